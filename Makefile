@@ -1,0 +1,84 @@
+# Each target does its own set-up, in .venv, with nothing but Python 3.11 or newer.
+# A stamp file says that a set-up is complete; a change to pyproject.toml makes it stale.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+CORE := $(VENV)/.core
+DEV := $(VENV)/.dev
+TORCH := $(VENV)/.torch
+HOME_OF := $(VENV)/.made-for
+UNFINISHED := $(VENV)-unfinished
+SOURCES := pyproject.toml src/sterling/_version.py
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo test check format bench clean distclean FORCE
+
+help: ## show this list
+	@echo "make TARGET [ARGS='...'] [PYTHON=python3.12]"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(CORE) ## see one run happen, in the terminal
+	@$(PY) examples/demo.py $(ARGS)
+
+test: $(DEV) $(TORCH) ## run the tests (PyTorch is the oracle of one of them)
+	@$(PY) -m pytest $(ARGS)
+
+check: $(DEV) ## lint, formatting and types
+	@$(PY) -m ruff check
+	@$(PY) -m ruff format --check
+	@$(PY) -m pyright
+
+format: $(DEV) ## sort the imports and format the code
+	@$(PY) -m ruff check --select I --fix
+	@$(PY) -m ruff format
+
+bench: $(CORE) $(TORCH) ## run the benchmarks, PyTorch beside them
+	@$(PY) -m benchmarks $(ARGS)
+
+clean: ## remove caches and built files, keep .venv
+	@rm -rf build dist out .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+	@for folder in src tests benchmarks examples; do \
+		if [ -d $$folder ]; then find $$folder -name __pycache__ -type d -prune -exec rm -rf {} +; fi; \
+	done
+
+distclean: clean ## the same, and remove .venv
+	@rm -rf $(VENV) $(UNFINISHED)
+
+# $(call install,EXTRAS,STAMPS): one `pip install`, then the stamps.
+# $(UNFINISHED) stands beside .venv while pip works. A set-up that was killed leaves it behind, and the next
+# one starts from an empty .venv. An ordinary failure of pip undoes itself, so it removes the mark.
+define install
+	@if [ -e $(UNFINISHED) ] || ! $(PY) -m pip --version >/dev/null 2>&1; then \
+		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+			echo "sterling needs Python 3.11 or newer. Name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }; \
+		touch $(UNFINISHED) && $(PYTHON) -m venv --clear $(VENV) || exit 1; \
+	fi; \
+	echo "Installing sterling$(1) into $(VENV); the first time this takes a minute or more."; \
+	touch $(UNFINISHED); \
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.$(1)'; status=$$?; \
+	if [ $$status -lt 128 ]; then rm -f $(UNFINISHED); fi; \
+	if [ $$status -ne 0 ]; then echo "The set-up failed: see pip's message above." >&2; exit $$status; fi; \
+	echo '$(CURDIR)' > $(HOME_OF); touch $(2)
+endef
+
+$(CORE): $(SOURCES)
+	$(call install,,$(CORE))
+
+$(DEV): $(SOURCES)
+	$(call install,[dev],$(CORE) $(DEV))
+
+$(TORCH): $(SOURCES)
+	$(call install,[torch],$(CORE) $(TORCH))
+
+# Every stamp is stale after an interrupted set-up, since .venv will be emptied; where .venv's Python is gone;
+# and in a copied folder, whose .venv still points at the original's sources.
+ifneq ($(wildcard $(UNFINISHED)),)
+$(CORE) $(DEV) $(TORCH): FORCE
+else ifneq ($(shell test -x $(PY) && cat $(HOME_OF) 2>/dev/null),$(CURDIR))
+$(CORE) $(DEV) $(TORCH): FORCE
+endif

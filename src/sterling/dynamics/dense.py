@@ -1,0 +1,113 @@
+"""The dense engine: one gradient step after the other. Slow, obvious, and the definition of a run.
+
+    u_{t+1} = u_t − η_t G(w_t),   w_{t+1} = sign(u_{t+1})/√n with sign(0) = +1          (science.md, 2)
+
+While the weights rest, G does not change, so u_t is taken from the last flip (the anchor) in one product,
+u_t = u_a − (η_a + … + η_{t−1})·G, as the event engine does: one rounding for a stretch, not one a step.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sterling.dynamics.walk import (
+    ABSORBED,
+    ANCHOR,
+    EVALUATIONS,
+    FULL_LOG,
+    PAUSED,
+    PENDING,
+    READ,
+    REACHED,
+    RESTARTED,
+    Log,
+    Walk,
+    close,
+    flip,
+    look,
+)
+from sterling.instance import Instance
+from sterling.schedules import Schedule
+from sterling.schedules import _mass as mass_between
+from sterling.surrogates import Surrogate
+
+_GRADIENT_COST = 2  # budget units, about nanoseconds, that one input entry costs
+_STEP_COST = 8000  # and one step
+
+
+class DenseEngine:
+    """Takes every step, with any surrogate.
+
+    Parameters
+    ----------
+    instance, surrogate, schedule
+        What to run.
+    walk, log
+        Where the run stands, changed in place.
+    """
+
+    def __init__(self, instance: Instance, surrogate: Surrogate, schedule: Schedule, walk: Walk, log: Log):
+        self.instance, self.surrogate, self.walk, self.log = instance, surrogate, walk, log
+        self.arguments = schedule.kernel_arguments(1 / instance.readout_norm2)
+        self.step = int(walk.clock[ANCHOR])  # a resumed run walks its last stretch again
+        self._gradient: np.ndarray | None = None
+
+    def advance(self, until: int, budget: int) -> int:
+        """Take steps up to ``until``; the return value says why it stopped (see `walk.py`)."""
+        walk, log = self.walk, self.log
+        while True:
+            anchor = int(walk.clock[ANCHOR])
+            if self._gradient is None:
+                if budget <= 0:
+                    return PAUSED
+                budget -= self._look_up()
+                if look(walk, self.instance.square(walk.signs)):
+                    log.counts[1:] = 0
+                    return RESTARTED
+            gradient = self._gradient
+            if np.all(walk.signs * gradient <= 0):
+                walk.mass[PENDING] = np.inf
+                return ABSORBED
+            if log.full(len(walk.signs)):
+                return FULL_LOG
+            if self.step >= until:
+                walk.mass[PENDING] = 1 / _fastest(gradient, walk.latent)
+                return REACHED
+            if budget <= 0:
+                return PAUSED
+            self.step += 1
+            budget -= _STEP_COST
+            mass = mass_between(*self.arguments, anchor, self.step)
+            latent = walk.latent - mass * gradient
+            if np.any((latent >= 0) != (walk.signs > 0)):
+                close(walk, log, self.step)
+                flip(walk, log, self.step, mass, latent)
+                self._gradient = None
+
+    def _look_up(self) -> int:
+        self._gradient = self.instance.gradient(self.walk.signs, self.surrogate)
+        self.walk.clock[EVALUATIONS] += 1
+        entries = self.instance.samples * self.instance.m * self.instance.n
+        self.walk.clock[READ] += 2 * entries  # forwards and backwards
+        return entries * _GRADIENT_COST
+
+    @property
+    def gradient(self) -> np.ndarray:
+        """The gradient at the current weights, once `advance` has looked at them."""
+        assert self._gradient is not None
+        return self._gradient
+
+    @property
+    def position(self) -> int:
+        """The step up to which the run is known."""
+        return self.step
+
+    def finish(self) -> None:
+        """Nothing to release."""
+
+
+def _fastest(gradient: np.ndarray, latent: np.ndarray) -> float:
+    """Return max_k G_k/u_k, whose inverse is the mass to the next flip."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = gradient / np.abs(latent) * np.where(latent >= 0, 1, -1)
+    return float(np.nanmax(ratio))

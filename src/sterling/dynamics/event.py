@@ -1,0 +1,232 @@
+"""The event engine: sets up the kernels for an instance, lends them threads, and calls them.
+
+Exact for piecewise-constant surrogates, whose gradients are constant while no weight flips.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import numpy as np
+
+from sterling._jit import INTERPRETED
+from sterling.dynamics import kernels, passes
+from sterling.dynamics.walk import ANCHOR, GROW, Log, Walk
+from sterling.errors import InputError
+from sterling.instance import Instance
+from sterling.memory import available_memory
+from sterling.schedules import Schedule
+from sterling.surrogates import Surrogate
+
+#: Memory for gradients of visited states unless the caller sets another bound.
+CACHE_BYTES = 1 << 30
+
+_PATIENCE = 20_000  # idle polls, some tens of microseconds, after which a helper thread naps
+_NAP = 2e-4  # seconds
+_FIRST_SLOTS = 1024  # states the cache starts with; it doubles up to its bound
+_SPLIT = 1 << 17  # entries below which a second thread costs more than it brings
+
+
+class EventEngine:
+    """Moves from flip to flip.
+
+    Parameters
+    ----------
+    instance, surrogate, schedule
+        What to run; the surrogate must be piecewise constant.
+    walk, log
+        Where the run stands, changed in place.
+    threads : int
+        At most so many threads work on one new state; the result does not depend on it.
+    cache_bytes : int
+        Bound on the memory for gradients of visited states; the result does not depend on it.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        surrogate: Surrogate,
+        schedule: Schedule,
+        walk: Walk,
+        log: Log,
+        threads: int | None = None,
+        cache_bytes: int | None = None,
+    ):
+        if not surrogate.piecewise_constant:
+            raise InputError(
+                f"the event engine needs a piecewise-constant surrogate, and {surrogate.name} is smooth: "
+                'use engine="dense"'
+            )
+        self.walk, self.log = walk, log
+        self.unit = instance.unit
+        kind, rate, exponent, sums = schedule.kernel_arguments(1 / instance.readout_norm2)
+        self.schedule = kernels.Schedule(kind, rate, float(exponent), sums)
+        threads = _choose_threads(instance, threads)
+        self.data = _data(instance, surrogate, threads)
+        wide = 3 * instance.preactivation_bound >= 1 << 31
+        self.base = passes.Base(
+            np.zeros(instance.samples * instance.m, np.int64 if wide else np.int32),
+            walk.signs.copy(),
+            np.zeros(self.data.rows.shape[1] + 3, np.int64),
+        )
+        n = instance.n
+        self.job = passes.Job(
+            np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(4, np.int64), np.zeros(passes.BOARD, np.int64)
+        )
+        self.job.board[passes.NEXT] = 1 << 40  # nothing to claim yet
+        self.job.info[passes.FULL] = 1  # the first state is computed from nothing
+        self.scratch = _scratch(self.data, self.base, threads)
+        self._slot_bound = _slot_bound(n, cache_bytes)
+        slots = min(_FIRST_SLOTS, self._slot_bound)
+        self.cache = _cache(n, slots, slots == self._slot_bound)
+        self._key_from_signs()
+        self._stop = threading.Event()
+        self._helpers = [
+            threading.Thread(target=self._help, args=(thread,), daemon=True, name=f"sterling-helper-{thread}")
+            for thread in range(1, threads)
+        ]
+        for helper in self._helpers:
+            helper.start()
+
+    def advance(self, until: int, budget: int) -> int:
+        """Run events up to step ``until``; the return value says why it stopped (see `walk.py`)."""
+        while True:
+            status = kernels.advance(
+                self.data,
+                self.base,
+                self.job,
+                self.scratch,
+                self.schedule,
+                self.unit,
+                self.walk,
+                self.cache,
+                self.log,
+                until,
+                budget,
+            )
+            if status != GROW:
+                return status
+            self._grow()
+
+    @property
+    def gradient(self) -> np.ndarray:
+        """The gradient at the current weights, once `advance` has looked at them."""
+        return self.cache.gradients[self.cache.state[kernels.CURRENT_SLOT]].copy()
+
+    @property
+    def position(self) -> int:
+        """The step up to which the run is known."""
+        return int(self.walk.clock[ANCHOR])
+
+    def _grow(self) -> None:
+        """Replace the cache by one of twice the size, with the same content."""
+        old = self.cache
+        filled = len(old.uses)
+        slots = min(2 * filled, self._slot_bound)
+        new = _cache(len(old.zobrist), slots, slots == self._slot_bound)
+        for mine, theirs in zip(new[:5], old[:5], strict=True):
+            mine[:filled] = theirs
+        for mine, theirs in zip(new[8:], old[8:], strict=True):
+            if mine is not new.state:
+                mine[:] = theirs
+        new.state[kernels.SIZE] = filled
+        kernels.rehash(new)
+        self.cache = new
+
+    def finish(self) -> None:
+        """Stop the helper threads."""
+        self._stop.set()
+        self.job.board[passes.STOP] = 1
+        for helper in self._helpers:
+            helper.join()
+
+    def _help(self, thread: int) -> None:
+        while not self._stop.is_set():
+            passes.assist(self.data, self.base, self.job, self.scratch, thread, _PATIENCE)
+            time.sleep(_NAP)
+
+    def _key_from_signs(self) -> None:
+        """Write the packed signs and their hash; the kernels keep them up to date."""
+        positive = self.walk.signs > 0
+        packed = np.zeros(64 * (self.cache.key.size - 1), np.uint8)
+        packed[: positive.size] = positive
+        words = np.packbits(packed, bitorder="little").view("<u8")
+        self.cache.key[:-1] = words
+        self.cache.key[-1] = np.bitwise_xor.reduce(self.cache.zobrist[positive], initial=np.uint64(0))
+
+
+def _choose_threads(instance: Instance, threads: int | None) -> int:
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise InputError(f"threads is {threads!r}; it must be a positive integer")
+    if INTERPRETED or instance.grid.rows.size < _SPLIT:
+        return 1
+    return min(threads or os.cpu_count() or 1, 64)
+
+
+def _data(instance: Instance, surrogate: Surrogate, threads: int) -> passes.Data:
+    grid = instance.grid
+    low, high = surrogate.thresholds(instance.n << (2 * grid.bits))
+    limit = 1 << 62
+    # Changes of coefficients reach twice their bound; a 32-bit sum holds this many products.
+    flush = ((1 << 31) - 1) // (2 * instance.coefficient_bound * instance.code_bound)
+    narrow = grid.rows.dtype == np.int16 and flush >= 8
+    return passes.Data(
+        grid.rows,
+        instance.columns,
+        instance.label_codes,
+        instance.residual_codes,
+        instance.readout_codes,
+        grid.shifts,
+        grid.offsets,
+        max(low, -limit),
+        min(high, limit),
+        int((low <= -limit or low == 1) and high >= limit),
+        flush - flush % 4 if narrow else 0,
+        max(1, passes.CHUNK // instance.m) * instance.m,
+        threads,
+    )
+
+
+def _scratch(data: passes.Data, base: passes.Base, threads: int) -> passes.Scratch:
+    width = data.rows.shape[1]
+    return passes.Scratch(
+        np.zeros((threads, data.chunk), base.before.dtype),
+        np.zeros((threads, data.chunk + 64), np.uint8),
+        np.zeros((threads, data.chunk), np.int64),
+        np.zeros((threads, data.chunk), np.int64),
+        np.zeros((threads, width), np.int32),
+        np.zeros((threads, width + 3), np.int64),
+    )
+
+
+def _slot_bound(n: int, cache_bytes: int | None) -> int:
+    """Return how many states the cache may hold."""
+    room = CACHE_BYTES if cache_bytes is None else cache_bytes
+    free = available_memory()
+    if cache_bytes is None and free is not None:
+        room = min(room, free // 4)
+    slots = max(2, room // (8 * n + 8 * -(-n // 64) + 36))
+    return int(min(slots, 1 << min(n, 30)))
+
+
+def _cache(n: int, slots: int, last: bool) -> kernels.Cache:
+    """Return an empty cache; ``last`` forbids the kernels to ask for a larger one."""
+    words = -(-n // 64)
+    buckets = 1 << max(1, (slots - 1).bit_length())
+    zobrist = np.random.PCG64(np.random.SeedSequence(0)).random_raw(n)  # any fixed words do
+    return kernels.Cache(
+        np.empty((slots, n)),
+        np.empty(slots, np.int64),
+        np.empty((slots, words), np.uint64),
+        np.empty(slots, np.uint64),
+        np.empty(slots, np.int32),
+        np.empty(slots, np.int32),
+        np.full(buckets, -1, np.int32),
+        np.atleast_1d(zobrist),
+        np.zeros(words + 1, np.uint64),
+        np.array([0, 0, 0, last], np.int64),
+        np.zeros(n),
+        np.zeros(64 * words, np.uint8),
+    )

@@ -1,0 +1,318 @@
+"""The result of a run: verdict, averages, visits to the reference, and what was recorded on the way."""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import asdict, dataclass
+from enum import Enum
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sterling.dynamics.walk import (
+    ANCHOR,
+    CARRY,
+    EVALUATIONS,
+    EVENTS,
+    FIRST_HIT,
+    FLIPS,
+    OCCUPIED,
+    READ,
+    SEEKING,
+    TOTAL,
+    VISITS,
+    Log,
+    Walk,
+    close,
+)
+from sterling.errors import InputError
+from sterling.schedules import Schedule
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+
+class Verdict(Enum):
+    """What became of a run; the value says what it means and what to try."""
+
+    OPTIMAL = "absorbed at the teacher or at zero empirical risk: the weights never change again"
+    TRAPPED = "absorbed elsewhere: no step size and no patience will help, more samples may"
+    RECURRENT = "the reference was left and visited again: decode with the time average, or take more samples"
+    WANDERING = "neither absorbed nor back at the reference within the run: more steps or samples may decide"
+    STALLED = "the step sizes sum to less than the next flip needs: take a schedule of infinite mass"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"Verdict.{self.name}"
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What a run cost.
+
+    Attributes
+    ----------
+    events : int
+        Steps at which some weight flipped.
+    flips : int
+        Weights flipped.
+    states : int
+        Distinct states of which the gradient was computed (again for each that had left the cache when it
+        was visited once more, or that is met after a resume).
+    passes : float
+        Input entries read, in units of one pass over the data.
+    seconds : float
+        Wall-clock time.
+    """
+
+    events: int
+    flips: int
+    states: int
+    passes: float
+    seconds: float
+
+
+class Orbit:
+    """One run of the STE-gradient method.
+
+    Iterates are w_0 … w_{T−1}, the weights at which a gradient was taken; w_T is the last one. Averages and
+    visits are over the iterates. The reference is the teacher, or else the state of lowest empirical risk
+    seen so far, about which all counts then start when it is found.
+
+    Attributes
+    ----------
+    steps : int
+        T, steps taken, or stood in for once the weights could change no more.
+    signs : int8 (n,)
+        √n·w_T.
+    latent : float64 (n,)
+        u_T.
+    verdict : Verdict
+    certified : bool
+        True where the verdict holds for all time (science.md, 5).
+    reference, reference_kind : int8 (n,), "teacher" or "lowest risk seen"
+    flips : structured array (step, coordinate, sign)
+        If recorded; step = t of the first w_t with the new sign.
+    flips_complete_to : int
+        Flips are recorded up to this step; below `steps` only where their number passed the bound.
+    return_times, sojourn_times : int64
+        Completed absences from and stays at the reference, in steps.
+    interrupted : bool
+        True where Ctrl-C ended the run before its planned steps.
+    stats : Stats
+    """
+
+    def __init__(
+        self,
+        *,
+        walk: Walk,
+        steps: int,
+        planned: int,
+        absorbed: bool,
+        stalled: bool,
+        interrupted: bool,
+        gradient: np.ndarray,
+        mass: float,
+        schedule: Schedule,
+        surrogate: str,
+        engine: str,
+        start_signs: np.ndarray,
+        flips: np.ndarray | None,
+        flips_complete_to: int,
+        times: tuple[np.ndarray, np.ndarray],
+        seconds: float,
+        instance: dict,
+        zero_risk: bool,
+    ):
+        self.walk = walk
+        self.steps, self.planned = steps, planned
+        self.absorbed, self.stalled, self.interrupted = absorbed, stalled, interrupted
+        self.schedule, self.surrogate, self.engine = schedule, surrogate, engine
+        self.start_signs = start_signs
+        self.gradient, self.mass = gradient, mass
+        self._flips, self.flips_complete_to = flips, flips_complete_to
+        self.recorded_times = times
+        self.instance = instance
+        self.zero_risk = zero_risk
+        self.n = len(walk.signs)
+        self._settle()
+        clock = walk.clock
+        entries = instance["n"] * instance["m"] * instance["samples"]
+        self.stats = Stats(
+            int(clock[EVENTS]), int(clock[FLIPS]), int(clock[EVALUATIONS]), float(clock[READ] / entries), seconds
+        )
+
+    def _settle(self) -> None:
+        """Account for the unfinished stretch up to T, on a copy."""
+        done = self.walk.copy()
+        log = Log.sized(0, 1)
+        if self.steps > done.clock[ANCHOR]:
+            close(done, log, self.steps)
+        total = done.mass[TOTAL] + (self.mass + done.mass[CARRY])
+        self._plus = done.plus + np.where(done.signs > 0, self.steps - done.since, 0)
+        self._balance = done.balance + done.signs * (total - done.since_mass)
+        self._total_mass = float(total)
+        returns, sojourns = self.recorded_times
+        self.return_times = np.concatenate([returns, log.returns[: log.counts[1]]])
+        self.sojourn_times = np.concatenate([sojourns, log.sojourns[: log.counts[2]]])
+        self.occupancy = float(done.clock[OCCUPIED] / self.steps)
+        self.visits = int(done.clock[VISITS])
+        first = int(done.clock[FIRST_HIT])
+        self.first_hit = first if first >= 0 else None
+        self.signs = done.signs
+        self.latent = done.latent - self.mass * self.gradient
+        self.reference = done.reference
+
+    @property
+    def reference_kind(self) -> str:
+        return "lowest risk seen" if self.walk.clock[SEEKING] else "teacher"
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.absorbed:
+            there = self.reference_kind == "teacher" and bool(np.all(self.signs == self.reference))
+            return Verdict.OPTIMAL if there or self.zero_risk else Verdict.TRAPPED
+        if self.stalled:
+            return Verdict.STALLED
+        return Verdict.RECURRENT if self.visits >= 2 else Verdict.WANDERING
+
+    @property
+    def certified(self) -> bool:
+        return self.absorbed or self.stalled
+
+    @property
+    def ergodic_mean(self) -> np.ndarray:
+        """w̄_T = Σ η_t w_t / Σ η_t, float64 (n,), each entry in [−1/√n, 1/√n]."""
+        if self._total_mass <= 0:
+            return self.start_signs / math.sqrt(self.n)
+        return self._balance / self._total_mass / math.sqrt(self.n)
+
+    @property
+    def ergodic_signs(self) -> np.ndarray:
+        """sign(w̄_T), int8 (n,), with sign(0) = +1."""
+        return np.where(self.ergodic_mean >= 0, 1, -1).astype(np.int8)
+
+    @property
+    def wrong_share(self) -> np.ndarray:
+        """Share of the iterates in which each weight differs from the reference, float64 (n,)."""
+        positive = self._plus / self.steps
+        return np.where(self.reference > 0, 1 - positive, positive)
+
+    @property
+    def errors(self) -> int:
+        """Hamming distance of w_T to the reference."""
+        return int(np.count_nonzero(self.signs != self.reference))
+
+    @property
+    def ergodic_errors(self) -> int:
+        """Hamming distance of the sign of the ergodic mean to the reference."""
+        return int(np.count_nonzero(self.ergodic_signs != self.reference))
+
+    @property
+    def flips(self) -> np.ndarray:
+        """The recorded flips, in the order of steps and, within one, of coordinates."""
+        if self._flips is None:
+            raise InputError('flips were not recorded: run with record=("flips",)')
+        return self._flips
+
+    @property
+    def recorded(self) -> bool:
+        """Whether flips were recorded."""
+        return self._flips is not None
+
+    @cached_property
+    def _distances(self) -> tuple[np.ndarray, np.ndarray]:
+        flips = self.flips
+        change = np.where(flips["sign"] == self.reference[flips["coordinate"]], -1, 1)
+        start = np.count_nonzero(self.start_signs != self.reference)
+        return flips["step"], np.concatenate([[start], start + np.cumsum(change)])
+
+    def distance(self, at) -> np.ndarray:
+        """Return the Hamming distance of w_t to the reference at the steps ``at``, int64.
+
+        Raises
+        ------
+        InputError
+            If flips were not recorded, or not up to the largest step asked for.
+        """
+        at = np.asarray(at)
+        if at.dtype.kind not in "iu":
+            raise InputError("the steps of distance() must be integers")
+        if at.size and (at.min() < 0 or at.max() > self.flips_complete_to):
+            raise InputError(f"distance() knows steps 0 to {self.flips_complete_to}, the recorded part of the run")
+        steps, distances = self._distances
+        return distances[np.searchsorted(steps, at, side="right")]
+
+    def save(self, path: str | PathLike) -> None:
+        """Write the run to a file, whole or not at all; `Orbit.load` and `resume` take it up again."""
+        from sterling.dynamics.archive import save
+
+        save(self, path)
+
+    @staticmethod
+    def load(path: str | PathLike) -> Orbit:
+        """Read a run that `save` wrote. Raises CheckpointError with the reason if it cannot be used."""
+        from sterling.dynamics.archive import load
+
+        return load(path)
+
+    def to_dict(self) -> dict:
+        """Return the results as plain values, without recorded arrays."""
+        return {
+            "verdict": self.verdict.name,
+            "certified": self.certified,
+            "interrupted": self.interrupted,
+            "steps": self.steps,
+            "reference": self.reference_kind,
+            "errors": self.errors,
+            "ergodic_errors": self.ergodic_errors,
+            "occupancy": self.occupancy,
+            "visits": self.visits,
+            "first_hit": self.first_hit,
+            "surrogate": self.surrogate,
+            "schedule": self.schedule.to_dict(),
+            "engine": self.engine,
+            "instance": self.instance,
+            "stats": asdict(self.stats),
+            "signs": self.signs.tolist(),
+            "ergodic_mean": self.ergodic_mean.tolist(),
+            "wrong_share": self.wrong_share.tolist(),
+        }
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Return the main results as (name, text) pairs, for tables."""
+        sure = "certified: holds for all time" if self.certified else f"after {self.steps:,} steps"
+        distance = "teacher" if self.reference_kind == "teacher" else "best state seen"
+        rows = [
+            ("verdict", f"{self.verdict} ({sure})"),
+            ("steps", f"{self.steps:,}" + (" (interrupted)" if self.interrupted else "")),
+            (f"errors, last iterate against {distance}", f"{self.errors} of {self.n}"),
+            (f"errors, time average against {distance}", f"{self.ergodic_errors} of {self.n}"),
+            (f"occupancy of the {distance}", f"{self.occupancy:.4g} of the steps"),
+            ("visits", f"{self.visits:,}"),
+            ("first visit", "never" if self.first_hit is None else f"step {self.first_hit:,}"),
+            ("flip events", f"{self.stats.events:,}"),
+            ("distinct states", f"{self.stats.states:,} ({self.stats.passes:.3g} passes over the data)"),
+            ("time", f"{self.stats.seconds:.3g} s"),
+        ]
+        if self.return_times.size:
+            rows.insert(7, ("median absence", f"{np.median(self.return_times):g} steps"))
+        return rows
+
+    def __repr__(self) -> str:
+        sure = "certified" if self.certified else "so far"
+        return (
+            f"Orbit({self.verdict} {sure}, n={self.n}, steps={self.steps:,}, errors={self.errors}, "
+            f"ergodic_errors={self.ergodic_errors}, occupancy={self.occupancy:.4g}, visits={self.visits:,})"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>"
+            for name, text in self.summary()
+        )
+        return f"<table>{rows}</table>"

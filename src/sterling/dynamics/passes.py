@@ -1,0 +1,331 @@
+"""Passes over the data: the loss and gradient sums of one more state, from those of a parked base state.
+
+The base keeps the pre-activations of every row. A new state that differs from it in a few signs needs one
+column for each of them and then only the rows whose activations changed. All sums are integers, so chunks
+of rows can be shared between threads in any order. What the states are for is `kernels.py`'s business.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sterling._jit import (
+    atomic_add,
+    atomic_load,
+    atomic_store,
+    byte_mask,
+    clear_lowest,
+    embedded,
+    helper,
+    njit,
+    prefetch,
+    trailing_zeros,
+)
+
+#: Rows in a chunk: its buffers fit the nearest cache.
+CHUNK = 2048
+
+# Cells of Job.info
+FULL, COUNT, CONSTANT, MOVE = range(4)
+# Cells of the board that threads share, a cache line apart
+NEXT, FINISHED, STOP = 0, 8, 16
+BOARD = 24
+
+
+class Data(NamedTuple):
+    """An instance and a surrogate, as the passes read them."""
+
+    rows: np.ndarray  # int16|int32 (R, width), R = N·m
+    columns: np.ndarray  # the same codes (n, R)
+    labels: np.ndarray  # int64 (N,)
+    residual: np.ndarray  # int64 (m,), the readout in units of the labels
+    readout: np.ndarray  # int64 (m,)
+    shifts: np.ndarray  # int64 (n,), one code of a column is 2^shift units of a pre-activation
+    offsets: np.ndarray  # int64 (n,), added to the codes of a column
+    low: int  # the surrogate's derivative is one for low <= pre-activation <= high, else zero
+    high: int
+    sign_only: int  # 1 where a row's coefficient can change only with the sign of its pre-activation
+    flush: int  # so many products fit a 32-bit sum; 0 means that sums need 64 bits throughout
+    chunk: int  # rows in a chunk, a multiple of m
+    threads: int
+
+
+class Base(NamedTuple):
+    """The parked state."""
+
+    before: np.ndarray  # int32|int64 (R,), pre-activations
+    signs: np.ndarray  # int8 (n,)
+    sums: np.ndarray  # int64 (width + 3,): Σ c·code, Σ c, Σ r², input entries read
+
+
+class Job(NamedTuple):
+    """What all threads are to compute now."""
+
+    flips: np.ndarray  # int64 (n,), coordinates in which the state differs from the base
+    steps: np.ndarray  # int64 (n,), what one code of that column adds to a pre-activation
+    info: np.ndarray  # int64 (4,)
+    board: np.ndarray  # int64 (BOARD,)
+
+
+class Scratch(NamedTuple):
+    """Buffers of the threads; `_own` cuts out those of one of them."""
+
+    after: np.ndarray  # like Base.before (threads, chunk)
+    flags: np.ndarray  # uint8 (threads, chunk + 64)
+    index: np.ndarray  # int64 (threads, chunk)
+    weight: np.ndarray  # int64 (threads, chunk)
+    narrow: np.ndarray  # int32 (threads, width)
+    sums: np.ndarray  # int64 (threads, width + 3)
+
+
+@helper
+def _own(scratch, thread):
+    return Scratch(
+        scratch.after[thread],
+        scratch.flags[thread],
+        scratch.index[thread],
+        scratch.weight[thread],
+        scratch.narrow[thread],
+        scratch.sums[thread],
+    )
+
+
+@helper
+def copy_into(target, source, size):
+    """target[:size] ← source[:size]; written out, since slices cannot be assigned without allocation."""
+    for i in range(size):
+        target[i] = source[i]
+
+
+@helper
+def _move_rows(data, base, job, after, first, last):
+    """after ← pre-activations of the state in rows first … last."""
+    size = last - first
+    before = base.before[first:last]
+    out = after[:size]
+    constant = job.info[CONSTANT]
+    column = data.columns[job.flips[0], first:last]
+    step = job.steps[0]
+    for i in range(size):
+        out[i] = before[i] + constant + step * column[i]
+    for j in range(1, job.info[COUNT]):
+        column = data.columns[job.flips[j], first:last]
+        step = job.steps[j]
+        for i in range(size):
+            out[i] += step * column[i]
+
+
+@helper
+def _flag_rows(data, before, after, flags, size):
+    """flags ← 1 where the sign or the derivative of a row changed."""
+    old, new, out = before[:size], after[:size], flags[:size]
+    if data.sign_only:
+        for i in range(size):
+            out[i] = (old[i] > 0) != (new[i] > 0)
+    else:
+        low, high = data.low, data.high
+        for i in range(size):
+            inside = (old[i] >= low) & (old[i] <= high)
+            now = (new[i] >= low) & (new[i] <= high)
+            out[i] = ((old[i] > 0) != (new[i] > 0)) | (inside != now)
+    for i in range(size, min(size + 64, flags.size)):
+        flags[i] = 0
+
+
+@helper
+def _residual(data, before, start, label):
+    total = -label
+    for j in range(data.readout.size):
+        if before[start + j] > 0:
+            total += data.residual[j]
+    return total
+
+
+@helper
+def _list_changes(data, before, scratch, first, size):
+    """List the rows whose coefficient changed, with the change; return how many, Σ change and ΔΣr²."""
+    units = data.readout.size
+    after, index, weight = scratch.after, scratch.index, scratch.weight
+    count = 0
+    balance = np.int64(0)
+    square = np.int64(0)
+    done = 0
+    for start in range(0, size, 64):
+        mask = byte_mask(scratch.flags, start)
+        while mask != 0:
+            local = start + trailing_zeros(mask)
+            mask = clear_lowest(mask)
+            if local < done:
+                continue  # its sample is dealt with
+            sample = (first + local) // units
+            head = sample * units - first
+            done = head + units
+            label = data.labels[sample]
+            old = _residual(data, before, head, label)
+            new = _residual(data, after, head, label)
+            square += new * new - old * old
+            for j in range(units):
+                x, y = before[head + j], after[head + j]
+                change = np.int64(0)
+                if data.low <= y and y <= data.high:
+                    change += new * data.readout[j]
+                if data.low <= x and x <= data.high:
+                    change -= old * data.readout[j]
+                if change != 0:
+                    index[count] = first + head + j
+                    weight[count] = change
+                    balance += change
+                    prefetch(data.rows, first + head + j)
+                    count += 1
+    return count, balance, square
+
+
+@helper
+def _list_all(data, before, scratch, first, size):
+    """The same for a state from nothing: every row with a coefficient counts."""
+    units = data.readout.size
+    count = 0
+    balance = np.int64(0)
+    square = np.int64(0)
+    for head in range(0, size, units):
+        now = _residual(data, before, head, data.labels[(first + head) // units])
+        square += now * now
+        for j in range(units):
+            x = before[head + j]
+            coefficient = now * data.readout[j]
+            if data.low <= x and x <= data.high and coefficient != 0:
+                scratch.index[count] = first + head + j
+                scratch.weight[count] = coefficient
+                balance += coefficient
+                count += 1
+    return count, balance, square
+
+
+@helper
+def _add_narrow(rows, index, weight, start, stop, sums):
+    """sums += Σ weight·row in 32 bits, four rows at a time."""
+    width = sums.size
+    q = start
+    while q + 4 <= stop:
+        a, b = rows[index[q], :width], rows[index[q + 1], :width]
+        c, d = rows[index[q + 2], :width], rows[index[q + 3], :width]
+        wa, wb = np.int32(weight[q]), np.int32(weight[q + 1])
+        wc, wd = np.int32(weight[q + 2]), np.int32(weight[q + 3])
+        for k in range(width):
+            sums[k] += (
+                wa * np.int32(a[k]) + wb * np.int32(b[k]) + wc * np.int32(c[k]) + wd * np.int32(d[k])
+            )
+        q += 4
+    while q < stop:
+        a, wa = rows[index[q], :width], np.int32(weight[q])
+        for k in range(width):
+            sums[k] += wa * np.int32(a[k])
+        q += 1
+
+
+@helper
+def _add_wide(rows, index, weight, count, sums):
+    width = rows.shape[1]
+    total = sums[:width]
+    for q in range(count):
+        row, w = rows[index[q], :width], weight[q]
+        for k in range(width):
+            total[k] += w * np.int64(row[k])
+
+
+@helper
+def _add_rows(data, scratch, count):
+    """Add the listed rows, times their weights, to the thread's sums."""
+    if data.flush == 0:
+        _add_wide(data.rows, scratch.index, scratch.weight, count, scratch.sums)
+        return
+    narrow = scratch.narrow
+    start = 0
+    while start < count:
+        stop = min(count, start + data.flush)
+        _add_narrow(data.rows, scratch.index, scratch.weight, start, stop, narrow)
+        for k in range(narrow.size):
+            scratch.sums[k] += narrow[k]
+            narrow[k] = 0
+        start = stop
+
+
+@helper
+def _fill_rows(data, base, job, first, last):
+    """before ← pre-activations from nothing; the job's steps are the weights of all columns."""
+    count = data.columns.shape[0]
+    for r in range(first, last):
+        row = data.rows[r, :count]
+        total = job.info[CONSTANT]
+        for k in range(count):
+            total += job.steps[k] * row[k]
+        base.before[r] = total
+
+
+@helper
+def _do_chunk(data, base, job, scratch, chunk):
+    first = chunk * data.chunk
+    last = min(first + data.chunk, base.before.size)
+    size = last - first
+    before = base.before[first:last]
+    if job.info[FULL]:
+        _fill_rows(data, base, job, first, last)
+        count, balance, square = _list_all(data, before, scratch, first, size)
+    else:
+        _move_rows(data, base, job, scratch.after, first, last)
+        _flag_rows(data, before, scratch.after, scratch.flags, size)
+        count, balance, square = _list_changes(data, before, scratch, first, size)
+        if job.info[MOVE]:
+            copy_into(before, scratch.after, size)
+    _add_rows(data, scratch, count)
+    width = data.rows.shape[1]
+    scratch.sums[width] += balance
+    scratch.sums[width + 1] += square
+    scratch.sums[width + 2] += (count + size * job.info[COUNT] // data.columns.shape[0]) * data.columns.shape[0]
+
+
+@embedded
+def _share_chunks(data, base, job, scratch):
+    """Do chunks until none is left to claim; return whether there was any."""
+    chunks = (data.rows.shape[0] + data.chunk - 1) // data.chunk
+    worked = False
+    while atomic_load(job.board, NEXT) < chunks:
+        chunk = atomic_add(job.board, NEXT, 1)
+        if chunk < chunks:
+            _do_chunk(data, base, job, scratch, chunk)
+            atomic_add(job.board, FINISHED, 1)
+            worked = True
+    return worked
+
+
+@embedded
+def run_job(data, base, job, scratch):
+    """Run the job with whatever threads are awake; the totals end in ``scratch.sums[0]``."""
+    chunks = (data.rows.shape[0] + data.chunk - 1) // data.chunk
+    mine = _own(scratch, 0)
+    for k in range(mine.sums.size):
+        mine.sums[k] = 0
+    atomic_store(job.board, FINISHED, 0)
+    atomic_store(job.board, NEXT, 0)  # from here on helpers may claim chunks
+    _share_chunks(data, base, job, mine)
+    while atomic_load(job.board, FINISHED) < chunks:
+        pass
+    for thread in range(1, data.threads):
+        theirs = scratch.sums[thread]
+        for k in range(theirs.size):
+            mine.sums[k] += theirs[k]
+            theirs[k] = 0
+
+
+@njit
+def assist(data, base, job, scratch, thread, patience):
+    """Help with jobs as they come; return when told to stop, or after so many idle polls in a row."""
+    mine = _own(scratch, thread)
+    idle = 0
+    while idle < patience and atomic_load(job.board, STOP) == 0:
+        if _share_chunks(data, base, job, mine):
+            idle = 0
+        else:
+            idle += 1

@@ -1,0 +1,291 @@
+"""The loop around an engine: time slices, recording, progress, interruption, checkpoints.
+
+`train.py` is the door for users; the engines know nothing of clocks, signals or files.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from sterling.dynamics.orbit import Orbit, Verdict
+from sterling.dynamics.walk import (
+    ABSORBED,
+    ANCHOR,
+    CURRENT,
+    EVALUATIONS,
+    EVENTS,
+    LOGGED,
+    OCCUPIED,
+    PENDING,
+    REACHED,
+    RESTARTED,
+    VISITS,
+    Log,
+    Walk,
+)
+from sterling.instance import Instance
+from sterling.schedules import Schedule
+from sterling.schedules import _mass as mass_between
+from sterling.surrogates import Surrogate
+
+#: At most so many flips are kept; the run goes on without recording beyond (16 bytes each).
+FLIP_BOUND = 20_000_000
+#: At most so many return times and sojourn times each.
+TIME_BOUND = 4_000_000
+
+_SLICE = 0.1  # seconds between looks at signals and the display
+_FLIP_BUFFER = 1 << 16
+_TIME_BUFFER = 1 << 14
+
+
+class Engine(Protocol):
+    """What the loop needs of an engine."""
+
+    log: Log
+
+    def advance(self, until: int, budget: int) -> int: ...
+    @property
+    def gradient(self) -> np.ndarray: ...
+    @property
+    def position(self) -> int: ...
+    def finish(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: what displays are given several times a second."""
+
+    step: int
+    steps: int
+    verdict: Verdict
+    occupancy: float
+    visits: int
+    distance: int
+    events: int
+    states: int
+    seconds: float
+    seconds_left: float | None
+
+
+@dataclass
+class Run:
+    """One run under way.
+
+    ``start`` is the state to go on from; ``earlier`` holds what was recorded before, by a run that this one
+    resumes, and ``spent`` the seconds it took.
+    """
+
+    instance: Instance
+    surrogate: Surrogate
+    schedule: Schedule
+    engine_name: str
+    make_engine: Callable[[Walk, Log], Engine]
+    walk: Walk
+    planned: int
+    start_signs: np.ndarray
+    record_flips: bool
+    flips: list[np.ndarray] = field(default_factory=list)
+    returns: list[np.ndarray] = field(default_factory=list)
+    sojourns: list[np.ndarray] = field(default_factory=list)
+    flips_complete_to: int | None = None  # None while all flips are recorded
+    spent: float = 0.0
+    interrupted: bool = False
+    absorbed: bool = False
+    finished: bool = False
+
+    def go(
+        self,
+        show: Callable[[Progress], None] | None = None,
+        save: Callable[[Orbit], None] | None = None,
+        save_every: float = 20.0,
+    ) -> Orbit:
+        """Run to the planned step, or until Ctrl-C, and return the result."""
+        log = Log.sized(_FLIP_BUFFER + self.instance.n if self._recording else 0, _TIME_BUFFER)
+        engine = self.make_engine(self.walk, log)
+        pace = _Pace(self.planned, int(self.walk.clock[ANCHOR]))
+        try:
+            with _deferred_interrupt() as interrupted:
+                last_save = time.monotonic()
+                while True:
+                    status = engine.advance(self.planned, pace.budget)
+                    self._collect(engine, status)
+                    self.absorbed = status == ABSORBED
+                    if status in (REACHED, ABSORBED):
+                        self.finished = True
+                        break
+                    if pace.tick(engine.position) and show is not None:
+                        show(self._progress(pace, engine.position))
+                    if interrupted():
+                        self.interrupted = True
+                        break
+                    if save is not None and time.monotonic() - last_save >= save_every:
+                        save(self._orbit(engine, pace))
+                        last_save = time.monotonic()
+            orbit = self._orbit(engine, pace)
+        finally:
+            engine.finish()
+        if show is not None:
+            show(self._progress(pace, orbit.steps))
+        if save is not None:
+            save(orbit)
+        return orbit
+
+    @property
+    def _recording(self) -> bool:
+        return self.record_flips and self.flips_complete_to is None
+
+    def _collect(self, engine: Engine, status: int) -> None:
+        """Take over what the engine logged."""
+        log = engine.log
+        if status == RESTARTED:
+            self.returns.clear()
+            self.sojourns.clear()
+        for kept, buffer, count in zip((self.flips, self.returns, self.sojourns), log, log.counts, strict=False):
+            if count:
+                kept.append(buffer[:count].copy())
+        log.counts[:] = 0
+        flips, times = log.flips, (log.returns, log.sojourns)
+        if len(flips) and sum(map(len, self.flips)) >= FLIP_BOUND:
+            self.flips_complete_to = int(self.flips[-1]["step"][-1])
+            flips = flips[:0]
+        if len(times[0]) and max(sum(map(len, self.returns)), sum(map(len, self.sojourns))) >= TIME_BOUND:
+            times = (times[0][:0], times[1][:0])
+        if len(flips) != len(log.flips) or len(times[0]) != len(log.returns):
+            engine.log = Log(flips, *times, log.counts)
+
+    def _orbit(self, engine: Engine, pace: _Pace) -> Orbit:
+        """Return the result as of now."""
+        walk = self.walk
+        steps = self.planned if self.finished else engine.position
+        anchor = int(walk.clock[ANCHOR])
+        arguments = self.schedule.kernel_arguments(1 / self.instance.readout_norm2)
+        mass = mass_between(*arguments, anchor, steps)
+        gradient = engine.gradient if steps > anchor else np.zeros(self.instance.n)
+        return Orbit(
+            walk=walk.copy(),
+            steps=steps,
+            planned=self.planned,
+            absorbed=self.absorbed,
+            stalled=not self.absorbed and self._stalled(anchor),
+            interrupted=self.interrupted,
+            gradient=gradient,
+            mass=mass,
+            schedule=self.schedule,
+            surrogate=self.surrogate.name,
+            engine=self.engine_name,
+            start_signs=self.start_signs,
+            flips=_join(self.flips, Log.sized(0, 0).flips.dtype) if self.record_flips else None,
+            flips_complete_to=steps if self.flips_complete_to is None else self.flips_complete_to,
+            times=(_join(self.returns, np.int64), _join(self.sojourns, np.int64)),
+            seconds=self.spent + pace.seconds,
+            instance=self.instance.to_dict(),
+            zero_risk=int(walk.clock[CURRENT]) == 0,
+        )
+
+    def _stalled(self, anchor: int) -> bool:
+        """Whether all steps to come, for ever, weigh less than the next flip needs."""
+        need = float(self.walk.mass[PENDING])
+        left = self.schedule.remaining_mass(anchor) / self.instance.readout_norm2
+        return need > left * (1 + 1e-9)
+
+    def _progress(self, pace: _Pace, step: int) -> Progress:
+        walk = self.walk
+        visits = int(walk.clock[VISITS])
+        verdict = Verdict.RECURRENT if visits >= 2 else Verdict.WANDERING
+        if self.absorbed:
+            at_reference = bool(np.all(walk.signs == walk.reference)) and self.instance.teacher is not None
+            best = at_reference or walk.clock[CURRENT] == 0
+            verdict = Verdict.OPTIMAL if best else Verdict.TRAPPED
+        return Progress(
+            step=step,
+            steps=self.planned,
+            verdict=verdict,
+            occupancy=float(walk.clock[OCCUPIED] / max(1, walk.clock[ANCHOR])),
+            visits=visits,
+            distance=int(np.count_nonzero(walk.signs != walk.reference)),
+            events=int(walk.clock[EVENTS]),
+            states=int(walk.clock[EVALUATIONS]),
+            seconds=self.spent + pace.seconds,
+            seconds_left=pace.left(step),
+        )
+
+
+class _Pace:
+    """Adapts the budget of a slice to the machine, and estimates the time left."""
+
+    def __init__(self, planned: int, step: int):
+        self.planned, self.first = planned, step
+        self.begun = self.mark = time.monotonic()
+        self.budget = 20_000_000
+        self._rate: float | None = None
+        self._last = (self.begun, step)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.begun
+
+    def tick(self, step: int) -> bool:
+        """Note the end of a slice; return whether it is time to look up."""
+        now = time.monotonic()
+        used = max(now - self.mark, 1e-6)
+        self.mark = now
+        if used > _SLICE / 4:  # shorter ones ended early, for a full log
+            self.budget = int(np.clip(self.budget * np.clip(_SLICE / used, 0.25, 4), 1e5, 1e10))
+        elif self.budget < 4e8:
+            self.budget *= 2
+        since, at = self._last
+        if now - since < _SLICE:
+            return False
+        rate = (step - at) / (now - since)
+        self._rate = rate if self._rate is None else 0.9 * self._rate + 0.1 * rate
+        self._last = (now, step)
+        return True
+
+    def left(self, step: int) -> float | None:
+        """Return the seconds that the rest will take at the recent pace, None if unknown."""
+        if step >= self.planned:
+            return 0.0
+        if not self._rate:
+            return None
+        return (self.planned - step) / self._rate
+
+
+@contextmanager
+def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a flag, so that a run ends between two slices; a second one acts at once.
+
+    Outside the main thread, where Python delivers no signals, nothing changes.
+    """
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set
+        return
+    previous = signal.getsignal(signal.SIGINT)
+    if previous in (signal.SIG_IGN, None):
+        yield pressed.is_set
+        return
+
+    def note(number, frame):
+        if pressed.is_set():
+            signal.signal(signal.SIGINT, previous)
+            raise KeyboardInterrupt
+        pressed.set()
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _join(parts: list[np.ndarray], dtype) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype)

@@ -1,0 +1,172 @@
+"""Where a run stands: the state that both engines move, that checkpoints keep and that results come from.
+
+Arrays rather than attributes, so that the kernels can change them in place. A *stretch* is a span of steps
+in which no weight flips; it starts at the anchor. `close` and `flip` are the bookkeeping at its end.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+# Why an engine returned.
+REACHED, ABSORBED, FULL_LOG, RESTARTED, PAUSED, GROW = range(6)
+
+# Cells of Walk.clock, all int64.
+(
+    ANCHOR,  # step from which the current weights hold
+    EVENTS,  # steps at which some weight flipped
+    FLIPS,  # weights flipped
+    EVALUATIONS,  # states whose gradient was computed from the data
+    DISTANCE,  # Hamming distance to the reference
+    VISITS,  # arrivals at the reference
+    FIRST_HIT,  # step of the first, or -1
+    OCCUPIED,  # steps spent there
+    ARRIVED,  # step of the last arrival, or -1 while away
+    LEFT,  # step of the last departure, or -1 if there was none
+    SEEKING,  # 1 where the reference is the best state seen so far
+    BEST,  # sum of squared residual codes at the reference, while seeking
+    CURRENT,  # the same at the current state, -1 before the first look
+    RETURNS,  # completed absences
+    SOJOURNS,  # completed stays
+    READ,  # input entries read, all told
+) = range(16)
+
+# Cells of Walk.mass.
+TOTAL, CARRY, PENDING = range(3)
+
+# Cells of Log.counts.
+LOGGED, LOGGED_RETURNS, LOGGED_SOJOURNS = range(3)
+
+#: One weight flip: the step t of the first w_t with the new sign, the coordinate, the new sign.
+FLIP = np.dtype([("step", "<i8"), ("coordinate", "<i4"), ("sign", "i1")], align=True)
+
+
+class Walk(NamedTuple):
+    """Everything that a checkpoint needs, and nothing that can be recomputed."""
+
+    clock: np.ndarray  # int64 (16,)
+    latent: np.ndarray  # float64 (n,), latents at the anchor
+    signs: np.ndarray  # int8 (n,), weights since the anchor
+    reference: np.ndarray  # int8 (n,)
+    since: np.ndarray  # int64 (n,), step of the last flip
+    plus: np.ndarray  # int64 (n,), finished steps at +1
+    since_mass: np.ndarray  # float64 (n,), mass at the last flip
+    balance: np.ndarray  # float64 (n,), Σ sign·mass of finished stretches
+    mass: np.ndarray  # float64 (3,), mass at the anchor in two floats; mass from there to the next flip
+
+    @classmethod
+    def start(cls, latent: np.ndarray, teacher: np.ndarray | None) -> Walk:
+        """Return the walk at step 0."""
+        n = len(latent)
+        clock = np.zeros(16, np.int64)
+        clock[[FIRST_HIT, ARRIVED, LEFT, CURRENT]] = -1
+        clock[BEST] = np.iinfo(np.int64).max
+        clock[SEEKING] = teacher is None
+        signs = np.where(latent >= 0, 1, -1).astype(np.int8)
+        reference = signs.copy() if teacher is None else teacher.astype(np.int8)
+        clock[DISTANCE] = np.count_nonzero(signs != reference)
+        return cls(
+            clock,
+            latent.astype(np.float64),
+            signs,
+            reference,
+            np.zeros(n, np.int64),
+            np.zeros(n, np.int64),
+            np.zeros(n),
+            np.zeros(n),
+            np.zeros(3),
+        )
+
+    def copy(self) -> Walk:
+        return Walk(*(part.copy() for part in self))
+
+
+class Log(NamedTuple):
+    """Buffers of what happened; an array of length zero is not kept. The caller empties full ones."""
+
+    flips: np.ndarray  # FLIP
+    returns: np.ndarray  # int64, steps from a departure to the next arrival
+    sojourns: np.ndarray  # int64, steps from an arrival to the next departure
+    counts: np.ndarray  # int64 (3,), how many of each are filled
+
+    @classmethod
+    def sized(cls, flips: int, times: int) -> Log:
+        return cls(
+            np.empty(flips, FLIP), np.empty(times, np.int64), np.empty(times, np.int64), np.zeros(3, np.int64)
+        )
+
+    def full(self, n: int) -> bool:
+        """Whether one more event might not fit."""
+        flips, returns, sojourns = (
+            0 < buffer.size < count + need
+            for buffer, count, need in zip(self[:3], self.counts, (n, 1, 1), strict=True)
+        )
+        return flips or returns or sojourns
+
+
+def look(walk: Walk, square: int) -> bool:
+    """Note the loss of the current state; while seeking, make it the reference if it is the best so far.
+
+    Returns whether the reference changed, which starts all counts about it afresh. Nothing is lost by
+    that: a state of strictly lower risk than all before has not been visited before.
+    """
+    clock = walk.clock
+    clock[CURRENT] = square
+    if not clock[SEEKING] or square >= clock[BEST]:
+        return False
+    clock[BEST] = square
+    walk.reference[:] = walk.signs
+    clock[[DISTANCE, VISITS, OCCUPIED, RETURNS, SOJOURNS]] = 0
+    clock[[FIRST_HIT, ARRIVED, LEFT]] = -1
+    return True
+
+
+def close(walk: Walk, log: Log, step: int) -> None:
+    """Account for the steps from the anchor to ``step`` (excluded), in which the weights rested."""
+    clock = walk.clock
+    anchor = clock[ANCHOR]
+    if clock[DISTANCE] == 0:
+        if clock[ARRIVED] < 0:
+            clock[ARRIVED] = anchor
+            clock[VISITS] += 1
+            if clock[FIRST_HIT] < 0:
+                clock[FIRST_HIT] = anchor
+            if clock[LEFT] >= 0:
+                clock[RETURNS] += 1
+                _append(log.returns, log.counts, LOGGED_RETURNS, anchor - clock[LEFT])
+        clock[OCCUPIED] += step - anchor
+    elif clock[ARRIVED] >= 0:
+        clock[SOJOURNS] += 1
+        _append(log.sojourns, log.counts, LOGGED_SOJOURNS, anchor - clock[ARRIVED])
+        clock[LEFT] = anchor
+        clock[ARRIVED] = -1
+
+
+def flip(walk: Walk, log: Log, step: int, mass: float, latent: np.ndarray) -> None:
+    """Move the anchor to ``step`` with the latents given, and flip the weights whose latent changed sign."""
+    clock, signs = walk.clock, walk.signs
+    part = mass + walk.mass[CARRY]  # two-float sum: the mass of a long run keeps its last digits
+    total = walk.mass[TOTAL] + part
+    walk.mass[CARRY] = part - (total - walk.mass[TOTAL])
+    walk.mass[TOTAL] = total
+    walk.latent[:] = latent
+    for k in np.flatnonzero((latent >= 0) != (signs > 0)):
+        if signs[k] > 0:
+            walk.plus[k] += step - walk.since[k]
+        walk.balance[k] += signs[k] * (total - walk.since_mass[k])
+        walk.since[k] = step
+        walk.since_mass[k] = total
+        clock[DISTANCE] += 1 if signs[k] == walk.reference[k] else -1
+        signs[k] = -signs[k]
+        clock[FLIPS] += 1
+        _append(log.flips, log.counts, LOGGED, (step, k, signs[k]))
+    clock[ANCHOR] = step
+    clock[EVENTS] += 1
+
+
+def _append(buffer: np.ndarray, counts: np.ndarray, cell: int, value) -> None:
+    if buffer.size:
+        buffer[counts[cell]] = value
+        counts[cell] += 1

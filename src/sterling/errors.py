@@ -1,0 +1,25 @@
+"""The exceptions and warnings of sterling: one family, so that a caller can catch them all at once."""
+
+
+class SterlingError(Exception):
+    """Base of every error that sterling raises on purpose."""
+
+
+class InputError(SterlingError, ValueError):
+    """Something the caller gave is wrong; the message says what, where, and what to do."""
+
+
+class CapacityError(SterlingError, MemoryError):
+    """The work does not fit: not enough memory, or numbers too large for exact arithmetic."""
+
+
+class StoreError(SterlingError, OSError):
+    """A file that sterling wrote, or should write, cannot be used."""
+
+
+class CheckpointError(StoreError):
+    """A saved run is damaged, of another format, or belongs to another instance."""
+
+
+class SterlingWarning(UserWarning):
+    """A condition that does not stop the work but that the user should know of."""

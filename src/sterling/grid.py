@@ -1,0 +1,165 @@
+"""Numbers on dyadic grids: floats in, integers out, with the rounding told.
+
+An `InputGrid` holds the inputs of an instance as small integers; value = (code + offset)·2^(shift − bits),
+with one offset and one shift for each feature. Sums over such codes are exact and the same in any order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sterling.errors import CapacityError, InputError
+
+#: Finest grid that is tried when values might be represented without any rounding.
+_EXACT_BITS = 40
+
+
+def padded_width(features: int) -> int:
+    """Return the row length, in codes, that keeps rows aligned with vectors and cache lines."""
+    unit = 8 if features <= 8 else 16 if features <= 16 else 32
+    return -(-features // unit) * unit
+
+
+def aligned_zeros(shape: tuple[int, int], dtype) -> np.ndarray:
+    """Return a zeroed C-contiguous matrix whose first element starts a 64-byte cache line."""
+    dtype = np.dtype(dtype)
+    need = shape[0] * shape[1] * dtype.itemsize
+    raw = np.zeros(need + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + need].view(dtype).reshape(shape)
+
+
+@dataclass(frozen=True, eq=False)
+class InputGrid:
+    """The inputs of an instance as integers.
+
+    Attributes
+    ----------
+    rows : int16 or int32 (N·m, width)
+        Codes, one row for each sample and unit; columns beyond ``features`` are zero.
+    features : int
+        Number of input features, n.
+    bits : int
+        The unit of a pre-activation is 2^-bits.
+    shifts, offsets : int64 (n,)
+        value = (code + offset)·2^(shift − bits).
+    rounding : float64 (n,)
+        Largest error that rounding onto the grid made in each feature; zero for drawn data.
+    """
+
+    rows: np.ndarray
+    features: int
+    bits: int
+    shifts: np.ndarray
+    offsets: np.ndarray
+    rounding: np.ndarray = field(repr=False)
+
+    @classmethod
+    def plain(cls, rows: np.ndarray, features: int, bits: int) -> InputGrid:
+        """Wrap padded codes that all share one grid, as drawn data do."""
+        zeros = np.zeros(features, np.int64)
+        return cls(rows, features, bits, zeros, zeros, np.zeros(features))
+
+    def values(self, first: int = 0, last: int | None = None) -> np.ndarray:
+        """Return rows first … last as float64 values, exactly."""
+        codes = self.rows[first:last, : self.features].astype(np.float64)
+        codes += self.offsets
+        codes *= np.ldexp(1.0, (self.shifts - self.bits).astype(np.int32))
+        return codes
+
+    def largest_preactivation(self) -> int:
+        """Return a bound on |Σ_k ± value_k|, in units of 2^-bits."""
+        low = self.rows[:, : self.features].min(axis=0).astype(np.int64) + self.offsets
+        high = self.rows[:, : self.features].max(axis=0).astype(np.int64) + self.offsets
+        reach = np.maximum(np.abs(low), np.abs(high))
+        return sum(int(r) << int(s) for r, s in zip(reach, self.shifts, strict=True))
+
+
+def exact_bits(values: np.ndarray) -> int | None:
+    """Return the coarsest grid 2^-bits, 0 ≤ bits ≤ 40, that holds every value exactly, or None."""
+    if values.size == 0 or np.abs(values).max() >= 2.0**52:
+        return None
+    bits = 0
+    while bits <= _EXACT_BITS:
+        scaled = values * 2.0**bits
+        if np.abs(scaled).max() >= 2.0**52:
+            return None
+        odd = scaled != np.rint(scaled)
+        if not odd.any():
+            return bits
+        values = values[odd]  # only what did not fit can need a finer grid
+        bits += 1
+    return None
+
+
+def vector_codes(values: np.ndarray, bits: int | None, what: str) -> tuple[np.ndarray, int]:
+    """Put labels or a readout on a grid: exactly where 40 bits do, else to 2^-20 of the largest value.
+
+    Returns the int64 codes and the bits of the grid.
+    """
+    values = np.asarray(values, np.float64)
+    if bits is None:
+        bits = exact_bits(values)
+        top = float(np.abs(values).max(initial=0.0))
+        if bits is None or (top > 0 and bits + np.log2(top) > 30):
+            bits = 20 - int(np.ceil(np.log2(top)))
+    if not -30 <= bits <= 60:
+        raise CapacityError(
+            f"the {what} reach {np.abs(values).max():g}, too far from one: rescale them to a usual range"
+        )
+    return np.rint(np.ldexp(values, bits)).astype(np.int64), bits
+
+
+def quantise_inputs(values: np.ndarray, precision: str = "int16") -> InputGrid:
+    """Put a float matrix (rows, n) on a grid, feature by feature.
+
+    A feature that some dyadic grid holds exactly stays as it is, if its codes fit. Any other gets the
+    finest power of two for which they fit, so that the largest rounding error is at most 2^-15 of the
+    feature's range with int16 (2^-31 with int32).
+
+    Raises
+    ------
+    InputError
+        For a precision other than "int16" and "int32".
+    CapacityError
+        When features differ so much in scale that their exact sum would not fit in 62 bits.
+    """
+    if precision not in ("int16", "int32"):
+        raise InputError(f'precision is {precision!r}; it must be "int16" or "int32"')
+    dtype = np.dtype(precision)
+    count, features = values.shape
+    span = 2 * np.iinfo(dtype).max  # leaves one code unused, so that the range is symmetric
+    exponents = np.zeros(features, np.int64)
+    centres = np.zeros(features, np.int64)
+    for k in range(features):
+        column = values[:, k]
+        low, high = float(column.min()), float(column.max())
+        bits = exact_bits(column)
+        if bits is None or np.ldexp(high - low, bits) > span:
+            width = high - low if high > low else max(abs(high), 1.0)
+            bits = int(np.floor(np.log2(span / width)))
+            if np.ldexp(width, bits) + 1 > span:  # rounding both ends outwards must still fit
+                bits -= 1
+        if not -900 <= bits <= 900:
+            raise CapacityError(f"feature {k} has the range {high - low:g}: rescale it to a usual one")
+        exponents[k] = -bits
+        first, last = int(np.rint(np.ldexp(low, bits))), int(np.rint(np.ldexp(high, bits)))
+        limit = np.iinfo(dtype).max
+        centres[k] = 0 if -limit <= first and last <= limit else (first + last) // 2
+    bits = int(-exponents.min())
+    shifts = exponents + bits
+    if int(shifts.max()) > 46:
+        wide, fine = int(shifts.argmax()), int(shifts.argmin())
+        raise CapacityError(
+            f"features {wide} and {fine} differ too much in scale for exact sums: standardise the inputs "
+            '(normalize="standard")'
+        )
+    rows = aligned_zeros((count, padded_width(features)), dtype)
+    rounding = np.zeros(features)
+    for k in range(features):
+        scaled = np.rint(np.ldexp(values[:, k], int(-exponents[k])))
+        rows[:, k] = scaled - centres[k]
+        rounding[k] = np.abs(np.ldexp(scaled, int(exponents[k])) - values[:, k]).max()
+    return InputGrid(rows, features, bits, shifts, centres, rounding)

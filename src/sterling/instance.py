@@ -1,0 +1,373 @@
+"""An instance: one finite data set with everything that the dynamics need, exactly.
+
+Inputs, labels and readout are integers on dyadic grids, so losses and gradient sums have one value,
+whatever the order, the number of threads or the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+
+import numpy as np
+
+from sterling.errors import CapacityError, InputError
+from sterling.grid import InputGrid, quantise_inputs, vector_codes
+from sterling.memory import require_memory
+from sterling.normalise import normalise as normalise_grid
+from sterling.surrogates import Surrogate, get_surrogate
+
+_BLOCK_ROWS = 16384  # rows turned to float64 at a time
+_KEEP_FLOATS = 1 << 29  # float64 copies up to this size are kept between calls
+_EXACT = 1 << 53  # integers below are exact in float64
+_DERIVATIVE_BITS = 20  # grid of the derivative of smooth surrogates
+
+
+def transpose(grid: InputGrid) -> np.ndarray:
+    """Return the codes column by column, (n, rows), for the event engine."""
+    from sterling.sampling import transpose_block
+
+    rows = grid.rows
+    columns = np.empty((grid.features, len(rows)), rows.dtype)
+    starts = range(0, len(rows), 4096)
+    with ThreadPoolExecutor(min(len(starts), os.cpu_count() or 1)) as pool:
+        list(pool.map(lambda s: transpose_block(rows, columns, s, min(s + 4096, len(rows))), starts))
+    return columns
+
+
+class Instance:
+    """A finite data set (Z_i, y_i), i = 1 … N, with readout v and, if known, the teacher's signs.
+
+    Make one with `Problem.draw` or `Instance.from_arrays`.
+
+    Attributes
+    ----------
+    n, m, samples : int
+        Inputs, hidden units, sample size N.
+    teacher : int8 (n,) or None
+        Signs of w*.
+    origin : dict
+        Where the data come from, for tables and files.
+    """
+
+    def __init__(self, grid, m, labels, label_bits, readout, readout_bits, teacher, origin=None):
+        self.grid: InputGrid = grid
+        self.n: int = grid.features
+        self.m: int = m
+        self.samples: int = len(labels)
+        self.label_codes: np.ndarray = labels
+        self.readout_codes: np.ndarray = readout
+        self.label_bits: int = max(label_bits, readout_bits)
+        self.readout_bits: int = readout_bits
+        if label_bits < readout_bits:
+            self.label_codes = labels << (readout_bits - label_bits)
+        self.teacher: np.ndarray | None = teacher
+        self.origin: dict = origin or {}
+        self._check_range()
+
+    @classmethod
+    def from_arrays(
+        cls,
+        inputs,
+        labels,
+        readout=None,
+        teacher=None,
+        *,
+        normalize: str | None = None,
+        precision: str = "int16",
+        constant: str = "refuse",
+        origin: dict | None = None,
+    ) -> Instance:
+        """Make an instance from arrays of your own.
+
+        Parameters
+        ----------
+        inputs : array (N, n) or (N, m, n)
+        labels : array (N,)
+        readout : array (m,), optional
+            Ones by default.
+        teacher : array (n,) of −1 and +1, optional
+            The reference that verdicts are measured against.
+        normalize : None, "standard" or "whiten"
+            See `sterling.normalise`.
+        precision : "int16" or "int32"
+            Width of the stored codes. Rounding errors are at most 2^-15 of each feature's range
+            (2^-31); `rounding` says how large they are.
+        constant : "refuse" or "keep"
+            What to do with a feature that has one value in every sample, such as a bias column.
+
+        Raises
+        ------
+        InputError
+            For data that are empty, not finite, of the wrong shape, or cannot be produced.
+        CapacityError
+            When exact sums would not fit.
+        """
+        values = _real_array(inputs, "inputs")
+        if values.ndim == 2:
+            values = values[:, None, :]
+        if values.ndim != 3:
+            raise InputError(f"inputs have {values.ndim} axes; give (samples, n) or (samples, m, n)")
+        samples, m, n = values.shape
+        for name, size in (("samples", samples), ("hidden units", m), ("features", n)):
+            if size == 0:
+                raise InputError(f"inputs have shape {np.shape(inputs)}: there are no {name}")
+        _check_finite(values, "inputs", ("sample", "unit", "feature"))
+        targets = _real_array(labels, "labels")
+        if targets.shape != (samples,):
+            raise InputError(f"labels have shape {targets.shape}; {samples} samples need ({samples},)")
+        _check_finite(targets, "labels", ("sample",))
+        weights = np.ones(m) if readout is None else _real_array(readout, "readout")
+        if weights.shape != (m,):
+            raise InputError(f"readout has shape {weights.shape}; {m} hidden units need ({m},)")
+        _check_finite(weights, "readout", ("unit",))
+        if not weights.any():
+            raise InputError("readout is all zero, so the inputs would not reach the output")
+        _check_labels(targets, weights)
+        if constant not in ("refuse", "keep"):
+            raise InputError(f'constant is {constant!r}; it must be "refuse" or "keep"')
+        flat = values.reshape(samples * m, n)
+        if constant == "refuse" and len(flat) > 1:
+            _refuse_constant(flat)
+        require_memory(flat.size * 8 + len(flat) * 24, f"{samples} samples with n={n}, m={m}")
+        grid = normalise_grid(quantise_inputs(flat, precision), normalize)
+        readout_codes, readout_bits = vector_codes(weights, None, "readout weights")
+        label_codes, label_bits = vector_codes(targets, None, "labels")
+        signs = None if teacher is None else check_signs(teacher, n, "teacher")
+        about = origin or {"data": f"arrays of shape {tuple(np.shape(inputs))}", "normalize": normalize}
+        return cls(grid, m, label_codes, label_bits, readout_codes, readout_bits, signs, about)
+
+    def _check_range(self) -> None:
+        """Refuse data for which an exact sum could overflow; remember the bounds for the engines."""
+        self.preactivation_bound: int = self.grid.largest_preactivation()
+        if self.preactivation_bound >= _EXACT:
+            raise CapacityError(
+                "the features differ too much in scale for exact sums: standardise the inputs "
+                '(normalize="standard")'
+            )
+        scaled = self.residual_codes
+        high, low = int(scaled[scaled > 0].sum()), int(scaled[scaled < 0].sum())
+        top = np.maximum(np.abs(high - self.label_codes), np.abs(low - self.label_codes))
+        codes = self.grid.rows
+        reach = max(int(codes.max(initial=0)), -int(codes.min(initial=0)))
+        reach += int(np.abs(self.grid.offsets).max(initial=0))
+        self.code_bound: int = max(reach, 1)
+        self.coefficient_bound: int = int(top.max()) * int(np.abs(self.readout_codes).max())
+        mass = int(top.astype(np.float64).sum() * 1.001) + 1  # a bound, so the rounding of floats is covered
+        total = mass * int(np.abs(self.readout_codes).sum()) * reach << int(self.grid.shifts.max())
+        squares = int(top.max()) ** 2 * self.samples
+        if total >= 1 << 62 or squares >= 1 << 62:
+            raise CapacityError(
+                f"exact gradient sums over {self.samples} samples could overflow: rescale the labels and "
+                "the readout to values near one, or take fewer samples"
+            )
+        self.gradient_bound: int = max(total, 1)
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """The inputs as a fresh float64 array (N, m, n), exactly as the engines see them."""
+        return self.grid.values().reshape(self.samples, self.m, self.n)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The labels, float64 (N,)."""
+        return np.ldexp(self.label_codes.astype(np.float64), -self.label_bits)
+
+    @property
+    def readout(self) -> np.ndarray:
+        """The readout v, float64 (m,)."""
+        return np.ldexp(self.readout_codes.astype(np.float64), -self.readout_bits)
+
+    @property
+    def readout_norm2(self) -> float:
+        """‖v‖², which the step sizes are divided by."""
+        square = sum(int(code) ** 2 for code in self.readout_codes)
+        return float(square) / 4.0**self.readout_bits
+
+    @property
+    def rounding(self) -> np.ndarray:
+        """Largest error made in each feature by putting the inputs on the grid, float64 (n,)."""
+        return self.grid.rounding
+
+    @property
+    def residual_codes(self) -> np.ndarray:
+        """The readout on the grid of the labels, int64 (m,)."""
+        return self.readout_codes << (self.label_bits - self.readout_bits)
+
+    @property
+    def unit(self) -> float:
+        """Gradient sums are integers; divided by this they are G."""
+        bits = self.grid.bits + self.label_bits + self.readout_bits
+        return float(np.ldexp(float(self.samples), bits))
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """The input codes column by column, (n, N·m)."""
+        return transpose(self.grid)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of the data: two instances with the same one have the same orbits."""
+        digest = hashlib.blake2b(digest_size=16)
+        grid = self.grid
+        for array in (grid.rows, grid.shifts, grid.offsets, self.label_codes, self.readout_codes):
+            digest.update(repr((array.shape, array.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(array))
+        digest.update(repr((grid.bits, self.m, self.n, self.label_bits, self.readout_bits)).encode())
+        if self.teacher is not None:
+            digest.update(self.teacher.tobytes())
+        return digest.hexdigest()
+
+    def loss(self, signs) -> float:
+        """Return the empirical risk L(w) = 1/(2N) Σ (vᵀH(Z_i w) − y_i)² at w = signs/√n."""
+        return self.square(signs) / (2.0 * self.samples * 4.0**self.label_bits)
+
+    def square(self, signs) -> int:
+        """Return 2N·L(w)·4^label_bits, the exact integer behind the loss."""
+        active = self._preactivations(check_signs(signs, self.n, "signs")) > 0
+        residuals = active @ self.residual_codes - self.label_codes
+        return int((residuals * residuals).sum())
+
+    def gradient(self, signs, surrogate: str | Surrogate = "relu") -> np.ndarray:
+        """Return the STE gradient G(w) at w = signs/√n, float64 (n,).
+
+        G = 1/N Σ_i r_i Σ_j v_j μ′(z_ij·w) z_ij with r_i = vᵀH(Z_i w) − y_i (science.md, 2). The sum is an
+        exact integer, rounded once. Smooth derivatives are taken on the grid 2^-20.
+        """
+        signs = check_signs(signs, self.n, "signs")
+        chosen = get_surrogate(surrogate)
+        before = self._preactivations(signs)
+        residuals = (before > 0) @ self.residual_codes - self.label_codes
+        slopes, bits = self._slopes(before, chosen)
+        coefficients = (residuals[:, None] * self.readout_codes * slopes).ravel()
+        sums = self._weigh_rows(coefficients)
+        sums += self.grid.offsets * int(coefficients.sum())
+        return (sums << self.grid.shifts).astype(np.float64) / np.ldexp(self.unit, bits)
+
+    def _slopes(self, before: np.ndarray, surrogate: Surrogate) -> tuple[np.ndarray, int]:
+        """Return μ′ as integers on the grid 2^-bits."""
+        if surrogate.piecewise_constant:
+            low, high = surrogate.thresholds(self.n << (2 * self.grid.bits))
+            return ((before >= low) & (before <= high)).astype(np.int64), 0
+        room = (1 << 62) // self.gradient_bound
+        bits = min(_DERIVATIVE_BITS, room.bit_length() - 3)  # slopes stay below 4, hence the spare bits
+        if bits < 8:
+            raise CapacityError(
+                f"exact sums with the smooth surrogate {surrogate.name} could overflow: rescale the labels"
+            )
+        slopes = surrogate.derivative(np.ldexp(before, -self.grid.bits) / np.sqrt(self.n))
+        return np.rint(np.ldexp(slopes, bits)).astype(np.int64), bits
+
+    def _preactivations(self, signs: np.ndarray) -> np.ndarray:
+        """Return √n Z_i w in units of 2^-bits, int64 (N, m)."""
+        weights = signs.astype(np.int64) << self.grid.shifts
+        out = np.empty(len(self.grid.rows), np.int64)
+        for first, block in self._float_blocks():
+            out[first : first + len(block)] = block @ weights.astype(np.float64)
+        out += int(weights @ self.grid.offsets)
+        return out.reshape(self.samples, self.m)
+
+    def _weigh_rows(self, coefficients: np.ndarray) -> np.ndarray:
+        """Return Σ_r c_r·codes_r exactly, int64 (n,): float64 products of integers, cut below 2^53."""
+        top = max(int(np.abs(coefficients).max(initial=0)), 1)
+        safe = max(1, _EXACT // (top * self.code_bound))
+        sums = np.zeros(self.n, np.int64)
+        for first, block in self._float_blocks():
+            for start in range(0, len(block), safe):
+                part = block[start : start + safe]
+                weights = coefficients[first + start : first + start + len(part)].astype(np.float64)
+                sums += (weights @ part).astype(np.int64)
+        return sums
+
+    def _float_blocks(self):
+        if len(self.grid.rows) * self.n * 8 <= _KEEP_FLOATS:
+            return self._kept_blocks
+        return self._make_blocks()
+
+    @cached_property
+    def _kept_blocks(self) -> list[tuple[int, np.ndarray]]:
+        return list(self._make_blocks())
+
+    def _make_blocks(self):
+        for first in range(0, len(self.grid.rows), _BLOCK_ROWS):
+            codes = self.grid.rows[first : first + _BLOCK_ROWS, : self.n]
+            yield first, codes.astype(np.float64)
+
+    def to_dict(self) -> dict:
+        """Return a plain description (no data)."""
+        return {
+            "n": self.n,
+            "m": self.m,
+            "samples": self.samples,
+            "readout": self.readout.tolist(),
+            "teacher": self.teacher is not None,
+            "largest_rounding": float(self.rounding.max(initial=0.0)),
+            "origin": dict(self.origin),
+            "fingerprint": self.fingerprint,
+        }
+
+    def __repr__(self) -> str:
+        known = "teacher known" if self.teacher is not None else "no teacher"
+        rounded = float(self.rounding.max(initial=0.0))
+        exact = "" if rounded == 0 else f", inputs rounded by at most {rounded:.2g}"
+        return f"Instance(n={self.n}, samples={self.samples}, m={self.m}, {known}{exact})"
+
+
+def check_signs(signs, n: int, what: str) -> np.ndarray:
+    """Return signs as int8 (n,), or raise InputError if they are not n values −1 or +1."""
+    array = np.asarray(signs)
+    if array.shape != (n,):
+        raise InputError(f"{what} have shape {array.shape}; n={n} needs ({n},)")
+    if not np.isin(array, (-1, 1)).all():
+        raise InputError(f"{what} must be -1 or +1; entry {int(np.argmin(np.isin(array, (-1, 1))))} is not")
+    return array.astype(np.int8)
+
+
+def _real_array(values, what: str) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"dtype {array.dtype}")
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as problem:
+        raise InputError(f"{what} are no array of real numbers ({problem})") from None
+
+
+def _check_finite(values: np.ndarray, what: str, axes: tuple[str, ...]) -> None:
+    bad = ~np.isfinite(values)
+    if not bad.any():
+        return
+    where = np.argwhere(bad)[0]
+    place = ", ".join(f"{axis} {index}" for axis, index in zip(axes, where, strict=True))
+    kind = "NaN" if np.isnan(values[tuple(where)]) else "infinity"
+    raise InputError(f"{what} hold {kind} at {place} ({int(bad.sum())} bad in all): clean or drop them first")
+
+
+def _refuse_constant(flat: np.ndarray) -> None:
+    same = np.flatnonzero(flat.min(axis=0) == flat.max(axis=0))
+    if same.size:
+        raise InputError(
+            f"feature {same[0]} is {flat[0, same[0]]:g} in every sample: drop it, or keep it on purpose "
+            'as a bias with constant="keep"'
+        )
+
+
+def _check_labels(labels: np.ndarray, readout: np.ndarray) -> None:
+    """Refuse class labels that the network cannot output, such as −1 with a readout of one.
+
+    Only whole-number labels and readouts are judged: real-valued labels may well carry noise.
+    """
+    if len(readout) > 20 or np.any(labels != np.rint(labels)) or np.any(readout != np.rint(readout)):
+        return
+    outputs = {0.0}
+    for weight in readout.tolist():
+        outputs |= {value + weight for value in outputs}
+    foreign = sorted(set(labels.tolist()) - outputs)
+    if foreign:
+        can = ", ".join(f"{value:g}" for value in sorted(outputs)[:8])
+        raise InputError(
+            f"no unit can produce the label {foreign[0]:g}: with this readout the outputs are {can}; map the "
+            "labels to these values or give another readout"
+        )

@@ -1,0 +1,246 @@
+"""A problem: the distribution from which finite samples are drawn, each an `Instance`.
+
+The parts of a draw (teacher, readout, noise, inputs) have seeds of their own, and inputs and noise are
+drawn in blocks of samples, so a larger sample begins with the smaller one of the same seed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from sterling.errors import InputError
+from sterling.grid import InputGrid, aligned_zeros, padded_width, vector_codes
+from sterling.inputs import Family, family_table, get_family, normal_table
+from sterling.instance import Instance, transpose
+from sterling.memory import require_memory
+from sterling.normalise import check_normalisation, normalise
+
+# Which part of a draw a seed is for. Latents of a run use LATENT, see dynamics/train.py.
+TEACHER, READOUT, NOISE, INPUTS, LATENT = range(5)
+
+_BLOCK = 4096  # samples that share one stream of random bits
+_NOISE_CODES = 64  # codes to one standard deviation of the label noise, at least
+_FINE = 4096  # codes to one standard deviation before noise is scaled
+_READOUT_BITS = 6  # grid of a gaussian readout
+
+READOUTS = ("ones", "signs", "gaussian")
+
+
+def part_seed(seed: int | np.random.SeedSequence, *part: int) -> np.random.SeedSequence:
+    """Return the seed of one part of a draw: the user's seed, extended by numbers that name the part.
+
+    Raises
+    ------
+    InputError
+        If the seed is not a non-negative integer or a SeedSequence.
+    """
+    if isinstance(seed, np.random.SeedSequence):
+        return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, *part))
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(f"seed is {seed!r}; it must be a non-negative integer or a SeedSequence")
+    return np.random.SeedSequence(int(seed), spawn_key=part)
+
+
+def _count(value, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InputError(f"{name} is {value!r}; it must be an integer")
+    if value < 1:
+        raise InputError(f"{name} is {value}; it must be at least 1")
+    return int(value)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Two-layer network y = vᵀH(Z w*) + ξ with binary weights, as a distribution of data sets.
+
+    Parameters
+    ----------
+    n : int
+        Input dimension, the number of binary weights.
+    samples : int
+        Sample size N.
+    m : int
+        Hidden units that share the weights.
+    noise : float
+        Standard deviation σ of the label noise. It is drawn on a grid of at least 64 steps to σ.
+    readout : "ones", "signs", "gaussian" or m numbers
+        Second-layer weights v; random ones belong to the draw. Gaussian ones lie on the grid 2^-6.
+    inputs : str or Family
+        Law of the inputs, see `sterling.inputs`.
+    normalize : None, "standard" or "whiten"
+        What is done to the inputs before the teacher labels them.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range, with its name and value.
+
+    References
+    ----------
+    Jeong, Xin and Yin, arXiv 2505.18113, section on the problem set-up.
+    """
+
+    n: int
+    samples: int
+    m: int = 1
+    noise: float = 0.0
+    readout: str | tuple[float, ...] = "ones"
+    inputs: str | Family = "gaussian"
+    normalize: str | None = None
+
+    def __post_init__(self):
+        for name in ("n", "samples", "m"):
+            object.__setattr__(self, name, _count(getattr(self, name), name))
+        noise = self.noise
+        if isinstance(noise, bool) or not isinstance(noise, int | float | np.number):
+            raise InputError(f"noise is {noise!r}; it must be a number")
+        if not (math.isfinite(noise) and 0 <= noise <= 1e6):
+            raise InputError(f"noise is {noise}; it must be finite, at least 0 and at most 10⁶")
+        if 0 < noise < 1e-6:
+            raise InputError(f"noise is {noise}; below 10⁻⁶ take 0, the difference cannot be seen")
+        object.__setattr__(self, "noise", float(noise))
+        object.__setattr__(self, "readout", _check_readout(self.readout, self.m))
+        object.__setattr__(self, "inputs", get_family(self.inputs))
+        check_normalisation(self.normalize)
+
+    def draw(self, seed: int | np.random.SeedSequence = 0) -> Instance:
+        """Draw a finite sample: the same bits on every machine and for any number of threads.
+
+        Parameters
+        ----------
+        seed : int or SeedSequence
+            Names the draw.
+
+        Returns
+        -------
+        Instance
+            With the teacher that made its labels.
+
+        Raises
+        ------
+        CapacityError
+            If it would not fit into memory.
+        """
+        part_seed(seed)  # refuse a bad seed before any work
+        self._require_memory()
+        grid = normalise(self._draw_inputs(seed), self.normalize)
+        teacher = _draw_signs(part_seed(seed, TEACHER), self.n)
+        readout, readout_bits = self._draw_readout(seed)
+        labels, label_bits = self._label(seed, grid, teacher, readout, readout_bits)
+        instance = Instance(
+            grid, self.m, labels, label_bits, readout, readout_bits, teacher, origin=self.to_dict()
+        )
+        instance.columns = transpose(grid)
+        return instance
+
+    def _require_memory(self) -> None:
+        rows = self.samples * self.m
+        width = padded_width(self.n)
+        copies = 3 if self.normalize is None else 6
+        what = f"an instance with n={self.n}, m={self.m}, {self.samples} samples"
+        require_memory(rows * (copies * width + 24), what)
+
+    def _draw_inputs(self, seed) -> InputGrid:
+        family = get_family(self.inputs)
+        table = family_table(family)
+        rows = aligned_zeros((self.samples * self.m, padded_width(self.n)), np.int16)
+
+        def fill(block: int) -> None:
+            from sterling.sampling import draw_codes
+
+            first = block * _BLOCK * self.m
+            part = rows[first : first + _BLOCK * self.m, : self.n]
+            part[:] = family.correlate(draw_codes(table, part_seed(seed, INPUTS, block), part.shape))
+
+        blocks = -(-self.samples // _BLOCK)
+        with ThreadPoolExecutor(min(blocks, os.cpu_count() or 1)) as pool:
+            list(pool.map(fill, range(blocks)))
+        return InputGrid.plain(rows, self.n, family.bits)
+
+    def _draw_readout(self, seed) -> tuple[np.ndarray, int]:
+        if self.readout == "ones":
+            return np.ones(self.m, np.int64), 0
+        if self.readout == "signs":
+            return _draw_signs(part_seed(seed, READOUT), self.m).astype(np.int64), 0
+        if self.readout == "gaussian":
+            from sterling.sampling import draw_codes
+
+            table = normal_table(1 << _READOUT_BITS)
+            codes = draw_codes(table, part_seed(seed, READOUT), (self.m,)).astype(np.int64)
+            if not codes.any():
+                codes[0] = 1  # probability below 0.007^m; a readout of zeros would teach nothing
+            return codes, _READOUT_BITS
+        return vector_codes(np.array(self.readout), None, "readout weights")
+
+    def _label(self, seed, grid, teacher, readout, readout_bits) -> tuple[np.ndarray, int]:
+        noise_bits = 0
+        if self.noise > 0:
+            noise_bits = max(0, math.ceil(math.log2(_NOISE_CODES / self.noise)))
+        bits = max(readout_bits, noise_bits)
+        labels = np.empty(self.samples, np.int64)
+        weights = teacher.astype(np.float64)
+
+        def fill(block: int) -> None:
+            first = block * _BLOCK
+            last = min(first + _BLOCK, self.samples)
+            codes = grid.rows[first * self.m : last * self.m, : self.n].astype(np.float64)
+            active = (codes @ weights > 0).reshape(-1, self.m)  # sums of integers: exact
+            labels[first:last] = (active @ readout) << (bits - readout_bits)
+            if self.noise > 0:
+                noise = self._draw_noise(part_seed(seed, NOISE, block), noise_bits)
+                labels[first:last] += noise[: last - first] << (bits - noise_bits)
+
+        blocks = -(-self.samples // _BLOCK)
+        with ThreadPoolExecutor(min(blocks, os.cpu_count() or 1)) as pool:
+            list(pool.map(fill, range(blocks)))
+        return labels, bits
+
+    def _draw_noise(self, seed, bits: int) -> np.ndarray:
+        """Return one block of noise: fine normal codes, scaled by σ and rounded to the grid 2^-bits."""
+        from sterling.sampling import draw_codes
+
+        fine = draw_codes(normal_table(_FINE), seed, (_BLOCK,)).astype(np.float64)
+        return np.rint(fine * (math.ldexp(self.noise, bits) / _FINE)).astype(np.int64)
+
+    def to_dict(self) -> dict:
+        """Return the parameters as plain values."""
+        readout = self.readout if isinstance(self.readout, str) else list(self.readout)
+        return {
+            "n": self.n,
+            "samples": self.samples,
+            "m": self.m,
+            "noise": self.noise,
+            "readout": readout,
+            "inputs": str(self.inputs),
+            "normalize": self.normalize,
+        }
+
+
+def _draw_signs(seed: np.random.SeedSequence, count: int) -> np.ndarray:
+    from sterling.sampling import words
+
+    bits = words(seed, count) >> np.uint64(63)
+    return (1 - 2 * bits.astype(np.int8)).astype(np.int8)
+
+
+def _check_readout(readout, m: int) -> str | tuple[float, ...]:
+    if isinstance(readout, str):
+        if readout not in READOUTS:
+            raise InputError(f"readout is {readout!r}; it must be one of {', '.join(READOUTS)} or m numbers")
+        return readout
+    if not isinstance(readout, Sequence | np.ndarray):
+        raise InputError(f"readout is {readout!r}; it must be one of {', '.join(READOUTS)} or m numbers")
+    values = tuple(float(value) for value in readout)
+    if len(values) != m:
+        raise InputError(f"readout has {len(values)} numbers, but m is {m}")
+    if not all(math.isfinite(value) for value in values):
+        raise InputError(f"readout has a value that is not finite: {values}")
+    if not any(values):
+        raise InputError("readout is all zero, so the inputs would not reach the output")
+    return values

@@ -1,0 +1,433 @@
+"""Step sizes: the mass against exact sums, its inverse, the compiled twin, conditions and messages."""
+
+import copy
+import dataclasses
+import json
+import math
+import pickle
+import random
+from decimal import Decimal, localcontext
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sterling import schedules
+from sterling.errors import InputError
+from sterling.schedules import Conditions, Constant, Power, Table, parse_schedule, schedule_from_dict
+
+EXPONENTS = [0.0, 0.3, 0.5, 0.7, 0.75, 0.999, 1.0, 1.5, 2.0, 3.0, -0.25, -1.0, -2.5, 6.0]
+TABLE = Table([0.5, 0.25, 0.0, 0.0, 1e-9, 3.0, 0.1])
+
+
+def exact(exponent, t0, t1):
+    """Σ (s+1)^−exponent by 40 digits: directly up to 40 terms, else by Euler–Maclaurin from step 400 on."""
+    with localcontext() as context:
+        context.prec = 40
+        p = Decimal(exponent)
+        start = t1 if t1 - t0 <= 40 else min(max(t0, 400), t1)
+        total = sum((Decimal(s + 1) ** -p for s in range(t0, start)), Decimal(0))
+        if start < t1:
+            a, b = Decimal(start) + Decimal("0.5"), Decimal(t1) + Decimal("0.5")
+            total += (b / a).ln() if p == 1 else (b ** (1 - p) - a ** (1 - p)) / (1 - p)
+            slope = -p
+            for order, factor in ((1, Fraction(-1, 24)), (3, Fraction(7, 5760)), (5, Fraction(-31, 967680))):
+                change = slope * (b ** (-p - order) - a ** (-p - order))
+                total += change * factor.numerator / factor.denominator
+                slope *= (p + order) * (p + order + 1)
+        return total
+
+
+def relative_error(value, truth):
+    return abs(float(Decimal(value) / truth - 1))
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
+def test_pow_neg_against_decimals(exponent):
+    with localcontext() as context:
+        context.prec = 40
+        for x in [1.0, 1.5, 2.0, math.sqrt(0.5) * 8, 64.5, 1e6 + 0.5, 123456789.0, 1e12 + 1, 1e13]:
+            truth = Decimal(x) ** -Decimal(exponent)
+            assert relative_error(schedules.pow_neg(x, exponent), truth) < 1.2e-15
+        assert schedules.pow_neg(1.0, exponent) == 1.0
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
+def test_mass_against_direct_sums(exponent):
+    schedule = Power(rate=0.37, exponent=exponent)
+    terms = [schedule.rate(t) for t in range(4000)]
+    for t0 in (0, 1, 5, 63, 64, 65, 700, 2999):
+        for t1 in (t0, t0 + 1, t0 + 2, t0 + 3, 63, 64, 65, 66, t0 + 10, t0 + 11, t0 + 300, 4000):
+            if t0 <= t1 <= 4000:
+                assert schedule.mass(t0, t1) == pytest.approx(math.fsum(terms[t0:t1]), rel=1e-14, abs=0.0)
+    assert schedule.mass(100) == schedule.mass(0, 100)
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
+def test_mass_against_forty_digits_far_out(exponent):
+    schedule = Power(rate=1.0, exponent=exponent)
+    bound = 2e-15 if abs(exponent) <= 3 else 1e-14
+    rnd = random.Random(5)
+    spans = [(0, 10**12), (63, 10**9), (64, 10**6), (10**12 - 1, 10**12), (10**11, 10**12)]
+    for _ in range(12):
+        t0 = int(10 ** rnd.uniform(0, 11.9))
+        t1 = t0 + rnd.choice([1, 2, 9, t0 // 300, t0 // 200, 3 * t0]) + 1
+        spans.append((t0, min(t1, 10**12)))
+    for t0, t1 in spans:
+        assert relative_error(schedule.mass(t0, t1), exact(exponent, t0, t1)) < bound, (t0, t1)
+
+
+def test_the_oracle_agrees_with_itself():
+    for exponent in (0.5, 1.0, 2.0):
+        direct = math.fsum((s + 1) ** -exponent for s in range(10_000))
+        assert float(exact(exponent, 0, 10_000)) == pytest.approx(direct, rel=1e-14)
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
+@pytest.mark.parametrize("t", [0, 1, 63, 64, 1000, 10**6, 10**12])
+def test_one_step_has_exactly_its_rate(exponent, t):
+    schedule = Power(rate=0.3, exponent=exponent)
+    assert schedule.mass(t, t + 1) == schedule.rate(t)
+    assert relative_error(schedule.rate(t), Decimal(schedule.base) * exact(exponent, t, t + 1)) < 1.5e-15
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
+@pytest.mark.parametrize("t0", [0, 40, 63, 64, 100, 10_000])
+def test_mass_grows_by_one_rate_a_step(exponent, t0):
+    schedule = Power(rate=1.0, exponent=exponent)
+    # The stretches hold the end of the direct terms and the switch between the two expansions.
+    for middle in (t0 + 1, 64, t0 + t0 // 255):
+        for t in range(max(t0, middle - 6), middle + 6):
+            total, after = schedule.mass(t0, t), schedule.mass(t0, t + 1)
+            assert after > total
+            assert after - total == pytest.approx(schedule.rate(t), rel=1e-12, abs=4e-15 * after)
+
+
+def test_constant_mass_is_one_product():
+    assert Constant(0.1).mass(3, 10**15 + 3) == 0.1 * 1e15
+    assert Constant(0.1).mass(7, 10) == 0.1 * 3.0
+    assert Constant(0.1).rate(10**18) == 0.1
+
+
+def test_table_mass_against_fractions():
+    rnd = random.Random(3)
+    rates = [rnd.choice([0.0, 1e-12, 1.0, 1e4]) * rnd.random() for _ in range(300)] + [0.25]
+    table = Table(rates)
+    for t0 in range(0, 320, 13):
+        for t1 in range(t0, 330, 11):
+            truth = sum((Fraction(rates[min(t, 300)]) for t in range(t0, t1)), Fraction(0))
+            assert abs(Fraction(table.mass(t0, t1)) - truth) <= truth * Fraction(1, 10**15)
+    assert table.mass(0, 10**9) == pytest.approx(math.fsum(rates) + 0.25 * (10**9 - 301), rel=1e-15)
+    assert [TABLE.rate(t) for t in (0, 1, 6, 7, 10**9)] == [0.5, 0.25, 0.1, 0.1, 0.1]
+
+
+def test_rate_of_arrays():
+    at = np.array([[0, 1], [2, 99]])
+    for schedule in (Constant(0.5), Power(0.5, 0.7), TABLE):
+        rates = schedule.rate(at)
+        assert rates.dtype == np.float64
+        np.testing.assert_array_equal(rates, [[schedule.rate(int(t)) for t in row] for row in at])
+
+
+power_laws = st.builds(
+    Power,
+    rate=st.sampled_from([1e-6, 0.05, 0.5, 3.0]),
+    exponent=st.floats(-1, 1) | st.sampled_from(EXPONENTS),
+)
+tables = st.builds(Table, st.lists(st.floats(0, 10) | st.just(0.0), min_size=1, max_size=40))
+starts = st.integers(0, 200) | st.integers(0, 10**9)
+
+
+@settings(max_examples=150, deadline=None)
+@given(power_laws | tables, starts, st.floats(1e-9, 1e5))
+def test_first_reach_is_the_inverse_of_mass(schedule, t0, target):
+    t = schedule.first_reach(t0, target)
+    if t is None:
+        assert schedule.mass(t0, schedules.STEP_LIMIT) < target
+    else:
+        assert t > t0
+        assert schedule.mass(t0, t - 1) < target <= schedule.mass(t0, t)
+
+
+@settings(max_examples=100, deadline=None)
+@given(power_laws | tables, starts, st.integers(1, 300))
+def test_first_reach_finds_the_step_whose_mass_was_asked(schedule, t0, span):
+    total = schedule.mass(t0, t0 + span)
+    if total > 0.0:
+        t = schedule.first_reach(t0, total)
+        assert schedule.mass(t0, t) == total
+        assert t <= t0 + span
+        assert isinstance(schedule, Table) or t == t0 + span or schedule.exponent > 1.0
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    power_laws | tables,
+    st.integers(0, 1000),
+    st.floats(-1, 100),
+    st.integers(-(10**6), 10**6),
+    st.integers(-5, 2000),
+)
+def test_no_guess_changes_the_answer(schedule, t0, target, off, room):
+    arguments = schedule.kernel_arguments()
+    limit = t0 + room
+    t = schedules._first_reach(*arguments, t0, target, t0 + off, limit)
+    reached = [s for s in range(t0 + 1, limit + 1) if schedules._mass(*arguments, t0, s) >= target]
+    assert t == (reached[0] if reached else limit + 1)
+
+
+def test_first_reach_at_the_ends():
+    assert Constant(0.5).first_reach(10, 0.0) == 10
+    assert Constant(0.5).first_reach(10, -1.0) == 10
+    assert Constant(0.5).first_reach(10, 1.0) == 12
+    assert Constant(0.5).first_reach(10, math.inf) is None
+    assert Power(0.5, 2.0).first_reach(0, 0.9) is None
+    assert Table([1.0, 1.0, 0.0]).first_reach(0, 2.0) == 2
+    assert Table([1.0, 1.0, 0.0]).first_reach(0, 2.1) is None
+    assert Table([1.0, 0.0, 0.0]).first_reach(1, 1e-300) is None
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.3, 0.5, 0.7, 1.0])
+@pytest.mark.parametrize("t0", [1000, 10**6, 10**9])
+@pytest.mark.parametrize("span", [1, 8, 300])
+def test_guess_is_exact_or_one_off_for_short_spans(exponent, t0, span):
+    schedule = Power(0.5, exponent)
+    for share in (0.5, 0.99, 1.0, 1.01):
+        target = share * schedule.mass(t0, t0 + span)
+        guessed = schedules._guess(0, 0.5, exponent, t0, target)
+        assert abs(guessed - schedule.first_reach(t0, target)) <= 1
+
+
+def test_guess_stays_within_the_steps():
+    for t0 in (0, 100, schedules.STEP_LIMIT):
+        for target in (math.inf, math.nan, 1e300, 5e-324, 0.0, -1.0):
+            for exponent in (0.0, 0.5, 1.0, 8.0, -8.0):
+                assert t0 < schedules._guess(0, 1e-300, exponent, t0, target) <= schedules.STEP_LIMIT + 1
+
+
+def test_compiled_functions_give_the_same_bits():
+    numba = pytest.importorskip("numba")
+    pure = schedules.build(lambda function: function)
+    power = numba.njit(schedules.pow_neg)
+
+    mass, guess, first_reach = schedules.build(numba.njit)
+
+    @numba.njit
+    def run(kind, rate, exponent, sums, starts, ends, targets, out, steps):
+        for i in range(starts.size):
+            t0 = starts[i]
+            out[i] = mass(kind, rate, exponent, sums, t0, ends[i])
+            start = guess(kind, rate, exponent, t0, targets[i])
+            steps[0, i] = start
+            steps[1, i] = first_reach(kind, rate, exponent, sums, t0, targets[i], start, ends[i])
+
+    rnd = random.Random(11)
+    cases = [Power(0.5, p) for p in EXPONENTS] + [
+        Constant(0.3),
+        TABLE,
+        Table([rnd.random() for _ in range(500)]),
+    ]
+    for schedule in cases:
+        arguments = schedule.kernel_arguments(scale=0.2)
+        starts = np.array([int(10 ** rnd.uniform(0, 11)) - 1 for _ in range(60)] + [0, 63, 64])
+        ends = np.array([t + int(10 ** rnd.uniform(0, 11)) if i % 3 else t + i for i, t in enumerate(starts)])
+        targets = np.array([rnd.random() * pure.mass(*arguments, int(a), int(a) + 50) for a in starts])
+        out, steps = np.zeros(starts.size), np.zeros((2, starts.size), np.int64)
+        run(*arguments, starts, ends, targets, out, steps)
+        listed = (*arguments[:3], arguments[3].tolist())
+        for i, (t0, t1, target) in enumerate(
+            zip(starts.tolist(), ends.tolist(), targets.tolist(), strict=True)
+        ):
+            assert out[i] == pure.mass(*arguments, t0, t1) == pure.mass(*listed, t0, t1)
+            start = pure.guess(*arguments[:3], t0, target)
+            assert steps[:, i].tolist() == [start, pure.first_reach(*arguments, t0, target, start, t1)]
+    for _ in range(2000):
+        x, p = 10 ** rnd.uniform(-0.3, 18), rnd.uniform(-8, 8)
+        assert power(x, p) == schedules.pow_neg(x, p)
+
+
+def test_kernel_arguments():
+    kind, rate, exponent, sums = Power(0.5, 0.7).kernel_arguments(scale=0.25)
+    assert (kind, rate, exponent) == (schedules.KIND_POWER, 0.125, 0.7)
+    kind, rate, _, sums = Table([0.5, 0.25]).kernel_arguments(scale=0.5)
+    assert (kind, rate) == (schedules.KIND_TABLE, 0.125)
+    assert sums.tolist() == [0.0, 0.25, 0.375, 0.0, 0.0, 0.0]
+    assert sums.flags.c_contiguous
+    assert sums.flags.writeable
+    assert sums.dtype == np.float64
+    assert Constant(0.5).kernel_arguments()[:3] == Power(0.5, 0.0).kernel_arguments()[:3]
+    for scale in (math.inf, 0.0, -1.0, math.nan, 1e-320):
+        with pytest.raises(InputError, match="leaves the range of floats"):
+            Constant(1e-10).kernel_arguments(scale)
+    with pytest.raises(InputError, match="overflows"):
+        Table([1e300] * 2).kernel_arguments(1e8)
+
+
+def test_remaining_mass():
+    assert Power(0.5, 2.0).remaining_mass(0) == pytest.approx(math.pi**2 / 12, rel=1e-14)
+    assert Power(1.0, 4.0).remaining_mass(0) == pytest.approx(math.pi**4 / 90, rel=1e-14)
+    assert Power(1.0, 1.5).remaining_mass(0) == pytest.approx(2.6123753486854883, rel=1e-14)
+    assert Power(1.0, 2.0).remaining_mass(10**12) == pytest.approx(1 / (1e12 + 0.5), rel=1e-14)
+    whole = Power(1.0, 1.5)
+    assert whole.mass(0, 500) + whole.remaining_mass(500) == pytest.approx(whole.remaining_mass(0), rel=1e-14)
+    assert Power(1.0, 1.0).remaining_mass(10**9) == math.inf
+    assert Power(1.0, -0.5).remaining_mass(0) == math.inf
+    assert Constant(0.1).remaining_mass(5) == math.inf
+    assert TABLE.remaining_mass(0) == math.inf
+    assert Table([1.0, 0.5, 0.0]).remaining_mass(0) == 1.5
+    assert Table([1.0, 0.5, 0.0]).remaining_mass(7) == 0.0
+
+
+@pytest.mark.parametrize(
+    "schedule", [Constant(0.1), Power(0.5, 0.0), Power(0.5, 0.5), Power(0.5, 1.0), TABLE]
+)
+def test_conditions_met(schedule):
+    assert schedule.conditions() == Conditions(True, True, True)
+    assert schedule.conditions().failed == ()
+
+
+def test_conditions_failed():
+    growing = Power(0.5, -0.25).conditions()
+    assert (growing.bounded, growing.non_summable, growing.slow_decay) == (False, True, True)
+    assert growing.failed == ("The steps are not bounded: with exponent -0.25 the rate grows without end.",)
+    summable = Power(0.5, 1.5).conditions()
+    assert (summable.bounded, summable.non_summable, summable.slow_decay) == (True, False, True)
+    assert summable.failed == ("The steps are summable: with exponent 1.5 > 1 the total mass is finite.",)
+    stopped = Table([0.5, 0.5, 0.0, 0.0]).conditions()
+    assert (stopped.bounded, stopped.non_summable, stopped.slow_decay) == (True, False, False)
+    assert len(stopped.failed) == 2
+    assert all("zero from step 2 on" in text for text in stopped.failed)
+    assert not Table([0.0]).conditions().non_summable
+
+
+def test_values_equality_hash_and_repr():
+    power = Power(rate=0.5, exponent=0.5)
+    assert power == Power(0.5, 0.5) != Power(0.5, 0.6)
+    assert Constant(0.5) != Power(0.5, 0.0)
+    assert len({power, Power(0.5, 0.5), Constant(0.5), Constant(rate=0.5), TABLE, Table(TABLE.base)}) == 3
+    assert repr(power) == "Power(rate=0.5, exponent=0.5)"
+    assert repr(Constant(1)) == "Constant(rate=1.0)"
+    assert repr(Table([1, 0.5])) == "Table(rates=[1.0, 0.5])"
+    assert repr(Table(np.full(1000, 0.5))) == "Table(rates=[0.5, 0.5, …, 0.5], 1000 rates)"
+    assert power.base == 0.5
+    for schedule in (power, Constant(0.5), TABLE):
+        schedule.mass(10)  # fills the cache that must not matter
+        assert pickle.loads(pickle.dumps(schedule)) == copy.deepcopy(schedule) == schedule
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            schedule.base = 1.0
+
+
+@pytest.mark.parametrize("schedule", [Constant(0.1), Power(1 / 3, 0.7), TABLE])
+def test_dictionaries_round_trip(schedule):
+    assert schedule_from_dict(json.loads(json.dumps(schedule.to_dict()))) == schedule
+
+
+@pytest.mark.parametrize(
+    "data, text",
+    [
+        ({}, "needs a 'kind' out of constant, power, table"),
+        ([1], "needs a 'kind'"),
+        ({"kind": "cosine"}, "cosine"),
+        ({"kind": ["power"]}, "needs a 'kind'"),
+        ({"kind": "power", "rate": 1.0}, "a power schedule needs rate and exponent, no more; got rate"),
+        ({"kind": "constant"}, "a constant schedule needs rate, no more; got nothing"),
+        ({"kind": "constant", "rate": 1.0, "exponent": 0.0}, "no more; got rate, exponent"),
+        ({"kind": "constant", "rate": "1"}, "rate must be a number; got '1'"),
+        ({"kind": "table", "rates": 3}, "one-dimensional"),
+    ],
+)
+def test_bad_dictionaries(data, text):
+    with pytest.raises(InputError, match=text.replace("(", r"\(")):
+        schedule_from_dict(data)
+
+
+def test_parse():
+    assert parse_schedule("constant:0.5") == Constant(0.5)
+    assert parse_schedule(" Power: 0.5, 0.75 ") == Power(0.5, 0.75)
+    assert parse_schedule("table:0.5,0.25,1e-3") == Table([0.5, 0.25, 1e-3])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "power", "power:", "power:0.5", "constant:1,2", "cosine:1", "power:a,b", "table:", "0.5"]
+)
+def test_bad_texts(text):
+    with pytest.raises(InputError, match="a schedule reads 'constant:RATE'") as caught:
+        parse_schedule(text)
+    assert repr(text) in str(caught.value)
+
+
+def test_bad_numbers_in_texts_get_their_own_message():
+    with pytest.raises(InputError, match="no step is ever taken"):
+        parse_schedule("power:0,0.5")
+    with pytest.raises(InputError, match="exponent is nan"):
+        parse_schedule("power:1,nan")
+    with pytest.raises(InputError, match=r"rates\[1\] must be finite and not negative; got -1.0"):
+        parse_schedule("table:1,-1")
+
+
+@pytest.mark.parametrize(
+    "rate, text",
+    [
+        (0, "rate is 0.0, so no step is ever taken"),
+        (-0.5, "rate must be finite and positive; got -0.5"),
+        (math.inf, "got inf"),
+        (math.nan, "rate is nan"),
+        (True, "rate must be a number; got True"),
+        (np.bool_(True), "rate must be a number"),
+        ("0.5", "rate must be a number; got '0.5'"),
+        (None, "got None"),
+        ([0.5], r"got \[0.5\]"),
+        (10**400, "rate is beyond the range of floats"),
+    ],
+)
+def test_bad_rates(rate, text):
+    for make in (Constant, lambda rate: Power(rate, 0.5)):
+        with pytest.raises(InputError, match=text):
+            make(rate)
+
+
+@pytest.mark.parametrize("exponent", [math.inf, -math.inf, math.nan, 8.5, False, "1"])
+def test_bad_exponents(exponent):
+    with pytest.raises(InputError, match="exponent"):
+        Power(0.5, exponent)
+
+
+@pytest.mark.parametrize(
+    "rates, text",
+    [
+        ([], "rates is empty"),
+        ([0.5, math.nan], r"rates\[1\] is nan"),
+        ([0.5, 0.5, math.inf], r"rates\[2\] must be finite and not negative; got inf"),
+        ([-1e-9], r"rates\[0\] must be finite and not negative; got -1e-09"),
+        ([0.5, True], r"rates\[1\] must be a number; got True"),
+        (np.array([True]), r"rates\[0\] must be a number"),
+        (np.ones((2, 2)), r"rates\[0\] must be a number"),
+        (0.5, "one-dimensional"),
+        ("0.5", r"rates\[0\] must be a number"),
+        ([1.7e308, 1.7e308], "overflows"),
+    ],
+)
+def test_bad_tables(rates, text):
+    with pytest.raises(InputError, match=text):
+        Table(rates)
+
+
+@pytest.mark.parametrize("t", [-1, 1.0, True, "3", None, 2**60 + 1])
+def test_bad_steps(t):
+    for call in (Constant(1).rate, Constant(1).mass, Constant(1).remaining_mass, TABLE.remaining_mass):
+        with pytest.raises(InputError, match="whole number of steps"):
+            call(t)
+    with pytest.raises(InputError, match="t0 must be"):
+        Constant(1).first_reach(t, 1.0)
+    with pytest.raises(InputError, match="t must be"):
+        Constant(1).rate(np.array([0.0]))
+
+
+def test_mass_needs_ordered_steps():
+    with pytest.raises(InputError, match="t0 = 5, t1 = 4"):
+        Constant(1).mass(5, 4)
+    assert Constant(1).mass(np.int64(5), np.int32(5)) == 0.0
+    with pytest.raises(InputError, match="mass is nan"):
+        Constant(1).first_reach(0, math.nan)
