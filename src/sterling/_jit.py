@@ -65,13 +65,11 @@ def embedded(function):
     return function if INTERPRETED else numba.njit(nogil=True, inline="always", **_PLAIN)(function)
 
 
-def ordered(function):
-    """Like `helper`, for reductions over numbers that are never NaN: lets min and max use vectors."""
-    return function if INTERPRETED else numba.njit(nogil=True, fastmath={"nnan", "nsz"}, **_PLAIN)(function)
-
-
 def _element(context, builder, signature, position, index):
-    """Return the address of element ``index`` of the one-dimensional array argument at ``position``."""
+    """Return the address of an element of the one-dimensional array argument at ``position``.
+
+    ``index`` holds the values of the array and of the element's number.
+    """
     array = context.make_array(signature.args[position])(context, builder, index[0])
     return builder.gep(array.data, [index[1]])
 
@@ -114,6 +112,57 @@ def _prefetch(typing_context, rows, row, offset):
 
 
 @intrinsic
+def _subtract_and_compare(typing_context, target, source, factor, start):
+    """Eight lanes of target −= factor·source (two roundings); bit i says that lane i changed side of zero."""
+
+    def generate(context, builder, signature, args):
+        lanes, bits = ir.VectorType(ir.DoubleType(), 8), ir.VectorType(ir.IntType(1), 8)
+        place, other = (
+            builder.bitcast(_element(context, builder, signature, position, (args[position], args[3])), lanes.as_pointer())
+            for position in (0, 1)
+        )
+        before = builder.load(place, align=8)
+        spread = builder.insert_element(ir.Constant(lanes, ir.Undefined), args[2], ir.IntType(32)(0))
+        spread = builder.shuffle_vector(spread, spread, ir.Constant(ir.VectorType(ir.IntType(32), 8), [0] * 8))
+        after = builder.fsub(before, builder.fmul(spread, builder.load(other, align=8)))
+        builder.store(after, place, align=8)
+        zero = ir.Constant(lanes, [0.0] * 8)
+        changed = builder.xor(
+            builder.fcmp_ordered(">=", before, zero), builder.fcmp_ordered(">=", after, zero)
+        )
+        assert changed.type == bits
+        return builder.zext(builder.bitcast(changed, ir.IntType(8)), ir.IntType(64))
+
+    return types.uint64(target, source, types.float64, types.int64), generate
+
+
+@intrinsic
+def _largest_ratio(typing_context, top, bottom, start):
+    """max of top/bottom over eight places; infinite if some bottom is zero."""
+
+    def generate(context, builder, signature, args):
+        lanes = ir.VectorType(ir.DoubleType(), 8)
+        above, below = (
+            builder.load(
+                builder.bitcast(
+                    _element(context, builder, signature, position, (args[position], args[2])), lanes.as_pointer()
+                ),
+                align=8,
+            )
+            for position in (0, 1)
+        )
+        zero = builder.fcmp_ordered("==", below, ir.Constant(lanes, [0.0] * 8))
+        ratio = builder.select(zero, ir.Constant(lanes, [float("inf")] * 8), builder.fdiv(above, below))
+        for half in (4, 2, 1):
+            order = ir.Constant(ir.VectorType(ir.IntType(32), 8), [(i + half) % 8 for i in range(8)])
+            other = builder.shuffle_vector(ratio, ratio, order)
+            ratio = builder.select(builder.fcmp_ordered(">", ratio, other), ratio, other)
+        return builder.extract_element(ratio, ir.IntType(32)(0))
+
+    return types.float64(top, bottom, types.int64), generate
+
+
+@intrinsic
 def _atomic_add(typing_context, board, index, amount):
     def generate(context, builder, signature, args):
         return builder.atomic_rmw("add", _element(context, builder, signature, 0, args), args[2], "acq_rel")
@@ -150,6 +199,15 @@ if INTERPRETED:
     def clear_lowest(word):
         return word & (word - 1)
 
+    def largest_ratio(top, bottom, start):
+        pairs = zip(top[start : start + 8], bottom[start : start + 8], strict=True)
+        return max(float("inf") if b == 0 else a / b for a, b in pairs)
+
+    def subtract_and_compare(target, source, factor, start):
+        before = target[start : start + 8].copy()
+        target[start : start + 8] = before - factor * source[start : start + 8]
+        return sum(1 << i for i in range(8) if (before[i] >= 0) != (target[start + i] >= 0))
+
     def prefetch(rows, row):
         return None
 
@@ -179,6 +237,16 @@ else:
     def clear_lowest(word):
         """The word without its lowest set bit."""
         return word & (word - types.uint64(1))
+
+    @helper
+    def largest_ratio(top, bottom, start):
+        """Largest top/bottom in eight places from start; infinite if some bottom is zero."""
+        return _largest_ratio(top, bottom, start)
+
+    @helper
+    def subtract_and_compare(target, source, factor, start):
+        """target −= factor·source in eight places from start; bit i says that place i changed sign."""
+        return _subtract_and_compare(target, source, factor, start)
 
     @helper
     def prefetch(rows, row):

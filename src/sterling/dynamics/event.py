@@ -228,5 +228,4 @@ def _cache(n: int, slots: int, last: bool) -> kernels.Cache:
         np.zeros(words + 1, np.uint64),
         np.array([0, 0, 0, last], np.int64),
         np.zeros(n),
-        np.zeros(64 * words, np.uint8),
     )

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sterling import schedules
-from sterling._jit import byte_mask, clear_lowest, helper, njit, ordered, trailing_zeros
+from sterling._jit import clear_lowest, embedded, helper, largest_ratio, njit, subtract_and_compare, trailing_zeros
 from sterling.dynamics.passes import CONSTANT, COUNT, FULL, MOVE, copy_into, run_job
 from sterling.dynamics.walk import (
     ABSORBED,
@@ -46,6 +46,7 @@ from sterling.dynamics.walk import (
     VISITS,
 )
 
+KIND_POWER = schedules.KIND_POWER
 _mass_between, _guess, _first_reach = schedules.build(helper)
 
 # Cells of Cache.state
@@ -53,6 +54,7 @@ SIZE, HAND, CURRENT_SLOT, LAST_SIZE = range(4)  # LAST_SIZE is 1 once the memory
 
 _LEAN = 0.25  # weight of the newest state in the base's choice of place
 _MANY = 1 << 30  # uses are not counted beyond
+_NEAR = 1e6  # stretches up to so many steps are foretold from the last step size
 _UNSURE = 1e-12  # a flip time this close to a step boundary is decided by the definition itself
 
 
@@ -79,21 +81,31 @@ class Cache(NamedTuple):
     key: np.ndarray  # uint64 (words + 1,), key of the current state, then its hash
     state: np.ndarray  # int64 (4,)
     lean: np.ndarray  # float64 (n,), recent share of new states that differ from the base
-    changed: np.ndarray  # uint8 (n padded to 64,), which weights flip now
 
 
-@ordered
+@embedded
 def _fastest(gradient, latent):
     """Return max_k G_k/u_k; its inverse is the mass to the next flip, and ≤ 0 means never.
 
-    A latent moves towards zero where G_k and u_k have the same sign. u_k = +0 has sign +1 and flips at
-    once if G_k > 0, hence the infinite ratio; a zero gradient never moves its latent.
+    A latent moves towards zero where G_k and u_k have the same sign. A zero latent, which has sign +1, flips
+    at once if G_k > 0 and never otherwise.
     """
     best = -1.0
-    for k in range(gradient.size):
-        u = latent[k]
-        ratio = gradient[k] / u if u != 0.0 else (math.inf if gradient[k] > 0.0 else -1.0)
-        best = max(best, ratio)
+    size = latent.size
+    k = 0
+    while k + 8 <= size:
+        best = max(best, largest_ratio(gradient, latent, k))
+        k += 8
+    while k < size:
+        best = max(best, gradient[k] / latent[k] if latent[k] != 0.0 else math.inf)
+        k += 1
+    if best == math.inf:
+        best = -1.0
+        for k in range(size):
+            if latent[k] != 0.0:
+                best = max(best, gradient[k] / latent[k])
+            elif gradient[k] > 0.0:
+                best = math.inf
     return best
 
 
@@ -106,23 +118,32 @@ def _flips_at(gradient, latent, signs, mass):
     return False
 
 
-@helper
+@embedded
 def _mass(schedule, start, stop):
     return _mass_between(schedule.kind, schedule.rate, schedule.exponent, schedule.sums, start, stop)
 
 
-@helper
-def _next_flip(schedule, gradient, walk, target, until):
-    """Return the first step after the anchor with a flip, at most until + 1, and the mass up to it."""
+@embedded
+def _next_flip(schedule, gradient, walk, ratio, until, pace):
+    """Return the first step after the anchor with a flip, at most until + 1, and the mass up to it.
+
+    ``ratio`` is the inverse of the mass to the flip, ``pace`` the step size of late, 0 if unknown. Where it foretells the step so clearly that rounding
+    cannot matter, one mass settles it; anything else is decided by the definition, to the last bit.
+    """
     anchor = walk.clock[ANCHOR]
-    step = _guess(schedule.kind, schedule.rate, schedule.exponent, anchor, target)
-    if step <= until and schedule.kind == 0:
-        # The common case: the guess is right, and so clearly that rounding cannot matter.
-        span = float(step - anchor)
+    target = 1.0 / ratio
+    if pace > 0.0 and ratio * pace * _NEAR > 1.0:
+        span = math.floor(1.0 / (ratio * pace)) + 1.0
+        step = anchor + np.int64(span)
         mass = _mass(schedule, anchor, step)
-        before = mass * (span - 1.0) / span * (1.0 + abs(schedule.exponent) * span / (anchor + 1.0))
-        if before < target * (1.0 - _UNSURE) and mass > target * (1.0 + _UNSURE):
+        last_rate = 1.0 - abs(schedule.exponent) * span / (anchor + 1.0)  # at least, as a share of the mean
+        if (
+            step <= until
+            and mass > target * (1.0 + _UNSURE)
+            and mass * (span - last_rate) < target * span * (1.0 - _UNSURE)
+        ):
             return step, mass
+    step = _guess(schedule.kind, schedule.rate, schedule.exponent, anchor, target)
     step = _first_reach(
         schedule.kind, schedule.rate, schedule.exponent, schedule.sums, anchor, target, step, until
     )
@@ -138,7 +159,7 @@ def _next_flip(schedule, gradient, walk, target, until):
     return step, mass
 
 
-@helper
+@embedded
 def _find(cache):
     """Return the slot of the current state, or -1."""
     words = cache.keys.shape[1]
@@ -174,7 +195,7 @@ def _forget(cache):
     return hand
 
 
-@helper
+@embedded
 def _insert(cache):
     """Make a slot for the current state and return it."""
     slot = cache.state[SIZE]
@@ -194,7 +215,7 @@ def _insert(cache):
     return slot
 
 
-@helper
+@embedded
 def _plan(data, base, job, signs, lean):
     """Write the job that leads from the base to these signs; say whether the base should follow.
 
@@ -225,7 +246,7 @@ def _plan(data, base, job, signs, lean):
     return count
 
 
-@helper
+@embedded
 def _plan_first(data, job, signs):
     """Write the job that computes the base from nothing."""
     constant = np.int64(0)
@@ -238,7 +259,7 @@ def _plan_first(data, job, signs):
     job.info[MOVE] = 1
 
 
-@helper
+@embedded
 def _evaluate(data, base, job, scratch, cache, walk, unit):
     """Compute loss and gradient of the current state and cache them; return its slot and the cost.
 
@@ -274,7 +295,7 @@ def _evaluate(data, base, job, scratch, cache, walk, unit):
     return slot, 1000 + read // 4
 
 
-@helper
+@embedded
 def _look_at_reference(walk, square):
     """While seeking, take a state of lower risk than any before as the reference."""
     clock = walk.clock
@@ -294,7 +315,7 @@ def _look_at_reference(walk, square):
     return False
 
 
-@helper
+@embedded
 def _close(walk, log, step):
     """Account for the stretch from the anchor to ``step``, in which the weights rested."""
     clock = walk.clock
@@ -320,16 +341,28 @@ def _close(walk, log, step):
         clock[ARRIVED] = -1
 
 
-@helper
+@embedded
+def _move_latents(latent, gradient, mass, first):
+    """Move up to 64 latents; bit i says that weight first + i flips."""
+    mask = np.uint64(0)
+    last = min(first + 64, latent.size)
+    k = first
+    while k + 8 <= last:
+        mask |= subtract_and_compare(latent, gradient, mass, k) << np.uint64(k - first)
+        k += 8
+    while k < last:
+        before = latent[k]
+        latent[k] = before - mass * gradient[k]
+        if (before >= 0.0) != (latent[k] >= 0.0):
+            mask |= np.uint64(1) << np.uint64(k - first)
+        k += 1
+    return mask
+
+
+@embedded
 def _step_to(walk, gradient, cache, log, step, mass):
     """Move to the step of the next flip, and flip."""
     clock, latent, signs = walk.clock, walk.latent, walk.signs
-    size = latent.size
-    changed = cache.changed[:size]
-    for k in range(size):
-        latent[k] = latent[k] - mass * gradient[k]
-    for k in range(size):
-        changed[k] = (latent[k] >= 0.0) != (signs[k] > 0)
     # Two-float sum: the mass of a long run keeps its last digits.
     total, carry = walk.mass[TOTAL], walk.mass[CARRY]
     part = mass + carry
@@ -337,7 +370,7 @@ def _step_to(walk, gradient, cache, log, step, mass):
     walk.mass[TOTAL], walk.mass[CARRY] = new, part - (new - total)
     words = cache.keys.shape[1]
     for word in range(words):
-        mask = byte_mask(cache.changed, 64 * word)
+        mask = _move_latents(latent, gradient, mass, 64 * word)
         cache.key[word] ^= mask
         while mask != 0:
             k = 64 * word + trailing_zeros(mask)
@@ -362,7 +395,7 @@ def _step_to(walk, gradient, cache, log, step, mass):
     clock[EVENTS] += 1
 
 
-@helper
+@embedded
 def _log_full(log, n):
     counts = log.counts
     return (
@@ -372,7 +405,7 @@ def _log_full(log, n):
     )
 
 
-@helper
+@embedded
 def _cache_full(cache):
     return cache.state[SIZE] == cache.uses.size and cache.state[LAST_SIZE] == 0
 
@@ -394,6 +427,7 @@ def advance(data, base, job, scratch, schedule, unit, walk, cache, log, until, b
     display. Returns one of the reasons of `walk.py`.
     """
     size = walk.signs.size
+    pace = 0.0
     slot = _find(cache)
     while True:
         if slot < 0:
@@ -419,11 +453,12 @@ def advance(data, base, job, scratch, schedule, unit, walk, cache, log, until, b
             return PAUSED
         if _log_full(log, size):
             return FULL_LOG
-        target = 1.0 / ratio
-        walk.mass[PENDING] = target
-        step, mass = _next_flip(schedule, gradient, walk, target, until)
+        step, mass = _next_flip(schedule, gradient, walk, ratio, until, pace)
         if step > until:
+            walk.mass[PENDING] = 1.0 / ratio
             return REACHED
+        if schedule.kind == KIND_POWER:
+            pace = mass / float(step - walk.clock[ANCHOR])
         _close(walk, log, step)
         _step_to(walk, gradient, cache, log, step, mass)
         slot = _find(cache)

@@ -80,7 +80,7 @@ class Scratch(NamedTuple):
     sums: np.ndarray  # int64 (threads, width + 3)
 
 
-@helper
+@embedded
 def _own(scratch, thread):
     return Scratch(
         scratch.after[thread],
@@ -92,14 +92,14 @@ def _own(scratch, thread):
     )
 
 
-@helper
+@embedded
 def copy_into(target, source, size):
     """target[:size] ← source[:size]; written out, since slices cannot be assigned without allocation."""
     for i in range(size):
         target[i] = source[i]
 
 
-@helper
+@embedded
 def _move_rows(data, base, job, after, first, last):
     """after ← pre-activations of the state in rows first … last."""
     size = last - first
@@ -117,7 +117,7 @@ def _move_rows(data, base, job, after, first, last):
             out[i] += step * column[i]
 
 
-@helper
+@embedded
 def _flag_rows(data, before, after, flags, size):
     """flags ← 1 where the sign or the derivative of a row changed."""
     old, new, out = before[:size], after[:size], flags[:size]
@@ -143,7 +143,7 @@ def _residual(data, before, start, label):
     return total
 
 
-@helper
+@embedded
 def _list_changes(data, before, scratch, first, size):
     """List the rows whose coefficient changed, with the change; return how many, Σ change and ΔΣr²."""
     units = data.readout.size
@@ -182,7 +182,7 @@ def _list_changes(data, before, scratch, first, size):
     return count, balance, square
 
 
-@helper
+@embedded
 def _list_all(data, before, scratch, first, size):
     """The same for a state from nothing: every row with a coefficient counts."""
     units = data.readout.size
@@ -225,7 +225,7 @@ def _add_narrow(rows, index, weight, start, stop, sums):
         q += 1
 
 
-@helper
+@embedded
 def _add_wide(rows, index, weight, count, sums):
     width = rows.shape[1]
     total = sums[:width]
@@ -235,7 +235,7 @@ def _add_wide(rows, index, weight, count, sums):
             total[k] += w * np.int64(row[k])
 
 
-@helper
+@embedded
 def _add_rows(data, scratch, count):
     """Add the listed rows, times their weights, to the thread's sums."""
     if data.flush == 0:
@@ -252,7 +252,7 @@ def _add_rows(data, scratch, count):
         start = stop
 
 
-@helper
+@embedded
 def _fill_rows(data, base, job, first, last):
     """before ← pre-activations from nothing; the job's steps are the weights of all columns."""
     count = data.columns.shape[0]
