@@ -75,6 +75,23 @@ def _element(context, builder, signature, position, index):
 
 
 @intrinsic
+def _times(typing_context, factor, code):
+    def generate(context, builder, signature, args):
+        wide = context.cast(builder, args[1], signature.args[1], signature.args[0])
+        return builder.mul(args[0], wide)
+
+    return factor(factor, code), generate
+
+
+@intrinsic
+def _plus(typing_context, total, part):
+    def generate(context, builder, signature, args):
+        return builder.add(args[0], context.cast(builder, args[1], signature.args[1], signature.args[0]))
+
+    return total(total, part), generate
+
+
+@intrinsic
 def _trailing_zeros(typing_context, word):
     def generate(context, builder, signature, args):
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
@@ -190,6 +207,12 @@ def _atomic_store(typing_context, board, index, value):
 
 if INTERPRETED:
 
+    def times(factor, code):
+        return factor * code
+
+    def plus(total, part):
+        return total + part
+
     def trailing_zeros(word):
         return (int(word) & -int(word)).bit_length() - 1
 
@@ -222,6 +245,16 @@ if INTERPRETED:
         board[index] = value
 
 else:
+
+    @helper
+    def times(factor, code):
+        """Product in the type of the first argument: Numba alone would widen 32 bits to 64."""
+        return _times(factor, code)
+
+    @helper
+    def plus(total, part):
+        """Sum in the type of the first argument."""
+        return _plus(total, part)
 
     @helper
     def trailing_zeros(word):

@@ -73,7 +73,7 @@ class EventEngine:
         )
         n = instance.n
         self.job = passes.Job(
-            np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(4, np.int64), np.zeros(passes.BOARD, np.int64)
+            np.zeros(n, np.int64), np.zeros(n, self.base.before.dtype), np.zeros(4, np.int64), np.zeros(passes.BOARD, np.int64)
         )
         self.job.board[passes.NEXT] = 1 << 40  # nothing to claim yet
         self.job.info[passes.FULL] = 1  # the first state is computed from nothing

@@ -52,7 +52,7 @@ _mass_between, _guess, _first_reach = schedules.build(helper)
 # Cells of Cache.state
 SIZE, HAND, CURRENT_SLOT, LAST_SIZE = range(4)  # LAST_SIZE is 1 once the memory bound forbids growth
 
-_LEAN = 0.25  # weight of the newest state in the base's choice of place
+_LEAN = 0.1  # weight of the newest state in the base's choice of place
 _MANY = 1 << 30  # uses are not counted beyond
 _NEAR = 1e6  # stretches up to so many steps are foretold from the last step size
 _UNSURE = 1e-12  # a flip time this close to a step boundary is decided by the definition itself

@@ -20,7 +20,9 @@ from sterling._jit import (
     embedded,
     helper,
     njit,
+    plus,
     prefetch,
+    times,
     trailing_zeros,
 )
 
@@ -64,7 +66,7 @@ class Job(NamedTuple):
     """What all threads are to compute now."""
 
     flips: np.ndarray  # int64 (n,), coordinates in which the state differs from the base
-    steps: np.ndarray  # int64 (n,), what one code of that column adds to a pre-activation
+    steps: np.ndarray  # like Base.before (n,), what one code of that column adds to a pre-activation
     info: np.ndarray  # int64 (4,)
     board: np.ndarray  # int64 (BOARD,)
 
@@ -109,12 +111,12 @@ def _move_rows(data, base, job, after, first, last):
     column = data.columns[job.flips[0], first:last]
     step = job.steps[0]
     for i in range(size):
-        out[i] = before[i] + constant + step * column[i]
+        out[i] = plus(plus(before[i], constant), times(step, column[i]))
     for j in range(1, job.info[COUNT]):
         column = data.columns[job.flips[j], first:last]
         step = job.steps[j]
         for i in range(size):
-            out[i] += step * column[i]
+            out[i] = plus(out[i], times(step, column[i]))
 
 
 @embedded
@@ -144,8 +146,40 @@ def _residual(data, before, start, label):
 
 
 @embedded
+def _list_flips(data, scratch, first, size):
+    """List the rows whose sign changed, with the change of their coefficient, for one hidden unit.
+
+    Returns how many, Σ change and ΔΣr². On the active side the derivative is one; on the other it has one
+    value, which is what ``sign_only`` says.
+    """
+    after, index, weight = scratch.after, scratch.index, scratch.weight
+    jump, readout = data.residual[0], data.readout[0]
+    resting = np.int64(data.low <= 0)
+    count = 0
+    balance = np.int64(0)
+    square = np.int64(0)
+    for start in range(0, size, 64):
+        mask = byte_mask(scratch.flags, start)
+        while mask != 0:
+            local = start + trailing_zeros(mask)
+            mask = clear_lowest(mask)
+            row = first + local
+            prefetch(data.rows, row)
+            off = -data.labels[row]
+            on = off + jump
+            side = np.int64(1) if after[local] > 0 else np.int64(-1)
+            change = side * readout * (on - off * resting)
+            square += side * (on * on - off * off)
+            balance += change
+            index[count] = row
+            weight[count] = change
+            count += 1
+    return count, balance, square
+
+
+@embedded
 def _list_changes(data, before, scratch, first, size):
-    """List the rows whose coefficient changed, with the change; return how many, Σ change and ΔΣr²."""
+    """The same for any number of units and any window of the surrogate, sample by sample."""
     units = data.readout.size
     after, index, weight = scratch.after, scratch.index, scratch.weight
     count = 0
@@ -162,17 +196,16 @@ def _list_changes(data, before, scratch, first, size):
             sample = (first + local) // units
             head = sample * units - first
             done = head + units
-            label = data.labels[sample]
-            old = _residual(data, before, head, label)
-            new = _residual(data, after, head, label)
+            old = -data.labels[sample]
+            new = old
+            for j in range(units):
+                old += data.residual[j] if before[head + j] > 0 else 0
+                new += data.residual[j] if after[head + j] > 0 else 0
             square += new * new - old * old
             for j in range(units):
                 x, y = before[head + j], after[head + j]
-                change = np.int64(0)
-                if data.low <= y and y <= data.high:
-                    change += new * data.readout[j]
-                if data.low <= x and x <= data.high:
-                    change -= old * data.readout[j]
+                change = new * data.readout[j] if data.low <= y and y <= data.high else np.int64(0)
+                change -= old * data.readout[j] if data.low <= x and x <= data.high else np.int64(0)
                 if change != 0:
                     index[count] = first + head + j
                     weight[count] = change
@@ -214,14 +247,14 @@ def _add_narrow(rows, index, weight, start, stop, sums):
         wa, wb = np.int32(weight[q]), np.int32(weight[q + 1])
         wc, wd = np.int32(weight[q + 2]), np.int32(weight[q + 3])
         for k in range(width):
-            sums[k] += (
-                wa * np.int32(a[k]) + wb * np.int32(b[k]) + wc * np.int32(c[k]) + wd * np.int32(d[k])
-            )
+            ab = plus(times(wa, a[k]), times(wb, b[k]))
+            cd = plus(times(wc, c[k]), times(wd, d[k]))
+            sums[k] = plus(sums[k], plus(ab, cd))
         q += 4
     while q < stop:
         a, wa = rows[index[q], :width], np.int32(weight[q])
         for k in range(width):
-            sums[k] += wa * np.int32(a[k])
+            sums[k] = plus(sums[k], times(wa, a[k]))
         q += 1
 
 
@@ -276,7 +309,10 @@ def _do_chunk(data, base, job, scratch, chunk):
     else:
         _move_rows(data, base, job, scratch.after, first, last)
         _flag_rows(data, before, scratch.after, scratch.flags, size)
-        count, balance, square = _list_changes(data, before, scratch, first, size)
+        if data.sign_only and data.readout.size == 1:
+            count, balance, square = _list_flips(data, scratch, first, size)
+        else:
+            count, balance, square = _list_changes(data, before, scratch, first, size)
         if job.info[MOVE]:
             copy_into(before, scratch.after, size)
     _add_rows(data, scratch, count)
