@@ -100,6 +100,14 @@ def _trailing_zeros(typing_context, word):
 
 
 @intrinsic
+def _ones(typing_context, word):
+    def generate(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
 def _byte_mask(typing_context, flags, start):
     def generate(context, builder, signature, args):
         lanes = ir.VectorType(ir.IntType(8), 64)
@@ -135,12 +143,16 @@ def _subtract_and_compare(typing_context, target, source, factor, start):
     def generate(context, builder, signature, args):
         lanes, bits = ir.VectorType(ir.DoubleType(), 8), ir.VectorType(ir.IntType(1), 8)
         place, other = (
-            builder.bitcast(_element(context, builder, signature, position, (args[position], args[3])), lanes.as_pointer())
+            builder.bitcast(
+                _element(context, builder, signature, position, (args[position], args[3])), lanes.as_pointer()
+            )
             for position in (0, 1)
         )
         before = builder.load(place, align=8)
         spread = builder.insert_element(ir.Constant(lanes, ir.Undefined), args[2], ir.IntType(32)(0))
-        spread = builder.shuffle_vector(spread, spread, ir.Constant(ir.VectorType(ir.IntType(32), 8), [0] * 8))
+        spread = builder.shuffle_vector(
+            spread, spread, ir.Constant(ir.VectorType(ir.IntType(32), 8), [0] * 8)
+        )
         after = builder.fsub(before, builder.fmul(spread, builder.load(other, align=8)))
         builder.store(after, place, align=8)
         zero = ir.Constant(lanes, [0.0] * 8)
@@ -162,7 +174,8 @@ def _largest_ratio(typing_context, top, bottom, start):
         above, below = (
             builder.load(
                 builder.bitcast(
-                    _element(context, builder, signature, position, (args[position], args[2])), lanes.as_pointer()
+                    _element(context, builder, signature, position, (args[position], args[2])),
+                    lanes.as_pointer(),
                 ),
                 align=8,
             )
@@ -216,6 +229,9 @@ if INTERPRETED:
     def trailing_zeros(word):
         return (int(word) & -int(word)).bit_length() - 1
 
+    def ones(word):
+        return int(word).bit_count()
+
     def byte_mask(flags, start):
         return sum(1 << i for i in range(64) if flags[start + i])
 
@@ -260,6 +276,11 @@ else:
     def trailing_zeros(word):
         """Position of the lowest set bit of a non-zero 64-bit word."""
         return _trailing_zeros(word)
+
+    @helper
+    def ones(word):
+        """Number of set bits of a 64-bit word."""
+        return _ones(word)
 
     @helper
     def byte_mask(flags, start):

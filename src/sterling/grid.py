@@ -14,6 +14,8 @@ from sterling.errors import CapacityError, InputError
 
 #: Finest grid that is tried when values might be represented without any rounding.
 _EXACT_BITS = 40
+#: Codes lie between minus this and this.
+_LARGEST_CODE = {"int16": (1 << 15) - 1, "int32": (1 << 23) - 1}
 
 
 def padded_width(features: int) -> int:
@@ -94,17 +96,16 @@ def exact_bits(values: np.ndarray) -> int | None:
     return None
 
 
-def vector_codes(values: np.ndarray, bits: int | None, what: str) -> tuple[np.ndarray, int]:
-    """Put labels or a readout on a grid: exactly where 40 bits do, else to 2^-20 of the largest value.
+def vector_codes(values: np.ndarray, fineness: int, what: str) -> tuple[np.ndarray, int]:
+    """Put labels or a readout on a grid, exactly where codes of ``fineness`` bits can, else as near as they can.
 
     Returns the int64 codes and the bits of the grid.
     """
     values = np.asarray(values, np.float64)
-    if bits is None:
-        bits = exact_bits(values)
-        top = float(np.abs(values).max(initial=0.0))
-        if bits is None or (top > 0 and bits + np.log2(top) > 30):
-            bits = 20 - int(np.ceil(np.log2(top)))
+    bits = exact_bits(values)
+    top = float(np.abs(values).max(initial=0.0))
+    if bits is None or (top > 0 and bits + np.log2(top) > fineness):
+        bits = fineness - int(np.ceil(np.log2(top)))
     if not -30 <= bits <= 60:
         raise CapacityError(
             f"the {what} reach {np.abs(values).max():g}, too far from one: rescale them to a usual range"
@@ -117,7 +118,8 @@ def quantise_inputs(values: np.ndarray, precision: str = "int16") -> InputGrid:
 
     A feature that some dyadic grid holds exactly stays as it is, if its codes fit. Any other gets the
     finest power of two for which they fit, so that the largest rounding error is at most 2^-15 of the
-    feature's range with int16 (2^-31 with int32).
+    feature's range with int16. "int32" keeps 24 bits of each feature, an error of at most 2^-23: sums of
+    wider codes would soon pass 62 bits.
 
     Raises
     ------
@@ -126,11 +128,12 @@ def quantise_inputs(values: np.ndarray, precision: str = "int16") -> InputGrid:
     CapacityError
         When features differ so much in scale that their exact sum would not fit in 62 bits.
     """
-    if precision not in ("int16", "int32"):
+    if precision not in _LARGEST_CODE:
         raise InputError(f'precision is {precision!r}; it must be "int16" or "int32"')
     dtype = np.dtype(precision)
     count, features = values.shape
-    span = 2 * np.iinfo(dtype).max  # leaves one code unused, so that the range is symmetric
+    limit = _LARGEST_CODE[precision]
+    span = 2 * limit
     exponents = np.zeros(features, np.int64)
     centres = np.zeros(features, np.int64)
     for k in range(features):
@@ -146,7 +149,6 @@ def quantise_inputs(values: np.ndarray, precision: str = "int16") -> InputGrid:
             raise CapacityError(f"feature {k} has the range {high - low:g}: rescale it to a usual one")
         exponents[k] = -bits
         first, last = int(np.rint(np.ldexp(low, bits))), int(np.rint(np.ldexp(high, bits)))
-        limit = np.iinfo(dtype).max
         centres[k] = 0 if -limit <= first and last <= limit else (first + last) // 2
     bits = int(-exponents.min())
     shifts = exponents + bits

@@ -22,6 +22,7 @@ from sterling.surrogates import Surrogate, get_surrogate
 _BLOCK_ROWS = 16384  # rows turned to float64 at a time
 _KEEP_FLOATS = 1 << 29  # float64 copies up to this size are kept between calls
 _EXACT = 1 << 53  # integers below are exact in float64
+_FINENESS = (20, 16, 12)  # bits of the labels' codes that are tried in turn
 _DERIVATIVE_BITS = 20  # grid of the derivative of smooth surrogates
 
 
@@ -94,7 +95,8 @@ class Instance:
             See `sterling.normalise`.
         precision : "int16" or "int32"
             Width of the stored codes. Rounding errors are at most 2^-15 of each feature's range
-            (2^-31); `rounding` says how large they are.
+            (2^-23); `rounding` says how large they are. Labels that no coarser grid holds exactly are
+            rounded to 2^-20 of the largest, or to 2^-12 where sums would not fit otherwise.
         constant : "refuse" or "keep"
             What to do with a feature that has one value in every sample, such as a bias column.
 
@@ -133,11 +135,17 @@ class Instance:
             _refuse_constant(flat)
         require_memory(flat.size * 8 + len(flat) * 24, f"{samples} samples with n={n}, m={m}")
         grid = normalise_grid(quantise_inputs(flat, precision), normalize)
-        readout_codes, readout_bits = vector_codes(weights, None, "readout weights")
-        label_codes, label_bits = vector_codes(targets, None, "labels")
         signs = None if teacher is None else check_signs(teacher, n, "teacher")
         about = origin or {"data": f"arrays of shape {tuple(np.shape(inputs))}", "normalize": normalize}
-        return cls(grid, m, label_codes, label_bits, readout_codes, readout_bits, signs, about)
+        for fineness in _FINENESS:
+            readout_codes, readout_bits = vector_codes(weights, fineness, "readout weights")
+            label_codes, label_bits = vector_codes(targets, fineness, "labels")
+            try:
+                return cls(grid, m, label_codes, label_bits, readout_codes, readout_bits, signs, about)
+            except CapacityError:
+                if fineness == _FINENESS[-1]:
+                    raise
+        raise AssertionError("unreachable")
 
     def _check_range(self) -> None:
         """Refuse data for which an exact sum could overflow; remember the bounds for the engines."""

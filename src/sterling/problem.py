@@ -176,7 +176,7 @@ class Problem:
             if not codes.any():
                 codes[0] = 1  # probability below 0.007^m; a readout of zeros would teach nothing
             return codes, _READOUT_BITS
-        return vector_codes(np.array(self.readout), None, "readout weights")
+        return vector_codes(np.array(self.readout), 20, "readout weights")
 
     def _label(self, seed, grid, teacher, readout, readout_bits) -> tuple[np.ndarray, int]:
         noise_bits = 0

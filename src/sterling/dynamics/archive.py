@@ -94,7 +94,16 @@ def load(path: str | os.PathLike) -> Orbit:
         if str(path) in str(problem):
             raise
         raise CheckpointError(f"{path} cannot be used: {problem}") from problem
-    except (OSError, zipfile.BadZipFile, MemoryError, KeyError, ValueError, TypeError, EOFError, InputError) as problem:
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        MemoryError,
+        KeyError,
+        ValueError,
+        TypeError,
+        EOFError,
+        InputError,
+    ) as problem:
         raise CheckpointError(
             f"{path} is damaged, truncated or no saved run ({problem}): start the run anew, or use another copy"
         ) from problem
@@ -117,7 +126,11 @@ def _restore(header: dict[str, Any], archive: zipfile.ZipFile) -> Orbit:
     if header["surrogate"] not in SURROGATES or header["engine"] not in ("event", "dense"):
         raise CheckpointError("its surrogate or engine is unknown")
     flips = _array(archive, "flips", FLIP, None) if header["recorded"] else None
-    if flips is not None and flips.size and not (0 <= flips["coordinate"].min() <= flips["coordinate"].max() < n):
+    if (
+        flips is not None
+        and flips.size
+        and not (0 <= flips["coordinate"].min() <= flips["coordinate"].max() < n)
+    ):
         raise CheckpointError("a recorded flip has a coordinate out of range")
     times = (_array(archive, "returns", np.int64, None), _array(archive, "sojourns", np.int64, None))
     return Orbit(

@@ -26,6 +26,8 @@ CACHE_BYTES = 1 << 30
 _PATIENCE = 20_000  # idle polls, some tens of microseconds, after which a helper thread naps
 _NAP = 2e-4  # seconds
 _FIRST_SLOTS = 1024  # states the cache starts with; it doubles up to its bound
+_APART = 1024  # distances between states computed at a time
+_RECOVERABLE = 1 << 50  # smaller sums are found again, exactly, from the float64 gradients made of them
 _SPLIT = 1 << 17  # entries below which a second thread costs more than it brings
 
 
@@ -69,18 +71,20 @@ class EventEngine:
         self.base = passes.Base(
             np.zeros(instance.samples * instance.m, np.int64 if wide else np.int32),
             walk.signs.copy(),
-            np.zeros(self.data.rows.shape[1] + 3, np.int64),
         )
         n = instance.n
         self.job = passes.Job(
-            np.zeros(n, np.int64), np.zeros(n, self.base.before.dtype), np.zeros(4, np.int64), np.zeros(passes.BOARD, np.int64)
+            np.zeros(2 * n, np.int64),
+            np.zeros(2 * n, self.base.before.dtype),
+            np.zeros(6, np.int64),
+            np.zeros(passes.BOARD, np.int64),
         )
         self.job.board[passes.NEXT] = 1 << 40  # nothing to claim yet
         self.job.info[passes.FULL] = 1  # the first state is computed from nothing
         self.scratch = _scratch(self.data, self.base, threads)
         self._slot_bound = _slot_bound(n, cache_bytes)
-        slots = min(_FIRST_SLOTS, self._slot_bound)
-        self.cache = _cache(n, slots, slots == self._slot_bound)
+        self._exact = instance.gradient_bound >= _RECOVERABLE
+        self.cache = self._new_cache(_FIRST_SLOTS)
         self._key_from_signs()
         self._stop = threading.Event()
         self._helpers = [
@@ -124,16 +128,22 @@ class EventEngine:
         """Replace the cache by one of twice the size, with the same content."""
         old = self.cache
         filled = len(old.uses)
-        slots = min(2 * filled, self._slot_bound)
-        new = _cache(len(old.zobrist), slots, slots == self._slot_bound)
-        for mine, theirs in zip(new[:5], old[:5], strict=True):
-            mine[:filled] = theirs
-        for mine, theirs in zip(new[8:], old[8:], strict=True):
-            if mine is not new.state:
-                mine[:] = theirs
+        new = self._new_cache(2 * filled)
+        for name in ("gradients", "squares", "hashes", "uses"):
+            getattr(new, name)[:filled] = getattr(old, name)
+        if self._exact:
+            new.totals[:filled] = old.totals
+        new.keys[:, :filled] = old.keys
+        new.key[:] = old.key
+        new.lean[:] = old.lean
         new.state[kernels.SIZE] = filled
+        new.state[kernels.CURRENT_SLOT] = old.state[kernels.CURRENT_SLOT]
         kernels.rehash(new)
         self.cache = new
+
+    def _new_cache(self, slots: int) -> kernels.Cache:
+        slots = min(slots, self._slot_bound)
+        return _cache(len(self.walk.signs), slots, slots == self._slot_bound, self._exact)
 
     def finish(self) -> None:
         """Stop the helper threads."""
@@ -193,6 +203,7 @@ def _scratch(data: passes.Data, base: passes.Base, threads: int) -> passes.Scrat
     width = data.rows.shape[1]
     return passes.Scratch(
         np.zeros((threads, data.chunk), base.before.dtype),
+        np.zeros((threads, data.chunk), base.before.dtype),
         np.zeros((threads, data.chunk + 64), np.uint8),
         np.zeros((threads, data.chunk), np.int64),
         np.zeros((threads, data.chunk), np.int64),
@@ -211,15 +222,16 @@ def _slot_bound(n: int, cache_bytes: int | None) -> int:
     return int(min(slots, 1 << min(n, 30)))
 
 
-def _cache(n: int, slots: int, last: bool) -> kernels.Cache:
+def _cache(n: int, slots: int, last: bool, exact: bool) -> kernels.Cache:
     """Return an empty cache; ``last`` forbids the kernels to ask for a larger one."""
     words = -(-n // 64)
     buckets = 1 << max(1, (slots - 1).bit_length())
     zobrist = np.random.PCG64(np.random.SeedSequence(0)).random_raw(n)  # any fixed words do
     return kernels.Cache(
         np.empty((slots, n)),
+        np.empty((slots if exact else 0, n), np.int64),
         np.empty(slots, np.int64),
-        np.empty((slots, words), np.uint64),
+        np.empty((words, slots), np.uint64),
         np.empty(slots, np.uint64),
         np.empty(slots, np.int32),
         np.empty(slots, np.int32),
@@ -228,4 +240,5 @@ def _cache(n: int, slots: int, last: bool) -> kernels.Cache:
         np.zeros(words + 1, np.uint64),
         np.array([0, 0, 0, last], np.int64),
         np.zeros(n),
+        np.zeros(_APART, np.int64),
     )

@@ -13,8 +13,17 @@ from typing import NamedTuple
 import numpy as np
 
 from sterling import schedules
-from sterling._jit import clear_lowest, embedded, helper, largest_ratio, njit, subtract_and_compare, trailing_zeros
-from sterling.dynamics.passes import CONSTANT, COUNT, FULL, MOVE, copy_into, run_job
+from sterling._jit import (
+    clear_lowest,
+    embedded,
+    helper,
+    largest_ratio,
+    njit,
+    ones,
+    subtract_and_compare,
+    trailing_zeros,
+)
+from sterling.dynamics.passes import CONSTANT, COUNT, FULL, LEAD, LEAD_CONSTANT, MOVE, copy_into, run_job
 from sterling.dynamics.walk import (
     ABSORBED,
     ANCHOR,
@@ -52,6 +61,7 @@ _mass_between, _guess, _first_reach = schedules.build(helper)
 # Cells of Cache.state
 SIZE, HAND, CURRENT_SLOT, LAST_SIZE = range(4)  # LAST_SIZE is 1 once the memory bound forbids growth
 
+_SEARCHED = 1 << 14  # cached states among which the nearest to a new one is sought
 _LEAN = 0.1  # weight of the newest state in the base's choice of place
 _MANY = 1 << 30  # uses are not counted beyond
 _NEAR = 1e6  # stretches up to so many steps are foretold from the last step size
@@ -71,8 +81,9 @@ class Cache(NamedTuple):
     """Gradients of visited states, found by a hash of the signs; the least useful leave first."""
 
     gradients: np.ndarray  # float64 (slots, n)
+    totals: np.ndarray  # int64 (slots, n), the sums behind them where floats cannot hold these, else empty
     squares: np.ndarray  # int64 (slots,), sums of squared residual codes
-    keys: np.ndarray  # uint64 (slots, words), packed signs
+    keys: np.ndarray  # uint64 (words, slots), packed signs
     hashes: np.ndarray  # uint64 (slots,)
     uses: np.ndarray  # int32 (slots,)
     following: np.ndarray  # int32 (slots,), next slot of the same bucket or -1
@@ -81,6 +92,7 @@ class Cache(NamedTuple):
     key: np.ndarray  # uint64 (words + 1,), key of the current state, then its hash
     state: np.ndarray  # int64 (4,)
     lean: np.ndarray  # float64 (n,), recent share of new states that differ from the base
+    apart: np.ndarray  # int64, room for distances
 
 
 @embedded
@@ -162,14 +174,14 @@ def _next_flip(schedule, gradient, walk, ratio, until, pace):
 @embedded
 def _find(cache):
     """Return the slot of the current state, or -1."""
-    words = cache.keys.shape[1]
+    words = cache.keys.shape[0]
     code = cache.key[words]
     slot = cache.buckets[np.int64(code & np.uint64(cache.buckets.size - 1))]
     while slot >= 0:
         if cache.hashes[slot] == code:
             same = True
             for w in range(words):
-                same &= cache.keys[slot, w] == cache.key[w]
+                same &= cache.keys[w, slot] == cache.key[w]
             if same:
                 return np.int64(slot)
         slot = cache.following[slot]
@@ -203,10 +215,10 @@ def _insert(cache):
         cache.state[SIZE] += 1
     else:
         slot = _forget(cache)
-    words = cache.keys.shape[1]
+    words = cache.keys.shape[0]
     code = cache.key[words]
     for w in range(words):
-        cache.keys[slot, w] = cache.key[w]
+        cache.keys[w, slot] = cache.key[w]
     cache.hashes[slot] = code
     cache.uses[slot] = 1
     bucket = np.int64(code & np.uint64(cache.buckets.size - 1))
@@ -216,83 +228,132 @@ def _insert(cache):
 
 
 @embedded
-def _plan(data, base, job, signs, lean):
-    """Write the job that leads from the base to these signs; say whether the base should follow.
-
-    The base follows when more coordinates of recent new states differ from it than agree, and this state
-    is nearer to their majority.
-    """
-    count = 0
-    constant = np.int64(0)
-    majority = 0
-    apart = 0
-    for k in range(signs.size):
-        differs = signs[k] != base.signs[k]
-        lean[k] += _LEAN * ((1.0 if differs else 0.0) - lean[k])
-        if differs:
-            step = np.int64(2 * signs[k]) << data.shifts[k]
-            job.flips[count] = k
-            job.steps[count] = step
-            constant += step * data.offsets[k]
-            count += 1
-        if lean[k] > 0.5:
-            majority += 1
-            apart += 0 if differs else 1
-        elif differs:
-            apart += 1
-    job.info[COUNT] = count
-    job.info[CONSTANT] = constant
-    job.info[MOVE] = 1 if apart < majority else 0
-    return count
+def _nearest(cache):
+    """Return the cached state with the fewest signs unlike the current one, looking at the newest slots."""
+    words = cache.keys.shape[0]
+    size = cache.state[SIZE]
+    best = np.int64(64 * words + 1)
+    found = np.int64(-1)
+    stop = size
+    while stop > 0 and stop > size - _SEARCHED and best > 1:
+        start = max(0, stop - cache.apart.size)
+        apart = cache.apart[: stop - start]
+        for i in range(apart.size):
+            apart[i] = 0
+        for w in range(words):
+            theirs, mine = cache.keys[w, start:stop], cache.key[w]
+            for i in range(apart.size):
+                apart[i] += ones(theirs[i] ^ mine)
+        for i in range(apart.size):
+            if apart[i] < best:
+                best = apart[i]
+                found = start + i
+        stop = start
+    return found
 
 
 @embedded
 def _plan_first(data, job, signs):
-    """Write the job that computes the base from nothing."""
+    """Write the job that computes a state from nothing and parks the base there."""
     constant = np.int64(0)
     for k in range(signs.size):
         weight = np.int64(signs[k]) << data.shifts[k]
         job.steps[k] = weight
         constant += weight * data.offsets[k]
+    job.info[LEAD] = 0
     job.info[COUNT] = 0
     job.info[CONSTANT] = constant
     job.info[MOVE] = 1
 
 
 @embedded
-def _evaluate(data, base, job, scratch, cache, walk, unit):
-    """Compute loss and gradient of the current state and cache them; return its slot and the cost.
+def _plan(data, base, job, cache, signs, near):
+    """Write the job that leads from the base over the known state in slot ``near`` to these signs.
 
-    The first state of a run is computed from nothing and becomes the base.
+    The base follows when more coordinates of recent new states differ from it than agree, and this state
+    is nearer to their majority.
     """
-    signs = walk.signs
+    lean = cache.lean
+    lead = 0
+    constant = np.int64(0)
+    majority = 0
+    apart = 0
+    for k in range(signs.size):
+        differs = signs[k] != base.signs[k]
+        lean[k] += _LEAN * ((1.0 if differs else 0.0) - lean[k])
+        if lean[k] > 0.5:
+            majority += 1
+            apart += 0 if differs else 1
+        elif differs:
+            apart += 1
+        known = 1 if (cache.keys[k >> 6, near] >> np.uint64(k & 63)) & np.uint64(1) else -1
+        if known != base.signs[k]:
+            step = np.int64(2 * known) << data.shifts[k]
+            job.flips[lead] = k
+            job.steps[lead] = step
+            constant += step * data.offsets[k]
+            lead += 1
+    job.info[LEAD] = lead
+    job.info[LEAD_CONSTANT] = constant
+    job.info[MOVE] = 1 if apart < majority else 0
     count = 0
+    constant = np.int64(0)
+    for word in range(cache.keys.shape[0]):
+        mask = cache.keys[word, near] ^ cache.key[word]
+        while mask != 0:
+            k = 64 * word + trailing_zeros(mask)
+            mask = clear_lowest(mask)
+            step = np.int64(2 * signs[k]) << data.shifts[k]
+            job.flips[lead + count] = k
+            job.steps[lead + count] = step
+            constant += step * data.offsets[k]
+            count += 1
+    job.info[COUNT] = count
+    job.info[CONSTANT] = constant
+
+
+@embedded
+def _evaluate(data, base, job, scratch, cache, walk, unit):
+    """Compute loss and gradient of the current state and cache them; return its slot and the cost."""
+    signs = walk.signs
+    near = np.int64(-1)
     if job.info[FULL]:
         _plan_first(data, job, signs)
     else:
-        count = _plan(data, base, job, signs, cache.lean)
-    totals = scratch.sums[0]
-    width = totals.size - 3
+        near = _nearest(cache)
+        _plan(data, base, job, cache, signs, near)
     run_job(data, base, job, scratch)
-    read = totals[width + 2]
-    if not job.info[FULL]:
-        for k in range(width + 2):
-            totals[k] += base.sums[k]
-    slot = _insert(cache)
-    walk.clock[EVALUATIONS] += 1
-    walk.clock[READ] += read
+    sums = scratch.sums[0]
+    width = sums.size - 3
+    square = sums[width + 1]
     for k in range(signs.size):
-        total = (totals[k] + data.offsets[k] * totals[width]) << data.shifts[k]
-        cache.gradients[slot, k] = float(total) / unit
-    cache.squares[slot] = totals[width + 1]
+        total = (sums[k] + data.offsets[k] * sums[width]) << data.shifts[k]
+        if near >= 0:
+            # The quotient that was stored is within half a unit of the integer, see `event.py`.
+            kept = (
+                cache.totals[near, k]
+                if cache.totals.size
+                else np.int64(np.rint(cache.gradients[near, k] * unit))
+            )
+            total += kept
+        sums[k] = total
+    if near >= 0:
+        square += cache.squares[near]
+    slot = _insert(cache)
+    for k in range(signs.size):
+        cache.gradients[slot, k] = float(sums[k]) / unit
+        if cache.totals.size:
+            cache.totals[slot, k] = sums[k]
+    cache.squares[slot] = square
+    walk.clock[EVALUATIONS] += 1
+    walk.clock[READ] += sums[width + 2]
     if job.info[MOVE]:
-        copy_into(base.sums, totals, width + 2)
-        copy_into(base.signs, signs, signs.size)
-        for j in range(count):
-            k = job.flips[j]
-            cache.lean[k] = 1.0 - cache.lean[k]
-        job.info[FULL] = 0
-    return slot, 1000 + read // 4
+        for k in range(signs.size):
+            if signs[k] != base.signs[k]:
+                cache.lean[k] = 1.0 - cache.lean[k]
+                base.signs[k] = signs[k]
+    job.info[FULL] = 0
+    return slot, 1000 + sums[width + 2] // 4
 
 
 @embedded
@@ -368,7 +429,7 @@ def _step_to(walk, gradient, cache, log, step, mass):
     part = mass + carry
     new = total + part
     walk.mass[TOTAL], walk.mass[CARRY] = new, part - (new - total)
-    words = cache.keys.shape[1]
+    words = cache.keys.shape[0]
     for word in range(words):
         mask = _move_latents(latent, gradient, mass, 64 * word)
         cache.key[word] ^= mask

@@ -143,7 +143,11 @@ class Orbit:
         clock = walk.clock
         entries = instance["n"] * instance["m"] * instance["samples"]
         self.stats = Stats(
-            int(clock[EVENTS]), int(clock[FLIPS]), int(clock[EVALUATIONS]), float(clock[READ] / entries), seconds
+            int(clock[EVENTS]),
+            int(clock[FLIPS]),
+            int(clock[EVALUATIONS]),
+            float(clock[READ] / entries),
+            seconds,
         )
 
     def _settle(self) -> None:
@@ -243,7 +247,9 @@ class Orbit:
         if at.dtype.kind not in "iu":
             raise InputError("the steps of distance() must be integers")
         if at.size and (at.min() < 0 or at.max() > self.flips_complete_to):
-            raise InputError(f"distance() knows steps 0 to {self.flips_complete_to}, the recorded part of the run")
+            raise InputError(
+                f"distance() knows steps 0 to {self.flips_complete_to}, the recorded part of the run"
+            )
         steps, distances = self._distances
         return distances[np.searchsorted(steps, at, side="right")]
 

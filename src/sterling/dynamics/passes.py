@@ -1,8 +1,9 @@
-"""Passes over the data: the loss and gradient sums of one more state, from those of a parked base state.
+"""Passes over the data: the change of loss and gradient sums from a known state to a new one.
 
-The base keeps the pre-activations of every row. A new state that differs from it in a few signs needs one
-column for each of them and then only the rows whose activations changed. All sums are integers, so chunks
-of rows can be shared between threads in any order. What the states are for is `kernels.py`'s business.
+A parked base keeps the pre-activations of every row. From it, one column for each differing sign leads to the
+known state nearest to the new one, and a few more lead on to the new state; then only the rows whose
+activations differ between these two need to be read. All sums are integers, so chunks of rows can be shared
+between threads in any order. What the states are for is `kernels.py`'s business.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from sterling._jit import (
 CHUNK = 2048
 
 # Cells of Job.info
-FULL, COUNT, CONSTANT, MOVE = range(4)
+FULL, LEAD, COUNT, LEAD_CONSTANT, CONSTANT, MOVE = range(6)
 # Cells of the board that threads share, a cache line apart
 NEXT, FINISHED, STOP = 0, 8, 16
 BOARD = 24
@@ -59,32 +60,35 @@ class Base(NamedTuple):
 
     before: np.ndarray  # int32|int64 (R,), pre-activations
     signs: np.ndarray  # int8 (n,)
-    sums: np.ndarray  # int64 (width + 3,): Σ c·code, Σ c, Σ r², input entries read
 
 
 class Job(NamedTuple):
     """What all threads are to compute now."""
 
-    flips: np.ndarray  # int64 (n,), coordinates in which the state differs from the base
-    steps: np.ndarray  # like Base.before (n,), what one code of that column adds to a pre-activation
-    info: np.ndarray  # int64 (4,)
+    flips: (
+        np.ndarray
+    )  # int64 (2n,), LEAD coordinates from base to known state, COUNT from there to the new one
+    steps: np.ndarray  # like Base.before (2n,), what one code of that column adds to a pre-activation
+    info: np.ndarray  # int64 (6,)
     board: np.ndarray  # int64 (BOARD,)
 
 
 class Scratch(NamedTuple):
     """Buffers of the threads; `_own` cuts out those of one of them."""
 
-    after: np.ndarray  # like Base.before (threads, chunk)
+    known: np.ndarray  # like Base.before (threads, chunk), pre-activations of the known state
+    after: np.ndarray  # and of the new one
     flags: np.ndarray  # uint8 (threads, chunk + 64)
     index: np.ndarray  # int64 (threads, chunk)
     weight: np.ndarray  # int64 (threads, chunk)
     narrow: np.ndarray  # int32 (threads, width)
-    sums: np.ndarray  # int64 (threads, width + 3)
+    sums: np.ndarray  # int64 (threads, width + 3): Σ c·code, Σ c, Σ r², input entries read
 
 
 @embedded
 def _own(scratch, thread):
     return Scratch(
+        scratch.known[thread],
         scratch.after[thread],
         scratch.flags[thread],
         scratch.index[thread],
@@ -101,22 +105,18 @@ def copy_into(target, source, size):
         target[i] = source[i]
 
 
-@embedded
-def _move_rows(data, base, job, after, first, last):
-    """after ← pre-activations of the state in rows first … last."""
-    size = last - first
-    before = base.before[first:last]
-    out = after[:size]
-    constant = job.info[CONSTANT]
-    column = data.columns[job.flips[0], first:last]
-    step = job.steps[0]
+@helper
+def _move_rows(data, job, source, target, first, size, start, stop, constant):
+    """target ← source with the signs of the job's flips start … stop changed, in rows from first on."""
+    column = data.columns[job.flips[start], first : first + size]
+    step = job.steps[start]
     for i in range(size):
-        out[i] = plus(plus(before[i], constant), times(step, column[i]))
-    for j in range(1, job.info[COUNT]):
-        column = data.columns[job.flips[j], first:last]
+        target[i] = plus(plus(source[i], constant), times(step, column[i]))
+    for j in range(start + 1, stop):
+        column = data.columns[job.flips[j], first : first + size]
         step = job.steps[j]
         for i in range(size):
-            out[i] = plus(out[i], times(step, column[i]))
+            target[i] = plus(target[i], times(step, column[i]))
 
 
 @embedded
@@ -303,23 +303,30 @@ def _do_chunk(data, base, job, scratch, chunk):
     last = min(first + data.chunk, base.before.size)
     size = last - first
     before = base.before[first:last]
-    if job.info[FULL]:
+    info = job.info
+    columns = info[LEAD] + info[COUNT]
+    if info[FULL]:
         _fill_rows(data, base, job, first, last)
         count, balance, square = _list_all(data, before, scratch, first, size)
     else:
-        _move_rows(data, base, job, scratch.after, first, last)
-        _flag_rows(data, before, scratch.after, scratch.flags, size)
+        known, after = scratch.known[:size], scratch.after[:size]
+        if info[LEAD] > 0:
+            _move_rows(data, job, before, known, first, size, 0, info[LEAD], info[LEAD_CONSTANT])
+        else:
+            known = before
+        _move_rows(data, job, known, after, first, size, info[LEAD], columns, info[CONSTANT])
+        _flag_rows(data, known, after, scratch.flags, size)
         if data.sign_only and data.readout.size == 1:
             count, balance, square = _list_flips(data, scratch, first, size)
         else:
-            count, balance, square = _list_changes(data, before, scratch, first, size)
-        if job.info[MOVE]:
-            copy_into(before, scratch.after, size)
+            count, balance, square = _list_changes(data, known, scratch, first, size)
+        if info[MOVE]:
+            copy_into(before, after, size)
     _add_rows(data, scratch, count)
     width = data.rows.shape[1]
     scratch.sums[width] += balance
     scratch.sums[width + 1] += square
-    scratch.sums[width + 2] += (count + size * job.info[COUNT] // data.columns.shape[0]) * data.columns.shape[0]
+    scratch.sums[width + 2] += count * data.columns.shape[0] + size * columns
 
 
 @embedded

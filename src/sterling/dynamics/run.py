@@ -149,7 +149,9 @@ class Run:
         if status == RESTARTED:
             self.returns.clear()
             self.sojourns.clear()
-        for kept, buffer, count in zip((self.flips, self.returns, self.sojourns), log, log.counts, strict=False):
+        for kept, buffer, count in zip(
+            (self.flips, self.returns, self.sojourns), log, log.counts, strict=False
+        ):
             if count:
                 kept.append(buffer[:count].copy())
         log.counts[:] = 0

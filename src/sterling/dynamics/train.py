@@ -88,7 +88,9 @@ def train(
     _check_instance(instance)
     schedule = Power(0.5, 0.5) if schedule is None else schedule
     if not isinstance(schedule, Schedule):
-        raise InputError(f"schedule is {schedule!r}; give Constant(rate), Power(rate, exponent) or Table(rates)")
+        raise InputError(
+            f"schedule is {schedule!r}; give Constant(rate), Power(rate, exponent) or Table(rates)"
+        )
     latent = initial_latent(instance.n, init)
     walk = Walk.start(latent, instance.teacher)
     chosen = get_surrogate(surrogate)
