@@ -19,7 +19,14 @@ INTERPRETED = bool(config.DISABLE_JIT)
 
 # Files whose text decides what the kernels compute. Numba's own cache key sees only the file of the
 # outermost function, so the cache folder carries a digest of all of them.
-_SOURCES = ("_jit.py", "sampling.py", "schedules.py", "dynamics/kernels.py")
+_SOURCES = (
+    "_jit.py",
+    "sampling.py",
+    "mass.py",
+    "dynamics/walk.py",
+    "dynamics/passes.py",
+    "dynamics/kernels.py",
+)
 
 
 def cache_folder() -> Path:

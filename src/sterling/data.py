@@ -172,12 +172,23 @@ def _read_npz(path: Path, first: bytes, labels) -> _Data:
             for needed in ("inputs", name):
                 if needed not in archive.files:
                     held = ", ".join(archive.files) or "nothing"
-                    raise InputError(f"{path} has no array {needed!r}, it holds {held}: save it under this name")
+                    raise InputError(
+                        f"{path} has no array {needed!r}, it holds {held}: save it under this name"
+                    )
             wanted = ("inputs", name, "readout", "teacher")
             parts = [_plain(archive[key], path, key) if key in archive.files else None for key in wanted]
     except InputError:
         raise
-    except (ValueError, OSError, EOFError, KeyError, MemoryError, zlib.error, zipfile.BadZipFile, SyntaxError) as problem:
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        KeyError,
+        MemoryError,
+        zlib.error,
+        zipfile.BadZipFile,
+        SyntaxError,
+    ) as problem:
         if "allow_pickle" in str(problem):
             raise _pickled(path) from None
         raise _damaged(path, "NumPy archive", problem) from None
@@ -236,7 +247,7 @@ def _read_csv(path: Path, first: bytes, labels) -> _Data:
 
     if b"\0" in first:
         raise InputError(
-            f"{path} is no CSV file, or not in UTF-8: it holds binary data; rename it, or save it again as CSV"
+            f"{path} is no CSV file, or not in UTF-8: it holds binary data; save it again as CSV"
         )
     head = (first.decode("utf-8-sig", errors="replace").splitlines() or [""])[0]
     separator = max(_SEPARATORS, key=head.count)  # a comma where none occurs
@@ -307,7 +318,9 @@ def _label_column(path: Path, names: list[str], labels) -> int:
     if labels is None:
         usual = [name for name in LABEL_NAMES if name in names]
         if len(usual) > 1:
-            raise InputError(f"{path} has columns {usual[0]!r} and {usual[1]!r}: say which one holds the labels")
+            raise InputError(
+                f"{path} has columns {usual[0]!r} and {usual[1]!r}: say which one holds the labels"
+            )
         return names.index(usual[0]) if usual else len(names) - 1
     if labels in names:
         return names.index(labels)
@@ -354,7 +367,7 @@ def _text(path: Path, series: pl.Series, cast: pl.Series, what: str, name: str, 
     if is_label and len(classes) == 2:
         first, second = (repr(value[:20]) for value in sorted(classes))
         return InputError(
-            f"{path}: the label column {name!r} holds the text {first} and {second}: map one to 0 and the other to 1"
+            f"{path}: the label column {name!r} holds the text {first} and {second}: map one to 0, the other to 1"
         )
     advice = "map its values to numbers" if is_label else "turn it into numbers, or drop it"
     return InputError(f"{path}: {what} {name!r} holds text ({series[row][:20]!r} in row {row + 1}): {advice}")

@@ -97,7 +97,7 @@ def exact_bits(values: np.ndarray) -> int | None:
 
 
 def vector_codes(values: np.ndarray, fineness: int, what: str) -> tuple[np.ndarray, int]:
-    """Put labels or a readout on a grid, exactly where codes of ``fineness`` bits can, else as near as they can.
+    """Put labels or a readout on a grid, with codes of at most ``fineness`` bits unless one would be exact.
 
     Returns the int64 codes and the bits of the grid.
     """

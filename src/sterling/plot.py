@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 import textwrap
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from sterling.errors import InputError
 from sterling.files import write_atomically
-from sterling.schedules import Schedule, Table
+from sterling.history import History, history
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,166 +26,93 @@ if TYPE_CHECKING:
 #: Suffixes that `save_figure` can write.
 FORMATS = ("png", "svg", "pdf")
 
-# Okabe and Ito's colours, told apart by colour-blind readers and in grey.
-BLUE, VERMILLION, GREEN, YELLOW, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7"
+# After Okabe and Ito, told apart by colour-blind readers; those for text are a little darker.
+BLUE, VERMILLION, GREEN, AMBER, PURPLE = "#0072B2", "#D55E00", "#00815E", "#A66A00", "#A8487E"
 INK, GREY, PALE = "#222222", "#6B6B6B", "#DDDDDD"
 VERDICT_COLOURS = {
-    "OPTIMAL": GREEN, "TRAPPED": VERMILLION, "RECURRENT": BLUE, "WANDERING": YELLOW, "STALLED": PURPLE,
-}  # fmt: skip
+    "OPTIMAL": GREEN,
+    "TRAPPED": VERMILLION,
+    "RECURRENT": BLUE,
+    "WANDERING": AMBER,
+    "STALLED": PURPLE,
+}
 
-_BINS = 240  # time bins of the curves, at most
 _CELLS = 360  # time cells of the raster
-_ROWS = 24  # weights in the raster, at most
-
-
-@dataclass(frozen=True)
-class History:
-    """How wrong a run was over time, in time bins that grow with time.
-
-    Bin i holds the iterates w_t with edges[i] ≤ t < edges[i + 1].
-
-    Attributes
-    ----------
-    edges : int64 (bins + 1,)
-    mean, low, high : (bins,)
-        Hamming distance to the reference over the bin's iterates.
-    ergodic : int64 (bins,)
-        Hamming distance of the sign of the ergodic mean over all iterates before the bin's end.
-    """
-
-    edges: np.ndarray
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    ergodic: np.ndarray
-
-    @property
-    def centres(self) -> np.ndarray:
-        """Geometric middle of each bin, with iterates counted from 1."""
-        return np.sqrt((self.edges[:-1] + 1.0) * self.edges[1:])
-
-
-def history(orbit: Orbit) -> History:
-    """Return the errors over time, as far as flips were recorded.
-
-    Raises
-    ------
-    InputError
-        If flips were not recorded.
-    """
-    end = max(1, orbit.flips_complete_to)
-    edges = np.unique(np.rint(np.geomspace(1, end, _BINS)).astype(np.int64))
-    edges = np.concatenate([[0], edges])
-    flips = orbit.flips[: np.searchsorted(orbit.flips["step"], end)]
-    steps = flips["step"]
-    change = np.where(flips["sign"] == orbit.reference[flips["coordinate"]], -1, 1)
-    start = np.count_nonzero(orbit.start_signs != orbit.reference)
-    after = np.concatenate([[start], start + np.cumsum(change)])  # distance after so many flips
-    moments = np.concatenate([[0], np.cumsum(change * steps)])
-    before = np.searchsorted(steps, edges)  # flips before each edge
-    sums = edges * after[before] - moments[before]  # Σ distance over t < edge
-    mean = np.diff(sums) / np.diff(edges)
-    last = np.ones(len(steps), bool)  # of several flips in one step only the last leaves a true distance
-    last[:-1] = steps[1:] != steps[:-1]
-    moved, reached = steps[last], after[1:][last]
-    at_edge = after[np.searchsorted(steps, edges[:-1], side="right")]
-    first, stop = np.searchsorted(moved, edges[:-1]), np.searchsorted(moved, edges[1:])
-    low, high = at_edge.copy(), at_edge.copy()
-    for i in np.flatnonzero(stop > first):
-        low[i] = min(low[i], reached[first[i] : stop[i]].min())
-        high[i] = max(high[i], reached[first[i] : stop[i]].max())
-    return History(edges, mean, low, high, _ergodic_errors(orbit, flips, edges))
-
-
-def _ergodic_errors(orbit: Orbit, flips: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Distance of sign(Σ η_s w_s, s < edge) to the reference at the end of each bin."""
-    clock = _mass_at(orbit.schedule, edges, edges)
-    bins = len(edges) - 1
-    cell = (np.searchsorted(edges, flips["step"], side="right") - 1) * orbit.n + flips["coordinate"]
-    turn = 2.0 * flips["sign"]  # a flip adds this to the sign, from its step on
-    weighted = turn * _mass_at(orbit.schedule, flips["step"], edges)
-    shape = (bins, orbit.n)
-    signs = np.bincount(cell, turn, bins * orbit.n).reshape(shape).cumsum(axis=0) + orbit.start_signs
-    balance = signs * clock[1:, None] - np.bincount(cell, weighted, bins * orbit.n).reshape(shape).cumsum(axis=0)
-    return np.count_nonzero(np.where(balance >= 0, 1, -1) != orbit.reference, axis=1)
-
-
-def _mass_at(schedule: Schedule, steps: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return H at many steps: exact for a table, else interpolated between the edges.
-
-    The integral of the power law is the axis of the interpolation, so H is a straight line there up to the
-    small terms of Euler and Maclaurin.
-    """
-    if isinstance(schedule, Table):
-        sums = np.concatenate([[0.0], np.cumsum(schedule.base)])
-        length = len(schedule.base)
-        return sums[np.minimum(steps, length)] + np.maximum(steps - length, 0) * schedule.base[-1]
-    power = 1.0 - float(schedule.kernel_arguments()[2])
-
-    def axis(t):
-        middle = np.asarray(t) + 0.5
-        return np.log(middle) if abs(power) < 1e-9 else middle**power / power
-
-    return np.interp(axis(steps), axis(edges), [schedule.mass(int(edge)) for edge in edges])
-
-
-# Panels
+_ROWS = 20  # weights in the raster, at most
+_SMALL = 8.5  # points, for legends and ticks
+_ABOVE = "above the axes"  # marks the legends that stand there
 
 
 def errors_over_time(ax: Axes, orbit: Orbit) -> str:
     """Draw the distance to the reference over a logarithmic time axis; return a one-sentence reading.
 
-    The line is the mean over each time bin and the band its range; the other line is the time average's.
+    The line is the mean over each time bin and the band its range; the dashed line is the time average's.
     """
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    ax.set_ylabel("wrong weights (number)")
-    _time_axis(ax, orbit)
+    ax.set_ylabel(f"weights {_wrong(orbit)} (number)")
+    _time_axis(ax, orbit.steps)
     if not orbit.recorded:
-        return _unrecorded(ax, f"The run ends with {orbit.errors} of {orbit.n} weights wrong")
+        return _unrecorded(ax, f"The run ends with {orbit.errors} of {orbit.n} weights {_wrong(orbit)}")
     h = history(orbit)
-    ax.fill_between(h.centres, h.low, h.high, color=BLUE, alpha=0.22, lw=0, label="last iterate: range")
+    ax.set_xlim(right=_right_end(_last_of_interest(orbit, h)))
+    ax.fill_between(
+        h.centres, h.low, h.high, step="mid", color=BLUE, alpha=0.22, lw=0, label="iterates: range"
+    )
     marker = "o" if len(h.mean) == 1 else None
-    ax.plot(h.centres, h.mean, color=BLUE, lw=1.6, marker=marker, label="last iterate: mean")
+    ax.plot(h.centres, h.mean, color=BLUE, lw=1.6, marker=marker, label="iterates: mean")
     ax.plot(h.edges[1:], h.ergodic, color=VERMILLION, lw=1.6, ls=(0, (5, 1.5)), label="time average")
-    top = max(float(h.high.max()), float(h.ergodic.max()), 1.0)
-    if top > 12:
-        ax.set_yscale("symlog", linthresh=1, linscale=0.5)
-        ticks = [0] + [step * 10**k for k in range(7) for step in (1, 2, 5) if step * 10**k <= 1.25 * top]
-        ax.set_yticks(ticks, minor=False)
-        ax.set_yticks([], minor=True)
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-        ax.set_ylim(-0.15, 1.4 * top)
-    else:
-        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.set_ylim(-0.05 * top, 1.12 * top)
+    _count_axis(ax, max(float(h.high.max()), float(h.ergodic.max()), 1.0))
     if orbit.flips_complete_to < orbit.steps:
         ax.axvspan(orbit.flips_complete_to, orbit.steps, color=PALE, lw=0, label="not recorded")
-    ax.legend(frameon=False, fontsize=8.5, loc="upper right")
+    _legend_above(ax, 4)
     return _read_errors(orbit, h)
 
 
+def _count_axis(ax: Axes, top: float) -> None:
+    """Scale the axis of a number that often is zero: linear, or logarithmic above one if it is large."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    if top <= 12:
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set_ylim(-0.05 * top, 1.12 * top)
+        return
+    ax.set_yscale("symlog", linthresh=1, linscale=0.5)
+    ax.set_yticks([0, *(step * 10**k for k in range(7) for step in (1, 2, 5) if step * 10**k <= 1.25 * top)])
+    ax.set_yticks([], minor=True)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    ax.set_ylim(-0.15, 1.4 * top)
+
+
 def _read_errors(orbit: Orbit, h: History) -> str:
-    average = _read_average(orbit, h)
     if orbit.certified:
-        rest = f"no weight moves after step {int(orbit.flips['step'][-1]):,}" if orbit.flips.size else "no weight ever moves"
-        return f"{rest[0].upper()}{rest[1:]}, and none ever will: {orbit.errors} of {orbit.n} wrong."
+        moves = f"after step {int(orbit.flips['step'][-1]):,}" if orbit.flips.size else "at all"
+        count = f"{orbit.errors} of {orbit.n} {'is' if orbit.errors == 1 else 'are'}"
+        return f"No weight moves {moves}, and none ever will: {count} {_wrong(orbit)}."
     late = h.edges[:-1] >= h.edges[-1] // 10
     low, high = int(h.low[late].min()), int(h.high[late].max())
     lengths = np.diff(h.edges)[late]
     mean = float((h.mean[late] * lengths).sum() / lengths.sum())
-    span = f"{low}" if low == high else f"{low} to {high}"
+    span = f"{low}" if low == high else f"{low} to {high} ({mean:.2g} on average)"
     since = int(h.edges[:-1][late][0])
-    return f"From step {since:,} on the last iterate has {span} wrong weights, {mean:.2g} on average; {average}."
+    return f"From step {since:,} on, {span} of {orbit.n} weights are {_wrong(orbit)}; {_read_average(h)}."
 
 
-def _read_average(orbit: Orbit, h: History) -> str:
-    if h.ergodic[-1]:
-        return f"the time average ends with {h.ergodic[-1]}"
+def _read_average(h: History) -> str:
     wrong = np.flatnonzero(h.ergodic)
     if not wrong.size:
-        return "the time average never has one"
-    return f"the time average has none after about step {int(h.edges[wrong[-1] + 2]):,}"
+        return "in the time average none ever is"
+    if h.ergodic[-1]:
+        return f"in the time average {h.ergodic[-1]} at the end"
+    return f"in the time average none from about step {int(h.edges[wrong[-1] + 2]):,} on"
+
+
+def _last_of_interest(orbit: Orbit, h: History) -> int:
+    """Return the last step worth showing: all of them, or a while after the weights have come to rest."""
+    if not orbit.certified:
+        return orbit.steps
+    last = int(orbit.flips["step"][-1]) if orbit.flips.size else 0
+    wrong = np.flatnonzero(h.ergodic)
+    decided = int(h.edges[wrong[-1] + 1]) if wrong.size else 0
+    return min(orbit.steps, max(30 * (last + 1), 3 * decided))
 
 
 def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
@@ -196,55 +122,59 @@ def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
     """
     from matplotlib.patches import Patch
 
-    _time_axis(ax, orbit)
-    ax.set_ylabel("weight (its number)")
+    _time_axis(ax, orbit.steps)
+    ax.grid(False)
+    ax.set_ylabel("weight (its index)")
     if not orbit.recorded:
         ax.set_yticks([])
         return _unrecorded(ax, "When each weight flipped is not known")
-    flips = orbit.flips
-    counts = np.bincount(flips["coordinate"], minlength=orbit.n)
+    counts = np.bincount(orbit.flips["coordinate"], minlength=orbit.n)
     busy = np.argsort(-counts, kind="stable")[: min(rows, np.count_nonzero(counts))]
     if not busy.size:
         ax.set_yticks([])
         _note(ax, "no flips")
         return f"None of the {orbit.n} weights ever flips."
     cells = np.geomspace(1, orbit.steps + 1, _CELLS + 1)
-    place = np.full(orbit.n, -1)
-    place[busy] = np.arange(len(busy))
-    kept = flips[place[flips["coordinate"]] >= 0]
-    time = np.clip(np.searchsorted(cells, kept["step"] + 1, side="right") - 1, 0, _CELLS - 1)
-    half = 2 * place[kept["coordinate"]] + (kept["sign"] < 0)
-    image = np.bincount(half * _CELLS + time, minlength=2 * len(busy) * _CELLS).reshape(-1, _CELLS)
-    share = np.minimum(image / np.maximum(np.diff(cells), 1.0), 0.5) / 0.5  # a weight can turn to + every other step
-    colours = np.zeros((*image.shape, 4))
-    for offset, colour in enumerate((BLUE, VERMILLION)):
-        colours[offset::2, :, :3] = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    colours[..., 3] = np.where(image > 0, 0.35 + 0.65 * np.sqrt(share), 0.0)
     levels = np.arange(2 * len(busy) + 1) / 2 - 0.5
-    ax.pcolormesh(cells, levels, colours, rasterized=True)
+    ax.pcolormesh(cells, levels, _raster(orbit, busy, cells), rasterized=True)
+    ax.hlines(np.arange(1, len(busy)) - 0.5, cells[0], cells[-1], color="white", lw=1.4)
     ax.set_ylim(len(busy) - 0.5, -0.5)
     ax.set_yticks(range(len(busy)), [str(k) for k in busy], fontsize=7.5)
     ax.tick_params(axis="y", length=0)
-    for line in range(1, len(busy)):
-        ax.axhline(line - 0.5, color="white", lw=1.2)
     if orbit.flips_complete_to < orbit.steps:
         ax.axvspan(orbit.flips_complete_to, orbit.steps, color=PALE, lw=0)
-    handles = [Patch(color=BLUE, label="to +1 (upper half)"), Patch(color=VERMILLION, label="to −1 (lower half)")]
-    ax.legend(handles=handles, frameon=False, fontsize=8.5, ncols=2, loc="lower right",
-              bbox_to_anchor=(1.01, 0.995), borderaxespad=0.1)  # fmt: skip
-    return _read_flips(orbit, counts, busy)
+    up, down = (
+        Patch(color=BLUE, label="to +1 (upper half)"),
+        Patch(color=VERMILLION, label="to −1 (lower half)"),
+    )
+    _legend_above(ax, 2, [up, down])
+    return _read_flips(orbit, counts, len(busy))
 
 
-def _read_flips(orbit: Orbit, counts: np.ndarray, busy: np.ndarray) -> str:
-    total = int(counts.sum())
-    active = int(np.count_nonzero(counts))
-    word = "flip" if total == 1 else "flips"
-    shown = f"; the {len(busy)} busiest are shown" if len(busy) < active else ""
+def _raster(orbit: Orbit, busy: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Return the colours (2 rows to a weight, time cells, RGBA) of the raster."""
+    place = np.full(orbit.n, -1)
+    place[busy] = np.arange(len(busy))
+    flips = orbit.flips[place[orbit.flips["coordinate"]] >= 0]
+    time = np.clip(np.searchsorted(cells, flips["step"] + 1, side="right") - 1, 0, len(cells) - 2)
+    half = 2 * place[flips["coordinate"]] + (flips["sign"] < 0)
+    shape = (2 * len(busy), len(cells) - 1)
+    image = np.bincount(half * shape[1] + time, minlength=shape[0] * shape[1]).reshape(shape)
+    # A weight can turn to + at every other step, so half is all.
+    share = np.minimum(2 * image / np.maximum(np.diff(cells), 1.0), 1.0)
+    colours = np.zeros((*shape, 4))
+    for offset, colour in enumerate((BLUE, VERMILLION)):
+        colours[offset::2, :, :3] = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    colours[..., 3] = np.where(image > 0, 0.35 + 0.65 * np.sqrt(share), 0.0)
+    return colours
+
+
+def _read_flips(orbit: Orbit, counts: np.ndarray, rows: int) -> str:
+    total, active = int(counts.sum()), int(np.count_nonzero(counts))
     few = int(np.searchsorted(np.cumsum(np.sort(counts)[::-1]), 0.9 * total)) + 1
-    most = f"{few} weights make" if few > 1 else "one weight makes"
-    if total < 100 or few > active / 2:
-        return f"{total:,} {word} by {active} of {orbit.n} weights{shown}."
-    return f"{total:,} {word} by {active} of {orbit.n} weights{shown}; {most} nine tenths of them."
+    most = f", nine tenths of them by {few}" if total >= 100 and few <= active / 2 else ""
+    shown = f"; the {rows} busiest are shown" if rows < active else ""
+    return f"{total:,} flip{'s' if total > 1 else ''} by {active} of {orbit.n} weights{most}{shown}."
 
 
 def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
@@ -252,7 +182,6 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
 
     1 is always right, 0 undecided, below 0 the time average has the wrong sign.
     """
-    against = _reference(orbit)
     margin = np.clip(orbit.ergodic_mean * math.sqrt(orbit.n) * orbit.reference, -1, 1)
     order = np.argsort(margin, kind="stable")
     margin, right = margin[order], (orbit.ergodic_signs == orbit.reference)[order]
@@ -261,22 +190,34 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
     size = float(np.clip(900 / orbit.n, 8, 36))
     ax.axhspan(-1.08, 0, color=VERMILLION, alpha=0.06, lw=0)
     ax.axhline(0, color=GREY, lw=0.9)
-    ax.vlines(x, 0, margin, color=np.where(right, BLUE, VERMILLION), lw=min(2.0, 120 / orbit.n), alpha=0.45)
-    ax.scatter(x[right], margin[right], size, color=BLUE, zorder=3, label=f"time average right ({right.sum()})")
-    if not right.all():
-        ax.scatter(x[~right], margin[~right], 1.5 * size, color=VERMILLION, marker="X", zorder=4,
-                   label=f"time average wrong ({(~right).sum()})")  # fmt: skip
-    if missing.any():
-        ax.scatter(x[missing], margin[missing], 4.5 * size, facecolor="none", edgecolor=INK, lw=1.1, zorder=5,
-                   label=f"last iterate wrong ({missing.sum()})")  # fmt: skip
+    if orbit.n > 100:
+        ax.fill_between(x, 0, margin, step="mid", color=BLUE, alpha=0.2, lw=0)
+    else:
+        ax.vlines(
+            x, 0, margin, color=np.where(right, BLUE, VERMILLION), lw=min(2.0, 90 / orbit.n), alpha=0.45
+        )
+    for where, scale, style, label in (
+        (right, 1.0, {"color": BLUE, "zorder": 3}, "time average agrees"),
+        (~right, 1.5, {"color": VERMILLION, "marker": "X", "zorder": 4}, "time average differs"),
+        (
+            missing,
+            4.5,
+            {"facecolor": "none", "edgecolor": INK, "lw": 1.0, "zorder": 5},
+            "last iterate differs",
+        ),
+    ):
+        if where.any():
+            ax.scatter(
+                x[where], margin[where], max(size, 14) * scale, label=f"{label} ({where.sum()})", **style
+            )
     ax.set_xlim(0.5 - 0.02 * orbit.n, 0.5 + 1.02 * orbit.n)
     ax.set_ylim(-1.08, 1.08)
     ax.set_xlabel("weights, from the least to the most decided")
-    ax.set_ylabel(f"√n · time average × sign of the {against}")
+    ax.set_ylabel(f"√n · time average × sign of the {_reference(orbit)}")
     if orbit.n == 1:
         ax.set_xticks([1])
     _clean(ax)
-    ax.legend(frameon=False, fontsize=8.5, loc="lower right")
+    ax.legend(frameon=False, fontsize=_SMALL, loc="lower right")
     return _read_mean(orbit, margin, int(order[0]))
 
 
@@ -286,36 +227,42 @@ def _read_mean(orbit: Orbit, margin: np.ndarray, weakest: int) -> str:
     if wrong:
         what = "weight has" if wrong == 1 else "weights have"
         return f"{wrong} of {orbit.n} {what} another sign than the {against} in the time average."
-    closest = f"; the closest is weight {weakest}, {margin[0]:.2f} from 0" if orbit.n > 1 else ""
-    return f"Every sign of the time average is the {against}'s{closest}."
-
-
-# The whole figure
+    closest = f"; the closest call is weight {weakest}, {margin[0]:.2f} from 0" if orbit.n > 1 else ""
+    return f"Every sign of the time average agrees with the {against}{closest}."
 
 
 def figure(orbit: Orbit) -> Figure:
     """Return a figure of the three panels, each with a sentence on what it shows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    fig = Figure(figsize=(12, 7.2), layout="constrained", facecolor="white")
+    room = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, hspace=0.03, wspace=0.03, rect=(0, 0, 1, 0.9))
+    fig = Figure(figsize=(12, 8), layout=room, facecolor="white")
     FigureCanvasAgg(fig)
-    fig.get_layout_engine().set(w_pad=0.12, h_pad=0.1, hspace=0.04, wspace=0.03)  # type: ignore[union-attr]
-    axes = fig.subplot_mosaic([["errors", "mean"], ["raster", "mean"]], width_ratios=[1.55, 1])
-    _caption(axes["errors"], "Errors over time", errors_over_time(axes["errors"], orbit), 78)
-    _caption(axes["raster"], "Which weights flip, and when", flip_raster(axes["raster"], orbit), 78)
-    _caption(axes["mean"], f"Time average against the {_reference(orbit)}", ergodic_mean(axes["mean"], orbit), 52)
+    axes = fig.subplot_mosaic(
+        [["errors", "mean"], ["raster", "mean"]], width_ratios=[1.55, 1], height_ratios=[1, 1.1]
+    )
+    errors, raster, mean = axes["errors"], axes["raster"], axes["mean"]
+    _caption(errors, "Errors over time", errors_over_time(errors, orbit), 108)
+    _caption(raster, "Which weights flip, and when", flip_raster(raster, orbit), 108)
+    _caption(mean, f"Time average against the {_reference(orbit)}", ergodic_mean(mean, orbit), 66)
+    raster.set_xlim(errors.get_xlim())
+    errors.set_xlabel("")
     sure = "certified, for all time" if orbit.certified else f"after {orbit.steps:,} steps"
     stopped = ", interrupted" if orbit.interrupted else ""
     colour = VERDICT_COLOURS[orbit.verdict.name]
-    fig.suptitle(f"{orbit.verdict}, {sure}{stopped}\n", x=0.012, ha="left", fontsize=15, weight="bold", color=colour)
-    fig.text(0.012, 0.945, problem_line(orbit), fontsize=9.5, color=GREY, va="top")
+    fig.text(
+        0.012, 0.983, f"{orbit.verdict}, {sure}{stopped}", fontsize=15, weight="bold", color=colour, va="top"
+    )
+    fig.text(0.012, 0.947, f"{orbit.verdict.value}.", fontsize=10, color=INK, va="top")
+    fig.text(0.012, 0.921, problem_line(orbit.to_dict()), fontsize=9, color=GREY, va="top")
     return fig
 
 
-def problem_line(orbit: Orbit) -> str:
-    """Return one line that says what was run: the data, the surrogate and the step sizes."""
-    about = orbit.instance
+def problem_line(result: dict) -> str:
+    """Return one line that says what was run, from `Orbit.to_dict()`: data, surrogate, step sizes."""
+    about = result["instance"]
     origin = about.get("origin", {})
     parts = [f"n = {about['n']}", f"N = {about['samples']:,}", f"m = {about['m']}"]
     if "file" in origin:
@@ -326,7 +273,13 @@ def problem_line(orbit: Orbit) -> str:
         parts.append(f"{origin['inputs']} inputs")
     if origin.get("normalize"):
         parts.append({"standard": "standardised", "whiten": "whitened"}.get(origin["normalize"], ""))
-    return " · ".join([*filter(None, parts), f"surrogate {orbit.surrogate}", repr(orbit.schedule)])
+    rates = dict(result["schedule"])
+    kind = rates.pop("kind")
+    if kind == "table":
+        values = f"{len(rates['rates'])} rates"
+    else:
+        values = ", ".join(f"{name} {value:g}" for name, value in rates.items())
+    return " · ".join([*filter(None, parts), f"surrogate {result['surrogate']}", f"{kind} steps ({values})"])
 
 
 def save_figure(fig: Figure, path: str | os.PathLike) -> Path:
@@ -356,24 +309,53 @@ def _reference(orbit: Orbit) -> str:
     return "teacher" if orbit.reference_kind == "teacher" else "best state seen"
 
 
+def _wrong(orbit: Orbit) -> str:
+    return "wrong" if orbit.reference_kind == "teacher" else "unlike the best state seen"
+
+
 def _caption(ax: Axes, title: str, sentence: str, width: int) -> None:
+    """Put a title and a sentence above the axes, and the legend, if it is there too, beside the title."""
+    from matplotlib.transforms import ScaledTranslation
+
     lines = textwrap.wrap(sentence, width)
-    ax.set_title(title, loc="left", fontsize=11.5, weight="bold", color=INK, pad=10 + 12 * len(lines))
+    rise = 6 + 12 * len(lines)
+    ax.set_title(title, loc="left", fontsize=11.5, weight="bold", color=INK, pad=rise + 4)
     ax.annotate("\n".join(lines), (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points",
                 fontsize=9.2, color=GREY, va="bottom", annotation_clip=False)  # fmt: skip
+    legend = ax.get_legend()
+    if legend is not None and legend.get_gid() == _ABOVE:
+        shift = ScaledTranslation(0, rise / 72, ax.figure.dpi_scale_trans)  # type: ignore[union-attr]
+        legend.set_bbox_to_anchor((1.01, 1.0), transform=ax.transAxes + shift)
 
 
-def _time_axis(ax: Axes, orbit: Orbit) -> None:
+def _legend_above(ax: Axes, columns: int, handles=None) -> None:
+    style = {
+        "frameon": False,
+        "fontsize": _SMALL,
+        "ncols": columns,
+        "columnspacing": 1.4,
+        "handlelength": 1.8,
+    }
+    if handles is not None:
+        style["handles"] = handles
+    ax.legend(loc="lower right", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.1, **style).set_gid(_ABOVE)
+
+
+def _time_axis(ax: Axes, steps: int) -> None:
     ax.set_xscale("log")
-    ax.set_xlim(0.9, max(orbit.steps, 1) * 1.15 + 1)
     ax.set_xlabel("iterate, counted from 1 (log scale)")
+    ax.set_xlim(0.9, _right_end(steps))
     _clean(ax)
+
+
+def _right_end(steps: int) -> float:
+    return 1.15 * max(1, steps) + 1
 
 
 def _clean(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(GREY)
-    ax.tick_params(colors=INK, labelsize=8.5)
+    ax.tick_params(colors=INK, labelsize=_SMALL)
     ax.xaxis.label.set_color(INK)
     ax.yaxis.label.set_color(INK)
     ax.grid(axis="y", color=PALE, lw=0.6)

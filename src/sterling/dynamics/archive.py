@@ -84,7 +84,7 @@ def load(path: str | os.PathLike) -> Orbit:
                 raise CheckpointError(f"{path} is no saved run of sterling")
             if header.get("version") != VERSION:
                 raise CheckpointError(
-                    f"{path} has format version {header.get('version')}; this sterling reads version {VERSION}: "
+                    f"{path} has format version {header.get('version')}, and this sterling reads {VERSION}: "
                     f"use sterling {header.get('sterling')} for it"
                 )
             return _restore(header, archive)
@@ -105,7 +105,7 @@ def load(path: str | os.PathLike) -> Orbit:
         InputError,
     ) as problem:
         raise CheckpointError(
-            f"{path} is damaged, truncated or no saved run ({problem}): start the run anew, or use another copy"
+            f"{path} is damaged, truncated or no saved run ({problem}): use another copy, or start anew"
         ) from problem
 
 

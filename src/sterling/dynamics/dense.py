@@ -17,8 +17,8 @@ from sterling.dynamics.walk import (
     FULL_LOG,
     PAUSED,
     PENDING,
-    READ,
     REACHED,
+    READ,
     RESTARTED,
     Log,
     Walk,
@@ -27,8 +27,8 @@ from sterling.dynamics.walk import (
     look,
 )
 from sterling.instance import Instance
+from sterling.mass import mass_between
 from sterling.schedules import Schedule
-from sterling.schedules import _mass as mass_between
 from sterling.surrogates import Surrogate
 
 _GRADIENT_COST = 2  # budget units, about nanoseconds, that one input entry costs

@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from sterling._jit import INTERPRETED
-from sterling.dynamics import kernels, passes
+from sterling.dynamics import kernels, lookup, passes
 from sterling.dynamics.walk import ANCHOR, GROW, Log, Walk
 from sterling.errors import InputError
 from sterling.instance import Instance
@@ -117,7 +117,7 @@ class EventEngine:
     @property
     def gradient(self) -> np.ndarray:
         """The gradient at the current weights, once `advance` has looked at them."""
-        return self.cache.gradients[self.cache.state[kernels.CURRENT_SLOT]].copy()
+        return self.cache.gradients[self.cache.state[lookup.CURRENT_SLOT]].copy()
 
     @property
     def position(self) -> int:
@@ -136,12 +136,12 @@ class EventEngine:
         new.keys[:, :filled] = old.keys
         new.key[:] = old.key
         new.lean[:] = old.lean
-        new.state[kernels.SIZE] = filled
-        new.state[kernels.CURRENT_SLOT] = old.state[kernels.CURRENT_SLOT]
-        kernels.rehash(new)
+        new.state[lookup.SIZE] = filled
+        new.state[lookup.CURRENT_SLOT] = old.state[lookup.CURRENT_SLOT]
+        lookup.rehash(new)
         self.cache = new
 
-    def _new_cache(self, slots: int) -> kernels.Cache:
+    def _new_cache(self, slots: int) -> lookup.Cache:
         slots = min(slots, self._slot_bound)
         return _cache(len(self.walk.signs), slots, slots == self._slot_bound, self._exact)
 
@@ -222,12 +222,12 @@ def _slot_bound(n: int, cache_bytes: int | None) -> int:
     return int(min(slots, 1 << min(n, 30)))
 
 
-def _cache(n: int, slots: int, last: bool, exact: bool) -> kernels.Cache:
+def _cache(n: int, slots: int, last: bool, exact: bool) -> lookup.Cache:
     """Return an empty cache; ``last`` forbids the kernels to ask for a larger one."""
     words = -(-n // 64)
     buckets = 1 << max(1, (slots - 1).bit_length())
     zobrist = np.random.PCG64(np.random.SeedSequence(0)).random_raw(n)  # any fixed words do
-    return kernels.Cache(
+    return lookup.Cache(
         np.empty((slots, n)),
         np.empty((slots if exact else 0, n), np.int64),
         np.empty(slots, np.int64),

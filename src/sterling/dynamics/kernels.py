@@ -12,18 +12,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling import schedules
 from sterling._jit import (
     clear_lowest,
     embedded,
     helper,
     largest_ratio,
     njit,
-    ones,
     subtract_and_compare,
     trailing_zeros,
 )
-from sterling.dynamics.passes import CONSTANT, COUNT, FULL, LEAD, LEAD_CONSTANT, MOVE, copy_into, run_job
+from sterling.dynamics.lookup import CURRENT_SLOT, MANY, cache_full, evaluate, find
+from sterling.dynamics.passes import copy_into
 from sterling.dynamics.walk import (
     ABSORBED,
     ANCHOR,
@@ -32,7 +31,6 @@ from sterling.dynamics.walk import (
     CARRY,
     CURRENT,
     DISTANCE,
-    EVALUATIONS,
     EVENTS,
     FIRST_HIT,
     FLIPS,
@@ -46,7 +44,6 @@ from sterling.dynamics.walk import (
     PAUSED,
     PENDING,
     REACHED,
-    READ,
     RESTARTED,
     RETURNS,
     SEEKING,
@@ -54,45 +51,21 @@ from sterling.dynamics.walk import (
     TOTAL,
     VISITS,
 )
+from sterling.mass import KIND_POWER, build
 
-KIND_POWER = schedules.KIND_POWER
-_mass_between, _guess, _first_reach = schedules.build(helper)
+_mass_between, _guess, _first_reach = build(helper)
 
-# Cells of Cache.state
-SIZE, HAND, CURRENT_SLOT, LAST_SIZE = range(4)  # LAST_SIZE is 1 once the memory bound forbids growth
-
-_SEARCHED = 1 << 14  # cached states among which the nearest to a new one is sought
-_LEAN = 0.1  # weight of the newest state in the base's choice of place
-_MANY = 1 << 30  # uses are not counted beyond
 _NEAR = 1e6  # stretches up to so many steps are foretold from the last step size
 _UNSURE = 1e-12  # a flip time this close to a step boundary is decided by the definition itself
 
 
 class Schedule(NamedTuple):
-    """Arguments of the functions of `schedules.build`, with the rates divided by ‖v‖²."""
+    """Arguments of the functions of `mass.build`, with the rates divided by ‖v‖²."""
 
     kind: int
     rate: float
     exponent: float
     sums: np.ndarray
-
-
-class Cache(NamedTuple):
-    """Gradients of visited states, found by a hash of the signs; the least useful leave first."""
-
-    gradients: np.ndarray  # float64 (slots, n)
-    totals: np.ndarray  # int64 (slots, n), the sums behind them where floats cannot hold these, else empty
-    squares: np.ndarray  # int64 (slots,), sums of squared residual codes
-    keys: np.ndarray  # uint64 (words, slots), packed signs
-    hashes: np.ndarray  # uint64 (slots,)
-    uses: np.ndarray  # int32 (slots,)
-    following: np.ndarray  # int32 (slots,), next slot of the same bucket or -1
-    buckets: np.ndarray  # int32 (power of two,), first slot or -1
-    zobrist: np.ndarray  # uint64 (n,), what a flip does to the hash
-    key: np.ndarray  # uint64 (words + 1,), key of the current state, then its hash
-    state: np.ndarray  # int64 (4,)
-    lean: np.ndarray  # float64 (n,), recent share of new states that differ from the base
-    apart: np.ndarray  # int64, room for distances
 
 
 @embedded
@@ -139,8 +112,9 @@ def _mass(schedule, start, stop):
 def _next_flip(schedule, gradient, walk, ratio, until, pace):
     """Return the first step after the anchor with a flip, at most until + 1, and the mass up to it.
 
-    ``ratio`` is the inverse of the mass to the flip, ``pace`` the step size of late, 0 if unknown. Where it foretells the step so clearly that rounding
-    cannot matter, one mass settles it; anything else is decided by the definition, to the last bit.
+    ``ratio`` is the inverse of the mass to the flip, ``pace`` the step size of late, 0 if unknown. Where
+    that foretells the step so clearly that rounding cannot matter, one mass settles it; anything else is
+    decided by the definition, to the last bit.
     """
     anchor = walk.clock[ANCHOR]
     target = 1.0 / ratio
@@ -169,191 +143,6 @@ def _next_flip(schedule, gradient, walk, ratio, until, pace):
             break
         step, mass = step - 1, earlier
     return step, mass
-
-
-@embedded
-def _find(cache):
-    """Return the slot of the current state, or -1."""
-    words = cache.keys.shape[0]
-    code = cache.key[words]
-    slot = cache.buckets[np.int64(code & np.uint64(cache.buckets.size - 1))]
-    while slot >= 0:
-        if cache.hashes[slot] == code:
-            same = True
-            for w in range(words):
-                same &= cache.keys[w, slot] == cache.key[w]
-            if same:
-                return np.int64(slot)
-        slot = cache.following[slot]
-    return np.int64(-1)
-
-
-@helper
-def _forget(cache):
-    """Free the slot that the sweeping hand finds unused; uses fade as it passes."""
-    hand = cache.state[HAND]
-    while cache.uses[hand] > 0:
-        cache.uses[hand] >>= 1
-        hand = (hand + 1) % cache.uses.size
-    cache.state[HAND] = (hand + 1) % cache.uses.size
-    bucket = np.int64(cache.hashes[hand] & np.uint64(cache.buckets.size - 1))
-    slot = cache.buckets[bucket]
-    if slot == hand:
-        cache.buckets[bucket] = cache.following[hand]
-    else:
-        while cache.following[slot] != hand:
-            slot = cache.following[slot]
-        cache.following[slot] = cache.following[hand]
-    return hand
-
-
-@embedded
-def _insert(cache):
-    """Make a slot for the current state and return it."""
-    slot = cache.state[SIZE]
-    if slot < cache.uses.size:
-        cache.state[SIZE] += 1
-    else:
-        slot = _forget(cache)
-    words = cache.keys.shape[0]
-    code = cache.key[words]
-    for w in range(words):
-        cache.keys[w, slot] = cache.key[w]
-    cache.hashes[slot] = code
-    cache.uses[slot] = 1
-    bucket = np.int64(code & np.uint64(cache.buckets.size - 1))
-    cache.following[slot] = cache.buckets[bucket]
-    cache.buckets[bucket] = slot
-    return slot
-
-
-@embedded
-def _nearest(cache):
-    """Return the cached state with the fewest signs unlike the current one, looking at the newest slots."""
-    words = cache.keys.shape[0]
-    size = cache.state[SIZE]
-    best = np.int64(64 * words + 1)
-    found = np.int64(-1)
-    stop = size
-    while stop > 0 and stop > size - _SEARCHED and best > 1:
-        start = max(0, stop - cache.apart.size)
-        apart = cache.apart[: stop - start]
-        for i in range(apart.size):
-            apart[i] = 0
-        for w in range(words):
-            theirs, mine = cache.keys[w, start:stop], cache.key[w]
-            for i in range(apart.size):
-                apart[i] += ones(theirs[i] ^ mine)
-        for i in range(apart.size):
-            if apart[i] < best:
-                best = apart[i]
-                found = start + i
-        stop = start
-    return found
-
-
-@embedded
-def _plan_first(data, job, signs):
-    """Write the job that computes a state from nothing and parks the base there."""
-    constant = np.int64(0)
-    for k in range(signs.size):
-        weight = np.int64(signs[k]) << data.shifts[k]
-        job.steps[k] = weight
-        constant += weight * data.offsets[k]
-    job.info[LEAD] = 0
-    job.info[COUNT] = 0
-    job.info[CONSTANT] = constant
-    job.info[MOVE] = 1
-
-
-@embedded
-def _plan(data, base, job, cache, signs, near):
-    """Write the job that leads from the base over the known state in slot ``near`` to these signs.
-
-    The base follows when more coordinates of recent new states differ from it than agree, and this state
-    is nearer to their majority.
-    """
-    lean = cache.lean
-    lead = 0
-    constant = np.int64(0)
-    majority = 0
-    apart = 0
-    for k in range(signs.size):
-        differs = signs[k] != base.signs[k]
-        lean[k] += _LEAN * ((1.0 if differs else 0.0) - lean[k])
-        if lean[k] > 0.5:
-            majority += 1
-            apart += 0 if differs else 1
-        elif differs:
-            apart += 1
-        known = 1 if (cache.keys[k >> 6, near] >> np.uint64(k & 63)) & np.uint64(1) else -1
-        if known != base.signs[k]:
-            step = np.int64(2 * known) << data.shifts[k]
-            job.flips[lead] = k
-            job.steps[lead] = step
-            constant += step * data.offsets[k]
-            lead += 1
-    job.info[LEAD] = lead
-    job.info[LEAD_CONSTANT] = constant
-    job.info[MOVE] = 1 if apart < majority else 0
-    count = 0
-    constant = np.int64(0)
-    for word in range(cache.keys.shape[0]):
-        mask = cache.keys[word, near] ^ cache.key[word]
-        while mask != 0:
-            k = 64 * word + trailing_zeros(mask)
-            mask = clear_lowest(mask)
-            step = np.int64(2 * signs[k]) << data.shifts[k]
-            job.flips[lead + count] = k
-            job.steps[lead + count] = step
-            constant += step * data.offsets[k]
-            count += 1
-    job.info[COUNT] = count
-    job.info[CONSTANT] = constant
-
-
-@embedded
-def _evaluate(data, base, job, scratch, cache, walk, unit):
-    """Compute loss and gradient of the current state and cache them; return its slot and the cost."""
-    signs = walk.signs
-    near = np.int64(-1)
-    if job.info[FULL]:
-        _plan_first(data, job, signs)
-    else:
-        near = _nearest(cache)
-        _plan(data, base, job, cache, signs, near)
-    run_job(data, base, job, scratch)
-    sums = scratch.sums[0]
-    width = sums.size - 3
-    square = sums[width + 1]
-    for k in range(signs.size):
-        total = (sums[k] + data.offsets[k] * sums[width]) << data.shifts[k]
-        if near >= 0:
-            # The quotient that was stored is within half a unit of the integer, see `event.py`.
-            kept = (
-                cache.totals[near, k]
-                if cache.totals.size
-                else np.int64(np.rint(cache.gradients[near, k] * unit))
-            )
-            total += kept
-        sums[k] = total
-    if near >= 0:
-        square += cache.squares[near]
-    slot = _insert(cache)
-    for k in range(signs.size):
-        cache.gradients[slot, k] = float(sums[k]) / unit
-        if cache.totals.size:
-            cache.totals[slot, k] = sums[k]
-    cache.squares[slot] = square
-    walk.clock[EVALUATIONS] += 1
-    walk.clock[READ] += sums[width + 2]
-    if job.info[MOVE]:
-        for k in range(signs.size):
-            if signs[k] != base.signs[k]:
-                cache.lean[k] = 1.0 - cache.lean[k]
-                base.signs[k] = signs[k]
-    job.info[FULL] = 0
-    return slot, 1000 + sums[width + 2] // 4
 
 
 @embedded
@@ -466,20 +255,6 @@ def _log_full(log, n):
     )
 
 
-@embedded
-def _cache_full(cache):
-    return cache.state[SIZE] == cache.uses.size and cache.state[LAST_SIZE] == 0
-
-
-@njit
-def rehash(cache):
-    """Sort the filled slots into new, empty buckets."""
-    for slot in range(cache.state[SIZE]):
-        bucket = np.int64(cache.hashes[slot] & np.uint64(cache.buckets.size - 1))
-        cache.following[slot] = cache.buckets[bucket]
-        cache.buckets[bucket] = slot
-
-
 @njit
 def advance(data, base, job, scratch, schedule, unit, walk, cache, log, until, budget):
     """Run the events up to step ``until``, or until something needs the caller.
@@ -489,16 +264,16 @@ def advance(data, base, job, scratch, schedule, unit, walk, cache, log, until, b
     """
     size = walk.signs.size
     pace = 0.0
-    slot = _find(cache)
+    slot = find(cache)
     while True:
         if slot < 0:
             if budget <= 0:
                 return PAUSED
-            if _cache_full(cache):
+            if cache_full(cache):
                 return GROW
-            slot, cost = _evaluate(data, base, job, scratch, cache, walk, unit)
+            slot, cost = evaluate(data, base, job, scratch, cache, walk, unit)
             budget -= cost
-        elif cache.uses[slot] < _MANY:
+        elif cache.uses[slot] < MANY:
             cache.uses[slot] += 1
         cache.state[CURRENT_SLOT] = slot
         if walk.clock[CURRENT] != cache.squares[slot] and _look_at_reference(walk, cache.squares[slot]):
@@ -522,5 +297,5 @@ def advance(data, base, job, scratch, schedule, unit, walk, cache, log, until, b
             pace = mass / float(step - walk.clock[ANCHOR])
         _close(walk, log, step)
         _step_to(walk, gradient, cache, log, step, mass)
-        slot = _find(cache)
+        slot = find(cache)
         budget -= 2 * size + 60

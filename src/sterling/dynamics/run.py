@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
 import time
@@ -23,7 +22,6 @@ from sterling.dynamics.walk import (
     CURRENT,
     EVALUATIONS,
     EVENTS,
-    LOGGED,
     OCCUPIED,
     PENDING,
     REACHED,
@@ -33,8 +31,8 @@ from sterling.dynamics.walk import (
     Walk,
 )
 from sterling.instance import Instance
+from sterling.mass import mass_between
 from sterling.schedules import Schedule
-from sterling.schedules import _mass as mass_between
 from sterling.surrogates import Surrogate
 
 #: At most so many flips are kept; the run goes on without recording beyond (16 bytes each).

@@ -243,8 +243,8 @@ def _choose_engine(engine: str, surrogate: Surrogate) -> str:
 def _check_instance(instance) -> None:
     if not isinstance(instance, Instance):
         raise InputError(
-            f"the first argument is a {type(instance).__name__}; give an Instance, from Problem.draw(seed) or "
-            "Instance.from_arrays"
+            f"the first argument is a {type(instance).__name__}; give an Instance, as Problem.draw(seed) or "
+            "Instance.from_arrays make it"
         )
 
 

@@ -1,0 +1,109 @@
+"""The errors of a run over time, in time bins that grow with time: what `plot` draws and reads out.
+
+Computed from the recorded flips, so it is exact however many steps the run has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sterling.schedules import Schedule, Table
+
+if TYPE_CHECKING:
+    from sterling.dynamics.orbit import Orbit
+
+_BINS = 240  # at most
+
+
+@dataclass(frozen=True)
+class History:
+    """How wrong a run was over time. Bin i holds the iterates w_t with edges[i] ≤ t < edges[i + 1].
+
+    Attributes
+    ----------
+    edges : int64 (bins + 1,)
+    mean, low, high : (bins,)
+        Hamming distance to the reference over the bin's iterates.
+    ergodic : int64 (bins,)
+        Hamming distance of the sign of the ergodic mean over all iterates before the bin's end.
+    """
+
+    edges: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    ergodic: np.ndarray
+
+    @property
+    def centres(self) -> np.ndarray:
+        """Geometric middle of each bin, with iterates counted from 1."""
+        return np.sqrt((self.edges[:-1] + 1.0) * self.edges[1:])
+
+
+def history(orbit: Orbit) -> History:
+    """Return the errors over time, as far as flips were recorded.
+
+    Raises
+    ------
+    InputError
+        If flips were not recorded.
+    """
+    end = max(1, orbit.flips_complete_to)
+    edges = np.unique(np.rint(np.geomspace(1, end, _BINS)).astype(np.int64))
+    edges = np.union1d([0, end // 10], edges)  # the steps after a tenth are spoken of
+    flips = orbit.flips[: np.searchsorted(orbit.flips["step"], end)]
+    steps = flips["step"]
+    change = np.where(flips["sign"] == orbit.reference[flips["coordinate"]], -1, 1)
+    start = np.count_nonzero(orbit.start_signs != orbit.reference)
+    after = np.concatenate([[start], start + np.cumsum(change)])  # distance after so many flips
+    moments = np.concatenate([[0], np.cumsum(change * steps)])
+    before = np.searchsorted(steps, edges)  # flips before each edge
+    sums = edges * after[before] - moments[before]  # Σ distance over t < edge
+    mean = np.diff(sums) / np.diff(edges)
+    last = np.ones(len(steps), bool)  # of several flips in one step only the last leaves a true distance
+    last[:-1] = steps[1:] != steps[:-1]
+    moved, reached = steps[last], after[1:][last]
+    low = after[np.searchsorted(steps, edges[:-1], side="right")]
+    high = low.copy()
+    first, stop = np.searchsorted(moved, edges[:-1]), np.searchsorted(moved, edges[1:])
+    for i in np.flatnonzero(stop > first):
+        low[i] = min(low[i], reached[first[i] : stop[i]].min())
+        high[i] = max(high[i], reached[first[i] : stop[i]].max())
+    return History(edges, mean, low, high, _ergodic_errors(orbit, flips, edges))
+
+
+def _ergodic_errors(orbit: Orbit, flips: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Distance of sign(Σ η_s w_s, s < edge) to the reference at the end of each bin."""
+    clock = _mass_at(orbit.schedule, edges, edges)
+    shape = (len(edges) - 1, orbit.n)
+    cell = (np.searchsorted(edges, flips["step"], side="right") - 1) * orbit.n + flips["coordinate"]
+    turn = 2.0 * flips["sign"]  # a flip adds this to the sign, from its step on
+    weighted = turn * _mass_at(orbit.schedule, flips["step"], edges)
+
+    def so_far(amounts):
+        return np.bincount(cell, amounts, shape[0] * shape[1]).reshape(shape).cumsum(axis=0)
+
+    balance = (so_far(turn) + orbit.start_signs) * clock[1:, None] - so_far(weighted)
+    return np.count_nonzero(np.where(balance >= 0, 1, -1) != orbit.reference, axis=1)
+
+
+def _mass_at(schedule: Schedule, steps: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return H at many steps: exact for a table, else interpolated between the edges.
+
+    The integral of the power law is the axis of the interpolation, so H is a straight line there up to the
+    small terms of Euler and Maclaurin.
+    """
+    if isinstance(schedule, Table):
+        sums = np.concatenate([[0.0], np.cumsum(schedule.base)])
+        length = len(schedule.base)
+        return sums[np.minimum(steps, length)] + np.maximum(steps - length, 0) * schedule.base[-1]
+    power = 1.0 - float(schedule.kernel_arguments()[2])
+
+    def axis(t):
+        middle = np.asarray(t) + 0.5
+        return np.log(middle) if abs(power) < 1e-9 else middle**power / power
+
+    return np.interp(axis(steps), axis(edges), [schedule.mass(int(edge)) for edge in edges])
