@@ -367,7 +367,7 @@ def _text(path: Path, series: pl.Series, cast: pl.Series, what: str, name: str, 
     if is_label and len(classes) == 2:
         first, second = (repr(value[:20]) for value in sorted(classes))
         return InputError(
-            f"{path}: the label column {name!r} holds the text {first} and {second}: map one to 0, the other to 1"
+            f"{path}: the label column {name!r} holds {first} and {second}: map one to 0 and the other to 1"
         )
     advice = "map its values to numbers" if is_label else "turn it into numbers, or drop it"
     return InputError(f"{path}: {what} {name!r} holds text ({series[row][:20]!r} in row {row + 1}): {advice}")

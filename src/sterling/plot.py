@@ -48,9 +48,12 @@ def errors_over_time(ax: Axes, orbit: Orbit) -> str:
 
     The line is the mean over each time bin and the band its range; the dashed line is the time average's.
     """
-    ax.set_ylabel(f"weights {_wrong(orbit)} (number)")
+    ax.set_ylabel(
+        "wrong weights (number)" if orbit.reference_kind == "teacher" else "differing weights (number)"
+    )
     _time_axis(ax, orbit.steps)
     if not orbit.recorded:
+        ax.set_yticks([])
         return _unrecorded(ax, f"The run ends with {orbit.errors} of {orbit.n} weights {_wrong(orbit)}")
     h = history(orbit)
     ax.set_xlim(right=_right_end(_last_of_interest(orbit, h)))
@@ -84,7 +87,8 @@ def _count_axis(ax: Axes, top: float) -> None:
 
 def _read_errors(orbit: Orbit, h: History) -> str:
     if orbit.certified:
-        moves = f"after step {int(orbit.flips['step'][-1]):,}" if orbit.flips.size else "at all"
+        whole = orbit.flips_complete_to == orbit.steps
+        moves = f"after step {int(orbit.flips['step'][-1]):,}" if orbit.flips.size and whole else "any more"
         count = f"{orbit.errors} of {orbit.n} {'is' if orbit.errors == 1 else 'are'}"
         return f"No weight moves {moves}, and none ever will: {count} {_wrong(orbit)}."
     late = h.edges[:-1] >= h.edges[-1] // 10
@@ -133,7 +137,7 @@ def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
     if not busy.size:
         ax.set_yticks([])
         _note(ax, "no flips")
-        return f"None of the {orbit.n} weights ever flips."
+        return "No weight flips."
     cells = np.geomspace(1, orbit.steps + 1, _CELLS + 1)
     levels = np.arange(2 * len(busy) + 1) / 2 - 0.5
     ax.pcolormesh(cells, levels, _raster(orbit, busy, cells), rasterized=True)
@@ -225,8 +229,8 @@ def _read_mean(orbit: Orbit, margin: np.ndarray, weakest: int) -> str:
     against = _reference(orbit)
     wrong = orbit.ergodic_errors
     if wrong:
-        what = "weight has" if wrong == 1 else "weights have"
-        return f"{wrong} of {orbit.n} {what} another sign than the {against} in the time average."
+        has = "has" if wrong == 1 else "have"
+        return f"{wrong} of {orbit.n} weights {has} another sign than the {against} in the time average."
     closest = f"; the closest call is weight {weakest}, {margin[0]:.2f} from 0" if orbit.n > 1 else ""
     return f"Every sign of the time average agrees with the {against}{closest}."
 
@@ -244,18 +248,23 @@ def figure(orbit: Orbit) -> Figure:
         [["errors", "mean"], ["raster", "mean"]], width_ratios=[1.55, 1], height_ratios=[1, 1.1]
     )
     errors, raster, mean = axes["errors"], axes["raster"], axes["mean"]
-    _caption(errors, "Errors over time", errors_over_time(errors, orbit), 108)
-    _caption(raster, "Which weights flip, and when", flip_raster(raster, orbit), 108)
-    _caption(mean, f"Time average against the {_reference(orbit)}", ergodic_mean(mean, orbit), 66)
+    _caption(errors, "Errors over time", errors_over_time(errors, orbit), 90)
+    _caption(raster, "Which weights flip, and when", flip_raster(raster, orbit), 90)
+    _caption(mean, f"Time average against the {_reference(orbit)}", ergodic_mean(mean, orbit), 56)
     raster.set_xlim(errors.get_xlim())
     errors.set_xlabel("")
-    sure = "certified, for all time" if orbit.certified else f"after {orbit.steps:,} steps"
+    sure = (
+        "certified, for all time"
+        if orbit.certified
+        else f"after {orbit.steps:,} step{'s' if orbit.steps > 1 else ''}"
+    )
     stopped = ", interrupted" if orbit.interrupted else ""
+    advice = orbit.verdict.value
     colour = VERDICT_COLOURS[orbit.verdict.name]
     fig.text(
         0.012, 0.983, f"{orbit.verdict}, {sure}{stopped}", fontsize=15, weight="bold", color=colour, va="top"
     )
-    fig.text(0.012, 0.947, f"{orbit.verdict.value}.", fontsize=10, color=INK, va="top")
+    fig.text(0.012, 0.947, f"{advice[0].upper()}{advice[1:]}.", fontsize=10, color=INK, va="top")
     fig.text(0.012, 0.921, problem_line(orbit.to_dict()), fontsize=9, color=GREY, va="top")
     return fig
 
@@ -320,8 +329,9 @@ def _caption(ax: Axes, title: str, sentence: str, width: int) -> None:
     lines = textwrap.wrap(sentence, width)
     rise = 6 + 12 * len(lines)
     ax.set_title(title, loc="left", fontsize=11.5, weight="bold", color=INK, pad=rise + 4)
-    ax.annotate("\n".join(lines), (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points",
-                fontsize=9.2, color=GREY, va="bottom", annotation_clip=False)  # fmt: skip
+    text = ax.annotate("\n".join(lines), (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points",
+                       fontsize=9.2, color=GREY, va="bottom", annotation_clip=False)  # fmt: skip
+    text.set_in_layout(False)  # the title above it makes the room
     legend = ax.get_legend()
     if legend is not None and legend.get_gid() == _ABOVE:
         shift = ScaledTranslation(0, rise / 72, ax.figure.dpi_scale_trans)  # type: ignore[union-attr]
@@ -349,7 +359,7 @@ def _time_axis(ax: Axes, steps: int) -> None:
 
 
 def _right_end(steps: int) -> float:
-    return 1.15 * max(1, steps) + 1
+    return max(12.0, 1.15 * steps)  # a decade at least, or the axis has no labels
 
 
 def _clean(ax: Axes) -> None:
@@ -368,4 +378,4 @@ def _note(ax: Axes, text: str) -> None:
 
 def _unrecorded(ax: Axes, sentence: str) -> str:
     _note(ax, "flips were not recorded")
-    return f'{sentence}: the run kept no flips (record=("flips",) keeps them).'
+    return f"{sentence}: the run kept no flips."

@@ -79,7 +79,7 @@ class EventEngine:
             np.zeros(6, np.int64),
             np.zeros(passes.BOARD, np.int64),
         )
-        self.job.board[passes.NEXT] = 1 << 40  # nothing to claim yet
+        self.job.board[passes.CLAIMED] = 1 << 40  # nothing to claim yet
         self.job.info[passes.FULL] = 1  # the first state is computed from nothing
         self.scratch = _scratch(self.data, self.base, threads)
         self._slot_bound = _slot_bound(n, cache_bytes)
@@ -185,7 +185,7 @@ def _data(instance: Instance, surrogate: Surrogate, threads: int) -> passes.Data
     return passes.Data(
         grid.rows,
         instance.columns,
-        instance.label_codes,
+        instance.label_codes.astype(np.int32),
         instance.residual_codes,
         instance.readout_codes,
         grid.shifts,

@@ -32,9 +32,10 @@ CHUNK = 2048
 
 # Cells of Job.info
 FULL, LEAD, COUNT, LEAD_CONSTANT, CONSTANT, MOVE = range(6)
-# Cells of the board that threads share, a cache line apart
-NEXT, FINISHED, STOP = 0, 8, 16
-BOARD = 24
+# Cells of the board that threads share, a cache line apart: chunks claimed, those of them claimed by helper
+# threads, chunks done, and whether helpers are to end.
+CLAIMED, BACK, FINISHED, STOP = 0, 8, 16, 24
+BOARD = 32
 
 
 class Data(NamedTuple):
@@ -42,7 +43,7 @@ class Data(NamedTuple):
 
     rows: np.ndarray  # int16|int32 (R, width), R = N·m
     columns: np.ndarray  # the same codes (n, R)
-    labels: np.ndarray  # int64 (N,)
+    labels: np.ndarray  # int32 (N,)
     residual: np.ndarray  # int64 (m,), the readout in units of the labels
     readout: np.ndarray  # int64 (m,)
     shifts: np.ndarray  # int64 (n,), one code of a column is 2^shift units of a pre-activation
@@ -138,7 +139,7 @@ def _flag_rows(data, before, after, flags, size):
 
 @helper
 def _residual(data, before, start, label):
-    total = -label
+    total = -np.int64(label)
     for j in range(data.readout.size):
         if before[start + j] > 0:
             total += data.residual[j]
@@ -165,7 +166,7 @@ def _list_flips(data, scratch, first, size):
             mask = clear_lowest(mask)
             row = first + local
             prefetch(data.rows, row)
-            off = -data.labels[row]
+            off = -np.int64(data.labels[row])
             on = off + jump
             side = np.int64(1) if after[local] > 0 else np.int64(-1)
             change = side * readout * (on - off * resting)
@@ -196,7 +197,7 @@ def _list_changes(data, before, scratch, first, size):
             sample = (first + local) // units
             head = sample * units - first
             done = head + units
-            old = -data.labels[sample]
+            old = -np.int64(data.labels[sample])
             new = old
             for j in range(units):
                 old += data.residual[j] if before[head + j] > 0 else 0
@@ -330,15 +331,22 @@ def _do_chunk(data, base, job, scratch, chunk):
 
 
 @embedded
-def _share_chunks(data, base, job, scratch):
-    """Do chunks until none is left to claim; return whether there was any."""
+def _share_chunks(data, base, job, scratch, thread):
+    """Do chunks until none is left to claim; return whether there was any.
+
+    The main thread starts at the front and helpers at the back, so that each core meets the same rows again.
+    """
     chunks = (data.rows.shape[0] + data.chunk - 1) // data.chunk
     worked = False
-    while atomic_load(job.board, NEXT) < chunks:
-        chunk = atomic_add(job.board, NEXT, 1)
-        if chunk < chunks:
+    front = 0
+    while atomic_load(job.board, CLAIMED) < chunks:
+        if atomic_add(job.board, CLAIMED, 1) < chunks:
+            chunk = front
+            if thread > 0:
+                chunk = chunks - 1 - atomic_add(job.board, BACK, 1)
             _do_chunk(data, base, job, scratch, chunk)
             atomic_add(job.board, FINISHED, 1)
+            front += 1
             worked = True
     return worked
 
@@ -350,9 +358,10 @@ def run_job(data, base, job, scratch):
     mine = _own(scratch, 0)
     for k in range(mine.sums.size):
         mine.sums[k] = 0
+    atomic_store(job.board, BACK, 0)
     atomic_store(job.board, FINISHED, 0)
-    atomic_store(job.board, NEXT, 0)  # from here on helpers may claim chunks
-    _share_chunks(data, base, job, mine)
+    atomic_store(job.board, CLAIMED, 0)  # from here on helpers may claim chunks
+    _share_chunks(data, base, job, mine, 0)
     while atomic_load(job.board, FINISHED) < chunks:
         pass
     for thread in range(1, data.threads):
@@ -368,7 +377,7 @@ def assist(data, base, job, scratch, thread, patience):
     mine = _own(scratch, thread)
     idle = 0
     while idle < patience and atomic_load(job.board, STOP) == 0:
-        if _share_chunks(data, base, job, mine):
+        if _share_chunks(data, base, job, mine, thread):
             idle = 0
         else:
             idle += 1

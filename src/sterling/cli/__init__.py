@@ -1,0 +1,50 @@
+"""The command line: `sterling VERB`. One thin file a verb; the work is done by the same functions as in Python.
+
+This file only joins the verbs. Nothing heavy is imported before a verb runs.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sterling._version import __version__
+from sterling.cli.doctor import doctor
+from sterling.cli.train import train
+
+app = typer.Typer(
+    name="sterling",
+    help="A laboratory for the straight-through estimator: exact, fast dynamics of binary-weight training.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted by Ctrl-C.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(train)
+app.command()(doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sterling {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; what the `sterling` command calls."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(
+                errors="replace"
+            )  # a terminal without Unicode shows question marks, no traceback
+    app(prog_name="sterling")
