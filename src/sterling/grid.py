@@ -71,12 +71,14 @@ class InputGrid:
         codes *= np.ldexp(1.0, (self.shifts - self.bits).astype(np.int32))
         return codes
 
-    def largest_preactivation(self) -> int:
-        """Return a bound on |Σ_k ± value_k|, in units of 2^-bits."""
-        low = self.rows[:, : self.features].min(axis=0).astype(np.int64) + self.offsets
-        high = self.rows[:, : self.features].max(axis=0).astype(np.int64) + self.offsets
+    def reach(self) -> tuple[int, int]:
+        """Return bounds on |code + offset| and, in units of 2^-bits, on |Σ_k ± value_k|."""
+        codes = self.rows[:, : self.features]
+        low = codes.min(axis=0).astype(np.int64) + self.offsets
+        high = codes.max(axis=0).astype(np.int64) + self.offsets
         reach = np.maximum(np.abs(low), np.abs(high))
-        return sum(int(r) << int(s) for r, s in zip(reach, self.shifts, strict=True))
+        total = sum(int(r) << int(s) for r, s in zip(reach, self.shifts, strict=True))
+        return int((reach + np.abs(self.offsets)).max()), total
 
 
 def exact_bits(values: np.ndarray) -> int | None:

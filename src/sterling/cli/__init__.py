@@ -1,4 +1,4 @@
-"""The command line: `sterling VERB`. One thin file a verb; the work is done by the same functions as in Python.
+"""The command line, `sterling VERB`: one thin file a verb, over the functions that Python users call.
 
 This file only joins the verbs. Nothing heavy is imported before a verb runs.
 """

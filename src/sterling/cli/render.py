@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -15,6 +16,7 @@ import typer
 from sterling.errors import CheckpointError, InputError, SterlingError, SterlingWarning
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
     from sterling.dynamics.orbit import Orbit
@@ -45,6 +47,8 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise typer.Exit(FAILED) from None
 
+    paragraphs = inspect.cleandoc(verb.__doc__ or "").split("\n\n")
+    run.__doc__ = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)  # `--help` keeps breaks
     return run
 
 
@@ -82,39 +86,40 @@ def print_result(orbit: Orbit) -> None:
     Console().print(result_table(orbit))
 
 
-def facts_table(title: str) -> Table:
-    """Return an empty table of names and values that fits any width."""
-    from rich import box
+def facts_table(rows: Iterable[tuple[str, object]]) -> Table:
+    """Return names and values side by side, at any width."""
     from rich.table import Table
 
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="dim",
-        show_header=False,
-        box=box.ROUNDED,
-        border_style="dim",
-    )
-    table.add_column(style="default", overflow="fold", ratio=None)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", overflow="fold")
     table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, value if not isinstance(value, str) else f"{value}")
     return table
 
 
-def result_table(orbit: Orbit) -> Table:
-    """Return the results of a run as a table, with what the verdict means."""
+def result_table(orbit: Orbit) -> RenderableType:
+    """Return the results of a run in a frame: what was run, the verdict and what it means, the numbers."""
+    from rich.console import Group
+    from rich.panel import Panel
     from rich.text import Text
 
     from sterling.plot import problem_line
     from sterling.progress import VERDICT_STYLES
 
-    table = facts_table(problem_line(orbit.to_dict()))
-    for name, value in orbit.summary():
-        text = Text(value)
-        if name == "verdict":
-            text.stylize(VERDICT_STYLES[orbit.verdict.name], 0, len(orbit.verdict.name))
-            text.append(f"\n{orbit.verdict.value}", "italic")
-        table.add_row(name, text)
-    return table
+    style = VERDICT_STYLES[orbit.verdict.name]
+    (_, verdict), *rows = orbit.summary()
+    advice = orbit.verdict.value
+    meaning = Text(f"{advice[0].upper()}{advice[1:]}.\n", "italic")
+    frame = Panel(
+        Group(meaning, facts_table(rows)),
+        title=Text(verdict, style),
+        title_align="left",
+        border_style=style.removeprefix("bold "),
+        padding=(1, 2),
+        expand=False,
+    )
+    return Group(Text(problem_line(orbit.to_dict()), "dim"), frame)
 
 
 def announce_kernels() -> None:

@@ -21,8 +21,24 @@ if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
     from sterling.instance import Instance
 
-PROBLEM, DATA, RUN, OUTPUT = "A drawn problem", "A data file", "The run", "What comes out"
 N, SAMPLES = 64, 4096
+
+
+def _panel(title: str):
+    """Return a maker of options that `--help` shows under one title."""
+
+    def option(text: str, *names: str, **more):
+        return typer.Option(*names, help=text, rich_help_panel=title, **more)
+
+    return option
+
+
+_problem, _data = _panel("A drawn problem"), _panel("A data file")
+_run_option, _output = _panel("The run"), _panel("What comes out")
+_COUNT, _LAW, _FILE = {"metavar": "COUNT"}, {"metavar": "LAW"}, {"metavar": "FILE"}
+_SURROGATES = "relu, identity, clipped_relu, hard_tanh, sigmoid, approx_sign or swish_sign."
+_INPUTS = "gaussian, rademacher, uniform, student_t:4, exponential, shifted:0.5 or ar1:0.5. \\[gaussian]"
+_SCHEDULES = "Step sizes: power:RATE,EXPONENT, constant:RATE or table:RATE,RATE,…"
 
 
 class Normalize(StrEnum):
@@ -40,101 +56,57 @@ class Engine(StrEnum):
 @guarded
 def train(
     data: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Data: .npz, .npy, .csv or .parquet.", show_default=False)
+        Path | None, typer.Argument(metavar="FILE", help=".npz, .npy, .csv or .parquet.")
     ] = None,
-    n: Annotated[
-        str | None, typer.Option("--n", metavar="COUNT", help=f"Inputs, one binary weight each. \\[{N}]",
-                                 rich_help_panel=PROBLEM)
-    ] = None,
-    samples: Annotated[
-        str | None, typer.Option(metavar="COUNT", help=f"Sample size N. \\[{SAMPLES}]", rich_help_panel=PROBLEM)
-    ] = None,
-    m: Annotated[
-        str | None, typer.Option("--m", metavar="COUNT", help="Hidden units that share the weights. \\[1]",
-                                 rich_help_panel=PROBLEM)
-    ] = None,
-    noise: Annotated[
-        float | None, typer.Option(help="Standard deviation of the label noise. \\[0]", rich_help_panel=PROBLEM)
-    ] = None,
+    n: Annotated[str | None, _problem(f"Inputs, one binary weight each. \\[{N}]", "--n", **_COUNT)] = None,
+    samples: Annotated[str | None, _problem(f"Sample size N. \\[{SAMPLES}]", **_COUNT)] = None,
+    m: Annotated[str | None, _problem("Hidden units that share the weights. \\[1]", "--m", **_COUNT)] = None,
+    noise: Annotated[float | None, _problem("Standard deviation of the label noise. \\[0]")] = None,
     readout: Annotated[
-        str | None, typer.Option(metavar="LAW", help="ones, signs, gaussian, or numbers such as 1,-1,0.5. \\[ones]",
-                                 rich_help_panel=PROBLEM)
+        str | None, _problem("ones, signs, gaussian, or numbers: 1,-1,0.5. \\[ones]", **_LAW)
     ] = None,
-    inputs: Annotated[
-        str | None, typer.Option(metavar="LAW", help="gaussian, rademacher, uniform, student_t:4, exponential, "
-                                 "shifted:0.5 or ar1:0.5. \\[gaussian]", rich_help_panel=PROBLEM)
-    ] = None,
-    seed: Annotated[
-        str | None, typer.Option(metavar="SEED", help="Names the draw. \\[0]", rich_help_panel=PROBLEM)
-    ] = None,
+    inputs: Annotated[str | None, _problem(_INPUTS, **_LAW)] = None,
+    seed: Annotated[str | None, _problem("Names the draw. \\[0]", metavar="SEED")] = None,
     labels: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column of the labels, by name or number. \\[label, y, or the "
-                                 "last]", rich_help_panel=DATA)
+        str | None,
+        _data("Column of the labels, by name or number. \\[label, y, or the last]", metavar="COLUMN"),
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="int16, or int32 for finer inputs. \\[int16]",
-                                 rich_help_panel=DATA)
+        str | None, _data("int16, or int32 for finer inputs. \\[int16]", metavar="TYPE")
     ] = None,
     keep_constant: Annotated[
-        bool, typer.Option("--keep-constant", help="Keep columns of one value, such as a bias.", rich_help_panel=DATA)
+        bool, _data("Keep columns of one value, such as a bias.", "--keep-constant")
     ] = False,
-    normalize: Annotated[
-        Normalize, typer.Option(help="What is done to the inputs first.", rich_help_panel=RUN)
-    ] = Normalize.none,
-    steps: Annotated[
-        str, typer.Option(metavar="COUNT", help="Steps: 1000000, 1_000_000, 1e6 or 1M.", rich_help_panel=RUN)
-    ] = "1e6",
-    schedule: Annotated[
-        str, typer.Option(metavar="SCHEDULE", help="Step sizes: power:RATE,EXPONENT, constant:RATE or table:RATE,RATE,…",
-                          rich_help_panel=RUN)
-    ] = "power:0.5,0.5",
-    surrogate: Annotated[
-        str, typer.Option(metavar="NAME", help="relu, identity, clipped_relu, hard_tanh, sigmoid, approx_sign or "
-                          "swish_sign.", rich_help_panel=RUN)
-    ] = "relu",
-    init: Annotated[
-        str, typer.Option(metavar="SEED", help="Start: a seed, or latent weights such as 0.1,-0.2.", rich_help_panel=RUN)
-    ] = "0",
+    normalize: Annotated[Normalize, _run_option("What is done to the inputs first.")] = Normalize.none,
+    steps: Annotated[str, _run_option("Steps: 1000000, 1_000_000, 1e6 or 1M.", **_COUNT)] = "1e6",
+    schedule: Annotated[str, _run_option(_SCHEDULES, metavar="SCHEDULE")] = "power:0.5,0.5",
+    surrogate: Annotated[str, _run_option(_SURROGATES, metavar="NAME")] = "relu",
+    init: Annotated[str, _run_option("Start: a seed, or latent weights: 0.1,-0.2.", metavar="SEED")] = "0",
     engine: Annotated[
-        Engine, typer.Option(help="From flip to flip, or step by step; the same result.", rich_help_panel=RUN)
+        Engine, _run_option("From flip to flip, or every step; the same result.")
     ] = Engine.auto,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads; the result does not depend on it. \\[all cores]",
-                                 rich_help_panel=RUN)
+        int | None, _run_option("The result does not depend on it. \\[all cores]", min=1, metavar="COUNT")
     ] = None,
     cache: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Memory for visited states, such as 512MB. \\[1GiB]",
-                                 rich_help_panel=RUN)
+        str | None, _run_option("Memory for visited states, such as 512MB. \\[1GiB]", metavar="SIZE")
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the run: .png, .svg or .pdf.", rich_help_panel=OUTPUT)
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Save the run, for Orbit.load and resume.",
-                                  rich_help_panel=OUTPUT)
-    ] = None,
+    plot: Annotated[Path | None, _output("Draw the run: .png, .svg or .pdf.", **_FILE)] = None,
+    out: Annotated[Path | None, _output("Save the run, for Orbit.load and resume.", **_FILE)] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Save the run on the way, and go on from FILE if it is there.",
-                                  rich_help_panel=OUTPUT)
+        Path | None, _output("Save the run on the way, and go on from FILE if it is there.", **_FILE)
     ] = None,
-    checkpoint_every: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Time between two saves.", rich_help_panel=OUTPUT)
-    ] = 20.0,
+    checkpoint_every: Annotated[float, _output("Time between two saves.", metavar="SECONDS")] = 20.0,
     record: Annotated[
-        bool, typer.Option("--record", help="Record every flip; --plot and --out do so as well.",
-                           rich_help_panel=OUTPUT)
+        bool, _output("Record every flip; --plot and --out do so as well.", "--record")
     ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=OUTPUT)
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Show no progress and no notes.", rich_help_panel=OUTPUT)
-    ] = False,
-) -> None:  # fmt: skip
-    """Train a two-layer network of binary weights with the straight-through estimator, and say what became of it.
+    json: Annotated[bool, _output("Print the result as JSON.", "--json")] = False,
+    quiet: Annotated[bool, _output("Show no progress and no notes.", "--quiet", "-q")] = False,
+) -> None:
+    """Train a two-layer network of binary weights, and say what became of it.
 
-    The data are drawn from a problem or read from FILE. Ctrl-C ends the run early; its results so far are shown
-    and the exit code is 130. With --checkpoint the same command goes on from there.
+    The data are drawn from a problem, or read from FILE. Ctrl-C ends the run early: the results so far are
+    shown, and the exit code is 130. With --checkpoint the same command goes on from there.
     """
     from sterling.plot import picture_format
     from sterling.schedules import parse_schedule
@@ -271,13 +243,13 @@ def _check_same(orbit: "Orbit", instance: "Instance", planned: int, settings: di
         differences.append(f"engine {orbit.engine}")
     if differences:
         raise CheckpointError(
-            f"{path} holds another run, with {' and '.join(differences)}: name another file, or give the options "
-            "of that run"
+            f"{path} holds another run, with {' and '.join(differences)}: name another file, or give "
+            "the options of that run"
         )
     if orbit.steps > planned:
         raise CheckpointError(
-            f"{path} has {orbit.steps:,} steps already, more than the {planned:,} asked for: name another file, or "
-            "give more --steps"
+            f"{path} has {orbit.steps:,} steps already, more than the {planned:,} asked for: name another "
+            "file, or give more --steps"
         )
 
 
