@@ -218,7 +218,7 @@ class Instance:
         digest = hashlib.blake2b(digest_size=16)
         grid = self.grid
         for array in (_condense(grid.rows), grid.shifts, grid.offsets, self.label_codes, self.readout_codes):
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).tobytes())
         shape = (grid.rows.shape, grid.rows.dtype.str, grid.bits, self.m, self.n)
         digest.update(repr((*shape, self.label_bits, self.readout_bits)).encode())
         if self.teacher is not None:

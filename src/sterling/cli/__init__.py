@@ -3,6 +3,7 @@
 This file only joins the verbs. Nothing heavy is imported before a verb runs.
 """
 
+import io
 import sys
 from typing import Annotated
 
@@ -43,7 +44,7 @@ def options(
 def main() -> None:
     """Run the command line; what the `sterling` command calls."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(
                 errors="replace"
             )  # a terminal without Unicode shows question marks, no traceback

@@ -1,6 +1,97 @@
-from sterling.cli.render import guarded
+"""`sterling doctor`: what is installed, and whether it works."""
+
+from typing import Annotated
+
+import typer
+
+from sterling.cli.render import FAILED, announce_kernels, facts_table, guarded, print_json
 
 
 @guarded
-def doctor() -> None:
-    """Say what is installed and whether it works."""
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print what is found as JSON.")] = False,
+) -> None:
+    """Say what is installed, and whether it works.
+
+    The event engine runs against the step-by-step one on small instances; if they disagree, the exit code
+    is 1.
+    """
+    from sterling.cli.checks import examine
+
+    announce_kernels()
+    report = examine()
+    if json:
+        print_json(report)
+    else:
+        _print(report)
+    if not report["healthy"]:
+        raise typer.Exit(FAILED)
+
+
+def _print(report: dict) -> None:
+    from rich.console import Console, Group
+    from rich.panel import Panel
+
+    from sterling.memory import readable_bytes
+
+    def frame(title: str, rows) -> Panel:
+        return Panel(facts_table(rows), title=title, title_align="left", border_style="dim")
+
+    host, cache, pace = report["machine"], report["kernels"], report["speed"]
+    memory = host["available_memory"]
+    state = (
+        "writable"
+        if cache["writable"]
+        else "[yellow]not writable, so kernels may be compiled at each start[/]"
+    )
+    if cache["switched_off"]:
+        state += ", [yellow]compiling is switched off (NUMBA_DISABLE_JIT)[/]"
+    tests = [
+        (test["case"], f"{_mark(test['equal'])} {test['flips']:,} flips, {test['verdict']}")
+        for test in report["self_test"]
+    ]
+    more = [(name, _extra(extra)) for name, extra in report["extras"].items()]
+    healthy = "[bold green]Healthy: both engines agree.[/]"
+    if not report["healthy"]:
+        healthy = (
+            "[bold red]The engines disagree: do not trust results of this installation, and report it.[/]"
+        )
+    Console(highlight=False).print(
+        Group(
+            frame(
+                "versions", ((name, found or "[red]missing[/]") for name, found in report["versions"].items())
+            ),
+            frame(
+                "machine",
+                [
+                    ("system", host["system"]),
+                    ("cores", f"{host['usable_cores']} usable of {host['cores']}"),
+                    ("memory", "unknown" if memory is None else f"{readable_bytes(memory)} available"),
+                    ("kernel cache", cache["folder"]),
+                    ("", f"{cache['files']} files, {readable_bytes(cache['bytes'])}, {state}"),
+                ],
+            ),
+            frame("engine against engine", tests),
+            frame(
+                "speed",
+                [
+                    (pace["case"], f"{pace['seconds']:.2g} s"),
+                    ("", f"{pace['steps_per_second'] / 1e6:.3g} million steps a second"),
+                    ("", f"{pace['nanoseconds_per_event']:.3g} ns a flip event"),
+                ],
+            ),
+            frame("extras", more),
+            healthy,
+        )
+    )
+
+
+def _mark(good: bool) -> str:
+    return "[green]equal[/]:" if good else "[bold red]DIFFERENT[/]:"
+
+
+def _extra(extra: dict) -> str:
+    have = " ".join(
+        f"{package} {found or '[yellow]missing[/]'}" for package, found in extra["packages"].items()
+    )
+    return have if extra["complete"] else f"{have}: {extra['install']}".replace("g[", "g\\[")

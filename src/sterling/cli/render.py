@@ -48,7 +48,9 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
                 raise typer.Exit(FAILED) from None
 
     paragraphs = inspect.cleandoc(verb.__doc__ or "").split("\n\n")
-    run.__doc__ = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)  # `--help` keeps breaks
+    run.__doc__ = "\n\n".join(
+        " ".join(paragraph.split()) for paragraph in paragraphs
+    )  # `--help` keeps breaks
     return run
 
 
@@ -86,7 +88,7 @@ def print_result(orbit: Orbit) -> None:
     Console().print(result_table(orbit))
 
 
-def facts_table(rows: Iterable[tuple[str, object]]) -> Table:
+def facts_table(rows: Iterable[tuple[str, RenderableType]]) -> Table:
     """Return names and values side by side, at any width."""
     from rich.table import Table
 
@@ -94,7 +96,7 @@ def facts_table(rows: Iterable[tuple[str, object]]) -> Table:
     table.add_column(style="dim", overflow="fold")
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, value if not isinstance(value, str) else f"{value}")
+        table.add_row(name, value)
     return table
 
 

@@ -55,9 +55,7 @@ class Engine(StrEnum):
 
 @guarded
 def train(
-    data: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help=".npz, .npy, .csv or .parquet.")
-    ] = None,
+    data: Annotated[Path | None, typer.Argument(metavar="FILE", help=".npz, .npy, .csv or .parquet.")] = None,
     n: Annotated[str | None, _problem(f"Inputs, one binary weight each. \\[{N}]", "--n", **_COUNT)] = None,
     samples: Annotated[str | None, _problem(f"Sample size N. \\[{SAMPLES}]", **_COUNT)] = None,
     m: Annotated[str | None, _problem("Hidden units that share the weights. \\[1]", "--m", **_COUNT)] = None,

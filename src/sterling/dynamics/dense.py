@@ -64,7 +64,7 @@ class DenseEngine:
                 if look(walk, self.instance.square(walk.signs)):
                     log.counts[1:] = 0
                     return RESTARTED
-            gradient = self._gradient
+            gradient = self.gradient
             if np.all(walk.signs * gradient <= 0):
                 walk.mass[PENDING] = np.inf
                 return ABSORBED

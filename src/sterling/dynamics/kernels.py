@@ -12,15 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling._jit import (
-    clear_lowest,
-    embedded,
-    helper,
-    largest_ratio,
-    njit,
-    subtract_and_compare,
-    trailing_zeros,
-)
+from sterling._jit import embedded, helper, njit
+from sterling._machine import clear_lowest, largest_ratio, subtract_and_compare, trailing_zeros
 from sterling.dynamics.lookup import CURRENT_SLOT, MANY, cache_full, evaluate, find
 from sterling.dynamics.passes import copy_into
 from sterling.dynamics.walk import (

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling._jit import clear_lowest, embedded, helper, njit, ones, trailing_zeros
+from sterling._jit import embedded, helper, njit
+from sterling._machine import clear_lowest, ones, trailing_zeros
 from sterling.dynamics.passes import CONSTANT, COUNT, FULL, LEAD, LEAD_CONSTANT, MOVE, run_job
 from sterling.dynamics.walk import EVALUATIONS, READ
 

@@ -12,15 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling._jit import (
+from sterling._jit import embedded, helper, njit
+from sterling._machine import (
     atomic_add,
     atomic_load,
     atomic_store,
     byte_mask,
     clear_lowest,
-    embedded,
-    helper,
-    njit,
     plus,
     prefetch,
     times,
@@ -80,8 +78,8 @@ class Scratch(NamedTuple):
     known: np.ndarray  # like Base.before (threads, chunk), pre-activations of the known state
     after: np.ndarray  # and of the new one
     flags: np.ndarray  # uint8 (threads, chunk + 64)
-    index: np.ndarray  # int64 (threads, chunk)
-    weight: np.ndarray  # int64 (threads, chunk)
+    listed: np.ndarray  # int64 (threads, chunk), rows to add
+    weight: np.ndarray  # int64 (threads, chunk), and how often
     narrow: np.ndarray  # int32 (threads, width)
     sums: np.ndarray  # int64 (threads, width + 3): Σ c·code, Σ c, Σ r², input entries read
 
@@ -92,7 +90,7 @@ def _own(scratch, thread):
         scratch.known[thread],
         scratch.after[thread],
         scratch.flags[thread],
-        scratch.index[thread],
+        scratch.listed[thread],
         scratch.weight[thread],
         scratch.narrow[thread],
         scratch.sums[thread],
@@ -153,7 +151,7 @@ def _list_flips(data, scratch, first, size):
     Returns how many, Σ change and ΔΣr². On the active side the derivative is one; on the other it has one
     value, which is what ``sign_only`` says.
     """
-    after, index, weight = scratch.after, scratch.index, scratch.weight
+    after, listed, weight = scratch.after, scratch.listed, scratch.weight
     jump, readout = data.residual[0], data.readout[0]
     resting = np.int64(data.low <= 0)
     count = 0
@@ -172,7 +170,7 @@ def _list_flips(data, scratch, first, size):
             change = side * readout * (on - off * resting)
             square += side * (on * on - off * off)
             balance += change
-            index[count] = row
+            listed[count] = row
             weight[count] = change
             count += 1
     return count, balance, square
@@ -182,7 +180,7 @@ def _list_flips(data, scratch, first, size):
 def _list_changes(data, before, scratch, first, size):
     """The same for any number of units and any window of the surrogate, sample by sample."""
     units = data.readout.size
-    after, index, weight = scratch.after, scratch.index, scratch.weight
+    after, listed, weight = scratch.after, scratch.listed, scratch.weight
     count = 0
     balance = np.int64(0)
     square = np.int64(0)
@@ -208,7 +206,7 @@ def _list_changes(data, before, scratch, first, size):
                 change = new * data.readout[j] if data.low <= y and y <= data.high else np.int64(0)
                 change -= old * data.readout[j] if data.low <= x and x <= data.high else np.int64(0)
                 if change != 0:
-                    index[count] = first + head + j
+                    listed[count] = first + head + j
                     weight[count] = change
                     balance += change
                     prefetch(data.rows, first + head + j)
@@ -230,7 +228,7 @@ def _list_all(data, before, scratch, first, size):
             x = before[head + j]
             coefficient = now * data.readout[j]
             if data.low <= x and x <= data.high and coefficient != 0:
-                scratch.index[count] = first + head + j
+                scratch.listed[count] = first + head + j
                 scratch.weight[count] = coefficient
                 balance += coefficient
                 count += 1
@@ -238,13 +236,13 @@ def _list_all(data, before, scratch, first, size):
 
 
 @helper
-def _add_narrow(rows, index, weight, start, stop, sums):
+def _add_narrow(rows, listed, weight, start, stop, sums):
     """sums += Σ weight·row in 32 bits, four rows at a time."""
     width = sums.size
     q = start
     while q + 4 <= stop:
-        a, b = rows[index[q], :width], rows[index[q + 1], :width]
-        c, d = rows[index[q + 2], :width], rows[index[q + 3], :width]
+        a, b = rows[listed[q], :width], rows[listed[q + 1], :width]
+        c, d = rows[listed[q + 2], :width], rows[listed[q + 3], :width]
         wa, wb = np.int32(weight[q]), np.int32(weight[q + 1])
         wc, wd = np.int32(weight[q + 2]), np.int32(weight[q + 3])
         for k in range(width):
@@ -253,18 +251,18 @@ def _add_narrow(rows, index, weight, start, stop, sums):
             sums[k] = plus(sums[k], plus(ab, cd))
         q += 4
     while q < stop:
-        a, wa = rows[index[q], :width], np.int32(weight[q])
+        a, wa = rows[listed[q], :width], np.int32(weight[q])
         for k in range(width):
             sums[k] = plus(sums[k], times(wa, a[k]))
         q += 1
 
 
 @embedded
-def _add_wide(rows, index, weight, count, sums):
+def _add_wide(rows, listed, weight, count, sums):
     width = rows.shape[1]
     total = sums[:width]
     for q in range(count):
-        row, w = rows[index[q], :width], weight[q]
+        row, w = rows[listed[q], :width], weight[q]
         for k in range(width):
             total[k] += w * np.int64(row[k])
 
@@ -273,13 +271,13 @@ def _add_wide(rows, index, weight, count, sums):
 def _add_rows(data, scratch, count):
     """Add the listed rows, times their weights, to the thread's sums."""
     if data.flush == 0:
-        _add_wide(data.rows, scratch.index, scratch.weight, count, scratch.sums)
+        _add_wide(data.rows, scratch.listed, scratch.weight, count, scratch.sums)
         return
     narrow = scratch.narrow
     start = 0
     while start < count:
         stop = min(count, start + data.flush)
-        _add_narrow(data.rows, scratch.index, scratch.weight, start, stop, narrow)
+        _add_narrow(data.rows, scratch.listed, scratch.weight, start, stop, narrow)
         for k in range(narrow.size):
             scratch.sums[k] += narrow[k]
             narrow[k] = 0

@@ -183,6 +183,7 @@ def initial_latent(n: int, init) -> np.ndarray:
     lies on a grid.
     """
     if isinstance(init, int | np.integer | np.random.SeedSequence) and not isinstance(init, bool):
+        init = init if isinstance(init, np.random.SeedSequence) else int(init)
         from sterling.inputs import Gaussian, family_table
         from sterling.sampling import draw_codes, words
 

@@ -1,0 +1,146 @@
+"""What `sterling doctor` finds out: versions, machine, kernel cache, engine against engine, speed, extras."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "polars", "matplotlib", "typer", "rich", "pydantic")
+EXTRAS = {"learn": ("scikit-learn",), "torch": ("torch",), "cluster": ("dask", "distributed")}
+
+#: Instances on which the engines must agree: (name, problem, surrogate, schedule).
+CASES: tuple[tuple[str, dict[str, Any], str, str], ...] = (
+    ("one unit, no noise", {"n": 20, "samples": 200}, "relu", "power:0.5,0.5"),
+    ("label noise", {"n": 12, "samples": 300, "noise": 0.5}, "relu", "power:0.5,0.5"),
+    (
+        "three units",
+        {"n": 9, "samples": 150, "m": 3, "noise": 0.3, "readout": "signs"},
+        "identity",
+        "constant:0.05",
+    ),
+    ("heavy tails", {"n": 15, "samples": 250, "inputs": "student_t:4"}, "hard_tanh", "power:0.5,0.75"),
+)
+_CHECK_STEPS = 2000
+_SPEED: dict[str, Any] = {"n": 16, "samples": 1600, "noise": 0.5}
+_SPEED_STEPS = 2_000_000
+
+
+def installed(package: str) -> str | None:
+    """Return the version of an installed package, without importing it."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def versions() -> dict[str, str | None]:
+    from sterling import __version__
+
+    found = {name: installed(name) for name in PACKAGES}
+    return {"sterling": __version__, "python": platform.python_version(), **found}
+
+
+def machine() -> dict:
+    from sterling.memory import available_memory
+
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "cores": os.cpu_count(),
+        "usable_cores": usable,
+        "available_memory": available_memory(),
+    }
+
+
+def kernels() -> dict:
+    """Look at the folder of compiled kernels."""
+    from sterling._jit import INTERPRETED, cache_folder
+
+    folder = cache_folder()
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    here = next(place for place in (folder, *folder.parents) if place.exists())
+    return {
+        "folder": str(folder),
+        "writable": here.is_dir() and os.access(here, os.W_OK),
+        "files": len(files),
+        "bytes": sum(file.stat().st_size for file in files),
+        "switched_off": INTERPRETED,
+    }
+
+
+def self_test() -> list[dict]:
+    """Run the event engine and the step-by-step one on small instances; they must agree flip for flip."""
+    from sterling.dynamics.train import train
+    from sterling.problem import Problem
+    from sterling.schedules import parse_schedule
+
+    results = []
+    for name, problem, surrogate, schedule in CASES:
+        instance = Problem(**problem).draw(seed=1)
+        event, dense = (
+            train(instance, _CHECK_STEPS, parse_schedule(schedule), surrogate, engine=engine)
+            for engine in ("event", "dense")
+        )
+        equal = (
+            np.array_equal(event.flips, dense.flips)
+            and np.array_equal(event.latent, dense.latent)
+            and np.array_equal(event.ergodic_mean, dense.ergodic_mean)
+            and event.verdict is dense.verdict
+        )
+        results.append(
+            {"case": name, "flips": int(event.flips.size), "verdict": event.verdict.name, "equal": equal}
+        )
+    return results
+
+
+def speed() -> dict:
+    """Time a small run, once the kernels are compiled."""
+    from sterling.dynamics.train import train
+    from sterling.problem import Problem
+
+    instance = Problem(**_SPEED).draw(seed=0)
+    train(instance, 10_000, record=())
+    begun = time.perf_counter()
+    orbit = train(instance, _SPEED_STEPS, record=())
+    seconds = time.perf_counter() - begun
+    return {
+        "case": f"n={_SPEED['n']}, N={_SPEED['samples']}, σ={_SPEED['noise']}, {_SPEED_STEPS:,} steps",
+        "seconds": seconds,
+        "steps_per_second": _SPEED_STEPS / seconds,
+        "nanoseconds_per_event": 1e9 * seconds / max(1, orbit.stats.events),
+    }
+
+
+def extras() -> dict[str, dict]:
+    """Say for each extra what is installed, and how to install the rest."""
+    found = {}
+    for extra, packages in EXTRAS.items():
+        have = {package: installed(package) for package in packages}
+        found[extra] = {
+            "packages": have,
+            "complete": all(have.values()),
+            "install": f"pip install 'sterling[{extra}]'",
+        }
+    return found
+
+
+def examine() -> dict:
+    """Do all of it; ``healthy`` is False if the engines disagree."""
+    report = {
+        "versions": versions(),
+        "executable": str(Path(sys.executable)),
+        "machine": machine(),
+        "self_test": self_test(),
+        "speed": speed(),
+        "kernels": kernels(),  # after the kernels were needed
+        "extras": extras(),
+    }
+    report["healthy"] = all(test["equal"] for test in report["self_test"])
+    return report

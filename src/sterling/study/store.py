@@ -1,0 +1,310 @@
+"""The folder of a study: its TOML, and shards of finished trials.
+
+A shard is written under a temporary name, synced and renamed, so it is whole or absent, and its name holds
+the digest of its bytes, so damage is seen. No shard is ever changed. Several processes may share a folder:
+each adds shards of its own, and a trial that two of them ran counts once. Shards are merged into larger ones
+only by a process that is alone, and the small ones go after the large one is on disk, so a kill at any
+moment leaves at worst a row twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sterling.errors import InputError, SterlingWarning, StoreError
+from sterling.files import write_atomically
+from sterling.study.criteria import Criterion, parse_criterion
+from sterling.study.grid import Study
+from sterling.study.trial import CELL_COLUMNS, COLUMNS, Row
+
+if TYPE_CHECKING:
+    import polars as pl
+
+try:
+    import fcntl
+except ImportError:  # Windows: shards are then never merged, which costs only speed
+    fcntl = None
+
+STUDY_FILE = "study.toml"
+SHARD_FOLDER = "trials"
+LOCK_FILE = ".lock"
+
+_SMALL = 50_000  # rows; shards below are merged
+_MANY = 40  # small shards that are worth a merge
+
+
+class Store:
+    """A study's folder.
+
+    Parameters
+    ----------
+    folder : path
+        Where the study lies.
+    study : Study, optional
+        Made or extended there; by default the one that the folder holds.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds no study, or one with another seed.
+    """
+
+    def __init__(self, folder: str | os.PathLike, study: Study | None = None):
+        self.folder = Path(folder)
+        self._lock: int | None = None
+        self._bad: set[str] = set()
+        held = self._read_study()
+        if held is None and study is None:
+            raise StoreError(
+                f"{self.folder} holds no {STUDY_FILE}: name the folder of a study, or run one there first"
+            )
+        if held is not None and study is not None and held.identity != study.identity:
+            raise StoreError(
+                f"{self.folder} belongs to a study with seed {held.seed}, this one has seed {study.seed}: "
+                "take another folder"
+            )
+        chosen = study or held
+        assert chosen is not None
+        self.study: Study = chosen
+        if study is not None and held != study:
+            self._write_study(study)
+
+    @property
+    def _shards(self) -> Path:
+        return self.folder / SHARD_FOLDER
+
+    def _read_study(self) -> Study | None:
+        path = self.folder / STUDY_FILE
+        if not path.exists():
+            return None
+        try:
+            return Study.from_toml(path)
+        except InputError as problem:
+            raise StoreError(f"the study in {self.folder} cannot be read: {problem}") from None
+
+    def _write_study(self, study: Study) -> None:
+        try:
+            self._shards.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise StoreError(f"cannot make the folder {self._shards}: {problem.strerror}") from problem
+        text = study.to_toml().encode()
+        write_atomically(self.folder / STUDY_FILE, lambda stream: stream.write(text) and None)
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def shards(self) -> list[str]:
+        """Return the names of the shards, sorted; a stray file is named in a warning, once."""
+        from sterling.study.schema import is_shard_name
+
+        try:
+            names = sorted(entry.name for entry in os.scandir(self._shards) if entry.name[0] != ".")
+        except FileNotFoundError:
+            return []
+        except OSError as problem:
+            raise StoreError(f"cannot list {self._shards}: {problem.strerror}") from problem
+        for name in names:
+            if not is_shard_name(name):
+                self._leave_out(name, f"{name} is no shard of a study")
+        return [name for name in names if is_shard_name(name)]
+
+    def read(self, name: str, columns: Iterable[str] | None = None) -> pl.DataFrame | None:
+        """Return the rows of one shard; None, with a warning, if they cannot be believed.
+
+        Raises FileNotFoundError if it has been merged into another meanwhile.
+        """
+        from sterling.study.schema import check_cells, decode
+
+        if name in self._bad:
+            return None
+        try:
+            frame = decode(self._shards / name, self.study.identity, columns)
+            if columns is None or {"cell", "semantics", *CELL_COLUMNS} <= set(frame.columns):
+                check_cells(frame)
+        except FileNotFoundError:
+            raise
+        except OSError as problem:
+            self._leave_out(name, str(problem))
+            return None
+        return frame
+
+    def _leave_out(self, name: str, reason: str) -> None:
+        if name not in self._bad:
+            self._bad.add(name)
+            warnings.warn(
+                f"{self._shards}: {reason}; the file is left out and its trials count as not done",
+                SterlingWarning,
+                stacklevel=4,
+            )
+
+    def trials(self, columns: Iterable[str] | None = None) -> pl.DataFrame:
+        """Return every trial done, one row each.
+
+        Parameters
+        ----------
+        columns : names, optional
+            The columns wanted; all by default. Fewer columns take less memory and time.
+
+        Warns
+        -----
+        SterlingWarning
+            For each file that had to be left out.
+        """
+        from sterling.study.schema import SCHEMA, frame_of, merge
+
+        wanted = list(COLUMNS if columns is None else columns)
+        unknown = [name for name in wanted if name not in SCHEMA]
+        if unknown:
+            raise InputError(f"trials have no column {unknown[0]!r}; they have {', '.join(COLUMNS)}")
+        read = list(dict.fromkeys(["cell", "trial", *wanted]))
+        for _ in range(100):  # a merge by another process may take shards away under our hands
+            try:
+                frames = [frame for name in self.shards() if (frame := self.read(name, read)) is not None]
+            except FileNotFoundError:
+                continue
+            frame = merge(frames) if frames else frame_of([]).select(read)
+            return frame.select(wanted)
+        raise StoreError(f"{self._shards} changes faster than it can be read")
+
+    def counts(self, criterion: str | Criterion) -> pl.DataFrame:
+        """Return one row a cell: its description, trials, successes, undecided, mean seconds, and regimes.
+
+        Regimes are the numbers of trials of each verdict.
+        """
+        import polars as pl
+
+        from sterling.study.criteria import SUCCESS, UNDECIDED
+        from sterling.study.schema import VERDICTS, check_cells
+
+        criterion = parse_criterion(criterion)
+        needed = [*CELL_COLUMNS, "semantics", "seconds", "verdict", *criterion.columns]
+        frame = self.trials(dict.fromkeys(["cell", *needed])).lazy()
+        table = (
+            frame.with_columns(criterion.outcome())
+            .group_by("cell")
+            .agg(
+                pl.col(*CELL_COLUMNS, "semantics").first(),
+                pl.len().cast(pl.Int64).alias("trials"),
+                (pl.col("outcome") == SUCCESS).sum().cast(pl.Int64).alias("successes"),
+                (pl.col("outcome") == UNDECIDED).sum().cast(pl.Int64).alias("undecided"),
+                pl.col("seconds").mean(),
+                *(
+                    (pl.col("verdict") == name).sum().cast(pl.Int64).alias(name)
+                    for name in VERDICTS.categories
+                ),
+            )
+            .collect()
+        )
+        check_cells(table)
+        texts = [name for name in table.columns if table.schema[name] == pl.Categorical]
+        return (
+            table.drop("semantics")
+            .with_columns(pl.col(texts).cast(pl.String))
+            .sort(*CELL_COLUMNS[2:], "n", "samples")
+        )
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def add(self, rows: Iterable[Row]) -> str | None:
+        """Write finished trials as one new shard and return its name.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written, for a full disk say. Nothing half-written is left.
+        """
+        from sterling.study.schema import encode, frame_of
+
+        rows = list(rows)
+        if not rows:
+            return None
+        return self._put(*encode(frame_of(rows), self.study.identity))
+
+    def _put(self, name: str, data: bytes) -> str:
+        if not self._shards.is_dir():
+            self._shards.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._shards / name, lambda stream: stream.write(data) and None)
+        return name
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[Store]:
+        """Mark this process as one at work here, so that no other one merges shards meanwhile."""
+        self._lock = self._acquire()
+        try:
+            yield self
+        finally:
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+
+    def _acquire(self) -> int | None:
+        if fcntl is None:
+            return None
+        try:
+            handle = os.open(self.folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as problem:
+            raise StoreError(f"cannot write in {self.folder}: {problem.strerror}") from problem
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        except OSError:  # a file system without locks
+            os.close(handle)
+            return None
+        return handle
+
+    def tidy(self, always: bool = False) -> bool:
+        """Merge small shards and remove what killed writers left behind, if no other process works here.
+
+        Parameters
+        ----------
+        always : bool
+            Merge however few small shards there are.
+
+        Returns
+        -------
+        bool
+            Whether this process was alone, so that it could be done.
+        """
+        if fcntl is None or self._lock is None:
+            return False
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            fcntl.flock(self._lock, fcntl.LOCK_SH)  # a failed change may have given the old lock up
+            return False
+        try:
+            for left in self._shards.glob(".*.part"):
+                left.unlink(missing_ok=True)
+            self._merge_small(2 if always else _MANY)
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
+        return True
+
+    def _merge_small(self, least: int) -> None:
+        from sterling.study.schema import encode, merge, rows_in_name
+
+        small = [name for name in self.shards() if rows_in_name(name) < _SMALL]
+        frames = {name: frame for name in small if (frame := self.read(name)) is not None}
+        if len(frames) < least:
+            return
+        target = self._put(*encode(merge(list(frames.values())), self.study.identity))
+        for name in frames:
+            if name != target:
+                (self._shards / name).unlink(missing_ok=True)
+
+    def export(self, path: str | os.PathLike, kind: str | None = None) -> Path:
+        """Write all trials to one CSV, Parquet or JSON file; the kind comes from its suffix by default."""
+        path = Path(path)
+        kind = (kind or path.suffix.lstrip(".")).lower()
+        writers: dict[str, Callable] = {
+            "csv": lambda frame, stream: frame.write_csv(stream),
+            "parquet": lambda frame, stream: frame.write_parquet(stream),
+            "json": lambda frame, stream: frame.write_json(stream),
+        }
+        if kind not in writers:
+            raise InputError(f"cannot export as {kind!r}; known are {', '.join(writers)}")
+        frame = self.trials().sort("cell", "trial")
+        return write_atomically(path, lambda stream: writers[kind](frame, stream))
