@@ -14,6 +14,7 @@ STEP_LIMIT = 2**60  # Sums of two steps stay inside int64.
 
 _DIRECT = 64  # Below this step terms are added one by one: the expansions need a large argument.
 _NARROW = 1.0 / 256.0  # Spans narrower than this share of their centre take two moments and one power.
+NARROW_FROM, NARROW_SPAN = 4096, 16  # Spans up to 16 from step 4096 on are narrow, whatever else.
 _RATIO = 9.0 / 7.0  # Pieces [x, 9x/7] have half width over centre = 1/8.
 _PIECE_TERMS = 12  # (1/8)^24 C_12/25 < 1e-16 for every exponent allowed.
 _ROOT_HALF = 0.7071067811865476
@@ -76,7 +77,20 @@ def pow_neg(x, p):
     return math.ldexp(value, k)
 
 
-def _make_power_mass(pow_neg: Callable) -> Callable:
+def _make_narrow(pow_neg: Callable) -> Callable:
+    def narrow(exponent, d, centre):
+        # d times the mean of x^-p over d points one apart, by their second and fourth moments.
+        p = exponent
+        scale = 1.0 / math.sqrt(centre) if p == 0.5 else pow_neg(centre, p)
+        inverse = 1.0 / (centre * centre)
+        second = p * (p + 1.0) * (1.0 / 24.0) * ((d * d - 1.0) * inverse)
+        fourth = (p + 2.0) * (p + 3.0) * (1.0 / 240.0) * ((3.0 * d * d - 7.0) * inverse)
+        return d * scale * (1.0 + second * (1.0 + fourth))
+
+    return narrow
+
+
+def _make_power_mass(pow_neg: Callable, narrow: Callable) -> Callable:
     def power_mass(rate, exponent, t0, t1):
         if t1 <= t0:
             return 0.0
@@ -93,11 +107,7 @@ def _make_power_mass(pow_neg: Callable) -> Callable:
         d = float(t1 - start)
         centre = 0.5 * float(start + t1 + 1)
         if d < _NARROW * centre or d == 1.0:
-            # Mean of x^-p over d equidistant points, by their second and fourth moments.
-            inverse = 1.0 / (centre * centre)
-            second = p * (p + 1.0) * (1.0 / 24.0) * ((d * d - 1.0) * inverse)
-            fourth = (p + 2.0) * (p + 3.0) * (1.0 / 240.0) * ((3.0 * d * d - 7.0) * inverse)
-            total += d * pow_neg(centre, p) * (1.0 + second * (1.0 + fourth))
+            total += narrow(p, d, centre)
             return rate * total
         # Euler–Maclaurin at midpoints: the integral from t0 + 1/2 to t1 + 1/2, in pieces [x, 9x/7], each a
         # series in h = half width / centre …
@@ -212,7 +222,7 @@ def _make_guess(pow_neg: Callable) -> Callable:
     return guess
 
 
-class ScheduleFunctions(NamedTuple):
+class MassFunctions(NamedTuple):
     """Functions of (kind, rate, exponent, sums) = `Schedule.kernel_arguments` and of steps up to 2**60.
 
     mass(kind, rate, exponent, sums, t0, t1) = Σ η_t over t0 ≤ t < t1. For 0 ≤ t0 ≤ t1 ≤ 1e12 its relative
@@ -227,21 +237,26 @@ class ScheduleFunctions(NamedTuple):
     first_reach(kind, rate, exponent, sums, t0, target, guess, limit) is the smallest t in (t0, limit] with
     mass(t0, t) ≥ target, or limit + 1 where mass(t0, limit) < target. It is exact with respect to the
     computed mass, whatever the guess. A good guess makes it cost two masses.
+
+    narrow(exponent, d, centre), times the rate, is the mass of a power law over d steps whose numbers t + 1
+    have the mean `centre`, bit for bit, where t0 ≥ `NARROW_FROM` and d ≤ `NARROW_SPAN`: a short cut for loops.
     """
 
     mass: Callable[..., Any]
     guess: Callable[..., Any]
     first_reach: Callable[..., Any]
+    narrow: Callable[..., Any]
 
 
-def build(compiler: Callable[[Callable], Callable]) -> ScheduleFunctions:
+def build(compiler: Callable[[Callable], Callable]) -> MassFunctions:
     """Make the three functions, each part of them passed through `compiler`, such as numba.njit.
 
     Compiled code can call compiled functions only, hence one call that makes them all. They are closures over
     one another, which Numba's disk cache cannot recognise again: cache the kernels that call them instead.
     """
     power = compiler(pow_neg)
-    power_mass = compiler(_make_power_mass(power))
+    narrow = compiler(_make_narrow(power))
+    power_mass = compiler(_make_power_mass(power, narrow))
     table_mass = compiler(_table_mass)
     power_search = compiler(_make_search(power_mass))
     table_search = compiler(_make_search(table_mass))
@@ -257,7 +272,7 @@ def build(compiler: Callable[[Callable], Callable]) -> ScheduleFunctions:
             return table_search((rate, sums), t0, target, guess, limit)
         return power_search((rate, exponent), t0, target, guess, limit)
 
-    return ScheduleFunctions(compiler(mass), compiler(_make_guess(power)), compiler(first_reach))
+    return MassFunctions(compiler(mass), compiler(_make_guess(power)), compiler(first_reach), narrow)
 
 
-mass_between, guess_reach, first_reach = build(lambda function: function)
+mass_between, guess_reach, first_reach, _ = build(lambda function: function)

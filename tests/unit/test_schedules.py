@@ -212,7 +212,7 @@ def test_compiled_functions_give_the_same_bits():
     pure = masses.build(lambda function: function)
     power = numba.njit(masses.pow_neg)
 
-    mass, guess, first_reach = masses.build(numba.njit)
+    mass, guess, first_reach, _ = masses.build(numba.njit)
 
     @numba.njit
     def run(kind, rate, exponent, sums, starts, ends, targets, out, steps):

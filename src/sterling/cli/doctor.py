@@ -91,7 +91,9 @@ def _mark(good: bool) -> str:
 
 
 def _extra(extra: dict) -> str:
+    from rich.markup import escape
+
     have = " ".join(
         f"{package} {found or '[yellow]missing[/]'}" for package, found in extra["packages"].items()
     )
-    return have if extra["complete"] else f"{have}: {extra['install']}".replace("g[", "g\\[")
+    return have if extra["complete"] else f"{have}: {escape(extra['install'])}"

@@ -44,11 +44,10 @@ from sterling.dynamics.walk import (
     TOTAL,
     VISITS,
 )
-from sterling.mass import KIND_POWER, build
+from sterling.mass import KIND_POWER, NARROW_FROM, NARROW_SPAN, build
 
-_mass_between, _guess, _first_reach = build(helper)
+_mass_between, _guess, _first_reach, _narrow = build(helper)
 
-_NEAR = 1e6  # stretches up to so many steps are foretold from the last step size
 _UNSURE = 1e-12  # a flip time this close to a step boundary is decided by the definition itself
 
 
@@ -111,10 +110,10 @@ def _next_flip(schedule, gradient, walk, ratio, until, pace):
     """
     anchor = walk.clock[ANCHOR]
     target = 1.0 / ratio
-    if pace > 0.0 and ratio * pace * _NEAR > 1.0:
+    if pace > 0.0 and anchor >= NARROW_FROM and ratio * pace * (NARROW_SPAN - 1) > 1.0:
         span = math.floor(1.0 / (ratio * pace)) + 1.0
         step = anchor + np.int64(span)
-        mass = _mass(schedule, anchor, step)
+        mass = schedule.rate * _narrow(schedule.exponent, span, float(anchor) + 0.5 * (span + 1.0))
         last_rate = 1.0 - abs(schedule.exponent) * span / (anchor + 1.0)  # at least, as a share of the mean
         if (
             step <= until

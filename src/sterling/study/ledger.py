@@ -1,0 +1,117 @@
+"""What is known so far: the outcome of each trial under each criterion, kept small and looked up fast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sterling.study.criteria import SUCCESS, UNDECIDED, Criterion
+from sterling.study.trial import Cell
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_MISSING = -1
+
+#: How many of its first trials each cell shall have.
+Plan = dict[Cell, int]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Trials of one cell, counted. Undecided ones are among the trials, not among the successes."""
+
+    trials: int = 0
+    successes: int = 0
+    undecided: int = 0
+
+
+class Ledger:
+    """Outcomes by cell and trial number.
+
+    Parameters
+    ----------
+    criteria : sequence of Criterion
+        What is kept of a trial: its outcome under each.
+    """
+
+    def __init__(self, criteria: Iterable[Criterion]):
+        self.criteria = tuple(criteria)
+        self._codes: dict[str, np.ndarray] = {}  # cell → int8 (criteria, trial number)
+        self._seconds: dict[str, tuple[float, int]] = {}
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that `record` reads."""
+        read = [name for criterion in self.criteria for name in criterion.columns]
+        return list(dict.fromkeys(["cell", "trial", *read, "seconds"]))
+
+    def record(self, frame: pl.DataFrame) -> None:
+        """Take over finished trials; trials known already change nothing."""
+        import polars as pl
+
+        if frame.is_empty():
+            return
+        outcomes = [
+            criterion.outcome().alias(f"outcome{place}") for place, criterion in enumerate(self.criteria)
+        ]
+        table = frame.select(pl.col("cell").cast(pl.String), "trial", "seconds", *outcomes).sort("cell")
+        cells = table["cell"].to_numpy()
+        numbers = table["trial"].to_numpy()
+        seconds = table["seconds"].to_numpy()
+        codes = table.select(pl.col("^outcome.*$")).to_numpy().T
+        starts = np.flatnonzero(np.concatenate([[True], cells[1:] != cells[:-1]]))
+        for first, last in zip(starts, [*starts[1:], len(cells)], strict=True):
+            kept = self._room(cells[first], int(numbers[first:last].max()) + 1)
+            kept[:, numbers[first:last]] = codes[:, first:last]
+            total, count = self._seconds.get(cells[first], (0.0, 0))
+            self._seconds[cells[first]] = (
+                total + float(seconds[first:last].sum()),
+                count + int(last - first),
+            )
+
+    def _room(self, cell: str, count: int) -> np.ndarray:
+        kept = self._codes.get(cell)
+        size = 0 if kept is None else kept.shape[1]
+        if count > size:
+            grown = np.full((len(self.criteria), max(count, 2 * size)), _MISSING, np.int8)
+            if kept is not None:
+                grown[:, :size] = kept
+            self._codes[cell] = kept = grown
+        assert kept is not None
+        return kept
+
+    def missing(self, cell: Cell, count: int) -> np.ndarray:
+        """Return which of the cell's first ``count`` trials are not known yet, rising."""
+        kept = self._codes.get(cell.key)
+        if kept is None:
+            return np.arange(count)
+        known = np.zeros(count, bool)
+        size = min(count, kept.shape[1])
+        known[:size] = kept[0, :size] != _MISSING
+        return np.flatnonzero(~known)
+
+    def missing_in(self, plan: Mapping[Cell, int]) -> dict[Cell, np.ndarray]:
+        """Return what a plan still lacks, cells without a gap left out."""
+        gaps = {cell: self.missing(cell, count) for cell, count in plan.items()}
+        return {cell: gap for cell, gap in gaps.items() if gap.size}
+
+    def tally(self, cell: Cell, count: int, criterion: Criterion) -> Tally:
+        """Count the known ones of the cell's first ``count`` trials."""
+        kept = self._codes.get(cell.key)
+        if kept is None:
+            return Tally()
+        codes = kept[self.criteria.index(criterion), :count]
+        return Tally(
+            int(np.count_nonzero(codes != _MISSING)),
+            int(np.count_nonzero(codes == SUCCESS)),
+            int(np.count_nonzero(codes == UNDECIDED)),
+        )
+
+    def pace(self, cell: Cell) -> float | None:
+        """Return the mean seconds of the cell's trials; None if there are none."""
+        total, count = self._seconds.get(cell.key, (0.0, 0))
+        return total / count if count else None
