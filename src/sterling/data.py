@@ -6,6 +6,7 @@ Shapes, finite values, grids and normalisation are the business of `Instance.fro
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import os
@@ -30,6 +31,7 @@ LABEL_NAMES = ("label", "y")
 
 _SEPARATORS = ",;\t"
 _ANOTHER_COPY = "take another copy of it"
+_NOT_UTF8 = "is not in UTF-8: save it again in that encoding"
 
 
 class _Data(NamedTuple):
@@ -249,7 +251,10 @@ def _read_csv(path: Path, first: bytes, labels) -> _Data:
         raise InputError(
             f"{path} is no CSV file, or not in UTF-8: it holds binary data; save it again as CSV"
         )
-    head = (first.decode("utf-8-sig", errors="replace").splitlines() or [""])[0]
+    try:
+        head = (codecs.getincrementaldecoder("utf-8-sig")().decode(first).splitlines() or [""])[0]
+    except UnicodeDecodeError:
+        raise InputError(f"{path} {_NOT_UTF8}") from None
     separator = max(_SEPARATORS, key=head.count)  # a comma where none occurs
     header = [name.strip() for name in next(csv.reader([head], delimiter=separator), [])]
     if header and all(map(_is_number, header)):
@@ -268,7 +273,7 @@ def _csv_reason(problem: BaseException) -> str:
     if "more fields" in text:
         return "a row has more fields than the header; quote the values that hold a separator"
     if "utf-8" in text:
-        return "it is not in UTF-8; save it again in that encoding"
+        return f"it {_NOT_UTF8}"
     if "not properly escaped" in text:
         return "a quotation mark is opened and never closed; is the file cut off?"
     return text.splitlines()[0].rstrip(".") + "; save it again as plain CSV"

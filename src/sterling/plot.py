@@ -241,16 +241,25 @@ def figure(orbit: Orbit) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    room = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, hspace=0.03, wspace=0.03, rect=(0, 0, 1, 0.9))
-    fig = Figure(figsize=(12, 8), layout=room, facecolor="white")
+    engine = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, hspace=0.03, wspace=0.03, rect=(0, 0, 1, 0.9))
+    fig = Figure(figsize=(12, 8), layout=engine, facecolor="white")
     FigureCanvasAgg(fig)
     axes = fig.subplot_mosaic(
         [["errors", "mean"], ["raster", "mean"]], width_ratios=[1.55, 1], height_ratios=[1, 1.1]
     )
     errors, raster, mean = axes["errors"], axes["raster"], axes["mean"]
-    _caption(errors, "Errors over time", errors_over_time(errors, orbit), 90)
-    _caption(raster, "Which weights flip, and when", flip_raster(raster, orbit), 90)
-    _caption(mean, f"Time average against the {_reference(orbit)}", ergodic_mean(mean, orbit), 56)
+    titles = (
+        "Errors over time",
+        "Which weights flip, and when",
+        f"Time average against the {_reference(orbit)}",
+    )
+    readings = errors_over_time(errors, orbit), flip_raster(raster, orbit), ergodic_mean(mean, orbit)
+    wrapped = [textwrap.wrap(text, width) for text, width in zip(readings, (90, 90, 56), strict=True)]
+    room = max(len(wrapped[0]), len(wrapped[2]))  # so that the upper two titles stand at one height
+    for ax, title, lines, height in zip(
+        (errors, raster, mean), titles, wrapped, (room, len(wrapped[1]), room), strict=True
+    ):
+        _caption(ax, title, lines, height)
     raster.set_xlim(errors.get_xlim())
     errors.set_xlabel("")
     sure = (
@@ -322,19 +331,18 @@ def _wrong(orbit: Orbit) -> str:
     return "wrong" if orbit.reference_kind == "teacher" else "unlike the best state seen"
 
 
-def _caption(ax: Axes, title: str, sentence: str, width: int) -> None:
+def _caption(ax: Axes, title: str, lines: list[str], height: int) -> None:
     """Put a title and a sentence above the axes, and the legend, if it is there too, beside the title."""
     from matplotlib.transforms import ScaledTranslation
 
-    lines = textwrap.wrap(sentence, width)
-    rise = 6 + 12 * len(lines)
-    ax.set_title(title, loc="left", fontsize=11.5, weight="bold", color=INK, pad=rise + 4)
-    text = ax.annotate("\n".join(lines), (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points",
-                       fontsize=9.2, color=GREY, va="bottom", annotation_clip=False)  # fmt: skip
+    rise = 6 + 12 * height
+    ax.set_title(title, loc="left", fontsize=11.5, weight="bold", color=INK, pad=rise + 6)
+    text = ax.annotate("\n".join(lines), (0, 1), (0, rise), "axes fraction", "offset points")
+    text.set(fontsize=9.2, color=GREY, va="top", annotation_clip=False)
     text.set_in_layout(False)  # the title above it makes the room
     legend = ax.get_legend()
     if legend is not None and legend.get_gid() == _ABOVE:
-        shift = ScaledTranslation(0, rise / 72, ax.figure.dpi_scale_trans)  # type: ignore[union-attr]
+        shift = ScaledTranslation(0, (rise + 2) / 72, ax.figure.dpi_scale_trans)  # type: ignore[union-attr]
         legend.set_bbox_to_anchor((1.01, 1.0), transform=ax.transAxes + shift)
 
 

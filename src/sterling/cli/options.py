@@ -23,8 +23,9 @@ def parse_count(text: str, option: str) -> int:
         value = None
     if value is None:
         raise InputError(f"{option} is {text!r}; give a whole number such as 1000000, 1_000_000, 1e6 or 1M")
-    value = value.scaleb(_MULTIPLES[found[2]]) if found else value
-    if abs(value) > _LARGEST:
+    if value.copy_abs() <= _LARGEST and found:
+        value = value.scaleb(_MULTIPLES[found[2]])
+    if value.copy_abs() > _LARGEST:
         raise InputError(f"{option} is {text!r}, which is beyond all bounds: give a smaller number")
     if value != value.to_integral_value():
         raise InputError(f"{option} is {text!r}, which is no whole number")

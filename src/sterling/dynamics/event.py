@@ -135,6 +135,7 @@ class EventEngine:
             new.totals[:filled] = old.totals
         new.keys[:, :filled] = old.keys
         new.key[:] = old.key
+        new.base[:] = old.base
         new.lean[:] = old.lean
         new.state[lookup.SIZE] = filled
         new.state[lookup.CURRENT_SLOT] = old.state[lookup.CURRENT_SLOT]
@@ -239,6 +240,7 @@ def _cache(n: int, slots: int, last: bool, exact: bool) -> lookup.Cache:
         np.atleast_1d(zobrist),
         np.zeros(words + 1, np.uint64),
         np.array([0, 0, 0, last], np.int64),
+        np.zeros(words, np.uint64),
         np.zeros(n),
         np.zeros(_APART, np.int64),
     )

@@ -18,6 +18,7 @@ from sterling.dynamics.walk import EVALUATIONS, READ
 # Cells of Cache.state
 SIZE, HAND, CURRENT_SLOT, LAST_SIZE = range(4)  # LAST_SIZE is 1 once the memory bound forbids growth
 
+_ROWS = 4  # what the rows of one more differing sign cost, in columns
 _SEARCHED = 1 << 14  # cached states among which the nearest to a new one is sought
 _LEAN = 0.1  # weight of the newest state in the base's choice of place
 MANY = 1 << 30  # uses are not counted beyond
@@ -37,6 +38,7 @@ class Cache(NamedTuple):
     zobrist: np.ndarray  # uint64 (n,), what a flip does to the hash
     key: np.ndarray  # uint64 (words + 1,), key of the current state, then its hash
     state: np.ndarray  # int64 (4,)
+    base: np.ndarray  # uint64 (words,), key of the base
     lean: np.ndarray  # float64 (n,), recent share of new states that differ from the base
     apart: np.ndarray  # int64, room for distances
 
@@ -99,21 +101,29 @@ def _insert(cache):
 
 @embedded
 def _nearest(cache):
-    """Return the cached state with the fewest signs unlike the current one, looking at the newest slots."""
+    """Return the cached state from which the current one is cheapest to reach, looking at the newest slots.
+
+    Each sign in which the two differ costs rows of the data, about as much as four columns; each in which the
+    cached state differs from the base costs one column.
+    """
     words = cache.keys.shape[0]
-    size = cache.state[SIZE]
-    best = np.int64(64 * words + 1)
+    direct = np.int64(0)
+    for w in range(words):
+        direct += ones(cache.base[w] ^ cache.key[w])
+    least = _ROWS + max(direct - 1, 0)  # no state can cost less
+    best = np.int64((_ROWS + 1) * 64 * words + 1)
     found = np.int64(-1)
-    stop = size
-    while stop > 0 and stop > size - _SEARCHED and best > 1:
+    stop = cache.state[SIZE]
+    last = max(0, stop - _SEARCHED)
+    while stop > last and best > least:
         start = max(0, stop - cache.apart.size)
         apart = cache.apart[: stop - start]
         for i in range(apart.size):
             apart[i] = 0
         for w in range(words):
-            theirs, mine = cache.keys[w, start:stop], cache.key[w]
+            theirs, mine, parked = cache.keys[w, start:stop], cache.key[w], cache.base[w]
             for i in range(apart.size):
-                apart[i] += ones(theirs[i] ^ mine)
+                apart[i] += _ROWS * ones(theirs[i] ^ mine) + ones(theirs[i] ^ parked)
         for i in range(apart.size):
             if apart[i] < best:
                 best = apart[i]
@@ -218,6 +228,8 @@ def evaluate(data, base, job, scratch, cache, walk, unit):
     walk.clock[EVALUATIONS] += 1
     walk.clock[READ] += sums[width + 2]
     if job.info[MOVE]:
+        for w in range(cache.base.size):
+            cache.base[w] = cache.key[w]
         for k in range(signs.size):
             if signs[k] != base.signs[k]:
                 cache.lean[k] = 1.0 - cache.lean[k]

@@ -251,7 +251,9 @@ class _Collector:
         cell = queue[-1]
         gap = gaps[cell]
         pace = self.ledger.pace(cell)
-        size = _FIRST_BATCH if pace is None else int(np.clip(_BATCH_SECONDS / max(pace, 1e-6), 1, _BATCH_TRIALS))
+        size = (
+            _FIRST_BATCH if pace is None else int(np.clip(_BATCH_SECONDS / max(pace, 1e-6), 1, _BATCH_TRIALS))
+        )
         self._submit(cell, gap[:size], 1)
         gaps[cell] = gap[size:]
         if not gaps[cell].size:

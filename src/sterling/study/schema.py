@@ -102,7 +102,9 @@ def decode(path: Path, identity: str, columns: Iterable[str] | None = None) -> p
         raise StoreError(f"{path.name} is no shard of a study")
     data = path.read_bytes()
     if _digest(data) != match["digest"]:
-        raise StoreError(f"{path.name} is damaged or cut off ({len(data):,} bytes, and not those once written)")
+        raise StoreError(
+            f"{path.name} is damaged or cut off ({len(data):,} bytes, and not those once written)"
+        )
     try:
         metadata = pl.read_parquet_metadata(io.BytesIO(data))
         if metadata.get("format") != FORMAT:

@@ -246,9 +246,7 @@ def run_trial(cell: Cell, number: int, root: int, stop: Callable[[], bool] | Non
     )
 
 
-def run_batch(
-    cell: Cell, numbers: list[int], root: int, stop: Callable[[], bool] | None = None
-) -> list[Row]:
+def run_batch(cell: Cell, numbers: list[int], root: int, stop: Callable[[], bool] | None = None) -> list[Row]:
     """Run some trials of a cell, one after the other; stop early, with what is done, once ``stop()``."""
     rows = []
     try:

@@ -1,0 +1,248 @@
+"""`sterling study`: run, status, fit, plot and export, thin shells over `sterling.study`."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sterling.cli.options import check_target
+from sterling.cli.render import INTERRUPTED, announce_kernels, guarded, note, print_json
+from sterling.errors import InputError
+
+if TYPE_CHECKING:
+    from sterling.study.report import SeriesFit, Status
+
+app = typer.Typer(
+    name="study",
+    help="Many trials over a grid of problems: run and resume, fit, draw, export.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a study.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+_Criterion = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="optimal, ergodic, visit, certified or occupancy>=R. \\[those of the study]"
+    ),
+]
+
+
+@app.command("run")
+@guarded
+def run_study(
+    study: Annotated[
+        Path, typer.Argument(metavar="TOML|FOLDER", help="A study file, or a folder to go on with.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="DIR", help="Where to keep the study.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="COUNT", help="Trials at a time. \\[all cores]")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Dask cluster: local, or tcp://HOST:PORT.")
+    ] = None,
+    target_width: Annotated[
+        float | None, typer.Option(metavar="WIDTH", help="Stop when the 95 % intervals are so narrow.")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop after 90s, 15min or 2h; run again to go on.")
+    ] = None,
+    json: _Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no notes.")] = False,
+) -> None:
+    """Run the trials of a study, or go on with one.
+
+    Ctrl-C ends it early, with exit code 130; what is finished is kept, and the same command goes on. Without
+    --out the study lies beside its file, in a folder of the same name.
+    """
+    from sterling.study.collect import open_store, run
+    from sterling.study.report import status
+    from sterling.study.spec import seconds
+
+    if not study.exists():
+        raise InputError(f"there is no {study}: name a study file, or the folder of a study")
+    if study.is_dir() and out is not None:
+        raise InputError("--out is for a study file; a folder goes on where it is")
+    if target_width is not None and not (math.isfinite(target_width) and target_width > 0):
+        raise InputError(f"--target-width is {target_width}; it must be a positive number")
+    limit = None if time is None else seconds(time)
+    if limit is not None and not limit > 0:
+        raise InputError(f"--time is {time!r}; it must be more than nothing")
+    store = open_store(study, out)
+    if not quiet:
+        announce_kernels()
+    with _display(quiet) as show:
+        outcome = run(
+            store.study,
+            store.folder,
+            threads=threads,
+            cluster=cluster,
+            width=target_width,
+            time_limit=limit,
+            progress=show,
+        )
+    if json:
+        _print({**vars(outcome), "finished": outcome.finished, "folder": str(store.folder)})
+    else:
+        typer.echo(
+            f"{outcome.reason}: {outcome.new:,} new trials in {outcome.seconds:.1f} s, {outcome.done:,} of "
+            f"this plan in {store.folder}"
+        )
+        for message in outcome.messages:
+            typer.echo(message)
+        if not quiet:
+            _print_status(status(store))
+    if outcome.reason == "interrupted":
+        note(f"interrupted: sterling study run {store.folder} goes on")
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command("status")
+@guarded
+def show_status(folder: _Folder, json: _Json = False) -> None:
+    """Say what is done, which widths are reached and how much work is left."""
+    from sterling.study.report import status
+
+    found = status(folder)
+    if json:
+        _print(found.to_dict())
+    else:
+        _print_status(found)
+
+
+@app.command("fit")
+@guarded
+def fit(folder: _Folder, criterion: _Criterion = None, json: _Json = False) -> None:
+    """Fit how the needed sample size grows with n, beside rival laws.
+
+    N₅₀ is the sample size at which half of the trials succeed. The exit code is 1 if no series can be fitted.
+    """
+    from sterling.study.report import fit_store
+
+    fits = fit_store(folder, criterion)
+    if json:
+        _print([one.to_dict() for one in fits])
+    elif not fits:
+        typer.echo("there are no trials yet: run the study first")
+    else:
+        for one in fits:
+            _print_fit(one)
+    if not any(one.fit for one in fits):
+        raise typer.Exit(1)
+
+
+@app.command("plot")
+@guarded
+def plot(
+    folder: _Folder,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help=".png, .svg or .pdf. \\[study.png in FOLDER]"),
+    ] = None,
+    criterion: _Criterion = None,
+) -> None:
+    """Draw success against samples, the threshold against n, and the map of regimes.
+
+    Each series and criterion gets a figure of its own; more than one are numbered.
+    """
+    from sterling.plot import picture_format, save_figure
+    from sterling.study.plots import figure
+    from sterling.study.report import fit_store
+    from sterling.study.store import Store
+
+    store = Store(folder)
+    target = folder / "study.png" if out is None else out
+    picture_format(target)
+    check_target(target, "--out")
+    fits = fit_store(store, criterion)
+    if not fits:
+        raise InputError(f"{folder} holds no trials yet: run the study first")
+    for number, one in enumerate(fits):
+        counts = store.counts(one.criterion)
+        for name, value in one.series.items():
+            counts = counts.filter(counts[name] == value)
+        path = target if len(fits) == 1 else target.with_stem(f"{target.stem}-{number + 1}")
+        save_figure(figure(one, counts, store.study.name), path)
+        typer.echo(str(path))
+
+
+@app.command("export")
+@guarded
+def export(
+    folder: _Folder,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help=".csv, .parquet or .json.")],
+) -> None:
+    """Write all trials to one file, one row each."""
+    from sterling.study.store import Store
+
+    check_target(out, "--out")
+    typer.echo(str(Store(folder).export(out)))
+
+
+def _print(values: Any) -> None:
+    print_json(_plain(values))
+
+
+def _plain(value: Any) -> Any:
+    """Return values that JSON has: infinite and undefined numbers become null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _display(quiet: bool):
+    from sterling.study.display import display
+
+    return display(quiet)
+
+
+def _print_status(found: "Status") -> None:
+    from sterling.progress import readable_time
+
+    study = found.study
+    planned = f" of {found.planned:,}" if found.planned else ""
+    extra = f", and {found.extra:,} beyond the plan" if found.extra else ""
+    typer.echo(f"{study.name}: {found.done:,}{planned} trials done{extra}")
+    if found.target is not None:
+        what = "exponent" if found.target == "exponent" else "share of successes in a cell"
+        now = "not known yet" if found.widest is None or math.isinf(found.widest) else f"{found.widest:.3g}"
+        typer.echo(f"target: {what} known to {found.target_width:g}; widest interval now: {now}")
+    for one in found.fits:
+        _print_fit(one)
+    if found.reached:
+        typer.echo("nothing is left to do")
+    elif found.work_left is not None:
+        typer.echo(f"left: about {readable_time(found.work_left)} of work on one core")
+
+
+def _print_fit(one: "SeriesFit") -> None:
+    typer.echo(f"{one.criterion} ({one.title})")
+    if one.fit is None:
+        typer.echo(f"  no fit: {one.refusal}")
+        return
+    fit = one.fit
+    typer.echo(
+        f"  N50 = C n^a: a = {fit.exponent:.4g} [{fit.exponent_low:.4g}, {fit.exponent_high:.4g}], "
+        f"C = {fit.constant:.4g} [{fit.constant_low:.4g}, {fit.constant_high:.4g}], {fit.trials:,} trials"
+    )
+    typer.echo(
+        f"  goodness of fit: deviance {fit.deviance:.1f}, expected {fit.expected_deviance:.1f}, p = {fit.p_value:.2g}"
+    )
+    rivals = ", ".join(f"{rival.law} {rival.delta:+.1f}" for rival in fit.rivals)
+    typer.echo(f"  AIC less that of C n^a: {rivals}")
+    if one.left_out is not None:
+        other = one.left_out
+        typer.echo(
+            f"  undecided trials left out: a = {other.exponent:.4g} [{other.exponent_low:.4g}, "
+            f"{other.exponent_high:.4g}]"
+        )
+    for text in fit.notes:
+        typer.echo(f"  {text}")

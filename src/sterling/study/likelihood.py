@@ -1,0 +1,239 @@
+"""The binomial likelihood of success against sample size, and its profiles.
+
+A cell of dimension n and sample size N gives k successes in t trials, k ~ Binomial(t, p), with
+
+    logit p = β(n) · (log N − log N₅₀(n)),   log N₅₀ = Σ aⱼ xⱼ(n) + offset(n),   log β = Σ bⱼ zⱼ(n).
+
+SciPy maximises it; with one slope for all n it is the generalised linear model of statsmodels, which the
+tests compare it with.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import brentq, minimize
+from scipy.special import betaincinv, expit, gammaln, xlogy
+from scipy.stats import chi2
+
+_STEEPEST = 12.0  # log β beyond which the data are separated for all that can be seen
+_SMALL_VARIANCE = 25.0  # t·p(1−p) below which a cell's deviance is not near its limit law
+_GRADIENT = 1e-6
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Cells: float64 arrays n, samples, trials, successes of one length."""
+
+    n: np.ndarray
+    samples: np.ndarray
+    trials: np.ndarray
+    successes: np.ndarray
+
+    @classmethod
+    def of(cls, n, samples, trials, successes) -> Counts:
+        """Return counts from any sequences; cells without trials are dropped."""
+        arrays = [np.asarray(values, np.float64) for values in (n, samples, trials, successes)]
+        some = arrays[2] > 0
+        return cls(*(values[some] for values in arrays))
+
+    def where(self, mask: np.ndarray) -> Counts:
+        """Return the cells that the mask selects."""
+        return Counts(self.n[mask], self.samples[mask], self.trials[mask], self.successes[mask])
+
+
+@dataclass(frozen=True)
+class Model:
+    """Designs of the location log N₅₀ and of the log slope: (cells, parameters) each, and an offset."""
+
+    location: np.ndarray
+    slope: np.ndarray
+    offset: np.ndarray
+
+    @property
+    def size(self) -> int:
+        return self.location.shape[1] + self.slope.shape[1]
+
+    def without(self, column: int, value: float) -> Model:
+        """Return the model with one location parameter held at a value."""
+        return replace(
+            self,
+            location=np.delete(self.location, column, axis=1),
+            offset=self.offset + value * self.location[:, column],
+        )
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """A maximum of the likelihood: parameters (location first), log-likelihood, probabilities, information."""
+
+    parameters: np.ndarray
+    value: float
+    shares: np.ndarray
+    information: np.ndarray
+    converged: bool
+
+
+def predictor(model: Model, log_samples: np.ndarray, parameters: np.ndarray):
+    """Return η and its derivatives (cells, parameters)."""
+    places = model.location.shape[1]
+    # The log slope is kept finite so that a wild step of the optimiser ends in a bad value, not in overflow.
+    slope = np.exp(np.clip(model.slope @ parameters[places:], -_STEEPEST, _STEEPEST))
+    distance = log_samples - model.offset - model.location @ parameters[:places]
+    eta = slope * distance
+    return eta, np.hstack([-slope[:, None] * model.location, eta[:, None] * model.slope])
+
+
+def log_likelihood(counts: Counts, eta: np.ndarray) -> float:
+    """Return Σ log Binomial(k; t, expit η)."""
+    t, k = counts.trials, counts.successes
+    constant = gammaln(t + 1) - gammaln(k + 1) - gammaln(t - k + 1)
+    return float(np.sum(constant - k * np.logaddexp(0, -eta) - (t - k) * np.logaddexp(0, eta)))
+
+
+def maximise(counts: Counts, model: Model, start: np.ndarray | None = None) -> Maximum:
+    """Return the maximum of the likelihood, from a start or from weighted least squares on logits."""
+    log_samples = np.log(counts.samples)
+    scale = max(1.0, float(counts.trials.sum()))
+    begin = first_guess(counts, model) if start is None else start
+
+    def value(parameters):
+        eta, derivative = predictor(model, log_samples, parameters)
+        residual = counts.successes - counts.trials * expit(eta)
+        return -log_likelihood(counts, eta) / scale, -(derivative.T @ residual) / scale
+
+    def curvature(parameters):
+        return information(counts, model, parameters)[0] / scale
+
+    found = minimize(
+        value,
+        begin,
+        method="trust-exact",
+        jac=True,
+        hess=curvature,
+        options={"gtol": _GRADIENT, "maxiter": 500},
+    )
+    fisher, shares = information(counts, model, found.x)
+    eta, _ = predictor(model, log_samples, found.x)
+    slopes = model.slope @ found.x[model.location.shape[1] :]
+    settled = float(np.abs(found.jac).max(initial=0.0)) < 100 * _GRADIENT and slopes.max() < _STEEPEST - 1
+    return Maximum(found.x, log_likelihood(counts, eta), shares, fisher, bool(settled))
+
+
+def information(counts: Counts, model: Model, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the expected Fisher information and the success shares of the cells."""
+    eta, derivative = predictor(model, np.log(counts.samples), parameters)
+    shares = expit(eta)
+    weights = counts.trials * shares * (1 - shares)
+    return derivative.T @ (weights[:, None] * derivative), shares
+
+
+def first_guess(counts: Counts, model: Model) -> np.ndarray:
+    """Return a start: weighted least squares on empirical logits, one slope for all n."""
+    t, k = counts.trials, counts.successes
+    logit = np.log((k + 0.5) / (t - k + 0.5))
+    weight = np.sqrt((k + 0.5) * (t - k + 0.5) / (t + 1))
+    distance = np.log(counts.samples) - model.offset
+    design = np.column_stack([distance, -model.location]) * weight[:, None]
+    solution = np.linalg.lstsq(design, logit * weight, rcond=None)[0]
+    slope = solution[0] if solution[0] > 0.05 else 0.05
+    logs = np.full(len(distance), math.log(slope))
+    return np.concatenate([solution[1:] / slope, np.linalg.lstsq(model.slope, logs, rcond=None)[0]])
+
+
+def profile_interval(
+    counts: Counts, model: Model, best: Maximum, column: int, level: float = 0.95
+) -> tuple[float, float]:
+    """Return the profile-likelihood interval of a location parameter, an end infinite where it has none."""
+    drop = float(chi2.ppf(level, 1)) / 2
+    middle = float(best.parameters[column])
+    step = _standard_error(best.information, column) * math.sqrt(2 * drop)
+    if not (math.isfinite(step) and step > 0):
+        return -math.inf, math.inf
+    rest = np.delete(best.parameters, column)
+
+    def depth(value: float) -> float:
+        held = maximise(counts, model.without(column, value), rest)
+        return best.value - held.value - drop
+
+    ends = []
+    for sign in (-1, 1):
+        inner, outer = 0.0, 1.0
+        while depth(middle + sign * outer * step) < 0 and outer < 64:
+            inner, outer = outer, 1.5 * outer
+        if outer >= 64:
+            ends.append(sign * math.inf)
+            continue
+        root = brentq(
+            lambda x, sign=sign: depth(middle + sign * x * step), inner, outer, xtol=1e-4, rtol=1e-6
+        )
+        ends.append(middle + sign * float(root) * step)  # type: ignore[arg-type]
+    return ends[0], ends[1]
+
+
+def _standard_error(fisher: np.ndarray, column: int) -> float:
+    try:
+        return math.sqrt(max(0.0, float(np.linalg.inv(fisher)[column, column])))
+    except np.linalg.LinAlgError:
+        return math.inf
+
+
+def deviance(counts: Counts, shares: np.ndarray) -> np.ndarray:
+    """Return each cell's deviance from the saturated model."""
+    t, k = counts.trials, counts.successes
+    with np.errstate(divide="ignore", invalid="ignore"):
+        own = xlogy(k, k / t) + xlogy(t - k, (t - k) / t)
+        fitted = xlogy(k, shares) + xlogy(t - k, 1 - shares)
+    return 2 * (own - fitted)
+
+
+def goodness_of_fit(counts: Counts, shares: np.ndarray, parameters: int) -> tuple[float, float, float]:
+    """Return the deviance, its expectation if the model is true, and the p-value.
+
+    The textbook χ² law fails in cells where nearly all trials succeed or fail. There the mean and variance
+    of the deviance are computed from the binomial law; a scaled χ² with the total mean and variance, less
+    1 and 2 for each fitted parameter, gives the p-value.
+    """
+    total = float(deviance(counts, shares).sum())
+    mean = variance = 0.0
+    for t, p in zip(counts.trials, shares, strict=True):
+        one, two = _deviance_moments(int(t), float(p))
+        mean, variance = mean + one, variance + two
+    free = len(counts.trials) - parameters
+    if free < 1:
+        return total, 0.0, math.nan
+    mean = max(mean - parameters, mean * free / len(counts.trials) / 2)
+    variance = max(variance - 2 * parameters, variance * free / len(counts.trials) / 2)
+    if mean <= 0 or variance <= 0:
+        return total, mean, math.nan
+    scale = variance / (2 * mean)
+    return total, mean, float(chi2.sf(total / scale, 2 * mean * mean / variance))
+
+
+def _deviance_moments(t: int, p: float) -> tuple[float, float]:
+    if t * p * (1 - p) > _SMALL_VARIANCE:
+        return 1.0, 2.0
+    if not 0 < p < 1:
+        return 0.0, 0.0
+    k = np.arange(t + 1)
+    chances = np.exp(
+        gammaln(t + 1) - gammaln(k + 1) - gammaln(t - k + 1) + k * math.log(p) + (t - k) * math.log1p(-p)
+    )
+    values = 2 * (xlogy(k, k / t) + xlogy(t - k, (t - k) / t) - k * math.log(p) - (t - k) * math.log1p(-p))
+    mean = float(chances @ values)
+    return mean, float(chances @ (values - mean) ** 2)
+
+
+def jeffreys(successes, trials, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Return Jeffreys intervals of proportions: quantiles of Beta(k + ½, t − k + ½).
+
+    The lower end is 0 without a success and the upper end 1 without a failure. Equal to
+    `proportion_confint(k, t, method="jeffreys")` of statsmodels but for these ends, and without its import.
+    """
+    k, t = np.asarray(successes, np.float64), np.asarray(trials, np.float64)
+    tail = (1 - level) / 2
+    low = np.where(k > 0, betaincinv(k + 0.5, t - k + 0.5, tail), 0.0)
+    high = np.where(k < t, betaincinv(k + 0.5, t - k + 0.5, 1 - tail), 1.0)
+    return low, high

@@ -1,0 +1,252 @@
+"""What a store says: fits of every series under both treatments of undecided trials, and what is done."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sterling.study.adaptive import DEFAULT_WIDTH
+from sterling.study.criteria import Criterion, parse_criterion
+from sterling.study.fit import ExponentFit, FitError, fit_exponent
+from sterling.study.grid import Study
+from sterling.study.likelihood import jeffreys
+from sterling.study.store import Store
+from sterling.study.trial import CELL_COLUMNS
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_SERIES_COLUMNS = CELL_COLUMNS[2:]
+
+
+@dataclass(frozen=True)
+class SeriesFit:
+    """The exponent of one series of cells (equal but for n and samples) under one criterion.
+
+    Attributes
+    ----------
+    series : dict
+        What its cells have in common.
+    criterion : str
+    fit : ExponentFit or None
+        Undecided trials counted as failures; None if it was refused.
+    left_out : ExponentFit or None
+        The same with undecided trials left out; None where there are none, or where it was refused.
+    refusal : str
+        Why there is no fit, empty if there is one.
+    cells : Polars frame
+        n, samples, trials, successes, undecided, and the share with its Jeffreys interval.
+    """
+
+    series: dict[str, Any]
+    criterion: str
+    fit: ExponentFit | None
+    left_out: ExponentFit | None
+    refusal: str
+    cells: pl.DataFrame
+
+    @property
+    def title(self) -> str:
+        """The series in a few words: what differs from the commonest choice, and the step budget."""
+        usual = {"m": 1, "noise": 0.0, "readout": "ones", "inputs": "gaussian", "normalize": "none"}
+        parts = [f"{name}={value}" for name, value in self.series.items() if usual.get(name) != value]
+        return ", ".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {
+            "series": self.series,
+            "criterion": self.criterion,
+            "refusal": self.refusal,
+            "fit": None if self.fit is None else self.fit.to_dict(),
+            "undecided_left_out": None if self.left_out is None else self.left_out.to_dict(),
+            "cells": self.cells.to_dicts(),
+        }
+
+
+def fit_store(
+    store: Store | str | os.PathLike, criterion: str | Criterion | None = None, *, slopes: str = "auto"
+) -> list[SeriesFit]:
+    """Fit the exponent in every series of a store.
+
+    Parameters
+    ----------
+    store : Store or folder
+    criterion : str, optional
+        By default each criterion of the study. Any criterion can be asked, since rows keep what it needs.
+    slopes : str
+        As in `fit_exponent`.
+
+    Returns
+    -------
+    list of SeriesFit
+        Series that differ in the step budget stand side by side, so it is seen whether the budget matters.
+    """
+    store = store if isinstance(store, Store) else Store(store)
+    criteria = store.study.criteria if criterion is None else (parse_criterion(criterion),)
+    fits = []
+    for one in criteria:
+        table = store.counts(one)
+        for key, cells in table.group_by(_SERIES_COLUMNS, maintain_order=True):
+            fits.append(fit_cells(cells, one, dict(zip(_SERIES_COLUMNS, key, strict=True)), slopes))
+    return fits
+
+
+def fit_cells(
+    cells: pl.DataFrame, criterion: str | Criterion, series: dict[str, Any], slopes: str = "auto"
+) -> SeriesFit:
+    """Fit one series, given its rows of `Store.counts`."""
+    columns = [
+        cells[name].to_numpy().astype(np.float64)
+        for name in ("n", "samples", "trials", "successes", "undecided")
+    ]
+    fit, left_out, refusal = None, None, ""
+    try:
+        fit = fit_exponent(*columns, slopes=slopes)
+    except FitError as problem:
+        refusal = str(problem)
+    if columns[-1].any():
+        try:
+            left_out = fit_exponent(*columns, slopes=slopes, treatment="left out")
+        except FitError:
+            left_out = None
+    return SeriesFit(series, str(criterion), fit, left_out, refusal, with_shares(cells))
+
+
+def with_shares(cells: pl.DataFrame) -> pl.DataFrame:
+    """Return rows of `Store.counts` with the share of successes and its Jeffreys interval."""
+    import polars as pl
+
+    low, high = jeffreys(cells["successes"].to_numpy(), cells["trials"].to_numpy())
+    return cells.select("n", "samples", "trials", "successes", "undecided").with_columns(
+        (pl.col("successes") / pl.col("trials")).alias("share"),
+        pl.Series("share_low", low),
+        pl.Series("share_high", high),
+    )
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a store holds of its study.
+
+    Attributes
+    ----------
+    done, planned : int
+        Trials of the grid that are there and that there shall be; ``planned`` is 0 where the study places
+        its trials itself, and ``done`` then counts all.
+    extra : int
+        Further trials in the store, of cells or numbers that the grid does not ask for.
+    cells : Polars frame
+        As in `SeriesFit`, with mean seconds, for the first criterion.
+    fits : list of SeriesFit
+        For a study whose target is an exponent.
+    target : str or None
+    target_width, widest : float or None
+        What is wanted, and the widest interval so far.
+    work_left : float or None
+        Seconds of work on one core that the rest should take, None if unknown.
+    """
+
+    study: Study
+    done: int
+    planned: int
+    extra: int
+    cells: pl.DataFrame
+    fits: list[SeriesFit]
+    target: str | None
+    target_width: float | None
+    widest: float | None
+    work_left: float | None
+
+    @property
+    def reached(self) -> bool:
+        """Whether there is nothing left to do."""
+        if self.target is None:
+            return self.done >= self.planned
+        return self.widest is not None and self.target_width is not None and self.widest <= self.target_width
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {
+            "name": self.study.name,
+            "seed": self.study.seed,
+            "done": self.done,
+            "planned": self.planned,
+            "extra": self.extra,
+            "target": self.target,
+            "target_width": self.target_width,
+            "widest": self.widest,
+            "reached": self.reached,
+            "work_left_seconds": self.work_left,
+            "cells": self.cells.to_dicts(),
+            "fits": [fit.to_dict() for fit in self.fits],
+        }
+
+
+def status(store: Store | str | os.PathLike) -> Status:
+    """Say what is done, which widths are reached and how much work is left."""
+    store = store if isinstance(store, Store) else Store(store)
+    study = store.study
+    tables = [store.counts(criterion) for criterion in study.criteria]
+    table = tables[0]
+    wanted = {cell.key: study.trials for cell in study.cells}
+    counted = dict(zip(table["cell"].to_list(), table["trials"].to_list(), strict=True))
+    pace = dict(zip(table["cell"].to_list(), table["seconds"].to_list(), strict=True))
+    everything = sum(counted.values())
+    work = float(table["seconds"].to_numpy() @ table["trials"].to_numpy()) if everything else 0.0
+    cells = with_shares(table).with_columns(table["seconds"])
+    common = {"study": study, "cells": cells, "target": study.target}
+    if study.adaptive:
+        fits = [one for criterion in study.criteria for one in fit_store(store, criterion)]
+        target = study.width or DEFAULT_WIDTH
+        widths = [float("inf") if one.fit is None else one.fit.width for one in fits]
+        widest = max(widths) if len(widths) >= len(study.series) * len(study.criteria) else None
+        left = None
+        if widest is not None and np.isfinite(widest):
+            left = max(0.0, (widest / target) ** 2 - 1) * work
+        return Status(
+            **common,
+            done=everything,
+            planned=0,
+            extra=0,
+            fits=fits,
+            target_width=target,
+            widest=widest,
+            work_left=left,
+        )
+    done = sum(min(counted.get(key, 0), trials) for key, trials in wanted.items())
+    mean = work / everything if everything else None
+    widest = _widest(study, tables) if study.target == "proportion" else None
+    left = None
+    if mean is not None:
+        left = sum(
+            max(0, trials - counted.get(key, 0)) * pace.get(key, mean) for key, trials in wanted.items()
+        )
+        if study.width is not None and widest is not None and widest <= study.width:
+            left = 0.0
+    return Status(
+        **common,
+        done=done,
+        planned=sum(wanted.values()),
+        extra=everything - done,
+        fits=[],
+        target_width=study.width,
+        widest=widest,
+        work_left=left,
+    )
+
+
+def _widest(study: Study, tables: list[pl.DataFrame]) -> float:
+    """Return the widest interval of a share over the cells of the grid and all criteria."""
+    keys = {cell.key for cell in study.cells}
+    widest = 0.0
+    for table in tables:
+        known = table.filter(table["cell"].is_in(list(keys)))
+        if len(known) < len(keys):
+            return 1.0
+        low, high = jeffreys(known["successes"].to_numpy(), known["trials"].to_numpy())
+        widest = max(widest, float((high - low).max()))
+    return widest

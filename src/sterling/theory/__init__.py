@@ -1,0 +1,42 @@
+"""What can be said before a run, from a data set or from four numbers; see science.md, 3 to 8.
+
+Every function carries ``kind`` ("theorem", "exact" or "mean-field") and ``source``, for tables and reports:
+an exact statement has a proof in its docstring or in the source, a mean-field one is a heuristic that
+simulation supports (`benchmarks/prediction.py` measures how well) and no theorem.
+
+`population.py` holds the infinite sample, `balance.py` one data set, `laws.py` four numbers.
+"""
+
+from __future__ import annotations
+
+from sterling.theory.balance import drift, neighbours, occupancy, wrong_share
+from sterling.theory.labels import FUNCTIONS, KINDS
+from sterling.theory.laws import (
+    drift_variance,
+    expected_occupancy,
+    expected_wrong,
+    samples_for_ergodic,
+    samples_for_occupancy,
+    samples_noiseless,
+    samples_proved,
+)
+from sterling.theory.population import population_coefficients, population_gradient, signal
+
+__all__ = [
+    "FUNCTIONS",
+    "KINDS",
+    "drift",
+    "drift_variance",
+    "expected_occupancy",
+    "expected_wrong",
+    "neighbours",
+    "occupancy",
+    "population_coefficients",
+    "population_gradient",
+    "samples_for_ergodic",
+    "samples_for_occupancy",
+    "samples_noiseless",
+    "samples_proved",
+    "signal",
+    "wrong_share",
+]
