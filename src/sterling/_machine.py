@@ -187,7 +187,7 @@ def _atomic_store(typing_context, board, index, value):
 def _prefetch_row(rows, row):
     """Ask the processor to bring one row of a matrix near; changes no result."""
     for offset in range(0, rows.shape[1] * rows.itemsize, 64):
-        _prefetch(rows, row, offset)
+        _prefetch(rows, row, offset)  # pyright: ignore[reportCallIssue]  # Numba supplies the context
 
 
 @helper

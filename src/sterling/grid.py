@@ -14,6 +14,8 @@ from sterling.errors import CapacityError, InputError
 
 #: Finest grid that is tried when values might be represented without any rounding.
 _EXACT_BITS = 40
+#: Features must be smaller than this, and larger than its inverse.
+_USUAL = 1e31
 #: Codes lie between minus this and this.
 _LARGEST_CODE = {"int16": (1 << 15) - 1, "int32": (1 << 23) - 1}
 
@@ -59,10 +61,12 @@ class InputGrid:
     rounding: np.ndarray = field(repr=False)
 
     @classmethod
-    def plain(cls, rows: np.ndarray, features: int, bits: int) -> InputGrid:
-        """Wrap padded codes that all share one grid, as drawn data do."""
+    def plain(
+        cls, rows: np.ndarray, features: int, bits: int, rounding: np.ndarray | None = None
+    ) -> InputGrid:
+        """Wrap padded codes that all share one grid, as drawn and normalised data do."""
         zeros = np.zeros(features, np.int64)
-        return cls(rows, features, bits, zeros, zeros, np.zeros(features))
+        return cls(rows, features, bits, zeros, zeros, np.zeros(features) if rounding is None else rounding)
 
     def values(self, first: int = 0, last: int | None = None) -> np.ndarray:
         """Return rows first … last as float64 values, exactly."""
@@ -115,13 +119,15 @@ def vector_codes(values: np.ndarray, fineness: int, what: str) -> tuple[np.ndarr
     return np.rint(np.ldexp(values, bits)).astype(np.int64), bits
 
 
-def quantise_inputs(values: np.ndarray, precision: str = "int16") -> InputGrid:
+def quantise_inputs(values: np.ndarray, precision: str = "int16", together: bool = True) -> InputGrid:
     """Put a float matrix (rows, n) on a grid, feature by feature.
 
     A feature that some dyadic grid holds exactly stays as it is, if its codes fit. Any other gets the
     finest power of two for which they fit, so that the largest rounding error is at most 2^-15 of the
     feature's range with int16. "int32" keeps 24 bits of each feature, an error of at most 2^-23: sums of
     wider codes would soon pass 62 bits.
+
+    ``together`` says that the features are to be added up as they are, without a normalisation in between.
 
     Raises
     ------
@@ -142,19 +148,19 @@ def quantise_inputs(values: np.ndarray, precision: str = "int16") -> InputGrid:
         column = values[:, k]
         low, high = float(column.min()), float(column.max())
         bits = exact_bits(column)
+        if max(abs(low), abs(high)) > _USUAL or 0 < max(high - low, abs(high)) < 1 / _USUAL:
+            raise CapacityError(f"feature {k} has the range {low:g} to {high:g}: rescale it to a usual one")
         if bits is None or np.ldexp(high - low, bits) > span:
-            width = high - low if high > low else max(abs(high), 1.0)
+            width = high - low if high > low else 2 * abs(high)
             bits = int(np.floor(np.log2(span / width)))
             if np.ldexp(width, bits) + 1 > span:  # rounding both ends outwards must still fit
                 bits -= 1
-        if not -900 <= bits <= 900:
-            raise CapacityError(f"feature {k} has the range {high - low:g}: rescale it to a usual one")
         exponents[k] = -bits
         first, last = int(np.rint(np.ldexp(low, bits))), int(np.rint(np.ldexp(high, bits)))
         centres[k] = 0 if -limit <= first and last <= limit else (first + last) // 2
     bits = int(-exponents.min())
     shifts = exponents + bits
-    if int(shifts.max()) > 46:
+    if together and int(shifts.max()) > 46:
         wide, fine = int(shifts.argmax()), int(shifts.argmin())
         raise CapacityError(
             f"features {wide} and {fine} differ too much in scale for exact sums: standardise the inputs "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -62,8 +63,13 @@ class Instance:
         self.readout_codes: np.ndarray = readout
         self.label_bits: int = max(label_bits, readout_bits)
         self.readout_bits: int = readout_bits
-        if label_bits < readout_bits:
-            self.label_codes = labels << (readout_bits - label_bits)
+        for codes, bits, what in ((labels, label_bits, "labels"), (readout, readout_bits, "readout weights")):
+            if int(np.abs(codes).max(initial=0)) << (self.label_bits - bits) >= 1 << 31:
+                raise CapacityError(
+                    f"the {what} are too large beside the other numbers for exact sums: rescale the labels "
+                    "and the readout to one scale"
+                )
+        self.label_codes = labels << (self.label_bits - label_bits)
         self.teacher: np.ndarray | None = teacher
         self.origin: dict = origin or {}
         self._check_range()
@@ -134,17 +140,21 @@ class Instance:
         if constant == "refuse" and len(flat) > 1:
             _refuse_constant(flat)
         require_memory(flat.size * 8 + len(flat) * 24, f"{samples} samples with n={n}, m={m}")
-        grid = normalise_grid(quantise_inputs(flat, precision), normalize)
+        grid = normalise_grid(quantise_inputs(flat, precision, together=normalize is None), normalize)
         signs = None if teacher is None else check_signs(teacher, n, "teacher")
         about = origin or {"data": f"arrays of shape {tuple(np.shape(inputs))}", "normalize": normalize}
         for fineness in _FINENESS:
             readout_codes, readout_bits = vector_codes(weights, fineness, "readout weights")
             label_codes, label_bits = vector_codes(targets, fineness, "labels")
+            last = fineness == _FINENESS[-1]
             try:
-                return cls(grid, m, label_codes, label_bits, readout_codes, readout_bits, signs, about)
+                made = cls(grid, m, label_codes, label_bits, readout_codes, readout_bits, signs, about)
             except CapacityError:
-                if fineness == _FINENESS[-1]:
+                if last:
                     raise
+                continue
+            if last or made.gradient_bound < _EXACT:
+                return made
         raise AssertionError("unreachable")
 
     def _check_range(self) -> None:
@@ -207,6 +217,11 @@ class Instance:
         bits = self.grid.bits + self.label_bits + self.readout_bits
         return float(np.ldexp(float(self.samples), bits))
 
+    @property
+    def unit_squared(self) -> Fraction:
+        """n·4^bits: a pre-activation code a stands for z·w = a/√unit_squared."""
+        return self.n * Fraction(4) ** self.grid.bits
+
     @cached_property
     def columns(self) -> np.ndarray:
         """The input codes column by column, (n, N·m)."""
@@ -239,7 +254,8 @@ class Instance:
         """Return the STE gradient G(w) at w = signs/√n, float64 (n,).
 
         G = 1/N Σ_i r_i Σ_j v_j μ′(z_ij·w) z_ij with r_i = vᵀH(Z_i w) − y_i (science.md, 2). The sum is an
-        exact integer, rounded once. Smooth derivatives are taken on the grid 2^-20.
+        exact integer; below 2^53, as usual, G is that integer divided with one rounding. Smooth derivatives
+        are taken on the grid 2^-20.
         """
         signs = check_signs(signs, self.n, "signs")
         chosen = get_surrogate(surrogate)
@@ -254,7 +270,7 @@ class Instance:
     def _slopes(self, before: np.ndarray, surrogate: Surrogate) -> tuple[np.ndarray, int]:
         """Return μ′ as integers on the grid 2^-bits."""
         if surrogate.piecewise_constant:
-            low, high = surrogate.thresholds(self.n << (2 * self.grid.bits))
+            low, high = surrogate.thresholds(self.unit_squared)
             return ((before >= low) & (before <= high)).astype(np.int64), 0
         room = (1 << 62) // self.gradient_bound
         bits = min(_DERIVATIVE_BITS, room.bit_length() - 3)  # slopes stay below 4, hence the spare bits

@@ -239,7 +239,7 @@ class MassFunctions(NamedTuple):
     computed mass, whatever the guess. A good guess makes it cost two masses.
 
     narrow(exponent, d, centre), times the rate, is the mass of a power law over d steps whose numbers t + 1
-    have the mean `centre`, bit for bit, where t0 ≥ `NARROW_FROM` and d ≤ `NARROW_SPAN`: a short cut for loops.
+    have the mean `centre`, bit for bit, where t0 ≥ `NARROW_FROM` and d ≤ `NARROW_SPAN`: for hot loops.
     """
 
     mass: Callable[..., Any]

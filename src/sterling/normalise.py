@@ -42,7 +42,8 @@ def normalise(grid: InputGrid, name: str | None) -> InputGrid:
     check_normalisation(name)
     if name is None:
         return grid
-    codes = grid.rows if grid.rows.dtype == np.int16 else _recode(grid)  # scales and offsets drop out
+    codes, spent = (grid.rows, 0) if grid.rows.dtype == np.int16 else _recode(grid)  # scales drop out
+    own = grid.rounding / np.ldexp(1.0, grid.shifts - grid.bits + spent)  # error so far, in codes
     means, covariance = _moments(codes, grid.features, full=name == "whiten")
     variances = covariance if covariance.ndim == 1 else covariance.diagonal()
     flat = np.flatnonzero(variances <= 0)
@@ -51,16 +52,17 @@ def normalise(grid: InputGrid, name: str | None) -> InputGrid:
             f"feature {flat[0]} has the same value in every sample, so it cannot be normalised: drop it"
         )
     if name == "standard":
-        return _apply_scales(codes, grid, means, 1 / np.sqrt(variances))
-    return _apply_matrix(codes, grid, means, _inverse_factor(covariance))
+        return _apply_scales(codes, grid, means, 1 / np.sqrt(variances), own)
+    return _apply_matrix(codes, grid, means, _inverse_factor(covariance), own)
 
 
-def _recode(grid: InputGrid) -> np.ndarray:
-    """Return 32-bit codes shortened to 16 bits, feature by feature."""
+def _recode(grid: InputGrid) -> tuple[np.ndarray, np.ndarray]:
+    """Return 32-bit codes shortened to 16 bits, feature by feature, and by how many bits."""
     codes = grid.rows[:, : grid.features].astype(np.int64)
     span = np.maximum(np.abs(codes).max(axis=0), 1)
-    codes >>= np.maximum(0, np.ceil(np.log2(span)).astype(np.int64) - 15)
-    return codes.clip(-_LIMIT, _LIMIT).astype(np.int16)
+    spent = np.maximum(0, np.ceil(np.log2(span)).astype(np.int64) - 15)
+    codes >>= spent
+    return codes.clip(-_LIMIT, _LIMIT).astype(np.int16), spent
 
 
 def _blocks(count: int):
@@ -101,24 +103,25 @@ def _inverse_factor(covariance: np.ndarray) -> np.ndarray:
     return inverse
 
 
-def _apply_scales(codes, grid, means, scales) -> InputGrid:
+def _apply_scales(codes, grid, means, scales, own) -> InputGrid:
     reach = (np.abs(codes[:, : grid.features].astype(np.int32) - means).max(axis=0) * scales).max()
     bits = _bits_for(reach)
     rows = aligned_zeros(grid.rows.shape, np.int16)
     for first, last in _blocks(len(codes)):
         block = (codes[first:last, : grid.features] - means) * scales
         rows[first:last, : grid.features] = np.rint(np.ldexp(block, bits))
-    return InputGrid.plain(rows, grid.features, bits)
+    return InputGrid.plain(rows, grid.features, bits, own * scales + 0.5 ** (bits + 1))
 
 
-def _apply_matrix(codes, grid, means, matrix) -> InputGrid:
+def _apply_matrix(codes, grid, means, matrix, own) -> InputGrid:
     """Apply z = W(x − mean) with W rounded to integers, so that the product is exact."""
     size = grid.features
     exponent = _WEIGHT_BITS - np.ceil(np.log2(np.abs(matrix).max(axis=1))).astype(int)
     weights = np.rint(np.ldexp(matrix, exponent[:, None]))
     if float(np.abs(weights).sum(axis=1).max()) * 2.0**16 >= 2.0**53:
         raise CapacityError(f"{size} features are too many to whiten exactly")
-    shift = (np.rint(means * 256) @ weights.T) / 256  # integers times integers, exact as well
+    fine = 52 - _WEIGHT_BITS - int(np.ceil(np.log2(size * (np.abs(means).max() + 1))))
+    shift = np.ldexp(np.rint(np.ldexp(means, fine)) @ weights.T, -fine)  # integers times integers again
     values = np.empty((len(codes), size), np.float32)
     for first, last in _blocks(len(codes)):
         block = codes[first:last, :size].astype(np.float64) @ weights.T - shift
@@ -127,7 +130,7 @@ def _apply_matrix(codes, grid, means, matrix) -> InputGrid:
     rows = aligned_zeros(grid.rows.shape, np.int16)
     for first, last in _blocks(len(codes)):
         rows[first:last, :size] = np.rint(np.ldexp(values[first:last].astype(np.float64), bits))
-    return InputGrid.plain(rows, size, bits)
+    return InputGrid.plain(rows, size, bits, np.abs(matrix) @ own + 0.5 ** (bits + 1))
 
 
 def _bits_for(reach: float) -> int:

@@ -130,14 +130,20 @@ class Problem:
         part_seed(seed)  # refuse a bad seed before any work
         self._require_memory()
         grid = normalise(self._draw_inputs(seed), self.normalize)
+        grid.rounding[:] = 0  # the teacher labels what is on the grid, so nothing was rounded
         teacher = _draw_signs(part_seed(seed, TEACHER), self.n)
         readout, readout_bits = self._draw_readout(seed)
         labels, label_bits = self._label(seed, grid, teacher, readout, readout_bits)
         instance = Instance(
-            grid, self.m, labels, label_bits, readout, readout_bits, teacher, origin=self.to_dict()
+            grid, self.m, labels, label_bits, readout, readout_bits, teacher, origin=self._origin(seed)
         )
         instance.columns = transpose(grid)
         return instance
+
+    def _origin(self, seed) -> dict:
+        if isinstance(seed, np.random.SeedSequence):
+            return {**self.to_dict(), "seed": seed.entropy, "spawn_key": list(seed.spawn_key)}
+        return {**self.to_dict(), "seed": int(seed)}
 
     def _require_memory(self) -> None:
         rows = self.samples * self.m
@@ -236,7 +242,10 @@ def _check_readout(readout, m: int) -> str | tuple[float, ...]:
         return readout
     if not isinstance(readout, Sequence | np.ndarray):
         raise InputError(f"readout is {readout!r}; it must be one of {', '.join(READOUTS)} or m numbers")
-    values = tuple(float(value) for value in readout)
+    try:
+        values = tuple(float(value) for value in readout)
+    except (TypeError, ValueError):
+        raise InputError(f"readout is {readout!r}; it must hold {m} numbers") from None
     if len(values) != m:
         raise InputError(f"readout has {len(values)} numbers, but m is {m}")
     if not all(math.isfinite(value) for value in values):

@@ -7,9 +7,10 @@ from here.
 
 import difflib
 import math
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
+from numbers import Rational
 from typing import Any
 
 import numpy as np
@@ -79,14 +80,14 @@ class Surrogate:
         with np.errstate(under="ignore"):
             return np.asarray(self._derivative(x))
 
-    def thresholds(self, unit_squared: int) -> tuple[int, int]:
+    def thresholds(self, unit_squared: int | Fraction) -> tuple[int, int]:
         """Return (low, high) such that μ′(a/√unit_squared) = 1 exactly where low ≤ a ≤ high.
 
         Parameters
         ----------
-        unit_squared : int
-            The square of the integer pre-activation that stands for x = 1: n·4^bits for inputs on the grid
-            2^−bits. It may be larger than an int64.
+        unit_squared : int or Fraction
+            The square of the pre-activation that stands for x = 1: n·4^bits for inputs on the grid 2^−bits.
+            It may be larger than an int64, and it is a fraction where the grid is coarser than one.
 
         Returns
         -------
@@ -96,19 +97,19 @@ class Surrogate:
         Raises
         ------
         InputError
-            If μ′ is not piecewise constant, or `unit_squared` is not a positive integer.
+            If μ′ is not piecewise constant, or `unit_squared` is no positive integer or fraction.
         """
         if self.window is None:
             raise InputError(
                 f"surrogate '{self.name}' is not piecewise constant, so it has no thresholds; "
                 f"use one of {', '.join(s.name for s in SURROGATES.values() if s.piecewise_constant)}."
             )
-        try:
-            square = 0 if isinstance(unit_squared, bool) else operator.index(unit_squared)
-        except TypeError:
-            square = 0
-        if square < 1:
-            raise InputError(f"unit_squared must be a positive integer; got {unit_squared!r}.")
+        exact = isinstance(unit_squared, Rational | np.integer) and not isinstance(unit_squared, bool)
+        if not exact or unit_squared <= 0:
+            raise InputError(f"unit_squared must be a positive integer or fraction; got {unit_squared!r}.")
+        square = (
+            Fraction(int(unit_squared)) if isinstance(unit_squared, np.integer) else Fraction(unit_squared)
+        )
         low, high = self.window
         return -_last_inside(-low, self.closed, square), _last_inside(high, self.closed, square)
 
@@ -126,14 +127,14 @@ class Surrogate:
         return f"Surrogate('{self.name}')"
 
 
-def _last_inside(bound: float, closed: bool, square: int) -> int:
+def _last_inside(bound: float, closed: bool, square: Fraction) -> int:
     """Return the largest integer a with a/√square ≤ bound (closed) or < bound, for bound 0, 1, 2 … or ∞."""
     if math.isinf(bound):
         return UNBOUNDED
     reach = int(bound) ** 2 * square
     if closed:
-        return min(math.isqrt(reach), UNBOUNDED)
-    return min(math.isqrt(reach - 1), UNBOUNDED) if reach else -1
+        return min(math.isqrt(math.floor(reach)), UNBOUNDED)
+    return min(math.isqrt(math.ceil(reach) - 1), UNBOUNDED) if reach else -1
 
 
 def _logistic(x: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
             except MemoryError:
                 _fail("there is not enough memory: take fewer samples or a smaller n", FAILED)
             except KeyboardInterrupt:
-                _fail("interrupted before there was a result", INTERRUPTED)
+                _fail("interrupted", INTERRUPTED)
             except BrokenPipeError:  # the reader, such as `head`, has gone
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise typer.Exit(FAILED) from None

@@ -225,13 +225,13 @@ def _check_same(orbit: "Orbit", instance: "Instance", planned: int, settings: di
     from sterling.surrogates import get_surrogate
 
     saved = orbit.instance
-    start = np.where(initial_latent(instance.n, settings["init"]) >= 0, 1, -1)
+    start = initial_latent(instance.n, settings["init"])
     wanted, engine = get_surrogate(settings["surrogate"]).name, settings["engine"]
     differences = []
     if saved.get("fingerprint") != instance.fingerprint:
         there, here = (f"n={d['n']}, m={d['m']}, N={d['samples']:,}" for d in (saved, instance.to_dict()))
         differences.append(f"other data ({there}, not {here})" if there != here else f"other data of {here}")
-    elif not np.array_equal(start, orbit.start_signs):
+    elif not np.array_equal(start, orbit.start_latent):
         differences.append("another --init")
     if orbit.schedule != settings["schedule"]:
         differences.append(f"step sizes {orbit.schedule}")

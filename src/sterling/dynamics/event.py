@@ -178,7 +178,7 @@ def _choose_threads(instance: Instance, threads: int | None) -> int:
 
 def _data(instance: Instance, surrogate: Surrogate, threads: int) -> passes.Data:
     grid = instance.grid
-    low, high = surrogate.thresholds(instance.n << (2 * grid.bits))
+    low, high = surrogate.thresholds(instance.unit_squared)
     limit = 1 << 62
     # Changes of coefficients reach twice their bound; a 32-bit sum holds this many products.
     flush = ((1 << 31) - 1) // (2 * instance.coefficient_bound * instance.code_bound)

@@ -233,6 +233,7 @@ def _step_to(walk, gradient, cache, log, step, mass):
                 record.coordinate = k
                 record.sign = -sign
                 log.counts[LOGGED] += 1
+    walk.mass[PENDING] = 0.0
     clock[ANCHOR] = step
     clock[EVENTS] += 1
 

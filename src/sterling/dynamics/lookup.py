@@ -19,7 +19,7 @@ from sterling.dynamics.walk import EVALUATIONS, READ
 SIZE, HAND, CURRENT_SLOT, LAST_SIZE = range(4)  # LAST_SIZE is 1 once the memory bound forbids growth
 
 _ROWS = 4  # what the rows of one more differing sign cost, in columns
-_SEARCHED = 1 << 14  # cached states among which the nearest to a new one is sought
+_SEARCHED = 1 << 13  # cached states among which the nearest to a new one is sought
 _LEAN = 0.1  # weight of the newest state in the base's choice of place
 MANY = 1 << 30  # uses are not counted beyond
 

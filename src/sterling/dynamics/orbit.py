@@ -20,7 +20,9 @@ from sterling.dynamics.walk import (
     FLIPS,
     OCCUPIED,
     READ,
+    RETURNS,
     SEEKING,
+    SOJOURNS,
     TOTAL,
     VISITS,
     Log,
@@ -91,6 +93,8 @@ class Orbit:
         √n·w_T.
     latent : float64 (n,)
         u_T.
+    start_latent, start_signs : float64 (n,), int8 (n,)
+        u_0 and its signs.
     verdict : Verdict
     certified : bool
         True where the verdict holds for all time (science.md, 5).
@@ -100,7 +104,7 @@ class Orbit:
     flips_complete_to : int
         Flips are recorded up to this step; below `steps` only where their number passed the bound.
     return_times, sojourn_times : int64
-        Completed absences from and stays at the reference, in steps.
+        Completed absences from and stays at the reference, in steps; the first four million of each.
     interrupted : bool
         True where Ctrl-C ended the run before its planned steps.
     stats : Stats
@@ -120,7 +124,7 @@ class Orbit:
         schedule: Schedule,
         surrogate: str,
         engine: str,
-        start_signs: np.ndarray,
+        start_latent: np.ndarray,
         flips: np.ndarray | None,
         flips_complete_to: int,
         times: tuple[np.ndarray, np.ndarray],
@@ -132,7 +136,8 @@ class Orbit:
         self.steps, self.planned = steps, planned
         self.absorbed, self.stalled, self.interrupted = absorbed, stalled, interrupted
         self.schedule, self.surrogate, self.engine = schedule, surrogate, engine
-        self.start_signs = start_signs
+        self.start_latent = start_latent
+        self.start_signs = np.where(start_latent >= 0, 1, -1).astype(np.int8)
         self.gradient, self.mass = gradient, mass
         self._flips, self.flips_complete_to = flips, flips_complete_to
         self.recorded_times = times
@@ -161,9 +166,12 @@ class Orbit:
         self._balance = done.balance + done.signs * (total - done.since_mass)
         self._total_mass = float(total)
         returns, sojourns = self.recorded_times
-        self.return_times = np.concatenate([returns, log.returns[: log.counts[1]]])
-        self.sojourn_times = np.concatenate([sojourns, log.sojourns[: log.counts[2]]])
-        self.occupancy = float(done.clock[OCCUPIED] / self.steps)
+        clock = self.walk.clock
+        more = log.counts[1] if len(returns) == clock[RETURNS] else 0  # none once the record is cut short
+        self.return_times = np.concatenate([returns, log.returns[:more]])
+        more = log.counts[2] if len(sojourns) == clock[SOJOURNS] else 0
+        self.sojourn_times = np.concatenate([sojourns, log.sojourns[:more]])
+        self.occupancy = float(done.clock[OCCUPIED] / max(self.steps, 1))
         self.visits = int(done.clock[VISITS])
         first = int(done.clock[FIRST_HIT])
         self.first_hit = first if first >= 0 else None
@@ -203,7 +211,7 @@ class Orbit:
     @property
     def wrong_share(self) -> np.ndarray:
         """Share of the iterates in which each weight differs from the reference, float64 (n,)."""
-        positive = self._plus / self.steps
+        positive = self._plus / self.steps if self.steps else self.start_signs > 0
         return np.where(self.reference > 0, 1 - positive, positive)
 
     @property
@@ -302,11 +310,11 @@ class Orbit:
             ("visits", f"{self.visits:,}"),
             ("first visit", "never" if self.first_hit is None else f"step {self.first_hit:,}"),
             ("flip events", f"{self.stats.events:,}"),
-            ("distinct states", f"{self.stats.states:,} ({self.stats.passes:.3g} passes over the data)"),
+            ("distinct states", f"{self.stats.states:,} ({self.stats.passes:,.0f} passes over the data)"),
             ("time", f"{self.stats.seconds:.3g} s"),
         ]
         if self.return_times.size:
-            rows.insert(7, ("median absence", f"{np.median(self.return_times):g} steps"))
+            rows.insert(7, ("median absence", _counted(float(np.median(self.return_times)), "step")))
         return rows
 
     def __repr__(self) -> str:
@@ -322,3 +330,7 @@ class Orbit:
             for name, text in self.summary()
         )
         return f"<table>{rows}</table>"
+
+
+def _counted(count: float, noun: str) -> str:
+    return f"{count:g} {noun}" if count == 1 else f"{count:g} {noun}s"

@@ -274,7 +274,7 @@ def _add_rows(data, scratch, count):
         _add_wide(data.rows, scratch.listed, scratch.weight, count, scratch.sums)
         return
     narrow = scratch.narrow
-    start = 0
+    start = np.int64(0)
     while start < count:
         stop = min(count, start + data.flush)
         _add_narrow(data.rows, scratch.listed, scratch.weight, start, stop, narrow)
@@ -310,7 +310,7 @@ def _do_chunk(data, base, job, scratch, chunk):
     else:
         known, after = scratch.known[:size], scratch.after[:size]
         if info[LEAD] > 0:
-            _move_rows(data, job, before, known, first, size, 0, info[LEAD], info[LEAD_CONSTANT])
+            _move_rows(data, job, before, known, first, size, np.int64(0), info[LEAD], info[LEAD_CONSTANT])
         else:
             known = before
         _move_rows(data, job, known, after, first, size, info[LEAD], columns, info[CONSTANT])
@@ -336,7 +336,7 @@ def _share_chunks(data, base, job, scratch, thread):
     """
     chunks = (data.rows.shape[0] + data.chunk - 1) // data.chunk
     worked = False
-    front = 0
+    front = np.int64(0)  # typed, lest the chunk's code be compiled for a literal zero as well
     while atomic_load(job.board, CLAIMED) < chunks:
         if atomic_add(job.board, CLAIMED, 1) < chunks:
             chunk = front

@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,20 +23,24 @@ from sterling.dynamics.walk import (
     CURRENT,
     EVALUATIONS,
     EVENTS,
+    FLIP,
     OCCUPIED,
     PENDING,
     REACHED,
     RESTARTED,
+    RETURNS,
+    SOJOURNS,
     VISITS,
     Log,
     Walk,
 )
+from sterling.errors import SterlingWarning, StoreError
 from sterling.instance import Instance
 from sterling.mass import mass_between
 from sterling.schedules import Schedule
 from sterling.surrogates import Surrogate
 
-#: At most so many flips are kept; the run goes on without recording beyond (16 bytes each).
+#: At most so many flips are kept; the run goes on without recording beyond (13 bytes each).
 FLIP_BOUND = 20_000_000
 #: At most so many return times and sojourn times each.
 TIME_BOUND = 4_000_000
@@ -89,7 +94,7 @@ class Run:
     make_engine: Callable[[Walk, Log], Engine]
     walk: Walk
     planned: int
-    start_signs: np.ndarray
+    start_latent: np.ndarray
     record_flips: bool
     flips: list[np.ndarray] = field(default_factory=list)
     returns: list[np.ndarray] = field(default_factory=list)
@@ -107,7 +112,7 @@ class Run:
         save_every: float = 20.0,
     ) -> Orbit:
         """Run to the planned step, or until Ctrl-C, and return the result."""
-        log = Log.sized(_FLIP_BUFFER + self.instance.n if self._recording else 0, _TIME_BUFFER)
+        log = self._buffers()
         engine = self.make_engine(self.walk, log)
         pace = _Pace(self.planned, int(self.walk.clock[ANCHOR]))
         try:
@@ -126,7 +131,7 @@ class Run:
                         self.interrupted = True
                         break
                     if save is not None and time.monotonic() - last_save >= save_every:
-                        save(self._orbit(engine, pace))
+                        _try_save(save, self._orbit(engine, pace))
                         last_save = time.monotonic()
             orbit = self._orbit(engine, pace)
         finally:
@@ -134,33 +139,45 @@ class Run:
         if show is not None:
             show(self._progress(pace, orbit.steps))
         if save is not None:
-            save(orbit)
+            _try_save(save, orbit)
         return orbit
 
-    @property
-    def _recording(self) -> bool:
-        return self.record_flips and self.flips_complete_to is None
+    def _buffers(self) -> Log:
+        """Return empty buffers for what is still recorded; what has passed its bound is not."""
+        clock = self.walk.clock
+        flips = _FLIP_BUFFER + self.instance.n if self.record_flips and self.flips_complete_to is None else 0
+        returns = _TIME_BUFFER if _length(self.returns) == clock[RETURNS] else 0
+        sojourns = _TIME_BUFFER if _length(self.sojourns) == clock[SOJOURNS] else 0
+        return Log(
+            np.empty(flips, FLIP),
+            np.empty(returns, np.int64),
+            np.empty(sojourns, np.int64),
+            np.zeros(3, np.int64),
+        )
 
     def _collect(self, engine: Engine, status: int) -> None:
-        """Take over what the engine logged."""
+        """Take over what the engine logged, up to the bounds, which do not depend on when this is called."""
         log = engine.log
         if status == RESTARTED:
             self.returns.clear()
             self.sojourns.clear()
         for kept, buffer, count in zip(
-            (self.flips, self.returns, self.sojourns), log, log.counts, strict=False
+            (self.flips, self.returns, self.sojourns), log[:3], log.counts, strict=True
         ):
             if count:
                 kept.append(buffer[:count].copy())
         log.counts[:] = 0
-        flips, times = log.flips, (log.returns, log.sojourns)
-        if len(flips) and sum(map(len, self.flips)) >= FLIP_BOUND:
-            self.flips_complete_to = int(self.flips[-1]["step"][-1])
-            flips = flips[:0]
-        if len(times[0]) and max(sum(map(len, self.returns)), sum(map(len, self.sojourns))) >= TIME_BOUND:
-            times = (times[0][:0], times[1][:0])
-        if len(flips) != len(log.flips) or len(times[0]) != len(log.returns):
-            engine.log = Log(flips, *times, log.counts)
+        if len(log.flips) and _length(self.flips) > FLIP_BOUND:
+            flips = np.concatenate(self.flips)
+            end = flips["step"][FLIP_BOUND]  # this step is not kept whole
+            self.flips = [flips[flips["step"] < end]]
+            self.flips_complete_to = int(end) - 1
+        for kept in (self.returns, self.sojourns):
+            if _length(kept) > TIME_BOUND:
+                kept[:] = [np.concatenate(kept)[:TIME_BOUND]]
+        wanted = self._buffers()
+        if any(len(new) != len(old) for new, old in zip(wanted[:3], log[:3], strict=True)):
+            engine.log = wanted
 
     def _orbit(self, engine: Engine, pace: _Pace) -> Orbit:
         """Return the result as of now."""
@@ -182,8 +199,8 @@ class Run:
             schedule=self.schedule,
             surrogate=self.surrogate.name,
             engine=self.engine_name,
-            start_signs=self.start_signs,
-            flips=_join(self.flips, Log.sized(0, 0).flips.dtype) if self.record_flips else None,
+            start_latent=self.start_latent,
+            flips=_join(self.flips, FLIP) if self.record_flips else None,
             flips_complete_to=steps if self.flips_complete_to is None else self.flips_complete_to,
             times=(_join(self.returns, np.int64), _join(self.sojourns, np.int64)),
             seconds=self.spent + pace.seconds,
@@ -285,6 +302,20 @@ def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
         yield pressed.is_set
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def _try_save(save: Callable[[Orbit], None], orbit: Orbit) -> None:
+    """Save; a full disk must not cost the run, so a failure is only told."""
+    try:
+        save(orbit)
+    except StoreError as problem:
+        warnings.warn(
+            f"the checkpoint was not saved: {problem}; the run goes on", SterlingWarning, stacklevel=2
+        )
+
+
+def _length(parts: list[np.ndarray]) -> int:
+    return sum(map(len, parts))
 
 
 def _join(parts: list[np.ndarray], dtype) -> np.ndarray:

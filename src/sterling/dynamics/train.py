@@ -96,7 +96,7 @@ def train(
     chosen = get_surrogate(surrogate)
     name = _choose_engine(engine, chosen)
     for reason in schedule.conditions().failed:
-        warnings.warn(f"the schedule fails a term of the theorem: {reason}", SterlingWarning, stacklevel=2)
+        warnings.warn(f"this schedule fails a term of the theorem. {reason}", SterlingWarning, stacklevel=2)
     run = Run(
         instance=instance,
         surrogate=chosen,
@@ -105,7 +105,7 @@ def train(
         make_engine=_engine_maker(name, instance, chosen, schedule, threads, cache_bytes),
         walk=walk,
         planned=_check_steps(steps),
-        start_signs=walk.signs.copy(),
+        start_latent=latent,
         record_flips=_check_record(record),
     )
     return _go(run, progress, checkpoint, checkpoint_every)
@@ -143,6 +143,10 @@ def resume(
     InputError
         If no steps are left and none are given.
     """
+    if not isinstance(orbit, Orbit):
+        raise InputError(
+            f"the first argument is a {type(orbit).__name__}; give an Orbit, or Orbit.load(path)"
+        )
     _check_instance(instance)
     if orbit.instance.get("fingerprint") != instance.fingerprint:
         raise CheckpointError(
@@ -165,7 +169,7 @@ def resume(
         make_engine=_engine_maker(orbit.engine, instance, surrogate, orbit.schedule, threads, cache_bytes),
         walk=orbit.walk.copy(),
         planned=planned,
-        start_signs=orbit.start_signs,
+        start_latent=orbit.start_latent,
         record_flips=orbit.recorded,
         flips=[orbit.flips] if orbit.recorded else [],
         returns=[returns],
@@ -190,9 +194,13 @@ def initial_latent(n: int, init) -> np.ndarray:
         codes = draw_codes(family_table(Gaussian()), part_seed(init, LATENT, 0), (n,)).astype(np.float64)
         within = (words(part_seed(init, LATENT, 1), n) >> np.uint64(11)) * 2.0**-53 - 0.5
         return (codes + within) * (2.0**-12 / np.sqrt(n))
-    if isinstance(init, bool) or np.asarray(init).dtype.kind not in "iuf":
+    try:
+        latent = np.array(init)
+    except ValueError:
+        latent = np.array(None)
+    if isinstance(init, bool) or latent.dtype.kind not in "iuf":
         raise InputError(f"init is {init!r}; give a seed or an array of {n} latents")
-    latent = np.array(init, np.float64)
+    latent = latent.astype(np.float64)
     if latent.shape != (n,):
         raise InputError(f"init has shape {latent.shape}; n={n} needs ({n},)")
     if not np.isfinite(latent).all():
@@ -258,7 +266,10 @@ def _check_steps(steps) -> int:
 
 
 def _check_record(record) -> bool:
-    names = (record,) if isinstance(record, str) else tuple(record)
+    try:
+        names = (record,) if isinstance(record, str) else tuple(record)
+    except TypeError:
+        raise InputError(f'record is {record!r}; give a collection of names such as ("flips",)') from None
     for name in names:
         if name not in RECORDS:
             raise InputError(f"cannot record {name!r}; known are {', '.join(RECORDS)}")

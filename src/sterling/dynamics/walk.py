@@ -40,7 +40,7 @@ TOTAL, CARRY, PENDING = range(3)
 LOGGED, LOGGED_RETURNS, LOGGED_SOJOURNS = range(3)
 
 #: One weight flip: the step t of the first w_t with the new sign, the coordinate, the new sign.
-FLIP = np.dtype([("step", "<i8"), ("coordinate", "<i4"), ("sign", "i1")], align=True)
+FLIP = np.dtype([("step", "<i8"), ("coordinate", "<i4"), ("sign", "i1")])
 
 
 class Walk(NamedTuple):
@@ -54,7 +54,9 @@ class Walk(NamedTuple):
     plus: np.ndarray  # int64 (n,), finished steps at +1
     since_mass: np.ndarray  # float64 (n,), mass at the last flip
     balance: np.ndarray  # float64 (n,), Σ sign·mass of finished stretches
-    mass: np.ndarray  # float64 (3,), mass at the anchor in two floats; mass from there to the next flip
+    mass: (
+        np.ndarray
+    )  # float64 (3,), mass at the anchor in two floats; mass from there to the next flip, 0 if unknown
 
     @classmethod
     def start(cls, latent: np.ndarray, teacher: np.ndarray | None) -> Walk:
@@ -162,6 +164,7 @@ def flip(walk: Walk, log: Log, step: int, mass: float, latent: np.ndarray) -> No
         signs[k] = -signs[k]
         clock[FLIPS] += 1
         _append(log.flips, log.counts, LOGGED, (step, k, signs[k]))
+    walk.mass[PENDING] = 0.0
     clock[ANCHOR] = step
     clock[EVENTS] += 1
 

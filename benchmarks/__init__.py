@@ -1,0 +1,1 @@
+"""Measures every bar that sterling has set itself: ``python -m benchmarks`` or ``make bench``."""

@@ -1,0 +1,181 @@
+"""How studies do against their bars: `python -m benchmarks.study [overhead] [million] [adaptive]`.
+
+overhead   trials a second through a study, against a bare loop over `st.train` on two threads
+million    `status` and `fit` on a store of 10⁶ trials: seconds and memory
+adaptive   trials that an interval of α of a given width takes, against uniform grids, on a known law
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from sterling.study import Store, Study, fit_exponent, run
+from sterling.study.adaptive import Placement
+from sterling.study.ledger import Tally
+from sterling.study.schema import encode, frame_of
+from sterling.study.trial import run_batch, run_trial, trial_seed
+
+PAIRS = 7  # alternating measurements of study and loop
+
+
+def overhead() -> None:
+    """Compare in turn, since the machine may be shared; the median ratio counts."""
+    import sterling as st
+
+    cells = Study(n=32, samples=400, trials=1, steps=100_000).cells
+    cell = cells[0]
+    trials = 600
+    run_batch(cell, [0], 0)
+
+    def one(number: int):
+        seed = trial_seed(0, cell, number)
+        return st.train(
+            cell.problem.draw(seed), steps=cell.steps, schedule=cell.schedule, init=seed, record=(), threads=1
+        )
+
+    ratios = []
+    for pair in range(PAIRS):
+        begun = time.perf_counter()
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(one, range(trials)))
+        loop = time.perf_counter() - begun
+        with tempfile.TemporaryDirectory() as folder:
+            begun = time.perf_counter()
+            run(Study(n=32, samples=400, trials=trials, steps=100_000, seed=0), Path(folder) / "s", threads=2)
+            study = time.perf_counter() - begun
+        ratios.append(loop / study)
+        print(
+            f"  pair {pair + 1}: loop {trials / loop:.0f} trials/s ({2000 * loop / trials:.2f} ms each), "
+            f"study {trials / study:.0f} trials/s, ratio {ratios[-1]:.3f}"
+        )
+    print(f"overhead: median ratio {np.median(ratios):.3f} (bar 0.9)")
+
+
+def million(rows: int = 1_000_000) -> None:
+    """Fill a store with copies of real rows, then time the verbs in processes of their own."""
+    with tempfile.TemporaryDirectory() as folder:
+        study = Study(
+            n=[8, 16, 32, 64],
+            samples={"c": list(np.round(np.geomspace(0.4, 8, 12), 3)), "a": 1.2},
+            steps=2000,
+            trials=rows // 48,
+        )
+        store = Store(Path(folder) / "s", study)
+        store._put(*encode(_fake(study, rows // 48), study.identity))
+        size = sum(path.stat().st_size for path in (store.folder / "trials").iterdir())
+        print(f"million: {48 * (rows // 48):,} rows, {size / 1e6:.0f} MB on disk")
+        for verb in ("status", "fit"):
+            seconds, peak = _measure(verb, store.folder)
+            print(f"million: {verb} took {seconds:.2f} s and {peak:.0f} MB (bars 3 s, 500 MB)")
+
+
+def _fake(study: Study, each: int):
+    """Return rows whose outcomes follow a law; only the outcomes are invented."""
+    import polars as pl
+
+    rng = np.random.default_rng(0)
+    parts = []
+    for cell in study.cells:
+        row = frame_of([run_trial(cell, 0, study.seed)])
+        n, size = cell.problem.n, cell.problem.samples
+        won = rng.random(each) < 1 / (1 + (1.5 * n**1.2 / size) ** 3)
+        parts.append(
+            pl.concat([row] * each, rechunk=True).with_columns(
+                pl.Series("trial", np.arange(each)),
+                pl.Series("seed", rng.integers(0, 2**62, each)),
+                pl.Series("verdict", np.where(won, "OPTIMAL", "TRAPPED")),
+                pl.Series("certified", np.ones(each, bool)),
+                pl.Series("seconds", rng.exponential(0.01, each)),
+                pl.Series("occupancy", rng.random(each)),
+                pl.Series("events", rng.integers(1, 1000, each)),
+            )
+        )
+    return pl.concat(parts)
+
+
+_VERB = """
+import json, sys, time
+begun = time.perf_counter()
+from sterling.study import fit_store, status
+(status if sys.argv[1] == "status" else fit_store)(sys.argv[2])
+seconds = time.perf_counter() - begun
+# Not ru_maxrss, which a child inherits from its parent.
+lines = open("/proc/self/status").read().splitlines()
+peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+print(json.dumps([seconds, peak]))
+"""
+
+
+def _measure(verb: str, folder: Path) -> tuple[float, float]:
+    done = subprocess.run(
+        [sys.executable, "-c", _VERB, verb, str(folder)], capture_output=True, text=True, check=True
+    )
+    seconds, peak = json.loads(done.stdout)
+    return seconds, peak
+
+
+def adaptive(widths: tuple[float, ...] = (0.16, 0.1), repeats: int = 7) -> None:
+    """Median trials over repeats, on the law N₅₀ = 2·n^1.3 with slopes as measured without noise."""
+    dimensions = (16, 32, 64, 128)
+    # What one would take without knowing the thresholds: a rectangle, and multiples of n^1.5.
+    rectangle = [(n, round(2 ** (j / 2))) for n in dimensions for j in range(8, 24)]
+    scaled = [(n, round(c * n**1.5)) for n in dimensions for c in np.geomspace(0.1, 10, 14)]
+    for width in widths:
+        counts: dict[str, list[int]] = {"adaptive": [], "rectangle": [], "scaled": []}
+        for seed in range(repeats):
+            rng = np.random.default_rng(seed)
+            counts["adaptive"].append(_play(Placement(dimensions, width), rng))
+            counts["rectangle"].append(_uniform(rectangle, width, rng))
+            counts["scaled"].append(_uniform(scaled, width, rng))
+        middle = {name: float(np.median(values)) for name, values in counts.items()}
+        best = min(middle["rectangle"], middle["scaled"])
+        print(
+            f"adaptive: width {width}: {middle['adaptive']:.0f} trials; uniform rectangle "
+            f"{middle['rectangle']:.0f}, uniform in c·n^1.5 {middle['scaled']:.0f}; share of the better "
+            f"grid {middle['adaptive'] / best:.2f} (bar 0.5)"
+        )
+
+
+def _share(n, size):
+    return 1 / (1 + (2.0 * n**1.3 / size) ** (3 * (n / 16) ** 0.4))
+
+
+def _play(placement: Placement, rng) -> int:
+    tallies: dict = {}
+    while wish := placement.propose(tallies):
+        for (n, size), count in wish.items():
+            old = tallies.get((n, size), Tally())
+            more = max(0, count - old.trials)
+            won = int(rng.binomial(more, _share(n, size)))
+            tallies[n, size] = Tally(old.trials + more, old.successes + won, 0, 1.0)
+    return sum(tally.trials for tally in tallies.values())
+
+
+def _uniform(places, width: float, rng) -> int:
+    """Grow all cells alike, by an eighth at a time, until the interval is as narrow."""
+    n, size = np.array(places, float).T
+    trials = np.full(len(n), 8)
+    won = rng.binomial(trials, _share(n, size))
+    while True:
+        try:
+            if fit_exponent(n, size, trials, won, thresholds=False).width <= width:
+                return int(trials.sum())
+        except Exception as problem:
+            if type(problem).__name__ != "FitError":
+                raise
+        more = np.maximum(1, trials // 8)
+        won = won + rng.binomial(more, _share(n, size))
+        trials = trials + more
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or ("overhead", "million", "adaptive"):
+        {"overhead": overhead, "million": million, "adaptive": adaptive}[name]()

@@ -1,0 +1,95 @@
+"""A killed run goes on from its checkpoint to the same result; a bad checkpoint or a full disk is said."""
+
+import json
+import resource
+
+import pytest
+
+import sterling as st
+from tests.crash.processes import finish, start, wait_until
+
+STEPS = 250_000
+RUN = ["train", "--n", "50", "--samples", "600", "--noise", "0.5", "--steps", str(STEPS), "--json", "--quiet"]
+OFTEN = ["--checkpoint-every", "0.02"]
+
+
+def result(text):
+    """Return a result without what depends on time and on pauses."""
+    values = json.loads(text)
+    for cost in ("seconds", "states", "passes"):
+        del values["stats"][cost]
+    return values
+
+
+def test_a_killed_command_goes_on_to_the_result_of_an_undisturbed_one(tmp_path):
+    path = tmp_path / "run.orbit"
+    steps = [0]
+    for _ in range(2):
+        with start(*RUN, "--checkpoint", path, *OFTEN) as process:
+            wait_until(lambda: path.exists() and st.Orbit.load(path).steps > steps[-1], process)
+            process.kill()
+            process.communicate()
+        assert process.returncode == -9
+        orbit = st.Orbit.load(path)  # whole, whenever the kill came
+        assert steps[-1] < orbit.steps < STEPS
+        steps.append(orbit.steps)
+    out, _ = finish(*RUN, "--checkpoint", path)
+    undisturbed = st.train(st.Problem(n=50, samples=600, noise=0.5).draw(seed=0), STEPS, record=())
+    assert result(out) == result(json.dumps(undisturbed.to_dict()))
+    assert st.Orbit.load(path).steps == STEPS
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / "run.orbit"
+    instance = st.Problem(n=50, samples=600, noise=0.5).draw(seed=0)
+    st.train(instance, 2000, record=(), checkpoint=path)
+    return path
+
+
+@pytest.mark.parametrize("share", [0.0, 0.99])
+def test_a_truncated_checkpoint_is_refused_and_kept(checkpoint, share):
+    part = checkpoint.read_bytes()
+    part = part[: int(share * len(part))]
+    checkpoint.write_bytes(part)
+    out, err = finish(*RUN, "--checkpoint", checkpoint, code=2)
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith(f"error: {checkpoint} is damaged, truncated or no saved run")
+    assert "use another copy, or start anew" in err
+    assert checkpoint.read_bytes() == part
+
+
+def test_a_checkpoint_of_another_instance_is_refused_and_kept(checkpoint):
+    before = checkpoint.read_bytes()
+    out, err = finish(*RUN, "--seed", "1", "--checkpoint", checkpoint, code=2)
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith(f"error: {checkpoint} holds another run, with other data of n=50, m=1, N=600")
+    assert checkpoint.read_bytes() == before
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(checkpoint):
+    before = checkpoint.read_bytes()
+
+    def allow_small_files_only():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    _, err = finish(*RUN, "--checkpoint", checkpoint, *OFTEN, code=1, preexec_fn=allow_small_files_only)
+    assert err.count("\n") == 1
+    assert err.startswith(f"error: cannot write {checkpoint}: File too large; nothing was changed there")
+    assert checkpoint.read_bytes() == before
+    assert [path.name for path in checkpoint.parent.iterdir()] == [
+        checkpoint.name
+    ]  # no half file is left behind
+
+
+def test_a_full_disk_takes_no_result_away_that_is_on_the_screen(tmp_path):
+    def allow_small_files_only():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    short = ["train", "--n", "5", "--samples", "50", "--steps", "100", "--json", "--quiet"]
+    out, err = finish(*short, "--out", tmp_path / "run.orbit", code=1, preexec_fn=allow_small_files_only)
+    assert json.loads(out)["steps"] == 100
+    assert "cannot write" in err
+    assert not list(tmp_path.iterdir())

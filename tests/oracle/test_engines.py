@@ -1,0 +1,365 @@
+"""The event engine against the dense one, bit for bit, and against itself under every setting that must not
+matter: threads, cache size, where a run was cut and resumed, whether a file lay in between."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+
+import sterling as st
+from sterling.dynamics import event, run
+from tests.support import PIECEWISE, assert_same_orbit, make_schedule
+
+# Shapes are drawn, not chosen; the draws are the same in every run of the tests.
+fixed = settings(
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.function_scoped_fixture,
+    ],
+)
+pytestmark = pytest.mark.filterwarnings("ignore::sterling.SterlingWarning")
+
+rates = some.floats(0.01, 3).map(lambda x: round(x, 3))
+schedules = some.one_of(
+    some.tuples(some.just("constant"), rates),
+    some.tuples(some.just("power"), rates, some.floats(-0.5, 2.5).map(lambda x: round(x, 2))),
+    some.tuples(some.just("table"), some.lists(rates | some.just(0.0), min_size=1, max_size=5).map(tuple)),
+)
+families = some.sampled_from(
+    ("gaussian", "rademacher", "uniform", "student_t:3", "exponential", "shifted:0.7", "ar1:0.6")
+)
+readouts = some.sampled_from(("ones", "signs", "gaussian"))
+
+
+@some.composite
+def instances(draw, largest_n=70, largest_rows=160):
+    """An instance of any shape: drawn from a problem, or from arrays with odd scales and no teacher."""
+    n = draw(some.integers(1, largest_n))
+    m = draw(some.integers(1, 5))
+    samples = draw(some.integers(1, largest_rows // m))
+    noise = draw(some.sampled_from((0.0, 0.3, 1.0)))
+    problem = st.Problem(n, samples, m, noise, draw(readouts), draw(families))
+    instance = problem.draw(draw(some.integers(0, 1000)))
+    kind = draw(some.sampled_from(("drawn", "drawn", "free", "scaled")))
+    if kind == "drawn":
+        return instance
+    inputs = instance.inputs
+    if kind == "scaled":
+        rng = np.random.default_rng(n)
+        inputs = inputs * 2.0 ** rng.uniform(-4, 4, n) + rng.normal(size=n)
+    labels = np.rint(instance.labels * 8) / 8 + 1 / 16
+    return st.Instance.from_arrays(inputs, labels, instance.readout, constant="keep")
+
+
+@settings(fixed, max_examples=220)
+@given(instances(), schedules, some.sampled_from(PIECEWISE), some.integers(0, 50), some.integers(1, 400))
+def test_event_equals_dense(instance, schedule, surrogate, init, steps):
+    """Whatever differs is a bug in one of them: the dense engine is short enough to tell in which."""
+    arguments = instance, steps, make_schedule(schedule), surrogate, init
+    assert_same_orbit(st.train(*arguments, engine="event"), st.train(*arguments, engine="dense"))
+
+
+@settings(fixed, max_examples=60)
+@given(instances(largest_n=12, largest_rows=40), schedules, some.sampled_from(PIECEWISE), some.data())
+def test_event_equals_dense_from_latents_on_a_grid(instance, schedule, surrogate, data):
+    """Given latents may be zero, minus zero, tiny, huge, or tied with one another."""
+    values = some.sampled_from((0.0, -0.0, 0.25, -0.25, 1.0, -1.0, 1e-300, -1e-300, 5e-324, 1e6, -1e6, 1e-17))
+    init = np.array(data.draw(some.lists(values, min_size=instance.n, max_size=instance.n)))
+    arguments = instance, 150, make_schedule(schedule), surrogate, init
+    assert_same_orbit(st.train(*arguments, engine="event"), st.train(*arguments, engine="dense"))
+
+
+@pytest.mark.parametrize("engine", ("event", "dense"))
+def test_a_latent_so_far_out_that_ratios_vanish(engine):
+    """G/u is 0 in floats, yet the weight would flip at last: that is no absorption."""
+    inputs = np.array([[1.0], [1.0], [1.0], [-1.0]]) * 2.0**-60
+    instance = st.Instance.from_arrays(inputs, [0.0, 0.0, 1.0, 0.0])
+    orbit = st.train(instance, 20, st.Constant(0.5), init=[1e308], engine=engine)
+    assert instance.gradient([1])[0] > 0 == instance.gradient([1])[0] / 1e308
+    assert orbit.stats.events == 0
+    assert not orbit.certified
+
+
+# ------------------------------------------------------------------------------- long quiet stretches
+
+QUIET = {
+    "small-constant-rate": (("constant", 1e-4), 1.0),
+    "tiny-constant-rate": (("constant", 1e-7), 1e-3),
+    "steep-power": (("power", 0.3, 1.0), 6.0),
+    "growing-power": (("power", 1e-6, -0.5), 0.5),
+    "table-that-all-but-stops": (("table", (1.0, 0.5, 1e-4)), 6.0),
+    "table-with-a-pause": (("table", (1.0, *[0.0] * 3000, 0.5, *[0.0] * 2000, 0.001)), 5.0),
+    "summable-power": (("power", 1.0, 1.2), 4.0),
+}
+
+
+@pytest.mark.parametrize("name", QUIET)
+def test_quiet_stretches(name):
+    """A flip is foretold over thousands of steps, and must be the very step that the dense engine finds."""
+    schedule, scale = QUIET[name]
+    instance = st.Problem(n=6, samples=200).draw(0)
+    start = -instance.teacher * np.array([0.02, 0.05, 0.1, 0.2, 0.25, -0.1]) * scale
+    arguments = instance, 12_000, make_schedule(schedule), "relu", start
+    dense = st.train(*arguments, engine="dense")
+    assert_same_orbit(st.train(*arguments, engine="event"), dense)
+    gaps = np.diff(np.unique(dense.flips["step"]), prepend=0)
+    assert gaps.max() > 500
+    assert dense.stats.events > 2
+
+
+@pytest.mark.parametrize("late", (10**6, 10**9, 10**12 - 2000))
+@pytest.mark.parametrize("schedule", (st.Power(0.5, 0.5), st.Power(3.0, 0.9), st.Constant(1e-3)), ids=repr)
+def test_late_steps(schedule, late):
+    """Far out, steps are tiny shares of the mass spent; both engines go on from the same late orbit.
+
+    The start lies so far from zero, along the gradient, that all weights flip near the late step.
+    """
+    instance = st.Problem(n=5, samples=60, noise=0.8).draw(1)
+    gradient = instance.gradient(-instance.teacher)
+    assert np.all(np.sign(gradient) == -instance.teacher)
+    init = gradient * schedule.mass(late)
+    first = int(st.train(instance, late + 1000, schedule, init=init).flips["step"][0])
+    assert abs(first - late) < 2
+    results = []
+    for engine in ("event", "dense"):
+        orbit = st.train(instance, first, schedule, init=init)
+        assert orbit.stats.events == 1
+        orbit.engine = engine  # to go on with the other one, which no user can ask for
+        results.append(st.resume(orbit, instance, steps=400))
+    assert_same_orbit(*results)
+    assert results[0].steps == first + 400
+    assert results[0].stats.events > 50
+
+
+@pytest.mark.parametrize("engine", ("event", "dense"))
+def test_absorbed_runs_are_stood_in_for(engine):
+    """Averages of an absorbed run go on to T as if every step had been taken, in both engines alike."""
+    instance = st.Problem(n=10, samples=400).draw(0)
+    orbit = st.train(instance, 3000, st.Power(0.5, 0.5), engine=engine)
+    assert orbit.verdict is st.Verdict.OPTIMAL
+    assert orbit.certified
+    assert orbit.steps == 3000
+    assert orbit.errors == 0
+    assert orbit.occupancy == (3000 - orbit.first_hit) / 3000
+    last = int(orbit.flips["step"][-1])
+    assert last < 1000
+    signs = np.repeat(orbit.start_signs[None], 3000, axis=0)
+    for step, k, sign in orbit.flips.tolist():
+        signs[step:, k] = sign
+    eta = orbit.schedule.rate(np.arange(3000))
+    np.testing.assert_allclose(orbit.ergodic_mean, eta @ signs / eta.sum() / np.sqrt(10), rtol=1e-12)
+    np.testing.assert_allclose(orbit.wrong_share, (signs != instance.teacher).mean(axis=0), atol=1e-15)
+    assert_same_orbit(orbit, st.train(instance, 3000, st.Power(0.5, 0.5), engine="event"))
+
+
+def test_to_a_certified_verdict_in_a_billion_steps():
+    """Without noise the run is proved to be over early, and the rest is filled in to T."""
+    instance = st.Problem(n=60, samples=6000).draw(3)
+    orbit = st.train(instance, 10**9)
+    assert orbit.verdict is st.Verdict.OPTIMAL
+    assert orbit.certified
+    assert orbit.steps == 10**9
+    assert orbit.stats.events < 10**5
+    assert orbit.occupancy == (10**9 - orbit.first_hit) / 10**9
+    assert not orbit.return_times.size
+    np.testing.assert_allclose(orbit.ergodic_mean, instance.teacher / np.sqrt(60), rtol=2e-3)
+    mass = st.Power(0.5, 0.5).mass(int(orbit.flips["step"][-1]), 10**9)
+    moved = np.abs(orbit.latent - orbit.walk.latent)
+    np.testing.assert_allclose(moved, mass * np.abs(orbit.gradient), rtol=1e-9)
+    assert np.all(orbit.signs * orbit.gradient <= 0)
+
+
+# ---------------------------------------------------------------------- settings that must not matter
+
+
+@pytest.fixture(scope="module")
+def big():
+    """An instance above the size at which helper threads are used, in several chunks of rows."""
+    instance = st.Problem(n=40, samples=4000, m=3, noise=4.0, readout="signs").draw(0)
+    assert instance.grid.rows.size > 2 * event._SPLIT
+    return instance
+
+
+@pytest.fixture(scope="module")
+def big_alone(big):
+    return st.train(big, 3000, st.Power(0.5, 0.5), threads=1)
+
+
+@pytest.mark.parametrize("threads", (2, 3, 7))
+def test_threads(big, big_alone, threads):
+    """Chunks of rows go to whichever thread is free, and integer sums do not care."""
+    assert big_alone.stats.states > 300
+    orbit = st.train(big, 3000, st.Power(0.5, 0.5), threads=threads)
+    assert_same_orbit(orbit, big_alone)
+    assert orbit.stats.states == big_alone.stats.states
+    assert orbit.stats.passes == big_alone.stats.passes
+
+
+@pytest.mark.parametrize("surrogate", ("identity", "clipped_relu", "hard_tanh"))
+def test_threads_with_other_surrogates(big, surrogate):
+    one, three = (st.train(big, 600, surrogate=surrogate, threads=threads) for threads in (1, 3))
+    assert_same_orbit(one, three)
+
+
+def test_helpers_do_help(big, monkeypatch):
+    """So many threads are there while the run goes on, and none is left behind."""
+    slice_often(monkeypatch)
+    seen = []
+
+    def show(progress):
+        seen.append(sum(thread.name.startswith("sterling-helper") for thread in threading.enumerate()))
+
+    st.train(big, 3000, threads=3, progress=show)
+    assert max(seen) == 2
+    assert not any(thread.name.startswith("sterling-helper") for thread in threading.enumerate())
+
+
+def test_two_runs_at_once(big, big_alone):
+    """Runs in different threads of the caller share nothing but the instance."""
+    orbits = {}
+
+    def work(name):
+        orbits[name] = st.train(big, 3000, st.Power(0.5, 0.5), threads=2)
+
+    workers = [threading.Thread(target=work, args=(name,)) for name in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for orbit in orbits.values():
+        assert_same_orbit(orbit, big_alone)
+
+
+@settings(fixed, max_examples=40)
+@given(instances(largest_n=80), some.sampled_from(PIECEWISE), some.sampled_from((0, 1, 500, 3000, 20_000)))
+def test_small_caches(instance, surrogate, cache_bytes):
+    """With room for two states nearly every visit evicts one; the orbit must not notice."""
+    arguments = instance, 1200, st.Power(0.7, 0.4), surrogate
+    assert_same_orbit(st.train(*arguments, cache_bytes=cache_bytes), st.train(*arguments))
+
+
+def test_a_cache_that_grows():
+    """More states than the cache starts with: it doubles, and nothing in it may get lost."""
+    instance = st.Problem(n=40, samples=200, noise=0.5).draw(0)
+    arguments = instance, 30_000, st.Power(0.5, 0.5)
+    free = st.train(*arguments)
+    assert free.stats.states > 4 * event._FIRST_SLOTS
+    tight = st.train(*arguments, cache_bytes=2 * event._FIRST_SLOTS * 500)
+    assert_same_orbit(free, tight)
+    assert tight.stats.states > free.stats.states
+
+
+def test_sums_beyond_float64_through_a_growing_cache():
+    """Sums of 2^53 and more cannot be read off the gradients made of them; they must not get lost either."""
+    rng = np.random.default_rng(0)
+    inputs, labels = rng.normal(size=(20, 2, 70)), rng.normal(size=20)
+    instance = st.Instance.from_arrays(inputs, labels, readout=[0.7123, -0.311])
+    assert instance.gradient_bound > 1 << 56
+    arguments = instance, 3000, st.Power(1.0, 0.3), "hard_tanh"
+    dense = st.train(*arguments, engine="dense")
+    free = st.train(*arguments)
+    assert free.stats.states > event._FIRST_SLOTS
+    assert_same_orbit(free, dense)
+    assert_same_orbit(st.train(*arguments, cache_bytes=1 << 18), dense)
+
+
+def test_a_state_is_evaluated_once():
+    """While the cache has room for all states, none is computed twice."""
+    instance = st.Problem(n=8, samples=40, noise=0.5).draw(0)
+    orbit = st.train(instance, 200_000, st.Power(0.5, 0.3))
+    states, seen = orbit.start_signs.copy(), set()
+    seen.add(states.tobytes())
+    starts = np.flatnonzero(np.diff(orbit.flips["step"], prepend=-1))
+    for part in np.split(orbit.flips, starts[1:]):
+        states[part["coordinate"]] = part["sign"]
+        seen.add(states.tobytes())
+    assert orbit.stats.states == len(seen)
+
+
+# -------------------------------------------------------------------------------------------- resuming
+
+
+@settings(fixed, max_examples=60)
+@given(
+    instances(largest_n=40, largest_rows=80),
+    schedules,
+    some.sampled_from(PIECEWISE),
+    some.lists(some.integers(1, 900), min_size=2, max_size=4),
+    some.booleans(),
+)
+def test_resumed_equals_uninterrupted(tmp_path, instance, schedule, surrogate, parts, through_a_file):
+    """Cut anywhere, also within a stretch, and through a file or not: the same bits."""
+    schedule = make_schedule(schedule)
+    whole = st.train(instance, sum(parts), schedule, surrogate, init=2)
+    orbit = st.train(instance, parts[0], schedule, surrogate, init=2)
+    for steps in parts[1:]:
+        if through_a_file:
+            orbit.save(tmp_path / "orbit")
+            orbit = st.Orbit.load(tmp_path / "orbit")
+        orbit = st.resume(orbit, instance, steps=steps)
+    assert_same_orbit(orbit, whole)
+
+
+@pytest.mark.parametrize("surrogate", ("relu", "sigmoid", "approx_sign", "swish_sign"))
+def test_dense_runs_resume(tmp_path, surrogate):
+    """Smooth surrogates too, cut at every kind of step."""
+    instance = st.Problem(n=6, samples=30, noise=0.5).draw(0)
+    whole = st.train(instance, 120, surrogate=surrogate, engine="dense")
+    for cut in (1, 2, 17, 60, 119):
+        st.train(instance, cut, surrogate=surrogate, engine="dense").save(tmp_path / "orbit")
+        orbit = st.resume(st.Orbit.load(tmp_path / "orbit"), instance, steps=120 - cut)
+        assert orbit.engine == "dense"
+        assert_same_orbit(orbit, whole)
+
+
+def test_resume_leaves_the_first_orbit_alone():
+    instance = st.Problem(n=10, samples=40, noise=0.5).draw(0)
+    orbit, twin = (st.train(instance, 500) for _ in range(2))
+    st.resume(orbit, instance, steps=500)
+    assert_same_orbit(orbit, twin)
+
+
+def test_interrupted_at_every_slice(monkeypatch):
+    """Stop a run again and again, whenever the engine looks up, and go on: the same bits as in one go."""
+    instance = st.Problem(n=30, samples=120, noise=0.5).draw(0)
+    whole = st.train(instance, 20_000)
+    slice_often(monkeypatch)
+    orbit, stops = st.train(instance, 20_000, progress=Press()), 0
+    while orbit.interrupted:
+        assert orbit.steps < 20_000
+        stops += 1
+        orbit = st.resume(orbit, instance, progress=Press())
+    assert stops > 10
+    assert_same_orbit(orbit, whole)
+
+
+def slice_often(monkeypatch, budget=100_000):
+    """Let the loop look up after about a tenth of a millisecond of work, whatever the clock says."""
+
+    def start(self, planned, step):
+        self.planned, self.first, self.budget = planned, step, budget
+        self.begun = self.mark = 0.0
+        self._rate, self._last = None, (0.0, step)
+
+    monkeypatch.setattr(run._Pace, "__init__", start)
+    monkeypatch.setattr(run._Pace, "tick", lambda self, step: True)
+
+
+class Press:
+    """A display that presses Ctrl-C, once."""
+
+    pressed = False
+
+    def __call__(self, progress):
+        if not self.pressed and progress.step < progress.steps:
+            self.pressed = True
+            signal.raise_signal(signal.SIGINT)

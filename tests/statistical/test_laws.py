@@ -1,0 +1,234 @@
+"""Draws follow the laws that they claim, and gradients the expectations of science.md, 4 and 7.
+
+Seeds are fixed, so a pass stays a pass. With other seeds a correct program would fail each single check with
+probability below 1e-6: that is 4.9 standard errors for one normal figure, 5.7 for the largest of a hundred.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+import sterling as st
+from sterling.dynamics.train import initial_latent
+from tests.oracle import naive
+
+ONE, LARGEST_OF_HUNDRED = 4.9, 5.7
+FALSE_ALARM = 1e-6
+
+# Mean and excess kurtosis, which the spread of a sample variance depends on.
+FAMILIES = {
+    "gaussian": (0.0, 0.0),
+    "rademacher": (0.0, -2.0),
+    "uniform": (0.0, -1.2),
+    "student_t:12": (0.0, 0.75),
+    "exponential": (0.0, 6.0),
+    "shifted:-0.7": (-0.7, 0.0),
+    "ar1:0.8": (0.0, 0.0),
+}
+
+LAWS = {
+    "gaussian": stats.norm(),
+    "uniform": stats.uniform(-math.sqrt(3), 2 * math.sqrt(3)),
+    "student_t:3": stats.t(3, scale=math.sqrt(1 / 3)),
+    "student_t:12": stats.t(12, scale=math.sqrt(10 / 12)),
+    "exponential": stats.expon(-1),
+    "shifted:-0.7": stats.norm(-0.7),
+    "ar1:0.8": stats.norm(),
+}
+
+
+def draw_inputs(family, seed=0):
+    return st.Problem(n=10, samples=30_000, m=2, inputs=family).draw(seed).inputs
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_moments_of_inputs(family):
+    """Mean and unit variance of every feature."""
+    mean, kurtosis = FAMILIES[family]
+    flat = draw_inputs(family).reshape(-1, 10)
+    rows = len(flat)
+    assert np.abs(flat.mean(axis=0) - mean).max() < LARGEST_OF_HUNDRED / math.sqrt(rows)
+    bound = LARGEST_OF_HUNDRED * math.sqrt(max(kurtosis + 2, 0) / rows)
+    assert np.abs(flat.var(axis=0) - 1).max() < bound + 1e-3
+
+
+@pytest.mark.parametrize("family", LAWS)
+def test_distribution_of_inputs(family):
+    """Kolmogorov and Smirnov's test; the grid moves the distribution function by far less than it can see."""
+    entries = draw_inputs(family, 1)[:, :, ::5].ravel()  # features five apart, nearly independent in ar1
+    entries = entries[:20_000] if family.startswith("ar1") else entries
+    assert stats.kstest(entries, LAWS[family].cdf).pvalue > FALSE_ALARM
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_independence_of_inputs(family):
+    """No correlation between features (but in ar1), units, neighbouring samples or blocks of samples."""
+    inputs = draw_inputs(family, 2) - FAMILIES[family][0]
+    samples = len(inputs)
+    flat = inputs.reshape(-1, 10)
+    found = flat.T @ flat / len(flat)
+    lag = np.abs(np.subtract.outer(np.arange(10), np.arange(10)))
+    expected = 0.8**lag if family == "ar1:0.8" else np.eye(10)
+    away = ~np.eye(10, dtype=bool)
+    assert np.abs(found - expected)[away].max() < LARGEST_OF_HUNDRED * 1.5 / math.sqrt(len(flat))
+    for one, other in (
+        (inputs[:, 0, 3], inputs[:, 1, 3]),
+        (inputs[:-1, 0, 0], inputs[1:, 0, 0]),
+        (inputs[: samples - 4096, 1, 5], inputs[4096:, 1, 5]),
+        (inputs[: samples - 8192, 0, 9], inputs[8192:, 0, 9]),
+    ):
+        assert abs(np.mean(one * other)) < ONE * 1.1 / math.sqrt(len(one))
+
+
+@pytest.mark.parametrize("noise", (0.01, 0.5, 3.0))
+def test_label_noise(noise):
+    """ξ ~ N(0, σ²), independent from sample to sample and from block to block."""
+    instance = st.Problem(n=6, samples=40_000, m=2, noise=noise).draw(3)
+    hidden = (instance.inputs @ instance.teacher.astype(float) > 0).sum(axis=1)
+    xi = (instance.labels - hidden) / noise
+    count = len(xi)
+    assert abs(xi.mean()) < ONE / math.sqrt(count)
+    assert abs(xi.var() - 1) < ONE * math.sqrt(2 / count) + 1e-3  # the grid adds step²/12
+    assert abs(stats.skew(xi)) < ONE * math.sqrt(6 / count)
+    assert abs(stats.kurtosis(xi)) < ONE * math.sqrt(24 / count)
+    for lag in (1, 2, 4096):
+        assert abs(np.mean(xi[:-lag] * xi[lag:])) < ONE / math.sqrt(count - lag)
+    assert abs(np.corrcoef(xi, hidden)[0, 1]) < ONE / math.sqrt(count)
+    assert abs(np.corrcoef(xi, instance.inputs[:, 0, 0])[0, 1]) < ONE / math.sqrt(count)
+
+
+def test_latents():
+    """u_0 ~ N(0, 1/n), independent."""
+    n = 50_000
+    latent = initial_latent(n, 4) * math.sqrt(n)
+    assert stats.kstest(latent, "norm").pvalue > FALSE_ALARM
+    assert abs(latent.mean()) < ONE / math.sqrt(n)
+    assert abs(latent.var() - 1) < ONE * math.sqrt(2 / n)
+    assert abs(np.mean(latent[:-1] * latent[1:])) < ONE / math.sqrt(n)
+    assert len(np.unique(latent)) == n  # a grid of latents would make ties
+
+
+def test_one_seed_for_draw_and_start():
+    """People use seed 0 for everything: the start must not know the teacher or the inputs."""
+    agree, correlation, plus = [], [], []
+    for seed in range(300):
+        instance = st.Problem(n=40, samples=2, readout="signs", m=3).draw(seed)
+        latent = initial_latent(40, seed)
+        agree.extend(np.sign(latent) * instance.teacher)
+        correlation.extend(np.sign(instance.inputs[0, 0]) * np.sign(latent))
+        plus.extend(instance.teacher)
+    for signs in (agree, correlation, plus):
+        assert abs(np.mean(signs)) < ONE / math.sqrt(len(signs))
+
+
+# --------------------------------------------------------------------------------- expected gradients
+
+SLOPES = {  # E G = slope·‖v‖²·(w − w*), exactly for relu and identity (Yin et al. 2019)
+    "relu": 1 / (2 * math.sqrt(2 * math.pi)),
+    "identity": 1 / math.sqrt(2 * math.pi),
+}
+
+
+@pytest.mark.parametrize("wrong", (1, 4, 8))
+@pytest.mark.parametrize("m, readout", [(1, "ones"), (3, "gaussian"), (4, "signs")])
+@pytest.mark.parametrize("surrogate", SLOPES)
+def test_mean_gradient(surrogate, m, readout, wrong):
+    """Each wrong coordinate is pulled home with the same force, and no right one moves."""
+    n, samples = 8, 60_000
+    instance = st.Problem(n, samples, m, noise=0.5, readout=readout).draw(wrong)
+    signs = instance.teacher.copy()
+    signs[:wrong] *= -1
+    norm2 = float(instance.readout @ instance.readout)
+    expected = SLOPES[surrogate] * norm2 * (signs - instance.teacher.astype(float)) / math.sqrt(n)
+    found = instance.gradient(signs, surrogate)
+    error = standard_error(instance, signs, surrogate)
+    assert (np.abs(found - expected) / error).max() < LARGEST_OF_HUNDRED
+    assert error.max() < 0.1 * SLOPES[surrogate] * norm2 * 2 / math.sqrt(n)  # the check can see something
+
+
+def standard_error(instance, signs, surrogate):
+    """Return the standard error of each coordinate of the gradient, from its terms sample by sample."""
+    a = instance.inputs @ signs.astype(float)
+    residual = (a > 0) @ instance.readout - instance.labels
+    slope = naive.slope(surrogate, a, instance.n)
+    terms = residual[:, None] * np.einsum("ij,ijk->ik", instance.readout * slope, instance.inputs)
+    return terms.std(axis=0) / math.sqrt(instance.samples)
+
+
+WINDOWS = {
+    "relu": (0, math.inf),
+    "identity": (-math.inf, math.inf),
+    "clipped_relu": (0, 1),
+    "hard_tanh": (-1, 1),
+}
+
+
+def mean_gradient(surrogate, signs, teacher):
+    """Return E G(w)/‖v‖² for Gaussian inputs by integrals over x = z·w and the part of z·w* that is new."""
+    n = len(signs)
+    w, target = signs / math.sqrt(n), teacher / math.sqrt(n)
+    rho = float(w @ target)
+    rest = math.sqrt(1 - rho * rho)
+    low, high = WINDOWS[surrogate]
+
+    def along(x):  # x·E[1{x>0} − 1{z·w*>0} | x]
+        return x * stats.norm.pdf(x) * ((x > 0) - stats.norm.cdf(rho * x / rest))
+
+    def across(x):  # −E[e·1{ρx + e·rest > 0}]
+        return -stats.norm.pdf(x) * stats.norm.pdf(rho * x / rest)
+
+    parts = [(max(low, -10), min(0, high)), (max(0, low), min(high, 10))]
+    alpha, beta = (
+        sum(integrate.quad(f, *part)[0] for part in parts if part[0] < part[1]) for f in (along, across)
+    )
+    return alpha * w + beta * (target - rho * w) / rest
+
+
+@pytest.mark.parametrize("wrong", (1, 7, 16, 24))
+@pytest.mark.parametrize("surrogate", WINDOWS)
+def test_mean_gradient_by_integrals(surrogate, wrong):
+    """Of clipped surrogates too, whose slope falls with the number of wrong bits."""
+    n = 25
+    instance = st.Problem(n, 80_000).draw(5)
+    signs = instance.teacher * np.where(np.arange(n) < wrong, -1, 1)
+    expected = mean_gradient(surrogate, signs, instance.teacher)
+    if surrogate in SLOPES:
+        exact = SLOPES[surrogate] * (signs - instance.teacher.astype(float)) / math.sqrt(n)
+        np.testing.assert_allclose(expected, exact, atol=1e-8)
+    found = instance.gradient(signs, surrogate)
+    assert (np.abs(found - expected) / standard_error(instance, signs, surrogate)).max() < LARGEST_OF_HUNDRED
+
+
+@pytest.mark.parametrize("surrogate, share", [("relu", 0.5), ("identity", 1.0)])
+def test_drift_at_the_teacher(surrogate, share):
+    """science.md, 7: at w* label noise alone drives the weights, with variance σ²‖v‖²/(2N) or σ²‖v‖²/N."""
+    n, samples, noise = 40, 300, 0.5
+    problem = st.Problem(n, samples, noise=noise)
+    drifts = [
+        instance.gradient(instance.teacher, surrogate)
+        for instance in (problem.draw(seed) for seed in range(120))
+    ]
+    values = np.array(drifts).ravel()
+    expected = share * noise**2 / samples
+    # rows of one data set share their noise, which hardly adds to the spread of the variance: 1.5 covers it
+    assert abs(values.var() / expected - 1) < 1.5 * ONE * math.sqrt(2 / len(values))
+    assert abs(values.mean()) < ONE * 1.5 * math.sqrt(expected / len(values))
+
+
+def test_flip_rates_of_pure_noise():
+    """A run on labels without any signal is a fair game: mirrored teachers win equally often.
+
+    The column symmetry makes every coordinate's time share symmetric around one half.
+    """
+    shares = []
+    for seed in range(60):
+        drawn = st.Problem(n=10, samples=80).draw(seed)
+        noise = np.random.default_rng(seed).normal(size=80)
+        instance = st.Instance.from_arrays(drawn.inputs, noise, teacher=drawn.teacher)
+        shares.extend(st.train(instance, 20_000, st.Constant(0.2), init=seed).wrong_share)
+    shares = np.array(shares)
+    assert abs(shares.mean() - 0.5) < ONE * shares.std() / math.sqrt(len(shares))

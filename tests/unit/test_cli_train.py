@@ -1,0 +1,334 @@
+"""`sterling train`: what it prints and writes, what it refuses, how it goes on from a checkpoint."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import sterling as st
+from sterling.cli import app, render
+from sterling.cli.options import parse_bytes, parse_count, parse_readout, parse_start
+
+SMALL = ["train", "--n", "8", "--samples", "200", "--noise", "0.5", "--seed", "3", "--quiet"]
+STERLING = [sys.executable, "-m", "sterling"]
+
+
+def call(*arguments, code=0):
+    """Run the command line in this process."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "100"})
+    assert result.exit_code == code, (result.output, result.exception)
+    assert "Traceback" not in result.output
+    return result
+
+
+def refused(*arguments, code=2):
+    """Run a command that must fail with one line on stderr, and return that line."""
+    result = call(*arguments, code=code)
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert result.stdout == ""
+    return lines[0]
+
+
+def small(**more):
+    return st.train(
+        st.Problem(n=8, samples=200, noise=0.5).draw(seed=3), **{"steps": 5000, "record": (), **more}
+    )
+
+
+def alike(first, second):
+    """Compare results apart from what depends on time and on pauses."""
+    for result in (first, second):
+        for cost in ("seconds", "states", "passes"):
+            result["stats"].pop(cost)
+    return first == second
+
+
+# What comes out
+
+
+def test_json_is_what_python_gives():
+    result = call(*SMALL, "--steps", "5e3", "--json")
+    assert alike(json.loads(result.stdout), small().to_dict())
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "options, arguments",
+    [
+        (["--schedule", "constant:0.1"], {"schedule": st.Constant(0.1)}),
+        (["--schedule", "table:0.5,0.1"], {"schedule": st.Table([0.5, 0.1])}),
+        (["--surrogate", "identity", "--engine", "dense"], {"surrogate": "identity", "engine": "dense"}),
+        (["--surrogate", "sigmoid"], {"surrogate": "sigmoid"}),
+        (["--init", "5", "--threads", "1", "--cache", "64MB"], {"init": 5}),
+        (
+            ["--init", "-0.1,0.2,0.1,0.1,-0.3,0.1,0.2,0.1"],
+            {"init": np.array([-1, 2, 1, 1, -3, 1, 2, 1]) / 10},
+        ),
+    ],
+)
+def test_options_of_the_run_reach_it(options, arguments):
+    result = call(*SMALL, "--steps", "1_000", "--json", *options)
+    assert alike(json.loads(result.stdout), small(steps=1000, **arguments).to_dict())
+
+
+def test_options_of_the_problem_reach_it():
+    options = "--n 6 --samples 1e2 --m 2 --noise 0.25 --readout 1,-0.5 --inputs student_t:4 --seed 9"
+    result = call("train", *options.split(), "--normalize", "standard", "--steps", "50", "--json", "--quiet")
+    problem = st.Problem(6, 100, 2, 0.25, (1.0, -0.5), "student_t:4", "standard")
+    assert json.loads(result.stdout)["instance"] == problem.draw(9).to_dict()
+
+
+def test_a_data_file_and_its_options_reach_the_run(tmp_path):
+    instance = st.Problem(n=3, samples=50).draw(seed=0)
+    table = np.column_stack([instance.labels, instance.inputs[:, 0], np.ones(50)])
+    np.save(tmp_path / "d.npy", table)
+    path = tmp_path / "d.npy"
+    options = ["--labels", "0", "--keep-constant", "--quiet"]
+    result = call("train", path, *options, "--readout", "1", "--steps", "50", "--json")
+    expected = st.load_data(path, labels=0, constant="keep")
+    assert json.loads(result.stdout)["instance"] == expected.to_dict()
+    assert "has the same value" in refused("train", path, *options, "--normalize", "standard")
+    assert "int8" in refused("train", path, *options, "--precision", "int8")
+
+
+def test_the_table_shows_the_summary_and_the_advice():
+    result = call(*SMALL, "--steps", "5000")
+    orbit = small()
+    for name, value in orbit.summary():
+        if name not in ("time", "verdict"):
+            assert name in result.stdout
+            assert value in result.stdout
+    assert orbit.verdict.name in result.stdout
+    assert orbit.verdict.value[1:40] in result.stdout
+
+
+def test_pictures_and_runs_are_written_and_told_of(tmp_path):
+    arguments = [argument for argument in SMALL if argument != "--quiet"]
+    result = call(*arguments, "--steps", "500", "--plot", tmp_path / "p.svg", "--out", tmp_path / "run.orbit")
+    assert (tmp_path / "p.svg").stat().st_size > 1000
+    saved = st.Orbit.load(tmp_path / "run.orbit")
+    assert np.array_equal(saved.flips, small(steps=500, record=("flips",)).flips)
+    assert f"picture: {tmp_path / 'p.svg'}" in result.stderr
+    assert f"run saved: {tmp_path / 'run.orbit'}" in result.stderr
+
+
+def test_flips_are_recorded_on_demand_only(tmp_path):
+    call(*SMALL, "--steps", "50", "--checkpoint", tmp_path / "a")
+    call(*SMALL, "--steps", "50", "--checkpoint", tmp_path / "b", "--record")
+    assert not st.Orbit.load(tmp_path / "a").recorded
+    assert st.Orbit.load(tmp_path / "b").recorded
+
+
+def test_warnings_are_one_line_and_no_failure():
+    result = call(*SMALL, "--steps", "50", "--schedule", "power:0.5,2")
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith(
+        "warning: this schedule fails a term of the theorem. The steps are summable"
+    )
+
+
+def test_the_first_compilation_is_announced(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("sterling._jit.INTERPRETED", False)
+    monkeypatch.setattr("sterling._jit.cache_folder", lambda: tmp_path)
+    render.announce_kernels()
+    assert "compiling kernels, once" in capsys.readouterr().err
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "kernel.nbi").touch()
+    render.announce_kernels()
+    assert capsys.readouterr().err == ""
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--steps", "abc"], "--steps is 'abc'; give a whole number"),
+        (["--steps", "0"], "steps is 0; it must lie between 1 and"),
+        (["--steps", "-5"], "steps is -5; it must lie between 1 and"),
+        (["--steps", "1.5"], "no whole number"),
+        (["--steps", "1e99999999"], "beyond all bounds"),
+        (["--n", "0"], "n is 0; it must be at least 1"),
+        (["--samples", "none"], "--samples is 'none'"),
+        (["--noise", "nan"], "noise is nan"),
+        (["--inputs", "gausian"], "did you mean 'gaussian'"),
+        (["--readout", "1,x"], "--readout is '1,x'"),
+        (["--readout", "all"], "readout is 'all'"),
+        (["--readout", "1,1"], "readout has 2 numbers, but m is 1"),
+        (["--seed", "-1"], "seed is -1"),
+        (["--surrogate", "rleu"], "Did you mean 'relu'"),
+        (["--surrogate", "sigmoid", "--engine", "event"], "the event engine needs a piecewise-constant"),
+        (["--schedule", "power:0.5"], "a schedule reads"),
+        (["--schedule", "constant:-1"], "rate must be finite and positive"),
+        (["--init", "1,2"], "init has shape (2,)"),
+        (["--init", "x"], "--init is 'x'"),
+        (["--cache", "lots"], "--cache is 'lots'"),
+        (["--plot", "run.gif"], "must end in .png, .svg or .pdf"),
+        (["--plot", "missing/run.png"], "there is no folder"),
+        (["--out", "missing/run"], "--out is missing/run, but there is no folder"),
+        (["--checkpoint", "."], "which is a folder"),
+        (["--checkpoint-every", "0", "--checkpoint", "c"], "checkpoint_every is 0.0"),
+        (["--labels", "y"], "--labels is for a data file"),
+        (["--keep-constant"], "--keep-constant is for a data file"),
+        (["missing.csv"], "there is no file missing.csv"),
+        (["missing.csv", "--n", "3"], "--n describes a drawn problem, but the data come from missing.csv"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert words in refused("train", "--quiet", *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_does_not_fit_is_exit_code_1():
+    assert "needs 273 TiB" in refused("train", "-q", "--n", "100_000", "--samples", "1e9", code=1)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--engine", "none"], ["--nonsense"], ["--threads", "0"], ["--noise", "x"]]
+)
+def test_wrong_usage_is_exit_code_2(arguments):
+    assert call("train", *arguments, code=2).stdout == ""
+
+
+# Checkpoints
+
+
+def test_a_finished_checkpoint_is_reported_and_extended(tmp_path):
+    path = tmp_path / "run.orbit"
+    arguments = [argument for argument in SMALL if argument != "--quiet"]
+    call(*SMALL, "--steps", "3000", "--checkpoint", path)
+    first = path.read_bytes()
+    again = call(*arguments, "--steps", "3000", "--checkpoint", path, "--json")
+    assert "has all 3,000 steps already" in again.stderr
+    assert path.read_bytes() == first
+    further = call(*arguments, "--steps", "5000", "--checkpoint", path, "--json")
+    assert f"going on from {path}, step 3,000" in further.stderr
+    assert alike(json.loads(further.stdout), small().to_dict())
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--seed", "4"], "holds another run, with other data of n=8, m=1, N=200"),
+        (["--samples", "300"], "other data (n=8, m=1, N=200, not n=8, m=1, N=300)"),
+        (["--schedule", "constant:0.1"], "step sizes Power(rate=0.5, exponent=0.5)"),
+        (["--surrogate", "identity"], "surrogate relu"),
+        (["--engine", "dense"], "engine event"),
+        (["--init", "1"], "another --init"),
+        (["--surrogate", "identity", "--schedule", "constant:1"], "exponent=0.5) and surrogate relu"),
+        (["--steps", "1000"], "has 3,000 steps already, more than the 1,000"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused_and_kept(options, words, tmp_path):
+    path = tmp_path / "run.orbit"
+    call(*SMALL, "--steps", "3000", "--checkpoint", path)
+    first = path.read_bytes()
+    assert words in refused(*SMALL, "--steps", "3000", "--checkpoint", path, *options)
+    assert path.read_bytes() == first
+
+
+def test_a_checkpoint_without_flips_is_drawn_as_far_as_possible(tmp_path):
+    path = tmp_path / "run.orbit"
+    call(*SMALL, "--steps", "3000", "--checkpoint", path)
+    result = call(*SMALL, "--steps", "3000", "--checkpoint", path, "--plot", tmp_path / "p.png")
+    assert "holds no flips" in result.stderr
+    assert (tmp_path / "p.png").exists()
+
+
+# Reading options
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("7", 7),
+        ("1e6", 10**6),
+        ("10_000", 10_000),
+        ("1,000", 1000),
+        ("2M", 2 * 10**6),
+        ("1.5k", 1500),
+        ("1E+3", 1000),
+        ("1T", 10**12),
+        (" 12 ", 12),
+        ("-3", -3),
+    ],
+)
+def test_counts(text, value):
+    assert parse_count(text, "--steps") == value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "e6", "1e", "1.5", "2MB", "1e400", "9" * 30, "0x10", "nan", "inf", "1 2"]
+)
+def test_no_counts(text):
+    with pytest.raises(st.InputError, match="--steps is"):
+        parse_count(text, "--steps")
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [("100", 100), ("512MB", 512 * 10**6), ("1.5 GiB", 3 * 2**29), ("2g", 2 * 10**9), ("64K", 64_000)],
+)
+def test_sizes(text, value):
+    assert parse_bytes(text, "--cache") == value
+
+
+def test_readouts_and_starts():
+    assert parse_readout("signs") == "signs"
+    assert parse_readout("-1,0.5") == (-1.0, 0.5)
+    assert parse_start("12") == 12
+    assert parse_start("0.5,-1").tolist() == [0.5, -1.0]
+
+
+# The real thing
+
+
+def test_a_narrow_pipe_gets_narrow_text():
+    run = subprocess.run(
+        [*STERLING, *SMALL, "--steps", "100"],
+        capture_output=True,
+        env={**os.environ, "COLUMNS": "40", "TERM": "dumb", "NO_COLOR": "1", "PYTHONIOENCODING": "ascii"},
+        timeout=120,
+        check=True,
+    )
+    lines = run.stdout.decode("ascii").splitlines()
+    assert max(map(len, lines)) <= 40
+    assert b"\x1b" not in run.stdout
+    assert run.stderr == b""
+
+
+def test_a_reader_that_has_gone_is_no_disaster():
+    with subprocess.Popen([*STERLING, *SMALL, "--steps", "10", "--json"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        errors = process.stderr.read()
+        process.wait(timeout=120)
+    assert process.returncode == render.FAILED
+    assert b"Traceback" not in errors
+    assert b"BrokenPipe" not in errors
+
+
+def test_help_and_version_load_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from sterling.cli import main\n"
+        "sys.argv[1:] = ['--version']\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "assert not {'numpy', 'numba', 'polars', 'matplotlib'} & set(sys.modules)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert run.stdout == f"sterling {st.__version__}\n"
+    for verb in ([], ["train"], ["doctor"]):
+        assert "Usage" in call(*verb, "--help").stdout

@@ -1,0 +1,204 @@
+"""Putting floats on dyadic grids: what stays exact, how large a rounding may be, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from hypothesis.extra.numpy import arrays
+
+from sterling.errors import CapacityError, InputError
+from sterling.grid import InputGrid, aligned_zeros, exact_bits, padded_width, quantise_inputs, vector_codes
+
+fixed = settings(derandomize=True, deadline=None, database=None, max_examples=150)
+
+
+def columns(*parts):
+    return np.column_stack([np.asarray(part, np.float64) for part in parts])
+
+
+# ------------------------------------------------------------------------------------- exact values
+
+
+@pytest.mark.parametrize(
+    "values, bits",
+    [
+        ([0.0], 0),
+        ([1, -7, 300], 0),
+        ([0.5], 1),
+        ([0.25, 3.0], 2),
+        ([1 + 2.0**-12], 12),
+        ([2.0**-40], 40),
+        ([2.0**-41], None),
+        ([0.1], None),
+        ([1e300], None),
+        ([2.0**51, 1.0], 0),
+        ([2.0**52], None),
+    ],
+)
+def test_exact_bits(values, bits):
+    """The coarsest grid that holds every value: too fine would waste range, too coarse would round."""
+    assert exact_bits(np.array(values, np.float64)) == bits
+
+
+def test_whole_numbers_and_eighths_stay_as_they_are():
+    rng = np.random.default_rng(0)
+    values = columns(rng.integers(-300, 300, 50), rng.integers(0, 2, 50), rng.integers(-80, 80, 50) / 8)
+    grid = quantise_inputs(values)
+    np.testing.assert_array_equal(grid.values(), values)
+    assert grid.rounding.tolist() == [0, 0, 0]
+    assert grid.rows.dtype == np.int16
+
+
+def test_exact_values_far_from_zero_stay_exact():
+    """The range fits sixteen bits though the values do not: an offset takes the rest."""
+    values = columns(1e6 + np.arange(100), -(2.0**40) - np.arange(100) / 4)
+    grid = quantise_inputs(values[:, :1])
+    np.testing.assert_array_equal(grid.values(), values[:, :1])
+    assert grid.offsets[0] != 0
+    np.testing.assert_array_equal(quantise_inputs(values[:, 1:]).values(), values[:, 1:])
+
+
+def test_every_code_of_sixteen_bits_can_be_used():
+    values = columns(np.arange(-32767, 32768))
+    grid = quantise_inputs(values)
+    np.testing.assert_array_equal(grid.values(), values)
+    shifted = quantise_inputs(values + 100_000)
+    np.testing.assert_array_equal(shifted.values(), values + 100_000)
+
+
+# ------------------------------------------------------------------------------------------ rounding
+
+
+@fixed
+@given(
+    arrays(np.float64, some.tuples(some.integers(2, 12), some.just(1)), elements=some.floats(-1, 1)),
+    some.integers(-100, 100),
+    some.floats(-3, 3),
+)
+def test_rounding_is_bounded_by_the_range(values, power, offset):
+    """The promise of the documentation: at most 2^-15 of each feature's range, and `rounding` tells it."""
+    values = np.ldexp(values + offset, power)
+    reach = float(np.ptp(values))
+    if reach < 1e-6 * max(np.abs(values).max(), 2.0**power):
+        return  # hardly a range: floats themselves are too coarse
+    grid = quantise_inputs(values)
+    errors = np.abs(grid.values() - values).max()
+    assert errors <= 2.0**-15 * reach
+    assert grid.rounding[0] == errors
+    assert np.abs(grid.rows).max() <= 32767
+
+
+def test_int32_rounds_less():
+    """The wide grid keeps at least 23 bits of the range, as documented."""
+    values = np.random.default_rng(1).normal(size=(1000, 3)) * [1, 1e3, 1e-3] + [0, 5, 9]
+    narrow, wide = quantise_inputs(values), quantise_inputs(values, "int32")
+    assert wide.rows.dtype == np.int32
+    reach = np.ptp(values, axis=0)
+    assert np.all(np.abs(wide.values() - values).max(axis=0) <= 2.0**-23 * reach)
+    assert np.all(wide.rounding < narrow.rounding / 100)
+
+
+@pytest.mark.parametrize("scale", (1e-30, 1e-8, 1.0, 1e5, 1e8, 1e30))
+def test_scales_do_not_matter(scale):
+    values = np.random.default_rng(2).normal(size=(50, 4)) * scale
+    grid = quantise_inputs(values)
+    assert np.all(np.abs(grid.values() - values).max(axis=0) <= 2.0**-15 * np.ptp(values, axis=0))
+
+
+@pytest.mark.parametrize("value", (0.75, 1000.0, 0.1, 1e-9, 123456.789))
+def test_a_constant_feature_keeps_its_value(value):
+    """A bias column has no range to measure its rounding by; it must not be rounded away."""
+    grid = quantise_inputs(columns(np.full(5, value), [1, 2, 3, 4, 5]))
+    np.testing.assert_allclose(grid.values()[:, 0], value, rtol=2.0**-15)
+
+
+def test_features_round_alone():
+    """A feature's grid depends on that feature only."""
+    values = np.random.default_rng(3).normal(size=(40, 3)) * [1, 50, 0.01]
+    together = quantise_inputs(values)
+    for k in range(3):
+        alone = quantise_inputs(values[:, [k]])
+        np.testing.assert_array_equal(alone.values()[:, 0], together.values()[:, k])
+        assert alone.rounding[0] == together.rounding[k]
+
+
+# ----------------------------------------------------------------------------------------- refusals
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(InputError, match="int8"):
+        quantise_inputs(np.ones((2, 1)), "int8")
+
+
+def test_features_too_different_in_scale_are_refused():
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=(20, 3)) * [1.0, 1e-12, 1e6]
+    with pytest.raises(CapacityError, match=r"features 2 and 1 differ too much in scale.*standard"):
+        quantise_inputs(values)
+
+
+@pytest.mark.parametrize("scale", (5e-324, 1e-300, 1e300))
+def test_absurd_scales_are_refused(scale):
+    with pytest.raises(CapacityError, match="feature 0 has the range"):
+        quantise_inputs(np.array([[1.1], [2.3], [7.0]]) * scale)
+
+
+# --------------------------------------------------------------------------------- labels, readouts
+
+
+@fixed
+@given(arrays(np.float64, some.integers(1, 8), elements=some.floats(-1e3, 1e3)), some.integers(12, 20))
+def test_vector_codes(values, fineness):
+    """Exact if a grid of that fineness can be, else rounded relative to the largest."""
+    values = np.where(np.abs(values) < 1e-6, 0, values)
+    codes, bits = vector_codes(values, fineness, "labels")
+    top = np.abs(values).max()
+    error = np.abs(np.ldexp(codes.astype(np.float64), -bits) - values).max()
+    assert error <= top * 2.0**-fineness
+    assert np.abs(codes).max() <= 2**fineness
+
+
+def test_exact_labels_stay_exact():
+    for values in ([0.0, 1.0, 2.0], [0.5, -0.25], [0.0], [1000.0, 1001.0]):
+        codes, bits = vector_codes(np.array(values), 20, "labels")
+        assert np.ldexp(codes.astype(float), -bits).tolist() == values
+
+
+@pytest.mark.parametrize("scale", (1e-30, 1e30))
+def test_labels_too_far_from_one_are_refused(scale):
+    with pytest.raises(CapacityError, match=r"the labels reach .*rescale"):
+        vector_codes(np.array([0.3, 0.7]) * scale, 20, "labels")
+
+
+# ------------------------------------------------------------------------------------------- layout
+
+
+@pytest.mark.parametrize("features", (1, 7, 8, 9, 16, 17, 32, 33, 100, 1000))
+def test_rows_are_padded_and_aligned(features):
+    """Vector loads rely on both, and on zeros in the padding."""
+    width = padded_width(features)
+    assert width >= features
+    assert width % (8 if features <= 8 else 16 if features <= 16 else 32) == 0
+    assert width - features < 32
+    rows = aligned_zeros((5, width), np.int16)
+    assert rows.ctypes.data % 64 == 0
+    assert not rows.any()
+    grid = quantise_inputs(np.random.default_rng(0).normal(size=(5, features)))
+    assert grid.rows.shape == (5, width)
+    assert not grid.rows[:, features:].any()
+
+
+def test_values_of_some_rows():
+    values = np.arange(12.0).reshape(6, 2)
+    grid = quantise_inputs(values)
+    np.testing.assert_array_equal(grid.values(2, 4), values[2:4])
+
+
+def test_a_plain_grid():
+    rows = aligned_zeros((2, 8), np.int16)
+    rows[:, :3] = [[1, 2, 3], [-4, 5, 32767]]
+    grid = InputGrid.plain(rows, 3, 12)
+    np.testing.assert_array_equal(grid.values() * 4096, rows[:, :3])
+    assert not grid.rounding.any()

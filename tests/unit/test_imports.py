@@ -1,0 +1,89 @@
+"""`import sterling` must cost next to nothing, and offer every name that it promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import sterling as st
+
+HEAVY = (
+    "numba",
+    "llvmlite",
+    "torch",
+    "matplotlib",
+    "dask",
+    "distributed",
+    "polars",
+    "scipy",
+    "sklearn",
+    "pydantic",
+)
+
+
+def loaded_by(code):
+    """Return which of the heavy packages a fresh process has loaded after the code."""
+    script = f"{code}\nimport sys\nprint(*(name for name in {HEAVY!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_importing_loads_nothing_heavy():
+    """Half a second of imports before the first message would spoil the command line."""
+    assert loaded_by("import sterling") == []
+    assert loaded_by("import sterling; dir(sterling); sterling.__version__; sterling.InputError") == []
+
+
+def test_describing_a_problem_loads_no_compiler():
+    """Problems and schedules are only words until something is drawn."""
+    code = (
+        "import sterling as st; st.Problem(n=5, samples=9, inputs='student_t:4'); st.Power(1, 0.5).mass(99)"
+    )
+    assert not {"numba", "torch", "matplotlib", "dask", "polars"} & set(loaded_by(code))
+
+
+def test_a_run_needs_no_extras():
+    """Training works where only the core dependencies are installed."""
+    code = "import sterling as st; st.train(st.Problem(n=5, samples=9).draw(0), 10, engine='dense')"
+    assert not {"torch", "matplotlib", "dask", "distributed", "sklearn"} & set(loaded_by(code))
+
+
+@pytest.mark.parametrize("name", st.__all__)
+def test_every_public_name_resolves(name):
+    assert getattr(st, name) is not None
+
+
+def test_dir_lists_the_public_names():
+    assert set(st.__all__) <= set(dir(st))
+    assert len(set(st.__all__)) == len(st.__all__)
+
+
+def test_names_are_those_of_the_type_checker():
+    """What type checkers are told, what is loaded on demand and what is exported must be one list."""
+    assert set(st._HOME) | {"__version__"} == set(st.__all__)
+
+
+def test_an_unknown_name():
+    with pytest.raises(AttributeError, match="module 'sterling' has no attribute 'trian'"):
+        st.trian  # noqa: B018
+
+
+def test_star_import():
+    namespace = {}
+    exec("from sterling import *", namespace)
+    assert namespace["train"] is st.train
+
+
+def test_errors_are_one_family():
+    """A caller can catch all of them at once, or as the built-in kinds that they are."""
+    for error, kind in (
+        (st.InputError, ValueError),
+        (st.CapacityError, MemoryError),
+        (st.StoreError, OSError),
+        (st.CheckpointError, st.StoreError),
+    ):
+        assert issubclass(error, st.SterlingError)
+        assert issubclass(error, kind)
+    assert issubclass(st.SterlingWarning, UserWarning)

@@ -1,0 +1,224 @@
+"""Input families: their laws as tables of codes, their reach, their names, and exact alias tables."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sterling.errors import InputError
+from sterling.inputs import FAMILIES, TAIL, get_family, normal_table
+from sterling.inputs import family_table as table_of
+from sterling.sampling import CODES, LOWEST, TOTAL, alias_table
+
+SPECS = (
+    "gaussian",
+    "rademacher",
+    "uniform",
+    "student_t",
+    "student_t:3",
+    "student_t:12",
+    "exponential",
+    "shifted",
+    "shifted:-1.5",
+    "ar1",
+    "ar1:-0.9",
+)
+
+# The same laws by scipy's own formulas, each of unit variance.
+LAWS = {
+    "gaussian": stats.norm(),
+    "uniform": stats.uniform(-math.sqrt(3), 2 * math.sqrt(3)),
+    "student_t": stats.t(5, scale=math.sqrt(3 / 5)),
+    "student_t:3": stats.t(3, scale=math.sqrt(1 / 3)),
+    "student_t:12": stats.t(12, scale=math.sqrt(10 / 12)),
+    "exponential": stats.expon(-1),
+    "shifted": stats.norm(0.5),
+    "shifted:-1.5": stats.norm(-1.5),
+    "ar1": stats.norm(),
+    "ar1:-0.9": stats.norm(),
+}
+
+
+def weights_of(table):
+    """Return how often each code occurs among the 2^32 patterns of bits, from `keep` and `alias`."""
+    share = TOTAL // CODES
+    weights = table.keep.astype(np.int64)
+    given = share - weights
+    np.add.at(weights, table.alias.astype(np.int64) - LOWEST, given)
+    return weights
+
+
+def values_of(family):
+    return (np.arange(CODES) + LOWEST) * 2.0**-family.bits
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_alias_tables_are_exact(spec):
+    """The two codes of each column must add up to the weights asked for, to the last unit of 2^-32."""
+    family = get_family(spec)
+    edges = (np.arange(CODES + 1) + LOWEST - 0.5) * 2.0**-family.bits
+    cumulative = np.rint(family.cumulative(edges) * TOTAL).astype(np.int64)
+    cumulative[0], cumulative[-1] = 0, TOTAL
+    np.testing.assert_array_equal(weights_of(table_of(family)), np.diff(cumulative))
+
+
+def test_alias_tables_of_odd_laws():
+    """One code alone, two codes, all codes alike, and a law with a single rare code."""
+    for points in ({5: 1.0}, {-32768: 0.25, 32767: 0.75}, {0: 1 - 2.0**-32, 7: 2.0**-32}):
+        weights = np.zeros(CODES)
+        for code, share in points.items():
+            weights[code - LOWEST] = share
+        table = alias_table(np.concatenate([[0], np.cumsum(weights)]))
+        np.testing.assert_array_equal(weights_of(table), weights * TOTAL)
+    table = alias_table(np.linspace(0, 1, CODES + 1))
+    assert np.all(weights_of(table) == TOTAL // CODES)
+
+
+@pytest.mark.parametrize("cumulative", (np.linspace(0, 1, 10), np.r_[0, 0.6, np.full(CODES - 1, 0.5)]))
+def test_what_is_no_law_is_refused(cumulative):
+    with pytest.raises(ValueError, match="non-decreasing"):
+        alias_table(cumulative)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_unit_variance(spec):
+    """By the exact weights: 1 + step²/12 from rounding to the grid, less what the tail beyond it carries."""
+    family = get_family(spec)
+    share, x = weights_of(table_of(family)) / TOTAL, values_of(family)
+    mean = share @ x
+    expected = {"shifted": 0.5, "shifted:-1.5": -1.5}.get(spec, 0.0)
+    heavy = {"student_t": 2e-4, "student_t:3": 2e-2, "exponential": 1e-5}.get(spec, 2e-7)
+    assert mean == pytest.approx(expected, abs=1e-6 if "student" not in spec else 1e-5)
+    assert share @ (x - mean) ** 2 == pytest.approx(1, abs=heavy + 4.0**-family.bits)
+
+
+@pytest.mark.parametrize("spec", LAWS)
+def test_the_law_is_the_one_that_its_name_says(spec):
+    """Against scipy: the distribution function at the middle between any two codes, off by rounding only."""
+    family = get_family(spec)
+    found = np.cumsum(weights_of(table_of(family)))[:-1] / TOTAL
+    middles = values_of(family)[:-1] + 0.5 * 2.0**-family.bits
+    np.testing.assert_allclose(found, LAWS[spec].cdf(middles), rtol=0, atol=2.0**-32)
+
+
+def test_rademacher_has_two_values():
+    family = get_family("rademacher")
+    share, x = weights_of(table_of(family)) / TOTAL, values_of(family)
+    assert x[share > 0].tolist() == [-1, 1]
+    assert share[share > 0].tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_the_grid_reaches_far_enough(spec):
+    """All but a share `TAIL` of the entries lie on the grid, which is 2^-12 where 16 bits allow it."""
+    family = get_family(spec)
+    assert family.reach <= 2.0 ** (15 - family.bits)
+    assert family.bits == 12 or family.reach > 2.0 ** (15 - family.bits - 1)
+    share, x = weights_of(table_of(family)) / TOTAL, values_of(family)
+    assert share[np.abs(x) > family.reach].sum() <= 2.5 * TAIL
+    assert share[[0, -1]].sum() <= 2.5 * TAIL
+
+
+def test_documented_grids():
+    bits = {
+        "gaussian": 12,
+        "rademacher": 12,
+        "uniform": 12,
+        "exponential": 11,
+        "ar1:0.8": 12,
+        "shifted:3": 11,
+    }
+    assert {spec: get_family(spec).bits for spec in bits} == bits
+    assert get_family("student_t:3").bits < 10
+
+
+def test_student_t_close_to_two_degrees_of_freedom_is_unit_variance_or_refused():
+    """Below about df = 2.5 most of the variance lies in a tail that no table of 2^32 shares can hold."""
+    family = get_family("student_t:2.5")
+    share, x = weights_of(table_of(family)) / TOTAL, values_of(family)
+    assert share @ x**2 == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("rho", (-0.9, 0.0, 0.6, 0.99))
+def test_correlated_features(rho):
+    """AR(1): unit variance in every feature and correlation ρ^|k−l|; 4·10⁵ rows put 5σ at 0.008."""
+    family = get_family(f"ar1:{rho}")
+    rng = np.random.default_rng(0)
+    codes = np.rint(rng.normal(size=(400_000, 5)) * 4096).astype(np.int16)
+    out = family.correlate(codes) / 4096
+    lag = np.abs(np.subtract.outer(np.arange(5), np.arange(5)))
+    np.testing.assert_allclose(out.T @ out / len(out), rho**lag, atol=0.012)
+
+
+def test_independent_families_leave_rows_alone():
+    codes = np.arange(12, dtype=np.int16).reshape(3, 4)
+    for spec in SPECS:
+        if not spec.startswith("ar1"):
+            assert get_family(spec).correlate(codes) is codes
+
+
+def test_normal_table():
+    """The table of label noise: 4096 codes to one standard deviation."""
+    share = weights_of(normal_table(4096)) / TOTAL
+    codes = np.arange(CODES) + LOWEST
+    assert share @ codes == pytest.approx(0, abs=1e-4)
+    assert share @ codes**2 == pytest.approx(4096.0**2, rel=1e-6)
+
+
+# -------------------------------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_names_round_trip(spec):
+    family = get_family(spec)
+    assert get_family(str(family)) == family
+    assert get_family(family) is family
+    described = family.to_dict()
+    kind = FAMILIES[described.pop("family")]
+    assert kind(**described) == family
+
+
+def test_parameters_keep_their_digits():
+    """A parameter that the name rounds would make another family out of a saved study."""
+    family = get_family("ar1:0.123456789")
+    assert get_family(str(family)) == family
+
+
+@pytest.mark.parametrize(
+    "spec, message",
+    [
+        ("gausian", "unknown input family 'gausian'.*did you mean 'gaussian'"),
+        ("student", "did you mean 'student_t'"),
+        ("exponental:2", "did you mean 'exponential'"),
+        ("zebra", "unknown input family 'zebra'.*gaussian, rademacher, uniform"),
+        ("", "unknown input family ''"),
+        ("gaussian:2", "takes no parameter"),
+        ("student_t:x", "is no number"),
+        ("student_t:2", "more than 2 degrees of freedom"),
+        ("student_t:nan", "more than 2 degrees of freedom"),
+        ("student_t:-3", "more than 2 degrees of freedom"),
+        ("student_t:inf", "more than 2 degrees of freedom"),
+        ("ar1:1", "strictly between -1 and 1"),
+        ("ar1:-1.5", "strictly between -1 and 1"),
+        ("ar1:nan", "strictly between -1 and 1"),
+        ("shifted:inf", r"must lie in \[-100, 100\]"),
+        ("shifted:1000", r"must lie in \[-100, 100\]"),
+        (None, "inputs is None"),
+        (3, "inputs is 3"),
+        (["gaussian"], "it must be a name"),
+    ],
+)
+def test_bad_names(spec, message):
+    """Each mistake has its own message, with the nearest name where there is one."""
+    with pytest.raises(InputError, match=message):
+        get_family(spec)
+
+
+@pytest.mark.parametrize("name", ("gausian", "zebra"))
+def test_the_list_of_families_is_a_sentence_of_its_own(name):
+    with pytest.raises(InputError) as caught:
+        get_family(name)
+    assert str(caught.value).split(" Known are")[0][-1] in "?.;:"

@@ -1,0 +1,375 @@
+"""Instances: loss and gradient by exact fractions, and every kind of bad data with its own message."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import sterling as st
+from sterling import instance as module
+from sterling import memory
+from tests.oracle import naive
+from tests.support import PIECEWISE, SMOOTH
+
+
+def by_fractions(instance, signs, surrogate):
+    """Return L(w) and G(w) as fractions, from the definition."""
+    n, m, samples = instance.n, instance.m, instance.samples
+    z = [[[Fraction(x) for x in row] for row in sample] for sample in instance.inputs.tolist()]
+    y, v = ([Fraction(x) for x in part.tolist()] for part in (instance.labels, instance.readout))
+    loss, gradient = Fraction(0), [Fraction(0)] * n
+    for i in range(samples):
+        a = [sum(z[i][j][k] * int(signs[k]) for k in range(n)) for j in range(m)]
+        r = sum(v[j] for j in range(m) if a[j] > 0) - y[i]
+        loss += r * r / (2 * samples)
+        for j in range(m):
+            inside = {
+                "relu": a[j] > 0,
+                "identity": True,
+                "clipped_relu": a[j] > 0 and a[j] ** 2 < n,
+                "hard_tanh": a[j] ** 2 <= n,
+            }[surrogate]
+            if inside:
+                for k in range(n):
+                    gradient[k] += r * v[j] * z[i][j][k] / samples
+    return loss, gradient
+
+
+def odd_instance(seed, precision="int16"):
+    """Features with grids of their own, a readout and labels that are no small integers."""
+    rng = np.random.default_rng(seed)
+    inputs = rng.normal(size=(8, 2, 4)) * [1, 20, 0.1, 1] + [0, 300, 0, -2]
+    return st.Instance.from_arrays(
+        inputs - [0, 290, 0, 0], rng.normal(size=8), rng.normal(size=2), precision=precision
+    )
+
+
+INSTANCES = {
+    "gaussian": lambda: st.Problem(n=5, samples=16, m=3, noise=0.5, readout="gaussian").draw(1),
+    "ties": lambda: st.Problem(n=4, samples=16, m=2, noise=0.5, inputs="rademacher").draw(1),
+    "odd": lambda: odd_instance(0),
+    "odd-int32": lambda: odd_instance(1, "int32"),
+    "large-products": lambda: st.Instance.from_arrays(
+        np.random.default_rng(2).normal(size=(4, 9)), [0.1234567, -0.7654321, 0.999, 0.5555], [0.7654321]
+    ),
+}
+
+
+@pytest.mark.parametrize("surrogate", PIECEWISE)
+@pytest.mark.parametrize("name", INSTANCES)
+def test_loss_and_gradient_by_fractions(name, surrogate):
+    """The sums are exact integers, rounded once at the end: not even the last bit may differ."""
+    instance = INSTANCES[name]()
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        signs = rng.choice([-1, 1], instance.n)
+        loss, gradient = by_fractions(instance, signs, surrogate)
+        assert instance.loss(signs) == pytest.approx(float(loss), rel=1e-15)
+        assert instance.square(signs) == loss * 2 * instance.samples * 4**instance.label_bits
+        found = instance.gradient(signs, surrogate)
+        assert instance.samples & (instance.samples - 1) == 0  # then dividing by N does not round
+        assert found.tolist() == [float(g) for g in gradient]
+
+
+@pytest.mark.parametrize("surrogate", PIECEWISE + SMOOTH)
+def test_gradient_by_the_loop(surrogate):
+    """All surrogates; smooth derivatives lie on the grid 2^-20."""
+    instance = st.Problem(n=30, samples=200, m=4, noise=0.3, readout="signs").draw(0)
+    signs = instance.teacher * np.where(np.arange(30) % 4, 1, -1)
+    data = instance.inputs, instance.labels, instance.readout, signs, surrogate
+    loss, gradient = naive.loss_and_gradient(*data)
+    assert instance.loss(signs) == pytest.approx(loss, rel=1e-13)
+    np.testing.assert_allclose(
+        instance.gradient(signs, surrogate), gradient, atol=1e-13 if surrogate in PIECEWISE else 1e-5
+    )
+    np.testing.assert_array_equal(
+        instance.gradient(signs, st.SURROGATES[surrogate]), instance.gradient(signs, surrogate)
+    )
+
+
+def test_blocks_do_not_matter(monkeypatch):
+    """Sums are cut into blocks for memory's sake only."""
+    instance = st.Problem(n=6, samples=100, m=3, noise=0.5).draw(0)
+    signs = np.ones(6)
+    expected = instance.gradient(signs, "hard_tanh"), instance.loss(signs)
+    for rows, keep in ((1, 0), (7, 0), (299, 1 << 30), (300, 0)):
+        monkeypatch.setattr(module, "_BLOCK_ROWS", rows)
+        monkeypatch.setattr(module, "_KEEP_FLOATS", keep)
+        fresh = st.Problem(n=6, samples=100, m=3, noise=0.5).draw(0)
+        np.testing.assert_array_equal(fresh.gradient(signs, "hard_tanh"), expected[0])
+        assert fresh.loss(signs) == expected[1]
+
+
+def test_the_teacher_has_no_gradient_without_noise():
+    instance = st.Problem(n=12, samples=100, m=3).draw(0)
+    assert instance.loss(instance.teacher) == 0
+    for surrogate in PIECEWISE + SMOOTH:
+        assert not instance.gradient(instance.teacher, surrogate).any()
+
+
+def test_columns_are_the_rows_transposed():
+    for instance in (st.Problem(n=9, samples=5000, m=2).draw(0), odd_instance(3)):
+        np.testing.assert_array_equal(instance.columns, instance.grid.rows[:, : instance.n].T)
+
+
+@pytest.mark.parametrize(
+    "signs, message",
+    [
+        ([1, 1, 1], r"signs have shape \(3,\); n=4 needs \(4,\)"),
+        ([[1, 1, 1, 1]], "signs have shape"),
+        (1, "signs have shape"),
+        ([1, 1, 0, 1], "signs must be -1 or [+]1; entry 2 is not"),
+        ([1.0, -1.0, 1.0, 0.5], "entry 3 is not"),
+        ([1, np.nan, 1, 1], "entry 1 is not"),
+        (["+", "-", "+", "+"], "signs"),
+    ],
+)
+def test_bad_signs(signs, message):
+    instance = st.Problem(n=4, samples=10).draw(0)
+    with pytest.raises(st.InputError, match=message):
+        instance.loss(signs)
+    with pytest.raises(st.InputError, match=message):
+        instance.gradient(signs)
+
+
+def test_an_unknown_surrogate_suggests_the_nearest():
+    with pytest.raises(st.InputError, match="Did you mean 'hard_tanh'"):
+        st.Problem(n=4, samples=10).draw(0).gradient([1, 1, 1, 1], "hardtanh")
+
+
+# --------------------------------------------------------------------------------------- from_arrays
+
+X = np.random.default_rng(0).normal(size=(6, 3))
+Y = np.array([0, 1, 0, 1, 1, 0])
+
+
+def with_value(array, place, value):
+    array = np.array(array, np.float64)
+    array[place] = value
+    return array
+
+
+BAD = {
+    "nan": ((with_value(X, (4, 1), np.nan), Y), {}, "inputs hold NaN at sample 4, unit 0, feature 1"),
+    "infinity": ((with_value(X, (0, 2), -np.inf), Y), {}, "infinity at sample 0, unit 0, feature 2"),
+    "three-bad": ((with_value(X, (slice(1, 4), 0), np.nan), Y), {}, "at sample 1, .*3 bad in all.*clean"),
+    "nan-label": ((X, with_value(Y, 3, np.nan)), {}, r"labels hold NaN at sample 3 \(1 bad in all\)"),
+    "infinite-label": ((X, with_value(Y, 0, np.inf)), {}, "labels hold infinity at sample 0"),
+    "nan-readout": ((X, Y), {"readout": [np.nan]}, "readout hold NaN at unit 0"),
+    "no-samples": ((X[:0], Y[:0]), {}, r"inputs have shape \(0, 3\): there are no samples"),
+    "no-features": ((X[:, :0], Y), {}, r"inputs have shape \(6, 0\): there are no features"),
+    "no-units": ((np.zeros((6, 0, 3)), Y), {}, "there are no hidden units"),
+    "one-axis": ((X[:, 0], Y), {}, r"inputs have 1 axes; give \(samples, n\) or \(samples, m, n\)"),
+    "four-axes": ((X[None, None], Y), {}, "inputs have 4 axes"),
+    "a-number": ((3.0, Y), {}, "inputs have 0 axes"),
+    "few-labels": ((X, Y[:5]), {}, r"labels have shape \(5,\); 6 samples need \(6,\)"),
+    "label-matrix": ((X, Y[:, None]), {}, r"labels have shape \(6, 1\)"),
+    "strings": (([["a", "b"]] * 6, Y), {}, "inputs are no array of real numbers"),
+    "string-labels": ((X, list("abcdef")), {}, "labels are no array of real numbers"),
+    "complex": ((X * 1j, Y), {}, "inputs are no array of real numbers .*complex"),
+    "objects": ((X.astype(object), Y), {}, "inputs are no array of real numbers"),
+    "ragged": (([[1, 2], [3]], Y[:2]), {}, "inputs are no array of real numbers"),
+    "none": ((None, Y), {}, "inputs are no array of real numbers"),
+    "dates": ((X.astype("datetime64[s]"), Y), {}, "inputs are no array of real numbers"),
+    "readout-shape": ((X, Y), {"readout": [1, 1]}, r"readout has shape \(2,\); 1 hidden units need \(1,\)"),
+    "zero-readout": ((X, Y), {"readout": [0]}, "readout is all zero"),
+    "constant": ((with_value(X, (slice(None), 1), 2.5), Y), {}, "feature 1 is 2.5 in every sample.*keep"),
+    "constant-word": ((X, Y), {"constant": "drop"}, "constant is 'drop'; it must be \"refuse\" or \"keep\""),
+    "labels-1": ((X, 2 * Y - 1), {}, "no unit can produce the label -1: .* outputs are 0, 1; map the labels"),
+    "labels-2": ((X, 2 * Y), {}, "no unit can produce the label 2"),
+    "labels-7": ((np.stack([X, X], 1), Y * 7), {"readout": [2, 3]}, "the label 7: .* outputs are 0, 2, 3, 5"),
+    "precision": ((X, Y), {"precision": "float32"}, "precision is 'float32'"),
+    "normalize": ((X, Y), {"normalize": "unit"}, "unknown normalisation 'unit'"),
+    "teacher-shape": ((X, Y), {"teacher": [1, 1]}, r"teacher have shape \(2,\); n=3 needs \(3,\)"),
+    "teacher-zero": ((X, Y), {"teacher": [1, 0, 1]}, "teacher must be -1 or [+]1; entry 1 is not"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_arrays(name):
+    """What is wrong, where, and what to do: each kind of bad data has its own message."""
+    arguments, options, message = BAD[name]
+    with pytest.raises(st.InputError, match=message):
+        st.Instance.from_arrays(*arguments, **options)
+
+
+@pytest.mark.parametrize("dtype", (bool, np.uint8, np.int64, np.float16, np.float32, np.longdouble, list))
+def test_kinds_of_numbers(dtype):
+    """Anything real will do."""
+    values = (X > 0).tolist() if dtype is list else (X > 0).astype(dtype)
+    labels = Y.tolist() if dtype is list else Y.astype(dtype)
+    np.testing.assert_array_equal(st.Instance.from_arrays(values, labels).inputs[:, 0], X > 0)
+
+
+def test_the_callers_arrays_stay_as_they_are():
+    values, labels = X.copy(), Y.astype(float)
+    instance = st.Instance.from_arrays(values, labels)
+    instance.inputs[:] = 0
+    instance.labels[:] = 0
+    instance.readout[:] = 5
+    np.testing.assert_array_equal(values, X)
+    np.testing.assert_array_equal(labels, Y)
+    assert instance.inputs.any()
+    assert instance.labels.any()
+    assert instance.readout.tolist() == [1]
+    before = instance.fingerprint
+    teacher = np.array([1, -1, 1], np.int8)
+    known = st.Instance.from_arrays(values, labels, teacher=teacher)
+    teacher[:] = -1
+    values[:] = 1
+    assert known.teacher.tolist() == [1, -1, 1]
+    assert instance.fingerprint == before
+
+
+def test_real_labels_are_not_judged():
+    """Only class labels can be impossible: real ones may carry noise."""
+    st.Instance.from_arrays(X, Y - 0.5)
+    st.Instance.from_arrays(X, 2 * Y - 1, readout=[0.5])
+
+
+def test_one_sample_has_no_constant_features():
+    assert st.Instance.from_arrays(X[:1], Y[:1]).samples == 1
+
+
+def test_a_kept_constant():
+    instance = st.Instance.from_arrays(with_value(X, (slice(None), 1), 2.5), Y, constant="keep")
+    assert np.all(instance.inputs[:, 0, 1] == 2.5)
+    zeros = st.Instance.from_arrays(with_value(X, (slice(None), 1), 0), Y, constant="keep")
+    assert np.all(zeros.inputs[:, 0, 1] == 0)
+    assert zeros.gradient([1, 1, 1])[1] == 0
+
+
+def test_rounding_is_told():
+    instance = st.Instance.from_arrays(X, Y)
+    np.testing.assert_array_equal(instance.rounding, np.abs(instance.inputs[:, 0] - X).max(axis=0))
+    assert 0 < instance.rounding.max() <= 2.0**-15 * np.ptp(X, axis=0).max()
+    assert f"inputs rounded by at most {instance.rounding.max():.2g}" in repr(instance)
+    assert instance.to_dict()["largest_rounding"] == instance.rounding.max()
+    exact = st.Instance.from_arrays(np.rint(X * 8), Y)
+    assert not exact.rounding.any()
+    assert "rounded" not in repr(exact)
+
+
+def test_not_enough_memory(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 100)
+    with pytest.raises(
+        st.CapacityError, match=r"6 samples with n=3, m=1 needs .* only 100 bytes .*fewer samples"
+    ):
+        st.Instance.from_arrays(X, Y)
+
+
+def test_sums_that_could_overflow_are_refused():
+    """Exactness is guaranteed by a bound that is checked here, or the data are refused."""
+    rng = np.random.default_rng(0)
+    with pytest.raises(st.CapacityError, match=r"rescale the labels|labels reach"):
+        st.Instance.from_arrays(X, 1e9 * rng.normal(size=6), readout=[1e-9])
+    with pytest.raises(st.CapacityError, match="differ too much in scale"):
+        st.Instance.from_arrays(rng.normal(size=(50, 2)) * [1e-6, 1e6], rng.integers(0, 2, 50))
+    with pytest.raises(st.CapacityError, match="rescale"):
+        st.Instance.from_arrays(X, rng.normal(size=6) * 1e12)
+
+
+EXTREME_LABELS = {
+    "labels-2^24-readout-2^-40": (2.0**24 * np.array([1, 2, 1, 2, 2, 1]), 2.0**-40),
+    "labels-1e-12-readout-16": (1e-12 * np.array([0.3, 0.1, 0.7, -0.2, 0.9, 0.5]), 16.0),
+    "labels-1e6-readout-1e-6": (1e6 * np.array([0.3, 0.1, 0.7, -0.2, 0.9, 0.5]), 1e-6),
+    "labels-1e8-readout-2^-30": (1e8 * np.arange(6), 2.0**-30),
+    "labels-1e-9-readout-1e5": (1e-9 * np.arange(6) + 1e-10, 1e5),
+}
+
+
+@pytest.mark.parametrize("name", EXTREME_LABELS)
+def test_labels_and_readout_far_apart(name):
+    """Bringing both to one grid must not shift the larger past 64 bits: refused, or right."""
+    labels, readout = EXTREME_LABELS[name]
+    try:
+        instance = st.Instance.from_arrays(X, labels, readout=[readout])
+    except st.SterlingError:
+        return
+    np.testing.assert_allclose(instance.labels, labels, atol=2.0**-11 * np.abs(labels).max())
+    np.testing.assert_allclose(instance.readout, readout, rtol=2.0**-11)
+    active = instance.inputs[:, 0].sum(axis=1) > 0
+    expected = ((active * readout - labels) ** 2).mean() / 2
+    assert instance.loss([1, 1, 1]) == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("scale", (5e-324, 1e-310, 1e-290, 1e-266, 1e-200, 1e200, 1e290, 1e307))
+def test_extreme_units(scale):
+    """Refused with a reason, or right: never a crash, and never a gradient of zeros."""
+    values = np.rint(X * 3 + np.sign(X)) * scale
+    try:
+        instance = st.Instance.from_arrays(values, Y)
+    except st.CapacityError:
+        return
+    for surrogate in PIECEWISE:
+        _, expected = naive.loss_and_gradient(
+            values[:, None] / scale, Y.astype(float), np.ones(1), np.array([1, -1, 1]), "identity"
+        )
+        found = instance.gradient([1, -1, 1], "identity")
+        np.testing.assert_allclose(found / scale, expected, rtol=1e-3)
+        st.train(instance, 10, surrogate=surrogate)
+
+
+@pytest.mark.parametrize("value", (1.7e308, -1.7e308))
+def test_the_largest_floats(value):
+    with pytest.raises(st.SterlingError):
+        st.Instance.from_arrays(with_value(X, (0, 0), value), Y)
+    with pytest.raises(st.SterlingError):
+        st.Instance.from_arrays(with_value(X, (slice(0, 2), 0), [value, -value]), Y)
+
+
+# --------------------------------------------------------------------------------------- description
+
+
+def test_fingerprints():
+    """Anything that changes an orbit changes the fingerprint, and nothing else does."""
+    base = {"inputs": X, "labels": Y - 0.5, "readout": [2.0], "teacher": [1, 1, -1]}
+    prints = [st.Instance.from_arrays(**base).fingerprint]
+    for changed in (
+        {"inputs": with_value(X, (5, 2), X[5, 2] + 0.01)},
+        {"inputs": X[::-1]},
+        {"inputs": X[:, ::-1]},
+        {"inputs": X + 1},
+        {"inputs": X * 2},
+        {"labels": with_value(Y - 0.5, 5, 0.25)},
+        {"readout": [1.0]},
+        {"teacher": [1, 1, 1]},
+        {"teacher": None},
+    ):
+        prints.append(st.Instance.from_arrays(**{**base, **changed}).fingerprint)
+    assert len(set(prints)) == len(prints)
+    assert st.Instance.from_arrays(**base).fingerprint == prints[0]
+    units = np.arange(24.0).reshape(4, 2, 3) % 7
+    one = st.Instance.from_arrays(units, np.zeros(4))
+    other = st.Instance.from_arrays(units.reshape(8, 1, 3), np.zeros(8))
+    assert one.fingerprint != other.fingerprint
+
+
+def test_fingerprints_see_every_row_of_large_data():
+    """Any single code, also past the first block of a digest and at its very end."""
+    inputs = st.Problem(n=8, samples=9000).draw(0).inputs
+    labels = np.zeros(9000)
+    prints = {st.Instance.from_arrays(inputs, labels).fingerprint}
+    places = [(0, 0, 0), (2047, 0, 7), (2048, 0, 0), (4095, 0, 3), (8191, 0, 7), (8999, 0, 7)]
+    for place in places:
+        prints.add(st.Instance.from_arrays(with_value(inputs, place, 0.0), labels).fingerprint)
+    swapped = inputs.copy()
+    swapped[[17, 6000]] = swapped[[6000, 17]]
+    prints.add(st.Instance.from_arrays(swapped, labels).fingerprint)
+    assert len(prints) == len(places) + 2
+
+
+def test_to_dict_is_plain():
+    instance = st.Instance.from_arrays(X, Y)
+    plain = json.loads(json.dumps(instance.to_dict()))
+    assert (plain["n"], plain["m"], plain["samples"], plain["teacher"]) == (3, 1, 6, False)
+    assert "teacher known" in repr(st.Problem(n=4, samples=9).draw(0))
+    assert "no teacher" in repr(instance)
+
+
+def test_the_readout_norm():
+    instance = st.Instance.from_arrays(np.stack([X, X + 0.1], 1), Y, readout=[1.0, -0.5])
+    assert instance.readout_norm2 == 1.25

@@ -1,0 +1,165 @@
+"""Normalisation against NumPy's moments: what is removed, to what precision, and what cannot be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import sterling as st
+from sterling import normalise as module
+from sterling.errors import InputError
+from sterling.grid import InputGrid, aligned_zeros, quantise_inputs
+from sterling.normalise import check_normalisation, normalise
+
+STEP = 2.0**-12  # the finest grid of normalised inputs
+
+
+def skewed(rows=4000, features=5, seed=0):
+    """Correlated features of odd scales, offsets and skewness."""
+    rng = np.random.default_rng(seed)
+    mixed = rng.exponential(size=(rows, features)) @ rng.normal(size=(features, features))
+    return mixed * 10.0 ** rng.uniform(-1, 1, features) + rng.normal(size=features) * 5
+
+
+@pytest.mark.parametrize("precision", ("int16", "int32"))
+def test_standard(precision):
+    """Each feature gets mean 0 and variance 1, and is otherwise the same."""
+    values = skewed()
+    found = normalise(quantise_inputs(values, precision), "standard").values()
+    expected = (values - values.mean(axis=0)) / values.std(axis=0)
+    np.testing.assert_allclose(found, expected, atol=2 * STEP)
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=STEP / 4)
+    np.testing.assert_allclose(found.std(axis=0), 1, atol=STEP)
+
+
+@pytest.mark.parametrize("precision", ("int16", "int32"))
+def test_whiten(precision):
+    """The covariance becomes the identity, by the inverse Cholesky factor: feature 0 is only scaled."""
+    values = skewed()
+    found = normalise(quantise_inputs(values, precision), "whiten").values()
+    np.testing.assert_allclose(np.cov(found.T, bias=True), np.eye(5), atol=2e-3)
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=5e-4)
+    centred = values - values.mean(axis=0)
+    factor = np.linalg.cholesky(np.cov(values.T, bias=True))
+    np.testing.assert_allclose(found, np.linalg.solve(factor, centred.T).T, atol=0.01)
+    np.testing.assert_allclose(found[:, 0], centred[:, 0] / centred[:, 0].std(), atol=2 * STEP)
+
+
+@pytest.mark.parametrize("name", ("standard", "whiten"))
+@pytest.mark.parametrize("share", (0.5, 0.1, 0.02))
+def test_binary_features(name, share):
+    """Features of two values have codes 0 and 1; the mean must be removed to far below one code."""
+    rng = np.random.default_rng(3)
+    values = (rng.random((6000, 4)) < share).astype(float)
+    found = normalise(quantise_inputs(values), name).values()
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose(np.cov(found.T, bias=True).diagonal(), 1, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", ("standard", "whiten"))
+def test_shift_and_scale_drop_out(name):
+    """Units of the features do not matter."""
+    values = np.rint(skewed() * 16)
+    values = values.clip(-3000, 3000)
+    one = normalise(quantise_inputs(values), name)
+    other = normalise(quantise_inputs(values * 2.0**-7 + 3), name)
+    np.testing.assert_allclose(one.values(), other.values(), atol=2 * STEP)
+
+
+@pytest.mark.parametrize("name", ("standard", "whiten"))
+def test_the_size_of_blocks_does_not_matter(name, monkeypatch):
+    """Moments are exact sums, so any cut of the rows gives the same bits."""
+    grid = quantise_inputs(skewed(1000))
+    expected = normalise(grid, name)
+    for rows in (1, 7, 999, 1000, 5000):
+        monkeypatch.setattr(module, "_ROWS", rows)
+        found = normalise(grid, name)
+        np.testing.assert_array_equal(found.rows, expected.rows)
+        assert found.bits == expected.bits
+
+
+def test_none_leaves_the_inputs_alone():
+    grid = quantise_inputs(skewed(10))
+    assert normalise(grid, None) is grid
+
+
+@pytest.mark.parametrize("name", ("standard", "whiten"))
+def test_the_largest_codes_do_not_overflow(name):
+    """Sums of squares of the largest codes, in blocks of many rows, stay exact."""
+    rows = aligned_zeros((20_000, 8), np.int16)
+    rows[:, 0] = np.where(np.arange(20_000) % 2, 32767, -32768)
+    rows[:, 1] = np.where(np.arange(20_000) % 3, 32767, -32767)
+    found = normalise(InputGrid.plain(rows, 2, 0), name).values()
+    np.testing.assert_allclose(np.cov(found.T, bias=True), np.corrcoef(found.T), atol=1e-3)
+    np.testing.assert_allclose(found[:, 0], np.where(np.arange(20_000) % 2, 1, -1), atol=STEP)
+
+
+def test_an_outlier_coarsens_the_grid():
+    """Sixteen bits must hold the largest value; the grid is then coarser than 2^-12, and says so."""
+    values = np.random.default_rng(0).normal(size=(5000, 2))
+    values[0, 0] = 500.0
+    grid = normalise(quantise_inputs(values), "standard")
+    assert grid.bits < 12
+    assert np.abs(grid.rows).max() <= 32767
+    expected = (values - values.mean(axis=0)) / values.std(axis=0)
+    np.testing.assert_allclose(grid.values(), expected, atol=2.0**-grid.bits * 2)
+
+
+def test_padding_stays_empty():
+    grid = normalise(quantise_inputs(skewed(100, 9)), "whiten")
+    assert grid.rows.shape[1] > 9
+    assert not grid.rows[:, 9:].any()
+
+
+# -------------------------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize("name", ("standard", "whiten"))
+def test_a_constant_feature_cannot_be_normalised(name):
+    values = skewed(50, 3)
+    values[:, 1] = 4.0
+    with pytest.raises(InputError, match="feature 1 has the same value in every sample"):
+        normalise(quantise_inputs(values), name)
+
+
+def test_dependent_features_cannot_be_whitened():
+    values = np.rint(skewed(200, 3))
+    values = np.column_stack([values, values[:, 0] - values[:, 1]])
+    with pytest.raises(InputError, match="feature 3 is a linear combination"):
+        normalise(quantise_inputs(values), "whiten")
+    normalise(quantise_inputs(values), "standard")
+
+
+def test_more_features_than_samples_cannot_be_whitened():
+    values = np.random.default_rng(0).normal(size=(5, 8))
+    with pytest.raises(InputError, match="linear combination"):
+        normalise(quantise_inputs(values), "whiten")
+
+
+@pytest.mark.parametrize("name", ("Standard", "zca", "", 3, True))
+def test_unknown_names_are_refused(name):
+    with pytest.raises(InputError, match=r"unknown normalisation .*'standard', 'whiten'"):
+        check_normalisation(name)
+
+
+# --------------------------------------------------------------------------------- where it is used
+
+
+@pytest.mark.parametrize("name", ("standard", "whiten"))
+def test_teachers_label_the_normalised_inputs(name):
+    """Labels of a problem come from what the student sees, so the teacher's risk is zero without noise."""
+    instance = st.Problem(n=6, samples=800, m=2, inputs="shifted:2", normalize=name).draw(0)
+    assert instance.loss(instance.teacher) == 0
+    flat = instance.inputs.reshape(-1, 6)
+    np.testing.assert_allclose(flat.mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose(flat.std(axis=0), 1, atol=2e-3)
+
+
+def test_rounding_is_told_after_normalising_too():
+    """An instance must not call itself exact when its inputs were rounded on the way."""
+    values, labels = skewed(60, 3), np.arange(60) % 2
+    instance = st.Instance.from_arrays(values, labels, normalize="standard")
+    expected = (values - values.mean(axis=0)) / values.std(axis=0)
+    assert np.abs(instance.inputs[:, 0] - expected).max() > 1e-6
+    assert instance.rounding.max() > 0
+    assert "rounded" in repr(instance)

@@ -1,0 +1,189 @@
+"""Pictures: the numbers behind them against a plain replay, the drawing on all kinds of runs, the files."""
+
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import sterling as st
+from sterling import plot
+from sterling.dynamics import run
+from sterling.history import history
+
+
+def noisy(n=6, samples=60, **more):
+    return st.Problem(n=n, samples=samples, noise=0.5, **more).draw(seed=2)
+
+
+def replay(orbit):
+    """Return every iterate's distance to the reference, and the ergodic mean's after each step, by a loop."""
+    signs = orbit.start_signs.astype(int).copy()
+    flips, place = orbit.flips, 0
+    balance = np.zeros(orbit.n)
+    distances, ergodic = [], []
+    for t in range(orbit.steps):
+        while place < len(flips) and flips["step"][place] <= t:
+            signs[flips["coordinate"][place]] = flips["sign"][place]
+            place += 1
+        distances.append(np.count_nonzero(signs != orbit.reference))
+        balance += orbit.schedule.rate(t) * signs
+        ergodic.append(np.count_nonzero(np.where(balance >= 0, 1, -1) != orbit.reference))
+    return np.array(distances), np.array(ergodic)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [st.Power(0.5, 0.5), st.Constant(0.125), st.Power(0.7, 1.0), st.Table([0.5, 0.25, 0.3])],
+    ids=repr,
+)
+def test_history_is_what_a_replay_of_the_flips_gives(schedule):
+    orbit = st.train(noisy(), 3000, schedule)
+    h = history(orbit)
+    distances, ergodic = replay(orbit)
+    assert orbit.flips.size > 100
+    assert h.edges[0] == 0
+    assert h.edges[-1] == 3000
+    assert 300 in h.edges
+    for i, (first, stop) in enumerate(zip(h.edges[:-1], h.edges[1:], strict=True)):
+        assert h.mean[i] == pytest.approx(distances[first:stop].mean(), abs=1e-12)
+        assert h.low[i] == distances[first:stop].min()
+        assert h.high[i] == distances[first:stop].max()
+    assert np.array_equal(h.ergodic, ergodic[h.edges[1:] - 1])
+
+
+def test_history_agrees_with_the_orbit():
+    orbit = st.train(noisy(20, 800), 50_000)
+    h = history(orbit)
+    assert h.ergodic[-1] == orbit.ergodic_errors
+    wrong = (h.mean * np.diff(h.edges)).sum() / orbit.steps
+    assert wrong == pytest.approx(orbit.wrong_share.sum(), rel=1e-12)
+
+
+def test_history_of_a_run_of_a_trillion_steps():
+    orbit = st.train(st.Problem(n=10, samples=500).draw(seed=0), 10**12)
+    h = history(orbit)
+    assert orbit.verdict is st.Verdict.OPTIMAL
+    assert h.mean[-1] == h.ergodic[-1] == 0
+    assert h.edges[-1] == 10**12
+
+
+def without_teacher():
+    data = noisy()
+    return st.train(st.Instance.from_arrays(data.inputs[:, 0], data.labels), 2000)
+
+
+RUNS = {
+    "noise": lambda: st.train(noisy(), 2000),
+    "certified": lambda: st.train(st.Problem(n=30, samples=1000).draw(seed=0), 1000),
+    "one weight": lambda: st.train(noisy(1, 30), 500),
+    "many weights": lambda: st.train(noisy(300, 400), 100),
+    "one step": lambda: st.train(noisy(), 1),
+    "no flips": lambda: st.train(st.Problem(n=3, samples=200).draw(seed=0), 50, init=noisy_free_start()),
+    "no teacher": without_teacher,
+    "not recorded": lambda: st.train(noisy(), 500, record=()),
+}
+
+
+def noisy_free_start():
+    """Return latents that start at the teacher, where nothing flips without noise."""
+    teacher = st.Problem(n=3, samples=200).draw(seed=0).teacher
+    assert teacher is not None
+    return teacher.astype(float)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", RUNS)
+def test_every_kind_of_run_can_be_drawn(name, tmp_path):
+    orbit = RUNS[name]()
+    before = dict(mpl.rcParams)
+    figure = plot.figure(orbit)
+    assert isinstance(figure, Figure)
+    plot.save_figure(figure, tmp_path / "run.png")
+    assert dict(mpl.rcParams) == before
+    assert [ax.get_label() for ax in figure.axes] == ["errors", "mean", "raster"]
+    texts = [[text.get_text() for text in ax.texts] for ax in figure.axes]
+    for ax, sentences in zip(figure.axes, texts, strict=True):
+        assert ax.get_title(loc="left")
+        assert ax.get_ylabel()
+        assert any(sentence.endswith(".") for sentence in sentences)
+    assert ("no flips" in texts[2]) == (name in ("no flips", "one step"))
+    assert ("flips were not recorded" in texts[0]) == (name == "not recorded")
+    assert ("best state seen" in figure.axes[1].get_ylabel()) == (name == "no teacher")
+
+
+def test_the_flips_of_a_part_of_the_run_are_drawn_as_such(monkeypatch):
+    monkeypatch.setattr(run, "FLIP_BOUND", 50)
+    monkeypatch.setattr(run, "_FLIP_BUFFER", 50)
+    orbit = st.train(noisy(), 2000)
+    assert orbit.flips_complete_to < orbit.steps
+    ax = Figure().subplots()
+    plot.errors_over_time(ax, orbit)
+    assert "not recorded" in [text.get_text() for text in ax.get_legend().get_texts()]
+    plot.flip_raster(Figure().subplots(), orbit)
+
+
+def test_the_readings_say_what_is_so():
+    ax = Figure().subplots()
+    orbit = st.train(noisy(), 2000)
+    late = orbit.distance(np.arange(200, 2000))
+    reading = plot.errors_over_time(ax, orbit)
+    assert f"{late.min()} to {late.max()} ({late.mean():.2g} on average) of 6 weights are wrong" in reading
+    assert f"{orbit.flips.size:,} flips by" in plot.flip_raster(Figure().subplots(), orbit)
+
+    settled = st.train(st.Problem(n=30, samples=1000).draw(seed=0), 1000)
+    last = settled.flips["step"][-1]
+    reading = plot.errors_over_time(Figure().subplots(), settled)
+    assert reading == f"No weight moves after step {last:,}, and none ever will: 0 of 30 are wrong."
+    reading = plot.ergodic_mean(Figure().subplots(), settled)
+    assert reading.startswith("Every sign of the time average agrees with the teacher")
+    weakest = np.argmin(settled.ergodic_mean * settled.reference)
+    assert f"weight {weakest}," in reading
+
+
+def test_the_raster_marks_each_flip_in_its_half():
+    orbit = st.train(noisy(), 400)
+    counts = np.bincount(orbit.flips["coordinate"], minlength=6)
+    busy = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    cells = np.geomspace(1, 401, 361)
+    image = plot._raster(orbit, busy, cells)[..., 3] > 0
+    expected = np.zeros_like(image)
+    for flip in orbit.flips:
+        row = 2 * list(busy).index(flip["coordinate"]) + (flip["sign"] < 0)
+        cell = min(np.flatnonzero(cells <= flip["step"] + 1 + 1e-9)[-1], 359)
+        expected[row, cell] = True
+    assert np.array_equal(image, expected)
+
+
+@pytest.mark.parametrize("suffix, magic", [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_figures_are_written_by_suffix(tmp_path, suffix, magic):
+    figure = Figure()
+    plot.errors_over_time(figure.subplots(), st.train(noisy(), 200))
+    written = plot.save_figure(figure, tmp_path / f"a.{suffix}")
+    assert written.read_bytes().startswith(magic)
+    assert [path.name for path in tmp_path.iterdir()] == [f"a.{suffix}"]
+    assert plot.picture_format(f"A.{suffix.upper()}") == suffix
+
+
+def test_other_suffixes_and_missing_folders_are_refused(tmp_path):
+    figure = Figure()
+    with pytest.raises(st.InputError, match=r"must end in \.png, \.svg or \.pdf"):
+        plot.save_figure(figure, tmp_path / "run.gif")
+    with pytest.raises(st.InputError, match=r"must end in"):
+        plot.save_figure(figure, tmp_path / "run")
+    with pytest.raises(st.StoreError, match="cannot write"):
+        plot.save_figure(figure, tmp_path / "missing" / "run.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_pyplot_is_never_loaded():
+    code = (
+        "import sys, sterling as st\n"
+        "from sterling import plot\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "plot.figure(st.train(st.Problem(n=3, samples=30).draw(0), 20))\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

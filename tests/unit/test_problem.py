@@ -1,0 +1,214 @@
+"""Problems: what they refuse, and that a draw is one thing whatever drew it."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+import sterling as st
+from sterling import memory, problem
+from sterling.inputs import StudentT, get_family
+from sterling.problem import INPUTS, TEACHER, part_seed
+
+
+def assert_same_instance(one, other):
+    assert one.fingerprint == other.fingerprint
+    np.testing.assert_array_equal(one.inputs, other.inputs)
+    np.testing.assert_array_equal(one.labels, other.labels)
+    np.testing.assert_array_equal(one.readout, other.readout)
+    np.testing.assert_array_equal(one.teacher, other.teacher)
+
+
+# ---------------------------------------------------------------------------------------- validation
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"n": 0}, "n is 0; it must be at least 1"),
+        ({"n": -3}, "n is -3; it must be at least 1"),
+        ({"n": 2.5}, "n is 2.5; it must be an integer"),
+        ({"n": "4"}, "n is '4'; it must be an integer"),
+        ({"n": True}, "n is True; it must be an integer"),
+        ({"n": None}, "n is None; it must be an integer"),
+        ({"m": 0}, "m is 0; it must be at least 1"),
+        ({"samples": 0}, "samples is 0; it must be at least 1"),
+        ({"samples": 1e3}, "samples is 1000.0; it must be an integer"),
+        ({"noise": -0.5}, "noise is -0.5; it must be finite, at least 0"),
+        ({"noise": float("nan")}, "noise is nan"),
+        ({"noise": float("inf")}, "noise is inf"),
+        ({"noise": 1e7}, "noise is 10000000.0"),
+        ({"noise": 1e-9}, "noise is 1e-09; below .* take 0"),
+        ({"noise": "much"}, "noise is 'much'; it must be a number"),
+        ({"noise": True}, "noise is True; it must be a number"),
+        ({"readout": "one"}, "readout is 'one'; it must be one of ones, signs, gaussian"),
+        ({"readout": 3}, "readout is 3; it must be one of"),
+        ({"readout": None}, "readout is None; it must be one of"),
+        ({"readout": (1.0, 2.0)}, "readout has 2 numbers, but m is 1"),
+        ({"readout": (float("nan"),)}, "readout has a value that is not finite"),
+        ({"readout": (0.0,)}, "readout is all zero"),
+        ({"inputs": "gausian"}, "did you mean 'gaussian'"),
+        ({"inputs": 5}, "inputs is 5"),
+        ({"normalize": "zscore"}, "unknown normalisation 'zscore'"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_bad_parameters(changes, message):
+    """Name, value and what to do, for each of them."""
+    with pytest.raises(st.InputError, match=message):
+        st.Problem(**{"n": 4, "samples": 10, **changes})
+
+
+@pytest.mark.parametrize("readout", (("a",), ([1.0],), (None,)))
+def test_a_readout_of_no_numbers(readout):
+    with pytest.raises(st.InputError, match="readout"):
+        st.Problem(n=4, samples=10, readout=readout)
+
+
+@pytest.mark.parametrize("seed", (-1, 1.5, "0", None, True))
+def test_bad_seeds(seed):
+    with pytest.raises(st.InputError, match=f"seed is {seed!r}; it must be a non-negative integer"):
+        st.Problem(n=4, samples=10).draw(seed)
+
+
+def test_problems_are_values():
+    """Equal parameters, equal problems; and a problem cannot change under a study."""
+    one, other = (
+        st.Problem(n=np.int64(4), samples=10, noise=np.float32(0.5), readout=[1, 2], m=2) for _ in "ab"
+    )
+    assert one == other
+    assert hash(one) == hash(other)
+    assert type(one.n) is int
+    assert one.readout == (1.0, 2.0)
+    with pytest.raises(AttributeError):
+        one.n = 5
+
+
+def test_to_dict_is_plain_and_complete():
+    made = st.Problem(6, 20, 2, 0.25, (1.0, -0.5), "student_t:4.5", "standard")
+    plain = json.loads(json.dumps(made.to_dict()))
+    assert st.Problem(**plain) == made
+    assert made.to_dict()["inputs"] == "student_t:4.5"
+    exact = st.Problem(6, 20, inputs=StudentT(4.123456789))
+    assert st.Problem(**exact.to_dict()) == exact
+
+
+def test_not_enough_memory(monkeypatch):
+    """Refused before anything is allocated, with the size and what to do."""
+    monkeypatch.setattr(memory, "available_memory", lambda: 1 << 20)
+    with pytest.raises(st.CapacityError, match=r"n=1000.*needs .* but only 1 MiB .*fewer samples"):
+        st.Problem(n=1000, samples=10**6).draw(0)
+    monkeypatch.setattr(memory, "available_memory", lambda: None)
+    st.Problem(n=10, samples=10).draw(0)
+
+
+def test_a_problem_too_large_for_any_machine():
+    with pytest.raises(st.CapacityError, match="memory is available"):
+        st.Problem(n=10**6, samples=10**9).draw(0)
+
+
+# ------------------------------------------------------------------------------------------- draws
+
+
+@pytest.mark.parametrize("readout", ("ones", "signs", "gaussian", (0.5, -2.0, 1.25)))
+@pytest.mark.parametrize("noise", (0.0, 1e-3, 0.5, 100.0))
+def test_labels_are_what_the_teacher_says(readout, noise):
+    """y = vᵀH(Zw*) + ξ, exactly without noise; and the noise has the deviation asked for."""
+    instance = st.Problem(n=8, samples=3000, m=3, noise=noise, readout=readout).draw(5)
+    hidden = (instance.inputs @ instance.teacher.astype(float) > 0).astype(float)
+    residual = instance.labels - hidden @ instance.readout
+    if noise == 0:
+        assert not residual.any()
+    else:
+        assert residual.std() == pytest.approx(noise, rel=0.08)
+        assert abs(residual.mean()) < 5 * noise / np.sqrt(3000)
+        step = np.diff(np.unique(residual)).min()
+        assert noise / 128 <= step <= noise / 64  # at least 64 steps to one deviation
+    assert instance.loss(instance.teacher) == pytest.approx((residual**2).mean() / 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("readout", ("ones", "signs", "gaussian"))
+def test_readouts(readout):
+    """The three kinds, and that random ones depend on the seed."""
+    several = [st.Problem(n=2, samples=1, m=6, readout=readout).draw(seed).readout for seed in range(20)]
+    if readout == "ones":
+        assert np.all(np.array(several) == 1)
+    elif readout == "signs":
+        assert set(np.unique(several)) == {-1, 1}
+        assert len({tuple(v) for v in several}) > 10
+    else:
+        assert np.all(np.array(several) * 64 == np.rint(np.array(several) * 64))
+        assert len(np.unique(several)) > 50
+
+
+@pytest.mark.parametrize("inputs", ("gaussian", "ar1:0.7", "student_t:3"))
+@pytest.mark.parametrize("small, large", [(1, 5000), (100, 4097), (4096, 4097), (4095, 9000), (5000, 12_288)])
+def test_samples_are_nested(inputs, small, large):
+    """A larger draw of the same seed begins with the smaller one, also across the blocks of a draw."""
+    one, other = (
+        st.Problem(n=5, samples=count, m=2, noise=0.5, readout="gaussian", inputs=inputs).draw(9)
+        for count in (small, large)
+    )
+    np.testing.assert_array_equal(one.inputs, other.inputs[:small])
+    np.testing.assert_array_equal(one.labels, other.labels[:small])
+    np.testing.assert_array_equal(one.readout, other.readout)
+    np.testing.assert_array_equal(one.teacher, other.teacher)
+
+
+@pytest.mark.parametrize("cores", (1, 2, 16, None))
+def test_threads_do_not_matter(monkeypatch, cores):
+    """Each block of samples has a stream of its own, so it does not matter who draws it."""
+    asked = st.Problem(n=9, samples=20_000, m=2, noise=0.3, inputs="exponential")
+    expected = asked.draw(3)
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert_same_instance(asked.draw(3), expected)
+
+
+def test_parts_of_a_draw_are_independent():
+    """More noise or another readout must not change the inputs or the teacher of the same seed."""
+    plain = st.Problem(n=6, samples=50, m=2).draw(1)
+    other = st.Problem(n=6, samples=50, m=2, noise=2.0, readout="gaussian").draw(1)
+    np.testing.assert_array_equal(plain.inputs, other.inputs)
+    np.testing.assert_array_equal(plain.teacher, other.teacher)
+    streams = [part_seed(1, TEACHER), part_seed(1, INPUTS, 0), part_seed(1, INPUTS, 1), part_seed(2, TEACHER)]
+    assert len({tuple(stream.generate_state(4)) for stream in streams}) == 4
+
+
+def test_seeds():
+    """Integers of any kind and size, and SeedSequences with their own spawn keys."""
+    asked = st.Problem(n=6, samples=30, noise=0.5)
+    assert_same_instance(asked.draw(7), asked.draw(np.int64(7)))
+    assert_same_instance(asked.draw(7), asked.draw(np.random.SeedSequence(7)))
+    assert_same_instance(asked.draw(2**100), asked.draw(2**100))
+    assert asked.draw(2**100).fingerprint != asked.draw(2**100 + 2**64).fingerprint
+    parent = np.random.SeedSequence(7)
+    children = parent.spawn(2)
+    prints = {asked.draw(seed).fingerprint for seed in (parent, *children, 8)}
+    assert len(prints) == 4
+    assert parent.n_children_spawned == 2  # a draw does not use up the caller's seed
+    again = np.random.SeedSequence(7).spawn(2)
+    assert_same_instance(asked.draw(children[1]), asked.draw(again[1]))
+
+
+def test_a_draw_says_where_it_comes_from():
+    instance = st.Problem(n=6, samples=30, noise=0.5, inputs="ar1:0.25").draw(0)
+    assert instance.origin["noise"] == 0.5
+    assert instance.origin["inputs"] == "ar1:0.25"
+    assert not instance.rounding.any()
+    assert instance.teacher.dtype == np.int8
+    assert get_family("ar1:0.25") == st.Problem(n=6, samples=30, inputs="ar1:0.25").inputs
+
+
+@pytest.mark.parametrize("noise, readout", [(1e4, (1e-9,)), (1e6, (1e-12,)), (1e6, (2.0**-40,))])
+def test_noise_and_readout_too_far_apart(noise, readout):
+    """Labels on a grid as fine as the readout would not fit 64 bits: say so, rather than wrap around."""
+    with pytest.raises(st.CapacityError):
+        st.Problem(n=4, samples=50, noise=noise, readout=readout).draw(0)
+
+
+def test_blocks_are_part_of_the_meaning_of_a_seed():
+    """The number of samples that share a stream must not be tuned: seeds would change their meaning."""
+    assert problem._BLOCK == 4096
