@@ -27,7 +27,9 @@ _SOURCES = (
     "mass.py",
     "dynamics/walk.py",
     "dynamics/passes.py",
+    "dynamics/lookup.py",
     "dynamics/kernels.py",
+    "landscape_kernels.py",
 )
 
 

@@ -173,7 +173,8 @@ class Instance:
         mass = int(top.astype(np.float64).sum() * 1.001) + 1  # a bound, so the rounding of floats is covered
         total = mass * int(np.abs(self.readout_codes).sum()) * self.code_bound << int(self.grid.shifts.max())
         squares = int(top.max()) ** 2 * self.samples
-        if total >= 1 << 62 or squares >= 1 << 62 or int(top.max()) >= 1 << 31:
+        product = self.coefficient_bound * self.code_bound
+        if max(total, squares) >= 1 << 62 or product >= _EXACT or int(top.max()) >= 1 << 31:
             raise CapacityError(
                 f"exact gradient sums over {self.samples} samples could overflow: rescale the labels and "
                 "the readout to values near one, or take fewer samples"

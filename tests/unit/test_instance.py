@@ -71,7 +71,10 @@ def test_loss_and_gradient_by_fractions(name, surrogate):
         assert instance.square(signs) == loss * 2 * instance.samples * 4**instance.label_bits
         found = instance.gradient(signs, surrogate)
         assert instance.samples & (instance.samples - 1) == 0  # then dividing by N does not round
-        assert found.tolist() == [float(g) for g in gradient]
+        if instance.gradient_bound < 1 << 53:
+            assert found.tolist() == [float(g) for g in gradient]
+        else:  # the sum is rounded before it is divided
+            np.testing.assert_allclose(found, [float(g) for g in gradient], rtol=2.0**-52)
 
 
 @pytest.mark.parametrize("surrogate", PIECEWISE + SMOOTH)

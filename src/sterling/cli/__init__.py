@@ -45,7 +45,5 @@ def main() -> None:
     """Run the command line; what the `sterling` command calls."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                errors="replace"
-            )  # a terminal without Unicode shows question marks, no traceback
+            stream.reconfigure(errors="replace")  # without Unicode: question marks, no traceback
     app(prog_name="sterling")

@@ -234,7 +234,8 @@ def _print_fit(one: "SeriesFit") -> None:
         f"C = {fit.constant:.4g} [{fit.constant_low:.4g}, {fit.constant_high:.4g}], {fit.trials:,} trials"
     )
     typer.echo(
-        f"  goodness of fit: deviance {fit.deviance:.1f}, expected {fit.expected_deviance:.1f}, p = {fit.p_value:.2g}"
+        f"  goodness of fit: deviance {fit.deviance:.1f}, expected {fit.expected_deviance:.1f}, "
+        f"p = {fit.p_value:.2g}"
     )
     rivals = ", ".join(f"{rival.law} {rival.delta:+.1f}" for rival in fit.rivals)
     typer.echo(f"  AIC less that of C n^a: {rivals}")

@@ -155,6 +155,8 @@ def _array(archive: zipfile.ZipFile, name: str, dtype, size: int | None) -> np.n
         array = npy.read_array(member, allow_pickle=False)
         if member.read(1):
             raise CheckpointError(f"{name} has bytes beyond its end")
+    if array.dtype == np.float64 and not np.isfinite(array[:2] if name == "walk-mass" else array).all():
+        raise CheckpointError(f"{name} holds a value that is not finite")
     if array.dtype != np.dtype(dtype) or array.ndim != 1 or (size is not None and len(array) != size):
         raise CheckpointError(f"{name} has type {array.dtype} and shape {array.shape}, not what it should")
     return array

@@ -108,6 +108,6 @@ class DenseEngine:
 
 def _fastest(gradient: np.ndarray, latent: np.ndarray) -> float:
     """Return max_k G_k/u_k, whose inverse is the mass to the next flip."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = gradient / np.abs(latent) * np.where(latent >= 0, 1, -1)
     return float(np.nanmax(ratio))

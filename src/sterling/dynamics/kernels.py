@@ -229,9 +229,9 @@ def _step_to(walk, gradient, cache, log, step, mass):
             clock[FLIPS] += 1
             if log.flips.size:
                 record = log.flips[log.counts[LOGGED]]
-                record.step = step
-                record.coordinate = k
-                record.sign = -sign
+                record["step"] = step
+                record["coordinate"] = k
+                record["sign"] = -sign
                 log.counts[LOGGED] += 1
     walk.mass[PENDING] = 0.0
     clock[ANCHOR] = step

@@ -21,6 +21,9 @@ from sterling.surrogates import Surrogate, get_surrogate
 #: Largest number of steps; schedules are tested up to here.
 MAX_STEPS = 10**12
 
+#: Latents farther out would make ratios of gradient and latent vanish.
+_FARTHEST = 1e100
+
 ENGINES = ("auto", "event", "dense")
 RECORDS = ("flips",)
 
@@ -205,6 +208,8 @@ def initial_latent(n: int, init) -> np.ndarray:
         raise InputError(f"init has shape {latent.shape}; n={n} needs ({n},)")
     if not np.isfinite(latent).all():
         raise InputError(f"init holds a value that is not finite, at {int(np.argmin(np.isfinite(latent)))}")
+    if np.abs(latent).max() > _FARTHEST:
+        raise InputError(f"init reaches {np.abs(latent).max():g}; latents must lie within ±{_FARTHEST:g}")
     return latent
 
 

@@ -42,7 +42,27 @@ _HOME = {
     "trial_seed": "trial",
 }
 
-__all__ = sorted(_HOME)
+__all__ = [
+    "Cell",
+    "Criterion",
+    "ExponentFit",
+    "FitError",
+    "Outcome",
+    "Progress",
+    "SeriesFit",
+    "Status",
+    "Store",
+    "Study",
+    "fit_exponent",
+    "fit_store",
+    "parse_criterion",
+    "replay",
+    "run",
+    "run_trial",
+    "status",
+    "trial_key",
+    "trial_seed",
+]
 
 
 def __getattr__(name: str):

@@ -33,7 +33,6 @@ _ETA = 2.2  # candidates have expected shares between 0.1 and 0.9
 _EVEN_SHARE = 0.2  # of each round, spread over all dimensions
 _PORTIONS = 24  # in which a round is placed
 _LEAST_GROWTH, _MOST_GROWTH = 0.15, 1.0  # of the trials so far, in one round
-_ENTRIES = 2.0**17  # entries of an instance that cost as much as the rest of a trial
 
 #: 95 % width at which an exponent counts as known unless a study says otherwise.
 DEFAULT_WIDTH = 0.1
@@ -232,7 +231,7 @@ class Placement:
         fisher, _ = information(counts, model, best.parameters)
         batch = self._batch(counts, fit)
         weights = 1 / (2 + np.exp(eta) + np.exp(-eta))  # p(1 − p)
-        cost = 1 + n * sizes * self.units / _ENTRIES
+        cost = _costs(tallies, n, sizes)
         added = _best_portions(fisher, weights, derivative, cost, (1 - _EVEN_SHARE) * batch)
         added += _even(n, eta, _EVEN_SHARE * batch)
         return {
@@ -298,3 +297,17 @@ def _even(n: np.ndarray, eta: np.ndarray, batch: float) -> np.ndarray:
             chosen = places[int(np.argmin(np.abs(eta[places] - side)))]
             added[chosen] += batch / len(dimensions) / 2
     return added
+
+
+def _costs(tallies: Mapping[Place, Tally], n: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return what a trial costs at places: as at the run places of the same n, in between interpolated."""
+    costs = np.ones(len(n))
+    for dimension in np.unique(n):
+        known = sorted(
+            (size, tally.work) for (one, size), tally in tallies.items() if one == dimension and tally.trials
+        )
+        if known:
+            logs, work = np.log([size for size, _ in known]), np.log([work for _, work in known])
+            mine = n == dimension
+            costs[mine] = np.exp(np.interp(np.log(sizes[mine]), logs, work))
+    return costs / costs.min()

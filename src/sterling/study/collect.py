@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from sterling.study.ledger import Ledger, Plan
 from sterling.study.plans import rounds
 from sterling.study.schema import frame_of
 from sterling.study.store import Store
-from sterling.study.trial import Cell, Row, run_trial, split_key
+from sterling.study.trial import Cell, Row, kernel_kind, split_key
 
 _BATCH_SECONDS = 0.25  # a batch should last about so long
 _BATCH_TRIALS = 500
@@ -192,7 +191,7 @@ class _Collector:
         self.new = self.round = 0
         self.halted: str | None = None
         self.note = ""
-        self.warmed: set[str] = set()
+        self.warmed: set[tuple] = set()
 
     def go(self) -> Outcome:
         from sterling.dynamics.run import _deferred_interrupt
@@ -240,12 +239,12 @@ class _Collector:
         return Progress(self.round, planned, done, self.new, time.monotonic() - self.begun, self.note)
 
     def _warm(self, cells: list[Cell]) -> None:
-        fresh = [cell for cell in cells if cell.surrogate not in self.warmed or len(self.warmed) < 2]
-        kinds = {(c.surrogate, c.problem.m > 1, str(c.problem.inputs), c.problem.normalize): c for c in fresh}
-        new = {repr(kind): cell for kind, cell in kinds.items() if repr(kind) not in self.warmed}
+        """Have kernels compiled before trials fan out, once for each kind of cell."""
+        kinds = {kernel_kind(cell): cell for cell in cells}
+        new = [cell for kind, cell in kinds.items() if kind not in self.warmed]
         if new:
-            self.workers.warm(list(new.values()))
-            self.warmed.update(new)
+            self.workers.warm(new)
+            self.warmed.update(kinds)
 
     def _submit_from(self, queue: list[Cell], gaps: dict[Cell, np.ndarray]) -> None:
         cell = queue[-1]

@@ -68,7 +68,7 @@ def open_workers(
         with ThreadPoolExecutor(workers, thread_name_prefix="sterling-study") as pool:
             try:
                 yield Workers(
-                    lambda *work: pool.submit(run_batch, *work, halt.is_set),
+                    lambda cell, numbers, root: pool.submit(run_batch, cell, numbers, root, halt.is_set),
                     lambda: workers,
                     warm_up,
                     halt.set,
@@ -100,7 +100,7 @@ def _dask(address: str, threads: int | None) -> Iterator[Workers]:
             n_workers=threads or usable_cores(),
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address=None,  # pyright: ignore[reportArgumentType]
         )
     try:
         try:

@@ -1,6 +1,6 @@
 """A study: which cells there are, how many trials each gets, and when enough is known.
 
-A `Study` is a plain value. Files are read and written by `spec.py`; how trials are run is left to `collect.py`.
+A `Study` is a plain value. Files are read and written by `spec.py`; running trials is left to `collect.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from sterling.errors import InputError
 from sterling.problem import Problem
 from sterling.schedules import Schedule, parse_schedule, schedule_from_dict
-from sterling.study.criteria import Criterion, parse_criterion
+from sterling.study.criteria import parse_criterion
 from sterling.study.trial import SEMANTICS, Cell, is_number
 from sterling.surrogates import get_surrogate
 
@@ -160,8 +160,8 @@ class Study:
             object.__setattr__(self, "target", "exponent")
         if self.samples is None and self.target != "exponent":
             raise InputError(
-                'samples are missing: list them, or give samples = {c = […], a = …}; only target = "exponent" '
-                "finds them by itself"
+                "samples are missing: list them, or give samples = {c = […], a = …}; only target = "
+                '"exponent" finds them by itself'
             )
         if self.width is not None and self.target is None:
             object.__setattr__(self, "target", "proportion")

@@ -16,17 +16,26 @@ if TYPE_CHECKING:
 
 _MISSING = -1
 
+# What operations cost, measured once on one machine; only ratios matter, and they decide placement only.
+_WORK_COLUMNS = ("n", "samples", "m", "passes", "states", "events")
+_TRIAL, _ENTRY, _PASSED_ENTRY, _STATE, _EVENT = 2e-3, 1e-8, 6e-10, 8e-8, 1e-8
+
 #: How many of its first trials each cell shall have.
 Plan = dict[Cell, int]
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Trials of one cell, counted. Undecided ones are among the trials, not among the successes."""
+    """Trials of one cell, counted. Undecided ones are among the trials, not among the successes.
+
+    ``work`` is what a trial costs on average, in seconds of some machine: computed from counted operations,
+    so that it is the same everywhere.
+    """
 
     trials: int = 0
     successes: int = 0
     undecided: int = 0
+    work: float = 0.0
 
 
 class Ledger:
@@ -41,13 +50,14 @@ class Ledger:
     def __init__(self, criteria: Iterable[Criterion]):
         self.criteria = tuple(criteria)
         self._codes: dict[str, np.ndarray] = {}  # cell → int8 (criteria, trial number)
+        self._work: dict[str, np.ndarray] = {}  # cell → float32 (trial number,)
         self._seconds: dict[str, tuple[float, int]] = {}
 
     @property
     def columns(self) -> list[str]:
         """The columns that `record` reads."""
         read = [name for criterion in self.criteria for name in criterion.columns]
-        return list(dict.fromkeys(["cell", "trial", *read, "seconds"]))
+        return list(dict.fromkeys(["cell", "trial", *read, "seconds", *_WORK_COLUMNS]))
 
     def record(self, frame: pl.DataFrame) -> None:
         """Take over finished trials; trials known already change nothing."""
@@ -58,15 +68,19 @@ class Ledger:
         outcomes = [
             criterion.outcome().alias(f"outcome{place}") for place, criterion in enumerate(self.criteria)
         ]
-        table = frame.select(pl.col("cell").cast(pl.String), "trial", "seconds", *outcomes).sort("cell")
+        table = frame.select(pl.col("cell").cast(pl.String), "trial", "seconds", _work(), *outcomes).sort(
+            "cell"
+        )
         cells = table["cell"].to_numpy()
         numbers = table["trial"].to_numpy()
         seconds = table["seconds"].to_numpy()
+        work = table["work"].to_numpy()
         codes = table.select(pl.col("^outcome.*$")).to_numpy().T
         starts = np.flatnonzero(np.concatenate([[True], cells[1:] != cells[:-1]]))
         for first, last in zip(starts, [*starts[1:], len(cells)], strict=True):
             kept = self._room(cells[first], int(numbers[first:last].max()) + 1)
             kept[:, numbers[first:last]] = codes[:, first:last]
+            self._work[cells[first]][numbers[first:last]] = work[first:last]
             total, count = self._seconds.get(cells[first], (0.0, 0))
             self._seconds[cells[first]] = (
                 total + float(seconds[first:last].sum()),
@@ -78,9 +92,12 @@ class Ledger:
         size = 0 if kept is None else kept.shape[1]
         if count > size:
             grown = np.full((len(self.criteria), max(count, 2 * size)), _MISSING, np.int8)
+            work = np.zeros(grown.shape[1], np.float32)
             if kept is not None:
                 grown[:, :size] = kept
-            self._codes[cell] = kept = grown
+                work[:size] = self._work[cell]
+            self._codes[cell], self._work[cell] = grown, work
+            return grown
         assert kept is not None
         return kept
 
@@ -105,13 +122,28 @@ class Ledger:
         if kept is None:
             return Tally()
         codes = kept[self.criteria.index(criterion), :count]
+        known = codes != _MISSING
         return Tally(
-            int(np.count_nonzero(codes != _MISSING)),
+            int(np.count_nonzero(known)),
             int(np.count_nonzero(codes == SUCCESS)),
             int(np.count_nonzero(codes == UNDECIDED)),
+            float(self._work[cell.key][:count][known].mean(dtype=np.float64)) if known.any() else 0.0,
         )
 
     def pace(self, cell: Cell) -> float | None:
         """Return the mean seconds of the cell's trials; None if there are none."""
         total, count = self._seconds.get(cell.key, (0.0, 0))
         return total / count if count else None
+
+
+def _work() -> pl.Expr:
+    """Return the expression for what a trial costs, in seconds of the machine of the constants above."""
+    import polars as pl
+
+    n = pl.col("n").cast(pl.Float64)
+    entries = n * pl.col("samples") * pl.col("m")
+    return (
+        _TRIAL
+        + entries * (_ENTRY + _PASSED_ENTRY * pl.col("passes"))
+        + n * (_STATE * pl.col("states") + _EVENT * pl.col("events"))
+    ).alias("work")

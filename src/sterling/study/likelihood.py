@@ -67,7 +67,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Maximum:
-    """A maximum of the likelihood: parameters (location first), log-likelihood, probabilities, information."""
+    """A maximum of the likelihood: parameters (location first), log-likelihood, shares, information."""
 
     parameters: np.ndarray
     value: float
@@ -166,9 +166,7 @@ def profile_interval(
         if outer >= 64:
             ends.append(sign * math.inf)
             continue
-        root = brentq(
-            lambda x, sign=sign: depth(middle + sign * x * step), inner, outer, xtol=1e-4, rtol=1e-6
-        )
+        root = brentq(lambda x, sign=sign: depth(middle + sign * x * step), inner, outer, xtol=1e-4)
         ends.append(middle + sign * float(root) * step)  # type: ignore[arg-type]
     return ends[0], ends[1]
 

@@ -64,7 +64,7 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
 
 
 def threshold_law(ax: Axes, series: SeriesFit, guides: bool = True) -> str:
-    """Draw N₅₀ against n on logarithmic axes with the fitted law and the proved exponents; return a reading."""
+    """Draw N₅₀ against n on logarithmic axes with the law and the proved exponents; return a reading."""
     fit = series.fit
     if fit is None:
         ax.text(
@@ -191,7 +191,7 @@ def _style(place: int, count: int) -> tuple[str, str]:
 
 
 def _edges(sizes: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
-    """Return bar edges around rising sample sizes: geometric means, the outer ones as wide as their neighbours."""
+    """Return bar edges around rising sample sizes: geometric means, and outer ones at the same distance."""
     logs = np.log(sizes)
     if len(logs) == 1:
         gaps = np.diff(np.log(everywhere.astype(float)))

@@ -52,6 +52,8 @@ assert tuple(SCHEMA.names()) == COLUMNS
 #: In memory, columns of few values are dictionaries.
 _CATEGORIES = ("cell", "readout", "inputs", "normalize", "schedule", "surrogate", "version")
 
+_GROUP = 1 << 15  # rows of a Parquet row group; readers hold a few at a time
+
 _NAME = re.compile(r"trials-(?P<rows>\d+)-(?P<digest>[0-9a-f]{32})\.parquet")
 
 
@@ -78,7 +80,7 @@ def encode(frame: pl.DataFrame, identity: str) -> tuple[str, bytes]:
     """
     stored = frame.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items()).sort(*COLUMNS)
     stream = io.BytesIO()
-    stored.write_parquet(stream, compression="zstd", metadata={"format": FORMAT, "study": identity})
+    stored.write_parquet(stream, row_group_size=_GROUP, metadata={"format": FORMAT, "study": identity})
     data = stream.getvalue()
     return f"trials-{len(stored)}-{_digest(data)}.parquet", data
 
@@ -87,8 +89,8 @@ def _digest(data: bytes) -> str:
     return blake2b(data, digest_size=16).hexdigest()
 
 
-def decode(path: Path, identity: str, columns: Iterable[str] | None = None) -> pl.DataFrame:
-    """Return the rows of a shard, text columns as categories.
+def open_shard(path: Path, identity: str) -> bytes:
+    """Return the bytes of a shard, once its name, digest, format, study and columns are as they must be.
 
     Raises
     ------
@@ -107,25 +109,35 @@ def decode(path: Path, identity: str, columns: Iterable[str] | None = None) -> p
         )
     try:
         metadata = pl.read_parquet_metadata(io.BytesIO(data))
-        if metadata.get("format") != FORMAT:
-            raise StoreError(f"{path.name} has the format {metadata.get('format')!r}, not {FORMAT!r}")
-        if metadata.get("study") != identity:
-            raise StoreError(f"{path.name} belongs to a study with another seed or another semantics version")
-        names = list(COLUMNS if columns is None else columns)
-        frame = pl.read_parquet(io.BytesIO(data), columns=names)
-    except (pl.exceptions.PolarsError, OSError) as problem:
-        if isinstance(problem, StoreError):
-            raise
+        schema = pl.read_parquet_schema(io.BytesIO(data))
+    except pl.exceptions.PolarsError as problem:
         raise StoreError(f"{path.name} cannot be read: {problem}") from None
-    wanted = {name: SCHEMA[name] for name in names}
-    if dict(frame.schema) != wanted:
+    if metadata.get("format") != FORMAT:
+        raise StoreError(f"{path.name} has the format {metadata.get('format')!r}, not {FORMAT!r}")
+    if metadata.get("study") != identity:
+        raise StoreError(f"{path.name} belongs to a study with another seed or another semantics version")
+    if dict(schema) != dict(SCHEMA):
         raise StoreError(f"{path.name} has other columns than a shard of {FORMAT}")
-    if len(frame) != int(match["rows"]):
-        raise StoreError(f"{path.name} holds {len(frame)} rows")
-    return frame.with_columns(
-        *(pl.col(name).cast(pl.Categorical) for name in names if name in _CATEGORIES),
-        *(pl.col(name).cast(VERDICTS) for name in names if name == "verdict"),
-    )
+    return data
+
+
+def read_columns(data: bytes, columns: Iterable[str]) -> pl.DataFrame:
+    """Return columns of a shard's rows, texts as categories."""
+    names = list(columns)
+    # The streaming engine turns texts into categories group by group, which saves most of the memory.
+    return pl.scan_parquet(io.BytesIO(data)).select(map(_narrow, names)).collect(engine="streaming")
+
+
+def read_cells(data: bytes) -> pl.DataFrame:
+    """Return one row for each cell of a shard: what describes it."""
+    rows = pl.scan_parquet(io.BytesIO(data)).select("cell", *CELL_COLUMNS, "semantics")
+    return rows.unique().collect(engine="streaming")
+
+
+def _narrow(name: str) -> pl.Expr:
+    if name in _CATEGORIES:
+        return pl.col(name).cast(pl.Categorical)
+    return pl.col(name).cast(VERDICTS) if name == "verdict" else pl.col(name)
 
 
 def merge(frames: list[pl.DataFrame]) -> pl.DataFrame:
@@ -140,17 +152,19 @@ def merge(frames: list[pl.DataFrame]) -> pl.DataFrame:
         If two rows of one trial differ in what was measured.
     """
     frame = pl.concat(frames) if len(frames) != 1 else frames[0]
-    if len(frames) < 2 and frame.n_unique(["cell", "trial"]) == len(frame):
+    cell = pl.col("cell").cast(pl.Categorical).to_physical().cast(pl.UInt64)
+    twice = frame.select((cell * 2**40 + pl.col("trial").cast(pl.UInt64)).is_duplicated()).to_series()
+    if not twice.any():
         return frame
-    repeated = frame.filter(pl.struct("cell", "trial").is_duplicated())
-    if repeated.is_empty():
-        return frame
-    measured = [name for name in RESULT_COLUMNS if name in frame.columns]
+    repeated = frame.filter(twice)
+    measured = [name for name in (*RESULT_COLUMNS, "outcome") if name in frame.columns]
     if repeated.n_unique(["cell", "trial", *measured]) != repeated.n_unique(["cell", "trial"]):
         raise StoreError(_contradiction(repeated, measured))
     rest = [name for name in frame.columns if name not in ("cell", "trial")]
-    kept = repeated.sort(*rest, nulls_last=False).unique(["cell", "trial"], keep="first", maintain_order=True)
-    return pl.concat([frame.filter(~pl.struct("cell", "trial").is_duplicated()), kept])
+    if rest:
+        repeated = repeated.sort(*rest, nulls_last=False)
+    kept = repeated.unique(["cell", "trial"], keep="first", maintain_order=True)
+    return pl.concat([frame.filter(~twice), kept])
 
 
 def _contradiction(repeated: pl.DataFrame, measured: list[str]) -> str:
@@ -165,8 +179,7 @@ def _contradiction(repeated: pl.DataFrame, measured: list[str]) -> str:
 
 def check_cells(frame: pl.DataFrame) -> None:
     """Raise StoreError unless each cell's hash is that of the columns which describe it."""
-    cells = frame.select("cell", *CELL_COLUMNS, "semantics").unique()
-    for row in cells.iter_rows(named=True):
+    for row in frame.select("cell", *CELL_COLUMNS, "semantics").unique().iter_rows(named=True):
         try:
             key = Cell.from_content(row).key
         except (SterlingError, ValueError, TypeError) as problem:

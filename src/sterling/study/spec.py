@@ -104,9 +104,9 @@ def parse_study(text: str, where: str = "the study") -> Study:
     except ValidationError as problem:
         raise InputError(f"{where}: {_explain(problem)}") from None
     given = {**file.problem.model_dump(), **file.run.model_dump(), **file.stop.model_dump()}
-    if given["time"] is not None:
-        given["time"] = seconds(given["time"])
     try:
+        if given["time"] is not None:
+            given["time"] = seconds(given["time"])
         return Study(name=file.name, seed=file.seed, criteria=file.criteria, **given)
     except InputError as problem:
         raise InputError(f"{where}: {problem}") from None
@@ -120,7 +120,7 @@ def _explain(problem: ValidationError) -> str:
             str(part) for part in error["loc"] if not re.search(r"[\[A-Z]|^(int|float|str)$", str(part))
         )
         if error["type"] == "extra_forbidden":
-            text = f"unknown key{_nearest(error['loc'])}"
+            text = f"unknown key{_nearest(*map(str, error['loc'][-2:]))}"
         elif error["type"] == "missing":
             text = "it is missing"
         else:
@@ -129,15 +129,17 @@ def _explain(problem: ValidationError) -> str:
     return "; ".join(f"{place}: {' or '.join(dict.fromkeys(texts))}" for place, texts in told.items())
 
 
-def _nearest(place: tuple) -> str:
-    tables = {"problem": _Problem, "run": _Run, "stop": _Stop}
-    model = tables.get(str(place[0]), _File) if len(place) > 1 else _File
-    near = difflib.get_close_matches(str(place[-1]), model.model_fields, n=1)
+def _nearest(*place: str) -> str:
+    """Return a hint for an unknown key, named alone or after its table."""
+    *table, name = place
+    tables: dict[str, type[_Table]] = {"problem": _Problem, "run": _Run, "stop": _Stop}
+    model = tables.get(table[0], _File) if table else _File
+    near = difflib.get_close_matches(name, model.model_fields, n=1)
     if near:
         return f"; did you mean {near[0]!r}?"
-    for name, table in {"": _File, **tables}.items():
-        if str(place[-1]) in table.model_fields:
-            return f"; it belongs to {f'[{name}]' if name else 'the top of the file'}"
+    for title, other in {"": _File, **tables}.items():
+        if name in other.model_fields:
+            return f"; it belongs to {f'[{title}]' if title else 'the top of the file'}"
     return f"; known are {', '.join(model.model_fields)}"
 
 
@@ -173,7 +175,7 @@ def to_tables(study: Study) -> dict[str, Any]:
     }
 
 
-def _one(values: tuple) -> Any:
+def _one(values: tuple[Any, ...]) -> Any:
     return values[0] if len(values) == 1 else list(values)
 
 

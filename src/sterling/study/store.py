@@ -14,7 +14,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from sterling.errors import InputError, SterlingWarning, StoreError
 from sterling.files import write_atomically
@@ -33,6 +33,8 @@ except ImportError:  # Windows: shards are then never merged, which costs only s
 STUDY_FILE = "study.toml"
 SHARD_FOLDER = "trials"
 LOCK_FILE = ".lock"
+
+_T = TypeVar("_T")
 
 _SMALL = 50_000  # rows; shards below are merged
 _MANY = 40  # small shards that are worth a merge
@@ -93,7 +95,7 @@ class Store:
         except OSError as problem:
             raise StoreError(f"cannot make the folder {self._shards}: {problem.strerror}") from problem
         text = study.to_toml().encode()
-        write_atomically(self.folder / STUDY_FILE, lambda stream: stream.write(text) and None)
+        write_atomically(self.folder / STUDY_FILE, _writer(text))
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -117,20 +119,27 @@ class Store:
 
         Raises FileNotFoundError if it has been merged into another meanwhile.
         """
-        from sterling.study.schema import check_cells, decode
+        from sterling.study.schema import read_columns
+
+        opened = self._open(name)
+        return None if opened is None else read_columns(opened[0], COLUMNS if columns is None else columns)
+
+    def _open(self, name: str) -> tuple[bytes, pl.DataFrame] | None:
+        """Return the bytes of a shard and its cells, checked; None, with a warning, if they are bad."""
+        from sterling.study.schema import check_cells, open_shard, read_cells
 
         if name in self._bad:
             return None
         try:
-            frame = decode(self._shards / name, self.study.identity, columns)
-            if columns is None or {"cell", "semantics", *CELL_COLUMNS} <= set(frame.columns):
-                check_cells(frame)
+            data = open_shard(self._shards / name, self.study.identity)
+            cells = read_cells(data)
+            check_cells(cells)
         except FileNotFoundError:
             raise
         except OSError as problem:
             self._leave_out(name, str(problem))
             return None
-        return frame
+        return data, cells
 
     def _leave_out(self, name: str, reason: str) -> None:
         if name not in self._bad:
@@ -161,13 +170,20 @@ class Store:
         if unknown:
             raise InputError(f"trials have no column {unknown[0]!r}; they have {', '.join(COLUMNS)}")
         read = list(dict.fromkeys(["cell", "trial", *wanted]))
-        for _ in range(100):  # a merge by another process may take shards away under our hands
+
+        def collect() -> pl.DataFrame:
+            frames = [frame for name in self.shards() if (frame := self.read(name, read)) is not None]
+            return merge(frames) if frames else frame_of([]).select(read)
+
+        return self._settled(collect).select(wanted)
+
+    def _settled(self, collect: Callable[[], _T]) -> _T:
+        """Return what ``collect`` reads; again if another process merges shards away under its hands."""
+        for _ in range(100):
             try:
-                frames = [frame for name in self.shards() if (frame := self.read(name, read)) is not None]
+                return collect()
             except FileNotFoundError:
                 continue
-            frame = merge(frames) if frames else frame_of([]).select(read)
-            return frame.select(wanted)
         raise StoreError(f"{self._shards} changes faster than it can be read")
 
     def counts(self, criterion: str | Criterion) -> pl.DataFrame:
@@ -178,34 +194,40 @@ class Store:
         import polars as pl
 
         from sterling.study.criteria import SUCCESS, UNDECIDED
-        from sterling.study.schema import VERDICTS, check_cells
+        from sterling.study.schema import SCHEMA, VERDICTS, merge, read_columns
 
         criterion = parse_criterion(criterion)
-        needed = [*CELL_COLUMNS, "semantics", "seconds", "verdict", *criterion.columns]
-        frame = self.trials(dict.fromkeys(["cell", *needed])).lazy()
+        needed = dict.fromkeys(["cell", "trial", "seconds", "verdict", *criterion.columns])
+        narrow = pl.col("cell", "trial", "seconds", "verdict"), criterion.outcome()
+
+        def collect() -> tuple[list[pl.DataFrame], list[pl.DataFrame]]:
+            frames, cells = [], []
+            for name in self.shards():
+                if opened := self._open(name):
+                    frames.append(read_columns(opened[0], needed).select(*narrow))
+                    cells.append(opened[1])
+            return frames, cells
+
+        frames, cells = self._settled(collect)
+        if not frames:
+            empty = {name: SCHEMA[name] for name in ("cell", *CELL_COLUMNS)}
+            numbers = ("trials", "successes", "undecided", "seconds", *VERDICTS.categories)
+            return pl.DataFrame(schema={**empty, **dict.fromkeys(numbers, pl.Int64())})
+        count = lambda condition, name: condition.sum().cast(pl.Int64).alias(name)  # noqa: E731
         table = (
-            frame.with_columns(criterion.outcome())
+            merge(frames)
             .group_by("cell")
             .agg(
-                pl.col(*CELL_COLUMNS, "semantics").first(),
                 pl.len().cast(pl.Int64).alias("trials"),
-                (pl.col("outcome") == SUCCESS).sum().cast(pl.Int64).alias("successes"),
-                (pl.col("outcome") == UNDECIDED).sum().cast(pl.Int64).alias("undecided"),
+                count(pl.col("outcome") == SUCCESS, "successes"),
+                count(pl.col("outcome") == UNDECIDED, "undecided"),
                 pl.col("seconds").mean(),
-                *(
-                    (pl.col("verdict") == name).sum().cast(pl.Int64).alias(name)
-                    for name in VERDICTS.categories
-                ),
+                *(count(pl.col("verdict") == name, name) for name in VERDICTS.categories),
             )
-            .collect()
+            .with_columns(pl.col("cell").cast(pl.String))
         )
-        check_cells(table)
-        texts = [name for name in table.columns if table.schema[name] == pl.Categorical]
-        return (
-            table.drop("semantics")
-            .with_columns(pl.col(texts).cast(pl.String))
-            .sort(*CELL_COLUMNS[2:], "n", "samples")
-        )
+        described = pl.concat(cells).unique("cell").drop("semantics")
+        return described.join(table, on="cell").sort(*CELL_COLUMNS[2:], "n", "samples")
 
     # -- writing ---------------------------------------------------------------------------------------------
 
@@ -227,7 +249,7 @@ class Store:
     def _put(self, name: str, data: bytes) -> str:
         if not self._shards.is_dir():
             self._shards.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._shards / name, lambda stream: stream.write(data) and None)
+        write_atomically(self._shards / name, _writer(data))
         return name
 
     @contextlib.contextmanager
@@ -308,3 +330,10 @@ class Store:
             raise InputError(f"cannot export as {kind!r}; known are {', '.join(writers)}")
         frame = self.trials().sort("cell", "trial")
         return write_atomically(path, lambda stream: writers[kind](frame, stream))
+
+
+def _writer(data: bytes) -> Callable[[BinaryIO], None]:
+    def write(stream: BinaryIO) -> None:
+        stream.write(data)
+
+    return write

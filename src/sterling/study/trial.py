@@ -10,7 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -259,19 +259,18 @@ def run_batch(cell: Cell, numbers: list[int], root: int, stop: Callable[[], bool
     return rows
 
 
+def kernel_kind(cell: Cell) -> tuple:
+    """Return what decides which kernels a cell needs."""
+    problem = cell.problem
+    return cell.surrogate, problem.m > 1, problem.noise > 0, str(problem.inputs), problem.normalize
+
+
 def warm_up(cells: Iterable[Cell]) -> None:
     """Compile (or load) every kernel that the cells need, by short runs on tiny samples."""
-    seen = set()
-    for cell in cells:
+    for cell in {kernel_kind(cell): cell for cell in cells}.values():
         problem = cell.problem
-        kind = (cell.surrogate, problem.m > 1, problem.noise > 0, str(problem.inputs), problem.normalize)
-        if kind in seen:
-            continue
-        seen.add(kind)
         samples = min(problem.samples, 4 * problem.n + 16)
-        small = Problem(
-            problem.n, samples, problem.m, problem.noise, problem.readout, problem.inputs, problem.normalize
-        )
+        small = replace(problem, samples=samples)
         run_batch(Cell(small, cell.schedule, cell.surrogate, min(cell.steps, 20)), [0], 0)
 
 

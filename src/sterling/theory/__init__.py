@@ -4,12 +4,13 @@ Every function carries ``kind`` ("theorem", "exact" or "mean-field") and ``sourc
 an exact statement has a proof in its docstring or in the source, a mean-field one is a heuristic that
 simulation supports (`benchmarks/prediction.py` measures how well) and no theorem.
 
-`population.py` holds the infinite sample, `balance.py` one data set, `laws.py` four numbers.
+`population.py` holds the infinite sample, `balance.py` (with `shares.py`) one data set, `laws.py` the case of
+four numbers and no data yet.
 """
 
 from __future__ import annotations
 
-from sterling.theory.balance import drift, neighbours, occupancy, wrong_share
+from sterling.theory.balance import Balance, balance, drift, neighbours, occupancy, wrong_share
 from sterling.theory.labels import FUNCTIONS, KINDS
 from sterling.theory.laws import (
     drift_variance,
@@ -25,6 +26,8 @@ from sterling.theory.population import population_coefficients, population_gradi
 __all__ = [
     "FUNCTIONS",
     "KINDS",
+    "Balance",
+    "balance",
     "drift",
     "drift_variance",
     "expected_occupancy",

@@ -19,9 +19,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-def labelled(
-    kind: str, source: str
-) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
+def labelled(kind: str, source: str) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
     """Give a function the attributes ``kind`` and ``source``, and list it in `FUNCTIONS`."""
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(KINDS)}")

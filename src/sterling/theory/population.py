@@ -134,7 +134,7 @@ def population_gradient(
 
 
 def profile(n: int, readout_norm2: float, surrogate: str | Surrogate) -> np.ndarray:
-    """Return b*_k E G_k at Hamming distance d of w*, float64 (2, n + 1): row 0 for right k, row 1 for wrong k.
+    """Return b*_k E G_k at Hamming distance d of w*, float64 (2, n + 1): row 0 right k, row 1 wrong k.
 
     Positive values push away from w*_k. Entries of impossible pairs (no wrong k at d = 0, no right one at
     d = n) are there by the formula.

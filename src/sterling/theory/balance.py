@@ -1,0 +1,216 @@
+"""One data set: its drift at the teacher, and from n + 1 gradients the share of time each weight is wrong.
+
+**The balance.** A weight that flips for ever has a bounded latent, so its gradient averages to zero over the
+run: Σ_D π(D) G_k(D) = 0, where D is the set of wrong weights and π(D) its share of the time. A weight that
+rests at w*_k has Σ_D π(D) b*_k G_k(D) ≤ 0. That much is exact for infinite mass. Two assumptions make it a
+formula. (1) Weights are wrong independently, π(D) = Π p_k Π (1 − p_k), with a few percent of error in
+practice. (2) The gradient at D is its best linear prediction from those at w* and at its n neighbours.
+
+**The prediction.** For Gaussian inputs F_k(D) = b*_k (G_k(D) − G_k(w*)) minus its mean over data sets is a
+random field on the sets D with a covariance of a known form. It sums z_ik times a coefficient over the rows
+that H sees on different sides at D and w*. For two sets D and E the same rows, with the same sign, count in
+both where D and E lie on one side and w* on the other, and indicators obey 2·1{both} = 1{D} + 1{E} − 1{D|E}
+with D|E the rows between D and E. So
+
+    cov(F_k(D), F_k(E)) ∝ κ_k(D) + κ_k(E) − κ_k(D Δ E),      κ_k(D) = θ_d + γ sin θ_d · (1/d or −1/(n − d))
+
+with d = |D|, cos θ_d = 1 − 2d/n, and 1/d for k ∈ D, −1/(n − d) else (E z_k² over a double wedge of angle θ).
+γ is the part of the variance that the turning row itself carries: 1 for m = 1; with more units most is
+carried by the other rows of its sample. As θ_d ≈ 2√(d/n), F is a fractional Brownian motion of Hurst index
+1/4 on the cube: the response to two flips together is about 0.52 times the sum of the two, not the sum.
+Adding them up, as linear response does, predicts a runaway where the truth is calm.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sterling.errors import InputError
+from sterling.instance import Instance, check_signs
+from sterling.surrogates import Surrogate, get_surrogate
+from sterling.theory.labels import labelled
+from sterling.theory.population import profile, signal
+from sterling.theory.shares import mean_square_slope, solve
+
+METHODS = ("balance", "signal")
+
+
+@labelled("exact", "definition; science.md, 7")
+def drift(instance: Instance, surrogate: str | Surrogate = "relu", reference=None) -> np.ndarray:
+    """Return G(w*), float64 (n,): what moves the latents while the weights stay at the teacher.
+
+    Without label noise it is zero. Coordinates with b*_k G_k > 0 are pushed out, the rest stay for ever.
+
+    Parameters
+    ----------
+    reference : int (n,) of −1 and +1, optional
+        Another state in the place of the teacher, such as ``orbit.reference``.
+
+    Raises
+    ------
+    InputError
+        If there is neither a teacher nor a reference.
+    """
+    return instance.gradient(_reference(instance, reference), surrogate)
+
+
+@labelled("exact", "definition")
+def neighbours(instance: Instance, surrogate: str | Surrogate = "relu", reference=None) -> np.ndarray:
+    """Return the gradients at the n states with one wrong weight, float64 (n, n): row l with l flipped.
+
+    One flip changes few rows of a piecewise-constant surrogate, so this costs little more than one gradient;
+    a smooth one needs n of them.
+
+    Raises
+    ------
+    InputError
+        If there is neither a teacher nor a reference.
+    """
+    start = _reference(instance, reference)
+    chosen = get_surrogate(surrogate)
+    n = instance.n
+    if not chosen.piecewise_constant:
+        rows = []
+        for k in range(n):
+            signs = start.copy()
+            signs[k] = -signs[k]
+            rows.append(instance.gradient(signs, chosen))
+        return np.array(rows)
+    return _changed_rows(instance, chosen, start)
+
+
+def _changed_rows(instance: Instance, surrogate: Surrogate, start: np.ndarray) -> np.ndarray:
+    """Return the gradients at all neighbours from the rows whose coefficients change: exact integer sums."""
+    low, high = surrogate.thresholds(instance.n << (2 * instance.grid.bits))
+    grid = instance.grid
+
+    def coefficients(before: np.ndarray) -> np.ndarray:
+        residuals = (before > 0) @ instance.residual_codes - instance.label_codes
+        inside = (before >= low) & (before <= high)
+        return (residuals[:, None] * instance.readout_codes * inside).ravel()
+
+    here = instance._preactivations(start)
+    coefficient = coefficients(here)
+    base = instance._weigh_rows(coefficient)
+    total = int(coefficient.sum())
+    out = np.empty((instance.n, instance.n))
+    for k in range(instance.n):
+        column = instance.columns[k].astype(np.int64) + grid.offsets[k]
+        there = here - (2 * int(start[k]) * (column << grid.shifts[k])).reshape(here.shape)
+        change = coefficients(there) - coefficient
+        rows = np.flatnonzero(change)
+        part = change[rows] @ grid.rows[rows, : instance.n].astype(np.int64)
+        sums = base + part + grid.offsets * (total + int(change[rows].sum()))
+        out[k] = (sums << grid.shifts).astype(np.float64) / instance.unit
+    return out
+
+
+class Balance(NamedTuple):
+    """What `balance` predicts of a long run."""
+
+    wrong_share: np.ndarray  #: float64 (n,), share of the iterates in which each weight is wrong
+    occupancy: float  #: share of the iterates at w*
+
+
+@labelled("mean-field", "sterling.theory.balance")
+def balance(instance: Instance, surrogate: str | Surrogate = "relu", reference=None) -> Balance:
+    """Predict wrong shares and occupancy of a long run from the gradients at w* and its n neighbours.
+
+    The values are the stationary ones, of runs long enough that every weight which drifts outwards has come
+    to the border. The derivation is at the top of this file; `benchmarks/prediction.py` measures how well it
+    holds. Inputs should be near Gaussian; their scale does not matter.
+
+    Parameters
+    ----------
+    reference : int (n,) of −1 and +1, optional
+        As in `drift`.
+
+    Raises
+    ------
+    InputError
+        Without teacher and reference, or where w* does not pull its neighbours back.
+    """
+    chosen = get_surrogate(surrogate)
+    signs = _reference(instance, reference)
+    push = signs * drift(instance, chosen, signs)
+    response = signs * neighbours(instance, chosen, signs) - push
+    levels = profile(instance.n, instance.readout_norm2, chosen)
+    return Balance(*solve(push, response, levels, _own_part(instance, chosen, signs)))
+
+
+@labelled("mean-field", "sterling.theory.balance; signal: science.md, 7")
+def wrong_share(
+    instance: Instance, surrogate: str | Surrogate = "relu", method: str = "balance", reference=None
+) -> np.ndarray:
+    """Return the predicted share of the iterates in which each weight is wrong, float64 (n,).
+
+    Parameters
+    ----------
+    method : "balance" or "signal"
+        "balance": with the other weights' flips taken into account, see `balance`. "signal": each weight for
+        itself, p_k = max(0, b*_k G_k(w*))/S; needs one gradient, and Gaussian inputs of unit variance.
+    reference : int (n,), optional
+        As in `drift`.
+
+    Raises
+    ------
+    InputError
+        For an unknown method, and as `balance` does.
+    """
+    if _check_method(method) == "balance":
+        return balance(instance, surrogate, reference).wrong_share
+    signs = _reference(instance, reference)
+    push = signs * drift(instance, surrogate, signs)
+    return np.clip(push / signal(instance.n, instance.readout_norm2, surrogate), 0, 1)
+
+
+@labelled("mean-field", "sterling.theory.balance; signal: science.md, 7")
+def occupancy(
+    instance: Instance, surrogate: str | Surrogate = "relu", method: str = "balance", reference=None
+) -> float:
+    """Return the predicted share of the iterates at w*; parameters and errors as in `wrong_share`.
+
+    "signal" is Π_k (1 − p_k); "balance" also takes into account that wrong weights cluster.
+    """
+    if _check_method(method) == "balance":
+        return balance(instance, surrogate, reference).occupancy
+    return float(np.prod(1 - wrong_share(instance, surrogate, method, reference)))
+
+
+def _check_method(method: str) -> str:
+    if method not in METHODS:
+        raise InputError(f"method is {method!r}; it must be one of {', '.join(METHODS)}")
+    return method
+
+
+def _reference(instance: Instance, reference) -> np.ndarray:
+    if reference is not None:
+        return check_signs(reference, instance.n, "reference").astype(np.int64)
+    if instance.teacher is None:
+        raise InputError(
+            "the instance has no teacher: give reference=…, such as the reference of an orbit or the last "
+            "weights of a long run"
+        )
+    return instance.teacher.astype(np.int64)
+
+
+def _own_part(instance: Instance, surrogate: Surrogate, signs: np.ndarray) -> float:
+    """Return γ, the share of the turning row itself in the variance of a response.
+
+    When unit l of a sample turns, the residual changes by ±v_l. Its own row changes by v_l·(μ′·v_l) where
+    the derivative stays one, by v_l·(v_l − ξ) or v_l·ξ where it goes on or off; each other row j by
+    v_l·v_j·μ′.
+    """
+    noise2 = float(np.mean((instance.labels - _output(instance, signs)) ** 2))
+    v2 = instance.readout**2
+    left, right = (float(surrogate.derivative(x)) for x in (-1e-9, 1e-9))
+    jump = (right - left) ** 2
+    own = float((v2 * (v2 * (left**2 + right**2) / 2 + jump * noise2)).sum())
+    others = float((v2 * (v2.sum() - v2)).sum()) * mean_square_slope(surrogate)
+    return own / (own + others) if own > 0 else 0.0
+
+
+def _output(instance: Instance, signs: np.ndarray) -> np.ndarray:
+    return (instance._preactivations(signs) > 0) @ instance.readout

@@ -1,0 +1,233 @@
+"""The landscape's face: arguments, refusals, symmetries, agreement with runs, basins, the picture."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import sterling as st
+from sterling import landscape_sweep, memory
+from sterling.landscape import Landscape, landscape, number_of, signs_of
+from sterling.landscape_plot import plot_landscape
+
+
+@pytest.fixture(scope="module")
+def instance():
+    return st.Problem(n=8, samples=40, noise=0.4).draw(3)
+
+
+@pytest.fixture(scope="module")
+def found(instance):
+    return landscape(instance)
+
+
+def test_bit_k_is_set_where_sign_k_is_plus(instance, found):
+    for state in (0, 1, 2, 5, 200, 255):
+        signs = np.array([1 if state >> k & 1 else -1 for k in range(8)], np.int8)
+        np.testing.assert_array_equal(found.signs(state), signs)
+        assert number_of(signs) == state
+        assert found.loss[state] == instance.loss(signs)
+        assert found.distance[state] == np.count_nonzero(signs != instance.teacher)
+    with pytest.raises(st.InputError, match="states 0 to 255"):
+        found.signs(256)
+
+
+def test_result(instance, found):
+    assert found.absorbing.dtype == found.minimisers.dtype == np.int8
+    assert found.absorbing.shape == (len(found.absorbing_states), 8)
+    for signs in found.absorbing:
+        assert np.all(signs * instance.gradient(signs) <= 0)
+    assert instance.loss(found.minimisers[0]) == found.loss.min()
+    np.testing.assert_array_equal(found.reference, instance.teacher)
+    assert found.trap_free == (len(found.traps) == 0)
+    assert found.reference_absorbs == np.all(instance.teacher * instance.gradient(instance.teacher) <= 0)
+    assert 0 < found.deviation < 2
+    text = repr(found)
+    assert text.startswith("Landscape(n=8, 256 states, ")
+    assert len(text) < 140
+    plain = found.to_dict()
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain["absorbing_count"] == len(plain["absorbing"])
+
+
+def test_without_noise_the_teacher_absorbs_at_loss_zero():
+    found = landscape(st.Problem(n=7, samples=300).draw(0))
+    assert found.reference_absorbs
+    assert found.trap_free
+    np.testing.assert_array_equal(found.absorbing, [found.reference])
+    np.testing.assert_array_equal(found.minimisers, [found.reference])
+    assert found.loss.min() == 0
+    assert "trap free, teacher absorbs" in repr(found)
+
+
+def test_too_few_samples_make_traps():
+    found = landscape(st.Problem(n=10, samples=8).draw(0))
+    assert not found.trap_free
+    assert len(found.traps) == len(found.absorbing) - 1
+
+
+def test_without_a_teacher(instance):
+    alone = st.Instance.from_arrays(instance.inputs, instance.labels)
+    found = landscape(alone)
+    np.testing.assert_array_equal(found.reference, found.minimisers[0])
+    assert found.trap_free == (not set(found.absorbing_states) - set(found.minimiser_states))
+    assert found.deviation is None
+    assert "teacher" in found.deviation_reason
+    assert "minimiser" in repr(found)
+
+
+def test_the_mean_gradient_is_used_only_where_it_is_known(instance):
+    rough = st.Problem(n=5, samples=30, inputs="rademacher").draw(0)
+    assert "rademacher" in landscape(rough).deviation_reason
+    white = st.Problem(n=5, samples=30, normalize="whiten").draw(0)
+    assert "whiten" in landscape(white).deviation_reason
+    given = st.Instance.from_arrays(instance.inputs, instance.labels, teacher=instance.teacher)
+    assert "gaussian=True" in landscape(given).deviation_reason
+    assert landscape(given, gaussian=True).deviation == landscape(instance).deviation
+    assert landscape(instance, gaussian=False).deviation is None
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((st.Problem(n=25, samples=4).draw(0),), "at most 24"),
+        ((st.Problem(n=3, samples=4).draw(0), "sigmoid"), "smooth"),
+        ((st.Problem(n=3, samples=4).draw(0), "relo"), "relu"),
+        (([[1.0]],), "list"),
+    ],
+)
+def test_refusals(arguments, message):
+    with pytest.raises(st.InputError, match=message):
+        landscape(*arguments)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True])
+def test_threads_must_be_a_count(instance, threads):
+    with pytest.raises(st.InputError, match="threads"):
+        landscape(instance, threads=threads)
+
+
+def test_memory_is_asked_for_first(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 100 << 20)
+    big = st.Problem(n=24, samples=4).draw(0)
+    with pytest.raises(st.CapacityError, match="landscape of n=24"):
+        landscape(big)
+
+
+def test_progress(instance):
+    seen = []
+    landscape(instance, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (256, 256)
+
+
+def test_an_interrupt_ends_all_threads(monkeypatch):
+    """Ctrl-C reaches the main thread while it waits; here the progress callback plays it."""
+
+    def press(done, total):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(landscape_sweep, "_SLICE", 0.01)
+    long = st.Problem(n=22, samples=2000).draw(0)
+    before = threading.active_count()
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        landscape(long, progress=press)
+    assert time.monotonic() - begun < 30  # the whole would take minutes; no bar, see benchmarks
+    assert threading.active_count() == before
+
+
+def test_more_absorbing_states_than_the_buffer_holds(monkeypatch):
+    """Labels no state can miss: with zero inputs every state absorbs."""
+    monkeypatch.setattr(landscape_sweep, "_BUFFER", 7)
+    zero = st.Instance.from_arrays(np.zeros((3, 6)), np.zeros(3), constant="keep")
+    found = landscape(zero)
+    np.testing.assert_array_equal(found.absorbing_states, np.arange(64))
+    np.testing.assert_array_equal(found.minimiser_states, np.arange(64))
+    assert found.trap_free
+
+
+def test_symmetries(instance, found):
+    """Flipping column k moves every state across bit k; permuting columns permutes bits; and so on."""
+    states = np.arange(256)
+    inputs, labels, teacher = instance.inputs, instance.labels, instance.teacher
+    mirrored, other = inputs.copy(), teacher.copy()
+    mirrored[:, :, 3] *= -1
+    other[3] *= -1
+    flipped = landscape(st.Instance.from_arrays(mirrored, labels, teacher=other))
+    np.testing.assert_array_equal(flipped.loss, found.loss[states ^ 8])
+    np.testing.assert_array_equal(np.sort(flipped.absorbing_states ^ 8), found.absorbing_states)
+    order = np.array([5, 2, 7, 0, 1, 6, 3, 4])
+    moved = landscape(st.Instance.from_arrays(inputs[:, :, order], labels, teacher=teacher[order]))
+    from_moved = sum(((states >> k) & 1) << order[k] for k in range(8))
+    np.testing.assert_array_equal(moved.loss, found.loss[from_moved])
+    twice = st.Instance.from_arrays(np.repeat(inputs, 2, axis=0), np.repeat(labels, 2), teacher=teacher)
+    np.testing.assert_array_equal(landscape(twice).loss, found.loss)
+    np.testing.assert_array_equal(landscape(twice).absorbing_states, found.absorbing_states)
+    shuffled = np.random.default_rng(0).permutation(len(labels))
+    mixed = landscape(st.Instance.from_arrays(inputs[shuffled], labels[shuffled], teacher=teacher))
+    np.testing.assert_array_equal(mixed.loss, found.loss)
+
+
+@pytest.mark.parametrize("surrogate", ["relu", "identity", "clipped_relu", "hard_tanh"])
+def test_runs_end_where_the_landscape_says(surrogate):
+    instance = st.Problem(n=9, samples=14, m=2).draw(5)
+    found = landscape(instance, surrogate)
+    states = set(found.absorbing_states.tolist())
+    for seed in range(20):
+        orbit = st.train(instance, 20_000, surrogate=surrogate, init=seed)
+        if orbit.absorbed:
+            assert number_of(orbit.signs) in states
+            if orbit.verdict is st.Verdict.TRAPPED:
+                assert not found.trap_free
+        else:
+            assert number_of(orbit.signs) not in states
+
+
+def test_basins():
+    instance = st.Problem(n=9, samples=14).draw(1)
+    found = landscape(instance)
+    basins = found.basins(60, seed=4, steps=20_000)
+    assert basins.counts.sum() + basins.unabsorbed == 60 == sum(basins.verdicts.values())
+    assert set(basins.states) <= set(found.absorbing_states)
+    assert np.all(np.diff(basins.counts) <= 0)
+    np.testing.assert_array_equal(basins.absorbing, signs_of(basins.states, 9))
+    np.testing.assert_array_equal(basins.distance, (basins.absorbing != instance.teacher).sum(axis=1))
+    assert basins.shares.sum() <= 1
+    again = found.basins(60, st.Power(0.5, 0.5), seed=4, steps=20_000, threads=1)
+    assert again.to_dict() == basins.to_dict()
+    assert json.loads(json.dumps(basins.to_dict())) == basins.to_dict()
+    with pytest.raises(st.InputError, match="starts"):
+        found.basins(0)
+
+
+@pytest.mark.parametrize("samples, noise", [(8, 0.0), (300, 0.0), (300, 0.8)])
+def test_picture(samples, noise):
+    from matplotlib.figure import Figure
+
+    found = landscape(st.Problem(n=8, samples=samples, noise=noise).draw(0))
+    figure = Figure()
+    ax = figure.add_subplot()
+    sentence = plot_landscape(ax, found)
+    assert sentence.endswith(".")
+    assert sentence.count(". ") == 0
+    assert sentence.startswith("No state") == found.trap_free
+    assert "distance" in ax.get_xlabel()
+    assert "loss" in ax.get_ylabel()
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert any(label.startswith("trap") for label in labels) != found.trap_free
+    figure.canvas.draw()
+
+
+def test_picture_without_a_teacher_or_contrast():
+    from matplotlib.figure import Figure
+
+    zero = st.Instance.from_arrays(np.zeros((3, 4)), np.zeros(3), constant="keep")
+    found = landscape(zero)
+    assert isinstance(found, Landscape)
+    ax = Figure().add_subplot()
+    assert "minimiser" in plot_landscape(ax, found)
+    ax.figure.canvas.draw()

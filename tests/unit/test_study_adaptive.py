@@ -1,0 +1,130 @@
+"""Adaptive placement: brackets, narrowing, determinism, and giving up with a reason."""
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from sterling.study import Store, Study, fit_store, run, status
+from sterling.study.adaptive import Placement
+from sterling.study.ledger import Tally
+
+
+def share(n, size):
+    return 1 / (1 + (1.7 * n**1.5 / size) ** (2 * (n / 8) ** 0.3))
+
+
+def play(placement, law=share, seed=0, cost=lambda n, size: 1.0):
+    """Run a placement against a law of success; return the tallies and the number of rounds."""
+    rng = np.random.default_rng(seed)
+    tallies, rounds = {}, 0
+    while wish := placement.propose(tallies):
+        rounds += 1
+        for (n, size), count in wish.items():
+            old = tallies.get((n, size), Tally())
+            more = max(0, count - old.trials)
+            won = int(rng.binomial(more, law(n, size)))
+            tallies[n, size] = Tally(old.trials + more, old.successes + won, 0, cost(n, size))
+    return tallies, rounds
+
+
+def test_the_target_width_is_reached():
+    placement = Placement((8, 16, 32, 64), width=0.1)
+    tallies, rounds = play(placement, seed=1)
+    assert placement.reason == "width reached"
+    assert placement.fit is not None
+    assert placement.fit.width <= 0.1
+    assert placement.fit.exponent_low < 1.5 < placement.fit.exponent_high
+    assert rounds < 40
+    trials = sum(tally.trials for tally in tallies.values())
+    assert trials < 4000
+
+
+def test_dear_dimensions_get_fewer_trials():
+    even, _ = play(Placement((8, 16, 32, 64), width=0.1))
+    dear, _ = play(Placement((8, 16, 32, 64), width=0.1), cost=lambda n, size: float(n) ** 2)
+    at_64 = [sum(t.trials for (n, _), t in tallies.items() if n == 64) for tallies in (even, dear)]
+    assert at_64[1] < 0.7 * at_64[0]
+
+
+def test_every_dimension_gets_its_share():
+    tallies, _ = play(Placement((8, 16, 32, 64), width=0.08))
+    totals = {n: sum(t.trials for (one, _), t in tallies.items() if one == n) for n in (8, 16, 32, 64)}
+    assert min(totals.values()) > 0.03 * sum(totals.values())
+
+
+def test_listed_sample_sizes_are_kept_to():
+    sizes = [10, 20, 40, 80, 160, 320, 640, 1280]
+    tallies, _ = play(Placement((8, 16, 32), width=0.2, listed=lambda n: sizes))
+    assert {size for _, size in tallies} <= set(sizes)
+
+
+def test_a_law_without_threshold_ends_with_the_reason():
+    placement = Placement((8, 16), width=0.1)
+    play(placement, law=lambda n, size: 0.0)
+    assert placement.reason == "no threshold"
+    assert "at n = 8 most trials fail even with" in placement.message
+    placement = Placement((8, 16), width=0.1)
+    play(placement, law=lambda n, size: 1.0)
+    assert "most trials succeed even with 1 samples" in placement.message
+
+
+def test_the_trials_allowed_are_not_passed():
+    placement = Placement((8, 16, 32, 64), width=0.01, max_trials=3000)
+    tallies, _ = play(placement)
+    assert placement.reason == "trials spent"
+    assert sum(tally.trials for tally in tallies.values()) <= 3000
+
+
+def test_a_jump_is_resolved():
+    """Where success jumps between neighbouring sample sizes the study looks there, and ends in any case."""
+    placement = Placement((8, 16, 32), width=0.2, max_trials=5000)
+    play(placement, law=lambda n, size: float(size >= 2 * n))
+    assert placement.reason in ("trials spent", "width reached")
+
+
+STUDY = Study(n=[6, 9, 14], width=0.8, steps=1500, seed=2)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("adaptive") / "s"
+    outcome = run(STUDY, folder, threads=1)
+    assert outcome.reason == "width reached"
+    return folder
+
+
+def rows(folder):
+    frame = Store(folder).trials().drop("seconds").with_columns(pl.col(pl.Categorical).cast(pl.String))
+    return frame.sort("cell", "trial")
+
+
+def test_the_way_does_not_depend_on_threads_or_breaks(done, tmp_path):
+    run(STUDY, tmp_path / "two", threads=2)
+    assert_frame_equal(rows(tmp_path / "two"), rows(done))
+    folder = tmp_path / "broken"
+    for limit in (0.1, 0.2, 0.4, 0.8):  # a restart plans its earlier rounds again, which takes time too
+        run(STUDY, folder, time_limit=limit)
+    run(STUDY, folder)
+    assert_frame_equal(rows(folder), rows(done))
+
+
+def test_status_and_fit_of_an_adaptive_study(done):
+    found = status(done)
+    assert found.reached
+    assert found.widest is not None
+    assert found.widest <= 0.8
+    assert found.work_left == 0
+    (series,) = fit_store(done)
+    assert series.fit is not None
+    assert series.fit.width == found.widest
+    assert (series.left_out is not None) == (series.fit.undecided > 0)
+    (other,) = fit_store(done, "certified")
+    assert other.criterion == "certified"
+
+
+def test_a_narrower_target_goes_on(done, tmp_path):
+    before = len(rows(done))
+    outcome = run(done, width=0.35)
+    assert outcome.new > 0
+    assert len(rows(done)) == before + outcome.new

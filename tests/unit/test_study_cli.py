@@ -1,0 +1,85 @@
+"""`sterling study`: the verbs, their JSON, their exit codes."""
+
+import json
+
+import polars as pl
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from sterling.cli import study
+from sterling.study import Store, Study
+
+app = typer.Typer()
+app.add_typer(study.app, name="study")
+
+
+def call(*arguments, code=0):
+    result = CliRunner().invoke(app, ["study", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "small.toml"
+    path.write_text(Study(n=[6, 12], samples=[8, 16, 32, 64], trials=25, steps=800, name="small").to_toml())
+    said = call("run", path, "--threads", 2).output
+    assert "complete: 200 new trials" in said
+    return path.with_suffix("")
+
+
+def test_run_goes_on_and_has_json(folder):
+    outcome = json.loads(call("run", folder, "--json", "-q").stdout)
+    assert (outcome["reason"], outcome["new"], outcome["done"]) == ("complete", 0, 200)
+    assert outcome["finished"]
+
+
+def test_run_takes_a_place_a_width_and_a_time(folder, tmp_path):
+    toml = folder.with_suffix(".toml")
+    said = call(
+        "run", toml, "-o", tmp_path / "s", "--target-width", 0.9, "--time", "60s", "-q", "--json"
+    ).stdout
+    assert json.loads(said)["folder"] == str(tmp_path / "s")
+
+
+def test_status(folder):
+    assert "200 of 200 trials done" in call("status", folder).output
+    values = json.loads(call("status", folder, "--json").stdout)
+    assert (values["done"], values["planned"], values["reached"]) == (200, 200, True)
+    assert len(values["cells"]) == 8
+
+
+def test_fit(folder):
+    said = call("fit", folder).output
+    assert "N50 = C n^a: a =" in said
+    assert "C n log n" in said
+    (values,) = json.loads(call("fit", folder, "--json").stdout)
+    assert values["fit"]["exponent_low"] < values["fit"]["exponent"] < values["fit"]["exponent_high"]
+    assert "no fit: " in call("fit", folder, "--criterion", "occupancy>=0.99999", code=1).output
+
+
+def test_plot_and_export(folder, tmp_path):
+    call("plot", folder, "-o", tmp_path / "p.png")
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    call("export", folder, "-o", tmp_path / "t.csv")
+    assert len(pl.read_csv(tmp_path / "t.csv")) == len(Store(folder).trials())
+
+
+@pytest.mark.parametrize(
+    "arguments, code, words",
+    [
+        (("run", "none.toml"), 2, "there is no none.toml"),
+        (("status", "."), 1, "holds no study.toml"),
+        (("run", "{folder}", "-o", "x"), 2, "--out is for a study file"),
+        (("run", "{folder}", "--time", "soon"), 2, "no duration"),
+        (("run", "{folder}", "--target-width", "-1"), 2, "positive number"),
+        (("run", "{folder}", "--cluster", "here"), 2, "no address"),
+        (("fit", "{folder}", "--criterion", "best"), 2, "unknown criterion"),
+        (("plot", "{folder}", "-o", "x.gif"), 2, ".png, .svg or .pdf"),
+        (("export", "{folder}", "-o", "x.xls"), 2, "cannot export"),
+    ],
+)
+def test_wrong_usage_has_an_exit_code_and_a_reason(folder, arguments, code, words):
+    said = call(*(str(one).format(folder=folder) for one in arguments), code=code).output
+    assert words in said

@@ -1,0 +1,145 @@
+"""Study files and grids: what is read, what is refused and with which words."""
+
+import tomllib
+
+import pytest
+
+import sterling as st
+from sterling.study import Cell, Study, parse_criterion
+from sterling.study.spec import parse_study, seconds
+
+FULL = """
+name = "a test"
+seed = 7
+criteria = ["optimal", "occupancy>=0.5"]
+
+[problem]
+n = [8, 16]
+samples = { c = [1, 2.5], a = 1.5 }
+m = [1, 2]
+noise = [0.0, 0.5]
+readout = ["ones", [1.0, 2.0]]
+inputs = "student_t:4.5"
+normalize = ["none", "whiten"]
+
+[run]
+steps = [1000, 2000]
+schedule = ["power:0.5,0.5", "table:0.5,0.25,0.125"]
+surrogate = ["relu", "identity"]
+trials = 12
+
+[stop]
+target = "proportion"
+width = 0.2
+time = "15min"
+"""
+
+
+def test_a_file_says_everything_and_comes_back():
+    text = FULL.replace('["ones", [1.0, 2.0]]', '"signs"')
+    study = parse_study(text)
+    assert (study.seed, study.trials, study.width, study.time) == (7, 12, 0.2, 900.0)
+    assert [str(one) for one in study.criteria] == ["optimal", "occupancy>=0.5"]
+    assert len(study.series) == 2**6
+    assert len(study.cells) == 2**6 * 2 * 2
+    assert parse_study(study.to_toml()) == study
+    assert tomllib.loads(study.to_toml()) == study.to_dict()
+
+
+def test_samples_are_absolute_or_scaled():
+    assert Study(n=[4, 9], samples=[10, 20]).samples_at(9) == [10, 20]
+    study = Study(n=[4, 9], samples={"c": [1, 2], "a": 1.5})
+    assert study.samples_at(4) == [8, 16]
+    assert study.samples_at(9) == [27, 54]
+    assert Study(n=[4, 9]).samples_at(4) == []
+    assert Study(n=[4, 9]).adaptive
+
+
+def test_one_readout_of_numbers_is_one_variant():
+    assert Study(n=4, samples=8, m=2, readout=[1.0, 2.0]).readout == ((1.0, 2.0),)
+    assert len(Study(n=4, samples=8, m=2, readout=["ones", [1.0, 2.0]]).series) == 2
+
+
+def test_the_cell_of_a_row_is_the_cell():
+    table = st.Table([0.1, 1 / 3])
+    study = Study(
+        n=5, samples=40, m=2, noise=0.1, readout=[1.0, -2.5], inputs="ar1:0.123456789", schedule=table
+    )
+    (cell,) = study.cells
+    assert Cell.from_content(cell.content).key == cell.key
+    assert Cell.from_content(cell.content).schedule == table
+
+
+def test_identity_is_the_content_alone():
+    one = Study(n=8, samples=[50, 60], trials=5, name="one", criteria="visit").cells[0]
+    two = Study(n=[8, 9], samples=[50], trials=9, name="two", seed=3).cells[0]
+    assert one.key == two.key
+    others = [
+        Study(n=8, samples=50, **change).cells[0].key
+        for change in (
+            {"noise": 0.1},
+            {"steps": 999},
+            {"surrogate": "identity"},
+            {"schedule": "power:0.5,0.4"},
+            {"inputs": "uniform"},
+            {"normalize": "whiten"},
+            {"m": 2},
+            {"readout": "signs"},
+        )
+    ]
+    assert len({one.key, *others}) == len(others) + 1
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("x =", "no valid TOML"),
+        ("n = 3", "problem: it is missing"),
+        ("n = 3\n[problem]\nn = 3", "n: unknown key; it belongs to [problem]"),
+        ("[problem]\nn = 3\nnosie = 1", "problem.nosie: unknown key; did you mean 'noise'?"),
+        ("[problem]\nn = 2.5\nsamples = 3", "problem.n: input should be a valid integer"),
+        ("[problem]\nn = 4\nsamples = { c = 1 }", "problem.samples.a: it is missing"),
+        ("[problem]\nn = 4\nsamples = 3\nnoise = -1", "noise is -1"),
+        ("[problem]\nn = 4\nsamples = 0", "samples holds 0"),
+        ("[problem]\nn = 4\nsamples = []", "empty list"),
+        ("[problem]\nn = [4, 4]\nsamples = 3", "n holds 4 twice"),
+        ("[problem]\nn = 4", "at least two values of n"),
+        ('[problem]\nn = 4\nsamples = 3\ninputs = "gauss"', "did you mean 'gaussian'"),
+        ('[problem]\nn = 4\nsamples = 3\n[run]\nsurrogate = "rleu"', "Did you mean 'relu'"),
+        ('[problem]\nn = 4\nsamples = 3\n[run]\nschedule = "power"', "power:RATE,EXPONENT"),
+        ("[problem]\nn = 4\nsamples = 3\n[run]\nsteps = 0", "steps holds 0"),
+        ('[problem]\nn = 4\nsamples = 3\n[stop]\ntime = "soon"', "no duration"),
+        ('[problem]\nn = 4\nsamples = 3\n[stop]\ntarget = "proportion"', "needs a width"),
+        ('[problem]\nn = 4\nsamples = 3\n[stop]\ntarget = "all"', "target is 'all'"),
+        ("[problem]\nn = 4\nsamples = 3\n[stop]\nwidth = 0", "width is 0"),
+        ('criteria = "optmal"\n[problem]\nn = 4\nsamples = 3', "did you mean 'optimal'"),
+        ('criteria = "occupancy>=2"\n[problem]\nn = 4\nsamples = 3', "above 0 and be at most 1"),
+        ("seed = -1\n[problem]\nn = 4\nsamples = 3", "seed is -1"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_place(text, words):
+    with pytest.raises(st.InputError) as caught:
+        parse_study(text, "some.toml")
+    assert "some.toml" in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(st.InputError, match=r"cannot read the study .*none\.toml"):
+        Study.from_toml(tmp_path / "none.toml")
+
+
+def test_too_many_cells_are_refused():
+    with pytest.raises(st.InputError, match="more than 100,000 cells"):
+        Study(n=list(range(1, 1001)), samples=list(range(1, 102)))
+
+
+@pytest.mark.parametrize("text, value", [("90", 90), ("90s", 90), ("1.5min", 90), ("2h", 7200)])
+def test_durations(text, value):
+    assert seconds(text) == value
+
+
+def test_criteria_print_as_they_are_read():
+    for text in ("optimal", "ergodic", "visit", "certified", "occupancy>=0.25"):
+        assert str(parse_criterion(text)) == text
+        assert parse_criterion(text).meaning

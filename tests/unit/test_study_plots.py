@@ -1,0 +1,64 @@
+"""Pictures of a study: what is drawn is what was counted."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import sterling as st
+from sterling.study import Store, Study, fit_store, run
+from sterling.study.plots import figure, phase_map, success_curves, threshold_law
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plots") / "s"
+    run(Study(n=[6, 12], samples=[8, 16, 32, 64], trials=25, steps=800), folder)
+    return Store(folder)
+
+
+@pytest.fixture
+def ax():
+    return Figure().subplots()
+
+
+def test_success_shows_every_cell_and_curve(store, ax):
+    (series,) = fit_store(store)
+    text = success_curves(ax, series)
+    assert "Jeffreys" in text
+    drawn = [container.lines[0].get_ydata() for container in ax.containers]
+    for n, shares in zip((6, 12), drawn, strict=True):
+        cells = series.cells.filter(series.cells["n"] == n).sort("samples")
+        np.testing.assert_allclose(shares, cells["share"])
+    assert ax.get_xscale() == "log"
+
+
+def test_the_law_is_drawn_with_its_guides(store, ax):
+    (series,) = fit_store(store)
+    assert series.fit is not None
+    assert f"{series.fit.exponent:.2f}" in threshold_law(ax, series)
+    labels = ax.get_legend_handles_labels()[1]
+    assert any("n²" in label for label in labels)
+    assert any("n⁴" in label for label in labels)
+
+
+def test_a_refused_fit_is_said_in_the_picture(store, ax):
+    (series,) = fit_store(store, "occupancy>=0.99999")
+    assert series.refusal
+    assert "no fit" in threshold_law(ax, series)
+    assert "No curve" in success_curves(Figure().subplots(), series)
+
+
+def test_the_phase_map_has_the_shares(store, ax):
+    counts = store.counts("optimal")
+    assert "%" in phase_map(ax, counts)
+    area = sum(bar.get_width() for container in ax.containers for bar in container)
+    assert area == pytest.approx(0.92 * len(counts))
+    with pytest.raises(st.InputError, match="no trials"):
+        phase_map(ax, counts.head(0))
+
+
+def test_the_figure_holds_all_three(store):
+    (series,) = fit_store(store)
+    fig = figure(series, store.counts("optimal"), "a study")
+    assert len(fig.axes) == 3
+    fig.draw_without_rendering()

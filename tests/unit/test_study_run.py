@@ -1,0 +1,191 @@
+"""Running studies: rows, replay, independence of workers and of breaks, stop rules."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import sterling as st
+from sterling.study import Store, Study, replay, run, run_trial, trial_key, trial_seed
+from sterling.study.trial import COLUMNS
+
+SMALL = Study(n=[6, 10], samples=[8, 24, 60], trials=9, steps=3000, criteria=["optimal", "visit"], seed=5)
+
+
+def rows(folder):
+    """Return what was measured, in the order of the trials, without times."""
+    frame = Store(folder).trials().drop("seconds").with_columns(pl.col(pl.Categorical).cast(pl.String))
+    return frame.sort("cell", "trial")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study") / "done"
+    outcome = run(SMALL, folder, threads=1)
+    assert (outcome.reason, outcome.new, outcome.done) == ("complete", 54, 54)
+    return folder
+
+
+def test_every_trial_has_one_row(done):
+    frame = rows(done)
+    assert len(frame) == 54
+    assert frame.n_unique(["cell", "trial"]) == 54
+    assert frame["seed"].n_unique() == 54
+    assert set(frame["trial"]) == set(range(9))
+
+
+def test_a_row_is_what_train_gives(done):
+    row = rows(done).filter(pl.col("n") == 10).row(-1, named=True)
+    problem = st.Problem(n=10, samples=row["samples"])
+    orbit = st.train(
+        problem.draw(row["seed"]), steps=3000, schedule=st.Power(0.5, 0.5), init=row["seed"], record=()
+    )
+    expected = orbit.to_dict()
+    for name in ("verdict", "certified", "errors", "ergodic_errors", "occupancy", "visits", "first_hit"):
+        assert row[name] == expected[name], name
+    assert row["events"] == orbit.stats.events
+    assert row["states"] == orbit.stats.states
+    assert row["version"] == st.__version__
+
+
+def test_a_trial_is_replayed_by_its_key(done):
+    row = rows(done).row(17, named=True)
+    orbit = replay(done, f"{row['cell']}-{row['trial']}")
+    assert orbit.verdict.name == row["verdict"]
+    assert orbit.recorded
+    assert (orbit.stats.events, orbit.occupancy) == (row["events"], row["occupancy"])
+
+
+@pytest.mark.parametrize("key, words", [("abc", "no trial"), (f"{'0' * 24}-1", "no cell 000")])
+def test_an_unknown_key_is_refused(done, key, words):
+    with pytest.raises(st.InputError, match=words):
+        replay(done, key)
+
+
+def test_the_number_of_threads_changes_nothing(done, tmp_path):
+    run(SMALL, tmp_path / "two", threads=2)
+    assert_frame_equal(rows(tmp_path / "two"), rows(done))
+
+
+def test_any_executor_will_do(done, tmp_path):
+    with ThreadPoolExecutor(3) as pool:
+        run(SMALL, tmp_path / "pool", executor=pool)
+    assert_frame_equal(rows(tmp_path / "pool"), rows(done))
+
+
+def test_a_study_goes_on_where_it_was(done, tmp_path):
+    folder = tmp_path / "part"
+    first = run(Study(**{**vars_of(SMALL), "trials": 4}), folder)
+    assert first.new == 24
+    second = run(SMALL, folder)
+    assert (second.new, second.done) == (30, 54)
+    assert_frame_equal(rows(folder), rows(done))
+    assert run(folder).new == 0
+    assert Store(folder).study == SMALL
+
+
+def vars_of(study):
+    """Return the arguments that made a study."""
+    names = ("n", "samples", "trials", "steps", "criteria", "seed")
+    return {name: list(v) if isinstance(v := getattr(study, name), tuple) else v for name in names}
+
+
+def test_seeds_depend_on_root_content_and_number():
+    one, two = SMALL.cells[:2]
+    seeds = {
+        trial_seed(root, cell, number) for root in (0, 1) for cell in (one, two) for number in range(100)
+    }
+    assert len(seeds) == 400
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert trial_key(one, 3) == f"{one.key}-3"
+
+
+def test_the_identity_of_a_trial_does_not_drift():
+    """Stored studies rest on these values: change them only together with SEMANTICS."""
+    cell = Study(n=8, samples=50).cells[0]
+    assert cell.key == "a7b151e1a814326ee2bd14aa"
+    assert trial_seed(0, cell, 0) == 2799395722884229832
+
+
+def test_a_run_trial_follows_the_columns():
+    row = dict(zip(COLUMNS, run_trial(SMALL.cells[0], 2, 5), strict=True))
+    assert row["n"] == 6
+    assert row["trial"] == 2
+    assert row["seconds"] > 0
+
+
+def test_time_stops_a_run_and_what_is_done_stays(tmp_path):
+    study = Study(n=24, samples=40, trials=100_000, steps=5000)
+    outcome = run(study, tmp_path / "s", time_limit=0.5, threads=2)
+    assert outcome.reason == "time"
+    assert not outcome.finished
+    assert 0 < outcome.new < 100_000
+    assert len(rows(tmp_path / "s")) == outcome.new
+
+
+def test_a_long_trial_is_given_up_at_the_end_of_the_time(tmp_path):
+    study = Study(n=64, samples=100, noise=1.0, trials=2, steps=10**11)
+    outcome = run(study, tmp_path / "s", time_limit=0.3)
+    assert (outcome.reason, outcome.new) == ("time", 0)
+
+
+def test_cells_get_trials_until_their_intervals_are_narrow(tmp_path):
+    study = Study(n=8, samples=[8, 200], trials=400, steps=2000, target="proportion", width=0.2)
+    outcome = run(study, tmp_path / "s")
+    assert outcome.reason == "width reached"
+    table = Store(tmp_path / "s").counts("optimal")
+    hard, easy = table.sort("samples")["trials"]
+    assert easy == 32
+    assert 32 < hard < 400
+    again = run(
+        Study(n=8, samples=[8, 200], trials=40, steps=2000, target="proportion", width=0.2), tmp_path / "s"
+    )
+    assert again.reason == "trials spent"
+    assert "1 of 2 cells stay wider" in again.messages[0]
+
+
+def test_progress_is_told(tmp_path):
+    seen = []
+    run(Study(n=6, samples=20, trials=30, steps=500), tmp_path / "s", progress=seen.append)
+    assert seen[-1].done == seen[-1].planned == 30
+    assert [one.done for one in seen] == sorted(one.done for one in seen)
+
+
+def test_nothing_is_left_running(tmp_path):
+    run(Study(n=6, samples=20, trials=5, steps=500), tmp_path / "s")
+    assert not [one for one in threading.enumerate() if one.name.startswith("sterling-study")]
+
+
+def test_counts_know_regimes_and_undecided(done):
+    table = Store(done).counts("optimal")
+    regimes = table.select("OPTIMAL", "TRAPPED", "RECURRENT", "WANDERING", "STALLED")
+    np.testing.assert_array_equal(regimes.sum_horizontal(), table["trials"])
+    np.testing.assert_array_equal(table["successes"], table["OPTIMAL"])
+    assert (table["successes"] + table["undecided"] <= table["trials"]).all()
+
+
+def test_a_failing_trial_is_not_swallowed(tmp_path):
+    with pytest.raises(st.CapacityError, match="memory"):
+        run(Study(n=1000, samples=10**9, trials=1), tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"threads": 0}, "threads is 0"),
+        ({"cluster": "here"}, "no address"),
+        ({"cluster": "local", "executor": object()}, "not both"),
+    ],
+)
+def test_wrong_arguments_are_refused(tmp_path, arguments, words):
+    with pytest.raises(st.InputError, match=words):
+        run(SMALL, tmp_path / "s", **arguments)
+
+
+def test_a_cluster_without_dask_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    with pytest.raises(st.InputError, match=r"pip install 'sterling\[cluster\]'"):
+        run(SMALL, tmp_path / "s", cluster="local")
