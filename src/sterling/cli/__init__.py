@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from sterling._version import __version__
+from sterling.cli import study
 from sterling.cli.doctor import doctor
 from sterling.cli.train import train
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(train)
 app.command()(doctor)
+app.add_typer(study.app, name="study")
 
 
 def _version(wanted: bool) -> None:
