@@ -1,0 +1,212 @@
+"""Studies that are killed, shared between processes, or run out of disk: nothing lost, nothing twice."""
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from sterling.study import Store, Study, run
+from tests.crash.processes import DEADLINE, wait_until
+
+STUDY = Study(n=[8, 12, 16], samples=[16, 32, 64], trials=40, steps=2000, seed=11)
+TOTAL = 9 * 40
+
+# Shards of a few rows each, so that there is much to kill in.
+DRIVER = """
+import os, signal, sys
+from pathlib import Path
+from sterling.study import Study, Store, run, collect
+collect._FLUSH_SECONDS = 0.01
+{extra}
+outcome = run(Study.from_toml(sys.argv[1]), sys.argv[2], threads=2)
+print(outcome.reason, outcome.new, outcome.done)
+"""
+
+
+@pytest.fixture(scope="module")
+def toml(tmp_path_factory):
+    path = tmp_path_factory.mktemp("study") / "study.toml"
+    path.write_text(STUDY.to_toml())
+    return path
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "s"
+    assert run(STUDY, folder).new == TOTAL
+    return rows(folder)
+
+
+def rows(folder):
+    """Return what was measured, in the order of the trials, without times."""
+    frame = Store(folder).trials().drop("seconds").with_columns(pl.col(pl.Categorical).cast(pl.String))
+    return frame.sort("cell", "trial")
+
+
+def start(toml, folder, extra="", **more):
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER.format(extra=extra), str(toml), str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+def shards(folder):
+    with contextlib.suppress(FileNotFoundError):
+        return [name for name in os.listdir(folder / "trials") if not name.startswith(".")]
+    return []
+
+
+@pytest.mark.parametrize("after", [1, 15])
+def test_kill_at_any_moment(toml, expected, tmp_path, after):
+    folder = tmp_path / "s"
+    with start(toml, folder) as process:
+        wait_until(lambda: len(shards(folder)) >= after, process)
+        process.kill()
+    kept = rows(folder)
+    assert 0 < len(kept) < TOTAL
+    assert kept.n_unique(["cell", "trial"]) == len(kept)
+    outcome = run(folder)
+    assert outcome.new == TOTAL - len(kept)
+    assert_frame_equal(rows(folder), expected)
+
+
+KILL_BEFORE_RENAME = """
+real = os.fsync
+def fsync(handle, count=[0]):
+    count[0] += 1
+    if count[0] == 9:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(handle)
+os.fsync = fsync
+"""
+
+
+def test_kill_between_writing_and_renaming(toml, expected, tmp_path):
+    folder = tmp_path / "s"
+    with start(toml, folder, KILL_BEFORE_RENAME) as process:
+        process.communicate(timeout=DEADLINE)
+    assert process.returncode == -signal.SIGKILL
+    left = [name for name in os.listdir(folder / "trials") if name.endswith(".part")]
+    assert len(left) == 1
+    run(folder)
+    assert_frame_equal(rows(folder), expected)
+    assert not [name for name in os.listdir(folder / "trials") if name.endswith(".part")]
+
+
+KILL_IN_MERGE = """
+real = Path.unlink
+def unlink(self, missing_ok=False):
+    real(self, missing_ok)
+    if self.suffix == ".parquet":
+        os.kill(os.getpid(), signal.SIGKILL)
+Path.unlink = unlink
+"""
+
+
+def test_kill_in_the_middle_of_a_merge(toml, expected, tmp_path):
+    folder = tmp_path / "s"
+    with start(toml, folder, KILL_IN_MERGE) as process:
+        process.communicate(timeout=DEADLINE)
+    assert process.returncode == -signal.SIGKILL
+    assert len(shards(folder)) > 2  # the merged one and most of its sources
+    assert_frame_equal(rows(folder), expected)
+    assert run(folder).new == 0
+    with Store(folder).working() as store:
+        store.tidy(always=True)
+    assert len(shards(folder)) == 1
+    assert_frame_equal(rows(folder), expected)
+
+
+def test_two_processes_share_a_folder(toml, expected, tmp_path):
+    folder = tmp_path / "s"
+    look_often = "collect._SCAN_SECONDS = 0.01"
+    with start(toml, folder, look_often) as one, start(toml, folder, look_often) as two:
+        outputs = [process.communicate(timeout=DEADLINE) for process in (one, two)]
+    assert (one.returncode, two.returncode) == (0, 0), outputs
+    assert_frame_equal(rows(folder), expected)
+    for out, _ in outputs:
+        reason, _, done = out.split()
+        assert (reason, int(done)) == ("complete", TOTAL)
+
+
+def test_one_of_two_processes_is_killed(toml, expected, tmp_path):
+    folder = tmp_path / "s"
+    with start(toml, folder) as one, start(toml, folder) as two:
+        wait_until(lambda: len(shards(folder)) >= 4, one)
+        one.kill()
+        out, err = two.communicate(timeout=DEADLINE)
+    assert two.returncode == 0, err
+    assert out.split()[::2] == ["complete", str(TOTAL)]
+    assert_frame_equal(rows(folder), expected)
+
+
+def _small_files():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+
+def test_a_write_that_the_system_refuses(toml, expected, tmp_path):
+    folder = tmp_path / "s"
+    with start(toml, folder, "collect._FLUSH_SECONDS = 1e9", preexec_fn=_small_files) as process:
+        _, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 1
+    assert "StoreError: cannot write" in err
+    assert "File too large" in err
+    assert os.listdir(folder / "trials") == []
+    assert run(folder).new == TOTAL
+    assert_frame_equal(rows(folder), expected)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system of 64 KiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
+    try:
+        made = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        made = False
+    if not made:
+        pytest.skip("mounting a small file system needs root")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk(toml, expected, tiny_disk, tmp_path):
+    folder = tiny_disk / "s"
+    with start(toml, folder) as process:
+        _, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 1
+    assert "StoreError: cannot write" in err
+    assert "No space left on device" in err
+    kept = rows(folder)
+    assert 0 < len(kept) < TOTAL
+    moved = tmp_path / "moved"
+    subprocess.run(["cp", "-r", str(folder), str(moved)], check=True)
+    assert run(moved).new == TOTAL - len(kept)
+    assert_frame_equal(rows(moved), expected)
+
+
+def test_ctrl_c_keeps_what_is_done(toml, expected, tmp_path):
+    folder = tmp_path / "s"
+    with start(toml, folder) as process:
+        wait_until(lambda: len(shards(folder)) >= 3, process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    reason, new, _ = out.split()
+    assert reason == "interrupted"
+    assert len(rows(folder)) == int(new) < TOTAL
+    assert run(folder).new == TOTAL - int(new)
+    assert_frame_equal(rows(folder), expected)
