@@ -76,7 +76,7 @@ def part_of(path, name):
         {"schedule": st.Power(1 / 3, 0.7)},
         {"surrogate": "sigmoid", "steps": 30},
         {"engine": "dense", "steps": 30},
-        {"init": np.array([1e-300, -1e300, 0.0, -0.0, 1.0])},
+        {"init": np.array([1e-300, -1e100, 0.0, -0.0, 1.0])},
     ],
     ids=str,
 )
