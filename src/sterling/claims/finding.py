@@ -1,0 +1,157 @@
+"""What the measurement of one claim yields: numbers with intervals, a verdict in words, figures, raw tables.
+
+A `Finding` is plain data but for its figures, which are functions that draw into an ``ax`` and return the
+sentence that says what to see. `sterling.report` makes a page of findings and knows nothing of experiments.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from sterling.theory.labels import KINDS
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.axes import Axes
+
+
+class Judgement(Enum):
+    """How a measurement stands to the statement it was made for."""
+
+    CONSISTENT = "consistent"
+    FAR_INSIDE = "far inside the bound"
+    CONTRADICTED = "contradicted"
+    NOT_DECIDED = "not decided"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One number from data, with its interval where it has one.
+
+    Attributes
+    ----------
+    name : str
+        What was measured, such as "exponent α of N₅₀ = C·n^α".
+    value, low, high : float
+        ``low`` and ``high`` are NaN for a number that is exact or a bare count.
+    level : float
+        Confidence level of the interval.
+    unit : str
+        Empty for a pure number.
+    how : str
+        How the interval was made, such as "profile likelihood" or "Jeffreys".
+    """
+
+    name: str
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    level: float = 0.95
+    unit: str = ""
+    how: str = ""
+
+    @property
+    def has_interval(self) -> bool:
+        return not (math.isnan(self.low) or math.isnan(self.high))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A number that theory gives, to stand beside a measured one.
+
+    ``kind`` is "theorem", "exact" or "mean-field" (`sterling.theory.labels.KINDS`), and is always shown.
+    """
+
+    name: str
+    value: float
+    kind: str
+    source: str
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind is {self.kind!r}; it must be one of {', '.join(KINDS)}")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure to be: ``draw(ax)`` draws it and returns the sentence that says what to see.
+
+    Attributes
+    ----------
+    name : str
+        Of the file, without suffix: letters, digits and hyphens.
+    title : str
+        Short, in words.
+    draw : callable
+        Takes one matplotlib ``Axes``; touches no global style.
+    alt : str
+        What the figure shows, for readers who cannot see it: axes, curves, the main numbers.
+    """
+
+    name: str
+    title: str
+    draw: Callable[[Axes], str]
+    alt: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came out for one claim.
+
+    Attributes
+    ----------
+    key : str
+        "P1" … "P5" as in science.md, or a short name such as "population".
+    title : str
+        The claim in a few words.
+    statement : str
+        What the source states, in a sentence.
+    kind, source : str
+        Of the statement: "theorem", "exact" or "mean-field", and where it comes from.
+    experiment : str
+        What was done, with the numbers that the program used.
+    judgement : Judgement
+    reason : str
+        Why, in one or two sentences made from the measured numbers.
+    measured : tuple of Measured
+    references : tuple of Reference
+    pictures : tuple of Picture
+    tables : dict of name to Polars frame
+        The raw rows; each becomes NAME.parquet beside the page.
+    notes : tuple of str
+        What a reader must know before trusting the number: undecided trials, poor fits, dependence on budget.
+    seconds : float
+        What the experiment took in this call (close to zero where everything was reused).
+    """
+
+    key: str
+    title: str
+    statement: str
+    kind: str
+    source: str
+    experiment: str
+    judgement: Judgement
+    reason: str
+    measured: tuple[Measured, ...] = ()
+    references: tuple[Reference, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind is {self.kind!r}; it must be one of {', '.join(KINDS)}")
+
+    @property
+    def headline(self) -> Measured | None:
+        """The number that stands in the summary table: the first measured one."""
+        return self.measured[0] if self.measured else None

@@ -1,0 +1,1 @@
+"""The page of a reproduction, made from findings."""
