@@ -22,8 +22,8 @@ help: ## show this list
 	@echo "make TARGET [ARGS='...'] [PYTHON=python3.12]"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(CORE) ## see one run happen, in the terminal
-	@$(PY) examples/demo.py $(ARGS)
+demo: $(CORE) ## measure the claims of the paper: a table and a page, in minutes
+	@$(PY) -m sterling reproduce --quick $(ARGS)
 
 test: $(DEV) $(TORCH) ## run the tests (PyTorch is the oracle of one of them)
 	@$(PY) -m pytest $(ARGS)

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 from sterling._version import __version__
 
 if TYPE_CHECKING:
+    from sterling import theory
+    from sterling.advice.plan import plan
+    from sterling.compare import compare_surrogates
     from sterling.data import load_data
     from sterling.dynamics.orbit import Orbit, Verdict
     from sterling.dynamics.train import resume, train
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
         SterlingWarning,
         StoreError,
     )
+    from sterling.exhaustive.landscape import Landscape, landscape
     from sterling.instance import Instance
     from sterling.problem import Problem
     from sterling.schedules import Constant, Power, Table
@@ -33,6 +37,7 @@ _HOME = {
     "Constant": "schedules",
     "InputError": "errors",
     "Instance": "instance",
+    "Landscape": "exhaustive.landscape",
     "Orbit": "dynamics.orbit",
     "Power": "schedules",
     "Problem": "problem",
@@ -43,8 +48,12 @@ _HOME = {
     "Surrogate": "surrogates",
     "Table": "schedules",
     "Verdict": "dynamics.orbit",
+    "compare_surrogates": "compare",
+    "landscape": "exhaustive.landscape",
     "load_data": "data",
+    "plan": "advice.plan",
     "resume": "dynamics.train",
+    "theory": "theory",  # the module itself
     "train": "dynamics.train",
 }
 
@@ -55,6 +64,7 @@ __all__ = [
     "Constant",
     "InputError",
     "Instance",
+    "Landscape",
     "Orbit",
     "Power",
     "Problem",
@@ -65,15 +75,20 @@ __all__ = [
     "Table",
     "Verdict",
     "__version__",
+    "compare_surrogates",
+    "landscape",
     "load_data",
+    "plan",
     "resume",
+    "theory",
     "train",
 ]
 
 
 def __getattr__(name: str):
     if name in _HOME:
-        value = getattr(import_module(f"sterling.{_HOME[name]}"), name)
+        module = import_module(f"sterling.{_HOME[name]}")
+        value = module if _HOME[name] == name else getattr(module, name)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'sterling' has no attribute {name!r}")

@@ -25,11 +25,13 @@ _SOURCES = (
     "_machine.py",
     "sampling.py",
     "mass.py",
+    "dynamics/tally.py",
     "dynamics/walk.py",
+    "dynamics/sums.py",
     "dynamics/passes.py",
     "dynamics/lookup.py",
     "dynamics/kernels.py",
-    "landscape_kernels.py",
+    "exhaustive/kernels.py",
 )
 
 

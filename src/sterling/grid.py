@@ -22,8 +22,7 @@ _LARGEST_CODE = {"int16": (1 << 15) - 1, "int32": (1 << 23) - 1}
 
 def padded_width(features: int) -> int:
     """Return the row length, in codes, that keeps rows aligned with vectors and cache lines."""
-    unit = 8 if features <= 8 else 16 if features <= 16 else 32
-    return -(-features // unit) * unit
+    return -(-features // 32) * 32
 
 
 def aligned_zeros(shape: tuple[int, int], dtype) -> np.ndarray:

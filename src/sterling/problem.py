@@ -145,12 +145,13 @@ class Problem:
             return {**self.to_dict(), "seed": seed.entropy, "spawn_key": list(seed.spawn_key)}
         return {**self.to_dict(), "seed": int(seed)}
 
-    def _require_memory(self) -> None:
-        rows = self.samples * self.m
-        width = padded_width(self.n)
+    def memory(self) -> int:
+        """Return the bytes that a draw takes at its peak, estimated from above."""
         copies = 3 if self.normalize is None else 6
-        what = f"an instance with n={self.n}, m={self.m}, {self.samples} samples"
-        require_memory(rows * (copies * width + 24), what)
+        return self.samples * self.m * (copies * padded_width(self.n) + 24)
+
+    def _require_memory(self) -> None:
+        require_memory(self.memory(), f"an instance with n={self.n}, m={self.m}, {self.samples} samples")
 
     def _draw_inputs(self, seed) -> InputGrid:
         family = get_family(self.inputs)

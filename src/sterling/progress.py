@@ -39,7 +39,7 @@ def display(every: float = _PLAIN_EVERY) -> Iterator[Callable[[Progress], None]]
     every : float
         Seconds between two lines where stderr is no terminal, or a dumb one.
     """
-    if not _is_terminal():
+    if not is_terminal():
         yield _plain(every)
         return
     from rich.console import Console
@@ -54,7 +54,8 @@ def display(every: float = _PLAIN_EVERY) -> Iterator[Callable[[Progress], None]]
         yield show
 
 
-def _is_terminal() -> bool:
+def is_terminal() -> bool:
+    """Whether stderr is a terminal that can redraw a line."""
     return sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 

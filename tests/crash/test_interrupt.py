@@ -36,11 +36,12 @@ def assert_same(first, second):
         assert np.array_equal(first.flips, second.flips)
 
 
-def test_an_interrupted_command_prints_what_there_is_and_can_go_on(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_prints_what_there_is_and_can_go_on(number, tmp_path):
     path = tmp_path / "run.orbit"
     with start(*LONG, "--json", "--checkpoint", path, "--checkpoint-every", "0.05") as process:
         wait_until(path.exists, process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130, err
     result = json.loads(out)

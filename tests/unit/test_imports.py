@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,24 @@ def test_dir_lists_the_public_names():
 def test_names_are_those_of_the_type_checker():
     """What type checkers are told, what is loaded on demand and what is exported must be one list."""
     assert set(st._HOME) | {"__version__"} == set(st.__all__)
+
+
+def test_no_public_name_is_a_module():
+    """Importing a module sets it as an attribute of the package, in place of a function of that name."""
+    folder = Path(st.__file__).parent
+    modules = {path.stem for path in folder.glob("*.py")} | {path.name for path in folder.iterdir()}
+    functions = {name for name, home in st._HOME.items() if home != name}
+    assert modules & functions == set()
+
+
+def test_the_landscape_is_a_function_before_and_after_its_module_is_loaded():
+    code = (
+        "import sterling as st; first = st.landscape; import sterling.exhaustive.landscape\n"
+        "import sterling.exhaustive.plot, sterling.exhaustive.sweep\n"
+        "assert st.landscape is first is st.exhaustive.landscape.landscape\n"
+        "assert len(st.landscape(st.Problem(n=3, samples=20).draw(0)).loss) == 8"
+    )
+    assert "matplotlib" not in loaded_by(code)
 
 
 def test_an_unknown_name():

@@ -4,6 +4,7 @@ This file only joins the verbs. Nothing heavy is imported before a verb runs.
 """
 
 import io
+import signal
 import sys
 from typing import Annotated
 
@@ -12,6 +13,9 @@ import typer
 from sterling._version import __version__
 from sterling.cli import study
 from sterling.cli.doctor import doctor
+from sterling.cli.landscape import landscape
+from sterling.cli.plan import plan
+from sterling.cli.reproduce import reproduce
 from sterling.cli.train import train
 
 app = typer.Typer(
@@ -23,7 +27,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(reproduce)
 app.command()(train)
+app.command()(landscape)
+app.command()(plan)
 app.command()(doctor)
 app.add_typer(study.app, name="study")
 
@@ -45,6 +52,8 @@ def options(
 
 def main() -> None:
     """Run the command line; what the `sterling` command calls."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a polite end is as good as Ctrl-C
+        signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # without Unicode: question marks, no traceback

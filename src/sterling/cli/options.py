@@ -1,17 +1,131 @@
-"""Reading option values: counts, sizes, readouts, starts. A value that cannot be read is an `InputError`."""
+"""Options that several verbs have, and reading their values; one that cannot be read is an `InputError`."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from sterling.errors import InputError
+
+if TYPE_CHECKING:
+    from sterling.instance import Instance
 
 _MULTIPLES = {"": 0, "k": 3, "M": 6, "G": 9, "T": 12}
 _LARGEST = Decimal(10) ** 18  # keeps numbers such as 1e999999999 from being written out
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1024, "MI": 1024**2, "GI": 1024**3}
+
+COUNT, LAW, FILE = {"metavar": "COUNT"}, {"metavar": "LAW"}, {"metavar": "FILE"}
+SURROGATES = "relu, identity, clipped_relu, hard_tanh, sigmoid, approx_sign or swish_sign."
+SCHEDULES = "Step sizes: power:RATE,EXPONENT, constant:RATE or table:RATE,RATE,…"
+_INPUTS = "gaussian, rademacher, uniform, student_t:4, exponential, shifted:0.5 or ar1:0.5. \\[gaussian]"
+_LABELS = "Column of the labels, by name or number. \\[label, y, or the last]"
+
+
+def panel(title: str) -> Callable[..., Any]:
+    """Return a maker of options that `--help` shows under one title."""
+
+    def option(text: str, *names: str, **more):
+        return typer.Option(*names, help=text, rich_help_panel=title, **more)
+
+    return option
+
+
+class Normalize(StrEnum):
+    none = "none"
+    standard = "standard"
+    whiten = "whiten"
+
+
+# Where the data come from. What is not given is None, so that a drawn problem and a file are not mixed up.
+problem_option, data_option = panel("A drawn problem"), panel("A data file")
+DataFile = Annotated[Path | None, typer.Argument(metavar="FILE", help=".npz, .npy, .csv or .parquet.")]
+Units = Annotated[str | None, problem_option("Hidden units that share the weights. \\[1]", "--m", **COUNT)]
+Noise = Annotated[float | None, problem_option("Standard deviation of the label noise. \\[0]")]
+Readout = Annotated[
+    str | None, problem_option("ones, signs, gaussian, or numbers: 1,-1,0.5. \\[ones]", **LAW)
+]
+Inputs = Annotated[str | None, problem_option(_INPUTS, **LAW)]
+Seed = Annotated[str | None, problem_option("Names the draw. \\[0]", metavar="SEED")]
+Labels = Annotated[str | None, data_option(_LABELS, metavar="COLUMN")]
+Precision = Annotated[str | None, data_option("int16, or int32 for finer inputs. \\[int16]", metavar="TYPE")]
+KeepConstant = Annotated[bool, data_option("Keep columns of one value, such as a bias.", "--keep-constant")]
+
+
+def choose_instance(
+    data: Path | None,
+    drawn: dict[str, Any],
+    read: dict[str, Any],
+    readout: str | None,
+    normalize: Normalize,
+    usual: tuple[int, int],
+) -> Instance:
+    """Return the instance that the options describe: drawn from a problem, or read from the file ``data``.
+
+    Parameters
+    ----------
+    drawn : dict
+        Options for a drawn problem alone: n, samples, m, noise, inputs, seed; None where not given.
+    read : dict
+        Options for a data file alone: labels, precision, keep_constant; None or False where not given.
+    usual : (int, int)
+        n and samples of a drawn problem that does not say.
+    """
+    normal = None if normalize is Normalize.none else normalize.value
+    if data is not None:
+        return _read(data, drawn, read, readout, normal)
+    for name, value in read.items():
+        if value:
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option} is for a data file, and none is given: name the file, or drop it")
+    return _draw(drawn, readout, normal, usual)
+
+
+def _draw(drawn: dict[str, Any], readout: str | None, normalize: str | None, usual: tuple[int, int]):
+    from sterling.problem import Problem
+
+    n, samples = usual
+    problem = Problem(
+        n=given_count(drawn["n"], "--n", n),
+        samples=given_count(drawn["samples"], "--samples", samples),
+        m=given_count(drawn["m"], "--m", 1),
+        noise=drawn["noise"] or 0.0,
+        readout="ones" if readout is None else parse_readout(readout),
+        inputs=drawn["inputs"] or "gaussian",
+        normalize=normalize,
+    )
+    return problem.draw(given_count(drawn["seed"], "--seed", 0))
+
+
+def _read(
+    data: Path, drawn: dict[str, Any], read: dict[str, Any], readout: str | None, normalize: str | None
+):
+    from sterling.data import load_data
+
+    for name, value in drawn.items():
+        if value is not None:
+            raise InputError(
+                f"--{name} describes a drawn problem, but the data come from {data}: drop one of them"
+            )
+    return load_data(
+        data,
+        labels=read["labels"],
+        normalize=normalize,
+        readout=None if readout in (None, "ones") else parse_numbers(readout, "--readout"),
+        precision=read["precision"] or "int16",
+        constant="keep" if read["keep_constant"] else "refuse",
+    )
+
+
+def given_count(text: str | None, option: str, usual: int) -> int:
+    """Read a whole number that may be left out."""
+    return usual if text is None else parse_count(text, option)
 
 
 def parse_count(text: str, option: str) -> int:

@@ -25,7 +25,8 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 _Criterion = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="optimal, ergodic, visit, certified or occupancy>=R. \\[those of the study]"
+        metavar="NAME",
+        help="optimal, ergodic, visit, certified, trap_free or occupancy>=R. \\[those of the study]",
     ),
 ]
 

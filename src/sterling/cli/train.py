@@ -1,5 +1,7 @@
 """`sterling train`: one run, on a drawn problem or on a data file."""
 
+import shlex
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,14 +9,36 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sterling.cli.options import (
+    COUNT,
+    FILE,
+    SCHEDULES,
+    SURROGATES,
+    DataFile,
+    Inputs,
+    KeepConstant,
+    Labels,
+    Noise,
+    Normalize,
+    Precision,
+    Readout,
+    Seed,
+    Units,
     check_target,
+    choose_instance,
+    panel,
     parse_bytes,
     parse_count,
-    parse_numbers,
-    parse_readout,
     parse_start,
+    problem_option,
 )
-from sterling.cli.render import INTERRUPTED, announce_kernels, guarded, note, print_json, print_result
+from sterling.cli.render import (
+    INTERRUPTED,
+    announce_kernels,
+    guarded,
+    note,
+    print_json,
+    print_result,
+)
 from sterling.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
@@ -23,28 +47,7 @@ if TYPE_CHECKING:
 
 N, SAMPLES = 64, 4096
 
-
-def _panel(title: str):
-    """Return a maker of options that `--help` shows under one title."""
-
-    def option(text: str, *names: str, **more):
-        return typer.Option(*names, help=text, rich_help_panel=title, **more)
-
-    return option
-
-
-_problem, _data = _panel("A drawn problem"), _panel("A data file")
-_run_option, _output = _panel("The run"), _panel("What comes out")
-_COUNT, _LAW, _FILE = {"metavar": "COUNT"}, {"metavar": "LAW"}, {"metavar": "FILE"}
-_SURROGATES = "relu, identity, clipped_relu, hard_tanh, sigmoid, approx_sign or swish_sign."
-_INPUTS = "gaussian, rademacher, uniform, student_t:4, exponential, shifted:0.5 or ar1:0.5. \\[gaussian]"
-_SCHEDULES = "Step sizes: power:RATE,EXPONENT, constant:RATE or table:RATE,RATE,…"
-
-
-class Normalize(StrEnum):
-    none = "none"
-    standard = "standard"
-    whiten = "whiten"
+_run_option, _output = panel("The run"), panel("What comes out")
 
 
 class Engine(StrEnum):
@@ -55,30 +58,23 @@ class Engine(StrEnum):
 
 @guarded
 def train(
-    data: Annotated[Path | None, typer.Argument(metavar="FILE", help=".npz, .npy, .csv or .parquet.")] = None,
-    n: Annotated[str | None, _problem(f"Inputs, one binary weight each. \\[{N}]", "--n", **_COUNT)] = None,
-    samples: Annotated[str | None, _problem(f"Sample size N. \\[{SAMPLES}]", **_COUNT)] = None,
-    m: Annotated[str | None, _problem("Hidden units that share the weights. \\[1]", "--m", **_COUNT)] = None,
-    noise: Annotated[float | None, _problem("Standard deviation of the label noise. \\[0]")] = None,
-    readout: Annotated[
-        str | None, _problem("ones, signs, gaussian, or numbers: 1,-1,0.5. \\[ones]", **_LAW)
+    data: DataFile = None,
+    n: Annotated[
+        str | None, problem_option(f"Inputs, one binary weight each. \\[{N}]", "--n", **COUNT)
     ] = None,
-    inputs: Annotated[str | None, _problem(_INPUTS, **_LAW)] = None,
-    seed: Annotated[str | None, _problem("Names the draw. \\[0]", metavar="SEED")] = None,
-    labels: Annotated[
-        str | None,
-        _data("Column of the labels, by name or number. \\[label, y, or the last]", metavar="COLUMN"),
-    ] = None,
-    precision: Annotated[
-        str | None, _data("int16, or int32 for finer inputs. \\[int16]", metavar="TYPE")
-    ] = None,
-    keep_constant: Annotated[
-        bool, _data("Keep columns of one value, such as a bias.", "--keep-constant")
-    ] = False,
+    samples: Annotated[str | None, problem_option(f"Sample size N. \\[{SAMPLES}]", **COUNT)] = None,
+    m: Units = None,
+    noise: Noise = None,
+    readout: Readout = None,
+    inputs: Inputs = None,
+    seed: Seed = None,
+    labels: Labels = None,
+    precision: Precision = None,
+    keep_constant: KeepConstant = False,
     normalize: Annotated[Normalize, _run_option("What is done to the inputs first.")] = Normalize.none,
-    steps: Annotated[str, _run_option("Steps: 1000000, 1_000_000, 1e6 or 1M.", **_COUNT)] = "1e6",
-    schedule: Annotated[str, _run_option(_SCHEDULES, metavar="SCHEDULE")] = "power:0.5,0.5",
-    surrogate: Annotated[str, _run_option(_SURROGATES, metavar="NAME")] = "relu",
+    steps: Annotated[str, _run_option("Steps: 1000000, 1_000_000, 1e6 or 1M.", **COUNT)] = "1e6",
+    schedule: Annotated[str, _run_option(SCHEDULES, metavar="SCHEDULE")] = "power:0.5,0.5",
+    surrogate: Annotated[str, _run_option(SURROGATES, metavar="NAME")] = "relu",
     init: Annotated[str, _run_option("Start: a seed, or latent weights: 0.1,-0.2.", metavar="SEED")] = "0",
     engine: Annotated[
         Engine, _run_option("From flip to flip, or every step; the same result.")
@@ -89,14 +85,17 @@ def train(
     cache: Annotated[
         str | None, _run_option("Memory for visited states, such as 512MB. \\[1GiB]", metavar="SIZE")
     ] = None,
-    plot: Annotated[Path | None, _output("Draw the run: .png, .svg or .pdf.", **_FILE)] = None,
-    out: Annotated[Path | None, _output("Save the run, for Orbit.load and resume.", **_FILE)] = None,
+    plot: Annotated[Path | None, _output("Draw the run: .png, .svg or .pdf.", **FILE)] = None,
+    report: Annotated[
+        Path | None, _output("Write a page on the run and its recurrence: .html.", **FILE)
+    ] = None,
+    out: Annotated[Path | None, _output("Save the run, for Orbit.load and resume.", **FILE)] = None,
     checkpoint: Annotated[
-        Path | None, _output("Save the run on the way, and go on from FILE if it is there.", **_FILE)
+        Path | None, _output("Save the run on the way, and go on from FILE if it is there.", **FILE)
     ] = None,
     checkpoint_every: Annotated[float, _output("Time between two saves.", metavar="SECONDS")] = 20.0,
     record: Annotated[
-        bool, _output("Record every flip; --plot and --out do so as well.", "--record")
+        bool, _output("Record every flip; --plot, --report and --out do so as well.", "--record")
     ] = False,
     json: Annotated[bool, _output("Print the result as JSON.", "--json")] = False,
     quiet: Annotated[bool, _output("Show no progress and no notes.", "--quiet", "-q")] = False,
@@ -111,7 +110,14 @@ def train(
 
     if plot is not None:
         picture_format(plot)
-    for path, option in ((plot, "--plot"), (out, "--out"), (checkpoint, "--checkpoint")):
+    if report is not None and report.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--report is {report}; its name must end in .html")
+    for path, option in (
+        (plot, "--plot"),
+        (report, "--report"),
+        (out, "--out"),
+        (checkpoint, "--checkpoint"),
+    ):
         check_target(path, option)
     planned = parse_count(steps, "--steps")
     settings = {
@@ -119,7 +125,7 @@ def train(
         "surrogate": surrogate,
         "init": parse_start(init),
         "engine": engine.value,
-        "record": ("flips",) if record or plot or out else (),
+        "record": ("recurrence", *(("flips",) if record or plot or report or out else ())),
     }
     common = {
         "progress": not quiet,
@@ -128,27 +134,17 @@ def train(
         "checkpoint": checkpoint,
         "checkpoint_every": checkpoint_every,
     }
-    given = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
-    normal = None if normalize is Normalize.none else normalize.value
+    drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
+    read = {"labels": labels, "precision": precision, "keep_constant": keep_constant}
     if not quiet:
         announce_kernels()
-    if data is None:
-        for option, value in (
-            ("--labels", labels),
-            ("--precision", precision),
-            ("--keep-constant", keep_constant),
-        ):
-            if value:
-                raise InputError(f"{option} is for a data file, and none is given: name the file, or drop it")
-        instance = _draw(given, readout, normal)
-    else:
-        instance = _read(data, given, labels, readout, normal, precision, keep_constant)
+    instance = choose_instance(data, drawn, read, readout, normalize, (N, SAMPLES))
     orbit = _run(instance, planned, settings, common, say=not quiet)
     if json:
         print_json(orbit.to_dict())
     else:
         print_result(orbit)
-    _write(orbit, plot, out, say=not quiet)
+    _write(orbit, instance, plot, report, out, say=not quiet)
     if orbit.interrupted:
         how = (
             f"the same command goes on from {checkpoint}"
@@ -157,42 +153,6 @@ def train(
         )
         note(f"interrupted at step {orbit.steps:,} of {planned:,}: {how}")
         raise typer.Exit(INTERRUPTED)
-
-
-def _draw(given: dict, readout: str | None, normalize: str | None) -> "Instance":
-    from sterling.problem import Problem
-
-    def count(name: str, default: int) -> int:
-        return default if given[name] is None else parse_count(given[name], f"--{name}")
-
-    problem = Problem(
-        n=count("n", N),
-        samples=count("samples", SAMPLES),
-        m=count("m", 1),
-        noise=given["noise"] or 0.0,
-        readout="ones" if readout is None else parse_readout(readout),
-        inputs=given["inputs"] or "gaussian",
-        normalize=normalize,
-    )
-    return problem.draw(count("seed", 0))
-
-
-def _read(data, given, labels, readout, normalize, precision, keep_constant) -> "Instance":
-    from sterling.data import load_data
-
-    for name, value in given.items():
-        if value is not None:
-            raise InputError(
-                f"--{name} describes a drawn problem, but the data come from {data}: drop one of them"
-            )
-    return load_data(
-        data,
-        labels=labels,
-        normalize=normalize,
-        readout=None if readout in (None, "ones") else parse_numbers(readout, "--readout"),
-        precision=precision or "int16",
-        constant="keep" if keep_constant else "refuse",
-    )
 
 
 def _run(instance: "Instance", planned: int, settings: dict, common: dict, say: bool) -> "Orbit":
@@ -206,7 +166,7 @@ def _run(instance: "Instance", planned: int, settings: dict, common: dict, say: 
 
     orbit = Orbit.load(path)
     _check_same(orbit, instance, planned, settings, path)
-    if settings["record"] and not orbit.recorded:
+    if "flips" in settings["record"] and not orbit.recorded:
         note(f"warning: {path} holds no flips, so they will not be drawn or saved; start anew to record them")
     if orbit.steps == planned:
         if say:
@@ -251,7 +211,14 @@ def _check_same(orbit: "Orbit", instance: "Instance", planned: int, settings: di
         )
 
 
-def _write(orbit: "Orbit", plot: Path | None, out: Path | None, say: bool) -> None:
+def _write(
+    orbit: "Orbit",
+    instance: "Instance",
+    plot: Path | None,
+    report: Path | None,
+    out: Path | None,
+    say: bool,
+) -> None:
     if out is not None:
         orbit.save(out)
         if say:
@@ -262,3 +229,14 @@ def _write(orbit: "Orbit", plot: Path | None, out: Path | None, say: bool) -> No
         save_figure(figure(orbit), plot)
         if say:
             note(f"picture: {plot}")
+    if report is not None:
+        from sterling.report.run_page import write_run_page
+
+        write_run_page(report, orbit, instance, _command())
+        if say:
+            note(f"report: {report}")
+
+
+def _command() -> str:
+    """Return the command that was given, for the page; nothing where it was called from a program."""
+    return shlex.join(["sterling", *sys.argv[1:]]) if sys.argv[1:2] == ["train"] else ""

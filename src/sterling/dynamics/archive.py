@@ -11,8 +11,9 @@ import numpy as np
 from numpy.lib import format as npy
 
 from sterling._version import __version__
+from sterling.dynamics import tally
 from sterling.dynamics.orbit import Orbit
-from sterling.dynamics.walk import ANCHOR, FLIP, Walk
+from sterling.dynamics.walk import ANCHOR, DISTANCE, FLIP, Walk
 from sterling.errors import CheckpointError
 from sterling.files import write_atomically
 from sterling.schedules import schedule_from_dict
@@ -20,7 +21,9 @@ from sterling.surrogates import SURROGATES
 
 FORMAT = "sterling-orbit"
 #: Raised when a run saved before would not go on to the same bits.
-VERSION = 1
+VERSION = 2
+#: Before 2 there was no tally of the visits to the reference; such runs go on without one.
+_READABLE = (1, VERSION)
 
 _HEADER = "header.json"
 _WALK_SHAPES = {"clock": 16, "mass": 3}  # the others have one entry for each weight
@@ -34,6 +37,7 @@ _TYPES = {
     "since_mass": np.float64,
     "balance": np.float64,
     "mass": np.float64,
+    "tally": np.int64,
 }
 
 
@@ -82,9 +86,10 @@ def load(path: str | os.PathLike) -> Orbit:
             header = json.loads(archive.read(_HEADER))
             if not isinstance(header, dict) or header.get("format") != FORMAT:
                 raise CheckpointError(f"{path} is no saved run of sterling")
-            if header.get("version") != VERSION:
+            if header.get("version") not in _READABLE:
                 raise CheckpointError(
-                    f"{path} has format version {header.get('version')}, and this sterling reads {VERSION}: "
+                    f"{path} has format version {header.get('version')}, and this sterling reads "
+                    f"{' and '.join(map(str, _READABLE))}: "
                     f"use sterling {header.get('sterling')} for it"
                 )
             return _restore(header, archive)
@@ -102,12 +107,14 @@ def load(path: str | os.PathLike) -> Orbit:
 
 def _restore(header: dict[str, Any], archive: zipfile.ZipFile) -> Orbit:
     n = header["instance"]["n"]
-    walk = Walk(
-        *(
-            _array(archive, f"walk-{name}", _TYPES[name], _WALK_SHAPES.get(name, n))  # type: ignore[arg-type]
-            for name in Walk._fields
-        )
-    )
+    parts = {
+        name: _array(archive, f"walk-{name}", _TYPES[name], _WALK_SHAPES.get(name, n))  # type: ignore[arg-type]
+        for name in Walk._fields
+        if name != "tally"
+    }
+    uncounted = header["version"] < 2
+    counts = np.zeros(0, np.int64) if uncounted else _array(archive, "walk-tally", np.int64, None)
+    walk = Walk(**parts, tally=counts)
     for name in ("signs", "reference"):
         if not np.isin(getattr(walk, name), (-1, 1)).all():
             raise CheckpointError(f"{name} hold values other than -1 and +1")
@@ -119,6 +126,11 @@ def _restore(header: dict[str, Any], archive: zipfile.ZipFile) -> Orbit:
     mass = float.fromhex(header["mass"])
     if not 0 <= mass < float("inf") or header["steps"] < walk.clock[ANCHOR]:
         raise CheckpointError("its steps and step sizes contradict each other")
+    if counts.size and not (
+        walk.clock[DISTANCE] == np.count_nonzero(walk.signs != walk.reference)
+        and tally.check(counts, n, int(walk.clock[ANCHOR]))
+    ):
+        raise CheckpointError("its counts of the visits to the reference contradict the rest")
     flips = _array(archive, "flips", FLIP, None) if header["recorded"] else None
     if (
         flips is not None

@@ -4,6 +4,7 @@
 
 While the weights rest, G does not change, so u_t is taken from the last flip (the anchor) in one product,
 u_t = u_a − (η_a + … + η_{t−1})·G, as the event engine does: one rounding for a stretch, not one a step.
+Gradients and losses of visited states are kept, since a run under label noise sees few states many times.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from sterling.surrogates import Surrogate
 
 _GRADIENT_COST = 2  # budget units, about nanoseconds, that one input entry costs
 _STEP_COST = 8000  # and one step
+_KEPT_BYTES = 1 << 26  # gradients of visited states, at most
 
 
 class DenseEngine:
@@ -51,6 +53,8 @@ class DenseEngine:
         self.arguments = schedule.kernel_arguments(1 / instance.readout_norm2)
         self.step = int(walk.clock[ANCHOR])  # a resumed run walks its last stretch again
         self._gradient: np.ndarray | None = None
+        self._square = 0
+        self._known: dict[bytes, tuple[np.ndarray, int]] = {}
 
     def advance(self, until: int, budget: int) -> int:
         """Take steps up to ``until``; the return value says why it stopped (see `walk.py`)."""
@@ -61,7 +65,7 @@ class DenseEngine:
                 if budget <= 0:
                     return PAUSED
                 budget -= self._look_up()
-                if look(walk, self.instance.square(walk.signs)):
+                if look(walk, self._square):
                     log.counts[1:] = 0
                     return RESTARTED
             gradient = self.gradient
@@ -85,7 +89,16 @@ class DenseEngine:
                 self._gradient = None
 
     def _look_up(self) -> int:
+        """Find gradient and loss at the current weights; return what that costs."""
+        key = self.walk.signs.tobytes()
+        if key in self._known:
+            self._gradient, self._square = self._known[key]
+            return 0
+        if len(self._known) * 9 * len(key) > _KEPT_BYTES:
+            self._known.clear()
         self._gradient = self.instance.gradient(self.walk.signs, self.surrogate)
+        self._square = self.instance.square(self.walk.signs)
+        self._known[key] = self._gradient, self._square
         self.walk.clock[EVALUATIONS] += 1
         entries = self.instance.samples * self.instance.m * self.instance.n
         self.walk.clock[READ] += 2 * entries  # forwards and backwards

@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from sterling._jit import INTERPRETED
-from sterling.dynamics import kernels, lookup, passes
+from sterling.dynamics import kernels, lookup, passes, sums
 from sterling.dynamics.walk import ANCHOR, GROW, Log, Walk
 from sterling.errors import InputError
 from sterling.instance import Instance
@@ -63,8 +63,8 @@ class EventEngine:
             )
         self.walk, self.log = walk, log
         self.unit = instance.unit
-        kind, rate, exponent, sums = schedule.kernel_arguments(1 / instance.readout_norm2)
-        self.schedule = kernels.Schedule(kind, rate, float(exponent), sums)
+        kind, rate, exponent, table = schedule.kernel_arguments(1 / instance.readout_norm2)
+        self.schedule = kernels.Schedule(kind, rate, float(exponent), table)
         threads = _choose_threads(instance, threads)
         self.data = _data(instance, surrogate, threads)
         wide = 3 * instance.preactivation_bound >= 1 << 31
@@ -179,25 +179,33 @@ def _choose_threads(instance: Instance, threads: int | None) -> int:
 def _data(instance: Instance, surrogate: Surrogate, threads: int) -> passes.Data:
     grid = instance.grid
     low, high = surrogate.thresholds(instance.unit_squared)
-    limit = 1 << 62
-    # Changes of coefficients reach twice their bound; a 32-bit sum holds this many products.
-    flush = ((1 << 31) - 1) // (2 * instance.coefficient_bound * instance.code_bound)
-    narrow = grid.rows.dtype == np.int16 and flush >= 8
+    far, row_limit = 1 << 62, row_sum_limit(instance)
     return passes.Data(
         grid.rows,
         instance.columns,
-        instance.label_codes.astype(np.int32),
+        instance.label_codes.astype(np.int16 if row_limit else np.int32),
         instance.residual_codes,
         instance.readout_codes,
         grid.shifts,
         grid.offsets,
-        max(low, -limit),
-        min(high, limit),
-        int((low <= -limit or low == 1) and high >= limit),
-        flush - flush % 4 if narrow else 0,
+        max(low, -far),
+        min(high, far),
+        int((low <= -far or low == 1) and high >= far),
+        row_limit,
         max(1, passes.CHUNK // instance.m) * instance.m,
         threads,
     )
+
+
+def row_sum_limit(instance: Instance) -> int:
+    """Return the Σ |weight| of rows whose sum is sure to fit 32 bits, or 0 where 64 bits are needed.
+
+    A weight is a change of a coefficient, which reaches twice the bound of coefficients.
+    """
+    largest = 2 * instance.coefficient_bound
+    limit = ((1 << 31) - 1) // instance.code_bound
+    narrow = instance.grid.rows.dtype == np.int16 and largest < 1 << 15 and sums.GROUP * largest <= limit
+    return limit if narrow else 0
 
 
 def _scratch(data: passes.Data, base: passes.Base, threads: int) -> passes.Scratch:
@@ -206,8 +214,9 @@ def _scratch(data: passes.Data, base: passes.Base, threads: int) -> passes.Scrat
         np.zeros((threads, data.chunk), base.before.dtype),
         np.zeros((threads, data.chunk), base.before.dtype),
         np.zeros((threads, data.chunk + 64), np.uint8),
-        np.zeros((threads, data.chunk), np.int64),
-        np.zeros((threads, data.chunk), np.int64),
+        np.zeros((threads, 2, data.chunk + sums.GROUP), np.int64),
+        np.zeros((threads, 2, data.chunk + sums.GROUP), np.int16 if data.limit else np.int64),
+        np.zeros((threads, 4), np.int64),
         np.zeros((threads, width), np.int32),
         np.zeros((threads, width + 3), np.int64),
     )

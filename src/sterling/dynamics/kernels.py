@@ -14,6 +14,7 @@ import numpy as np
 
 from sterling._jit import embedded, helper, njit
 from sterling._machine import clear_lowest, largest_ratio, subtract_and_compare, trailing_zeros
+from sterling.dynamics import tally
 from sterling.dynamics.lookup import CURRENT_SLOT, MANY, cache_full, evaluate, find
 from sterling.dynamics.passes import copy_into
 from sterling.dynamics.walk import (
@@ -47,6 +48,7 @@ from sterling.dynamics.walk import (
 from sterling.mass import KIND_POWER, NARROW_FROM, NARROW_SPAN, build
 
 _mass_between, _guess, _first_reach, _narrow = build(helper)
+_returned, _stayed, _away, _flipped, _note, _restart = tally.build(helper)
 
 _UNSURE = 1e-12  # a flip time this close to a step boundary is decided by the definition itself
 
@@ -153,6 +155,8 @@ def _look_at_reference(walk, square):
         clock[LEFT] = -1
         clock[RETURNS] = 0
         clock[SOJOURNS] = 0
+        if walk.tally.size:
+            _restart(walk.tally, walk.signs.size)
         return True
     return False
 
@@ -161,8 +165,9 @@ def _look_at_reference(walk, square):
 def _close(walk, log, step):
     """Account for the stretch from the anchor to ``step``, in which the weights rested."""
     clock = walk.clock
-    anchor = clock[ANCHOR]
-    if clock[DISTANCE] == 0:
+    anchor, occupied, counting = clock[ANCHOR], clock[OCCUPIED], walk.tally.size > 0
+    present = clock[DISTANCE] == 0
+    if present:
         if clock[ARRIVED] < 0:
             clock[ARRIVED] = anchor
             clock[VISITS] += 1
@@ -173,14 +178,23 @@ def _close(walk, log, step):
                 if log.returns.size:
                     log.returns[log.counts[LOGGED_RETURNS]] = anchor - clock[LEFT]
                     log.counts[LOGGED_RETURNS] += 1
+                if counting:
+                    _returned(walk.tally, walk.signs.size, anchor - clock[LEFT])
         clock[OCCUPIED] += step - anchor
     elif clock[ARRIVED] >= 0:
         clock[SOJOURNS] += 1
         if log.sojourns.size:
             log.sojourns[log.counts[LOGGED_SOJOURNS]] = anchor - clock[ARRIVED]
             log.counts[LOGGED_SOJOURNS] += 1
+        if counting:
+            _stayed(walk.tally, anchor - clock[ARRIVED])
         clock[LEFT] = anchor
         clock[ARRIVED] = -1
+    if counting:
+        if not present:
+            _away(walk.tally, clock[DISTANCE])
+        if walk.tally[tally.NEXT] <= step:
+            _note(walk.tally, anchor, step, occupied, clock[VISITS], present)
 
 
 @embedded
@@ -211,6 +225,7 @@ def _step_to(walk, gradient, cache, log, step, mass):
     new = total + part
     walk.mass[TOTAL], walk.mass[CARRY] = new, part - (new - total)
     words = cache.keys.shape[0]
+    leaving = clock[DISTANCE] == 0
     for word in range(words):
         mask = _move_latents(latent, gradient, mass, 64 * word)
         cache.key[word] ^= mask
@@ -233,6 +248,8 @@ def _step_to(walk, gradient, cache, log, step, mass):
                 record["coordinate"] = k
                 record["sign"] = -sign
                 log.counts[LOGGED] += 1
+            if walk.tally.size:
+                _flipped(walk.tally, signs.size, k, leaving)
     walk.mass[PENDING] = 0.0
     clock[ANCHOR] = step
     clock[EVENTS] += 1

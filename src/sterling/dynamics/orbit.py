@@ -35,6 +35,8 @@ from sterling.schedules import Schedule
 if TYPE_CHECKING:
     from os import PathLike
 
+    from sterling.recurrence import Recurrence
+
 
 class Verdict(Enum):
     """What became of a run; the value says what it means and what to try."""
@@ -105,6 +107,7 @@ class Orbit:
         Flips are recorded up to this step; below `steps` only where their number passed the bound.
     return_times, sojourn_times : int64
         Completed absences from and stays at the reference, in steps; the first four million of each.
+        `recurrence` counts all of them.
     interrupted : bool
         True where Ctrl-C ended the run before its planned steps.
     stats : Stats
@@ -168,14 +171,15 @@ class Orbit:
         returns, sojourns = self.recorded_times
         clock = self.walk.clock
         more = log.counts[1] if len(returns) == clock[RETURNS] else 0  # none once the record is cut short
-        self.return_times = np.concatenate([returns, log.returns[:more]])
+        self.return_times = _extended(returns, log.returns[:more])
         more = log.counts[2] if len(sojourns) == clock[SOJOURNS] else 0
-        self.sojourn_times = np.concatenate([sojourns, log.sojourns[:more]])
+        self.sojourn_times = _extended(sojourns, log.sojourns[:more])
         self.occupancy = float(done.clock[OCCUPIED] / max(self.steps, 1))
         self.visits = int(done.clock[VISITS])
         first = int(done.clock[FIRST_HIT])
         self.first_hit = first if first >= 0 else None
         self.signs = done.signs
+        self.settled = done  # with the unfinished stretch accounted for
         self.latent = done.latent - self.mass * self.gradient
         self.reference = done.reference
 
@@ -261,6 +265,18 @@ class Orbit:
         steps, distances = self._distances
         return distances[np.searchsorted(steps, at, side="right")]
 
+    def recurrence(self) -> Recurrence:
+        """Return what the visits to the reference were like: times, escapes, an interval for the occupancy.
+
+        Raises
+        ------
+        InputError
+            If that was not recorded.
+        """
+        from sterling.recurrence import recurrence
+
+        return recurrence(self)
+
     def save(self, path: str | PathLike) -> None:
         """Write the run to a file, whole or not at all; `Orbit.load` and `resume` take it up again."""
         from sterling.dynamics.archive import save
@@ -330,6 +346,13 @@ class Orbit:
             for name, text in self.summary()
         )
         return f"<table>{rows}</table>"
+
+
+def _extended(record: np.ndarray, more: np.ndarray) -> np.ndarray:
+    """Return the record with more at its end, read-only: without more it is the record itself, not a copy."""
+    whole = np.concatenate([record, more]) if more.size else record[:]
+    whole.flags.writeable = False
+    return whole
 
 
 def _counted(count: float, noun: str) -> str:

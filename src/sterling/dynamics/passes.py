@@ -13,17 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from sterling._jit import embedded, helper, njit
-from sterling._machine import (
-    atomic_add,
-    atomic_load,
-    atomic_store,
-    byte_mask,
-    clear_lowest,
-    plus,
-    prefetch,
-    times,
-    trailing_zeros,
-)
+from sterling._machine import atomic_add, atomic_load, atomic_store, plus, times
+from sterling.dynamics.sums import CARRIED, HALF, add_waiting, list_all, list_changes, list_flips, spill
 
 #: Rows in a chunk: its buffers fit the nearest cache.
 CHUNK = 2048
@@ -41,7 +32,7 @@ class Data(NamedTuple):
 
     rows: np.ndarray  # int16|int32 (R, width), R = N·m
     columns: np.ndarray  # the same codes (n, R)
-    labels: np.ndarray  # int32 (N,)
+    labels: np.ndarray  # int16|int32 (N,)
     residual: np.ndarray  # int64 (m,), the readout in units of the labels
     readout: np.ndarray  # int64 (m,)
     shifts: np.ndarray  # int64 (n,), one code of a column is 2^shift units of a pre-activation
@@ -49,7 +40,7 @@ class Data(NamedTuple):
     low: int  # the surrogate's derivative is one for low <= pre-activation <= high, else zero
     high: int
     sign_only: int  # 1 where a row's coefficient can change only with the sign of its pre-activation
-    flush: int  # so many products fit a 32-bit sum; 0 means that sums need 64 bits throughout
+    limit: int  # Σ |weight| that 32-bit sums hold; 0 means that sums need 64 bits throughout
     chunk: int  # rows in a chunk, a multiple of m
     threads: int
 
@@ -78,8 +69,9 @@ class Scratch(NamedTuple):
     known: np.ndarray  # like Base.before (threads, chunk), pre-activations of the known state
     after: np.ndarray  # and of the new one
     flags: np.ndarray  # uint8 (threads, chunk + 64)
-    listed: np.ndarray  # int64 (threads, chunk), rows to add
-    weight: np.ndarray  # int64 (threads, chunk), and how often
+    listed: np.ndarray  # int64 (threads, 2, chunk + GROUP), rows to add; one half waits while the other fills
+    weight: np.ndarray  # int16|int64, the same shape, and how often
+    held: np.ndarray  # int64 (threads, 4), see `sums.py`
     narrow: np.ndarray  # int32 (threads, width)
     sums: np.ndarray  # int64 (threads, width + 3): Σ c·code, Σ c, Σ r², input entries read
 
@@ -92,6 +84,7 @@ def _own(scratch, thread):
         scratch.flags[thread],
         scratch.listed[thread],
         scratch.weight[thread],
+        scratch.held[thread],
         scratch.narrow[thread],
         scratch.sums[thread],
     )
@@ -135,155 +128,6 @@ def _flag_rows(data, before, after, flags, size):
         flags[i] = 0
 
 
-@helper
-def _residual(data, before, start, label):
-    total = -np.int64(label)
-    for j in range(data.readout.size):
-        if before[start + j] > 0:
-            total += data.residual[j]
-    return total
-
-
-@embedded
-def _list_flips(data, scratch, first, size):
-    """List the rows whose sign changed, with the change of their coefficient, for one hidden unit.
-
-    Returns how many, Σ change and ΔΣr². On the active side the derivative is one; on the other it has one
-    value, which is what ``sign_only`` says.
-    """
-    after, listed, weight = scratch.after, scratch.listed, scratch.weight
-    jump, readout = data.residual[0], data.readout[0]
-    resting = np.int64(data.low <= 0)
-    count = 0
-    balance = np.int64(0)
-    square = np.int64(0)
-    for start in range(0, size, 64):
-        mask = byte_mask(scratch.flags, start)
-        while mask != 0:
-            local = start + trailing_zeros(mask)
-            mask = clear_lowest(mask)
-            row = first + local
-            prefetch(data.rows, row)
-            off = -np.int64(data.labels[row])
-            on = off + jump
-            side = np.int64(1) if after[local] > 0 else np.int64(-1)
-            change = side * readout * (on - off * resting)
-            square += side * (on * on - off * off)
-            balance += change
-            listed[count] = row
-            weight[count] = change
-            count += 1
-    return count, balance, square
-
-
-@embedded
-def _list_changes(data, before, scratch, first, size):
-    """The same for any number of units and any window of the surrogate, sample by sample."""
-    units = data.readout.size
-    after, listed, weight = scratch.after, scratch.listed, scratch.weight
-    count = 0
-    balance = np.int64(0)
-    square = np.int64(0)
-    done = 0
-    for start in range(0, size, 64):
-        mask = byte_mask(scratch.flags, start)
-        while mask != 0:
-            local = start + trailing_zeros(mask)
-            mask = clear_lowest(mask)
-            if local < done:
-                continue  # its sample is dealt with
-            sample = (first + local) // units
-            head = sample * units - first
-            done = head + units
-            old = -np.int64(data.labels[sample])
-            new = old
-            for j in range(units):
-                old += data.residual[j] if before[head + j] > 0 else 0
-                new += data.residual[j] if after[head + j] > 0 else 0
-            square += new * new - old * old
-            for j in range(units):
-                x, y = before[head + j], after[head + j]
-                change = new * data.readout[j] if data.low <= y and y <= data.high else np.int64(0)
-                change -= old * data.readout[j] if data.low <= x and x <= data.high else np.int64(0)
-                if change != 0:
-                    listed[count] = first + head + j
-                    weight[count] = change
-                    balance += change
-                    prefetch(data.rows, first + head + j)
-                    count += 1
-    return count, balance, square
-
-
-@embedded
-def _list_all(data, before, scratch, first, size):
-    """The same for a state from nothing: every row with a coefficient counts."""
-    units = data.readout.size
-    count = 0
-    balance = np.int64(0)
-    square = np.int64(0)
-    for head in range(0, size, units):
-        now = _residual(data, before, head, data.labels[(first + head) // units])
-        square += now * now
-        for j in range(units):
-            x = before[head + j]
-            coefficient = now * data.readout[j]
-            if data.low <= x and x <= data.high and coefficient != 0:
-                scratch.listed[count] = first + head + j
-                scratch.weight[count] = coefficient
-                balance += coefficient
-                count += 1
-    return count, balance, square
-
-
-@helper
-def _add_narrow(rows, listed, weight, start, stop, sums):
-    """sums += Σ weight·row in 32 bits, four rows at a time."""
-    width = sums.size
-    q = start
-    while q + 4 <= stop:
-        a, b = rows[listed[q], :width], rows[listed[q + 1], :width]
-        c, d = rows[listed[q + 2], :width], rows[listed[q + 3], :width]
-        wa, wb = np.int32(weight[q]), np.int32(weight[q + 1])
-        wc, wd = np.int32(weight[q + 2]), np.int32(weight[q + 3])
-        for k in range(width):
-            ab = plus(times(wa, a[k]), times(wb, b[k]))
-            cd = plus(times(wc, c[k]), times(wd, d[k]))
-            sums[k] = plus(sums[k], plus(ab, cd))
-        q += 4
-    while q < stop:
-        a, wa = rows[listed[q], :width], np.int32(weight[q])
-        for k in range(width):
-            sums[k] = plus(sums[k], times(wa, a[k]))
-        q += 1
-
-
-@embedded
-def _add_wide(rows, listed, weight, count, sums):
-    width = rows.shape[1]
-    total = sums[:width]
-    for q in range(count):
-        row, w = rows[listed[q], :width], weight[q]
-        for k in range(width):
-            total[k] += w * np.int64(row[k])
-
-
-@embedded
-def _add_rows(data, scratch, count):
-    """Add the listed rows, times their weights, to the thread's sums."""
-    if data.flush == 0:
-        _add_wide(data.rows, scratch.listed, scratch.weight, count, scratch.sums)
-        return
-    narrow = scratch.narrow
-    start = np.int64(0)
-    while start < count:
-        stop = min(count, start + data.flush)
-        _add_narrow(data.rows, scratch.listed, scratch.weight, start, stop, narrow)
-        for k in range(narrow.size):
-            scratch.sums[k] += narrow[k]
-            narrow[k] = 0
-        start = stop
-
-
 @embedded
 def _fill_rows(data, base, job, first, last):
     """before ← pre-activations from nothing; the job's steps are the weights of all columns."""
@@ -304,9 +148,11 @@ def _do_chunk(data, base, job, scratch, chunk):
     before = base.before[first:last]
     info = job.info
     columns = info[LEAD] + info[COUNT]
+    free = 1 - scratch.held[HALF]
+    listed, weight = scratch.listed[free], scratch.weight[free]
     if info[FULL]:
         _fill_rows(data, base, job, first, last)
-        count, balance, square = _list_all(data, before, scratch, first, size)
+        count, balance, load, square = list_all(data, before, listed, weight, first, size)
     else:
         known, after = scratch.known[:size], scratch.after[:size]
         if info[LEAD] > 0:
@@ -314,14 +160,17 @@ def _do_chunk(data, base, job, scratch, chunk):
         else:
             known = before
         _move_rows(data, job, known, after, first, size, info[LEAD], columns, info[CONSTANT])
-        _flag_rows(data, known, after, scratch.flags, size)
+        flags = scratch.flags
+        _flag_rows(data, known, after, flags, size)
         if data.sign_only and data.readout.size == 1:
-            count, balance, square = _list_flips(data, scratch, first, size)
+            count, balance, load, square = list_flips(data, after, flags, listed, weight, first, size)
         else:
-            count, balance, square = _list_changes(data, known, scratch, first, size)
+            count, balance, load, square = list_changes(
+                data, known, after, flags, listed, weight, first, size
+            )
         if info[MOVE]:
             copy_into(before, after, size)
-    _add_rows(data, scratch, count)
+    add_waiting(data, scratch, count, load)
     width = data.rows.shape[1]
     scratch.sums[width] += balance
     scratch.sums[width + 1] += square
@@ -335,18 +184,20 @@ def _share_chunks(data, base, job, scratch, thread):
     The main thread starts at the front and helpers at the back, so that each core meets the same rows again.
     """
     chunks = (data.rows.shape[0] + data.chunk - 1) // data.chunk
-    worked = False
-    front = np.int64(0)  # typed, lest the chunk's code be compiled for a literal zero as well
+    done = np.int64(0)
     while atomic_load(job.board, CLAIMED) < chunks:
         if atomic_add(job.board, CLAIMED, 1) < chunks:
-            chunk = front
+            chunk = done
             if thread > 0:
                 chunk = chunks - 1 - atomic_add(job.board, BACK, 1)
             _do_chunk(data, base, job, scratch, chunk)
-            atomic_add(job.board, FINISHED, 1)
-            front += 1
-            worked = True
-    return worked
+            done += 1
+    if done > 0:
+        add_waiting(data, scratch, np.int64(0), np.int64(0))
+        spill(scratch.narrow, scratch.sums)
+        scratch.held[CARRIED] = 0
+        atomic_add(job.board, FINISHED, done)
+    return done > 0
 
 
 @embedded

@@ -5,12 +5,9 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -36,6 +33,7 @@ from sterling.dynamics.walk import (
 )
 from sterling.errors import SterlingWarning, StoreError
 from sterling.instance import Instance
+from sterling.interrupts import deferred_interrupt
 from sterling.mass import mass_between
 from sterling.schedules import Schedule
 from sterling.surrogates import Surrogate
@@ -79,6 +77,27 @@ class Progress:
     seconds_left: float | None
 
 
+class Times:
+    """Return or sojourn times up to their bound, in one array; what is not filled takes no memory yet."""
+
+    def __init__(self, earlier: np.ndarray | None = None):
+        self._room = np.empty(TIME_BOUND, np.int64)
+        self.count = 0
+        if earlier is not None:
+            self.extend(earlier)
+
+    def extend(self, times: np.ndarray) -> None:
+        """Add times; those beyond the bound are dropped."""
+        kept = times[: len(self._room) - self.count]
+        self._room[self.count : self.count + len(kept)] = kept
+        self.count += len(kept)
+
+    @property
+    def filled(self) -> np.ndarray:
+        """The times so far, a view that later ones do not change."""
+        return self._room[: self.count]
+
+
 @dataclass
 class Run:
     """One run under way.
@@ -97,8 +116,8 @@ class Run:
     start_latent: np.ndarray
     record_flips: bool
     flips: list[np.ndarray] = field(default_factory=list)
-    returns: list[np.ndarray] = field(default_factory=list)
-    sojourns: list[np.ndarray] = field(default_factory=list)
+    returns: Times = field(default_factory=lambda: Times())
+    sojourns: Times = field(default_factory=lambda: Times())
     flips_complete_to: int | None = None  # None while all flips are recorded
     spent: float = 0.0
     interrupted: bool = False
@@ -116,7 +135,7 @@ class Run:
         engine = self.make_engine(self.walk, log)
         pace = _Pace(self.planned, int(self.walk.clock[ANCHOR]))
         try:
-            with _deferred_interrupt() as interrupted:
+            with deferred_interrupt() as interrupted:
                 last_save = time.monotonic()
                 while True:
                     status = engine.advance(self.planned, pace.budget)
@@ -146,8 +165,8 @@ class Run:
         """Return empty buffers for what is still recorded; what has passed its bound is not."""
         clock = self.walk.clock
         flips = _FLIP_BUFFER + self.instance.n if self.record_flips and self.flips_complete_to is None else 0
-        returns = _TIME_BUFFER if _length(self.returns) == clock[RETURNS] else 0
-        sojourns = _TIME_BUFFER if _length(self.sojourns) == clock[SOJOURNS] else 0
+        returns = _TIME_BUFFER if self.returns.count == clock[RETURNS] else 0
+        sojourns = _TIME_BUFFER if self.sojourns.count == clock[SOJOURNS] else 0
         return Log(
             np.empty(flips, FLIP),
             np.empty(returns, np.int64),
@@ -159,22 +178,18 @@ class Run:
         """Take over what the engine logged, up to the bounds, which do not depend on when this is called."""
         log = engine.log
         if status == RESTARTED:
-            self.returns.clear()
-            self.sojourns.clear()
-        for kept, buffer, count in zip(
-            (self.flips, self.returns, self.sojourns), log[:3], log.counts, strict=True
-        ):
-            if count:
-                kept.append(buffer[:count].copy())
+            self.returns, self.sojourns = Times(), Times()
+        flips, returns, sojourns = log.counts
+        if flips:
+            self.flips.append(log.flips[:flips].copy())
+        self.returns.extend(log.returns[:returns])
+        self.sojourns.extend(log.sojourns[:sojourns])
         log.counts[:] = 0
         if len(log.flips) and _length(self.flips) > FLIP_BOUND:
             flips = np.concatenate(self.flips)
             end = flips["step"][FLIP_BOUND]  # this step is not kept whole
             self.flips = [flips[flips["step"] < end]]
             self.flips_complete_to = int(end) - 1
-        for kept in (self.returns, self.sojourns):
-            if _length(kept) > TIME_BOUND:
-                kept[:] = [np.concatenate(kept)[:TIME_BOUND]]
         wanted = self._buffers()
         if any(len(new) != len(old) for new, old in zip(wanted[:3], log[:3], strict=True)):
             engine.log = wanted
@@ -200,9 +215,9 @@ class Run:
             surrogate=self.surrogate.name,
             engine=self.engine_name,
             start_latent=self.start_latent,
-            flips=_join(self.flips, FLIP) if self.record_flips else None,
+            flips=_join(self.flips) if self.record_flips else None,
             flips_complete_to=steps if self.flips_complete_to is None else self.flips_complete_to,
-            times=(_join(self.returns, np.int64), _join(self.sojourns, np.int64)),
+            times=(self.returns.filled, self.sojourns.filled),
             seconds=self.spent + pace.seconds,
             instance=self.instance.to_dict(),
             zero_risk=int(walk.clock[CURRENT]) == 0,
@@ -276,34 +291,6 @@ class _Pace:
         return (self.planned - step) / self._rate
 
 
-@contextmanager
-def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a flag, so that a run ends between two slices; a second one acts at once.
-
-    Outside the main thread, where Python delivers no signals, nothing changes.
-    """
-    pressed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set
-        return
-    previous = signal.getsignal(signal.SIGINT)
-    if previous in (signal.SIG_IGN, None):
-        yield pressed.is_set
-        return
-
-    def note(number, frame):
-        if pressed.is_set():
-            signal.signal(signal.SIGINT, previous)
-            raise KeyboardInterrupt
-        pressed.set()
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield pressed.is_set
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
 def _try_save(save: Callable[[Orbit], None], orbit: Orbit) -> None:
     """Save; a full disk must not cost the run, so a failure is only told."""
     try:
@@ -318,5 +305,5 @@ def _length(parts: list[np.ndarray]) -> int:
     return sum(map(len, parts))
 
 
-def _join(parts: list[np.ndarray], dtype) -> np.ndarray:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype)
+def _join(parts: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.zeros(0, FLIP)

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from sterling.dynamics.orbit import Orbit
-from sterling.dynamics.run import Progress, Run
+from sterling.dynamics.run import Progress, Run, Times
 from sterling.dynamics.walk import Walk
 from sterling.errors import CheckpointError, InputError, SterlingWarning
 from sterling.instance import Instance
@@ -25,7 +25,7 @@ MAX_STEPS = 10**12
 _FARTHEST = 1e100
 
 ENGINES = ("auto", "event", "dense")
-RECORDS = ("flips",)
+RECORDS = ("flips", "recurrence")
 
 Show = Callable[[Progress], None]
 
@@ -37,7 +37,7 @@ def train(
     surrogate: str | Surrogate = "relu",
     init: int | np.random.SeedSequence | np.ndarray = 0,
     engine: str = "auto",
-    record: Iterable[str] = ("flips",),
+    record: Iterable[str] = RECORDS,
     progress: bool | Show = False,
     *,
     threads: int | None = None,
@@ -62,7 +62,8 @@ def train(
         "event" moves from flip to flip and is exact for piecewise-constant surrogates; "dense" takes every
         step. Both give the same orbit. "auto" takes "event" where it can.
     record : collection of str
-        What to keep besides the statistics: "flips", or nothing.
+        What to keep besides averages and verdict: "flips", and "recurrence" for `Orbit.recurrence`, which
+        takes a fixed amount of memory. Both by default; none with ``()``.
     progress : bool or callable
         True shows a display; a callable gets a `Progress` several times a second.
     threads : int, optional
@@ -95,7 +96,8 @@ def train(
             f"schedule is {schedule!r}; give Constant(rate), Power(rate, exponent) or Table(rates)"
         )
     latent = initial_latent(instance.n, init)
-    walk = Walk.start(latent, instance.teacher)
+    kept = _check_record(record)
+    walk = Walk.start(latent, instance.teacher, "recurrence" in kept)
     chosen = get_surrogate(surrogate)
     name = _choose_engine(engine, chosen)
     for reason in schedule.conditions().failed:
@@ -109,7 +111,7 @@ def train(
         walk=walk,
         planned=_check_steps(steps),
         start_latent=latent,
-        record_flips=_check_record(record),
+        record_flips="flips" in kept,
     )
     return _go(run, progress, checkpoint, checkpoint_every)
 
@@ -175,8 +177,8 @@ def resume(
         start_latent=orbit.start_latent,
         record_flips=orbit.recorded,
         flips=[orbit.flips] if orbit.recorded else [],
-        returns=[returns],
-        sojourns=[sojourns],
+        returns=Times(returns),
+        sojourns=Times(sojourns),
         flips_complete_to=None if complete else orbit.flips_complete_to,
         spent=orbit.stats.seconds,
     )
@@ -270,7 +272,7 @@ def _check_steps(steps) -> int:
     return int(steps)
 
 
-def _check_record(record) -> bool:
+def _check_record(record) -> tuple[str, ...]:
     try:
         names = (record,) if isinstance(record, str) else tuple(record)
     except TypeError:
@@ -278,7 +280,7 @@ def _check_record(record) -> bool:
     for name in names:
         if name not in RECORDS:
             raise InputError(f"cannot record {name!r}; known are {', '.join(RECORDS)}")
-    return "flips" in names
+    return names
 
 
 def _describe(instance: dict) -> str:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sterling.dynamics import tally
+
 # Why an engine returned.
 REACHED, ABSORBED, FULL_LOG, RESTARTED, PAUSED, GROW = range(6)
 
@@ -39,6 +41,8 @@ TOTAL, CARRY, PENDING = range(3)
 # Cells of Log.counts.
 LOGGED, LOGGED_RETURNS, LOGGED_SOJOURNS = range(3)
 
+_returned, _stayed, _away, _flipped, _note, _restart = tally.build(lambda function: function)
+
 #: One weight flip: the step t of the first w_t with the new sign, the coordinate, the new sign.
 FLIP = np.dtype([("step", "<i8"), ("coordinate", "<i4"), ("sign", "i1")])
 
@@ -57,10 +61,11 @@ class Walk(NamedTuple):
     mass: (
         np.ndarray
     )  # float64 (3,), mass at the anchor in two floats; mass from there to the next flip, 0 if unknown
+    tally: np.ndarray  # int64, counts of the visits to the reference (`tally.py`); empty if not kept
 
     @classmethod
-    def start(cls, latent: np.ndarray, teacher: np.ndarray | None) -> Walk:
-        """Return the walk at step 0."""
+    def start(cls, latent: np.ndarray, teacher: np.ndarray | None, counting: bool = True) -> Walk:
+        """Return the walk at step 0; ``counting`` says whether it keeps a tally."""
         n = len(latent)
         clock = np.zeros(16, np.int64)
         clock[[FIRST_HIT, ARRIVED, LEFT, CURRENT]] = -1
@@ -79,6 +84,7 @@ class Walk(NamedTuple):
             np.zeros(n),
             np.zeros(n),
             np.zeros(3),
+            tally.start(n) if counting else np.zeros(0, np.int64),
         )
 
     def copy(self) -> Walk:
@@ -122,14 +128,17 @@ def look(walk: Walk, square: int) -> bool:
     walk.reference[:] = walk.signs
     clock[[DISTANCE, VISITS, OCCUPIED, RETURNS, SOJOURNS]] = 0
     clock[[FIRST_HIT, ARRIVED, LEFT]] = -1
+    if walk.tally.size:
+        _restart(walk.tally, len(walk.signs))
     return True
 
 
 def close(walk: Walk, log: Log, step: int) -> None:
     """Account for the steps from the anchor to ``step`` (excluded), in which the weights rested."""
     clock = walk.clock
-    anchor = clock[ANCHOR]
-    if clock[DISTANCE] == 0:
+    anchor, occupied, counting = clock[ANCHOR], clock[OCCUPIED], walk.tally.size > 0
+    present = clock[DISTANCE] == 0
+    if present:
         if clock[ARRIVED] < 0:
             clock[ARRIVED] = anchor
             clock[VISITS] += 1
@@ -138,12 +147,20 @@ def close(walk: Walk, log: Log, step: int) -> None:
             if clock[LEFT] >= 0:
                 clock[RETURNS] += 1
                 _append(log.returns, log.counts, LOGGED_RETURNS, anchor - clock[LEFT])
+                if counting:
+                    _returned(walk.tally, len(walk.signs), anchor - clock[LEFT])
         clock[OCCUPIED] += step - anchor
     elif clock[ARRIVED] >= 0:
         clock[SOJOURNS] += 1
         _append(log.sojourns, log.counts, LOGGED_SOJOURNS, anchor - clock[ARRIVED])
+        if counting:
+            _stayed(walk.tally, anchor - clock[ARRIVED])
         clock[LEFT] = anchor
         clock[ARRIVED] = -1
+    if counting:
+        if not present:
+            _away(walk.tally, clock[DISTANCE])
+        _note(walk.tally, anchor, step, occupied, clock[VISITS], present)
 
 
 def flip(walk: Walk, log: Log, step: int, mass: float, latent: np.ndarray) -> None:
@@ -154,6 +171,7 @@ def flip(walk: Walk, log: Log, step: int, mass: float, latent: np.ndarray) -> No
     walk.mass[CARRY] = part - (total - walk.mass[TOTAL])
     walk.mass[TOTAL] = total
     walk.latent[:] = latent
+    leaving = clock[DISTANCE] == 0
     for k in np.flatnonzero((latent >= 0) != (signs > 0)):
         if signs[k] > 0:
             walk.plus[k] += step - walk.since[k]
@@ -164,6 +182,8 @@ def flip(walk: Walk, log: Log, step: int, mass: float, latent: np.ndarray) -> No
         signs[k] = -signs[k]
         clock[FLIPS] += 1
         _append(log.flips, log.counts, LOGGED, (step, k, signs[k]))
+        if walk.tally.size:
+            _flipped(walk.tally, len(signs), k, leaving)
     walk.mass[PENDING] = 0.0
     clock[ANCHOR] = step
     clock[EVENTS] += 1

@@ -1,1 +1,1 @@
-"""The page of a reproduction, made from findings."""
+"""From results to one HTML file: figures as inline SVG, tables, words; nothing is loaded from elsewhere."""

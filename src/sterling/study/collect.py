@@ -194,12 +194,12 @@ class _Collector:
         self.warmed: set[tuple] = set()
 
     def go(self) -> Outcome:
-        from sterling.dynamics.run import _deferred_interrupt
+        from sterling.interrupts import deferred_interrupt
 
         plan: Plan = {}
         planning = rounds(self.study, self.ledger)
         self._scan(self.store.shards())
-        with _deferred_interrupt() as interrupted:
+        with deferred_interrupt() as interrupted:
             self.interrupted = interrupted
             try:
                 for step in planning:

@@ -21,17 +21,20 @@ _MEANING = {
     "visit": "the teacher was reached",
     "certified": "the verdict holds for all time, whatever it is",
     "occupancy": "the share of steps at the teacher is at least the threshold",
+    "trap_free": "no weights but the teacher's absorb, so no start can be caught",
 }
 _OCCUPANCY = re.compile(r"occupancy\s*>=\s*(?P<share>[0-9.eE+-]+)")
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """A criterion: "optimal", "ergodic", "visit", "certified" or "occupancy>=R".
+    """A criterion: "optimal", "ergodic", "visit", "certified", "occupancy>=R" or "trap_free".
 
     A trial is undecided where its budget was spent and more steps could still change the answer: for
-    "optimal" a run without certificate, for "visit" one that neither came by nor was caught elsewhere. The
-    others speak of the run as long as the budget, so every trial decides them.
+    "optimal" a run without certificate, for "visit" one that neither came by nor was caught elsewhere.
+    "ergodic", "certified" and "occupancy" speak of the run as long as the budget, so every trial decides
+    them. "trap_free" speaks of the data set, not of the run: trials of a study that asks for it search the
+    exhaustive landscape (n ≤ 24), and a trial that did not is undecided.
     """
 
     kind: str
@@ -44,6 +47,11 @@ class Criterion:
     def meaning(self) -> str:
         """What success means, in words."""
         return _MEANING[self.kind]
+
+    @property
+    def landscape(self) -> bool:
+        """Whether it needs the exhaustive landscape of a trial's data."""
+        return self.kind == "trap_free"
 
     def outcome(self) -> pl.Expr:
         """Return the expression over a store's columns: FAILURE, SUCCESS or UNDECIDED, int8 "outcome"."""
@@ -61,6 +69,9 @@ class Criterion:
             undecided = column("first_hit").is_null() & ~column("certified")
         elif self.kind == "certified":
             success = column("certified")
+        elif self.kind == "trap_free":
+            success = column("trap_free").fill_null(False)
+            undecided = column("trap_free").is_null()
         else:
             success = column("occupancy") >= self.share
         code = pl.when(success).then(SUCCESS).when(undecided).then(UNDECIDED).otherwise(FAILURE)
@@ -75,6 +86,7 @@ class Criterion:
             "visit": ("first_hit", "certified"),
             "certified": ("certified",),
             "occupancy": ("occupancy",),
+            "trap_free": ("trap_free",),
         }[self.kind]
 
 
@@ -105,5 +117,6 @@ def parse_criterion(text: str | Criterion) -> Criterion:
     near = difflib.get_close_matches(word, _MEANING, n=1)
     hint = f"; did you mean {near[0]!r}?" if near and near[0] != "occupancy" else "."
     raise InputError(
-        f"unknown criterion {text!r}{hint} Known are optimal, ergodic, visit, certified and occupancy>=R."
+        f"unknown criterion {text!r}{hint} Known are optimal, ergodic, visit, certified, trap_free and "
+        "occupancy>=R."
     )

@@ -54,11 +54,12 @@ class Series:
     schedule: Schedule
     surrogate: str
     steps: int
+    landscape: bool = False
 
     def cell(self, n: int, samples: int) -> Cell:
         """Return the cell of this series with the given n and samples."""
         problem = Problem(n, samples, self.m, self.noise, self.readout, self.inputs, self.normalize)
-        return Cell(problem, self.schedule, self.surrogate, self.steps)
+        return Cell(problem, self.schedule, self.surrogate, self.steps, self.landscape)
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ class Study:
             raise InputError(f"seed is {self.seed!r}; it must be a non-negative integer")
         put("seed", int(self.seed))
         self._check_target()
+        self._check_landscape()
         put("_series", tuple(self._make_series()))
         for series in self._series:  # every value is met once: a wrong one is refused here, not in a worker
             series.cell(self.n[0], 1 if self.samples is None else self.samples_at(self.n[0])[0])
@@ -172,6 +174,15 @@ class Study:
         if self.target == "exponent" and min(self.n) < 2:
             raise InputError("an exponent needs n of at least 2")
 
+    def _check_landscape(self) -> None:
+        from sterling.exhaustive.landscape import MAX_DIMENSION
+
+        if self.landscape and max(self.n) > MAX_DIMENSION:
+            raise InputError(
+                f"the criterion trap_free visits all 2^n states, so n may be at most {MAX_DIMENSION}: leave "
+                f"out n = {max(self.n)}"
+            )
+
     def _make_series(self) -> Iterator[Series]:
         for m, noise, readout, inputs, normalize, schedule, surrogate, steps in itertools.product(
             self.m,
@@ -183,7 +194,7 @@ class Study:
             self.surrogate,
             self.steps,
         ):
-            yield Series(m, noise, readout, inputs, normalize, schedule, surrogate, steps)
+            yield Series(m, noise, readout, inputs, normalize, schedule, surrogate, steps, self.landscape)
 
     def _count_cells(self) -> None:
         sizes = 0 if self.samples is None else sum(len(self.samples_at(n)) for n in self.n)
@@ -194,6 +205,11 @@ class Study:
     def adaptive(self) -> bool:
         """Whether the study chooses its sample sizes as it goes."""
         return self.target == "exponent"
+
+    @property
+    def landscape(self) -> bool:
+        """Whether trials also search their landscapes, as a criterion asks."""
+        return any(criterion.landscape for criterion in self.criteria)
 
     @property
     def series(self) -> tuple[Series, ...]:

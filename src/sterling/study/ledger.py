@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 _MISSING = -1
 
 # What operations cost, measured once on one machine; only ratios matter, and they decide placement only.
-_WORK_COLUMNS = ("n", "samples", "m", "passes", "states", "events")
+_WORK_COLUMNS = ("n", "samples", "m", "passes", "states", "events", "trap_free")
 _TRIAL, _ENTRY, _PASSED_ENTRY, _STATE, _EVENT = 2e-3, 1e-8, 6e-10, 8e-8, 1e-8
+_VISIT, _VISITED_ROW = 3e-7, 4e-9
 
 #: How many of its first trials each cell shall have.
 Plan = dict[Cell, int]
@@ -141,9 +142,12 @@ def _work() -> pl.Expr:
     import polars as pl
 
     n = pl.col("n").cast(pl.Float64)
+    rows = pl.col("samples") * pl.col("m")
+    visit = pl.lit(2.0).pow(n) * (_VISIT + _VISITED_ROW * rows)  # of all states; one with a trap ends early
     entries = n * pl.col("samples") * pl.col("m")
     return (
         _TRIAL
         + entries * (_ENTRY + _PASSED_ENTRY * pl.col("passes"))
         + n * (_STATE * pl.col("states") + _EVENT * pl.col("events"))
+        + pl.when(pl.col("trap_free")).then(visit).otherwise(0.0)
     ).alias("work")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sterling.errors import InputError
 from sterling.study.adaptive import DEFAULT_WIDTH
 from sterling.study.criteria import Criterion, parse_criterion
 from sterling.study.fit import ExponentFit, FitError, fit_exponent
@@ -52,7 +53,8 @@ class SeriesFit:
     def title(self) -> str:
         """The series in a few words: what differs from the commonest choice, and the step budget."""
         usual = {"m": 1, "noise": 0.0, "readout": "ones", "inputs": "gaussian", "normalize": "none"}
-        parts = [f"{name}={value}" for name, value in self.series.items() if usual.get(name) != value]
+        shown = {name: value for name, value in self.series.items() if name != "landscape"}
+        parts = [f"{name}={value}" for name, value in shown.items() if usual.get(name) != value]
         return ", ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,7 +78,8 @@ def fit_store(
     ----------
     store : Store or folder
     criterion : str, optional
-        By default each criterion of the study. Any criterion can be asked, since rows keep what it needs.
+        By default each criterion of the study. Any other can be asked as well, since rows keep what it
+        needs; "trap_free" only of trials that searched their landscapes.
     slopes : str
         As in `fit_exponent`.
 
@@ -90,9 +93,22 @@ def fit_store(
     fits = []
     for one in criteria:
         table = store.counts(one)
+        if one.landscape:
+            table = _searched(table, store)
         for key, cells in table.group_by(_SERIES_COLUMNS, maintain_order=True):
             fits.append(fit_cells(cells, one, dict(zip(_SERIES_COLUMNS, key, strict=True)), slopes))
     return fits
+
+
+def _searched(table: pl.DataFrame, store: Store) -> pl.DataFrame:
+    """Return the cells whose trials searched their landscapes; InputError if none of those there did."""
+    found = table.filter(table["landscape"])
+    if found.is_empty() and not table.is_empty():
+        raise InputError(
+            f"no trial in {store.folder} searched its landscape: put trap_free among the criteria of the "
+            "study and run it again"
+        )
+    return found
 
 
 def fit_cells(

@@ -32,6 +32,7 @@ SCHEMA = pl.Schema(
         "schedule": pl.String(),
         "surrogate": pl.String(),
         "steps": pl.Int64(),
+        "landscape": pl.Boolean(),
         "verdict": pl.String(),
         "certified": pl.Boolean(),
         "errors": pl.Int32(),
@@ -42,12 +43,17 @@ SCHEMA = pl.Schema(
         "events": pl.Int64(),
         "states": pl.Int64(),
         "passes": pl.Float64(),
+        "trap_free": pl.Boolean(),
         "seconds": pl.Float64(),
         "version": pl.String(),
         "semantics": pl.Int32(),
     }
 )
 assert tuple(SCHEMA.names()) == COLUMNS
+
+#: Columns that shards of earlier versions lack, and what stands there for their rows.
+_ADDED = {"landscape": False, "trap_free": None}
+_EARLIER = {name: kind for name, kind in SCHEMA.items() if name not in _ADDED}
 
 #: In memory, columns of few values are dictionaries.
 _CATEGORIES = ("cell", "readout", "inputs", "normalize", "schedule", "surrogate", "version")
@@ -116,7 +122,7 @@ def open_shard(path: Path, identity: str) -> bytes:
         raise StoreError(f"{path.name} has the format {metadata.get('format')!r}, not {FORMAT!r}")
     if metadata.get("study") != identity:
         raise StoreError(f"{path.name} belongs to a study with another seed or another semantics version")
-    if dict(schema) != dict(SCHEMA):
+    if dict(schema) not in (dict(SCHEMA), _EARLIER):
         raise StoreError(f"{path.name} has other columns than a shard of {FORMAT}")
     return data
 
@@ -125,13 +131,21 @@ def read_columns(data: bytes, columns: Iterable[str]) -> pl.DataFrame:
     """Return columns of a shard's rows, texts as categories."""
     names = list(columns)
     # The streaming engine turns texts into categories group by group, which saves most of the memory.
-    return pl.scan_parquet(io.BytesIO(data)).select(map(_narrow, names)).collect(engine="streaming")
+    return _scan(data).select(map(_narrow, names)).collect(engine="streaming")
 
 
 def read_cells(data: bytes) -> pl.DataFrame:
     """Return one row for each cell of a shard: what describes it."""
-    rows = pl.scan_parquet(io.BytesIO(data)).select("cell", *CELL_COLUMNS, "semantics")
+    rows = _scan(data).select("cell", *CELL_COLUMNS, "semantics")
     return rows.unique().collect(engine="streaming")
+
+
+def _scan(data: bytes) -> pl.LazyFrame:
+    """Return the rows of a shard, those of an earlier version with the columns that it lacks."""
+    rows = pl.scan_parquet(io.BytesIO(data))
+    held = pl.read_parquet_schema(io.BytesIO(data))
+    lacking = {name: value for name, value in _ADDED.items() if name not in held}
+    return rows.with_columns(pl.lit(value, SCHEMA[name]).alias(name) for name, value in lacking.items())
 
 
 def _narrow(name: str) -> pl.Expr:

@@ -1,6 +1,7 @@
 """One trial of a study: what it is, its name, its seed, and how it is run.
 
-A cell is a problem, a schedule, a surrogate and a number of steps; a trial is a cell and a number. Nothing
+A cell is a problem, a schedule, a surrogate and a number of steps, and whether the landscape of its data is
+searched as well; a trial is a cell and a number. Nothing
 here knows of workers, files or orders, so a trial gives the same row wherever and whenever it runs.
 """
 
@@ -26,6 +27,7 @@ from sterling.surrogates import get_surrogate
 if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
     from sterling.inputs import Family
+    from sterling.instance import Instance
 
 #: Raised whenever the same content would give another result; rows of another one are not mixed.
 SEMANTICS = 1
@@ -33,6 +35,7 @@ SEMANTICS = 1
 _DIGEST = 12  # bytes of a cell's hash
 _CACHE_BYTES = 1 << 28  # fixed, so that the count of evaluated states does not depend on the machine
 _MAX_STEPS = 10**12
+_WARM_N = 4  # dimension in which the kernels of the landscape are compiled
 
 Row = tuple[Any, ...]
 
@@ -52,12 +55,15 @@ class Cell:
     surrogate : str
     steps : int
         The step budget T of a trial.
+    landscape : bool
+        Whether a trial also finds out, from all 2ⁿ states, if its data are trap free.
     """
 
     problem: Problem
     schedule: Schedule
     surrogate: str
     steps: int
+    landscape: bool = False
 
     def __post_init__(self):
         if not isinstance(self.problem, Problem):
@@ -70,6 +76,11 @@ class Cell:
         if not 1 <= self.steps <= _MAX_STEPS:
             raise InputError(f"steps is {self.steps}; it must lie between 1 and {_MAX_STEPS:,}")
         object.__setattr__(self, "steps", int(self.steps))
+        if self.landscape:
+            from sterling.exhaustive.landscape import check_dimension, check_surrogate
+
+            check_dimension(self.problem.n)
+            check_surrogate(self.surrogate)
 
     @cached_property
     def content(self) -> dict[str, Any]:
@@ -87,12 +98,19 @@ class Cell:
             "schedule": schedule_text(self.schedule),
             "surrogate": self.surrogate,
             "steps": self.steps,
+            "landscape": self.landscape,
         }
 
     @cached_property
     def key(self) -> str:
-        """Hash (hexadecimal) of the canonical JSON of the content and the semantics version."""
-        text = json.dumps({**self.content, "semantics": SEMANTICS}, sort_keys=True, separators=(",", ":"))
+        """Hash (hexadecimal) of the canonical JSON of the content and the semantics version.
+
+        ``landscape`` is left out where it is false: such cells keep the names that they had before it.
+        """
+        content = {**self.content, "semantics": SEMANTICS}
+        if not self.landscape:
+            del content["landscape"]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return blake2b(text.encode(), digest_size=_DIGEST).hexdigest()
 
     @cached_property
@@ -114,7 +132,8 @@ class Cell:
             normalize=None if content["normalize"] == "none" else content["normalize"],
         )
         schedule = parse_schedule(content["schedule"])
-        return cls(problem, schedule, content["surrogate"], int(content["steps"]))
+        landscape = bool(content["landscape"])
+        return cls(problem, schedule, content["surrogate"], int(content["steps"]), landscape)
 
 
 #: Columns that describe the cell, in the order of a row.
@@ -129,6 +148,7 @@ CELL_COLUMNS = (
     "schedule",
     "surrogate",
     "steps",
+    "landscape",
 )
 #: Columns that a trial measures.
 RESULT_COLUMNS = (
@@ -142,6 +162,7 @@ RESULT_COLUMNS = (
     "events",
     "states",
     "passes",
+    "trap_free",
 )
 #: All columns of a row.
 COLUMNS = ("cell", "trial", "seed", *CELL_COLUMNS, *RESULT_COLUMNS, "seconds", "version", "semantics")
@@ -199,36 +220,62 @@ def run_orbit(
     Cancelled
         If ``stop()`` came true meanwhile; it is asked several times a second.
     """
+    seed = trial_seed(root, cell, number)
+    return _run_on(cell.problem.draw(seed), cell, seed, stop, record)
+
+
+def _run_on(
+    instance: Instance, cell: Cell, seed: int, stop: Callable[[], bool] | None, record: Iterable[str] = ()
+) -> Orbit:
     from sterling.dynamics.train import train
 
-    def look(_progress) -> None:
-        if stop is not None and stop():
-            raise Cancelled
-
-    seed = trial_seed(root, cell, number)
     return train(
-        cell.problem.draw(seed),
+        instance,
         steps=cell.steps,
         schedule=cell.schedule,
         surrogate=cell.surrogate,
         init=seed,
         record=record,
-        progress=False if stop is None else look,
+        progress=False if stop is None else _looking(stop),
         threads=1,
         cache_bytes=_CACHE_BYTES,
     )
 
 
+def _looking(stop: Callable[[], bool]) -> Callable[..., None]:
+    """Return a progress callback that raises Cancelled once ``stop()`` is true."""
+
+    def look(*_progress) -> None:
+        if stop():
+            raise Cancelled
+
+    return look
+
+
+def _is_trap_free(instance: Instance, cell: Cell, orbit: Orbit, stop: Callable[[], bool] | None) -> bool:
+    """Whether no state but the teacher absorbs; a run that was caught elsewhere has answered already."""
+    from sterling.exhaustive.traps import trap_free
+
+    assert instance.teacher is not None  # it was drawn
+    if orbit.absorbed and not np.array_equal(orbit.signs, instance.teacher):
+        return False
+    look = None if stop is None else _looking(stop)
+    return trap_free(instance, cell.surrogate, progress=look, threads=1)
+
+
 def run_trial(cell: Cell, number: int, root: int, stop: Callable[[], bool] | None = None) -> Row:
     """Run one trial on one thread and return its row, in the order of `COLUMNS`."""
     begun = time.perf_counter()
-    orbit = run_orbit(cell, number, root, stop)
+    seed = trial_seed(root, cell, number)
+    instance = cell.problem.draw(seed)
+    orbit = _run_on(instance, cell, seed, stop)
     if orbit.interrupted:
         raise Cancelled
+    free = _is_trap_free(instance, cell, orbit, stop) if cell.landscape else None
     return (
         cell.key,
         number,
-        trial_seed(root, cell, number),
+        seed,
         *cell.content.values(),
         orbit.verdict.name,
         orbit.certified,
@@ -240,6 +287,7 @@ def run_trial(cell: Cell, number: int, root: int, stop: Callable[[], bool] | Non
         orbit.stats.events,
         orbit.stats.states,
         orbit.stats.passes,
+        free,
         time.perf_counter() - begun,
         __version__,
         SEMANTICS,
@@ -262,7 +310,8 @@ def run_batch(cell: Cell, numbers: list[int], root: int, stop: Callable[[], bool
 def kernel_kind(cell: Cell) -> tuple:
     """Return what decides which kernels a cell needs."""
     problem = cell.problem
-    return cell.surrogate, problem.m > 1, problem.noise > 0, str(problem.inputs), problem.normalize
+    kind = cell.surrogate, problem.m > 1, problem.noise > 0, str(problem.inputs), problem.normalize
+    return *kind, cell.landscape
 
 
 def warm_up(cells: Iterable[Cell]) -> None:
@@ -272,6 +321,10 @@ def warm_up(cells: Iterable[Cell]) -> None:
         samples = min(problem.samples, 4 * problem.n + 16)
         small = replace(problem, samples=samples)
         run_batch(Cell(small, cell.schedule, cell.surrogate, min(cell.steps, 20)), [0], 0)
+        if cell.landscape:
+            from sterling.exhaustive.traps import trap_free
+
+            trap_free(replace(small, n=min(problem.n, _WARM_N)).draw(0), cell.surrogate, threads=1)
 
 
 def is_number(value: Any) -> bool:

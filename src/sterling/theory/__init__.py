@@ -4,13 +4,12 @@ Every function carries ``kind`` ("theorem", "exact" or "mean-field") and ``sourc
 an exact statement has a proof in its docstring or in the source, a mean-field one is a heuristic that
 simulation supports (`benchmarks/prediction.py` measures how well) and no theorem.
 
-`population.py` holds the infinite sample, `balance.py` (with `shares.py`) one data set, `laws.py` the case of
-four numbers and no data yet.
+`population.py` holds the infinite sample, `recurrence.py` (with `response.py` and `shares.py`) one data set,
+`laws.py` the case of four numbers and no data yet.
 """
 
 from __future__ import annotations
 
-from sterling.theory.balance import Balance, balance, drift, neighbours, occupancy, wrong_share
 from sterling.theory.labels import FUNCTIONS, KINDS
 from sterling.theory.laws import (
     drift_variance,
@@ -22,6 +21,7 @@ from sterling.theory.laws import (
     samples_proved,
 )
 from sterling.theory.population import population_coefficients, population_gradient, signal
+from sterling.theory.recurrence import Balance, balance, drift, neighbours, occupancy, wrong_share
 
 __all__ = [
     "FUNCTIONS",

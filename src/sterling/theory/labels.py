@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -20,13 +21,18 @@ Result = TypeVar("Result")
 
 
 def labelled(kind: str, source: str) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
-    """Give a function the attributes ``kind`` and ``source``, and list it in `FUNCTIONS`."""
+    """Give a function the attributes ``kind`` and ``source``, and list it in `FUNCTIONS`.
+
+    Both are also added to the end of its docstring.
+    """
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(KINDS)}")
 
     def attach(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
         function.kind = kind  # type: ignore[attr-defined]
         function.source = source  # type: ignore[attr-defined]
+        text = inspect.cleandoc(function.__doc__ or "")
+        function.__doc__ = f"{text}\n\n{kind.capitalize()}: {KINDS[kind]}.\nSource: {source}."
         FUNCTIONS[function.__name__] = function
         return function
 

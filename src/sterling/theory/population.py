@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -163,6 +164,37 @@ def signal(n: int, readout_norm2: float = 1.0, surrogate: str | Surrogate = "rel
 
 def _scale(n: int, readout_norm2: float) -> float:
     return check_positive(readout_norm2, "readout_norm2") / math.sqrt(n)
+
+
+@lru_cache(maxsize=64)
+def mean_square_slope(surrogate: Surrogate) -> float:
+    """Return E μ′(a)² for standard Gaussian a."""
+    from scipy.integrate import quad
+
+    def square(x: float) -> float:
+        return float(surrogate.derivative(x)) ** 2 * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+
+    return sum(quad(square, low, low + 1, epsabs=1e-13)[0] for low in range(-9, 9))
+
+
+@lru_cache(maxsize=256)
+def mean_square_turned(surrogate: Surrogate, angle: float) -> float:
+    """Return E μ′(a)² over the rows that H sees on different sides at two weights with that angle between.
+
+    Given a = z·w such a row has the chance Φ(−|a| cot(angle)), and angle/π on the whole.
+    """
+    from scipy.integrate import quad
+    from scipy.special import ndtr
+
+    slant = 1 / math.tan(angle)
+
+    def both(a: float) -> float:
+        left, right = (float(surrogate.derivative(x)) for x in (-a, a))
+        return (left**2 + right**2) * _density(a) * float(ndtr(-a * slant))
+
+    cuts = sorted({0.0, min(1.0, 2 * math.sin(angle)), 1.0, _REACH})
+    parts = pairwise(cuts)
+    return math.pi / angle * sum(quad(both, low, high, epsabs=1e-12, limit=200)[0] for low, high in parts)
 
 
 def check_count(value, name: str) -> int:

@@ -1,69 +1,39 @@
-"""The shares of time that balance the mean gradients of one data set; what they mean is in `balance.py`.
+"""The shares of time that balance the mean gradients of one data set; what they mean is in `recurrence.py`.
 
 Numbers in, numbers out: nothing here knows of instances.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
 
 import numpy as np
 
-from sterling.errors import InputError
-from sterling.surrogates import Surrogate
+from sterling.theory.response import Response
 
-_ROUNDS = 4000  # of the iteration for the shares; about a hundred are needed
+_ROUNDS = 1000  # of the iteration for the shares; about a hundred are needed
 _STEP = 0.2  # of that iteration, in units of the single weight's own solution
 _RENEW = 4  # rounds between two looks at how many weights are wrong at a time
 _CLOSE = 1e-10  # of two iterates, where it ends
+_TURNS = 4  # of the correction by exact gradients
 _PASSES = 3  # of the iteration for the share of the time at w*, at each look
 _MOST = 0.999  # a probability of crossing is kept below this
 _STEEP = 5.0  # bound on the logarithmic slope of the tilt
 _TAIL = 1e-12  # numbers of wrong weights beyond this probability are left out
 
 
-@lru_cache(maxsize=64)
-def mean_square_slope(surrogate: Surrogate) -> float:
-    """Return E μ′(a)² for standard Gaussian a."""
-    from scipy.integrate import quad
-
-    def square(x: float) -> float:
-        return float(surrogate.derivative(x)) ** 2 * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
-
-    return sum(quad(square, low, low + 1, epsabs=1e-13)[0] for low in range(-9, 9))
-
-
-def solve(
-    push: np.ndarray, response: np.ndarray, levels: np.ndarray, own_part: float
-) -> tuple[np.ndarray, float]:
+def solve(response: Response, extra: np.ndarray | float = 0.0) -> tuple[np.ndarray, float]:
     """Return the shares p (n,) that balance the mean gradients, and the share of the time at w*.
 
     Parameters
     ----------
-    push : float64 (n,)
-        b*_k G_k(w*); positive where w*_k is pushed out.
-    response : float64 (n, n)
-        b*_k (G_k(w* with l flipped) − G_k(w*)), row l.
-    levels : float64 (2, n + 1)
-        The mean of b*_k G_k at distance d by `profile`, for right and wrong k. Its scale is fitted to the
-        data by the mean pull, so inputs need not have unit variance.
-    own_part : float
-        γ.
+    response : Response
+    extra : float64 (n,)
+        What the mean of b*_k G_k over the run has beside the prediction's.
     """
-    n = len(push)
-    pull = -float(np.diag(response).mean())
-    if pull <= 0:
-        raise InputError(
-            "flipping one weight of the reference is not undone on average, so no weight is held there: the "
-            "sample is far too small, or the reference is not a state that runs return to"
-        )
-    levels = levels * (pull / -levels[1, 1])
-    own = np.diag(response) - levels[1, 1]
-    across = response - levels[0, 1]
-    np.fill_diagonal(across, 0.0)
-    total = across.sum(axis=0)
-    weights = _prediction_weights(n, own_part)
-    crossing = _Crossing(push, response)
+    n, pull, levels, weights = len(response.push), response.pull, response.levels, response.weights
+    push = response.push + extra
+    crossing = _Crossing(response)
     mean: list[np.ndarray] = []
     factor: list[np.ndarray] = []
     shares = np.clip(push / pull, 0, 0.5)
@@ -78,10 +48,10 @@ def solve(
             mean = [laws[i] @ levels[i, at[i]] for i in (0, 1)]
             for i in (0, 1):
                 used = weights[i, at[i]]
-                mean[i] += (laws[i] @ used[:, 0]) * own + (laws[i] @ used[:, 2]) * total
+                mean[i] += (laws[i] @ used[:, 0]) * response.own + (laws[i] @ used[:, 2]) * response.total
             used = [weights[i, np.minimum(at[i] + 1, n - 1 + i)] for i in (0, 1)]
             factor = [laws[i + 1] @ (used[i][:, 1] - used[i][:, 2]) for i in (0, 1)]
-        right, wrong = (mean[i] + (shares * factor[i]) @ across for i in (0, 1))
+        right, wrong = (mean[i] + (shares * factor[i]) @ response.across for i in (0, 1))
         new = np.clip(shares + _STEP * (push + (1 - shares) * right + shares * wrong) / pull, 0, 1)
         step = float(np.abs(new - shares).max())
         shares = new
@@ -89,6 +59,44 @@ def solve(
             break
     crossing.update(shares)
     return shares, crossing.alone
+
+
+def refine(
+    response: Response, exact: Callable[[np.ndarray], np.ndarray], states: int
+) -> tuple[np.ndarray, float]:
+    """Return shares and occupancy as `solve` does, corrected by exact gradients at states of the run.
+
+    States are drawn from the predicted law, the prediction's mean error over them is added to the balance,
+    and that is repeated with the new shares and the same random numbers. A weight's random numbers go by the
+    rank of its push, so that the order of the weights does not matter.
+
+    Parameters
+    ----------
+    response : Response
+    exact : callable
+        Returns b*_k G_k, float64 (n,), at the state where these weights are wrong, bool (n,).
+    states : int
+        Draws. Distinct states, and so calls of ``exact``, are usually far fewer.
+    """
+    n = len(response.push)
+    rank = np.argsort(np.argsort(response.push, kind="stable"), kind="stable")
+    uniform = np.random.default_rng(0).random((states, n))[:, rank]
+    shares, alone = solve(response)
+    known: dict[bytes, np.ndarray] = {}
+    extra = np.zeros(n)
+    for turn in range(_TURNS):
+        drawn = uniform < shares
+        missed = np.zeros((states, n))
+        for row in np.flatnonzero(drawn.sum(axis=1) > 1):  # exact below two
+            key = drawn[row].tobytes()
+            if key not in known:
+                known[key] = exact(drawn[row]) - response.at(drawn[row])
+            missed[row] = known[key]
+        weight = _tilt(shares, alone)[drawn.sum(axis=1)]
+        mean = weight @ missed / weight.sum()
+        extra = mean if turn == 0 else (extra + mean) / 2
+        shares, alone = solve(response, extra)
+    return shares, alone
 
 
 class _Crossing:
@@ -103,12 +111,12 @@ class _Crossing:
     independent weights for the rest.
     """
 
-    def __init__(self, push: np.ndarray, response: np.ndarray):
-        self.home = np.maximum(push, 0)
-        self.away = np.maximum(push + response, 0)
+    def __init__(self, response: Response):
+        self.home = np.maximum(response.push, 0)
+        self.away = np.maximum(response.push + response.change, 0)
         np.fill_diagonal(self.away, 0)  # the wrong weight itself returns
         self.alone = 1.0
-        self.tilt = np.ones(len(push) + 3)
+        self.tilt = np.ones(len(response.push) + 3)
 
     def update(self, shares: np.ndarray) -> None:
         apart = float(np.prod(1 - shares))
@@ -138,7 +146,7 @@ def _tilt(shares: np.ndarray, alone: float) -> np.ndarray:
 
     law = _law(shares)
     out = np.ones(len(shares) + 3)
-    if len(law) < 3 or not law[0] * (1 + _CLOSE) < alone < 1:
+    if len(law) < 3 or law[0] == 0 or not law[0] * (1 + _CLOSE) < alone < 1:
         return out
     rest, d = law[1:], np.arange(len(law) - 1)
     goal = float(shares.sum()) / (1 - alone) - 1
@@ -186,42 +194,3 @@ def _law(shares: np.ndarray) -> np.ndarray:
     for share in shares[shares > 0]:
         law = np.convolve(law, (1 - share, share))
     return law
-
-
-@lru_cache(maxsize=32)
-def _prediction_weights(n: int, own_part: float) -> np.ndarray:
-    """Return the weights by which responses to single flips predict that to a set D, float64 (2, n + 1, 3).
-
-    First index: whether k ∈ D; second: |D|. Third: weight of k's own flip, of each other member of D, and of
-    each weight outside D. Flips are exchangeable, so the normal equations of the covariance at the top of
-    this file have three unknowns.
-    """
-
-    def kappa(d: int, inside: bool) -> float:
-        angle = np.arccos(1 - 2 * d / n)
-        spread = 1 / d if inside else -1 / (n - d) if d < n else 0.0
-        return float(angle + own_part * np.sin(angle) * spread)
-
-    out = np.zeros((2, n + 1, 3))
-    single, itself = kappa(1, False), kappa(1, True)
-    with_own = (itself + single - kappa(2, True)) / 2 if n > 1 else 0.0
-    pair = single - kappa(2, False) / 2 if n > 2 else 0.0
-    for inside in (False, True):
-        for d in range(1, n + (1 if inside else 0)):
-            here = kappa(d, inside)
-            members, rest = d - inside, n - 1 - d + inside
-            # Covariances of F(D) with the three kinds of single flips; dropping k swaps inside and outside.
-            own = here + itself - (kappa(d - 1, False) if inside else kappa(d + 1, True))
-            member = here + single - kappa(d - 1, inside) if members else 0.0
-            outside = here + single - kappa(d + 1, inside) if rest else 0.0
-            left = np.array(
-                [
-                    [itself, with_own * members, with_own * rest],
-                    [with_own, single - pair + pair * members, pair * rest],
-                    [with_own, pair * members, single - pair + pair * rest],
-                ]
-            )
-            kept = [i for i in (0, 1, 2) if i == 0 or (i == 1 and members) or (i == 2 and rest)]
-            rhs = np.array([own, member, outside]) / 2
-            out[int(inside), d, kept] = np.linalg.solve(left[np.ix_(kept, kept)], rhs[kept])
-    return out

@@ -10,18 +10,20 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from sterling.errors import InputError
 from sterling.instance import Instance
+from sterling.interrupts import deferred_interrupt
 from sterling.memory import require_memory
 from sterling.surrogates import Surrogate
 
 Show = Callable[[int, int], None]
 
-_SLICE = 0.1  # seconds between looks at interrupts and progress
+SLICE = 0.1  # seconds between looks at interrupts and progress
 _STRETCHES = 16  # for each thread, so that all end at about the same time
 _SHORTEST = 1 << 10  # states in a stretch; beginning one costs as much as several states
 _BUFFER = 1 << 12  # absorbing states a thread lists before it hands them over
@@ -58,6 +60,15 @@ def sweep(
     return Found(_to_losses(squares, instance), minimisers, absorbing, deviation)
 
 
+def only_absorbing(
+    instance: Instance, surrogate: Surrogate, home: int, threads: int, progress: Show | None
+) -> bool:
+    """Whether no state but the one numbered ``home`` absorbs; the visit ends at the first that does."""
+    visit = _Visit(instance, surrogate, None, threads, home)
+    visit.run(progress)
+    return not visit.trapped
+
+
 def _to_losses(squares: np.ndarray, instance: Instance) -> np.ndarray:
     """Turn the exact integers into losses, in place."""
     losses = squares.view(np.float64)
@@ -66,6 +77,30 @@ def _to_losses(squares: np.ndarray, instance: Instance) -> np.ndarray:
         strip = slice(first, first + _STRIP)
         losses[strip] = squares[strip].astype(np.float64) / divisor
     return losses
+
+
+def work_together(
+    work: Callable[[], None], threads: int, stop: threading.Event, show: Callable[[], None] | None
+) -> None:
+    """Have so many threads do the work, which ends by itself soon after ``stop`` is set.
+
+    ``show()`` is called several times a second. What it raises, or the work, or Ctrl-C, sets ``stop`` and
+    comes out once all threads have ended. Ctrl-C is held back between two looks, for it must not strike
+    while futures are locked.
+    """
+    with deferred_interrupt() as interrupted, ThreadPoolExecutor(threads) as pool:
+        try:
+            working = {pool.submit(work) for _ in range(threads)}
+            while working:
+                ended, working = wait(working, timeout=SLICE, return_when=FIRST_EXCEPTION)
+                for future in ended:
+                    future.result()
+                if show is not None:
+                    show()
+                if interrupted():
+                    raise KeyboardInterrupt
+        finally:
+            stop.set()
 
 
 def thread_count(threads: int | None) -> int:
@@ -77,10 +112,17 @@ def thread_count(threads: int | None) -> int:
 
 
 class _Visit:
-    """One visit under way."""
+    """One visit under way. Given a home it keeps no losses, and ends once another state absorbs."""
 
-    def __init__(self, instance: Instance, surrogate: Surrogate, levels: np.ndarray | None, threads: int):
-        from sterling import landscape_kernels as kernels
+    def __init__(
+        self,
+        instance: Instance,
+        surrogate: Surrogate,
+        levels: np.ndarray | None,
+        threads: int,
+        home: int | None = None,
+    ):
+        from sterling.exhaustive import kernels
 
         self.kernels = kernels
         self.n, self.unit = instance.n, instance.unit
@@ -88,7 +130,8 @@ class _Visit:
         self.length = max(min(_SHORTEST, self.states), self.states // (_STRETCHES * threads))
         self.threads = min(threads, -(-self.states // self.length))
         grid, rows = instance.grid, instance.samples * instance.m
-        need = 8 * self.states + self.threads * rows * 41 + rows * instance.n * grid.rows.itemsize
+        kept = self.states if home is None else 0
+        need = 8 * kept + self.threads * rows * 41 + rows * instance.n * grid.rows.itemsize
         require_memory(need, f"the landscape of n={instance.n} with {instance.samples} samples")
         self.levels = np.zeros((2, 0)) if levels is None else levels
         teacher = np.ones(instance.n) if instance.teacher is None else instance.teacher
@@ -96,7 +139,8 @@ class _Visit:
         reach = max(3 * instance.preactivation_bound, 4 * instance.code_bound << int(grid.shifts.max()))
         self.dtype = np.int64 if reach >= 1 << 31 else np.int32
         self.sample = self._sample(instance, surrogate)
-        self.squares = np.zeros(self.states, np.int64)
+        self.squares = np.zeros(kept, np.int64)
+        self.home, self.trapped = home, False
         self.absorbing: list[np.ndarray] = []
         self.deviation: list[tuple[float, int]] = []
         self.done = 0
@@ -142,17 +186,12 @@ class _Visit:
     def run(self, progress: Show | None) -> None:
         """Work through all stretches; Ctrl-C ends it."""
         starts = iter(range(0, self.states, self.length))
-        with ThreadPoolExecutor(self.threads) as pool:
-            try:
-                working = {pool.submit(self._work, starts) for _ in range(self.threads)}
-                while working:
-                    ended, working = wait(working, timeout=_SLICE, return_when=FIRST_EXCEPTION)
-                    for future in ended:
-                        future.result()
-                    if progress is not None:
-                        progress(self.done, self.states)
-            finally:
-                self._stop.set()
+        work_together(
+            partial(self._work, starts),
+            self.threads,
+            self._stop,
+            None if progress is None else lambda: progress(self.done, self.states),
+        )
 
     def _work(self, starts) -> None:
         """Do stretches until none is left."""
@@ -184,9 +223,9 @@ class _Visit:
                     step,
                     min(last, step + pace),
                 )
-                if time.monotonic() - begun < _SLICE / 2:
+                if time.monotonic() - begun < SLICE / 2:
                     pace *= 2
-                elif time.monotonic() - begun > 2 * _SLICE:
+                elif time.monotonic() - begun > 2 * SLICE:
                     pace = max(1, pace // 2)
                 self._hand_over(found, reached - step)
                 step = reached
@@ -197,5 +236,9 @@ class _Visit:
         with self._lock:
             self.done += states
             if found.filled[0]:
-                self.absorbing.append(found.absorbing[: found.filled[0]].copy())
+                numbers = found.absorbing[: found.filled[0]].copy()
+                self.absorbing.append(numbers)
                 found.filled[0] = 0
+                if self.home is not None and np.any(numbers != self.home):
+                    self.trapped = True
+                    self._stop.set()

@@ -1,4 +1,4 @@
-"""Three runs that show what sterling does. `make demo` runs this; it takes well under a minute.
+"""Three runs that show what sterling does, with tables and pictures; it takes well under a minute.
 
 Everything printed here is computed on the spot, with the public functions of the package only.
 """
@@ -14,7 +14,7 @@ from sterling import plot
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE / "data" / "breast_cancer_wisconsin.csv"
-OUT = Path("out") / "demo"
+OUT = Path("out") / "tour"
 STARTS = 8
 
 console = Console(highlight=False)

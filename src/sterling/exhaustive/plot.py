@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sterling.exhaustive.summary import sentence
 from sterling.plot import BLUE, GREEN, GREY, INK, VERMILLION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from sterling.landscape import Landscape
+    from sterling.exhaustive.landscape import Landscape
 
 _BINS = 90  # of the loss
 _MARKED = 2000  # traps drawn, at most: those of lowest loss
@@ -100,28 +101,4 @@ def plot_landscape(ax: Axes, landscape: Landscape) -> str:
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=_SMALL, color=GREY)
     ax.legend(fontsize=_SMALL, frameon=False, loc="lower right")
-    return _read(landscape)
-
-
-def _read(landscape: Landscape) -> str:
-    """Return the sentence."""
-    traps, home = landscape.trap_states, "the teacher"
-    if landscape.instance.teacher is None:
-        home = "a minimiser"
-    elif landscape.reference_state not in landscape.minimiser_states:
-        home += f" ({_flips(landscape.minimiser_states, landscape)} from the lowest loss)"
-    if traps.size:
-        are = "One state" if traps.size == 1 else f"{traps.size:,} states"
-        verb = "absorbs" if traps.size == 1 else "absorb"
-        return (
-            f"{are} other than {home} {verb}, the nearest {_flips(traps, landscape)} off: no run leaves one."
-        )
-    if landscape.reference_absorbs:
-        return f"No state other than {home} absorbs, so no run is caught elsewhere."
-    return f"No state absorbs: no run is caught, and those that come to {home} leave it again."
-
-
-def _flips(states: np.ndarray, landscape: Landscape) -> str:
-    """Return the smallest distance of these states to the reference, in words."""
-    count = int(landscape.distance_of(states).min())
-    return "1 flip" if count == 1 else f"{count} flips"
+    return sentence(landscape)

@@ -1,4 +1,4 @@
-"""Visit every sign vector of a small instance in Gray-code order; the loops behind `landscape.py`.
+"""Visit every sign vector of a small instance in Gray-code order; the loops behind `sweep.py`.
 
 Neighbours in that order differ in one sign. One column is added to the pre-activations, the rows whose side
 of a threshold changed are listed, and only these change the integer sums of loss and gradient: no pass over
@@ -55,7 +55,7 @@ class Place(NamedTuple):
 class Found(NamedTuple):
     """What the visits leave."""
 
-    squares: np.ndarray  # int64 (2**n,), Σ residual² of every state, shared by all threads
+    squares: np.ndarray  # int64 (2**n,), Σ residual² of every state, shared by all threads; or empty
     absorbing: np.ndarray  # int64, numbers of absorbing states; emptied by the caller when full
     filled: np.ndarray  # int64 (1,), how many
     deviation: np.ndarray  # float64 (1,), largest |G_k − E G_k| so far
@@ -182,7 +182,8 @@ def _move(sample, place, teacher, bit):
 @embedded
 def _judge(sample, place, teacher, levels, unit, found, number):
     """Note the loss of the current state, whether it absorbs, and how far its gradient is from the mean."""
-    found.squares[number] = place.info[SQUARE]
+    if found.squares.size > 0:
+        found.squares[number] = place.info[SQUARE]
     balance = place.info[BALANCE]
     # Extremes of w*_k·G_k over the weights that agree with the reference and over those that differ.
     top_same, low_same = np.int64(-_LARGEST), np.int64(_LARGEST)

@@ -1,25 +1,30 @@
 """Every state of a small instance: losses, absorbing states, minimisers, deviation from the mean gradient.
 
-The 2ⁿ sign vectors are visited once each (`landscape_kernels.py`); all numbers are exact. Pictures are in
-`landscape_plot.py`.
+The 2ⁿ sign vectors are visited once each (`kernels.py`, shared among threads by `sweep.py`); all numbers are
+exact. Where runs end is in `basins.py`, words in `summary.py`, tables in `table.py`, pictures in `plot.py`.
 """
 
 from __future__ import annotations
 
-import threading
+import os
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sterling.errors import InputError
+from sterling.exhaustive.sweep import Show, sweep, thread_count
 from sterling.instance import Instance
-from sterling.landscape_sweep import Show, sweep, thread_count
 from sterling.memory import require_memory
 from sterling.schedules import Schedule
 from sterling.surrogates import Surrogate, get_surrogate
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sterling.exhaustive.basins import Basins
 
 #: Largest dimension: 2²⁴ losses take 128 MiB.
 MAX_DIMENSION = 24
@@ -44,6 +49,9 @@ class Landscape:
         sup over all states of ‖G(w) − E G(w)‖_∞; None where the mean is unknown.
     deviation_reason : str
         Why it is None.
+    pull : float or None
+        The smallest mean pull home on a wrong weight, over all states: where the deviation is smaller, no
+        state but the teacher absorbs (exact). None where the mean is unknown.
     farthest : int8 (n,) or None
         A state where the deviation occurs.
     seconds : float
@@ -58,6 +66,7 @@ class Landscape:
         absorbing: np.ndarray,
         deviation: tuple[float, int] | None,
         reason: str,
+        pull: float | None,
         seconds: float,
     ):
         self.instance, self.surrogate, self.n = instance, surrogate, instance.n
@@ -65,6 +74,7 @@ class Landscape:
         self.deviation = None if deviation is None else deviation[0]
         self.farthest = None if deviation is None else signs_of(np.array([deviation[1]]), self.n)[0]
         self.deviation_reason = reason
+        self.pull = pull
         self.seconds = seconds
 
     @cached_property
@@ -132,66 +142,30 @@ class Landscape:
         seed: int | np.random.SeedSequence = 0,
         steps: int = 1_000_000,
         threads: int | None = None,
+        progress: Show | None = None,
     ) -> Basins:
-        """Run the dynamics from many starts and count where they end.
+        """Run the dynamics from many starts and count where they end; see `basins.find_basins`."""
+        from sterling.exhaustive.basins import find_basins
 
-        Parameters
-        ----------
-        starts : int
-            Runs, with latents N(0, 1/n) of their own seeds.
-        schedule : Schedule
-            As in `sterling.train`.
-        seed : int or SeedSequence
-        steps : int
-            Bound on each run; an absorbed one ends at once.
-        threads : int, optional
-            Runs at a time; all cores by default. The result does not depend on it.
+        return find_basins(self, starts, schedule, seed, steps, threads, progress)
 
-        Raises
-        ------
-        InputError
-            For arguments that cannot be used.
-        """
-        from sterling.dynamics.train import train
-        from sterling.problem import part_seed
+    def summary(self) -> list[tuple[str, str]]:
+        """Return names and values of the results, for a table."""
+        from sterling.exhaustive.summary import summary
 
-        if isinstance(starts, bool) or not isinstance(starts, int) or starts < 1:
-            raise InputError(f"starts is {starts!r}; it must be a positive integer")
-        stop = threading.Event()
+        return summary(self)
 
-        def end(number: int) -> tuple[int, str] | None:
-            if stop.is_set():
-                return None
-            orbit = train(
-                self.instance,
-                steps,
-                schedule,
-                self.surrogate,
-                part_seed(seed, number),
-                record=(),
-                threads=1,
-                cache_bytes=1 << 26,
-            )
-            return (number_of(orbit.signs) if orbit.absorbed else -1), orbit.verdict.name
+    def table(self) -> pl.DataFrame:
+        """Return one row a state: its number, loss, distance to the reference, and whether it absorbs."""
+        from sterling.exhaustive.table import table
 
-        with ThreadPoolExecutor(thread_count(threads)) as pool:
-            try:
-                ends = [found for found in pool.map(end, range(starts)) if found is not None]
-            finally:
-                stop.set()
-        where = np.array([state for state, _ in ends])
-        states, counts = np.unique(where[where >= 0], return_counts=True)
-        order = np.argsort(-counts, kind="stable")
-        verdicts = [verdict for _, verdict in ends]
-        return Basins(
-            starts=starts,
-            states=states[order],
-            counts=counts[order],
-            absorbing=signs_of(states[order], self.n),
-            distance=self.distance_of(states[order]),
-            unabsorbed=int((where < 0).sum()),
-            verdicts={name: verdicts.count(name) for name in sorted(set(verdicts))},
-        )
+        return table(self)
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write the table of states to a file, .npz or .parquet; see `table.save`."""
+        from sterling.exhaustive.table import save
+
+        return save(self, path)
 
     def to_dict(self) -> dict:
         """Return the results as plain values, without the losses."""
@@ -209,6 +183,7 @@ class Landscape:
             "reference_absorbs": self.reference_absorbs,
             "deviation": self.deviation,
             "deviation_reason": self.deviation_reason,
+            "pull": self.pull,
             "instance": self.instance.to_dict(),
             "seconds": self.seconds,
         }
@@ -224,51 +199,6 @@ class Landscape:
             f"Landscape(n={self.n}, {len(self.loss):,} states, {free}, {known} {home}, "
             f"{minimisers} minimiser{'s' if minimisers > 1 else ''}{deviation})"
         )
-
-
-@dataclass(frozen=True, eq=False)
-class Basins:
-    """Where runs from many starts ended, most frequent first.
-
-    Attributes
-    ----------
-    starts : int
-    states : int64 (count,)
-        Numbers of the absorbing states that were reached.
-    counts : int64 (count,)
-        Runs that ended in each.
-    absorbing : int8 (count, n)
-        The same states as signs.
-    distance : uint8 (count,)
-        Their Hamming distances to the reference.
-    unabsorbed : int
-        Runs that were under way at their last step.
-    verdicts : dict
-        Runs by verdict.
-    """
-
-    starts: int
-    states: np.ndarray
-    counts: np.ndarray
-    absorbing: np.ndarray
-    distance: np.ndarray
-    unabsorbed: int
-    verdicts: dict[str, int]
-
-    @property
-    def shares(self) -> np.ndarray:
-        """Counts as shares of all starts: the sizes of the basins under this law of starts."""
-        return self.counts / self.starts
-
-    def to_dict(self) -> dict:
-        return {
-            "starts": self.starts,
-            "states": self.states.tolist(),
-            "counts": self.counts.tolist(),
-            "distance": self.distance.tolist(),
-            "unabsorbed": self.unabsorbed,
-            "verdicts": dict(self.verdicts),
-        }
 
 
 def signs_of(states: np.ndarray, n: int) -> np.ndarray:
@@ -319,27 +249,43 @@ def landscape(
     """
     if not isinstance(instance, Instance):
         raise InputError(f"the first argument is a {type(instance).__name__}; give an Instance")
-    chosen = get_surrogate(surrogate)
-    if instance.n > MAX_DIMENSION:
+    chosen = check_surrogate(surrogate)
+    check_dimension(instance.n)
+    levels = _mean_levels(instance, chosen, gaussian)
+    known, reason = (None, levels) if isinstance(levels, str) else (levels, "")
+    begun = time.monotonic()
+    found = sweep(instance, chosen, known, thread_count(threads), progress)
+    return Landscape(
+        instance,
+        chosen.name,
+        found.loss,
+        found.minimisers,
+        found.absorbing,
+        found.deviation,
+        reason,
+        None if known is None else float(-known[1, 1:].max()),
+        time.monotonic() - begun,
+    )
+
+
+def check_dimension(n: int) -> None:
+    """Raise InputError if there are too many states to visit."""
+    if n > MAX_DIMENSION:
         raise InputError(
-            f"a landscape of n={instance.n} has 2^{instance.n} states; n may be at most {MAX_DIMENSION}: "
+            f"a landscape of n={n} has 2^{n} states; n may be at most {MAX_DIMENSION}: "
             "take fewer inputs, or look at single runs with train()"
         )
+
+
+def check_surrogate(surrogate: str | Surrogate) -> Surrogate:
+    """Return the surrogate; raise InputError if its derivative is not piecewise constant."""
+    chosen = get_surrogate(surrogate)
     if not chosen.piecewise_constant:
         raise InputError(
             f"the landscape needs a piecewise-constant surrogate, and {chosen.name} is smooth: take "
             "relu, identity, clipped_relu or hard_tanh (the loss is the same for all)"
         )
-    levels = _mean_levels(instance, chosen, gaussian)
-    reason = levels if isinstance(levels, str) else ""
-    begun = time.monotonic()
-    found = sweep(
-        instance, chosen, None if isinstance(levels, str) else levels, thread_count(threads), progress
-    )
-    return Landscape(
-        instance, chosen.name, found.loss, found.minimisers, found.absorbing, found.deviation, reason,
-        time.monotonic() - begun,
-    )  # fmt: skip
+    return chosen
 
 
 def _mean_levels(instance: Instance, surrogate: Surrogate, gaussian: bool | None) -> np.ndarray | str:

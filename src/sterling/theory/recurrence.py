@@ -1,24 +1,12 @@
-"""One data set: its drift at the teacher, and from n + 1 gradients the share of time each weight is wrong.
+"""One data set: its drift at the teacher, and from gradients near it the share of time each weight is wrong.
 
 **The balance.** A weight that flips for ever has a bounded latent, so its gradient averages to zero over the
 run: Σ_D π(D) G_k(D) = 0, where D is the set of wrong weights and π(D) its share of the time. A weight that
 rests at w*_k has Σ_D π(D) b*_k G_k(D) ≤ 0. That much is exact for infinite mass. Two assumptions make it a
-formula. (1) Weights are wrong independently, π(D) = Π p_k Π (1 − p_k), with a few percent of error in
-practice. (2) The gradient at D is its best linear prediction from those at w* and at its n neighbours.
-
-**The prediction.** For Gaussian inputs F_k(D) = b*_k (G_k(D) − G_k(w*)) minus its mean over data sets is a
-random field on the sets D with a covariance of a known form. It sums z_ik times a coefficient over the rows
-that H sees on different sides at D and w*. For two sets D and E the same rows, with the same sign, count in
-both where D and E lie on one side and w* on the other, and indicators obey 2·1{both} = 1{D} + 1{E} − 1{D|E}
-with D|E the rows between D and E. So
-
-    cov(F_k(D), F_k(E)) ∝ κ_k(D) + κ_k(E) − κ_k(D Δ E),      κ_k(D) = θ_d + γ sin θ_d · (1/d or −1/(n − d))
-
-with d = |D|, cos θ_d = 1 − 2d/n, and 1/d for k ∈ D, −1/(n − d) else (E z_k² over a double wedge of angle θ).
-γ is the part of the variance that the turning row itself carries: 1 for m = 1; with more units most is
-carried by the other rows of its sample. As θ_d ≈ 2√(d/n), F is a fractional Brownian motion of Hurst index
-1/4 on the cube: the response to two flips together is about 0.52 times the sum of the two, not the sum.
-Adding them up, as linear response does, predicts a runaway where the truth is calm.
+formula. (1) Weights are wrong independently, π(D) = Π p_k Π (1 − p_k), but for how many there are at a time.
+(2) The gradient at D is its best linear prediction from those at w* and at its n neighbours (`response.py`).
+The second is then corrected by exact gradients at a few hundred states drawn from that law. `shares.py`
+solves for the shares and for the occupancy.
 """
 
 from __future__ import annotations
@@ -31,17 +19,23 @@ from sterling.errors import InputError
 from sterling.instance import Instance, check_signs
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.labels import labelled
-from sterling.theory.population import profile, signal
-from sterling.theory.shares import mean_square_slope, solve
+from sterling.theory.population import mean_square_slope, mean_square_turned, profile, signal
+from sterling.theory.response import Response
+from sterling.theory.shares import refine, solve
 
 METHODS = ("balance", "signal")
+
+_STATES = 200  # at which exact gradients correct the prediction
+_FEWEST = 50  # fewer draws would add more noise than they correct
+_ENTRIES = 2e9  # input entries read for that, at most
 
 
 @labelled("exact", "definition; science.md, 7")
 def drift(instance: Instance, surrogate: str | Surrogate = "relu", reference=None) -> np.ndarray:
     """Return G(w*), float64 (n,): what moves the latents while the weights stay at the teacher.
 
-    Without label noise it is zero. Coordinates with b*_k G_k > 0 are pushed out, the rest stay for ever.
+    Without label noise it is zero. Coordinates with b*_k G_k > 0 are pushed out, the rest held
+    as long as all others are right.
 
     Parameters
     ----------
@@ -114,9 +108,11 @@ class Balance(NamedTuple):
     occupancy: float  #: share of the iterates at w*
 
 
-@labelled("mean-field", "sterling.theory.balance")
-def balance(instance: Instance, surrogate: str | Surrogate = "relu", reference=None) -> Balance:
-    """Predict wrong shares and occupancy of a long run from the gradients at w* and its n neighbours.
+@labelled("mean-field", "sterling.theory.recurrence")
+def balance(
+    instance: Instance, surrogate: str | Surrogate = "relu", reference=None, states: int = _STATES
+) -> Balance:
+    """Predict wrong shares and occupancy of a long run from gradients at w*, near it, and where it may go.
 
     The values are the stationary ones, of runs long enough that every weight which drifts outwards has come
     to the border. The derivation is at the top of this file; `benchmarks/prediction.py` measures how well it
@@ -126,21 +122,40 @@ def balance(instance: Instance, surrogate: str | Surrogate = "relu", reference=N
     ----------
     reference : int (n,) of −1 and +1, optional
         As in `drift`.
+    states : int
+        Draws of states at which exact gradients correct the prediction; 0 for none, which is faster. Where
+        N·m·n passes 10⁷ fewer are taken, and above 4·10⁷ none: the prediction needs none there.
 
     Raises
     ------
     InputError
-        Without teacher and reference, or where w* does not pull its neighbours back.
+        Without teacher and reference, for a negative number of states, or where w* does not hold its
+        weights.
     """
     chosen = get_surrogate(surrogate)
+    if isinstance(states, bool) or not isinstance(states, int | np.integer) or states < 0:
+        raise InputError(f"states is {states!r}; it must be a non-negative integer")
     signs = _reference(instance, reference)
     push = signs * drift(instance, chosen, signs)
-    response = signs * neighbours(instance, chosen, signs) - push
+    change = signs * neighbours(instance, chosen, signs) - push
     levels = profile(instance.n, instance.readout_norm2, chosen)
-    return Balance(*solve(push, response, levels, _own_part(instance, chosen, signs)))
+    response = Response(push, change, levels, _own_part(instance, chosen, signs))
+    few = min(int(states), int(_ENTRIES / (instance.samples * instance.m * instance.n)))
+
+    def exact(wrong: np.ndarray) -> np.ndarray:
+        return signs * instance.gradient(np.where(wrong, -signs, signs), chosen)
+
+    enough = states > 0 and few >= min(states, _FEWEST)
+    shares, alone = refine(response, exact, few) if enough else solve(response)
+    if shares.mean() > 0.5:
+        raise InputError(
+            "most weights of the reference would be wrong for most of the time: it is not a state that runs "
+            "return to, give another one"
+        )
+    return Balance(shares, float(alone))
 
 
-@labelled("mean-field", "sterling.theory.balance; signal: science.md, 7")
+@labelled("mean-field", "sterling.theory.recurrence; signal: science.md, 7")
 def wrong_share(
     instance: Instance, surrogate: str | Surrogate = "relu", method: str = "balance", reference=None
 ) -> np.ndarray:
@@ -166,13 +181,13 @@ def wrong_share(
     return np.clip(push / signal(instance.n, instance.readout_norm2, surrogate), 0, 1)
 
 
-@labelled("mean-field", "sterling.theory.balance; signal: science.md, 7")
+@labelled("mean-field", "sterling.theory.recurrence; signal: science.md, 7")
 def occupancy(
     instance: Instance, surrogate: str | Surrogate = "relu", method: str = "balance", reference=None
 ) -> float:
     """Return the predicted share of the iterates at w*; parameters and errors as in `wrong_share`.
 
-    "signal" is Π_k (1 − p_k); "balance" also takes into account that wrong weights cluster.
+    "signal" is Π_k (1 − p_k), "balance" the one of `balance`, which knows that wrong weights cluster.
     """
     if _check_method(method) == "balance":
         return balance(instance, surrogate, reference).occupancy
@@ -207,7 +222,8 @@ def _own_part(instance: Instance, surrogate: Surrogate, signs: np.ndarray) -> fl
     v2 = instance.readout**2
     left, right = (float(surrogate.derivative(x)) for x in (-1e-9, 1e-9))
     jump = (right - left) ** 2
-    own = float((v2 * (v2 * (left**2 + right**2) / 2 + jump * noise2)).sum())
+    turned = mean_square_turned(surrogate, float(np.arccos(1 - 2 / instance.n)))
+    own = float((v2 * (v2 * turned + jump * noise2)).sum())
     others = float((v2 * (v2.sum() - v2)).sum()) * mean_square_slope(surrogate)
     return own / (own + others) if own > 0 else 0.0
 

@@ -1,0 +1,179 @@
+"""Long-run means of a correlated series, from its sums over batches of equal length.
+
+Means over long batches are nearly independent and nearly normal, whatever the series does within a batch, so
+Student's interval holds for them: the method of batch means. Neighbours that still are correlated are merged
+first. The visits of a run to w* are no renewals, for the latents differ from one visit to the next; an
+interval over return cycles would take correlated cycles for independent ones.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+#: Confidence level of the intervals.
+LEVEL = 0.95
+#: Share of the batches at the beginning that is left out, for the run has to forget its start.
+BURN_IN = 0.25
+#: A difference is called one where it would be this rare without any.
+DRIFT_LEVEL = 0.01
+
+_FEWEST = 12  # batches that an interval needs
+_MERGE_LEVEL = 0.1  # batches are merged while their correlation is that significant, one-sided
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its interval.
+
+    Attributes
+    ----------
+    value, low, high : float
+    level : float
+        Confidence level.
+    batches : int
+        Means that the interval is made from.
+    length : int
+        Steps of each.
+    correlated : bool
+        True where even the longest batches still are correlated: the interval may then be too narrow, and
+        only a longer run helps.
+    """
+
+    value: float
+    low: float
+    high: float
+    level: float
+    batches: int
+    length: int
+    correlated: bool
+
+
+def coarsen(means: np.ndarray, length: int, least: float) -> tuple[np.ndarray, int]:
+    """Merge batches, pair by pair, until one has at least so many steps; return the means and the length.
+
+    What does not fill a merged batch is left out at the beginning.
+    """
+    while length < least and len(means) > 1:
+        means, length = _paired(means), 2 * length
+    return means, length
+
+
+def interval(means: np.ndarray, length: int) -> Estimate | None:
+    """Return the mean of a stationary series with its interval.
+
+    Parameters
+    ----------
+    means : float (batches,)
+        Means over consecutive batches, the burn-in left out.
+    length : int
+        Steps of a batch.
+
+    Returns
+    -------
+    Estimate or None
+        None where there are fewer than 12 batches, or where they do not vary at all.
+    """
+    from scipy.stats import t
+
+    if len(means) < _FEWEST or np.ptp(means) == 0:
+        return None
+    merged, factor, correlated = decorrelate(means)
+    centre = float(merged.mean())
+    reach = float(t.ppf((1 + LEVEL) / 2, len(merged) - 1) * merged.std(ddof=1) / math.sqrt(len(merged)))
+    return Estimate(centre, centre - reach, centre + reach, LEVEL, len(merged), factor * length, correlated)
+
+
+def decorrelate(means: np.ndarray) -> tuple[np.ndarray, int, bool]:
+    """Merge neighbours, pair by pair, while von Neumann's ratio says that they are correlated.
+
+    Returns
+    -------
+    (merged, factor, correlated)
+        Means over ``factor`` batches each, and whether they still are correlated. What does not fill a
+        merged batch is left out at the beginning.
+    """
+    factor = 1
+    while _correlated(means):
+        if len(means) // 2 < _FEWEST:
+            return means, factor, True
+        means = _paired(means)
+        factor *= 2
+    return means, factor, False
+
+
+def _paired(means: np.ndarray) -> np.ndarray:
+    return means[len(means) % 2 :].reshape(-1, 2).mean(axis=1)
+
+
+def _correlated(means: np.ndarray) -> bool:
+    """Whether neighbours are alike, by von Neumann's ratio.
+
+    For independent means it is nearly normal with variance (k−2)/(k²−1).
+    """
+    from scipy.stats import norm
+
+    k = len(means)
+    spread = float(((means - means.mean()) ** 2).sum())
+    if spread == 0:
+        return False
+    likeness = 1 - float((np.diff(means) ** 2).sum()) / (2 * spread)
+    return bool(likeness * math.sqrt((k * k - 1) / (k - 2)) > norm.isf(_MERGE_LEVEL))
+
+
+def drift(means: np.ndarray) -> float | None:
+    """Return the p-value of Geweke's test that the first third and the last half have one mean.
+
+    Welch's test over decorrelated batch means; None where there are too few, or they do not vary.
+    """
+    if len(means) < _FEWEST:
+        return None
+    merged, _, _ = decorrelate(means)
+    early, late = merged[: max(3, len(merged) // 3)], merged[len(merged) // 2 :]
+    return _welch(early, late)
+
+
+def _welch(one: np.ndarray, other: np.ndarray) -> float | None:
+    from scipy.stats import ttest_ind_from_stats
+
+    spreads = float(one.std(ddof=1)), float(other.std(ddof=1))
+    if not any(spreads):
+        return None
+    test = ttest_ind_from_stats(
+        one.mean(), spreads[0], len(one), other.mean(), spreads[1], len(other), equal_var=False
+    )
+    return float(test[1])
+
+
+def ratio_of_halves(means: np.ndarray, length: int) -> Estimate | None:
+    """Return the mean of the second half over that of the first, with its interval (delta method).
+
+    None where there are too few batches, or nothing in the first half.
+    """
+    from scipy.stats import t
+
+    half = len(means) // 2
+    if half < _FEWEST // 2 or not means[:half].sum():
+        return None
+    first, factor, one = decorrelate(means[:half])
+    second, other_factor, other = decorrelate(means[-half:])
+    before, after = float(first.mean()), float(second.mean())
+    relative = _relative_variance(first) + (_relative_variance(second) if after else 0.0)
+    fewest = min(len(first), len(second))
+    reach = float(t.ppf((1 + LEVEL) / 2, fewest - 1)) * math.sqrt(relative)
+    value = after / before
+    return Estimate(
+        value,
+        value * math.exp(-reach),
+        value * math.exp(reach),
+        LEVEL,
+        len(first) + len(second),
+        length * max(factor, other_factor),
+        one or other,
+    )
+
+
+def _relative_variance(means: np.ndarray) -> float:
+    return float(means.var(ddof=1)) / len(means) / float(means.mean()) ** 2

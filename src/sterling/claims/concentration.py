@@ -1,0 +1,225 @@
+"""Uniform concentration: sup of ‖G − E G‖_∞ over all states against N, and data sets without a trap."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sterling.claims.catalogue import CLAIMS
+from sterling.claims.context import Context, Parameters
+from sterling.claims.draw import MARKERS, SERIES_COLOURS
+from sterling.claims.finding import Finding, Picture, Reference
+from sterling.claims.judge import near
+from sterling.claims.statistics import measured, share_interval
+from sterling.plot import GREY
+from sterling.study.likelihood import jeffreys
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.axes import Axes
+
+RATE = -0.5
+#: The exponent's interval must lie within this of −1/2.
+TOLERANCE = 0.05
+
+
+def measure(context: Context) -> Finding:
+    """Fit sup ‖G − E G‖_∞ = C(n)·N^β over data sets of which all states are visited.
+
+    Rule: `judge.near` on the interval of β, −1/2 up to 0.05.
+    """
+    claim, plan = CLAIMS["concentration"], context.effort.concentration
+    cells = [
+        {"n": n, "samples": samples, "instance": number}
+        for n in plan.n
+        for samples in (*plan.few, *plan.samples)
+        for number in range(plan.instances)
+    ]
+    raw = context.rows("concentration", cells, partial(one_landscape, context))
+    fitted = raw.filter(raw["samples"].is_in(plan.samples))
+    slope = decay(fitted["n"].to_numpy(), fitted["samples"].to_numpy(), fitted["deviation"].to_numpy())
+    beta = measured("exponent β of sup ‖G − E G‖ ∝ N^β", slope, "least squares, t")
+    shares = trap_free_shares(raw)
+    first = shares.filter(shares["trap_free"] == shares["data_sets"]).group_by("n").agg(_least()).sort("n")
+    return claim.found(
+        experiment=(
+            f"All 2ⁿ states of {len(raw):,} data sets without label noise, n = "
+            f"{', '.join(map(str, plan.n))}, "
+            f"{plan.instances} for each N = "
+            f"{', '.join(f'{size:,}' for size in (*plan.few, *plan.samples))}; the "
+            f"law is fitted from N = {plan.samples[0]:,} on."
+        ),
+        judgement=near(beta.low, beta.high, RATE, TOLERANCE),
+        reason=(
+            f"The largest deviation over all states falls like N^{beta.value:.3f} ({beta.low:.3f} to "
+            f"{beta.high:.3f}). Every data set is trap free from "
+            + (
+                ", ".join(f"N = {size:,} at n = {n}" for n, size in first.iter_rows())
+                or "no N that was tried"
+            )
+            + " on."
+        ),
+        measured=(
+            beta,
+            *(
+                measured(f"trap-free share at n = {n}, N = {size:,}", share_interval(free, count), "Jeffreys")
+                for n, size, count, free in shares.select(
+                    "n", "samples", "data_sets", "trap_free"
+                ).iter_rows()
+                if n == plan.n[-1]
+            ),
+        ),
+        references=(Reference("exponent of uniform concentration", RATE, "theorem", claim.source),),
+        pictures=(
+            Picture(
+                "concentration-deviation",
+                "Largest deviation over all states",
+                partial(draw_deviation, raw=raw),
+                _deviation_alt(raw),
+            ),
+            Picture(
+                "concentration-traps",
+                "Data sets without a trap",
+                partial(draw_traps, shares=shares),
+                "Share of data sets without an absorbing state other than w*: "
+                + "; ".join(
+                    f"n = {n}, N = {size:,}: {free} of {count}"
+                    for n, size, count, free in shares.select(
+                        "n", "samples", "data_sets", "trap_free"
+                    ).iter_rows()
+                )
+                + ".",
+            ),
+        ),
+        tables={"concentration-landscapes": raw, "concentration-traps": shares},
+        notes=(
+            "The supremum is over all states, computed without approximation; E G is the closed formula.",
+            "A trap-free data set cannot catch any run, whatever its step sizes and start (exact).",
+        ),
+    )
+
+
+def one_landscape(context: Context, cell: Parameters, seed: int):
+    """Give what the landscape of one data set says."""
+    from sterling.exhaustive.landscape import landscape
+    from sterling.problem import Problem
+
+    instance = Problem(n=cell["n"], samples=cell["samples"]).draw(seed)
+    found = landscape(instance, progress=context.look, threads=1)
+    return [
+        {
+            "deviation": found.deviation,
+            "absorbing_states": len(found.absorbing_states),
+            "trap_free": found.trap_free,
+            "minimisers": len(found.minimiser_states),
+            "lowest_loss": float(found.loss[found.minimiser_states[0]]),
+        }
+    ]
+
+
+def decay(n: np.ndarray, samples: np.ndarray, deviation: np.ndarray) -> tuple[float, float, float]:
+    """Return the slope of log deviation on log N, one constant for each n, with its 95 % t-interval."""
+    from scipy.stats import t
+
+    dimensions = np.unique(n)
+    x, y = np.log(samples.astype(float)), np.log(deviation)
+    for one in dimensions:
+        mine = n == one
+        x[mine], y[mine] = x[mine] - x[mine].mean(), y[mine] - y[mine].mean()
+    free = len(x) - len(dimensions) - 1
+    square = float(x @ x)
+    if free < 1 or square == 0:
+        return math.nan, math.nan, math.nan
+    slope = float(x @ y) / square
+    rest = y - slope * x
+    reach = float(t.ppf(0.975, free)) * math.sqrt(float(rest @ rest) / free / square)
+    return slope, slope - reach, slope + reach
+
+
+def trap_free_shares(raw: pl.DataFrame) -> pl.DataFrame:
+    """Return how many data sets of each (n, N) are trap free."""
+    import polars as pl
+
+    return (
+        raw.group_by("n", "samples")
+        .agg(pl.len().alias("data_sets"), pl.col("trap_free").sum().cast(pl.Int64))
+        .sort("n", "samples")
+    )
+
+
+def _least() -> pl.Expr:
+    import polars as pl
+
+    return pl.col("samples").min()
+
+
+def draw_deviation(ax: Axes, raw: pl.DataFrame) -> str:
+    """Draw the deviation of every data set against N, and a line of slope −1/2 through each n."""
+    dimensions = sorted(raw["n"].unique().to_list())
+    for place, n in enumerate(dimensions):
+        one = raw.filter(raw["n"] == n)
+        sizes, deviation = one["samples"].to_numpy().astype(float), one["deviation"].to_numpy()
+        colour = SERIES_COLOURS[place % len(SERIES_COLOURS)]
+        ax.plot(
+            sizes * 1.04 ** (place - (len(dimensions) - 1) / 2),
+            deviation,
+            ls="",
+            ms=4,
+            alpha=0.6,
+            color=colour,
+            marker=MARKERS[place % len(MARKERS)],
+            label=f"n = {n}",
+        )
+        level = math.exp(float(np.mean(np.log(deviation) - RATE * np.log(sizes))))
+        line = np.array([sizes.min(), sizes.max()])
+        ax.plot(line, level * line**RATE, color=colour, lw=1)
+    ax.plot([], [], color=GREY, lw=1, label="slope −1/2")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("samples N")
+    ax.set_ylabel("sup over all states of ‖G − E G‖∞")
+    ax.legend(frameon=False, fontsize=8)
+    return "Each point is one data set, its largest deviation over all 2ⁿ states; lines have the slope −1/2."
+
+
+def _deviation_alt(raw: pl.DataFrame) -> str:
+    parts = []
+    for n in sorted(raw["n"].unique().to_list()):
+        one = raw.filter(raw["n"] == n)
+        ends = [
+            float(np.median(one.filter(one["samples"] == size)["deviation"].to_numpy()))
+            for size in (one["samples"].min(), one["samples"].max())
+        ]
+        parts.append(f"n = {n}: from {ends[0]:.3g} to {ends[1]:.3g}")
+    return (
+        f"Largest deviation against N on logarithmic axes, medians from N = {raw['samples'].min():,} to "
+        f"{raw['samples'].max():,}: {'; '.join(parts)}. Lines have the slope −1/2."
+    )
+
+
+def draw_traps(ax: Axes, shares: pl.DataFrame) -> str:
+    """Draw the share of trap-free data sets against N, one line for each n."""
+    for place, n in enumerate(sorted(shares["n"].unique().to_list())):
+        one = shares.filter(shares["n"] == n).sort("samples")
+        free, count = one["trap_free"].to_numpy(), one["data_sets"].to_numpy()
+        share = free / count
+        low, high = jeffreys(free, count)
+        ax.errorbar(
+            one["samples"].to_numpy() * 1.05 ** (place - 1),  # so that bars do not cover each other
+            share,
+            np.maximum(np.vstack([share - low, high - share]), 0),
+            lw=1.3,
+            ms=5,
+            color=SERIES_COLOURS[place % len(SERIES_COLOURS)],
+            marker=MARKERS[place % len(MARKERS)],
+            label=f"n = {n}",
+        )
+    ax.set_xscale("log")
+    ax.set_ylim(-0.03, 1.03)
+    ax.set_xlabel("samples N")
+    ax.set_ylabel("share of data sets without a trap")
+    ax.legend(frameon=False, fontsize=8)
+    return "Once no state but w* absorbs, no run can be caught; bars are 95 % Jeffreys intervals."

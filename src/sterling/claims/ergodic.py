@@ -1,0 +1,80 @@
+"""P1: ergodic convergence without label noise, N₅₀ of the time average against n."""
+
+from __future__ import annotations
+
+import math
+
+from sterling.claims.catalogue import CLAIMS
+from sterling.claims.context import Context
+from sterling.claims.finding import Finding, Reference
+from sterling.claims.judge import against_bound
+from sterling.claims.scaling import (
+    NOISELESS_CRITERIA,
+    curves_picture,
+    exponent,
+    fits_by_budget,
+    law_picture,
+    local_exponent,
+    notes_on,
+    regimes_picture,
+    run_scaling,
+)
+
+PROVED = 2.0
+
+
+def measure(context: Context) -> Finding:
+    """Fit N₅₀ = C·n^α for "the sign of the time average is w*", and beside it for absorption at w*.
+
+    Rule: `judge.against_bound` on the (where the fit is poor, stretched) interval of α at the largest step
+    budget, against the proved exponent 2.
+    """
+    claim, plan = CLAIMS["P1"], context.effort.noiseless
+    store = run_scaling(context, "noiseless", plan, NOISELESS_CRITERIA)
+    ergodic = fits_by_budget(store, "ergodic")
+    optimal = fits_by_budget(store, "optimal")
+    main = exponent(ergodic[-1], "exponent α of N₅₀ for the time average")
+    beside = exponent(optimal[-1], "exponent α of N₅₀ for absorption at w*")
+    judgement = against_bound(main.high, main.low, PROVED)
+    trials = store.trials()
+    counts = store.counts("ergodic")
+    counts = counts.filter(counts["steps"] == plan.steps[-1])
+    if ergodic[-1].fit is None:
+        reason = f"No exponent could be fitted: {ergodic[-1].refusal}."
+    else:
+        reason = (
+            f"The time average needs about n^{main.value:.2f} samples ({main.low:.2f} to "
+            f"{main.high:.2f}) for "
+            f"n = {plan.n[0]} to {plan.n[-1]}; n^{PROVED:g} is proved to suffice."
+        )
+    return claim.found(
+        experiment=(
+            f"{len(trials):,} runs without label noise, n = {', '.join(map(str, plan.n))}, m = 1, step sizes "
+            f"0.5/√(t+1), {' and '.join(f'{steps:,}' for steps in plan.steps)} steps; the sample sizes were "
+            "placed where they narrow the interval of α."
+        ),
+        judgement=judgement,
+        reason=reason,
+        measured=(main, beside),
+        references=(
+            Reference("proved to suffice: exponent", PROVED, "theorem", claim.source),
+            Reference(
+                "the n log n law over the dimensions run: exponent",
+                local_exponent({n: n * math.log(n) for n in plan.n}),
+                "mean-field",
+                "science.md, 8",
+            ),
+        ),
+        pictures=(
+            law_picture("p1-threshold", "Samples for the time average", ergodic[-1]),
+            curves_picture("p1-success", "Success of the time average", ergodic[-1]),
+            regimes_picture("p1-regimes", "How runs end without label noise", counts),
+        ),
+        tables={"noiseless-trials": trials, "noiseless-ergodic-cells": ergodic[-1].cells},
+        notes=(
+            *notes_on(ergodic, "Time average"),
+            *notes_on(optimal, "Absorption at w*"),
+            "A run absorbed at w* stays there for ever (exact), so its time average converges to w* too.",
+            "Exponents are those of the range of n that was run; the theorem speaks of all large n.",
+        ),
+    )

@@ -1,0 +1,181 @@
+"""P5: success on inputs of other laws, as they are and normalised."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sterling.claims.catalogue import CLAIMS
+from sterling.claims.context import Context
+from sterling.claims.draw import dots, in_words
+from sterling.claims.finding import Finding, Judgement, Measured, Picture
+from sterling.inputs import get_family
+from sterling.study.grid import Study
+from sterling.study.report import with_shares
+from sterling.study.trial import family_text
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.axes import Axes
+
+_CRITERION = "optimal"
+#: Success and failure of a family are told by its interval against this share.
+HALF = 0.5
+_NORMALISATIONS = ("none", "standard", "whiten")
+_WORDS = {"none": "as they are", "standard": "standardised", "whiten": "whitened"}
+
+
+def judge_families(
+    table: dict[str, dict[str, tuple[float, float]]],
+) -> tuple[Judgement, dict[str, list[str]]]:
+    """Judge by intervals of the success share: ``table[family][normalisation] = (low, high)``.
+
+    A family fails where its interval as drawn ("none") lies below 1/2; a normalisation restores it where the
+    interval then lies above 1/2. Consistent: some family fails and each failing one is restored by some
+    normalisation. Contradicted: no family fails (all lie above 1/2), or some failing family is below 1/2
+    under every normalisation. Not decided: otherwise. Returned with the failing families and what restores
+    each.
+    """
+    failing = {name: row for name, row in table.items() if row["none"][1] < HALF}
+    healed = {
+        name: [kind for kind, (low, _) in row.items() if kind != "none" and low > HALF]
+        for name, row in failing.items()
+    }
+    if not failing:
+        sound = all(row["none"][0] > HALF for row in table.values())
+        return (Judgement.CONTRADICTED if sound else Judgement.NOT_DECIDED), healed
+    if all(healed.values()):
+        return Judgement.CONSISTENT, healed
+    hopeless = any(all(high < HALF for _, high in row.values()) for row in failing.values())
+    return (Judgement.CONTRADICTED if hopeless else Judgement.NOT_DECIDED), healed
+
+
+def measure(context: Context) -> Finding:
+    """Count absorptions at w* for every input law and normalisation.
+
+    Rule: `judge_families` at the largest sample size.
+    """
+    import polars as pl
+
+    claim, plan = CLAIMS["P5"], context.effort.inputs
+    sizes = [math.ceil(factor * plan.n * math.log(plan.n)) for factor in plan.factors]
+    study = Study(
+        n=plan.n,
+        samples=sizes,
+        inputs=list(plan.families),
+        normalize=list(_NORMALISATIONS),
+        steps=plan.steps,
+        trials=plan.trials,
+        criteria=_CRITERION,
+        seed=context.seed,
+        name="inputs",
+    )
+    store = context.study("inputs", study, plan.limit)
+    cells = store.counts(_CRITERION)
+    table = with_shares(cells).with_columns(cells["inputs"], cells["normalize"])
+    names = {family_text(get_family(family)): family for family in plan.families}
+    table = table.with_columns(table["inputs"].replace_strict(names, return_dtype=pl.String))
+    last = table.filter(table["samples"] == sizes[-1])
+    intervals = {
+        family: {
+            kind: (low, high)
+            for kind, low, high in last.filter(last["inputs"] == family)
+            .select("normalize", "share_low", "share_high")
+            .iter_rows()
+        }
+        for family in plan.families
+    }
+    judgement, healed = judge_families(intervals)
+    groups = {
+        name: [f for f in plan.families if condition(intervals[f]["none"])]
+        for name, condition in (
+            ("succeed", lambda ends: ends[0] > HALF),
+            ("fail", lambda ends: ends[1] < HALF),
+        )
+    }
+    undecided = int(cells["undecided"].sum())
+    pictures = tuple(
+        Picture(
+            f"p5-inputs-{size}",
+            f"Success by input law at N = {size:,}",
+            partial(draw_families, cells=table.filter(table["samples"] == size), families=plan.families),
+            "Share of runs absorbed at w* with 95 % Jeffreys intervals. "
+            + in_words(plan.families, _groups(table.filter(table["samples"] == size), plan.families))
+            + ".",
+        )
+        for size in sizes
+    )
+    return claim.found(
+        experiment=(
+            f"{int(cells['trials'].sum()):,} runs without label noise at n = {plan.n}, N = "
+            f"{', '.join(f'{size:,}' for size in sizes)}, {plan.steps:,} steps of 0.5/√(t+1), on "
+            f"{len(plan.families)} input laws of unit variance, as they are, standardised and whitened. The "
+            "teacher labels the normalised inputs."
+        ),
+        judgement=judgement,
+        reason=_reason(groups, healed, sizes[-1]),
+        measured=tuple(
+            Measured(f"success on {family} inputs, {_WORDS[kind]}", share, low, high, how="Jeffreys")
+            for family in plan.families
+            for kind, share, low, high in last.filter(last["inputs"] == family)
+            .sort("normalize")
+            .select("normalize", "share", "share_low", "share_high")
+            .iter_rows()
+        ),
+        pictures=pictures,
+        tables={"inputs-trials": store.trials(), "inputs-cells": table},
+        notes=(
+            "Standardising removes the mean of each feature, whitening the correlations too; neither "
+            "makes an "
+            "entry Gaussian.",
+            "The shifted and ar1 laws are normal but for their mean and their correlations; ar1 inputs have "
+            "correlation ρ^|k−l| between features k and l.",
+            *(
+                ["No normalisation is needed for: " + ", ".join(groups["succeed"]) + "."]
+                if groups["succeed"]
+                else []
+            ),
+            *(
+                [f"{undecided:,} runs spent their steps without a certificate and count as failures."]
+                if undecided
+                else []
+            ),
+        ),
+    )
+
+
+def _reason(groups: dict[str, list[str]], healed: dict[str, list[str]], size: int) -> str:
+    if not groups["fail"]:
+        succeed = ", ".join(groups["succeed"]) or "none"
+        return f"At N = {size:,} no input law fails for certain; {succeed} succeed."
+    parts = [
+        f"{family} ({' or '.join(_WORDS[kind] for kind in kinds)} succeeds)"
+        if kinds
+        else f"{family} (no normalisation tried restores it)"
+        for family, kinds in healed.items()
+    ]
+    succeed = ", ".join(groups["succeed"]) or "None"
+    return f"At N = {size:,} fail as they are: {'; '.join(parts)}. {succeed} succeed."
+
+
+def _groups(cells: pl.DataFrame, families: tuple[str, ...]) -> dict[str, np.ndarray]:
+    groups = {}
+    for kind in _NORMALISATIONS:
+        rows = {
+            name: values
+            for name, *values in cells.filter(cells["normalize"] == kind)
+            .select("inputs", "share", "share_low", "share_high")
+            .iter_rows()
+        }
+        groups[_WORDS[kind]] = np.array([rows.get(name, [np.nan] * 3) for name in families], float)
+    return groups
+
+
+def draw_families(ax: Axes, cells: pl.DataFrame, families: tuple[str, ...]) -> str:
+    """Draw the success share of every family and normalisation at one sample size."""
+    dots(ax, families, _groups(cells, families), "share of runs absorbed at w*", HALF)
+    ax.set_xlim(-0.03, 1.03)
+    return "Points are shares with 95 % Jeffreys intervals; left of the dashed line most runs fail."

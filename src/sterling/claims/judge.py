@@ -1,0 +1,83 @@
+"""The rules by which measured numbers decide between the four judgements. Each rule is in its docstring."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from sterling.claims.finding import Judgement
+
+if TYPE_CHECKING:
+    from sterling.study.fit import ExponentFit
+
+#: An exponent whose interval ends by more than this below the proved one is far inside the bound.
+FAR = 0.5
+#: p-value below which a curve is said to fit poorly, and the interval is stretched.
+POOR = 0.01
+
+
+def against_bound(high: float, low: float, bound: float) -> Judgement:
+    """Judge the interval [low, high] of an exponent by a proved upper bound.
+
+    Far inside: high < bound − 0.5. Consistent: high ≤ bound. Contradicted: low > bound. Not decided: the
+    bound lies in the interval, or an end is missing.
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return Judgement.NOT_DECIDED
+    if high < bound - FAR:
+        return Judgement.FAR_INSIDE
+    if high <= bound:
+        return Judgement.CONSISTENT
+    return Judgement.CONTRADICTED if low > bound else Judgement.NOT_DECIDED
+
+
+def stretched(fit: ExponentFit) -> tuple[float, float]:
+    """Return the interval of the exponent; where the curve fits poorly (p < 0.01), wider.
+
+    It is then stretched by √(deviance/expected deviance), as for binomial counts with overdispersion.
+    """
+    if not fit.p_value < POOR or fit.expected_deviance <= 0:
+        return fit.exponent_low, fit.exponent_high
+    factor = math.sqrt(max(1.0, fit.deviance / fit.expected_deviance))
+    return (
+        fit.exponent - factor * (fit.exponent - fit.exponent_low),
+        fit.exponent + factor * (fit.exponent_high - fit.exponent),
+    )
+
+
+def near(low: float, high: float, value: float, tolerance: float) -> Judgement:
+    """Judge the interval [low, high] of a number that theory says is ``value``, up to a tolerance.
+
+    Consistent: the whole interval lies within value ± tolerance. Contradicted: it lies wholly outside. Not
+    decided: an end of the band lies in it.
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return Judgement.NOT_DECIDED
+    if value - tolerance <= low and high <= value + tolerance:
+        return Judgement.CONSISTENT
+    if high < value - tolerance or low > value + tolerance:
+        return Judgement.CONTRADICTED
+    return Judgement.NOT_DECIDED
+
+
+def above(low: float, high: float, value: float) -> Judgement:
+    """Judge a claim that a number exceeds ``value``, by its interval.
+
+    Consistent: low > value. Contradicted: high < value. Not decided: the value lies in between.
+    """
+    if low > value:
+        return Judgement.CONSISTENT
+    return Judgement.CONTRADICTED if high < value else Judgement.NOT_DECIDED
+
+
+def all_of(*judgements: Judgement) -> Judgement:
+    """Join the judgements of the parts of a claim.
+
+    Contradicted if a part is; else not decided if a part is; else far inside if all are; else consistent.
+    """
+    for judgement in (Judgement.CONTRADICTED, Judgement.NOT_DECIDED):
+        if judgement in judgements:
+            return judgement
+    if judgements and all(one is Judgement.FAR_INSIDE for one in judgements):
+        return Judgement.FAR_INSIDE
+    return Judgement.CONSISTENT if judgements else Judgement.NOT_DECIDED

@@ -1,0 +1,229 @@
+"""Surrogates under noise: each on the same data sets, occupancy and ergodic success beside predictions."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sterling.claims.catalogue import CLAIMS
+from sterling.claims.context import Context, Parameters, cell_seed
+from sterling.claims.draw import dots, in_words
+from sterling.claims.finding import Finding, Judgement, Measured, Picture, Reference
+from sterling.claims.statistics import measured
+from sterling.compare import NOTE, Comparison, compare_surrogates
+from sterling.problem import Problem
+from sterling.schedules import Power
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.axes import Axes
+
+HALF = 0.5
+#: "About half" reaches so far from one half.
+TOLERANCE = 0.15
+
+
+def judge_ratio(low: float, high: float) -> Judgement:
+    """Judge the interval of the share of ReLU's samples that the identity needs, said to be about one half.
+
+    Consistent: it lies below 1 and meets 0.35 … 0.65. Contradicted: it lies above 1, or outside 0.35 … 0.65.
+    Not decided: it holds 1, or has no end.
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return Judgement.NOT_DECIDED
+    if low >= 1 or high < HALF - TOLERANCE or low > HALF + TOLERANCE:
+        return Judgement.CONTRADICTED
+    return Judgement.CONSISTENT if high < 1 else Judgement.NOT_DECIDED
+
+
+def measure(context: Context) -> Finding:
+    """Compare the surrogates on the same noisy data sets, the smooth ones on the first few of them.
+
+    Rule: `judge_ratio` on the identity's share of ReLU's samples at the largest sample size.
+    """
+
+    claim, plan = CLAIMS["surrogates"], context.effort.surrogates
+    many = [compare(context, samples, smooth=False) for samples in plan.samples]
+    few = [compare(context, samples, smooth=True) for samples in plan.samples]
+    tables, small = [one.summary() for one in many], [one.summary() for one in few]
+    last = tables[-1]
+    ratio = _ratio(last, "identity")
+    rows = {row["surrogate"]: row for row in last.iter_rows(named=True)}
+    smooth = [row for row in small[-1].iter_rows(named=True) if row["surrogate"] in plan.smooth]
+    best = max(rows.values(), key=lambda row: row["occupancy"])
+    size = plan.samples[-1]
+    return claim.found(
+        experiment=(
+            f"{plan.instances} data sets with n = {plan.n}, m = 1, σ = {plan.noise:g} for each of N = "
+            f"{', '.join(f'{one:,}' for one in plan.samples)}; on every one "
+            f"{', '.join(plan.surrogates)} from "
+            f"the same start, {plan.steps:,} steps of 0.5/√(t+1), and on the first "
+            f"{plan.smooth_instances} of "
+            f"them also {', '.join(plan.smooth) or 'no other'}."
+        ),
+        judgement=judge_ratio(ratio.low, ratio.high),
+        reason=(
+            f"At N = {size:,} the identity does with {ratio.value:.2f} ({ratio.low:.2f} to "
+            f"{ratio.high:.2f}) of "
+            f"ReLU's samples. Of {', '.join(rows)}, the iterates are most often at w* with "
+            f"{best['surrogate']}: {best['occupancy']:.0%} of the steps, against "
+            f"{rows['relu']['occupancy']:.0%} with ReLU."
+        ),
+        measured=(
+            ratio,
+            *(
+                _cell(row, "occupancy", f"occupancy of w* at N = {size:,}", "bootstrap over data sets")
+                for row in rows.values()
+            ),
+            *(
+                _cell(
+                    row,
+                    "difference",
+                    f"occupancy less ReLU's, paired, at N = {size:,}",
+                    "bootstrap over data sets",
+                )
+                for row in (*rows.values(), *smooth)
+                if row["surrogate"] != "relu"
+            ),
+            *(
+                _cell(row, "ergodic", f"ergodic success at N = {plan.samples[0]:,}", "Jeffreys")
+                for row in tables[0].iter_rows(named=True)
+            ),
+        ),
+        references=(
+            Reference(
+                "identity's share of ReLU's samples, leading order", HALF, "mean-field", "science.md, 7"
+            ),
+            *(
+                Reference(f"{words}, {row['surrogate']}", row[column], "mean-field", source)
+                for column, words, source in (
+                    ("predicted_samples_ratio", "predicted share of ReLU's samples", "sterling.theory.laws"),
+                    (
+                        "predicted_occupancy",
+                        f"predicted occupancy at N = {size:,}",
+                        "sterling.theory.balance",
+                    ),
+                )
+                for row in rows.values()
+                if row[column] is not None
+                and not (column == "predicted_samples_ratio" and row["surrogate"] == "relu")
+            ),
+        ),
+        pictures=(
+            *(
+                Picture(
+                    f"surrogates-occupancy-{samples}",
+                    f"Occupancy of w* at N = {samples:,}",
+                    partial(draw_table, table=table),
+                    _alt(table),
+                )
+                for samples, table in zip(plan.samples, tables, strict=True)
+            ),
+            Picture(
+                "surrogates-predicted",
+                f"Measured against predicted occupancy at N = {size:,}, all surrogates",
+                few[-1].draw,
+                f"Measured against predicted occupancy, a point a data set. {_alt(small[-1])}",
+            ),
+        ),
+        tables={
+            "surrogates-runs": _joined(plan.samples, [one.rows for one in many]),
+            "surrogates-summary": _joined(plan.samples, tables),
+            "surrogates-smooth-runs": _joined(plan.samples, [one.rows for one in few]),
+            "surrogates-smooth-summary": _joined(plan.samples, small),
+        },
+        notes=(
+            NOTE,
+            "The share of samples is the squared ratio of mean numbers of wrong weights, which fall as "
+            "1/√N; the "
+            "predicted one holds occupancy at one half for a typical data set of this n.",
+        ),
+    )
+
+
+def compare(context: Context, samples: int, smooth: bool) -> Comparison:
+    """Return the comparison at one sample size, its data sets computed or read one by one.
+
+    With ``smooth`` it has all surrogates and the first data sets only.
+    """
+    import polars as pl
+
+    plan = context.effort.surrogates
+    problem = Problem(n=plan.n, samples=samples, noise=plan.noise)
+    sets = [
+        {"n": plan.n, "samples": samples, "noise": plan.noise, "steps": plan.steps, "trial": number}
+        for number in range(plan.smooth_instances if smooth else plan.instances)
+    ]
+
+    def rows(names: tuple[str, ...]) -> pl.DataFrame:
+        cells = [{**one, "surrogates": list(names)} for one in sets]
+        found = context.rows("surrogates", cells, partial(_one_set, context.seed, problem))
+        return found.drop("n", "samples", "noise", "steps")
+
+    groups = (plan.surrogates, plan.smooth) if smooth and plan.smooth else (plan.surrogates,)
+    return Comparison(
+        pl.concat([rows(names) for names in groups], how="vertical_relaxed"),
+        problem,
+        Power(0.5, 0.5),
+        plan.steps,
+        context.seed,
+    )
+
+
+def _one_set(root: int, problem: Problem, cell: Parameters, _seed: int) -> list[dict]:
+    """Return the rows of one data set, whose seed does not depend on the surrogates asked for."""
+    names = cell["surrogates"]
+    seed = cell_seed(root, {key: value for key, value in cell.items() if key != "surrogates"})
+    found = compare_surrogates(problem, trials=1, surrogates=names, steps=cell["steps"], seed=seed, threads=1)
+    return found.rows.drop("trial").to_dicts()
+
+
+def _joined(samples: tuple[int, ...], tables: list[pl.DataFrame]) -> pl.DataFrame:
+    import polars as pl
+
+    return pl.concat(
+        [
+            table.with_columns(pl.lit(size).alias("samples"))
+            for size, table in zip(samples, tables, strict=True)
+        ],
+        how="vertical_relaxed",
+    )
+
+
+def _cell(row: dict, column: str, words: str, how: str) -> Measured:
+    values = (row[f"{column}{end}"] for end in ("", "_low", "_high"))
+    return measured(f"{words}, {row['surrogate']}", values, how)
+
+
+def _ratio(table: pl.DataFrame, name: str) -> Measured:
+    row = table.filter(table["surrogate"] == name).row(0, named=True)
+    values = [row[f"samples_ratio{end}"] for end in ("", "_low", "_high")]
+    return measured(
+        f"share of ReLU's samples that {name} needs",
+        (math.nan if value is None else value for value in values),
+        "bootstrap over data sets, from the squared ratio of wrong weights",
+    )
+
+
+def _columns(table: pl.DataFrame) -> tuple[list[str], dict[str, np.ndarray]]:
+    table = table.sort("occupancy", descending=True)
+    predicted = table["predicted_occupancy"].cast(float).to_numpy()
+    blank = np.full(len(table), np.nan)
+    return table["surrogate"].to_list(), {
+        "measured": table.select("occupancy", "occupancy_low", "occupancy_high").to_numpy(),
+        "predicted (mean-field)": np.column_stack([predicted, blank, blank]),
+    }
+
+
+def draw_table(ax: Axes, table: pl.DataFrame) -> str:
+    """Draw the occupancy of each surrogate beside its prediction."""
+    dots(ax, *_columns(table), "occupancy of w*")
+    ax.set_xlim(-0.03, 1.03)
+    return "Share of the steps at w*, mean over the same data sets; bars are 95 % bootstrap intervals."
+
+
+def _alt(table: pl.DataFrame) -> str:
+    return f"Occupancy of w* by surrogate: {in_words(*_columns(table))}."

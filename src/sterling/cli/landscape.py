@@ -1,0 +1,213 @@
+"""`sterling landscape`: every state of a small instance, drawn or from a data file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sterling.cli.counter import counting
+from sterling.cli.options import (
+    COUNT,
+    FILE,
+    SCHEDULES,
+    DataFile,
+    Inputs,
+    KeepConstant,
+    Labels,
+    Noise,
+    Normalize,
+    Precision,
+    Readout,
+    Seed,
+    Units,
+    check_target,
+    choose_instance,
+    given_count,
+    panel,
+    parse_count,
+    problem_option,
+)
+from sterling.cli.render import INTERRUPTED, announce_kernels, facts_table, guarded, note, print_json
+from sterling.errors import InputError
+
+if TYPE_CHECKING:
+    from sterling.exhaustive.basins import Basins
+    from sterling.exhaustive.landscape import Landscape
+
+N, SAMPLES = 12, 200
+_SHOWN_BASINS = 5
+_PICTURE = (8.0, 5.0)  # inches
+
+_visit, _basin, _output = panel("The visit"), panel("Basins"), panel("What comes out")
+
+
+@guarded
+def landscape(
+    data: DataFile = None,
+    n: Annotated[
+        str | None, problem_option(f"Inputs, one binary weight each, at most 24. \\[{N}]", "--n", **COUNT)
+    ] = None,
+    samples: Annotated[str | None, problem_option(f"Sample size N. \\[{SAMPLES}]", **COUNT)] = None,
+    m: Units = None,
+    noise: Noise = None,
+    readout: Readout = None,
+    inputs: Inputs = None,
+    seed: Seed = None,
+    labels: Labels = None,
+    precision: Precision = None,
+    keep_constant: KeepConstant = False,
+    normalize: Annotated[Normalize, _visit("What is done to the inputs first.")] = Normalize.none,
+    surrogate: Annotated[str, _visit("relu, identity, clipped_relu or hard_tanh.", metavar="NAME")] = "relu",
+    gaussian: Annotated[
+        bool,
+        _visit("The rows of the inputs are standard Gaussian, so the mean gradient is known.", "--gaussian"),
+    ] = False,
+    threads: Annotated[
+        int | None, _visit("The result does not depend on it. \\[all cores]", min=1, metavar="COUNT")
+    ] = None,
+    basins: Annotated[str | None, _basin("Run from so many starts, and count the ends.", **COUNT)] = None,
+    steps: Annotated[str | None, _basin("Bound on each of these runs. \\[1e6]", **COUNT)] = None,
+    schedule: Annotated[str | None, _basin(f"{SCHEDULES} \\[power:0.5,0.5]", metavar="SCHEDULE")] = None,
+    init: Annotated[str | None, _basin("Names the starts. \\[0]", metavar="SEED")] = None,
+    plot: Annotated[
+        Path | None, _output("Draw loss against distance to the teacher: .png, .svg or .pdf.", **FILE)
+    ] = None,
+    out: Annotated[
+        Path | None, _output("Save number, loss and distance of all states: .npz or .parquet.", **FILE)
+    ] = None,
+    json: Annotated[bool, _output("Print the result as JSON.", "--json")] = False,
+    quiet: Annotated[bool, _output("Show no progress and no notes.", "--quiet", "-q")] = False,
+) -> None:
+    """Visit all 2ⁿ weight vectors of a small network, and say which of them training can never leave.
+
+    The data are drawn from a problem, or read from FILE; n may be at most 24. Ctrl-C ends it with exit code
+    130; during --basins the landscape is shown all the same.
+    """
+    from sterling.exhaustive.landscape import check_dimension, check_surrogate
+    from sterling.exhaustive.landscape import landscape as visit
+    from sterling.exhaustive.table import table_format
+    from sterling.plot import picture_format
+
+    if plot is not None:
+        picture_format(plot)
+    if out is not None:
+        table_format(out)
+    for path, option in ((plot, "--plot"), (out, "--out")):
+        check_target(path, option)
+    runs = _basin_settings(basins, steps, schedule, init)
+    check_surrogate(surrogate)
+    if data is None:
+        check_dimension(given_count(n, "--n", N))
+    drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
+    read = {"labels": labels, "precision": precision, "keep_constant": keep_constant}
+    if not quiet:
+        announce_kernels()
+    instance = choose_instance(data, drawn, read, readout, normalize, (N, SAMPLES))
+    with counting("states", quiet) as show:
+        found = visit(instance, surrogate, gaussian=gaussian or None, progress=show, threads=threads)
+    ends = None
+    if runs is not None:
+        try:
+            with counting("runs", quiet) as show:
+                ends = found.basins(**runs, threads=threads, progress=show)
+        except KeyboardInterrupt:
+            note("interrupted before all runs had ended, so there are no basins")
+    if json:
+        print_json(_values(found, ends))
+    else:
+        _print(found, ends)
+    _write(found, plot, out, say=not quiet)
+    if runs is not None and ends is None:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _basin_settings(basins, steps, schedule, init) -> dict[str, Any] | None:
+    """Return the arguments of `Landscape.basins`; None if it was not asked for."""
+    from sterling.schedules import parse_schedule
+
+    if basins is None:
+        for option, value in (("--steps", steps), ("--schedule", schedule), ("--init", init)):
+            if value is not None:
+                raise InputError(f"{option} is for the runs of --basins: give --basins COUNT, or drop it")
+        return None
+    starts = parse_count(basins, "--basins")
+    if starts < 1:
+        raise InputError(f"--basins is {starts}; it must be at least 1")
+    return {
+        "starts": starts,
+        "steps": given_count(steps, "--steps", 1_000_000),
+        "schedule": None if schedule is None else parse_schedule(schedule),
+        "seed": given_count(init, "--init", 0),
+    }
+
+
+def _values(found: "Landscape", ends: "Basins | None") -> dict[str, Any]:
+    from sterling.exhaustive.summary import estimated_deviation
+
+    return {
+        **found.to_dict(),
+        "estimated_deviation": estimated_deviation(found),
+        "basins": None if ends is None else ends.to_dict(),
+    }
+
+
+def _print(found: "Landscape", ends: "Basins | None") -> None:
+    from rich.console import Console, Group
+    from rich.panel import Panel
+    from rich.text import Text
+
+    from sterling.exhaustive.summary import sentence
+    from sterling.progress import readable_time
+
+    (_, verdict), *rows = found.summary()
+    rows.append(("time", readable_time(found.seconds)))
+    if ends is not None:
+        rows += _basin_rows(found, ends)
+    colour = "green" if found.trap_free else "red"
+    frame = Panel(
+        Group(Text(f"{sentence(found)}\n", "italic"), facts_table(rows)),
+        title=Text(verdict, f"bold {colour}"),
+        title_align="left",
+        border_style=colour,
+        padding=(1, 2),
+        expand=False,
+    )
+    about = found.instance
+    line = f"n = {about.n} · N = {about.samples:,} · m = {about.m} · surrogate {found.surrogate}"
+    Console().print(Group(Text(line, "dim"), frame))
+
+
+def _basin_rows(found: "Landscape", ends: "Basins") -> list[tuple[str, str]]:
+    """Return the largest basins in words."""
+    rows = [("starts", f"{ends.starts:,}: " + ", ".join(f"{v:,} {k}" for k, v in ends.verdicts.items()))]
+    for number, (share, distance) in enumerate(zip(ends.shares, ends.distance, strict=True)):
+        if number == _SHOWN_BASINS:
+            rest = float(ends.shares[number:].sum())
+            rows.append(("other basins", f"{len(ends.shares) - number:,}, together {rest:.1%} of the starts"))
+            break
+        end = "the reference" if distance == 0 else f"a state at distance {distance}"
+        if distance == 0 and found.instance.teacher is not None:
+            end = "the teacher"
+        rows.append((f"basin {number + 1}", f"{share:.1%} of the starts end at {end}"))
+    if ends.unabsorbed:
+        rows.append(("not absorbed", f"{ends.unabsorbed:,} runs were under way at their last step"))
+    return rows
+
+
+def _write(found: "Landscape", plot: Path | None, out: Path | None, say: bool) -> None:
+    if out is not None:
+        found.save(out)
+        if say:
+            note(f"states saved: {out}")
+    if plot is not None:
+        from matplotlib.figure import Figure
+
+        from sterling.exhaustive.plot import plot_landscape
+        from sterling.plot import save_figure
+
+        figure = Figure(_PICTURE, layout="constrained")
+        ax = figure.add_subplot()
+        ax.set_title(plot_landscape(ax, found), loc="left", fontsize=9.5, wrap=True)
+        save_figure(figure, plot)
+        if say:
+            note(f"picture: {plot}")

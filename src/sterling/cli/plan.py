@@ -1,0 +1,172 @@
+"""`sterling plan`: how many samples, from theory, and measured where asked."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from sterling.cli.counter import counting
+from sterling.cli.options import (
+    COUNT,
+    SCHEDULES,
+    SURROGATES,
+    Noise,
+    Readout,
+    Units,
+    given_count,
+    panel,
+    parse_count,
+    parse_readout,
+    problem_option,
+)
+from sterling.cli.render import announce_kernels, guarded, note, print_json
+from sterling.errors import InputError
+
+if TYPE_CHECKING:
+    from sterling.advice.plan import Need, Plan
+
+N, STEPS = 64, 100_000
+
+_KIND_STYLES = {"theorem": "cyan", "exact": "green", "mean-field": "yellow"}
+_goal, _check, _output = panel("The goal"), panel("Measuring it"), panel("What comes out")
+
+
+@guarded
+def plan(
+    n: Annotated[
+        str | None, problem_option(f"Inputs, one binary weight each. \\[{N}]", "--n", **COUNT)
+    ] = None,
+    m: Units = None,
+    noise: Noise = None,
+    readout: Readout = None,
+    surrogate: Annotated[str, problem_option(SURROGATES, metavar="NAME")] = "relu",
+    samples: Annotated[
+        str | None, _goal("Say what to expect of so many samples, and what a run takes.", **COUNT)
+    ] = None,
+    occupancy: Annotated[
+        float, _goal("Share of the steps that the last iterate shall be right.", metavar="SHARE")
+    ] = 0.5,
+    confidence: Annotated[
+        float, _goal("Share of data sets in which the time average shall be right.", metavar="SHARE")
+    ] = 0.5,
+    check: Annotated[
+        str | None, _check("Measure each mean-field row by so many trials.", metavar="TRIALS")
+    ] = None,
+    steps: Annotated[
+        str | None, _check(f"Steps of a trial, and of the run with --samples. \\[{STEPS:,}]", **COUNT)
+    ] = None,
+    schedule: Annotated[str, _check(SCHEDULES, metavar="SCHEDULE")] = "power:0.5,0.5",
+    seed: Annotated[str | None, _check("Root of the trials' seeds. \\[0]", metavar="SEED")] = None,
+    threads: Annotated[int | None, _check("Trials at a time. \\[all cores]", min=1, metavar="COUNT")] = None,
+    json: Annotated[bool, _output("Print the result as JSON.", "--json")] = False,
+    quiet: Annotated[bool, _output("Show no progress and no notes.", "--quiet", "-q")] = False,
+) -> None:
+    """Say how many samples training needs in dimension n.
+
+    What is proved and what is a mean-field estimate is said apart; --check measures how good the estimate is.
+    Inputs are Gaussian.
+    """
+    from sterling.advice.plan import plan as make
+    from sterling.schedules import parse_schedule
+
+    trials = 0 if check is None else parse_count(check, "--check")
+    if check is not None and trials < 1:
+        raise InputError(f"--check is {trials}; it must be at least 1")
+    count = None if samples is None else parse_count(samples, "--samples")
+    if not quiet and (trials or count):
+        announce_kernels()
+    with counting("trials", quiet or not trials) as show:
+        made = make(
+            given_count(n, "--n", N),
+            m=given_count(m, "--m", 1),
+            noise=noise or 0.0,
+            readout="ones" if readout is None else parse_readout(readout),
+            surrogate=surrogate,
+            occupancy=occupancy,
+            confidence=confidence,
+            samples=count,
+            check=trials,
+            steps=given_count(steps, "--steps", STEPS),
+            schedule=parse_schedule(schedule),
+            seed=given_count(seed, "--seed", 0),
+            threads=threads,
+            cost=count is not None,
+            progress=show,
+        )
+    if json:
+        print_json(made.to_dict())
+    else:
+        _print(made)
+        if not quiet and not trials:
+            note("--check 50 measures the mean-field rows")
+
+
+def _print(made: "Plan") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from sterling.theory import KINDS
+
+    checked = any(need.check for need in made.needs)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("so that", overflow="fold")
+    table.add_column("samples", overflow="fold")
+    table.add_column("how sure")
+    if checked:
+        table.add_column("measured", overflow="fold")
+    for need in made.needs:
+        cells = [need.goal, need.amount, Text(need.kind, _KIND_STYLES[need.kind])]
+        table.add_row(*cells, *([_measured(need)] if checked else []))
+    console = Console()
+    console.print(
+        f"n = {made.n} · m = {made.m} · σ = {made.noise:g} · ‖v‖² = {made.readout_norm2:g} · "
+        f"surrogate {made.surrogate}",
+        style="dim",
+    )
+    console.print(table)
+    for kind in dict.fromkeys(need.kind for need in made.needs):
+        console.print(Text.assemble((kind, _KIND_STYLES[kind]), f": {KINDS[kind]}"))
+    for line in _expected(made):
+        console.print(line)
+
+
+def _measured(need: "Need") -> str:
+    check = need.check
+    if check is None:
+        return "–"
+    text = f"{check.share:.0%} [{check.low:.0%}, {check.high:.0%}]"
+    text += f" of {check.trials} trials at N = {check.samples:,}"
+    if check.undecided:
+        text += f", {check.undecided} undecided"
+    if need.promise is not None and not check.low <= need.promise <= check.high:
+        text += ": more than estimated" if check.low > need.promise else ": fewer than estimated"
+    return text
+
+
+def _expected(made: "Plan") -> list[str]:
+    """Return what to expect of the samples that were given."""
+    from sterling.memory import readable_bytes
+    from sterling.progress import readable_time
+
+    expected, cost, lines = made.expected, made.cost, []
+    if expected is not None:
+        if not expected.reaches:
+            lines.append(
+                f"With {expected.samples:,} samples a run may not find w* at all, even without label noise "
+                "(mean-field)."
+            )
+        elif made.noise > 0:
+            lines.append(
+                f"With {expected.samples:,} samples expect w* for {expected.occupancy:.3g} of the steps, and "
+                f"{expected.wrong_share:.2%} of the weights wrong at a time (mean-field)."
+            )
+        else:
+            lines.append(f"With {expected.samples:,} samples expect runs to end at w* (mean-field).")
+    if cost is not None:
+        free = "" if cost.available is None else f" of {readable_bytes(cost.available)} free"
+        whole = cost.watched_steps >= cost.steps
+        how = "measured" if whole else f"at the pace of its first {cost.watched_steps:,} steps"
+        lines.append(
+            f"The data take at most {readable_bytes(cost.memory)}{free}; drawing them took "
+            f"{readable_time(cost.draw_seconds)}, and {cost.steps:,} steps take "
+            f"{readable_time(cost.seconds)} ({how})."
+        )
+    return lines

@@ -1,0 +1,171 @@
+"""`sterling reproduce`: the claims of the paper, measured; a table, a page, and the raw rows."""
+
+import difflib
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sterling.cli.options import parse_count
+from sterling.cli.render import INTERRUPTED, announce_kernels, guarded, note, print_json
+from sterling.errors import InputError
+
+if TYPE_CHECKING:
+    from sterling.claims.reproduce import Reproduction
+    from sterling.report.page import Page
+
+FOLDER = Path("out") / "reproduce"
+SEED = 2026
+
+
+@guarded
+def reproduce(
+    quick: Annotated[bool, typer.Option("--quick", help="Small samples: minutes.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Narrow intervals: hours.")] = False,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="DIR", help="Where to put the page and the rows.")
+    ] = FOLDER,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEYS", help="Only these claims: P1,P3 or --only P1 --only P3. \\[all]"),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="COUNT", help="No number depends on it. \\[all cores]"),
+    ] = None,
+    seed: Annotated[str, typer.Option(metavar="SEED", help="The root of all seeds.")] = str(SEED),
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no notes.")] = False,
+) -> None:
+    """Measure every claim of the paper, and show each beside what theory says.
+
+    DIR gets a page to open in a browser (index.html), the numbers (findings.json) and the raw rows (data).
+    The page is there from the first claim on. Ctrl-C ends the run with what there is, exit code 130; the
+    same command goes on from there.
+    """
+    if quick and full:
+        raise InputError("--quick and --full exclude each other: give one of them")
+    effort = "quick" if quick else "full" if full else "default"
+    root = parse_count(seed, "--seed")
+    if root < 0:
+        raise InputError(f"--seed is {seed}; give a number that is not negative")
+    keys = wanted(only)
+    folder = prepare(out)
+    if not quiet:
+        announce_kernels()
+    command = command_line(effort, keys, root, out)
+    report, page = run(folder, effort, keys, threads, root, command, quiet)
+    missing = keys[len(report.findings) :]
+    if json:
+        print_json({**page.to_dict(), "interrupted": report.interrupted, "folder": str(folder)})
+    else:
+        _print_results(report, folder)
+    if report.interrupted:
+        note(f"interrupted; missing: {', '.join(missing)}. {command} goes on")
+        raise typer.Exit(INTERRUPTED)
+
+
+def run(
+    folder: Path, effort: str, keys: list[str], threads: int | None, seed: int, command: str, quiet: bool
+) -> "tuple[Reproduction, Page]":
+    """Measure the claims and keep the page in step; return the reproduction and the page."""
+    from sterling._version import __version__
+    from sterling.claims.catalogue import CLAIMS
+    from sterling.claims.reproduce import reproduce
+    from sterling.report.page import Facts, Page
+    from sterling.report.terminal import display, judged
+
+    page = Page(folder, Facts(effort, seed, __version__, command))
+
+    def missing(report: "Reproduction") -> list[tuple[str, str]]:
+        return [(key, CLAIMS[key].title) for key in keys[len(report.findings) :]]
+
+    with display(quiet) as progress:
+
+        def keep(report: "Reproduction") -> None:
+            page.add(report.findings[-1])
+            page.write(missing(report), finished=False)
+            progress.say(judged(report.findings[-1]))
+
+        report = reproduce(
+            folder,
+            effort=effort,
+            threads=threads,
+            only=keys,
+            seed=seed,
+            progress=progress.step,
+            on_finding=keep,
+        )
+    page.write(missing(report))
+    return report, page
+
+
+def wanted(only: list[str] | None) -> list[str]:
+    """Return the keys of the claims asked for, in their order; an unknown one is an `InputError`."""
+    from sterling.claims.catalogue import CLAIMS
+
+    if only is None:
+        return list(CLAIMS)
+    asked = [key.strip() for text in only for key in text.split(",") if key.strip()]
+    if not asked:
+        raise InputError(f"--only names no claim; the claims are {', '.join(CLAIMS)}")
+    by_lower = {key.lower(): key for key in CLAIMS}
+    for key in asked:
+        if key.lower() not in by_lower:
+            near = difflib.get_close_matches(key.lower(), by_lower, n=1, cutoff=0.4)
+            hint = f"did you mean {by_lower[near[0]]}? " if near else ""
+            raise InputError(f"there is no claim {key!r}: {hint}The claims are {', '.join(CLAIMS)}")
+    chosen = {by_lower[key.lower()] for key in asked}
+    return [key for key in CLAIMS if key in chosen]
+
+
+def prepare(out: Path) -> Path:
+    """Make the folder, or say why it cannot be had."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out is {out}, which is a file: name a folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"--out is {out}, but a file is in the way: name another folder") from None
+    except OSError as problem:
+        raise InputError(
+            f"--out is {out}, but the folder cannot be made ({problem.strerror}): name another one"
+        ) from None
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise InputError(f"--out is {out}, a folder that cannot be written to: name another one")
+    return out
+
+
+def command_line(effort: str, keys: list[str], seed: int, out: Path) -> str:
+    """Return the command that gives the same numbers."""
+    from sterling.claims.catalogue import CLAIMS
+
+    words = ["sterling", "reproduce"]
+    if effort != "default":
+        words.append(f"--{effort}")
+    if keys != list(CLAIMS):
+        words += ["--only", ",".join(keys)]
+    if seed != SEED:
+        words += ["--seed", str(seed)]
+    if out != FOLDER:
+        words += ["-o", str(out)]
+    return shlex.join(words)
+
+
+def _print_results(report: "Reproduction", folder: Path) -> None:
+    from rich.console import Console
+
+    from sterling.progress import readable_time
+    from sterling.report.page import NUMBERS, PAGE, RAW
+    from sterling.report.terminal import table
+
+    console = Console(highlight=False)
+    console.print(table(report.findings, console.width))
+    count = len(report.findings)
+    claims = f"{count} {'claim' if count == 1 else 'claims'}"
+    typer.echo(f"{claims}, effort {report.effort}, {readable_time(report.seconds)}")
+    typer.echo(f"page:    {folder / PAGE}")
+    typer.echo(f"numbers: {folder / NUMBERS}")
+    typer.echo(f"rows:    {folder / RAW}")

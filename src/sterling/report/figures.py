@@ -1,0 +1,133 @@
+"""Pictures drawn for a page: one `Picture` in, one inline SVG out, with its caption.
+
+Drawing touches no global state of Matplotlib: no pyplot, and settings hold inside a context only.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+
+from sterling.plot import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION
+from sterling.report.svg import embed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from sterling.claims.finding import Picture
+
+#: Inches. A phone shows a picture of this width at its own size, so letters of 8 points stay readable.
+SIZE = (5.4, 3.7)
+
+_DOTS = 200  # per inch, in parts that are drawn as pixels: twice what a screen shows
+_HEAVY = 2500  # points of one artist beyond which pixels are smaller than lines
+
+_SETTINGS = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9.5,
+    "legend.fontsize": 8.5,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "grid.color": PALE,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture on the page.
+
+    Attributes
+    ----------
+    svg : Markup
+        An ``<svg>`` element that carries its own colours for light and dark pages.
+    title, caption, alt : str
+        Its name, the sentence that says what to see, and its description for readers who cannot see it.
+    """
+
+    svg: Markup
+    title: str
+    caption: str
+    alt: str
+
+
+def render(picture: Picture, name: str = "", size: tuple[float, float] = SIZE) -> Drawing:
+    """Draw a picture for a page.
+
+    Parameters
+    ----------
+    picture : Picture
+    name : str
+        Tells the drawing apart from the others of the page; the picture's own name if empty.
+    size : (width, height)
+        Inches; figures wider than `SIZE` have small letters on a phone.
+
+    Artists of very many points are drawn as pixels, all else as lines and text. The same picture gives the
+    same bytes.
+    """
+    from cycler import cycler
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    prefix = f"figure-{identifier(name or picture.name)}"
+    colours = cycler(color=[BLUE, VERMILLION, GREEN, AMBER, PURPLE, GREY])
+    settings: Any = {**_SETTINGS, "svg.hashsalt": prefix, "axes.prop_cycle": colours}
+    with rc_context(settings):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasSVG(figure)
+        ax = figure.subplots()
+        caption = picture.draw(ax)
+        for one in figure.axes:
+            _lighten(one)
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", dpi=_DOTS, metadata={"Date": None})
+    svg = Markup(embed(stream.getvalue(), prefix, picture.alt))
+    return Drawing(svg, picture.title, caption, picture.alt)
+
+
+def identifier(text: str) -> str:
+    """Return the text as a name for ids and files: letters, digits and hyphens."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-") or "x"
+
+
+def _lighten(ax: Axes) -> None:
+    """Have artists of very many points drawn as pixels."""
+    for line in ax.lines:
+        if np.size(line.get_path().vertices) > 2 * _HEAVY:
+            line.set_rasterized(True)
+    for collection in ax.collections:
+        shapes = sum(np.size(path.vertices) for path in collection.get_paths())
+        if max(shapes, np.size(collection.get_offsets())) > 2 * _HEAVY:
+            collection.set_rasterized(True)
+    if 5 * len(ax.patches) > _HEAVY:  # a bar has five points
+        for patch in ax.patches:
+            patch.set_rasterized(True)

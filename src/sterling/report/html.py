@@ -1,0 +1,70 @@
+"""Templates to pages. Everything that is put into one is escaped; nothing in one is loaded from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
+
+from sterling._version import __version__
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_POWER = re.compile(r"\^(?:\(([^()]{1,40})\)|([−-]?\w+(?:[./]\w+)*))")
+
+
+def page(template: str, script: str = "", **values: Any) -> str:
+    """Return a page as text.
+
+    Parameters
+    ----------
+    template : str
+        Name of a file in ``templates`` that extends ``base.html``.
+    script : str
+        Name of a JavaScript file there; the page runs this script and, by its content policy, no other.
+    values
+        What the template shows.
+    """
+    text = "" if not script else (files("sterling.report") / "templates" / script).read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            version=__version__,
+            script=Markup(text),
+            script_source=Markup(f"'sha256-{digest}'" if script else "'none'"),
+            **values,
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from sterling.report.words import amount, interval, leading, level, number
+
+    environment = Environment(
+        loader=PackageLoader("sterling.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        amount=amount, interval=interval, leading=leading, level=level, number=number, raised=raised
+    )
+    return environment
+
+
+def raised(text: str) -> Markup:
+    """Return the text, escaped, with its powers such as n^1.23 and N^(−1/2) raised."""
+    return Markup(_POWER.sub(lambda found: f"<sup>{found[1] or found[2]}</sup>", str(escape(text))))

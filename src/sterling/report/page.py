@@ -1,0 +1,209 @@
+"""The page of a reproduction: findings in, a folder with one HTML file, raw Parquet and JSON out.
+
+It knows the shape of a finding (`sterling.claims.finding`) and nothing of experiments.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sterling.claims.finding import Finding, Judgement
+from sterling.errors import StoreError
+from sterling.files import write_atomically
+from sterling.progress import readable_time
+from sterling.report.figures import Drawing, identifier, render
+from sterling.report.html import page
+from sterling.theory.labels import KINDS
+
+#: Names of what lies in the folder.
+PAGE, RAW, NUMBERS = "index.html", "data", "findings.json"
+
+_FORMAT = 1  # of findings.json
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the page says about the reproduction as a whole.
+
+    Attributes
+    ----------
+    effort : str
+        "quick", "default" or "full".
+    seed : int
+    version : str
+        Of the sterling that measured.
+    command : str
+        What gives these numbers again.
+    """
+
+    effort: str
+    seed: int
+    version: str
+    command: str
+
+
+@dataclass(frozen=True)
+class _Section:
+    """One claim, ready for the template; the ranks are what the summary table sorts by."""
+
+    finding: Finding
+    name: str
+    drawings: tuple[Drawing, ...]
+    files: tuple[tuple[str, str, int], ...]  # path, name, rows
+
+    @property
+    def kind_rank(self) -> int:
+        return list(KINDS).index(self.finding.kind)
+
+    @property
+    def judgement_rank(self) -> int:
+        return list(Judgement).index(self.finding.judgement)
+
+    @property
+    def headline_key(self) -> str:
+        return _key(self.finding.headline)
+
+    @property
+    def theory_key(self) -> str:
+        return _key(self.finding.references[0] if self.finding.references else None)
+
+
+class Page:
+    """A folder that always holds a whole page of the findings so far.
+
+    Parameters
+    ----------
+    folder : path
+        Must exist. ``index.html``, ``findings.json`` and ``data/*.parquet`` are written there, atomically.
+    facts : Facts
+    """
+
+    def __init__(self, folder: str | Path, facts: Facts) -> None:
+        self.folder = Path(folder)
+        self.facts = facts
+        self._sections: list[_Section] = []
+
+    @property
+    def path(self) -> Path:
+        """The HTML file."""
+        return self.folder / PAGE
+
+    def add(self, finding: Finding) -> None:
+        """Draw the figures of a finding and write its raw tables; `write` shows it.
+
+        Raises
+        ------
+        StoreError
+            If a table cannot be written.
+        """
+        name = identifier(finding.key)
+        self._sections.append(
+            _Section(
+                finding,
+                f"claim-{name}",
+                tuple(render(picture, f"{name}-{picture.name}") for picture in finding.pictures),
+                tuple(self._keep(name, table, frame) for table, frame in finding.tables.items()),
+            )
+        )
+
+    def write(self, missing: Sequence[tuple[str, str]] = (), finished: bool = True) -> Path:
+        """Write the page and the numbers; return the page's path.
+
+        Parameters
+        ----------
+        missing : sequence of (key, title)
+            The claims that are still to come.
+        finished : bool
+            Whether nothing more is on its way in this call.
+
+        Raises
+        ------
+        StoreError
+            If a file cannot be written; the former page is then untouched.
+        """
+        numbers = json.dumps(self.to_dict(missing), indent=1, allow_nan=False, ensure_ascii=False)
+        _write(self.folder / NUMBERS, f"{numbers}\n")
+        return _write(self.path, self._html(missing, finished))
+
+    def to_dict(self, missing: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+        """Return the numbers and words as values that JSON has; what is not finite becomes null."""
+        facts = ("version", "effort", "seed", "command")
+        return {
+            "format": _FORMAT,
+            **{name: getattr(self.facts, name) for name in facts},
+            "missing": [key for key, _ in missing],
+            "findings": [
+                {**_finding(one.finding), "tables": [path for path, _, _ in one.files]}
+                for one in self._sections
+            ],
+        }
+
+    def _html(self, missing: Sequence[tuple[str, str]], finished: bool) -> str:
+        facts = self.facts
+        took = sum(one.finding.seconds for one in self._sections)
+        shown = [("Effort", facts.effort), ("Seed", facts.seed), ("Version", facts.version)]
+        if took:
+            shown.append(("Computed in", readable_time(took)))
+        shown += _tally(one.finding.judgement for one in self._sections)
+        return page(
+            "page.html",
+            script="page.js",
+            sections=self._sections,
+            facts_shown=shown,
+            missing=list(missing),
+            state="This run was ended early." if finished else "The experiments are still running.",
+            kinds=KINDS,
+            command=facts.command,
+            made_with=facts.version,
+        )
+
+    def _keep(self, name: str, table: str, frame) -> tuple[str, str, int]:
+        folder = self.folder / RAW
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as problem:
+            raise StoreError(f"cannot make the folder {folder}: {problem.strerror}") from None
+        path = folder / f"{name}-{identifier(table)}.parquet"
+        write_atomically(path, frame.write_parquet)
+        return f"{RAW}/{path.name}", table, len(frame)
+
+
+def _finding(one: Finding) -> dict[str, Any]:
+    words = ("key", "title", "statement", "kind", "source", "experiment", "reason")
+    return {
+        **{name: getattr(one, name) for name in words},
+        "judgement": one.judgement.value,
+        "measured": [_finite(vars(number)) for number in one.measured],
+        "references": [_finite(vars(number)) for number in one.references],
+        "notes": list(one.notes),
+    }
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in values.items()
+    }
+
+
+def _tally(judgements: Iterable[Judgement]) -> list[tuple[str, str]]:
+    found = list(judgements)
+    return [(str(one).capitalize(), str(found.count(one))) for one in Judgement if one in found]
+
+
+def _key(number: Any) -> str:
+    return "" if number is None or math.isnan(number.value) else repr(float(number.value))
+
+
+def _write(path: Path, text: str) -> Path:
+    data = text.encode()
+
+    def fill(stream) -> None:
+        stream.write(data)
+
+    return write_atomically(path, fill)

@@ -1,0 +1,284 @@
+"""The page of one run: its verdict, what its weights did, and how it left the reference and came back.
+
+One HTML file with everything in it. What the run cannot show is said in words, not left as an empty picture.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from sterling import recurrence_plot
+from sterling.claims.finding import Picture
+from sterling.errors import InputError
+from sterling.files import write_atomically
+from sterling.plot import ergodic_mean, errors_over_time, flip_raster, problem_line
+from sterling.recurrence_plot import Law
+from sterling.report.figures import Drawing, render
+from sterling.report.html import page
+from sterling.theory.labels import KINDS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from sterling.dynamics.orbit import Orbit
+    from sterling.instance import Instance
+    from sterling.recurrence import Recurrence
+    from sterling.theory import Balance
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: figures under one title, or the sentences that say why there are none."""
+
+    name: str
+    title: str
+    kind: str
+    words: tuple[str, ...]
+    drawings: tuple[Drawing, ...]
+
+
+def write_run_page(path: str | os.PathLike, orbit: Orbit, instance: Instance, command: str = "") -> Path:
+    """Write the page of a run to one HTML file, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    orbit : Orbit
+    instance : Instance
+        The instance of that run; predictions are made from it.
+    command : str
+        What gives this page again; left out if empty.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be written.
+    """
+    text = run_page(orbit, instance, command).encode()
+
+    def fill(stream: BinaryIO) -> None:
+        stream.write(text)
+
+    return write_atomically(path, fill)
+
+
+def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
+    """Return the page of a run as HTML; parameters as in `write_run_page`."""
+    found = orbit.recurrence() if orbit.settled.tally.size else None
+    predicted, silence = _prediction(orbit, instance)
+    advice = orbit.verdict.value
+    (_, verdict), *rows = orbit.summary()
+    return page(
+        "run.html",
+        verdict=verdict,
+        meaning=f"{advice[0].upper()}{advice[1:]}.",
+        problem=problem_line(orbit.to_dict()),
+        rows=rows,
+        statistics=[] if found is None else found.summary(),
+        notice=_notice(orbit, found, instance),
+        sections=[
+            _over_time(orbit),
+            _returns(orbit, found),
+            _shares(orbit, predicted, silence),
+            _occupancy(found, predicted, instance, orbit, silence),
+        ],
+        kinds=KINDS,
+        command=command,
+    )
+
+
+def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[str]:
+    """Return what a reader must know first."""
+    notes = []
+    if instance.teacher is None:
+        notes.append(
+            "The data have no teacher. The reference, to which distances and visits refer, is the state of "
+            "lowest empirical risk that the run has seen; all counts about it start when it is found."
+        )
+    elif _noise(instance) == 0:
+        notes.append("The labels have no noise, so w* absorbs: once there, the weights never leave it.")
+    if orbit.absorbed:
+        last = int(orbit.settled.since.max())
+        where = "at the reference" if not orbit.errors else f"{orbit.errors} weights away from the reference"
+        notes.append(
+            f"The run was absorbed {where} at step {last:,}: no weight moves any more, whatever the step "
+            "sizes. So there is no recurrence to describe, and what follows is about the steps before."
+        )
+    elif orbit.stalled:
+        notes.append("The step sizes left do not suffice for another flip, so nothing recurs any more.")
+    elif orbit.visits < 2:
+        seen = "never visited" if not orbit.visits else "visited once"
+        notes.append(
+            f"The reference was {seen} in {orbit.steps:,} steps, so there is no recurrence to describe."
+        )
+    if orbit.interrupted:
+        notes.append(f"The run was interrupted at step {orbit.steps:,} of {orbit.planned:,}.")
+    if found is None:
+        notes.append("This run did not count its visits, so times and distances of absences are not known.")
+    return notes
+
+
+def _over_time(orbit: Orbit) -> Section:
+    if not orbit.recorded:
+        words = (
+            "The run kept no flips, so neither its distance over time nor a raster of flips can be drawn.",
+        )
+        return Section("time", "What the weights did", "", words, ())
+    words = ()
+    if orbit.flips_complete_to < orbit.steps:
+        words = (f"Flips are recorded up to step {orbit.flips_complete_to:,}; pictures over time end there.",)
+    errors = f"Distance to the reference over time, log scale; {orbit.errors} of {orbit.n} at the end."
+    raster = f"Raster of {orbit.flips.size:,} flips: one row a weight, time to the right on a log scale."
+    mean = f"Margin of each weight's time average; {orbit.ergodic_errors} of {orbit.n} have the wrong sign."
+    return Section(
+        "time",
+        "What the weights did",
+        "",
+        words,
+        (
+            _draw("distance", "Distance over time", lambda ax: errors_over_time(ax, orbit), errors),
+            _draw("raster", "Flip raster", lambda ax: flip_raster(ax, orbit), raster),
+            _draw("average", "Time average of the weights", lambda ax: ergodic_mean(ax, orbit), mean),
+        ),
+    )
+
+
+def _returns(orbit: Orbit, found: Recurrence | None) -> Section:
+    title = "Leaving the reference and coming back"
+    if found is None or not found.returns.count:
+        never = "The reference was not left and visited again, so there are no return times."
+        return Section("returns", title, "", (never,), ())
+    times = (
+        f"Survival of {found.returns.count:,} absences (mean {found.returns.mean:.3g} steps, longest "
+        f"{found.returns.longest:,}) and {found.sojourns.count:,} stays, both axes logarithmic."
+    )
+    shown = [
+        ("survival", "How long absences and stays last", recurrence_plot.survival, times),
+        (
+            "growth",
+            "Visits over time",
+            recurrence_plot.growth,
+            f"{found.visits:,} visits over the steps, log axes.",
+        ),
+        (
+            "distances",
+            "How far absences go",
+            recurrence_plot.distances,
+            "Bars: absences by largest distance.",
+        ),
+        (
+            "leavers",
+            "Which weights leave first",
+            recurrence_plot.leavers,
+            "Bars: share of departures by weight.",
+        ),
+        (
+            "batches",
+            "Occupancy over the run",
+            recurrence_plot.batches,
+            "Occupancy of batches of equal length.",
+        ),
+    ]
+    drawings = tuple(
+        _draw(name, heading, partial(draw, found=found), alt) for name, heading, draw, alt in shown
+    )
+    words = (
+        "Times are in steps. With slowly decaying step sizes stays and absences keep their lengths in steps, "
+        "for the orbit does not change when all step sizes are scaled alike. Weights that drift slowly to "
+        "their first flip move in the mass of the schedule instead.",
+    )
+    return Section("returns", title, "", words, drawings)
+
+
+def _shares(orbit: Orbit, predicted: Balance | None, silence: str) -> Section:
+    title = "How often each weight is wrong"
+    alt = f"Share of the steps in which each of {orbit.n} weights differs from the reference, in order"
+    values = None if predicted is None else predicted.wrong_share
+    drawing = _draw(
+        "shares",
+        "Measured against predicted" if predicted is not None else "Measured",
+        lambda ax: recurrence_plot.shares(ax, orbit.wrong_share, values),
+        f"{alt}{', beside a mean-field prediction' if predicted is not None else ''}.",
+    )
+    words = (
+        ("The prediction uses the gradients at w* and at its neighbours, and no run.",)
+        if predicted is not None
+        else (silence,)
+    )
+    return Section("shares", title, "mean-field" if predicted is not None else "", words, (drawing,))
+
+
+def _occupancy(
+    found: Recurrence | None, predicted: Balance | None, instance: Instance, orbit: Orbit, silence: str
+) -> Section:
+    title = "Occupancy against sample size"
+    noise = _noise(instance)
+    if found is None or predicted is None or not noise:
+        return Section("occupancy", title, "", (silence or "The run did not count its visits.",), ())
+    if orbit.certified:
+        over = "The run is over for all time, so its occupancy says nothing about recurrence."
+        return Section("occupancy", title, "", (over,), ())
+    about = instance.to_dict()["origin"]
+    if about.get("inputs", "gaussian") != "gaussian":
+        return Section(
+            "occupancy", title, "", ("The law over N is for Gaussian inputs, which these are not.",), ()
+        )
+    law = Law(
+        instance.n,
+        instance.samples,
+        noise,
+        instance.readout_norm2,
+        instance.m,
+        orbit.surrogate,
+        predicted.occupancy,
+    )
+    drawing = _draw(
+        "occupancy",
+        "Occupancy over N",
+        lambda ax: recurrence_plot.occupancy_law(ax, found, law),
+        f"Mean-field occupancy over N at n = {law.n}, σ = {noise:g}, and this run's: {found.occupancy:.3g}.",
+    )
+    words = (
+        "To leading order the occupancy is exp(−n^(3/2) σ/(√2 ‖v‖ √N)) for ReLU; the dashed line also counts "
+        "what wrong weights do to each other. Data sets differ from the typical one, so the prediction for "
+        "this data set is the sharper one.",
+    )
+    return Section("occupancy", title, "mean-field", words, (drawing,))
+
+
+def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
+    """Return what theory predicts for this data set, or None and why."""
+    if instance.teacher is None:
+        return None, "There is no prediction: the law starts from a teacher, and these data have none."
+    noise = _noise(instance)
+    if noise is None:
+        return None, "There is no prediction: the noise of the labels is not known."
+    if noise == 0:
+        return None, "There is no prediction: without label noise w* absorbs, and nothing recurs."
+    from sterling.theory import balance
+
+    try:
+        with np.errstate(all="ignore"):
+            predicted = balance(instance, orbit.surrogate)
+    except InputError as problem:
+        return None, f"There is no prediction: {problem}."
+    if not np.isfinite([predicted.occupancy, *predicted.wrong_share]).all():
+        return None, "There is no prediction: the mean-field equations have no solution here."
+    return predicted, ""
+
+
+def _noise(instance: Instance) -> float | None:
+    """Return the standard deviation of the label noise, if the instance knows it."""
+    noise = instance.to_dict().get("origin", {}).get("noise")
+    return None if noise is None else float(noise)
+
+
+def _draw(name: str, title: str, draw: Callable[[Axes], str], alt: str) -> Drawing:
+    return render(Picture(name, title, draw, alt))

@@ -1,0 +1,125 @@
+"""How the mean gradient answers to several wrong weights at a time, from the answers to single ones.
+
+For Gaussian inputs F_k(D) = b*_k (G_k(D) − G_k(w*)) minus its mean over data sets is a random field on sets
+D of wrong weights with a covariance of a known form. It sums z_ik times a coefficient over the rows that H
+sees on different sides at D and w*. For two sets D and E the same rows, with the same sign, count in both
+where D and E lie on one side and w* on the other, and indicators obey 2·1{both} = 1{D} + 1{E} − 1{D|E} with
+D|E the rows between D and E. So
+
+    cov(F_k(D), F_k(E)) ∝ κ_k(D) + κ_k(E) − κ_k(D Δ E),      κ_k(D) = θ_d + γ sin θ_d · (1/d or −1/(n − d))
+
+with d = |D|, cos θ_d = 1 − 2d/n, and 1/d for k ∈ D, −1/(n − d) else (E z_k² over a double wedge of angle θ).
+γ is the part of the variance that the turning row itself carries: 1 for m = 1; with more units most is
+carried by the other rows of its sample. As θ_d ≈ 2√(d/n), F is a fractional Brownian motion of Hurst index
+1/4 on the cube: the response to two flips together is about 0.52 times the sum of the two, not the sum.
+Adding them up, as linear response does, predicts a runaway where the truth is calm.
+
+Numbers in, numbers out: nothing here knows of instances.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from sterling.errors import InputError
+
+
+class Response:
+    """The best linear prediction of b*_k G_k(D) from the gradients at w* and its n neighbours.
+
+    Parameters
+    ----------
+    push : float64 (n,)
+        b*_k G_k(w*); positive where w*_k is pushed out.
+    change : float64 (n, n)
+        b*_k (G_k(w* with l flipped) − G_k(w*)), row l.
+    levels : float64 (2, n + 1)
+        The mean of b*_k G_k at distance d by `profile`, for right and wrong k. Its scale is fitted to the
+        data by the mean pull, so inputs need not have unit variance.
+    own_part : float
+        γ.
+
+    Attributes
+    ----------
+    pull : float
+        Mean force on a single wrong weight, towards home.
+    own, across, total : float64 (n,), (n, n), (n,)
+        What differs from the mean in the response to k's own flip and, row l, to that of l; sum of the rows.
+    weights : float64 (2, n + 1, 3)
+        By whether k ∈ D and by |D|: of k's own flip, of each other member of D, of each weight outside.
+
+    Raises
+    ------
+    InputError
+        If a flip of one weight is not undone on average.
+    """
+
+    def __init__(self, push: np.ndarray, change: np.ndarray, levels: np.ndarray, own_part: float):
+        self.push, self.change = push, change
+        self.pull = -float(np.diag(change).mean())
+        if self.pull <= 0:
+            raise InputError(
+                "flipping one weight of the reference is not undone on average, so no weight is held there: "
+                "the sample is far too small, or the reference is not a state that runs return to"
+            )
+        self.levels = levels * (self.pull / -levels[1, 1])
+        self.own = np.diag(change) - self.levels[1, 1]
+        self.across = change - self.levels[0, 1]
+        np.fill_diagonal(self.across, 0.0)
+        self.total = self.across.sum(axis=0)
+        self.weights = prediction_weights(len(push), own_part)
+
+    def at(self, wrong: np.ndarray) -> np.ndarray:
+        """Return the prediction of b*_k G_k at the states where these weights are wrong, (…, n) of bool."""
+        d = wrong.sum(axis=-1)[..., None]
+        inside = wrong.astype(np.int64)
+        own, member, outside = np.moveaxis(self.weights[inside, d], -1, 0)
+        members = wrong @ self.across
+        return (
+            self.push
+            + np.where(d > 0, self.levels[inside, d], 0.0)
+            + own * self.own
+            + member * members
+            + outside * (self.total - members)
+        )
+
+
+@lru_cache(maxsize=32)
+def prediction_weights(n: int, own_part: float) -> np.ndarray:
+    """Return the weights by which responses to single flips predict that to a set D, float64 (2, n + 1, 3).
+
+    First index: whether k ∈ D; second: |D|. Third: weight of k's own flip, of each other member of D, and of
+    each weight outside D. Flips are exchangeable, so the normal equations of the covariance at the top of
+    this file have three unknowns.
+    """
+
+    def kappa(d: int, inside: bool) -> float:
+        angle = np.arccos(1 - 2 * d / n)
+        spread = 1 / d if inside else -1 / (n - d) if d < n else 0.0
+        return float(angle + own_part * np.sin(angle) * spread)
+
+    out = np.zeros((2, n + 1, 3))
+    single, itself = kappa(1, False), kappa(1, True)
+    with_own = (itself + single - kappa(2, True)) / 2 if n > 1 else 0.0
+    pair = single - kappa(2, False) / 2 if n > 2 else 0.0
+    for inside in (False, True):
+        for d in range(1, n + (1 if inside else 0)):
+            here = kappa(d, inside)
+            members, rest = d - inside, n - 1 - d + inside
+            # Covariances of F(D) with the three kinds of single flips; dropping k swaps inside and outside.
+            own = here + itself - (kappa(d - 1, False) if inside else kappa(d + 1, True))
+            member = here + single - kappa(d - 1, inside) if members else 0.0
+            outside = here + single - kappa(d + 1, inside) if rest else 0.0
+            left = np.array(
+                [
+                    [itself, with_own * members, with_own * rest],
+                    [with_own, single - pair + pair * members, pair * rest],
+                    [with_own, pair * members, single - pair + pair * rest],
+                ]
+            )
+            kept = [i for i in (0, 1, 2) if i == 0 or (i == 1 and members) or (i == 2 and rest)]
+            rhs = np.array([own, member, outside]) / 2
+            out[int(inside), d, kept] = np.linalg.solve(left[np.ix_(kept, kept)], rhs[kept])
+    return out

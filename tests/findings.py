@@ -1,0 +1,124 @@
+"""Made-up findings for the tests of the page. The numbers are invented: they measure nothing."""
+
+import numpy as np
+import polars as pl
+
+from sterling.claims.finding import Finding, Judgement, Measured, Picture, Reference
+
+HOSTILE = '<script>document.title="caught"</script><img src=x onerror="alert(1)"> & "quoted"'
+
+
+def _law(ax):
+    n = np.array([8, 16, 32, 64, 128])
+    ax.errorbar(n, 5.1 * n, 0.6 * n, fmt="o", label="measured (made up), 95 %")
+    ax.plot(n, 5 * n, label="C·n^α")
+    ax.plot(n, 0.6 * n**2.0, "--", color="#6B6B6B", label="n², proved enough")
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    ax.set_xlabel("dimension n")
+    ax.set_ylabel("N₅₀: half of the trials succeed")
+    ax.legend()
+    return "The points follow the fitted line; the proved bound rises faster."
+
+
+def _cloud(ax):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=6000)
+    ax.scatter(x, x + 0.1 * rng.normal(size=6000), s=2, alpha=0.5)
+    ax.set_xlabel("predicted share")
+    ax.set_ylabel("measured share")
+    return "Six thousand points lie about the diagonal."
+
+
+def _map(ax):
+    shown = ax.imshow(np.outer(np.arange(9), np.arange(9)), aspect="auto", cmap="viridis", origin="lower")
+    ax.figure.colorbar(shown, ax=ax, label="loss")
+    ax.set_xlabel("dimension n")
+    ax.set_ylabel("samples N")
+    return "The loss grows towards the upper right."
+
+
+def _tails(ax):
+    at = np.geomspace(1, 1e4, 60)
+    for place, noise in enumerate((0.25, 0.5, 1.0)):
+        ax.loglog(at, at ** -(0.5 + 0.3 * place), label=f"σ = {noise}")
+    ax.fill_between(at, at**-0.6, at**-0.4, alpha=0.2)
+    ax.set_xlabel("return time (steps)")
+    ax.set_ylabel("share of returns that take longer")
+    ax.legend()
+    return "Returns become rarer as a power of their length."
+
+
+def made_up():
+    """Return five findings: every kind and judgement, an open interval, no number, markup in all words."""
+    table = pl.DataFrame({"n": [8, 16, 32], "samples": [40, 80, 160], "successes": [12, 13, 11]})
+    paper = "Jeong, Xin and Yin, arXiv 2505.18113"
+    return (
+        Finding(
+            "P1", "Ergodic convergence without label noise",
+            "O(n²) samples suffice for the time average to reach the global minimum.",
+            "theorem", f"{paper}, theorem 1",
+            "1,240 trials at n = 16, 32, 64 and 128, one hidden unit, clean labels.",
+            Judgement.FAR_INSIDE,
+            "Half of the runs succeed at N₅₀ = 4.1·n^1.043; the proved exponent is 2.",
+            (
+                Measured("exponent α of N₅₀ = C·n^α", 1.0432, 1.0121, 1.0748, how="profile likelihood"),
+                Measured("trials", 1240),
+                Measured("constant C", 4.1123, 3.62, 4.71, how="profile likelihood", unit="samples"),
+            ),
+            (
+                Reference("exponent that is proved enough", 2, "theorem", f"{paper}, theorem 1"),
+                Reference("exponent of n log n at these n", 1.24, "mean-field", "science.md, section 8"),
+            ),
+            (Picture("law", "Samples needed against dimension", _law, "Five points, slope one."),),
+            {"cells": table, "trials": table},
+            ("12 of 1,240 trials were undecided; left out, α is 1.05.", "The fit agrees with the data."),
+            12.5,
+        ),
+        Finding(
+            "P3", "Recurrence under label noise",
+            "With label noise the iterates leave the optimum and return to it, again and again.",
+            "theorem", f"{paper}, theorem 3",
+            "40 runs of 10⁶ steps at n = 16 and 32, σ = 0.5.",
+            Judgement.CONSISTENT,
+            "All 40 runs came back, on average 23,371 times in a million steps.",
+            (Measured("share of runs that returned", 1.0, 0.939, 1.0, how="Jeffreys"),),
+            (Reference("share of runs that return", 1, "theorem", paper),),
+            (
+                Picture("tails", "How long an absence takes", _tails, "Three falling lines."),
+                Picture("shares", "Wrong shares, predicted and measured", _cloud, "A rising cloud."),
+            ),
+            {"runs": table},
+            (),
+            30.0,
+        ),
+        Finding(
+            "population", "The population gradient",
+            "The expected gradient is proportional to w − w*.",
+            "exact", "Yin et al. 2019, arXiv 1903.05662",
+            "Averages over 10⁶ samples.",
+            Judgement.CONTRADICTED,
+            "The slope lies outside the interval.",
+            (Measured("slope / ‖v‖²", 0.19951, 0.19921, 0.19981, how="normal"),),
+            (Reference("1/(2√(2π))", 0.199471, "exact", "science.md, section 4"),),
+        ),
+        Finding(
+            "occupancy", "Time spent at the optimum",
+            "The share of time at the optimum follows a law in n and N.",
+            "mean-field", "science.md, section 7",
+            "Too few trials.",
+            Judgement.NOT_DECIDED,
+            "The interval is open to one side.",
+            (Measured("exponent", 2.9, 1.2, float("inf"), how="profile likelihood"),),
+            (Reference("exponent", 3, "mean-field", "science.md, section 7"),),
+            (Picture("map", "A map", _map, "A map that brightens to the upper right."),),
+        ),
+        Finding(
+            "hostile-<&\"'>", HOSTILE, HOSTILE, "exact", HOSTILE, HOSTILE, Judgement.NOT_DECIDED, HOSTILE,
+            (Measured(HOSTILE, float("nan"), unit=HOSTILE, how=HOSTILE),),
+            (Reference(HOSTILE, 1.5e-7, "exact", HOSTILE, HOSTILE),),
+            (Picture('a"b<c', HOSTILE, lambda ax: str(ax.set_title("<b> & 'x'") and HOSTILE), HOSTILE),),
+            {"../../<evil>": table.head(1)},
+            (HOSTILE,),
+        ),
+    )  # fmt: skip

@@ -1,0 +1,76 @@
+"""Sums over changed rows: the vector instructions against NumPy, with and without them, and the spilling."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import sterling as st
+from sterling.dynamics.event import row_sum_limit
+from sterling.dynamics.sums import GROUP
+from tests.support import assert_same_orbit
+
+# Prints the sums that the compiled instruction makes of extreme and ordinary codes and weights.
+SCRIPT = """
+import numba, numpy as np
+from sterling._machine import ADDED, add_eight
+
+@numba.njit
+def run(rows, listed, weights, sums):
+    for column in range(0, sums.size, ADDED):
+        add_eight(rows, listed, weights, 8, column, sums)
+
+rng = np.random.default_rng(5)
+rows = rng.integers(-2**15, 2**15, (40, 3 * ADDED)).astype(np.int16)
+rows[0], rows[1] = -2**15, 2**15 - 1
+listed = rng.integers(0, 40, 24)
+listed[8:12] = 0, 1, 0, 1
+weights = rng.integers(-300, 300, 24).astype(np.int16)
+weights[8] = 300
+sums = rng.integers(-9, 9, 3 * ADDED).astype(np.int32)
+want = sums + weights[8:16].astype(np.int64) @ rows[listed[8:16]].astype(np.int64)
+run(rows, listed, weights, sums)
+assert np.array_equal(sums, want), (sums, want)
+print("equal")
+"""
+
+
+@pytest.mark.parametrize("features", [None, ""], ids=["this processor", "no vector instructions assumed"])
+def test_eight_rows_are_added_alike(features, tmp_path):
+    """The processor's multiply-and-add and the portable code give the sums that NumPy gives."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    if features is not None:
+        environment |= {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": features}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.stdout == "equal\n", done.stderr
+
+
+@pytest.mark.parametrize("bits", [6, 9, 20], ids=["carried", "group by group", "64 bits"])
+def test_sums_are_spilled_in_time(bits):
+    """Labels of few, more and many bits: carried over chunks, spilled within a list, and 64-bit sums."""
+    rng = np.random.default_rng(bits)
+    inputs = rng.standard_normal((3000, 20))
+    labels = np.round(rng.standard_normal(3000) * 2**bits) / 2**bits
+    instance = st.Instance.from_arrays(inputs, labels)
+    dense = st.train(instance, 400, engine="dense")
+    event = st.train(instance, 400, engine="event")
+    assert_same_orbit(dense, event)
+
+
+def test_the_three_ways_are_taken():
+    """The labels of the test above do lead to lists below the bound, above it, and to no bound at all."""
+    loads = {}
+    for bits in (6, 9, 20):
+        rng = np.random.default_rng(bits)
+        inputs = rng.standard_normal((3000, 20))
+        labels = np.round(rng.standard_normal(3000) * 2**bits) / 2**bits
+        instance = st.Instance.from_arrays(inputs, labels)
+        limit = row_sum_limit(instance)
+        loads[bits] = (limit, np.abs(instance.label_codes)[:2048].sum() / 2)
+    assert loads[6][0] > loads[6][1]
+    assert GROUP <= loads[9][0] < loads[9][1]
+    assert loads[20][0] == 0

@@ -1,0 +1,162 @@
+"""The counts of a run against a plain loop over its iterates, in both engines and across resumes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import sterling as st
+from sterling.dynamics import tally
+from tests.support import assert_same_orbit
+
+
+def naive(orbit):
+    """Count the visits to the reference among the iterates, from the recorded flips alone."""
+    T, n = orbit.steps, orbit.n
+    distance = orbit.distance(np.arange(T + 1))
+    home = distance == 0
+    by_step = {}
+    for flip in orbit.flips:
+        by_step.setdefault(int(flip["step"]), []).append(int(flip["coordinate"]))
+    out = {
+        "returns": [],
+        "sojourns": [],
+        "reached": np.zeros(n + 1, int),
+        "first": np.zeros(n, int),
+        "flipped": np.bincount(orbit.flips["coordinate"], minlength=n),
+        "before": np.zeros((T + 1, 2), int),
+    }
+    arrived = left = None
+    deepest = 0
+    occupied = visits = 0
+    for t in range(T + 1):
+        out["before"][t] = occupied, visits
+        if t and home[t - 1] and t in by_step:
+            for k in by_step[t]:
+                out["first"][k] += 1
+        if t == T:
+            break
+        if home[t]:
+            occupied += 1
+            if arrived is None:
+                visits += 1
+                arrived = t
+                if left is not None:
+                    out["returns"].append(t - left)
+                    out["reached"][deepest] += 1
+        else:
+            if arrived is not None:
+                out["sojourns"].append(t - arrived)
+                arrived, left, deepest = None, t, 0
+            deepest = max(deepest, distance[t])
+    return out
+
+
+def assert_counts(orbit, expected):
+    counts = tally.tables(orbit.settled.tally)
+    starts = tally.bin_starts()
+    for name in ("returns", "sojourns"):
+        times = np.array(expected[name], int)
+        np.testing.assert_array_equal(counts._asdict()[name], np.histogram(times, starts)[0], err_msg=name)
+        longest = orbit.settled.tally[tally.LONGEST_RETURN if name == "returns" else tally.LONGEST_SOJOURN]
+        assert longest == max(expected[name], default=0)
+    for name in ("reached", "first", "flipped"):
+        np.testing.assert_array_equal(counts._asdict()[name], expected[name], err_msg=name)
+    marks = tally.mark_steps()
+    marks = marks[marks <= orbit.steps]
+    assert orbit.settled.tally[tally.MARKED] == len(marks)
+    np.testing.assert_array_equal(counts.marks[: len(marks)], expected["before"][marks])
+    assert not counts.marks[len(marks) :].any()
+    spacing, batches = int(orbit.settled.tally[tally.SPACING]), int(orbit.settled.tally[tally.BATCHED])
+    assert batches == orbit.steps // spacing
+    assert batches < tally.BATCHES
+    assert spacing == 1 or batches >= tally.BATCHES // 2
+    ends = spacing * np.arange(1, batches + 1)
+    np.testing.assert_array_equal(counts.batches[:batches], expected["before"][ends])
+    assert not counts.batches[batches:].any()
+
+
+CASES = {
+    "recurrent": (dict(n=6, samples=60, noise=0.6), 5000, {}),
+    "wandering": (dict(n=30, samples=60, noise=1.0), 3000, {}),
+    "absorbed": (dict(n=6, samples=400), 3000, {}),
+    "started-at-home": (dict(n=6, samples=100, noise=0.4), 2500, {"home": True}),
+    "constant": (dict(n=9, samples=120, noise=0.5, m=2), 4000, {"schedule": st.Constant(0.1)}),
+    "one-step": (dict(n=4, samples=30, noise=0.5), 1, {}),
+}
+
+
+@pytest.mark.parametrize("engine", ("event", "dense"))
+@pytest.mark.parametrize("name", CASES)
+def test_counts(name, engine):
+    """Every table, cell by cell."""
+    problem, steps, options = CASES[name]
+    options = dict(options)
+    instance = st.Problem(**problem).draw(1)
+    if options.pop("home", False):
+        options["init"] = instance.teacher * 0.01
+    orbit = st.train(instance, steps, engine=engine, **options)
+    expected = naive(orbit)
+    if name in ("recurrent", "constant", "started-at-home"):
+        assert len(expected["returns"]) > 50
+        assert np.count_nonzero(expected["reached"]) > 2
+    assert_counts(orbit, expected)
+
+
+@pytest.mark.parametrize("engine", ("event", "dense"))
+def test_without_a_teacher(engine):
+    """A better state voids what was counted of the one before, but not the flips."""
+    drawn = st.Problem(n=7, samples=80, noise=0.7).draw(3)
+    free = st.Instance.from_arrays(drawn.inputs, drawn.labels)
+    orbit = st.train(free, 3000, engine=engine, schedule=st.Constant(0.3))
+    assert orbit.visits > 20
+    assert_counts(orbit, naive(orbit))
+
+
+@pytest.mark.parametrize("cuts", ((1, 2, 7, 190, 1000, 800), (512, 1488), (1999, 1)))
+def test_resumed(cuts, tmp_path):
+    """Cut anywhere, saved and loaded: the very same array."""
+    instance = st.Problem(n=6, samples=60, noise=0.6).draw(1)
+    whole = st.train(instance, 2000)
+    orbit = st.train(instance, cuts[0])
+    for steps in cuts[1:]:
+        orbit.save(tmp_path / "run")
+        orbit = st.resume(st.Orbit.load(tmp_path / "run"), instance, steps=steps)
+    assert_same_orbit(orbit, whole)
+    np.testing.assert_array_equal(orbit.settled.tally, whole.settled.tally)
+    assert_counts(orbit, naive(orbit))
+
+
+def test_the_orbit_does_not_depend_on_counting():
+    instance = st.Problem(n=12, samples=100, noise=0.5).draw(0)
+    counted, plain = (
+        st.train(instance, 20_000, record=record) for record in (("flips", "recurrence"), ("flips",))
+    )
+    assert plain.settled.tally.size == 0
+    assert counted.settled.tally.size == tally.size_of(12)
+    np.testing.assert_array_equal(counted.flips, plain.flips)
+    np.testing.assert_array_equal(counted.walk.clock, plain.walk.clock)
+
+
+def test_bins():
+    """Each time lies in the bin whose start is the largest not above it; widths are at most 1/32."""
+    starts = tally.bin_starts()
+    assert np.all(np.diff(starts) > 0)
+    assert starts[0] == 0
+    assert starts[-1] > 10**12
+    np.testing.assert_array_equal(starts[:65], np.arange(65))
+    assert np.all(np.diff(starts)[64:] / starts[64:-1] <= 1 / 32)
+    returned = tally.build(lambda function: function)[0]
+    rng = np.random.default_rng(0)
+    for time in [1, 63, 64, 65, 127, 128, 10**12, *np.exp(rng.uniform(0, np.log(1e12), 200)).astype(int)]:
+        cells = tally.start(1)
+        returned(cells, 1, np.int64(time))
+        (place,) = np.flatnonzero(tally.tables(cells).returns)
+        assert starts[place] <= time < starts[place + 1]
+
+
+def test_marks_reach_beyond_the_longest_run():
+    steps = tally.mark_steps()
+    assert np.all(np.diff(steps) > 0)
+    assert steps[-1] > 10**12
+    assert np.all(np.diff(steps)[16:] / steps[16:-1] <= 1 / 8)

@@ -1,0 +1,97 @@
+"""Coverage of the batch-means interval and the level of the test for drift, on series whose truth is known.
+
+Seeds are fixed. The bounds leave each test a false-alarm rate of 10⁻⁴ (exact binomial), had it been run with
+a fresh seed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import sterling as st
+from sterling.batch_means import DRIFT_LEVEL, LEVEL, coarsen, drift, interval, ratio_of_halves
+
+ALARM = 1e-4
+TRIALS = 400
+BATCHES, SKIPPED = 64, 16
+
+
+def renewals(rng, steps, stay, away):
+    """Return whether a series is at home at each step: geometric stays and absences, so it is stationary."""
+    count = int(2 * steps / (stay + away)) + 60
+    lengths = np.empty(2 * count, int)
+    lengths[0::2], lengths[1::2] = rng.geometric(1 / stay, count), rng.geometric(1 / away, count)
+    return np.repeat(np.tile([True, False], count), lengths)[:steps]
+
+
+@pytest.fixture(scope="module", params=[(2**13, 8, 12), (2**15, 60, 30), (2**15, 2, 40)], ids=str)
+def trials(request):
+    """What the estimators say of each series, as `sterling.recurrence` calls them."""
+    steps, stay, away = request.param
+    rng = np.random.default_rng([2024, *request.param])
+    said = []
+    for _ in range(TRIALS):
+        home = renewals(rng, steps, stay, away)
+        arrivals = np.diff(home, prepend=False) & home
+        shape = BATCHES, steps // BATCHES
+        occupancy, visits = (x.reshape(shape).mean(axis=1)[SKIPPED:] for x in (home, arrivals))
+        means, length = coarsen(occupancy, shape[1], 10 / visits.mean())
+        rates, _ = coarsen(visits, shape[1], 10 / visits.mean())
+        said.append((interval(means, length), drift(means), ratio_of_halves(rates, length)))
+    return stay / (stay + away), said
+
+
+def at_least(share, count):
+    """Return the number of successes below which a success rate of ``share`` is refuted."""
+    return stats.binom.ppf(ALARM, count, share)
+
+
+def test_coverage_of_the_long_run_occupancy(trials):
+    """Nominal 95 %; merging after a look at the data may cost a little, so 94 % must not be refuted."""
+    truth, said = trials
+    held = [estimate.low <= truth <= estimate.high for estimate, _, _ in said if estimate is not None]
+    assert len(held) >= TRIALS * 0.9
+    assert at_least(LEVEL - 0.01, len(held)) <= sum(held) < len(held)
+
+
+def test_level_of_the_test_for_drift(trials):
+    """A stationary series is taken for a drifting one in at most about 1 %; 1.5 % must not be refuted."""
+    p = [p for _, p, _ in trials[1] if p is not None]
+    assert np.sum(np.array(p) < DRIFT_LEVEL) <= stats.binom.isf(ALARM, len(p), 1.5 * DRIFT_LEVEL)
+
+
+def test_coverage_of_the_ratio_of_halves(trials):
+    said = [ratio for *_, ratio in trials[1] if ratio is not None]
+    assert len(said) > TRIALS // 2
+    held = sum(ratio.low <= 1 <= ratio.high for ratio in said)
+    assert held >= at_least(LEVEL - 0.01, len(said))
+
+
+def test_power_against_drift():
+    """A drift by three times the spread of the batches is found in most series: about 7 of 10."""
+    rng = np.random.default_rng(7)
+    found = [drift(rng.normal(size=48) + np.linspace(0, 3, 48)) < DRIFT_LEVEL for _ in range(100)]
+    assert sum(found) >= at_least(0.6, len(found))
+
+
+def test_runs_at_a_constant_rate():
+    """The interval from a run against the four-fold of steps that follow, over 30 data sets.
+
+    At a constant rate nothing relaxes in the mass of a decaying schedule. Data sets with weights that have
+    yet to come to the border are told apart by `arrivals`. Some runs change slowly all the same, hence 85 %;
+    the false-alarm rate of that bound is 10⁻⁴.
+    """
+    held = []
+    for seed in range(30):
+        instance = st.Problem(n=12, samples=300, noise=0.5).draw(seed)
+        orbit = st.train(instance, 10_000, st.Constant(0.1), init=seed, record=("recurrence",))
+        found = orbit.recurrence()
+        if found.long_run is None or any(step < 50_000 for _, step in found.arrivals):
+            continue
+        whole = st.resume(orbit, instance, steps=40_000)
+        later = (whole.occupancy * 50_000 - orbit.occupancy * 10_000) / 40_000
+        held.append(found.long_run.low <= later <= found.long_run.high)
+    assert len(held) >= 20
+    assert sum(held) >= at_least(0.85, len(held))

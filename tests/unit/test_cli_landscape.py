@@ -1,0 +1,181 @@
+"""`sterling landscape`: what it prints and writes, what it refuses, how Ctrl-C ends it."""
+
+import json
+import sys
+from contextlib import contextmanager
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import sterling as st
+from sterling.cli import app, counter
+
+VERB = sys.modules["sterling.cli.landscape"]  # its attribute of the package is the verb itself
+SMALL = ["landscape", "--n", "8", "--samples", "12", "--seed", "3", "--quiet"]
+
+
+def call(*arguments, code=0):
+    """Run the command line in this process."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "100"})
+    assert result.exit_code == code, (result.output, result.exception)
+    assert "Traceback" not in result.output
+    return result
+
+
+def small():
+    return st.landscape(st.Problem(n=8, samples=12).draw(3))
+
+
+def test_json_is_what_python_gives():
+    values = json.loads(call(*SMALL, "--json", "--basins", "9", "--steps", "1e4", "--init", "5").stdout)
+    expected = small().to_dict()
+    assert values["basins"] == small().basins(9, seed=5, steps=10_000).to_dict()
+    assert values["estimated_deviation"] > values["deviation"] == expected["deviation"]
+    for name in set(expected) - {"seconds"}:
+        assert values[name] == expected[name], name
+
+
+def test_options_reach_the_visit():
+    options = "--n 6 --samples 1e2 --m 2 --noise 0.25 --readout 1,-0.5 --inputs uniform --seed 9"
+    more = ["--normalize", "standard", "--surrogate", "identity", "--threads", "1", "--gaussian"]
+    values = json.loads(call("landscape", *options.split(), *more, "--json", "--quiet").stdout)
+    instance = st.Problem(6, 100, 2, 0.25, (1.0, -0.5), "uniform", "standard").draw(9)
+    expected = st.landscape(instance, "identity", gaussian=True)
+    assert values["instance"] == instance.to_dict()
+    assert values["surrogate"] == "identity"
+    assert values["deviation"] == expected.deviation is not None
+
+
+def test_the_table_says_it_in_words():
+    found = small()
+    assert not found.trap_free
+    said = " ".join(call(*SMALL, "--basins", "20", "--steps", "1e4").stdout.replace("│", " ").split())
+    assert "has traps" in said
+    assert f"{len(found.traps)} states other than the teacher absorb" in said
+    assert "256 (2^8), losses from 0 to" in said
+    assert f"absorbing states {len(found.absorbing)}: the teacher, " in said
+    assert f"{found.deviation:.3g} = sup ‖G − E G‖_∞" in said
+    assert "(mean-field)" in said
+    assert "(exact)" in said
+    assert "starts 20: " in said
+    assert "% of the starts end at " in said
+    free = call("landscape", "--n", "4", "--samples", "4000", "-q").stdout
+    assert "trap free" in free
+    assert "no trap can exist" in " ".join(free.replace("│", " ").split())
+
+
+def test_a_file_without_a_teacher(tmp_path):
+    instance = st.Problem(n=6, samples=40).draw(0)
+    path = tmp_path / "d.npz"
+    np.savez(path, inputs=instance.inputs[:, 0], labels=instance.labels)
+    values = json.loads(call("landscape", path, "--json", "-q").stdout)
+    assert values["deviation"] is None is values["estimated_deviation"]
+    assert values["lowest_loss"] == 0
+    said = call("landscape", path, "-q").stdout
+    assert "lowest minimiser" in said
+    assert "unknown: the mean gradient needs a teacher" in said
+
+
+def test_states_and_pictures_are_written_and_told_of(tmp_path):
+    found = small()
+    arguments = [argument for argument in SMALL if argument != "--quiet"]
+    for name in ("s.npz", "s.parquet"):
+        result = call(*arguments, "--out", tmp_path / name, "--plot", tmp_path / "p.svg")
+        assert f"states saved: {tmp_path / name}" in result.stderr
+        assert f"picture: {tmp_path / 'p.svg'}" in result.stderr
+    assert (tmp_path / "p.svg").stat().st_size > 1000
+    with np.load(tmp_path / "s.npz", allow_pickle=False) as held:
+        np.testing.assert_array_equal(held["reference"], found.reference)
+        arrays = {name: held[name] for name in held.files if name != "reference"}
+    frame = pl.read_parquet(tmp_path / "s.parquet")
+    assert frame.equals(pl.DataFrame(arrays))
+    assert frame.equals(found.table())
+    assert frame.columns == ["state", "loss", "distance", "absorbing"]
+    np.testing.assert_array_equal(frame["loss"], found.loss)
+    np.testing.assert_array_equal(np.flatnonzero(frame["absorbing"]), found.absorbing_states)
+    signs = found.signs(77)
+    assert frame["distance"][77] == int((signs != found.reference).sum())
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--n", "25"], "a landscape of n=25 has 2^25 states; n may be at most 24"),
+        (["--n", "100_000", "--samples", "1e9"], "n may be at most 24"),
+        (["--surrogate", "sigmoid"], "sigmoid is smooth"),
+        (["--surrogate", "rleu"], "Did you mean 'relu'"),
+        (["--basins", "0"], "--basins is 0; it must be at least 1"),
+        (["--basins", "5", "--steps", "0"], "steps is 0"),
+        (["--steps", "5"], "--steps is for the runs of --basins"),
+        (["--schedule", "constant:1"], "--schedule is for the runs of --basins"),
+        (["--basins", "2", "--init", "-1"], "seed is -1"),
+        (["--out", "states.csv"], "must end in .npz or .parquet"),
+        (["--out", "missing/s.npz"], "there is no folder"),
+        (["--plot", "p.gif"], "must end in .png, .svg or .pdf"),
+        (["--labels", "y"], "--labels is for a data file"),
+        (["missing.csv"], "there is no file missing.csv"),
+        (["missing.csv", "--noise", "3"], "--noise describes a drawn problem"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = call("landscape", "--quiet", *arguments, code=2)
+    (said,) = result.stderr.splitlines()
+    assert said.startswith("error: ")
+    assert words in said
+    assert result.stdout == ""
+    assert not list(tmp_path.iterdir())
+
+
+def interrupting(what):
+    """Return a stand-in for `counting` that is interrupted once something of that kind is counted."""
+
+    @contextmanager
+    def counting(counted, quiet):
+        def press(done, total):
+            if counted == what:
+                raise KeyboardInterrupt
+
+        yield press
+
+    return counting
+
+
+def test_ctrl_c_ends_the_visit(monkeypatch, tmp_path):
+    monkeypatch.setattr(VERB, "counting", interrupting("states"))
+    result = call(*SMALL, "--out", tmp_path / "s.npz", code=130)
+    assert result.stdout == ""
+    assert result.stderr == "error: interrupted\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_during_basins_still_shows_the_landscape(monkeypatch):
+    monkeypatch.setattr(VERB, "counting", interrupting("runs"))
+    arguments = ["--basins", "100_000", "--steps", "1e12", "--noise", "1", "--json"]
+    result = call(*SMALL, *arguments, code=130)
+    values = json.loads(result.stdout)
+    assert values["states"] == 256
+    assert values["basins"] is None
+    assert result.stderr == "interrupted before all runs had ended, so there are no basins\n"
+
+
+def test_progress_lines_are_sparse_and_say_what_is_left(capsys):
+    with counter.counting("states") as show:
+        assert show is not None
+        for done in range(50):
+            show(done, 50)
+    with counter.counting("states", every=0.0) as show:
+        assert show is not None
+        show(512, 1024)
+    with counter.counting("states", quiet=True) as show:
+        assert show is None
+    assert capsys.readouterr().err == "512 of 1,024 states (50 %)\n"
+    assert counter.line("runs", 25, 100, 10.0) == "25 of 100 runs (25 %), 30 s left"
+
+
+def test_help_says_what_it_is_for():
+    said = call("landscape", "--help").stdout
+    assert "Visit all 2ⁿ weight vectors" in said
+    assert "--basins" in said

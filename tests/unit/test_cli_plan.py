@@ -1,0 +1,78 @@
+"""`sterling plan`: the table, its labels, its JSON, what it refuses."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+import sterling as st
+from sterling.cli import app
+from sterling.theory import KINDS
+
+
+def call(*arguments, code=0):
+    """Run the command line in this process."""
+    result = CliRunner().invoke(app, ["plan", *map(str, arguments)], env={"COLUMNS": "160"})
+    assert result.exit_code == code, (result.output, result.exception)
+    assert "Traceback" not in result.output
+    return result
+
+
+def test_json_is_what_python_gives():
+    options = "--n 9 --m 2 --noise 0.5 --readout 1,-1 --surrogate identity --occupancy 0.7 --confidence 0.8"
+    result = call(
+        *options.split(), "--check", 3, "--steps", "1e3", "--seed", 4, "--threads", 1, "--json", "-q"
+    )
+    expected = st.plan(
+        9,
+        m=2,
+        noise=0.5,
+        readout=(1.0, -1.0),
+        surrogate="identity",
+        occupancy=0.7,
+        confidence=0.8,
+        check=3,
+        steps=1000,
+        seed=4,
+    )
+    assert json.loads(result.stdout) == json.loads(json.dumps(expected.to_dict()))
+    assert result.stderr == ""
+
+
+def test_the_table_tells_theorems_from_estimates_and_measurements():
+    said = call("--n", 8, "--noise", 0.5, "--check", 4, "--steps", 500, "-q").stdout
+    for kind in ("theorem", "mean-field"):
+        assert f"{kind}: {KINDS[kind]}" in said
+    assert said.count("of 4 trials at N = ") == 3
+    plain = call("--n", 8, "--noise", 0.5)
+    assert "measured" not in plain.stdout
+    assert "--check 50 measures" in plain.stderr
+
+
+def test_given_samples_say_what_to_expect():
+    said = call("--n", 16, "--noise", 0.5, "--samples", 800, "--steps", 1000, "-q").stdout
+    occupancy = st.plan(16, noise=0.5, samples=800).expected.occupancy  # type: ignore[union-attr]
+    assert f"expect w* for {occupancy:.3g} of the steps" in said
+    assert "1,000 steps take under 1 s (measured)" in said
+    assert "may not find w* at all" in call("--n", 64, "--samples", 9, "--steps", 10, "-q").stdout
+    assert "expect runs to end at w*" in call("--n", 8, "--samples", 500, "--steps", 10, "-q").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--n", "0"], "n is 0; it must be at least 1"),
+        (["--check", "0"], "--check is 0; it must be at least 1"),
+        (["--occupancy", "1.5"], "occupancy is 1.5; it must lie strictly between 0 and 1"),
+        (["--samples", "1.5"], "no whole number"),
+        (["--surrogate", "rleu"], "Did you mean 'relu'"),
+        (["--check", "5", "--steps", "0"], "steps is 0"),
+        (["--schedule", "constant:-1"], "rate must be finite and positive"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(arguments, words):
+    result = call("--quiet", *arguments, code=2)
+    (said,) = result.stderr.splitlines()
+    assert said.startswith("error: ")
+    assert words in said
+    assert result.stdout == ""

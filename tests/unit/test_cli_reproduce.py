@@ -1,0 +1,213 @@
+"""`sterling reproduce`: options, progress, table, what lies in the folder, exit codes.
+
+The experiments are replaced by made-up findings, but for one test that breaks off a real run.
+"""
+
+import json
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from sterling.claims import reproduce as measuring
+from sterling.claims.catalogue import CLAIMS
+from sterling.claims.reproduce import Reproduction, Step
+from sterling.cli import app
+from sterling.errors import StoreError
+from sterling.report.terminal import display, judged, picture, plain_line, table
+from tests.crash.processes import DEADLINE, start, wait_until
+from tests.findings import made_up
+
+KEYS = list(CLAIMS)
+
+
+def call(*arguments, code=0, columns=80):
+    result = CliRunner().invoke(app, ["reproduce", *map(str, arguments)], env={"COLUMNS": str(columns)})
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """Replace the experiments. The dictionary tells what was asked for, and can break the run off."""
+    asked = {"finish": len(KEYS)}
+
+    def reproduce(folder, *, effort, threads, only, seed, progress, on_finding):
+        asked.update(effort=effort, threads=threads, only=only, seed=seed)
+        report = Reproduction((), effort, seed)
+        for position, key in enumerate(only, 1):
+            if position > asked["finish"]:
+                return replace(report, interrupted=True)
+            progress(Step(key, CLAIMS[key].title, position, len(only), 1, 4, "", 1.0))
+            finding = replace(made_up()[0], key=key, title=CLAIMS[key].title, pictures=())
+            report = replace(report, findings=(*report.findings, finding), seconds=3.0)
+            on_finding(report)
+        return report
+
+    monkeypatch.setattr(measuring, "reproduce", reproduce)
+    return asked
+
+
+def test_everything_is_in_the_folder_and_said_so(fake, tmp_path):
+    result = call("-o", tmp_path / "new" / "folder")
+    folder = tmp_path / "new" / "folder"
+    assert fake == {"finish": 9, "effort": "default", "threads": None, "only": KEYS, "seed": 2026}
+    assert sorted(path.name for path in folder.iterdir()) == ["data", "findings.json", "index.html"]
+    assert len(list((folder / "data").glob("*.parquet"))) == 2 * len(KEYS)
+    for name in ("index.html", "findings.json", "data"):
+        assert name in result.stdout
+    assert "Missing" not in (folder / "index.html").read_text("utf-8")
+    said = result.stderr.splitlines()
+    assert [line for line in said if not line.startswith("compiling")] == [
+        f"◎ {key}: far inside the bound (12 s)" for key in KEYS
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments, wanted, command",
+    [
+        (("--quick",), {"effort": "quick", "only": KEYS}, "sterling reproduce --quick"),
+        (
+            ("--full", "--only", "p3,P1", "--seed", "1e3", "--threads", "2"),
+            {"effort": "full", "only": ["P1", "P3"], "seed": 1000, "threads": 2},
+            "sterling reproduce --full --only P1,P3 --seed 1000",
+        ),
+        (
+            ("--only", "P1", "--only", "rates"),
+            {"only": ["P1", "rates"]},
+            "sterling reproduce --only P1,rates",
+        ),
+    ],
+)
+def test_options_reach_the_experiments_and_the_page(fake, tmp_path, arguments, wanted, command):
+    out = tmp_path / "a b"
+    call(*arguments, "-o", out, "-q")
+    assert {name: fake[name] for name in wanted} == wanted
+    numbers = json.loads((out / "findings.json").read_text("utf-8"))
+    assert numbers["command"] == f"{command} -o '{out}'"
+    assert [one["key"] for one in numbers["findings"]] == wanted["only"]
+
+
+def test_json_is_one_line_and_the_rest_is_silent(fake, tmp_path):
+    result = call("--only", "P1", "-o", tmp_path, "--json", "-q")
+    values = json.loads(result.stdout)
+    assert (values["interrupted"], values["missing"], values["folder"]) == (False, [], str(tmp_path))
+    assert values["findings"][0]["measured"][0]["value"] == 1.0432
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("finish", [0, 2])
+def test_an_interrupted_run_leaves_a_page_of_what_there_is(fake, tmp_path, finish):
+    fake["finish"] = finish
+    result = call("--only", "P1,P2,P3", "-o", tmp_path, code=130)
+    assert f"interrupted; missing: {', '.join(KEYS[finish:3])}." in result.stderr
+    text = (tmp_path / "index.html").read_text("utf-8")
+    assert "This run was ended early." in text
+    assert f"{finish} of 3 claims" in text
+    assert json.loads((tmp_path / "findings.json").read_text("utf-8"))["missing"] == KEYS[finish:3]
+
+
+def test_a_real_run_can_be_broken_off(tmp_path):
+    out = tmp_path / "out"
+    with start("reproduce", "--full", "--only", "P1", "-o", out) as process:
+        wait_until(lambda: any(out.rglob("study.toml")), process)
+        process.send_signal(signal.SIGINT)
+        said, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 130, err
+    assert "interrupted; missing: P1." in err
+    assert "Traceback" not in err
+    assert "0 claims, effort full" in said
+    assert "0 of 1 claims" in (out / "index.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("--quick", "--full"), "exclude each other"),
+        (("--only", "P9"), "there is no claim 'P9'"),
+        (("--only", "surogates"), "did you mean surrogates?"),
+        (("--only", ","), "names no claim"),
+        (("--seed", "-1"), "not negative"),
+        (("--seed", "one"), "whole number"),
+        (("-o", "{file}"), "is a file: name a folder"),
+        (("-o", "{file}/inside"), "is in the way"),
+        (("-o", "/proc/nowhere"), "cannot be made"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(fake, tmp_path, arguments, words):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    result = call(*(one.format(file=file) for one in arguments), code=2)
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+    assert file.read_text() == "mine"
+    assert "effort" not in fake
+
+
+def test_a_folder_that_cannot_be_written_to(fake, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)  # root may write anywhere
+    assert "cannot be written to" in call("-o", tmp_path, code=2).stderr
+
+
+def test_a_page_that_cannot_be_written_is_a_failure(fake, tmp_path):
+    (tmp_path / "index.html").mkdir()
+    result = call("--only", "P1", "-o", tmp_path, code=1)
+    assert "cannot write" in result.stderr
+
+
+# -- the terminal --------------------------------------------------------------------------------------------
+
+
+def shown(what, width):
+    console = Console(width=width, force_terminal=False)
+    with console.capture() as capture:
+        console.print(what)
+    return capture.get()
+
+
+@pytest.mark.parametrize("width", [30, 50, 75, 76, 80, 120])
+def test_the_table_fits_and_tells_kinds_apart_in_words(width):
+    findings = made_up()[:4]
+    text = shown(table(findings, width), width)
+    assert max(map(len, text.splitlines())) <= width
+    flat = " ".join(text.split())
+    for words in ("(theorem)", "(exact)", "(mean-field)", "1.043", "0.19951", "2.9", "contradicted", "P3"):
+        assert words in flat, words
+
+
+def step(**more):
+    values = {"key": "P3", "title": "Recurrence", "position": 3, "count": 9, "done": 10, "planned": 40}
+    return Step(**{**values, "note": "round 2", "seconds": 60.0, **more})
+
+
+def test_progress_in_words():
+    assert plain_line(step()) == "claim 3 of 9: P3, 10 of 40 done, round 2, about 3 min 0 s left"
+    assert plain_line(step(position=1, done=0, planned=0, note="")) == "claim 1 of 9: P3, starting"
+    assert plain_line(step(position=1, planned=0, note="")) == "claim 1 of 9: P3, 10 done"
+    assert plain_line(step(position=9, done=40, seconds=1.0, note="")).endswith(
+        "40 of 40 done, under 1 s left"
+    )
+    drawn = shown(picture(step()), 60)
+    assert "25 %" in drawn
+    assert "P3 Recurrence, claim 3 of 9" in drawn
+    assert "about 3 min 0 s left" in drawn
+
+
+def test_progress_is_sparse_where_there_is_no_terminal(capsys):
+    with display() as progress:
+        for _ in range(100):
+            progress.step(step())
+        progress.say(judged(made_up()[1]))
+    assert capsys.readouterr().err == "✓ P3: consistent (30 s)\n"
+
+
+def test_store_errors_keep_their_exit_code(monkeypatch, tmp_path):
+    def fail(folder, **options):
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(measuring, "reproduce", fail)
+    assert "error: the disk is full" in call("-o", tmp_path, "-q", code=1).stderr

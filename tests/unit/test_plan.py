@@ -1,0 +1,149 @@
+"""`st.plan`: what theory says, under its own labels, and trials that measure it."""
+
+import json
+
+import pytest
+
+import sterling as st
+from sterling import theory
+from sterling.advice import check as check_module
+from sterling.advice import cost as cost_module
+from sterling.advice.plan import proposed, readout_norm2
+from sterling.study import Cell, parse_criterion
+from sterling.study.likelihood import jeffreys
+from sterling.study.schema import frame_of
+from sterling.study.trial import run_batch
+
+
+def by_criterion(made):
+    return {need.criterion: need for need in made.needs if need.criterion}
+
+
+def test_numbers_are_those_of_the_theory_with_its_labels():
+    made = st.plan(
+        20, m=2, noise=0.5, readout=(1.0, -0.5), surrogate="identity", occupancy=0.8, confidence=0.9
+    )
+    rows = by_criterion(made)
+    law = (0.5, 1.25, "identity", 2)
+    assert rows["ergodic"].samples == theory.samples_for_ergodic(20, *law, 0.9)
+    assert rows["occupancy>=0.8"].samples == theory.samples_for_occupancy(0.8, 20, *law)
+    assert rows["optimal"].samples == theory.samples_noiseless(20, *law[1:])
+    assert [need.samples for need in made.needs if need.kind == "theorem"] == [20**2, 20**4]
+    assert {need.kind for need in rows.values()} == {"mean-field"}
+    assert rows["ergodic"].source == theory.samples_for_ergodic.source  # type: ignore[attr-defined]
+    assert "90%" in rows["ergodic"].goal
+    assert rows["ergodic"].promise == 0.9
+    assert "80%" in rows["occupancy>=0.8"].goal
+    assert made.needs[-1].amount == "of order 160,000"
+    assert made.expected is None
+    assert made.cost is None
+
+
+def test_without_noise_there_is_no_occupancy_to_buy():
+    made = st.plan(20)
+    assert set(by_criterion(made)) == {"optimal"}
+    assert {need.kind for need in made.needs} == {"mean-field", "theorem"}
+
+
+def test_the_norm_of_the_readout():
+    assert readout_norm2(st.Problem(4, 9, m=3)) == 3
+    assert readout_norm2(st.Problem(4, 9, m=3, readout="signs")) == 3
+    assert readout_norm2(st.Problem(4, 9, m=2, readout=(2.0, 0.5))) == 4.25
+
+
+def test_what_to_expect_of_given_samples():
+    made = st.plan(16, noise=0.5, samples=800)
+    assert made.expected is not None
+    assert made.expected.occupancy == theory.expected_occupancy(16, 800, 0.5)
+    assert made.expected.wrong_share == theory.expected_wrong(16, 800, 0.5) / 16
+    assert made.expected.reaches
+    few = st.plan(16, noise=0.5, samples=5).expected
+    assert few is not None
+    assert not few.reaches
+
+
+def test_sample_sizes_are_rounded_up_to_two_figures():
+    (need,) = by_criterion(st.plan(64)).values()
+    assert proposed(need) >= need.samples
+    assert proposed(need) % 10 ** (len(str(proposed(need))) - 2) == 0
+    assert f"{proposed(need):,}" in need.amount
+
+
+def test_a_check_counts_trials_of_the_study_kind():
+    made = st.plan(8, noise=0.5, check=6, steps=500, seed=11, threads=2)
+    again = st.plan(8, noise=0.5, check=6, steps=500, seed=11, threads=1)
+    assert made == again
+    for text, need in by_criterion(made).items():
+        cell = Cell(st.Problem(8, proposed(need), noise=need.noise), st.Power(0.5, 0.5), "relu", 500)
+        rows = run_batch(cell, list(range(6)), 11)
+        outcomes = frame_of(rows).select(parse_criterion(text).outcome())["outcome"]
+        found = need.check
+        assert found is not None
+        assert (found.samples, found.trials, found.steps) == (proposed(need), 6, 500)
+        assert found.successes == (outcomes == 1).sum()
+        assert found.undecided == (outcomes == 2).sum()
+        assert (found.low, found.high) == tuple(map(float, jeffreys(found.successes, 6)))
+        assert found.low <= found.share <= found.high
+    assert all(need.check is None for need in made.needs if not need.criterion)
+
+
+def test_a_check_reports_and_can_be_interrupted():
+    seen = []
+    st.plan(6, check=5, steps=100, threads=1, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (5, 5)
+
+    def press(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        st.plan(6, noise=1.0, check=10_000, steps=10**9, threads=1, progress=press)
+
+
+def test_the_cost_is_that_of_a_real_run(monkeypatch):
+    made = st.plan(10, noise=0.5, samples=300, steps=2000, cost=True)
+    assert made.cost is not None
+    assert made.cost.memory == st.Problem(10, 300).memory()
+    assert made.cost.watched_steps == made.cost.steps == 2000
+    assert made.cost.seconds == made.cost.watched_seconds > 0
+    monkeypatch.setattr(cost_module, "_SECONDS", 0.01)
+    long = st.plan(30, noise=2.0, samples=300, steps=10**9, cost=True).cost
+    assert long is not None
+    assert 0 < long.watched_steps < long.steps
+    assert long.seconds > long.watched_seconds
+
+
+def test_memory_is_asked_for_before_trials(monkeypatch):
+    monkeypatch.setattr("sterling.memory.available_memory", lambda: 1000)
+    with pytest.raises(st.CapacityError, match="2 trials with n=64"):
+        st.plan(64, check=3, threads=2)
+    with pytest.raises(st.CapacityError, match="a run with n=64"):
+        st.plan(64, samples=4000, cost=True)
+
+
+def test_it_is_plain_values_and_short():
+    made = st.plan(8, noise=0.5, samples=50, check=2, steps=100, cost=True, threads=1)
+    values = json.loads(json.dumps(made.to_dict()))
+    assert values["needs"][0]["check"]["trials"] == 2
+    assert values["expected"]["samples"] == 50
+    assert values["cost"]["steps"] == 100
+    assert "mean-field" in repr(made)
+    assert check_module.Check(10, 5, 4, 1, 0, 0.0, 1.0).share == 0.25
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"n": 0}, "n is 0"),
+        ({"n": 8, "noise": -1}, "noise is -1"),
+        ({"n": 8, "surrogate": "rleu"}, "Did you mean 'relu'"),
+        ({"n": 8, "occupancy": 1.0}, "occupancy is 1.0; it must lie strictly between 0 and 1"),
+        ({"n": 8, "confidence": 0}, "confidence is 0; it must lie strictly between 0 and 1"),
+        ({"n": 8, "samples": 0}, "samples is 0"),
+        ({"n": 8, "check": -1}, "check is -1"),
+        ({"n": 8, "cost": True}, "give samples"),
+        ({"n": 8, "m": 2, "readout": (1.0,)}, "readout has 1 numbers, but m is 2"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused(arguments, words):
+    with pytest.raises(st.InputError, match=words):
+        st.plan(**arguments)

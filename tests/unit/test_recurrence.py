@@ -1,0 +1,219 @@
+"""Recurrence statistics: what they say is what the recorded times and flips say."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import zipfile
+
+import numpy as np
+import pytest
+
+import sterling as st
+from sterling.dynamics import tally
+
+
+@pytest.fixture(scope="module")
+def orbit():
+    return st.train(st.Problem(n=10, samples=150, noise=0.5).draw(0), 200_000)
+
+
+@pytest.fixture(scope="module")
+def found(orbit):
+    return orbit.recurrence()
+
+
+def test_times_are_those_recorded(orbit, found):
+    """Counts, means and extremes exactly, quantiles too while they are short."""
+    for times, recorded in ((found.returns, orbit.return_times), (found.sojourns, orbit.sojourn_times)):
+        assert times.count == len(recorded) > 1000
+        assert times.mean == pytest.approx(recorded.mean(), rel=1e-14)
+        assert times.longest == recorded.max()
+        for share in (0.0, 0.1, 0.5, 0.9, 0.99, 1.0):
+            exact = np.quantile(recorded, share, method="inverted_cdf")
+            assert times.quantile(share) == pytest.approx(exact, rel=1 / 64, abs=0.5 if exact >= 64 else 0)
+        t, share = times.survival()
+        np.testing.assert_allclose(share, [(recorded >= one).mean() for one in t], rtol=1e-14)
+
+
+def test_mean_of_runs_cut_anywhere():
+    """The totals come from the clock, so they must hold at home, away, and right after a change."""
+    instance = st.Problem(n=5, samples=60, noise=0.6).draw(2)
+    seen = set()
+    for steps in range(1, 160):
+        orbit = st.train(instance, steps)
+        found = orbit.recurrence()
+        for times, recorded in ((found.returns, orbit.return_times), (found.sojourns, orbit.sojourn_times)):
+            assert times.count == len(recorded)
+            if len(recorded):
+                assert times.mean == pytest.approx(recorded.mean())
+        seen.add((orbit.errors == 0, found.returns.count > 0))
+    assert len(seen) == 4
+
+
+def test_counts_of_weights(orbit, found):
+    flips = orbit.flips
+    np.testing.assert_array_equal(found.flips, np.bincount(flips["coordinate"], minlength=orbit.n))
+    before = orbit.distance(np.maximum(flips["step"] - 1, 0))
+    first = np.bincount(flips["coordinate"][before == 0], minlength=orbit.n)
+    np.testing.assert_array_equal(found.first, first)
+    assert found.reached.sum() == found.returns.count
+    assert found.reached[0] == 0
+    k, share = found.leavers()[0]
+    assert k == np.argmax(first)
+    assert share == pytest.approx(first.max() / found.sojourns.count, rel=1e-3)
+    assert found.escapes == 1000 * len(orbit.sojourn_times) / orbit.steps
+
+
+def test_growth_of_visits(orbit, found):
+    at_home = orbit.distance(np.arange(orbit.steps)) == 0
+    arrivals = np.diff(at_home, prepend=False) & at_home
+    visits = np.concatenate([[0], np.cumsum(arrivals)])
+    np.testing.assert_array_equal(found.mark_visits, visits[found.mark_steps])
+    occupied = np.concatenate([[0], np.cumsum(at_home)])
+    np.testing.assert_array_equal(found.mark_occupied, occupied[found.mark_steps])
+    assert found.growth == pytest.approx(1.0, abs=0.1)
+    assert found.halves is not None
+    assert found.halves.low < 1 < found.halves.high
+
+
+def test_long_run(found):
+    known = found.long_run
+    assert known.low < known.value < known.high
+    assert known.batches >= 12
+    assert known.batches * known.length <= found.steps
+    assert found.drift > 0.01
+
+
+@pytest.mark.parametrize("steps", (1, 50, 400))
+def test_too_short_for_an_interval(steps):
+    """A number that cannot be had is not shown, and why is said."""
+    found = st.train(st.Problem(n=16, samples=1600, noise=0.5).draw(0), steps).recurrence()
+    assert found.long_run is None
+    assert found.halves is None
+    assert found.drift is None
+    if found.visits:
+        assert "no interval: " in dict(found.summary())["occupancy of the teacher"]
+
+
+def test_an_absorbed_run():
+    found = st.train(st.Problem(n=10, samples=500).draw(0), 10_000).recurrence()
+    assert found.certified
+    assert not found.recurs
+    assert found.long_run is None
+    assert found.growth is None
+    assert not found.arrivals
+    assert dict(found.summary())["visits to the teacher"].endswith("and the run is over")
+    assert math.isnan(found.returns.mean)
+    assert math.isnan(found.returns.quantile(0.5))
+
+
+def test_a_run_that_never_arrives():
+    found = st.train(st.Problem(n=60, samples=200, noise=0.5).draw(0), 3000).recurrence()
+    assert found.visits == 0
+    assert found.summary()[0] == ("visits to the teacher", "none in 3,000 steps")
+    assert repr(found.returns) == "Times(none)"
+
+
+def test_a_weight_on_its_way():
+    """A weight that has yet to come to the border is foretold: with a steady gradient to the very step."""
+    instance = st.Problem(n=6, samples=300, noise=0.8).draw(4)
+    k = int(np.argmax(instance.teacher * instance.gradient(instance.teacher)))
+    assert instance.teacher[k] * instance.gradient(instance.teacher)[k] > 0
+    init = 0.05 * instance.teacher
+    init[k] *= 400
+    schedule = st.Constant(0.1)
+    found = st.train(instance, 3000, schedule, init=init).recurrence()
+    weight, step = found.arrivals[0]
+    assert weight == k
+    whole = st.train(instance, int(2 * step), schedule, init=init)
+    first = int(whole.flips["step"][whole.flips["coordinate"] == k][0])
+    assert first > 3000
+    assert step == pytest.approx(first, rel=0.1)
+    assert f"weight {k} is the first" in dict(found.summary())["still to come"]
+
+
+def test_a_weight_that_the_steps_do_not_reach():
+    with pytest.warns(st.SterlingWarning):
+        orbit = st.train(
+            st.Problem(n=4, samples=90, noise=0.8).draw(1), 500, st.Power(0.5, 1.5), init=np.full(4, 30.0)
+        )
+    assert all(math.isinf(step) for _, step in orbit.recurrence().arrivals)
+    json.dumps(orbit.recurrence().to_dict(), allow_nan=False)
+
+
+def test_plain_values(found):
+    values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert values["visits"] == found.visits
+    assert sum(count for *_, count in values["returns"]["histogram"]) == found.returns.count
+    assert values["long_run_occupancy"]["level"] == 0.95
+    assert repr(found).startswith(f"Recurrence(visits={found.visits:,}, occupancy=")
+    assert all(text and not text.isspace() for _, text in found.summary())
+
+
+def test_not_counted():
+    orbit = st.train(st.Problem(n=5, samples=30, noise=0.5).draw(0), 100, record=("flips",))
+    with pytest.raises(st.InputError, match=r'not counted: run with record=\("recurrence",\)'):
+        orbit.recurrence()
+
+
+# ------------------------------------------------------------------------------------------ saved runs
+
+
+def rewrite(path, change):
+    """Write a saved run again after ``change(parts, header)``."""
+    with zipfile.ZipFile(path) as old:
+        parts = {name: old.read(name) for name in old.namelist()}
+    header = json.loads(parts["header.json"])
+    change(parts, header)
+    parts["header.json"] = json.dumps(header).encode()
+    with zipfile.ZipFile(path, "w") as new:
+        for name, part in parts.items():
+            new.writestr(name, part)
+
+
+def test_runs_saved_before_there_were_counts(tmp_path):
+    """They load and go on as before, and say that visits were not counted."""
+    instance = st.Problem(n=6, samples=50, noise=0.5).draw(0)
+    st.train(instance, 500).save(tmp_path / "run")
+
+    def age(parts, header):
+        header["version"] = 1
+        del parts["walk-tally.npy"]
+
+    rewrite(tmp_path / "run", age)
+    old = st.Orbit.load(tmp_path / "run")
+    with pytest.raises(st.InputError, match="not counted"):
+        old.recurrence()
+    resumed, whole = st.resume(old, instance, steps=500), st.train(instance, 1000)
+    np.testing.assert_array_equal(resumed.flips, whole.flips)
+    assert resumed.settled.tally.size == 0
+
+
+DAMAGE = {
+    "short": lambda cells: cells[:-1],
+    "negative": lambda cells: np.where(np.arange(cells.size) == tally.RETURN_TIMES, -1, cells),
+    "deep": lambda cells: np.where(np.arange(cells.size) == tally.DEEPEST, 7, cells),
+    "marked": lambda cells: np.where(np.arange(cells.size) == tally.MARKED, tally.MARKS, cells),
+    "batched": lambda cells: np.where(np.arange(cells.size) == tally.BATCHED, tally.BATCHES, cells),
+    "next": lambda cells: np.where(np.arange(cells.size) == tally.NEXT, 1, cells),
+    "spacing": lambda cells: np.where(np.arange(cells.size) == tally.SPACING, 0, cells),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_counts_that_kernels_must_not_see(tmp_path, name):
+    """A cell out of range would have them write beyond the array."""
+    path = tmp_path / "run"
+    st.train(st.Problem(n=6, samples=50, noise=0.5).draw(0), 500).save(path)
+
+    def damage(parts, header):
+        cells = np.load(io.BytesIO(parts["walk-tally.npy"]))
+        stream = io.BytesIO()
+        np.save(stream, DAMAGE[name](cells))
+        parts["walk-tally.npy"] = stream.getvalue()
+
+    rewrite(path, damage)
+    with pytest.raises(st.CheckpointError, match="counts of the visits"):
+        st.Orbit.load(path)

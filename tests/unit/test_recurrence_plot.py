@@ -1,0 +1,103 @@
+"""Pictures of recurrence: what they say is in the data, and nothing is drawn that is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import sterling as st
+from sterling import recurrence_plot as plots
+from sterling.recurrence_words import centre
+from sterling.theory import occupancy, wrong_share
+
+
+@pytest.fixture(scope="module")
+def instance():
+    return st.Problem(n=12, samples=300, noise=0.5).draw(1)
+
+
+@pytest.fixture(scope="module")
+def orbit(instance):
+    return st.train(instance, 60_000)
+
+
+@pytest.fixture(scope="module")
+def found(orbit):
+    return orbit.recurrence()
+
+
+@pytest.fixture
+def ax():
+    return Figure().subplots()
+
+
+def test_survival(ax, orbit, found):
+    text = plots.survival(ax, found)
+    assert f"{orbit.return_times.max():,} at most" in text
+    x, y = ax.lines[0].get_data()
+    assert y[0] == 1
+    assert x[-1] == orbit.return_times.max()
+    assert y[-1] == np.mean(orbit.return_times == orbit.return_times.max())
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+
+
+def test_shares(ax, instance, orbit):
+    predicted = wrong_share(instance)
+    text = plots.shares(ax, orbit.wrong_share, predicted)
+    assert "mean-field" in ax.get_legend().get_texts()[-1].get_text()
+    assert f"off by {np.abs(orbit.wrong_share - predicted).max():.2g} at most" in text
+    assert f"{np.count_nonzero(orbit.wrong_share)} of 12 weights" in text
+
+
+def test_shares_without_a_prediction(ax, orbit):
+    text = plots.shares(ax, orbit.wrong_share, None)
+    assert "prediction" not in text
+    assert len(ax.get_legend().get_texts()) == 1
+
+
+def test_occupancy_over_samples(ax, instance, found):
+    law = plots.Law(12, 300, 0.5, 1.0, 1, "relu", occupancy(instance))
+    text = plots.occupancy_law(ax, found, law)
+    assert f": {centre(found.long_run)} (" in text
+    assert f"predicted for this data set {law.here:.3g}" in text
+    assert "mean-field" in text
+    leading = plots.leading_law(law, np.array([300]))[0]
+    assert leading == pytest.approx(np.exp(-(12**1.5) * 0.5 / np.sqrt(2 * 300)))
+    for line in ax.lines[:2]:
+        assert np.all(np.diff(line.get_ydata()) > 0)
+    measured = ax.lines[-1].get_data()
+    assert (measured[0][0], measured[1][0]) == (300, found.long_run.value)
+
+
+def test_the_leading_law_is_for_relu_only(ax, found):
+    plots.occupancy_law(ax, found, plots.Law(12, 300, 0.5, 1.0, 1, "identity", None))
+    assert not any("leading" in text.get_text() for text in ax.get_legend().get_texts())
+
+
+def test_growth(ax, orbit, found):
+    text = plots.growth(ax, found)
+    assert text.startswith(f"{orbit.visits:,} visits")
+    assert "cannot prove" in text
+    assert np.all(np.diff(ax.lines[0].get_ydata()) >= 0)
+
+
+def test_batches_leavers_distances(ax, orbit, found):
+    text = plots.batches(ax, found)
+    assert f"p = {found.drift:.2g}" in text
+    shown = np.concatenate([line.get_ydata() for line in ax.lines[:2]])
+    np.testing.assert_array_equal(shown, found.batch_occupancy)
+    text = plots.leavers(Figure().subplots(), found)
+    assert f"weight {np.argmax(found.first)} takes part" in text
+    text = plots.distances(Figure().subplots(), found)
+    assert f"{np.flatnonzero(found.reached)[-1]} at most" in text
+
+
+def test_a_run_without_recurrence():
+    """Every picture says so in words."""
+    none = st.train(st.Problem(n=40, samples=100, noise=0.5).draw(0), 300).recurrence()
+    for draw in (plots.survival, plots.growth, plots.leavers, plots.distances, plots.batches):
+        ax = Figure().subplots()
+        assert draw(ax, none).endswith(".")
+    over = st.train(st.Problem(n=6, samples=300).draw(0), 1000).recurrence()
+    assert "the run is over" in plots.growth(Figure().subplots(), over)

@@ -1,0 +1,394 @@
+"""Figures, words and pages of reports, from made-up findings."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from importlib.resources import files
+from itertools import pairwise
+
+import matplotlib as mpl
+import numpy as np
+import polars as pl
+import pytest
+
+from sterling.claims.finding import Measured, Picture, Reference
+from sterling.errors import StoreError
+from sterling.report.colours import contrast, dark_hex, darken, from_hex
+from sterling.report.figures import identifier, render
+from sterling.report.html import raised
+from sterling.report.page import Facts, Page
+from sterling.report.svg import embed
+from sterling.report.words import amount, interval, leading, number
+from tests.findings import HOSTILE, made_up
+
+FACTS = Facts("quick", 2026, "0.1.0", "sterling reproduce --quick")
+VOID = {"meta", "link", "img", "br", "input", "hr"}
+WAITING = [("P4", "Sample size decides"), ("P5", "Other inputs")]
+
+
+class Reader(HTMLParser):
+    """Collects the elements of a page, and fails on a tag that is not closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.open = [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def write(folder, findings, **more):
+    folder.mkdir(exist_ok=True)
+    page = Page(folder, FACTS)
+    for finding in findings:
+        page.add(finding)
+    return page.write(**more)
+
+
+@pytest.fixture(scope="module")
+def findings():
+    return made_up()
+
+
+@pytest.fixture(scope="module")
+def folder(findings, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report")
+    write(path, findings, missing=WAITING)
+    return path
+
+
+@pytest.fixture(scope="module")
+def text(folder):
+    return (folder / "index.html").read_text("utf-8")
+
+
+# -- the page ------------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_well_formed_and_ids_are_unique(text):
+    elements = Reader(text).elements
+    ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in elements:
+        for name in ("aria-labelledby", "aria-describedby"):
+            assert attributes.get(name, ids[0]) in ids
+        if attributes.get("href", "").startswith("#"):
+            assert attributes["href"][1:] in ids
+
+
+def test_nothing_is_loaded_from_elsewhere(text):
+    reader = Reader(text)
+    for tag, attributes in reader.elements:
+        for name in ("src", "srcset", "data", "poster", "action"):
+            assert name not in attributes, (tag, attributes)
+        if tag in ("link", "image", "use"):
+            assert attributes["href"].startswith(("data:", "#"))
+    assert "@import" not in text
+    assert not re.search(r"url\((?!#)", text)
+    policy = reader.all("meta")[2]["content"]
+    assert "default-src 'none'" in policy
+    assert "'unsafe-eval'" not in policy
+    assert "script-src 'sha256-" in policy
+
+
+def test_what_findings_say_is_text(text):
+    assert HOSTILE not in text
+    reader = Reader(text)
+    assert len(reader.all("script")) == 1
+    assert reader.all("img") == []
+    assert not any(name.startswith("on") for _, attributes in reader.elements for name in attributes)
+    assert "&lt;script&gt;" in text
+
+
+def test_the_page_has_landmarks_headings_and_labelled_tables(text):
+    reader = Reader(text)
+    assert reader.all("html") == [{"lang": "en"}]
+    for landmark in ("main", "footer"):
+        assert len(reader.all(landmark)) == 1
+    assert len(reader.all("h1")) == 1
+    assert ("a", {"class": "skip", "href": "#content"}) in reader.elements
+    assert len(reader.all("caption")) == len(reader.all("table"))
+    assert all(cell.get("scope") in ("row", "col") for cell in reader.all("th"))
+    levels = [int(tag[1]) for tag, _ in reader.elements if re.fullmatch("h[1-6]", tag)]
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
+
+
+def test_every_claim_shows_its_numbers_kinds_and_judgement(text, findings):
+    sections = re.split(r'<section class="card"', text)[1:]
+    assert len(sections) == len(findings)
+    for section, finding in zip(sections, findings, strict=True):
+        plain = re.sub("[ \n]+", " ", re.sub("<[^>]*>", "", section))
+        assert str(finding.judgement) in plain
+        assert f'<span class="kind {finding.kind}">' in section
+        for one in finding.references:
+            assert f'<span class="kind {one.kind}">{one.kind}</span>' in section
+        if finding.title != HOSTILE:
+            for words in (finding.statement, finding.experiment, finding.source, *finding.notes):
+                assert words in plain
+            for one in finding.measured:
+                assert f"{amount(one)}" in plain
+                assert f"{interval(one)}" in plain
+    for kind in ("theorem", "exact", "mean-field"):
+        assert f'<dt><span class="kind {kind}">{kind}</span></dt>' in text
+
+
+def test_many_numbers_are_folded_and_all_there(findings, tmp_path):
+    many = tuple(Measured(f"quantity {place}", 1000.5 + place) for place in range(20))
+    text = write(tmp_path, [replace(findings[0], measured=many, pictures=())]).read_text("utf-8")
+    before, after = text.split("<details>")
+    assert "14 more numbers" in after
+    for place, one in enumerate(many):
+        assert (f">{one.name}<" in before.split('class="card"')[1]) == (place < 6)
+        assert (f">{one.name}<" in after) == (place >= 6)
+    Reader(text)
+
+
+def test_missing_claims_are_named(text, findings, tmp_path):
+    assert "This run was ended early." in text
+    assert "5 of 7 claims" in text
+    assert "P4: Sample size decides" in text
+    running = write(tmp_path / "running", findings[:1], missing=WAITING, finished=False).read_text("utf-8")
+    assert "still running" in running
+    whole = write(tmp_path / "whole", findings[:1]).read_text("utf-8")
+    assert "Missing" not in whole
+    empty = write(tmp_path / "empty", [], missing=WAITING).read_text("utf-8")
+    assert "No claim is finished yet." in empty
+
+
+def test_the_same_findings_give_the_same_bytes(findings, tmp_path):
+    for name in ("one", "other"):
+        write(tmp_path / name, findings[1:2], missing=WAITING)
+    for name in ("index.html", "findings.json", "data/P3-runs.parquet"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+
+
+def test_a_page_grows_claim_by_claim(findings, tmp_path):
+    page = Page(tmp_path, FACTS)
+    sizes = []
+    for finding in findings:
+        page.add(replace(finding, pictures=()))
+        page.write()
+        sizes.append(page.path.read_text("utf-8").count('<section class="card"'))
+    assert sizes == [1, 2, 3, 4, 5]
+    assert [path for path in tmp_path.rglob("*.part")] == []
+
+
+def test_raw_rows_lie_beside_the_page(folder, text, findings):
+    links = [one["href"] for one in Reader(text).all("a") if one["href"].endswith(".parquet")]
+    assert links == [
+        "data/P1-cells.parquet",
+        "data/P1-trials.parquet",
+        "data/P3-runs.parquet",
+        "data/hostile-evil.parquet",
+    ]
+    for link in links:
+        assert (folder / link).resolve().is_relative_to(folder.resolve())
+    assert pl.read_parquet(folder / links[0]).equals(findings[0].tables["cells"])
+
+
+def test_numbers_as_json(folder):
+    values = json.loads((folder / "findings.json").read_text("utf-8"))
+    assert (values["effort"], values["seed"], values["missing"]) == ("quick", 2026, ["P4", "P5"])
+    first, *_, occupancy, hostile = values["findings"]
+    assert first["measured"][0]["value"] == 1.0432
+    assert first["judgement"] == "far inside the bound"
+    assert first["tables"] == ["data/P1-cells.parquet", "data/P1-trials.parquet"]
+    assert occupancy["measured"][0]["high"] is None
+    assert hostile["measured"][0]["value"] is None
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, findings):
+    page = Page(tmp_path, FACTS)
+    (tmp_path / "index.html").mkdir()
+    with pytest.raises(StoreError, match="cannot write"):
+        page.write()
+    assert (tmp_path / "index.html").is_dir()
+    (tmp_path / "data").write_text("in the way")
+    with pytest.raises(StoreError, match="data"):
+        page.add(findings[0])
+
+
+# -- figures -------------------------------------------------------------------------------------------------
+
+
+def test_a_figure_says_what_it_shows(findings):
+    (picture,) = findings[0].pictures
+    drawing = render(picture)
+    assert drawing.caption == "The points follow the fitted line; the proved bound rises faster."
+    svg = Reader(str(drawing.svg)).all("svg")[0]
+    assert svg["role"] == "img"
+    assert svg["aria-label"] == picture.alt
+    assert "dimension n" in drawing.svg  # text stays text
+
+
+def test_drawing_touches_nothing_global(findings):
+    before = dict(mpl.rcParams)
+    for picture in findings[1].pictures:
+        render(picture)
+    assert dict(mpl.rcParams) == before
+
+
+def test_every_colour_of_a_figure_follows_the_scheme(findings):
+    svg = str(render(findings[0].pictures[0]).svg)
+    sheet, rest = re.search(r"<style>(.*?)</style>(.*)", svg, re.S).groups()
+    assert re.search(r"#[0-9a-f]{6}", rest) is None
+    light, dark = sheet.split("@media screen and (prefers-color-scheme:dark)")
+    used = set(re.findall(r"var\(--c([0-9a-f]{6})\)", svg))
+    assert used == set(re.findall(r"--c([0-9a-f]{6}):", light)) == set(re.findall(r"--c([0-9a-f]{6}):", dark))
+    assert "--c222222:#222222;" in light
+
+
+def test_letters_of_a_formula_follow_each_other():
+    """Matplotlib places each letter for its own font; the page has another. Fractions keep their places."""
+    spans = '<svg viewBox="0 0 9 9"><text>{}</text></svg>'
+    one = '<tspan x="{}" y="{}" style="font-size: 9px">{}</tspan>'
+    power = embed(
+        spans.format(one.format(0, 1, "1") + one.format(5, 1, "0") + one.format(9, 0, "3")), "p", ""
+    )
+    assert re.findall(r"<tspan( x=\"0\")? y=\"(.)\".*?>(.*?)</tspan>", power) == [
+        (' x="0"', "1", "10"),
+        ("", "0", "3"),
+    ]
+    fraction = embed(spans.format(one.format(3, 0, "a") + one.format(3, 5, "b")), "p", "")
+    assert fraction.count('x="3"') == 2
+
+
+def test_two_figures_share_no_names(findings):
+    picture = findings[0].pictures[0]
+    one, other = (set(re.findall(r' id="([^"]+)"', str(render(picture, name).svg))) for name in ("a", "b"))
+    assert len(one) == len(other) > 1
+    assert not one & other
+
+
+def test_many_points_become_pixels():
+    def points(ax, count):
+        x = np.linspace(0, 1, count)
+        ax.plot(x, np.sin(99 * x), "o")
+        return "Waves."
+
+    few, many = (
+        str(render(Picture("p", "Points", lambda ax, count=count: points(ax, count), "Points.")).svg)
+        for count in (50, 60_000)
+    )
+    assert "<image" not in few
+    assert many.count("<image") == 2
+    assert 'class="when-light"' in many
+    assert 'class="when-dark"' in many
+    assert len(many) < 200_000
+
+
+def test_a_page_of_many_figures_stays_small(folder):
+    assert (folder / "index.html").stat().st_size < 300_000
+
+
+# -- colours -------------------------------------------------------------------------------------------------
+
+
+def test_contrast_agrees_with_the_standard():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
+
+
+def test_dark_counterparts():
+    """White becomes the surface of a dark page, black white; lightness turns round, hues stay."""
+    greys = darken(np.repeat(np.linspace(0, 1, 30)[:, None], 3, 1))
+    assert np.all(np.diff(greys[:, 0]) < 0)
+    assert dark_hex("#000000") == "#ffffff"
+    assert contrast(dark_hex("#ffffff"), "#1b1f23") < 1.15
+    for colour in ("#0072B2", "#D55E00", "#00815E", "#A66A00", "#A8487E", "#6B6B6B", "#222222"):
+        assert contrast(dark_hex(colour), "#1b1f23") > 4.0, colour
+        if colour not in ("#6B6B6B", "#222222"):
+            assert np.argmax(from_hex(dark_hex(colour))) == np.argmax(from_hex(colour))
+    assert np.all(darken(np.random.default_rng(0).uniform(size=(500, 3))) >= 0)
+
+
+def schemes():
+    """Return the colours of the style sheet: of light and of dark pages."""
+    style = (files("sterling.report") / "templates" / "style.css").read_text("utf-8")
+    blocks = re.findall(r":root \{(.*?)\}", style, re.S)
+    light, dark = (dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block)) for block in blocks[:2])
+    assert light.keys() == dark.keys()
+    return {"light": light, "dark": dark}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_enough_contrast(scheme):
+    """WCAG 2.2 AA asks for 4.5 for text, and for 3 for a mark of focus."""
+    colours = schemes()[scheme]
+    for ink in ("ink", "quiet", "link", "theorem", "exact", "mean-field"):
+        for back in ("page", "surface", "shade"):
+            assert contrast(colours[ink], colours[back]) >= 4.5, (ink, back)
+    for name in ("good", "far", "bad", "open"):
+        assert contrast(colours[name], colours[f"{name}-back"]) >= 4.5, name
+    for back in ("page", "surface"):
+        assert contrast(colours["focus"], colours[back]) >= 3
+
+
+# -- words ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value, words",
+    [
+        (0, "0"), (3, "3"), (1240, "1,240"), (-2.5, "−2.5"), (0.19947114, "0.19947"), (1234.5678, "1,234.6"),
+        (1.5e-7, "1.5·10⁻⁷"), (-2e12, "−2·10¹²"), (float("inf"), "∞"), (float("-inf"), "−∞"),
+        (float("nan"), "not known"), (0.00012, "0.00012"),
+    ],
+)  # fmt: skip
+def test_numbers(value, words):
+    assert number(value) == words
+
+
+@pytest.mark.parametrize(
+    "value, low, high, words",
+    [
+        (1.0432, 1.0121, 1.0748, ("1.043", "1.012 to 1.075")),
+        (12345.6, 11000, 14000, ("12,346", "11,000 to 14,000")),
+        (2.9, 1.2, float("inf"), ("2.9", "1.2 to ∞")),
+        (1.23e-7, 1.1e-7, 1.4e-7, ("1.23·10⁻⁷", "1.10·10⁻⁷ to 1.40·10⁻⁷")),
+        (-0.0412, -0.052, -0.031, ("−0.041", "−0.052 to −0.031")),
+        (1, float("nan"), float("nan"), ("1", "")),
+    ],
+)
+def test_an_interval_decides_the_digits(value, low, high, words):
+    one = Measured("x", value, low, high)
+    assert (amount(one), interval(one)) == words
+    assert amount(replace(one, unit="s")) == f"{words[0]}\N{NO-BREAK SPACE}s"
+
+
+def test_references_have_their_unit():
+    assert amount(Reference("x", 0.5, "exact", "here", "steps")) == "0.5\N{NO-BREAK SPACE}steps"
+
+
+@pytest.mark.parametrize("count, shown, more", [(0, 0, 0), (1, 1, 0), (3, 3, 0), (4, 2, 2), (9, 2, 7)])
+def test_a_summary_shows_few_references(count, shown, more):
+    references = [Reference(str(place), place, "exact", "here") for place in range(count)]
+    assert leading(references) == (references[:shown], more)
+
+
+def test_powers_are_raised_and_all_else_escaped():
+    assert raised("n^1.23, N^(−1/2), C·n^α & <b>") == (
+        "n<sup>1.23</sup>, N<sup>−1/2</sup>, C·n<sup>α</sup> &amp; &lt;b&gt;"
+    )
+    assert raised("x^(<i>)") == "x<sup>&lt;i&gt;</sup>"
+    assert raised("2^ and ^") == "2^ and ^"
+
+
+def test_names_of_files():
+    assert identifier("../a b<c>") == "a-b-c"
+    assert identifier("///") == "x"

@@ -1,0 +1,52 @@
+"""Theorem, exact and mean-field are told apart: by every function itself and in its documentation."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import sterling as st
+from sterling import theory
+from sterling.theory.labels import labelled
+
+PUBLIC = [name for name in theory.__all__ if inspect.isfunction(getattr(theory, name))]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_function_is_labelled(name):
+    function = getattr(theory, name)
+    assert function.kind in theory.KINDS
+    assert function.source
+    assert theory.FUNCTIONS[name] is function
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_documentation_says_it(name):
+    """The last lines of a docstring: what kind of statement, in the words of KINDS, and its source."""
+    function = getattr(theory, name)
+    text = inspect.getdoc(function)
+    assert text is not None
+    assert "TODO" not in text
+    assert len(text.splitlines()[0]) > 20
+    ending = " ".join(text.splitlines()[-2:])
+    assert theory.KINDS[function.kind] in ending
+    assert function.kind in ending.lower()
+    assert function.source in ending
+
+
+def test_kinds():
+    assert set(theory.KINDS) == {"theorem", "exact", "mean-field"}
+    assert theory.samples_proved.kind == "theorem"
+    assert theory.population_gradient.kind == "exact"
+    assert theory.balance.kind == "mean-field"
+
+
+def test_unknown_kind():
+    with pytest.raises(ValueError, match="kind is 'proven'; it must be one of theorem, exact, mean-field"):
+        labelled("proven", "nowhere")
+
+
+def test_exported_lazily():
+    assert st.theory is theory
+    assert "theory" in dir(st)

@@ -1,0 +1,133 @@
+"""Drift, wrong shares and occupancy of one data set: ranges, symmetries, limits, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import sterling as st
+from sterling import theory
+from tests.support import SMOOTH
+
+METHODS = ("balance", "signal")
+
+
+def make(samples=900, seed=0, n=12, m=1, noise=0.5):
+    return st.Problem(n=n, samples=samples, m=m, noise=noise).draw(seed)
+
+
+@pytest.mark.parametrize("surrogate", st.SURROGATES)
+@pytest.mark.parametrize("method", METHODS)
+def test_ranges(surrogate, method):
+    """Shares are shares, those who are pushed home are never wrong, and occupancy lies below all of them."""
+    instance = make(n=6 if surrogate in SMOOTH else 12, m=2)
+    shares = theory.wrong_share(instance, surrogate, method)
+    assert shares.shape == (instance.n,)
+    assert shares.dtype == np.float64
+    assert 0 <= shares.min() <= shares.max() <= 1
+    push = instance.teacher * theory.drift(instance, surrogate)
+    if method == "signal":
+        np.testing.assert_array_equal(shares > 0, push > 0)
+    occupancy = theory.occupancy(instance, surrogate, method)
+    assert 0 < occupancy <= 1 - shares.max() + 1e-6
+    assert occupancy >= 1 - shares.sum() - 1e-6  # the union bound
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_more_samples_more_occupancy(method):
+    """On average over data sets; every step is a factor of four in N."""
+    occupancy, wrong = [], []
+    for samples in (150, 600, 2400):
+        instances = [make(samples, seed) for seed in range(5)]
+        shares = [theory.wrong_share(instance, method=method) for instance in instances]
+        wrong.append(np.mean(shares))
+        occupancy.append(np.mean([theory.occupancy(instance, method=method) for instance in instances]))
+    assert np.all(np.diff(occupancy) > 0.05)
+    assert np.all(np.diff(wrong) < 0)
+
+
+@pytest.mark.parametrize("surrogate", ["relu", "identity", "clipped_relu", "hard_tanh"])
+def test_symmetries(surrogate):
+    """Sign flips of columns, permutations of coordinates and of samples (science.md, 5)."""
+    base = make(samples=240, n=10, m=2)
+    rng = np.random.default_rng(1)
+    flip, order, rows = rng.choice([-1, 1], 10), rng.permutation(10), rng.permutation(240)
+    expected = theory.balance(base, surrogate)
+    assert expected.occupancy < 0.9
+    moved = st.Instance.from_arrays(
+        (base.inputs * flip)[rows][:, :, order],
+        base.labels[rows],
+        readout=base.readout,
+        teacher=(base.teacher * flip)[order],
+    )
+    found = theory.balance(moved, surrogate)
+    assert found.occupancy == pytest.approx(expected.occupancy, rel=1e-3)
+    np.testing.assert_allclose(found.wrong_share, expected.wrong_share[order], atol=1e-3)
+    np.testing.assert_allclose(
+        theory.wrong_share(moved, surrogate, "signal"),
+        theory.wrong_share(base, surrogate, "signal")[order],
+        atol=1e-3,
+    )
+
+
+def test_the_scale_of_the_inputs_does_not_matter_to_balance():
+    base = make(samples=600)
+    wide = st.Instance.from_arrays(base.inputs * 8.0, base.labels, teacher=base.teacher)
+    one, other = theory.balance(base), theory.balance(wide)
+    assert other.occupancy == pytest.approx(one.occupancy, rel=1e-2)
+
+
+def test_a_reference_stands_in_for_the_teacher():
+    base = make(samples=600)
+    nameless = st.Instance.from_arrays(base.inputs, base.labels)
+    expected = theory.balance(base)
+    for reference in (base.teacher, base.teacher.tolist(), base.teacher.astype(float)):
+        found = theory.balance(nameless, reference=reference)
+        assert found.occupancy == pytest.approx(expected.occupancy, rel=1e-2)
+    for call in (theory.drift, theory.neighbours, theory.balance, theory.wrong_share, theory.occupancy):
+        with pytest.raises(st.InputError, match="no teacher: give reference"):
+            call(nameless)
+        with pytest.raises(st.InputError, match=r"reference have shape \(3,\); n=12 needs \(12,\)"):
+            call(base, reference=[1, 1, 1])
+        with pytest.raises(st.InputError, match="unknown surrogate"):
+            call(base, "rleu")
+
+
+def test_refusals():
+    instance = make()
+    for call in (theory.wrong_share, theory.occupancy):
+        with pytest.raises(st.InputError, match="method is 'exact'; it must be one of balance, signal"):
+            call(instance, method="exact")
+    for bad in (-1, 2.5, True, "many"):
+        with pytest.raises(st.InputError, match=r"states is .*; it must be a non-negative integer"):
+            theory.balance(instance, states=bad)
+    opposite = -instance.teacher
+    with pytest.raises(st.InputError, match="most weights of the reference would be wrong"):
+        theory.balance(instance, reference=opposite)
+
+
+def test_balance_agrees_with_its_parts():
+    instance = make()
+    found = theory.balance(instance)
+    assert theory.occupancy(instance) == found.occupancy
+    np.testing.assert_array_equal(theory.wrong_share(instance), found.wrong_share)
+    again = theory.balance(instance)
+    assert again.occupancy == found.occupancy  # its draws are seeded
+    plain = theory.balance(instance, states=0)
+    assert plain.occupancy == pytest.approx(found.occupancy, rel=0.05)
+    assert plain.occupancy != found.occupancy
+
+
+def test_a_single_weight():
+    """One weight has nobody to wait for: its share balances its own two gradients."""
+    for seed in range(20):
+        instance = st.Problem(n=1, samples=50, noise=0.6).draw(seed)
+        push = float(instance.teacher[0] * theory.drift(instance)[0])
+        if push <= 0:
+            continue
+        away = float(instance.teacher[0] * theory.neighbours(instance)[0, 0])
+        found = theory.balance(instance)
+        assert found.wrong_share[0] == pytest.approx(push / (push - away), abs=1e-6)
+        assert found.occupancy == pytest.approx(1 - found.wrong_share[0], abs=1e-6)
+        return
+    pytest.fail("no data set pushes outwards")

@@ -1,0 +1,101 @@
+"""The linear prediction of gradients away from w*: exact where it has seen them, sane elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import sterling as st
+from sterling import theory
+from sterling.theory import shares
+from sterling.theory.population import profile
+from sterling.theory.response import Response, prediction_weights
+
+
+@pytest.fixture(scope="module")
+def case():
+    instance = st.Problem(n=9, samples=500, m=2, noise=0.4).draw(2)
+    signs = instance.teacher.astype(int)
+    push = signs * theory.drift(instance)
+    change = signs * theory.neighbours(instance) - push
+    return instance, signs, Response(push, change, profile(9, instance.readout_norm2, "relu"), 0.6)
+
+
+def exact(instance, signs, wrong):
+    return signs * instance.gradient(np.where(wrong, -signs, signs))
+
+
+def test_exact_at_the_teacher_and_next_to_it(case):
+    """A best linear prediction returns what it was given."""
+    instance, signs, response = case
+    for wrong in (np.zeros(9, bool), *np.eye(9, dtype=bool)):
+        np.testing.assert_allclose(response.at(wrong), exact(instance, signs, wrong), atol=1e-12)
+
+
+def test_rows_are_independent(case):
+    _, _, response = case
+    sets = np.random.default_rng(0).random((7, 9)) < 0.3
+    np.testing.assert_allclose(response.at(sets), [response.at(one) for one in sets], atol=1e-14)
+
+
+def test_better_than_adding_up_or_forgetting():
+    """Two and three wrong weights, mean square over all sets: below linear response and the mean alone."""
+    errors = np.zeros(3)
+    for seed in range(4):
+        instance = st.Problem(n=9, samples=400, noise=0.3).draw(seed)
+        signs = instance.teacher.astype(int)
+        push = signs * theory.drift(instance)
+        change = signs * theory.neighbours(instance) - push
+        levels = profile(9, 1.0, "relu")
+        response = Response(push, change, levels, 1.0)
+        for wrong in np.random.default_rng(seed).random((40, 9)) < 0.25:
+            if wrong.sum() < 2:
+                continue
+            truth = exact(instance, signs, wrong)
+            mean = push + levels[wrong.astype(int), wrong.sum()]
+            for place, guess in enumerate((response.at(wrong), push + wrong @ change, mean)):
+                errors[place] += ((guess - truth) ** 2).sum()
+    assert errors[0] < 0.8 * errors[1:].min()
+
+
+def test_weights_of_two_flips():
+    """Hurst index 1/4: for large n two responses together are worth about half of their sum."""
+    weights = prediction_weights(2_000, 0.0)
+    assert weights[0, 2, 1] == pytest.approx(0.52, abs=0.01)
+
+
+def test_balance_is_solved(case):
+    """Σ p-law of the predicted gradient is zero for weights that flip and not outward for those at rest."""
+    _, _, response = case
+    found, occupancy = shares.solve(response)
+    sets = (np.arange(1 << 9)[:, None] >> np.arange(9)) & 1 == 1
+    law = np.prod(np.where(sets, found, 1 - found), axis=1)
+    law *= shares._tilt(found, occupancy)[sets.sum(axis=1)]
+    mean = law @ response.at(sets) / law.sum()
+    flips = found > 1e-9
+    assert flips.any()
+    assert np.abs(mean[flips]).max() < 0.03 * response.pull
+    assert mean[~flips].max(initial=-1.0) < 1e-3 * response.pull
+
+
+def test_count_of_the_others():
+    """The law of the number of wrong weights but one, against convolution, also for shares above a half."""
+    p = np.array([0.7, 0.2, 0.0, 0.5, 0.01])
+    found = shares._count_others(p)
+    for k in range(5):
+        law = np.ones(1)
+        for j in set(range(5)) - {k}:
+            law = np.convolve(law, [1 - p[j], p[j]])
+        np.testing.assert_allclose(found[k, : len(law)], law[: found.shape[1]], atol=1e-11)
+        assert found[k].sum() == pytest.approx(1)
+
+
+def test_tilt_keeps_the_mean():
+    p = np.full(10, 0.1)
+    alone = 0.5  # against 0.35 for independent weights
+    law = shares._law(p)
+    tilted = law * shares._tilt(p, alone)[: len(law)]
+    assert tilted[0] == pytest.approx(alone)
+    assert tilted.sum() == pytest.approx(1)
+    assert tilted @ np.arange(len(law)) == pytest.approx(1.0)
+    np.testing.assert_array_equal(shares._tilt(p, 0.2), 1)  # weights that repel are taken as independent
