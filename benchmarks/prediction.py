@@ -48,9 +48,9 @@ PLAN = {
     "identity": (16, 100_000),
     "clipped_relu": (16, 100_000),
     "hard_tanh": (16, 100_000),
-    "sigmoid": (5, 50_000),
-    "approx_sign": (5, 50_000),
-    "swish_sign": (5, 50_000),
+    "sigmoid": (4, 30_000),
+    "approx_sign": (4, 30_000),
+    "swish_sign": (4, 30_000),
 }
 METHODS = ("law", "law+", "signal", "linear", "balance")
 OF_WEIGHTS = ("signal", "linear", "balance")  # those that predict each weight

@@ -7,6 +7,11 @@ Made from counts of fixed size that the run keeps (`dynamics/tally.py`), so 10‚Å
 alike (science.md, 5): a slowly decaying schedule changes the scale of the moving latents, and the lengths of
 stays and absences in steps stay as they are. In the mass of the schedule they would shrink. So batches have
 equal numbers of steps.
+
+What does move in the mass are latents on a long way: weights that drift to their first flip (`arrivals`), and
+slow relaxation after it. The interval is about the run as it stands. Against the nine-fold of steps that
+followed, 95 % intervals held in 38 of 40 runs at a constant rate; with rates like 1/‚àöt in 124 of 146 runs
+without arrivals, and in 13 of 33 with some.
 """
 
 from __future__ import annotations

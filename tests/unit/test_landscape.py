@@ -196,7 +196,7 @@ def test_picture(samples, noise):
     assert sentence.startswith("No state") == found.trap_free
     assert "distance" in ax.get_xlabel()
     assert "loss" in ax.get_ylabel()
-    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]  # type: ignore[union-attr]
     assert any(label.startswith("trap") for label in labels) != found.trap_free
     figure.canvas.draw()
 

@@ -133,7 +133,7 @@ def test_a_long_trial_is_given_up_at_the_end_of_the_time(tmp_path):
 
 
 def test_cells_get_trials_until_their_intervals_are_narrow(tmp_path):
-    study = Study(n=8, samples=[8, 200], trials=400, steps=2000, target="proportion", width=0.2)
+    study = Study(n=8, samples=[14, 200], trials=400, steps=2000, target="proportion", width=0.2)
     outcome = run(study, tmp_path / "s")
     assert outcome.reason == "width reached"
     table = Store(tmp_path / "s").counts("optimal")
@@ -141,7 +141,7 @@ def test_cells_get_trials_until_their_intervals_are_narrow(tmp_path):
     assert easy == 32
     assert 32 < hard < 400
     again = run(
-        Study(n=8, samples=[8, 200], trials=40, steps=2000, target="proportion", width=0.2), tmp_path / "s"
+        Study(n=8, samples=[14, 200], trials=40, steps=2000, target="proportion", width=0.2), tmp_path / "s"
     )
     assert again.reason == "trials spent"
     assert "1 of 2 cells stay wider" in again.messages[0]
@@ -163,7 +163,7 @@ def test_counts_know_regimes_and_undecided(done):
     table = Store(done).counts("optimal")
     regimes = table.select("OPTIMAL", "TRAPPED", "RECURRENT", "WANDERING", "STALLED")
     np.testing.assert_array_equal(regimes.sum_horizontal(), table["trials"])
-    np.testing.assert_array_equal(table["successes"], table["OPTIMAL"])
+    assert (table["successes"] <= table["OPTIMAL"]).all()
     assert (table["successes"] + table["undecided"] <= table["trials"]).all()
 
 
@@ -189,3 +189,13 @@ def test_a_cluster_without_dask_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
     with pytest.raises(st.InputError, match=r"pip install 'sterling\[cluster\]'"):
         run(SMALL, tmp_path / "s", cluster="local")
+
+
+def test_optimal_means_at_the_teacher(tmp_path):
+    """With few samples zero risk is met elsewhere; such a run is absorbed for ever, and still no success."""
+    folder = tmp_path / "s"
+    run(Study(n=8, samples=6, trials=60, steps=2000), folder)
+    there = rows(folder).filter(rows(folder)["verdict"] == "OPTIMAL")
+    elsewhere = (there["errors"] > 0).sum()
+    assert 0 < elsewhere < len(there)
+    assert Store(folder).counts("optimal")["successes"].to_list() == [len(there) - elsewhere]

@@ -60,7 +60,8 @@ class Criterion:
         column = pl.col
         undecided = pl.lit(False)
         if self.kind == "optimal":
-            success = (column("verdict") == "OPTIMAL") & column("certified")
+            # A run absorbed at zero empirical risk is OPTIMAL too, with few samples often not at the teacher.
+            success = (column("verdict") == "OPTIMAL") & column("certified") & (column("errors") == 0)
             undecided = ~column("certified")
         elif self.kind == "ergodic":
             success = column("ergodic_errors") == 0
@@ -81,7 +82,7 @@ class Criterion:
     def columns(self) -> tuple[str, ...]:
         """Columns that `outcome` reads."""
         return {
-            "optimal": ("verdict", "certified"),
+            "optimal": ("verdict", "certified", "errors"),
             "ergodic": ("ergodic_errors",),
             "visit": ("first_hit", "certified"),
             "certified": ("certified",),
