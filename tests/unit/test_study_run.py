@@ -194,7 +194,7 @@ def test_a_cluster_without_dask_names_the_extra(tmp_path, monkeypatch):
 def test_optimal_means_at_the_teacher(tmp_path):
     """With few samples zero risk is met elsewhere; such a run is absorbed for ever, and still no success."""
     folder = tmp_path / "s"
-    run(Study(n=8, samples=6, trials=60, steps=2000), folder)
+    run(Study(n=6, samples=10, trials=60, steps=2000), folder)
     there = rows(folder).filter(rows(folder)["verdict"] == "OPTIMAL")
     elsewhere = (there["errors"] > 0).sum()
     assert 0 < elsewhere < len(there)

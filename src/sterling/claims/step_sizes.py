@@ -173,8 +173,8 @@ def measure(context: Context) -> Finding:
         reason=(
             f"Over rates from {min(plan.rates):g} to {max(plan.rates):g} the threshold moves by a factor "
             f"{factor.value:.2f} ({factor.low:.2f} to {factor.high:.2f}); the sample size alone explains "
-            f"{found.by_samples[0]:.0%} of the deviance, the schedules alone "
-            f"{found.by_schedule[0]:.1%}. {absorbed - outside} of {absorbed} absorbed runs ended in an "
+            f"{found.by_samples[0]:.1%} of the deviance, the schedules alone "
+            f"{found.by_schedule[0]:.2%}. {absorbed - outside} of {absorbed} absorbed runs ended in an "
             "absorbing state that the data alone determine."
         ),
         measured=(
