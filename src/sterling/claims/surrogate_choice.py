@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 HALF = 0.5
-#: "About half" reaches so far from one half.
+#: A measured share this far from the predicted one contradicts it.
 TOLERANCE = 0.15
 
 
-def judge_ratio(low: float, high: float) -> Judgement:
-    """Judge the interval of the share of ReLU's samples that the identity needs, said to be about one half.
+def judge_ratio(low: float, high: float, predicted: float) -> Judgement:
+    """Judge the interval of the share of ReLU's samples that the identity needs, against the predicted share.
 
-    Consistent: it lies below 1 and meets 0.35 … 0.65. Contradicted: it lies above 1, or outside 0.35 … 0.65.
-    Not decided: it holds 1, or has no end.
+    Consistent: it holds the prediction and lies below 1. Contradicted: it lies above 1, or further than
+    `TOLERANCE` from the prediction. Not decided: otherwise.
     """
     if not (math.isfinite(low) and math.isfinite(high)):
         return Judgement.NOT_DECIDED
-    if low >= 1 or high < HALF - TOLERANCE or low > HALF + TOLERANCE:
+    if low >= 1 or high < predicted - TOLERANCE or low > predicted + TOLERANCE:
         return Judgement.CONTRADICTED
-    return Judgement.CONSISTENT if high < 1 else Judgement.NOT_DECIDED
+    return Judgement.CONSISTENT if low <= predicted <= high < 1 else Judgement.NOT_DECIDED
 
 
 def measure(context: Context) -> Finding:
@@ -44,7 +44,6 @@ def measure(context: Context) -> Finding:
 
     Rule: `judge_ratio` on the identity's share of ReLU's samples at the largest sample size.
     """
-
     claim, plan = CLAIMS["surrogates"], context.effort.surrogates
     many = [compare(context, samples, smooth=False) for samples in plan.samples]
     few = [compare(context, samples, smooth=True) for samples in plan.samples]
@@ -52,23 +51,22 @@ def measure(context: Context) -> Finding:
     last = tables[-1]
     ratio = _ratio(last, "identity")
     rows = {row["surrogate"]: row for row in last.iter_rows(named=True)}
+    predicted = rows["identity"]["predicted_samples_ratio"]
     smooth = [row for row in small[-1].iter_rows(named=True) if row["surrogate"] in plan.smooth]
     best = max(rows.values(), key=lambda row: row["occupancy"])
     size = plan.samples[-1]
     return claim.found(
         experiment=(
             f"{plan.instances} data sets with n = {plan.n}, m = 1, σ = {plan.noise:g} for each of N = "
-            f"{', '.join(f'{one:,}' for one in plan.samples)}; on every one "
-            f"{', '.join(plan.surrogates)} from "
-            f"the same start, {plan.steps:,} steps of 0.5/√(t+1), and on the first "
-            f"{plan.smooth_instances} of "
-            f"them also {', '.join(plan.smooth) or 'no other'}."
+            f"{', '.join(f'{one:,}' for one in plan.samples)}; on every one {', '.join(plan.surrogates)} "
+            f"from the same start, {plan.steps:,} steps of 0.5/√(t+1), and on the first "
+            f"{plan.smooth_instances} of them also {', '.join(plan.smooth) or 'no other'}."
         ),
-        judgement=judge_ratio(ratio.low, ratio.high),
+        judgement=judge_ratio(ratio.low, ratio.high, predicted),
         reason=(
             f"At N = {size:,} the identity does with {ratio.value:.2f} ({ratio.low:.2f} to "
-            f"{ratio.high:.2f}) of "
-            f"ReLU's samples. Of {', '.join(rows)}, the iterates are most often at w* with "
+            f"{ratio.high:.2f}) of ReLU's samples; predicted are {predicted:.2f} at this size and {HALF} to "
+            f"leading order. Of {', '.join(rows)}, the iterates are most often at w* with "
             f"{best['surrogate']}: {best['occupancy']:.0%} of the steps, against "
             f"{rows['relu']['occupancy']:.0%} with ReLU."
         ),
@@ -138,8 +136,7 @@ def measure(context: Context) -> Finding:
         notes=(
             NOTE,
             "The share of samples is the squared ratio of mean numbers of wrong weights, which fall as "
-            "1/√N; the "
-            "predicted one holds occupancy at one half for a typical data set of this n.",
+            "1/√N; the predicted one holds occupancy at one half for a typical data set of this n.",
         ),
     )
 

@@ -18,7 +18,7 @@ from sterling.dynamics.walk import EVALUATIONS, READ
 # Cells of Cache.state
 SIZE, HAND, CURRENT_SLOT, LAST_SIZE = range(4)  # LAST_SIZE is 1 once the memory bound forbids growth
 
-_ROWS = 4  # what the rows of one more differing sign cost, in columns
+_ROWS = 8  # what the rows of one more differing sign cost, in columns
 _SEARCHED = 1 << 13  # cached states among which the nearest to a new one is sought
 _LEAN = 0.1  # weight of the newest state in the base's choice of place
 MANY = 1 << 30  # uses are not counted beyond
@@ -103,8 +103,8 @@ def _insert(cache):
 def _nearest(cache):
     """Return the cached state from which the current one is cheapest to reach, looking at the newest slots.
 
-    Each sign in which the two differ costs rows of the data, about as much as four columns; each in which the
-    cached state differs from the base costs one column.
+    Each sign in which the two differ costs rows of the data, as many bytes as eight columns; each in which
+    the cached state differs from the base costs one column.
     """
     words = cache.keys.shape[0]
     direct = np.int64(0)

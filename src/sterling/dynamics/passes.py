@@ -17,7 +17,7 @@ from sterling._machine import atomic_add, atomic_load, atomic_store, plus, times
 from sterling.dynamics.sums import CARRIED, HALF, add_waiting, list_all, list_changes, list_flips, spill
 
 #: Rows in a chunk: its buffers fit the nearest cache.
-CHUNK = 2048
+CHUNK = 4096
 
 # Cells of Job.info
 FULL, LEAD, COUNT, LEAD_CONSTANT, CONSTANT, MOVE = range(6)
