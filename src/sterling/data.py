@@ -170,7 +170,7 @@ def _read_npz(path: Path, first: bytes, labels) -> _Data:
     if not isinstance(name, str):
         raise InputError(f"{path}: labels is {labels!r}; in an .npz file give the name of their array")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for needed in ("inputs", name):
                 if needed not in archive.files:
                     held = ", ".join(archive.files) or "nothing"

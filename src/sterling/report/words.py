@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from sterling.claims.finding import Measured, Reference
 
 _LEADING = 3
-_DIGITS = 5  # significant ones, of a number without an interval
+_DIGITS = 4  # significant ones, of a number without an interval
 
 
 def number(value: float, decimals: int | None = None) -> str:
-    """Return a number in words: five significant digits, or so many decimals; 12,345 and 1.2·10⁻⁵."""
+    """Return a number in words: four significant digits, or so many decimals; 12,345 and 1.2·10⁻⁵."""
     if math.isnan(value):
         return "not known"
     if math.isinf(value):
