@@ -93,7 +93,7 @@ def _prefetch(typing_context, rows, row, offset):
         name, kind = "llvm.prefetch.p0", ir.FunctionType(ir.VoidType(), [byte, word, word, word])
         function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
         address = builder.inttoptr(builder.add(start, args[2]), byte)
-        builder.call(function, [address, word(0), word(3), word(1)])  # read, keep in all caches, data
+        builder.call(function, [address, word(0), word(2), word(1)])  # read, from the second cache on, data
         return context.get_dummy_value()
 
     return types.void(rows, types.int64, types.int64), generate
@@ -257,6 +257,13 @@ def _prefetch_row(rows, row):
 
 
 @helper
+def _prefetch_part(rows, row, first, size):
+    """Ask for ``size`` entries of one row of a matrix."""
+    for offset in range(first * rows.itemsize, (first + size) * rows.itemsize, 64):
+        _prefetch(rows, row, offset)  # pyright: ignore[reportCallIssue]
+
+
+@helper
 def _clear_lowest(word):
     """The word without its lowest set bit."""
     return word & (word - types.uint64(1))
@@ -300,6 +307,7 @@ byte_mask = _choose(_byte_mask, _plain_byte_mask)
 largest_ratio = _choose(_largest_ratio, _plain_largest_ratio)
 subtract_and_compare = _choose(_subtract_and_compare, _plain_subtract_and_compare)
 prefetch = _choose(_prefetch_row, lambda rows, row: None)
+prefetch_part = _choose(_prefetch_part, lambda rows, row, first, size: None)
 atomic_add = _choose(_atomic_add, _plain_add)
 atomic_load = _choose(_atomic_load, lambda board, index: board[index])
 atomic_store = _choose(_atomic_store, lambda board, index, value: board.__setitem__(index, value))

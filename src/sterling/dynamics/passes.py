@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sterling._jit import embedded, helper, njit
-from sterling._machine import atomic_add, atomic_load, atomic_store, plus, times
+from sterling._machine import atomic_add, atomic_load, atomic_store, plus, prefetch_part, times
 from sterling.dynamics.sums import CARRIED, HALF, add_waiting, list_all, list_changes, list_flips, spill
 
 #: Rows in a chunk: its buffers fit the nearest cache.
@@ -99,14 +99,22 @@ def copy_into(target, source, size):
 
 @helper
 def _move_rows(data, job, source, target, first, size, start, stop, constant):
-    """target ← source with the signs of the job's flips start … stop changed, in rows from first on."""
+    """target ← source with the signs of the job's flips start … stop changed, in rows from first on.
+
+    Each next column is asked for in advance, that of the move which follows included.
+    """
+    last = job.info[LEAD] + job.info[COUNT]
     column = data.columns[job.flips[start], first : first + size]
     step = job.steps[start]
+    if start + 1 < last:
+        prefetch_part(data.columns, job.flips[start + 1], first, size)
     for i in range(size):
         target[i] = plus(plus(source[i], constant), times(step, column[i]))
     for j in range(start + 1, stop):
         column = data.columns[job.flips[j], first : first + size]
         step = job.steps[j]
+        if j + 1 < last:
+            prefetch_part(data.columns, job.flips[j + 1], first, size)
         for i in range(size):
             target[i] = plus(target[i], times(step, column[i]))
 
