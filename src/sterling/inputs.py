@@ -20,6 +20,8 @@ FINEST_BITS = 12
 #: A family's grid reaches at least the quantile of this tail; what lies beyond is drawn as the last code.
 TAIL = 1e-7
 
+_RECTIFIED_DEVIATION = math.sqrt(0.5 - 0.5 / math.pi)  # of max(0, z) for a standard normal z
+
 
 @dataclass(frozen=True)
 class Family:
@@ -144,6 +146,21 @@ class Shifted(Family):
 
 
 @dataclass(frozen=True)
+class Rectified(Family):
+    """Positive parts of normal numbers, scaled to unit variance and not centred: activations of a ReLU layer.
+
+    Half of the entries are zero; the mean is 0.683.
+    """
+
+    @property
+    def reach(self) -> float:
+        return 6 / _RECTIFIED_DEVIATION
+
+    def cumulative(self, x):
+        return np.where(x > 0, _normal(x * _RECTIFIED_DEVIATION), 0.0)
+
+
+@dataclass(frozen=True)
 class AutoRegressive(Family):
     """Normal entries with correlation ρ^|k−l| between features k and l (AR(1) along the features)."""
 
@@ -178,6 +195,7 @@ FAMILIES: dict[str, type[Family]] = {
     "student_t": StudentT,
     "exponential": Exponential,
     "shifted": Shifted,
+    "rectified": Rectified,
     "ar1": AutoRegressive,
 }
 

@@ -27,6 +27,7 @@ FAMILIES = {
     "student_t:12": (0.0, 0.75),
     "exponential": (0.0, 6.0),
     "shifted:-0.7": (-0.7, 0.0),
+    "rectified": (math.sqrt(1 / (math.pi - 1)), 2.41),
     "ar1:0.8": (0.0, 0.0),
 }
 

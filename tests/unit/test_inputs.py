@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,9 +24,13 @@ SPECS = (
     "exponential",
     "shifted",
     "shifted:-1.5",
+    "rectified",
     "ar1",
     "ar1:-0.9",
 )
+
+RECTIFIED_MEAN, RECTIFIED_MEAN_SQUARE = 1 / math.sqrt(2 * math.pi), 0.5  # of max(0, z), z standard normal
+DEVIATION = math.sqrt(RECTIFIED_MEAN_SQUARE - RECTIFIED_MEAN**2)
 
 # The same laws by scipy's own formulas, each of unit variance.
 LAWS = {
@@ -37,6 +42,7 @@ LAWS = {
     "exponential": stats.expon(-1),
     "shifted": stats.norm(0.5),
     "shifted:-1.5": stats.norm(-1.5),
+    "rectified": SimpleNamespace(cdf=lambda x: (x >= 0) * stats.norm.cdf(x * DEVIATION)),
     "ar1": stats.norm(),
     "ar1:-0.9": stats.norm(),
 }
@@ -89,7 +95,7 @@ def test_unit_variance(spec):
     family = get_family(spec)
     share, x = weights_of(table_of(family)) / TOTAL, values_of(family)
     mean = share @ x
-    expected = {"shifted": 0.5, "shifted:-1.5": -1.5}.get(spec, 0.0)
+    expected = {"shifted": 0.5, "shifted:-1.5": -1.5, "rectified": RECTIFIED_MEAN / DEVIATION}.get(spec, 0.0)
     heavy = {"student_t": 2e-4, "student_t:3": 2e-2, "exponential": 1e-5}.get(spec, 2e-7)
     assert mean == pytest.approx(expected, abs=1e-6 if "student" not in spec else 1e-5)
     assert share @ (x - mean) ** 2 == pytest.approx(1, abs=heavy + 4.0**-family.bits)

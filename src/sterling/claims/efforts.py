@@ -73,6 +73,7 @@ class Inputs:
         "rademacher",
         "student_t:4",
         "exponential",
+        "rectified",
         "shifted:0.5",
         "ar1:0.8",
         "ar1:0.98",

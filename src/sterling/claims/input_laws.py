@@ -13,7 +13,7 @@ from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context
 from sterling.claims.draw import dots, in_words
 from sterling.claims.finding import Finding, Judgement, Measured, Picture
-from sterling.inputs import AutoRegressive, Gaussian, Shifted, get_family
+from sterling.inputs import AutoRegressive, Gaussian, Rectified, Shifted, get_family
 from sterling.study.grid import Study
 from sterling.study.report import with_shares
 from sterling.study.trial import family_text
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _CRITERION = "optimal"
+_DISPLACED = (Shifted, Rectified, AutoRegressive)  # laws with a mean, or with correlations
 #: Success and failure of a family are told by its interval against this share.
 HALF = 0.5
 _NORMALISATIONS = ("none", "standard", "whiten")
@@ -135,7 +136,8 @@ def measure(context: Context) -> Finding:
             "The laws were chosen by us, ar1:0.98 because weaker correlations do no harm here; others may "
             "behave otherwise.",
             "The shifted and ar1 laws are normal but for their mean and their correlations; ar1 inputs have "
-            "correlation ρ^|k−l| between features k and l.",
+            "correlation ρ^|k−l| between features k and l. Rectified inputs are positive parts of normal "
+            "ones, as a ReLU layer gives them: neither normal nor of mean zero.",
             *(
                 ["No normalisation is needed for: " + ", ".join(groups["succeed"]) + "."]
                 if groups["succeed"]
@@ -165,6 +167,11 @@ def _reason(groups: dict[str, list[str]], healed: dict[str, list[str]], normal: 
         text += (
             " So a mean and strong correlations break the method and normalisation restores it, but no law "
             "with non-Gaussian entries failed here."
+        )
+    elif all(isinstance(get_family(family), _DISPLACED) for family in healed):
+        text += (
+            " All that fail have a mean or strong correlations; laws of independent entries with mean zero "
+            "do not fail, whatever their shape."
         )
     return text
 

@@ -24,7 +24,9 @@ _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1024, "MI": 1024**
 COUNT, LAW, FILE = {"metavar": "COUNT"}, {"metavar": "LAW"}, {"metavar": "FILE"}
 SURROGATES = "relu, identity, clipped_relu, hard_tanh, sigmoid, approx_sign or swish_sign."
 SCHEDULES = "Step sizes: power:RATE,EXPONENT, constant:RATE or table:RATE,RATE,…"
-_INPUTS = "gaussian, rademacher, uniform, student_t:4, exponential, shifted:0.5 or ar1:0.5. \\[gaussian]"
+_INPUTS = (
+    "gaussian, rademacher, uniform, student_t:4, exponential, rectified, shifted:0.5 or ar1:0.5. \\[gaussian]"
+)
 _LABELS = "Column of the labels, by name or number. \\[label, y, or the last]"
 
 
