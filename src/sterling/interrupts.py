@@ -12,15 +12,23 @@ from contextlib import contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C into a flag, to look at between two pieces of work; a second one acts at once.
 
-    Outside the main thread, where Python delivers no signals, nothing changes.
+    The flag is looked at by calling what is yielded. A press that nobody has seen when the work ends goes on
+    to whoever handled Ctrl-C before. Outside the main thread, where Python delivers no signals, nothing
+    changes.
     """
-    pressed = threading.Event()
+    pressed, seen = threading.Event(), threading.Event()
+
+    def asked() -> bool:
+        if pressed.is_set():
+            seen.set()
+        return pressed.is_set()
+
     if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set
+        yield asked
         return
     previous = signal.getsignal(signal.SIGINT)
     if previous in (signal.SIG_IGN, None):
-        yield pressed.is_set
+        yield asked
         return
 
     def note(number, frame):
@@ -31,6 +39,8 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
 
     signal.signal(signal.SIGINT, note)
     try:
-        yield pressed.is_set
+        yield asked
     finally:
         signal.signal(signal.SIGINT, previous)
+    if pressed.is_set() and not seen.is_set():
+        signal.raise_signal(signal.SIGINT)

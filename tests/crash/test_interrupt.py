@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 
 import sterling as st
+from sterling.dynamics.event import EventEngine
+from sterling.interrupts import deferred_interrupt
+from sterling.study import Study
+from sterling.study.trial import warm_up
 from tests.crash.processes import DEADLINE, STERLING, start, wait_until
 
 LONG = ["train", "--n", "50", "--samples", "600", "--noise", "0.5", "--steps", "1e11"]
@@ -127,3 +131,45 @@ def test_a_second_ctrl_c_acts_at_once():
         st.train(instance, 300_000, record=(), progress=press_twice)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert st.train(instance, 100).steps == 100
+
+
+@pytest.fixture
+def pressed_in_first_slice(monkeypatch):
+    """Press Ctrl-C just before the engine's first slice, which a short run never leaves."""
+    advance = EventEngine.advance
+
+    def press(engine, until, budget):
+        monkeypatch.setattr(EventEngine, "advance", advance)
+        os.kill(os.getpid(), signal.SIGINT)
+        return advance(engine, until, budget)
+
+    monkeypatch.setattr(EventEngine, "advance", press)
+
+
+def test_ctrl_c_during_a_run_too_short_to_notice_is_passed_on(pressed_in_first_slice):
+    """Otherwise a loop over short runs could not be stopped."""
+    instance = st.Problem(n=5, samples=60).draw(seed=0)
+    with pytest.raises(KeyboardInterrupt):
+        st.train(instance, 100, record=())
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_while_kernels_are_warmed_up_is_passed_on(pressed_in_first_slice):
+    study = Study(n=8, samples=100, trials=1, steps=1000)
+    with deferred_interrupt() as interrupted:
+        warm_up(study.cells)
+        assert interrupted()
+
+
+def test_ctrl_c_that_nobody_looks_at_goes_to_the_handler_before():
+    with deferred_interrupt() as outer:
+        with deferred_interrupt() as inner:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not outer()
+            assert inner()
+        assert not outer()
+        with deferred_interrupt():
+            os.kill(os.getpid(), signal.SIGINT)
+        assert outer()
+    with pytest.raises(KeyboardInterrupt), deferred_interrupt():
+        os.kill(os.getpid(), signal.SIGINT)

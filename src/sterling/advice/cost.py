@@ -81,7 +81,7 @@ def measure_cost(
             raise _Enough
 
     try:
-        train(
+        orbit = train(
             instance,
             steps,
             cell.schedule,
@@ -91,6 +91,8 @@ def measure_cost(
             progress=watch,
             threads=threads,
         )
+        if orbit.interrupted:
+            raise KeyboardInterrupt  # cut short, it says nothing about the pace
         seen["step"] = steps
     except _Enough:
         pass

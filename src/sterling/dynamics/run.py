@@ -44,6 +44,7 @@ FLIP_BOUND = 20_000_000
 TIME_BOUND = 4_000_000
 
 _SLICE = 0.1  # seconds between looks at signals and the display
+_BRIEF = 1.0  # seconds; a shorter run that ends all the same passes Ctrl-C on, to the loop around it perhaps
 _FLIP_BUFFER = 1 << 16
 _TIME_BUFFER = 1 << 14
 
@@ -143,6 +144,8 @@ class Run:
                     self.absorbed = status == ABSORBED
                     if status in (REACHED, ABSORBED):
                         self.finished = True
+                        if pace.seconds > _BRIEF:
+                            interrupted()  # a press asked for the end, and this is it
                         break
                     if pace.tick(engine.position) and show is not None:
                         show(self._progress(pace, engine.position))

@@ -320,7 +320,10 @@ def warm_up(cells: Iterable[Cell]) -> None:
         problem = cell.problem
         samples = min(problem.samples, 4 * problem.n + 16)
         small = replace(problem, samples=samples)
-        run_batch(Cell(small, cell.schedule, cell.surrogate, min(cell.steps, 20)), [0], 0)
+        try:
+            run_trial(Cell(small, cell.schedule, cell.surrogate, min(cell.steps, 20)), 0, 0)
+        except Cancelled:
+            raise KeyboardInterrupt from None
         if cell.landscape:
             from sterling.exhaustive.traps import trap_free
 
