@@ -76,12 +76,17 @@ def test_drawn_instances(n, m, samples, noise, readout, inputs, surrogate, seed,
     some.integers(2, 30),
     some.sampled_from(PIECEWISE),
     some.sampled_from(("int16", "int32")),
+    some.sampled_from((0, 30)),
     some.integers(0, 1000),
 )
-def test_arrays_with_odd_scales_and_offsets(n, m, samples, surrogate, precision, seed):
-    """Grids with a shift and an offset for each feature; the exact sums of Instance are the oracle."""
+def test_arrays_with_odd_scales_and_offsets(n, m, samples, surrogate, precision, coarse, seed):
+    """Grids with a shift and an offset for each feature; the exact sums of Instance are the oracle.
+
+    At a scale of 2^30 the grids are coarser than one.
+    """
     rng = np.random.default_rng(seed)
-    inputs = rng.normal(size=(samples, m, n)) * 2.0 ** rng.uniform(-4, 4, n) + 3 * rng.normal(size=n)
+    scale = 2.0 ** (coarse + rng.uniform(-4, 4, n))
+    inputs = rng.normal(size=(samples, m, n)) * scale + 3 * rng.normal(size=n)
     labels, readout = (
         np.rint(64 * rng.normal(size=samples)) / 64,
         np.rint(8 * rng.normal(size=m)) / 8 + 1 / 16,

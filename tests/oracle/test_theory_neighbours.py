@@ -33,11 +33,15 @@ def test_drift_and_neighbours(problem, surrogate):
 
 
 @pytest.mark.parametrize("surrogate", PIECEWISE)
-def test_neighbours_on_a_users_grid(surrogate):
+@pytest.mark.parametrize("scale", [1.0, 2.0**20], ids=["fine", "coarser than one"])
+def test_neighbours_on_a_users_grid(surrogate, scale):
     """Features with scales and offsets of their own, and a reference in the place of a teacher."""
     rng = np.random.default_rng(5)
-    inputs = rng.normal([3.0, 0.0, -200.0, 1e-3], [1.0, 5.0, 30.0, 1e-4], (80, 4))
+    inputs = rng.normal([3.0, 0.0, -200.0, 1e-3], [1.0, 5.0, 30.0, 1e-1], (80, 4)) * scale
+    if scale > 1:
+        inputs = np.rint(inputs)
     instance = st.Instance.from_arrays(inputs, rng.integers(0, 2, 80).astype(float))
+    assert (instance.grid.bits < 0) == (scale > 1)
     reference = np.array([1, -1, 1, 1])
     found = theory.neighbours(instance, surrogate, reference=reference)
     for k in range(4):

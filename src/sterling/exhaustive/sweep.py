@@ -5,7 +5,6 @@ Each thread takes stretches of the code, and looks up several times a second to 
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sterling.cores import usable_cores
 from sterling.errors import InputError
 from sterling.instance import Instance
 from sterling.interrupts import deferred_interrupt
@@ -105,7 +105,7 @@ def work_together(
 
 def thread_count(threads: int | None) -> int:
     if threads is None:
-        return os.cpu_count() or 1
+        return usable_cores()
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise InputError(f"threads is {threads!r}; it must be a positive integer")
     return threads
@@ -149,7 +149,7 @@ class _Visit:
 
     def _sample(self, instance: Instance, surrogate: Surrogate):
         grid, bound = instance.grid, instance.preactivation_bound + 1
-        low, high = surrogate.thresholds(instance.n << (2 * grid.bits))
+        low, high = surrogate.thresholds(instance.unit_squared)
         # Changes of coefficients reach twice their bound; a 32-bit sum holds this many products.
         flush = ((1 << 31) - 1) // (2 * instance.coefficient_bound * instance.code_bound)
         narrow = grid.rows.dtype == np.int16 and flush >= 4

@@ -77,7 +77,7 @@ def neighbours(instance: Instance, surrogate: str | Surrogate = "relu", referenc
 
 def _changed_rows(instance: Instance, surrogate: Surrogate, start: np.ndarray) -> np.ndarray:
     """Return the gradients at all neighbours from the rows whose coefficients change: exact integer sums."""
-    low, high = surrogate.thresholds(instance.n << (2 * instance.grid.bits))
+    low, high = surrogate.thresholds(instance.unit_squared)
     grid = instance.grid
 
     def coefficients(before: np.ndarray) -> np.ndarray:
