@@ -209,8 +209,10 @@ class _Collector:
                     if self.halted:
                         break
             finally:
-                self._drain()
-                self._flush()
+                try:
+                    self._drain()
+                finally:
+                    self._flush()
         done = sum(count - self.ledger.missing(cell, count).size for cell, count in plan.items())
         reason = self.halted or planning.reason
         return Outcome(reason, self.new, done, time.monotonic() - self.begun, tuple(planning.messages))
@@ -263,25 +265,33 @@ class _Collector:
         self.running[future] = (cell, numbers, attempt)
 
     def _take_finished(self, patience: float) -> None:
+        """Keep the rows of batches that are done; one that failed is reported once the others are kept."""
         if not self.running:
             return
+        failure: BaseException | None = None
         for future in wait(self.running, timeout=patience, return_when=FIRST_COMPLETED).done:
-            cell, numbers, attempt = self.running.pop(future)
+            work = self.running.pop(future)
             try:
-                rows = future.result()
-            except CancelledError:
-                if self.halted:
-                    continue
-                raise SterlingError("the cluster gave trials up: is its scheduler still running?") from None
-            except Exception as problem:
-                if type(problem).__name__ != "KilledWorker":
-                    raise
-                if attempt >= _ATTEMPTS:
-                    raise SterlingError(f"workers die on trials of n={cell.problem.n}, samples="
-                                        f"{cell.problem.samples}: {problem}") from None  # fmt: skip
-                self._submit(cell, numbers, attempt + 1)
-                continue
-            self._keep(rows)
+                self._keep(future.result())
+            except (CancelledError, Exception) as problem:
+                failure = failure or self._failed(problem, *work)
+        if failure is not None:
+            raise failure
+
+    def _failed(self, problem: BaseException, cell: Cell, numbers: np.ndarray, attempt: int):
+        """Return what to raise for a batch that failed; nothing where it is tried again or was given up."""
+        if isinstance(problem, CancelledError):
+            if self.halted:
+                return None
+            return SterlingError("the cluster gave trials up: is its scheduler still running?")
+        if type(problem).__name__ != "KilledWorker":
+            return problem
+        if attempt >= _ATTEMPTS:
+            return SterlingError(
+                f"workers die on trials of n={cell.problem.n}, samples={cell.problem.samples}: {problem}"
+            )
+        self._submit(cell, numbers, attempt + 1)
+        return None
 
     def _keep(self, rows: list[Row]) -> None:
         if rows:
@@ -298,12 +308,12 @@ class _Collector:
             self._take_finished(None)  # type: ignore[arg-type]
 
     def _flush(self) -> None:
-        rows, self.buffer = self.buffer, []
         self.flushed = time.monotonic()
-        if rows:
-            name = self.store.add(rows)
+        if self.buffer:
+            name = self.store.add(self.buffer)
             assert name is not None
             self.seen.add(name)
+            self.buffer = []  # only now: rows that could not be written are tried again
 
     def _scan(self, names: list[str]) -> bool:
         """Read the shards that are new; return whether there were any."""
