@@ -223,18 +223,12 @@ class Comparison:
         problem = self.problem
         if problem.noise == 0:
             return None
-        norm2 = self._readout_norm2()
+        norm2 = self.problem.readout_norm2
         mine, other = (
             samples_for_occupancy(0.5, problem.n, problem.noise, norm2, one, problem.m)
             for one in (name, base)
         )
         return mine / other
-
-    def _readout_norm2(self) -> float:
-        readout = self.problem.readout
-        if isinstance(readout, str):
-            return float(self.problem.m)  # ones and signs exactly, a gaussian readout on average
-        return float(np.square(readout).sum())
 
 
 def compare_surrogates(
@@ -284,7 +278,7 @@ def compare_surrogates(
     """
     import polars as pl
 
-    from sterling.study.executors import usable_cores
+    from sterling.cores import usable_cores
 
     if not isinstance(problem, Problem):
         raise InputError(f"the first argument is a {type(problem).__name__}; give a Problem")

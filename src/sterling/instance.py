@@ -7,13 +7,12 @@ whatever the order, the number of threads or the machine.
 from __future__ import annotations
 
 import hashlib
-import os
-from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
 
+from sterling.cores import for_each
 from sterling.errors import CapacityError, InputError
 from sterling.grid import InputGrid, quantise_inputs, vector_codes
 from sterling.memory import require_memory
@@ -33,9 +32,10 @@ def transpose(grid: InputGrid) -> np.ndarray:
 
     rows = grid.rows
     columns = np.empty((grid.features, len(rows)), rows.dtype)
-    starts = range(0, len(rows), 4096)
-    with ThreadPoolExecutor(min(len(starts), os.cpu_count() or 1)) as pool:
-        list(pool.map(lambda s: transpose_block(rows, columns, s, min(s + 4096, len(rows))), starts))
+    for_each(
+        lambda first: transpose_block(rows, columns, first, min(first + 4096, len(rows))),
+        range(0, len(rows), 4096),
+    )
     return columns
 
 
@@ -274,7 +274,7 @@ class Instance:
             low, high = surrogate.thresholds(self.unit_squared)
             return ((before >= low) & (before <= high)).astype(np.int64), 0
         room = (1 << 62) // self.gradient_bound
-        bits = min(_DERIVATIVE_BITS, room.bit_length() - 3)  # slopes stay below 4, hence the spare bits
+        bits = min(_DERIVATIVE_BITS, room.bit_length() - 4)  # slopes stay below 8, hence the spare bits
         if bits < 8:
             raise CapacityError(
                 f"exact sums with the smooth surrogate {surrogate.name} could overflow: rescale the labels"

@@ -19,9 +19,9 @@ def available_memory() -> int | None:
         pass
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = Path("/sys/fs/cgroup/memory.current").read_text().strip()
         if limit != "max":
-            found.append(int(limit) - int(used))
+            used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+            found.append(int(limit) - used + _reclaimable(Path("/sys/fs/cgroup/memory.stat").read_text()))
     except (OSError, ValueError):
         pass
     if not found:
@@ -30,6 +30,15 @@ def available_memory() -> int | None:
         except (AttributeError, ValueError, OSError):
             return None
     return max(0, min(found))
+
+
+def _reclaimable(stat: str) -> int:
+    """Return the bytes of cached files, which a control group counts as used but gives up when asked."""
+    for line in stat.splitlines():
+        name, _, value = line.partition(" ")
+        if name == "inactive_file":
+            return int(value)
+    return 0
 
 
 def readable_bytes(count: float) -> str:

@@ -104,7 +104,9 @@ def _inverse_factor(covariance: np.ndarray) -> np.ndarray:
 
 
 def _apply_scales(codes, grid, means, scales, own) -> InputGrid:
-    reach = (np.abs(codes[:, : grid.features].astype(np.int32) - means).max(axis=0) * scales).max()
+    own_codes = codes[:, : grid.features]
+    low, high = own_codes.min(axis=0), own_codes.max(axis=0)
+    reach = (np.maximum(means - low, high - means) * scales).max()
     bits = _bits_for(reach)
     rows = aligned_zeros(grid.rows.shape, np.int16)
     for first, last in _blocks(len(codes)):

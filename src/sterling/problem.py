@@ -7,13 +7,12 @@ drawn in blocks of samples, so a larger sample begins with the smaller one of th
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
+from sterling.cores import for_each, usable_cores
 from sterling.errors import InputError
 from sterling.grid import InputGrid, aligned_zeros, padded_width, vector_codes
 from sterling.inputs import Family, family_table, get_family, normal_table
@@ -25,6 +24,10 @@ from sterling.normalise import check_normalisation, normalise
 TEACHER, READOUT, NOISE, INPUTS, LATENT = range(5)
 
 _BLOCK = 4096  # samples that share one stream of random bits
+# What a draw takes at most, in bytes: for each code (rows and columns; whitened, float32 values as well),
+# each row, each code of the blocks that threads draw, and normalise, in floats; and for the sampling tables.
+_CODE_BYTES = {None: 4, "standard": 4, "whiten": 8}
+_ROW_BYTES, _BLOCK_BYTES, _MOMENT_BYTES, _TABLE_BYTES = 40, 10, 20, 1 << 20
 _NOISE_CODES = 64  # codes to one standard deviation of the label noise, at least
 _FINE = 4096  # codes to one standard deviation before noise is scaled
 _READOUT_BITS = 6  # grid of a gaussian readout
@@ -145,10 +148,21 @@ class Problem:
             return {**self.to_dict(), "seed": seed.entropy, "spawn_key": list(seed.spawn_key)}
         return {**self.to_dict(), "seed": int(seed)}
 
+    @property
+    def readout_norm2(self) -> float:
+        """‖v‖², its mean over draws where the readout is random."""
+        if isinstance(self.readout, str):
+            return float(self.m)  # ones and signs exactly, standard Gaussian weights on average
+        return math.fsum(weight * weight for weight in self.readout)
+
     def memory(self) -> int:
         """Return the bytes that a draw takes at its peak, estimated from above."""
-        copies = 3 if self.normalize is None else 6
-        return self.samples * self.m * (copies * padded_width(self.n) + 24)
+        rows, width = self.samples * self.m, padded_width(self.n)
+        block = min(rows, _BLOCK * self.m)
+        whole = (_CODE_BYTES[self.normalize] * width + _ROW_BYTES) * rows
+        if self.normalize is not None:
+            whole += _MOMENT_BYTES * width * min(rows, 2 * _BLOCK)
+        return whole + _BLOCK_BYTES * width * block * usable_cores() + _TABLE_BYTES
 
     def _require_memory(self) -> None:
         require_memory(self.memory(), f"an instance with n={self.n}, m={self.m}, {self.samples} samples")
@@ -165,9 +179,7 @@ class Problem:
             part = rows[first : first + _BLOCK * self.m, : self.n]
             part[:] = family.correlate(draw_codes(table, part_seed(seed, INPUTS, block), part.shape))
 
-        blocks = -(-self.samples // _BLOCK)
-        with ThreadPoolExecutor(min(blocks, os.cpu_count() or 1)) as pool:
-            list(pool.map(fill, range(blocks)))
+        for_each(fill, range(-(-self.samples // _BLOCK)))
         return InputGrid.plain(rows, self.n, family.bits)
 
     def _draw_readout(self, seed) -> tuple[np.ndarray, int]:
@@ -203,9 +215,7 @@ class Problem:
                 noise = self._draw_noise(part_seed(seed, NOISE, block), noise_bits)
                 labels[first:last] += noise[: last - first] << (bits - noise_bits)
 
-        blocks = -(-self.samples // _BLOCK)
-        with ThreadPoolExecutor(min(blocks, os.cpu_count() or 1)) as pool:
-            list(pool.map(fill, range(blocks)))
+        for_each(fill, range(-(-self.samples // _BLOCK)))
         return labels, bits
 
     def _draw_noise(self, seed, bits: int) -> np.ndarray:

@@ -188,7 +188,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, mon
 
 
 def test_what_does_not_fit_is_exit_code_1():
-    assert "needs 273 TiB" in refused("train", "-q", "--n", "100_000", "--samples", "1e9", code=1)
+    assert "needs 364 TiB" in refused("train", "-q", "--n", "100_000", "--samples", "1e9", code=1)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ Exact for piecewise-constant surrogates, whose gradients are constant while no w
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 
 import numpy as np
 
 from sterling._jit import INTERPRETED
+from sterling.cores import usable_cores
 from sterling.dynamics import kernels, lookup, passes, sums
 from sterling.dynamics.walk import ANCHOR, GROW, Log, Walk
 from sterling.errors import InputError
@@ -82,8 +82,8 @@ class EventEngine:
         self.job.board[passes.CLAIMED] = 1 << 40  # nothing to claim yet
         self.job.info[passes.FULL] = 1  # the first state is computed from nothing
         self.scratch = _scratch(self.data, self.base, threads)
-        self._slot_bound = _slot_bound(n, cache_bytes)
         self._exact = instance.gradient_bound >= _RECOVERABLE
+        self._slot_bound = _slot_bound(n, self._exact, cache_bytes)
         self.cache = self._new_cache(_FIRST_SLOTS)
         self._key_from_signs()
         self._stop = threading.Event()
@@ -173,7 +173,7 @@ def _choose_threads(instance: Instance, threads: int | None) -> int:
         raise InputError(f"threads is {threads!r}; it must be a positive integer")
     if INTERPRETED or instance.grid.rows.size < _SPLIT:
         return 1
-    return min(threads or os.cpu_count() or 1, 64)
+    return min(threads or usable_cores(), 64)
 
 
 def _data(instance: Instance, surrogate: Surrogate, threads: int) -> passes.Data:
@@ -222,14 +222,17 @@ def _scratch(data: passes.Data, base: passes.Base, threads: int) -> passes.Scrat
     )
 
 
-def _slot_bound(n: int, cache_bytes: int | None) -> int:
-    """Return how many states the cache may hold."""
+def _slot_bound(n: int, exact: bool, cache_bytes: int | None) -> int:
+    """Return how many states the cache may hold; where sums are kept ``exact``, each takes two rows of n."""
+    real = isinstance(cache_bytes, int | float | np.number) and not isinstance(cache_bytes, bool)
+    if cache_bytes is not None and not (real and cache_bytes >= 0):
+        raise InputError(f"cache_bytes is {cache_bytes!r}; it must be a number of bytes")
     room = CACHE_BYTES if cache_bytes is None else cache_bytes
     free = available_memory()
     if cache_bytes is None and free is not None:
         room = min(room, free // 4)
-    slots = max(2, room // (8 * n + 8 * -(-n // 64) + 36))
-    return int(min(slots, 1 << min(n, 30)))
+    slots = max(2, int(room) // (8 * n * (2 if exact else 1) + 8 * -(-n // 64) + 36))
+    return min(slots, 1 << min(n, 30))
 
 
 def _cache(n: int, slots: int, last: bool, exact: bool) -> lookup.Cache:

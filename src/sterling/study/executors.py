@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from sterling.cores import usable_cores
 from sterling.errors import InputError, SterlingError
 from sterling.study.trial import Cell, run_batch, warm_up
 
@@ -57,7 +57,7 @@ def open_workers(
     if cluster is not None and executor is not None:
         raise InputError("give a cluster or an executor, not both")
     if executor is not None:
-        workers = threads or getattr(executor, "_max_workers", None) or os.cpu_count() or 1
+        workers = threads or getattr(executor, "_max_workers", None) or usable_cores()
         yield Workers(lambda *work: executor.submit(run_batch, *work), lambda: workers, warm_up, lambda: None)
     elif cluster is not None:
         with _dask(cluster, threads) as opened:
@@ -76,14 +76,6 @@ def open_workers(
             finally:
                 halt.set()
                 pool.shutdown(wait=True, cancel_futures=True)
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 @contextmanager
