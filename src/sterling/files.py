@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -20,16 +20,12 @@ def write_atomically(path: str | os.PathLike, fill: Callable[[BinaryIO], None]) 
         With the reason, if the file cannot be written. The old file, if any, is untouched.
     """
     path = Path(path)
-    temporary = None
+    temporary: Path | None = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent or ".")
-        with os.fdopen(handle, "wb") as stream:
+        with open(temporary, "xb") as stream:
             fill(stream)
             stream.flush()
             os.fsync(stream.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
         os.replace(temporary, path)
         temporary = None
         _sync_folder(path.parent)
@@ -38,7 +34,7 @@ def write_atomically(path: str | os.PathLike, fill: Callable[[BinaryIO], None]) 
         raise StoreError(f"cannot write {path}: {reason}; nothing was changed there") from problem
     finally:
         if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
     return path
 
 

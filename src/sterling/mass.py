@@ -249,7 +249,7 @@ class MassFunctions(NamedTuple):
 
 
 def build(compiler: Callable[[Callable], Callable]) -> MassFunctions:
-    """Make the three functions, each part of them passed through `compiler`, such as numba.njit.
+    """Make the four functions, each part of them passed through `compiler`, such as numba.njit.
 
     Compiled code can call compiled functions only, hence one call that makes them all. They are closures over
     one another, which Numba's disk cache cannot recognise again: cache the kernels that call them instead.

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,12 +26,13 @@ VERDICT_STYLES = {
     "STALLED": "bold magenta",
 }
 
-_PLAIN_EVERY = 10.0  # seconds between plain lines
+#: Seconds between plain lines, and between two pictures on a terminal.
+PLAIN_EVERY, LIVE_EVERY = 10.0, 0.2
 _GAP = "   "  # between two facts on a line
 
 
 @contextmanager
-def display(every: float = _PLAIN_EVERY) -> Iterator[Callable[[Progress], None]]:
+def display(every: float = PLAIN_EVERY) -> Iterator[Callable[[Progress], None]]:
     """Give a function that shows a `Progress`; what a terminal shows is taken away at the end.
 
     Parameters
@@ -40,7 +41,7 @@ def display(every: float = _PLAIN_EVERY) -> Iterator[Callable[[Progress], None]]
         Seconds between two lines where stderr is no terminal, or a dumb one.
     """
     if not is_terminal():
-        yield _plain(every)
+        yield seldom(every, lambda progress: say(plain_line(progress)))
         return
     from rich.console import Console
     from rich.live import Live
@@ -59,16 +60,22 @@ def is_terminal() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
-def _plain(every: float) -> Callable[[Progress], None]:
+def seldom(every: float, show: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return a function that passes on what it is given, but never sooner than so many seconds after."""
     last = time.monotonic()
 
-    def show(progress: Progress) -> None:
+    def pass_on(what: Any) -> None:
         nonlocal last
         if time.monotonic() - last >= every:
             last = time.monotonic()
-            print(plain_line(progress), file=sys.stderr, flush=True)
+            show(what)
 
-    return show
+    return pass_on
+
+
+def say(text: str) -> None:
+    """Print a line to stderr, at once."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def plain_line(progress: Progress) -> str:

@@ -62,7 +62,7 @@ class Schedule:
     def mass(self, t0: int, t1: int | None = None) -> float:
         """Return Σ η_t over t0 ≤ t < t1; with one argument, H(t0), the sum over t < t0.
 
-        For its accuracy see `ScheduleFunctions`.
+        For its accuracy see `MassFunctions`.
         """
         t0, t1 = (0, t0) if t1 is None else (t0, t1)
         t0, t1 = _step(t0, "t0"), _step(t1, "t1")

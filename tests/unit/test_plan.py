@@ -8,7 +8,7 @@ import sterling as st
 from sterling import theory
 from sterling.advice import check as check_module
 from sterling.advice import cost as cost_module
-from sterling.advice.plan import proposed, readout_norm2
+from sterling.advice.plan import proposed
 from sterling.study import Cell, parse_criterion
 from sterling.study.likelihood import jeffreys
 from sterling.study.schema import frame_of
@@ -46,9 +46,9 @@ def test_without_noise_there_is_no_occupancy_to_buy():
 
 
 def test_the_norm_of_the_readout():
-    assert readout_norm2(st.Problem(4, 9, m=3)) == 3
-    assert readout_norm2(st.Problem(4, 9, m=3, readout="signs")) == 3
-    assert readout_norm2(st.Problem(4, 9, m=2, readout=(2.0, 0.5))) == 4.25
+    assert st.Problem(4, 9, m=3).readout_norm2 == 3
+    assert st.Problem(4, 9, m=3, readout="signs").readout_norm2 == 3
+    assert st.Problem(4, 9, m=2, readout=(2.0, 0.5)).readout_norm2 == 4.25
 
 
 def test_what_to_expect_of_given_samples():

@@ -17,6 +17,7 @@ from sterling.advice.cost import Cost, measure_cost
 from sterling.errors import InputError
 from sterling.problem import Problem
 from sterling.schedules import Schedule
+from sterling.study.criteria import Criterion
 from sterling.surrogates import get_surrogate
 
 #: Steps of a trial that measures, and of the run whose cost is told.
@@ -188,7 +189,7 @@ def plan(
             raise InputError(f"{name} is {share!r}; it must lie strictly between 0 and 1")
     if cost and samples is None:
         raise InputError("the cost of a run depends on the samples: give samples")
-    law = (problem.noise, readout_norm2(problem), chosen, problem.m)
+    law = (problem.noise, problem.readout_norm2, chosen, problem.m)
     needs = _needs(problem.n, law, occupancy, confidence)
     if check:
         needs = check_need(needs, problem, chosen, check, steps, schedule, seed, threads, progress)
@@ -202,13 +203,6 @@ def plan(
         None if samples is None else _expected(problem, law),
         measure_cost(problem, chosen, schedule, steps, seed, threads) if cost else None,
     )
-
-
-def readout_norm2(problem: Problem) -> float:
-    """Return ‖v‖² of a problem's readout, its mean over draws where that is random."""
-    if isinstance(problem.readout, str):
-        return float(problem.m)  # signs and ones exactly, standard Gaussian weights on average
-    return math.fsum(weight * weight for weight in problem.readout)
 
 
 def _needs(n: int, law: tuple, occupancy: float, confidence: float) -> list[Need]:
@@ -231,7 +225,7 @@ def _needs(n: int, law: tuple, occupancy: float, confidence: float) -> list[Need
                 f"the iterates are w* for {occupancy:.0%} of the steps, in half of the data sets",
                 theory.samples_for_occupancy(occupancy, n, noise, norm2, surrogate, m),
                 theory.samples_for_occupancy,
-                f"occupancy>={occupancy:g}",
+                str(Criterion("occupancy", occupancy)),
                 _HALF,
             ),
         ]

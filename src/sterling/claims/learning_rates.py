@@ -12,6 +12,7 @@ from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Judgement, Picture, Reference
 from sterling.claims.statistics import measured, share_interval
+from sterling.dynamics.orbit import Verdict
 from sterling.plot import VERDICT_COLOURS
 from sterling.schedules import parse_schedule
 from sterling.study.grid import Study
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
     from matplotlib.axes import Axes
 
-_VERDICTS = ("OPTIMAL", "TRAPPED", "RECURRENT", "WANDERING", "STALLED")
+_VERDICTS = tuple(verdict.name for verdict in Verdict)
 
 
 def judge_rates(meeting: list[tuple[int, int, int]], failing: list[tuple[int, int, int]]) -> Judgement:

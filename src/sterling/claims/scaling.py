@@ -11,6 +11,7 @@ from sterling.claims.context import Context
 from sterling.claims.efforts import Scaling
 from sterling.claims.finding import Measured, Picture
 from sterling.claims.judge import POOR, stretched
+from sterling.dynamics.orbit import Verdict
 from sterling.plot import PURPLE
 from sterling.study.fit import ExponentFit
 from sterling.study.grid import Study
@@ -177,9 +178,7 @@ def curves_picture(name: str, title: str, series: SeriesFit) -> Picture:
 
 def regimes_picture(name: str, title: str, counts: pl.DataFrame) -> Picture:
     """Return the phase map of one series of `Store.counts`."""
-    verdicts = ("OPTIMAL", "TRAPPED", "RECURRENT", "WANDERING", "STALLED")
-    shares = ", ".join(
-        f"{word.lower()} {counts[word].sum():,}" for word in verdicts if counts[word].sum() > 0
-    )
+    totals = {verdict.name: counts[verdict.name].sum() for verdict in Verdict}
+    shares = ", ".join(f"{name.lower()} {total:,}" for name, total in totals.items() if total > 0)
     alt = f"Bars over n and N, coloured by how trials ended. Trials in all: {shares}."
     return Picture(name, title, partial(phase_map, counts=counts), alt)

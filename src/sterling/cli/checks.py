@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "polars", "matplotlib", "typer", "rich", "pydantic")
-EXTRAS = {"learn": ("scikit-learn",), "torch": ("torch",), "cluster": ("dask", "distributed")}
 
 #: Instances on which the engines must agree: (name, problem, surrogate, schedule).
 CASES: tuple[tuple[str, dict[str, Any], str, str], ...] = (
@@ -40,21 +38,31 @@ def installed(package: str) -> str | None:
         return None
 
 
+def requirements() -> dict[str, list[str]]:
+    """Return the packages that sterling asks for, by extra; those of the core under an empty name."""
+    found: dict[str, list[str]] = {"": []}
+    for line in requires("sterling") or ():
+        name, extra = re.match(r"[\w.-]+", line), re.search(r"extra\s*==\s*['\"]([\w-]+)", line)
+        if name:
+            found.setdefault(extra[1] if extra else "", []).append(name[0])
+    return found
+
+
 def versions() -> dict[str, str | None]:
     from sterling import __version__
 
-    found = {name: installed(name) for name in PACKAGES}
+    found = {name: installed(name) for name in requirements()[""]}
     return {"sterling": __version__, "python": platform.python_version(), **found}
 
 
 def machine() -> dict:
+    from sterling.cores import usable_cores
     from sterling.memory import available_memory
 
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "cores": os.cpu_count(),
-        "usable_cores": usable,
+        "usable_cores": usable_cores(),
         "available_memory": available_memory(),
     }
 
@@ -112,6 +120,8 @@ def speed() -> dict:
     begun = time.perf_counter()
     orbit = train(instance, _SPEED_STEPS, record=())
     seconds = time.perf_counter() - begun
+    if orbit.interrupted:
+        raise KeyboardInterrupt
     return {
         "case": f"n={_SPEED['n']}, N={_SPEED['samples']}, σ={_SPEED['noise']}, {_SPEED_STEPS:,} steps",
         "seconds": seconds,
@@ -123,7 +133,9 @@ def speed() -> dict:
 def extras() -> dict[str, dict]:
     """Say for each extra what is installed, and how to install the rest."""
     found = {}
-    for extra, packages in EXTRAS.items():
+    for extra, packages in requirements().items():
+        if extra in ("", "dev"):
+            continue
         have = {package: installed(package) for package in packages}
         found[extra] = {
             "packages": have,

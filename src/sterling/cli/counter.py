@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_PLAIN_EVERY = 10.0  # seconds between plain lines
+from sterling.progress import PLAIN_EVERY, is_terminal, readable_time, say, seldom
+
 _KNOWN_AFTER = 0.5  # seconds after which a pace means something
 
 Show = Callable[[int, int], None]
 
 
 @contextmanager
-def counting(what: str, quiet: bool = False, every: float = _PLAIN_EVERY) -> Iterator[Show | None]:
+def counting(what: str, quiet: bool = False, every: float = PLAIN_EVERY) -> Iterator[Show | None]:
     """Give a function that shows how much is done, from (done, in all); None where nothing shall be shown.
 
     Parameters
@@ -24,9 +24,7 @@ def counting(what: str, quiet: bool = False, every: float = _PLAIN_EVERY) -> Ite
     every : float
         Seconds between two lines where stderr is no terminal.
     """
-    from sterling.progress import is_terminal
-
-    begun = last = time.monotonic()
+    begun = time.monotonic()
     if quiet:
         yield None
     elif is_terminal():
@@ -43,20 +41,12 @@ def counting(what: str, quiet: bool = False, every: float = _PLAIN_EVERY) -> Ite
 
             yield draw
     else:
-
-        def write(done: int, total: int) -> None:
-            nonlocal last
-            if time.monotonic() - last >= every:
-                last = time.monotonic()
-                print(line(what, done, total, last - begun), file=sys.stderr, flush=True)
-
-        yield write
+        show = seldom(every, lambda count: say(line(what, count[0], count[1], time.monotonic() - begun)))
+        yield lambda done, total: show((done, total))
 
 
 def line(what: str, done: int, total: int, seconds: float) -> str:
     """Return the progress as one line of text."""
-    from sterling.progress import readable_time
-
     text = f"{done:,} of {total:,} {what} ({100 * done / total:.0f} %)"
     if 0 < done < total and seconds > _KNOWN_AFTER:
         text += f", {readable_time((total - done) * seconds / done)} left"

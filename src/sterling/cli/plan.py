@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 N, STEPS = 64, 100_000
 
-_KIND_STYLES = {"theorem": "cyan", "exact": "green", "mean-field": "yellow"}
 _goal, _check, _output = panel("The goal"), panel("Measuring it"), panel("What comes out")
 
 
@@ -103,6 +102,7 @@ def _print(made: "Plan") -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from sterling.report.terminal import KIND_STYLES
     from sterling.theory import KINDS
 
     checked = any(need.check for need in made.needs)
@@ -113,7 +113,7 @@ def _print(made: "Plan") -> None:
     if checked:
         table.add_column("measured", overflow="fold")
     for need in made.needs:
-        cells = [need.goal, need.amount, Text(need.kind, _KIND_STYLES[need.kind])]
+        cells = [need.goal, need.amount, Text(need.kind, KIND_STYLES[need.kind])]
         table.add_row(*cells, *([_measured(need)] if checked else []))
     console = Console()
     console.print(
@@ -123,7 +123,7 @@ def _print(made: "Plan") -> None:
     )
     console.print(table)
     for kind in dict.fromkeys(need.kind for need in made.needs):
-        console.print(Text.assemble((kind, _KIND_STYLES[kind]), f": {KINDS[kind]}"))
+        console.print(Text.assemble((kind, KIND_STYLES[kind]), f": {KINDS[kind]}"))
     for line in _expected(made):
         console.print(line)
 

@@ -26,7 +26,7 @@ def sentence(landscape: Landscape) -> str:
         verb = "absorbs" if traps.size == 1 else "absorb"
         near = _nearest(traps, landscape)
         return f"{are} other than {home} {verb}, the nearest {near} off: no run leaves one."
-    if landscape.reference_absorbs:
+    if landscape.absorbing_states.size:
         return f"No state other than {home} absorbs, so no run is caught elsewhere."
     return f"No state absorbs: no run is caught, and those that come to {home} leave it again."
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sterling.claims.finding import Finding, Judgement, Reference
-from sterling.progress import is_terminal, readable_time
+from sterling.progress import LIVE_EVERY, PLAIN_EVERY, is_terminal, readable_time, say, seldom
 from sterling.report.words import amount, interval, leading, level
 
 if TYPE_CHECKING:
@@ -24,11 +22,10 @@ JUDGEMENT_STYLES = {
     Judgement.CONTRADICTED: ("✗", "bold red"),
     Judgement.NOT_DECIDED: ("…", "bold yellow"),
 }
+
 KIND_STYLES = {"theorem": "magenta", "exact": "green", "mean-field": "yellow"}
 
 _TABLE_WIDTH = 76  # columns; on a narrower terminal each claim is a few lines
-_PLAIN_EVERY = 15.0  # seconds between plain lines
-_LIVE_EVERY = 0.2
 _FORESEEABLE = 0.03  # share of the work after which the time left is worth saying
 
 
@@ -52,27 +49,11 @@ def display(quiet: bool = False) -> Iterator[Progress]:
         console = Console(stderr=True, highlight=False)
         with Live(console=console, auto_refresh=False, transient=True) as live:
             yield Progress(
-                _seldom(_LIVE_EVERY, lambda step: live.update(picture(step), refresh=True)),
+                seldom(LIVE_EVERY, lambda step: live.update(picture(step), refresh=True)),
                 lambda text: console.print(text, markup=False),
             )
     else:
-        yield Progress(_seldom(_PLAIN_EVERY, lambda step: _print(plain_line(step))), _print)
-
-
-def _print(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _seldom(every: float, show: Callable[[Step], None]) -> Callable[[Step], None]:
-    last = time.monotonic()
-
-    def step(one: Step) -> None:
-        nonlocal last
-        if time.monotonic() - last >= every:
-            last = time.monotonic()
-            show(one)
-
-    return step
+        yield Progress(seldom(PLAIN_EVERY, lambda step: say(plain_line(step))), say)
 
 
 def plain_line(step: Step) -> str:

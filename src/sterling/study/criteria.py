@@ -41,7 +41,9 @@ class Criterion:
     share: float | None = None
 
     def __str__(self) -> str:
-        return self.kind if self.share is None else f"{self.kind}>={self.share:g}"
+        if self.share is None:
+            return self.kind
+        return f"{self.kind}>={float(self.share)!r}".removesuffix(".0")  # every digit, so that it reads back
 
     @property
     def meaning(self) -> str:

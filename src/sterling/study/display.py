@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sterling.progress import readable_time
+from sterling.progress import LIVE_EVERY, PLAIN_EVERY, is_terminal, readable_time, say, seldom
 from sterling.study.collect import Progress
-
-_PLAIN_EVERY = 10.0  # seconds between plain lines
-_LIVE_EVERY = 0.2
 
 Show = Callable[[Progress], None]
 
@@ -22,27 +16,15 @@ def display(quiet: bool = False) -> Iterator[Show | None]:
     """Give a function that shows a `Progress` on stderr, None where nothing shall be shown."""
     if quiet:
         yield None
-    elif sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
+    elif is_terminal():
         from rich.console import Console
         from rich.live import Live
         from rich.text import Text
 
         with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
-            yield _seldom(_LIVE_EVERY, lambda text: live.update(Text(text), refresh=True))
+            yield seldom(LIVE_EVERY, lambda progress: live.update(Text(line(progress)), refresh=True))
     else:
-        yield _seldom(_PLAIN_EVERY, lambda text: print(text, file=sys.stderr, flush=True))
-
-
-def _seldom(every: float, write: Callable[[str], None]) -> Show:
-    last = time.monotonic()
-
-    def show(progress: Progress) -> None:
-        nonlocal last
-        if time.monotonic() - last >= every:
-            last = time.monotonic()
-            write(line(progress))
-
-    return show
+        yield seldom(PLAIN_EVERY, lambda progress: say(line(progress)))
 
 
 def line(progress: Progress) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -83,7 +83,8 @@ class Study:
     steps : int or list of int
         Step budget of a trial.
     trials : int
-        Trials in a cell; with a target, at most so many.
+        Trials in a cell; with target "proportion" at most so many. With target "exponent", `max_trials`
+        bounds them instead.
     criteria : str or list of str
         See `Criterion`.
     seed : int
@@ -313,8 +314,3 @@ def _schedule(value: Any) -> Schedule:
     if isinstance(value, str):
         return parse_schedule(value)
     return schedule_from_dict(value)
-
-
-def unique_cells(cells: Iterable[Cell]) -> list[Cell]:
-    """Return the cells, each once, in their order."""
-    return list({cell.key: cell for cell in cells}.values())

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import polars as pl
 
+from sterling.dynamics.orbit import Verdict
 from sterling.errors import SterlingError, StoreError
 from sterling.study.trial import CELL_COLUMNS, COLUMNS, RESULT_COLUMNS, SEMANTICS, Cell, Row
 
 FORMAT = "sterling-study-1"
 
-VERDICTS = pl.Enum(["OPTIMAL", "TRAPPED", "RECURRENT", "WANDERING", "STALLED"])
+VERDICTS = pl.Enum([verdict.name for verdict in Verdict])
 
 SCHEMA = pl.Schema(
     {

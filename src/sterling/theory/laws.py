@@ -274,6 +274,11 @@ def _solve(excess) -> float:
     low, high = math.log(_LOWEST), math.log(_HIGHEST)
     if excess(_LOWEST) > 0:
         return _LOWEST
+    if excess(_HIGHEST) < 0:
+        raise InputError(
+            f"more than {_HIGHEST:g} samples would be needed, beyond what this law is solved for: take less "
+            "label noise or a smaller n"
+        )
     return math.exp(brentq(lambda x: excess(math.exp(x)), low, high, xtol=1e-10))  # type: ignore[arg-type]
 
 
