@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sterling.arrays import check_finite, check_labels, check_signs, real_array, refuse_constant
 from sterling.cores import for_each
 from sterling.errors import CapacityError, InputError
 from sterling.grid import InputGrid, quantise_inputs, vector_codes
@@ -113,7 +114,7 @@ class Instance:
         CapacityError
             When exact sums would not fit.
         """
-        values = _real_array(inputs, "inputs")
+        values = real_array(inputs, "inputs")
         if values.ndim == 2:
             values = values[:, None, :]
         if values.ndim != 3:
@@ -122,23 +123,23 @@ class Instance:
         for name, size in (("samples", samples), ("hidden units", m), ("features", n)):
             if size == 0:
                 raise InputError(f"inputs have shape {np.shape(inputs)}: there are no {name}")
-        _check_finite(values, "inputs", ("sample", "unit", "feature"))
-        targets = _real_array(labels, "labels")
+        check_finite(values, "inputs", ("sample", "unit", "feature"))
+        targets = real_array(labels, "labels")
         if targets.shape != (samples,):
             raise InputError(f"labels have shape {targets.shape}; {samples} samples need ({samples},)")
-        _check_finite(targets, "labels", ("sample",))
-        weights = np.ones(m) if readout is None else _real_array(readout, "readout")
+        check_finite(targets, "labels", ("sample",))
+        weights = np.ones(m) if readout is None else real_array(readout, "readout")
         if weights.shape != (m,):
             raise InputError(f"readout has shape {weights.shape}; {m} hidden units need ({m},)")
-        _check_finite(weights, "readout", ("unit",))
+        check_finite(weights, "readout", ("unit",))
         if not weights.any():
             raise InputError("readout is all zero, so the inputs would not reach the output")
-        _check_labels(targets, weights)
+        check_labels(targets, weights)
         if constant not in ("refuse", "keep"):
             raise InputError(f'constant is {constant!r}; it must be "refuse" or "keep"')
         flat = values.reshape(samples * m, n)
         if constant == "refuse" and len(flat) > 1:
-            _refuse_constant(flat)
+            refuse_constant(flat)
         require_memory(flat.size * 8 + len(flat) * 24, f"{samples} samples with n={n}, m={m}")
         grid = normalise_grid(quantise_inputs(flat, precision, together=normalize is None), normalize)
         signs = None if teacher is None else check_signs(teacher, n, "teacher")
@@ -247,7 +248,7 @@ class Instance:
 
     def square(self, signs) -> int:
         """Return 2N·L(w)·4^label_bits, the exact integer behind the loss."""
-        active = self._preactivations(check_signs(signs, self.n, "signs")) > 0
+        active = self.preactivations(check_signs(signs, self.n, "signs")) > 0
         residuals = active @ self.residual_codes - self.label_codes
         return int((residuals * residuals).sum())
 
@@ -260,11 +261,11 @@ class Instance:
         """
         signs = check_signs(signs, self.n, "signs")
         chosen = get_surrogate(surrogate)
-        before = self._preactivations(signs)
+        before = self.preactivations(signs)
         residuals = (before > 0) @ self.residual_codes - self.label_codes
         slopes, bits = self._slopes(before, chosen)
         coefficients = (residuals[:, None] * self.readout_codes * slopes).ravel()
-        sums = self._weigh_rows(coefficients)
+        sums = self.weigh_rows(coefficients)
         sums += self.grid.offsets * int(coefficients.sum())
         return (sums << self.grid.shifts).astype(np.float64) / np.ldexp(self.unit, bits)
 
@@ -282,7 +283,7 @@ class Instance:
         slopes = surrogate.derivative(np.ldexp(before, -self.grid.bits) / np.sqrt(self.n))
         return np.rint(np.ldexp(slopes, bits)).astype(np.int64), bits
 
-    def _preactivations(self, signs: np.ndarray) -> np.ndarray:
+    def preactivations(self, signs: np.ndarray) -> np.ndarray:
         """Return √n Z_i w in units of 2^-bits, int64 (N, m)."""
         weights = signs.astype(np.int64) << self.grid.shifts
         out = np.empty(len(self.grid.rows), np.int64)
@@ -291,7 +292,7 @@ class Instance:
         out += int(weights @ self.grid.offsets)
         return out.reshape(self.samples, self.m)
 
-    def _weigh_rows(self, coefficients: np.ndarray) -> np.ndarray:
+    def weigh_rows(self, coefficients: np.ndarray) -> np.ndarray:
         """Return Σ_r c_r·codes_r exactly, int64 (n,): float64 products of integers, cut below 2^53."""
         top = max(int(np.abs(coefficients).max(initial=0)), 1)
         safe = max(1, _EXACT // (top * self.code_bound))
@@ -348,61 +349,3 @@ def _condense(rows: np.ndarray) -> np.ndarray:
     whole = len(words) - len(words) % 4096
     rest = (words[whole:] * weights[: len(words) - whole]).sum(dtype=np.uint64)
     return np.append(words[:whole].reshape(-1, 4096) @ weights, rest)
-
-
-def check_signs(signs, n: int, what: str) -> np.ndarray:
-    """Return signs as int8 (n,), or raise InputError if they are not n values −1 or +1."""
-    array = np.asarray(signs)
-    if array.shape != (n,):
-        raise InputError(f"{what} have shape {array.shape}; n={n} needs ({n},)")
-    if not np.isin(array, (-1, 1)).all():
-        raise InputError(f"{what} must be -1 or +1; entry {int(np.argmin(np.isin(array, (-1, 1))))} is not")
-    return array.astype(np.int8)
-
-
-def _real_array(values, what: str) -> np.ndarray:
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"dtype {array.dtype}")
-        return array.astype(np.float64)
-    except (TypeError, ValueError) as problem:
-        raise InputError(f"{what} are no array of real numbers ({problem})") from None
-
-
-def _check_finite(values: np.ndarray, what: str, axes: tuple[str, ...]) -> None:
-    bad = ~np.isfinite(values)
-    if not bad.any():
-        return
-    where = np.argwhere(bad)[0]
-    place = ", ".join(f"{axis} {index}" for axis, index in zip(axes, where, strict=True))
-    kind = "NaN" if np.isnan(values[tuple(where)]) else "infinity"
-    raise InputError(f"{what} hold {kind} at {place} ({int(bad.sum())} bad in all): clean or drop them first")
-
-
-def _refuse_constant(flat: np.ndarray) -> None:
-    same = np.flatnonzero(flat.min(axis=0) == flat.max(axis=0))
-    if same.size:
-        raise InputError(
-            f"feature {same[0]} is {flat[0, same[0]]:g} in every sample: drop it, or keep it on purpose "
-            'as a bias with constant="keep"'
-        )
-
-
-def _check_labels(labels: np.ndarray, readout: np.ndarray) -> None:
-    """Refuse class labels that the network cannot output, such as −1 with a readout of one.
-
-    Only whole-number labels and readouts are judged: real-valued labels may well carry noise.
-    """
-    if len(readout) > 20 or np.any(labels != np.rint(labels)) or np.any(readout != np.rint(readout)):
-        return
-    outputs = {0.0}
-    for weight in readout.tolist():
-        outputs |= {value + weight for value in outputs}
-    foreign = sorted(set(labels.tolist()) - outputs)
-    if foreign:
-        can = ", ".join(f"{value:g}" for value in sorted(outputs)[:8])
-        raise InputError(
-            f"no unit can produce the label {foreign[0]:g}: with this readout the outputs are {can}; map the "
-            "labels to these values or give another readout"
-        )

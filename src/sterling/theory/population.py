@@ -27,8 +27,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from sterling.arrays import check_signs
 from sterling.errors import InputError
-from sterling.instance import check_signs
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.labels import labelled
 

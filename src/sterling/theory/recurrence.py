@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sterling.arrays import check_signs
 from sterling.errors import InputError
-from sterling.instance import Instance, check_signs
+from sterling.instance import Instance
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.labels import labelled
 from sterling.theory.population import mean_square_slope, mean_square_turned, profile, signal
@@ -85,9 +86,9 @@ def _changed_rows(instance: Instance, surrogate: Surrogate, start: np.ndarray) -
         inside = (before >= low) & (before <= high)
         return (residuals[:, None] * instance.readout_codes * inside).ravel()
 
-    here = instance._preactivations(start)
+    here = instance.preactivations(start)
     coefficient = coefficients(here)
-    base = instance._weigh_rows(coefficient)
+    base = instance.weigh_rows(coefficient)
     total = int(coefficient.sum())
     out = np.empty((instance.n, instance.n))
     for k in range(instance.n):
@@ -229,4 +230,4 @@ def _own_part(instance: Instance, surrogate: Surrogate, signs: np.ndarray) -> fl
 
 
 def _output(instance: Instance, signs: np.ndarray) -> np.ndarray:
-    return (instance._preactivations(signs) > 0) @ instance.readout
+    return (instance.preactivations(signs) > 0) @ instance.readout

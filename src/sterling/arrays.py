@@ -1,0 +1,68 @@
+"""What arrays of a user must be like: shapes, finite numbers, signs, labels that the network can output.
+
+Each check raises an `InputError` that says what is wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sterling.errors import InputError
+
+
+def check_signs(signs, n: int, what: str) -> np.ndarray:
+    """Return signs as int8 (n,), or raise InputError if they are not n values −1 or +1."""
+    array = np.asarray(signs)
+    if array.shape != (n,):
+        raise InputError(f"{what} have shape {array.shape}; n={n} needs ({n},)")
+    if not np.isin(array, (-1, 1)).all():
+        raise InputError(f"{what} must be -1 or +1; entry {int(np.argmin(np.isin(array, (-1, 1))))} is not")
+    return array.astype(np.int8)
+
+
+def real_array(values, what: str) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"dtype {array.dtype}")
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as problem:
+        raise InputError(f"{what} are no array of real numbers ({problem})") from None
+
+
+def check_finite(values: np.ndarray, what: str, axes: tuple[str, ...]) -> None:
+    bad = ~np.isfinite(values)
+    if not bad.any():
+        return
+    where = np.argwhere(bad)[0]
+    place = ", ".join(f"{axis} {index}" for axis, index in zip(axes, where, strict=True))
+    kind = "NaN" if np.isnan(values[tuple(where)]) else "infinity"
+    raise InputError(f"{what} hold {kind} at {place} ({int(bad.sum())} bad in all): clean or drop them first")
+
+
+def refuse_constant(flat: np.ndarray) -> None:
+    same = np.flatnonzero(flat.min(axis=0) == flat.max(axis=0))
+    if same.size:
+        raise InputError(
+            f"feature {same[0]} is {flat[0, same[0]]:g} in every sample: drop it, or keep it on purpose "
+            'as a bias with constant="keep"'
+        )
+
+
+def check_labels(labels: np.ndarray, readout: np.ndarray) -> None:
+    """Refuse class labels that the network cannot output, such as −1 with a readout of one.
+
+    Only whole-number labels and readouts are judged: real-valued labels may well carry noise.
+    """
+    if len(readout) > 20 or np.any(labels != np.rint(labels)) or np.any(readout != np.rint(readout)):
+        return
+    outputs = {0.0}
+    for weight in readout.tolist():
+        outputs |= {value + weight for value in outputs}
+    foreign = sorted(set(labels.tolist()) - outputs)
+    if foreign:
+        can = ", ".join(f"{value:g}" for value in sorted(outputs)[:8])
+        raise InputError(
+            f"no unit can produce the label {foreign[0]:g}: with this readout the outputs are {can}; map the "
+            "labels to these values or give another readout"
+        )
