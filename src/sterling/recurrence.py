@@ -24,9 +24,9 @@ import numpy as np
 
 from sterling.batch_means import BURN_IN, Estimate, coarsen, drift, interval, ratio_of_halves
 from sterling.dynamics import tally
-from sterling.dynamics.train import MAX_STEPS
 from sterling.dynamics.walk import ARRIVED, FIRST_HIT, LEFT, OCCUPIED, RETURNS, SOJOURNS
 from sterling.errors import InputError
+from sterling.schedules import MAX_STEPS
 from sterling.tails import Tail, tail
 
 if TYPE_CHECKING:

@@ -26,6 +26,8 @@ __all__ = [
     "schedule_from_dict",
 ]
 
+#: Largest number of steps of a run; the error figures below are measured up to here.
+MAX_STEPS = 10**12
 MAX_EXPONENT = 8.0  # The error figures below are measured up to here; steeper schedules hardly move at all.
 
 KernelArguments = tuple[int, float, float, np.ndarray]

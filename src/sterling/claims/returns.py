@@ -88,9 +88,12 @@ def measure(context: Context) -> Finding:
         reason=(
             f"Visits grow like T^{exponent.value:.3f} ({exponent.low:.3f} to {exponent.high:.3f}); "
             f"{len(lasting)} of {len(free)} runs that w* does not hold returned, each between "
-            f"{lasting['visits'].min() or 0:,} and {lasting['visits'].max() or 0:,} times. Half of the "
-            "predicted "
-            f"occupancies are within {half[0]:.1%} of the measured ones."
+            f"{lasting['visits'].min() or 0:,} and {lasting['visits'].max() or 0:,} times."
+            + (
+                f" Half of the predicted occupancies are within {half[0]:.1%} of the measured ones."
+                if error.size
+                else ""
+            )
         ),
         measured=(
             exponent,

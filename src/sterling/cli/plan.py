@@ -51,7 +51,7 @@ def plan(
     steps: Annotated[
         str | None, _check(f"Steps of a trial, and of the run with --samples. \\[{STEPS:,}]", **COUNT)
     ] = None,
-    schedule: Annotated[str, _check(SCHEDULES, metavar="SCHEDULE")] = "power:0.5,0.5",
+    schedule: Annotated[str | None, _check(f"{SCHEDULES} \\[power:0.5,0.5]", metavar="SCHEDULE")] = None,
     seed: Annotated[str | None, _check("Root of the trials' seeds. \\[0]", metavar="SEED")] = None,
     threads: Annotated[int | None, _check("Trials at a time. \\[all cores]", min=1, metavar="COUNT")] = None,
     json: Annotated[bool, _output("Print the result as JSON.", "--json")] = False,
@@ -69,6 +69,13 @@ def plan(
     if check is not None and trials < 1:
         raise InputError(f"--check is {trials}; it must be at least 1")
     count = None if samples is None else parse_count(samples, "--samples")
+    if not trials and count is None:
+        given = {"--steps": steps, "--schedule": schedule, "--seed": seed, "--threads": threads}
+        for option, value in given.items():
+            if value is not None:
+                raise InputError(
+                    f"{option} is for trials and runs: give --check or --samples too, or drop it"
+                )
     if not quiet and (trials or count):
         announce_kernels()
     with counting("trials", quiet or not trials) as show:
@@ -83,7 +90,7 @@ def plan(
             samples=count,
             check=trials,
             steps=given_count(steps, "--steps", STEPS),
-            schedule=parse_schedule(schedule),
+            schedule=None if schedule is None else parse_schedule(schedule),
             seed=given_count(seed, "--seed", 0),
             threads=threads,
             cost=count is not None,

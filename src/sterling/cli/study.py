@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sterling.cli.options import check_target
-from sterling.cli.render import INTERRUPTED, announce_kernels, guarded, note, print_json
+from sterling.cli.render import FAILED, INTERRUPTED, announce_kernels, guarded, note, print_json
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def fit(folder: _Folder, criterion: _Criterion = None, json: _Json = False) -> N
         for one in fits:
             _print_fit(one)
     if not any(one.fit for one in fits):
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
 
 
 @app.command("plot")

@@ -15,11 +15,8 @@ from sterling.dynamics.walk import Walk
 from sterling.errors import CheckpointError, InputError, SterlingWarning
 from sterling.instance import Instance
 from sterling.problem import LATENT, part_seed
-from sterling.schedules import Power, Schedule
+from sterling.schedules import MAX_STEPS, Power, Schedule
 from sterling.surrogates import Surrogate, get_surrogate
-
-#: Largest number of steps; schedules are tested up to here.
-MAX_STEPS = 10**12
 
 #: Latents farther out would make ratios of gradient and latent vanish.
 _FARTHEST = 1e100

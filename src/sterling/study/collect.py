@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sterling.errors import SterlingError
+from sterling.errors import InputError, SterlingError
 from sterling.study.criteria import parse_criterion
 from sterling.study.executors import Workers, open_workers
 from sterling.study.grid import Study
@@ -116,8 +116,12 @@ def run(
 
     Raises
     ------
+    InputError
+        If an argument cannot be used, or a folder is missing.
     StoreError
         If a shard cannot be written; shards before it are safe.
+    SterlingError
+        If the cluster does not answer, or its workers die again and again.
     """
     store = open_store(study, folder)
     plan_study = store.study if width is None else _with_width(store.study, width)
@@ -135,7 +139,7 @@ def open_store(study: Study | str | os.PathLike, folder: str | os.PathLike | Non
     """Return the store of a study, made if it is new."""
     if isinstance(study, Study):
         if folder is None:
-            raise SterlingError("name the folder in which the study shall lie")
+            raise InputError("name the folder in which the study shall lie")
         return Store(folder, study)
     if os.path.isdir(study):
         return Store(study)
@@ -159,7 +163,6 @@ def find_cell(store: Store, name: str) -> Cell:
     """Return the cell of a study with this hash, from its grid or from its rows."""
     import polars as pl
 
-    from sterling.errors import InputError
     from sterling.study.trial import CELL_COLUMNS
 
     for cell in store.study.cells:

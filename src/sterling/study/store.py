@@ -298,8 +298,9 @@ class Store:
             fcntl.flock(self._lock, fcntl.LOCK_SH)  # a failed change may have given the old lock up
             return False
         try:
-            for left in self._shards.glob(".*.part"):
-                left.unlink(missing_ok=True)
+            for place in (self.folder, self._shards):
+                for left in place.glob(".*.part"):
+                    left.unlink(missing_ok=True)
             self._merge_small(2 if always else _MANY)
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_SH)

@@ -1,8 +1,8 @@
 """One trial of a study: what it is, its name, its seed, and how it is run.
 
 A cell is a problem, a schedule, a surrogate and a number of steps, and whether the landscape of its data is
-searched as well; a trial is a cell and a number. Nothing
-here knows of workers, files or orders, so a trial gives the same row wherever and whenever it runs.
+searched as well; a trial is a cell and a number. Nothing here knows of workers, files or orders, so a trial
+gives the same row wherever and whenever it runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from sterling._version import __version__
 from sterling.errors import InputError
 from sterling.problem import Problem
-from sterling.schedules import Power, Schedule, Table, parse_schedule
+from sterling.schedules import MAX_STEPS, Power, Schedule, Table, parse_schedule
 from sterling.surrogates import get_surrogate
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ SEMANTICS = 1
 
 _DIGEST = 12  # bytes of a cell's hash
 _CACHE_BYTES = 1 << 28  # fixed, so that the count of evaluated states does not depend on the machine
-_MAX_STEPS = 10**12
 _WARM_N = 4  # dimension in which the kernels of the landscape are compiled
 
 Row = tuple[Any, ...]
@@ -73,8 +72,8 @@ class Cell:
         object.__setattr__(self, "surrogate", get_surrogate(self.surrogate).name)
         if isinstance(self.steps, bool) or not isinstance(self.steps, int | np.integer):
             raise InputError(f"steps is {self.steps!r}; it must be an integer")
-        if not 1 <= self.steps <= _MAX_STEPS:
-            raise InputError(f"steps is {self.steps}; it must lie between 1 and {_MAX_STEPS:,}")
+        if not 1 <= self.steps <= MAX_STEPS:
+            raise InputError(f"steps is {self.steps}; it must lie between 1 and {MAX_STEPS:,}")
         object.__setattr__(self, "steps", int(self.steps))
         if self.landscape:
             from sterling.exhaustive.landscape import check_dimension, check_surrogate
