@@ -100,6 +100,55 @@ def test_a_curve_that_does_not_fit_is_called_so():
     fit = fit_exponent(n, samples, trials, np.round(share * trials))
     assert fit.p_value < 1e-6
     assert any("fits poorly" in note for note in fit.notes)
+    assert fit.stretch == pytest.approx(math.sqrt(fit.deviance / fit.expected_deviance))
+
+
+def bent(n, bend=0.35):
+    """Return thresholds that no power law has: log N₅₀ bends upwards over log n."""
+    return 2 * n**1.4 * np.exp(bend * (np.log(n / 16) ** 2))
+
+
+def drawn_bent(trials=400, seed=0, weights=(1, 1, 1, 1)):
+    n = np.repeat(DIMENSIONS, len(RATIOS))
+    samples = np.round(bent(n) * np.tile(RATIOS, len(DIMENSIONS)))
+    share = 1 / (1 + (bent(n) / samples) ** 3.0)
+    trials = trials * np.repeat(weights, len(RATIOS))
+    return n, samples, trials, np.random.default_rng(seed).binomial(trials, share)
+
+
+def test_where_no_power_law_holds_the_exponent_is_the_slope_of_the_line_nearest_to_the_thresholds():
+    fit = fit_exponent(*drawn_bent(seed=1), slopes="free")
+    assert fit.curved
+    assert fit.power_p_value < 1e-6 < fit.p_value
+    assert fit.stretch == 1
+    middles = [math.log(point.samples) for point in fit.thresholds]
+    slope, start = np.polyfit(np.log(DIMENSIONS), middles, 1)
+    assert fit.exponent == pytest.approx(slope, abs=1e-5)
+    assert math.log(fit.constant) == pytest.approx(start, abs=1e-4)
+    truth = np.polyfit(np.log(DIMENSIONS), np.log(bent(DIMENSIONS)), 1)[0]
+    assert fit.exponent_low < truth < fit.exponent_high
+    assert "no power law fits" in fit.curvature
+    assert any("mean exponent" in note for note in fit.notes)
+
+
+def test_the_mean_exponent_does_not_depend_on_where_the_trials_are():
+    """Ten times the trials at one end move the power law's exponent by far, the mean exponent by noise."""
+    one, other = (
+        fit_exponent(*drawn_bent(4000, seed, weights))
+        for seed, weights in enumerate([(10, 1, 1, 1), (1, 1, 1, 10)])
+    )
+    assert one.curved
+    assert other.curved
+    assert abs(one.exponent - other.exponent) < one.width + other.width
+
+
+def test_local_exponents_lie_between_neighbours():
+    fit = fit_exponent(*drawn_bent(4000))
+    assert [(one.n, one.next_n) for one in fit.local_exponents] == [(8, 16), (16, 32), (32, 64)]
+    truth = np.diff(np.log(bent(DIMENSIONS))) / math.log(2)
+    for one, value in zip(fit.local_exponents, truth, strict=True):
+        assert one.low < value < one.high
+        assert one.high - one.low < 0.2
 
 
 def test_undecided_trials_are_treated_as_told():

@@ -7,17 +7,19 @@ import math
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Reference
-from sterling.claims.judge import against_bound
 from sterling.claims.scaling import (
     NOISELESS_CRITERIA,
     curves_picture,
     exponent,
     fits_by_budget,
+    growth_sentence,
+    judge_growth,
     law_picture,
     local_exponent,
     notes_on,
     regimes_picture,
     run_scaling,
+    top_exponent,
 )
 
 PROVED = 2.0
@@ -26,8 +28,7 @@ PROVED = 2.0
 def measure(context: Context) -> Finding:
     """Fit N₅₀ = C·n^α for "the sign of the time average is w*", and beside it for absorption at w*.
 
-    Rule: `judge.against_bound` on the (where the fit is poor, stretched) interval of α at the largest step
-    budget, against the proved exponent 2.
+    Rule: `scaling.judge_growth` at the largest step budget, against the proved exponent 2.
     """
     claim, plan = CLAIMS["P1"], context.effort.noiseless
     store = run_scaling(context, "noiseless", plan, NOISELESS_CRITERIA)
@@ -35,27 +36,25 @@ def measure(context: Context) -> Finding:
     optimal = fits_by_budget(store, "optimal")
     main = exponent(ergodic[-1], "exponent α of N₅₀ for the time average")
     beside = exponent(optimal[-1], "exponent α of N₅₀ for absorption at w*")
-    judgement = against_bound(main.high, main.low, PROVED)
     trials = store.trials()
     counts = store.counts("ergodic")
     counts = counts.filter(counts["steps"] == plan.steps[-1])
-    if ergodic[-1].fit is None:
-        reason = f"No exponent could be fitted: {ergodic[-1].refusal}."
-    else:
-        reason = (
-            f"The time average needs about n^{main.value:.2f} samples ({main.low:.2f} to "
-            f"{main.high:.2f}) for "
-            f"n = {plan.n[0]} to {plan.n[-1]}; n^{PROVED:g} is proved to suffice."
-        )
     return claim.found(
         experiment=(
             f"{len(trials):,} runs without label noise, n = {', '.join(map(str, plan.n))}, m = 1, step sizes "
             f"0.5/√(t+1), {' and '.join(f'{steps:,}' for steps in plan.steps)} steps; the sample sizes were "
             "placed where they narrow the interval of α."
         ),
-        judgement=judgement,
-        reason=reason,
-        measured=(main, beside),
+        judgement=judge_growth(ergodic[-1], PROVED),
+        reason=(
+            f"{growth_sentence('Time average:', ergodic[-1])} Of the order n^{PROVED:g} is proved to suffice."
+        ),
+        measured=(
+            main,
+            *top_exponent(ergodic[-1], "the same"),
+            beside,
+            *top_exponent(optimal[-1], "the same for absorption"),
+        ),
         references=(
             Reference("proved to suffice: exponent", PROVED, "theorem", claim.source),
             Reference(

@@ -9,11 +9,11 @@ import numpy as np
 
 from sterling.claims.context import Context
 from sterling.claims.efforts import Scaling
-from sterling.claims.finding import Measured, Picture
-from sterling.claims.judge import POOR, stretched
+from sterling.claims.finding import Judgement, Measured, Picture
+from sterling.claims.judge import FAR, against_bound, all_of
 from sterling.dynamics.orbit import Verdict
 from sterling.plot import PURPLE
-from sterling.study.fit import ExponentFit
+from sterling.study.fit import POOR, ExponentFit
 from sterling.study.grid import Study
 from sterling.study.plots import phase_map, success_curves, threshold_law
 from sterling.study.report import SeriesFit, fit_store
@@ -49,26 +49,65 @@ def fits_by_budget(store: Store, criterion: str) -> list[SeriesFit]:
 
 
 def exponent(series: SeriesFit, name: str) -> Measured:
-    """Return the exponent of a fit as a measured number; the interval is stretched where the fit is poor."""
+    """Return the exponent of a fit as a measured number."""
     fit = series.fit
     if fit is None:
         nan = float("nan")
         return Measured(name, nan, nan, nan, how=f"refused: {series.refusal}")
-    low, high = stretched(fit)
     how = "profile likelihood"
-    if is_poor(fit):
-        how += f", stretched for the poor fit (p = {fit.p_value:.1g})"
-    return Measured(name, fit.exponent, low, high, fit.level, how=how)
+    if fit.curved:
+        how += " of the mean exponent over the dimensions"
+    if fit.stretch > 1:
+        how += f", stretched by {fit.stretch:.2f} for the poor fit (p = {fit.p_value:.1g})"
+    return Measured(name, fit.exponent, fit.exponent_low, fit.exponent_high, fit.level, how=how)
+
+
+def top_exponent(series: SeriesFit, name: str) -> list[Measured]:
+    """Return the exponent between the two largest dimensions, where no power law holds over all of them."""
+    fit = series.fit
+    if fit is None or not fit.curved or not fit.local_exponents:
+        return []
+    last = fit.local_exponents[-1]
+    where = f"{name}, from n = {last.n} to {last.next_n}"
+    return [Measured(where, last.exponent, last.low, last.high, fit.level, how="difference of two N₅₀")]
+
+
+def judge_growth(series: SeriesFit, bound: float) -> Judgement:
+    """Judge the growth of N₅₀ by a proved exponent.
+
+    By `judge.against_bound` on the exponent; where no power law holds, on that between the two largest
+    dimensions as well, for the theorem speaks of large n.
+    """
+    ends = [exponent(series, ""), *top_exponent(series, "")]
+    return all_of(*(against_bound(one.high, one.low, bound) for one in ends))
+
+
+def growth_rule(bound: float) -> str:
+    """Return the rule of `judge_growth` in words."""
+    return (
+        f"Consistent: the interval of the exponent ends at or below the proved {bound:g}; far inside: more "
+        f"than {FAR:g} below it; contradicted: it begins above. Where no power law fits (p < {POOR:g}), that "
+        "between the two largest dimensions is judged as well."
+    )
+
+
+def growth_sentence(what: str, series: SeriesFit) -> str:
+    """Say how N₅₀ grows, in one sentence."""
+    fit = series.fit
+    if fit is None:
+        return f"{what}: no exponent could be fitted ({series.refusal})."
+    text = f"{what} N₅₀ grows like n^{fit.exponent:.2f} ({fit.exponent_low:.2f} to {fit.exponent_high:.2f})"
+    for one in fit.local_exponents[-1:] if fit.curved else ():
+        text += (
+            f" on average, and like n^{one.exponent:.2f} ({one.low:.2f} to {one.high:.2f}) from n = {one.n} "
+            f"to {one.next_n}"
+        )
+    return f"{text}."
 
 
 def local_exponent(law: dict[int, float]) -> float:
     """Return the exponent of the power law nearest to a law N(n) over its dimensions."""
     return float(np.polyfit(np.log(list(law)), np.log(list(law.values())), 1)[0])
-
-
-def is_poor(fit: ExponentFit) -> bool:
-    """Whether the curve does not describe the counts."""
-    return fit.p_value < POOR
 
 
 def rival_sentence(fit: ExponentFit) -> str:
@@ -81,8 +120,18 @@ def rival_sentence(fit: ExponentFit) -> str:
     else:
         verdict = "n log n does better" if rival.delta < 0 else "the power law does better"
     return (
-        f"Rival law {rival.constant:.3g}·n·ln n: AIC {rival.delta:+.1f} against the power law, so {verdict} "
-        "(mean-field theory predicts n log n up to slower factors)."
+        f"Rival law {rival.constant:.3g}·n·ln n: AIC {rival.delta:+.1f} against the power law, so {verdict}."
+    )
+
+
+def _mean_field_sentence(series: SeriesFit) -> str:
+    fit, law = series.fit, next((one for one in series.expected if one.kind == "mean-field"), None)
+    if fit is None or law is None:
+        return ""
+    inside = fit.exponent_low <= law.exponent <= fit.exponent_high
+    return (
+        f"The mean-field law has the exponent {law.exponent:.2f} over these n, "
+        f"{'inside' if inside else 'outside'} the measured interval."
     )
 
 
@@ -93,12 +142,15 @@ def notes_on(series: list[SeriesFit], label: str) -> list[str]:
     if main.fit is None:
         return [f"{label}: no exponent was fitted: {main.refusal}."]
     fit = main.fit
-    if is_poor(fit):
+    if fit.curved:
         notes.append(
-            f"{label}: the power law fits poorly (p = {fit.p_value:.1g}); the interval is stretched by "
-            f"√(deviance/expected deviance) = √({fit.deviance:.0f}/{fit.expected_deviance:.0f}). A "
-            "curved law "
-            "has a local exponent that changes with n."
+            f"{label}: {fit.curvature}. The exponent is then that of the line nearest to the thresholds, "
+            "each n with the same weight."
+        )
+    if fit.stretch > 1:
+        notes.append(
+            f"{label}: the curve fits poorly (p = {fit.p_value:.1g}); intervals are stretched by "
+            f"√(deviance/expected deviance) = √({fit.deviance:.0f}/{fit.expected_deviance:.0f})."
         )
     if fit.undecided:
         notes.append(_undecided(main, label))
@@ -110,8 +162,9 @@ def notes_on(series: list[SeriesFit], label: str) -> list[str]:
             if one.fit is not None
         ]
         notes.append(f"{label}: the exponent at each step budget is {'; '.join(parts)}.")
-    if sentence := rival_sentence(fit):
-        notes.append(f"{label}: {sentence}")
+    for sentence in (rival_sentence(fit), _mean_field_sentence(main)):
+        if sentence:
+            notes.append(f"{label}: {sentence}")
     return notes
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Measured, Reference
-from sterling.claims.judge import against_bound, all_of
+from sterling.claims.finding import Finding, Reference
+from sterling.claims.judge import all_of
 from sterling.claims.scaling import (
     NOISELESS_CRITERIA,
     NOISY_CRITERIA,
     curves_picture,
     exponent,
     fits_by_budget,
+    growth_sentence,
+    judge_growth,
     law_picture,
     local_exponent,
     notes_on,
     regimes_picture,
     run_scaling,
+    top_exponent,
 )
 from sterling.theory import samples_for_ergodic, samples_for_occupancy
 
@@ -27,8 +30,7 @@ _LAWS = "sterling.theory.laws; to leading order science.md, 7"
 def measure(context: Context) -> Finding:
     """Fit N₅₀ = C·n^α for absorption at w* (no noise) and for spending half of the steps at w* (noise).
 
-    Rule: `judge.against_bound` for both intervals (stretched where the fit is poor) against the proved
-    exponent 4, joined by `judge.all_of`.
+    Rule: `scaling.judge_growth` for both against the proved exponent 4, joined by `judge.all_of`.
     """
     claim, plan, noisy = CLAIMS["P2"], context.effort.noiseless, context.effort.noisy
     quiet_store = run_scaling(context, "noiseless", plan, NOISELESS_CRITERIA)
@@ -41,7 +43,7 @@ def measure(context: Context) -> Finding:
     mean = exponent(average[-1], f"exponent α of N₅₀ for the time average, σ = {noisy.noise:g}")
     half_law = {n: samples_for_occupancy(0.5, n, noisy.noise) for n in noisy.n}
     mean_law = {n: samples_for_ergodic(n, noisy.noise) for n in noisy.n}
-    judgement = all_of(*(against_bound(one.high, one.low, PROVED) for one in (quiet, loud)))
+    judgement = all_of(*(judge_growth(series[-1], PROVED) for series in (optimal, half)))
     trials, counts = store.trials(), store.counts("ergodic")
     counts = counts.filter(counts["steps"] == noisy.steps[-1])
     return claim.found(
@@ -53,12 +55,26 @@ def measure(context: Context) -> Finding:
         ),
         judgement=judgement,
         reason=(
-            f"{_sentence('Without noise', quiet)} {_sentence('With noise', loud)} n^{PROVED:g} is "
-            "proved to suffice."
+            f"{growth_sentence('Absorption without noise:', optimal[-1])} "
+            f"{growth_sentence('Half of the steps at w* with noise:', half[-1])} "
+            f"Of the order n^{PROVED:g} is proved to suffice."
         ),
-        measured=(quiet, loud, mean),
+        measured=(
+            quiet,
+            *top_exponent(optimal[-1], "the same"),
+            loud,
+            *top_exponent(half[-1], "the same"),
+            mean,
+            *top_exponent(average[-1], "the same"),
+        ),
         references=(
             Reference("proved to suffice: exponent", PROVED, "theorem", claim.source),
+            Reference(
+                "proved to suffice for the time average, without label noise: exponent",
+                2.0,
+                "theorem",
+                claim.source,
+            ),
             Reference("half of the steps at w* under noise: leading exponent", 3.0, "mean-field", _LAWS),
             Reference(
                 "the same law over the dimensions run: exponent",
@@ -97,9 +113,3 @@ def measure(context: Context) -> Finding:
             "stronger demand than visits that recur, so its threshold lies higher.",
         ),
     )
-
-
-def _sentence(where: str, one: Measured) -> str:
-    if not one.has_interval:
-        return f"{where} there is no fit ({one.how})."
-    return f"{where} about n^{one.value:.2f} samples do ({one.low:.2f} to {one.high:.2f})."

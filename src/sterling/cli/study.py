@@ -11,6 +11,8 @@ from sterling.cli.render import FAILED, INTERRUPTED, announce_kernels, guarded, 
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
+    from sterling.study.expected import Expected
+    from sterling.study.fit import Threshold
     from sterling.study.report import SeriesFit, Status
 
 app = typer.Typer(
@@ -230,16 +232,24 @@ def _print_fit(one: "SeriesFit") -> None:
         typer.echo(f"  no fit: {one.refusal}")
         return
     fit = one.fit
+    what = "mean exponent over these n: a" if fit.curved else "N50 = C n^a: a"
     typer.echo(
-        f"  N50 = C n^a: a = {fit.exponent:.4g} [{fit.exponent_low:.4g}, {fit.exponent_high:.4g}], "
+        f"  {what} = {fit.exponent:.4g} [{fit.exponent_low:.4g}, {fit.exponent_high:.4g}], "
         f"C = {fit.constant:.4g} [{fit.constant_low:.4g}, {fit.constant_high:.4g}], {fit.trials:,} trials"
     )
+    if fit.curved:
+        typer.echo(f"  {fit.curvature}")
+    if fit.thresholds:
+        typer.echo("  N50 alone: " + "; ".join(_threshold(point) for point in fit.thresholds))
+    for law in one.expected:
+        typer.echo(f"  {_law(law)}")
     typer.echo(
         f"  goodness of fit: deviance {fit.deviance:.1f}, expected {fit.expected_deviance:.1f}, "
-        f"p = {fit.p_value:.2g}"
+        f"p = {fit.p_value:.2g}; slopes {fit.slopes}"
     )
-    rivals = ", ".join(f"{rival.law} {rival.delta:+.1f}" for rival in fit.rivals)
-    typer.echo(f"  AIC less that of C n^a: {rivals}")
+    typer.echo("  other laws, AIC less that of C n^a:")
+    for rival in fit.rivals:
+        typer.echo(f"    {rival.law} {rival.delta:+.1f} ({rival.kind})")
     if one.left_out is not None:
         other = one.left_out
         typer.echo(
@@ -248,3 +258,14 @@ def _print_fit(one: "SeriesFit") -> None:
         )
     for text in fit.notes:
         typer.echo(f"  {text}")
+
+
+def _threshold(point: "Threshold") -> str:
+    return f"n={point.n} {point.samples:,.4g} [{point.low:,.4g}, {point.high:,.4g}]"
+
+
+def _law(law: "Expected") -> str:
+    if not law.samples:
+        return f"{law.kind}: a = {law.exponent:.4g} suffices ({law.source})"
+    sizes = ", ".join(f"n={n} {size:,.4g}" for n, size in law.samples.items())
+    return f"{law.kind}: a = {law.exponent:.3g} over these n; N50 {sizes}"

@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sterling.study.collect import Outcome, Progress, replay, run
     from sterling.study.criteria import Criterion, parse_criterion
-    from sterling.study.fit import ExponentFit, FitError, fit_exponent
+    from sterling.study.fit import ExponentFit, fit_exponent
     from sterling.study.grid import Study
     from sterling.study.report import SeriesFit, Status, fit_store, status
     from sterling.study.store import Store
+    from sterling.study.sufficiency import FitError
     from sterling.study.trial import Cell, run_trial, trial_key, trial_seed
 
 _HOME = {
     "Cell": "trial",
     "Criterion": "criteria",
     "ExponentFit": "fit",
-    "FitError": "fit",
+    "FitError": "sufficiency",
     "Outcome": "collect",
     "Progress": "collect",
     "SeriesFit": "report",

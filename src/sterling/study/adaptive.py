@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sterling.study.fit import POWER, ExponentFit, FitError, fit_exponent, overlaps
+from sterling.study.fit import ExponentFit, fit_exponent
+from sterling.study.laws import CURVED, POWER, Law, slope_design
 from sterling.study.ledger import Tally
 from sterling.study.likelihood import Counts, Model, information, maximise, predictor
+from sterling.study.sufficiency import FitError, overlaps
 
 Place = tuple[int, int]  # (n, samples)
 Wish = dict[Place, int]  # how many trials a place shall have in all
@@ -214,21 +216,14 @@ class Placement:
     # -- the best next trials --------------------------------------------------------------------------------
 
     def _place(self, tallies: Mapping[Place, Tally], counts: Counts, fit: ExponentFit) -> Wish:
-        slopes = "power" if len(np.unique(counts.n)) > 2 else "common"
-        centre = float(np.log(counts.n).mean())
-        model = POWER.model(counts.n, slopes, centre)
-        best = maximise(counts, model)
-        candidates = [
-            (n, size)
-            for n in self.brackets
-            for size in self._near(n, counts, best.parameters, slopes, centre)
-        ]
+        curve = _Curve(counts, CURVED if fit.curved else POWER)
+        candidates = [(n, size) for n in self.brackets for size in self._near(n, curve)]
         if not candidates:
             return self._done("no place", "no allowed sample size lies near N₅₀: list more of them")
         n = np.array([place[0] for place in candidates], np.float64)
         sizes = np.array([place[1] for place in candidates], np.float64)
-        eta, derivative = _predict(counts, n, sizes, best.parameters, slopes, centre)
-        fisher, _ = information(counts, model, best.parameters)
+        eta, derivative = curve.predict(n, sizes)
+        fisher, _ = information(counts, curve.model, curve.parameters)
         batch = self._batch(counts, fit)
         weights = 1 / (2 + np.exp(eta) + np.exp(-eta))  # p(1 − p)
         cost = _costs(tallies, n, sizes)
@@ -240,9 +235,9 @@ class Placement:
             if more > 0
         }
 
-    def _near(self, n: int, counts: Counts, parameters, slopes: str, centre: float) -> list[int]:
+    def _near(self, n: int, curve: _Curve) -> list[int]:
         sizes = np.array(self._lattices[n], np.float64)
-        eta, _ = _predict(counts, np.full(len(sizes), float(n)), sizes, parameters, slopes, centre)
+        eta, _ = curve.predict(np.full(len(sizes), float(n)), sizes)
         near = np.abs(eta) <= _ETA
         near[int(np.argmin(np.abs(eta)))] = True
         return [int(size) for size in sizes[near]]
@@ -260,13 +255,22 @@ def _trials(tallies: Mapping[Place, Tally], place: Place) -> int:
     return 0 if tally is None else tally.trials
 
 
-def _predict(counts: Counts, n, sizes, parameters, slopes: str, centre: float):
-    """Return η and its derivatives at places, with the designs centred as those of the counts."""
-    law = POWER.model(n, "common", centre)
-    slope = np.ones((len(n), 1))
-    if slopes == "power":
-        slope = np.column_stack([np.ones(len(n)), np.log(n) - np.log(counts.n).mean()])
-    return predictor(Model(law.location, slope, law.offset), np.log(sizes), parameters)
+class _Curve:
+    """A law fitted to counts, to be asked about other places."""
+
+    def __init__(self, counts: Counts, law: Law):
+        self.law, self.counts = law, counts
+        self.dimensions = np.unique(counts.n)
+        self.slopes = "power" if len(self.dimensions) > 2 else "common"
+        self.centre = float(np.log(counts.n).mean())
+        self.model = law.model(counts.n, self.slopes, self.centre)
+        self.parameters = maximise(counts, self.model).parameters
+
+    def predict(self, n: np.ndarray, sizes: np.ndarray):
+        """Return η and its derivatives at places, with the designs centred as those of the counts."""
+        law = self.law.model(n, "common", self.centre, self.dimensions)
+        slope = slope_design(n, self.slopes, float(np.log(self.counts.n).mean()))
+        return predictor(Model(law.location, slope, law.offset), np.log(sizes), self.parameters)
 
 
 def _best_portions(fisher, weights, derivative, cost, batch: float) -> np.ndarray:

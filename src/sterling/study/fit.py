@@ -1,68 +1,37 @@
 """Laws of sample complexity, fitted to counted trials: N₅₀ = C·n^α and its rivals, with intervals.
 
-N₅₀(n) is the sample size at which half of the trials succeed. A fit that the data cannot carry is refused
-with the reason, as a `FitError`.
+N₅₀(n) is the sample size at which half of the trials succeed. Where the counts show that no power law holds,
+α is the mean exponent: the slope of the line through log N₅₀ against log n, every dimension with the same
+weight. That is a property of the thresholds alone, whatever the trials were spent on, and its interval allows
+for any curve. A fit that the data cannot carry is refused with the reason, as a `FitError`.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from sterling.errors import InputError, SterlingError
+from sterling.errors import InputError
+from sterling.study.laws import CURVED, POWER, RIVALS, SLOPES, Law
 from sterling.study.likelihood import (
     Counts,
     Maximum,
     Model,
-    first_guess,
     goodness_of_fit,
     maximise,
     profile_interval,
 )
+from sterling.study.sufficiency import FitError, overlaps, require_information
 
 #: How undecided trials can be treated.
 TREATMENTS = ("failure", "left out")
-#: How the slope β may depend on n: not at all, as a power of n, or freely.
-SLOPES = ("common", "power", "free")
 
-_POOR = 0.01  # p-value of the goodness of fit below which it is called poor
-
-
-class FitError(SterlingError):
-    """The data cannot carry the fit; the message says why and what would help."""
-
-
-@dataclass(frozen=True)
-class Law:
-    """log N₅₀ = log C + α·log n + κ·log log n, with α free or held."""
-
-    name: str
-    exponent: float | None = None
-    loglog: float = 0.0
-
-    def model(self, n: np.ndarray, slopes: str, centre: float = 0.0) -> Model:
-        """Return the designs for cells of dimension n; the first location parameter is log N₅₀ at e^centre.
-
-        With a held exponent, or a log log n, the first parameter is log C whatever the centre.
-        """
-        log_n = np.log(n)
-        location = [np.ones_like(log_n)]
-        offset = np.zeros_like(log_n)
-        if self.exponent is None:
-            location.append(log_n - centre)
-        else:
-            offset = offset + self.exponent * log_n
-        if self.loglog:
-            offset = offset + self.loglog * np.log(log_n)
-        return Model(np.column_stack(location), slope_design(n, slopes), offset)
-
-
-POWER = Law("C n^α")
-#: What the power law is compared with: the quasi-linear law of the mean-field theory, the proved bounds.
-RIVALS = (Law("C n log n", 1.0, 1.0), Law("C n²", 2.0), Law("C n⁴", 4.0))
+#: p-value of the goodness of fit below which it is called poor.
+POOR = 0.01
 
 
 @dataclass(frozen=True)
@@ -70,6 +39,7 @@ class LawFit:
     """How well one law does: its constant and its AIC; ``delta`` is the AIC less the power law's."""
 
     law: str
+    kind: str
     constant: float
     log_likelihood: float
     aic: float
@@ -88,6 +58,17 @@ class Threshold:
 
 
 @dataclass(frozen=True)
+class LocalExponent:
+    """Growth of N₅₀ from one dimension to the next, as an exponent with its interval."""
+
+    n: int
+    next_n: int
+    exponent: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class ExponentFit:
     """N₅₀(n) = C·n^α fitted to one series of cells.
 
@@ -97,10 +78,20 @@ class ExponentFit:
         α and its profile-likelihood interval.
     constant, constant_low, constant_high : float
         C likewise.
+    curved : bool
+        True where the power law fits poorly (p < 0.01): α is then the mean exponent over the dimensions, and
+        C·n^α the line nearest to the thresholds.
+    stretch : float
+        Where even that fits poorly, by how much the intervals of α and C were stretched: √(deviance/expected
+        deviance), as for binomial counts with overdispersion. Else 1.
+    power_p_value : float
+        Goodness of fit of the power law, also where α is the mean exponent.
     slopes : str
         How β depends on n in this fit ("common", "power" or "free"), the best by AIC.
     thresholds : tuple of Threshold
         N₅₀ of each dimension fitted alone, where its data allow.
+    local_exponents : tuple of LocalExponent
+        Between neighbours among them.
     deviance, expected_deviance, p_value : float
         Goodness of fit; a small p-value says that the curve does not fit.
     aic : float
@@ -121,7 +112,11 @@ class ExponentFit:
     constant_high: float
     slopes: str
     slope_at: dict[int, float]
+    curved: bool
+    stretch: float
+    power_p_value: float
     thresholds: tuple[Threshold, ...]
+    local_exponents: tuple[LocalExponent, ...]
     deviance: float
     expected_deviance: float
     p_value: float
@@ -141,8 +136,16 @@ class ExponentFit:
         return self.exponent_high - self.exponent_low
 
     def samples_at(self, n: float) -> float:
-        """Return the fitted N₅₀ at a dimension."""
+        """Return the fitted N₅₀ at a dimension: a point on the line C·n^α."""
         return self.constant * n**self.exponent
+
+    @property
+    def curvature(self) -> str:
+        """Which exponents the local ones go through, in words; empty where a power law fits."""
+        if not self.curved:
+            return ""
+        steps = ", ".join(f"{one.exponent:.2f} from {one.n} to {one.next_n}" for one in self.local_exponents)
+        return f"no power law fits (p = {self.power_p_value:.1g}); local exponents: {steps}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fit as plain values."""
@@ -153,17 +156,6 @@ class ExponentFit:
             f"ExponentFit(α={self.exponent:.3f} [{self.exponent_low:.3f}, {self.exponent_high:.3f}], "
             f"C={self.constant:.3g}, trials={self.trials:,}, fit p={self.p_value:.2g})"
         )
-
-
-def slope_design(n: np.ndarray, slopes: str) -> np.ndarray:
-    """Return the design of log β for cells of dimension n."""
-    if slopes == "common":
-        return np.ones((len(n), 1))
-    if slopes == "power":
-        return np.column_stack([np.ones(len(n)), np.log(n) - np.log(n).mean()])
-    if slopes == "free":
-        return (n[:, None] == np.unique(n)[None, :]).astype(np.float64)
-    raise InputError(f"slopes is {slopes!r}; it must be one of auto, {', '.join(SLOPES)}")
 
 
 def fit_exponent(
@@ -205,62 +197,106 @@ def fit_exponent(
     counts = Counts.of(n, samples, np.asarray(trials, np.float64) - left, successes)
     require_information(counts)
     names = SLOPES if slopes == "auto" else (slopes,)
-    if slopes == "auto" and len(np.unique(counts.n)) < 3:
+    dimensions = np.unique(counts.n)
+    if slopes == "auto" and len(dimensions) < 3:
         names = ("common", "power")
+    power = _best(counts, POWER, names)
+    if power is None:
+        raise FitError(
+            "the likelihood has no maximum: the change from failure to success is too sharp for these sample "
+            "sizes; add sample sizes in between"
+        )
+    chosen = power
+    if power.quality[2] < POOR and len(dimensions) > 2:
+        chosen = _best(counts, CURVED, names) or power
+    return _report(counts, chosen, power, treatment, float(open_ones.sum()), level, thresholds)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A law at its maximum: with the slopes that do best, and how well it describes the counts."""
+
+    law: Law
+    slopes: str
+    centre: float
+    model: Model
+    best: Maximum
+    quality: tuple[float, float, float]  # deviance, its expectation, p-value
+
+    @property
+    def aic(self) -> float:
+        return _aic(self.model, self.best)
+
+
+def _best(counts: Counts, law: Law, names: tuple[str, ...]) -> _Fitted | None:
+    """Return the law with those of the slopes that do best by AIC; None if the likelihood has no maximum."""
     centre = float(np.average(np.log(counts.n), weights=counts.trials))
-    tried = [(name, POWER.model(counts.n, name, centre)) for name in names]
-    fits = [(name, model, maximise(counts, model)) for name, model in tried]
-    sound = [one for one in fits if one[2].converged]
-    if not sound:
-        raise FitError("the likelihood has no maximum: the change from failure to success is too sharp "
-                       "for these sample sizes; add sample sizes in between")  # fmt: skip
-    name, model, best = min(sound, key=lambda one: _aic(one[1], one[2]))
-    return _report(counts, centre, name, model, best, treatment, float(open_ones.sum()), level, thresholds)
+    tried = []
+    for name in names:
+        model = law.model(counts.n, name, centre)
+        best = maximise(counts, model)
+        if best.converged:
+            quality = goodness_of_fit(counts, best.shares, model.size)
+            tried.append(_Fitted(law, name, centre, model, best, quality))
+    return min(tried, key=lambda one: one.aic, default=None)
 
 
-def _report(counts, centre, name, model, best, treatment, undecided, level, thresholds) -> ExponentFit:
+def _report(counts, chosen: _Fitted, power: _Fitted, treatment, undecided, level, thresholds) -> ExponentFit:
+    best, centre = chosen.best, chosen.centre
+    deviance, expected, p_value = chosen.quality
+    stretch = math.sqrt(max(1.0, deviance / expected)) if p_value < POOR and expected > 0 else 1.0
     exponent = float(best.parameters[1])
-    low, high = profile_interval(counts, model, best, 1, level)
-    origin = POWER.model(counts.n, name)
+    low, high = _stretched(profile_interval(counts, chosen.model, best, 1, level), exponent, stretch)
+    origin = chosen.law.model(counts.n, chosen.slopes)
     at_one = best.parameters.copy()
     at_one[0] -= exponent * centre
     best_at_one = maximise(counts, origin, at_one)
-    constant_low, constant_high = profile_interval(counts, origin, best_at_one, 0, level)
-    total, expected, p_value = goodness_of_fit(counts, best.shares, model.size)
-    aic = _aic(model, best)
-    dimensions = np.unique(counts.n)
-    logs = {int(n): float((model.slope @ best.parameters[2:])[counts.n == n][0]) for n in dimensions}
-    notes = []
-    if p_value < _POOR:
-        notes.append(f"the curve fits poorly (p = {p_value:.1g}): read the interval with care")
-    if not (math.isfinite(low) and math.isfinite(high)):
-        notes.append("the interval of the exponent has no end on one side: more trials are needed")
-    if undecided:
-        how = "count as failures" if treatment == "failure" else "are left out"
-        notes.append(f"{undecided:.0f} undecided trials (budget spent) {how}")
+    constant = _stretched(profile_interval(counts, origin, best_at_one, 0, level), at_one[0], stretch)
+    logs = chosen.model.slope @ best.parameters[chosen.model.location.shape[1] :]
+    alone = tuple(_thresholds(counts, level)) if thresholds else ()
     return ExponentFit(
         exponent=exponent,
         exponent_low=low,
         exponent_high=high,
         constant=math.exp(at_one[0]),
-        constant_low=_exp(constant_low),
-        constant_high=_exp(constant_high),
-        slopes=name,
-        slope_at={n: math.exp(value) for n, value in logs.items()},
-        thresholds=tuple(_thresholds(counts, level)) if thresholds else (),
-        deviance=total,
+        constant_low=_exp(constant[0]),
+        constant_high=_exp(constant[1]),
+        slopes=chosen.slopes,
+        slope_at={int(n): math.exp(float(logs[counts.n == n][0])) for n in np.unique(counts.n)},
+        curved=chosen.law.curved,
+        stretch=stretch,
+        power_p_value=power.quality[2],
+        thresholds=alone,
+        local_exponents=tuple(_local_exponents(alone)),
+        deviance=deviance,
         expected_deviance=expected,
         p_value=p_value,
-        aic=aic,
-        log_likelihood=best.value,
-        rivals=tuple(_rivals(counts, name, aic)),
+        aic=power.aic,
+        log_likelihood=power.best.value,
+        rivals=tuple(_rivals(counts, power.slopes, power.aic)),
         treatment=treatment,
         trials=int(counts.trials.sum()),
         undecided=int(undecided),
         cells=len(counts.trials),
         level=level,
-        notes=tuple(notes),
+        notes=tuple(_notes(chosen, stretch, (low, high), treatment, undecided)),
     )
+
+
+def _notes(chosen: _Fitted, stretch: float, ends: tuple[float, float], treatment: str, undecided: float):
+    if chosen.law.curved:
+        yield "no power law fits, so α is the mean exponent over the dimensions, each with the same weight"
+    if stretch > 1:
+        yield f"the curve fits poorly (p = {chosen.quality[2]:.1g}): intervals are stretched by {stretch:.2f}"
+    if not all(map(math.isfinite, ends)):
+        yield "the interval of the exponent has no end on one side: more trials are needed"
+    if undecided:
+        how = "count as failures" if treatment == "failure" else "are left out"
+        yield f"{undecided:.0f} undecided trials (budget spent) {how}"
+
+
+def _stretched(ends: tuple[float, float], middle: float, factor: float) -> tuple[float, float]:
+    return middle - factor * (middle - ends[0]), middle + factor * (ends[1] - middle)
 
 
 def _exp(value: float) -> float:
@@ -278,7 +314,7 @@ def _rivals(counts: Counts, slopes: str, aic: float):
         model = law.model(counts.n, slopes)
         best = maximise(counts, model)
         own = _aic(model, best)
-        yield LawFit(law.name, _exp(float(best.parameters[0])), best.value, own, own - aic)
+        yield LawFit(law.name, law.kind, _exp(float(best.parameters[0])), best.value, own, own - aic)
 
 
 def _thresholds(counts: Counts, level: float):
@@ -296,52 +332,23 @@ def _thresholds(counts: Counts, level: float):
         )
 
 
-def overlaps(counts: Counts) -> bool:
-    """Whether, at one n, failures are seen at a sample size as large as one with successes.
+def _local_exponents(thresholds: tuple[Threshold, ...]):
+    """Give the growth between neighbours; the interval of a difference from those of its two parts (MOVER).
 
-    Without that a jump between two sample sizes explains everything, and the slope has no bound.
+    Source: Zou and Donner, Statistics in Medicine 27 (2008) 1693.
     """
-    failed = counts.samples[counts.successes < counts.trials]
-    passed = counts.samples[counts.successes > 0]
-    return failed.size > 0 and passed.size > 0 and len(counts.n) > 1 and failed.max() >= passed.min()
-
-
-def require_information(counts: Counts) -> None:
-    """Raise FitError, with the reason and a remedy, if no exponent can come out of these counts."""
-    dimensions = np.unique(counts.n)
-    if len(counts.n) == 0:
-        raise FitError("there are no trials: run the study first")
-    if len(dimensions) < 2:
-        raise FitError(f"all trials have n = {dimensions[0]:g}: an exponent needs at least two dimensions")
-    if dimensions[0] < 1:
-        raise FitError("dimensions must be at least 1")
-    mixed, never, always, jumps = [], [], [], []
-    for n in dimensions:
-        one = counts.where(counts.n == n)
-        if not one.successes.any():
-            never.append(f"{n:g}")
-        elif (one.successes == one.trials).all():
-            always.append(f"{n:g}")
-        elif overlaps(one):
-            mixed.append(f"{n:g}")
-        else:
-            jumps.append(f"{n:g}")
-    if len(mixed) < 2:
-        reasons = []
-        if never:
-            reasons.append(f"no success at n = {', '.join(never)} (take larger samples)")
-        if always:
-            reasons.append(f"no failure at n = {', '.join(always)} (take smaller samples)")
-        if jumps:
-            reasons.append(
-                f"a jump from failure to success at n = {', '.join(jumps)} (take samples in between)"
+    for one, two in pairwise(thresholds):
+        step = math.log(two.n / one.n)
+        down, up = (
+            math.hypot(_log(outer) - _log(outer_middle), _log(inner) - _log(inner_middle))
+            for outer, outer_middle, inner, inner_middle in (
+                (two.low, two.samples, one.high, one.samples),
+                (two.high, two.samples, one.low, one.samples),
             )
-        raise FitError("fewer than two dimensions have successes and failures that overlap: "
-                       + "; ".join(reasons))  # fmt: skip
-    guess = Model(np.column_stack([np.ones(len(counts.n)), np.log(counts.n)]), np.ones((len(counts.n), 1)),
-                  np.zeros(len(counts.n)))  # fmt: skip
-    start = first_guess(counts, guess)
-    if start[-1] <= math.log(0.0501):
-        raise FitError(
-            "success does not become more frequent as the samples grow: there is no threshold here"
         )
+        growth = _log(two.samples) - _log(one.samples)
+        yield LocalExponent(one.n, two.n, growth / step, (growth - down) / step, (growth + up) / step)
+
+
+def _log(value: float) -> float:
+    return math.log(value) if 0 < value < math.inf else (-math.inf if value <= 0 else math.inf)

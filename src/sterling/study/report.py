@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +11,12 @@ import numpy as np
 from sterling.errors import InputError
 from sterling.study.adaptive import DEFAULT_WIDTH
 from sterling.study.criteria import Criterion, parse_criterion
-from sterling.study.fit import ExponentFit, FitError, fit_exponent
+from sterling.study.expected import Expected, expected
+from sterling.study.fit import ExponentFit, fit_exponent
 from sterling.study.grid import Study
 from sterling.study.likelihood import jeffreys
 from sterling.study.store import Store
+from sterling.study.sufficiency import FitError
 from sterling.study.trial import CELL_COLUMNS
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class SeriesFit:
         Why there is no fit, empty if there is one.
     cells : Polars frame
         n, samples, trials, successes, undecided, and the share with its Jeffreys interval.
+    expected : tuple of Expected
+        What theory says of the exponent, where it speaks of such a series.
     """
 
     series: dict[str, Any]
@@ -48,6 +52,7 @@ class SeriesFit:
     left_out: ExponentFit | None
     refusal: str
     cells: pl.DataFrame
+    expected: tuple[Expected, ...]
 
     @property
     def title(self) -> str:
@@ -65,6 +70,7 @@ class SeriesFit:
             "refusal": self.refusal,
             "fit": None if self.fit is None else self.fit.to_dict(),
             "undecided_left_out": None if self.left_out is None else self.left_out.to_dict(),
+            "expected": [asdict(one) for one in self.expected],
             "cells": self.cells.to_dicts(),
         }
 
@@ -129,7 +135,8 @@ def fit_cells(
             left_out = fit_exponent(*columns, slopes=slopes, treatment="left out")
         except FitError:
             left_out = None
-    return SeriesFit(series, str(criterion), fit, left_out, refusal, with_shares(cells))
+    theory = expected(series, criterion, cells["n"].unique().to_list())
+    return SeriesFit(series, str(criterion), fit, left_out, refusal, with_shares(cells), theory)
 
 
 def with_shares(cells: pl.DataFrame) -> pl.DataFrame:

@@ -1,0 +1,87 @@
+"""What theory says of the series of a study: proved exponents, and mean-field laws over its dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sterling import theory
+from sterling.errors import InputError
+from sterling.inputs import Gaussian
+from sterling.study.criteria import Criterion, parse_criterion
+from sterling.study.trial import Cell
+
+_PAPER = "Jeong, Xin & Yin, arXiv 2505.18113"
+#: Which of the paper's claims speaks of a criterion: `theory.samples_proved`.
+_PROVED = {"ergodic": "ergodic", "optimal": "recurrent", "visit": "recurrent", "occupancy": "recurrent"}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """An exponent that theory gives for a series.
+
+    Attributes
+    ----------
+    exponent : float
+        Of a proved bound; of a mean-field law the slope of the line nearest to it over the dimensions run.
+    kind, source : str
+        As in `sterling.theory`.
+    samples : dict of int to float
+        N₅₀ of each dimension by a mean-field law; empty for a bound, which has no constant.
+    """
+
+    exponent: float
+    kind: str
+    source: str
+    samples: dict[int, float]
+
+
+def expected(
+    series: dict[str, Any], criterion: str | Criterion, dimensions: Iterable[int]
+) -> tuple[Expected, ...]:
+    """Return what theory says of N₅₀ in a series: nothing where the theory does not speak of it.
+
+    The paper and the laws are about independent Gaussian inputs.
+    """
+    one, known = parse_criterion(criterion), sorted(int(n) for n in dimensions if n > 1)
+    if not known:
+        return ()
+    cell = Cell.from_content({**series, "n": known[-1], "samples": 1})
+    problem = cell.problem
+    if not isinstance(problem.inputs, Gaussian) or problem.normalize is not None or len(known) < 2:
+        return ()
+    found = []
+    claim = _PROVED.get(one.kind)
+    if claim:
+        order = {n: theory.samples_proved(n, claim) for n in known}
+        source = f"{_PAPER}; without label noise" if claim == "ergodic" else _PAPER
+        found.append(Expected(_slope(order), "theorem", source, {}))
+    law = _law(one, cell)
+    if law is not None:
+        try:
+            samples = {n: law(n) for n in known}
+        except InputError:  # beyond what the law is solved for
+            return tuple(found)
+        found.append(Expected(_slope(samples), "mean-field", "sterling.theory", samples))
+    return tuple(found)
+
+
+def _law(criterion: Criterion, cell: Cell) -> Callable[[int], float] | None:
+    """Return the mean-field law of N₅₀ for a criterion, if there is one."""
+    problem, surrogate = cell.problem, cell.surrogate
+    noise, norm2, m = problem.noise, problem.readout_norm2, problem.m
+    if criterion.kind in ("optimal", "ergodic") and not noise:
+        return lambda n: theory.samples_noiseless(n, norm2, surrogate, m)
+    if criterion.kind == "ergodic":
+        return lambda n: theory.samples_for_ergodic(n, noise, norm2, surrogate, m)
+    share = criterion.share
+    if criterion.kind == "occupancy" and noise and share is not None and share < 1:
+        return lambda n: theory.samples_for_occupancy(share, n, noise, norm2, surrogate, m)
+    return None
+
+
+def _slope(samples: dict[int, float]) -> float:
+    return float(np.polyfit(np.log(list(samples)), np.log(list(samples.values())), 1)[0])
