@@ -95,8 +95,8 @@ def growth_sentence(what: str, series: SeriesFit) -> str:
     """Say how N₅₀ grows, in one sentence."""
     fit = series.fit
     if fit is None:
-        return f"{what}: no exponent could be fitted ({series.refusal})."
-    text = f"{what} N₅₀ grows like n^{fit.exponent:.2f} ({fit.exponent_low:.2f} to {fit.exponent_high:.2f})"
+        return f"No exponent of N₅₀ {what} could be fitted: {series.refusal}."
+    text = f"N₅₀ {what} grows like n^{fit.exponent:.2f} ({fit.exponent_low:.2f} to {fit.exponent_high:.2f})"
     for one in fit.local_exponents[-1:] if fit.curved else ():
         text += (
             f" on average, and like n^{one.exponent:.2f} ({one.low:.2f} to {one.high:.2f}) from n = {one.n} "

@@ -55,9 +55,9 @@ def measure(context: Context) -> Finding:
         ),
         judgement=judgement,
         reason=(
-            f"{growth_sentence('Absorption without noise:', optimal[-1])} "
-            f"{growth_sentence('Half of the steps at w* with noise:', half[-1])} "
-            f"Of the order n^{PROVED:g} is proved to suffice."
+            f"{growth_sentence('for absorption at w* without noise', optimal[-1])} "
+            f"{growth_sentence('for half of the steps at w* with noise', half[-1])} "
+            f"Samples of the order n^{PROVED:g} are proved to suffice."
         ),
         measured=(
             quiet,
