@@ -47,8 +47,8 @@ def measure(context: Context) -> Finding:
         ),
         judgement=judge_growth(ergodic[-1], PROVED),
         reason=(
-            f"{growth_sentence('of the time average', ergodic[-1])} Samples of the order n^{PROVED:g} are proved to "
-            "suffice."
+            f"{growth_sentence('of the time average', ergodic[-1])} Samples of the order n^{PROVED:g} are "
+            "proved to suffice."
         ),
         measured=(
             main,

@@ -1,0 +1,79 @@
+"""How growth of N₅₀ is judged: by the exponent, and by the top of the range where no power law holds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sterling.claims.finding import Judgement
+from sterling.claims.scaling import exponent, growth_sentence, judge_growth, notes_on, top_exponent
+from sterling.study.expected import expected
+from sterling.study.fit import fit_exponent
+from sterling.study.report import SeriesFit
+
+DIMENSIONS = np.array([8, 16, 32, 64])
+RATIOS = np.array([0.4, 0.65, 1.0, 1.5, 2.4])
+SERIES = {
+    "m": 1,
+    "noise": 0.0,
+    "readout": "ones",
+    "inputs": "gaussian",
+    "normalize": "none",
+    "schedule": "power:0.5,0.5",
+    "surrogate": "relu",
+    "steps": 1000,
+    "landscape": False,
+}
+
+
+def series(exponent, bend=0.0, trials=1000, criterion="ergodic"):
+    """Return the fit of counts, as they are expected, from thresholds 2·n^exponent that bend."""
+    n = np.repeat(DIMENSIONS, len(RATIOS))
+    middle = 2 * n**exponent * np.exp(bend * np.log(n / 16) ** 2)
+    samples = np.round(middle * np.tile(RATIOS, len(DIMENSIONS)))
+    won = np.round(trials / (1 + (middle / samples) ** 3))
+    fit = fit_exponent(n, samples, np.full(len(n), trials), won)
+    return SeriesFit(SERIES, criterion, fit, None, "", None, expected(SERIES, criterion, DIMENSIONS))
+
+
+@pytest.mark.parametrize(
+    "growth, bend, judgement",
+    [
+        (1.2, 0.0, Judgement.FAR_INSIDE),
+        (1.8, 0.0, Judgement.CONSISTENT),
+        (2.3, 0.0, Judgement.CONTRADICTED),
+        (1.2, 0.15, Judgement.CONSISTENT),  # far inside on average, but not at the top
+        (1.2, 0.5, Judgement.CONTRADICTED),  # less than n² on average, but steeper at the top
+    ],
+)
+def test_growth_is_judged_at_the_top_too(growth, bend, judgement):
+    one = series(growth, bend)
+    assert bool(top_exponent(one, "top")) == (bend > 0)
+    assert judge_growth(one, 2.0) is judgement
+
+
+def test_growth_in_words():
+    straight, bent = series(1.2), series(1.2, 0.3)
+    assert growth_sentence("of x", straight) == "N₅₀ of x grows like n^1.20 (1.18 to 1.22)."
+    assert "from n = 32 to 64" in growth_sentence("of x", bent)
+    assert any("local exponents" in note for note in notes_on([bent], "X"))
+    assert any("outside the measured interval" in note for note in notes_on([straight], "X"))
+    assert "mean exponent" in exponent(bent, "x").how
+
+
+def test_theory_stands_beside_the_series_it_speaks_of():
+    proved, law = expected(SERIES, "optimal", DIMENSIONS)
+    assert (proved.kind, proved.exponent, proved.samples) == ("theorem", pytest.approx(4), {})
+    assert law.kind == "mean-field"
+    assert law.samples[32] == pytest.approx(0.8 * 32 * np.log(32), rel=1e-6)
+    assert 1.2 < law.exponent < 1.5
+    (proved, law) = expected({**SERIES, "noise": 0.5}, "ergodic", DIMENSIONS)
+    assert proved.exponent == pytest.approx(2)
+    assert "without label noise" in proved.source
+    assert 1 < law.exponent < 2
+    (_, law) = expected({**SERIES, "noise": 0.5}, "occupancy>=0.5", DIMENSIONS)
+    assert 2.5 < law.exponent < 3
+    assert expected({**SERIES, "inputs": "uniform"}, "optimal", DIMENSIONS) == ()
+    assert expected(SERIES, "optimal", [8]) == ()
+    assert [one.kind for one in expected(SERIES, "visit", DIMENSIONS)] == ["theorem"]
+    assert expected(SERIES, "certified", DIMENSIONS) == ()
