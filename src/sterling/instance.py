@@ -7,6 +7,8 @@ whatever the order, the number of threads or the machine.
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Callable
 from fractions import Fraction
 from functools import cached_property
 
@@ -14,7 +16,7 @@ import numpy as np
 
 from sterling.arrays import check_finite, check_labels, check_signs, real_array, refuse_constant
 from sterling.cores import for_each
-from sterling.errors import CapacityError, InputError
+from sterling.errors import InputError, RangeError
 from sterling.grid import InputGrid, quantise_inputs, vector_codes
 from sterling.memory import require_memory
 from sterling.normalise import normalise as normalise_grid
@@ -23,7 +25,8 @@ from sterling.surrogates import Surrogate, get_surrogate
 _BLOCK_ROWS = 16384  # rows turned to float64 at a time
 _KEEP_FLOATS = 1 << 29  # float64 copies up to this size are kept between calls
 _EXACT = 1 << 53  # integers below are exact in float64
-_FINENESS = (20, 16, 12)  # bits of the labels' codes that are tried in turn
+_FINENESS = (20, 16, 12, 10, 8)  # bits of the codes of labels and readout that are tried in turn
+_ENOUGH = 12  # fewer are taken only where sums would not fit otherwise
 _DERIVATIVE_BITS = 20  # grid of the derivative of smooth surrogates
 
 
@@ -38,6 +41,23 @@ def transpose(grid: InputGrid) -> np.ndarray:
         range(0, len(rows), 4096),
     )
     return columns
+
+
+def finest(make: Callable[[int], Instance], aim: float = math.inf) -> Instance:
+    """Return ``make(bits)`` for the finest grid of labels and readout, out of a few, on which sums fit.
+
+    ``aim`` is a bound on gradient sums that a coarser grid is worth, down to 12 bits.
+    """
+    for bits in _FINENESS:
+        try:
+            made = make(bits)
+        except RangeError:
+            if bits == _FINENESS[-1]:
+                raise
+            continue
+        if bits <= _ENOUGH or made.gradient_bound < aim:
+            return made
+    raise AssertionError("unreachable")
 
 
 class Instance:
@@ -66,7 +86,7 @@ class Instance:
         self.readout_bits: int = readout_bits
         for codes, bits, what in ((labels, label_bits, "labels"), (readout, readout_bits, "readout weights")):
             if int(np.abs(codes).max(initial=0)) << (self.label_bits - bits) >= 1 << 31:
-                raise CapacityError(
+                raise RangeError(
                     f"the {what} are too large beside the other numbers for exact sums: rescale the labels "
                     "and the readout to one scale"
                 )
@@ -103,7 +123,7 @@ class Instance:
         precision : "int16" or "int32"
             Width of the stored codes. Rounding errors are at most 2^-15 of each feature's range
             (2^-23); `rounding` says how large they are. Labels that no coarser grid holds exactly are
-            rounded to 2^-20 of the largest, or to 2^-12 where sums would not fit otherwise.
+            rounded to 2^-20 of the largest, or coarser, to 2^-8 at most, where sums would not fit otherwise.
         constant : "refuse" or "keep"
             What to do with a feature that has one value in every sample, such as a bias column.
 
@@ -144,25 +164,19 @@ class Instance:
         grid = normalise_grid(quantise_inputs(flat, precision, together=normalize is None), normalize)
         signs = None if teacher is None else check_signs(teacher, n, "teacher")
         about = origin or {"data": f"arrays of shape {tuple(np.shape(inputs))}", "normalize": normalize}
-        for fineness in _FINENESS:
+
+        def make(fineness: int) -> Instance:
             readout_codes, readout_bits = vector_codes(weights, fineness, "readout weights")
             label_codes, label_bits = vector_codes(targets, fineness, "labels")
-            last = fineness == _FINENESS[-1]
-            try:
-                made = cls(grid, m, label_codes, label_bits, readout_codes, readout_bits, signs, about)
-            except CapacityError:
-                if last:
-                    raise
-                continue
-            if last or made.gradient_bound < _EXACT:
-                return made
-        raise AssertionError("unreachable")
+            return cls(grid, m, label_codes, label_bits, readout_codes, readout_bits, signs, about)
+
+        return finest(make, _EXACT)
 
     def _check_range(self) -> None:
         """Refuse data for which an exact sum could overflow; remember the bounds for the engines."""
-        self.code_bound, self.preactivation_bound = self.grid.reach()
+        self.code_bound, self.preactivation_bound = self.grid.reach
         if self.preactivation_bound >= _EXACT:
-            raise CapacityError(
+            raise RangeError(
                 "the features differ too much in scale for exact sums: standardise the inputs "
                 '(normalize="standard")'
             )
@@ -176,7 +190,7 @@ class Instance:
         squares = int(top.max()) ** 2 * self.samples
         product = self.coefficient_bound * self.code_bound
         if max(total, squares) >= 1 << 62 or product >= _EXACT or int(top.max()) >= 1 << 31:
-            raise CapacityError(
+            raise RangeError(
                 f"exact gradient sums over {self.samples} samples could overflow: rescale the labels and "
                 "the readout to values near one, or take fewer samples"
             )
@@ -277,7 +291,7 @@ class Instance:
         room = (1 << 62) // self.gradient_bound
         bits = min(_DERIVATIVE_BITS, room.bit_length() - 4)  # slopes stay below 8, hence the spare bits
         if bits < 8:
-            raise CapacityError(
+            raise RangeError(
                 f"exact sums with the smooth surrogate {surrogate.name} could overflow: rescale the labels"
             )
         slopes = surrogate.derivative(np.ldexp(before, -self.grid.bits) / np.sqrt(self.n))

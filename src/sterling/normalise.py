@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sterling.errors import CapacityError, InputError
+from sterling.errors import InputError, RangeError
 from sterling.grid import InputGrid, aligned_zeros
 
 NORMALISATIONS = (None, "standard", "whiten")
@@ -121,7 +121,7 @@ def _apply_matrix(codes, grid, means, matrix, own) -> InputGrid:
     exponent = _WEIGHT_BITS - np.ceil(np.log2(np.abs(matrix).max(axis=1))).astype(int)
     weights = np.rint(np.ldexp(matrix, exponent[:, None]))
     if float(np.abs(weights).sum(axis=1).max()) * 2.0**16 >= 2.0**53:
-        raise CapacityError(f"{size} features are too many to whiten exactly")
+        raise RangeError(f"{size} features are too many to whiten exactly")
     fine = 52 - _WEIGHT_BITS - int(np.ceil(np.log2(size * (np.abs(means).max() + 1))))
     shift = np.ldexp(np.rint(np.ldexp(means, fine)) @ weights.T, -fine)  # integers times integers again
     values = np.empty((len(codes), size), np.float32)
