@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sterling.errors import InputError
+from sterling.files import as_path, printable, unreadable
 from sterling.instance import Instance
 from sterling.memory import require_memory
 
@@ -89,12 +90,12 @@ def load_data(
     CapacityError
         If the data do not fit into memory.
     """
-    path = Path(path)
+    path = as_path(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         known = ", ".join(_READERS)
         what = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
-        raise InputError(f"{path} has {what}, which says nothing to sterling: known are {known}")
+        raise InputError(f"{printable(path)} has {what}, which says nothing to sterling: known are {known}")
     if isinstance(readout, str):
         raise InputError(f"readout is {readout!r}; data files take the numbers themselves, one for each unit")
     data = reader(path, _checked_bytes(path), labels)
@@ -128,14 +129,13 @@ def _with_column(message: str, names: list[str] | None) -> str:
 
 def _checked_bytes(path: Path) -> bytes:
     """Return the file's first bytes; raise InputError if there is no such file or nothing in it."""
-    if path.is_dir():
-        raise InputError(f"{path} is a folder: give a file in it")
+    reason = unreadable(path)
+    if reason is not None:
+        raise InputError(reason)
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
             first = stream.read(1 << 16)
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}: check the name and the folder") from None
     except OSError as problem:
         raise InputError(f"{path} cannot be read: {problem.strerror}") from None
     if not size:

@@ -187,6 +187,38 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, mon
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("option", ("--out", "--checkpoint"))
+@pytest.mark.parametrize("name", ("d.csv", "./d.csv", "link"))
+def test_the_data_file_is_never_an_output(option, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.csv").write_text("a,b,label\n1,2,0\n2,1,1\n3,5,1\n")
+    (tmp_path / "link").symlink_to("d.csv")
+    before = (tmp_path / "d.csv").read_bytes()
+    assert "the data file itself: name another one" in refused("train", "d.csv", "--quiet", option, name)
+    assert (tmp_path / "d.csv").read_bytes() == before
+
+
+def test_two_outputs_are_two_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = refused(*SMALL, "--out", "./run", "--checkpoint", "run")
+    assert "--checkpoint is run, also the file of --out" in line
+
+
+TARGETS = [("--out", ""), ("--checkpoint", ""), ("--plot", ".png"), ("--report", ".html")]
+
+
+@pytest.mark.parametrize("option, suffix", TARGETS)
+def test_a_target_that_can_be_no_file_is_refused_before_the_run(option, suffix, tmp_path, monkeypatch):
+    monkeypatch.setattr(st.Problem, "draw", lambda *args: pytest.fail("work began"))
+    os.mkfifo(tmp_path / f"pipe{suffix}")
+    for path, words in (
+        (tmp_path / f"pipe{suffix}", "which is a pipe"),
+        (tmp_path / ("x" * 300 + suffix), "File name too long"),
+        (f"/proc/none{suffix}", "no file can be made in /proc"),
+    ):
+        assert words in refused(*SMALL, option, path)
+
+
 def test_what_does_not_fit_is_exit_code_1():
     assert "needs 364 TiB" in refused("train", "-q", "--n", "100_000", "--samples", "1e9", code=1)
 

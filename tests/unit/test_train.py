@@ -164,10 +164,20 @@ def test_bad_threads(noisy, threads):
         st.train(noisy, 10, threads=threads)
 
 
-@pytest.mark.parametrize("every", (0, -5, float("nan")))
+@pytest.mark.parametrize("every", (0, -5, float("nan"), "a", None, True))
 def test_bad_checkpoint_times(noisy, every):
     with pytest.raises(st.InputError, match=r"checkpoint_every is .*; it must be a positive number"):
         st.train(noisy, 10, checkpoint_every=every)
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [(3, "give a path"), ("nowhere/run", "no folder"), (".", "a folder"), ("x" * 300, "too long")],
+)
+def test_bad_checkpoints(noisy, name, words):
+    """Before the run, not after it."""
+    with pytest.raises(st.InputError, match=f"checkpoint is .*{words}"):
+        st.train(noisy, 10, checkpoint=name)
 
 
 @pytest.mark.parametrize(

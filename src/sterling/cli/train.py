@@ -23,7 +23,7 @@ from sterling.cli.options import (
     Readout,
     Seed,
     Units,
-    check_target,
+    check_targets,
     choose_instance,
     panel,
     parse_bytes,
@@ -112,13 +112,8 @@ def train(
         picture_format(plot)
     if report is not None and report.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--report is {report}; its name must end in .html")
-    for path, option in (
-        (plot, "--plot"),
-        (report, "--report"),
-        (out, "--out"),
-        (checkpoint, "--checkpoint"),
-    ):
-        check_target(path, option)
+    targets = {"--plot": plot, "--report": report, "--out": out, "--checkpoint": checkpoint}
+    check_targets(targets, data)
     planned = parse_count(steps, "--steps")
     settings = {
         "schedule": parse_schedule(schedule),

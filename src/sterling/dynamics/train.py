@@ -13,6 +13,7 @@ from sterling.dynamics.orbit import Orbit
 from sterling.dynamics.run import Progress, Run, Times
 from sterling.dynamics.walk import Walk
 from sterling.errors import CheckpointError, InputError, SterlingWarning
+from sterling.files import as_path, printable, refusal
 from sterling.instance import Instance
 from sterling.problem import LATENT, part_seed
 from sterling.schedules import MAX_STEPS, Power, Schedule
@@ -213,8 +214,14 @@ def initial_latent(n: int, init) -> np.ndarray:
 
 
 def _go(run: Run, progress: bool | Show, checkpoint, every: float) -> Orbit:
-    if not every > 0:
+    number = isinstance(every, int | float | np.number) and not isinstance(every, bool)
+    if not (number and every > 0):
         raise InputError(f"checkpoint_every is {every!r}; it must be a positive number of seconds")
+    if checkpoint is not None:
+        checkpoint = as_path(checkpoint, "checkpoint")
+        reason = refusal(checkpoint)
+        if reason is not None:
+            raise InputError(f"checkpoint is {printable(checkpoint)}, {reason}")
     save = None if checkpoint is None else partial(_save, checkpoint)
     if not progress:
         return run.go(None, save, every)
