@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -348,6 +349,43 @@ def test_a_reader_that_has_gone_is_no_disaster():
     assert process.returncode == render.FAILED
     assert b"Traceback" not in errors
     assert b"BrokenPipe" not in errors
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
+@pytest.mark.parametrize("redirect", (">/dev/full", ">&-"))
+@pytest.mark.parametrize(
+    "arguments", (["--help"], ["--version"], [*SMALL, "--steps", "10"], [*SMALL, "--steps", "10", "--json"])
+)
+def test_a_full_or_closed_output_is_one_line(arguments, redirect):
+    run = subprocess.run(
+        f"{shlex.join([*STERLING, *arguments])} {redirect}",
+        shell=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == render.FAILED
+    assert run.stderr.startswith("error: ")
+    assert "standard output" in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
+def test_a_full_output_does_not_cost_the_files(tmp_path):
+    with open("/dev/full", "w") as full:
+        command = [*STERLING, *SMALL, "--steps", "10", "--out", tmp_path / "run"]
+        run = subprocess.run(command, stdout=full, timeout=120, check=False)
+    assert run.returncode == render.FAILED
+    assert st.Orbit.load(tmp_path / "run").steps == 10
+
+
+def test_a_closed_stderr_spoils_no_result():
+    command = (
+        f"{shlex.join([*STERLING, 'train', '--n', '4', '--samples', '50', '--steps', '10', '--json'])} 2>&-"
+    )
+    run = subprocess.run(command, shell=True, stdout=subprocess.PIPE, text=True, timeout=120, check=True)
+    assert json.loads(run.stdout)["steps"] == 10
 
 
 def test_help_and_version_load_nothing_heavy():

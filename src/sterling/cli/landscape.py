@@ -111,11 +111,13 @@ def landscape(
                 ends = found.basins(**runs, threads=threads, progress=show)
         except KeyboardInterrupt:
             note("interrupted before all runs had ended, so there are no basins")
-    if json:
-        print_json(_values(found, ends))
-    else:
-        _print(found, ends)
-    _write(found, plot, out, say=not quiet)
+    try:
+        if json:
+            print_json(_values(found, ends))
+        else:
+            _print(found, ends)
+    finally:  # a full stdout must not cost the files
+        _write(found, plot, out, say=not quiet)
     if runs is not None and ends is None:
         raise typer.Exit(INTERRUPTED)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import inspect
 import json
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+_OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE, errno.EBADF)
 
 
 def guarded(verb: Callable[..., None]) -> Callable[..., None]:
@@ -43,8 +46,10 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
                 _fail("there is not enough memory: take fewer samples or a smaller n", FAILED)
             except KeyboardInterrupt:
                 _fail("interrupted", INTERRUPTED)
-            except BrokenPipeError:  # the reader, such as `head`, has gone
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            except OSError as problem:
+                if not about_output(problem):
+                    raise
+                lose_output(problem)
                 raise typer.Exit(FAILED) from None
 
     paragraphs = inspect.cleandoc(verb.__doc__ or "").split("\n\n")
@@ -52,6 +57,19 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
         " ".join(paragraph.split()) for paragraph in paragraphs
     )  # `--help` keeps breaks
     return run
+
+
+def about_output(problem: OSError) -> bool:
+    """Whether an error is one of writing to stdout; errors of files that sterling writes are StoreErrors."""
+    return problem.filename is None and problem.errno in _OUTPUT_ERRORS
+
+
+def lose_output(problem: OSError) -> None:
+    """Say that stdout cannot be written to, and let what waits for it go nowhere."""
+    if not isinstance(problem, BrokenPipeError):  # else the reader, such as `head`, has gone, and knows
+        note(f"error: the result cannot be written to standard output: {problem.strerror or problem}")
+    with contextlib.suppress(OSError, ValueError):  # in a test or a notebook there is no file behind it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(problem: object, code: int) -> NoReturn:
@@ -72,8 +90,9 @@ def one_line(text: object) -> str:
 
 
 def note(text: str) -> None:
-    """Say something that is no result: on stderr."""
-    typer.echo(text, err=True)
+    """Say something that is no result: on stderr, if there is one to write to."""
+    with contextlib.suppress(OSError):
+        typer.echo(text, err=True)
 
 
 def print_json(values: Any) -> None:

@@ -135,11 +135,13 @@ def train(
         announce_kernels()
     instance = choose_instance(data, drawn, read, readout, normalize, (N, SAMPLES))
     orbit = _run(instance, planned, settings, common, say=not quiet)
-    if json:
-        print_json(orbit.to_dict())
-    else:
-        print_result(orbit)
-    _write(orbit, instance, plot, report, out, say=not quiet)
+    try:
+        if json:
+            print_json(orbit.to_dict())
+        else:
+            print_result(orbit)
+    finally:  # a full stdout must not cost the files
+        _write(orbit, instance, plot, report, out, say=not quiet)
     if orbit.interrupted:
         how = (
             f"the same command goes on from {checkpoint}"
