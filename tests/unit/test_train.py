@@ -170,6 +170,25 @@ def test_bad_checkpoint_times(noisy, every):
         st.train(noisy, 10, checkpoint_every=every)
 
 
+@pytest.mark.parametrize("surrogate", ("relu", "swish_sign"))
+@pytest.mark.parametrize("schedule", (st.Constant(1e308), st.Constant(1e306), st.Power(1e300, -8)))
+def test_rates_that_would_leave_the_range_of_floats(noisy, schedule, surrogate):
+    with pytest.raises(st.InputError, match="latents beyond the range of floats within 100 steps"):
+        st.train(noisy, 100, schedule, surrogate)
+
+
+@pytest.mark.parametrize("engine", ("event", "dense"))
+def test_a_huge_rate_may_be_as_long_as_all_stays_finite(noisy, engine, tmp_path):
+    orbit = st.train(noisy, 1000, st.Constant(1e300), engine=engine)
+    assert np.isfinite(orbit.latent).all()
+    assert not orbit.certified
+    orbit.save(tmp_path / "run")
+    back = st.Orbit.load(tmp_path / "run")
+    assert_same_orbit(back, orbit)
+    with pytest.raises(st.InputError, match="beyond the range of floats"):
+        st.resume(back, noisy, steps=10**9)
+
+
 @pytest.mark.parametrize(
     "name, words",
     [(3, "give a path"), ("nowhere/run", "no folder"), (".", "a folder"), ("x" * 300, "too long")],

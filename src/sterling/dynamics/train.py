@@ -15,12 +15,16 @@ from sterling.dynamics.walk import Walk
 from sterling.errors import CheckpointError, InputError, SterlingWarning
 from sterling.files import as_path, printable, refusal
 from sterling.instance import Instance
+from sterling.mass import mass_between
 from sterling.problem import LATENT, part_seed
 from sterling.schedules import MAX_STEPS, Power, Schedule
 from sterling.surrogates import Surrogate, get_surrogate
 
 #: Latents farther out would make ratios of gradient and latent vanish.
 _FARTHEST = 1e100
+#: What latents may reach on the way; a little less than the largest float.
+_LARGEST = 1e307
+_STEEPEST = 8  # no smooth surrogate's derivative exceeds it
 
 ENGINES = ("auto", "event", "dense")
 RECORDS = ("flips", "recurrence")
@@ -98,6 +102,8 @@ def train(
     walk = Walk.start(latent, instance.teacher, "recurrence" in kept)
     chosen = get_surrogate(surrogate)
     name = _choose_engine(engine, chosen)
+    planned = _check_steps(steps)
+    _check_reach(instance, schedule, chosen, planned)
     for reason in schedule.conditions().failed:
         warnings.warn(f"this schedule fails a term of the theorem. {reason}", SterlingWarning, stacklevel=2)
     run = Run(
@@ -107,7 +113,7 @@ def train(
         engine_name=name,
         make_engine=_engine_maker(name, instance, chosen, schedule, threads, cache_bytes),
         walk=walk,
-        planned=_check_steps(steps),
+        planned=planned,
         start_latent=latent,
         record_flips="flips" in kept,
     )
@@ -162,6 +168,7 @@ def resume(
     if planned <= orbit.steps:
         raise InputError(f"the run has all of its {orbit.steps:,} steps: say how many more with steps=…")
     surrogate = get_surrogate(orbit.surrogate)
+    _check_reach(instance, orbit.schedule, surrogate, planned)
     returns, sojourns = orbit.recorded_times
     complete = orbit.flips_complete_to == orbit.steps
     run = Run(
@@ -274,6 +281,17 @@ def _check_steps(steps) -> int:
     if not 1 <= steps <= MAX_STEPS:
         raise InputError(f"steps is {steps:,}; it must lie between 1 and {MAX_STEPS:,}")
     return int(steps)
+
+
+def _check_reach(instance: Instance, schedule: Schedule, surrogate: Surrogate, steps: int) -> None:
+    """Refuse step sizes so large that latents could leave the range of floats."""
+    mass = mass_between(*schedule.kernel_arguments(1 / instance.readout_norm2), 0, steps)
+    slope = 1 if surrogate.piecewise_constant else _STEEPEST
+    if not mass * (instance.gradient_bound / instance.unit) * slope < _LARGEST:
+        raise InputError(
+            f"{schedule!r} moves latents beyond the range of floats within {steps:,} steps (their sum is "
+            f"{mass:.3g}): take smaller rates or fewer steps"
+        )
 
 
 def _check_record(record) -> tuple[str, ...]:
