@@ -16,9 +16,10 @@ from sterling.cores import for_each, usable_cores
 from sterling.errors import InputError
 from sterling.grid import InputGrid, aligned_zeros, padded_width, vector_codes
 from sterling.inputs import Family, family_table, get_family, normal_table
-from sterling.instance import Instance, finest, transpose
+from sterling.instance import Instance, transpose
 from sterling.memory import require_memory
 from sterling.normalise import check_normalisation, normalise
+from sterling.ranges import finest
 
 # Which part of a draw a seed is for. Latents of a run use LATENT, see dynamics/train.py.
 TEACHER, READOUT, NOISE, INPUTS, LATENT = range(5)

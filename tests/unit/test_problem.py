@@ -12,8 +12,8 @@ import sterling as st
 from sterling import memory, problem
 from sterling.errors import RangeError
 from sterling.inputs import StudentT, get_family
-from sterling.instance import finest
 from sterling.problem import INPUTS, TEACHER, part_seed
+from sterling.ranges import finest
 
 
 def assert_same_instance(one, other):
