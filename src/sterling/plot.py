@@ -285,6 +285,8 @@ def problem_line(result: dict) -> str:
     parts = [f"n = {about['n']}", f"N = {about['samples']:,}", f"m = {about['m']}"]
     if "file" in origin:
         parts.insert(0, str(origin["file"]))
+    if "labels" in origin:
+        parts.insert(1, f"labels in {origin['labels']!r}")
     if "noise" in origin:
         parts.append(f"σ = {origin['noise']:g}")
     if "inputs" in origin:
