@@ -137,7 +137,7 @@ def quantise_inputs(values: np.ndarray, precision: str = "int16", together: bool
     CapacityError
         When features differ so much in scale that their exact sum would not fit in 62 bits.
     """
-    if precision not in _LARGEST_CODE:
+    if not isinstance(precision, str) or precision not in _LARGEST_CODE:
         raise InputError(f'precision is {precision!r}; it must be "int16" or "int32"')
     dtype = np.dtype(precision)
     count, features = values.shape

@@ -134,7 +134,7 @@ class Instance:
         if not weights.any():
             raise InputError("readout is all zero, so the inputs would not reach the output")
         check_labels(targets, weights)
-        if constant not in ("refuse", "keep"):
+        if not isinstance(constant, str) or constant not in ("refuse", "keep"):
             raise InputError(f'constant is {constant!r}; it must be "refuse" or "keep"')
         flat = values.reshape(samples * m, n)
         if constant == "refuse" and len(flat) > 1:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sterling.arrays import refuse_masked
 from sterling.cores import for_each, usable_cores
 from sterling.errors import InputError
 from sterling.grid import InputGrid, aligned_zeros, padded_width, vector_codes
@@ -271,6 +272,7 @@ def _check_readout(readout, m: int) -> str | tuple[float, ...]:
         return readout
     if not isinstance(readout, Sequence | np.ndarray):
         raise InputError(f"readout is {readout!r}; it must be one of {', '.join(READOUTS)} or m numbers")
+    refuse_masked(readout, "readout")
     try:
         values = tuple(float(value) for value in readout)
     except (TypeError, ValueError):

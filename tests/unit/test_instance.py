@@ -187,6 +187,7 @@ def test_columns_are_the_rows_transposed():
         ([1.0, -1.0, 1.0, 0.5], "entry 3 is not"),
         ([1, np.nan, 1, 1], "entry 1 is not"),
         (["+", "-", "+", "+"], "signs"),
+        ([[1], [1, 2]], "signs have rows of different lengths"),
     ],
 )
 def test_bad_signs(signs, message):
@@ -220,7 +221,7 @@ BAD = {
     "three-bad": ((with_value(X, (slice(1, 4), 0), np.nan), Y), {}, "at sample 1, .*3 bad in all.*clean"),
     "nan-label": ((X, with_value(Y, 3, np.nan)), {}, r"labels hold NaN at sample 3 \(1 bad in all\)"),
     "infinite-label": ((X, with_value(Y, 0, np.inf)), {}, "labels hold infinity at sample 0"),
-    "nan-readout": ((X, Y), {"readout": [np.nan]}, "readout hold NaN at unit 0"),
+    "nan-readout": ((X, Y), {"readout": [np.nan]}, "readout holds NaN at unit 0"),
     "no-samples": ((X[:0], Y[:0]), {}, r"inputs have shape \(0, 3\): there are no samples"),
     "no-features": ((X[:, :0], Y), {}, r"inputs have shape \(6, 0\): there are no features"),
     "no-units": ((np.zeros((6, 0, 3)), Y), {}, "there are no hidden units"),
@@ -245,7 +246,15 @@ BAD = {
     "labels-7": ((np.stack([X, X], 1), Y * 7), {"readout": [2, 3]}, "the label 7: .* outputs are 0, 2, 3, 5"),
     "precision": ((X, Y), {"precision": "float32"}, "precision is 'float32'"),
     "normalize": ((X, Y), {"normalize": "unit"}, "unknown normalisation 'unit'"),
-    "teacher-shape": ((X, Y), {"teacher": [1, 1]}, r"teacher have shape \(2,\); n=3 needs \(3,\)"),
+    "teacher-shape": ((X, Y), {"teacher": [1, 1]}, r"teacher has shape \(2,\); n=3 needs \(3,\)"),
+    "teacher-ragged": ((X, Y), {"teacher": [[1], 1, 1]}, "teacher has rows of different lengths; n=3 needs"),
+    "masked": ((np.ma.masked_greater(X, 1), Y), {}, r"inputs have masked values \(1, the first at 2, 0\)"),
+    "masked-label": ((X, np.ma.masked_equal(Y, 1)), {}, "labels have masked values"),
+    "masked-readout": ((X, Y), {"readout": np.ma.masked_equal([1.0], 1)}, "readout has masked values"),
+    "masked-teacher": ((X, Y), {"teacher": np.ma.masked_equal([1, 1, -1], -1)}, "teacher has masked"),
+    "precision-list": ((X, Y), {"precision": []}, r"precision is \[\]; it must be"),
+    "constant-list": ((X, Y), {"constant": ["keep"]}, "constant is .*; it must be"),
+    "normalize-array": ((X, Y), {"normalize": X}, "unknown normalisation"),
     "teacher-zero": ((X, Y), {"teacher": [1, 0, 1]}, "teacher must be -1 or [+]1; entry 1 is not"),
 }  # fmt: skip
 
@@ -284,6 +293,11 @@ def test_the_callers_arrays_stay_as_they_are():
     values[:] = 1
     assert known.teacher.tolist() == [1, -1, 1]
     assert instance.fingerprint == before
+
+
+def test_a_masked_array_without_gaps_will_do():
+    instance = st.Instance.from_arrays(np.ma.masked_array(X), np.ma.masked_array(Y))
+    assert instance.fingerprint == st.Instance.from_arrays(X, Y).fingerprint
 
 
 def test_real_labels_are_not_judged():

@@ -164,6 +164,17 @@ def test_bad_threads(noisy, threads):
         st.train(noisy, 10, threads=threads)
 
 
+def test_a_masked_start(noisy):
+    with pytest.raises(st.InputError, match="init has masked values"):
+        st.train(noisy, 10, init=np.ma.masked_less(np.linspace(-1, 1, 8), 0))
+
+
+@pytest.mark.parametrize("path", (None, 3))
+def test_saving_to_what_is_no_path(noisy, path):
+    with pytest.raises(st.InputError, match="give a path"):
+        st.train(noisy, 10).save(path)
+
+
 @pytest.mark.parametrize("every", (0, -5, float("nan"), "a", None, True))
 def test_bad_checkpoint_times(noisy, every):
     with pytest.raises(st.InputError, match=r"checkpoint_every is .*; it must be a positive number"):

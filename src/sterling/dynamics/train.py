@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from sterling.arrays import refuse_masked
 from sterling.dynamics.orbit import Orbit
 from sterling.dynamics.run import Progress, Run, Times
 from sterling.dynamics.walk import Walk
@@ -210,6 +211,7 @@ def initial_latent(n: int, init) -> np.ndarray:
         latent = np.array(None)
     if isinstance(init, bool) or latent.dtype.kind not in "iuf":
         raise InputError(f"init is {init!r}; give a seed or an array of {n} latents")
+    refuse_masked(init, "init")
     latent = latent.astype(np.float64)
     if latent.shape != (n,):
         raise InputError(f"init has shape {latent.shape}; n={n} needs ({n},)")
