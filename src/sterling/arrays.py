@@ -41,6 +41,13 @@ def real_array(values, what: str) -> np.ndarray:
         raise InputError(f"{what} {_be(what)} no array of real numbers ({problem})") from None
 
 
+def read_only(array: np.ndarray) -> np.ndarray:
+    """Return a view that cannot be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 def refuse_masked(values, what: str) -> None:
     """Refuse a masked array with gaps: NumPy would hand on the values behind the mask as if they counted."""
     if np.ma.is_masked(values):

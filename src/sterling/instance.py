@@ -13,12 +13,13 @@ from functools import cached_property
 
 import numpy as np
 
-from sterling.arrays import check_finite, check_labels, check_signs, real_array, refuse_constant
+from sterling.arrays import check_finite, check_labels, check_signs, read_only, real_array, refuse_constant
 from sterling.cores import for_each
 from sterling.errors import InputError, RangeError
 from sterling.grid import InputGrid, quantise_inputs, vector_codes
 from sterling.memory import require_memory
 from sterling.normalise import normalise as normalise_grid
+from sterling.notebook import html_table, shortened
 from sterling.ranges import EXACT, WHOLE, finest, limbs, too_large, too_wide
 from sterling.surrogates import Surrogate, get_surrogate
 
@@ -69,8 +70,8 @@ class Instance:
         for codes, bits in ((labels, label_bits), (readout, readout_bits)):
             if int(np.abs(codes).max(initial=0)) << (self.label_bits - bits) >= 1 << 31:
                 raise self._too_large(labels, label_bits, helped=False)
-        self.label_codes = labels << (self.label_bits - label_bits)
-        self.teacher: np.ndarray | None = teacher
+        self.label_codes = read_only(labels << (self.label_bits - label_bits))
+        self.teacher: np.ndarray | None = None if teacher is None else read_only(teacher)
         self.origin: dict = origin or {}
         self._check_range()
 
@@ -336,6 +337,18 @@ class Instance:
         rounded = float(self.rounding.max(initial=0.0))
         exact = "" if rounded == 0 else f", inputs rounded by at most {rounded:.2g}"
         return f"Instance(n={self.n}, samples={self.samples}, m={self.m}, {known}{exact})"
+
+    def _repr_html_(self) -> str:
+        rounded = float(self.rounding.max(initial=0.0))
+        rows = [
+            ("inputs, n", f"{self.n:,}"),
+            ("samples, N", f"{self.samples:,}"),
+            ("hidden units, m", f"{self.m:,}"),
+            ("readout", shortened(self.readout.tolist())),
+            ("teacher", "unknown" if self.teacher is None else "known"),
+            ("rounding of the inputs", "none" if rounded == 0 else f"at most {rounded:.2g}"),
+        ]
+        return html_table([*rows, *((name, shortened(value)) for name, value in self.origin.items())])
 
 
 def _condense(rows: np.ndarray) -> np.ndarray:

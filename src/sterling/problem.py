@@ -20,6 +20,7 @@ from sterling.inputs import Family, family_table, get_family, normal_table
 from sterling.instance import Instance, transpose
 from sterling.memory import require_memory
 from sterling.normalise import check_normalisation, normalise
+from sterling.notebook import html_table, shortened
 from sterling.ranges import finest
 
 # Which part of a draw a seed is for. Latents of a run use LATENT, see dynamics/train.py.
@@ -256,6 +257,9 @@ class Problem:
             "inputs": str(self.inputs),
             "normalize": self.normalize,
         }
+
+    def _repr_html_(self) -> str:
+        return html_table((name, shortened(value)) for name, value in self.to_dict().items())
 
 
 def _draw_signs(seed: np.random.SeedSequence, count: int) -> np.ndarray:

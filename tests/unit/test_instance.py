@@ -475,3 +475,10 @@ def test_to_dict_is_plain():
 def test_the_readout_norm():
     instance = st.Instance.from_arrays(np.stack([X, X + 0.1], 1), Y, readout=[1.0, -0.5])
     assert instance.readout_norm2 == 1.25
+
+
+@pytest.mark.parametrize("name", ("teacher", "label_codes"))
+def test_what_belongs_to_an_instance_cannot_be_changed(name):
+    instance = st.Problem(n=4, samples=10).draw(0)
+    with pytest.raises(ValueError, match="read-only"):
+        getattr(instance, name)[0] = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import warnings
@@ -443,13 +444,33 @@ def test_descriptions(noisy):
     assert dict(orbit.summary())["steps"] == "1,000"
 
 
-def test_orbits_do_not_share_arrays(noisy):
-    """Changing what one orbit returned must not change another, or the instance."""
-    one = st.train(noisy, 100)
-    one.reference[:] = 0
-    one.signs[:] = 0
-    assert set(noisy.teacher) <= {-1, 1}
-    assert set(st.train(noisy, 100).reference) <= {-1, 1}
+@pytest.mark.parametrize("name", ("reference", "signs", "latent", "flips", "return_times"))
+def test_what_belongs_to_an_orbit_cannot_be_changed(noisy, tmp_path, name):
+    orbit = st.train(noisy, 100)
+    orbit.save(tmp_path / "run")
+    for one in (orbit, st.Orbit.load(tmp_path / "run"), st.resume(orbit, noisy, steps=10)):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(one, name)[:] = 0
+
+
+def test_the_distance_at_no_steps(noisy):
+    found = st.train(noisy, 100).distance([])
+    assert found.shape == (0,)
+    assert found.dtype == np.int64
+
+
+def test_stats_as_plain_values(noisy):
+    orbit = st.train(noisy, 100)
+    assert orbit.stats.to_dict() == orbit.to_dict()["stats"]
+    assert orbit.stats.to_dict()["events"] == orbit.stats.events
+
+
+def test_a_surrogate_of_ones_own(noisy):
+    """Its run could be saved, but not loaded."""
+    own = dataclasses.replace(st.SURROGATES["sigmoid"], name="mine")
+    with pytest.raises(st.InputError, match=r"none of sterling's surrogates.*take one of relu"):
+        st.train(noisy, 10, surrogate=own)
+    assert st.train(noisy, 10, surrogate=st.SURROGATES["sigmoid"]).surrogate == "sigmoid"
 
 
 # ------------------------------------------------------------------------------------------- bounds

@@ -19,7 +19,7 @@ from sterling.instance import Instance
 from sterling.mass import mass_between
 from sterling.problem import LATENT, part_seed
 from sterling.schedules import MAX_STEPS, Power, Schedule
-from sterling.surrogates import Surrogate, get_surrogate
+from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
 
 #: Latents farther out would make ratios of gradient and latent vanish.
 _FARTHEST = 1e100
@@ -101,7 +101,7 @@ def train(
     latent = initial_latent(instance.n, init)
     kept = _check_record(record)
     walk = Walk.start(latent, instance.teacher, "recurrence" in kept)
-    chosen = get_surrogate(surrogate)
+    chosen = _known(get_surrogate(surrogate))
     name = _choose_engine(engine, chosen)
     planned = _check_steps(steps)
     _check_reach(instance, schedule, chosen, planned)
@@ -267,6 +267,16 @@ def _choose_engine(engine: str, surrogate: Surrogate) -> str:
             'use engine="dense"'
         )
     return engine
+
+
+def _known(surrogate: Surrogate) -> Surrogate:
+    """Refuse a surrogate of the caller's own: a saved run knows its surrogate by name."""
+    if SURROGATES.get(surrogate.name) != surrogate:
+        raise InputError(
+            f"{surrogate!r} is none of sterling's surrogates, so a saved run could not be taken up again: "
+            f"take one of {', '.join(SURROGATES)}"
+        )
+    return surrogate
 
 
 def _check_instance(instance) -> None:
