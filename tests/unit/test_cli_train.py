@@ -175,7 +175,7 @@ def test_the_first_compilation_is_announced(monkeypatch, tmp_path, capsys):
         (["--plot", "missing/run.png"], "there is no folder"),
         (["--out", "missing/run"], "--out is missing/run, but there is no folder"),
         (["--checkpoint", "."], "which is a folder"),
-        (["--checkpoint-every", "0", "--checkpoint", "c"], "checkpoint_every is 0.0"),
+        (["--checkpoint-every", "0", "--checkpoint", "c"], "--checkpoint-every is 0.0"),
         (["--labels", "y"], "--labels is for a data file"),
         (["--keep-constant"], "--keep-constant is for a data file"),
         (["missing.csv"], "there is no file missing.csv"),
@@ -203,6 +203,21 @@ def test_numbers_out_of_range_are_wrong_input(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "d.csv").write_text("a,b,label\n1,1e300,0\n2,1,1\n")
     assert "d.csv: feature 1 has the range 1 to 1e+300" in refused("train", "d.csv", "--quiet")
+
+
+@pytest.mark.parametrize(
+    "rows, words",
+    [
+        ("1,2,0\n1,1,1\n", "as a bias with --keep-constant"),
+        ("1e-20,1e20,0\n2e-20,1e19,1\n", "standardise the inputs (--normalize standard)"),
+    ],
+)
+def test_advice_is_given_in_options(rows, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.csv").write_text(f"a,b,label\n{rows}")
+    line = refused("train", "d.csv", "--quiet")
+    assert words in line
+    assert "=" not in line
 
 
 def test_the_table_names_the_column_of_the_labels(tmp_path, monkeypatch):
