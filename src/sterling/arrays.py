@@ -9,25 +9,61 @@ import numpy as np
 
 from sterling.errors import InputError
 
+#: Names of arrays that read as singular.
+_SINGULAR = ("readout", "teacher", "init")
+
 
 def check_signs(signs, n: int, what: str) -> np.ndarray:
     """Return signs as int8 (n,), or raise InputError if they are not n values −1 or +1."""
-    array = np.asarray(signs)
+    try:
+        array = np.asarray(signs)
+    except ValueError:
+        raise InputError(f"{what} {_have(what)} rows of different lengths; n={n} needs ({n},)") from None
+    refuse_masked(signs, what)
     if array.shape != (n,):
-        raise InputError(f"{what} have shape {array.shape}; n={n} needs ({n},)")
+        raise InputError(f"{what} {_have(what)} shape {array.shape}; n={n} needs ({n},)")
     if not np.isin(array, (-1, 1)).all():
         raise InputError(f"{what} must be -1 or +1; entry {int(np.argmin(np.isin(array, (-1, 1))))} is not")
     return array.astype(np.int8)
 
 
 def real_array(values, what: str) -> np.ndarray:
+    """Return values as float64, or raise InputError if they are no array of real numbers."""
     try:
         array = np.asarray(values)
         if array.dtype.kind not in "biuf":
             raise TypeError(f"dtype {array.dtype}")
+        refuse_masked(values, what)
         return array.astype(np.float64)
+    except InputError:
+        raise
     except (TypeError, ValueError) as problem:
-        raise InputError(f"{what} are no array of real numbers ({problem})") from None
+        raise InputError(f"{what} {_be(what)} no array of real numbers ({problem})") from None
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """Return a view that cannot be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def refuse_masked(values, what: str) -> None:
+    """Refuse a masked array with gaps: NumPy would hand on the values behind the mask as if they counted."""
+    if np.ma.is_masked(values):
+        mask = np.ma.getmaskarray(values)
+        first = ", ".join(map(str, np.argwhere(mask)[0]))
+        raise InputError(
+            f"{what} {_have(what)} masked values ({int(mask.sum())}, the first at {first}): fill or drop them"
+        )
+
+
+def _have(what: str) -> str:
+    return "has" if what in _SINGULAR else "have"
+
+
+def _be(what: str) -> str:
+    return "is" if what in _SINGULAR else "are"
 
 
 def check_finite(values: np.ndarray, what: str, axes: tuple[str, ...]) -> None:
@@ -37,7 +73,9 @@ def check_finite(values: np.ndarray, what: str, axes: tuple[str, ...]) -> None:
     where = np.argwhere(bad)[0]
     place = ", ".join(f"{axis} {index}" for axis, index in zip(axes, where, strict=True))
     kind = "NaN" if np.isnan(values[tuple(where)]) else "infinity"
-    raise InputError(f"{what} hold {kind} at {place} ({int(bad.sum())} bad in all): clean or drop them first")
+    hold = "holds" if what in _SINGULAR else "hold"
+    count = int(bad.sum())
+    raise InputError(f"{what} {hold} {kind} at {place} ({count} bad in all): clean or drop them first")
 
 
 def refuse_constant(flat: np.ndarray) -> None:

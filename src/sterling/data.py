@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import codecs
 import csv
-import difflib
 import os
 import re
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from sterling.errors import InputError
+from sterling.columns import split, whole
+from sterling.errors import InputError, RangeError
+from sterling.files import as_path, printable, unreadable
 from sterling.instance import Instance
 from sterling.memory import require_memory
-
-if TYPE_CHECKING:
-    import polars as pl
-
-#: Columns that hold the labels unless the caller names another one.
-LABEL_NAMES = ("label", "y")
 
 _SEPARATORS = ",;\t"
 _ANOTHER_COPY = "take another copy of it"
@@ -89,12 +84,12 @@ def load_data(
     CapacityError
         If the data do not fit into memory.
     """
-    path = Path(path)
+    path = as_path(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         known = ", ".join(_READERS)
         what = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
-        raise InputError(f"{path} has {what}, which says nothing to sterling: known are {known}")
+        raise InputError(f"{printable(path)} has {what}, which says nothing to sterling: known are {known}")
     if isinstance(readout, str):
         raise InputError(f"readout is {readout!r}; data files take the numbers themselves, one for each unit")
     data = reader(path, _checked_bytes(path), labels)
@@ -115,27 +110,31 @@ def load_data(
             origin=origin,
         )
     except InputError as problem:
-        raise InputError(f"{path}: {_with_column(str(problem), data.names)}") from None
+        kind = RangeError if isinstance(problem, RangeError) else InputError
+        raise kind(f"{path}: {_with_columns(str(problem), data)}") from None
 
 
-def _with_column(message: str, names: list[str] | None) -> str:
-    """Add the column's name to a message that speaks of a feature by its number."""
-    found = re.search(r"\bfeature (\d+)", message)
-    if names is None or found is None or int(found[1]) >= len(names):
-        return message
-    return f"{message} (feature {found[1]} is column {names[int(found[1])]!r})"
+def _with_columns(message: str, data: _Data) -> str:
+    """Add the columns' names to a message that speaks of features by their numbers, or of the labels."""
+    found = re.search(r"\bfeatures? (\d+)(?: and (\d+))?", message)
+    told = []
+    for number in filter(None, found.groups() if found and data.names else ()):
+        if data.names and int(number) < len(data.names):
+            told.append(f"feature {number} is column {data.names[int(number)]!r}")
+    if not told and data.label_name is not None and re.match("(the )?labels ", message):
+        told.append(f"the labels are {data.label_name!r}")
+    return f"{message} ({', '.join(told)})" if told else message
 
 
 def _checked_bytes(path: Path) -> bytes:
     """Return the file's first bytes; raise InputError if there is no such file or nothing in it."""
-    if path.is_dir():
-        raise InputError(f"{path} is a folder: give a file in it")
+    reason = unreadable(path)
+    if reason is not None:
+        raise InputError(reason)
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
             first = stream.read(1 << 16)
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}: check the name and the folder") from None
     except OSError as problem:
         raise InputError(f"{path} cannot be read: {problem.strerror}") from None
     if not size:
@@ -151,13 +150,6 @@ def _damaged(path: Path, kind: str, problem: BaseException) -> InputError:
 
 def _unlike(path: Path, kind: str) -> InputError:
     return InputError(f"{path} is no {kind}, whatever its name says: rename it, or save it again as one")
-
-
-def _whole(label) -> int | None:
-    """Return a column number given as an integer or as its text, else None."""
-    if isinstance(label, int | np.integer) and not isinstance(label, bool):
-        return int(label)
-    return int(label) if isinstance(label, str) and re.fullmatch(r"-?\d{1,9}", label) else None
 
 
 # .npz and .npy
@@ -231,7 +223,7 @@ def _plain(array: Any, path: Path, name: str) -> np.ndarray:
 
 
 def _column_number(path: Path, labels, count: int) -> int:
-    number = -1 if labels is None else _whole(labels)
+    number = -1 if labels is None else whole(labels)
     if number is None:
         raise InputError(f"{path} has no column names, so labels={labels!r} means nothing: give a number")
     if count < 2:
@@ -265,7 +257,7 @@ def _read_csv(path: Path, first: bytes, labels) -> _Data:
         raise InputError(f"{path} cannot be read as CSV: {_csv_reason(problem)}") from None
     while frame.height and frame.width > 1 and all(value is None for value in frame.row(-1)):
         frame = frame.head(-1)  # blank lines at the end
-    return _split(path, frame, labels)
+    return _Data(**split(path, frame, labels)._asdict())
 
 
 def _csv_reason(problem: BaseException) -> str:
@@ -296,86 +288,7 @@ def _read_parquet(path: Path, first: bytes, labels) -> _Data:
         frame = pl.read_parquet(path, glob=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as problem:
         raise _damaged(path, "Parquet file", problem) from None
-    return _split(path, frame, labels)
-
-
-def _split(path: Path, frame: pl.DataFrame, labels) -> _Data:
-    """Part the labels from the inputs, and turn both into numbers."""
-    names = [name.strip() for name in frame.columns]
-    if not frame.height:
-        raise InputError(f"{path} has column names but no rows: {_ANOTHER_COPY}")
-    column = _label_column(path, names, labels)
-    numbers = [
-        _numbers(path, series, name, is_label=index == column)
-        for index, (series, name) in enumerate(zip(frame.iter_columns(), names, strict=True))
-    ]
-    targets = numbers.pop(column)
-    label_name = names.pop(column)
-    return _Data(np.stack(numbers, axis=1), targets, label_name=label_name, names=names)
-
-
-def _label_column(path: Path, names: list[str], labels) -> int:
-    if len(names) < 2:
-        raise InputError(
-            f"{path} has one column only, {names[0][:40]!r}: give inputs and labels, separated by commas, "
-            "semicolons or tabs"
-        )
-    if labels is None:
-        usual = [name for name in LABEL_NAMES if name in names]
-        if len(usual) > 1:
-            raise InputError(
-                f"{path} has columns {usual[0]!r} and {usual[1]!r}: say which one holds the labels"
-            )
-        return names.index(usual[0]) if usual else len(names) - 1
-    if labels in names:
-        return names.index(labels)
-    number = _whole(labels)
-    if number is not None and -len(names) <= number < len(names):
-        return number % len(names)
-    if number is not None:
-        raise InputError(f"{path} has no column {number}: it has {len(names)}, counted from 0")
-    near = difflib.get_close_matches(str(labels), names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it has {_listed(names)}"
-    raise InputError(f"{path} has no column {labels!r}: {hint}")
-
-
-def _listed(names: list[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more
-
-
-def _numbers(path: Path, series: pl.Series, name: str, is_label: bool) -> np.ndarray:
-    """Return one column as float64, or say which value is none."""
-    import polars as pl
-
-    what = "the label column" if is_label else "column"
-    if series.null_count():
-        row = series.is_null().arg_max() or 0
-        cut = " (the last one: is the file cut off?)" if row == len(series) - 1 else ""
-        raise InputError(
-            f"{path} has no value in {what} {name!r}, row {row + 1}{cut}: fill the gap or drop the row "
-            f"({series.null_count()} missing in this column)"
-        )
-    if series.dtype == pl.String:
-        cast = series.str.strip_chars().cast(pl.Float64, strict=False)
-        if cast.null_count():
-            raise _text(path, series, cast, what, name, is_label)
-        return cast.to_numpy()
-    if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
-        raise InputError(f"{path}: {what} {name!r} has type {series.dtype}: turn it into numbers, or drop it")
-    return series.cast(pl.Float64).to_numpy()
-
-
-def _text(path: Path, series: pl.Series, cast: pl.Series, what: str, name: str, is_label: bool) -> InputError:
-    row = cast.is_null().arg_max() or 0
-    classes = series.unique(maintain_order=True)
-    if is_label and len(classes) == 2:
-        first, second = (repr(value[:20]) for value in sorted(classes))
-        return InputError(
-            f"{path}: the label column {name!r} holds {first} and {second}: map one to 0 and the other to 1"
-        )
-    advice = "map its values to numbers" if is_label else "turn it into numbers, or drop it"
-    return InputError(f"{path}: {what} {name!r} holds text ({series[row][:20]!r} in row {row + 1}): {advice}")
+    return _Data(**split(path, frame, labels)._asdict())
 
 
 _READERS = {".npz": _read_npz, ".npy": _read_npy, ".csv": _read_csv, ".parquet": _read_parquet}

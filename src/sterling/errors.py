@@ -13,6 +13,10 @@ class CapacityError(SterlingError, MemoryError):
     """The work does not fit: not enough memory, or numbers too large for exact arithmetic."""
 
 
+class RangeError(InputError, CapacityError):
+    """Numbers of the caller's that exact arithmetic cannot hold: other numbers would do, more memory not."""
+
+
 class StoreError(SterlingError, OSError):
     """A file that sterling wrote, or should write, cannot be used."""
 

@@ -7,10 +7,11 @@ with one offset and one shift for each feature. Sums over such codes are exact a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-from sterling.errors import CapacityError, InputError
+from sterling.errors import InputError, RangeError
 
 #: Finest grid that is tried when values might be represented without any rounding.
 _EXACT_BITS = 40
@@ -74,8 +75,9 @@ class InputGrid:
         codes *= np.ldexp(1.0, (self.shifts - self.bits).astype(np.int32))
         return codes
 
+    @cached_property
     def reach(self) -> tuple[int, int]:
-        """Return bounds on |code + offset| and, in units of 2^-bits, on |Σ_k ± value_k|."""
+        """Bounds on |code + offset| and, in units of 2^-bits, on |Σ_k ± value_k|."""
         codes = self.rows[:, : self.features]
         low = codes.min(axis=0).astype(np.int64) + self.offsets
         high = codes.max(axis=0).astype(np.int64) + self.offsets
@@ -112,7 +114,7 @@ def vector_codes(values: np.ndarray, fineness: int, what: str) -> tuple[np.ndarr
     if bits is None or (top > 0 and bits + np.log2(top) > fineness):
         bits = fineness - int(np.ceil(np.log2(top)))
     if not -30 <= bits <= 60:
-        raise CapacityError(
+        raise RangeError(
             f"the {what} reach {np.abs(values).max():g}, too far from one: rescale them to a usual range"
         )
     return np.rint(np.ldexp(values, bits)).astype(np.int64), bits
@@ -135,7 +137,7 @@ def quantise_inputs(values: np.ndarray, precision: str = "int16", together: bool
     CapacityError
         When features differ so much in scale that their exact sum would not fit in 62 bits.
     """
-    if precision not in _LARGEST_CODE:
+    if not isinstance(precision, str) or precision not in _LARGEST_CODE:
         raise InputError(f'precision is {precision!r}; it must be "int16" or "int32"')
     dtype = np.dtype(precision)
     count, features = values.shape
@@ -148,7 +150,7 @@ def quantise_inputs(values: np.ndarray, precision: str = "int16", together: bool
         low, high = float(column.min()), float(column.max())
         bits = exact_bits(column)
         if max(abs(low), abs(high)) > _USUAL or 0 < max(high - low, abs(high)) < 1 / _USUAL:
-            raise CapacityError(f"feature {k} has the range {low:g} to {high:g}: rescale it to a usual one")
+            raise RangeError(f"feature {k} has the range {low:g} to {high:g}: rescale it to a usual one")
         if bits is None or np.ldexp(high - low, bits) > span:
             width = high - low if high > low else 2 * abs(high)
             bits = int(np.floor(np.log2(span / width)))
@@ -161,7 +163,7 @@ def quantise_inputs(values: np.ndarray, precision: str = "int16", together: bool
     shifts = exponents + bits
     if together and int(shifts.max()) > 46:
         wide, fine = int(shifts.argmax()), int(shifts.argmin())
-        raise CapacityError(
+        raise RangeError(
             f"features {wide} and {fine} differ too much in scale for exact sums: standardise the inputs "
             '(normalize="standard")'
         )

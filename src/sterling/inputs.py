@@ -49,7 +49,12 @@ class Family:
 
     def __str__(self) -> str:
         values = ",".join(f"{getattr(self, f.name)!r}" for f in fields(self))
-        name = next(name for name, kind in FAMILIES.items() if kind is type(self))
+        name = next((name for name, kind in FAMILIES.items() if kind is type(self)), None)
+        if name is None:
+            raise InputError(
+                f"{type(self).__name__} is an input family without a name: write it into "
+                "sterling.inputs.FAMILIES, or take one that is there"
+            )
         return f"{name}:{values}" if values else name
 
     def to_dict(self) -> dict:

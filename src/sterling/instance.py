@@ -7,23 +7,25 @@ whatever the order, the number of threads or the machine.
 from __future__ import annotations
 
 import hashlib
+import math
 from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
 
-from sterling.arrays import check_finite, check_labels, check_signs, real_array, refuse_constant
+from sterling.arrays import check_finite, check_labels, check_signs, read_only, real_array, refuse_constant
 from sterling.cores import for_each
-from sterling.errors import CapacityError, InputError
+from sterling.errors import InputError, RangeError
 from sterling.grid import InputGrid, quantise_inputs, vector_codes
 from sterling.memory import require_memory
 from sterling.normalise import normalise as normalise_grid
+from sterling.notebook import html_table, shortened
+from sterling.ranges import EXACT, WHOLE, finest, limbs, too_large, too_wide
 from sterling.surrogates import Surrogate, get_surrogate
 
 _BLOCK_ROWS = 16384  # rows turned to float64 at a time
 _KEEP_FLOATS = 1 << 29  # float64 copies up to this size are kept between calls
-_EXACT = 1 << 53  # integers below are exact in float64
-_FINENESS = (20, 16, 12)  # bits of the labels' codes that are tried in turn
+_ROWS = 32  # that float64 shall be able to add exactly, so that sums are not cut too finely
 _DERIVATIVE_BITS = 20  # grid of the derivative of smooth surrogates
 
 
@@ -64,14 +66,12 @@ class Instance:
         self.readout_codes: np.ndarray = readout
         self.label_bits: int = max(label_bits, readout_bits)
         self.readout_bits: int = readout_bits
-        for codes, bits, what in ((labels, label_bits, "labels"), (readout, readout_bits, "readout weights")):
+        self.code_bound, self.preactivation_bound = grid.reach
+        for codes, bits in ((labels, label_bits), (readout, readout_bits)):
             if int(np.abs(codes).max(initial=0)) << (self.label_bits - bits) >= 1 << 31:
-                raise CapacityError(
-                    f"the {what} are too large beside the other numbers for exact sums: rescale the labels "
-                    "and the readout to one scale"
-                )
-        self.label_codes = labels << (self.label_bits - label_bits)
-        self.teacher: np.ndarray | None = teacher
+                raise self._too_large(labels, label_bits, helped=False)
+        self.label_codes = read_only(labels << (self.label_bits - label_bits))
+        self.teacher: np.ndarray | None = None if teacher is None else read_only(teacher)
         self.origin: dict = origin or {}
         self._check_range()
 
@@ -103,7 +103,7 @@ class Instance:
         precision : "int16" or "int32"
             Width of the stored codes. Rounding errors are at most 2^-15 of each feature's range
             (2^-23); `rounding` says how large they are. Labels that no coarser grid holds exactly are
-            rounded to 2^-20 of the largest, or to 2^-12 where sums would not fit otherwise.
+            rounded to 2^-20 of the largest, or coarser, to 2^-8 at most, where sums would not fit otherwise.
         constant : "refuse" or "keep"
             What to do with a feature that has one value in every sample, such as a bias column.
 
@@ -135,7 +135,7 @@ class Instance:
         if not weights.any():
             raise InputError("readout is all zero, so the inputs would not reach the output")
         check_labels(targets, weights)
-        if constant not in ("refuse", "keep"):
+        if not isinstance(constant, str) or constant not in ("refuse", "keep"):
             raise InputError(f'constant is {constant!r}; it must be "refuse" or "keep"')
         flat = values.reshape(samples * m, n)
         if constant == "refuse" and len(flat) > 1:
@@ -144,28 +144,18 @@ class Instance:
         grid = normalise_grid(quantise_inputs(flat, precision, together=normalize is None), normalize)
         signs = None if teacher is None else check_signs(teacher, n, "teacher")
         about = origin or {"data": f"arrays of shape {tuple(np.shape(inputs))}", "normalize": normalize}
-        for fineness in _FINENESS:
+
+        def make(fineness: int) -> Instance:
             readout_codes, readout_bits = vector_codes(weights, fineness, "readout weights")
             label_codes, label_bits = vector_codes(targets, fineness, "labels")
-            last = fineness == _FINENESS[-1]
-            try:
-                made = cls(grid, m, label_codes, label_bits, readout_codes, readout_bits, signs, about)
-            except CapacityError:
-                if last:
-                    raise
-                continue
-            if last or made.gradient_bound < _EXACT:
-                return made
-        raise AssertionError("unreachable")
+            return cls(grid, m, label_codes, label_bits, readout_codes, readout_bits, signs, about)
+
+        return finest(make, EXACT)
 
     def _check_range(self) -> None:
         """Refuse data for which an exact sum could overflow; remember the bounds for the engines."""
-        self.code_bound, self.preactivation_bound = self.grid.reach()
-        if self.preactivation_bound >= _EXACT:
-            raise CapacityError(
-                "the features differ too much in scale for exact sums: standardise the inputs "
-                '(normalize="standard")'
-            )
+        if self.preactivation_bound >= EXACT:
+            raise too_wide(self.grid, self.samples)
         scaled = self.residual_codes
         high, low = int(scaled[scaled > 0].sum()), int(scaled[scaled < 0].sum())
         top = np.maximum(np.abs(high - self.label_codes), np.abs(low - self.label_codes))
@@ -175,12 +165,16 @@ class Instance:
         total = mass * int(np.abs(self.readout_codes).sum()) * self.code_bound << int(self.grid.shifts.max())
         squares = int(top.max()) ** 2 * self.samples
         product = self.coefficient_bound * self.code_bound
-        if max(total, squares) >= 1 << 62 or product >= _EXACT or int(top.max()) >= 1 << 31:
-            raise CapacityError(
-                f"exact gradient sums over {self.samples} samples could overflow: rescale the labels and "
-                "the readout to values near one, or take fewer samples"
-            )
+        largest = int(top.max())
+        one_fits = product < EXACT and largest < 1 << 31
+        if max(total, squares) >= WHOLE or not one_fits:
+            helped = one_fits and max(total, squares) // self.samples < WHOLE
+            raise self._too_large(self.label_codes, self.label_bits, helped)
         self.gradient_bound: int = max(total, 1)
+
+    def _too_large(self, labels: np.ndarray, bits: int, helped: bool) -> RangeError:
+        label = math.ldexp(float(np.abs(labels).max(initial=0)), -bits)
+        return too_large(self, label, float(np.abs(self.readout).sum()), helped)
 
     @property
     def inputs(self) -> np.ndarray:
@@ -256,32 +250,39 @@ class Instance:
         """Return the STE gradient G(w) at w = signs/√n, float64 (n,).
 
         G = 1/N Σ_i r_i Σ_j v_j μ′(z_ij·w) z_ij with r_i = vᵀH(Z_i w) − y_i (science.md, 2). The sum is an
-        exact integer; below 2^53, as usual, G is that integer divided with one rounding. Smooth derivatives
-        are taken on the grid 2^-20.
+        exact integer; below 2^53, as usual, G is that integer divided with one rounding, and above it is
+        rounded once more. Smooth derivatives are taken on the grid 2^-20, whatever the data.
         """
         signs = check_signs(signs, self.n, "signs")
         chosen = get_surrogate(surrogate)
         before = self.preactivations(signs)
         residuals = (before > 0) @ self.residual_codes - self.label_codes
         slopes, bits = self._slopes(before, chosen)
-        coefficients = (residuals[:, None] * self.readout_codes * slopes).ravel()
-        sums = self.weigh_rows(coefficients)
-        sums += self.grid.offsets * int(coefficients.sum())
-        return (sums << self.grid.shifts).astype(np.float64) / np.ldexp(self.unit, bits)
+        sums = self._weigh((residuals[:, None] * self.readout_codes).ravel(), slopes.ravel())
+        shifted = sums << self.grid.shifts.astype(sums.dtype)
+        return shifted.astype(np.float64) / np.ldexp(self.unit, bits)
+
+    def _weigh(self, coefficients: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        """Return Σ_r c_r·slope_r·(codes_r + offsets) exactly, (n,): int64, or Python's integers if wide.
+
+        Slopes whose products would not be exact are split into limbs, whose sums are.
+        """
+        most = max(int(np.abs(coefficients).max(initial=0)), 1) * self.code_bound
+        room = min(EXACT // (_ROWS * most), WHOLE // self.gradient_bound)
+        sums: np.ndarray = np.zeros(self.n, np.int64)
+        for shift, limb in limbs(slopes, max(1, room.bit_length() - 1)):
+            part = coefficients * limb
+            total = self.weigh_rows(part) + self.grid.offsets * int(part.sum())
+            sums = total if shift == 0 else sums.astype(object) + (total.astype(object) << shift)
+        return sums
 
     def _slopes(self, before: np.ndarray, surrogate: Surrogate) -> tuple[np.ndarray, int]:
         """Return μ′ as integers on the grid 2^-bits."""
         if surrogate.piecewise_constant:
             low, high = surrogate.thresholds(self.unit_squared)
             return ((before >= low) & (before <= high)).astype(np.int64), 0
-        room = (1 << 62) // self.gradient_bound
-        bits = min(_DERIVATIVE_BITS, room.bit_length() - 4)  # slopes stay below 8, hence the spare bits
-        if bits < 8:
-            raise CapacityError(
-                f"exact sums with the smooth surrogate {surrogate.name} could overflow: rescale the labels"
-            )
         slopes = surrogate.derivative(np.ldexp(before, -self.grid.bits) / np.sqrt(self.n))
-        return np.rint(np.ldexp(slopes, bits)).astype(np.int64), bits
+        return np.rint(np.ldexp(slopes, _DERIVATIVE_BITS)).astype(np.int64), _DERIVATIVE_BITS
 
     def preactivations(self, signs: np.ndarray) -> np.ndarray:
         """Return √n Z_i w in units of 2^-bits, int64 (N, m)."""
@@ -295,7 +296,7 @@ class Instance:
     def weigh_rows(self, coefficients: np.ndarray) -> np.ndarray:
         """Return Σ_r c_r·codes_r exactly, int64 (n,): float64 products of integers, cut below 2^53."""
         top = max(int(np.abs(coefficients).max(initial=0)), 1)
-        safe = max(1, _EXACT // (top * self.code_bound))
+        safe = max(1, EXACT // (top * self.code_bound))
         sums = np.zeros(self.n, np.int64)
         for first, block in self._float_blocks():
             for start in range(0, len(block), safe):
@@ -336,6 +337,18 @@ class Instance:
         rounded = float(self.rounding.max(initial=0.0))
         exact = "" if rounded == 0 else f", inputs rounded by at most {rounded:.2g}"
         return f"Instance(n={self.n}, samples={self.samples}, m={self.m}, {known}{exact})"
+
+    def _repr_html_(self) -> str:
+        rounded = float(self.rounding.max(initial=0.0))
+        rows = [
+            ("inputs, n", f"{self.n:,}"),
+            ("samples, N", f"{self.samples:,}"),
+            ("hidden units, m", f"{self.m:,}"),
+            ("readout", shortened(self.readout.tolist())),
+            ("teacher", "unknown" if self.teacher is None else "known"),
+            ("rounding of the inputs", "none" if rounded == 0 else f"at most {rounded:.2g}"),
+        ]
+        return html_table([*rows, *((name, shortened(value)) for name, value in self.origin.items())])
 
 
 def _condense(rows: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sterling.errors import CapacityError, InputError
+from sterling.errors import InputError, RangeError
 from sterling.grid import InputGrid, aligned_zeros
 
 NORMALISATIONS = (None, "standard", "whiten")
@@ -20,7 +20,7 @@ _LIMIT = 32767
 
 def check_normalisation(name: str | None) -> str | None:
     """Return the name if it is known, else raise InputError."""
-    if name not in NORMALISATIONS:
+    if not (name is None or (isinstance(name, str) and name in NORMALISATIONS)):
         known = ", ".join(repr(known) for known in NORMALISATIONS)
         raise InputError(f"unknown normalisation {name!r}; known are {known}")
     return name
@@ -37,11 +37,13 @@ def normalise(grid: InputGrid, name: str | None) -> InputGrid:
     Raises
     ------
     InputError
-        For a feature without variance, or, when whitening, features that are linearly dependent.
+        For a feature without variance, for too few rows, or, when whitening, features that are linearly
+        dependent.
     """
     check_normalisation(name)
     if name is None:
         return grid
+    _check_rows(len(grid.rows), grid.features, name)
     codes, spent = (grid.rows, 0) if grid.rows.dtype == np.int16 else _recode(grid)  # scales drop out
     own = grid.rounding / np.ldexp(1.0, grid.shifts - grid.bits + spent)  # error so far, in codes
     means, covariance = _moments(codes, grid.features, full=name == "whiten")
@@ -54,6 +56,18 @@ def normalise(grid: InputGrid, name: str | None) -> InputGrid:
     if name == "standard":
         return _apply_scales(codes, grid, means, 1 / np.sqrt(variances), own)
     return _apply_matrix(codes, grid, means, _inverse_factor(covariance), own)
+
+
+def _check_rows(rows: int, features: int, name: str) -> None:
+    """Refuse so few rows that no scale, or no covariance of full rank, can come from them."""
+    need = 2 if name == "standard" else features + 1
+    if rows < need:
+        verb = "standardise" if name == "standard" else "whiten"
+        have = "one row of inputs is" if rows == 1 else f"{rows} rows of inputs are"
+        raise InputError(
+            f"{have} too few to {verb} {features} feature{'s' if features > 1 else ''}: "
+            f"give {need} or more (samples × hidden units)"
+        )
 
 
 def _recode(grid: InputGrid) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +135,7 @@ def _apply_matrix(codes, grid, means, matrix, own) -> InputGrid:
     exponent = _WEIGHT_BITS - np.ceil(np.log2(np.abs(matrix).max(axis=1))).astype(int)
     weights = np.rint(np.ldexp(matrix, exponent[:, None]))
     if float(np.abs(weights).sum(axis=1).max()) * 2.0**16 >= 2.0**53:
-        raise CapacityError(f"{size} features are too many to whiten exactly")
+        raise RangeError(f"{size} features are too many to whiten exactly")
     fine = 52 - _WEIGHT_BITS - int(np.ceil(np.log2(size * (np.abs(means).max() + 1))))
     shift = np.ldexp(np.rint(np.ldexp(means, fine)) @ weights.T, -fine)  # integers times integers again
     values = np.empty((len(codes), size), np.float32)

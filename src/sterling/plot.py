@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sterling.errors import InputError
-from sterling.files import write_atomically
+from sterling.files import as_path, write_atomically
 from sterling.history import History, history
 
 if TYPE_CHECKING:
@@ -285,6 +285,8 @@ def problem_line(result: dict) -> str:
     parts = [f"n = {about['n']}", f"N = {about['samples']:,}", f"m = {about['m']}"]
     if "file" in origin:
         parts.insert(0, str(origin["file"]))
+    if "labels" in origin:
+        parts.insert(1, f"labels in {origin['labels']!r}")
     if "noise" in origin:
         parts.append(f"σ = {origin['noise']:g}")
     if "inputs" in origin:
@@ -317,9 +319,9 @@ def save_figure(fig: Figure, path: str | os.PathLike) -> Path:
 
 def picture_format(path: str | os.PathLike) -> str:
     """Return "png", "svg" or "pdf" by the suffix of a name; raise InputError for another one."""
-    kind = Path(path).suffix.lower().removeprefix(".")
+    kind = as_path(path).suffix.lower().removeprefix(".")
     if kind not in FORMATS:
-        raise InputError(f"cannot draw {os.fspath(path)!r}: its name must end in .png, .svg or .pdf")
+        raise InputError(f"cannot draw {os.fspath(path)!r:.200}: its name must end in .png, .svg or .pdf")
     return kind
 
 

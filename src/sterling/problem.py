@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sterling.arrays import refuse_masked
 from sterling.cores import for_each, usable_cores
 from sterling.errors import InputError
 from sterling.grid import InputGrid, aligned_zeros, padded_width, vector_codes
@@ -19,6 +20,8 @@ from sterling.inputs import Family, family_table, get_family, normal_table
 from sterling.instance import Instance, transpose
 from sterling.memory import require_memory
 from sterling.normalise import check_normalisation, normalise
+from sterling.notebook import html_table, shortened
+from sterling.ranges import finest
 
 # Which part of a draw a seed is for. Latents of a run use LATENT, see dynamics/train.py.
 TEACHER, READOUT, NOISE, INPUTS, LATENT = range(5)
@@ -73,7 +76,9 @@ class Problem:
     noise : float
         Standard deviation σ of the label noise. It is drawn on a grid of at least 64 steps to σ.
     readout : "ones", "signs", "gaussian" or m numbers
-        Second-layer weights v; random ones belong to the draw. Gaussian ones lie on the grid 2^-6.
+        Second-layer weights v; random ones belong to the draw. Gaussian ones lie on the grid 2^-6; given
+        numbers are rounded to 2^-20 of the largest, or coarser, to 2^-8 at most, where exact sums would not
+        fit otherwise. `Instance.readout` tells what they have become.
     inputs : str or Family
         Law of the inputs, see `sterling.inputs`.
     normalize : None, "standard" or "whiten"
@@ -128,18 +133,23 @@ class Problem:
         Raises
         ------
         CapacityError
-            If it would not fit into memory.
+            If it would not fit into memory, or noise and readout are too far apart for exact sums.
         """
         part_seed(seed)  # refuse a bad seed before any work
         self._require_memory()
         grid = normalise(self._draw_inputs(seed), self.normalize)
         grid.rounding[:] = 0  # the teacher labels what is on the grid, so nothing was rounded
         teacher = _draw_signs(part_seed(seed, TEACHER), self.n)
-        readout, readout_bits = self._draw_readout(seed)
-        labels, label_bits = self._label(seed, grid, teacher, readout, readout_bits)
-        instance = Instance(
-            grid, self.m, labels, label_bits, readout, readout_bits, teacher, origin=self._origin(seed)
-        )
+        active = self._activations(grid, teacher)
+
+        def make(fineness: int) -> Instance:
+            readout, readout_bits = self._draw_readout(seed, fineness)
+            labels, label_bits = self._label(seed, active, readout, readout_bits)
+            return Instance(
+                grid, self.m, labels, label_bits, readout, readout_bits, teacher, origin=self._origin(seed)
+            )
+
+        instance = finest(make)
         instance.columns = transpose(grid)
         return instance
 
@@ -182,7 +192,7 @@ class Problem:
         for_each(fill, range(-(-self.samples // _BLOCK)))
         return InputGrid.plain(rows, self.n, family.bits)
 
-    def _draw_readout(self, seed) -> tuple[np.ndarray, int]:
+    def _draw_readout(self, seed, fineness: int) -> tuple[np.ndarray, int]:
         if self.readout == "ones":
             return np.ones(self.m, np.int64), 0
         if self.readout == "signs":
@@ -195,22 +205,32 @@ class Problem:
             if not codes.any():
                 codes[0] = 1  # probability below 0.007^m; a readout of zeros would teach nothing
             return codes, _READOUT_BITS
-        return vector_codes(np.array(self.readout), 20, "readout weights")
+        return vector_codes(np.array(self.readout), fineness, "readout weights")
 
-    def _label(self, seed, grid, teacher, readout, readout_bits) -> tuple[np.ndarray, int]:
+    def _activations(self, grid: InputGrid, teacher: np.ndarray) -> np.ndarray:
+        """Return which units the teacher activates, bool (samples, m)."""
+        active = np.empty((self.samples, self.m), bool)
+        weights = teacher.astype(np.float64)
+
+        def fill(block: int) -> None:
+            first, last = block * _BLOCK, min((block + 1) * _BLOCK, self.samples)
+            codes = grid.rows[first * self.m : last * self.m, : self.n].astype(np.float64)
+            active[first:last] = (codes @ weights > 0).reshape(-1, self.m)  # sums of integers: exact
+
+        for_each(fill, range(-(-self.samples // _BLOCK)))
+        return active
+
+    def _label(self, seed, active: np.ndarray, readout: np.ndarray, readout_bits: int):
+        """Return the labels, noise included, as int64 codes, and the bits of their grid."""
         noise_bits = 0
         if self.noise > 0:
             noise_bits = max(0, math.ceil(math.log2(_NOISE_CODES / self.noise)))
         bits = max(readout_bits, noise_bits)
         labels = np.empty(self.samples, np.int64)
-        weights = teacher.astype(np.float64)
 
         def fill(block: int) -> None:
-            first = block * _BLOCK
-            last = min(first + _BLOCK, self.samples)
-            codes = grid.rows[first * self.m : last * self.m, : self.n].astype(np.float64)
-            active = (codes @ weights > 0).reshape(-1, self.m)  # sums of integers: exact
-            labels[first:last] = (active @ readout) << (bits - readout_bits)
+            first, last = block * _BLOCK, min((block + 1) * _BLOCK, self.samples)
+            labels[first:last] = (active[first:last] @ readout) << (bits - readout_bits)
             if self.noise > 0:
                 noise = self._draw_noise(part_seed(seed, NOISE, block), noise_bits)
                 labels[first:last] += noise[: last - first] << (bits - noise_bits)
@@ -238,6 +258,9 @@ class Problem:
             "normalize": self.normalize,
         }
 
+    def _repr_html_(self) -> str:
+        return html_table((name, shortened(value)) for name, value in self.to_dict().items())
+
 
 def _draw_signs(seed: np.random.SeedSequence, count: int) -> np.ndarray:
     from sterling.sampling import words
@@ -253,6 +276,7 @@ def _check_readout(readout, m: int) -> str | tuple[float, ...]:
         return readout
     if not isinstance(readout, Sequence | np.ndarray):
         raise InputError(f"readout is {readout!r}; it must be one of {', '.join(READOUTS)} or m numbers")
+    refuse_masked(readout, "readout")
     try:
         values = tuple(float(value) for value in readout)
     except (TypeError, ValueError):

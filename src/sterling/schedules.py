@@ -7,7 +7,7 @@ import math
 import numbers
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -47,6 +47,10 @@ class Conditions:
     non_summable: bool
     slow_decay: bool
     failed: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the terms by their names, and the reasons as a list."""
+        return {**asdict(self), "failed": list(self.failed)}
 
 
 class Schedule:

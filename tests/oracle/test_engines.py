@@ -273,7 +273,7 @@ def test_products_beyond_float64():
     """A product of coefficient and code that float64 cannot hold would part the engines: it is refused."""
     rng = np.random.default_rng(0)
     with pytest.raises(st.CapacityError, match="rescale the labels"):
-        st.Instance.from_arrays(rng.normal(size=(8, 9)), 1e5 * rng.normal(size=8), readout=[0.7654321])
+        st.Instance.from_arrays(rng.normal(size=(8, 9)), 1e7 * rng.normal(size=8), readout=[0.7654321])
 
 
 def test_a_state_is_evaluated_once():

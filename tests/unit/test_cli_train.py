@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -174,7 +175,7 @@ def test_the_first_compilation_is_announced(monkeypatch, tmp_path, capsys):
         (["--plot", "missing/run.png"], "there is no folder"),
         (["--out", "missing/run"], "--out is missing/run, but there is no folder"),
         (["--checkpoint", "."], "which is a folder"),
-        (["--checkpoint-every", "0", "--checkpoint", "c"], "checkpoint_every is 0.0"),
+        (["--checkpoint-every", "0", "--checkpoint", "c"], "--checkpoint-every is 0.0"),
         (["--labels", "y"], "--labels is for a data file"),
         (["--keep-constant"], "--keep-constant is for a data file"),
         (["missing.csv"], "there is no file missing.csv"),
@@ -185,6 +186,65 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     assert words in refused("train", "--quiet", *arguments)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ("--out", "--checkpoint"))
+@pytest.mark.parametrize("name", ("d.csv", "./d.csv", "link"))
+def test_the_data_file_is_never_an_output(option, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.csv").write_text("a,b,label\n1,2,0\n2,1,1\n3,5,1\n")
+    (tmp_path / "link").symlink_to("d.csv")
+    before = (tmp_path / "d.csv").read_bytes()
+    assert "the data file itself: name another one" in refused("train", "d.csv", "--quiet", option, name)
+    assert (tmp_path / "d.csv").read_bytes() == before
+
+
+def test_numbers_out_of_range_are_wrong_input(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.csv").write_text("a,b,label\n1,1e300,0\n2,1,1\n")
+    assert "d.csv: feature 1 has the range 1 to 1e+300" in refused("train", "d.csv", "--quiet")
+
+
+@pytest.mark.parametrize(
+    "rows, words",
+    [
+        ("1,2,0\n1,1,1\n", "as a bias with --keep-constant"),
+        ("1e-20,1e20,0\n2e-20,1e19,1\n", "standardise the inputs (--normalize standard)"),
+    ],
+)
+def test_advice_is_given_in_options(rows, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.csv").write_text(f"a,b,label\n{rows}")
+    line = refused("train", "d.csv", "--quiet")
+    assert words in line
+    assert "=" not in line
+
+
+def test_the_table_names_the_column_of_the_labels(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.csv").write_text("a,b,Label\n1,2,0\n2,1,1\n3,5,1\n")
+    assert "d.csv · labels in 'Label' · n = 2" in call("train", "d.csv", "--quiet", "--steps", "10").stdout
+
+
+def test_two_outputs_are_two_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = refused(*SMALL, "--out", "./run", "--checkpoint", "run")
+    assert "--checkpoint is run, also the file of --out" in line
+
+
+TARGETS = [("--out", ""), ("--checkpoint", ""), ("--plot", ".png"), ("--report", ".html")]
+
+
+@pytest.mark.parametrize("option, suffix", TARGETS)
+def test_a_target_that_can_be_no_file_is_refused_before_the_run(option, suffix, tmp_path, monkeypatch):
+    monkeypatch.setattr(st.Problem, "draw", lambda *args: pytest.fail("work began"))
+    os.mkfifo(tmp_path / f"pipe{suffix}")
+    for path, words in (
+        (tmp_path / f"pipe{suffix}", "which is a pipe"),
+        (tmp_path / ("x" * 300 + suffix), "File name too long"),
+        (f"/proc/none{suffix}", "no file can be made in /proc"),
+    ):
+        assert words in refused(*SMALL, option, path)
 
 
 def test_what_does_not_fit_is_exit_code_1():
@@ -316,6 +376,43 @@ def test_a_reader_that_has_gone_is_no_disaster():
     assert process.returncode == render.FAILED
     assert b"Traceback" not in errors
     assert b"BrokenPipe" not in errors
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
+@pytest.mark.parametrize("redirect", (">/dev/full", ">&-"))
+@pytest.mark.parametrize(
+    "arguments", (["--help"], ["--version"], [*SMALL, "--steps", "10"], [*SMALL, "--steps", "10", "--json"])
+)
+def test_a_full_or_closed_output_is_one_line(arguments, redirect):
+    run = subprocess.run(
+        f"{shlex.join([*STERLING, *arguments])} {redirect}",
+        shell=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == render.FAILED
+    assert run.stderr.startswith("error: ")
+    assert "standard output" in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
+def test_a_full_output_does_not_cost_the_files(tmp_path):
+    with open("/dev/full", "w") as full:
+        command = [*STERLING, *SMALL, "--steps", "10", "--out", tmp_path / "run"]
+        run = subprocess.run(command, stdout=full, timeout=120, check=False)
+    assert run.returncode == render.FAILED
+    assert st.Orbit.load(tmp_path / "run").steps == 10
+
+
+def test_a_closed_stderr_spoils_no_result():
+    command = (
+        f"{shlex.join([*STERLING, 'train', '--n', '4', '--samples', '50', '--steps', '10', '--json'])} 2>&-"
+    )
+    run = subprocess.run(command, shell=True, stdout=subprocess.PIPE, text=True, timeout=120, check=True)
+    assert json.loads(run.stdout)["steps"] == 10
 
 
 def test_help_and_version_load_nothing_heavy():

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from sterling import InputError, Instance, load_data
+from sterling import InputError, Instance, SterlingWarning, load_data
 
 RNG = np.random.default_rng(7)
 INPUTS = RNG.normal(size=(40, 3)).round(3)
@@ -49,6 +50,9 @@ def write(path, content):
         ("d.csv", table("anything"), {}),
         ("d.csv", table("y", 1), {}),
         ("d.csv", table("label", 0), {}),
+        ("d.csv", table("Label", 1), {}),
+        ("d.parquet", table("Y", 0), {}),
+        ("d.csv", table("y", 1, ("a", "b", "Label")), {}),
         ("d.csv", table("diagnosis", 0), {"labels": "diagnosis"}),
         ("d.csv", table("diagnosis", 1), {"labels": 1}),
         ("d.csv", table("diagnosis", 2), {"labels": "-2"}),
@@ -140,6 +144,9 @@ def with_row(number, text):
         ("d.csv", "1,2,3\n4,5,6\n", {}, "starts with numbers.*column names"),
         ("d.csv", "label\n1\n", {}, "one column only, 'label'"),
         ("d.csv", "a b label\n1 2 3\n", {}, "one column only"),
+        ("d.csv", "Label,Y\n1,2\n", {}, "columns 'Label' and 'Y'.*say which"),
+        ("d.csv", ",a,y\n5,1,0\n7,2,1\n", {}, "column without a name, column 0 from 0: name it, or drop it"),
+        ("d.csv", ",y\n0,0\n1,1\n", {}, "no inputs beside the labels"),
         ("d.csv", "label,y\n1,2\n", {}, "columns 'label' and 'y'.*say which"),
         ("d.csv", GOOD, {"labels": "lable"}, "no column 'lable': did you mean 'label'"),
         ("d.csv", GOOD, {"labels": "zzz"}, "no column 'zzz': it has 'a', 'b', 'c', 'label'"),
@@ -186,6 +193,40 @@ def test_a_bad_file_or_option_is_one_clear_sentence(tmp_path, name, content, opt
     message = str(caught.value)
     assert "\n" not in message
     assert name in message or "readout" in message
+
+
+@pytest.mark.parametrize("first", (0, 1))
+def test_a_nameless_column_that_numbers_the_rows_is_left_out(tmp_path, first):
+    """As pandas writes one unless told otherwise."""
+    frame = table().insert_column(0, pl.Series("", np.arange(40) + first))
+    path = write(tmp_path / "d.csv", frame)
+    with pytest.warns(SterlingWarning, match=r"d\.csv has a column without a name.*left out") as caught:
+        found = load_data(path)
+    assert caught[0].filename == __file__
+    assert found.fingerprint == EXPECTED.fingerprint
+    assert found.origin["columns"] == ["a", "b", "c"]
+
+
+WIDE = [
+    ("1e300,2,3,0", "feature 0 has the range .* column 'a'"),
+    ("1e20,1e-20,3,0", "features 0 and 1 differ too much in scale.*column 'a', feature 1 is column 'b'"),
+    ("1,2,3,1e200", "the labels reach .*the labels are 'label'"),
+]
+
+
+@pytest.mark.parametrize("row, words", WIDE)
+def test_numbers_out_of_range_are_told_with_file_and_column(tmp_path, row, words):
+    path = tmp_path / "d.csv"
+    small = "".join(f"{0.1 * k},{1e-20 * k},{k},0.5\n" for k in range(1, 4))
+    path.write_text(f"a,b,c,label\n{small}{row}\n")
+    with pytest.raises(InputError, match=rf"d\.csv: .*{words}"):
+        load_data(path)
+
+
+def test_a_pipe_is_no_data_file(tmp_path):
+    os.mkfifo(tmp_path / "d.csv")
+    with pytest.raises(InputError, match="is a pipe: save what it gives in a file"):
+        load_data(tmp_path / "d.csv")
 
 
 def test_missing_files_and_folders(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from sterling.errors import InputError
-from sterling.inputs import FAMILIES, TAIL, get_family, normal_table
+from sterling.inputs import FAMILIES, TAIL, Gaussian, get_family, normal_table
 from sterling.inputs import family_table as table_of
 from sterling.sampling import CODES, LOWEST, TOTAL, alias_table
 
@@ -228,3 +228,11 @@ def test_the_list_of_families_is_a_sentence_of_its_own(name):
     with pytest.raises(InputError) as caught:
         get_family(name)
     assert str(caught.value).split(" Known are")[0][-1] in "?.;:"
+
+
+def test_a_family_without_a_name():
+    class Mine(Gaussian):
+        pass
+
+    with pytest.raises(InputError, match="Mine is an input family without a name"):
+        str(Mine())

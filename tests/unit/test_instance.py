@@ -11,6 +11,7 @@ import pytest
 import sterling as st
 from sterling import instance as module
 from sterling import memory
+from sterling.ranges import limbs, too_large
 from tests.oracle import naive
 from tests.support import PIECEWISE, SMOOTH
 
@@ -93,6 +94,64 @@ def test_gradient_by_the_loop(surrogate):
     )
 
 
+def float_gradient(instance, signs, surrogate):
+    """The gradient in plain float64, from the definition."""
+    z, chosen = instance.inputs, st.SURROGATES[surrogate]
+    before = z @ np.asarray(signs) / np.sqrt(instance.n)
+    residuals = (before > 0) @ instance.readout - instance.labels
+    weights = residuals[:, None] * instance.readout * chosen.derivative(before)
+    return np.einsum("ij,ijk->k", weights, z) / instance.samples
+
+
+WIDE = {
+    "float-labels": ((500, 1, 20), 1.0, [0.7654321], "int16"),
+    "float-labels-int32": ((300, 2, 9), 1.0, [0.7123, -0.311], "int32"),
+    "far-labels": ((500, 1, 9), 1e5, [0.7654321], "int16"),
+    "whole-labels": ((500, 1, 20), 0.0, [1.0], "int16"),
+}
+
+
+@pytest.mark.parametrize("surrogate", SMOOTH)
+@pytest.mark.parametrize("name", WIDE)
+def test_smooth_gradients_keep_their_digits_on_all_data(name, surrogate):
+    """However many bits labels and inputs take: what relu accepts is not refused, nor made coarse."""
+    shape, scale, readout, precision = WIDE[name]
+    rng = np.random.default_rng(3)
+    labels = scale * rng.normal(size=shape[0]) if scale else rng.integers(0, 2, shape[0])
+    instance = st.Instance.from_arrays(rng.normal(size=shape), labels, readout, precision=precision)
+    for _ in range(3):
+        signs = rng.choice([-1, 1], instance.n)
+        expected = float_gradient(instance, signs, surrogate)
+        error = np.abs(instance.gradient(signs, surrogate) - expected).max()
+        assert error <= 2e-6 * np.abs(expected).max()  # half a step of 2^-20, where the sum is small
+        assert error <= 1e-6 * np.abs(expected).max() or name != "float-labels"
+    assert st.train(instance, 20, surrogate=surrogate).steps == 20
+
+
+@pytest.mark.parametrize("width", (1, 3, 12, 40))
+def test_limbs_make_up_the_number(width):
+    values = np.random.default_rng(0).integers(-(1 << 22), 1 << 22, 50)
+    parts = list(limbs(values, width))
+    assert sum((part.astype(object) << shift for shift, part in parts), np.zeros(50, object)).tolist() == (
+        values.tolist()
+    )
+    assert all(np.abs(part).max() < 1 << width for _, part in parts)
+
+
+def test_limbs_of_zeros():
+    ((shift, limb),) = limbs(np.zeros(3, np.int64), 5)
+    assert shift == 0
+    assert limb.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("surrogate", PIECEWISE + SMOOTH)
+def test_narrow_limbs_change_no_bit(monkeypatch, surrogate):
+    instance = st.Problem(n=9, samples=70, m=2, noise=0.5, readout="gaussian").draw(0)
+    whole = instance.gradient(np.ones(9), surrogate)
+    monkeypatch.setattr(module, "_ROWS", 1 << 40)
+    np.testing.assert_array_equal(instance.gradient(np.ones(9), surrogate), whole)
+
+
 def test_blocks_do_not_matter(monkeypatch):
     """Sums are cut into blocks for memory's sake only."""
     instance = st.Problem(n=6, samples=100, m=3, noise=0.5).draw(0)
@@ -128,6 +187,7 @@ def test_columns_are_the_rows_transposed():
         ([1.0, -1.0, 1.0, 0.5], "entry 3 is not"),
         ([1, np.nan, 1, 1], "entry 1 is not"),
         (["+", "-", "+", "+"], "signs"),
+        ([[1], [1, 2]], "signs have rows of different lengths"),
     ],
 )
 def test_bad_signs(signs, message):
@@ -161,7 +221,7 @@ BAD = {
     "three-bad": ((with_value(X, (slice(1, 4), 0), np.nan), Y), {}, "at sample 1, .*3 bad in all.*clean"),
     "nan-label": ((X, with_value(Y, 3, np.nan)), {}, r"labels hold NaN at sample 3 \(1 bad in all\)"),
     "infinite-label": ((X, with_value(Y, 0, np.inf)), {}, "labels hold infinity at sample 0"),
-    "nan-readout": ((X, Y), {"readout": [np.nan]}, "readout hold NaN at unit 0"),
+    "nan-readout": ((X, Y), {"readout": [np.nan]}, "readout holds NaN at unit 0"),
     "no-samples": ((X[:0], Y[:0]), {}, r"inputs have shape \(0, 3\): there are no samples"),
     "no-features": ((X[:, :0], Y), {}, r"inputs have shape \(6, 0\): there are no features"),
     "no-units": ((np.zeros((6, 0, 3)), Y), {}, "there are no hidden units"),
@@ -186,7 +246,15 @@ BAD = {
     "labels-7": ((np.stack([X, X], 1), Y * 7), {"readout": [2, 3]}, "the label 7: .* outputs are 0, 2, 3, 5"),
     "precision": ((X, Y), {"precision": "float32"}, "precision is 'float32'"),
     "normalize": ((X, Y), {"normalize": "unit"}, "unknown normalisation 'unit'"),
-    "teacher-shape": ((X, Y), {"teacher": [1, 1]}, r"teacher have shape \(2,\); n=3 needs \(3,\)"),
+    "teacher-shape": ((X, Y), {"teacher": [1, 1]}, r"teacher has shape \(2,\); n=3 needs \(3,\)"),
+    "teacher-ragged": ((X, Y), {"teacher": [[1], 1, 1]}, "teacher has rows of different lengths; n=3 needs"),
+    "masked": ((np.ma.masked_greater(X, 1), Y), {}, r"inputs have masked values \(1, the first at 2, 0\)"),
+    "masked-label": ((X, np.ma.masked_equal(Y, 1)), {}, "labels have masked values"),
+    "masked-readout": ((X, Y), {"readout": np.ma.masked_equal([1.0], 1)}, "readout has masked values"),
+    "masked-teacher": ((X, Y), {"teacher": np.ma.masked_equal([1, 1, -1], -1)}, "teacher has masked"),
+    "precision-list": ((X, Y), {"precision": []}, r"precision is \[\]; it must be"),
+    "constant-list": ((X, Y), {"constant": ["keep"]}, "constant is .*; it must be"),
+    "normalize-array": ((X, Y), {"normalize": X}, "unknown normalisation"),
     "teacher-zero": ((X, Y), {"teacher": [1, 0, 1]}, "teacher must be -1 or [+]1; entry 1 is not"),
 }  # fmt: skip
 
@@ -227,6 +295,11 @@ def test_the_callers_arrays_stay_as_they_are():
     assert instance.fingerprint == before
 
 
+def test_a_masked_array_without_gaps_will_do():
+    instance = st.Instance.from_arrays(np.ma.masked_array(X), np.ma.masked_array(Y))
+    assert instance.fingerprint == st.Instance.from_arrays(X, Y).fingerprint
+
+
 def test_real_labels_are_not_judged():
     """Only class labels can be impossible: real ones may carry noise."""
     st.Instance.from_arrays(X, Y - 0.5)
@@ -264,15 +337,41 @@ def test_not_enough_memory(monkeypatch):
         st.Instance.from_arrays(X, Y)
 
 
-def test_sums_that_could_overflow_are_refused():
+RNG = np.random.default_rng(0)
+OVERFLOWS = {
+    "labels-far-from-readout": (X, 1e9 * RNG.normal(size=6), {"readout": [1e-9]}, "rescale the labels"),
+    "labels-far-from-outputs": (X, 1e7 * RNG.normal(size=6), {"readout": [0.7654]}, "rescale the labels"),
+    "labels-tiny": (X, 1e-8 * RNG.normal(size=6), {}, "rescale the labels"),
+    "labels-huge": (X, 1e12 * RNG.normal(size=6), {}, "rescale"),
+    "feature-scales": (X * [1e-6, 1, 1e6], Y, {}, "features 2 and 0 differ too much in scale.*standardise"),
+    "feature-far": (X + np.array([0, 1e12, 0]), Y, {}, "feature 1 lies too far from zero.*standardise"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OVERFLOWS)
+def test_sums_that_could_overflow_are_refused_for_their_cause(name):
     """Exactness is guaranteed by a bound that is checked here, or the data are refused."""
-    rng = np.random.default_rng(0)
-    with pytest.raises(st.CapacityError, match=r"rescale the labels|labels reach"):
-        st.Instance.from_arrays(X, 1e9 * rng.normal(size=6), readout=[1e-9])
-    with pytest.raises(st.CapacityError, match="differ too much in scale"):
-        st.Instance.from_arrays(rng.normal(size=(50, 2)) * [1e-6, 1e6], rng.integers(0, 2, 50))
-    with pytest.raises(st.CapacityError, match="rescale"):
-        st.Instance.from_arrays(X, rng.normal(size=6) * 1e12)
+    inputs, labels, options, message = OVERFLOWS[name]
+    with pytest.raises(st.CapacityError, match=message) as caught:
+        st.Instance.from_arrays(inputs, labels, **options)
+    assert isinstance(caught.value, st.InputError)  # other numbers would do
+    assert "fewer samples" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "samples, words", [(1 << 40, "take fewer samples"), (10, "differ too much in scale")]
+)
+def test_fewer_samples_are_advised_only_where_they_help(samples, words):
+    instance = st.Problem(n=4, samples=10, noise=0.5).draw(0)
+    instance.samples = samples
+    if samples == 10:
+        instance.grid.shifts[2] = 40
+    assert words in str(too_large(instance, 2.0, 1.0, samples > 10))
+
+
+def test_noise_too_fine_for_its_readout():
+    with pytest.raises(st.CapacityError, match=r"in steps of .*too fine.*larger noise"):
+        st.Problem(n=4, samples=10, m=3, noise=1e-6, readout=(3e4, 1e4, 2e4)).draw(0)
 
 
 EXTREME_LABELS = {
@@ -376,3 +475,10 @@ def test_to_dict_is_plain():
 def test_the_readout_norm():
     instance = st.Instance.from_arrays(np.stack([X, X + 0.1], 1), Y, readout=[1.0, -0.5])
     assert instance.readout_norm2 == 1.25
+
+
+@pytest.mark.parametrize("name", ("teacher", "label_codes"))
+def test_what_belongs_to_an_instance_cannot_be_changed(name):
+    instance = st.Problem(n=4, samples=10).draw(0)
+    with pytest.raises(ValueError, match="read-only"):
+        getattr(instance, name)[0] = 1

@@ -266,3 +266,9 @@ def test_a_table_that_does_not_fit_is_refused(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: 1000)
     with pytest.raises(st.CapacityError, match="a table of 1,024 states"):
         found.table()
+
+
+def test_losses_cannot_be_changed():
+    found = st.landscape(st.Problem(n=4, samples=20).draw(0))
+    with pytest.raises(ValueError, match="read-only"):
+        found.loss[0] = 0

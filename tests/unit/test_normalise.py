@@ -132,7 +132,7 @@ def test_dependent_features_cannot_be_whitened():
 
 def test_more_features_than_samples_cannot_be_whitened():
     values = np.random.default_rng(0).normal(size=(5, 8))
-    with pytest.raises(InputError, match="linear combination"):
+    with pytest.raises(InputError, match="5 rows of inputs are too few"):
         normalise(quantise_inputs(values), "whiten")
 
 
@@ -163,3 +163,24 @@ def test_rounding_is_told_after_normalising_too():
     assert np.abs(instance.inputs[:, 0] - expected).max() > 1e-6
     assert instance.rounding.max() > 0
     assert "rounded" in repr(instance)
+
+
+@pytest.mark.parametrize(
+    "rows, name, words",
+    [
+        (1, "standard", "one row of inputs is too few to standardise 4 features: give 2 or more"),
+        (1, "whiten", "one row of inputs is too few to whiten 4 features: give 5 or more"),
+        (4, "whiten", "4 rows of inputs are too few to whiten 4 features: give 5 or more"),
+    ],
+)
+def test_too_few_rows(rows, name, words):
+    """The number of rows is to blame, not a feature."""
+    inputs = np.random.default_rng(0).normal(size=(rows, 4))
+    with pytest.raises(st.InputError, match=words):
+        st.Instance.from_arrays(inputs, np.ones(rows), normalize=name)
+    with pytest.raises(st.InputError, match=words):
+        st.Problem(n=4, samples=rows, normalize=name).draw(0)
+
+
+def test_units_count_as_rows():
+    assert st.Problem(n=4, samples=2, m=3, normalize="whiten").draw(0).n == 4

@@ -10,8 +10,10 @@ import pytest
 
 import sterling as st
 from sterling import memory, problem
+from sterling.errors import RangeError
 from sterling.inputs import StudentT, get_family
 from sterling.problem import INPUTS, TEACHER, part_seed
+from sterling.ranges import finest
 
 
 def assert_same_instance(one, other):
@@ -227,3 +229,38 @@ def test_noise_and_readout_too_far_apart(noise, readout):
 def test_blocks_are_part_of_the_meaning_of_a_seed():
     """The number of samples that share a stream must not be tuned: seeds would change their meaning."""
     assert problem._BLOCK == 4096
+
+
+@pytest.mark.parametrize("noise", (0.0, 0.5))
+@pytest.mark.parametrize(
+    "readout",
+    ((0.9, 1.1), (0.99, 1.01), (1 / 3, 2 / 3), (0.5, 0.3), (1e-3, -1.7), tuple(0.9 + 0.01 * np.arange(8))),
+)
+def test_a_readout_of_numbers_on_no_grid(readout, noise):
+    """It is rounded as finely as exact sums allow, and the labels are those of the rounded one."""
+    instance = st.Problem(n=16, samples=4096, m=len(readout), readout=readout, noise=noise).draw(0)
+    np.testing.assert_allclose(instance.readout, readout, rtol=0, atol=2.0**-12 * max(map(abs, readout)))
+    assert noise or instance.loss(instance.teacher) == 0
+
+
+def test_a_fine_readout_keeps_its_bits():
+    """What fits on the finest grid is never put on a coarser one: seeds would change their meaning."""
+    instance = st.Problem(n=7, samples=9000, m=2, readout=(0.5, -2.0)).draw(3)
+    assert instance.fingerprint == "a9c17cb66ec1abf6f73d488ee605a3ae"
+    assert instance.readout_bits == 1
+
+
+def test_the_finest_grid_that_fits_is_taken():
+    tried = []
+
+    def make(bits):
+        tried.append(bits)
+        if bits > 12:
+            raise RangeError("too fine")
+        return instance
+
+    instance = st.Problem(n=4, samples=10).draw(0)
+    assert finest(make) is instance
+    assert tried == [20, 16, 12]
+    with pytest.raises(RangeError, match="always"):
+        finest(lambda bits: (_ for _ in ()).throw(RangeError("always")))

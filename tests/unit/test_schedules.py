@@ -431,3 +431,10 @@ def test_mass_needs_ordered_steps():
     assert Constant(1).mass(np.int64(5), np.int32(5)) == 0.0
     with pytest.raises(InputError, match="mass is nan"):
         Constant(1).first_reach(0, math.nan)
+
+
+def test_conditions_as_plain_values():
+    found = Power(0.5, 1.5).conditions().to_dict()
+    assert found["non_summable"] is False
+    assert isinstance(found["failed"], list)
+    assert json.loads(json.dumps(found)) == found

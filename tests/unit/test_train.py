@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import warnings
@@ -164,10 +165,50 @@ def test_bad_threads(noisy, threads):
         st.train(noisy, 10, threads=threads)
 
 
-@pytest.mark.parametrize("every", (0, -5, float("nan")))
+def test_a_masked_start(noisy):
+    with pytest.raises(st.InputError, match="init has masked values"):
+        st.train(noisy, 10, init=np.ma.masked_less(np.linspace(-1, 1, 8), 0))
+
+
+@pytest.mark.parametrize("path", (None, 3))
+def test_saving_to_what_is_no_path(noisy, path):
+    with pytest.raises(st.InputError, match="give a path"):
+        st.train(noisy, 10).save(path)
+
+
+@pytest.mark.parametrize("every", (0, -5, float("nan"), "a", None, True))
 def test_bad_checkpoint_times(noisy, every):
     with pytest.raises(st.InputError, match=r"checkpoint_every is .*; it must be a positive number"):
         st.train(noisy, 10, checkpoint_every=every)
+
+
+@pytest.mark.parametrize("surrogate", ("relu", "swish_sign"))
+@pytest.mark.parametrize("schedule", (st.Constant(1e308), st.Constant(1e306), st.Power(1e300, -8)))
+def test_rates_that_would_leave_the_range_of_floats(noisy, schedule, surrogate):
+    with pytest.raises(st.InputError, match="latents beyond the range of floats within 100 steps"):
+        st.train(noisy, 100, schedule, surrogate)
+
+
+@pytest.mark.parametrize("engine", ("event", "dense"))
+def test_a_huge_rate_may_be_as_long_as_all_stays_finite(noisy, engine, tmp_path):
+    orbit = st.train(noisy, 1000, st.Constant(1e300), engine=engine)
+    assert np.isfinite(orbit.latent).all()
+    assert not orbit.certified
+    orbit.save(tmp_path / "run")
+    back = st.Orbit.load(tmp_path / "run")
+    assert_same_orbit(back, orbit)
+    with pytest.raises(st.InputError, match="beyond the range of floats"):
+        st.resume(back, noisy, steps=10**9)
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [(3, "give a path"), ("nowhere/run", "no folder"), (".", "a folder"), ("x" * 300, "too long")],
+)
+def test_bad_checkpoints(noisy, name, words):
+    """Before the run, not after it."""
+    with pytest.raises(st.InputError, match=f"checkpoint is .*{words}"):
+        st.train(noisy, 10, checkpoint=name)
 
 
 @pytest.mark.parametrize(
@@ -403,13 +444,33 @@ def test_descriptions(noisy):
     assert dict(orbit.summary())["steps"] == "1,000"
 
 
-def test_orbits_do_not_share_arrays(noisy):
-    """Changing what one orbit returned must not change another, or the instance."""
-    one = st.train(noisy, 100)
-    one.reference[:] = 0
-    one.signs[:] = 0
-    assert set(noisy.teacher) <= {-1, 1}
-    assert set(st.train(noisy, 100).reference) <= {-1, 1}
+@pytest.mark.parametrize("name", ("reference", "signs", "latent", "flips", "return_times"))
+def test_what_belongs_to_an_orbit_cannot_be_changed(noisy, tmp_path, name):
+    orbit = st.train(noisy, 100)
+    orbit.save(tmp_path / "run")
+    for one in (orbit, st.Orbit.load(tmp_path / "run"), st.resume(orbit, noisy, steps=10)):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(one, name)[:] = 0
+
+
+def test_the_distance_at_no_steps(noisy):
+    found = st.train(noisy, 100).distance([])
+    assert found.shape == (0,)
+    assert found.dtype == np.int64
+
+
+def test_stats_as_plain_values(noisy):
+    orbit = st.train(noisy, 100)
+    assert orbit.stats.to_dict() == orbit.to_dict()["stats"]
+    assert orbit.stats.to_dict()["events"] == orbit.stats.events
+
+
+def test_a_surrogate_of_ones_own(noisy):
+    """Its run could be saved, but not loaded."""
+    own = dataclasses.replace(st.SURROGATES["sigmoid"], name="mine")
+    with pytest.raises(st.InputError, match=r"none of sterling's surrogates.*take one of relu"):
+        st.train(noisy, 10, surrogate=own)
+    assert st.train(noisy, 10, surrogate=st.SURROGATES["sigmoid"]).surrogate == "sigmoid"
 
 
 # ------------------------------------------------------------------------------------------- bounds

@@ -4,6 +4,7 @@ This file only joins the verbs. Nothing heavy is imported before a verb runs.
 """
 
 import io
+import os
 import signal
 import sys
 from typing import Annotated
@@ -15,6 +16,7 @@ from sterling.cli import study
 from sterling.cli.doctor import doctor
 from sterling.cli.landscape import landscape
 from sterling.cli.plan import plan
+from sterling.cli.render import FAILED, about_output, lose_output, note
 from sterling.cli.reproduce import reproduce
 from sterling.cli.train import train
 
@@ -57,4 +59,23 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # without Unicode: question marks, no traceback
-    app(prog_name="sterling")
+    if sys.stderr is None:  # notes and progress go nowhere, rather than to stdout
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    try:
+        _run()
+    except OSError as problem:
+        if not about_output(problem):
+            raise
+        lose_output(problem)
+        sys.exit(FAILED)
+
+
+def _run() -> None:
+    """Run the verb; texts such as `--help`, which no verb guards, leave the buffer before the end too."""
+    if sys.stdout is None:
+        note("error: standard output is closed, so a result has no place to go: leave it open")
+        sys.exit(FAILED)
+    try:
+        app(prog_name="sterling")
+    finally:
+        sys.stdout.flush()

@@ -20,7 +20,7 @@ from sterling.cli.options import (
     Readout,
     Seed,
     Units,
-    check_target,
+    check_targets,
     choose_instance,
     given_count,
     panel,
@@ -92,8 +92,7 @@ def landscape(
         picture_format(plot)
     if out is not None:
         table_format(out)
-    for path, option in ((plot, "--plot"), (out, "--out")):
-        check_target(path, option)
+    check_targets({"--plot": plot, "--out": out}, data)
     runs = _basin_settings(basins, steps, schedule, init)
     check_surrogate(surrogate)
     if data is None:
@@ -112,11 +111,13 @@ def landscape(
                 ends = found.basins(**runs, threads=threads, progress=show)
         except KeyboardInterrupt:
             note("interrupted before all runs had ended, so there are no basins")
-    if json:
-        print_json(_values(found, ends))
-    else:
-        _print(found, ends)
-    _write(found, plot, out, say=not quiet)
+    try:
+        if json:
+            print_json(_values(found, ends))
+        else:
+            _print(found, ends)
+    finally:  # a full stdout must not cost the files
+        _write(found, plot, out, say=not quiet)
     if runs is not None and ends is None:
         raise typer.Exit(INTERRUPTED)
 

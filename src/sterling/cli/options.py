@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sterling.errors import InputError
+from sterling.files import printable, refusal
 
 if TYPE_CHECKING:
     from sterling.instance import Instance
@@ -184,12 +185,18 @@ def check_target(path: Path | None, option: str) -> None:
     """Refuse, before any work, a file that could not be written at the end."""
     if path is None:
         return
-    folder = path.absolute().parent
-    if path.is_dir():
-        raise InputError(f"{option} is {path}, which is a folder: name a file in it")
-    if not folder.is_dir():
-        raise InputError(f"{option} is {path}, but there is no folder {folder}: make it first")
-    if not os.access(folder, os.W_OK):
-        raise InputError(
-            f"{option} is {path}, but the folder {folder} cannot be written to: name another one"
-        )
+    reason = refusal(path)
+    if reason is not None:
+        raise InputError(f"{option} is {printable(path)}, {reason}")
+
+
+def check_targets(targets: dict[str, Path | None], data: Path | None = None) -> None:
+    """Check the files that a command shall write, by option; no two may be one, and none the ``data``."""
+    taken = {} if data is None else {os.path.realpath(data): "the data file itself"}
+    for option, path in targets.items():
+        check_target(path, option)
+        if path is None:
+            continue
+        other = taken.setdefault(os.path.realpath(path), f"also the file of {option}")
+        if not other.endswith(option):
+            raise InputError(f"{option} is {path}, {other}: name another one")

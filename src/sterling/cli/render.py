@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import inspect
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable
@@ -22,6 +25,17 @@ if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+#: How arguments of Python functions, as messages name them, are given on the command line.
+_SPOKEN = (
+    (r'\bconstant="keep"', "--keep-constant"),
+    (r'\b(normalize|precision|engine)="(\w+)"', r"--\1 \2"),
+    (r"\blabels=('[^']*')", r"--labels \1"),
+    (r"\bgaussian=True", "--gaussian"),
+    (r'\brecord=\("flips",\)', "--record"),
+    (r"\bcheckpoint_every is", "--checkpoint-every is"),
+    (r"\bsteps=…", "--steps"),
+)
+_OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE, errno.EBADF)
 
 
 def guarded(verb: Callable[..., None]) -> Callable[..., None]:
@@ -43,8 +57,10 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
                 _fail("there is not enough memory: take fewer samples or a smaller n", FAILED)
             except KeyboardInterrupt:
                 _fail("interrupted", INTERRUPTED)
-            except BrokenPipeError:  # the reader, such as `head`, has gone
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            except OSError as problem:
+                if not about_output(problem):
+                    raise
+                lose_output(problem)
                 raise typer.Exit(FAILED) from None
 
     paragraphs = inspect.cleandoc(verb.__doc__ or "").split("\n\n")
@@ -54,14 +70,27 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def about_output(problem: OSError) -> bool:
+    """Whether an error is one of writing to stdout; errors of files that sterling writes are StoreErrors."""
+    return problem.filename is None and problem.errno in _OUTPUT_ERRORS
+
+
+def lose_output(problem: OSError) -> None:
+    """Say that stdout cannot be written to, and let what waits for it go nowhere."""
+    if not isinstance(problem, BrokenPipeError):  # else the reader, such as `head`, has gone, and knows
+        note(f"error: the result cannot be written to standard output: {problem.strerror or problem}")
+    with contextlib.suppress(OSError, ValueError):  # in a test or a notebook there is no file behind it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _fail(problem: object, code: int) -> NoReturn:
-    note(f"error: {one_line(problem)}")
+    note(f"error: {as_options(one_line(problem))}")
     raise typer.Exit(code) from None
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
     if issubclass(category, SterlingWarning):
-        note(f"warning: {one_line(message)}")
+        note(f"warning: {as_options(one_line(message))}")
     else:
         note(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
 
@@ -71,9 +100,17 @@ def one_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
+def as_options(text: str) -> str:
+    """Return a message in the words of the command line, where it speaks of arguments in Python."""
+    for python, option in _SPOKEN:
+        text = re.sub(python, option, text)
+    return text
+
+
 def note(text: str) -> None:
-    """Say something that is no result: on stderr."""
-    typer.echo(text, err=True)
+    """Say something that is no result: on stderr, if there is one to write to."""
+    with contextlib.suppress(OSError):
+        typer.echo(text, err=True)
 
 
 def print_json(values: Any) -> None:

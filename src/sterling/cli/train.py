@@ -23,7 +23,7 @@ from sterling.cli.options import (
     Readout,
     Seed,
     Units,
-    check_target,
+    check_targets,
     choose_instance,
     panel,
     parse_bytes,
@@ -112,13 +112,8 @@ def train(
         picture_format(plot)
     if report is not None and report.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--report is {report}; its name must end in .html")
-    for path, option in (
-        (plot, "--plot"),
-        (report, "--report"),
-        (out, "--out"),
-        (checkpoint, "--checkpoint"),
-    ):
-        check_target(path, option)
+    targets = {"--plot": plot, "--report": report, "--out": out, "--checkpoint": checkpoint}
+    check_targets(targets, data)
     planned = parse_count(steps, "--steps")
     settings = {
         "schedule": parse_schedule(schedule),
@@ -140,11 +135,13 @@ def train(
         announce_kernels()
     instance = choose_instance(data, drawn, read, readout, normalize, (N, SAMPLES))
     orbit = _run(instance, planned, settings, common, say=not quiet)
-    if json:
-        print_json(orbit.to_dict())
-    else:
-        print_result(orbit)
-    _write(orbit, instance, plot, report, out, say=not quiet)
+    try:
+        if json:
+            print_json(orbit.to_dict())
+        else:
+            print_result(orbit)
+    finally:  # a full stdout must not cost the files
+        _write(orbit, instance, plot, report, out, say=not quiet)
     if orbit.interrupted:
         how = (
             f"the same command goes on from {checkpoint}"

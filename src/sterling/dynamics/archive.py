@@ -15,7 +15,7 @@ from sterling.dynamics import tally
 from sterling.dynamics.orbit import Orbit
 from sterling.dynamics.walk import ANCHOR, DISTANCE, FLIP, Walk
 from sterling.errors import CheckpointError
-from sterling.files import write_atomically
+from sterling.files import as_path, unreadable, write_atomically
 from sterling.schedules import schedule_from_dict
 from sterling.surrogates import SURROGATES
 
@@ -81,6 +81,10 @@ def save(orbit: Orbit, path: str | os.PathLike) -> None:
 
 def load(path: str | os.PathLike) -> Orbit:
     """Read an orbit; raise CheckpointError with the reason if the file cannot be used."""
+    path = as_path(path)
+    reason = unreadable(path)
+    if reason is not None:
+        raise CheckpointError(reason)
     try:
         with zipfile.ZipFile(path) as archive:
             header = json.loads(archive.read(_HEADER))
@@ -93,8 +97,6 @@ def load(path: str | os.PathLike) -> Orbit:
                     f"use sterling {header.get('sterling')} for it"
                 )
             return _restore(header, archive)
-    except FileNotFoundError:
-        raise CheckpointError(f"there is no file {path}") from None
     except CheckpointError as problem:
         if str(path) in str(problem):
             raise

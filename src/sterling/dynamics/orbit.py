@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sterling.arrays import read_only
 from sterling.dynamics.walk import (
     ANCHOR,
     CARRY,
@@ -30,6 +30,7 @@ from sterling.dynamics.walk import (
     close,
 )
 from sterling.errors import InputError
+from sterling.notebook import html_table
 from sterling.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -79,6 +80,10 @@ class Stats:
     passes: float
     seconds: float
 
+    def to_dict(self) -> dict:
+        """Return the numbers by their names."""
+        return asdict(self)
+
 
 class Orbit:
     """One run of the STE-gradient method.
@@ -111,6 +116,8 @@ class Orbit:
     interrupted : bool
         True where Ctrl-C ended the run before its planned steps.
     stats : Stats
+
+    Arrays are read-only: they belong to the run, and other results are made of them.
     """
 
     def __init__(
@@ -142,7 +149,8 @@ class Orbit:
         self.start_latent = start_latent
         self.start_signs = np.where(start_latent >= 0, 1, -1).astype(np.int8)
         self.gradient, self.mass = gradient, mass
-        self._flips, self.flips_complete_to = flips, flips_complete_to
+        self._flips = None if flips is None else read_only(flips)
+        self.flips_complete_to = flips_complete_to
         self.recorded_times = times
         self.instance = instance
         self.zero_risk = zero_risk
@@ -178,10 +186,10 @@ class Orbit:
         self.visits = int(done.clock[VISITS])
         first = int(done.clock[FIRST_HIT])
         self.first_hit = first if first >= 0 else None
-        self.signs = done.signs
+        self.signs = read_only(done.signs)
         self.settled = done  # with the unfinished stretch accounted for
-        self.latent = done.latent - self.mass * self.gradient
-        self.reference = done.reference
+        self.latent = read_only(done.latent - self.mass * self.gradient)
+        self.reference = read_only(done.reference)
 
     @property
     def reference_kind(self) -> str:
@@ -256,6 +264,8 @@ class Orbit:
             If flips were not recorded, or not up to the largest step asked for.
         """
         at = np.asarray(at)
+        if not at.size:
+            at = at.astype(np.int64)  # an empty list comes as floats
         if at.dtype.kind not in "iu":
             raise InputError("the steps of distance() must be integers")
         if at.size and (at.min() < 0 or at.max() > self.flips_complete_to):
@@ -307,7 +317,7 @@ class Orbit:
             "schedule": self.schedule.to_dict(),
             "engine": self.engine,
             "instance": self.instance,
-            "stats": asdict(self.stats),
+            "stats": self.stats.to_dict(),
             "signs": self.signs.tolist(),
             "ergodic_mean": self.ergodic_mean.tolist(),
             "wrong_share": self.wrong_share.tolist(),
@@ -341,18 +351,12 @@ class Orbit:
         )
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>"
-            for name, text in self.summary()
-        )
-        return f"<table>{rows}</table>"
+        return html_table(self.summary())
 
 
 def _extended(record: np.ndarray, more: np.ndarray) -> np.ndarray:
     """Return the record with more at its end, read-only: without more it is the record itself, not a copy."""
-    whole = np.concatenate([record, more]) if more.size else record[:]
-    whole.flags.writeable = False
-    return whole
+    return read_only(np.concatenate([record, more]) if more.size else record)
 
 
 def _counted(count: float, noun: str) -> str:

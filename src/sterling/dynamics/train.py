@@ -9,17 +9,23 @@ from functools import partial
 
 import numpy as np
 
+from sterling.arrays import refuse_masked
 from sterling.dynamics.orbit import Orbit
 from sterling.dynamics.run import Progress, Run, Times
 from sterling.dynamics.walk import Walk
 from sterling.errors import CheckpointError, InputError, SterlingWarning
+from sterling.files import as_path, printable, refusal
 from sterling.instance import Instance
+from sterling.mass import mass_between
 from sterling.problem import LATENT, part_seed
 from sterling.schedules import MAX_STEPS, Power, Schedule
-from sterling.surrogates import Surrogate, get_surrogate
+from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
 
 #: Latents farther out would make ratios of gradient and latent vanish.
 _FARTHEST = 1e100
+#: What latents may reach on the way; a little less than the largest float.
+_LARGEST = 1e307
+_STEEPEST = 8  # no smooth surrogate's derivative exceeds it
 
 ENGINES = ("auto", "event", "dense")
 RECORDS = ("flips", "recurrence")
@@ -95,8 +101,10 @@ def train(
     latent = initial_latent(instance.n, init)
     kept = _check_record(record)
     walk = Walk.start(latent, instance.teacher, "recurrence" in kept)
-    chosen = get_surrogate(surrogate)
+    chosen = _known(get_surrogate(surrogate))
     name = _choose_engine(engine, chosen)
+    planned = _check_steps(steps)
+    _check_reach(instance, schedule, chosen, planned)
     for reason in schedule.conditions().failed:
         warnings.warn(f"this schedule fails a term of the theorem. {reason}", SterlingWarning, stacklevel=2)
     run = Run(
@@ -106,7 +114,7 @@ def train(
         engine_name=name,
         make_engine=_engine_maker(name, instance, chosen, schedule, threads, cache_bytes),
         walk=walk,
-        planned=_check_steps(steps),
+        planned=planned,
         start_latent=latent,
         record_flips="flips" in kept,
     )
@@ -161,6 +169,7 @@ def resume(
     if planned <= orbit.steps:
         raise InputError(f"the run has all of its {orbit.steps:,} steps: say how many more with steps=…")
     surrogate = get_surrogate(orbit.surrogate)
+    _check_reach(instance, orbit.schedule, surrogate, planned)
     returns, sojourns = orbit.recorded_times
     complete = orbit.flips_complete_to == orbit.steps
     run = Run(
@@ -202,6 +211,7 @@ def initial_latent(n: int, init) -> np.ndarray:
         latent = np.array(None)
     if isinstance(init, bool) or latent.dtype.kind not in "iuf":
         raise InputError(f"init is {init!r}; give a seed or an array of {n} latents")
+    refuse_masked(init, "init")
     latent = latent.astype(np.float64)
     if latent.shape != (n,):
         raise InputError(f"init has shape {latent.shape}; n={n} needs ({n},)")
@@ -213,8 +223,14 @@ def initial_latent(n: int, init) -> np.ndarray:
 
 
 def _go(run: Run, progress: bool | Show, checkpoint, every: float) -> Orbit:
-    if not every > 0:
+    number = isinstance(every, int | float | np.number) and not isinstance(every, bool)
+    if not (number and every > 0):
         raise InputError(f"checkpoint_every is {every!r}; it must be a positive number of seconds")
+    if checkpoint is not None:
+        checkpoint = as_path(checkpoint, "checkpoint")
+        reason = refusal(checkpoint)
+        if reason is not None:
+            raise InputError(f"checkpoint is {printable(checkpoint)}, {reason}")
     save = None if checkpoint is None else partial(_save, checkpoint)
     if not progress:
         return run.go(None, save, every)
@@ -253,6 +269,16 @@ def _choose_engine(engine: str, surrogate: Surrogate) -> str:
     return engine
 
 
+def _known(surrogate: Surrogate) -> Surrogate:
+    """Refuse a surrogate of the caller's own: a saved run knows its surrogate by name."""
+    if SURROGATES.get(surrogate.name) != surrogate:
+        raise InputError(
+            f"{surrogate!r} is none of sterling's surrogates, so a saved run could not be taken up again: "
+            f"take one of {', '.join(SURROGATES)}"
+        )
+    return surrogate
+
+
 def _check_instance(instance) -> None:
     if not isinstance(instance, Instance):
         raise InputError(
@@ -267,6 +293,17 @@ def _check_steps(steps) -> int:
     if not 1 <= steps <= MAX_STEPS:
         raise InputError(f"steps is {steps:,}; it must lie between 1 and {MAX_STEPS:,}")
     return int(steps)
+
+
+def _check_reach(instance: Instance, schedule: Schedule, surrogate: Surrogate, steps: int) -> None:
+    """Refuse step sizes so large that latents could leave the range of floats."""
+    mass = mass_between(*schedule.kernel_arguments(1 / instance.readout_norm2), 0, steps)
+    slope = 1 if surrogate.piecewise_constant else _STEEPEST
+    if not mass * (instance.gradient_bound / instance.unit) * slope < _LARGEST:
+        raise InputError(
+            f"{schedule!r} moves latents beyond the range of floats within {steps:,} steps (their sum is "
+            f"{mass:.3g}): take smaller rates or fewer steps"
+        )
 
 
 def _check_record(record) -> tuple[str, ...]:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sterling.arrays import read_only
 from sterling.errors import InputError
 from sterling.exhaustive.sweep import Show, sweep, thread_count
 from sterling.instance import Instance
 from sterling.memory import require_memory
+from sterling.notebook import html_table
 from sterling.schedules import Schedule
 from sterling.surrogates import Surrogate, get_surrogate
 
@@ -70,7 +72,8 @@ class Landscape:
         seconds: float,
     ):
         self.instance, self.surrogate, self.n = instance, surrogate, instance.n
-        self.loss, self.minimiser_states, self.absorbing_states = loss, minimisers, absorbing
+        self.loss = read_only(loss)
+        self.minimiser_states, self.absorbing_states = minimisers, absorbing
         self.deviation = None if deviation is None else deviation[0]
         self.farthest = None if deviation is None else signs_of(np.array([deviation[1]]), self.n)[0]
         self.deviation_reason = reason
@@ -187,6 +190,9 @@ class Landscape:
             "instance": self.instance.to_dict(),
             "seconds": self.seconds,
         }
+
+    def _repr_html_(self) -> str:
+        return html_table(self.summary())
 
     def __repr__(self) -> str:
         traps = int(self.trap_states.size)

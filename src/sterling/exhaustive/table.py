@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sterling.errors import InputError
-from sterling.files import write_atomically
+from sterling.files import as_path, write_atomically
 from sterling.memory import require_memory
 
 if TYPE_CHECKING:
@@ -53,9 +53,11 @@ def table(landscape: Landscape) -> pl.DataFrame:
 
 def table_format(path: str | os.PathLike) -> str:
     """Return "npz" or "parquet" by the suffix of a name; raise InputError for another one."""
-    kind = Path(path).suffix.lower().removeprefix(".")
+    kind = as_path(path).suffix.lower().removeprefix(".")
     if kind not in FORMATS:
-        raise InputError(f"cannot write states to {os.fspath(path)!r}: its name must end in .npz or .parquet")
+        raise InputError(
+            f"cannot write states to {os.fspath(path)!r:.200}: its name must end in .npz or .parquet"
+        )
     return kind
 
 

@@ -1,0 +1,134 @@
+"""The columns of a table: which one holds the labels, and numbers out of all of them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from sterling.errors import InputError, SterlingWarning
+
+if TYPE_CHECKING:
+    import polars as pl
+
+#: Columns that hold the labels unless the caller names another one; in any case, if none is written so.
+LABEL_NAMES = ("label", "y")
+
+_ANOTHER_COPY = "take another copy of it"
+
+
+class Columns(NamedTuple):
+    """Numbers of a table, and the names of their columns."""
+
+    inputs: np.ndarray
+    labels: np.ndarray
+    label_name: str
+    names: list[str]
+
+
+def split(path: Path, frame: pl.DataFrame, labels) -> Columns:
+    """Part the labels from the inputs, and turn both into numbers."""
+    names = [name.strip() for name in frame.columns]
+    if not frame.height:
+        raise InputError(f"{path} has column names but no rows: {_ANOTHER_COPY}")
+    column = _label_column(path, names, labels)
+    inputs, kept = [], []
+    for index, (series, name) in enumerate(zip(frame.iter_columns(), names, strict=True)):
+        if index == column or (not name and _is_row_number(path, series, index)):
+            continue
+        inputs.append(_numbers(path, series, name, is_label=False))
+        kept.append(name)
+    targets = _numbers(path, frame.to_series(column), names[column], is_label=True)
+    if not inputs:
+        raise InputError(f"{path} has no inputs beside the labels and the numbers of the rows: add some")
+    if len(kept) < len(names) - 1:
+        text = f"{path} has a column without a name that numbers its rows: it is left out"
+        warnings.warn(text, SterlingWarning, stacklevel=4)  # at the call of load_data
+    return Columns(np.stack(inputs, axis=1), targets, names[column], kept)
+
+
+def _is_row_number(path: Path, series: pl.Series, index: int) -> bool:
+    """Whether a column without a name only numbers the rows, as an index that a table was saved with does."""
+    count = len(series)
+    running = series.dtype.is_integer() and any(
+        (series == np.arange(first, first + count)).all() for first in (0, 1)
+    )
+    if not running:
+        raise InputError(f"{path} has a column without a name, column {index} from 0: name it, or drop it")
+    return True
+
+
+def _label_column(path: Path, names: list[str], labels) -> int:
+    if len(names) < 2:
+        raise InputError(
+            f"{path} has one column only, {names[0][:40]!r}: give inputs and labels, separated by commas, "
+            "semicolons or tabs"
+        )
+    if labels is None:
+        usual = [name for name in LABEL_NAMES if name in names]
+        usual = usual or [name for name in names if name.lower() in LABEL_NAMES]
+        if len(usual) > 1:
+            raise InputError(
+                f"{path} has columns {usual[0]!r} and {usual[1]!r}: say which one holds the labels"
+            )
+        return names.index(usual[0]) if usual else len(names) - 1
+    if labels in names:
+        return names.index(labels)
+    number = whole(labels)
+    if number is not None and -len(names) <= number < len(names):
+        return number % len(names)
+    if number is not None:
+        raise InputError(f"{path} has no column {number}: it has {len(names)}, counted from 0")
+    near = difflib.get_close_matches(str(labels), names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it has {_listed(names)}"
+    raise InputError(f"{path} has no column {labels!r}: {hint}")
+
+
+def _listed(names: list[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
+
+
+def _numbers(path: Path, series: pl.Series, name: str, is_label: bool) -> np.ndarray:
+    """Return one column as float64, or say which value is none."""
+    import polars as pl
+
+    what = "the label column" if is_label else "column"
+    if series.null_count():
+        row = series.is_null().arg_max() or 0
+        cut = " (the last one: is the file cut off?)" if row == len(series) - 1 else ""
+        raise InputError(
+            f"{path} has no value in {what} {name!r}, row {row + 1}{cut}: fill the gap or drop the row "
+            f"({series.null_count()} missing in this column)"
+        )
+    if series.dtype == pl.String:
+        cast = series.str.strip_chars().cast(pl.Float64, strict=False)
+        if cast.null_count():
+            raise _text(path, series, cast, what, name, is_label)
+        return cast.to_numpy()
+    if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
+        raise InputError(f"{path}: {what} {name!r} has type {series.dtype}: turn it into numbers, or drop it")
+    return series.cast(pl.Float64).to_numpy()
+
+
+def _text(path: Path, series: pl.Series, cast: pl.Series, what: str, name: str, is_label: bool) -> InputError:
+    row = cast.is_null().arg_max() or 0
+    classes = series.unique(maintain_order=True)
+    if is_label and len(classes) == 2:
+        first, second = (repr(value[:20]) for value in sorted(classes))
+        return InputError(
+            f"{path}: the label column {name!r} holds {first} and {second}: map one to 0 and the other to 1"
+        )
+    advice = "map its values to numbers" if is_label else "turn it into numbers, or drop it"
+    return InputError(f"{path}: {what} {name!r} holds text ({series[row][:20]!r} in row {row + 1}): {advice}")
+
+
+def whole(label) -> int | None:
+    """Return a column number given as an integer or as its text, else None."""
+    if isinstance(label, int | np.integer) and not isinstance(label, bool):
+        return int(label)
+    return int(label) if isinstance(label, str) and re.fullmatch(r"-?\d{1,9}", label) else None
