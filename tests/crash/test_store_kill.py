@@ -21,11 +21,14 @@ TOTAL = 9 * 40
 DRIVER = """
 import os, signal, sys
 from pathlib import Path
-from sterling.study import Study, Store, run, collect
-collect._FLUSH_SECONDS = 0.01
+from sterling.study import Study, Store, run, collector, executors
+collector._FLUSH_SECONDS = 0.01
+computed = []
+batch = executors.run_batch
+executors.run_batch = lambda *work: computed.extend(rows := batch(*work)) or rows
 {extra}
 outcome = run(Study.from_toml(sys.argv[1]), sys.argv[2], threads=2)
-print(outcome.reason, outcome.new, outcome.done)
+print(outcome.reason, outcome.new, outcome.done, len(computed))
 """
 
 
@@ -126,16 +129,20 @@ def test_kill_in_the_middle_of_a_merge(toml, expected, tmp_path):
     assert_frame_equal(rows(folder), expected)
 
 
-def test_two_processes_share_a_folder(toml, expected, tmp_path):
+@pytest.mark.parametrize("flush_seconds", [0.01, 2.0])
+def test_two_processes_share_the_work(toml, expected, tmp_path, flush_seconds):
     folder = tmp_path / "s"
-    look_often = "collect._SCAN_SECONDS = 0.01"
-    with start(toml, folder, look_often) as one, start(toml, folder, look_often) as two:
+    extra = f"collector._FLUSH_SECONDS = {flush_seconds}"
+    with start(toml, folder, extra) as one, start(toml, folder, extra) as two:
         outputs = [process.communicate(timeout=DEADLINE) for process in (one, two)]
     assert (one.returncode, two.returncode) == (0, 0), outputs
     assert_frame_equal(rows(folder), expected)
-    for out, _ in outputs:
-        reason, _, done = out.split()
-        assert (reason, int(done)) == ("complete", TOTAL)
+    reasons, *numbers = zip(*(out.split() for out, _ in outputs), strict=True)
+    new, done, computed = ([int(number) for number in both] for both in numbers)
+    assert reasons == ("complete", "complete")
+    assert done == [TOTAL, TOTAL]
+    assert TOTAL <= sum(new) <= sum(computed) <= 1.5 * TOTAL  # not twice
+    assert not list(folder.glob(".*.part"))
 
 
 def test_one_of_two_processes_is_killed(toml, expected, tmp_path):
@@ -145,7 +152,7 @@ def test_one_of_two_processes_is_killed(toml, expected, tmp_path):
         one.kill()
         out, err = two.communicate(timeout=DEADLINE)
     assert two.returncode == 0, err
-    assert out.split()[::2] == ["complete", str(TOTAL)]
+    assert out.split()[:3:2] == ["complete", str(TOTAL)]
     assert_frame_equal(rows(folder), expected)
 
 
@@ -156,7 +163,7 @@ def _small_files():
 
 def test_a_write_that_the_system_refuses(toml, expected, tmp_path):
     folder = tmp_path / "s"
-    with start(toml, folder, "collect._FLUSH_SECONDS = 1e9", preexec_fn=_small_files) as process:
+    with start(toml, folder, "collector._FLUSH_SECONDS = 1e9", preexec_fn=_small_files) as process:
         _, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 1
     assert "StoreError: cannot write" in err
@@ -205,7 +212,7 @@ def test_ctrl_c_keeps_what_is_done(toml, expected, tmp_path):
         out, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 0, err
     assert "Traceback" not in err
-    reason, new, _ = out.split()
+    reason, new, *_ = out.split()
     assert reason == "interrupted"
     assert len(rows(folder)) == int(new) < TOTAL
     assert run(folder).new == TOTAL - int(new)

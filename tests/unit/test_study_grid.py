@@ -97,8 +97,37 @@ def test_identity_is_the_content_alone():
         ("n = 3", "problem: it is missing"),
         ("n = 3\n[problem]\nn = 3", "n: unknown key; it belongs to [problem]"),
         ("[problem]\nn = 3\nnosie = 1", "problem.nosie: unknown key; did you mean 'noise'?"),
-        ("[problem]\nn = 2.5\nsamples = 3", "problem.n: input should be a valid integer"),
+        ("[problem]\nn = 2.5\nsamples = 3", "problem.n: it must be an integer or a list, got '2.5'"),
         ("[problem]\nn = 4\nsamples = { c = 1 }", "problem.samples.a: it is missing"),
+        (
+            "[problem]\nn = 4\nsamples = { c = 1, a = 1, b = 2 }",
+            "some.toml: problem.samples.b: unknown key; known are c, a",
+        ),
+        (
+            "[problem]\nn = 4\nsamples = { c = [1], a = 1, A = 2 }",
+            "some.toml: problem.samples.A: unknown key; known are c, a",
+        ),
+        (
+            '[problem]\nn = 4\nsamples = [1, "x"]',
+            "some.toml: problem.samples.1: it must be an integer, got 'x'",
+        ),
+        (
+            '[problem]\nn = 4\nsamples = { c = "x", a = 1 }',
+            "some.toml: problem.samples.c: it must be a number or a list, got 'x'",
+        ),
+        ("[problem]\nn = 8\nsamples = { c = [1e300], a = 1 }", "c = 1e+300 and a = 1 are 8e+300 at n = 8"),
+        ("[problem]\nn = 8\nsamples = { c = [1e308], a = 8 }", "are inf at n = 8; they may be at most"),
+        (f"[problem]\nn = 8\nsamples = 1{'0' * 400}", "samples holds about 10^400; it may be at most"),
+        (f"[problem]\nn = 8\nsamples = 1{'0' * 5000}", "no valid TOML"),
+        ("[problem]\nn = 4\nsamples = 3\n[run]\ntrials = 0", "trials is 0; it must lie between 1 and"),
+        (
+            "[problem]\nn = 4\nsamples = 3\n[run]\ntrials = 99999999999999999999",
+            "trials is 99999999999999999999; it must lie between 1 and 1,000,000,000",
+        ),
+        (
+            "[problem]\nn = 4\nsamples = 3\n[stop]\nmax_trials = 2_000_000_000",
+            "max_trials is 2000000000; it must",
+        ),
         ("[problem]\nn = 4\nsamples = 3\nnoise = -1", "noise is -1"),
         ("[problem]\nn = 4\nsamples = 0", "samples holds 0"),
         ("[problem]\nn = 4\nsamples = []", "empty list"),
@@ -132,6 +161,26 @@ def test_a_missing_file_is_named(tmp_path):
 def test_too_many_cells_are_refused():
     with pytest.raises(st.InputError, match="more than 100,000 cells"):
         Study(n=list(range(1, 1001)), samples=list(range(1, 102)))
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"name": 3}, "name is 3"),
+        ({"name": "a\ud800"}, "name is"),
+        ({"n": range(10**12)}, "1,000,000,000,000 values"),
+        ({"width": 10**400}, "width is 1000"),
+        ({"samples": {"c": [10**400], "a": 1}}, r"samples\.c holds"),
+    ],
+)
+def test_values_that_no_file_could_hold_are_refused(arguments, words):
+    with pytest.raises(st.InputError, match=words):
+        Study(**{"n": 4, "samples": 8, **arguments})
+
+
+def test_a_name_of_any_letters_comes_back():
+    study = Study(n=4, samples=8, name='Öre "5" ≥ 🜚\n')
+    assert parse_study(study.to_toml()) == study
 
 
 @pytest.mark.parametrize("text, value", [("90", 90), ("90s", 90), ("1.5min", 90), ("2h", 7200)])

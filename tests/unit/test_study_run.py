@@ -126,6 +126,13 @@ def test_time_stops_a_run_and_what_is_done_stays(tmp_path):
     assert len(rows(tmp_path / "s")) == outcome.new
 
 
+def test_a_plan_larger_than_memory_can_be_begun(tmp_path):
+    study = Study(n=8, samples=20, trials=10**9, steps=500)
+    outcome = run(study, tmp_path / "s", time_limit=0.2, threads=2)
+    assert outcome.reason == "time"
+    assert 0 < outcome.new == outcome.done == len(rows(tmp_path / "s"))
+
+
 def test_a_long_trial_is_given_up_at_the_end_of_the_time(tmp_path):
     study = Study(n=64, samples=100, noise=1.0, trials=2, steps=10**11)
     outcome = run(study, tmp_path / "s", time_limit=0.3)

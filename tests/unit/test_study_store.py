@@ -151,6 +151,46 @@ def test_small_shards_are_merged_when_alone(store):
         assert len(shard_paths(store)) == 1
 
 
+def test_many_rows_are_merged_in_portions(store, monkeypatch):
+    monkeypatch.setattr(store_module, "_LARGE", 6)
+    with store.working():
+        assert store.tidy(always=True)
+    assert sorted(path.name.split("-")[1] for path in shard_paths(store)) == ["6", "6"]
+    assert len(store.trials()) == 12
+
+
+def test_only_remains_of_our_own_are_cleared_away(store):
+    ours = [
+        store.folder / ".study.toml.ab.part",
+        store.folder / ".ab.notice.part",
+        store.folder / "trials/.x.part",
+    ]
+    other = store.folder / ".export.csv.ab.part"
+    for path in (*ours, other):
+        path.touch()
+    with store.working():
+        store.tidy()
+    assert other.exists()
+    assert not any(path.exists() for path in ours)
+
+
+def test_writing_waits_for_a_process_that_tidies(store, finished, monkeypatch):
+    """It would take temporary files of others for remains."""
+    tidy_elsewhere = []
+    real = store_module.write_atomically
+
+    def write(path, fill):
+        other = Store(store.folder)
+        with other.working():
+            tidy_elsewhere.append(other.tidy(always=True))
+        return real(path, fill)
+
+    monkeypatch.setattr(store_module, "write_atomically", write)
+    store.add(finished[SECOND.key][:2])
+    Store(store.folder, Study(n=[6, 8], samples=[12, 30], trials=7, steps=300, seed=4))
+    assert tidy_elsewhere == [False, False]
+
+
 def test_shards_are_not_merged_while_another_process_works(store):
     other = Store(store.folder)
     with store.working(), other.working():
@@ -220,6 +260,11 @@ def test_an_unknown_export_or_column_is_refused(store, tmp_path):
 
 
 def test_an_empty_store_has_no_rows(tmp_path):
-    made = Store(tmp_path / "s", STUDY)
+    made = Store(tmp_path / "Öre ≥ 🜚", STUDY)
+    for kind in ("csv", "parquet"):
+        path = made.export(tmp_path / f"ä.{kind}")
+        read = pl.read_csv(path) if kind == "csv" else pl.read_parquet(path)
+        assert (len(read), tuple(read.columns)) == (0, COLUMNS)
+    assert json.loads(made.export(tmp_path / "ä.json").read_text()) == []
     assert made.trials().is_empty()
     assert made.counts("optimal").is_empty()

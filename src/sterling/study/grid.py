@@ -19,15 +19,19 @@ import numpy as np
 
 from sterling.errors import InputError
 from sterling.problem import Problem
-from sterling.schedules import Schedule, parse_schedule, schedule_from_dict
+from sterling.schedules import MAX_STEPS, Schedule, parse_schedule, schedule_from_dict
 from sterling.study.criteria import parse_criterion
 from sterling.study.trial import SEMANTICS, Cell, is_number
 from sterling.surrogates import get_surrogate
 
 TARGETS = ("exponent", "proportion")
 
-#: More cells than this in one study are taken for a slip.
+#: More cells than this in one study are taken for a slip, and so are more trials in a cell or series.
 MAX_CELLS = 100_000
+MAX_TRIALS = 1_000_000_000
+
+#: n, m and N beyond which no computer holds an instance.
+MAX_SIZE = 10**12
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,12 @@ class Scaled:
 
     def at(self, n: int) -> list[int]:
         """Return the sample sizes for dimension n, rising, each once."""
+        largest = max(self.c) * n**self.a
+        if largest > MAX_SIZE:
+            raise InputError(
+                f"samples c·n^a with c = {max(self.c):g} and a = {self.a:g} are {largest:.3g} at n = {n}; "
+                f"they may be at most {MAX_SIZE:,}"
+            )
         return sorted({math.ceil(round(c * n**self.a, 9)) for c in self.c})
 
 
@@ -83,8 +93,9 @@ class Study:
     steps : int or list of int
         Step budget of a trial.
     trials : int
-        Trials in a cell; with target "proportion" at most so many. With target "exponent", `max_trials`
-        bounds them instead.
+        Trials in a cell, up to 10⁹; with target "proportion" at most so many. With target "exponent",
+        `max_trials` bounds them instead. A run keeps 4 bytes and one for each criterion in memory of every
+        trial done, so a study of 10⁹ trials that is finished needs some 5 to 10 GB.
     criteria : str or list of str
         See `Criterion`.
     seed : int
@@ -130,8 +141,8 @@ class Study:
     def __post_init__(self):
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
         put("n", _integers(self.n, "n"))
-        for name in ("m", "steps"):
-            put(name, _integers(getattr(self, name), name))
+        put("m", _integers(self.m, "m"))
+        put("steps", _integers(self.steps, "steps", MAX_STEPS))
         put("samples", _samples(self.samples))
         put("readout", _readouts(self.readout))
         for name in ("noise", "inputs", "normalize", "surrogate"):
@@ -141,10 +152,12 @@ class Study:
         put("schedule", tuple(_schedule(value) for value in _values(self.schedule, "schedule")))
         put("criteria", tuple(parse_criterion(value) for value in _values(self.criteria, "criteria")))
         for name in ("trials", "max_trials"):
-            put(name, _integers(getattr(self, name), name)[0])
+            put(name, _number_of_trials(getattr(self, name), name))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int | np.integer) or self.seed < 0:
             raise InputError(f"seed is {self.seed!r}; it must be a non-negative integer")
         put("seed", int(self.seed))
+        if not isinstance(self.name, str) or self.name.encode(errors="ignore").decode() != self.name:
+            raise InputError(f"name is {self.name!r:.60}; it must be a text")
         self._check_target()
         self._check_landscape()
         put("_series", tuple(self._make_series()))
@@ -158,7 +171,7 @@ class Study:
         for name in ("width", "time"):
             value = getattr(self, name)
             if value is not None and not (is_number(value) and value > 0):
-                raise InputError(f"{name} is {value!r}; it must be a positive number")
+                raise InputError(f"{name} is {value!r:.60}; it must be a positive number")
         if self.samples is None and self.target is None:
             object.__setattr__(self, "target", "exponent")
         if self.samples is None and self.target != "exponent":
@@ -268,16 +281,35 @@ def _values(value: Any, name: str) -> tuple:
     return values
 
 
-def _integers(value: Any, name: str) -> tuple[int, ...]:
+def _integers(value: Any, name: str, most: int = MAX_SIZE) -> tuple[int, ...]:
     if isinstance(value, range):
+        if len(value) > MAX_CELLS:
+            raise InputError(f"{name} has {len(value):,} values; give at most {MAX_CELLS:,}")
         value = list(value)
     values = _values(value, name)
     for one in values:
         if isinstance(one, bool) or not isinstance(one, int | np.integer):
             raise InputError(f"{name} holds {one!r}; it must be an integer")
         if one < 1:
-            raise InputError(f"{name} holds {one}; it must be at least 1")
+            raise InputError(f"{name} holds {_short(int(one))}; it must be at least 1")
+        if one > most:
+            raise InputError(f"{name} holds {_short(int(one))}; it may be at most {most:,}")
     return tuple(int(one) for one in values)
+
+
+def _number_of_trials(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InputError(f"{name} is {value!r:.60}; it must be an integer")
+    if not 1 <= value <= MAX_TRIALS:
+        raise InputError(f"{name} is {_short(int(value))}; it must lie between 1 and {MAX_TRIALS:,}")
+    return int(value)
+
+
+def _short(number: int) -> str:
+    """Return a number in digits, a very long one as a power of ten."""
+    return (
+        str(number) if abs(number) < 10**24 else f"about {'-' * (number < 0)}10^{math.log10(abs(number)):.0f}"
+    )
 
 
 def _samples(value: Any) -> tuple[int, ...] | Scaled | None:
@@ -290,9 +322,9 @@ def _samples(value: Any) -> tuple[int, ...] | Scaled | None:
     factors = _values(value["c"], "samples.c")
     for factor in factors:
         if not (is_number(factor) and factor > 0):
-            raise InputError(f"samples.c holds {factor!r}; it must be a positive number")
+            raise InputError(f"samples.c holds {factor!r:.60}; it must be a positive number")
     if not (is_number(value["a"]) and abs(value["a"]) <= 8):
-        raise InputError(f"samples.a is {value['a']!r}; it must be a number between -8 and 8")
+        raise InputError(f"samples.a is {value['a']!r:.60}; it must be a number between -8 and 8")
     return Scaled(tuple(float(factor) for factor in factors), float(value["a"]))
 
 

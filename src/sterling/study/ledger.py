@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,12 +60,18 @@ class Ledger:
         read = [name for criterion in self.criteria for name in criterion.columns]
         return list(dict.fromkeys(["cell", "trial", *read, "seconds", *_WORK_COLUMNS]))
 
-    def record(self, frame: pl.DataFrame) -> None:
-        """Take over finished trials; trials known already change nothing."""
+    def record(self, frame: pl.DataFrame) -> dict[str, int]:
+        """Take over finished trials; trials known already change nothing.
+
+        Returns
+        -------
+        dict
+            For each cell, named by its hash, how many of them were not known.
+        """
         import polars as pl
 
         if frame.is_empty():
-            return
+            return {}
         outcomes = [
             criterion.outcome().alias(f"outcome{place}") for place, criterion in enumerate(self.criteria)
         ]
@@ -78,8 +84,11 @@ class Ledger:
         work = table["work"].to_numpy()
         codes = table.select(pl.col("^outcome.*$")).to_numpy().T
         starts = np.flatnonzero(np.concatenate([[True], cells[1:] != cells[:-1]]))
+        learnt = {}
         for first, last in zip(starts, [*starts[1:], len(cells)], strict=True):
             kept = self._room(cells[first], int(numbers[first:last].max()) + 1)
+            before = kept[0, numbers[first:last]] == _MISSING
+            learnt[cells[first]] = np.unique(numbers[first:last][before]).size
             kept[:, numbers[first:last]] = codes[:, first:last]
             self._work[cells[first]][numbers[first:last]] = work[first:last]
             total, count = self._seconds.get(cells[first], (0.0, 0))
@@ -87,6 +96,7 @@ class Ledger:
                 total + float(seconds[first:last].sum()),
                 count + int(last - first),
             )
+        return learnt
 
     def _room(self, cell: str, count: int) -> np.ndarray:
         kept = self._codes.get(cell)
@@ -102,20 +112,19 @@ class Ledger:
         assert kept is not None
         return kept
 
-    def missing(self, cell: Cell, count: int) -> np.ndarray:
-        """Return which of the cell's first ``count`` trials are not known yet, rising."""
+    def missing(self, cell: Cell, first: int, stop: int) -> np.ndarray:
+        """Return which of the cell's trials first, …, stop − 1 are not known yet, rising."""
+        unknown = np.ones(stop - first, bool)
         kept = self._codes.get(cell.key)
-        if kept is None:
-            return np.arange(count)
-        known = np.zeros(count, bool)
-        size = min(count, kept.shape[1])
-        known[:size] = kept[0, :size] != _MISSING
-        return np.flatnonzero(~known)
+        if kept is not None:
+            codes = kept[0, first:stop]
+            unknown[: codes.size] = codes == _MISSING
+        return first + np.flatnonzero(unknown)
 
-    def missing_in(self, plan: Mapping[Cell, int]) -> dict[Cell, np.ndarray]:
-        """Return what a plan still lacks, cells without a gap left out."""
-        gaps = {cell: self.missing(cell, count) for cell, count in plan.items()}
-        return {cell: gap for cell, gap in gaps.items() if gap.size}
+    def known(self, cell: Cell, count: int) -> int:
+        """Return how many of the cell's first ``count`` trials are known."""
+        kept = self._codes.get(cell.key)
+        return 0 if kept is None else int(np.count_nonzero(kept[0, :count] != _MISSING))
 
     def tally(self, cell: Cell, count: int, criterion: Criterion) -> Tally:
         """Count the known ones of the cell's first ``count`` trials."""

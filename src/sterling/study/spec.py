@@ -97,7 +97,7 @@ def parse_study(text: str, where: str = "the study") -> Study:
     """Return the study that a TOML text describes; ``where`` names it in messages."""
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
+    except (ValueError, RecursionError) as problem:  # the second and numbers of 4,300 digits: no TOML errors
         raise InputError(f"{where} is no valid TOML: {problem}") from None
     try:
         file = _File.model_validate(tables)
@@ -112,28 +112,54 @@ def parse_study(text: str, where: str = "the study") -> Study:
         raise InputError(f"{where}: {problem}") from None
 
 
+_WANTED = {
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "string_type": "a text",
+    "list_type": "a list",
+    "model_type": "a table",
+}
+
+
 def _explain(problem: ValidationError) -> str:
-    """Return the first errors in words; one place is named once, though pydantic tries each type there."""
+    """Return the errors in words; one place is named once, though pydantic tries each type there."""
     told: dict[str, list[str]] = {}
-    for error in problem.errors():
+    wanted: dict[str, tuple[dict[str, None], Any]] = {}
+    for error in _telling(problem.errors()):
         place = ".".join(
-            str(part) for part in error["loc"] if not re.search(r"[\[A-Z]|^(int|float|str)$", str(part))
+            str(part) for part in error["loc"] if not re.search(r"\[|^(int|float|str|_\w+)$", str(part))
         )
-        if error["type"] == "extra_forbidden":
-            text = f"unknown key{_nearest(*map(str, error['loc'][-2:]))}"
+        if error["type"] in _WANTED:
+            wanted.setdefault(place, ({}, error["input"]))[0][_WANTED[error["type"]]] = None
+        elif error["type"] == "extra_forbidden":
+            told.setdefault(place, []).append(f"unknown key{_nearest(*map(str, error['loc'][-2:]))}")
         elif error["type"] == "missing":
-            text = "it is missing"
+            told.setdefault(place, []).append("it is missing")
         else:
-            text = f"{error['msg'][0].lower()}{error['msg'][1:]}, got {str(error['input'])[:40]!r}"
-        told.setdefault(place, []).append(text)
+            told.setdefault(place, []).append(f"{error['msg'][0].lower()}{error['msg'][1:]}")
+    for place, (kinds, value) in wanted.items():
+        names = [name for name in kinds if name != "an integer" or "a number" not in kinds]
+        told.setdefault(place, []).append(f"it must be {' or '.join(names)}, got {str(value)[:40]!r}")
     return "; ".join(f"{place}: {' or '.join(dict.fromkeys(texts))}" for place, texts in told.items())
+
+
+def _telling(errors: list[Any]) -> list[Any]:
+    """Leave out that a list or table is nothing else, where something inside of it is wrong."""
+    inside = {error["loc"][:place] for error in errors for place in range(1, len(error["loc"]) - 1)}
+    return [
+        error
+        for error in errors
+        if not (isinstance(error["input"], dict | list) and error["loc"][:-1] in inside)
+        or error["type"] == "missing"
+    ]
 
 
 def _nearest(*place: str) -> str:
     """Return a hint for an unknown key, named alone or after its table."""
     *table, name = place
     tables: dict[str, type[_Table]] = {"problem": _Problem, "run": _Run, "stop": _Stop}
-    model = tables.get(table[0], _File) if table else _File
+    model = {**tables, _Samples.__name__: _Samples}.get(table[0], _File) if table else _File
     near = difflib.get_close_matches(name, model.model_fields, n=1)
     if near:
         return f"; did you mean {near[0]!r}?"

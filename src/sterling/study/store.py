@@ -20,6 +20,7 @@ from sterling.errors import InputError, SterlingWarning, StoreError
 from sterling.files import write_atomically
 from sterling.study.criteria import Criterion, parse_criterion
 from sterling.study.grid import Study
+from sterling.study.notices import PATTERN
 from sterling.study.trial import CELL_COLUMNS, COLUMNS, Row
 
 if TYPE_CHECKING:
@@ -34,10 +35,14 @@ STUDY_FILE = "study.toml"
 SHARD_FOLDER = "trials"
 LOCK_FILE = ".lock"
 
+#: What killed processes leave behind. Other files of the folder, exports say, may be under way.
+_REMAINS = (("", f".{STUDY_FILE}.*.part"), ("", PATTERN), (SHARD_FOLDER, ".*.part"))
+
 _T = TypeVar("_T")
 
 _SMALL = 50_000  # rows; shards below are merged
 _MANY = 40  # small shards that are worth a merge
+_LARGE = 1_000_000  # rows merged at a time, for the memory that they take
 
 
 class Store:
@@ -94,8 +99,8 @@ class Store:
             self._shards.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
             raise StoreError(f"cannot make the folder {self._shards}: {problem.strerror}") from problem
-        text = study.to_toml().encode()
-        write_atomically(self.folder / STUDY_FILE, _writer(text))
+        with self.working():  # or a process that tidies would take the temporary file away
+            write_atomically(self.folder / STUDY_FILE, _writer(study.to_toml().encode()))
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -244,7 +249,8 @@ class Store:
         rows = list(rows)
         if not rows:
             return None
-        return self._put(*encode(frame_of(rows), self.study.identity))
+        with self.working():
+            return self._put(*encode(frame_of(rows), self.study.identity))
 
     def _put(self, name: str, data: bytes) -> str:
         if not self._shards.is_dir():
@@ -255,6 +261,9 @@ class Store:
     @contextlib.contextmanager
     def working(self) -> Iterator[Store]:
         """Mark this process as one at work here, so that no other one merges shards meanwhile."""
+        if self._lock is not None:
+            yield self
+            return
         self._lock = self._acquire()
         try:
             yield self
@@ -298,8 +307,8 @@ class Store:
             fcntl.flock(self._lock, fcntl.LOCK_SH)  # a failed change may have given the old lock up
             return False
         try:
-            for place in (self.folder, self._shards):
-                for left in place.glob(".*.part"):
+            for place, pattern in _REMAINS:
+                for left in (self.folder / place).glob(pattern):
                     left.unlink(missing_ok=True)
             self._merge_small(2 if always else _MANY)
         finally:
@@ -307,11 +316,26 @@ class Store:
         return True
 
     def _merge_small(self, least: int) -> None:
-        from sterling.study.schema import encode, merge, rows_in_name
+        from sterling.study.schema import rows_in_name
 
         small = [name for name in self.shards() if rows_in_name(name) < _SMALL]
-        frames = {name: frame for name in small if (frame := self.read(name)) is not None}
-        if len(frames) < least:
+        if len(small) < least:
+            return
+        groups, held = [[]], 0
+        for name in small:
+            held += rows_in_name(name)
+            if held > _LARGE:
+                groups.append([])
+                held = rows_in_name(name)
+            groups[-1].append(name)
+        for group in groups:
+            self._merge(group)
+
+    def _merge(self, names: list[str]) -> None:
+        from sterling.study.schema import encode, merge
+
+        frames = {name: frame for name in names if (frame := self.read(name)) is not None}
+        if len(frames) < 2:
             return
         target = self._put(*encode(merge(list(frames.values())), self.study.identity))
         for name in frames:

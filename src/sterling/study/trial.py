@@ -331,5 +331,9 @@ def warm_up(cells: Iterable[Cell]) -> None:
 
 def is_number(value: Any) -> bool:
     """Whether a value is a finite real number (booleans are not)."""
-    real = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return real and math.isfinite(float(value))
+    if not isinstance(value, int | float | np.number) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:  # an integer beyond every float
+        return False
