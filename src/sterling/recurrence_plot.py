@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.batch_means import BURN_IN, DRIFT_LEVEL
+from sterling.batch_means import DRIFT_LEVEL
 from sterling.plot import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION
-from sterling.recurrence_words import bounds, centre, counted, thinning
+from sterling.recurrence_words import bounds, centre, counted, left_out, thinning
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -199,9 +199,9 @@ def batches(ax: Axes, found: Recurrence) -> str:
     if not len(occupancy):
         _note(ax, "no batch is full")
         return "The run is too short."
-    skipped = math.ceil(BURN_IN * len(occupancy))
+    skipped = math.ceil(found.burn_in * len(occupancy))
     x = (np.arange(len(occupancy)) + 0.5) * length
-    ax.plot(x[:skipped], occupancy[:skipped], "o", color=GREY, ms=3.5, label="left out: the first quarter")
+    ax.plot(x[:skipped], occupancy[:skipped], "o", color=GREY, ms=3.5, label=f"left out: {left_out(found)}")
     ax.plot(x[skipped:], occupancy[skipped:], "o", color=BLUE, ms=3.5, label=f"batches of {length:,} steps")
     if found.long_run is not None:
         ax.axhspan(found.long_run.low, found.long_run.high, color=VERMILLION, alpha=0.25, lw=0)
@@ -213,8 +213,8 @@ def batches(ax: Axes, found: Recurrence) -> str:
     if found.drift is None:
         reason = f": {found.long_run_note}" if found.long_run_note else ""
         return f"Nothing can be said about drift{reason}."
-    verdict = "do not drift" if found.drift >= DRIFT_LEVEL else "drift"
-    return f"After the first quarter the batches {verdict} (Geweke's test, p = {found.drift:.2g})."
+    verdict = "no drift of the batches is seen" if found.drift >= DRIFT_LEVEL else "the batches drift"
+    return f"After {left_out(found)} {verdict} (Geweke's test, p = {found.drift:.2g})."
 
 
 def leavers(ax: Axes, found: Recurrence) -> str:
