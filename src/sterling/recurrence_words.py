@@ -96,10 +96,15 @@ def leavers(found: Recurrence) -> str:
 
 
 def distances(found: Recurrence) -> str:
-    total = found.returns.count
-    share = int(found.reached[1]) / total if len(found.reached) > 1 else 0.0
+    common = int(found.reached.argmax())
+    share = int(found.reached[common]) / found.returns.count
     farthest = int(found.reached.nonzero()[0][-1])
-    return f"{counted(1, 'weight')} in {share:.0%} of the absences, {farthest} at most"
+    return f"{counted(common, 'weight')} in {_percent(share)} of the absences, {farthest} at most"
+
+
+def _percent(share: float) -> str:
+    """Return a share of one or less that is not shown as all where it is not."""
+    return "all" if share == 1 else f"{share:.0%}" if share < 0.995 else f"{share:.2%}"
 
 
 def growth(found: Recurrence) -> str:

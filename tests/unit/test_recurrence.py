@@ -6,12 +6,14 @@ import io
 import json
 import math
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import sterling as st
 from sterling.dynamics import tally
+from sterling.recurrence_words import distances
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,12 @@ def test_counts_of_weights(orbit, found):
     assert k == np.argmax(first)
     assert share == pytest.approx(first.max() / found.sojourns.count, rel=1e-3)
     assert found.escapes == 1000 * len(orbit.sojourn_times) / orbit.steps
+
+
+def test_the_commonest_distance(found):
+    """A run that never stops at one wrong weight is not told about 0 % of its absences."""
+    far = replace(found, reached=np.array([0, 2, 7, 1] + 7 * [0]), returns=replace(found.returns, count=10))
+    assert distances(far) == "2 weights in 70% of the absences, 3 at most"
 
 
 def test_growth_of_visits(orbit, found):
