@@ -17,6 +17,8 @@ import numpy as np
 LEVEL = 0.95
 #: Share of the batches at the beginning that is left out, for the run has to forget its start.
 BURN_IN = 0.25
+#: The same where the step sizes spend little mass, so that weights come to the border late in the run.
+LONG_BURN_IN = 0.75
 #: A difference is called one where it would be this rare without any.
 DRIFT_LEVEL = 0.01
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.batch_means import BURN_IN, DRIFT_LEVEL
+from sterling.batch_means import DRIFT_LEVEL
 from sterling.plot import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION
-from sterling.recurrence_words import bounds, centre, counted, thinning
+from sterling.recurrence_words import bounds, centre, counted, left_out, thinning
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +80,10 @@ def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:
     ax.vlines(x, 0, measured[order], color=BLUE, lw=min(6.0, 160 / n), alpha=0.5, label="measured")
     ax.plot(x, measured[order], "o", color=BLUE, ms=3)
     worst, ever = float(measured.max()), int(np.count_nonzero(measured > 0))
-    text = f"{ever} of {n} weights ever differ, the most restless for {worst:.2%} of the steps"
+    text = f"{ever} of {n} weights {'is' if ever == 1 else 'are'} ever wrong"
+    text = (
+        f"{text}, the worst for {worst:.2%} of the steps" if ever else f"No one of {n} weights is ever wrong"
+    )
     if predicted is not None:
         ax.plot(
             x,
@@ -96,8 +99,10 @@ def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:
         text += f"; the prediction is off by {gap:.2g} at most"
         if np.ptp(measured) > 0 and np.ptp(predicted) > 0:
             text += f", correlation {np.corrcoef(measured, predicted)[0, 1]:.3f}"
-    ax.axhline(0.5, color=GREY, lw=0.9, ls=(0, (1, 2)))
     top = max(worst, 0.0 if predicted is None else float(predicted.max()), 1e-3)
+    if 1.12 * top > 0.5:
+        dots = (0, (1, 2))
+        ax.axhline(0.5, color=GREY, lw=0.9, ls=dots, label="half of the steps")
     ax.set(xlabel="weights, the most often wrong first", ylabel="share of the steps in which it is wrong")
     ax.set_ylim(0, 1.12 * top)
     _finish(ax)
@@ -163,10 +168,10 @@ def occupancy_law(ax: Axes, found: Recurrence, law: Law) -> str:
     if law.here is not None:
         text += f"; predicted for this data set {law.here:.3g}"
     middle = expected_occupancy(rest[0], float(law.samples), *rest[1:])
-    text += f", for a typical one {middle:.3g}"
+    text += f"{', for' if law.here is not None else '; predicted for'} a typical one {middle:.3g}"
     if law.surrogate == "relu":
         text += f", by the leading order {float(leading_law(law, np.array([law.samples]))[0]):.3g}"
-    return f"{text} (all mean-field)."
+    return f"{text} (all predictions mean-field)."
 
 
 def leading_law(law: Law, samples: np.ndarray) -> np.ndarray:
@@ -199,9 +204,9 @@ def batches(ax: Axes, found: Recurrence) -> str:
     if not len(occupancy):
         _note(ax, "no batch is full")
         return "The run is too short."
-    skipped = math.ceil(BURN_IN * len(occupancy))
+    skipped = math.ceil(found.burn_in * len(occupancy))
     x = (np.arange(len(occupancy)) + 0.5) * length
-    ax.plot(x[:skipped], occupancy[:skipped], "o", color=GREY, ms=3.5, label="left out: the first quarter")
+    ax.plot(x[:skipped], occupancy[:skipped], "o", color=GREY, ms=3.5, label=f"left out: {left_out(found)}")
     ax.plot(x[skipped:], occupancy[skipped:], "o", color=BLUE, ms=3.5, label=f"batches of {length:,} steps")
     if found.long_run is not None:
         ax.axhspan(found.long_run.low, found.long_run.high, color=VERMILLION, alpha=0.25, lw=0)
@@ -213,8 +218,8 @@ def batches(ax: Axes, found: Recurrence) -> str:
     if found.drift is None:
         reason = f": {found.long_run_note}" if found.long_run_note else ""
         return f"Nothing can be said about drift{reason}."
-    verdict = "do not drift" if found.drift >= DRIFT_LEVEL else "drift"
-    return f"After the first quarter the batches {verdict} (Geweke's test, p = {found.drift:.2g})."
+    verdict = "no drift of the batches is seen" if found.drift >= DRIFT_LEVEL else "the batches drift"
+    return f"After {left_out(found)} {verdict} (Geweke's test, p = {found.drift:.2g})."
 
 
 def leavers(ax: Axes, found: Recurrence) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sterling.batch_means import DRIFT_LEVEL, Estimate
+from sterling.batch_means import BURN_IN, DRIFT_LEVEL, Estimate
 
 if TYPE_CHECKING:
     from sterling.recurrence import Recurrence, Times
@@ -52,11 +52,17 @@ def occupancy(found: Recurrence) -> str:
     if found.long_run is None:
         return f"{measured}; no interval: {found.long_run_note}"
     known = found.long_run
+    coming = f", and {counted(len(found.arrivals), 'weight')} still to come" if found.arrivals else ""
     doubt = "; batches are still correlated, so it may be too narrow" if known.correlated else ""
     return (
         f"{measured}; in the long run {centre(known)} ({bounds(known)}, {known.level:.0%} by "
-        f"{known.batches} batch means of {known.length:,} steps{doubt})"
+        f"{known.batches} batch means of {known.length:,} steps after {left_out(found)}{coming}{doubt})"
     )
+
+
+def left_out(found: Recurrence) -> str:
+    """Return the part of the run that the interval leaves out."""
+    return "the first quarter" if found.burn_in == BURN_IN else "the first three quarters"
 
 
 def bounds(estimate: Estimate) -> str:
@@ -90,10 +96,15 @@ def leavers(found: Recurrence) -> str:
 
 
 def distances(found: Recurrence) -> str:
-    total = found.returns.count
-    share = int(found.reached[1]) / total if len(found.reached) > 1 else 0.0
+    common = int(found.reached.argmax())
+    share = int(found.reached[common]) / found.returns.count
     farthest = int(found.reached.nonzero()[0][-1])
-    return f"{counted(1, 'weight')} in {share:.0%} of the absences, {farthest} at most"
+    return f"{counted(common, 'weight')} in {_percent(share)} of the absences, {farthest} at most"
+
+
+def _percent(share: float) -> str:
+    """Return a share of one or less that is not shown as all where it is not."""
+    return "all" if share == 1 else f"{share:.0%}" if share < 0.995 else f"{share:.2%}"
 
 
 def growth(found: Recurrence) -> str:
@@ -123,8 +134,8 @@ def stationary(found: Recurrence) -> str:
     assert found.drift is not None
     holds = found.drift >= DRIFT_LEVEL
     return (
-        f"{'no drift' if holds else 'drifts'} after the first quarter of the run (Geweke's test over batch "
-        f"means, p = {found.drift:.2g}, level {DRIFT_LEVEL:g})"
+        f"{'no drift is seen' if holds else 'drifts'} after {left_out(found)} of the run (Geweke's test over "
+        f"batch means, p = {found.drift:.2g}, level {DRIFT_LEVEL:g})"
     )
 
 
@@ -135,7 +146,7 @@ def arrivals(found: Recurrence) -> str:
     return (
         f"{counted(count, 'weight')} {'has' if count == 1 else 'have'} never flipped but "
         f"{'comes' if count == 1 else 'come'} closer to it; at the mean speed of this run weight {k} is the "
-        f"first, {when}. What is said here is about the time before"
+        f"first, {when}. Each will lower the occupancy; only the lower end of its interval allows for that"
     )
 
 

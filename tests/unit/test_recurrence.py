@@ -6,12 +6,14 @@ import io
 import json
 import math
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import sterling as st
 from sterling.dynamics import tally
+from sterling.recurrence_words import distances
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,12 @@ def test_counts_of_weights(orbit, found):
     assert found.escapes == 1000 * len(orbit.sojourn_times) / orbit.steps
 
 
+def test_the_commonest_distance(found):
+    """A run that never stops at one wrong weight is not told about 0 % of its absences."""
+    far = replace(found, reached=np.array([0, 2, 7, 1] + 7 * [0]), returns=replace(found.returns, count=10))
+    assert distances(far) == "2 weights in 70% of the absences, 3 at most"
+
+
 def test_growth_of_visits(orbit, found):
     at_home = orbit.distance(np.arange(orbit.steps)) == 0
     arrivals = np.diff(at_home, prepend=False) & at_home
@@ -84,6 +92,16 @@ def test_long_run(found):
     assert known.batches >= 12
     assert known.batches * known.length <= found.steps
     assert found.drift > 0.01
+
+
+def test_what_the_interval_leaves_out(found):
+    """Little mass, and weights come to the border late in the run: more is left out, and that is said."""
+    assert found.burn_in == 0.75
+    assert "after the first three quarters" in dict(found.summary())["occupancy of the teacher"]
+    instance = st.Problem(n=10, samples=150, noise=0.5).draw(0)
+    ample = st.train(instance, 200_000, st.Constant(0.1)).recurrence()
+    assert ample.burn_in == 0.25
+    assert "steps after the first quarter" in dict(ample.summary())["occupancy of the teacher"]
 
 
 @pytest.mark.parametrize("steps", (1, 50, 400))
@@ -132,6 +150,21 @@ def test_a_weight_on_its_way():
     assert first > 3000
     assert step == pytest.approx(first, rel=0.1)
     assert f"weight {k} is the first" in dict(found.summary())["still to come"]
+
+
+def test_the_interval_allows_for_weights_on_their_way():
+    """What comes will lower the occupancy, so the lower end is low enough for the stationary value."""
+    instance = st.Problem(n=16, samples=1600, noise=0.5).draw(1021)
+    found = st.train(instance, 100_000, init=21).recurrence()
+    known = found.long_run
+    assert [weight for weight, _ in found.arrivals] == [2]
+    early = st.train(instance, 50_000, st.Constant(0.1), init=1e-6 * instance.teacher)
+    stationary = st.resume(early, instance, steps=450_000).occupancy
+    assert known.low < stationary < known.value
+    assert known.value - known.low > 1.5 * (known.high - known.value)
+    text = dict(found.summary())
+    assert "and 1 weight still to come" in text["occupancy of the teacher"]
+    assert "only the lower end of its interval allows for that" in text["still to come"]
 
 
 def test_a_weight_that_the_steps_do_not_reach():

@@ -47,7 +47,16 @@ def test_shares(ax, instance, orbit):
     text = plots.shares(ax, orbit.wrong_share, predicted)
     assert "mean-field" in ax.get_legend().get_texts()[-1].get_text()
     assert f"off by {np.abs(orbit.wrong_share - predicted).max():.2g} at most" in text
-    assert f"{np.count_nonzero(orbit.wrong_share)} of 12 weights" in text
+    assert f"{np.count_nonzero(orbit.wrong_share)} of 12 weights are ever wrong, the worst for" in text
+
+
+def test_shares_of_a_run_that_is_never_wrong(ax):
+    assert plots.shares(ax, np.zeros(5), None) == "No one of 5 weights is ever wrong."
+    assert (
+        plots.shares(ax, np.eye(5)[0], None)
+        == "1 of 5 weights is ever wrong, the worst for 100.00% of the steps."
+    )
+    assert ax.get_legend().get_texts()[-1].get_text() == "half of the steps"
 
 
 def test_shares_without_a_prediction(ax, orbit):
@@ -61,7 +70,7 @@ def test_occupancy_over_samples(ax, instance, found):
     text = plots.occupancy_law(ax, found, law)
     assert f": {centre(found.long_run)} (" in text
     assert f"predicted for this data set {law.here:.3g}" in text
-    assert "mean-field" in text
+    assert text.endswith("(all predictions mean-field).")
     leading = plots.leading_law(law, np.array([300]))[0]
     assert leading == pytest.approx(np.exp(-(12**1.5) * 0.5 / np.sqrt(2 * 300)))
     for line in ax.lines[:2]:

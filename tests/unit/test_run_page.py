@@ -77,8 +77,34 @@ def test_data_without_a_teacher(noisy):
     text = run_page(st.train(free, 20_000), free)
     parse(text)
     assert "The data have no teacher" in text
-    assert "the law starts from a teacher, and these data have none" in text
-    assert "predicted" not in text.replace("no prediction", "").replace("There is no", "")
+    assert "The law over N needs a teacher, and these data have none" in text
+    assert "exact gradients at the reference, at its 8 neighbours" in text
+    assert "the best state that the run saw stands in for it" in text
+
+
+def test_data_whose_noise_is_not_known(noisy):
+    """Shares can be predicted all the same: only the law over N needs σ."""
+    known = st.Instance.from_arrays(noisy.inputs, noisy.labels, teacher=noisy.teacher)
+    text = run_page(st.train(known, 20_000), known)
+    parse(text)
+    assert "There is no prediction" not in text
+    assert "The law over N needs labels of known noise, and these data have none" in text
+
+
+def test_what_the_prediction_is_made_from(noisy):
+    """The number of states is the one that was used."""
+    used = st.theory.balance(noisy).states
+    assert used > 1
+    text = run_page(st.train(noisy, 2000), noisy)
+    assert f"at its 8 neighbours and at {used} further states that it draws itself" in text
+
+
+def test_a_teacher_that_absorbs_without_known_noise():
+    instance = st.Problem(n=8, samples=400).draw(0)
+    plain = st.Instance.from_arrays(instance.inputs, instance.labels, teacher=instance.teacher)
+    text = run_page(st.train(plain, 5000, init=plain.teacher), plain)
+    assert "There is no prediction: w* absorbs, and nothing recurs." in text
+    assert "what follows is about the steps before" not in text
 
 
 def test_a_run_that_kept_nothing(noisy):

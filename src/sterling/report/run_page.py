@@ -20,6 +20,7 @@ from sterling.errors import InputError
 from sterling.files import write_atomically
 from sterling.plot import ergodic_mean, errors_over_time, flip_raster, problem_line
 from sterling.recurrence_plot import Law
+from sterling.recurrence_words import counted
 from sterling.report.figures import Drawing, render
 from sterling.report.html import page
 from sterling.theory.labels import KINDS
@@ -106,17 +107,20 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
         notes.append("The labels have no noise, so w* absorbs: once there, the weights never leave it.")
     if orbit.absorbed:
         last = int(orbit.settled.since.max())
-        where = "at the reference" if not orbit.errors else f"{orbit.errors} weights away from the reference"
+        away = f"{counted(orbit.errors, 'weight')} away from the reference"
+        where = away if orbit.errors else "at the reference"
+        before = ", and what follows is about the steps before" if last else ""
         notes.append(
             f"The run was absorbed {where} at step {last:,}: no weight moves any more, whatever the step "
-            "sizes. So there is no recurrence to describe, and what follows is about the steps before."
+            f"sizes. So there is no recurrence to describe{before}."
         )
     elif orbit.stalled:
         notes.append("The step sizes left do not suffice for another flip, so nothing recurs any more.")
     elif orbit.visits < 2:
         seen = "never visited" if not orbit.visits else "visited once"
         notes.append(
-            f"The reference was {seen} in {orbit.steps:,} steps, so there is no recurrence to describe."
+            f"The reference was {seen} in {counted(orbit.steps, 'step')}, so there is no recurrence to "
+            "describe."
         )
     if orbit.interrupted:
         notes.append(f"The run was interrupted at step {orbit.steps:,} of {orbit.planned:,}.")
@@ -135,7 +139,9 @@ def _over_time(orbit: Orbit) -> Section:
     if orbit.flips_complete_to < orbit.steps:
         words = (f"Flips are recorded up to step {orbit.flips_complete_to:,}; pictures over time end there.",)
     errors = f"Distance to the reference over time, log scale; {orbit.errors} of {orbit.n} at the end."
-    raster = f"Raster of {orbit.flips.size:,} flips: one row a weight, time to the right on a log scale."
+    raster = (
+        f"Raster of {counted(orbit.flips.size, 'flip')}: one row a weight, time to the right on a log scale."
+    )
     mean = f"Margin of each weight's time average; {orbit.ergodic_errors} of {orbit.n} have the wrong sign."
     return Section(
         "time",
@@ -156,8 +162,9 @@ def _returns(orbit: Orbit, found: Recurrence | None) -> Section:
         never = "The reference was not left and visited again, so there are no return times."
         return Section("returns", title, "", (never,), ())
     times = (
-        f"Survival of {found.returns.count:,} absences (mean {found.returns.mean:.3g} steps, longest "
-        f"{found.returns.longest:,}) and {found.sojourns.count:,} stays, both axes logarithmic."
+        f"Survival of {counted(found.returns.count, 'absence')} (mean {found.returns.mean:.3g} steps, "
+        f"longest {found.returns.longest:,}) and {counted(found.sojourns.count, 'stay')}, both axes "
+        "logarithmic."
     )
     shown = [
         ("survival", "How long absences and stays last", recurrence_plot.survival, times),
@@ -165,7 +172,7 @@ def _returns(orbit: Orbit, found: Recurrence | None) -> Section:
             "growth",
             "Visits over time",
             recurrence_plot.growth,
-            f"{found.visits:,} visits over the steps, log axes.",
+            f"{counted(found.visits, 'visit')} over the steps, log axes.",
         ),
         (
             "distances",
@@ -207,12 +214,25 @@ def _shares(orbit: Orbit, predicted: Balance | None, silence: str) -> Section:
         lambda ax: recurrence_plot.shares(ax, orbit.wrong_share, values),
         f"{alt}{', beside a mean-field prediction' if predicted is not None else ''}.",
     )
-    words = (
-        ("The prediction uses the gradients at w* and at its neighbours, and no run.",)
-        if predicted is not None
-        else (silence,)
-    )
+    words = (silence,) if predicted is None else _made_from(orbit, predicted)
     return Section("shares", title, "mean-field" if predicted is not None else "", words, (drawing,))
+
+
+def _made_from(orbit: Orbit, predicted: Balance) -> tuple[str, ...]:
+    """Return what the prediction was made from."""
+    further = f" and at {counted(predicted.states, 'further state')} that it draws itself"
+    home = "w*" if orbit.reference_kind == "teacher" else "the reference"
+    words = (
+        f"The prediction is made from exact gradients at {home}, at its {counted(orbit.n, 'neighbour')}"
+        f"{further if predicted.states else ''}, and from no step of the run."
+    )
+    if orbit.reference_kind == "teacher":
+        return (words,)
+    return (
+        words,
+        "These data have no teacher, so the best state that the run saw stands in for it: of the run the "
+        "prediction knows that state, and it takes its misfit to the labels for noise.",
+    )
 
 
 def _occupancy(
@@ -220,8 +240,13 @@ def _occupancy(
 ) -> Section:
     title = "Occupancy against sample size"
     noise = _noise(instance)
-    if found is None or predicted is None or not noise:
+    if found is None or predicted is None:
         return Section("occupancy", title, "", (silence or "The run did not count its visits.",), ())
+    if noise is None or instance.teacher is None:
+        lacks = "a teacher" if instance.teacher is None else "labels of known noise"
+        return Section(
+            "occupancy", title, "", (f"The law over N needs {lacks}, and these data have none.",), ()
+        )
     if orbit.certified:
         over = "The run is over for all time, so its occupancy says nothing about recurrence."
         return Section("occupancy", title, "", (over,), ())
@@ -255,18 +280,16 @@ def _occupancy(
 
 def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
     """Return what theory predicts for this data set, or None and why."""
-    if instance.teacher is None:
-        return None, "There is no prediction: the law starts from a teacher, and these data have none."
-    noise = _noise(instance)
-    if noise is None:
-        return None, "There is no prediction: the noise of the labels is not known."
-    if noise == 0:
-        return None, "There is no prediction: without label noise w* absorbs, and nothing recurs."
-    from sterling.theory import balance
+    from sterling.theory import balance, drift
 
+    home = "w*" if instance.teacher is not None else "the reference"
+    if _noise(instance) == 0:
+        return None, "There is no prediction: without label noise w* absorbs, and nothing recurs."
     try:
         with np.errstate(all="ignore"):
-            predicted = balance(instance, orbit.surrogate)
+            if not (drift(instance, orbit.surrogate, orbit.reference) * orbit.reference > 0).any():
+                return None, f"There is no prediction: {home} absorbs, and nothing recurs."
+            predicted = balance(instance, orbit.surrogate, orbit.reference)
     except InputError as problem:
         return None, f"There is no prediction: {problem}."
     if not np.isfinite([predicted.occupancy, *predicted.wrong_share]).all():

@@ -107,6 +107,7 @@ class Balance(NamedTuple):
 
     wrong_share: np.ndarray  #: float64 (n,), share of the iterates in which each weight is wrong
     occupancy: float  #: share of the iterates at w*
+    states: int = 0  #: distinct states, beside w* and its neighbours, at which exact gradients corrected it
 
 
 @labelled("mean-field", "sterling.theory.recurrence")
@@ -147,13 +148,13 @@ def balance(
         return signs * instance.gradient(np.where(wrong, -signs, signs), chosen)
 
     enough = states > 0 and few >= min(states, _FEWEST)
-    shares, alone = refine(response, exact, few) if enough else solve(response)
+    shares, alone, used = refine(response, exact, few) if enough else (*solve(response), 0)
     if shares.mean() > 0.5:
         raise InputError(
             "most weights of the reference would be wrong for most of the time: it is not a state that runs "
             "return to, give another one"
         )
-    return Balance(shares, float(alone))
+    return Balance(shares, float(alone), used)
 
 
 @labelled("mean-field", "sterling.theory.recurrence; signal: science.md, 7")

@@ -63,8 +63,10 @@ def solve(response: Response, extra: np.ndarray | float = 0.0) -> tuple[np.ndarr
 
 def refine(
     response: Response, exact: Callable[[np.ndarray], np.ndarray], states: int
-) -> tuple[np.ndarray, float]:
+) -> tuple[np.ndarray, float, int]:
     """Return shares and occupancy as `solve` does, corrected by exact gradients at states of the run.
+
+    Last comes the number of distinct states at which they were taken.
 
     States are drawn from the predicted law, the prediction's mean error over them is added to the balance,
     and that is repeated with the new shares and the same random numbers. A weight's random numbers go by the
@@ -96,7 +98,7 @@ def refine(
         mean = weight @ missed / weight.sum()
         extra = mean if turn == 0 else (extra + mean) / 2
         shares, alone = solve(response, extra)
-    return shares, alone
+    return shares, alone, len(known)
 
 
 class _Crossing:
