@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 #: What statements are about: nothing, no change, one half, and the proved exponents.
 MARKS = (-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0)
 #: Turns the digits of an exponent into raised ones.
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+RAISED = str.maketrans("-.0123456789", "⁻˙⁰¹²³⁴⁵⁶⁷⁸⁹")
+NO_BREAK = "\N{NO-BREAK SPACE}"
 _LEADING = 3
 _MORE = 4  # decimals that an interval may get beyond two digits of its width
 _DIGITS = 4  # significant ones, of a number without an interval
@@ -77,7 +78,7 @@ def amount(one: Measured | Reference, beside: Sequence[Reference] = ()) -> str:
     """Return a measured value or a reference with its unit, without the interval."""
     decimals = decimals_of(one, beside) if hasattr(one, "low") else None  # type: ignore[arg-type]
     text = number(one.value, decimals)
-    return f"{text}\N{NO-BREAK SPACE}{one.unit}" if one.unit else text
+    return f"{text}{NO_BREAK}{one.unit}" if one.unit else text
 
 
 def interval(one: Measured, beside: Sequence[Reference] = ()) -> str:
@@ -99,7 +100,7 @@ def said(one: Measured, beside: Sequence[Reference] = ()) -> str:
 
 def percent(value: float, decimals: int = 0) -> str:
     """Return a share as "48 %", with a space that does not break."""
-    return f"{value:.{decimals}%}".replace("%", "\N{NO-BREAK SPACE}%").replace("-", "−")
+    return f"{value:.{decimals}%}".replace("%", f"{NO_BREAK}%").replace("-", "−")
 
 
 def schedule_words(schedule: Schedule) -> str:
@@ -122,8 +123,8 @@ def _power(exponent: float) -> str:
 
 
 def in_figure(text: str) -> str:
-    """Return a text whose powers such as x^1.5 Matplotlib raises."""
-    return re.sub(r"\^([\d.]+)", r"$^{\1}$", text)
+    """Return a text with powers such as x^1.5 in raised letters, which stay larger than a raised formula."""
+    return re.sub(r"\^([\d.]+)", lambda power: power[1].translate(RAISED), text)
 
 
 def leading(references: Sequence[Reference]) -> tuple[Sequence[Reference], int]:
@@ -134,4 +135,4 @@ def leading(references: Sequence[Reference]) -> tuple[Sequence[Reference], int]:
 
 def level(one: Measured) -> str:
     """Return the confidence level as "95 %"."""
-    return f"{100 * one.level:g}\N{NO-BREAK SPACE}%"
+    return f"{100 * one.level:g}{NO_BREAK}%"

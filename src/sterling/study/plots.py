@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: The paper's exponents, drawn as guides, and what they bound.
-GUIDES = {2: "n², proved enough for the time average", 4: "n⁴, proved enough for the last iterate"}
+GUIDES = {2: "n², proved for the time average", 4: "n⁴, proved for the last iterate"}
 
 #: Verdicts in the order of the bars, with their legends.
 _REGIMES = {
@@ -90,7 +90,7 @@ def threshold_law(ax: Axes, series: SeriesFit, guides: bool = True) -> str:
     colour = VERDICT_COLOURS["RECURRENT"]
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
-    band = f"C·n$^α$, α = {fit.exponent:.3f} [{fit.exponent_low:.3f}, {fit.exponent_high:.3f}]"
+    band = f"C·nᵅ, α = {fit.exponent:.3f} [{fit.exponent_low:.3f}, {fit.exponent_high:.3f}]"
     ax.plot(line, fit.samples_at(1) * line**fit.exponent, color=colour, lw=1.6, label=band)
     bounded = np.where(np.isfinite(reach), reach, 0)
     ax.errorbar(n, middle, bounded.T, fmt="o", ms=5, color=INK, label="N₅₀ of one n alone, 95 %")
