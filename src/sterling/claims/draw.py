@@ -52,6 +52,7 @@ def dots(
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_xlabel(axis)
+    ax.locator_params(axis="x", nbins=6)
     if len(groups) > 1:
         ax.legend(
             frameon=False,

@@ -145,14 +145,15 @@ def _against(ax: Axes, frame: pl.DataFrame, x: str, y: str, end: float, size: fl
 
 
 def _distances_in_words(weights: pl.DataFrame) -> str:
-    """Say how far measured wrong shares lie from predicted ones."""
+    """Say how far measured wrong shares lie from predicted ones, without the weights that both give none."""
     known = weights.drop_nulls()
+    known = known.filter((known["wrong_share"] > 0) | (known["predicted_share"] > 0))
     if known.is_empty():
-        return "No weight has a prediction."
+        return "No weight is wrong at any time or predicted to be."
     distance = (known["wrong_share"] - known["predicted_share"]).abs().to_numpy()
     return (
-        f"Half of the {len(distance):,} weights lie within {np.median(distance):.2g} of it, the farthest "
-        f"{distance.max():.2g} away."
+        f"Of the {len(distance):,} weights that are wrong at some time or predicted to be, half lie within "
+        f"{np.median(distance):.2g} of it and the farthest {distance.max():.2g} away."
     )
 
 

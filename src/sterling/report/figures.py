@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sterling.claims.finding import Picture
 
 #: Inches. A phone of 390 pixels shows a picture of this width at about its own size.
-SIZE = (4.7, 3.5)
+SIZE = (4.4, 3.4)
 #: Points, below which no letter of a picture is: 10 pixels on that phone.
 SMALLEST = 9.5
 
@@ -36,7 +36,7 @@ _SETTINGS = {
     "font.family": "sans-serif",
     "font.size": SMALLEST,
     "axes.titlesize": 10,
-    "axes.labelsize": 10,
+    "axes.labelsize": SMALLEST,
     "legend.fontsize": SMALLEST,
     "xtick.labelsize": SMALLEST,
     "ytick.labelsize": SMALLEST,
