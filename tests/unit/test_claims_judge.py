@@ -4,16 +4,21 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 
-from sterling.claims.finding import Judgement
-from sterling.claims.input_laws import judge_families
-from sterling.claims.judge import above, against_bound, all_of, near, stretched
-from sterling.claims.learning_rates import judge_rates
-from sterling.claims.mean_gradient import judge_slope
-from sterling.claims.returns import judge_recurrence
-from sterling.claims.statistics import quantile_interval, share_interval, t_interval
-from sterling.claims.surrogate_choice import judge_ratio
+from sterling.claims import concentration, judge, step_sizes
+from sterling.claims.concentration import traps_in_words
+from sterling.claims.finding import Judgement, Measured
+from sterling.claims.input_laws import families_rule, in_order, judge_families
+from sterling.claims.judge import above, against_bound, all_of, bound_rule, near, near_rule, stretched
+from sterling.claims.learning_rates import judge_rates, rates_rule
+from sterling.claims.mean_gradient import WIDEST, judge_slope, slope_rule
+from sterling.claims.returns import GROWTH, judge_recurrence, recurrence_rule
+from sterling.claims.returns_plots import times_in_words
+from sterling.claims.statistics import clustered_correlation, quantile_interval, share_interval, t_interval
+from sterling.claims.step_sizes import factor_rule
+from sterling.claims.surrogate_choice import TOLERANCE, best_in_words, judge_ratio, ratio_rule
 from sterling.study.fit import fit_exponent
 
 CONSISTENT, FAR, CONTRADICTED, OPEN = (
@@ -168,7 +173,7 @@ def test_intervals_of_few_values_say_so():
     middle, low, high = quantile_interval(np.arange(5.0), 0.9)
     assert middle == pytest.approx(3.6)
     assert low < middle
-    assert math.isnan(high)
+    assert high == math.inf
 
 
 def test_a_t_interval_is_the_textbook_one():
@@ -176,3 +181,84 @@ def test_a_t_interval_is_the_textbook_one():
     assert value == 2.0
     assert high - value == pytest.approx(4.302652729911275 / math.sqrt(3))
     assert value - low == pytest.approx(high - value)
+
+
+# -- the rules in words --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text, numbers",
+    [
+        (bound_rule("the exponent", 2.0), (judge.FAR, 2, judge.POOR)),
+        (near_rule("β", concentration.RATE, concentration.TOLERANCE), ("−0.55", "−0.45")),
+        (factor_rule(), (1 / step_sizes.FACTOR, step_sizes.FACTOR)),
+        (recurrence_rule(), (GROWTH,)),
+        (slope_rule(7), (7, WIDEST, "99.9\N{NO-BREAK SPACE}%")),
+        (rates_rule(), ("50\N{NO-BREAK SPACE}%",)),
+        (families_rule(1221), ("1,221", "50\N{NO-BREAK SPACE}%")),
+        (ratio_rule(0.57446), ("0.5745", TOLERANCE)),
+    ],
+)
+def test_rules_in_words_have_the_numbers_of_the_code(text, numbers):
+    for one in numbers:
+        assert (one if isinstance(one, str) else f"{one:g}") in text
+    for word in ("onsistent", "ontradicted", "not decided otherwise"):
+        assert word in text
+
+
+# -- what is said of data ------------------------------------------------------------------------------------
+
+
+def test_the_claim_about_other_laws_is_headed_by_one():
+    families = ("gaussian", "uniform", "shifted:1", "rectified", "ar1:0.9")
+    normal = ("gaussian", "shifted:1", "ar1:0.9")
+    order = in_order(families, ["shifted:1", "rectified"], normal)
+    assert order == ["rectified", "shifted:1", "gaussian", "uniform", "ar1:0.9"]
+    assert in_order(families, ["shifted:1"], normal)[:2] == ["uniform", "shifted:1"]
+
+
+def test_traps_are_told_of_the_data_sets_tried():
+    rows = [(8, 10, 5, 5), (8, 20, 5, 4), (8, 40, 5, 5), (8, 80, 5, 5), (10, 80, 5, 4)]
+    shares = pl.DataFrame(rows, ["n", "samples", "data_sets", "trap_free"], orient="row")
+    assert traps_in_words(shares) == (
+        "Trap free among the data sets tried: all 10 with N of 40 or more at n = 8; not all at the largest N "
+        "at "
+        "n = 10."
+    )
+
+
+@pytest.mark.parametrize("low, told", [(0.01, "is 0.0"), (-0.01, "is not told from none: 0.0")])
+def test_the_best_surrogate_is_told_with_its_lead(low, told):
+    rows = [("relu", 0.5), ("identity", 0.6), ("hard_tanh", 0.64)]
+    table = pl.DataFrame(rows, ["surrogate", "occupancy"], orient="row")
+    lead = Measured("lead", 0.04, low, 0.09)
+    assert f"its lead over the identity {told}" in best_in_words(table, lead)
+    assert "lead" not in best_in_words(table, None)
+
+
+def test_times_in_words_are_quantiles_of_all_absences():
+    times = pl.DataFrame(
+        {
+            "n": 8,
+            "samples": 50,
+            "instance": [0, 0, 1],
+            "return_times": [1, 3, 900],
+            "return_counts": [150, 49, 1],
+        }
+    )
+    assert times_in_words(times).endswith("n = 8, N = 50: 1, 3 and 900.")
+
+
+def test_a_correlation_is_bounded_by_resampling_whole_clusters():
+    rng = np.random.default_rng(0)
+    cluster = np.repeat(np.arange(20), 10)
+    x = rng.standard_normal(200)
+    y = x + rng.standard_normal(200)
+    value, low, high = clustered_correlation(x, y, cluster)
+    assert value == pytest.approx(np.corrcoef(x, y)[0, 1])
+    assert low < value < high
+    assert clustered_correlation(x, y, cluster) == (value, low, high)
+    z = math.atanh(value)
+    assert math.atanh(high) - z == pytest.approx(1.96 / math.sqrt(197), rel=0.5)
+    assert np.isnan(clustered_correlation(x, y, np.zeros(200))[1:]).all()
+    assert np.isnan(clustered_correlation(x, np.ones(200), cluster)).all()

@@ -12,14 +12,28 @@ import numpy as np
 import polars as pl
 import pytest
 
+from sterling.claims.draw import MARKERS, SERIES_COLOURS
 from sterling.claims.finding import Measured, Picture, Reference
+from sterling.claims.words import (
+    MARKS,
+    amount,
+    in_figure,
+    interval,
+    leading,
+    number,
+    percent,
+    said,
+    schedule_words,
+)
 from sterling.errors import StoreError
+from sterling.plot import GREY, INK, VERDICT_COLOURS
 from sterling.report.colours import contrast, dark_hex, darken, from_hex
-from sterling.report.figures import identifier, render
+from sterling.report.figures import SMALLEST, identifier, render
 from sterling.report.html import raised
 from sterling.report.page import Facts, Page
 from sterling.report.svg import embed
-from sterling.report.words import amount, interval, leading, number
+from sterling.schedules import parse_schedule
+from sterling.study.plots import SHADES
 from tests.findings import HOSTILE, made_up
 
 FACTS = Facts("quick", 2026, "0.1.0", "sterling reproduce --quick")
@@ -50,6 +64,11 @@ class Reader(HTMLParser):
 
     def all(self, tag):
         return [attributes for name, attributes in self.elements if name == tag]
+
+
+def flat(text):
+    """Return a text with single spaces, breaking or not."""
+    return re.sub(r"\s+", " ", text)
 
 
 def write(folder, findings, **more):
@@ -132,17 +151,24 @@ def test_every_claim_shows_its_numbers_kinds_and_judgement(text, findings):
     sections = re.split(r'<section class="card"', text)[1:]
     assert len(sections) == len(findings)
     for section, finding in zip(sections, findings, strict=True):
-        plain = re.sub("[ \n]+", " ", re.sub("<[^>]*>", "", section))
+        plain = flat(re.sub("<[^>]*>", "", section))
         assert str(finding.judgement) in plain
         assert f'<span class="kind {finding.kind}">' in section
         for one in finding.references:
             assert f'<span class="kind {one.kind}">{one.kind}</span>' in section
+        assert ("How it was judged" in plain) == bool(finding.rule)
         if finding.title != HOSTILE:
-            for words in (finding.statement, finding.experiment, finding.source, *finding.notes):
+            for words in (
+                finding.statement,
+                finding.experiment,
+                finding.source,
+                finding.rule,
+                *finding.notes,
+            ):
                 assert words in plain
             for one in finding.measured:
-                assert f"{amount(one)}" in plain
-                assert f"{interval(one)}" in plain
+                assert flat(amount(one)) in plain
+                assert flat(interval(one)) in plain
     for kind in ("theorem", "exact", "mean-field"):
         assert f'<dt><span class="kind {kind}">{kind}</span></dt>' in text
 
@@ -207,6 +233,7 @@ def test_numbers_as_json(folder):
     first, *_, occupancy, hostile = values["findings"]
     assert first["measured"][0]["value"] == 1.0432
     assert first["judgement"] == "far inside the bound"
+    assert first["rule"].startswith("Far inside the bound where")
     assert first["tables"] == ["data/P1-cells.parquet", "data/P1-trials.parquet"]
     assert occupancy["measured"][0]["high"] is None
     assert hostile["measured"][0]["value"] is None
@@ -268,6 +295,25 @@ def test_letters_of_a_formula_follow_each_other():
     assert fraction.count('x="3"') == 2
 
 
+def test_letters_of_a_figure_are_large_enough_for_a_phone():
+    """Also those that a drawing function made small, and the powers at the ticks of a logarithmic axis."""
+
+    def small(ax):
+        ax.plot([1, 1e4], [2, 30], label="a line")
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.legend(fontsize=6)
+        ax.text(10, 10, "here", fontsize=4)
+        return "A line."
+
+    svg = str(render(Picture("p", "Small", small, "A line.")).svg)
+    sizes = [float(size) for size in re.findall(r"font: (?:\w+ )*([\d.]+)px", svg)]
+    sizes += [float(size) for size in re.findall(r"font-size: ([\d.]+)px", svg)]
+    assert sizes
+    assert min(sizes) >= SMALLEST
+    assert "10⁴" in svg
+
+
 def test_two_figures_share_no_names(findings):
     picture = findings[0].pictures[0]
     one, other = (set(re.findall(r' id="([^"]+)"', str(render(picture, name).svg))) for name in ("a", "b"))
@@ -315,6 +361,21 @@ def test_dark_counterparts():
         if colour not in ("#6B6B6B", "#222222"):
             assert np.argmax(from_hex(dark_hex(colour))) == np.argmax(from_hex(colour))
     assert np.all(darken(np.random.default_rng(0).uniform(size=(500, 3))) >= 0)
+
+
+COLOURS = sorted({*SHADES, *SERIES_COLOURS, *VERDICT_COLOURS.values(), GREY, INK})
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_lines_and_marks_stand_out_in_both_schemes(colour):
+    """WCAG 2.2 asks for 3 of what a picture needs to be understood."""
+    for scheme, shown in (("light", colour), ("dark", dark_hex(colour))):
+        for back in ("page", "surface"):
+            assert contrast(shown, schemes()[scheme][back]) >= 3, (scheme, back)
+
+
+def test_series_are_told_apart_by_marks_too():
+    assert len(set(MARKERS)) == len(MARKERS) >= len(SERIES_COLOURS) == len(set(SERIES_COLOURS))
 
 
 def schemes():
@@ -371,6 +432,48 @@ def test_an_interval_decides_the_digits(value, low, high, words):
     assert amount(replace(one, unit="s")) == f"{words[0]}\N{NO-BREAK SPACE}s"
 
 
+@pytest.mark.parametrize(
+    "value, low, high, beside, words",
+    [
+        (0.93, 0.8652, 0.9963, (), ("0.930", "0.865 to 0.996")),  # two digits would print 1.00
+        (0.97, 0.9004, 1.0, (), ("0.970", "0.900 to 1.000")),
+        (0.52, 0.5002, 0.61, (), ("0.5200", "0.5002 to 0.6100")),
+        (0.61, 0.5748, 0.70, (0.5745,), ("0.610", "0.575 to 0.700")),
+        (0.61, 0.5748, 0.70, (), ("0.61", "0.57 to 0.70")),
+        (0.01, 0.0004, 0.08, (), ("0.0100", "0.0004 to 0.0800")),
+    ],
+)
+def test_rounding_moves_no_value_into_an_interval_or_out_of_it(value, low, high, beside, words):
+    one = Measured("x", value, low, high)
+    references = [Reference("r", number, "exact", "here") for number in beside]
+    assert (amount(one, references), interval(one, references)) == words
+    printed = [float(end.replace("−", "-")) for end in interval(one, references).split(" to ")]
+    for mark in (*MARKS, *beside):
+        assert (low <= mark <= high) == (printed[0] <= mark <= printed[1])
+
+
+def test_a_number_in_a_sentence_has_its_interval():
+    assert said(Measured("x", -0.501, -0.5204, -0.48151)) == "−0.501 (−0.520 to −0.482)"
+    assert said(Measured("x", 3)) == "3"
+    assert (percent(0.984, 1), percent(-0.5)) == ("98.4\N{NO-BREAK SPACE}%", "−50\N{NO-BREAK SPACE}%")
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("constant:0.5", "η = 0.5"),
+        ("power:0.5,0.5", "η = 0.5/√(t+1)"),
+        ("power:2,1", "η = 2/(t+1)"),
+        ("power:0.5,1.5", "η = 0.5/(t+1)^1.5"),
+        ("power:0.5,-0.5", "η = 0.5·√(t+1)"),
+        ("table:0.5,0.5,0", "η = 0.5, and 0 from step 2 on"),
+    ],
+)
+def test_schedules_in_words(text, words):
+    assert schedule_words(parse_schedule(text)) == words
+    assert in_figure("η = 0.5/(t+1)^1.5") == "η = 0.5/(t+1)¹˙⁵"
+
+
 def test_references_have_their_unit():
     assert amount(Reference("x", 0.5, "exact", "here", "steps")) == "0.5\N{NO-BREAK SPACE}steps"
 
@@ -387,6 +490,19 @@ def test_powers_are_raised_and_all_else_escaped():
     )
     assert raised("x^(<i>)") == "x<sup>&lt;i&gt;</sup>"
     assert raised("2^ and ^") == "2^ and ^"
+    assert raised("N^−0.501 (t+1)^1.5") == "N<sup>−0.501</sup> (t+1)<sup>1.5</sup>"
+    assert raised("ρ^|k−l| between") == "ρ<sup>|k−l|</sup> between"
+
+
+def test_numbers_stay_with_their_names_and_signs():
+    assert raised("at n = 16, σ = 0.5: 95 %").count("\N{NO-BREAK SPACE}") == 5
+    assert raised("E G(w) = w") == "E G(w) = w"
+
+
+def test_indices_are_lowered_and_names_left_alone():
+    assert raised("some b*_k G_k(w*) > 0") == "some b*<sub>k</sub> G<sub>k</sub>(w*) &gt; 0"
+    for name in ("student_t:4", "hard_tanh", "clipped_relu", "samples_ratio"):
+        assert raised(name) == name
 
 
 def test_names_of_files():

@@ -1,12 +1,14 @@
 """Pictures of a study: what is drawn is what was counted."""
 
 import numpy as np
+import polars as pl
 import pytest
 from matplotlib.figure import Figure
 
 import sterling as st
 from sterling.study import Store, Study, fit_store, run
 from sterling.study.plots import figure, phase_map, success_curves, threshold_law
+from sterling.study.report import SeriesFit
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,26 @@ def test_the_phase_map_has_the_shares(store, ax):
     assert area == pytest.approx(0.92 * len(counts))
     with pytest.raises(st.InputError, match="no trials"):
         phase_map(ax, counts.head(0))
+
+
+def test_the_phase_map_tells_a_plurality_and_what_optimal_counts(ax):
+    verdicts = {"OPTIMAL": [4], "RECURRENT": [0], "WANDERING": [3], "TRAPPED": [3], "STALLED": [0]}
+    text = phase_map(ax, pl.DataFrame({"n": [8], "samples": [5], "trials": [10], **verdicts}))
+    assert "commonest end is optimal, 40 % of all trials" in text
+    assert "Most" not in text
+    assert "zero empirical risk" in text
+    assert "optimal*" in ax.get_legend_handles_labels()[1]
+
+
+def test_eight_dimensions_are_told_apart(ax):
+    """Each has its own colour and mark, and nothing is drawn half transparent."""
+    rows = [(n, n, 10, 5, 0.5, 0.3, 0.7) for n in range(1, 9)]
+    names = ["n", "samples", "trials", "successes", "share", "share_low", "share_high"]
+    cells = pl.DataFrame(rows, names, orient="row")
+    success_curves(ax, SeriesFit({}, "optimal", None, None, "too little", cells))
+    lines = [container.lines[0] for container in ax.containers]
+    assert len({line.get_color() for line in lines}) == len({line.get_marker() for line in lines}) == 8
+    assert {line.get_alpha() for line in lines} == {None}
 
 
 def test_the_figure_holds_all_three(store):

@@ -97,8 +97,9 @@ _ALL = (
     Claim(
         "rates",
         "Conditions on the step sizes",
-        "The step sizes must be bounded, of infinite sum and slowly decaying; with a finite sum a run can "
-        "stall.",
+        "The theorems ask for step sizes that are bounded, of infinite sum and slowly decaying; with a "
+        "finite "
+        "sum a run can stall.",
         "theorem",
         PAPER,
         "learning_rates",

@@ -12,8 +12,9 @@ from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context, Parameters
 from sterling.claims.draw import MARKERS, SERIES_COLOURS
 from sterling.claims.finding import Finding, Picture, Reference
-from sterling.claims.judge import near
+from sterling.claims.judge import near, near_rule
 from sterling.claims.statistics import measured, share_interval
+from sterling.claims.words import number, said
 from sterling.plot import GREY
 from sterling.study.likelihood import jeffreys
 
@@ -43,7 +44,6 @@ def measure(context: Context) -> Finding:
     slope = decay(fitted["n"].to_numpy(), fitted["samples"].to_numpy(), fitted["deviation"].to_numpy())
     beta = measured("exponent β of sup ‖G − E G‖ ∝ N^β", slope, "least squares, t")
     shares = trap_free_shares(raw)
-    first = shares.filter(shares["trap_free"] == shares["data_sets"]).group_by("n").agg(_least()).sort("n")
     return claim.found(
         experiment=(
             f"All 2ⁿ states of {len(raw):,} data sets without label noise, n = "
@@ -53,15 +53,8 @@ def measure(context: Context) -> Finding:
             f"law is fitted from N = {plan.samples[0]:,} on."
         ),
         judgement=near(beta.low, beta.high, RATE, TOLERANCE),
-        reason=(
-            f"The largest deviation over all states falls like N^{beta.value:.3f} ({beta.low:.3f} to "
-            f"{beta.high:.3f}). Every data set is trap free from "
-            + (
-                ", ".join(f"N = {size:,} at n = {n}" for n, size in first.iter_rows())
-                or "no N that was tried"
-            )
-            + " on."
-        ),
+        reason=(f"The largest deviation over all states falls like N^{said(beta)}. {traps_in_words(shares)}"),
+        rule=near_rule("the exponent β", RATE, TOLERANCE),
         measured=(
             beta,
             *(
@@ -150,10 +143,19 @@ def trap_free_shares(raw: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _least() -> pl.Expr:
-    import polars as pl
-
-    return pl.col("samples").min()
+def traps_in_words(shares: pl.DataFrame) -> str:
+    """Say from which N on all data sets that were tried are trap free, for each n."""
+    parts = []
+    for n in sorted(shares["n"].unique().to_list()):
+        mine = shares.filter(shares["n"] == n).sort("samples")
+        free = (mine["trap_free"] == mine["data_sets"]).to_numpy()
+        tail = int(free[::-1].cumprod().sum())  # sizes at the upper end at which all are trap free
+        if tail:
+            count, size = int(mine["data_sets"].tail(tail).sum()), int(mine["samples"][-tail])
+            parts.append(f"all {count:,} with N of {size:,} or more at n = {n}")
+        else:
+            parts.append(f"not all at the largest N at n = {n}")
+    return f"Trap free among the data sets tried: {'; '.join(parts)}."
 
 
 def draw_deviation(ax: Axes, raw: pl.DataFrame) -> str:
@@ -168,7 +170,7 @@ def draw_deviation(ax: Axes, raw: pl.DataFrame) -> str:
             deviation,
             ls="",
             ms=4,
-            alpha=0.6,
+            mfc="none",
             color=colour,
             marker=MARKERS[place % len(MARKERS)],
             label=f"n = {n}",
@@ -193,7 +195,7 @@ def _deviation_alt(raw: pl.DataFrame) -> str:
             float(np.median(one.filter(one["samples"] == size)["deviation"].to_numpy()))
             for size in (one["samples"].min(), one["samples"].max())
         ]
-        parts.append(f"n = {n}: from {ends[0]:.3g} to {ends[1]:.3g}")
+        parts.append(f"n = {n}: from {number(ends[0])} to {number(ends[1])}")
     return (
         f"Largest deviation against N on logarithmic axes, medians from N = {raw['samples'].min():,} to "
         f"{raw['samples'].max():,}: {'; '.join(parts)}. Lines have the slope −1/2."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sterling.claims.words import percent
 from sterling.plot import AMBER, BLUE, GREEN, GREY, PURPLE, VERMILLION
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def dots(
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_xlabel(axis)
+    ax.locator_params(axis="x", nbins=6)
     if len(groups) > 1:
         ax.legend(
             frameon=False,
@@ -63,12 +65,12 @@ def dots(
         )
 
 
-def in_words(rows: Sequence[str], groups: dict[str, np.ndarray], form: str = ".0%") -> str:
+def in_words(rows: Sequence[str], groups: dict[str, np.ndarray]) -> str:
     """Return what `dots` draws, as text."""
     parts = []
     for place, row in enumerate(rows):
         values = ", ".join(
-            f"{label} {format(table[place, 0], form)}"
+            f"{label} {percent(table[place, 0])}"
             for label, table in groups.items()
             if np.isfinite(table[place, 0])
         )

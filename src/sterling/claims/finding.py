@@ -130,6 +130,9 @@ class Finding:
         What a reader must know before trusting the number: undecided trials, poor fits, dependence on budget.
     seconds : float
         What the experiment took in this call (close to zero where everything was reused).
+    rule : str
+        How the judgement was made, in one or two sentences: "Consistent where …; contradicted where …; not
+        decided otherwise." Its numbers are those of the code that judges.
     """
 
     key: str
@@ -146,6 +149,7 @@ class Finding:
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    rule: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

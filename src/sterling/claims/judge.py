@@ -1,4 +1,7 @@
-"""The rules by which measured numbers decide between the four judgements. Each rule is in its docstring."""
+"""The rules by which measured numbers decide between the four judgements.
+
+Beside each rule stands a function that says it in words, with the same numbers: `Finding.rule`.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import math
 from typing import TYPE_CHECKING
 
 from sterling.claims.finding import Judgement
+from sterling.claims.words import number
 
 if TYPE_CHECKING:
     from sterling.study.fit import ExponentFit
 
 #: An exponent whose interval ends by more than this below the proved one is far inside the bound.
 FAR = 0.5
+_OPEN = "not decided otherwise."
 #: p-value below which a curve is said to fit poorly, and the interval is stretched.
 POOR = 0.01
 
@@ -29,6 +34,16 @@ def against_bound(high: float, low: float, bound: float) -> Judgement:
     if high <= bound:
         return Judgement.CONSISTENT
     return Judgement.CONTRADICTED if low > bound else Judgement.NOT_DECIDED
+
+
+def bound_rule(what: str, bound: float) -> str:
+    """Say `against_bound` and `stretched` in words; ``what`` is judged, such as "each exponent"."""
+    return (
+        f"Far inside the bound where the 95 % interval of {what} ends more than {FAR:g} below the proved "
+        f"{bound:g}; consistent where it ends at {bound:g} or below; contradicted where it begins above; "
+        f"{_OPEN} "
+        f"The interval of a poor fit (p < {POOR:g}) is stretched before."
+    )
 
 
 def stretched(fit: ExponentFit) -> tuple[float, float]:
@@ -58,6 +73,15 @@ def near(low: float, high: float, value: float, tolerance: float) -> Judgement:
     if high < value - tolerance or low > value + tolerance:
         return Judgement.CONTRADICTED
     return Judgement.NOT_DECIDED
+
+
+def near_rule(what: str, value: float, tolerance: float) -> str:
+    """Say `near` in words."""
+    band = f"{number(value - tolerance)} to {number(value + tolerance)}"
+    return (
+        f"Consistent where the whole 95 % interval of {what} lies within {band}; contradicted where it lies "
+        f"wholly outside; {_OPEN}"
+    )
 
 
 def above(low: float, high: float, value: float) -> Judgement:

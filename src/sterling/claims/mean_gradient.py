@@ -14,10 +14,14 @@ from sterling.claims.draw import dots
 from sterling.claims.finding import Finding, Judgement, Measured, Picture, Reference
 from sterling.claims.judge import all_of
 from sterling.claims.statistics import measured, t_interval
+from sterling.claims.words import number, percent, said
+from sterling.plot import BLUE, GREY, VERMILLION
 
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.axes import Axes
+
+_GROUPS = {"wrong": (VERMILLION, "o", "--"), "right": (BLUE, "s", ":")}
 
 #: Confidence, over all surrogates together, at which a law is said to be contradicted.
 JOINT = 0.999
@@ -36,6 +40,16 @@ def judge_slope(low: float, high: float) -> Judgement:
     if not low <= 1 <= high:
         return Judgement.CONTRADICTED
     return Judgement.CONSISTENT if high - low <= WIDEST else Judgement.NOT_DECIDED
+
+
+def slope_rule(surrogates: int) -> str:
+    """Say in words how `measure` judges."""
+    return (
+        f"Consistent where for each of the {surrogates} surrogates the interval of the slope holds 1 and is "
+        f"at "
+        f"most {WIDEST:g} wide; contradicted where one of them leaves 1 out; not decided otherwise. These "
+        f"intervals hold together at {percent(JOINT, 1)} (Bonferroni), so they are wider than the ones shown."
+    )
 
 
 def measure(context: Context) -> Finding:
@@ -76,13 +90,12 @@ def measure(context: Context) -> Finding:
         ),
         judgement=all_of(*judged),
         reason=(
-            f"All slopes lie within {max(abs(one.value - 1) for one in found):.2%} of one; the "
-            "farthest is "
-            f"{widest.name.rpartition(' ')[2]} with {widest.value:.4f} ({widest.low:.4f} to "
-            f"{widest.high:.4f}). Off "
-            f"the predicted direction the gradient has {np.median(across):.1%} of its length (median), as "
-            "sampling noise does."
+            f"All slopes lie within {percent(abs(widest.value - 1), 2)} of one; the farthest is "
+            f"{_surrogate(widest)} with {said(widest)}. Across the predicted direction the gradient of one "
+            f"data "
+            f"set has {percent(float(np.median(across)), 1)} of its length (median)."
         ),
+        rule=slope_rule(len(plan.surrogates)),
         measured=tuple(found),
         references=(
             Reference("slope against E G for every surrogate", 1.0, "exact", "sterling.theory.population"),
@@ -99,21 +112,22 @@ def measure(context: Context) -> Finding:
                 "Measured against predicted gradient",
                 partial(draw_slopes, slopes=found),
                 "Slope of measured on predicted gradient with 95 % intervals: "
-                + "; ".join(f"{one.name.rpartition(' ')[2]} {one.value:.4f}" for one in found)
+                + "; ".join(f"{_surrogate(one)} {said(one)}" for one in found)
                 + ".",
             ),
             Picture(
                 "population-gradient",
                 "Gradient entries against theory, ReLU",
                 partial(draw_entries, raw=raw),
-                f"Entries of the ReLU gradient, averaged over {plan.instances} data sets, against E G; "
-                "they lie "
-                "on the diagonal.",
+                f"Gradient along the weight in ‖v‖²/√n, ReLU, mean over {plan.instances} data sets, against "
+                f"the "
+                f"number of wrong weights, from {raw['distance'].min()} to {raw['distance'].max()}. "
+                f"{entries_in_words(raw)}",
             ),
         ),
         tables={"population-gradients": raw, "population-slopes": slopes},
         notes=(
-            f"Chance of a false alarm by this rule, if the law holds: {1 - JOINT:.1%}.",
+            f"Chance of a false alarm by this rule, if the law holds: {percent(1 - JOINT, 1)}.",
             "The law holds for Gaussian inputs and a readout that student and teacher share.",
         ),
     )
@@ -173,52 +187,76 @@ def by_instance(raw: pl.DataFrame) -> pl.DataFrame:
 def draw_slopes(ax: Axes, slopes: list[Measured]) -> str:
     """Draw every slope with its interval."""
     table = np.array([(one.value, one.low, one.high) for one in slopes])
-    dots(ax, [one.name.rpartition(" ")[2] for one in slopes], {"slope": table}, "slope of G on E G", 1.0)
+    dots(ax, [_surrogate(one) for one in slopes], {"slope": table}, "slope of G on E G", 1.0)
     return "A slope of one (dashed) is the law; bars are 95 % intervals over data sets."
 
 
-def draw_entries(ax: Axes, raw: pl.DataFrame) -> str:
-    """Draw mean ReLU gradient entries, in units of ‖v‖²/√n and along w, against theory."""
-    import polars as pl
+def _surrogate(slope: Measured) -> str:
+    """Return the surrogate that a measured slope is of: the last word of its name."""
+    return slope.name.rpartition(" ")[2]
 
-    from sterling.plot import BLUE, GREY, VERMILLION
+
+def entries(raw: pl.DataFrame) -> pl.DataFrame:
+    """Return mean ReLU gradient entries in ‖v‖²/√n and along w, and E G, by distance and kind of weight.
+
+    ``reach`` is half of the 95 % interval of the mean over data sets.
+    """
+    import polars as pl
+    from scipy.stats import t
 
     scale = pl.col("n").sqrt() / pl.col("norm2")
-    mean = (
+    quantile = float(t.ppf(0.975, max(1, raw["instance"].n_unique() - 1)))
+    found = pl.col("measured") * scale
+    return (
         raw.filter(pl.col("surrogate") == "relu")
         .group_by("distance", "weights", maintain_order=True)
-        .agg((pl.col("expected") * scale).mean(), (pl.col("measured") * scale).mean(), pl.len())
+        .agg(
+            (pl.col("expected") * scale).mean(),
+            found.mean(),
+            (quantile * found.std() / pl.len().sqrt()).fill_null(0).alias("reach"),
+        )
         .sort("distance", "weights")
     )
-    spread = (
-        raw.filter(pl.col("surrogate") == "relu")
-        .group_by("distance", "weights", maintain_order=True)
-        .agg(((pl.col("measured") * scale).std() / pl.len().sqrt()).fill_null(0).alias("error"))
-        .sort("distance", "weights")
-    )
-    for group, colour, marker, label in (
-        ("wrong", VERMILLION, "o", "wrong weights"),
-        ("right", BLUE, "s", "right weights"),
-    ):
-        mine = (mean["weights"] == group).to_numpy()
+
+
+def entries_in_words(raw: pl.DataFrame) -> str:
+    """Return between what bounds the entries lie, measured and by theory."""
+    table = entries(raw)
+    parts = []
+    for group in _GROUPS:
+        mine = table.filter(table["weights"] == group)
+        ends = [
+            number(round(float(value), 4))
+            for column in ("measured", "expected")
+            for value in (mine[column].to_numpy().min(), mine[column].to_numpy().max())
+        ]
+        parts.append(f"{group} weights: measured {ends[0]} to {ends[1]}, by theory {ends[2]} to {ends[3]}")
+    return f"{'; '.join(parts).capitalize()}."
+
+
+def draw_entries(ax: Axes, raw: pl.DataFrame) -> str:
+    """Draw `entries` against the number of wrong weights."""
+    table = entries(raw)
+    for group, (colour, marker, dash) in _GROUPS.items():
+        mine = table.filter(table["weights"] == group)
+        distance = mine["distance"].to_numpy()
         ax.errorbar(
-            mean["distance"].to_numpy()[mine],
-            mean["measured"].to_numpy()[mine],
-            1.96 * spread["error"].to_numpy()[mine],
+            distance,
+            mine["measured"].to_numpy(),
+            mine["reach"].to_numpy(),
             fmt=marker,
             ms=5,
             color=colour,
-            label=f"{label}, measured",
+            label=f"{group} weights, measured",
         )
         ax.plot(
-            mean["distance"].to_numpy()[mine],
-            mean["expected"].to_numpy()[mine],
-            color=GREY,
-            lw=1.2,
-            ls="--" if group == "wrong" else ":",
-            label=f"{label}, E G",
+            distance, mine["expected"].to_numpy(), color=GREY, lw=1.2, ls=dash, label=f"{group} weights, E G"
         )
     ax.set_xlabel("wrong weights (number)")
     ax.set_ylabel("gradient along the weight, in ‖v‖²/√n")
     ax.legend(frameon=False, fontsize=8)
-    return "Wrong weights are pushed home with the same force at every distance, right ones not at all."
+    return (
+        "By the law wrong weights are pushed home with the same force at every distance, and right ones not "
+        "at "
+        f"all. {entries_in_words(raw)}"
+    )

@@ -10,6 +10,8 @@ import numpy as np
 from sterling.claims.finding import Measured
 from sterling.study.likelihood import jeffreys
 
+_RESAMPLES = 4000  # of the bootstrap
+
 
 def t_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
     """Return the mean of independent values and Student's interval; NaN without values, no ends for one."""
@@ -29,7 +31,7 @@ def quantile_interval(values: np.ndarray, share: float, level: float = 0.95) -> 
     """Return a quantile of independent values and its distribution-free interval from order statistics.
 
     The ends are the order statistics between which the quantile lies with at least this probability, by the
-    binomial law; an end is NaN where there are too few values.
+    binomial law; an end is infinite where there are too few values for one.
     """
     from scipy.stats import binom
 
@@ -42,8 +44,8 @@ def quantile_interval(values: np.ndarray, share: float, level: float = 0.95) -> 
     high = int(binom.ppf(1 - tail, count, share))
     return (
         float(np.quantile(ordered, share)),
-        float(ordered[low]) if low >= 0 else math.nan,
-        float(ordered[high]) if high < count else math.nan,
+        float(ordered[low]) if low >= 0 else -math.inf,
+        float(ordered[high]) if high < count else math.inf,
     )
 
 
@@ -53,6 +55,33 @@ def share_interval(successes: int, trials: int) -> tuple[float, float, float]:
         return math.nan, math.nan, math.nan
     low, high = jeffreys(successes, trials)
     return successes / trials, float(low), float(high)
+
+
+def clustered_correlation(
+    x: np.ndarray, y: np.ndarray, cluster: np.ndarray, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Return the correlation of values that come in clusters, and its bootstrap interval over whole clusters.
+
+    The ends are percentiles, so Fisher's z in between would not move them. They are NaN for less than three
+    clusters, and all is NaN where a value does not vary. The same values give the same ends.
+    """
+    members = (cluster[:, None] == np.unique(cluster)).astype(float)
+    sums = members.T @ np.column_stack([np.ones(len(x)), x, y, x * x, y * y, x * y])
+    whole = float(_correlation(sums.sum(0)))
+    count = len(sums)
+    if count < 3 or math.isnan(whole):
+        return whole, math.nan, math.nan
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _RESAMPLES)
+    tail = (1 - level) / 2
+    low, high = np.nanquantile(_correlation(drawn @ sums), [tail, 1 - tail])
+    return whole, float(low), float(high)
+
+
+def _correlation(sums: np.ndarray) -> np.ndarray:
+    """Return correlations from sums of 1, x, y, x², y² and x·y along the last axis."""
+    count, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (xy - x * y / count) / np.sqrt((xx - x * x / count) * (yy - y * y / count))
 
 
 def measured(name: str, triple: Iterable[float], how: str, unit: str = "") -> Measured:

@@ -17,6 +17,7 @@ from sterling.claims.efforts import StepSizes
 from sterling.claims.finding import Finding, Judgement, Measured, Picture, Reference
 from sterling.claims.judge import all_of, near
 from sterling.claims.statistics import measured
+from sterling.claims.words import in_figure, percent, said, schedule_words
 from sterling.schedules import Constant, Power, Schedule, parse_schedule
 from sterling.study.fit import FitError
 from sterling.study.grid import Study
@@ -111,6 +112,18 @@ def _explained(counts: Counts, groups: np.ndarray) -> tuple[float, float, float]
     return float(share(counts.successes)), float(low), float(high)
 
 
+def factor_rule() -> str:
+    """Say in words how `measure` judges."""
+    return (
+        "Consistent where the whole 95 % interval of the factor by which N₅₀ moves over all rates tried lies "
+        f"between {1 / FACTOR:g} and {FACTOR:g}, and every absorbed run of the second part ends in an "
+        f"absorbing "
+        "state of its data set; contradicted where that interval lies wholly outside or a run ends "
+        "elsewhere; "
+        "not decided otherwise."
+    )
+
+
 def measure(context: Context) -> Finding:
     """Fit how N₅₀ moves with the rate, and check that absorbing states do not depend on step sizes.
 
@@ -172,11 +185,13 @@ def measure(context: Context) -> Finding:
         judgement=judgement,
         reason=(
             f"Over rates from {min(plan.rates):g} to {max(plan.rates):g} the threshold moves by a factor "
-            f"{factor.value:.2f} ({factor.low:.2f} to {factor.high:.2f}); the sample size alone explains "
-            f"{found.by_samples[0]:.1%} of the deviance, the schedules alone "
-            f"{found.by_schedule[0]:.2%}. {absorbed - outside} of {absorbed} absorbed runs ended in an "
-            "absorbing state that the data alone determine."
+            f"{said(factor)}{_effect(factor)}; the sample size alone explains "
+            f"{percent(found.by_samples[0], 1)} "
+            f"of the deviance, the schedules alone {percent(found.by_schedule[0], 2)}. {absorbed - outside} "
+            f"of "
+            f"{absorbed} absorbed runs ended in an absorbing state that the data alone determine."
         ),
+        rule=factor_rule(),
         measured=(
             factor,
             measured(
@@ -224,6 +239,13 @@ def measure(context: Context) -> Finding:
             ),
         ),
     )
+
+
+def _effect(factor: Measured) -> str:
+    """Say what an interval that leaves 1 out means."""
+    if factor.low <= 1 <= factor.high or not math.isfinite(factor.value):
+        return ""
+    return ", so the rate has an effect that this experiment sees"
 
 
 def with_described(cells: pl.DataFrame) -> pl.DataFrame:
@@ -304,7 +326,7 @@ def draw_success(ax: Axes, cells: pl.DataFrame) -> str:
             color=SERIES_COLOURS[rates.index(rate) % len(SERIES_COLOURS)],
             marker=MARKERS[exponents.index(exponent) % len(MARKERS)],
             ls=("-", "--", ":")[exponents.index(exponent) % 3],
-            label=f"η = {rate:g}" if exponent == 0 else f"η = {rate:g}·(t+1)^−{exponent:g}",
+            label=in_figure(schedule_words(Power(rate, exponent))),
         )
     ax.set_xscale("log")
     ax.set_ylim(-0.03, 1.03)
@@ -324,6 +346,7 @@ def success_alt(cells: pl.DataFrame) -> str:
     parts = []
     for size in (sizes[0], sizes[len(sizes) // 2], sizes[-1]):
         shares = cells.filter(cells["samples"] == size)["share"]
-        parts.append(f"N = {size}: between {shares.min():.0%} and {shares.max():.0%}")  # type: ignore[str-format]
+        low, high = (percent(float(end)) for end in (shares.to_numpy().min(), shares.to_numpy().max()))
+        parts.append(f"N = {size}: between {low} and {high}")
     kinds = cells.select("rate", "exponent").n_unique()
     return f"Share of runs absorbed at w* against N for {kinds} schedules. {'; '.join(parts)}."

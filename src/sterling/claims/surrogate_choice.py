@@ -12,7 +12,8 @@ from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context, Parameters, cell_seed
 from sterling.claims.draw import dots, in_words
 from sterling.claims.finding import Finding, Judgement, Measured, Picture, Reference
-from sterling.claims.statistics import measured
+from sterling.claims.statistics import measured, t_interval
+from sterling.claims.words import number, percent, said
 from sterling.compare import NOTE, Comparison, compare_surrogates
 from sterling.problem import Problem
 from sterling.schedules import Power
@@ -39,6 +40,16 @@ def judge_ratio(low: float, high: float, predicted: float) -> Judgement:
     return Judgement.CONSISTENT if low <= predicted <= high < 1 else Judgement.NOT_DECIDED
 
 
+def ratio_rule(predicted: float) -> str:
+    """Say `judge_ratio` in words."""
+    return (
+        "Consistent where the 95 % interval of the share of ReLU's samples that the identity needs holds the "
+        f"predicted {number(predicted)} and lies below 1; contradicted where it lies at 1 or above, or "
+        f"wholly "
+        f"further than {TOLERANCE:g} from the predicted share; not decided otherwise."
+    )
+
+
 def measure(context: Context) -> Finding:
     """Compare the surrogates on the same noisy data sets, the smooth ones on the first few of them.
 
@@ -53,8 +64,8 @@ def measure(context: Context) -> Finding:
     rows = {row["surrogate"]: row for row in last.iter_rows(named=True)}
     predicted = rows["identity"]["predicted_samples_ratio"]
     smooth = [row for row in small[-1].iter_rows(named=True) if row["surrogate"] in plan.smooth]
-    best = max(rows.values(), key=lambda row: row["occupancy"])
     size = plan.samples[-1]
+    lead = lead_over_identity(many[-1], last)
     return claim.found(
         experiment=(
             f"{plan.instances} data sets with n = {plan.n}, m = 1, σ = {plan.noise:g} for each of N = "
@@ -64,12 +75,10 @@ def measure(context: Context) -> Finding:
         ),
         judgement=judge_ratio(ratio.low, ratio.high, predicted),
         reason=(
-            f"At N = {size:,} the identity does with {ratio.value:.2f} ({ratio.low:.2f} to "
-            f"{ratio.high:.2f}) of ReLU's samples; predicted are {predicted:.2f} at this size and {HALF} to "
-            f"leading order. Of {', '.join(rows)}, the iterates are most often at w* with "
-            f"{best['surrogate']}: {best['occupancy']:.0%} of the steps, against "
-            f"{rows['relu']['occupancy']:.0%} with ReLU."
+            f"At N = {size:,} the identity does with {said(ratio)} of ReLU's samples; predicted are "
+            f"{number(predicted)} at this size and {HALF} to leading order. {best_in_words(last, lead)}"
         ),
+        rule=ratio_rule(predicted),
         measured=(
             ratio,
             *(
@@ -86,6 +95,7 @@ def measure(context: Context) -> Finding:
                 for row in (*rows.values(), *smooth)
                 if row["surrogate"] != "relu"
             ),
+            *([] if lead is None else [lead]),
             *(
                 _cell(row, "ergodic", f"ergodic success at N = {plan.samples[0]:,}", "Jeffreys")
                 for row in tables[0].iter_rows(named=True)
@@ -139,6 +149,36 @@ def measure(context: Context) -> Finding:
             "1/√N; the predicted one holds occupancy at one half for a typical data set of this n.",
         ),
     )
+
+
+def lead_over_identity(many: Comparison, table: pl.DataFrame) -> Measured | None:
+    """Return the paired difference of the largest mean occupancy to the identity's; None where it is that."""
+    best = table.sort("occupancy", descending=True)["surrogate"][0]
+    if best == "identity":
+        return None
+    mine, other = (
+        many.rows.filter(many.rows["surrogate"] == name).sort("trial")["occupancy"].to_numpy()
+        for name in (best, "identity")
+    )
+    return measured(
+        f"occupancy less the identity's, paired, at N = {many.problem.samples:,}, {best}",
+        t_interval(mine - other),
+        "t over data sets",
+    )
+
+
+def best_in_words(table: pl.DataFrame, lead: Measured | None) -> str:
+    """Say with which surrogate the mean occupancy is largest, and by how much it leads the identity's."""
+    rows = {row["surrogate"]: row for row in table.iter_rows(named=True)}
+    best = max(rows.values(), key=lambda row: row["occupancy"])
+    text = (
+        f"Of {', '.join(rows)}, the mean occupancy of w* is largest with {best['surrogate']}: "
+        f"{percent(best['occupancy'])}, against {percent(rows['relu']['occupancy'])} with ReLU"
+    )
+    if lead is None:
+        return f"{text}."
+    told = "is" if lead.low > 0 else "is not told from none:"
+    return f"{text}; on the same data sets its lead over the identity {told} {said(lead)}."
 
 
 def compare(context: Context, samples: int, smooth: bool) -> Comparison:

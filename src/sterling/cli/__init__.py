@@ -52,8 +52,20 @@ def options(
     pass
 
 
+class _Pressed(KeyboardInterrupt):
+    """Ctrl-C, as a subclass: KeyboardInterrupt itself, where it passes through the exec() of an import, makes
+    CPython kill the process at its end, whatever the exit code.
+    """
+
+
+def _press(number: int, frame: object) -> None:
+    raise _Pressed
+
+
 def main() -> None:
     """Run the command line; what the `sterling` command calls."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _press)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a polite end is as good as Ctrl-C
         signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     for stream in (sys.stdout, sys.stderr):
@@ -78,4 +90,6 @@ def _run() -> None:
     try:
         app(prog_name="sterling")
     finally:
+        # All is said and the exit code is settled: a Ctrl-C while Python ends must not change it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.stdout.flush()

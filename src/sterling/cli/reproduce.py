@@ -3,6 +3,10 @@
 import difflib
 import os
 import shlex
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,35 +62,33 @@ def reproduce(
     command = command_line(effort, keys, root, out)
     report, page = run(folder, effort, keys, threads, root, command, quiet)
     missing = keys[len(report.findings) :]
-    if json:
-        print_json({**page.to_dict(), "interrupted": report.interrupted, "folder": str(folder)})
-    else:
-        _print_results(report, folder)
-    if report.interrupted:
-        note(f"interrupted; missing: {', '.join(missing)}. {command} goes on")
-        raise typer.Exit(INTERRUPTED)
+    with undisturbed(report.interrupted):
+        page.write(_titles(missing))
+        if json:
+            print_json({**page.to_dict(), "interrupted": report.interrupted, "folder": str(folder)})
+        else:
+            _print_results(report, folder)
+        if report.interrupted:
+            note(f"interrupted; missing: {', '.join(missing)}. {command} goes on")
+            raise typer.Exit(INTERRUPTED)
 
 
 def run(
     folder: Path, effort: str, keys: list[str], threads: int | None, seed: int, command: str, quiet: bool
 ) -> "tuple[Reproduction, Page]":
-    """Measure the claims and keep the page in step; return the reproduction and the page."""
+    """Measure the claims and keep the page in step; return the reproduction and the page to finish."""
     from sterling._version import __version__
-    from sterling.claims.catalogue import CLAIMS
     from sterling.claims.reproduce import reproduce
     from sterling.report.page import Facts, Page
     from sterling.report.terminal import display, judged
 
     page = Page(folder, Facts(effort, seed, __version__, command))
 
-    def missing(report: "Reproduction") -> list[tuple[str, str]]:
-        return [(key, CLAIMS[key].title) for key in keys[len(report.findings) :]]
-
     with display(quiet) as progress:
 
         def keep(report: "Reproduction") -> None:
             page.add(report.findings[-1])
-            page.write(missing(report), finished=False)
+            page.write(_titles(keys[len(report.findings) :]), finished=False)
             progress.say(judged(report.findings[-1]))
 
         report = reproduce(
@@ -98,8 +100,26 @@ def run(
             progress=progress.step,
             on_finding=keep,
         )
-    page.write(missing(report))
     return report, page
+
+
+@contextmanager
+def undisturbed(ending: bool) -> Iterator[None]:
+    """While a run ends after Ctrl-C, ignore more of them: a moment later all is said, exit code 130."""
+    if not ending or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _titles(keys: list[str]) -> list[tuple[str, str]]:
+    from sterling.claims.catalogue import CLAIMS
+
+    return [(key, CLAIMS[key].title) for key in keys]
 
 
 def wanted(only: list[str] | None) -> list[str]:

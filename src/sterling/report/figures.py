@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
+from sterling.claims.words import RAISED
 from sterling.plot import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION
 from sterling.report.svg import embed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from sterling.claims.finding import Picture
 
-#: Inches. A phone shows a picture of this width at its own size, so letters of 8 points stay readable.
-SIZE = (5.4, 3.7)
+#: Inches. A phone of 390 pixels shows a picture of this width at about its own size.
+SIZE = (4.4, 3.4)
+#: Points, below which no letter of a picture is: 10 pixels on that phone.
+SMALLEST = 9.5
 
 _DOTS = 200  # per inch, in parts that are drawn as pixels: twice what a screen shows
 _HEAVY = 2500  # points of one artist beyond which pixels are smaller than lines
@@ -30,12 +34,12 @@ _HEAVY = 2500  # points of one artist beyond which pixels are smaller than lines
 _SETTINGS = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
-    "font.size": 9.5,
+    "font.size": SMALLEST,
     "axes.titlesize": 10,
-    "axes.labelsize": 9.5,
-    "legend.fontsize": 8.5,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
+    "axes.labelsize": SMALLEST,
+    "legend.fontsize": SMALLEST,
+    "xtick.labelsize": SMALLEST,
+    "ytick.labelsize": SMALLEST,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": GREY,
@@ -108,6 +112,8 @@ def render(picture: Picture, name: str = "", size: tuple[float, float] = SIZE) -
         caption = picture.draw(ax)
         for one in figure.axes:
             _lighten(one)
+            _flatten(one)
+        _enlarge(figure)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", dpi=_DOTS, metadata={"Date": None})
     svg = Markup(embed(stream.getvalue(), prefix, picture.alt))
@@ -117,6 +123,39 @@ def render(picture: Picture, name: str = "", size: tuple[float, float] = SIZE) -
 def identifier(text: str) -> str:
     """Return the text as a name for ids and files: letters, digits and hyphens."""
     return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-") or "x"
+
+
+def _enlarge(figure: Figure) -> None:
+    """Raise the letters that a drawing function made small for paper to `SMALLEST`."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_fontsize(max(text.get_fontsize(), SMALLEST))
+
+
+def _flatten(ax: Axes) -> None:
+    """Have powers of ten at ticks written in letters of one size, since raised small ones are too small."""
+    from matplotlib.ticker import LogFormatterSciNotation
+
+    class Letters(LogFormatterSciNotation):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return _letters(super().__call__(x, pos))
+
+    for axis in (ax.xaxis, ax.yaxis):
+        base = getattr(axis.get_transform(), "base", 10.0)
+        for old, exchange in (
+            (axis.get_major_formatter(), axis.set_major_formatter),
+            (axis.get_minor_formatter(), axis.set_minor_formatter),
+        ):
+            if type(old) is LogFormatterSciNotation:
+                exchange(Letters(base, old.labelOnlyBase, old.minor_thresholds))
+
+
+def _letters(label: str) -> str:
+    """Return "2×10³" for Matplotlib's formula of it."""
+    text = re.sub(r"\^\{(-?\d+)\}", lambda power: power[1].translate(RAISED), label)
+    return re.sub(r"\$|\\mathdefault|[{}]", "", text).replace(r"\times", "×")
 
 
 def _lighten(ax: Axes) -> None:

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup, escape
 
 from sterling._version import __version__
+from sterling.claims.words import NO_BREAK
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_POWER = re.compile(r"\^(?:\(([^()]{1,40})\)|([−-]?\w+(?:[./]\w+)*))")
+_POWER = re.compile(r"\^(?:\(([^()]{1,40})\)|(\|[^|]{1,40}\|)|([−-]?\w+(?:[./]\w+)*))")
+_VALUE = re.compile(r"\b(\w) = (?=[−\d])")
+_INDEX = re.compile(r"(?<!\w)(\w\*?|‖)_([\w∞])(?!\w)")  # b*_k and G_k, but not student_t
 
 
 def page(template: str, script: str = "", **values: Any) -> str:
@@ -49,7 +52,7 @@ def page(template: str, script: str = "", **values: Any) -> str:
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from sterling.report.words import amount, interval, leading, level, number
+    from sterling.claims.words import amount, interval, leading, level, number
 
     environment = Environment(
         loader=PackageLoader("sterling.report"),
@@ -66,5 +69,10 @@ def _environment() -> Environment:
 
 
 def raised(text: str) -> Markup:
-    """Return the text, escaped, with its powers such as n^1.23 and N^(−1/2) raised."""
-    return Markup(_POWER.sub(lambda found: f"<sup>{found[1] or found[2]}</sup>", str(escape(text))))
+    """Return the text, escaped, with powers as in N^(−1/2) raised and indices as in G_k lowered.
+
+    A number stays on one line with its "n =" and its "%".
+    """
+    joined = _VALUE.sub(f"\\1{NO_BREAK}={NO_BREAK}", str(text)).replace(" %", f"{NO_BREAK}%")
+    powers = _POWER.sub(lambda found: f"<sup>{found[1] or found[2] or found[3]}</sup>", str(escape(joined)))
+    return Markup(_INDEX.sub(r"\1<sub>\2</sub>", powers))

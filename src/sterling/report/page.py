@@ -174,7 +174,7 @@ class Page:
 
 
 def _finding(one: Finding) -> dict[str, Any]:
-    words = ("key", "title", "statement", "kind", "source", "experiment", "reason")
+    words = ("key", "title", "statement", "kind", "source", "experiment", "reason", "rule")
     return {
         **{name: getattr(one, name) for name in words},
         "judgement": one.judgement.value,

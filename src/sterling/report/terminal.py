@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sterling.claims.finding import Finding, Judgement, Reference
+from sterling.claims.words import amount, interval, leading, level
 from sterling.progress import LIVE_EVERY, PLAIN_EVERY, is_terminal, readable_time, say, seldom
-from sterling.report.words import amount, interval, leading, level
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -144,8 +144,8 @@ def _measured(finding: Finding) -> Text:
     one = finding.headline
     if one is None:
         return Text("no number", "dim")
-    inside = f" [{interval(one)}]" if one.has_interval else ""
-    return Text.assemble((amount(one), "bold"), inside, (f"\n{one.name}", "dim"))
+    inside = f" [{interval(one, finding.references)}]" if one.has_interval else ""
+    return Text.assemble((amount(one, finding.references), "bold"), inside, (f"\n{one.name}", "dim"))
 
 
 def _theory(finding: Finding) -> Text:

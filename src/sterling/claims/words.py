@@ -1,0 +1,138 @@
+"""Numbers as people read them, the same in sentences, on pages and in terminals.
+
+The interval decides the digits. A printed interval never takes in a value that it leaves out, nor the other
+way round: where rounding would do that to one of `MARKS` or to a reference beside it, there are more digits.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sterling.claims.finding import Measured, Reference
+    from sterling.schedules import Schedule
+
+#: What statements are about: nothing, no change, one half, and the proved exponents.
+MARKS = (-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0)
+#: Turns the digits of an exponent into raised ones.
+RAISED = str.maketrans("-.0123456789", "⁻˙⁰¹²³⁴⁵⁶⁷⁸⁹")
+NO_BREAK = "\N{NO-BREAK SPACE}"
+_LEADING = 3
+_MORE = 4  # decimals that an interval may get beyond two digits of its width
+_DIGITS = 4  # significant ones, of a number without an interval
+
+
+def number(value: float, decimals: int | None = None) -> str:
+    """Return a number in words: four significant digits, or so many decimals; 12,345 and 1.2·10⁻⁵."""
+    if math.isnan(value):
+        return "not known"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    size = math.floor(math.log10(abs(value)))
+    if size < -4 or size >= 9:
+        digits = _DIGITS - 1 if decimals is None else max(0, min(_DIGITS, decimals + size))
+        mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
+        if "." in mantissa and decimals is None:
+            mantissa = mantissa.rstrip("0").rstrip(".")
+        return f"{mantissa}·10{str(int(exponent)).translate(RAISED)}".replace("-", "−", 1)
+    if decimals is not None:
+        return f"{value:,.{max(0, decimals)}f}".replace("-", "−")
+    if value == int(value):
+        return f"{int(value):,}".replace("-", "−")
+    text = f"{value:,.{max(0, _DIGITS - 1 - size)}f}".replace("-", "−")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def decimals_of(measured: Measured, beside: Sequence[Reference] = ()) -> int | None:
+    """Return how many decimals the interval carries; None where an end is open.
+
+    Two significant digits of its width, and more where an end would fall on a value, or pass one, that
+    stands beside it.
+    """
+    width = measured.high - measured.low
+    if not math.isfinite(width) or width <= 0:
+        return None
+    least = 1 - math.floor(math.log10(width))
+    marks = (*MARKS, *(one.value for one in beside))
+    for decimals in range(least, least + _MORE):
+        if all(_same_side(end, mark, decimals) for end in (measured.low, measured.high) for mark in marks):
+            return decimals
+    return least + _MORE
+
+
+def _same_side(end: float, mark: float, decimals: int) -> bool:
+    """Whether an end of an interval lies on the same side of a value after rounding as before."""
+    return _side(round(end, max(0, decimals)), mark) == _side(end, mark)
+
+
+def _side(end: float, mark: float) -> int:
+    return (end > mark) - (end < mark)
+
+
+def amount(one: Measured | Reference, beside: Sequence[Reference] = ()) -> str:
+    """Return a measured value or a reference with its unit, without the interval."""
+    decimals = decimals_of(one, beside) if hasattr(one, "low") else None  # type: ignore[arg-type]
+    text = number(one.value, decimals)
+    return f"{text}{NO_BREAK}{one.unit}" if one.unit else text
+
+
+def interval(one: Measured, beside: Sequence[Reference] = ()) -> str:
+    """Return the interval as "0.98 to 1.05"; empty where there is none.
+
+    ``beside`` are the references that stand beside it.
+    """
+    if not one.has_interval:
+        return ""
+    decimals = decimals_of(one, beside)
+    return f"{number(one.low, decimals)} to {number(one.high, decimals)}"
+
+
+def said(one: Measured, beside: Sequence[Reference] = ()) -> str:
+    """Return a measured number for a sentence, as "1.01 (0.98 to 1.05)"."""
+    inside = f" ({interval(one, beside)})" if one.has_interval else ""
+    return f"{amount(one, beside)}{inside}"
+
+
+def percent(value: float, decimals: int = 0) -> str:
+    """Return a share as "48 %", with a space that does not break."""
+    return f"{value:.{decimals}%}".replace("%", f"{NO_BREAK}%").replace("-", "−")
+
+
+def schedule_words(schedule: Schedule) -> str:
+    """Return the formula of a schedule, such as "η = 0.5/√(t+1)"."""
+    facts = schedule.to_dict()
+    if facts["kind"] == "table":
+        *_, last = rates = facts["rates"]
+        held = len(rates) - 1
+        return f"η = {rates[0]:g}, and {last:g} from step {held} on"
+    exponent = facts.get("exponent", 0.0)
+    if exponent == 0:
+        return f"η = {facts['rate']:g}"
+    return f"η = {facts['rate']:g}{'/' if exponent > 0 else '·'}{_power(abs(exponent))}"
+
+
+def _power(exponent: float) -> str:
+    if exponent == 0.5:
+        return "√(t+1)"
+    return "(t+1)" if exponent == 1 else f"(t+1)^{exponent:g}"
+
+
+def in_figure(text: str) -> str:
+    """Return a text with powers such as x^1.5 in raised letters, which stay larger than a raised formula."""
+    return re.sub(r"\^([\d.]+)", lambda power: power[1].translate(RAISED), text)
+
+
+def leading(references: Sequence[Reference]) -> tuple[Sequence[Reference], int]:
+    """Return the references that a summary shows, the first three at most, and how many it leaves out."""
+    shown = references if len(references) <= _LEADING else references[: _LEADING - 1]
+    return shown, len(references) - len(shown)
+
+
+def level(one: Measured) -> str:
+    """Return the confidence level as "95 %"."""
+    return f"{100 * one.level:g}{NO_BREAK}%"
