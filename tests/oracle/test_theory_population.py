@@ -12,7 +12,7 @@ from scipy.special import ndtr
 
 import sterling as st
 from sterling import theory
-from sterling.theory.population import mean_square_slope, mean_square_turned
+from sterling.theory.slopes import mean_square_slope, mean_square_turned
 
 ROOT_2PI = math.sqrt(2 * math.pi)
 

@@ -14,6 +14,7 @@ from sterling import memory
 from sterling.exhaustive import sweep
 from sterling.exhaustive.landscape import Landscape, landscape, number_of, signs_of
 from sterling.exhaustive.plot import plot_landscape
+from sterling.exhaustive.summary import sentence
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +184,41 @@ def test_basins():
         found.basins(0)
 
 
+def test_basins_where_no_state_absorbs():
+    """No run can end, so none is run for a million steps, and that is said."""
+    found = landscape(st.Problem(n=8, samples=300, noise=0.8).draw(0))
+    assert not found.absorbing_states.size
+    basins = found.basins(5)
+    assert basins.unabsorbed == 5
+    assert basins.steps == basins.to_dict()["steps"] == 10_000
+    assert found.basins(5, steps=300).steps == 300
+
+
+def test_words_for_one_trap_and_for_many():
+    seen = set()
+    for seed in range(40):
+        found = landscape(st.Problem(n=6, samples=12).draw(seed))
+        count = int(found.trap_states.size)
+        text = sentence(found)
+        if count == 1:
+            assert text.startswith("One state other than the teacher absorbs, ")
+            assert text.endswith(" off: no run that comes there leaves it.")
+        elif count:
+            assert text.startswith(f"{count} states other than the teacher absorb, the nearest ")
+        solved = int((found.loss[found.trap_states] == 0).sum())
+        assert ("a run that ends there is called OPTIMAL" in dict(found.summary())["absorbing states"]) == (
+            solved > 0
+        )
+        seen.add((min(count, 2), solved > 0))
+    assert {(0, False), (1, False), (1, True), (2, False), (2, True)} <= seen
+
+
+def test_words_without_a_teacher(instance):
+    alone = landscape(st.Instance.from_arrays(instance.inputs, instance.labels))
+    assert alone.minimiser_states.size == 1
+    assert dict(alone.summary())["lowest loss"] == "1 state, to which distances refer"
+
+
 @pytest.mark.parametrize("samples, noise", [(8, 0.0), (300, 0.0), (300, 0.8)])
 def test_picture(samples, noise):
     from matplotlib.figure import Figure
@@ -234,6 +270,9 @@ def test_the_estimate_of_the_deviation():
     from sterling.exhaustive.deviation import expected_deviation
 
     assert expected_deviation.kind == "mean-field"  # type: ignore[attr-defined]
+    assert expected_deviation(1, 100, 0.5) > 0.02  # of one weight there is one number, not none
+    with pytest.raises(st.InputError, match="samples is 0"):
+        expected_deviation(4, 0)
     ratios = []
     for n, m, noise in ((6, 1, 0.0), (8, 1, 0.5), (10, 1, 0.0), (8, 4, 1.0)):
         for samples in (100, 400, 1600):

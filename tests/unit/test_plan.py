@@ -147,3 +147,22 @@ def test_it_is_plain_values_and_short():
 def test_what_cannot_be_planned_is_refused(arguments, words):
     with pytest.raises(st.InputError, match=words):
         st.plan(**arguments)
+
+
+def test_more_samples_than_the_law_is_solved_for(monkeypatch):
+    """The row says so, the rest of the plan stands, and trials leave it alone."""
+    made = st.plan(1000, noise=1e6)
+    first, second, half, *_ = made.needs
+    assert first.amount == second.amount == "more than 10¹⁵"
+    assert not first.criterion
+    assert not second.criterion
+    assert half.amount == "about 5,600"
+    assert json.dumps(made.to_dict(), allow_nan=False)
+
+
+def test_one_weight():
+    """Only the row without noise has no law."""
+    made = st.plan(1, noise=0.5, samples=20)
+    assert set(by_criterion(made)) == {"ergodic", "occupancy>=0.5"}
+    assert made.expected is not None
+    assert made.expected.reaches

@@ -94,6 +94,30 @@ def test_without_label_noise():
     assert theory.expected_wrong(16, 400, 0.0) == 0
 
 
+def test_the_ergodic_law_ends_where_runs_find_the_teacher():
+    """A time average cannot be w* where the run does not come there; it once was one sample without noise."""
+    for n in (16, 64):
+        assert theory.samples_for_ergodic(n, 0.0) == theory.samples_noiseless(n)
+        assert theory.samples_for_ergodic(n, 1e-200) == theory.samples_noiseless(n)
+        assert theory.samples_for_ergodic(n, 1e-6) == pytest.approx(theory.samples_noiseless(n), rel=0.1)
+
+
+def test_little_noise_does_not_feed_itself():
+    """Small shares of independent weights would: 0.14, and 60,000 samples, were the answers."""
+    assert theory.expected_occupancy(64, 1000, 0.001) > 0.9
+    assert theory.samples_for_occupancy(0.5, 256, 1e-6) < 5000
+    assert theory.expected_occupancy(64, 1000, 1e-9) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_more_samples_than_the_law_is_solved_for():
+    for call in (
+        lambda: theory.samples_for_occupancy(0.999999, 10**6, 1),
+        lambda: theory.samples_for_ergodic(1000, 1e6),
+    ):
+        with pytest.raises(st.InputError, match=r"more than 1e\+15 samples would be needed"):
+            call()
+
+
 def test_samples_noiseless():
     """The docstring's measured thresholds, within the fit's accuracy of a quarter."""
     for n, measured in ((16, 0.87), (32, 0.82), (64, 0.76)):
@@ -146,6 +170,20 @@ def test_bad_numbers(bad):
             call()
 
 
+@pytest.mark.parametrize("bad", (2, -0.1, math.nan, "x", None))
+def test_bad_shares_of_wrong_weights(bad):
+    for name in ("mean_share", "mean_square_share", "excursions"):
+        with pytest.raises(st.InputError, match=f"{name} is"):
+            theory.drift_variance(8, 0.5, **{name: bad})
+    with pytest.raises(st.InputError, match="excursions is 0"):
+        theory.drift_variance(8, 0.5, excursions=0)
+
+
+def test_a_power_that_is_no_float():
+    with pytest.raises(st.InputError, match=r"n is of 201 digits; the law is given up to n = 1e\+70"):
+        theory.samples_proved(10**200)
+
+
 @pytest.mark.parametrize("bad", (0.0, 1.0, 1.5, -0.1, math.nan))
 def test_bad_shares(bad):
     with pytest.raises(st.InputError, match="rho is"):
@@ -155,11 +193,13 @@ def test_bad_shares(bad):
 
 
 def test_bad_correlations_and_signs():
-    for bad in (1.01, -2, math.nan):
+    for bad in (1.01, -2, math.nan, "x", None, True):
         with pytest.raises(st.InputError, match=r"correlation is .*between -1 and 1"):
             theory.population_coefficients(bad)
     with pytest.raises(st.InputError, match=r"signs must be -1 or \+1"):
         theory.population_gradient([0, 1], [1, 1])
+    with pytest.raises(st.InputError, match="signs are empty"):
+        theory.population_gradient([], [])
     with pytest.raises(st.InputError, match="teacher has shape"):
         theory.population_gradient([1, 1], [1, 1, 1])
     with pytest.raises(st.InputError, match="n is 1"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -131,3 +133,21 @@ def test_a_single_weight():
         assert found.occupancy == pytest.approx(1 - found.wrong_share[0], abs=1e-6)
         return
     pytest.fail("no data set pushes outwards")
+
+
+@pytest.mark.parametrize("call", [theory.drift, theory.neighbours, theory.balance, theory.wrong_share])
+def test_what_is_no_instance(call):
+    for bad in (3, None, [1, -1]):
+        with pytest.raises(st.InputError, match="give an Instance"):
+            call(bad)
+    with pytest.raises(st.InputError, match="give an Instance"):
+        theory.occupancy("x", method="signal")
+
+
+def test_a_data_set_of_one_sample_gives_no_warning():
+    """No state but far ones has a share there; a division of nothing by nothing was one warning a round."""
+    readout = (1.0, 0.0, 0.0, 0.0, 0.0)
+    problem = st.Problem(n=10, samples=1, m=5, noise=1.0, readout=readout, inputs="student_t:4")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isfinite(theory.balance(problem.draw(24), "identity").wrong_share).all()

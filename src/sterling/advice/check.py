@@ -79,6 +79,8 @@ def check_need(
         for place, need in enumerate(needs)
         if need.criterion
     }
+    if not cells:
+        return list(needs)
     rows: dict[int, list] = {place: [] for place in cells}
     with open_workers(threads) as workers:
         largest = max((cell.problem for cell in cells.values()), key=Problem.memory)

@@ -19,6 +19,7 @@ from sterling.problem import Problem
 from sterling.schedules import Schedule
 from sterling.study.criteria import Criterion
 from sterling.surrogates import get_surrogate
+from sterling.theory.laws import MOST_SAMPLES, BeyondError
 
 #: Steps of a trial that measures, and of the run whose cost is told.
 STEPS = 100_000
@@ -35,7 +36,8 @@ class Need:
     goal : str
         In words.
     samples : float
-        For a theorem the order alone, its constant left at one.
+        For a theorem the order alone, its constant left at one. `MOST_SAMPLES` where that many do not
+        suffice; then no trial measures it.
     kind : str
         "theorem", "exact" or "mean-field", see `sterling.theory.KINDS`.
     source : str
@@ -63,6 +65,8 @@ class Need:
         """The samples in words."""
         if self.kind == "theorem":
             return f"of order {self.samples:,.0f}"
+        if self.samples >= MOST_SAMPLES:
+            return f"more than 10{_raised(round(math.log10(MOST_SAMPLES)))}"
         return f"about {_rounded(self.samples):,}"
 
 
@@ -208,7 +212,11 @@ def plan(
 def _needs(n: int, law: tuple, occupancy: float, confidence: float) -> list[Need]:
     noise, norm2, surrogate, m = law
 
-    def need(goal, samples, function, criterion, promise, sigma=noise) -> Need:
+    def need(goal, function, arguments, criterion, promise, sigma=noise) -> Need:
+        try:
+            samples = function(*arguments)
+        except BeyondError:
+            samples, criterion = MOST_SAMPLES, ""
         return Need(goal, samples, function.kind, function.source, criterion, promise, sigma)
 
     rows = []
@@ -216,35 +224,28 @@ def _needs(n: int, law: tuple, occupancy: float, confidence: float) -> list[Need
         rows += [
             need(
                 f"the time average decodes to w* in {confidence:.0%} of the data sets",
-                theory.samples_for_ergodic(n, noise, norm2, surrogate, m, confidence),
                 theory.samples_for_ergodic,
+                (n, noise, norm2, surrogate, m, confidence),
                 "ergodic",
                 confidence,
             ),
             need(
                 f"the iterates are w* for {occupancy:.0%} of the steps, in half of the data sets",
-                theory.samples_for_occupancy(occupancy, n, noise, norm2, surrogate, m),
                 theory.samples_for_occupancy,
+                (occupancy, n, noise, norm2, surrogate, m),
                 str(Criterion("occupancy", occupancy)),
                 _HALF,
             ),
         ]
-    rows.append(
-        need(
-            "without label noise, half of the runs end at w*",
-            theory.samples_noiseless(n, norm2, surrogate, m),
-            theory.samples_noiseless,
-            "optimal",
-            _HALF,
-            0.0,
-        )
-    )
+    if n > 1:  # the law for one weight is not known
+        half = "without label noise, half of the runs end at w*"
+        law_of_half = theory.samples_noiseless
+        rows.append(need(half, law_of_half, (n, norm2, surrogate, m), "optimal", _HALF, 0.0))
     for claim, goal, sigma in (
         ("ergodic", "proved: the time average converges to w*, no label noise", 0.0),
         ("recurrent", "proved: the iterates visit w* again and again", noise),
     ):
-        samples = theory.samples_proved(n, claim)
-        rows.append(need(goal, samples, theory.samples_proved, "", None, sigma))
+        rows.append(need(goal, theory.samples_proved, (n, claim), "", None, sigma))
     return rows
 
 
@@ -255,7 +256,7 @@ def _expected(problem: Problem, law: tuple) -> Expectation:
         problem.samples,
         theory.expected_occupancy(*given),
         theory.expected_wrong(*given) / problem.n,
-        problem.samples >= theory.samples_noiseless(problem.n, norm2, surrogate, m),
+        problem.n == 1 or problem.samples >= theory.samples_noiseless(problem.n, norm2, surrogate, m),
     )
 
 
@@ -265,6 +266,10 @@ def _rounded(samples: float) -> int:
         return math.ceil(samples)
     unit = 10 ** (math.floor(math.log10(samples)) - 1)
     return math.ceil(samples / unit) * unit
+
+
+def _raised(number: int) -> str:
+    return str(number).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def proposed(need: Need) -> int:

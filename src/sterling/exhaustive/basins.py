@@ -15,6 +15,9 @@ from sterling.schedules import Schedule
 if TYPE_CHECKING:
     from sterling.exhaustive.landscape import Landscape
 
+#: Steps of a run, at most, where no state absorbs: it would go on for ever, and only its verdict is told.
+ENDLESS_STEPS = 10_000
+
 _CACHE_BYTES = 1 << 26  # for each run
 
 
@@ -37,6 +40,8 @@ class Basins:
         Runs that were under way at their last step.
     verdicts : dict
         Runs by verdict.
+    steps : int
+        Bound on each run: what was asked for, but `ENDLESS_STEPS` at most where no state absorbs.
     """
 
     starts: int
@@ -46,6 +51,7 @@ class Basins:
     distance: np.ndarray
     unabsorbed: int
     verdicts: dict[str, int]
+    steps: int
 
     @property
     def shares(self) -> np.ndarray:
@@ -61,6 +67,7 @@ class Basins:
             "distance": self.distance.tolist(),
             "unabsorbed": self.unabsorbed,
             "verdicts": dict(self.verdicts),
+            "steps": self.steps,
         }
 
 
@@ -88,7 +95,8 @@ def find_basins(
         As in `sterling.train`.
     seed : int or SeedSequence
     steps : int
-        Bound on each run; an absorbed one ends at once.
+        Bound on each run; an absorbed one ends at once. Where no state absorbs no run ends, however long it
+        is, so `ENDLESS_STEPS` are taken at most.
     threads : int, optional
         Runs at a time; all cores by default. The result does not depend on it.
     progress : callable, optional
@@ -107,6 +115,8 @@ def find_basins(
 
     if isinstance(starts, bool) or not isinstance(starts, int) or starts < 1:
         raise InputError(f"starts is {starts!r}; it must be a positive integer")
+    if not landscape.absorbing_states.size and isinstance(steps, int):
+        steps = min(steps, ENDLESS_STEPS)
     stop = threading.Event()
 
     def look(_progress) -> None:
@@ -153,4 +163,5 @@ def find_basins(
         distance=landscape.distance_of(states[order]),
         unabsorbed=int((where < 0).sum()),
         verdicts={name: named.count(name) for name in sorted(set(named))},
+        steps=steps,
     )

@@ -7,6 +7,9 @@ import math
 from sterling.surrogates import Surrogate
 from sterling.theory import drift_variance
 from sterling.theory.labels import labelled
+from sterling.theory.population import check_count, check_positive
+
+_ONE = 2 / math.pi  # square of the mean size of a single normal number
 
 
 @labelled("mean-field", "sterling.exhaustive.deviation: the largest of normal fluctuations")
@@ -26,14 +29,32 @@ def expected_deviation(
     sets stay below it: of 288 with n = 6 to 12, m = 1 or 4, noise 0 to 1 and N = 100 to 1600, nine in ten lay
     between 0.70 and 1.12 of it, and the median at 0.90.
 
+    Parameters
+    ----------
+    n : int
+        Dimension, the number of weights.
+    samples : float
+        N, the size of the data set.
+    noise, readout_norm2 : float
+        σ, standard deviation of the label noise, and ‖v‖².
+    surrogate : str or Surrogate
+    m : int
+        Hidden units, taken to have readouts of the same size.
+
+    Returns
+    -------
+    float
+
     Raises
     ------
     InputError
         For a number out of its range.
     """
+    n, samples = check_count(n, "n"), check_positive(samples, "samples")
     largest = 0.0
     for distance in range(n + 1):
         share = distance / n
         variance = drift_variance(n, noise, readout_norm2, surrogate, m, share, share)
-        largest = max(largest, 2 * math.log(n * math.comb(n, distance)) * variance / samples)
+        reach = max(2 * math.log(n * math.comb(n, distance)), _ONE)
+        largest = max(largest, reach * variance / samples)
     return math.sqrt(largest)

@@ -66,18 +66,6 @@ def plot_landscape(ax: Axes, landscape: Landscape) -> str:
         drawn = traps[np.argsort(loss[traps], kind="stable")[:_MARKED]]
         more = f" ({len(drawn):,} of {traps.size:,})" if len(drawn) < traps.size else f" ({traps.size:,})"
         ax.plot(distance[drawn], loss[drawn], "x", ms=6, mew=1.3, color=VERMILLION, label=f"trap{more}")
-    best = landscape.minimiser_states
-    ax.plot(
-        distance[best],
-        loss[best],
-        "v",
-        ms=7,
-        mfc="none",
-        mec=GREEN,
-        mew=1.4,
-        label="lowest loss",
-        clip_on=False,
-    )
     if landscape.instance.teacher is not None:
         fill = BLUE if landscape.reference_absorbs else "none"
         name = "teacher (absorbs)" if landscape.reference_absorbs else "teacher (is left)"
@@ -85,13 +73,25 @@ def plot_landscape(ax: Axes, landscape: Landscape) -> str:
             0,
             loss[landscape.reference_state],
             "o",
-            ms=8,
+            ms=12,
             mfc=fill,
             mec=BLUE,
             mew=1.6,
             label=name,
             clip_on=False,
         )
+    best = landscape.minimiser_states  # often the teacher: last and smaller, so that both can be seen
+    ax.plot(
+        distance[best],
+        loss[best],
+        "v",
+        ms=7,
+        mfc="#FFFFFF",
+        mec=GREEN,
+        mew=1.4,
+        label="lowest loss",
+        clip_on=False,
+    )
     reference = "teacher" if landscape.instance.teacher is not None else "lowest minimiser"
     ax.set_xlabel(f"Hamming distance to the {reference} (weights)")
     ax.set_ylabel("loss (empirical risk)")

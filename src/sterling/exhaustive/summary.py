@@ -21,11 +21,12 @@ def sentence(landscape: Landscape) -> str:
         home = "a minimiser"
     elif landscape.reference_state not in landscape.minimiser_states:
         home += f" ({_nearest(landscape.minimiser_states, landscape)} from the lowest loss)"
+    near = _nearest(traps, landscape) if traps.size else ""
+    if traps.size == 1:
+        return f"One state other than {home} absorbs, {near} off: no run that comes there leaves it."
     if traps.size:
-        are = "One state" if traps.size == 1 else f"{traps.size:,} states"
-        verb = "absorbs" if traps.size == 1 else "absorb"
-        near = _nearest(traps, landscape)
-        return f"{are} other than {home} {verb}, the nearest {near} off: no run leaves one."
+        many = f"{traps.size:,} states other than {home} absorb, the nearest {near} off"
+        return f"{many}: no run that comes to one leaves it."
     if landscape.absorbing_states.size:
         return f"No state other than {home} absorbs, so no run is caught elsewhere."
     return f"No state absorbs: no run is caught, and those that come to {home} leave it again."
@@ -53,6 +54,8 @@ def summary(landscape: Landscape) -> list[tuple[str, str]]:
 
 def _minimisers(landscape: Landscape, reference: str) -> str:
     states = landscape.minimiser_states
+    if states.size == 1 and landscape.instance.teacher is None:
+        return "1 state, to which distances refer"
     at = _where(states, landscape, reference)
     return f"{states.size:,} state{'s' if states.size > 1 else ''}: {at}"
 
@@ -61,7 +64,20 @@ def _absorbing(landscape: Landscape, reference: str) -> str:
     states = landscape.absorbing_states
     if not states.size:
         return "none: every state is left again"
-    return f"{states.size:,}: {_where(states, landscape, reference)}"
+    return f"{states.size:,}: {_where(states, landscape, reference)}{_solved(landscape)}"
+
+
+def _solved(landscape: Landscape) -> str:
+    """Return how many traps fit all labels, which `train` does not count as traps."""
+    count = int((landscape.loss[landscape.trap_states] == 0).sum())
+    if not count:
+        return ""
+    of = "the trap has" if landscape.trap_states.size == 1 else f"{count:,} of the traps {_have(count)}"
+    return f"; {of} zero loss, and a run that ends there is called OPTIMAL"
+
+
+def _have(count: int) -> str:
+    return "has" if count == 1 else "have"
 
 
 def _where(states: np.ndarray, landscape: Landscape, reference: str) -> str:

@@ -5,14 +5,13 @@ an exact statement has a proof in its docstring or in the source, a mean-field o
 simulation supports (`benchmarks/prediction.py` measures how well) and no theorem.
 
 `population.py` holds the infinite sample, `recurrence.py` (with `response.py` and `shares.py`) one data set,
-`laws.py` the case of four numbers and no data yet.
+`laws.py` (with `typical.py`, `clusters.py` and `slopes.py`) the case of four numbers and no data yet.
 """
 
 from __future__ import annotations
 
 from sterling.theory.labels import FUNCTIONS, KINDS
 from sterling.theory.laws import (
-    drift_variance,
     expected_occupancy,
     expected_wrong,
     samples_for_ergodic,
@@ -22,6 +21,7 @@ from sterling.theory.laws import (
 )
 from sterling.theory.population import population_coefficients, population_gradient, signal
 from sterling.theory.recurrence import Balance, balance, drift, neighbours, occupancy, wrong_share
+from sterling.theory.typical import drift_variance
 
 __all__ = [
     "FUNCTIONS",

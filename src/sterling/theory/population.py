@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 
@@ -43,12 +42,23 @@ def population_coefficients(correlation: float, surrogate: str | Surrogate = "re
 
     Closed for surrogates with a window, by quadrature (error below 10⁻¹⁰) for smooth ones.
 
+    Parameters
+    ----------
+    correlation : float
+        From −1 to 1; w and w* are of norm one, so it is 1 − 2d/n with d of n weights wrong.
+    surrogate : str or Surrogate
+
+    Returns
+    -------
+    (float, float)
+
     Raises
     ------
     InputError
         If the correlation lies outside [−1, 1] or the surrogate is unknown.
     """
-    c = float(correlation)
+    number = isinstance(correlation, int | float | np.number) and not isinstance(correlation, bool)
+    c = float(correlation) if number else math.nan
     if not -1 <= c <= 1:
         raise InputError(f"correlation is {correlation!r}; it must lie between -1 and 1")
     chosen = get_surrogate(surrogate)
@@ -121,13 +131,20 @@ def population_gradient(
     signs, teacher : int (n,) of −1 and +1
     readout_norm2 : float
         ‖v‖² of the readout that student and teacher share.
+    surrogate : str or Surrogate
+
+    Returns
+    -------
+    float64 (n,)
 
     Raises
     ------
     InputError
         For anything but signs, or a readout of norm zero.
     """
-    b = check_signs(signs, len(np.atleast_1d(signs)), "signs")
+    b = check_signs(signs, np.atleast_1d(np.asarray(signs)).shape[0], "signs")
+    if not len(b):
+        raise InputError("signs are empty; give one for each weight")
     t = check_signs(teacher, len(b), "teacher")
     distance = int(np.count_nonzero(b != t))
     alpha, beta = population_coefficients(1 - 2 * distance / len(b), surrogate)
@@ -153,6 +170,18 @@ def signal(n: int, readout_norm2: float = 1.0, surrogate: str | Surrogate = "rel
     S = ‖v‖² (α + β)/√n at w·w* = 1 − 2/n, for Gaussian inputs: ‖v‖²/√(2πn) for ReLU, twice that for the
     identity.
 
+    Parameters
+    ----------
+    n : int
+        Dimension, the number of weights.
+    readout_norm2 : float
+        ‖v‖².
+    surrogate : str or Surrogate
+
+    Returns
+    -------
+    float
+
     Raises
     ------
     InputError
@@ -164,37 +193,6 @@ def signal(n: int, readout_norm2: float = 1.0, surrogate: str | Surrogate = "rel
 
 def _scale(n: int, readout_norm2: float) -> float:
     return check_positive(readout_norm2, "readout_norm2") / math.sqrt(n)
-
-
-@lru_cache(maxsize=64)
-def mean_square_slope(surrogate: Surrogate) -> float:
-    """Return E μ′(a)² for standard Gaussian a."""
-    from scipy.integrate import quad
-
-    def square(x: float) -> float:
-        return float(surrogate.derivative(x)) ** 2 * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
-
-    return sum(quad(square, low, low + 1, epsabs=1e-13)[0] for low in range(-9, 9))
-
-
-@lru_cache(maxsize=256)
-def mean_square_turned(surrogate: Surrogate, angle: float) -> float:
-    """Return E μ′(a)² over the rows that H sees on different sides at two weights with that angle between.
-
-    Given a = z·w such a row has the chance Φ(−|a| cot(angle)), and angle/π on the whole.
-    """
-    from scipy.integrate import quad
-    from scipy.special import ndtr
-
-    slant = 1 / math.tan(angle)
-
-    def both(a: float) -> float:
-        left, right = (float(surrogate.derivative(x)) for x in (-a, a))
-        return (left**2 + right**2) * _density(a) * float(ndtr(-a * slant))
-
-    cuts = sorted({0.0, min(1.0, 2 * math.sin(angle)), 1.0, _REACH})
-    parts = pairwise(cuts)
-    return math.pi / angle * sum(quad(both, low, high, epsabs=1e-12, limit=200)[0] for low, high in parts)
 
 
 def check_count(value, name: str) -> int:

@@ -20,9 +20,10 @@ from sterling.errors import InputError
 from sterling.instance import Instance
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.labels import labelled
-from sterling.theory.population import mean_square_slope, mean_square_turned, profile, signal
+from sterling.theory.population import profile, signal
 from sterling.theory.response import Response
 from sterling.theory.shares import refine, solve
+from sterling.theory.slopes import mean_square_slope, mean_square_turned
 
 METHODS = ("balance", "signal")
 
@@ -40,15 +41,22 @@ def drift(instance: Instance, surrogate: str | Surrogate = "relu", reference=Non
 
     Parameters
     ----------
+    instance : Instance
+        The data set.
+    surrogate : str or Surrogate
     reference : int (n,) of −1 and +1, optional
         Another state in the place of the teacher, such as ``orbit.reference``.
+
+    Returns
+    -------
+    float64 (n,)
 
     Raises
     ------
     InputError
         If there is neither a teacher nor a reference.
     """
-    return instance.gradient(_reference(instance, reference), surrogate)
+    return _instance(instance).gradient(_reference(instance, reference), surrogate)
 
 
 @labelled("exact", "definition")
@@ -58,12 +66,24 @@ def neighbours(instance: Instance, surrogate: str | Surrogate = "relu", referenc
     One flip changes few rows of a piecewise-constant surrogate, so this costs little more than one gradient;
     a smooth one needs n of them.
 
+    Parameters
+    ----------
+    instance : Instance
+        The data set.
+    surrogate : str or Surrogate
+    reference : int (n,) of −1 and +1, optional
+        As in `drift`.
+
+    Returns
+    -------
+    float64 (n, n)
+
     Raises
     ------
     InputError
         If there is neither a teacher nor a reference.
     """
-    start = _reference(instance, reference)
+    start = _reference(_instance(instance), reference)
     chosen = get_surrogate(surrogate)
     n = instance.n
     if not chosen.piecewise_constant:
@@ -122,11 +142,19 @@ def balance(
 
     Parameters
     ----------
+    instance : Instance
+        The data set.
+    surrogate : str or Surrogate
     reference : int (n,) of −1 and +1, optional
         As in `drift`.
     states : int
         Draws of states at which exact gradients correct the prediction; 0 for none, which is faster. Where
         N·m·n passes 10⁷ fewer are taken, and above 4·10⁷ none: the prediction needs none there.
+
+    Returns
+    -------
+    Balance
+        With ``wrong_share`` float64 (n,), ``occupancy`` float and ``states`` int.
 
     Raises
     ------
@@ -137,7 +165,7 @@ def balance(
     chosen = get_surrogate(surrogate)
     if isinstance(states, bool) or not isinstance(states, int | np.integer) or states < 0:
         raise InputError(f"states is {states!r}; it must be a non-negative integer")
-    signs = _reference(instance, reference)
+    signs = _reference(_instance(instance), reference)
     push = signs * drift(instance, chosen, signs)
     change = signs * neighbours(instance, chosen, signs) - push
     levels = profile(instance.n, instance.readout_norm2, chosen)
@@ -165,11 +193,18 @@ def wrong_share(
 
     Parameters
     ----------
+    instance : Instance
+        The data set.
+    surrogate : str or Surrogate
     method : "balance" or "signal"
         "balance": with the other weights' flips taken into account, see `balance`. "signal": each weight for
         itself, p_k = max(0, b*_k G_k(w*))/S; needs one gradient, and Gaussian inputs of unit variance.
     reference : int (n,), optional
         As in `drift`.
+
+    Returns
+    -------
+    float64 (n,)
 
     Raises
     ------
@@ -178,7 +213,7 @@ def wrong_share(
     """
     if _check_method(method) == "balance":
         return balance(instance, surrogate, reference).wrong_share
-    signs = _reference(instance, reference)
+    signs = _reference(_instance(instance), reference)
     push = signs * drift(instance, surrogate, signs)
     return np.clip(push / signal(instance.n, instance.readout_norm2, surrogate), 0, 1)
 
@@ -187,9 +222,26 @@ def wrong_share(
 def occupancy(
     instance: Instance, surrogate: str | Surrogate = "relu", method: str = "balance", reference=None
 ) -> float:
-    """Return the predicted share of the iterates at w*; parameters and errors as in `wrong_share`.
+    """Return the predicted share of the iterates at w*, between 0 and 1.
 
-    "signal" is Π_k (1 − p_k), "balance" the one of `balance`, which knows that wrong weights cluster.
+    Parameters
+    ----------
+    instance : Instance
+        The data set.
+    surrogate : str or Surrogate
+    method : "balance" or "signal"
+        "signal" is Π_k (1 − p_k), "balance" the one of `balance`, which knows that wrong weights cluster.
+    reference : int (n,), optional
+        As in `drift`.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InputError
+        As `wrong_share` does.
     """
     if _check_method(method) == "balance":
         return balance(instance, surrogate, reference).occupancy
@@ -200,6 +252,12 @@ def _check_method(method: str) -> str:
     if method not in METHODS:
         raise InputError(f"method is {method!r}; it must be one of {', '.join(METHODS)}")
     return method
+
+
+def _instance(instance) -> Instance:
+    if not isinstance(instance, Instance):
+        raise InputError(f"the first argument is {instance!r:.60}; give an Instance, such as problem.draw(0)")
+    return instance
 
 
 def _reference(instance: Instance, reference) -> np.ndarray:

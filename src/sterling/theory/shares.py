@@ -129,7 +129,7 @@ class _Crossing:
             if seen > 1:
                 single *= (1 - alone) / float(single.sum())
                 seen = 1.0
-            mean = (alone * self.home + single @ self.away) / seen
+            mean = (alone * self.home + single @ self.away) / max(seen, np.finfo(float).tiny)
             factor = np.divide(shares, mean, out=np.zeros_like(shares), where=mean > 0)
             stay = np.prod(1 - np.minimum(factor * self.home, _MOST))
             back = np.prod(1 - np.minimum(factor * self.away, _MOST), axis=1)

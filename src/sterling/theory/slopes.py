@@ -1,0 +1,147 @@
+"""Moments of a surrogate's derivative under the normal law: of one pre-activation, and of two that correlate.
+
+For unit normals a, a′ at the angle θ, M(θ) = E μ′(a) μ′(a′). Where μ′ is one on a window and zero elsewhere,
+its jumps at x₁, x₂ … have the signs s, and Plackett's identity gives
+
+    M(θ) = M(0) − 1/(2π) ∫₀^θ Σ_ij s_i s_j exp(−(x_i² − 2 x_i x_j cos t + x_j²)/(2 sin² t)) dt,
+
+which is 1/2 − θ/2π for ReLU. A smooth μ′ has Hermite coefficients c_k, and Mehler's formula gives
+M(θ) = Σ c_k² cos^k θ.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+
+from sterling.surrogates import Surrogate
+
+_REACH = 12.0  # standard deviations; φ(12) is 2·10⁻³²
+_PEAK = 1 / math.sqrt(2 * math.pi)  # φ(0)
+_TERMS = 400  # of the Hermite series; the rest is lumped together, about 10⁻⁴ of the sum at a kink
+_NODES = 60  # of a quadrature
+_GRID = 25  # angles each way in a table
+_WIDEST = 0.98  # two weights are this near to as far apart as they can be, in a table
+
+
+@lru_cache(maxsize=64)
+def mean_square_slope(surrogate: Surrogate) -> float:
+    """Return E μ′(a)² for standard Gaussian a."""
+    from scipy.integrate import quad
+
+    def square(x: float) -> float:
+        return float(surrogate.derivative(x)) ** 2 * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+
+    return sum(quad(square, low, low + 1, epsabs=1e-13)[0] for low in range(-9, 9))
+
+
+@lru_cache(maxsize=256)
+def mean_square_turned(surrogate: Surrogate, angle: float) -> float:
+    """Return E μ′(a)² over the rows that H sees on different sides at two weights with that angle between.
+
+    Given a = z·w such a row has the chance Φ(−|a| cot(angle)), and angle/π on the whole.
+    """
+    from scipy.integrate import quad
+    from scipy.special import ndtr
+
+    slant = 1 / math.tan(angle)
+
+    def both(a: float) -> float:
+        left, right = (float(surrogate.derivative(x)) for x in (-a, a))
+        return (left**2 + right**2) * _PEAK * math.exp(-a * a / 2) * float(ndtr(-a * slant))
+
+    cuts = sorted({0.0, min(1.0, 2 * math.sin(angle)), 1.0, _REACH})
+    parts = pairwise(cuts)
+    return math.pi / angle * sum(quad(both, low, high, epsabs=1e-12, limit=200)[0] for low, high in parts)
+
+
+def mean_product_turned(surrogate: Surrogate, away: float, apart: float) -> float:
+    """Return E μ′(a) μ′(a′) over the rows that H sees on one side at two weights and on the other at w*.
+
+    Parameters
+    ----------
+    surrogate : Surrogate
+    away : float
+        Angle of both to w*; beyond π/2 taken as π/2.
+    apart : float
+        Angle between them, at most twice that.
+    """
+    away = min(max(away, 0.0), math.pi / 2)
+    part = min(apart / (2 * away), _WIDEST) if away > 0 else 0.0
+    return float(_turned_table(surrogate).ev(away, part))
+
+
+@lru_cache(maxsize=16)
+def _turned_table(surrogate: Surrogate):
+    """Return an interpolation of values on a grid: continuous, as the iteration for shares needs it."""
+    from scipy.interpolate import RectBivariateSpline
+
+    away, part = np.linspace(0, math.pi / 2, _GRID), np.linspace(0, _WIDEST, _GRID)
+    values = [[_product_turned(surrogate, max(a, 1e-6), 2 * a * s) for s in part] for a in away]
+    return RectBivariateSpline(away, part, values, kx=1, ky=1)
+
+
+def _product_turned(surrogate: Surrogate, away: float, apart: float) -> float:
+    """Return the mean by quadrature over u = (a + a′)/(2 cos), v = (a − a′)/(2 sin) of half the angle apart.
+
+    They are independent unit normals, and z·w* correlates with u alone.
+    """
+    from scipy.special import ndtr
+
+    nodes, weights = _legendre()
+    close = math.cos(away) / math.cos(apart / 2)
+    slant = close / math.sqrt(max(1 - close * close, 1e-300))
+    reach = min(8.0, 8 / max(slant, 1e-300))
+    u = reach * (nodes + 1) / 2
+    edge = np.minimum(8.0, u / max(math.tan(apart / 2), 1e-300))  # both on one side of the threshold
+    v = edge[:, None] * nodes
+    x, y = (u[:, None] * math.cos(apart / 2) + sign * v * math.sin(apart / 2) for sign in (1, -1))
+    mass = (weights * np.exp(-u * u / 2) * ndtr(-slant * u) * edge)[:, None] * weights * np.exp(-v * v / 2)
+    slope = surrogate.derivative
+    return float((mass * (slope(x) * slope(y) + slope(-x) * slope(-y))).sum() / (2 * mass.sum()))
+
+
+def slope_covariance(surrogate: Surrogate, angle: float) -> float:
+    """Return M(θ), θ from 0 to π; see the top of this file."""
+    level = mean_square_slope(surrogate)
+    if surrogate.window is None:
+        squares, rest = _hermite_squares(surrogate)
+        powers = math.cos(angle) ** np.arange(len(squares))
+        return float(squares @ powers) + rest * float(abs(powers[-1]))
+    jumps = [(x, sign) for x, sign in zip(surrogate.window, (1, -1), strict=True) if math.isfinite(x)]
+    return level - sum(s * t * _plackett(x, y, angle) for x, s in jumps for y, t in jumps)
+
+
+def _plackett(x: float, y: float, angle: float) -> float:
+    """Return 1/(2π) ∫₀^θ exp(−(x² − 2xy cos t + y²)/(2 sin² t)) dt."""
+    if x == y == 0 or angle <= 0:
+        return max(angle, 0.0) / (2 * math.pi)
+    nodes, weights = _legendre()
+    t = angle * (nodes + 1) / 2
+    # Half angles: nothing cancels where x = y, and where x ≠ y the exponent runs to −∞ at 0.
+    exponent = -((x - y) ** 2) / (2 * np.sin(t) ** 2) - x * y * (1 - np.cos(t)) / np.sin(t) ** 2
+    return float(weights @ np.exp(exponent)) * angle / (4 * math.pi)
+
+
+@lru_cache(maxsize=1)
+def _legendre() -> tuple[np.ndarray, np.ndarray]:
+    return np.polynomial.legendre.leggauss(_NODES)
+
+
+@lru_cache(maxsize=16)
+def _hermite_squares(surrogate: Surrogate) -> tuple[np.ndarray, float]:
+    """Return c_k² of a smooth μ′ for k below the number of terms, and the sum of the others."""
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    cuts = [-_REACH, -4.0, -1.0, 0.0, 1.0, 4.0, _REACH]  # kinks lie at 0 and ±1
+    x = np.concatenate([(low + high) / 2 + (high - low) / 2 * nodes for low, high in pairwise(cuts)])
+    w = np.concatenate([(high - low) / 2 * weights for low, high in pairwise(cuts)])
+    before, now = np.zeros_like(x), np.sqrt(_PEAK) * np.exp(-x * x / 4)
+    measure = w * surrogate.derivative(x) * now  # one root of the density here, one in the function
+    squares = np.empty(_TERMS)
+    for k in range(_TERMS):
+        squares[k] = float(measure @ now) ** 2
+        before, now = now, (x * now - math.sqrt(k) * before) / math.sqrt(k + 1)
+    return squares, max(0.0, mean_square_slope(surrogate) - float(squares.sum()))
