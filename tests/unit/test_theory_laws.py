@@ -160,7 +160,7 @@ def test_bad_correlations_and_signs():
             theory.population_coefficients(bad)
     with pytest.raises(st.InputError, match=r"signs must be -1 or \+1"):
         theory.population_gradient([0, 1], [1, 1])
-    with pytest.raises(st.InputError, match="teacher have shape"):
+    with pytest.raises(st.InputError, match="teacher has shape"):
         theory.population_gradient([1, 1], [1, 1, 1])
     with pytest.raises(st.InputError, match="n is 1"):
         theory.samples_noiseless(1)
