@@ -47,9 +47,13 @@ def limbs(values: np.ndarray, width: int) -> Iterator[tuple[int, np.ndarray]]:
 
     Yields (shift, limb), one at least.
     """
-    sizes, signs = np.abs(values), np.sign(values)
-    top = int(sizes.max(initial=0))
-    for shift in range(0, max(top.bit_length(), 1), width):
+    sizes = np.abs(values)
+    bits = int(sizes.max(initial=0)).bit_length()
+    if bits <= width:
+        yield 0, values
+        return
+    signs = np.sign(values)
+    for shift in range(0, bits, width):
         yield shift, signs * ((sizes >> shift) & ((1 << width) - 1))
 
 
