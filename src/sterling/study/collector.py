@@ -281,8 +281,13 @@ class Collector:
         return time.monotonic() - self.flushed > patience or len(self.buffer) > _FLUSH_ROWS
 
     def _flush(self) -> None:
-        self._scan()  # others may have written some of these rows; they are not new then
         self.flushed = time.monotonic()
+        try:
+            self._scan()  # others may have written some of these rows; they are not new then
+        finally:
+            self._write()
+
+    def _write(self) -> None:
         if self.buffer:
             name = self.store.add(self.buffer)
             assert name is not None
