@@ -1,13 +1,20 @@
 """Studies on a real Dask cluster: the same rows, also when a worker is killed on the way."""
 
+import json
+import logging
 import os
 import signal
+import subprocess
+import sys
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from sterling.errors import SterlingError
 from sterling.study import Store, Study, run
+from sterling.study.executors import open_workers
+from tests.crash.processes import DEADLINE, start, wait_until
 
 distributed = pytest.importorskip("distributed")
 
@@ -49,3 +56,56 @@ def test_a_killed_worker_changes_no_number(expected, tmp_path):
 def test_a_local_cluster_gives_the_same_rows(expected, tmp_path):
     assert run(STUDY, tmp_path / "s", cluster="local", threads=2).reason == "complete"
     assert_frame_equal(rows(tmp_path / "s"), expected)
+
+
+ENDLESS = Study(n=16, samples=[32, 64], trials=10**6, steps=10_000)
+
+
+def test_ctrl_c_at_a_terminal_reaches_the_workers_and_nobody_complains(tmp_path):
+    toml = tmp_path / "s.toml"
+    toml.write_text(ENDLESS.to_toml())
+    run_it = ("study", "run", toml, "--cluster", "local", "--threads", 2, "-q")
+    with start(*run_it, start_new_session=True) as process:
+        wait_until(lambda: list(tmp_path.glob("s/trials/trials-*")), process)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 130, err
+    assert out.startswith("interrupted: ")
+    assert err == f"interrupted: sterling study run {tmp_path / 's'} goes on\n"
+
+
+def test_a_scheduler_that_dies_is_told_in_one_line(tmp_path):
+    toml = tmp_path / "s.toml"
+    toml.write_text(ENDLESS.to_toml())
+    serve = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    info = tmp_path / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([*serve, "--no-dashboard", "--scheduler-file", info], **quiet) as scheduler:
+        wait_until(info.exists, scheduler)
+        work = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", info, "--no-nanny"]
+        with subprocess.Popen([*work, "--no-dashboard"], **quiet) as worker:
+            with distributed.Client(scheduler_file=str(info), set_as_default=False) as client:
+                client.wait_for_workers(1, timeout=DEADLINE)
+                address = json.loads(info.read_text())["address"]
+            with start("study", "run", toml, "--cluster", address, "-q") as process:
+                wait_until(lambda: list(tmp_path.glob("s/trials/trials-*")), process)
+                scheduler.kill()
+                out, err = process.communicate(timeout=DEADLINE)
+            worker.kill()
+    assert (process.returncode, out) == (1, "")
+    assert err.startswith("error: ")
+    assert err.endswith("still running?\n")
+    assert err.count("\n") == 1
+    assert len(Store(tmp_path / "s").trials()) > 0
+
+
+def test_loggers_speak_again_after_a_cluster(monkeypatch):
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    with open_workers(1, "local"):
+        assert not logger.isEnabledFor(logging.CRITICAL)
+    assert logger.level == level
+    monkeypatch.setattr("sterling.study.executors._CONNECT_SECONDS", 1)
+    with pytest.raises(SterlingError, match="does not answer"), open_workers(cluster="tcp://127.0.0.1:9"):
+        pass
+    assert logger.level == level

@@ -1,7 +1,9 @@
 """Running studies: rows, replay, independence of workers and of breaks, stop rules."""
 
+import signal
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import polars as pl
@@ -74,6 +76,74 @@ def test_any_executor_will_do(done, tmp_path):
     with ThreadPoolExecutor(3) as pool:
         run(SMALL, tmp_path / "pool", executor=pool)
     assert_frame_equal(rows(tmp_path / "pool"), rows(done))
+
+
+class Interrupted(ThreadPoolExecutor):
+    """Workers that are interrupted: each batch gives its first row only, or nothing, or no rows ever."""
+
+    def __init__(self, how):
+        super().__init__(2)
+        self.how, self.calls = how, 0
+
+    def submit(self, task, cell, numbers, *more):
+        self.calls += 1
+        if self.how == "first row":
+            return super().submit(task, cell, numbers[:1], *more)
+        if self.how == "killed" or self.calls <= 3:
+            return super().submit(_interrupt if self.how == "pressed" else lambda: [])
+        return super().submit(task, cell, numbers, *more)
+
+
+def _interrupt():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("how", ["first row", "pressed", "nothing"])
+def test_trials_that_a_worker_left_out_are_run_again(done, tmp_path, how):
+    with Interrupted(how) as pool:
+        outcome = run(SMALL, tmp_path / "s", executor=pool)
+    assert (outcome.reason, outcome.new, outcome.done) == ("complete", 54, 54)
+    assert_frame_equal(rows(tmp_path / "s"), rows(done))
+
+
+def test_a_worker_that_never_returns_rows_ends_in_an_error(tmp_path):
+    with (
+        Interrupted("killed") as pool,
+        pytest.raises(st.SterlingError, match="return no rows for trials of n="),
+    ):
+        run(SMALL, tmp_path / "s", executor=pool)
+
+
+def test_processes_of_the_user_will_do(done, tmp_path):
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        assert run(SMALL, tmp_path / "s", executor=pool).new == 54
+    assert_frame_equal(rows(tmp_path / "s"), rows(done))
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+def test_an_executor_that_is_shut_down_is_refused(tmp_path, cancel):
+    pool = ThreadPoolExecutor(1)
+    endless = Study(n=8, samples=20, trials=10**6, steps=500)
+    closing = lambda progress: pool.shutdown(wait=False, cancel_futures=cancel)  # noqa: E731
+    for _ in range(2):
+        with pytest.raises(st.InputError, match="give one that is open"):
+            run(endless, tmp_path / "s", executor=pool, progress=closing)
+
+
+def test_ctrl_c_stops_threads_of_the_user_in_a_long_trial(tmp_path):
+    study = Study(n=64, samples=100, noise=1.0, trials=9, steps=10**11)
+    press = lambda progress: signal.raise_signal(signal.SIGINT)  # noqa: E731
+    with ThreadPoolExecutor(2) as pool:
+        outcome = run(study, tmp_path / "s", executor=pool, progress=press)
+    assert (outcome.reason, outcome.new) == ("interrupted", 0)
+
+
+def test_a_killed_process_of_the_users_pool_is_an_error_that_says_so(tmp_path):
+    study = Study(n=8, samples=20, trials=10**6, steps=500)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        kill = lambda progress: [one.kill() for one in pool._processes.values()]  # noqa: E731
+        with pytest.raises(st.SterlingError, match="a worker of the executor died"):
+            run(study, tmp_path / "s", executor=pool, progress=kill)
 
 
 def test_a_study_goes_on_where_it_was(done, tmp_path):
@@ -185,6 +255,7 @@ def test_a_failing_trial_is_not_swallowed(tmp_path):
         ({"threads": 0}, "threads is 0"),
         ({"cluster": "here"}, "no address"),
         ({"cluster": "local", "executor": object()}, "not both"),
+        ({"executor": object()}, "must be a concurrent.futures.Executor"),
     ],
 )
 def test_wrong_arguments_are_refused(tmp_path, arguments, words):

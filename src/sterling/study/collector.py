@@ -219,10 +219,8 @@ class Collector:
         failure: BaseException | None = None
         for future in [future for future in self.running if future.done()]:
             work = self.running.pop(future)
-            try:
-                problem = self._keep(future.result(), *work)
-            except (CancelledError, Exception) as error:
-                problem = self._failed(error, *work)
+            error = CancelledError() if future.cancelled() else future.exception()
+            problem = self._failed(error, *work) if error else self._keep(future.result(), *work)
             failure = failure or problem
         if failure is not None:
             raise failure
@@ -231,8 +229,8 @@ class Collector:
         self, problem: BaseException, cell: Cell, numbers: np.ndarray, attempt: int
     ) -> BaseException | None:
         """Return what to raise for a batch that failed; nothing where it is tried again or was given up."""
-        stopping = self.halted or self.interrupted()
-        if stopping and isinstance(problem, CancelledError | BrokenExecutor):
+        given_up = CancelledError | BrokenExecutor | KeyboardInterrupt
+        if (self.halted or self.interrupted()) and isinstance(problem, given_up):
             return None
         if isinstance(problem, CancelledError):
             return SterlingError("trials were given up: is the cluster or the executor still running?")
@@ -241,6 +239,8 @@ class Collector:
                 f"a worker of the executor died, for lack of memory perhaps ({problem}): finished trials are "
                 "kept, and a run with a new executor goes on"
             )
+        if isinstance(problem, KeyboardInterrupt):  # of a worker alone
+            return self._keep([], cell, numbers, attempt)
         if type(problem).__name__ != "KilledWorker":
             return problem
         return self._again(cell, numbers, attempt, f"workers die on trials of {_place(cell)}: {problem}")
@@ -281,8 +281,13 @@ class Collector:
         return time.monotonic() - self.flushed > patience or len(self.buffer) > _FLUSH_ROWS
 
     def _flush(self) -> None:
-        self._scan()  # others may have written some of these rows; they are not new then
         self.flushed = time.monotonic()
+        try:
+            self._scan()  # others may have written some of these rows; they are not new then
+        finally:
+            self._write()
+
+    def _write(self) -> None:
         if self.buffer:
             name = self.store.add(self.buffer)
             assert name is not None
