@@ -12,6 +12,7 @@ from sterling.claims.scaling import (
     curves_picture,
     exponent,
     fits_by_budget,
+    growth_rule,
     growth_sentence,
     judge_growth,
     law_picture,
@@ -50,6 +51,7 @@ def measure(context: Context) -> Finding:
             f"{growth_sentence('of the time average', ergodic[-1])} Samples of the order n^{PROVED:g} are "
             "proved to suffice."
         ),
+        rule=growth_rule("the exponent of the time average", PROVED),
         measured=(
             main,
             *top_exponent(ergodic[-1], "the same"),

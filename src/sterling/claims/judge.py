@@ -6,19 +6,13 @@ Beside each rule stands a function that says it in words, with the same numbers:
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from sterling.claims.finding import Judgement
 from sterling.claims.words import number
 
-if TYPE_CHECKING:
-    from sterling.study.fit import ExponentFit
-
 #: An exponent whose interval ends by more than this below the proved one is far inside the bound.
 FAR = 0.5
 _OPEN = "not decided otherwise."
-#: p-value below which a curve is said to fit poorly, and the interval is stretched.
-POOR = 0.01
 
 
 def against_bound(high: float, low: float, bound: float) -> Judgement:
@@ -37,26 +31,11 @@ def against_bound(high: float, low: float, bound: float) -> Judgement:
 
 
 def bound_rule(what: str, bound: float) -> str:
-    """Say `against_bound` and `stretched` in words; ``what`` is judged, such as "each exponent"."""
+    """Say `against_bound` in words; ``what`` is judged, such as "each exponent"."""
     return (
         f"Far inside the bound where the 95 % interval of {what} ends more than {FAR:g} below the proved "
         f"{bound:g}; consistent where it ends at {bound:g} or below; contradicted where it begins above; "
-        f"{_OPEN} "
-        f"The interval of a poor fit (p < {POOR:g}) is stretched before."
-    )
-
-
-def stretched(fit: ExponentFit) -> tuple[float, float]:
-    """Return the interval of the exponent; where the curve fits poorly (p < 0.01), wider.
-
-    It is then stretched by √(deviance/expected deviance), as for binomial counts with overdispersion.
-    """
-    if not fit.p_value < POOR or fit.expected_deviance <= 0:
-        return fit.exponent_low, fit.exponent_high
-    factor = math.sqrt(max(1.0, fit.deviance / fit.expected_deviance))
-    return (
-        fit.exponent - factor * (fit.exponent - fit.exponent_low),
-        fit.exponent + factor * (fit.exponent_high - fit.exponent),
+        f"{_OPEN}"
     )
 
 

@@ -10,9 +10,8 @@ import numpy as np
 from sterling.claims.context import Context
 from sterling.claims.efforts import Scaling
 from sterling.claims.finding import Judgement, Measured, Picture
-from sterling.claims.judge import FAR, against_bound, all_of
+from sterling.claims.judge import against_bound, all_of, bound_rule
 from sterling.dynamics.orbit import Verdict
-from sterling.plot import PURPLE
 from sterling.study.fit import POOR, ExponentFit
 from sterling.study.grid import Study
 from sterling.study.plots import phase_map, success_curves, threshold_law
@@ -21,7 +20,6 @@ from sterling.study.store import Store
 
 if TYPE_CHECKING:
     import polars as pl
-    from matplotlib.axes import Axes
 
 NOISELESS_CRITERIA = ("ergodic", "optimal")
 NOISY_CRITERIA = ("occupancy>=0.5", "ergodic")
@@ -82,12 +80,11 @@ def judge_growth(series: SeriesFit, bound: float) -> Judgement:
     return all_of(*(against_bound(one.high, one.low, bound) for one in ends))
 
 
-def growth_rule(bound: float) -> str:
-    """Return the rule of `judge_growth` in words."""
+def growth_rule(what: str, bound: float) -> str:
+    """Say `judge_growth` in words."""
     return (
-        f"Consistent: the interval of the exponent ends at or below the proved {bound:g}; far inside: more "
-        f"than {FAR:g} below it; contradicted: it begins above. Where no power law fits (p < {POOR:g}), that "
-        "between the two largest dimensions is judged as well."
+        f"{bound_rule(what, bound)} Where no power law fits (p < {POOR:g}), the exponent between the two "
+        "largest dimensions is judged as well."
     )
 
 
@@ -119,9 +116,8 @@ def rival_sentence(fit: ExponentFit) -> str:
         verdict = "do about equally well"
     else:
         verdict = "n log n does better" if rival.delta < 0 else "the power law does better"
-    return (
-        f"Rival law {rival.constant:.3g}·n·ln n: AIC {rival.delta:+.1f} against the power law, so {verdict}."
-    )
+    delta = f"{rival.delta:+.1f}".replace("-", "−")
+    return f"Rival law {rival.constant:.3g}·n·ln n: AIC {delta} against the power law, so {verdict}."
 
 
 def _mean_field_sentence(series: SeriesFit) -> str:
@@ -184,27 +180,12 @@ def _undecided(series: SeriesFit, label: str) -> str:
     )
 
 
-def law_picture(
-    name: str, title: str, series: SeriesFit, predicted: dict[int, float] | None = None
-) -> Picture:
-    """Return the picture of N₅₀ against n, with a predicted N₅₀ of each n where there is one."""
-    return Picture(
-        name, title, partial(draw_law, series=series, predicted=predicted), _law_alt(series, predicted)
-    )
+def law_picture(name: str, title: str, series: SeriesFit) -> Picture:
+    """Return the picture of N₅₀ against n."""
+    return Picture(name, title, partial(threshold_law, series=series), _law_alt(series))
 
 
-def draw_law(ax: Axes, series: SeriesFit, predicted: dict[int, float] | None = None) -> str:
-    """Draw `threshold_law` and, where there is one, the mean-field prediction made without any run."""
-    reading = threshold_law(ax, series)
-    if predicted is None or series.fit is None:
-        return reading
-    ax.plot(list(predicted), list(predicted.values()), color=PURPLE, lw=1.4, ls=(0, (4, 1.5, 1, 1.5)),
-            marker="D", ms=4, label="predicted (mean-field)")  # fmt: skip
-    ax.legend(frameon=False, fontsize=8)
-    return f"{reading} The purple line is the mean-field prediction, made without any run."
-
-
-def _law_alt(series: SeriesFit, predicted: dict[int, float] | None) -> str:
+def _law_alt(series: SeriesFit) -> str:
     fit = series.fit
     if fit is None:
         return f"No fit: {series.refusal}."
@@ -213,8 +194,9 @@ def _law_alt(series: SeriesFit, predicted: dict[int, float] | None) -> str:
         f"N₅₀ for {series.criterion} against n on logarithmic axes: {points}. The fitted line has slope "
         f"{fit.exponent:.2f}; grey guides show the slopes 2 and 4 of the proved bounds."
     )
-    if predicted:
-        text += f" Predicted: {'; '.join(f'n = {n}: {size:,.0f}' for n, size in predicted.items())}."
+    for law in series.expected:
+        if law.samples:
+            text += f" Predicted: {'; '.join(f'n = {n}: {size:,.0f}' for n, size in law.samples.items())}."
     return text
 
 

@@ -12,6 +12,7 @@ from sterling.claims.scaling import (
     curves_picture,
     exponent,
     fits_by_budget,
+    growth_rule,
     growth_sentence,
     judge_growth,
     law_picture,
@@ -59,6 +60,7 @@ def measure(context: Context) -> Finding:
             f"{growth_sentence('for half of the steps at w* with noise', half[-1])} "
             f"Samples of the order n^{PROVED:g} are proved to suffice."
         ),
+        rule=growth_rule("the exponents of absorption and of half of the steps at w*", PROVED),
         measured=(
             quiet,
             *top_exponent(optimal[-1], "the same"),
@@ -94,13 +96,9 @@ def measure(context: Context) -> Finding:
         ),
         pictures=(
             law_picture("p2-threshold-quiet", "Samples to be absorbed at w*, no noise", optimal[-1]),
-            law_picture(
-                "p2-threshold-noise", "Samples to be at w* half of the time, with noise", half[-1], half_law
-            ),
+            law_picture("p2-threshold-noise", "Samples to be at w* half of the time, with noise", half[-1]),
             curves_picture("p2-success-noise", "Half of the time at w*, with noise", half[-1]),
-            law_picture(
-                "p2-threshold-average", "Samples for the time average, with noise", average[-1], mean_law
-            ),
+            law_picture("p2-threshold-average", "Samples for the time average, with noise", average[-1]),
             regimes_picture("p2-regimes-noise", "How runs end with label noise", counts),
         ),
         tables={"noisy-trials": trials, "noisy-occupancy-cells": half[-1].cells},

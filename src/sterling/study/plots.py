@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import expit
 
 from sterling.errors import InputError
-from sterling.plot import GREY, INK, PALE, VERDICT_COLOURS
+from sterling.plot import GREY, INK, PALE, PURPLE, VERDICT_COLOURS
 from sterling.study.report import SeriesFit
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ def threshold_law(ax: Axes, series: SeriesFit, guides: bool = True) -> str:
     colour = VERDICT_COLOURS["RECURRENT"]
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
-    band = f"C·nᵅ, α = {fit.exponent:.3f} [{fit.exponent_low:.3f}, {fit.exponent_high:.3f}]"
+    law = "line nearest to the points" if fit.curved else "C·nᵅ"
+    band = f"{law}, α = {fit.exponent:.3f} [{fit.exponent_low:.3f}, {fit.exponent_high:.3f}]"
     ax.plot(line, fit.samples_at(1) * line**fit.exponent, color=colour, lw=1.6, label=band)
     bounded = np.where(np.isfinite(reach), reach, 0)
     ax.errorbar(n, middle, bounded.T, fmt="o", ms=5, color=INK, label="N₅₀ of one n alone, 95 %")
@@ -114,15 +115,37 @@ def threshold_law(ax: Axes, series: SeriesFit, guides: bool = True) -> str:
             lw=1,
             label=text,
         )
+    predicted = _draw_predicted(ax, series)
     ax.set_xticks(dimensions, [f"{value:g}" for value in dimensions])
     ax.minorticks_off()
     ax.set_xlabel("dimension n")
     ax.set_ylabel("N₅₀: half of the trials succeed")
     ax.legend(frameon=False, fontsize=8)
-    return (
-        f"The threshold grows as n to the power {fit.exponent:.2f}; the grey guides show how fast the proved "
-        "bounds grow from the same start."
+    growth = (
+        "No power law fits; the line nearest to the thresholds grows" if fit.curved else "The threshold grows"
     )
+    return (
+        f"{growth} as n to the power {fit.exponent:.2f}; the grey guides show how fast the proved bounds "
+        f"grow from the same start.{predicted}"
+    )
+
+
+def _draw_predicted(ax: Axes, series: SeriesFit) -> str:
+    """Draw the mean-field law where there is one; return what to see."""
+    for law in series.expected:
+        if law.samples:
+            ax.plot(
+                list(law.samples),
+                list(law.samples.values()),
+                color=PURPLE,
+                lw=1.4,
+                ls=(0, (4, 1.5, 1, 1.5)),
+                marker="D",
+                ms=4,
+                label=f"predicted ({law.kind})",
+            )
+            return " The purple line is the mean-field prediction, made without any run."
+    return ""
 
 
 def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
