@@ -108,7 +108,7 @@ class Problem:
         noise = self.noise
         if isinstance(noise, bool) or not isinstance(noise, int | float | np.number):
             raise InputError(f"noise is {noise!r}; it must be a number")
-        if not (math.isfinite(noise) and 0 <= noise <= 1e6):
+        if not 0 <= noise <= 1e6:  # false for a NaN as well
             raise InputError(f"noise is {noise}; it must be finite, at least 0 and at most 10⁶")
         if 0 < noise < 1e-6:
             raise InputError(f"noise is {noise}; below 10⁻⁶ take 0, the difference cannot be seen")

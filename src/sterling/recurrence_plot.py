@@ -13,7 +13,8 @@ import numpy as np
 
 from sterling.batch_means import DRIFT_LEVEL
 from sterling.plot import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION
-from sterling.recurrence_words import bounds, centre, counted, left_out, thinning
+from sterling.recurrence_words import bounds, centre, left_out, thinning
+from sterling.text import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

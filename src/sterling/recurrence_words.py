@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from sterling.batch_means import BURN_IN, DRIFT_LEVEL, Estimate
+from sterling.text import counted
 
 if TYPE_CHECKING:
     from sterling.recurrence import Recurrence, Times
@@ -148,10 +149,6 @@ def arrivals(found: Recurrence) -> str:
         f"{'comes' if count == 1 else 'come'} closer to it; at the mean speed of this run weight {k} is the "
         f"first, {when}. Each will lower the occupancy; only the lower end of its interval allows for that"
     )
-
-
-def counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def sentence(text: str) -> str:

@@ -29,6 +29,7 @@ from sterling.cli.options import (
 )
 from sterling.cli.render import INTERRUPTED, announce_kernels, facts_table, guarded, note, print_json
 from sterling.errors import InputError
+from sterling.text import counted
 
 if TYPE_CHECKING:
     from sterling.exhaustive.basins import Basins
@@ -191,7 +192,9 @@ def _basin_rows(found: "Landscape", ends: "Basins") -> list[tuple[str, str]]:
             end = "the teacher"
         rows.append((f"basin {number + 1}", f"{share:.1%} of the starts end at {end}"))
     if ends.unabsorbed:
-        rows.append(("not absorbed", f"{ends.unabsorbed:,} runs were under way at their last step"))
+        why = "" if found.absorbing_states.size else "; no state absorbs, so none would end"
+        runs = f"{counted(ends.unabsorbed, 'run')} under way after {counted(ends.steps, 'step')}{why}"
+        rows.append(("not absorbed", runs))
     return rows
 
 

@@ -32,6 +32,7 @@ from sterling.dynamics.walk import (
 from sterling.errors import InputError
 from sterling.notebook import html_table
 from sterling.schedules import Schedule
+from sterling.text import counted
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -325,7 +326,7 @@ class Orbit:
 
     def summary(self) -> list[tuple[str, str]]:
         """Return the main results as (name, text) pairs, for tables."""
-        sure = "certified: holds for all time" if self.certified else f"after {self.steps:,} steps"
+        sure = "certified: holds for all time" if self.certified else f"after {counted(self.steps, 'step')}"
         distance = "teacher" if self.reference_kind == "teacher" else "best state seen"
         rows = [
             ("verdict", f"{self.verdict} ({sure})"),
@@ -336,11 +337,11 @@ class Orbit:
             ("visits", f"{self.visits:,}"),
             ("first visit", "never" if self.first_hit is None else f"step {self.first_hit:,}"),
             ("flip events", f"{self.stats.events:,}"),
-            ("distinct states", f"{self.stats.states:,} ({self.stats.passes:,.0f} passes over the data)"),
+            ("distinct states", f"{self.stats.states:,}; data read {self.stats.passes:,.1f} times over"),
             ("time", f"{self.stats.seconds:.3g} s"),
         ]
         if self.return_times.size:
-            rows.insert(7, ("median absence", _counted(float(np.median(self.return_times)), "step")))
+            rows.insert(7, ("median absence", counted(float(np.median(self.return_times)), "step")))
         return rows
 
     def __repr__(self) -> str:
@@ -357,7 +358,3 @@ class Orbit:
 def _extended(record: np.ndarray, more: np.ndarray) -> np.ndarray:
     """Return the record with more at its end, read-only: without more it is the record itself, not a copy."""
     return read_only(np.concatenate([record, more]) if more.size else record)
-
-
-def _counted(count: float, noun: str) -> str:
-    return f"{count:g} {noun}" if count == 1 else f"{count:g} {noun}s"

@@ -20,9 +20,9 @@ from sterling.errors import InputError
 from sterling.files import write_atomically
 from sterling.plot import ergodic_mean, errors_over_time, flip_raster, problem_line
 from sterling.recurrence_plot import Law
-from sterling.recurrence_words import counted
 from sterling.report.figures import Drawing, render
 from sterling.report.html import page
+from sterling.text import counted
 from sterling.theory.labels import KINDS
 
 if TYPE_CHECKING:
