@@ -60,7 +60,7 @@ def measure(context: Context) -> Finding:
             f"{growth_sentence('for half of the steps at w* with noise', half[-1])} "
             f"Samples of the order n^{PROVED:g} are proved to suffice."
         ),
-        rule=growth_rule("the exponents of absorption and of half of the steps at w*", PROVED),
+        rule=growth_rule("each exponent of w* itself (absorption, half of the steps)", PROVED),
         measured=(
             quiet,
             *top_exponent(optimal[-1], "the same"),

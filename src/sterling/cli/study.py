@@ -89,7 +89,7 @@ def run_study(
             progress=show,
         )
     if json:
-        _print({**vars(outcome), "finished": outcome.finished, "folder": str(store.folder)})
+        _print({**outcome.to_dict(), "folder": str(store.folder)})
     else:
         typer.echo(
             f"{outcome.reason}: {outcome.new:,} new trials in {outcome.seconds:.1f} s, {outcome.done:,} of "

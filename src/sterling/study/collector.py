@@ -12,7 +12,8 @@ import os
 import random
 import time
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -70,6 +71,10 @@ class Outcome:
         """Whether there is nothing left to run."""
         return self.reason not in ("time", "interrupted")
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {**asdict(self), "messages": list(self.messages), "finished": self.finished}
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -88,6 +93,10 @@ class Progress:
         if not self.new or self.done >= self.planned:
             return None
         return (self.planned - self.done) * self.seconds / self.new
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {**asdict(self), "seconds_left": self.seconds_left}
 
 
 class Collector:

@@ -45,6 +45,10 @@ class Criterion:
             return self.kind
         return f"{self.kind}>={float(self.share)!r}".removesuffix(".0")  # every digit, so that it reads back
 
+    def to_dict(self) -> dict[str, str]:
+        """Return the criterion and what it means as plain values."""
+        return {"criterion": str(self), "meaning": self.meaning}
+
     @property
     def meaning(self) -> str:
         """What success means, in words."""

@@ -81,6 +81,10 @@ class Cell:
             check_dimension(self.problem.n)
             check_surrogate(self.surrogate)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, for `from_content`."""
+        return dict(self.content)
+
     @cached_property
     def content(self) -> dict[str, Any]:
         """What decides the result, as plain values: the row's columns that describe the cell."""

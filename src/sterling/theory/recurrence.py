@@ -11,7 +11,7 @@ solves for the shares and for the occupancy.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -128,6 +128,10 @@ class Balance(NamedTuple):
     wrong_share: np.ndarray  #: float64 (n,), share of the iterates in which each weight is wrong
     occupancy: float  #: share of the iterates at w*
     states: int = 0  #: distinct states, beside w* and its neighbours, at which exact gradients corrected it
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {**self._asdict(), "wrong_share": self.wrong_share.tolist()}
 
 
 @labelled("mean-field", "sterling.theory.recurrence")

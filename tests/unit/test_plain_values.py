@@ -1,0 +1,36 @@
+"""Every public object can be told as plain values, which JSON can hold."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import pytest
+
+import sterling as st
+from sterling import study, theory
+
+EXCEPT = {"Verdict", "Store"}  # a name, and a folder
+
+
+@pytest.mark.parametrize("module", [st, study], ids=["sterling", "sterling.study"])
+def test_public_classes_have_to_dict(module):
+    public = [getattr(module, name) for name in module.__all__ if name not in EXCEPT]
+    kinds = [one for one in public if inspect.isclass(one) and not issubclass(one, Exception)]
+    assert kinds
+    assert [one.__name__ for one in kinds if not hasattr(one, "to_dict")] == []
+
+
+def test_what_they_give_is_plain(tmp_path):
+    problem = st.Problem(n=6, samples=200, noise=0.5)
+    one = study.Study(n=6, samples=40, trials=3, steps=100)
+    outcome = study.run(one, tmp_path / "s", threads=1)
+    assert outcome.to_dict()["finished"]
+    cell = one.cells[0]
+    assert study.Cell.from_content(cell.to_dict()) == cell
+    criterion = study.parse_criterion("occupancy>=0.25")
+    assert criterion.to_dict()["criterion"] == "occupancy>=0.25"
+    balance = theory.balance(problem.draw(0))
+    assert len(balance.to_dict()["wrong_share"]) == 6
+    for thing in (outcome, cell, criterion, balance, problem, problem.draw(0)):
+        json.dumps(thing.to_dict())
