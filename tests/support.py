@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import sterling as st
+from sterling.dynamics.run import _Pace
 from sterling.dynamics.walk import EVALUATIONS, READ
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,3 +81,15 @@ def assert_agrees(orbit, run, *, tolerance=1e-10):
     assert orbit.absorbed == run.absorbed
     at = [0, 1, run.steps // 3, run.steps // 2, run.steps - 1, run.steps]
     assert orbit.distance(at).tolist() == run.distance(at)
+
+
+def go_slowly(monkeypatch, budget=1):
+    """Let the loop look up after every bit of work, whatever the clock says."""
+
+    def start(self, planned, step):
+        self.planned, self.first, self.budget = planned, step, budget
+        self.begun = self.mark = 0.0
+        self._rate, self._last = None, (0.0, step)
+
+    monkeypatch.setattr(_Pace, "__init__", start)
+    monkeypatch.setattr(_Pace, "tick", lambda self, step: True)

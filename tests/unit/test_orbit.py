@@ -1,0 +1,182 @@
+"""What a run leaves: the fields of an orbit, and the bounds on what is recorded."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import sterling as st
+from sterling.dynamics import run as module
+from sterling.dynamics.train import initial_latent
+from tests.support import assert_same_orbit, go_slowly
+
+ENGINES = ("event", "dense")
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    return st.Problem(n=8, samples=60, m=2, noise=0.5).draw(0)
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return st.Problem(n=8, samples=200).draw(0)
+
+
+# ---------------------------------------------------------------------------------- the orbit's fields
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_distance(noisy, engine):
+    """Errors at any step, from the recorded flips, between and beyond them."""
+    orbit = st.train(noisy, 150, engine=engine)
+    signs = orbit.start_signs.copy()
+    expected = []
+    flips = orbit.flips.tolist()
+    for t in range(151):
+        for step, k, sign in flips:
+            if step == t:
+                signs[k] = sign
+        expected.append(int((signs != noisy.teacher).sum()))
+    assert orbit.distance(np.arange(151)).tolist() == expected
+    assert orbit.distance(150) == orbit.errors
+    assert orbit.distance(np.array([], int)).size == 0
+    assert orbit.distance(np.array([[0, 1], [149, 150]])).shape == (2, 2)
+
+
+@pytest.mark.parametrize("at", (-1, 151, [0, 200], [5, -3]))
+def test_distance_outside_the_run(noisy, at):
+    with pytest.raises(st.InputError, match=r"distance\(\) knows steps 0 to 150"):
+        st.train(noisy, 150).distance(at)
+
+
+@pytest.mark.parametrize("at", (0.5, [1.0], "3", None))
+def test_distance_at_no_integers(noisy, at):
+    with pytest.raises(st.InputError, match="must be integers"):
+        st.train(noisy, 150).distance(at)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_step(noisy, engine):
+    """T = 1: one iterate, w_0, and the averages are its own."""
+    orbit = st.train(noisy, 1, engine=engine)
+    assert orbit.occupancy in (0, 1)
+    np.testing.assert_allclose(orbit.ergodic_mean, orbit.start_signs / np.sqrt(8), rtol=1e-15)
+    assert set(orbit.wrong_share) <= {0, 1}
+    expected = initial_latent(8, 0) - 0.5 / 2 * noisy.gradient(orbit.start_signs)
+    np.testing.assert_allclose(orbit.latent, expected, rtol=1e-14)
+
+
+@pytest.mark.filterwarnings("ignore::sterling.SterlingWarning")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_run_without_mass(noisy, engine):
+    """All rates zero: nothing moves, and the mean over no mass is where the run stands."""
+    orbit = st.train(noisy, 20, st.Table([0.0]), engine=engine)
+    np.testing.assert_array_equal(orbit.ergodic_mean, orbit.start_signs / np.sqrt(8))
+    np.testing.assert_array_equal(orbit.latent, initial_latent(8, 0))
+    assert orbit.occupancy in (0, 1)
+
+
+def test_ergodic_mean_and_wrong_share_are_shares(noisy):
+    orbit = st.train(noisy, 100_000, st.Constant(0.3))
+    assert np.all(np.abs(orbit.ergodic_mean) <= 1 / np.sqrt(8))
+    assert np.all((orbit.wrong_share >= 0) & (orbit.wrong_share <= 1))
+    # a constant rate weighs every step alike, so the two averages tell the same story
+    expected = (1 - 2 * orbit.wrong_share) * noisy.teacher / np.sqrt(8)
+    np.testing.assert_allclose(orbit.ergodic_mean, expected, atol=1e-12)
+    assert orbit.occupancy <= 1 - orbit.wrong_share.max()
+    assert orbit.return_times.sum() + orbit.sojourn_times.sum() <= orbit.steps
+    assert len(orbit.return_times) == orbit.visits - 1
+
+
+def test_descriptions(noisy):
+    """A short repr, a table for notebooks, and a plain dictionary that JSON takes."""
+    orbit = st.train(noisy, 1000)
+    assert repr(orbit).startswith("Orbit(RECURRENT so far, n=8, steps=1,000, errors=")
+    assert len(repr(orbit)) < 160
+    assert "<table>" in orbit._repr_html_()
+    plain = json.loads(json.dumps(orbit.to_dict()))
+    assert plain["verdict"] == "RECURRENT"
+    assert plain["stats"]["events"] == orbit.stats.events
+    assert plain["occupancy"] == orbit.occupancy
+    assert dict(orbit.summary())["steps"] == "1,000"
+
+
+@pytest.mark.parametrize("name", ("reference", "signs", "latent", "flips", "return_times"))
+def test_what_belongs_to_an_orbit_cannot_be_changed(noisy, tmp_path, name):
+    orbit = st.train(noisy, 100)
+    orbit.save(tmp_path / "run")
+    for one in (orbit, st.Orbit.load(tmp_path / "run"), st.resume(orbit, noisy, steps=10)):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(one, name)[:] = 0
+
+
+def test_the_distance_at_no_steps(noisy):
+    found = st.train(noisy, 100).distance([])
+    assert found.shape == (0,)
+    assert found.dtype == np.int64
+
+
+def test_stats_as_plain_values(noisy):
+    orbit = st.train(noisy, 100)
+    assert orbit.stats.to_dict() == orbit.to_dict()["stats"]
+    assert orbit.stats.to_dict()["events"] == orbit.stats.events
+
+
+# ------------------------------------------------------------------------------------------- bounds
+
+
+def test_the_bound_on_recorded_flips(noisy, monkeypatch):
+    """Past it the run goes on unrecorded: the record is whole up to the step that it names."""
+    full = st.train(noisy, 200_000, st.Constant(0.5))
+    assert full.flips_complete_to == full.steps
+    monkeypatch.setattr(module, "FLIP_BOUND", 70_000)
+    cut = st.train(noisy, 200_000, st.Constant(0.5))
+    assert cut.stats.flips == full.stats.flips > 150_000
+    assert 70_000 <= len(cut.flips) < 70_000 + 2 * module._FLIP_BUFFER
+    last = cut.flips_complete_to
+    assert last < 200_000
+    np.testing.assert_array_equal(cut.flips, full.flips[full.flips["step"] <= last])
+    np.testing.assert_array_equal(cut.latent, full.latent)
+    assert cut.distance(last) == full.distance(last)
+    with pytest.raises(st.InputError, match="the recorded part of the run"):
+        cut.distance(200_000)
+    more = st.resume(cut, noisy, steps=1000)
+    assert more.flips_complete_to == last
+    np.testing.assert_array_equal(more.flips, cut.flips)
+
+
+def test_the_bound_on_return_times(noisy, monkeypatch):
+    """Likewise for return and sojourn times; the counts themselves go on."""
+    full = st.train(noisy, 200_000, st.Constant(0.5))
+    monkeypatch.setattr(module, "TIME_BOUND", 5000)
+    monkeypatch.setattr(module, "_TIME_BUFFER", 1000)
+    cut = st.train(noisy, 200_000, st.Constant(0.5))
+    assert len(full.return_times) > 10_000
+    assert 5000 <= len(cut.return_times) <= 7001
+    kept = len(cut.return_times) - 1
+    np.testing.assert_array_equal(cut.return_times[:kept], full.return_times[:kept])
+    assert cut.visits == full.visits
+    assert cut.occupancy == full.occupancy
+
+
+def test_bounds_do_not_depend_on_the_clock(noisy, monkeypatch):
+    """How much was kept must not depend on how fast the machine was between two looks at the clock."""
+    monkeypatch.setattr(module, "FLIP_BOUND", 3000)
+    monkeypatch.setattr(module, "TIME_BOUND", 500)
+    one = st.train(noisy, 20_000, st.Constant(0.5))
+    go_slowly(monkeypatch)
+    assert_same_orbit(st.train(noisy, 20_000, st.Constant(0.5)), one)
+
+
+@pytest.mark.parametrize("buffers", ((1, 1), (2, 3), (1000, 7)))
+def test_small_buffers(noisy, monkeypatch, buffers):
+    """Buffers fill up and are emptied in the middle of a run, without losing or doubling anything."""
+    expected = st.train(noisy, 3000, st.Constant(0.5))
+    dense = st.train(noisy, 300, st.Constant(0.5), engine="dense")
+    monkeypatch.setattr(module, "_FLIP_BUFFER", buffers[0])
+    monkeypatch.setattr(module, "_TIME_BUFFER", buffers[1])
+    assert_same_orbit(st.train(noisy, 3000, st.Constant(0.5)), expected)
+    assert_same_orbit(st.train(noisy, 300, st.Constant(0.5), engine="dense"), dense)
