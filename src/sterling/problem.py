@@ -27,6 +27,7 @@ from sterling.ranges import finest
 TEACHER, READOUT, NOISE, INPUTS, LATENT = range(5)
 
 _BLOCK = 4096  # samples that share one stream of random bits
+_IN_FLOATS = 2048  # samples turned to float64 at a time
 # What a draw takes at most, in bytes: for each code (rows and columns; whitened, float32 values as well),
 # each row, each code of the blocks that threads draw, and normalise, in floats; and for the sampling tables.
 _CODE_BYTES = {None: 4, "standard": 4, "whiten": 8}
@@ -212,12 +213,12 @@ class Problem:
         active = np.empty((self.samples, self.m), bool)
         weights = teacher.astype(np.float64)
 
-        def fill(block: int) -> None:
-            first, last = block * _BLOCK, min((block + 1) * _BLOCK, self.samples)
+        def fill(first: int) -> None:
+            last = min(first + _IN_FLOATS, self.samples)
             codes = grid.rows[first * self.m : last * self.m, : self.n].astype(np.float64)
             active[first:last] = (codes @ weights > 0).reshape(-1, self.m)  # sums of integers: exact
 
-        for_each(fill, range(-(-self.samples // _BLOCK)))
+        for_each(fill, range(0, self.samples, _IN_FLOATS))
         return active
 
     def _label(self, seed, active: np.ndarray, readout: np.ndarray, readout_bits: int):
