@@ -24,15 +24,20 @@ from sterling.study.schema import encode, frame_of
 from sterling.study.trial import run_batch, run_trial, trial_seed
 
 PAIRS = 7  # alternating measurements of study and loop
+SIZES = ((16, 150, 2000), (32, 400, 600))  # n, samples, trials: about one and two milliseconds a trial
 
 
 def overhead() -> None:
     """Compare in turn, since the machine may be shared; the median ratio counts."""
+    for n, samples, trials in SIZES:
+        _overhead(n, samples, trials)
+
+
+def _overhead(n: int, samples: int, trials: int) -> None:
     import sterling as st
 
-    cells = Study(n=32, samples=400, trials=1, steps=100_000).cells
-    cell = cells[0]
-    trials = 600
+    study = Study(n=n, samples=samples, trials=trials, steps=100_000)
+    cell = study.cells[0]
     run_batch(cell, [0], 0)
 
     def one(number: int):
@@ -49,14 +54,14 @@ def overhead() -> None:
         loop = time.perf_counter() - begun
         with tempfile.TemporaryDirectory() as folder:
             begun = time.perf_counter()
-            run(Study(n=32, samples=400, trials=trials, steps=100_000, seed=0), Path(folder) / "s", threads=2)
-            study = time.perf_counter() - begun
-        ratios.append(loop / study)
+            run(study, Path(folder) / "s", threads=2)
+            spent = time.perf_counter() - begun
+        ratios.append(loop / spent)
         print(
             f"  pair {pair + 1}: loop {trials / loop:.0f} trials/s ({2000 * loop / trials:.2f} ms each), "
-            f"study {trials / study:.0f} trials/s, ratio {ratios[-1]:.3f}"
+            f"study {trials / spent:.0f} trials/s, ratio {ratios[-1]:.3f}"
         )
-    print(f"overhead: median ratio {np.median(ratios):.3f} (bar 0.9)")
+    print(f"overhead: n={n}, N={samples}: median ratio {np.median(ratios):.3f} (bar 0.9)")
 
 
 def million(rows: int = 1_000_000) -> None:

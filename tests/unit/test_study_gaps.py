@@ -8,7 +8,7 @@ import pytest
 from sterling.study import Study, gaps
 from sterling.study.gaps import Gaps
 from sterling.study.ledger import Ledger
-from sterling.study.notices import Notices
+from sterling.study.notices import Notices, fcntl
 from sterling.study.schema import frame_of
 from sterling.study.trial import run_batch
 
@@ -99,8 +99,13 @@ def test_without_locks_a_process_that_falls_silent_is_forgotten(tmp_path, monkey
     monkeypatch.undo()
 
 
+@pytest.mark.skipif(fcntl is None, reason="this system has no file locks")
 def test_two_processes_do_not_choose_at_one_moment(tmp_path, monkeypatch):
     monkeypatch.setattr("sterling.study.notices._TRIES", 1)
     mine, other = Notices(tmp_path), Notices(tmp_path)
-    with mine.turn(), other.turn():
-        pass  # nobody waits for ever
+    with mine.turn() as alone:
+        assert alone
+        with other.turn() as alone:
+            assert not alone  # and it did not wait for ever
+    with other.turn() as alone:
+        assert alone

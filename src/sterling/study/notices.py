@@ -80,17 +80,18 @@ class Notices:
                 yield work
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self) -> Iterator[bool]:
         """Have no other process choose its trials meanwhile, so that no two choose the same at one moment.
 
-        Nobody waits long: a process that was stopped in its turn must not stop the others.
+        Nobody waits long: a process that was stopped in its turn must not stop the others. Gives whether this
+        process has the turn for itself.
         """
         if self._turn is None:
             with contextlib.suppress(OSError):
                 self._turn = os.open(self._folder / TURN_FILE, os.O_RDWR | os.O_CREAT, 0o666)
         mine = self._turn is not None and _try_lock(self._turn)
         try:
-            yield
+            yield mine
         finally:
             if mine:
                 fcntl.flock(self._turn, fcntl.LOCK_UN)  # type: ignore[union-attr, arg-type]
