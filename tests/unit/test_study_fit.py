@@ -73,6 +73,7 @@ def test_the_truth_is_found_and_rivals_are_ranked():
     assert fit.p_value > 0.001
     assert min(rival.delta for rival in fit.rivals) > 10
     assert [point.n for point in fit.thresholds] == DIMENSIONS.tolist()
+    assert fit.middle_at == pytest.approx({n: fit.samples_at(n) for n in DIMENSIONS.tolist()}, rel=1e-5)
     for point in fit.thresholds:
         assert point.low < 2 * point.n**1.4 < point.high
 
@@ -125,6 +126,9 @@ def test_where_no_power_law_holds_the_exponent_is_the_slope_of_the_line_nearest_
     slope, start = np.polyfit(np.log(DIMENSIONS), middles, 1)
     assert fit.exponent == pytest.approx(slope, abs=1e-5)
     assert math.log(fit.constant) == pytest.approx(start, abs=1e-4)
+    for point in fit.thresholds:  # what is drawn through the points is the fit, not the line
+        assert fit.middle_at[point.n] == pytest.approx(point.samples, rel=1e-4)
+        assert fit.slope_at[point.n] == pytest.approx(point.slope, rel=1e-3)
     truth = np.polyfit(np.log(DIMENSIONS), np.log(bent(DIMENSIONS)), 1)[0]
     assert fit.exponent_low < truth < fit.exponent_high
     assert "no power law fits" in fit.curvature

@@ -88,6 +88,8 @@ class ExponentFit:
         Goodness of fit of the power law, also where α is the mean exponent.
     slopes : str
         How β depends on n in this fit ("common", "power" or "free"), the best by AIC.
+    slope_at, middle_at : dict of int to float
+        β and N₅₀ of each dimension in this fit; N₅₀ lies on the line C·n^α unless ``curved``.
     thresholds : tuple of Threshold
         N₅₀ of each dimension fitted alone, where its data allow.
     local_exponents : tuple of LocalExponent
@@ -112,6 +114,7 @@ class ExponentFit:
     constant_high: float
     slopes: str
     slope_at: dict[int, float]
+    middle_at: dict[int, float]
     curved: bool
     stretch: float
     power_p_value: float
@@ -252,7 +255,9 @@ def _report(counts, chosen: _Fitted, power: _Fitted, treatment, undecided, level
     at_one[0] -= exponent * centre
     best_at_one = maximise(counts, origin, at_one)
     constant = _stretched(profile_interval(counts, origin, best_at_one, 0, level), at_one[0], stretch)
-    logs = chosen.model.slope @ best.parameters[chosen.model.location.shape[1] :]
+    places = chosen.model.location.shape[1]
+    logs = chosen.model.slope @ best.parameters[places:]
+    middles = chosen.model.location @ best.parameters[:places] + chosen.model.offset
     alone = tuple(_thresholds(counts, level)) if thresholds else ()
     return ExponentFit(
         exponent=exponent,
@@ -262,7 +267,8 @@ def _report(counts, chosen: _Fitted, power: _Fitted, treatment, undecided, level
         constant_low=_exp(constant[0]),
         constant_high=_exp(constant[1]),
         slopes=chosen.slopes,
-        slope_at={int(n): math.exp(float(logs[counts.n == n][0])) for n in np.unique(counts.n)},
+        slope_at=_each(counts.n, logs),
+        middle_at=_each(counts.n, middles),
         curved=chosen.law.curved,
         stretch=stretch,
         power_p_value=power.quality[2],
@@ -281,6 +287,11 @@ def _report(counts, chosen: _Fitted, power: _Fitted, treatment, undecided, level
         level=level,
         notes=tuple(_notes(chosen, stretch, (low, high), treatment, undecided)),
     )
+
+
+def _each(n: np.ndarray, logs: np.ndarray) -> dict[int, float]:
+    """Return e to the value that the cells of each dimension share."""
+    return {int(one): _exp(float(logs[n == one][0])) for one in np.unique(n)}
 
 
 def _notes(chosen: _Fitted, stretch: float, ends: tuple[float, float], treatment: str, undecided: float):

@@ -14,6 +14,7 @@ from scipy.special import expit
 
 from sterling.errors import InputError
 from sterling.plot import GREY, INK, PALE, PURPLE, VERDICT_COLOURS
+from sterling.study.fit import POOR
 from sterling.study.report import SeriesFit
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
         ax.errorbar(x, share, np.maximum(bars, 0), fmt=marker, ms=4, lw=1, color=colour, label=f"n = {n}")
         if series.fit is not None and n in series.fit.slope_at:
             line = np.geomspace(x.min(), x.max(), 200)
-            middle = math.log(series.fit.samples_at(n))
+            middle = math.log(series.fit.middle_at[n])
             ax.plot(line, expit(series.fit.slope_at[n] * (np.log(line) - middle)), color=colour, lw=1.2)
     ax.axhline(0.5, color=PALE, lw=1, zorder=0)
     ax.set_xscale("log")
@@ -67,7 +68,7 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
     text = "Each point is one sample size, with its 95 % Jeffreys interval."
     if series.fit is None:
         return f"{text} No curve is drawn: {series.refusal}."
-    verdict = "fit poorly" if series.fit.p_value < 0.01 else "agree with the points"
+    verdict = "fit poorly" if series.fit.p_value < POOR else "agree with the points"
     return f"{text} The fitted curves {verdict} (p = {series.fit.p_value:.2g})."
 
 
