@@ -98,8 +98,7 @@ _ALL = (
         "rates",
         "Conditions on the step sizes",
         "The theorems ask for step sizes that are bounded, of infinite sum and slowly decaying; with a "
-        "finite "
-        "sum a run can stall.",
+        "finite sum a run can stall.",
         "theorem",
         PAPER,
         "learning_rates",

@@ -62,9 +62,8 @@ def families_rule(size: int) -> str:
     return (
         f"By the 95 % interval of each success share at N = {size:,}: an input law fails where it lies below "
         f"{half} as it is, and a normalisation restores it where it then lies above {half}. Consistent where "
-        f"a "
-        "law with non-Gaussian entries fails and every failing law is restored; contradicted where all laws "
-        "succeed as they are, or one fails however it is normalised; not decided otherwise."
+        "a law with non-Gaussian entries fails and every failing law is restored; contradicted where all "
+        "laws succeed as they are, or one fails however it is normalised; not decided otherwise."
     )
 
 
@@ -164,10 +163,8 @@ def measure(context: Context) -> Finding:
             "correlation ρ^|k−l| between features k and l. Rectified inputs are positive parts of normal "
             "ones, as a ReLU layer gives them: neither normal nor of mean zero.",
             "The teacher labels the normalised inputs. So a shifted law standardised, and a shifted or ar1 "
-            "law "
-            "whitened, is the Gaussian problem itself but for estimated moments, and its restoration holds "
-            "by "
-            "construction; laws with non-Gaussian entries are what tests it.",
+            "law whitened, is the Gaussian problem itself but for estimated moments, and its restoration "
+            "holds by construction; laws with non-Gaussian entries are what tests it.",
             *(
                 ["No normalisation is needed for: " + ", ".join(groups["succeed"]) + "."]
                 if groups["succeed"]
@@ -201,8 +198,7 @@ def _reason(groups: dict[str, list[str]], healed: dict[str, list[str]], normal: 
     elif all(isinstance(get_family(family), _DISPLACED) for family in healed):
         text += (
             " All that fail have a mean or strong correlations; none of the laws tried with independent "
-            "entries "
-            "of mean zero fails, whatever its shape."
+            "entries of mean zero fails, whatever its shape."
         )
     return text
 

@@ -51,12 +51,10 @@ def rates_rule() -> str:
     """Say `judge_rates` in words, and which parts of it need no experiment."""
     return (
         f"Consistent where under each schedule that meets the terms more than {percent(HALF)} of the runs "
-        f"are "
-        "absorbed at w* (the whole 95 % interval of their share) and none stalls, and under each schedule of "
-        "finite sum a run stalls; contradicted where one that meets the terms stalls a run or brings less "
-        "than "
-        f"{percent(HALF)} to w*; not decided otherwise. Unbounded schedules are shown beside and decide "
-        f"nothing."
+        "are absorbed at w* (the whole 95 % interval of their share) and none stalls, and under each "
+        "schedule of finite sum a run stalls; contradicted where one that meets the terms stalls a run or "
+        f"brings less than {percent(HALF)} to w*; not decided otherwise. Unbounded schedules are shown "
+        "beside and decide nothing."
     )
 
 
@@ -144,19 +142,15 @@ def measure(context: Context) -> Finding:
         },
         notes=(
             "By proof, so that the experiment only checks the program (exact): no run stalls under an "
-            "infinite "
-            "sum, bounded or not, since every state that does not absorb is left after a finite mass; and a "
-            "table that ends in zero stops every run that is not absorbed by then.",
+            "infinite sum, bounded or not, since every state that does not absorb is left after a finite "
+            "mass; and a table that ends in zero stops every run that is not absorbed by then.",
             "Measured: how many runs reach w* under each schedule, and how many stall under power laws of "
-            "finite "
-            "sum. The theorems ask for bounded steps; they do not say that unbounded ones fail.",
+            "finite sum. The theorems ask for bounded steps; they do not say that unbounded ones fail.",
             "Slow decay is not tested by itself: all power laws decay slowly, and a table that does not has "
-            "a "
-            "finite sum as well.",
+            "a finite sum as well.",
             "Under a summable schedule a run can also wander: one weight flips for ever around zero while "
-            "the "
-            "mass that is left is too small to move the others. Such a run counts neither as stalled nor as "
-            "absorbed.",
+            "the mass that is left is too small to move the others. Such a run counts neither as stalled nor "
+            "as absorbed.",
             "A stalled verdict is certified: the mass that is left cannot reach the next flip (exact).",
             "Stalling also depends on the start: the larger the initial latents against the total mass, the "
             "more runs stall.",
@@ -178,8 +172,7 @@ def _reason(plan, counted) -> str:
     more, _, reached = _sums(UNBOUNDED, counted)
     return (
         f"Runs that stalled under summable schedules: {stalled}. Under schedules that meet the terms {fine} "
-        f"of "
-        f"{runs} stalled and {optimal} were absorbed at w*; under unbounded ones {reached} of {more} were."
+        f"of {runs} stalled and {optimal} were absorbed at w*; under unbounded ones {reached} of {more} were."
     )
 
 

@@ -46,8 +46,7 @@ def slope_rule(surrogates: int) -> str:
     """Say in words how `measure` judges."""
     return (
         f"Consistent where for each of the {surrogates} surrogates the interval of the slope holds 1 and is "
-        f"at "
-        f"most {WIDEST:g} wide; contradicted where one of them leaves 1 out; not decided otherwise. These "
+        f"at most {WIDEST:g} wide; contradicted where one of them leaves 1 out; not decided otherwise. These "
         f"intervals hold together at {percent(JOINT, 1)} (Bonferroni), so they are wider than the ones shown."
     )
 
@@ -83,17 +82,14 @@ def measure(context: Context) -> Finding:
     return claim.found(
         experiment=(
             f"{plan.instances} data sets of Gaussian inputs with n = {plan.n}, m = {plan.m}, N = "
-            f"{plan.samples:,}, "
-            f"no noise; on each, gradients at {plan.distances} random states of different distances to "
-            "w* with "
-            f"{len(plan.surrogates)} surrogates, regressed on E G(w) without a constant."
+            f"{plan.samples:,}, no noise; on each, gradients at {plan.distances} random states of different "
+            f"distances to w* with {len(plan.surrogates)} surrogates, regressed on E G(w) without a constant."
         ),
         judgement=all_of(*judged),
         reason=(
             f"All slopes lie within {percent(abs(widest.value - 1), 2)} of one; the farthest is "
             f"{_surrogate(widest)} with {said(widest)}. Across the predicted direction the gradient of one "
-            f"data "
-            f"set has {percent(float(np.median(across)), 1)} of its length (median)."
+            f"data set has {percent(float(np.median(across)), 1)} of its length (median)."
         ),
         rule=slope_rule(len(plan.surrogates)),
         measured=tuple(found),
@@ -120,8 +116,7 @@ def measure(context: Context) -> Finding:
                 "Gradient entries against theory, ReLU",
                 partial(draw_entries, raw=raw),
                 f"Gradient along the weight in ‖v‖²/√n, ReLU, mean over {plan.instances} data sets, against "
-                f"the "
-                f"number of wrong weights, from {raw['distance'].min()} to {raw['distance'].max()}. "
+                f"the number of wrong weights, from {raw['distance'].min()} to {raw['distance'].max()}. "
                 f"{entries_in_words(raw)}",
             ),
         ),
@@ -257,6 +252,5 @@ def draw_entries(ax: Axes, raw: pl.DataFrame) -> str:
     ax.legend(frameon=False, fontsize=8)
     return (
         "By the law wrong weights are pushed home with the same force at every distance, and right ones not "
-        "at "
-        f"all. {entries_in_words(raw)}"
+        f"at all. {entries_in_words(raw)}"
     )

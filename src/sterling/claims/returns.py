@@ -6,6 +6,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sterling.batch_means import DRIFT_LEVEL
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context, Parameters
 from sterling.claims.finding import Finding, Judgement, Measured, Reference
@@ -47,9 +48,8 @@ def recurrence_rule() -> str:
     return (
         "Consistent where the whole 95 % interval of the exponent with which visits grow over the last two "
         f"decades of T lies above {GROWTH:g}, so that visits go on, and w* held for ever exactly the runs "
-        f"whose "
-        "data push no weight out of it; contradicted where the interval lies below or that check fails; not "
-        "decided otherwise."
+        "whose data push no weight out of it; contradicted where the interval lies below or that check "
+        "fails; not decided otherwise."
     )
 
 
@@ -226,23 +226,21 @@ def _notes(runs: pl.DataFrame, free: pl.DataFrame, lasting: pl.DataFrame, exact:
         + ("agree." if exact else "do NOT agree."),
         "No finite run proves infinitely many visits; steady growth with T is evidence for them.",
         "The exponent tends to 1 for ever longer runs. One of this length need not show that: the first "
-        "visits "
-        "come late, and a weight that is pushed outwards weakly begins to flip late, after which w* is "
-        "visited "
-        "less often. Visits per step in the two halves of a run compare its pace after that.",
+        "visits come late, and a weight that is pushed outwards weakly begins to flip late, after which w* "
+        "is visited less often. Visits per step in the two halves of a run compare its pace after that.",
         "The relative error of the predicted occupancy is |predicted/measured − 1|, one number a data set; "
-        "the "
-        "prediction (mean-field, sterling.theory.balance) knows the data and no run.",
+        "the prediction (mean-field, sterling.theory.balance) knows the data and no run.",
     ]
     missing = len(free) - len(lasting)
     if missing:
         notes.append(f"{missing} runs did not return to w* within their steps; they have no exponent.")
     decoded = int((runs["ergodic_errors"] == 0).sum())
     notes.append(f"The sign of the time average was w* in {decoded} of {len(runs)} runs.")
-    drifting = int((lasting["drift_p_value"].fill_null(1.0) < 0.01).sum())
+    drifting = int((lasting["drift_p_value"].fill_null(1.0) < DRIFT_LEVEL).sum())
     if drifting:
         notes.append(
-            f"In {drifting} of {len(lasting)} runs the occupancy still drifted after the first quarter "
-            "(Geweke's test at 1 %): their averages are not yet those of a stationary run."
+            f"In {drifting} of {len(lasting)} runs the occupancy still drifted after the part that is left "
+            f"out (Geweke's test at {percent(DRIFT_LEVEL)}): their averages are not yet those of a "
+            "stationary run."
         )
     return notes

@@ -57,8 +57,8 @@ def pictures(
             "Wrong share of each weight, predicted and measured",
             partial(draw_weights, weights=weights),
             f"Measured against predicted share of the time that each of {len(weights.drop_nulls()):,} "
-            f"weights is "
-            f"wrong, with the diagonal. Correlation {said(correlation)}. {_distances_in_words(weights)}",
+            f"weights is wrong, with the diagonal. Correlation {said(correlation)}. "
+            f"{_distances_in_words(weights)}",
         ),
         Picture(
             "p3-returns",

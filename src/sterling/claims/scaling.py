@@ -168,9 +168,8 @@ def _undecided(series: SeriesFit, label: str) -> str:
     fit, left = series.fit, series.left_out
     assert fit is not None
     text = (
-        f"{label}: {fit.undecided:,} of {fit.trials:,} trials spent {series.series['steps']:,} steps "
-        "without a "
-        "certificate and count as failures"
+        f"{label}: {fit.undecided:,} of {fit.trials:,} trials spent {series.series['steps']:,} steps without "
+        "a certificate and count as failures"
     )
     if left is None:
         return f"{text}; without them there is no fit."

@@ -117,10 +117,8 @@ def factor_rule() -> str:
     return (
         "Consistent where the whole 95 % interval of the factor by which N₅₀ moves over all rates tried lies "
         f"between {1 / FACTOR:g} and {FACTOR:g}, and every absorbed run of the second part ends in an "
-        f"absorbing "
-        "state of its data set; contradicted where that interval lies wholly outside or a run ends "
-        "elsewhere; "
-        "not decided otherwise."
+        "absorbing state of its data set; contradicted where that interval lies wholly outside or a run ends "
+        "elsewhere; not decided otherwise."
     )
 
 
@@ -176,20 +174,18 @@ def measure(context: Context) -> Finding:
         experiment=(
             f"{int(cells['trials'].sum()):,} runs without label noise at n = {plan.n}, N = {sizes[0]} to "
             f"{sizes[-1]}, under {len(kinds)} schedules: rates "
-            f"{', '.join(f'{rate:g}' for rate in plan.rates)} "
-            f"with exponents {', '.join(f'{e:g}' for e in plan.exponents)}, {plan.steps:,} steps. "
-            f"Then {len(exact):,} runs on {plan.landscapes} data sets with n = {plan.landscape_n} of "
-            "which every "
-            "absorbing state is known."
+            f"{', '.join(f'{rate:g}' for rate in plan.rates)} with exponents "
+            f"{', '.join(f'{e:g}' for e in plan.exponents)}, {plan.steps:,} steps. Then {len(exact):,} runs "
+            f"on {plan.landscapes} data sets with n = {plan.landscape_n} of which every absorbing state is "
+            "known."
         ),
         judgement=judgement,
         reason=(
             f"Over rates from {min(plan.rates):g} to {max(plan.rates):g} the threshold moves by a factor "
             f"{said(factor)}{_effect(factor)}; the sample size alone explains "
-            f"{percent(found.by_samples[0], 1)} "
-            f"of the deviance, the schedules alone {percent(found.by_schedule[0], 2)}. {absorbed - outside} "
-            f"of "
-            f"{absorbed} absorbed runs ended in an absorbing state that the data alone determine."
+            f"{percent(found.by_samples[0], 1)} of the deviance, the schedules alone "
+            f"{percent(found.by_schedule[0], 2)}. {absorbed - outside} of {absorbed} absorbed runs ended in "
+            "an absorbing state that the data alone determine."
         ),
         rule=factor_rule(),
         measured=(
@@ -227,11 +223,9 @@ def measure(context: Context) -> Finding:
         },
         notes=(
             "Absorbing states depend on the data alone, neither on step sizes nor on the start (exact); "
-            "which "
-            "of them a run reaches may depend on both.",
-            "Runs scale: the same factor on rate and initial latents leaves the orbit unchanged "
-            "(exact), so a "
-            "small rate is a large start.",
+            "which of them a run reaches may depend on both.",
+            "Runs scale: the same factor on rate and initial latents leaves the orbit unchanged (exact), so "
+            "a small rate is a large start.",
             *(
                 [f"{undecided:,} runs spent their steps without a certificate and count as failures."]
                 if undecided
@@ -335,8 +329,7 @@ def draw_success(ax: Axes, cells: pl.DataFrame) -> str:
     ax.legend(frameon=False, fontsize=8)
     return (
         "Bars are 95 % Jeffreys intervals. Where the curves lie on each other, the step size makes no "
-        "difference "
-        "and N decides."
+        "difference and N decides."
     )
 
 

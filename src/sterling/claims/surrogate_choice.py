@@ -45,8 +45,7 @@ def ratio_rule(predicted: float) -> str:
     return (
         "Consistent where the 95 % interval of the share of ReLU's samples that the identity needs holds the "
         f"predicted {number(predicted)} and lies below 1; contradicted where it lies at 1 or above, or "
-        f"wholly "
-        f"further than {TOLERANCE:g} from the predicted share; not decided otherwise."
+        f"wholly further than {TOLERANCE:g} from the predicted share; not decided otherwise."
     )
 
 

@@ -49,9 +49,8 @@ def measure(context: Context) -> Finding:
     counts = counts.filter(counts["steps"] == noisy.steps[-1])
     return claim.found(
         experiment=(
-            f"{len(quiet_store.trials(['n'])):,} runs without label noise (those of P1) and "
-            f"{len(trials):,} with "
-            f"σ = {noisy.noise:g}, n = {', '.join(map(str, noisy.n))}, m = 1, "
+            f"{len(quiet_store.trials(['n'])):,} runs without label noise (those of P1) and {len(trials):,} "
+            f"with σ = {noisy.noise:g}, n = {', '.join(map(str, noisy.n))}, m = 1, "
             f"{' and '.join(f'{steps:,}' for steps in noisy.steps)} steps of 0.5/√(t+1)."
         ),
         judgement=judgement,
