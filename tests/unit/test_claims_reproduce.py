@@ -95,6 +95,7 @@ def test_findings_can_be_shown(done):
         for text in (finding.statement, finding.experiment, finding.reason, *finding.notes):
             assert text.endswith((".", "!"))
             assert "nan" not in text
+            assert not set("{}") & set(text)  # a sentence in which a number was to stand
             assert not re.search(r"(?<![\w.])-\d", text)  # a minus is a minus, as in tables
         for picture in finding.pictures:
             names.append(picture.name)
