@@ -24,7 +24,7 @@ from sterling.study.schema import encode, frame_of
 from sterling.study.trial import run_batch, run_trial, trial_seed
 
 PAIRS = 7  # alternating measurements of study and loop
-SIZES = ((16, 150, 2000), (32, 400, 600))  # n, samples, trials: about one and two milliseconds a trial
+SIZES = ((16, 150, 2000), (32, 400, 600))  # n, samples, trials: a trial takes about a millisecond alone
 
 
 def overhead() -> None:
