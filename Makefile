@@ -11,7 +11,7 @@ DEV := $(VENV)/.dev
 TORCH := $(VENV)/.torch
 HOME_OF := $(VENV)/.made-for
 UNFINISHED := $(VENV)-unfinished
-SOURCES := pyproject.toml src/sterling/_version.py
+SOURCES := pyproject.toml src/sterling/__init__.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

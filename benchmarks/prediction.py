@@ -32,7 +32,7 @@ from rich.table import Table
 
 import sterling as st
 from sterling import theory
-from sterling.files import write_atomically
+from sterling.base.files import write_atomically
 
 ROOT = 20261124  # seed of the problems
 RANGE = (0.05, 0.95)  # of the measured occupancy

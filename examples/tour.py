@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 import sterling as st
-from sterling import plot
+from sterling.plot import run as plot
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE / "data" / "breast_cancer_wisconsin.csv"

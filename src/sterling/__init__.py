@@ -8,13 +8,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from sterling._version import __version__
+#: The version, in this one place: the build, the package and the command line read it from here.
+__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from sterling import theory
-    from sterling.advice.plan import plan
-    from sterling.compare import compare_surrogates
-    from sterling.data import load_data
     from sterling.dynamics.orbit import Orbit, Verdict
     from sterling.dynamics.train import resume, train
     from sterling.errors import (
@@ -25,10 +23,13 @@ if TYPE_CHECKING:
         SterlingWarning,
         StoreError,
     )
-    from sterling.exhaustive.landscape import Landscape, landscape
-    from sterling.instance import Instance
-    from sterling.problem import Problem
+    from sterling.model.data import load_data
+    from sterling.model.instance import Instance
+    from sterling.model.problem import Problem
+    from sterling.plans.plan import plan
     from sterling.schedules import Constant, Power, Table
+    from sterling.states.landscape import Landscape, landscape
+    from sterling.study.compare import compare_surrogates
     from sterling.surrogates import SURROGATES, Surrogate
 
 _HOME = {
@@ -36,11 +37,11 @@ _HOME = {
     "CheckpointError": "errors",
     "Constant": "schedules",
     "InputError": "errors",
-    "Instance": "instance",
-    "Landscape": "exhaustive.landscape",
+    "Instance": "model.instance",
+    "Landscape": "states.landscape",
     "Orbit": "dynamics.orbit",
     "Power": "schedules",
-    "Problem": "problem",
+    "Problem": "model.problem",
     "SURROGATES": "surrogates",
     "SterlingError": "errors",
     "SterlingWarning": "errors",
@@ -48,10 +49,10 @@ _HOME = {
     "Surrogate": "surrogates",
     "Table": "schedules",
     "Verdict": "dynamics.orbit",
-    "compare_surrogates": "compare",
-    "landscape": "exhaustive.landscape",
-    "load_data": "data",
-    "plan": "advice.plan",
+    "compare_surrogates": "study.compare",
+    "landscape": "states.landscape",
+    "load_data": "model.data",
+    "plan": "plans.plan",
     "resume": "dynamics.train",
     "theory": "theory",  # the module itself
     "train": "dynamics.train",

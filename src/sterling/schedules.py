@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 
 from sterling.errors import InputError
-from sterling.mass import KIND_POWER, KIND_TABLE, STEP_LIMIT, first_reach, guess_reach, mass_between, pow_neg
+from sterling.exact.mass import (
+    KIND_POWER,
+    KIND_TABLE,
+    STEP_LIMIT,
+    first_reach,
+    guess_reach,
+    mass_between,
+    pow_neg,
+)
 
 __all__ = [
     "Conditions",

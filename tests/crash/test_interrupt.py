@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import sterling as st
+from sterling.base.interrupts import deferred_interrupt
 from sterling.dynamics.event import EventEngine
-from sterling.interrupts import deferred_interrupt
 from sterling.study import Study
 from sterling.study.trial import warm_up
 from tests.crash.processes import DEADLINE, STERLING, start, wait_until

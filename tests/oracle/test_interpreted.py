@@ -17,7 +17,7 @@ warnings.simplefilter("ignore", __import__("sterling").SterlingWarning)
 
 import numpy as np
 import sterling as st
-from sterling import _jit
+from sterling.exact import jit as _jit
 from sterling.dynamics import passes
 from sterling.dynamics.train import initial_latent
 from tests.oracle import naive

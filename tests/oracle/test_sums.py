@@ -15,7 +15,7 @@ from tests.support import assert_same_orbit
 # Prints the sums that the compiled instruction makes of extreme and ordinary codes and weights.
 SCRIPT = """
 import numba, numpy as np
-from sterling._machine import ADDED, add_eight
+from sterling.exact.machine import ADDED, add_eight
 
 @numba.njit
 def run(rows, listed, weights, sums):

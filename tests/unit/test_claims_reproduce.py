@@ -122,7 +122,7 @@ def test_a_second_call_runs_nothing_and_finds_the_same(done, monkeypatch):
 
     for place in ("sterling.study.trial.run_trial", "sterling.dynamics.train.Run.go"):
         monkeypatch.setattr(place, refuse)
-    monkeypatch.setattr("sterling.exhaustive.landscape.sweep", refuse)
+    monkeypatch.setattr("sterling.states.landscape.sweep", refuse)
     monkeypatch.setattr("sterling.study.executors.warm_up", lambda _: None)
     monkeypatch.setattr("sterling.study.trial.warm_up", lambda _: None)
     again = reproduce(folder, effort=TINY, threads=2)

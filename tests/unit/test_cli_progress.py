@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 import sterling as st
-from sterling import progress
+from sterling.base import progress
 from sterling.dynamics.run import Progress
 
 

@@ -135,8 +135,8 @@ def test_warnings_are_one_line_and_no_failure():
 
 
 def test_the_first_compilation_is_announced(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("sterling._jit.INTERPRETED", False)
-    monkeypatch.setattr("sterling._jit.cache_folder", lambda: tmp_path)
+    monkeypatch.setattr("sterling.exact.jit.INTERPRETED", False)
+    monkeypatch.setattr("sterling.exact.jit.cache_folder", lambda: tmp_path)
     render.announce_kernels()
     assert "compiling kernels, once" in capsys.readouterr().err
     (tmp_path / "folder").mkdir()

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import sterling as st
-from sterling.compare import BURN_IN, NOTE
+from sterling.study.compare import BURN_IN, NOTE
 
 PROBLEM = st.Problem(n=8, samples=200, noise=0.5)
 STEPS = 2000

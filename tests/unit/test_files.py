@@ -12,8 +12,8 @@ import time
 import pytest
 
 import sterling as st
-from sterling import files
-from sterling.files import refusal, unreadable, write_atomically
+from sterling.base import files
+from sterling.base.files import refusal, unreadable, write_atomically
 
 LONG = "x" * 300
 

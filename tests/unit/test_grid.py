@@ -9,7 +9,14 @@ from hypothesis import strategies as some
 from hypothesis.extra.numpy import arrays
 
 from sterling.errors import CapacityError, InputError
-from sterling.grid import InputGrid, aligned_zeros, exact_bits, padded_width, quantise_inputs, vector_codes
+from sterling.exact.grid import (
+    InputGrid,
+    aligned_zeros,
+    exact_bits,
+    padded_width,
+    quantise_inputs,
+    vector_codes,
+)
 
 fixed = settings(derandomize=True, deadline=None, database=None, max_examples=150)
 

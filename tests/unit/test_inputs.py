@@ -10,9 +10,9 @@ import pytest
 from scipy import stats
 
 from sterling.errors import InputError
-from sterling.inputs import FAMILIES, TAIL, Gaussian, get_family, normal_table
-from sterling.inputs import family_table as table_of
-from sterling.sampling import CODES, LOWEST, TOTAL, alias_table
+from sterling.exact.sampling import CODES, LOWEST, TOTAL, alias_table
+from sterling.model.families import FAMILIES, TAIL, Gaussian, get_family, normal_table
+from sterling.model.families import family_table as table_of
 
 SPECS = (
     "gaussian",

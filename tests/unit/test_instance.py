@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling import instance as module
-from sterling import memory
-from sterling.ranges import limbs, too_large
+from sterling.base import memory
+from sterling.exact.ranges import limbs, too_large
+from sterling.model import instance as module
 from tests.oracle import naive
 from tests.support import PIECEWISE, SMOOTH
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling import memory
-from sterling.exhaustive import sweep
-from sterling.exhaustive.landscape import Landscape, landscape, number_of, signs_of
-from sterling.exhaustive.plot import plot_landscape
-from sterling.exhaustive.summary import sentence
+from sterling.base import memory
+from sterling.plot.landscape import plot_landscape
+from sterling.states import sweep
+from sterling.states.landscape import Landscape, landscape, number_of, signs_of
+from sterling.states.summary import sentence
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +267,7 @@ def test_below_the_pull_no_trap_can_exist():
 
 def test_the_estimate_of_the_deviation():
     """The median of 36 data sets lies near 0.9 of it, and all within a factor of two; fixed seeds."""
-    from sterling.exhaustive.deviation import expected_deviation
+    from sterling.states.deviation import expected_deviation
 
     assert expected_deviation.kind == "mean-field"  # type: ignore[attr-defined]
     assert expected_deviation(1, 100, 0.5) > 0.02  # of one weight there is one number, not none

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling import normalise as module
 from sterling.errors import InputError
-from sterling.grid import InputGrid, aligned_zeros, quantise_inputs
-from sterling.normalise import check_normalisation, normalise
+from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs
+from sterling.model import normalise as module
+from sterling.model.normalise import check_normalisation, normalise
 
 STEP = 2.0**-12  # the finest grid of normalised inputs
 

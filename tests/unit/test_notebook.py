@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.notebook import html_table, shortened
+from sterling.base.notebook import html_table, shortened
 
 INSTANCE = st.Problem(n=4, samples=30, m=9, noise=0.5, readout="signs").draw(0)
 OWN = st.Instance.from_arrays(np.eye(3) / 3, [0, 1, 1], origin={"file": "<b>.csv"})

@@ -6,9 +6,9 @@ import pytest
 
 import sterling as st
 from sterling import theory
-from sterling.advice import check as check_module
-from sterling.advice import cost as cost_module
-from sterling.advice.plan import proposed
+from sterling.plans import check as check_module
+from sterling.plans import cost as cost_module
+from sterling.plans.plan import proposed
 from sterling.study import Cell, parse_criterion
 from sterling.study.likelihood import jeffreys
 from sterling.study.schema import frame_of
@@ -113,7 +113,7 @@ def test_the_cost_is_that_of_a_real_run(monkeypatch):
 
 
 def test_memory_is_asked_for_before_trials(monkeypatch):
-    monkeypatch.setattr("sterling.memory.available_memory", lambda: 1000)
+    monkeypatch.setattr("sterling.base.memory.available_memory", lambda: 1000)
     with pytest.raises(st.CapacityError, match="2 trials with n=64"):
         st.plan(64, check=3, threads=2)
     with pytest.raises(st.CapacityError, match="a run with n=64"):

@@ -9,9 +9,9 @@ import pytest
 from matplotlib.figure import Figure
 
 import sterling as st
-from sterling import plot
 from sterling.dynamics import run
-from sterling.history import history
+from sterling.dynamics.history import history
+from sterling.plot import run as plot
 
 
 def noisy(n=6, samples=60, **more):

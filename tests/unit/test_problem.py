@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling import memory, problem
+from sterling.base import memory
 from sterling.errors import RangeError
-from sterling.inputs import StudentT, get_family
-from sterling.problem import INPUTS, TEACHER, part_seed
-from sterling.ranges import finest
+from sterling.exact.ranges import finest
+from sterling.model import problem
+from sterling.model.families import StudentT, get_family
+from sterling.model.problem import INPUTS, TEACHER, part_seed
 
 
 def assert_same_instance(one, other):
@@ -180,7 +181,7 @@ def test_threads_do_not_matter(monkeypatch, cores):
     """Each block of samples has a stream of its own, so it does not matter who draws it."""
     asked = st.Problem(n=9, samples=20_000, m=2, noise=0.3, inputs="exponential")
     expected = asked.draw(3)
-    monkeypatch.setattr("sterling.cores.usable_cores", lambda: cores)
+    monkeypatch.setattr("sterling.base.cores.usable_cores", lambda: cores)
     assert_same_instance(asked.draw(3), expected)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import sterling as st
 from sterling.dynamics import tally
-from sterling.recurrence_words import distances
+from sterling.visits.words import distances
 
 
 @pytest.fixture(scope="module")

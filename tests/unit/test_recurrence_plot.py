@@ -7,9 +7,9 @@ import pytest
 from matplotlib.figure import Figure
 
 import sterling as st
-from sterling import recurrence_plot as plots
-from sterling.recurrence_words import centre
+from sterling.plot import visits as plots
 from sterling.theory import occupancy, wrong_share
+from sterling.visits.words import centre
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from sterling.claims.draw import MARKERS, SERIES_COLOURS
 from sterling.claims.finding import Measured, Picture, Reference
 from sterling.claims.words import (
     MARKS,
@@ -26,14 +25,15 @@ from sterling.claims.words import (
     schedule_words,
 )
 from sterling.errors import StoreError
-from sterling.plot import GREY, INK, VERDICT_COLOURS
+from sterling.plot.curves import MARKERS, SERIES_COLOURS
+from sterling.plot.run import GREY, INK, VERDICT_COLOURS
+from sterling.plot.study import SHADES
 from sterling.report.colours import contrast, dark_hex, darken, from_hex
 from sterling.report.figures import SMALLEST, identifier, render
 from sterling.report.html import raised
 from sterling.report.page import Facts, Page
 from sterling.report.svg import embed
 from sterling.schedules import parse_schedule
-from sterling.study.plots import SHADES
 from tests.findings import HOSTILE, made_up
 
 FACTS = Facts("quick", 2026, "0.1.0", "sterling reproduce --quick")

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 import sterling as st
 from sterling.cli import app
-from sterling.recurrence_words import centre
 from sterling.report.run_page import run_page
 from sterling.theory import Balance
+from sterling.visits.words import centre
 
 
 class Reader(HTMLParser):

@@ -9,8 +9,8 @@ import pytest
 
 import sterling as st
 from sterling.dynamics.train import initial_latent
-from sterling.inputs import family_table, get_family, normal_table
-from sterling.sampling import LOWEST, draw_codes, transpose_block, words
+from sterling.exact.sampling import LOWEST, draw_codes, transpose_block, words
+from sterling.model.families import family_table, get_family, normal_table
 
 
 def looked_up(table, raw, count):

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sterling import mass as masses
 from sterling.errors import InputError
+from sterling.exact import mass as masses
 from sterling.schedules import Conditions, Constant, Power, Table, parse_schedule, schedule_from_dict
 
 EXPONENTS = [0.0, 0.3, 0.5, 0.7, 0.75, 0.999, 1.0, 1.5, 2.0, 3.0, -0.25, -1.0, -2.5, 6.0]

@@ -6,8 +6,8 @@ import pytest
 from matplotlib.figure import Figure
 
 import sterling as st
+from sterling.plot.study import figure, phase_map, success_curves, threshold_law
 from sterling.study import Store, Study, fit_store, run
-from sterling.study.plots import figure, phase_map, success_curves, threshold_law
 from sterling.study.report import SeriesFit
 
 

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 import sterling as st
-from sterling.exhaustive import sweep
-from sterling.exhaustive.traps import trap_free
+from sterling.states import sweep
+from sterling.states.traps import trap_free
 from sterling.study import Cell, Store, Study, fit_store, run
 from sterling.study.ledger import Ledger
 from sterling.study.schema import frame_of
@@ -75,7 +75,7 @@ def test_a_run_that_was_caught_has_answered_already(monkeypatch):
     def refuse(*arguments, **more):
         raise AssertionError("the landscape was visited")
 
-    monkeypatch.setattr("sterling.exhaustive.traps.trap_free", refuse)
+    monkeypatch.setattr("sterling.states.traps.trap_free", refuse)
     assert row_of(cell, caught)["trap_free"] is False
 
 
@@ -103,7 +103,7 @@ def test_a_visit_is_given_up_on_request():
 
 def test_warming_up_visits_few_states(monkeypatch):
     seen = []
-    monkeypatch.setattr("sterling.exhaustive.traps.trap_free", lambda one, *_, **__: seen.append(one.n))
+    monkeypatch.setattr("sterling.states.traps.trap_free", lambda one, *_, **__: seen.append(one.n))
     warm_up([Cell(st.Problem(n=24, samples=100), st.Power(0.5, 0.5), "relu", 10, True)])
     assert seen
     assert max(seen) < 8

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sterling.dynamics.tally import bin_starts
-from sterling.tails import tail
+from sterling.visits.tails import tail
 
 
 def told(times):

@@ -10,12 +10,12 @@ import numpy as np
 
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context, Parameters
-from sterling.claims.draw import MARKERS, SERIES_COLOURS
 from sterling.claims.finding import Finding, Picture, Reference
 from sterling.claims.judge import near, near_rule
 from sterling.claims.statistics import measured, share_interval
 from sterling.claims.words import number, said
-from sterling.plot import GREY
+from sterling.plot.curves import MARKERS, SERIES_COLOURS
+from sterling.plot.run import GREY
 from sterling.study.likelihood import jeffreys
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ def measure(context: Context) -> Finding:
 
 def one_landscape(context: Context, cell: Parameters, seed: int):
     """Give what the landscape of one data set says."""
-    from sterling.exhaustive.landscape import landscape
-    from sterling.problem import Problem
+    from sterling.model.problem import Problem
+    from sterling.states.landscape import landscape
 
     instance = Problem(n=cell["n"], samples=cell["samples"]).draw(seed)
     found = landscape(instance, progress=context.look, threads=1)

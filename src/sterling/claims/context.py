@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sterling._version import __version__
+from sterling import __version__
+from sterling.base.files import write_atomically
 from sterling.errors import InputError, SterlingWarning, StoreError
-from sterling.files import write_atomically
 from sterling.study.trial import SEMANTICS
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class Context:
     @property
     def workers(self) -> int:
         """How many cells run at a time."""
-        from sterling.cores import usable_cores
+        from sterling.base.cores import usable_cores
 
         return self.threads or usable_cores()
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context
-from sterling.claims.draw import dots, in_words
 from sterling.claims.finding import Finding, Judgement, Measured, Picture
 from sterling.claims.words import percent
-from sterling.inputs import AutoRegressive, Gaussian, Rectified, Shifted, get_family
+from sterling.model.families import AutoRegressive, Gaussian, Rectified, Shifted, get_family
+from sterling.plot.curves import dots, in_words
 from sterling.study.grid import Study
 from sterling.study.report import with_shares
 from sterling.study.trial import family_text

@@ -10,12 +10,12 @@ import numpy as np
 
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context, Parameters, seeds
-from sterling.claims.draw import dots
 from sterling.claims.finding import Finding, Judgement, Measured, Picture, Reference
 from sterling.claims.judge import all_of
 from sterling.claims.statistics import measured, t_interval
 from sterling.claims.words import number, percent, said
-from sterling.plot import BLUE, GREY, VERMILLION
+from sterling.plot.curves import dots
+from sterling.plot.run import BLUE, GREY, VERMILLION
 
 if TYPE_CHECKING:
     import polars as pl
@@ -130,7 +130,7 @@ def measure(context: Context) -> Finding:
 
 def gradients(context: Context, cell: Parameters, seed: int):
     """Give the gradients of one data set: a row for each state, surrogate and kind of weight."""
-    from sterling.problem import Problem
+    from sterling.model.problem import Problem
     from sterling.theory.population import population_gradient
 
     n = cell["n"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sterling._version import __version__
+from sterling import __version__
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context, NothingMeasured, Stopped, check_seed
 from sterling.claims.efforts import EFFORTS, Effort
@@ -135,7 +135,7 @@ def reproduce(
     StoreError
         If raw rows cannot be written.
     """
-    from sterling.interrupts import deferred_interrupt
+    from sterling.base.interrupts import deferred_interrupt
 
     plan = _effort(effort)
     keys = _keys(only)
@@ -203,7 +203,7 @@ def _keys(only: Iterable[str] | None) -> list[str]:
 def _machine() -> dict[str, Any]:
     from importlib.metadata import version
 
-    from sterling.cores import usable_cores
+    from sterling.base.cores import usable_cores
 
     return {
         "cores": usable_cores(),

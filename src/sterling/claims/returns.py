@@ -6,7 +6,6 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sterling.batch_means import DRIFT_LEVEL
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context, Parameters
 from sterling.claims.finding import Finding, Judgement, Measured, Reference
@@ -20,6 +19,7 @@ from sterling.claims.statistics import (
     t_interval,
 )
 from sterling.claims.words import percent, said
+from sterling.visits.batch_means import DRIFT_LEVEL
 
 if TYPE_CHECKING:
     import polars as pl
@@ -151,9 +151,9 @@ def long_run(context: Context, cell: Parameters, seed: int):
     """Give one row for one long run: its recurrence statistics and what theory predicts for its data."""
     from sterling.dynamics.train import train
     from sterling.errors import InputError
-    from sterling.problem import Problem
-    from sterling.recurrence import recurrence
+    from sterling.model.problem import Problem
     from sterling.theory import balance, drift
+    from sterling.visits.recurrence import recurrence
 
     instance = Problem(n=cell["n"], samples=cell["samples"], noise=cell["noise"]).draw(seed)
     assert instance.teacher is not None

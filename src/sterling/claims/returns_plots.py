@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.claims.draw import MARKERS, SERIES_COLOURS
 from sterling.claims.finding import Measured, Picture
 from sterling.claims.words import number, said
-from sterling.plot import GREY, PALE
+from sterling.plot.curves import MARKERS, SERIES_COLOURS
+from sterling.plot.run import GREY, PALE
 
 if TYPE_CHECKING:
     import polars as pl

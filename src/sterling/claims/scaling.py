@@ -12,9 +12,9 @@ from sterling.claims.efforts import Scaling
 from sterling.claims.finding import Judgement, Measured, Picture
 from sterling.claims.judge import against_bound, all_of, bound_rule
 from sterling.dynamics.orbit import Verdict
+from sterling.plot.study import phase_map, success_curves, threshold_law
 from sterling.study.fit import POOR, ExponentFit
 from sterling.study.grid import Study
-from sterling.study.plots import phase_map, success_curves, threshold_law
 from sterling.study.report import SeriesFit, fit_store
 from sterling.study.store import Store
 

@@ -12,12 +12,12 @@ from scipy.special import xlogy
 
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context, Parameters, seeds
-from sterling.claims.draw import MARKERS, SERIES_COLOURS
 from sterling.claims.efforts import StepSizes
 from sterling.claims.finding import Finding, Judgement, Measured, Picture, Reference
 from sterling.claims.judge import all_of, near
 from sterling.claims.statistics import measured
 from sterling.claims.words import in_figure, percent, said, schedule_words
+from sterling.plot.curves import MARKERS, SERIES_COLOURS
 from sterling.schedules import Constant, Power, Schedule, parse_schedule
 from sterling.study.fit import FitError
 from sterling.study.grid import Study
@@ -257,8 +257,8 @@ def with_described(cells: pl.DataFrame) -> pl.DataFrame:
 def exact_part(context: Context, plan: StepSizes) -> pl.DataFrame:
     """Run every schedule on small data sets and look each end up among the data set's absorbing states."""
     from sterling.dynamics.train import train
-    from sterling.exhaustive.landscape import landscape, number_of
-    from sterling.problem import Problem
+    from sterling.model.problem import Problem
+    from sterling.states.landscape import landscape, number_of
 
     kinds = schedules(plan)
     n = plan.landscape_n

@@ -10,13 +10,13 @@ import numpy as np
 
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context, Parameters, cell_seed
-from sterling.claims.draw import dots, in_words
 from sterling.claims.finding import Finding, Judgement, Measured, Picture, Reference
 from sterling.claims.statistics import measured, t_interval
 from sterling.claims.words import number, percent, said
-from sterling.compare import NOTE, Comparison, compare_surrogates
-from sterling.problem import Problem
+from sterling.model.problem import Problem
+from sterling.plot.curves import dots, in_words
 from sterling.schedules import Power
+from sterling.study.compare import NOTE, Comparison, compare_surrogates
 
 if TYPE_CHECKING:
     import polars as pl

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from sterling._version import __version__
+from sterling import __version__
 from sterling.cli import study
 from sterling.cli.doctor import doctor
 from sterling.cli.landscape import landscape

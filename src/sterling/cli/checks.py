@@ -56,8 +56,8 @@ def versions() -> dict[str, str | None]:
 
 
 def machine() -> dict:
-    from sterling.cores import usable_cores
-    from sterling.memory import available_memory
+    from sterling.base.cores import usable_cores
+    from sterling.base.memory import available_memory
 
     return {
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
@@ -69,7 +69,7 @@ def machine() -> dict:
 
 def kernels() -> dict:
     """Look at the folder of compiled kernels."""
-    from sterling._jit import INTERPRETED, cache_folder
+    from sterling.exact.jit import INTERPRETED, cache_folder
 
     folder = cache_folder()
     files = [file for file in folder.rglob("*") if file.is_file()]
@@ -86,7 +86,7 @@ def kernels() -> dict:
 def self_test() -> list[dict]:
     """Run the event engine and the step-by-step one on small instances; they must agree flip for flip."""
     from sterling.dynamics.train import train
-    from sterling.problem import Problem
+    from sterling.model.problem import Problem
     from sterling.schedules import parse_schedule
 
     results = []
@@ -113,7 +113,7 @@ def self_test() -> list[dict]:
 def speed() -> dict:
     """Time a small run, once the kernels are compiled."""
     from sterling.dynamics.train import train
-    from sterling.problem import Problem
+    from sterling.model.problem import Problem
 
     instance = Problem(**_SPEED).draw(seed=0)
     train(instance, 10_000, record=())

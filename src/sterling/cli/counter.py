@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sterling.progress import PLAIN_EVERY, is_terminal, readable_time, say, seldom
+from sterling.base.progress import PLAIN_EVERY, is_terminal, readable_time, say, seldom
 
 _KNOWN_AFTER = 0.5  # seconds after which a pace means something
 

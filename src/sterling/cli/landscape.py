@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sterling.base.text import counted
 from sterling.cli.counter import counting
 from sterling.cli.options import (
     COUNT,
@@ -29,11 +30,10 @@ from sterling.cli.options import (
 )
 from sterling.cli.render import INTERRUPTED, announce_kernels, facts_table, guarded, note, print_json
 from sterling.errors import InputError
-from sterling.text import counted
 
 if TYPE_CHECKING:
-    from sterling.exhaustive.basins import Basins
-    from sterling.exhaustive.landscape import Landscape
+    from sterling.states.basins import Basins
+    from sterling.states.landscape import Landscape
 
 N, SAMPLES = 12, 200
 _SHOWN_BASINS = 5
@@ -84,10 +84,10 @@ def landscape(
     The data are drawn from a problem, or read from FILE; n may be at most 24. Ctrl-C ends it with exit code
     130; during --basins the landscape is shown all the same.
     """
-    from sterling.exhaustive.landscape import check_dimension, check_surrogate
-    from sterling.exhaustive.landscape import landscape as visit
-    from sterling.exhaustive.table import table_format
-    from sterling.plot import picture_format
+    from sterling.plot.run import picture_format
+    from sterling.states.landscape import check_dimension, check_surrogate
+    from sterling.states.landscape import landscape as visit
+    from sterling.states.table import table_format
 
     if plot is not None:
         picture_format(plot)
@@ -144,7 +144,7 @@ def _basin_settings(basins, steps, schedule, init) -> dict[str, Any] | None:
 
 
 def _values(found: "Landscape", ends: "Basins | None") -> dict[str, Any]:
-    from sterling.exhaustive.summary import estimated_deviation
+    from sterling.states.summary import estimated_deviation
 
     return {
         **found.to_dict(),
@@ -158,8 +158,8 @@ def _print(found: "Landscape", ends: "Basins | None") -> None:
     from rich.panel import Panel
     from rich.text import Text
 
-    from sterling.exhaustive.summary import sentence
-    from sterling.progress import readable_time
+    from sterling.base.progress import readable_time
+    from sterling.states.summary import sentence
 
     (_, verdict), *rows = found.summary()
     rows.append(("time", readable_time(found.seconds)))
@@ -206,8 +206,8 @@ def _write(found: "Landscape", plot: Path | None, out: Path | None, say: bool) -
     if plot is not None:
         from matplotlib.figure import Figure
 
-        from sterling.exhaustive.plot import plot_landscape
-        from sterling.plot import save_figure
+        from sterling.plot.landscape import plot_landscape
+        from sterling.plot.run import save_figure
 
         figure = Figure(_PICTURE, layout="constrained")
         ax = figure.add_subplot()

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sterling.base.files import printable, refusal
 from sterling.errors import InputError
-from sterling.files import printable, refusal
 
 if TYPE_CHECKING:
-    from sterling.instance import Instance
+    from sterling.model.instance import Instance
 
 _MULTIPLES = {"": 0, "k": 3, "M": 6, "G": 9, "T": 12}
 _LARGEST = Decimal(10) ** 18  # keeps numbers such as 1e999999999 from being written out
@@ -91,7 +91,7 @@ def choose_instance(
 
 
 def _draw(drawn: dict[str, Any], readout: str | None, normalize: str | None, usual: tuple[int, int]):
-    from sterling.problem import Problem
+    from sterling.model.problem import Problem
 
     n, samples = usual
     problem = Problem(
@@ -109,7 +109,7 @@ def _draw(drawn: dict[str, Any], readout: str | None, normalize: str | None, usu
 def _read(
     data: Path, drawn: dict[str, Any], read: dict[str, Any], readout: str | None, normalize: str | None
 ):
-    from sterling.data import load_data
+    from sterling.model.data import load_data
 
     for name, value in drawn.items():
         if value is not None:

@@ -20,7 +20,7 @@ from sterling.cli.render import announce_kernels, guarded, note, print_json
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
-    from sterling.advice.plan import Need, Plan
+    from sterling.plans.plan import Need, Plan
 
 N, STEPS = 64, 100_000
 
@@ -62,7 +62,7 @@ def plan(
     What is proved and what is a mean-field estimate is said apart; --check measures how good the estimate is.
     Inputs are Gaussian.
     """
-    from sterling.advice.plan import plan as make
+    from sterling.plans.plan import plan as make
     from sterling.schedules import parse_schedule
 
     trials = 0 if check is None else parse_count(check, "--check")
@@ -150,8 +150,8 @@ def _measured(need: "Need") -> str:
 
 def _expected(made: "Plan") -> list[str]:
     """Return what to expect of the samples that were given."""
-    from sterling.memory import readable_bytes
-    from sterling.progress import readable_time
+    from sterling.base.memory import readable_bytes
+    from sterling.base.progress import readable_time
 
     expected, cost, lines = made.expected, made.cost, []
     if expected is not None:

@@ -143,8 +143,8 @@ def result_table(orbit: Orbit) -> RenderableType:
     from rich.panel import Panel
     from rich.text import Text
 
-    from sterling.plot import problem_line
-    from sterling.progress import VERDICT_STYLES
+    from sterling.base.progress import VERDICT_STYLES
+    from sterling.plot.run import problem_line
 
     style = VERDICT_STYLES[orbit.verdict.name]
     (_, verdict), *rows = orbit.summary()
@@ -163,7 +163,7 @@ def result_table(orbit: Orbit) -> RenderableType:
 
 def announce_kernels() -> None:
     """Say so if the kernels have to be compiled, as they are on the first run after an installation."""
-    from sterling._jit import INTERPRETED, cache_folder
+    from sterling.exact.jit import INTERPRETED, cache_folder
 
     if not INTERPRETED and not any(cache_folder().rglob("*.nbi")):
         note("compiling kernels, once: about 15 s …")

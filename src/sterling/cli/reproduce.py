@@ -77,7 +77,7 @@ def run(
     folder: Path, effort: str, keys: list[str], threads: int | None, seed: int, command: str, quiet: bool
 ) -> "tuple[Reproduction, Page]":
     """Measure the claims and keep the page in step; return the reproduction and the page to finish."""
-    from sterling._version import __version__
+    from sterling import __version__
     from sterling.claims.reproduce import reproduce
     from sterling.report.page import Facts, Page
     from sterling.report.terminal import display, judged
@@ -177,7 +177,7 @@ def command_line(effort: str, keys: list[str], seed: int, out: Path) -> str:
 def _print_results(report: "Reproduction", folder: Path) -> None:
     from rich.console import Console
 
-    from sterling.progress import readable_time
+    from sterling.base.progress import readable_time
     from sterling.report.page import NUMBERS, PAGE, RAW
     from sterling.report.terminal import table
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from sterling._version import __version__
+from sterling import __version__
+from sterling.base.files import as_path, unreadable, write_atomically
 from sterling.dynamics import tally
 from sterling.dynamics.orbit import Orbit
 from sterling.dynamics.walk import ANCHOR, DISTANCE, FLIP, Walk
 from sterling.errors import CheckpointError
-from sterling.files import as_path, unreadable, write_atomically
 from sterling.schedules import schedule_from_dict
 from sterling.surrogates import SURROGATES
 

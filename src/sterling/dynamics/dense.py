@@ -27,8 +27,8 @@ from sterling.dynamics.walk import (
     flip,
     look,
 )
-from sterling.instance import Instance
-from sterling.mass import mass_between
+from sterling.exact.mass import mass_between
+from sterling.model.instance import Instance
 from sterling.schedules import Schedule
 from sterling.surrogates import Surrogate
 

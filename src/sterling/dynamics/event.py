@@ -10,13 +10,13 @@ import time
 
 import numpy as np
 
-from sterling._jit import INTERPRETED
-from sterling.cores import usable_cores
+from sterling.base.cores import usable_cores
+from sterling.base.memory import available_memory
 from sterling.dynamics import kernels, lookup, passes, sums
 from sterling.dynamics.walk import ANCHOR, GROW, Log, Walk
 from sterling.errors import InputError
-from sterling.instance import Instance
-from sterling.memory import available_memory
+from sterling.exact.jit import INTERPRETED
+from sterling.model.instance import Instance
 from sterling.schedules import Schedule
 from sterling.surrogates import Surrogate
 

@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling._jit import embedded, helper, njit
-from sterling._machine import clear_lowest, largest_ratio, subtract_and_compare, trailing_zeros
 from sterling.dynamics import tally
 from sterling.dynamics.lookup import CURRENT_SLOT, MANY, cache_full, evaluate, find
 from sterling.dynamics.passes import copy_into
@@ -45,7 +43,9 @@ from sterling.dynamics.walk import (
     TOTAL,
     VISITS,
 )
-from sterling.mass import KIND_POWER, NARROW_FROM, NARROW_SPAN, build
+from sterling.exact.jit import embedded, helper, njit
+from sterling.exact.machine import clear_lowest, largest_ratio, subtract_and_compare, trailing_zeros
+from sterling.exact.mass import KIND_POWER, NARROW_FROM, NARROW_SPAN, build
 
 _mass_between, _guess, _first_reach, _narrow = build(helper)
 _returned, _stayed, _away, _flipped, _note, _restart = tally.build(helper)

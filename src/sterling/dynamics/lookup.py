@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling._jit import embedded, helper, njit
-from sterling._machine import clear_lowest, ones, trailing_zeros
 from sterling.dynamics.passes import CONSTANT, COUNT, FULL, LEAD, LEAD_CONSTANT, MOVE, run_job
 from sterling.dynamics.walk import EVALUATIONS, READ
+from sterling.exact.jit import embedded, helper, njit
+from sterling.exact.machine import clear_lowest, ones, trailing_zeros
 
 # Cells of Cache.state
 SIZE, HAND, CURRENT_SLOT, LAST_SIZE = range(4)  # LAST_SIZE is 1 once the memory bound forbids growth

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.arrays import read_only
+from sterling.base.arrays import read_only
+from sterling.base.notebook import html_table
+from sterling.base.text import counted
 from sterling.dynamics.walk import (
     ANCHOR,
     CARRY,
@@ -30,14 +32,12 @@ from sterling.dynamics.walk import (
     close,
 )
 from sterling.errors import InputError
-from sterling.notebook import html_table
 from sterling.schedules import Schedule
-from sterling.text import counted
 
 if TYPE_CHECKING:
     from os import PathLike
 
-    from sterling.recurrence import Recurrence
+    from sterling.visits.recurrence import Recurrence
 
 
 class Verdict(Enum):
@@ -284,7 +284,7 @@ class Orbit:
         InputError
             If that was not recorded.
         """
-        from sterling.recurrence import recurrence
+        from sterling.visits.recurrence import recurrence
 
         return recurrence(self)
 

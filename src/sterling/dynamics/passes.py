@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling._jit import embedded, helper, njit
-from sterling._machine import atomic_add, atomic_load, atomic_store, plus, prefetch_part, times
 from sterling.dynamics.sums import CARRIED, HALF, add_waiting, list_all, list_changes, list_flips, spill
+from sterling.exact.jit import embedded, helper, njit
+from sterling.exact.machine import atomic_add, atomic_load, atomic_store, plus, prefetch_part, times
 
 #: Rows in a chunk: its buffers fit the nearest cache.
 CHUNK = 4096

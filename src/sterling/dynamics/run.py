@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from sterling.base.interrupts import deferred_interrupt
 from sterling.dynamics.orbit import Orbit, Verdict
 from sterling.dynamics.walk import (
     ABSORBED,
@@ -32,9 +33,8 @@ from sterling.dynamics.walk import (
     Walk,
 )
 from sterling.errors import SterlingWarning, StoreError
-from sterling.instance import Instance
-from sterling.interrupts import deferred_interrupt
-from sterling.mass import mass_between
+from sterling.exact.mass import mass_between
+from sterling.model.instance import Instance
 from sterling.schedules import Schedule
 from sterling.surrogates import Surrogate
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sterling._jit import embedded, helper
-from sterling._machine import ADDED, add_eight, byte_mask, clear_lowest, prefetch, trailing_zeros
+from sterling.exact.jit import embedded, helper
+from sterling.exact.machine import ADDED, add_eight, byte_mask, clear_lowest, prefetch, trailing_zeros
 
 #: Rows that `add_eight` takes at a time; lists have room for so many more entries.
 GROUP = 8

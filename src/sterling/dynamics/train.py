@@ -9,15 +9,15 @@ from functools import partial
 
 import numpy as np
 
-from sterling.arrays import refuse_masked
+from sterling.base.arrays import refuse_masked
+from sterling.base.files import as_path, printable, refusal
 from sterling.dynamics.orbit import Orbit
 from sterling.dynamics.run import Progress, Run, Times
 from sterling.dynamics.walk import Walk
 from sterling.errors import CheckpointError, InputError, SterlingWarning
-from sterling.files import as_path, printable, refusal
-from sterling.instance import Instance
-from sterling.mass import mass_between
-from sterling.problem import LATENT, part_seed
+from sterling.exact.mass import mass_between
+from sterling.model.instance import Instance
+from sterling.model.problem import LATENT, part_seed
 from sterling.schedules import MAX_STEPS, Power, Schedule
 from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
 
@@ -199,8 +199,8 @@ def initial_latent(n: int, init) -> np.ndarray:
     """
     if isinstance(init, int | np.integer | np.random.SeedSequence) and not isinstance(init, bool):
         init = init if isinstance(init, np.random.SeedSequence) else int(init)
-        from sterling.inputs import Gaussian, family_table
-        from sterling.sampling import draw_codes, words
+        from sterling.exact.sampling import draw_codes, words
+        from sterling.model.families import Gaussian, family_table
 
         codes = draw_codes(family_table(Gaussian()), part_seed(init, LATENT, 0), (n,)).astype(np.float64)
         within = (words(part_seed(init, LATENT, 1), n) >> np.uint64(11)) * 2.0**-53 - 0.5
@@ -236,7 +236,7 @@ def _go(run: Run, progress: bool | Show, checkpoint, every: float) -> Orbit:
         return run.go(None, save, every)
     if callable(progress):
         return run.go(progress, save, every)
-    from sterling.progress import display
+    from sterling.base.progress import display
 
     with display() as show:
         return run.go(show, save, every)

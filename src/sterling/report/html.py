@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from sterling._version import __version__
+from sterling import __version__
 from sterling.claims.words import NO_BREAK
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sterling.base.files import write_atomically
+from sterling.base.progress import readable_time
 from sterling.claims.finding import Finding, Judgement
 from sterling.errors import StoreError
-from sterling.files import write_atomically
-from sterling.progress import readable_time
 from sterling.report.figures import Drawing, identifier, render
 from sterling.report.html import page
 from sterling.theory.labels import KINDS

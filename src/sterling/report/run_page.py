@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from sterling import recurrence_plot
+from sterling.base.files import write_atomically
+from sterling.base.text import counted
 from sterling.claims.finding import Picture
 from sterling.errors import InputError
-from sterling.files import write_atomically
-from sterling.plot import ergodic_mean, errors_over_time, flip_raster, problem_line
-from sterling.recurrence_plot import Law
+from sterling.plot import visits as recurrence_plot
+from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster, problem_line
+from sterling.plot.visits import Law
 from sterling.report.figures import Drawing, render
 from sterling.report.html import page
-from sterling.text import counted
 from sterling.theory.labels import KINDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from sterling.dynamics.orbit import Orbit
-    from sterling.instance import Instance
-    from sterling.recurrence import Recurrence
+    from sterling.model.instance import Instance
     from sterling.theory import Balance
+    from sterling.visits.recurrence import Recurrence
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from sterling.base.progress import LIVE_EVERY, PLAIN_EVERY, is_terminal, readable_time, say, seldom
 from sterling.claims.finding import Finding, Judgement, Reference
 from sterling.claims.words import amount, interval, leading, level
-from sterling.progress import LIVE_EVERY, PLAIN_EVERY, is_terminal, readable_time, say, seldom
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

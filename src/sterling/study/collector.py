@@ -123,7 +123,7 @@ class Collector:
         self.warmed: set[tuple] = set()
 
     def go(self) -> Outcome:
-        from sterling.interrupts import deferred_interrupt
+        from sterling.base.interrupts import deferred_interrupt
 
         plan: Plan = {}
         planning = rounds(self.study, self.ledger)

@@ -10,7 +10,7 @@ import numpy as np
 
 from sterling import theory
 from sterling.errors import InputError
-from sterling.inputs import Gaussian
+from sterling.model.families import Gaussian
 from sterling.study.criteria import Criterion, parse_criterion
 from sterling.study.trial import Cell
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sterling.errors import InputError
-from sterling.problem import Problem
+from sterling.model.problem import Problem
 from sterling.schedules import MAX_STEPS, Schedule, parse_schedule, schedule_from_dict
 from sterling.study.criteria import parse_criterion
 from sterling.study.trial import SEMANTICS, Cell, is_number
@@ -189,7 +189,7 @@ class Study:
             raise InputError("an exponent needs n of at least 2")
 
     def _check_landscape(self) -> None:
-        from sterling.exhaustive.landscape import MAX_DIMENSION
+        from sterling.states.landscape import MAX_DIMENSION
 
         if self.landscape and max(self.n) > MAX_DIMENSION:
             raise InputError(

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
+from sterling.base.files import write_atomically
 from sterling.errors import InputError, SterlingWarning, StoreError
-from sterling.files import write_atomically
 from sterling.study.criteria import Criterion, parse_criterion
 from sterling.study.grid import Study
 from sterling.study.notices import PATTERN

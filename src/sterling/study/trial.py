@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sterling._version import __version__
+from sterling import __version__
 from sterling.errors import InputError
-from sterling.problem import Problem
+from sterling.model.problem import Problem
 from sterling.schedules import MAX_STEPS, Power, Schedule, Table, parse_schedule
 from sterling.surrogates import get_surrogate
 
 if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
-    from sterling.inputs import Family
-    from sterling.instance import Instance
+    from sterling.model.families import Family
+    from sterling.model.instance import Instance
 
 #: Raised whenever the same content would give another result; rows of another one are not mixed.
 SEMANTICS = 1
@@ -76,7 +76,7 @@ class Cell:
             raise InputError(f"steps is {self.steps}; it must lie between 1 and {MAX_STEPS:,}")
         object.__setattr__(self, "steps", int(self.steps))
         if self.landscape:
-            from sterling.exhaustive.landscape import check_dimension, check_surrogate
+            from sterling.states.landscape import check_dimension, check_surrogate
 
             check_dimension(self.problem.n)
             check_surrogate(self.surrogate)
@@ -257,7 +257,7 @@ def _looking(stop: Callable[[], bool]) -> Callable[..., None]:
 
 def _is_trap_free(instance: Instance, cell: Cell, orbit: Orbit, stop: Callable[[], bool] | None) -> bool:
     """Whether no state but the teacher absorbs; a run that was caught elsewhere has answered already."""
-    from sterling.exhaustive.traps import trap_free
+    from sterling.states.traps import trap_free
 
     assert instance.teacher is not None  # it was drawn
     if orbit.absorbed and not np.array_equal(orbit.signs, instance.teacher):
@@ -328,7 +328,7 @@ def warm_up(cells: Iterable[Cell]) -> None:
         except Cancelled:
             raise KeyboardInterrupt from None
         if cell.landscape:
-            from sterling.exhaustive.traps import trap_free
+            from sterling.states.traps import trap_free
 
             trap_free(replace(small, n=min(problem.n, _WARM_N)).draw(0), cell.surrogate, threads=1)
 

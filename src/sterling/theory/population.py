@@ -26,7 +26,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from sterling.arrays import check_signs
+from sterling.base.arrays import check_signs
 from sterling.errors import InputError
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.labels import labelled

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sterling.arrays import check_signs
+from sterling.base.arrays import check_signs
 from sterling.errors import InputError
-from sterling.instance import Instance
+from sterling.model.instance import Instance
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.labels import labelled
 from sterling.theory.population import profile, signal

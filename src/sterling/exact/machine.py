@@ -1,0 +1,314 @@
+"""Instructions that Numba has no name for, as portable LLVM, each with a plain Python twin.
+
+The twins run where Numba is switched off (NUMBA_DISABLE_JIT=1) and say what the instructions mean.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from sterling.exact.jit import INTERPRETED, helper
+
+#: Codes that `add_eight` takes of each row; rows are padded to a multiple.
+ADDED = 32
+
+
+def _element(context, builder, signature, position, index):
+    """Return the address of an element of the one-dimensional array argument at ``position``.
+
+    ``index`` holds the values of the array and of the element's number.
+    """
+    array = context.make_array(signature.args[position])(context, builder, index[0])
+    return builder.gep(array.data, [index[1]])
+
+
+@intrinsic
+def _times(typing_context, factor, code):
+    """Product in the type of the first argument: Numba alone would widen 32 bits to 64."""
+
+    def generate(context, builder, signature, args):
+        wide = context.cast(builder, args[1], signature.args[1], signature.args[0])
+        return builder.mul(args[0], wide)
+
+    return factor(factor, code), generate
+
+
+@intrinsic
+def _plus(typing_context, total, part):
+    """Sum in the type of the first argument."""
+
+    def generate(context, builder, signature, args):
+        return builder.add(args[0], context.cast(builder, args[1], signature.args[1], signature.args[0]))
+
+    return total(total, part), generate
+
+
+@intrinsic
+def _trailing_zeros(typing_context, word):
+    """Position of the lowest set bit of a non-zero 64-bit word."""
+
+    def generate(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def _ones(typing_context, word):
+    """Number of set bits of a 64-bit word."""
+
+    def generate(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
+def _byte_mask(typing_context, flags, start):
+    """Bit i of the result says whether flags[start + i] is not zero; 64 bytes are read."""
+
+    def generate(context, builder, signature, args):
+        lanes = ir.VectorType(ir.IntType(8), 64)
+        address = builder.bitcast(_element(context, builder, signature, 0, args), lanes.as_pointer())
+        vector = builder.load(address, align=1)
+        return builder.bitcast(builder.icmp_unsigned("!=", vector, ir.Constant(lanes, None)), ir.IntType(64))
+
+    return types.uint64(flags, types.int64), generate
+
+
+@intrinsic
+def _prefetch(typing_context, rows, row, offset):
+    """Ask for the cache line ``offset`` bytes into one row of a C-contiguous matrix."""
+
+    def generate(context, builder, signature, args):
+        matrix = context.make_array(signature.args[0])(context, builder, args[0])
+        stride = builder.extract_value(matrix.strides, 0)
+        word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        start = builder.add(builder.ptrtoint(matrix.data, stride.type), builder.mul(args[1], stride))
+        name, kind = "llvm.prefetch.p0", ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        address = builder.inttoptr(builder.add(start, args[2]), byte)
+        builder.call(function, [address, word(0), word(2), word(1)])  # read, from the second cache on, data
+        return context.get_dummy_value()
+
+    return types.void(rows, types.int64, types.int64), generate
+
+
+@intrinsic
+def _subtract_and_compare(typing_context, target, source, factor, start):
+    """Eight lanes of target −= factor·source (two roundings); bit i says that lane i changed side of zero."""
+
+    def generate(context, builder, signature, args):
+        lanes, bits = ir.VectorType(ir.DoubleType(), 8), ir.VectorType(ir.IntType(1), 8)
+        place, other = (
+            builder.bitcast(
+                _element(context, builder, signature, position, (args[position], args[3])), lanes.as_pointer()
+            )
+            for position in (0, 1)
+        )
+        before = builder.load(place, align=8)
+        spread = builder.insert_element(ir.Constant(lanes, ir.Undefined), args[2], ir.IntType(32)(0))
+        spread = builder.shuffle_vector(
+            spread, spread, ir.Constant(ir.VectorType(ir.IntType(32), 8), [0] * 8)
+        )
+        after = builder.fsub(before, builder.fmul(spread, builder.load(other, align=8)))
+        builder.store(after, place, align=8)
+        zero = ir.Constant(lanes, [0.0] * 8)
+        changed = builder.xor(
+            builder.fcmp_ordered(">=", before, zero), builder.fcmp_ordered(">=", after, zero)
+        )
+        assert changed.type == bits
+        return builder.zext(builder.bitcast(changed, ir.IntType(8)), ir.IntType(64))
+
+    return types.uint64(target, source, types.float64, types.int64), generate
+
+
+@intrinsic
+def _largest_ratio(typing_context, top, bottom, start):
+    """max of top/bottom over eight places; infinite if some bottom is zero."""
+
+    def generate(context, builder, signature, args):
+        lanes = ir.VectorType(ir.DoubleType(), 8)
+        above, below = (
+            builder.load(
+                builder.bitcast(
+                    _element(context, builder, signature, position, (args[position], args[2])),
+                    lanes.as_pointer(),
+                ),
+                align=8,
+            )
+            for position in (0, 1)
+        )
+        zero = builder.fcmp_ordered("==", below, ir.Constant(lanes, [0.0] * 8))
+        ratio = builder.select(zero, ir.Constant(lanes, [float("inf")] * 8), builder.fdiv(above, below))
+        for half in (4, 2, 1):
+            order = ir.Constant(ir.VectorType(ir.IntType(32), 8), [(i + half) % 8 for i in range(8)])
+            other = builder.shuffle_vector(ratio, ratio, order)
+            ratio = builder.select(builder.fcmp_ordered(">", ratio, other), ratio, other)
+        return builder.extract_element(ratio, ir.IntType(32)(0))
+
+    return types.float64(top, bottom, types.int64), generate
+
+
+@intrinsic
+def _add_eight(typing_context, rows, listed, weights, first, column, sums):
+    """sums[column : column + 32] += Σ weight·code of eight listed rows, in 32 bits (modulo 2^32).
+
+    Codes and weights have 16 bits. Where the processor can, two rows at a time are interleaved, and one
+    instruction multiplies and adds their pairs of codes.
+    """
+
+    def generate(context, builder, signature, args):
+        word, half, long = ir.IntType(32), ir.IntType(16), ir.IntType(64)
+        codes, products = ir.VectorType(half, ADDED), ir.VectorType(word, ADDED)
+        matrix = context.make_array(signature.args[0])(context, builder, args[0])
+        stride = builder.extract_value(matrix.strides, 0)
+
+        def entry(position, place, kind):
+            index = builder.add(args[3], long(place))
+            address = _element(context, builder, signature, position, (args[position], index))
+            return builder.load(builder.bitcast(address, kind.as_pointer()), align=kind.width // 16)
+
+        def row(place):
+            start = builder.add(
+                builder.ptrtoint(matrix.data, long), builder.mul(entry(1, place, long), stride)
+            )
+            start = builder.add(start, builder.mul(args[4], long(2)))
+            return builder.load(builder.inttoptr(start, codes.as_pointer()), align=2)
+
+        def shuffled(one, two, order):
+            return builder.shuffle_vector(one, two, ir.Constant(ir.VectorType(word, len(order)), order))
+
+        def spread(scalar, lanes):
+            kind = ir.VectorType(scalar.type, lanes)
+            single = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, word(0))
+            return shuffled(single, single, [0] * lanes)
+
+        if "+avx512bw" in context.codegen()._get_host_cpu_features():
+            parts = ir.VectorType(word, 16)
+            name, kind = "llvm.x86.avx512.pmaddw.d.512", ir.FunctionType(parts, [codes, codes])
+            multiply = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+            totals = [ir.Constant(parts, None)] * 2
+            eights = range(0, ADDED, 8)  # interleaving takes one half of each 128 bits
+            for place in range(0, 8, 2):
+                above, below = row(place), row(place + 1)
+                pair = builder.bitcast(spread(entry(2, place, word), 16), codes)
+                for half_of in (0, 1):
+                    order = [e + 4 * half_of + k + r for e in eights for k in range(4) for r in (0, ADDED)]
+                    products_of = builder.call(multiply, [shuffled(above, below, order), pair])
+                    totals[half_of] = builder.add(totals[half_of], products_of)
+            order = [e // 2 + 16 * half_of + k for e in eights for half_of in (0, 1) for k in range(4)]
+            total = shuffled(totals[0], totals[1], order)
+        else:
+            total = ir.Constant(products, None)
+            for place in range(8):
+                weight = spread(builder.sext(entry(2, place, half), word), ADDED)
+                total = builder.add(total, builder.mul(builder.sext(row(place), products), weight))
+        place = _element(context, builder, signature, 5, (args[5], args[4]))
+        place = builder.bitcast(place, products.as_pointer())
+        builder.store(builder.add(builder.load(place, align=4), total), place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(rows, listed, weights, types.int64, types.int64, sums), generate
+
+
+@intrinsic
+def _atomic_add(typing_context, board, index, amount):
+    """Add to an int64 cell shared between threads; return the value before."""
+
+    def generate(context, builder, signature, args):
+        return builder.atomic_rmw("add", _element(context, builder, signature, 0, args), args[2], "acq_rel")
+
+    return types.int64(board, types.int64, types.int64), generate
+
+
+@intrinsic
+def _atomic_load(typing_context, board, index):
+    """Read an int64 cell shared between threads (acquire)."""
+
+    def generate(context, builder, signature, args):
+        return builder.load_atomic(_element(context, builder, signature, 0, args), "acquire", 8)
+
+    return types.int64(board, types.int64), generate
+
+
+@intrinsic
+def _atomic_store(typing_context, board, index, value):
+    """Write an int64 cell shared between threads (release)."""
+
+    def generate(context, builder, signature, args):
+        address = _element(context, builder, signature, 0, args)
+        builder.store_atomic(args[2], address, "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(board, types.int64, types.int64), generate
+
+
+@helper
+def _prefetch_row(rows, row):
+    """Ask the processor to bring one row of a matrix near; changes no result."""
+    for offset in range(0, rows.shape[1] * rows.itemsize, 64):
+        _prefetch(rows, row, offset)  # pyright: ignore[reportCallIssue]  # Numba supplies the context
+
+
+@helper
+def _prefetch_part(rows, row, first, size):
+    """Ask for ``size`` entries of one row of a matrix."""
+    for offset in range(first * rows.itemsize, (first + size) * rows.itemsize, 64):
+        _prefetch(rows, row, offset)  # pyright: ignore[reportCallIssue]
+
+
+@helper
+def _clear_lowest(word):
+    """The word without its lowest set bit."""
+    return word & (word - types.uint64(1))
+
+
+def _plain_byte_mask(flags, start):
+    return sum(1 << i for i in range(64) if flags[start + i])
+
+
+def _plain_largest_ratio(top, bottom, start):
+    pairs = zip(top[start : start + 8], bottom[start : start + 8], strict=True)
+    return max(float("inf") if b == 0 else a / b for a, b in pairs)
+
+
+def _plain_subtract_and_compare(target, source, factor, start):
+    before = target[start : start + 8].copy()
+    target[start : start + 8] = before - factor * source[start : start + 8]
+    return sum(1 << i for i in range(8) if (before[i] >= 0) != (target[start + i] >= 0))
+
+
+def _plain_add_eight(rows, listed, weights, first, column, sums):
+    for q in range(first, first + 8):
+        sums[column : column + ADDED] += rows[listed[q], column : column + ADDED] * np.int32(weights[q])
+
+
+def _plain_add(board, index, amount):
+    board[index] += amount
+    return board[index] - amount
+
+
+def _choose(compiled, plain) -> Any:
+    return plain if INTERPRETED else compiled
+
+
+times = _choose(_times, lambda factor, code: factor * code)
+plus = _choose(_plus, lambda total, part: total + part)
+trailing_zeros = _choose(_trailing_zeros, lambda word: (int(word) & -int(word)).bit_length() - 1)
+ones = _choose(_ones, lambda word: int(word).bit_count())
+clear_lowest = _choose(_clear_lowest, lambda word: word & (word - 1))
+byte_mask = _choose(_byte_mask, _plain_byte_mask)
+largest_ratio = _choose(_largest_ratio, _plain_largest_ratio)
+subtract_and_compare = _choose(_subtract_and_compare, _plain_subtract_and_compare)
+prefetch = _choose(_prefetch_row, lambda rows, row: None)
+prefetch_part = _choose(_prefetch_part, lambda rows, row, first, size: None)
+atomic_add = _choose(_atomic_add, _plain_add)
+atomic_load = _choose(_atomic_load, lambda board, index: board[index])
+atomic_store = _choose(_atomic_store, lambda board, index, value: board.__setitem__(index, value))
+add_eight = _choose(_add_eight, _plain_add_eight)

@@ -1,0 +1,106 @@
+"""What exact sums can hold: the finest grid of labels and readout that fits, and limbs of wide factors.
+
+Where nothing fits, the error names the cause: features, labels beside outputs, or too many samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sterling.errors import RangeError
+from sterling.exact.grid import InputGrid
+
+if TYPE_CHECKING:
+    from sterling.model.instance import Instance
+
+EXACT = 1 << 53  # integers below are exact in float64
+WHOLE = 1 << 62  # sums below leave an int64 one bit to spare
+
+_FINENESS = (20, 16, 12, 10, 8)  # bits of the codes of labels and readout that are tried in turn
+_ENOUGH = 12  # fewer are taken only where sums would not fit otherwise
+_USUAL_ROWS = 10  # bits of the number of samples that every instance may have
+
+
+def finest(make: Callable[[int], Instance], aim: float = math.inf) -> Instance:
+    """Return ``make(bits)`` for the finest grid of labels and readout, out of a few, on which sums fit.
+
+    ``aim`` is a bound on gradient sums that a coarser grid is worth, down to 12 bits.
+    """
+    for bits in _FINENESS:
+        try:
+            made = make(bits)
+        except RangeError:
+            if bits == _FINENESS[-1]:
+                raise
+            continue
+        if bits <= _ENOUGH or made.gradient_bound < aim:
+            return made
+    raise AssertionError("unreachable")
+
+
+def limbs(values: np.ndarray, width: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Split integers into limbs of ``width`` bits with their sign: values = Σ limb·2^shift.
+
+    Yields (shift, limb), one at least.
+    """
+    sizes = np.abs(values)
+    bits = int(sizes.max(initial=0)).bit_length()
+    if bits <= width:
+        yield 0, values
+        return
+    signs = np.sign(values)
+    for shift in range(0, bits, width):
+        yield shift, signs * ((sizes >> shift) & ((1 << width) - 1))
+
+
+def too_wide(grid: InputGrid, samples: int) -> RangeError:
+    """Return the error for features whose codes leave exact sums no room."""
+    wide, fine = int(grid.shifts.argmax()), int(grid.shifts.argmin())
+    far = int(np.abs(grid.offsets).argmax())
+    sums, cure = f"exact sums over {samples} samples", 'standardise the inputs (normalize="standard")'
+    if grid.shifts[wide] - grid.shifts[fine] >= 8:
+        return RangeError(f"features {wide} and {fine} differ too much in scale for {sums}: {cure}")
+    if abs(int(grid.offsets[far])) >= 1 << 16:
+        return RangeError(f"feature {far} lies too far from zero, beside its spread, for {sums}: {cure}")
+    return RangeError(f'precision="int32" leaves too little room for {sums}: take precision="int16"')
+
+
+def too_large(instance: Instance, labels: float, outputs: float, helped: bool) -> RangeError:
+    """Return the error for exact sums that would not fit, with the likeliest cause.
+
+    Parameters
+    ----------
+    labels, outputs : float
+        The largest label and Σ|v|, the reach of the outputs.
+    helped : bool
+        Whether fewer samples would make the sums fit.
+    """
+    tiny = math.ldexp(1.0, -instance.label_bits)
+    apart = abs(math.log2(max(labels, tiny) / outputs))
+    fine = math.log2(max(labels, outputs) / tiny) - apart - _FINENESS[-1] - math.log2(instance.m)
+    scores = {
+        "features": math.log2(max(instance.code_bound, 1)) + int(instance.grid.shifts.max()) - 15,
+        "apart": apart,
+        "fine": fine,
+        "samples": math.log2(instance.samples) - _USUAL_ROWS if helped else -math.inf,
+    }
+    cause = max(scores, key=scores.__getitem__)
+    if cause == "features":
+        return too_wide(instance.grid, instance.samples)
+    if cause == "samples":
+        return RangeError(
+            f"exact gradient sums over {instance.samples} samples do not fit: take fewer samples"
+        )
+    if cause == "apart":
+        return RangeError(
+            f"the labels reach {labels:.3g} and the outputs of this readout {outputs:.3g}, too far apart for "
+            "exact sums: rescale the labels or the readout so that both are of one size"
+        )
+    return RangeError(
+        f"the labels reach {labels:.3g} in steps of {tiny:.3g}, too fine for exact sums: "
+        "take larger noise, or a smaller readout"
+    )

@@ -1,0 +1,126 @@
+"""Exact sampling of discrete laws on an integer grid: the same bits on every machine.
+
+A law is a table of 2^16 integer codes with weights that sum to 2^32. It is sampled by Walker's alias
+method (A. J. Walker, ACM TOMS 3, 1977) from 32 random bits, with integer operations only.
+What the codes mean is `inputs.py`'s business.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sterling.exact.jit import njit
+
+CODES = 1 << 16
+TOTAL = 1 << 32
+LOWEST = -(1 << 15)
+
+
+class AliasTable(NamedTuple):
+    """A law over the codes -32768 … 32767, ready to be sampled.
+
+    Column i keeps code i + LOWEST for the first ``keep[i]`` of its 65536 shares; the rest goes to
+    ``alias[i]``.
+    """
+
+    keep: np.ndarray  # uint32 (65536,)
+    alias: np.ndarray  # int16 (65536,)
+
+
+@njit
+def _fill_alias(left, keep, alias, small, large):
+    """Deal weights that sum to 2^32 into 65536 columns of 65536 shares with at most two codes each.
+
+    ``left`` holds the weights and is used up; ``small`` and ``large`` are room for as many indices.
+    """
+    share = 65536
+    smalls = larges = 0
+    for i in range(left.size):
+        if left[i] < share:
+            small[smalls] = i
+            smalls += 1
+        else:
+            large[larges] = i
+            larges += 1
+    while smalls > 0 and larges > 0:
+        smalls -= 1
+        poor, rich = small[smalls], large[larges - 1]
+        keep[poor] = left[poor]
+        alias[poor] = rich - 32768
+        left[rich] -= share - left[poor]
+        if left[rich] < share:
+            larges -= 1
+            small[smalls] = rich
+            smalls += 1
+    for i in range(larges):  # the weights are integers, so what is left holds exactly one full column
+        keep[large[i]] = share
+        alias[large[i]] = large[i] - 32768
+
+
+@njit
+def _look_up(words, keep, alias, out):
+    """Turn random 64-bit words into two codes each; ``out`` is a flat int16 array."""
+    for i in range(out.size // 2):
+        word = words[i]
+        for half in range(2):
+            bits = np.int64((word >> np.uint64(32 * half)) & np.uint64(0xFFFFFFFF))
+            column = bits >> 16
+            code = column - 32768
+            if (bits & 0xFFFF) >= keep[column]:
+                code = alias[column]
+            out[2 * i + half] = code
+    if out.size % 2:
+        bits = np.int64(words[out.size // 2] & np.uint64(0xFFFFFFFF))
+        column = bits >> 16
+        code = column - 32768
+        if (bits & 0xFFFF) >= keep[column]:
+            code = alias[column]
+        out[out.size - 1] = code
+
+
+@njit
+def transpose_block(rows, columns, first, last):
+    """Copy ``rows[first:last]`` (row major, maybe padded) into ``columns[:, first:last]``, tile by tile."""
+    tile = 32
+    count = columns.shape[0]
+    for top in range(first, last, tile):
+        bottom = min(top + tile, last)
+        for left in range(0, count, tile):
+            right = min(left + tile, count)
+            for k in range(left, right):
+                target = columns[k, top:bottom]
+                for r in range(bottom - top):
+                    target[r] = rows[top + r, k]
+
+
+def alias_table(cumulative: np.ndarray) -> AliasTable:
+    """Build the table of a law from its distribution function.
+
+    Parameters
+    ----------
+    cumulative : float64 (65537,)
+        P(code < -32768 + i), non-decreasing from 0 to 1. Weights are rounded to multiples of 2^-32.
+    """
+    edges = np.rint(np.asarray(cumulative, np.float64) * TOTAL).astype(np.int64)
+    edges[0], edges[-1] = 0, TOTAL
+    weights = np.diff(edges)
+    if weights.size != CODES or weights.min() < 0:
+        raise ValueError("cumulative must hold 65537 non-decreasing values")
+    keep = np.zeros(CODES, np.uint32)
+    alias = np.zeros(CODES, np.int16)
+    _fill_alias(weights, keep, alias, np.empty_like(weights), np.empty_like(weights))
+    return AliasTable(keep, alias)
+
+
+def words(seed: np.random.SeedSequence, count: int) -> np.ndarray:
+    """Return ``count`` random 64-bit words of the PCG64 stream of this seed."""
+    return np.random.PCG64(seed).random_raw(count)
+
+
+def draw_codes(table: AliasTable, seed: np.random.SeedSequence, shape: tuple[int, ...]) -> np.ndarray:
+    """Draw int16 codes, independent and distributed by the table."""
+    out = np.empty(int(np.prod(shape)), np.int16)
+    _look_up(words(seed, (out.size + 1) // 2), table.keep, table.alias, out)
+    return out.reshape(shape)

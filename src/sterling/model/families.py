@@ -1,0 +1,258 @@
+"""Input families: the laws from which the entries of the inputs are drawn, each of unit variance.
+
+Every family is a table of integer codes (`sampling.py`), so a draw has the same bits on every machine.
+Normalisations, which act on drawn or given data alike, live in `normalise.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+
+import numpy as np
+
+from sterling.errors import InputError
+
+#: Grid of the inputs: 2^-12, or coarser where the family needs the range.
+FINEST_BITS = 12
+#: A family's grid reaches at least the quantile of this tail; what lies beyond is drawn as the last code.
+TAIL = 1e-7
+
+_RECTIFIED_DEVIATION = math.sqrt(0.5 - 0.5 / math.pi)  # of max(0, z) for a standard normal z
+
+
+@dataclass(frozen=True)
+class Family:
+    """A law of unit variance with independent entries.
+
+    ``cumulative(x)`` is P(entry < x) for a float64 array x; ``reach`` bounds all but a share `TAIL` of
+    the entries.
+    """
+
+    @property
+    def reach(self) -> float:
+        raise NotImplementedError
+
+    def cumulative(self, x: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def correlate(self, codes: np.ndarray) -> np.ndarray:
+        """Couple the entries of each row (rows, n) of freshly drawn codes; independent ones stay."""
+        return codes
+
+    @property
+    def bits(self) -> int:
+        """The grid of the family is 2^-bits; codes of 16 bits then reach far enough."""
+        return min(FINEST_BITS, 15 - math.ceil(math.log2(self.reach)))
+
+    def __str__(self) -> str:
+        values = ",".join(f"{getattr(self, f.name)!r}" for f in fields(self))
+        name = next((name for name, kind in FAMILIES.items() if kind is type(self)), None)
+        if name is None:
+            raise InputError(
+                f"{type(self).__name__} is an input family without a name: write it into "
+                "sterling.model.families.FAMILIES, or take one that is there"
+            )
+        return f"{name}:{values}" if values else name
+
+    def to_dict(self) -> dict:
+        return {"family": str(self).partition(":")[0], **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Gaussian(Family):
+    """Standard normal entries, the paper's setting."""
+
+    @property
+    def reach(self) -> float:
+        return 7.99  # the 2^-12 grid reaches 8; the tail beyond has probability 1e-15
+
+    def cumulative(self, x):
+        return _normal(x)
+
+
+@dataclass(frozen=True)
+class Rademacher(Family):
+    """Entries −1 and +1 with equal probability."""
+
+    @property
+    def reach(self) -> float:
+        return 1.5
+
+    def cumulative(self, x):
+        return 0.5 * (x > -1) + 0.5 * (x > 1)
+
+
+@dataclass(frozen=True)
+class Uniform(Family):
+    """Entries uniform on [−√3, √3]."""
+
+    @property
+    def reach(self) -> float:
+        return math.sqrt(3)
+
+    def cumulative(self, x):
+        return np.clip((x + math.sqrt(3)) / math.sqrt(12), 0, 1)
+
+
+@dataclass(frozen=True)
+class StudentT(Family):
+    """Student's t with ``df`` > 2 degrees of freedom, scaled to unit variance: heavy tails."""
+
+    df: float = 5.0
+
+    def __post_init__(self):
+        if not (math.isfinite(self.df) and self.df > 2):
+            raise InputError(f"student_t needs more than 2 degrees of freedom, not {self.df}: below that "
+                             "the variance is infinite")  # fmt: skip
+
+    @property
+    def reach(self) -> float:
+        from scipy.special import stdtrit
+
+        return -float(stdtrit(self.df, TAIL)) * math.sqrt((self.df - 2) / self.df)
+
+    def cumulative(self, x):
+        from scipy.special import stdtr
+
+        return stdtr(self.df, x * math.sqrt(self.df / (self.df - 2)))
+
+
+@dataclass(frozen=True)
+class Exponential(Family):
+    """Exponential entries less their mean: skewed, never below −1."""
+
+    @property
+    def reach(self) -> float:
+        return -math.log(TAIL) - 1
+
+    def cumulative(self, x):
+        return -np.expm1(-np.maximum(x + 1, 0))
+
+
+@dataclass(frozen=True)
+class Shifted(Family):
+    """Normal entries of unit variance around ``mean`` instead of zero."""
+
+    mean: float = 0.5
+
+    def __post_init__(self):
+        if not (math.isfinite(self.mean) and abs(self.mean) <= 100):
+            raise InputError(f"the mean of shifted inputs is {self.mean}; it must lie in [-100, 100]")
+
+    @property
+    def reach(self) -> float:
+        return abs(self.mean) + 6
+
+    def cumulative(self, x):
+        return _normal(x - self.mean)
+
+
+@dataclass(frozen=True)
+class Rectified(Family):
+    """Positive parts of normal numbers, scaled to unit variance and not centred: activations of a ReLU layer.
+
+    Half of the entries are zero; the mean is 0.683.
+    """
+
+    @property
+    def reach(self) -> float:
+        return 6 / _RECTIFIED_DEVIATION
+
+    def cumulative(self, x):
+        return np.where(x > 0, _normal(x * _RECTIFIED_DEVIATION), 0.0)
+
+
+@dataclass(frozen=True)
+class AutoRegressive(Family):
+    """Normal entries with correlation ρ^|k−l| between features k and l (AR(1) along the features)."""
+
+    rho: float = 0.5
+
+    def __post_init__(self):
+        if not (math.isfinite(self.rho) and abs(self.rho) < 1):
+            raise InputError(f"the correlation of ar1 inputs is {self.rho}; it must lie strictly "
+                             "between -1 and 1")  # fmt: skip
+
+    @property
+    def reach(self) -> float:
+        return 7.99
+
+    def cumulative(self, x):
+        return _normal(x)
+
+    def correlate(self, codes):
+        fresh = math.sqrt(1 - self.rho * self.rho)
+        state = codes[:, 0].astype(np.float64)
+        out = codes.copy()
+        for k in range(1, codes.shape[1]):
+            state = self.rho * state + fresh * codes[:, k]
+            out[:, k] = np.clip(np.rint(state), -32767, 32767)
+        return out
+
+
+FAMILIES: dict[str, type[Family]] = {
+    "gaussian": Gaussian,
+    "rademacher": Rademacher,
+    "uniform": Uniform,
+    "student_t": StudentT,
+    "exponential": Exponential,
+    "shifted": Shifted,
+    "rectified": Rectified,
+    "ar1": AutoRegressive,
+}
+
+
+def get_family(spec: str | Family) -> Family:
+    """Return the family that a name such as "gaussian", "student_t:4" or "ar1:0.8" stands for.
+
+    Raises
+    ------
+    InputError
+        For an unknown name (with the nearest known one) or a parameter that is no number.
+    """
+    if isinstance(spec, Family):
+        return spec
+    if not isinstance(spec, str):
+        raise InputError(f"inputs is {spec!r}; it must be a name such as {', '.join(FAMILIES)}")
+    name, _, argument = spec.partition(":")
+    if name not in FAMILIES:
+        near = difflib.get_close_matches(name, FAMILIES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise InputError(f"unknown input family {name!r}{hint} Known are {', '.join(FAMILIES)}.")
+    kind = FAMILIES[name]
+    if not argument:
+        return kind()
+    if not fields(kind):
+        raise InputError(f"input family {name!r} takes no parameter, but {spec!r} gives one")
+    try:
+        value = float(argument)
+    except ValueError:
+        raise InputError(f"the parameter of {spec!r} is no number") from None
+    return kind(**{fields(kind)[0].name: value})
+
+
+@lru_cache(maxsize=16)
+def family_table(family: Family):
+    """Return the sampling table of a family; code c stands for the cell around c·2^-bits."""
+    return _table(family.cumulative, 2.0**-family.bits)
+
+
+@lru_cache(maxsize=16)
+def normal_table(codes_per_deviation: int):
+    """Return the table of a rounded normal law with so many codes to one standard deviation."""
+    return _table(Gaussian().cumulative, 1.0 / codes_per_deviation)
+
+
+def _normal(x: np.ndarray) -> np.ndarray:
+    """Return the normal distribution function (SciPy's would cost a third of a second of start-up)."""
+    return np.array([0.5 * math.erfc(-value * math.sqrt(0.5)) for value in x.tolist()])
+
+
+def _table(cumulative, step: float):
+    from sterling.exact.sampling import CODES, LOWEST, alias_table
+
+    edges = (np.arange(CODES + 1) + LOWEST - 0.5) * step
+    return alias_table(cumulative(edges))

@@ -1,0 +1,371 @@
+"""An instance: one finite data set with everything that the dynamics need, exactly.
+
+Inputs, labels and readout are integers on dyadic grids, so losses and gradient sums have one value,
+whatever the order, the number of threads or the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+
+from sterling.base.arrays import (
+    check_finite,
+    check_labels,
+    check_signs,
+    read_only,
+    real_array,
+    refuse_constant,
+)
+from sterling.base.cores import for_each
+from sterling.base.memory import require_memory
+from sterling.base.notebook import html_table, shortened
+from sterling.errors import InputError, RangeError
+from sterling.exact.grid import InputGrid, quantise_inputs, vector_codes
+from sterling.exact.ranges import EXACT, WHOLE, finest, limbs, too_large, too_wide
+from sterling.model.normalise import normalise as normalise_grid
+from sterling.surrogates import Surrogate, get_surrogate
+
+_BLOCK_ROWS = 16384  # rows turned to float64 at a time
+_KEEP_FLOATS = 1 << 29  # float64 copies up to this size are kept between calls
+_ROWS = 32  # that float64 shall be able to add exactly, so that sums are not cut too finely
+_DERIVATIVE_BITS = 20  # grid of the derivative of smooth surrogates
+
+
+def transpose(grid: InputGrid) -> np.ndarray:
+    """Return the codes column by column, (n, rows), for the event engine."""
+    from sterling.exact.sampling import transpose_block
+
+    rows = grid.rows
+    columns = np.empty((grid.features, len(rows)), rows.dtype)
+    for_each(
+        lambda first: transpose_block(rows, columns, first, min(first + 4096, len(rows))),
+        range(0, len(rows), 4096),
+    )
+    return columns
+
+
+class Instance:
+    """A finite data set (Z_i, y_i), i = 1 … N, with readout v and, if known, the teacher's signs.
+
+    Make one with `Problem.draw` or `Instance.from_arrays`.
+
+    Attributes
+    ----------
+    n, m, samples : int
+        Inputs, hidden units, sample size N.
+    teacher : int8 (n,) or None
+        Signs of w*.
+    origin : dict
+        Where the data come from, for tables and files.
+    """
+
+    def __init__(self, grid, m, labels, label_bits, readout, readout_bits, teacher, origin=None):
+        self.grid: InputGrid = grid
+        self.n: int = grid.features
+        self.m: int = m
+        self.samples: int = len(labels)
+        self.label_codes: np.ndarray = labels
+        self.readout_codes: np.ndarray = readout
+        self.label_bits: int = max(label_bits, readout_bits)
+        self.readout_bits: int = readout_bits
+        self.code_bound, self.preactivation_bound = grid.reach
+        for codes, bits in ((labels, label_bits), (readout, readout_bits)):
+            if int(np.abs(codes).max(initial=0)) << (self.label_bits - bits) >= 1 << 31:
+                raise self._too_large(labels, label_bits, helped=False)
+        self.label_codes = read_only(labels << (self.label_bits - label_bits))
+        self.teacher: np.ndarray | None = None if teacher is None else read_only(teacher)
+        self.origin: dict = origin or {}
+        self._check_range()
+
+    @classmethod
+    def from_arrays(
+        cls,
+        inputs,
+        labels,
+        readout=None,
+        teacher=None,
+        *,
+        normalize: str | None = None,
+        precision: str = "int16",
+        constant: str = "refuse",
+        origin: dict | None = None,
+    ) -> Instance:
+        """Make an instance from arrays of your own.
+
+        Parameters
+        ----------
+        inputs : array (N, n) or (N, m, n)
+        labels : array (N,)
+        readout : array (m,), optional
+            Ones by default.
+        teacher : array (n,) of −1 and +1, optional
+            The reference that verdicts are measured against.
+        normalize : None, "standard" or "whiten"
+            See `sterling.model.normalise`.
+        precision : "int16" or "int32"
+            Width of the stored codes. Rounding errors are at most 2^-15 of each feature's range
+            (2^-23); `rounding` says how large they are. Labels that no coarser grid holds exactly are
+            rounded to 2^-20 of the largest, or coarser, to 2^-8 at most, where sums would not fit otherwise.
+        constant : "refuse" or "keep"
+            What to do with a feature that has one value in every sample, such as a bias column.
+
+        Raises
+        ------
+        InputError
+            For data that are empty, not finite, of the wrong shape, or cannot be produced.
+        CapacityError
+            When exact sums would not fit.
+        """
+        values = real_array(inputs, "inputs")
+        if values.ndim == 2:
+            values = values[:, None, :]
+        if values.ndim != 3:
+            raise InputError(f"inputs have {values.ndim} axes; give (samples, n) or (samples, m, n)")
+        samples, m, n = values.shape
+        for name, size in (("samples", samples), ("hidden units", m), ("features", n)):
+            if size == 0:
+                raise InputError(f"inputs have shape {np.shape(inputs)}: there are no {name}")
+        check_finite(values, "inputs", ("sample", "unit", "feature"))
+        targets = real_array(labels, "labels")
+        if targets.shape != (samples,):
+            raise InputError(f"labels have shape {targets.shape}; {samples} samples need ({samples},)")
+        check_finite(targets, "labels", ("sample",))
+        weights = np.ones(m) if readout is None else real_array(readout, "readout")
+        if weights.shape != (m,):
+            raise InputError(f"readout has shape {weights.shape}; {m} hidden units need ({m},)")
+        check_finite(weights, "readout", ("unit",))
+        if not weights.any():
+            raise InputError("readout is all zero, so the inputs would not reach the output")
+        check_labels(targets, weights)
+        if not isinstance(constant, str) or constant not in ("refuse", "keep"):
+            raise InputError(f'constant is {constant!r}; it must be "refuse" or "keep"')
+        flat = values.reshape(samples * m, n)
+        if constant == "refuse" and len(flat) > 1:
+            refuse_constant(flat)
+        require_memory(flat.size * 8 + len(flat) * 24, f"{samples} samples with n={n}, m={m}")
+        grid = normalise_grid(quantise_inputs(flat, precision, together=normalize is None), normalize)
+        signs = None if teacher is None else check_signs(teacher, n, "teacher")
+        about = origin or {"data": f"arrays of shape {tuple(np.shape(inputs))}", "normalize": normalize}
+
+        def make(fineness: int) -> Instance:
+            readout_codes, readout_bits = vector_codes(weights, fineness, "readout weights")
+            label_codes, label_bits = vector_codes(targets, fineness, "labels")
+            return cls(grid, m, label_codes, label_bits, readout_codes, readout_bits, signs, about)
+
+        return finest(make, EXACT)
+
+    def _check_range(self) -> None:
+        """Refuse data for which an exact sum could overflow; remember the bounds for the engines."""
+        if self.preactivation_bound >= EXACT:
+            raise too_wide(self.grid, self.samples)
+        scaled = self.residual_codes
+        high, low = int(scaled[scaled > 0].sum()), int(scaled[scaled < 0].sum())
+        top = np.maximum(np.abs(high - self.label_codes), np.abs(low - self.label_codes))
+        self.code_bound = max(self.code_bound, 1)
+        self.coefficient_bound: int = int(top.max()) * int(np.abs(self.readout_codes).max())
+        mass = int(top.astype(np.float64).sum() * 1.001) + 1  # a bound, so the rounding of floats is covered
+        total = mass * int(np.abs(self.readout_codes).sum()) * self.code_bound << int(self.grid.shifts.max())
+        squares = int(top.max()) ** 2 * self.samples
+        product = self.coefficient_bound * self.code_bound
+        largest = int(top.max())
+        one_fits = product < EXACT and largest < 1 << 31
+        if max(total, squares) >= WHOLE or not one_fits:
+            helped = one_fits and max(total, squares) // self.samples < WHOLE
+            raise self._too_large(self.label_codes, self.label_bits, helped)
+        self.gradient_bound: int = max(total, 1)
+
+    def _too_large(self, labels: np.ndarray, bits: int, helped: bool) -> RangeError:
+        label = math.ldexp(float(np.abs(labels).max(initial=0)), -bits)
+        return too_large(self, label, float(np.abs(self.readout).sum()), helped)
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """The inputs as a fresh float64 array (N, m, n), exactly as the engines see them."""
+        return self.grid.values().reshape(self.samples, self.m, self.n)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The labels, float64 (N,)."""
+        return np.ldexp(self.label_codes.astype(np.float64), -self.label_bits)
+
+    @property
+    def readout(self) -> np.ndarray:
+        """The readout v, float64 (m,)."""
+        return np.ldexp(self.readout_codes.astype(np.float64), -self.readout_bits)
+
+    @property
+    def readout_norm2(self) -> float:
+        """‖v‖², which the step sizes are divided by."""
+        square = sum(int(code) ** 2 for code in self.readout_codes)
+        return float(square) / 4.0**self.readout_bits
+
+    @property
+    def rounding(self) -> np.ndarray:
+        """Largest error made in each feature by putting the inputs on the grid, float64 (n,)."""
+        return self.grid.rounding
+
+    @property
+    def residual_codes(self) -> np.ndarray:
+        """The readout on the grid of the labels, int64 (m,)."""
+        return self.readout_codes << (self.label_bits - self.readout_bits)
+
+    @property
+    def unit(self) -> float:
+        """Gradient sums are integers; divided by this they are G."""
+        bits = self.grid.bits + self.label_bits + self.readout_bits
+        return float(np.ldexp(float(self.samples), bits))
+
+    @property
+    def unit_squared(self) -> Fraction:
+        """n·4^bits: a pre-activation code a stands for z·w = a/√unit_squared."""
+        return self.n * Fraction(4) ** self.grid.bits
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """The input codes column by column, (n, N·m)."""
+        return transpose(self.grid)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of the data: two instances with the same one have the same orbits."""
+        digest = hashlib.blake2b(digest_size=16)
+        grid = self.grid
+        for array in (_condense(grid.rows), grid.shifts, grid.offsets, self.label_codes, self.readout_codes):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        shape = (grid.rows.shape, grid.rows.dtype.str, grid.bits, self.m, self.n)
+        digest.update(repr((*shape, self.label_bits, self.readout_bits)).encode())
+        if self.teacher is not None:
+            digest.update(self.teacher.tobytes())
+        return digest.hexdigest()
+
+    def loss(self, signs) -> float:
+        """Return the empirical risk L(w) = 1/(2N) Σ (vᵀH(Z_i w) − y_i)² at w = signs/√n."""
+        return self.square(signs) / (2.0 * self.samples * 4.0**self.label_bits)
+
+    def square(self, signs) -> int:
+        """Return 2N·L(w)·4^label_bits, the exact integer behind the loss."""
+        active = self.preactivations(check_signs(signs, self.n, "signs")) > 0
+        residuals = active @ self.residual_codes - self.label_codes
+        return int((residuals * residuals).sum())
+
+    def gradient(self, signs, surrogate: str | Surrogate = "relu") -> np.ndarray:
+        """Return the STE gradient G(w) at w = signs/√n, float64 (n,).
+
+        G = 1/N Σ_i r_i Σ_j v_j μ′(z_ij·w) z_ij with r_i = vᵀH(Z_i w) − y_i (science.md, 2). The sum is an
+        exact integer; below 2^53, as usual, G is that integer divided with one rounding, and above it is
+        rounded once more. Smooth derivatives are taken on the grid 2^-20, whatever the data.
+        """
+        signs = check_signs(signs, self.n, "signs")
+        chosen = get_surrogate(surrogate)
+        before = self.preactivations(signs)
+        residuals = (before > 0) @ self.residual_codes - self.label_codes
+        slopes, bits = self._slopes(before, chosen)
+        sums = self._weigh((residuals[:, None] * self.readout_codes).ravel(), slopes.ravel())
+        shifted = sums << self.grid.shifts.astype(sums.dtype)
+        return shifted.astype(np.float64) / np.ldexp(self.unit, bits)
+
+    def _weigh(self, coefficients: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        """Return Σ_r c_r·slope_r·(codes_r + offsets) exactly, (n,): int64, or Python's integers if wide.
+
+        Slopes whose products would not be exact are split into limbs, whose sums are.
+        """
+        most = max(int(np.abs(coefficients).max(initial=0)), 1) * self.code_bound
+        room = min(EXACT // (_ROWS * most), WHOLE // self.gradient_bound)
+        sums: np.ndarray = np.zeros(self.n, np.int64)
+        for shift, limb in limbs(slopes, max(1, room.bit_length() - 1)):
+            part = coefficients * limb
+            total = self.weigh_rows(part) + self.grid.offsets * int(part.sum())
+            sums = total if shift == 0 else sums.astype(object) + (total.astype(object) << shift)
+        return sums
+
+    def _slopes(self, before: np.ndarray, surrogate: Surrogate) -> tuple[np.ndarray, int]:
+        """Return μ′ as integers on the grid 2^-bits."""
+        if surrogate.piecewise_constant:
+            low, high = surrogate.thresholds(self.unit_squared)
+            return ((before >= low) & (before <= high)).astype(np.int64), 0
+        slopes = surrogate.derivative(np.ldexp(before, -self.grid.bits) / np.sqrt(self.n))
+        return np.rint(np.ldexp(slopes, _DERIVATIVE_BITS)).astype(np.int64), _DERIVATIVE_BITS
+
+    def preactivations(self, signs: np.ndarray) -> np.ndarray:
+        """Return √n Z_i w in units of 2^-bits, int64 (N, m)."""
+        weights = signs.astype(np.int64) << self.grid.shifts
+        out = np.empty(len(self.grid.rows), np.int64)
+        for first, block in self._float_blocks():
+            out[first : first + len(block)] = block @ weights.astype(np.float64)
+        out += int(weights @ self.grid.offsets)
+        return out.reshape(self.samples, self.m)
+
+    def weigh_rows(self, coefficients: np.ndarray) -> np.ndarray:
+        """Return Σ_r c_r·codes_r exactly, int64 (n,): float64 products of integers, cut below 2^53."""
+        top = max(int(np.abs(coefficients).max(initial=0)), 1)
+        safe = max(1, EXACT // (top * self.code_bound))
+        sums = np.zeros(self.n, np.int64)
+        for first, block in self._float_blocks():
+            for start in range(0, len(block), safe):
+                part = block[start : start + safe]
+                weights = coefficients[first + start : first + start + len(part)].astype(np.float64)
+                sums += (weights @ part).astype(np.int64)
+        return sums
+
+    def _float_blocks(self):
+        if len(self.grid.rows) * self.n * 8 <= _KEEP_FLOATS:
+            return self._kept_blocks
+        return self._make_blocks()
+
+    @cached_property
+    def _kept_blocks(self) -> list[tuple[int, np.ndarray]]:
+        return list(self._make_blocks())
+
+    def _make_blocks(self):
+        for first in range(0, len(self.grid.rows), _BLOCK_ROWS):
+            codes = self.grid.rows[first : first + _BLOCK_ROWS, : self.n]
+            yield first, codes.astype(np.float64)
+
+    def to_dict(self) -> dict:
+        """Return a plain description (no data)."""
+        return {
+            "n": self.n,
+            "m": self.m,
+            "samples": self.samples,
+            "readout": self.readout.tolist(),
+            "teacher": self.teacher is not None,
+            "largest_rounding": float(self.rounding.max(initial=0.0)),
+            "origin": dict(self.origin),
+            "fingerprint": self.fingerprint,
+        }
+
+    def __repr__(self) -> str:
+        known = "teacher known" if self.teacher is not None else "no teacher"
+        rounded = float(self.rounding.max(initial=0.0))
+        exact = "" if rounded == 0 else f", inputs rounded by at most {rounded:.2g}"
+        return f"Instance(n={self.n}, samples={self.samples}, m={self.m}, {known}{exact})"
+
+    def _repr_html_(self) -> str:
+        rounded = float(self.rounding.max(initial=0.0))
+        rows = [
+            ("inputs, n", f"{self.n:,}"),
+            ("samples, N", f"{self.samples:,}"),
+            ("hidden units, m", f"{self.m:,}"),
+            ("readout", shortened(self.readout.tolist())),
+            ("teacher", "unknown" if self.teacher is None else "known"),
+            ("rounding of the inputs", "none" if rounded == 0 else f"at most {rounded:.2g}"),
+        ]
+        return html_table([*rows, *((name, shortened(value)) for name, value in self.origin.items())])
+
+
+def _condense(rows: np.ndarray) -> np.ndarray:
+    """Return one 64-bit word for every 4096 of the rows: sums weighted by random odd words, modulo 2^64.
+
+    A digest of these words sees any change of the data that is not made to deceive, ten times faster than a
+    digest of the rows.
+    """
+    words = rows.reshape(-1).view(np.uint64)
+    weights = np.random.PCG64(0).random_raw(4096) | np.uint64(1)
+    whole = len(words) - len(words) % 4096
+    rest = (words[whole:] * weights[: len(words) - whole]).sum(dtype=np.uint64)
+    return np.append(words[:whole].reshape(-1, 4096) @ weights, rest)

@@ -1,0 +1,391 @@
+"""Pictures of a run: functions that draw into an `ax`, and one figure of all three with a reading of each.
+
+Nothing global is touched: no pyplot, no style. Everything shown is computed from the orbit.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sterling.base.files import as_path, write_atomically
+from sterling.dynamics.history import History, history
+from sterling.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from sterling.dynamics.orbit import Orbit
+
+#: Suffixes that `save_figure` can write.
+FORMATS = ("png", "svg", "pdf")
+
+# After Okabe and Ito, told apart by colour-blind readers; those for text are a little darker.
+BLUE, VERMILLION, GREEN, AMBER, PURPLE = "#0072B2", "#D55E00", "#00815E", "#A66A00", "#A8487E"
+INK, GREY, PALE = "#222222", "#6B6B6B", "#DDDDDD"
+VERDICT_COLOURS = {
+    "OPTIMAL": GREEN,
+    "TRAPPED": VERMILLION,
+    "RECURRENT": BLUE,
+    "WANDERING": AMBER,
+    "STALLED": PURPLE,
+}
+
+_CELLS = 360  # time cells of the raster
+_ROWS = 20  # weights in the raster, at most
+_SMALL = 8.5  # points, for legends and ticks
+_ABOVE = "above the axes"  # marks the legends that stand there
+
+
+def errors_over_time(ax: Axes, orbit: Orbit) -> str:
+    """Draw the distance to the reference over a logarithmic time axis; return a one-sentence reading.
+
+    The line is the mean over each time bin and the band its range; the dashed line is the time average's.
+    """
+    ax.set_ylabel(
+        "wrong weights (number)" if orbit.reference_kind == "teacher" else "differing weights (number)"
+    )
+    _time_axis(ax, orbit.steps)
+    if not orbit.recorded:
+        ax.set_yticks([])
+        return _unrecorded(ax, f"The run ends with {orbit.errors} of {orbit.n} weights {_wrong(orbit)}")
+    h = history(orbit)
+    ax.set_xlim(right=_right_end(_last_of_interest(orbit, h)))
+    ax.fill_between(
+        h.centres, h.low, h.high, step="mid", color=BLUE, alpha=0.22, lw=0, label="iterates: range"
+    )
+    marker = "o" if len(h.mean) == 1 else None
+    ax.plot(h.centres, h.mean, color=BLUE, lw=1.6, marker=marker, label="iterates: mean")
+    ax.plot(h.edges[1:], h.ergodic, color=VERMILLION, lw=1.6, ls=(0, (5, 1.5)), label="time average")
+    _count_axis(ax, max(float(h.high.max()), float(h.ergodic.max()), 1.0))
+    if orbit.flips_complete_to < orbit.steps:
+        ax.axvspan(orbit.flips_complete_to, orbit.steps, color=PALE, lw=0, label="not recorded")
+    _legend_above(ax, 4)
+    return _read_errors(orbit, h)
+
+
+def _count_axis(ax: Axes, top: float) -> None:
+    """Scale the axis of a number that often is zero: linear, or logarithmic above one if it is large."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    if top <= 12:
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set_ylim(-0.05 * top, 1.12 * top)
+        return
+    ax.set_yscale("symlog", linthresh=1, linscale=0.5)
+    ax.set_yticks([0, *(step * 10**k for k in range(7) for step in (1, 2, 5) if step * 10**k <= 1.25 * top)])
+    ax.set_yticks([], minor=True)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    ax.set_ylim(-0.15, 1.4 * top)
+
+
+def _read_errors(orbit: Orbit, h: History) -> str:
+    if orbit.certified:
+        whole = orbit.flips_complete_to == orbit.steps
+        moves = f"after step {int(orbit.flips['step'][-1]):,}" if orbit.flips.size and whole else "any more"
+        count = f"{orbit.errors} of {orbit.n} {'is' if orbit.errors == 1 else 'are'}"
+        return f"No weight moves {moves}, and none ever will: {count} {_wrong(orbit)}."
+    late = h.edges[:-1] >= h.edges[-1] // 10
+    low, high = int(h.low[late].min()), int(h.high[late].max())
+    lengths = np.diff(h.edges)[late]
+    mean = float((h.mean[late] * lengths).sum() / lengths.sum())
+    span = f"{low}" if low == high else f"{low} to {high} ({mean:.2g} on average)"
+    since = int(h.edges[:-1][late][0])
+    return f"From step {since:,} on, {span} of {orbit.n} weights are {_wrong(orbit)}; {_read_average(h)}."
+
+
+def _read_average(h: History) -> str:
+    wrong = np.flatnonzero(h.ergodic)
+    if not wrong.size:
+        return "in the time average none ever is"
+    if h.ergodic[-1]:
+        return f"in the time average {h.ergodic[-1]} at the end"
+    return f"in the time average none from about step {int(h.edges[wrong[-1] + 2]):,} on"
+
+
+def _last_of_interest(orbit: Orbit, h: History) -> int:
+    """Return the last step worth showing: all of them, or a while after the weights have come to rest."""
+    if not orbit.certified:
+        return orbit.steps
+    last = int(orbit.flips["step"][-1]) if orbit.flips.size else 0
+    wrong = np.flatnonzero(h.ergodic)
+    decided = int(h.edges[wrong[-1] + 1]) if wrong.size else 0
+    return min(orbit.steps, max(30 * (last + 1), 3 * decided))
+
+
+def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
+    """Draw when the most active weights flipped, and which way; return a one-sentence reading.
+
+    Upper half of a row: to +1; lower half: to −1. The colour deepens with the share of steps with a flip.
+    """
+    from matplotlib.patches import Patch
+
+    _time_axis(ax, orbit.steps)
+    ax.grid(False)
+    ax.set_ylabel("weight (its index)")
+    if not orbit.recorded:
+        ax.set_yticks([])
+        return _unrecorded(ax, "When each weight flipped is not known")
+    counts = np.bincount(orbit.flips["coordinate"], minlength=orbit.n)
+    busy = np.argsort(-counts, kind="stable")[: min(rows, np.count_nonzero(counts))]
+    if not busy.size:
+        ax.set_yticks([])
+        _note(ax, "no flips")
+        return "No weight flips."
+    cells = np.geomspace(1, orbit.steps + 1, _CELLS + 1)
+    levels = np.arange(2 * len(busy) + 1) / 2 - 0.5
+    ax.pcolormesh(cells, levels, _raster(orbit, busy, cells), rasterized=True)
+    ax.hlines(np.arange(1, len(busy)) - 0.5, cells[0], cells[-1], color="white", lw=1.4)
+    ax.set_ylim(len(busy) - 0.5, -0.5)
+    ax.set_yticks(range(len(busy)), [str(k) for k in busy], fontsize=7.5)
+    ax.tick_params(axis="y", length=0)
+    if orbit.flips_complete_to < orbit.steps:
+        ax.axvspan(orbit.flips_complete_to, orbit.steps, color=PALE, lw=0)
+    up, down = (
+        Patch(color=BLUE, label="to +1 (upper half)"),
+        Patch(color=VERMILLION, label="to −1 (lower half)"),
+    )
+    _legend_above(ax, 2, [up, down])
+    return _read_flips(orbit, counts, len(busy))
+
+
+def _raster(orbit: Orbit, busy: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Return the colours (2 rows to a weight, time cells, RGBA) of the raster."""
+    place = np.full(orbit.n, -1)
+    place[busy] = np.arange(len(busy))
+    flips = orbit.flips[place[orbit.flips["coordinate"]] >= 0]
+    time = np.clip(np.searchsorted(cells, flips["step"] + 1, side="right") - 1, 0, len(cells) - 2)
+    half = 2 * place[flips["coordinate"]] + (flips["sign"] < 0)
+    shape = (2 * len(busy), len(cells) - 1)
+    image = np.bincount(half * shape[1] + time, minlength=shape[0] * shape[1]).reshape(shape)
+    # A weight can turn to + at every other step, so half is all.
+    share = np.minimum(2 * image / np.maximum(np.diff(cells), 1.0), 1.0)
+    colours = np.zeros((*shape, 4))
+    for offset, colour in enumerate((BLUE, VERMILLION)):
+        colours[offset::2, :, :3] = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    colours[..., 3] = np.where(image > 0, 0.35 + 0.65 * np.sqrt(share), 0.0)
+    return colours
+
+
+def _read_flips(orbit: Orbit, counts: np.ndarray, rows: int) -> str:
+    total, active = int(counts.sum()), int(np.count_nonzero(counts))
+    few = int(np.searchsorted(np.cumsum(np.sort(counts)[::-1]), 0.9 * total)) + 1
+    most = f", nine tenths of them by {few}" if total >= 100 and few <= active / 2 else ""
+    shown = f"; the {rows} busiest are shown" if rows < active else ""
+    return f"{total:,} flip{'s' if total > 1 else ''} by {active} of {orbit.n} weights{most}{shown}."
+
+
+def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
+    """Draw √n times the ergodic mean, times the reference's sign, in order; return a one-sentence reading.
+
+    1 is always right, 0 undecided, below 0 the time average has the wrong sign.
+    """
+    margin = np.clip(orbit.ergodic_mean * math.sqrt(orbit.n) * orbit.reference, -1, 1)
+    order = np.argsort(margin, kind="stable")
+    margin, right = margin[order], (orbit.ergodic_signs == orbit.reference)[order]
+    missing = (orbit.signs != orbit.reference)[order]
+    x = np.arange(1, orbit.n + 1)
+    size = float(np.clip(900 / orbit.n, 8, 36))
+    ax.axhspan(-1.08, 0, color=VERMILLION, alpha=0.06, lw=0)
+    ax.axhline(0, color=GREY, lw=0.9)
+    if orbit.n > 100:
+        ax.fill_between(x, 0, margin, step="mid", color=BLUE, alpha=0.2, lw=0)
+    else:
+        ax.vlines(
+            x, 0, margin, color=np.where(right, BLUE, VERMILLION), lw=min(2.0, 90 / orbit.n), alpha=0.45
+        )
+    for where, scale, style, label in (
+        (right, 1.0, {"color": BLUE, "zorder": 3}, "time average agrees"),
+        (~right, 1.5, {"color": VERMILLION, "marker": "X", "zorder": 4}, "time average differs"),
+        (
+            missing,
+            4.5,
+            {"facecolor": "none", "edgecolor": INK, "lw": 1.0, "zorder": 5},
+            "last iterate differs",
+        ),
+    ):
+        if where.any():
+            ax.scatter(
+                x[where], margin[where], max(size, 14) * scale, label=f"{label} ({where.sum()})", **style
+            )
+    ax.set_xlim(0.5 - 0.02 * orbit.n, 0.5 + 1.02 * orbit.n)
+    ax.set_ylim(-1.08, 1.08)
+    ax.set_xlabel("weights, from the least to the most decided")
+    ax.set_ylabel(f"√n · time average × sign of the {_reference(orbit)}")
+    if orbit.n == 1:
+        ax.set_xticks([1])
+    _clean(ax)
+    ax.legend(frameon=False, fontsize=_SMALL, loc="lower right")
+    return _read_mean(orbit, margin, int(order[0]))
+
+
+def _read_mean(orbit: Orbit, margin: np.ndarray, weakest: int) -> str:
+    against = _reference(orbit)
+    wrong = orbit.ergodic_errors
+    if wrong:
+        has = "has" if wrong == 1 else "have"
+        return f"{wrong} of {orbit.n} weights {has} another sign than the {against} in the time average."
+    closest = f"; the closest call is weight {weakest}, {margin[0]:.2f} from 0" if orbit.n > 1 else ""
+    return f"Every sign of the time average agrees with the {against}{closest}."
+
+
+def figure(orbit: Orbit) -> Figure:
+    """Return a figure of the three panels, each with a sentence on what it shows."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    engine = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, hspace=0.03, wspace=0.03, rect=(0, 0, 1, 0.9))
+    fig = Figure(figsize=(12, 8), layout=engine, facecolor="white")
+    FigureCanvasAgg(fig)
+    axes = fig.subplot_mosaic(
+        [["errors", "mean"], ["raster", "mean"]], width_ratios=[1.55, 1], height_ratios=[1, 1.1]
+    )
+    errors, raster, mean = axes["errors"], axes["raster"], axes["mean"]
+    titles = (
+        "Errors over time",
+        "Which weights flip, and when",
+        f"Time average against the {_reference(orbit)}",
+    )
+    readings = errors_over_time(errors, orbit), flip_raster(raster, orbit), ergodic_mean(mean, orbit)
+    wrapped = [textwrap.wrap(text, width) for text, width in zip(readings, (90, 90, 56), strict=True)]
+    room = max(len(wrapped[0]), len(wrapped[2]))  # so that the upper two titles stand at one height
+    for ax, title, lines, height in zip(
+        (errors, raster, mean), titles, wrapped, (room, len(wrapped[1]), room), strict=True
+    ):
+        _caption(ax, title, lines, height)
+    raster.set_xlim(errors.get_xlim())
+    errors.set_xlabel("")
+    sure = (
+        "certified, for all time"
+        if orbit.certified
+        else f"after {orbit.steps:,} step{'s' if orbit.steps > 1 else ''}"
+    )
+    stopped = ", interrupted" if orbit.interrupted else ""
+    advice = orbit.verdict.value
+    colour = VERDICT_COLOURS[orbit.verdict.name]
+    fig.text(
+        0.012, 0.983, f"{orbit.verdict}, {sure}{stopped}", fontsize=15, weight="bold", color=colour, va="top"
+    )
+    fig.text(0.012, 0.947, f"{advice[0].upper()}{advice[1:]}.", fontsize=10, color=INK, va="top")
+    fig.text(0.012, 0.921, problem_line(orbit.to_dict()), fontsize=9, color=GREY, va="top")
+    return fig
+
+
+def problem_line(result: dict) -> str:
+    """Return one line that says what was run, from `Orbit.to_dict()`: data, surrogate, step sizes."""
+    about = result["instance"]
+    origin = about.get("origin", {})
+    parts = [f"n = {about['n']}", f"N = {about['samples']:,}", f"m = {about['m']}"]
+    if "file" in origin:
+        parts.insert(0, str(origin["file"]))
+    if "labels" in origin:
+        parts.insert(1, f"labels in {origin['labels']!r}")
+    if "noise" in origin:
+        parts.append(f"σ = {origin['noise']:g}")
+    if "inputs" in origin:
+        parts.append(f"{origin['inputs']} inputs")
+    if origin.get("normalize"):
+        parts.append({"standard": "standardised", "whiten": "whitened"}.get(origin["normalize"], ""))
+    rates = dict(result["schedule"])
+    kind = rates.pop("kind")
+    if kind == "table":
+        values = f"{len(rates['rates'])} rates"
+    else:
+        values = ", ".join(f"{name} {value:g}" for name, value in rates.items())
+    return " · ".join([*filter(None, parts), f"surrogate {result['surrogate']}", f"{kind} steps ({values})"])
+
+
+def save_figure(fig: Figure, path: str | os.PathLike) -> Path:
+    """Write a figure, whole or not at all; the suffix says how: .png, .svg or .pdf.
+
+    Raises
+    ------
+    InputError
+        For another suffix.
+    StoreError
+        If the file cannot be written.
+    """
+    kind = picture_format(path)
+    stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)  # equal pictures, equal files
+    return write_atomically(path, lambda stream: fig.savefig(stream, format=kind, dpi=150, metadata=stamp))
+
+
+def picture_format(path: str | os.PathLike) -> str:
+    """Return "png", "svg" or "pdf" by the suffix of a name; raise InputError for another one."""
+    kind = as_path(path).suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        raise InputError(f"cannot draw {os.fspath(path)!r:.200}: its name must end in .png, .svg or .pdf")
+    return kind
+
+
+def _reference(orbit: Orbit) -> str:
+    return "teacher" if orbit.reference_kind == "teacher" else "best state seen"
+
+
+def _wrong(orbit: Orbit) -> str:
+    return "wrong" if orbit.reference_kind == "teacher" else "unlike the best state seen"
+
+
+def _caption(ax: Axes, title: str, lines: list[str], height: int) -> None:
+    """Put a title and a sentence above the axes, and the legend, if it is there too, beside the title."""
+    from matplotlib.transforms import ScaledTranslation
+
+    rise = 6 + 12 * height
+    ax.set_title(title, loc="left", fontsize=11.5, weight="bold", color=INK, pad=rise + 6)
+    text = ax.annotate("\n".join(lines), (0, 1), (0, rise), "axes fraction", "offset points")
+    text.set(fontsize=9.2, color=GREY, va="top", annotation_clip=False)
+    text.set_in_layout(False)  # the title above it makes the room
+    legend = ax.get_legend()
+    if legend is not None and legend.get_gid() == _ABOVE:
+        shift = ScaledTranslation(0, (rise + 2) / 72, ax.figure.dpi_scale_trans)  # type: ignore[union-attr]
+        legend.set_bbox_to_anchor((1.01, 1.0), transform=ax.transAxes + shift)
+
+
+def _legend_above(ax: Axes, columns: int, handles=None) -> None:
+    style = {
+        "frameon": False,
+        "fontsize": _SMALL,
+        "ncols": columns,
+        "columnspacing": 1.4,
+        "handlelength": 1.8,
+    }
+    if handles is not None:
+        style["handles"] = handles
+    ax.legend(loc="lower right", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.1, **style).set_gid(_ABOVE)
+
+
+def _time_axis(ax: Axes, steps: int) -> None:
+    ax.set_xscale("log")
+    ax.set_xlabel("iterate, counted from 1 (log scale)")
+    ax.set_xlim(0.9, _right_end(steps))
+    _clean(ax)
+
+
+def _right_end(steps: int) -> float:
+    return max(12.0, 1.15 * steps)  # a decade at least, or the axis has no labels
+
+
+def _clean(ax: Axes) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(GREY)
+    ax.tick_params(colors=INK, labelsize=_SMALL)
+    ax.xaxis.label.set_color(INK)
+    ax.yaxis.label.set_color(INK)
+    ax.grid(axis="y", color=PALE, lw=0.6)
+    ax.set_axisbelow(True)
+
+
+def _note(ax: Axes, text: str) -> None:
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY, fontsize=11)
+
+
+def _unrecorded(ax: Axes, sentence: str) -> str:
+    _note(ax, "flips were not recorded")
+    return f"{sentence}: the run kept no flips."

@@ -1,0 +1,235 @@
+"""Pictures of a study: functions that draw into an `ax` and return a sentence on what to see.
+
+As in `sterling.plot.run` nothing global is touched, and colours and files come from there.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import expit
+
+from sterling.errors import InputError
+from sterling.plot.run import GREY, INK, PALE, PURPLE, VERDICT_COLOURS
+from sterling.study.fit import POOR
+from sterling.study.report import SeriesFit
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: The paper's exponents, drawn as guides, and what they bound.
+GUIDES = {2: "n², proved for the time average", 4: "n⁴, proved for the last iterate"}
+
+#: Verdicts in the order of the bars, with their legends.
+_REGIMES = {
+    "OPTIMAL": "optimal*",
+    "RECURRENT": "recurrent",
+    "WANDERING": "wandering",
+    "TRAPPED": "trapped",
+    "STALLED": "stalled",
+}
+_OPTIMAL = (
+    " *Absorbed at w* or at other weights of zero empirical risk, which few samples allow; the criterion "
+    "“optimal” counts w* alone."
+)
+#: Of rising n, from violet to red; each stands out from light and dark pages by 3 to 1 at least.
+SHADES = ("#440154", "#4f41a8", "#1f6fb0", "#12808a", "#1c8a5a", "#5c8a1a", "#a06f00", "#c8402a")
+_MARKERS = "osD^vP*X"
+
+
+def success_curves(ax: Axes, series: SeriesFit) -> str:
+    """Draw the share of successes against N, one colour and marker for each n; return a reading.
+
+    Bars are 95 % Jeffreys intervals; lines are the fitted curves, where there is a fit.
+    """
+    dimensions = sorted(series.cells["n"].unique().to_list())
+    for place, n in enumerate(dimensions):
+        cells = series.cells.filter(series.cells["n"] == n).sort("samples")
+        colour, marker = _style(place, len(dimensions))
+        share = cells["share"].to_numpy()
+        bars = np.vstack([share - cells["share_low"].to_numpy(), cells["share_high"].to_numpy() - share])
+        x = cells["samples"].to_numpy()
+        ax.errorbar(x, share, np.maximum(bars, 0), fmt=marker, ms=4, lw=1, color=colour, label=f"n = {n}")
+        if series.fit is not None and n in series.fit.slope_at:
+            line = np.geomspace(x.min(), x.max(), 200)
+            middle = math.log(series.fit.middle_at[n])
+            ax.plot(line, expit(series.fit.slope_at[n] * (np.log(line) - middle)), color=colour, lw=1.2)
+    ax.axhline(0.5, color=PALE, lw=1, zorder=0)
+    ax.set_xscale("log")
+    ax.set_ylim(-0.03, 1.03)
+    ax.set_xlabel("samples N")
+    ax.set_ylabel(f"share of trials: {series.criterion}")
+    ax.legend(frameon=False, fontsize=8)
+    text = "Each point is one sample size, with its 95 % Jeffreys interval."
+    if series.fit is None:
+        return f"{text} No curve is drawn: {series.refusal}."
+    verdict = "fit poorly" if series.fit.p_value < POOR else "agree with the points"
+    return f"{text} The fitted curves {verdict} (p = {series.fit.p_value:.2g})."
+
+
+def threshold_law(ax: Axes, series: SeriesFit, guides: bool = True) -> str:
+    """Draw N₅₀ against n on logarithmic axes with the law and the proved exponents; return a reading."""
+    fit = series.fit
+    if fit is None:
+        ax.text(
+            0.5, 0.5, textwrap.fill(f"No fit: {series.refusal}.", 40), ha="center", va="center", color=GREY
+        )
+        ax.set_axis_off()
+        return f"There is no fit: {series.refusal}."
+    n = np.array([point.n for point in fit.thresholds], float)
+    middle = np.array([point.samples for point in fit.thresholds])
+    reach = np.array(
+        [(point.samples - point.low, point.high - point.samples) for point in fit.thresholds]
+    ).reshape(-1, 2)
+    dimensions = np.array(sorted(series.cells["n"].unique().to_list()), float)
+    line = np.geomspace(dimensions.min(), dimensions.max(), 50)
+    colour = VERDICT_COLOURS["RECURRENT"]
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    law = "line nearest to the points" if fit.curved else "C·nᵅ"
+    band = f"{law}, α = {fit.exponent:.3f} [{fit.exponent_low:.3f}, {fit.exponent_high:.3f}]"
+    ax.plot(line, fit.samples_at(1) * line**fit.exponent, color=colour, lw=1.6, label=band)
+    bounded = np.where(np.isfinite(reach), reach, 0)
+    ax.errorbar(n, middle, bounded.T, fmt="o", ms=5, color=INK, label="N₅₀ of one n alone, 95 %")
+    rival = next((one for one in fit.rivals if one.law == "C n log n"), None)
+    if rival is not None:
+        ax.plot(
+            line,
+            rival.constant * line * np.log(line),
+            color=VERDICT_COLOURS["OPTIMAL"],
+            ls="-.",
+            lw=1.2,
+            label=f"C·n log n, AIC {rival.delta:+.1f}".replace("-", "−"),
+        )
+    start = fit.samples_at(line[0])
+    for exponent, text in GUIDES.items() if guides else ():
+        ax.plot(
+            line,
+            start * (line / line[0]) ** exponent,
+            color=GREY,
+            ls=":" if exponent == 4 else "--",
+            lw=1,
+            label=text,
+        )
+    predicted = _draw_predicted(ax, series)
+    ax.set_xticks(dimensions, [f"{value:g}" for value in dimensions])
+    ax.minorticks_off()
+    ax.set_xlabel("dimension n")
+    ax.set_ylabel("N₅₀: half of the trials succeed")
+    ax.legend(frameon=False, fontsize=8)
+    growth = (
+        "No power law fits; the line nearest to the thresholds grows" if fit.curved else "The threshold grows"
+    )
+    return (
+        f"{growth} as n to the power {fit.exponent:.2f}; the grey guides show how fast the proved bounds "
+        f"grow from the same start.{predicted}"
+    )
+
+
+def _draw_predicted(ax: Axes, series: SeriesFit) -> str:
+    """Draw the mean-field law where there is one; return what to see."""
+    for law in series.expected:
+        if law.samples:
+            ax.plot(
+                list(law.samples),
+                list(law.samples.values()),
+                color=PURPLE,
+                lw=1.4,
+                ls=(0, (4, 1.5, 1, 1.5)),
+                marker="D",
+                ms=4,
+                label=f"predicted ({law.kind})",
+            )
+            return " The purple line is the mean-field prediction, made without any run."
+    return ""
+
+
+def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
+    """Draw which regimes occur at each n and N, from the rows of `Store.counts` of one series.
+
+    Each cell is a bar whose colours take the shares of its trials.
+    """
+    if counts.is_empty():
+        raise InputError("there are no trials to draw: run the study first")
+    dimensions = sorted(counts["n"].unique().to_list())
+    present = [name for name in _REGIMES if counts[name].sum() > 0]
+    sizes = np.sort(counts["samples"].unique().to_numpy())
+    for column, n in enumerate(dimensions):
+        cells = counts.filter(counts["n"] == n).sort("samples")
+        edges = _edges(cells["samples"].to_numpy().astype(float), sizes)
+        left = np.full(len(cells), column - 0.46)
+        for name in present:
+            share = 0.92 * (cells[name] / cells["trials"]).to_numpy()
+            ax.barh(
+                edges[:-1],
+                share,
+                np.diff(edges),
+                left,
+                align="edge",
+                color=VERDICT_COLOURS[name],
+                edgecolor="white",
+                linewidth=0.4,
+                label=_REGIMES[name] if column == 0 else None,
+            )
+            left = left + share
+    ax.set_yscale("log")
+    ax.set_xlim(-0.5, len(dimensions) - 0.5)
+    ax.set_xticks(range(len(dimensions)), [str(n) for n in dimensions])
+    ax.set_xlabel("dimension n")
+    ax.set_ylabel("samples N")
+    ax.legend(
+        frameon=False, fontsize=8, ncols=len(present), loc="lower center", bbox_to_anchor=(0.5, 1.0),
+        handlelength=1, columnspacing=1,
+    )  # fmt: skip
+    totals = {name: int(counts[name].sum()) for name in present}
+    most = max(totals, key=lambda name: totals[name])
+    share = totals[most] / sum(totals.values())
+    return (
+        "Each bar is one sample size; its colours take the shares in which trials ended. The "
+        f"{'only' if share == 1 else 'commonest'} end is {most.lower()}, {100 * share:.0f} % of all trials."
+        f"{_OPTIMAL if 'OPTIMAL' in totals else ''}"
+    )
+
+
+def figure(series: SeriesFit, counts: pl.DataFrame, title: str = "") -> Figure:
+    """Return a figure of the three pictures of one series, each with its reading."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    fig = Figure(figsize=(15, 5.6), layout="constrained", facecolor="white")
+    FigureCanvasAgg(fig)
+    axes = fig.subplots(1, 3)
+    readings = (
+        success_curves(axes[0], series),
+        threshold_law(axes[1], series),
+        phase_map(axes[2], counts),
+    )
+    for ax, reading in zip(axes, readings, strict=True):
+        ax.text(
+            0, -0.17, textwrap.fill(reading, 66), transform=ax.transAxes, fontsize=8.5, color=GREY, va="top"
+        )
+        ax.spines[["top", "right"]].set_visible(False)
+    heading = ": ".join(part for part in (title, f"{series.criterion}, {series.title}") if part)
+    fig.suptitle(textwrap.fill(heading, 150), x=0.01, ha="left", fontsize=11, color=INK)
+    return fig
+
+
+def _style(place: int, count: int) -> tuple[str, str]:
+    shade = SHADES[round(place * (len(SHADES) - 1) / max(1, count - 1))]
+    return shade, _MARKERS[place % len(_MARKERS)]
+
+
+def _edges(sizes: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
+    """Return bar edges around rising sample sizes: geometric means, and outer ones at the same distance."""
+    logs = np.log(sizes)
+    if len(logs) == 1:
+        gaps = np.diff(np.log(everywhere.astype(float)))
+        half = gaps.min() / 2 if len(gaps) else 0.2
+        return np.exp([logs[0] - half, logs[0] + half])
+    middle = (logs[1:] + logs[:-1]) / 2
+    return np.exp(np.concatenate([[2 * logs[0] - middle[0]], middle, [2 * logs[-1] - middle[-1]]]))

@@ -1,0 +1,276 @@
+"""Pictures of a run's visits to its reference: functions that draw into an `ax` and return what to see.
+
+Everything measured is computed from the run; what comes from theory is drawn dashed or hollow and named so.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sterling.base.text import counted
+from sterling.plot.run import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION
+from sterling.visits.batch_means import DRIFT_LEVEL
+from sterling.visits.words import bounds, centre, left_out, thinning
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from sterling.visits.recurrence import Recurrence, Times
+
+_LAW_DECADES = 1.6  # to either side of the run's sample size
+_BARS = 24  # weights that have a bar, at most
+
+
+def survival(ax: Axes, found: Recurrence) -> str:
+    """Draw the share of absences and of stays that last t steps or longer, on logarithmic axes."""
+    drawn: list[str] = []
+    for times, colour, style, name in (
+        (found.returns, BLUE, "-", "absences"),
+        (found.sojourns, GREEN, (0, (5, 1.5)), "stays"),
+    ):
+        if not times.count:
+            continue
+        t, share = times.survival()
+        ends = np.append(t, times.longest), np.append(share, share[-1])
+        ax.plot(
+            *ends, color=colour, ls=style, lw=1.6, drawstyle="steps-pre", label=f"{name} ({times.count:,})"
+        )
+        ax.plot(t[-1], share[-1], "o", color=colour, ms=3.5)
+        drawn.append(f"{name} last {times.mean:.3g} steps on average and {times.longest:,} at most")
+    _fitted(ax, found.returns)
+    ax.set(
+        xscale="log", yscale="log", xlabel="time t (steps, log scale)", ylabel="share that lasts t or longer"
+    )
+    longest = max(found.returns.longest, found.sojourns.longest)
+    ax.set_xlim(0.9, max(12.0, 1.3 * longest))
+    fewest = max(found.returns.count, found.sojourns.count, 1)
+    ax.set_ylim(min(0.5 / fewest, 0.05), 1.6)
+    _finish(ax)
+    text = " and ".join(drawn)
+    fall = found.returns.tail.reason
+    return (
+        f"{text[0].upper()}{text[1:]}. Absences: {fall}."
+        if text
+        else "There is no completed absence or stay."
+    )
+
+
+def _fitted(ax: Axes, times: Times) -> None:
+    """Draw the fitted law over the tail that it was fitted to."""
+    law = times.tail
+    if law.law is None:
+        return
+    x = np.geomspace(law.start, times.longest, 80)
+    level = law.count / times.count
+    y = np.exp(-(x - law.start) / law.scale) if law.law == "exponential" else (x / law.start) ** -law.scale
+    ax.plot(x, level * y, color=VERMILLION, ls=":", lw=2, label=f"{law.law} law fitted to the tail")
+
+
+def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:
+    """Draw the share of the iterates in which each weight is wrong, in order, beside a prediction.
+
+    ``predicted`` holds mean-field shares (`sterling.theory.wrong_share`), or None where there is none.
+    """
+    n = len(measured)
+    order = np.argsort(-measured, kind="stable")
+    x = np.arange(1, n + 1)
+    ax.vlines(x, 0, measured[order], color=BLUE, lw=min(6.0, 160 / n), alpha=0.5, label="measured")
+    ax.plot(x, measured[order], "o", color=BLUE, ms=3)
+    worst, ever = float(measured.max()), int(np.count_nonzero(measured > 0))
+    text = f"{ever} of {n} weights {'is' if ever == 1 else 'are'} ever wrong"
+    text = (
+        f"{text}, the worst for {worst:.2%} of the steps" if ever else f"No one of {n} weights is ever wrong"
+    )
+    if predicted is not None:
+        ax.plot(
+            x,
+            predicted[order],
+            "D",
+            mfc="none",
+            mec=VERMILLION,
+            ms=5.5,
+            mew=1.2,
+            label="predicted (mean-field)",
+        )
+        gap = float(np.abs(measured - predicted).max())
+        text += f"; the prediction is off by {gap:.2g} at most"
+        if np.ptp(measured) > 0 and np.ptp(predicted) > 0:
+            text += f", correlation {np.corrcoef(measured, predicted)[0, 1]:.3f}"
+    top = max(worst, 0.0 if predicted is None else float(predicted.max()), 1e-3)
+    if 1.12 * top > 0.5:
+        dots = (0, (1, 2))
+        ax.axhline(0.5, color=GREY, lw=0.9, ls=dots, label="half of the steps")
+    ax.set(xlabel="weights, the most often wrong first", ylabel="share of the steps in which it is wrong")
+    ax.set_ylim(0, 1.12 * top)
+    _finish(ax)
+    return f"{text}."
+
+
+@dataclass(frozen=True)
+class Law:
+    """What the picture of occupancy against sample size needs besides the run.
+
+    Attributes
+    ----------
+    n, samples : int
+    noise, readout_norm2 : float
+        σ and ‖v‖².
+    m : int
+    surrogate : str
+    here : float or None
+        Occupancy predicted for this very data set (mean-field), if it was.
+    """
+
+    n: int
+    samples: int
+    noise: float
+    readout_norm2: float
+    m: int
+    surrogate: str
+    here: float | None
+
+
+def occupancy_law(ax: Axes, found: Recurrence, law: Law) -> str:
+    """Draw the mean-field occupancy over N and the run's own, with its interval."""
+    from sterling.theory import expected_occupancy
+
+    span = np.geomspace(law.samples / 10**_LAW_DECADES, law.samples * 10**_LAW_DECADES, 60)
+    rest = (law.n, law.noise, law.readout_norm2, law.surrogate, law.m)
+    typical = [expected_occupancy(rest[0], float(samples), *rest[1:]) for samples in span]
+    ax.plot(span, typical, color=VERMILLION, ls=(0, (5, 1.5)), label="typical data set (mean-field)")
+    if law.surrogate == "relu":
+        ax.plot(span, leading_law(law, span), color=AMBER, ls=":", lw=2, label="leading order (mean-field)")
+    if law.here is not None:
+        ax.plot(
+            law.samples,
+            law.here,
+            "D",
+            mfc="none",
+            mec=VERMILLION,
+            ms=8,
+            mew=1.4,
+            label="this data set (mean-field)",
+        )
+    known, value = found.long_run, found.occupancy
+    text = f"Measured at N = {law.samples:,}: {value:.4g}"
+    if known is not None:
+        value = known.value
+        text = f"Measured at N = {law.samples:,}: {centre(known)} ({bounds(known)}, {known.level:.0%})"
+        ax.vlines(law.samples, known.low, known.high, color=BLUE, lw=2.5)
+    ax.plot(law.samples, value, "o", color=BLUE, ms=7, label="measured, this run")
+    ax.set(
+        xscale="log", xlabel="samples N (log scale)", ylabel="occupancy of the teacher", ylim=(-0.03, 1.03)
+    )
+    _finish(ax)
+    if law.here is not None:
+        text += f"; predicted for this data set {law.here:.3g}"
+    middle = expected_occupancy(rest[0], float(law.samples), *rest[1:])
+    text += f"{', for' if law.here is not None else '; predicted for'} a typical one {middle:.3g}"
+    if law.surrogate == "relu":
+        text += f", by the leading order {float(leading_law(law, np.array([law.samples]))[0]):.3g}"
+    return f"{text} (all predictions mean-field)."
+
+
+def leading_law(law: Law, samples: np.ndarray) -> np.ndarray:
+    """Return exp(−n^(3/2) σ/(√2 ‖v‖ √N)), mean-field, science.md, 7; for ReLU and Gaussian inputs."""
+    return np.exp(-(law.n**1.5) * law.noise / np.sqrt(2 * law.readout_norm2 * np.asarray(samples, float)))
+
+
+def growth(ax: Axes, found: Recurrence) -> str:
+    """Draw the number of visits over the number of steps, with a line of slope one."""
+    seen = found.mark_visits > 0
+    steps, visits = found.mark_steps[seen], found.mark_visits[seen]
+    if not len(steps):
+        _note(ax, "no visit")
+        return "The reference was not visited."
+    ax.plot(steps, visits, color=BLUE, marker="o" if len(steps) < 3 else None, label="visits")
+    rate = visits[-1] / steps[-1]
+    ax.plot(steps, rate * steps, color=GREY, ls=":", lw=1.4, label="constant rate")
+    ax.set(xscale="log", yscale="log", xlabel="steps (log scale)", ylabel="visits so far")
+    ax.set_ylim(0.8, max(12.0, 2.0 * float(visits[-1])))
+    _finish(ax)
+    if found.certified:
+        return f"{counted(found.visits, 'visit')}, and the run is over for all time."
+    slope = "" if found.growth is None else f", growing like T^{found.growth:.3f} over the last two decades"
+    return f"{counted(found.visits, 'visit')}{slope}. {thinning(found)}."
+
+
+def batches(ax: Axes, found: Recurrence) -> str:
+    """Draw the occupancy of each batch of steps, the part left out in grey, and the long-run interval."""
+    occupancy, length = found.batch_occupancy, found.batch_steps
+    if not len(occupancy):
+        _note(ax, "no batch is full")
+        return "The run is too short."
+    skipped = math.ceil(found.burn_in * len(occupancy))
+    x = (np.arange(len(occupancy)) + 0.5) * length
+    ax.plot(x[:skipped], occupancy[:skipped], "o", color=GREY, ms=3.5, label=f"left out: {left_out(found)}")
+    ax.plot(x[skipped:], occupancy[skipped:], "o", color=BLUE, ms=3.5, label=f"batches of {length:,} steps")
+    if found.long_run is not None:
+        ax.axhspan(found.long_run.low, found.long_run.high, color=VERMILLION, alpha=0.25, lw=0)
+        ax.axhline(found.long_run.value, color=VERMILLION, lw=1.2, label="long run, with its interval")
+    ax.set(xlabel="step", ylabel="share of the batch at the reference")
+    ax.set_xlim(0, found.steps)
+    ax.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4), useMathText=True)
+    _finish(ax)
+    if found.drift is None:
+        reason = f": {found.long_run_note}" if found.long_run_note else ""
+        return f"Nothing can be said about drift{reason}."
+    verdict = "no drift of the batches is seen" if found.drift >= DRIFT_LEVEL else "the batches drift"
+    return f"After {left_out(found)} {verdict} (Geweke's test, p = {found.drift:.2g})."
+
+
+def leavers(ax: Axes, found: Recurrence) -> str:
+    """Draw in which share of the departures each weight flips."""
+    ranked = found.leavers()
+    if not ranked:
+        _note(ax, "the reference was never left")
+        return "The reference was never left."
+    shown = ranked[:_BARS]
+    ax.bar(range(len(shown)), [share for _, share in shown], color=PURPLE, width=0.7)
+    ax.set_xticks(range(len(shown)), [str(k) for k, _ in shown], fontsize=7.5)
+    ax.set(xlabel="weight (its index)", ylabel="share of the departures")
+    _finish(ax, legend=False)
+    k, share = ranked[0]
+    more = f"; the {len(shown)} most frequent are shown" if len(shown) < len(ranked) else ""
+    return (
+        f"{len(ranked)} of {len(found.first)} weights ever start an absence; weight {k} takes part in "
+        f"{share:.0%} of the departures{more}."
+    )
+
+
+def distances(ax: Axes, found: Recurrence) -> str:
+    """Draw how the absences divide by the largest number of wrong weights."""
+    total = int(found.reached.sum())
+    if not total:
+        _note(ax, "no completed absence")
+        return "There is no completed absence."
+    farthest = int(np.flatnonzero(found.reached)[-1])
+    x = np.arange(1, farthest + 1)
+    ax.bar(x, np.maximum(found.reached[1 : farthest + 1] / total, 1e-300), color=BLUE, width=0.7)
+    ax.set(
+        yscale="log", xlabel="largest number of wrong weights in an absence", ylabel="share of the absences"
+    )
+    ax.set_ylim(0.5 / total, 1.5)
+    ax.set_xlim(0.4, max(farthest, 4) + 0.6)
+    _finish(ax, legend=False)
+    common = int(np.argmax(found.reached))
+    return f"Absences reach {counted(common, 'wrong weight')} most often and {farthest} at most."
+
+
+def _finish(ax: Axes, legend: bool = True) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(GREY)
+    ax.tick_params(colors=INK, labelsize=8.5)
+    ax.grid(axis="y", color=PALE, lw=0.6)
+    ax.set_axisbelow(True)
+    if legend and ax.get_legend_handles_labels()[0]:
+        ax.legend(frameon=False, fontsize=8.5)
+
+
+def _note(ax: Axes, text: str) -> None:
+    ax.set(xticks=[], yticks=[])
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY, fontsize=11)
