@@ -9,6 +9,10 @@ class InputError(SterlingError, ValueError):
     """Something the caller gave is wrong; the message says what, where, and what to do."""
 
 
+class InputTypeError(InputError, TypeError):
+    """An argument is of a type that cannot be used, such as a text where a number is due."""
+
+
 class CapacityError(SterlingError, MemoryError):
     """The work does not fit: not enough memory, or numbers too large for exact arithmetic."""
 

@@ -1,0 +1,125 @@
+"""Single arguments: each is taken as Python's or NumPy's number, and refused in one sentence.
+
+Every function returns the plain value. A wrong type raises `InputTypeError` (a ValueError and a TypeError),
+a wrong value `InputError`; the message names the argument, the value and what would do. Arrays are checked in
+`arrays.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Collection
+from typing import Any, TypeVar
+
+import numpy as np
+
+from sterling.errors import InputError, InputTypeError
+
+T = TypeVar("T")
+
+_SHOWN = 60  # letters of a wrong value that a message repeats
+_DIGITS = 24  # of an integer shown in full
+
+
+def integer(value: Any, name: str, least: int | None = None, most: int | None = None) -> int:
+    """Return an integer of Python or NumPy within [least, most]; a boolean is none."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise InputTypeError(f"{name} is {shown(value)}; it must be an integer")
+    number = int(value)
+    if (least is not None and number < least) or (most is not None and number > most):
+        raise InputError(f"{name} is {shown(number)}; it must be {_within(least, most)}")
+    return number
+
+
+def real(
+    value: Any,
+    name: str,
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Return a finite number within [least, most] and strictly between above and below."""
+    if not is_number(value):
+        raise InputTypeError(f"{name} is {shown(value)}; it must be a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise InputError(f"{name} is {shown(value)}; it must be a finite number")
+    too_low = (least is not None and number < least) or (above is not None and number <= above)
+    too_high = (most is not None and number > most) or (below is not None and number >= below)
+    if too_low or too_high:
+        bounds = [_within(least, most)] if least is not None or most is not None else []
+        bounds += [f"above {above:g}"] if above is not None else []
+        bounds += [f"below {below:g}"] if below is not None else []
+        raise InputError(f"{name} is {shown(value)}; it must be {' and '.join(bounds)}")
+    return number
+
+
+def choice(value: Any, name: str, options: Collection[str]) -> str:
+    """Return a text that is one of the options; a near miss is told."""
+    if not isinstance(value, str):
+        raise InputTypeError(f"{name} is {shown(value)}; it must be one of {', '.join(options)}")
+    if value not in options:
+        near = difflib.get_close_matches(value, options, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"{name} is {shown(value)}; it must be one of {', '.join(options)}{hint}")
+    return value
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return a boolean of Python or NumPy."""
+    if not isinstance(value, bool | np.bool_):
+        raise InputTypeError(f"{name} is {shown(value)}; it must be True or False")
+    return bool(value)
+
+
+def instance_of(value: Any, kind: type[T], name: str, advice: str) -> T:
+    """Return a value that is of a class; the advice says how to make one."""
+    if not isinstance(value, kind):
+        raise InputTypeError(f"{name} is of the type {type(value).__name__}; give {advice}")
+    return value
+
+
+def seed(value: Any, name: str = "seed") -> int | np.random.SeedSequence:
+    """Return a seed as a non-negative integer or a SeedSequence; a Generator gives one drawn from it."""
+    if isinstance(value, np.random.SeedSequence):
+        return value
+    if isinstance(value, np.random.Generator):
+        return int(value.integers(1 << 63))
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        kinds = "a non-negative integer, a SeedSequence or a Generator"
+        raise InputTypeError(f"{name} is {shown(value)}; it must be {kinds}")
+    return integer(value, name, 0)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number of Python or NumPy; booleans are none."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def shown(value: Any) -> str:
+    """Return a value for a message: cut where it is long, and on one line."""
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        number = int(value)
+        if number.bit_length() > _DIGITS * math.log2(10):
+            sign = "-" if number < 0 else ""
+            return f"about {sign}10^{(number.bit_length() - 1) * math.log10(2):.0f}"
+        return str(number)
+    if isinstance(value, float | np.floating):
+        return repr(float(value))
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def _within(least: float | None, most: float | None) -> str:
+    if least is not None and most is not None:
+        return f"between {_plain(least)} and {_plain(most)}"
+    return f"at least {_plain(least)}" if least is not None else f"at most {_plain(most)}"
+
+
+def _plain(bound: float | None) -> str:
+    return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
