@@ -16,11 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from sterling.study.schema import encode, frame_of
 
 from sterling.study import Store, Study, fit_exponent, run
 from sterling.study.adaptive import Placement
 from sterling.study.ledger import Tally
-from sterling.study.schema import encode, frame_of
 from sterling.study.trial import run_batch, run_trial, trial_seed
 
 PAIRS = 7  # alternating measurements of study and loop

@@ -12,7 +12,7 @@ from scipy.stats import binom
 from sterling.study import fit_exponent
 from sterling.study.adaptive import Placement
 from sterling.study.ledger import Tally
-from sterling.study.likelihood import jeffreys
+from sterling.stats import jeffreys
 
 ALARM = 1e-4
 DIMENSIONS = np.array([8, 16, 32, 64])

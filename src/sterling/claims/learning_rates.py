@@ -18,7 +18,7 @@ from sterling.dynamics.orbit import Verdict
 from sterling.plot.run import VERDICT_COLOURS
 from sterling.schedules import parse_schedule
 from sterling.study.grid import Study
-from sterling.study.likelihood import jeffreys
+from sterling.stats import jeffreys
 
 if TYPE_CHECKING:
     import polars as pl

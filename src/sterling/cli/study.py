@@ -64,7 +64,7 @@ def run_study(
     """
     from sterling.study.collect import open_store, run
     from sterling.study.report import status
-    from sterling.study.spec import seconds
+    from sterling.study.grid import seconds
 
     if not study.exists():
         raise InputError(f"there is no {study}: name a study file, or the folder of a study")

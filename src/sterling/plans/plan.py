@@ -17,7 +17,7 @@ from sterling.model.problem import Problem
 from sterling.plans.check import Check, check_need
 from sterling.plans.cost import Cost, measure_cost
 from sterling.schedules import Schedule
-from sterling.study.criteria import Criterion
+from sterling.study.kinds import parse_criterion
 from sterling.surrogates import get_surrogate
 from sterling.theory.laws import MOST_SAMPLES, BeyondError
 
@@ -233,7 +233,7 @@ def _needs(n: int, law: tuple, occupancy: float, confidence: float) -> list[Need
                 f"the iterates are w* for {occupancy:.0%} of the steps, in half of the data sets",
                 theory.samples_for_occupancy,
                 (occupancy, n, noise, norm2, surrogate, m),
-                str(Criterion("occupancy", occupancy)),
+                str(parse_criterion(f"occupancy>={occupancy!r}")),
                 _HALF,
             ),
         ]

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from sterling.study.schema import frame_of
 
 import sterling as st
 from sterling import theory
@@ -10,8 +11,7 @@ from sterling.plans import check as check_module
 from sterling.plans import cost as cost_module
 from sterling.plans.plan import proposed
 from sterling.study import Cell, parse_criterion
-from sterling.study.likelihood import jeffreys
-from sterling.study.schema import frame_of
+from sterling.stats import jeffreys
 from sterling.study.trial import run_batch
 
 

@@ -4,12 +4,12 @@ import random
 
 import numpy as np
 import pytest
+from sterling.study.schema import frame_of
 
 from sterling.study import Study, gaps
 from sterling.study.gaps import Gaps
 from sterling.study.ledger import Ledger
 from sterling.study.notices import Notices, fcntl
-from sterling.study.schema import frame_of
 from sterling.study.trial import run_batch
 
 STUDY = Study(n=[4, 6], samples=12, trials=100, steps=50)

@@ -6,11 +6,11 @@ import warnings
 
 import polars as pl
 import pytest
+from sterling.study.schema import encode, frame_of, merge
 
 import sterling as st
 from sterling.study import Store, Study, run
 from sterling.study import store as store_module
-from sterling.study.schema import encode, frame_of, merge
 from sterling.study.trial import COLUMNS, run_batch
 
 STUDY = Study(n=[6, 8], samples=[12, 30], trials=6, steps=300, seed=4)

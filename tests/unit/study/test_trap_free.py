@@ -5,13 +5,13 @@ from hashlib import blake2b
 
 import polars as pl
 import pytest
+from sterling.study.schema import frame_of
 
 import sterling as st
 from sterling.states import sweep
 from sterling.states.traps import trap_free
 from sterling.study import Cell, Store, Study, fit_store, run
 from sterling.study.ledger import Ledger
-from sterling.study.schema import frame_of
 from sterling.study.trial import COLUMNS, Cancelled, run_batch, run_trial, trial_seed, warm_up
 
 STUDY = Study(n=[5, 6], samples=[4, 8, 30], trials=12, steps=300, criteria=["trap_free", "optimal"], seed=2)
