@@ -11,6 +11,7 @@ import numpy as np
 
 from sterling.base.arrays import refuse_masked
 from sterling.base.files import as_path, printable, refusal
+from sterling.base.progress import showing
 from sterling.dynamics.orbit import Orbit
 from sterling.dynamics.run import Progress, Run, Times
 from sterling.dynamics.walk import Walk
@@ -232,13 +233,7 @@ def _go(run: Run, progress: bool | Show, checkpoint, every: float) -> Orbit:
         if reason is not None:
             raise InputError(f"checkpoint is {printable(checkpoint)}, {reason}")
     save = None if checkpoint is None else partial(_save, checkpoint)
-    if not progress:
-        return run.go(None, save, every)
-    if callable(progress):
-        return run.go(progress, save, every)
-    from sterling.base.progress import display
-
-    with display() as show:
+    with showing(progress, "steps") as show:
         return run.go(show, save, every)
 
 
