@@ -14,8 +14,9 @@ import sterling as st
 
 FOLDER = Path(st.__file__).parent
 
-#: What numpydoc checks: a docstring is there, its summary is a sentence, parameters are those of the signature
-#: and in its order, each described, and what comes back is told. (Not that the summary has a line of its own.)
+#: What numpydoc checks: a docstring is there, its summary is a sentence, parameters are those of the
+#: signature, in its order, each described, and what comes back is told. (Not that the summary has a line of
+#: its own.)
 CODES = {"GL07", "GL08", "SS02", "SS03", "PR01", "PR02", "PR03", "PR07", "RT01", "RT03", "YD01"}
 
 #: Modules of the package that are public as they stand; their `__all__` is part of the interface.
