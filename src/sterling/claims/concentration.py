@@ -15,7 +15,7 @@ from sterling.claims.judge import near, near_rule
 from sterling.claims.statistics import measured, share_interval
 from sterling.claims.words import number, said
 from sterling.plot.curves import MARKERS, SERIES_COLOURS
-from sterling.plot.run import GREY
+from sterling.plot.style import GREY
 from sterling.study.likelihood import jeffreys
 
 if TYPE_CHECKING:

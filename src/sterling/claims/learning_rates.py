@@ -15,7 +15,7 @@ from sterling.claims.finding import Finding, Judgement, Picture, Reference
 from sterling.claims.statistics import measured, share_interval
 from sterling.claims.words import in_figure, percent, schedule_words
 from sterling.dynamics.orbit import Verdict
-from sterling.plot.run import VERDICT_COLOURS
+from sterling.plot.style import VERDICT_COLOURS
 from sterling.schedules import parse_schedule
 from sterling.study.grid import Study
 from sterling.study.likelihood import jeffreys

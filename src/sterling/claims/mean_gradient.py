@@ -15,7 +15,7 @@ from sterling.claims.judge import all_of
 from sterling.claims.statistics import measured, t_interval
 from sterling.claims.words import number, percent, said
 from sterling.plot.curves import dots
-from sterling.plot.run import BLUE, GREY, VERMILLION
+from sterling.plot.style import BLUE, GREY, VERMILLION
 
 if TYPE_CHECKING:
     import polars as pl

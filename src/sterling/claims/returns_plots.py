@@ -10,7 +10,7 @@ import numpy as np
 from sterling.claims.finding import Measured, Picture
 from sterling.claims.words import number, said
 from sterling.plot.curves import MARKERS, SERIES_COLOURS
-from sterling.plot.run import GREY, PALE
+from sterling.plot.style import GREY, PALE
 
 if TYPE_CHECKING:
     import polars as pl

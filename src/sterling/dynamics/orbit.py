@@ -40,13 +40,48 @@ if TYPE_CHECKING:
 
 
 class Verdict(Enum):
-    """What became of a run; the value says what it means and what to try."""
+    """What became of a run.
 
-    OPTIMAL = "absorbed at the teacher or at zero empirical risk: the weights never change again"
-    TRAPPED = "absorbed elsewhere: no step size and no patience will help, more samples may"
-    RECURRENT = "the reference was left and visited again: decode with the time average, or take more samples"
-    WANDERING = "neither absorbed nor back at the reference within the run: more steps or samples may decide"
-    STALLED = "the step sizes sum to less than the next flip needs: take a schedule of infinite mass"
+    Attributes
+    ----------
+    value : str
+        The name in small letters, such as "optimal".
+    meaning : str
+        What it means and what to try, as the rest of a sentence.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> verdict = st.train(st.Problem(n=8, samples=200).draw(seed=0), steps=1000).verdict
+    >>> verdict
+    Verdict.OPTIMAL
+    >>> verdict.value, verdict.meaning[:23]
+    ('optimal', 'absorbed at the teacher')
+    """
+
+    meaning: str
+
+    OPTIMAL = "optimal", "absorbed at the teacher or at zero empirical risk: the weights never change again"
+    TRAPPED = "trapped", "absorbed elsewhere: no step size and no patience will help, more samples may"
+    RECURRENT = (
+        "recurrent",
+        "the reference was left and visited again: decode with the time average, or take more samples",
+    )
+    WANDERING = (
+        "wandering",
+        "neither absorbed nor back at the reference within the run: more steps or samples may decide",
+    )
+    STALLED = (
+        "stalled",
+        "the step sizes sum to less than the next flip needs: take a schedule of infinite mass",
+    )
+
+    def __new__(cls, value: str, meaning: str) -> Verdict:
+        """Keep the meaning beside the value, so that ``Verdict("optimal")`` works."""
+        verdict = object.__new__(cls)
+        verdict._value_ = value
+        verdict.meaning = meaning
+        return verdict
 
     def __str__(self) -> str:
         return self.name

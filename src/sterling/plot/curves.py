@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sterling.claims.words import percent
-from sterling.plot.run import AMBER, BLUE, GREEN, GREY, PURPLE, VERMILLION
+from sterling.plot.style import AMBER, BLUE, GREEN, GREY, PURPLE, VERMILLION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

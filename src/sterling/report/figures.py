@@ -14,7 +14,7 @@ import numpy as np
 from markupsafe import Markup
 
 from sterling.claims.words import RAISED
-from sterling.plot.run import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION
+from sterling.plot.style import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION
 from sterling.report.svg import embed
 
 if TYPE_CHECKING:

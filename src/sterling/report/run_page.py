@@ -74,7 +74,7 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
     """Return the page of a run as HTML; parameters as in `write_run_page`."""
     found = orbit.recurrence() if orbit.settled.tally.size else None
     predicted, silence = _prediction(orbit, instance)
-    advice = orbit.verdict.value
+    advice = orbit.verdict.meaning
     (_, verdict), *rows = orbit.summary()
     return page(
         "run.html",

@@ -26,8 +26,8 @@ from sterling.claims.words import (
 )
 from sterling.errors import StoreError
 from sterling.plot.curves import MARKERS, SERIES_COLOURS
-from sterling.plot.run import GREY, INK, VERDICT_COLOURS
 from sterling.plot.study import SHADES
+from sterling.plot.style import GREY, INK, VERDICT_COLOURS
 from sterling.report.colours import contrast, dark_hex, darken, from_hex
 from sterling.report.figures import SMALLEST, identifier, render
 from sterling.report.html import raised
