@@ -206,7 +206,7 @@ class Pool:
                 del running[future]
 
 
-def for_each(work: Callable[[Item], Any], items: Iterable[Item], threads: int | None = None) -> None:
+def for_each(work: Callable[[Any], Any], items: Iterable[Any], threads: int | None = None) -> None:
     """Call ``work`` for each item, in threads where there are cores; it should release the GIL."""
     listed = list(items)
     count = min(len(listed), thread_count(threads))
@@ -225,6 +225,6 @@ def _alone(work: Callable[[Item], Value], item: Item) -> Value:
         return work(item)
 
 
-def _done(future: Future, item: Item) -> Done:
+def _done(future: Future, item: Any) -> Done:
     error = CancelledError() if future.cancelled() else future.exception()
     return Done(item, future.result() if error is None else None, error)

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sterling.base import checks
 from sterling.base.text import readable_time
 
 #: Seconds between plain lines, and between two pictures on a terminal.
@@ -47,8 +46,8 @@ class Progress:
     seconds_left: float | None = None
 
 
-#: What long computations tell their progress to.
-Show = Callable[[Progress], Any]
+#: What long computations tell their progress to, some of them with more than `Progress` has.
+Show = Callable[[Any], Any]
 
 
 class Display:
@@ -152,7 +151,10 @@ def showing(progress: bool | Show, noun: str = "") -> Iterator[Show | None]:
     """
     if callable(progress):
         yield progress
-    elif checks.flag(progress, "progress"):
+        return
+    from sterling.base import checks  # NumPy comes with it, and `sterling --help` can do without
+
+    if checks.flag(progress, "progress"):
         with display(noun) as show:
             yield show
     else:

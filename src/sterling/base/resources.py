@@ -87,7 +87,8 @@ def readable_bytes(count: float) -> str:
     if count < 1024:
         return f"{count:.0f} bytes"
     power = min(int(math.log2(count) // 10), len(units))
-    return f"{count / 1024**power:.4g} {units[power - 1]}"
+    size = count / 1024**power
+    return f"{size:.0f} {units[power - 1]}" if size >= 100 else f"{size:.3g} {units[power - 1]}"
 
 
 # control groups
@@ -146,7 +147,7 @@ def _groups(controller: str) -> Iterator[tuple[Path, int]]:
     for line in mounts:
         fields, _, kind = line.partition(" - ")
         system, _, options = kind.split(" ", 2)
-        version = {"cgroup2": 2, "cgroup": 1}.get(system)
+        version = {"cgroup2": 2, "cgroup": 1}.get(system, 0)
         if version not in paths or (version == 1 and controller not in options.split(",")):
             continue
         root, mounted = fields.split(" ")[3:5]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
 
 from sterling.base.arrays import refuse_masked
 from sterling.base.files import as_path, printable, refusal
-from sterling.base.progress import showing
+from sterling.base.progress import Show, showing
 from sterling.dynamics.orbit import Orbit
-from sterling.dynamics.run import Progress, Run, Times
+from sterling.dynamics.run import Run, Times
 from sterling.dynamics.walk import Walk
 from sterling.errors import CheckpointError, InputError, SterlingWarning
 from sterling.exact.mass import mass_between
@@ -30,8 +30,6 @@ _STEEPEST = 8  # no smooth surrogate's derivative exceeds it
 
 ENGINES = ("auto", "event", "dense")
 RECORDS = ("flips", "recurrence")
-
-Show = Callable[[Progress], None]
 
 
 def train(
