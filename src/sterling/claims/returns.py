@@ -153,7 +153,6 @@ def long_run(context: Context, cell: Parameters, seed: int):
     from sterling.errors import InputError
     from sterling.model.problem import Problem
     from sterling.theory import balance, drift
-    from sterling.visits.recurrence import recurrence
 
     instance = Problem(n=cell["n"], samples=cell["samples"], noise=cell["noise"]).draw(seed)
     assert instance.teacher is not None
@@ -165,7 +164,7 @@ def long_run(context: Context, cell: Parameters, seed: int):
     orbit = train(
         instance, steps=cell["steps"], init=seed, record=("recurrence",), threads=1, progress=context.look
     )
-    found = recurrence(orbit)
+    found = orbit.recurrence()
     estimate = found.long_run
     return [
         {
