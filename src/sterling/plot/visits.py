@@ -14,12 +14,11 @@ import numpy as np
 from sterling.base.text import counted
 from sterling.plot.style import AMBER, BLUE, DASHED, GREEN, GREY, PURPLE, VERMILLION, note, tidy
 from sterling.visits.batch_means import DRIFT_LEVEL
-from sterling.visits.words import bounds, centre, left_out, thinning
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from sterling.visits.recurrence import Recurrence, Times
+    from sterling.visits.recurrence import Recurrence
 
 _LAW_DECADES = 1.6  # to either side of the run's sample size
 _BARS = 24  # weights that have a bar, at most
@@ -41,7 +40,6 @@ def survival(ax: Axes, found: Recurrence) -> str:
         )
         ax.plot(t[-1], share[-1], "o", color=colour, ms=3.5)
         drawn.append(f"{name} last {times.mean:.3g} steps on average and {times.longest:,} at most")
-    _fitted(ax, found.returns)
     ax.set(
         xscale="log", yscale="log", xlabel="time t (steps, log scale)", ylabel="share that lasts t or longer"
     )
@@ -51,23 +49,7 @@ def survival(ax: Axes, found: Recurrence) -> str:
     ax.set_ylim(min(0.5 / fewest, 0.05), 1.6)
     tidy(ax)
     text = " and ".join(drawn)
-    fall = found.returns.tail.reason
-    return (
-        f"{text[0].upper()}{text[1:]}. Absences: {fall}."
-        if text
-        else "There is no completed absence or stay."
-    )
-
-
-def _fitted(ax: Axes, times: Times) -> None:
-    """Draw the fitted law over the tail that it was fitted to."""
-    law = times.tail
-    if law.law is None:
-        return
-    x = np.geomspace(law.start, times.longest, 80)
-    level = law.count / times.count
-    y = np.exp(-(x - law.start) / law.scale) if law.law == "exponential" else (x / law.start) ** -law.scale
-    ax.plot(x, level * y, color=VERMILLION, ls=":", lw=2, label=f"{law.law} law fitted to the tail")
+    return f"{text[0].upper()}{text[1:]}." if text else "There is no completed absence or stay."
 
 
 def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:
@@ -159,7 +141,7 @@ def occupancy_law(ax: Axes, found: Recurrence, law: Law) -> str:
     text = f"Measured at N = {law.samples:,}: {value:.4g}"
     if known is not None:
         value = known.value
-        text = f"Measured at N = {law.samples:,}: {centre(known)} ({bounds(known)}, {known.level:.0%})"
+        text = f"Measured at N = {law.samples:,}: {known.text} ({known.bounds}, {known.level:.0%})"
         ax.vlines(law.samples, known.low, known.high, color=BLUE, lw=2.5)
     ax.plot(law.samples, value, "o", color=BLUE, ms=7, label="measured, this run")
     ax.set(
@@ -196,7 +178,7 @@ def growth(ax: Axes, found: Recurrence) -> str:
     if found.certified:
         return f"{counted(found.visits, 'visit')}, and the run is over for all time."
     slope = "" if found.growth is None else f", growing like T^{found.growth:.3f} over the last two decades"
-    return f"{counted(found.visits, 'visit')}{slope}. {thinning(found)}."
+    return f"{counted(found.visits, 'visit')}{slope}. {found.thinning}."
 
 
 def batches(ax: Axes, found: Recurrence) -> str:
@@ -207,7 +189,7 @@ def batches(ax: Axes, found: Recurrence) -> str:
         return "The run is too short."
     skipped = math.ceil(found.burn_in * len(occupancy))
     x = (np.arange(len(occupancy)) + 0.5) * length
-    ax.plot(x[:skipped], occupancy[:skipped], "o", color=GREY, ms=3.5, label=f"left out: {left_out(found)}")
+    ax.plot(x[:skipped], occupancy[:skipped], "o", color=GREY, ms=3.5, label=f"left out: {found.left_out}")
     ax.plot(x[skipped:], occupancy[skipped:], "o", color=BLUE, ms=3.5, label=f"batches of {length:,} steps")
     if found.long_run is not None:
         ax.axhspan(found.long_run.low, found.long_run.high, color=VERMILLION, alpha=0.25, lw=0)
@@ -220,7 +202,7 @@ def batches(ax: Axes, found: Recurrence) -> str:
         reason = f": {found.long_run_note}" if found.long_run_note else ""
         return f"Nothing can be said about drift{reason}."
     verdict = "no drift of the batches is seen" if found.drift >= DRIFT_LEVEL else "the batches drift"
-    return f"After {left_out(found)} {verdict} (Geweke's test, p = {found.drift:.2g})."
+    return f"After {found.left_out} {verdict} (Geweke's test, p = {found.drift:.2g})."
 
 
 def leavers(ax: Axes, found: Recurrence) -> str:
