@@ -1,7 +1,7 @@
 """Intervals for counts and for values of independent draws, each once for the whole package.
 
-What they are of, and which verdict they carry, is the caller's. An end that the data do not bound is infinite;
-without data all is NaN. The same values give the same ends, on any machine.
+What they are of, and which verdict they carry, is the caller's. An end that the data do not bound is
+infinite; without data all is NaN. The same values give the same ends, on any machine.
 """
 
 from __future__ import annotations
@@ -189,7 +189,9 @@ def percentiles(resampled: ArrayLike, value: float, level: float = 0.95) -> Inte
     return float(value), float(low), float(high)
 
 
-def bootstrap_mean(values: ArrayLike, level: float = 0.95, seed: int | np.random.SeedSequence = 0) -> Interval:
+def bootstrap_mean(
+    values: ArrayLike, level: float = 0.95, seed: int | np.random.SeedSequence = 0
+) -> Interval:
     """Return the mean of independent values and its percentile bootstrap interval.
 
     Parameters

@@ -222,5 +222,3 @@ def _deviance_moments(t: int, p: float) -> tuple[float, float]:
     values = 2 * (xlogy(k, k / t) + xlogy(t - k, (t - k) / t) - k * math.log(p) - (t - k) * math.log1p(-p))
     mean = float(chances @ values)
     return mean, float(chances @ (values - mean) ** 2)
-
-

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sterling.stats import jeffreys
 from sterling.study.adaptive import DEFAULT_WIDTH
 from sterling.study.criteria import Criterion
 from sterling.study.expected import Expected, expected
 from sterling.study.fit import ExponentFit, fit_exponent
 from sterling.study.grid import Study
-from sterling.stats import jeffreys
 from sterling.study.store import Store
 from sterling.study.sufficiency import FitError
 

@@ -394,9 +394,8 @@ def _for_spreadsheets(frame: pl.DataFrame) -> pl.DataFrame:
 
     lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
     frame = frame.with_columns(pl.col(lists).cast(pl.List(pl.String)).list.join(" "))
-    texts = pl.col(pl.String)
-    risky = texts.str.contains(r"^[=+\-@\t\r]")
-    return frame.with_columns(pl.when(risky).then(pl.lit("'") + texts).otherwise(texts))
+    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
+    return frame.with_columns(pl.col(name).str.replace(r"^([=+\-@\t\r])", r"'$1") for name in texts)
 
 
 def _writer(data: bytes) -> Callable[[BinaryIO], None]:

@@ -3,15 +3,16 @@
 import json
 
 import pytest
-from sterling.study.schema import frame_of
 
 import sterling as st
 from sterling import theory
+from sterling.base.progress import Progress
 from sterling.plans import check as check_module
 from sterling.plans import cost as cost_module
 from sterling.plans.plan import proposed
-from sterling.study import Cell, parse_criterion
 from sterling.stats import jeffreys
+from sterling.study import Cell, get_kind, parse_criterion
+from sterling.study.shards import frame_of
 from sterling.study.trial import run_batch
 
 
@@ -74,9 +75,9 @@ def test_a_check_counts_trials_of_the_study_kind():
     again = st.plan(8, noise=0.5, check=6, steps=500, seed=11, threads=1)
     assert made == again
     for text, need in by_criterion(made).items():
-        cell = Cell(st.Problem(8, proposed(need), noise=need.noise), st.Power(0.5, 0.5), "relu", 500)
+        cell = Cell("train", st.Problem(8, proposed(need), noise=need.noise), {"steps": 500})
         rows = run_batch(cell, list(range(6)), 11)
-        outcomes = frame_of(rows).select(parse_criterion(text).outcome())["outcome"]
+        outcomes = frame_of(get_kind("train"), rows).select(parse_criterion(text).outcome())["outcome"]
         found = need.check
         assert found is not None
         assert (found.samples, found.trials, found.steps) == (proposed(need), 6, 500)
@@ -89,10 +90,10 @@ def test_a_check_counts_trials_of_the_study_kind():
 
 def test_a_check_reports_and_can_be_interrupted():
     seen = []
-    st.plan(6, check=5, steps=100, threads=1, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (5, 5)
+    st.plan(6, check=5, steps=100, threads=1, progress=seen.append)
+    assert seen[-1] == Progress(5, 5)
 
-    def press(done, total):
+    def press(_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -113,7 +114,7 @@ def test_the_cost_is_that_of_a_real_run(monkeypatch):
 
 
 def test_memory_is_asked_for_before_trials(monkeypatch):
-    monkeypatch.setattr("sterling.base.memory.available_memory", lambda: 1000)
+    monkeypatch.setattr("sterling.base.resources.available_memory", lambda: 1000)
     with pytest.raises(st.CapacityError, match="2 trials with n=64"):
         st.plan(64, check=3, threads=2)
     with pytest.raises(st.CapacityError, match="a run with n=64"):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.study import FitError, fit_exponent
 from sterling.stats import jeffreys
+from sterling.study import FitError, fit_exponent
 from sterling.study.likelihood import Counts, goodness_of_fit
 
 statsmodels = pytest.importorskip("statsmodels.api")
