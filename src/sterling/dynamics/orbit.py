@@ -13,6 +13,7 @@ import numpy as np
 from sterling.base.arrays import read_only
 from sterling.base.notebook import html_table
 from sterling.base.text import counted
+from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.walk import (
     ANCHOR,
     ARRIVED,
@@ -31,7 +32,6 @@ from sterling.dynamics.walk import (
     VISITS,
     Log,
     Walk,
-    close,
 )
 from sterling.errors import InputError
 from sterling.schedules import Schedule
@@ -210,7 +210,7 @@ class Orbit:
         done = self.walk.copy()
         log = Log.sized(0, 1)
         if self.steps > done.clock[ANCHOR]:
-            close(done, log, self.steps)
+            plain.close(done, log, self.steps)
         total = done.mass[TOTAL] + (self.mass + done.mass[CARRY])
         self._plus = done.plus + np.where(done.signs > 0, self.steps - done.since, 0)
         self._balance = done.balance + done.signs * (total - done.since_mass)
