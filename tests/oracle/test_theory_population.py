@@ -69,11 +69,11 @@ def test_coefficients_are_continuous_at_the_ends(surrogate):
 def test_yin(surrogate, slope):
     """Yin et al. 2019: E G is slope·‖v‖²·(w − w*) for ReLU and identity, at every distance."""
     n, norm2 = 9, 2.5
-    teacher = np.ones(n, int)
+    problem, teacher = st.Problem(n, 1, m=2, readout=(1.5, 0.5)), np.ones(n, int)
     for wrong in range(n + 1):
         signs = np.where(np.arange(n) < wrong, -1, 1)
         expected = slope * norm2 * (signs - teacher) / math.sqrt(n)
-        found = theory.population_gradient(signs, teacher, norm2, surrogate)
+        found = theory.population_gradient(problem, signs, teacher=teacher, surrogate=surrogate)
         np.testing.assert_allclose(found, expected, atol=1e-14)
 
 
@@ -84,12 +84,12 @@ def test_yin(surrogate, slope):
 def test_measured_slopes(surrogate, slope):
     """science.md, 4 measured E G along w − w*, in units of ‖v‖²; the last two depend on the distance."""
     n = 25
-    teacher = np.ones(n)
+    problem, teacher = st.Problem(n, 1), np.ones(n)
     slopes = []
     for wrong in (1, 5, 12):
         signs = np.where(np.arange(n) < wrong, -1.0, 1.0)
         difference = (signs - teacher) / math.sqrt(n)
-        gradient = theory.population_gradient(signs, teacher, 1.0, surrogate)
+        gradient = theory.population_gradient(problem, signs, teacher=teacher, surrogate=surrogate)
         slopes.append(float(gradient @ difference / (difference @ difference)))
     assert min(slopes) * 0.93 < slope < max(slopes) * 1.07
 

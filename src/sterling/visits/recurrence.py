@@ -343,13 +343,15 @@ def _long_run(
 
 def _allowance(orbit: Orbit, coming: list[int]) -> float:
     """Return the factor by which weights on their way may lower the occupancy; see the top of this file."""
-    from sterling.theory import signal
+    from sterling.surrogates import get_surrogate
+    from sterling.theory.numbers import Numbers
+    from sterling.theory.population import pull
 
     if not coming:
         return 1.0
     before, now = np.abs(orbit.start_latent[coming]), np.abs(orbit.latent[coming])
     speed = (before - now) / orbit.schedule.mass(orbit.steps)
-    shares = _ALLOWED * speed / signal(orbit.n, 1.0, orbit.surrogate)
+    shares = _ALLOWED * speed / pull(Numbers(orbit.n, 1, 1.0, 0.0, get_surrogate(orbit.surrogate)))
     return float(np.prod(1 - np.minimum(shares, 1)))
 
 
