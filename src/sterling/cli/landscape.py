@@ -84,7 +84,7 @@ def landscape(
     The data are drawn from a problem, or read from FILE; n may be at most 24. Ctrl-C ends it with exit code
     130; during --basins the landscape is shown all the same.
     """
-    from sterling.plot.run import picture_format
+    from sterling.plot.style import picture_format
     from sterling.states.landscape import check_dimension, check_surrogate
     from sterling.states.landscape import landscape as visit
     from sterling.states.table import table_format
@@ -207,7 +207,7 @@ def _write(found: "Landscape", plot: Path | None, out: Path | None, say: bool) -
         from matplotlib.figure import Figure
 
         from sterling.plot.landscape import plot_landscape
-        from sterling.plot.run import save_figure
+        from sterling.plot.style import save_figure
 
         figure = Figure(_PICTURE, layout="constrained")
         ax = figure.add_subplot()

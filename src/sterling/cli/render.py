@@ -148,7 +148,7 @@ def result_table(orbit: Orbit) -> RenderableType:
 
     style = VERDICT_STYLES[orbit.verdict.name]
     (_, verdict), *rows = orbit.summary()
-    advice = orbit.verdict.value
+    advice = orbit.verdict.meaning
     meaning = Text(f"{advice[0].upper()}{advice[1:]}.\n", "italic")
     frame = Panel(
         Group(meaning, facts_table(rows)),

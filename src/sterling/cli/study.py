@@ -152,8 +152,8 @@ def plot(
 
     Each series and criterion gets a figure of its own; more than one are numbered.
     """
-    from sterling.plot.run import picture_format, save_figure
     from sterling.plot.study import figure
+    from sterling.plot.style import picture_format, save_figure
     from sterling.study.report import fit_store
     from sterling.study.store import Store
 

@@ -106,7 +106,7 @@ def test_the_table_shows_the_summary_and_the_advice():
             assert name in result.stdout
             assert value in result.stdout
     assert orbit.verdict.name in result.stdout
-    assert orbit.verdict.value[1:40] in result.stdout
+    assert orbit.verdict.meaning[1:40] in result.stdout
 
 
 def test_pictures_and_runs_are_written_and_told_of(tmp_path):

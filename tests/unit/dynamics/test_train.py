@@ -357,14 +357,11 @@ def test_what_a_checkpoint_certifies_holds(monkeypatch):
 
 
 def test_verdicts_speak():
-    """The text of a verdict says what it means and what to try; its name is what tables show."""
-    assert {str(verdict) for verdict in st.Verdict} == {
-        "OPTIMAL",
-        "TRAPPED",
-        "RECURRENT",
-        "WANDERING",
-        "STALLED",
-    }
+    """The value is the name in small letters; the meaning says what to try; tables show the name."""
+    names = ("OPTIMAL", "TRAPPED", "RECURRENT", "WANDERING", "STALLED")
+    assert tuple(str(verdict) for verdict in st.Verdict) == names
     for verdict in st.Verdict:
-        assert len(verdict.value) > 40
+        assert verdict.value == verdict.name.lower()
+        assert st.Verdict(verdict.value) is verdict
+        assert len(verdict.meaning) > 40
         assert repr(verdict) == f"Verdict.{verdict.name}"

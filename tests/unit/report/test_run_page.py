@@ -13,7 +13,6 @@ import sterling as st
 from sterling.cli import app
 from sterling.report.run_page import run_page
 from sterling.theory import Balance
-from sterling.visits.words import centre
 
 
 class Reader(HTMLParser):
@@ -54,7 +53,7 @@ def test_a_recurrent_run(noisy):
     reader = parse(text)
     assert len(reader.drawings) == 10
     assert f"{orbit.visits:,}" in text
-    assert f"in the long run {centre(orbit.recurrence().long_run)} (" in text
+    assert f"in the long run {orbit.recurrence().long_run.text} (" in text
     assert text.count('class="kind mean-field"') >= 3
     assert "sterling train --n 8 &amp; &lt;x&gt;" in text
     assert "prefers-color-scheme: dark" in text
