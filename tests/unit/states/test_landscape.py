@@ -73,7 +73,7 @@ def test_too_few_samples_make_traps():
 
 
 def test_without_a_teacher(instance):
-    alone = st.Instance.from_arrays(instance.inputs, instance.labels)
+    alone = st.Instance(instance.inputs, instance.labels)
     found = landscape(alone)
     np.testing.assert_array_equal(found.reference, found.minimisers[0])
     assert found.trap_free == (not set(found.absorbing_states) - set(found.minimiser_states))
@@ -87,7 +87,7 @@ def test_the_mean_gradient_is_used_only_where_it_is_known(instance):
     assert "rademacher" in landscape(rough).deviation_reason
     white = st.Problem(n=5, samples=30, normalize="whiten").draw(0)
     assert "whiten" in landscape(white).deviation_reason
-    given = st.Instance.from_arrays(instance.inputs, instance.labels, teacher=instance.teacher)
+    given = st.Instance(instance.inputs, instance.labels, teacher=instance.teacher)
     assert "gaussian=True" in landscape(given).deviation_reason
     assert landscape(given, gaussian=True).deviation == landscape(instance).deviation
     assert landscape(instance, gaussian=False).deviation is None
@@ -145,7 +145,7 @@ def test_an_interrupt_ends_all_threads(monkeypatch):
 def test_more_absorbing_states_than_the_buffer_holds(monkeypatch):
     """Labels no state can miss: with zero inputs every state absorbs."""
     monkeypatch.setattr(sweep, "_BUFFER", 7)
-    zero = st.Instance.from_arrays(np.zeros((3, 6)), np.zeros(3), constant="keep")
+    zero = st.Instance(np.zeros((3, 6)), np.zeros(3), constant="keep")
     found = landscape(zero)
     np.testing.assert_array_equal(found.absorbing_states, np.arange(64))
     np.testing.assert_array_equal(found.minimiser_states, np.arange(64))
@@ -214,7 +214,7 @@ def test_words_for_one_trap_and_for_many():
 
 
 def test_words_without_a_teacher(instance):
-    alone = landscape(st.Instance.from_arrays(instance.inputs, instance.labels))
+    alone = landscape(st.Instance(instance.inputs, instance.labels))
     assert alone.minimiser_states.size == 1
     assert dict(alone.summary())["lowest loss"] == "1 state, to which distances refer"
 
@@ -240,7 +240,7 @@ def test_picture(samples, noise):
 def test_picture_without_a_teacher_or_contrast():
     from matplotlib.figure import Figure
 
-    zero = st.Instance.from_arrays(np.zeros((3, 4)), np.zeros(3), constant="keep")
+    zero = st.Instance(np.zeros((3, 4)), np.zeros(3), constant="keep")
     found = landscape(zero)
     assert isinstance(found, Landscape)
     ax = Figure().add_subplot()
