@@ -364,6 +364,6 @@ class Press:
     pressed = False
 
     def __call__(self, progress):
-        if not self.pressed and progress.step < progress.steps:
+        if not self.pressed and progress.done < progress.total:
             self.pressed = True
             signal.raise_signal(signal.SIGINT)

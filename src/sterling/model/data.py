@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sterling.base.files import as_path, printable, unreadable
-from sterling.base.memory import require_memory
+from sterling.base.resources import require_memory
 from sterling.errors import InputError, RangeError
 from sterling.model.columns import split, whole
 from sterling.model.instance import Instance

@@ -21,9 +21,9 @@ from sterling.base.arrays import (
     real_array,
     refuse_constant,
 )
-from sterling.base.cores import for_each
-from sterling.base.memory import require_memory
-from sterling.base.notebook import html_table, shortened
+from sterling.base.pool import for_each
+from sterling.base.resources import require_memory
+from sterling.base.text import html_table, shortened
 from sterling.errors import InputError, RangeError
 from sterling.exact.grid import InputGrid, quantise_inputs, vector_codes
 from sterling.exact.ranges import EXACT, WHOLE, finest, limbs, too_large, too_wide

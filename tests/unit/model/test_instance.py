@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.base import memory
+from sterling.base import resources
 from sterling.exact.ranges import limbs, too_large
 from sterling.model import instance as module
 from tests.oracle import naive
@@ -328,7 +328,7 @@ def test_rounding_is_told():
 
 
 def test_not_enough_memory(monkeypatch):
-    monkeypatch.setattr(memory, "available_memory", lambda: 100)
+    monkeypatch.setattr(resources, "available_memory", lambda: 100)
     with pytest.raises(
         st.CapacityError, match=r"6 samples with n=3, m=1 needs .* only 100 bytes .*fewer samples"
     ):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.base import memory
+from sterling.base import resources
+from sterling.base.progress import Progress
 from sterling.plot.landscape import plot_landscape
 from sterling.states import sweep
 from sterling.states.landscape import Landscape, landscape, number_of, signs_of
@@ -114,7 +115,7 @@ def test_threads_must_be_a_count(instance, threads):
 
 
 def test_memory_is_asked_for_first(monkeypatch):
-    monkeypatch.setattr(memory, "available_memory", lambda: 100 << 20)
+    monkeypatch.setattr(resources, "available_memory", lambda: 100 << 20)
     big = st.Problem(n=24, samples=4).draw(0)
     with pytest.raises(st.CapacityError, match="landscape of n=24"):
         landscape(big)
@@ -122,14 +123,14 @@ def test_memory_is_asked_for_first(monkeypatch):
 
 def test_progress(instance):
     seen = []
-    landscape(instance, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (256, 256)
+    landscape(instance, progress=seen.append)
+    assert seen[-1] == Progress(256, 256)
 
 
 def test_an_interrupt_ends_all_threads(monkeypatch):
     """Ctrl-C reaches the main thread while it waits; here the progress callback plays it."""
 
-    def press(done, total):
+    def press(_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sweep, "SLICE", 0.01)
@@ -288,10 +289,10 @@ def test_the_estimate_of_the_deviation():
 def test_basins_report_and_can_be_interrupted():
     found = landscape(st.Problem(n=12, samples=60, noise=2.0).draw(0))
     seen = []
-    found.basins(7, steps=200, threads=1, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (7, 7)
+    found.basins(7, steps=200, threads=1, progress=seen.append)
+    assert seen[-1] == Progress(7, 7)
 
-    def press(done, total):
+    def press(_):
         raise KeyboardInterrupt
 
     before = threading.active_count()
@@ -302,7 +303,7 @@ def test_basins_report_and_can_be_interrupted():
 
 def test_a_table_that_does_not_fit_is_refused(monkeypatch):
     found = landscape(st.Problem(n=10, samples=20).draw(0))
-    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
+    monkeypatch.setattr(resources, "available_memory", lambda: 1000)
     with pytest.raises(st.CapacityError, match="a table of 1,024 states"):
         found.table()
 
