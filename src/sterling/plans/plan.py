@@ -12,7 +12,7 @@ from typing import Any
 
 from sterling import theory
 from sterling.base.checks import flag, instance_of, integer, real
-from sterling.base.notebook import html_table
+from sterling.base.text import html_table
 from sterling.model.problem import Problem
 from sterling.plans.check import Check, check_need
 from sterling.plans.cost import Cost, measure_cost
@@ -196,7 +196,7 @@ def plan(
     cost : bool
         Measure what a run with the problem's samples takes on this machine.
     progress : callable, optional
-        Gets (trials done, trials in all) several times a second.
+        Gets a `Progress`, in trials, several times a second.
 
     Returns
     -------

@@ -276,7 +276,7 @@ def compare_surrogates(
     """
     import polars as pl
 
-    from sterling.base.cores import usable_cores
+    from sterling.base.resources import usable_cores
 
     if not isinstance(problem, Problem):
         raise InputError(f"the first argument is a {type(problem).__name__}; give a Problem")
