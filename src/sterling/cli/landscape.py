@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sterling.base.progress import showing
 from sterling.base.text import counted
-from sterling.cli.counter import counting
 from sterling.cli.options import (
     COUNT,
     FILE,
@@ -103,12 +103,12 @@ def landscape(
     if not quiet:
         announce_kernels()
     instance = choose_instance(data, drawn, read, readout, normalize, (N, SAMPLES))
-    with counting("states", quiet) as show:
+    with showing(not quiet, "states") as show:
         found = visit(instance, surrogate, gaussian=gaussian or None, progress=show, threads=threads)
     ends = None
     if runs is not None:
         try:
-            with counting("runs", quiet) as show:
+            with showing(not quiet, "runs") as show:
                 ends = found.basins(**runs, threads=threads, progress=show)
         except KeyboardInterrupt:
             note("interrupted before all runs had ended, so there are no basins")
@@ -158,7 +158,7 @@ def _print(found: "Landscape", ends: "Basins | None") -> None:
     from rich.panel import Panel
     from rich.text import Text
 
-    from sterling.base.progress import readable_time
+    from sterling.base.text import readable_time
     from sterling.states.summary import sentence
 
     (_, verdict), *rows = found.summary()

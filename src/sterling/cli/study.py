@@ -208,7 +208,7 @@ def _display(quiet: bool):
 
 
 def _print_status(found: "Status") -> None:
-    from sterling.base.progress import readable_time
+    from sterling.base.text import readable_time
 
     study = found.study
     planned = f" of {found.planned:,}" if found.planned else ""

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sterling.base.arrays import read_only
-from sterling.base.notebook import html_table
-from sterling.base.text import counted
+from sterling.base.text import counted, html_table
 from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.walk import (
     ANCHOR,

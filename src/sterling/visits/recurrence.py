@@ -17,8 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from sterling.base.notebook import html_table
-from sterling.base.text import counted
+from sterling.base.text import counted, html_table
 from sterling.visits.batch_means import (
     BURN_IN,
     DRIFT_LEVEL,
