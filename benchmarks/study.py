@@ -16,11 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from sterling.study.schema import encode, frame_of
 
+from sterling.schedules import parse_schedule
 from sterling.study import Store, Study, fit_exponent, run
 from sterling.study.adaptive import Placement
+from sterling.study.kinds import trial_seeds
 from sterling.study.ledger import Tally
+from sterling.study.shards import encode, frame_of
 from sterling.study.trial import run_batch
 
 PAIRS = 7  # alternating measurements of study and loop

@@ -57,7 +57,7 @@ def instances(draw, largest_n=70, largest_rows=160):
         rng = np.random.default_rng(n)
         inputs = inputs * 2.0 ** rng.uniform(-4, 4, n) + rng.normal(size=n)
     labels = np.rint(instance.labels * 8) / 8 + 1 / 16
-    return st.Instance.from_arrays(inputs, labels, instance.readout, constant="keep")
+    return st.Instance(inputs, labels, instance.readout, constant="keep")
 
 
 @settings(fixed, max_examples=220)
@@ -111,6 +111,30 @@ def test_quiet_stretches(name):
     gaps = np.diff(np.unique(dense.flips["step"]), prepend=0)
     assert gaps.max() > 500
     assert dense.stats.events > 2
+
+
+@pytest.mark.parametrize("ulps", range(-3, 4))
+@pytest.mark.parametrize("rate", (0.5, 0.3, 1 / 7))
+def test_a_mass_that_ends_where_a_latent_does(rate, ulps):
+    """Rounding decides, and no step to come changes anything: that must not be tried step by step."""
+    instance = st.Instance([[1.0]], [0.0], constant="keep")
+    init = rate * instance.gradient([1])
+    for _ in range(abs(ulps)):
+        init = np.nextafter(init, np.sign(ulps) * np.inf)
+    arguments = instance, 300, st.Table([rate, 0.0]), "relu", init
+    dense = st.train(*arguments, engine="dense")
+    assert_same_orbit(st.train(*arguments, engine="event"), dense)
+    long = st.train(instance, 10**12, st.Table([rate, 0.0]), init=init)  # scanning would take half an hour
+    np.testing.assert_array_equal(long.flips, dense.flips)
+
+
+def test_rates_that_all_but_vanish():
+    """Subnormal step sizes: most steps add nothing, and flips lie far apart."""
+    instance = st.Problem(n=1, samples=30, noise=0.3).draw(1)
+    arguments = st.Power(5e-324, 0.5), "relu", np.array([0.0])
+    dense = st.train(instance, 3000, *arguments, engine="dense")
+    assert_same_orbit(st.train(instance, 3000, *arguments, engine="event"), dense)
+    assert st.train(instance, 10**10, *arguments).steps == 10**10
 
 
 @pytest.mark.parametrize("late", (10**6, 10**9, 10**12 - 2000))
@@ -259,7 +283,7 @@ def test_sums_beyond_float64_through_a_growing_cache():
     """Sums of 2^53 and more cannot be read off the gradients made of them; they must not get lost either."""
     rng = np.random.default_rng(0)
     inputs, labels = rng.normal(size=(300, 2, 70)), rng.normal(size=300)
-    instance = st.Instance.from_arrays(inputs, labels, readout=[0.7123, -0.311], precision="int32")
+    instance = st.Instance(inputs, labels, readout=[0.7123, -0.311], precision="int32")
     assert instance.gradient_bound > 1 << 56
     arguments = instance, 3000, st.Power(1.0, 0.3), "hard_tanh"
     dense = st.train(*arguments, engine="dense")
@@ -273,7 +297,7 @@ def test_products_beyond_float64():
     """A product of coefficient and code that float64 cannot hold would part the engines: it is refused."""
     rng = np.random.default_rng(0)
     with pytest.raises(st.CapacityError, match="rescale the labels"):
-        st.Instance.from_arrays(rng.normal(size=(8, 9)), 1e7 * rng.normal(size=8), readout=[0.7654321])
+        st.Instance(rng.normal(size=(8, 9)), 1e7 * rng.normal(size=8), readout=[0.7654321])
 
 
 def test_a_state_is_evaluated_once():

@@ -109,7 +109,7 @@ def test_counts(name, engine):
 def test_without_a_teacher(engine):
     """A better state voids what was counted of the one before, but not the flips."""
     drawn = st.Problem(n=7, samples=80, noise=0.7).draw(3)
-    free = st.Instance.from_arrays(drawn.inputs, drawn.labels)
+    free = st.Instance(drawn.inputs, drawn.labels)
     orbit = st.train(free, 3000, engine=engine, schedule=st.Constant(0.3))
     assert orbit.visits > 20
     assert_counts(orbit, naive(orbit))

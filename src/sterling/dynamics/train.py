@@ -275,8 +275,8 @@ def _known(surrogate: Surrogate) -> Surrogate:
 def _check_instance(instance) -> None:
     if not isinstance(instance, Instance):
         raise InputError(
-            f"the first argument is a {type(instance).__name__}; give an Instance, as Problem.draw(seed) or "
-            "Instance.from_arrays make it"
+            f"the first argument is a {type(instance).__name__}; give an Instance: one of your own "
+            "data, or Problem.draw(seed)"
         )
 
 

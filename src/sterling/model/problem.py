@@ -146,8 +146,8 @@ class Problem:
         def make(fineness: int) -> Instance:
             readout, readout_bits = self._draw_readout(seed, fineness)
             labels, label_bits = self._label(seed, active, readout, readout_bits)
-            return Instance(
-                grid, self.m, labels, label_bits, readout, readout_bits, teacher, origin=self._origin(seed)
+            return Instance._from_codes(
+                grid, self.m, labels, label_bits, readout, readout_bits, teacher, self._origin(seed)
             )
 
         instance = finest(make)

@@ -64,14 +64,13 @@ def check_need(
     Trials are those of studies (`sterling.study.trial`), so each can be replayed from seed and number.
     """
     from sterling.base.resources import require_memory
-    from sterling.plans.plan import proposed
     from sterling.study.executors import open_workers
     from sterling.study.kinds import Cell
 
     cells = {
         place: Cell(
             "train",
-            replace(problem, samples=proposed(need), noise=need.noise),
+            replace(problem, samples=need.proposed, noise=need.noise),
             {"schedule": schedule or Power(0.5, 0.5), "surrogate": surrogate, "steps": steps},
         )
         for place, need in enumerate(needs)

@@ -296,6 +296,7 @@ def check_surrogate(surrogate: str | Surrogate) -> Surrogate:
 
 def _mean_levels(instance: Instance, surrogate: Surrogate, gaussian: bool | None) -> np.ndarray | str:
     """Return w*_k·E G_k by distance, float64 (2, n + 1), or why it is unknown."""
+    from sterling.theory.numbers import numbers_of
     from sterling.theory.population import profile
 
     if instance.teacher is None:
@@ -311,4 +312,4 @@ def _mean_levels(instance: Instance, surrogate: Surrogate, gaussian: bool | None
             )
     elif not gaussian:
         return "the inputs are not Gaussian"
-    return profile(instance.n, instance.readout_norm2, surrogate)
+    return profile(numbers_of(instance, surrogate, gaussian=False))

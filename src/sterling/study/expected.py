@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ def expected(
     found = []
     claim = _PROVED.get(one.column)
     if claim:
-        order = {n: theory.samples_proved(n, claim) for n in known}
+        order = {n: theory.samples_proved(replace(problem, n=n), claim=claim) for n in known}
         source = f"{_PAPER}; without label noise" if claim == "ergodic" else _PAPER
         found.append(Expected(_slope(order), "theorem", source, {}))
     law = _law(one, problem, series["surrogate"])
@@ -82,14 +82,16 @@ def _problem(series: dict[str, Any]) -> Problem:
 
 def _law(criterion: Criterion, problem: Problem, surrogate: str) -> Callable[[int], float] | None:
     """Return the mean-field law of N₅₀ for a criterion, if there is one."""
-    noise, norm2, m = problem.noise, problem.readout_norm2, problem.m
+    noise = problem.noise
     if criterion.column in ("optimal", "ergodic") and not noise:
-        return lambda n: theory.samples_noiseless(n, norm2, surrogate, m)
+        return lambda n: theory.samples_noiseless(replace(problem, n=n), surrogate=surrogate)
     if criterion.column == "ergodic":
-        return lambda n: theory.samples_for_ergodic(n, noise, norm2, surrogate, m)
+        return lambda n: theory.samples_for_ergodic(replace(problem, n=n), surrogate=surrogate)
     share = criterion.threshold
     if criterion.column == "occupancy" and noise and share is not None and share < 1:
-        return lambda n: theory.samples_for_occupancy(share, n, noise, norm2, surrogate, m)
+        return lambda n: theory.samples_for_occupancy(
+            replace(problem, n=n), occupancy=share, surrogate=surrogate
+        )
     return None
 
 

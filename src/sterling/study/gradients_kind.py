@@ -34,7 +34,7 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
         state = np.random.SeedSequence(seeds.data, spawn_key=(_STATES, place))
         signs[np.random.default_rng(state).permutation(problem.n)[:distance]] *= -1
         measured = instance.gradient(signs, surrogate)
-        expected = population_gradient(signs, teacher, instance.readout_norm2, surrogate)
+        expected = population_gradient(instance, signs, surrogate=surrogate)
         for group, mask in (("wrong", signs != teacher), ("right", signs == teacher)):
             if mask.any():
                 one, two = measured[mask], expected[mask]

@@ -9,7 +9,7 @@ import sterling as st
 from sterling.base.text import counted, html_table, readable_time, shortened
 
 INSTANCE = st.Problem(n=4, samples=30, m=9, noise=0.5, readout="signs").draw(0)
-OWN = st.Instance.from_arrays(np.eye(3) / 3, [0, 1, 1], origin={"file": "<b>.csv"})
+OWN = st.Instance(np.eye(3) / 3, [0, 1, 1], origin={"file": "<b>.csv"})
 SHOWN = {
     "problem": lambda: st.Problem(n=4, samples=30, noise=0.25),
     "instance": lambda: INSTANCE,

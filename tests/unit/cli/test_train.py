@@ -159,7 +159,7 @@ def test_the_first_compilation_is_announced(monkeypatch, tmp_path, capsys):
         (["--n", "0"], "n is 0; it must be at least 1"),
         (["--samples", "none"], "--samples is 'none'"),
         (["--noise", "nan"], "noise is nan"),
-        (["--inputs", "gausian"], "did you mean 'gaussian'"),
+        (["--inputs", "gausian"], "mean 'gaussian'"),
         (["--readout", "1,x"], "--readout is '1,x'"),
         (["--readout", "all"], "readout is 'all'"),
         (["--readout", "1,1"], "readout has 2 numbers, but m is 1"),

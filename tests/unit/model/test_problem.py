@@ -53,7 +53,7 @@ def assert_same_instance(one, other):
         ({"readout": (1.0, 2.0)}, "readout has 2 numbers, but m is 1"),
         ({"readout": (float("nan"),)}, "readout has a value that is not finite"),
         ({"readout": (0.0,)}, "readout is all zero"),
-        ({"inputs": "gausian"}, "did you mean 'gaussian'"),
+        ({"inputs": "gausian"}, "mean 'gaussian'"),
         ({"inputs": 5}, "inputs is 5"),
         ({"normalize": "zscore"}, "unknown normalisation 'zscore'"),
     ],

@@ -73,7 +73,7 @@ def test_history_of_a_run_of_a_trillion_steps():
 
 def without_teacher():
     data = noisy()
-    return st.train(st.Instance.from_arrays(data.inputs[:, 0], data.labels), 2000)
+    return st.train(st.Instance(data.inputs[:, 0], data.labels), 2000)
 
 
 RUNS = {
@@ -183,7 +183,7 @@ def test_dollars_in_names_are_no_formulas(tmp_path):
     """Matplotlib would parse them, and fail where they do not parse."""
     data = noisy()
     for name in ("US$_{2020$", "$\\frac{$", "$a$ and $b$", "\\$x$"):
-        instance = st.Instance.from_arrays(data.inputs, data.labels, origin={"file": name})
+        instance = st.Instance(data.inputs, data.labels, origin={"file": name})
         figure = plot.figure(st.train(instance, 50))
         style.save_figure(figure, tmp_path / "run.svg")
         assert any(text.get_text().replace(r"\$", "$").startswith(f"{name} · n =") for text in figure.texts)

@@ -93,7 +93,7 @@ def test_gradients_are_those_of_the_data_at_states_that_surrogates_share():
     assert row["norm2"] == instance.readout_norm2
     far = -instance.teacher  # at distance n there is one state
     measured = instance.gradient(far, "relu")
-    expected = population_gradient(far, instance.teacher, instance.readout_norm2, "relu")
+    expected = population_gradient(instance, far, surrogate="relu")
     np.testing.assert_allclose(row["product"][-1], measured @ expected, rtol=1e-12)
     np.testing.assert_allclose(row["measured"][-1], np.mean(measured * far), rtol=1e-12)
     assert row["measured"] != other["measured"]
