@@ -10,7 +10,7 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from hashlib import blake2b
 from importlib import import_module
@@ -96,6 +96,10 @@ class Column:
 
         scalar = getattr(pl, self.scalar)()
         return pl.List(scalar) if self.listed else scalar
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return asdict(self)
 
     def maybe(self) -> Column:
         """Return the column of which values may be missing."""
@@ -199,6 +203,16 @@ class Kind:
         for name in ("settings", "criteria"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         object.__setattr__(self, "columns", MappingProxyType(columns))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a user should know as plain values."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "settings": dict(self.settings),
+            "columns": {name: column.to_dict() for name, column in self.columns.items()},
+            "criteria": [criterion.to_dict() for criterion in self.criteria.values()],
+        }
 
     def plain(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return settings as plain values, those left out at their defaults."""
@@ -505,6 +519,10 @@ class Seeds:
 
     data: int
     rest: int
+
+    def to_dict(self) -> dict[str, int]:
+        """Return both as plain values."""
+        return asdict(self)
 
 
 def trial_seeds(root: int, cell: Cell, number: int) -> Seeds:

@@ -21,7 +21,7 @@ def test_the_early_end_answers_as_the_whole_landscape_does(surrogate, threads):
 def test_it_ends_at_the_first_trap(monkeypatch):
     seen = []
     instance = st.Problem(n=18, samples=4).draw(0)
-    assert not trap_free(instance, threads=1, progress=lambda done, total: seen.append((done, total)))
+    assert not trap_free(instance, threads=1, progress=lambda look: seen.append((look.done, look.total)))
     assert seen[-1][0] < seen[-1][1] == 1 << 18
     assert sweep._Visit(instance, st.SURROGATES["relu"], None, 1, home=0).squares.size == 0
 
