@@ -8,7 +8,7 @@ import pytest
 
 import sterling as st
 from sterling.states import sweep
-from sterling.states.traps import trap_free
+from sterling.states.landscape import trap_free
 from sterling.study import Cell, Store, Study, fit_store, run
 from sterling.study.ledger import Ledger
 from sterling.study.schema import frame_of
