@@ -209,7 +209,7 @@ class Landscape:
         >>> import sterling as st
         >>> found = st.landscape(st.Problem(n=6, samples=12).draw(seed=1))
         >>> found.basins(50, steps=10_000)
-        Basins(50 starts, …)
+        Basins(50 starts, 7 end states, 0 not absorbed)
         """
         return find_basins(
             self, starts, schedule=schedule, seed=seed, steps=steps, threads=threads, progress=progress

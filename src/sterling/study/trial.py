@@ -262,7 +262,7 @@ def _is_trap_free(instance: Instance, cell: Cell, orbit: Orbit, stop: Callable[[
     assert instance.teacher is not None  # it was drawn
     if orbit.absorbed and not np.array_equal(orbit.signs, instance.teacher):
         return False
-    look = None if stop is None else _looking(stop)
+    look = False if stop is None else _looking(stop)
     return trap_free(instance, cell.surrogate, progress=look, threads=1)
 
 
