@@ -4,7 +4,7 @@ import pytest
 
 import sterling as st
 from sterling.states import sweep
-from sterling.states.traps import trap_free
+from sterling.states.landscape import trap_free
 
 
 @pytest.mark.parametrize("surrogate", ["relu", "identity", "hard_tanh"])
@@ -21,9 +21,9 @@ def test_the_early_end_answers_as_the_whole_landscape_does(surrogate, threads):
 def test_it_ends_at_the_first_trap(monkeypatch):
     seen = []
     instance = st.Problem(n=18, samples=4).draw(0)
-    assert not trap_free(instance, threads=1, progress=lambda look: seen.append((look.done, look.total)))
-    assert seen[-1][0] < seen[-1][1] == 1 << 18
-    assert sweep._Visit(instance, st.SURROGATES["relu"], None, 1, home=0).squares.size == 0
+    assert not trap_free(instance, threads=1, progress=seen.append)
+    assert seen[-1].done < seen[-1].total == 1 << 18
+    assert sweep._Visit(instance, st.SURROGATES["relu"], None, home=0).kept == 0
 
 
 @pytest.mark.parametrize(
