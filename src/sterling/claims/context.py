@@ -109,7 +109,7 @@ class Context:
         _make(folder)
 
         def show(progress) -> None:
-            self.tell(progress.done, progress.planned, progress.note)
+            self.tell(progress.done, progress.total, progress.note)
 
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -117,7 +117,10 @@ class Context:
             if messages is None:
                 self.tell(0, 0, "preparing kernels")
                 warm_up(series.cell(study.n[0], 64) for series in study.series)
-                outcome = run(study, folder, threads=self.threads, time_limit=limit, progress=show)
+                try:
+                    outcome = run(study, folder, threads=self.threads, time_limit=limit, progress=show)
+                except KeyboardInterrupt:
+                    raise Stopped from None
                 messages = self._take(outcome, name, limit)
                 if outcome.finished:
                     _mark_finished(folder, messages)
@@ -138,9 +141,7 @@ class Context:
 
     @staticmethod
     def _take(outcome: Outcome, name: str, limit: float | None) -> list[str]:
-        """Return what a study has to say; raise `Stopped` where the user ended it."""
-        if outcome.reason == "interrupted":
-            raise Stopped
+        """Return what a study has to say."""
         messages = [f"{message[0].upper()}{message[1:]}." for message in outcome.messages]
         if outcome.reason == "time":
             messages.append(

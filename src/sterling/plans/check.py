@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import partial
 from typing import TYPE_CHECKING
 
-from sterling.base.interrupts import deferred_interrupt
+import numpy as np
+
+from sterling.base.pool import Pool
 from sterling.base.progress import Progress, Show
 from sterling.model.problem import Problem
 from sterling.schedules import Power, Schedule
@@ -16,7 +17,6 @@ from sterling.schedules import Power, Schedule
 if TYPE_CHECKING:
     from sterling.plans.plan import Need
 
-_LOOK_SECONDS = 0.2  # between looks at Ctrl-C and progress
 _BATCH = 4  # trials handed to a worker at a time
 
 
@@ -64,8 +64,8 @@ def check_need(
     Trials are those of studies (`sterling.study.trial`), so each can be replayed from seed and number.
     """
     from sterling.base.resources import require_memory
-    from sterling.study.executors import open_workers
     from sterling.study.kinds import Cell
+    from sterling.study.trial import Batch, warm_up
 
     cells = {
         place: Cell(
@@ -79,34 +79,32 @@ def check_need(
     if not cells:
         return list(needs)
     rows: dict[int, list] = {place: [] for place in cells}
-    with open_workers(threads) as workers:
+    with Pool(threads) as pool:
         largest = max((cell.problem for cell in cells.values()), key=Problem.memory)
-        what = f"{workers.count()} trials with n={largest.n}, m={largest.m}, {largest.samples} samples each"
-        require_memory(workers.count() * largest.memory(), what)
-        workers.warm(list(cells.values()))
+        what = f"{pool.count} trials with n={largest.n}, m={largest.m}, {largest.samples} samples each"
+        require_memory(pool.count * largest.memory(), what)
+        warm_up(cells.values())
         batches = (
-            (place, list(range(first, min(first + _BATCH, trials))))
-            for place in cells
+            (place, Batch(cell, np.arange(first, min(first + _BATCH, trials))))
+            for place, cell in cells.items()
             for first in range(0, trials, _BATCH)
         )
-        running: dict[Future, int] = {}
-        # Ctrl-C is held back between two looks, for it must not strike while futures are locked.
-        with deferred_interrupt() as interrupted:
-            while True:
-                for place, numbers in islice(batches, 2 * workers.count() - len(running)):
-                    running[workers.submit(cells[place], numbers, seed)] = place
-                if not running:
-                    break
-                for future in wait(running, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED).done:
-                    rows[running.pop(future)] += future.result()
-                if progress is not None:
-                    progress(Progress(sum(map(len, rows.values())), trials * len(cells)))
-                if interrupted():
-                    raise KeyboardInterrupt
+        work = partial(_work, seed, lambda: pool.stopping)
+        for done in pool.results(work, batches):
+            if done is not None:
+                rows[done.item[0]] += done.value
+            if progress is not None:
+                progress(Progress(sum(map(len, rows.values())), trials * len(cells)))
     return [
         replace(need, check=_count(need, cells[place], rows[place])) if place in cells else need
         for place, need in enumerate(needs)
     ]
+
+
+def _work(seed: int, stop: Callable[[], bool], item: tuple) -> list:
+    from sterling.study.trial import run_batch
+
+    return run_batch(seed, stop, item[1])
 
 
 def _count(need: Need, cell, rows: list) -> Check:
