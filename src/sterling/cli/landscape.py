@@ -28,6 +28,7 @@ from sterling.cli.options import (
     parse_count,
     problem_option,
 )
+from sterling.cli.presses import settle
 from sterling.cli.render import INTERRUPTED, announce_kernels, facts_table, guarded, note, print_json
 from sterling.errors import InputError
 
@@ -111,6 +112,7 @@ def landscape(
             with showing(not quiet, "runs") as show:
                 ends = found.basins(**runs, threads=threads, progress=show)
         except KeyboardInterrupt:
+            settle()
             note("interrupted before all runs had ended, so there are no basins")
     try:
         if json:
