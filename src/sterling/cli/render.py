@@ -9,7 +9,6 @@ import inspect
 import io
 import json
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable
@@ -28,16 +27,6 @@ if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
-#: How arguments of Python functions, as messages name them, are given on the command line.
-_SPOKEN = (
-    (r'\bconstant="keep"', "--keep-constant"),
-    (r'\b(normalize|precision|engine)="(\w+)"', r"--\1 \2"),
-    (r"\blabels=('[^']*')", r"--labels \1"),
-    (r"\bgaussian=True", "--gaussian"),
-    (r'\brecord=\("flips",\)', "--record"),
-    (r"\bcheckpoint_every is", "--checkpoint-every is"),
-    (r"\bsteps=…", "--steps"),
-)
 #: Colours of the verdicts on a terminal.
 VERDICT_STYLES = {
     "OPTIMAL": "bold green",
@@ -119,13 +108,13 @@ def end_interrupted(text: str) -> NoReturn:
 
 
 def _fail(problem: object, code: int) -> NoReturn:
-    note(f"error: {as_options(one_line(problem))}")
+    note(f"error: {one_line(problem)}")
     raise typer.Exit(code) from None
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
     if issubclass(category, SterlingWarning):
-        note(f"warning: {as_options(one_line(message))}")
+        note(f"warning: {one_line(message)}")
     else:
         note(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
 
@@ -133,13 +122,6 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
 def one_line(text: object) -> str:
     """Return a message without line breaks."""
     return " ".join(str(text).split())
-
-
-def as_options(text: str) -> str:
-    """Return a message in the words of the command line, where it speaks of arguments in Python."""
-    for python, option in _SPOKEN:
-        text = re.sub(python, option, text)
-    return text
 
 
 def note(text: str) -> None:

@@ -63,8 +63,8 @@ def run_study(
     --out the study lies beside its file, in a folder of the same name.
     """
     from sterling.study.collect import open_store, run
+    from sterling.study.grid import seconds
     from sterling.study.report import status
-    from sterling.study.spec import seconds
 
     if not study.exists():
         raise InputError(f"there is no {study}: name a study file, or the folder of a study")
