@@ -122,10 +122,7 @@ def _print(made: "Plan") -> None:
     if checked:
         table.add_column("measured", overflow="fold")
     for need in made.needs:
-        kind = Text(need.kind, KIND_STYLES[need.kind])
-        if need.kind == "mean-field" and not need.checked:
-            kind.append(", far")
-        cells = [need.goal, need.amount, kind]
+        cells = [need.goal, need.amount, Text(need.kind, KIND_STYLES[need.kind])]
         table.add_row(*cells, *([_measured(need)] if checked else []))
     console, about = Console(), made.problem
     console.print(
@@ -136,8 +133,6 @@ def _print(made: "Plan") -> None:
     console.print(table)
     for kind in dict.fromkeys(need.kind for need in made.needs):
         console.print(Text.assemble((kind, KIND_STYLES[kind]), f": {KINDS[kind]}"))
-    if any(need.kind == "mean-field" and not need.checked for need in made.needs):
-        console.print("far: no runs were compared with the law near this problem")
     for line in _expected(made):
         console.print(line)
 

@@ -13,7 +13,7 @@ from typing import Any
 from sterling import theory
 from sterling.base.checks import flag, instance_of, integer, real
 from sterling.base.progress import Show
-from sterling.base.text import html_table, number
+from sterling.base.text import html_table
 from sterling.model.problem import Problem
 from sterling.plans.check import Check, check_needs
 from sterling.plans.cost import Cost, measure_cost
@@ -73,10 +73,10 @@ class Need:
     def amount(self) -> str:
         """The samples in words."""
         if self.kind == "theorem":
-            return f"of order {number(self.samples)}"
+            return f"of order {self.samples:,.0f}"
         if self.samples >= MOST_SAMPLES:
-            return f"more than {number(MOST_SAMPLES)}"
-        return f"about {number(self.proposed)}"
+            return f"more than 10{_raised(round(math.log10(MOST_SAMPLES)))}"
+        return f"about {_rounded(self.samples):,}"
 
     @property
     def proposed(self) -> int:
@@ -313,3 +313,7 @@ def _rounded(samples: float) -> int:
         return math.ceil(samples)
     unit = 10 ** (math.floor(math.log10(samples)) - 1)
     return math.ceil(samples / unit) * unit
+
+
+def _raised(number: int) -> str:
+    return str(number).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
