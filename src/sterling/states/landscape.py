@@ -39,30 +39,36 @@ _COPIES = 3  # at once while a file is made of it
 
 
 class Landscape:
-    """All states of an instance. State number s has sign k = +1 where bit k of s is set.
+    """All states of an instance, as `landscape` finds them. State s has sign k = +1 where bit k of s is set.
 
-    Attributes
+    Parameters
     ----------
-    n : int
     instance : Instance
+        The data set.
     surrogate : str
         What the gradient, and so absorption and deviation, belong to; the loss does not depend on it.
     loss : float64 (2**n,)
         L(w) of every state, as `Instance.loss` gives it.
-    reference : int8 (n,)
-        The teacher, or without one the first global minimiser.
-    absorbing_states, minimiser_states : int64
-        Numbers of the absorbing states and of the global minimisers of the loss, ascending.
-    deviation : float or None
-        sup over all states of ‖G(w) − E G(w)‖_∞; None where the mean is unknown.
-    deviation_reason : str
-        Why it is None.
+    minimisers, absorbing : int64
+        Numbers of the global minimisers of the loss and of the absorbing states, ascending: the attributes
+        ``minimiser_states`` and ``absorbing_states``. The attributes ``minimisers`` and ``absorbing`` hold
+        their signs.
+    deviation : (float, int) or None
+        sup over all states of ‖G(w) − E G(w)‖_∞, the attribute ``deviation``, and the number of a state where
+        it occurs, whose signs are the attribute ``farthest``; None where the mean is unknown.
+    reason : str
+        Why it is None: the attribute ``deviation_reason``.
     pull : float or None
         The smallest mean pull home on a wrong weight, over all states: where the deviation is smaller, no
         state but the teacher absorbs (exact). None where the mean is unknown.
-    farthest : int8 (n,) or None
-        A state where the deviation occurs.
     seconds : float
+        That the visit took.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> st.landscape(st.Problem(n=6, samples=12).draw(seed=1))
+    Landscape(n=6, 64 states, ...)
     """
 
     def __init__(
@@ -98,6 +104,7 @@ class Landscape:
 
     @property
     def reference(self) -> np.ndarray:
+        """The teacher, or without one the first global minimiser, int8 (n,)."""
         teacher = self.instance.teacher
         return self.minimisers[0] if teacher is None else teacher
 

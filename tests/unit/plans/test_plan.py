@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import sterling as st
@@ -86,7 +87,7 @@ def test_sample_sizes_are_rounded_up_to_two_figures():
 
 
 def test_a_check_counts_trials_of_the_study_kind():
-    made = st.plan(st.Problem(8, samples=1, noise=0.5), check=6, steps=500, seed=11, threads=2)
+    made = st.plan(st.Problem(8, samples=1, noise=0.5), check=np.int64(6), steps=500, seed=11, threads=2)
     again = st.plan(st.Problem(8, samples=1, noise=0.5), check=6, steps=500, seed=11, threads=1)
     assert made == again
     for text, need in by_criterion(made).items():
@@ -155,6 +156,11 @@ def test_it_is_plain_values_and_short():
         ({"check": -1}, "check is -1"),
         ({"check": 1.5}, "check is 1.5"),
         ({"cost": 1}, "cost is 1"),
+        ({"steps": 0}, "steps is 0"),
+        ({"schedule": 0.5}, "schedule is 0.5"),
+        ({"seed": -1}, "seed is -1"),
+        ({"check": 1, "threads": 0}, "threads is 0"),
+        ({"check": 1, "progress": "yes"}, "progress is 'yes'"),
         ({"problem": 8}, "give a Problem"),
         ({"problem": st.Problem(8, 60, inputs="student_t:4")}, "student_t"),
     ],
