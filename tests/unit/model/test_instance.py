@@ -341,16 +341,8 @@ def test_rounding_is_told():
 @pytest.mark.parametrize(
     "name",
     (
-        "inputs",
-        "columns",
-        "label_codes",
-        "readout_codes",
-        "teacher",
-        "grid.rows",
-        "grid.offsets",
-        "grid.shifts",
-        "grid.rounding",
-        "rounding.inputs",
+        *("inputs", "columns", "label_codes", "readout_codes", "teacher"),
+        *("grid.rows", "grid.offsets", "grid.shifts", "grid.rounding", "rounding.inputs"),
     ),
 )
 @pytest.mark.parametrize("drawn", (True, False))
