@@ -181,8 +181,8 @@ def percentiles(resampled: ArrayLike, value: float, level: float = 0.95) -> Inte
     Examples
     --------
     >>> from sterling.stats import percentiles
-    >>> percentiles(range(101), 50.0, 0.9)
-    (50.0, 5.0, 95.0)
+    >>> percentiles(range(101), 50.0, 0.5)
+    (50.0, 25.0, 75.0)
     """
     tail = _tail(level)
     low, high = np.nanquantile(np.asarray(resampled, np.float64), [tail, 1 - tail])

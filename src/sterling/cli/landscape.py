@@ -28,6 +28,7 @@ from sterling.cli.options import (
     parse_count,
     problem_option,
 )
+from sterling.cli.presses import settle
 from sterling.cli.render import INTERRUPTED, announce_kernels, facts_table, guarded, note, print_json
 from sterling.errors import InputError
 
@@ -109,6 +110,7 @@ def landscape(
         try:
             ends = found.basins(**runs, threads=threads, progress=not quiet)
         except KeyboardInterrupt:
+            settle()
             note("interrupted before all runs had ended, so there are no basins")
     try:
         if json:
@@ -142,13 +144,7 @@ def _basin_settings(basins, steps, schedule, init) -> dict[str, Any] | None:
 
 
 def _values(found: "Landscape", ends: "Basins | None") -> dict[str, Any]:
-    from sterling.states.summary import estimated_deviation
-
-    return {
-        **found.to_dict(),
-        "estimated_deviation": estimated_deviation(found),
-        "basins": None if ends is None else ends.to_dict(),
-    }
+    return {**found.to_dict(), "basins": None if ends is None else ends.to_dict()}
 
 
 def _print(found: "Landscape", ends: "Basins | None") -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sterling.cli.options import check_target
-from sterling.cli.render import FAILED, INTERRUPTED, announce_kernels, guarded, note, print_json
+from sterling.cli.render import FAILED, announce_kernels, end_interrupted, guarded, print_json
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ def run_study(
         if not quiet:
             _print_status(status(store))
     if outcome.reason == "interrupted":
-        note(f"interrupted: sterling study run {store.folder} goes on")
-        raise typer.Exit(INTERRUPTED)
+        end_interrupted(f"interrupted: sterling study run {store.folder} goes on")
 
 
 @app.command("status")

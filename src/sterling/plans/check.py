@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING
-
-import numpy as np
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from sterling.base.pool import Pool
-from sterling.base.progress import Progress, Show
+from sterling.base.progress import Progress, Show, showing
+from sterling.base.resources import require_memory
 from sterling.model.problem import Problem
-from sterling.schedules import Power, Schedule
+from sterling.stats import jeffreys
+from sterling.study.criteria import SUCCESS, UNDECIDED
+from sterling.study.kinds import Cell, get_kind, parse_criterion
+from sterling.study.trial import run_trial, warm_up
 
 if TYPE_CHECKING:
     from sterling.plans.plan import Need
-
-_BATCH = 4  # trials handed to a worker at a time
 
 
 @dataclass(frozen=True)
@@ -47,83 +47,60 @@ class Check:
         """Share of successes."""
         return self.successes / self.trials
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return asdict(self)
 
-def check_need(
+
+def check_needs(
     needs: Sequence[Need],
     problem: Problem,
-    surrogate: str,
+    settings: dict[str, Any],
     trials: int,
-    steps: int,
-    schedule: Schedule | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    progress: Show | None = None,
+    seed: int,
+    threads: int | None,
+    progress: bool | Show,
 ) -> list[Need]:
     """Return the rows of a plan, those that trials can measure with what they measured.
 
-    Trials are those of studies (`sterling.study.trial`), so each can be replayed from seed and number.
+    Trials are those of studies, of the kind "train" with the given settings, so each can be run again from
+    the seed and its number.
     """
-    from sterling.base.resources import require_memory
-    from sterling.study.kinds import Cell
-    from sterling.study.trial import Batch, warm_up
-
     cells = {
-        place: Cell(
-            "train",
-            replace(problem, samples=need.proposed, noise=need.noise),
-            {"schedule": schedule or Power(0.5, 0.5), "surrogate": surrogate, "steps": steps},
-        )
+        place: Cell("train", replace(problem, samples=need.proposed, noise=need.noise), settings)
         for place, need in enumerate(needs)
         if need.criterion
     }
-    if not cells:
-        return list(needs)
-    rows: dict[int, list] = {place: [] for place in cells}
-    with Pool(threads) as pool:
-        largest = max((cell.problem for cell in cells.values()), key=Problem.memory)
-        what = f"{pool.count} trials with n={largest.n}, m={largest.m}, {largest.samples} samples each"
-        require_memory(pool.count * largest.memory(), what)
+    rows: dict[int, list[dict]] = defaultdict(list)
+    with Pool(threads) as pool, showing(progress, "trials") as show:
+        if cells:
+            largest = max((cell.problem for cell in cells.values()), key=Problem.memory)
+            what = f"{pool.count} trials with n={largest.n}, m={largest.m}, {largest.samples} samples each"
+            require_memory(pool.count * largest.memory(), what)
         warm_up(cells.values())
-        batches = (
-            (place, Batch(cell, np.arange(first, min(first + _BATCH, trials))))
-            for place, cell in cells.items()
-            for first in range(0, trials, _BATCH)
-        )
-        work = partial(_work, seed, lambda: pool.stopping)
-        for done in pool.results(work, batches):
+
+        def run(job: tuple[int, int]) -> dict:
+            place, number = job
+            return run_trial(cells[place], number, seed, lambda: pool.stopping)
+
+        jobs = ((place, number) for place in cells for number in range(trials))
+        for done in pool.results(run, jobs):
             if done is not None:
-                rows[done.item[0]] += done.value
-            if progress is not None:
-                progress(Progress(sum(map(len, rows.values())), trials * len(cells)))
+                rows[done.item[0]].append(done.value)
+            if show is not None:
+                show(Progress(sum(map(len, rows.values())), trials * len(cells)))
     return [
         replace(need, check=_count(need, cells[place], rows[place])) if place in cells else need
         for place, need in enumerate(needs)
     ]
 
 
-def _work(seed: int, stop: Callable[[], bool], item: tuple) -> list:
-    from sterling.study.trial import run_batch
+def _count(need: Need, cell: Cell, rows: list[dict]) -> Check:
+    import polars as pl
 
-    return run_batch(seed, stop, item[1])
-
-
-def _count(need: Need, cell, rows: list) -> Check:
-    from sterling.stats import jeffreys
-    from sterling.study.criteria import SUCCESS, UNDECIDED
-    from sterling.study.kinds import get_kind, parse_criterion
-    from sterling.study.shards import frame_of
-
-    outcomes = frame_of(get_kind(cell.kind), rows).select(parse_criterion(need.criterion).outcome())[
-        "outcome"
-    ]
+    columns = {name: column.polars for name, column in get_kind(cell.kind).columns.items()}
+    outcomes = pl.DataFrame(rows, columns).select(parse_criterion(need.criterion).outcome())["outcome"]
     successes = int((outcomes == SUCCESS).sum())
-    low, high = jeffreys(successes, len(rows))
-    return Check(
-        cell.problem.samples,
-        cell.settings["steps"],
-        len(rows),
-        successes,
-        int((outcomes == UNDECIDED).sum()),
-        float(low),
-        float(high),
-    )
+    low, high = (float(end) for end in jeffreys(successes, len(rows)))
+    undecided = int((outcomes == UNDECIDED).sum())
+    return Check(cell.problem.samples, cell.settings["steps"], len(rows), successes, undecided, low, high)

@@ -25,6 +25,7 @@ from sterling.states.numbering import number_of, signs_of
 from sterling.states.summary import summary
 from sterling.states.sweep import only_absorbing, sweep
 from sterling.surrogates import Surrogate, get_surrogate
+from sterling.theory.laws import expected_deviation
 from sterling.theory.numbers import numbers_of, unlike_gaussian
 from sterling.theory.population import profile
 
@@ -39,36 +40,43 @@ _COPIES = 3  # at once while a file is made of it
 
 
 class Landscape:
-    """All states of an instance. State number s has sign k = +1 where bit k of s is set.
+    """All states of an instance, as `landscape` finds them. State s has sign k = +1 where bit k of s is set.
 
-    Attributes
+    Parameters
     ----------
-    n : int
     instance : Instance
-    surrogate : str
-        What the gradient, and so absorption and deviation, belong to; the loss does not depend on it.
+        The data set.
+    surrogate : Surrogate
+        What the gradient, and so absorption and deviation, belong to; the loss does not depend on it. The
+        attribute is its name.
     loss : float64 (2**n,)
         L(w) of every state, as `Instance.loss` gives it.
-    reference : int8 (n,)
-        The teacher, or without one the first global minimiser.
-    absorbing_states, minimiser_states : int64
-        Numbers of the absorbing states and of the global minimisers of the loss, ascending.
-    deviation : float or None
-        sup over all states of ‖G(w) − E G(w)‖_∞; None where the mean is unknown.
-    deviation_reason : str
-        Why it is None.
+    minimisers, absorbing : int64
+        Numbers of the global minimisers of the loss and of the absorbing states, ascending: the attributes
+        ``minimiser_states`` and ``absorbing_states``. The attributes ``minimisers`` and ``absorbing`` hold
+        their signs.
+    deviation : (float, int) or None
+        sup over all states of ‖G(w) − E G(w)‖_∞, the attribute ``deviation``, and the number of a state where
+        it occurs, whose signs are the attribute ``farthest``; None where the mean is unknown.
+    reason : str
+        Why it is None: the attribute ``deviation_reason``.
     pull : float or None
         The smallest mean pull home on a wrong weight, over all states: where the deviation is smaller, no
         state but the teacher absorbs (exact). None where the mean is unknown.
-    farthest : int8 (n,) or None
-        A state where the deviation occurs.
     seconds : float
+        That the visit took.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> st.landscape(st.Problem(n=6, samples=12).draw(seed=1))
+    Landscape(n=6, 64 states, ...)
     """
 
     def __init__(
         self,
         instance: Instance,
-        surrogate: str,
+        surrogate: Surrogate,
         loss: np.ndarray,
         minimisers: np.ndarray,
         absorbing: np.ndarray,
@@ -77,7 +85,8 @@ class Landscape:
         pull: float | None,
         seconds: float,
     ):
-        self.instance, self.surrogate, self.n = instance, surrogate, instance.n
+        self.instance, self.n = instance, instance.n
+        self.surrogate, self._surrogate = surrogate.name, surrogate
         self.loss = read_only(loss)
         self.minimiser_states, self.absorbing_states = minimisers, absorbing
         self.deviation = None if deviation is None else deviation[0]
@@ -98,6 +107,7 @@ class Landscape:
 
     @property
     def reference(self) -> np.ndarray:
+        """The teacher, or without one the first global minimiser, int8 (n,)."""
         teacher = self.instance.teacher
         return self.minimisers[0] if teacher is None else teacher
 
@@ -132,6 +142,14 @@ class Landscape:
     def distance(self) -> np.ndarray:
         """Hamming distance of every state to the reference, uint8 (2**n,)."""
         return self.distance_of(np.arange(len(self.loss)))
+
+    @property
+    def estimated_deviation(self) -> float | None:
+        """The mean-field estimate of the deviation; None where there is no deviation or no known noise."""
+        known = self.instance.origin.get("noise") is not None and not unlike_gaussian(self.instance)
+        if self.deviation is None or not known:
+            return None
+        return expected_deviation(self.instance, surrogate=self._surrogate)
 
     def distance_of(self, states: np.ndarray) -> np.ndarray:
         """Return the Hamming distances of states to the reference.
@@ -212,7 +230,14 @@ class Landscape:
         Basins(50 starts, 7 end states, 0 not absorbed)
         """
         return find_basins(
-            self, starts, schedule=schedule, seed=seed, steps=steps, threads=threads, progress=progress
+            self,
+            self._surrogate,
+            starts,
+            schedule=schedule,
+            seed=seed,
+            steps=steps,
+            threads=threads,
+            progress=progress,
         )
 
     def summary(self) -> list[tuple[str, str]]:
@@ -275,6 +300,7 @@ class Landscape:
             "reference_absorbs": self.reference_absorbs,
             "deviation": self.deviation,
             "deviation_reason": self.deviation_reason,
+            "estimated_deviation": self.estimated_deviation,
             "pull": self.pull,
             "instance": self.instance.to_dict(),
             "seconds": self.seconds,
@@ -352,7 +378,7 @@ def landscape(
     found = sweep(instance, chosen, known, threads, progress)
     return Landscape(
         instance,
-        chosen.name,
+        chosen,
         found.loss,
         found.minimisers,
         found.absorbing,

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any
 
+from sterling.base.extras import how_to_install
 from sterling.base.resources import thread_count
 from sterling.errors import InputError, SterlingError
 from sterling.study.trial import be_worker
@@ -80,7 +81,7 @@ def _dask(address: str) -> Iterator[tuple[Executor, int]]:
     try:
         from distributed import Client
     except ImportError:
-        raise InputError("a cluster needs Dask: pip install dask distributed") from None
+        raise InputError(f"a cluster needs Dask: {how_to_install('cluster')}") from None
     with _quiet():
         try:
             client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)

@@ -87,7 +87,7 @@ def test_sample_sizes_are_rounded_up_to_two_figures():
 
 
 def test_a_check_counts_trials_of_the_study_kind():
-    made = st.plan(st.Problem(8, samples=1, noise=0.5), check=6, steps=500, seed=11, threads=2)
+    made = st.plan(st.Problem(8, samples=1, noise=0.5), check=np.int64(6), steps=500, seed=11, threads=2)
     again = st.plan(st.Problem(8, samples=1, noise=0.5), check=6, steps=500, seed=11, threads=1)
     assert made == again
     for text, need in by_criterion(made).items():
@@ -156,6 +156,11 @@ def test_it_is_plain_values_and_short():
         ({"check": -1}, "check is -1"),
         ({"check": 1.5}, "check is 1.5"),
         ({"cost": 1}, "cost is 1"),
+        ({"steps": 0}, "steps is 0"),
+        ({"schedule": 0.5}, "schedule is 0.5"),
+        ({"seed": -1}, "seed is -1"),
+        ({"check": 1, "threads": 0}, "threads is 0"),
+        ({"check": 1, "progress": "yes"}, "progress is 'yes'"),
         ({"problem": 8}, "give a Problem"),
         ({"problem": st.Problem(8, 60, inputs="student_t:4")}, "student_t"),
     ],
@@ -174,6 +179,15 @@ def test_more_samples_than_the_law_is_solved_for(monkeypatch):
     assert not second.criterion
     assert half.amount == "about 5,600"
     assert json.dumps(made.to_dict(), allow_nan=False)
+
+
+def test_a_surrogate_that_nobody_registered():
+    """The laws need no name; trials, which can be run again by one, do."""
+    wide = st.Surrogate("never_registered", window=(-1, 3))
+    problem = st.Problem(16, 100, noise=0.5)
+    assert st.plan(problem, surrogate=wide).needs[0].samples > 0
+    with pytest.raises(st.InputError, match="never_registered"):
+        st.plan(problem, surrogate=wide, check=1)
 
 
 def test_one_weight():
