@@ -65,7 +65,7 @@ def write_atomically(path: str | os.PathLike, fill: Callable[[BinaryIO], Any]) -
         temporary = None
         _sync_folder(target.parent)
         if old is not None:
-            _remove_left(target)
+            remove_left(target.parent, target.name)
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise StoreError(f"cannot write {printable(path)}: {reason}; nothing was changed there") from problem
@@ -130,6 +130,29 @@ def _kind(mode: int) -> str:
     return "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
 
 
+def remove_left(folder: Path, name: str = "*") -> None:
+    """Remove temporary files in a folder that nobody has locked: their writers are gone.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        Of the file that they were to become; of any by default.
+    """
+    start = ".*" if name == "*" else re.escape(_prefix(name))
+    ours = re.compile(start + r"[0-9a-f]{12}\.part")
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for path in [entry.path for entry in entries if ours.fullmatch(entry.name)]:
+            with contextlib.suppress(OSError):  # locked, without locks, a link, or gone already
+                handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+                try:
+                    if fcntl is not None:
+                        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        os.unlink(path)
+                finally:
+                    os.close(handle)
+
+
 def printable(path: object) -> str:
     """Return a path as it can be printed, on one line: however long, in whatever bytes."""
     text = os.fsencode(str(path)).decode("utf-8", "backslashreplace")
@@ -147,7 +170,7 @@ def _create(target: Path, mode: int | None = None) -> tuple[Path, BinaryIO]:
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     while True:
-        path = target.with_name(f"{_prefix(target)}{secrets.token_hex(6)}.part")
+        path = target.with_name(f"{_prefix(target.name)}{secrets.token_hex(6)}.part")
         handle = os.open(path, flags, 0o666 if mode is None else mode)
         try:
             if fcntl is not None:
@@ -172,26 +195,11 @@ def _mode(target: Path) -> int | None:
         return None
 
 
-def _prefix(target: Path) -> str:
-    encoded = os.fsencode(target.name)
+def _prefix(name: str) -> str:
+    encoded = os.fsencode(name)
     if len(encoded) <= _LONGEST:
-        return f".{target.name}."
+        return f".{name}."
     return f".{hashlib.blake2b(encoded, digest_size=16).hexdigest()}."
-
-
-def _remove_left(target: Path) -> None:
-    """Remove temporary files of this target that nobody has locked: their writers are gone."""
-    ours = re.compile(re.escape(_prefix(target)) + r"[0-9a-f]{12}\.part")
-    with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
-        for path in [entry.path for entry in entries if ours.fullmatch(entry.name)]:
-            with contextlib.suppress(OSError):  # locked, without locks, a link, or gone already
-                handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-                try:
-                    if fcntl is not None:
-                        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        os.unlink(path)
-                finally:
-                    os.close(handle)
 
 
 def _sync_folder(folder: Path) -> None:

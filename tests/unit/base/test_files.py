@@ -178,7 +178,7 @@ def test_names_in_messages(name, shown):
 
 def leftover(target):
     """Make a file as a killed writer would leave it, and return its path."""
-    path = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
+    path = target.with_name(f"{files._prefix(target.name)}{secrets.token_hex(6)}.part")
     path.write_bytes(b"half")
     return path
 
@@ -204,6 +204,15 @@ def test_what_a_dead_writer_left_goes_with_the_next_save(tmp_path):
     assert len(alive) == 1
     assert names(tmp_path) == sorted(path.name for path in (of_another, foreign, link, kept, target))
     assert (kept.read_bytes(), target.read_bytes()) == (b"mine", b"new")
+
+
+def test_a_whole_folder_can_be_tidied(tmp_path):
+    leftover(tmp_path / "a")
+    leftover(tmp_path / ("b" * 250))
+    (tmp_path / "c.part").touch()
+    files.remove_left(tmp_path)
+    files.remove_left(tmp_path / "missing")
+    assert names(tmp_path) == ["c.part"]
 
 
 def test_a_file_taken_for_left_behind_is_made_once_more(tmp_path, monkeypatch):
