@@ -282,7 +282,7 @@ def exact_part(context: Context, plan: StepSizes) -> pl.DataFrame:
                     "absorbing_states": len(known),
                     "schedule": str(schedule),
                     "verdict": orbit.verdict.name,
-                    "absorbed": orbit.absorbed,
+                    "absorbed": orbit.verdict.absorbed,
                     "listed": number_of(orbit.signs) in known,
                 }
 

@@ -147,7 +147,7 @@ def find_basins(
                 threads=1,
                 cache_bytes=_CACHE_BYTES,
             )
-            if orbit.absorbed:
+            if orbit.verdict.absorbed:
                 where[number] = number_of(orbit.signs)
             verdicts[number] = orbit.verdict.name
 

@@ -260,7 +260,7 @@ def _is_trap_free(instance: Instance, cell: Cell, orbit: Orbit, stop: Callable[[
     from sterling.states.traps import trap_free
 
     assert instance.teacher is not None  # it was drawn
-    if orbit.absorbed and not np.array_equal(orbit.signs, instance.teacher):
+    if orbit.verdict.absorbed and not np.array_equal(orbit.signs, instance.teacher):
         return False
     look = None if stop is None else _looking(stop)
     return trap_free(instance, cell.surrogate, progress=look, threads=1)
@@ -272,8 +272,6 @@ def run_trial(cell: Cell, number: int, root: int, stop: Callable[[], bool] | Non
     seed = trial_seed(root, cell, number)
     instance = cell.problem.draw(seed)
     orbit = _run_on(instance, cell, seed, stop)
-    if orbit.interrupted:
-        raise Cancelled
     free = _is_trap_free(instance, cell, orbit, stop) if cell.landscape else None
     return (
         cell.key,
@@ -323,10 +321,7 @@ def warm_up(cells: Iterable[Cell]) -> None:
         problem = cell.problem
         samples = min(problem.samples, 4 * problem.n + 16)
         small = replace(problem, samples=samples)
-        try:
-            run_trial(Cell(small, cell.schedule, cell.surrogate, min(cell.steps, 20)), 0, 0)
-        except Cancelled:
-            raise KeyboardInterrupt from None
+        run_trial(Cell(small, cell.schedule, cell.surrogate, min(cell.steps, 20)), 0, 0)
         if cell.landscape:
             from sterling.states.traps import trap_free
 
