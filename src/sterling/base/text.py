@@ -35,6 +35,11 @@ def readable_time(seconds: float) -> str:
     return f"{hours / 24:.0f} days" if hours < 24 * 3650 else "years"
 
 
+def legible(text: str) -> str:
+    """Return a text that can be written: what is no character, as in a file name that is not UTF-8, is �."""
+    return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
+
+
 def shortened(value: Any, most: int = 8) -> str:
     """Return a value as text; of a long list the first few entries."""
     if not isinstance(value, list | tuple):

@@ -7,7 +7,7 @@ sentence that says what to see. `sterling.report` makes a page of findings and k
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -60,6 +60,12 @@ class Measured:
     @property
     def has_interval(self) -> bool:
         return not (math.isnan(self.low) or math.isnan(self.high))
+
+
+def measured(name: str, interval: Iterable[float], how: str, unit: str = "") -> Measured:
+    """Return a measured number from (value, low, high) at 95 %."""
+    value, low, high = interval
+    return Measured(name, value, low, high, unit=unit, how=how)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-from sterling.base.progress import showing
 from sterling.cli.options import (
     COUNT,
     SCHEDULES,
@@ -86,20 +85,19 @@ def plan(
         noise=noise or 0.0,
         readout="ones" if readout is None else parse_readout(readout),
     )
-    with showing(not quiet and bool(trials), "trials") as show:
-        made = make(
-            problem,
-            surrogate=surrogate,
-            occupancy=occupancy,
-            confidence=confidence,
-            check=trials,
-            steps=given_count(steps, "--steps", STEPS),
-            schedule=None if schedule is None else parse_schedule(schedule),
-            seed=given_count(seed, "--seed", 0),
-            threads=threads,
-            cost=count is not None,
-            progress=show,
-        )
+    made = make(
+        problem,
+        surrogate=surrogate,
+        occupancy=occupancy,
+        confidence=confidence,
+        check=trials,
+        steps=given_count(steps, "--steps", STEPS),
+        schedule=None if schedule is None else parse_schedule(schedule),
+        seed=given_count(seed, "--seed", 0),
+        threads=threads,
+        cost=count is not None,
+        progress=not quiet,
+    )
     if json:
         print_json({**made.to_dict(), **({} if count else {"expected": None})})
     else:

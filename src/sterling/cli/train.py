@@ -6,8 +6,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from sterling.cli.options import (
     COUNT,
     FILE,
@@ -32,8 +30,8 @@ from sterling.cli.options import (
     problem_option,
 )
 from sterling.cli.render import (
-    INTERRUPTED,
     announce_kernels,
+    end_interrupted,
     guarded,
     note,
     print_json,
@@ -155,8 +153,8 @@ def train(
     finally:  # a full stdout must not cost the files
         _write(orbit, instance, plot, report, out, say=not quiet, waiting=stopped is not None)
     if isinstance(stopped, KeyboardInterrupt):
-        note(f"interrupted at step {orbit.steps:,} of {options.steps:,}: {_how_to_go_on(options, stopped)}")
-        raise typer.Exit(INTERRUPTED)
+        how = _how_to_go_on(options, stopped)
+        end_interrupted(f"interrupted at step {orbit.steps:,} of {options.steps:,}: {how}")
     if stopped is not None:
         raise stopped
 

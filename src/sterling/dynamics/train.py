@@ -181,7 +181,7 @@ def resume(
     if planned > MAX_STEPS:
         raise InputError(f"the run would have {planned:,} steps in all; at most {MAX_STEPS:,} are possible")
     if planned <= orbit.steps:
-        raise InputError(f"the run has all of its {orbit.steps:,} steps: say how many more with steps=…")
+        raise InputError(f"the run has all of its {orbit.steps:,} steps: say how many more steps")
     options = Options(
         steps=planned,
         schedule=orbit.schedule,

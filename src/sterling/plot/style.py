@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,11 +75,18 @@ def save_figure(fig: Figure, path: str | os.PathLike) -> Path:
     """
     kind = picture_format(path)
     stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)  # equal pictures, equal files
-    with warnings.catch_warnings():  # a letter that the font lacks is a box in the picture, which says it
-        warnings.filterwarnings("ignore", message=r"Glyph \d+")
+    with any_letter():
         return write_atomically(
             path, lambda stream: fig.savefig(stream, format=kind, dpi=150, metadata=stamp)
         )
+
+
+@contextmanager
+def any_letter() -> Iterator[None]:
+    """Have no warning of letters that the font lacks: each is a box in the picture, which says it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph \d+")
+        yield
 
 
 def picture_format(path: str | os.PathLike) -> str:

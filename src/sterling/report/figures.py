@@ -15,7 +15,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from sterling.base.text import RAISED
-from sterling.plot.style import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION
+from sterling.plot.style import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION, any_letter
 from sterling.report.described import described
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def render(picture: Picture, name: str = "", size: tuple[float, float] = SIZE) -
     prefix = f"figure-{identifier(name or picture.name)}"
     colours = cycler(color=[BLUE, VERMILLION, GREEN, AMBER, PURPLE, GREY])
     settings: Any = {**_SETTINGS, "svg.hashsalt": prefix, "axes.prop_cycle": colours}
-    with rc_context(settings):
+    with rc_context(settings), any_letter():
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
         ax = figure.subplots()

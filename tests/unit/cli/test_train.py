@@ -175,7 +175,7 @@ def test_the_first_compilation_is_announced(monkeypatch, tmp_path, capsys):
         (["--plot", "missing/run.png"], "there is no folder"),
         (["--out", "missing/run"], "--out is missing/run, but there is no folder"),
         (["--checkpoint", "."], "which is a folder"),
-        (["--checkpoint-every", "0", "--checkpoint", "c"], "--checkpoint-every is 0.0"),
+        (["--checkpoint-every", "0", "--checkpoint", "c"], "checkpoint_every is 0.0"),
         (["--labels", "y"], "--labels is for a data file"),
         (["--keep-constant"], "--keep-constant is for a data file"),
         (["missing.csv"], "there is no file missing.csv"),
@@ -208,11 +208,11 @@ def test_numbers_out_of_range_are_wrong_input(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "rows, words",
     [
-        ("1,2,0\n1,1,1\n", "as a bias with --keep-constant"),
-        ("1e-20,1e20,0\n2e-20,1e19,1\n", "standardise the inputs (--normalize standard)"),
+        ("1,2,0\n1,1,1\n", "as a bias (constant: keep)"),
+        ("1e-20,1e20,0\n2e-20,1e19,1\n", "standardise the inputs (normalize: standard)"),
     ],
 )
-def test_advice_is_given_in_options(rows, words, tmp_path, monkeypatch):
+def test_advice_names_options_as_python_and_the_command_line_do(rows, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "d.csv").write_text(f"a,b,label\n{rows}")
     line = refused("train", "d.csv", "--quiet")
@@ -313,6 +313,9 @@ def test_a_checkpoint_without_flips_is_drawn_as_far_as_possible(tmp_path):
         ("1e6", 10**6),
         ("10_000", 10_000),
         ("1,000", 1000),
+        ("1,000,000", 10**6),
+        ("-12,345.0", -12_345),
+        (".5k", 500),
         ("2M", 2 * 10**6),
         ("1.5k", 1500),
         ("1E+3", 1000),
@@ -326,10 +329,17 @@ def test_counts(text, value):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "e6", "1e", "1.5", "2MB", "1e400", "9" * 30, "0x10", "nan", "inf", "1 2"]
+    "text", ["", "e6", "1e", "1.5", "2MB", "1e400", "9" * 30, "0x10", "nan", "inf", "1 2", "1__0", "²", "."]
 )
 def test_no_counts(text):
     with pytest.raises(st.InputError, match="--steps is"):
+        parse_count(text, "--steps")
+
+
+@pytest.mark.parametrize("text", ["12,8", "1,5e3", "1,0000", "1,00,000", ",100", "1,", "1,000,00", "0,5M"])
+def test_a_comma_groups_three_digits(text):
+    """`--n 12,8` became 128 and `1,5e3` 15,000, without a word."""
+    with pytest.raises(st.InputError, match="a comma groups three digits"):
         parse_count(text, "--steps")
 
 

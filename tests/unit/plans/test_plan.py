@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import sterling as st
@@ -9,9 +10,9 @@ from sterling import theory
 from sterling.base.progress import Progress
 from sterling.plans import check as check_module
 from sterling.plans import cost as cost_module
-from sterling.study import Cell, parse_criterion
-from sterling.study.likelihood import jeffreys
-from sterling.study.schema import frame_of
+from sterling.stats import jeffreys
+from sterling.study import Cell, get_kind, parse_criterion
+from sterling.study.shards import frame_of
 from sterling.study.trial import run_batch
 
 
@@ -86,13 +87,13 @@ def test_sample_sizes_are_rounded_up_to_two_figures():
 
 
 def test_a_check_counts_trials_of_the_study_kind():
-    made = st.plan(st.Problem(8, samples=1, noise=0.5), check=6, steps=500, seed=11, threads=2)
+    made = st.plan(st.Problem(8, samples=1, noise=0.5), check=np.int64(6), steps=500, seed=11, threads=2)
     again = st.plan(st.Problem(8, samples=1, noise=0.5), check=6, steps=500, seed=11, threads=1)
     assert made == again
     for text, need in by_criterion(made).items():
-        cell = Cell(st.Problem(8, need.proposed, noise=need.noise), st.Power(0.5, 0.5), "relu", 500)
+        cell = Cell("train", st.Problem(8, need.proposed, noise=need.noise), {"steps": 500})
         rows = run_batch(cell, list(range(6)), 11)
-        outcomes = frame_of(rows).select(parse_criterion(text).outcome())["outcome"]
+        outcomes = frame_of(get_kind("train"), rows).select(parse_criterion(text).outcome())["outcome"]
         found = need.check
         assert found is not None
         assert (found.samples, found.trials, found.steps) == (need.proposed, 6, 500)
@@ -155,6 +156,11 @@ def test_it_is_plain_values_and_short():
         ({"check": -1}, "check is -1"),
         ({"check": 1.5}, "check is 1.5"),
         ({"cost": 1}, "cost is 1"),
+        ({"steps": 0}, "steps is 0"),
+        ({"schedule": 0.5}, "schedule is 0.5"),
+        ({"seed": -1}, "seed is -1"),
+        ({"check": 1, "threads": 0}, "threads is 0"),
+        ({"check": 1, "progress": "yes"}, "progress is 'yes'"),
         ({"problem": 8}, "give a Problem"),
         ({"problem": st.Problem(8, 60, inputs="student_t:4")}, "student_t"),
     ],

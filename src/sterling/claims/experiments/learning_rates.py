@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sterling.base.text import in_figure, percent
-from sterling.claims.catalogue import CLAIMS
+from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Judgement, Picture, Reference
-from sterling.claims.statistics import measured, share_interval
+from sterling.claims.finding import Finding, Picture, Reference, measured
+from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import schedule_words
 from sterling.dynamics.orbit import Verdict
 from sterling.plot.style import VERDICT_COLOURS
 from sterling.schedules import parse_schedule
+from sterling.stats import share_interval
 from sterling.study.grid import Study
-from sterling.study.likelihood import jeffreys
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,62 +33,81 @@ HALF = 0.5
 _VERDICTS = tuple(verdict.name for verdict in Verdict)
 
 
-def judge_rates(meeting: list[tuple[int, int, int]], failing: list[tuple[int, int, int]]) -> Judgement:
-    """Judge by (trials, stalled, optimal) of each schedule.
+@dataclass(frozen=True)
+class Budget:
+    """Verdicts under step sizes that meet the theorem's terms and under some that do not.
 
-    Consistent: every schedule that fails a term of the theorem stalled at least once, none that meets them
-    ever did, and each of these succeeded in more than half of its runs for certain (Jeffreys interval).
-    Contradicted: one that meets the terms stalled, or succeeded in less than half for certain. Not decided:
-    otherwise.
+    Attributes
+    ----------
+    factor : float
+        Samples in units of n·ln n.
+    steps : int
+        Of schedules that meet the terms; runs that are absorbed end early.
+    failing_steps : int
+        Of summable ones, whose last weights can flip for ever around zero at ever smaller latents.
     """
-    ends = [jeffreys(optimal, trials) for trials, _, optimal in meeting]
-    if any(stalled for _, stalled, _ in meeting) or any(float(high) < HALF for _, high in ends):
-        return Judgement.CONTRADICTED
-    if all(stalled for _, stalled, _ in failing) and all(float(low) > HALF for low, _ in ends):
-        return Judgement.CONSISTENT
-    return Judgement.NOT_DECIDED
+
+    n: int
+    factor: float
+    trials: int
+    steps: int
+    failing_steps: int = 100_000
+    meeting: tuple[str, ...] = ("constant:0.5", "power:0.5,0.5", "power:2,1")
+    failing: tuple[str, ...] = ("power:0.5,1.5", "power:0.5,2", "table:0.5,0.5,0.5,0.5,0")
 
 
-def rates_rule() -> str:
-    """Say `judge_rates` in words, and which parts of it need no experiment."""
-    return (
-        f"Consistent where under each schedule that meets the terms more than {percent(HALF)} of the runs "
-        "are absorbed at w* (the whole 95 % interval of their share) and none stalls, and under each "
-        "schedule of finite sum a run stalls; contradicted where one that meets the terms stalls a run or "
-        f"brings less than {percent(HALF)} to w*; not decided otherwise. Unbounded schedules are shown "
-        "beside and decide nothing."
-    )
+def _shares(counts: list[tuple[int, int, int]]) -> np.ndarray:
+    """Return the intervals (k, 2) of the share absorbed at w*, from (trials, stalled, optimal)."""
+    return np.array([share_interval(optimal, trials)[1:] for trials, _, optimal in counts]).reshape(-1, 2)
 
 
-def measure(context: Context) -> Finding:
-    """Count the verdicts of runs under each schedule, at an N where success is the rule.
+#: Judges (trials, stalled, optimal) of each schedule that meets the terms, and of each of finite sum.
+RULE = Rule(
+    (
+        consistent(
+            f"under each schedule that meets the terms more than {percent(HALF)} of the runs are absorbed at "
+            "w* (the whole 95 % interval of their share) and none stalls, and under each schedule of finite "
+            "sum a run stalls",
+            lambda meeting, failing: (
+                all(stalled for _, stalled, _ in failing)
+                and not any(stalled for _, stalled, _ in meeting)
+                and bool((_shares(meeting)[:, 0] > HALF).all())
+            ),
+        ),
+        contradicted(
+            f"one that meets the terms stalls a run or brings less than {percent(HALF)} to w*",
+            lambda meeting, failing: (
+                any(stalled for _, stalled, _ in meeting) or bool((_shares(meeting)[:, 1] < HALF).any())
+            ),
+        ),
+    ),
+    "Unbounded schedules are shown beside and decide nothing.",
+)
 
-    Rule: `judge_rates`, on the schedules of the plan; those of `UNBOUNDED` are shown beside.
-    """
+
+def measure(context: Context, budget: Budget) -> Finding:
+    """Count the verdicts of runs under each schedule, at an N where success is the rule."""
     import polars as pl
 
-    claim, plan = CLAIMS["rates"], context.effort.rates
-    samples = math.ceil(plan.factor * plan.n * math.log(plan.n))
-    texts = [*plan.meeting, *UNBOUNDED, *plan.failing]
+    samples = math.ceil(budget.factor * budget.n * math.log(budget.n))
+    texts = [*budget.meeting, *UNBOUNDED, *budget.failing]
     stores = [
         context.study(
-            f"learning-rates-{name}",
             Study(
-                n=plan.n,
+                n=budget.n,
                 samples=[samples],
                 schedule=list(chosen),
                 steps=steps,
-                trials=plan.trials,
+                trials=budget.trials,
                 criteria="optimal",
                 seed=context.seed,
                 name=f"learning-rates-{name}",
-            ),
-            plan.limit,
+            )
         )
         for name, chosen, steps in (
-            ("meeting", plan.meeting, plan.steps),
-            ("unbounded", UNBOUNDED, plan.steps),
-            ("failing", plan.failing, plan.failing_steps),
+            ("meeting", budget.meeting, budget.steps),
+            ("unbounded", UNBOUNDED, budget.steps),
+            ("failing", budget.failing, budget.failing_steps),
         )
     ]
     cells = pl.concat([store.counts("optimal") for store in stores])
@@ -98,11 +118,11 @@ def measure(context: Context) -> Finding:
         for text in texts
         if (row := rows.get(parse_schedule(text))) is not None
     }
-    meeting = [counted[text] for text in plan.meeting if text in counted]
-    failing = [counted[text] for text in plan.failing if text in counted]
+    meeting = [counted[text] for text in budget.meeting if text in counted]
+    failing = [counted[text] for text in budget.failing if text in counted]
     numbers = []
     for column, words, order in (
-        (1, "stalled share", (*plan.failing, *plan.meeting, *UNBOUNDED)),
+        (1, "stalled share", (*budget.failing, *budget.meeting, *UNBOUNDED)),
         (2, "absorbed at w*", texts),
     ):
         numbers += [
@@ -115,19 +135,19 @@ def measure(context: Context) -> Finding:
             if text in counted
         ]
     table = _table(texts, rows)
-    return claim.found(
+    return CLAIM.found(
+        RULE,
+        [(meeting, failing)],
         experiment=(
-            f"{int(cells['trials'].sum()):,} runs without label noise at n = {plan.n}, N = {samples}, under "
-            f"{len(meeting)} schedules that meet the terms and {len(UNBOUNDED)} that grow without end "
-            f"({plan.steps:,} steps at most), and {len(failing)} of finite sum ({plan.failing_steps:,} "
+            f"{int(cells['trials'].sum()):,} runs without label noise at n = {budget.n}, N = {samples}, "
+            f"under {len(meeting)} schedules that meet the terms and {len(UNBOUNDED)} that grow without end "
+            f"({budget.steps:,} steps at most), and {len(failing)} of finite sum ({budget.failing_steps:,} "
             f"steps)."
         ),
-        judgement=judge_rates(meeting, failing),
-        reason=_reason(plan, counted),
-        rule=rates_rule(),
+        reason=_reason(budget, counted),
         measured=tuple(numbers),
         references=(
-            Reference("stalled share of any schedule of infinite sum", 0.0, "exact", "science.md, 5"),
+            Reference("stalled share of any schedule of infinite sum", 0.0, "exact", f"{SCIENCE}, 5"),
         ),
         pictures=(
             Picture(
@@ -162,13 +182,13 @@ def _formula(text: str) -> str:
     return schedule_words(parse_schedule(text))
 
 
-def _reason(plan, counted) -> str:
+def _reason(budget, counted) -> str:
     stalled = "; ".join(
         f"{_formula(text)}: {counted[text][1]} of {counted[text][0]}"
-        for text in plan.failing
+        for text in budget.failing
         if text in counted
     )
-    runs, fine, optimal = _sums(plan.meeting, counted)
+    runs, fine, optimal = _sums(budget.meeting, counted)
     more, _, reached = _sums(UNBOUNDED, counted)
     return (
         f"Runs that stalled under summable schedules: {stalled}. Under schedules that meet the terms {fine} "
@@ -231,3 +251,19 @@ def draw_verdicts(ax: Axes, table: pl.DataFrame) -> str:
         f"The lower {summable.sum()} schedules have a finite sum; under the others {stalled} "
         f"run{' has' if stalled == 1 else 's have'} stalled."
     )
+
+
+CLAIM = Claim(
+    "rates",
+    "Conditions on the step sizes",
+    "The theorems ask for step sizes that are bounded, of infinite sum and slowly decaying; with a finite "
+    "sum a run can stall.",
+    "theorem",
+    PAPER,
+    measure,
+    {
+        "quick": Budget(n=24, factor=4.0, trials=60, steps=10**8, failing_steps=100_000),
+        "default": Budget(n=32, factor=4.0, trials=300, steps=10**9, failing_steps=200_000),
+        "full": Budget(n=64, factor=4.0, trials=2000, steps=10**10, failing_steps=1_000_000),
+    },
+)

@@ -4,54 +4,55 @@ from __future__ import annotations
 
 import math
 
-from sterling.claims.catalogue import CLAIMS
+from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Reference
 from sterling.claims.scaling import (
-    NOISELESS_CRITERIA,
+    NOISELESS,
+    Scaling,
     curves_picture,
+    ends,
     exponent,
     fits_by_budget,
     growth_rule,
     growth_sentence,
-    judge_growth,
     law_picture,
     local_exponent,
     notes_on,
     regimes_picture,
-    run_scaling,
+    run_noiseless,
     top_exponent,
 )
 
 PROVED = 2.0
+RULE = growth_rule("the exponent of the time average", PROVED)
 
 
-def measure(context: Context) -> Finding:
+def measure(context: Context, budget: Scaling) -> Finding:
     """Fit N₅₀ = C·n^α for "the sign of the time average is w*", and beside it for absorption at w*.
 
-    Rule: `scaling.judge_growth` at the largest step budget, against the proved exponent 2.
+    It is judged at the largest step budget.
     """
-    claim, plan = CLAIMS["P1"], context.effort.noiseless
-    store = run_scaling(context, "noiseless", plan, NOISELESS_CRITERIA)
+    store = run_noiseless(context, budget)
     ergodic = fits_by_budget(store, "ergodic")
     optimal = fits_by_budget(store, "optimal")
     main = exponent(ergodic[-1], "exponent α of N₅₀ for the time average")
     beside = exponent(optimal[-1], "exponent α of N₅₀ for absorption at w*")
     trials = store.trials()
     counts = store.counts("ergodic")
-    counts = counts.filter(counts["steps"] == plan.steps[-1])
-    return claim.found(
+    counts = counts.filter(counts["steps"] == budget.steps[-1])
+    return CLAIM.found(
+        RULE,
+        ends(ergodic[-1]),
         experiment=(
-            f"{len(trials):,} runs without label noise, n = {', '.join(map(str, plan.n))}, m = 1, step sizes "
-            f"0.5/√(t+1), {' and '.join(f'{steps:,}' for steps in plan.steps)} steps; the sample sizes were "
-            "placed where they narrow the interval of α."
+            f"{len(trials):,} runs without label noise, n = {', '.join(map(str, budget.n))}, m = 1, step "
+            f"sizes 0.5/√(t+1), {' and '.join(f'{steps:,}' for steps in budget.steps)} steps; the sample "
+            "sizes were placed where they narrow the interval of α."
         ),
-        judgement=judge_growth(ergodic[-1], PROVED),
         reason=(
             f"{growth_sentence('of the time average', ergodic[-1])} Samples of the order n^{PROVED:g} are "
             "proved to suffice."
         ),
-        rule=growth_rule("the exponent of the time average", PROVED),
         measured=(
             main,
             *top_exponent(ergodic[-1], "the same"),
@@ -59,12 +60,12 @@ def measure(context: Context) -> Finding:
             *top_exponent(optimal[-1], "the same for absorption"),
         ),
         references=(
-            Reference("proved to suffice: exponent", PROVED, "theorem", claim.source),
+            Reference("proved to suffice: exponent", PROVED, "theorem", PAPER),
             Reference(
                 "the n log n law over the dimensions run: exponent",
-                local_exponent({n: n * math.log(n) for n in plan.n}),
+                local_exponent({n: n * math.log(n) for n in budget.n}),
                 "mean-field",
-                "science.md, 8",
+                f"{SCIENCE}, 8",
             ),
         ),
         pictures=(
@@ -80,3 +81,15 @@ def measure(context: Context) -> Finding:
             "Exponents are those of the range of n that was run; the theorem speaks of all large n.",
         ),
     )
+
+
+CLAIM = Claim(
+    "P1",
+    "Ergodic convergence without label noise",
+    "Without label noise the time average of the iterates converges to the global minimum w*; O(n²) samples "
+    "suffice.",
+    "theorem",
+    PAPER,
+    measure,
+    NOISELESS,
+)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.claims.catalogue import CLAIMS
-from sterling.claims.context import Context, Parameters
-from sterling.claims.finding import Finding, Picture, Reference
-from sterling.claims.judge import near, near_rule
-from sterling.claims.statistics import measured, share_interval
+from sterling.claims.claim import PAPER, Claim
+from sterling.claims.context import Context
+from sterling.claims.finding import Finding, Picture, Reference, measured
+from sterling.claims.judge import near
 from sterling.claims.words import said
 from sterling.plot.curves import MARKERS, SERIES_COLOURS
 from sterling.plot.style import GREY
-from sterling.study.likelihood import jeffreys
+from sterling.stats import share_interval
+from sterling.study.grid import Study
+from sterling.study.report import with_shares
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,58 +27,62 @@ if TYPE_CHECKING:
 RATE = -0.5
 #: The exponent's interval must lie within this of −1/2.
 TOLERANCE = 0.05
+RULE = near("the exponent β", RATE, TOLERANCE)
 
 
-def measure(context: Context) -> Finding:
-    """Fit sup ‖G − E G‖_∞ = C(n)·N^β over data sets of which all states are visited.
+@dataclass(frozen=True)
+class Budget:
+    """Exhaustive landscapes over n and N; ``few`` are sample sizes at which only traps are counted."""
 
-    Rule: `judge.near` on the interval of β, −1/2 up to 0.05.
-    """
-    claim, plan = CLAIMS["concentration"], context.effort.concentration
-    cells = [
-        {"n": n, "samples": samples, "instance": number}
-        for n in plan.n
-        for samples in (*plan.few, *plan.samples)
-        for number in range(plan.instances)
-    ]
-    raw = context.rows("concentration", cells, partial(one_landscape, context))
-    fitted = raw.filter(raw["samples"].is_in(plan.samples))
+    n: tuple[int, ...]
+    samples: tuple[int, ...]
+    few: tuple[int, ...]
+    instances: int
+
+
+def measure(context: Context, budget: Budget) -> Finding:
+    """Fit sup ‖G − E G‖_∞ = C(n)·N^β over data sets of which all states are visited."""
+    study = Study(
+        kind="landscape",
+        n=list(budget.n),
+        samples=[*budget.few, *budget.samples],
+        trials=budget.instances,
+        criteria="trap_free",
+        seed=context.seed,
+        name="concentration",
+    )
+    store = context.study(study)
+    raw = store.trials()
+    shares = with_shares(store.counts("trap_free"))
+    fitted = raw.filter(raw["samples"].is_in(budget.samples))
     slope = decay(fitted["n"].to_numpy(), fitted["samples"].to_numpy(), fitted["deviation"].to_numpy())
     beta = measured("exponent β of sup ‖G − E G‖ ∝ N^β", slope, "least squares, t")
-    shares = trap_free_shares(raw)
-    return claim.found(
+    return CLAIM.found(
+        RULE,
+        [(beta.low, beta.high)],
         experiment=(
             f"All 2ⁿ states of {len(raw):,} data sets without label noise, n = "
-            f"{', '.join(map(str, plan.n))}, "
-            f"{plan.instances} for each N = "
-            f"{', '.join(f'{size:,}' for size in (*plan.few, *plan.samples))}; the "
-            f"law is fitted from N = {plan.samples[0]:,} on."
+            f"{', '.join(map(str, budget.n))}, {budget.instances} for each N = "
+            f"{', '.join(f'{size:,}' for size in (*budget.few, *budget.samples))}; the law is fitted from N "
+            f"= {budget.samples[0]:,} on."
         ),
-        judgement=near(beta.low, beta.high, RATE, TOLERANCE),
-        reason=(f"The largest deviation over all states falls like N^{said(beta)}. {traps_in_words(shares)}"),
-        rule=near_rule("the exponent β", RATE, TOLERANCE),
+        reason=f"The largest deviation over all states falls like N^{said(beta)}. {traps_in_words(shares)}",
         measured=(
             beta,
             *(
                 measured(f"trap-free share at n = {n}, N = {size:,}", share_interval(free, count), "Jeffreys")
-                for n, size, count, free in shares.select(
-                    "n", "samples", "data_sets", "trap_free"
-                ).iter_rows()
-                if n == plan.n[-1]
+                for n, size, count, free in shares.select("n", "samples", "trials", "successes").iter_rows()
+                if n == budget.n[-1]
             ),
         ),
-        references=(Reference("exponent of uniform concentration", RATE, "theorem", claim.source),),
+        references=(Reference("exponent of uniform concentration", RATE, "theorem", PAPER),),
         pictures=(
             Picture(
                 "concentration-deviation",
                 "Largest deviation over all states",
-                partial(draw_deviation, raw=raw),
+                partial(draw_deviation, raw=fitted),
             ),
-            Picture(
-                "concentration-traps",
-                "Data sets without a trap",
-                partial(draw_traps, shares=shares),
-            ),
+            Picture("concentration-traps", "Data sets without a trap", partial(draw_traps, shares=shares)),
         ),
         tables={"concentration-landscapes": raw, "concentration-traps": shares},
         notes=(
@@ -84,24 +90,6 @@ def measure(context: Context) -> Finding:
             "A trap-free data set cannot catch any run, whatever its step sizes and start (exact).",
         ),
     )
-
-
-def one_landscape(context: Context, cell: Parameters, seed: int):
-    """Give what the landscape of one data set says."""
-    from sterling.model.problem import Problem
-    from sterling.states.landscape import landscape
-
-    instance = Problem(n=cell["n"], samples=cell["samples"]).draw(seed)
-    found = landscape(instance, progress=context.look, threads=1)
-    return [
-        {
-            "deviation": found.deviation,
-            "absorbing_states": len(found.absorbing_states),
-            "trap_free": found.trap_free,
-            "minimisers": len(found.minimiser_states),
-            "lowest_loss": float(found.loss[found.minimiser_states[0]]),
-        }
-    ]
 
 
 def decay(n: np.ndarray, samples: np.ndarray, deviation: np.ndarray) -> tuple[float, float, float]:
@@ -123,26 +111,15 @@ def decay(n: np.ndarray, samples: np.ndarray, deviation: np.ndarray) -> tuple[fl
     return slope, slope - reach, slope + reach
 
 
-def trap_free_shares(raw: pl.DataFrame) -> pl.DataFrame:
-    """Return how many data sets of each (n, N) are trap free."""
-    import polars as pl
-
-    return (
-        raw.group_by("n", "samples")
-        .agg(pl.len().alias("data_sets"), pl.col("trap_free").sum().cast(pl.Int64))
-        .sort("n", "samples")
-    )
-
-
 def traps_in_words(shares: pl.DataFrame) -> str:
     """Say from which N on all data sets that were tried are trap free, for each n."""
     parts = []
     for n in sorted(shares["n"].unique().to_list()):
         mine = shares.filter(shares["n"] == n).sort("samples")
-        free = (mine["trap_free"] == mine["data_sets"]).to_numpy()
+        free = (mine["successes"] == mine["trials"]).to_numpy()
         tail = int(free[::-1].cumprod().sum())  # sizes at the upper end at which all are trap free
         if tail:
-            count, size = int(mine["data_sets"].tail(tail).sum()), int(mine["samples"][-tail])
+            count, size = int(mine["trials"].tail(tail).sum()), int(mine["samples"][-tail])
             parts.append(f"all {count:,} with N of {size:,} or more at n = {n}")
         else:
             parts.append(f"not all at the largest N at n = {n}")
@@ -182,13 +159,12 @@ def draw_traps(ax: Axes, shares: pl.DataFrame) -> str:
     """Draw the share of trap-free data sets against N, one line for each n."""
     for place, n in enumerate(sorted(shares["n"].unique().to_list())):
         one = shares.filter(shares["n"] == n).sort("samples")
-        free, count = one["trap_free"].to_numpy(), one["data_sets"].to_numpy()
-        share = free / count
-        low, high = jeffreys(free, count)
+        share = one["share"].to_numpy()
+        bars = np.vstack([share - one["share_low"].to_numpy(), one["share_high"].to_numpy() - share])
         ax.errorbar(
             one["samples"].to_numpy() * 1.05 ** (place - 1),  # so that bars do not cover each other
             share,
-            np.maximum(np.vstack([share - low, high - share]), 0),
+            np.maximum(bars, 0),
             lw=1.3,
             ms=5,
             color=SERIES_COLOURS[place % len(SERIES_COLOURS)],
@@ -201,3 +177,25 @@ def draw_traps(ax: Axes, shares: pl.DataFrame) -> str:
     ax.set_ylabel("share of data sets without a trap")
     ax.legend(frameon=False, fontsize=8)
     return "Once no state but w* absorbs, no run can be caught; bars are 95 % Jeffreys intervals."
+
+
+CLAIM = Claim(
+    "concentration",
+    "Uniform concentration of the gradient",
+    "The proofs rest on sup ‖G(w) − E G(w)‖ over all 2ⁿ weights falling like N^(−1/2).",
+    "theorem",
+    PAPER,
+    measure,
+    {
+        "quick": Budget(n=(8, 10, 12), samples=(100, 400, 1600, 6400), few=(6, 12, 25, 50), instances=8),
+        "default": Budget(
+            n=(8, 10, 12, 14), samples=(100, 400, 1600, 6400, 25_600), few=(6, 12, 25, 50), instances=16
+        ),
+        "full": Budget(
+            n=(8, 10, 12, 14, 16, 18),
+            samples=(100, 400, 1600, 6400, 25_600, 102_400),
+            few=(6, 12, 25, 50),
+            instances=24,
+        ),
+    },
+)

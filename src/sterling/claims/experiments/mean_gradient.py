@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sterling.base.text import number, percent
-from sterling.claims.catalogue import CLAIMS
-from sterling.claims.context import Context, Parameters, seeds
-from sterling.claims.finding import Finding, Judgement, Measured, Picture, Reference
-from sterling.claims.judge import all_of
-from sterling.claims.statistics import measured, t_interval
+from sterling.claims.claim import Claim
+from sterling.claims.context import Context
+from sterling.claims.finding import Finding, Measured, Picture, Reference, measured
+from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.plot.curves import dots
 from sterling.plot.style import BLUE, GREY, VERMILLION
+from sterling.stats import mean_interval
+from sterling.study.grid import Study
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,75 +26,87 @@ if TYPE_CHECKING:
 
 _GROUPS = {"wrong": (VERMILLION, "o", "--"), "right": (BLUE, "s", ":")}
 
+SOURCE = "follows from Yin et al. 2019, arXiv 1903.05662"
 #: Confidence, over all surrogates together, at which a law is said to be contradicted.
 JOINT = 0.999
 #: Widest interval of a slope, in parts of one, with which a law counts as tested.
 WIDEST = 0.1
 
+#: Judges the interval (low, high) of the slope of each surrogate, at the joint level.
+RULE = Rule(
+    (
+        consistent(
+            f"for each surrogate the interval of the slope holds 1 and is at most {WIDEST:g} wide",
+            lambda low, high: low <= 1 <= high and high - low <= WIDEST,
+        ),
+        contradicted("one of them leaves 1 out", lambda low, high: low > 1 or high < 1),
+    ),
+    f"These intervals hold together at {percent(JOINT, 1)} (Bonferroni), so they are wider than the ones "
+    "shown.",
+)
 
-def judge_slope(low: float, high: float) -> Judgement:
-    """Judge a slope against theory by its interval at the joint level.
 
-    Consistent: it contains 1 and is no wider than 0.1. Contradicted: it does not contain 1. Not decided:
-    it contains 1 and is wider.
-    """
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return Judgement.NOT_DECIDED
-    if not low <= 1 <= high:
-        return Judgement.CONTRADICTED
-    return Judgement.CONSISTENT if high - low <= WIDEST else Judgement.NOT_DECIDED
+@dataclass(frozen=True)
+class Budget:
+    """Gradients averaged over data sets at states of several distances from w*."""
 
-
-def slope_rule(surrogates: int) -> str:
-    """Say in words how `measure` judges."""
-    return (
-        f"Consistent where for each of the {surrogates} surrogates the interval of the slope holds 1 and is "
-        f"at most {WIDEST:g} wide; contradicted where one of them leaves 1 out; not decided otherwise. These "
-        f"intervals hold together at {percent(JOINT, 1)} (Bonferroni), so they are wider than the ones shown."
+    n: int
+    m: int
+    samples: int
+    instances: int
+    distances: int
+    surrogates: tuple[str, ...] = (
+        "relu",
+        "identity",
+        "clipped_relu",
+        "hard_tanh",
+        "sigmoid",
+        "approx_sign",
+        "swish_sign",
     )
 
 
-def measure(context: Context) -> Finding:
+def measure(context: Context, budget: Budget) -> Finding:
     """Regress measured gradients on the theory's, data set by data set.
 
-    Rule: `judge_slope` for every surrogate, at a level that makes the family hold at 99.9 % (Bonferroni),
-    joined by `judge.all_of`. The intervals that are shown are at 95 %.
+    All surrogates are judged together; the intervals that are shown are at 95 %.
     """
-    claim, plan = CLAIMS["population"], context.effort.population
-    cells = [
-        {
-            "n": plan.n,
-            "m": plan.m,
-            "samples": plan.samples,
-            "instance": number,
-            "distances": plan.distances,
-            "surrogates": list(plan.surrogates),
-        }
-        for number in range(plan.instances)
-    ]
-    raw = context.rows("population", cells, partial(gradients, context))
+    study = Study(
+        kind="gradients",
+        n=budget.n,
+        m=budget.m,
+        samples=[budget.samples],
+        readout="gaussian",
+        surrogate=list(budget.surrogates),
+        distances=budget.distances,
+        trials=budget.instances,
+        seed=context.seed,
+        name="population",
+    )
+    raw = entries_of(context.study(study).trials())
     slopes = by_instance(raw)
-    joint = 1 - (1 - JOINT) / len(plan.surrogates)
+    joint = 1 - (1 - JOINT) / len(budget.surrogates)
     found, judged = [], []
-    for name in plan.surrogates:
+    for name in budget.surrogates:
         values = slopes.filter(slopes["surrogate"] == name)["slope"].to_numpy()
-        found.append(measured(f"slope against E G, {name}", t_interval(values), "t over data sets"))
-        judged.append(judge_slope(*t_interval(values, joint)[1:]))
+        found.append(measured(f"slope against E G, {name}", mean_interval(values), "t over data sets"))
+        judged.append(mean_interval(values, joint)[1:])
     across = slopes["across"].to_numpy()
     widest = max(found, key=lambda one: abs(one.value - 1))
-    return claim.found(
+    return CLAIM.found(
+        RULE,
+        judged,
         experiment=(
-            f"{plan.instances} data sets of Gaussian inputs with n = {plan.n}, m = {plan.m}, N = "
-            f"{plan.samples:,}, no noise; on each, gradients at {plan.distances} random states of different "
-            f"distances to w* with {len(plan.surrogates)} surrogates, regressed on E G(w) without a constant."
+            f"{budget.instances} data sets of Gaussian inputs with n = {budget.n}, m = {budget.m}, N = "
+            f"{budget.samples:,}, no noise; on each, gradients at {budget.distances} random states of "
+            f"different distances to w* with {len(budget.surrogates)} surrogates, regressed on E G(w) "
+            "without a constant."
         ),
-        judgement=all_of(*judged),
         reason=(
             f"All slopes lie within {percent(abs(widest.value - 1), 2)} of one; the farthest is "
             f"{_surrogate(widest)} with {said(widest)}. Across the predicted direction the gradient of one "
             f"data set has {percent(float(np.median(across)), 1)} of its length (median)."
         ),
-        rule=slope_rule(len(plan.surrogates)),
         measured=tuple(found),
         references=(
             Reference("slope against E G for every surrogate", 1.0, "exact", "sterling.theory.population"),
@@ -100,7 +114,7 @@ def measure(context: Context) -> Finding:
                 "1/(2√(2π)), ReLU's factor of ‖v‖²·(w − w*)",
                 1 / (2 * math.sqrt(2 * math.pi)),
                 "exact",
-                claim.source,
+                SOURCE,
             ),
         ),
         pictures=(
@@ -123,52 +137,26 @@ def measure(context: Context) -> Finding:
     )
 
 
-def gradients(context: Context, cell: Parameters, seed: int):
-    """Give the gradients of one data set: a row for each state, surrogate and kind of weight."""
-    from sterling.model.problem import Problem
-    from sterling.theory.population import population_gradient
+def entries_of(trials: pl.DataFrame) -> pl.DataFrame:
+    """Return one row for each data set, surrogate, distance and kind of weight."""
+    import polars as pl
 
-    n = cell["n"]
-    instance = Problem(n=n, samples=cell["samples"], m=cell["m"], readout="gaussian").draw(seed)
-    teacher = instance.teacher
-    assert teacher is not None
-    distances = np.unique(np.linspace(1, n, cell["distances"]).round().astype(int))
-    for place, state in enumerate(seeds(seed, len(distances))):
-        signs = teacher.copy()
-        wrong = np.random.default_rng(state).permutation(n)[: distances[place]]
-        signs[wrong] *= -1
-        for surrogate in cell["surrogates"]:
-            context.look()
-            measured = instance.gradient(signs, surrogate)
-            expected = population_gradient(instance, signs, surrogate=surrogate)
-            for group, mask in (("wrong", signs != teacher), ("right", signs == teacher)):
-                if mask.any():
-                    yield {
-                        "surrogate": surrogate,
-                        "distance": int(distances[place]),
-                        "weights": group,
-                        "count": int(mask.sum()),
-                        "norm2": instance.readout_norm2,
-                        "expected": float(np.mean((expected * signs)[mask])),
-                        "measured": float(np.mean((measured * signs)[mask])),
-                        "product": float(measured[mask] @ expected[mask]),
-                        "square_expected": float(expected[mask] @ expected[mask]),
-                        "square_measured": float(measured[mask] @ measured[mask]),
-                    }
+    lists = [name for name, kind in trials.schema.items() if isinstance(kind, pl.List)]
+    return trials.select("n", "surrogate", "trial", "norm2", *lists).explode(lists)
 
 
 def by_instance(raw: pl.DataFrame) -> pl.DataFrame:
     """Return the slope of measured on expected gradients, and the share across, of each data set."""
     import polars as pl
 
-    total = raw.group_by("surrogate", "instance", maintain_order=True).agg(
+    total = raw.group_by("surrogate", "trial", maintain_order=True).agg(
         pl.col("product", "square_expected", "square_measured").sum()
     )
     slope = pl.col("product") / pl.col("square_expected")
     rest = (pl.col("square_measured") - slope * pl.col("product")).clip(0)
     return total.select(
         "surrogate",
-        "instance",
+        "trial",
         slope.alias("slope"),
         (rest / pl.col("square_measured")).sqrt().alias("across"),
     )
@@ -195,7 +183,7 @@ def entries(raw: pl.DataFrame) -> pl.DataFrame:
     from scipy.stats import t
 
     scale = pl.col("n").sqrt() / pl.col("norm2")
-    quantile = float(t.ppf(0.975, max(1, raw["instance"].n_unique() - 1)))
+    quantile = float(t.ppf(0.975, max(1, raw["trial"].n_unique() - 1)))
     found = pl.col("measured") * scale
     return (
         raw.filter(pl.col("surrogate") == "relu")
@@ -249,3 +237,19 @@ def draw_entries(ax: Axes, raw: pl.DataFrame) -> str:
         "By the law wrong weights are pushed home with the same force at every distance, and right ones not "
         f"at all. {entries_in_words(raw)}"
     )
+
+
+CLAIM = Claim(
+    "population",
+    "The mean gradient of the infinite sample",
+    "For Gaussian inputs E G(w) = ‖v‖²/(2√(2π))·(w − w*) with the ReLU surrogate, and twice that with the "
+    "identity.",
+    "exact",
+    SOURCE,
+    measure,
+    {
+        "quick": Budget(n=24, m=2, samples=20_000, instances=12, distances=4),
+        "default": Budget(n=64, m=4, samples=50_000, instances=20, distances=6),
+        "full": Budget(n=128, m=8, samples=200_000, instances=50, distances=10),
+    },
+)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sterling.base.text import percent
-from sterling.claims.catalogue import CLAIMS
+from sterling.claims.claim import PAPER, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Judgement, Measured, Picture
+from sterling.claims.finding import Finding, Measured, Picture
+from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.model.families import AutoRegressive, Gaussian, Rectified, Shifted, get_family
 from sterling.plot.curves import dots
 from sterling.study.grid import Study
+from sterling.study.kinds import family_text
 from sterling.study.report import with_shares
-from sterling.study.trial import family_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,40 +32,69 @@ HALF = 0.5
 _NORMALISATIONS = ("none", "standard", "whiten")
 _WORDS = {"none": "as they are", "standard": "standardised", "whiten": "whitened"}
 
+#: Intervals (low, high) of the success share by family and normalisation.
+Shares = Mapping[str, Mapping[str, tuple[float, float]]]
 
-def judge_families(
-    table: dict[str, dict[str, tuple[float, float]]], normal: Iterable[str] = ()
-) -> tuple[Judgement, dict[str, list[str]]]:
-    """Judge by intervals of the success share: ``table[family][normalisation] = (low, high)``.
 
-    ``normal`` names the families whose entries are Gaussian, if not independent and of mean zero: their
-    failure says nothing about non-Gaussian inputs. A family fails where its interval as drawn ("none") lies
-    below 1/2; a normalisation restores it where the interval then lies above 1/2. Consistent: some family
-    that is not in ``normal`` fails, and some normalisation restores each family that does. Contradicted: all
-    families succeed, or a family fails however it is normalised. Not decided: otherwise. Returned with the
-    failing families and what restores each.
-    """
-    failing = {name: row for name, row in table.items() if row["none"][1] < HALF}
-    healed = {
-        name: [kind for kind, (low, _) in row.items() if kind != "none" and low > HALF]
-        for name, row in failing.items()
+@dataclass(frozen=True)
+class Budget:
+    """Success share of each input family and normalisation, at sample sizes in units of n·ln n."""
+
+    n: int
+    factors: tuple[float, ...]
+    trials: int
+    steps: int
+    families: tuple[str, ...] = (
+        "gaussian",
+        "uniform",
+        "rademacher",
+        "student_t:4",
+        "exponential",
+        "rectified",
+        "shifted:0.5",
+        "ar1:0.8",
+        "ar1:0.98",
+    )
+
+
+def restored(shares: Shares) -> dict[str, list[str]]:
+    """Return the families that fail as they are, each with the normalisations that restore it."""
+    return {
+        family: [kind for kind, (low, _) in row.items() if kind != "none" and low > HALF]
+        for family, row in shares.items()
+        if row["none"][1] < HALF
     }
-    if any(all(high < HALF for _, high in row.values()) for row in failing.values()):
-        return Judgement.CONTRADICTED, healed
-    if not failing and all(row["none"][0] > HALF for row in table.values()):
-        return Judgement.CONTRADICTED, healed
-    told = set(failing) - set(normal)
-    return (Judgement.CONSISTENT if told and all(healed.values()) else Judgement.NOT_DECIDED), healed
 
 
-def families_rule(size: int) -> str:
-    """Say `judge_families` in words."""
-    half = percent(HALF)
-    return (
+def _all_succeed(shares: Shares) -> bool:
+    return all(row["none"][0] > HALF for row in shares.values())
+
+
+def _one_is_lost(shares: Shares) -> bool:
+    return any(all(high < HALF for _, high in row.values()) for row in shares.values())
+
+
+def rule(size: int) -> Rule:
+    """Return the rule for shares at a sample size, and the families whose entries are Gaussian.
+
+    These may have a mean or correlations; their failure says nothing about non-Gaussian inputs.
+    """
+    return Rule(
+        (
+            consistent(
+                "a law with non-Gaussian entries fails and every failing law is restored",
+                lambda shares, normal: (
+                    bool(set(restored(shares)) - set(normal)) and all(restored(shares).values())
+                ),
+            ),
+            contradicted(
+                "all laws succeed as they are, or one fails however it is normalised",
+                lambda shares, normal: _all_succeed(shares) or _one_is_lost(shares),
+            ),
+        ),
         f"By the 95 % interval of each success share at N = {size:,}: an input law fails where it lies below "
-        f"{half} as it is, and a normalisation restores it where it then lies above {half}. Consistent where "
-        "a law with non-Gaussian entries fails and every failing law is restored; contradicted where all "
-        "laws succeed as they are, or one fails however it is normalised; not decided otherwise."
+        f"{percent(HALF)} as it is, and a normalisation restores it where it then lies above "
+        f"{percent(HALF)}.",
     )
 
 
@@ -78,30 +109,26 @@ def in_order(families: Sequence[str], failing: Iterable[str], normal: Iterable[s
     return sorted(families, key=lambda name: (name not in first, name not in failing))
 
 
-def measure(context: Context) -> Finding:
-    """Count absorptions at w* for every input law and normalisation.
-
-    Rule: `judge_families` at the largest sample size.
-    """
+def measure(context: Context, budget: Budget) -> Finding:
+    """Count absorptions at w* for every input law and normalisation; the largest sample size is judged."""
     import polars as pl
 
-    claim, plan = CLAIMS["P5"], context.effort.inputs
-    sizes = [math.ceil(factor * plan.n * math.log(plan.n)) for factor in plan.factors]
+    sizes = [math.ceil(factor * budget.n * math.log(budget.n)) for factor in budget.factors]
     study = Study(
-        n=plan.n,
+        n=budget.n,
         samples=sizes,
-        inputs=list(plan.families),
+        inputs=list(budget.families),
         normalize=list(_NORMALISATIONS),
-        steps=plan.steps,
-        trials=plan.trials,
+        steps=budget.steps,
+        trials=budget.trials,
         criteria=_CRITERION,
         seed=context.seed,
         name="inputs",
     )
-    store = context.study("inputs", study, plan.limit)
+    store = context.study(study)
     cells = store.counts(_CRITERION)
     table = with_shares(cells).with_columns(cells["inputs"], cells["normalize"])
-    names = {family_text(get_family(family)): family for family in plan.families}
+    names = {family_text(get_family(family)): family for family in budget.families}
     table = table.with_columns(table["inputs"].replace_strict(names, return_dtype=pl.String))
     last = table.filter(table["samples"] == sizes[-1])
     intervals = {
@@ -111,12 +138,12 @@ def measure(context: Context) -> Finding:
             .select("normalize", "share_low", "share_high")
             .iter_rows()
         }
-        for family in plan.families
+        for family in budget.families
     }
-    normal = [f for f in plan.families if isinstance(get_family(f), Gaussian | Shifted | AutoRegressive)]
-    judgement, healed = judge_families(intervals, normal)
+    normal = [f for f in budget.families if isinstance(get_family(f), Gaussian | Shifted | AutoRegressive)]
+    healed = restored(intervals)
     groups = {
-        name: [f for f in plan.families if condition(intervals[f]["none"])]
+        name: [f for f in budget.families if condition(intervals[f]["none"])]
         for name, condition in (
             ("succeed", lambda ends: ends[0] > HALF),
             ("fail", lambda ends: ends[1] < HALF),
@@ -127,23 +154,23 @@ def measure(context: Context) -> Finding:
         Picture(
             f"p5-inputs-{size}",
             f"Success by input law at N = {size:,}",
-            partial(draw_families, cells=table.filter(table["samples"] == size), families=plan.families),
+            partial(draw_families, cells=table.filter(table["samples"] == size), families=budget.families),
         )
         for size in sizes
     )
-    return claim.found(
+    return CLAIM.found(
+        rule(sizes[-1]),
+        [(intervals, normal)],
         experiment=(
-            f"{int(cells['trials'].sum()):,} runs without label noise at n = {plan.n}, N = "
-            f"{', '.join(f'{size:,}' for size in sizes)}, {plan.steps:,} steps of 0.5/√(t+1), on "
-            f"{len(plan.families)} input laws of unit variance, as they are, standardised and whitened. The "
-            "teacher labels the normalised inputs."
+            f"{int(cells['trials'].sum()):,} runs without label noise at n = {budget.n}, N = "
+            f"{', '.join(f'{size:,}' for size in sizes)}, {budget.steps:,} steps of 0.5/√(t+1), on "
+            f"{len(budget.families)} input laws of unit variance, as they are, standardised and whitened. "
+            "The teacher labels the normalised inputs."
         ),
-        judgement=judgement,
         reason=_reason(groups, healed, normal, sizes[-1]),
-        rule=families_rule(sizes[-1]),
         measured=tuple(
             Measured(f"success on {family} inputs, {_WORDS[kind]}", share, low, high, how="Jeffreys")
-            for family in in_order(plan.families, healed, normal)
+            for family in in_order(budget.families, healed, normal)
             for kind, share, low, high in last.filter(last["inputs"] == family)
             .sort("normalize")
             .select("normalize", "share", "share_low", "share_high")
@@ -218,3 +245,18 @@ def draw_families(ax: Axes, cells: pl.DataFrame, families: tuple[str, ...]) -> s
     dots(ax, families, _groups(cells, families), "share of runs absorbed at w*", HALF)
     ax.set_xlim(-0.03, 1.03)
     return "Points are shares with 95 % Jeffreys intervals; left of the dashed line most runs fail."
+
+
+CLAIM = Claim(
+    "P5",
+    "Non-Gaussian inputs and normalisation",
+    "On general non-Gaussian inputs the method fails; normalising the inputs restores it.",
+    "theorem",
+    f"{PAPER}, second version",
+    measure,
+    {
+        "quick": Budget(n=24, factors=(4.0, 16.0), trials=30, steps=10_000),
+        "default": Budget(n=32, factors=(4.0, 16.0, 64.0), trials=100, steps=20_000),
+        "full": Budget(n=64, factors=(4.0, 16.0, 64.0, 256.0), trials=500, steps=200_000),
+    },
+)
