@@ -7,12 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy.special import expit
-from sterling.stats import mean_interval, quantile_interval
 
 import sterling as st
 from sterling.claims.experiments.concentration import decay
 from sterling.claims.experiments.step_sizes import effects
 from sterling.claims.experiments.surrogate_choice import lead_over_identity
+from sterling.stats import mean_interval, quantile_interval
 from sterling.study.compare import Comparison
 
 

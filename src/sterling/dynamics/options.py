@@ -107,7 +107,7 @@ def _names(record: str | Iterable[str]) -> tuple[str, ...]:
     try:
         names = (record,) if isinstance(record, str) else tuple(record)
     except TypeError:
-        text = f'record is {checks.shown(record)}; give names such as flips'
+        text = f"record is {checks.shown(record)}; give names such as flips"
         raise InputTypeError(text) from None
     return tuple(checks.choice(name, "record", RECORDS) for name in names)
 

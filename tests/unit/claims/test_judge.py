@@ -5,7 +5,6 @@ import math
 import numpy as np
 import polars as pl
 import pytest
-from sterling.stats import clustered_correlation, mean_interval, quantile_interval, share_interval
 
 from sterling.claims import judge
 from sterling.claims.catalogue import CLAIMS
@@ -22,6 +21,7 @@ from sterling.claims.experiments import (
 )
 from sterling.claims.finding import Judgement, Measured
 from sterling.claims.judge import Rule, bound, consistent, contradicted, near
+from sterling.stats import clustered_correlation, mean_interval, quantile_interval, share_interval
 
 CONSISTENT, FAR, CONTRADICTED, OPEN = (
     Judgement.CONSISTENT,
