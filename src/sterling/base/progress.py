@@ -82,9 +82,11 @@ class Display:
     def _words(self, progress: Progress) -> list[str]:
         """Return all that is told beside the count."""
         seconds = progress.seconds_left
-        if seconds is None and progress.total and self._first is not None:
+        if progress.total and progress.done >= progress.total:
+            seconds = None
+        elif seconds is None and progress.total and self._first is not None:
             spent, done = time.monotonic() - self._begun, progress.done - self._first
-            if spent > _KNOWN_AFTER and done > 0 and progress.done < progress.total:
+            if spent > _KNOWN_AFTER and done > 0:
                 seconds = (progress.total - progress.done) * spent / done
         left = "" if seconds is None else f"{readable_time(seconds)} left"
         return [words for words in (progress.note, *progress.facts, left) if words]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from sterling.base.extras import extras, how_to_install, installed, requirements
 
 #: Instances on which the engines must agree: (name, problem, surrogate, schedule).
 CASES: tuple[tuple[str, dict[str, Any], str, str], ...] = (
@@ -28,24 +28,6 @@ CASES: tuple[tuple[str, dict[str, Any], str, str], ...] = (
 _CHECK_STEPS = 2000
 _SPEED: dict[str, Any] = {"n": 16, "samples": 1600, "noise": 0.5}
 _SPEED_STEPS = 2_000_000
-
-
-def installed(package: str) -> str | None:
-    """Return the version of an installed package, without importing it."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def requirements() -> dict[str, list[str]]:
-    """Return the packages that sterling asks for, by extra; those of the core under an empty name."""
-    found: dict[str, list[str]] = {"": []}
-    for line in requires("sterling") or ():
-        name, extra = re.match(r"[\w.-]+", line), re.search(r"extra\s*==\s*['\"]([\w-]+)", line)
-        if name:
-            found.setdefault(extra[1] if extra else "", []).append(name[0])
-    return found
 
 
 def versions() -> dict[str, str | None]:
@@ -67,17 +49,17 @@ def machine() -> dict:
 
 
 def kernels() -> dict:
-    """Look at the folder of compiled kernels."""
-    from sterling.exact.jit import INTERPRETED, cache_folder
+    """Look at the kernels that are kept, drop those that are damaged, and try whether more can be kept."""
+    from sterling.exact.jit import INTERPRETED, cache_folder, drop_damaged, kept_kernels, why_not_kept
 
-    folder = cache_folder()
-    files = [file for file in folder.rglob("*") if file.is_file()]
-    here = next(place for place in (folder, *folder.parents) if place.exists())
+    damaged = drop_damaged()
+    files = kept_kernels()
     return {
-        "folder": str(folder),
-        "writable": here.is_dir() and os.access(here, os.W_OK),
+        "folder": None if cache_folder() is None else str(cache_folder()),
         "files": len(files),
         "bytes": sum(file.stat().st_size for file in files),
+        "damaged": damaged,
+        "not_writable": why_not_kept(),
         "switched_off": INTERPRETED,
     }
 
@@ -125,31 +107,30 @@ def speed() -> dict:
     }
 
 
-def extras() -> dict[str, dict]:
+def optional() -> dict[str, dict]:
     """Say for each extra what is installed, and how to install the rest."""
     found = {}
-    for extra, packages in requirements().items():
-        if extra in ("", "dev"):
-            continue
-        have = {package: installed(package) for package in packages}
+    for extra in extras():
+        have = {package: installed(package) for package in requirements().get(extra, {})}
         found[extra] = {
             "packages": have,
             "complete": all(have.values()),
-            "install": f"pip install 'sterling[{extra}]'",
+            "install": how_to_install(extra),
         }
     return found
 
 
 def examine() -> dict:
     """Do all of it; ``healthy`` is False if the engines disagree."""
+    kept = kernels()  # first, so that what is damaged is compiled anew
     report = {
         "versions": versions(),
         "executable": str(Path(sys.executable)),
         "machine": machine(),
         "self_test": self_test(),
         "speed": speed(),
-        "kernels": kernels(),  # after the kernels were needed
-        "extras": extras(),
+        "kernels": {**kernels(), "damaged": kept["damaged"]},  # again, now that they were needed
+        "extras": optional(),
     }
     report["healthy"] = all(test["equal"] for test in report["self_test"])
     return report

@@ -144,13 +144,7 @@ def _basin_settings(basins, steps, schedule, init) -> dict[str, Any] | None:
 
 
 def _values(found: "Landscape", ends: "Basins | None") -> dict[str, Any]:
-    from sterling.states.summary import estimated_deviation
-
-    return {
-        **found.to_dict(),
-        "estimated_deviation": estimated_deviation(found),
-        "basins": None if ends is None else ends.to_dict(),
-    }
+    return {**found.to_dict(), "basins": None if ends is None else ends.to_dict()}
 
 
 def _print(found: "Landscape", ends: "Basins | None") -> None:

@@ -178,8 +178,12 @@ def result_table(orbit: Orbit) -> RenderableType:
 
 
 def announce_kernels() -> None:
-    """Say so if the kernels have to be compiled, as they are on the first run after an installation."""
-    from sterling.exact.jit import INTERPRETED, cache_folder
+    """Say so when kernels have to be compiled, as they are on the first run after an installation."""
+    from sterling.exact.jit import on_compiling
 
-    if not INTERPRETED and not any(cache_folder().rglob("*.nbi")):
-        note("compiling kernels, once: about 15 s …")
+    if _say_compiling not in on_compiling:
+        on_compiling.append(_say_compiling)
+
+
+def _say_compiling(once: bool) -> None:
+    note(f"compiling kernels{', once' if once else ''}: up to 15 s …")

@@ -238,8 +238,8 @@ def plan(
         real(occupancy, "occupancy", above=0, below=1),
         real(confidence, "confidence", above=0, below=1),
     )
-    given = {"schedule": schedule or Power(0.5, 0.5), "surrogate": chosen.name, "steps": steps}
-    settings = get_kind("train").plain(given)
+    settings = get_kind("train").plain({"schedule": schedule or Power(0.5, 0.5), "steps": steps})
+    settings["surrogate"] = chosen.name
     root = integer(seed, "seed", 0)
     if trials:
         needs = check_needs(needs, problem, settings, trials, root, threads, progress)

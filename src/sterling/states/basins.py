@@ -15,6 +15,7 @@ from sterling.base.progress import Progress, Show, showing
 from sterling.base.text import html_table
 from sterling.schedules import Schedule
 from sterling.states.numbering import number_of, signs_of
+from sterling.surrogates import Surrogate
 
 if TYPE_CHECKING:
     from sterling.states.landscape import Landscape
@@ -91,13 +92,14 @@ class _Stopped(Exception):
 
 def find_basins(
     landscape: Landscape,
-    starts: int = 200,
+    surrogate: Surrogate,
+    starts: int,
     *,
-    schedule: Schedule | None = None,
-    seed: int | np.random.SeedSequence | np.random.Generator = 0,
-    steps: int = 1_000_000,
-    threads: int | None = None,
-    progress: bool | Show = False,
+    schedule: Schedule | None,
+    seed: int | np.random.SeedSequence | np.random.Generator,
+    steps: int,
+    threads: int | None,
+    progress: bool | Show,
 ) -> Basins:
     """Run the dynamics from many starts and count where they end; see `Landscape.basins`."""
     from sterling.dynamics.train import train
@@ -119,7 +121,7 @@ def find_basins(
                 landscape.instance,
                 steps,
                 schedule,
-                landscape.surrogate,
+                surrogate,
                 part_seed(root, LATENT, number),
                 record=(),
                 progress=look,

@@ -25,6 +25,7 @@ from sterling.states.numbering import number_of, signs_of
 from sterling.states.summary import summary
 from sterling.states.sweep import only_absorbing, sweep
 from sterling.surrogates import Surrogate, get_surrogate
+from sterling.theory.laws import expected_deviation
 from sterling.theory.numbers import numbers_of, unlike_gaussian
 from sterling.theory.population import profile
 
@@ -45,8 +46,9 @@ class Landscape:
     ----------
     instance : Instance
         The data set.
-    surrogate : str
-        What the gradient, and so absorption and deviation, belong to; the loss does not depend on it.
+    surrogate : Surrogate
+        What the gradient, and so absorption and deviation, belong to; the loss does not depend on it. The
+        attribute is its name.
     loss : float64 (2**n,)
         L(w) of every state, as `Instance.loss` gives it.
     minimisers, absorbing : int64
@@ -74,7 +76,7 @@ class Landscape:
     def __init__(
         self,
         instance: Instance,
-        surrogate: str,
+        surrogate: Surrogate,
         loss: np.ndarray,
         minimisers: np.ndarray,
         absorbing: np.ndarray,
@@ -83,7 +85,8 @@ class Landscape:
         pull: float | None,
         seconds: float,
     ):
-        self.instance, self.surrogate, self.n = instance, surrogate, instance.n
+        self.instance, self.n = instance, instance.n
+        self.surrogate, self._surrogate = surrogate.name, surrogate
         self.loss = read_only(loss)
         self.minimiser_states, self.absorbing_states = minimisers, absorbing
         self.deviation = None if deviation is None else deviation[0]
@@ -139,6 +142,14 @@ class Landscape:
     def distance(self) -> np.ndarray:
         """Hamming distance of every state to the reference, uint8 (2**n,)."""
         return self.distance_of(np.arange(len(self.loss)))
+
+    @property
+    def estimated_deviation(self) -> float | None:
+        """The mean-field estimate of the deviation; None where there is no deviation or no known noise."""
+        known = self.instance.origin.get("noise") is not None and not unlike_gaussian(self.instance)
+        if self.deviation is None or not known:
+            return None
+        return expected_deviation(self.instance, surrogate=self._surrogate)
 
     def distance_of(self, states: np.ndarray) -> np.ndarray:
         """Return the Hamming distances of states to the reference.
@@ -219,7 +230,14 @@ class Landscape:
         Basins(50 starts, 7 end states, 0 not absorbed)
         """
         return find_basins(
-            self, starts, schedule=schedule, seed=seed, steps=steps, threads=threads, progress=progress
+            self,
+            self._surrogate,
+            starts,
+            schedule=schedule,
+            seed=seed,
+            steps=steps,
+            threads=threads,
+            progress=progress,
         )
 
     def summary(self) -> list[tuple[str, str]]:
@@ -282,6 +300,7 @@ class Landscape:
             "reference_absorbs": self.reference_absorbs,
             "deviation": self.deviation,
             "deviation_reason": self.deviation_reason,
+            "estimated_deviation": self.estimated_deviation,
             "pull": self.pull,
             "instance": self.instance.to_dict(),
             "seconds": self.seconds,
@@ -359,7 +378,7 @@ def landscape(
     found = sweep(instance, chosen, known, threads, progress)
     return Landscape(
         instance,
-        chosen.name,
+        chosen,
         found.loss,
         found.minimisers,
         found.absorbing,

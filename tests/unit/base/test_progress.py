@@ -58,7 +58,7 @@ def test_the_time_left_follows_from_the_pace(capsys, clock):
         show(Progress(40, 100))
         clock[0] += 10
         show(Progress(50, 100))
-        show(Progress(100, 100))
+        show(Progress(100, 100, seconds_left=0.0))
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["40 of 100 runs (40 %)", "50 of 100 runs (50 %), 50 s left", "100 of 100 runs (100 %)"]
 

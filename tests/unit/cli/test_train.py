@@ -134,17 +134,6 @@ def test_warnings_are_one_line_and_no_failure():
     )
 
 
-def test_the_first_compilation_is_announced(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("sterling.exact.jit.INTERPRETED", False)
-    monkeypatch.setattr("sterling.exact.jit.cache_folder", lambda: tmp_path)
-    render.announce_kernels()
-    assert "compiling kernels, once" in capsys.readouterr().err
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "kernel.nbi").touch()
-    render.announce_kernels()
-    assert capsys.readouterr().err == ""
-
-
 # What is refused
 
 

@@ -181,6 +181,15 @@ def test_more_samples_than_the_law_is_solved_for(monkeypatch):
     assert json.dumps(made.to_dict(), allow_nan=False)
 
 
+def test_a_surrogate_that_nobody_registered():
+    """The laws need no name; trials, which can be run again by one, do."""
+    wide = st.Surrogate("never_registered", window=(-1, 3))
+    problem = st.Problem(16, 100, noise=0.5)
+    assert st.plan(problem, surrogate=wide).needs[0].samples > 0
+    with pytest.raises(st.InputError, match="never_registered"):
+        st.plan(problem, surrogate=wide, check=1)
+
+
 def test_one_weight():
     """Only the row without noise has no law."""
     made = st.plan(st.Problem(1, samples=20, noise=0.5))

@@ -198,6 +198,15 @@ def test_basins():
     assert f"state {basins.states[0]}" in basins._repr_html_()
 
 
+def test_a_surrogate_of_the_users_own_needs_no_name():
+    """The visit took it, and then the words did not find it by its name."""
+    wide = st.Surrogate("never_registered", window=(-1, 3))
+    found = landscape(st.Problem(n=6, samples=12, noise=0.3).draw(1), wide)
+    assert found.surrogate == "never_registered"
+    assert found.estimated_deviation == st.theory.expected_deviation(found.instance, surrogate=wide)
+    assert "(mean-field)" in dict(found.summary())["deviation"]
+
+
 def test_basins_where_no_state_absorbs():
     """No run can end, so none is run for a million steps, and that is said."""
     found = landscape(st.Problem(n=8, samples=300, noise=0.8).draw(0))
