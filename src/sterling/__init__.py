@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     )
     from sterling.model.data import load_data
     from sterling.model.families import Family, get_family
-    from sterling.model.instance import Instance
+    from sterling.model.instance import Instance, Rounding
+    from sterling.model.normalise import Normalizer, Standardize, Whiten
     from sterling.model.problem import Problem
     from sterling.plans.plan import plan
     from sterling.schedules import Constant, Power, Table
@@ -39,21 +40,25 @@ _HOME = {
     "CapacityError": "errors",
     "CheckpointError": "errors",
     "Constant": "schedules",
-    "InputError": "errors",
     "Family": "model.families",
+    "InputError": "errors",
     "InputTypeError": "errors",
     "Instance": "model.instance",
     "Landscape": "states.landscape",
+    "Normalizer": "model.normalise",
     "Orbit": "dynamics.orbit",
     "Power": "schedules",
     "Problem": "model.problem",
+    "Rounding": "model.instance",
     "SURROGATES": "surrogates",
+    "Standardize": "model.normalise",
     "SterlingError": "errors",
     "SterlingWarning": "errors",
     "StoreError": "errors",
     "Surrogate": "surrogates",
     "Table": "schedules",
     "Verdict": "dynamics.orbit",
+    "Whiten": "model.normalise",
     "compare_surrogates": "study.compare",
     "get_family": "model.families",
     "get_surrogate": "surrogates",
@@ -68,7 +73,6 @@ _HOME = {
 }
 
 __all__ = [
-    "SURROGATES",
     "CapacityError",
     "CheckpointError",
     "Constant",
@@ -77,15 +81,20 @@ __all__ = [
     "InputTypeError",
     "Instance",
     "Landscape",
+    "Normalizer",
     "Orbit",
     "Power",
     "Problem",
+    "Rounding",
+    "SURROGATES",
+    "Standardize",
     "SterlingError",
     "SterlingWarning",
     "StoreError",
     "Surrogate",
     "Table",
     "Verdict",
+    "Whiten",
     "__version__",
     "compare_surrogates",
     "get_family",

@@ -370,12 +370,27 @@ SURROGATES: Registry[Surrogate] = Registry(
 
 
 def get_surrogate(surrogate: "str | Surrogate") -> Surrogate:
-    """Return the surrogate of that name; a `Surrogate` comes back as it is.
+    """Return the surrogate of that name.
+
+    Parameters
+    ----------
+    surrogate : str or Surrogate
+        A `Surrogate` comes back as it is.
+
+    Returns
+    -------
+    Surrogate
 
     Raises
     ------
     InputError
         If there is none of that name. The message lists the known ones and the nearest.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> st.get_surrogate("hard_tanh").window
+    (-1.0, 1.0)
     """
     return surrogate if isinstance(surrogate, Surrogate) else SURROGATES.find(surrogate)
 

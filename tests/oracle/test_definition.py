@@ -325,7 +325,7 @@ def test_data_of_any_scale(scale):
     """Relu and identity do not care about the unit of the inputs; nor may the grid."""
     _, inputs, labels = _regression(5, 40, 6)
     instance = st.Instance(inputs * scale, labels)
-    assert instance.rounding.max() <= 2.0**-15 * np.ptp(inputs) * scale
+    assert instance.rounding.inputs.max() <= 2.0**-15 * np.ptp(inputs) * scale
     for surrogate in PIECEWISE:
         run_both(instance, ("power", 0.5 / scale, 0.5), 500, surrogate, init=4)
 

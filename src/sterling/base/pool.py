@@ -209,7 +209,7 @@ class Pool:
 def for_each(work: Callable[[Any], Any], items: Iterable[Any], threads: int | None = None) -> None:
     """Call ``work`` for each item, in threads where there are cores; it should release the GIL."""
     listed = list(items)
-    count = min(len(listed), thread_count(threads))
+    count = 1 if len(listed) < 2 else min(len(listed), thread_count(threads))
     if count < 2:
         for item in listed:
             work(item)

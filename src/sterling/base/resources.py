@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from sterling.base import checks
@@ -130,13 +131,22 @@ def _reclaimable(stat: str, version: int) -> int:
     return 0
 
 
-def _groups(controller: str) -> Iterator[tuple[Path, int]]:
-    """Yield the folders of the groups around this process, from its own outwards, with their version."""
+def _groups(controller: str) -> tuple[tuple[Path, int], ...]:
+    """Return the folders of the groups around this process, from its own outwards, with their version."""
+    return _find_groups(controller, _PROCESS)
+
+
+@lru_cache(maxsize=8)  # small draws would spend most of their time here
+def _find_groups(controller: str, process: Path) -> tuple[tuple[Path, int], ...]:
     try:
-        own = (_PROCESS / "cgroup").read_text().splitlines()
-        mounts = (_PROCESS / "mountinfo").read_text().splitlines()
+        own = (process / "cgroup").read_text().splitlines()
+        mounts = (process / "mountinfo").read_text().splitlines()
     except OSError:
-        return
+        return ()
+    return tuple(_below_mounts(controller, own, mounts))
+
+
+def _below_mounts(controller: str, own: list[str], mounts: list[str]) -> Iterator[tuple[Path, int]]:
     paths = {}  # of this process in the hierarchy of each version
     for line in own:
         number, controllers, path = line.split(":", 2)

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from sterling.base.checks import shown
+from sterling.base.checks import real, shown
 from sterling.base.registry import Registry
 from sterling.errors import InputError, InputTypeError
 
@@ -25,25 +25,63 @@ TAIL = 1e-7
 _RECTIFIED_DEVIATION = math.sqrt(0.5 - 0.5 / math.pi)  # of max(0, z) for a standard normal z
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Family:
     """A law of unit variance with independent entries.
 
-    ``name`` is the word for it in texts, ``cumulative(x)`` is P(entry < x) for a float64 array x, and
-    ``reach`` bounds all but a share `TAIL` of the entries.
+    A subclass of your own is a frozen dataclass with one parameter at most, a ``name``, ``reach`` and
+    ``cumulative``; `register` makes it usable by name. ``reach`` bounds all but a share of 10^-7 of the
+    entries.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> import numpy as np
+    >>> import sterling as st
+    >>> @st.register
+    ... @dataclass(frozen=True)
+    ... class Triangular(st.Family):
+    ...     name = "triangular"
+    ...     reach = 2.45
+    ...
+    ...     def cumulative(self, x):
+    ...         u = np.clip(x / np.sqrt(6), -1, 1)
+    ...         return 0.5 + u - u * np.abs(u) / 2
+    >>> float(st.Problem(n=4, samples=5000, inputs="triangular").draw(seed=0).inputs.std().round(1))
+    1.0
     """
 
     name: ClassVar[str] = ""
 
     @property
     def reach(self) -> float:
+        """The size that hardly any entry exceeds."""
         raise NotImplementedError
 
     def cumulative(self, x: np.ndarray) -> np.ndarray:
+        """Return P(entry < x).
+
+        Parameters
+        ----------
+        x : float64 array
+
+        Returns
+        -------
+        float64 array
+        """
         raise NotImplementedError
 
     def correlate(self, codes: np.ndarray) -> np.ndarray:
-        """Couple the entries of each row (rows, n) of freshly drawn codes; independent ones stay."""
+        """Couple the entries of each row of freshly drawn codes; independent ones stay as they are.
+
+        Parameters
+        ----------
+        codes : int16 array (rows, n)
+
+        Returns
+        -------
+        int16 array (rows, n)
+        """
         return codes
 
     @property
@@ -60,11 +98,15 @@ class Family:
             )
         return f"{self.name}:{values}" if values else self.name
 
+    def __repr__(self) -> str:
+        return f"get_family({str(self)!r})"
+
     def to_dict(self) -> dict:
+        """Return its name and parameter as plain values."""
         return {"family": self.name, **asdict(self)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Gaussian(Family):
     """Standard normal entries, the paper's setting."""
 
@@ -78,7 +120,7 @@ class Gaussian(Family):
         return _normal(x)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Rademacher(Family):
     """Entries −1 and +1 with equal probability."""
 
@@ -92,7 +134,7 @@ class Rademacher(Family):
         return 0.5 * (x > -1) + 0.5 * (x > 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Uniform(Family):
     """Entries uniform on [−√3, √3]."""
 
@@ -106,7 +148,7 @@ class Uniform(Family):
         return np.clip((x + math.sqrt(3)) / math.sqrt(12), 0, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StudentT(Family):
     """Student's t with ``df`` > 2 degrees of freedom, scaled to unit variance: heavy tails."""
 
@@ -114,9 +156,8 @@ class StudentT(Family):
     df: float = 5.0
 
     def __post_init__(self):
-        if not (math.isfinite(self.df) and self.df > 2):
-            raise InputError(f"student_t needs more than 2 degrees of freedom, not {self.df}: below that "
-                             "the variance is infinite")  # fmt: skip
+        # Below that the variance is infinite.
+        object.__setattr__(self, "df", real(self.df, "the degrees of freedom of student_t", above=2))
 
     @property
     def reach(self) -> float:
@@ -130,7 +171,7 @@ class StudentT(Family):
         return stdtr(self.df, x * math.sqrt(self.df / (self.df - 2)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Exponential(Family):
     """Exponential entries less their mean: skewed, never below −1."""
 
@@ -144,7 +185,7 @@ class Exponential(Family):
         return -np.expm1(-np.maximum(x + 1, 0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Shifted(Family):
     """Normal entries of unit variance around ``mean`` instead of zero."""
 
@@ -152,8 +193,7 @@ class Shifted(Family):
     mean: float = 0.5
 
     def __post_init__(self):
-        if not (math.isfinite(self.mean) and abs(self.mean) <= 100):
-            raise InputError(f"the mean of shifted inputs is {self.mean}; it must lie in [-100, 100]")
+        object.__setattr__(self, "mean", real(self.mean, "the mean of shifted inputs", -100, 100) + 0.0)
 
     @property
     def reach(self) -> float:
@@ -163,7 +203,7 @@ class Shifted(Family):
         return _normal(x - self.mean)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Rectified(Family):
     """Positive parts of normal numbers, scaled to unit variance and not centred: activations of a ReLU layer.
 
@@ -180,7 +220,7 @@ class Rectified(Family):
         return np.where(x > 0, _normal(x * _RECTIFIED_DEVIATION), 0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AutoRegressive(Family):
     """Normal entries with correlation ρ^|k−l| between features k and l (AR(1) along the features)."""
 
@@ -188,9 +228,8 @@ class AutoRegressive(Family):
     rho: float = 0.5
 
     def __post_init__(self):
-        if not (math.isfinite(self.rho) and abs(self.rho) < 1):
-            raise InputError(f"the correlation of ar1 inputs is {self.rho}; it must lie strictly "
-                             "between -1 and 1")  # fmt: skip
+        rho = real(self.rho, "the correlation of ar1 inputs", above=-1, below=1)
+        object.__setattr__(self, "rho", rho + 0.0)  # −0.0 is 0
 
     @property
     def reach(self) -> float:
@@ -220,10 +259,25 @@ FAMILIES: Registry[type[Family]] = Registry(
 def get_family(spec: str | Family) -> Family:
     """Return the family that a name such as "gaussian", "student_t:4" or "ar1:0.8" stands for.
 
+    Parameters
+    ----------
+    spec : str or Family
+        A name, perhaps with a parameter; a family comes back as it is.
+
+    Returns
+    -------
+    Family
+
     Raises
     ------
     InputError
         For an unknown name (with the nearest known one) or a parameter that is no number.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> st.get_family("student_t:4").df
+    4.0
     """
     if isinstance(spec, Family):
         return spec
@@ -238,7 +292,7 @@ def get_family(spec: str | Family) -> Family:
     try:
         value = float(argument)
     except ValueError:
-        raise InputError(f"the parameter of {spec!r} is no number") from None
+        raise InputError(f"the parameter of {shown(spec)} is no number") from None
     return kind(**{fields(kind)[0].name: value})
 
 

@@ -180,7 +180,7 @@ def with_row(number, text):
         ("d.npy", np.column_stack([INPUTS, LABELS]), {"labels": "label"}, "no column names"),
         ("d.npy", np.column_stack([INPUTS, LABELS]), {"labels": 7}, "no column 7: it has 4"),
         ("d.npy", np.empty((0, 3)), {}, "there are no samples"),
-        ("d.csv", GOOD, {"normalize": "whiten!"}, "unknown normalisation"),
+        ("d.csv", GOOD, {"normalize": "whiten!"}, "normalize is"),
         ("d.csv", GOOD, {"readout": "signs"}, "readout is 'signs'; data files take the numbers"),
         ("d.csv", GOOD, {"readout": [1.0, 2.0]}, "readout has shape"),
         ("d.csv", GOOD, {"precision": "int8"}, "int8"),
