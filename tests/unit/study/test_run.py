@@ -310,7 +310,7 @@ def test_wrong_arguments_are_refused(tmp_path, arguments, words):
 
 def test_a_cluster_without_dask_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
-    with pytest.raises(st.InputError, match="pip install .*dask"), open_cluster("tcp://127.0.0.1:9"):
+    with pytest.raises(st.InputError, match=r"pip install .*dask"), open_cluster("tcp://127.0.0.1:9"):
         pass
 
 
