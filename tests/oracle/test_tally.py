@@ -55,7 +55,7 @@ def naive(orbit):
 
 
 def assert_counts(orbit, expected):
-    cells = orbit.settled.tally
+    cells = orbit._settled.tally
     counts = Counts.read(cells, steps=orbit.steps, visits=0, occupied=0, away=0, stayed=0)
     starts = layout.bin_starts()
     for name in ("returns", "sojourns"):
@@ -125,7 +125,7 @@ def test_resumed(cuts, tmp_path):
         orbit.save(tmp_path / "run")
         orbit = st.resume(st.Orbit.load(tmp_path / "run"), instance, steps=steps)
     assert_same_orbit(orbit, whole)
-    np.testing.assert_array_equal(orbit.settled.tally, whole.settled.tally)
+    np.testing.assert_array_equal(orbit._settled.tally, whole._settled.tally)
     assert_counts(orbit, naive(orbit))
 
 
@@ -134,10 +134,10 @@ def test_the_orbit_does_not_depend_on_counting():
     counted, plain = (
         st.train(instance, 20_000, record=record) for record in (("flips", "recurrence"), ("flips",))
     )
-    assert plain.settled.tally.size == 0
-    assert counted.settled.tally.size == layout.size_of(12)
+    assert plain._settled.tally.size == 0
+    assert counted._settled.tally.size == layout.size_of(12)
     np.testing.assert_array_equal(counted.flips, plain.flips)
-    np.testing.assert_array_equal(counted.walk.clock, plain.walk.clock)
+    np.testing.assert_array_equal(counted._walk.clock, plain._walk.clock)
 
 
 def test_bins():

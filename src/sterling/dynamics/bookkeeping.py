@@ -25,7 +25,6 @@ from sterling.dynamics.walk import (
     LOGGED_RETURNS,
     LOGGED_SOJOURNS,
     OCCUPIED,
-    PENDING,
     RETURNS,
     SEEKING,
     SOJOURNS,
@@ -156,7 +155,6 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
 
     @embedded
     def rest(walk, step):
-        walk.mass[PENDING] = 0.0
         walk.clock[ANCHOR] = step
         walk.clock[EVENTS] += 1
 

@@ -19,7 +19,6 @@ from sterling.dynamics.walk import (
     EVALUATIONS,
     FULL_LOG,
     PAUSED,
-    PENDING,
     REACHED,
     READ,
     RESTARTED,
@@ -55,6 +54,9 @@ class DenseEngine:
         self._square = 0
         self._known: dict[bytes, tuple[np.ndarray, int]] = {}
 
+    def start(self) -> None:
+        """Nothing to get ready."""
+
     def advance(self, until: int, budget: int) -> int:
         """Take steps up to ``until``; the return value says why it stopped (see `walk.py`)."""
         walk, log = self.walk, self.log
@@ -68,12 +70,10 @@ class DenseEngine:
                     return RESTARTED
             gradient = self.gradient
             if np.all(walk.signs * gradient <= 0):
-                walk.mass[PENDING] = np.inf
                 return ABSORBED
             if plain.full(log, len(walk.signs)):
                 return FULL_LOG
             if self.step >= until:
-                walk.mass[PENDING] = 1 / _fastest(gradient, walk.latent)
                 return REACHED
             if budget <= 0:
                 return PAUSED
@@ -120,10 +120,3 @@ class DenseEngine:
 
     def finish(self) -> None:
         """Nothing to release."""
-
-
-def _fastest(gradient: np.ndarray, latent: np.ndarray) -> float:
-    """Return max_k G_k/u_k, whose inverse is the mass to the next flip."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ratio = gradient / np.abs(latent) * np.where(latent >= 0, 1, -1)
-    return float(np.nanmax(ratio))

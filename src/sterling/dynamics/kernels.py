@@ -22,7 +22,6 @@ from sterling.dynamics.walk import (
     FULL_LOG,
     GROW,
     PAUSED,
-    PENDING,
     REACHED,
     RESTARTED,
 )
@@ -207,7 +206,6 @@ def advance(data, base, job, scratch, schedule, unit, walk, cache, log, until, b
         gradient = cache.gradients[slot]
         ratio = _fastest(gradient, walk.latent)
         if ratio <= 0.0:
-            walk.mass[PENDING] = math.inf
             return ABSORBED
         if budget <= 0:
             return PAUSED
@@ -215,7 +213,6 @@ def advance(data, base, job, scratch, schedule, unit, walk, cache, log, until, b
             return FULL_LOG
         step, mass = _next_flip(schedule, gradient, walk, ratio, until, pace)
         if step > until:
-            walk.mass[PENDING] = 1.0 / ratio
             return REACHED
         if schedule.kind == KIND_POWER:
             pace = mass / float(step - walk.clock[ANCHOR])

@@ -35,10 +35,15 @@ REACHED, ABSORBED, FULL_LOG, RESTARTED, PAUSED, GROW = range(6)
 ) = range(16)
 
 # Cells of Walk.mass.
-TOTAL, CARRY, PENDING = range(3)
+TOTAL, CARRY = range(2)
 
 # Cells of Log.counts.
 LOGGED, LOGGED_RETURNS, LOGGED_SOJOURNS = range(3)
+
+#: At most so many flips are kept; the run goes on without recording beyond (13 bytes each).
+FLIP_BOUND = 20_000_000
+#: At most so many return times and sojourn times each.
+TIME_BOUND = 4_000_000
 
 #: One weight flip: the step t of the first w_t with the new sign, the coordinate, the new sign.
 FLIP = np.dtype([("step", "<i8"), ("coordinate", "<i4"), ("sign", "i1")])
@@ -55,9 +60,7 @@ class Walk(NamedTuple):
     plus: np.ndarray  # int64 (n,), finished steps at +1
     since_mass: np.ndarray  # float64 (n,), mass at the last flip
     balance: np.ndarray  # float64 (n,), Σ sign·mass of finished stretches
-    mass: (
-        np.ndarray
-    )  # float64 (3,), mass at the anchor in two floats; mass from there to the next flip, 0 if unknown
+    mass: np.ndarray  # float64 (2,), mass at the anchor in two floats
     tally: np.ndarray  # int64, counts of the visits to the reference (`visits/counts.py`); empty if not kept
 
     @classmethod
@@ -80,7 +83,7 @@ class Walk(NamedTuple):
             np.zeros(n, np.int64),
             np.zeros(n),
             np.zeros(n),
-            np.zeros(3),
+            np.zeros(2),
             counts.start(n) if counting else np.zeros(0, np.int64),
         )
 

@@ -84,9 +84,7 @@ def measure_cost(problem: Problem, settings: dict[str, Any], seed: int, threads:
 
     try:
         surrogate = cell.settings["surrogate"]
-        orbit = train(instance, steps, schedule, surrogate, seed, record=(), progress=watch, threads=threads)
-        if orbit.interrupted:
-            raise KeyboardInterrupt  # cut short, it says nothing about the pace
+        train(instance, steps, schedule, surrogate, seed, record=(), progress=watch, threads=threads)
     except _Enough:
         pass
     return Cost(memory, free, drawn - begun, steps, watched, time.perf_counter() - drawn)

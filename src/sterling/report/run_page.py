@@ -72,7 +72,7 @@ def write_run_page(path: str | os.PathLike, orbit: Orbit, instance: Instance, co
 
 def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
     """Return the page of a run as HTML; parameters as in `write_run_page`."""
-    found = orbit.recurrence() if orbit.settled.tally.size else None
+    found = orbit.recurrence() if orbit._settled.tally.size else None
     predicted, silence = _prediction(orbit, instance)
     advice = orbit.verdict.meaning
     (_, verdict), *rows = orbit.summary()
@@ -105,8 +105,8 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
         )
     elif _noise(instance) == 0:
         notes.append("The labels have no noise, so w* absorbs: once there, the weights never leave it.")
-    if orbit.absorbed:
-        last = int(orbit.settled.since.max())
+    if orbit.verdict.absorbed:
+        last = int(orbit._settled.since.max())
         away = f"{counted(orbit.errors, 'weight')} away from the reference"
         where = away if orbit.errors else "at the reference"
         before = ", and what follows is about the steps before" if last else ""
@@ -114,7 +114,7 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
             f"The run was absorbed {where} at step {last:,}: no weight moves any more, whatever the step "
             f"sizes. So there is no recurrence to describe{before}."
         )
-    elif orbit.stalled:
+    elif orbit.certified:
         notes.append("The step sizes left do not suffice for another flip, so nothing recurs any more.")
     elif orbit.visits < 2:
         seen = "never visited" if not orbit.visits else "visited once"
@@ -123,7 +123,7 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
             "describe."
         )
     if orbit.interrupted:
-        notes.append(f"The run was interrupted at step {orbit.steps:,} of {orbit.planned:,}.")
+        notes.append(f"The run was interrupted at step {orbit.steps:,} of {orbit._planned:,}.")
     if found is None:
         notes.append("This run did not count its visits, so times and distances of absences are not known.")
     return notes

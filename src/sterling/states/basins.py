@@ -128,7 +128,7 @@ def find_basins(
                 threads=1,
                 cache_bytes=_CACHE_BYTES,
             )
-            return number_of(orbit.signs) if orbit.absorbed else None, orbit.verdict.name
+            return number_of(orbit.signs) if orbit.verdict.absorbed else None, orbit.verdict.name
 
         for done in pool.results(run, range(starts)):
             if done is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sterling.dynamics.orbit import Verdict
 from sterling.schedules import parse_schedule
 from sterling.study.criteria import Criterion
-from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Cancelled, Cell, Kind, Look, Seeds, words
+from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Cell, Kind, Look, Seeds, words
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,8 +42,6 @@ def run_orbit(cell: Cell, seeds: Seeds, record: Iterable[str] = (), look: Look |
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
     orbit = run_orbit(cell, seeds, look=look)
-    if orbit.interrupted:
-        raise Cancelled
     return {
         "verdict": orbit.verdict.name,
         "certified": orbit.certified,

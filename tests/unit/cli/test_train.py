@@ -141,8 +141,8 @@ def test_warnings_are_one_line_and_no_failure():
     "arguments, words",
     [
         (["--steps", "abc"], "--steps is 'abc'; give a whole number"),
-        (["--steps", "0"], "steps is 0; it must lie between 1 and"),
-        (["--steps", "-5"], "steps is -5; it must lie between 1 and"),
+        (["--steps", "0"], "steps is 0; it must be between 1 and"),
+        (["--steps", "-5"], "steps is -5; it must be between 1 and"),
         (["--steps", "1.5"], "no whole number"),
         (["--steps", "1e99999999"], "beyond all bounds"),
         (["--n", "0"], "n is 0; it must be at least 1"),

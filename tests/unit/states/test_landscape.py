@@ -170,7 +170,7 @@ def test_runs_end_where_the_landscape_says(surrogate):
     states = set(found.absorbing_states.tolist())
     for seed in range(20):
         orbit = st.train(instance, 20_000, surrogate=surrogate, init=seed)
-        if orbit.absorbed:
+        if orbit.verdict.absorbed:
             assert number_of(orbit.signs) in states
             if orbit.verdict is st.Verdict.TRAPPED:
                 assert not found.trap_free

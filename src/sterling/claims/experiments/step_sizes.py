@@ -88,7 +88,7 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     return {
         "absorbing_states": len(known),
         "verdict": orbit.verdict.name,
-        "absorbed": orbit.absorbed,
+        "absorbed": orbit.verdict.absorbed,
         "listed": number_of(orbit.signs) in known,
     }
 
