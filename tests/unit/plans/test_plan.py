@@ -13,7 +13,7 @@ from sterling.plans import cost as cost_module
 from sterling.stats import jeffreys
 from sterling.study import Cell, get_kind, parse_criterion
 from sterling.study.shards import frame_of
-from sterling.study.trial import run_batch
+from sterling.study.trial import Batch, run_batch
 
 
 def by_criterion(made):
@@ -92,7 +92,7 @@ def test_a_check_counts_trials_of_the_study_kind():
     assert made == again
     for text, need in by_criterion(made).items():
         cell = Cell("train", st.Problem(8, need.proposed, noise=need.noise), {"steps": 500})
-        rows = run_batch(cell, list(range(6)), 11)
+        rows = run_batch(11, None, Batch(cell, np.arange(6)))
         outcomes = frame_of(get_kind("train"), rows).select(parse_criterion(text).outcome())["outcome"]
         found = need.check
         assert found is not None
