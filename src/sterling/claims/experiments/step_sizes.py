@@ -322,7 +322,7 @@ def _fitted(context: Context, trials: pl.DataFrame, kinds: list[Schedule], sizes
     try:
         return effects(
             sizes,
-            [kind.rate(0) for kind in kinds],
+            [kind.at(0) for kind in kinds],
             [kind.to_dict().get("exponent", 0.0) for kind in kinds],
             won,
         )
@@ -346,7 +346,7 @@ def with_described(cells: pl.DataFrame) -> pl.DataFrame:
     kinds = [parse_schedule(text) for text in cells["schedule"].to_list()]
     return with_shares(cells).with_columns(
         cells["schedule"],
-        pl.Series("rate", [kind.rate(0) for kind in kinds], pl.Float64),
+        pl.Series("rate", [kind.at(0) for kind in kinds], pl.Float64),
         pl.Series("exponent", [kind.to_dict().get("exponent", 0.0) for kind in kinds], pl.Float64),
     )
 
