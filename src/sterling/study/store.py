@@ -56,6 +56,13 @@ def _let_go() -> None:
     _held.clear()
 
 
+def _unlock(handle: int) -> None:
+    """Give up a lock, also for a process that is being forked off at this moment."""
+    if fcntl is not None:
+        fcntl.flock(handle, fcntl.LOCK_UN)
+    os.close(handle)
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_let_go)
 
@@ -326,8 +333,7 @@ class Store:
         finally:
             if self._lock is not None:
                 _held.discard(self._lock)
-                fcntl.flock(self._lock, fcntl.LOCK_UN)  # of a process forked off this moment, too
-                os.close(self._lock)
+                _unlock(self._lock)
                 self._lock = None
 
     def _acquire(self) -> int | None:
