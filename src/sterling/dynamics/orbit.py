@@ -6,7 +6,6 @@ import math
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from enum import Enum
-from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -218,7 +217,7 @@ class Orbit:
         self.start_signs = np.where(course.start_latent >= 0, 1, -1).astype(np.int8)
         self.flips_complete_to = course.flips_complete_to
         self.instance = about
-        self._norm2 = float(sum(Fraction(weight) ** 2 for weight in about["readout"]))
+        self._norm2 = _sum_of_squares(about["readout"])
         self._settle()
         passes = float(clock[READ] / (about["n"] * about["m"] * about["samples"]))
         self.stats = Stats(
@@ -581,6 +580,13 @@ def _completed(clock: np.ndarray, steps: int) -> tuple[int, int]:
         return left - first - occupied, occupied
     stayed = occupied - (steps - arrived)  # less the stay under way
     return arrived - first - stayed, stayed
+
+
+def _sum_of_squares(weights: list[float]) -> float:
+    """Return Σ w², rounded once, as `Instance.readout_norm2` is."""
+    ratios = [weight.as_integer_ratio() for weight in weights]
+    unit = max(below for _, below in ratios)  # all are powers of two
+    return sum((above * (unit // below)) ** 2 for above, below in ratios) / unit**2
 
 
 def _extended(record: np.ndarray, more: np.ndarray) -> np.ndarray:

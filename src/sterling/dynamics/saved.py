@@ -130,6 +130,7 @@ def _instance(about: Any) -> tuple[dict[str, Any], int]:
     _require(isinstance(readout, list) and len(readout) == m, "its readout does not have m weights")
     weights = np.array(readout, np.float64)
     _require(_finite(weights) and bool(weights.any()), "its readout is none that a network has")
+    about["readout"] = weights.tolist()
     _require(isinstance(about.get("origin", {}), dict), "its origin cannot be read")
     return about, n
 
