@@ -55,13 +55,11 @@ class Context:
 
         def show(progress) -> None:
             if self.show is not None:
-                self.show(progress.done, progress.planned, progress.note)
+                self.show(progress.done, progress.total, progress.note)
 
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             outcome = run(study, folder, threads=self.threads, progress=show)
-            if outcome.reason == "interrupted":
-                raise KeyboardInterrupt
             store = Store(folder)
             store.trials(["trial"])  # the first look warns of every shard that is left out
         for warning in caught:

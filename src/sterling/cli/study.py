@@ -1,5 +1,6 @@
 """`sterling study`: run, status, fit, plot and export, thin shells over `sterling.study`."""
 
+import contextlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,6 +63,7 @@ def run_study(
     Ctrl-C ends it early, with exit code 130; what is finished is kept, and the same command goes on. Without
     --out the study lies beside its file, in a folder of the same name.
     """
+    from sterling.study.cluster import open_cluster
     from sterling.study.collect import open_store, run
     from sterling.study.grid import seconds
     from sterling.study.report import status
@@ -78,16 +80,17 @@ def run_study(
     store = open_store(study, out)
     if not quiet:
         announce_kernels()
-    with _display(quiet) as show:
-        outcome = run(
-            store.study,
-            store.folder,
-            threads=threads,
-            cluster=cluster,
-            width=target_width,
-            time_limit=limit,
-            progress=show,
-        )
+    options = {"threads": threads, "width": target_width, "time_limit": limit}
+    try:
+        with contextlib.ExitStack() as stack:
+            if cluster is not None:
+                executor, workers = stack.enter_context(open_cluster(cluster, threads))
+                options |= {"executor": executor, "threads": workers}
+            outcome = run(store.study, store.folder, **options, progress=not quiet)
+    except KeyboardInterrupt as error:
+        outcome = getattr(error, "outcome", None)
+        if outcome is None:  # pressed before there was anything to tell
+            raise
     if json:
         _print({**outcome.to_dict(), "folder": str(store.folder)})
     else:
@@ -198,12 +201,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def _display(quiet: bool):
-    from sterling.study.display import display
-
-    return display(quiet)
 
 
 def _print_status(found: "Status") -> None:

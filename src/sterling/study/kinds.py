@@ -358,9 +358,9 @@ def schedule_text(schedule: Schedule | str | Mapping[str, Any]) -> str:
     elif isinstance(schedule, Mapping):
         schedule = schedule_from_dict(schedule)
     if isinstance(schedule, Table):
-        return "table:" + ",".join(repr(rate) for rate in schedule.base)
+        return "table:" + ",".join(repr(rate) for rate in schedule.rates)
     if isinstance(schedule, Power):
-        return f"power:{schedule.base!r},{schedule.exponent!r}"
+        return f"power:{schedule.rate!r},{schedule.exponent!r}"
     if not isinstance(schedule, Schedule):
         raise InputError(f"schedule is {checks.shown(schedule)}; give one such as Power(0.5, 0.5)")
     values = schedule.to_dict()

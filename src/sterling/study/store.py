@@ -21,7 +21,6 @@ from sterling.errors import InputError, SterlingWarning, StoreError
 from sterling.study.criteria import SUCCESS, UNDECIDED, Criterion
 from sterling.study.grid import Study
 from sterling.study.kinds import Cell
-from sterling.study.notices import PATTERN
 from sterling.study.trial import Row
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ SHARD_FOLDER = "trials"
 LOCK_FILE = ".lock"
 
 #: What killed processes leave behind. Other files of the folder, exports say, may be under way.
-_REMAINS = (("", f".{STUDY_FILE}.*.part"), ("", PATTERN), (SHARD_FOLDER, ".*.part"))
+_REMAINS = (("", f".{STUDY_FILE}.*.part"), (SHARD_FOLDER, ".*.part"))
 
 _T = TypeVar("_T")
 

@@ -27,7 +27,7 @@ from sterling.study import (
 )
 from sterling.study.ledger import Ledger
 from sterling.study.shards import frame_of
-from sterling.study.trial import run_batch, warm_up
+from sterling.study.trial import Batch, run_batch, warm_up
 from sterling.theory.population import population_gradient
 
 LANDSCAPES = Study(n=[5, 6], samples=[4, 8, 30], trials=12, kind="landscape", seed=2)
@@ -113,7 +113,9 @@ def test_a_landscape_costs_work():
     works = []
     for cell in (LANDSCAPES.cells[0], Cell("landscape", st.Problem(n=12, samples=4))):
         ledger = Ledger(LANDSCAPES.kind, LANDSCAPES.criteria)
-        frame = frame_of(LANDSCAPES.kind, run_batch(cell, [0, 1], 2)).with_columns(cell=pl.lit(cell.key))
+        frame = frame_of(LANDSCAPES.kind, run_batch(2, None, Batch(cell, np.array([0, 1])))).with_columns(
+            cell=pl.lit(cell.key)
+        )
         ledger.record(frame, {cell.key: cell})
         works.append(ledger.tally(cell, 2, LANDSCAPES.criteria[0]).work)
     assert works[1] > works[0] + (2**12 - 2**5) * 3e-7
@@ -130,7 +132,7 @@ def test_a_trial_is_given_up_on_request(kind, settings):
     cell = Cell(kind, st.Problem(n=20, samples=100, noise=1.0), settings)
     with pytest.raises(Cancelled):
         run_trial(cell, 0, 0, stop)
-    assert run_batch(cell, [0, 1], 0, stop) == []
+    assert run_batch(0, stop, Batch(cell, np.arange(2))) == []
 
 
 def test_preparing_kernels_is_quick_and_quiet():

@@ -16,7 +16,7 @@ import sterling as st
 from sterling.study import Cell, Store, Study, run
 from sterling.study import store as store_module
 from sterling.study.shards import FORMAT, encode, frame_of, merge, schema_of
-from sterling.study.trial import run_batch
+from sterling.study.trial import Batch, run_batch
 
 STUDY = Study(n=[6, 8], samples=[12, 30], trials=6, steps=300, seed=4)
 FIRST, SECOND = STUDY.cells[:2]
@@ -39,7 +39,7 @@ def forge(store, rows):
 @pytest.fixture(scope="module")
 def finished():
     """Rows of two cells, six trials each."""
-    return {cell.key: run_batch(cell, list(range(6)), STUDY.seed) for cell in (FIRST, SECOND)}
+    return {cell.key: run_batch(STUDY.seed, None, Batch(cell, np.arange(6))) for cell in (FIRST, SECOND)}
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_stray_file_is_named_and_left_alone(store, name):
 
 def test_a_shard_of_another_study_is_left_out(store, tmp_path):
     other = Store(tmp_path / "other", Study(n=6, samples=12, trials=2, steps=300, seed=9))
-    name = other.add(run_batch(FIRST, [0, 1], 9))
+    name = other.add(run_batch(9, None, Batch(FIRST, np.array([0, 1]))))
     shutil.copy(other.folder / "trials" / name, store.folder / "trials" / name)
     with pytest.warns(st.SterlingWarning, match="another seed"):
         assert len(store.trials()) == 12
@@ -233,7 +233,6 @@ def test_many_rows_are_merged_in_portions(store, monkeypatch):
 def test_only_remains_of_our_own_are_cleared_away(store):
     ours = [
         store.folder / ".study.toml.ab.part",
-        store.folder / ".ab.notice.part",
         store.folder / "trials/.x.part",
     ]
     other = store.folder / ".export.csv.ab.part"
