@@ -268,7 +268,8 @@ class Instance:
 
     def _too_large(self, labels: np.ndarray, bits: int, helped: bool) -> RangeError:
         label = math.ldexp(float(np.abs(labels).max(initial=0)), -bits)
-        return too_large(self, label, float(np.abs(self.readout).sum()), helped)
+        outputs = float(np.abs(self.readout).sum())
+        return too_large(self.grid, self.samples, self.m, self.label_bits, label, outputs, helped)
 
     @property
     def origin(self) -> dict:

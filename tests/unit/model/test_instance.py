@@ -395,10 +395,8 @@ def test_sums_that_could_overflow_are_refused_for_their_cause(name):
 )
 def test_fewer_samples_are_advised_only_where_they_help(samples, words):
     instance = st.Problem(n=4, samples=10, noise=0.5).draw(0)
-    instance.samples = samples
-    if samples == 10:
-        instance.grid = replace(instance.grid, shifts=np.array([0, 0, 40, 0]))
-    assert words in str(too_large(instance, 2.0, 1.0, samples > 10))
+    grid = instance.grid if samples > 10 else replace(instance.grid, shifts=np.array([0, 0, 40, 0]))
+    assert words in str(too_large(grid, samples, 1, instance.label_bits, 2.0, 1.0, samples > 10))
 
 
 def test_noise_too_fine_for_its_readout():

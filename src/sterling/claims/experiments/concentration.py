@@ -14,7 +14,7 @@ from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Picture, Reference, measured
 from sterling.claims.judge import near
 from sterling.claims.words import said
-from sterling.plot.curves import MARKERS, SERIES_COLOURS
+from sterling.plot.curves import MARKERS, SERIES_COLOURS, set_aside
 from sterling.plot.style import GREY
 from sterling.stats import share_interval
 from sterling.study.grid import Study
@@ -133,8 +133,8 @@ def draw_deviation(ax: Axes, raw: pl.DataFrame) -> str:
         one = raw.filter(raw["n"] == n)
         sizes, deviation = one["samples"].to_numpy().astype(float), one["deviation"].to_numpy()
         colour = SERIES_COLOURS[place % len(SERIES_COLOURS)]
-        ax.plot(
-            sizes * 1.04 ** (place - (len(dimensions) - 1) / 2),
+        drawn = ax.plot(
+            sizes,
             deviation,
             ls="",
             ms=4,
@@ -143,6 +143,7 @@ def draw_deviation(ax: Axes, raw: pl.DataFrame) -> str:
             marker=MARKERS[place % len(MARKERS)],
             label=f"n = {n}",
         )
+        set_aside(ax, drawn, place, len(dimensions))
         level = math.exp(float(np.mean(np.log(deviation) - RATE * np.log(sizes))))
         line = np.array([sizes.min(), sizes.max()])
         ax.plot(line, level * line**RATE, color=colour, lw=1)
@@ -157,12 +158,13 @@ def draw_deviation(ax: Axes, raw: pl.DataFrame) -> str:
 
 def draw_traps(ax: Axes, shares: pl.DataFrame) -> str:
     """Draw the share of trap-free data sets against N, one line for each n."""
-    for place, n in enumerate(sorted(shares["n"].unique().to_list())):
+    dimensions = sorted(shares["n"].unique().to_list())
+    for place, n in enumerate(dimensions):
         one = shares.filter(shares["n"] == n).sort("samples")
         share = one["share"].to_numpy()
         bars = np.vstack([share - one["share_low"].to_numpy(), one["share_high"].to_numpy() - share])
-        ax.errorbar(
-            one["samples"].to_numpy() * 1.05 ** (place - 1),  # so that bars do not cover each other
+        drawn = ax.errorbar(
+            one["samples"].to_numpy(),
             share,
             np.maximum(bars, 0),
             lw=1.3,
@@ -171,6 +173,7 @@ def draw_traps(ax: Axes, shares: pl.DataFrame) -> str:
             marker=MARKERS[place % len(MARKERS)],
             label=f"n = {n}",
         )
+        set_aside(ax, drawn.get_children(), place, len(dimensions))
     ax.set_xscale("log")
     ax.set_ylim(-0.03, 1.03)
     ax.set_xlabel("samples N")

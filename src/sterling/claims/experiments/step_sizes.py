@@ -17,7 +17,7 @@ from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Measured, Picture, Reference, measured
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said, schedule_words
-from sterling.plot.curves import MARKERS, SERIES_COLOURS
+from sterling.plot.curves import MARKERS, SERIES_COLOURS, set_aside
 from sterling.schedules import Constant, Power, Schedule, parse_schedule
 from sterling.study.fit import FitError
 from sterling.study.grid import Study
@@ -360,9 +360,8 @@ def draw_success(ax: Axes, cells: pl.DataFrame) -> str:
         one = cells.filter((cells["rate"] == rate) & (cells["exponent"] == exponent)).sort("samples")
         share = one["share"].to_numpy()
         bars = np.vstack([share - one["share_low"].to_numpy(), one["share_high"].to_numpy() - share])
-        shift = 1.012 ** (place - (len(kinds) - 1) / 2)  # so that bars do not cover each other
-        ax.errorbar(
-            one["samples"].to_numpy() * shift,
+        drawn = ax.errorbar(
+            one["samples"].to_numpy(),
             share,
             np.maximum(bars, 0),
             lw=1.3,
@@ -373,6 +372,7 @@ def draw_success(ax: Axes, cells: pl.DataFrame) -> str:
             ls=("-", "--", ":")[exponents.index(exponent) % 3],
             label=in_figure(schedule_words(Power(rate, exponent))),
         )
+        set_aside(ax, drawn.get_children(), place, len(kinds))
     ax.set_xscale("log")
     ax.set_ylim(-0.03, 1.03)
     ax.set_xlabel("samples N")
