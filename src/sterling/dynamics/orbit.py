@@ -160,6 +160,8 @@ class Orbit:
         Number of weights.
     steps : int
         T, steps taken, or stood in for once the weights could change no more.
+    planned : int
+        Steps that were asked for; an interrupted run has fewer.
     signs : int8 (n,)
         √n·w_T.
     latent : float64 (n,)
@@ -208,7 +210,7 @@ class Orbit:
         walk, about = course.walk, course.instance
         clock = walk.clock
         self._walk = walk
-        self._gradient, self._times, self._planned = course.gradient, course.times, course.planned
+        self._gradient, self._times, self.planned = course.gradient, course.times, course.planned
         self._flips = None if course.flips is None else read_only(course.flips)
         self._surrogate = course.surrogate
         self.n, self.steps = len(walk.signs), course.steps
@@ -254,7 +256,17 @@ class Orbit:
     @property
     def interrupted(self) -> bool:
         """Whether the run has fewer steps than were planned: after Ctrl-C, or in a checkpoint."""
-        return self.steps < self._planned
+        return self.steps < self.planned
+
+    @property
+    def counted(self) -> bool:
+        """Whether the visits to the reference were counted, so that `recurrence` is there."""
+        return self._walk.tally.size > 0
+
+    @property
+    def last_flip(self) -> int:
+        """Step of the last flip; 0 if there was none."""
+        return int(self._walk.clock[ANCHOR])
 
     @property
     def reference_kind(self) -> str:
@@ -404,7 +416,7 @@ class Orbit:
         from sterling.visits.recurrence import recurrence
 
         cells, clock = self._settled.tally, self._settled.clock
-        if not cells.size:
+        if not self.counted:
             raise InputError('the visits to the reference were not counted: run with record=("recurrence",)')
         away, stayed = _completed(clock, self.steps)
         counts = Counts.read(
@@ -464,7 +476,7 @@ class Orbit:
             arrays["rates"] = np.array(schedule.pop("rates"), np.float64)
         header = {
             "steps": self.steps,
-            "planned": self._planned,
+            "planned": self.planned,
             "schedule": schedule,
             "surrogate": self._surrogate.to_dict(),
             "engine": self.engine,

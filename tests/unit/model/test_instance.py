@@ -363,10 +363,10 @@ def test_what_is_shared_cannot_be_changed(name, drawn):
 
 def test_not_enough_memory(monkeypatch):
     monkeypatch.setattr(resources, "available_memory", lambda: 100)
-    with pytest.raises(
-        st.CapacityError, match=r"6 samples with n=3, m=1 needs .* only 100 bytes .*fewer samples"
-    ):
-        st.Instance(X, Y)
+    with pytest.raises(st.CapacityError, match=r"n=3, m=1 needs .* only 100 bytes .*fewer samples"):
+        st.Instance(X.tolist(), Y)
+    with pytest.raises(st.CapacityError, match=r"shape \(6, 3\) needs"):  # before a copy is made
+        st.Instance(X.astype(np.int8), Y)
 
 
 RNG = np.random.default_rng(0)
