@@ -67,7 +67,7 @@ def run_study(
     Ctrl-C ends it early, with exit code 130; what is finished is kept, and the same command goes on. Without
     --out the study lies beside its file, in a folder of the same name.
     """
-    from sterling.base.checks import real
+    from sterling.base.checks import real  # NumPy comes with it
     from sterling.study.cluster import open_cluster
     from sterling.study.collect import open_store, run
     from sterling.study.grid import seconds
