@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sterling import study, theory
     from sterling.base.registry import register
     from sterling.dynamics.orbit import Orbit, Verdict
+    from sterling.dynamics.restart import Restart
     from sterling.dynamics.train import resume, train
     from sterling.errors import (
         CapacityError,
@@ -50,6 +51,7 @@ _HOME = {
     "Power": "schedules",
     "Problem": "model.problem",
     "Rounding": "model.instance",
+    "Restart": "dynamics.restart",
     "SURROGATES": "surrogates",
     "Standardize": "model.normalise",
     "SterlingError": "errors",
@@ -85,6 +87,7 @@ __all__ = [
     "Orbit",
     "Power",
     "Problem",
+    "Restart",
     "Rounding",
     "SURROGATES",
     "Standardize",

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from sterling.dynamics.options import Options
     from sterling.dynamics.orbit import Orbit
+    from sterling.dynamics.restart import parse_restart
     from sterling.model.instance import Instance
 
 N, SAMPLES = 64, 4096
@@ -76,6 +77,10 @@ def train(
     steps: Annotated[str, _run_option("Steps: 1000000, 1_000_000, 1e6 or 1M.", **COUNT)] = "1e6",
     schedule: Annotated[str, _run_option(SCHEDULES, metavar="SCHEDULE")] = "power:0.5,0.5",
     surrogate: Annotated[str, _run_option(SURROGATES, metavar="NAME")] = "relu",
+    restart: Annotated[
+        str | None,
+        _run_option("Go back to the time average: steps between, and scale: 600,0.1.", metavar="EVERY,SCALE"),
+    ] = None,
     init: Annotated[str, _run_option("Start: a seed, or latent weights: 0.1,-0.2.", metavar="SEED")] = "0",
     engine: Annotated[
         Engine, _run_option("From flip to flip, or every step; the same result.")
@@ -121,6 +126,7 @@ def train(
         steps=parse_count(steps, "--steps"),
         schedule=parse_schedule(schedule),
         surrogate=surrogate,  # type: ignore[arg-type]
+        restart=None if restart is None else parse_restart(restart),
         engine=engine.value,
         record=("recurrence", *(("flips",) if record or plot or report or out else ())),
         progress=not quiet,
@@ -206,6 +212,8 @@ def _check_same(
         differences.append("another --init")
     if orbit.schedule != options.schedule:
         differences.append(f"step sizes {orbit.schedule}")
+    if orbit.restart != options.restart:
+        differences.append("no restart" if orbit.restart is None else f"the restart {orbit.restart}")
     if orbit._surrogate != options.surrogate:
         differences.append(f"surrogate {orbit.surrogate}")
     if engine.value not in ("auto", orbit.engine):

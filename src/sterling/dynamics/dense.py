@@ -16,6 +16,7 @@ from sterling.dynamics.walk import (
     ABSORBED,
     ANCHOR,
     DISTANCE,
+    EPOCH,
     EVALUATIONS,
     FULL_LOG,
     PAUSED,
@@ -79,7 +80,8 @@ class DenseEngine:
                 return PAUSED
             self.step += 1
             budget -= _STEP_COST
-            mass = mass_between(*self.arguments, anchor, self.step)
+            begun = int(walk.clock[EPOCH])
+            mass = mass_between(*self.arguments, anchor - begun, self.step - begun)
             latent = walk.latent - mass * gradient
             flips = np.flatnonzero((latent >= 0) != (walk.signs > 0))
             if flips.size:
@@ -106,6 +108,10 @@ class DenseEngine:
         entries = self.instance.samples * self.instance.m * self.instance.n
         self.walk.clock[READ] += 2 * entries  # forwards and backwards
         return entries * _GRADIENT_COST
+
+    def moved(self) -> None:
+        """Take note of weights that were changed from outside."""
+        self.step, self._gradient = int(self.walk.clock[ANCHOR]), None
 
     @property
     def gradient(self) -> np.ndarray:

@@ -123,6 +123,10 @@ class EventEngine:
             self._wanted.clear()  # few new states, or none: nobody has to watch for work
         return status
 
+    def moved(self) -> None:
+        """Take note of weights that were changed from outside."""
+        self._key_from_signs()
+
     @property
     def gradient(self) -> np.ndarray:
         """The gradient at the current weights, once `advance` has looked at them."""

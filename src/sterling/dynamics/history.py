@@ -77,11 +77,11 @@ def history(orbit: Orbit) -> History:
 
 def _ergodic_errors(orbit: Orbit, flips: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Distance of sign(Σ η_s w_s, s < edge) to the reference at the end of each bin."""
-    clock = _mass_at(orbit.schedule, edges, edges)
+    clock = _mass_at(orbit, edges, edges)
     shape = (len(edges) - 1, orbit.n)
     cell = (np.searchsorted(edges, flips["step"], side="right") - 1) * orbit.n + flips["coordinate"]
     turn = 2.0 * flips["sign"]  # a flip adds this to the sign, from its step on
-    weighted = turn * _mass_at(orbit.schedule, flips["step"], edges)
+    weighted = turn * _mass_at(orbit, flips["step"], edges)
 
     def so_far(amounts):
         return np.bincount(cell, amounts, shape[0] * shape[1]).reshape(shape).cumsum(axis=0)
@@ -90,7 +90,18 @@ def _ergodic_errors(orbit: Orbit, flips: np.ndarray, edges: np.ndarray) -> np.nd
     return np.count_nonzero(np.where(balance >= 0, 1, -1) != orbit.reference, axis=1)
 
 
-def _mass_at(schedule: Schedule, steps: np.ndarray, edges: np.ndarray) -> np.ndarray:
+def _mass_at(orbit: Orbit, steps: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return the mass of a run at many steps, that of its restarts included."""
+    schedule = orbit.schedule
+    if orbit.restart is None:
+        return _plain_mass_at(schedule, steps, edges)
+    every = orbit.restart.every
+    local = np.unique(np.rint(np.geomspace(1, every, _BINS)).astype(np.int64))
+    restarts, since = np.divmod(steps, every)
+    return restarts * schedule.mass(every) + _plain_mass_at(schedule, since, np.union1d([0], local))
+
+
+def _plain_mass_at(schedule: Schedule, steps: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Return H at many steps: exact for a table, else interpolated between the edges.
 
     The integral of the power law is the axis of the interpolation, so H is a straight line there up to the

@@ -19,6 +19,7 @@ from sterling.dynamics.walk import (
     ANCHOR,
     CURRENT,
     DISTANCE,
+    EPOCH,
     FULL_LOG,
     GROW,
     PAUSED,
@@ -92,7 +93,9 @@ def _next_flip(schedule, gradient, walk, ratio, until, pace):
     that foretells the step so clearly that rounding cannot matter, one mass settles it; anything else is
     decided by the definition, to the last bit.
     """
-    anchor = walk.clock[ANCHOR]
+    begun = walk.clock[EPOCH]  # of the schedule: its steps are counted from there
+    anchor = walk.clock[ANCHOR] - begun
+    until -= begun
     target = 1.0 / ratio
     if pace > 0.0 and anchor >= NARROW_FROM and ratio * pace * (NARROW_SPAN - 1) > 1.0:
         span = math.floor(1.0 / (ratio * pace)) + 1.0
@@ -104,7 +107,7 @@ def _next_flip(schedule, gradient, walk, ratio, until, pace):
             and mass > target * (1.0 + _UNSURE)
             and mass * (span - last_rate) < target * span * (1.0 - _UNSURE)
         ):
-            return step, mass
+            return begun + step, mass
     step = _guess(schedule.kind, schedule.rate, schedule.exponent, anchor, target)
     step = _first_reach(
         schedule.kind, schedule.rate, schedule.exponent, schedule.sums, anchor, target, step, until
@@ -127,7 +130,7 @@ def _next_flip(schedule, gradient, walk, ratio, until, pace):
         below = above
         while True:
             if below >= until:
-                return until + 1, mass
+                return begun + until + 1, mass
             above = min(below + stride, until)
             mass = _mass(schedule, anchor, above)
             if _flips_at(gradient, walk.latent, walk.signs, mass):
@@ -141,7 +144,7 @@ def _next_flip(schedule, gradient, walk, ratio, until, pace):
             above, mass = middle, less
         else:
             below = middle
-    return above, mass
+    return begun + above, mass
 
 
 @embedded

@@ -12,6 +12,7 @@ from sterling.base import checks
 from sterling.base.files import as_path, printable, refusal
 from sterling.base.progress import Show
 from sterling.base.resources import thread_count
+from sterling.dynamics.restart import Restart
 from sterling.errors import InputError, InputTypeError, SterlingWarning
 from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
@@ -47,6 +48,7 @@ class Options:
     steps: int = 1_000_000
     schedule: Schedule = None  # type: ignore[assignment]
     surrogate: Surrogate = "relu"  # type: ignore[assignment]
+    restart: Restart | None = None
     engine: str = "auto"
     record: tuple[str, ...] = RECORDS
     progress: bool | Show = False
@@ -66,6 +68,7 @@ class Options:
             ("steps", checks.integer(self.steps, "steps", 1, MAX_STEPS)),
             ("schedule", checks.instance_of(schedule, Schedule, "schedule", known)),
             ("surrogate", surrogate),
+            ("restart", self.restart and checks.instance_of(self.restart, Restart, "restart", "a Restart")),
             ("engine", _chosen(checks.choice(self.engine, "engine", ENGINES), surrogate)),
             ("record", _names(self.record)),
             ("threads", thread_count(self.threads)),

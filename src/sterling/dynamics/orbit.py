@@ -19,6 +19,7 @@ from sterling.dynamics.walk import (
     ARRIVED,
     CARRY,
     CURRENT,
+    EPOCH,
     EVALUATIONS,
     EVENTS,
     FIRST_HIT,
@@ -185,6 +186,8 @@ class Orbit:
         Flips are recorded up to this step; below `steps` only where their number passed the bound.
     schedule, surrogate, engine : Schedule, str, str
         What was run, and by which engine.
+    restart : Restart or None
+        When the latents went back to the average.
     instance : dict
         What the data were, as `Instance.to_dict` tells it.
     stats : Stats
@@ -215,6 +218,7 @@ class Orbit:
         self._surrogate = course.surrogate
         self.n, self.steps = len(walk.signs), course.steps
         self.schedule, self.surrogate, self.engine = course.schedule, course.surrogate.name, course.engine
+        self.restart = course.restart
         self.start_latent = read_only(course.start_latent)
         self.start_signs = np.where(course.start_latent >= 0, 1, -1).astype(np.int8)
         self.flips_complete_to = course.flips_complete_to
@@ -233,7 +237,9 @@ class Orbit:
         anchor = int(done.clock[ANCHOR])
         if self.steps > anchor:
             plain.close(done, log, self.steps)
-        mass = mass_between(*self.schedule.kernel_arguments(1 / self._norm2), anchor, self.steps)
+        begun = int(done.clock[EPOCH])
+        arguments = self.schedule.kernel_arguments(1 / self._norm2)
+        mass = mass_between(*arguments, anchor - begun, self.steps - begun)
         total = done.mass[TOTAL] + (mass + done.mass[CARRY])
         self._plus = done.plus + np.where(done.signs > 0, self.steps - done.since, 0)
         self._balance = done.balance + done.signs * (total - done.since_mass)
@@ -297,7 +303,7 @@ class Orbit:
     @property
     def _stalled(self) -> bool:
         """Whether all steps to come, for ever, weigh less than the next flip needs."""
-        if not self._gradient.size:
+        if not self._gradient.size or self.restart is not None:
             return False
         latent = self._walk.latent
         with np.errstate(divide="ignore", over="ignore"):
@@ -429,7 +435,8 @@ class Orbit:
         )
         resting = self._settled.since == 0
         before, now = self.start_latent, self.latent
-        found = () if self.certified else arrivals.arrivals(self.schedule, self.steps, before, now, resting)
+        over = self.certified or self.restart is not None  # after a restart no weight is on its way
+        found = () if over else arrivals.arrivals(self.schedule, self.steps, before, now, resting)
         coming, mass = [k for k, _ in found], self.schedule.mass(self.steps)
         return recurrence(
             counts,
@@ -480,6 +487,7 @@ class Orbit:
             "schedule": schedule,
             "surrogate": self._surrogate.to_dict(),
             "engine": self.engine,
+            "restart": None if self.restart is None else self.restart.to_dict(),
             "recorded": self.recorded,
             "flips_complete_to": self.flips_complete_to,
             "seconds": self.stats.seconds,
@@ -538,6 +546,7 @@ class Orbit:
             "first_hit": self.first_hit,
             "surrogate": self.surrogate,
             "schedule": self.schedule.to_dict(),
+            "restart": None if self.restart is None else self.restart.to_dict(),
             "engine": self.engine,
             "instance": deepcopy(self.instance),
             "stats": self.stats.to_dict(),

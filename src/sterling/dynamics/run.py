@@ -22,6 +22,7 @@ from sterling.dynamics.walk import (
     ABSORBED,
     ANCHOR,
     CURRENT,
+    EPOCH,
     EVALUATIONS,
     EVENTS,
     FLIP,
@@ -38,6 +39,7 @@ from sterling.dynamics.walk import (
     Walk,
 )
 from sterling.errors import SterlingWarning, StoreError
+from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
 
 Error = TypeVar("Error", bound=BaseException)
@@ -54,6 +56,7 @@ class Engine(Protocol):
 
     def start(self) -> None: ...
     def advance(self, until: int, budget: int) -> int: ...
+    def moved(self) -> None: ...
     @property
     def gradient(self) -> np.ndarray: ...
     @property
@@ -160,12 +163,15 @@ class Run:
         """Let the engine run, a slice at a time, until it is done or Ctrl-C was pressed."""
         options, saved = self.options, time.monotonic()
         while True:
-            status = engine.advance(options.steps, pace.budget)
+            restart = self._next_restart()
+            status = engine.advance(options.steps if restart is None else restart - 1, pace.budget)
             self._collect(engine, status)
             self.absorbed = status == ABSORBED
-            if status in (REACHED, ABSORBED):
+            if self.absorbed or (status == REACHED and restart is None):
                 self.finished = True
                 return
+            if status == REACHED and restart is not None:
+                self._restart(engine, restart)
             if pace.tick(engine.position) and show is not None:
                 show(self._progress(pace, engine.position))
             if interrupted():
@@ -176,6 +182,22 @@ class Run:
                     text = f"the checkpoint was not saved: {problem}; the run goes on"
                     warnings.warn(text, SterlingWarning, stacklevel=2)
                 saved = time.monotonic()
+
+    def _next_restart(self) -> int | None:
+        """Return the step of the next restart; None if none falls into the run."""
+        restart = self.options.restart
+        step = self.options.steps + 1 if restart is None else restart.next_after(self.walk)
+        return step if step <= self.options.steps else None
+
+    def _restart(self, engine: Engine, step: int) -> None:
+        """Set the latents to the average at a step up to which no weight flips any more."""
+        options, walk = self.options, self.walk
+        assert options.restart is not None
+        arguments = options.schedule.kernel_arguments(1 / self.instance.readout_norm2)
+        begun, anchor = int(walk.clock[EPOCH]), int(walk.clock[ANCHOR])
+        mass = mass_between(*arguments, anchor - begun, step - begun)
+        options.restart.apply(walk, engine.log, step, mass)
+        engine.moved()
 
     def _buffers(self) -> Log:
         """Return empty buffers for what is still recorded; what has passed its bound is not."""
@@ -223,6 +245,7 @@ class Run:
             schedule=options.schedule,
             surrogate=options.surrogate,
             engine=options.engine,
+            restart=options.restart,
             start_latent=self.start_latent,
             flips=_join(self.flips) if self.record_flips else None,
             flips_complete_to=steps if self.flips_complete_to is None else self.flips_complete_to,

@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 
 from sterling.dynamics.archive import Archive, opened
+from sterling.dynamics.restart import restart_from_dict
 from sterling.dynamics.walk import (
     ANCHOR,
     ARRIVED,
     BEST,
+    CLOCK,
     CURRENT,
     DISTANCE,
+    EPOCH,
+    EPOCH_MASS,
     EVALUATIONS,
     EVENTS,
     FIRST_HIT,
@@ -45,7 +49,7 @@ _FAR = 1 << 62
 _MOST_WEIGHTS = 10**7  # n; no data set of that width fits into memory
 _MOST_RATES = 10**8  # of a table
 _TYPES = {  # of the parts of a walk, and sizes where they are not n
-    "clock": (np.int64, 16),
+    "clock": (np.int64, CLOCK),
     "latent": (np.float64, None),
     "signs": (np.int8, None),
     "reference": (np.int8, None),
@@ -53,7 +57,8 @@ _TYPES = {  # of the parts of a walk, and sizes where they are not n
     "plus": (np.int64, None),
     "since_mass": (np.float64, None),
     "balance": (np.float64, None),
-    "mass": (np.float64, 2),
+    "epoch": (np.float64, None),
+    "mass": (np.float64, 3),
 }
 
 
@@ -80,6 +85,10 @@ def restore(path: str | os.PathLike) -> Course:
             surrogate = surrogate_from_dict(header["surrogate"])
         except InputError as problem:
             raise CheckpointError(f"{problem}: register it first") from None
+        try:
+            restart = restart_from_dict(header["restart"])
+        except InputError as problem:
+            raise CheckpointError(str(problem)) from None
         _require(
             header["engine"] == "dense" or surrogate.piecewise_constant, "its engine and surrogate contradict"
         )
@@ -91,6 +100,7 @@ def restore(path: str | os.PathLike) -> Course:
             schedule=_schedule(archive),
             surrogate=surrogate,
             engine=header["engine"],
+            restart=restart,
             start_latent=start,
             flips=_flips(archive, walk, complete_to) if header["recorded"] is True else None,
             flips_complete_to=complete_to,
@@ -162,6 +172,7 @@ def _check_clock(walk: Walk, steps: int) -> None:
         RETURNS: (0, visits),
         SOJOURNS: (0, visits),
         READ: (0, _FAR),
+        EPOCH: (0, anchor),
     }
     sound = all(low <= clock[cell] <= high for cell, (low, high) in bounds.items())
     _require(sound, "its numbers of steps, flips and visits contradict each other")
@@ -173,7 +184,7 @@ def _check_walk(walk: Walk) -> None:
     anchor, total = int(clock[ANCHOR]), float(walk.mass[TOTAL])
     for name in ("signs", "reference"):
         _require(np.isin(getattr(walk, name), (-1, 1)).all(), f"{name} hold values other than -1 and +1")
-    floats = walk.latent, walk.since_mass, walk.balance, walk.mass
+    floats = walk.latent, walk.since_mass, walk.balance, walk.epoch, walk.mass
     _require(_finite(*floats), "it holds a value that is not finite")
     _require(
         np.all((walk.latent >= 0) == (walk.signs > 0)) and _within(walk.since, 0, anchor),
@@ -183,6 +194,8 @@ def _check_walk(walk: Walk) -> None:
     _require(
         total >= 0
         and _within(walk.plus, 0, anchor)
+        and 0 <= walk.mass[EPOCH_MASS] <= room
+        and bool(np.all(np.abs(walk.epoch) <= room))
         and bool(np.all((walk.since_mass >= 0) & (walk.since_mass <= room) & (np.abs(walk.balance) <= room))),
         "its averages contradict its steps",
     )

@@ -12,6 +12,7 @@ from sterling.base.arrays import refuse_masked
 from sterling.base.progress import Show, showing
 from sterling.dynamics.options import RECORDS, Options
 from sterling.dynamics.orbit import Orbit
+from sterling.dynamics.restart import Restart
 from sterling.dynamics.run import Run, Times
 from sterling.dynamics.walk import CURRENT, Walk
 from sterling.errors import CheckpointError, InputError, InputTypeError
@@ -34,6 +35,7 @@ def train(
     record: str | Iterable[str] = RECORDS,
     progress: bool | Show = False,
     *,
+    restart: Restart | None = None,
     threads: int | None = None,
     cache_bytes: float | None = None,
     checkpoint: str | os.PathLike | None = None,
@@ -61,6 +63,8 @@ def train(
         takes a fixed amount of memory. Both by default; none with ``()``.
     progress : bool or callable
         True shows a display; a callable gets a `Progress` several times a second.
+    restart : Restart, optional
+        Go back to the time average now and then, see `Restart`; never by default.
     threads : int, optional
         Threads for one gradient, at most as many as there are cores; all by default. The result does not
         depend on it.
@@ -117,6 +121,7 @@ def train(
         schedule=schedule,  # type: ignore[arg-type]
         surrogate=surrogate,  # type: ignore[arg-type]
         engine=engine,
+        restart=restart,
         record=record,  # type: ignore[arg-type]
         progress=progress,
         threads=threads,  # type: ignore[arg-type]
@@ -187,6 +192,7 @@ def resume(
         schedule=orbit.schedule,
         surrogate=orbit._surrogate,
         engine=orbit.engine,
+        restart=orbit.restart,
         progress=progress,
         threads=threads,  # type: ignore[arg-type]
         cache_bytes=cache_bytes,  # type: ignore[arg-type]

@@ -13,12 +13,14 @@ import numpy as np
 from sterling.visits import counts
 
 if TYPE_CHECKING:  # kernels are made of this file, and of all that it imports
+    from sterling.dynamics.restart import Restart
     from sterling.schedules import Schedule
     from sterling.surrogates import Surrogate
 
 # Why an engine returned.
 REACHED, ABSORBED, FULL_LOG, RESTARTED, PAUSED, GROW = range(6)
 
+CLOCK = 17
 # Cells of Walk.clock, all int64.
 (
     ANCHOR,  # step from which the current weights hold
@@ -37,10 +39,11 @@ REACHED, ABSORBED, FULL_LOG, RESTARTED, PAUSED, GROW = range(6)
     RETURNS,  # completed absences
     SOJOURNS,  # completed stays
     READ,  # input entries read, all told
-) = range(16)
+    EPOCH,  # step of the last restart, 0 before the first: there the schedule began
+) = range(CLOCK)
 
 # Cells of Walk.mass.
-TOTAL, CARRY = range(2)
+TOTAL, CARRY, EPOCH_MASS = range(3)
 
 # Cells of Log.counts.
 LOGGED, LOGGED_RETURNS, LOGGED_SOJOURNS = range(3)
@@ -57,7 +60,7 @@ FLIP = np.dtype([("step", "<i8"), ("coordinate", "<i4"), ("sign", "i1")])
 class Walk(NamedTuple):
     """Everything that a checkpoint needs, and nothing that can be recomputed."""
 
-    clock: np.ndarray  # int64 (16,)
+    clock: np.ndarray  # int64 (17,)
     latent: np.ndarray  # float64 (n,), latents at the anchor
     signs: np.ndarray  # int8 (n,), weights since the anchor
     reference: np.ndarray  # int8 (n,)
@@ -65,14 +68,15 @@ class Walk(NamedTuple):
     plus: np.ndarray  # int64 (n,), finished steps at +1
     since_mass: np.ndarray  # float64 (n,), mass at the last flip
     balance: np.ndarray  # float64 (n,), Σ sign·mass of finished stretches
-    mass: np.ndarray  # float64 (2,), mass at the anchor in two floats
+    epoch: np.ndarray  # float64 (n,), Σ sign·mass up to the last restart
+    mass: np.ndarray  # float64 (3,), mass at the anchor in two floats, and that at the last restart
     tally: np.ndarray  # int64, counts of the visits to the reference (`visits/counts.py`); empty if not kept
 
     @classmethod
     def start(cls, latent: np.ndarray, teacher: np.ndarray | None, counting: bool = True) -> Walk:
         """Return the walk at step 0; ``counting`` says whether it keeps a tally."""
         n = len(latent)
-        clock = np.zeros(16, np.int64)
+        clock = np.zeros(CLOCK, np.int64)
         clock[[FIRST_HIT, ARRIVED, LEFT, CURRENT]] = -1
         clock[BEST] = np.iinfo(np.int64).max
         clock[SEEKING] = teacher is None
@@ -88,7 +92,8 @@ class Walk(NamedTuple):
             np.zeros(n, np.int64),
             np.zeros(n),
             np.zeros(n),
-            np.zeros(2),
+            np.zeros(n),
+            np.zeros(3),
             counts.start(n) if counting else np.zeros(0, np.int64),
         )
 
@@ -109,6 +114,7 @@ class Course:
     gradient : float64 (n,)
         The gradient at the last weights; empty while it is not known.
     schedule, surrogate, engine : Schedule, Surrogate, str
+    restart : Restart or None
     start_latent : float64 (n,)
     flips : structured array or None
         None if they were not recorded.
@@ -127,6 +133,7 @@ class Course:
     schedule: Schedule
     surrogate: Surrogate
     engine: str
+    restart: Restart | None
     start_latent: np.ndarray
     flips: np.ndarray | None
     flips_complete_to: int

@@ -343,6 +343,10 @@ def plain_setting(name: str, value: Any, default: Any) -> Any:
         if SURROGATES.get(known.name) != known:
             raise InputError(f"the surrogate {known.name!r} is not registered: sterling.register it first")
         return known.name
+    if name == "restart" and value != "none":
+        from sterling.dynamics.restart import parse_restart
+
+        return str(parse_restart(value))
     if name == "steps":
         return checks.integer(value, name, 1, MAX_STEPS)
     if isinstance(default, bool):

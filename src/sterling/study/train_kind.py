@@ -25,13 +25,17 @@ _WARM_STEPS = 20
 
 def run_orbit(cell: Cell, seeds: Seeds, record: Iterable[str] = (), look: Look | bool = False) -> Orbit:
     """Run one trial and return the whole run."""
+    from sterling.dynamics.restart import parse_restart
     from sterling.dynamics.train import train
+
+    restart = cell.settings["restart"]
 
     return train(
         cell.problem.draw(seeds.data),
         steps=cell.settings["steps"],
         schedule=parse_schedule(cell.settings["schedule"]),
         surrogate=cell.settings["surrogate"],
+        restart=None if restart == "none" else parse_restart(restart),
         init=seeds.data,
         record=tuple(record),
         progress=look,
@@ -129,7 +133,7 @@ KIND = Kind(
         "states": COUNT,
         "passes": replace(REAL, low=0),
     },
-    settings={"schedule": "power:0.5,0.5", "surrogate": "relu", "steps": 1_000_000},
+    settings={"schedule": "power:0.5,0.5", "surrogate": "relu", "steps": 1_000_000, "restart": "none"},
     criteria={one.text: one for one in CRITERIA},
     work=_work,
     small=_small,

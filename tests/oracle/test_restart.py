@@ -1,0 +1,136 @@
+"""Ergodic restart: both engines agree with a few lines of NumPy, resumed runs with uninterrupted ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import sterling as st
+
+COLUMNS = ("step", "coordinate", "sign")
+
+
+def naive(instance, steps, schedule, surrogate, start, restart):
+    """The definition, step by step: a list of (step, coordinate, sign), and the last latents."""
+    latent = start.copy()
+    signs = np.where(latent >= 0, 1, -1)
+    flips, mean, mass, begun = [], np.zeros(instance.n), 0.0, 0
+    for t in range(steps):
+        rate = float(schedule.at(t - begun)) / instance.readout_norm2
+        mean, mass = mean + rate * signs, mass + rate
+        latent = latent - rate * instance.gradient(signs, surrogate)
+        if t + 1 - begun == restart.every:
+            latent = restart.scale * mean / mass
+            mean, mass, begun = np.zeros(instance.n), 0.0, t + 1
+        new = np.where(latent >= 0, 1, -1)
+        for k in np.flatnonzero(new != signs):
+            flips.append((t + 1, int(k), int(new[k])))
+        signs = new
+    return flips, latent
+
+
+def recorded(orbit):
+    return [tuple(int(flip[name]) for name in COLUMNS) for flip in orbit.flips]
+
+
+CASES = [
+    ({"n": 24, "samples": 60}, st.Power(0.5, 0.5), "relu", st.Restart(40, 0.1), 300),
+    ({"n": 9, "samples": 40, "noise": 0.5}, st.Constant(0.3), "identity", st.Restart(25, 0.5), 200),
+    ({"n": 13, "samples": 50, "m": 3, "noise": 0.3}, st.Power(1, 0.9), "hard_tanh", st.Restart(7, 0.2), 150),
+    (
+        {"n": 8, "samples": 20, "noise": 1},
+        st.Table([0.5, 0.25, 0.1]),
+        "clipped_relu",
+        st.Restart(6, 0.05),
+        90,
+    ),
+    ({"n": 2, "samples": 6, "noise": 1}, st.Constant(0.5), "identity", st.Restart(3, 0.1), 50),
+]
+
+
+@pytest.mark.parametrize(("problem", "schedule", "surrogate", "restart", "steps"), CASES)
+@pytest.mark.parametrize("engine", ["event", "dense"])
+def test_the_engines_do_what_the_definition_says(problem, schedule, surrogate, restart, steps, engine):
+    instance = st.Problem(**problem).draw(3)
+    orbit = st.train(instance, steps, schedule, surrogate, init=1, engine=engine, restart=restart)
+    flips, latent = naive(instance, steps, schedule, surrogate, orbit.start_latent, restart)
+    if orbit.certified:  # an absorbed run is over; the definition as it stands above would restart it
+        last = orbit.last_flip
+        flips = [flip for flip in flips if flip[0] <= last]
+    else:
+        assert orbit.latent == pytest.approx(latent, abs=1e-12)
+    assert recorded(orbit) == flips
+    assert len(flips) > 0
+
+
+@pytest.mark.parametrize(("problem", "schedule", "surrogate", "restart", "steps"), CASES)
+def test_the_engines_agree_to_the_last_bit(problem, schedule, surrogate, restart, steps):
+    instance = st.Problem(**problem).draw(8)
+    event, dense = (
+        st.train(instance, 5 * steps, schedule, surrogate, init=2, engine=engine, restart=restart)
+        for engine in ("event", "dense")
+    )
+    assert recorded(event) == recorded(dense)
+    assert np.array_equal(event.latent, dense.latent)
+    assert np.array_equal(event.ergodic_mean, dense.ergodic_mean)
+    assert event.verdict is dense.verdict
+    assert (event.visits, event.occupancy, event.stats.events) == (
+        dense.visits,
+        dense.occupancy,
+        dense.stats.events,
+    )
+
+
+@pytest.mark.parametrize("engine", ["event", "dense"])
+@pytest.mark.parametrize("cut", [1, 39, 40, 41, 80, 99])
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, engine, cut):
+    """Also where it is cut at a restart, next to one, and where it lay on disk meanwhile."""
+    instance = st.Problem(n=24, samples=60, noise=0.4).draw(5)
+    options = {"schedule": st.Power(0.5, 0.5), "engine": engine, "restart": st.Restart(40, 0.1)}
+    whole = st.train(instance, 200, **options)
+    st.train(instance, cut, **options).save(tmp_path / "run.orbit")
+    again = st.resume(st.Orbit.load(tmp_path / "run.orbit"), instance, 200 - cut)
+    assert again.restart == whole.restart == st.Restart(40, 0.1)
+    assert recorded(again) == recorded(whole)
+    assert np.array_equal(again.latent, whole.latent)
+    assert np.array_equal(again.ergodic_mean, whole.ergodic_mean)
+    assert {**again.to_dict(), "stats": 0} == {**whole.to_dict(), "stats": 0}
+
+
+def test_chatter_ends():
+    """At N = 4n plain runs chatter on; restarted ones come to rest at the teacher, and that is proved."""
+    instances = [st.Problem(n=128, samples=512).draw(seed) for seed in range(4)]
+    plain = [st.train(one, 6_000) for one in instances]
+    restarted = [st.train(one, 6_000, restart=st.Restart(600, 0.1)) for one in instances]
+    assert not any(orbit.certified for orbit in plain)
+    assert all(orbit.certified and orbit.verdict is st.Verdict.OPTIMAL for orbit in restarted)
+
+
+def test_numbers_that_cannot_be():
+    for wrong in ({"every": 0}, {"every": 1.5}, {"scale": 0}, {"scale": float("nan")}, {"scale": "x"}):
+        with pytest.raises(st.InputError):
+            st.Restart(**wrong)
+    with pytest.raises(st.InputError):
+        st.train(st.Problem(n=3, samples=9).draw(0), 10, restart=600)
+
+
+def test_a_damaged_restart_is_refused(tmp_path):
+    from sterling.dynamics.restart import parse_restart, restart_from_dict
+
+    assert restart_from_dict(st.Restart(7, 0.3).to_dict()) == parse_restart("7,0.3") == st.Restart(7, 0.3)
+    for wrong in ({}, {"every": 5}, {"every": 5, "scale": -1}, [5, 1], "5"):
+        with pytest.raises(st.InputError):
+            restart_from_dict(wrong)
+    for text in ("", "x", "5,", "5,y", "0,1", "1,2,3"):
+        if text != "5,":
+            with pytest.raises(st.InputError):
+                parse_restart(text)
+
+
+def test_the_history_knows_the_mass_of_restarted_runs():
+    """The time average over the run is right at its end, whichever way it is computed."""
+    from sterling.dynamics.history import history
+
+    instance = st.Problem(n=24, samples=60).draw(5)
+    orbit = st.train(instance, 1000, restart=st.Restart(150, 0.1))
+    assert history(orbit).ergodic[-1] == orbit.ergodic_errors
