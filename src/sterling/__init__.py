@@ -12,31 +12,36 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from sterling import theory
+    from sterling import study, theory
+    from sterling.base.registry import register
     from sterling.dynamics.orbit import Orbit, Verdict
     from sterling.dynamics.train import resume, train
     from sterling.errors import (
         CapacityError,
         CheckpointError,
         InputError,
+        InputTypeError,
         SterlingError,
         SterlingWarning,
         StoreError,
     )
     from sterling.model.data import load_data
+    from sterling.model.families import Family, get_family
     from sterling.model.instance import Instance
     from sterling.model.problem import Problem
     from sterling.plans.plan import plan
     from sterling.schedules import Constant, Power, Table
     from sterling.states.landscape import Landscape, landscape
     from sterling.study.compare import compare_surrogates
-    from sterling.surrogates import SURROGATES, Surrogate
+    from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
 
 _HOME = {
     "CapacityError": "errors",
     "CheckpointError": "errors",
     "Constant": "schedules",
     "InputError": "errors",
+    "Family": "model.families",
+    "InputTypeError": "errors",
     "Instance": "model.instance",
     "Landscape": "states.landscape",
     "Orbit": "dynamics.orbit",
@@ -50,11 +55,15 @@ _HOME = {
     "Table": "schedules",
     "Verdict": "dynamics.orbit",
     "compare_surrogates": "study.compare",
+    "get_family": "model.families",
+    "get_surrogate": "surrogates",
     "landscape": "states.landscape",
     "load_data": "model.data",
     "plan": "plans.plan",
+    "register": "base.registry",
     "resume": "dynamics.train",
-    "theory": "theory",  # the module itself
+    "study": "study",  # the module itself, and so is the next
+    "theory": "theory",
     "train": "dynamics.train",
 }
 
@@ -63,7 +72,9 @@ __all__ = [
     "CapacityError",
     "CheckpointError",
     "Constant",
+    "Family",
     "InputError",
+    "InputTypeError",
     "Instance",
     "Landscape",
     "Orbit",
@@ -77,10 +88,14 @@ __all__ = [
     "Verdict",
     "__version__",
     "compare_surrogates",
+    "get_family",
+    "get_surrogate",
     "landscape",
     "load_data",
     "plan",
+    "register",
     "resume",
+    "study",
     "theory",
     "train",
 ]

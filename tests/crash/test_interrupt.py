@@ -103,7 +103,7 @@ def test_an_interrupted_run_in_python_resumes_to_the_same_bits(engine, steps, tm
 
     def press(progress):
         if not pressed:
-            pressed.append(progress.step)
+            pressed.append(progress.done)
             os.kill(os.getpid(), signal.SIGINT)
 
     orbit = st.train(instance, **options, progress=press)

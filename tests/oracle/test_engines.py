@@ -57,7 +57,7 @@ def instances(draw, largest_n=70, largest_rows=160):
         rng = np.random.default_rng(n)
         inputs = inputs * 2.0 ** rng.uniform(-4, 4, n) + rng.normal(size=n)
     labels = np.rint(instance.labels * 8) / 8 + 1 / 16
-    return st.Instance.from_arrays(inputs, labels, instance.readout, constant="keep")
+    return st.Instance(inputs, labels, instance.readout, constant="keep")
 
 
 @settings(fixed, max_examples=220)
@@ -259,7 +259,7 @@ def test_sums_beyond_float64_through_a_growing_cache():
     """Sums of 2^53 and more cannot be read off the gradients made of them; they must not get lost either."""
     rng = np.random.default_rng(0)
     inputs, labels = rng.normal(size=(300, 2, 70)), rng.normal(size=300)
-    instance = st.Instance.from_arrays(inputs, labels, readout=[0.7123, -0.311], precision="int32")
+    instance = st.Instance(inputs, labels, readout=[0.7123, -0.311], precision="int32")
     assert instance.gradient_bound > 1 << 56
     arguments = instance, 3000, st.Power(1.0, 0.3), "hard_tanh"
     dense = st.train(*arguments, engine="dense")
@@ -273,7 +273,7 @@ def test_products_beyond_float64():
     """A product of coefficient and code that float64 cannot hold would part the engines: it is refused."""
     rng = np.random.default_rng(0)
     with pytest.raises(st.CapacityError, match="rescale the labels"):
-        st.Instance.from_arrays(rng.normal(size=(8, 9)), 1e7 * rng.normal(size=8), readout=[0.7654321])
+        st.Instance(rng.normal(size=(8, 9)), 1e7 * rng.normal(size=8), readout=[0.7654321])
 
 
 def test_a_state_is_evaluated_once():
@@ -364,6 +364,6 @@ class Press:
     pressed = False
 
     def __call__(self, progress):
-        if not self.pressed and progress.step < progress.steps:
+        if not self.pressed and progress.done < progress.total:
             self.pressed = True
             signal.raise_signal(signal.SIGINT)

@@ -26,7 +26,7 @@ class Case:
     def visit(self, threads=1, **changed):
         """Return the landscape with some of the parts replaced; nothing may be rounded on the way in."""
         part = {**vars(self), **changed}
-        instance = st.Instance.from_arrays(
+        instance = st.Instance(
             part["inputs"], part["labels"], part["readout"], part["teacher"], constant="keep"
         )
         np.testing.assert_array_equal(instance.inputs, part["inputs"])

@@ -13,9 +13,9 @@ from sterling.claims.context import Context, Parameters
 from sterling.claims.finding import Finding, Picture, Reference
 from sterling.claims.judge import near, near_rule
 from sterling.claims.statistics import measured, share_interval
-from sterling.claims.words import number, said
+from sterling.claims.words import said
 from sterling.plot.curves import MARKERS, SERIES_COLOURS
-from sterling.plot.run import GREY
+from sterling.plot.style import GREY
 from sterling.study.likelihood import jeffreys
 
 if TYPE_CHECKING:
@@ -71,20 +71,11 @@ def measure(context: Context) -> Finding:
                 "concentration-deviation",
                 "Largest deviation over all states",
                 partial(draw_deviation, raw=raw),
-                _deviation_alt(raw),
             ),
             Picture(
                 "concentration-traps",
                 "Data sets without a trap",
                 partial(draw_traps, shares=shares),
-                "Share of data sets without an absorbing state other than w*: "
-                + "; ".join(
-                    f"n = {n}, N = {size:,}: {free} of {count}"
-                    for n, size, count, free in shares.select(
-                        "n", "samples", "data_sets", "trap_free"
-                    ).iter_rows()
-                )
-                + ".",
             ),
         ),
         tables={"concentration-landscapes": raw, "concentration-traps": shares},
@@ -185,21 +176,6 @@ def draw_deviation(ax: Axes, raw: pl.DataFrame) -> str:
     ax.set_ylabel("sup over all states of ‖G − E G‖∞")
     ax.legend(frameon=False, fontsize=8)
     return "Each point is one data set, its largest deviation over all 2ⁿ states; lines have the slope −1/2."
-
-
-def _deviation_alt(raw: pl.DataFrame) -> str:
-    parts = []
-    for n in sorted(raw["n"].unique().to_list()):
-        one = raw.filter(raw["n"] == n)
-        ends = [
-            float(np.median(one.filter(one["samples"] == size)["deviation"].to_numpy()))
-            for size in (one["samples"].min(), one["samples"].max())
-        ]
-        parts.append(f"n = {n}: from {number(ends[0])} to {number(ends[1])}")
-    return (
-        f"Largest deviation against N on logarithmic axes, medians from N = {raw['samples'].min():,} to "
-        f"{raw['samples'].max():,}: {'; '.join(parts)}. Lines have the slope −1/2."
-    )
 
 
 def draw_traps(ax: Axes, shares: pl.DataFrame) -> str:

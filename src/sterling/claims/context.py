@@ -202,7 +202,7 @@ class Context:
     @property
     def workers(self) -> int:
         """How many cells run at a time."""
-        from sterling.base.cores import usable_cores
+        from sterling.base.resources import usable_cores
 
         return self.threads or usable_cores()
 

@@ -92,14 +92,11 @@ class Picture:
         Short, in words.
     draw : callable
         Takes one matplotlib ``Axes``; touches no global style.
-    alt : str
-        What the figure shows, for readers who cannot see it: axes, curves, the main numbers.
     """
 
     name: str
     title: str
     draw: Callable[[Axes], str]
-    alt: str
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sterling.base.text import percent
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Judgement, Measured, Picture
-from sterling.claims.words import percent
 from sterling.model.families import AutoRegressive, Gaussian, Rectified, Shifted, get_family
-from sterling.plot.curves import dots, in_words
+from sterling.plot.curves import dots
 from sterling.study.grid import Study
 from sterling.study.report import with_shares
 from sterling.study.trial import family_text
@@ -128,9 +128,6 @@ def measure(context: Context) -> Finding:
             f"p5-inputs-{size}",
             f"Success by input law at N = {size:,}",
             partial(draw_families, cells=table.filter(table["samples"] == size), families=plan.families),
-            "Share of runs absorbed at w* with 95 % Jeffreys intervals. "
-            + in_words(plan.families, _groups(table.filter(table["samples"] == size), plan.families))
-            + ".",
         )
         for size in sizes
     )

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 
+from sterling.base.text import number
 from sterling.claims.finding import Judgement
-from sterling.claims.words import number
 
 #: An exponent whose interval ends by more than this below the proved one is far inside the bound.
 FAR = 0.5

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sterling.base.text import in_figure, percent
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Judgement, Picture, Reference
 from sterling.claims.statistics import measured, share_interval
-from sterling.claims.words import in_figure, percent, schedule_words
+from sterling.claims.words import schedule_words
 from sterling.dynamics.orbit import Verdict
-from sterling.plot.run import VERDICT_COLOURS
+from sterling.plot.style import VERDICT_COLOURS
 from sterling.schedules import parse_schedule
 from sterling.study.grid import Study
 from sterling.study.likelihood import jeffreys
@@ -133,7 +134,6 @@ def measure(context: Context) -> Finding:
                 "rates-verdicts",
                 "How runs end under each schedule",
                 partial(draw_verdicts, table=table),
-                _alt(table),
             ),
         ),
         tables={
@@ -231,11 +231,3 @@ def draw_verdicts(ax: Axes, table: pl.DataFrame) -> str:
         f"The lower {summable.sum()} schedules have a finite sum; under the others {stalled} "
         f"run{' has' if stalled == 1 else 's have'} stalled."
     )
-
-
-def _alt(table: pl.DataFrame) -> str:
-    parts = []
-    for row in table.iter_rows(named=True):
-        counts = ", ".join(f"{row[name]} {name.lower()}" for name in _VERDICTS if row[name])
-        parts.append(f"{row['schedule']}: {counts}")
-    return f"Stacked bars of verdicts. {'; '.join(parts)}."

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sterling.base.text import number, percent
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context, Parameters, seeds
 from sterling.claims.finding import Finding, Judgement, Measured, Picture, Reference
 from sterling.claims.judge import all_of
 from sterling.claims.statistics import measured, t_interval
-from sterling.claims.words import number, percent, said
+from sterling.claims.words import said
 from sterling.plot.curves import dots
-from sterling.plot.run import BLUE, GREY, VERMILLION
+from sterling.plot.style import BLUE, GREY, VERMILLION
 
 if TYPE_CHECKING:
     import polars as pl
@@ -107,17 +108,11 @@ def measure(context: Context) -> Finding:
                 "population-slopes",
                 "Measured against predicted gradient",
                 partial(draw_slopes, slopes=found),
-                "Slope of measured on predicted gradient with 95 % intervals: "
-                + "; ".join(f"{_surrogate(one)} {said(one)}" for one in found)
-                + ".",
             ),
             Picture(
                 "population-gradient",
                 "Gradient entries against theory, ReLU",
                 partial(draw_entries, raw=raw),
-                f"Gradient along the weight in ‖v‖²/√n, ReLU, mean over {plan.instances} data sets, against "
-                f"the number of wrong weights, from {raw['distance'].min()} to {raw['distance'].max()}. "
-                f"{entries_in_words(raw)}",
             ),
         ),
         tables={"population-gradients": raw, "population-slopes": slopes},

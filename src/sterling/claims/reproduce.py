@@ -203,7 +203,7 @@ def _keys(only: Iterable[str] | None) -> list[str]:
 def _machine() -> dict[str, Any]:
     from importlib.metadata import version
 
-    from sterling.base.cores import usable_cores
+    from sterling.base.resources import usable_cores
 
     return {
         "cores": usable_cores(),

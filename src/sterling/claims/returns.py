@@ -6,6 +6,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sterling.base.text import percent
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context, Parameters
 from sterling.claims.finding import Finding, Judgement, Measured, Reference
@@ -18,7 +19,7 @@ from sterling.claims.statistics import (
     share_interval,
     t_interval,
 )
-from sterling.claims.words import percent, said
+from sterling.claims.words import said
 from sterling.visits.batch_means import DRIFT_LEVEL
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def measure(context: Context) -> Finding:
                 "stationarity",
             ),
         ),
-        pictures=pictures(lasting, marks, weights, times, correlation),
+        pictures=pictures(lasting, marks, weights, times),
         tables={
             "recurrence-runs": runs,
             "recurrence-weights": weights,
@@ -153,7 +154,6 @@ def long_run(context: Context, cell: Parameters, seed: int):
     from sterling.errors import InputError
     from sterling.model.problem import Problem
     from sterling.theory import balance, drift
-    from sterling.visits.recurrence import recurrence
 
     instance = Problem(n=cell["n"], samples=cell["samples"], noise=cell["noise"]).draw(seed)
     assert instance.teacher is not None
@@ -165,7 +165,7 @@ def long_run(context: Context, cell: Parameters, seed: int):
     orbit = train(
         instance, steps=cell["steps"], init=seed, record=("recurrence",), threads=1, progress=context.look
     )
-    found = recurrence(orbit)
+    found = orbit.recurrence()
     estimate = found.long_run
     return [
         {

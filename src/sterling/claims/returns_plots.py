@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.claims.finding import Measured, Picture
-from sterling.claims.words import number, said
+from sterling.claims.finding import Picture
 from sterling.plot.curves import MARKERS, SERIES_COLOURS
-from sterling.plot.run import GREY, PALE
+from sterling.plot.style import GREY, PALE
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,49 +23,20 @@ def pictures(
     marks: pl.DataFrame,
     weights: pl.DataFrame,
     times: pl.DataFrame,
-    correlation: Measured,
 ) -> tuple[Picture, ...]:
     """Return the pictures of runs that came back to w*; none where none did."""
     if lasting.is_empty():
         return ()
-    low, high = lasting["visits"].min(), lasting["visits"].max()
     occupied = lasting.drop_nulls("predicted_occupancy")
     return (
-        Picture(
-            "p3-visits",
-            "Visits to w* grow with the steps",
-            partial(draw_visits, marks=marks),
-            f"Visits to w* against steps on logarithmic axes, a line for each of {len(lasting)} runs, ending "
-            f"between {low:,} and {high:,} visits. Slopes over the last two decades lie between "
-            f"{number(_least(lasting, 'growth'))} and {number(_most(lasting, 'growth'))}; a guide has the "
-            f"slope 1.",
-        ),
-        Picture(
-            "p3-occupancy",
-            "Occupancy, predicted and measured",
-            partial(draw_occupancy, runs=occupied),
-            "Measured against predicted occupancy for each data set: "
-            + "; ".join(
-                f"{p:.2f} predicted, {m:.2f} measured"
-                for p, m in occupied.select("predicted_occupancy", "occupancy").head(12).iter_rows()
-            )
-            + ".",
-        ),
+        Picture("p3-visits", "Visits to w* grow with the steps", partial(draw_visits, marks=marks)),
+        Picture("p3-occupancy", "Occupancy, predicted and measured", partial(draw_occupancy, runs=occupied)),
         Picture(
             "p3-weights",
             "Wrong share of each weight, predicted and measured",
             partial(draw_weights, weights=weights),
-            f"Measured against predicted share of the time that each of {len(weights.drop_nulls()):,} "
-            f"weights is wrong, with the diagonal. Correlation {said(correlation)}. "
-            f"{_distances_in_words(weights)}",
         ),
-        Picture(
-            "p3-returns",
-            "How long absences from w* last",
-            partial(draw_times, times=times),
-            "Share of absences that last t steps or longer, on logarithmic axes, one curve for each n and N. "
-            f"{times_in_words(times)}",
-        ),
+        Picture("p3-returns", "How long absences from w* last", partial(draw_times, times=times)),
     )
 
 
@@ -191,10 +161,6 @@ def times_in_words(times: pl.DataFrame) -> str:
             parts.append(f"n = {n}, N = {samples:,}: {middle:,}, {far:,} and {lengths[-1]:,}")
     ends = "Steps that half of the absences last at most, that 99 % last at most, and the longest"
     return f"{ends}: {'; '.join(parts)}."
-
-
-def _least(frame: pl.DataFrame, column: str) -> float:
-    return float(frame[column].drop_nulls().to_numpy().min(initial=np.inf))
 
 
 def _most(frame: pl.DataFrame, column: str) -> float:

@@ -11,7 +11,6 @@ from sterling.claims.context import Context
 from sterling.claims.efforts import Scaling
 from sterling.claims.finding import Judgement, Measured, Picture
 from sterling.claims.judge import against_bound, all_of, bound_rule
-from sterling.dynamics.orbit import Verdict
 from sterling.plot.study import phase_map, success_curves, threshold_law
 from sterling.study.fit import POOR, ExponentFit
 from sterling.study.grid import Study
@@ -181,38 +180,14 @@ def _undecided(series: SeriesFit, label: str) -> str:
 
 def law_picture(name: str, title: str, series: SeriesFit) -> Picture:
     """Return the picture of N₅₀ against n."""
-    return Picture(name, title, partial(threshold_law, series=series), _law_alt(series))
-
-
-def _law_alt(series: SeriesFit) -> str:
-    fit = series.fit
-    if fit is None:
-        return f"No fit: {series.refusal}."
-    points = "; ".join(f"n = {one.n}: {one.samples:,.0f}" for one in fit.thresholds)
-    text = (
-        f"N₅₀ for {series.criterion} against n on logarithmic axes: {points}. The fitted line has slope "
-        f"{fit.exponent:.2f}; grey guides show the slopes 2 and 4 of the proved bounds."
-    )
-    for law in series.expected:
-        if law.samples:
-            text += f" Predicted: {'; '.join(f'n = {n}: {size:,.0f}' for n, size in law.samples.items())}."
-    return text
+    return Picture(name, title, partial(threshold_law, series=series))
 
 
 def curves_picture(name: str, title: str, series: SeriesFit) -> Picture:
     """Return the picture of success against N."""
-    cells = series.cells
-    alt = (
-        f"Share of trials with {series.criterion} against the sample size N, one curve for each of n = "
-        f"{', '.join(str(n) for n in sorted(cells['n'].unique().to_list()))}; each rises from near "
-        f"{cells['share'].min():.0%} to near {cells['share'].max():.0%}."  # type: ignore[str-format]
-    )
-    return Picture(name, title, partial(success_curves, series=series), alt)
+    return Picture(name, title, partial(success_curves, series=series))
 
 
 def regimes_picture(name: str, title: str, counts: pl.DataFrame) -> Picture:
     """Return the phase map of one series of `Store.counts`."""
-    totals = {verdict.name: counts[verdict.name].sum() for verdict in Verdict}
-    shares = ", ".join(f"{name.lower()} {total:,}" for name, total in totals.items() if total > 0)
-    alt = f"Bars over n and N, coloured by how trials ended. Trials in all: {shares}."
-    return Picture(name, title, partial(phase_map, counts=counts), alt)
+    return Picture(name, title, partial(phase_map, counts=counts))

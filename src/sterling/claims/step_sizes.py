@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import xlogy
 
+from sterling.base.text import in_figure, percent
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context, Parameters, seeds
 from sterling.claims.efforts import StepSizes
 from sterling.claims.finding import Finding, Judgement, Measured, Picture, Reference
 from sterling.claims.judge import all_of, near
 from sterling.claims.statistics import measured
-from sterling.claims.words import in_figure, percent, said, schedule_words
+from sterling.claims.words import said, schedule_words
 from sterling.plot.curves import MARKERS, SERIES_COLOURS
 from sterling.schedules import Constant, Power, Schedule, parse_schedule
 from sterling.study.fit import FitError
@@ -213,7 +214,6 @@ def measure(context: Context) -> Finding:
                 "p4-success",
                 "Success against sample size under every schedule",
                 partial(draw_success, cells=described),
-                success_alt(described),
             ),
         ),
         tables={
@@ -331,15 +331,3 @@ def draw_success(ax: Axes, cells: pl.DataFrame) -> str:
         "Bars are 95 % Jeffreys intervals. Where the curves lie on each other, the step size makes no "
         "difference and N decides."
     )
-
-
-def success_alt(cells: pl.DataFrame) -> str:
-    """Return the picture in words."""
-    sizes = sorted(cells["samples"].unique().to_list())
-    parts = []
-    for size in (sizes[0], sizes[len(sizes) // 2], sizes[-1]):
-        shares = cells.filter(cells["samples"] == size)["share"]
-        low, high = (percent(float(end)) for end in (shares.to_numpy().min(), shares.to_numpy().max()))
-        parts.append(f"N = {size}: between {low} and {high}")
-    kinds = cells.select("rate", "exponent").n_unique()
-    return f"Share of runs absorbed at w* against N for {kinds} schedules. {'; '.join(parts)}."

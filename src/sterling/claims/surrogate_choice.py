@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sterling.base.text import number, percent
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.context import Context, Parameters, cell_seed
 from sterling.claims.finding import Finding, Judgement, Measured, Picture, Reference
 from sterling.claims.statistics import measured, t_interval
-from sterling.claims.words import number, percent, said
+from sterling.claims.words import said
 from sterling.model.problem import Problem
-from sterling.plot.curves import dots, in_words
+from sterling.plot.curves import dots
 from sterling.schedules import Power
 from sterling.study.compare import NOTE, Comparison, compare_surrogates
 
@@ -125,7 +126,6 @@ def measure(context: Context) -> Finding:
                     f"surrogates-occupancy-{samples}",
                     f"Occupancy of w* at N = {samples:,}",
                     partial(draw_table, table=table),
-                    _alt(table),
                 )
                 for samples, table in zip(plan.samples, tables, strict=True)
             ),
@@ -133,7 +133,6 @@ def measure(context: Context) -> Finding:
                 "surrogates-predicted",
                 f"Measured against predicted occupancy at N = {size:,}, all surrogates",
                 few[-1].draw,
-                f"Measured against predicted occupancy, a point a data set. {_alt(small[-1])}",
             ),
         ),
         tables={
@@ -259,7 +258,3 @@ def draw_table(ax: Axes, table: pl.DataFrame) -> str:
     dots(ax, *_columns(table), "occupancy of w*")
     ax.set_xlim(-0.03, 1.03)
     return "Share of the steps at w*, mean over the same data sets; bars are 95 % bootstrap intervals."
-
-
-def _alt(table: pl.DataFrame) -> str:
-    return f"Occupancy of w* by surrogate: {in_words(*_columns(table))}."

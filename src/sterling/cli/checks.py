@@ -56,8 +56,7 @@ def versions() -> dict[str, str | None]:
 
 
 def machine() -> dict:
-    from sterling.base.cores import usable_cores
-    from sterling.base.memory import available_memory
+    from sterling.base.resources import available_memory, usable_cores
 
     return {
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",

@@ -32,7 +32,7 @@ def _print(report: dict) -> None:
     from rich.console import Console, Group
     from rich.panel import Panel
 
-    from sterling.base.memory import readable_bytes
+    from sterling.base.resources import readable_bytes
 
     def frame(title: str, rows) -> Panel:
         return Panel(facts_table(rows), title=title, title_align="left", border_style="dim")

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sterling.base.progress import showing
 from sterling.base.text import counted
-from sterling.cli.counter import counting
 from sterling.cli.options import (
     COUNT,
     FILE,
@@ -84,7 +84,7 @@ def landscape(
     The data are drawn from a problem, or read from FILE; n may be at most 24. Ctrl-C ends it with exit code
     130; during --basins the landscape is shown all the same.
     """
-    from sterling.plot.run import picture_format
+    from sterling.plot.style import picture_format
     from sterling.states.landscape import check_dimension, check_surrogate
     from sterling.states.landscape import landscape as visit
     from sterling.states.table import table_format
@@ -103,12 +103,12 @@ def landscape(
     if not quiet:
         announce_kernels()
     instance = choose_instance(data, drawn, read, readout, normalize, (N, SAMPLES))
-    with counting("states", quiet) as show:
+    with showing(not quiet, "states") as show:
         found = visit(instance, surrogate, gaussian=gaussian or None, progress=show, threads=threads)
     ends = None
     if runs is not None:
         try:
-            with counting("runs", quiet) as show:
+            with showing(not quiet, "runs") as show:
                 ends = found.basins(**runs, threads=threads, progress=show)
         except KeyboardInterrupt:
             note("interrupted before all runs had ended, so there are no basins")
@@ -158,7 +158,7 @@ def _print(found: "Landscape", ends: "Basins | None") -> None:
     from rich.panel import Panel
     from rich.text import Text
 
-    from sterling.base.progress import readable_time
+    from sterling.base.text import readable_time
     from sterling.states.summary import sentence
 
     (_, verdict), *rows = found.summary()
@@ -207,7 +207,7 @@ def _write(found: "Landscape", plot: Path | None, out: Path | None, say: bool) -
         from matplotlib.figure import Figure
 
         from sterling.plot.landscape import plot_landscape
-        from sterling.plot.run import save_figure
+        from sterling.plot.style import save_figure
 
         figure = Figure(_PICTURE, layout="constrained")
         ax = figure.add_subplot()

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-from sterling.cli.counter import counting
+from sterling.base.progress import showing
 from sterling.cli.options import (
     COUNT,
     SCHEDULES,
@@ -78,7 +78,7 @@ def plan(
                 )
     if not quiet and (trials or count):
         announce_kernels()
-    with counting("trials", quiet or not trials) as show:
+    with showing(not quiet and bool(trials), "trials") as show:
         made = make(
             given_count(n, "--n", N),
             m=given_count(m, "--m", 1),
@@ -150,8 +150,8 @@ def _measured(need: "Need") -> str:
 
 def _expected(made: "Plan") -> list[str]:
     """Return what to expect of the samples that were given."""
-    from sterling.base.memory import readable_bytes
-    from sterling.base.progress import readable_time
+    from sterling.base.resources import readable_bytes
+    from sterling.base.text import readable_time
 
     expected, cost, lines = made.expected, made.cost, []
     if expected is not None:

@@ -35,6 +35,14 @@ _SPOKEN = (
     (r"\bcheckpoint_every is", "--checkpoint-every is"),
     (r"\bsteps=…", "--steps"),
 )
+#: Colours of the verdicts on a terminal.
+VERDICT_STYLES = {
+    "OPTIMAL": "bold green",
+    "TRAPPED": "bold red",
+    "RECURRENT": "bold cyan",
+    "WANDERING": "bold yellow",
+    "STALLED": "bold magenta",
+}
 _OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE, errno.EBADF)
 
 
@@ -143,12 +151,11 @@ def result_table(orbit: Orbit) -> RenderableType:
     from rich.panel import Panel
     from rich.text import Text
 
-    from sterling.base.progress import VERDICT_STYLES
     from sterling.plot.run import problem_line
 
     style = VERDICT_STYLES[orbit.verdict.name]
     (_, verdict), *rows = orbit.summary()
-    advice = orbit.verdict.value
+    advice = orbit.verdict.meaning
     meaning = Text(f"{advice[0].upper()}{advice[1:]}.\n", "italic")
     frame = Panel(
         Group(meaning, facts_table(rows)),

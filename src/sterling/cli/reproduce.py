@@ -177,7 +177,7 @@ def command_line(effort: str, keys: list[str], seed: int, out: Path) -> str:
 def _print_results(report: "Reproduction", folder: Path) -> None:
     from rich.console import Console
 
-    from sterling.base.progress import readable_time
+    from sterling.base.text import readable_time
     from sterling.report.page import NUMBERS, PAGE, RAW
     from sterling.report.terminal import table
 

@@ -152,8 +152,8 @@ def plot(
 
     Each series and criterion gets a figure of its own; more than one are numbered.
     """
-    from sterling.plot.run import picture_format, save_figure
     from sterling.plot.study import figure
+    from sterling.plot.style import picture_format, save_figure
     from sterling.study.report import fit_store
     from sterling.study.store import Store
 
@@ -208,7 +208,7 @@ def _display(quiet: bool):
 
 
 def _print_status(found: "Status") -> None:
-    from sterling.base.progress import readable_time
+    from sterling.base.text import readable_time
 
     study = found.study
     planned = f" of {found.planned:,}" if found.planned else ""

@@ -105,7 +105,7 @@ def train(
     The data are drawn from a problem, or read from FILE. Ctrl-C ends the run early: the results so far are
     shown, and the exit code is 130. With --checkpoint the same command goes on from there.
     """
-    from sterling.plot.run import picture_format
+    from sterling.plot.style import picture_format
     from sterling.schedules import parse_schedule
 
     if plot is not None:
@@ -221,7 +221,8 @@ def _write(
         if say:
             note(f"run saved: {out}")
     if plot is not None:
-        from sterling.plot.run import figure, save_figure
+        from sterling.plot.run import figure
+        from sterling.plot.style import save_figure
 
         save_figure(figure(orbit), plot)
         if say:

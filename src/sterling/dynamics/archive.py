@@ -12,12 +12,12 @@ from numpy.lib import format as npy
 
 from sterling import __version__
 from sterling.base.files import as_path, unreadable, write_atomically
-from sterling.dynamics import tally
 from sterling.dynamics.orbit import Orbit
 from sterling.dynamics.walk import ANCHOR, DISTANCE, FLIP, Walk
 from sterling.errors import CheckpointError
 from sterling.schedules import schedule_from_dict
 from sterling.surrogates import SURROGATES
+from sterling.visits.counts import check as counts_fit
 
 FORMAT = "sterling-orbit"
 #: Raised when a run saved before would not go on to the same bits.
@@ -130,7 +130,7 @@ def _restore(header: dict[str, Any], archive: zipfile.ZipFile) -> Orbit:
         raise CheckpointError("its steps and step sizes contradict each other")
     if counts.size and not (
         walk.clock[DISTANCE] == np.count_nonzero(walk.signs != walk.reference)
-        and tally.check(counts, n, int(walk.clock[ANCHOR]))
+        and counts_fit(counts, n, int(walk.clock[ANCHOR]))
     ):
         raise CheckpointError("its counts of the visits to the reference contradict the rest")
     flips = _array(archive, "flips", FLIP, None) if header["recorded"] else None

@@ -10,8 +10,7 @@ import time
 
 import numpy as np
 
-from sterling.base.cores import usable_cores
-from sterling.base.memory import available_memory
+from sterling.base.resources import available_memory, usable_cores
 from sterling.dynamics import kernels, lookup, passes, sums
 from sterling.dynamics.walk import ANCHOR, GROW, Log, Walk
 from sterling.errors import InputError

@@ -46,6 +46,7 @@ from sterling.dynamics.walk import (
 from sterling.exact.jit import embedded, helper, njit
 from sterling.exact.machine import clear_lowest, largest_ratio, subtract_and_compare, trailing_zeros
 from sterling.exact.mass import KIND_POWER, NARROW_FROM, NARROW_SPAN, build
+from sterling.visits.counts import NEXT
 
 _mass_between, _guess, _first_reach, _narrow = build(helper)
 _returned, _stayed, _away, _flipped, _note, _restart = tally.build(helper)
@@ -193,7 +194,7 @@ def _close(walk, log, step):
     if counting:
         if not present:
             _away(walk.tally, clock[DISTANCE])
-        if walk.tally[tally.NEXT] <= step:
+        if walk.tally[NEXT] <= step:
             _note(walk.tally, anchor, step, occupied, clock[VISITS], present)
 
 

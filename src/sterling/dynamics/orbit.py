@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sterling.base.arrays import read_only
-from sterling.base.notebook import html_table
-from sterling.base.text import counted
+from sterling.base.text import counted, html_table
 from sterling.dynamics.walk import (
     ANCHOR,
+    ARRIVED,
     CARRY,
     EVALUATIONS,
     EVENTS,
     FIRST_HIT,
     FLIPS,
+    LEFT,
     OCCUPIED,
     READ,
     RETURNS,
@@ -33,6 +34,7 @@ from sterling.dynamics.walk import (
 )
 from sterling.errors import InputError
 from sterling.schedules import Schedule
+from sterling.surrogates import get_surrogate
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -41,13 +43,48 @@ if TYPE_CHECKING:
 
 
 class Verdict(Enum):
-    """What became of a run; the value says what it means and what to try."""
+    """What became of a run.
 
-    OPTIMAL = "absorbed at the teacher or at zero empirical risk: the weights never change again"
-    TRAPPED = "absorbed elsewhere: no step size and no patience will help, more samples may"
-    RECURRENT = "the reference was left and visited again: decode with the time average, or take more samples"
-    WANDERING = "neither absorbed nor back at the reference within the run: more steps or samples may decide"
-    STALLED = "the step sizes sum to less than the next flip needs: take a schedule of infinite mass"
+    Attributes
+    ----------
+    value : str
+        The name in small letters, such as "optimal".
+    meaning : str
+        What it means and what to try, as the rest of a sentence.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> verdict = st.train(st.Problem(n=8, samples=200).draw(seed=0), steps=1000).verdict
+    >>> verdict
+    Verdict.OPTIMAL
+    >>> verdict.value, verdict.meaning[:23]
+    ('optimal', 'absorbed at the teacher')
+    """
+
+    meaning: str
+
+    OPTIMAL = "optimal", "absorbed at the teacher or at zero empirical risk: the weights never change again"
+    TRAPPED = "trapped", "absorbed elsewhere: no step size and no patience will help, more samples may"
+    RECURRENT = (
+        "recurrent",
+        "the reference was left and visited again: decode with the time average, or take more samples",
+    )
+    WANDERING = (
+        "wandering",
+        "neither absorbed nor back at the reference within the run: more steps or samples may decide",
+    )
+    STALLED = (
+        "stalled",
+        "the step sizes sum to less than the next flip needs: take a schedule of infinite mass",
+    )
+
+    def __new__(cls, value: str, meaning: str) -> Verdict:
+        """Keep the meaning beside the value, so that ``Verdict("optimal")`` works."""
+        verdict = object.__new__(cls)
+        verdict._value_ = value
+        verdict.meaning = meaning
+        return verdict
 
     def __str__(self) -> str:
         return self.name
@@ -284,9 +321,36 @@ class Orbit:
         InputError
             If that was not recorded.
         """
+        from sterling.dynamics import arrivals
+        from sterling.visits.counts import Counts
         from sterling.visits.recurrence import recurrence
 
-        return recurrence(self)
+        cells, clock = self.settled.tally, self.settled.clock
+        if not cells.size:
+            raise InputError('the visits to the reference were not counted: run with record=("recurrence",)')
+        away, stayed = _completed(clock, self.steps)
+        counts = Counts.read(
+            cells,
+            steps=self.steps,
+            visits=self.visits,
+            occupied=int(clock[OCCUPIED]),
+            away=away,
+            stayed=stayed,
+        )
+        resting = self.settled.since == 0
+        before, now = self.start_latent, self.latent
+        found = () if self.certified else arrivals.arrivals(self.schedule, self.steps, before, now, resting)
+        coming, mass = [k for k, _ in found], self.schedule.mass(self.steps)
+        return recurrence(
+            counts,
+            reference_kind=self.reference_kind,
+            certified=self.certified,
+            burn_in=arrivals.burn_in(self.schedule, self.steps),
+            arrivals=found,
+            allowance=arrivals.allowance(
+                get_surrogate(self.surrogate), mass, before[coming], now[coming], self.n
+            ),
+        )
 
     def save(self, path: str | PathLike) -> None:
         """Write the run to a file, whole or not at all; `Orbit.load` and `resume` take it up again."""
@@ -353,6 +417,17 @@ class Orbit:
 
     def _repr_html_(self) -> str:
         return html_table(self.summary())
+
+
+def _completed(clock: np.ndarray, steps: int) -> tuple[int, int]:
+    """Return the steps in completed absences and in completed stays, from first arrival to last change."""
+    first, arrived, left, occupied = (int(clock[cell]) for cell in (FIRST_HIT, ARRIVED, LEFT, OCCUPIED))
+    if first < 0:
+        return 0, 0
+    if arrived < 0:  # away: the last stay is complete
+        return left - first - occupied, occupied
+    stayed = occupied - (steps - arrived)  # less the stay under way
+    return arrived - first - stayed, stayed
 
 
 def _extended(record: np.ndarray, more: np.ndarray) -> np.ndarray:

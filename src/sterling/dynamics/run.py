@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from sterling.base import progress
 from sterling.base.interrupts import deferred_interrupt
 from sterling.dynamics.orbit import Orbit, Verdict
 from sterling.dynamics.walk import (
@@ -62,12 +63,10 @@ class Engine(Protocol):
     def finish(self) -> None: ...
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is: what displays are given several times a second."""
+@dataclass(frozen=True, kw_only=True)
+class Progress(progress.Progress):
+    """How far a run is, in steps: what displays are given several times a second."""
 
-    step: int
-    steps: int
     verdict: Verdict
     occupancy: float
     visits: int
@@ -75,7 +74,6 @@ class Progress:
     events: int
     states: int
     seconds: float
-    seconds_left: float | None
 
 
 class Times:
@@ -240,14 +238,18 @@ class Run:
             at_reference = bool(np.all(walk.signs == walk.reference)) and self.instance.teacher is not None
             best = at_reference or walk.clock[CURRENT] == 0
             verdict = Verdict.OPTIMAL if best else Verdict.TRAPPED
+        occupancy = float(walk.clock[OCCUPIED] / max(1, walk.clock[ANCHOR]))
+        events = int(walk.clock[EVENTS])
         return Progress(
-            step=step,
-            steps=self.planned,
+            step,
+            self.planned,
+            f"{verdict.name} so far",
+            (f"occupancy {occupancy:.3g}", f"visits {visits:,}", f"events {events:,}"),
             verdict=verdict,
-            occupancy=float(walk.clock[OCCUPIED] / max(1, walk.clock[ANCHOR])),
+            occupancy=occupancy,
             visits=visits,
             distance=int(np.count_nonzero(walk.signs != walk.reference)),
-            events=int(walk.clock[EVENTS]),
+            events=events,
             states=int(walk.clock[EVALUATIONS]),
             seconds=self.spent + pace.seconds,
             seconds_left=pace.left(step),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
 
 from sterling.base.arrays import refuse_masked
 from sterling.base.files import as_path, printable, refusal
+from sterling.base.progress import Show, showing
 from sterling.dynamics.orbit import Orbit
-from sterling.dynamics.run import Progress, Run, Times
+from sterling.dynamics.run import Run, Times
 from sterling.dynamics.walk import Walk
 from sterling.errors import CheckpointError, InputError, SterlingWarning
 from sterling.exact.mass import mass_between
@@ -29,8 +30,6 @@ _STEEPEST = 8  # no smooth surrogate's derivative exceeds it
 
 ENGINES = ("auto", "event", "dense")
 RECORDS = ("flips", "recurrence")
-
-Show = Callable[[Progress], None]
 
 
 def train(
@@ -232,13 +231,7 @@ def _go(run: Run, progress: bool | Show, checkpoint, every: float) -> Orbit:
         if reason is not None:
             raise InputError(f"checkpoint is {printable(checkpoint)}, {reason}")
     save = None if checkpoint is None else partial(_save, checkpoint)
-    if not progress:
-        return run.go(None, save, every)
-    if callable(progress):
-        return run.go(progress, save, every)
-    from sterling.base.progress import display
-
-    with display() as show:
+    with showing(progress, "steps") as show:
         return run.go(show, save, every)
 
 
@@ -282,8 +275,8 @@ def _known(surrogate: Surrogate) -> Surrogate:
 def _check_instance(instance) -> None:
     if not isinstance(instance, Instance):
         raise InputError(
-            f"the first argument is a {type(instance).__name__}; give an Instance, as Problem.draw(seed) or "
-            "Instance.from_arrays make it"
+            f"the first argument is a {type(instance).__name__}; give an Instance: one of your own "
+            "data, or Problem.draw(seed)"
         )
 
 

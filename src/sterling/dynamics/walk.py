@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sterling.dynamics import tally
+from sterling.visits import counts
 
 # Why an engine returned.
 REACHED, ABSORBED, FULL_LOG, RESTARTED, PAUSED, GROW = range(6)
@@ -61,7 +62,7 @@ class Walk(NamedTuple):
     mass: (
         np.ndarray
     )  # float64 (3,), mass at the anchor in two floats; mass from there to the next flip, 0 if unknown
-    tally: np.ndarray  # int64, counts of the visits to the reference (`tally.py`); empty if not kept
+    tally: np.ndarray  # int64, counts of the visits to the reference (`visits/counts.py`); empty if not kept
 
     @classmethod
     def start(cls, latent: np.ndarray, teacher: np.ndarray | None, counting: bool = True) -> Walk:
@@ -84,7 +85,7 @@ class Walk(NamedTuple):
             np.zeros(n),
             np.zeros(n),
             np.zeros(3),
-            tally.start(n) if counting else np.zeros(0, np.int64),
+            counts.start(n) if counting else np.zeros(0, np.int64),
         )
 
     def copy(self) -> Walk:

@@ -25,6 +25,7 @@ _SOURCES = (
     "exact/machine.py",
     "exact/sampling.py",
     "exact/mass.py",
+    "visits/counts.py",
     "dynamics/tally.py",
     "dynamics/walk.py",
     "dynamics/sums.py",

@@ -6,14 +6,16 @@ Normalisations, which act on drawn or given data alike, live in `normalise.py`.
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 
-from sterling.errors import InputError
+from sterling.base.checks import shown
+from sterling.base.registry import Registry
+from sterling.errors import InputError, InputTypeError
 
 #: Grid of the inputs: 2^-12, or coarser where the family needs the range.
 FINEST_BITS = 12
@@ -27,9 +29,11 @@ _RECTIFIED_DEVIATION = math.sqrt(0.5 - 0.5 / math.pi)  # of max(0, z) for a stan
 class Family:
     """A law of unit variance with independent entries.
 
-    ``cumulative(x)`` is P(entry < x) for a float64 array x; ``reach`` bounds all but a share `TAIL` of
-    the entries.
+    ``name`` is the word for it in texts, ``cumulative(x)`` is P(entry < x) for a float64 array x, and
+    ``reach`` bounds all but a share `TAIL` of the entries.
     """
+
+    name: ClassVar[str] = ""
 
     @property
     def reach(self) -> float:
@@ -49,21 +53,22 @@ class Family:
 
     def __str__(self) -> str:
         values = ",".join(f"{getattr(self, f.name)!r}" for f in fields(self))
-        name = next((name for name, kind in FAMILIES.items() if kind is type(self)), None)
-        if name is None:
+        if FAMILIES.get(self.name) is not type(self):
             raise InputError(
-                f"{type(self).__name__} is an input family without a name: write it into "
-                "sterling.model.families.FAMILIES, or take one that is there"
+                f"{type(self).__name__} is an input family without a name of its own: give it one, and "
+                "sterling.register it"
             )
-        return f"{name}:{values}" if values else name
+        return f"{self.name}:{values}" if values else self.name
 
     def to_dict(self) -> dict:
-        return {"family": str(self).partition(":")[0], **asdict(self)}
+        return {"family": self.name, **asdict(self)}
 
 
 @dataclass(frozen=True)
 class Gaussian(Family):
     """Standard normal entries, the paper's setting."""
+
+    name: ClassVar[str] = "gaussian"
 
     @property
     def reach(self) -> float:
@@ -77,6 +82,8 @@ class Gaussian(Family):
 class Rademacher(Family):
     """Entries −1 and +1 with equal probability."""
 
+    name: ClassVar[str] = "rademacher"
+
     @property
     def reach(self) -> float:
         return 1.5
@@ -88,6 +95,8 @@ class Rademacher(Family):
 @dataclass(frozen=True)
 class Uniform(Family):
     """Entries uniform on [−√3, √3]."""
+
+    name: ClassVar[str] = "uniform"
 
     @property
     def reach(self) -> float:
@@ -101,6 +110,7 @@ class Uniform(Family):
 class StudentT(Family):
     """Student's t with ``df`` > 2 degrees of freedom, scaled to unit variance: heavy tails."""
 
+    name: ClassVar[str] = "student_t"
     df: float = 5.0
 
     def __post_init__(self):
@@ -124,6 +134,8 @@ class StudentT(Family):
 class Exponential(Family):
     """Exponential entries less their mean: skewed, never below −1."""
 
+    name: ClassVar[str] = "exponential"
+
     @property
     def reach(self) -> float:
         return -math.log(TAIL) - 1
@@ -136,6 +148,7 @@ class Exponential(Family):
 class Shifted(Family):
     """Normal entries of unit variance around ``mean`` instead of zero."""
 
+    name: ClassVar[str] = "shifted"
     mean: float = 0.5
 
     def __post_init__(self):
@@ -157,6 +170,8 @@ class Rectified(Family):
     Half of the entries are zero; the mean is 0.683.
     """
 
+    name: ClassVar[str] = "rectified"
+
     @property
     def reach(self) -> float:
         return 6 / _RECTIFIED_DEVIATION
@@ -169,6 +184,7 @@ class Rectified(Family):
 class AutoRegressive(Family):
     """Normal entries with correlation ρ^|k−l| between features k and l (AR(1) along the features)."""
 
+    name: ClassVar[str] = "ar1"
     rho: float = 0.5
 
     def __post_init__(self):
@@ -193,16 +209,12 @@ class AutoRegressive(Family):
         return out
 
 
-FAMILIES: dict[str, type[Family]] = {
-    "gaussian": Gaussian,
-    "rademacher": Rademacher,
-    "uniform": Uniform,
-    "student_t": StudentT,
-    "exponential": Exponential,
-    "shifted": Shifted,
-    "rectified": Rectified,
-    "ar1": AutoRegressive,
-}
+FAMILIES: Registry[type[Family]] = Registry(
+    "input family",
+    "sterling.families",
+    lambda thing: isinstance(thing, type) and issubclass(thing, Family),
+    (Gaussian, Rademacher, Uniform, StudentT, Exponential, Shifted, Rectified, AutoRegressive),
+)
 
 
 def get_family(spec: str | Family) -> Family:
@@ -216,13 +228,9 @@ def get_family(spec: str | Family) -> Family:
     if isinstance(spec, Family):
         return spec
     if not isinstance(spec, str):
-        raise InputError(f"inputs is {spec!r}; it must be a name such as {', '.join(FAMILIES)}")
+        raise InputTypeError(f"inputs is {shown(spec)}; give a family or a name out of {', '.join(FAMILIES)}")
     name, _, argument = spec.partition(":")
-    if name not in FAMILIES:
-        near = difflib.get_close_matches(name, FAMILIES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise InputError(f"unknown input family {name!r}{hint} Known are {', '.join(FAMILIES)}.")
-    kind = FAMILIES[name]
+    kind = FAMILIES.find(name)
     if not argument:
         return kind()
     if not fields(kind):

@@ -21,12 +21,13 @@ from sterling.base.arrays import (
     real_array,
     refuse_constant,
 )
-from sterling.base.cores import for_each
-from sterling.base.memory import require_memory
-from sterling.base.notebook import html_table, shortened
+from sterling.base.pool import for_each
+from sterling.base.resources import require_memory
+from sterling.base.text import html_table, shortened
 from sterling.errors import InputError, RangeError
 from sterling.exact.grid import InputGrid, quantise_inputs, vector_codes
 from sterling.exact.ranges import EXACT, WHOLE, finest, limbs, too_large, too_wide
+from sterling.model.columns import from_frame, is_frame
 from sterling.model.normalise import normalise as normalise_grid
 from sterling.surrogates import Surrogate, get_surrogate
 
@@ -52,7 +53,27 @@ def transpose(grid: InputGrid) -> np.ndarray:
 class Instance:
     """A finite data set (Z_i, y_i), i = 1 … N, with readout v and, if known, the teacher's signs.
 
-    Make one with `Problem.draw` or `Instance.from_arrays`.
+    Make one of data of your own, or draw one with `Problem.draw`.
+
+    Parameters
+    ----------
+    inputs : array (N, n) or (N, m, n), or a frame of Polars or pandas
+        The columns of a frame are the features, and their names are kept.
+    labels : array (N,)
+    readout : array (m,), optional
+        The second-layer weights v; ones by default.
+    teacher : array (n,) of −1 and +1, optional
+        The reference that verdicts are measured against.
+    normalize : None, "standard" or "whiten"
+        See `sterling.model.normalise`.
+    precision : "int16" or "int32"
+        Width of the stored codes. Rounding errors are at most 2^-15 of each feature's range (2^-23);
+        `rounding` says how large they are. Labels that no coarser grid holds exactly are rounded to 2^-20 of
+        the largest, or coarser, to 2^-8 at most, where sums would not fit otherwise.
+    constant : "refuse" or "keep"
+        What to do with a feature that has one value in every sample, such as a bias column.
+    origin : dict, optional
+        Where the data come from, for tables and files.
 
     Attributes
     ----------
@@ -60,31 +81,30 @@ class Instance:
         Inputs, hidden units, sample size N.
     teacher : int8 (n,) or None
         Signs of w*.
+    feature_names : tuple of str, or None
+        The columns of the frame.
     origin : dict
-        Where the data come from, for tables and files.
+        Where the data come from.
+
+    Raises
+    ------
+    InputError
+        For data that are empty, not finite, of the wrong shape, or cannot be produced.
+    CapacityError
+        When exact sums would not fit.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> instance = st.Instance([[0.5, -1.0], [2.0, 0.25], [-1.0, 1.5]], [1, 1, 0], teacher=[1, -1])
+    >>> instance
+    Instance(n=2, samples=3, m=1, teacher known)
+    >>> instance.loss([1, -1])
+    0.0
     """
 
-    def __init__(self, grid, m, labels, label_bits, readout, readout_bits, teacher, origin=None):
-        self.grid: InputGrid = grid
-        self.n: int = grid.features
-        self.m: int = m
-        self.samples: int = len(labels)
-        self.label_codes: np.ndarray = labels
-        self.readout_codes: np.ndarray = readout
-        self.label_bits: int = max(label_bits, readout_bits)
-        self.readout_bits: int = readout_bits
-        self.code_bound, self.preactivation_bound = grid.reach
-        for codes, bits in ((labels, label_bits), (readout, readout_bits)):
-            if int(np.abs(codes).max(initial=0)) << (self.label_bits - bits) >= 1 << 31:
-                raise self._too_large(labels, label_bits, helped=False)
-        self.label_codes = read_only(labels << (self.label_bits - label_bits))
-        self.teacher: np.ndarray | None = None if teacher is None else read_only(teacher)
-        self.origin: dict = origin or {}
-        self._check_range()
-
-    @classmethod
-    def from_arrays(
-        cls,
+    def __init__(
+        self,
         inputs,
         labels,
         readout=None,
@@ -94,33 +114,10 @@ class Instance:
         precision: str = "int16",
         constant: str = "refuse",
         origin: dict | None = None,
-    ) -> Instance:
-        """Make an instance from arrays of your own.
-
-        Parameters
-        ----------
-        inputs : array (N, n) or (N, m, n)
-        labels : array (N,)
-        readout : array (m,), optional
-            Ones by default.
-        teacher : array (n,) of −1 and +1, optional
-            The reference that verdicts are measured against.
-        normalize : None, "standard" or "whiten"
-            See `sterling.model.normalise`.
-        precision : "int16" or "int32"
-            Width of the stored codes. Rounding errors are at most 2^-15 of each feature's range
-            (2^-23); `rounding` says how large they are. Labels that no coarser grid holds exactly are
-            rounded to 2^-20 of the largest, or coarser, to 2^-8 at most, where sums would not fit otherwise.
-        constant : "refuse" or "keep"
-            What to do with a feature that has one value in every sample, such as a bias column.
-
-        Raises
-        ------
-        InputError
-            For data that are empty, not finite, of the wrong shape, or cannot be produced.
-        CapacityError
-            When exact sums would not fit.
-        """
+    ):
+        self.feature_names: tuple[str, ...] | None = None
+        if is_frame(inputs):
+            inputs, self.feature_names = from_frame(inputs)
         values = real_array(inputs, "inputs")
         if values.ndim == 2:
             values = values[:, None, :]
@@ -155,9 +152,36 @@ class Instance:
         def make(fineness: int) -> Instance:
             readout_codes, readout_bits = vector_codes(weights, fineness, "readout weights")
             label_codes, label_bits = vector_codes(targets, fineness, "labels")
-            return cls(grid, m, label_codes, label_bits, readout_codes, readout_bits, signs, about)
+            return self._fill(grid, m, label_codes, label_bits, readout_codes, readout_bits, signs, about)
 
-        return finest(make, EXACT)
+        finest(make, EXACT)
+
+    def _fill(self, grid, m, labels, label_bits, readout, readout_bits, teacher, origin) -> Instance:
+        """Take over codes; raise RangeError where exact sums over them would not fit."""
+        self.grid: InputGrid = grid
+        self.n: int = grid.features
+        self.m: int = m
+        self.samples: int = len(labels)
+        self.label_codes: np.ndarray = labels
+        self.readout_codes: np.ndarray = readout
+        self.label_bits: int = max(label_bits, readout_bits)
+        self.readout_bits: int = readout_bits
+        self.code_bound, self.preactivation_bound = grid.reach
+        for codes, bits in ((labels, label_bits), (readout, readout_bits)):
+            if int(np.abs(codes).max(initial=0)) << (self.label_bits - bits) >= 1 << 31:
+                raise self._too_large(labels, label_bits, helped=False)
+        self.label_codes = read_only(labels << (self.label_bits - label_bits))
+        self.teacher: np.ndarray | None = None if teacher is None else read_only(teacher)
+        self.origin: dict = origin
+        self._check_range()
+        return self
+
+    @classmethod
+    def _from_codes(cls, *codes) -> Instance:
+        """Make an instance from what is on its grids already, as drawn data are; see `_fill`."""
+        instance = cls.__new__(cls)
+        instance.feature_names = None
+        return instance._fill(*codes)
 
     def _check_range(self) -> None:
         """Refuse data for which an exact sum could overflow; remember the bounds for the engines."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sterling.base.arrays import refuse_masked
-from sterling.base.cores import for_each, usable_cores
-from sterling.base.memory import require_memory
-from sterling.base.notebook import html_table, shortened
+from sterling.base.pool import for_each
+from sterling.base.resources import require_memory, thread_count
+from sterling.base.text import html_table, shortened
 from sterling.errors import InputError
 from sterling.exact.grid import InputGrid, aligned_zeros, padded_width, vector_codes
 from sterling.exact.ranges import finest
@@ -146,8 +146,8 @@ class Problem:
         def make(fineness: int) -> Instance:
             readout, readout_bits = self._draw_readout(seed, fineness)
             labels, label_bits = self._label(seed, active, readout, readout_bits)
-            return Instance(
-                grid, self.m, labels, label_bits, readout, readout_bits, teacher, origin=self._origin(seed)
+            return Instance._from_codes(
+                grid, self.m, labels, label_bits, readout, readout_bits, teacher, self._origin(seed)
             )
 
         instance = finest(make)
@@ -173,7 +173,7 @@ class Problem:
         whole = (_CODE_BYTES[self.normalize] * width + _ROW_BYTES) * rows
         if self.normalize is not None:
             whole += _MOMENT_BYTES * width * min(rows, 2 * _BLOCK)
-        return whole + _BLOCK_BYTES * width * block * usable_cores() + _TABLE_BYTES
+        return whole + _BLOCK_BYTES * width * block * thread_count(None) + _TABLE_BYTES
 
     def _require_memory(self) -> None:
         require_memory(self.memory(), f"an instance with n={self.n}, m={self.m}, {self.samples} samples")

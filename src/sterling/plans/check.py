@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from sterling.base.interrupts import deferred_interrupt
+from sterling.base.progress import Progress, Show
 from sterling.model.problem import Problem
 from sterling.schedules import Power, Schedule
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 0.2  # between looks at Ctrl-C and progress
 _BATCH = 4  # trials handed to a worker at a time
-
-Show = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def check_need(
 
     Trials are those of studies (`sterling.study.trial`), so each can be replayed from seed and number.
     """
-    from sterling.base.memory import require_memory
+    from sterling.base.resources import require_memory
     from sterling.plans.plan import proposed
     from sterling.study.executors import open_workers
     from sterling.study.trial import Cell
@@ -103,7 +102,7 @@ def check_need(
                 for future in wait(running, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED).done:
                     rows[running.pop(future)] += future.result()
                 if progress is not None:
-                    progress(sum(map(len, rows.values())), trials * len(cells))
+                    progress(Progress(sum(map(len, rows.values())), trials * len(cells)))
                 if interrupted():
                     raise KeyboardInterrupt
     return [

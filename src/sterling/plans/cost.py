@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from sterling.base.memory import available_memory, require_memory
+from sterling.base.resources import available_memory, require_memory
 from sterling.dynamics.run import Progress
 from sterling.dynamics.train import train
 from sterling.model.problem import Problem
@@ -76,8 +76,8 @@ def measure_cost(
     seen = {"step": 0}
 
     def watch(progress: Progress) -> None:
-        seen["step"] = progress.step
-        if progress.step < steps and time.perf_counter() - drawn > _SECONDS:
+        seen["step"] = int(progress.done)
+        if progress.done < steps and time.perf_counter() - drawn > _SECONDS:
             raise _Enough
 
     try:

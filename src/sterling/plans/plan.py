@@ -172,7 +172,7 @@ def plan(
     cost : bool
         Measure what a run with ``samples`` takes on this machine.
     progress : callable, optional
-        Gets (trials done, trials in all) several times a second.
+        Gets a `Progress`, in trials, several times a second.
 
     Raises
     ------

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.claims.words import percent
-from sterling.plot.run import AMBER, BLUE, GREEN, GREY, PURPLE, VERMILLION
+from sterling.plot.style import AMBER, BLUE, GREEN, GREY, PURPLE, VERMILLION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,16 +62,3 @@ def dots(
             columnspacing=1.2,
             handletextpad=0.2,
         )
-
-
-def in_words(rows: Sequence[str], groups: dict[str, np.ndarray]) -> str:
-    """Return what `dots` draws, as text."""
-    parts = []
-    for place, row in enumerate(rows):
-        values = ", ".join(
-            f"{label} {percent(table[place, 0])}"
-            for label, table in groups.items()
-            if np.isfinite(table[place, 0])
-        )
-        parts.append(f"{row}: {values}")
-    return "; ".join(parts)

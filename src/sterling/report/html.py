@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup, escape
 
 from sterling import __version__
-from sterling.claims.words import NO_BREAK
+from sterling.base.text import NO_BREAK
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -52,7 +52,8 @@ def page(template: str, script: str = "", **values: Any) -> str:
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from sterling.claims.words import amount, interval, leading, level, number
+    from sterling.base.text import number
+    from sterling.claims.words import amount, interval, leading, level
 
     environment = Environment(
         loader=PackageLoader("sterling.report"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sterling.base.files import write_atomically
-from sterling.base.progress import readable_time
+from sterling.base.text import readable_time
 from sterling.claims.finding import Finding, Judgement
 from sterling.errors import StoreError
 from sterling.report.figures import Drawing, identifier, render

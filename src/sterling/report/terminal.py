@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sterling.base.progress import LIVE_EVERY, PLAIN_EVERY, is_terminal, readable_time, say, seldom
+from sterling.base.progress import LIVE_EVERY, PLAIN_EVERY, is_terminal, say, seldom
+from sterling.base.text import readable_time
 from sterling.claims.finding import Finding, Judgement, Reference
 from sterling.claims.words import amount, interval, leading, level
 

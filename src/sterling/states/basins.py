@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sterling.base.progress import Progress, Show
 from sterling.errors import InputError
 from sterling.schedules import Schedule
-from sterling.states.sweep import Show, thread_count, work_together
+from sterling.states.sweep import thread_count, work_together
 
 if TYPE_CHECKING:
     from sterling.states.landscape import Landscape
@@ -100,7 +101,7 @@ def find_basins(
     threads : int, optional
         Runs at a time; all cores by default. The result does not depend on it.
     progress : callable, optional
-        Gets (runs done, runs in all) several times a second.
+        Gets a `Progress`, in runs, several times a second.
 
     Raises
     ------
@@ -150,7 +151,7 @@ def find_basins(
                 where[number] = number_of(orbit.signs)
             verdicts[number] = orbit.verdict.name
 
-    show = None if progress is None else lambda: progress(len(verdicts), starts)
+    show = None if progress is None else lambda: progress(Progress(len(verdicts), starts))
     work_together(work, min(thread_count(threads), starts), stop, show)
     states, counts = np.unique(where[where >= 0], return_counts=True)
     order = np.argsort(-counts, kind="stable")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sterling.base.arrays import read_only
-from sterling.base.memory import require_memory
-from sterling.base.notebook import html_table
+from sterling.base.resources import require_memory
+from sterling.base.text import html_table
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.schedules import Schedule
@@ -240,7 +240,7 @@ def landscape(
         Whether the rows of the inputs are independent standard Gaussian vectors, for which E G(w) is known.
         By default that is read from the problem that the instance was drawn from.
     progress : callable, optional
-        Gets (states done, states in all) several times a second.
+        Gets a `Progress`, in states, several times a second.
     threads : int, optional
         All cores by default. The result does not depend on it.
 

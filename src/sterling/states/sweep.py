@@ -14,14 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling.base.cores import usable_cores
 from sterling.base.interrupts import deferred_interrupt
-from sterling.base.memory import require_memory
+from sterling.base.progress import Progress, Show
+from sterling.base.resources import require_memory, usable_cores
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.surrogates import Surrogate
-
-Show = Callable[[int, int], None]
 
 SLICE = 0.1  # seconds between looks at interrupts and progress
 _STRETCHES = 16  # for each thread, so that all end at about the same time
@@ -190,7 +188,7 @@ class _Visit:
             partial(self._work, starts),
             self.threads,
             self._stop,
-            None if progress is None else lambda: progress(self.done, self.states),
+            None if progress is None else lambda: progress(Progress(self.done, self.states)),
         )
 
     def _work(self, starts) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sterling.base.files import as_path, write_atomically
-from sterling.base.memory import require_memory
+from sterling.base.resources import require_memory
 from sterling.errors import InputError
 
 if TYPE_CHECKING:

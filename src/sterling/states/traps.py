@@ -27,7 +27,7 @@ def trap_free(
     surrogate : str or Surrogate
         One with a piecewise-constant derivative.
     progress : callable, optional
-        Gets (states done, states in all) several times a second; what it raises ends the visit.
+        Gets a `Progress`, in states, several times a second; what it raises ends the visit.
     threads : int, optional
         All cores by default. The result does not depend on it.
 

@@ -146,7 +146,7 @@ class Comparison:
 
         Returns a sentence that says what to see.
         """
-        from sterling.plot.run import GREY, INK, PALE
+        from sterling.plot.style import GREY, INK, PALE
 
         ax.plot([0, 1], [0, 1], color=PALE, lw=1, zorder=0)
         for place, name in enumerate(self.surrogates):
@@ -278,7 +278,7 @@ def compare_surrogates(
     """
     import polars as pl
 
-    from sterling.base.cores import usable_cores
+    from sterling.base.resources import usable_cores
 
     if not isinstance(problem, Problem):
         raise InputError(f"the first argument is a {type(problem).__name__}; give a Problem")

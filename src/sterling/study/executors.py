@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sterling.base.cores import usable_cores
+from sterling.base.resources import usable_cores
 from sterling.errors import InputError, SterlingError
 from sterling.study.trial import Cell, run_batch, warm_up
 

@@ -29,6 +29,7 @@ from sterling.claims.efforts import (
 )
 from sterling.claims.finding import Finding, Judgement
 from sterling.claims.reproduce import Reproduction, reproduce
+from sterling.report.described import described
 
 TINY = Effort(
     name="tiny",
@@ -102,8 +103,8 @@ def test_findings_can_be_shown(done):
             figure = Figure()
             reading = picture.draw(figure.add_subplot())
             assert reading.endswith(".")
-            assert len(picture.alt) > 40
             figure.canvas.draw()
+            assert len(described(figure)) > 40
     assert len(set(names)) == len(names) >= len(CLAIMS)
     assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-") for name in names)
 

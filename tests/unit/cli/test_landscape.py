@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import sterling as st
-from sterling.cli import app, counter
+from sterling.cli import app
 
 VERB = sys.modules["sterling.cli.landscape"]  # its attribute of the package is the verb itself
 SMALL = ["landscape", "--n", "8", "--samples", "12", "--seed", "3", "--quiet"]
@@ -130,21 +130,21 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, mon
 
 
 def interrupting(what):
-    """Return a stand-in for `counting` that is interrupted once something of that kind is counted."""
+    """Return a stand-in for `showing` that is interrupted once something of that kind is counted."""
 
     @contextmanager
-    def counting(counted, quiet):
-        def press(done, total):
+    def showing(progress, counted):
+        def press(_):
             if counted == what:
                 raise KeyboardInterrupt
 
         yield press
 
-    return counting
+    return showing
 
 
 def test_ctrl_c_ends_the_visit(monkeypatch, tmp_path):
-    monkeypatch.setattr(VERB, "counting", interrupting("states"))
+    monkeypatch.setattr(VERB, "showing", interrupting("states"))
     result = call(*SMALL, "--out", tmp_path / "s.npz", code=130)
     assert result.stdout == ""
     assert result.stderr == "error: interrupted\n"
@@ -152,27 +152,13 @@ def test_ctrl_c_ends_the_visit(monkeypatch, tmp_path):
 
 
 def test_ctrl_c_during_basins_still_shows_the_landscape(monkeypatch):
-    monkeypatch.setattr(VERB, "counting", interrupting("runs"))
+    monkeypatch.setattr(VERB, "showing", interrupting("runs"))
     arguments = ["--basins", "100_000", "--steps", "1e12", "--noise", "1", "--json"]
     result = call(*SMALL, *arguments, code=130)
     values = json.loads(result.stdout)
     assert values["states"] == 256
     assert values["basins"] is None
     assert result.stderr == "interrupted before all runs had ended, so there are no basins\n"
-
-
-def test_progress_lines_are_sparse_and_say_what_is_left(capsys):
-    with counter.counting("states") as show:
-        assert show is not None
-        for done in range(50):
-            show(done, 50)
-    with counter.counting("states", every=0.0) as show:
-        assert show is not None
-        show(512, 1024)
-    with counter.counting("states", quiet=True) as show:
-        assert show is None
-    assert capsys.readouterr().err == "512 of 1,024 states (50 %)\n"
-    assert counter.line("runs", 25, 100, 10.0) == "25 of 100 runs (25 %), 30 s left"
 
 
 def test_help_says_what_it_is_for():

@@ -106,7 +106,7 @@ def test_the_table_shows_the_summary_and_the_advice():
             assert name in result.stdout
             assert value in result.stdout
     assert orbit.verdict.name in result.stdout
-    assert orbit.verdict.value[1:40] in result.stdout
+    assert orbit.verdict.meaning[1:40] in result.stdout
 
 
 def test_pictures_and_runs_are_written_and_told_of(tmp_path):
@@ -159,7 +159,7 @@ def test_the_first_compilation_is_announced(monkeypatch, tmp_path, capsys):
         (["--n", "0"], "n is 0; it must be at least 1"),
         (["--samples", "none"], "--samples is 'none'"),
         (["--noise", "nan"], "noise is nan"),
-        (["--inputs", "gausian"], "did you mean 'gaussian'"),
+        (["--inputs", "gausian"], "mean 'gaussian'"),
         (["--readout", "1,x"], "--readout is '1,x'"),
         (["--readout", "all"], "readout is 'all'"),
         (["--readout", "1,1"], "readout has 2 numbers, but m is 1"),

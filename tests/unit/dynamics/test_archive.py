@@ -108,7 +108,7 @@ def test_saved_loaded_resumed_and_saved_again(tmp_path, clean):
 
 
 def test_without_a_teacher(instance, tmp_path):
-    free = st.Instance.from_arrays(instance.inputs, instance.labels)
+    free = st.Instance(instance.inputs, instance.labels)
     made = st.train(free, 300)
     made.save(tmp_path / "a")
     back = st.Orbit.load(tmp_path / "a")
@@ -224,7 +224,7 @@ def test_another_instance(path, instance):
     other = st.Problem(n=5, samples=31, noise=0.6).draw(0)
     with pytest.raises(st.CheckpointError, match=r"another instance .*30 samples.*31 samples"):
         st.resume(st.Orbit.load(path), other, steps=10)
-    slightly = st.Instance.from_arrays(instance.inputs, instance.labels + 2.0**-8, teacher=instance.teacher)
+    slightly = st.Instance(instance.inputs, instance.labels + 2.0**-8, teacher=instance.teacher)
     with pytest.raises(st.CheckpointError, match="another instance"):
         st.resume(st.Orbit.load(path), slightly, steps=10)
 

@@ -135,9 +135,9 @@ def test_progress(noisy, monkeypatch):
     seen = []
     orbit = st.train(noisy, 300, progress=seen.append)
     assert len(seen) > 10
-    steps = [progress.step for progress in seen]
+    steps = [progress.done for progress in seen]
     assert steps == sorted(steps)
-    assert steps[-1] == seen[-1].steps == 300
+    assert steps[-1] == seen[-1].total == 300
     assert seen[-1].events == orbit.stats.events
     assert seen[-1].distance == orbit.errors
     for progress in seen:

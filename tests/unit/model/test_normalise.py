@@ -158,7 +158,7 @@ def test_teachers_label_the_normalised_inputs(name):
 def test_rounding_is_told_after_normalising_too():
     """An instance must not call itself exact when its inputs were rounded on the way."""
     values, labels = skewed(60, 3), np.arange(60) % 2
-    instance = st.Instance.from_arrays(values, labels, normalize="standard")
+    instance = st.Instance(values, labels, normalize="standard")
     expected = (values - values.mean(axis=0)) / values.std(axis=0)
     assert np.abs(instance.inputs[:, 0] - expected).max() > 1e-6
     assert instance.rounding.max() > 0
@@ -177,7 +177,7 @@ def test_too_few_rows(rows, name, words):
     """The number of rows is to blame, not a feature."""
     inputs = np.random.default_rng(0).normal(size=(rows, 4))
     with pytest.raises(st.InputError, match=words):
-        st.Instance.from_arrays(inputs, np.ones(rows), normalize=name)
+        st.Instance(inputs, np.ones(rows), normalize=name)
     with pytest.raises(st.InputError, match=words):
         st.Problem(n=4, samples=rows, normalize=name).draw(0)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.base import memory
+from sterling.base import resources
 from sterling.errors import RangeError
 from sterling.exact.ranges import finest
 from sterling.model import problem
@@ -53,7 +53,7 @@ def assert_same_instance(one, other):
         ({"readout": (1.0, 2.0)}, "readout has 2 numbers, but m is 1"),
         ({"readout": (float("nan"),)}, "readout has a value that is not finite"),
         ({"readout": (0.0,)}, "readout is all zero"),
-        ({"inputs": "gausian"}, "did you mean 'gaussian'"),
+        ({"inputs": "gausian"}, "mean 'gaussian'"),
         ({"inputs": 5}, "inputs is 5"),
         ({"normalize": "zscore"}, "unknown normalisation 'zscore'"),
     ],
@@ -101,10 +101,10 @@ def test_to_dict_is_plain_and_complete():
 
 def test_not_enough_memory(monkeypatch):
     """Refused before anything is allocated, with the size and what to do."""
-    monkeypatch.setattr(memory, "available_memory", lambda: 1 << 20)
+    monkeypatch.setattr(resources, "available_memory", lambda: 1 << 20)
     with pytest.raises(st.CapacityError, match=r"n=1000.*needs .* but only 1 MiB .*fewer samples"):
         st.Problem(n=1000, samples=10**6).draw(0)
-    monkeypatch.setattr(memory, "available_memory", lambda: None)
+    monkeypatch.setattr(resources, "available_memory", lambda: None)
     st.Problem(n=10, samples=10).draw(0)
 
 
@@ -181,7 +181,7 @@ def test_threads_do_not_matter(monkeypatch, cores):
     """Each block of samples has a stream of its own, so it does not matter who draws it."""
     asked = st.Problem(n=9, samples=20_000, m=2, noise=0.3, inputs="exponential")
     expected = asked.draw(3)
-    monkeypatch.setattr("sterling.base.cores.usable_cores", lambda: cores)
+    monkeypatch.setattr("sterling.base.resources.usable_cores", lambda: cores)
     assert_same_instance(asked.draw(3), expected)
 
 

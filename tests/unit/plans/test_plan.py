@@ -6,6 +6,7 @@ import pytest
 
 import sterling as st
 from sterling import theory
+from sterling.base.progress import Progress
 from sterling.plans import check as check_module
 from sterling.plans import cost as cost_module
 from sterling.plans.plan import proposed
@@ -89,10 +90,10 @@ def test_a_check_counts_trials_of_the_study_kind():
 
 def test_a_check_reports_and_can_be_interrupted():
     seen = []
-    st.plan(6, check=5, steps=100, threads=1, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (5, 5)
+    st.plan(6, check=5, steps=100, threads=1, progress=seen.append)
+    assert seen[-1] == Progress(5, 5)
 
-    def press(done, total):
+    def press(_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -113,7 +114,7 @@ def test_the_cost_is_that_of_a_real_run(monkeypatch):
 
 
 def test_memory_is_asked_for_before_trials(monkeypatch):
-    monkeypatch.setattr("sterling.base.memory.available_memory", lambda: 1000)
+    monkeypatch.setattr("sterling.base.resources.available_memory", lambda: 1000)
     with pytest.raises(st.CapacityError, match="2 trials with n=64"):
         st.plan(64, check=3, threads=2)
     with pytest.raises(st.CapacityError, match="a run with n=64"):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.base import memory
+from sterling.base import resources
+from sterling.base.progress import Progress
 from sterling.plot.landscape import plot_landscape
 from sterling.states import sweep
 from sterling.states.landscape import Landscape, landscape, number_of, signs_of
@@ -73,7 +74,7 @@ def test_too_few_samples_make_traps():
 
 
 def test_without_a_teacher(instance):
-    alone = st.Instance.from_arrays(instance.inputs, instance.labels)
+    alone = st.Instance(instance.inputs, instance.labels)
     found = landscape(alone)
     np.testing.assert_array_equal(found.reference, found.minimisers[0])
     assert found.trap_free == (not set(found.absorbing_states) - set(found.minimiser_states))
@@ -87,7 +88,7 @@ def test_the_mean_gradient_is_used_only_where_it_is_known(instance):
     assert "rademacher" in landscape(rough).deviation_reason
     white = st.Problem(n=5, samples=30, normalize="whiten").draw(0)
     assert "whiten" in landscape(white).deviation_reason
-    given = st.Instance.from_arrays(instance.inputs, instance.labels, teacher=instance.teacher)
+    given = st.Instance(instance.inputs, instance.labels, teacher=instance.teacher)
     assert "gaussian=True" in landscape(given).deviation_reason
     assert landscape(given, gaussian=True).deviation == landscape(instance).deviation
     assert landscape(instance, gaussian=False).deviation is None
@@ -114,7 +115,7 @@ def test_threads_must_be_a_count(instance, threads):
 
 
 def test_memory_is_asked_for_first(monkeypatch):
-    monkeypatch.setattr(memory, "available_memory", lambda: 100 << 20)
+    monkeypatch.setattr(resources, "available_memory", lambda: 100 << 20)
     big = st.Problem(n=24, samples=4).draw(0)
     with pytest.raises(st.CapacityError, match="landscape of n=24"):
         landscape(big)
@@ -122,14 +123,14 @@ def test_memory_is_asked_for_first(monkeypatch):
 
 def test_progress(instance):
     seen = []
-    landscape(instance, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (256, 256)
+    landscape(instance, progress=seen.append)
+    assert seen[-1] == Progress(256, 256)
 
 
 def test_an_interrupt_ends_all_threads(monkeypatch):
     """Ctrl-C reaches the main thread while it waits; here the progress callback plays it."""
 
-    def press(done, total):
+    def press(_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sweep, "SLICE", 0.01)
@@ -145,7 +146,7 @@ def test_an_interrupt_ends_all_threads(monkeypatch):
 def test_more_absorbing_states_than_the_buffer_holds(monkeypatch):
     """Labels no state can miss: with zero inputs every state absorbs."""
     monkeypatch.setattr(sweep, "_BUFFER", 7)
-    zero = st.Instance.from_arrays(np.zeros((3, 6)), np.zeros(3), constant="keep")
+    zero = st.Instance(np.zeros((3, 6)), np.zeros(3), constant="keep")
     found = landscape(zero)
     np.testing.assert_array_equal(found.absorbing_states, np.arange(64))
     np.testing.assert_array_equal(found.minimiser_states, np.arange(64))
@@ -214,7 +215,7 @@ def test_words_for_one_trap_and_for_many():
 
 
 def test_words_without_a_teacher(instance):
-    alone = landscape(st.Instance.from_arrays(instance.inputs, instance.labels))
+    alone = landscape(st.Instance(instance.inputs, instance.labels))
     assert alone.minimiser_states.size == 1
     assert dict(alone.summary())["lowest loss"] == "1 state, to which distances refer"
 
@@ -240,7 +241,7 @@ def test_picture(samples, noise):
 def test_picture_without_a_teacher_or_contrast():
     from matplotlib.figure import Figure
 
-    zero = st.Instance.from_arrays(np.zeros((3, 4)), np.zeros(3), constant="keep")
+    zero = st.Instance(np.zeros((3, 4)), np.zeros(3), constant="keep")
     found = landscape(zero)
     assert isinstance(found, Landscape)
     ax = Figure().add_subplot()
@@ -288,10 +289,10 @@ def test_the_estimate_of_the_deviation():
 def test_basins_report_and_can_be_interrupted():
     found = landscape(st.Problem(n=12, samples=60, noise=2.0).draw(0))
     seen = []
-    found.basins(7, steps=200, threads=1, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (7, 7)
+    found.basins(7, steps=200, threads=1, progress=seen.append)
+    assert seen[-1] == Progress(7, 7)
 
-    def press(done, total):
+    def press(_):
         raise KeyboardInterrupt
 
     before = threading.active_count()
@@ -302,7 +303,7 @@ def test_basins_report_and_can_be_interrupted():
 
 def test_a_table_that_does_not_fit_is_refused(monkeypatch):
     found = landscape(st.Problem(n=10, samples=20).draw(0))
-    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
+    monkeypatch.setattr(resources, "available_memory", lambda: 1000)
     with pytest.raises(st.CapacityError, match="a table of 1,024 states"):
         found.table()
 

@@ -133,7 +133,7 @@ def test_identity_is_the_content_alone():
         ("[problem]\nn = 4\nsamples = []", "empty list"),
         ("[problem]\nn = [4, 4]\nsamples = 3", "n holds 4 twice"),
         ("[problem]\nn = 4", "at least two values of n"),
-        ('[problem]\nn = 4\nsamples = 3\ninputs = "gauss"', "did you mean 'gaussian'"),
+        ('[problem]\nn = 4\nsamples = 3\ninputs = "gauss"', "mean 'gaussian'"),
         ('[problem]\nn = 4\nsamples = 3\n[run]\nsurrogate = "rleu"', "Did you mean 'relu'"),
         ('[problem]\nn = 4\nsamples = 3\n[run]\nschedule = "power"', "power:RATE,EXPONENT"),
         ("[problem]\nn = 4\nsamples = 3\n[run]\nsteps = 0", "steps holds 0"),

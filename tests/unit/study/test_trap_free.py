@@ -46,7 +46,7 @@ def test_it_ends_at_the_first_trap(monkeypatch):
     [
         (st.Problem(n=25, samples=3).draw(0), "relu", "n may be at most 24"),
         (st.Problem(n=4, samples=30).draw(0), "sigmoid", "sigmoid is smooth"),
-        (st.Instance.from_arrays([[1.0, -1.0], [0.5, 2.0]], [0, 1]), "relu", "no teacher"),
+        (st.Instance([[1.0, -1.0], [0.5, 2.0]], [0, 1]), "relu", "no teacher"),
     ],
 )
 def test_what_has_no_answer_is_refused(instance, surrogate, words):
