@@ -31,12 +31,14 @@ if TYPE_CHECKING:
     from sterling.model.problem import Problem
     from sterling.plans.plan import plan
     from sterling.schedules import Constant, Power, Table
+    from sterling.states.certificate import Certificate, certify
     from sterling.states.landscape import Landscape, landscape
     from sterling.study.compare import compare_surrogates
     from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
 
 _HOME = {
     "CapacityError": "errors",
+    "Certificate": "states.certificate",
     "CheckpointError": "errors",
     "Constant": "schedules",
     "InputError": "errors",
@@ -54,6 +56,7 @@ _HOME = {
     "Surrogate": "surrogates",
     "Table": "schedules",
     "Verdict": "dynamics.orbit",
+    "certify": "states.certificate",
     "compare_surrogates": "study.compare",
     "get_family": "model.families",
     "get_surrogate": "surrogates",
@@ -70,6 +73,7 @@ _HOME = {
 __all__ = [
     "SURROGATES",
     "CapacityError",
+    "Certificate",
     "CheckpointError",
     "Constant",
     "Family",
@@ -87,6 +91,7 @@ __all__ = [
     "Table",
     "Verdict",
     "__version__",
+    "certify",
     "compare_surrogates",
     "get_family",
     "get_surrogate",

@@ -4,9 +4,9 @@ By the balance (science.md, 13) every limit of the shares of mass π(D), D the s
 
     P = {π ≥ 0, Σ π = 1, Σ_D π(D) B′_k(D) ≥ 0 for all k},
 
-B′_k(D) being b*_k G_k(D) for k in D and its positive part for k outside. Linear programs over P bound what all
-runs do. They have n rows and 2ⁿ columns, so columns are generated: few at first, then those that the current
-dual vectors price too low, among all states at a time. What proves a bound is its dual vector alone;
+B′_k(D) being b*_k G_k(D) for k in D and its positive part for k outside. Linear programs over P bound what
+all runs do. They have n rows and 2ⁿ columns, so columns are generated: few at first, then those that the
+current dual vectors price too low, among all states at a time. What proves a bound is its dual vector alone;
 `check` evaluates it over all states from the definition, with a bound on every rounding.
 """
 
@@ -15,22 +15,28 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from sterling.base.arrays import read_only
+from sterling.base.arrays import check_signs, read_only
 from sterling.base.checks import instance_of
-from sterling.errors import InputError, StoreError, SterlingError
+from sterling.base.files import as_path, printable, unreadable, write_atomically
+from sterling.base.progress import Progress, showing
+from sterling.base.resources import require_memory
+from sterling.base.text import html_table
+from sterling.errors import InputError, SterlingError, StoreError
 from sterling.model.instance import Instance
+from sterling.states.landscape import check_dimension, check_surrogate, landscape
 from sterling.surrogates import Surrogate, get_surrogate
 
 FORMAT, VERSION = "sterling-certificate", 1
 
 _BLOCK_BYTES = 1 << 21  # of a block of pre-activations, so that it stays in the cache
 _UNIT = 2.0**-53  # the largest relative error of one rounding
+_PRICED = 1 << 14  # states whose prices are found at a time
 _NEW = 8  # states that one program may bring in at a time
 _ROUNDS = 200  # of column generation, at most
 _SLACK = 1e-7  # what a price may be too low by: the proof is evaluated anyway, so this costs sharpness only
@@ -144,8 +150,8 @@ class Certificate:
             first = "Recurrence is not proved: the bound of the mass at the reference is 0"
         if self.decodes:
             return f"{first}. The time average decodes to the reference in every weight."
-        open_weights = int((self.wrong_share >= 0.5).sum())
-        return f"{first}. For {open_weights} of {self.n} weights it is not proved that the time average is right."
+        unproved = int((self.wrong_share >= 0.5).sum())
+        return f"{first}. That the time average is right is not proved for {unproved} of {self.n} weights."
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values.
@@ -273,8 +279,8 @@ def certify(
 
     Notes
     -----
-    Linear programs over the polytope of the balance (science.md, 13; exact), by column generation with SciPy's
-    HiGHS. Schedules must have bounded step sizes whose sum is infinite.
+    Linear programs over the polytope of the balance (science.md, 13; exact), by column generation with
+    SciPy's HiGHS. Schedules must have bounded step sizes whose sum is infinite.
 
     Examples
     --------
@@ -290,7 +296,8 @@ def certify(
     with showing(progress) as show:
         balances = _table(instance, chosen, reference, threads, show)
         duals = _solve(balances, show)
-    occupancy, wrong, absorbs = _judge([(0, balances)], duals, instance)
+    blocks = ((first, balances[first : first + _PRICED]) for first in range(0, len(balances), _PRICED))
+    occupancy, wrong, absorbs = _judge(blocks, duals, instance, reference, chosen)
     return Certificate(
         occupancy=occupancy,
         wrong_share=read_only(wrong),
@@ -332,7 +339,7 @@ def check(
 def _by_definition(
     instance: Instance, surrogate: Surrogate, reference: np.ndarray
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first, B′ of the sets first, first + 1, …), float64 (block, n), for all sets of wrong weights."""
+    """Yield (first, B′ of the sets of wrong weights first, first + 1, …) in blocks, float64 (block, n)."""
     n, m = instance.n, instance.m
     grid = instance.grid
     codes = (grid.rows[:, :n].astype(np.float64) + grid.offsets) * np.ldexp(1.0, grid.shifts)
@@ -392,6 +399,15 @@ def _reference(instance: Instance) -> np.ndarray:
     if instance.teacher is not None:
         return np.asarray(instance.teacher, np.int8)
     return landscape(instance).reference
+
+
+def _table(instance: Instance, surrogate: Surrogate, reference: np.ndarray, threads, show) -> np.ndarray:
+    """Return B′ of all sets of wrong weights, float64 (2ⁿ, n)."""
+    require_memory(8 * instance.n << instance.n, f"the table of all states of n={instance.n}")
+    table = np.empty((1 << instance.n, instance.n))
+    for first, block in _by_definition(instance, surrogate, reference):
+        table[first : first + len(block)] = block
+    return table
 
 
 def _solve(balances: np.ndarray, show) -> np.ndarray:

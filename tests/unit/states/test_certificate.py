@@ -1,4 +1,4 @@
-"""Certificates: bounds equal those of the whole linear program, hold for runs, and can be checked and kept."""
+"""Certificates: bounds are those of the whole linear program, hold for runs, and can be checked and kept."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def whole_program(instance, surrogate="relu"):
     balances = np.where(wrong == 1, balances, np.maximum(balances, 0))
     goals = [(wrong.sum(axis=1) == 0).astype(float), *(-wrong.T.astype(float))]
     found = [
-        linprog(g, A_ub=-balances.T, b_ub=np.zeros(n), A_eq=np.ones((1, 1 << n)), b_eq=[1.0]).fun for g in goals
+        linprog(g, A_ub=-balances.T, b_ub=np.zeros(n), A_eq=np.ones((1, 1 << n)), b_eq=[1.0]).fun
+        for g in goals
     ]
     return found[0], -np.array(found[1:])
 
@@ -106,7 +107,7 @@ def test_few_samples_prove_nothing():
 
 def test_without_a_teacher_the_best_state_is_the_reference():
     drawn = draw()
-    instance = st.Instance.from_arrays(drawn.inputs, drawn.labels, drawn.readout)
+    instance = st.Instance(drawn.inputs, drawn.labels, drawn.readout)
     certificate = st.certify(instance)
     assert np.array_equal(certificate.reference, st.landscape(instance).reference)
     assert certificate.verify(instance)
