@@ -113,6 +113,30 @@ def test_quiet_stretches(name):
     assert dense.stats.events > 2
 
 
+@pytest.mark.parametrize("ulps", range(-3, 4))
+@pytest.mark.parametrize("rate", (0.5, 0.3, 1 / 7))
+def test_a_mass_that_ends_where_a_latent_does(rate, ulps):
+    """Rounding decides, and no step to come changes anything: that must not be tried step by step."""
+    instance = st.Instance([[1.0]], [0.0], constant="keep")
+    init = rate * instance.gradient([1])
+    for _ in range(abs(ulps)):
+        init = np.nextafter(init, np.sign(ulps) * np.inf)
+    arguments = instance, 300, st.Table([rate, 0.0]), "relu", init
+    dense = st.train(*arguments, engine="dense")
+    assert_same_orbit(st.train(*arguments, engine="event"), dense)
+    long = st.train(instance, 10**12, st.Table([rate, 0.0]), init=init)  # scanning would take half an hour
+    np.testing.assert_array_equal(long.flips, dense.flips)
+
+
+def test_rates_that_all_but_vanish():
+    """Subnormal step sizes: most steps add nothing, and flips lie far apart."""
+    instance = st.Problem(n=1, samples=30, noise=0.3).draw(1)
+    arguments = st.Power(5e-324, 0.5), "relu", np.array([0.0])
+    dense = st.train(instance, 3000, *arguments, engine="dense")
+    assert_same_orbit(st.train(instance, 3000, *arguments, engine="event"), dense)
+    assert st.train(instance, 10**10, *arguments).steps == 10**10
+
+
 @pytest.mark.parametrize("late", (10**6, 10**9, 10**12 - 2000))
 @pytest.mark.parametrize("schedule", (st.Power(0.5, 0.5), st.Power(3.0, 0.9), st.Constant(1e-3)), ids=repr)
 def test_late_steps(schedule, late):

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 import sterling as st
-from sterling.states.traps import trap_free
+from sterling.states.landscape import trap_free
 from tests.support import PIECEWISE
 
 fixed = settings(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])

@@ -140,7 +140,7 @@ def gradients(context: Context, cell: Parameters, seed: int):
         for surrogate in cell["surrogates"]:
             context.look()
             measured = instance.gradient(signs, surrogate)
-            expected = population_gradient(signs, teacher, instance.readout_norm2, surrogate)
+            expected = population_gradient(instance, signs, surrogate=surrogate)
             for group, mask in (("wrong", signs != teacher), ("right", signs == teacher)):
                 if mask.any():
                     yield {

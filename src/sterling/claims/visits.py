@@ -22,6 +22,7 @@ from sterling.claims.scaling import (
     run_scaling,
     top_exponent,
 )
+from sterling.model.problem import Problem
 from sterling.theory import samples_for_ergodic, samples_for_occupancy
 
 PROVED = 4.0
@@ -42,8 +43,8 @@ def measure(context: Context) -> Finding:
     quiet = exponent(optimal[-1], "exponent α of N₅₀ for absorption at w*, no noise")
     loud = exponent(half[-1], f"exponent α of N₅₀ for half of the steps at w*, σ = {noisy.noise:g}")
     mean = exponent(average[-1], f"exponent α of N₅₀ for the time average, σ = {noisy.noise:g}")
-    half_law = {n: samples_for_occupancy(0.5, n, noisy.noise) for n in noisy.n}
-    mean_law = {n: samples_for_ergodic(n, noisy.noise) for n in noisy.n}
+    half_law = {n: samples_for_occupancy(Problem(n, 1, noise=noisy.noise)) for n in noisy.n}
+    mean_law = {n: samples_for_ergodic(Problem(n, 1, noise=noisy.noise)) for n in noisy.n}
     judgement = all_of(*(judge_growth(series[-1], PROVED) for series in (optimal, half)))
     trials, counts = store.trials(), store.counts("ergodic")
     counts = counts.filter(counts["steps"] == noisy.steps[-1])

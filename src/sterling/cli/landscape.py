@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sterling.base.progress import showing
+from sterling.base.files import printable, write_atomically
 from sterling.base.text import counted
 from sterling.cli.options import (
     COUNT,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 N, SAMPLES = 12, 200
 _SHOWN_BASINS = 5
 _PICTURE = (8.0, 5.0)  # inches
+_TABLES = {".parquet": "write_parquet", ".csv": "write_csv"}  # suffixes, and what Polars writes them with
 
 _visit, _basin, _output = panel("The visit"), panel("Basins"), panel("What comes out")
 
@@ -74,7 +75,7 @@ def landscape(
         Path | None, _output("Draw loss against distance to the teacher: .png, .svg or .pdf.", **FILE)
     ] = None,
     out: Annotated[
-        Path | None, _output("Save number, loss and distance of all states: .npz or .parquet.", **FILE)
+        Path | None, _output("Save number, loss and distance of all states: .parquet or .csv.", **FILE)
     ] = None,
     json: Annotated[bool, _output("Print the result as JSON.", "--json")] = False,
     quiet: Annotated[bool, _output("Show no progress and no notes.", "--quiet", "-q")] = False,
@@ -87,12 +88,11 @@ def landscape(
     from sterling.plot.style import picture_format
     from sterling.states.landscape import check_dimension, check_surrogate
     from sterling.states.landscape import landscape as visit
-    from sterling.states.table import table_format
 
     if plot is not None:
         picture_format(plot)
-    if out is not None:
-        table_format(out)
+    if out is not None and out.suffix.lower() not in _TABLES:
+        raise InputError(f"--out is {printable(out)}; its name must end in {' or '.join(_TABLES)}")
     check_targets({"--plot": plot, "--out": out}, data)
     runs = _basin_settings(basins, steps, schedule, init)
     check_surrogate(surrogate)
@@ -103,13 +103,11 @@ def landscape(
     if not quiet:
         announce_kernels()
     instance = choose_instance(data, drawn, read, readout, normalize, (N, SAMPLES))
-    with showing(not quiet, "states") as show:
-        found = visit(instance, surrogate, gaussian=gaussian or None, progress=show, threads=threads)
+    found = visit(instance, surrogate, gaussian=gaussian or None, threads=threads, progress=not quiet)
     ends = None
     if runs is not None:
         try:
-            with showing(not quiet, "runs") as show:
-                ends = found.basins(**runs, threads=threads, progress=show)
+            ends = found.basins(**runs, threads=threads, progress=not quiet)
         except KeyboardInterrupt:
             note("interrupted before all runs had ended, so there are no basins")
     try:
@@ -200,7 +198,7 @@ def _basin_rows(found: "Landscape", ends: "Basins") -> list[tuple[str, str]]:
 
 def _write(found: "Landscape", plot: Path | None, out: Path | None, say: bool) -> None:
     if out is not None:
-        found.save(out)
+        write_atomically(out, getattr(found.table(), _TABLES[out.suffix.lower()]))
         if say:
             note(f"states saved: {out}")
     if plot is not None:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.walk import (
     ABSORBED,
     ANCHOR,
+    DISTANCE,
     EVALUATIONS,
     FULL_LOG,
     PAUSED,
@@ -23,9 +25,6 @@ from sterling.dynamics.walk import (
     RESTARTED,
     Log,
     Walk,
-    close,
-    flip,
-    look,
 )
 from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
@@ -65,14 +64,13 @@ class DenseEngine:
                 if budget <= 0:
                     return PAUSED
                 budget -= self._look_up()
-                if look(walk, self._square):
-                    log.counts[1:] = 0
+                if plain.look(walk, log, self._square):
                     return RESTARTED
             gradient = self.gradient
             if np.all(walk.signs * gradient <= 0):
                 walk.mass[PENDING] = np.inf
                 return ABSORBED
-            if log.full(len(walk.signs)):
+            if plain.full(log, len(walk.signs)):
                 return FULL_LOG
             if self.step >= until:
                 walk.mass[PENDING] = 1 / _fastest(gradient, walk.latent)
@@ -83,9 +81,14 @@ class DenseEngine:
             budget -= _STEP_COST
             mass = mass_between(*self.arguments, anchor, self.step)
             latent = walk.latent - mass * gradient
-            if np.any((latent >= 0) != (walk.signs > 0)):
-                close(walk, log, self.step)
-                flip(walk, log, self.step, mass, latent)
+            flips = np.flatnonzero((latent >= 0) != (walk.signs > 0))
+            if flips.size:
+                plain.close(walk, log, self.step)
+                total, leaving = plain.spend(walk, mass), walk.clock[DISTANCE] == 0
+                for k in flips:
+                    plain.flip(walk, log, self.step, total, k, leaving)
+                walk.latent[:] = latent
+                plain.rest(walk, self.step)
                 self._gradient = None
 
     def _look_up(self) -> int:

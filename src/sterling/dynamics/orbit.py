@@ -12,6 +12,7 @@ import numpy as np
 
 from sterling.base.arrays import read_only
 from sterling.base.text import counted, html_table
+from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.walk import (
     ANCHOR,
     ARRIVED,
@@ -30,7 +31,6 @@ from sterling.dynamics.walk import (
     VISITS,
     Log,
     Walk,
-    close,
 )
 from sterling.errors import InputError
 from sterling.schedules import Schedule
@@ -209,7 +209,7 @@ class Orbit:
         done = self.walk.copy()
         log = Log.sized(0, 1)
         if self.steps > done.clock[ANCHOR]:
-            close(done, log, self.steps)
+            plain.close(done, log, self.steps)
         total = done.mass[TOTAL] + (self.mass + done.mass[CARRY])
         self._plus = done.plus + np.where(done.signs > 0, self.steps - done.since, 0)
         self._balance = done.balance + done.signs * (total - done.since_mass)

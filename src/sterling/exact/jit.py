@@ -28,6 +28,7 @@ _SOURCES = (
     "visits/counts.py",
     "dynamics/tally.py",
     "dynamics/walk.py",
+    "dynamics/bookkeeping.py",
     "dynamics/sums.py",
     "dynamics/passes.py",
     "dynamics/lookup.py",

@@ -64,13 +64,12 @@ def check_need(
     Trials are those of studies (`sterling.study.trial`), so each can be replayed from seed and number.
     """
     from sterling.base.resources import require_memory
-    from sterling.plans.plan import proposed
     from sterling.study.executors import open_workers
     from sterling.study.trial import Cell
 
     cells = {
         place: Cell(
-            replace(problem, samples=proposed(need), noise=need.noise),
+            replace(problem, samples=need.proposed, noise=need.noise),
             schedule or Power(0.5, 0.5),
             surrogate,
             steps,

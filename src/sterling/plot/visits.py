@@ -6,7 +6,6 @@ Everything measured is computed from the run; what comes from theory is drawn da
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +17,8 @@ from sterling.visits.batch_means import DRIFT_LEVEL
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from sterling.model.instance import Instance
+    from sterling.model.problem import Problem
     from sterling.visits.recurrence import Recurrence
 
 _LAW_DECADES = 1.6  # to either side of the run's sample size
@@ -92,44 +93,26 @@ def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:
     return f"{text}."
 
 
-@dataclass(frozen=True)
-class Law:
-    """What the picture of occupancy against sample size needs besides the run.
+def occupancy_law(
+    ax: Axes, found: Recurrence, of: Problem | Instance, surrogate: str, here: float | None
+) -> str:
+    """Draw the mean-field occupancy over N and the run's own, with its interval.
 
-    Attributes
-    ----------
-    n, samples : int
-    noise, readout_norm2 : float
-        σ and ‖v‖².
-    m : int
-    surrogate : str
-    here : float or None
-        Occupancy predicted for this very data set (mean-field), if it was.
+    ``of`` is what the run trained on, or the problem that it was drawn from, and ``here`` the occupancy
+    predicted for this very data set (mean-field), or None.
     """
-
-    n: int
-    samples: int
-    noise: float
-    readout_norm2: float
-    m: int
-    surrogate: str
-    here: float | None
-
-
-def occupancy_law(ax: Axes, found: Recurrence, law: Law) -> str:
-    """Draw the mean-field occupancy over N and the run's own, with its interval."""
     from sterling.theory import expected_occupancy
 
-    span = np.geomspace(law.samples / 10**_LAW_DECADES, law.samples * 10**_LAW_DECADES, 60)
-    rest = (law.n, law.noise, law.readout_norm2, law.surrogate, law.m)
-    typical = [expected_occupancy(rest[0], float(samples), *rest[1:]) for samples in span]
+    samples = of.samples
+    span = np.geomspace(max(1, samples / 10**_LAW_DECADES), samples * 10**_LAW_DECADES, 60)
+    typical = [expected_occupancy(of, samples=size, surrogate=surrogate) for size in span]
     ax.plot(span, typical, color=VERMILLION, ls=DASHED, label="typical data set (mean-field)")
-    if law.surrogate == "relu":
-        ax.plot(span, leading_law(law, span), color=AMBER, ls=":", lw=2, label="leading order (mean-field)")
-    if law.here is not None:
+    if surrogate == "relu":
+        ax.plot(span, leading_law(of, span), color=AMBER, ls=":", lw=2, label="leading order (mean-field)")
+    if here is not None:
         ax.plot(
-            law.samples,
-            law.here,
+            samples,
+            here,
             "D",
             mfc="none",
             mec=VERMILLION,
@@ -138,28 +121,32 @@ def occupancy_law(ax: Axes, found: Recurrence, law: Law) -> str:
             label="this data set (mean-field)",
         )
     known, value = found.long_run, found.occupancy
-    text = f"Measured at N = {law.samples:,}: {value:.4g}"
+    text = f"Measured at N = {samples:,}: {value:.4g}"
     if known is not None:
         value = known.value
-        text = f"Measured at N = {law.samples:,}: {known.text} ({known.bounds}, {known.level:.0%})"
-        ax.vlines(law.samples, known.low, known.high, color=BLUE, lw=2.5)
-    ax.plot(law.samples, value, "o", color=BLUE, ms=7, label="measured, this run")
+        text = f"Measured at N = {samples:,}: {known.text} ({known.bounds}, {known.level:.0%})"
+        ax.vlines(samples, known.low, known.high, color=BLUE, lw=2.5)
+    ax.plot(samples, value, "o", color=BLUE, ms=7, label="measured, this run")
     ax.set(
         xscale="log", xlabel="samples N (log scale)", ylabel="occupancy of the teacher", ylim=(-0.03, 1.03)
     )
     tidy(ax)
-    if law.here is not None:
-        text += f"; predicted for this data set {law.here:.3g}"
-    middle = expected_occupancy(rest[0], float(law.samples), *rest[1:])
-    text += f"{', for' if law.here is not None else '; predicted for'} a typical one {middle:.3g}"
-    if law.surrogate == "relu":
-        text += f", by the leading order {float(leading_law(law, np.array([law.samples]))[0]):.3g}"
+    if here is not None:
+        text += f"; predicted for this data set {here:.3g}"
+    middle = expected_occupancy(of, surrogate=surrogate)
+    text += f"{', for' if here is not None else '; predicted for'} a typical one {middle:.3g}"
+    if surrogate == "relu":
+        text += f", by the leading order {float(leading_law(of, np.array([samples]))[0]):.3g}"
     return f"{text} (all predictions mean-field)."
 
 
-def leading_law(law: Law, samples: np.ndarray) -> np.ndarray:
+def leading_law(of: Problem | Instance, samples: np.ndarray) -> np.ndarray:
     """Return exp(−n^(3/2) σ/(√2 ‖v‖ √N)), mean-field, science.md, 7; for ReLU and Gaussian inputs."""
-    return np.exp(-(law.n**1.5) * law.noise / np.sqrt(2 * law.readout_norm2 * np.asarray(samples, float)))
+    from sterling.theory.numbers import numbers_of
+
+    numbers = numbers_of(of, "relu")
+    size = np.sqrt(2 * numbers.norm2 * np.asarray(samples, float))
+    return np.exp(-(numbers.n**1.5) * numbers.sigma / size)
 
 
 def growth(ax: Axes, found: Recurrence) -> str:

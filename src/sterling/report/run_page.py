@@ -20,10 +20,10 @@ from sterling.claims.finding import Picture
 from sterling.errors import InputError
 from sterling.plot import visits as recurrence_plot
 from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster, problem_line
-from sterling.plot.visits import Law
 from sterling.report.figures import Drawing, render
 from sterling.report.html import page
 from sterling.theory.labels import KINDS
+from sterling.theory.numbers import unlike_gaussian
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -216,24 +216,14 @@ def _occupancy(
     if orbit.certified:
         over = "The run is over for all time, so its occupancy says nothing about recurrence."
         return Section("occupancy", title, "", (over,), ())
-    about = instance.to_dict()["origin"]
-    if about.get("inputs", "gaussian") != "gaussian":
+    if unlike_gaussian(instance):
         return Section(
             "occupancy", title, "", ("The law over N is for Gaussian inputs, which these are not.",), ()
         )
-    law = Law(
-        instance.n,
-        instance.samples,
-        noise,
-        instance.readout_norm2,
-        instance.m,
-        orbit.surrogate,
-        predicted.occupancy,
-    )
     drawing = _draw(
         "occupancy",
         "Occupancy over N",
-        lambda ax: recurrence_plot.occupancy_law(ax, found, law),
+        lambda ax: recurrence_plot.occupancy_law(ax, found, instance, orbit.surrogate, predicted.occupancy),
     )
     words = (
         "To leading order the occupancy is exp(−n^(3/2) σ/(√2 ‖v‖ √N)) for ReLU; the dashed line also counts "
@@ -250,11 +240,12 @@ def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
     home = "w*" if instance.teacher is not None else "the reference"
     if _noise(instance) == 0:
         return None, "There is no prediction: without label noise w* absorbs, and nothing recurs."
+    given = {"surrogate": orbit.surrogate, "reference": orbit.reference}
     try:
         with np.errstate(all="ignore"):
-            if not (drift(instance, orbit.surrogate, orbit.reference) * orbit.reference > 0).any():
+            if not (drift(instance, **given) * orbit.reference > 0).any():
                 return None, f"There is no prediction: {home} absorbs, and nothing recurs."
-            predicted = balance(instance, orbit.surrogate, orbit.reference)
+            predicted = balance(instance, **given)
     except InputError as problem:
         return None, f"There is no prediction: {problem}."
     if not np.isfinite([predicted.occupancy, *predicted.wrong_share]).all():

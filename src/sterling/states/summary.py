@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.states.deviation import expected_deviation
+from sterling.theory import expected_deviation
+from sterling.theory.numbers import unlike_gaussian
 
 if TYPE_CHECKING:
     from sterling.states.landscape import Landscape
@@ -112,12 +113,10 @@ def _deviation(landscape: Landscape) -> str:
 def estimated_deviation(landscape: Landscape) -> float | None:
     """Return the mean-field estimate of the deviation; None for data without a known noise."""
     instance = landscape.instance
-    noise = instance.origin.get("noise")
-    if landscape.deviation is None or noise is None:
+    known = landscape.instance.origin.get("noise") is not None and not unlike_gaussian(instance)
+    if landscape.deviation is None or not known:
         return None
-    return expected_deviation(
-        landscape.n, instance.samples, noise, instance.readout_norm2, landscape.surrogate, instance.m
-    )
+    return expected_deviation(instance, surrogate=landscape.surrogate)
 
 
 def _nearest(states: np.ndarray, landscape: Landscape) -> str:

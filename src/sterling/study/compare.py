@@ -220,14 +220,12 @@ class Comparison:
     def _predicted_ratio(self, name: str, base: str) -> float | None:
         from sterling.theory import samples_for_occupancy
 
-        problem = self.problem
-        if problem.noise == 0:
+        if self.problem.noise == 0:
             return None
-        norm2 = self.problem.readout_norm2
-        mine, other = (
-            samples_for_occupancy(0.5, problem.n, problem.noise, norm2, one, problem.m)
-            for one in (name, base)
-        )
+        try:
+            mine, other = (samples_for_occupancy(self.problem, surrogate=one) for one in (name, base))
+        except InputError:  # the law is for Gaussian inputs
+            return None
         return mine / other
 
 
@@ -355,7 +353,7 @@ def _predict(instance: Instance, name: str) -> tuple[float | None, float | None]
     from sterling.theory import balance
 
     try:
-        predicted = balance(instance, name)
+        predicted = balance(instance, surrogate=name)
     except InputError:  # w* does not hold its weights: the sample is far too small
         return None, None
     return predicted.occupancy, float(predicted.wrong_share.sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,7 @@ def expected(
     found = []
     claim = _PROVED.get(one.kind)
     if claim:
-        order = {n: theory.samples_proved(n, claim) for n in known}
+        order = {n: theory.samples_proved(replace(problem, n=n), claim=claim) for n in known}
         source = f"{_PAPER}; without label noise" if claim == "ergodic" else _PAPER
         found.append(Expected(_slope(order), "theorem", source, {}))
     law = _law(one, cell)
@@ -72,14 +72,16 @@ def expected(
 def _law(criterion: Criterion, cell: Cell) -> Callable[[int], float] | None:
     """Return the mean-field law of N₅₀ for a criterion, if there is one."""
     problem, surrogate = cell.problem, cell.surrogate
-    noise, norm2, m = problem.noise, problem.readout_norm2, problem.m
+    noise = problem.noise
     if criterion.kind in ("optimal", "ergodic") and not noise:
-        return lambda n: theory.samples_noiseless(n, norm2, surrogate, m)
+        return lambda n: theory.samples_noiseless(replace(problem, n=n), surrogate=surrogate)
     if criterion.kind == "ergodic":
-        return lambda n: theory.samples_for_ergodic(n, noise, norm2, surrogate, m)
+        return lambda n: theory.samples_for_ergodic(replace(problem, n=n), surrogate=surrogate)
     share = criterion.share
     if criterion.kind == "occupancy" and noise and share is not None and share < 1:
-        return lambda n: theory.samples_for_occupancy(share, n, noise, norm2, surrogate, m)
+        return lambda n: theory.samples_for_occupancy(
+            replace(problem, n=n), occupancy=share, surrogate=surrogate
+        )
     return None
 
 

@@ -257,12 +257,12 @@ def _looking(stop: Callable[[], bool]) -> Callable[..., None]:
 
 def _is_trap_free(instance: Instance, cell: Cell, orbit: Orbit, stop: Callable[[], bool] | None) -> bool:
     """Whether no state but the teacher absorbs; a run that was caught elsewhere has answered already."""
-    from sterling.states.traps import trap_free
+    from sterling.states.landscape import trap_free
 
     assert instance.teacher is not None  # it was drawn
     if orbit.absorbed and not np.array_equal(orbit.signs, instance.teacher):
         return False
-    look = None if stop is None else _looking(stop)
+    look = False if stop is None else _looking(stop)
     return trap_free(instance, cell.surrogate, progress=look, threads=1)
 
 
@@ -328,7 +328,7 @@ def warm_up(cells: Iterable[Cell]) -> None:
         except Cancelled:
             raise KeyboardInterrupt from None
         if cell.landscape:
-            from sterling.states.traps import trap_free
+            from sterling.states.landscape import trap_free
 
             trap_free(replace(small, n=min(problem.n, _WARM_N)).draw(0), cell.surrogate, threads=1)
 

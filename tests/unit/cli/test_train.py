@@ -313,6 +313,9 @@ def test_a_checkpoint_without_flips_is_drawn_as_far_as_possible(tmp_path):
         ("1e6", 10**6),
         ("10_000", 10_000),
         ("1,000", 1000),
+        ("1,000,000", 10**6),
+        ("-12,345.0", -12_345),
+        (".5k", 500),
         ("2M", 2 * 10**6),
         ("1.5k", 1500),
         ("1E+3", 1000),
@@ -326,10 +329,17 @@ def test_counts(text, value):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "e6", "1e", "1.5", "2MB", "1e400", "9" * 30, "0x10", "nan", "inf", "1 2"]
+    "text", ["", "e6", "1e", "1.5", "2MB", "1e400", "9" * 30, "0x10", "nan", "inf", "1 2", "1__0", "²", "."]
 )
 def test_no_counts(text):
     with pytest.raises(st.InputError, match="--steps is"):
+        parse_count(text, "--steps")
+
+
+@pytest.mark.parametrize("text", ["12,8", "1,5e3", "1,0000", "1,00,000", ",100", "1,", "1,000,00", "0,5M"])
+def test_a_comma_groups_three_digits(text):
+    """`--n 12,8` became 128 and `1,5e3` 15,000, without a word."""
+    with pytest.raises(st.InputError, match="a comma groups three digits"):
         parse_count(text, "--steps")
 
 

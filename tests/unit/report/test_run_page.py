@@ -115,7 +115,7 @@ def test_a_run_that_kept_nothing(noisy):
 def test_where_the_equations_have_no_solution(noisy, monkeypatch):
     """What is not a number is not shown as one."""
     nothing = Balance(np.full(8, np.nan), np.nan)
-    monkeypatch.setattr("sterling.theory.balance", lambda *_: nothing)
+    monkeypatch.setattr("sterling.theory.balance", lambda *_, **__: nothing)
     text = run_page(st.train(noisy, 2), noisy)
     assert "the mean-field equations have no solution" in text
     assert not re.search(r"\bnan\b", re.sub(r"<svg.*?</svg>", "", text, flags=re.S))

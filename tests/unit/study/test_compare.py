@@ -41,7 +41,7 @@ def test_rows_are_paired(comparison):
         late = orbit.distance(np.arange(int(BURN_IN * STEPS), STEPS))
         assert row["occupancy"] == pytest.approx(np.mean(late == 0))
         assert row["wrong"] == pytest.approx(late.mean())
-        predicted = st.theory.balance(instance, row["surrogate"])
+        predicted = st.theory.balance(instance, surrogate=row["surrogate"])
         assert row["predicted_occupancy"] == predicted.occupancy
         assert row["predicted_wrong"] == predicted.wrong_share.sum()
 

@@ -8,7 +8,7 @@ import pytest
 
 import sterling as st
 from sterling.states import sweep
-from sterling.states.traps import trap_free
+from sterling.states.landscape import trap_free
 from sterling.study import Cell, Store, Study, fit_store, run
 from sterling.study.ledger import Ledger
 from sterling.study.schema import frame_of
@@ -36,9 +36,9 @@ def test_the_early_end_answers_as_the_whole_landscape_does(surrogate, threads):
 def test_it_ends_at_the_first_trap(monkeypatch):
     seen = []
     instance = st.Problem(n=18, samples=4).draw(0)
-    assert not trap_free(instance, threads=1, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1][0] < seen[-1][1] == 1 << 18
-    assert sweep._Visit(instance, st.SURROGATES["relu"], None, 1, home=0).squares.size == 0
+    assert not trap_free(instance, threads=1, progress=seen.append)
+    assert seen[-1].done < seen[-1].total == 1 << 18
+    assert sweep._Visit(instance, st.SURROGATES["relu"], None, home=0).kept == 0
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_run_that_was_caught_has_answered_already(monkeypatch):
     def refuse(*arguments, **more):
         raise AssertionError("the landscape was visited")
 
-    monkeypatch.setattr("sterling.states.traps.trap_free", refuse)
+    monkeypatch.setattr("sterling.states.landscape.trap_free", refuse)
     assert row_of(cell, caught)["trap_free"] is False
 
 
@@ -103,7 +103,7 @@ def test_a_visit_is_given_up_on_request():
 
 def test_warming_up_visits_few_states(monkeypatch):
     seen = []
-    monkeypatch.setattr("sterling.states.traps.trap_free", lambda one, *_, **__: seen.append(one.n))
+    monkeypatch.setattr("sterling.states.landscape.trap_free", lambda one, *_, **__: seen.append(one.n))
     warm_up([Cell(st.Problem(n=24, samples=100), st.Power(0.5, 0.5), "relu", 10, True)])
     assert seen
     assert max(seen) < 8
