@@ -25,11 +25,11 @@ from sterling.base.arrays import check_signs, read_only
 from sterling.base.checks import instance_of
 from sterling.base.files import as_path, printable, unreadable, write_atomically
 from sterling.base.progress import Progress, showing
-from sterling.base.resources import require_memory
 from sterling.base.text import html_table
 from sterling.errors import InputError, SterlingError, StoreError
 from sterling.model.instance import Instance
 from sterling.states.landscape import check_dimension, check_surrogate, landscape
+from sterling.states.sweep import balances
 from sterling.surrogates import Surrogate, get_surrogate
 
 FORMAT, VERSION = "sterling-certificate", 1
@@ -293,10 +293,10 @@ def certify(
     chosen = check_surrogate(surrogate)
     check_dimension(instance.n)
     reference = _reference(instance)
-    with showing(progress) as show:
-        balances = _table(instance, chosen, reference, threads, show)
-        duals = _solve(balances, show)
-    blocks = ((first, balances[first : first + _PRICED]) for first in range(0, len(balances), _PRICED))
+    table = _table(instance, chosen, reference, threads, progress)
+    with showing(progress, "bounds") as show:
+        duals = _solve(table, show)
+    blocks = ((first, table[first : first + _PRICED]) for first in range(0, len(table), _PRICED))
     occupancy, wrong, absorbs = _judge(blocks, duals, instance, reference, chosen)
     return Certificate(
         occupancy=occupancy,
@@ -362,9 +362,9 @@ def _members(sets: np.ndarray, n: int) -> np.ndarray:
     return (sets[:, None] >> np.arange(n)) & 1 == 1
 
 
-def _clipped(balances: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+def _clipped(pushes: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     """Return B′: B of the weights that are wrong, its positive part of the others."""
-    return np.where(wrong, balances, np.maximum(balances, 0.0))
+    return np.where(wrong, pushes, np.maximum(pushes, 0.0))
 
 
 def _judge(
@@ -382,12 +382,12 @@ def _judge(
     if instance.gradient_bound >= 1 << 53:  # sums of floats are rounded too
         inexact = instance.samples * instance.m * _UNIT * instance.gradient_bound / instance.unit
     occupancy, worst = math.inf, np.full(n, -math.inf)
-    for first, balances in blocks:
-        wrong = _members(np.arange(first, first + len(balances)), n)
-        totals = balances @ duals.T
-        sizes = (np.abs(balances) + inexact / _UNIT / (n + 4)) @ duals.T * (1 + 1e-10)
+    for first, block in blocks:
+        wrong = _members(np.arange(first, first + len(block)), n)
+        totals = block @ duals.T
+        sizes = (np.abs(block) + inexact / _UNIT / (n + 4)) @ duals.T * (1 + 1e-10)
         errors = (n + 4) * _UNIT * (1 + sizes)
-        empty = first + np.arange(len(balances)) == 0
+        empty = first + np.arange(len(block)) == 0
         occupancy = min(occupancy, float((empty - totals[:, 0] - errors[:, 0]).min()))
         worst = np.maximum(worst, (wrong + totals[:, 1:] + errors[:, 1:]).max(axis=0))
     absorbs = bool((reference * instance.gradient(reference, surrogate) <= 0).all())
@@ -401,29 +401,29 @@ def _reference(instance: Instance) -> np.ndarray:
     return landscape(instance).reference
 
 
-def _table(instance: Instance, surrogate: Surrogate, reference: np.ndarray, threads, show) -> np.ndarray:
+def _table(instance: Instance, surrogate: Surrogate, reference: np.ndarray, threads, progress) -> np.ndarray:
     """Return B′ of all sets of wrong weights, float64 (2ⁿ, n)."""
-    require_memory(8 * instance.n << instance.n, f"the table of all states of n={instance.n}")
-    table = np.empty((1 << instance.n, instance.n))
-    for first, block in _by_definition(instance, surrogate, reference):
-        table[first : first + len(block)] = block
+    table = balances(instance, surrogate, reference, threads, progress)
+    for first in range(0, len(table), _PRICED):
+        block = table[first : first + _PRICED]
+        block[:] = _clipped(block, _members(first + np.arange(len(block)), instance.n))
     return table
 
 
-def _solve(balances: np.ndarray, show) -> np.ndarray:
+def _solve(table: np.ndarray, show) -> np.ndarray:
     """Return the optimal dual vectors, (n + 1, n): first for the empty set, then for each weight.
 
     All programs are minima over P: of π(∅), and of −Σ_{D∋k} π(D). They share their columns.
     """
     from scipy.optimize import linprog
 
-    n = balances.shape[1]
-    scale = max(float(np.abs(balances).max()), np.finfo(float).tiny)
+    n = table.shape[1]
+    scale = max(float(table.max()), -float(table.min()), np.finfo(float).tiny)
     columns = np.unique(np.concatenate([[0], 1 << np.arange(n), [(1 << n) - 1]]))
     duals, levels = np.zeros((n + 1, n)), np.zeros(n + 1)
     open_programs = np.arange(n + 1)
     for _ in range(_ROUNDS):
-        rows = balances[columns] / scale
+        rows = table[columns] / scale
         goals = _goals(columns, n)
         for program in open_programs:
             found = linprog(
@@ -438,7 +438,7 @@ def _solve(balances: np.ndarray, show) -> np.ndarray:
                 raise SterlingError(f"a linear program of the certificate failed: {found.message}")
             duals[program] = np.maximum(-found.ineqlin.marginals, 0.0) / scale
             levels[program] = float(found.eqlin.marginals[0])
-        new, open_programs = _price(balances, duals, levels, open_programs)
+        new, open_programs = _price(table, duals, levels, open_programs)
         if not open_programs.size:
             break
         columns = np.union1d(columns, new)
@@ -453,14 +453,14 @@ def _goals(sets: np.ndarray, n: int) -> np.ndarray:
 
 
 def _price(
-    balances: np.ndarray, duals: np.ndarray, levels: np.ndarray, programs: np.ndarray
+    table: np.ndarray, duals: np.ndarray, levels: np.ndarray, programs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the sets that the duals price too low, a few a program, and the programs that have some."""
-    n = balances.shape[1]
+    n = table.shape[1]
     found: list[np.ndarray] = []
     costs: list[np.ndarray] = []
-    for first in range(0, len(balances), _PRICED):
-        block = balances[first : first + _PRICED]
+    for first in range(0, len(table), _PRICED):
+        block = table[first : first + _PRICED]
         sets = first + np.arange(len(block))
         reduced = _goals(sets, n)[:, programs] - block @ duals[programs].T - levels[programs]
         few = min(_NEW, len(block))
@@ -469,7 +469,7 @@ def _price(
         costs.append(np.take_along_axis(reduced, best, axis=0))
     sets, reduced = np.concatenate(found), np.concatenate(costs)
     order = np.argsort(reduced, axis=0, kind="stable")[:_NEW]
-    sets, reduced = (np.take_along_axis(table, order, axis=0) for table in (sets, reduced))
+    sets, reduced = (np.take_along_axis(one, order, axis=0) for one in (sets, reduced))
     cheap = reduced < -_SLACK
     return np.unique(sets[cheap]), programs[cheap.any(axis=0)]
 
