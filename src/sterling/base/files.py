@@ -120,9 +120,9 @@ def _kind(mode: int) -> str:
     return "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
 
 
-def printable(path: Path) -> str:
-    """Return a path as it can be printed, however long."""
-    text = str(path).replace("\0", "\\0")
+def printable(path: object) -> str:
+    """Return a path as it can be printed, however long, in whatever bytes."""
+    text = os.fsencode(str(path)).decode("utf-8", "backslashreplace").replace("\0", "\\0")
     return text if len(text) <= 300 else f"{text[:100]}…{text[-40:]}"
 
 

@@ -16,7 +16,7 @@ from sterling.claims.statistics import measured, share_interval
 from sterling.claims.words import said
 from sterling.plot.curves import MARKERS, SERIES_COLOURS
 from sterling.plot.style import GREY
-from sterling.study.likelihood import jeffreys
+from sterling.stats import jeffreys
 
 if TYPE_CHECKING:
     import polars as pl

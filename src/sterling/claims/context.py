@@ -23,7 +23,7 @@ import numpy as np
 from sterling import __version__
 from sterling.base.files import write_atomically
 from sterling.errors import InputError, SterlingWarning, StoreError
-from sterling.study.trial import SEMANTICS
+from sterling.study.kinds import SEMANTICS
 
 if TYPE_CHECKING:
     import polars as pl

@@ -16,8 +16,8 @@ from sterling.claims.finding import Finding, Judgement, Measured, Picture
 from sterling.model.families import AutoRegressive, Gaussian, Rectified, Shifted, get_family
 from sterling.plot.curves import dots
 from sterling.study.grid import Study
+from sterling.study.kinds import family_text
 from sterling.study.report import with_shares
-from sterling.study.trial import family_text
 
 if TYPE_CHECKING:
     import polars as pl

@@ -18,8 +18,8 @@ from sterling.claims.words import schedule_words
 from sterling.dynamics.orbit import Verdict
 from sterling.plot.style import VERDICT_COLOURS
 from sterling.schedules import parse_schedule
+from sterling.stats import jeffreys
 from sterling.study.grid import Study
-from sterling.study.likelihood import jeffreys
 
 if TYPE_CHECKING:
     import polars as pl

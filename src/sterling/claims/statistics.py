@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from sterling.claims.finding import Measured
-from sterling.study.likelihood import jeffreys
+from sterling.stats import jeffreys
 
 _RESAMPLES = 4000  # of the bootstrap
 

@@ -28,6 +28,7 @@ from sterling.cli.options import (
     parse_count,
     problem_option,
 )
+from sterling.cli.presses import settle
 from sterling.cli.render import INTERRUPTED, announce_kernels, facts_table, guarded, note, print_json
 from sterling.errors import InputError
 
@@ -109,6 +110,7 @@ def landscape(
         try:
             ends = found.basins(**runs, threads=threads, progress=not quiet)
         except KeyboardInterrupt:
+            settle()
             note("interrupted before all runs had ended, so there are no basins")
     try:
         if json:

@@ -3,17 +3,14 @@
 import difflib
 import os
 import shlex
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sterling.cli.options import parse_count
-from sterling.cli.render import INTERRUPTED, announce_kernels, guarded, note, print_json
+from sterling.cli.presses import settle
+from sterling.cli.render import announce_kernels, end_interrupted, guarded, print_json
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,15 +59,15 @@ def reproduce(
     command = command_line(effort, keys, root, out)
     report, page = run(folder, effort, keys, threads, root, command, quiet)
     missing = keys[len(report.findings) :]
-    with undisturbed(report.interrupted):
-        page.write(_titles(missing))
-        if json:
-            print_json({**page.to_dict(), "interrupted": report.interrupted, "folder": str(folder)})
-        else:
-            _print_results(report, folder)
-        if report.interrupted:
-            note(f"interrupted; missing: {', '.join(missing)}. {command} goes on")
-            raise typer.Exit(INTERRUPTED)
+    if report.interrupted:
+        settle()  # in a moment all is said
+    page.write(_titles(missing))
+    if json:
+        print_json({**page.to_dict(), "interrupted": report.interrupted, "folder": str(folder)})
+    else:
+        _print_results(report, folder)
+    if report.interrupted:
+        end_interrupted(f"interrupted; missing: {', '.join(missing)}. {command} goes on")
 
 
 def run(
@@ -101,19 +98,6 @@ def run(
             on_finding=keep,
         )
     return report, page
-
-
-@contextmanager
-def undisturbed(ending: bool) -> Iterator[None]:
-    """While a run ends after Ctrl-C, ignore more of them: a moment later all is said, exit code 130."""
-    if not ending or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def _titles(keys: list[str]) -> list[tuple[str, str]]:

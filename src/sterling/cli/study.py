@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sterling.cli.options import check_target
-from sterling.cli.render import FAILED, INTERRUPTED, announce_kernels, guarded, note, print_json
+from sterling.cli.render import FAILED, announce_kernels, end_interrupted, guarded, print_json
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def run_study(
     --out the study lies beside its file, in a folder of the same name.
     """
     from sterling.study.collect import open_store, run
+    from sterling.study.grid import seconds
     from sterling.study.report import status
-    from sterling.study.spec import seconds
 
     if not study.exists():
         raise InputError(f"there is no {study}: name a study file, or the folder of a study")
@@ -100,8 +100,7 @@ def run_study(
         if not quiet:
             _print_status(status(store))
     if outcome.reason == "interrupted":
-        note(f"interrupted: sterling study run {store.folder} goes on")
-        raise typer.Exit(INTERRUPTED)
+        end_interrupted(f"interrupted: sterling study run {store.folder} goes on")
 
 
 @app.command("status")

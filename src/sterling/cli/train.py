@@ -6,8 +6,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from sterling.cli.options import (
     COUNT,
     FILE,
@@ -32,8 +30,8 @@ from sterling.cli.options import (
     problem_option,
 )
 from sterling.cli.render import (
-    INTERRUPTED,
     announce_kernels,
+    end_interrupted,
     guarded,
     note,
     print_json,
@@ -148,8 +146,7 @@ def train(
             if checkpoint
             else "with --checkpoint FILE it could go on"
         )
-        note(f"interrupted at step {orbit.steps:,} of {planned:,}: {how}")
-        raise typer.Exit(INTERRUPTED)
+        end_interrupted(f"interrupted at step {orbit.steps:,} of {planned:,}: {how}")
 
 
 def _run(instance: "Instance", planned: int, settings: dict, common: dict, say: bool) -> "Orbit":

@@ -58,7 +58,7 @@ class EventEngine:
         if not surrogate.piecewise_constant:
             raise InputError(
                 f"the event engine needs a piecewise-constant surrogate, and {surrogate.name} is smooth: "
-                'use engine="dense"'
+                "take the dense engine"
             )
         self.walk, self.log = walk, log
         self.unit = instance.unit

@@ -278,7 +278,7 @@ class Orbit:
     def flips(self) -> np.ndarray:
         """The recorded flips, in the order of steps and, within one, of coordinates."""
         if self._flips is None:
-            raise InputError('flips were not recorded: run with record=("flips",)')
+            raise InputError("flips were not recorded: have the run record flips")
         return self._flips
 
     @property

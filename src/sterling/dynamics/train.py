@@ -166,7 +166,7 @@ def resume(
     if planned > MAX_STEPS:
         raise InputError(f"the run would have {planned:,} steps in all; at most {MAX_STEPS:,} are possible")
     if planned <= orbit.steps:
-        raise InputError(f"the run has all of its {orbit.steps:,} steps: say how many more with steps=…")
+        raise InputError(f"the run has all of its {orbit.steps:,} steps: say how many more steps")
     surrogate = get_surrogate(orbit.surrogate)
     _check_reach(instance, orbit.schedule, surrogate, planned)
     returns, sojourns = orbit.recorded_times
@@ -257,7 +257,7 @@ def _choose_engine(engine: str, surrogate: Surrogate) -> str:
     if engine == "event" and not surrogate.piecewise_constant:
         raise InputError(
             f"the event engine needs a piecewise-constant surrogate, and {surrogate.name} is smooth: "
-            'use engine="dense"'
+            "take the dense engine"
         )
     return engine
 

@@ -165,7 +165,7 @@ def quantise_inputs(values: np.ndarray, precision: str = "int16", together: bool
         wide, fine = int(shifts.argmax()), int(shifts.argmin())
         raise RangeError(
             f"features {wide} and {fine} differ too much in scale for exact sums: standardise the inputs "
-            '(normalize="standard")'
+            "(normalize: standard)"
         )
     rows = aligned_zeros((count, padded_width(features)), dtype)
     rounding = np.zeros(features)

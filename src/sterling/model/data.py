@@ -225,7 +225,7 @@ def _plain(array: Any, path: Path, name: str) -> np.ndarray:
 def _column_number(path: Path, labels, count: int) -> int:
     number = -1 if labels is None else whole(labels)
     if number is None:
-        raise InputError(f"{path} has no column names, so labels={labels!r} means nothing: give a number")
+        raise InputError(f"{path} has no column names, so labels {labels!r} name none: give a number")
     if count < 2:
         raise InputError(f"{path} has {count} column, so no inputs beside the labels: give both")
     if not -count <= number < count:

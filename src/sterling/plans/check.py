@@ -65,14 +65,13 @@ def check_need(
     """
     from sterling.base.resources import require_memory
     from sterling.study.executors import open_workers
-    from sterling.study.trial import Cell
+    from sterling.study.kinds import Cell
 
     cells = {
         place: Cell(
+            "train",
             replace(problem, samples=need.proposed, noise=need.noise),
-            schedule or Power(0.5, 0.5),
-            surrogate,
-            steps,
+            {"schedule": schedule or Power(0.5, 0.5), "surrogate": surrogate, "steps": steps},
         )
         for place, need in enumerate(needs)
         if need.criterion
@@ -111,16 +110,19 @@ def check_need(
 
 
 def _count(need: Need, cell, rows: list) -> Check:
-    from sterling.study.criteria import SUCCESS, UNDECIDED, parse_criterion
-    from sterling.study.likelihood import jeffreys
-    from sterling.study.schema import frame_of
+    from sterling.stats import jeffreys
+    from sterling.study.criteria import SUCCESS, UNDECIDED
+    from sterling.study.kinds import get_kind, parse_criterion
+    from sterling.study.shards import frame_of
 
-    outcomes = frame_of(rows).select(parse_criterion(need.criterion).outcome())["outcome"]
+    outcomes = frame_of(get_kind(cell.kind), rows).select(parse_criterion(need.criterion).outcome())[
+        "outcome"
+    ]
     successes = int((outcomes == SUCCESS).sum())
     low, high = jeffreys(successes, len(rows))
     return Check(
         cell.problem.samples,
-        cell.steps,
+        cell.settings["steps"],
         len(rows),
         successes,
         int((outcomes == UNDECIDED).sum()),

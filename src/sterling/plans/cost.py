@@ -10,7 +10,8 @@ from sterling.dynamics.run import Progress
 from sterling.dynamics.train import train
 from sterling.model.problem import Problem
 from sterling.schedules import Power, Schedule
-from sterling.study.trial import Cell, warm_up
+from sterling.study.kinds import Cell
+from sterling.study.trial import warm_up
 
 _SECONDS = 1.0  # that a run is watched
 
@@ -68,8 +69,8 @@ def measure_cost(
     """
     memory, free = problem.memory(), available_memory()
     require_memory(memory, f"a run with n={problem.n}, m={problem.m}, {problem.samples} samples")
-    cell = Cell(problem, schedule or Power(0.5, 0.5), surrogate, steps)
-    warm_up([cell])
+    chosen = schedule or Power(0.5, 0.5)
+    warm_up([Cell("train", problem, {"schedule": chosen, "surrogate": surrogate, "steps": steps})])
     begun = time.perf_counter()
     instance = problem.draw(seed)
     drawn = time.perf_counter()
@@ -84,7 +85,7 @@ def measure_cost(
         orbit = train(
             instance,
             steps,
-            cell.schedule,
+            chosen,
             surrogate,
             seed,
             record=(),

@@ -17,7 +17,7 @@ from sterling.model.problem import Problem
 from sterling.plans.check import Check, check_need
 from sterling.plans.cost import Cost, measure_cost
 from sterling.schedules import Schedule
-from sterling.study.criteria import Criterion
+from sterling.study.kinds import parse_criterion
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.laws import MOST_SAMPLES, BeyondError
 
@@ -266,7 +266,7 @@ def _needs(problem: Problem, surrogate: Surrogate, occupancy: float, confidence:
         add(
             f"the iterates are w* for {occupancy:.0%} of the steps, in half of the data sets",
             theory.samples_for_occupancy,
-            str(Criterion("occupancy", occupancy)),
+            str(parse_criterion(f"occupancy>={occupancy!r}")),
             _HALF,
             # the runs of `benchmarks/prediction.py`
             checked=16 <= n <= 128 and m <= 8 and 0.1 <= problem.noise <= 2 and 0.05 <= occupancy <= 0.95,

@@ -14,7 +14,7 @@ import numpy as np
 from sterling.errors import InputError
 from sterling.model.problem import Problem, part_seed
 from sterling.schedules import Power, Schedule
-from sterling.study.trial import Cancelled
+from sterling.study.kinds import Cancelled
 from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Comparison:
         """
         import polars as pl
 
-        from sterling.study.likelihood import jeffreys
+        from sterling.stats import jeffreys
 
         names = self.surrogates
         base = BASELINE if BASELINE in names else names[0]

@@ -16,7 +16,8 @@ from typing import Any
 
 from sterling.base.resources import usable_cores
 from sterling.errors import InputError, SterlingError
-from sterling.study.trial import Cell, run_batch, warm_up
+from sterling.study.kinds import Cell
+from sterling.study.trial import run_batch, warm_up
 
 _CONNECT_SECONDS = 30
 _COUNT_SECONDS = 1.0  # between questions how many workers a cluster has

@@ -228,7 +228,7 @@ def test_a_damaged_file_is_computed_again_with_a_note(tmp_path):
 def test_a_study_that_lost_trials_is_filled_again(done, tmp_path):
     _, result, _ = done
     reproduce(tmp_path, effort=TINY, threads=1, only=["P5"])
-    shards = sorted((tmp_path / "data" / "inputs").rglob("trials-*.parquet"))
+    shards = sorted((tmp_path / "data" / "inputs").rglob("train-*.parquet"))
     assert shards
     for shard in shards:
         shard.write_bytes(shard.read_bytes()[:100])

@@ -17,7 +17,6 @@ from sterling.claims.catalogue import CLAIMS
 from sterling.claims.reproduce import Reproduction, Step
 from sterling.cli import app
 from sterling.errors import StoreError
-from sterling.report.page import Page
 from sterling.report.terminal import display, judged, picture, plain_line, table
 from tests.crash.processes import DEADLINE, start, wait_until
 from tests.findings import made_up
@@ -122,35 +121,6 @@ def test_a_real_run_can_be_broken_off(tmp_path):
     assert "Traceback" not in err
     assert "0 claims, effort full" in said
     assert "0 of 1 claims" in (out / "index.html").read_text("utf-8")
-
-
-def test_more_ctrl_c_while_a_run_ends_change_nothing(fake, tmp_path, monkeypatch):
-    fake["finish"] = 1
-    write = Page.write
-
-    def press(page, *arguments, **named):
-        path = write(page, *arguments, **named)
-        if named.get("finished", True):
-            signal.raise_signal(signal.SIGINT)
-        return path
-
-    monkeypatch.setattr(Page, "write", press)
-    before = signal.getsignal(signal.SIGINT)
-    result = call("--only", "P1,P2", "-o", tmp_path, code=130)
-    assert "interrupted; missing: P2." in result.stderr
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_a_second_ctrl_c_after_the_last_word_keeps_the_exit_code(tmp_path):
-    """Python gives Ctrl-C its default meaning back while it ends, which would kill the process."""
-    with start("reproduce", "--full", "--only", "P1", "-o", tmp_path) as process:
-        wait_until(lambda: any(tmp_path.rglob("study.toml")), process)
-        process.send_signal(signal.SIGINT)
-        while "interrupted" not in (said := process.stderr.readline()):
-            assert said
-        while process.poll() is None:
-            process.send_signal(signal.SIGINT)
-    assert process.returncode == 130
 
 
 @pytest.mark.parametrize(

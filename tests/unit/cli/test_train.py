@@ -175,7 +175,7 @@ def test_the_first_compilation_is_announced(monkeypatch, tmp_path, capsys):
         (["--plot", "missing/run.png"], "there is no folder"),
         (["--out", "missing/run"], "--out is missing/run, but there is no folder"),
         (["--checkpoint", "."], "which is a folder"),
-        (["--checkpoint-every", "0", "--checkpoint", "c"], "--checkpoint-every is 0.0"),
+        (["--checkpoint-every", "0", "--checkpoint", "c"], "checkpoint_every is 0.0"),
         (["--labels", "y"], "--labels is for a data file"),
         (["--keep-constant"], "--keep-constant is for a data file"),
         (["missing.csv"], "there is no file missing.csv"),
@@ -208,11 +208,11 @@ def test_numbers_out_of_range_are_wrong_input(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "rows, words",
     [
-        ("1,2,0\n1,1,1\n", "as a bias with --keep-constant"),
-        ("1e-20,1e20,0\n2e-20,1e19,1\n", "standardise the inputs (--normalize standard)"),
+        ("1,2,0\n1,1,1\n", "as a bias (constant: keep)"),
+        ("1e-20,1e20,0\n2e-20,1e19,1\n", "standardise the inputs (normalize: standard)"),
     ],
 )
-def test_advice_is_given_in_options(rows, words, tmp_path, monkeypatch):
+def test_advice_names_options_as_python_and_the_command_line_do(rows, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "d.csv").write_text(f"a,b,label\n{rows}")
     line = refused("train", "d.csv", "--quiet")

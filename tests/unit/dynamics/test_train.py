@@ -72,9 +72,7 @@ def test_unknown_engines(noisy, engine):
 
 @pytest.mark.parametrize("surrogate", SMOOTH)
 def test_smooth_surrogates_need_the_dense_engine(noisy, surrogate):
-    with pytest.raises(
-        st.InputError, match=f'piecewise-constant surrogate, and {surrogate} is smooth: .*"dense"'
-    ):
+    with pytest.raises(st.InputError, match=f"{surrogate} is smooth: take the dense engine"):
         st.train(noisy, 10, surrogate=surrogate, engine="event")
     assert st.train(noisy, 10, surrogate=surrogate).engine == "dense"
     assert st.train(noisy, 10).engine == "event"
@@ -152,7 +150,7 @@ def test_without_recording(noisy, engine):
     np.testing.assert_array_equal(bare.latent, full.latent)
     np.testing.assert_array_equal(bare.return_times, full.return_times)
     for ask in (lambda: bare.flips, lambda: bare.distance([0])):
-        with pytest.raises(st.InputError, match=r'flips were not recorded: run with record=\("flips",\)'):
+        with pytest.raises(st.InputError, match="flips were not recorded"):
             ask()
 
 

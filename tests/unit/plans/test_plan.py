@@ -9,9 +9,9 @@ from sterling import theory
 from sterling.base.progress import Progress
 from sterling.plans import check as check_module
 from sterling.plans import cost as cost_module
-from sterling.study import Cell, parse_criterion
-from sterling.study.likelihood import jeffreys
-from sterling.study.schema import frame_of
+from sterling.stats import jeffreys
+from sterling.study import Cell, get_kind, parse_criterion
+from sterling.study.shards import frame_of
 from sterling.study.trial import run_batch
 
 
@@ -90,9 +90,9 @@ def test_a_check_counts_trials_of_the_study_kind():
     again = st.plan(st.Problem(8, samples=1, noise=0.5), check=6, steps=500, seed=11, threads=1)
     assert made == again
     for text, need in by_criterion(made).items():
-        cell = Cell(st.Problem(8, need.proposed, noise=need.noise), st.Power(0.5, 0.5), "relu", 500)
+        cell = Cell("train", st.Problem(8, need.proposed, noise=need.noise), {"steps": 500})
         rows = run_batch(cell, list(range(6)), 11)
-        outcomes = frame_of(rows).select(parse_criterion(text).outcome())["outcome"]
+        outcomes = frame_of(get_kind("train"), rows).select(parse_criterion(text).outcome())["outcome"]
         found = need.check
         assert found is not None
         assert (found.samples, found.trials, found.steps) == (need.proposed, 6, 500)
