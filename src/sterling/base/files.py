@@ -31,7 +31,7 @@ def as_path(path: Any, what: str = "the file's name") -> Path:
         raise InputError(f"{what} is {path!r:.60}; give a path") from None
 
 
-def write_atomically(path: str | os.PathLike, fill: Callable[[BinaryIO], None]) -> Path:
+def write_atomically(path: str | os.PathLike, fill: Callable[[BinaryIO], object]) -> Path:
     """Write a file through ``fill(stream)``; at any moment ``path`` holds the old content or all of the new.
 
     Of a link the target is written. What a killed writer of the same file has left behind is removed.

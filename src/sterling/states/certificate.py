@@ -214,8 +214,8 @@ class Certificate:
         StoreError
             If the file cannot be written.
         """
-        text = json.dumps(self.to_dict(), indent=1)
-        write_atomically(path, lambda stream: stream.write(text.encode()))
+        text = json.dumps(self.to_dict(), indent=1).encode()
+        write_atomically(path, lambda stream: stream.write(text))
 
     @staticmethod
     def load(path: str | os.PathLike) -> Certificate:
@@ -237,12 +237,11 @@ class Certificate:
             If the file cannot be read or is no certificate.
         """
         place = as_path(path)
-        try:
-            with open(place, "rb") as stream:
-                data = stream.read(_LARGEST_FILE + 1)
-        except OSError as problem:
-            raise unreadable(place, problem) from None
-        return _from_bytes(data, printable(place))
+        reason = unreadable(place)
+        if reason is not None:
+            raise StoreError(reason)
+        with open(place, "rb") as stream:
+            return _from_bytes(stream.read(_LARGEST_FILE + 1), printable(place))
 
 
 def certify(
