@@ -33,12 +33,14 @@ if TYPE_CHECKING:
     from sterling.model.problem import Problem
     from sterling.plans.plan import plan
     from sterling.schedules import Constant, Power, Table
+    from sterling.states.certificate import Certificate, certify
     from sterling.states.landscape import Landscape, landscape
     from sterling.study.compare import compare_surrogates
     from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
 
 _HOME = {
     "CapacityError": "errors",
+    "Certificate": "states.certificate",
     "CheckpointError": "errors",
     "Constant": "schedules",
     "Family": "model.families",
@@ -61,6 +63,7 @@ _HOME = {
     "Table": "schedules",
     "Verdict": "dynamics.orbit",
     "Whiten": "model.normalise",
+    "certify": "states.certificate",
     "compare_surrogates": "study.compare",
     "get_family": "model.families",
     "get_surrogate": "surrogates",
@@ -76,6 +79,7 @@ _HOME = {
 
 __all__ = [
     "CapacityError",
+    "Certificate",
     "CheckpointError",
     "Constant",
     "Family",
@@ -99,6 +103,7 @@ __all__ = [
     "Verdict",
     "Whiten",
     "__version__",
+    "certify",
     "compare_surrogates",
     "get_family",
     "get_surrogate",

@@ -9,6 +9,7 @@ import typer
 
 from sterling import __version__
 from sterling.cli import study
+from sterling.cli.certify import certify
 from sterling.cli.doctor import doctor
 from sterling.cli.landscape import landscape
 from sterling.cli.plan import plan
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command()(reproduce)
 app.command()(train)
 app.command()(landscape)
+app.command()(certify)
 app.command()(plan)
 app.command()(doctor)
 app.add_typer(study.app, name="study")

@@ -256,3 +256,21 @@ def sweep(sample, place, teacher, levels, unit, found, first, last):
         if step < count:
             _move(sample, place, teacher, trailing_zeros(np.uint64(step)))
     return step
+
+
+@njit
+def gather(sample, place, reference, home, unit, table, first, last):
+    """Write b_k·G_k of states ``first`` … ``last`` − 1 of the code, b the reference with the number ``home``.
+
+    The row of a state is the set of weights that differ from the reference, as bits. The place must stand at
+    ``first``.
+    """
+    count = np.int64(1) << reference.size
+    for step in range(first, last):
+        row = step ^ (step >> 1) ^ home
+        balance = place.info[BALANCE]
+        for k in range(reference.size):
+            total = (place.sums[k] + sample.offsets[k] * balance) << sample.shifts[k]
+            table[row, k] = (reference[k] * total) / unit
+        if step + 1 < count:
+            _move(sample, place, reference, trailing_zeros(np.uint64(step + 1)))

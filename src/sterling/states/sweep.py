@@ -18,6 +18,7 @@ SLICE = 0.1  # seconds between looks at interrupts and progress
 _STRETCHES = 16  # for each thread, so that all end at about the same time
 _SHORTEST = 1 << 10  # states in a stretch; beginning one costs as much as several states
 _BUFFER = 1 << 12  # absorbing states a thread lists before it hands them over
+_TABLED = 1 << 13  # states in a stretch of a table of gradients
 _STRIP = 1 << 20  # losses converted at a time
 
 
@@ -59,6 +60,41 @@ def only_absorbing(
     visit = _Visit(instance, surrogate, None, home)
     visit.run(threads, progress)
     return not visit.trapped
+
+
+def balances(
+    instance: Instance,
+    surrogate: Surrogate,
+    reference: np.ndarray,
+    threads: int | None,
+    progress: bool | Show,
+) -> np.ndarray:
+    """Return b_k·G_k of every state, b the reference: float64 (2**n, n).
+
+    The row of a state is the set of weights that differ from the reference, bit k for weight k.
+    """
+    from sterling.states import kernels
+
+    visit = _Visit(instance, surrogate, None)
+    states, signs = visit.states, reference.astype(np.int64)
+    home = int((reference > 0) @ (1 << np.arange(visit.n)))
+    require_memory(8 * visit.n * states, f"a table of all gradients of n={visit.n}")
+    table = np.empty((states, visit.n))
+
+    def stretch(first: int) -> None:
+        place = visit._place()
+        kernels.begin(visit.sample, place, signs, first)
+        kernels.gather(
+            visit.sample, place, signs, home, visit.unit, table, first, min(first + _TABLED, states)
+        )
+
+    with Pool(threads) as pool, showing(progress, "states") as show:
+        done = 0
+        for found in pool.results(stretch, range(0, states, _TABLED), every=SLICE):
+            done += 0 if found is None else _TABLED
+            if show is not None:
+                show(Progress(min(done, states), states))
+    return table
 
 
 def _to_losses(squares: np.ndarray, instance: Instance) -> np.ndarray:

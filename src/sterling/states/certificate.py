@@ -1,0 +1,503 @@
+"""Proofs for one data set: how often runs are at w*, whatever their start and their step sizes.
+
+By the balance (science.md, 13) every limit of the shares of mass π(D), D the set of wrong weights, lies in
+
+    P = {π ≥ 0, Σ π = 1, Σ_D π(D) B′_k(D) ≥ 0 for all k},
+
+B′_k(D) being b*_k G_k(D) for k in D and its positive part for k outside. Linear programs over P bound what
+all runs do. They have n rows and 2ⁿ columns, so columns are generated: few at first, then those that the
+current dual vectors price too low, among all states at a time. What proves a bound is its dual vector alone;
+`check` evaluates it over all states from the definition, with a bound on every rounding.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sterling.base.arrays import check_signs, read_only
+from sterling.base.checks import instance_of
+from sterling.base.files import as_path, printable, unreadable, write_atomically
+from sterling.base.progress import Progress, showing
+from sterling.base.text import html_table
+from sterling.errors import InputError, SterlingError, StoreError
+from sterling.model.instance import Instance
+from sterling.states.landscape import check_dimension, check_surrogate, landscape
+from sterling.states.sweep import balances
+from sterling.surrogates import Surrogate, get_surrogate
+
+FORMAT, VERSION = "sterling-certificate", 1
+
+_BLOCK_BYTES = 1 << 21  # of a block of pre-activations, so that it stays in the cache
+_UNIT = 2.0**-53  # the largest relative error of one rounding
+_PRICED = 1 << 14  # states whose prices are found at a time
+_NEW = 8  # states that one program may bring in at a time
+_ROUNDS = 200  # of column generation, at most
+_SLACK = 1e-7  # what a price may be too low by: the proof is evaluated anyway, so this costs sharpness only
+#: Claims stay below what any order of the sums can find: a check of them then never fails by rounding.
+_CLAIMED = 4.0
+_LARGEST_FILE = 1 << 20  # bytes
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Certificate:
+    """What is proved for one data set, for every start and every bounded, non-summable schedule.
+
+    Attributes
+    ----------
+    occupancy : float
+        Proved lower bound of the share of mass at the reference in the long run; 0 where nothing is proved.
+    wrong_share : float64 (n,)
+        Proved upper bound of the share of mass in which each weight is wrong.
+    absorbs : bool
+        Whether a run that reaches the reference stays there.
+    duals : float64 (n + 1, n)
+        The proofs: row 0 proves `occupancy`, row k + 1 the bound of weight k. No entry is negative.
+    reference : int8 (n,)
+        The teacher, or without one the first state of lowest empirical risk.
+    surrogate : str
+    fingerprint : str
+        Of the data.
+
+    Notes
+    -----
+    Exact: the balance and its proof are in science.md, 13. A dual vector λ ≥ 0 proves π(∅) ≥ c where
+    1{D = ∅} − Σ_k λ_k B′_k(D) ≥ c for all D, and Σ_{D∋k} π(D) ≤ c where 1{k ∈ D} + Σ_j λ_j B′_j(D) ≤ c.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> instance = st.Problem(n=6, samples=400, noise=0.5).draw(seed=0)
+    >>> certificate = st.certify(instance)
+    >>> certificate.recurrent, certificate.decodes
+    (True, True)
+    >>> bool(0 < certificate.occupancy < 1)
+    True
+    >>> certificate.verify(instance)
+    True
+    """
+
+    occupancy: float
+    wrong_share: np.ndarray
+    absorbs: bool
+    duals: np.ndarray
+    reference: np.ndarray
+    surrogate: str
+    fingerprint: str
+
+    @property
+    def n(self) -> int:
+        """Dimension, the number of weights."""
+        return len(self.reference)
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether it is proved that the reference is left and visited again for ever."""
+        return self.occupancy > 0 and not self.absorbs
+
+    @property
+    def decodes(self) -> bool:
+        """Whether it is proved that the sign of the time average is the reference in the long run."""
+        return bool((self.wrong_share < 0.5).all())
+
+    def verify(self, instance: Instance) -> bool:
+        """Check the proofs on the data, from the definition of the gradient alone.
+
+        Parameters
+        ----------
+        instance : Instance
+            The data set of the certificate.
+
+        Returns
+        -------
+        bool
+            Whether every claimed bound is proved by its dual vector, roundings allowed for.
+
+        Raises
+        ------
+        InputError
+            If the certificate belongs to other data.
+        """
+        instance_of(instance, Instance, "instance", "the Instance that the certificate was made for")
+        if instance.fingerprint != self.fingerprint:
+            raise InputError("the certificate belongs to other data: give the instance it was made for")
+        occupancy, wrong, absorbs = check(instance, self.surrogate, self.reference, self.duals)
+        claims = self.occupancy <= occupancy and bool((self.wrong_share >= wrong).all())
+        return claims and self.absorbs == absorbs
+
+    def sentence(self) -> str:
+        """Return what is proved, in words.
+
+        Returns
+        -------
+        str
+            One or two sentences.
+        """
+        if self.absorbs:
+            first = "The reference absorbs: a run that comes there stays"
+            if self.occupancy > 0:
+                first += f", and every run is there for {self.occupancy:.3g} of the mass at least"
+        elif self.recurrent:
+            first = (
+                "Recurrence is proved: from every start, the reference is left and visited again for ever, "
+                f"and at least {self.occupancy:.3g} of the mass is spent there"
+            )
+        else:
+            first = "Recurrence is not proved: the bound of the mass at the reference is 0"
+        if self.decodes:
+            return f"{first}. The time average decodes to the reference in every weight."
+        unproved = int((self.wrong_share >= 0.5).sum())
+        return f"{first}. That the time average is right is not proved for {unproved} of {self.n} weights."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values.
+
+        Returns
+        -------
+        dict
+            Floats are exact: JSON keeps all their digits.
+        """
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "fingerprint": self.fingerprint,
+            "surrogate": self.surrogate,
+            "reference": self.reference.tolist(),
+            "absorbs": self.absorbs,
+            "occupancy": self.occupancy,
+            "wrong_share": self.wrong_share.tolist(),
+            "recurrent": self.recurrent,
+            "decodes": self.decodes,
+            "duals": self.duals.tolist(),
+        }
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Return the main results as (name, text) pairs, for tables.
+
+        Returns
+        -------
+        list of (str, str)
+            Names and values.
+        """
+        return [
+            ("recurrence", "proved" if self.recurrent else "not proved"),
+            ("share of mass at the reference", f"at least {self.occupancy:.4g}"),
+            ("share of mass in which a weight is wrong", f"at most {self.wrong_share.max():.4g}"),
+            ("time average decodes", "proved" if self.decodes else "not proved"),
+            ("reference absorbs", "yes" if self.absorbs else "no"),
+            ("holds for", "every start, every bounded and non-summable schedule (exact)"),
+        ]
+
+    def __repr__(self) -> str:
+        return (
+            f"Certificate(n={self.n}, occupancy>={self.occupancy:.4g}, "
+            f"wrong_share<={self.wrong_share.max():.4g}, recurrent={self.recurrent}, decodes={self.decodes})"
+        )
+
+    def _repr_html_(self) -> str:
+        return html_table(self.summary())
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the certificate as JSON, whole or not at all.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Raises
+        ------
+        StoreError
+            If the file cannot be written.
+        """
+        text = json.dumps(self.to_dict(), indent=1).encode()
+        write_atomically(path, lambda stream: stream.write(text))
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> Certificate:
+        """Read a certificate that `save` wrote; `verify` says whether it proves what it claims.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        Certificate
+            As it was written; nothing in it is believed before `verify`.
+
+        Raises
+        ------
+        StoreError
+            If the file cannot be read or is no certificate.
+        """
+        place = as_path(path)
+        reason = unreadable(place)
+        if reason is not None:
+            raise StoreError(reason)
+        with open(place, "rb") as stream:
+            return _from_bytes(stream.read(_LARGEST_FILE + 1), printable(place))
+
+
+def certify(
+    instance: Instance,
+    surrogate: str | Surrogate = "relu",
+    *,
+    threads: int | None = None,
+    progress: bool | Callable[[Progress], None] = False,
+) -> Certificate:
+    """Prove what every run on a data set does in the long run, whatever its start and step sizes.
+
+    Parameters
+    ----------
+    instance : Instance
+        With n ≤ 24; 2ⁿ rows of n numbers are kept, 8 bytes each.
+    surrogate : str or Surrogate
+        A piecewise-constant one.
+    threads : int, optional
+        All cores by default. The result does not depend on it.
+    progress : bool or callable
+        True shows a display; a callable gets a `Progress` now and then.
+
+    Returns
+    -------
+    Certificate
+        Bounds with the dual vectors that prove them.
+
+    Raises
+    ------
+    InputError
+        If n is too large or the surrogate is smooth.
+    CapacityError
+        If the table of states does not fit into memory.
+
+    Notes
+    -----
+    Linear programs over the polytope of the balance (science.md, 13; exact), by column generation with
+    SciPy's HiGHS. Schedules must have bounded step sizes whose sum is infinite.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> certificate = st.certify(st.Problem(n=6, samples=400, noise=0.5).draw(seed=0))
+    >>> certificate.recurrent
+    True
+    """
+    instance_of(instance, Instance, "instance", "an Instance, as Problem.draw(seed) makes it")
+    chosen = check_surrogate(surrogate)
+    check_dimension(instance.n)
+    reference = _reference(instance)
+    table = _table(instance, chosen, reference, threads, progress)
+    with showing(progress, "bounds") as show:
+        duals = _solve(table, show)
+    blocks = ((first, table[first : first + _PRICED]) for first in range(0, len(table), _PRICED))
+    occupancy, wrong, absorbs = _judge(blocks, duals, instance, reference, chosen, _CLAIMED)
+    return Certificate(
+        occupancy=occupancy,
+        wrong_share=read_only(wrong),
+        absorbs=absorbs,
+        duals=read_only(duals),
+        reference=read_only(reference),
+        surrogate=chosen.name,
+        fingerprint=instance.fingerprint,
+    )
+
+
+def check(
+    instance: Instance, surrogate: str | Surrogate, reference: np.ndarray, duals: np.ndarray
+) -> tuple[float, np.ndarray, bool]:
+    """Return what dual vectors prove, by going through all states with the definition of the gradient.
+
+    Nothing of the search is used: no Gray code, no table, no linear program.
+
+    Parameters
+    ----------
+    instance : Instance
+        The data.
+    surrogate : str or Surrogate
+        A piecewise-constant one.
+    reference : int8 (n,)
+        The state about which weights are wrong.
+    duals : float64 (n + 1, n)
+        Vectors λ ≥ 0.
+
+    Returns
+    -------
+    occupancy, wrong_share, absorbs
+        As in `Certificate`.
+    """
+    blocks = _by_definition(instance, get_surrogate(surrogate), reference)
+    return _judge(blocks, duals, instance, reference, surrogate)
+
+
+def _by_definition(
+    instance: Instance, surrogate: Surrogate, reference: np.ndarray
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first, B′ of the sets of wrong weights first, first + 1, …) in blocks, float64 (block, n)."""
+    n, m = instance.n, instance.m
+    grid = instance.grid
+    codes = (grid.rows[:, :n].astype(np.float64) + grid.offsets) * np.ldexp(1.0, grid.shifts)
+    low, high = (float(end) for end in surrogate.thresholds(instance.unit_squared))
+    labels = instance.label_codes.astype(np.float64)
+    residual, readout = instance.residual_codes.astype(np.float64), instance.readout_codes.astype(np.float64)
+    block = max(1, min(1 << n, _BLOCK_BYTES // (8 * len(codes))))
+    for first in range(0, 1 << n, block):
+        wrong = _members(np.arange(first, min(first + block, 1 << n)), n)
+        signs = np.where(wrong, -reference, reference).astype(np.float64)
+        before = signs @ codes.T
+        outputs = (before > 0).reshape(len(wrong), -1, m) @ residual
+        slopes = (before >= low) & (before <= high)
+        weights = ((outputs - labels)[:, :, None] * readout).reshape(len(wrong), -1) * slopes
+        yield first, _clipped((weights @ codes) * (reference / instance.unit), wrong)
+
+
+def _members(sets: np.ndarray, n: int) -> np.ndarray:
+    """Return which weights are in each set, bool (sets, n); bit k of a set's number stands for weight k."""
+    return (sets[:, None] >> np.arange(n)) & 1 == 1
+
+
+def _clipped(pushes: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """Return B′: B of the weights that are wrong, its positive part of the others."""
+    return np.where(wrong, pushes, np.maximum(pushes, 0.0))
+
+
+def _judge(
+    blocks: Iterable[tuple[int, np.ndarray]],
+    duals: np.ndarray,
+    instance: Instance,
+    reference: np.ndarray,
+    surrogate: str | Surrogate,
+    margin: float = 1.0,
+) -> tuple[float, np.ndarray, bool]:
+    """Return the bounds that the dual vectors prove, each lowered by what roundings may have added.
+
+    With u = 2⁻⁵³: an entry of B′ has the relative error 2u; a product adds u, a sum of n terms (n − 1) u of
+    the sum of sizes, the last addition u of the result. ``margin`` takes so many times the errors off.
+    """
+    n = instance.n
+    if duals.shape != (n + 1, n) or not (np.isfinite(duals).all() and (duals >= 0).all()):
+        raise InputError(f"dual vectors must be {n + 1} by {n} finite numbers, none negative")
+    inexact = 0.0
+    if instance.gradient_bound >= 1 << 53:  # sums of floats are rounded too
+        inexact = instance.samples * instance.m * _UNIT * instance.gradient_bound / instance.unit
+    occupancy, worst = math.inf, np.full(n, -math.inf)
+    for first, block in blocks:
+        wrong = _members(np.arange(first, first + len(block)), n)
+        totals = block @ duals.T
+        sizes = (np.abs(block) + inexact / _UNIT / (n + 4)) @ duals.T * (1 + 1e-10)
+        errors = margin * (n + 4) * _UNIT * (1 + sizes)
+        empty = first + np.arange(len(block)) == 0
+        occupancy = min(occupancy, float((empty - totals[:, 0] - errors[:, 0]).min()))
+        worst = np.maximum(worst, (wrong + totals[:, 1:] + errors[:, 1:]).max(axis=0))
+    absorbs = bool((reference * instance.gradient(reference, surrogate) <= 0).all())
+    return max(0.0, occupancy), np.minimum(1.0, worst), absorbs
+
+
+def _reference(instance: Instance) -> np.ndarray:
+    """Return the teacher, or else the first state of lowest empirical risk."""
+    if instance.teacher is not None:
+        return np.asarray(instance.teacher, np.int8)
+    return landscape(instance).reference
+
+
+def _table(instance: Instance, surrogate: Surrogate, reference: np.ndarray, threads, progress) -> np.ndarray:
+    """Return B′ of all sets of wrong weights, float64 (2ⁿ, n)."""
+    table = balances(instance, surrogate, reference, threads, progress)
+    for first in range(0, len(table), _PRICED):
+        block = table[first : first + _PRICED]
+        block[:] = _clipped(block, _members(first + np.arange(len(block)), instance.n))
+    return table
+
+
+def _solve(table: np.ndarray, show) -> np.ndarray:
+    """Return the optimal dual vectors, (n + 1, n): first for the empty set, then for each weight.
+
+    All programs are minima over P: of π(∅), and of −Σ_{D∋k} π(D). They share their columns.
+    """
+    from scipy.optimize import linprog
+
+    n = table.shape[1]
+    scale = max(float(table.max()), -float(table.min()), np.finfo(float).tiny)
+    columns = np.unique(np.concatenate([[0], 1 << np.arange(n), [(1 << n) - 1]]))
+    duals, levels = np.zeros((n + 1, n)), np.zeros(n + 1)
+    open_programs = np.arange(n + 1)
+    for _ in range(_ROUNDS):
+        rows = table[columns] / scale
+        goals = _goals(columns, n)
+        for program in open_programs:
+            found = linprog(
+                goals[:, program],
+                A_ub=-rows.T,
+                b_ub=np.zeros(n),
+                A_eq=np.ones((1, len(columns))),
+                b_eq=[1.0],
+                method="highs",
+            )
+            if found.status != 0:
+                raise SterlingError(f"a linear program of the certificate failed: {found.message}")
+            duals[program] = np.maximum(-found.ineqlin.marginals, 0.0) / scale
+            levels[program] = float(found.eqlin.marginals[0])
+        new, open_programs = _price(table, duals, levels, open_programs)
+        if not open_programs.size:
+            break
+        columns = np.union1d(columns, new)
+        if show is not None:
+            show(Progress(n + 1 - open_programs.size, n + 1, f"{len(columns)} states in the programs"))
+    return duals
+
+
+def _goals(sets: np.ndarray, n: int) -> np.ndarray:
+    """Return the objectives of all programs at the sets, float64 (sets, n + 1)."""
+    return np.column_stack([sets == 0, -_members(sets, n).astype(np.float64)]).astype(np.float64)
+
+
+def _price(
+    table: np.ndarray, duals: np.ndarray, levels: np.ndarray, programs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sets that the duals price too low, a few a program, and the programs that have some."""
+    n = table.shape[1]
+    found: list[np.ndarray] = []
+    costs: list[np.ndarray] = []
+    for first in range(0, len(table), _PRICED):
+        block = table[first : first + _PRICED]
+        sets = first + np.arange(len(block))
+        reduced = _goals(sets, n)[:, programs] - block @ duals[programs].T - levels[programs]
+        few = min(_NEW, len(block))
+        best = np.argpartition(reduced, few - 1, axis=0)[:few]
+        found.append(first + best)
+        costs.append(np.take_along_axis(reduced, best, axis=0))
+    sets, reduced = np.concatenate(found), np.concatenate(costs)
+    order = np.argsort(reduced, axis=0, kind="stable")[:_NEW]
+    sets, reduced = (np.take_along_axis(one, order, axis=0) for one in (sets, reduced))
+    cheap = reduced < -_SLACK
+    return np.unique(sets[cheap]), programs[cheap.any(axis=0)]
+
+
+def _from_bytes(data: bytes, name: str) -> Certificate:
+    """Return the certificate that a file holds, or say why it is none."""
+    try:
+        if len(data) > _LARGEST_FILE:
+            raise ValueError(f"it has more than {_LARGEST_FILE:,} bytes")
+        facts = json.loads(data)
+        if (facts["format"], facts["version"]) != (FORMAT, VERSION):
+            raise ValueError(f"it is of the format {facts['format']} {facts['version']}")
+        n = len(facts["reference"])
+        made = Certificate(
+            occupancy=float(facts["occupancy"]),
+            wrong_share=np.array(facts["wrong_share"], np.float64).reshape(n),
+            absorbs=facts["absorbs"] is True,
+            duals=np.array(facts["duals"], np.float64).reshape(n + 1, n),
+            reference=check_signs(facts["reference"], n, "reference"),
+            surrogate=get_surrogate(str(facts["surrogate"])).name,
+            fingerprint=str(facts["fingerprint"]),
+        )
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as problem:
+        raise StoreError(f"{name} is no certificate of sterling: {problem}") from None
+    return made

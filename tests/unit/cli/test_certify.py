@@ -1,0 +1,60 @@
+"""`sterling certify`: what it prints, saves and refuses."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+import sterling as st
+from sterling.cli import app
+
+SMALL = ["certify", "--n", "6", "--samples", "400", "--noise", "0.5", "--seed", "0", "--quiet"]
+
+
+def call(*arguments, code=0):
+    """Run the command line in this process."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "100"})
+    assert result.exit_code == code, (result.output, result.exception)
+    assert "Traceback" not in result.output
+    return result
+
+
+def small():
+    return st.certify(st.Problem(n=6, samples=400, noise=0.5).draw(0))
+
+
+def test_json_is_what_python_gives():
+    values = json.loads(call(*SMALL, "--json", "--check").stdout)
+    assert values.pop("checked") is True
+    assert values == small().to_dict()
+
+
+def test_the_table_says_what_is_proved():
+    said = " ".join(call(*SMALL, "--check").stdout.replace("│", " ").split())
+    assert "recurrence proved" in said
+    assert f"at least {small().occupancy:.4g}" in said
+    assert "holds" in said
+
+
+def test_the_certificate_is_saved_and_proves_the_same(tmp_path):
+    call(*SMALL, "--out", tmp_path / "proof.json")
+    found = st.Certificate.load(tmp_path / "proof.json")
+    assert found.verify(st.Problem(n=6, samples=400, noise=0.5).draw(0))
+
+
+def test_where_nothing_is_proved_it_says_so():
+    said = call("certify", "--n", "6", "--samples", "6", "--noise", "1", "--quiet").stdout
+    assert "recurrence not proved" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--n", "25"], "24"),
+        (["--surrogate", "sigmoid"], "smooth"),
+        (["--out", "proof.txt"], ".json"),
+        (["--n", "12,8"], "12,8"),
+    ],
+)
+def test_what_is_refused(arguments, word):
+    assert word in call("certify", *arguments, code=2).stderr

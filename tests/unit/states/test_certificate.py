@@ -1,0 +1,195 @@
+"""Certificates: bounds are those of the whole linear program, hold for runs, and can be checked and kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog
+
+import sterling as st
+from sterling.states.certificate import check
+
+
+def draw(n=6, samples=400, noise=0.5, seed=0, **options):
+    return st.Problem(n=n, samples=samples, noise=noise, **options).draw(seed)
+
+
+def whole_program(instance, surrogate="relu"):
+    """Return the bounds by one linear program each over all 2ⁿ states, gradients from `Instance.gradient`."""
+    n, home = instance.n, instance.teacher.astype(float)
+    wrong = (np.arange(1 << n)[:, None] >> np.arange(n)) & 1
+    balances = np.array([home * instance.gradient(home * (1 - 2 * row), surrogate) for row in wrong])
+    balances = np.where(wrong == 1, balances, np.maximum(balances, 0))
+    goals = [(wrong.sum(axis=1) == 0).astype(float), *(-wrong.T.astype(float))]
+    found = [
+        linprog(g, A_ub=-balances.T, b_ub=np.zeros(n), A_eq=np.ones((1, 1 << n)), b_eq=[1.0]).fun
+        for g in goals
+    ]
+    return found[0], -np.array(found[1:])
+
+
+@pytest.mark.parametrize(
+    ("options", "surrogate"),
+    [
+        ({}, "relu"),
+        ({"n": 1, "samples": 30}, "relu"),
+        ({"n": 5, "samples": 90, "m": 3, "seed": 4}, "relu"),
+        ({"n": 7, "samples": 900, "seed": 2}, "identity"),
+        ({"n": 6, "samples": 60, "noise": 0.0}, "relu"),
+        ({"n": 6, "samples": 25, "noise": 1.0}, "hard_tanh"),
+        ({"n": 6, "samples": 300, "inputs": "rectified", "normalize": "standard"}, "clipped_relu"),
+    ],
+)
+def test_bounds_are_those_of_the_whole_program(options, surrogate):
+    instance = draw(**options)
+    certificate = st.certify(instance, surrogate)
+    occupancy, wrong = whole_program(instance, surrogate)
+    assert certificate.occupancy == pytest.approx(max(0, occupancy), abs=1e-5)
+    assert certificate.wrong_share == pytest.approx(wrong, abs=1e-5)
+    assert certificate.occupancy <= occupancy + 1e-12  # a proof is never sharper than the truth
+    assert (certificate.wrong_share >= wrong - 1e-12).all()
+
+
+@pytest.mark.parametrize("surrogate", ["relu", "identity"])
+def test_the_search_and_the_definition_agree(surrogate):
+    instance = draw(n=9, samples=700, m=2, seed=3)
+    certificate = st.certify(instance, surrogate)
+    occupancy, wrong, absorbs = check(instance, surrogate, certificate.reference, certificate.duals)
+    assert occupancy == pytest.approx(certificate.occupancy, abs=1e-12)
+    assert wrong == pytest.approx(certificate.wrong_share, abs=1e-12)
+    assert absorbs is certificate.absorbs
+    assert certificate.verify(instance)
+
+
+def test_a_certificate_that_claims_too_much_is_found_out():
+    instance = draw()
+    certificate = st.certify(instance)
+    assert certificate.recurrent
+    more = replace(certificate, occupancy=certificate.occupancy + 1e-9)
+    less = replace(certificate, wrong_share=certificate.wrong_share - 1e-9)
+    other = replace(certificate, absorbs=True)
+    assert not any(forged.verify(instance) for forged in (more, less, other))
+    with pytest.raises(st.InputError, match="negative"):
+        replace(certificate, duals=-certificate.duals).verify(instance)
+    with pytest.raises(st.InputError, match="other data"):
+        certificate.verify(draw(seed=1))
+
+
+def test_any_dual_vector_proves_something():
+    """Weak duality: whatever λ ≥ 0 is given, what it proves is below the optimum."""
+    instance = draw()
+    occupancy, wrong = whole_program(instance)
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        duals = generator.exponential(3.0, (7, 6))
+        proved, share, _ = check(instance, "relu", instance.teacher, duals)
+        assert proved <= occupancy
+        assert (share >= wrong).all()
+
+
+def test_no_noise_and_enough_samples():
+    """Where w* absorbs and nothing else can keep mass, all of the mass is there."""
+    certificate = st.certify(draw(n=6, samples=3000, noise=0.0))
+    assert certificate.absorbs
+    assert not certificate.recurrent
+    assert certificate.occupancy == pytest.approx(1, abs=1e-9)
+    assert certificate.decodes
+
+
+def test_few_samples_prove_nothing():
+    certificate = st.certify(draw(n=6, samples=6, noise=1.0))
+    assert certificate.occupancy == 0
+    assert not certificate.recurrent
+
+
+def test_without_a_teacher_the_best_state_is_the_reference():
+    drawn = draw()
+    instance = st.Instance(drawn.inputs, drawn.labels, drawn.readout)
+    certificate = st.certify(instance)
+    assert np.array_equal(certificate.reference, st.landscape(instance).reference)
+    assert certificate.verify(instance)
+
+
+def test_threads_change_nothing():
+    instance = draw(n=11, samples=300)
+    one, two = (st.certify(instance, threads=threads) for threads in (1, 2))
+    assert one.to_dict() == two.to_dict()
+
+
+def test_saved_and_loaded(tmp_path):
+    certificate = st.certify(draw())
+    certificate.save(tmp_path / "proof.json")
+    again = st.Certificate.load(tmp_path / "proof.json")
+    assert again.to_dict() == certificate.to_dict()
+    assert again.verify(draw())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts: facts.update(format="other"),
+        lambda facts: facts.update(version=2),
+        lambda facts: facts.pop("duals"),
+        lambda facts: facts["duals"].pop(),
+        lambda facts: facts.update(duals="x"),
+        lambda facts: facts.update(reference=[0] * 6),
+        lambda facts: facts.update(surrogate="__import__"),
+        lambda facts: facts.update(occupancy="much"),
+    ],
+)
+def test_what_is_no_certificate_is_refused(tmp_path, change):
+    facts = st.certify(draw()).to_dict()
+    change(facts)
+    (tmp_path / "proof.json").write_text(json.dumps(facts))
+    with pytest.raises(st.StoreError):
+        st.Certificate.load(tmp_path / "proof.json")
+
+
+@pytest.mark.parametrize("text", [b"", b"\xff\xfe", b"[" * 100_000, b"{}", b"null", b"[1, 2]"])
+def test_other_files_are_refused(tmp_path, text):
+    (tmp_path / "proof.json").write_bytes(text)
+    with pytest.raises(st.StoreError):
+        st.Certificate.load(tmp_path / "proof.json")
+
+
+def test_what_cannot_be_certified():
+    with pytest.raises(st.InputError, match="24"):
+        st.certify(draw(n=25, samples=50))
+    with pytest.raises(st.InputError, match="smooth"):
+        st.certify(draw(), "sigmoid")
+    with pytest.raises(st.InputError):
+        st.certify("instance")
+
+
+def mass_at_home(orbit, instance, schedule):
+    """Return the share of the mass that the iterates spend at the teacher, from the recorded flips."""
+    rates = schedule.rate(np.arange(orbit.steps))
+    distance = orbit.distance(np.arange(orbit.steps))
+    return float(rates[distance == 0].sum() / rates.sum())
+
+
+def finite_term(certificate, orbit, instance, schedule):
+    """Return by how much a finite run may lie below the bound (science.md, 13)."""
+    n = instance.n
+    home = instance.teacher.astype(float)
+    wrong = (np.arange(1 << n)[:, None] >> np.arange(n)) & 1
+    largest = max(np.abs(instance.gradient(home * (1 - 2 * row))).max() for row in wrong)
+    rates = schedule.rate(np.arange(orbit.steps)) / instance.readout_norm2
+    slack = (np.abs(orbit.start_latent) + rates.max() * largest) / rates.sum()
+    return float(certificate.duals[0] @ slack)
+
+
+@pytest.mark.parametrize(
+    "schedule", [st.Constant(0.1), st.Constant(2.0), st.Power(0.5, 0.5), st.Power(3, 0.9), st.Power(0.2, 0.2)]
+)
+def test_no_run_is_below_the_bound_by_more_than_the_finite_term(schedule):
+    instance = draw(n=6, samples=300, seed=5)
+    certificate = st.certify(instance)
+    assert certificate.recurrent
+    for start in range(4):
+        orbit = st.train(instance, 20_000, schedule, init=start)
+        found = mass_at_home(orbit, instance, schedule)
+        assert found >= certificate.occupancy - finite_term(certificate, orbit, instance, schedule)
