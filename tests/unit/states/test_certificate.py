@@ -166,7 +166,7 @@ def test_what_cannot_be_certified():
 
 def mass_at_home(orbit, instance, schedule):
     """Return the share of the mass that the iterates spend at the teacher, from the recorded flips."""
-    rates = schedule.rate(np.arange(orbit.steps))
+    rates = schedule.at(np.arange(orbit.steps))
     distance = orbit.distance(np.arange(orbit.steps))
     return float(rates[distance == 0].sum() / rates.sum())
 
@@ -177,7 +177,7 @@ def finite_term(certificate, orbit, instance, schedule):
     home = instance.teacher.astype(float)
     wrong = (np.arange(1 << n)[:, None] >> np.arange(n)) & 1
     largest = max(np.abs(instance.gradient(home * (1 - 2 * row))).max() for row in wrong)
-    rates = schedule.rate(np.arange(orbit.steps)) / instance.readout_norm2
+    rates = schedule.at(np.arange(orbit.steps)) / instance.readout_norm2
     slack = (np.abs(orbit.start_latent) + rates.max() * largest) / rates.sum()
     return float(certificate.duals[0] @ slack)
 
