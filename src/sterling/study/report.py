@@ -32,11 +32,12 @@ PLACED = (
 class SeriesFit:
     """The exponent of one series of cells (equal but for n and samples) under one criterion.
 
-    Attributes
+    Parameters
     ----------
     series : dict
         What its cells have in common.
     criterion : str
+        What counts as success.
     fit : ExponentFit or None
         Undecided trials counted as failures; None if it was refused.
     left_out : ExponentFit or None
@@ -84,7 +85,13 @@ class SeriesFit:
         return ", ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values."""
+        """Return everything as plain values.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return {
             "series": self.series,
             "criterion": self.criterion,
@@ -108,6 +115,7 @@ def fit_store(
     Parameters
     ----------
     store : Store or folder
+        Where the study lies.
     criterion : str, optional
         By default each criterion of the study. Any other of its kind of trials can be asked as well, since
         rows keep what it needs.
@@ -118,6 +126,18 @@ def fit_store(
     -------
     list of SeriesFit
         Series that differ in the step budget stand side by side, so it is seen whether the budget matters.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sterling.study import Study, fit_store, run
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = run(Study(n=[6, 12], samples=[8, 16, 32, 64], trials=25, steps=800), folder)
+    >>> (series,) = fit_store(folder)
+    >>> series.budget
+    'within 800 steps'
+    >>> series.fit.trials
+    200
     """
     store = store if isinstance(store, Store) else Store(store)
     study = store.study
@@ -169,8 +189,10 @@ def with_shares(cells: pl.DataFrame) -> pl.DataFrame:
 class Status:
     """What a store holds of its study.
 
-    Attributes
+    Parameters
     ----------
+    study : Study
+        The study.
     done, planned : int
         Trials of the grid that are there and that there shall be; ``planned`` is 0 where the study places
         its trials itself, and ``done`` then counts all.
@@ -181,6 +203,7 @@ class Status:
     fits : list of SeriesFit
         For a study whose target is an exponent.
     target : str or None
+        What shall be known.
     target_width, widest : float or None
         What is wanted, and the widest interval so far.
     work_left : float or None
@@ -206,7 +229,13 @@ class Status:
         return self.widest is not None and self.target_width is not None and self.widest <= self.target_width
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values."""
+        """Return everything as plain values.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return {
             "name": self.study.name,
             "seed": self.study.seed,
@@ -224,7 +253,27 @@ class Status:
 
 
 def status(store: Store | str | os.PathLike) -> Status:
-    """Say what is done, which widths are reached and how much work is left."""
+    """Say what is done, which widths are reached and how much work is left.
+
+    Parameters
+    ----------
+    store : Store or folder
+        Where the study lies.
+
+    Returns
+    -------
+    Status
+        What there is.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sterling.study import Study, status, run
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = run(Study(n=[6, 12], samples=[8, 16, 32, 64], trials=25, steps=800), folder)
+    >>> status(folder).done
+    200
+    """
     store = store if isinstance(store, Store) else Store(store)
     study = store.study
     tables = [store.counts(criterion) for criterion in study.criteria] or [store.counts()]
