@@ -36,7 +36,9 @@ def labelled(
         function.source = source  # type: ignore[attr-defined]
         function.checked = checked  # type: ignore[attr-defined]
         text, rule, examples = inspect.cleandoc(function.__doc__ or "").partition("Examples\n--------")
-        notes = f"{kind.capitalize()}: {KINDS[kind]}." + (f"\n\nChecked against runs: {checked}." if checked else "")
+        notes = f"{kind.capitalize()}: {KINDS[kind]}." + (
+            f"\n\nChecked against runs: {checked}." if checked else ""
+        )
         text, also, more = text.partition("References\n----------\n")
         references = f"{source}." + (f"\n\n{more.strip()}" if also else "")
         said = f"Notes\n-----\n{notes}\n\nReferences\n----------\n{references}"

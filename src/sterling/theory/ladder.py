@@ -35,9 +35,7 @@ _FIELDS = 1e-3, 40.0  # r of the weakest and the strongest of them; 1 − q is 1
 _NEAREST = 1e-9  # 1 − q beyond which q counts as 1
 _ROOT = math.sqrt(2 * math.pi)
 _SOURCE = "Györgyi 1990; Sompolinsky, Tishby and Seung 1990; proof: Barbier et al. 2019, PNAS 116, 5451"
-_OURS = (
-    "GAMP (`study/baselines.py`), n = 64, 40 data sets: half are solved at 1.5 n without noise, 3.7 n with σ = 0.5"
-)
+_OURS = "message passing at n = 64 solves half of the data sets with 3 % (σ = 0) and 18 % (σ = 0.5) more"
 
 
 def _numbers(of) -> tuple[int, float]:
@@ -124,9 +122,7 @@ def samples_for_messages(of: Problem | Instance) -> float:
 
 
 @labelled("exact", "Rangan 2011, arXiv 1010.5141; Barbier et al. 2019, PNAS 116, 5451", _OURS)
-def state_evolution(
-    of: Problem | Instance, *, samples: float | None = None, rounds: int = 200
-) -> np.ndarray:
+def state_evolution(of: Problem | Instance, *, samples: float | None = None, rounds: int = 200) -> np.ndarray:
     """Return the overlap of message passing with w* after each round, as n grows.
 
     Parameters
@@ -160,6 +156,84 @@ def state_evolution(
     for k in range(len(out) - 1):
         out[k + 1] = _weight(ratio * _channel(min(float(out[k]), 1 - _NEAREST), sigma)[1])[1]
     return out
+
+
+@labelled(
+    "mean-field",
+    "central limit theorem; to leading order Golea and Marchand 1993, Fang and Venkatesh 1996",
+    "n = 64, σ = 0 and 0.5, 100 data sets a size: within 10 %",
+)
+def samples_for_hebb(of: Problem | Instance) -> float:
+    """Return the samples at which half of the data sets are solved by the sign of Σ (y − ȳ) z.
+
+    It is 2π (1/4 + σ²/v²) x² n with Φ(x)ⁿ = 1/2, so π n ln n to leading order without noise.
+
+    Parameters
+    ----------
+    of : Problem or Instance
+        What the data are drawn from, or data that know it, with m = 1; its sample size does not count.
+
+    Returns
+    -------
+    float
+        N.
+
+    Raises
+    ------
+    InputError
+        For several units, inputs known not to be Gaussian, and noise/‖v‖ beyond 0 and 0.05 to 10.
+
+    Examples
+    --------
+    >>> [round(samples_for_hebb(Problem(n=64, samples=1, noise=noise)) / 64, 1) for noise in (0, 0.5)]
+    [8.3, 16.6]
+    """
+    n, sigma = _numbers(of)
+    return 2 * math.pi * (0.25 + sigma**2) * _quantile(n) ** 2 * n
+
+
+@labelled(
+    "mean-field",
+    "theory of linear regression with Gaussian inputs",
+    "n = 64, σ = 0 and 0.5, 100 data sets a size: within 5 %",
+)
+def samples_for_least_squares(of: Problem | Instance) -> float:
+    """Return the samples at which half of the data sets are solved by the sign of least squares.
+
+    The best linear guess of y leaves the variance 1/4 − 1/(2π) + σ²/v², and a coefficient is off by it over
+    N − n: n + 2π (1/4 − 1/(2π) + σ²/v²) x² n with Φ(x)ⁿ = 1/2.
+
+    Parameters
+    ----------
+    of : Problem or Instance
+        What the data are drawn from, or data that know it, with m = 1; its sample size does not count.
+
+    Returns
+    -------
+    float
+        N.
+
+    Raises
+    ------
+    InputError
+        For several units, inputs known not to be Gaussian, and noise/‖v‖ beyond 0 and 0.05 to 10.
+
+    Examples
+    --------
+    >>> problems = [Problem(n=64, samples=1, noise=noise) for noise in (0, 0.5)]
+    >>> [round(samples_for_least_squares(problem) / 64, 1) for problem in problems]
+    [4.0, 12.3]
+    """
+    n, sigma = _numbers(of)
+    left = 0.25 - 1 / (2 * math.pi) + sigma**2
+    return n + 2 * math.pi * left * _quantile(n) ** 2 * n
+
+
+def _quantile(n: int) -> float:
+    """Return x with Φ(x)ⁿ = 1/2, and no less than zero."""
+    from scipy.special import ndtri
+
+    return max(0.0, -float(ndtri(-math.expm1(-math.log(2) / n))))
 
 
 def _ratio(r: float, sigma: float) -> float:
@@ -205,10 +279,10 @@ def _weight(r: float) -> tuple[float, float]:
 
 @lru_cache(maxsize=4096)
 def _channel(q: float, sigma: float) -> tuple[float, float]:
-    """Return Ψ(q) and 2 Ψ′(q) = E (∂_ω ln Z)², ω the mean of the pre-activation; the noise's entropy is left out.
+    """Return Ψ(q) and 2 Ψ′(q) = E (∂ ln Z/∂ω)², ω the mean of the pre-activation.
 
-    With label noise, P(y | 1)/P(y | 0) = exp(l), l = (y − 1/2)/σ², and by symmetry the teacher may be taken to
-    say 1. Ψ is given as the mean of ln (Z/P(y | the teacher's answer)), which vanishes at q = 1.
+    With label noise ln P(y | 1)/P(y | 0) = (y − 1/2)/σ², and by symmetry the teacher may be taken to say 1. Ψ
+    is the mean of ln (Z/P(y | the teacher's answer)): without the noise's own entropy it vanishes at q = 1.
     """
     from scipy.special import log_ndtr, ndtr
 
