@@ -19,8 +19,9 @@ from sterling.model.instance import Instance
 MOST_WEIGHTS = 24
 
 _ROOT = math.sqrt(2 * math.pi)
-_TIGHT = 1e-9  # mean uncertainty of the weights at which message passing has made up its mind
 _SETTLED = 1e-6  # change of the mean guess in a round, at which it is over
+_SURE = 1e-3  # mean uncertainty of the weights below which it has made up its mind
+_DOUBT = 6.0  # standard errors of the mean square error
 _SMALL = 1e-12
 _NEWTON = 100
 _EXACT = 1e-10  # step of Newton's method that is the last, relative to the weights
@@ -31,7 +32,7 @@ class Messages(NamedTuple):
 
     signs: np.ndarray  #: int8 (n,), the rounded guess
     mean: np.ndarray  #: float64 (n,), the guess, from −1 to 1
-    settled: bool  #: False where it diverged or still moved at the last round
+    settled: bool  #: False where it diverged, still moved at the last round, or was sure of what is not so
     rounds: int  #: how many it took
 
 
@@ -199,7 +200,8 @@ def gamp(
     Returns
     -------
     Messages
-        With ``settled`` False where it diverged, or still moved at the last round.
+        With ``settled`` False where it diverged, still moved at the last round, or came to signs for certain
+        that do not explain the labels: all of them without noise, to six standard errors with.
 
     Raises
     ------
@@ -253,9 +255,19 @@ def gamp(
         if not np.isfinite(mean).all():
             return Messages(_signs(np.nan_to_num(mean)), np.nan_to_num(mean), False, number)
         spread = 1 - mean**2
-        if spread.mean() < _TIGHT or change < _SETTLED:
-            return Messages(_signs(mean), mean, True, number)
+        if change < _SETTLED:
+            sure = spread.mean() < _SURE
+            return Messages(_signs(mean), mean, not sure or _explains(rows, values, mean, sigma, v), number)
     return Messages(_signs(mean), mean, False, most)
+
+
+def _explains(rows: np.ndarray, values: np.ndarray, mean: np.ndarray, sigma: float, readout: float) -> bool:
+    """Whether the labels are what these weights and so much label noise would give."""
+    answer = rows @ _signs(mean) > 0
+    if sigma == 0:
+        return bool(np.all((values > readout / 2) == (answer if readout > 0 else ~answer)))
+    error = float(np.mean((values - readout * answer) ** 2)) / sigma**2
+    return error < 1 + _DOUBT * math.sqrt(2 / len(values))
 
 
 def risk_minimisers(instance: Instance) -> np.ndarray:
