@@ -40,7 +40,7 @@ def test_neighbours_on_a_users_grid(surrogate, scale):
     inputs = rng.normal([3.0, 0.0, -200.0, 1e-3], [1.0, 5.0, 30.0, 1e-1], (80, 4)) * scale
     if scale > 1:
         inputs = np.rint(inputs)
-    instance = st.Instance.from_arrays(inputs, rng.integers(0, 2, 80).astype(float))
+    instance = st.Instance(inputs, rng.integers(0, 2, 80).astype(float))
     assert (instance.grid.bits < 0) == (scale > 1)
     reference = np.array([1, -1, 1, 1])
     found = theory.neighbours(instance, surrogate=surrogate, reference=reference)

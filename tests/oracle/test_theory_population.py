@@ -12,6 +12,7 @@ from scipy.special import ndtr
 
 import sterling as st
 from sterling import theory
+from sterling.surrogates import get_surrogate
 from sterling.theory.slopes import mean_square_slope, mean_square_turned
 
 ROOT_2PI = math.sqrt(2 * math.pi)
@@ -28,7 +29,7 @@ def by_quadrature(surrogate, correlation):
     b·H(ca + sb) has the mean φ(ca/s), H(ca + sb) the mean Φ(ca/s). In terms of w and w* the component along
     e = (w* − cw)/s is β' = −E μ′(a) φ(ca/s), so β = −β'/s and α = A + cβ.
     """
-    slope = st.SURROGATES[surrogate].derivative
+    slope = get_surrogate(surrogate).derivative
     c, s = correlation, math.sqrt(1 - correlation**2)
 
     def along(a):
@@ -37,7 +38,7 @@ def by_quadrature(surrogate, correlation):
     def across(a):
         return float(slope(a)) * density(a) * density(c * a / s)
 
-    edges = (-9.0, -1.0, -1e-12, 1e-12, 1.0, 9.0)
+    edges = (-9.0, -2.0, -1.0, -0.5, -1e-12, 1e-12, 0.5, 1.0, 2.0, 9.0)
     pieces = [(low, high) for low, high in pairwise(edges) if high - low > 1e-9]
     first, second = (
         math.fsum(integrate.quad(f, *piece, epsabs=1e-12, limit=200)[0] for piece in pieces)
@@ -46,7 +47,14 @@ def by_quadrature(surrogate, correlation):
     return first + c * second / s, second / s
 
 
-@pytest.mark.parametrize("surrogate", st.SURROGATES)
+USERS = (
+    st.Surrogate("beyond", window=(0.5, 2)),
+    st.Surrogate("before", window=(-2, -0.5)),
+    st.Surrogate("lopsided", window=(-0.5, None)),
+)
+
+
+@pytest.mark.parametrize("surrogate", [*st.SURROGATES, *USERS], ids=str)
 def test_coefficients(surrogate):
     for correlation in (-0.8, 0.0, 0.875):
         np.testing.assert_allclose(

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-from sterling.cli.counter import counting
 from sterling.cli.options import (
     COUNT,
     SCHEDULES,
@@ -86,20 +85,19 @@ def plan(
         noise=noise or 0.0,
         readout="ones" if readout is None else parse_readout(readout),
     )
-    with counting("trials", quiet or not trials) as show:
-        made = make(
-            problem,
-            surrogate=surrogate,
-            occupancy=occupancy,
-            confidence=confidence,
-            check=trials,
-            steps=given_count(steps, "--steps", STEPS),
-            schedule=None if schedule is None else parse_schedule(schedule),
-            seed=given_count(seed, "--seed", 0),
-            threads=threads,
-            cost=count is not None,
-            progress=show,
-        )
+    made = make(
+        problem,
+        surrogate=surrogate,
+        occupancy=occupancy,
+        confidence=confidence,
+        check=trials,
+        steps=given_count(steps, "--steps", STEPS),
+        schedule=None if schedule is None else parse_schedule(schedule),
+        seed=given_count(seed, "--seed", 0),
+        threads=threads,
+        cost=count is not None,
+        progress=not quiet,
+    )
     if json:
         print_json({**made.to_dict(), **({} if count else {"expected": None})})
     else:
@@ -154,8 +152,8 @@ def _measured(need: "Need") -> str:
 
 def _expected(made: "Plan") -> list[str]:
     """Return what to expect of the samples that were given."""
-    from sterling.base.memory import readable_bytes
-    from sterling.base.progress import readable_time
+    from sterling.base.resources import readable_bytes
+    from sterling.base.text import readable_time
 
     expected, cost, lines = made.expected, made.cost, []
     if cost is not None:

@@ -12,12 +12,13 @@ from typing import Any
 
 from sterling import theory
 from sterling.base.checks import flag, instance_of, integer, real
-from sterling.base.notebook import html_table
+from sterling.base.progress import Show
+from sterling.base.text import html_table
 from sterling.model.problem import Problem
-from sterling.plans.check import Check, check_need
+from sterling.plans.check import Check, check_needs
 from sterling.plans.cost import Cost, measure_cost
-from sterling.schedules import Schedule
-from sterling.study.criteria import Criterion
+from sterling.schedules import Power, Schedule
+from sterling.study.kinds import get_kind
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.laws import MOST_SAMPLES, BeyondError
 
@@ -109,6 +110,10 @@ class Expectation:
     wrong_share: float
     reaches: bool
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return asdict(self)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -144,8 +149,8 @@ class Plan:
             "readout_norm2": about.readout_norm2,
             "surrogate": self.surrogate,
             "needs": [need.to_dict() for need in self.needs],
-            "expected": asdict(self.expected),
-            "cost": None if self.cost is None else asdict(self.cost),
+            "expected": self.expected.to_dict(),
+            "cost": None if self.cost is None else self.cost.to_dict(),
         }
 
     def __repr__(self) -> str:
@@ -169,7 +174,7 @@ def plan(
     seed: int = 0,
     threads: int | None = None,
     cost: bool = False,
-    progress=None,
+    progress: bool | Show = False,
 ) -> Plan:
     """Say how many samples a problem takes, and what to expect of those that it has.
 
@@ -195,8 +200,8 @@ def plan(
         Trials at a time; all cores by default. No result but ``cost`` depends on it.
     cost : bool
         Measure what a run with the problem's samples takes on this machine.
-    progress : callable, optional
-        Gets (trials done, trials in all) several times a second.
+    progress : bool or callable
+        Whether to show how many trials are done; or what gets a `Progress` several times a second.
 
     Returns
     -------
@@ -233,11 +238,12 @@ def plan(
         real(occupancy, "occupancy", above=0, below=1),
         real(confidence, "confidence", above=0, below=1),
     )
+    settings = get_kind("train").plain({"schedule": schedule or Power(0.5, 0.5), "steps": steps})
+    settings["surrogate"] = chosen.name
+    root = integer(seed, "seed", 0)
     if trials:
-        needs = check_need(needs, problem, chosen.name, trials, steps, schedule, seed, threads, progress)
-    measured = None
-    if flag(cost, "cost"):
-        measured = measure_cost(problem, chosen.name, schedule, steps, seed, threads)
+        needs = check_needs(needs, problem, settings, trials, root, threads, progress)
+    measured = measure_cost(problem, settings, root, threads) if flag(cost, "cost") else None
     return Plan(problem, chosen.name, tuple(needs), _expected(problem, chosen), measured)
 
 
@@ -266,7 +272,7 @@ def _needs(problem: Problem, surrogate: Surrogate, occupancy: float, confidence:
         add(
             f"the iterates are w* for {occupancy:.0%} of the steps, in half of the data sets",
             theory.samples_for_occupancy,
-            str(Criterion("occupancy", occupancy)),
+            f"occupancy>={occupancy!r}",
             _HALF,
             # the runs of `benchmarks/prediction.py`
             checked=16 <= n <= 128 and m <= 8 and 0.1 <= problem.noise <= 2 and 0.05 <= occupancy <= 0.95,

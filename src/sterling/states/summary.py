@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.theory import expected_deviation
-from sterling.theory.numbers import unlike_gaussian
-
 if TYPE_CHECKING:
     from sterling.states.landscape import Landscape
 
@@ -105,18 +102,9 @@ def _deviation(landscape: Landscape) -> str:
         if landscape.pull > 0
         else "some wrong weights have no mean pull home"
     )
-    estimate = estimated_deviation(landscape)
+    estimate = landscape.estimated_deviation
     beside = "" if estimate is None else f"; estimated {estimate:.3g} (mean-field)"
     return f"{landscape.deviation:.3g} = sup ‖G − E G‖_∞{beside}; {pull}"
-
-
-def estimated_deviation(landscape: Landscape) -> float | None:
-    """Return the mean-field estimate of the deviation; None for data without a known noise."""
-    instance = landscape.instance
-    known = landscape.instance.origin.get("noise") is not None and not unlike_gaussian(instance)
-    if landscape.deviation is None or not known:
-        return None
-    return expected_deviation(instance, surrogate=landscape.surrogate)
 
 
 def _nearest(states: np.ndarray, landscape: Landscape) -> str:

@@ -161,10 +161,12 @@ def samples_for_ergodic(
 
     Parameters
     ----------
-    of, surrogate
+    of : Problem or Instance
         As in `samples_for_occupancy`.
     confidence : float
         Share of the data sets, strictly between 0 and 1.
+    surrogate : str or Surrogate
+        What replaces the derivative of the step function.
 
     Returns
     -------

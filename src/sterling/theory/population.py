@@ -79,9 +79,12 @@ def population_coefficients(correlation: float, surrogate: str | Surrogate = "re
 
 
 def _one_end(c: float, x: float) -> tuple[float, float]:
-    """Return the parts of α and β that belong to the window from 0 to x."""
+    """Return the parts of α and β that belong to the window from 0 to x, an odd function of it."""
     from scipy.special import ndtr
 
+    if x < 0:
+        alpha, beta = _one_end(c, -x)
+        return -alpha, -beta
     if x == 0:
         return 0.0, 0.0
     s = math.sqrt((1 - c) * (1 + c))

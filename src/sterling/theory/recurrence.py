@@ -17,6 +17,7 @@ import numpy as np
 
 from sterling.base.arrays import check_signs
 from sterling.base.checks import choice, instance_of, integer
+from sterling.base.text import html_table
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.surrogates import Surrogate, get_surrogate
@@ -141,11 +142,27 @@ def _changed_rows(instance: Instance, surrogate: Surrogate, start: np.ndarray) -
 
 
 class Balance(NamedTuple):
-    """What `balance` predicts of a long run."""
+    """What `balance` predicts of a long run.
 
-    wrong_share: np.ndarray  #: float64 (n,), share of the iterates in which each weight is wrong
-    occupancy: float  #: share of the iterates at w*
-    states: int = 0  #: distinct states, beside w* and its neighbours, at which exact gradients corrected it
+    Parameters
+    ----------
+    wrong_share : float64 (n,)
+        Share of the iterates in which each weight is wrong.
+    occupancy : float
+        Share of the iterates at w*.
+    states : int
+        Distinct states, beside w* and its neighbours, at which exact gradients corrected it.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> balance(st.Problem(n=4, samples=200, noise=0.5).draw(seed=0)).to_dict()["states"]
+    0
+    """
+
+    wrong_share: np.ndarray
+    occupancy: float
+    states: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values.
@@ -156,6 +173,14 @@ class Balance(NamedTuple):
             The fields by name.
         """
         return {**self._asdict(), "wrong_share": self.wrong_share.tolist()}
+
+    def _repr_html_(self) -> str:
+        worst = float(self.wrong_share.max(initial=0.0))
+        rows = [
+            ("occupancy", f"{self.occupancy:.3g}"),
+            ("the worst weight is wrong", f"{worst:.2%} of the steps"),
+        ]
+        return html_table([*rows, ("corrected at", f"{self.states:,} states")])
 
 
 @labelled("mean-field", "sterling.theory.recurrence")

@@ -2,16 +2,18 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import sterling as st
 from sterling import theory
+from sterling.base.progress import Progress
 from sterling.plans import check as check_module
 from sterling.plans import cost as cost_module
-from sterling.study import Cell, parse_criterion
-from sterling.study.likelihood import jeffreys
-from sterling.study.schema import frame_of
-from sterling.study.trial import run_batch
+from sterling.stats import jeffreys
+from sterling.study import Cell, get_kind, parse_criterion
+from sterling.study.shards import frame_of
+from sterling.study.trial import Batch, run_batch
 
 
 def by_criterion(made):
@@ -85,13 +87,13 @@ def test_sample_sizes_are_rounded_up_to_two_figures():
 
 
 def test_a_check_counts_trials_of_the_study_kind():
-    made = st.plan(st.Problem(8, samples=1, noise=0.5), check=6, steps=500, seed=11, threads=2)
+    made = st.plan(st.Problem(8, samples=1, noise=0.5), check=np.int64(6), steps=500, seed=11, threads=2)
     again = st.plan(st.Problem(8, samples=1, noise=0.5), check=6, steps=500, seed=11, threads=1)
     assert made == again
     for text, need in by_criterion(made).items():
-        cell = Cell(st.Problem(8, need.proposed, noise=need.noise), st.Power(0.5, 0.5), "relu", 500)
-        rows = run_batch(cell, list(range(6)), 11)
-        outcomes = frame_of(rows).select(parse_criterion(text).outcome())["outcome"]
+        cell = Cell("train", st.Problem(8, need.proposed, noise=need.noise), {"steps": 500})
+        rows = run_batch(11, None, Batch(cell, np.arange(6)))
+        outcomes = frame_of(get_kind("train"), rows).select(parse_criterion(text).outcome())["outcome"]
         found = need.check
         assert found is not None
         assert (found.samples, found.trials, found.steps) == (need.proposed, 6, 500)
@@ -104,16 +106,10 @@ def test_a_check_counts_trials_of_the_study_kind():
 
 def test_a_check_reports_and_can_be_interrupted():
     seen = []
-    st.plan(
-        st.Problem(6, samples=1),
-        check=5,
-        steps=100,
-        threads=1,
-        progress=lambda done, total: seen.append((done, total)),
-    )
-    assert seen[-1] == (5, 5)
+    st.plan(st.Problem(6, samples=1), check=5, steps=100, threads=1, progress=seen.append)
+    assert seen[-1] == Progress(5, 5)
 
-    def press(done, total):
+    def press(_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -134,7 +130,7 @@ def test_the_cost_is_that_of_a_real_run(monkeypatch):
 
 
 def test_memory_is_asked_for_before_trials(monkeypatch):
-    monkeypatch.setattr("sterling.base.memory.available_memory", lambda: 1000)
+    monkeypatch.setattr("sterling.base.resources.available_memory", lambda: 1000)
     with pytest.raises(st.CapacityError, match="2 trials with n=64"):
         st.plan(st.Problem(64, samples=1), check=3, threads=2)
     with pytest.raises(st.CapacityError, match="a run with n=64"):
@@ -160,6 +156,11 @@ def test_it_is_plain_values_and_short():
         ({"check": -1}, "check is -1"),
         ({"check": 1.5}, "check is 1.5"),
         ({"cost": 1}, "cost is 1"),
+        ({"steps": 0}, "steps is 0"),
+        ({"schedule": 0.5}, "schedule is 0.5"),
+        ({"seed": -1}, "seed is -1"),
+        ({"check": 1, "threads": 0}, "threads is 0"),
+        ({"check": 1, "progress": "yes"}, "progress is 'yes'"),
         ({"problem": 8}, "give a Problem"),
         ({"problem": st.Problem(8, 60, inputs="student_t:4")}, "student_t"),
     ],
@@ -178,6 +179,15 @@ def test_more_samples_than_the_law_is_solved_for(monkeypatch):
     assert not second.criterion
     assert half.amount == "about 5,600"
     assert json.dumps(made.to_dict(), allow_nan=False)
+
+
+def test_a_surrogate_that_nobody_registered():
+    """The laws need no name; trials, which can be run again by one, do."""
+    wide = st.Surrogate("never_registered", window=(-1, 3))
+    problem = st.Problem(16, 100, noise=0.5)
+    assert st.plan(problem, surrogate=wide).needs[0].samples > 0
+    with pytest.raises(st.InputError, match="never_registered"):
+        st.plan(problem, surrogate=wide, check=1)
 
 
 def test_one_weight():

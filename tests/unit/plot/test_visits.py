@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 import sterling as st
 from sterling.plot import visits as plots
 from sterling.theory import occupancy, wrong_share
-from sterling.visits.words import centre
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +67,7 @@ def test_shares_without_a_prediction(ax, orbit):
 def test_occupancy_over_samples(ax, instance, found):
     here = occupancy(instance)
     text = plots.occupancy_law(ax, found, instance, "relu", here)
-    assert f": {centre(found.long_run)} (" in text
+    assert f": {found.long_run.text} (" in text
     assert f"predicted for this data set {here:.3g}" in text
     assert text.endswith("(all predictions mean-field).")
     leading = plots.leading_law(instance, np.array([300]))[0]

@@ -193,7 +193,7 @@ def test_the_law_is_for_gaussian_inputs(law):
 
 def test_data_that_do_not_know_their_noise():
     drawn = problem(8, 60).draw(0)
-    given = st.Instance.from_arrays(drawn.inputs, drawn.labels)
+    given = st.Instance(drawn.inputs, drawn.labels)
     assert theory.signal(given) == theory.signal(drawn)
     for law in (theory.drift_variance, theory.expected_occupancy, theory.samples_for_ergodic):
         with pytest.raises(st.InputError, match="noise of these data is unknown"):

@@ -56,7 +56,7 @@ def test_symmetries(surrogate):
     flip, order, rows = rng.choice([-1, 1], 10), rng.permutation(10), rng.permutation(240)
     expected = theory.balance(base, surrogate=surrogate)
     assert expected.occupancy < 0.9
-    moved = st.Instance.from_arrays(
+    moved = st.Instance(
         (base.inputs * flip)[rows][:, :, order],
         base.labels[rows],
         readout=base.readout,
@@ -74,14 +74,14 @@ def test_symmetries(surrogate):
 
 def test_the_scale_of_the_inputs_does_not_matter_to_balance():
     base = make(samples=600)
-    wide = st.Instance.from_arrays(base.inputs * 8.0, base.labels, teacher=base.teacher)
+    wide = st.Instance(base.inputs * 8.0, base.labels, teacher=base.teacher)
     one, other = theory.balance(base), theory.balance(wide)
     assert other.occupancy == pytest.approx(one.occupancy, rel=1e-2)
 
 
 def test_a_reference_stands_in_for_the_teacher():
     base = make(samples=600)
-    nameless = st.Instance.from_arrays(base.inputs, base.labels)
+    nameless = st.Instance(base.inputs, base.labels)
     expected = theory.balance(base)
     for reference in (base.teacher, base.teacher.tolist(), base.teacher.astype(float)):
         found = theory.balance(nameless, reference=reference)
