@@ -28,12 +28,24 @@ _EXACT = 1e-10  # step of Newton's method that is the last, relative to the weig
 
 
 class Messages(NamedTuple):
-    """What `gamp` ends with."""
+    """What `gamp` ends with.
 
-    signs: np.ndarray  #: int8 (n,), the rounded guess
-    mean: np.ndarray  #: float64 (n,), the guess, from −1 to 1
-    settled: bool  #: False where it diverged, still moved at the last round, or was sure of what is not so
-    rounds: int  #: how many it took
+    Parameters
+    ----------
+    signs : int8 (n,)
+        The rounded guess.
+    mean : float64 (n,)
+        The guess, from −1 to 1.
+    settled : bool
+        False where it diverged, still moved at the last round, or was sure of what is not so.
+    rounds : int
+        How many it took.
+    """
+
+    signs: np.ndarray
+    mean: np.ndarray
+    settled: bool
+    rounds: int
 
 
 def _arrays(inputs, labels) -> tuple[np.ndarray, np.ndarray]:

