@@ -8,7 +8,43 @@ approach  the share of wrong weights on the way from a random start: `theory.app
 ladder    N/n at which half of the data sets are solved by other estimators: `theory/ladder.py`
 
 A measured N is that of a probit curve in ln N fitted to the trials, with the 95 % interval of its place. All
-seeds are fixed, and the data sets of one n are the same at all N as far as they reach.
+seeds are fixed, and the data sets of one n are the same at all N as far as they reach. About 15 minutes on one
+core; ``--full`` adds the iterate at 10⁵ steps for n = 128, 256 and 512, which takes an hour.
+
+Found in one run (16 data sets at n = 256 and 512, 12 at 1024). Share of wrong weights, law over runs, at
+α′ = 2.5, 3, 3.5, 4, 4.5:
+
+    n = 256, identity   0.960  0.970  0.963  0.979  0.995     ReLU  1.000  0.995  0.982  1.006  1.019
+    n = 512             0.994  0.983  0.983  0.992  1.003           1.011  1.010  0.999  0.999  0.997
+    n = 1024            0.996  1.000  1.001  0.998  1.011
+
+By `chatter_mean` each of the 100 data sets that were fitted lay within 2.3 % of its run, with a correlation
+over the weights of at least 0.998. The means have standard errors of 2.5, 1.5 and 1 %.
+
+    N50/n                                      measured               law
+    time average, ReLU     n = 128             5.81 [5.53, 6.10]      5.69
+                               256             6.31 [6.03, 6.57]      6.35
+                               512             6.86 [6.65, 7.09]      6.98
+                              1024             7.27 [6.87, 7.69]      7.59
+    time average, σ = 0.5, ReLU, n = 64        18.72 [17.37, 20.02]   19.55     (identity 11.74, law 11.43)
+    iterate, 400 steps     n = 64              2.15 [2.03, 2.26]      2.10
+    (identity,                128              3.73 [3.54, 3.90]      3.94
+     0.5/√(t + 1))            256              6.84 [6.56, 7.18]      7.50
+                              512              12.28 [11.70, 13.28]   13.62
+                             1024              23.7 [19.7, 31.9]      21.5
+    iterate, 10⁴ steps     n = 64              1.63 [1.52, 1.73]      1.73
+    (constant rate 0.5)       128              3.37 [3.24, 3.51]      3.32
+                              256              7.28 [6.93, 7.61]      7.72
+    iterate, 10⁵ steps     n = 64              1.61 [1.54, 1.67]      1.49
+    GAMP, n = 64, σ = 0                        1.53 [1.51, 1.56]      1.49 (n → ∞)
+    GAMP, σ = 0.5                              3.79 [3.67, 3.94]      3.21 (n → ∞)
+    least squares, σ = 0 and 0.5               4.13, 12.84            4.02, 12.31
+    Hebb, σ = 0 and 0.5                        8.18, 16.18            8.30, 16.59
+    logistic regression, σ = 0 and 0.5         2.97, 13.63
+    least risk, n = 16, σ = 0                  1.41 [1.35, 1.50]      1.24 (information, n → ∞)
+
+At n = 64 and σ = 0 the average needs 4.05 [3.74, 4.28] where the law says 5.02: the chatter ends within the
+run, and the law does not know of that.
 """
 
 from __future__ import annotations
@@ -107,13 +143,13 @@ def average(quick: bool) -> None:
         report(n, f"{surrogate} σ={noise:g}", law, solved, trials)
 
 
-def iterate(quick: bool) -> None:
+def iterate(quick: bool, full: bool = False) -> None:
     """Compare sample sizes at which the iterate is absorbed."""
     print("N50/n of the iterate (identity), 95 % interval, law, ratio")
     power, constant = st.Power(RATE, 0.5), st.Constant(RATE)
     cells = [(n, 400, power) for n in (64, 128, 256, 512, 1024)]
     cells += [(n, 10_000, constant) for n in (64, 128, 256)]
-    cells += [(n, 100_000, power) for n in (64, 128, 256, 512)]
+    cells += [(n, 100_000, power) for n in ((64, 128, 256, 512) if full else (64,))]
     for n, steps, schedule in cells[:2] if quick else cells:
         problem = st.Problem(n=n, samples=1)
         law = theory.samples_for_iterate(problem, steps=steps, schedule=schedule, surrogate="identity")
@@ -225,13 +261,17 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="a few small cells: a smoke test")
+    parser.add_argument("--full", action="store_true", help="the iterate at 10⁵ steps for larger n as well")
     asked = parser.parse_args(arguments)
     for name in asked.parts:
         if name not in PARTS:
             parser.error(f"there is no part {name!r}; there are {', '.join(PARTS)}")
     for name in asked.parts or PARTS:
         begun = time.monotonic()
-        PARTS[name](asked.quick)
+        if name == "iterate":
+            iterate(asked.quick, asked.full)
+        else:
+            PARTS[name](asked.quick)
         print(f"{time.monotonic() - begun:.0f} s\n", flush=True)
 
 
