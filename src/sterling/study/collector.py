@@ -23,7 +23,7 @@ from sterling.base.pool import Done, Pool
 from sterling.base.resources import require_memory
 from sterling.errors import SterlingError
 from sterling.study.grid import Study
-from sterling.study.kinds import Cell, is_built_in
+from sterling.study.kinds import KINDS, Cell
 from sterling.study.ledger import Ledger, Wanted
 from sterling.study.missing import Missing
 from sterling.study.rounds import Rounds
@@ -189,8 +189,15 @@ class Collector:
         taken = self.missing.take(self._size)
         if taken is None:
             return None
-        kind = self.study.kind
-        return Batch(*taken, None if is_built_in(kind) else kind)
+        return Batch(*taken, self._own(taken[0]))
+
+    def _own(self, cell: Cell) -> tuple:
+        """Return what a worker in another process has to be told of."""
+        if self.pool.in_threads:
+            return ()
+        kind, surrogate = self.study.kind, cell.own_surrogate
+        mine = () if KINDS.is_built_in(kind.name) else (kind,)
+        return mine if surrogate is None else (*mine, surrogate)
 
     def _size(self, cell: Cell) -> int:
         pace = self.ledger.pace(cell)
@@ -253,7 +260,7 @@ class Collector:
             raise SterlingError(
                 f"workers give no rows for trials of {place} ({why}): is something stopping or killing them?"
             )
-        self.again.append(Batch(batch.cell, left, batch.kind, attempt))
+        self.again.append(Batch(batch.cell, left, batch.own, attempt))
 
     def _keep(self, cell: Cell, rows: list[Row]) -> None:
         import polars as pl

@@ -158,6 +158,7 @@ def test_it_is_plain_values_and_short():
         ({"cost": 1}, "cost is 1"),
         ({"steps": 0}, "steps is 0"),
         ({"schedule": 0.5}, "schedule is 0.5"),
+        ({"schedule": np.zeros(3)}, "schedule is array"),
         ({"seed": -1}, "seed is -1"),
         ({"check": 1, "threads": 0}, "threads is 0"),
         ({"check": 1, "progress": "yes"}, "progress is 'yes'"),
