@@ -8,10 +8,10 @@ approach  the share of wrong weights on the way from a random start: `theory.app
 ladder    N/n at which half of the data sets are solved by other estimators: `theory/ladder.py`
 
 A measured N is that of a probit curve in ln N fitted to the trials, with the 95 % interval of its place. All
-seeds are fixed, and the data sets of one n are the same at all N as far as they reach. About 15 minutes on one
-core; ``--full`` adds the iterate at 10⁵ steps for n = 128, 256 and 512, which takes an hour.
+seeds are fixed, and the data sets of one n are the same at all N as far as they reach. Half an hour on a busy
+core; ``--full`` adds the iterate at 10⁵ steps for n = 128, 256 and 512, which takes far longer.
 
-Found in one run (16 data sets at n = 256 and 512, 12 at 1024). Share of wrong weights, law over runs, at
+Found, with 16 data sets a cell at n = 256 and 512 and 12 at 1024: share of wrong weights, law over runs, at
 α′ = 2.5, 3, 3.5, 4, 4.5:
 
     n = 256, identity   0.960  0.970  0.963  0.979  0.995     ReLU  1.000  0.995  0.982  1.006  1.019

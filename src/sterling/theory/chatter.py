@@ -306,8 +306,8 @@ def samples_for_iterate(
     Examples
     --------
     >>> problem = Problem(n=128, samples=1)
-    >>> [round(samples_for_iterate(problem, steps=t) / 128, 1) for t in (10**4, 10**6)]
-    [6.7, 4.5]
+    >>> [round(samples_for_iterate(problem, steps=t) / 128) for t in (10**4, 10**5)]
+    [7, 5]
     """
     numbers = numbers_of(of, surrogate)._replace(noise=0.0)
     budget = integer(steps, "steps", 1)
