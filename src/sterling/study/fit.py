@@ -24,6 +24,7 @@ from sterling.study.likelihood import (
     goodness_of_fit,
     maximise,
     profile_interval,
+    settled,
 )
 from sterling.study.sufficiency import FitError, overlaps, require_information
 
@@ -210,7 +211,7 @@ def fit_exponent(
             "sizes; add sample sizes in between"
         )
     chosen = power
-    if power.quality[2] < POOR and len(dimensions) > 2:
+    if settled(power.quality[2]) < POOR and len(dimensions) > 2:
         chosen = _best(counts, CURVED, names) or power
     return _report(counts, chosen, power, treatment, float(open_ones.sum()), level, thresholds)
 
@@ -241,13 +242,13 @@ def _best(counts: Counts, law: Law, names: tuple[str, ...]) -> _Fitted | None:
         if best.converged:
             quality = goodness_of_fit(counts, best.shares, model.size)
             tried.append(_Fitted(law, name, centre, model, best, quality))
-    return min(tried, key=lambda one: one.aic, default=None)
+    return min(tried, key=lambda one: settled(one.aic), default=None)
 
 
 def _report(counts, chosen: _Fitted, power: _Fitted, treatment, undecided, level, thresholds) -> ExponentFit:
     best, centre = chosen.best, chosen.centre
     deviance, expected, p_value = chosen.quality
-    stretch = math.sqrt(max(1.0, deviance / expected)) if p_value < POOR and expected > 0 else 1.0
+    stretch = math.sqrt(max(1.0, deviance / expected)) if settled(p_value) < POOR and expected > 0 else 1.0
     exponent = float(best.parameters[1])
     low, high = _stretched(profile_interval(counts, chosen.model, best, 1, level), exponent, stretch)
     origin = chosen.law.model(counts.n, chosen.slopes)

@@ -292,7 +292,10 @@ KINDS: Registry[Kind] = Registry(
     "kind of trial",
     "sterling.kinds",
     lambda thing: isinstance(thing, Kind),
-    modules={name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "gradients")},
+    modules={
+        **{name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "gradients")},
+        "occupancy": "sterling.study.compare",
+    },
 )
 
 

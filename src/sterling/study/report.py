@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,13 @@ from sterling.study.sufficiency import FitError
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+#: Placing trials and stopping by what was seen costs coverage: simulated, 93.4 % ± 0.6 of intervals held.
+PLACED = (
+    "the study chose sample sizes and its end by what it saw, so intervals said to hold at 95 % do so in "
+    "about 93 % of studies"
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,8 @@ class SeriesFit:
         n, samples, trials, successes, undecided, and the share with its Jeffreys interval.
     expected : tuple of Expected
         What theory says of the exponent, where it speaks of such a series.
+    placed : bool
+        Whether the study chose sample sizes and the end by what it saw.
     """
 
     series: dict[str, Any]
@@ -49,6 +58,23 @@ class SeriesFit:
     refusal: str
     cells: pl.DataFrame
     expected: tuple[Expected, ...]
+    placed: bool = False
+
+    @property
+    def budget(self) -> str:
+        """The step budget that the fit holds for, in words; empty for trials that are no runs."""
+        steps = self.series.get("steps")
+        return "" if steps is None else f"within {steps:,} steps"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of the fit."""
+        notes = [] if self.fit is None else [*self.fit.notes]
+        if self.budget:
+            notes.append(f"this holds {self.budget}: longer runs may need fewer samples")
+        if self.placed:
+            notes.append(PLACED)
+        return tuple(notes)
 
     @property
     def title(self) -> str:
@@ -66,8 +92,12 @@ class SeriesFit:
             "fit": None if self.fit is None else self.fit.to_dict(),
             "undecided_left_out": None if self.left_out is None else self.left_out.to_dict(),
             "expected": [asdict(one) for one in self.expected],
+            "notes": list(self.notes),
             "cells": self.cells.to_dicts(),
         }
+
+    def __repr__(self) -> str:
+        return f"SeriesFit({self.criterion}, {self.title}: {self.fit or self.refusal})"
 
 
 def fit_store(
@@ -96,7 +126,8 @@ def fit_store(
     fits = []
     for one in criteria:
         for key, cells in store.counts(one).group_by(columns, maintain_order=True):
-            fits.append(fit_cells(cells, one, dict(zip(columns, key, strict=True)), slopes))
+            fit = fit_cells(cells, one, dict(zip(columns, key, strict=True)), slopes)
+            fits.append(replace(fit, placed=study.adaptive))
     return fits
 
 
