@@ -264,8 +264,8 @@ def _threshold(excess, n: int, close: float = _FINE) -> float:
     "mean-field",
     _SOURCE,
     "m = 1, σ = 0: n = 64 to 1024, 400 steps at 0.5/√(t + 1): within 11 %; n = 64 to 256, 10⁴ steps at a "
-    "constant 0.5: within 7 %; n = 64 to 512, 10⁵ steps at 0.5/√(t + 1) (the runs of science.md, 8, ReLU): within "
-    "17 %",
+    "constant 0.5: within 7 %; n = 64 to 512, 10⁵ steps at 0.5/√(t + 1) (runs of science.md, 8): "
+    "within 17 %",
 )
 def samples_for_iterate(
     of: Problem | Instance,
