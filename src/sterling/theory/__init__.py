@@ -6,12 +6,28 @@ simulation supports (`benchmarks/prediction.py` measures how well) and no theore
 
 `population.py` holds the infinite sample, `recurrence.py` (with `response.py` and `shares.py`) one data set,
 `laws.py` (with `typical.py`, `clusters.py` and `slopes.py`) the case of no data yet; `numbers.py` reads what
-these need of a problem.
+these need of a problem. `chatter.py` (with `box.py`) is about weights that keep each other wrong, `ladder.py`
+about what is possible at all.
 """
 
 from __future__ import annotations
 
+from sterling.theory.chatter import (
+    Chatter,
+    approach,
+    chatter,
+    chatter_mean,
+    samples_for_average,
+    samples_for_iterate,
+)
 from sterling.theory.labels import FUNCTIONS, KINDS
+from sterling.theory.ladder import (
+    samples_for_hebb,
+    samples_for_information,
+    samples_for_least_squares,
+    samples_for_messages,
+    state_evolution,
+)
 from sterling.theory.laws import (
     expected_deviation,
     expected_occupancy,
@@ -29,7 +45,11 @@ __all__ = [
     "FUNCTIONS",
     "KINDS",
     "Balance",
+    "Chatter",
+    "approach",
     "balance",
+    "chatter",
+    "chatter_mean",
     "drift",
     "drift_variance",
     "expected_deviation",
@@ -39,10 +59,17 @@ __all__ = [
     "occupancy",
     "population_coefficients",
     "population_gradient",
+    "samples_for_average",
     "samples_for_ergodic",
+    "samples_for_hebb",
+    "samples_for_information",
+    "samples_for_iterate",
+    "samples_for_least_squares",
+    "samples_for_messages",
     "samples_for_occupancy",
     "samples_noiseless",
     "samples_proved",
     "signal",
+    "state_evolution",
     "wrong_share",
 ]

@@ -20,10 +20,13 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-def labelled(kind: str, source: str) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
-    """Give a function the attributes ``kind`` and ``source``, and list it in `FUNCTIONS`.
+def labelled(
+    kind: str, source: str, checked: str = ""
+) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
+    """Give a function the attributes ``kind``, ``source`` and ``checked``, and list it in `FUNCTIONS`.
 
-    Both also become the sections Notes and References of its docstring, before the examples.
+    ``checked`` is the range in which it was compared with runs and how well it did; outside it the law is not
+    checked. All become the sections Notes and References of its docstring, before the examples.
     """
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(KINDS)}")
@@ -31,8 +34,14 @@ def labelled(kind: str, source: str) -> Callable[[Callable[Arguments, Result]], 
     def attach(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
         function.kind = kind  # type: ignore[attr-defined]
         function.source = source  # type: ignore[attr-defined]
+        function.checked = checked  # type: ignore[attr-defined]
         text, rule, examples = inspect.cleandoc(function.__doc__ or "").partition("Examples\n--------")
-        said = f"Notes\n-----\n{kind.capitalize()}: {KINDS[kind]}.\n\nReferences\n----------\n{source}."
+        notes = f"{kind.capitalize()}: {KINDS[kind]}." + (
+            f"\n\nChecked against runs: {checked}." if checked else ""
+        )
+        text, also, more = text.partition("References\n----------\n")
+        references = f"{source}." + (f"\n\n{more.strip()}" if also else "")
+        said = f"Notes\n-----\n{notes}\n\nReferences\n----------\n{references}"
         function.__doc__ = f"{text.rstrip()}\n\n{said}\n\n{rule}{examples}".rstrip() + "\n"
         FUNCTIONS[function.__name__] = function
         return function

@@ -40,6 +40,7 @@ from sterling.theory.slopes import mean_product_turned, mean_square_slope, slope
 _QUANTILES = 1000  # points that stand for the normal law of the pushes
 _ROUNDS = 2000
 _CLOSE = 1e-9  # of two iterates of the mean share, as a part of it
+_HIGH = 0.25  # share of wrong weights from which the largest solution is sought
 _MOST = 1 - 1e-12  # a share is kept below this
 _RAREST = 1e-9  # share of the time in excursions
 _MANY = 1e5  # variance of a number of weights from which its law counts as normal
@@ -177,6 +178,24 @@ def solution(numbers: Numbers, samples: float) -> Law:
         if abs(step) < _CLOSE * mean:
             break
     return Law(shares, w, v)
+
+
+@lru_cache(maxsize=1024)
+def settled(numbers: Numbers, samples: float) -> Law:
+    """Return the largest law that reproduces itself: excursions that never end, iterated from above."""
+    size = math.sqrt(samples) * pull(numbers)
+    z = _normal_quantiles()
+    mean, square, v = _HIGH, _HIGH, 0.0
+    shares = np.zeros_like(z)
+    for _ in range(_ROUNDS):
+        v = variance(numbers, mean, square)
+        shares = np.clip(math.sqrt(v) / size * z, 0, 1)
+        step = float(shares.mean()) - mean
+        mean += step / 2
+        square += (float((shares**2).mean()) - square) / 2
+        if abs(step) < _CLOSE * mean:
+            break
+    return Law(shares, 1.0, v)
 
 
 def _excursions(numbers: Numbers, mean: float, w: float, home: float) -> float:

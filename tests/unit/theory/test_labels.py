@@ -29,7 +29,10 @@ def test_the_documentation_says_it(name):
     assert text is not None
     _, notes = text.split("Notes\n-----\n")
     notes, references = notes.split("References\n----------\n")
-    assert notes.strip() == f"{function.kind.capitalize()}: {theory.KINDS[function.kind]}."
+    said = f"{function.kind.capitalize()}: {theory.KINDS[function.kind]}."
+    if function.checked:
+        said += f"\n\nChecked against runs: {function.checked}."
+    assert notes.strip() == said
     assert references.startswith(f"{function.source}.")
     assert ">>> " in references  # the example comes last
 

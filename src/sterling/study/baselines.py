@@ -1,0 +1,317 @@
+"""Other ways to find the teacher, as functions of arrays: what STE is to be measured against; science.md, 14.
+
+Each takes inputs and labels and gives signs. They know no step sizes and no runs. `theory/ladder.py` says
+what is possible at all.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from sterling.base.checks import instance_of, integer, real
+from sterling.errors import CapacityError, InputError
+from sterling.model.instance import Instance
+
+#: Weights up to which `risk_minimisers` looks at every state.
+MOST_WEIGHTS = 24
+
+_ROOT = math.sqrt(2 * math.pi)
+_SETTLED = 1e-6  # change of the mean guess in a round, at which it is over
+_SURE = 1e-3  # mean uncertainty of the weights below which it has made up its mind
+_DOUBT = 6.0  # standard errors of the mean square error
+_SMALL = 1e-12
+_NEWTON = 100
+_EXACT = 1e-10  # step of Newton's method that is the last, relative to the weights
+
+
+class Messages(NamedTuple):
+    """What `gamp` ends with.
+
+    Parameters
+    ----------
+    signs : int8 (n,)
+        The rounded guess.
+    mean : float64 (n,)
+        The guess, from −1 to 1.
+    settled : bool
+        False where it diverged, still moved at the last round, or was sure of what is not so.
+    rounds : int
+        How many it took.
+    """
+
+    signs: np.ndarray
+    mean: np.ndarray
+    settled: bool
+    rounds: int
+
+
+def _arrays(inputs, labels) -> tuple[np.ndarray, np.ndarray]:
+    rows, values = np.asarray(inputs, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    if rows.ndim == 3 and rows.shape[1] == 1:
+        rows = rows[:, 0]
+    if rows.ndim != 2 or values.shape != rows.shape[:1] or not rows.size:
+        raise InputError(
+            f"inputs have the shape {np.shape(inputs)} and labels {np.shape(labels)}; give (N, n) or "
+            "(N, 1, n), and (N,), with at least one sample and one weight"
+        )
+    if not (np.isfinite(rows).all() and np.isfinite(values).all()):
+        raise InputError("inputs or labels hold a value that is not finite: leave those samples out")
+    return rows, values
+
+
+def _signs(values: np.ndarray) -> np.ndarray:
+    return np.where(values >= 0, 1, -1).astype(np.int8)
+
+
+def hebb(inputs, labels) -> np.ndarray:
+    """Return the sign of Σ (y − ȳ) z, the majority vote of the samples.
+
+    Parameters
+    ----------
+    inputs : float (N, n) or (N, 1, n)
+        One row a sample.
+    labels : float (N,)
+        The labels, in any units; their mean ȳ is taken off.
+
+    Returns
+    -------
+    int8 (n,)
+        With sign(0) = +1.
+
+    Raises
+    ------
+    InputError
+        For shapes that do not fit and values that are not finite.
+
+    References
+    ----------
+    Golea and Marchand 1993; Fang and Venkatesh 1996: π n ln n samples suffice to leading order.
+
+    Examples
+    --------
+    >>> from sterling.model.problem import Problem
+    >>> data = Problem(n=16, samples=1600).draw(0)
+    >>> bool(np.all(hebb(data.inputs, data.labels) == data.teacher))
+    True
+    """
+    rows, values = _arrays(inputs, labels)
+    return _signs((values - values.mean()) @ rows)
+
+
+def least_squares(inputs, labels) -> np.ndarray:
+    """Return the sign of the least-squares fit of y − ȳ, the shortest one where there are many.
+
+    Parameters
+    ----------
+    inputs : float (N, n) or (N, 1, n)
+        One row a sample.
+    labels : float (N,)
+        The labels, in any units; their mean ȳ is taken off.
+
+    Returns
+    -------
+    int8 (n,)
+        With sign(0) = +1.
+
+    Raises
+    ------
+    InputError
+        For shapes that do not fit and values that are not finite.
+
+    Examples
+    --------
+    >>> from sterling.model.problem import Problem
+    >>> data = Problem(n=16, samples=160).draw(0)
+    >>> bool(np.all(least_squares(data.inputs, data.labels) == data.teacher))
+    True
+    """
+    rows, values = _arrays(inputs, labels)
+    return _signs(np.linalg.lstsq(rows, values - values.mean(), rcond=None)[0])
+
+
+def logistic(inputs, labels, *, threshold: float = 0.5, penalty: float = 1.0) -> np.ndarray:
+    """Return the sign of the logistic regression of y > threshold, with an L2 penalty and no intercept.
+
+    Parameters
+    ----------
+    inputs : float (N, n) or (N, 1, n)
+        One row a sample.
+    labels : float (N,)
+        The labels.
+    threshold : float
+        Labels above it are of the one class; half of the readout is right for one hidden unit.
+    penalty : float
+        λ in Σ ln(1 + exp(∓ z·w)) + λ|w|²/2, positive: without it separable data have no minimum.
+
+    Returns
+    -------
+    int8 (n,)
+        With sign(0) = +1.
+
+    Raises
+    ------
+    InputError
+        For shapes that do not fit, values that are not finite and numbers out of their range.
+
+    Examples
+    --------
+    >>> from sterling.model.problem import Problem
+    >>> data = Problem(n=16, samples=160).draw(0)
+    >>> bool(np.all(logistic(data.inputs, data.labels) == data.teacher))
+    True
+    """
+    rows, values = _arrays(inputs, labels)
+    size = real(penalty, "penalty", above=0)
+    side = np.where(values > real(threshold, "threshold"), 1.0, -1.0)
+    weights = np.zeros(rows.shape[1])
+
+    def loss(w: np.ndarray) -> float:
+        return float(np.logaddexp(0, -side * (rows @ w)).sum() + size * w @ w / 2)
+
+    for _ in range(_NEWTON):
+        chance = 1 / (1 + np.exp(np.clip(side * (rows @ weights), -500, 500)))  # of being wrong
+        slope = size * weights - (side * chance) @ rows
+        curvature = (rows * (chance * (1 - chance))[:, None]).T @ rows
+        curvature[np.diag_indices_from(curvature)] += size
+        step = np.linalg.solve(curvature, slope)
+        part, now = 1.0, loss(weights)
+        while part > _EXACT and loss(weights - part * step) > now:
+            part /= 2
+        weights = weights - part * step
+        if np.abs(step).max() <= _EXACT * (1 + np.abs(weights).max()):
+            break
+    return _signs(weights)
+
+
+def gamp(
+    inputs, labels, *, noise: float = 0.0, readout: float = 1.0, damping: float = 0.3, rounds: int = 500
+) -> Messages:
+    """Find the teacher by generalised approximate message passing, for y = readout·H(z·w*) + noise·ξ.
+
+    The weights' prior is ±1, and both the channel and the prior are the true ones: for Gaussian inputs and
+    many weights nothing faster is known to need fewer samples. Small systems oscillate without damping.
+
+    Parameters
+    ----------
+    inputs : float (N, n) or (N, 1, n)
+        One row a sample, of variance one.
+    labels : float (N,)
+        The labels.
+    noise : float
+        σ of the label noise; at 0 a label counts by its side of readout/2.
+    readout : float
+        v, not zero.
+    damping : float
+        Part of the old messages that is kept in each round, from 0 up to but not including 1.
+    rounds : int
+        How many rounds at most.
+
+    Returns
+    -------
+    Messages
+        With ``settled`` False where it diverged, still moved at the last round, or came to signs for certain
+        that do not explain the labels: all of them without noise, to six standard errors with.
+
+    Raises
+    ------
+    InputError
+        For shapes that do not fit, values that are not finite and numbers out of their range.
+
+    References
+    ----------
+    Rangan 2011, arXiv 1010.5141; for the edge Barbier et al. 2019, PNAS 116, 5451.
+
+    Examples
+    --------
+    >>> from sterling.model.problem import Problem
+    >>> data = Problem(n=64, samples=160).draw(0)
+    >>> found = gamp(data.inputs, data.labels)
+    >>> bool(np.all(found.signs == data.teacher)), found.settled
+    (True, True)
+    """
+    from scipy.special import log_ndtr
+
+    rows, values = _arrays(inputs, labels)
+    sigma, v = real(noise, "noise", 0), real(readout, "readout")
+    kept, most = real(damping, "damping", 0, below=1), integer(rounds, "rounds", 1)
+    if v == 0:
+        raise InputError("readout is 0; no label tells anything then")
+    count, n = rows.shape
+    rows = rows / math.sqrt(n)
+    squares = rows**2
+    odds = None if sigma == 0 else v * (values - v / 2) / sigma**2  # ln P(y | 1)/P(y | 0)
+    side = np.where((values > v / 2) == (v > 0), 1.0, -1.0)
+    mean, spread = np.zeros(n), np.ones(n)
+    force = np.zeros(count)
+    for number in range(1, most + 1):
+        width = np.maximum(squares @ spread, _SMALL)
+        root = np.sqrt(width)
+        u = (rows @ mean - width * force) / root
+        if odds is None:
+            log_z, log_size = log_ndtr(side * u), 0.0
+            sign = side
+        else:
+            # The likelier answer's probability is taken out of Z, so that nothing overflows.
+            log_z = np.logaddexp(log_ndtr(u) + np.minimum(odds, 0), log_ndtr(-u) - np.maximum(odds, 0))
+            log_size, sign = np.log(np.maximum(-np.expm1(-np.abs(odds)), 1e-300)), np.sign(odds)
+        new = sign * np.exp(np.minimum(-u * u / 2 + log_size - log_z, 300)) / (_ROOT * root)
+        force = kept * force + (1 - kept) * new
+        slope = force * (force + u / root)  # minus the derivative of the force
+        precision = np.maximum(slope @ squares, _SMALL)
+        guess = np.tanh(np.clip(mean * precision + force @ rows, -400, 400))
+        change = np.abs(guess - mean).max()
+        mean = kept * mean + (1 - kept) * guess
+        if not np.isfinite(mean).all():
+            return Messages(_signs(np.nan_to_num(mean)), np.nan_to_num(mean), False, number)
+        spread = 1 - mean**2
+        if change < _SETTLED:
+            sure = spread.mean() < _SURE
+            return Messages(_signs(mean), mean, not sure or _explains(rows, values, mean, sigma, v), number)
+    return Messages(_signs(mean), mean, False, most)
+
+
+def _explains(rows: np.ndarray, values: np.ndarray, mean: np.ndarray, sigma: float, readout: float) -> bool:
+    """Whether the labels are what these weights and so much label noise would give."""
+    answer = rows @ _signs(mean) > 0
+    if sigma == 0:
+        return bool(np.all((values > readout / 2) == (answer if readout > 0 else ~answer)))
+    error = float(np.mean((values - readout * answer) ** 2)) / sigma**2
+    return error < 1 + _DOUBT * math.sqrt(2 / len(values))
+
+
+def risk_minimisers(instance: Instance) -> np.ndarray:
+    """Return the states of least empirical risk, found by looking at all 2ⁿ.
+
+    Parameters
+    ----------
+    instance : Instance
+        The data set, with n of at most 24.
+
+    Returns
+    -------
+    int8 (count, n)
+        One row a minimiser.
+
+    Raises
+    ------
+    CapacityError
+        For more than 24 weights.
+
+    Examples
+    --------
+    >>> from sterling.model.problem import Problem
+    >>> data = Problem(n=10, samples=100).draw(0)
+    >>> bool(np.all(risk_minimisers(data) == data.teacher))
+    True
+    """
+    from sterling.states.landscape import landscape
+
+    instance_of(instance, Instance, "instance", "an Instance, such as problem.draw(0)")
+    if instance.n > MOST_WEIGHTS:
+        raise CapacityError(
+            f"n={instance.n} has 2^{instance.n} states; the least risk is looked for up to n={MOST_WEIGHTS}"
+        )
+    return np.asarray(landscape(instance).minimisers, dtype=np.int8)

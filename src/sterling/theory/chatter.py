@@ -1,0 +1,519 @@
+"""Chatter: wrong weights that keep each other wrong, and when a run finds w* nevertheless; science.md, 8.
+
+A share of wrong weights pushes the others about, and that keeps about as many wrong, at every sample size.
+This is the *upper branch*: the equations of `box.py` for one hidden unit, those of `typical.py` followed from
+above for several and for smooth surrogates. The *lower branch* is w* itself. It exists without label noise
+only, where w* absorbs; with any noise, however little, runs that start at w* are on the upper branch after a
+few hundred steps (σ from 0.001 to 0.1, n = 128 and 256). A run comes down by chance, after a time that grows
+exponentially with n, or soon after its start, where decaying step sizes let it pass close to w*
+(`approach`). The time average is right long before.
+
+Everything here is mean-field; `benchmarks/chatter_theory.py` compares it with runs.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from sterling.base.checks import instance_of, integer, real
+from sterling.errors import InputError
+from sterling.model.instance import Instance
+from sterling.model.problem import Problem
+from sterling.schedules import Power, Schedule
+from sterling.surrogates import Surrogate, get_surrogate
+from sterling.theory.box import fit, mean_force
+from sterling.theory.labels import labelled
+from sterling.theory.numbers import Numbers, numbers_of, samples_of
+from sterling.theory.population import pull
+from sterling.theory.typical import settled
+
+_SOURCE = "sterling.theory.chatter and box; science.md, 8"
+
+_POINTS = 4000  # that stand for the normal law over weights
+_STUCK = 0.95  # share of the time beyond which p_k is not told apart: such data sets do not end at w*
+_LEAST, _MOST = 1.0, 1e6  # samples between which thresholds are looked for, in units of n
+_FEWEST_PATHS, _MOST_PATHS = 4000, 16_000  # weights that stand for all in `approach`
+_PATHS = 16  # and as many for each weight, within these: exp(−n x) is to be known
+_PATH_SEED = 20250518  # of their noise, so that the result is a function of its arguments
+_LONGEST = 1000  # steps of an approach
+_APPROACH = 120  # steps within which the closest approach lies, with the usual step sizes
+_FINE, _COARSE = 1e-6, 1e-3  # of ln N at a threshold
+_ROUNDS = 20_000
+_CLOSE = 1e-7
+
+
+class Chatter(NamedTuple):
+    """What `chatter` says of a long run.
+
+    Parameters
+    ----------
+    share : float
+        Wrong weights at a time, as a share of all.
+    moving : float
+        Weights that are wrong at some time and right at another, as a share of all.
+    misread : float
+        Weights that are wrong for more than half of the time, as a share of all.
+    log_lifetime : float
+        Logarithm of the steps until all weights are right at once.
+
+    Examples
+    --------
+    >>> Chatter(share=0.06, moving=0.48, misread=0.0, log_lifetime=9.2).to_dict()["share"]
+    0.06
+    """
+
+    share: float
+    moving: float
+    misread: float
+    log_lifetime: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the numbers by their names.
+
+        Returns
+        -------
+        dict
+            The fields.
+        """
+        return dict(self._asdict())
+
+
+@labelled(
+    "mean-field",
+    _SOURCE,
+    "share: n = 256, 512, 1024, m = 1, N/n = 2.5 to 4.5 for the identity and twice that for ReLU, σ = 0, "
+    "constant rate: within 4 % of the mean over data sets; n = 256, σ = 0.1 to 1 and m = 4: within 16 %. "
+    "log_lifetime: σ = 0, n = 64, 128, 256, 80 to 60,000 steps: within 0.8",
+)
+def chatter(
+    of: Problem | Instance, *, samples: float | None = None, surrogate: str | Surrogate = "relu"
+) -> Chatter:
+    """Return the upper branch: the share of wrong weights that keeps itself alive, and for how long.
+
+    ``share`` is the stationary one. Runs at a constant rate come to it within some 200 steps, those with
+    step sizes like 1/√t from below within some 10⁴. The lifetime is that of the typical data set at a
+    constant rate, 1/Π(1 − p_k): weights are right or wrong independently and anew at each step. With label
+    noise it is the time between visits to w*.
+
+    Parameters
+    ----------
+    of : Problem or Instance
+        What the data are drawn from, or data that know it.
+    samples : float, optional
+        N, where it shall be another than the problem's.
+    surrogate : str or Surrogate
+        What replaces the derivative of the step function.
+
+    Returns
+    -------
+    Chatter
+        The shares as parts of n.
+
+    Raises
+    ------
+    InputError
+        For inputs known not to be Gaussian, an unknown label noise, and so few samples that there is no such
+        state.
+
+    Examples
+    --------
+    >>> found = chatter(Problem(n=512, samples=3 * 512), surrogate="identity")
+    >>> round(found.share, 4), round(found.log_lifetime, 1)
+    (0.0718, 42.3)
+    """
+    numbers = numbers_of(of, surrogate)
+    return _chatter(numbers, samples_of(of, samples))
+
+
+def _chatter(numbers: Numbers, samples: float) -> Chatter:
+    shares = wrong_shares(numbers, samples)
+    capped = np.minimum(shares, _STUCK)
+    return Chatter(
+        share=float(shares.mean()),
+        moving=float(np.mean((shares > 0) & (shares < 1))),
+        misread=_misread(numbers, samples),
+        log_lifetime=float(-numbers.n * np.log1p(-capped).mean()),
+    )
+
+
+def wrong_shares(numbers: Numbers, samples: float) -> np.ndarray:
+    """Return quantiles of p_k over weights and data sets, in descending order of p_k."""
+    found = _single(numbers, samples)
+    if found is None:
+        return settled(numbers, samples).shares[::-1]
+    centre, spread = found
+    return np.clip((1 - centre - spread * _normal()) / 2, 0, 1)
+
+
+def _misread(numbers: Numbers, samples: float) -> float:
+    """Return P(p_k > 1/2)."""
+    from scipy.special import ndtr
+
+    return float(ndtr(-_margin(numbers, samples)))
+
+
+def _margin(numbers: Numbers, samples: float) -> float:
+    """Return x such that a weight is wrong for less than half of the time with probability Φ(x)."""
+    found = _single(numbers, samples)
+    if found is not None:
+        return found[0] / found[1]
+    return pull(numbers) * math.sqrt(samples / settled(numbers, samples).variance) / 2
+
+
+def _single(numbers: Numbers, samples: float) -> tuple[float, float] | None:
+    """Return r and t of `box.py`; None where that does not speak of so many units or such a surrogate."""
+    if numbers.m > 1 or numbers.surrogate.window is None:
+        return None
+    found = fit(samples / numbers.n, numbers.sigma / math.sqrt(numbers.norm2), numbers.surrogate)
+    if found is None:
+        raise InputError(
+            f"{samples:g} samples are so few at n={numbers.n} that a run has no stationary state near w*: "
+            "take more samples"
+        )
+    return found.centre, found.spread
+
+
+@lru_cache(maxsize=1)
+def _normal() -> np.ndarray:
+    from scipy.special import ndtri
+
+    return ndtri((np.arange(_POINTS) + 0.5) / _POINTS)
+
+
+@labelled(
+    "mean-field",
+    _SOURCE,
+    "3,500 steps at a constant rate: n = 128 to 1024, m = 1, σ = 0, ReLU, identity and hard tanh, n = 128, "
+    "m = 4, σ = 0 and 0.5, and n = 64, σ = 0.5: within 5 %. At n = 64 and σ = 0 it is 24 % too high, for the "
+    "chatter ends within the run",
+)
+def samples_for_average(
+    of: Problem | Instance, *, confidence: float = 0.5, surrogate: str | Surrogate = "relu"
+) -> float:
+    """Return the samples at which the sign of the time average is w* in so many data sets.
+
+    That needs p_k < 1/2 for all k, and the p_k of different weights are nearly independent. Without label
+    noise N/n grows like (ln n)^(3/4): as a power law it looks a little steeper than linear.
+
+    Parameters
+    ----------
+    of : Problem or Instance
+        What the data are drawn from, or data that know it; its own sample size does not count.
+    confidence : float
+        Share of the data sets, strictly between 0 and 1.
+    surrogate : str or Surrogate
+        What replaces the derivative of the step function.
+
+    Returns
+    -------
+    float
+        N.
+
+    Raises
+    ------
+    InputError
+        For an argument out of its range, inputs known not to be Gaussian, an unknown label noise, and where
+        more than 10⁶·n samples would be needed.
+
+    Examples
+    --------
+    >>> [round(samples_for_average(Problem(n=n, samples=1)) / n, 1) for n in (128, 1024)]
+    [5.7, 7.6]
+    """
+    from scipy.special import log_ndtr
+
+    share = real(confidence, "confidence", above=0, below=1)
+    numbers = numbers_of(of, surrogate)
+
+    def excess(samples: float) -> float:
+        return numbers.n * float(log_ndtr(_margin(numbers, samples))) - math.log(share)
+
+    return _threshold(excess, numbers.n)
+
+
+def _threshold(excess, n: int, close: float = _FINE) -> float:
+    """Return the sample size at which a function that increases crosses zero."""
+    from scipy.optimize import brentq
+
+    def at(size: float) -> float:
+        try:
+            return excess(n * math.exp(size))
+        except InputError:  # no stationary state near w*
+            return -math.inf
+
+    low, high = math.log(_LEAST), math.log(_LEAST)
+    while at(high) <= 0:
+        low, high = high, high + math.log(2)
+        if high > math.log(_MOST):
+            raise InputError(f"more than {_MOST:g}·n samples would be needed, beyond what this law is for")
+    if low == high:
+        return n * _LEAST
+    while not math.isfinite(at(low)):
+        middle = (low + high) / 2
+        if high - low < close:
+            return n * math.exp(high)
+        low, high = (middle, high) if at(middle) <= 0 else (low, middle)
+    return n * math.exp(brentq(at, low, high, xtol=close))  # type: ignore[arg-type]
+
+
+@labelled(
+    "mean-field",
+    _SOURCE,
+    "m = 1, σ = 0: n = 64 to 1024, 400 steps at 0.5/√(t + 1): within 11 %; n = 64 to 256, 10⁴ steps at a "
+    "constant 0.5: within 7 %; n = 64 to 512, 10⁵ steps at 0.5/√(t + 1) (runs of science.md, 8): "
+    "within 17 %",
+)
+def samples_for_iterate(
+    of: Problem | Instance,
+    *,
+    steps: int,
+    schedule: Schedule | None = None,
+    surrogate: str | Surrogate = "relu",
+) -> float:
+    """Return the samples at which half of the runs without label noise end at w* within so many steps.
+
+    At a step with the share x of wrong weights all are right with the chance exp(−n x), and then the run is
+    over. There are two ways. *By the dip*: with step sizes that decay, weights which are to chatter come back
+    to the border late, and meanwhile few are wrong (`approach`, the first 120 steps). *By chance*: later on
+    the chance in a step is that of `chatter`. A constant rate has no dip. At 10⁵ steps the dip decides from
+    n = 400 or so on.
+
+    Parameters
+    ----------
+    of : Problem or Instance
+        What the data are drawn from; its label noise and its sample size do not count.
+    steps : int
+        T.
+    schedule : Schedule, optional
+        Step sizes, `Power(0.5, 0.5)` by default.
+    surrogate : "relu" or "identity"
+        What replaces the derivative of the step function.
+
+    Returns
+    -------
+    float
+        N.
+
+    Raises
+    ------
+    InputError
+        For other surrogates, inputs known not to be Gaussian, fewer than one step, and where more than 10⁶·n
+        samples would be needed.
+
+    Examples
+    --------
+    >>> problem = Problem(n=128, samples=1)
+    >>> [round(samples_for_iterate(problem, steps=t) / 128) for t in (10**4, 10**5)]
+    [7, 5]
+    """
+    numbers = numbers_of(of, surrogate)._replace(noise=0.0)
+    budget = integer(steps, "steps", 1)
+    chosen = _checked_schedule(schedule)
+    _factor(numbers)
+    early = min(budget, _APPROACH)
+
+    def excess(samples: float) -> float:
+        """Return ln(expected number of ends/ln 2)."""
+        late = math.log(max(budget - early, 1e-300)) - _chatter(numbers, samples).log_lifetime
+        path = numbers.n * _path(numbers, samples, early, chosen)
+        return float(np.logaddexp(np.logaddexp.reduce(-path), late)) - math.log(math.log(2))
+
+    return _threshold(excess, numbers.n, _COARSE)
+
+
+@labelled(
+    "mean-field",
+    _SOURCE,
+    "n = 512 and 1024, m = 1, N/n = 3 to 12 (identity), σ = 0, rates 0.5/√(t + 1) and 0.5, up to 100 steps: "
+    "within 0.02 of the share up to step 12, within a third of it at the dip",
+)
+def approach(
+    of: Problem | Instance,
+    *,
+    steps: int,
+    schedule: Schedule | None = None,
+    samples: float | None = None,
+    surrogate: str | Surrogate = "relu",
+) -> np.ndarray:
+    """Return the share of wrong weights at each step of a run from a random start, as n grows.
+
+    Dynamical mean field: each latent feels the pull of its own weight and a Gaussian noise whose correlation
+    between two steps is that of the gradients at the states of those steps. What a weight does to itself by
+    way of the others is left out. The result is a sample of 4,000 to 16,000 such latents, the same at each
+    call.
+
+    Parameters
+    ----------
+    of : Problem or Instance
+        What the data are drawn from, or data that know it.
+    steps : int
+        At most 1,000.
+    schedule : Schedule, optional
+        Step sizes, `Power(0.5, 0.5)` by default.
+    samples : float, optional
+        N, where it shall be another than the problem's.
+    surrogate : "relu" or "identity"
+        What replaces the derivative of the step function.
+
+    Returns
+    -------
+    float64 (steps,)
+        Shares at w_0, w_1 …
+
+    Raises
+    ------
+    InputError
+        For other surrogates, inputs known not to be Gaussian and numbers out of their range.
+
+    References
+    ----------
+    Eissfeller and Opper 1992 for the method of solution.
+
+    Examples
+    --------
+    >>> shares = approach(Problem(n=512, samples=8 * 512), steps=100, surrogate="identity")
+    >>> bool(shares.min() < 0.02 < shares[-1] + 0.005)
+    True
+    """
+    numbers = numbers_of(of, surrogate)
+    _factor(numbers)
+    many = integer(steps, "steps", 1, _LONGEST)
+    return _path(numbers, samples_of(of, samples), many, _checked_schedule(schedule)).copy()
+
+
+def _checked_schedule(schedule) -> Schedule:
+    if schedule is None:
+        return Power(0.5, 0.5)
+    return instance_of(
+        schedule, Schedule, "schedule", "Constant(rate), Power(rate, exponent) or Table(rates)"
+    )
+
+
+def _factor(numbers: Numbers) -> float:
+    """Return the part of the samples' gradients that a surrogate reads, where pull and noise are known."""
+    parts = {"identity": 1.0, "relu": 0.5}
+    if numbers.surrogate.name not in parts:
+        raise InputError(
+            f"the path of a run is known for identity and relu, not for {numbers.surrogate.name}: "
+            "take one of them"
+        )
+    return parts[numbers.surrogate.name]
+
+
+def _path(numbers: Numbers, samples: float, steps: int, schedule: Schedule) -> np.ndarray:
+    from scipy.linalg import solve_triangular
+    from scipy.special import ndtri
+
+    part = _factor(numbers)
+    rng = np.random.default_rng(_PATH_SEED)
+    paths = min(max(_FEWEST_PATHS, _PATHS * numbers.n), _MOST_PATHS)
+    latent = ndtri((rng.permutation(paths) + 0.5) / paths)  # √n·u, right where positive
+    signs = np.empty((steps, paths), np.float32)
+    noise = rng.standard_normal((steps, paths), np.float32)
+    root = np.zeros((steps, steps))  # Cholesky factor of the noise's covariance
+    means = np.empty(steps)
+    size = 1 / math.sqrt(samples / numbers.n)
+    for t in range(steps):
+        signs[t] = np.where(latent >= 0, 1, -1)
+        means[t] = signs[t].mean()
+        common = np.clip(signs[: t + 1] @ signs[t] / paths, -1, 1)
+        row = _covariance(numbers, part, np.arccos(np.clip(means[: t + 1], -1, 1)), np.arccos(common))
+        if t:
+            root[t, :t] = solve_triangular(root[:t, :t], row[:t], lower=True)
+        root[t, t] = math.sqrt(max(row[t] - root[t, :t] @ root[t, :t], 1e-10))
+        push = size * (root[t, : t + 1].astype(np.float32) @ noise[: t + 1])
+        latent = latent - schedule.at(t) * (part * (signs[t] - 1) / math.sqrt(2 * math.pi) + push)
+    return (1 - means) / 2
+
+
+def _covariance(numbers: Numbers, part: float, away: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """Return N·cov of a coordinate of G/‖v‖² at the last state and at each, from the angles of states."""
+    turned = np.maximum(0.0, away + away[-1] - apart) / (2 * math.pi)
+    both = 1.0 if part == 1 else 0.5 - apart / (2 * math.pi)  # M of `slopes.py`
+    m = numbers.m
+    return numbers.sigma**2 / numbers.norm2 * both + turned * (part / m + (1 - 1 / m) * both)
+
+
+@labelled(
+    "mean-field",
+    _SOURCE,
+    "n = 256 to 1024, m = 1 and 4, N/n = 2.5 to 12, σ = 0 and 0.5, constant rate: mean share of wrong "
+    "weights within 3 %, correlation over the weights above 0.99",
+)
+def chatter_mean(instance: Instance, surrogate: str | Surrogate = "relu") -> np.ndarray:
+    """Return √n times the time average of a long run on this data set, without running it.
+
+    The average is the box-constrained fit that `box.py` derives: coordinate k is where the mean gradient
+    vanishes, or ±1 where it holds the weight. No teacher is needed. With one, the share of the time in which
+    weight k is wrong is (1 − w*_k·value)/2.
+
+    Parameters
+    ----------
+    instance : Instance
+        The data set.
+    surrogate : str or Surrogate
+        One with a window: its derivative is one there and zero elsewhere.
+
+    Returns
+    -------
+    float64 (n,)
+        From −1 to 1.
+
+    Raises
+    ------
+    InputError
+        For a smooth surrogate, and where the fit does not settle, as with very few samples.
+
+    Examples
+    --------
+    >>> data = Problem(n=64, samples=256).draw(0)
+    >>> mean = chatter_mean(data, "identity")
+    >>> bool(np.all(np.sign(mean) == data.teacher))
+    True
+    """
+    instance_of(instance, Instance, "the first argument", "an Instance, such as problem.draw(0)")
+    chosen = get_surrogate(surrogate)
+    if chosen.window is None:
+        raise InputError(f"the surrogate {chosen.name} is smooth, and the fit is for those with a window")
+    n, count = instance.n, instance.samples * instance.m
+    rows = instance.inputs.reshape(count, n)
+    squares = rows**2 / n
+    labels = instance.labels[:, None]
+    readout = instance.readout
+    curvature = pull(numbers_of(instance, chosen, gaussian=False)) * float(squares.mean() * n) / 2
+    rate = 0.5 / curvature / (1 + math.sqrt(n / count)) ** 2
+    average = np.zeros(n)
+    for _ in range(_ROUNDS):
+        spread = np.sqrt(np.maximum(squares @ (1 - average**2), 1e-12)).reshape(-1, instance.m)
+        centre = (rows @ average / math.sqrt(n)).reshape(-1, instance.m)
+        force = mean_pull(centre, spread, labels, readout, chosen.window)
+        gradient = force.ravel() @ rows / instance.samples
+        moved = np.clip(average - rate * gradient, -1, 1)
+        change = np.abs(moved - average).max()
+        average = moved
+        if change < _CLOSE:
+            return average
+    raise InputError("the fit does not settle on these data: take more samples")
+
+
+def mean_pull(
+    centre: np.ndarray,
+    spread: np.ndarray,
+    labels: np.ndarray,
+    readout: np.ndarray,
+    window: tuple[float, float],
+) -> np.ndarray:
+    """Return E r v_j μ′(h_j), (N, m), for independent normal pre-activations h_j of these means and widths.
+
+    Of the residual r = Σ v_l H(h_l) − y only the term of unit j itself is correlated with the slope there.
+    """
+    none = np.zeros((1, 1))
+    own, _ = mean_force(centre, none, spread, window)  # E H(h) μ′(h)
+    slope = own - mean_force(centre, none + 1, spread, window)[0]  # E μ′(h)
+    active, _ = mean_force(centre, none, spread, (-math.inf, math.inf))  # P(h > 0)
+    total = (active @ readout)[:, None] - active * readout - labels
+    return (total * slope + readout * own) * readout

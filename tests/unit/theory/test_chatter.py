@@ -1,0 +1,157 @@
+"""Chatter: limits, equivalences and refusals of the laws, and the fit of one data set against sampling."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import sterling as st
+from sterling import theory
+
+
+def problem(n=256, ratio=3.0, **rest):
+    return st.Problem(n=n, samples=round(ratio * n), **rest)
+
+
+def test_to_leading_order():
+    """x → 0.13 α^(−2/3) for many samples: the constant of science.md, 8."""
+    for ratio in (1e3, 1e4):
+        share = theory.chatter(problem(n=1000, ratio=ratio), surrogate="identity").share
+        assert share * ratio ** (2 / 3) == pytest.approx(0.13, rel=0.01)
+
+
+def test_relu_needs_twice_as_many():
+    one = theory.chatter(problem(ratio=6.0))
+    other = theory.chatter(problem(ratio=3.0), surrogate="identity")
+    assert one.to_dict() == pytest.approx(other.to_dict(), rel=1e-4)
+
+
+def test_readout_and_noise_scale_together():
+    one = theory.chatter(problem(ratio=6.0, noise=0.25))
+    other = theory.chatter(problem(ratio=6.0, noise=0.5, readout=(2.0,)))
+    assert one.to_dict() == pytest.approx(other.to_dict(), rel=1e-6)
+
+
+def test_more_samples_fewer_wrong_and_shorter_lives():
+    found = [theory.chatter(problem(ratio=ratio)) for ratio in (5.0, 7.0, 9.0)]
+    for name in ("share", "misread", "log_lifetime"):
+        values = [getattr(one, name) for one in found]
+        assert values == sorted(values, reverse=True)
+
+
+@pytest.mark.parametrize("surrogate", ["sigmoid", "relu"])
+def test_several_units_and_smooth_surrogates(surrogate):
+    m = 4 if surrogate == "relu" else 1
+    found = theory.chatter(problem(ratio=6.0, m=m), surrogate=surrogate)
+    assert 0.02 < found.share < 0.1
+    assert 0 < found.misread < 0.01
+
+
+def test_the_lifetime_is_that_of_independent_weights():
+    """−Σ ln(1 − p_k) over weights drawn from the law of `box.py`."""
+    from scipy.special import ndtri
+
+    from sterling.theory.box import fit
+
+    found = fit(4.0, 0.0, st.SURROGATES["identity"])
+    assert found is not None
+    p = (1 - np.clip(found.centre + found.spread * ndtri((np.arange(10**5) + 0.5) / 10**5), -1, 1)) / 2
+    expected = -128 * np.log1p(-p[p < 0.95]).mean()
+    law = theory.chatter(problem(n=128, ratio=4.0), surrogate="identity").log_lifetime
+    assert law == pytest.approx(expected, rel=1e-3)
+
+
+def test_average_is_where_half_of_the_data_sets_decode():
+    base = problem(n=512)
+    samples = theory.samples_for_average(base)
+    misread = theory.chatter(base, samples=samples).misread
+    assert (1 - misread) ** 512 == pytest.approx(0.5, rel=1e-3)
+    assert theory.samples_for_average(base, confidence=0.9) > samples
+    assert theory.samples_for_average(problem(n=512, noise=0.5)) > samples
+    many = theory.samples_for_average(problem(n=512, m=4))
+    assert many < samples
+
+
+def test_average_grows_a_little_faster_than_n():
+    found = [theory.samples_for_average(problem(n=n)) / n for n in (10**3, 10**6)]
+    slope = math.log(found[1] / found[0]) / math.log(math.log(10**6) / math.log(10**3))
+    assert 0.6 < slope < 0.9  # (ln n)^(3/4) to leading order
+
+
+def test_iterate_by_chance_and_by_the_dip():
+    constant = st.Constant(0.5)
+    base = problem(n=512)
+    by_chance = theory.samples_for_iterate(base, steps=10**5, schedule=constant)
+    assert theory.chatter(base, samples=by_chance).log_lifetime == pytest.approx(
+        math.log(10**5 / math.log(2)), rel=0.02
+    )
+    by_dip = theory.samples_for_iterate(base, steps=10**5)
+    assert by_dip < 0.95 * by_chance
+    path = theory.approach(base, samples=by_dip, steps=120)
+    late = 10**5 * math.exp(-theory.chatter(base, samples=by_dip).log_lifetime)
+    assert np.exp(-512 * path).sum() + late == pytest.approx(math.log(2), rel=0.05)
+
+
+def test_approach_starts_in_the_middle_and_repeats():
+    first = theory.approach(problem(ratio=8.0), steps=60)
+    again = theory.approach(problem(ratio=8.0), steps=60)
+    np.testing.assert_array_equal(first, again)
+    assert first[0] == pytest.approx(0.5, abs=0.001)
+    np.testing.assert_array_equal(first[:20], theory.approach(problem(ratio=8.0), steps=20))
+
+
+@pytest.mark.parametrize(
+    ("m", "noise", "surrogate"),
+    [(1, 0.0, "identity"), (1, 0.5, "relu"), (4, 0.5, "relu"), (2, 0.0, "hard_tanh")],
+)
+def test_mean_gradient_vanishes_at_the_fit(m, noise, surrogate):
+    """The mean of `Instance.gradient` over states drawn weight by weight: zero inside, holding at the ends.
+
+    1,500 states; four standard errors, and what weights do jointly beyond a normal law (1/n).
+    """
+    n = 96
+    instance = st.Problem(n=n, samples=5 * n, m=m, noise=noise).draw(3)
+    average = theory.chatter_mean(instance, surrogate)
+    rng = np.random.default_rng(0)
+    states = np.where(rng.random((1500, n)) < (1 + average) / 2, 1, -1)
+    gradients = np.array([instance.gradient(state, surrogate) for state in states])
+    mean, error = gradients.mean(axis=0), gradients.std(axis=0) / math.sqrt(len(states))
+    slack = 4 * error + 0.06 * theory.signal(instance, surrogate=surrogate)
+    inside = np.abs(average) < 1
+    assert 0.2 * n < inside.sum() < 0.8 * n
+    assert np.all(np.abs(mean[inside]) < slack[inside])
+    assert np.all((mean * average)[~inside] < slack[~inside])
+
+
+def test_fit_has_the_symmetries_of_the_data():
+    instance = st.Problem(n=48, samples=240).draw(1)
+    base = theory.chatter_mean(instance, "identity")
+    order = np.random.default_rng(0).permutation(48)
+    inputs = instance.inputs[:, :, order].copy()
+    inputs[:, :, 5] *= -1
+    other = theory.chatter_mean(st.Instance(inputs, instance.labels), "identity")
+    expected = base[order]
+    expected[5] *= -1
+    np.testing.assert_allclose(other, expected, atol=2e-5)
+
+
+def test_refusals():
+    data = st.Problem(n=16, samples=64).draw(0)
+    with pytest.raises(st.InputError, match="smooth"):
+        theory.chatter_mean(data, "sigmoid")
+    with pytest.raises(st.InputError, match="an Instance"):
+        theory.chatter_mean(problem())
+    with pytest.raises(st.InputError, match="identity and relu"):
+        theory.approach(problem(), steps=10, surrogate="hard_tanh")
+    with pytest.raises(st.InputError, match="schedule"):
+        theory.approach(problem(), steps=10, schedule=0.5)
+    with pytest.raises(st.InputError, match="steps"):
+        theory.samples_for_iterate(problem(), steps=0)
+    with pytest.raises(st.InputError, match="confidence"):
+        theory.samples_for_average(problem(), confidence=1)
+    with pytest.raises(st.InputError, match="take more samples"):
+        theory.chatter(problem(ratio=1.0, noise=1.0), surrogate="hard_tanh")
+    with pytest.raises(st.InputError, match="Gaussian"):
+        theory.chatter(problem(inputs="rademacher"))
