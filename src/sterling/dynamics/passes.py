@@ -12,19 +12,44 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling.dynamics.sums import CARRIED, HALF, add_waiting, list_all, list_changes, list_flips, spill
+from sterling.dynamics.sums import (
+    CARRIED,
+    HALF,
+    add_waiting,
+    list_all,
+    list_changes,
+    list_flips,
+    list_marked,
+    mark_counting,
+    spill,
+)
 from sterling.exact.jit import embedded, helper, njit
-from sterling.exact.machine import atomic_add, atomic_load, atomic_store, plus, prefetch_part, times
+from sterling.exact.machine import (
+    ADDED,
+    add_eight,
+    add_two,
+    atomic_add,
+    atomic_load,
+    atomic_store,
+    plus,
+    prefetch_part,
+    times,
+)
 
 #: Rows in a chunk: its buffers fit the nearest cache.
 CHUNK = 4096
 
 # Cells of Job.info
-FULL, LEAD, COUNT, LEAD_CONSTANT, CONSTANT, MOVE = range(6)
+FULL, LEAD, COUNT, LEAD_CONSTANT, CONSTANT, MOVE, DIRECT, PADDED = range(8)
 # Cells of the board that threads share, a cache line apart: chunks claimed, those of them claimed by helper
 # threads, chunks done, and whether helpers are to end.
 CLAIMED, BACK, FINISHED, STOP = 0, 8, 16, 24
 BOARD = 32
+
+
+# Cells of Scratch.sums behind the sums: Σ c, Σ r², input entries read, rows listed.
+BALANCE, SQUARE, ENTRIES, LISTED = range(4)
+TOTALS = 4
 
 
 class Data(NamedTuple):
@@ -42,6 +67,7 @@ class Data(NamedTuple):
     sign_only: int  # 1 where a row's coefficient can change only with the sign of its pre-activation
     limit: int  # Σ |weight| that 32-bit sums hold; 0 means that sums need 64 bits throughout
     chunk: int  # rows in a chunk, a multiple of m
+    paired: int  # 1 where pairs of columns can be multiplied by their steps in 16 bits and added in 32
     threads: int
 
 
@@ -57,9 +83,10 @@ class Job(NamedTuple):
 
     flips: (
         np.ndarray
-    )  # int64 (2n,), LEAD coordinates from base to known state, COUNT from there to the new one
-    steps: np.ndarray  # like Base.before (2n,), what one code of that column adds to a pre-activation
-    info: np.ndarray  # int64 (6,)
+    )  # int64 (2n + 2,), LEAD coordinates from base to known state, COUNT from there to the new one
+    steps: np.ndarray  # like Base.before, same length, what one code of that column adds to a pre-activation
+    weights: np.ndarray  # int16, the same steps, if `paired`
+    info: np.ndarray  # int64 (8,)
     board: np.ndarray  # int64 (BOARD,)
 
 
@@ -73,7 +100,7 @@ class Scratch(NamedTuple):
     weight: np.ndarray  # int16|int64, the same shape, and how often
     held: np.ndarray  # int64 (threads, 4), see `sums.py`
     narrow: np.ndarray  # int32 (threads, width)
-    sums: np.ndarray  # int64 (threads, width + 3): Σ c·code, Σ c, Σ r², input entries read
+    sums: np.ndarray  # int64 (threads, width + TOTALS): Σ c·code, then the cells below
 
 
 @embedded
@@ -119,6 +146,29 @@ def _move_rows(data, job, source, target, first, size, start, stop, constant):
             target[i] = plus(target[i], times(step, column[i]))
 
 
+@helper
+def _move_rows_paired(data, job, source, target, first, size, start, stop, constant):
+    """The same, many columns in one pass over the pre-activations; start and stop are even."""
+    columns = data.columns[:, first : first + size]
+    whole = size // ADDED * ADDED
+    for i in range(size):
+        target[i] = plus(source[i], constant)
+    j = start
+    while j + 8 <= stop:
+        for r in range(0, whole, ADDED):
+            add_eight(columns, job.flips, job.weights, j, r, target)
+        j += 8
+    while j < stop:
+        for r in range(0, whole, ADDED):
+            add_two(columns, job.flips, job.weights, j, r, target)
+        j += 2
+    if whole < size:
+        for q in range(start, stop):
+            column, step = columns[job.flips[q]], job.steps[q]
+            for i in range(whole, size):
+                target[i] = plus(target[i], times(step, column[i]))
+
+
 @embedded
 def _flag_rows(data, before, after, flags, size):
     """flags ← 1 where the sign or the derivative of a row changed."""
@@ -148,6 +198,14 @@ def _fill_rows(data, base, job, first, last):
         base.before[r] = total
 
 
+@embedded
+def _move(data, job, source, target, first, size, start, stop, constant):
+    if data.paired:
+        _move_rows_paired(data, job, source, target, first, size, start, stop, constant)
+    else:
+        _move_rows(data, job, source, target, first, size, start, stop, constant)
+
+
 @helper
 def _do_chunk(data, base, job, scratch, chunk):
     first = chunk * data.chunk
@@ -158,17 +216,24 @@ def _do_chunk(data, base, job, scratch, chunk):
     columns = info[LEAD] + info[COUNT]
     free = 1 - scratch.held[HALF]
     listed, weight = scratch.listed[free], scratch.weight[free]
+    flags = scratch.flags
     if info[FULL]:
         _fill_rows(data, base, job, first, last)
         count, balance, load, square = list_all(data, before, listed, weight, first, size)
+    elif info[DIRECT]:  # the base moves with every such job, and no other state is led to
+        _move(data, job, before, before, first, size, np.int64(0), columns, info[CONSTANT])
+        if data.readout.size == 1:
+            square = mark_counting(data, before, flags, first, size)
+            count, balance, load = list_marked(data, before, flags, listed, weight, first, size)
+        else:
+            count, balance, load, square = list_all(data, before, listed, weight, first, size)
     else:
         known, after = scratch.known[:size], scratch.after[:size]
         if info[LEAD] > 0:
-            _move_rows(data, job, before, known, first, size, np.int64(0), info[LEAD], info[LEAD_CONSTANT])
+            _move(data, job, before, known, first, size, np.int64(0), info[LEAD], info[LEAD_CONSTANT])
         else:
             known = before
-        _move_rows(data, job, known, after, first, size, info[LEAD], columns, info[CONSTANT])
-        flags = scratch.flags
+        _move(data, job, known, after, first, size, info[LEAD], columns, info[CONSTANT])
         _flag_rows(data, known, after, flags, size)
         if data.sign_only and data.readout.size == 1:
             count, balance, load, square = list_flips(data, after, flags, listed, weight, first, size)
@@ -179,10 +244,11 @@ def _do_chunk(data, base, job, scratch, chunk):
         if info[MOVE]:
             copy_into(before, after, size)
     add_waiting(data, scratch, count, load)
-    width = data.rows.shape[1]
-    scratch.sums[width] += balance
-    scratch.sums[width + 1] += square
-    scratch.sums[width + 2] += count * data.columns.shape[0] + size * columns
+    totals = scratch.sums[data.rows.shape[1] :]
+    totals[BALANCE] += balance
+    totals[SQUARE] += square
+    totals[ENTRIES] += count * data.columns.shape[0] + size * (columns - info[PADDED])
+    totals[LISTED] += count
 
 
 @embedded

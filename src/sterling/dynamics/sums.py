@@ -45,10 +45,11 @@ def list_flips(data, after, flags, listed, weight, first, size):
             square += side * (on * on - off * off)
             balance += change
             load += abs(change)
-            listed[count] = first + local
-            prefetch(data.rows, first + local)
-            weight[count] = change
-            count += 1
+            if change != 0:  # without noise half of the rows never count
+                listed[count] = first + local
+                prefetch(data.rows, first + local)
+                weight[count] = change
+                count += 1
     return count, balance, load, square
 
 
@@ -115,6 +116,47 @@ def list_all(data, before, listed, weight, first, size):
                 load += abs(coefficient)
                 count += 1
     return count, balance, load, square
+
+
+@embedded
+def mark_counting(data, before, flags, first, size):
+    """flags ← 1 where a row has a coefficient, for one hidden unit; return Σr²."""
+    values, labels, marks = before[:size], data.labels[first : first + size], flags[:size]
+    jump, low, high = data.residual[0], data.low, data.high
+    readout = data.readout[0] != 0
+    square = np.int64(0)
+    for i in range(size):
+        now = (jump if values[i] > 0 else np.int64(0)) - np.int64(labels[i])
+        square += now * now
+    for i in range(size):
+        now = (jump if values[i] > 0 else np.int64(0)) != labels[i]
+        marks[i] = now & (low <= values[i]) & (values[i] <= high) & readout
+    for i in range(size, min(size + 64, flags.size)):
+        flags[i] = 0
+    return square
+
+
+@embedded
+def list_marked(data, before, flags, listed, weight, first, size):
+    """List the marked rows with their coefficients, for one hidden unit."""
+    jump, readout = data.residual[0], data.readout[0]
+    count = 0
+    balance = np.int64(0)
+    load = np.int64(0)
+    for start in range(0, size, 64):
+        mask = byte_mask(flags, start)
+        while mask != 0:
+            local = start + trailing_zeros(mask)
+            mask = clear_lowest(mask)
+            coefficient = (jump if before[local] > 0 else np.int64(0)) - np.int64(data.labels[first + local])
+            coefficient *= readout
+            balance += coefficient
+            load += abs(coefficient)
+            listed[count] = first + local
+            prefetch(data.rows, first + local)
+            weight[count] = coefficient
+            count += 1
+    return count, balance, load
 
 
 @embedded

@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 
 from sterling.exact.jit import INTERPRETED, helper
 
-#: Codes that `add_eight` takes of each row; rows are padded to a multiple.
+#: Codes that `add_eight` and `add_two` take of each row; rows are padded to a multiple.
 ADDED = 32
 
 
@@ -155,66 +155,71 @@ def _largest_ratio(typing_context, top, bottom, start):
     return types.float64(top, bottom, types.int64), generate
 
 
-@intrinsic
-def _add_eight(typing_context, rows, listed, weights, first, column, sums):
-    """sums[column : column + 32] += Σ weight·code of eight listed rows, in 32 bits (modulo 2^32).
+def _adder(count):
+    """Return the intrinsic that adds so many listed rows, an even number, to 32 sums."""
 
-    Codes and weights have 16 bits. Where the processor can, two rows at a time are interleaved, and one
-    instruction multiplies and adds their pairs of codes.
-    """
+    @intrinsic
+    def add(typing_context, rows, listed, weights, first, column, sums):
+        """sums[column : column + 32] += Σ weight·code of the listed rows, in 32 bits (modulo 2^32).
 
-    def generate(context, builder, signature, args):
-        word, half, long = ir.IntType(32), ir.IntType(16), ir.IntType(64)
-        codes, products = ir.VectorType(half, ADDED), ir.VectorType(word, ADDED)
-        matrix = context.make_array(signature.args[0])(context, builder, args[0])
-        stride = builder.extract_value(matrix.strides, 0)
+        Codes and weights have 16 bits. Where the processor can, two rows at a time are interleaved, and one
+        instruction multiplies and adds their pairs of codes.
+        """
 
-        def entry(position, place, kind):
-            index = builder.add(args[3], long(place))
-            address = _element(context, builder, signature, position, (args[position], index))
-            return builder.load(builder.bitcast(address, kind.as_pointer()), align=kind.width // 16)
+        def generate(context, builder, signature, args):
+            word, half, long = ir.IntType(32), ir.IntType(16), ir.IntType(64)
+            codes, products = ir.VectorType(half, ADDED), ir.VectorType(word, ADDED)
+            matrix = context.make_array(signature.args[0])(context, builder, args[0])
+            stride = builder.extract_value(matrix.strides, 0)
 
-        def row(place):
-            start = builder.add(
-                builder.ptrtoint(matrix.data, long), builder.mul(entry(1, place, long), stride)
-            )
-            start = builder.add(start, builder.mul(args[4], long(2)))
-            return builder.load(builder.inttoptr(start, codes.as_pointer()), align=2)
+            def entry(position, place, kind):
+                index = builder.add(args[3], long(place))
+                address = _element(context, builder, signature, position, (args[position], index))
+                return builder.load(builder.bitcast(address, kind.as_pointer()), align=kind.width // 16)
 
-        def shuffled(one, two, order):
-            return builder.shuffle_vector(one, two, ir.Constant(ir.VectorType(word, len(order)), order))
+            def row(place):
+                start = builder.add(
+                    builder.ptrtoint(matrix.data, long), builder.mul(entry(1, place, long), stride)
+                )
+                start = builder.add(start, builder.mul(args[4], long(2)))
+                return builder.load(builder.inttoptr(start, codes.as_pointer()), align=2)
 
-        def spread(scalar, lanes):
-            kind = ir.VectorType(scalar.type, lanes)
-            single = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, word(0))
-            return shuffled(single, single, [0] * lanes)
+            def shuffled(one, two, order):
+                return builder.shuffle_vector(one, two, ir.Constant(ir.VectorType(word, len(order)), order))
 
-        if "+avx512bw" in context.codegen()._get_host_cpu_features():
-            parts = ir.VectorType(word, 16)
-            name, kind = "llvm.x86.avx512.pmaddw.d.512", ir.FunctionType(parts, [codes, codes])
-            multiply = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-            totals = [ir.Constant(parts, None)] * 2
-            eights = range(0, ADDED, 8)  # interleaving takes one half of each 128 bits
-            for place in range(0, 8, 2):
-                above, below = row(place), row(place + 1)
-                pair = builder.bitcast(spread(entry(2, place, word), 16), codes)
-                for half_of in (0, 1):
-                    order = [e + 4 * half_of + k + r for e in eights for k in range(4) for r in (0, ADDED)]
-                    products_of = builder.call(multiply, [shuffled(above, below, order), pair])
-                    totals[half_of] = builder.add(totals[half_of], products_of)
-            order = [e // 2 + 16 * half_of + k for e in eights for half_of in (0, 1) for k in range(4)]
-            total = shuffled(totals[0], totals[1], order)
-        else:
-            total = ir.Constant(products, None)
-            for place in range(8):
-                weight = spread(builder.sext(entry(2, place, half), word), ADDED)
-                total = builder.add(total, builder.mul(builder.sext(row(place), products), weight))
-        place = _element(context, builder, signature, 5, (args[5], args[4]))
-        place = builder.bitcast(place, products.as_pointer())
-        builder.store(builder.add(builder.load(place, align=4), total), place, align=4)
-        return context.get_dummy_value()
+            def spread(scalar, lanes):
+                kind = ir.VectorType(scalar.type, lanes)
+                single = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, word(0))
+                return shuffled(single, single, [0] * lanes)
 
-    return types.void(rows, listed, weights, types.int64, types.int64, sums), generate
+            if "+avx512bw" in context.codegen()._get_host_cpu_features():
+                parts = ir.VectorType(word, 16)
+                name, kind = "llvm.x86.avx512.pmaddw.d.512", ir.FunctionType(parts, [codes, codes])
+                multiply = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+                totals = [ir.Constant(parts, None)] * 2
+                eights = range(0, ADDED, 8)  # interleaving takes one half of each 128 bits
+                for place in range(0, count, 2):
+                    above, below = row(place), row(place + 1)
+                    pair = builder.bitcast(spread(entry(2, place, word), 16), codes)
+                    for half_of in (0, 1):
+                        order = [e + 4 * half_of + k + r for e in eights for k in range(4) for r in (0, ADDED)]
+                        products_of = builder.call(multiply, [shuffled(above, below, order), pair])
+                        totals[half_of] = builder.add(totals[half_of], products_of)
+                order = [e // 2 + 16 * half_of + k for e in eights for half_of in (0, 1) for k in range(4)]
+                total = shuffled(totals[0], totals[1], order)
+            else:
+                total = ir.Constant(products, None)
+                for place in range(count):
+                    weight = spread(builder.sext(entry(2, place, half), word), ADDED)
+                    total = builder.add(total, builder.mul(builder.sext(row(place), products), weight))
+            place = _element(context, builder, signature, 5, (args[5], args[4]))
+            place = builder.bitcast(place, products.as_pointer())
+            builder.store(builder.add(builder.load(place, align=4), total), place, align=4)
+            return context.get_dummy_value()
+
+        return types.void(rows, listed, weights, types.int64, types.int64, sums), generate
+
+    return add
 
 
 @intrinsic
@@ -284,9 +289,12 @@ def _plain_subtract_and_compare(target, source, factor, start):
     return sum(1 << i for i in range(8) if (before[i] >= 0) != (target[start + i] >= 0))
 
 
-def _plain_add_eight(rows, listed, weights, first, column, sums):
-    for q in range(first, first + 8):
-        sums[column : column + ADDED] += rows[listed[q], column : column + ADDED] * np.int32(weights[q])
+def _plain_adder(count):
+    def add(rows, listed, weights, first, column, sums):
+        for q in range(first, first + count):
+            sums[column : column + ADDED] += rows[listed[q], column : column + ADDED] * np.int32(weights[q])
+
+    return add
 
 
 def _plain_add(board, index, amount):
@@ -311,4 +319,5 @@ prefetch_part = _choose(_prefetch_part, lambda rows, row, first, size: None)
 atomic_add = _choose(_atomic_add, _plain_add)
 atomic_load = _choose(_atomic_load, lambda board, index: board[index])
 atomic_store = _choose(_atomic_store, lambda board, index, value: board.__setitem__(index, value))
-add_eight = _choose(_add_eight, _plain_add_eight)
+add_eight = _choose(_adder(8), _plain_adder(8))
+add_two = _choose(_adder(2), _plain_adder(2))
