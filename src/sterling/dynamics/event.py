@@ -226,6 +226,7 @@ def _scratch(data: passes.Data, base: passes.Base, threads: int) -> passes.Scrat
         aligned_zeros((threads, data.chunk), base.before.dtype),
         aligned_zeros((threads, data.chunk), base.before.dtype),
         np.zeros((threads, data.chunk + 64), np.uint8),
+        np.zeros((threads, data.chunk // 64 + 1), np.uint64),
         np.zeros((threads, 2, data.chunk + sums.GROUP), np.int64),
         np.zeros((threads, 2, data.chunk + sums.GROUP), np.int16 if data.limit else np.int64),
         np.zeros((threads, 4), np.int64),

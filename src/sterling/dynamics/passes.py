@@ -31,6 +31,9 @@ from sterling.exact.machine import (
     atomic_add,
     atomic_load,
     atomic_store,
+    byte_mask,
+    mark_signs,
+    mark_windows,
     plus,
     prefetch_part,
     times,
@@ -38,6 +41,7 @@ from sterling.exact.machine import (
 
 #: Rows in a chunk: its buffers fit the nearest cache.
 CHUNK = 4096
+_FEW = 16  # columns that are best taken row by row, all at once
 
 # Cells of Job.info
 FULL, LEAD, COUNT, LEAD_CONSTANT, CONSTANT, MOVE, DIRECT, PADDED = range(8)
@@ -95,7 +99,8 @@ class Scratch(NamedTuple):
 
     known: np.ndarray  # like Base.before (threads, chunk), pre-activations of the known state
     after: np.ndarray  # and of the new one
-    flags: np.ndarray  # uint8 (threads, chunk + 64)
+    flags: np.ndarray  # uint8 (threads, chunk + 64), rows to look at
+    masks: np.ndarray  # uint64 (threads, chunk / 64 + 1), the same in bits
     listed: np.ndarray  # int64 (threads, 2, chunk + GROUP), rows to add; one half waits while the other fills
     weight: np.ndarray  # int16|int64, the same shape, and how often
     held: np.ndarray  # int64 (threads, 4), see `sums.py`
@@ -109,6 +114,7 @@ def _own(scratch, thread):
         scratch.known[thread],
         scratch.after[thread],
         scratch.flags[thread],
+        scratch.masks[thread],
         scratch.listed[thread],
         scratch.weight[thread],
         scratch.held[thread],
@@ -187,6 +193,53 @@ def _flag_rows(data, before, after, flags, size):
 
 
 @embedded
+def pack(flags, masks, size):
+    """masks ← flags, 64 to a word."""
+    for word in range((size + 63) // 64):
+        masks[word] = byte_mask(flags, 64 * word)
+
+
+@helper
+def _move_and_mark(data, job, before, after, flags, masks, first, size):
+    """The move over the known state to the new one, and masks ← rows that changed, for few columns at once.
+
+    Each row is met once: its pre-activations stay in registers from the base over the known state.
+    """
+    info = job.info
+    lead, stop = info[LEAD], info[LEAD] + info[COUNT]
+    one = info[LEAD_CONSTANT]
+    both = one + info[CONSTANT]
+    low, high = data.low, data.high
+    columns = data.columns[:, first : first + size]
+    whole = size // 64 * 64
+    if data.sign_only:
+        for r in range(0, whole, 64):
+            masks[r // 64] = mark_signs(
+                columns, job.flips, job.weights, lead, stop, r, before, after, one, both, low, high
+            )
+    else:
+        for r in range(0, whole, 64):
+            masks[r // 64] = mark_windows(
+                columns, job.flips, job.weights, lead, stop, r, before, after, one, both, low, high
+            )
+    if whole < size:
+        for i in range(whole, size):
+            old = np.int64(before[i]) + one
+            for q in range(lead):
+                old += np.int64(job.weights[q]) * columns[job.flips[q], i]
+            new = old + info[CONSTANT]
+            for q in range(lead, stop):
+                new += np.int64(job.weights[q]) * columns[job.flips[q], i]
+            after[i] = new
+            inside = (low <= old) & (old <= high)
+            now = (low <= new) & (new <= high)
+            flags[i - whole] = ((old > 0) != (new > 0)) | (inside != now)
+        for i in range(size - whole, 64):
+            flags[i] = 0
+        masks[whole // 64] = byte_mask(flags, 0)
+
+
+@embedded
 def _fill_rows(data, base, job, first, last):
     """before ← pre-activations from nothing; the job's steps are the weights of all columns."""
     count = data.columns.shape[0]
@@ -216,7 +269,7 @@ def _do_chunk(data, base, job, scratch, chunk):
     columns = info[LEAD] + info[COUNT]
     free = 1 - scratch.held[HALF]
     listed, weight = scratch.listed[free], scratch.weight[free]
-    flags = scratch.flags
+    flags, masks = scratch.flags, scratch.masks
     if info[FULL]:
         _fill_rows(data, base, job, first, last)
         count, balance, load, square = list_all(data, before, listed, weight, first, size)
@@ -224,22 +277,29 @@ def _do_chunk(data, base, job, scratch, chunk):
         _move(data, job, before, before, first, size, np.int64(0), columns, info[CONSTANT])
         if data.readout.size == 1:
             square = mark_counting(data, before, flags, first, size)
-            count, balance, load = list_marked(data, before, flags, listed, weight, first, size)
+            pack(flags, masks, size)
+            count, balance, load = list_marked(data, before, masks, listed, weight, first, size)
         else:
             count, balance, load, square = list_all(data, before, listed, weight, first, size)
     else:
         known, after = scratch.known[:size], scratch.after[:size]
-        if info[LEAD] > 0:
-            _move(data, job, before, known, first, size, np.int64(0), info[LEAD], info[LEAD_CONSTANT])
-        else:
+        signs_count = data.sign_only and data.readout.size == 1
+        if data.paired and columns <= _FEW and (signs_count or info[LEAD] == 0):
+            _move_and_mark(data, job, before, after, flags, masks, first, size)
             known = before
-        _move(data, job, known, after, first, size, info[LEAD], columns, info[CONSTANT])
-        _flag_rows(data, known, after, flags, size)
-        if data.sign_only and data.readout.size == 1:
-            count, balance, load, square = list_flips(data, after, flags, listed, weight, first, size)
+        else:
+            if info[LEAD] > 0:
+                _move(data, job, before, known, first, size, np.int64(0), info[LEAD], info[LEAD_CONSTANT])
+            else:
+                known = before
+            _move(data, job, known, after, first, size, info[LEAD], columns, info[CONSTANT])
+            _flag_rows(data, known, after, flags, size)
+            pack(flags, masks, size)
+        if signs_count:
+            count, balance, load, square = list_flips(data, after, masks, listed, weight, first, size)
         else:
             count, balance, load, square = list_changes(
-                data, known, after, flags, listed, weight, first, size
+                data, known, after, masks, listed, weight, first, size
             )
         if info[MOVE]:
             copy_into(before, after, size)

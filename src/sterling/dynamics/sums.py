@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from sterling.exact.jit import embedded, helper
-from sterling.exact.machine import ADDED, add_eight, byte_mask, clear_lowest, prefetch, trailing_zeros
+from sterling.exact.machine import ADDED, add_eight, clear_lowest, prefetch, trailing_zeros
 
 #: Rows that `add_eight` takes at a time; lists have room for so many more entries.
 GROUP = 8
@@ -21,7 +21,7 @@ WAITING, WEIGHED, HALF, CARRIED = range(4)
 
 
 @embedded
-def list_flips(data, after, flags, listed, weight, first, size):
+def list_flips(data, after, masks, listed, weight, first, size):
     """List the rows whose sign changed, with the change of their coefficient, for one hidden unit.
 
     Returns how many, Σ change, Σ |change| and ΔΣr². On the active side the derivative is one; on the other it
@@ -34,7 +34,7 @@ def list_flips(data, after, flags, listed, weight, first, size):
     load = np.int64(0)
     square = np.int64(0)
     for start in range(0, size, 64):
-        mask = byte_mask(flags, start)
+        mask = masks[start // 64]
         while mask != 0:
             local = start + trailing_zeros(mask)
             mask = clear_lowest(mask)
@@ -54,7 +54,7 @@ def list_flips(data, after, flags, listed, weight, first, size):
 
 
 @embedded
-def list_changes(data, before, after, flags, listed, weight, first, size):
+def list_changes(data, before, after, masks, listed, weight, first, size):
     """The same for any number of units and any window of the surrogate, sample by sample."""
     units = data.readout.size
     count = 0
@@ -63,7 +63,7 @@ def list_changes(data, before, after, flags, listed, weight, first, size):
     square = np.int64(0)
     done = 0
     for start in range(0, size, 64):
-        mask = byte_mask(flags, start)
+        mask = masks[start // 64]
         while mask != 0:
             local = start + trailing_zeros(mask)
             mask = clear_lowest(mask)
@@ -137,14 +137,14 @@ def mark_counting(data, before, flags, first, size):
 
 
 @embedded
-def list_marked(data, before, flags, listed, weight, first, size):
+def list_marked(data, before, masks, listed, weight, first, size):
     """List the marked rows with their coefficients, for one hidden unit."""
     jump, readout = data.residual[0], data.readout[0]
     count = 0
     balance = np.int64(0)
     load = np.int64(0)
     for start in range(0, size, 64):
-        mask = byte_mask(flags, start)
+        mask = masks[start // 64]
         while mask != 0:
             local = start + trailing_zeros(mask)
             mask = clear_lowest(mask)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from sterling.exact.jit import INTERPRETED, helper
@@ -155,71 +155,177 @@ def _largest_ratio(typing_context, top, bottom, start):
     return types.float64(top, bottom, types.int64), generate
 
 
+class _Codes:
+    """What `_adder` and `_marker` write alike: sums of 16-bit codes times weights, 32 codes of many rows.
+
+    Where the processor can, two rows at a time are interleaved, and one instruction multiplies and adds their
+    pairs of codes; the sums are then out of order until `ordered` puts them right.
+    """
+
+    word, half, long = ir.IntType(32), ir.IntType(16), ir.IntType(64)
+    codes, products = ir.VectorType(half, ADDED), ir.VectorType(word, ADDED)
+    parts = ir.VectorType(word, 16)
+
+    def __init__(self, context, builder, signature, args):
+        """Arguments 0, 1 and 2 are the rows, which of them, and their weights."""
+        self.context, self.builder, self.signature, self.args = context, builder, signature, args
+        self.matrix = context.make_array(signature.args[0])(context, builder, args[0])
+        self.stride = builder.extract_value(self.matrix.strides, 0)
+        self.paired = "+avx512bw" in context.codegen()._get_host_cpu_features()
+
+    def entry(self, position, index, kind):
+        """Load from the list ``position``, at least 16 bits aligned."""
+        address = _element(self.context, self.builder, self.signature, position, (self.args[position], index))
+        return self.builder.load(self.builder.bitcast(address, kind.as_pointer()), align=kind.width // 16)
+
+    def address(self, index, column):
+        builder = self.builder
+        start = builder.mul(self.entry(1, index, self.long), self.stride)
+        start = builder.add(builder.ptrtoint(self.matrix.data, self.long), start)
+        return builder.add(start, builder.mul(column, self.long(2)))
+
+    def row(self, index, column):
+        """Load 32 codes of the row that stands at ``index`` in the list."""
+        address = self.builder.inttoptr(self.address(index, column), self.codes.as_pointer())
+        return self.builder.load(address, align=2)
+
+    def shuffled(self, one, two, order):
+        order = ir.Constant(ir.VectorType(self.word, len(order)), order)
+        return self.builder.shuffle_vector(one, two, order)
+
+    def spread(self, scalar, lanes):
+        kind = ir.VectorType(scalar.type, lanes)
+        single = self.builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, self.word(0))
+        return self.shuffled(single, single, [0] * lanes)
+
+    def nothing(self):
+        """Return empty sums."""
+        kinds = [self.parts] * 2 if self.paired else [self.products]
+        return [ir.Constant(kind, None) for kind in kinds]
+
+    def add_pair(self, totals, index, column):
+        """Return the sums with the rows at ``index`` and ``index`` + 1 added."""
+        builder = self.builder
+        rows = [self.row(builder.add(index, self.long(place)), column) for place in (0, 1)]
+        if not self.paired:
+            (total,) = totals
+            for place, row in enumerate(rows):
+                weight = self.entry(2, builder.add(index, self.long(place)), self.half)
+                weight = self.spread(builder.sext(weight, self.word), ADDED)
+                total = builder.add(total, builder.mul(builder.sext(row, self.products), weight))
+            return [total]
+        name, kind = "llvm.x86.avx512.pmaddw.d.512", ir.FunctionType(self.parts, [self.codes, self.codes])
+        multiply = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        pair = builder.bitcast(self.spread(self.entry(2, index, self.word), 16), self.codes)
+        added = []
+        for half, total in enumerate(totals):  # interleaving takes one half of each 128 bits
+            order = [e + 4 * half + k + r for e in range(0, ADDED, 8) for k in range(4) for r in (0, ADDED)]
+            product = builder.call(multiply, [self.shuffled(*rows, order), pair])
+            added.append(builder.add(total, product))
+        return added
+
+    def ordered(self, totals):
+        """Return the 32 sums in the order of the codes."""
+        if not self.paired:
+            return totals[0]
+        eights = range(0, ADDED, 8)
+        order = [e // 2 + 16 * half + k for e in eights for half in (0, 1) for k in range(4)]
+        return self.shuffled(*totals, order)
+
+    def place(self, position, index):
+        """Return the address of 32 sums in the list ``position``."""
+        address = _element(self.context, self.builder, self.signature, position, (self.args[position], index))
+        return self.builder.bitcast(address, self.products.as_pointer())
+
+
 def _adder(count):
     """Return the intrinsic that adds so many listed rows, an even number, to 32 sums."""
 
     @intrinsic
     def add(typing_context, rows, listed, weights, first, column, sums):
-        """sums[column : column + 32] += Σ weight·code of the listed rows, in 32 bits (modulo 2^32).
-
-        Codes and weights have 16 bits. Where the processor can, two rows at a time are interleaved, and one
-        instruction multiplies and adds their pairs of codes.
-        """
+        """sums[column : column + 32] += Σ weight·code of the listed rows, in 32 bits (modulo 2^32)."""
 
         def generate(context, builder, signature, args):
-            word, half, long = ir.IntType(32), ir.IntType(16), ir.IntType(64)
-            codes, products = ir.VectorType(half, ADDED), ir.VectorType(word, ADDED)
-            matrix = context.make_array(signature.args[0])(context, builder, args[0])
-            stride = builder.extract_value(matrix.strides, 0)
-
-            def entry(position, place, kind):
-                index = builder.add(args[3], long(place))
-                address = _element(context, builder, signature, position, (args[position], index))
-                return builder.load(builder.bitcast(address, kind.as_pointer()), align=kind.width // 16)
-
-            def row(place):
-                start = builder.add(
-                    builder.ptrtoint(matrix.data, long), builder.mul(entry(1, place, long), stride)
-                )
-                start = builder.add(start, builder.mul(args[4], long(2)))
-                return builder.load(builder.inttoptr(start, codes.as_pointer()), align=2)
-
-            def shuffled(one, two, order):
-                return builder.shuffle_vector(one, two, ir.Constant(ir.VectorType(word, len(order)), order))
-
-            def spread(scalar, lanes):
-                kind = ir.VectorType(scalar.type, lanes)
-                single = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, word(0))
-                return shuffled(single, single, [0] * lanes)
-
-            if "+avx512bw" in context.codegen()._get_host_cpu_features():
-                parts = ir.VectorType(word, 16)
-                name, kind = "llvm.x86.avx512.pmaddw.d.512", ir.FunctionType(parts, [codes, codes])
-                multiply = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-                totals = [ir.Constant(parts, None)] * 2
-                eights = range(0, ADDED, 8)  # interleaving takes one half of each 128 bits
-                for place in range(0, count, 2):
-                    above, below = row(place), row(place + 1)
-                    pair = builder.bitcast(spread(entry(2, place, word), 16), codes)
-                    for half_of in (0, 1):
-                        order = [e + 4 * half_of + k + r for e in eights for k in range(4) for r in (0, ADDED)]
-                        products_of = builder.call(multiply, [shuffled(above, below, order), pair])
-                        totals[half_of] = builder.add(totals[half_of], products_of)
-                order = [e // 2 + 16 * half_of + k for e in eights for half_of in (0, 1) for k in range(4)]
-                total = shuffled(totals[0], totals[1], order)
-            else:
-                total = ir.Constant(products, None)
-                for place in range(count):
-                    weight = spread(builder.sext(entry(2, place, half), word), ADDED)
-                    total = builder.add(total, builder.mul(builder.sext(row(place), products), weight))
-            place = _element(context, builder, signature, 5, (args[5], args[4]))
-            place = builder.bitcast(place, products.as_pointer())
-            builder.store(builder.add(builder.load(place, align=4), total), place, align=4)
+            codes = _Codes(context, builder, signature, args)
+            totals = codes.nothing()
+            for q in range(0, count, 2):
+                totals = codes.add_pair(totals, builder.add(args[3], codes.long(q)), args[4])
+            place = codes.place(5, args[4])
+            total = builder.add(builder.load(place, align=4), codes.ordered(totals))
+            builder.store(total, place, align=4)
             return context.get_dummy_value()
 
         return types.void(rows, listed, weights, types.int64, types.int64, sums), generate
 
     return add
+
+
+def _marker(windows):
+    """Return the intrinsic that moves 64 rows over a known state to a new one and marks what changed."""
+
+    @intrinsic
+    def mark(typing_context, columns, flips, weights, lead, stop, row, source, target, lead_more, more, low, high):
+        """target ← source + Σ weight·column over the flips 0 … stop + more, in rows row … row + 64.
+
+        Returns a word that tells in which rows the sign changed since the flips 0 … lead + lead_more (of
+        which ``more`` does not count), or with ``windows``, on which side of ``low`` and ``high`` they lie.
+        Lead and stop are even.
+        """
+
+        def generate(context, builder, signature, args):
+            codes = _Codes(context, builder, signature, args)
+            flags = ir.VectorType(ir.IntType(1), ADDED)
+
+            def constant(value):
+                return codes.spread(builder.trunc(value, codes.word), ADDED)
+
+            def run(first, last, sums):
+                with cgutils.for_range_slice(builder, first, last, codes.long(2)) as (index, _):
+                    for slots, column in zip(sums, starts, strict=True):
+                        totals = codes.add_pair([builder.load(slot) for slot in slots], index, column)
+                        for slot, total in zip(slots, totals, strict=True):
+                            builder.store(total, slot)
+
+            def sides(values):
+                positive = builder.icmp_signed(">", values, ir.Constant(codes.products, None))
+                if not windows:
+                    return [positive]
+                inside = builder.and_(
+                    builder.icmp_signed(">=", values, constant(args[10])),
+                    builder.icmp_signed("<=", values, constant(args[11])),
+                )
+                return [positive, inside]
+
+            starts = [builder.add(args[5], codes.long(half * ADDED)) for half in (0, 1)]
+            sums = []
+            for _ in starts:
+                slots = [cgutils.alloca_once_value(builder, total) for total in codes.nothing()]
+                for slot, total in zip(slots, codes.nothing(), strict=True):
+                    builder.store(total, slot)
+                sums.append(slots)
+            values = [builder.load(codes.place(6, start), align=4) for start in starts]
+            run(codes.long(0), args[3], sums)
+            known = []
+            for half in (0, 1):
+                total = codes.ordered([builder.load(slot) for slot in sums[half]])
+                known.append(sides(builder.add(builder.add(values[half], total), constant(args[8]))))
+            run(args[3], args[4], sums)
+            words = []
+            for half in (0, 1):
+                total = codes.ordered([builder.load(slot) for slot in sums[half]])
+                after = builder.add(builder.add(values[half], total), constant(args[9]))
+                builder.store(after, codes.place(7, starts[half]), align=4)
+                differs = ir.Constant(flags, None)
+                for old, new in zip(known[half], sides(after), strict=True):
+                    differs = builder.or_(differs, builder.xor(old, new))
+                words.append(builder.zext(builder.bitcast(differs, codes.word), codes.long))
+            return builder.or_(words[0], builder.shl(words[1], codes.long(ADDED)))
+
+        integer = types.int64
+        kinds = columns, flips, weights, integer, integer, integer, source, target, integer, integer
+        return types.uint64(*kinds, integer, integer), generate
+
+    return mark
 
 
 @intrinsic
@@ -297,6 +403,21 @@ def _plain_adder(count):
     return add
 
 
+def _plain_marker(windows):
+    def mark(columns, flips, weights, lead, stop, row, source, target, lead_more, more, low, high):
+        part = slice(row, row + 64)
+        steps = [columns[flips[q], part] * np.int32(weights[q]) for q in range(stop)]
+        old = source[part] + sum(steps[:lead]) + lead_more
+        new = source[part] + sum(steps) + more
+        changed = (old > 0) != (new > 0)
+        if windows:
+            changed |= ((low <= old) & (old <= high)) != ((low <= new) & (new <= high))
+        target[part] = new
+        return sum(1 << i for i in range(64) if changed[i])
+
+    return mark
+
+
 def _plain_add(board, index, amount):
     board[index] += amount
     return board[index] - amount
@@ -321,3 +442,5 @@ atomic_load = _choose(_atomic_load, lambda board, index: board[index])
 atomic_store = _choose(_atomic_store, lambda board, index, value: board.__setitem__(index, value))
 add_eight = _choose(_adder(8), _plain_adder(8))
 add_two = _choose(_adder(2), _plain_adder(2))
+mark_signs = _choose(_marker(False), _plain_marker(False))
+mark_windows = _choose(_marker(True), _plain_marker(True))
