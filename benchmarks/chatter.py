@@ -1,8 +1,9 @@
 """Runs that chatter, against a compiled float32 loop: `python -m benchmarks.chatter`.
 
-Without label noise and with N of a few n, every step flips tens of weights and every state is new. The rival is
-the plain full-batch loop, written as well as we know how; both take turns in one process, on one thread, and
-of each the quickest turn counts. Exit code 1 with ``--strict`` where a bar is missed.
+Without label noise and with N of a few n, every step flips tens of weights and every state is new. The rival
+is the plain full-batch loop, written as well as we know how; both take turns in one process, on one thread,
+and of each the quickest turn counts. Exit code 1 where they take other steps, and with --strict where a bar
+is missed.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def row_by_row(rows, labels, latent, signs, gradient, rates):
 
 @numba.njit(fastmath=True, nogil=True)
 def four_rows(rows, labels, latent, signs, gradient, rates):
-    """The same with four rows at a time, which loads each weight once for all of them; N is a multiple of 4."""
+    """The same, four rows at a time: each weight is loaded once for all of them. N is a multiple of four."""
     before = np.empty(4, np.float32)
     for rate in rates:
         gradient[:] = 0.0
@@ -156,7 +157,15 @@ def main() -> int:
     parser.add_argument("--strict", action="store_true", help="exit 1 where a bar is missed")
     asked = parser.parse_args()
     table = Table(
-        "", "flips a step", "new states", "row by row", "four rows", "sterling", "ratio", "bar", box=box.SIMPLE_HEAD
+        "",
+        "flips a step",
+        "new states",
+        "row by row",
+        "four rows",
+        "sterling",
+        "ratio",
+        "bar",
+        box=box.SIMPLE_HEAD,
     )
     missed = failed = False
     for n, samples, bar, steps in SHAPES:

@@ -185,7 +185,7 @@ def _choose_threads(instance: Instance, threads: int | None) -> int:
 def _data(instance: Instance, surrogate: Surrogate, threads: int, wide: bool) -> passes.Data:
     grid = instance.grid
     low, high = surrogate.thresholds(instance.unit_squared)
-    far, row_limit = 1 << 62, row_sum_limit(instance)
+    far, row_limit = 1 << 62 if wide else (1 << 31) - 1, row_sum_limit(instance)
     return passes.Data(
         grid.rows,
         instance.columns,
@@ -194,8 +194,8 @@ def _data(instance: Instance, surrogate: Surrogate, threads: int, wide: bool) ->
         instance.readout_codes,
         grid.shifts,
         grid.offsets,
-        max(low, -far),
-        min(high, far),
+        min(max(low, -far), far),
+        max(min(high, far), -far),
         int((low <= -far or low == 1) and high >= far),
         row_limit,
         _chunk_rows(instance.m),

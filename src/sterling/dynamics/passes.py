@@ -153,12 +153,13 @@ def _move_rows(data, job, source, target, first, size, start, stop, constant):
 
 
 @helper
-def _move_rows_paired(data, job, source, target, first, size, start, stop, constant):
-    """The same, many columns in one pass over the pre-activations; start and stop are even."""
+def _move_rows_paired(data, job, target, first, size, start, stop, constant):
+    """The same in place, many columns in one pass over the pre-activations; start and stop are even."""
     columns = data.columns[:, first : first + size]
     whole = size // ADDED * ADDED
-    for i in range(size):
-        target[i] = plus(source[i], constant)
+    if constant != 0:
+        for i in range(size):
+            target[i] = plus(target[i], constant)
     j = start
     while j + 8 <= stop:
         for r in range(0, whole, ADDED):
@@ -254,7 +255,8 @@ def _fill_rows(data, base, job, first, last):
 @embedded
 def _move(data, job, source, target, first, size, start, stop, constant):
     if data.paired:
-        _move_rows_paired(data, job, source, target, first, size, start, stop, constant)
+        copy_into(target, source, size)
+        _move_rows_paired(data, job, target, first, size, start, stop, constant)
     else:
         _move_rows(data, job, source, target, first, size, start, stop, constant)
 
@@ -274,7 +276,10 @@ def _do_chunk(data, base, job, scratch, chunk):
         _fill_rows(data, base, job, first, last)
         count, balance, load, square = list_all(data, before, listed, weight, first, size)
     elif info[DIRECT]:  # the base moves with every such job, and no other state is led to
-        _move(data, job, before, before, first, size, np.int64(0), columns, info[CONSTANT])
+        if data.paired:
+            _move_rows_paired(data, job, before, first, size, np.int64(0), columns, info[CONSTANT])
+        else:
+            _move_rows(data, job, before, before, first, size, np.int64(0), columns, info[CONSTANT])
         if data.readout.size == 1:
             square = mark_counting(data, before, flags, first, size)
             pack(flags, masks, size)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from sterling.exact.jit import embedded, helper
-from sterling.exact.machine import ADDED, add_eight, clear_lowest, prefetch, trailing_zeros
+from sterling.exact.machine import ADDED, add_eight, alike, clear_lowest, prefetch, trailing_zeros
 
 #: Rows that `add_eight` takes at a time; lists have room for so many more entries.
 GROUP = 8
@@ -122,15 +122,17 @@ def list_all(data, before, listed, weight, first, size):
 def mark_counting(data, before, flags, first, size):
     """flags ← 1 where a row has a coefficient, for one hidden unit; return Σr²."""
     values, labels, marks = before[:size], data.labels[first : first + size], flags[:size]
-    jump, low, high = data.residual[0], data.low, data.high
-    readout = data.readout[0] != 0
+    jump, counts = data.residual[0], data.readout[0] != 0
     square = np.int64(0)
     for i in range(size):
         now = (jump if values[i] > 0 else np.int64(0)) - np.int64(labels[i])
         square += now * now
+    # In the types of the arrays, so that many rows fit into one instruction.
+    jump, low, high = alike(jump, labels), alike(data.low, values), alike(data.high, values)
+    zero = alike(np.int64(0), labels)
     for i in range(size):
-        now = (jump if values[i] > 0 else np.int64(0)) != labels[i]
-        marks[i] = now & (low <= values[i]) & (values[i] <= high) & readout
+        now = (jump if values[i] > 0 else zero) != labels[i]
+        marks[i] = now & (low <= values[i]) & (values[i] <= high) & counts
     for i in range(size, min(size + 64, flags.size)):
         flags[i] = 0
     return square

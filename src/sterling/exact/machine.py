@@ -17,6 +17,8 @@ from sterling.exact.jit import INTERPRETED, helper
 #: Codes that `add_eight` and `add_two` take of each row; rows are padded to a multiple.
 ADDED = 32
 
+_AHEAD = 1024  # codes that `_marker` asks for in advance
+
 
 def _element(context, builder, signature, position, index):
     """Return the address of an element of the one-dimensional array argument at ``position``.
@@ -25,6 +27,14 @@ def _element(context, builder, signature, position, index):
     """
     array = context.make_array(signature.args[position])(context, builder, index[0])
     return builder.gep(array.data, [index[1]])
+
+
+def _ask(builder, address, level):
+    """Ask for the cache line at an address, an integer: level 3 brings it nearest, 2 to the second cache."""
+    word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+    name, kind = "llvm.prefetch.p0", ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+    function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    builder.call(function, [builder.inttoptr(address, byte), word(0), word(level), word(1)])
 
 
 @intrinsic
@@ -46,6 +56,16 @@ def _plus(typing_context, total, part):
         return builder.add(args[0], context.cast(builder, args[1], signature.args[1], signature.args[0]))
 
     return total(total, part), generate
+
+
+@intrinsic
+def _alike(typing_context, value, array):
+    """The value in the type of the array's elements, which must hold it."""
+
+    def generate(context, builder, signature, args):
+        return context.cast(builder, args[0], signature.args[0], signature.return_type)
+
+    return array.dtype(value, array), generate
 
 
 @intrinsic
@@ -88,12 +108,8 @@ def _prefetch(typing_context, rows, row, offset):
     def generate(context, builder, signature, args):
         matrix = context.make_array(signature.args[0])(context, builder, args[0])
         stride = builder.extract_value(matrix.strides, 0)
-        word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
         start = builder.add(builder.ptrtoint(matrix.data, stride.type), builder.mul(args[1], stride))
-        name, kind = "llvm.prefetch.p0", ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-        address = builder.inttoptr(builder.add(start, args[2]), byte)
-        builder.call(function, [address, word(0), word(2), word(1)])  # read, from the second cache on, data
+        _ask(builder, builder.add(start, args[2]), 2)
         return context.get_dummy_value()
 
     return types.void(rows, types.int64, types.int64), generate
@@ -184,10 +200,12 @@ class _Codes:
         start = builder.add(builder.ptrtoint(self.matrix.data, self.long), start)
         return builder.add(start, builder.mul(column, self.long(2)))
 
-    def row(self, index, column):
-        """Load 32 codes of the row that stands at ``index`` in the list."""
-        address = self.builder.inttoptr(self.address(index, column), self.codes.as_pointer())
-        return self.builder.load(address, align=2)
+    def row(self, index, column, ahead=0):
+        """Load 32 codes of the row that stands at ``index`` in the list, and ask for those so much later."""
+        address = self.address(index, column)
+        if ahead:
+            _ask(self.builder, self.builder.add(address, self.long(2 * ahead)), 3)
+        return self.builder.load(self.builder.inttoptr(address, self.codes.as_pointer()), align=2)
 
     def shuffled(self, one, two, order):
         order = ir.Constant(ir.VectorType(self.word, len(order)), order)
@@ -203,10 +221,10 @@ class _Codes:
         kinds = [self.parts] * 2 if self.paired else [self.products]
         return [ir.Constant(kind, None) for kind in kinds]
 
-    def add_pair(self, totals, index, column):
+    def add_pair(self, totals, index, column, ahead=0):
         """Return the sums with the rows at ``index`` and ``index`` + 1 added."""
         builder = self.builder
-        rows = [self.row(builder.add(index, self.long(place)), column) for place in (0, 1)]
+        rows = [self.row(builder.add(index, self.long(place)), column, ahead) for place in (0, 1)]
         if not self.paired:
             (total,) = totals
             for place, row in enumerate(rows):
@@ -261,15 +279,20 @@ def _adder(count):
 
 
 def _marker(windows):
-    """Return the intrinsic that moves 64 rows over a known state to a new one and marks what changed."""
+    """Return the intrinsic that moves 64 rows over a known state to a new one and marks what changed.
+
+    Sums of columns stay in registers all the way, so each pre-activation is read and written once.
+    """
 
     @intrinsic
-    def mark(typing_context, columns, flips, weights, lead, stop, row, source, target, lead_more, more, low, high):
-        """target ← source + Σ weight·column over the flips 0 … stop + more, in rows row … row + 64.
+    def mark(
+        typing_context, columns, flips, weights, lead, stop, row, source, target, lead_more, more, low, high
+    ):
+        """target ← source + more + Σ weight·column over the flips 0 … stop, in rows row … row + 64.
 
-        Returns a word that tells in which rows the sign changed since the flips 0 … lead + lead_more (of
-        which ``more`` does not count), or with ``windows``, on which side of ``low`` and ``high`` they lie.
-        Lead and stop are even.
+        The known state is source + lead_more + Σ weight·column over the flips 0 … lead. Returns a word of
+        the rows that have another sign than there or, with ``windows``, are in or out of low … high where
+        they were not. Lead and stop are even.
         """
 
         def generate(context, builder, signature, args):
@@ -282,7 +305,7 @@ def _marker(windows):
             def run(first, last, sums):
                 with cgutils.for_range_slice(builder, first, last, codes.long(2)) as (index, _):
                     for slots, column in zip(sums, starts, strict=True):
-                        totals = codes.add_pair([builder.load(slot) for slot in slots], index, column)
+                        totals = codes.add_pair([builder.load(slot) for slot in slots], index, column, _AHEAD)
                         for slot, total in zip(slots, totals, strict=True):
                             builder.store(total, slot)
 
@@ -299,7 +322,7 @@ def _marker(windows):
             starts = [builder.add(args[5], codes.long(half * ADDED)) for half in (0, 1)]
             sums = []
             for _ in starts:
-                slots = [cgutils.alloca_once_value(builder, total) for total in codes.nothing()]
+                slots = [cgutils.alloca_once(builder, total.type) for total in codes.nothing()]
                 for slot, total in zip(slots, codes.nothing(), strict=True):
                     builder.store(total, slot)
                 sums.append(slots)
@@ -429,6 +452,7 @@ def _choose(compiled, plain) -> Any:
 
 times = _choose(_times, lambda factor, code: factor * code)
 plus = _choose(_plus, lambda total, part: total + part)
+alike = _choose(_alike, lambda value, array: array.dtype.type(value))
 trailing_zeros = _choose(_trailing_zeros, lambda word: (int(word) & -int(word)).bit_length() - 1)
 ones = _choose(_ones, lambda word: int(word).bit_count())
 clear_lowest = _choose(_clear_lowest, lambda word: word & (word - 1))
