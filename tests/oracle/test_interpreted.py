@@ -73,7 +73,12 @@ def run_script(tmp_path, variables, **values):
     script = _SCRIPT
     for name, value in values.items():
         script = script.replace("{" + name + "}", repr(value))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path), **variables}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT))),
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        **variables,
+    }
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
     )
