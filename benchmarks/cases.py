@@ -97,9 +97,7 @@ class Ratio:
 
 
 def _require_all_steps(orbit: st.Orbit, steps: int) -> None:
-    if orbit.interrupted:  # sterling took the Ctrl-C and returned what it had
-        raise KeyboardInterrupt
-    if orbit.steps != steps or orbit.absorbed:
+    if orbit.steps != steps or orbit.verdict.absorbed:
         raise RuntimeError(f"the run was not a full one: {orbit.steps:,} steps of {steps:,}, {orbit.verdict}")
 
 
@@ -133,8 +131,6 @@ def noiseless(options: Options) -> list[Row]:
             lambda data: st.train(data, steps, schedule, record=(), threads=options.threads), instance
         )
         times["training"].append(spent)
-        if orbit.interrupted:
-            raise KeyboardInterrupt
         if orbit.verdict is not st.Verdict.OPTIMAL or not orbit.certified:
             raise RuntimeError(f"seed {seed} ended {orbit.verdict}, certified: {orbit.certified}")
         del instance

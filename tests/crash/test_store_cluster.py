@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 
-import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -22,8 +21,7 @@ STUDY = Study(n=[8, 12], samples=[16, 40], trials=60, steps=3000, seed=3)
 
 
 def rows(folder):
-    frame = Store(folder).trials().drop("seconds").with_columns(pl.col(pl.Categorical).cast(pl.String))
-    return frame.sort("cell", "trial")
+    return Store(folder).trials().drop("seconds").sort("cell", "trial")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +64,7 @@ def test_ctrl_c_at_a_terminal_reaches_the_workers_and_nobody_complains(tmp_path)
     toml.write_text(ENDLESS.to_toml())
     run_it = ("study", "run", toml, "--cluster", "local", "--threads", 2, "-q")
     with start(*run_it, start_new_session=True) as process:
-        wait_until(lambda: list(tmp_path.glob("s/trials/trials-*")), process)
+        wait_until(lambda: list(tmp_path.glob("s/trials/train-*")), process)
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130, err
@@ -88,7 +86,7 @@ def test_a_scheduler_that_dies_is_told_in_one_line(tmp_path):
                 client.wait_for_workers(1, timeout=DEADLINE)
                 address = json.loads(info.read_text())["address"]
             with start("study", "run", toml, "--cluster", address, "-q") as process:
-                wait_until(lambda: list(tmp_path.glob("s/trials/trials-*")), process)
+                wait_until(lambda: list(tmp_path.glob("s/trials/train-*")), process)
                 scheduler.kill()
                 out, err = process.communicate(timeout=DEADLINE)
             worker.kill()

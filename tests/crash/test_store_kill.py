@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 
-import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -48,8 +47,7 @@ def expected(tmp_path_factory):
 
 def rows(folder):
     """Return what was measured, in the order of the trials, without times."""
-    frame = Store(folder).trials().drop("seconds").with_columns(pl.col(pl.Categorical).cast(pl.String))
-    return frame.sort("cell", "trial")
+    return Store(folder).trials().drop("seconds").sort("cell", "trial")
 
 
 def start(toml, folder, extra="", **more):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sterling.cli.options import check_target
-from sterling.cli.render import FAILED, INTERRUPTED, announce_kernels, guarded, note, print_json
+from sterling.cli.render import FAILED, announce_kernels, end_interrupted, guarded, print_json
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def run_study(
     --out the study lies beside its file, in a folder of the same name.
     """
     from sterling.study.collect import open_store, run
+    from sterling.study.grid import seconds
     from sterling.study.report import status
-    from sterling.study.spec import seconds
 
     if not study.exists():
         raise InputError(f"there is no {study}: name a study file, or the folder of a study")
@@ -100,8 +100,7 @@ def run_study(
         if not quiet:
             _print_status(status(store))
     if outcome.reason == "interrupted":
-        note(f"interrupted: sterling study run {store.folder} goes on")
-        raise typer.Exit(INTERRUPTED)
+        end_interrupted(f"interrupted: sterling study run {store.folder} goes on")
 
 
 @app.command("status")
@@ -152,8 +151,8 @@ def plot(
 
     Each series and criterion gets a figure of its own; more than one are numbered.
     """
-    from sterling.plot.run import picture_format, save_figure
     from sterling.plot.study import figure
+    from sterling.plot.style import picture_format, save_figure
     from sterling.study.report import fit_store
     from sterling.study.store import Store
 
@@ -208,7 +207,7 @@ def _display(quiet: bool):
 
 
 def _print_status(found: "Status") -> None:
-    from sterling.base.progress import readable_time
+    from sterling.base.text import readable_time
 
     study = found.study
     planned = f" of {found.planned:,}" if found.planned else ""

@@ -61,12 +61,12 @@ def too_wide(grid: InputGrid, samples: int) -> RangeError:
     """Return the error for features whose codes leave exact sums no room."""
     wide, fine = int(grid.shifts.argmax()), int(grid.shifts.argmin())
     far = int(np.abs(grid.offsets).argmax())
-    sums, cure = f"exact sums over {samples} samples", 'standardise the inputs (normalize="standard")'
+    sums, cure = f"exact sums over {samples} samples", "standardise the inputs (normalize: standard)"
     if grid.shifts[wide] - grid.shifts[fine] >= 8:
         return RangeError(f"features {wide} and {fine} differ too much in scale for {sums}: {cure}")
     if abs(int(grid.offsets[far])) >= 1 << 16:
         return RangeError(f"feature {far} lies too far from zero, beside its spread, for {sums}: {cure}")
-    return RangeError(f'precision="int32" leaves too little room for {sums}: take precision="int16"')
+    return RangeError(f"precision int32 leaves too little room for {sums}: take precision int16")
 
 
 def too_large(instance: Instance, labels: float, outputs: float, helped: bool) -> RangeError:

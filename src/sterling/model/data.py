@@ -1,7 +1,7 @@
 """Data files: one function that reads .npz, .npy, .csv and .parquet into an `Instance`.
 
 It finds the labels, checks that all else is numbers, and says what is wrong with a file in one sentence.
-Shapes, finite values, grids and normalisation are the business of `Instance.from_arrays`.
+Shapes, finite values, grids and normalisation are the business of `Instance`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sterling.base.files import as_path, printable, unreadable
-from sterling.base.memory import require_memory
+from sterling.base.resources import require_memory
 from sterling.errors import InputError, RangeError
 from sterling.model.columns import split, whole
 from sterling.model.instance import Instance
@@ -66,7 +66,7 @@ def load_data(
         Column of the labels by name, or by number from 0 (negative: from the end); in an .npz file the name
         of their array. By default a column called "label" or "y", else the last one.
     normalize, precision, constant
-        As in `Instance.from_arrays`.
+        As in `Instance`.
     readout : m numbers, optional
         The readout v; by default the file's own, else ones.
 
@@ -80,7 +80,7 @@ def load_data(
     ------
     InputError
         For a file that is missing, empty, damaged or not what its name says, for columns that are not
-        numbers or have gaps, and for what `Instance.from_arrays` refuses.
+        numbers or have gaps, and for what `Instance` refuses.
     CapacityError
         If the data do not fit into memory.
     """
@@ -99,7 +99,7 @@ def load_data(
     if data.names is not None:
         origin["columns"] = data.names
     try:
-        return Instance.from_arrays(
+        return Instance(
             data.inputs,
             data.labels,
             data.readout if readout is None else np.asarray(readout),
@@ -225,7 +225,7 @@ def _plain(array: Any, path: Path, name: str) -> np.ndarray:
 def _column_number(path: Path, labels, count: int) -> int:
     number = -1 if labels is None else whole(labels)
     if number is None:
-        raise InputError(f"{path} has no column names, so labels={labels!r} means nothing: give a number")
+        raise InputError(f"{path} has no column names, so labels {labels!r} name none: give a number")
     if count < 2:
         raise InputError(f"{path} has {count} column, so no inputs beside the labels: give both")
     if not -count <= number < count:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import expit
 
 from sterling.errors import InputError
-from sterling.plot.run import GREY, INK, PALE, PURPLE, VERDICT_COLOURS
+from sterling.plot.style import GREY, INK, PALE, PURPLE, VERDICT_COLOURS, plain
 from sterling.study.fit import POOR
 from sterling.study.report import SeriesFit
 
@@ -215,7 +215,7 @@ def figure(series: SeriesFit, counts: pl.DataFrame, title: str = "") -> Figure:
         )
         ax.spines[["top", "right"]].set_visible(False)
     heading = ": ".join(part for part in (title, f"{series.criterion}, {series.title}") if part)
-    fig.suptitle(textwrap.fill(heading, 150), x=0.01, ha="left", fontsize=11, color=INK)
+    fig.suptitle(textwrap.fill(plain(heading), 150), x=0.01, ha="left", fontsize=11, color=INK)
     return fig
 
 

@@ -13,56 +13,95 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sterling.study.collect import Outcome, Progress, replay, run
-    from sterling.study.criteria import Criterion, parse_criterion
+    from sterling.study.criteria import Criterion
     from sterling.study.fit import ExponentFit, fit_exponent
     from sterling.study.grid import Study
+    from sterling.study.kinds import (
+        COUNT,
+        FLAG,
+        REAL,
+        SHARE,
+        Cancelled,
+        Cell,
+        Column,
+        Kind,
+        Seeds,
+        get_kind,
+        parse_criterion,
+        register,
+        trial_key,
+        trial_seeds,
+        words,
+    )
     from sterling.study.report import SeriesFit, Status, fit_store, status
     from sterling.study.store import Store
     from sterling.study.sufficiency import FitError
-    from sterling.study.trial import Cell, run_trial, trial_key, trial_seed
+    from sterling.study.trial import run_trial
 
 _HOME = {
-    "Cell": "trial",
+    "COUNT": "kinds",
+    "Cancelled": "kinds",
+    "Cell": "kinds",
+    "Column": "kinds",
     "Criterion": "criteria",
     "ExponentFit": "fit",
+    "FLAG": "kinds",
     "FitError": "sufficiency",
+    "Kind": "kinds",
     "Outcome": "collect",
     "Progress": "collect",
+    "REAL": "kinds",
+    "SHARE": "kinds",
+    "Seeds": "kinds",
     "SeriesFit": "report",
     "Status": "report",
     "Store": "store",
     "Study": "grid",
     "fit_exponent": "fit",
     "fit_store": "report",
-    "parse_criterion": "criteria",
+    "get_kind": "kinds",
+    "parse_criterion": "kinds",
+    "register": "kinds",
     "replay": "collect",
     "run": "collect",
     "run_trial": "trial",
     "status": "report",
-    "trial_key": "trial",
-    "trial_seed": "trial",
+    "trial_key": "kinds",
+    "trial_seeds": "kinds",
+    "words": "kinds",
 }
 
 __all__ = [
+    "COUNT",
+    "Cancelled",
     "Cell",
+    "Column",
     "Criterion",
     "ExponentFit",
+    "FLAG",
     "FitError",
+    "Kind",
     "Outcome",
     "Progress",
+    "REAL",
+    "SHARE",
+    "Seeds",
     "SeriesFit",
     "Status",
     "Store",
     "Study",
     "fit_exponent",
     "fit_store",
+    "get_kind",
     "parse_criterion",
+    "register",
     "replay",
     "run",
     "run_trial",
     "status",
     "trial_key",
-    "trial_seed",
+    "trial_seeds",
+    "words",
 ]
 
 

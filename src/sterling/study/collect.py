@@ -6,14 +6,15 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sterling.errors import InputError
 from sterling.study.collector import Collector, Outcome, Progress
 from sterling.study.executors import open_workers
 from sterling.study.grid import Study
+from sterling.study.kinds import Cell, split_key, trial_seeds
 from sterling.study.store import Store
-from sterling.study.trial import Cell, split_key
+from sterling.study.trial import run_trial
 
 if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
@@ -85,8 +86,10 @@ def open_store(study: Study | str | os.PathLike, folder: str | os.PathLike | Non
     return Store(os.path.splitext(study)[0] if folder is None else folder, read)
 
 
-def replay(folder: str | os.PathLike, key: str, record: tuple[str, ...] = ("flips",)) -> Orbit:
-    """Run one trial of a study again and return its `Orbit`, bit for bit the run of the study.
+def replay(
+    folder: str | os.PathLike, key: str, record: tuple[str, ...] = ("flips",)
+) -> Orbit | dict[str, Any]:
+    """Run one trial of a study again, bit for bit as in the study.
 
     Parameters
     ----------
@@ -98,6 +101,11 @@ def replay(folder: str | os.PathLike, key: str, record: tuple[str, ...] = ("flip
     record : tuple of str
         What the orbit shall keep of its course, as in `train`.
 
+    Returns
+    -------
+    Orbit or dict
+        The whole run; of a trial that is no run, what its kind measures.
+
     Raises
     ------
     InputError
@@ -107,29 +115,31 @@ def replay(folder: str | os.PathLike, key: str, record: tuple[str, ...] = ("flip
 
     Examples
     --------
-    >>> from sterling.study import Store, replay
-    >>> row = Store("out/study").trials(["cell", "trial", "occupancy"]).row(0, named=True)  # doctest: +SKIP
-    >>> orbit = replay("out/study", f"{row['cell']}-{row['trial']}")                        # doctest: +SKIP
-    >>> orbit.occupancy == row["occupancy"]                                                 # doctest: +SKIP
+    >>> import tempfile
+    >>> from sterling.study import Store, Study, replay, run
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = run(Study(n=8, samples=40, trials=2, steps=500), folder)
+    >>> row = Store(folder).trials().row(1, named=True)
+    >>> orbit = replay(folder, f"{row['cell']}-{row['trial']}")
+    >>> orbit.occupancy == row["occupancy"]
     True
     """
-    from sterling.study.trial import run_orbit
-
     store = Store(folder)
     name, number = split_key(key)
-    return run_orbit(find_cell(store, name), number, store.study.seed, record=record)
+    cell = find_cell(store, name)
+    seeds = trial_seeds(store.study.seed, cell, number)
+    if store.study.kind.replay is not None:
+        return store.study.kind.replay(cell, seeds, record)
+    return run_trial(cell, number, store.study.seed)
 
 
 def find_cell(store: Store, name: str) -> Cell:
     """Return the cell of a study with this hash, from its grid or from its rows."""
-    import polars as pl
-
-    from sterling.study.trial import CELL_COLUMNS
-
     for cell in store.study.cells:
         if cell.key == name:
             return cell
-    frame = store.trials(["cell", *CELL_COLUMNS]).filter(pl.col("cell").cast(pl.String) == name)
-    if frame.is_empty():
+    if name not in store.cells:
+        store.trials(["cell"])  # the shards know the cells of an adaptive study
+    if name not in store.cells:
         raise InputError(f"the study in {store.folder} has no cell {name}")
-    return Cell.from_content(frame.row(0, named=True))
+    return store.cells[name]

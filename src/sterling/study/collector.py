@@ -16,18 +16,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from sterling.errors import SterlingError
-from sterling.study.criteria import parse_criterion
 from sterling.study.executors import Workers
 from sterling.study.gaps import Gaps
 from sterling.study.grid import Study
-from sterling.study.ledger import Ledger, Plan
+from sterling.study.kinds import Cell
+from sterling.study.ledger import Ledger, Wanted
 from sterling.study.notices import Notices, Work
 from sterling.study.plans import rounds
-from sterling.study.schema import frame_of
+from sterling.study.shards import frame_of
 from sterling.study.store import Store
-from sterling.study.trial import Cell, Row, kernel_kind
+from sterling.study.trial import Row, kernel_group
 
 _BATCH_SECONDS = 0.25  # a batch should last about so long
 _BATCH_TRIALS = 500
@@ -106,7 +107,7 @@ class Collector:
         self.store, self.study, self.workers, self.show = store, study, workers, show
         self.begun = time.monotonic()
         self.deadline = None if limit is None else self.begun + limit
-        self.ledger = Ledger(parse_criterion(c) for c in study.criteria)
+        self.ledger = Ledger(study.kind, study.criteria)
         self.order = random.Random(os.urandom(16))  # processes that share a folder begin with other cells
         self.notices = Notices(store.folder)
         self.shared = False  # with other processes, as far as is known
@@ -125,7 +126,7 @@ class Collector:
     def go(self) -> Outcome:
         from sterling.base.interrupts import deferred_interrupt
 
-        plan: Plan = {}
+        plan: Wanted = {}
         planning = rounds(self.study, self.ledger)
         self._scan()
         with deferred_interrupt() as interrupted, contextlib.closing(self.notices):
@@ -146,7 +147,7 @@ class Collector:
         reason = self.halted or planning.reason
         return Outcome(reason, self.new, done, time.monotonic() - self.begun, tuple(planning.messages))
 
-    def _run_round(self, plan: Plan) -> None:
+    def _run_round(self, plan: Wanted) -> None:
         self.gaps = Gaps(self.ledger, plan, self.order)
         planned = sum(plan.values())
         self._warm(self.gaps.cells)
@@ -169,7 +170,7 @@ class Collector:
 
     def _warm(self, cells: list[Cell]) -> None:
         """Have kernels compiled before trials fan out, once for each kind of cell."""
-        kinds = {kernel_kind(cell): cell for cell in cells}
+        kinds = {kernel_group(cell): cell for cell in cells}
         new = [cell for kind, cell in kinds.items() if kind not in self.warmed]
         if new:
             self.workers.warm(new)
@@ -259,7 +260,8 @@ class Collector:
         if rows:
             self.buffer += rows
             self.held.append((cell, numbers))
-            self.new += sum(self.ledger.record(frame_of(rows)).values())
+            frame = frame_of(self.study.kind, rows).with_columns(cell=pl.lit(cell.key))
+            self.new += sum(map(len, self.ledger.record(frame, {cell.key: cell}).values()))
         left = numbers[~np.isin(numbers, [number for _, number in map(_name, rows)])]
         if not left.size or self.halted or self.interrupted():
             return None
@@ -311,16 +313,18 @@ class Collector:
             if name in self.seen:
                 continue
             try:
-                frame = self.store.read(name)
+                frame = self.store.read(name, self.ledger.columns)
             except FileNotFoundError:  # merged into another shard, which the next look finds
                 continue
             self.seen.add(name)
             if frame is None:
                 continue
-            learnt = self.ledger.record(frame)
+            learnt = self.ledger.record(frame, self.store.cells)
             self.gaps.drop_known(learnt)
             if mine:
-                self.new -= len(mine.intersection(zip(frame["cell"], frame["trial"], strict=True)))
+                texts = {key: cell.text for key, cell in self.store.cells.items()}
+                theirs = ((texts[key], number) for key, number in frame.select("cell", "trial").iter_rows())
+                self.new -= len(mine.intersection(theirs))
 
     def _halt(self) -> bool:
         if self.interrupted():

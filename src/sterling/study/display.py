@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sterling.base.progress import LIVE_EVERY, PLAIN_EVERY, is_terminal, readable_time, say, seldom
+from sterling.base.progress import LIVE_EVERY, PLAIN_EVERY, is_terminal, say, seldom
+from sterling.base.text import readable_time
 from sterling.study.collect import Progress
 
 Show = Callable[[Progress], None]

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sterling.base.cores import usable_cores
+from sterling.base.extras import how_to_install
+from sterling.base.resources import usable_cores
 from sterling.errors import InputError, SterlingError
-from sterling.study.trial import Cell, run_batch, warm_up
+from sterling.study.kinds import Cell
+from sterling.study.trial import run_batch, warm_up
 
 _CONNECT_SECONDS = 30
 _COUNT_SECONDS = 1.0  # between questions how many workers a cluster has
@@ -159,7 +161,7 @@ def _dask(address: str, threads: int | None) -> Iterator[Workers]:
     try:
         from distributed import Client, LocalCluster
     except ImportError:
-        raise InputError("a cluster needs Dask: pip install 'sterling[cluster]'") from None
+        raise InputError(f"a cluster needs Dask: {how_to_install('cluster')}") from None
     if address != "local" and "://" not in address:
         raise InputError(f"the cluster {address!r} is no address; write 'local' or 'tcp://host:8786'")
     with _quiet(), contextlib.ExitStack() as stack:

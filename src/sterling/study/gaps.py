@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sterling.study.kinds import Cell
 from sterling.study.ledger import Ledger
 from sterling.study.notices import Work
-from sterling.study.trial import Cell
 
 _WINDOW = 1 << 14  # trials of a cell looked up at a time: a plan may have more than memory holds
 

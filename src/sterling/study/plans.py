@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sterling.stats import jeffreys
 from sterling.study.adaptive import DEFAULT_WIDTH, Place, Placement
 from sterling.study.grid import Series, Study
-from sterling.study.ledger import Ledger, Plan, Tally
-from sterling.study.likelihood import jeffreys
-from sterling.study.trial import Cell
+from sterling.study.kinds import Cell
+from sterling.study.ledger import Ledger, Tally, Wanted
 
 _FIRST_TRIALS = 32  # of each cell, where its interval decides how many it gets
 
@@ -19,7 +19,7 @@ _FIRST_TRIALS = 32  # of each cell, where its interval decides how many it gets
 class Step:
     """One round: the trials that must be there at its end, those of earlier rounds included."""
 
-    plan: Plan
+    plan: Wanted
     note: str = ""
 
 
@@ -46,7 +46,7 @@ class Rounds:
         """Every cell gets trials until its interval under every criterion is narrow enough."""
         study = self.study
         assert study.width is not None
-        plan: Plan = dict.fromkeys(study.cells, min(_FIRST_TRIALS, study.trials))
+        plan: Wanted = dict.fromkeys(study.cells, min(_FIRST_TRIALS, study.trials))
         while True:
             yield Step(dict(plan), "all cells" if len(plan) else "")
             wider = {cell: need for cell, count in plan.items() if (need := self._need(cell, count)) > count}
@@ -83,7 +83,7 @@ class Rounds:
             (
                 series,
                 place,
-                Placement(study.n, study.width or DEFAULT_WIDTH, study.max_trials, listed, series.m),
+                Placement(study.n, study.width or DEFAULT_WIDTH, study.max_trials, listed, series.units),
             )
             for series in study.series
             for place in range(len(study.criteria))
