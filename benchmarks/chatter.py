@@ -144,7 +144,7 @@ def measure(n: int, samples: int, steps: int, turns: int) -> dict:
             rival.run(steps // _SHARE)
             best[name] = min(best[name], (time.perf_counter() - begun) / (steps // _SHARE))
     assert orbit is not None
-    if orbit.absorbed or orbit.steps != steps:
+    if orbit.certified or orbit.steps != steps:
         raise RuntimeError(f"n={n} N={samples}: not a full run of chatter, {orbit.verdict} at {orbit.steps}")
     return {"best": best, "same": same, "stats": orbit.stats}
 

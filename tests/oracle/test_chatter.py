@@ -24,7 +24,7 @@ def own_data(precision, m=2, n=47, samples=150):
     rng = np.random.default_rng(3)
     inputs = rng.normal(size=(samples, m, n)) * 2.0 ** rng.integers(-4, 5, n) + rng.normal(size=n)
     labels = np.rint(4 * rng.normal(size=samples)) / 4
-    instance = st.Instance.from_arrays(inputs, labels, precision=precision)
+    instance = st.Instance(inputs, labels, precision=precision)
     assert instance.grid.shifts.any()
     assert instance.grid.offsets.any()
     return instance
@@ -70,7 +70,7 @@ def test_states_that_are_not_kept(shape, surrogate, soon, monkeypatch):
     arguments = instance, 300, st.Constant(0.7), surrogate, 1
     orbit = st.train(*arguments, engine="event")
     assert_same_orbit(orbit, st.train(*arguments, engine="dense"))
-    if not orbit.absorbed:
+    if not orbit.certified:
         assert orbit.stats.flips > 2 * orbit.stats.events
         assert soon[0][1]  # some states were not kept
 
@@ -120,7 +120,7 @@ def test_threads(surrogate, soon, monkeypatch):
 def test_without_a_teacher(soon):
     """The state of lowest risk is looked for among states that are not kept, too."""
     drawn_one = drawn(70, 210)
-    instance = st.Instance.from_arrays(drawn_one.inputs, drawn_one.labels)
+    instance = st.Instance(drawn_one.inputs, drawn_one.labels)
     arguments = instance, 600, SCHEDULE
     orbit = st.train(*arguments)
     assert soon[0][1]
