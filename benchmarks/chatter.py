@@ -1,9 +1,10 @@
 """Runs that chatter, against a compiled float32 loop: `python -m benchmarks.chatter`.
 
 Without label noise and with N of a few n, every step flips tens of weights and every state is new. The rival
-is the plain full-batch loop, written as well as we know how; both take turns in one process, on one thread,
-and of each the quickest turn counts. Exit code 1 where they take other steps, and with --strict where a bar
-is missed.
+is the plain full-batch loop, written as well as we know how. Both take turns in one process, on one thread,
+of which the time on a core is taken, and of each the quickest turn counts. The rival looks at every row, as
+one must with label noise; that rows of positive label never count without it, neither of them makes use of.
+Exit code 1 where they take other steps and, with --strict, where a bar is missed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ SHAPES = ((256, 1024, 3.2, 20_000), (512, 2048, 3.4, 8_000), (1024, 4096, 3.6, 3
 SCHEDULE = st.Power(0.5, 0.5)
 
 _COMPARED = 40  # steps for which both must have the same weights
-_SHARE = 8  # the rival takes this share of the steps in a turn of its own
+_SHARE = 40  # the rival takes this share of the steps in each of its turns,
+_MORE = 4  # which are so many to one of sterling: short ones meet a quiet moment more often
 _SKIPPED = 2000  # steps before the rival is timed, so that it too is among chattering states
 _LATENT_SEED = 7
 
@@ -136,13 +138,13 @@ def measure(n: int, samples: int, steps: int, turns: int) -> dict:
     best = dict.fromkeys(("sterling", *rivals), np.inf)
     orbit = None
     for _ in range(turns):
-        begun = time.perf_counter()
+        begun = time.thread_time()
         orbit = st.train(instance, steps, SCHEDULE, init=latent, record=(), threads=1)
-        best["sterling"] = min(best["sterling"], (time.perf_counter() - begun) / steps)
-        for name, rival in rivals.items():
-            begun = time.perf_counter()
+        best["sterling"] = min(best["sterling"], (time.thread_time() - begun) / steps)
+        for name, rival in _MORE * list(rivals.items()):
+            begun = time.thread_time()
             rival.run(steps // _SHARE)
-            best[name] = min(best[name], (time.perf_counter() - begun) / (steps // _SHARE))
+            best[name] = min(best[name], (time.thread_time() - begun) / (steps // _SHARE))
     assert orbit is not None
     if orbit.certified or orbit.steps != steps:
         raise RuntimeError(f"n={n} N={samples}: not a full run of chatter, {orbit.verdict} at {orbit.steps}")

@@ -1,5 +1,6 @@
 """Gradients of states: kept in a cache of bounded memory, or computed from those of the nearest known state.
 
+A run that finds no state again passes them by: each is computed from the one before, and none is kept.
 The event loop (`kernels.py`) asks for the gradient at the current signs; the work on the data is done by
 `passes.py`.
 """

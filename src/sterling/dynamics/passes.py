@@ -2,7 +2,8 @@
 
 A parked base keeps the pre-activations of every row. From it, one column for each differing sign leads to the
 known state nearest to the new one, and a few more lead on to the new state; then only the rows whose
-activations differ between these two need to be read. All sums are integers, so chunks of rows can be shared
+activations differ between these two need to be read; or the base moves along with the run, and all rows are
+read that have a coefficient, where these are fewer. All sums are integers, so chunks of rows can be shared
 between threads in any order. What the states are for is `kernels.py`'s business.
 """
 
@@ -40,7 +41,7 @@ from sterling.exact.machine import (
 )
 
 #: Rows in a chunk: its buffers fit the nearest cache.
-CHUNK = 4096
+CHUNK = 2048
 _FEW = 16  # columns that are best taken row by row, all at once
 
 # Cells of Job.info

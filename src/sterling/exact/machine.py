@@ -238,7 +238,7 @@ class _Codes:
         added = []
         for half, total in enumerate(totals):  # interleaving takes one half of each 128 bits
             order = [e + 4 * half + k + r for e in range(0, ADDED, 8) for k in range(4) for r in (0, ADDED)]
-            product = builder.call(multiply, [self.shuffled(*rows, order), pair])
+            product = builder.call(multiply, [self.shuffled(rows[0], rows[1], order), pair])
             added.append(builder.add(total, product))
         return added
 
@@ -248,7 +248,7 @@ class _Codes:
             return totals[0]
         eights = range(0, ADDED, 8)
         order = [e // 2 + 16 * half + k for e in eights for half in (0, 1) for k in range(4)]
-        return self.shuffled(*totals, order)
+        return self.shuffled(totals[0], totals[1], order)
 
     def place(self, position, index):
         """Return the address of 32 sums in the list ``position``."""
