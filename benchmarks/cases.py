@@ -55,7 +55,7 @@ class Ratio:
 
         first = problem.draw(0)
         data = (first.inputs.astype(np.float32), first.labels, first.readout, latent)
-        rates = (schedule.rate(np.arange(_MOST_STEPS)) / first.readout_norm2).tolist()
+        rates = (schedule.at(np.arange(_MOST_STEPS)) / first.readout_norm2).tolist()
         loop, layouts = fastest_loop(*data, rates, _SLICE)
         piece = rates[: turn_length(loop, rates, _SLICE)]
 
@@ -208,7 +208,7 @@ def _describe(problem: st.Problem) -> str:
 
 
 def _describe_schedule(schedule: st.Power) -> str:
-    return f"Power({schedule.rate(0):g}, {schedule.exponent:g})"
+    return f"Power({schedule.at(0):g}, {schedule.exponent:g})"
 
 
 #: Every case by the name that ``--only`` takes, in the order of the table.

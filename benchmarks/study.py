@@ -23,7 +23,7 @@ from sterling.study.adaptive import Placement
 from sterling.study.kinds import trial_seeds
 from sterling.study.ledger import Tally
 from sterling.study.shards import encode, frame_of
-from sterling.study.trial import run_batch
+from sterling.study.trial import Batch, run_batch
 
 PAIRS = 7  # alternating measurements of study and loop
 SIZES = ((16, 150, 2000), (32, 400, 600))  # n, samples, trials: a trial takes about a millisecond alone
@@ -41,7 +41,7 @@ def _overhead(n: int, samples: int, trials: int) -> None:
     study = Study(n=n, samples=samples, trials=trials, steps=100_000)
     cell = study.cells[0]
     schedule = parse_schedule(cell.settings["schedule"])
-    run_batch(cell, [0], 0)
+    run_batch(0, None, Batch(cell, np.array([0])))
 
     def one(number: int):
         seed = trial_seeds(0, cell, number).data
@@ -92,7 +92,7 @@ def _fake(study: Study, each: int):
     rng = np.random.default_rng(0)
     parts = []
     for cell in study.cells:
-        row = frame_of(study.kind, run_batch(cell, [0], study.seed))
+        row = frame_of(study.kind, run_batch(study.seed, None, Batch(cell, np.array([0]))))
         n, size = cell.problem.n, cell.problem.samples
         won = rng.random(each) < 1 / (1 + (1.5 * n**1.2 / size) ** 3)
         parts.append(

@@ -177,7 +177,7 @@ def test_absorbed_runs_are_stood_in_for(engine):
     signs = np.repeat(orbit.start_signs[None], 3000, axis=0)
     for step, k, sign in orbit.flips.tolist():
         signs[step:, k] = sign
-    eta = orbit.schedule.rate(np.arange(3000))
+    eta = orbit.schedule.at(np.arange(3000))
     np.testing.assert_allclose(orbit.ergodic_mean, eta @ signs / eta.sum() / np.sqrt(10), rtol=1e-12)
     np.testing.assert_allclose(orbit.wrong_share, (signs != instance.teacher).mean(axis=0), atol=1e-15)
     assert_same_orbit(orbit, st.train(instance, 3000, st.Power(0.5, 0.5), engine="event"))

@@ -6,7 +6,7 @@ What the work is, and what becomes of results, is the caller's. How many cores t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -62,7 +62,8 @@ class Pool:
     count : int
         Workers. May be set anew at any look, for an executor that grows.
     stopping : bool
-        Whether results are no longer wanted. Long work in threads should ask now and then, and end.
+        Whether results are no longer wanted. Long work in threads should ask now and then, and end. Who takes
+        results may set it: what is finished is still given, and the results end.
     in_threads : bool
         Whether the work runs in threads of this process, so that it can see `stopping`.
 
@@ -117,7 +118,7 @@ class Pool:
         items: Iterable[Item | None],
         every: float = _LOOK,
         errors: str = "raise",
-    ) -> Iterator[Done[Item, Any] | None]:
+    ) -> Generator[Done[Item, Any] | None, None, None]:
         """Give what comes of ``work(item)``, in the order of completion, and None at every look.
 
         Parameters
@@ -147,6 +148,9 @@ class Pool:
         more, looked = True, time.monotonic()
         try:
             while failure is None:
+                if self.stopping:
+                    more = False
+                    self._stop(running)
                 idle = False
                 while more and not idle and len(running) < _AHEAD * self.count:
                     try:

@@ -177,16 +177,3 @@ def say(text: str) -> None:
     if sys.stderr is not None:
         with contextlib.suppress(OSError, ValueError):
             print(text, file=sys.stderr, flush=True)
-
-
-def seldom(every: float, show: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Return a function that passes on what it is given, but never sooner than so many seconds after."""
-    last = time.monotonic()
-
-    def pass_on(what: Any) -> None:
-        nonlocal last
-        if time.monotonic() - last >= every:
-            last = time.monotonic()
-            show(what)
-
-    return pass_on

@@ -120,19 +120,10 @@ def reproduce(
         with showing(progress) as show, deferred_interrupt() as pressed:
             for place, key in enumerate(keys):
                 claim = CLAIMS[key]
-                where = f"{key} {claim.title}, claim {place + 1} of {len(keys)}"
-
-                def tell(done: int, planned: int, note: str, place=place, where=where) -> None:
-                    if pressed():
-                        raise KeyboardInterrupt
-                    if show is not None:
-                        part = min(1.0, done / planned) if planned else 0.0
-                        count = f"{min(done, planned):,} of {planned:,} done" if planned else ""
-                        show(Progress(place + part, len(keys), where, tuple(filter(None, (count, note)))))
-
+                tell = _Teller(show, pressed, f"{key} {claim.title}", place, len(keys))
                 context = Context(as_path(folder) / DATA_FOLDER, threads, report.seed, tell)
                 started = time.monotonic()
-                tell(0, 0, "")
+                tell(Progress(0, None))
                 finding = claim.measure(context, budgets.get(key, claim.budgets[effort]))
                 now = time.monotonic()
                 finding = replace(finding, notes=(*finding.notes, *context.notes), seconds=now - started)
@@ -143,6 +134,31 @@ def reproduce(
         stop.reproduction = replace(report, seconds=time.monotonic() - begun)  # type: ignore[attr-defined]
         raise
     return report
+
+
+@dataclass
+class _Teller:
+    """Says how far the measurement of a claim is, and heeds Ctrl-C."""
+
+    show: Callable[[Progress], Any] | None
+    pressed: Callable[[], bool]
+    title: str
+    place: int
+    count: int
+    reached: float = 0.0  # of the claim; of several studies each begins again, this does not
+
+    def __call__(self, of_study: Progress) -> None:
+        if self.pressed():
+            raise KeyboardInterrupt
+        if self.show is None:
+            return
+        done, total = of_study.done, of_study.total
+        if total:
+            self.reached = max(self.reached, min(1.0, done / total))
+        where = f"{self.title}, claim {self.place + 1} of {self.count}"
+        trials = f"{min(done, total):,.10g} of {total:,.10g} done" if total else ""
+        facts = tuple(words for words in (trials, of_study.note, *of_study.facts) if words)
+        self.show(Progress(self.place + self.reached, self.count, where, facts))
 
 
 def _keys(only: Iterable[str] | str | None) -> list[str]:

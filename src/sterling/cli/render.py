@@ -60,9 +60,10 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
             except OutputError as problem:
                 lose_output(problem)
                 raise typer.Exit(FAILED) from None
-            except OSError as problem:  # of the system: out of space, of handles, of permissions
+            except OSError as problem:  # of the system: a name too long, out of space, of handles
                 where = "" if problem.filename is None else f"{printable(problem.filename)}: "
-                _fail(f"{where}{problem.strerror or problem}", FAILED)
+                code = WRONG if problem.errno == errno.ENAMETOOLONG else FAILED
+                _fail(f"{where}{problem.strerror or problem}", code)
 
     paragraphs = inspect.cleandoc(verb.__doc__ or "").split("\n\n")
     run.__doc__ = "\n\n".join(

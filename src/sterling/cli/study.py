@@ -1,11 +1,13 @@
 """`sterling study`: run, status, fit, plot and export, thin shells over `sterling.study`."""
 
+import contextlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sterling.base.checks import real
 from sterling.cli.options import check_target
 from sterling.cli.render import FAILED, announce_kernels, end_interrupted, guarded, print_json
 from sterling.errors import InputError
@@ -28,7 +30,7 @@ _Criterion = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="optimal, ergodic, visit, certified, trap_free or occupancy>=R. \\[those of the study]",
+        help="Such as optimal, ergodic, visit, certified or occupancy>=R. \\[those of the study]",
     ),
 ]
 
@@ -46,7 +48,11 @@ def run_study(
         int | None, typer.Option(min=1, metavar="COUNT", help="Trials at a time. \\[all cores]")
     ] = None,
     cluster: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="A Dask cluster: local, or tcp://HOST:PORT.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Where trials run: local, in processes that open no port; or a Dask scheduler, tcp://HOST:PORT.",
+        ),
     ] = None,
     target_width: Annotated[
         float | None, typer.Option(metavar="WIDTH", help="Stop when the 95 % intervals are so narrow.")
@@ -62,32 +68,28 @@ def run_study(
     Ctrl-C ends it early, with exit code 130; what is finished is kept, and the same command goes on. Without
     --out the study lies beside its file, in a folder of the same name.
     """
+    from sterling.study.cluster import open_cluster
     from sterling.study.collect import open_store, run
     from sterling.study.grid import seconds
     from sterling.study.report import status
 
-    if not study.exists():
-        raise InputError(f"there is no {study}: name a study file, or the folder of a study")
-    if study.is_dir() and out is not None:
-        raise InputError("--out is for a study file; a folder goes on where it is")
-    if target_width is not None and not (math.isfinite(target_width) and target_width > 0):
-        raise InputError(f"--target-width is {target_width}; it must be a positive number")
-    limit = None if time is None else seconds(time)
-    if limit is not None and not limit > 0:
-        raise InputError(f"--time is {time!r}; it must be more than nothing")
+    if target_width is not None:
+        real(target_width, "--target-width", above=0)
+    limit = None if time is None else real(seconds(time), "--time", above=0)
     store = open_store(study, out)
     if not quiet:
         announce_kernels()
-    with _display(quiet) as show:
-        outcome = run(
-            store.study,
-            store.folder,
-            threads=threads,
-            cluster=cluster,
-            width=target_width,
-            time_limit=limit,
-            progress=show,
-        )
+    options = {"threads": threads, "width": target_width, "time_limit": limit}
+    try:
+        with contextlib.ExitStack() as stack:
+            if cluster is not None:
+                executor, workers = stack.enter_context(open_cluster(cluster, threads))
+                options |= {"executor": executor, "threads": workers}
+            outcome = run(store.study, store.folder, **options, progress=not quiet)
+    except KeyboardInterrupt as error:
+        outcome = getattr(error, "outcome", None)
+        if outcome is None:  # pressed before there was anything to tell
+            raise
     if json:
         _print({**outcome.to_dict(), "folder": str(store.folder)})
     else:
@@ -200,19 +202,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _display(quiet: bool):
-    from sterling.study.display import display
-
-    return display(quiet)
-
-
 def _print_status(found: "Status") -> None:
     from sterling.base.text import readable_time
 
     study = found.study
     planned = f" of {found.planned:,}" if found.planned else ""
     extra = f", and {found.extra:,} beyond the plan" if found.extra else ""
-    typer.echo(f"{study.name}: {found.done:,}{planned} trials done{extra}")
+    name = "".join(letter if letter.isprintable() else "�" for letter in study.name)
+    typer.echo(f"{name}: {found.done:,}{planned} trials done{extra}")
     if found.target is not None:
         what = "exponent" if found.target == "exponent" else "share of successes in a cell"
         now = "not known yet" if found.widest is None or math.isinf(found.widest) else f"{found.widest:.3g}"

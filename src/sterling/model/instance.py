@@ -36,6 +36,7 @@ from sterling.surrogates import Surrogate, get_surrogate
 
 _BLOCK_ROWS = 16384  # rows turned to float64 at a time
 _KEEP_FLOATS = 1 << 29  # float64 copies up to this size are kept between calls
+_TAKEN_BYTES = 16  # for each input, while an instance is made: float64 values and work on them
 _ROWS = 32  # that float64 shall be able to add exactly, so that sums are not cut too finely
 _DERIVATIVE_BITS = 20  # grid of the derivative of smooth surrogates
 
@@ -164,6 +165,8 @@ class Instance:
         self.feature_names: tuple[str, ...] | None = None
         if is_frame(inputs):
             inputs, self.feature_names = from_frame(inputs)
+        if isinstance(inputs, np.ndarray):  # before the copy in float64
+            require_memory(_TAKEN_BYTES * inputs.size, f"inputs of shape {inputs.shape}")
         values = real_array(inputs, "inputs")
         if values.ndim == 2:
             values = values[:, None, :]
@@ -265,7 +268,8 @@ class Instance:
 
     def _too_large(self, labels: np.ndarray, bits: int, helped: bool) -> RangeError:
         label = math.ldexp(float(np.abs(labels).max(initial=0)), -bits)
-        return too_large(self, label, float(np.abs(self.readout).sum()), helped)
+        outputs = float(np.abs(self.readout).sum())
+        return too_large(self.grid, self.samples, self.m, self.label_bits, label, outputs, helped)
 
     @property
     def origin(self) -> dict:

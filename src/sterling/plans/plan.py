@@ -17,7 +17,7 @@ from sterling.base.text import html_table
 from sterling.model.problem import Problem
 from sterling.plans.check import Check, check_needs
 from sterling.plans.cost import Cost, measure_cost
-from sterling.schedules import Power, Schedule
+from sterling.schedules import Schedule
 from sterling.study.kinds import get_kind
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.laws import MOST_SAMPLES, BeyondError
@@ -238,7 +238,8 @@ def plan(
         real(occupancy, "occupancy", above=0, below=1),
         real(confidence, "confidence", above=0, below=1),
     )
-    settings = get_kind("train").plain({"schedule": schedule or Power(0.5, 0.5), "steps": steps})
+    given = {"steps": steps} if schedule is None else {"steps": steps, "schedule": schedule}
+    settings = get_kind("train").plain(given)
     settings["surrogate"] = chosen.name
     root = integer(seed, "seed", 0)
     if trials:

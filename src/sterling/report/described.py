@@ -13,25 +13,31 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-_POINTS = 8  # of a series; of longer ones the ends and the range are told
+_POINTS, _ROWS = 8, 24  # of a series, or with names; of longer ones the ends and the range are told
 
 
 def described(figure: Figure) -> str:
-    """Return what the axes of a drawn figure are, and each series of the legend with its values."""
+    """Return what the axes of a drawn figure are, and each series of the legend with its values.
+
+    A drawing that is no series of points tells about itself with ``ax.set_label``.
+    """
     return " ".join(_axes(ax) for ax in figure.axes)
 
 
 def _axes(ax: Axes) -> str:
     names = [
-        f"{axis.get_label_text() or 'no name'}{' (logarithmic)' if axis.get_scale() != 'linear' else ''}"
+        f"{axis.get_label_text()}{' (logarithmic)' if axis.get_scale() != 'linear' else ''}"
         for axis in (ax.yaxis, ax.xaxis)
     ]
-    parts = [" against ".join(names)]
+    parts = [" against ".join(filter(None, names))]
     handles, labels = ax.get_legend_handles_labels()
-    parts += [
-        f"{label}: {_values(ax, _points(handle))}" for handle, label in zip(handles, labels, strict=True)
-    ]
-    if not handles:
+    if ax.get_label() and not str(ax.get_label()).startswith(("_", "<")):  # Matplotlib's own names
+        parts.append(str(ax.get_label()))
+    elif handles:
+        for handle, label in zip(handles, labels, strict=True):
+            told = _values(ax, _points(handle))
+            parts.append(f"{label}: {told}" if told else str(label))
+    else:
         parts += [_values(ax, _points(line)) for line in ax.lines] + ["a map of colours" for _ in ax.images]
     parts += [text.get_text() for text in ax.texts]
     return "; ".join(filter(None, parts)).rstrip(".") + "."
@@ -56,18 +62,15 @@ def _points(handle: Any) -> np.ndarray:
 
 
 def _values(ax: Axes, points: np.ndarray) -> str:
-    if len(points) == 0:
-        return "no points"
-    if len(points) > _POINTS:
-        (x, y), (last_x, last_y) = points[0], points[-1]
-        low, high = points[:, 1].min(), points[:, 1].max()
-        return (
-            f"{len(points):,} points from {_at(ax.xaxis, x)}, {_at(ax.yaxis, y)} to {_at(ax.xaxis, last_x)}, "
-            f"{_at(ax.yaxis, last_y)}, between {_at(ax.yaxis, low)} and {_at(ax.yaxis, high)}"
-        )
-    if _ticks(ax.yaxis):  # rows with names, values to the right
-        return ", ".join(f"{_at(ax.yaxis, y)} {_at(ax.xaxis, x)}" for x, y in points)
-    return ", ".join(f"{_at(ax.yaxis, y)} at {_at(ax.xaxis, x)}" for x, y in points)
+    named = bool(_ticks(ax.yaxis))  # rows with names, values to the right
+    told = [
+        f"{_at(ax.yaxis, y)} {_at(ax.xaxis, x)}" if named else f"{_at(ax.yaxis, y)} at {_at(ax.xaxis, x)}"
+        for x, y in points
+    ]
+    if len(told) <= (_ROWS if named else _POINTS):
+        return ", ".join(told)
+    low, high = (_at(ax.yaxis, end) for end in (points[:, 1].min(), points[:, 1].max()))
+    return f"{len(told):,} points from {told[0]} to {told[-1]}, between {low} and {high}"
 
 
 def _ticks(axis: Axis) -> dict[float, str]:

@@ -1,9 +1,7 @@
 """Many trials: grids of problems, a store that survives kills, workers of any kind, fits with intervals.
 
->>> from sterling.study import Study, run, fit_store
->>> study = Study(n=[8, 16, 32], samples={"c": [1, 2, 4], "a": 1.2}, trials=200)
->>> run(study, "out/study")                          # doctest: +SKIP
->>> fit_store("out/study")                           # doctest: +SKIP
+A trial is of some kind: a run, a landscape, gradients, or what a user registers. A study is a grid of
+problems and settings; `run` runs its trials into a folder, `fit_store` says how the needed sample size grows.
 """
 
 from __future__ import annotations
@@ -12,7 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sterling.study.collect import Outcome, Progress, replay, run
+    from sterling.study.cluster import open_cluster
+    from sterling.study.collect import Outcome, Progress, iterate, replay, run
     from sterling.study.criteria import Criterion
     from sterling.study.fit import ExponentFit, fit_exponent
     from sterling.study.grid import Study
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
         Seeds,
         get_kind,
         parse_criterion,
-        register,
         trial_key,
         trial_seeds,
         words,
@@ -60,8 +58,9 @@ _HOME = {
     "fit_exponent": "fit",
     "fit_store": "report",
     "get_kind": "kinds",
+    "iterate": "collect",
+    "open_cluster": "cluster",
     "parse_criterion": "kinds",
-    "register": "kinds",
     "replay": "collect",
     "run": "collect",
     "run_trial": "trial",
@@ -93,8 +92,9 @@ __all__ = [
     "fit_exponent",
     "fit_store",
     "get_kind",
+    "iterate",
+    "open_cluster",
     "parse_criterion",
-    "register",
     "replay",
     "run",
     "run_trial",

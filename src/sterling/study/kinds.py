@@ -13,18 +13,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from hashlib import blake2b
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sterling.base import checks
+from sterling.base.registry import Registry
+from sterling.base.registry import register as register
 from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.schedules import MAX_STEPS, Power, Schedule, Table, parse_schedule, schedule_from_dict
 from sterling.study.criteria import Criterion, at_least
-from sterling.surrogates import get_surrogate
+from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
 
 if TYPE_CHECKING:
     import polars as pl
@@ -165,12 +166,14 @@ class Kind:
     --------
     How far from the origin a teacher's labels are:
 
-    >>> from sterling.study import Kind, REAL, Study, register
+    >>> import sterling as st
+    >>> from sterling.study import Kind, REAL, Study
     >>> def run(cell, seeds, look):
     ...     return {"mean": float(cell.problem.draw(seeds.data).labels.mean())}
-    >>> register(Kind("label_mean", run, {"mean": REAL}))
-    >>> Study(n=4, samples=8, kind="label_mean").kind.name
-    'label_mean'
+    >>> st.register(Kind("label_mean", run, {"mean": REAL}))
+    <Kind 'label_mean', version 1: mean>
+    >>> Study(n=4, samples=8, kind="label_mean")
+    Study('study': label_mean, n=4, 1 cells, seed=0)
     """
 
     name: str
@@ -186,9 +189,8 @@ class Kind:
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise InputError(
-                f"a kind is named {checks.shown(self.name)}; take lower-case letters, digits and underscores"
-            )
+            name = checks.shown(self.name)
+            raise InputError(f"a kind is named {name}; take lower-case letters, digits and underscores")
         checks.integer(self.version, "the version of a kind", 1)
         columns = {
             name: Column(one, optional=True) if isinstance(one, str) else one
@@ -203,6 +205,13 @@ class Kind:
         for name in ("settings", "criteria"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         object.__setattr__(self, "columns", MappingProxyType(columns))
+
+    def __repr__(self) -> str:
+        return f"<Kind {self.name!r}, version {self.version}: {', '.join(self.columns)}>"
+
+    def __reduce__(self):
+        # To a worker goes what running a trial takes; expressions and checks are of no use there.
+        return Kind, (self.name, self.run, dict(self.columns), self.version, dict(self.settings))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a user should know as plain values."""
@@ -279,46 +288,38 @@ def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criter
     return get_kind(kind).criterion(text)
 
 
-#: Kinds that come with sterling, each in a module of its own, and those that were registered.
-_BUILT_IN = {name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "gradients")}
-_KINDS: dict[str, Kind] = {}
-
-
-def register(kind: Kind) -> None:
-    """Make a kind usable by name in every study from now on; one of the same name is replaced.
-
-    Raises
-    ------
-    InputError
-        If it is no kind, or has the name of one that comes with sterling.
-    """
-    checks.instance_of(kind, Kind, "the kind", "a Kind")
-    if kind.name in _BUILT_IN:
-        raise InputError(f"{kind.name!r} is a kind of sterling's own: give yours another name")
-    _KINDS[kind.name] = kind
+KINDS: Registry[Kind] = Registry(
+    "kind of trial",
+    "sterling.kinds",
+    lambda thing: isinstance(thing, Kind),
+    modules={name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "gradients")},
+)
 
 
 def get_kind(name: str | Kind) -> Kind:
-    """Return the kind of a name.
+    """Return the kind of trial of that name.
+
+    Parameters
+    ----------
+    name : str or Kind
+        A kind comes back as it is.
+
+    Returns
+    -------
+    Kind
 
     Raises
     ------
     InputError
         If there is none.
+
+    Examples
+    --------
+    >>> from sterling.study import get_kind
+    >>> sorted(get_kind("train").criteria)
+    ['certified', 'ergodic', 'optimal', 'visit']
     """
-    if isinstance(name, Kind):
-        return name
-    if name in _BUILT_IN and name not in _KINDS:
-        _KINDS[name] = import_module(_BUILT_IN[name]).KIND
-    if not isinstance(name, str) or name not in _KINDS:
-        known = {**_BUILT_IN, **_KINDS}
-        raise InputError(f"there is no kind of trial {checks.shown(name)}{_near(name, known)}")
-    return _KINDS[name]
-
-
-def is_built_in(kind: Kind) -> bool:
-    """Whether a kind comes with sterling, so that every process knows it."""
-    return kind.name in _BUILT_IN
+    return name if isinstance(name, Kind) else KINDS.find(name)
 
 
 def _near(name: Any, known: Iterable[str]) -> str:
@@ -335,7 +336,10 @@ def plain_setting(name: str, value: Any, default: Any) -> Any:
     if name == "schedule":
         return schedule_text(value)
     if name == "surrogate":
-        return get_surrogate(value).name
+        known = get_surrogate(value)
+        if SURROGATES.get(known.name) != known:
+            raise InputError(f"the surrogate {known.name!r} is not registered: sterling.register it first")
+        return known.name
     if name == "steps":
         return checks.integer(value, name, 1, MAX_STEPS)
     if isinstance(default, bool):
@@ -358,9 +362,9 @@ def schedule_text(schedule: Schedule | str | Mapping[str, Any]) -> str:
     elif isinstance(schedule, Mapping):
         schedule = schedule_from_dict(schedule)
     if isinstance(schedule, Table):
-        return "table:" + ",".join(repr(rate) for rate in schedule.base)
+        return "table:" + ",".join(repr(rate) for rate in schedule.rates)
     if isinstance(schedule, Power):
-        return f"power:{schedule.base!r},{schedule.exponent!r}"
+        return f"power:{schedule.rate!r},{schedule.exponent!r}"
     if not isinstance(schedule, Schedule):
         raise InputError(f"schedule is {checks.shown(schedule)}; give one such as Power(0.5, 0.5)")
     values = schedule.to_dict()
@@ -423,12 +427,21 @@ class Cell:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything that decides the trials as plain values, for `from_dict`."""
-        return {
+        kind = get_kind(self.kind)
+        values = {
             "kind": self.kind,
-            "version": get_kind(self.kind).version,
+            "version": kind.version,
             "problem": problem_dict(self.problem),
             "settings": dict(self.settings),
         }
+        own = self.own_surrogate
+        return values if own is None else {**values, "surrogate": own.to_dict()}
+
+    @property
+    def own_surrogate(self) -> Surrogate | None:
+        """The surrogate, if it is none of sterling's own: its definition is then a part of the cell."""
+        name = self.settings.get("surrogate")
+        return None if name is None or SURROGATES.is_built_in(name) else get_surrogate(name)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Cell:
@@ -446,7 +459,10 @@ class Cell:
             raise InputError(f"this describes no cell: {problem}") from None
         if version != kind.version:
             raise InputError(f"trials of the kind {kind.name!r} have version {kind.version}, not {version!r}")
-        return cls(kind.name, problem, settings)
+        cell = cls(kind.name, problem, settings)
+        if cell.to_dict().get("surrogate") != values.get("surrogate"):
+            raise InputError(f"the surrogate {settings.get('surrogate')!r} is not the one of that name here")
+        return cell
 
     @cached_property
     def text(self) -> str:
@@ -467,9 +483,11 @@ class Cell:
     def content(self) -> dict[str, Any]:
         """Problem and settings in one flat dictionary, as columns of tables."""
         problem = problem_dict(self.problem)
-        if not isinstance(problem["readout"], str):
-            problem["readout"] = json.dumps(problem["readout"])
-        return {**problem, "normalize": problem["normalize"] or "none", **self.settings}
+        problem["normalize"] = problem["normalize"] or "none"
+        for name in ("readout", "normalize"):
+            if not isinstance(problem[name], str):
+                problem[name] = json.dumps(problem[name])
+        return {**problem, **self.settings}
 
     def with_problem(self, **changes: Any) -> Cell:
         """Return the cell of a problem that differs in some parameters."""
@@ -482,12 +500,7 @@ class Cell:
 
 def problem_dict(problem: Problem) -> dict[str, Any]:
     """Return a problem as plain values in full precision, for `Problem(**values)`."""
-    values = {name: getattr(problem, name) for name in PROBLEM}
-    if not isinstance(problem.readout, str):
-        values["readout"] = list(problem.readout)
-    values["noise"] = problem.noise + 0.0  # −0 is 0
-    values["inputs"] = family_text(problem.inputs)
-    return values
+    return {**problem.to_dict(), "inputs": family_text(problem.inputs)}
 
 
 def canonical(value: Any) -> str:

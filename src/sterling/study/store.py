@@ -16,12 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from sterling.base.files import write_atomically
+from sterling.base.files import as_path, printable, write_atomically
 from sterling.errors import InputError, SterlingWarning, StoreError
 from sterling.study.criteria import SUCCESS, UNDECIDED, Criterion
 from sterling.study.grid import Study
 from sterling.study.kinds import Cell
-from sterling.study.notices import PATTERN
 from sterling.study.trial import Row
 
 if TYPE_CHECKING:
@@ -37,13 +36,35 @@ SHARD_FOLDER = "trials"
 LOCK_FILE = ".lock"
 
 #: What killed processes leave behind. Other files of the folder, exports say, may be under way.
-_REMAINS = (("", f".{STUDY_FILE}.*.part"), ("", PATTERN), (SHARD_FOLDER, ".*.part"))
+_REMAINS = (("", f".{STUDY_FILE}.*.part"), (SHARD_FOLDER, ".*.part"))
 
 _T = TypeVar("_T")
 
 _SMALL = 50_000  # rows; shards below are merged
 _MANY = 40  # small shards that are worth a merge
 _LARGE = 1_000_000  # rows merged at a time, for the memory that they take
+
+
+_held: set[int] = set()  # handles of locks
+
+
+def _let_go() -> None:
+    """Close the locks in a process that was forked off: they would last as long as it does."""
+    for handle in _held:
+        with contextlib.suppress(OSError):
+            os.close(handle)
+    _held.clear()
+
+
+def _unlock(handle: int) -> None:
+    """Give up a lock, also for a process that is being forked off at this moment."""
+    if fcntl is not None:
+        fcntl.flock(handle, fcntl.LOCK_UN)
+    os.close(handle)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 class Store:
@@ -60,17 +81,30 @@ class Store:
     ------
     StoreError
         If the folder holds no study, or one with another seed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sterling.study import Store, Study, run
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = run(Study(n=8, samples=[20, 40], trials=5, steps=500), folder)
+    >>> store = Store(folder)
+    >>> store.trials(["n", "samples", "trial"]).height
+    10
+    >>> store.counts("optimal")["trials"].to_list()
+    [5, 5]
     """
 
     def __init__(self, folder: str | os.PathLike, study: Study | None = None):
-        self.folder = Path(folder)
+        self.folder = as_path(folder, "the folder of a study")
         self._lock: int | None = None
         self._bad: set[str] = set()
         self._cells: dict[str, Cell] = {}
         held = self._read_study()
         if held is None and study is None:
             raise StoreError(
-                f"{self.folder} holds no {STUDY_FILE}: name the folder of a study, or run one there first"
+                f"{printable(self.folder)} holds no {STUDY_FILE}: name the folder of a study, or run one "
+                "there first"
             )
         if held is not None and study is not None and held.identity != study.identity:
             raise StoreError(
@@ -83,13 +117,16 @@ class Store:
         if study is not None and held != study:
             self._write_study(study)
 
+    def __repr__(self) -> str:
+        return f"Store({str(self.folder)!r})"
+
     @property
     def _shards(self) -> Path:
         return self.folder / SHARD_FOLDER
 
     def _read_study(self) -> Study | None:
         path = self.folder / STUDY_FILE
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
         try:
             return Study.from_toml(path)
@@ -100,7 +137,8 @@ class Store:
         try:
             self._shards.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
-            raise StoreError(f"cannot make the folder {self._shards}: {problem.strerror}") from problem
+            folder = printable(self._shards)
+            raise StoreError(f"cannot make the folder {folder}: {problem.strerror}") from problem
         with self.working():  # or a process that tidies would take the temporary file away
             write_atomically(self.folder / STUDY_FILE, _writer(study.to_toml().encode()))
 
@@ -294,7 +332,8 @@ class Store:
             yield self
         finally:
             if self._lock is not None:
-                os.close(self._lock)
+                _held.discard(self._lock)
+                _unlock(self._lock)
                 self._lock = None
 
     def _acquire(self) -> int | None:
@@ -309,6 +348,7 @@ class Store:
         except OSError:  # a file system without locks
             os.close(handle)
             return None
+        _held.add(handle)
         return handle
 
     def tidy(self, always: bool = False) -> bool:
@@ -359,7 +399,7 @@ class Store:
     def _merge(self, names: list[str]) -> None:
         import polars as pl
 
-        from sterling.study.shards import encode, merge, schema_of
+        from sterling.study.shards import Contradiction, encode, merge, schema_of
 
         kind = self.study.kind
         columns = list(schema_of(kind))
@@ -367,15 +407,38 @@ class Store:
         if len(frames) < 2:
             return
         texts = {key: cell.text for key, cell in self._cells.items()}
-        rows = merge(list(frames.values())).with_columns(pl.col("cell").cast(pl.String).replace_strict(texts))
+        try:
+            merged = merge(list(frames.values()))
+        except Contradiction:  # whoever asks for the trials is told; new ones can be run all the same
+            return
+        rows = merged.with_columns(pl.col("cell").cast(pl.String).replace_strict(texts))
         target = self._put(*encode(rows, kind, self.study.identity))
         for name in frames:
             if name != target:
                 (self._shards / name).unlink(missing_ok=True)
 
     def export(self, path: str | os.PathLike, kind: str | None = None) -> Path:
-        """Write all trials to one CSV, Parquet or JSON file; the kind comes from its suffix by default."""
-        path = Path(path)
+        """Write all trials to one CSV, Parquet or JSON file.
+
+        Parameters
+        ----------
+        path : path
+        kind : "csv", "parquet" or "json", optional
+            By default as the suffix says. In CSV lists are written as words, and a text that a spreadsheet
+            would compute gets a quotation mark before it.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        InputError
+            For another kind.
+        StoreError
+            If it cannot be written, or rows contradict each other.
+        """
+        path = as_path(path)
         kind = (kind or path.suffix.lstrip(".")).lower()
         writers: dict[str, Callable] = {
             "csv": lambda frame, stream: _for_spreadsheets(frame).write_csv(stream),

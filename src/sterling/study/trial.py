@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from sterling import __version__
+from sterling.base.registry import register
 from sterling.errors import SterlingError, SterlingWarning
 from sterling.study.kinds import Cancelled, Cell, Kind, get_kind, trial_seeds
 
@@ -54,11 +59,27 @@ def _checked(kind: Kind, found: Any) -> dict[str, Any]:
     return {name: rows[0][name] for name in kind.columns}
 
 
-def run_batch(cell: Cell, numbers: Iterable[int], root: int, stop: Stop | None = None) -> list[Row]:
-    """Run some trials of a cell, one after the other; stop early, with what is done, once ``stop()``."""
-    rows: list[Row] = []
+@dataclass(frozen=True)
+class Batch:
+    """Some trials of a cell, as they go to a worker.
+
+    ``own`` are the kind and the surrogate of the cell where they are the user's, since other processes do not
+    know them; ``attempt`` counts from one.
+    """
+
+    cell: Cell
+    numbers: np.ndarray
+    own: tuple[Any, ...] = ()
+    attempt: int = 1
+
+
+def run_batch(root: int, stop: Stop | None, batch: Batch) -> list[Row]:
+    """Run the trials of a batch, one after the other; stop early, with what is done, once ``stop()``."""
+    for thing in batch.own:
+        register(thing)
+    cell, rows = batch.cell, []
     try:
-        for number in numbers:
+        for number in map(int, batch.numbers):
             if stop is not None and stop():
                 break
             begun = time.perf_counter()
@@ -67,6 +88,24 @@ def run_batch(cell: Cell, numbers: Iterable[int], root: int, stop: Stop | None =
     except Cancelled:
         pass
     return rows
+
+
+_pressed = False  # whether Ctrl-C came to this worker
+
+
+def pressed() -> bool:
+    """Whether this process, a worker of a pool, was asked to end."""
+    return _pressed
+
+
+def be_worker() -> None:
+    """Heed Ctrl-C in a worker: give up the trial under way, without a word, and wait to be stopped."""
+
+    def note(number, frame):
+        global _pressed
+        _pressed = True
+
+    signal.signal(signal.SIGINT, note)
 
 
 def kernel_group(cell: Cell) -> tuple:

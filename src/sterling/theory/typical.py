@@ -28,7 +28,6 @@ from typing import NamedTuple
 import numpy as np
 
 from sterling.base.checks import real
-from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.model.problem import Problem
 from sterling.surrogates import Surrogate
@@ -42,6 +41,7 @@ _QUANTILES = 1000  # points that stand for the normal law of the pushes
 _ROUNDS = 2000
 _CLOSE = 1e-9  # of two iterates of the mean share, as a part of it
 _MOST = 1 - 1e-12  # a share is kept below this
+_RAREST = 1e-9  # share of the time in excursions
 _MANY = 1e5  # variance of a number of weights from which its law counts as normal
 _NODES = 20  # of the quadrature over that
 
@@ -68,7 +68,8 @@ def drift_variance(
     mean_share, mean_square_share : float
         Mean over the weights of p_k and p_k², the shares of the time in which they are wrong; from 0 to 1.
     excursions : float
-        Share of the time in which weights are wrong at all, independently of each other; see `clusters.py`.
+        Share of the time in which weights are wrong at all, independently of each other, at least 10⁻⁹; see
+        `clusters.py`.
 
     Returns
     -------
@@ -90,10 +91,8 @@ def drift_variance(
         real(share, name, 0, 1)
         for share, name in ((mean_share, "mean_share"), (mean_square_share, "mean_square_share"))
     )
-    excursions = real(excursions, "excursions", 0, 1)
-    if not excursions:
-        raise InputError("excursions is 0; weights are never wrong then, so take 1 and shares of 0")
-    return variance(numbers, mean_share, mean_square_share, excursions)
+    w = real(excursions, "excursions", _RAREST, 1)
+    return variance(numbers, mean_share, mean_square_share, w)
 
 
 def variance(numbers: Numbers, mean: float, square: float, w: float = 1.0) -> float:

@@ -64,7 +64,7 @@ def test_given_samples_say_what_to_expect():
         (["--samples", "1.5"], "no whole number"),
         (["--surrogate", "rleu"], "Did you mean 'relu'"),
         (["--check", "5", "--steps", "0"], "steps is 0"),
-        (["--check", "5", "--schedule", "constant:-1"], "rate must be finite and positive"),
+        (["--check", "5", "--schedule", "constant:-1"], "rate is -1"),
         (["--steps", "10"], "--steps is for trials and runs: give --check or --samples too"),
         (["--threads", "2"], "--threads is for trials and runs"),
     ],

@@ -156,7 +156,7 @@ def test_warnings_are_one_line_and_no_failure():
         (["--surrogate", "rleu"], "Did you mean 'relu'"),
         (["--surrogate", "sigmoid", "--engine", "event"], "the event engine needs a piecewise-constant"),
         (["--schedule", "power:0.5"], "a schedule reads"),
-        (["--schedule", "constant:-1"], "rate must be finite and positive"),
+        (["--schedule", "constant:-1"], "rate is -1"),
         (["--init", "1,2"], "init has shape (2,)"),
         (["--init", "x"], "--init is 'x'"),
         (["--cache", "lots"], "--cache is 'lots'"),

@@ -242,7 +242,7 @@ def test_a_surrogate_of_ones_own(noisy, engine, window):
     latent, signs = initial_latent(8, 0), []
     for t in range(120):
         signs.append(np.where(latent >= 0, 1, -1))
-        latent = latent - st.Power(0.5, 0.5).rate(t) / noisy.readout_norm2 * noisy.gradient(signs[-1], own)
+        latent = latent - st.Power(0.5, 0.5).at(t) / noisy.readout_norm2 * noisy.gradient(signs[-1], own)
     np.testing.assert_allclose(orbit.latent, latent, rtol=1e-9)
     wrong = (np.array(signs) != noisy.teacher).mean(axis=0)
     np.testing.assert_allclose(orbit.wrong_share, wrong, atol=1e-14)

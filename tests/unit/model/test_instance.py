@@ -363,10 +363,10 @@ def test_what_is_shared_cannot_be_changed(name, drawn):
 
 def test_not_enough_memory(monkeypatch):
     monkeypatch.setattr(resources, "available_memory", lambda: 100)
-    with pytest.raises(
-        st.CapacityError, match=r"6 samples with n=3, m=1 needs .* only 100 bytes .*fewer samples"
-    ):
-        st.Instance(X, Y)
+    with pytest.raises(st.CapacityError, match=r"n=3, m=1 needs .* only 100 bytes .*fewer samples"):
+        st.Instance(X.tolist(), Y)
+    with pytest.raises(st.CapacityError, match=r"shape \(6, 3\) needs"):  # before a copy is made
+        st.Instance(X.astype(np.int8), Y)
 
 
 RNG = np.random.default_rng(0)
@@ -395,10 +395,8 @@ def test_sums_that_could_overflow_are_refused_for_their_cause(name):
 )
 def test_fewer_samples_are_advised_only_where_they_help(samples, words):
     instance = st.Problem(n=4, samples=10, noise=0.5).draw(0)
-    instance.samples = samples
-    if samples == 10:
-        instance.grid = replace(instance.grid, shifts=np.array([0, 0, 40, 0]))
-    assert words in str(too_large(instance, 2.0, 1.0, samples > 10))
+    grid = instance.grid if samples > 10 else replace(instance.grid, shifts=np.array([0, 0, 40, 0]))
+    assert words in str(too_large(grid, samples, 1, instance.label_bits, 2.0, 1.0, samples > 10))
 
 
 def test_noise_too_fine_for_its_readout():

@@ -13,7 +13,7 @@ from sterling.plans import cost as cost_module
 from sterling.stats import jeffreys
 from sterling.study import Cell, get_kind, parse_criterion
 from sterling.study.shards import frame_of
-from sterling.study.trial import run_batch
+from sterling.study.trial import Batch, run_batch
 
 
 def by_criterion(made):
@@ -92,7 +92,7 @@ def test_a_check_counts_trials_of_the_study_kind():
     assert made == again
     for text, need in by_criterion(made).items():
         cell = Cell("train", st.Problem(8, need.proposed, noise=need.noise), {"steps": 500})
-        rows = run_batch(cell, list(range(6)), 11)
+        rows = run_batch(11, None, Batch(cell, np.arange(6)))
         outcomes = frame_of(get_kind("train"), rows).select(parse_criterion(text).outcome())["outcome"]
         found = need.check
         assert found is not None
@@ -158,6 +158,7 @@ def test_it_is_plain_values_and_short():
         ({"cost": 1}, "cost is 1"),
         ({"steps": 0}, "steps is 0"),
         ({"schedule": 0.5}, "schedule is 0.5"),
+        ({"schedule": np.zeros(3)}, "schedule is array"),
         ({"seed": -1}, "seed is -1"),
         ({"check": 1, "threads": 0}, "threads is 0"),
         ({"check": 1, "progress": "yes"}, "progress is 'yes'"),

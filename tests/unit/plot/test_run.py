@@ -30,7 +30,7 @@ def replay(orbit):
             signs[flips["coordinate"][place]] = flips["sign"][place]
             place += 1
         distances.append(np.count_nonzero(signs != orbit.reference))
-        balance += orbit.schedule.rate(t) * signs
+        balance += orbit.schedule.at(t) * signs
         ergodic.append(np.count_nonzero(np.where(balance >= 0, 1, -1) != orbit.reference))
     return np.array(distances), np.array(ergodic)
 

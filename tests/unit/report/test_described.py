@@ -23,7 +23,7 @@ def test_axes_and_few_points_are_told():
 def test_many_points_are_told_by_their_ends_and_range():
     ax = axes()
     ax.plot(np.arange(101), np.abs(np.arange(101) - 50), label="fold")
-    assert "fold: 101 points from 0, 50 to 100, 50, between 0 and 50" in described(ax.figure)
+    assert "fold: 101 points from 50 at 0 to 50 at 100, between 0 and 50" in described(ax.figure)
 
 
 def test_rows_go_by_their_names():
@@ -41,6 +41,14 @@ def test_bars_lying_and_standing():
         getattr(ax, draw)([1, 2], [0.2, 0.8], label="trapped")
         told = described(ax.figure)
         assert ("0.2 at 1, 0.8 at 2" if draw == "bar" else "1 at 0.2, 2 at 0.8") in told
+
+
+def test_a_drawing_can_tell_about_itself():
+    ax = axes()
+    ax.barh([1], [0.5], label="trapped")
+    ax.set_xlabel("n")
+    ax.set_label("n = 8: trapped 50 %")
+    assert described(ax.figure) == "n; n = 8: trapped 50 %."
 
 
 def test_what_has_no_legend_is_told_too():

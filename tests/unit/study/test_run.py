@@ -3,6 +3,7 @@
 import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 
 import numpy as np
@@ -11,7 +12,18 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import sterling as st
-from sterling.study import Cell, Store, Study, replay, run, run_trial, trial_key, trial_seeds
+from sterling.study import (
+    Cell,
+    Store,
+    Study,
+    iterate,
+    open_cluster,
+    replay,
+    run,
+    run_trial,
+    trial_key,
+    trial_seeds,
+)
 
 SMALL = Study(n=[6, 10], samples=[8, 24, 60], trials=9, steps=3000, criteria=["optimal", "visit"], seed=5)
 
@@ -81,13 +93,13 @@ class Interrupted(ThreadPoolExecutor):
         super().__init__(2)
         self.how, self.calls = how, 0
 
-    def submit(self, task, cell, numbers, *more):
+    def submit(self, task, batch):
         self.calls += 1
         if self.how == "first row":
-            return super().submit(task, cell, numbers[:1], *more)
+            return super().submit(task, replace(batch, numbers=batch.numbers[:1]))
         if self.how == "killed" or self.calls <= 3:
             return super().submit(_interrupt if self.how == "pressed" else lambda: [])
-        return super().submit(task, cell, numbers, *more)
+        return super().submit(task, batch)
 
 
 def _interrupt():
@@ -105,7 +117,7 @@ def test_trials_that_a_worker_left_out_are_run_again(done, tmp_path, how):
 def test_a_worker_that_never_returns_rows_ends_in_an_error(tmp_path):
     with (
         Interrupted("killed") as pool,
-        pytest.raises(st.SterlingError, match="return no rows for trials of n="),
+        pytest.raises(st.SterlingError, match="give no rows for trials of n="),
     ):
         run(SMALL, tmp_path / "s", executor=pool)
 
@@ -129,9 +141,10 @@ def test_an_executor_that_is_shut_down_is_refused(tmp_path, cancel):
 def test_ctrl_c_stops_threads_of_the_user_in_a_long_trial(tmp_path):
     study = Study(n=64, samples=100, noise=1.0, trials=9, steps=10**11)
     press = lambda progress: signal.raise_signal(signal.SIGINT)  # noqa: E731
-    with ThreadPoolExecutor(2) as pool:
-        outcome = run(study, tmp_path / "s", executor=pool, progress=press)
-    assert (outcome.reason, outcome.new) == ("interrupted", 0)
+    with ThreadPoolExecutor(2) as pool, pytest.raises(KeyboardInterrupt) as pressed:
+        run(study, tmp_path / "s", executor=pool, progress=press)
+    assert (pressed.value.outcome.reason, pressed.value.outcome.new) == ("interrupted", 0)
+    assert "the next run goes on" in pressed.value.__notes__[0]
 
 
 def test_a_killed_process_of_the_users_pool_is_an_error_that_says_so(tmp_path):
@@ -238,13 +251,35 @@ def test_cells_get_trials_until_their_intervals_are_narrow(tmp_path):
 def test_progress_is_told(tmp_path):
     seen = []
     run(Study(n=6, samples=20, trials=30, steps=500), tmp_path / "s", progress=seen.append)
-    assert seen[-1].done == seen[-1].planned == 30
+    assert seen[-1].done == seen[-1].total == 30
     assert [one.done for one in seen] == sorted(one.done for one in seen)
+
+
+def test_iterate_gives_the_rows_as_they_come(tmp_path):
+    study = Study(n=6, samples=[10, 20], trials=30, steps=500)
+
+    def steps():
+        outcome = yield from iterate(study, tmp_path / "s")
+        assert outcome.new == 60
+
+    frames = [progress.rows for progress in steps() if progress.rows is not None]
+    names = ["cell", "trial", *study.kind.columns]
+    told, kept = pl.concat(frames).select(names), Store(tmp_path / "s").trials(names)
+    assert_frame_equal(told.sort("cell", "trial"), kept.sort("cell", "trial"))
+
+
+def test_who_leaves_the_loop_keeps_what_is_done(tmp_path):
+    endless = Study(n=8, samples=20, trials=10**6, steps=500)
+    for progress in iterate(endless, tmp_path / "s", threads=2):
+        if progress.new > 20:
+            break
+    assert len(rows(tmp_path / "s")) > 20
+    assert not [one for one in threading.enumerate() if one.name.startswith("sterling")]
 
 
 def test_nothing_is_left_running(tmp_path):
     run(Study(n=6, samples=20, trials=5, steps=500), tmp_path / "s")
-    assert not [one for one in threading.enumerate() if one.name.startswith("sterling-study")]
+    assert not [one for one in threading.enumerate() if one.name.startswith("sterling")]
 
 
 def test_counts_know_regimes_and_undecided(done):
@@ -264,9 +299,8 @@ def test_a_failing_trial_is_not_swallowed(tmp_path):
     "arguments, words",
     [
         ({"threads": 0}, "threads is 0"),
-        ({"cluster": "here"}, "no address"),
-        ({"cluster": "local", "executor": object()}, "not both"),
-        ({"executor": object()}, "must be a concurrent.futures.Executor"),
+        ({"threads": "two"}, "threads is 'two'"),
+        ({"executor": object()}, "executor is of the type object; give a concurrent.futures.Executor"),
     ],
 )
 def test_wrong_arguments_are_refused(tmp_path, arguments, words):
@@ -276,8 +310,14 @@ def test_wrong_arguments_are_refused(tmp_path, arguments, words):
 
 def test_a_cluster_without_dask_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
-    with pytest.raises(st.InputError, match=r"pip install 'sterling\[cluster\]'"):
-        run(SMALL, tmp_path / "s", cluster="local")
+    with pytest.raises(st.InputError, match=r"pip install .*dask"), open_cluster("tcp://127.0.0.1:9"):
+        pass
+
+
+@pytest.mark.parametrize("address", ["here", 3])
+def test_an_address_that_is_none_is_refused(address):
+    with pytest.raises(st.InputError, match="is no address"), open_cluster(address):
+        pass
 
 
 def test_optimal_means_at_the_teacher(tmp_path):

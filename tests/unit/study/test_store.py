@@ -13,10 +13,10 @@ import polars as pl
 import pytest
 
 import sterling as st
-from sterling.study import Cell, Store, Study, run
+from sterling.study import Cell, Store, Study, fit_store, replay, run, status
 from sterling.study import store as store_module
 from sterling.study.shards import FORMAT, encode, frame_of, merge, schema_of
-from sterling.study.trial import run_batch
+from sterling.study.trial import Batch, run_batch
 
 STUDY = Study(n=[6, 8], samples=[12, 30], trials=6, steps=300, seed=4)
 FIRST, SECOND = STUDY.cells[:2]
@@ -39,7 +39,7 @@ def forge(store, rows):
 @pytest.fixture(scope="module")
 def finished():
     """Rows of two cells, six trials each."""
-    return {cell.key: run_batch(cell, list(range(6)), STUDY.seed) for cell in (FIRST, SECOND)}
+    return {cell.key: run_batch(STUDY.seed, None, Batch(cell, np.arange(6))) for cell in (FIRST, SECOND)}
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_stray_file_is_named_and_left_alone(store, name):
 
 def test_a_shard_of_another_study_is_left_out(store, tmp_path):
     other = Store(tmp_path / "other", Study(n=6, samples=12, trials=2, steps=300, seed=9))
-    name = other.add(run_batch(FIRST, [0, 1], 9))
+    name = other.add(run_batch(9, None, Batch(FIRST, np.array([0, 1]))))
     shutil.copy(other.folder / "trials" / name, store.folder / "trials" / name)
     with pytest.warns(st.SterlingWarning, match="another seed"):
         assert len(store.trials()) == 12
@@ -233,7 +233,6 @@ def test_many_rows_are_merged_in_portions(store, monkeypatch):
 def test_only_remains_of_our_own_are_cleared_away(store):
     ours = [
         store.folder / ".study.toml.ab.part",
-        store.folder / ".ab.notice.part",
         store.folder / "trials/.x.part",
     ]
     other = store.folder / ".export.csv.ab.part"
@@ -339,3 +338,51 @@ def test_an_empty_store_has_no_rows(tmp_path):
     assert json.loads(made.export(tmp_path / "ä.json").read_text()) == []
     assert made.trials().is_empty()
     assert made.counts("optimal").is_empty()
+
+
+def test_contradicting_rows_stop_no_run(store, finished):
+    row = finished[FIRST.key][0]
+    forge(store, [changed(row, visits=row[STORED.index("visits")] + 1)])
+    assert run(STUDY, store.folder).reason == "complete"
+    with pytest.raises(st.StoreError, match="altered program"):
+        Store(store.folder).trials()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is nothing to fork")
+def test_a_forked_process_holds_no_lock(store):
+    """Else nobody could tidy as long as a worker lives that was forked off amid a run."""
+    ask, answer = os.pipe()
+    with store.working():
+        child = os.fork()
+        if child == 0:
+            os.read(ask, 1)  # lives on
+            os._exit(0)
+    try:
+        with store.working():
+            assert store.tidy(always=True)
+    finally:
+        os.write(answer, b".")
+        os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize(
+    "make", [Store, run, lambda name: Study.from_toml(name), lambda name: Store(name, STUDY)]
+)
+def test_names_that_are_too_long_are_told_in_a_sentence(tmp_path, make):
+    with pytest.raises(st.SterlingError) as caught:
+        make(tmp_path / ("n" * 300))
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("wrong", [3, None, object(), 1.5])
+def test_what_is_no_folder_is_refused(wrong):
+    for make in (Store, run, status, fit_store, lambda it: replay(it, "x")):
+        with pytest.raises(st.InputError):
+            make(wrong)
+    with pytest.raises(st.InputError):
+        Study.from_toml(wrong)
+
+
+def test_a_text_that_a_spreadsheet_would_compute_is_quoted():
+    frame = pl.DataFrame({"a": ["=1+1", "plain", "-2", None], "b": [1, 2, 3, 4]})
+    assert store_module._for_spreadsheets(frame)["a"].to_list() == ["'=1+1", "plain", "'-2", None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,10 +17,12 @@ from sterling.claims.finding import Finding, Picture, Reference, measured
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import schedule_words
 from sterling.dynamics.orbit import Verdict
+from sterling.plot.curves import legend_above
 from sterling.plot.style import VERDICT_COLOURS
 from sterling.schedules import parse_schedule
 from sterling.stats import share_interval
 from sterling.study.grid import Study
+from sterling.study.kinds import schedule_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -90,76 +92,56 @@ def measure(context: Context, budget: Budget) -> Finding:
     import polars as pl
 
     samples = math.ceil(budget.factor * budget.n * math.log(budget.n))
-    texts = [*budget.meeting, *UNBOUNDED, *budget.failing]
-    stores = [
-        context.study(
-            Study(
-                n=budget.n,
-                samples=[samples],
-                schedule=list(chosen),
-                steps=steps,
-                trials=budget.trials,
-                criteria="optimal",
-                seed=context.seed,
-                name=f"learning-rates-{name}",
-            )
-        )
-        for name, chosen, steps in (
-            ("meeting", budget.meeting, budget.steps),
-            ("unbounded", UNBOUNDED, budget.steps),
-            ("failing", budget.failing, budget.failing_steps),
-        )
-    ]
-    cells = pl.concat([store.counts("optimal") for store in stores])
-    kinds = [parse_schedule(text) for text in cells["schedule"].to_list()]
-    rows = {kind: row for kind, row in zip(kinds, cells.iter_rows(named=True), strict=True)}
-    counted = {
-        text: (row["trials"], row["STALLED"], row["OPTIMAL"])
-        for text in texts
-        if (row := rows.get(parse_schedule(text))) is not None
+    groups = {
+        "meeting": (budget.meeting, budget.steps),
+        "unbounded": (UNBOUNDED, budget.steps),
+        "failing": (budget.failing, budget.failing_steps),
     }
-    meeting = [counted[text] for text in budget.meeting if text in counted]
-    failing = [counted[text] for text in budget.failing if text in counted]
-    numbers = []
-    for column, words, order in (
-        (1, "stalled share", (*budget.failing, *budget.meeting, *UNBOUNDED)),
-        (2, "absorbed at w*", texts),
-    ):
-        numbers += [
-            measured(
-                f"{words} under {_formula(text)}",
-                share_interval(counted[text][column], counted[text][0]),
-                "Jeffreys",
-            )
-            for text in order
-            if text in counted
-        ]
-    table = _table(texts, rows)
+    trials, parts = [], {}
+    for group, (schedules, steps) in groups.items():
+        study = Study(
+            n=budget.n,
+            samples=[samples],
+            schedule=list(schedules),
+            steps=steps,
+            trials=budget.trials,
+            criteria="optimal",
+            seed=context.seed,
+            name=f"learning-rates-{group}",
+        )
+        store = context.study(study)
+        trials.append(store.trials())
+        parts[group] = verdicts(store.counts("optimal"), schedules)
+    table = pl.concat(list(parts.values()))
+    counts = {group: part.select("trials", "STALLED", "OPTIMAL").rows() for group, part in parts.items()}
     return CLAIM.found(
         RULE,
-        [(meeting, failing)],
+        [(counts["meeting"], counts["failing"])],
         experiment=(
-            f"{int(cells['trials'].sum()):,} runs without label noise at n = {budget.n}, N = {samples}, "
-            f"under {len(meeting)} schedules that meet the terms and {len(UNBOUNDED)} that grow without end "
-            f"({budget.steps:,} steps at most), and {len(failing)} of finite sum ({budget.failing_steps:,} "
-            f"steps)."
+            f"{table['trials'].sum():,} runs without label noise at n = {budget.n}, N = {samples}, under "
+            f"{len(budget.meeting)} schedules that meet the terms and {len(UNBOUNDED)} that grow without end "
+            f"({budget.steps:,} steps at most), and {len(budget.failing)} of finite sum "
+            f"({budget.failing_steps:,} steps)."
         ),
-        reason=_reason(budget, counted),
-        measured=tuple(numbers),
+        reason=_reason(parts),
+        measured=tuple(
+            measured(f"{words} under {schedule}", share_interval(count, runs), "Jeffreys")
+            for words, column, order in (
+                ("stalled share", "STALLED", ("failing", "meeting", "unbounded")),
+                ("absorbed at w*", "OPTIMAL", groups),
+            )
+            for group in order
+            for schedule, count, runs in parts[group].select("schedule", column, "trials").iter_rows()
+        ),
         references=(
             Reference("stalled share of any schedule of infinite sum", 0.0, "exact", f"{SCIENCE}, 5"),
         ),
         pictures=(
             Picture(
-                "rates-verdicts",
-                "How runs end under each schedule",
-                partial(draw_verdicts, table=table),
+                "rates-verdicts", "How runs end under each schedule", partial(draw_verdicts, table=table)
             ),
         ),
-        tables={
-            "learning-rates-trials": pl.concat([store.trials() for store in stores]),
-            "learning-rates-cells": table,
-        },
+        tables={"learning-rates-trials": pl.concat(trials), "learning-rates-cells": table},
         notes=(
             "By proof, so that the experiment only checks the program (exact): no run stalls under an "
             "infinite sum, bounded or not, since every state that does not absorb is left after a finite "
@@ -178,49 +160,36 @@ def measure(context: Context, budget: Budget) -> Finding:
     )
 
 
-def _formula(text: str) -> str:
-    return schedule_words(parse_schedule(text))
-
-
-def _reason(budget, counted) -> str:
-    stalled = "; ".join(
-        f"{_formula(text)}: {counted[text][1]} of {counted[text][0]}"
-        for text in budget.failing
-        if text in counted
-    )
-    runs, fine, optimal = _sums(budget.meeting, counted)
-    more, _, reached = _sums(UNBOUNDED, counted)
-    return (
-        f"Runs that stalled under summable schedules: {stalled}. Under schedules that meet the terms {fine} "
-        f"of {runs} stalled and {optimal} were absorbed at w*; under unbounded ones {reached} of {more} were."
-    )
-
-
-def _sums(texts: Iterable[str], counted: dict[str, tuple[int, int, int]]) -> tuple[int, ...]:
-    """Return trials, stalled and optimal runs of several schedules together."""
-    rows = [counted[text] for text in texts if text in counted]
-    return tuple(sum(column) for column in zip(*rows, strict=True)) if rows else (0, 0, 0)
-
-
-def _table(texts: list[str], rows) -> pl.DataFrame:
+def verdicts(counts: pl.DataFrame, schedules: Sequence[str]) -> pl.DataFrame:
+    """Return how runs ended under each schedule, in this order, from the counts of a store."""
     import polars as pl
 
-    out = []
-    for text in texts:
-        schedule = parse_schedule(text)
-        if schedule in rows:
-            meets = not schedule.conditions().failed
-            counts = {name: rows[schedule][name] for name in _VERDICTS}
-            out.append(
-                {
-                    "schedule": _formula(text),
-                    "meets_the_terms": meets,
-                    "total_mass": schedule.remaining_mass(0),
-                    "trials": rows[schedule]["trials"],
-                    **counts,
-                }
-            )
-    return pl.DataFrame(out)
+    parsed = {schedule_text(text): parse_schedule(text) for text in schedules}
+    order = {text: place for place, text in enumerate(parsed)}
+    counts = counts.sort(pl.col("schedule").replace_strict(order))
+    kinds = [parsed[text] for text in counts["schedule"].to_list()]
+    return pl.DataFrame(
+        {
+            "schedule": [schedule_words(kind) for kind in kinds],
+            "meets_the_terms": [not kind.conditions().failed for kind in kinds],
+            "total_mass": [kind.remaining_mass(0) for kind in kinds],
+            **{name: counts[name] for name in ("trials", *_VERDICTS)},
+        }
+    )
+
+
+def _reason(parts: dict[str, pl.DataFrame]) -> str:
+    rows = parts["failing"].select("schedule", "STALLED", "trials").iter_rows()
+    stalled = "; ".join(f"{schedule}: {count} of {runs}" for schedule, count, runs in rows)
+    meeting, unbounded = (
+        {name: int(parts[group][name].sum()) for name in ("trials", "STALLED", "OPTIMAL")}
+        for group in ("meeting", "unbounded")
+    )
+    return (
+        f"Runs that stalled under summable schedules: {stalled}. Under schedules that meet the terms "
+        f"{meeting['STALLED']} of {meeting['trials']} stalled and {meeting['OPTIMAL']} were absorbed at w*; "
+        f"under unbounded ones {unbounded['OPTIMAL']} of {unbounded['trials']} were."
+    )
 
 
 def draw_verdicts(ax: Axes, table: pl.DataFrame) -> str:
@@ -234,17 +203,8 @@ def draw_verdicts(ax: Axes, table: pl.DataFrame) -> str:
             left = left + share
     ax.set_yticks(y, [in_figure(text) for text in table["schedule"]])
     ax.invert_yaxis()
-    ax.set_xlim(0, 1)
-    ax.set_xlabel("share of runs")
-    ax.legend(
-        frameon=False,
-        fontsize=8,
-        ncols=5,
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        handlelength=1,
-        columnspacing=1,
-    )
+    ax.set(xlim=(0, 1), xlabel="share of runs")
+    legend_above(ax, 5, handlelength=1)
     summable = np.isfinite(table["total_mass"].to_numpy())
     stalled = int(table["STALLED"].to_numpy()[~summable].sum())
     return (

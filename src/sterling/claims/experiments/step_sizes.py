@@ -17,7 +17,8 @@ from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Measured, Picture, Reference, measured
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said, schedule_words
-from sterling.plot.curves import MARKERS, SERIES_COLOURS
+from sterling.plot.curves import shares, style
+from sterling.plot.style import tidy
 from sterling.schedules import Constant, Power, Schedule, parse_schedule
 from sterling.study.fit import FitError
 from sterling.study.grid import Study
@@ -114,15 +115,17 @@ class Effects:
     slope, rate : (value, low, high)
         β and γ with 95 % intervals by Wald, on log β and on γ. Runs on the same data set are not taken for
         independent: the covariance is the sandwich with data sets as clusters.
-    by_samples, by_schedule : (value, chance)
+    by_samples, by_schedule, by_chance : float
         Shares of the deviance that the sample sizes alone, and the schedules alone, explain as factors. A
-        share is never negative, so beside each stands the one that chance exceeds once in twenty times.
+        share is never negative, so the last one is what schedules that do nothing would seem to explain, in
+        one case of twenty: results of a data set are dealt out to them anew.
     """
 
     slope: tuple[float, float, float]
     rate: tuple[float, float, float]
-    by_samples: tuple[float, float]
-    by_schedule: tuple[float, float]
+    by_samples: float
+    by_schedule: float
+    by_chance: float
 
 
 def effects(samples, rates, exponents, won) -> Effects:
@@ -170,22 +173,11 @@ def effects(samples, rates, exponents, won) -> Effects:
     )
 
 
-def _explained(won: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the shares of the deviance that sizes and that schedules explain, each with what chance does.
-
-    Chance deals the results of a data set out to the schedules anew, or the data sets to the sizes.
-    """
-    sizes, kinds, sets = won.shape
+def _explained(won: np.ndarray) -> tuple[float, float, float]:
+    """Return the shares of the deviance that sizes and schedules explain, and schedules by chance."""
     rng = np.random.default_rng(0)
-    by_size, by_kind = [], []
-    for _ in range(_PERMUTATIONS):
-        by_kind.append(_share(rng.permuted(won, axis=1), 1))
-        dealt = rng.permutation(won.transpose(0, 2, 1).reshape(-1, kinds))
-        by_size.append(_share(dealt.reshape(sizes, sets, kinds).transpose(0, 2, 1), 0))
-    return (
-        (_share(won, 0), float(np.quantile(by_size, 0.95))),
-        (_share(won, 1), float(np.quantile(by_kind, 0.95))),
-    )
+    chance = [_share(rng.permuted(won, axis=1), 1) for _ in range(_PERMUTATIONS)]
+    return _share(won, 0), _share(won, 1), float(np.quantile(chance, 0.95))
 
 
 def _share(won: np.ndarray, factor: int) -> float:
@@ -256,9 +248,9 @@ def measure(context: Context, budget: Budget) -> Finding:
         reason=(
             f"Over rates from {min(budget.rates):g} to {max(budget.rates):g} the threshold moves by a factor "
             f"{said(factor)}{_effect(factor)}; the sample size alone explains "
-            f"{percent(found.by_samples[0], 1)} of the deviance, the schedules alone "
-            f"{percent(found.by_schedule[0], 2)}, where chance alone would reach "
-            f"{percent(found.by_schedule[1], 2)}. {absorbed - outside} of {absorbed} absorbed runs ended in "
+            f"{percent(found.by_samples, 1)} of the deviance, the schedules alone "
+            f"{percent(found.by_schedule, 2)}, where chance alone would reach "
+            f"{percent(found.by_chance, 2)}. {absorbed - outside} of {absorbed} absorbed runs ended in "
             "an absorbing state that the data alone determine."
         ),
         measured=(
@@ -269,12 +261,16 @@ def measure(context: Context, budget: Budget) -> Finding:
                 "Wald, runs on one data set not taken for independent",
             ),
             *(
-                Measured(f"share of the deviance that {what} alone explain{end}", value, how=how)
-                for what, end, pair in (
-                    ("N", "s", found.by_samples),
-                    ("the schedules", "", found.by_schedule),
+                Measured(f"share of the deviance {what}", 100 * value, unit="%", how=how)
+                for what, value, how in (
+                    ("that N alone explains", found.by_samples, "as a factor"),
+                    ("that the schedules alone explain", found.by_schedule, "as a factor"),
+                    (
+                        "that schedules which do nothing seem to explain",
+                        found.by_chance,
+                        "results dealt out anew, 95th percentile",
+                    ),
                 )
-                for value, how in zip(pair, ("as a factor", "by chance, 95th percentile"), strict=True)
             ),
             Measured("absorbed runs that ended outside the data's absorbing states", float(outside)),
         ),
@@ -327,7 +323,7 @@ def _fitted(context: Context, trials: pl.DataFrame, kinds: list[Schedule], sizes
     try:
         return effects(
             sizes,
-            [kind.rate(0) for kind in kinds],
+            [kind.at(0) for kind in kinds],
             [kind.to_dict().get("exponent", 0.0) for kind in kinds],
             won,
         )
@@ -351,38 +347,29 @@ def with_described(cells: pl.DataFrame) -> pl.DataFrame:
     kinds = [parse_schedule(text) for text in cells["schedule"].to_list()]
     return with_shares(cells).with_columns(
         cells["schedule"],
-        pl.Series("rate", [kind.rate(0) for kind in kinds], pl.Float64),
+        pl.Series("rate", [kind.at(0) for kind in kinds], pl.Float64),
         pl.Series("exponent", [kind.to_dict().get("exponent", 0.0) for kind in kinds], pl.Float64),
     )
 
 
 def draw_success(ax: Axes, cells: pl.DataFrame) -> str:
-    """Draw the share of successes against N, one line for each schedule."""
+    """Draw the share of successes against N: a colour for each rate, a marker for each exponent."""
     kinds = cells.select("rate", "exponent").unique().sort("exponent", "rate").rows()
-    rates = sorted(cells["rate"].unique().to_list())
-    exponents = sorted(cells["exponent"].unique().to_list())
+    rates, exponents = (sorted(cells[name].unique().to_list()) for name in ("rate", "exponent"))
     for place, (rate, exponent) in enumerate(kinds):
-        one = cells.filter((cells["rate"] == rate) & (cells["exponent"] == exponent)).sort("samples")
-        share = one["share"].to_numpy()
-        bars = np.vstack([share - one["share_low"].to_numpy(), one["share_high"].to_numpy() - share])
-        shift = 1.012 ** (place - (len(kinds) - 1) / 2)  # so that bars do not cover each other
-        ax.errorbar(
-            one["samples"].to_numpy() * shift,
-            share,
-            np.maximum(bars, 0),
-            lw=1.3,
-            ms=5,
-            capsize=0,
-            color=SERIES_COLOURS[rates.index(rate) % len(SERIES_COLOURS)],
-            marker=MARKERS[exponents.index(exponent) % len(MARKERS)],
-            ls=("-", "--", ":")[exponents.index(exponent) % 3],
+        rank = exponents.index(exponent)
+        shares(
+            ax,
+            cells.filter((cells["rate"] == rate) & (cells["exponent"] == exponent)),
+            place,
+            len(kinds),
+            color=style(rates.index(rate))["color"],
+            marker=style(rank)["marker"],
+            ls=("-", "--", ":")[rank % 3],
             label=in_figure(schedule_words(Power(rate, exponent))),
         )
-    ax.set_xscale("log")
-    ax.set_ylim(-0.03, 1.03)
-    ax.set_xlabel("samples N")
-    ax.set_ylabel("share of runs absorbed at w*")
-    ax.legend(frameon=False, fontsize=8)
+    ax.set(xscale="log", ylim=(-0.03, 1.03), xlabel="samples N", ylabel="share of runs absorbed at w*")
+    tidy(ax)
     return (
         "Bars are 95 % Jeffreys intervals. Where the curves lie on each other, the step size makes no "
         "difference and N decides."

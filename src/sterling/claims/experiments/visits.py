@@ -145,7 +145,7 @@ CLAIM = Claim(
                 n=(8, 12, 16, 24, 32, 48, 64),
                 width=0.1,
                 steps=(50_000, 500_000),
-                max_trials=100_000,
+                max_trials=50_000,
                 noise=0.5,
             ),
         ),

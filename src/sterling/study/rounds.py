@@ -19,7 +19,7 @@ _FIRST_TRIALS = 32  # of each cell, where its interval decides how many it gets
 class Step:
     """One round: the trials that must be there at its end, those of earlier rounds included."""
 
-    plan: Wanted
+    wanted: Wanted
     note: str = ""
 
 
@@ -46,19 +46,19 @@ class Rounds:
         """Every cell gets trials until its interval under every criterion is narrow enough."""
         study = self.study
         assert study.width is not None
-        plan: Wanted = dict.fromkeys(study.cells, min(_FIRST_TRIALS, study.trials))
+        wanted: Wanted = dict.fromkeys(study.cells, min(_FIRST_TRIALS, study.trials))
         while True:
-            yield Step(dict(plan), "all cells" if len(plan) else "")
-            wider = {cell: need for cell, count in plan.items() if (need := self._need(cell, count)) > count}
+            yield Step(dict(wanted), "all cells" if len(wanted) else "")
+            needs = {cell: self._need(cell, count) for cell, count in wanted.items()}
+            wider = {cell: need for cell, need in needs.items() if need > wanted[cell]}
             if not wider:
                 break
-            plan |= wider
-        missed = sum(self.width(cell, count) > study.width for cell, count in plan.items())
+            wanted |= wider
+        missed = sum(self.width(cell, count) > study.width for cell, count in wanted.items())
         self.reason = "trials spent" if missed else "width reached"
         if missed:
-            self.messages.append(
-                f"{missed} of {len(plan)} cells stay wider than {study.width:g} after {study.trials:,} trials"
-            )
+            these = f"{missed} of {len(wanted)} cells"
+            self.messages.append(f"{these} stay wider than {study.width:g} after {study.trials:,} trials")
 
     def width(self, cell: Cell, count: int) -> float:
         """Return the widest Jeffreys interval of the cell over the criteria."""
@@ -91,22 +91,22 @@ class Rounds:
         asked: dict[Series, dict[Place, int]] = {series: {} for series in study.series}
         cells: dict[tuple[Series, Place], Cell] = {}
         while True:
-            wanted = False
+            more = False
             for series, number, placement in self.placements:
                 tallies = self._tallies(series, asked[series], cells, number)
                 for place, count in placement.propose(tallies).items():
                     if count > asked[series].get(place, 0):
                         asked[series][place] = count
                         cells[series, place] = series.cell(*place)
-                        wanted = True
-            plan = {
+                        more = True
+            if not more:
+                break
+            wanted = {
                 cells[series, place]: count
                 for series, counts in asked.items()
                 for place, count in counts.items()
             }
-            if not wanted:
-                break
-            yield Step(plan, self._note())
+            yield Step(wanted, self._note())
         self._close()
 
     def _tallies(self, series, asked, cells, number) -> dict[Place, Tally]:
@@ -136,8 +136,3 @@ def interval_width(tally: Tally) -> float:
     """Return the width of the Jeffreys interval of a tally."""
     low, high = jeffreys(tally.successes, max(tally.trials, 0))
     return float(high - low) if tally.trials else 1.0
-
-
-def rounds(study: Study, ledger: Ledger) -> Rounds:
-    """Return the rounds of a study."""
-    return Rounds(study, ledger)
