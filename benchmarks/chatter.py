@@ -108,7 +108,7 @@ class Rival:
 
     def run(self, steps: int) -> None:
         """Take so many steps more."""
-        rates = SCHEDULE.rate(np.arange(self.step, self.step + steps)) / len(self.rows)
+        rates = SCHEDULE.at(np.arange(self.step, self.step + steps)) / len(self.rows)
         self.loop(self.rows, self.labels, self.latent, self.signs, self.gradient, rates.astype(np.float32))
         self.step += steps
 
