@@ -111,8 +111,8 @@ class Stats:
     flips : int
         Weights flipped.
     states : int
-        Distinct states of which the gradient was computed (again for each that had left the cache when it
-        was visited once more, or that is met after a resume).
+        Distinct states of which the gradient was computed (again for each that had left the cache, or was
+        not kept, when it was visited once more, or that is met after a resume).
     passes : float
         Input entries read, in units of one pass over the data.
     seconds : float
