@@ -55,7 +55,7 @@ class Ratio:
 
         first = problem.draw(0)
         data = (first.inputs.astype(np.float32), first.labels, first.readout, latent)
-        rates = (schedule.rate(np.arange(_MOST_STEPS)) / first.readout_norm2).tolist()
+        rates = (schedule.at(np.arange(_MOST_STEPS)) / first.readout_norm2).tolist()
         loop, layouts = fastest_loop(*data, rates, _SLICE)
         piece = rates[: turn_length(loop, rates, _SLICE)]
 
@@ -97,9 +97,7 @@ class Ratio:
 
 
 def _require_all_steps(orbit: st.Orbit, steps: int) -> None:
-    if orbit.interrupted:  # sterling took the Ctrl-C and returned what it had
-        raise KeyboardInterrupt
-    if orbit.steps != steps or orbit.absorbed:
+    if orbit.steps != steps or orbit.verdict.absorbed:
         raise RuntimeError(f"the run was not a full one: {orbit.steps:,} steps of {steps:,}, {orbit.verdict}")
 
 
@@ -133,8 +131,6 @@ def noiseless(options: Options) -> list[Row]:
             lambda data: st.train(data, steps, schedule, record=(), threads=options.threads), instance
         )
         times["training"].append(spent)
-        if orbit.interrupted:
-            raise KeyboardInterrupt
         if orbit.verdict is not st.Verdict.OPTIMAL or not orbit.certified:
             raise RuntimeError(f"seed {seed} ended {orbit.verdict}, certified: {orbit.certified}")
         del instance
@@ -212,7 +208,7 @@ def _describe(problem: st.Problem) -> str:
 
 
 def _describe_schedule(schedule: st.Power) -> str:
-    return f"Power({schedule.rate(0):g}, {schedule.exponent:g})"
+    return f"Power({schedule.at(0):g}, {schedule.exponent:g})"
 
 
 #: Every case by the name that ``--only`` takes, in the order of the table.

@@ -24,6 +24,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +66,10 @@ def problems(surrogate: str) -> Iterator[tuple[st.Problem, int]]:
         noise = float(np.exp(rng.uniform(math.log(0.1), math.log(2))))
         rho, readout = rng.uniform(*RANGE), str(rng.choice(["ones", "signs"]))
         seed = int(rng.integers(1 << 62))
-        samples = round(theory.samples_for_occupancy(rho, n, noise, m, surrogate, m))
+        problem = st.Problem(n=n, samples=1, m=m, noise=noise, readout=readout)
+        samples = round(theory.samples_for_occupancy(problem, occupancy=rho, surrogate=surrogate))
         if samples >= FEWEST and samples * m * n <= LARGEST:
-            yield st.Problem(n=n, samples=samples, m=m, noise=noise, readout=readout), seed
+            yield replace(problem, samples=samples), seed
 
 
 def measure(problem: st.Problem, seed: int, surrogate: str, steps: int) -> dict:
@@ -102,16 +104,16 @@ def measure(problem: st.Problem, seed: int, surrogate: str, steps: int) -> dict:
 
 def predictions(instance: st.Instance, problem: st.Problem, surrogate: str) -> dict:
     """Return occupancy and wrong shares (None for the laws) by each method."""
-    n, m, norm2 = problem.n, problem.m, instance.readout_norm2
-    variance = theory.drift_variance(n, problem.noise, norm2, surrogate, m)
-    pull = theory.signal(n, norm2, surrogate)
+    n = problem.n
+    variance = theory.drift_variance(instance, surrogate=surrogate)
+    pull = theory.signal(instance, surrogate=surrogate)
     law = math.exp(-n * math.sqrt(variance / (2 * math.pi * problem.samples)) / pull)
-    more = theory.expected_occupancy(n, problem.samples, problem.noise, norm2, surrogate, m)
-    single = theory.wrong_share(instance, surrogate, "signal")
+    more = theory.expected_occupancy(instance, surrogate=surrogate)
+    single = theory.wrong_share(instance, method="signal", surrogate=surrogate)
     out = {"law": (law, None), "law+": (more, None), "signal": (float(np.prod(1 - single)), single)}
     for name, options in (("linear", {"states": 0}), ("balance", {})):
         try:
-            found = theory.balance(instance, surrogate, **options)
+            found = theory.balance(instance, surrogate=surrogate, **options)
             out[name] = (found.occupancy, found.wrong_share)
         except st.InputError:  # the formula says that w* is not held
             out[name] = (0.0, np.full(n, 0.5))

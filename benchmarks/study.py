@@ -17,11 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
+from sterling.schedules import parse_schedule
 from sterling.study import Store, Study, fit_exponent, run
 from sterling.study.adaptive import Placement
+from sterling.study.kinds import trial_seeds
 from sterling.study.ledger import Tally
-from sterling.study.schema import encode, frame_of
-from sterling.study.trial import run_batch, run_trial, trial_seed
+from sterling.study.shards import encode, frame_of
+from sterling.study.trial import Batch, run_batch
 
 PAIRS = 7  # alternating measurements of study and loop
 SIZES = ((16, 150, 2000), (32, 400, 600))  # n, samples, trials: a trial takes about a millisecond alone
@@ -38,12 +40,13 @@ def _overhead(n: int, samples: int, trials: int) -> None:
 
     study = Study(n=n, samples=samples, trials=trials, steps=100_000)
     cell = study.cells[0]
-    run_batch(cell, [0], 0)
+    schedule = parse_schedule(cell.settings["schedule"])
+    run_batch(0, None, Batch(cell, np.array([0])))
 
     def one(number: int):
-        seed = trial_seed(0, cell, number)
+        seed = trial_seeds(0, cell, number).data
         return st.train(
-            cell.problem.draw(seed), steps=cell.steps, schedule=cell.schedule, init=seed, record=(), threads=1
+            cell.problem.draw(seed), steps=100_000, schedule=schedule, init=seed, record=(), threads=1
         )
 
     ratios = []
@@ -74,7 +77,7 @@ def million(rows: int = 1_000_000) -> None:
             trials=rows // 48,
         )
         store = Store(Path(folder) / "s", study)
-        store._put(*encode(_fake(study, rows // 48), study.identity))
+        store._put(*encode(_fake(study, rows // 48), study.kind, study.identity))
         size = sum(path.stat().st_size for path in (store.folder / "trials").iterdir())
         print(f"million: {48 * (rows // 48):,} rows, {size / 1e6:.0f} MB on disk")
         for verb in ("status", "fit"):
@@ -89,13 +92,12 @@ def _fake(study: Study, each: int):
     rng = np.random.default_rng(0)
     parts = []
     for cell in study.cells:
-        row = frame_of([run_trial(cell, 0, study.seed)])
+        row = frame_of(study.kind, run_batch(study.seed, None, Batch(cell, np.array([0]))))
         n, size = cell.problem.n, cell.problem.samples
         won = rng.random(each) < 1 / (1 + (1.5 * n**1.2 / size) ** 3)
         parts.append(
             pl.concat([row] * each, rechunk=True).with_columns(
                 pl.Series("trial", np.arange(each)),
-                pl.Series("seed", rng.integers(0, 2**62, each)),
                 pl.Series("verdict", np.where(won, "OPTIMAL", "TRAPPED")),
                 pl.Series("certified", np.ones(each, bool)),
                 pl.Series("seconds", rng.exponential(0.01, each)),

@@ -11,6 +11,7 @@ from rich.table import Table
 
 import sterling as st
 from sterling.plot import run as plot
+from sterling.plot import style
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE / "data" / "breast_cancer_wisconsin.csv"
@@ -124,7 +125,7 @@ def verdict(orbit: st.Orbit) -> str:
 
 
 def picture(orbit: st.Orbit, name: str) -> None:
-    path = plot.save_figure(plot.figure(orbit), OUT / name)
+    path = style.save_figure(plot.figure(orbit), OUT / name)
     console.print(f"[dim]picture: {path}[/]")
 
 

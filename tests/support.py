@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import sterling as st
 from sterling.dynamics.run import _Pace
@@ -48,7 +49,7 @@ def assert_same_orbit(one, other):
         assert one.flips_complete_to == other.flips_complete_to
     assert one.stats.events == other.stats.events
     assert one.stats.flips == other.stats.flips
-    for name, mine, theirs in zip(one.walk._fields, one.walk, other.walk, strict=True):
+    for name, mine, theirs in zip(one._walk._fields, one._walk, other._walk, strict=True):
         if name == "clock":  # all that a checkpoint holds, less what the run cost
             mine, theirs = np.delete(mine, [EVALUATIONS, READ]), np.delete(theirs, [EVALUATIONS, READ])
         assert mine.tobytes() == theirs.tobytes(), f"walk.{name}: {mine} and {theirs}"
@@ -78,9 +79,17 @@ def assert_agrees(orbit, run, *, tolerance=1e-10):
     clear = np.abs(run.ergodic_mean) > tolerance * scale  # a mean of zero may round to either side
     assert np.all((np.sign(run.ergodic_mean) == orbit.ergodic_signs)[clear])
     np.testing.assert_allclose(orbit.latent, run.latent, rtol=tolerance, atol=tolerance)
-    assert orbit.absorbed == run.absorbed
+    assert orbit.verdict.absorbed == run.absorbed
     at = [0, 1, run.steps // 3, run.steps // 2, run.steps - 1, run.steps]
     assert orbit.distance(at).tolist() == run.distance(at)
+
+
+def interrupted(function, *arguments, **options):
+    """Return the orbit that a call which Ctrl-C ends brings with its KeyboardInterrupt."""
+    with pytest.raises(KeyboardInterrupt) as caught:
+        function(*arguments, **options)
+    assert "attribute `orbit`" in caught.value.__notes__[0]
+    return caught.value.orbit  # type: ignore[attr-defined]
 
 
 def go_slowly(monkeypatch, budget=1):

@@ -4,16 +4,16 @@
 """
 
 import math
-import numbers
-import operator
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from sterling.errors import InputError
+from sterling.base.checks import integer, is_number, real, shown
+from sterling.errors import InputError, InputTypeError
 from sterling.exact.mass import (
     KIND_POWER,
     KIND_TABLE,
@@ -37,6 +37,8 @@ __all__ = [
 #: Largest number of steps of a run; the error figures below are measured up to here.
 MAX_STEPS = 10**12
 MAX_EXPONENT = 8.0  # The error figures below are measured up to here; steeper schedules hardly move at all.
+
+_SHOWN = 32  # rates of a table that its repr holds
 
 KernelArguments = tuple[int, float, float, np.ndarray]
 
@@ -67,8 +69,17 @@ class Schedule:
     Steps t are integers from 0 to 2**60. A step that is none of these raises `InputError`.
     """
 
-    def rate(self, t: Any) -> Any:
-        """η_t: a float for an integer t, a float64 array of the same shape for an array of integers."""
+    def at(self, t: Any) -> Any:
+        """Return the step size η_t.
+
+        Parameters
+        ----------
+        t : int or array of int
+
+        Returns
+        -------
+        float, or float64 array of the same shape
+        """
         if isinstance(t, np.ndarray):
             return np.array([self._rate(_step(s, "t")) for s in t.ravel()], dtype=np.float64).reshape(t.shape)
         return self._rate(_step(t, "t"))
@@ -76,7 +87,14 @@ class Schedule:
     def mass(self, t0: int, t1: int | None = None) -> float:
         """Return Σ η_t over t0 ≤ t < t1; with one argument, H(t0), the sum over t < t0.
 
-        For its accuracy see `MassFunctions`.
+        Parameters
+        ----------
+        t0, t1 : int
+
+        Returns
+        -------
+        float
+            For its accuracy see `sterling.exact.mass.MassFunctions`.
         """
         t0, t1 = (0, t0) if t1 is None else (t0, t1)
         t0, t1 = _step(t0, "t0"), _step(t1, "t1")
@@ -85,11 +103,24 @@ class Schedule:
         return float(mass_between(*self._arguments, t0, t1))
 
     def first_reach(self, t0: int, mass: float) -> int | None:
-        """Return the smallest t ≥ t0 with mass(t0, t) ≥ `mass`; None if there is none up to 2**60.
+        """Return the smallest t ≥ t0 with mass(t0, t) ≥ `mass`.
 
         It is the inverse of the computed `mass`, not of the ideal one: self.mass(t0, t − 1) < mass holds too.
+
+        Parameters
+        ----------
+        t0 : int
+        mass : float
+            It may be infinite.
+
+        Returns
+        -------
+        int or None
+            None if there is no such step up to 2**60.
         """
-        t0, mass = _step(t0, "t0"), _real(mass, "mass")
+        t0 = _step(t0, "t0")
+        if not is_number(mass) or math.isnan(mass):
+            raise InputTypeError(f"mass is {shown(mass)}; it must be a number")
         if mass <= 0.0:
             return t0
         kind, rate, exponent, *_ = arguments = self._arguments
@@ -98,7 +129,17 @@ class Schedule:
         return None if t > STEP_LIMIT else t
 
     def remaining_mass(self, t0: int) -> float:
-        """Σ η_t over all t ≥ t0: math.inf unless the schedule is summable."""
+        """Return Σ η_t over all t ≥ t0.
+
+        Parameters
+        ----------
+        t0 : int
+
+        Returns
+        -------
+        float
+            math.inf unless the schedule is summable.
+        """
         raise NotImplementedError
 
     def conditions(self) -> Conditions:
@@ -108,9 +149,21 @@ class Schedule:
     def kernel_arguments(self, scale: float = 1.0) -> KernelArguments:
         """Return (kind, rate, exponent, sums) for the functions of `build`, the rates multiplied by `scale`.
 
-        `scale` is 1/‖v‖². `sums` is a new contiguous float64 array: for a table of K rates the upper parts
-        and then the lower parts of its K + 1 prefix sums. A scaled rate that overflows or vanishes raises
-        `InputError`.
+        Parameters
+        ----------
+        scale : float
+            1/‖v‖².
+
+        Returns
+        -------
+        kind, rate, exponent, sums
+            `sums` is a new contiguous float64 array: for a table of K rates the upper parts and then the
+            lower parts of its K + 1 prefix sums.
+
+        Raises
+        ------
+        InputError
+            If a scaled rate overflows or vanishes.
         """
         raise NotImplementedError
 
@@ -129,11 +182,11 @@ class Schedule:
 
 
 class _PowerLaw(Schedule):
-    base: float
+    rate: float
     exponent: float
 
     def _rate(self, t: int) -> float:
-        return self.base * pow_neg(float(t + 1), self.exponent)
+        return self.rate * pow_neg(float(t + 1), self.exponent)
 
     def remaining_mass(self, t0: int) -> float:
         t0, p = _step(t0, "t0"), self.exponent
@@ -141,7 +194,7 @@ class _PowerLaw(Schedule):
             return math.inf
         # Far out the integral is all there is: the next term is smaller by p(p−1)/24 · 2**−60.
         far = max(t0, 2**30)
-        return self.mass(t0, far) + self.base * pow_neg(float(far) + 0.5, p - 1.0) / (p - 1.0)
+        return self.mass(t0, far) + self.rate * pow_neg(float(far) + 0.5, p - 1.0) / (p - 1.0)
 
     def conditions(self) -> Conditions:
         p, failed = self.exponent, []
@@ -152,17 +205,17 @@ class _PowerLaw(Schedule):
         return Conditions(p >= 0.0, p <= 1.0, True, tuple(failed))
 
     def kernel_arguments(self, scale: float = 1.0) -> KernelArguments:
-        return KIND_POWER, _scaled(self.base, scale), self.exponent, np.zeros(2)
+        return KIND_POWER, _scaled(self.rate, scale), self.exponent, np.zeros(2)
 
 
-@dataclass(frozen=True, init=False, repr=False)
+@dataclass(frozen=True)
 class Power(_PowerLaw):
     """η_t = rate · (t+1)**−exponent.
 
     Parameters
     ----------
     rate : float
-        η_0, positive, in units where the readout has norm one. Kept as `base`.
+        η_0, positive, in units where the readout has norm one.
     exponent : float
         Between −8 and 8. The paper's terms hold from 0 to 1.
 
@@ -170,88 +223,111 @@ class Power(_PowerLaw):
     ------
     InputError
         If an argument is not such a number.
+
+    Examples
+    --------
+    >>> import dataclasses
+    >>> import sterling as st
+    >>> schedule = st.Power(rate=0.5, exponent=0.5)
+    >>> schedule.at(3)
+    0.25
+    >>> dataclasses.replace(schedule, exponent=1)
+    Power(rate=0.5, exponent=1.0)
     """
 
-    base: float
+    rate: float
     exponent: float
 
-    def __init__(self, rate: float, exponent: float) -> None:
-        object.__setattr__(self, "base", _positive(rate))
-        exponent = _real(exponent, "exponent")
-        if not abs(exponent) <= MAX_EXPONENT:
-            raise InputError(f"exponent must lie between -8 and 8; got {exponent}.")
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", _positive(self.rate))
+        exponent = real(self.exponent, "exponent", -MAX_EXPONENT, MAX_EXPONENT) + 0.0  # −0.0 is 0
         object.__setattr__(self, "exponent", exponent)
 
-    def __repr__(self) -> str:
-        return f"Power(rate={self.base}, exponent={self.exponent})"
-
     def to_dict(self) -> dict[str, Any]:
-        return {"kind": "power", "rate": self.base, "exponent": self.exponent}
+        """Return its kind and numbers; `schedule_from_dict` is the way back."""
+        return {"kind": "power", **asdict(self)}
 
 
-@dataclass(frozen=True, init=False, repr=False)
+@dataclass(frozen=True)
 class Constant(_PowerLaw):
-    """η_t = rate, positive, in units where the readout has norm one. Kept as `base`. Else `InputError`."""
+    """η_t = rate.
 
-    base: float
-    exponent = 0.0
+    Parameters
+    ----------
+    rate : float
+        Positive, in units where the readout has norm one.
 
-    def __init__(self, rate: float) -> None:
-        object.__setattr__(self, "base", _positive(rate))
+    Raises
+    ------
+    InputError
+        If it is no such number.
 
-    def __repr__(self) -> str:
-        return f"Constant(rate={self.base})"
+    Examples
+    --------
+    >>> import sterling as st
+    >>> st.Constant(0.1).mass(100)
+    10.0
+    """
+
+    rate: float
+    exponent: ClassVar[float] = 0.0  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", _positive(self.rate))
 
     def to_dict(self) -> dict[str, Any]:
-        return {"kind": "constant", "rate": self.base}
+        """Return its kind and rate; `schedule_from_dict` is the way back."""
+        return {"kind": "constant", **asdict(self)}
 
 
-@dataclass(frozen=True, init=False, repr=False)
+@dataclass(frozen=True, repr=False)
 class Table(Schedule):
     """η_t = rates[t]; the last rate holds on for ever.
 
     Parameters
     ----------
     rates : one-dimensional sequence of float
-        At least one, each finite and not negative, in units where the readout has norm one. Kept as `base`, a
-        tuple.
+        At least one, each finite and not negative, in units where the readout has norm one. Kept as a tuple.
 
     Raises
     ------
     InputError
         If the rates are not like that; the message names the position.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> schedule = st.Table([0.5, 0.25])
+    >>> schedule
+    Table(rates=[0.5, 0.25])
+    >>> schedule.at(100)
+    0.25
     """
 
-    base: tuple[float, ...]
+    rates: tuple[float, ...]
 
-    def __init__(self, rates: Any) -> None:
-        try:
-            base = tuple(_real(value, f"rates[{i}]") for i, value in enumerate(rates))
-        except TypeError:
-            raise InputError(
-                f"rates must be a one-dimensional sequence of numbers; got {rates!r:.60}."
-            ) from None
-        if not base:
+    def __post_init__(self) -> None:
+        if isinstance(self.rates, str) or np.ndim(self.rates) != 1:
+            raise InputTypeError(f"rates is {shown(self.rates)}; it must be a one-dimensional sequence")
+        rates = tuple(real(value, f"rates[{i}]", 0) for i, value in enumerate(self.rates))
+        if not rates:
             raise InputError("rates is empty; give at least one.")
-        for i, value in enumerate(base):
-            if not 0.0 <= value < math.inf:
-                raise InputError(f"rates[{i}] must be finite and not negative; got {value}.")
-        if math.isinf(sum(base)):
+        if math.isinf(sum(rates)):
             raise InputError("the sum of the rates overflows; give smaller ones.")
-        object.__setattr__(self, "base", base)
+        object.__setattr__(self, "rates", rates)
 
     def _rate(self, t: int) -> float:
-        return self.base[min(t, len(self.base) - 1)]
+        return self.rates[min(t, len(self.rates) - 1)]
 
     def remaining_mass(self, t0: int) -> float:
         t0 = _step(t0, "t0")
-        return math.inf if self.base[-1] > 0.0 else self.mass(t0, max(t0, len(self.base)))
+        return math.inf if self.rates[-1] > 0.0 else self.mass(t0, max(t0, len(self.rates)))
 
     def conditions(self) -> Conditions:
-        if self.base[-1] > 0.0:
+        if self.rates[-1] > 0.0:
             return Conditions(True, True, True)
-        end = len(self.base)
-        while end > 0 and self.base[end - 1] == 0.0:
+        end = len(self.rates)
+        while end > 0 and self.rates[end - 1] == 0.0:
             end -= 1
         text = f"the rate is zero from step {end} on"
         failed = (
@@ -261,7 +337,7 @@ class Table(Schedule):
         return Conditions(True, False, False, failed)
 
     def kernel_arguments(self, scale: float = 1.0) -> KernelArguments:
-        rates = [_scaled(value, scale) for value in self.base]
+        rates = [_scaled(value, scale) for value in self.rates]
         sums = np.zeros((2, len(rates) + 1))
         total = carry = 0.0
         for i, value in enumerate(rates):
@@ -277,13 +353,14 @@ class Table(Schedule):
         return KIND_TABLE, rates[-1], 0.0, sums.ravel()
 
     def __repr__(self) -> str:
-        if len(self.base) <= 6:
-            return f"Table(rates={list(self.base)})"
-        first, second, *_, last = self.base
-        return f"Table(rates=[{first}, {second}, …, {last}], {len(self.base)} rates)"
+        if len(self.rates) <= _SHOWN:
+            return f"Table(rates={list(self.rates)})"
+        first, second, *_, last = self.rates
+        return f"Table(rates=[{first}, {second}, …, {last}], {len(self.rates)} rates)"
 
     def to_dict(self) -> dict[str, Any]:
-        return {"kind": "table", "rates": list(self.base)}
+        """Return its kind and rates; `schedule_from_dict` is the way back."""
+        return {"kind": "table", "rates": list(self.rates)}
 
 
 _KINDS: dict[str, tuple[type[Schedule], set[str]]] = {
@@ -297,7 +374,7 @@ def schedule_from_dict(d: Mapping[str, Any]) -> Schedule:
     """Return the schedule that `to_dict` wrote. Anything else raises `InputError`."""
     kind = d.get("kind") if isinstance(d, Mapping) else None
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise InputError(f"a schedule needs a 'kind' out of {', '.join(_KINDS)}; got {d!r:.80}.")
+        raise InputError(f"a schedule needs a 'kind' out of {', '.join(_KINDS)}; got {shown(d)}.")
     make, names = _KINDS[kind]
     given = {key: value for key, value in d.items() if key != "kind"}
     if set(given) != names:
@@ -308,9 +385,12 @@ def schedule_from_dict(d: Mapping[str, Any]) -> Schedule:
 
 def parse_schedule(text: str) -> Schedule:
     """Read "constant:RATE", "power:RATE,EXPONENT" or "table:RATE,RATE,…". Else `InputError`, one sentence."""
+    if not isinstance(text, str):
+        raise InputTypeError(f"the schedule is {shown(text)}; give a text such as 'power:0.5,0.5'")
     kind, _, rest = text.strip().partition(":")
+    words = [word.strip() for word in rest.split(",")]
     try:
-        numbers = [float(word) for word in rest.split(",")]
+        numbers = [] if any(map(_GROUPED.fullmatch, words)) else [float(word) for word in words]
     except ValueError:
         numbers = []
     match kind.strip().lower(), numbers:
@@ -319,33 +399,22 @@ def parse_schedule(text: str) -> Schedule:
         case "power", [rate, exponent]:
             return Power(rate, exponent)
         case "table", [_, *_]:
-            return Table(numbers)
+            return Table(tuple(numbers))
     raise InputError(
         f"a schedule reads 'constant:RATE', 'power:RATE,EXPONENT' or 'table:RATE,RATE,...', "
-        f"such as 'power:0.5,0.5'; got {text!r}."
+        f"such as 'power:0.5,0.5', with commas between numbers and none in them; got {shown(text)}."
     )
 
 
-def _real(value: Any, name: str) -> float:
-    """Return a finite or infinite float; refuse NaN, booleans and what is not a number."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise InputError(f"{name} must be a number; got {value!r:.60}.")
-    try:
-        number = float(value)
-    except OverflowError:
-        raise InputError(f"{name} is beyond the range of floats.") from None
-    if math.isnan(number):
-        raise InputError(f"{name} is nan; give a number.")
-    return number
+#: What follows a comma that groups digits, as in 1,000, or is grouped itself, as in 1_000.
+_GROUPED = re.compile(r"0\d+|.*_.*")
 
 
 def _positive(value: Any) -> float:
-    number = _real(value, "rate")
-    if number == 0.0:
+    rate = real(value, "rate")
+    if rate == 0.0:
         raise InputError("rate is 0.0, so no step is ever taken; give a positive one.")
-    if not 0.0 < number < math.inf:
-        raise InputError(f"rate must be finite and positive; got {number}.")
-    return number
+    return real(rate, "rate", above=0)
 
 
 def _scaled(rate: float, scale: float) -> float:
@@ -359,10 +428,4 @@ def _scaled(rate: float, scale: float) -> float:
 
 def _step(value: Any, name: str) -> int:
     """Return a step number as an int64-safe Python integer."""
-    try:
-        step = operator.index(value)
-    except TypeError:
-        step = -1
-    if isinstance(value, bool | np.bool_) or not 0 <= step <= STEP_LIMIT:
-        raise InputError(f"{name} must be a whole number of steps from 0 to 2**60; got {value!r:.60}.")
-    return step
+    return integer(value, name, 0, STEP_LIMIT)

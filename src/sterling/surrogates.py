@@ -2,13 +2,12 @@
 
 The backward pass puts μ′ in the place of H′, the derivative of the step function H. The argument x is a
 pre-activation z·w with w = signs/√n. All other parts of sterling, and its documentation, read the surrogates
-from here.
+from here. Smooth ones are functions of an array and of its namespace (NumPy, PyTorch).
 """
 
-import difflib
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Rational
 from typing import Any
@@ -16,69 +15,150 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sterling.errors import InputError
+from sterling.base.checks import flag, is_number, shown
+from sterling.base.registry import Registry
+from sterling.errors import InputError, InputTypeError
 
-__all__ = ["SURROGATES", "Surrogate", "get_surrogate"]
+__all__ = ["SURROGATES", "Surrogate", "get_surrogate", "surrogate_from_dict"]
 
 UNBOUNDED = 2**62  # Stands for infinity among integer pre-activations, which are far smaller.
+#: No derivative exceeds this; step sizes scale, so a steeper surrogate is never needed.
+STEEPEST = 8.0
 SWISH_BETA = 5.0
 _FLAT = 800.0  # exp(−800) is 0 in float64, so larger arguments change nothing.
 
-RealFunction = Callable[[np.ndarray], np.ndarray]
+#: μ or μ′ of an array, given with its namespace: numpy, torch, or another with exp, abs, clip, tanh, where.
+ArrayFunction = Callable[[Any, Any], Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Surrogate:
-    """One surrogate μ of the step function.
+    """One surrogate μ of the step function, given by its derivative μ′.
 
-    Attributes
+    Either ``window`` says where μ′ is 1 (elsewhere it is 0), and both engines take it, or ``slope`` is a
+    smooth μ′, for the dense engine. A height other than 1 is another step size.
+
+    Parameters
     ----------
     name : str
-        Its key in `SURROGATES`.
+        Letters, digits and underscores. `register` makes it usable by this name.
+    window : (float or None, float or None), optional
+        The ends of the interval on which μ′ = 1; None where it has no end.
+    closed : bool
+        Whether the ends of the window belong to it.
+    slope : function of (x, xp), optional
+        μ′ of a float array x in the array namespace xp, finite and at most 8 in size. Written with the
+        functions of xp, it serves NumPy and PyTorch.
+    function : function of (x, xp), optional
+        μ itself, for pictures.
     formula, derivative_formula : str
         μ(x) and μ′(x) in LaTeX.
     source : str
         Where it was proposed or analysed.
+
+    Attributes
+    ----------
     piecewise_constant : bool
-        Whether μ′ takes the values 0 and 1 only. The event engine needs this.
-    window : (float, float) or None
-        The ends of the interval on which μ′ = 1; None if μ′ is not piecewise constant.
-    closed : bool
-        Whether the finite ends of the window belong to it.
+        Whether it has a window, which the event engine needs.
+
+    Raises
+    ------
+    InputError
+        If there is neither a window nor a slope, or there are both, or one of them is not as said above.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> wide = st.Surrogate("wide", window=(-2, 2), closed=True)
+    >>> wide
+    Surrogate('wide', window=(-2.0, 2.0), closed=True)
+    >>> wide.derivative([-3, 0.5, 2])
+    array([0., 1., 1.])
+    >>> bell = st.Surrogate("bell", slope=lambda x, xp: xp.exp(-x * x))
+    >>> bell.derivative([0.0, 30.0])
+    array([1., 0.])
     """
 
     name: str
-    formula: str
-    derivative_formula: str
-    source: str
-    piecewise_constant: bool
     window: tuple[float, float] | None = None
     closed: bool = False
-    _value: RealFunction | None = field(default=None, repr=False, compare=False)
-    _derivative: RealFunction | None = field(default=None, repr=False, compare=False)
+    slope: ArrayFunction | None = None
+    function: ArrayFunction | None = None
+    formula: str = ""
+    derivative_formula: str = ""
+    source: str = ""
 
-    def value(self, x: ArrayLike) -> np.ndarray:
-        """Return μ(x), float64, in the shape of x. It is the antiderivative of μ′ that `formula` states."""
-        x = np.asarray(x, dtype=np.float64)
+    def __post_init__(self) -> None:
+        for field in ("name", "formula", "derivative_formula", "source"):
+            if not isinstance(getattr(self, field), str):
+                raise InputTypeError(f"{field} of a surrogate is {shown(getattr(self, field))}; give a text")
+        object.__setattr__(self, "closed", flag(self.closed, "closed"))
+        if (self.window is None) == (self.slope is None):
+            raise InputError(
+                f"surrogate {self.name!r} needs either a window, where its derivative is 1, or a slope, the "
+                "function that its derivative is"
+            )
         if self.window is not None:
-            return np.asarray(np.clip(x, *self.window))
-        assert self._value is not None
-        with np.errstate(under="ignore"):
-            return np.asarray(self._value(x))
+            object.__setattr__(self, "window", _checked_window(self.window))
+        else:
+            self._check_slope()
 
-    def derivative(self, x: ArrayLike) -> np.ndarray:
-        """Return μ′(x), float64, in the shape of x.
+    @property
+    def piecewise_constant(self) -> bool:
+        """Whether μ′ takes the values 0 and 1 only. The event engine needs this."""
+        return self.window is not None
 
-        It never overflows. At the very end of a window rounding in x decides; `thresholds` is exact there.
+    def value(self, x: Any, xp: Any = None) -> Any:
+        """Return μ(x), the antiderivative of μ′ that `formula` states.
+
+        Parameters
+        ----------
+        x : array_like
+            Without a namespace it is turned to float64.
+        xp : module, optional
+            The array namespace of x, such as ``torch``.
+
+        Returns
+        -------
+        array
+            In the shape of x.
+
+        Raises
+        ------
+        InputError
+            If the surrogate was given without its function μ.
         """
-        x = np.asarray(x, dtype=np.float64)
         if self.window is not None:
             low, high = self.window
-            inside = (low <= x) & (x <= high) if self.closed else (low < x) & (x < high)
-            return np.asarray(inside, dtype=np.float64)
-        assert self._derivative is not None
-        with np.errstate(under="ignore"):
-            return np.asarray(self._derivative(x))
+            return _evaluate(lambda x, xp: xp.clip(x, low, high), x, xp)
+        if self.function is None:
+            raise InputError(f"surrogate {self.name!r} is known by its slope only: give its function as well")
+        return _evaluate(self.function, x, xp)
+
+    def derivative(self, x: Any, xp: Any = None) -> Any:
+        """Return μ′(x).
+
+        It never overflows. At the very end of a window rounding in x decides; `thresholds` is exact there.
+
+        Parameters
+        ----------
+        x : array_like
+            Without a namespace it is turned to float64.
+        xp : module, optional
+            The array namespace of x, such as ``torch``.
+
+        Returns
+        -------
+        array
+            In the shape of x.
+        """
+        return _evaluate(self.slope or self._inside, x, xp)
+
+    def _inside(self, x: Any, xp: Any) -> Any:
+        assert self.window is not None
+        low, high = self.window
+        inside = (low <= x) & (x <= high) if self.closed else (low < x) & (x < high)
+        return xp.where(inside, xp.ones_like(x), xp.zeros_like(x))
 
     def thresholds(self, unit_squared: int | Fraction) -> tuple[int, int]:
         """Return (low, high) such that μ′(a/√unit_squared) = 1 exactly where low ≤ a ≤ high.
@@ -101,7 +181,7 @@ class Surrogate:
         """
         if self.window is None:
             raise InputError(
-                f"surrogate '{self.name}' is not piecewise constant, so it has no thresholds; "
+                f"surrogate {self.name!r} is not piecewise constant, so it has no thresholds; "
                 f"use one of {', '.join(s.name for s in SURROGATES.values() if s.piecewise_constant)}."
             )
         exact = isinstance(unit_squared, Rational | np.integer) and not isinstance(unit_squared, bool)
@@ -114,58 +194,115 @@ class Surrogate:
         return -_last_inside(-low, self.closed, square), _last_inside(high, self.closed, square)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what is known about it as plain values; `get_surrogate(d["name"])` is the way back."""
+        """Return what defines it as plain values; `surrogate_from_dict` is the way back."""
+        window = self.window
         return {
             "name": self.name,
             "formula": self.formula,
             "derivative_formula": self.derivative_formula,
             "source": self.source,
             "piecewise_constant": self.piecewise_constant,
+            "window": None if window is None else [None if math.isinf(end) else end for end in window],
+            "closed": self.closed,
         }
 
     def __repr__(self) -> str:
-        return f"Surrogate('{self.name}')"
+        if SURROGATES.get(self.name) == self:
+            return f"get_surrogate({self.name!r})"
+        if self.window is None:
+            return f"<Surrogate {self.name!r}, smooth>"
+        ends = ", ".join("None" if math.isinf(end) else repr(end) for end in self.window)
+        told = [f"{self.name!r}, window=({ends})"] + (["closed=True"] if self.closed else [])
+        words = ("formula", "derivative_formula", "source")
+        told += [f"{word}={getattr(self, word)!r}" for word in words if getattr(self, word)]
+        return f"Surrogate({', '.join(told)})"
+
+    def _check_slope(self) -> None:
+        for what in ("slope", "function"):
+            given = getattr(self, what)
+            if given is not None and not callable(given):
+                raise InputTypeError(
+                    f"{what} of surrogate {self.name!r} is {shown(given)}; give a function of an array and "
+                    "its namespace"
+                )
+        x = np.array([-1e100, -30.0, -1.0, -0.1, 0.0, 0.1, 1.0, 30.0, 1e100])
+        try:
+            slopes = np.asarray(self.derivative(x), np.float64)
+        except Exception as problem:  # whatever the user's function raises
+            raise InputError(f"the slope of surrogate {self.name!r} fails on an array: {problem}") from None
+        if slopes.shape != x.shape or not (np.abs(slopes) <= STEEPEST).all():
+            raise InputError(
+                f"the slope of surrogate {self.name!r} must be finite and within ±{STEEPEST:g} for every "
+                f"entry of an array; at {x.tolist()} it is {shown(slopes.tolist())}"
+            )
+
+
+def _checked_window(window: Any) -> tuple[float, float]:
+    try:
+        low, high = window
+    except (TypeError, ValueError):
+        raise InputTypeError(
+            f"window is {shown(window)}; give its two ends, None where it has none"
+        ) from None
+    ends = []
+    for end, free in ((low, -math.inf), (high, math.inf)):
+        if end is not None and not is_number(end):
+            raise InputTypeError(f"an end of the window is {shown(end)}; give a number or None")
+        ends.append(free if end is None else float(end))
+    if not ends[0] < ends[1]:  # false for a NaN as well
+        raise InputError(f"window is ({ends[0]}, {ends[1]}); the first end must lie below the second")
+    return ends[0], ends[1]
+
+
+def _evaluate(function: ArrayFunction, x: ArrayLike, xp: Any) -> Any:
+    if xp is not None:
+        return function(x, xp)
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(function(np.asarray(x, dtype=np.float64), np))
 
 
 def _last_inside(bound: float, closed: bool, square: Fraction) -> int:
-    """Return the largest integer a with a/√square ≤ bound (closed) or < bound, for bound 0, 1, 2 … or ∞."""
+    """Return the largest integer a with a/√square ≤ bound (closed) or < bound, for any bound."""
     if math.isinf(bound):
-        return UNBOUNDED
-    reach = int(bound) ** 2 * square
+        return int(math.copysign(UNBOUNDED, bound))
+    reach = Fraction(bound) ** 2 * square
+    if bound < 0:  # −a is the smallest integer with −a ≥ or > √reach
+        least = math.isqrt(math.ceil(reach) - 1) + 1 if closed else math.isqrt(math.floor(reach)) + 1
+        return max(-least, -UNBOUNDED)
     if closed:
         return min(math.isqrt(math.floor(reach)), UNBOUNDED)
     return min(math.isqrt(math.ceil(reach) - 1), UNBOUNDED) if reach else -1
 
 
-def _logistic(x: np.ndarray) -> np.ndarray:
-    e = np.exp(-np.minimum(np.abs(x), _FLAT))
-    return np.where(x < 0.0, e, 1.0) / (1.0 + e)
+def _logistic(x: Any, xp: Any) -> Any:
+    e = xp.exp(-xp.clip(xp.abs(x), 0.0, _FLAT))
+    return xp.where(x < 0.0, e, 1.0) / (1.0 + e)
 
 
-def _logistic_derivative(x: np.ndarray) -> np.ndarray:
-    e = np.exp(-np.minimum(np.abs(x), _FLAT))
+def _logistic_derivative(x: Any, xp: Any) -> Any:
+    e = xp.exp(-xp.clip(xp.abs(x), 0.0, _FLAT))
     return e / (1.0 + e) ** 2
 
 
-def _approx_sign(x: np.ndarray) -> np.ndarray:
-    x = np.clip(x, -1.0, 1.0)
-    return x * (2.0 - np.abs(x))
+def _approx_sign(x: Any, xp: Any) -> Any:
+    x = xp.clip(x, -1.0, 1.0)
+    return x * (2.0 - xp.abs(x))
 
 
-def _approx_sign_derivative(x: np.ndarray) -> np.ndarray:
-    return 2.0 - 2.0 * np.minimum(np.abs(x), 1.0)
+def _approx_sign_derivative(x: Any, xp: Any) -> Any:
+    return 2.0 - 2.0 * xp.clip(xp.abs(x), 0.0, 1.0)
 
 
-def _swish_sign(x: np.ndarray) -> np.ndarray:
+def _swish_sign(x: Any, xp: Any) -> Any:
     # 2σ(y)(1 + y(1 − σ(y))) − 1 in a form that does not cancel near 0: 2σ − 1 = tanh(y/2).
-    y = SWISH_BETA * np.clip(x, -_FLAT / SWISH_BETA, _FLAT / SWISH_BETA)
-    return np.tanh(0.5 * y) + 2.0 * y * _logistic_derivative(y)
+    y = SWISH_BETA * xp.clip(x, -_FLAT / SWISH_BETA, _FLAT / SWISH_BETA)
+    return xp.tanh(0.5 * y) + 2.0 * y * _logistic_derivative(y, xp)
 
 
-def _swish_sign_derivative(x: np.ndarray) -> np.ndarray:
-    y = SWISH_BETA * np.clip(x, -_FLAT / SWISH_BETA, _FLAT / SWISH_BETA)
+def _swish_sign_derivative(x: Any, xp: Any) -> Any:
+    y = SWISH_BETA * xp.clip(x, -_FLAT / SWISH_BETA, _FLAT / SWISH_BETA)
     # 1/(1 + cosh y) = 2σ′(y), and σ′ has no large number in it.
-    return SWISH_BETA * (2.0 - y * np.tanh(0.5 * y)) * 2.0 * _logistic_derivative(y)
+    return SWISH_BETA * (2.0 - y * xp.tanh(0.5 * y)) * 2.0 * _logistic_derivative(y, xp)
 
 
 _YIN = "Yin et al. 2019, arXiv 1903.05662"
@@ -177,7 +314,6 @@ _ALL = (
         formula=r"\max(x, 0)",
         derivative_formula=r"1\{x > 0\}",
         source=f"{_YIN}; Jeong, Xin & Yin, arXiv 2505.18113",
-        piecewise_constant=True,
         window=(0.0, math.inf),
     ),
     Surrogate(
@@ -185,7 +321,6 @@ _ALL = (
         formula="x",
         derivative_formula="1",
         source=f"Hinton 2012, Neural Networks for Machine Learning (lectures); {_BENGIO}",
-        piecewise_constant=True,
         window=(-math.inf, math.inf),
     ),
     Surrogate(
@@ -193,7 +328,6 @@ _ALL = (
         formula=r"\min(\max(x, 0), 1)",
         derivative_formula=r"1\{0 < x < 1\}",
         source=f"Cai et al. 2017, arXiv 1702.00953; {_YIN}",
-        piecewise_constant=True,
         window=(0.0, 1.0),
     ),
     Surrogate(
@@ -201,7 +335,6 @@ _ALL = (
         formula=r"\min(\max(x, -1), 1)",
         derivative_formula=r"1\{|x| \le 1\}",
         source="Hubara et al. 2016, arXiv 1602.02830; ste_sign in larq",
-        piecewise_constant=True,
         window=(-1.0, 1.0),
         closed=True,
     ),
@@ -210,45 +343,78 @@ _ALL = (
         formula=r"\sigma(x) = 1 / (1 + e^{-x})",
         derivative_formula=r"\sigma(x) (1 - \sigma(x))",
         source=f"{_BENGIO} (the variant with the sigmoid's derivative)",
-        piecewise_constant=False,
-        _value=_logistic,
-        _derivative=_logistic_derivative,
+        function=_logistic,
+        slope=_logistic_derivative,
     ),
     Surrogate(
         name="approx_sign",
         formula=r"2x - x|x| \text{ for } |x| \le 1, \text{ else } \mathrm{sign}(x)",
         derivative_formula=r"2 - 2|x| \text{ for } |x| \le 1, \text{ else } 0",
         source="Liu et al. 2018, Bi-Real Net, arXiv 1808.00278; approx_sign in larq",
-        piecewise_constant=False,
-        _value=_approx_sign,
-        _derivative=_approx_sign_derivative,
+        function=_approx_sign,
+        slope=_approx_sign_derivative,
     ),
     Surrogate(
         name="swish_sign",
         formula=r"2 \sigma(\beta x) (1 + \beta x (1 - \sigma(\beta x))) - 1, \ \beta = 5",
         derivative_formula=r"\beta (2 - \beta x \tanh(\beta x / 2)) / (1 + \cosh(\beta x)), \ \beta = 5",
         source="Darabi et al. 2018, BNN+, arXiv 1812.11800; swish_sign in larq",
-        piecewise_constant=False,
-        _value=_swish_sign,
-        _derivative=_swish_sign_derivative,
+        function=_swish_sign,
+        slope=_swish_sign_derivative,
     ),
 )
 
-SURROGATES: dict[str, Surrogate] = {surrogate.name: surrogate for surrogate in _ALL}
+SURROGATES: Registry[Surrogate] = Registry(
+    "surrogate", "sterling.surrogates", lambda thing: isinstance(thing, Surrogate), _ALL
+)
 
 
 def get_surrogate(surrogate: "str | Surrogate") -> Surrogate:
-    """Return the surrogate of that name; a `Surrogate` comes back as it is.
+    """Return the surrogate of that name.
+
+    Parameters
+    ----------
+    surrogate : str or Surrogate
+        A `Surrogate` comes back as it is.
+
+    Returns
+    -------
+    Surrogate
 
     Raises
     ------
     InputError
         If there is none of that name. The message lists the known ones and the nearest.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> st.get_surrogate("hard_tanh").window
+    (-1.0, 1.0)
     """
-    if isinstance(surrogate, Surrogate):
-        return surrogate
-    if isinstance(surrogate, str) and surrogate in SURROGATES:
-        return SURROGATES[surrogate]
-    near = difflib.get_close_matches(surrogate.lower(), SURROGATES, n=1) if isinstance(surrogate, str) else []
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    raise InputError(f"unknown surrogate {surrogate!r:.60}; known: {', '.join(SURROGATES)}.{hint}")
+    return surrogate if isinstance(surrogate, Surrogate) else SURROGATES.find(surrogate)
+
+
+def surrogate_from_dict(values: Mapping[str, Any]) -> Surrogate:
+    """Return the surrogate that `Surrogate.to_dict` told.
+
+    One with a window is made anew, if it is not registered. A smooth one must be registered: functions are
+    not saved.
+
+    Raises
+    ------
+    InputError
+        If the values are not those of a surrogate, or nobody has registered the smooth one that they tell of.
+    """
+    if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
+        raise InputError(f"a surrogate is told by its name and window, not by {shown(values)}")
+    words = ("name", "formula", "derivative_formula", "source")
+    if values.get("window") is not None:
+        told = {word: values[word] for word in (*words, "window", "closed") if word in values}
+        made = Surrogate(**told)
+        known = SURROGATES.get(made.name)
+        return made if known is None or known != made else known
+    known = SURROGATES.find(values["name"])
+    if known.piecewise_constant or any(getattr(known, word) != values.get(word, "") for word in words):
+        raise InputError(f"the surrogate {known.name!r} is not the one of that name that was saved")
+    return known

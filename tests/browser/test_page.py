@@ -12,8 +12,8 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from sterling.report.colours import contrast, to_hex
 from sterling.report.page import Facts, Page
+from tests.colours import contrast, darkened, to_hex
 from tests.findings import made_up
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -107,7 +107,6 @@ def test_every_figure_is_shown_and_nothing_sticks_out(page, scheme, width):
         assert figure.accessible_name
     images = page.find_elements(By.CSS_SELECTOR, "figure image")
     assert images
-    assert sum(image.is_displayed() for image in images) == len(images) / 2
     decoded = """
         return Promise.all([...document.querySelectorAll("figure image")].map((image) => {
             const copy = new Image();
@@ -186,7 +185,10 @@ def test_both_colour_schemes(page):
         assert contrast(colour(page, "body", "color"), colour(page, "body", "backgroundColor")) > 7
         for selector in (".lead", "figcaption", ".kind.theorem", ".kind.mean-field", "section.card a"):
             assert contrast(colour(page, selector, "color"), back) >= 4.5, (scheme, selector)
-        assert contrast(colour(page, "figure svg text", "fill"), back) >= 4.5, scheme
+        letters = colour(page, "figure svg text", "fill")
+        filtered = page.find_element(By.CSS_SELECTOR, "figure svg").value_of_css_property("filter") != "none"
+        assert filtered == (scheme == "dark")
+        assert contrast(darkened(letters) if filtered else letters, back) >= 4.5, scheme
         for name in ("consistent", "far-inside", "contradicted", "not-decided"):
             pill = f".judgement.{name}"
             assert contrast(colour(page, pill, "color"), colour(page, pill, "backgroundColor")) >= 4.5

@@ -75,8 +75,10 @@ def test_a_full_disk_leaves_the_old_checkpoint(checkpoint):
     def allow_small_files_only():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
-    _, err = finish(*RUN, "--checkpoint", checkpoint, *OFTEN, code=0, preexec_fn=allow_small_files_only)
+    out, err = finish(*RUN, "--checkpoint", checkpoint, *OFTEN, code=1, preexec_fn=allow_small_files_only)
+    assert json.loads(out)["steps"] == STEPS
     assert f"warning: the checkpoint was not saved: cannot write {checkpoint}: File too large" in err
+    assert err.splitlines()[-1].startswith(f"error: cannot write {checkpoint}: File too large")
     assert checkpoint.read_bytes() == before
     assert [path.name for path in checkpoint.parent.iterdir()] == [
         checkpoint.name

@@ -1,19 +1,19 @@
 """Studies on a real Dask cluster: the same rows, also when a worker is killed on the way."""
 
+import contextlib
 import json
 import logging
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
-import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from sterling.errors import SterlingError
-from sterling.study import Store, Study, run
-from sterling.study.executors import open_workers
+from sterling.study import Store, Study, open_cluster, run
 from tests.crash.processes import DEADLINE, start, wait_until
 
 distributed = pytest.importorskip("distributed")
@@ -22,8 +22,7 @@ STUDY = Study(n=[8, 12], samples=[16, 40], trials=60, steps=3000, seed=3)
 
 
 def rows(folder):
-    frame = Store(folder).trials().drop("seconds").with_columns(pl.col(pl.Categorical).cast(pl.String))
-    return frame.sort("cell", "trial")
+    return Store(folder).trials().drop("seconds").sort("cell", "trial")
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +46,46 @@ def test_a_killed_worker_changes_no_number(expected, tmp_path):
                 killed.append(pids[0])
                 os.kill(pids[0], signal.SIGKILL)
 
-        outcome = run(STUDY, tmp_path / "s", cluster=cluster.scheduler_address, progress=kill_one)
+        with open_cluster(cluster.scheduler_address) as (executor, workers):
+            assert workers == 2
+            outcome = run(STUDY, tmp_path / "s", executor=executor, threads=workers, progress=kill_one)
     assert killed
     assert outcome.reason == "complete"
     assert_frame_equal(rows(tmp_path / "s"), expected)
 
 
-def test_a_local_cluster_gives_the_same_rows(expected, tmp_path):
-    assert run(STUDY, tmp_path / "s", cluster="local", threads=2).reason == "complete"
+def test_processes_of_this_machine_give_the_same_rows(expected, tmp_path):
+    with open_cluster("local", 2) as (executor, workers):
+        assert run(STUDY, tmp_path / "s", executor=executor, threads=workers).reason == "complete"
     assert_frame_equal(rows(tmp_path / "s"), expected)
+
+
+def listening():
+    """Return the TCP sockets that listen on this machine, by their inodes."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(FileNotFoundError):
+            lines = [line.split() for line in Path(table).read_text().splitlines()[1:]]
+            found |= {line[9] for line in lines if line[3] == "0A"}
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells of sockets there")
+def test_processes_of_this_machine_open_no_port(tmp_path):
+    """Who can connect to a Dask scheduler can run programs in its workers."""
+    ours = set()
+
+    def look(progress):
+        pids = [os.getpid(), *(process.pid for process in executor._processes.values())]
+        for pid in pids:
+            for handle in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    ours.add(os.readlink(handle).removeprefix("socket:[").rstrip("]"))
+
+    with open_cluster("local", 2) as (executor, workers):
+        run(STUDY, tmp_path / "s", executor=executor, threads=workers, progress=look)
+    assert ours
+    assert not ours & listening()
 
 
 ENDLESS = Study(n=16, samples=[32, 64], trials=10**6, steps=10_000)
@@ -66,7 +96,7 @@ def test_ctrl_c_at_a_terminal_reaches_the_workers_and_nobody_complains(tmp_path)
     toml.write_text(ENDLESS.to_toml())
     run_it = ("study", "run", toml, "--cluster", "local", "--threads", 2, "-q")
     with start(*run_it, start_new_session=True) as process:
-        wait_until(lambda: list(tmp_path.glob("s/trials/trials-*")), process)
+        wait_until(lambda: list(tmp_path.glob("s/trials/train-*")), process)
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130, err
@@ -88,7 +118,7 @@ def test_a_scheduler_that_dies_is_told_in_one_line(tmp_path):
                 client.wait_for_workers(1, timeout=DEADLINE)
                 address = json.loads(info.read_text())["address"]
             with start("study", "run", toml, "--cluster", address, "-q") as process:
-                wait_until(lambda: list(tmp_path.glob("s/trials/trials-*")), process)
+                wait_until(lambda: list(tmp_path.glob("s/trials/train-*")), process)
                 scheduler.kill()
                 out, err = process.communicate(timeout=DEADLINE)
             worker.kill()
@@ -102,10 +132,7 @@ def test_a_scheduler_that_dies_is_told_in_one_line(tmp_path):
 def test_loggers_speak_again_after_a_cluster(monkeypatch):
     logger = logging.getLogger("distributed.client")
     level = logger.level
-    with open_workers(1, "local"):
-        assert not logger.isEnabledFor(logging.CRITICAL)
-    assert logger.level == level
-    monkeypatch.setattr("sterling.study.executors._CONNECT_SECONDS", 1)
-    with pytest.raises(SterlingError, match="does not answer"), open_workers(cluster="tcp://127.0.0.1:9"):
+    monkeypatch.setattr("sterling.study.cluster._CONNECT_SECONDS", 1)
+    with pytest.raises(SterlingError, match="does not answer"), open_cluster("tcp://127.0.0.1:9"):
         pass
     assert logger.level == level

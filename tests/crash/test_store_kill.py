@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 
-import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -21,13 +20,16 @@ TOTAL = 9 * 40
 DRIVER = """
 import os, signal, sys
 from pathlib import Path
-from sterling.study import Study, Store, run, collector, executors
-collector._FLUSH_SECONDS = 0.01
+from sterling.study import Study, Store, run, collector
+collector._FLUSH_SECONDS = 0.01, 0.01
 computed = []
-batch = executors.run_batch
-executors.run_batch = lambda *work: computed.extend(rows := batch(*work)) or rows
+batch = collector.run_batch
+collector.run_batch = lambda *work: computed.extend(rows := batch(*work)) or rows
 {extra}
-outcome = run(Study.from_toml(sys.argv[1]), sys.argv[2], threads=2)
+try:
+    outcome = run(Study.from_toml(sys.argv[1]), sys.argv[2], threads=2)
+except KeyboardInterrupt as error:
+    outcome = error.outcome
 print(outcome.reason, outcome.new, outcome.done, len(computed))
 """
 
@@ -48,8 +50,7 @@ def expected(tmp_path_factory):
 
 def rows(folder):
     """Return what was measured, in the order of the trials, without times."""
-    frame = Store(folder).trials().drop("seconds").with_columns(pl.col(pl.Categorical).cast(pl.String))
-    return frame.sort("cell", "trial")
+    return Store(folder).trials().drop("seconds").sort("cell", "trial")
 
 
 def start(toml, folder, extra="", **more):
@@ -129,10 +130,9 @@ def test_kill_in_the_middle_of_a_merge(toml, expected, tmp_path):
     assert_frame_equal(rows(folder), expected)
 
 
-@pytest.mark.parametrize("flush_seconds", [0.01, 2.0])
-def test_two_processes_share_the_work(toml, expected, tmp_path, flush_seconds):
+def test_two_processes_share_the_work(toml, expected, tmp_path):
     folder = tmp_path / "s"
-    extra = f"collector._FLUSH_SECONDS = {flush_seconds}"
+    extra = "collector._FLUSH_SECONDS = 0.1, 2.0"
     with start(toml, folder, extra) as one, start(toml, folder, extra) as two:
         outputs = [process.communicate(timeout=DEADLINE) for process in (one, two)]
     assert (one.returncode, two.returncode) == (0, 0), outputs
@@ -141,7 +141,7 @@ def test_two_processes_share_the_work(toml, expected, tmp_path, flush_seconds):
     new, done, computed = ([int(number) for number in both] for both in numbers)
     assert reasons == ("complete", "complete")
     assert done == [TOTAL, TOTAL]
-    assert TOTAL <= sum(new) <= sum(computed) <= 1.5 * TOTAL  # not twice
+    assert TOTAL <= sum(new) <= sum(computed)  # how little is done twice: tests/unit/study/test_missing.py
     assert not list(folder.glob(".*.part"))
 
 
@@ -163,7 +163,7 @@ def _small_files():
 
 def test_a_write_that_the_system_refuses(toml, expected, tmp_path):
     folder = tmp_path / "s"
-    with start(toml, folder, "collector._FLUSH_SECONDS = 1e9", preexec_fn=_small_files) as process:
+    with start(toml, folder, "collector._FLUSH_SECONDS = 1e9, 1e9", preexec_fn=_small_files) as process:
         _, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 1
     assert "StoreError: cannot write" in err

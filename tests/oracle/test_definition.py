@@ -206,7 +206,7 @@ def test_latents_that_hit_zero(surrogate, schedule, engine):
     """Everything is dyadic, so no rounding happens and sign(0) = +1 decides again and again."""
     instance = st.Problem(n=8, samples=16, m=2, inputs="rademacher", noise=1.0).draw(6)
     labels = np.rint(instance.labels * 2) / 2
-    instance = st.Instance.from_arrays(instance.inputs, labels, teacher=instance.teacher)
+    instance = st.Instance(instance.inputs, labels, teacher=instance.teacher)
     start = _dyadic_start(8, 0)
     assert (start == 0).any()
     _, run = run_both(
@@ -227,7 +227,7 @@ def test_latents_that_hit_zero(surrogate, schedule, engine):
 def test_a_latent_that_comes_to_rest_at_zero(engine):
     """u reaches exactly 0, which counts as +1, when the steps are over: it does not flip, now or ever."""
     inputs = np.array([[1.0], [1.0], [1.0], [-1.0]])
-    instance = st.Instance.from_arrays(inputs, [0.0, 0.0, 1.0, 0.0])  # G(+1) = 1/2
+    instance = st.Instance(inputs, [0.0, 0.0, 1.0, 0.0])  # G(+1) = 1/2
     assert instance.gradient([1]).tolist() == [0.5]
     orbit, _ = run_both(
         instance, ("table", (0.5, 0.0)), 2000 if engine == "event" else 50, init=[0.25], engine=engine
@@ -271,7 +271,7 @@ def test_features_of_odd_scales_and_offsets(engine, precision, surrogate):
     inputs -= inputs.mean(axis=(0, 1))
     inputs[:, :, 3] += 31.5
     labels = np.rint(labels * 16) / 16
-    instance = st.Instance.from_arrays(inputs, labels, readout=[1.0, -0.5], precision=precision)
+    instance = st.Instance(inputs, labels, readout=[1.0, -0.5], precision=precision)
     assert np.abs(instance.inputs - inputs).max() > 0
     assert instance.grid.offsets.any()
     assert len(set(instance.grid.shifts)) > 2
@@ -282,7 +282,7 @@ def test_columns_of_very_different_ranges():
     """Shifts of twenty bits and more need 64-bit pre-activations."""
     _, inputs, labels = _regression(1, 80, 5)
     inputs = inputs * np.array([1e-3, 1.0, 1e3, 1.0, 2e3])
-    instance = st.Instance.from_arrays(inputs, labels)
+    instance = st.Instance(inputs, labels)
     assert instance.grid.shifts.max() >= 20
     assert 3 * instance.preactivation_bound >= 1 << 31
     for surrogate in PIECEWISE:
@@ -292,7 +292,7 @@ def test_columns_of_very_different_ranges():
 def test_int32_columns_that_overflow_32_bit_sums():
     """Codes of 31 bits: pre-activations and gradient sums must be 64 bits wide."""
     _, inputs, labels = _regression(2, 40, 6, 2)
-    instance = st.Instance.from_arrays(inputs * 1.1, np.rint(labels * 8) / 8, precision="int32")
+    instance = st.Instance(inputs * 1.1, np.rint(labels * 8) / 8, precision="int32")
     assert instance.grid.rows.dtype == np.int32
     orbit, _ = run_both(instance, ("power", 0.5, 0.5), 3000, init=9)
     assert orbit.stats.events > 50
@@ -302,7 +302,7 @@ def test_a_bias_column():
     """A constant feature is allowed if the user says so."""
     _, inputs, labels = _regression(3, 50, 4)
     inputs = np.concatenate([inputs, np.full((50, 1, 1), 0.75)], axis=2)
-    instance = st.Instance.from_arrays(inputs, labels, constant="keep")
+    instance = st.Instance(inputs, labels, constant="keep")
     np.testing.assert_array_equal(instance.inputs[:, 0, 4], 0.75)
     for surrogate in PIECEWISE:
         run_both(instance, ("power", 0.5, 0.5), 1500, surrogate, init=4)
@@ -313,7 +313,7 @@ def test_integer_features():
     rng = np.random.default_rng(4)
     inputs = rng.integers(0, 17, (70, 12))
     labels = (inputs @ np.sign(rng.standard_normal(12)) > 0).astype(int)
-    instance = st.Instance.from_arrays(inputs - 8, labels)
+    instance = st.Instance(inputs - 8, labels)
     np.testing.assert_array_equal(instance.inputs[:, 0], inputs - 8)
     assert not instance.rounding.any()
     for surrogate in PIECEWISE:
@@ -324,8 +324,8 @@ def test_integer_features():
 def test_data_of_any_scale(scale):
     """Relu and identity do not care about the unit of the inputs; nor may the grid."""
     _, inputs, labels = _regression(5, 40, 6)
-    instance = st.Instance.from_arrays(inputs * scale, labels)
-    assert instance.rounding.max() <= 2.0**-15 * np.ptp(inputs) * scale
+    instance = st.Instance(inputs * scale, labels)
+    assert instance.rounding.inputs.max() <= 2.0**-15 * np.ptp(inputs) * scale
     for surrogate in PIECEWISE:
         run_both(instance, ("power", 0.5 / scale, 0.5), 500, surrogate, init=4)
 
@@ -335,7 +335,7 @@ def test_real_labels_and_readout(samples):
     """Neither labels nor readout lie on a coarse grid here, yet both engines must follow the loop."""
     rng, inputs, _ = _regression(6, samples, 5, 2)
     labels = rng.standard_normal(samples) * 0.777
-    instance = st.Instance.from_arrays(inputs, labels, readout=[0.7123, -0.311])
+    instance = st.Instance(inputs, labels, readout=[0.7123, -0.311])
     np.testing.assert_allclose(instance.labels, labels, atol=2.0**-12 * np.abs(labels).max())
     np.testing.assert_allclose(instance.readout, [0.7123, -0.311], atol=2.0**-12)
     run_both(instance, ("power", 0.5, 0.5), 1000, init=4)
@@ -351,7 +351,7 @@ def test_real_labels_and_readout(samples):
 def test_without_a_teacher(n, samples, noise, engine):
     """The reference is then the first state of lowest risk, and every count is about it."""
     drawn = st.Problem(n=n, samples=samples, m=2, noise=noise, readout="signs").draw(n)
-    instance = st.Instance.from_arrays(drawn.inputs, drawn.labels, drawn.readout)
+    instance = st.Instance(drawn.inputs, drawn.labels, drawn.readout)
     assert instance.teacher is None
     for seed in range(4):
         run_both(instance, ("power", 1.0, 0.5), 2000 if engine == "event" else 100, init=seed, engine=engine)
@@ -361,7 +361,7 @@ def test_without_a_teacher(n, samples, noise, engine):
 def test_runs_that_end_anywhere(steps):
     """The last weights w_T count for the errors and as a reference, but not as an iterate."""
     drawn = st.Problem(n=5, samples=10, noise=0.8).draw(3)
-    free = st.Instance.from_arrays(drawn.inputs, drawn.labels)
+    free = st.Instance(drawn.inputs, drawn.labels)
     for seed in range(12):
         run_both(drawn, ("constant", 0.9), steps, init=seed)
         run_both(free, ("constant", 0.9), steps, init=seed)

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 import sterling as st
-from sterling.dynamics import event, run
-from tests.support import PIECEWISE, assert_same_orbit, make_schedule
+from sterling.dynamics import event, passes, run, walk
+from sterling.dynamics.train import initial_latent
+from tests.support import PIECEWISE, assert_same_orbit, interrupted, make_schedule
 
 # Shapes are drawn, not chosen; the draws are the same in every run of the tests.
 fixed = settings(
@@ -57,7 +58,7 @@ def instances(draw, largest_n=70, largest_rows=160):
         rng = np.random.default_rng(n)
         inputs = inputs * 2.0 ** rng.uniform(-4, 4, n) + rng.normal(size=n)
     labels = np.rint(instance.labels * 8) / 8 + 1 / 16
-    return st.Instance.from_arrays(inputs, labels, instance.readout, constant="keep")
+    return st.Instance(inputs, labels, instance.readout, constant="keep")
 
 
 @settings(fixed, max_examples=220)
@@ -113,6 +114,30 @@ def test_quiet_stretches(name):
     assert dense.stats.events > 2
 
 
+@pytest.mark.parametrize("ulps", range(-3, 4))
+@pytest.mark.parametrize("rate", (0.5, 0.3, 1 / 7))
+def test_a_mass_that_ends_where_a_latent_does(rate, ulps):
+    """Rounding decides, and no step to come changes anything: that must not be tried step by step."""
+    instance = st.Instance([[1.0]], [0.0], constant="keep")
+    init = rate * instance.gradient([1])
+    for _ in range(abs(ulps)):
+        init = np.nextafter(init, np.sign(ulps) * np.inf)
+    arguments = instance, 300, st.Table([rate, 0.0]), "relu", init
+    dense = st.train(*arguments, engine="dense")
+    assert_same_orbit(st.train(*arguments, engine="event"), dense)
+    long = st.train(instance, 10**12, st.Table([rate, 0.0]), init=init)  # scanning would take half an hour
+    np.testing.assert_array_equal(long.flips, dense.flips)
+
+
+def test_rates_that_all_but_vanish():
+    """Subnormal step sizes: most steps add nothing, and flips lie far apart."""
+    instance = st.Problem(n=1, samples=30, noise=0.3).draw(1)
+    arguments = st.Power(5e-324, 0.5), "relu", np.array([0.0])
+    dense = st.train(instance, 3000, *arguments, engine="dense")
+    assert_same_orbit(st.train(instance, 3000, *arguments, engine="event"), dense)
+    assert st.train(instance, 10**10, *arguments).steps == 10**10
+
+
 @pytest.mark.parametrize("late", (10**6, 10**9, 10**12 - 2000))
 @pytest.mark.parametrize("schedule", (st.Power(0.5, 0.5), st.Power(3.0, 0.9), st.Constant(1e-3)), ids=repr)
 def test_late_steps(schedule, late):
@@ -152,7 +177,7 @@ def test_absorbed_runs_are_stood_in_for(engine):
     signs = np.repeat(orbit.start_signs[None], 3000, axis=0)
     for step, k, sign in orbit.flips.tolist():
         signs[step:, k] = sign
-    eta = orbit.schedule.rate(np.arange(3000))
+    eta = orbit.schedule.at(np.arange(3000))
     np.testing.assert_allclose(orbit.ergodic_mean, eta @ signs / eta.sum() / np.sqrt(10), rtol=1e-12)
     np.testing.assert_allclose(orbit.wrong_share, (signs != instance.teacher).mean(axis=0), atol=1e-15)
     assert_same_orbit(orbit, st.train(instance, 3000, st.Power(0.5, 0.5), engine="event"))
@@ -170,9 +195,9 @@ def test_to_a_certified_verdict_in_a_billion_steps():
     assert not orbit.return_times.size
     np.testing.assert_allclose(orbit.ergodic_mean, instance.teacher / np.sqrt(60), rtol=2e-3)
     mass = st.Power(0.5, 0.5).mass(int(orbit.flips["step"][-1]), 10**9)
-    moved = np.abs(orbit.latent - orbit.walk.latent)
-    np.testing.assert_allclose(moved, mass * np.abs(orbit.gradient), rtol=1e-9)
-    assert np.all(orbit.signs * orbit.gradient <= 0)
+    moved = np.abs(orbit.latent - orbit._walk.latent)
+    np.testing.assert_allclose(moved, mass * np.abs(orbit._gradient), rtol=1e-9)
+    assert np.all(orbit.signs * orbit._gradient <= 0)
 
 
 # ---------------------------------------------------------------------- settings that must not matter
@@ -192,8 +217,9 @@ def big_alone(big):
 
 
 @pytest.mark.parametrize("threads", (2, 3, 7))
-def test_threads(big, big_alone, threads):
+def test_threads(big, big_alone, threads, monkeypatch):
     """Chunks of rows go to whichever thread is free, and integer sums do not care."""
+    monkeypatch.setattr("sterling.base.resources.usable_cores", lambda: threads)
     assert big_alone.stats.states > 300
     orbit = st.train(big, 3000, st.Power(0.5, 0.5), threads=threads)
     assert_same_orbit(orbit, big_alone)
@@ -202,21 +228,49 @@ def test_threads(big, big_alone, threads):
 
 
 @pytest.mark.parametrize("surrogate", ("identity", "clipped_relu", "hard_tanh"))
-def test_threads_with_other_surrogates(big, surrogate):
+def test_threads_with_other_surrogates(big, surrogate, monkeypatch):
+    monkeypatch.setattr("sterling.base.resources.usable_cores", lambda: 3)
     one, three = (st.train(big, 600, surrogate=surrogate, threads=threads) for threads in (1, 3))
     assert_same_orbit(one, three)
 
 
-def test_helpers_do_help(big, monkeypatch):
-    """So many threads are there while the run goes on, and none is left behind."""
-    slice_often(monkeypatch)
-    seen = []
+def test_helpers_do_help(big):
+    """While the main thread has nothing to say, a helper does all of a job, and gets the same sums."""
+    log = walk.Log.sized(1 << 16, 1 << 10)
+    start = walk.Walk.start(initial_latent(big.n, 0), big.teacher)
+    engine = event.EventEngine(big, st.SURROGATES["relu"], st.Power(0.5, 0.5), start, log, 2)
+    info, board = engine.job.info, engine.job.board
+    engine.job.steps[: big.n] = start.signs
+    info[[passes.LEAD, passes.COUNT, passes.CONSTANT, passes.MOVE]] = 0
+    board[[passes.BACK, passes.FINISHED, passes.CLAIMED]] = 0  # as `run_job` offers work
+    passes.assist(engine.data, engine.base, engine.job, engine.scratch, 1, 1)
+    chunks = -(-len(big.grid.rows) // engine.data.chunk)
+    assert chunks > 2
+    assert board[passes.FINISHED] == board[passes.BACK] == chunks
+    gradient = engine.scratch.sums[1][: big.n] / big.unit
+    np.testing.assert_array_equal(gradient, big.gradient(start.signs))
 
-    def show(progress):
-        seen.append(sum(thread.name.startswith("sterling-helper") for thread in threading.enumerate()))
 
-    st.train(big, 3000, threads=3, progress=show)
-    assert max(seen) == 2
+def test_idle_helpers_sleep(big, monkeypatch):
+    """They keep watch while there is work for them, and sleep until there is again; none is left behind."""
+    monkeypatch.setattr("sterling.base.resources.usable_cores", lambda: 3)
+    watching = []
+    advance = event.EventEngine.advance
+
+    def watched(engine, until, budget):
+        status = advance(engine, until, min(budget, 10_000_000))
+        watching.append((engine._wanted.is_set(), int(engine.walk.clock[walk.EVALUATIONS])))
+        return status
+
+    monkeypatch.setattr(event.EventEngine, "advance", watched)
+    small = st.Problem(n=4, samples=40_000, noise=1.0).draw(0)
+    st.train(small, 3_000_000, st.Constant(0.5), record=())
+    assert len(watching) > 5
+    states = [states for _, states in watching]
+    assert not any(wanted for (wanted, _), new in zip(watching[1:], np.diff(states), strict=True) if not new)
+    watching.clear()
+    st.train(big, 3000, record=())
+    assert watching[0][0]
     assert not any(thread.name.startswith("sterling-helper") for thread in threading.enumerate())
 
 
@@ -259,7 +313,7 @@ def test_sums_beyond_float64_through_a_growing_cache():
     """Sums of 2^53 and more cannot be read off the gradients made of them; they must not get lost either."""
     rng = np.random.default_rng(0)
     inputs, labels = rng.normal(size=(300, 2, 70)), rng.normal(size=300)
-    instance = st.Instance.from_arrays(inputs, labels, readout=[0.7123, -0.311], precision="int32")
+    instance = st.Instance(inputs, labels, readout=[0.7123, -0.311], precision="int32")
     assert instance.gradient_bound > 1 << 56
     arguments = instance, 3000, st.Power(1.0, 0.3), "hard_tanh"
     dense = st.train(*arguments, engine="dense")
@@ -273,7 +327,7 @@ def test_products_beyond_float64():
     """A product of coefficient and code that float64 cannot hold would part the engines: it is refused."""
     rng = np.random.default_rng(0)
     with pytest.raises(st.CapacityError, match="rescale the labels"):
-        st.Instance.from_arrays(rng.normal(size=(8, 9)), 1e7 * rng.normal(size=8), readout=[0.7654321])
+        st.Instance(rng.normal(size=(8, 9)), 1e7 * rng.normal(size=8), readout=[0.7654321])
 
 
 def test_a_state_is_evaluated_once():
@@ -337,11 +391,14 @@ def test_interrupted_at_every_slice(monkeypatch):
     instance = st.Problem(n=30, samples=120, noise=0.5).draw(0)
     whole = st.train(instance, 20_000)
     slice_often(monkeypatch)
-    orbit, stops = st.train(instance, 20_000, progress=Press()), 0
+    orbit, stops = interrupted(st.train, instance, 20_000, progress=Press()), 0
     while orbit.interrupted:
         assert orbit.steps < 20_000
         stops += 1
-        orbit = st.resume(orbit, instance, progress=Press())
+        try:
+            orbit = st.resume(orbit, instance, progress=Press())
+        except KeyboardInterrupt as press:
+            orbit = press.orbit  # type: ignore[attr-defined]
     assert stops > 10
     assert_same_orbit(orbit, whole)
 
@@ -364,6 +421,6 @@ class Press:
     pressed = False
 
     def __call__(self, progress):
-        if not self.pressed and progress.step < progress.steps:
+        if not self.pressed and progress.done < progress.total:
             self.pressed = True
             signal.raise_signal(signal.SIGINT)

@@ -50,8 +50,8 @@ rng = np.random.default_rng(0)
 inputs = rng.normal(size=(40, 2, 5)) * [1, 30, 0.1, 1, 2] + [0, 9, 0, 2, -7]
 labels = np.rint(rng.normal(size=40) * 8) / 8
 for precision in {precisions}:
-    check(st.Instance.from_arrays(inputs, labels, precision=precision), SCHEDULES[0], "relu")
-    check(st.Instance.from_arrays(inputs, labels, precision=precision), SCHEDULES[0], "hard_tanh")
+    check(st.Instance(inputs, labels, precision=precision), SCHEDULES[0], "relu")
+    check(st.Instance(inputs, labels, precision=precision), SCHEDULES[0], "hard_tanh")
 
 # more states than a cache of the first size holds, and the two parts of a run
 instance = st.Problem(14, 30, 1, 1.0).draw(0)
@@ -67,7 +67,12 @@ def run_script(tmp_path, variables, **values):
     script = _SCRIPT
     for name, value in values.items():
         script = script.replace("{" + name + "}", repr(value))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path), **variables}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}",
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        **variables,
+    }
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
     )

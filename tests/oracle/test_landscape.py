@@ -91,7 +91,7 @@ def test_arrays_with_odd_scales_and_offsets(n, m, samples, surrogate, precision,
         np.rint(64 * rng.normal(size=samples)) / 64,
         np.rint(8 * rng.normal(size=m)) / 8 + 1 / 16,
     )
-    instance = st.Instance.from_arrays(inputs, labels, readout, precision=precision)
+    instance = st.Instance(inputs, labels, readout, precision=precision)
     assert_equal(landscape(instance, surrogate), instance, surrogate, by_definition=False)
 
 
@@ -114,6 +114,6 @@ def test_sums_of_64_bits():
     problem = st.Problem(n=6, samples=30, m=2)
     inputs = problem.draw(1).inputs
     labels = np.random.default_rng(0).normal(size=30)
-    instance = st.Instance.from_arrays(inputs, labels, np.array([0.7310294, -1.30192]))
+    instance = st.Instance(inputs, labels, np.array([0.7310294, -1.30192]))
     assert (1 << 31) // (2 * instance.coefficient_bound * instance.code_bound) < 4
     assert_equal(landscape(instance, "relu"), instance, "relu", by_definition=False)

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 import sterling as st
-from sterling.states.traps import trap_free
+from sterling.states.landscape import trap_free
 from tests.support import PIECEWISE
 
 fixed = settings(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,7 +26,7 @@ class Case:
     def visit(self, threads=1, **changed):
         """Return the landscape with some of the parts replaced; nothing may be rounded on the way in."""
         part = {**vars(self), **changed}
-        instance = st.Instance.from_arrays(
+        instance = st.Instance(
             part["inputs"], part["labels"], part["readout"], part["teacher"], constant="keep"
         )
         np.testing.assert_array_equal(instance.inputs, part["inputs"])

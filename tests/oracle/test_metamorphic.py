@@ -42,7 +42,7 @@ class Case:
     def run(self, **changed):
         """Run with some of the parts replaced."""
         part = {**vars(self), **changed}
-        instance = st.Instance.from_arrays(
+        instance = st.Instance(
             part["inputs"], part["labels"], part["readout"], part["teacher"], constant="keep"
         )
         np.testing.assert_array_equal(instance.inputs, part["inputs"])

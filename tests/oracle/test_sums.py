@@ -55,7 +55,7 @@ def test_sums_are_spilled_in_time(bits):
     rng = np.random.default_rng(bits)
     inputs = rng.standard_normal((3000, 20))
     labels = np.round(rng.standard_normal(3000) * 2**bits) / 2**bits
-    instance = st.Instance.from_arrays(inputs, labels)
+    instance = st.Instance(inputs, labels)
     dense = st.train(instance, 400, engine="dense")
     event = st.train(instance, 400, engine="event")
     assert_same_orbit(dense, event)
@@ -68,7 +68,7 @@ def test_the_three_ways_are_taken():
         rng = np.random.default_rng(bits)
         inputs = rng.standard_normal((3000, 20))
         labels = np.round(rng.standard_normal(3000) * 2**bits) / 2**bits
-        instance = st.Instance.from_arrays(inputs, labels)
+        instance = st.Instance(inputs, labels)
         limit = row_sum_limit(instance)
         loads[bits] = (limit, np.abs(instance.label_codes)[:2048].sum() / 2)
     assert loads[6][0] > loads[6][1]

@@ -7,6 +7,8 @@ import pytest
 
 import sterling as st
 from sterling.dynamics import tally
+from sterling.visits import counts as layout
+from sterling.visits.counts import Counts
 from tests.support import assert_same_orbit
 
 
@@ -23,7 +25,7 @@ def naive(orbit):
         "sojourns": [],
         "reached": np.zeros(n + 1, int),
         "first": np.zeros(n, int),
-        "flipped": np.bincount(orbit.flips["coordinate"], minlength=n),
+        "flips": np.bincount(orbit.flips["coordinate"], minlength=n),
         "before": np.zeros((T + 1, 2), int),
     }
     arrived = left = None
@@ -53,27 +55,27 @@ def naive(orbit):
 
 
 def assert_counts(orbit, expected):
-    counts = tally.tables(orbit.settled.tally)
-    starts = tally.bin_starts()
+    cells = orbit._settled.tally
+    counts = Counts.read(cells, steps=orbit.steps, visits=0, occupied=0, away=0, stayed=0)
+    starts = layout.bin_starts()
     for name in ("returns", "sojourns"):
         times = np.array(expected[name], int)
-        np.testing.assert_array_equal(counts._asdict()[name], np.histogram(times, starts)[0], err_msg=name)
-        longest = orbit.settled.tally[tally.LONGEST_RETURN if name == "returns" else tally.LONGEST_SOJOURN]
+        np.testing.assert_array_equal(getattr(counts, name), np.histogram(times, starts)[0], err_msg=name)
+        longest = counts.longest_return if name == "returns" else counts.longest_sojourn
         assert longest == max(expected[name], default=0)
-    for name in ("reached", "first", "flipped"):
-        np.testing.assert_array_equal(counts._asdict()[name], expected[name], err_msg=name)
-    marks = tally.mark_steps()
+    for name in ("reached", "first", "flips"):
+        np.testing.assert_array_equal(getattr(counts, name), expected[name], err_msg=name)
+    marks = layout.mark_steps()
     marks = marks[marks <= orbit.steps]
-    assert orbit.settled.tally[tally.MARKED] == len(marks)
-    np.testing.assert_array_equal(counts.marks[: len(marks)], expected["before"][marks])
-    assert not counts.marks[len(marks) :].any()
-    spacing, batches = int(orbit.settled.tally[tally.SPACING]), int(orbit.settled.tally[tally.BATCHED])
+    np.testing.assert_array_equal(counts.marks, expected["before"][marks])
+    spacing, batches = counts.batch_steps, len(counts.batches)
     assert batches == orbit.steps // spacing
-    assert batches < tally.BATCHES
-    assert spacing == 1 or batches >= tally.BATCHES // 2
+    assert batches < layout.BATCHES
+    assert spacing == 1 or batches >= layout.BATCHES // 2
     ends = spacing * np.arange(1, batches + 1)
-    np.testing.assert_array_equal(counts.batches[:batches], expected["before"][ends])
-    assert not counts.batches[batches:].any()
+    np.testing.assert_array_equal(counts.batches, expected["before"][ends])
+    assert not cells[layout.BATCH_COUNTS + 2 * batches : layout.FLIPPED].any()
+    assert not cells[layout.MARK_COUNTS + 2 * len(marks) : layout.BATCH_COUNTS].any()
 
 
 CASES = {
@@ -107,7 +109,7 @@ def test_counts(name, engine):
 def test_without_a_teacher(engine):
     """A better state voids what was counted of the one before, but not the flips."""
     drawn = st.Problem(n=7, samples=80, noise=0.7).draw(3)
-    free = st.Instance.from_arrays(drawn.inputs, drawn.labels)
+    free = st.Instance(drawn.inputs, drawn.labels)
     orbit = st.train(free, 3000, engine=engine, schedule=st.Constant(0.3))
     assert orbit.visits > 20
     assert_counts(orbit, naive(orbit))
@@ -123,7 +125,7 @@ def test_resumed(cuts, tmp_path):
         orbit.save(tmp_path / "run")
         orbit = st.resume(st.Orbit.load(tmp_path / "run"), instance, steps=steps)
     assert_same_orbit(orbit, whole)
-    np.testing.assert_array_equal(orbit.settled.tally, whole.settled.tally)
+    np.testing.assert_array_equal(orbit._settled.tally, whole._settled.tally)
     assert_counts(orbit, naive(orbit))
 
 
@@ -132,15 +134,15 @@ def test_the_orbit_does_not_depend_on_counting():
     counted, plain = (
         st.train(instance, 20_000, record=record) for record in (("flips", "recurrence"), ("flips",))
     )
-    assert plain.settled.tally.size == 0
-    assert counted.settled.tally.size == tally.size_of(12)
+    assert plain._settled.tally.size == 0
+    assert counted._settled.tally.size == layout.size_of(12)
     np.testing.assert_array_equal(counted.flips, plain.flips)
-    np.testing.assert_array_equal(counted.walk.clock, plain.walk.clock)
+    np.testing.assert_array_equal(counted._walk.clock, plain._walk.clock)
 
 
 def test_bins():
     """Each time lies in the bin whose start is the largest not above it; widths are at most 1/32."""
-    starts = tally.bin_starts()
+    starts = layout.bin_starts()
     assert np.all(np.diff(starts) > 0)
     assert starts[0] == 0
     assert starts[-1] > 10**12
@@ -149,14 +151,14 @@ def test_bins():
     returned = tally.build(lambda function: function)[0]
     rng = np.random.default_rng(0)
     for time in [1, 63, 64, 65, 127, 128, 10**12, *np.exp(rng.uniform(0, np.log(1e12), 200)).astype(int)]:
-        cells = tally.start(1)
+        cells = layout.start(1)
         returned(cells, 1, np.int64(time))
-        (place,) = np.flatnonzero(tally.tables(cells).returns)
+        (place,) = np.flatnonzero(cells[layout.RETURN_TIMES : layout.SOJOURN_TIMES])
         assert starts[place] <= time < starts[place + 1]
 
 
 def test_marks_reach_beyond_the_longest_run():
-    steps = tally.mark_steps()
+    steps = layout.mark_steps()
     assert np.all(np.diff(steps) > 0)
     assert steps[-1] > 10**12
     assert np.all(np.diff(steps)[16:] / steps[16:-1] <= 1 / 8)

@@ -22,9 +22,9 @@ def test_drift_and_neighbours(problem, surrogate):
     instance = problem.draw(3)
     teacher = instance.teacher
     np.testing.assert_array_equal(
-        theory.drift(instance, surrogate), instance.gradient(teacher, surrogate), strict=True
+        theory.drift(instance, surrogate=surrogate), instance.gradient(teacher, surrogate), strict=True
     )
-    found = theory.neighbours(instance, surrogate)
+    found = theory.neighbours(instance, surrogate=surrogate)
     assert found.shape == (problem.n, problem.n)
     for k in range(problem.n):
         signs = teacher.copy()
@@ -40,21 +40,22 @@ def test_neighbours_on_a_users_grid(surrogate, scale):
     inputs = rng.normal([3.0, 0.0, -200.0, 1e-3], [1.0, 5.0, 30.0, 1e-1], (80, 4)) * scale
     if scale > 1:
         inputs = np.rint(inputs)
-    instance = st.Instance.from_arrays(inputs, rng.integers(0, 2, 80).astype(float))
+    instance = st.Instance(inputs, rng.integers(0, 2, 80).astype(float))
     assert (instance.grid.bits < 0) == (scale > 1)
     reference = np.array([1, -1, 1, 1])
-    found = theory.neighbours(instance, surrogate, reference=reference)
+    found = theory.neighbours(instance, surrogate=surrogate, reference=reference)
     for k in range(4):
         signs = np.where(np.arange(4) == k, -reference, reference)
         np.testing.assert_array_equal(found[k], instance.gradient(signs, surrogate))
     np.testing.assert_array_equal(
-        theory.drift(instance, surrogate, reference=reference), instance.gradient(reference, surrogate)
+        theory.drift(instance, surrogate=surrogate, reference=reference),
+        instance.gradient(reference, surrogate),
     )
 
 
 def test_without_label_noise_nothing_drifts():
     instance = st.Problem(n=8, samples=200, m=2).draw(1)
     for surrogate in st.SURROGATES:
-        assert not theory.drift(instance, surrogate).any()
-        assert theory.occupancy(instance, surrogate) == 1
-        assert not theory.wrong_share(instance, surrogate).any()
+        assert not theory.drift(instance, surrogate=surrogate).any()
+        assert theory.occupancy(instance, surrogate=surrogate) == 1
+        assert not theory.wrong_share(instance, surrogate=surrogate).any()

@@ -12,6 +12,7 @@ from scipy.special import ndtr
 
 import sterling as st
 from sterling import theory
+from sterling.surrogates import get_surrogate
 from sterling.theory.slopes import mean_square_slope, mean_square_turned
 
 ROOT_2PI = math.sqrt(2 * math.pi)
@@ -28,7 +29,7 @@ def by_quadrature(surrogate, correlation):
     b·H(ca + sb) has the mean φ(ca/s), H(ca + sb) the mean Φ(ca/s). In terms of w and w* the component along
     e = (w* − cw)/s is β' = −E μ′(a) φ(ca/s), so β = −β'/s and α = A + cβ.
     """
-    slope = st.SURROGATES[surrogate].derivative
+    slope = get_surrogate(surrogate).derivative
     c, s = correlation, math.sqrt(1 - correlation**2)
 
     def along(a):
@@ -37,7 +38,7 @@ def by_quadrature(surrogate, correlation):
     def across(a):
         return float(slope(a)) * density(a) * density(c * a / s)
 
-    edges = (-9.0, -1.0, -1e-12, 1e-12, 1.0, 9.0)
+    edges = (-9.0, -2.0, -1.0, -0.5, -1e-12, 1e-12, 0.5, 1.0, 2.0, 9.0)
     pieces = [(low, high) for low, high in pairwise(edges) if high - low > 1e-9]
     first, second = (
         math.fsum(integrate.quad(f, *piece, epsabs=1e-12, limit=200)[0] for piece in pieces)
@@ -46,7 +47,14 @@ def by_quadrature(surrogate, correlation):
     return first + c * second / s, second / s
 
 
-@pytest.mark.parametrize("surrogate", st.SURROGATES)
+USERS = (
+    st.Surrogate("beyond", window=(0.5, 2)),
+    st.Surrogate("before", window=(-2, -0.5)),
+    st.Surrogate("lopsided", window=(-0.5, None)),
+)
+
+
+@pytest.mark.parametrize("surrogate", [*st.SURROGATES, *USERS], ids=str)
 def test_coefficients(surrogate):
     for correlation in (-0.8, 0.0, 0.875):
         np.testing.assert_allclose(
@@ -69,11 +77,11 @@ def test_coefficients_are_continuous_at_the_ends(surrogate):
 def test_yin(surrogate, slope):
     """Yin et al. 2019: E G is slope·‖v‖²·(w − w*) for ReLU and identity, at every distance."""
     n, norm2 = 9, 2.5
-    teacher = np.ones(n, int)
+    problem, teacher = st.Problem(n, 1, m=2, readout=(1.5, 0.5)), np.ones(n, int)
     for wrong in range(n + 1):
         signs = np.where(np.arange(n) < wrong, -1, 1)
         expected = slope * norm2 * (signs - teacher) / math.sqrt(n)
-        found = theory.population_gradient(signs, teacher, norm2, surrogate)
+        found = theory.population_gradient(problem, signs, teacher=teacher, surrogate=surrogate)
         np.testing.assert_allclose(found, expected, atol=1e-14)
 
 
@@ -84,12 +92,12 @@ def test_yin(surrogate, slope):
 def test_measured_slopes(surrogate, slope):
     """science.md, 4 measured E G along w − w*, in units of ‖v‖²; the last two depend on the distance."""
     n = 25
-    teacher = np.ones(n)
+    problem, teacher = st.Problem(n, 1), np.ones(n)
     slopes = []
     for wrong in (1, 5, 12):
         signs = np.where(np.arange(n) < wrong, -1.0, 1.0)
         difference = (signs - teacher) / math.sqrt(n)
-        gradient = theory.population_gradient(signs, teacher, 1.0, surrogate)
+        gradient = theory.population_gradient(problem, signs, teacher=teacher, surrogate=surrogate)
         slopes.append(float(gradient @ difference / (difference @ difference)))
     assert min(slopes) * 0.93 < slope < max(slopes) * 1.07
 

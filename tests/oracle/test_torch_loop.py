@@ -55,7 +55,7 @@ class Sign(torch.autograd.Function):
 
 def torch_loop(instance, latent, rates, surrogate):
     """Full-batch training as a user would write it; yields the signs of w_1, w_2, …"""
-    z, y, v = (torch.from_numpy(a) for a in (instance.inputs, instance.labels, instance.readout))
+    z, y, v = (torch.tensor(a) for a in (instance.inputs, instance.labels, instance.readout))
     u = torch.from_numpy(latent.copy()).requires_grad_()
     step = straight_through(surrogate)
     for rate in rates:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from sterling.stats import jeffreys
 from sterling.study import fit_exponent
 from sterling.study.adaptive import Placement
 from sterling.study.ledger import Tally
-from sterling.study.likelihood import jeffreys
 
 ALARM = 1e-4
 DIMENSIONS = np.array([8, 16, 32, 64])

@@ -229,7 +229,7 @@ def test_flip_rates_of_pure_noise():
     for seed in range(60):
         drawn = st.Problem(n=10, samples=80).draw(seed)
         noise = np.random.default_rng(seed).normal(size=80)
-        instance = st.Instance.from_arrays(drawn.inputs, noise, teacher=drawn.teacher)
+        instance = st.Instance(drawn.inputs, noise, teacher=drawn.teacher)
         shares.extend(st.train(instance, 20_000, st.Constant(0.2), init=seed).wrong_share)
     shares = np.array(shares)
     assert abs(shares.mean() - 0.5) < ONE * shares.std() / math.sqrt(len(shares))

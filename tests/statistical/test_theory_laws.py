@@ -1,4 +1,4 @@
-"""The laws in four numbers against simulated data sets: the variance V, and the occupancy with little noise.
+"""The laws of a problem against simulated data sets: the variance V, and the occupancy with little noise.
 
 Seeds are fixed. Beside what a mean-field law may be off, each check allows for 4.9 standard errors, which a
 correct law passes with fresh seeds but for a chance of 10⁻⁶.
@@ -41,7 +41,9 @@ def simulated(n, noise, share, surrogate):
 def test_variance_of_the_mean_gradient(surrogate, share):
     """V of independent wrong weights within 12 %; with M held constant it was up to 5 times too large."""
     found, error = simulated(16, 0.5, share, surrogate)
-    law = theory.drift_variance(16, 0.5, 1.0, surrogate, 1, share, share**2)
+    law = theory.drift_variance(
+        st.Problem(16, SAMPLES, noise=0.5), surrogate=surrogate, mean_share=share, mean_square_share=share**2
+    )
     assert law == pytest.approx(found, abs=0.12 * found + ERRORS * error)
 
 
@@ -51,12 +53,12 @@ def test_variance_of_the_mean_gradient(surrogate, share):
 )
 def test_occupancy_with_little_noise(n, samples, noise):
     """Independent wrong weights would keep each other wrong there: the law said 0.14 where runs have 0.96."""
-    measured = []
+    measured, problem = [], st.Problem(n=n, samples=samples, noise=noise)
     for seed in range(8):
-        instance = st.Problem(n=n, samples=samples, noise=noise).draw(900 + seed)
+        instance = problem.draw(900 + seed)
         early = st.train(instance, 10_000, st.Constant(0.2), init=1e-6 * instance.teacher, record=())
         whole = st.resume(early, instance, 40_000)
         measured.append((whole.occupancy * 50_000 - early.occupancy * 10_000) / 40_000)
     error = np.std(measured) / math.sqrt(len(measured))
-    law = theory.expected_occupancy(n, samples, noise)
+    law = theory.expected_occupancy(problem)
     assert law == pytest.approx(float(np.mean(measured)), abs=0.05 + ERRORS * error)

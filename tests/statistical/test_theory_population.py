@@ -26,11 +26,11 @@ def test_population_gradient(surrogate, m):
     norm2 = instance.readout_norm2
     for wrong in (1, 4):
         signs = instance.teacher * np.where(np.arange(n) < wrong, -1, 1)
-        expected = theory.population_gradient(signs, instance.teacher, norm2, surrogate)
+        expected = theory.population_gradient(instance, signs, surrogate=surrogate)
         found, error = gradient_with_error(instance, signs, surrogate)
         np.testing.assert_allclose(found, instance.gradient(signs, surrogate), atol=1e-5 * norm2)
         assert (np.abs(found - expected) / error).max() < LARGEST_OF_HUNDRED
-        pull = theory.signal(n, norm2, surrogate)
+        pull = theory.signal(instance, surrogate=surrogate)
         assert error.max() < 0.05 * pull  # the check can see an error of a quarter of the signal
 
 
@@ -50,6 +50,6 @@ def test_drift_variance(surrogate, noise, m):
     """N·Var G_k(w*) over 50 data sets of 30 weights; rows share their noise, hence the factor 1.5."""
     n, samples, sets = 30, 100, 50
     problem = st.Problem(n, samples, m, noise=noise)
-    values = np.array([theory.drift(problem.draw(seed), surrogate) for seed in range(sets)])
-    expected = theory.drift_variance(n, noise, m, surrogate, m) / samples
+    values = np.array([theory.drift(problem.draw(seed), surrogate=surrogate) for seed in range(sets)])
+    expected = theory.drift_variance(problem, surrogate=surrogate) / samples
     assert abs(values.var() / expected - 1) < 1.5 * 4.9 * math.sqrt(2 / values.size)

@@ -77,7 +77,7 @@ def with_examples():
 
 
 @pytest.mark.parametrize("module", with_examples())
-def test_examples_run(module, monkeypatch, tmp_path):
+def test_examples_run(module, monkeypatch, tmp_path, registries):
     """Examples may write files: they run in an empty folder."""
     monkeypatch.chdir(tmp_path)
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

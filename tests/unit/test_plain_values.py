@@ -27,10 +27,20 @@ def test_what_they_give_is_plain(tmp_path):
     outcome = study.run(one, tmp_path / "s", threads=1)
     assert outcome.to_dict()["finished"]
     cell = one.cells[0]
-    assert study.Cell.from_content(cell.to_dict()) == cell
+    assert study.Cell.from_dict(cell.to_dict()) == cell
     criterion = study.parse_criterion("occupancy>=0.25")
     assert criterion.to_dict()["criterion"] == "occupancy>=0.25"
     balance = theory.balance(problem.draw(0))
     assert len(balance.to_dict()["wrong_share"]) == 6
-    for thing in (outcome, cell, criterion, balance, problem, problem.draw(0)):
+    for thing in (
+        outcome,
+        cell,
+        criterion,
+        one.kind,
+        study.trial_seeds(0, cell, 0),
+        study.COUNT,
+        balance,
+        problem,
+        problem.draw(0),
+    ):
         json.dumps(thing.to_dict())

@@ -3,14 +3,17 @@
 import json
 import math
 import pickle
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sterling.base.registry import register
 from sterling.errors import InputError
-from sterling.surrogates import SURROGATES, UNBOUNDED, Surrogate, get_surrogate
+from sterling.model.problem import Problem
+from sterling.surrogates import SURROGATES, UNBOUNDED, Surrogate, get_surrogate, surrogate_from_dict
 
 NAMES = ["relu", "identity", "clipped_relu", "hard_tanh", "sigmoid", "approx_sign", "swish_sign"]
 CONSTANT = NAMES[:4]
@@ -26,11 +29,11 @@ def test_registry():
         assert surrogate.derivative_formula
         assert surrogate.source
         assert (surrogate.window is not None) == surrogate.piecewise_constant
-        assert repr(surrogate) == f"Surrogate('{name}')"
+        assert repr(surrogate) == f"get_surrogate('{name}')"
         assert pickle.loads(pickle.dumps(surrogate)) == surrogate
         assert hash(surrogate) == hash(get_surrogate(name))
         assert json.loads(json.dumps(surrogate.to_dict())) == surrogate.to_dict()
-        assert get_surrogate(surrogate.to_dict()["name"]) is surrogate
+        assert surrogate_from_dict(json.loads(json.dumps(surrogate.to_dict()))) is surrogate
         assert get_surrogate(surrogate) is surrogate
 
 
@@ -143,6 +146,40 @@ def test_thresholds_by_hand():
     assert SURROGATES["relu"].thresholds(np.int64(4)) == (1, 2**62)
 
 
+WINDOWS = [
+    (-1.5, 0.75),
+    (0.1, 2.0),
+    (-2.5, -0.5),
+    (None, -0.25),
+    (-0.25, None),
+    (1e-3, 1e300),
+    (-math.inf, 0),
+]
+
+
+@pytest.mark.parametrize("closed", (False, True))
+@given(window=st.sampled_from(WINDOWS), square=st.integers(1, 10**12) | st.fractions(Fraction(1, 99), 99))
+def test_thresholds_of_any_window(closed, window, square):
+    """The last integers inside are inside and their neighbours are not, compared as squares of fractions."""
+    surrogate = Surrogate("mine", window=window, closed=closed)
+    low, high = surrogate.thresholds(square)
+
+    def beyond(a, end):
+        """Whether a/√square > end, or = end where that counts."""
+        end = Fraction(end)
+        gap = (a * a if a >= 0 else -a * a) - (end * end if end >= 0 else -end * end) * square
+        return gap > 0 or (gap == 0 and not closed)
+
+    first, last = surrogate.window
+    if not math.isinf(first):
+        assert beyond(-(low - 1), -first)
+        assert not beyond(-low, -first)
+    if not math.isinf(last) and high < UNBOUNDED:
+        assert beyond(high + 1, last)
+        assert not beyond(high, last)
+    assert type(low) is type(high) is int
+
+
 @pytest.mark.parametrize("name", SMOOTH)
 def test_smooth_surrogates_have_no_thresholds(name):
     with pytest.raises(InputError, match=f"'{name}' is not piecewise constant.*use one of relu, identity"):
@@ -167,7 +204,7 @@ def test_unknown_names():
         get_surrogate("zzz")
     assert "Did you mean" not in str(caught.value)
     for value in (None, 3, ["relu"], math.sin):
-        with pytest.raises(InputError, match="unknown surrogate"):
+        with pytest.raises(TypeError, match="the surrogate is"):
             get_surrogate(value)
 
 
@@ -175,3 +212,90 @@ def test_a_surrogate_cannot_be_changed():
     with pytest.raises(AttributeError):
         SURROGATES["relu"].name = "other"
     assert isinstance(SURROGATES["relu"], Surrogate)
+
+
+def bell(x, xp):
+    return xp.exp(-x * x)
+
+
+def test_a_window_of_ones_own():
+    mine = Surrogate("mine", window=(np.int64(-1), None), closed=np.True_)
+    assert mine.window == (-1.0, math.inf)
+    assert mine.piecewise_constant
+    assert mine.derivative([-2, -1, 0]).tolist() == [0, 1, 1]
+    assert mine.value([-2.0, 3.0]).tolist() == [-1, 3]
+    assert surrogate_from_dict(json.loads(json.dumps(mine.to_dict()))) == mine
+    names = {"Surrogate": Surrogate, "get_surrogate": get_surrogate}
+    assert eval(repr(mine), names) == mine
+    told = Surrogate("told", window=(None, 1), formula="x", source="me")
+    assert eval(repr(told), names) == told
+
+
+def test_a_smooth_one_of_ones_own(registries):
+    mine = Surrogate("bell", slope=bell)
+    assert not mine.piecewise_constant
+    assert mine.derivative([[0.0, 1.0]]).tolist() == [[1.0, math.exp(-1)]]
+    with pytest.raises(InputError, match="known by its slope only"):
+        mine.value(0.5)
+    with pytest.raises(InputError, match="unknown surrogate 'bell'"):
+        surrogate_from_dict(mine.to_dict())
+    register(mine)
+    assert get_surrogate("bell") is mine
+    assert surrogate_from_dict(mine.to_dict()) is mine
+    assert repr(mine) == "get_surrogate('bell')"
+    with pytest.raises(InputError, match="not the one of that name"):
+        surrogate_from_dict({**mine.to_dict(), "source": "another"})
+
+
+def test_a_registered_surrogate_is_as_good_as_ours(registries):
+    """Registered under a name of its own, a copy of relu has relu's gradients."""
+    register(Surrogate("my_relu", window=(0, None)))
+    instance = Problem(n=6, samples=40).draw(0)
+    signs = np.array([1, -1, 1, 1, -1, -1])
+    np.testing.assert_array_equal(instance.gradient(signs, "my_relu"), instance.gradient(signs, "relu"))
+    with pytest.raises(InputError, match="sterling's own"):
+        register(Surrogate("relu", window=(0, 1)))
+
+
+@pytest.mark.parametrize(
+    "given,cause",
+    [
+        ({}, "either a window"),
+        ({"window": (0, 1), "slope": bell}, "either a window"),
+        ({"window": (1, 0)}, "below the second"),
+        ({"window": (1, 1)}, "below the second"),
+        ({"window": (math.nan, 1)}, "below the second"),
+        ({"window": (0, 1, 2)}, "two ends"),
+        ({"window": 3}, "two ends"),
+        ({"window": ("a", 1)}, "a number or None"),
+        ({"window": (0, 1), "closed": "yes"}, "True or False"),
+        ({"window": (0, 1), "source": None}, "source"),
+        ({"name": 3, "window": (0, 1)}, "name"),
+        ({"slope": 3}, "a function"),
+        ({"slope": bell, "function": 3}, "a function"),
+        ({"slope": lambda x: x}, "fails on an array"),
+        ({"slope": lambda x, xp: 1.0}, "every entry"),
+        ({"slope": lambda x, xp: 0 * x + np.nan}, "every entry"),
+        ({"slope": lambda x, xp: 0 * x + 9}, "every entry"),
+    ],
+)
+def test_what_no_surrogate_is(given, cause):
+    with pytest.raises(InputError, match=cause):
+        Surrogate(**{"name": "mine", **given})
+
+
+@pytest.mark.parametrize("values", (None, {}, {"name": 3}, {"name": "mine", "window": [2, 1]}, ["relu"]))
+def test_what_tells_of_no_surrogate(values):
+    with pytest.raises(InputError):
+        surrogate_from_dict(values)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_torch_gets_the_same_numbers(name):
+    torch = pytest.importorskip("torch")
+    x = np.array([-1e5, -2.0, -1.0, -0.3, 0.0, 0.2, 1.0, 7.0, 1e5])
+    for function in (SURROGATES[name].value, SURROGATES[name].derivative):
+        other = function(torch.from_numpy(x), torch)
+        assert other.dtype == torch.float64
+        np.testing.assert_allclose(other.numpy(), function(x), rtol=1e-14, atol=1e-300)
+        assert function(torch.from_numpy(x).float(), torch).dtype == torch.float32

@@ -82,8 +82,8 @@ def refuse_constant(flat: np.ndarray) -> None:
     same = np.flatnonzero(flat.min(axis=0) == flat.max(axis=0))
     if same.size:
         raise InputError(
-            f"feature {same[0]} is {flat[0, same[0]]:g} in every sample: drop it, or keep it on purpose "
-            'as a bias with constant="keep"'
+            f"feature {same[0]} is {flat[0, same[0]]:g} in every sample: drop it, or keep it on purpose as a "
+            "bias (constant: keep)"
         )
 
 

@@ -5,36 +5,40 @@ Only regular files are ever written: a rename would put one in the place of a de
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import platform
 import re
 import secrets
 import stat
-import time
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sterling.errors import InputError, StoreError
+from sterling.errors import InputTypeError, StoreError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
 
 _LONGEST = 180  # bytes of a name that its temporary name repeats; 255 are usual for a whole one
-_STALE = 3600.0  # seconds after which a temporary file of a writer that we cannot ask about is left over
+_SHOWN = 300  # letters of a path that a message repeats
 
 
 def as_path(path: Any, what: str = "the file's name") -> Path:
-    """Return a path, or raise InputError if it is none."""
+    """Return a path, or raise InputTypeError if it is none."""
     try:
         return Path(os.fsdecode(path))
     except TypeError:
-        raise InputError(f"{what} is {path!r:.60}; give a path") from None
+        raise InputTypeError(f"{what} is {path!r:.60}; give a path") from None
 
 
-def write_atomically(path: str | os.PathLike, fill: Callable[[BinaryIO], None]) -> Path:
+def write_atomically(path: str | os.PathLike, fill: Callable[[BinaryIO], Any]) -> Path:
     """Write a file through ``fill(stream)``; at any moment ``path`` holds the old content or all of the new.
 
-    Of a link the target is written. What a killed writer of the same file has left behind is removed.
+    Of a link the target is written. A file that is replaced keeps its permissions. What a killed writer of
+    the same file has left behind is removed.
 
     Raises
     ------
@@ -46,16 +50,22 @@ def write_atomically(path: str | os.PathLike, fill: Callable[[BinaryIO], None]) 
     if reason is not None:
         raise StoreError(f"cannot write {printable(path)}, {reason}")
     target = Path(os.path.realpath(path))
-    temporary: Path | None = _temporary(target)
+    temporary: Path | None = None
     try:
-        with open(temporary, "xb") as stream:
+        old = _mode(target)
+        temporary, stream = _create(target, old)
+        with stream:
             fill(stream)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, target)
+            if fcntl is not None:  # while the lock is held, so that nobody takes it for left behind
+                os.replace(temporary, target)
+        if fcntl is None:  # Windows renames closed files only
+            os.replace(temporary, target)
         temporary = None
         _sync_folder(target.parent)
-        _remove_stale(target)
+        if old is not None:
+            remove_left(target.parent, target.name)
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise StoreError(f"cannot write {printable(path)}: {reason}; nothing was changed there") from problem
@@ -71,15 +81,15 @@ def refusal(path: Path) -> str | None:
     if reason is not None:
         return reason
     target = Path(os.path.realpath(path))
+    folder = printable(target.parent)
     if not os.path.isdir(target.parent):
-        return f"but there is no folder {target.parent}: make it first"
-    probe = _temporary(target)
+        return f"but there is no folder {folder}: make it first"
     try:
-        with open(probe, "xb"):
-            pass
+        probe, stream = _create(target)
+        stream.close()
         probe.unlink()
     except OSError as problem:
-        return f"but no file can be made in {target.parent} ({problem.strerror}): name another folder"
+        return f"but no file can be made in {folder} ({problem.strerror}): name another folder"
     return None
 
 
@@ -88,14 +98,14 @@ def unreadable(path: Path) -> str | None:
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return f"there is no file {path}: check the name and the folder"
+        return f"there is no file {printable(path)}: check the name and the folder"
     except (OSError, ValueError) as problem:  # too long, a zero byte, not allowed
         reason = getattr(problem, "strerror", None) or str(problem)
         return f"{printable(path)} cannot be read: {reason}"
     if stat.S_ISDIR(mode):
-        return f"{path} is a folder: give a file in it"
+        return f"{printable(path)} is a folder: give a file in it"
     if not stat.S_ISREG(mode):
-        return f"{path} is a {_kind(mode)}: save what it gives in a file, and give that"
+        return f"{printable(path)} is a {_kind(mode)}: save what it gives in a file, and give that"
     return None
 
 
@@ -120,66 +130,76 @@ def _kind(mode: int) -> str:
     return "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
 
 
-def printable(path: Path) -> str:
-    """Return a path as it can be printed, however long."""
-    text = str(path).replace("\0", "\\0")
-    return text if len(text) <= 300 else f"{text[:100]}…{text[-40:]}"
+def remove_left(folder: Path, name: str = "*") -> None:
+    """Remove temporary files in a folder that nobody has locked: their writers are gone.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        Of the file that they were to become; of any by default.
+    """
+    start = ".*" if name == "*" else re.escape(_prefix(name))
+    ours = re.compile(start + r"[0-9a-f]{12}\.part")
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for path in [entry.path for entry in entries if ours.fullmatch(entry.name)]:
+            with contextlib.suppress(OSError):  # locked, without locks, a link, or gone already
+                handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+                try:
+                    if fcntl is not None:
+                        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        os.unlink(path)
+                finally:
+                    os.close(handle)
+
+
+def printable(path: object) -> str:
+    """Return a path as it can be printed, on one line: however long, in whatever bytes."""
+    text = os.fsencode(str(path)).decode("utf-8", "backslashreplace")
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= _SHOWN else f"{text[:100]}…{text[-40:]}"
 
 
 # temporary names
 
 
-def _temporary(target: Path) -> Path:
-    """Return a fresh name beside the target, which also says who writes."""
-    return target.with_name(f"{_prefix(target)}{_here()}-{os.getpid()}-{secrets.token_hex(6)}.part")
+def _create(target: Path, mode: int | None = None) -> tuple[Path, BinaryIO]:
+    """Make a new file beside the target, locked for as long as it is open, and return its name too.
+
+    The name is new, so no link that somebody else has laid there is followed.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    while True:
+        path = target.with_name(f"{_prefix(target.name)}{secrets.token_hex(6)}.part")
+        handle = os.open(path, flags, 0o666 if mode is None else mode)
+        try:
+            if fcntl is not None:
+                if mode is not None:
+                    os.fchmod(handle, mode)  # whatever the umask took away
+                with contextlib.suppress(OSError):  # some file systems have no locks
+                    fcntl.flock(handle, fcntl.LOCK_EX)
+            if os.fstat(handle).st_nlink:
+                return path, os.fdopen(handle, "wb")
+        except BaseException:
+            os.close(handle)
+            path.unlink(missing_ok=True)
+            raise
+        os.close(handle)  # between making and locking it was taken for left behind
 
 
-def _prefix(target: Path) -> str:
-    encoded = os.fsencode(target.name)
+def _mode(target: Path) -> int | None:
+    """Return the permissions of a file, None if there is none."""
+    try:
+        return stat.S_IMODE(os.stat(target).st_mode)
+    except FileNotFoundError:
+        return None
+
+
+def _prefix(name: str) -> str:
+    encoded = os.fsencode(name)
     if len(encoded) <= _LONGEST:
-        return f".{target.name}."
+        return f".{name}."
     return f".{hashlib.blake2b(encoded, digest_size=16).hexdigest()}."
-
-
-@lru_cache(maxsize=1)
-def _here() -> str:
-    """Return a mark of the process table in which our number means something: of the host, or container."""
-    try:
-        table = os.readlink("/proc/self/ns/pid")
-    except OSError:
-        table = ""
-    return hashlib.blake2b(f"{platform.node()} {table}".encode(), digest_size=4).hexdigest()
-
-
-def _remove_stale(target: Path) -> None:
-    """Remove temporary files of this target whose writer is gone, or that nobody has touched for an hour."""
-    prefix = _prefix(target)
-    ours = re.compile(r"(?:([0-9a-f]{8})-(\d+)-)?[0-9a-f]{12}\.part")
-    try:
-        with os.scandir(target.parent) as entries:
-            left = [entry.path for entry in entries if entry.name.startswith(prefix)]
-        for path in left:
-            found = ours.fullmatch(os.path.basename(path)[len(prefix) :])
-            if found is None:
-                continue
-            here = found[1] == _here()
-            if (here and _gone(int(found[2]))) or time.time() - os.stat(path).st_mtime > _STALE:
-                os.unlink(path)
-    except OSError:
-        pass  # tidying must not cost the save, which is done
-
-
-def _gone(process: int) -> bool:
-    """Whether there is no process of this number; unknown counts as there."""
-    if os.name != "posix":
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        pass
-    return False
 
 
 def _sync_folder(folder: Path) -> None:

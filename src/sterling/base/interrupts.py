@@ -16,12 +16,14 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     to whoever handled Ctrl-C before. Outside the main thread, where Python delivers no signals, nothing
     changes.
     """
-    pressed, seen = threading.Event(), threading.Event()
+    # Plain values: a handler runs between any two instructions, so a lock that it took, such as the one
+    # inside a threading.Event, might be held by the very code that it interrupts.
+    pressed = seen = False
 
     def asked() -> bool:
-        if pressed.is_set():
-            seen.set()
-        return pressed.is_set()
+        nonlocal seen
+        seen = seen or pressed
+        return pressed
 
     if threading.current_thread() is not threading.main_thread():
         yield asked
@@ -32,15 +34,16 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
         return
 
     def note(number, frame):
-        if pressed.is_set():
+        nonlocal pressed
+        if pressed:
             signal.signal(signal.SIGINT, previous)
             raise KeyboardInterrupt
-        pressed.set()
+        pressed = True
 
     signal.signal(signal.SIGINT, note)
     try:
         yield asked
     finally:
         signal.signal(signal.SIGINT, previous)
-    if pressed.is_set() and not seen.is_set():
+    if pressed and not seen:
         signal.raise_signal(signal.SIGINT)

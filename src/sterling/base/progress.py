@@ -1,142 +1,179 @@
-"""The display of a run under way: a live one on a terminal, a plain line now and then elsewhere.
+"""Progress of long work: what is told, and how it is shown.
 
-All of it goes to stderr, so that stdout holds results only.
+On a terminal there is a live display, elsewhere a line now and then; all of it goes to stderr, so that stdout
+holds results only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from sterling.dynamics.run import Progress
-
-#: Colours of the verdicts on a terminal.
-VERDICT_STYLES = {
-    "OPTIMAL": "bold green",
-    "TRAPPED": "bold red",
-    "RECURRENT": "bold cyan",
-    "WANDERING": "bold yellow",
-    "STALLED": "bold magenta",
-}
+from sterling.base.text import readable_time
 
 #: Seconds between plain lines, and between two pictures on a terminal.
 PLAIN_EVERY, LIVE_EVERY = 10.0, 0.2
-_GAP = "   "  # between two facts on a line
+
+_KNOWN_AFTER = 0.5  # seconds after which a pace means something
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far long work is.
+
+    Attributes
+    ----------
+    done, total : float
+        In units of the work, such as steps; ``total`` is None where nobody knows.
+    note : str
+        What is being done now.
+    facts : tuple of str
+        What is known so far, a few words each.
+    seconds_left : float or None
+        None where the pace so far shall decide.
+    """
+
+    done: float
+    total: float | None
+    note: str = ""
+    facts: tuple[str, ...] = ()
+    seconds_left: float | None = None
+
+
+#: What long computations tell their progress to, some of them with more than `Progress` has.
+Show = Callable[[Any], Any]
+
+
+class Display:
+    """Shows each `Progress` that it is called with, though not more often than people can read."""
+
+    def __init__(self, noun: str, every: float):
+        self._noun, self._every = noun, every
+        self._shown = self._begun = time.monotonic()
+        self._first: float | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._begun = progress.done, now
+        if now - self._shown >= self._every:
+            self._shown = now
+            self._draw(progress)
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        say(text)
+
+    def _draw(self, progress: Progress) -> None:
+        share = f"{100 * progress.done / progress.total:.0f} %" if progress.total else ""
+        count = self._count(progress)
+        say(", ".join([f"{count} ({share})" if count and share else count or share, *self._words(progress)]))
+
+    def _count(self, progress: Progress) -> str:
+        whole = f" of {progress.total:,.10g}" if progress.total else ""
+        return f"{progress.done:,.10g}{whole} {self._noun}" if self._noun else ""
+
+    def _words(self, progress: Progress) -> list[str]:
+        """Return all that is told beside the count."""
+        seconds = progress.seconds_left
+        if progress.total and progress.done >= progress.total:
+            seconds = None
+        elif seconds is None and progress.total and self._first is not None:
+            spent, done = time.monotonic() - self._begun, progress.done - self._first
+            if spent > _KNOWN_AFTER and done > 0:
+                seconds = (progress.total - progress.done) * spent / done
+        left = "" if seconds is None else f"{readable_time(seconds)} left"
+        return [words for words in (progress.note, *progress.facts, left) if words]
+
+
+class _Live(Display):
+    """On a terminal: Rich's bar and share, and below them the words."""
+
+    def __init__(self, noun: str, every: float):
+        from rich.console import Console, RenderableType
+        from rich.progress import BarColumn, TaskProgressColumn
+        from rich.progress import Progress as Bars
+        from rich.text import Text
+
+        live, self._text = self, ""
+        super().__init__(noun, every)
+        self._shown -= every  # the first picture comes at once
+
+        class WithWords(Bars):
+            def get_renderables(self) -> Iterable[RenderableType]:
+                yield from super().get_renderables()
+                yield Text(live._text)
+
+        console = Console(stderr=True, highlight=False)
+        columns = BarColumn(bar_width=None), TaskProgressColumn()
+        self.bars = WithWords(*columns, console=console, auto_refresh=False, transient=True, expand=True)
+        self._task = self.bars.add_task("", total=None)
+
+    def say(self, text: str) -> None:
+        self.bars.console.print(text, markup=False)
+
+    def _draw(self, progress: Progress) -> None:
+        self._text = ", ".join(words for words in (self._count(progress), *self._words(progress)) if words)
+        self.bars.update(self._task, total=progress.total, completed=progress.done, refresh=True)
 
 
 @contextmanager
-def display(every: float = PLAIN_EVERY) -> Iterator[Callable[[Progress], None]]:
+def display(noun: str = "", every: float | None = None) -> Iterator[Display]:
     """Give a function that shows a `Progress`; what a terminal shows is taken away at the end.
 
     Parameters
     ----------
-    every : float
-        Seconds between two lines where stderr is no terminal, or a dumb one.
+    noun : str
+        What is counted, in the plural; without it the share alone is shown.
+    every : float, optional
+        Seconds between two pictures, or between two lines where stderr is no terminal, or a dumb one.
     """
     if not is_terminal():
-        yield seldom(every, lambda progress: say(plain_line(progress)))
+        yield Display(noun, PLAIN_EVERY if every is None else every)
         return
-    from rich.console import Console
-    from rich.live import Live
+    live = _Live(noun, LIVE_EVERY if every is None else every)
+    with live.bars:
+        yield live
 
-    console = Console(stderr=True)
-    with Live(console=console, auto_refresh=False, transient=True) as live:
 
-        def show(progress: Progress) -> None:
-            live.update(picture(progress, console.width), refresh=True)
+@contextmanager
+def showing(progress: bool | Show, noun: str = "") -> Iterator[Show | None]:
+    """Turn an argument ``progress`` into what shows it: True shows on stderr, False nowhere.
 
-        yield show
+    Raises
+    ------
+    InputTypeError
+        If it is neither a boolean nor can be called.
+    """
+    if callable(progress):
+        yield progress
+        return
+    from sterling.base import checks  # NumPy comes with it, and `sterling --help` can do without
+
+    if checks.flag(progress, "progress"):
+        with display(noun) as show:
+            yield show
+    else:
+        yield None
 
 
 def is_terminal() -> bool:
     """Whether stderr is a terminal that can redraw a line."""
-    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
-
-
-def seldom(every: float, show: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Return a function that passes on what it is given, but never sooner than so many seconds after."""
-    last = time.monotonic()
-
-    def pass_on(what: Any) -> None:
-        nonlocal last
-        if time.monotonic() - last >= every:
-            last = time.monotonic()
-            show(what)
-
-    return pass_on
-
-
-def say(text: str) -> None:
-    """Print a line to stderr, at once."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def plain_line(progress: Progress) -> str:
-    """Return the progress as one line of text."""
-    return ", ".join(
-        [f"{_steps(progress)} ({_share(progress)})", f"{progress.verdict} so far", *_facts(progress)]
+    return (
+        sys.stderr is not None
+        and sys.stderr.isatty()
+        and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
     )
 
 
-def picture(progress: Progress, width: int) -> RenderableType:
-    """Return the progress as a bar and a few words below, for a console of so many columns."""
-    from rich.console import Group
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.text import Text
-
-    share = _share(progress)
-    bar = Table.grid(expand=True)
-    bar.add_column(ratio=1)
-    bar.add_column(justify="right", no_wrap=True, width=len(share) + 1)
-    bar.add_row(ProgressBar(total=progress.steps, completed=progress.step), share)
-    verdict = Text.assemble((progress.verdict.name, VERDICT_STYLES[progress.verdict.name]), " so far")
-    facts = [Text(_steps(progress)), verdict, *(Text(fact) for fact in _facts(progress))]
-    lines = [facts[0]]
-    for fact in facts[1:]:
-        if lines[-1].cell_len + len(_GAP) + fact.cell_len < width:
-            lines[-1].append(_GAP).append_text(fact)
-        else:
-            lines.append(fact)
-    return Group(bar, *lines)
-
-
-def _steps(progress: Progress) -> str:
-    return f"step {progress.step:,} of {progress.steps:,}"
-
-
-def _share(progress: Progress) -> str:
-    return f"{100 * progress.step / progress.steps:.0f} %"
-
-
-def _facts(progress: Progress) -> list[str]:
-    facts = [
-        f"occupancy {progress.occupancy:.3g}",
-        f"visits {progress.visits:,}",
-        f"events {progress.events:,}",
-    ]
-    if progress.seconds_left is not None:
-        facts.append(f"{readable_time(progress.seconds_left)} left")
-    return facts
-
-
-def readable_time(seconds: float) -> str:
-    """Return a duration as people read it: 75 -> "1 min 15 s"."""
-    if seconds < 1:
-        return "under 1 s"
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 90:
-        return f"{minutes} min {rest} s" if minutes < 10 else f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min"
-    return f"{hours / 24:.0f} days" if hours < 24 * 3650 else "years"
+def say(text: str) -> None:
+    """Print a line to stderr, at once; where that cannot be written to, nowhere."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):
+            print(text, file=sys.stderr, flush=True)

@@ -1,8 +1,90 @@
-"""Numbers as words."""
+"""Numbers as words, the same in sentences, pictures, pages and terminals; small tables for notebooks."""
 
 from __future__ import annotations
+
+import html
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+#: Turns the digits of an exponent into raised ones.
+RAISED = str.maketrans("-.0123456789", "⁻˙⁰¹²³⁴⁵⁶⁷⁸⁹")
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+_DIGITS = 4  # significant ones, of a number that comes without decimals
 
 
 def counted(count: float, noun: str) -> str:
     """Return a count with its noun: "1 step", "1,000 steps", "2.5 steps"."""
     return f"{count:,.10g} {noun}" if count == 1 else f"{count:,.10g} {noun}s"
+
+
+def readable_time(seconds: float) -> str:
+    """Return a duration as people read it: 75 -> "1 min 15 s"."""
+    if seconds < 1:
+        return "under 1 s"
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 90:
+        return f"{minutes} min {rest} s" if minutes < 10 else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min"
+    return f"{hours / 24:.0f} days" if hours < 24 * 3650 else "years"
+
+
+def legible(text: str) -> str:
+    """Return a text that can be written: what is no character, as in a file name that is not UTF-8, is �."""
+    return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
+
+
+def shortened(value: Any, most: int = 8) -> str:
+    """Return a value as text; of a long list the first few entries."""
+    if not isinstance(value, list | tuple):
+        return str(value)
+    words = [f"{entry:g}" if isinstance(entry, float) else str(entry) for entry in value[:most]]
+    return ", ".join(words) + (f", … ({len(value)} in all)" if len(value) > most else "")
+
+
+def html_table(rows: Iterable[tuple[str, Any]]) -> str:
+    """Return names and values as the small HTML table that a notebook shows, both escaped."""
+    escaped = ((html.escape(str(name)), html.escape(str(value))) for name, value in rows)
+    cells = "".join(
+        f"<tr><th style='text-align:left'>{name}</th><td>{value}</td></tr>" for name, value in escaped
+    )
+    return f"<table>{cells}</table>"
+
+
+def number(value: float, decimals: int | None = None) -> str:
+    """Return a number in words: four significant digits, or so many decimals; 12,345 and 1.2·10⁻⁵."""
+    if math.isnan(value):
+        return "not known"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    size = math.floor(math.log10(abs(value)))
+    if size < -4 or size >= 9:
+        digits = _DIGITS - 1 if decimals is None else max(0, min(_DIGITS, decimals + size))
+        mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
+        if "." in mantissa and decimals is None:
+            mantissa = mantissa.rstrip("0").rstrip(".")
+        return f"{mantissa}·10{str(int(exponent)).translate(RAISED)}".replace("-", "−", 1)
+    if decimals is not None:
+        return f"{value:,.{max(0, decimals)}f}".replace("-", "−")
+    if value == int(value):
+        return f"{int(value):,}".replace("-", "−")
+    text = f"{value:,.{max(0, _DIGITS - 1 - size)}f}".replace("-", "−")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def percent(value: float, decimals: int = 0) -> str:
+    """Return a share as "48 %", with a space that does not break."""
+    return f"{value:.{decimals}%}".replace("%", f"{NO_BREAK}%").replace("-", "−")
+
+
+def in_figure(text: str) -> str:
+    """Return a text with powers such as x^1.5 in raised letters, which stay larger than a raised formula."""
+    return re.sub(r"\^([\d.]+)", lambda power: power[1].translate(RAISED), text)

@@ -7,7 +7,7 @@ sentence that says what to see. `sterling.report` makes a page of findings and k
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -62,6 +62,12 @@ class Measured:
         return not (math.isnan(self.low) or math.isnan(self.high))
 
 
+def measured(name: str, interval: Iterable[float], how: str, unit: str = "") -> Measured:
+    """Return a measured number from (value, low, high) at 95 %."""
+    value, low, high = interval
+    return Measured(name, value, low, high, unit=unit, how=how)
+
+
 @dataclass(frozen=True)
 class Reference:
     """A number that theory gives, to stand beside a measured one.
@@ -92,14 +98,11 @@ class Picture:
         Short, in words.
     draw : callable
         Takes one matplotlib ``Axes``; touches no global style.
-    alt : str
-        What the figure shows, for readers who cannot see it: axes, curves, the main numbers.
     """
 
     name: str
     title: str
     draw: Callable[[Axes], str]
-    alt: str
 
 
 @dataclass(frozen=True)

@@ -1,86 +1,105 @@
-"""The rules by which measured numbers decide between the four judgements.
-
-Beside each rule stands a function that says it in words, with the same numbers: `Finding.rule`.
-"""
+"""Rules by which measured numbers decide between the four judgements; each both judges and says how."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
+from sterling.base.text import number
 from sterling.claims.finding import Judgement
-from sterling.claims.words import number
 
 #: An exponent whose interval ends by more than this below the proved one is far inside the bound.
 FAR = 0.5
-_OPEN = "not decided otherwise."
 
 
-def against_bound(high: float, low: float, bound: float) -> Judgement:
-    """Judge the interval [low, high] of an exponent by a proved upper bound.
+@dataclass(frozen=True)
+class Case:
+    """One judgement, where it is made in words, and the same as a function of the evidence."""
 
-    Far inside: high < bound − 0.5. Consistent: high ≤ bound. Contradicted: low > bound. Not decided: the
-    bound lies in the interval, or an end is missing.
+    judgement: Judgement
+    where: str
+    holds: Callable[..., bool]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Cases that exclude each other; where none holds, nothing is decided.
+
+    Attributes
+    ----------
+    cases : tuple of Case
+    note : str
+        What else to say of the evidence, as whole sentences.
     """
-    if not (math.isfinite(low) and math.isfinite(high)):
+
+    cases: tuple[Case, ...]
+    note: str = ""
+
+    def judge(self, pieces: Iterable[tuple[Any, ...]]) -> Judgement:
+        """Judge every piece of evidence, and join what comes out.
+
+        Contradicted if a piece is; else not decided if a piece is, or if there is none; else far inside if
+        all are; else consistent.
+        """
+        found = {self._judge(piece) for piece in pieces}
+        for judgement in (Judgement.CONTRADICTED, Judgement.NOT_DECIDED, Judgement.CONSISTENT):
+            if judgement in found:
+                return judgement
+        return Judgement.FAR_INSIDE if found else Judgement.NOT_DECIDED
+
+    def _judge(self, piece: tuple[Any, ...]) -> Judgement:
+        for case in self.cases:
+            if case.holds(*piece):
+                return case.judgement
         return Judgement.NOT_DECIDED
-    if high < bound - FAR:
-        return Judgement.FAR_INSIDE
-    if high <= bound:
-        return Judgement.CONSISTENT
-    return Judgement.CONTRADICTED if low > bound else Judgement.NOT_DECIDED
+
+    @property
+    def words(self) -> str:
+        """The rule in a sentence or two."""
+        said = "; ".join(f"{case.judgement} where {case.where}" for case in self.cases)
+        return f"{said[0].upper()}{said[1:]}; not decided otherwise. {self.note}".strip()
 
 
-def bound_rule(what: str, bound: float) -> str:
-    """Say `against_bound` in words; ``what`` is judged, such as "each exponent"."""
-    return (
-        f"Far inside the bound where the 95 % interval of {what} ends more than {FAR:g} below the proved "
-        f"{bound:g}; consistent where it ends at {bound:g} or below; contradicted where it begins above; "
-        f"{_OPEN}"
+def consistent(where: str, holds: Callable[..., bool]) -> Case:
+    """Return the case in which a measurement agrees with the statement."""
+    return Case(Judgement.CONSISTENT, where, holds)
+
+
+def contradicted(where: str, holds: Callable[..., bool]) -> Case:
+    """Return the case in which a measurement speaks against the statement."""
+    return Case(Judgement.CONTRADICTED, where, holds)
+
+
+def bound(what: str, value: float, note: str = "") -> Rule:
+    """Return the rule for the interval (low, high) of an exponent that is proved to be at most ``value``."""
+    return Rule(
+        (
+            Case(
+                Judgement.FAR_INSIDE,
+                f"the 95 % interval of {what} ends more than {FAR:g} below the proved {value:g}",
+                lambda low, high: math.isfinite(low) and high < value - FAR,
+            ),
+            consistent(
+                f"it ends at {value:g} or below",
+                lambda low, high: math.isfinite(low) and value - FAR <= high <= value,
+            ),
+            contradicted("it begins above", lambda low, high: low > value),
+        ),
+        note,
     )
 
 
-def near(low: float, high: float, value: float, tolerance: float) -> Judgement:
-    """Judge the interval [low, high] of a number that theory says is ``value``, up to a tolerance.
-
-    Consistent: the whole interval lies within value ± tolerance. Contradicted: it lies wholly outside. Not
-    decided: an end of the band lies in it.
-    """
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return Judgement.NOT_DECIDED
-    if value - tolerance <= low and high <= value + tolerance:
-        return Judgement.CONSISTENT
-    if high < value - tolerance or low > value + tolerance:
-        return Judgement.CONTRADICTED
-    return Judgement.NOT_DECIDED
-
-
-def near_rule(what: str, value: float, tolerance: float) -> str:
-    """Say `near` in words."""
-    band = f"{number(value - tolerance)} to {number(value + tolerance)}"
-    return (
-        f"Consistent where the whole 95 % interval of {what} lies within {band}; contradicted where it lies "
-        f"wholly outside; {_OPEN}"
+def near(what: str, value: float, tolerance: float) -> Rule:
+    """Return the rule for the interval (low, high) of a number that theory says is ``value``."""
+    least, most = value - tolerance, value + tolerance
+    return Rule(
+        (
+            consistent(
+                f"the whole 95 % interval of {what} lies within {number(least)} to {number(most)}",
+                lambda low, high: least <= low and high <= most,
+            ),
+            contradicted("it lies wholly outside", lambda low, high: high < least or low > most),
+        )
     )
-
-
-def above(low: float, high: float, value: float) -> Judgement:
-    """Judge a claim that a number exceeds ``value``, by its interval.
-
-    Consistent: low > value. Contradicted: high < value. Not decided: the value lies in between.
-    """
-    if low > value:
-        return Judgement.CONSISTENT
-    return Judgement.CONTRADICTED if high < value else Judgement.NOT_DECIDED
-
-
-def all_of(*judgements: Judgement) -> Judgement:
-    """Join the judgements of the parts of a claim.
-
-    Contradicted if a part is; else not decided if a part is; else far inside if all are; else consistent.
-    """
-    for judgement in (Judgement.CONTRADICTED, Judgement.NOT_DECIDED):
-        if judgement in judgements:
-            return judgement
-    if judgements and all(one is Judgement.FAR_INSIDE for one in judgements):
-        return Judgement.FAR_INSIDE
-    return Judgement.CONSISTENT if judgements else Judgement.NOT_DECIDED

@@ -3,56 +3,24 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from sterling import __version__
+from sterling.base import checks
+from sterling.base.files import as_path
+from sterling.base.interrupts import deferred_interrupt
+from sterling.base.progress import Progress, showing
 from sterling.claims.catalogue import CLAIMS
-from sterling.claims.context import Context, NothingMeasured, Stopped, check_seed
-from sterling.claims.efforts import EFFORTS, Effort
-from sterling.claims.finding import Finding, Judgement
+from sterling.claims.claim import EFFORTS
+from sterling.claims.context import Context
+from sterling.claims.finding import Finding
 from sterling.errors import InputError
 
+#: Of the rows below the folder of a reproduction.
 DATA_FOLDER = "data"
-
-
-@dataclass(frozen=True)
-class Step:
-    """How far a reproduction is: what displays are given several times a second.
-
-    Attributes
-    ----------
-    key, title : str
-        The claim under way.
-    position, count : int
-        It is claim number ``position`` (from 1) of ``count``.
-    done, planned : int
-        Trials or cells of its present part; ``planned`` is 0 where it is not known.
-    note : str
-    seconds : float
-        Since the reproduction began.
-    """
-
-    key: str
-    title: str
-    position: int
-    count: int
-    done: int
-    planned: int
-    note: str
-    seconds: float
-
-    @property
-    def share(self) -> float:
-        """A rough share of the whole that is done, claims counted alike."""
-        part = min(1.0, self.done / self.planned) if self.planned else 0.0
-        return (self.position - 1 + part) / self.count
 
 
 @dataclass(frozen=True)
@@ -62,17 +30,13 @@ class Reproduction:
     Attributes
     ----------
     findings : tuple of Finding
-        In the order of the claims; fewer than asked for if interrupted.
+        In the order of the claims; fewer than asked for if it was broken off.
     effort : str
     seed : int
     version : str
         Of sterling.
     seconds : float
         Of this call.
-    interrupted : bool
-        Whether it was ended before the last claim was measured.
-    machine : dict
-        "cores", "python", "numpy", "numba", "system": what it ran on; no number depends on it.
     """
 
     findings: tuple[Finding, ...]
@@ -80,8 +44,6 @@ class Reproduction:
     seed: int
     version: str = __version__
     seconds: float = 0.0
-    interrupted: bool = False
-    machine: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, key: str) -> Finding:
         """Return the finding of a claim by its key."""
@@ -94,121 +56,117 @@ class Reproduction:
 def reproduce(
     folder: str | os.PathLike,
     *,
-    effort: str | Effort = "default",
+    effort: str = "default",
+    budgets: Mapping[str, Any] | None = None,
     threads: int | None = None,
-    only: Iterable[str] | None = None,
+    only: Iterable[str] | str | None = None,
     seed: int = 2026,
-    progress: Callable[[Step], None] | None = None,
+    progress: bool | Callable[[Progress], Any] = False,
     on_finding: Callable[[Reproduction], None] | None = None,
-    stop: Callable[[], bool] | None = None,
 ) -> Reproduction:
     """Measure the claims of the paper.
 
     Parameters
     ----------
     folder : path
-        Raw rows go to its subfolder ``data``. What lies there already is used again, so a second call is
-        short, and one that was broken off goes on.
-    effort : "quick", "default" or "full", or an Effort
+        Rows go to its subfolder ``data``. What lies there already is used again, so a second call is short,
+        and one that was broken off goes on.
+    effort : "quick", "default" or "full"
+        How much is done: a minute or two, a quarter of an hour, hours.
+    budgets : mapping of key to budget, optional
+        For these claims, instead of those of the effort: the ``Budget`` of the claim's file.
     threads : int, optional
         All cores by default. No number depends on it.
     only : keys of claims, optional
-        Only these; by default all of `CLAIMS`.
+        Only these; by default all of `sterling.claims.catalogue.CLAIMS`.
     seed : int
         The root of all seeds.
-    progress : callable, optional
-        Gets a `Step` several times a second.
+    progress : bool or callable
+        True shows it on stderr; a function gets a `sterling.base.progress.Progress`, counted in claims.
     on_finding : callable, optional
         Gets the reproduction so far after every claim.
-    stop : callable, optional
-        Asked several times a second; ends the reproduction when it comes true, as Ctrl-C does.
 
     Returns
     -------
     Reproduction
-        Also after Ctrl-C, with what there is.
+        The findings, in the order of the claims.
 
     Raises
     ------
     InputError
         For an effort, a claim, a number of threads or a seed that there is not.
     StoreError
-        If raw rows cannot be written.
+        If rows cannot be written.
+    KeyboardInterrupt
+        After Ctrl-C, once what was finished is written; its ``reproduction`` holds what there is.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sterling.claims.experiments.mean_gradient import Budget
+    >>> from sterling.claims.reproduce import reproduce
+    >>> small = Budget(n=4, m=1, samples=100, instances=3, distances=2, surrogates=("relu", "identity"))
+    >>> found = reproduce(tempfile.mkdtemp(), only="population", budgets={"population": small})
+    >>> finding = found["population"]
+    >>> finding.headline.name, str(finding.judgement)
+    ('slope against E G, relu', 'not decided')
     """
-    from sterling.base.interrupts import deferred_interrupt
-
-    plan = _effort(effort)
-    keys = _keys(only)
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise InputError(f"threads is {threads!r}; it must be a positive integer")
+    if effort not in EFFORTS:
+        raise InputError(f"effort is {checks.shown(effort)}; it must be one of {', '.join(EFFORTS)}")
+    keys, budgets = _keys(only), dict(budgets or {})
     begun = time.monotonic()
-    report = Reproduction((), plan.name, check_seed(seed), machine=_machine())
-    with deferred_interrupt() as pressed:
-        for position, key in enumerate(keys, 1):
-            claim = CLAIMS[key]
-
-            def show(done: int, planned: int, note: str, claim=claim, position=position) -> None:
-                if progress is not None:
-                    now = time.monotonic() - begun
-                    progress(Step(claim.key, claim.title, position, len(keys), done, planned, note, now))
-
-            context = Context(
-                folder=Path(folder) / DATA_FOLDER,
-                effort=plan,
-                threads=threads,
-                seed=report.seed,
-                show=show,
-                stop=lambda: pressed() or (stop is not None and stop()),
-            )
-            started = time.monotonic()
-            try:
-                context.tell(0, 0)
-                finding = claim.measure(context)
-            except NothingMeasured as problem:
-                finding = claim.found(
-                    experiment="None was finished.", judgement=Judgement.NOT_DECIDED, reason=str(problem)
-                )
-            except Stopped:
-                return replace(report, interrupted=True, seconds=time.monotonic() - begun)
-            now = time.monotonic()
-            finding = replace(
-                finding, notes=(*finding.notes, *context.notes), seconds=finding.seconds or now - started
-            )
-            report = replace(report, findings=(*report.findings, finding), seconds=now - begun)
-            if on_finding is not None:
-                on_finding(report)
+    report = Reproduction((), effort, checks.integer(seed, "seed", 0))
+    try:
+        with showing(progress) as show, deferred_interrupt() as pressed:
+            for place, key in enumerate(keys):
+                claim = CLAIMS[key]
+                tell = _Teller(show, pressed, f"{key} {claim.title}", place, len(keys))
+                context = Context(as_path(folder) / DATA_FOLDER, threads, report.seed, tell)
+                started = time.monotonic()
+                tell(0, 0, "")
+                finding = claim.measure(context, budgets.get(key, claim.budgets[effort]))
+                now = time.monotonic()
+                finding = replace(finding, notes=(*finding.notes, *context.notes), seconds=now - started)
+                report = replace(report, findings=(*report.findings, finding), seconds=now - begun)
+                if on_finding is not None:
+                    on_finding(report)
+    except KeyboardInterrupt as stop:
+        stop.reproduction = replace(report, seconds=time.monotonic() - begun)  # type: ignore[attr-defined]
+        raise
     return report
 
 
-def _effort(effort: str | Effort) -> Effort:
-    if isinstance(effort, Effort):
-        return effort
-    if effort not in EFFORTS:
-        raise InputError(f"effort is {effort!r}; it must be one of {', '.join(EFFORTS)}")
-    return EFFORTS[effort]
+@dataclass
+class _Teller:
+    """Says how far the measurement of a claim is, and heeds Ctrl-C."""
+
+    show: Callable[[Progress], Any] | None
+    pressed: Callable[[], bool]
+    title: str
+    place: int
+    count: int
+    reached: float = 0.0  # of the claim; of several studies each begins again, this does not
+
+    def __call__(self, done: int, planned: int, note: str) -> None:
+        if self.pressed():
+            raise KeyboardInterrupt
+        if self.show is None:
+            return
+        if planned:
+            self.reached = max(self.reached, min(1.0, done / planned))
+        where = f"{self.title}, claim {self.place + 1} of {self.count}"
+        trials = f"{min(done, planned):,} of {planned:,} done" if planned else ""
+        facts = tuple(words for words in (trials, note) if words)
+        self.show(Progress(self.place + self.reached, self.count, where, facts))
 
 
-def _keys(only: Iterable[str] | None) -> list[str]:
+def _keys(only: Iterable[str] | str | None) -> list[str]:
     if only is None:
         return list(CLAIMS)
     wanted = [only] if isinstance(only, str) else list(only)
     for key in wanted:
         if key not in CLAIMS:
-            raise InputError(f"there is no claim {key!r}; the claims are {', '.join(CLAIMS)}")
+            raise InputError(f"there is no claim {checks.shown(key)}; the claims are {', '.join(CLAIMS)}")
     if not wanted:
         raise InputError(f"only is empty; name some of {', '.join(CLAIMS)}")
     return [key for key in CLAIMS if key in wanted]
-
-
-def _machine() -> dict[str, Any]:
-    from importlib.metadata import version
-
-    from sterling.base.cores import usable_cores
-
-    return {
-        "cores": usable_cores(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": version("numba"),
-        "system": f"{platform.system()} {platform.machine()}",
-    }

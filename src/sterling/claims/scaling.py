@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sterling.claims.context import Context
-from sterling.claims.efforts import Scaling
-from sterling.claims.finding import Judgement, Measured, Picture
-from sterling.claims.judge import against_bound, all_of, bound_rule
-from sterling.dynamics.orbit import Verdict
+from sterling.claims.finding import Measured, Picture
+from sterling.claims.judge import Rule, bound
 from sterling.plot.study import phase_map, success_curves, threshold_law
 from sterling.study.fit import POOR, ExponentFit
 from sterling.study.grid import Study
@@ -21,24 +20,62 @@ from sterling.study.store import Store
 if TYPE_CHECKING:
     import polars as pl
 
-NOISELESS_CRITERIA = ("ergodic", "optimal")
-NOISY_CRITERIA = ("occupancy>=0.5", "ergodic")
+
+@dataclass(frozen=True)
+class Scaling:
+    """An adaptive study of N₅₀ against n.
+
+    Attributes
+    ----------
+    n : tuple of int
+    width : float
+        Of the 95 % interval of the exponent at which it ends.
+    steps : tuple of int
+        Step budgets of a trial; each is fitted by itself, the last one is the main one.
+    max_trials : int
+        For each budget.
+    noise : float
+    """
+
+    n: tuple[int, ...]
+    width: float
+    steps: tuple[int, ...]
+    max_trials: int
+    noise: float = 0.0
 
 
-def run_scaling(context: Context, name: str, plan: Scaling, criteria: tuple[str, ...]) -> Store:
-    """Run the adaptive study of a plan; both claims that read the noiseless one share its store."""
+#: Of P1, and of the first half of P2: without label noise.
+NOISELESS = {
+    "quick": Scaling(n=(8, 16, 32, 64), width=0.25, steps=(1_000, 10_000), max_trials=20_000),
+    "default": Scaling(n=(8, 16, 32, 64, 128), width=0.06, steps=(1_000, 10_000, 100_000), max_trials=50_000),
+    "full": Scaling(
+        n=(8, 16, 32, 64, 128, 256),
+        width=0.03,
+        steps=(10_000, 100_000, 1_000_000),
+        max_trials=300_000,
+    ),
+}
+
+
+def run_scaling(context: Context, name: str, budget: Scaling, criteria: tuple[str, ...]) -> Store:
+    """Run the adaptive study of a budget and return its store."""
     study = Study(
-        n=list(plan.n),
-        noise=plan.noise,
-        steps=list(plan.steps),
+        n=list(budget.n),
+        noise=budget.noise,
+        steps=list(budget.steps),
         criteria=list(criteria),
         seed=context.seed,
         target="exponent",
-        width=plan.width,
-        max_trials=plan.max_trials,
+        width=budget.width,
+        max_trials=budget.max_trials,
         name=name,
     )
-    return context.study(name, study, plan.limit)
+    return context.study(study)
+
+
+def run_noiseless(context: Context, budget: Scaling) -> Store:
+    """Run the study that P1 and P2 share; the second call finds it done."""
+    return run_scaling(context, "noiseless", budget, ("ergodic", "optimal"))
 
 
 def fits_by_budget(store: Store, criterion: str) -> list[SeriesFit]:
@@ -70,21 +107,18 @@ def top_exponent(series: SeriesFit, name: str) -> list[Measured]:
     return [Measured(where, last.exponent, last.low, last.high, fit.level, how="difference of two N₅₀")]
 
 
-def judge_growth(series: SeriesFit, bound: float) -> Judgement:
-    """Judge the growth of N₅₀ by a proved exponent.
-
-    By `judge.against_bound` on the exponent; where no power law holds, on that between the two largest
-    dimensions as well, for the theorem speaks of large n.
-    """
-    ends = [exponent(series, ""), *top_exponent(series, "")]
-    return all_of(*(against_bound(one.high, one.low, bound) for one in ends))
+def ends(series: SeriesFit) -> list[tuple[float, float]]:
+    """Return the intervals by which `growth_rule` judges a fit."""
+    return [(one.low, one.high) for one in (exponent(series, ""), *top_exponent(series, ""))]
 
 
-def growth_rule(what: str, bound: float) -> str:
-    """Say `judge_growth` in words."""
-    return (
-        f"{bound_rule(what, bound)} Where no power law fits (p < {POOR:g}), the exponent between the two "
-        "largest dimensions is judged as well."
+def growth_rule(what: str, value: float) -> Rule:
+    """Return the rule for the growth of N₅₀, by a proved exponent."""
+    return bound(
+        what,
+        value,
+        f"Where no power law fits (p < {POOR:g}), the exponent between the two largest dimensions is judged "
+        "as well, for the theorem speaks of large n.",
     )
 
 
@@ -181,38 +215,14 @@ def _undecided(series: SeriesFit, label: str) -> str:
 
 def law_picture(name: str, title: str, series: SeriesFit) -> Picture:
     """Return the picture of N₅₀ against n."""
-    return Picture(name, title, partial(threshold_law, series=series), _law_alt(series))
-
-
-def _law_alt(series: SeriesFit) -> str:
-    fit = series.fit
-    if fit is None:
-        return f"No fit: {series.refusal}."
-    points = "; ".join(f"n = {one.n}: {one.samples:,.0f}" for one in fit.thresholds)
-    text = (
-        f"N₅₀ for {series.criterion} against n on logarithmic axes: {points}. The fitted line has slope "
-        f"{fit.exponent:.2f}; grey guides show the slopes 2 and 4 of the proved bounds."
-    )
-    for law in series.expected:
-        if law.samples:
-            text += f" Predicted: {'; '.join(f'n = {n}: {size:,.0f}' for n, size in law.samples.items())}."
-    return text
+    return Picture(name, title, partial(threshold_law, series=series))
 
 
 def curves_picture(name: str, title: str, series: SeriesFit) -> Picture:
     """Return the picture of success against N."""
-    cells = series.cells
-    alt = (
-        f"Share of trials with {series.criterion} against the sample size N, one curve for each of n = "
-        f"{', '.join(str(n) for n in sorted(cells['n'].unique().to_list()))}; each rises from near "
-        f"{cells['share'].min():.0%} to near {cells['share'].max():.0%}."  # type: ignore[str-format]
-    )
-    return Picture(name, title, partial(success_curves, series=series), alt)
+    return Picture(name, title, partial(success_curves, series=series))
 
 
 def regimes_picture(name: str, title: str, counts: pl.DataFrame) -> Picture:
     """Return the phase map of one series of `Store.counts`."""
-    totals = {verdict.name: counts[verdict.name].sum() for verdict in Verdict}
-    shares = ", ".join(f"{name.lower()} {total:,}" for name, total in totals.items() if total > 0)
-    alt = f"Bars over n and N, coloured by how trials ended. Trials in all: {shares}."
-    return Picture(name, title, partial(phase_map, counts=counts), alt)
+    return Picture(name, title, partial(phase_map, counts=counts))

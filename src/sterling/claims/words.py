@@ -7,9 +7,10 @@ way round: where rounding would do that to one of `MARKS` or to a reference besi
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from sterling.base.text import NO_BREAK, number
 
 if TYPE_CHECKING:
     from sterling.claims.finding import Measured, Reference
@@ -17,35 +18,8 @@ if TYPE_CHECKING:
 
 #: What statements are about: nothing, no change, one half, and the proved exponents.
 MARKS = (-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0)
-#: Turns the digits of an exponent into raised ones.
-RAISED = str.maketrans("-.0123456789", "⁻˙⁰¹²³⁴⁵⁶⁷⁸⁹")
-NO_BREAK = "\N{NO-BREAK SPACE}"
 _LEADING = 3
 _MORE = 4  # decimals that an interval may get beyond two digits of its width
-_DIGITS = 4  # significant ones, of a number without an interval
-
-
-def number(value: float, decimals: int | None = None) -> str:
-    """Return a number in words: four significant digits, or so many decimals; 12,345 and 1.2·10⁻⁵."""
-    if math.isnan(value):
-        return "not known"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if value == 0:
-        return "0"
-    size = math.floor(math.log10(abs(value)))
-    if size < -4 or size >= 9:
-        digits = _DIGITS - 1 if decimals is None else max(0, min(_DIGITS, decimals + size))
-        mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
-        if "." in mantissa and decimals is None:
-            mantissa = mantissa.rstrip("0").rstrip(".")
-        return f"{mantissa}·10{str(int(exponent)).translate(RAISED)}".replace("-", "−", 1)
-    if decimals is not None:
-        return f"{value:,.{max(0, decimals)}f}".replace("-", "−")
-    if value == int(value):
-        return f"{int(value):,}".replace("-", "−")
-    text = f"{value:,.{max(0, _DIGITS - 1 - size)}f}".replace("-", "−")
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def decimals_of(measured: Measured, beside: Sequence[Reference] = ()) -> int | None:
@@ -98,11 +72,6 @@ def said(one: Measured, beside: Sequence[Reference] = ()) -> str:
     return f"{amount(one, beside)}{inside}"
 
 
-def percent(value: float, decimals: int = 0) -> str:
-    """Return a share as "48 %", with a space that does not break."""
-    return f"{value:.{decimals}%}".replace("%", f"{NO_BREAK}%").replace("-", "−")
-
-
 def schedule_words(schedule: Schedule) -> str:
     """Return the formula of a schedule, such as "η = 0.5/√(t+1)"."""
     facts = schedule.to_dict()
@@ -120,11 +89,6 @@ def _power(exponent: float) -> str:
     if exponent == 0.5:
         return "√(t+1)"
     return "(t+1)" if exponent == 1 else f"(t+1)^{exponent:g}"
-
-
-def in_figure(text: str) -> str:
-    """Return a text with powers such as x^1.5 in raised letters, which stay larger than a raised formula."""
-    return re.sub(r"\^([\d.]+)", lambda power: power[1].translate(RAISED), text)
 
 
 def leading(references: Sequence[Reference]) -> tuple[Sequence[Reference], int]:

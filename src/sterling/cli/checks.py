@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from sterling.base.extras import extras, how_to_install, installed, requirements
 
 #: Instances on which the engines must agree: (name, problem, surrogate, schedule).
 CASES: tuple[tuple[str, dict[str, Any], str, str], ...] = (
@@ -30,24 +30,6 @@ _SPEED: dict[str, Any] = {"n": 16, "samples": 1600, "noise": 0.5}
 _SPEED_STEPS = 2_000_000
 
 
-def installed(package: str) -> str | None:
-    """Return the version of an installed package, without importing it."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def requirements() -> dict[str, list[str]]:
-    """Return the packages that sterling asks for, by extra; those of the core under an empty name."""
-    found: dict[str, list[str]] = {"": []}
-    for line in requires("sterling") or ():
-        name, extra = re.match(r"[\w.-]+", line), re.search(r"extra\s*==\s*['\"]([\w-]+)", line)
-        if name:
-            found.setdefault(extra[1] if extra else "", []).append(name[0])
-    return found
-
-
 def versions() -> dict[str, str | None]:
     from sterling import __version__
 
@@ -56,8 +38,7 @@ def versions() -> dict[str, str | None]:
 
 
 def machine() -> dict:
-    from sterling.base.cores import usable_cores
-    from sterling.base.memory import available_memory
+    from sterling.base.resources import available_memory, usable_cores
 
     return {
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
@@ -68,17 +49,17 @@ def machine() -> dict:
 
 
 def kernels() -> dict:
-    """Look at the folder of compiled kernels."""
-    from sterling.exact.jit import INTERPRETED, cache_folder
+    """Look at the kernels that are kept, drop those that are damaged, and try whether more can be kept."""
+    from sterling.exact.jit import INTERPRETED, cache_folder, drop_damaged, kept_kernels, why_not_kept
 
-    folder = cache_folder()
-    files = [file for file in folder.rglob("*") if file.is_file()]
-    here = next(place for place in (folder, *folder.parents) if place.exists())
+    damaged = drop_damaged()
+    files = kept_kernels()
     return {
-        "folder": str(folder),
-        "writable": here.is_dir() and os.access(here, os.W_OK),
+        "folder": None if cache_folder() is None else str(cache_folder()),
         "files": len(files),
         "bytes": sum(file.stat().st_size for file in files),
+        "damaged": damaged,
+        "not_writable": why_not_kept(),
         "switched_off": INTERPRETED,
     }
 
@@ -96,8 +77,6 @@ def self_test() -> list[dict]:
             train(instance, _CHECK_STEPS, parse_schedule(schedule), surrogate, engine=engine)
             for engine in ("event", "dense")
         )
-        if event.interrupted or dense.interrupted:
-            raise KeyboardInterrupt  # cut short, they say nothing about each other
         equal = (
             np.array_equal(event.flips, dense.flips)
             and np.array_equal(event.latent, dense.latent)
@@ -120,8 +99,6 @@ def speed() -> dict:
     begun = time.perf_counter()
     orbit = train(instance, _SPEED_STEPS, record=())
     seconds = time.perf_counter() - begun
-    if orbit.interrupted:
-        raise KeyboardInterrupt
     return {
         "case": f"n={_SPEED['n']}, N={_SPEED['samples']}, σ={_SPEED['noise']}, {_SPEED_STEPS:,} steps",
         "seconds": seconds,
@@ -130,31 +107,30 @@ def speed() -> dict:
     }
 
 
-def extras() -> dict[str, dict]:
+def optional() -> dict[str, dict]:
     """Say for each extra what is installed, and how to install the rest."""
     found = {}
-    for extra, packages in requirements().items():
-        if extra in ("", "dev"):
-            continue
-        have = {package: installed(package) for package in packages}
+    for extra in extras():
+        have = {package: installed(package) for package in requirements().get(extra, {})}
         found[extra] = {
             "packages": have,
             "complete": all(have.values()),
-            "install": f"pip install 'sterling[{extra}]'",
+            "install": how_to_install(extra),
         }
     return found
 
 
 def examine() -> dict:
     """Do all of it; ``healthy`` is False if the engines disagree."""
+    kept = kernels()  # first, so that what is damaged is compiled anew
     report = {
         "versions": versions(),
         "executable": str(Path(sys.executable)),
         "machine": machine(),
         "self_test": self_test(),
         "speed": speed(),
-        "kernels": kernels(),  # after the kernels were needed
-        "extras": extras(),
+        "kernels": {**kernels(), "damaged": kept["damaged"]},  # again, now that they were needed
+        "extras": optional(),
     }
     report["healthy"] = all(test["equal"] for test in report["self_test"])
     return report

@@ -14,7 +14,7 @@ def doctor(
     """Say what is installed, and whether it works.
 
     The event engine runs against the step-by-step one on small instances; if they disagree, the exit code
-    is 1.
+    is 1. Compiled kernels that were damaged are made anew.
     """
     from sterling.cli.checks import examine
 
@@ -30,20 +30,22 @@ def doctor(
 
 def _print(report: dict) -> None:
     from rich.console import Console, Group
+    from rich.markup import escape
     from rich.panel import Panel
 
-    from sterling.base.memory import readable_bytes
+    from sterling.base.resources import readable_bytes
+    from sterling.base.text import counted
 
     def frame(title: str, rows) -> Panel:
         return Panel(facts_table(rows), title=title, title_align="left", border_style="dim")
 
     host, cache, pace = report["machine"], report["kernels"], report["speed"]
     memory = host["available_memory"]
-    state = (
-        "writable"
-        if cache["writable"]
-        else "[yellow]not writable, so kernels may be compiled at each start[/]"
-    )
+    state = f"{cache['files']} files, {readable_bytes(cache['bytes'])}"
+    if cache["damaged"]:
+        state += f", [yellow]{counted(cache['damaged'], 'other')} had been damaged and went[/]"
+    if cache["not_writable"] is not None:
+        state += f", [yellow]more cannot be kept, so each start compiles: {escape(cache['not_writable'])}[/]"
     if cache["switched_off"]:
         state += ", [yellow]compiling is switched off (NUMBA_DISABLE_JIT)[/]"
     tests = [
@@ -67,8 +69,8 @@ def _print(report: dict) -> None:
                     ("system", host["system"]),
                     ("cores", f"{host['usable_cores']} usable of {host['cores']}"),
                     ("memory", "unknown" if memory is None else f"{readable_bytes(memory)} available"),
-                    ("kernel cache", cache["folder"]),
-                    ("", f"{cache['files']} files, {readable_bytes(cache['bytes'])}, {state}"),
+                    ("kernel cache", escape(cache["folder"] or "nowhere")),
+                    ("", state),
                 ],
             ),
             frame("engine against engine", tests),

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sterling.base.files import printable, write_atomically
 from sterling.base.text import counted
-from sterling.cli.counter import counting
 from sterling.cli.options import (
     COUNT,
     FILE,
@@ -28,6 +28,7 @@ from sterling.cli.options import (
     parse_count,
     problem_option,
 )
+from sterling.cli.presses import settle
 from sterling.cli.render import INTERRUPTED, announce_kernels, facts_table, guarded, note, print_json
 from sterling.errors import InputError
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 N, SAMPLES = 12, 200
 _SHOWN_BASINS = 5
 _PICTURE = (8.0, 5.0)  # inches
+_TABLES = {".parquet": "write_parquet", ".csv": "write_csv"}  # suffixes, and what Polars writes them with
 
 _visit, _basin, _output = panel("The visit"), panel("Basins"), panel("What comes out")
 
@@ -74,7 +76,7 @@ def landscape(
         Path | None, _output("Draw loss against distance to the teacher: .png, .svg or .pdf.", **FILE)
     ] = None,
     out: Annotated[
-        Path | None, _output("Save number, loss and distance of all states: .npz or .parquet.", **FILE)
+        Path | None, _output("Save number, loss and distance of all states: .parquet or .csv.", **FILE)
     ] = None,
     json: Annotated[bool, _output("Print the result as JSON.", "--json")] = False,
     quiet: Annotated[bool, _output("Show no progress and no notes.", "--quiet", "-q")] = False,
@@ -84,15 +86,14 @@ def landscape(
     The data are drawn from a problem, or read from FILE; n may be at most 24. Ctrl-C ends it with exit code
     130; during --basins the landscape is shown all the same.
     """
-    from sterling.plot.run import picture_format
+    from sterling.plot.style import picture_format
     from sterling.states.landscape import check_dimension, check_surrogate
     from sterling.states.landscape import landscape as visit
-    from sterling.states.table import table_format
 
     if plot is not None:
         picture_format(plot)
-    if out is not None:
-        table_format(out)
+    if out is not None and out.suffix.lower() not in _TABLES:
+        raise InputError(f"--out is {printable(out)}; its name must end in {' or '.join(_TABLES)}")
     check_targets({"--plot": plot, "--out": out}, data)
     runs = _basin_settings(basins, steps, schedule, init)
     check_surrogate(surrogate)
@@ -103,14 +104,13 @@ def landscape(
     if not quiet:
         announce_kernels()
     instance = choose_instance(data, drawn, read, readout, normalize, (N, SAMPLES))
-    with counting("states", quiet) as show:
-        found = visit(instance, surrogate, gaussian=gaussian or None, progress=show, threads=threads)
+    found = visit(instance, surrogate, gaussian=gaussian or None, threads=threads, progress=not quiet)
     ends = None
     if runs is not None:
         try:
-            with counting("runs", quiet) as show:
-                ends = found.basins(**runs, threads=threads, progress=show)
+            ends = found.basins(**runs, threads=threads, progress=not quiet)
         except KeyboardInterrupt:
+            settle()
             note("interrupted before all runs had ended, so there are no basins")
     try:
         if json:
@@ -144,13 +144,7 @@ def _basin_settings(basins, steps, schedule, init) -> dict[str, Any] | None:
 
 
 def _values(found: "Landscape", ends: "Basins | None") -> dict[str, Any]:
-    from sterling.states.summary import estimated_deviation
-
-    return {
-        **found.to_dict(),
-        "estimated_deviation": estimated_deviation(found),
-        "basins": None if ends is None else ends.to_dict(),
-    }
+    return {**found.to_dict(), "basins": None if ends is None else ends.to_dict()}
 
 
 def _print(found: "Landscape", ends: "Basins | None") -> None:
@@ -158,7 +152,7 @@ def _print(found: "Landscape", ends: "Basins | None") -> None:
     from rich.panel import Panel
     from rich.text import Text
 
-    from sterling.base.progress import readable_time
+    from sterling.base.text import readable_time
     from sterling.states.summary import sentence
 
     (_, verdict), *rows = found.summary()
@@ -200,14 +194,14 @@ def _basin_rows(found: "Landscape", ends: "Basins") -> list[tuple[str, str]]:
 
 def _write(found: "Landscape", plot: Path | None, out: Path | None, say: bool) -> None:
     if out is not None:
-        found.save(out)
+        write_atomically(out, getattr(found.table(), _TABLES[out.suffix.lower()]))
         if say:
             note(f"states saved: {out}")
     if plot is not None:
         from matplotlib.figure import Figure
 
         from sterling.plot.landscape import plot_landscape
-        from sterling.plot.run import save_figure
+        from sterling.plot.style import save_figure
 
         figure = Figure(_PICTURE, layout="constrained")
         ax = figure.add_subplot()

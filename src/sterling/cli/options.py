@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sterling.model.instance import Instance
 
 _MULTIPLES = {"": 0, "k": 3, "M": 6, "G": 9, "T": 12}
+_WHOLE = r"\d{1,3}(?:,\d{3})+|\d+(?:_\d+)*"
+_COUNT = re.compile(rf"([-+]?(?:(?:{_WHOLE})(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{{1,9}})?)\s*([kMGT]?)", re.ASCII)
 _LARGEST = Decimal(10) ** 18  # keeps numbers such as 1e999999999 from being written out
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1024, "MI": 1024**2, "GI": 1024**3}
 
@@ -133,14 +135,14 @@ def given_count(text: str | None, option: str, usual: int) -> int:
 
 def parse_count(text: str, option: str) -> int:
     """Read a whole number: 1000000, 1_000_000, 1,000,000, 1e6 or 1M (k, M, G, T)."""
-    found = re.fullmatch(r"([-+]?[\d_,]*\.?\d+(?:[eE][-+]?\d+)?)\s*([kMGT]?)", text.strip())
-    try:
-        value = Decimal(re.sub("[_,]", "", found[1])) if found else None
-    except InvalidOperation:
-        value = None
-    if value is None:
-        raise InputError(f"{option} is {text!r}; give a whole number such as 1000000, 1_000_000, 1e6 or 1M")
-    if value.copy_abs() <= _LARGEST and found:
+    found = _COUNT.fullmatch(text.strip())
+    if found is None:
+        why = "a comma groups three digits: " if "," in text else ""
+        raise InputError(
+            f"{option} is {text!r}; {why}give a whole number such as 1000000, 1,000,000, 1e6 or 1M"
+        )
+    value = Decimal(re.sub("[_,]", "", found[1]))
+    if value.copy_abs() <= _LARGEST:
         value = value.scaleb(_MULTIPLES[found[2]])
     if value.copy_abs() > _LARGEST:
         raise InputError(f"{option} is {text!r}, which is beyond all bounds: give a smaller number")

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-from sterling.cli.counter import counting
 from sterling.cli.options import (
     COUNT,
     SCHEDULES,
@@ -62,6 +61,7 @@ def plan(
     What is proved and what is a mean-field estimate is said apart; --check measures how good the estimate is.
     Inputs are Gaussian.
     """
+    from sterling.model.problem import Problem
     from sterling.plans.plan import plan as make
     from sterling.schedules import parse_schedule
 
@@ -78,26 +78,28 @@ def plan(
                 )
     if not quiet and (trials or count):
         announce_kernels()
-    with counting("trials", quiet or not trials) as show:
-        made = make(
-            given_count(n, "--n", N),
-            m=given_count(m, "--m", 1),
-            noise=noise or 0.0,
-            readout="ones" if readout is None else parse_readout(readout),
-            surrogate=surrogate,
-            occupancy=occupancy,
-            confidence=confidence,
-            samples=count,
-            check=trials,
-            steps=given_count(steps, "--steps", STEPS),
-            schedule=None if schedule is None else parse_schedule(schedule),
-            seed=given_count(seed, "--seed", 0),
-            threads=threads,
-            cost=count is not None,
-            progress=show,
-        )
+    problem = Problem(
+        n=given_count(n, "--n", N),
+        samples=1 if count is None else count,
+        m=given_count(m, "--m", 1),
+        noise=noise or 0.0,
+        readout="ones" if readout is None else parse_readout(readout),
+    )
+    made = make(
+        problem,
+        surrogate=surrogate,
+        occupancy=occupancy,
+        confidence=confidence,
+        check=trials,
+        steps=given_count(steps, "--steps", STEPS),
+        schedule=None if schedule is None else parse_schedule(schedule),
+        seed=given_count(seed, "--seed", 0),
+        threads=threads,
+        cost=count is not None,
+        progress=not quiet,
+    )
     if json:
-        print_json(made.to_dict())
+        print_json({**made.to_dict(), **({} if count else {"expected": None})})
     else:
         _print(made)
         if not quiet and not trials:
@@ -122,9 +124,9 @@ def _print(made: "Plan") -> None:
     for need in made.needs:
         cells = [need.goal, need.amount, Text(need.kind, KIND_STYLES[need.kind])]
         table.add_row(*cells, *([_measured(need)] if checked else []))
-    console = Console()
+    console, about = Console(), made.problem
     console.print(
-        f"n = {made.n} · m = {made.m} · σ = {made.noise:g} · ‖v‖² = {made.readout_norm2:g} · "
+        f"n = {about.n} · m = {about.m} · σ = {about.noise:g} · ‖v‖² = {about.readout_norm2:g} · "
         f"surrogate {made.surrogate}",
         style="dim",
     )
@@ -150,24 +152,23 @@ def _measured(need: "Need") -> str:
 
 def _expected(made: "Plan") -> list[str]:
     """Return what to expect of the samples that were given."""
-    from sterling.base.memory import readable_bytes
-    from sterling.base.progress import readable_time
+    from sterling.base.resources import readable_bytes
+    from sterling.base.text import readable_time
 
     expected, cost, lines = made.expected, made.cost, []
-    if expected is not None:
+    if cost is not None:
         if not expected.reaches:
             lines.append(
                 f"With {expected.samples:,} samples a run may not find w* at all, even without label noise "
                 "(mean-field)."
             )
-        elif made.noise > 0:
+        elif made.problem.noise > 0:
             lines.append(
                 f"With {expected.samples:,} samples expect w* for {expected.occupancy:.3g} of the steps, and "
                 f"{expected.wrong_share:.2%} of the weights wrong at a time (mean-field)."
             )
         else:
             lines.append(f"With {expected.samples:,} samples expect runs to end at w* (mean-field).")
-    if cost is not None:
         free = "" if cost.available is None else f" of {readable_bytes(cost.available)} free"
         whole = cost.watched_steps >= cost.steps
         how = "measured" if whole else f"at the pace of its first {cost.watched_steps:,} steps"

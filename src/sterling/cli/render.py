@@ -6,16 +6,18 @@ import contextlib
 import errno
 import functools
 import inspect
+import io
 import json
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import typer
 
+from sterling.base.files import printable
+from sterling.cli.presses import heeding, settle
 from sterling.errors import CheckpointError, InputError, SterlingError, SterlingWarning
 
 if TYPE_CHECKING:
@@ -25,17 +27,14 @@ if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
-#: How arguments of Python functions, as messages name them, are given on the command line.
-_SPOKEN = (
-    (r'\bconstant="keep"', "--keep-constant"),
-    (r'\b(normalize|precision|engine)="(\w+)"', r"--\1 \2"),
-    (r"\blabels=('[^']*')", r"--labels \1"),
-    (r"\bgaussian=True", "--gaussian"),
-    (r'\brecord=\("flips",\)', "--record"),
-    (r"\bcheckpoint_every is", "--checkpoint-every is"),
-    (r"\bsteps=…", "--steps"),
-)
-_OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE, errno.EBADF)
+#: Colours of the verdicts on a terminal.
+VERDICT_STYLES = {
+    "OPTIMAL": "bold green",
+    "TRAPPED": "bold red",
+    "RECURRENT": "bold cyan",
+    "WANDERING": "bold yellow",
+    "STALLED": "bold magenta",
+}
 
 
 def guarded(verb: Callable[..., None]) -> Callable[..., None]:
@@ -47,8 +46,9 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
             warnings.simplefilter("always", SterlingWarning)
             warnings.showwarning = _show_warning
             try:
-                verb(*args, **kwargs)
-                sys.stdout.flush()
+                with heeding():
+                    verb(*args, **kwargs)
+                    sys.stdout.flush()
             except (InputError, CheckpointError) as problem:
                 _fail(problem, WRONG)
             except SterlingError as problem:
@@ -57,11 +57,13 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
                 _fail("there is not enough memory: take fewer samples or a smaller n", FAILED)
             except KeyboardInterrupt:
                 _fail("interrupted", INTERRUPTED)
-            except OSError as problem:
-                if not about_output(problem):
-                    raise
+            except OutputError as problem:
                 lose_output(problem)
                 raise typer.Exit(FAILED) from None
+            except OSError as problem:  # of the system: a name too long, out of space, of handles
+                where = "" if problem.filename is None else f"{printable(problem.filename)}: "
+                code = WRONG if problem.errno == errno.ENAMETOOLONG else FAILED
+                _fail(f"{where}{problem.strerror or problem}", code)
 
     paragraphs = inspect.cleandoc(verb.__doc__ or "").split("\n\n")
     run.__doc__ = "\n\n".join(
@@ -70,27 +72,50 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def about_output(problem: OSError) -> bool:
-    """Whether an error is one of writing to stdout; errors of files that sterling writes are StoreErrors."""
-    return problem.filename is None and problem.errno in _OUTPUT_ERRORS
+class OutputError(OSError):
+    """Standard output cannot be written to, as opposed to any other file."""
 
 
-def lose_output(problem: OSError) -> None:
+class _Output(io.FileIO):
+    def write(self, data) -> int | None:
+        try:
+            return super().write(data)
+        except OSError as problem:
+            raise OutputError(*problem.args) from None
+
+
+def open_output(stream: TextIO) -> TextIO:
+    """Return a stream to the same place whose errors are `OutputError`; without Unicode it prints "?"."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    stream.flush()
+    raw = io.BufferedWriter(_Output(stream.fileno(), "wb", closefd=False))
+    return io.TextIOWrapper(raw, stream.encoding, "replace", line_buffering=stream.line_buffering)
+
+
+def lose_output(problem: OutputError) -> None:
     """Say that stdout cannot be written to, and let what waits for it go nowhere."""
-    if not isinstance(problem, BrokenPipeError):  # else the reader, such as `head`, has gone, and knows
+    if problem.errno != errno.EPIPE:  # else the reader, such as `head`, has gone, and knows
         note(f"error: the result cannot be written to standard output: {problem.strerror or problem}")
     with contextlib.suppress(OSError, ValueError):  # in a test or a notebook there is no file behind it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def end_interrupted(text: str) -> NoReturn:
+    """End a verb that Ctrl-C cut short, with a word on what there is and how to go on."""
+    settle()
+    note(text)
+    raise typer.Exit(INTERRUPTED)
+
+
 def _fail(problem: object, code: int) -> NoReturn:
-    note(f"error: {as_options(one_line(problem))}")
+    note(f"error: {one_line(problem)}")
     raise typer.Exit(code) from None
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
     if issubclass(category, SterlingWarning):
-        note(f"warning: {as_options(one_line(message))}")
+        note(f"warning: {one_line(message)}")
     else:
         note(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
 
@@ -98,13 +123,6 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
 def one_line(text: object) -> str:
     """Return a message without line breaks."""
     return " ".join(str(text).split())
-
-
-def as_options(text: str) -> str:
-    """Return a message in the words of the command line, where it speaks of arguments in Python."""
-    for python, option in _SPOKEN:
-        text = re.sub(python, option, text)
-    return text
 
 
 def note(text: str) -> None:
@@ -143,12 +161,11 @@ def result_table(orbit: Orbit) -> RenderableType:
     from rich.panel import Panel
     from rich.text import Text
 
-    from sterling.base.progress import VERDICT_STYLES
     from sterling.plot.run import problem_line
 
     style = VERDICT_STYLES[orbit.verdict.name]
     (_, verdict), *rows = orbit.summary()
-    advice = orbit.verdict.value
+    advice = orbit.verdict.meaning
     meaning = Text(f"{advice[0].upper()}{advice[1:]}.\n", "italic")
     frame = Panel(
         Group(meaning, facts_table(rows)),
@@ -162,8 +179,12 @@ def result_table(orbit: Orbit) -> RenderableType:
 
 
 def announce_kernels() -> None:
-    """Say so if the kernels have to be compiled, as they are on the first run after an installation."""
-    from sterling.exact.jit import INTERPRETED, cache_folder
+    """Say so when kernels have to be compiled, as they are on the first run after an installation."""
+    from sterling.exact.jit import on_compiling
 
-    if not INTERPRETED and not any(cache_folder().rglob("*.nbi")):
-        note("compiling kernels, once: about 15 s …")
+    if _say_compiling not in on_compiling:
+        on_compiling.append(_say_compiling)
+
+
+def _say_compiling(once: bool) -> None:
+    note(f"compiling kernels{', once' if once else ''}: up to 15 s …")

@@ -3,17 +3,15 @@
 import difflib
 import os
 import shlex
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sterling.cli.options import parse_count
-from sterling.cli.render import INTERRUPTED, announce_kernels, guarded, note, print_json
+from sterling.cli.presses import settle
+from sterling.cli.render import announce_kernels, end_interrupted, guarded, print_json
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,6 +47,9 @@ def reproduce(
     The page is there from the first claim on. Ctrl-C ends the run with what there is, exit code 130; the
     same command goes on from there.
     """
+    from sterling import __version__
+    from sterling.report.page import Facts, Page
+
     if quick and full:
         raise InputError("--quick and --full exclude each other: give one of them")
     effort = "quick" if quick else "full" if full else "default"
@@ -60,60 +61,55 @@ def reproduce(
     if not quiet:
         announce_kernels()
     command = command_line(effort, keys, root, out)
-    report, page = run(folder, effort, keys, threads, root, command, quiet)
+    page = Page(folder, Facts(effort, root, __version__, command))
+    report, interrupted = run(folder, effort, keys, threads, root, page, quiet)
     missing = keys[len(report.findings) :]
-    with undisturbed(report.interrupted):
-        page.write(_titles(missing))
-        if json:
-            print_json({**page.to_dict(), "interrupted": report.interrupted, "folder": str(folder)})
-        else:
-            _print_results(report, folder)
-        if report.interrupted:
-            note(f"interrupted; missing: {', '.join(missing)}. {command} goes on")
-            raise typer.Exit(INTERRUPTED)
+    if interrupted:
+        settle()  # in a moment all is said
+    page.write(_titles(missing))
+    if json:
+        print_json({**page.to_dict(), "interrupted": interrupted, "folder": str(folder)})
+    else:
+        _print_results(report, folder)
+    if interrupted:
+        end_interrupted(f"interrupted; missing: {', '.join(missing) or 'nothing'}. {command} goes on")
 
 
 def run(
-    folder: Path, effort: str, keys: list[str], threads: int | None, seed: int, command: str, quiet: bool
-) -> "tuple[Reproduction, Page]":
-    """Measure the claims and keep the page in step; return the reproduction and the page to finish."""
-    from sterling import __version__
+    folder: Path,
+    effort: str,
+    keys: list[str],
+    threads: int | None,
+    seed: int,
+    page: "Page",
+    quiet: bool,
+) -> "tuple[Reproduction, bool]":
+    """Measure the claims and keep the page in step; return what there is, and whether Ctrl-C ended it."""
+    from sterling.base.progress import display
     from sterling.claims.reproduce import reproduce
-    from sterling.report.page import Facts, Page
-    from sterling.report.terminal import display, judged
+    from sterling.report.terminal import judged
 
-    page = Page(folder, Facts(effort, seed, __version__, command))
-
-    with display(quiet) as progress:
+    with nullcontext() if quiet else display() as shown:
 
         def keep(report: "Reproduction") -> None:
             page.add(report.findings[-1])
             page.write(_titles(keys[len(report.findings) :]), finished=False)
-            progress.say(judged(report.findings[-1]))
+            if shown is not None:
+                shown.say(judged(report.findings[-1]))
 
-        report = reproduce(
-            folder,
-            effort=effort,
-            threads=threads,
-            only=keys,
-            seed=seed,
-            progress=progress.step,
-            on_finding=keep,
-        )
-    return report, page
-
-
-@contextmanager
-def undisturbed(ending: bool) -> Iterator[None]:
-    """While a run ends after Ctrl-C, ignore more of them: a moment later all is said, exit code 130."""
-    if not ending or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
+        try:
+            report = reproduce(
+                folder,
+                effort=effort,
+                threads=threads,
+                only=keys,
+                seed=seed,
+                progress=shown or False,
+                on_finding=keep,
+            )
+        except KeyboardInterrupt as stop:
+            return stop.reproduction, True  # type: ignore[attr-defined]
+    return report, False
 
 
 def _titles(keys: list[str]) -> list[tuple[str, str]]:
@@ -177,7 +173,7 @@ def command_line(effort: str, keys: list[str], seed: int, out: Path) -> str:
 def _print_results(report: "Reproduction", folder: Path) -> None:
     from rich.console import Console
 
-    from sterling.base.progress import readable_time
+    from sterling.base.text import readable_time
     from sterling.report.page import NUMBERS, PAGE, RAW
     from sterling.report.terminal import table
 

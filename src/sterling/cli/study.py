@@ -1,5 +1,6 @@
 """`sterling study`: run, status, fit, plot and export, thin shells over `sterling.study`."""
 
+import contextlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sterling.cli.options import check_target
-from sterling.cli.render import FAILED, INTERRUPTED, announce_kernels, guarded, note, print_json
+from sterling.cli.render import FAILED, announce_kernels, end_interrupted, guarded, print_json
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,9 +63,10 @@ def run_study(
     Ctrl-C ends it early, with exit code 130; what is finished is kept, and the same command goes on. Without
     --out the study lies beside its file, in a folder of the same name.
     """
+    from sterling.study.cluster import open_cluster
     from sterling.study.collect import open_store, run
+    from sterling.study.grid import seconds
     from sterling.study.report import status
-    from sterling.study.spec import seconds
 
     if not study.exists():
         raise InputError(f"there is no {study}: name a study file, or the folder of a study")
@@ -78,16 +80,17 @@ def run_study(
     store = open_store(study, out)
     if not quiet:
         announce_kernels()
-    with _display(quiet) as show:
-        outcome = run(
-            store.study,
-            store.folder,
-            threads=threads,
-            cluster=cluster,
-            width=target_width,
-            time_limit=limit,
-            progress=show,
-        )
+    options = {"threads": threads, "width": target_width, "time_limit": limit}
+    try:
+        with contextlib.ExitStack() as stack:
+            if cluster is not None:
+                executor, workers = stack.enter_context(open_cluster(cluster, threads))
+                options |= {"executor": executor, "threads": workers}
+            outcome = run(store.study, store.folder, **options, progress=not quiet)
+    except KeyboardInterrupt as error:
+        outcome = getattr(error, "outcome", None)
+        if outcome is None:  # pressed before there was anything to tell
+            raise
     if json:
         _print({**outcome.to_dict(), "folder": str(store.folder)})
     else:
@@ -100,8 +103,7 @@ def run_study(
         if not quiet:
             _print_status(status(store))
     if outcome.reason == "interrupted":
-        note(f"interrupted: sterling study run {store.folder} goes on")
-        raise typer.Exit(INTERRUPTED)
+        end_interrupted(f"interrupted: sterling study run {store.folder} goes on")
 
 
 @app.command("status")
@@ -152,8 +154,8 @@ def plot(
 
     Each series and criterion gets a figure of its own; more than one are numbered.
     """
-    from sterling.plot.run import picture_format, save_figure
     from sterling.plot.study import figure
+    from sterling.plot.style import picture_format, save_figure
     from sterling.study.report import fit_store
     from sterling.study.store import Store
 
@@ -201,14 +203,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _display(quiet: bool):
-    from sterling.study.display import display
-
-    return display(quiet)
-
-
 def _print_status(found: "Status") -> None:
-    from sterling.base.progress import readable_time
+    from sterling.base.text import readable_time
 
     study = found.study
     planned = f" of {found.planned:,}" if found.planned else ""

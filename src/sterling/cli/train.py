@@ -6,8 +6,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from sterling.cli.options import (
     COUNT,
     FILE,
@@ -32,16 +30,19 @@ from sterling.cli.options import (
     problem_option,
 )
 from sterling.cli.render import (
-    INTERRUPTED,
     announce_kernels,
+    end_interrupted,
     guarded,
     note,
     print_json,
     print_result,
 )
-from sterling.errors import CheckpointError, InputError
+from sterling.errors import CheckpointError, InputError, StoreError
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from sterling.dynamics.options import Options
     from sterling.dynamics.orbit import Orbit
     from sterling.model.instance import Instance
 
@@ -105,7 +106,9 @@ def train(
     The data are drawn from a problem, or read from FILE. Ctrl-C ends the run early: the results so far are
     shown, and the exit code is 130. With --checkpoint the same command goes on from there.
     """
-    from sterling.plot.run import picture_format
+    from sterling.dynamics.options import Options
+    from sterling.dynamics.train import initial_latent
+    from sterling.plot.style import picture_format
     from sterling.schedules import parse_schedule
 
     if plot is not None:
@@ -114,98 +117,110 @@ def train(
         raise InputError(f"--report is {report}; its name must end in .html")
     targets = {"--plot": plot, "--report": report, "--out": out, "--checkpoint": checkpoint}
     check_targets(targets, data)
-    planned = parse_count(steps, "--steps")
-    settings = {
-        "schedule": parse_schedule(schedule),
-        "surrogate": surrogate,
-        "init": parse_start(init),
-        "engine": engine.value,
-        "record": ("recurrence", *(("flips",) if record or plot or report or out else ())),
-    }
-    common = {
-        "progress": not quiet,
-        "threads": threads,
-        "cache_bytes": None if cache is None else parse_bytes(cache, "--cache"),
-        "checkpoint": checkpoint,
-        "checkpoint_every": checkpoint_every,
-    }
+    options = Options(
+        steps=parse_count(steps, "--steps"),
+        schedule=parse_schedule(schedule),
+        surrogate=surrogate,  # type: ignore[arg-type]
+        engine=engine.value,
+        record=("recurrence", *(("flips",) if record or plot or report or out else ())),
+        progress=not quiet,
+        threads=threads,  # type: ignore[arg-type]
+        cache_bytes=None if cache is None else parse_bytes(cache, "--cache"),
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+    )
+    start = parse_start(init)
     drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
     read = {"labels": labels, "precision": precision, "keep_constant": keep_constant}
-    if not quiet:
+    if not quiet and data is None:  # what cannot be read is told first
         announce_kernels()
     instance = choose_instance(data, drawn, read, readout, normalize, (N, SAMPLES))
-    orbit = _run(instance, planned, settings, common, say=not quiet)
+    if not quiet and data is not None:
+        announce_kernels()
+    latent = initial_latent(instance.n, start)
+    stopped: BaseException | None = None
+    try:
+        orbit = _run(instance, options, latent, engine, say=not quiet)
+    except (KeyboardInterrupt, StoreError) as problem:
+        if not hasattr(problem, "orbit"):
+            raise
+        orbit, stopped = problem.orbit, problem  # type: ignore[union-attr]
     try:
         if json:
             print_json(orbit.to_dict())
         else:
             print_result(orbit)
     finally:  # a full stdout must not cost the files
-        _write(orbit, instance, plot, report, out, say=not quiet)
-    if orbit.interrupted:
-        how = (
-            f"the same command goes on from {checkpoint}"
-            if checkpoint
-            else "with --checkpoint FILE it could go on"
-        )
-        note(f"interrupted at step {orbit.steps:,} of {planned:,}: {how}")
-        raise typer.Exit(INTERRUPTED)
+        _write(orbit, instance, plot, report, out, say=not quiet, waiting=stopped is not None)
+    if isinstance(stopped, KeyboardInterrupt):
+        how = _how_to_go_on(options, stopped)
+        end_interrupted(f"interrupted at step {orbit.steps:,} of {options.steps:,}: {how}")
+    if stopped is not None:
+        raise stopped
 
 
-def _run(instance: "Instance", planned: int, settings: dict, common: dict, say: bool) -> "Orbit":
+def _how_to_go_on(options: "Options", press: KeyboardInterrupt) -> str:
+    if options.checkpoint is None:
+        return "with --checkpoint FILE it could go on"
+    if press.__cause__ is not None:
+        return f"it cannot go on, for {press.__cause__}"
+    return f"the same command goes on from {options.checkpoint}"
+
+
+def _run(
+    instance: "Instance", options: "Options", latent: "np.ndarray", engine: Engine, say: bool
+) -> "Orbit":
     """Start the run, or go on from its checkpoint."""
-    from sterling.dynamics.train import resume, train
-
-    path = common["checkpoint"]
-    if path is None or not path.exists():
-        return train(instance, planned, **settings, **common)
     from sterling.dynamics.orbit import Orbit
+    from sterling.dynamics.train import begin, check_end, go_on
 
+    path = options.checkpoint
+    if path is None or not path.exists():
+        return begin(instance, options, latent)
     orbit = Orbit.load(path)
-    _check_same(orbit, instance, planned, settings, path)
-    if "flips" in settings["record"] and not orbit.recorded:
+    _check_same(orbit, instance, options, latent, engine)
+    if "flips" in options.record and not orbit.recorded:
         note(f"warning: {path} holds no flips, so they will not be drawn or saved; start anew to record them")
-    if orbit.steps == planned:
+    if orbit.steps == options.steps:
+        check_end(orbit, instance)
         if say:
-            note(f"{path} has all {planned:,} steps already")
+            note(f"{path} has all {orbit.steps:,} steps already")
         return orbit
     if say:
         note(f"going on from {path}, step {orbit.steps:,}")
-    return resume(orbit, instance, planned - orbit.steps, **common)
+    return go_on(orbit, instance, options)
 
 
-def _check_same(orbit: "Orbit", instance: "Instance", planned: int, settings: dict, path: Path) -> None:
+def _check_same(
+    orbit: "Orbit", instance: "Instance", options: "Options", latent: "np.ndarray", engine: Engine
+) -> None:
     """Refuse a checkpoint of another run than the one asked for, and say what is different."""
-    import numpy as np
+    from sterling.dynamics.train import check_belongs
 
-    from sterling.dynamics.train import initial_latent
-    from sterling.surrogates import get_surrogate
-
-    saved = orbit.instance
-    start = initial_latent(instance.n, settings["init"])
-    wanted, engine = get_surrogate(settings["surrogate"]).name, settings["engine"]
+    path, saved = options.checkpoint, orbit.instance
     differences = []
     if saved.get("fingerprint") != instance.fingerprint:
         there, here = (f"n={d['n']}, m={d['m']}, N={d['samples']:,}" for d in (saved, instance.to_dict()))
         differences.append(f"other data ({there}, not {here})" if there != here else f"other data of {here}")
-    elif not np.array_equal(start, orbit.start_latent):
+    elif (latent != orbit.start_latent).any():
         differences.append("another --init")
-    if orbit.schedule != settings["schedule"]:
+    if orbit.schedule != options.schedule:
         differences.append(f"step sizes {orbit.schedule}")
-    if orbit.surrogate != wanted:
+    if orbit._surrogate != options.surrogate:
         differences.append(f"surrogate {orbit.surrogate}")
-    if engine not in ("auto", orbit.engine):
+    if engine.value not in ("auto", orbit.engine):
         differences.append(f"engine {orbit.engine}")
     if differences:
         raise CheckpointError(
             f"{path} holds another run, with {' and '.join(differences)}: name another file, or give "
             "the options of that run"
         )
-    if orbit.steps > planned:
+    if orbit.steps > options.steps:
         raise CheckpointError(
-            f"{path} has {orbit.steps:,} steps already, more than the {planned:,} asked for: name another "
-            "file, or give more --steps"
+            f"{path} has {orbit.steps:,} steps already, more than the {options.steps:,} asked for: name "
+            "another file, or give more --steps"
         )
+    check_belongs(orbit, instance)
 
 
 def _write(
@@ -215,20 +230,27 @@ def _write(
     report: Path | None,
     out: Path | None,
     say: bool,
+    waiting: bool,
 ) -> None:
+    """Write what was asked for; to somebody ``waiting`` for the end, say what is being done."""
     if out is not None:
         orbit.save(out)
         if say:
             note(f"run saved: {out}")
     if plot is not None:
-        from sterling.plot.run import figure, save_figure
+        from sterling.plot.run import figure
+        from sterling.plot.style import save_figure
 
+        if say and waiting:
+            note(f"drawing {plot} …")
         save_figure(figure(orbit), plot)
         if say:
             note(f"picture: {plot}")
     if report is not None:
         from sterling.report.run_page import write_run_page
 
+        if say and waiting:
+            note(f"writing {report} …")
         write_run_page(report, orbit, instance, _command())
         if say:
             note(f"report: {report}")

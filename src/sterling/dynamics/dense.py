@@ -11,21 +11,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.walk import (
     ABSORBED,
     ANCHOR,
+    DISTANCE,
     EVALUATIONS,
     FULL_LOG,
     PAUSED,
-    PENDING,
     REACHED,
     READ,
     RESTARTED,
     Log,
     Walk,
-    close,
-    flip,
-    look,
 )
 from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
@@ -56,6 +54,9 @@ class DenseEngine:
         self._square = 0
         self._known: dict[bytes, tuple[np.ndarray, int]] = {}
 
+    def start(self) -> None:
+        """Nothing to get ready."""
+
     def advance(self, until: int, budget: int) -> int:
         """Take steps up to ``until``; the return value says why it stopped (see `walk.py`)."""
         walk, log = self.walk, self.log
@@ -65,17 +66,14 @@ class DenseEngine:
                 if budget <= 0:
                     return PAUSED
                 budget -= self._look_up()
-                if look(walk, self._square):
-                    log.counts[1:] = 0
+                if plain.look(walk, log, self._square):
                     return RESTARTED
             gradient = self.gradient
             if np.all(walk.signs * gradient <= 0):
-                walk.mass[PENDING] = np.inf
                 return ABSORBED
-            if log.full(len(walk.signs)):
+            if plain.full(log, len(walk.signs)):
                 return FULL_LOG
             if self.step >= until:
-                walk.mass[PENDING] = 1 / _fastest(gradient, walk.latent)
                 return REACHED
             if budget <= 0:
                 return PAUSED
@@ -83,9 +81,14 @@ class DenseEngine:
             budget -= _STEP_COST
             mass = mass_between(*self.arguments, anchor, self.step)
             latent = walk.latent - mass * gradient
-            if np.any((latent >= 0) != (walk.signs > 0)):
-                close(walk, log, self.step)
-                flip(walk, log, self.step, mass, latent)
+            flips = np.flatnonzero((latent >= 0) != (walk.signs > 0))
+            if flips.size:
+                plain.close(walk, log, self.step)
+                total, leaving = plain.spend(walk, mass), walk.clock[DISTANCE] == 0
+                for k in flips:
+                    plain.flip(walk, log, self.step, total, k, leaving)
+                walk.latent[:] = latent
+                plain.rest(walk, self.step)
                 self._gradient = None
 
     def _look_up(self) -> int:
@@ -117,10 +120,3 @@ class DenseEngine:
 
     def finish(self) -> None:
         """Nothing to release."""
-
-
-def _fastest(gradient: np.ndarray, latent: np.ndarray) -> float:
-    """Return max_k G_k/u_k, whose inverse is the mass to the next flip."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ratio = gradient / np.abs(latent) * np.where(latent >= 0, 1, -1)
-    return float(np.nanmax(ratio))

@@ -10,11 +10,9 @@ import time
 
 import numpy as np
 
-from sterling.base.cores import usable_cores
-from sterling.base.memory import available_memory
+from sterling.base.resources import available_memory
 from sterling.dynamics import kernels, lookup, passes, sums
-from sterling.dynamics.walk import ANCHOR, GROW, Log, Walk
-from sterling.errors import InputError
+from sterling.dynamics.walk import ANCHOR, GROW, READ, Log, Walk
 from sterling.exact.jit import INTERPRETED
 from sterling.model.instance import Instance
 from sterling.schedules import Schedule
@@ -25,6 +23,8 @@ CACHE_BYTES = 1 << 30
 
 _PATIENCE = 20_000  # idle polls, some tens of microseconds, after which a helper thread naps
 _NAP = 2e-4  # seconds
+_WORTHWHILE = 0.1  # entries read for new states in a unit of budget from which on helpers keep watch
+_MOST_THREADS = 64
 _FIRST_SLOTS = 1024  # states the cache starts with; it doubles up to its bound
 _APART = 1024  # distances between states computed at a time
 _RECOVERABLE = 1 << 50  # smaller sums are found again, exactly, from the float64 gradients made of them
@@ -42,7 +42,7 @@ class EventEngine:
         Where the run stands, changed in place.
     threads : int
         At most so many threads work on one new state; the result does not depend on it.
-    cache_bytes : int
+    cache_bytes : int, optional
         Bound on the memory for gradients of visited states; the result does not depend on it.
     """
 
@@ -53,19 +53,16 @@ class EventEngine:
         schedule: Schedule,
         walk: Walk,
         log: Log,
-        threads: int | None = None,
+        threads: int,
         cache_bytes: int | None = None,
     ):
-        if not surrogate.piecewise_constant:
-            raise InputError(
-                f"the event engine needs a piecewise-constant surrogate, and {surrogate.name} is smooth: "
-                'use engine="dense"'
-            )
         self.walk, self.log = walk, log
         self.unit = instance.unit
         kind, rate, exponent, table = schedule.kernel_arguments(1 / instance.readout_norm2)
         self.schedule = kernels.Schedule(kind, rate, float(exponent), table)
-        threads = _choose_threads(instance, threads)
+        if INTERPRETED or instance.grid.rows.size < _SPLIT:
+            threads = 1
+        threads = min(threads, _MOST_THREADS)
         self.data = _data(instance, surrogate, threads)
         wide = 3 * instance.preactivation_bound >= 1 << 31
         self.base = passes.Base(
@@ -86,16 +83,22 @@ class EventEngine:
         self._slot_bound = _slot_bound(n, self._exact, cache_bytes)
         self.cache = self._new_cache(_FIRST_SLOTS)
         self._key_from_signs()
-        self._stop = threading.Event()
+        self._stop = False
+        self._wanted = threading.Event()  # helpers sleep while it is not set
         self._helpers = [
             threading.Thread(target=self._help, args=(thread,), daemon=True, name=f"sterling-helper-{thread}")
             for thread in range(1, threads)
         ]
+
+    def start(self) -> None:
+        """Start the helper threads; whoever calls this calls `finish` in the end, whatever happens."""
+        self._wanted.set()
         for helper in self._helpers:
             helper.start()
 
     def advance(self, until: int, budget: int) -> int:
         """Run events up to step ``until``; the return value says why it stopped (see `walk.py`)."""
+        read = int(self.walk.clock[READ])
         while True:
             status = kernels.advance(
                 self.data,
@@ -111,8 +114,13 @@ class EventEngine:
                 budget,
             )
             if status != GROW:
-                return status
+                break
             self._grow()
+        if self.walk.clock[READ] - read > _WORTHWHILE * budget:
+            self._wanted.set()
+        else:
+            self._wanted.clear()  # few new states, or none: nobody has to watch for work
+        return status
 
     @property
     def gradient(self) -> np.ndarray:
@@ -147,14 +155,16 @@ class EventEngine:
         return _cache(len(self.walk.signs), slots, slots == self._slot_bound, self._exact)
 
     def finish(self) -> None:
-        """Stop the helper threads."""
-        self._stop.set()
+        """Stop the helper threads, also where Ctrl-C fell between the starts of two."""
+        self._stop = True
         self.job.board[passes.STOP] = 1
+        self._wanted.set()
         for helper in self._helpers:
-            helper.join()
+            if helper.ident is not None:
+                helper.join()
 
     def _help(self, thread: int) -> None:
-        while not self._stop.is_set():
+        while self._wanted.wait() and not self._stop:
             passes.assist(self.data, self.base, self.job, self.scratch, thread, _PATIENCE)
             time.sleep(_NAP)
 
@@ -166,14 +176,6 @@ class EventEngine:
         words = np.packbits(packed, bitorder="little").view("<u8")
         self.cache.key[:-1] = words
         self.cache.key[-1] = np.bitwise_xor.reduce(self.cache.zobrist[positive], initial=np.uint64(0))
-
-
-def _choose_threads(instance: Instance, threads: int | None) -> int:
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise InputError(f"threads is {threads!r}; it must be a positive integer")
-    if INTERPRETED or instance.grid.rows.size < _SPLIT:
-        return 1
-    return min(threads or usable_cores(), 64)
 
 
 def _data(instance: Instance, surrogate: Surrogate, threads: int) -> passes.Data:
@@ -224,9 +226,6 @@ def _scratch(data: passes.Data, base: passes.Base, threads: int) -> passes.Scrat
 
 def _slot_bound(n: int, exact: bool, cache_bytes: int | None) -> int:
     """Return how many states the cache may hold; where sums are kept ``exact``, each takes two rows of n."""
-    real = isinstance(cache_bytes, int | float | np.number) and not isinstance(cache_bytes, bool)
-    if cache_bytes is not None and not (real and cache_bytes >= 0):
-        raise InputError(f"cache_bytes is {cache_bytes!r}; it must be a number of bytes")
     room = CACHE_BYTES if cache_bytes is None else cache_bytes
     free = available_memory()
     if cache_bytes is None and free is not None:

@@ -97,9 +97,9 @@ def _mass_at(schedule: Schedule, steps: np.ndarray, edges: np.ndarray) -> np.nda
     small terms of Euler and Maclaurin.
     """
     if isinstance(schedule, Table):
-        sums = np.concatenate([[0.0], np.cumsum(schedule.base)])
-        length = len(schedule.base)
-        return sums[np.minimum(steps, length)] + np.maximum(steps - length, 0) * schedule.base[-1]
+        sums = np.concatenate([[0.0], np.cumsum(schedule.rates)])
+        length = len(schedule.rates)
+        return sums[np.minimum(steps, length)] + np.maximum(steps - length, 0) * schedule.rates[-1]
     power = 1.0 - float(schedule.kernel_arguments()[2])
 
     def axis(t):

@@ -12,43 +12,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling.dynamics import tally
+from sterling.dynamics import bookkeeping
 from sterling.dynamics.lookup import CURRENT_SLOT, MANY, cache_full, evaluate, find
-from sterling.dynamics.passes import copy_into
 from sterling.dynamics.walk import (
     ABSORBED,
     ANCHOR,
-    ARRIVED,
-    BEST,
-    CARRY,
     CURRENT,
     DISTANCE,
-    EVENTS,
-    FIRST_HIT,
-    FLIPS,
     FULL_LOG,
     GROW,
-    LEFT,
-    LOGGED,
-    LOGGED_RETURNS,
-    LOGGED_SOJOURNS,
-    OCCUPIED,
     PAUSED,
-    PENDING,
     REACHED,
     RESTARTED,
-    RETURNS,
-    SEEKING,
-    SOJOURNS,
-    TOTAL,
-    VISITS,
 )
 from sterling.exact.jit import embedded, helper, njit
 from sterling.exact.machine import clear_lowest, largest_ratio, subtract_and_compare, trailing_zeros
 from sterling.exact.mass import KIND_POWER, NARROW_FROM, NARROW_SPAN, build
 
 _mass_between, _guess, _first_reach, _narrow = build(helper)
-_returned, _stayed, _away, _flipped, _note, _restart = tally.build(helper)
+_look, _close, _spend, _flip, _rest, _full = bookkeeping.build(helper, embedded)
 
 _UNSURE = 1e-12  # a flip time this close to a step boundary is decided by the definition itself
 
@@ -127,74 +109,39 @@ def _next_flip(schedule, gradient, walk, ratio, until, pace):
     step = _first_reach(
         schedule.kind, schedule.rate, schedule.exponent, schedule.sums, anchor, target, step, until
     )
-    mass = _mass(schedule, anchor, step)
-    while step <= until and not _flips_at(gradient, walk.latent, walk.signs, mass):
-        step += 1
-        mass = _mass(schedule, anchor, step)
-    while step - 1 > anchor:
-        earlier = _mass(schedule, anchor, step - 1)
-        if not _flips_at(gradient, walk.latent, walk.signs, earlier):
-            break
-        step, mass = step - 1, earlier
-    return step, mass
-
-
-@embedded
-def _look_at_reference(walk, square):
-    """While seeking, take a state of lower risk than any before as the reference."""
-    clock = walk.clock
-    clock[CURRENT] = square
-    if clock[SEEKING] and square < clock[BEST]:
-        clock[BEST] = square
-        copy_into(walk.reference, walk.signs, walk.signs.size)
-        clock[DISTANCE] = 0
-        clock[VISITS] = 0
-        clock[FIRST_HIT] = -1
-        clock[OCCUPIED] = 0
-        clock[ARRIVED] = -1
-        clock[LEFT] = -1
-        clock[RETURNS] = 0
-        clock[SOJOURNS] = 0
-        if walk.tally.size:
-            _restart(walk.tally, walk.signs.size)
-        return True
-    return False
-
-
-@embedded
-def _close(walk, log, step):
-    """Account for the stretch from the anchor to ``step``, in which the weights rested."""
-    clock = walk.clock
-    anchor, occupied, counting = clock[ANCHOR], clock[OCCUPIED], walk.tally.size > 0
-    present = clock[DISTANCE] == 0
-    if present:
-        if clock[ARRIVED] < 0:
-            clock[ARRIVED] = anchor
-            clock[VISITS] += 1
-            if clock[FIRST_HIT] < 0:
-                clock[FIRST_HIT] = anchor
-            if clock[LEFT] >= 0:
-                clock[RETURNS] += 1
-                if log.returns.size:
-                    log.returns[log.counts[LOGGED_RETURNS]] = anchor - clock[LEFT]
-                    log.counts[LOGGED_RETURNS] += 1
-                if counting:
-                    _returned(walk.tally, walk.signs.size, anchor - clock[LEFT])
-        clock[OCCUPIED] += step - anchor
-    elif clock[ARRIVED] >= 0:
-        clock[SOJOURNS] += 1
-        if log.sojourns.size:
-            log.sojourns[log.counts[LOGGED_SOJOURNS]] = anchor - clock[ARRIVED]
-            log.counts[LOGGED_SOJOURNS] += 1
-        if counting:
-            _stayed(walk.tally, anchor - clock[ARRIVED])
-        clock[LEFT] = anchor
-        clock[ARRIVED] = -1
-    if counting:
-        if not present:
-            _away(walk.tally, clock[DISTANCE])
-        if walk.tally[tally.NEXT] <= step:
-            _note(walk.tally, anchor, step, occupied, clock[VISITS], present)
+    # The mass foretells the step but for rounding; between ``below``, without a flip, and ``above`` the
+    # definition decides. As a rule one of the two is next to the other at once. Where a step adds less than
+    # rounding (rates of zero, subnormal ones) they may be far apart, so strides double.
+    above, stride = min(step, until), 1
+    mass = _mass(schedule, anchor, above)
+    if _flips_at(gradient, walk.latent, walk.signs, mass):
+        below = above - 1
+        while below > anchor:
+            less = _mass(schedule, anchor, below)
+            if not _flips_at(gradient, walk.latent, walk.signs, less):
+                break
+            above, mass = below, less
+            stride *= 2
+            below = max(above - stride, anchor)
+    else:
+        below = above
+        while True:
+            if below >= until:
+                return until + 1, mass
+            above = min(below + stride, until)
+            mass = _mass(schedule, anchor, above)
+            if _flips_at(gradient, walk.latent, walk.signs, mass):
+                break
+            below = above
+            stride *= 2
+    while above - below > 1:
+        middle = below + (above - below) // 2
+        less = _mass(schedule, anchor, middle)
+        if _flips_at(gradient, walk.latent, walk.signs, less):
+            above, mass = middle, less
+        else:
+            below = middle
+    return above, mass
 
 
 @embedded
@@ -218,51 +165,19 @@ def _move_latents(latent, gradient, mass, first):
 @embedded
 def _step_to(walk, gradient, cache, log, step, mass):
     """Move to the step of the next flip, and flip."""
-    clock, latent, signs = walk.clock, walk.latent, walk.signs
-    # Two-float sum: the mass of a long run keeps its last digits.
-    total, carry = walk.mass[TOTAL], walk.mass[CARRY]
-    part = mass + carry
-    new = total + part
-    walk.mass[TOTAL], walk.mass[CARRY] = new, part - (new - total)
+    latent = walk.latent
+    total = _spend(walk, mass)
     words = cache.keys.shape[0]
-    leaving = clock[DISTANCE] == 0
+    leaving = walk.clock[DISTANCE] == 0
     for word in range(words):
         mask = _move_latents(latent, gradient, mass, 64 * word)
         cache.key[word] ^= mask
         while mask != 0:
             k = 64 * word + trailing_zeros(mask)
             mask = clear_lowest(mask)
-            sign = signs[k]
-            if sign > 0:
-                walk.plus[k] += step - walk.since[k]
-            walk.balance[k] += sign * (new - walk.since_mass[k])
-            walk.since[k] = step
-            walk.since_mass[k] = new
-            clock[DISTANCE] += 1 if sign == walk.reference[k] else -1
-            signs[k] = -sign
             cache.key[words] ^= cache.zobrist[k]
-            clock[FLIPS] += 1
-            if log.flips.size:
-                record = log.flips[log.counts[LOGGED]]
-                record["step"] = step
-                record["coordinate"] = k
-                record["sign"] = -sign
-                log.counts[LOGGED] += 1
-            if walk.tally.size:
-                _flipped(walk.tally, signs.size, k, leaving)
-    walk.mass[PENDING] = 0.0
-    clock[ANCHOR] = step
-    clock[EVENTS] += 1
-
-
-@embedded
-def _log_full(log, n):
-    counts = log.counts
-    return (
-        (log.flips.size > 0 and counts[LOGGED] + n > log.flips.size)
-        or (log.returns.size > 0 and counts[LOGGED_RETURNS] >= log.returns.size)
-        or (log.sojourns.size > 0 and counts[LOGGED_SOJOURNS] >= log.sojourns.size)
-    )
+            _flip(walk, log, step, total, k, leaving)
+    _rest(walk, step)
 
 
 @njit
@@ -286,22 +201,18 @@ def advance(data, base, job, scratch, schedule, unit, walk, cache, log, until, b
         elif cache.uses[slot] < MANY:
             cache.uses[slot] += 1
         cache.state[CURRENT_SLOT] = slot
-        if walk.clock[CURRENT] != cache.squares[slot] and _look_at_reference(walk, cache.squares[slot]):
-            log.counts[LOGGED_RETURNS] = 0
-            log.counts[LOGGED_SOJOURNS] = 0
-            return RESTARTED  # what was recorded of the former reference is void
+        if walk.clock[CURRENT] != cache.squares[slot] and _look(walk, log, cache.squares[slot]):
+            return RESTARTED
         gradient = cache.gradients[slot]
         ratio = _fastest(gradient, walk.latent)
         if ratio <= 0.0:
-            walk.mass[PENDING] = math.inf
             return ABSORBED
         if budget <= 0:
             return PAUSED
-        if _log_full(log, size):
+        if _full(log, size):
             return FULL_LOG
         step, mass = _next_flip(schedule, gradient, walk, ratio, until, pace)
         if step > until:
-            walk.mass[PENDING] = 1.0 / ratio
             return REACHED
         if schedule.kind == KIND_POWER:
             pace = mass / float(step - walk.clock[ANCHOR])

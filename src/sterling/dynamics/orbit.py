@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from enum import Enum
+from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sterling.base.arrays import read_only
-from sterling.base.notebook import html_table
-from sterling.base.text import counted
+from sterling.base.text import counted, html_table
+from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.walk import (
     ANCHOR,
+    ARRIVED,
     CARRY,
+    CURRENT,
     EVALUATIONS,
     EVENTS,
     FIRST_HIT,
     FLIPS,
+    LEFT,
     OCCUPIED,
     READ,
     RETURNS,
@@ -29,10 +34,11 @@ from sterling.dynamics.walk import (
     VISITS,
     Log,
     Walk,
-    close,
 )
 from sterling.errors import InputError
+from sterling.exact.mass import mass_between
 from sterling.schedules import Schedule
+from sterling.surrogates import Surrogate
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -41,13 +47,53 @@ if TYPE_CHECKING:
 
 
 class Verdict(Enum):
-    """What became of a run; the value says what it means and what to try."""
+    """What became of a run.
 
-    OPTIMAL = "absorbed at the teacher or at zero empirical risk: the weights never change again"
-    TRAPPED = "absorbed elsewhere: no step size and no patience will help, more samples may"
-    RECURRENT = "the reference was left and visited again: decode with the time average, or take more samples"
-    WANDERING = "neither absorbed nor back at the reference within the run: more steps or samples may decide"
-    STALLED = "the step sizes sum to less than the next flip needs: take a schedule of infinite mass"
+    Attributes
+    ----------
+    value : str
+        The name in small letters, such as "optimal".
+    meaning : str
+        What it means and what to try, as the rest of a sentence.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> verdict = st.train(st.Problem(n=8, samples=200).draw(seed=0), steps=1000).verdict
+    >>> verdict
+    Verdict.OPTIMAL
+    >>> verdict.value, verdict.meaning[:23]
+    ('optimal', 'absorbed at the teacher')
+    """
+
+    meaning: str
+
+    OPTIMAL = "optimal", "absorbed at the teacher or at zero empirical risk: the weights never change again"
+    TRAPPED = "trapped", "absorbed elsewhere: no step size and no patience will help, more samples may"
+    RECURRENT = (
+        "recurrent",
+        "the reference was left and visited again: decode with the time average, or take more samples",
+    )
+    WANDERING = (
+        "wandering",
+        "neither absorbed nor back at the reference within the run: more steps or samples may decide",
+    )
+    STALLED = (
+        "stalled",
+        "the step sizes sum to less than the next flip needs: take a schedule of infinite mass",
+    )
+
+    def __new__(cls, value: str, meaning: str) -> Verdict:
+        """Keep the meaning beside the value, so that ``Verdict("optimal")`` works."""
+        verdict = object.__new__(cls)
+        verdict._value_ = value
+        verdict.meaning = meaning
+        return verdict
+
+    @property
+    def absorbed(self) -> bool:
+        """Whether the weights can never change again: OPTIMAL and TRAPPED."""
+        return self in (Verdict.OPTIMAL, Verdict.TRAPPED)
 
     def __str__(self) -> str:
         return self.name
@@ -87,7 +133,7 @@ class Stats:
 
 
 class Orbit:
-    """One run of the STE-gradient method.
+    """One run of the STE-gradient method; `train` makes one, `Orbit.load` reads one.
 
     Iterates are w_0 … w_{T−1}, the weights at which a gradient was taken; w_T is the last one. Averages and
     visits are over the iterates. The reference is the teacher, or else the state of lowest empirical risk
@@ -95,6 +141,8 @@ class Orbit:
 
     Attributes
     ----------
+    n : int
+        Number of weights.
     steps : int
         T, steps taken, or stood in for once the weights could change no more.
     signs : int8 (n,)
@@ -103,22 +151,42 @@ class Orbit:
         u_T.
     start_latent, start_signs : float64 (n,), int8 (n,)
         u_0 and its signs.
-    verdict : Verdict
-    certified : bool
-        True where the verdict holds for all time (science.md, 5).
     reference, reference_kind : int8 (n,), "teacher" or "lowest risk seen"
-    flips : structured array (step, coordinate, sign)
-        If recorded; step = t of the first w_t with the new sign.
-    flips_complete_to : int
-        Flips are recorded up to this step; below `steps` only where their number passed the bound.
+        What distances and visits refer to.
+    occupancy : float
+        Share of the iterates that are the reference.
+    visits : int
+        Arrivals at the reference: iterates that are the reference where the one before was not, w_0 included.
+    first_hit : int or None
+        Step of the first arrival; None if there was none.
     return_times, sojourn_times : int64
         Completed absences from and stays at the reference, in steps; the first four million of each.
         `recurrence` counts all of them.
-    interrupted : bool
-        True where Ctrl-C ended the run before its planned steps.
+    recorded : bool
+        Whether flips were recorded, so that `flips` and `distance` are there.
+    flips_complete_to : int
+        Flips are recorded up to this step; below `steps` only where their number passed the bound.
+    schedule, surrogate, engine : Schedule, str, str
+        What was run, and by which engine.
+    instance : dict
+        What the data were, as `Instance.to_dict` tells it.
     stats : Stats
+        What the run cost.
 
+    Notes
+    -----
     Arrays are read-only: they belong to the run, and other results are made of them.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> orbit = st.train(st.Problem(n=8, samples=100, noise=0.5).draw(seed=0), steps=20_000)
+    >>> orbit.steps, orbit.n, orbit.reference_kind
+    (20000, 8, 'teacher')
+    >>> 0 < orbit.occupancy < 1, orbit.visits == 1 + len(orbit.return_times)
+    (True, True)
+    >>> orbit.flips.dtype.names
+    ('step', 'coordinate', 'sign')
     """
 
     def __init__(
@@ -127,13 +195,9 @@ class Orbit:
         walk: Walk,
         steps: int,
         planned: int,
-        absorbed: bool,
-        stalled: bool,
-        interrupted: bool,
         gradient: np.ndarray,
-        mass: float,
         schedule: Schedule,
-        surrogate: str,
+        surrogate: Surrogate,
         engine: str,
         start_latent: np.ndarray,
         flips: np.ndarray | None,
@@ -141,44 +205,37 @@ class Orbit:
         times: tuple[np.ndarray, np.ndarray],
         seconds: float,
         instance: dict,
-        zero_risk: bool,
     ):
-        self.walk = walk
-        self.steps, self.planned = steps, planned
-        self.absorbed, self.stalled, self.interrupted = absorbed, stalled, interrupted
-        self.schedule, self.surrogate, self.engine = schedule, surrogate, engine
-        self.start_latent = start_latent
-        self.start_signs = np.where(start_latent >= 0, 1, -1).astype(np.int8)
-        self.gradient, self.mass = gradient, mass
-        self._flips = None if flips is None else read_only(flips)
-        self.flips_complete_to = flips_complete_to
-        self.recorded_times = times
-        self.instance = instance
-        self.zero_risk = zero_risk
-        self.n = len(walk.signs)
-        self._settle()
         clock = walk.clock
+        self._walk, self._gradient, self._times = walk, gradient, times
+        self._flips = None if flips is None else read_only(flips)
+        self._planned, self._surrogate = planned, surrogate
+        self.n, self.steps = len(walk.signs), steps
+        self.schedule, self.surrogate, self.engine = schedule, surrogate.name, engine
+        self.start_latent = read_only(start_latent)
+        self.start_signs = np.where(start_latent >= 0, 1, -1).astype(np.int8)
+        self.flips_complete_to = flips_complete_to
+        self.instance = instance
+        self._norm2 = float(sum(Fraction(weight) ** 2 for weight in instance["readout"]))
+        self._settle()
         entries = instance["n"] * instance["m"] * instance["samples"]
-        self.stats = Stats(
-            int(clock[EVENTS]),
-            int(clock[FLIPS]),
-            int(clock[EVALUATIONS]),
-            float(clock[READ] / entries),
-            seconds,
-        )
+        passes = float(clock[READ] / entries)
+        self.stats = Stats(int(clock[EVENTS]), int(clock[FLIPS]), int(clock[EVALUATIONS]), passes, seconds)
 
     def _settle(self) -> None:
         """Account for the unfinished stretch up to T, on a copy."""
-        done = self.walk.copy()
+        done = self._walk.copy()
         log = Log.sized(0, 1)
-        if self.steps > done.clock[ANCHOR]:
-            close(done, log, self.steps)
-        total = done.mass[TOTAL] + (self.mass + done.mass[CARRY])
+        anchor = int(done.clock[ANCHOR])
+        if self.steps > anchor:
+            plain.close(done, log, self.steps)
+        mass = mass_between(*self.schedule.kernel_arguments(1 / self._norm2), anchor, self.steps)
+        total = done.mass[TOTAL] + (mass + done.mass[CARRY])
         self._plus = done.plus + np.where(done.signs > 0, self.steps - done.since, 0)
         self._balance = done.balance + done.signs * (total - done.since_mass)
         self._total_mass = float(total)
-        returns, sojourns = self.recorded_times
-        clock = self.walk.clock
+        returns, sojourns = self._times
+        clock = self._walk.clock
         more = log.counts[1] if len(returns) == clock[RETURNS] else 0  # none once the record is cut short
         self.return_times = _extended(returns, log.returns[:more])
         more = log.counts[2] if len(sojourns) == clock[SOJOURNS] else 0
@@ -188,26 +245,51 @@ class Orbit:
         first = int(done.clock[FIRST_HIT])
         self.first_hit = first if first >= 0 else None
         self.signs = read_only(done.signs)
-        self.settled = done  # with the unfinished stretch accounted for
-        self.latent = read_only(done.latent - self.mass * self.gradient)
+        self._settled = done  # with the unfinished stretch accounted for
+        self.latent = read_only(done.latent - mass * self._gradient if mass else done.latent)
         self.reference = read_only(done.reference)
 
     @property
-    def reference_kind(self) -> str:
-        return "lowest risk seen" if self.walk.clock[SEEKING] else "teacher"
+    def interrupted(self) -> bool:
+        """Whether the run has fewer steps than were planned: after Ctrl-C, or in a checkpoint."""
+        return self.steps < self._planned
 
     @property
+    def reference_kind(self) -> str:
+        """ "teacher" or "lowest risk seen"."""
+        return "lowest risk seen" if self._walk.clock[SEEKING] else "teacher"
+
+    @cached_property
     def verdict(self) -> Verdict:
-        if self.absorbed:
+        """What became of the run, measured against the reference."""
+        if self._absorbed:
             there = self.reference_kind == "teacher" and bool(np.all(self.signs == self.reference))
-            return Verdict.OPTIMAL if there or self.zero_risk else Verdict.TRAPPED
-        if self.stalled:
+            zero_risk = self._walk.clock[CURRENT] == 0
+            return Verdict.OPTIMAL if there or zero_risk else Verdict.TRAPPED
+        if self._stalled:
             return Verdict.STALLED
         return Verdict.RECURRENT if self.visits >= 2 else Verdict.WANDERING
 
     @property
     def certified(self) -> bool:
-        return self.absorbed or self.stalled
+        """Whether the verdict is proved to hold for all time (science.md, 5)."""
+        return self.verdict.absorbed or self.verdict is Verdict.STALLED
+
+    @property
+    def _absorbed(self) -> bool:
+        """Whether the gradient pushes no weight towards its border; False while it is not known."""
+        return self._gradient.size > 0 and bool(np.all(self.signs * self._gradient <= 0))
+
+    @property
+    def _stalled(self) -> bool:
+        """Whether all steps to come, for ever, weigh less than the next flip needs."""
+        if not self._gradient.size:
+            return False
+        latent = self._walk.latent
+        with np.errstate(divide="ignore", over="ignore"):
+            need = 1 / np.max(self.signs * self._gradient / np.abs(latent), initial=0.0)
+        left = self.schedule.remaining_mass(int(self._walk.clock[ANCHOR])) / self._norm2
+        return bool(need > left * (1 + 1e-9))
 
     @property
     def ergodic_mean(self) -> np.ndarray:
@@ -224,8 +306,9 @@ class Orbit:
     @property
     def wrong_share(self) -> np.ndarray:
         """Share of the iterates in which each weight differs from the reference, float64 (n,)."""
-        positive = self._plus / self.steps if self.steps else self.start_signs > 0
-        return np.where(self.reference > 0, 1 - positive, positive)
+        if not self.steps:
+            return (self.start_signs != self.reference).astype(np.float64)
+        return np.where(self.reference > 0, self.steps - self._plus, self._plus) / self.steps
 
     @property
     def errors(self) -> int:
@@ -241,7 +324,7 @@ class Orbit:
     def flips(self) -> np.ndarray:
         """The recorded flips, in the order of steps and, within one, of coordinates."""
         if self._flips is None:
-            raise InputError('flips were not recorded: run with record=("flips",)')
+            raise InputError("flips were not recorded: have the run record flips")
         return self._flips
 
     @property
@@ -284,22 +367,108 @@ class Orbit:
         InputError
             If that was not recorded.
         """
+        from sterling.dynamics import arrivals
+        from sterling.visits.counts import Counts
         from sterling.visits.recurrence import recurrence
 
-        return recurrence(self)
+        cells, clock = self._settled.tally, self._settled.clock
+        if not cells.size:
+            raise InputError('the visits to the reference were not counted: run with record=("recurrence",)')
+        away, stayed = _completed(clock, self.steps)
+        counts = Counts.read(
+            cells,
+            steps=self.steps,
+            visits=self.visits,
+            occupied=int(clock[OCCUPIED]),
+            away=away,
+            stayed=stayed,
+        )
+        resting = self._settled.since == 0
+        before, now = self.start_latent, self.latent
+        found = () if self.certified else arrivals.arrivals(self.schedule, self.steps, before, now, resting)
+        coming, mass = [k for k, _ in found], self.schedule.mass(self.steps)
+        return recurrence(
+            counts,
+            reference_kind=self.reference_kind,
+            certified=self.certified,
+            burn_in=arrivals.burn_in(self.schedule, self.steps),
+            arrivals=found,
+            allowance=arrivals.allowance(self._surrogate, mass, before[coming], now[coming], self.n),
+        )
 
     def save(self, path: str | PathLike) -> None:
-        """Write the run to a file, whole or not at all; `Orbit.load` and `resume` take it up again."""
-        from sterling.dynamics.archive import save
+        """Write the run to a file, whole or not at all; `Orbit.load` and `resume` take it up again.
 
-        save(self, path)
+        A surrogate of your own is saved with its window; a smooth one must be registered under its name where
+        the file is read.
+
+        Parameters
+        ----------
+        path : path
+            Replaced if it is there.
+
+        Raises
+        ------
+        StoreError
+            If the file cannot be written; what was there is untouched.
+
+        Examples
+        --------
+        >>> import sterling as st
+        >>> orbit = st.train(st.Problem(n=8, samples=100).draw(seed=0), steps=1000)
+        >>> orbit.save("run.orbit")
+        >>> st.Orbit.load("run.orbit")
+        Orbit(OPTIMAL certified, n=8, steps=1,000, errors=0, ergodic_errors=0, occupancy=0.98, visits=1)
+        """
+        from sterling.dynamics import archive
+
+        schedule = self.schedule.to_dict()
+        arrays = {f"walk-{name}": part for name, part in self._walk._asdict().items()}
+        arrays |= {"gradient": self._gradient, "start_latent": self.start_latent}
+        arrays["returns"], arrays["sojourns"] = self._times
+        if self.recorded:
+            arrays["flips"] = self.flips
+        if "rates" in schedule:  # there may be millions
+            arrays["rates"] = np.array(schedule.pop("rates"), np.float64)
+        header = {
+            "steps": self.steps,
+            "planned": self._planned,
+            "schedule": schedule,
+            "surrogate": self._surrogate.to_dict(),
+            "engine": self.engine,
+            "recorded": self.recorded,
+            "flips_complete_to": self.flips_complete_to,
+            "seconds": self.stats.seconds,
+            "instance": self.instance,
+        }
+        archive.write(path, header, arrays)
 
     @staticmethod
     def load(path: str | PathLike) -> Orbit:
-        """Read a run that `save` wrote. Raises CheckpointError with the reason if it cannot be used."""
-        from sterling.dynamics.archive import load
+        """Read a run that `save` wrote.
 
-        return load(path)
+        Parameters
+        ----------
+        path : path
+            Nothing in the file is ever executed, and what it claims is checked.
+
+        Returns
+        -------
+        Orbit
+            Equal to the one that was saved.
+
+        Raises
+        ------
+        CheckpointError
+            With the reason, if the file cannot be used.
+
+        Examples
+        --------
+        `save` has one.
+        """
+        from sterling.dynamics.saved import restore
+
+        return Orbit(**restore(path))
 
     def to_dict(self) -> dict:
         """Return the results as plain values, without recorded arrays."""
@@ -317,7 +486,7 @@ class Orbit:
             "surrogate": self.surrogate,
             "schedule": self.schedule.to_dict(),
             "engine": self.engine,
-            "instance": self.instance,
+            "instance": deepcopy(self.instance),
             "stats": self.stats.to_dict(),
             "signs": self.signs.tolist(),
             "ergodic_mean": self.ergodic_mean.tolist(),
@@ -353,6 +522,17 @@ class Orbit:
 
     def _repr_html_(self) -> str:
         return html_table(self.summary())
+
+
+def _completed(clock: np.ndarray, steps: int) -> tuple[int, int]:
+    """Return the steps in completed absences and in completed stays, from first arrival to last change."""
+    first, arrived, left, occupied = (int(clock[cell]) for cell in (FIRST_HIT, ARRIVED, LEFT, OCCUPIED))
+    if first < 0:
+        return 0, 0
+    if arrived < 0:  # away: the last stay is complete
+        return left - first - occupied, occupied
+    stayed = occupied - (steps - arrived)  # less the stay under way
+    return arrived - first - stayed, stayed
 
 
 def _extended(record: np.ndarray, more: np.ndarray) -> np.ndarray:

@@ -9,11 +9,14 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 
+from sterling.base import progress
 from sterling.base.interrupts import deferred_interrupt
+from sterling.dynamics.options import Options
 from sterling.dynamics.orbit import Orbit, Verdict
 from sterling.dynamics.walk import (
     ABSORBED,
@@ -22,29 +25,23 @@ from sterling.dynamics.walk import (
     EVALUATIONS,
     EVENTS,
     FLIP,
+    FLIP_BOUND,
     OCCUPIED,
-    PENDING,
     REACHED,
     RESTARTED,
     RETURNS,
     SOJOURNS,
+    TIME_BOUND,
     VISITS,
     Log,
     Walk,
 )
 from sterling.errors import SterlingWarning, StoreError
-from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
-from sterling.schedules import Schedule
-from sterling.surrogates import Surrogate
 
-#: At most so many flips are kept; the run goes on without recording beyond (13 bytes each).
-FLIP_BOUND = 20_000_000
-#: At most so many return times and sojourn times each.
-TIME_BOUND = 4_000_000
+Error = TypeVar("Error", bound=BaseException)
 
 _SLICE = 0.1  # seconds between looks at signals and the display
-_BRIEF = 1.0  # seconds; a shorter run that ends all the same passes Ctrl-C on, to the loop around it perhaps
 _FLIP_BUFFER = 1 << 16
 _TIME_BUFFER = 1 << 14
 
@@ -54,6 +51,7 @@ class Engine(Protocol):
 
     log: Log
 
+    def start(self) -> None: ...
     def advance(self, until: int, budget: int) -> int: ...
     @property
     def gradient(self) -> np.ndarray: ...
@@ -62,12 +60,10 @@ class Engine(Protocol):
     def finish(self) -> None: ...
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is: what displays are given several times a second."""
+@dataclass(frozen=True, kw_only=True)
+class Progress(progress.Progress):
+    """How far a run is, in steps: what displays are given several times a second."""
 
-    step: int
-    steps: int
     verdict: Verdict
     occupancy: float
     visits: int
@@ -75,13 +71,12 @@ class Progress:
     events: int
     states: int
     seconds: float
-    seconds_left: float | None
 
 
 class Times:
     """Return or sojourn times up to their bound, in one array; what is not filled takes no memory yet."""
 
-    def __init__(self, earlier: np.ndarray | None = None):
+    def __init__(self, earlier: np.ndarray | None = None) -> None:
         self._room = np.empty(TIME_BOUND, np.int64)
         self.count = 0
         if earlier is not None:
@@ -103,17 +98,13 @@ class Times:
 class Run:
     """One run under way.
 
-    ``start`` is the state to go on from; ``earlier`` holds what was recorded before, by a run that this one
-    resumes, and ``spent`` the seconds it took.
+    ``walk`` is the state to go on from; ``flips``, ``returns`` and ``sojourns`` hold what a run that this one
+    resumes has recorded, and ``spent`` the seconds it took.
     """
 
     instance: Instance
-    surrogate: Surrogate
-    schedule: Schedule
-    engine_name: str
-    make_engine: Callable[[Walk, Log], Engine]
+    options: Options
     walk: Walk
-    planned: int
     start_latent: np.ndarray
     record_flips: bool
     flips: list[np.ndarray] = field(default_factory=list)
@@ -121,48 +112,69 @@ class Run:
     sojourns: Times = field(default_factory=lambda: Times())
     flips_complete_to: int | None = None  # None while all flips are recorded
     spent: float = 0.0
-    interrupted: bool = False
     absorbed: bool = False
     finished: bool = False
 
-    def go(
-        self,
-        show: Callable[[Progress], None] | None = None,
-        save: Callable[[Orbit], None] | None = None,
-        save_every: float = 20.0,
-    ) -> Orbit:
-        """Run to the planned step, or until Ctrl-C, and return the result."""
-        log = self._buffers()
-        engine = self.make_engine(self.walk, log)
-        pace = _Pace(self.planned, int(self.walk.clock[ANCHOR]))
-        try:
-            with deferred_interrupt() as interrupted:
-                last_save = time.monotonic()
-                while True:
-                    status = engine.advance(self.planned, pace.budget)
-                    self._collect(engine, status)
-                    self.absorbed = status == ABSORBED
-                    if status in (REACHED, ABSORBED):
-                        self.finished = True
-                        if pace.seconds > _BRIEF:
-                            interrupted()  # a press asked for the end, and this is it
-                        break
-                    if pace.tick(engine.position) and show is not None:
-                        show(self._progress(pace, engine.position))
-                    if interrupted():
-                        self.interrupted = True
-                        break
-                    if save is not None and time.monotonic() - last_save >= save_every:
-                        _try_save(save, self._orbit(engine, pace))
-                        last_save = time.monotonic()
-            orbit = self._orbit(engine, pace)
-        finally:
-            engine.finish()
-        if show is not None:
-            show(self._progress(pace, orbit.steps))
-        if save is not None:
-            _try_save(save, orbit)
+    def go(self, show: Callable[[Progress], None] | None = None) -> Orbit:
+        """Run to the planned step and return the result; after Ctrl-C, raise it with the result so far."""
+        unsaved: StoreError | None = None
+        with deferred_interrupt() as interrupted:
+            pace = _Pace(self.options.steps, int(self.walk.clock[ANCHOR]))
+            engine = self._make_engine()
+            try:
+                engine.start()
+                self._loop(engine, pace, show, interrupted)
+                orbit = self._orbit(engine, pace)
+            finally:
+                engine.finish()
+            if show is not None:
+                show(self._progress(pace, orbit.steps))
+            if self.options.checkpoint is not None:
+                unsaved = _try_save(orbit, self.options.checkpoint)
+            pressed = interrupted()
+        if pressed:
+            raise _holding(KeyboardInterrupt(), orbit) from unsaved
+        if unsaved is not None:
+            raise _holding(unsaved, orbit)
         return orbit
+
+    def _make_engine(self) -> Engine:
+        options = self.options
+        what = self.instance, options.surrogate, options.schedule, self.walk, self._buffers()
+        if options.engine == "dense":
+            from sterling.dynamics.dense import DenseEngine
+
+            return DenseEngine(*what)
+        from sterling.dynamics.event import EventEngine
+
+        return EventEngine(*what, options.threads, options.cache_bytes)
+
+    def _loop(
+        self,
+        engine: Engine,
+        pace: _Pace,
+        show: Callable[[Progress], None] | None,
+        interrupted: Callable[[], bool],
+    ) -> None:
+        """Let the engine run, a slice at a time, until it is done or Ctrl-C was pressed."""
+        options, saved = self.options, time.monotonic()
+        while True:
+            status = engine.advance(options.steps, pace.budget)
+            self._collect(engine, status)
+            self.absorbed = status == ABSORBED
+            if status in (REACHED, ABSORBED):
+                self.finished = True
+                return
+            if pace.tick(engine.position) and show is not None:
+                show(self._progress(pace, engine.position))
+            if interrupted():
+                return
+            if options.checkpoint is not None and time.monotonic() - saved >= options.checkpoint_every:
+                problem = _try_save(self._orbit(engine, pace), options.checkpoint)
+                if problem is not None:  # a full disk must not cost the run
+                    text = f"the checkpoint was not saved: {problem}; the run goes on"
+                    warnings.warn(text, SterlingWarning, stacklevel=2)
+                saved = time.monotonic()
 
     def _buffers(self) -> Log:
         """Return empty buffers for what is still recorded; what has passed its bound is not."""
@@ -199,38 +211,24 @@ class Run:
 
     def _orbit(self, engine: Engine, pace: _Pace) -> Orbit:
         """Return the result as of now."""
-        walk = self.walk
-        steps = self.planned if self.finished else engine.position
-        anchor = int(walk.clock[ANCHOR])
-        arguments = self.schedule.kernel_arguments(1 / self.instance.readout_norm2)
-        mass = mass_between(*arguments, anchor, steps)
-        gradient = engine.gradient if steps > anchor else np.zeros(self.instance.n)
+        options, walk = self.options, self.walk
+        steps = options.steps if self.finished else engine.position
+        known = self.finished or steps > walk.clock[ANCHOR]
         return Orbit(
             walk=walk.copy(),
             steps=steps,
-            planned=self.planned,
-            absorbed=self.absorbed,
-            stalled=not self.absorbed and self._stalled(anchor),
-            interrupted=self.interrupted,
-            gradient=gradient,
-            mass=mass,
-            schedule=self.schedule,
-            surrogate=self.surrogate.name,
-            engine=self.engine_name,
+            planned=options.steps,
+            gradient=engine.gradient if known else np.zeros(0),
+            schedule=options.schedule,
+            surrogate=options.surrogate,
+            engine=options.engine,
             start_latent=self.start_latent,
             flips=_join(self.flips) if self.record_flips else None,
             flips_complete_to=steps if self.flips_complete_to is None else self.flips_complete_to,
             times=(self.returns.filled, self.sojourns.filled),
             seconds=self.spent + pace.seconds,
             instance=self.instance.to_dict(),
-            zero_risk=int(walk.clock[CURRENT]) == 0,
         )
-
-    def _stalled(self, anchor: int) -> bool:
-        """Whether all steps to come, for ever, weigh less than the next flip needs."""
-        need = float(self.walk.mass[PENDING])
-        left = self.schedule.remaining_mass(anchor) / self.instance.readout_norm2
-        return need > left * (1 + 1e-9)
 
     def _progress(self, pace: _Pace, step: int) -> Progress:
         walk = self.walk
@@ -240,14 +238,18 @@ class Run:
             at_reference = bool(np.all(walk.signs == walk.reference)) and self.instance.teacher is not None
             best = at_reference or walk.clock[CURRENT] == 0
             verdict = Verdict.OPTIMAL if best else Verdict.TRAPPED
+        occupancy = float(walk.clock[OCCUPIED] / max(1, walk.clock[ANCHOR]))
+        events = int(walk.clock[EVENTS])
         return Progress(
-            step=step,
-            steps=self.planned,
+            step,
+            self.options.steps,
+            f"{verdict.name} so far",
+            (f"occupancy {occupancy:.3g}", f"visits {visits:,}", f"events {events:,}"),
             verdict=verdict,
-            occupancy=float(walk.clock[OCCUPIED] / max(1, walk.clock[ANCHOR])),
+            occupancy=occupancy,
             visits=visits,
             distance=int(np.count_nonzero(walk.signs != walk.reference)),
-            events=int(walk.clock[EVENTS]),
+            events=events,
             states=int(walk.clock[EVALUATIONS]),
             seconds=self.spent + pace.seconds,
             seconds_left=pace.left(step),
@@ -294,14 +296,20 @@ class _Pace:
         return (self.planned - step) / self._rate
 
 
-def _try_save(save: Callable[[Orbit], None], orbit: Orbit) -> None:
-    """Save; a full disk must not cost the run, so a failure is only told."""
+def _try_save(orbit: Orbit, path: Path) -> StoreError | None:
+    """Save; return why that was not possible, if so."""
     try:
-        save(orbit)
+        orbit.save(path)
     except StoreError as problem:
-        warnings.warn(
-            f"the checkpoint was not saved: {problem}; the run goes on", SterlingWarning, stacklevel=2
-        )
+        return problem
+    return None
+
+
+def _holding(error: Error, orbit: Orbit) -> Error:
+    """Return an error that brings the run so far to whoever catches it."""
+    error.orbit = orbit  # type: ignore[attr-defined]
+    error.add_note(f"The run is kept, up to step {orbit.steps:,}: it is the attribute `orbit` of this error.")
+    return error
 
 
 def _length(parts: list[np.ndarray]) -> int:

@@ -1,7 +1,6 @@
 """Where a run stands: the state that both engines move, that checkpoints keep and that results come from.
 
-Arrays rather than attributes, so that the kernels can change them in place. A *stretch* is a span of steps
-in which no weight flips; it starts at the anchor. `close` and `flip` are the bookkeeping at its end.
+Arrays rather than attributes, so that the kernels can change them in place. `bookkeeping.py` says how.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling.dynamics import tally
+from sterling.visits import counts
 
 # Why an engine returned.
 REACHED, ABSORBED, FULL_LOG, RESTARTED, PAUSED, GROW = range(6)
@@ -36,12 +35,15 @@ REACHED, ABSORBED, FULL_LOG, RESTARTED, PAUSED, GROW = range(6)
 ) = range(16)
 
 # Cells of Walk.mass.
-TOTAL, CARRY, PENDING = range(3)
+TOTAL, CARRY = range(2)
 
 # Cells of Log.counts.
 LOGGED, LOGGED_RETURNS, LOGGED_SOJOURNS = range(3)
 
-_returned, _stayed, _away, _flipped, _note, _restart = tally.build(lambda function: function)
+#: At most so many flips are kept; the run goes on without recording beyond (13 bytes each).
+FLIP_BOUND = 20_000_000
+#: At most so many return times and sojourn times each.
+TIME_BOUND = 4_000_000
 
 #: One weight flip: the step t of the first w_t with the new sign, the coordinate, the new sign.
 FLIP = np.dtype([("step", "<i8"), ("coordinate", "<i4"), ("sign", "i1")])
@@ -58,10 +60,8 @@ class Walk(NamedTuple):
     plus: np.ndarray  # int64 (n,), finished steps at +1
     since_mass: np.ndarray  # float64 (n,), mass at the last flip
     balance: np.ndarray  # float64 (n,), Σ sign·mass of finished stretches
-    mass: (
-        np.ndarray
-    )  # float64 (3,), mass at the anchor in two floats; mass from there to the next flip, 0 if unknown
-    tally: np.ndarray  # int64, counts of the visits to the reference (`tally.py`); empty if not kept
+    mass: np.ndarray  # float64 (2,), mass at the anchor in two floats
+    tally: np.ndarray  # int64, counts of the visits to the reference (`visits/counts.py`); empty if not kept
 
     @classmethod
     def start(cls, latent: np.ndarray, teacher: np.ndarray | None, counting: bool = True) -> Walk:
@@ -83,8 +83,8 @@ class Walk(NamedTuple):
             np.zeros(n, np.int64),
             np.zeros(n),
             np.zeros(n),
-            np.zeros(3),
-            tally.start(n) if counting else np.zeros(0, np.int64),
+            np.zeros(2),
+            counts.start(n) if counting else np.zeros(0, np.int64),
         )
 
     def copy(self) -> Walk:
@@ -104,92 +104,3 @@ class Log(NamedTuple):
         return cls(
             np.empty(flips, FLIP), np.empty(times, np.int64), np.empty(times, np.int64), np.zeros(3, np.int64)
         )
-
-    def full(self, n: int) -> bool:
-        """Whether one more event might not fit."""
-        flips, returns, sojourns = (
-            0 < buffer.size < count + need
-            for buffer, count, need in zip(self[:3], self.counts, (n, 1, 1), strict=True)
-        )
-        return flips or returns or sojourns
-
-
-def look(walk: Walk, square: int) -> bool:
-    """Note the loss of the current state; while seeking, make it the reference if it is the best so far.
-
-    Returns whether the reference changed, which starts all counts about it afresh. Nothing is lost by
-    that: a state of strictly lower risk than all before has not been visited before.
-    """
-    clock = walk.clock
-    clock[CURRENT] = square
-    if not clock[SEEKING] or square >= clock[BEST]:
-        return False
-    clock[BEST] = square
-    walk.reference[:] = walk.signs
-    clock[[DISTANCE, VISITS, OCCUPIED, RETURNS, SOJOURNS]] = 0
-    clock[[FIRST_HIT, ARRIVED, LEFT]] = -1
-    if walk.tally.size:
-        _restart(walk.tally, len(walk.signs))
-    return True
-
-
-def close(walk: Walk, log: Log, step: int) -> None:
-    """Account for the steps from the anchor to ``step`` (excluded), in which the weights rested."""
-    clock = walk.clock
-    anchor, occupied, counting = clock[ANCHOR], clock[OCCUPIED], walk.tally.size > 0
-    present = clock[DISTANCE] == 0
-    if present:
-        if clock[ARRIVED] < 0:
-            clock[ARRIVED] = anchor
-            clock[VISITS] += 1
-            if clock[FIRST_HIT] < 0:
-                clock[FIRST_HIT] = anchor
-            if clock[LEFT] >= 0:
-                clock[RETURNS] += 1
-                _append(log.returns, log.counts, LOGGED_RETURNS, anchor - clock[LEFT])
-                if counting:
-                    _returned(walk.tally, len(walk.signs), anchor - clock[LEFT])
-        clock[OCCUPIED] += step - anchor
-    elif clock[ARRIVED] >= 0:
-        clock[SOJOURNS] += 1
-        _append(log.sojourns, log.counts, LOGGED_SOJOURNS, anchor - clock[ARRIVED])
-        if counting:
-            _stayed(walk.tally, anchor - clock[ARRIVED])
-        clock[LEFT] = anchor
-        clock[ARRIVED] = -1
-    if counting:
-        if not present:
-            _away(walk.tally, clock[DISTANCE])
-        _note(walk.tally, anchor, step, occupied, clock[VISITS], present)
-
-
-def flip(walk: Walk, log: Log, step: int, mass: float, latent: np.ndarray) -> None:
-    """Move the anchor to ``step`` with the latents given, and flip the weights whose latent changed sign."""
-    clock, signs = walk.clock, walk.signs
-    part = mass + walk.mass[CARRY]  # two-float sum: the mass of a long run keeps its last digits
-    total = walk.mass[TOTAL] + part
-    walk.mass[CARRY] = part - (total - walk.mass[TOTAL])
-    walk.mass[TOTAL] = total
-    walk.latent[:] = latent
-    leaving = clock[DISTANCE] == 0
-    for k in np.flatnonzero((latent >= 0) != (signs > 0)):
-        if signs[k] > 0:
-            walk.plus[k] += step - walk.since[k]
-        walk.balance[k] += signs[k] * (total - walk.since_mass[k])
-        walk.since[k] = step
-        walk.since_mass[k] = total
-        clock[DISTANCE] += 1 if signs[k] == walk.reference[k] else -1
-        signs[k] = -signs[k]
-        clock[FLIPS] += 1
-        _append(log.flips, log.counts, LOGGED, (step, k, signs[k]))
-        if walk.tally.size:
-            _flipped(walk.tally, len(signs), k, leaving)
-    walk.mass[PENDING] = 0.0
-    clock[ANCHOR] = step
-    clock[EVENTS] += 1
-
-
-def _append(buffer: np.ndarray, counts: np.ndarray, cell: int, value) -> None:
-    if buffer.size:
-        buffer[counts[cell]] = value
-        counts[cell] += 1

@@ -11,7 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
-from sterling.errors import InputError, RangeError
+from sterling.base.arrays import read_only
+from sterling.base.checks import choice
+from sterling.errors import RangeError
 
 #: Finest grid that is tried when values might be represented without any rounding.
 _EXACT_BITS = 40
@@ -59,6 +61,10 @@ class InputGrid:
     shifts: np.ndarray
     offsets: np.ndarray
     rounding: np.ndarray = field(repr=False)
+
+    def __post_init__(self):
+        for name in ("rows", "shifts", "offsets", "rounding"):  # an instance shares them
+            object.__setattr__(self, name, read_only(getattr(self, name)))
 
     @classmethod
     def plain(
@@ -137,9 +143,7 @@ def quantise_inputs(values: np.ndarray, precision: str = "int16", together: bool
     CapacityError
         When features differ so much in scale that their exact sum would not fit in 62 bits.
     """
-    if not isinstance(precision, str) or precision not in _LARGEST_CODE:
-        raise InputError(f'precision is {precision!r}; it must be "int16" or "int32"')
-    dtype = np.dtype(precision)
+    dtype = np.dtype(choice(precision, "precision", tuple(_LARGEST_CODE)))
     count, features = values.shape
     limit = _LARGEST_CODE[precision]
     span = 2 * limit
@@ -165,7 +169,7 @@ def quantise_inputs(values: np.ndarray, precision: str = "int16", together: bool
         wide, fine = int(shifts.argmax()), int(shifts.argmin())
         raise RangeError(
             f"features {wide} and {fine} differ too much in scale for exact sums: standardise the inputs "
-            '(normalize="standard")'
+            "(normalize: standard)"
         )
     rows = aligned_zeros((count, padded_width(features)), dtype)
     rounding = np.zeros(features)

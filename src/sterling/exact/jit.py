@@ -1,4 +1,4 @@
-"""The one place where Numba is configured: the decorators and the cache folder.
+"""The one place where Numba is configured: the decorators, and the cache of compiled kernels.
 
 It knows nothing of what the kernels compute. Instructions that Numba has no name for are in `machine.py`.
 """
@@ -7,24 +7,33 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
+import platform
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import llvmlite
 import numba
-from numba.core import config
+from numba.core import caching, config, serialize
+from numba.core.compiler import CompileResult
 
-_config: Any = config  # Numba makes its settings at run time, out of sight of type checkers
+from sterling.base.files import printable, write_atomically
+from sterling.errors import SterlingWarning, StoreError
 
 #: True when Numba runs kernels as plain Python (NUMBA_DISABLE_JIT=1), as one test job does.
-INTERPRETED = bool(_config.DISABLE_JIT)
+INTERPRETED = bool(vars(config)["DISABLE_JIT"])  # made at run time, out of sight of type checkers
 
-# Files whose text decides what the kernels compute. Numba's own cache key sees only the file of the
-# outermost function, so the cache folder carries a digest of all of them.
+# Files whose text decides what the kernels compute; their digest names the folder of compiled ones. Numba's
+# own cache would see the file of the outermost function alone.
 _SOURCES = (
     "exact/jit.py",
     "exact/machine.py",
     "exact/sampling.py",
     "exact/mass.py",
+    "visits/counts.py",
+    "dynamics/bookkeeping.py",
     "dynamics/tally.py",
     "dynamics/walk.py",
     "dynamics/sums.py",
@@ -33,23 +42,9 @@ _SOURCES = (
     "dynamics/kernels.py",
     "states/kernels.py",
 )
-
-
-def cache_folder() -> Path:
-    """Return the folder in which compiled kernels are kept, outside the repository and the package.
-
-    ``NUMBA_CACHE_DIR`` is honoured; otherwise the user's cache folder is taken.
-    """
-    here = Path(__file__).parent.parent
-    digest = hashlib.blake2b(digest_size=8)
-    for name in _SOURCES:
-        digest.update((here / name).read_bytes())
-    digest.update(numba.__version__.encode())
-    root = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(root).expanduser() / "sterling" / f"kernels-{digest.hexdigest()}"
-
-
-_CACHE = cache_folder()
+_SUFFIX = ".kernel"
+_DIGEST_BYTES = 16  # before the contents of each file
+_ALL_BYTES = 1 << 22  # more than all kernels take
 
 # Kernels allocate nothing, so arrays need no reference counts (they would cost more than the work), and
 # division follows IEEE instead of raising.
@@ -57,22 +52,156 @@ _PLAIN: dict = {"_nrt": False, "error_model": "numpy"}
 
 
 def njit(function):
-    """Compile in nopython mode, without the GIL, cached on disk; no fast-math, so IEEE results hold."""
+    """Compile in nopython mode, without the GIL, kept on disk; no fast-math, so IEEE results hold."""
     if INTERPRETED:
         return function
-    previous = _config.CACHE_DIR
-    _config.CACHE_DIR = str(_CACHE)  # read by Numba when the function is decorated, then put back
-    try:
-        return numba.njit(cache=True, nogil=True, **_PLAIN)(function)
-    finally:
-        _config.CACHE_DIR = previous
+    compiled: Any = numba.njit(nogil=True, **_PLAIN)(function)
+    compiled._cache = _Kept(function)
+    return compiled
 
 
 def helper(function):
-    """Compile a function that only other kernels call; it is cached as a part of them."""
+    """Compile a function that only other kernels call; it is kept as a part of them."""
     return function if INTERPRETED else numba.njit(nogil=True, **_PLAIN)(function)
 
 
 def embedded(function):
     """Like `helper`, for functions with few callers: part of their bodies, so compiled once less."""
     return function if INTERPRETED else numba.njit(nogil=True, inline="always", **_PLAIN)(function)
+
+
+# what is kept
+
+
+def _name_of_folder() -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for name in _SOURCES:
+        digest.update((Path(__file__).parent.parent / name).read_bytes())
+    digest.update(f"{numba.__version__} {llvmlite.__version__} {platform.python_version()}".encode())
+    return f"kernels-{digest.hexdigest()}"
+
+
+_FOLDER = _name_of_folder()  # now, for what is compiled later is what is imported now
+
+
+def cache_folder() -> Path | None:
+    """Return the folder in which compiled kernels are kept, never beside the sources; None without a home.
+
+    ``NUMBA_CACHE_DIR`` is honoured; otherwise the user's cache folder is taken.
+    """
+    root = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    try:
+        return Path(root).expanduser() / "sterling" / _FOLDER
+    except RuntimeError:  # of a user without a home, as in some containers
+        return None
+
+
+def kept_kernels() -> list[Path]:
+    """Return the files of compiled kernels."""
+    folder = cache_folder()
+    return [] if folder is None else sorted(folder.glob(f"*{_SUFFIX}"))
+
+
+def drop_damaged() -> int:
+    """Remove compiled kernels whose digest does not fit, and return how many there were."""
+    damaged = 0
+    for file in kept_kernels():
+        if _contents(file) is None:
+            file.unlink(missing_ok=True)
+            damaged += 1
+    return damaged
+
+
+def why_not_kept() -> str | None:
+    """Return why compiled kernels cannot be written to their folder, None if they can."""
+    folder = cache_folder()
+    if folder is None:
+        return "there is no home folder"
+    probe = folder / f"probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(probe, lambda stream: stream.write(bytes(_ALL_BYTES)))
+        probe.unlink()
+    except (StoreError, OSError) as problem:
+        return str(problem)
+    return None
+
+
+#: Called before this process compiles its first kernel, with whether what it compiles can be kept.
+on_compiling: list[Callable[[bool], Any]] = []
+
+_told: set[str] = set()
+
+
+class _Kept(caching.NullCache):
+    """The compiled forms of a function: a file for each signature, whole or absent, with a digest.
+
+    What is damaged, or cannot be kept, is compiled again and said once; no state of the disk ends a run.
+    """
+
+    def __init__(self, function: Callable):
+        self._function = f"{function.__module__}.{function.__qualname__}"
+
+    def load_overload(self, sig, target_context) -> Any:
+        target_context.refresh()
+        file = self._file(sig, target_context.codegen())
+        if file is not None and file.exists():
+            contents = _contents(file)
+            if contents is not None:
+                try:
+                    return CompileResult._rebuild(target_context, *pickle.loads(contents))
+                except Exception:  # of another Numba that calls itself the same, say
+                    pass
+            _tell_once(f"the compiled kernels in {printable(file.parent)} are damaged: they are made anew")
+        if "compiling" not in _told:
+            _told.add("compiling")
+            reason = why_not_kept()
+            if reason is not None:
+                _tell_not_kept(reason)
+            for tell in on_compiling:
+                tell(reason is None)
+        return None
+
+    def save_overload(self, sig, cres) -> None:
+        file = self._file(sig, cres.codegen)
+        if file is None or cres.lifted or cres.library.has_dynamic_globals:
+            return
+        contents = serialize.dumps(cres._reduce())
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, lambda stream: stream.write(_digest(contents) + contents))
+        except (StoreError, OSError) as problem:
+            _tell_not_kept(problem)
+
+    def _file(self, sig, codegen) -> Path | None:
+        folder = cache_folder()
+        key = _digest(repr((sig, codegen.magic_tuple())).encode()).hex()
+        return None if folder is None else folder / f"{self._function}-{key}{_SUFFIX}"
+
+
+def _contents(file: Path) -> bytes | None:
+    """Return what a file holds, None if it is damaged."""
+    try:
+        data = file.read_bytes()
+    except OSError:
+        return None
+    contents = data[_DIGEST_BYTES:]
+    return contents if data[:_DIGEST_BYTES] == _digest(contents) else None
+
+
+def _digest(contents: bytes) -> bytes:
+    return hashlib.blake2b(contents, digest_size=_DIGEST_BYTES).digest()
+
+
+def _tell_not_kept(reason: object) -> None:
+    _tell_once(
+        f"compiled kernels cannot be kept, so each start compiles them again ({reason}): name a folder that "
+        "can be written to in NUMBA_CACHE_DIR"
+    )
+
+
+def _tell_once(text: str) -> None:
+    kind = text.split(" (")[0]
+    if kind not in _told:
+        _told.add(kind)
+        warnings.warn(text, SterlingWarning, stacklevel=2)

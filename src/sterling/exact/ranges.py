@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from sterling.errors import RangeError
 from sterling.exact.grid import InputGrid
-
-if TYPE_CHECKING:
-    from sterling.model.instance import Instance
 
 EXACT = 1 << 53  # integers below are exact in float64
 WHOLE = 1 << 62  # sums below leave an int64 one bit to spare
@@ -25,7 +22,16 @@ _ENOUGH = 12  # fewer are taken only where sums would not fit otherwise
 _USUAL_ROWS = 10  # bits of the number of samples that every instance may have
 
 
-def finest(make: Callable[[int], Instance], aim: float = math.inf) -> Instance:
+class Bounded(Protocol):
+    """Data with a bound on their gradient sums, in units of their own grid."""
+
+    gradient_bound: int
+
+
+Made = TypeVar("Made", bound=Bounded)
+
+
+def finest(make: Callable[[int], Made], aim: float = math.inf) -> Made:
     """Return ``make(bits)`` for the finest grid of labels and readout, out of a few, on which sums fit.
 
     ``aim`` is a bound on gradient sums that a coarser grid is worth, down to 12 bits.
@@ -61,40 +67,43 @@ def too_wide(grid: InputGrid, samples: int) -> RangeError:
     """Return the error for features whose codes leave exact sums no room."""
     wide, fine = int(grid.shifts.argmax()), int(grid.shifts.argmin())
     far = int(np.abs(grid.offsets).argmax())
-    sums, cure = f"exact sums over {samples} samples", 'standardise the inputs (normalize="standard")'
+    sums, cure = f"exact sums over {samples} samples", "standardise the inputs (normalize: standard)"
     if grid.shifts[wide] - grid.shifts[fine] >= 8:
         return RangeError(f"features {wide} and {fine} differ too much in scale for {sums}: {cure}")
     if abs(int(grid.offsets[far])) >= 1 << 16:
         return RangeError(f"feature {far} lies too far from zero, beside its spread, for {sums}: {cure}")
-    return RangeError(f'precision="int32" leaves too little room for {sums}: take precision="int16"')
+    return RangeError(f"precision int32 leaves too little room for {sums}: take precision int16")
 
 
-def too_large(instance: Instance, labels: float, outputs: float, helped: bool) -> RangeError:
+def too_large(
+    grid: InputGrid, samples: int, units: int, bits: int, labels: float, outputs: float, helped: bool
+) -> RangeError:
     """Return the error for exact sums that would not fit, with the likeliest cause.
 
     Parameters
     ----------
+    grid : InputGrid
+    samples, units, bits : int
+        N, hidden units m, and bits of the grid of labels.
     labels, outputs : float
         The largest label and Σ|v|, the reach of the outputs.
     helped : bool
         Whether fewer samples would make the sums fit.
     """
-    tiny = math.ldexp(1.0, -instance.label_bits)
+    tiny = math.ldexp(1.0, -bits)
     apart = abs(math.log2(max(labels, tiny) / outputs))
-    fine = math.log2(max(labels, outputs) / tiny) - apart - _FINENESS[-1] - math.log2(instance.m)
+    fine = math.log2(max(labels, outputs) / tiny) - apart - _FINENESS[-1] - math.log2(units)
     scores = {
-        "features": math.log2(max(instance.code_bound, 1)) + int(instance.grid.shifts.max()) - 15,
+        "features": math.log2(max(grid.reach[0], 1)) + int(grid.shifts.max()) - 15,
         "apart": apart,
         "fine": fine,
-        "samples": math.log2(instance.samples) - _USUAL_ROWS if helped else -math.inf,
+        "samples": math.log2(samples) - _USUAL_ROWS if helped else -math.inf,
     }
     cause = max(scores, key=scores.__getitem__)
     if cause == "features":
-        return too_wide(instance.grid, instance.samples)
+        return too_wide(grid, samples)
     if cause == "samples":
-        return RangeError(
-            f"exact gradient sums over {instance.samples} samples do not fit: take fewer samples"
-        )
+        return RangeError(f"exact gradient sums over {samples} samples do not fit: take fewer samples")
     if cause == "apart":
         return RangeError(
             f"the labels reach {labels:.3g} and the outputs of this readout {outputs:.3g}, too far apart for "

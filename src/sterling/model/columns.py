@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -49,6 +51,34 @@ def split(path: Path, frame: pl.DataFrame, labels) -> Columns:
         text = f"{path} has a column without a name that numbers its rows: it is left out"
         warnings.warn(text, SterlingWarning, stacklevel=4)  # at the call of load_data
     return Columns(np.stack(inputs, axis=1), targets, names[column], kept)
+
+
+def is_frame(table: Any) -> bool:
+    """Whether a table is a frame of Polars or pandas, told by what it can do: neither need be there."""
+    return hasattr(table, "columns") and hasattr(table, "to_numpy")
+
+
+def from_frame(frame: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the values of a frame of Polars or pandas as float64, and the names of its columns."""
+    names = tuple(str(name).strip() for name in frame.columns)
+    refuse_twins("the frame", names)
+    columns = []
+    for key, name in zip(frame.columns, names, strict=True):
+        column = np.asarray(frame[key])
+        if column.dtype.kind not in "biuf":
+            raise InputError(
+                f"column {name!r} of the inputs holds no real numbers: turn it into some, or drop it"
+            )
+        columns.append(column.astype(np.float64))
+    return np.stack(columns, axis=1) if columns else np.empty((len(frame), 0)), names
+
+
+def refuse_twins(what: str, names: Sequence[str]) -> None:
+    """Refuse two columns of one name: the labels might be among the inputs."""
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        told = f"named {twice!r}" if twice else "without a name"
+        raise InputError(f"{what} has two columns {told}: rename one, or drop it")
 
 
 def _is_row_number(path: Path, series: pl.Series, index: int) -> bool:

@@ -1,25 +1,26 @@
 """Data files: one function that reads .npz, .npy, .csv and .parquet into an `Instance`.
 
 It finds the labels, checks that all else is numbers, and says what is wrong with a file in one sentence.
-Shapes, finite values, grids and normalisation are the business of `Instance.from_arrays`.
+Shapes, finite values, grids and normalisation are the business of `Instance`.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
+import io
 import os
 import re
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from sterling.base.files import as_path, printable, unreadable
-from sterling.base.memory import require_memory
+from sterling.base.resources import require_memory
 from sterling.errors import InputError, RangeError
 from sterling.model.columns import split, whole
 from sterling.model.instance import Instance
@@ -66,7 +67,7 @@ def load_data(
         Column of the labels by name, or by number from 0 (negative: from the end); in an .npz file the name
         of their array. By default a column called "label" or "y", else the last one.
     normalize, precision, constant
-        As in `Instance.from_arrays`.
+        As in `Instance`.
     readout : m numbers, optional
         The readout v; by default the file's own, else ones.
 
@@ -80,7 +81,7 @@ def load_data(
     ------
     InputError
         For a file that is missing, empty, damaged or not what its name says, for columns that are not
-        numbers or have gaps, and for what `Instance.from_arrays` refuses.
+        numbers or have gaps, and for what `Instance` refuses.
     CapacityError
         If the data do not fit into memory.
     """
@@ -93,13 +94,13 @@ def load_data(
     if isinstance(readout, str):
         raise InputError(f"readout is {readout!r}; data files take the numbers themselves, one for each unit")
     data = reader(path, _checked_bytes(path), labels)
-    origin: dict[str, Any] = {"file": path.name, "normalize": normalize}
+    origin: dict[str, Any] = {"file": printable(path.name), "normalize": normalize}
     if data.label_name is not None:
         origin["labels"] = data.label_name
     if data.names is not None:
         origin["columns"] = data.names
     try:
-        return Instance.from_arrays(
+        return Instance(
             data.inputs,
             data.labels,
             data.readout if readout is None else np.asarray(readout),
@@ -139,7 +140,7 @@ def _checked_bytes(path: Path) -> bytes:
         raise InputError(f"{path} cannot be read: {problem.strerror}") from None
     if not size:
         raise InputError(f"{path} is empty: {_ANOTHER_COPY}")
-    require_memory(size, str(path))
+    require_memory(size, printable(path))
     return first
 
 
@@ -225,7 +226,7 @@ def _plain(array: Any, path: Path, name: str) -> np.ndarray:
 def _column_number(path: Path, labels, count: int) -> int:
     number = -1 if labels is None else whole(labels)
     if number is None:
-        raise InputError(f"{path} has no column names, so labels={labels!r} means nothing: give a number")
+        raise InputError(f"{path} has no column names, so labels {labels!r} name none: give a number")
     if count < 2:
         raise InputError(f"{path} has {count} column, so no inputs beside the labels: give both")
     if not -count <= number < count:
@@ -252,7 +253,7 @@ def _read_csv(path: Path, first: bytes, labels) -> _Data:
     if header and all(map(_is_number, header)):
         raise InputError(f"{path} starts with numbers ({head[:30]!r}): put a line of column names on top")
     try:
-        frame = pl.read_csv(path, separator=separator, infer_schema_length=None, glob=False)
+        frame = pl.read_csv(_source(path), separator=separator, infer_schema_length=None, glob=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as problem:
         raise InputError(f"{path} cannot be read as CSV: {_csv_reason(problem)}") from None
     while frame.height and frame.width > 1 and all(value is None for value in frame.row(-1)):
@@ -285,10 +286,19 @@ def _read_parquet(path: Path, first: bytes, labels) -> _Data:
     if not first.startswith(b"PAR1"):
         raise _unlike(path, "Parquet file")
     try:
-        frame = pl.read_parquet(path, glob=False)
+        frame = pl.read_parquet(_source(path), glob=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as problem:
         raise _damaged(path, "Parquet file", problem) from None
     return _Data(**split(path, frame, labels)._asdict())
+
+
+def _source(path: Path) -> Path | BinaryIO:
+    """Return a path as Polars takes it: names that are no UTF-8 it does not."""
+    try:
+        os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return io.BytesIO(path.read_bytes())
+    return path
 
 
 _READERS = {".npz": _read_npz, ".npy": _read_npy, ".csv": _read_csv, ".parquet": _read_parquet}

@@ -6,14 +6,16 @@ Normalisations, which act on drawn or given data alike, live in `normalise.py`.
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 
-from sterling.errors import InputError
+from sterling.base.checks import real, shown
+from sterling.base.registry import Registry
+from sterling.errors import InputError, InputTypeError
 
 #: Grid of the inputs: 2^-12, or coarser where the family needs the range.
 FINEST_BITS = 12
@@ -23,23 +25,63 @@ TAIL = 1e-7
 _RECTIFIED_DEVIATION = math.sqrt(0.5 - 0.5 / math.pi)  # of max(0, z) for a standard normal z
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Family:
     """A law of unit variance with independent entries.
 
-    ``cumulative(x)`` is P(entry < x) for a float64 array x; ``reach`` bounds all but a share `TAIL` of
-    the entries.
+    A subclass of your own is a frozen dataclass with one parameter at most, a ``name``, ``reach`` and
+    ``cumulative``; `register` makes it usable by name. ``reach`` bounds all but a share of 10^-7 of the
+    entries.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> import numpy as np
+    >>> import sterling as st
+    >>> @st.register
+    ... @dataclass(frozen=True)
+    ... class Triangular(st.Family):
+    ...     name = "triangular"
+    ...     reach = 2.45
+    ...
+    ...     def cumulative(self, x):
+    ...         u = np.clip(x / np.sqrt(6), -1, 1)
+    ...         return 0.5 + u - u * np.abs(u) / 2
+    >>> float(st.Problem(n=4, samples=5000, inputs="triangular").draw(seed=0).inputs.std().round(1))
+    1.0
     """
+
+    name: ClassVar[str] = ""
 
     @property
     def reach(self) -> float:
+        """The size that hardly any entry exceeds."""
         raise NotImplementedError
 
     def cumulative(self, x: np.ndarray) -> np.ndarray:
+        """Return P(entry < x).
+
+        Parameters
+        ----------
+        x : float64 array
+
+        Returns
+        -------
+        float64 array
+        """
         raise NotImplementedError
 
     def correlate(self, codes: np.ndarray) -> np.ndarray:
-        """Couple the entries of each row (rows, n) of freshly drawn codes; independent ones stay."""
+        """Couple the entries of each row of freshly drawn codes; independent ones stay as they are.
+
+        Parameters
+        ----------
+        codes : int16 array (rows, n)
+
+        Returns
+        -------
+        int16 array (rows, n)
+        """
         return codes
 
     @property
@@ -49,21 +91,26 @@ class Family:
 
     def __str__(self) -> str:
         values = ",".join(f"{getattr(self, f.name)!r}" for f in fields(self))
-        name = next((name for name, kind in FAMILIES.items() if kind is type(self)), None)
-        if name is None:
+        if FAMILIES.get(self.name) is not type(self):
             raise InputError(
-                f"{type(self).__name__} is an input family without a name: write it into "
-                "sterling.model.families.FAMILIES, or take one that is there"
+                f"{type(self).__name__} is an input family without a name of its own: give it one, and "
+                "sterling.register it"
             )
-        return f"{name}:{values}" if values else name
+        return f"{self.name}:{values}" if values else self.name
+
+    def __repr__(self) -> str:
+        return f"get_family({str(self)!r})"
 
     def to_dict(self) -> dict:
-        return {"family": str(self).partition(":")[0], **asdict(self)}
+        """Return its name and parameter as plain values."""
+        return {"family": self.name, **asdict(self)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Gaussian(Family):
     """Standard normal entries, the paper's setting."""
+
+    name: ClassVar[str] = "gaussian"
 
     @property
     def reach(self) -> float:
@@ -73,9 +120,11 @@ class Gaussian(Family):
         return _normal(x)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Rademacher(Family):
     """Entries −1 and +1 with equal probability."""
+
+    name: ClassVar[str] = "rademacher"
 
     @property
     def reach(self) -> float:
@@ -85,9 +134,11 @@ class Rademacher(Family):
         return 0.5 * (x > -1) + 0.5 * (x > 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Uniform(Family):
     """Entries uniform on [−√3, √3]."""
+
+    name: ClassVar[str] = "uniform"
 
     @property
     def reach(self) -> float:
@@ -97,16 +148,16 @@ class Uniform(Family):
         return np.clip((x + math.sqrt(3)) / math.sqrt(12), 0, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StudentT(Family):
     """Student's t with ``df`` > 2 degrees of freedom, scaled to unit variance: heavy tails."""
 
+    name: ClassVar[str] = "student_t"
     df: float = 5.0
 
     def __post_init__(self):
-        if not (math.isfinite(self.df) and self.df > 2):
-            raise InputError(f"student_t needs more than 2 degrees of freedom, not {self.df}: below that "
-                             "the variance is infinite")  # fmt: skip
+        # Below that the variance is infinite.
+        object.__setattr__(self, "df", real(self.df, "the degrees of freedom of student_t", above=2))
 
     @property
     def reach(self) -> float:
@@ -120,9 +171,11 @@ class StudentT(Family):
         return stdtr(self.df, x * math.sqrt(self.df / (self.df - 2)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Exponential(Family):
     """Exponential entries less their mean: skewed, never below −1."""
+
+    name: ClassVar[str] = "exponential"
 
     @property
     def reach(self) -> float:
@@ -132,15 +185,15 @@ class Exponential(Family):
         return -np.expm1(-np.maximum(x + 1, 0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Shifted(Family):
     """Normal entries of unit variance around ``mean`` instead of zero."""
 
+    name: ClassVar[str] = "shifted"
     mean: float = 0.5
 
     def __post_init__(self):
-        if not (math.isfinite(self.mean) and abs(self.mean) <= 100):
-            raise InputError(f"the mean of shifted inputs is {self.mean}; it must lie in [-100, 100]")
+        object.__setattr__(self, "mean", real(self.mean, "the mean of shifted inputs", -100, 100) + 0.0)
 
     @property
     def reach(self) -> float:
@@ -150,12 +203,14 @@ class Shifted(Family):
         return _normal(x - self.mean)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Rectified(Family):
     """Positive parts of normal numbers, scaled to unit variance and not centred: activations of a ReLU layer.
 
     Half of the entries are zero; the mean is 0.683.
     """
+
+    name: ClassVar[str] = "rectified"
 
     @property
     def reach(self) -> float:
@@ -165,16 +220,16 @@ class Rectified(Family):
         return np.where(x > 0, _normal(x * _RECTIFIED_DEVIATION), 0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AutoRegressive(Family):
     """Normal entries with correlation ρ^|k−l| between features k and l (AR(1) along the features)."""
 
+    name: ClassVar[str] = "ar1"
     rho: float = 0.5
 
     def __post_init__(self):
-        if not (math.isfinite(self.rho) and abs(self.rho) < 1):
-            raise InputError(f"the correlation of ar1 inputs is {self.rho}; it must lie strictly "
-                             "between -1 and 1")  # fmt: skip
+        rho = real(self.rho, "the correlation of ar1 inputs", above=-1, below=1)
+        object.__setattr__(self, "rho", rho + 0.0)  # −0.0 is 0
 
     @property
     def reach(self) -> float:
@@ -193,36 +248,43 @@ class AutoRegressive(Family):
         return out
 
 
-FAMILIES: dict[str, type[Family]] = {
-    "gaussian": Gaussian,
-    "rademacher": Rademacher,
-    "uniform": Uniform,
-    "student_t": StudentT,
-    "exponential": Exponential,
-    "shifted": Shifted,
-    "rectified": Rectified,
-    "ar1": AutoRegressive,
-}
+FAMILIES: Registry[type[Family]] = Registry(
+    "input family",
+    "sterling.families",
+    lambda thing: isinstance(thing, type) and issubclass(thing, Family),
+    (Gaussian, Rademacher, Uniform, StudentT, Exponential, Shifted, Rectified, AutoRegressive),
+)
 
 
 def get_family(spec: str | Family) -> Family:
     """Return the family that a name such as "gaussian", "student_t:4" or "ar1:0.8" stands for.
 
+    Parameters
+    ----------
+    spec : str or Family
+        A name, perhaps with a parameter; a family comes back as it is.
+
+    Returns
+    -------
+    Family
+
     Raises
     ------
     InputError
         For an unknown name (with the nearest known one) or a parameter that is no number.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> st.get_family("student_t:4").df
+    4.0
     """
     if isinstance(spec, Family):
         return spec
     if not isinstance(spec, str):
-        raise InputError(f"inputs is {spec!r}; it must be a name such as {', '.join(FAMILIES)}")
+        raise InputTypeError(f"inputs is {shown(spec)}; give a family or a name out of {', '.join(FAMILIES)}")
     name, _, argument = spec.partition(":")
-    if name not in FAMILIES:
-        near = difflib.get_close_matches(name, FAMILIES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise InputError(f"unknown input family {name!r}{hint} Known are {', '.join(FAMILIES)}.")
-    kind = FAMILIES[name]
+    kind = FAMILIES.find(name)
     if not argument:
         return kind()
     if not fields(kind):
@@ -230,7 +292,7 @@ def get_family(spec: str | Family) -> Family:
     try:
         value = float(argument)
     except ValueError:
-        raise InputError(f"the parameter of {spec!r} is no number") from None
+        raise InputError(f"the parameter of {shown(spec)} is no number") from None
     return kind(**{fields(kind)[0].name: value})
 
 

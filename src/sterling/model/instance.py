@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from copy import deepcopy
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
@@ -21,13 +23,15 @@ from sterling.base.arrays import (
     real_array,
     refuse_constant,
 )
-from sterling.base.cores import for_each
-from sterling.base.memory import require_memory
-from sterling.base.notebook import html_table, shortened
+from sterling.base.checks import choice
+from sterling.base.pool import for_each
+from sterling.base.resources import require_memory
+from sterling.base.text import html_table, shortened
 from sterling.errors import InputError, RangeError
 from sterling.exact.grid import InputGrid, quantise_inputs, vector_codes
 from sterling.exact.ranges import EXACT, WHOLE, finest, limbs, too_large, too_wide
-from sterling.model.normalise import normalise as normalise_grid
+from sterling.model.columns import from_frame, is_frame
+from sterling.model.normalise import Normalizer, check_normalize, normalise, told
 from sterling.surrogates import Surrogate, get_surrogate
 
 _BLOCK_ROWS = 16384  # rows turned to float64 at a time
@@ -36,7 +40,45 @@ _ROWS = 32  # that float64 shall be able to add exactly, so that sums are not cu
 _DERIVATIVE_BITS = 20  # grid of the derivative of smooth surrogates
 
 
-def transpose(grid: InputGrid) -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class Rounding:
+    """How much at most was rounded to put data on their grids; zero where nothing was.
+
+    Attributes
+    ----------
+    inputs : float64 (n,)
+        For each feature, in units of the normalised inputs.
+    labels, readout : float
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> st.Instance([[0.1], [0.25]], [0, 1]).rounding
+    <Rounding: inputs by at most 1.5e-06>
+    """
+
+    inputs: np.ndarray
+    labels: float
+    readout: float
+
+    def any(self) -> bool:
+        """Whether anything was rounded."""
+        return bool(self.inputs.any()) or self.labels > 0 or self.readout > 0
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the largest of each as plain values."""
+        return {"inputs": float(self.inputs.max()), "labels": self.labels, "readout": self.readout}
+
+    def __repr__(self) -> str:
+        return f"<Rounding: {self.words()}>"
+
+    def words(self) -> str:
+        """Return it for a sentence: "inputs by at most 1.5e-05", or "none"."""
+        parts = [f"{name} by at most {size:.2g}" for name, size in self.to_dict().items() if size]
+        return ", ".join(parts) or "none"
+
+
+def transpose(grid: InputGrid, threads: int | None = None) -> np.ndarray:
     """Return the codes column by column, (n, rows), for the event engine."""
     from sterling.exact.sampling import transpose_block
 
@@ -45,14 +87,35 @@ def transpose(grid: InputGrid) -> np.ndarray:
     for_each(
         lambda first: transpose_block(rows, columns, first, min(first + 4096, len(rows))),
         range(0, len(rows), 4096),
+        threads,
     )
-    return columns
+    return read_only(columns)
 
 
 class Instance:
     """A finite data set (Z_i, y_i), i = 1 … N, with readout v and, if known, the teacher's signs.
 
-    Make one with `Problem.draw` or `Instance.from_arrays`.
+    Make one of data of your own, or draw one with `Problem.draw`.
+
+    Parameters
+    ----------
+    inputs : array (N, n) or (N, m, n), or a frame of Polars or pandas
+        The columns of a frame are the features, and their names are kept.
+    labels : array (N,)
+    readout : array (m,), optional
+        The second-layer weights v; ones by default.
+    teacher : array (n,) of −1 and +1, optional
+        The reference that verdicts are measured against.
+    normalize : None, "standard", "whiten" or Normalizer
+        What is done to the inputs first; a normaliser that was fitted before is applied as it is.
+    precision : "int16" or "int32"
+        Width of the stored codes. Rounding errors are at most 2^-15 of each feature's range (2^-23);
+        `rounding` says how large they are. Labels that no coarser grid holds exactly are rounded to 2^-20 of
+        the largest, or coarser, to 2^-8 at most, where sums would not fit otherwise.
+    constant : "refuse" or "keep"
+        What to do with a feature that has one value in every sample, such as a bias column.
+    origin : dict, optional
+        Where the data come from, for tables and files.
 
     Attributes
     ----------
@@ -60,67 +123,47 @@ class Instance:
         Inputs, hidden units, sample size N.
     teacher : int8 (n,) or None
         Signs of w*.
+    feature_names : tuple of str, or None
+        The columns of the frame.
     origin : dict
-        Where the data come from, for tables and files.
+        Where the data come from.
+    rounding : Rounding
+        How much was rounded to put inputs, labels and readout on their grids.
+    normalizer : Normalizer or None
+        The fitted one, for data to come.
+
+    Raises
+    ------
+    InputError
+        For data that are empty, not finite, of the wrong shape, or cannot be produced.
+    CapacityError
+        When exact sums would not fit.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> instance = st.Instance([[0.5, -1.0], [2.0, 0.25], [-1.0, 1.5]], [1, 1, 0], teacher=[1, -1])
+    >>> instance
+    Instance(n=2, samples=3, m=1, teacher known)
+    >>> instance.loss([1, -1])
+    0.0
     """
 
-    def __init__(self, grid, m, labels, label_bits, readout, readout_bits, teacher, origin=None):
-        self.grid: InputGrid = grid
-        self.n: int = grid.features
-        self.m: int = m
-        self.samples: int = len(labels)
-        self.label_codes: np.ndarray = labels
-        self.readout_codes: np.ndarray = readout
-        self.label_bits: int = max(label_bits, readout_bits)
-        self.readout_bits: int = readout_bits
-        self.code_bound, self.preactivation_bound = grid.reach
-        for codes, bits in ((labels, label_bits), (readout, readout_bits)):
-            if int(np.abs(codes).max(initial=0)) << (self.label_bits - bits) >= 1 << 31:
-                raise self._too_large(labels, label_bits, helped=False)
-        self.label_codes = read_only(labels << (self.label_bits - label_bits))
-        self.teacher: np.ndarray | None = None if teacher is None else read_only(teacher)
-        self.origin: dict = origin or {}
-        self._check_range()
-
-    @classmethod
-    def from_arrays(
-        cls,
+    def __init__(
+        self,
         inputs,
         labels,
         readout=None,
         teacher=None,
         *,
-        normalize: str | None = None,
+        normalize: str | Normalizer | None = None,
         precision: str = "int16",
         constant: str = "refuse",
         origin: dict | None = None,
-    ) -> Instance:
-        """Make an instance from arrays of your own.
-
-        Parameters
-        ----------
-        inputs : array (N, n) or (N, m, n)
-        labels : array (N,)
-        readout : array (m,), optional
-            Ones by default.
-        teacher : array (n,) of −1 and +1, optional
-            The reference that verdicts are measured against.
-        normalize : None, "standard" or "whiten"
-            See `sterling.model.normalise`.
-        precision : "int16" or "int32"
-            Width of the stored codes. Rounding errors are at most 2^-15 of each feature's range
-            (2^-23); `rounding` says how large they are. Labels that no coarser grid holds exactly are
-            rounded to 2^-20 of the largest, or coarser, to 2^-8 at most, where sums would not fit otherwise.
-        constant : "refuse" or "keep"
-            What to do with a feature that has one value in every sample, such as a bias column.
-
-        Raises
-        ------
-        InputError
-            For data that are empty, not finite, of the wrong shape, or cannot be produced.
-        CapacityError
-            When exact sums would not fit.
-        """
+    ):
+        self.feature_names: tuple[str, ...] | None = None
+        if is_frame(inputs):
+            inputs, self.feature_names = from_frame(inputs)
         values = real_array(inputs, "inputs")
         if values.ndim == 2:
             values = values[:, None, :]
@@ -142,22 +185,63 @@ class Instance:
         if not weights.any():
             raise InputError("readout is all zero, so the inputs would not reach the output")
         check_labels(targets, weights)
-        if not isinstance(constant, str) or constant not in ("refuse", "keep"):
-            raise InputError(f'constant is {constant!r}; it must be "refuse" or "keep"')
+        choice(constant, "constant", ("refuse", "keep"))
+        normalize = check_normalize(normalize)
         flat = values.reshape(samples * m, n)
         if constant == "refuse" and len(flat) > 1:
             refuse_constant(flat)
         require_memory(flat.size * 8 + len(flat) * 24, f"{samples} samples with n={n}, m={m}")
-        grid = normalise_grid(quantise_inputs(flat, precision, together=normalize is None), normalize)
+        grid, normalizer = normalise(quantise_inputs(flat, precision, together=normalize is None), normalize)
         signs = None if teacher is None else check_signs(teacher, n, "teacher")
-        about = origin or {"data": f"arrays of shape {tuple(np.shape(inputs))}", "normalize": normalize}
+        about = origin or {"data": f"arrays of shape {tuple(np.shape(inputs))}", "normalize": told(normalize)}
 
         def make(fineness: int) -> Instance:
-            readout_codes, readout_bits = vector_codes(weights, fineness, "readout weights")
-            label_codes, label_bits = vector_codes(targets, fineness, "labels")
-            return cls(grid, m, label_codes, label_bits, readout_codes, readout_bits, signs, about)
+            readout_codes = vector_codes(weights, fineness, "readout weights")
+            label_codes = vector_codes(targets, fineness, "labels")
+            errors = [_error(*label_codes, targets), _error(*readout_codes, weights)]
+            rounding = Rounding(grid.rounding, *errors)
+            return self._fill(grid, m, label_codes, readout_codes, signs, about, rounding, normalizer)
 
-        return finest(make, EXACT)
+        finest(make, EXACT)
+
+    def _fill(
+        self,
+        grid: InputGrid,
+        m: int,
+        labels: tuple[np.ndarray, int],
+        readout: tuple[np.ndarray, int],
+        teacher: np.ndarray | None,
+        origin: dict,
+        rounding: Rounding,
+        normalizer: Normalizer | None,
+    ) -> Instance:
+        """Take over codes with their bits; raise RangeError where exact sums over them would not fit."""
+        self.grid: InputGrid = grid
+        self.n: int = grid.features
+        self.m: int = m
+        label_codes, label_bits = labels
+        self.samples: int = len(label_codes)
+        self.label_codes: np.ndarray = label_codes
+        readout_codes, self.readout_bits = readout
+        self.readout_codes: np.ndarray = read_only(readout_codes)
+        self.label_bits: int = max(label_bits, self.readout_bits)
+        self.rounding, self.normalizer = rounding, normalizer
+        self._origin: dict = origin
+        self.code_bound, self.preactivation_bound = grid.reach
+        for codes, bits in (labels, readout):
+            if int(np.abs(codes).max(initial=0)) << (self.label_bits - bits) >= 1 << 31:
+                raise self._too_large(label_codes, label_bits, helped=False)
+        self.label_codes = read_only(label_codes << (self.label_bits - label_bits))
+        self.teacher: np.ndarray | None = None if teacher is None else read_only(teacher)
+        self._check_range()
+        return self
+
+    @classmethod
+    def _from_codes(cls, *codes) -> Instance:
+        """Make an instance from what is on its grids already, as drawn data are; see `_fill`."""
+        instance = cls.__new__(cls)
+        instance.feature_names = None
+        return instance._fill(*codes)
 
     def _check_range(self) -> None:
         """Refuse data for which an exact sum could overflow; remember the bounds for the engines."""
@@ -181,12 +265,23 @@ class Instance:
 
     def _too_large(self, labels: np.ndarray, bits: int, helped: bool) -> RangeError:
         label = math.ldexp(float(np.abs(labels).max(initial=0)), -bits)
-        return too_large(self, label, float(np.abs(self.readout).sum()), helped)
+        outputs = float(np.abs(self.readout).sum())
+        return too_large(self.grid, self.samples, self.m, self.label_bits, label, outputs, helped)
 
     @property
+    def origin(self) -> dict:
+        """Where the data come from, as plain values of the caller's own."""
+        return deepcopy(self._origin)
+
+    @cached_property
     def inputs(self) -> np.ndarray:
-        """The inputs as a fresh float64 array (N, m, n), exactly as the engines see them."""
-        return self.grid.values().reshape(self.samples, self.m, self.n)
+        """The inputs, float64 (N, m, n), exactly as the engines see them; read-only.
+
+        They are made of the codes at the first access, 8·N·m·n bytes, and kept. ``instance.grid.values(first,
+        last)`` makes a part of the rows and keeps nothing.
+        """
+        require_memory(8 * self.samples * self.m * self.n, "the inputs as float64")
+        return read_only(self.grid.values().reshape(self.samples, self.m, self.n))
 
     @property
     def labels(self) -> np.ndarray:
@@ -203,11 +298,6 @@ class Instance:
         """‖v‖², which the step sizes are divided by."""
         square = sum(int(code) ** 2 for code in self.readout_codes)
         return float(square) / 4.0**self.readout_bits
-
-    @property
-    def rounding(self) -> np.ndarray:
-        """Largest error made in each feature by putting the inputs on the grid, float64 (n,)."""
-        return self.grid.rounding
 
     @property
     def residual_codes(self) -> np.ndarray:
@@ -334,28 +424,31 @@ class Instance:
             "samples": self.samples,
             "readout": self.readout.tolist(),
             "teacher": self.teacher is not None,
-            "largest_rounding": float(self.rounding.max(initial=0.0)),
-            "origin": dict(self.origin),
+            "rounding": self.rounding.to_dict(),
+            "normalizer": None if self.normalizer is None else self.normalizer.to_dict(),
+            "origin": self.origin,
             "fingerprint": self.fingerprint,
         }
 
     def __repr__(self) -> str:
         known = "teacher known" if self.teacher is not None else "no teacher"
-        rounded = float(self.rounding.max(initial=0.0))
-        exact = "" if rounded == 0 else f", inputs rounded by at most {rounded:.2g}"
+        exact = f", rounded: {self.rounding.words()}" if self.rounding.any() else ""
         return f"Instance(n={self.n}, samples={self.samples}, m={self.m}, {known}{exact})"
 
     def _repr_html_(self) -> str:
-        rounded = float(self.rounding.max(initial=0.0))
         rows = [
             ("inputs, n", f"{self.n:,}"),
             ("samples, N", f"{self.samples:,}"),
             ("hidden units, m", f"{self.m:,}"),
             ("readout", shortened(self.readout.tolist())),
             ("teacher", "unknown" if self.teacher is None else "known"),
-            ("rounding of the inputs", "none" if rounded == 0 else f"at most {rounded:.2g}"),
+            ("rounding", self.rounding.words()),
         ]
         return html_table([*rows, *((name, shortened(value)) for name, value in self.origin.items())])
+
+
+def _error(codes: np.ndarray, bits: int, values: np.ndarray) -> float:
+    return float(np.abs(np.ldexp(codes.astype(np.float64), -bits) - values).max())
 
 
 def _condense(rows: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Normalisations of inputs: centre and scale each feature, or whiten them together.
+"""Normalisers of inputs: centre and scale each feature, or whiten them together; fitted once, applied again.
 
 The results do not depend on the machine: moments are exact integer sums, and matrix products run over
 integers below 2^53, where float64 is exact in any order.
@@ -6,73 +6,389 @@ integers below 2^53, where float64 is exact in any order.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
 import numpy as np
 
-from sterling.errors import InputError, RangeError
-from sterling.exact.grid import InputGrid, aligned_zeros
-
-NORMALISATIONS = (None, "standard", "whiten")
+from sterling.base.arrays import check_finite, read_only, real_array
+from sterling.base.checks import choice, shown
+from sterling.errors import InputError, InputTypeError, RangeError
+from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs
 
 _ROWS = 8192  # rows handled at a time, which bounds the memory of the float copies
 _WEIGHT_BITS = 20  # grid of the whitening matrix, relative to its largest entry
 _LIMIT = 32767
+_SHOWN = 16  # numbers of a fitted normaliser that its repr holds
 
 
-def check_normalisation(name: str | None) -> str | None:
-    """Return the name if it is known, else raise InputError."""
-    if not (name is None or (isinstance(name, str) and name in NORMALISATIONS)):
-        known = ", ".join(repr(known) for known in NORMALISATIONS)
-        raise InputError(f"unknown normalisation {name!r}; known are {known}")
-    return name
+class Normalizer:
+    """A map of the inputs that is fitted to data and can be applied to others.
+
+    A subclass of your own has ``fit``, ``apply`` and ``to_dict``; it works on floats, so its results may
+    depend on the machine. Those of sterling do not. All rows (samples and units alike) count as draws of the
+    features.
+    """
+
+    name: ClassVar[str] = ""
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it can be applied."""
+        raise NotImplementedError
+
+    def fit(self, inputs: Any) -> Normalizer:
+        """Return a normaliser that is fitted to inputs.
+
+        Parameters
+        ----------
+        inputs : array (N, n) or (N, m, n)
+
+        Returns
+        -------
+        Normalizer
+            A new one.
+        """
+        raise NotImplementedError
+
+    def apply(self, inputs: Any) -> np.ndarray:
+        """Return inputs as they become.
+
+        Parameters
+        ----------
+        inputs : array (…, n)
+
+        Returns
+        -------
+        float64 array (…, n)
+        """
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what it is as plain values."""
+        raise NotImplementedError
+
+    def on_grid(self, grid: InputGrid) -> tuple[InputGrid, Normalizer]:
+        """Return the normalised inputs on a grid, and the normaliser, fitted to them unless it was before."""
+        values = grid.values()
+        ready = self if self.fitted else self.fit(values)
+        return quantise_inputs(ready.apply(values)), ready
 
 
-def normalise(grid: InputGrid, name: str | None) -> InputGrid:
-    """Return the inputs normalised; all rows (samples and units alike) count as draws of the features.
+@dataclass(frozen=True, eq=False, repr=False)
+class _Affine(Normalizer):
+    """What is known once fitted, as arrays that cannot be changed: subtract a mean, then scale or mix."""
 
-    "standard" subtracts each feature's mean and divides by its standard deviation; "whiten" removes the
-    mean and all correlations with the inverse Cholesky factor of the covariance, so feature 0 is only
-    scaled, feature 1 loses what feature 0 explains, and so on. The result lies on the finest common grid
-    on which its codes fit 16 bits, at best 2^-12.
+    mean: Any = None
+
+    def __post_init__(self) -> None:
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        if all(value is None for value in given.values()):
+            return
+        n = np.size(self.mean)
+        for (name, value), axes in zip(given.items(), self._axes, strict=True):
+            array = real_array(value, name)
+            if array.shape != (n,) * axes or not n:
+                raise InputError(f"the {name} of {type(self).__name__} has shape {array.shape}")
+            check_finite(array, name, ("feature", "feature")[:axes])
+            object.__setattr__(self, name, read_only(array))
+
+    _axes: ClassVar[tuple[int, ...]] = ()
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it can be applied."""
+        return self.mean is not None
+
+    def fit(self, inputs: Any) -> _Affine:
+        """Return a normaliser of this kind that is fitted to inputs.
+
+        Parameters
+        ----------
+        inputs : array (N, n) or (N, m, n)
+
+        Returns
+        -------
+        Normalizer
+            A new one.
+
+        Raises
+        ------
+        InputError
+            For a feature without variance, for too few rows, or, when whitening, features that are linearly
+            dependent.
+        """
+        values = real_array(inputs, "inputs")
+        if values.ndim not in (2, 3) or not values.size:
+            raise InputError(f"inputs have shape {values.shape}; give (samples, n) or (samples, m, n)")
+        check_finite(values, "inputs", ("sample", "unit", "feature")[-values.ndim :])
+        grid = quantise_inputs(values.reshape(-1, values.shape[-1]), "int32", together=False)
+        return self._fit(_Codes(grid))
+
+    def on_grid(self, grid: InputGrid) -> tuple[InputGrid, Normalizer]:
+        """Return the normalised inputs, and the normaliser, fitted to them unless it was before.
+
+        They lie on the finest common grid on which their codes fit 16 bits, at best 2^-12.
+        """
+        codes = _Codes(grid)
+        ready = self if self.fitted else self._fit(codes)
+        ready._check_width(grid.features)
+        return ready._move(codes), ready
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return its name and, once fitted, its numbers; `get_normalizer` is the way back."""
+        numbers = {one.name: getattr(self, one.name) for one in fields(self)} if self.fitted else {}
+        return {"name": self.name, **{name: array.tolist() for name, array in numbers.items()}}
+
+    def __repr__(self) -> str:
+        told = ", ".join(
+            f"{one.name}={array.tolist() if array.size <= _SHOWN else '…'}"
+            for one in fields(self)
+            if (array := getattr(self, one.name)) is not None
+        )
+        return f"{type(self).__name__}({told})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._key() == other._key()  # pyright: ignore
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple:
+        return self.name, *(np.asarray(getattr(self, one.name)).tobytes() for one in fields(self))
+
+    def _centred(self, inputs: Any) -> np.ndarray:
+        if not self.fitted:
+            raise InputError(f"{self!r} is not fitted: take what its fit(inputs) returns")
+        values = real_array(inputs, "inputs")
+        self._check_width(values.shape[-1] if values.ndim else 0)
+        return values - self.mean
+
+    def _check_width(self, features: int) -> None:
+        if features != len(self.mean):
+            raise InputError(
+                f"inputs have {features} features; the normaliser was fitted to {len(self.mean)}"
+            )
+
+    def _fit(self, codes: _Codes) -> _Affine:
+        raise NotImplementedError
+
+    def _move(self, codes: _Codes) -> InputGrid:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Standardize(_Affine):
+    """Subtract each feature's mean and divide by its standard deviation: z = factor·(x − mean).
+
+    Parameters
+    ----------
+    mean, factor : float64 (n,), optional
+        What was fitted: the means, and one over the standard deviations.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> fitted = st.Standardize().fit([[1.0], [3.0]])
+    >>> fitted
+    Standardize(mean=[2.0], factor=[1.0])
+    >>> fitted.apply([[5.0]])
+    array([[3.]])
+    """
+
+    factor: Any = None
+    name: ClassVar[str] = "standard"
+    _axes: ClassVar[tuple[int, ...]] = (1, 1)
+
+    def apply(self, inputs: Any) -> np.ndarray:
+        """Return (inputs − mean)·factor.
+
+        Parameters
+        ----------
+        inputs : array (…, n)
+
+        Returns
+        -------
+        float64 array (…, n)
+
+        Raises
+        ------
+        InputError
+            If it is not fitted, or was fitted to another number of features.
+        """
+        return self._centred(inputs) * self.factor
+
+    def _fit(self, codes: _Codes) -> Standardize:
+        means, variances = codes.moments(2, "standardise", full=False)
+        return Standardize(codes.mean_values(means), 1 / np.sqrt(variances) / codes.unit)
+
+    def _move(self, codes: _Codes) -> InputGrid:
+        means, scales = codes.mean_codes(self.mean), self.factor * codes.unit
+        low, high = codes.rows.min(axis=0), codes.rows.max(axis=0)
+        bits = _bits_for((np.maximum(means - low, high - means) * np.abs(scales)).max())
+        rows = aligned_zeros(codes.shape, np.int16)
+        for first, last in _blocks(len(rows)):
+            block = (codes.rows[first:last] - means) * scales
+            rows[first:last, : codes.features] = np.rint(np.ldexp(block, bits))
+        return InputGrid.plain(
+            rows, codes.features, bits, codes.rounding * np.abs(scales) + 0.5 ** (bits + 1)
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Whiten(_Affine):
+    """Remove the means and all correlations: z = matrix (x − mean), with covariance one.
+
+    The matrix is the inverse Cholesky factor of the covariance, so feature 0 is only scaled, feature 1 loses
+    what feature 0 explains, and so on.
+
+    Parameters
+    ----------
+    mean : float64 (n,), optional
+        The means that were fitted.
+    matrix : float64 (n, n), optional
+        The inverse factor, rounded to 2^-20 of the largest entry of each row.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> instance = st.Problem(n=3, samples=500, inputs="ar1:0.8", normalize="whiten").draw(seed=0)
+    >>> instance.normalizer.apply([[0.0, 0.0, 0.0]]).shape
+    (1, 3)
+    """
+
+    matrix: Any = None
+    name: ClassVar[str] = "whiten"
+    _axes: ClassVar[tuple[int, ...]] = (1, 2)
+
+    def apply(self, inputs: Any) -> np.ndarray:
+        """Return matrix (x − mean) for each row x of the inputs.
+
+        Parameters
+        ----------
+        inputs : array (…, n)
+
+        Returns
+        -------
+        float64 array (…, n)
+
+        Raises
+        ------
+        InputError
+            If it is not fitted, or was fitted to another number of features.
+        """
+        return self._centred(inputs) @ self.matrix.T
+
+    def _fit(self, codes: _Codes) -> Whiten:
+        means, covariance = codes.moments(codes.features + 1, "whiten", full=True)
+        weights, exponent = _whole(_inverse_factor(covariance))
+        return Whiten(codes.mean_values(means), np.ldexp(weights, -exponent[:, None]) / codes.unit)
+
+    def _move(self, codes: _Codes) -> InputGrid:
+        """Apply the matrix with its entries as integers, so that the product is exact."""
+        size, means, matrix = codes.features, codes.mean_codes(self.mean), self.matrix * codes.unit
+        weights, exponent = _whole(matrix)
+        if float(np.abs(weights).sum(axis=1).max()) * 2.0**16 >= 2.0**53:
+            raise RangeError(f"{size} features are too many to whiten exactly")
+        fine = 52 - _WEIGHT_BITS - int(np.ceil(np.log2(size * (np.abs(means).max() + 1))))
+        shift = np.ldexp(np.rint(np.ldexp(means, fine)) @ weights.T, -fine)  # integers times integers again
+        values = np.empty((len(codes.rows), size), np.float32)
+        for first, last in _blocks(len(values)):
+            block = codes.rows[first:last].astype(np.float64) @ weights.T - shift
+            values[first:last] = np.ldexp(block, -exponent)
+        bits = _bits_for(float(np.abs(values).max()))
+        rows = aligned_zeros(codes.shape, np.int16)
+        for first, last in _blocks(len(values)):
+            rows[first:last, :size] = np.rint(np.ldexp(values[first:last].astype(np.float64), bits))
+        return InputGrid.plain(rows, size, bits, np.abs(matrix) @ codes.rounding + 0.5 ** (bits + 1))
+
+
+#: The normalisers of sterling by their names in texts, unfitted.
+NORMALIZERS: dict[str, _Affine] = {one.name: one for one in (Standardize(), Whiten())}
+
+
+def check_normalize(given: Any) -> str | Normalizer | None:
+    """Return None, the name of a normaliser of sterling that is to be fitted, or another normaliser.
 
     Raises
     ------
     InputError
-        For a feature without variance, for too few rows, or, when whitening, features that are linearly
-        dependent.
+        For what is none of these, nor told by `Normalizer.to_dict`.
     """
-    check_normalisation(name)
-    if name is None:
-        return grid
-    _check_rows(len(grid.rows), grid.features, name)
-    codes, spent = (grid.rows, 0) if grid.rows.dtype == np.int16 else _recode(grid)  # scales drop out
-    own = grid.rounding / np.ldexp(1.0, grid.shifts - grid.bits + spent)  # error so far, in codes
-    means, covariance = _moments(codes, grid.features, full=name == "whiten")
-    variances = covariance if covariance.ndim == 1 else covariance.diagonal()
-    flat = np.flatnonzero(variances <= 0)
-    if flat.size:
-        raise InputError(
-            f"feature {flat[0]} has the same value in every sample, so it cannot be normalised: drop it"
-        )
-    if name == "standard":
-        return _apply_scales(codes, grid, means, 1 / np.sqrt(variances), own)
-    return _apply_matrix(codes, grid, means, _inverse_factor(covariance), own)
+    if given is None or isinstance(given, str):
+        return given if given is None else choice(given, "normalize", tuple(NORMALIZERS))
+    if isinstance(given, Mapping):
+        numbers = dict(given)
+        kind = NORMALIZERS[choice(numbers.pop("name", None), "the name of a normaliser", tuple(NORMALIZERS))]
+        if set(numbers) - {one.name for one in fields(kind)}:
+            raise InputError(f"the normaliser {kind.name!r} is told by its numbers, not by {shown(given)}")
+        given = type(kind)(**numbers)
+    if isinstance(given, Normalizer):
+        return given.name if given in NORMALIZERS.values() else given
+    raise InputTypeError(f"normalize is {shown(given)}; give one of {', '.join(NORMALIZERS)} or a Normalizer")
 
 
-def _check_rows(rows: int, features: int, name: str) -> None:
-    """Refuse so few rows that no scale, or no covariance of full rank, can come from them."""
-    need = 2 if name == "standard" else features + 1
-    if rows < need:
-        verb = "standardise" if name == "standard" else "whiten"
-        have = "one row of inputs is" if rows == 1 else f"{rows} rows of inputs are"
-        raise InputError(
-            f"{have} too few to {verb} {features} feature{'s' if features > 1 else ''}: "
-            f"give {need} or more (samples × hidden units)"
-        )
+def told(given: str | Normalizer | None) -> str | dict[str, Any] | None:
+    """Return a normalisation as plain values."""
+    return given.to_dict() if isinstance(given, Normalizer) else given
 
 
-def _recode(grid: InputGrid) -> tuple[np.ndarray, np.ndarray]:
+def normalise(grid: InputGrid, given: str | Normalizer | None) -> tuple[InputGrid, Normalizer | None]:
+    """Return the inputs normalised as `check_normalize` said, and the normaliser that did it."""
+    if given is None:
+        return grid, None
+    return (NORMALIZERS[given] if isinstance(given, str) else given).on_grid(grid)
+
+
+class _Codes:
+    """The codes of a grid in 16 bits; x = unit·code + base, feature by feature."""
+
+    def __init__(self, grid: InputGrid):
+        self.shape, self.features = grid.rows.shape, grid.features
+        spent: Any = 0
+        self.rows = grid.rows[:, : grid.features]
+        if self.rows.dtype != np.int16:
+            self.rows, spent = _recode(self.rows)
+        scale = np.ldexp(1.0, (grid.shifts - grid.bits).astype(np.int32))
+        self.unit = np.ldexp(scale, spent)
+        self.base = grid.offsets * scale
+        self.rounding = grid.rounding / self.unit  # error so far, in codes
+
+    def mean_values(self, means: np.ndarray) -> np.ndarray:
+        return means * self.unit + self.base
+
+    def mean_codes(self, means: np.ndarray) -> np.ndarray:
+        return (means - self.base) / self.unit
+
+    def moments(self, need: int, verb: str, full: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Return means and covariance (only its diagonal unless full); the sums behind them are exact."""
+        count, features = self.rows.shape
+        if count < need:
+            have = "one row of inputs is" if count == 1 else f"{count} rows of inputs are"
+            raise InputError(
+                f"{have} too few to {verb} {features} feature{'s' if features > 1 else ''}: "
+                f"give {need} or more (samples × hidden units)"
+            )
+        sums = self.rows.sum(axis=0, dtype=np.int64)
+        second = np.zeros((features, features) if full else features, np.int64)
+        for first, last in _blocks(count):
+            block = self.rows[first:last].astype(np.float64)  # 2^13 rows · 2^30 stay below 2^53
+            moment = block.T @ block if full else (block * block).sum(axis=0)
+            second += moment.astype(np.int64)
+        means = sums / count
+        covariance = second / count - (np.multiply.outer(means, means) if full else means * means)
+        flat = np.flatnonzero((covariance.diagonal() if full else covariance) <= 0)
+        if flat.size:
+            raise InputError(
+                f"feature {flat[0]} has the same value in every sample, so it cannot be normalised: drop it"
+            )
+        return means, covariance
+
+
+def _recode(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return 32-bit codes shortened to 16 bits, feature by feature, and by how many bits."""
-    codes = grid.rows[:, : grid.features].astype(np.int64)
+    codes = rows.astype(np.int64)
     span = np.maximum(np.abs(codes).max(axis=0), 1)
     spent = np.maximum(0, np.ceil(np.log2(span)).astype(np.int64) - 15)
     codes >>= spent
@@ -81,20 +397,6 @@ def _recode(grid: InputGrid) -> tuple[np.ndarray, np.ndarray]:
 
 def _blocks(count: int):
     return ((first, min(first + _ROWS, count)) for first in range(0, count, _ROWS))
-
-
-def _moments(codes: np.ndarray, features: int, full: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return means and covariance (only its diagonal unless full); the sums behind them are exact."""
-    count = len(codes)
-    sums = codes[:, :features].sum(axis=0, dtype=np.int64)
-    second = np.zeros((features, features) if full else features, np.int64)
-    for first, last in _blocks(count):
-        block = codes[first:last, :features].astype(np.float64)  # 2^13 rows · 2^30 stay below 2^53
-        moment = block.T @ block if full else (block * block).sum(axis=0)
-        second += moment.astype(np.int64)
-    means = sums / count
-    outer = np.multiply.outer(means, means) if full else means * means
-    return means, second / count - outer
 
 
 def _inverse_factor(covariance: np.ndarray) -> np.ndarray:
@@ -117,36 +419,10 @@ def _inverse_factor(covariance: np.ndarray) -> np.ndarray:
     return inverse
 
 
-def _apply_scales(codes, grid, means, scales, own) -> InputGrid:
-    own_codes = codes[:, : grid.features]
-    low, high = own_codes.min(axis=0), own_codes.max(axis=0)
-    reach = (np.maximum(means - low, high - means) * scales).max()
-    bits = _bits_for(reach)
-    rows = aligned_zeros(grid.rows.shape, np.int16)
-    for first, last in _blocks(len(codes)):
-        block = (codes[first:last, : grid.features] - means) * scales
-        rows[first:last, : grid.features] = np.rint(np.ldexp(block, bits))
-    return InputGrid.plain(rows, grid.features, bits, own * scales + 0.5 ** (bits + 1))
-
-
-def _apply_matrix(codes, grid, means, matrix, own) -> InputGrid:
-    """Apply z = W(x − mean) with W rounded to integers, so that the product is exact."""
-    size = grid.features
+def _whole(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a matrix as integers times 2^-exponent, row by row, rounded to 2^-20 of the largest entry."""
     exponent = _WEIGHT_BITS - np.ceil(np.log2(np.abs(matrix).max(axis=1))).astype(int)
-    weights = np.rint(np.ldexp(matrix, exponent[:, None]))
-    if float(np.abs(weights).sum(axis=1).max()) * 2.0**16 >= 2.0**53:
-        raise RangeError(f"{size} features are too many to whiten exactly")
-    fine = 52 - _WEIGHT_BITS - int(np.ceil(np.log2(size * (np.abs(means).max() + 1))))
-    shift = np.ldexp(np.rint(np.ldexp(means, fine)) @ weights.T, -fine)  # integers times integers again
-    values = np.empty((len(codes), size), np.float32)
-    for first, last in _blocks(len(codes)):
-        block = codes[first:last, :size].astype(np.float64) @ weights.T - shift
-        values[first:last] = np.ldexp(block, -exponent)
-    bits = _bits_for(float(np.abs(values).max()))
-    rows = aligned_zeros(grid.rows.shape, np.int16)
-    for first, last in _blocks(len(codes)):
-        rows[first:last, :size] = np.rint(np.ldexp(values[first:last].astype(np.float64), bits))
-    return InputGrid.plain(rows, size, bits, np.abs(matrix) @ own + 0.5 ** (bits + 1))
+    return np.rint(np.ldexp(matrix, exponent[:, None])), exponent
 
 
 def _bits_for(reach: float) -> int:

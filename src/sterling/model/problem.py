@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sterling.base import checks
 from sterling.base.arrays import refuse_masked
-from sterling.base.cores import for_each, usable_cores
-from sterling.base.memory import require_memory
-from sterling.base.notebook import html_table, shortened
-from sterling.errors import InputError
+from sterling.base.pool import for_each
+from sterling.base.resources import require_memory, thread_count
+from sterling.base.text import html_table, shortened
+from sterling.errors import InputError, InputTypeError
 from sterling.exact.grid import InputGrid, aligned_zeros, padded_width, vector_codes
 from sterling.exact.ranges import finest
 from sterling.model.families import Family, family_table, get_family, normal_table
-from sterling.model.instance import Instance, transpose
-from sterling.model.normalise import check_normalisation, normalise
+from sterling.model.instance import Instance, Rounding, transpose
+from sterling.model.normalise import Normalizer, check_normalize, normalise, told
 
 # Which part of a draw a seed is for. Latents of a run use LATENT, see dynamics/train.py.
 TEACHER, READOUT, NOISE, INPUTS, LATENT = range(5)
@@ -32,6 +33,9 @@ _IN_FLOATS = 2048  # samples turned to float64 at a time
 # each row, each code of the blocks that threads draw, and normalise, in floats; and for the sampling tables.
 _CODE_BYTES = {None: 4, "standard": 4, "whiten": 8}
 _ROW_BYTES, _BLOCK_BYTES, _MOMENT_BYTES, _TABLE_BYTES = 40, 10, 20, 1 << 20
+_OWN_BYTES = 24  # for each code, where a normaliser of the user's works on floats
+_UNASKED = 1 << 23  # bytes that are taken without a look at the memory: the look would take longer
+_MOST_NOISE = 1e6
 _NOISE_CODES = 64  # codes to one standard deviation of the label noise, at least
 _FINE = 4096  # codes to one standard deviation before noise is scaled
 _READOUT_BITS = 6  # grid of a gaussian readout
@@ -49,17 +53,7 @@ def part_seed(seed: int | np.random.SeedSequence, *part: int) -> np.random.SeedS
     """
     if isinstance(seed, np.random.SeedSequence):
         return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, *part))
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise InputError(f"seed is {seed!r}; it must be a non-negative integer or a SeedSequence")
-    return np.random.SeedSequence(int(seed), spawn_key=part)
-
-
-def _count(value, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise InputError(f"{name} is {value!r}; it must be an integer")
-    if value < 1:
-        raise InputError(f"{name} is {value}; it must be at least 1")
-    return int(value)
+    return np.random.SeedSequence(checks.integer(seed, "seed", 0), spawn_key=part)
 
 
 @dataclass(frozen=True)
@@ -82,8 +76,8 @@ class Problem:
         fit otherwise. `Instance.readout` tells what they have become.
     inputs : str or Family
         Law of the inputs, see `sterling.model.families`.
-    normalize : None, "standard" or "whiten"
-        What is done to the inputs before the teacher labels them.
+    normalize : None, "standard", "whiten" or Normalizer
+        What is done to the inputs before the teacher labels them. By name it is fitted to each draw.
 
     Raises
     ------
@@ -93,6 +87,12 @@ class Problem:
     References
     ----------
     Jeong, Xin and Yin, arXiv 2505.18113, section on the problem set-up.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> st.Problem(n=64, samples=4096, m=4, noise=0.5)
+    Problem(n=64, samples=4096, m=4, noise=0.5, readout='ones', inputs='gaussian', normalize=None)
     """
 
     n: int
@@ -101,30 +101,28 @@ class Problem:
     noise: float = 0.0
     readout: str | tuple[float, ...] = "ones"
     inputs: str | Family = "gaussian"
-    normalize: str | None = None
+    normalize: str | Normalizer | None = None
 
     def __post_init__(self):
         for name in ("n", "samples", "m"):
-            object.__setattr__(self, name, _count(getattr(self, name), name))
-        noise = self.noise
-        if isinstance(noise, bool) or not isinstance(noise, int | float | np.number):
-            raise InputError(f"noise is {noise!r}; it must be a number")
-        if not 0 <= noise <= 1e6:  # false for a NaN as well
-            raise InputError(f"noise is {noise}; it must be finite, at least 0 and at most 10⁶")
-        if 0 < noise < 1e-6:
+            object.__setattr__(self, name, checks.integer(getattr(self, name), name, 1))
+        noise = checks.real(self.noise, "noise", 0, _MOST_NOISE) + 0.0  # −0.0 is 0
+        if 0 < noise < 1 / _MOST_NOISE:
             raise InputError(f"noise is {noise}; below 10⁻⁶ take 0, the difference cannot be seen")
-        object.__setattr__(self, "noise", float(noise))
+        object.__setattr__(self, "noise", noise)
         object.__setattr__(self, "readout", _check_readout(self.readout, self.m))
         object.__setattr__(self, "inputs", get_family(self.inputs))
-        check_normalisation(self.normalize)
+        object.__setattr__(self, "normalize", check_normalize(self.normalize))
 
-    def draw(self, seed: int | np.random.SeedSequence = 0) -> Instance:
+    def draw(self, seed=0, threads: int | None = None) -> Instance:
         """Draw a finite sample: the same bits on every machine and for any number of threads.
 
         Parameters
         ----------
-        seed : int or SeedSequence
-            Names the draw.
+        seed : int, SeedSequence or Generator
+            Names the draw. A Generator gives a seed, which is one step of it.
+        threads : int, optional
+            How many to use; all cores by default.
 
         Returns
         -------
@@ -135,23 +133,42 @@ class Problem:
         ------
         CapacityError
             If it would not fit into memory, or noise and readout are too far apart for exact sums.
+
+        Examples
+        --------
+        >>> import sterling as st
+        >>> instance = st.Problem(n=8, samples=100, noise=0.5).draw(seed=1)
+        >>> instance.inputs.shape
+        (100, 1, 8)
         """
-        part_seed(seed)  # refuse a bad seed before any work
-        self._require_memory()
-        grid = normalise(self._draw_inputs(seed), self.normalize)
-        grid.rounding[:] = 0  # the teacher labels what is on the grid, so nothing was rounded
+        seed = checks.seed(seed)
+        small = threads is None and self.samples * self.m <= _BLOCK
+        threads = 1 if small else thread_count(threads)
+        need = self._memory(threads)
+        if need > _UNASKED:
+            require_memory(need, f"an instance with n={self.n}, m={self.m}, {self.samples} samples")
+        grid, normalizer = normalise(self._draw_inputs(seed, threads), self.normalize)
+        if normalizer is not None:  # the teacher labels what is on the grid, so nothing was rounded
+            grid = replace(grid, rounding=np.zeros(self.n))
         teacher = _draw_signs(part_seed(seed, TEACHER), self.n)
-        active = self._activations(grid, teacher)
+        active = self._activations(grid, teacher, threads)
 
         def make(fineness: int) -> Instance:
             readout, readout_bits = self._draw_readout(seed, fineness)
-            labels, label_bits = self._label(seed, active, readout, readout_bits)
-            return Instance(
-                grid, self.m, labels, label_bits, readout, readout_bits, teacher, origin=self._origin(seed)
+            labels, label_bits = self._label(seed, active, readout, readout_bits, threads)
+            return Instance._from_codes(
+                grid,
+                self.m,
+                (labels, label_bits),
+                (readout, readout_bits),
+                teacher,
+                self._origin(seed),
+                Rounding(grid.rounding, 0.0, self._readout_rounding(readout, readout_bits)),
+                normalizer,
             )
 
         instance = finest(make)
-        instance.columns = transpose(grid)
+        instance.columns = transpose(grid, threads)
         return instance
 
     def _origin(self, seed) -> dict:
@@ -166,19 +183,30 @@ class Problem:
             return float(self.m)  # ones and signs exactly, standard Gaussian weights on average
         return math.fsum(weight * weight for weight in self.readout)
 
-    def memory(self) -> int:
-        """Return the bytes that a draw takes at its peak, estimated from above."""
+    def memory(self, threads: int | None = None) -> int:
+        """Return the bytes that a draw takes at its peak, estimated from above.
+
+        Parameters
+        ----------
+        threads : int, optional
+            How many draw; all cores by default.
+
+        Returns
+        -------
+        int
+        """
+        return self._memory(thread_count(threads))
+
+    def _memory(self, threads: int) -> int:
         rows, width = self.samples * self.m, padded_width(self.n)
         block = min(rows, _BLOCK * self.m)
-        whole = (_CODE_BYTES[self.normalize] * width + _ROW_BYTES) * rows
+        kind = self.normalize.name if isinstance(self.normalize, Normalizer) else self.normalize
+        whole = (_CODE_BYTES.get(kind, _OWN_BYTES) * width + _ROW_BYTES) * rows
         if self.normalize is not None:
             whole += _MOMENT_BYTES * width * min(rows, 2 * _BLOCK)
-        return whole + _BLOCK_BYTES * width * block * usable_cores() + _TABLE_BYTES
+        return whole + _BLOCK_BYTES * width * block * threads + _TABLE_BYTES
 
-    def _require_memory(self) -> None:
-        require_memory(self.memory(), f"an instance with n={self.n}, m={self.m}, {self.samples} samples")
-
-    def _draw_inputs(self, seed) -> InputGrid:
+    def _draw_inputs(self, seed, threads: int) -> InputGrid:
         family = get_family(self.inputs)
         table = family_table(family)
         rows = aligned_zeros((self.samples * self.m, padded_width(self.n)), np.int16)
@@ -190,7 +218,7 @@ class Problem:
             part = rows[first : first + _BLOCK * self.m, : self.n]
             part[:] = family.correlate(draw_codes(table, part_seed(seed, INPUTS, block), part.shape))
 
-        for_each(fill, range(-(-self.samples // _BLOCK)))
+        for_each(fill, range(-(-self.samples // _BLOCK)), threads)
         return InputGrid.plain(rows, self.n, family.bits)
 
     def _draw_readout(self, seed, fineness: int) -> tuple[np.ndarray, int]:
@@ -208,7 +236,12 @@ class Problem:
             return codes, _READOUT_BITS
         return vector_codes(np.array(self.readout), fineness, "readout weights")
 
-    def _activations(self, grid: InputGrid, teacher: np.ndarray) -> np.ndarray:
+    def _readout_rounding(self, codes: np.ndarray, bits: int) -> float:
+        if isinstance(self.readout, str):
+            return 0.0
+        return float(np.abs(np.ldexp(codes.astype(np.float64), -bits) - self.readout).max())
+
+    def _activations(self, grid: InputGrid, teacher: np.ndarray, threads: int) -> np.ndarray:
         """Return which units the teacher activates, bool (samples, m)."""
         active = np.empty((self.samples, self.m), bool)
         weights = teacher.astype(np.float64)
@@ -218,10 +251,10 @@ class Problem:
             codes = grid.rows[first * self.m : last * self.m, : self.n].astype(np.float64)
             active[first:last] = (codes @ weights > 0).reshape(-1, self.m)  # sums of integers: exact
 
-        for_each(fill, range(0, self.samples, _IN_FLOATS))
+        for_each(fill, range(0, self.samples, _IN_FLOATS), threads)
         return active
 
-    def _label(self, seed, active: np.ndarray, readout: np.ndarray, readout_bits: int):
+    def _label(self, seed, active: np.ndarray, readout: np.ndarray, readout_bits: int, threads: int):
         """Return the labels, noise included, as int64 codes, and the bits of their grid."""
         noise_bits = 0
         if self.noise > 0:
@@ -236,7 +269,7 @@ class Problem:
                 noise = self._draw_noise(part_seed(seed, NOISE, block), noise_bits)
                 labels[first:last] += noise[: last - first] << (bits - noise_bits)
 
-        for_each(fill, range(-(-self.samples // _BLOCK)))
+        for_each(fill, range(-(-self.samples // _BLOCK)), threads)
         return labels, bits
 
     def _draw_noise(self, seed, bits: int) -> np.ndarray:
@@ -247,7 +280,7 @@ class Problem:
         return np.rint(fine * (math.ldexp(self.noise, bits) / _FINE)).astype(np.int64)
 
     def to_dict(self) -> dict:
-        """Return the parameters as plain values."""
+        """Return the parameters as plain values; ``Problem(**values)`` is the way back."""
         readout = self.readout if isinstance(self.readout, str) else list(self.readout)
         return {
             "n": self.n,
@@ -256,8 +289,14 @@ class Problem:
             "noise": self.noise,
             "readout": readout,
             "inputs": str(self.inputs),
-            "normalize": self.normalize,
+            "normalize": told(self.normalize),
         }
+
+    def __repr__(self) -> str:
+        told = ", ".join(
+            f"{name}={value!r}" for name, value in {**vars(self), "inputs": str(self.inputs)}.items()
+        )
+        return f"Problem({told})"
 
     def _repr_html_(self) -> str:
         return html_table((name, shortened(value)) for name, value in self.to_dict().items())
@@ -272,20 +311,15 @@ def _draw_signs(seed: np.random.SeedSequence, count: int) -> np.ndarray:
 
 def _check_readout(readout, m: int) -> str | tuple[float, ...]:
     if isinstance(readout, str):
-        if readout not in READOUTS:
-            raise InputError(f"readout is {readout!r}; it must be one of {', '.join(READOUTS)} or m numbers")
-        return readout
+        return checks.choice(readout, "readout", READOUTS)
     if not isinstance(readout, Sequence | np.ndarray):
-        raise InputError(f"readout is {readout!r}; it must be one of {', '.join(READOUTS)} or m numbers")
+        raise InputTypeError(
+            f"readout is {checks.shown(readout)}; it must be one of {', '.join(READOUTS)} or m numbers"
+        )
     refuse_masked(readout, "readout")
-    try:
-        values = tuple(float(value) for value in readout)
-    except (TypeError, ValueError):
-        raise InputError(f"readout is {readout!r}; it must hold {m} numbers") from None
-    if len(values) != m:
-        raise InputError(f"readout has {len(values)} numbers, but m is {m}")
-    if not all(math.isfinite(value) for value in values):
-        raise InputError(f"readout has a value that is not finite: {values}")
+    if len(readout) != m:
+        raise InputError(f"readout has {len(readout)} numbers, but m is {m}")
+    values = tuple(checks.real(value, f"readout[{j}]") + 0.0 for j, value in enumerate(readout))
     if not any(values):
         raise InputError("readout is all zero, so the inputs would not reach the output")
     return values

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, replace
-from itertools import islice
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from sterling.base.interrupts import deferred_interrupt
+from sterling.base.pool import Pool
+from sterling.base.progress import Progress, Show, showing
+from sterling.base.resources import require_memory
 from sterling.model.problem import Problem
-from sterling.schedules import Power, Schedule
+from sterling.stats import jeffreys
+from sterling.study.criteria import SUCCESS, UNDECIDED
+from sterling.study.kinds import Cell, get_kind, parse_criterion
+from sterling.study.trial import run_trial, warm_up
 
 if TYPE_CHECKING:
     from sterling.plans.plan import Need
-
-_LOOK_SECONDS = 0.2  # between looks at Ctrl-C and progress
-_BATCH = 4  # trials handed to a worker at a time
-
-Show = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -48,84 +47,60 @@ class Check:
         """Share of successes."""
         return self.successes / self.trials
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return asdict(self)
 
-def check_need(
+
+def check_needs(
     needs: Sequence[Need],
     problem: Problem,
-    surrogate: str,
+    settings: dict[str, Any],
     trials: int,
-    steps: int,
-    schedule: Schedule | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    progress: Show | None = None,
+    seed: int,
+    threads: int | None,
+    progress: bool | Show,
 ) -> list[Need]:
     """Return the rows of a plan, those that trials can measure with what they measured.
 
-    Trials are those of studies (`sterling.study.trial`), so each can be replayed from seed and number.
+    Trials are those of studies, of the kind "train" with the given settings, so each can be run again from
+    the seed and its number.
     """
-    from sterling.base.memory import require_memory
-    from sterling.plans.plan import proposed
-    from sterling.study.executors import open_workers
-    from sterling.study.trial import Cell
-
     cells = {
-        place: Cell(
-            replace(problem, samples=proposed(need), noise=need.noise),
-            schedule or Power(0.5, 0.5),
-            surrogate,
-            steps,
-        )
+        place: Cell("train", replace(problem, samples=need.proposed, noise=need.noise), settings)
         for place, need in enumerate(needs)
         if need.criterion
     }
-    if not cells:
-        return list(needs)
-    rows: dict[int, list] = {place: [] for place in cells}
-    with open_workers(threads) as workers:
-        largest = max((cell.problem for cell in cells.values()), key=Problem.memory)
-        what = f"{workers.count()} trials with n={largest.n}, m={largest.m}, {largest.samples} samples each"
-        require_memory(workers.count() * largest.memory(), what)
-        workers.warm(list(cells.values()))
-        batches = (
-            (place, list(range(first, min(first + _BATCH, trials))))
-            for place in cells
-            for first in range(0, trials, _BATCH)
-        )
-        running: dict[Future, int] = {}
-        # Ctrl-C is held back between two looks, for it must not strike while futures are locked.
-        with deferred_interrupt() as interrupted:
-            while True:
-                for place, numbers in islice(batches, 2 * workers.count() - len(running)):
-                    running[workers.submit(cells[place], numbers, seed)] = place
-                if not running:
-                    break
-                for future in wait(running, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED).done:
-                    rows[running.pop(future)] += future.result()
-                if progress is not None:
-                    progress(sum(map(len, rows.values())), trials * len(cells))
-                if interrupted():
-                    raise KeyboardInterrupt
+    rows: dict[int, list[dict]] = defaultdict(list)
+    with Pool(threads) as pool, showing(progress, "trials") as show:
+        if cells:
+            largest = max((cell.problem for cell in cells.values()), key=Problem.memory)
+            what = f"{pool.count} trials with n={largest.n}, m={largest.m}, {largest.samples} samples each"
+            require_memory(pool.count * largest.memory(), what)
+        warm_up(cells.values())
+
+        def run(job: tuple[int, int]) -> dict:
+            place, number = job
+            return run_trial(cells[place], number, seed, lambda: pool.stopping)
+
+        jobs = ((place, number) for place in cells for number in range(trials))
+        for done in pool.results(run, jobs):
+            if done is not None:
+                rows[done.item[0]].append(done.value)
+            if show is not None:
+                show(Progress(sum(map(len, rows.values())), trials * len(cells)))
     return [
         replace(need, check=_count(need, cells[place], rows[place])) if place in cells else need
         for place, need in enumerate(needs)
     ]
 
 
-def _count(need: Need, cell, rows: list) -> Check:
-    from sterling.study.criteria import SUCCESS, UNDECIDED, parse_criterion
-    from sterling.study.likelihood import jeffreys
-    from sterling.study.schema import frame_of
+def _count(need: Need, cell: Cell, rows: list[dict]) -> Check:
+    import polars as pl
 
-    outcomes = frame_of(rows).select(parse_criterion(need.criterion).outcome())["outcome"]
+    columns = {name: column.polars for name, column in get_kind(cell.kind).columns.items()}
+    outcomes = pl.DataFrame(rows, columns).select(parse_criterion(need.criterion).outcome())["outcome"]
     successes = int((outcomes == SUCCESS).sum())
-    low, high = jeffreys(successes, len(rows))
-    return Check(
-        cell.problem.samples,
-        cell.steps,
-        len(rows),
-        successes,
-        int((outcomes == UNDECIDED).sum()),
-        float(low),
-        float(high),
-    )
+    low, high = (float(end) for end in jeffreys(successes, len(rows)))
+    undecided = int((outcomes == UNDECIDED).sum())
+    return Check(cell.problem.samples, cell.settings["steps"], len(rows), successes, undecided, low, high)

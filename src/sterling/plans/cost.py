@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from sterling.base.memory import available_memory, require_memory
-from sterling.dynamics.run import Progress
+from sterling.base.progress import Progress
+from sterling.base.resources import available_memory, require_memory
 from sterling.dynamics.train import train
 from sterling.model.problem import Problem
-from sterling.schedules import Power, Schedule
-from sterling.study.trial import Cell, warm_up
+from sterling.schedules import parse_schedule
+from sterling.study.kinds import Cell
+from sterling.study.trial import warm_up
 
 _SECONDS = 1.0  # that a run is watched
 
@@ -32,6 +34,7 @@ class Cost:
     watched_steps : int
         Steps that it did in the time it was watched; all of them if it was at its end by then.
     watched_seconds : float
+        That time.
     """
 
     memory: int
@@ -46,20 +49,17 @@ class Cost:
         """Seconds of the whole run at the pace of its beginning, which is its slowest part."""
         return self.watched_seconds * self.steps / max(1, self.watched_steps)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return asdict(self)
+
 
 class _Enough(Exception):
     """The run was watched for long enough."""
 
 
-def measure_cost(
-    problem: Problem,
-    surrogate: str,
-    schedule: Schedule | None,
-    steps: int,
-    seed: int,
-    threads: int | None,
-) -> Cost:
-    """Draw the data and watch the first second of a run on them.
+def measure_cost(problem: Problem, settings: dict[str, Any], seed: int, threads: int | None) -> Cost:
+    """Draw the data and watch the first second of a run on them, with the settings of a trial.
 
     Raises
     ------
@@ -68,32 +68,23 @@ def measure_cost(
     """
     memory, free = problem.memory(), available_memory()
     require_memory(memory, f"a run with n={problem.n}, m={problem.m}, {problem.samples} samples")
-    cell = Cell(problem, schedule or Power(0.5, 0.5), surrogate, steps)
+    cell = Cell("train", problem, settings)
     warm_up([cell])
+    steps, schedule = cell.settings["steps"], parse_schedule(cell.settings["schedule"])
     begun = time.perf_counter()
     instance = problem.draw(seed)
     drawn = time.perf_counter()
-    seen = {"step": 0}
+    watched = steps
 
     def watch(progress: Progress) -> None:
-        seen["step"] = progress.step
-        if progress.step < steps and time.perf_counter() - drawn > _SECONDS:
+        nonlocal watched
+        if progress.done < steps and time.perf_counter() - drawn > _SECONDS:
+            watched = int(progress.done)
             raise _Enough
 
     try:
-        orbit = train(
-            instance,
-            steps,
-            cell.schedule,
-            surrogate,
-            seed,
-            record=(),
-            progress=watch,
-            threads=threads,
-        )
-        if orbit.interrupted:
-            raise KeyboardInterrupt  # cut short, it says nothing about the pace
-        seen["step"] = steps
+        surrogate = cell.settings["surrogate"]
+        train(instance, steps, schedule, surrogate, seed, record=(), progress=watch, threads=threads)
     except _Enough:
         pass
-    return Cost(memory, free, drawn - begun, steps, seen["step"], time.perf_counter() - drawn)
+    return Cost(memory, free, drawn - begun, steps, watched, time.perf_counter() - drawn)

@@ -1,21 +1,26 @@
-"""Pictures that several claims share. As in `sterling.plot.run`, they draw into an ``ax``."""
+"""Pictures that claims and comparisons share. As in `sterling.plot.run`, they draw into an ``ax``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.claims.words import percent
-from sterling.plot.run import AMBER, BLUE, GREEN, GREY, PURPLE, VERMILLION
+from sterling.base.text import percent
+from sterling.plot.style import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION, tidy
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
+    from sterling.study.compare import Comparison
+
 #: Colours and markers of series that have no meaning of their own.
-SERIES_COLOURS = (BLUE, VERMILLION, GREEN, AMBER, PURPLE, GREY)
+SERIES_COLOURS = (BLUE, VERMILLION, GREEN, AMBER, PURPLE, GREY, INK)
 MARKERS = "osD^vPX"
+
+_APART = 2.0  # points between series that stand at one place
 
 
 def dots(
@@ -65,14 +70,56 @@ def dots(
         )
 
 
-def in_words(rows: Sequence[str], groups: dict[str, np.ndarray]) -> str:
-    """Return what `dots` draws, as text."""
-    parts = []
-    for place, row in enumerate(rows):
-        values = ", ".join(
-            f"{label} {percent(table[place, 0])}"
-            for label, table in groups.items()
-            if np.isfinite(table[place, 0])
-        )
-        parts.append(f"{row}: {values}")
-    return "; ".join(parts)
+def set_aside(ax: Axes, drawn: Iterable[Artist], place: int, count: int) -> None:
+    """Move series number ``place`` of ``count`` a little aside, so that bars at one place can be told apart.
+
+    In the data its points stay where they are, and so do the limits of the axes.
+    """
+    from matplotlib.transforms import ScaledTranslation
+
+    move = _APART * (place - (count - 1) / 2) / 72
+    for artist in drawn:
+        artist.set_transform(ax.transData + ScaledTranslation(move, 0, ax.figure.dpi_scale_trans))  # type: ignore[union-attr]
+
+
+def predictions(ax: Axes, comparison: Comparison) -> str:
+    """Draw measured against predicted occupancy, a point a data set and the mean of each surrogate.
+
+    Parameters
+    ----------
+    ax : Axes
+    comparison : Comparison
+        What `sterling.compare_surrogates` returns.
+
+    Returns
+    -------
+    str
+        A sentence that says what to see.
+    """
+    ax.plot([0, 1], [0, 1], color=PALE, lw=1, zorder=0)
+    for place, name in enumerate(comparison.surrogates):
+        mine = comparison.rows.filter(comparison.rows["surrogate"] == name).sort("trial")
+        known = mine.drop_nulls("predicted_occupancy")
+        x, y = known["predicted_occupancy"].to_numpy(), known["occupancy"].to_numpy()
+        marker, colour = MARKERS[place % len(MARKERS)], SERIES_COLOURS[place % len(SERIES_COLOURS)]
+        ax.plot(x, y, marker, ms=3.5, color=colour, alpha=0.35, lw=0)
+        if len(known):
+            ax.plot(x.mean(), y.mean(), marker, ms=8, color=colour, mec=INK, mew=0.8, lw=0, label=name)
+    ax.set_xlim(-0.02, 1.02)
+    ax.set_ylim(-0.02, 1.02)
+    ax.set_xlabel("predicted occupancy of the teacher (mean-field)")
+    ax.set_ylabel("measured occupancy")
+    tidy(ax)
+    table = comparison.summary().sort("occupancy", descending=True)
+    first, last = (_occupancy(table.row(place, named=True)) for place in (0, -1))
+    if len(table) == 1:
+        return f"The iterates are at the teacher for {first}."
+    return (
+        f"On the same {comparison.trials} data sets the iterates are at the teacher for {first} and for "
+        f"{last}; small marks are data sets, large ones means, and on the line the prediction is right."
+    )
+
+
+def _occupancy(row: dict) -> str:
+    value, low, high = (percent(row[f"occupancy{end}"], 1) for end in ("", "_low", "_high"))
+    return f"{value} of the steps ({low} to {high}) with {row['surrogate']}"

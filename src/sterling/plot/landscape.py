@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.plot.run import BLUE, GREEN, GREY, INK, VERMILLION
+from sterling.plot.style import BLUE, GREEN, GREY, INK, VERMILLION
 from sterling.states.summary import sentence
 
 if TYPE_CHECKING:

@@ -6,16 +6,25 @@ Nothing global is touched: no pyplot, no style. Everything shown is computed fro
 from __future__ import annotations
 
 import math
-import os
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.base.files import as_path, write_atomically
 from sterling.dynamics.history import History, history
-from sterling.errors import InputError
+from sterling.plot.style import (
+    BLUE,
+    DASHED,
+    GREY,
+    INK,
+    PALE,
+    SMALL,
+    VERDICT_COLOURS,
+    VERMILLION,
+    note,
+    plain,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,23 +32,8 @@ if TYPE_CHECKING:
 
     from sterling.dynamics.orbit import Orbit
 
-#: Suffixes that `save_figure` can write.
-FORMATS = ("png", "svg", "pdf")
-
-# After Okabe and Ito, told apart by colour-blind readers; those for text are a little darker.
-BLUE, VERMILLION, GREEN, AMBER, PURPLE = "#0072B2", "#D55E00", "#00815E", "#A66A00", "#A8487E"
-INK, GREY, PALE = "#222222", "#6B6B6B", "#DDDDDD"
-VERDICT_COLOURS = {
-    "OPTIMAL": GREEN,
-    "TRAPPED": VERMILLION,
-    "RECURRENT": BLUE,
-    "WANDERING": AMBER,
-    "STALLED": PURPLE,
-}
-
 _CELLS = 360  # time cells of the raster
 _ROWS = 20  # weights in the raster, at most
-_SMALL = 8.5  # points, for legends and ticks
 _ABOVE = "above the axes"  # marks the legends that stand there
 
 
@@ -62,7 +56,7 @@ def errors_over_time(ax: Axes, orbit: Orbit) -> str:
     )
     marker = "o" if len(h.mean) == 1 else None
     ax.plot(h.centres, h.mean, color=BLUE, lw=1.6, marker=marker, label="iterates: mean")
-    ax.plot(h.edges[1:], h.ergodic, color=VERMILLION, lw=1.6, ls=(0, (5, 1.5)), label="time average")
+    ax.plot(h.edges[1:], h.ergodic, color=VERMILLION, lw=1.6, ls=DASHED, label="time average")
     _count_axis(ax, max(float(h.high.max()), float(h.ergodic.max()), 1.0))
     if orbit.flips_complete_to < orbit.steps:
         ax.axvspan(orbit.flips_complete_to, orbit.steps, color=PALE, lw=0, label="not recorded")
@@ -136,7 +130,7 @@ def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
     busy = np.argsort(-counts, kind="stable")[: min(rows, np.count_nonzero(counts))]
     if not busy.size:
         ax.set_yticks([])
-        _note(ax, "no flips")
+        note(ax, "no flips")
         return "No weight flips."
     cells = np.geomspace(1, orbit.steps + 1, _CELLS + 1)
     levels = np.arange(2 * len(busy) + 1) / 2 - 0.5
@@ -220,8 +214,8 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
     ax.set_ylabel(f"√n · time average × sign of the {_reference(orbit)}")
     if orbit.n == 1:
         ax.set_xticks([1])
-    _clean(ax)
-    ax.legend(frameon=False, fontsize=_SMALL, loc="lower right")
+    tidy(ax, legend=False)
+    ax.legend(frameon=False, fontsize=SMALL, loc="lower right")
     return _read_mean(orbit, margin, int(order[0]))
 
 
@@ -268,13 +262,13 @@ def figure(orbit: Orbit) -> Figure:
         else f"after {orbit.steps:,} step{'s' if orbit.steps > 1 else ''}"
     )
     stopped = ", interrupted" if orbit.interrupted else ""
-    advice = orbit.verdict.value
+    advice = orbit.verdict.meaning
     colour = VERDICT_COLOURS[orbit.verdict.name]
     fig.text(
         0.012, 0.983, f"{orbit.verdict}, {sure}{stopped}", fontsize=15, weight="bold", color=colour, va="top"
     )
     fig.text(0.012, 0.947, f"{advice[0].upper()}{advice[1:]}.", fontsize=10, color=INK, va="top")
-    fig.text(0.012, 0.921, problem_line(orbit.to_dict()), fontsize=9, color=GREY, va="top")
+    fig.text(0.012, 0.921, plain(problem_line(orbit.to_dict())), fontsize=9, color=GREY, va="top")
     return fig
 
 
@@ -300,29 +294,6 @@ def problem_line(result: dict) -> str:
     else:
         values = ", ".join(f"{name} {value:g}" for name, value in rates.items())
     return " · ".join([*filter(None, parts), f"surrogate {result['surrogate']}", f"{kind} steps ({values})"])
-
-
-def save_figure(fig: Figure, path: str | os.PathLike) -> Path:
-    """Write a figure, whole or not at all; the suffix says how: .png, .svg or .pdf.
-
-    Raises
-    ------
-    InputError
-        For another suffix.
-    StoreError
-        If the file cannot be written.
-    """
-    kind = picture_format(path)
-    stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)  # equal pictures, equal files
-    return write_atomically(path, lambda stream: fig.savefig(stream, format=kind, dpi=150, metadata=stamp))
-
-
-def picture_format(path: str | os.PathLike) -> str:
-    """Return "png", "svg" or "pdf" by the suffix of a name; raise InputError for another one."""
-    kind = as_path(path).suffix.lower().removeprefix(".")
-    if kind not in FORMATS:
-        raise InputError(f"cannot draw {os.fspath(path)!r:.200}: its name must end in .png, .svg or .pdf")
-    return kind
 
 
 def _reference(orbit: Orbit) -> str:
@@ -351,7 +322,7 @@ def _caption(ax: Axes, title: str, lines: list[str], height: int) -> None:
 def _legend_above(ax: Axes, columns: int, handles=None) -> None:
     style = {
         "frameon": False,
-        "fontsize": _SMALL,
+        "fontsize": SMALL,
         "ncols": columns,
         "columnspacing": 1.4,
         "handlelength": 1.8,
@@ -365,27 +336,13 @@ def _time_axis(ax: Axes, steps: int) -> None:
     ax.set_xscale("log")
     ax.set_xlabel("iterate, counted from 1 (log scale)")
     ax.set_xlim(0.9, _right_end(steps))
-    _clean(ax)
+    tidy(ax, legend=False)
 
 
 def _right_end(steps: int) -> float:
     return max(12.0, 1.15 * steps)  # a decade at least, or the axis has no labels
 
 
-def _clean(ax: Axes) -> None:
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(GREY)
-    ax.tick_params(colors=INK, labelsize=_SMALL)
-    ax.xaxis.label.set_color(INK)
-    ax.yaxis.label.set_color(INK)
-    ax.grid(axis="y", color=PALE, lw=0.6)
-    ax.set_axisbelow(True)
-
-
-def _note(ax: Axes, text: str) -> None:
-    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY, fontsize=11)
-
-
 def _unrecorded(ax: Axes, sentence: str) -> str:
-    _note(ax, "flips were not recorded")
+    note(ax, "flips were not recorded")
     return f"{sentence}: the run kept no flips."

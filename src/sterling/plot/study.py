@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import expit
 
+from sterling.base.text import percent
 from sterling.errors import InputError
-from sterling.plot.run import GREY, INK, PALE, PURPLE, VERDICT_COLOURS
+from sterling.plot.style import GREY, INK, PALE, PURPLE, VERDICT_COLOURS, plain
 from sterling.study.fit import POOR
 from sterling.study.report import SeriesFit
 
@@ -186,6 +187,7 @@ def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
         frameon=False, fontsize=8, ncols=len(present), loc="lower center", bbox_to_anchor=(0.5, 1.0),
         handlelength=1, columnspacing=1,
     )  # fmt: skip
+    ax.set_label("; ".join(f"n = {n}: {_ends(counts.filter(counts['n'] == n), present)}" for n in dimensions))
     totals = {name: int(counts[name].sum()) for name in present}
     most = max(totals, key=lambda name: totals[name])
     share = totals[most] / sum(totals.values())
@@ -194,6 +196,12 @@ def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
         f"{'only' if share == 1 else 'commonest'} end is {most.lower()}, {100 * share:.0f} % of all trials."
         f"{_OPTIMAL if 'OPTIMAL' in totals else ''}"
     )
+
+
+def _ends(counts: pl.DataFrame, verdicts: list[str]) -> str:
+    """Say how the trials ended that a column of the map shows."""
+    whole = int(counts["trials"].sum())
+    return ", ".join(f"{name.lower()} {percent(int(counts[name].sum()) / whole)}" for name in verdicts)
 
 
 def figure(series: SeriesFit, counts: pl.DataFrame, title: str = "") -> Figure:
@@ -215,7 +223,7 @@ def figure(series: SeriesFit, counts: pl.DataFrame, title: str = "") -> Figure:
         )
         ax.spines[["top", "right"]].set_visible(False)
     heading = ": ".join(part for part in (title, f"{series.criterion}, {series.title}") if part)
-    fig.suptitle(textwrap.fill(heading, 150), x=0.01, ha="left", fontsize=11, color=INK)
+    fig.suptitle(textwrap.fill(plain(heading), 150), x=0.01, ha="left", fontsize=11, color=INK)
     return fig
 
 

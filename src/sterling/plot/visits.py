@@ -6,20 +6,20 @@ Everything measured is computed from the run; what comes from theory is drawn da
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sterling.base.text import counted
-from sterling.plot.run import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION
+from sterling.plot.style import AMBER, BLUE, DASHED, GREEN, GREY, PURPLE, VERMILLION, note, tidy
 from sterling.visits.batch_means import DRIFT_LEVEL
-from sterling.visits.words import bounds, centre, left_out, thinning
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from sterling.visits.recurrence import Recurrence, Times
+    from sterling.model.instance import Instance
+    from sterling.model.problem import Problem
+    from sterling.visits.recurrence import Recurrence
 
 _LAW_DECADES = 1.6  # to either side of the run's sample size
 _BARS = 24  # weights that have a bar, at most
@@ -30,7 +30,7 @@ def survival(ax: Axes, found: Recurrence) -> str:
     drawn: list[str] = []
     for times, colour, style, name in (
         (found.returns, BLUE, "-", "absences"),
-        (found.sojourns, GREEN, (0, (5, 1.5)), "stays"),
+        (found.sojourns, GREEN, DASHED, "stays"),
     ):
         if not times.count:
             continue
@@ -41,7 +41,6 @@ def survival(ax: Axes, found: Recurrence) -> str:
         )
         ax.plot(t[-1], share[-1], "o", color=colour, ms=3.5)
         drawn.append(f"{name} last {times.mean:.3g} steps on average and {times.longest:,} at most")
-    _fitted(ax, found.returns)
     ax.set(
         xscale="log", yscale="log", xlabel="time t (steps, log scale)", ylabel="share that lasts t or longer"
     )
@@ -49,25 +48,9 @@ def survival(ax: Axes, found: Recurrence) -> str:
     ax.set_xlim(0.9, max(12.0, 1.3 * longest))
     fewest = max(found.returns.count, found.sojourns.count, 1)
     ax.set_ylim(min(0.5 / fewest, 0.05), 1.6)
-    _finish(ax)
+    tidy(ax)
     text = " and ".join(drawn)
-    fall = found.returns.tail.reason
-    return (
-        f"{text[0].upper()}{text[1:]}. Absences: {fall}."
-        if text
-        else "There is no completed absence or stay."
-    )
-
-
-def _fitted(ax: Axes, times: Times) -> None:
-    """Draw the fitted law over the tail that it was fitted to."""
-    law = times.tail
-    if law.law is None:
-        return
-    x = np.geomspace(law.start, times.longest, 80)
-    level = law.count / times.count
-    y = np.exp(-(x - law.start) / law.scale) if law.law == "exponential" else (x / law.start) ** -law.scale
-    ax.plot(x, level * y, color=VERMILLION, ls=":", lw=2, label=f"{law.law} law fitted to the tail")
+    return f"{text[0].upper()}{text[1:]}." if text else "There is no completed absence or stay."
 
 
 def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:
@@ -106,48 +89,30 @@ def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:
         ax.axhline(0.5, color=GREY, lw=0.9, ls=dots, label="half of the steps")
     ax.set(xlabel="weights, the most often wrong first", ylabel="share of the steps in which it is wrong")
     ax.set_ylim(0, 1.12 * top)
-    _finish(ax)
+    tidy(ax)
     return f"{text}."
 
 
-@dataclass(frozen=True)
-class Law:
-    """What the picture of occupancy against sample size needs besides the run.
+def occupancy_law(
+    ax: Axes, found: Recurrence, of: Problem | Instance, surrogate: str, here: float | None
+) -> str:
+    """Draw the mean-field occupancy over N and the run's own, with its interval.
 
-    Attributes
-    ----------
-    n, samples : int
-    noise, readout_norm2 : float
-        σ and ‖v‖².
-    m : int
-    surrogate : str
-    here : float or None
-        Occupancy predicted for this very data set (mean-field), if it was.
+    ``of`` is what the run trained on, or the problem that it was drawn from, and ``here`` the occupancy
+    predicted for this very data set (mean-field), or None.
     """
-
-    n: int
-    samples: int
-    noise: float
-    readout_norm2: float
-    m: int
-    surrogate: str
-    here: float | None
-
-
-def occupancy_law(ax: Axes, found: Recurrence, law: Law) -> str:
-    """Draw the mean-field occupancy over N and the run's own, with its interval."""
     from sterling.theory import expected_occupancy
 
-    span = np.geomspace(law.samples / 10**_LAW_DECADES, law.samples * 10**_LAW_DECADES, 60)
-    rest = (law.n, law.noise, law.readout_norm2, law.surrogate, law.m)
-    typical = [expected_occupancy(rest[0], float(samples), *rest[1:]) for samples in span]
-    ax.plot(span, typical, color=VERMILLION, ls=(0, (5, 1.5)), label="typical data set (mean-field)")
-    if law.surrogate == "relu":
-        ax.plot(span, leading_law(law, span), color=AMBER, ls=":", lw=2, label="leading order (mean-field)")
-    if law.here is not None:
+    samples = of.samples
+    span = np.geomspace(max(1, samples / 10**_LAW_DECADES), samples * 10**_LAW_DECADES, 60)
+    typical = [expected_occupancy(of, samples=size, surrogate=surrogate) for size in span]
+    ax.plot(span, typical, color=VERMILLION, ls=DASHED, label="typical data set (mean-field)")
+    if surrogate == "relu":
+        ax.plot(span, leading_law(of, span), color=AMBER, ls=":", lw=2, label="leading order (mean-field)")
+    if here is not None:
         ax.plot(
-            law.samples,
-            law.here,
+            samples,
+            here,
             "D",
             mfc="none",
             mec=VERMILLION,
@@ -156,28 +121,32 @@ def occupancy_law(ax: Axes, found: Recurrence, law: Law) -> str:
             label="this data set (mean-field)",
         )
     known, value = found.long_run, found.occupancy
-    text = f"Measured at N = {law.samples:,}: {value:.4g}"
+    text = f"Measured at N = {samples:,}: {value:.4g}"
     if known is not None:
         value = known.value
-        text = f"Measured at N = {law.samples:,}: {centre(known)} ({bounds(known)}, {known.level:.0%})"
-        ax.vlines(law.samples, known.low, known.high, color=BLUE, lw=2.5)
-    ax.plot(law.samples, value, "o", color=BLUE, ms=7, label="measured, this run")
+        text = f"Measured at N = {samples:,}: {known.text} ({known.bounds}, {known.level:.0%})"
+        ax.vlines(samples, known.low, known.high, color=BLUE, lw=2.5)
+    ax.plot(samples, value, "o", color=BLUE, ms=7, label="measured, this run")
     ax.set(
         xscale="log", xlabel="samples N (log scale)", ylabel="occupancy of the teacher", ylim=(-0.03, 1.03)
     )
-    _finish(ax)
-    if law.here is not None:
-        text += f"; predicted for this data set {law.here:.3g}"
-    middle = expected_occupancy(rest[0], float(law.samples), *rest[1:])
-    text += f"{', for' if law.here is not None else '; predicted for'} a typical one {middle:.3g}"
-    if law.surrogate == "relu":
-        text += f", by the leading order {float(leading_law(law, np.array([law.samples]))[0]):.3g}"
+    tidy(ax)
+    if here is not None:
+        text += f"; predicted for this data set {here:.3g}"
+    middle = expected_occupancy(of, surrogate=surrogate)
+    text += f"{', for' if here is not None else '; predicted for'} a typical one {middle:.3g}"
+    if surrogate == "relu":
+        text += f", by the leading order {float(leading_law(of, np.array([samples]))[0]):.3g}"
     return f"{text} (all predictions mean-field)."
 
 
-def leading_law(law: Law, samples: np.ndarray) -> np.ndarray:
+def leading_law(of: Problem | Instance, samples: np.ndarray) -> np.ndarray:
     """Return exp(−n^(3/2) σ/(√2 ‖v‖ √N)), mean-field, science.md, 7; for ReLU and Gaussian inputs."""
-    return np.exp(-(law.n**1.5) * law.noise / np.sqrt(2 * law.readout_norm2 * np.asarray(samples, float)))
+    from sterling.theory.numbers import numbers_of
+
+    numbers = numbers_of(of, "relu")
+    size = np.sqrt(2 * numbers.norm2 * np.asarray(samples, float))
+    return np.exp(-(numbers.n**1.5) * numbers.sigma / size)
 
 
 def growth(ax: Axes, found: Recurrence) -> str:
@@ -185,29 +154,29 @@ def growth(ax: Axes, found: Recurrence) -> str:
     seen = found.mark_visits > 0
     steps, visits = found.mark_steps[seen], found.mark_visits[seen]
     if not len(steps):
-        _note(ax, "no visit")
+        _empty(ax, "no visit")
         return "The reference was not visited."
     ax.plot(steps, visits, color=BLUE, marker="o" if len(steps) < 3 else None, label="visits")
     rate = visits[-1] / steps[-1]
     ax.plot(steps, rate * steps, color=GREY, ls=":", lw=1.4, label="constant rate")
     ax.set(xscale="log", yscale="log", xlabel="steps (log scale)", ylabel="visits so far")
     ax.set_ylim(0.8, max(12.0, 2.0 * float(visits[-1])))
-    _finish(ax)
+    tidy(ax)
     if found.certified:
         return f"{counted(found.visits, 'visit')}, and the run is over for all time."
     slope = "" if found.growth is None else f", growing like T^{found.growth:.3f} over the last two decades"
-    return f"{counted(found.visits, 'visit')}{slope}. {thinning(found)}."
+    return f"{counted(found.visits, 'visit')}{slope}. {found.thinning}."
 
 
 def batches(ax: Axes, found: Recurrence) -> str:
     """Draw the occupancy of each batch of steps, the part left out in grey, and the long-run interval."""
     occupancy, length = found.batch_occupancy, found.batch_steps
     if not len(occupancy):
-        _note(ax, "no batch is full")
+        _empty(ax, "no batch is full")
         return "The run is too short."
     skipped = math.ceil(found.burn_in * len(occupancy))
     x = (np.arange(len(occupancy)) + 0.5) * length
-    ax.plot(x[:skipped], occupancy[:skipped], "o", color=GREY, ms=3.5, label=f"left out: {left_out(found)}")
+    ax.plot(x[:skipped], occupancy[:skipped], "o", color=GREY, ms=3.5, label=f"left out: {found.left_out}")
     ax.plot(x[skipped:], occupancy[skipped:], "o", color=BLUE, ms=3.5, label=f"batches of {length:,} steps")
     if found.long_run is not None:
         ax.axhspan(found.long_run.low, found.long_run.high, color=VERMILLION, alpha=0.25, lw=0)
@@ -215,25 +184,25 @@ def batches(ax: Axes, found: Recurrence) -> str:
     ax.set(xlabel="step", ylabel="share of the batch at the reference")
     ax.set_xlim(0, found.steps)
     ax.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4), useMathText=True)
-    _finish(ax)
+    tidy(ax)
     if found.drift is None:
         reason = f": {found.long_run_note}" if found.long_run_note else ""
         return f"Nothing can be said about drift{reason}."
     verdict = "no drift of the batches is seen" if found.drift >= DRIFT_LEVEL else "the batches drift"
-    return f"After {left_out(found)} {verdict} (Geweke's test, p = {found.drift:.2g})."
+    return f"After {found.left_out} {verdict} (Geweke's test, p = {found.drift:.2g})."
 
 
 def leavers(ax: Axes, found: Recurrence) -> str:
     """Draw in which share of the departures each weight flips."""
     ranked = found.leavers()
     if not ranked:
-        _note(ax, "the reference was never left")
+        _empty(ax, "the reference was never left")
         return "The reference was never left."
     shown = ranked[:_BARS]
     ax.bar(range(len(shown)), [share for _, share in shown], color=PURPLE, width=0.7)
     ax.set_xticks(range(len(shown)), [str(k) for k, _ in shown], fontsize=7.5)
     ax.set(xlabel="weight (its index)", ylabel="share of the departures")
-    _finish(ax, legend=False)
+    tidy(ax, legend=False)
     k, share = ranked[0]
     more = f"; the {len(shown)} most frequent are shown" if len(shown) < len(ranked) else ""
     return (
@@ -246,7 +215,7 @@ def distances(ax: Axes, found: Recurrence) -> str:
     """Draw how the absences divide by the largest number of wrong weights."""
     total = int(found.reached.sum())
     if not total:
-        _note(ax, "no completed absence")
+        _empty(ax, "no completed absence")
         return "There is no completed absence."
     farthest = int(np.flatnonzero(found.reached)[-1])
     x = np.arange(1, farthest + 1)
@@ -256,21 +225,11 @@ def distances(ax: Axes, found: Recurrence) -> str:
     )
     ax.set_ylim(0.5 / total, 1.5)
     ax.set_xlim(0.4, max(farthest, 4) + 0.6)
-    _finish(ax, legend=False)
+    tidy(ax, legend=False)
     common = int(np.argmax(found.reached))
     return f"Absences reach {counted(common, 'wrong weight')} most often and {farthest} at most."
 
 
-def _finish(ax: Axes, legend: bool = True) -> None:
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(GREY)
-    ax.tick_params(colors=INK, labelsize=8.5)
-    ax.grid(axis="y", color=PALE, lw=0.6)
-    ax.set_axisbelow(True)
-    if legend and ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False, fontsize=8.5)
-
-
-def _note(ax: Axes, text: str) -> None:
+def _empty(ax: Axes, text: str) -> None:
     ax.set(xticks=[], yticks=[])
-    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY, fontsize=11)
+    note(ax, text)

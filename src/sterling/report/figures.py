@@ -1,6 +1,7 @@
-"""Pictures drawn for a page: one `Picture` in, one inline SVG out, with its caption.
+"""Pictures drawn for a page: one `Picture` in, one inline SVG out, with its caption and a description.
 
-Drawing touches no global state of Matplotlib: no pyplot, and settings hold inside a context only.
+Drawing touches no global state of Matplotlib: no pyplot, and settings hold inside a context only. Figures are
+drawn once, in ink on nothing; on dark pages the style sheet turns their lightness round.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from sterling.claims.words import RAISED
-from sterling.plot.run import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION
-from sterling.report.svg import embed
+from sterling.base.text import RAISED
+from sterling.plot.style import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION, any_letter
+from sterling.report.described import described
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,9 +32,17 @@ SMALLEST = 9.5
 _DOTS = 200  # per inch, in parts that are drawn as pixels: twice what a screen shows
 _HEAVY = 2500  # points of one artist beyond which pixels are smaller than lines
 
+_OUTER = re.compile(r'<svg[^>]* viewBox="([^"]*)"[^>]*>(.*)</svg>', re.DOTALL)
+_UNWANTED = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", re.DOTALL)
+_TAG = re.compile(r"<[^>]*>")
+_ID = re.compile(r' id="([^"]*)"')
+_TARGET = re.compile(r'(?:href="|url\()#([^")]+)')
+_LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+
 _SETTINGS = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # for the layout; the page shows its own font
     "font.size": SMALLEST,
     "axes.titlesize": 10,
     "axes.labelsize": SMALLEST,
@@ -72,15 +81,14 @@ class Drawing:
     Attributes
     ----------
     svg : Markup
-        An ``<svg>`` element that carries its own colours for light and dark pages.
-    title, caption, alt : str
-        Its name, the sentence that says what to see, and its description for readers who cannot see it.
+        An ``<svg>`` element with a description for readers who cannot see it, made from what was drawn.
+    title, caption : str
+        Its name, and the sentence that says what to see.
     """
 
     svg: Markup
     title: str
     caption: str
-    alt: str
 
 
 def render(picture: Picture, name: str = "", size: tuple[float, float] = SIZE) -> Drawing:
@@ -105,7 +113,7 @@ def render(picture: Picture, name: str = "", size: tuple[float, float] = SIZE) -
     prefix = f"figure-{identifier(name or picture.name)}"
     colours = cycler(color=[BLUE, VERMILLION, GREEN, AMBER, PURPLE, GREY])
     settings: Any = {**_SETTINGS, "svg.hashsalt": prefix, "axes.prop_cycle": colours}
-    with rc_context(settings):
+    with rc_context(settings), any_letter():
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
         ax = figure.subplots()
@@ -116,8 +124,25 @@ def render(picture: Picture, name: str = "", size: tuple[float, float] = SIZE) -
         _enlarge(figure)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", dpi=_DOTS, metadata={"Date": None})
-    svg = Markup(embed(stream.getvalue(), prefix, picture.alt))
-    return Drawing(svg, picture.title, caption, picture.alt)
+        about = described(figure)
+    return Drawing(_inline(stream.getvalue(), about), picture.title, caption)
+
+
+def _inline(source: str, about: str) -> Markup:
+    """Return what Matplotlib wrote as an ``<svg>`` element for an HTML page, without what serves no page.
+
+    Ids that something refers to are digests, salted with the figure's name, so figures share none.
+    """
+    used = set(_TARGET.findall(source))
+
+    def tidy(tag: re.Match) -> str:
+        text = _ID.sub(lambda one: one[0] if one[1] in used else "", " ".join(tag[0].split()))
+        text = text.replace("xlink:href=", "href=")
+        return _LONG_NUMBER.sub(lambda one: f"{float(one[0]):.2f}".rstrip("0").rstrip("."), text)
+
+    box, body = _OUTER.search(source).groups()  # type: ignore[union-attr]
+    body = re.sub(r">\s+<", "><", _TAG.sub(tidy, _UNWANTED.sub("", body)))
+    return Markup(f'<svg viewBox="{box}" role="img" aria-label="{escape(about)}">{body}</svg>')
 
 
 def identifier(text: str) -> str:

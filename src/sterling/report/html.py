@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup, escape
 
 from sterling import __version__
-from sterling.claims.words import NO_BREAK
+from sterling.base.text import NO_BREAK, legible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -36,7 +36,7 @@ def page(template: str, script: str = "", **values: Any) -> str:
     """
     text = "" if not script else (files("sterling.report") / "templates" / script).read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return (
+    shown = (
         _environment()
         .get_template(template)
         .render(
@@ -46,13 +46,15 @@ def page(template: str, script: str = "", **values: Any) -> str:
             **values,
         )
     )
+    return legible(shown)
 
 
 @cache
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from sterling.claims.words import amount, interval, leading, level, number
+    from sterling.base.text import number
+    from sterling.claims.words import amount, interval, leading, level
 
     environment = Environment(
         loader=PackageLoader("sterling.report"),

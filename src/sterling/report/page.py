@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sterling.base.files import write_atomically
-from sterling.base.progress import readable_time
+from sterling.base.text import legible, readable_time
 from sterling.claims.finding import Finding, Judgement
 from sterling.errors import StoreError
 from sterling.report.figures import Drawing, identifier, render
@@ -127,7 +127,7 @@ class Page:
             If a file cannot be written; the former page is then untouched.
         """
         numbers = json.dumps(self.to_dict(missing), indent=1, allow_nan=False, ensure_ascii=False)
-        _write(self.folder / NUMBERS, f"{numbers}\n")
+        _write(self.folder / NUMBERS, f"{legible(numbers)}\n")
         return _write(self.path, self._html(missing, finished))
 
     def to_dict(self, missing: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:

@@ -20,10 +20,10 @@ from sterling.claims.finding import Picture
 from sterling.errors import InputError
 from sterling.plot import visits as recurrence_plot
 from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster, problem_line
-from sterling.plot.visits import Law
 from sterling.report.figures import Drawing, render
 from sterling.report.html import page
 from sterling.theory.labels import KINDS
+from sterling.theory.numbers import unlike_gaussian
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,9 +72,9 @@ def write_run_page(path: str | os.PathLike, orbit: Orbit, instance: Instance, co
 
 def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
     """Return the page of a run as HTML; parameters as in `write_run_page`."""
-    found = orbit.recurrence() if orbit.settled.tally.size else None
+    found = orbit.recurrence() if orbit._settled.tally.size else None
     predicted, silence = _prediction(orbit, instance)
-    advice = orbit.verdict.value
+    advice = orbit.verdict.meaning
     (_, verdict), *rows = orbit.summary()
     return page(
         "run.html",
@@ -105,8 +105,8 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
         )
     elif _noise(instance) == 0:
         notes.append("The labels have no noise, so w* absorbs: once there, the weights never leave it.")
-    if orbit.absorbed:
-        last = int(orbit.settled.since.max())
+    if orbit.verdict.absorbed:
+        last = int(orbit._settled.since.max())
         away = f"{counted(orbit.errors, 'weight')} away from the reference"
         where = away if orbit.errors else "at the reference"
         before = ", and what follows is about the steps before" if last else ""
@@ -114,7 +114,7 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
             f"The run was absorbed {where} at step {last:,}: no weight moves any more, whatever the step "
             f"sizes. So there is no recurrence to describe{before}."
         )
-    elif orbit.stalled:
+    elif orbit.certified:
         notes.append("The step sizes left do not suffice for another flip, so nothing recurs any more.")
     elif orbit.visits < 2:
         seen = "never visited" if not orbit.visits else "visited once"
@@ -123,7 +123,7 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
             "describe."
         )
     if orbit.interrupted:
-        notes.append(f"The run was interrupted at step {orbit.steps:,} of {orbit.planned:,}.")
+        notes.append(f"The run was interrupted at step {orbit.steps:,} of {orbit._planned:,}.")
     if found is None:
         notes.append("This run did not count its visits, so times and distances of absences are not known.")
     return notes
@@ -138,20 +138,15 @@ def _over_time(orbit: Orbit) -> Section:
     words = ()
     if orbit.flips_complete_to < orbit.steps:
         words = (f"Flips are recorded up to step {orbit.flips_complete_to:,}; pictures over time end there.",)
-    errors = f"Distance to the reference over time, log scale; {orbit.errors} of {orbit.n} at the end."
-    raster = (
-        f"Raster of {counted(orbit.flips.size, 'flip')}: one row a weight, time to the right on a log scale."
-    )
-    mean = f"Margin of each weight's time average; {orbit.ergodic_errors} of {orbit.n} have the wrong sign."
     return Section(
         "time",
         "What the weights did",
         "",
         words,
         (
-            _draw("distance", "Distance over time", lambda ax: errors_over_time(ax, orbit), errors),
-            _draw("raster", "Flip raster", lambda ax: flip_raster(ax, orbit), raster),
-            _draw("average", "Time average of the weights", lambda ax: ergodic_mean(ax, orbit), mean),
+            _draw("distance", "Distance over time", lambda ax: errors_over_time(ax, orbit)),
+            _draw("raster", "Flip raster", lambda ax: flip_raster(ax, orbit)),
+            _draw("average", "Time average of the weights", lambda ax: ergodic_mean(ax, orbit)),
         ),
     )
 
@@ -161,41 +156,14 @@ def _returns(orbit: Orbit, found: Recurrence | None) -> Section:
     if found is None or not found.returns.count:
         never = "The reference was not left and visited again, so there are no return times."
         return Section("returns", title, "", (never,), ())
-    times = (
-        f"Survival of {counted(found.returns.count, 'absence')} (mean {found.returns.mean:.3g} steps, "
-        f"longest {found.returns.longest:,}) and {counted(found.sojourns.count, 'stay')}, both axes "
-        "logarithmic."
+    shown = (
+        ("survival", "How long absences and stays last", recurrence_plot.survival),
+        ("growth", "Visits over time", recurrence_plot.growth),
+        ("distances", "How far absences go", recurrence_plot.distances),
+        ("leavers", "Which weights leave first", recurrence_plot.leavers),
+        ("batches", "Occupancy over the run", recurrence_plot.batches),
     )
-    shown = [
-        ("survival", "How long absences and stays last", recurrence_plot.survival, times),
-        (
-            "growth",
-            "Visits over time",
-            recurrence_plot.growth,
-            f"{counted(found.visits, 'visit')} over the steps, log axes.",
-        ),
-        (
-            "distances",
-            "How far absences go",
-            recurrence_plot.distances,
-            "Bars: absences by largest distance.",
-        ),
-        (
-            "leavers",
-            "Which weights leave first",
-            recurrence_plot.leavers,
-            "Bars: share of departures by weight.",
-        ),
-        (
-            "batches",
-            "Occupancy over the run",
-            recurrence_plot.batches,
-            "Occupancy of batches of equal length.",
-        ),
-    ]
-    drawings = tuple(
-        _draw(name, heading, partial(draw, found=found), alt) for name, heading, draw, alt in shown
-    )
+    drawings = tuple(_draw(name, heading, partial(draw, found=found)) for name, heading, draw in shown)
     words = (
         "Times are in steps. With slowly decaying step sizes stays and absences keep their lengths in steps, "
         "for the orbit does not change when all step sizes are scaled alike. Weights that drift slowly to "
@@ -206,13 +174,11 @@ def _returns(orbit: Orbit, found: Recurrence | None) -> Section:
 
 def _shares(orbit: Orbit, predicted: Balance | None, silence: str) -> Section:
     title = "How often each weight is wrong"
-    alt = f"Share of the steps in which each of {orbit.n} weights differs from the reference, in order"
     values = None if predicted is None else predicted.wrong_share
     drawing = _draw(
         "shares",
         "Measured against predicted" if predicted is not None else "Measured",
         lambda ax: recurrence_plot.shares(ax, orbit.wrong_share, values),
-        f"{alt}{', beside a mean-field prediction' if predicted is not None else ''}.",
     )
     words = (silence,) if predicted is None else _made_from(orbit, predicted)
     return Section("shares", title, "mean-field" if predicted is not None else "", words, (drawing,))
@@ -250,25 +216,14 @@ def _occupancy(
     if orbit.certified:
         over = "The run is over for all time, so its occupancy says nothing about recurrence."
         return Section("occupancy", title, "", (over,), ())
-    about = instance.to_dict()["origin"]
-    if about.get("inputs", "gaussian") != "gaussian":
+    if unlike_gaussian(instance):
         return Section(
             "occupancy", title, "", ("The law over N is for Gaussian inputs, which these are not.",), ()
         )
-    law = Law(
-        instance.n,
-        instance.samples,
-        noise,
-        instance.readout_norm2,
-        instance.m,
-        orbit.surrogate,
-        predicted.occupancy,
-    )
     drawing = _draw(
         "occupancy",
         "Occupancy over N",
-        lambda ax: recurrence_plot.occupancy_law(ax, found, law),
-        f"Mean-field occupancy over N at n = {law.n}, σ = {noise:g}, and this run's: {found.occupancy:.3g}.",
+        lambda ax: recurrence_plot.occupancy_law(ax, found, instance, orbit.surrogate, predicted.occupancy),
     )
     words = (
         "To leading order the occupancy is exp(−n^(3/2) σ/(√2 ‖v‖ √N)) for ReLU; the dashed line also counts "
@@ -285,11 +240,12 @@ def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
     home = "w*" if instance.teacher is not None else "the reference"
     if _noise(instance) == 0:
         return None, "There is no prediction: without label noise w* absorbs, and nothing recurs."
+    given = {"surrogate": orbit.surrogate, "reference": orbit.reference}
     try:
         with np.errstate(all="ignore"):
-            if not (drift(instance, orbit.surrogate, orbit.reference) * orbit.reference > 0).any():
+            if not (drift(instance, **given) * orbit.reference > 0).any():
                 return None, f"There is no prediction: {home} absorbs, and nothing recurs."
-            predicted = balance(instance, orbit.surrogate, orbit.reference)
+            predicted = balance(instance, **given)
     except InputError as problem:
         return None, f"There is no prediction: {problem}."
     if not np.isfinite([predicted.occupancy, *predicted.wrong_share]).all():
@@ -303,5 +259,5 @@ def _noise(instance: Instance) -> float | None:
     return None if noise is None else float(noise)
 
 
-def _draw(name: str, title: str, draw: Callable[[Axes], str], alt: str) -> Drawing:
-    return render(Picture(name, title, draw, alt))
+def _draw(name: str, title: str, draw: Callable[[Axes], str]) -> Drawing:
+    return render(Picture(name, title, draw))

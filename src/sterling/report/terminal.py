@@ -1,20 +1,17 @@
-"""A reproduction in a terminal: its progress on stderr, its findings as a table on stdout."""
+"""Findings in a terminal: one line for each as it comes, and a table of all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from sterling.base.progress import LIVE_EVERY, PLAIN_EVERY, is_terminal, readable_time, say, seldom
+from sterling.base.text import readable_time
 from sterling.claims.finding import Finding, Judgement, Reference
 from sterling.claims.words import amount, interval, leading, level
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
-
-    from sterling.claims.reproduce import Step
 
 JUDGEMENT_STYLES = {
     Judgement.CONSISTENT: ("✓", "bold green"),
@@ -26,68 +23,6 @@ JUDGEMENT_STYLES = {
 KIND_STYLES = {"theorem": "magenta", "exact": "green", "mean-field": "yellow"}
 
 _TABLE_WIDTH = 76  # columns; on a narrower terminal each claim is a few lines
-_FORESEEABLE = 0.03  # share of the work after which the time left is worth saying
-
-
-class Progress:
-    """What shows a reproduction under way. `step` is given a `Step`, `say` a line that stays."""
-
-    def __init__(self, step: Callable[[Step], None], say: Callable[[str], None]) -> None:
-        self.step = step
-        self.say = say
-
-
-@contextmanager
-def display(quiet: bool = False) -> Iterator[Progress]:
-    """Give a `Progress` on stderr: live on a terminal, a plain line now and then elsewhere."""
-    if quiet:
-        yield Progress(lambda step: None, lambda text: None)
-    elif is_terminal():
-        from rich.console import Console
-        from rich.live import Live
-
-        console = Console(stderr=True, highlight=False)
-        with Live(console=console, auto_refresh=False, transient=True) as live:
-            yield Progress(
-                seldom(LIVE_EVERY, lambda step: live.update(picture(step), refresh=True)),
-                lambda text: console.print(text, markup=False),
-            )
-    else:
-        yield Progress(seldom(PLAIN_EVERY, lambda step: say(plain_line(step))), say)
-
-
-def plain_line(step: Step) -> str:
-    """Return the progress as one line of text."""
-    return ", ".join([f"claim {step.position} of {step.count}: {step.key}", *_facts(step)])
-
-
-def picture(step: Step) -> RenderableType:
-    """Return the progress as a bar, the claim under way, and a few words below."""
-    from rich.console import Group
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.text import Text
-
-    bar = Table.grid(expand=True)
-    bar.add_column(ratio=1)
-    bar.add_column(justify="right", no_wrap=True, width=6)
-    bar.add_row(ProgressBar(total=1.0, completed=step.share), f"{100 * step.share:.0f} %")
-    claim = Text.assemble((f"{step.key} ", "bold"), f"{step.title}, claim {step.position} of {step.count}")
-    return Group(bar, claim, Text(", ".join(_facts(step)), "dim"))
-
-
-def _facts(step: Step) -> list[str]:
-    facts = []
-    if step.planned:
-        facts.append(f"{min(step.done, step.planned):,} of {step.planned:,} done")
-    elif step.done:
-        facts.append(f"{step.done:,} done")
-    if step.note:
-        facts.append(step.note)
-    if step.share > _FORESEEABLE:
-        left = readable_time(step.seconds * (1 - step.share) / step.share)
-        facts.append(f"{left} left" if left.startswith("under") else f"about {left} left")
-    return facts or ["starting"]
 
 
 def judged(finding: Finding) -> str:

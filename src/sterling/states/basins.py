@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.errors import InputError
+from sterling.base.checks import integer
+from sterling.base.checks import seed as checked_seed
+from sterling.base.pool import Pool
+from sterling.base.progress import Progress, Show, showing
+from sterling.base.text import html_table
 from sterling.schedules import Schedule
-from sterling.states.sweep import Show, thread_count, work_together
+from sterling.states.numbering import number_of, signs_of
+from sterling.surrogates import Surrogate
 
 if TYPE_CHECKING:
     from sterling.states.landscape import Landscape
@@ -28,6 +33,7 @@ class Basins:
     Attributes
     ----------
     starts : int
+        Runs.
     states : int64 (count,)
         Numbers of the absorbing states that were reached.
     counts : int64 (count,)
@@ -70,6 +76,15 @@ class Basins:
             "steps": self.steps,
         }
 
+    def __repr__(self) -> str:
+        ends = f"{len(self.states):,} end state{'' if len(self.states) == 1 else 's'}"
+        return f"Basins({self.starts:,} starts, {ends}, {self.unabsorbed:,} not absorbed)"
+
+    def _repr_html_(self) -> str:
+        ends = zip(self.states.tolist(), self.shares, self.distance, strict=True)
+        rows = [(f"state {state}", f"{share:.1%} of the starts, distance {d}") for state, share, d in ends]
+        return html_table([("starts", f"{self.starts:,}"), *rows, ("not absorbed", f"{self.unabsorbed:,}")])
+
 
 class _Stopped(Exception):
     """A run was given up on request."""
@@ -77,91 +92,60 @@ class _Stopped(Exception):
 
 def find_basins(
     landscape: Landscape,
-    starts: int = 200,
-    schedule: Schedule | None = None,
-    seed: int | np.random.SeedSequence = 0,
-    steps: int = 1_000_000,
-    threads: int | None = None,
-    progress: Show | None = None,
+    surrogate: Surrogate,
+    starts: int,
+    *,
+    schedule: Schedule | None,
+    seed: int | np.random.SeedSequence | np.random.Generator,
+    steps: int,
+    threads: int | None,
+    progress: bool | Show,
 ) -> Basins:
-    """Run the dynamics from many starts and count where they end.
-
-    Parameters
-    ----------
-    landscape : Landscape
-    starts : int
-        Runs, with latents N(0, 1/n) of their own seeds.
-    schedule : Schedule
-        As in `sterling.train`.
-    seed : int or SeedSequence
-    steps : int
-        Bound on each run; an absorbed one ends at once. Where no state absorbs no run ends, however long it
-        is, so `ENDLESS_STEPS` are taken at most.
-    threads : int, optional
-        Runs at a time; all cores by default. The result does not depend on it.
-    progress : callable, optional
-        Gets (runs done, runs in all) several times a second.
-
-    Raises
-    ------
-    InputError
-        For arguments that cannot be used.
-    KeyboardInterrupt
-        Within half a second of Ctrl-C.
-    """
+    """Run the dynamics from many starts and count where they end; see `Landscape.basins`."""
     from sterling.dynamics.train import train
     from sterling.model.problem import LATENT, part_seed
-    from sterling.states.landscape import number_of, signs_of
 
-    if isinstance(starts, bool) or not isinstance(starts, int) or starts < 1:
-        raise InputError(f"starts is {starts!r}; it must be a positive integer")
-    if not landscape.absorbing_states.size and isinstance(steps, int):
+    starts, steps, root = integer(starts, "starts", 1), integer(steps, "steps", 1), checked_seed(seed)
+    if not landscape.absorbing_states.size:
         steps = min(steps, ENDLESS_STEPS)
-    stop = threading.Event()
+    where: list[int] = []
+    verdicts: Counter[str] = Counter()
+    with Pool(threads) as pool, showing(progress, "runs") as show:
 
-    def look(_progress) -> None:
-        if stop.is_set():
-            raise _Stopped
+        def look(_) -> None:
+            if pool.stopping:
+                raise _Stopped
 
-    numbers = iter(range(starts))
-    lock = threading.Lock()
-    where = np.full(starts, -1, np.int64)
-    verdicts: dict[int, str] = {}
-
-    def work() -> None:
-        while True:
-            look(None)
-            with lock:
-                number = next(numbers, None)
-            if number is None:
-                return
+        def run(number: int) -> tuple[int | None, str]:
             orbit = train(
                 landscape.instance,
                 steps,
                 schedule,
-                landscape.surrogate,
-                part_seed(seed, LATENT, number),
+                surrogate,
+                part_seed(root, LATENT, number),
                 record=(),
                 progress=look,
                 threads=1,
                 cache_bytes=_CACHE_BYTES,
             )
-            if orbit.absorbed:
-                where[number] = number_of(orbit.signs)
-            verdicts[number] = orbit.verdict.name
+            return number_of(orbit.signs) if orbit.verdict.absorbed else None, orbit.verdict.name
 
-    show = None if progress is None else lambda: progress(len(verdicts), starts)
-    work_together(work, min(thread_count(threads), starts), stop, show)
-    states, counts = np.unique(where[where >= 0], return_counts=True)
+        for done in pool.results(run, range(starts)):
+            if done is not None:
+                end, verdict = done.value
+                verdicts[verdict] += 1
+                where += [] if end is None else [end]
+            if show is not None:
+                show(Progress(verdicts.total(), starts))
+    states, counts = np.unique(np.array(where, np.int64), return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    named = list(verdicts.values())
     return Basins(
         starts=starts,
         states=states[order],
         counts=counts[order],
         absorbing=signs_of(states[order], landscape.n),
         distance=landscape.distance_of(states[order]),
-        unabsorbed=int((where < 0).sum()),
-        verdicts={name: named.count(name) for name in sorted(set(named))},
+        unabsorbed=starts - len(where),
+        verdicts=dict(sorted(verdicts.items())),
         steps=steps,
     )

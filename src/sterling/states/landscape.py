@@ -1,68 +1,82 @@
 """Every state of a small instance: losses, absorbing states, minimisers, deviation from the mean gradient.
 
 The 2ⁿ sign vectors are visited once each (`kernels.py`, shared among threads by `sweep.py`); all numbers are
-exact. Where runs end is in `basins.py`, words in `summary.py`, tables in `table.py`, pictures in `plot.py`.
+exact. Where runs end is in `basins.py`, words in `summary.py`, pictures in `sterling.plot.landscape`.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sterling.base.arrays import read_only
-from sterling.base.memory import require_memory
-from sterling.base.notebook import html_table
+from sterling.base.checks import flag, instance_of, integer
+from sterling.base.progress import Show
+from sterling.base.resources import require_memory
+from sterling.base.text import html_table
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.schedules import Schedule
-from sterling.states.sweep import Show, sweep, thread_count
+from sterling.states.basins import Basins, find_basins
+from sterling.states.numbering import number_of, signs_of
+from sterling.states.summary import summary
+from sterling.states.sweep import only_absorbing, sweep
 from sterling.surrogates import Surrogate, get_surrogate
+from sterling.theory.laws import expected_deviation
+from sterling.theory.numbers import numbers_of, unlike_gaussian
+from sterling.theory.population import profile
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from sterling.states.basins import Basins
-
 #: Largest dimension: 2²⁴ losses take 128 MiB.
 MAX_DIMENSION = 24
 
+_ROW_BYTES = 14  # of a state in a table
+_COPIES = 3  # at once while a file is made of it
+
 
 class Landscape:
-    """All states of an instance. State number s has sign k = +1 where bit k of s is set.
+    """All states of an instance, as `landscape` finds them. State s has sign k = +1 where bit k of s is set.
 
-    Attributes
+    Parameters
     ----------
-    n : int
     instance : Instance
-    surrogate : str
-        What the gradient, and so absorption and deviation, belong to; the loss does not depend on it.
+        The data set.
+    surrogate : Surrogate
+        What the gradient, and so absorption and deviation, belong to; the loss does not depend on it. The
+        attribute is its name.
     loss : float64 (2**n,)
         L(w) of every state, as `Instance.loss` gives it.
-    reference : int8 (n,)
-        The teacher, or without one the first global minimiser.
-    absorbing_states, minimiser_states : int64
-        Numbers of the absorbing states and of the global minimisers of the loss, ascending.
-    deviation : float or None
-        sup over all states of ‖G(w) − E G(w)‖_∞; None where the mean is unknown.
-    deviation_reason : str
-        Why it is None.
+    minimisers, absorbing : int64
+        Numbers of the global minimisers of the loss and of the absorbing states, ascending: the attributes
+        ``minimiser_states`` and ``absorbing_states``. The attributes ``minimisers`` and ``absorbing`` hold
+        their signs.
+    deviation : (float, int) or None
+        sup over all states of ‖G(w) − E G(w)‖_∞, the attribute ``deviation``, and the number of a state where
+        it occurs, whose signs are the attribute ``farthest``; None where the mean is unknown.
+    reason : str
+        Why it is None: the attribute ``deviation_reason``.
     pull : float or None
         The smallest mean pull home on a wrong weight, over all states: where the deviation is smaller, no
         state but the teacher absorbs (exact). None where the mean is unknown.
-    farthest : int8 (n,) or None
-        A state where the deviation occurs.
     seconds : float
+        That the visit took.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> st.landscape(st.Problem(n=6, samples=12).draw(seed=1))
+    Landscape(n=6, 64 states, ...)
     """
 
     def __init__(
         self,
         instance: Instance,
-        surrogate: str,
+        surrogate: Surrogate,
         loss: np.ndarray,
         minimisers: np.ndarray,
         absorbing: np.ndarray,
@@ -71,7 +85,8 @@ class Landscape:
         pull: float | None,
         seconds: float,
     ):
-        self.instance, self.surrogate, self.n = instance, surrogate, instance.n
+        self.instance, self.n = instance, instance.n
+        self.surrogate, self._surrogate = surrogate.name, surrogate
         self.loss = read_only(loss)
         self.minimiser_states, self.absorbing_states = minimisers, absorbing
         self.deviation = None if deviation is None else deviation[0]
@@ -92,6 +107,7 @@ class Landscape:
 
     @property
     def reference(self) -> np.ndarray:
+        """The teacher, or without one the first global minimiser, int8 (n,)."""
         teacher = self.instance.teacher
         return self.minimisers[0] if teacher is None else teacher
 
@@ -127,51 +143,149 @@ class Landscape:
         """Hamming distance of every state to the reference, uint8 (2**n,)."""
         return self.distance_of(np.arange(len(self.loss)))
 
+    @property
+    def estimated_deviation(self) -> float | None:
+        """The mean-field estimate of the deviation; None where there is no deviation or no known noise."""
+        known = self.instance.origin.get("noise") is not None and not unlike_gaussian(self.instance)
+        if self.deviation is None or not known:
+            return None
+        return expected_deviation(self.instance, surrogate=self._surrogate)
+
     def distance_of(self, states: np.ndarray) -> np.ndarray:
-        """Return the Hamming distances of states, given by number, to the reference, uint8."""
+        """Return the Hamming distances of states to the reference.
+
+        Parameters
+        ----------
+        states : int (count,)
+            Given by number.
+
+        Returns
+        -------
+        uint8 (count,)
+            One for each.
+        """
         different = np.asarray(states).astype(np.uint32) ^ np.uint32(self.reference_state)
         return np.bitwise_count(different)
 
     def signs(self, state: int) -> np.ndarray:
-        """Return the signs of the state of that number, int8 (n,)."""
-        if not 0 <= state < len(self.loss):
-            raise InputError(f"state is {state}; there are states 0 to {len(self.loss) - 1}")
-        return signs_of(np.array([state]), self.n)[0]
+        """Return the signs of the state of that number.
+
+        Parameters
+        ----------
+        state : int
+            From 0 to 2**n − 1.
+
+        Returns
+        -------
+        int8 (n,)
+            Sign k is +1 where bit k of the number is set.
+        """
+        return signs_of(np.array([integer(state, "state", 0, len(self.loss) - 1)]), self.n)[0]
 
     def basins(
         self,
         starts: int = 200,
+        *,
         schedule: Schedule | None = None,
-        seed: int | np.random.SeedSequence = 0,
+        seed: int | np.random.SeedSequence | np.random.Generator = 0,
         steps: int = 1_000_000,
         threads: int | None = None,
-        progress: Show | None = None,
+        progress: bool | Show = False,
     ) -> Basins:
-        """Run the dynamics from many starts and count where they end; see `basins.find_basins`."""
-        from sterling.states.basins import find_basins
+        """Run the dynamics from many starts and count where they end.
 
-        return find_basins(self, starts, schedule, seed, steps, threads, progress)
+        Parameters
+        ----------
+        starts : int
+            Runs, with latents N(0, 1/n) of their own seeds.
+        schedule : Schedule, optional
+            As in `train`.
+        seed : int, SeedSequence or Generator
+            Names the starts.
+        steps : int
+            Bound on each run; an absorbed one ends at once. Where no state absorbs no run ends, however long
+            it is, so 10,000 are taken at most.
+        threads : int, optional
+            Runs at a time; all cores by default. The result does not depend on it.
+        progress : bool or callable
+            Whether to show how many runs are done; or what gets a `Progress` several times a second.
+
+        Returns
+        -------
+        Basins
+            The ends, most frequent first.
+
+        Raises
+        ------
+        InputError
+            For arguments that cannot be used.
+        KeyboardInterrupt
+            Within half a second of Ctrl-C.
+
+        Examples
+        --------
+        >>> import sterling as st
+        >>> found = st.landscape(st.Problem(n=6, samples=12).draw(seed=1))
+        >>> found.basins(50, steps=10_000)
+        Basins(50 starts, 7 end states, 0 not absorbed)
+        """
+        return find_basins(
+            self,
+            self._surrogate,
+            starts,
+            schedule=schedule,
+            seed=seed,
+            steps=steps,
+            threads=threads,
+            progress=progress,
+        )
 
     def summary(self) -> list[tuple[str, str]]:
-        """Return names and values of the results, for a table."""
-        from sterling.states.summary import summary
+        """Return names and values of the results, for a table.
 
+        Returns
+        -------
+        list of (str, str)
+            The first row is the verdict.
+        """
         return summary(self)
 
     def table(self) -> pl.DataFrame:
-        """Return one row a state: its number, loss, distance to the reference, and whether it absorbs."""
-        from sterling.states.table import table
+        """Return one row a state.
 
-        return table(self)
+        Returns
+        -------
+        DataFrame
+            ``state`` Int32 (bit k is set where sign k is +1), ``loss`` Float64, ``distance`` UInt8 (Hamming,
+            to the reference), ``absorbing`` Boolean.
 
-    def save(self, path: str | os.PathLike) -> Path:
-        """Write the table of states to a file, .npz or .parquet; see `table.save`."""
-        from sterling.states.table import save
+        Raises
+        ------
+        CapacityError
+            If it would not fit into memory.
+        """
+        import polars as pl
 
-        return save(self, path)
+        count = len(self.loss)
+        require_memory(_COPIES * _ROW_BYTES * count, f"a table of {count:,} states")
+        absorbing = np.zeros(count, bool)
+        absorbing[self.absorbing_states] = True
+        columns = {
+            "state": np.arange(count, dtype=np.int32),
+            "loss": self.loss,
+            "distance": self.distance,
+            "absorbing": absorbing,
+        }
+        return pl.DataFrame(columns)
 
     def to_dict(self) -> dict:
-        """Return the results as plain values, without the losses."""
+        """Return the results as plain values, without the losses.
+
+        Returns
+        -------
+        dict
+            Of minimisers and absorbing states the first hundred, and how many there are.
+        """
         return {
             "n": self.n,
             "surrogate": self.surrogate,
@@ -186,6 +300,7 @@ class Landscape:
             "reference_absorbs": self.reference_absorbs,
             "deviation": self.deviation,
             "deviation_reason": self.deviation_reason,
+            "estimated_deviation": self.estimated_deviation,
             "pull": self.pull,
             "instance": self.instance.to_dict(),
             "seconds": self.seconds,
@@ -207,42 +322,34 @@ class Landscape:
         )
 
 
-def signs_of(states: np.ndarray, n: int) -> np.ndarray:
-    """Return the signs of states given by number, int8 (count, n)."""
-    states = np.asarray(states, np.int64)
-    if states.size > 1 << 20:
-        require_memory(10 * states.size * n, f"a table of {states.size:,} states")
-    bits = (states[:, None] >> np.arange(n)) & 1
-    return (2 * bits - 1).astype(np.int8)
-
-
-def number_of(signs: np.ndarray) -> int:
-    """Return the number of a state: bit k is set where sign k is +1."""
-    return int(sum(1 << k for k, sign in enumerate(signs) if sign > 0))
-
-
 def landscape(
     instance: Instance,
     surrogate: str | Surrogate = "relu",
     *,
     gaussian: bool | None = None,
-    progress: Show | None = None,
     threads: int | None = None,
+    progress: bool | Show = False,
 ) -> Landscape:
     """Visit all 2ⁿ states of an instance with n ≤ 24.
 
     Parameters
     ----------
     instance : Instance
+        The data set.
     surrogate : str or Surrogate
         One with a piecewise-constant derivative.
     gaussian : bool, optional
         Whether the rows of the inputs are independent standard Gaussian vectors, for which E G(w) is known.
         By default that is read from the problem that the instance was drawn from.
-    progress : callable, optional
-        Gets (states done, states in all) several times a second.
     threads : int, optional
         All cores by default. The result does not depend on it.
+    progress : bool or callable
+        Whether to show how many states are done; or what gets a `Progress` several times a second.
+
+    Returns
+    -------
+    Landscape
+        Losses, absorbing states, minimisers, and how far the gradient strays from its mean.
 
     Raises
     ------
@@ -252,18 +359,26 @@ def landscape(
         If it would not fit into memory.
     KeyboardInterrupt
         Within half a second of Ctrl-C.
+
+    References
+    ----------
+    science.md, 5 and 9.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> found = st.landscape(st.Problem(n=8, samples=400).draw(seed=0))
+    >>> found.trap_free, found.reference_absorbs, found.loss.shape
+    (True, True, (256,))
     """
-    if not isinstance(instance, Instance):
-        raise InputError(f"the first argument is a {type(instance).__name__}; give an Instance")
-    chosen = check_surrogate(surrogate)
-    check_dimension(instance.n)
-    levels = _mean_levels(instance, chosen, gaussian)
+    chosen = _check(instance, surrogate)
+    levels = _mean_levels(instance, chosen, None if gaussian is None else flag(gaussian, "gaussian"))
     known, reason = (None, levels) if isinstance(levels, str) else (levels, "")
     begun = time.monotonic()
-    found = sweep(instance, chosen, known, thread_count(threads), progress)
+    found = sweep(instance, chosen, known, threads, progress)
     return Landscape(
         instance,
-        chosen.name,
+        chosen,
         found.loss,
         found.minimisers,
         found.absorbing,
@@ -274,12 +389,36 @@ def landscape(
     )
 
 
+def trap_free(
+    instance: Instance,
+    surrogate: str | Surrogate = "relu",
+    *,
+    threads: int | None = None,
+    progress: bool | Show = False,
+) -> bool:
+    """Whether no state but the teacher absorbs, so that no start can be caught: `Landscape.trap_free`.
+
+    It keeps no table of losses and ends at the first trap: it costs as much as the landscape where the answer
+    is yes, and mostly far less where it is no. Arguments and errors are those of `landscape`.
+    """
+    chosen = _check(instance, surrogate)
+    if instance.teacher is None:
+        raise InputError("the instance has no teacher: use landscape(instance).trap_free")
+    return only_absorbing(instance, chosen, number_of(instance.teacher), threads, progress)
+
+
+def _check(instance: Instance, surrogate: str | Surrogate) -> Surrogate:
+    instance_of(instance, Instance, "the first argument", "an Instance, such as problem.draw(0)")
+    check_dimension(instance.n)
+    return check_surrogate(surrogate)
+
+
 def check_dimension(n: int) -> None:
     """Raise InputError if there are too many states to visit."""
     if n > MAX_DIMENSION:
         raise InputError(
-            f"a landscape of n={n} has 2^{n} states; n may be at most {MAX_DIMENSION}: "
-            "take fewer inputs, or look at single runs with train()"
+            f"a landscape of n={n} has 2^{n} states; n may be at most {MAX_DIMENSION}: take fewer inputs, or "
+            "train single runs"
         )
 
 
@@ -296,19 +435,14 @@ def check_surrogate(surrogate: str | Surrogate) -> Surrogate:
 
 def _mean_levels(instance: Instance, surrogate: Surrogate, gaussian: bool | None) -> np.ndarray | str:
     """Return w*_k·E G_k by distance, float64 (2, n + 1), or why it is unknown."""
-    from sterling.theory.population import profile
-
     if instance.teacher is None:
         return "the mean gradient needs a teacher, and the instance has none"
     if gaussian is None:
-        origin = instance.origin
-        if "inputs" not in origin:
-            return "the law of the inputs is unknown: give gaussian=True if the rows are standard Gaussian"
-        if origin["inputs"] != "gaussian" or origin.get("normalize") is not None:
-            return (
-                f"the mean gradient is known for plain Gaussian inputs, and these are {origin['inputs']}"
-                + (f" with normalize={origin['normalize']!r}" if origin.get("normalize") is not None else "")
-            )
+        if "inputs" not in instance.origin:
+            return "the law of the inputs is unknown; the option gaussian says that it is standard Gaussian"
+        reason = unlike_gaussian(instance)
+        if reason:
+            return f"the mean gradient is known for plain Gaussian inputs, and {reason}"
     elif not gaussian:
         return "the inputs are not Gaussian"
-    return profile(instance.n, instance.readout_norm2, surrogate)
+    return profile(numbers_of(instance, surrogate, gaussian=False))

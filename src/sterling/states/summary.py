@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.states.deviation import expected_deviation
-
 if TYPE_CHECKING:
     from sterling.states.landscape import Landscape
 
@@ -104,20 +102,9 @@ def _deviation(landscape: Landscape) -> str:
         if landscape.pull > 0
         else "some wrong weights have no mean pull home"
     )
-    estimate = estimated_deviation(landscape)
+    estimate = landscape.estimated_deviation
     beside = "" if estimate is None else f"; estimated {estimate:.3g} (mean-field)"
     return f"{landscape.deviation:.3g} = sup ‖G − E G‖_∞{beside}; {pull}"
-
-
-def estimated_deviation(landscape: Landscape) -> float | None:
-    """Return the mean-field estimate of the deviation; None for data without a known noise."""
-    instance = landscape.instance
-    noise = instance.origin.get("noise")
-    if landscape.deviation is None or noise is None:
-        return None
-    return expected_deviation(
-        landscape.n, instance.samples, noise, instance.readout_norm2, landscape.surrogate, instance.m
-    )
 
 
 def _nearest(states: np.ndarray, landscape: Landscape) -> str:

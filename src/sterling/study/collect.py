@@ -2,55 +2,62 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Generator
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sterling.base.pool import Pool
+from sterling.base.progress import Show, showing
 from sterling.errors import InputError
 from sterling.study.collector import Collector, Outcome, Progress
-from sterling.study.executors import open_workers
 from sterling.study.grid import Study
+from sterling.study.kinds import Cell, split_key, trial_seeds
 from sterling.study.store import Store
-from sterling.study.trial import Cell, split_key
+from sterling.study.trial import run_trial
 
 if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
 
-__all__ = ["Outcome", "Progress", "find_cell", "open_store", "replay", "run"]
 
-
-def run(
+def iterate(
     study: Study | str | os.PathLike,
     folder: str | os.PathLike | None = None,
     *,
     threads: int | None = None,
-    cluster: str | None = None,
     executor: Executor | None = None,
     width: float | None = None,
     time_limit: float | None = None,
-    progress: Callable[[Progress], None] | None = None,
-) -> Outcome:
-    """Run a study, or go on with one.
+) -> Generator[Progress, None, Outcome]:
+    """Run a study, or go on with one, giving progress with the new rows several times a second.
+
+    Leaving the loop early stops the workers; what is finished by then is in the store.
 
     Parameters
     ----------
     study : Study or path
         A study, its TOML file, or the folder of one begun earlier.
     folder : path, optional
-        Where to keep it. Needed unless ``study`` is a folder.
-    threads, cluster, executor
-        Where trials run, see `open_workers`. No result depends on it.
+        Where to keep it. Needed unless ``study`` is a folder or a file.
+    threads : int, optional
+        Trials at a time: all cores by default. No result depends on it.
+    executor : concurrent.futures.Executor, optional
+        Where trials run instead of threads; see `open_cluster`. After Ctrl-C threads give up what they are
+        at; processes do so where Ctrl-C reaches them too, as at a terminal, and else end their batches.
     width, time_limit : float, optional
         Instead of the study's own ``width`` and ``time`` in this call.
-    progress : callable, optional
-        Gets a `Progress` several times a second.
+
+    Yields
+    ------
+    Progress
+        With ``rows``, the trials finished since the one before.
 
     Returns
     -------
     Outcome
-        Also after Ctrl-C; what was finished is in the store.
+        As the value of the generator.
 
     Raises
     ------
@@ -59,18 +66,96 @@ def run(
     StoreError
         If a shard cannot be written; shards before it are safe.
     SterlingError
-        If the cluster does not answer, or its workers die again and again.
+        If workers die again and again.
+    KeyboardInterrupt
+        After Ctrl-C, with ``error.outcome``; what was finished is in the store.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sterling.study import Study, iterate
+    >>> study = Study(n=8, samples=[20, 40], trials=10, steps=500)
+    >>> rows = [progress.rows for progress in iterate(study, tempfile.mkdtemp())]
+    >>> sum(len(frame) for frame in rows if frame is not None)
+    20
     """
     store = open_store(study, folder)
-    plan_study = store.study if width is None else replace(store.study, width=width)
-    limit = time_limit if time_limit is not None else plan_study.time
+    narrowed = store.study if width is None else replace(store.study, width=width)
+    limit = time_limit if time_limit is not None else narrowed.time
     with store.working():
         store.tidy()
-        with open_workers(threads, cluster, executor) as workers:
-            collector = Collector(store, plan_study, workers, limit, progress)
-            outcome = collector.go()
+        with Pool(threads, executor) as pool:
+            collector = Collector(store, narrowed, pool, limit)
+            try:
+                yield from collector.go()
+            except KeyboardInterrupt as error:
+                error.outcome = collector.outcome  # type: ignore[attr-defined]
+                error.add_note(
+                    f"interrupted after {collector.written:,} new trials, which are in {store.folder}: the "
+                    "next run goes on"
+                )
+                raise
+        outcome = collector.outcome
         store.tidy(always=outcome.finished and outcome.new > 0)
     return outcome
+
+
+def run(
+    study: Study | str | os.PathLike,
+    folder: str | os.PathLike | None = None,
+    *,
+    threads: int | None = None,
+    executor: Executor | None = None,
+    width: float | None = None,
+    time_limit: float | None = None,
+    progress: bool | Show = False,
+) -> Outcome:
+    """Run a study, or go on with one.
+
+    Parameters
+    ----------
+    study, folder, threads, executor, width, time_limit
+        As in `iterate`.
+    progress : bool or callable
+        Shows progress, or gets a `Progress` several times a second.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    InputError
+        If an argument cannot be used, or a folder is missing.
+    StoreError
+        If a shard cannot be written; shards before it are safe.
+    SterlingError
+        If workers die again and again.
+    KeyboardInterrupt
+        After Ctrl-C, with ``error.outcome``; what was finished is in the store.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sterling.study import Store, Study, run
+    >>> folder = tempfile.mkdtemp()
+    >>> outcome = run(Study(n=8, samples=[20, 40], trials=10, steps=500), folder)
+    >>> outcome.reason, outcome.new
+    ('complete', 20)
+    >>> run(folder).new
+    0
+    >>> Store(folder).counts("optimal").select("samples", "trials").rows()
+    [(20, 10), (40, 10)]
+    """
+    steps = iterate(study, folder, threads=threads, executor=executor, width=width, time_limit=time_limit)
+    with contextlib.closing(steps), showing(progress, "trials") as show:
+        while True:
+            try:
+                now = next(steps)
+            except StopIteration as end:
+                return end.value
+            if show is not None:
+                show(now)
 
 
 def open_store(study: Study | str | os.PathLike, folder: str | os.PathLike | None = None) -> Store:
@@ -85,8 +170,10 @@ def open_store(study: Study | str | os.PathLike, folder: str | os.PathLike | Non
     return Store(os.path.splitext(study)[0] if folder is None else folder, read)
 
 
-def replay(folder: str | os.PathLike, key: str, record: tuple[str, ...] = ("flips",)) -> Orbit:
-    """Run one trial of a study again and return its `Orbit`, bit for bit the run of the study.
+def replay(
+    folder: str | os.PathLike, key: str, record: tuple[str, ...] = ("flips",)
+) -> Orbit | dict[str, Any]:
+    """Run one trial of a study again, bit for bit as in the study.
 
     Parameters
     ----------
@@ -98,6 +185,11 @@ def replay(folder: str | os.PathLike, key: str, record: tuple[str, ...] = ("flip
     record : tuple of str
         What the orbit shall keep of its course, as in `train`.
 
+    Returns
+    -------
+    Orbit or dict
+        The whole run; of a trial that is no run, what its kind measures.
+
     Raises
     ------
     InputError
@@ -107,29 +199,31 @@ def replay(folder: str | os.PathLike, key: str, record: tuple[str, ...] = ("flip
 
     Examples
     --------
-    >>> from sterling.study import Store, replay
-    >>> row = Store("out/study").trials(["cell", "trial", "occupancy"]).row(0, named=True)  # doctest: +SKIP
-    >>> orbit = replay("out/study", f"{row['cell']}-{row['trial']}")                        # doctest: +SKIP
-    >>> orbit.occupancy == row["occupancy"]                                                 # doctest: +SKIP
+    >>> import tempfile
+    >>> from sterling.study import Store, Study, replay, run
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = run(Study(n=8, samples=40, trials=2, steps=500), folder)
+    >>> row = Store(folder).trials().row(1, named=True)
+    >>> orbit = replay(folder, f"{row['cell']}-{row['trial']}")
+    >>> orbit.occupancy == row["occupancy"]
     True
     """
-    from sterling.study.trial import run_orbit
-
     store = Store(folder)
     name, number = split_key(key)
-    return run_orbit(find_cell(store, name), number, store.study.seed, record=record)
+    cell = find_cell(store, name)
+    seeds = trial_seeds(store.study.seed, cell, number)
+    if store.study.kind.replay is not None:
+        return store.study.kind.replay(cell, seeds, record)
+    return run_trial(cell, number, store.study.seed)
 
 
 def find_cell(store: Store, name: str) -> Cell:
     """Return the cell of a study with this hash, from its grid or from its rows."""
-    import polars as pl
-
-    from sterling.study.trial import CELL_COLUMNS
-
     for cell in store.study.cells:
         if cell.key == name:
             return cell
-    frame = store.trials(["cell", *CELL_COLUMNS]).filter(pl.col("cell").cast(pl.String) == name)
-    if frame.is_empty():
+    if name not in store.cells:
+        store.trials(["cell"])  # the shards know the cells of an adaptive study
+    if name not in store.cells:
         raise InputError(f"the study in {store.folder} has no cell {name}")
-    return Cell.from_content(frame.row(0, named=True))
+    return store.cells[name]

@@ -1,63 +1,64 @@
-"""One call of `run`: rounds of trials, handed to workers in batches, stored as they come back.
+"""One run of a study: rounds of trials, handed to workers in batches, stored as they come back.
 
-What is run is decided in rounds by `plans.py` from complete earlier rounds alone, so it depends neither on
-the workers nor on when a study was broken off; trials in the store already are not run again, nor those that
-other processes on the folder are at.
+What is run is decided in rounds by `rounds.py` from complete earlier rounds alone, so it depends neither on
+the workers nor on when a study was broken off. Trials in the store already are not run again; what other
+processes on the folder write is looked at now and then.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import time
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
+from collections.abc import Generator, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sterling.base import progress as base
+from sterling.base.pool import Done, Pool
+from sterling.base.resources import require_memory
 from sterling.errors import SterlingError
-from sterling.study.criteria import parse_criterion
-from sterling.study.executors import Workers
-from sterling.study.gaps import Gaps
 from sterling.study.grid import Study
-from sterling.study.ledger import Ledger, Plan
-from sterling.study.notices import Notices, Work
-from sterling.study.plans import rounds
-from sterling.study.schema import frame_of
+from sterling.study.kinds import Cell, is_built_in
+from sterling.study.ledger import Ledger, Wanted
+from sterling.study.missing import Missing
+from sterling.study.rounds import Rounds
 from sterling.study.store import Store
-from sterling.study.trial import Cell, Row, kernel_kind
+from sterling.study.trial import Batch, Row, kernel_group, pressed, run_batch, warm_up
 
-_BATCH_SECONDS = 0.25  # a batch should last about so long
+if TYPE_CHECKING:
+    import polars as pl
+
+_BATCH_SECONDS, _SHARED_BATCH = 0.1, 0.02  # a batch should last about so long; where others are at work
 _BATCH_TRIALS = 500
 _FIRST_BATCH = 4  # trials of a cell whose pace is unknown
-_FLUSH_SECONDS = 2.0
-_FLUSH_ROWS = 20_000
+_BATCHES = 8  # for each worker in what is left of a round: others on the folder may be at the rest
 _LOOK_SECONDS = 0.2  # between looks at clocks and Ctrl-C
-_SCAN_SECONDS = 2.0  # between looks for other processes' shards, while no other process is known
-_NOTICE_SHARE = 0.02  # of the time goes into notices for others while there are none
-_NOTICE_SECONDS = 2.0  # between notices, at most
-_AWAITED_SECONDS = 0.1  # between flushes while others may wait for the rows
-_WAIT_SECONDS = 0.05  # between looks while other processes are at all that is left
+_FLUSH_SHARE = 0.1  # rows are written after so much of the time spent, for others to see,
+_FLUSH_SECONDS = 0.1, 2.0  # within these bounds
+_AWAITED = 0.1  # rows that nobody else can see, of those that are missing: they are written soon
 _ATTEMPTS = 3  # for a batch whose worker was lost, or that came back empty
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of `run` ended.
+    """How a run of a study ended.
 
     Attributes
     ----------
     reason : str
-        "complete", "width reached", "trials spent", "time" or "interrupted".
+        "complete", "width reached", "trials spent", "time", or another reason why an exponent is not known.
     new : int
-        Trials that this call added; one that another process on the folder wrote sooner does not count.
+        Trials that were added; one that another process on the folder wrote sooner does not count.
     done : int
-        Trials of the study in the store that its plan asked for.
+        Trials of the study in the store that its last round asked for.
     seconds : float
     messages : tuple of str
-        What the plan has to say, such as why no exponent could be fitted.
+        What there is to say, such as why no exponent could be fitted.
     """
 
     reason: str
@@ -77,262 +78,246 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a run of a study is: what displays are given several times a second."""
+class Progress(base.Progress):
+    """How far a run of a study is, in trials of the round under way.
 
-    round: int
-    planned: int
-    done: int
-    new: int
-    seconds: float
-    note: str = ""
+    Attributes
+    ----------
+    round : int
+    new : int
+        Trials run so far.
+    seconds : float
+        Since the beginning.
+    rows : Polars frame or None
+        The trials finished since the last `Progress`, if any: cell, trial, what was measured, seconds and
+        version.
+    """
 
-    @property
-    def seconds_left(self) -> float | None:
-        """Seconds that this round will still take at the pace so far, None if unknown."""
-        if not self.new or self.done >= self.planned:
-            return None
-        return (self.planned - self.done) * self.seconds / self.new
+    round: int = 0
+    new: int = 0
+    seconds: float = 0.0
+    rows: pl.DataFrame | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values."""
-        return {**asdict(self), "seconds_left": self.seconds_left}
+        """Return everything but the rows as plain values."""
+        return {
+            "round": self.round,
+            "done": self.done,
+            "total": self.total,
+            "new": self.new,
+            "seconds": self.seconds,
+            "note": self.note,
+            "facts": list(self.facts),
+            "seconds_left": self.seconds_left,
+        }
 
 
 class Collector:
-    """One call of `run` under way."""
+    """One run of a study under way; `go` gives its progress."""
 
-    def __init__(self, store: Store, study: Study, workers: Workers, limit: float | None, show):
-        self.store, self.study, self.workers, self.show = store, study, workers, show
+    def __init__(self, store: Store, study: Study, pool: Pool, limit: float | None):
+        self.store, self.study, self.pool = store, study, pool
         self.begun = time.monotonic()
         self.deadline = None if limit is None else self.begun + limit
-        self.ledger = Ledger(parse_criterion(c) for c in study.criteria)
-        self.order = random.Random(os.urandom(16))  # processes that share a folder begin with other cells
-        self.notices = Notices(store.folder)
-        self.shared = False  # with other processes, as far as is known
-        self.gaps = Gaps(self.ledger, {}, self.order)  # of the round under way
+        self.ledger = Ledger(study.kind, study.criteria)
+        self.planning = Rounds(study, self.ledger)
+        self.order = random.Random(os.urandom(16))  # processes that share a folder go ways of their own
+        self.wanted: Wanted = {}
+        self.missing = Missing(self.ledger, {}, self.order)
         self.seen: set[str] = set()
-        self.buffer: list[Row] = []
-        self.held: list[tuple[Cell, np.ndarray]] = []  # the trials in the buffer
-        self.flushed = self.scanned = self.begun
-        self.next_notice = self.begun
-        self.running: dict[Future, tuple[Cell, np.ndarray, int]] = {}
-        self.new = self.round = 0
+        self.buffer: dict[tuple[str, int], Row] = {}  # rows to write, by cell and number
+        self.again: list[Batch] = []
+        self.flying = 0  # batches
+        self.fresh: list[pl.DataFrame] = []  # rows that nobody was told of
+        self.written = self.round = 0
+        self.flushed = self.begun
+        self.shared = False  # others have written since this process began
         self.halted: str | None = None
         self.note = ""
         self.warmed: set[tuple] = set()
 
-    def go(self) -> Outcome:
-        from sterling.base.interrupts import deferred_interrupt
+    def go(self) -> Generator[Progress, None, None]:
+        """Run rounds until there is none left, giving progress at every look."""
+        stop = self._stopping if self.pool.in_threads else pressed
+        results = self.pool.results(
+            partial(run_batch, self.study.seed, stop), self._feed(), _LOOK_SECONDS, errors="give"
+        )
+        try:
+            for done in results:
+                if done is not None:
+                    self._take(done)
+                else:
+                    self._look()
+                    yield self._progress()
+        except KeyboardInterrupt:
+            self.halted = "interrupted"
+            raise
+        finally:
+            results.close()
+            self._flush()
+        yield self._progress()
 
-        plan: Plan = {}
-        planning = rounds(self.study, self.ledger)
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended."""
+        done = sum(self.ledger.known(cell, count) for cell, count in self.wanted.items())
+        reason, seconds = self.halted or self.planning.reason, time.monotonic() - self.begun
+        return Outcome(reason, self.written, done, seconds, tuple(self.planning.messages))
+
+    def _stopping(self) -> bool:
+        return self.pool.stopping
+
+    def _feed(self) -> Iterator[Batch | None]:
+        """Give batches, round by round; None while all that is left of a round is being run."""
         self._scan()
-        with deferred_interrupt() as interrupted, contextlib.closing(self.notices):
-            self.interrupted = interrupted
-            try:
-                for step in planning:
-                    plan, self.note = step.plan, step.note
-                    self.round += 1
-                    self._run_round(plan)
-                    if self.halted:
-                        break
-            finally:
-                try:
-                    self._drain()
-                finally:
-                    self._flush()
-        done = sum(self.ledger.known(cell, count) for cell, count in plan.items())
-        reason = self.halted or planning.reason
-        return Outcome(reason, self.new, done, time.monotonic() - self.begun, tuple(planning.messages))
-
-    def _run_round(self, plan: Plan) -> None:
-        self.gaps = Gaps(self.ledger, plan, self.order)
-        planned = sum(plan.values())
-        self._warm(self.gaps.cells)
-        while (self.gaps or self.running) and not self._halt():
-            self._hand_out()
-            if self.running:
-                self._take_finished(_LOOK_SECONDS)
-            elif self.gaps:
-                time.sleep(_WAIT_SECONDS)  # other processes are at all that is left
-            if self._time_to_flush():
-                self._flush()
-            if self.show is not None:
-                flying = sum(len(numbers) for _, numbers, _ in self.running.values())
-                self.show(self._progress(planned, planned - self.gaps.waiting - flying))
-        if self.shared:
+        for step in self.planning:
+            self.wanted, self.note = step.wanted, step.note
+            self.round += 1
+            self.missing = Missing(self.ledger, step.wanted, self.order)
+            self._prepare(self.missing.cells)
+            while self.missing or self.again or self.flying:
+                if self.halted:
+                    return
+                batch = self.again.pop() if self.again else self._batch()
+                self.flying += batch is not None
+                yield batch
             self._flush()  # others may wait for these rows
 
-    def _progress(self, planned: int, done: int) -> Progress:
-        return Progress(self.round, planned, done, self.new, time.monotonic() - self.begun, self.note)
+    def _batch(self) -> Batch | None:
+        if self._flush_is_due():
+            self._flush()
+        taken = self.missing.take(self._size)
+        if taken is None:
+            return None
+        kind = self.study.kind
+        return Batch(*taken, None if is_built_in(kind) else kind)
 
-    def _warm(self, cells: list[Cell]) -> None:
-        """Have kernels compiled before trials fan out, once for each kind of cell."""
-        kinds = {kernel_kind(cell): cell for cell in cells}
-        new = [cell for kind, cell in kinds.items() if kind not in self.warmed]
-        if new:
-            self.workers.warm(new)
-            self.warmed.update(kinds)
-
-    def _hand_out(self) -> None:
-        """Give batches to workers that have room for them."""
-        room = 2 * self.workers.count() - len(self.running)
-        with self.notices.turn():
-            elsewhere = self._look_for_others()
-            batches = 0
-            while batches < room and (batch := self.gaps.take(self._batch_size, elsewhere)):
-                self._submit(*batch, 1)
-                batches += 1
-            self._publish(at_once=self.shared and batches > 0)
-
-    def _batch_size(self, cell: Cell) -> int:
+    def _size(self, cell: Cell) -> int:
         pace = self.ledger.pace(cell)
-        size = _FIRST_BATCH if pace is None else _BATCH_SECONDS / max(pace, 1e-6)
-        share = self.gaps.waiting / (2 * self.workers.count())  # so that all workers end together
+        seconds = _SHARED_BATCH if self.shared else _BATCH_SECONDS
+        size = _FIRST_BATCH if pace is None else seconds / max(pace, 1e-6)
+        share = self.missing.waiting / (_BATCHES * self.pool.count)
         return int(np.clip(min(size, share), 1, _BATCH_TRIALS))
 
-    def _look_for_others(self) -> Work:
-        """Return what other processes are at, once what they have written is known."""
-        elsewhere = self.notices.others()  # first: what leaves a notice from now on has been written
-        before, self.shared = self.shared, elsewhere is not None
-        if before or self.shared or time.monotonic() - self.scanned > _SCAN_SECONDS:
-            self._scan()
-        return elsewhere or {}
+    def _prepare(self, cells: list[Cell]) -> None:
+        """Refuse what does not fit, and have kernels compiled before trials fan out."""
+        if cells and self.pool.in_threads:
+            largest = max((cell.problem for cell in cells), key=lambda one: one.n * one.samples * one.m)
+            what = f"{self.pool.count} trials with n={largest.n}, m={largest.m}, {largest.samples} samples"
+            require_memory(self.pool.count * largest.memory(), f"{what} at a time")
+        groups = {kernel_group(cell): cell for cell in cells}
+        warm_up(cell for group, cell in groups.items() if group not in self.warmed)
+        self.warmed.update(groups)
 
-    def _publish(self, at_once: bool = False) -> None:
-        """Tell the others what this process is at, but spend little time on it while nobody may need it."""
-        begun = time.monotonic()
-        if not at_once and begun < self.next_notice:
-            return
-        work: dict[str, list[np.ndarray]] = {}
-        for cell, numbers, *_ in (*self.running.values(), *self.held):
-            work.setdefault(cell.key, []).append(numbers)
-        self.notices.publish(work)
-        now = time.monotonic()
-        self.next_notice = now + min((now - begun) / _NOTICE_SHARE, _NOTICE_SECONDS)
+    def _look(self) -> None:
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            self.halted, self.pool.stopping = "time", True
+        if self._flush_is_due():
+            self._flush()
 
-    def _submit(self, cell: Cell, numbers: np.ndarray, attempt: int) -> None:
-        try:
-            future = self.workers.submit(cell, numbers.tolist(), self.study.seed)
-        except BrokenExecutor as problem:
-            failure = self._failed(problem, cell, numbers, attempt)
-            if failure is not None:
-                raise failure from None
-        else:
-            self.running[future] = (cell, numbers, attempt)
+    def _progress(self) -> Progress:
+        import polars as pl
 
-    def _take_finished(self, patience: float | None) -> None:
-        """Keep the rows of batches that are done; one that failed is reported once the others are kept."""
-        wait(self.running, timeout=patience, return_when=FIRST_COMPLETED)
-        failure: BaseException | None = None
-        for future in [future for future in self.running if future.done()]:
-            work = self.running.pop(future)
-            error = CancelledError() if future.cancelled() else future.exception()
-            problem = self._failed(error, *work) if error else self._keep(future.result(), *work)
-            failure = failure or problem
-        if failure is not None:
-            raise failure
+        rows = pl.concat(self.fresh) if self.fresh else None
+        self.fresh = []
+        total = sum(self.wanted.values())
+        flying = sum(len(numbers) for numbers in self.missing.flying.values())
+        new, seconds = self.written + len(self.buffer), time.monotonic() - self.begun
+        facts = (f"{new / seconds:.3g} a second",) if new else ()
+        note = f"round {self.round}: {self.note}" if self.note else ""
+        done = total - self.missing.waiting - flying
+        left = (total - done) * seconds / new if new and done < total else None
+        return Progress(done, total, note, facts, left, self.round, new, seconds, rows)
 
-    def _failed(
-        self, problem: BaseException, cell: Cell, numbers: np.ndarray, attempt: int
-    ) -> BaseException | None:
-        """Return what to raise for a batch that failed; nothing where it is tried again or was given up."""
-        given_up = CancelledError | BrokenExecutor | KeyboardInterrupt
-        if (self.halted or self.interrupted()) and isinstance(problem, given_up):
-            return None
-        if isinstance(problem, CancelledError):
-            return SterlingError("trials were given up: is the cluster or the executor still running?")
-        if isinstance(problem, BrokenExecutor):
-            return SterlingError(
-                f"a worker of the executor died, for lack of memory perhaps ({problem}): finished trials are "
-                "kept, and a run with a new executor goes on"
-            )
-        if isinstance(problem, KeyboardInterrupt):  # of a worker alone
-            return self._keep([], cell, numbers, attempt)
-        if type(problem).__name__ != "KilledWorker":
-            return problem
-        return self._again(cell, numbers, attempt, f"workers die on trials of {_place(cell)}: {problem}")
+    # -- what comes back -------------------------------------------------------------------------------------
 
-    def _keep(self, rows: list[Row], cell: Cell, numbers: np.ndarray, attempt: int) -> BaseException | None:
-        """Take over the rows of a batch; trials of it that gave none are run again."""
+    def _take(self, done: Done) -> None:
+        """Keep the rows of a batch; raise what stopped it, unless it shall be tried again."""
+        batch, problem = done.item, done.error
+        self.flying -= 1
+        rows = done.value or []
         if rows:
-            self.buffer += rows
-            self.held.append((cell, numbers))
-            self.new += sum(self.ledger.record(frame_of(rows)).values())
-        left = numbers[~np.isin(numbers, [number for _, number in map(_name, rows)])]
-        if not left.size or self.halted or self.interrupted():
-            return None
-        failure = f"workers return no rows for trials of {_place(cell)}: is something stopping them?"
-        return self._again(cell, left, attempt if left.size == numbers.size else 0, failure)
+            self._keep(batch.cell, rows)
+        left = np.setdiff1d(batch.numbers, [number for _, number, *_ in rows])
+        if left.size < len(batch.numbers):
+            self.missing.ended(batch.cell, np.setdiff1d(batch.numbers, left))
+        if not left.size or self.halted or self.pool.stopping:
+            self.missing.ended(batch.cell, left)
+            return
+        if problem is not None and not isinstance(problem, KeyboardInterrupt) and not _is_lost(problem):
+            raise _told(problem)
+        attempt = batch.attempt + 1 if left.size == len(batch.numbers) else 1
+        if attempt > _ATTEMPTS:
+            place = f"n={batch.cell.problem.n}, samples={batch.cell.problem.samples}"
+            why = problem or "they end early"
+            raise SterlingError(
+                f"workers give no rows for trials of {place} ({why}): is something stopping or killing them?"
+            )
+        self.again.append(Batch(batch.cell, left, batch.kind, attempt))
 
-    def _again(self, cell: Cell, numbers: np.ndarray, attempt: int, failure: str) -> BaseException | None:
-        """Run a batch once more; return what to raise if that was tried often enough."""
-        if attempt >= _ATTEMPTS:
-            return SterlingError(failure)
-        self._submit(cell, numbers, attempt + 1)
-        return None
+    def _keep(self, cell: Cell, rows: list[Row]) -> None:
+        import polars as pl
 
-    def _drain(self) -> None:
-        """Stop the workers and take what they finished."""
-        if self.halted is None and self.running:
-            self.halted = "failed"
-        self.workers.stop()
-        while self.running and self.halted != "failed":
-            self._take_finished(_LOOK_SECONDS)
-            self._publish()
+        from sterling.study.shards import frame_of
 
-    def _time_to_flush(self) -> bool:
-        if not self.buffer:
-            return False
-        awaited = self.shared and len(self.running) < 2 * self.workers.count()  # nothing is left to hand out
-        patience = min(_AWAITED_SECONDS, _FLUSH_SECONDS) if awaited else _FLUSH_SECONDS
-        return time.monotonic() - self.flushed > patience or len(self.buffer) > _FLUSH_ROWS
+        frame = frame_of(self.study.kind, rows).with_columns(cell=pl.lit(cell.key))
+        self.fresh.append(frame)
+        new = self.ledger.record(frame, {cell.key: cell})[cell.key]
+        self.missing.learnt([cell.key])
+        self.buffer |= {(cell.key, row[1]): row for row in rows if row[1] in set(new.tolist())}
+
+    # -- the store -------------------------------------------------------------------------------------------
+
+    def _flush_is_due(self) -> bool:
+        now = time.monotonic()
+        spent, (least, most) = now - self.flushed, _FLUSH_SECONDS
+        if self.shared and len(self.buffer) > _AWAITED * self.missing.waiting:
+            return spent >= least / 2  # towards the end of a round others are about to do the same trials
+        return spent >= min(most, max(least, _FLUSH_SHARE * (now - self.begun)))
 
     def _flush(self) -> None:
+        """Look for what others have written, and write what they have not."""
         self.flushed = time.monotonic()
         try:
-            self._scan()  # others may have written some of these rows; they are not new then
+            self._scan()
         finally:
-            self._write()
-
-    def _write(self) -> None:
-        if self.buffer:
-            name = self.store.add(self.buffer)
-            assert name is not None
-            self.seen.add(name)
-            self.buffer, self.held = [], []  # only now: rows that could not be written are tried again
+            if self.buffer:
+                name = self.store.add(self.buffer.values())
+                assert name is not None
+                self.seen.add(name)
+                self.written += len(self.buffer)
+                self.buffer = {}  # only now: rows that could not be written are tried again
 
     def _scan(self) -> None:
         """Read the shards that are new."""
-        self.scanned = time.monotonic()
-        mine = set(map(_name, self.buffer))
         for name in self.store.shards():
             if name in self.seen:
                 continue
             try:
-                frame = self.store.read(name)
+                frame = self.store.read(name, self.ledger.columns)
             except FileNotFoundError:  # merged into another shard, which the next look finds
                 continue
             self.seen.add(name)
-            if frame is None:
-                continue
-            learnt = self.ledger.record(frame)
-            self.gaps.drop_known(learnt)
-            if mine:
-                self.new -= len(mine.intersection(zip(frame["cell"], frame["trial"], strict=True)))
-
-    def _halt(self) -> bool:
-        if self.interrupted():
-            self.halted = "interrupted"
-        elif self.deadline is not None and time.monotonic() >= self.deadline:
-            self.halted = "time"
-        return self.halted is not None
+            self.shared = self.shared or self.round > 0
+            if frame is not None:
+                self.missing.learnt(self.ledger.record(frame, self.store.cells))
+                if self.buffer:
+                    for place in frame.select("cell", "trial").iter_rows():
+                        self.buffer.pop(place, None)
 
 
-def _name(row: Row) -> tuple[str, int]:
-    return row[0], row[1]
+def _is_lost(problem: BaseException) -> bool:
+    """Whether a worker was lost, as Dask tells it, so that another may do its work."""
+    return type(problem).__name__ == "KilledWorker"
 
 
-def _place(cell: Cell) -> str:
-    return f"n={cell.problem.n}, samples={cell.problem.samples}"
+def _told(problem: BaseException) -> BaseException:
+    """Return what to raise for a batch that failed."""
+    if isinstance(problem, CancelledError):
+        return SterlingError("trials were given up: is the cluster or the executor still running?")
+    if isinstance(problem, BrokenExecutor):
+        return SterlingError(
+            f"a worker of the executor died, for lack of memory perhaps ({problem}): finished trials are "
+            "kept, and a run with a new executor goes on"
+        )
+    return problem

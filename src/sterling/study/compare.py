@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sterling.base import checks
 from sterling.errors import InputError
-from sterling.model.problem import Problem, part_seed
+from sterling.model.problem import Problem
 from sterling.schedules import Power, Schedule
-from sterling.study.trial import Cancelled
+from sterling.stats import bootstrap_counts, percentiles, share_interval
+from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Cell, Column, Kind, Look, Seeds, register
 from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
 
 if TYPE_CHECKING:
     import polars as pl
-    from matplotlib.axes import Axes
-
-    from sterling.model.instance import Instance
 
 #: What to keep in mind when one surrogate does better than another here.
 NOTE = (
@@ -40,26 +37,60 @@ NOTE = (
 BASELINE = "relu"  # the paper's surrogate, to which the others are compared
 BURN_IN = 0.25  # share of the steps that occupancy and wrong weights leave out
 LEVEL = 0.95  # of all intervals
-_RESAMPLES = 4000  # of the bootstrap
-_TRIALS, _BOOTSTRAP = 0, 1  # extend the user's seed
+_BOOTSTRAP = 1  # extends the user's seed
 _CACHE_BYTES = 1 << 28  # a run
-_COLOURS = ("#0072B2", "#D55E00", "#00815E", "#A66A00", "#A8487E", "#6B6B6B", "#222222")
-_MARKERS = "osD^vPX"
 
-_COLUMNS = {
-    "trial": "Int64",
-    "seed": "Int64",
-    "surrogate": "String",
-    "occupancy": "Float64",
-    "wrong": "Float64",
-    "ergodic_errors": "Int64",
-    "errors": "Int64",
-    "verdict": "String",
-    "certified": "Boolean",
-    "seconds": "Float64",
-    "predicted_occupancy": "Float64",
-    "predicted_wrong": "Float64",
-}
+
+def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
+    """Run one data set with one surrogate, and predict what comes out."""
+    from sterling.dynamics.train import resume, train
+    from sterling.schedules import parse_schedule
+    from sterling.theory import balance
+
+    instance = cell.problem.draw(seeds.data)
+    steps, surrogate = cell.settings["steps"], cell.settings["surrogate"]
+    schedule = parse_schedule(cell.settings["schedule"])
+    early = max(1, int(BURN_IN * steps))
+    late = steps - early
+    common: dict[str, Any] = {"progress": look, "threads": 1, "cache_bytes": _CACHE_BYTES}
+    start = train(instance, early, schedule, surrogate, init=seeds.data, record=(), **common)
+    whole = resume(start, instance, late, **common)
+    occupancy = (whole.occupancy * steps - start.occupancy * early) / late
+    wrong = float((whole.wrong_share * steps - start.wrong_share * early).sum()) / late
+    try:
+        predicted = balance(instance, surrogate=surrogate)
+    except InputError:  # w* does not hold its weights: the sample is far too small
+        predicted = None
+    return {
+        "seed": seeds.data,
+        "occupancy": min(1.0, max(0.0, occupancy)),
+        "wrong": max(0.0, wrong),
+        "ergodic_errors": whole.ergodic_errors,
+        "errors": whole.errors,
+        "verdict": whole.verdict.name,
+        "certified": whole.certified,
+        "predicted_occupancy": None if predicted is None else predicted.occupancy,
+        "predicted_wrong": None if predicted is None else float(predicted.wrong_share.sum()),
+    }
+
+
+KIND = Kind(
+    "occupancy",
+    _run,
+    {
+        "seed": COUNT,
+        "occupancy": SHARE,
+        "wrong": replace(REAL, low=0),
+        "ergodic_errors": COUNT,
+        "errors": COUNT,
+        "verdict": Column("String"),
+        "certified": FLAG,
+        "predicted_occupancy": REAL.maybe(),
+        "predicted_wrong": REAL.maybe(),
+    },
+    settings={"schedule": "power:0.5,0.5", "surrogate": "relu", "steps": 100_000},
+)
+register(KIND)
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,71 +142,38 @@ class Comparison:
         """
         import polars as pl
 
-        from sterling.study.likelihood import jeffreys
-
-        names = self.surrogates
+        names, count = self.surrogates, self.trials
         base = BASELINE if BASELINE in names else names[0]
-        picks = self._resamples()
+        picks = bootstrap_counts(count, np.random.SeedSequence(self.seed, spawn_key=(_BOOTSTRAP,))) / count
         values = {name: self._values(name) for name in names}
         out = []
         for name in names:
-            mine = values[name]
+            mine, theirs = values[name], values[base]
+            gap = mine["occupancy"] - theirs["occupancy"]
             won = int(np.count_nonzero(mine["ergodic_errors"] == 0))
-            low, high = jeffreys(won, self.trials, LEVEL)
-            gap = mine["occupancy"] - values[base]["occupancy"]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = (mine["wrong"].mean() / theirs["wrong"].mean()) ** 2
+                ratios = ((picks @ mine["wrong"]) / (picks @ theirs["wrong"])) ** 2
+            known = bool(np.isfinite(ratios).all())
             out.append(
                 {
                     "surrogate": name,
-                    "trials": self.trials,
-                    **_interval("occupancy", mine["occupancy"][picks].mean(axis=1), mine["occupancy"].mean()),
-                    **_interval("difference", gap[picks].mean(axis=1), gap.mean()),
-                    "ergodic": won / self.trials,
-                    "ergodic_low": float(low),
-                    "ergodic_high": float(high),
-                    **_interval("wrong", mine["wrong"][picks].mean(axis=1), mine["wrong"].mean()),
-                    **self._ratio(mine["wrong"], values[base]["wrong"], picks),
+                    "trials": count,
+                    **_named(
+                        "occupancy", percentiles(picks @ mine["occupancy"], mine["occupancy"].mean(), LEVEL)
+                    ),
+                    **_named("difference", percentiles(picks @ gap, gap.mean(), LEVEL)),
+                    **_named("ergodic", share_interval(won, count, LEVEL)),
+                    **_named("wrong", percentiles(picks @ mine["wrong"], mine["wrong"].mean(), LEVEL)),
+                    **_named(
+                        "samples_ratio", percentiles(ratios, ratio, LEVEL) if known else (None, None, None)
+                    ),
                     "predicted_occupancy": _mean(mine["predicted_occupancy"]),
                     "predicted_wrong": _mean(mine["predicted_wrong"]),
                     "predicted_samples_ratio": self._predicted_ratio(name, base),
                 }
             )
         return pl.DataFrame(out)
-
-    def draw(self, ax: Axes) -> str:
-        """Draw measured against predicted occupancy, a point a data set and the mean of each surrogate.
-
-        Returns a sentence that says what to see.
-        """
-        from sterling.plot.run import GREY, INK, PALE
-
-        ax.plot([0, 1], [0, 1], color=PALE, lw=1, zorder=0)
-        for place, name in enumerate(self.surrogates):
-            mine = self._values(name)
-            colour, marker = _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
-            known = np.isfinite(mine["predicted_occupancy"])
-            x, y = mine["predicted_occupancy"][known], mine["occupancy"][known]
-            ax.plot(x, y, marker, ms=3.5, color=colour, alpha=0.35, lw=0)
-            if known.any():
-                ax.plot(x.mean(), y.mean(), marker, ms=8, color=colour, mec=INK, mew=0.8, lw=0, label=name)
-        ax.set_xlim(-0.02, 1.02)
-        ax.set_ylim(-0.02, 1.02)
-        ax.set_xlabel("predicted occupancy of the teacher (mean-field)")
-        ax.set_ylabel("measured occupancy")
-        ax.legend(frameon=False, fontsize=8.5, loc="upper left")
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.tick_params(labelsize=8.5, color=GREY)
-        return self._reading()
-
-    def _reading(self) -> str:
-        table = self.summary().sort("occupancy", descending=True)
-        first, last = table.row(0, named=True), table.row(-1, named=True)
-        if len(table) == 1:
-            return f"With {first['surrogate']} the iterates are at the teacher for {_share(first)}."
-        return (
-            f"On the same {self.trials} data sets the iterates are at the teacher for {_share(first)} with "
-            f"{first['surrogate']} and for {_share(last)} with {last['surrogate']}; small marks are data "
-            "sets, large ones means, and on the line the prediction is right."
-        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was run, the summary and the note as plain values."""
@@ -189,6 +187,9 @@ class Comparison:
             "summary": self.summary().to_dicts(),
             "note": self.note,
         }
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
 
     def __repr__(self) -> str:
         return (
@@ -204,30 +205,15 @@ class Comparison:
             for column in ("occupancy", "wrong", "ergodic_errors", "predicted_occupancy", "predicted_wrong")
         }
 
-    def _resamples(self) -> np.ndarray:
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(_BOOTSTRAP,)))
-        return rng.integers(0, self.trials, (_RESAMPLES, self.trials))
-
-    @staticmethod
-    def _ratio(mine: np.ndarray, base: np.ndarray, picks: np.ndarray) -> dict[str, float | None]:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = (mine.mean() / base.mean()) ** 2
-            again = (mine[picks].mean(axis=1) / base[picks].mean(axis=1)) ** 2
-        if not np.isfinite(again).all():
-            return dict.fromkeys(("samples_ratio", "samples_ratio_low", "samples_ratio_high"))
-        return _interval("samples_ratio", again, ratio)
-
     def _predicted_ratio(self, name: str, base: str) -> float | None:
         from sterling.theory import samples_for_occupancy
 
-        problem = self.problem
-        if problem.noise == 0:
+        if self.problem.noise == 0:
             return None
-        norm2 = self.problem.readout_norm2
-        mine, other = (
-            samples_for_occupancy(0.5, problem.n, problem.noise, norm2, one, problem.m)
-            for one in (name, base)
-        )
+        try:
+            mine, other = (samples_for_occupancy(self.problem, surrogate=one) for one in (name, base))
+        except InputError:  # the law is for Gaussian inputs
+            return None
         return mine / other
 
 
@@ -235,7 +221,7 @@ def compare_surrogates(
     problem: Problem,
     *,
     trials: int = 20,
-    surrogates: Iterable[str | Surrogate] | None = None,
+    surrogates: Iterable[str | Surrogate] | str | Surrogate | None = None,
     steps: int = 100_000,
     schedule: Schedule | None = None,
     seed: int = 0,
@@ -268,100 +254,62 @@ def compare_surrogates(
     Returns
     -------
     Comparison
-        With ``rows``, ``summary()``, ``draw(ax)`` and ``note``: read the note before drawing conclusions for
-        deep nets.
+        With ``rows``, ``summary()`` and ``note``: read the note before drawing conclusions for deep nets.
+        `sterling.plot.curves.predictions` draws it.
 
     Raises
     ------
     InputError
         For an argument that cannot be used.
+
+    Notes
+    -----
+    It is a study of the kind "occupancy" (`sterling.study`) whose store is thrown away: for many trials, or
+    for trials that shall survive a break, make that study. Prediction: `sterling.theory.balance`, mean-field.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> problem = st.Problem(n=8, samples=200, noise=0.5)
+    >>> found = st.compare_surrogates(problem, trials=3, surrogates=["relu", "identity"], steps=1000)
+    >>> table = found.summary()
+    >>> table["surrogate"].to_list(), table["trials"].to_list()
+    (['relu', 'identity'], [3, 3])
     """
     import polars as pl
 
-    from sterling.base.cores import usable_cores
+    from sterling.study import Store, Study, run
 
-    if not isinstance(problem, Problem):
-        raise InputError(f"the first argument is a {type(problem).__name__}; give a Problem")
-    trials, steps = _count(trials, "trials", 1), _count(steps, "steps", 4)
-    workers = usable_cores() if threads is None else _count(threads, "threads", 1)
     schedule = Power(0.5, 0.5) if schedule is None else schedule
-    if not isinstance(schedule, Schedule):
-        raise InputError(f"schedule is {schedule!r}; give Constant(rate) or Power(rate, exponent)")
-    part_seed(seed)  # refuses a bad one
-    if isinstance(seed, np.random.SeedSequence):
-        raise InputError("seed must be a non-negative integer, so that the rows can name it")
-    names = _choose(surrogates)
-    halt = threading.Event()
-    with ThreadPoolExecutor(min(workers, trials), thread_name_prefix="sterling-compare") as pool:
-        work = partial(_run_trial, problem, names, steps, schedule, seed, halt)
-        jobs = [pool.submit(work, trial) for trial in range(trials)]
-        try:
-            rows = [row for job in jobs for row in job.result()]
-        finally:
-            halt.set()
-            pool.shutdown(cancel_futures=True)
-    columns = {name: getattr(pl, kind) for name, kind in _COLUMNS.items()}
-    return Comparison(pl.DataFrame(rows, columns, orient="row"), problem, schedule, steps, seed)
-
-
-def _run_trial(
-    problem: Problem,
-    names: list[str],
-    steps: int,
-    schedule: Schedule,
-    root: int,
-    halt: threading.Event,
-    trial: int,
-) -> list[tuple]:
-    """Run one data set with every surrogate; return their rows."""
-    sequence = np.random.SeedSequence(root, spawn_key=(_TRIALS, trial))
-    seed = int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
-    instance = problem.draw(seed)
-    return [
-        (trial, seed, name, *_run(instance, name, steps, schedule, seed, halt), *_predict(instance, name))
-        for name in names
-    ]
-
-
-def _run(
-    instance: Instance, name: str, steps: int, schedule: Schedule, seed: int, halt: threading.Event
-) -> tuple:
-    from sterling.dynamics.train import resume, train
-
-    def look(_progress) -> None:
-        if halt.is_set():
-            raise Cancelled
-
-    early = max(1, int(BURN_IN * steps))
-    common = {"progress": look, "threads": 1, "cache_bytes": _CACHE_BYTES}
-    start = train(instance, early, schedule, name, init=seed, record=(), **common)
-    whole = resume(start, instance, steps - early, **common)
-    late = steps - early
-    occupancy = (whole.occupancy * steps - start.occupancy * early) / late
-    wrong = float((whole.wrong_share * steps - start.wrong_share * early).sum()) / late
-    seconds = whole.stats.seconds
-    return (
-        min(1.0, max(0.0, occupancy)),
-        max(0.0, wrong),
-        whole.ergodic_errors,
-        whole.errors,
-        whole.verdict.name,
-        whole.certified,
-        seconds,
+    checks.instance_of(schedule, Schedule, "schedule", "one such as Power(0.5, 0.5)")
+    checks.instance_of(problem, Problem, "the first argument", "a Problem")
+    checks.integer(trials, "trials", 1)
+    checks.integer(steps, "steps", 4)
+    names = _names(surrogates)
+    study = Study(
+        kind=KIND.name,
+        n=problem.n,
+        samples=[problem.samples],
+        m=problem.m,
+        noise=problem.noise,
+        readout=problem.readout,
+        inputs=problem.inputs,
+        normalize=problem.normalize,
+        schedule=schedule,
+        surrogate=names,
+        steps=steps,
+        trials=trials,
+        seed=seed,
     )
+    with TemporaryDirectory(prefix="sterling-") as folder:
+        run(study, folder, threads=threads)
+        rows = Store(folder).trials()
+    order = pl.col("surrogate").replace_strict({name: place for place, name in enumerate(names)})
+    columns = ["trial", "surrogate", *KIND.columns, "seconds"]
+    return Comparison(rows.sort("trial", order).select(columns), problem, schedule, steps, seed)
 
 
-def _predict(instance: Instance, name: str) -> tuple[float | None, float | None]:
-    from sterling.theory import balance
-
-    try:
-        predicted = balance(instance, name)
-    except InputError:  # w* does not hold its weights: the sample is far too small
-        return None, None
-    return predicted.occupancy, float(predicted.wrong_share.sum())
-
-
-def _choose(surrogates: Iterable[str | Surrogate] | None) -> list[str]:
+def _names(surrogates: Iterable[str | Surrogate] | str | Surrogate | None) -> list[str]:
     if surrogates is None:
         return list(SURROGATES)
     if isinstance(surrogates, str | Surrogate):
@@ -372,22 +320,11 @@ def _choose(surrogates: Iterable[str | Surrogate] | None) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _count(value, name: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise InputError(f"{name} is {value!r}; it must be an integer, at least {least}")
-    return int(value)
-
-
-def _interval(name: str, resampled: np.ndarray, value: float) -> dict[str, float | None]:
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(resampled, (tail, 1 - tail))
-    return {name: float(value), f"{name}_low": float(low), f"{name}_high": float(high)}
+def _named(name: str, interval: Iterable[float | None]) -> dict[str, float | None]:
+    """Return a value and the ends of its interval as three columns."""
+    return dict(zip((name, f"{name}_low", f"{name}_high"), interval, strict=True))
 
 
 def _mean(values: np.ndarray) -> float | None:
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) == len(values) else None
-
-
-def _share(row: dict) -> str:
-    return f"{row['occupancy']:.1%} of the steps [{row['occupancy_low']:.1%}, {row['occupancy_high']:.1%}]"

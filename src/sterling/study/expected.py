@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import numpy as np
 from sterling import theory
 from sterling.errors import InputError
 from sterling.model.families import Gaussian
-from sterling.study.criteria import Criterion, parse_criterion
-from sterling.study.trial import Cell
+from sterling.model.problem import Problem
+from sterling.study.criteria import Criterion
+from sterling.study.kinds import parse_criterion
 
 _PAPER = "Jeong, Xin & Yin, arXiv 2505.18113"
 #: Which of the paper's claims speaks of a criterion: `theory.samples_proved`.
@@ -46,20 +48,19 @@ def expected(
 
     The paper and the laws are about independent Gaussian inputs.
     """
-    one, known = parse_criterion(criterion), sorted(int(n) for n in dimensions if n > 1)
-    if not known:
+    known = sorted(int(n) for n in dimensions if n > 1)
+    if len(known) < 2 or "steps" not in series:  # the laws are about runs
         return ()
-    cell = Cell.from_content({**series, "n": known[-1], "samples": 1})
-    problem = cell.problem
-    if not isinstance(problem.inputs, Gaussian) or problem.normalize is not None or len(known) < 2:
+    one, problem = parse_criterion(criterion), _problem(series)
+    if not isinstance(problem.inputs, Gaussian) or problem.normalize is not None:
         return ()
     found = []
-    claim = _PROVED.get(one.kind)
+    claim = _PROVED.get(one.column)
     if claim:
-        order = {n: theory.samples_proved(n, claim) for n in known}
+        order = {n: theory.samples_proved(replace(problem, n=n), claim=claim) for n in known}
         source = f"{_PAPER}; without label noise" if claim == "ergodic" else _PAPER
         found.append(Expected(_slope(order), "theorem", source, {}))
-    law = _law(one, cell)
+    law = _law(one, problem, series["surrogate"])
     if law is not None:
         try:
             samples = {n: law(n) for n in known}
@@ -69,17 +70,28 @@ def expected(
     return tuple(found)
 
 
-def _law(criterion: Criterion, cell: Cell) -> Callable[[int], float] | None:
+def _problem(series: dict[str, Any]) -> Problem:
+    """Return a problem of the series; which n and N it has does not matter."""
+    values = {name: series[name] for name in ("m", "noise", "readout", "inputs", "normalize")}
+    if values["readout"].startswith("["):
+        values["readout"] = tuple(json.loads(values["readout"]))
+    if values["normalize"] == "none":
+        values["normalize"] = None
+    return Problem(n=2, samples=1, **values)
+
+
+def _law(criterion: Criterion, problem: Problem, surrogate: str) -> Callable[[int], float] | None:
     """Return the mean-field law of N₅₀ for a criterion, if there is one."""
-    problem, surrogate = cell.problem, cell.surrogate
-    noise, norm2, m = problem.noise, problem.readout_norm2, problem.m
-    if criterion.kind in ("optimal", "ergodic") and not noise:
-        return lambda n: theory.samples_noiseless(n, norm2, surrogate, m)
-    if criterion.kind == "ergodic":
-        return lambda n: theory.samples_for_ergodic(n, noise, norm2, surrogate, m)
-    share = criterion.share
-    if criterion.kind == "occupancy" and noise and share is not None and share < 1:
-        return lambda n: theory.samples_for_occupancy(share, n, noise, norm2, surrogate, m)
+    noise = problem.noise
+    if criterion.column in ("optimal", "ergodic") and not noise:
+        return lambda n: theory.samples_noiseless(replace(problem, n=n), surrogate=surrogate)
+    if criterion.column == "ergodic":
+        return lambda n: theory.samples_for_ergodic(replace(problem, n=n), surrogate=surrogate)
+    share = criterion.threshold
+    if criterion.column == "occupancy" and noise and share is not None and share < 1:
+        return lambda n: theory.samples_for_occupancy(
+            replace(problem, n=n), occupancy=share, surrogate=surrogate
+        )
     return None
 
 

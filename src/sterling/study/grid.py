@@ -1,6 +1,6 @@
 """A study: which cells there are, how many trials each gets, and when enough is known.
 
-A `Study` is a plain value. Files are read and written by `spec.py`; running trials is left to `collect.py`.
+A `Study` is a plain value. The layout of its file is in `spec.py`; running trials is left to `collect.py`.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from os import PathLike
@@ -17,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from sterling.base import checks
 from sterling.errors import InputError
 from sterling.model.problem import Problem
-from sterling.schedules import MAX_STEPS, Schedule, parse_schedule, schedule_from_dict
-from sterling.study.criteria import parse_criterion
-from sterling.study.trial import SEMANTICS, Cell, is_number
-from sterling.surrogates import get_surrogate
+from sterling.study.criteria import Criterion
+from sterling.study.kinds import SEMANTICS, Cell, Kind, canonical, family_text, get_kind, plain_setting
+from sterling.study.spec import arguments, read_arguments, to_toml
 
 TARGETS = ("exponent", "proportion")
 
@@ -32,6 +33,9 @@ MAX_TRIALS = 1_000_000_000
 
 #: n, m and N beyond which no computer holds an instance.
 MAX_SIZE = 10**12
+
+_MOST_POWER = 8.0  # a of samples = c·n^a
+_MOST_LETTERS = 1000  # of a study's name
 
 
 @dataclass(frozen=True)
@@ -56,23 +60,21 @@ class Scaled:
 class Series:
     """The cells of a study that differ in n and samples only: what one fit is made of."""
 
-    m: int
-    noise: float
-    readout: Any
-    inputs: Any
-    normalize: str | None
-    schedule: Schedule
-    surrogate: str
-    steps: int
-    landscape: bool = False
+    kind: str
+    problem: tuple[tuple[str, Any], ...]
+    settings: tuple[tuple[str, Any], ...]
 
     def cell(self, n: int, samples: int) -> Cell:
         """Return the cell of this series with the given n and samples."""
-        problem = Problem(n, samples, self.m, self.noise, self.readout, self.inputs, self.normalize)
-        return Cell(problem, self.schedule, self.surrogate, self.steps, self.landscape)
+        return Cell(self.kind, Problem(n=n, samples=samples, **dict(self.problem)), dict(self.settings))
+
+    @property
+    def units(self) -> int:
+        """The number m of hidden units."""
+        return dict(self.problem)["m"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, eq=False)
 class Study:
     """Many trials over a grid of problems.
 
@@ -87,17 +89,15 @@ class Study:
         target "exponent".
     m, noise, readout, inputs, normalize : values or lists of values
         As in `Problem`. A list of numbers is one readout.
-    schedule : Schedule, text or list of them
-        Such as "power:0.5,0.5".
-    surrogate : str or list of str
-    steps : int or list of int
-        Step budget of a trial.
+    kind : str
+        The kind of trial: "train" (a run), "landscape" (all 2ⁿ states), "gradients" (at random states), or
+        one that was registered.
     trials : int
         Trials in a cell, up to 10⁹; with target "proportion" at most so many. With target "exponent",
         `max_trials` bounds them instead. A run keeps 4 bytes and one for each criterion in memory of every
         trial done, so a study of 10⁹ trials that is finished needs some 5 to 10 GB.
-    criteria : str or list of str
-        See `Criterion`.
+    criteria : str or list of str, optional
+        What counts as success, by default the first criterion of the kind; see `parse_criterion`.
     seed : int
         The root of all seeds.
     target : "exponent", "proportion" or None
@@ -105,73 +105,106 @@ class Study:
         cell. None: take all trials.
     width : float, optional
         The width of the 95 % interval at which the target is reached.
-    time : float, optional
-        Seconds after which a call of `run` stops.
+    time : float or str, optional
+        Seconds, or a text such as "15min", after which a call of `run` stops. How many trials that allows
+        depends on the machine.
     max_trials : int, optional
         Trials of one series at most, where placement is adaptive.
     name : str
         For headings; it decides nothing.
+    settings : mapping, optional
+        Settings of the kind; they can be given as keywords as well.
+    **more : values or lists of values
+        Settings of the kind: of "train" ``schedule`` (such as "power:0.5,0.5"), ``surrogate`` and ``steps``,
+        the step budget of a trial.
 
     Raises
     ------
     InputError
         For an argument that cannot be used, with its name and value.
+
+    Examples
+    --------
+    >>> from sterling.study import Study
+    >>> study = Study(n=[8, 16], samples={"c": [1, 2], "a": 1.5}, noise=[0.0, 0.5], steps=10_000)
+    >>> len(study.series), len(study.cells)
+    (2, 8)
+    >>> study.samples_at(16)
+    [64, 128]
     """
 
-    n: Any
-    samples: Any = None
-    m: Any = 1
-    noise: Any = 0.0
-    readout: Any = "ones"
-    inputs: Any = "gaussian"
-    normalize: Any = None
-    schedule: Any = "power:0.5,0.5"
-    surrogate: Any = "relu"
-    steps: Any = 1_000_000
-    trials: int = 100
-    criteria: Any = "optimal"
-    seed: int = 0
-    target: str | None = None
-    width: float | None = None
-    time: float | None = None
-    max_trials: int = 200_000
-    name: str = "study"
-    _series: tuple[Series, ...] = field(init=False, repr=False, compare=False, default=())
+    n: tuple[int, ...]
+    samples: tuple[int, ...] | Scaled | None
+    m: tuple[int, ...]
+    noise: tuple[float, ...]
+    readout: tuple[Any, ...]
+    inputs: tuple[str, ...]
+    normalize: tuple[str | None, ...]
+    kind: Kind
+    trials: int
+    criteria: tuple[Criterion, ...]
+    seed: int
+    target: str | None
+    width: float | None
+    time: float | None
+    max_trials: int
+    name: str
+    settings: dict[str, tuple]
 
-    def __post_init__(self):
+    def __init__(
+        self,
+        n: Any,
+        samples: Any = None,
+        m: Any = 1,
+        noise: Any = 0.0,
+        readout: Any = "ones",
+        inputs: Any = "gaussian",
+        normalize: Any = None,
+        *,
+        kind: str | Kind = "train",
+        trials: int = 100,
+        criteria: Any = None,
+        seed: int = 0,
+        target: str | None = None,
+        width: float | None = None,
+        time: float | str | None = None,
+        max_trials: int = 200_000,
+        name: str = "study",
+        settings: Mapping[str, Any] | None = None,
+        **more: Any,
+    ):
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
-        put("n", _integers(self.n, "n"))
-        put("m", _integers(self.m, "m"))
-        put("steps", _integers(self.steps, "steps", MAX_STEPS))
-        put("samples", _samples(self.samples))
-        put("readout", _readouts(self.readout))
-        for name in ("noise", "inputs", "normalize", "surrogate"):
-            put(name, _values(getattr(self, name), name))
-        put("normalize", tuple(None if value == "none" else value for value in self.normalize))
-        put("surrogate", tuple(get_surrogate(value).name for value in self.surrogate))
-        put("schedule", tuple(_schedule(value) for value in _values(self.schedule, "schedule")))
-        put("criteria", tuple(parse_criterion(value) for value in _values(self.criteria, "criteria")))
-        for name in ("trials", "max_trials"):
-            put(name, _number_of_trials(getattr(self, name), name))
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int | np.integer) or self.seed < 0:
-            raise InputError(f"seed is {self.seed!r}; it must be a non-negative integer")
-        put("seed", int(self.seed))
-        if not isinstance(self.name, str) or self.name.encode(errors="ignore").decode() != self.name:
-            raise InputError(f"name is {self.name!r:.60}; it must be a text")
+        put("n", _integers(n, "n"))
+        put("samples", _samples(samples))
+        put("m", _integers(m, "m"))
+        put("noise", _values(noise, "noise", lambda one: checks.real(one, "noise") + 0.0))  # −0 is 0
+        put("readout", _readouts(readout))
+        put("inputs", _values(inputs, "inputs", family_text))
+        put("normalize", _values(normalize, "normalize", lambda value: None if value == "none" else value))
+        put("kind", get_kind(kind))
+        put("trials", checks.integer(trials, "trials", 1, MAX_TRIALS))
+        put("seed", checks.integer(seed, "seed", 0))
+        put("target", None if target is None else checks.choice(target, "target", TARGETS))
+        put("width", None if width is None else checks.real(width, "width", above=0))
+        put("time", None if time is None else checks.real(seconds(time), "time", above=0))
+        put("max_trials", checks.integer(max_trials, "max_trials", 1, MAX_TRIALS))
+        put("name", _name(name))
+        put("settings", self._settings({**(settings or {}), **more}))
+        named = list(self.kind.criteria)[:1] if criteria is None else criteria
+        put("criteria", _values(named, "criteria", self.kind.criterion) if named else ())
         self._check_target()
-        self._check_landscape()
-        put("_series", tuple(self._make_series()))
-        for series in self._series:  # every value is met once: a wrong one is refused here, not in a worker
-            series.cell(self.n[0], 1 if self.samples is None else self.samples_at(self.n[0])[0])
-        self._count_cells()
+        self._check_cells()
+
+    def _settings(self, given: Mapping[str, Any]) -> dict[str, tuple]:
+        self.kind.refuse_unknown(given)
+        known = self.kind.settings
+        return {name: self._setting(name, given.get(name, default)) for name, default in known.items()}
+
+    def _setting(self, name: str, value: Any) -> tuple:
+        default = self.kind.settings[name]
+        return _values(value, name, lambda one: plain_setting(name, one, default))
 
     def _check_target(self) -> None:
-        if self.target is not None and self.target not in TARGETS:
-            raise InputError(f"target is {self.target!r}; it must be one of {', '.join(TARGETS)}")
-        for name in ("width", "time"):
-            value = getattr(self, name)
-            if value is not None and not (is_number(value) and value > 0):
-                raise InputError(f"{name} is {value!r:.60}; it must be a positive number")
         if self.samples is None and self.target is None:
             object.__setattr__(self, "target", "exponent")
         if self.samples is None and self.target != "exponent":
@@ -183,52 +216,46 @@ class Study:
             object.__setattr__(self, "target", "proportion")
         if self.target == "proportion" and self.width is None:
             raise InputError('target = "proportion" needs a width, such as 0.1')
+        if self.target is not None and not self.criteria:
+            raise InputError(
+                f"the target {self.target!r} needs a criterion, and trials of this kind have none"
+            )
         if self.target == "exponent" and len(self.n) < 2:
             raise InputError("an exponent needs at least two values of n")
         if self.target == "exponent" and min(self.n) < 2:
             raise InputError("an exponent needs n of at least 2")
 
-    def _check_landscape(self) -> None:
-        from sterling.states.landscape import MAX_DIMENSION
-
-        if self.landscape and max(self.n) > MAX_DIMENSION:
-            raise InputError(
-                f"the criterion trap_free visits all 2^n states, so n may be at most {MAX_DIMENSION}: leave "
-                f"out n = {max(self.n)}"
-            )
-
-    def _make_series(self) -> Iterator[Series]:
-        for m, noise, readout, inputs, normalize, schedule, surrogate, steps in itertools.product(
-            self.m,
-            self.noise,
-            self.readout,
-            self.inputs,
-            self.normalize,
-            self.schedule,
-            self.surrogate,
-            self.steps,
-        ):
-            yield Series(m, noise, readout, inputs, normalize, schedule, surrogate, steps, self.landscape)
-
-    def _count_cells(self) -> None:
+    def _check_cells(self) -> None:
+        series = math.prod(len(values) for values in (*self._axes().values(), *self.settings.values()))
         sizes = 0 if self.samples is None else sum(len(self.samples_at(n)) for n in self.n)
-        if len(self._series) * max(sizes, len(self.n)) > MAX_CELLS:
+        if series * max(sizes, len(self.n)) > MAX_CELLS:
             raise InputError(f"the study would have more than {MAX_CELLS:,} cells: give fewer values")
+        for one in self.series:  # every value is met once: a wrong one is refused here, not in a worker
+            for n in {min(self.n), max(self.n)}:
+                one.cell(n, 1 if self.samples is None else self.samples_at(n)[0])
+
+    def _axes(self) -> dict[str, tuple]:
+        names = ("m", "noise", "readout", "inputs", "normalize")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def adaptive(self) -> bool:
         """Whether the study chooses its sample sizes as it goes."""
         return self.target == "exponent"
 
-    @property
-    def landscape(self) -> bool:
-        """Whether trials also search their landscapes, as a criterion asks."""
-        return any(criterion.landscape for criterion in self.criteria)
-
-    @property
+    @cached_property
     def series(self) -> tuple[Series, ...]:
         """The parts of the study that are fitted apart."""
-        return self._series
+        return tuple(self._make_series())
+
+    def _make_series(self) -> Iterator[Series]:
+        problem, settings = self._axes(), self.settings
+        for values in itertools.product(*problem.values(), *settings.values()):
+            yield Series(
+                self.kind.name,
+                tuple(zip(problem, values[: len(problem)], strict=True)),
+                tuple(zip(settings, values[len(problem) :], strict=True)),
+            )
 
     def samples_at(self, n: int) -> list[int]:
         """Return the sample sizes listed for dimension n, none if the study finds them."""
@@ -240,7 +267,7 @@ class Study:
     def cells(self) -> tuple[Cell, ...]:
         """The listed cells; none where the study finds the sample sizes by itself."""
         return tuple(
-            series.cell(n, size) for series in self._series for n in self.n for size in self.samples_at(n)
+            series.cell(n, size) for series in self.series for n in self.n for size in self.samples_at(n)
         )
 
     @cached_property
@@ -252,97 +279,134 @@ class Study:
     @classmethod
     def from_toml(cls, path: str | PathLike) -> Study:
         """Read a study from a TOML file. Raises InputError that says where the file is wrong."""
-        from sterling.study.spec import read_study
+        return cls._of(read_arguments(path), path)
 
-        return read_study(path)
+    @classmethod
+    def from_text(cls, text: str, where: str = "the study") -> Study:
+        """Return the study that a TOML text describes; ``where`` names it in messages."""
+        return cls._of(arguments(text, where), where)
+
+    @classmethod
+    def _of(cls, given: dict[str, Any], where: str | PathLike) -> Study:
+        try:
+            return cls(**given)
+        except InputError as problem:
+            raise InputError(f"{where}: {problem}") from None
 
     def to_toml(self) -> str:
         """Return the study as a TOML text that `from_toml` reads."""
-        from sterling.study.spec import write_study
-
-        return write_study(self)
+        return to_toml(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the study as plain values, in the layout of its file."""
-        from sterling.study.spec import to_tables
+        """Return the study as plain values, in the layout of its file, every default spelled out."""
+        samples = self.samples
+        if isinstance(samples, Scaled):
+            samples = {"c": list(samples.c), "a": samples.a}
+        readout = [value if isinstance(value, str) else list(value) for value in self.readout]
+        problem = {
+            "n": _one(self.n),
+            "samples": samples if samples is None or isinstance(samples, dict) else list(samples),
+            "m": _one(self.m),
+            "noise": _one(self.noise),
+            "readout": readout[0] if len(readout) == 1 else readout,
+            "inputs": _one(self.inputs),
+            "normalize": _one(tuple(value or "none" for value in self.normalize)),
+        }
+        run = {name: _one(values) for name, values in self.settings.items()}
+        stop = {name: getattr(self, name) for name in ("target", "width", "time", "max_trials")}
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "criteria": [str(criterion) for criterion in self.criteria],
+            "problem": {key: value for key, value in problem.items() if value is not None},
+            "run": {"kind": self.kind.name, **run, "trials": self.trials},
+            "stop": {key: value for key, value in stop.items() if value is not None},
+        }
 
-        return to_tables(self)
+    def __eq__(self, other: object) -> bool:
+        return self.to_dict() == other.to_dict() if isinstance(other, Study) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(canonical(self.to_dict()))
+
+    def __repr__(self) -> str:
+        n = self.n[0] if len(self.n) == 1 else f"{self.n[0]}…{self.n[-1]}"
+        cells = f"{len(self.series)} series" if self.samples is None else f"{len(self.cells)} cells"
+        return f"Study({self.name!r}: {self.kind.name}, n={n}, {cells}, seed={self.seed})"
 
 
-def _values(value: Any, name: str) -> tuple:
-    values = tuple(value) if isinstance(value, list | tuple | np.ndarray) else (value,)
+def _values(value: Any, name: str, plain=lambda one: one) -> tuple:
+    """Return a value, or a list of different ones, each made plain."""
+    values = list(value) if isinstance(value, list | tuple | range | np.ndarray) else [value]
     if not values:
         raise InputError(f"{name} is an empty list; give at least one value")
-    seen = []
-    for one in values:
-        if one in seen:
-            raise InputError(f"{name} holds {one!r} twice")
-        seen.append(one)
-    return values
+    if len(values) > MAX_CELLS:
+        raise InputError(f"{name} has {len(values):,} values; give at most {MAX_CELLS:,}")
+    made = [plain(one) for one in values]
+    seen = set()
+    for one in made:
+        mark = one if isinstance(one, int | float | str | tuple | None) else repr(one)
+        if mark in seen:
+            raise InputError(f"{name} holds {checks.shown(one)} twice")
+        seen.add(mark)
+    return tuple(made)
 
 
-def _integers(value: Any, name: str, most: int = MAX_SIZE) -> tuple[int, ...]:
-    if isinstance(value, range):
-        if len(value) > MAX_CELLS:
-            raise InputError(f"{name} has {len(value):,} values; give at most {MAX_CELLS:,}")
-        value = list(value)
-    values = _values(value, name)
-    for one in values:
-        if isinstance(one, bool) or not isinstance(one, int | np.integer):
-            raise InputError(f"{name} holds {one!r}; it must be an integer")
-        if one < 1:
-            raise InputError(f"{name} holds {_short(int(one))}; it must be at least 1")
-        if one > most:
-            raise InputError(f"{name} holds {_short(int(one))}; it may be at most {most:,}")
-    return tuple(int(one) for one in values)
-
-
-def _number_of_trials(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise InputError(f"{name} is {value!r:.60}; it must be an integer")
-    if not 1 <= value <= MAX_TRIALS:
-        raise InputError(f"{name} is {_short(int(value))}; it must lie between 1 and {MAX_TRIALS:,}")
-    return int(value)
-
-
-def _short(number: int) -> str:
-    """Return a number in digits, a very long one as a power of ten."""
-    return (
-        str(number) if abs(number) < 10**24 else f"about {'-' * (number < 0)}10^{math.log10(abs(number)):.0f}"
-    )
+def _integers(value: Any, name: str) -> tuple[int, ...]:
+    if isinstance(value, range) and len(value) > MAX_CELLS:
+        raise InputError(f"{name} has {len(value):,} values; give at most {MAX_CELLS:,}")
+    return _values(value, name, lambda one: checks.integer(one, name, 1, MAX_SIZE))
 
 
 def _samples(value: Any) -> tuple[int, ...] | Scaled | None:
     if value is None or isinstance(value, Scaled):
         return value
-    if not isinstance(value, dict):
+    if not isinstance(value, Mapping):
         return _integers(value, "samples")
     if set(value) != {"c", "a"}:
-        raise InputError(f"samples as c·n^a need exactly c and a; got {', '.join(value) or 'nothing'}")
-    factors = _values(value["c"], "samples.c")
-    for factor in factors:
-        if not (is_number(factor) and factor > 0):
-            raise InputError(f"samples.c holds {factor!r:.60}; it must be a positive number")
-    if not (is_number(value["a"]) and abs(value["a"]) <= 8):
-        raise InputError(f"samples.a is {value['a']!r:.60}; it must be a number between -8 and 8")
-    return Scaled(tuple(float(factor) for factor in factors), float(value["a"]))
+        raise InputError(
+            f"samples as c·n^a need exactly c and a; got {', '.join(map(str, value)) or 'nothing'}"
+        )
+    factors = _values(value["c"], "samples.c", lambda one: checks.real(one, "samples.c", above=0))
+    return Scaled(factors, checks.real(value["a"], "samples.a", -_MOST_POWER, _MOST_POWER))
 
 
 def _readouts(value: Any) -> tuple:
     """One readout is a name or a list of numbers; several are a list of those."""
-    if isinstance(value, list | tuple | np.ndarray):
-        if len(value) and all(is_number(one) for one in value):
-            return (tuple(float(one) for one in value),)
-        return tuple(
-            tuple(float(x) for x in one) if isinstance(one, Sequence) and not isinstance(one, str) else one
-            for one in _values(list(value), "readout")
-        )
-    return (value,)
+    if not isinstance(value, list | tuple | np.ndarray):
+        return (value,)
+    if len(value) and all(map(checks.is_number, value)):
+        return (tuple(float(one) for one in value),)
+    return _values(list(value), "readout", _readout)
 
 
-def _schedule(value: Any) -> Schedule:
-    if isinstance(value, Schedule):
+def _readout(value: Any) -> Any:
+    if isinstance(value, np.ndarray) or (isinstance(value, Sequence) and not isinstance(value, str)):
+        return tuple(checks.real(one, "readout") for one in value)
+    return value
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or value.encode(errors="ignore").decode() != value:
+        raise InputError(f"name is {checks.shown(value)}; it must be a text")
+    if len(value) > _MOST_LETTERS:
+        raise InputError(f"name has {len(value):,} letters; {_MOST_LETTERS} are enough")
+    return value
+
+
+def _one(values: tuple[Any, ...]) -> Any:
+    return values[0] if len(values) == 1 else list(values)
+
+
+_UNITS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(value: float | str) -> float:
+    """Return a duration such as 90, "90s", "15min" or "2h" in seconds."""
+    if not isinstance(value, str):
         return value
-    if isinstance(value, str):
-        return parse_schedule(value)
-    return schedule_from_dict(value)
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([a-z]*)\s*", value)
+    try:
+        return float(match[1]) * _UNITS[match[2] or "s"]  # type: ignore[index]
+    except (TypeError, KeyError, ValueError):
+        raise InputError(f"{value!r} is no duration; write 90, '90s', '15min' or '2h'") from None

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sterling.study.criteria import SUCCESS, UNDECIDED, Criterion
-from sterling.study.trial import Cell
+from sterling.study.kinds import Cell, Kind
 
 if TYPE_CHECKING:
     import polars as pl
 
 _MISSING = -1
-
-# What operations cost, measured once on one machine; only ratios matter, and they decide placement only.
-_WORK_COLUMNS = ("n", "samples", "m", "passes", "states", "events", "trap_free")
-_TRIAL, _ENTRY, _PASSED_ENTRY, _STATE, _EVENT = 2e-3, 1e-8, 6e-10, 8e-8, 1e-8
-_VISIT, _VISITED_ROW = 3e-7, 4e-9
+_BLOCK = 1 << 14  # trial numbers kept in one piece: those of a cell may lie far apart
+_UNIT = 1e-9  # seconds of work are added as integers, so that sums are the same on every machine
 
 #: How many of its first trials each cell shall have.
-Plan = dict[Cell, int]
+Wanted = dict[Cell, int]
 
 
 @dataclass(frozen=True)
@@ -39,124 +36,113 @@ class Tally:
     work: float = 0.0
 
 
+class _Block:
+    """Trial numbers in a row: outcomes, int8 (criteria, numbers), and work, float32."""
+
+    def __init__(self, criteria: int):
+        self.codes = np.full((max(1, criteria), _BLOCK), _MISSING, np.int8)
+        self.work = np.zeros(_BLOCK, np.float32)
+
+
 class Ledger:
     """Outcomes by cell and trial number.
 
     Parameters
     ----------
+    kind : Kind
     criteria : sequence of Criterion
         What is kept of a trial: its outcome under each.
     """
 
-    def __init__(self, criteria: Iterable[Criterion]):
-        self.criteria = tuple(criteria)
-        self._codes: dict[str, np.ndarray] = {}  # cell → int8 (criteria, trial number)
-        self._work: dict[str, np.ndarray] = {}  # cell → float32 (trial number,)
+    def __init__(self, kind: Kind, criteria: Iterable[Criterion]):
+        self.kind, self.criteria = kind, tuple(criteria)
+        self._blocks: dict[str, dict[int, _Block]] = {}  # by cell, and by number // _BLOCK
         self._seconds: dict[str, tuple[float, int]] = {}
 
     @property
     def columns(self) -> list[str]:
         """The columns that `record` reads."""
         read = [name for criterion in self.criteria for name in criterion.columns]
-        return list(dict.fromkeys(["cell", "trial", *read, "seconds", *_WORK_COLUMNS]))
+        worked = [name for name, column in self.kind.columns.items() if column.dtype in ("Int64", "Float64")]
+        return list(dict.fromkeys(["cell", "trial", "seconds", *read, *(worked if self.kind.work else ())]))
 
-    def record(self, frame: pl.DataFrame) -> dict[str, int]:
+    def record(self, frame: pl.DataFrame, cells: Mapping[str, Cell]) -> dict[str, np.ndarray]:
         """Take over finished trials; trials known already change nothing.
+
+        Parameters
+        ----------
+        frame : Polars frame
+            With `columns`; the cells by their hashes.
+        cells : mapping of str to Cell
+            The cells of these hashes.
 
         Returns
         -------
         dict
-            For each cell, named by its hash, how many of them were not known.
+            For each cell, named by its hash, the numbers that were not known.
         """
+        return {
+            str(key): self._record_cell(cells[str(key)], rows)
+            for (key,), rows in frame.partition_by("cell", as_dict=True, include_key=False).items()
+        }
+
+    def _record_cell(self, cell: Cell, rows: pl.DataFrame) -> np.ndarray:
         import polars as pl
 
-        if frame.is_empty():
-            return {}
-        outcomes = [
-            criterion.outcome().alias(f"outcome{place}") for place, criterion in enumerate(self.criteria)
-        ]
-        table = frame.select(pl.col("cell").cast(pl.String), "trial", "seconds", _work(), *outcomes).sort(
-            "cell"
-        )
-        cells = table["cell"].to_numpy()
+        work = pl.lit(1.0) if self.kind.work is None else self.kind.work(cell)
+        outcomes = [one.outcome().alias(f"outcome{place}") for place, one in enumerate(self.criteria)]
+        table = rows.select("trial", "seconds", work.cast(pl.Float32).alias("work"), *outcomes)
         numbers = table["trial"].to_numpy()
-        seconds = table["seconds"].to_numpy()
-        work = table["work"].to_numpy()
-        codes = table.select(pl.col("^outcome.*$")).to_numpy().T
-        starts = np.flatnonzero(np.concatenate([[True], cells[1:] != cells[:-1]]))
-        learnt = {}
-        for first, last in zip(starts, [*starts[1:], len(cells)], strict=True):
-            kept = self._room(cells[first], int(numbers[first:last].max()) + 1)
-            before = kept[0, numbers[first:last]] == _MISSING
-            learnt[cells[first]] = np.unique(numbers[first:last][before]).size
-            kept[:, numbers[first:last]] = codes[:, first:last]
-            self._work[cells[first]][numbers[first:last]] = work[first:last]
-            total, count = self._seconds.get(cells[first], (0.0, 0))
-            self._seconds[cells[first]] = (
-                total + float(seconds[first:last].sum()),
-                count + int(last - first),
-            )
-        return learnt
-
-    def _room(self, cell: str, count: int) -> np.ndarray:
-        kept = self._codes.get(cell)
-        size = 0 if kept is None else kept.shape[1]
-        if count > size:
-            grown = np.full((len(self.criteria), max(count, 2 * size)), _MISSING, np.int8)
-            work = np.zeros(grown.shape[1], np.float32)
-            if kept is not None:
-                grown[:, :size] = kept
-                work[:size] = self._work[cell]
-            self._codes[cell], self._work[cell] = grown, work
-            return grown
-        assert kept is not None
-        return kept
+        codes = table.select(pl.col("^outcome.*$")).to_numpy().T if outcomes else np.zeros((1, len(numbers)))
+        total, count = self._seconds.get(cell.key, (0.0, 0))
+        self._seconds[cell.key] = (total + float(table["seconds"].sum()), count + len(numbers))
+        blocks, new = self._blocks.setdefault(cell.key, {}), []
+        places = numbers // _BLOCK
+        for place in np.unique(places):
+            mine = places == place
+            block = blocks.setdefault(int(place), _Block(len(self.criteria)))
+            within = numbers[mine] - place * _BLOCK
+            new.append(np.unique(numbers[mine][block.codes[0, within] == _MISSING]))
+            block.codes[:, within] = codes[:, mine]
+            block.work[within] = table["work"].to_numpy()[mine]
+        return np.concatenate(new)
 
     def missing(self, cell: Cell, first: int, stop: int) -> np.ndarray:
         """Return which of the cell's trials first, …, stop − 1 are not known yet, rising."""
         unknown = np.ones(stop - first, bool)
-        kept = self._codes.get(cell.key)
-        if kept is not None:
-            codes = kept[0, first:stop]
-            unknown[: codes.size] = codes == _MISSING
+        for start, block in self._within(cell, stop):
+            if start + _BLOCK > first:
+                low, high = max(first, start), min(stop, start + _BLOCK)
+                unknown[low - first : high - first] = block.codes[0, low - start : high - start] == _MISSING
         return first + np.flatnonzero(unknown)
 
     def known(self, cell: Cell, count: int) -> int:
         """Return how many of the cell's first ``count`` trials are known."""
-        kept = self._codes.get(cell.key)
-        return 0 if kept is None else int(np.count_nonzero(kept[0, :count] != _MISSING))
+        return sum(
+            int(np.count_nonzero(block.codes[0, : count - start] != _MISSING))
+            for start, block in self._within(cell, count)
+        )
 
     def tally(self, cell: Cell, count: int, criterion: Criterion) -> Tally:
         """Count the known ones of the cell's first ``count`` trials."""
-        kept = self._codes.get(cell.key)
-        if kept is None:
-            return Tally()
-        codes = kept[self.criteria.index(criterion), :count]
-        known = codes != _MISSING
-        return Tally(
-            int(np.count_nonzero(known)),
-            int(np.count_nonzero(codes == SUCCESS)),
-            int(np.count_nonzero(codes == UNDECIDED)),
-            float(self._work[cell.key][:count][known].mean(dtype=np.float64)) if known.any() else 0.0,
-        )
+        place = self.criteria.index(criterion)
+        trials = successes = undecided = work = 0
+        for start, block in self._within(cell, count):
+            codes = block.codes[place, : count - start]
+            known = codes != _MISSING
+            trials += int(np.count_nonzero(known))
+            successes += int(np.count_nonzero(codes == SUCCESS))
+            undecided += int(np.count_nonzero(codes == UNDECIDED))
+            costs = block.work[: count - start][known].astype(np.float64)
+            work += int(np.rint(costs / _UNIT).astype(np.int64).sum())
+        return Tally(trials, successes, undecided, work * _UNIT / trials if trials else 0.0)
+
+    def _within(self, cell: Cell, stop: int) -> Iterable[tuple[int, _Block]]:
+        """Give the blocks of a cell that begin below a number, with their first numbers."""
+        blocks = self._blocks.get(cell.key, {})
+        return ((place * _BLOCK, block) for place, block in blocks.items() if place * _BLOCK < stop)
 
     def pace(self, cell: Cell) -> float | None:
         """Return the mean seconds of the cell's trials; None if there are none."""
         total, count = self._seconds.get(cell.key, (0.0, 0))
         return total / count if count else None
-
-
-def _work() -> pl.Expr:
-    """Return the expression for what a trial costs, in seconds of the machine of the constants above."""
-    import polars as pl
-
-    n = pl.col("n").cast(pl.Float64)
-    rows = pl.col("samples") * pl.col("m")
-    visit = pl.lit(2.0).pow(n) * (_VISIT + _VISITED_ROW * rows)  # of all states; one with a trap ends early
-    entries = n * pl.col("samples") * pl.col("m")
-    return (
-        _TRIAL
-        + entries * (_ENTRY + _PASSED_ENTRY * pl.col("passes"))
-        + n * (_STATE * pl.col("states") + _EVENT * pl.col("events"))
-        + pl.when(pl.col("trap_free")).then(visit).otherwise(0.0)
-    ).alias("work")

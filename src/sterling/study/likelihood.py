@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import brentq, minimize
-from scipy.special import betaincinv, expit, gammaln, xlogy
+from scipy.special import expit, gammaln, xlogy
 from scipy.stats import chi2
 
 _STEEPEST = 12.0  # log β beyond which the data are separated for all that can be seen
@@ -222,16 +222,3 @@ def _deviance_moments(t: int, p: float) -> tuple[float, float]:
     values = 2 * (xlogy(k, k / t) + xlogy(t - k, (t - k) / t) - k * math.log(p) - (t - k) * math.log1p(-p))
     mean = float(chances @ values)
     return mean, float(chances @ (values - mean) ** 2)
-
-
-def jeffreys(successes, trials, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Return Jeffreys intervals of proportions: quantiles of Beta(k + ½, t − k + ½).
-
-    The lower end is 0 without a success and the upper end 1 without a failure. Equal to
-    `proportion_confint(k, t, method="jeffreys")` of statsmodels but for these ends, and without its import.
-    """
-    k, t = np.asarray(successes, np.float64), np.asarray(trials, np.float64)
-    tail = (1 - level) / 2
-    low = np.where(k > 0, betaincinv(k + 0.5, t - k + 0.5, tail), 0.0)
-    high = np.where(k < t, betaincinv(k + 0.5, t - k + 0.5, 1 - tail), 1.0)
-    return low, high

@@ -8,21 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sterling.errors import InputError
+from sterling.stats import jeffreys
 from sterling.study.adaptive import DEFAULT_WIDTH
-from sterling.study.criteria import Criterion, parse_criterion
+from sterling.study.criteria import Criterion
 from sterling.study.expected import Expected, expected
 from sterling.study.fit import ExponentFit, fit_exponent
 from sterling.study.grid import Study
-from sterling.study.likelihood import jeffreys
 from sterling.study.store import Store
 from sterling.study.sufficiency import FitError
-from sterling.study.trial import CELL_COLUMNS
 
 if TYPE_CHECKING:
     import polars as pl
-
-_SERIES_COLUMNS = CELL_COLUMNS[2:]
 
 
 @dataclass(frozen=True)
@@ -58,8 +54,7 @@ class SeriesFit:
     def title(self) -> str:
         """The series in a few words: what differs from the commonest choice, and the step budget."""
         usual = {"m": 1, "noise": 0.0, "readout": "ones", "inputs": "gaussian", "normalize": "none"}
-        shown = {name: value for name, value in self.series.items() if name != "landscape"}
-        parts = [f"{name}={value}" for name, value in shown.items() if usual.get(name) != value]
+        parts = [f"{name}={value}" for name, value in self.series.items() if usual.get(name) != value]
         return ", ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,8 +79,8 @@ def fit_store(
     ----------
     store : Store or folder
     criterion : str, optional
-        By default each criterion of the study. Any other can be asked as well, since rows keep what it
-        needs; "trap_free" only of trials that searched their landscapes.
+        By default each criterion of the study. Any other of its kind of trials can be asked as well, since
+        rows keep what it needs.
     slopes : str
         As in `fit_exponent`.
 
@@ -95,26 +90,14 @@ def fit_store(
         Series that differ in the step budget stand side by side, so it is seen whether the budget matters.
     """
     store = store if isinstance(store, Store) else Store(store)
-    criteria = store.study.criteria if criterion is None else (parse_criterion(criterion),)
+    study = store.study
+    criteria = study.criteria if criterion is None else (study.kind.criterion(criterion),)
+    columns = [name for name in study.series[0].cell(study.n[0], 1).content if name not in ("n", "samples")]
     fits = []
     for one in criteria:
-        table = store.counts(one)
-        if one.landscape:
-            table = _searched(table, store)
-        for key, cells in table.group_by(_SERIES_COLUMNS, maintain_order=True):
-            fits.append(fit_cells(cells, one, dict(zip(_SERIES_COLUMNS, key, strict=True)), slopes))
+        for key, cells in store.counts(one).group_by(columns, maintain_order=True):
+            fits.append(fit_cells(cells, one, dict(zip(columns, key, strict=True)), slopes))
     return fits
-
-
-def _searched(table: pl.DataFrame, store: Store) -> pl.DataFrame:
-    """Return the cells whose trials searched their landscapes; InputError if none of those there did."""
-    found = table.filter(table["landscape"])
-    if found.is_empty() and not table.is_empty():
-        raise InputError(
-            f"no trial in {store.folder} searched its landscape: put trap_free among the criteria of the "
-            "study and run it again"
-        )
-    return found
 
 
 def fit_cells(
@@ -213,7 +196,7 @@ def status(store: Store | str | os.PathLike) -> Status:
     """Say what is done, which widths are reached and how much work is left."""
     store = store if isinstance(store, Store) else Store(store)
     study = store.study
-    tables = [store.counts(criterion) for criterion in study.criteria]
+    tables = [store.counts(criterion) for criterion in study.criteria] or [store.counts()]
     table = tables[0]
     wanted = {cell.key: study.trials for cell in study.cells}
     counted = dict(zip(table["cell"].to_list(), table["trials"].to_list(), strict=True))

@@ -12,16 +12,16 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from sterling.base.files import write_atomically
 from sterling.errors import InputError, SterlingWarning, StoreError
-from sterling.study.criteria import Criterion, parse_criterion
+from sterling.study.criteria import SUCCESS, UNDECIDED, Criterion
 from sterling.study.grid import Study
-from sterling.study.notices import PATTERN
-from sterling.study.trial import CELL_COLUMNS, COLUMNS, Row
+from sterling.study.kinds import Cell
+from sterling.study.trial import Row
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,7 +36,7 @@ SHARD_FOLDER = "trials"
 LOCK_FILE = ".lock"
 
 #: What killed processes leave behind. Other files of the folder, exports say, may be under way.
-_REMAINS = (("", f".{STUDY_FILE}.*.part"), ("", PATTERN), (SHARD_FOLDER, ".*.part"))
+_REMAINS = (("", f".{STUDY_FILE}.*.part"), (SHARD_FOLDER, ".*.part"))
 
 _T = TypeVar("_T")
 
@@ -65,6 +65,7 @@ class Store:
         self.folder = Path(folder)
         self._lock: int | None = None
         self._bad: set[str] = set()
+        self._cells: dict[str, Cell] = {}
         held = self._read_study()
         if held is None and study is None:
             raise StoreError(
@@ -105,8 +106,8 @@ class Store:
     # -- reading ---------------------------------------------------------------------------------------------
 
     def shards(self) -> list[str]:
-        """Return the names of the shards, sorted; a stray file is named in a warning, once."""
-        from sterling.study.schema import is_shard_name
+        """Return the names of the shards of the study's kind, sorted; a stray file is told of, once."""
+        from sterling.study.shards import kind_in_name
 
         try:
             names = sorted(entry.name for entry in os.scandir(self._shards) if entry.name[0] != ".")
@@ -115,45 +116,69 @@ class Store:
         except OSError as problem:
             raise StoreError(f"cannot list {self._shards}: {problem.strerror}") from problem
         for name in names:
-            if not is_shard_name(name):
-                self._leave_out(name, f"{name} is no shard of a study")
-        return [name for name in names if is_shard_name(name)]
+            if kind_in_name(name) is None:
+                self._leave_out(name, "it is no shard of a study")
+        return [name for name in names if kind_in_name(name) == self.study.kind.name]
 
-    def read(self, name: str, columns: Iterable[str] | None = None) -> pl.DataFrame | None:
-        """Return the rows of one shard; None, with a warning, if they cannot be believed.
+    def read(self, name: str, columns: Iterable[str]) -> pl.DataFrame | None:
+        """Return columns of the rows of one shard; None, with a warning, if they cannot be believed.
 
         Raises FileNotFoundError if it has been merged into another meanwhile.
         """
-        from sterling.study.schema import read_columns
-
-        opened = self._open(name)
-        return None if opened is None else read_columns(opened[0], COLUMNS if columns is None else columns)
-
-    def _open(self, name: str) -> tuple[bytes, pl.DataFrame] | None:
-        """Return the bytes of a shard and its cells, checked; None, with a warning, if they are bad."""
-        from sterling.study.schema import check_cells, open_shard, read_cells
+        from sterling.study.shards import open_shard
 
         if name in self._bad:
             return None
         try:
-            data = open_shard(self._shards / name, self.study.identity)
-            cells = read_cells(data)
-            check_cells(cells)
+            shard = open_shard(self._shards / name, self.study.kind, self.study.identity)
+            rows = shard.rows(columns)
         except FileNotFoundError:
             raise
-        except OSError as problem:
+        except OSError as problem:  # a StoreError, too
             self._leave_out(name, str(problem))
             return None
-        return data, cells
+        self._cells |= {cell.key: cell for cell in shard.cells.values()}
+        return rows
 
     def _leave_out(self, name: str, reason: str) -> None:
         if name not in self._bad:
             self._bad.add(name)
             warnings.warn(
-                f"{self._shards}: {reason}; the file is left out and its trials count as not done",
+                f"{self._shards / name}: {reason}; the file is left out and its trials count as not done",
                 SterlingWarning,
                 stacklevel=4,
             )
+
+    @property
+    def cells(self) -> Mapping[str, Cell]:
+        """The cells met so far, by their hashes: those of the grid, and of the shards that were read."""
+        return self._cells
+
+    def _read_all(self, columns: list[str]) -> pl.DataFrame:
+        """Return columns of all rows, each trial once."""
+        from sterling.study.shards import frame_of, merge
+
+        def collect() -> pl.DataFrame:
+            frames = [frame for name in self.shards() if (frame := self.read(name, columns)) is not None]
+            return merge(frames) if frames else frame_of(self.study.kind, []).select(columns)
+
+        return self._settled(collect)
+
+    def _described(self) -> pl.DataFrame:
+        """Return one row for each cell: its hash, and what describes it."""
+        import polars as pl
+
+        rows = [{"cell": key, **cell.content} for key, cell in self._cells.items()]
+        if not rows:
+            series = self.study.series[0]
+            rows = [{"cell": "", **series.cell(self.study.n[0], 1).content}]
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of `trials`: what describes the cell, what was measured, seconds and version."""
+        content = self.study.series[0].cell(self.study.n[0], 1).content
+        return ["cell", "trial", *content, *self.study.kind.columns, "seconds", "version"]
 
     def trials(self, columns: Iterable[str] | None = None) -> pl.DataFrame:
         """Return every trial done, one row each.
@@ -168,19 +193,21 @@ class Store:
         SterlingWarning
             For each file that had to be left out.
         """
-        from sterling.study.schema import SCHEMA, frame_of, merge
+        import polars as pl
 
-        wanted = list(COLUMNS if columns is None else columns)
-        unknown = [name for name in wanted if name not in SCHEMA]
+        known = self.columns
+        wanted = known if columns is None else list(columns)
+        unknown = [name for name in wanted if name not in known]
         if unknown:
-            raise InputError(f"trials have no column {unknown[0]!r}; they have {', '.join(COLUMNS)}")
-        read = list(dict.fromkeys(["cell", "trial", *wanted]))
-
-        def collect() -> pl.DataFrame:
-            frames = [frame for name in self.shards() if (frame := self.read(name, read)) is not None]
-            return merge(frames) if frames else frame_of([]).select(read)
-
-        return self._settled(collect).select(wanted)
+            raise InputError(f"trials have no column {unknown[0]!r}; they have {', '.join(known)}")
+        stored = ("cell", "trial", *self.study.kind.columns, "seconds", "version")
+        read = list(dict.fromkeys(["cell", "trial", *(name for name in wanted if name in stored)]))
+        rows = self._read_all(read).with_columns(pl.col("cell").cast(pl.String))
+        described = [name for name in wanted if name not in stored]
+        if described:
+            about = self._described().select("cell", *described)
+            rows = rows.join(about, on="cell", how="left", maintain_order="left")
+        return rows.select(wanted)
 
     def _settled(self, collect: Callable[[], _T]) -> _T:
         """Return what ``collect`` reads; again if another process merges shards away under its hands."""
@@ -191,48 +218,44 @@ class Store:
                 continue
         raise StoreError(f"{self._shards} changes faster than it can be read")
 
-    def counts(self, criterion: str | Criterion) -> pl.DataFrame:
-        """Return one row a cell: its description, trials, successes, undecided, mean seconds, and regimes.
+    def counts(self, criterion: str | Criterion | None = None) -> pl.DataFrame:
+        """Return one row a cell: what describes it, trials, successes, undecided, mean seconds, and regimes.
 
-        Regimes are the numbers of trials of each verdict.
+        Parameters
+        ----------
+        criterion : str, optional
+            By default the study's first; without any, nothing succeeds.
+
+        Returns
+        -------
+        Polars frame
+            Regimes are the numbers of trials of each word that the kind measures, such as each verdict.
         """
         import polars as pl
 
-        from sterling.study.criteria import SUCCESS, UNDECIDED
-        from sterling.study.schema import SCHEMA, VERDICTS, merge, read_columns
-
-        criterion = parse_criterion(criterion)
-        needed = dict.fromkeys(["cell", "trial", "seconds", "verdict", *criterion.columns])
-        narrow = pl.col("cell", "trial", "seconds", "verdict"), criterion.outcome()
-
-        def collect() -> tuple[list[pl.DataFrame], list[pl.DataFrame]]:
-            frames, cells = [], []
-            for name in self.shards():
-                if opened := self._open(name):
-                    frames.append(read_columns(opened[0], needed).select(*narrow))
-                    cells.append(opened[1])
-            return frames, cells
-
-        frames, cells = self._settled(collect)
-        if not frames:
-            empty = {name: SCHEMA[name] for name in ("cell", *CELL_COLUMNS)}
-            numbers = ("trials", "successes", "undecided", "seconds", *VERDICTS.categories)
-            return pl.DataFrame(schema={**empty, **dict.fromkeys(numbers, pl.Int64())})
+        kind = self.study.kind
+        chosen = self.study.criteria[0] if criterion is None and self.study.criteria else criterion
+        chosen = None if chosen is None else kind.criterion(chosen)
+        regimes = [name for name, column in kind.columns.items() if column.words and not column.listed]
+        needed = dict.fromkeys(["cell", "trial", "seconds", *regimes, *(chosen.columns if chosen else ())])
+        outcome = pl.lit(UNDECIDED).alias("outcome") if chosen is None else chosen.outcome()
         count = lambda condition, name: condition.sum().cast(pl.Int64).alias(name)  # noqa: E731
         table = (
-            merge(frames)
+            self._read_all(list(needed))
+            .with_columns(outcome)
             .group_by("cell")
             .agg(
                 pl.len().cast(pl.Int64).alias("trials"),
                 count(pl.col("outcome") == SUCCESS, "successes"),
                 count(pl.col("outcome") == UNDECIDED, "undecided"),
                 pl.col("seconds").mean(),
-                *(count(pl.col("verdict") == name, name) for name in VERDICTS.categories),
+                *(count(pl.col(name) == word, word) for name in regimes for word in kind.columns[name].words),
             )
             .with_columns(pl.col("cell").cast(pl.String))
         )
-        described = pl.concat(cells).unique("cell").drop("semantics")
-        return described.join(table, on="cell").sort(*CELL_COLUMNS[2:], "n", "samples")
+        described = self._described()
+        order = [name for name in described.columns if name not in ("cell", "n", "samples")]
+        return described.join(table, on="cell").sort(*order, "n", "samples")
 
     # -- writing ---------------------------------------------------------------------------------------------
 
@@ -244,13 +267,14 @@ class Store:
         StoreError
             If it cannot be written, for a full disk say. Nothing half-written is left.
         """
-        from sterling.study.schema import encode, frame_of
+        from sterling.study.shards import encode, frame_of
 
         rows = list(rows)
         if not rows:
             return None
+        kind = self.study.kind
         with self.working():
-            return self._put(*encode(frame_of(rows), self.study.identity))
+            return self._put(*encode(frame_of(kind, rows), kind, self.study.identity))
 
     def _put(self, name: str, data: bytes) -> str:
         if not self._shards.is_dir():
@@ -316,7 +340,7 @@ class Store:
         return True
 
     def _merge_small(self, least: int) -> None:
-        from sterling.study.schema import rows_in_name
+        from sterling.study.shards import rows_in_name
 
         small = [name for name in self.shards() if rows_in_name(name) < _SMALL]
         if len(small) < least:
@@ -332,12 +356,18 @@ class Store:
             self._merge(group)
 
     def _merge(self, names: list[str]) -> None:
-        from sterling.study.schema import encode, merge
+        import polars as pl
 
-        frames = {name: frame for name in names if (frame := self.read(name)) is not None}
+        from sterling.study.shards import encode, merge, schema_of
+
+        kind = self.study.kind
+        columns = list(schema_of(kind))
+        frames = {name: frame for name in names if (frame := self.read(name, columns)) is not None}
         if len(frames) < 2:
             return
-        target = self._put(*encode(merge(list(frames.values())), self.study.identity))
+        texts = {key: cell.text for key, cell in self._cells.items()}
+        rows = merge(list(frames.values())).with_columns(pl.col("cell").cast(pl.String).replace_strict(texts))
+        target = self._put(*encode(rows, kind, self.study.identity))
         for name in frames:
             if name != target:
                 (self._shards / name).unlink(missing_ok=True)
@@ -347,7 +377,7 @@ class Store:
         path = Path(path)
         kind = (kind or path.suffix.lstrip(".")).lower()
         writers: dict[str, Callable] = {
-            "csv": lambda frame, stream: frame.write_csv(stream),
+            "csv": lambda frame, stream: _for_spreadsheets(frame).write_csv(stream),
             "parquet": lambda frame, stream: frame.write_parquet(stream),
             "json": lambda frame, stream: frame.write_json(stream),
         }
@@ -355,6 +385,16 @@ class Store:
             raise InputError(f"cannot export as {kind!r}; known are {', '.join(writers)}")
         frame = self.trials().sort("cell", "trial")
         return write_atomically(path, lambda stream: writers[kind](frame, stream))
+
+
+def _for_spreadsheets(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a table of numbers and texts: lists written out, and no text that a program would compute."""
+    import polars as pl
+
+    lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
+    frame = frame.with_columns(pl.col(lists).cast(pl.List(pl.String)).list.join(" "))
+    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
+    return frame.with_columns(pl.col(name).str.replace(r"^([=+\-@\t\r])", r"'$1") for name in texts)
 
 
 def _writer(data: bytes) -> Callable[[BinaryIO], None]:

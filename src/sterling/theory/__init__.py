@@ -1,17 +1,19 @@
-"""What can be said before a run, from a data set or from four numbers; see science.md, 3 to 8.
+"""What can be said before a run, of a `Problem` or of one data set, an `Instance`; see science.md, 3 to 8.
 
 Every function carries ``kind`` ("theorem", "exact" or "mean-field") and ``source``, for tables and reports:
 an exact statement has a proof in its docstring or in the source, a mean-field one is a heuristic that
 simulation supports (`benchmarks/prediction.py` measures how well) and no theorem.
 
 `population.py` holds the infinite sample, `recurrence.py` (with `response.py` and `shares.py`) one data set,
-`laws.py` (with `typical.py`, `clusters.py` and `slopes.py`) the case of four numbers and no data yet.
+`laws.py` (with `typical.py`, `clusters.py` and `slopes.py`) the case of no data yet; `numbers.py` reads what
+these need of a problem.
 """
 
 from __future__ import annotations
 
 from sterling.theory.labels import FUNCTIONS, KINDS
 from sterling.theory.laws import (
+    expected_deviation,
     expected_occupancy,
     expected_wrong,
     samples_for_ergodic,
@@ -30,6 +32,7 @@ __all__ = [
     "balance",
     "drift",
     "drift_variance",
+    "expected_deviation",
     "expected_occupancy",
     "expected_wrong",
     "neighbours",

@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 def labelled(kind: str, source: str) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
     """Give a function the attributes ``kind`` and ``source``, and list it in `FUNCTIONS`.
 
-    Both are also added to the end of its docstring.
+    Both also become the sections Notes and References of its docstring, before the examples.
     """
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(KINDS)}")
@@ -31,8 +31,9 @@ def labelled(kind: str, source: str) -> Callable[[Callable[Arguments, Result]], 
     def attach(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
         function.kind = kind  # type: ignore[attr-defined]
         function.source = source  # type: ignore[attr-defined]
-        text = inspect.cleandoc(function.__doc__ or "")
-        function.__doc__ = f"{text}\n\n{kind.capitalize()}: {KINDS[kind]}.\nSource: {source}."
+        text, rule, examples = inspect.cleandoc(function.__doc__ or "").partition("Examples\n--------")
+        said = f"Notes\n-----\n{kind.capitalize()}: {KINDS[kind]}.\n\nReferences\n----------\n{source}."
+        function.__doc__ = f"{text.rstrip()}\n\n{said}\n\n{rule}{examples}".rstrip() + "\n"
         FUNCTIONS[function.__name__] = function
         return function
 

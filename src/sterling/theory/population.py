@@ -27,9 +27,13 @@ from functools import lru_cache
 import numpy as np
 
 from sterling.base.arrays import check_signs
+from sterling.base.checks import real
 from sterling.errors import InputError
+from sterling.model.instance import Instance
+from sterling.model.problem import Problem
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.labels import labelled
+from sterling.theory.numbers import Numbers, numbers_of
 
 _PEAK = 1 / math.sqrt(2 * math.pi)  # φ(0)
 _REACH = 12.0  # standard deviations; φ(12) is 2·10⁻³²
@@ -47,32 +51,40 @@ def population_coefficients(correlation: float, surrogate: str | Surrogate = "re
     correlation : float
         From −1 to 1; w and w* are of norm one, so it is 1 − 2d/n with d of n weights wrong.
     surrogate : str or Surrogate
+        The derivative μ′.
 
     Returns
     -------
     (float, float)
+        α and β.
 
     Raises
     ------
     InputError
         If the correlation lies outside [−1, 1] or the surrogate is unknown.
+
+    Examples
+    --------
+    >>> alpha, beta = population_coefficients(0.5)
+    >>> round(alpha, 4), round(beta, 4)
+    (0.1995, 0.1995)
     """
-    number = isinstance(correlation, int | float | np.number) and not isinstance(correlation, bool)
-    c = float(correlation) if number else math.nan
-    if not -1 <= c <= 1:
-        raise InputError(f"correlation is {correlation!r}; it must lie between -1 and 1")
+    c = real(correlation, "correlation", -1, 1)
     chosen = get_surrogate(surrogate)
     if chosen.window is None:
-        return _by_quadrature(c, chosen.name)
+        return _by_quadrature(c, chosen)
     low, high = chosen.window
     parts = [_one_end(c, end) for end in (-low, high)]
     return sum(alpha for alpha, _ in parts), sum(beta for _, beta in parts)
 
 
 def _one_end(c: float, x: float) -> tuple[float, float]:
-    """Return the parts of α and β that belong to the window from 0 to x."""
+    """Return the parts of α and β that belong to the window from 0 to x, an odd function of it."""
     from scipy.special import ndtr
 
+    if x < 0:
+        alpha, beta = _one_end(c, -x)
+        return -alpha, -beta
     if x == 0:
         return 0.0, 0.0
     s = math.sqrt((1 - c) * (1 + c))
@@ -84,11 +96,11 @@ def _one_end(c: float, x: float) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=4096)
-def _by_quadrature(c: float, name: str) -> tuple[float, float]:
+def _by_quadrature(c: float, surrogate: Surrogate) -> tuple[float, float]:
     from scipy.integrate import quad
     from scipy.special import ndtr
 
-    slope = get_surrogate(name).derivative
+    slope = surrogate.derivative
     s = math.sqrt((1 - c) * (1 + c))
 
     def both(x: float) -> float:
@@ -119,52 +131,65 @@ def _density(x: float) -> float:
 
 @labelled("exact", _DERIVED)
 def population_gradient(
-    signs, teacher, readout_norm2: float = 1.0, surrogate: str | Surrogate = "relu"
+    of: Problem | Instance, signs, *, teacher=None, surrogate: str | Surrogate = "relu"
 ) -> np.ndarray:
-    """Return E G(w) at w = signs/√n for Gaussian inputs, float64 (n,).
+    """Return E G(w) at w = signs/√n for Gaussian inputs.
 
-    Label noise has mean zero and independent of the inputs, so it does not appear. For ReLU and identity it
-    is a multiple of w − w*, the part proved by Yin et al.; the other surrogates add a part along w alone.
+    Label noise has mean zero and is independent of the inputs, so it does not appear. For ReLU and identity
+    it is a multiple of w − w*, the part proved by Yin et al.; the other surrogates add a part along w alone.
 
     Parameters
     ----------
-    signs, teacher : int (n,) of −1 and +1
-    readout_norm2 : float
-        ‖v‖² of the readout that student and teacher share.
+    of : Problem or Instance
+        What the data are drawn from, or data that are there.
+    signs : array (n,) of −1 and +1
+        The state.
+    teacher : array (n,) of −1 and +1, optional
+        Signs of w*; by default those of the instance.
     surrogate : str or Surrogate
+        The derivative μ′.
 
     Returns
     -------
     float64 (n,)
+        The mean over data sets.
 
     Raises
     ------
     InputError
-        For anything but signs, or a readout of norm zero.
+        For anything but signs, and where the teacher is unknown.
+
+    Examples
+    --------
+    >>> problem = Problem(n=4, samples=100)
+    >>> population_gradient(problem, [1, -1, 1, 1], teacher=[1, 1, 1, 1]).round(4)
+    array([ 0.    , -0.1995,  0.    ,  0.    ])
     """
-    b = check_signs(signs, np.atleast_1d(np.asarray(signs)).shape[0], "signs")
-    if not len(b):
-        raise InputError("signs are empty; give one for each weight")
-    t = check_signs(teacher, len(b), "teacher")
+    numbers = numbers_of(of, surrogate)
+    if teacher is None:
+        teacher = of.teacher if isinstance(of, Instance) else None
+        if teacher is None:
+            raise InputError("the teacher is unknown: give teacher=…, the signs of w*")
+    b, t = check_signs(signs, numbers.n, "signs"), check_signs(teacher, numbers.n, "teacher")
     distance = int(np.count_nonzero(b != t))
-    alpha, beta = population_coefficients(1 - 2 * distance / len(b), surrogate)
-    return _scale(len(b), readout_norm2) * (alpha * b - beta * t)
+    alpha, beta = population_coefficients(1 - 2 * distance / numbers.n, numbers.surrogate)
+    return _scale(numbers) * (alpha * b - beta * t)
 
 
-def profile(n: int, readout_norm2: float, surrogate: str | Surrogate) -> np.ndarray:
+def profile(numbers: Numbers) -> np.ndarray:
     """Return b*_k E G_k at Hamming distance d of w*, float64 (2, n + 1): row 0 right k, row 1 wrong k.
 
     Positive values push away from w*_k. Entries of impossible pairs (no wrong k at d = 0, no right one at
     d = n) are there by the formula.
     """
-    scale = _scale(n, readout_norm2)
-    pairs = [population_coefficients(1 - 2 * d / n, surrogate) for d in range(n + 1)]
+    n, scale = numbers.n, _scale(numbers)
+    pairs = [population_coefficients(1 - 2 * d / n, numbers.surrogate) for d in range(n + 1)]
     return np.array([[scale * (alpha - beta) for alpha, beta in pairs],
                      [scale * (-alpha - beta) for alpha, beta in pairs]])  # fmt: skip
 
 
 @labelled("exact", "science.md, 4")
-def signal(n: int, readout_norm2: float = 1.0, surrogate: str | Surrogate = "relu") -> float:
+def signal(of: Problem | Instance, *, surrogate: str | Surrogate = "relu") -> float:
     """Return S, the mean pull on one wrong coordinate while all others are right.
 
     S = ‖v‖² (α + β)/√n at w·w* = 1 − 2/n, for Gaussian inputs: ‖v‖²/√(2πn) for ReLU, twice that for the
@@ -172,39 +197,34 @@ def signal(n: int, readout_norm2: float = 1.0, surrogate: str | Surrogate = "rel
 
     Parameters
     ----------
-    n : int
-        Dimension, the number of weights.
-    readout_norm2 : float
-        ‖v‖².
+    of : Problem or Instance
+        What the data are drawn from, or data that are there.
     surrogate : str or Surrogate
+        The derivative μ′.
 
     Returns
     -------
     float
+        In units of a gradient.
 
     Raises
     ------
     InputError
-        If n is not a positive integer or the readout has norm zero.
+        If the inputs are known not to be Gaussian.
+
+    Examples
+    --------
+    >>> round(signal(Problem(n=64, samples=4096)), 5)
+    0.04987
     """
-    alpha, beta = population_coefficients(1 - 2 / check_count(n, "n"), surrogate)
-    return _scale(n, readout_norm2) * (alpha + beta)
+    return pull(numbers_of(of, surrogate))
 
 
-def _scale(n: int, readout_norm2: float) -> float:
-    return check_positive(readout_norm2, "readout_norm2") / math.sqrt(n)
+def pull(numbers: Numbers) -> float:
+    """Return S."""
+    alpha, beta = population_coefficients(1 - 2 / numbers.n, numbers.surrogate)
+    return _scale(numbers) * (alpha + beta)
 
 
-def check_count(value, name: str) -> int:
-    """Return a positive integer or raise InputError."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InputError(f"{name} is {value!r}; it must be a positive integer")
-    return int(value)
-
-
-def check_positive(value, name: str, zero: bool = False) -> float:
-    """Return a positive finite number (or zero, where that is allowed) or raise InputError."""
-    good = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not good or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        raise InputError(f"{name} is {value!r}; it must be a {'non-negative' if zero else 'positive'} number")
-    return float(value)
+def _scale(numbers: Numbers) -> float:
+    return numbers.norm2 / math.sqrt(numbers.n)

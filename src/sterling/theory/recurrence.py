@@ -16,14 +16,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sterling.base.arrays import check_signs
+from sterling.base.checks import choice, instance_of, integer
+from sterling.base.text import html_table
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.labels import labelled
-from sterling.theory.population import profile, signal
+from sterling.theory.numbers import numbers_of
+from sterling.theory.population import profile, pull
 from sterling.theory.response import Response
 from sterling.theory.shares import refine, solve
 from sterling.theory.slopes import mean_square_slope, mean_square_turned
+from sterling.theory.typical import angle
 
 METHODS = ("balance", "signal")
 
@@ -33,8 +37,8 @@ _ENTRIES = 2e9  # input entries read for that, at most
 
 
 @labelled("exact", "definition; science.md, 7")
-def drift(instance: Instance, surrogate: str | Surrogate = "relu", reference=None) -> np.ndarray:
-    """Return G(w*), float64 (n,): what moves the latents while the weights stay at the teacher.
+def drift(instance: Instance, *, surrogate: str | Surrogate = "relu", reference=None) -> np.ndarray:
+    """Return G(w*): what moves the latents while the weights stay at the teacher.
 
     Without label noise it is zero. Coordinates with b*_k G_k > 0 are pushed out, the rest held
     as long as all others are right.
@@ -44,46 +48,61 @@ def drift(instance: Instance, surrogate: str | Surrogate = "relu", reference=Non
     instance : Instance
         The data set.
     surrogate : str or Surrogate
-    reference : int (n,) of −1 and +1, optional
+        What replaces the derivative of the step function.
+    reference : array (n,) of −1 and +1, optional
         Another state in the place of the teacher, such as ``orbit.reference``.
 
     Returns
     -------
     float64 (n,)
+        The gradient there.
 
     Raises
     ------
     InputError
         If there is neither a teacher nor a reference.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> instance = st.Problem(n=4, samples=100).draw(seed=0)
+    >>> bool(drift(instance).any())
+    False
     """
-    return _instance(instance).gradient(_reference(instance, reference), surrogate)
+    signs = _reference(instance, reference)
+    return instance.gradient(signs, surrogate)
 
 
 @labelled("exact", "definition")
-def neighbours(instance: Instance, surrogate: str | Surrogate = "relu", reference=None) -> np.ndarray:
-    """Return the gradients at the n states with one wrong weight, float64 (n, n): row l with l flipped.
+def neighbours(instance: Instance, *, surrogate: str | Surrogate = "relu", reference=None) -> np.ndarray:
+    """Return the gradients at the n states with one wrong weight: row l with l flipped.
 
     One flip changes few rows of a piecewise-constant surrogate, so this costs little more than one gradient;
     a smooth one needs n of them.
 
     Parameters
     ----------
-    instance : Instance
-        The data set.
-    surrogate : str or Surrogate
-    reference : int (n,) of −1 and +1, optional
+    instance, surrogate, reference
         As in `drift`.
 
     Returns
     -------
     float64 (n, n)
+        One gradient a row.
 
     Raises
     ------
     InputError
         If there is neither a teacher nor a reference.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> instance = st.Problem(n=4, samples=100).draw(seed=0)
+    >>> neighbours(instance).shape
+    (4, 4)
     """
-    start = _reference(_instance(instance), reference)
+    start = _reference(instance, reference)
     chosen = get_surrogate(surrogate)
     n = instance.n
     if not chosen.piecewise_constant:
@@ -123,20 +142,50 @@ def _changed_rows(instance: Instance, surrogate: Surrogate, start: np.ndarray) -
 
 
 class Balance(NamedTuple):
-    """What `balance` predicts of a long run."""
+    """What `balance` predicts of a long run.
 
-    wrong_share: np.ndarray  #: float64 (n,), share of the iterates in which each weight is wrong
-    occupancy: float  #: share of the iterates at w*
-    states: int = 0  #: distinct states, beside w* and its neighbours, at which exact gradients corrected it
+    Parameters
+    ----------
+    wrong_share : float64 (n,)
+        Share of the iterates in which each weight is wrong.
+    occupancy : float
+        Share of the iterates at w*.
+    states : int
+        Distinct states, beside w* and its neighbours, at which exact gradients corrected it.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> balance(st.Problem(n=4, samples=200, noise=0.5).draw(seed=0)).to_dict()["states"]
+    0
+    """
+
+    wrong_share: np.ndarray
+    occupancy: float
+    states: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values."""
+        """Return everything as plain values.
+
+        Returns
+        -------
+        dict
+            The fields by name.
+        """
         return {**self._asdict(), "wrong_share": self.wrong_share.tolist()}
+
+    def _repr_html_(self) -> str:
+        worst = float(self.wrong_share.max(initial=0.0))
+        rows = [
+            ("occupancy", f"{self.occupancy:.3g}"),
+            ("the worst weight is wrong", f"{worst:.2%} of the steps"),
+        ]
+        return html_table([*rows, ("corrected at", f"{self.states:,} states")])
 
 
 @labelled("mean-field", "sterling.theory.recurrence")
 def balance(
-    instance: Instance, surrogate: str | Surrogate = "relu", reference=None, states: int = _STATES
+    instance: Instance, *, surrogate: str | Surrogate = "relu", reference=None, states: int = _STATES
 ) -> Balance:
     """Predict wrong shares and occupancy of a long run from gradients at w*, near it, and where it may go.
 
@@ -146,10 +195,7 @@ def balance(
 
     Parameters
     ----------
-    instance : Instance
-        The data set.
-    surrogate : str or Surrogate
-    reference : int (n,) of −1 and +1, optional
+    instance, surrogate, reference
         As in `drift`.
     states : int
         Draws of states at which exact gradients correct the prediction; 0 for none, which is faster. Where
@@ -165,16 +211,22 @@ def balance(
     InputError
         Without teacher and reference, for a negative number of states, or where w* does not hold its
         weights.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> found = balance(st.Problem(n=8, samples=400, noise=0.5).draw(seed=0))
+    >>> round(found.occupancy, 2)
+    0.83
     """
-    chosen = get_surrogate(surrogate)
-    if isinstance(states, bool) or not isinstance(states, int | np.integer) or states < 0:
-        raise InputError(f"states is {states!r}; it must be a non-negative integer")
-    signs = _reference(_instance(instance), reference)
-    push = signs * drift(instance, chosen, signs)
-    change = signs * neighbours(instance, chosen, signs) - push
-    levels = profile(instance.n, instance.readout_norm2, chosen)
-    response = Response(push, change, levels, _own_part(instance, chosen, signs))
-    few = min(int(states), int(_ENTRIES / (instance.samples * instance.m * instance.n)))
+    states = integer(states, "states", 0)
+    signs = _reference(instance, reference)
+    numbers = numbers_of(instance, surrogate, gaussian=False)
+    chosen = numbers.surrogate
+    push = signs * drift(instance, surrogate=chosen, reference=signs)
+    change = signs * neighbours(instance, surrogate=chosen, reference=signs) - push
+    response = Response(push, change, profile(numbers), _own_part(instance, chosen, signs))
+    few = min(states, int(_ENTRIES / (instance.samples * instance.m * instance.n)))
 
     def exact(wrong: np.ndarray) -> np.ndarray:
         return signs * instance.gradient(np.where(wrong, -signs, signs), chosen)
@@ -191,80 +243,86 @@ def balance(
 
 @labelled("mean-field", "sterling.theory.recurrence; signal: science.md, 7")
 def wrong_share(
-    instance: Instance, surrogate: str | Surrogate = "relu", method: str = "balance", reference=None
+    instance: Instance, *, method: str = "balance", surrogate: str | Surrogate = "relu", reference=None
 ) -> np.ndarray:
-    """Return the predicted share of the iterates in which each weight is wrong, float64 (n,).
+    """Return the predicted share of the iterates in which each weight is wrong.
 
     Parameters
     ----------
     instance : Instance
         The data set.
-    surrogate : str or Surrogate
     method : "balance" or "signal"
         "balance": with the other weights' flips taken into account, see `balance`. "signal": each weight for
         itself, p_k = max(0, b*_k G_k(w*))/S; needs one gradient, and Gaussian inputs of unit variance.
-    reference : int (n,), optional
+    surrogate, reference
         As in `drift`.
 
     Returns
     -------
     float64 (n,)
+        From 0 to 1 each.
 
     Raises
     ------
     InputError
-        For an unknown method, and as `balance` does.
+        For an unknown method, for "signal" where the inputs are known not to be Gaussian, and as `balance`
+        does.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> instance = st.Problem(n=4, samples=100, noise=0.5).draw(seed=0)
+    >>> wrong_share(instance, method="signal").round(2)
+    array([0.09, 0.08, 0.  , 0.  ])
     """
-    if _check_method(method) == "balance":
-        return balance(instance, surrogate, reference).wrong_share
-    signs = _reference(_instance(instance), reference)
-    push = signs * drift(instance, surrogate, signs)
-    return np.clip(push / signal(instance.n, instance.readout_norm2, surrogate), 0, 1)
+    if choice(method, "method", METHODS) == "balance":
+        return balance(instance, surrogate=surrogate, reference=reference).wrong_share
+    signs = _reference(instance, reference)
+    push = signs * drift(instance, surrogate=surrogate, reference=signs)
+    return np.clip(push / pull(numbers_of(instance, surrogate)), 0, 1)
 
 
 @labelled("mean-field", "sterling.theory.recurrence; signal: science.md, 7")
 def occupancy(
-    instance: Instance, surrogate: str | Surrogate = "relu", method: str = "balance", reference=None
+    instance: Instance, *, method: str = "balance", surrogate: str | Surrogate = "relu", reference=None
 ) -> float:
-    """Return the predicted share of the iterates at w*, between 0 and 1.
+    """Return the predicted share of the iterates at w*.
 
     Parameters
     ----------
     instance : Instance
         The data set.
-    surrogate : str or Surrogate
     method : "balance" or "signal"
         "signal" is Π_k (1 − p_k), "balance" the one of `balance`, which knows that wrong weights cluster.
-    reference : int (n,), optional
+    surrogate, reference
         As in `drift`.
 
     Returns
     -------
     float
+        Between 0 and 1.
 
     Raises
     ------
     InputError
         As `wrong_share` does.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> instance = st.Problem(n=8, samples=400, noise=0.5).draw(seed=0)
+    >>> round(occupancy(instance), 2)
+    0.83
     """
-    if _check_method(method) == "balance":
-        return balance(instance, surrogate, reference).occupancy
-    return float(np.prod(1 - wrong_share(instance, surrogate, method, reference)))
-
-
-def _check_method(method: str) -> str:
-    if method not in METHODS:
-        raise InputError(f"method is {method!r}; it must be one of {', '.join(METHODS)}")
-    return method
-
-
-def _instance(instance) -> Instance:
-    if not isinstance(instance, Instance):
-        raise InputError(f"the first argument is {instance!r:.60}; give an Instance, such as problem.draw(0)")
-    return instance
+    if choice(method, "method", METHODS) == "balance":
+        return balance(instance, surrogate=surrogate, reference=reference).occupancy
+    shares = wrong_share(instance, method=method, surrogate=surrogate, reference=reference)
+    return float(np.prod(1 - shares))
 
 
 def _reference(instance: Instance, reference) -> np.ndarray:
+    """Return the signs that the statement refers to, int64 (n,)."""
+    instance_of(instance, Instance, "the first argument", "an Instance, such as problem.draw(0)")
     if reference is not None:
         return check_signs(reference, instance.n, "reference").astype(np.int64)
     if instance.teacher is None:
@@ -286,7 +344,7 @@ def _own_part(instance: Instance, surrogate: Surrogate, signs: np.ndarray) -> fl
     v2 = instance.readout**2
     left, right = (float(surrogate.derivative(x)) for x in (-1e-9, 1e-9))
     jump = (right - left) ** 2
-    turned = mean_square_turned(surrogate, float(np.arccos(1 - 2 / instance.n)))
+    turned = mean_square_turned(surrogate, float(angle(instance.n, 1)))
     own = float((v2 * (v2 * turned + jump * noise2)).sum())
     others = float((v2 * (v2.sum() - v2)).sum()) * mean_square_slope(surrogate)
     return own / (own + others) if own > 0 else 0.0

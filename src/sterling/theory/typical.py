@@ -1,4 +1,4 @@
-"""The run in a typical data set, from four numbers: pushes and shares of wrong weights make each other.
+"""The run in a typical data set, from its numbers alone: pushes and shares of wrong weights make each other.
 
 **Mean field.** Averaged over a run, the push on weight k is a sum over the data set, so over data sets it is
 nearly normal with mean zero and a variance V/N; the weight is wrong for the share p = max(0, push)/S of the
@@ -27,26 +27,30 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling.errors import InputError
-from sterling.surrogates import Surrogate, get_surrogate
+from sterling.base.checks import real
+from sterling.model.instance import Instance
+from sterling.model.problem import Problem
+from sterling.surrogates import Surrogate
 from sterling.theory.clusters import excursion_share
 from sterling.theory.labels import labelled
-from sterling.theory.population import check_count, check_positive, signal
+from sterling.theory.numbers import Numbers, numbers_of
+from sterling.theory.population import pull
 from sterling.theory.slopes import mean_product_turned, mean_square_slope, slope_covariance
 
 _QUANTILES = 1000  # points that stand for the normal law of the pushes
 _ROUNDS = 2000
 _CLOSE = 1e-9  # of two iterates of the mean share, as a part of it
 _MOST = 1 - 1e-12  # a share is kept below this
+_RAREST = 1e-9  # share of the time in excursions
+_MANY = 1e5  # variance of a number of weights from which its law counts as normal
+_NODES = 20  # of the quadrature over that
 
 
 @labelled("mean-field", "sterling.theory.typical; to leading order science.md, 7")
 def drift_variance(
-    n: int,
-    noise: float,
-    readout_norm2: float = 1.0,
+    of: Problem | Instance,
+    *,
     surrogate: str | Surrogate = "relu",
-    m: int = 1,
     mean_share: float = 0.0,
     mean_square_share: float = 0.0,
     excursions: float = 1.0,
@@ -57,56 +61,59 @@ def drift_variance(
 
     Parameters
     ----------
-    n : int
-        Dimension, the number of weights.
-    noise : float
-        σ, standard deviation of the label noise.
-    readout_norm2 : float
-        ‖v‖².
+    of : Problem or Instance
+        What the data are drawn from, or data that are there; the sample size does not count.
     surrogate : str or Surrogate
-    m : int
-        Hidden units, taken to have readouts of the same size.
+        The derivative μ′.
     mean_share, mean_square_share : float
         Mean over the weights of p_k and p_k², the shares of the time in which they are wrong; from 0 to 1.
     excursions : float
-        Share of the time in which weights are wrong at all, independently of each other; see `clusters.py`.
+        Share of the time in which weights are wrong at all, independently of each other, at least 10⁻⁹; see
+        `clusters.py`.
 
     Returns
     -------
     float
+        V.
 
     Raises
     ------
     InputError
-        For a number out of its range.
+        For a number out of its range, and for inputs that are known not to be Gaussian.
+
+    Examples
+    --------
+    >>> round(drift_variance(Problem(n=64, samples=4096, noise=0.5)), 6)
+    0.125
     """
-    n = check_count(n, "n")
-    noise = check_positive(noise, "noise", zero=True)
-    norm2 = check_positive(readout_norm2, "readout_norm2")
-    chosen = get_surrogate(surrogate)
-    units = check_count(m, "m")
-    mean_share = _check_share(mean_share, "mean_share")
-    mean_square_share = _check_share(mean_square_share, "mean_square_share")
-    if not _check_share(excursions, "excursions"):
-        raise InputError("excursions is 0; weights are never wrong then, so take 1 and shares of 0")
-    within = mean_share / excursions, mean_square_share / excursions**2
-    away, apart = _mean_angle(n, within[0]), _mean_angle(n, 2 * (within[0] - within[1]))
-    common = excursions**2 * max(0.0, 2 * away - apart) / (2 * math.pi)
-    apart_ever = excursions**2 * apart + 2 * excursions * (1 - excursions) * away
-    label = noise**2 * norm2 * slope_covariance(chosen, apart_ever)
+    numbers = numbers_of(of, surrogate)
+    mean_share, mean_square_share = (
+        real(share, name, 0, 1)
+        for share, name in ((mean_share, "mean_share"), (mean_square_share, "mean_square_share"))
+    )
+    w = real(excursions, "excursions", _RAREST, 1)
+    return variance(numbers, mean_share, mean_square_share, w)
+
+
+def variance(numbers: Numbers, mean: float, square: float, w: float = 1.0) -> float:
+    """Return V for these means of p_k and p_k² and for w of `clusters.py`."""
+    n, norm2, surrogate = numbers.n, numbers.norm2, numbers.surrogate
+    mean, square = mean / w, square / w**2
+    away, apart = _mean_angle(n, mean), _mean_angle(n, 2 * (mean - square))
+    common = w**2 * max(0.0, 2 * away - apart) / (2 * math.pi)
+    apart_ever = w**2 * apart + 2 * w * (1 - w) * away
+    label = numbers.sigma**2 * norm2 * slope_covariance(surrogate, apart_ever)
     if common == 0:
         return label
-    some = _any(n, within[0])  # of an excursion some weight is wrong; angles are then wider
-    turned = mean_product_turned(chosen, away / some, max(0.0, apart - 2 * (1 - some) * away) / some**2)
-    others = (1 - 1 / units) * slope_covariance(chosen, apart)
-    return label + common * norm2**2 * (turned / units + others)
+    some = _any(n, mean)  # of an excursion some weight is wrong; angles are then wider
+    turned = mean_product_turned(surrogate, away / some, max(0.0, apart - 2 * (1 - some) * away) / some**2)
+    others = (1 - 1 / numbers.m) * slope_covariance(surrogate, apart)
+    return label + common * norm2**2 * (turned / numbers.m + others)
 
 
-def _check_share(value, name: str) -> float:
-    share = check_positive(value, name, zero=True)
-    if share > 1:
-        raise InputError(f"{name} is {value!r}; it must lie between 0 and 1")
-    return share
+def angle(n: int, d: np.ndarray | float) -> np.ndarray:
+    """Return θ_d = arccos(1 − 2d/n), exact for small d/n."""
+    return 2 * np.arcsin(np.sqrt(np.asarray(d) / n))
 
 
 def _mean_angle(n: int, share: float) -> float:
@@ -114,26 +121,27 @@ def _mean_angle(n: int, share: float) -> float:
     if share <= 0:
         return 0.0
     share = min(share, _MOST)
-    centre, reach = n * share, 10 * math.sqrt(n * share * (1 - share)) + 10
-    choices, angles = _binomial(n)
-    d = slice(max(0, int(centre - reach)), min(n, int(centre + reach)) + 1)
-    count = np.arange(d.start, d.stop)
-    chances = np.exp(choices[d] + count * math.log(share) + (n - count) * math.log1p(-share))
-    return float(chances @ angles[d])
+    centre, spread = n * share, math.sqrt(n * share * (1 - share))
+    if spread**2 > _MANY:
+        nodes, weights = _hermite()
+        return float(weights @ angle(n, np.clip(centre + spread * nodes, 0, n)))
+    reach = 10 * spread + 10
+    d = np.arange(max(0, int(centre - reach)), min(n, int(centre + reach)) + 1)
+    steps = np.log((n - d[:-1]) / (d[:-1] + 1)) + (math.log(share) - math.log1p(-share))
+    chances = np.concatenate(([0.0], steps.cumsum()))
+    chances = np.exp(chances - chances.max())
+    return float(chances @ angle(n, d) / chances.sum())
+
+
+@lru_cache(maxsize=1)
+def _hermite() -> tuple[np.ndarray, np.ndarray]:
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    return nodes, weights / weights.sum()
 
 
 def _any(n: int, share: float) -> float:
     """Return the chance that a binomial number is not zero."""
     return -math.expm1(n * math.log1p(-min(share, _MOST)))
-
-
-@lru_cache(maxsize=32)
-def _binomial(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the logarithms of the binomial coefficients and the angles θ_d, d = 0 … n."""
-    from scipy.special import gammaln
-
-    d = np.arange(n + 1)
-    return gammaln(n + 1) - gammaln(d + 1) - gammaln(n - d + 1), np.arccos(1 - 2 * d / n)
 
 
 @lru_cache(maxsize=1)
@@ -152,33 +160,32 @@ class Law(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def solution(n: int, samples: float, noise: float, norm2: float, surrogate: Surrogate, m: int) -> Law:
-    """Return the smallest law that reproduces itself; arguments as in `drift_variance`."""
-    pull = signal(n, norm2, surrogate)
+def solution(numbers: Numbers, samples: float) -> Law:
+    """Return the smallest law that reproduces itself."""
+    size = math.sqrt(samples) * pull(numbers)
     z = _normal_quantiles()
     mean, square, w = 0.0, 0.0, 1.0
-    variance = home = noise**2 * norm2 * slope_covariance(surrogate, 0.0)
+    v = home = variance(numbers, mean, square)
     shares = np.zeros_like(z)
     for _ in range(_ROUNDS):
-        variance = drift_variance(n, noise, norm2, surrogate, m, mean, square, w)
-        shares = np.clip(math.sqrt(variance / samples) / pull * z, 0, 1)
+        v = variance(numbers, mean, square, w)
+        shares = np.clip(math.sqrt(v) / size * z, 0, 1)
         step = float(shares.mean()) - mean
         mean += step / 2
         square += (float((shares**2).mean()) - square) / 2
-        w += (_excursions(n, mean, w, home, norm2, surrogate, m) - w) / 2
+        w += (_excursions(numbers, mean, w, home) - w) / 2
         if abs(step) < _CLOSE * mean:
             break
-    return Law(shares, w, variance)
+    return Law(shares, w, v)
 
 
-def _excursions(
-    n: int, mean: float, w: float, home: float, norm2: float, surrogate: Surrogate, m: int
-) -> float:
+def _excursions(numbers: Numbers, mean: float, w: float, home: float) -> float:
     """Return w anew; V away from w* is that at w* and the variance of the response to an excursion's D."""
     if mean <= 0:
         return 1.0
+    n, m, surrogate = numbers.n, numbers.m, numbers.surrogate
     share = min(mean / w, 1.0)
-    angle = _mean_angle(n, share) / _any(n, share)
+    wide = _mean_angle(n, share) / _any(n, share)
     others = (1 - 1 / m) * mean_square_slope(surrogate)
-    response = angle / math.pi * norm2**2 * (mean_product_turned(surrogate, angle, 0.0) / m + others)
+    response = wide / math.pi * numbers.norm2**2 * (mean_product_turned(surrogate, wide, 0.0) / m + others)
     return excursion_share(n * mean, math.sqrt(home / (home + response)))

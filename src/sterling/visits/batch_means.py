@@ -52,6 +52,21 @@ class Estimate:
     length: int
     correlated: bool
 
+    @property
+    def text(self) -> str:
+        """The value with as many digits as its interval."""
+        return f"{self.value:.{self._digits}f}"
+
+    @property
+    def bounds(self) -> str:
+        """The ends of the interval with as many digits as tell them apart."""
+        return f"{self.low:.{self._digits}f} to {self.high:.{self._digits}f}"
+
+    @property
+    def _digits(self) -> int:
+        width = self.high - self.low
+        return 2 if width <= 0 else max(0, 1 - math.floor(math.log10(width)))
+
 
 def coarsen(means: np.ndarray, length: int, least: float) -> tuple[np.ndarray, int]:
     """Merge batches, pair by pair, until one has at least so many steps; return the means and the length.

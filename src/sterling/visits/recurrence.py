@@ -1,57 +1,38 @@
 """How a run leaves its reference and comes back: times, escapes, occupancy with an interval, growth with T.
 
-Made from counts of fixed size that the run keeps (`dynamics/tally.py`), so 10⁹ steps cost no more memory than
-10³, and every number counts all of the run, not only the part whose flips were recorded.
+Made from counts of fixed size (`counts.py`), so 10⁹ steps cost no more memory than 10³, and every number
+counts all of the run, not only the part whose flips were recorded. What made the counts does not matter.
 
 **The clock is the step.** The orbit does not change when all step sizes and the first latents are scaled
 alike (science.md, 5): a slowly decaying schedule changes the scale of the moving latents, and the lengths of
 stays and absences in steps stay as they are. In the mass of the schedule they would shrink. So batches have
-equal numbers of steps.
-
-What does move in the mass are latents on a long way: weights that drift to their first flip (`arrivals`).
-After the mass H those have arrived whose share of wrong steps will be some √(2π)/H or more; later ones lower
-the occupancy further, by as much in all, while chance moves the estimate by some 1/√T. Where H is not far
-above √T, as with rates like 1/√t, two things keep the interval of the long run honest. The first three
-quarters of the steps are left out, not one, for weights come to the border late in the run too. And the lower
-end allows for those still on their way: one that has come closer by the speed g per unit of mass will be
-wrong for a share of about g/S of the time (mean-field, S as in `theory.signal`, for inputs of unit variance),
-and twice that is taken off. `python -m benchmarks.recurrence --coverage` counts how often it holds
-the stationary value: in 91 and 90 of 96 data sets at 10⁵ and 10⁶ steps with rates 0.5/√(t + 1), in 93 and 88
-at constant rates of 0.1 and 0.003 (10⁵ steps).
+equal numbers of steps. What does move in the mass are weights on a long way to their first flip; who knows of
+them says how much of the run to leave out and how far they may lower the occupancy (`dynamics/arrivals.py`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.dynamics import tally
-from sterling.dynamics.walk import ARRIVED, FIRST_HIT, LEFT, OCCUPIED, RETURNS, SOJOURNS
-from sterling.errors import InputError
-from sterling.schedules import MAX_STEPS
+from sterling.base.text import counted, html_table
 from sterling.visits.batch_means import (
     BURN_IN,
-    LONG_BURN_IN,
+    DRIFT_LEVEL,
     Estimate,
     coarsen,
     drift,
     interval,
     ratio_of_halves,
 )
-from sterling.visits.tails import Tail, tail
-
-if TYPE_CHECKING:
-    from sterling.dynamics.orbit import Orbit
-    from sterling.schedules import Schedule
+from sterling.visits.counts import Counts, bin_starts, mark_steps
 
 _CYCLES = 10  # mean times from one visit to the next that a batch must have at least
 _GROWTH_SPAN = 100  # the exponent of growth is that of the last two decades
 _FEW = 10  # visits below which growth is not looked at
-_AMPLE = 15  # mass in units of √T from which on late arrivals are lost in the noise
-_ALLOWED = 2.0  # shares of coming weights are taken this many times: their speed is known to a factor or so
+_NAMED = 5  # weights that are named
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,8 +50,6 @@ class Times:
         Smallest time of each bin that is not empty, and how many times lie in it.
     stops : int64 (bins,)
         First time beyond each bin: starts + 1 below 64 steps, above it at most 1/32 further.
-    tail : Tail
-        How the long ones fall off, if that can be told.
     """
 
     count: int
@@ -79,13 +58,21 @@ class Times:
     starts: np.ndarray
     stops: np.ndarray
     counts: np.ndarray
-    tail: Tail
 
     def quantile(self, share: float) -> float:
         """Return the smallest time t such that at least this share of the times is t or less.
 
         Exact up to 64 steps; beyond, the middle of a bin that is at most 1/32 of the time wide. NaN if there
         are no times.
+
+        Parameters
+        ----------
+        share : float
+            Between 0 and 1; 0.5 gives the median.
+
+        Returns
+        -------
+        float
         """
         if not self.count:
             return math.nan
@@ -107,9 +94,16 @@ class Times:
             "quantile_90": _plain(self.quantile(0.9)),
             "quantile_99": _plain(self.quantile(0.99)),
             "longest": self.longest,
-            "tail": {name: _plain(value) for name, value in asdict(self.tail).items()},
             "histogram": np.stack([self.starts, self.stops, self.counts], axis=1).tolist(),
         }
+
+    @property
+    def text(self) -> str:
+        """The distribution in words."""
+        parts = [f"in steps: mean {self.mean:.4g}"]
+        for share, name in ((0.5, "median"), (0.99, "99 % quantile")):
+            parts.append(f"{name} {self.quantile(share):.4g}")
+        return f"{', '.join(parts)}, longest {self.longest:,}"
 
     def __repr__(self) -> str:
         if not self.count:
@@ -120,6 +114,8 @@ class Times:
 @dataclass(frozen=True, repr=False)
 class Recurrence:
     """The statistics of the visits to the reference over the iterates w_0 … w_{T−1}.
+
+    `Orbit.recurrence` makes one; `recurrence` makes one of plain counts.
 
     Attributes
     ----------
@@ -201,11 +197,100 @@ class Recurrence:
         order = np.argsort(-self.first, kind="stable")[: np.count_nonzero(self.first)]
         return [(int(k), min(1.0, float(self.first[k] / departures))) for k in order]
 
-    def summary(self) -> list[tuple[str, str]]:
-        """Return the statistics as (name, text) pairs, for tables."""
-        from sterling.visits.words import summary
+    @property
+    def left_out(self) -> str:
+        """The part of the run that the interval of the occupancy leaves out, in words."""
+        return "the first quarter" if self.burn_in == BURN_IN else "the first three quarters"
 
-        return summary(self)
+    @property
+    def thinning(self) -> str:
+        """What the growth of visits says of "infinitely often", and no more, in words."""
+        if self.halves is None:
+            return "The run is too short to say whether they get rarer"
+        if self.halves.high < 1:
+            return f"They get rarer within the run, by {1 - self.halves.value:.2%} from one half to the next"
+        return "No sign that they get rarer; a finite run cannot prove that they never do"
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Return the statistics as (name, text) pairs, for tables; only what the run can tell."""
+        home = "teacher" if self.reference_kind == "teacher" else "best state seen"
+        if not self.visits:
+            return [(f"visits to the {home}", f"none in {counted(self.steps, 'step')}")]
+        over = ", and the run is over" if self.certified else ""
+        rows = [
+            (f"visits to the {home}", f"{self.visits:,} in {counted(self.steps, 'step')}{over}"),
+            (f"occupancy of the {home}", self._occupancy_in_words()),
+        ]
+        if self.sojourns.count:
+            rows += [
+                ("escapes", f"{self.escapes:.4g} per 1,000 steps, {self.sojourns.count:,} in all"),
+                ("stays", self.sojourns.text),
+                ("weights that leave", self._leavers_in_words()),
+            ]
+        if self.returns.count:
+            rows += [("absences", self.returns.text), ("distance reached", self._distances_in_words())]
+        if self.recurs:
+            rows.append(("number of visits over time", self._growth_in_words()))
+            if self.drift is not None:
+                rows.append(("stationary", self._drift_in_words(self.drift)))
+        if self.arrivals:
+            rows.append(("still to come", self._arrivals_in_words()))
+        return rows
+
+    def _occupancy_in_words(self) -> str:
+        measured = f"{self.occupancy:.4g} of the steps"
+        known = self.long_run
+        if known is None:
+            return f"{measured}; no interval: {self.long_run_note}"
+        coming = f", and {counted(len(self.arrivals), 'weight')} still to come" if self.arrivals else ""
+        doubt = "; batches are still correlated, so it may be too narrow" if known.correlated else ""
+        return (
+            f"{measured}; in the long run {known.text} ({known.bounds}, {known.level:.0%} by "
+            f"{known.batches} batch means of {known.length:,} steps after {self.left_out}{coming}{doubt})"
+        )
+
+    def _leavers_in_words(self) -> str:
+        ranked = self.leavers()
+        named = ", ".join(f"{k} ({share:.0%})" for k, share in ranked[:_NAMED])
+        more = f" and {len(ranked) - _NAMED} more" if len(ranked) > _NAMED else ""
+        return (
+            f"{len(ranked)} of {len(self.first)} ever start an absence: {named}{more} (share of departures)"
+        )
+
+    def _distances_in_words(self) -> str:
+        common = int(self.reached.argmax())
+        share = int(self.reached[common]) / self.returns.count
+        most = "all" if share == 1 else f"{share:.0%}" if share < 0.995 else f"{share:.2%}"
+        farthest = int(self.reached.nonzero()[0][-1])
+        return f"{counted(common, 'weight')} in {most} of the absences, {farthest} at most"
+
+    def _growth_in_words(self) -> str:
+        parts = []
+        if self.growth is not None:
+            parts.append(f"grows like T^{self.growth:.3f} over the last two decades")
+        if self.halves is not None:
+            parts.append(
+                f"after the first quarter of the run, later half over earlier half {self.halves.text} "
+                f"({self.halves.bounds}, {self.halves.level:.0%})"
+            )
+        return f"{'; '.join(parts)}. {self.thinning}" if parts else "too few to say"
+
+    def _drift_in_words(self, drift: float) -> str:
+        return (
+            f"{'no drift is seen' if drift >= DRIFT_LEVEL else 'drifts'} after {self.left_out} of the run "
+            f"(Geweke's test over batch means, p = {drift:.2g}, level {DRIFT_LEVEL:g})"
+        )
+
+    def _arrivals_in_words(self) -> str:
+        k, step = self.arrivals[0]
+        count = len(self.arrivals)
+        when = "beyond all steps" if math.isinf(step) else f"near step {step:.2g}"
+        return (
+            f"{counted(count, 'weight')} {'has' if count == 1 else 'have'} never flipped but "
+            f"{'comes' if count == 1 else 'come'} closer to it; at the mean speed of this run weight {k} is "
+            f"the first, {when}. Each will lower the occupancy; only the lower end of its interval allows "
+            "for that"
+        )
 
     def to_dict(self) -> dict:
         """Return the statistics as plain values."""
@@ -239,141 +324,108 @@ class Recurrence:
             f"mean stay={self.sojourns.mean:.4g})"
         )
 
+    def _repr_html_(self) -> str:
+        return html_table(self.summary())
 
-def recurrence(orbit: Orbit) -> Recurrence:
-    """Return the statistics of a run's visits to its reference.
 
-    Raises
-    ------
-    InputError
-        If the run did not record them.
+def recurrence(
+    counts: Counts,
+    *,
+    reference_kind: str = "teacher",
+    certified: bool = False,
+    burn_in: float = BURN_IN,
+    arrivals: tuple[tuple[int, float], ...] = (),
+    allowance: float = 1.0,
+) -> Recurrence:
+    """Return the statistics of the visits to a reference.
+
+    Parameters
+    ----------
+    counts : Counts
+        What was counted.
+    reference_kind : str
+        What the reference is: "teacher" or "lowest risk seen".
+    certified : bool
+        Whether the run is proved to be over.
+    burn_in : float
+        Share of the steps that the interval of the occupancy leaves out: 1/4 or 3/4.
+    arrivals : tuple of (weight, step)
+        Weights known to be on their way to their first flip.
+    allowance : float
+        Factor on the lower end of the interval, for these weights.
+
+    Returns
+    -------
+    Recurrence
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> orbit = st.train(st.Problem(n=8, samples=100, noise=0.5).draw(seed=0), steps=20_000)
+    >>> found = orbit.recurrence()
+    >>> found.visits == orbit.visits, found.returns.count == len(orbit.return_times)
+    (True, True)
     """
-    cells, clock = orbit.settled.tally, orbit.settled.clock
-    if not cells.size:
-        raise InputError('the visits to the reference were not counted: run with record=("recurrence",)')
-    tables = tally.tables(cells)
-    away, stayed = _totals(clock, orbit.steps)
-    marked, batched = int(cells[tally.MARKED]), int(cells[tally.BATCHED])
-    length = int(cells[tally.SPACING])
-    occupied, visited = np.diff(tables.batches[:batched], axis=0, prepend=[[0, 0]]).T
-    steps, counts = tally.mark_steps()[:marked], tables.marks[:marked]
-    coming = () if orbit.certified else _arrivals(orbit)
-    burn_in = _burn_in(orbit)
-    long_run, note, drifting, halves = _long_run(orbit, occupied / length, visited / length, length, burn_in)
+    length = counts.batch_steps
+    occupied, visited = np.diff(counts.batches, axis=0, prepend=[[0, 0]]).T / length
+    steps = mark_steps()[: len(counts.marks)]
+    long_run, note, drifting, halves = _long_run(certified, occupied, visited, length, burn_in)
     if long_run is not None:
-        allowed = _allowance(orbit, [k for k, _ in coming])
-        long_run = replace(long_run, low=max(0.0, long_run.low * allowed), high=min(1.0, long_run.high))
+        low, high = max(0.0, long_run.low * allowance), min(1.0, long_run.high)
+        long_run = replace(long_run, low=low, high=high)
     return Recurrence(
-        steps=orbit.steps,
-        reference_kind=orbit.reference_kind,
-        certified=orbit.certified,
-        visits=orbit.visits,
-        occupancy=orbit.occupancy,
+        steps=counts.steps,
+        reference_kind=reference_kind,
+        certified=certified,
+        visits=counts.visits,
+        occupancy=counts.occupied / max(counts.steps, 1),
         long_run=long_run,
         long_run_note=note,
         drift=drifting,
-        returns=_times(tables.returns, int(clock[RETURNS]), away, int(cells[tally.LONGEST_RETURN])),
-        sojourns=_times(tables.sojourns, int(clock[SOJOURNS]), stayed, int(cells[tally.LONGEST_SOJOURN])),
-        first=tables.first.copy(),
-        flips=tables.flipped.copy(),
-        reached=tables.reached.copy(),
+        returns=_times(counts.returns, counts.away, counts.longest_return),
+        sojourns=_times(counts.sojourns, counts.stayed, counts.longest_sojourn),
+        first=counts.first,
+        flips=counts.flips,
+        reached=counts.reached,
         mark_steps=steps,
-        mark_occupied=counts[:, 0].copy(),
-        mark_visits=counts[:, 1].copy(),
-        growth=None if orbit.certified else _growth(steps, counts[:, 1]),
+        mark_occupied=counts.marks[:, 0],
+        mark_visits=counts.marks[:, 1],
+        growth=None if certified else _growth(steps, counts.marks[:, 1]),
         halves=halves,
-        arrivals=coming,
+        arrivals=arrivals,
         burn_in=burn_in,
         batch_steps=length,
-        batch_occupancy=occupied / length,
+        batch_occupancy=occupied,
     )
 
 
-def _totals(clock: np.ndarray, steps: int) -> tuple[int, int]:
-    """Return the steps in completed absences and in completed stays, from first arrival to last change."""
-    first, arrived, left, occupied = (int(clock[cell]) for cell in (FIRST_HIT, ARRIVED, LEFT, OCCUPIED))
-    if first < 0:
-        return 0, 0
-    if arrived < 0:  # away: the last stay is complete
-        return left - first - occupied, occupied
-    stayed = occupied - (steps - arrived)  # less the stay under way
-    return arrived - first - stayed, stayed
-
-
-def _times(counts: np.ndarray, count: int, total: int, longest: int) -> Times:
-    starts = tally.bin_starts()
+def _times(counts: np.ndarray, total: int, longest: int) -> Times:
+    starts = bin_starts()
     filled = np.flatnonzero(counts)
-    return Times(
-        count,
-        total / count if count else math.nan,
-        longest,
-        starts[filled],
-        starts[filled + 1],
-        counts[filled],
-        tail(counts, starts),
-    )
-
-
-def _burn_in(orbit: Orbit) -> float:
-    """Return the share of the run to leave out; why is at the top of this file."""
-    ample = orbit.schedule.mass(orbit.steps) >= _AMPLE * math.sqrt(orbit.steps)
-    return BURN_IN if ample else LONG_BURN_IN
+    count = int(counts.sum())
+    mean = total / count if count else math.nan
+    return Times(count, mean, longest, starts[filled], starts[filled + 1], counts[filled])
 
 
 def _long_run(
-    orbit: Orbit, occupancy: np.ndarray, visits: np.ndarray, length: int, burn_in: float
+    certified: bool, occupancy: np.ndarray, visits: np.ndarray, length: int, burn_in: float
 ) -> tuple[Estimate | None, str, float | None, Estimate | None]:
     """Return the occupancy of a stationary run, or None and why; the p-value for drift; the ratio of halves.
 
     The ratio leaves out a quarter of the run, whatever the burn-in: it is there to see change.
     """
-    if orbit.certified:
+    if certified:
         return None, "the run is over for all time, so there is nothing to estimate", None, None
-    counted = visits[math.ceil(BURN_IN * len(visits)) :]
-    if not counted.any():
+    late = visits[math.ceil(BURN_IN * len(visits)) :]
+    if not late.any():
         return None, "no visits after the first quarter of the run", None, None
-    least = _CYCLES / float(counted.mean())  # steps from one visit to the next, times the cycles of a batch
-    halves = ratio_of_halves(*coarsen(counted, length, least))
+    least = _CYCLES / float(late.mean())  # steps from one visit to the next, times the cycles of a batch
+    halves = ratio_of_halves(*coarsen(late, length, least))
     means, steps = coarsen(occupancy[math.ceil(burn_in * len(occupancy)) :], length, least)
     estimate = interval(means, steps)
     if estimate is None:
         return None, "the run is too short, or visits are too rare, for an interval", None, halves
     return estimate, "", drift(means), halves
-
-
-def _allowance(orbit: Orbit, coming: list[int]) -> float:
-    """Return the factor by which weights on their way may lower the occupancy; see the top of this file."""
-    from sterling.theory import signal
-
-    if not coming:
-        return 1.0
-    before, now = np.abs(orbit.start_latent[coming]), np.abs(orbit.latent[coming])
-    speed = (before - now) / orbit.schedule.mass(orbit.steps)
-    shares = _ALLOWED * speed / signal(orbit.n, 1.0, orbit.surrogate)
-    return float(np.prod(1 - np.minimum(shares, 1)))
-
-
-def _arrivals(orbit: Orbit) -> tuple[tuple[int, float], ...]:
-    """Return the weights on their way to their first flip, the nearest first."""
-    before, now = np.abs(orbit.start_latent), np.abs(orbit.latent)
-    coming = np.flatnonzero((orbit.settled.since == 0) & (now < before))
-    spent = orbit.schedule.mass(orbit.steps)
-    found = []
-    for k in coming:
-        needed = spent * before[k] / (before[k] - now[k])
-        found.append((int(k), _step_of_mass(orbit.schedule, needed, orbit.steps)))
-    return tuple(sorted(found, key=lambda pair: pair[1]))
-
-
-def _step_of_mass(schedule: Schedule, mass: float, low: int) -> float:
-    """Return the step at which so much mass is spent, infinity if it is beyond all runs."""
-    high = MAX_STEPS
-    if schedule.mass(high) < mass:
-        return math.inf
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if schedule.mass(middle) < mass else (low, middle)
-    return float(high)
 
 
 def _growth(steps: np.ndarray, visits: np.ndarray) -> float | None:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-import subprocess
-import sys
-import time
 
 import pytest
 
 import sterling as st
 from sterling.base import files
-from sterling.base.files import refusal, unreadable, write_atomically
+from sterling.base.files import printable, refusal, unreadable, write_atomically
 
 LONG = "x" * 300
 
@@ -111,10 +108,10 @@ def test_a_folder_where_nothing_can_be_made(tmp_path, monkeypatch):
     assert "no folder" in refusal(tmp_path / "missing" / "a")
     assert names(tmp_path) == []
 
-    def refuse(*args):
+    def refuse(*args, **named):
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("os.open", refuse)
     assert "no file can be made in" in refusal(tmp_path / "a")
     if os.path.isdir("/proc/self"):
         monkeypatch.undo()
@@ -132,31 +129,103 @@ def test_what_is_no_path(value, tmp_path):
             use()
 
 
+@pytest.mark.parametrize("mode", (0o600, 0o644, 0o664, 0o400))
+def test_a_replaced_file_keeps_its_permissions(tmp_path, mode):
+    target, seen = tmp_path / "a", []
+    target.touch()
+    target.chmod(mode)
+
+    def look(stream):
+        (temporary,) = (path for path in tmp_path.iterdir() if path != target)
+        seen.append(stat.S_IMODE(temporary.stat().st_mode))
+        fill(stream)
+
+    write_atomically(target, look)
+    assert [*seen, stat.S_IMODE(target.stat().st_mode)] == [mode, mode]
+    assert target.read_bytes() == b"new"
+
+
+def test_a_link_laid_under_a_temporary_name_is_not_followed(tmp_path, monkeypatch):
+    """Whoever may write in the folder could have our own hands overwrite a file that he may not."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    monkeypatch.setattr("secrets.token_hex", lambda count: "0" * 2 * count)
+    (tmp_path / f".a.{'0' * 12}.part").symlink_to(victim)
+    with pytest.raises(st.StoreError, match="exists"):
+        write_atomically(tmp_path / "a", fill)
+    assert refusal(tmp_path / "a")
+    assert victim.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "name, shown",
+    [
+        (b"bad\xfc.csv", "bad\\xfc.csv"),
+        ("grün".encode(), "grün"),
+        (b"a\nb\x1b[2J", "a\\nb\\x1b[2J"),
+        (b"a\0b", "a\\x00b"),
+    ],
+)
+def test_names_in_messages(name, shown):
+    """Bytes that are no UTF-8, and letters that would take over the terminal."""
+    assert printable(files.as_path(name)) == shown
+    printable(files.as_path(name)).encode()
+    assert shown in (unreadable(files.as_path(name)) or "")
+
+
 # what a killed writer leaves
 
 
-def leftover(target, process, age=0.0, where=None):
-    """Make a file as a writer of that process number would leave it, and return its path."""
-    where = files._here() if where is None else where
-    path = target.with_name(f".{target.name}.{where}-{process}-{secrets.token_hex(6)}.part")
+def leftover(target):
+    """Make a file as a killed writer would leave it, and return its path."""
+    path = target.with_name(f"{files._prefix(target.name)}{secrets.token_hex(6)}.part")
     path.write_bytes(b"half")
-    os.utime(path, (time.time() - age,) * 2)
     return path
 
 
 def test_what_a_dead_writer_left_goes_with_the_next_save(tmp_path):
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        pass
-    target = tmp_path / "a"
-    dead = leftover(target, ended.pid)
-    elsewhere_old = leftover(target, ended.pid, 4000, "0" * 8)
-    elsewhere = leftover(target, ended.pid, 0, "0" * 8)
-    alive = leftover(target, os.getpid())
-    of_another = leftover(tmp_path / "a.b", ended.pid)
+    target, kept = tmp_path / "a", tmp_path / "kept"
+    target.touch()
+    kept.write_bytes(b"mine")
+    leftover(target)
+    of_another = leftover(tmp_path / "a.b")
     foreign = tmp_path / ".a.notes.part"
     foreign.touch()
-    write_atomically(target, fill)
-    assert not dead.exists()
-    assert not elsewhere_old.exists()
-    kept = [path.name for path in (elsewhere, alive, of_another, foreign, target)]
-    assert names(tmp_path) == sorted(kept)
+    link = tmp_path / f".a.{'0' * 12}.part"
+    link.symlink_to(kept)
+
+    def write_beside(stream):
+        alive.extend(path for path in tmp_path.iterdir() if path not in before)
+        write_atomically(target, fill)  # another writer, who must leave the first one alone
+        fill(stream)
+
+    before, alive = set(tmp_path.iterdir()), []
+    write_atomically(target, write_beside)
+    assert len(alive) == 1
+    assert names(tmp_path) == sorted(path.name for path in (of_another, foreign, link, kept, target))
+    assert (kept.read_bytes(), target.read_bytes()) == (b"mine", b"new")
+
+
+def test_a_whole_folder_can_be_tidied(tmp_path):
+    leftover(tmp_path / "a")
+    leftover(tmp_path / ("b" * 250))
+    (tmp_path / "c.part").touch()
+    files.remove_left(tmp_path)
+    files.remove_left(tmp_path / "missing")
+    assert names(tmp_path) == ["c.part"]
+
+
+def test_a_file_taken_for_left_behind_is_made_once_more(tmp_path, monkeypatch):
+    """A tidy process may come between the making of a file and its lock."""
+    flock, unlinked = files.fcntl.flock, []
+
+    def late(handle, how):
+        if not unlinked:
+            unlinked.extend(tmp_path.iterdir())
+            unlinked[0].unlink()
+        flock(handle, how)
+
+    monkeypatch.setattr(files.fcntl, "flock", late)
+    write_atomically(tmp_path / "a", fill)
+    assert len(unlinked) == 1
+    assert names(tmp_path) == ["a"]

@@ -1,4 +1,4 @@
-"""The display of a run under way, on a terminal and elsewhere."""
+"""The display of work under way, on a terminal and elsewhere."""
 
 import io
 import sys
@@ -8,46 +8,59 @@ from rich.console import Console
 
 import sterling as st
 from sterling.base import progress
-from sterling.dynamics.run import Progress
+from sterling.base.progress import Progress
+from sterling.errors import InputTypeError
 
 
-def at(step, steps=2_000_000, left: float | None = 75.0):
-    return Progress(step, steps, st.Verdict.RECURRENT, 0.5792, 233_671, 1, 654_438, 550, 1.5, left)
+def at(done, total: float | None = 2_000_000, left: float | None = 75.0):
+    return Progress(done, total, "RECURRENT so far", ("occupancy 0.579", "visits 233,671"), left)
 
 
-@pytest.mark.parametrize("width", [40, 80, 120])
-@pytest.mark.parametrize("step", [1, 1_234_567, 2_000_000])
-def test_the_picture_fits_the_terminal(width, step):
-    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    console.print(progress.picture(at(step), width))
-    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert all(len(line) <= width for line in lines)
-    text = " ".join(" ".join(lines).split())
-    for words in (
-        f"step {step:,} of 2,000,000",
-        "RECURRENT so far",
-        "occupancy 0.579",
-        "visits 233,671",
-        "75 s left",
-    ):
-        assert words in text
-    assert f"{step / 20_000:.0f} %" in text
+@pytest.fixture
+def clock(monkeypatch):
+    """Give a list whose only entry is the time."""
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
 
 
-def test_plain_lines_are_sparse(capsys, monkeypatch):
-    with progress.display() as show:
-        for step in range(1, 1000):
-            show(at(step))
-    assert capsys.readouterr().err == ""
-    with progress.display(every=0.0) as show:
-        show(at(1_000_000))
-        show(at(1_500_000, left=None))
+def test_plain_lines_are_sparse(capsys, clock):
+    with progress.display("steps") as show:
+        for tick in range(1, 700):
+            clock[0] += 1 / 32
+            show(at(2000 * tick))
     first, second = capsys.readouterr().err.splitlines()
     assert first == (
-        "step 1,000,000 of 2,000,000 (50 %), RECURRENT so far, occupancy 0.579, visits 233,671, "
-        "events 654,438, 75 s left"
+        "640,000 of 2,000,000 steps (32 %), RECURRENT so far, occupancy 0.579, visits 233,671, 75 s left"
     )
-    assert second.endswith("events 654,438")
+    assert second.startswith("1,280,000 of")
+
+
+@pytest.mark.parametrize(
+    "told, noun, line",
+    [
+        (Progress(25, 100), "runs", "25 of 100 runs (25 %)"),
+        (Progress(0.25, 1.0, "P1"), "", "25 %, P1"),
+        (Progress(1200, None), "rows", "1,200 rows"),
+        (Progress(3, 0), "rows", "3 rows"),
+        (Progress(3, None, "looking"), "", "looking"),
+    ],
+)
+def test_what_a_line_says(capsys, told, noun, line):
+    with progress.display(noun, every=0.0) as show:
+        show(told)
+    assert capsys.readouterr().err.strip(", \n") == line
+
+
+def test_the_time_left_follows_from_the_pace(capsys, clock):
+    """Work that was done before, as in a resumed run, says nothing about the pace."""
+    with progress.display("runs", every=0.0) as show:
+        show(Progress(40, 100))
+        clock[0] += 10
+        show(Progress(50, 100))
+        show(Progress(100, 100, seconds_left=0.0))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["40 of 100 runs (40 %)", "50 of 100 runs (50 %), 50 s left", "100 of 100 runs (100 %)"]
 
 
 class Terminal(io.StringIO):
@@ -55,15 +68,21 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize("term, live", [("xterm-256color", True), ("dumb", False), ("", False)])
-def test_a_live_display_on_a_real_terminal_only(monkeypatch, term, live):
+def terminal(monkeypatch):
+    """Put a terminal in the place of stderr, within a test: between fixtures pytest puts its own back."""
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", "1")
+    return stream
+
+
+@pytest.mark.parametrize("term, live", [("xterm-256color", True), ("dumb", False), ("", False)])
+def test_a_live_display_on_a_real_terminal_only(monkeypatch, term, live):
+    stream = terminal(monkeypatch)
     monkeypatch.setenv("TERM", term)
     if not term:
         monkeypatch.delenv("TERM")
-    monkeypatch.setenv("COLUMNS", "40")
-    monkeypatch.setenv("NO_COLOR", "1")
     with progress.display() as show:
         show(at(1_000_000))
     text = stream.getvalue()
@@ -73,23 +92,56 @@ def test_a_live_display_on_a_real_terminal_only(monkeypatch, term, live):
         assert colour not in text
 
 
-def test_train_shows_its_progress_and_takes_it_away(capsys):
+@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize("done, total", [(1, 2_000_000), (1_234_567, 2_000_000), (5, None)])
+def test_the_picture_fits_the_terminal(monkeypatch, width, done, total):
+    terminal(monkeypatch)
+    monkeypatch.setenv("COLUMNS", str(width))
+    with progress.display("steps") as show:
+        assert isinstance(show, progress._Live)
+        show(at(done, total))
+        console = Console(file=io.StringIO(), width=width)
+        console.print(show.bars.get_renderable())
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert all(len(line) <= width for line in lines)
+    text = " ".join(" ".join(lines).split())
+    for words in ("RECURRENT so far", "occupancy 0.579", "visits 233,671", "75 s left", f"{done:,}"):
+        assert words in text
+    if total:
+        assert f"{100 * done / total:.0f}%" in text
+
+
+def test_lines_that_stay(monkeypatch):
+    stream = terminal(monkeypatch)
+    with progress.display() as show:
+        show(Progress(1, 2))
+        show.say("[bold]P1[/] is judged")
+    assert "[bold]P1[/] is judged" in stream.getvalue()
+
+
+def test_an_argument_becomes_what_shows():
+    with progress.showing(False) as show:
+        assert show is None
+    with progress.showing(True, "steps") as show:
+        assert isinstance(show, progress.Display)
+    with progress.showing(print) as show:
+        assert show is print
+    with pytest.raises(InputTypeError, match="progress"), progress.showing("yes"):  # type: ignore[arg-type]
+        pass
+
+
+def test_no_stderr_costs_nothing(monkeypatch):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    for stream in (None, Full()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with progress.display(every=0.0) as show:
+            show(Progress(1, 2))
+
+
+def test_train_shows_its_progress_and_takes_it_away(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "PLAIN_EVERY", float("inf"))  # kernels may have to be compiled first
     st.train(st.Problem(n=4, samples=60).draw(0), 100, progress=True)
     assert capsys.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    "seconds, text",
-    [
-        (0.2, "under 1 s"),
-        (7.4, "7 s"),
-        (99, "99 s"),
-        (125, "2 min 5 s"),
-        (1800, "30 min"),
-        (7_500, "2 h 5 min"),
-        (400_000, "5 days"),
-        (1e12, "years"),
-    ],
-)
-def test_durations(seconds, text):
-    assert progress.readable_time(seconds) == text

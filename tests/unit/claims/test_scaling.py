@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sterling.claims.finding import Judgement
-from sterling.claims.scaling import exponent, growth_sentence, judge_growth, notes_on, top_exponent
+from sterling.claims.scaling import ends, exponent, growth_rule, growth_sentence, notes_on, top_exponent
 from sterling.study.expected import expected
 from sterling.study.fit import fit_exponent
 from sterling.study.report import SeriesFit
@@ -49,7 +49,7 @@ def series(exponent, bend=0.0, trials=1000, criterion="ergodic"):
 def test_growth_is_judged_at_the_top_too(growth, bend, judgement):
     one = series(growth, bend)
     assert bool(top_exponent(one, "top")) == (bend > 0)
-    assert judge_growth(one, 2.0) is judgement
+    assert growth_rule("the exponent", 2.0).judge(ends(one)) is judgement
 
 
 def test_growth_in_words():

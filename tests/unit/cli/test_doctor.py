@@ -1,11 +1,13 @@
 """`sterling doctor`: what it finds, and its exit code."""
 
+import importlib.util
 import json
 
 import pytest
 from typer.testing import CliRunner
 
 from sterling.cli import app, checks
+from sterling.exact import jit
 
 
 @pytest.fixture(scope="module")
@@ -28,19 +30,34 @@ def test_versions_machine_cache_and_speed_are_told(report):
     )
     assert report["machine"]["usable_cores"] >= 1
     assert report["kernels"]["folder"]
+    assert report["kernels"]["not_writable"] is None
     assert report["speed"]["steps_per_second"] > 0
 
 
-def test_extras_say_how_to_install_what_is_missing(report, monkeypatch):
-    assert set(report["extras"]) == {"learn", "torch", "cluster"}
-    monkeypatch.setattr(checks, "installed", lambda package: None if package == "torch" else "1.0")
-    extras = checks.extras()
-    assert extras["torch"] == {
-        "packages": {"torch": None},
-        "complete": False,
-        "install": "pip install 'sterling[torch]'",
-    }
-    assert extras["cluster"]["complete"]
+def test_a_damaged_kernel_is_dropped_and_made_anew(monkeypatch, tmp_path):
+    if jit.INTERPRETED:
+        pytest.skip("nothing is compiled")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    folder = jit.cache_folder()
+    assert folder is not None
+    folder.mkdir(parents=True)
+    (folder / "a.kernel").write_bytes(jit._digest(b"whole") + b"whole")
+    (folder / "b.kernel").write_bytes(jit._digest(b"whole") + b"cut")
+    found = checks.kernels()
+    assert (found["damaged"], found["files"], found["not_writable"]) == (1, 1, None)
+    assert [file.name for file in jit.kept_kernels()] == ["a.kernel"]
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder / "a.kernel"))
+    assert "a.kernel" in checks.kernels()["not_writable"]
+
+
+def test_extras_are_those_that_work(report):
+    """An extra is named only where there is something in sterling to use it; the advice needs no index."""
+    for extra in ("learn", "torch"):
+        assert (extra in report["extras"]) == bool(importlib.util.find_spec(f"sterling.{extra}"))
+    cluster = report["extras"]["cluster"]
+    assert set(cluster["packages"]) == {"dask", "distributed"}
+    assert cluster["install"].startswith("pip install 'dask>=")
+    assert "sterling" not in cluster["install"]
 
 
 @pytest.mark.parametrize("equal, code, words", [(True, 0, "Healthy"), (False, 1, "The engines disagree")])
@@ -48,7 +65,7 @@ def test_a_failed_self_test_is_said_and_is_exit_code_1(report, monkeypatch, equa
     report = {**report, "healthy": equal}
     report["self_test"] = [{"case": "label noise", "flips": 7, "verdict": "OPTIMAL", "equal": equal}]
     report["extras"] = {
-        "torch": {"packages": {"torch": None}, "complete": False, "install": "pip install 'sterling[torch]'"}
+        "torch": {"packages": {"torch": None}, "complete": False, "install": "pip install 'torch>=2.4,<3'"}
     }
     monkeypatch.setattr(checks, "examine", lambda: report)
     for columns in ("40", "100"):
@@ -57,4 +74,4 @@ def test_a_failed_self_test_is_said_and_is_exit_code_1(report, monkeypatch, equa
         assert words in " ".join(result.stdout.split())
         assert "missing" in result.stdout
         assert max(map(len, result.stdout.splitlines())) <= int(columns)
-    assert "pip install 'sterling[torch]'" in result.stdout
+    assert "pip install 'torch>=2.4,<3'" in result.stdout

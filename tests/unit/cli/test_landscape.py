@@ -1,7 +1,6 @@
 """`sterling landscape`: what it prints and writes, what it refuses, how Ctrl-C ends it."""
 
 import json
-import sys
 from contextlib import contextmanager
 
 import numpy as np
@@ -10,9 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 import sterling as st
-from sterling.cli import app, counter
+from sterling.cli import app
 
-VERB = sys.modules["sterling.cli.landscape"]  # its attribute of the package is the verb itself
 SMALL = ["landscape", "--n", "8", "--samples", "12", "--seed", "3", "--quiet"]
 
 
@@ -81,17 +79,14 @@ def test_a_file_without_a_teacher(tmp_path):
 def test_states_and_pictures_are_written_and_told_of(tmp_path):
     found = small()
     arguments = [argument for argument in SMALL if argument != "--quiet"]
-    for name in ("s.npz", "s.parquet"):
+    for name in ("s.csv", "s.parquet"):
         result = call(*arguments, "--out", tmp_path / name, "--plot", tmp_path / "p.svg")
         assert f"states saved: {tmp_path / name}" in result.stderr
         assert f"picture: {tmp_path / 'p.svg'}" in result.stderr
     assert (tmp_path / "p.svg").stat().st_size > 1000
-    with np.load(tmp_path / "s.npz", allow_pickle=False) as held:
-        np.testing.assert_array_equal(held["reference"], found.reference)
-        arrays = {name: held[name] for name in held.files if name != "reference"}
     frame = pl.read_parquet(tmp_path / "s.parquet")
-    assert frame.equals(pl.DataFrame(arrays))
     assert frame.equals(found.table())
+    assert pl.read_csv(tmp_path / "s.csv", schema=frame.schema).equals(frame)
     assert frame.columns == ["state", "loss", "distance", "absorbing"]
     np.testing.assert_array_equal(frame["loss"], found.loss)
     np.testing.assert_array_equal(np.flatnonzero(frame["absorbing"]), found.absorbing_states)
@@ -108,11 +103,12 @@ def test_states_and_pictures_are_written_and_told_of(tmp_path):
         (["--surrogate", "rleu"], "Did you mean 'relu'"),
         (["--basins", "0"], "--basins is 0; it must be at least 1"),
         (["--basins", "5", "--steps", "0"], "steps is 0"),
+        (["--basins", "12,8"], "a comma groups three digits"),
         (["--steps", "5"], "--steps is for the runs of --basins"),
         (["--schedule", "constant:1"], "--schedule is for the runs of --basins"),
         (["--basins", "2", "--init", "-1"], "seed is -1"),
-        (["--out", "states.csv"], "must end in .npz or .parquet"),
-        (["--out", "missing/s.npz"], "there is no folder"),
+        (["--out", "states.npz"], "must end in .parquet or .csv"),
+        (["--out", "missing/s.csv"], "there is no folder"),
         (["--plot", "p.gif"], "must end in .png, .svg or .pdf"),
         (["--labels", "y"], "--labels is for a data file"),
         (["missing.csv"], "there is no file missing.csv"),
@@ -129,50 +125,32 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, mon
     assert not list(tmp_path.iterdir())
 
 
-def interrupting(what):
-    """Return a stand-in for `counting` that is interrupted once something of that kind is counted."""
+@contextmanager
+def interrupting(progress, noun):
+    """Stand in for `showing`: Ctrl-C is pressed as soon as something is counted."""
 
-    @contextmanager
-    def counting(counted, quiet):
-        def press(done, total):
-            if counted == what:
-                raise KeyboardInterrupt
+    def press(_):
+        raise KeyboardInterrupt
 
-        yield press
-
-    return counting
+    yield press
 
 
 def test_ctrl_c_ends_the_visit(monkeypatch, tmp_path):
-    monkeypatch.setattr(VERB, "counting", interrupting("states"))
-    result = call(*SMALL, "--out", tmp_path / "s.npz", code=130)
+    monkeypatch.setattr("sterling.states.sweep.showing", interrupting)
+    result = call(*SMALL, "--out", tmp_path / "s.csv", code=130)
     assert result.stdout == ""
     assert result.stderr == "error: interrupted\n"
     assert not list(tmp_path.iterdir())
 
 
 def test_ctrl_c_during_basins_still_shows_the_landscape(monkeypatch):
-    monkeypatch.setattr(VERB, "counting", interrupting("runs"))
+    monkeypatch.setattr("sterling.states.basins.showing", interrupting)
     arguments = ["--basins", "100_000", "--steps", "1e12", "--noise", "1", "--json"]
     result = call(*SMALL, *arguments, code=130)
     values = json.loads(result.stdout)
     assert values["states"] == 256
     assert values["basins"] is None
     assert result.stderr == "interrupted before all runs had ended, so there are no basins\n"
-
-
-def test_progress_lines_are_sparse_and_say_what_is_left(capsys):
-    with counter.counting("states") as show:
-        assert show is not None
-        for done in range(50):
-            show(done, 50)
-    with counter.counting("states", every=0.0) as show:
-        assert show is not None
-        show(512, 1024)
-    with counter.counting("states", quiet=True) as show:
-        assert show is None
-    assert capsys.readouterr().err == "512 of 1,024 states (50 %)\n"
-    assert counter.line("runs", 25, 100, 10.0) == "25 of 100 runs (25 %), 30 s left"
 
 
 def test_help_says_what_it_is_for():

@@ -24,10 +24,7 @@ def test_json_is_what_python_gives():
         *options.split(), "--check", 3, "--steps", "1e3", "--seed", 4, "--threads", 1, "--json", "-q"
     )
     expected = st.plan(
-        9,
-        m=2,
-        noise=0.5,
-        readout=(1.0, -1.0),
+        st.Problem(9, 1, 2, 0.5, (1.0, -1.0)),
         surrogate="identity",
         occupancy=0.7,
         confidence=0.8,
@@ -35,7 +32,7 @@ def test_json_is_what_python_gives():
         steps=1000,
         seed=4,
     )
-    assert json.loads(result.stdout) == json.loads(json.dumps(expected.to_dict()))
+    assert json.loads(result.stdout) == json.loads(json.dumps({**expected.to_dict(), "expected": None}))
     assert result.stderr == ""
 
 
@@ -51,7 +48,7 @@ def test_the_table_tells_theorems_from_estimates_and_measurements():
 
 def test_given_samples_say_what_to_expect():
     said = call("--n", 16, "--noise", 0.5, "--samples", 800, "--steps", 1000, "-q").stdout
-    occupancy = st.plan(16, noise=0.5, samples=800).expected.occupancy  # type: ignore[union-attr]
+    occupancy = st.plan(st.Problem(16, 800, noise=0.5)).expected.occupancy
     assert f"expect w* for {occupancy:.3g} of the steps" in said
     assert "1,000 steps take under 1 s (measured)" in said
     assert "may not find w* at all" in call("--n", 64, "--samples", 9, "--steps", 10, "-q").stdout
@@ -61,13 +58,13 @@ def test_given_samples_say_what_to_expect():
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["--n", "0"], "n is 0; it must be at least 1"),
-        (["--check", "0"], "--check is 0; it must be at least 1"),
-        (["--occupancy", "1.5"], "occupancy is 1.5; it must lie strictly between 0 and 1"),
+        (["--n", "0"], "n is 0"),
+        (["--check", "0"], "--check is 0"),
+        (["--occupancy", "1.5"], "occupancy is 1.5"),
         (["--samples", "1.5"], "no whole number"),
         (["--surrogate", "rleu"], "Did you mean 'relu'"),
         (["--check", "5", "--steps", "0"], "steps is 0"),
-        (["--check", "5", "--schedule", "constant:-1"], "rate must be finite and positive"),
+        (["--check", "5", "--schedule", "constant:-1"], "rate is -1"),
         (["--steps", "10"], "--steps is for trials and runs: give --check or --samples too"),
         (["--threads", "2"], "--threads is for trials and runs"),
     ],

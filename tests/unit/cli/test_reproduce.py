@@ -12,13 +12,13 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from sterling.base.progress import Progress
 from sterling.claims import reproduce as measuring
 from sterling.claims.catalogue import CLAIMS
-from sterling.claims.reproduce import Reproduction, Step
+from sterling.claims.reproduce import Reproduction
 from sterling.cli import app
 from sterling.errors import StoreError
-from sterling.report.page import Page
-from sterling.report.terminal import display, judged, picture, plain_line, table
+from sterling.report.terminal import table
 from tests.crash.processes import DEADLINE, start, wait_until
 from tests.findings import made_up
 
@@ -39,10 +39,13 @@ def fake(monkeypatch):
     def reproduce(folder, *, effort, threads, only, seed, progress, on_finding):
         asked.update(effort=effort, threads=threads, only=only, seed=seed)
         report = Reproduction((), effort, seed)
-        for position, key in enumerate(only, 1):
-            if position > asked["finish"]:
-                return replace(report, interrupted=True)
-            progress(Step(key, CLAIMS[key].title, position, len(only), 1, 4, "", 1.0))
+        for position, key in enumerate(only):
+            if position >= asked["finish"]:
+                stop = KeyboardInterrupt()
+                stop.reproduction = report
+                raise stop
+            if progress:
+                progress(Progress(position, len(only), key))
             finding = replace(made_up()[0], key=key, title=CLAIMS[key].title, pictures=())
             report = replace(report, findings=(*report.findings, finding), seconds=3.0)
             on_finding(report)
@@ -124,35 +127,6 @@ def test_a_real_run_can_be_broken_off(tmp_path):
     assert "0 of 1 claims" in (out / "index.html").read_text("utf-8")
 
 
-def test_more_ctrl_c_while_a_run_ends_change_nothing(fake, tmp_path, monkeypatch):
-    fake["finish"] = 1
-    write = Page.write
-
-    def press(page, *arguments, **named):
-        path = write(page, *arguments, **named)
-        if named.get("finished", True):
-            signal.raise_signal(signal.SIGINT)
-        return path
-
-    monkeypatch.setattr(Page, "write", press)
-    before = signal.getsignal(signal.SIGINT)
-    result = call("--only", "P1,P2", "-o", tmp_path, code=130)
-    assert "interrupted; missing: P2." in result.stderr
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_a_second_ctrl_c_after_the_last_word_keeps_the_exit_code(tmp_path):
-    """Python gives Ctrl-C its default meaning back while it ends, which would kill the process."""
-    with start("reproduce", "--full", "--only", "P1", "-o", tmp_path) as process:
-        wait_until(lambda: any(tmp_path.rglob("study.toml")), process)
-        process.send_signal(signal.SIGINT)
-        while "interrupted" not in (said := process.stderr.readline()):
-            assert said
-        while process.poll() is None:
-            process.send_signal(signal.SIGINT)
-    assert process.returncode == 130
-
-
 @pytest.mark.parametrize(
     "arguments, words",
     [
@@ -207,32 +181,6 @@ def test_the_table_fits_and_tells_kinds_apart_in_words(width):
     flat = " ".join(text.split())
     for words in ("(theorem)", "(exact)", "(mean-field)", "1.043", "0.19951", "2.9", "contradicted", "P3"):
         assert words in flat, words
-
-
-def step(**more):
-    values = {"key": "P3", "title": "Recurrence", "position": 3, "count": 9, "done": 10, "planned": 40}
-    return Step(**{**values, "note": "round 2", "seconds": 60.0, **more})
-
-
-def test_progress_in_words():
-    assert plain_line(step()) == "claim 3 of 9: P3, 10 of 40 done, round 2, about 3 min 0 s left"
-    assert plain_line(step(position=1, done=0, planned=0, note="")) == "claim 1 of 9: P3, starting"
-    assert plain_line(step(position=1, planned=0, note="")) == "claim 1 of 9: P3, 10 done"
-    assert plain_line(step(position=9, done=40, seconds=1.0, note="")).endswith(
-        "40 of 40 done, under 1 s left"
-    )
-    drawn = shown(picture(step()), 60)
-    assert "25 %" in drawn
-    assert "P3 Recurrence, claim 3 of 9" in drawn
-    assert "about 3 min 0 s left" in drawn
-
-
-def test_progress_is_sparse_where_there_is_no_terminal(capsys):
-    with display() as progress:
-        for _ in range(100):
-            progress.step(step())
-        progress.say(judged(made_up()[1]))
-    assert capsys.readouterr().err == "✓ P3: consistent (30 s)\n"
 
 
 def test_store_errors_keep_their_exit_code(monkeypatch, tmp_path):

@@ -91,6 +91,24 @@ def test_ergodic_mean_and_wrong_share_are_shares(noisy):
     assert len(orbit.return_times) == orbit.visits - 1
 
 
+def test_a_small_wrong_share_keeps_its_digits():
+    """Six wrong steps of 10¹²: one less the share of right ones would be off in the sixth digit."""
+    instance = st.Problem(n=8, samples=400).draw(0)
+    init = 0.5 * instance.teacher
+    init[3] *= -1e-3
+    orbit = st.train(instance, 10**12, init=init)
+    assert orbit.verdict is st.Verdict.OPTIMAL
+    wrong = int(orbit.flips["step"][orbit.flips["coordinate"] == 3][0])
+    assert orbit.wrong_share[3] == wrong / 10**12 > 0
+
+
+def test_what_is_told_of_the_instance_is_a_copy(noisy):
+    orbit = st.train(noisy, 10)
+    orbit.to_dict()["instance"]["origin"]["noise"] = 7
+    orbit.to_dict()["instance"]["readout"][0] = 7
+    assert orbit.to_dict()["instance"] == noisy.to_dict()
+
+
 def test_descriptions(noisy):
     """A short repr, a table for notebooks, and a plain dictionary that JSON takes."""
     orbit = st.train(noisy, 1000)

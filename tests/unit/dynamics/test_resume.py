@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import sterling as st
+from sterling.dynamics import archive
 from sterling.dynamics.train import MAX_STEPS
-from tests.support import assert_same_orbit, go_slowly
+from tests.support import assert_same_orbit, go_slowly, interrupted
 
 ENGINES = ("event", "dense")
 
@@ -42,13 +43,13 @@ class Press:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("when", (0, 1, 2, 10))
 def test_interrupted(noisy, monkeypatch, engine, when, tmp_path):
-    """Ctrl-C returns what there is, at any moment, also before the first step is known; resume goes on."""
+    """Ctrl-C brings what there is, at any moment, also before the first step is known; resume goes on."""
     whole = st.train(noisy, 100, engine=engine)
     go_slowly(monkeypatch)
-    orbit = st.train(noisy, 100, engine=engine, progress=Press(when), checkpoint=tmp_path / "run")
+    options = {"engine": engine, "progress": Press(when), "checkpoint": tmp_path / "run"}
+    orbit = interrupted(st.train, noisy, 100, **options)
     assert orbit.interrupted
     assert 0 <= orbit.steps < 100
-    assert orbit.planned == 100
     assert 0 <= orbit.occupancy <= 1
     assert np.all((orbit.wrong_share >= 0) & (orbit.wrong_share <= 1))
     assert np.all(np.isfinite(orbit.ergodic_mean))
@@ -66,8 +67,58 @@ def test_the_handler_is_put_back(noisy, monkeypatch):
     """After a run, Ctrl-C does what it did before."""
     before = signal.getsignal(signal.SIGINT)
     go_slowly(monkeypatch)
-    st.train(noisy, 100, progress=Press(0))
+    interrupted(st.train, noisy, 100, progress=Press(0))
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_run_that_ends_all_the_same(noisy, engine):
+    """A press that the run did not notice is not lost, or a loop around short runs could not be stopped."""
+
+    def press(progress):
+        if progress.done == progress.total:
+            signal.raise_signal(signal.SIGINT)
+
+    orbit = interrupted(st.train, noisy, 50, engine=engine, progress=press)
+    assert not orbit.interrupted
+    assert_same_orbit(orbit, st.train(noisy, 50, engine=engine))
+    orbit = interrupted(st.resume, orbit, noisy, 50, progress=press)
+    assert_same_orbit(orbit, st.train(noisy, 100, engine=engine))
+
+
+def test_a_last_save_that_fails(noisy, monkeypatch, tmp_path):
+    """The run is not lost, nor is the failure; after Ctrl-C the reason is the cause."""
+    path = tmp_path / "run"
+
+    def fail(*_):
+        raise st.StoreError("the disk is full")
+
+    monkeypatch.setattr("sterling.dynamics.archive.write", fail)
+    with pytest.raises(st.StoreError, match="the disk is full") as caught:
+        st.train(noisy, 50, checkpoint=path)
+    assert_same_orbit(caught.value.orbit, st.train(noisy, 50))
+    go_slowly(monkeypatch)
+    with pytest.raises(KeyboardInterrupt) as pressed:
+        st.train(noisy, 50, checkpoint=path, progress=Press(3))
+    assert isinstance(pressed.value.__cause__, st.StoreError)
+    assert pressed.value.orbit.interrupted
+    assert not path.exists()
+
+
+def test_a_save_that_fails_on_the_way_is_a_warning(noisy, monkeypatch, tmp_path):
+    go_slowly(monkeypatch)
+    tries = iter(range(10**6))
+    written = archive.write
+
+    def fail_at_first(*arguments):
+        if next(tries) < 2:
+            raise st.StoreError("the disk is full")
+        written(*arguments)
+
+    monkeypatch.setattr("sterling.dynamics.archive.write", fail_at_first)
+    with pytest.warns(st.SterlingWarning, match="not saved: the disk is full; the run goes on"):
+        orbit = st.train(noisy, 50, checkpoint=tmp_path / "run", checkpoint_every=1e-9)
+    assert_same_orbit(st.Orbit.load(tmp_path / "run"), orbit)
 
 
 def test_a_second_press_acts_at_once(noisy, monkeypatch):
@@ -109,7 +160,7 @@ def test_resume_knows_its_instance(noisy, clean):
     orbit = st.train(noisy, 10)
     with pytest.raises(st.CheckpointError, match=r"belongs to another instance .*60 samples.*200 samples"):
         st.resume(orbit, clean, steps=10)
-    with pytest.raises(st.InputError, match=r"the first argument is a str|instance"):
+    with pytest.raises(st.InputError, match="instance is of the type str"):
         st.resume(orbit, "noisy", steps=10)
 
 
@@ -135,9 +186,9 @@ def test_progress(noisy, monkeypatch):
     seen = []
     orbit = st.train(noisy, 300, progress=seen.append)
     assert len(seen) > 10
-    steps = [progress.step for progress in seen]
+    steps = [progress.done for progress in seen]
     assert steps == sorted(steps)
-    assert steps[-1] == seen[-1].steps == 300
+    assert steps[-1] == seen[-1].total == 300
     assert seen[-1].events == orbit.stats.events
     assert seen[-1].distance == orbit.errors
     for progress in seen:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import sterling
-from sterling.exact import jit as _jit
+from sterling.errors import SterlingWarning
+from sterling.exact import jit
 
 FOLDER = Path(sterling.__file__).parent
 
@@ -48,32 +52,135 @@ def test_the_digest_covers_all_that_kernels_are_made_of():
         if file not in needed:
             needed.add(file)
             left.extend(imports_of(file))
-    listed = {FOLDER / name for name in _jit._SOURCES}
-    harmless = {FOLDER / "errors.py"}
+    listed = {FOLDER / name for name in jit._SOURCES}
+    harmless = {FOLDER / "errors.py", *(FOLDER / "base").glob("*.py")}
     assert needed - listed - harmless == set()
 
 
 def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
-    assert _jit.cache_folder().is_relative_to(tmp_path / "numba")
-    monkeypatch.delenv("NUMBA_CACHE_DIR")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert _jit.cache_folder().is_relative_to(tmp_path / "xdg")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert _jit.cache_folder().is_relative_to(tmp_path / "home")
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+        folder = jit.cache_folder()
+        assert folder is not None
+        assert folder.is_relative_to(tmp_path / name)
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("os.getuid", lambda: 987_654)  # as in a container that knows no such user
+    assert jit.cache_folder() is None
 
 
-def test_a_cache_folder_that_cannot_be_written(tmp_path):
-    """In a container without a home, kernels are compiled for the process alone: slower, but no crash."""
-    blocked = tmp_path / "file"
-    blocked.write_text("not a folder")
-    code = "import sterling as st; print(st.Problem(n=3, samples=5).draw(0).samples)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "NUMBA_CACHE_DIR": str(blocked)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.split() == ["5"], done.stderr[-2000:]
+def test_numba_keeps_its_own_settings():
+    """Kernels of others in the same process go where they would go without us."""
+    code = "from numba.core import config; before = config.CACHE_DIR; import sterling.dynamics.kernels; "
+    code += "assert config.CACHE_DIR == before"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# What is kept on disk. Each `start` is what a new process would do with a kernel of two lines.
+
+
+@pytest.fixture
+def folder(monkeypatch, tmp_path):
+    if jit.INTERPRETED:
+        pytest.skip("nothing is compiled")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def start(monkeypatch):
+    def start(value=3):
+        monkeypatch.setattr(jit, "_told", set())
+        compiled = jit.njit(tripled)
+        assert compiled(value) == 3 * value
+        return sum(compiled.stats.cache_hits.values())
+
+    return start
+
+
+def tripled(value):
+    return 3 * value
+
+
+def test_a_kernel_is_compiled_once(folder, start):
+    assert [start(), start(), start(2.5), start(2.5)] == [0, 1, 0, 1]
+    assert len(jit.kept_kernels()) == 2
+    assert all(file.is_relative_to(folder) for file in jit.kept_kernels())
+
+
+def altered(data, how):
+    middle = len(data) // 2
+    return {
+        "empty": b"",
+        "truncated": data[:middle],
+        "flipped": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
+        "digest": bytes([data[0] ^ 1]) + data[1:],
+        "other": jit._digest(b"no pickle") + b"no pickle",
+        "zeros": bytes(len(data)),
+    }[how]
+
+
+@pytest.mark.parametrize("how", ["empty", "truncated", "flipped", "digest", "other", "zeros"])
+def test_a_damaged_kernel_is_compiled_again_and_said_once(folder, start, how):
+    start()
+    start(2.5)
+    for file in jit.kept_kernels():
+        file.write_bytes(altered(file.read_bytes(), how))
+    compiled = jit.njit(tripled)
+    jit._told.clear()
+    with pytest.warns(SterlingWarning, match="damaged") as caught:
+        assert [compiled(value) for value in (3, 2.5)] == [9, 7.5]
+    assert len(caught) == 1
+    assert start() == start(2.5) == 1
+
+
+def test_damaged_kernels_can_be_dropped(folder, start):
+    start()
+    start(2.5)
+    good, bad = jit.kept_kernels()
+    bad.write_bytes(altered(bad.read_bytes(), "flipped"))
+    assert jit.drop_damaged() == 1
+    assert jit.kept_kernels() == [good]
+    assert jit.drop_damaged() == 0
+
+
+def test_a_folder_in_the_place_of_a_kernel(folder, start):
+    start()
+    (file,) = jit.kept_kernels()
+    file.unlink()
+    file.mkdir()
+    with pytest.warns(SterlingWarning):
+        assert start() == 0
+
+
+def full(*arguments, **named):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("reason", ["a file in the way", "no home", "a full disk", "a full disk later"])
+def test_kernels_that_cannot_be_kept_are_compiled_at_each_start(monkeypatch, folder, start, reason):
+    said = []
+    monkeypatch.setattr(jit, "on_compiling", [said.append])
+    if reason == "a file in the way":
+        folder.write_text("not a folder")
+    elif reason == "no home":
+        monkeypatch.setattr(jit, "cache_folder", lambda: None)
+    elif reason == "a full disk":
+        monkeypatch.setattr("os.fsync", full)
+    else:
+        monkeypatch.setattr(jit, "why_not_kept", lambda: monkeypatch.setattr("os.fsync", full))
+    for _ in range(2):
+        with pytest.warns(SterlingWarning, match="NUMBA_CACHE_DIR") as caught:
+            assert start() == 0
+        assert len(caught) == 1
+    assert jit.kept_kernels() == []
+    assert said == [reason == "a full disk later"] * 2
+    assert not list(FOLDER.rglob("*.nb[ic]"))  # never beside the sources
+
+
+def test_compiling_is_announced_where_it_happens(monkeypatch, folder, start):
+    said = []
+    monkeypatch.setattr(jit, "on_compiling", [said.append])
+    start()
+    assert said == [True]
+    start()
+    assert said == [True]

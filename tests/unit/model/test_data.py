@@ -16,7 +16,7 @@ from sterling import InputError, Instance, SterlingWarning, load_data
 RNG = np.random.default_rng(7)
 INPUTS = RNG.normal(size=(40, 3)).round(3)
 LABELS = RNG.integers(0, 2, 40).astype(float)
-EXPECTED = Instance.from_arrays(INPUTS, LABELS)
+EXPECTED = Instance(INPUTS, LABELS)
 
 
 def table(label="label", place=3, names=("a", "b", "c")):
@@ -83,7 +83,7 @@ def test_an_archive_may_hold_units_readout_and_teacher(tmp_path):
         tmp_path / "d.npz", {"inputs": inputs, "labels": labels, "readout": readout, "teacher": teacher}
     )
     loaded = load_data(path)
-    expected = Instance.from_arrays(inputs, labels, readout, teacher)
+    expected = Instance(inputs, labels, readout, teacher)
     assert loaded.fingerprint == expected.fingerprint
     assert loaded.teacher is not None
     assert loaded.teacher.tolist() == teacher.tolist()
@@ -93,7 +93,7 @@ def test_an_archive_may_hold_units_readout_and_teacher(tmp_path):
 def test_options_reach_the_instance_and_origin_tells_them(tmp_path):
     path = write(tmp_path / "cells.csv", table())
     loaded = load_data(str(path), normalize="standard", precision="int32", readout=[1.0])
-    expected = Instance.from_arrays(INPUTS, LABELS, normalize="standard", precision="int32")
+    expected = Instance(INPUTS, LABELS, normalize="standard", precision="int32")
     assert loaded.fingerprint == expected.fingerprint
     assert loaded.origin == {
         "file": "cells.csv",
@@ -180,7 +180,7 @@ def with_row(number, text):
         ("d.npy", np.column_stack([INPUTS, LABELS]), {"labels": "label"}, "no column names"),
         ("d.npy", np.column_stack([INPUTS, LABELS]), {"labels": 7}, "no column 7: it has 4"),
         ("d.npy", np.empty((0, 3)), {}, "there are no samples"),
-        ("d.csv", GOOD, {"normalize": "whiten!"}, "unknown normalisation"),
+        ("d.csv", GOOD, {"normalize": "whiten!"}, "normalize is"),
         ("d.csv", GOOD, {"readout": "signs"}, "readout is 'signs'; data files take the numbers"),
         ("d.csv", GOOD, {"readout": [1.0, 2.0]}, "readout has shape"),
         ("d.csv", GOOD, {"precision": "int8"}, "int8"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import operator
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 import sterling as st
-from sterling.base import memory
+from sterling.base import resources
 from sterling.exact.ranges import limbs, too_large
 from sterling.model import instance as module
 from tests.oracle import naive
@@ -43,9 +45,7 @@ def odd_instance(seed, precision="int16"):
     """Features with grids of their own, a readout and labels that are no small integers."""
     rng = np.random.default_rng(seed)
     inputs = rng.normal(size=(8, 2, 4)) * [1, 20, 0.1, 1] + [0, 300, 0, -2]
-    return st.Instance.from_arrays(
-        inputs - [0, 290, 0, 0], rng.normal(size=8), rng.normal(size=2), precision=precision
-    )
+    return st.Instance(inputs - [0, 290, 0, 0], rng.normal(size=8), rng.normal(size=2), precision=precision)
 
 
 INSTANCES = {
@@ -53,7 +53,7 @@ INSTANCES = {
     "ties": lambda: st.Problem(n=4, samples=16, m=2, noise=0.5, inputs="rademacher").draw(1),
     "odd": lambda: odd_instance(0),
     "odd-int32": lambda: odd_instance(1, "int32"),
-    "large-products": lambda: st.Instance.from_arrays(
+    "large-products": lambda: st.Instance(
         np.random.default_rng(2).normal(size=(4, 9)), [0.1234567, -0.7654321, 0.999, 0.5555], [0.7654321]
     ),
 }
@@ -118,7 +118,7 @@ def test_smooth_gradients_keep_their_digits_on_all_data(name, surrogate):
     shape, scale, readout, precision = WIDE[name]
     rng = np.random.default_rng(3)
     labels = scale * rng.normal(size=shape[0]) if scale else rng.integers(0, 2, shape[0])
-    instance = st.Instance.from_arrays(rng.normal(size=shape), labels, readout, precision=precision)
+    instance = st.Instance(rng.normal(size=shape), labels, readout, precision=precision)
     for _ in range(3):
         signs = rng.choice([-1, 1], instance.n)
         expected = float_gradient(instance, signs, surrogate)
@@ -203,7 +203,7 @@ def test_an_unknown_surrogate_suggests_the_nearest():
         st.Problem(n=4, samples=10).draw(0).gradient([1, 1, 1, 1], "hardtanh")
 
 
-# --------------------------------------------------------------------------------------- from_arrays
+# ------------------------------------------------------------ data of one's own
 
 X = np.random.default_rng(0).normal(size=(6, 3))
 Y = np.array([0, 1, 0, 1, 1, 0])
@@ -240,12 +240,12 @@ BAD = {
     "readout-shape": ((X, Y), {"readout": [1, 1]}, r"readout has shape \(2,\); 1 hidden units need \(1,\)"),
     "zero-readout": ((X, Y), {"readout": [0]}, "readout is all zero"),
     "constant": ((with_value(X, (slice(None), 1), 2.5), Y), {}, "feature 1 is 2.5 in every sample.*keep"),
-    "constant-word": ((X, Y), {"constant": "drop"}, "constant is 'drop'; it must be \"refuse\" or \"keep\""),
+    "constant-word": ((X, Y), {"constant": "drop"}, "constant is 'drop'; it must be one of refuse, keep"),
     "labels-1": ((X, 2 * Y - 1), {}, "no unit can produce the label -1: .* outputs are 0, 1; map the labels"),
     "labels-2": ((X, 2 * Y), {}, "no unit can produce the label 2"),
     "labels-7": ((np.stack([X, X], 1), Y * 7), {"readout": [2, 3]}, "the label 7: .* outputs are 0, 2, 3, 5"),
     "precision": ((X, Y), {"precision": "float32"}, "precision is 'float32'"),
-    "normalize": ((X, Y), {"normalize": "unit"}, "unknown normalisation 'unit'"),
+    "normalize": ((X, Y), {"normalize": "unit"}, "normalize is 'unit'"),
     "teacher-shape": ((X, Y), {"teacher": [1, 1]}, r"teacher has shape \(2,\); n=3 needs \(3,\)"),
     "teacher-ragged": ((X, Y), {"teacher": [[1], 1, 1]}, "teacher has rows of different lengths; n=3 needs"),
     "masked": ((np.ma.masked_greater(X, 1), Y), {}, r"inputs have masked values \(1, the first at 2, 0\)"),
@@ -254,7 +254,7 @@ BAD = {
     "masked-teacher": ((X, Y), {"teacher": np.ma.masked_equal([1, 1, -1], -1)}, "teacher has masked"),
     "precision-list": ((X, Y), {"precision": []}, r"precision is \[\]; it must be"),
     "constant-list": ((X, Y), {"constant": ["keep"]}, "constant is .*; it must be"),
-    "normalize-array": ((X, Y), {"normalize": X}, "unknown normalisation"),
+    "normalize-array": ((X, Y), {"normalize": X}, "give one of standard, whiten"),
     "teacher-zero": ((X, Y), {"teacher": [1, 0, 1]}, "teacher must be -1 or [+]1; entry 1 is not"),
 }  # fmt: skip
 
@@ -264,7 +264,7 @@ def test_bad_arrays(name):
     """What is wrong, where, and what to do: each kind of bad data has its own message."""
     arguments, options, message = BAD[name]
     with pytest.raises(st.InputError, match=message):
-        st.Instance.from_arrays(*arguments, **options)
+        st.Instance(*arguments, **options)
 
 
 @pytest.mark.parametrize("dtype", (bool, np.uint8, np.int64, np.float16, np.float32, np.longdouble, list))
@@ -272,13 +272,12 @@ def test_kinds_of_numbers(dtype):
     """Anything real will do."""
     values = (X > 0).tolist() if dtype is list else (X > 0).astype(dtype)
     labels = Y.tolist() if dtype is list else Y.astype(dtype)
-    np.testing.assert_array_equal(st.Instance.from_arrays(values, labels).inputs[:, 0], X > 0)
+    np.testing.assert_array_equal(st.Instance(values, labels).inputs[:, 0], X > 0)
 
 
 def test_the_callers_arrays_stay_as_they_are():
     values, labels = X.copy(), Y.astype(float)
-    instance = st.Instance.from_arrays(values, labels)
-    instance.inputs[:] = 0
+    instance = st.Instance(values, labels)
     instance.labels[:] = 0
     instance.readout[:] = 5
     np.testing.assert_array_equal(values, X)
@@ -288,7 +287,7 @@ def test_the_callers_arrays_stay_as_they_are():
     assert instance.readout.tolist() == [1]
     before = instance.fingerprint
     teacher = np.array([1, -1, 1], np.int8)
-    known = st.Instance.from_arrays(values, labels, teacher=teacher)
+    known = st.Instance(values, labels, teacher=teacher)
     teacher[:] = -1
     values[:] = 1
     assert known.teacher.tolist() == [1, -1, 1]
@@ -296,45 +295,78 @@ def test_the_callers_arrays_stay_as_they_are():
 
 
 def test_a_masked_array_without_gaps_will_do():
-    instance = st.Instance.from_arrays(np.ma.masked_array(X), np.ma.masked_array(Y))
-    assert instance.fingerprint == st.Instance.from_arrays(X, Y).fingerprint
+    instance = st.Instance(np.ma.masked_array(X), np.ma.masked_array(Y))
+    assert instance.fingerprint == st.Instance(X, Y).fingerprint
 
 
 def test_real_labels_are_not_judged():
     """Only class labels can be impossible: real ones may carry noise."""
-    st.Instance.from_arrays(X, Y - 0.5)
-    st.Instance.from_arrays(X, 2 * Y - 1, readout=[0.5])
+    st.Instance(X, Y - 0.5)
+    st.Instance(X, 2 * Y - 1, readout=[0.5])
 
 
 def test_one_sample_has_no_constant_features():
-    assert st.Instance.from_arrays(X[:1], Y[:1]).samples == 1
+    assert st.Instance(X[:1], Y[:1]).samples == 1
 
 
 def test_a_kept_constant():
-    instance = st.Instance.from_arrays(with_value(X, (slice(None), 1), 2.5), Y, constant="keep")
+    instance = st.Instance(with_value(X, (slice(None), 1), 2.5), Y, constant="keep")
     assert np.all(instance.inputs[:, 0, 1] == 2.5)
-    zeros = st.Instance.from_arrays(with_value(X, (slice(None), 1), 0), Y, constant="keep")
+    zeros = st.Instance(with_value(X, (slice(None), 1), 0), Y, constant="keep")
     assert np.all(zeros.inputs[:, 0, 1] == 0)
     assert zeros.gradient([1, 1, 1])[1] == 0
 
 
 def test_rounding_is_told():
-    instance = st.Instance.from_arrays(X, Y)
-    np.testing.assert_array_equal(instance.rounding, np.abs(instance.inputs[:, 0] - X).max(axis=0))
-    assert 0 < instance.rounding.max() <= 2.0**-15 * np.ptp(X, axis=0).max()
-    assert f"inputs rounded by at most {instance.rounding.max():.2g}" in repr(instance)
-    assert instance.to_dict()["largest_rounding"] == instance.rounding.max()
-    exact = st.Instance.from_arrays(np.rint(X * 8), Y)
+    """Of inputs, labels and readout, each with how much."""
+    instance = st.Instance(X, Y)
+    rounding = instance.rounding
+    np.testing.assert_array_equal(rounding.inputs, np.abs(instance.inputs[:, 0] - X).max(axis=0))
+    assert 0 < rounding.inputs.max() <= 2.0**-15 * np.ptp(X, axis=0).max()
+    assert f"inputs by at most {rounding.inputs.max():.2g}" in repr(instance)
+    assert instance.to_dict()["rounding"] == {"inputs": rounding.inputs.max(), "labels": 0, "readout": 0}
+    exact = st.Instance(np.rint(X * 8), Y)
     assert not exact.rounding.any()
     assert "rounded" not in repr(exact)
+    labels = Y / 3
+    third = st.Instance(np.rint(X * 8), labels, readout=[0.1])
+    assert third.rounding.labels == np.abs(third.labels - labels).max() > 0
+    assert third.rounding.readout == np.abs(third.readout[0] - 0.1) > 0
+    assert "labels by at most" in repr(third)
+    drawn = st.Problem(n=3, samples=5, m=2, readout=(0.1, 1.0)).draw(0)
+    assert drawn.rounding.readout == np.abs(drawn.readout - [0.1, 1.0]).max() > 0
+    assert not st.Problem(n=3, samples=5, m=2, readout="gaussian").draw(0).rounding.any()
+
+
+@pytest.mark.parametrize(
+    "name",
+    (
+        *("inputs", "columns", "label_codes", "readout_codes", "teacher"),
+        *("grid.rows", "grid.offsets", "grid.shifts", "grid.rounding", "rounding.inputs"),
+    ),
+)
+@pytest.mark.parametrize("drawn", (True, False))
+def test_what_is_shared_cannot_be_changed(name, drawn):
+    """A run must not find other data than its fingerprint says because somebody wrote into an array."""
+    instance = st.Problem(n=3, samples=6).draw(0) if drawn else st.Instance(X, Y, teacher=[1, -1, 1])
+    before = instance.fingerprint
+    array = operator.attrgetter(name)(instance)
+    with pytest.raises(ValueError, match="read-only"):
+        array[...] = 0
+    assert array is operator.attrgetter(name)(instance)  # and it is made once
+    instance.origin["n"] = "changed"
+    instance.to_dict()["origin"]["more"] = 1
+    assert "changed" not in instance.origin.values()
+    assert "more" not in instance.origin
+    assert instance.fingerprint == before
 
 
 def test_not_enough_memory(monkeypatch):
-    monkeypatch.setattr(memory, "available_memory", lambda: 100)
+    monkeypatch.setattr(resources, "available_memory", lambda: 100)
     with pytest.raises(
         st.CapacityError, match=r"6 samples with n=3, m=1 needs .* only 100 bytes .*fewer samples"
     ):
-        st.Instance.from_arrays(X, Y)
+        st.Instance(X, Y)
 
 
 RNG = np.random.default_rng(0)
@@ -353,7 +385,7 @@ def test_sums_that_could_overflow_are_refused_for_their_cause(name):
     """Exactness is guaranteed by a bound that is checked here, or the data are refused."""
     inputs, labels, options, message = OVERFLOWS[name]
     with pytest.raises(st.CapacityError, match=message) as caught:
-        st.Instance.from_arrays(inputs, labels, **options)
+        st.Instance(inputs, labels, **options)
     assert isinstance(caught.value, st.InputError)  # other numbers would do
     assert "fewer samples" not in str(caught.value)
 
@@ -363,10 +395,8 @@ def test_sums_that_could_overflow_are_refused_for_their_cause(name):
 )
 def test_fewer_samples_are_advised_only_where_they_help(samples, words):
     instance = st.Problem(n=4, samples=10, noise=0.5).draw(0)
-    instance.samples = samples
-    if samples == 10:
-        instance.grid.shifts[2] = 40
-    assert words in str(too_large(instance, 2.0, 1.0, samples > 10))
+    grid = instance.grid if samples > 10 else replace(instance.grid, shifts=np.array([0, 0, 40, 0]))
+    assert words in str(too_large(grid, samples, 1, instance.label_bits, 2.0, 1.0, samples > 10))
 
 
 def test_noise_too_fine_for_its_readout():
@@ -388,7 +418,7 @@ def test_labels_and_readout_far_apart(name):
     """Bringing both to one grid must not shift the larger past 64 bits: refused, or right."""
     labels, readout = EXTREME_LABELS[name]
     try:
-        instance = st.Instance.from_arrays(X, labels, readout=[readout])
+        instance = st.Instance(X, labels, readout=[readout])
     except st.SterlingError:
         return
     np.testing.assert_allclose(instance.labels, labels, atol=2.0**-11 * np.abs(labels).max())
@@ -403,7 +433,7 @@ def test_extreme_units(scale):
     """Refused with a reason, or right: never a crash, and never a gradient of zeros."""
     values = np.rint(X * 3 + np.sign(X)) * scale
     try:
-        instance = st.Instance.from_arrays(values, Y)
+        instance = st.Instance(values, Y)
     except st.CapacityError:
         return
     for surrogate in PIECEWISE:
@@ -418,9 +448,9 @@ def test_extreme_units(scale):
 @pytest.mark.parametrize("value", (1.7e308, -1.7e308))
 def test_the_largest_floats(value):
     with pytest.raises(st.SterlingError):
-        st.Instance.from_arrays(with_value(X, (0, 0), value), Y)
+        st.Instance(with_value(X, (0, 0), value), Y)
     with pytest.raises(st.SterlingError):
-        st.Instance.from_arrays(with_value(X, (slice(0, 2), 0), [value, -value]), Y)
+        st.Instance(with_value(X, (slice(0, 2), 0), [value, -value]), Y)
 
 
 # --------------------------------------------------------------------------------------- description
@@ -429,7 +459,7 @@ def test_the_largest_floats(value):
 def test_fingerprints():
     """Anything that changes an orbit changes the fingerprint, and nothing else does."""
     base = {"inputs": X, "labels": Y - 0.5, "readout": [2.0], "teacher": [1, 1, -1]}
-    prints = [st.Instance.from_arrays(**base).fingerprint]
+    prints = [st.Instance(**base).fingerprint]
     for changed in (
         {"inputs": with_value(X, (5, 2), X[5, 2] + 0.01)},
         {"inputs": X[::-1]},
@@ -441,12 +471,12 @@ def test_fingerprints():
         {"teacher": [1, 1, 1]},
         {"teacher": None},
     ):
-        prints.append(st.Instance.from_arrays(**{**base, **changed}).fingerprint)
+        prints.append(st.Instance(**{**base, **changed}).fingerprint)
     assert len(set(prints)) == len(prints)
-    assert st.Instance.from_arrays(**base).fingerprint == prints[0]
+    assert st.Instance(**base).fingerprint == prints[0]
     units = np.arange(24.0).reshape(4, 2, 3) % 7
-    one = st.Instance.from_arrays(units, np.zeros(4))
-    other = st.Instance.from_arrays(units.reshape(8, 1, 3), np.zeros(8))
+    one = st.Instance(units, np.zeros(4))
+    other = st.Instance(units.reshape(8, 1, 3), np.zeros(8))
     assert one.fingerprint != other.fingerprint
 
 
@@ -454,18 +484,18 @@ def test_fingerprints_see_every_row_of_large_data():
     """Any single code, also past the first block of a digest and at its very end."""
     inputs = st.Problem(n=8, samples=9000).draw(0).inputs
     labels = np.zeros(9000)
-    prints = {st.Instance.from_arrays(inputs, labels).fingerprint}
+    prints = {st.Instance(inputs, labels).fingerprint}
     places = [(0, 0, 0), (2047, 0, 7), (2048, 0, 0), (4095, 0, 3), (8191, 0, 7), (8999, 0, 7)]
     for place in places:
-        prints.add(st.Instance.from_arrays(with_value(inputs, place, 0.0), labels).fingerprint)
+        prints.add(st.Instance(with_value(inputs, place, 0.0), labels).fingerprint)
     swapped = inputs.copy()
     swapped[[17, 6000]] = swapped[[6000, 17]]
-    prints.add(st.Instance.from_arrays(swapped, labels).fingerprint)
+    prints.add(st.Instance(swapped, labels).fingerprint)
     assert len(prints) == len(places) + 2
 
 
 def test_to_dict_is_plain():
-    instance = st.Instance.from_arrays(X, Y)
+    instance = st.Instance(X, Y)
     plain = json.loads(json.dumps(instance.to_dict()))
     assert (plain["n"], plain["m"], plain["samples"], plain["teacher"]) == (3, 1, 6, False)
     assert "teacher known" in repr(st.Problem(n=4, samples=9).draw(0))
@@ -473,12 +503,26 @@ def test_to_dict_is_plain():
 
 
 def test_the_readout_norm():
-    instance = st.Instance.from_arrays(np.stack([X, X + 0.1], 1), Y, readout=[1.0, -0.5])
+    instance = st.Instance(np.stack([X, X + 0.1], 1), Y, readout=[1.0, -0.5])
     assert instance.readout_norm2 == 1.25
 
 
-@pytest.mark.parametrize("name", ("teacher", "label_codes"))
-def test_what_belongs_to_an_instance_cannot_be_changed(name):
-    instance = st.Problem(n=4, samples=10).draw(0)
-    with pytest.raises(ValueError, match="read-only"):
-        getattr(instance, name)[0] = 1
+# ------------------------------------------------------------------------------------------- frames
+
+
+@pytest.mark.parametrize("package", ("polars", "pandas"))
+def test_frames_keep_their_names(package):
+    frames = pytest.importorskip(package)
+    frame = frames.DataFrame({"age": X[:, 0], "one bit": [0, 1, 1, 0, 1, 0], "c": X[:, 2].astype(np.float32)})
+    instance = st.Instance(frame, frames.Series(Y))
+    assert instance.feature_names == ("age", "one bit", "c")
+    expected = np.column_stack([X[:, 0], [0, 1, 1, 0, 1, 0], X[:, 2].astype(np.float32)])
+    assert instance.fingerprint == st.Instance(expected, Y).fingerprint
+    with pytest.raises(st.InputError, match="'c' of the inputs holds no real numbers"):
+        st.Instance(frames.DataFrame({"a": [1.0, 2.0], "c": ["x", "y"]}), [0, 1])
+    with pytest.raises(st.InputError, match="two columns named 'a'"):
+        st.Instance(frames.DataFrame({"a": [1.0, 2.0], " a": [0.0, 1.0]}), [0, 1])
+
+
+def test_arrays_have_no_names():
+    assert st.Instance(X, Y).feature_names is None

@@ -2,17 +2,18 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import sterling as st
 from sterling import theory
+from sterling.base.progress import Progress
 from sterling.plans import check as check_module
 from sterling.plans import cost as cost_module
-from sterling.plans.plan import proposed
-from sterling.study import Cell, parse_criterion
-from sterling.study.likelihood import jeffreys
-from sterling.study.schema import frame_of
-from sterling.study.trial import run_batch
+from sterling.stats import jeffreys
+from sterling.study import Cell, get_kind, parse_criterion
+from sterling.study.shards import frame_of
+from sterling.study.trial import Batch, run_batch
 
 
 def by_criterion(made):
@@ -20,14 +21,12 @@ def by_criterion(made):
 
 
 def test_numbers_are_those_of_the_theory_with_its_labels():
-    made = st.plan(
-        20, m=2, noise=0.5, readout=(1.0, -0.5), surrogate="identity", occupancy=0.8, confidence=0.9
-    )
+    of, law = st.Problem(20, 900, m=2, noise=0.5, readout=(1.0, -0.5)), {"surrogate": "identity"}
+    made = st.plan(of, **law, occupancy=0.8, confidence=0.9)
     rows = by_criterion(made)
-    law = (0.5, 1.25, "identity", 2)
-    assert rows["ergodic"].samples == theory.samples_for_ergodic(20, *law, 0.9)
-    assert rows["occupancy>=0.8"].samples == theory.samples_for_occupancy(0.8, 20, *law)
-    assert rows["optimal"].samples == theory.samples_noiseless(20, *law[1:])
+    assert rows["ergodic"].samples == theory.samples_for_ergodic(of, **law, confidence=0.9)
+    assert rows["occupancy>=0.8"].samples == theory.samples_for_occupancy(of, **law, occupancy=0.8)
+    assert rows["optimal"].samples == theory.samples_noiseless(of, **law)
     assert [need.samples for need in made.needs if need.kind == "theorem"] == [20**2, 20**4]
     assert {need.kind for need in rows.values()} == {"mean-field"}
     assert rows["ergodic"].source == theory.samples_for_ergodic.source  # type: ignore[attr-defined]
@@ -35,12 +34,32 @@ def test_numbers_are_those_of_the_theory_with_its_labels():
     assert rows["ergodic"].promise == 0.9
     assert "80%" in rows["occupancy>=0.8"].goal
     assert made.needs[-1].amount == "of order 160,000"
-    assert made.expected is None
     assert made.cost is None
 
 
+def test_the_rows_say_what_they_hold_for():
+    """The budget, and whether runs were ever compared with the law where the problem lies."""
+    made = st.plan(st.Problem(32, 900, noise=0.5))
+    assert [need.steps for need in made.needs] == [None, None, 100_000, None, None]
+    assert [need.checked for need in made.needs] == [True, True, True, False, False]
+    far = st.plan(st.Problem(512, 900, noise=0.5))
+    assert not any(need.checked for need in far.needs)
+    loud = st.plan(st.Problem(32, 900, noise=5.0))
+    assert [need.checked for need in loud.needs] == [False, False, True, False, False]
+    names = {"goal", "samples", "kind", "criterion", "promise", "noise", "steps", "checked", "source"}
+    assert names <= set(made.needs[0].to_dict())
+
+
+def test_very_many_weights():
+    """`plan --n 1e18` was a division by zero; 10⁹ with noise took 15.7 GB."""
+    needs = st.plan(st.Problem(10**9, 1, noise=0.5)).needs
+    assert "more than" in needs[1].amount
+    with pytest.raises(st.InputError, match="n is 10000"):
+        st.plan(st.Problem(10**18, 1))
+
+
 def test_without_noise_there_is_no_occupancy_to_buy():
-    made = st.plan(20)
+    made = st.plan(st.Problem(20, samples=1))
     assert set(by_criterion(made)) == {"optimal"}
     assert {need.kind for need in made.needs} == {"mean-field", "theorem"}
 
@@ -52,34 +71,32 @@ def test_the_norm_of_the_readout():
 
 
 def test_what_to_expect_of_given_samples():
-    made = st.plan(16, noise=0.5, samples=800)
-    assert made.expected is not None
-    assert made.expected.occupancy == theory.expected_occupancy(16, 800, 0.5)
-    assert made.expected.wrong_share == theory.expected_wrong(16, 800, 0.5) / 16
+    made = st.plan(st.Problem(16, samples=800, noise=0.5))
+    assert made.expected.occupancy == theory.expected_occupancy(made.problem)
+    assert made.expected.wrong_share == theory.expected_wrong(made.problem) / 16
     assert made.expected.reaches
-    few = st.plan(16, noise=0.5, samples=5).expected
-    assert few is not None
+    few = st.plan(st.Problem(16, samples=5, noise=0.5)).expected
     assert not few.reaches
 
 
 def test_sample_sizes_are_rounded_up_to_two_figures():
-    (need,) = by_criterion(st.plan(64)).values()
-    assert proposed(need) >= need.samples
-    assert proposed(need) % 10 ** (len(str(proposed(need))) - 2) == 0
-    assert f"{proposed(need):,}" in need.amount
+    (need,) = by_criterion(st.plan(st.Problem(64, samples=1))).values()
+    assert need.proposed >= need.samples
+    assert need.proposed % 10 ** (len(str(need.proposed)) - 2) == 0
+    assert f"{need.proposed:,}" in need.amount
 
 
 def test_a_check_counts_trials_of_the_study_kind():
-    made = st.plan(8, noise=0.5, check=6, steps=500, seed=11, threads=2)
-    again = st.plan(8, noise=0.5, check=6, steps=500, seed=11, threads=1)
+    made = st.plan(st.Problem(8, samples=1, noise=0.5), check=np.int64(6), steps=500, seed=11, threads=2)
+    again = st.plan(st.Problem(8, samples=1, noise=0.5), check=6, steps=500, seed=11, threads=1)
     assert made == again
     for text, need in by_criterion(made).items():
-        cell = Cell(st.Problem(8, proposed(need), noise=need.noise), st.Power(0.5, 0.5), "relu", 500)
-        rows = run_batch(cell, list(range(6)), 11)
-        outcomes = frame_of(rows).select(parse_criterion(text).outcome())["outcome"]
+        cell = Cell("train", st.Problem(8, need.proposed, noise=need.noise), {"steps": 500})
+        rows = run_batch(11, None, Batch(cell, np.arange(6)))
+        outcomes = frame_of(get_kind("train"), rows).select(parse_criterion(text).outcome())["outcome"]
         found = need.check
         assert found is not None
-        assert (found.samples, found.trials, found.steps) == (proposed(need), 6, 500)
+        assert (found.samples, found.trials, found.steps) == (need.proposed, 6, 500)
         assert found.successes == (outcomes == 1).sum()
         assert found.undecided == (outcomes == 2).sum()
         assert (found.low, found.high) == tuple(map(float, jeffreys(found.successes, 6)))
@@ -89,39 +106,39 @@ def test_a_check_counts_trials_of_the_study_kind():
 
 def test_a_check_reports_and_can_be_interrupted():
     seen = []
-    st.plan(6, check=5, steps=100, threads=1, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (5, 5)
+    st.plan(st.Problem(6, samples=1), check=5, steps=100, threads=1, progress=seen.append)
+    assert seen[-1] == Progress(5, 5)
 
-    def press(done, total):
+    def press(_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        st.plan(6, noise=1.0, check=10_000, steps=10**9, threads=1, progress=press)
+        st.plan(st.Problem(6, samples=1, noise=1.0), check=10_000, steps=10**9, threads=1, progress=press)
 
 
 def test_the_cost_is_that_of_a_real_run(monkeypatch):
-    made = st.plan(10, noise=0.5, samples=300, steps=2000, cost=True)
+    made = st.plan(st.Problem(10, samples=300, noise=0.5), steps=2000, cost=True)
     assert made.cost is not None
     assert made.cost.memory == st.Problem(10, 300).memory()
     assert made.cost.watched_steps == made.cost.steps == 2000
     assert made.cost.seconds == made.cost.watched_seconds > 0
     monkeypatch.setattr(cost_module, "_SECONDS", 0.01)
-    long = st.plan(30, noise=2.0, samples=300, steps=10**9, cost=True).cost
+    long = st.plan(st.Problem(30, samples=300, noise=2.0), steps=10**9, cost=True).cost
     assert long is not None
     assert 0 < long.watched_steps < long.steps
     assert long.seconds > long.watched_seconds
 
 
 def test_memory_is_asked_for_before_trials(monkeypatch):
-    monkeypatch.setattr("sterling.base.memory.available_memory", lambda: 1000)
+    monkeypatch.setattr("sterling.base.resources.available_memory", lambda: 1000)
     with pytest.raises(st.CapacityError, match="2 trials with n=64"):
-        st.plan(64, check=3, threads=2)
+        st.plan(st.Problem(64, samples=1), check=3, threads=2)
     with pytest.raises(st.CapacityError, match="a run with n=64"):
-        st.plan(64, samples=4000, cost=True)
+        st.plan(st.Problem(64, samples=4000), cost=True)
 
 
 def test_it_is_plain_values_and_short():
-    made = st.plan(8, noise=0.5, samples=50, check=2, steps=100, cost=True, threads=1)
+    made = st.plan(st.Problem(8, samples=50, noise=0.5), check=2, steps=100, cost=True, threads=1)
     values = json.loads(json.dumps(made.to_dict()))
     assert values["needs"][0]["check"]["trials"] == 2
     assert values["expected"]["samples"] == 50
@@ -133,25 +150,30 @@ def test_it_is_plain_values_and_short():
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ({"n": 0}, "n is 0"),
-        ({"n": 8, "noise": -1}, "noise is -1"),
-        ({"n": 8, "surrogate": "rleu"}, "Did you mean 'relu'"),
-        ({"n": 8, "occupancy": 1.0}, "occupancy is 1.0; it must lie strictly between 0 and 1"),
-        ({"n": 8, "confidence": 0}, "confidence is 0; it must lie strictly between 0 and 1"),
-        ({"n": 8, "samples": 0}, "samples is 0"),
-        ({"n": 8, "check": -1}, "check is -1"),
-        ({"n": 8, "cost": True}, "give samples"),
-        ({"n": 8, "m": 2, "readout": (1.0,)}, "readout has 1 numbers, but m is 2"),
+        ({"surrogate": "rleu"}, "relu"),
+        ({"occupancy": 1.0}, "occupancy is 1"),
+        ({"confidence": 0}, "confidence is 0"),
+        ({"check": -1}, "check is -1"),
+        ({"check": 1.5}, "check is 1.5"),
+        ({"cost": 1}, "cost is 1"),
+        ({"steps": 0}, "steps is 0"),
+        ({"schedule": 0.5}, "schedule is 0.5"),
+        ({"schedule": np.zeros(3)}, "schedule is array"),
+        ({"seed": -1}, "seed is -1"),
+        ({"check": 1, "threads": 0}, "threads is 0"),
+        ({"check": 1, "progress": "yes"}, "progress is 'yes'"),
+        ({"problem": 8}, "give a Problem"),
+        ({"problem": st.Problem(8, 60, inputs="student_t:4")}, "student_t"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(arguments, words):
     with pytest.raises(st.InputError, match=words):
-        st.plan(**arguments)
+        st.plan(**{"problem": st.Problem(8, 60), **arguments})
 
 
 def test_more_samples_than_the_law_is_solved_for(monkeypatch):
     """The row says so, the rest of the plan stands, and trials leave it alone."""
-    made = st.plan(1000, noise=1e6)
+    made = st.plan(st.Problem(1000, samples=1, noise=1e6))
     first, second, half, *_ = made.needs
     assert first.amount == second.amount == "more than 10¹⁵"
     assert not first.criterion
@@ -160,9 +182,17 @@ def test_more_samples_than_the_law_is_solved_for(monkeypatch):
     assert json.dumps(made.to_dict(), allow_nan=False)
 
 
+def test_a_surrogate_that_nobody_registered():
+    """The laws need no name; trials, which can be run again by one, do."""
+    wide = st.Surrogate("never_registered", window=(-1, 3))
+    problem = st.Problem(16, 100, noise=0.5)
+    assert st.plan(problem, surrogate=wide).needs[0].samples > 0
+    with pytest.raises(st.InputError, match="never_registered"):
+        st.plan(problem, surrogate=wide, check=1)
+
+
 def test_one_weight():
     """Only the row without noise has no law."""
-    made = st.plan(1, noise=0.5, samples=20)
+    made = st.plan(st.Problem(1, samples=20, noise=0.5))
     assert set(by_criterion(made)) == {"ergodic", "occupancy>=0.5"}
-    assert made.expected is not None
     assert made.expected.reaches

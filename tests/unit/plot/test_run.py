@@ -12,6 +12,7 @@ import sterling as st
 from sterling.dynamics import run
 from sterling.dynamics.history import history
 from sterling.plot import run as plot
+from sterling.plot import style
 
 
 def noisy(n=6, samples=60, **more):
@@ -29,7 +30,7 @@ def replay(orbit):
             signs[flips["coordinate"][place]] = flips["sign"][place]
             place += 1
         distances.append(np.count_nonzero(signs != orbit.reference))
-        balance += orbit.schedule.rate(t) * signs
+        balance += orbit.schedule.at(t) * signs
         ergodic.append(np.count_nonzero(np.where(balance >= 0, 1, -1) != orbit.reference))
     return np.array(distances), np.array(ergodic)
 
@@ -72,7 +73,7 @@ def test_history_of_a_run_of_a_trillion_steps():
 
 def without_teacher():
     data = noisy()
-    return st.train(st.Instance.from_arrays(data.inputs[:, 0], data.labels), 2000)
+    return st.train(st.Instance(data.inputs[:, 0], data.labels), 2000)
 
 
 RUNS = {
@@ -101,7 +102,7 @@ def test_every_kind_of_run_can_be_drawn(name, tmp_path):
     before = dict(mpl.rcParams)
     figure = plot.figure(orbit)
     assert isinstance(figure, Figure)
-    plot.save_figure(figure, tmp_path / "run.png")
+    style.save_figure(figure, tmp_path / "run.png")
     assert dict(mpl.rcParams) == before
     assert [ax.get_label() for ax in figure.axes] == ["errors", "mean", "raster"]
     texts = [[text.get_text() for text in ax.texts] for ax in figure.axes]
@@ -161,27 +162,44 @@ def test_the_raster_marks_each_flip_in_its_half():
 def test_figures_are_written_by_suffix(tmp_path, suffix, magic):
     figure = Figure()
     plot.errors_over_time(figure.subplots(), st.train(noisy(), 200))
-    written = plot.save_figure(figure, tmp_path / f"a.{suffix}")
+    written = style.save_figure(figure, tmp_path / f"a.{suffix}")
     assert written.read_bytes().startswith(magic)
     assert [path.name for path in tmp_path.iterdir()] == [f"a.{suffix}"]
-    assert plot.picture_format(f"A.{suffix.upper()}") == suffix
+    assert style.picture_format(f"A.{suffix.upper()}") == suffix
 
 
 def test_other_suffixes_and_missing_folders_are_refused(tmp_path):
     figure = Figure()
     with pytest.raises(st.InputError, match=r"must end in \.png, \.svg or \.pdf"):
-        plot.save_figure(figure, tmp_path / "run.gif")
+        style.save_figure(figure, tmp_path / "run.gif")
     with pytest.raises(st.InputError, match=r"must end in"):
-        plot.save_figure(figure, tmp_path / "run")
+        style.save_figure(figure, tmp_path / "run")
     with pytest.raises(st.StoreError, match="cannot write"):
-        plot.save_figure(figure, tmp_path / "missing" / "run.png")
+        style.save_figure(figure, tmp_path / "missing" / "run.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_dollars_in_names_are_no_formulas(tmp_path):
+    """Matplotlib would parse them, and fail where they do not parse."""
+    data = noisy()
+    for name in ("US$_{2020$", "$\\frac{$", "$a$ and $b$", "\\$x$"):
+        instance = st.Instance(data.inputs, data.labels, origin={"file": name})
+        figure = plot.figure(st.train(instance, 50))
+        style.save_figure(figure, tmp_path / "run.svg")
+        assert any(text.get_text().replace(r"\$", "$").startswith(f"{name} · n =") for text in figure.texts)
+
+
+@pytest.mark.filterwarnings("error")
+def test_letters_that_the_font_lacks_are_no_warning(tmp_path):
+    figure = Figure()
+    figure.text(0, 0, "標籤")
+    style.save_figure(figure, tmp_path / "run.png")
 
 
 def test_pyplot_is_never_loaded():
     code = (
         "import sys, sterling as st\n"
-        "from sterling import plot\n"
+        "from sterling.plot import run as plot\n"
         "assert 'matplotlib' not in sys.modules\n"
         "plot.figure(st.train(st.Problem(n=3, samples=30).draw(0), 20))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"

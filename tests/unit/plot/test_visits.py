@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 import sterling as st
 from sterling.plot import visits as plots
 from sterling.theory import occupancy, wrong_share
-from sterling.visits.words import centre
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +65,12 @@ def test_shares_without_a_prediction(ax, orbit):
 
 
 def test_occupancy_over_samples(ax, instance, found):
-    law = plots.Law(12, 300, 0.5, 1.0, 1, "relu", occupancy(instance))
-    text = plots.occupancy_law(ax, found, law)
-    assert f": {centre(found.long_run)} (" in text
-    assert f"predicted for this data set {law.here:.3g}" in text
+    here = occupancy(instance)
+    text = plots.occupancy_law(ax, found, instance, "relu", here)
+    assert f": {found.long_run.text} (" in text
+    assert f"predicted for this data set {here:.3g}" in text
     assert text.endswith("(all predictions mean-field).")
-    leading = plots.leading_law(law, np.array([300]))[0]
+    leading = plots.leading_law(instance, np.array([300]))[0]
     assert leading == pytest.approx(np.exp(-(12**1.5) * 0.5 / np.sqrt(2 * 300)))
     for line in ax.lines[:2]:
         assert np.all(np.diff(line.get_ydata()) > 0)
@@ -79,8 +78,8 @@ def test_occupancy_over_samples(ax, instance, found):
     assert (measured[0][0], measured[1][0]) == (300, found.long_run.value)
 
 
-def test_the_leading_law_is_for_relu_only(ax, found):
-    plots.occupancy_law(ax, found, plots.Law(12, 300, 0.5, 1.0, 1, "identity", None))
+def test_the_leading_law_is_for_relu_only(ax, instance, found):
+    plots.occupancy_law(ax, found, instance, "identity", None)
     assert not any("leading" in text.get_text() for text in ax.get_legend().get_texts())
 
 

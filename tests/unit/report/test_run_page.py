@@ -13,7 +13,6 @@ import sterling as st
 from sterling.cli import app
 from sterling.report.run_page import run_page
 from sterling.theory import Balance
-from sterling.visits.words import centre
 
 
 class Reader(HTMLParser):
@@ -54,7 +53,7 @@ def test_a_recurrent_run(noisy):
     reader = parse(text)
     assert len(reader.drawings) == 10
     assert f"{orbit.visits:,}" in text
-    assert f"in the long run {centre(orbit.recurrence().long_run)} (" in text
+    assert f"in the long run {orbit.recurrence().long_run.text} (" in text
     assert text.count('class="kind mean-field"') >= 3
     assert "sterling train --n 8 &amp; &lt;x&gt;" in text
     assert "prefers-color-scheme: dark" in text
@@ -73,7 +72,7 @@ def test_without_noise():
 
 
 def test_data_without_a_teacher(noisy):
-    free = st.Instance.from_arrays(noisy.inputs, noisy.labels)
+    free = st.Instance(noisy.inputs, noisy.labels)
     text = run_page(st.train(free, 20_000), free)
     parse(text)
     assert "The data have no teacher" in text
@@ -84,7 +83,7 @@ def test_data_without_a_teacher(noisy):
 
 def test_data_whose_noise_is_not_known(noisy):
     """Shares can be predicted all the same: only the law over N needs σ."""
-    known = st.Instance.from_arrays(noisy.inputs, noisy.labels, teacher=noisy.teacher)
+    known = st.Instance(noisy.inputs, noisy.labels, teacher=noisy.teacher)
     text = run_page(st.train(known, 20_000), known)
     parse(text)
     assert "There is no prediction" not in text
@@ -101,7 +100,7 @@ def test_what_the_prediction_is_made_from(noisy):
 
 def test_a_teacher_that_absorbs_without_known_noise():
     instance = st.Problem(n=8, samples=400).draw(0)
-    plain = st.Instance.from_arrays(instance.inputs, instance.labels, teacher=instance.teacher)
+    plain = st.Instance(instance.inputs, instance.labels, teacher=instance.teacher)
     text = run_page(st.train(plain, 5000, init=plain.teacher), plain)
     assert "There is no prediction: w* absorbs, and nothing recurs." in text
     assert "what follows is about the steps before" not in text
@@ -116,7 +115,7 @@ def test_a_run_that_kept_nothing(noisy):
 def test_where_the_equations_have_no_solution(noisy, monkeypatch):
     """What is not a number is not shown as one."""
     nothing = Balance(np.full(8, np.nan), np.nan)
-    monkeypatch.setattr("sterling.theory.balance", lambda *_: nothing)
+    monkeypatch.setattr("sterling.theory.balance", lambda *_, **__: nothing)
     text = run_page(st.train(noisy, 2), noisy)
     assert "the mean-field equations have no solution" in text
     assert not re.search(r"\bnan\b", re.sub(r"<svg.*?</svg>", "", text, flags=re.S))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 
 import numpy as np
 import pytest
 
 import sterling as st
-from sterling.base import memory
+from sterling.base import resources
+from sterling.base.progress import Progress
 from sterling.plot.landscape import plot_landscape
 from sterling.states import sweep
-from sterling.states.landscape import Landscape, landscape, number_of, signs_of
+from sterling.states.landscape import Landscape, landscape, number_of, signs_of, trap_free
 from sterling.states.summary import sentence
 
 
@@ -34,7 +34,7 @@ def test_bit_k_is_set_where_sign_k_is_plus(instance, found):
         assert number_of(signs) == state
         assert found.loss[state] == instance.loss(signs)
         assert found.distance[state] == np.count_nonzero(signs != instance.teacher)
-    with pytest.raises(st.InputError, match="states 0 to 255"):
+    with pytest.raises(st.InputError, match="between 0 and 255"):
         found.signs(256)
 
 
@@ -73,7 +73,7 @@ def test_too_few_samples_make_traps():
 
 
 def test_without_a_teacher(instance):
-    alone = st.Instance.from_arrays(instance.inputs, instance.labels)
+    alone = st.Instance(instance.inputs, instance.labels)
     found = landscape(alone)
     np.testing.assert_array_equal(found.reference, found.minimisers[0])
     assert found.trap_free == (not set(found.absorbing_states) - set(found.minimiser_states))
@@ -87,8 +87,8 @@ def test_the_mean_gradient_is_used_only_where_it_is_known(instance):
     assert "rademacher" in landscape(rough).deviation_reason
     white = st.Problem(n=5, samples=30, normalize="whiten").draw(0)
     assert "whiten" in landscape(white).deviation_reason
-    given = st.Instance.from_arrays(instance.inputs, instance.labels, teacher=instance.teacher)
-    assert "gaussian=True" in landscape(given).deviation_reason
+    given = st.Instance(instance.inputs, instance.labels, teacher=instance.teacher)
+    assert "gaussian" in landscape(given).deviation_reason
     assert landscape(given, gaussian=True).deviation == landscape(instance).deviation
     assert landscape(instance, gaussian=False).deviation is None
 
@@ -107,14 +107,27 @@ def test_refusals(arguments, message):
         landscape(*arguments)
 
 
-@pytest.mark.parametrize("threads", [0, -1, 1.5, True])
-def test_threads_must_be_a_count(instance, threads):
-    with pytest.raises(st.InputError, match="threads"):
-        landscape(instance, threads=threads)
+@pytest.mark.parametrize(
+    "name, bad", [*(("threads", bad) for bad in (0, -1, 1.5, True)), ("progress", 3), ("gaussian", "yes")]
+)
+def test_wrong_options(instance, name, bad):
+    for call in (landscape, trap_free):
+        if name != "gaussian" or call is landscape:
+            with pytest.raises(st.InputError, match=name):
+                call(instance, **{name: bad})
+
+
+def test_numbers_of_numpy_and_a_display(instance, found, capsys):
+    """progress=True was a TypeError, and np.int64 was refused."""
+    assert landscape(instance, threads=np.int64(1), progress=True).trap_free == found.trap_free
+    assert trap_free(instance, threads=np.int64(2), progress=True) == found.trap_free
+    basins = found.basins(np.int64(3), seed=np.int64(1), steps=np.int64(50), threads=1, progress=True)
+    assert basins.to_dict() == found.basins(3, seed=1, steps=50).to_dict()
+    assert capsys.readouterr().out == ""
 
 
 def test_memory_is_asked_for_first(monkeypatch):
-    monkeypatch.setattr(memory, "available_memory", lambda: 100 << 20)
+    monkeypatch.setattr(resources, "available_memory", lambda: 100 << 20)
     big = st.Problem(n=24, samples=4).draw(0)
     with pytest.raises(st.CapacityError, match="landscape of n=24"):
         landscape(big)
@@ -122,30 +135,28 @@ def test_memory_is_asked_for_first(monkeypatch):
 
 def test_progress(instance):
     seen = []
-    landscape(instance, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (256, 256)
+    landscape(instance, progress=seen.append)
+    assert seen[-1] == Progress(256, 256)
 
 
 def test_an_interrupt_ends_all_threads(monkeypatch):
     """Ctrl-C reaches the main thread while it waits; here the progress callback plays it."""
 
-    def press(done, total):
+    def press(_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sweep, "SLICE", 0.01)
     long = st.Problem(n=22, samples=2000).draw(0)
     before = threading.active_count()
-    begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        landscape(long, progress=press)
-    assert time.monotonic() - begun < 30  # the whole would take minutes; no bar, see benchmarks
+        landscape(long, progress=press)  # the whole would take minutes
     assert threading.active_count() == before
 
 
 def test_more_absorbing_states_than_the_buffer_holds(monkeypatch):
     """Labels no state can miss: with zero inputs every state absorbs."""
     monkeypatch.setattr(sweep, "_BUFFER", 7)
-    zero = st.Instance.from_arrays(np.zeros((3, 6)), np.zeros(3), constant="keep")
+    zero = st.Instance(np.zeros((3, 6)), np.zeros(3), constant="keep")
     found = landscape(zero)
     np.testing.assert_array_equal(found.absorbing_states, np.arange(64))
     np.testing.assert_array_equal(found.minimiser_states, np.arange(64))
@@ -159,7 +170,7 @@ def test_runs_end_where_the_landscape_says(surrogate):
     states = set(found.absorbing_states.tolist())
     for seed in range(20):
         orbit = st.train(instance, 20_000, surrogate=surrogate, init=seed)
-        if orbit.absorbed:
+        if orbit.verdict.absorbed:
             assert number_of(orbit.signs) in states
             if orbit.verdict is st.Verdict.TRAPPED:
                 assert not found.trap_free
@@ -177,11 +188,23 @@ def test_basins():
     np.testing.assert_array_equal(basins.absorbing, signs_of(basins.states, 9))
     np.testing.assert_array_equal(basins.distance, (basins.absorbing != instance.teacher).sum(axis=1))
     np.testing.assert_array_equal(basins.shares, basins.counts / 60)
-    again = found.basins(60, st.Power(0.5, 0.5), seed=4, steps=20_000, threads=1)
+    again = found.basins(60, schedule=st.Power(0.5, 0.5), seed=4, steps=20_000, threads=1)
     assert again.to_dict() == basins.to_dict()
     assert json.loads(json.dumps(basins.to_dict())) == basins.to_dict()
-    with pytest.raises(st.InputError, match="starts"):
-        found.basins(0)
+    for name, bad in (("starts", 0), ("starts", 2.5), ("steps", "x"), ("seed", -1), ("progress", 1)):
+        with pytest.raises(st.InputError, match=name):
+            found.basins(**{name: bad})
+    assert repr(basins).startswith("Basins(60 starts, ")
+    assert f"state {basins.states[0]}" in basins._repr_html_()
+
+
+def test_a_surrogate_of_the_users_own_needs_no_name():
+    """The visit took it, and then the words did not find it by its name."""
+    wide = st.Surrogate("never_registered", window=(-1, 3))
+    found = landscape(st.Problem(n=6, samples=12, noise=0.3).draw(1), wide)
+    assert found.surrogate == "never_registered"
+    assert found.estimated_deviation == st.theory.expected_deviation(found.instance, surrogate=wide)
+    assert "(mean-field)" in dict(found.summary())["deviation"]
 
 
 def test_basins_where_no_state_absorbs():
@@ -214,7 +237,7 @@ def test_words_for_one_trap_and_for_many():
 
 
 def test_words_without_a_teacher(instance):
-    alone = landscape(st.Instance.from_arrays(instance.inputs, instance.labels))
+    alone = landscape(st.Instance(instance.inputs, instance.labels))
     assert alone.minimiser_states.size == 1
     assert dict(alone.summary())["lowest loss"] == "1 state, to which distances refer"
 
@@ -240,7 +263,7 @@ def test_picture(samples, noise):
 def test_picture_without_a_teacher_or_contrast():
     from matplotlib.figure import Figure
 
-    zero = st.Instance.from_arrays(np.zeros((3, 4)), np.zeros(3), constant="keep")
+    zero = st.Instance(np.zeros((3, 4)), np.zeros(3), constant="keep")
     found = landscape(zero)
     assert isinstance(found, Landscape)
     ax = Figure().add_subplot()
@@ -261,37 +284,17 @@ def test_below_the_pull_no_trap_can_exist():
             assert ("no trap can exist" in dict(found.summary())["deviation"]) == below
             seen.add(below)
     assert seen == {True, False}
-    signal = st.theory.signal(6)
-    assert landscape(st.Problem(n=6, samples=10).draw(0)).pull == pytest.approx(signal)
-
-
-def test_the_estimate_of_the_deviation():
-    """The median of 36 data sets lies near 0.9 of it, and all within a factor of two; fixed seeds."""
-    from sterling.states.deviation import expected_deviation
-
-    assert expected_deviation.kind == "mean-field"  # type: ignore[attr-defined]
-    assert expected_deviation(1, 100, 0.5) > 0.02  # of one weight there is one number, not none
-    with pytest.raises(st.InputError, match="samples is 0"):
-        expected_deviation(4, 0)
-    ratios = []
-    for n, m, noise in ((6, 1, 0.0), (8, 1, 0.5), (10, 1, 0.0), (8, 4, 1.0)):
-        for samples in (100, 400, 1600):
-            estimate = expected_deviation(n, samples, noise, m, "relu", m)
-            for seed in range(3):
-                found = landscape(st.Problem(n, samples, m, noise).draw(seed))
-                assert found.deviation is not None
-                ratios.append(found.deviation / estimate)
-    assert 0.8 < np.median(ratios) < 1.0
-    assert 0.5 < min(ratios) <= max(ratios) < 2
+    few = st.Problem(n=6, samples=10)
+    assert landscape(few.draw(0)).pull == pytest.approx(st.theory.signal(few))
 
 
 def test_basins_report_and_can_be_interrupted():
     found = landscape(st.Problem(n=12, samples=60, noise=2.0).draw(0))
     seen = []
-    found.basins(7, steps=200, threads=1, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (7, 7)
+    found.basins(7, steps=200, threads=1, progress=seen.append)
+    assert seen[-1] == Progress(7, 7)
 
-    def press(done, total):
+    def press(_):
         raise KeyboardInterrupt
 
     before = threading.active_count()
@@ -302,7 +305,7 @@ def test_basins_report_and_can_be_interrupted():
 
 def test_a_table_that_does_not_fit_is_refused(monkeypatch):
     found = landscape(st.Problem(n=10, samples=20).draw(0))
-    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
+    monkeypatch.setattr(resources, "available_memory", lambda: 1000)
     with pytest.raises(st.CapacityError, match="a table of 1,024 states"):
         found.table()
 

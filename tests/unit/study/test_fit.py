@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import sterling as st
+from sterling.stats import jeffreys
 from sterling.study import FitError, fit_exponent
-from sterling.study.likelihood import Counts, goodness_of_fit, jeffreys
+from sterling.study.likelihood import Counts, goodness_of_fit
 
 statsmodels = pytest.importorskip("statsmodels.api")
 

@@ -3,6 +3,7 @@
 import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 
 import numpy as np
@@ -11,16 +12,25 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import sterling as st
-from sterling.study import Store, Study, replay, run, run_trial, trial_key, trial_seed
-from sterling.study.trial import COLUMNS
+from sterling.study import (
+    Cell,
+    Store,
+    Study,
+    iterate,
+    open_cluster,
+    replay,
+    run,
+    run_trial,
+    trial_key,
+    trial_seeds,
+)
 
 SMALL = Study(n=[6, 10], samples=[8, 24, 60], trials=9, steps=3000, criteria=["optimal", "visit"], seed=5)
 
 
 def rows(folder):
     """Return what was measured, in the order of the trials, without times."""
-    frame = Store(folder).trials().drop("seconds").with_columns(pl.col(pl.Categorical).cast(pl.String))
-    return frame.sort("cell", "trial")
+    return Store(folder).trials().drop("seconds").sort("cell", "trial")
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +45,14 @@ def test_every_trial_has_one_row(done):
     frame = rows(done)
     assert len(frame) == 54
     assert frame.n_unique(["cell", "trial"]) == 54
-    assert frame["seed"].n_unique() == 54
     assert set(frame["trial"]) == set(range(9))
 
 
 def test_a_row_is_what_train_gives(done):
     row = rows(done).filter(pl.col("n") == 10).row(-1, named=True)
     problem = st.Problem(n=10, samples=row["samples"])
-    orbit = st.train(
-        problem.draw(row["seed"]), steps=3000, schedule=st.Power(0.5, 0.5), init=row["seed"], record=()
-    )
+    seed = trial_seeds(5, Cell("train", problem, {"steps": 3000}), row["trial"]).data
+    orbit = st.train(problem.draw(seed), steps=3000, schedule=st.Power(0.5, 0.5), init=seed, record=())
     expected = orbit.to_dict()
     for name in ("verdict", "certified", "errors", "ergodic_errors", "occupancy", "visits", "first_hit"):
         assert row[name] == expected[name], name
@@ -85,13 +93,13 @@ class Interrupted(ThreadPoolExecutor):
         super().__init__(2)
         self.how, self.calls = how, 0
 
-    def submit(self, task, cell, numbers, *more):
+    def submit(self, task, batch):
         self.calls += 1
         if self.how == "first row":
-            return super().submit(task, cell, numbers[:1], *more)
+            return super().submit(task, replace(batch, numbers=batch.numbers[:1]))
         if self.how == "killed" or self.calls <= 3:
             return super().submit(_interrupt if self.how == "pressed" else lambda: [])
-        return super().submit(task, cell, numbers, *more)
+        return super().submit(task, batch)
 
 
 def _interrupt():
@@ -109,7 +117,7 @@ def test_trials_that_a_worker_left_out_are_run_again(done, tmp_path, how):
 def test_a_worker_that_never_returns_rows_ends_in_an_error(tmp_path):
     with (
         Interrupted("killed") as pool,
-        pytest.raises(st.SterlingError, match="return no rows for trials of n="),
+        pytest.raises(st.SterlingError, match="give no rows for trials of n="),
     ):
         run(SMALL, tmp_path / "s", executor=pool)
 
@@ -133,9 +141,10 @@ def test_an_executor_that_is_shut_down_is_refused(tmp_path, cancel):
 def test_ctrl_c_stops_threads_of_the_user_in_a_long_trial(tmp_path):
     study = Study(n=64, samples=100, noise=1.0, trials=9, steps=10**11)
     press = lambda progress: signal.raise_signal(signal.SIGINT)  # noqa: E731
-    with ThreadPoolExecutor(2) as pool:
-        outcome = run(study, tmp_path / "s", executor=pool, progress=press)
-    assert (outcome.reason, outcome.new) == ("interrupted", 0)
+    with ThreadPoolExecutor(2) as pool, pytest.raises(KeyboardInterrupt) as pressed:
+        run(study, tmp_path / "s", executor=pool, progress=press)
+    assert (pressed.value.outcome.reason, pressed.value.outcome.new) == ("interrupted", 0)
+    assert "the next run goes on" in pressed.value.__notes__[0]
 
 
 def test_a_killed_process_of_the_users_pool_is_an_error_that_says_so(tmp_path):
@@ -159,32 +168,47 @@ def test_a_study_goes_on_where_it_was(done, tmp_path):
 
 def vars_of(study):
     """Return the arguments that made a study."""
-    names = ("n", "samples", "trials", "steps", "criteria", "seed")
-    return {name: list(v) if isinstance(v := getattr(study, name), tuple) else v for name in names}
+    names = ("n", "samples", "trials", "criteria", "seed")
+    return {**{name: getattr(study, name) for name in names}, **study.settings}
 
 
 def test_seeds_depend_on_root_content_and_number():
     one, two = SMALL.cells[:2]
-    seeds = {
-        trial_seed(root, cell, number) for root in (0, 1) for cell in (one, two) for number in range(100)
-    }
-    assert len(seeds) == 400
+    found = [
+        trial_seeds(root, cell, number) for root in (0, 1) for cell in (one, two) for number in range(100)
+    ]
+    seeds = {seed for both in found for seed in (both.data, both.rest)}
+    assert len(seeds) == 800
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert trial_key(one, 3) == f"{one.key}-3"
+
+
+def test_cells_of_one_problem_meet_the_same_data_and_starts():
+    """So comparisons are paired: kind and settings decide the rest of the seeds alone."""
+    cell = SMALL.cells[0]
+    others = [
+        cell.with_settings(surrogate="identity"),
+        cell.with_settings(steps=999),
+        cell.with_settings(schedule="power:0.5,0.4"),
+        Cell("landscape", cell.problem),
+        Cell("gradients", cell.problem),
+    ]
+    mine = trial_seeds(5, cell, 3)
+    assert {trial_seeds(5, other, 3).data for other in others} == {mine.data}
+    assert len({mine.rest, *(trial_seeds(5, other, 3).rest for other in others)}) == 6
+    assert trial_seeds(5, cell.with_problem(noise=0.5), 3).data != mine.data
 
 
 def test_the_identity_of_a_trial_does_not_drift():
     """Stored studies rest on these values: change them only together with SEMANTICS."""
     cell = Study(n=8, samples=50).cells[0]
-    assert cell.key == "a7b151e1a814326ee2bd14aa"
-    assert trial_seed(0, cell, 0) == 2799395722884229832
+    assert cell.key == "0bda5086f7ccd87b03029bd7"
+    assert trial_seeds(0, cell, 0).data == 3206500325476106567
+    assert trial_seeds(0, cell, 0).rest == 2474996585267390201
 
 
 def test_a_run_trial_follows_the_columns():
-    row = dict(zip(COLUMNS, run_trial(SMALL.cells[0], 2, 5), strict=True))
-    assert row["n"] == 6
-    assert row["trial"] == 2
-    assert row["seconds"] > 0
+    assert list(run_trial(SMALL.cells[0], 2, 5)) == list(SMALL.kind.columns)
 
 
 def test_time_stops_a_run_and_what_is_done_stays(tmp_path):
@@ -227,13 +251,35 @@ def test_cells_get_trials_until_their_intervals_are_narrow(tmp_path):
 def test_progress_is_told(tmp_path):
     seen = []
     run(Study(n=6, samples=20, trials=30, steps=500), tmp_path / "s", progress=seen.append)
-    assert seen[-1].done == seen[-1].planned == 30
+    assert seen[-1].done == seen[-1].total == 30
     assert [one.done for one in seen] == sorted(one.done for one in seen)
+
+
+def test_iterate_gives_the_rows_as_they_come(tmp_path):
+    study = Study(n=6, samples=[10, 20], trials=30, steps=500)
+
+    def steps():
+        outcome = yield from iterate(study, tmp_path / "s")
+        assert outcome.new == 60
+
+    frames = [progress.rows for progress in steps() if progress.rows is not None]
+    names = ["cell", "trial", *study.kind.columns]
+    told, kept = pl.concat(frames).select(names), Store(tmp_path / "s").trials(names)
+    assert_frame_equal(told.sort("cell", "trial"), kept.sort("cell", "trial"))
+
+
+def test_who_leaves_the_loop_keeps_what_is_done(tmp_path):
+    endless = Study(n=8, samples=20, trials=10**6, steps=500)
+    for progress in iterate(endless, tmp_path / "s", threads=2):
+        if progress.new > 20:
+            break
+    assert len(rows(tmp_path / "s")) > 20
+    assert not [one for one in threading.enumerate() if one.name.startswith("sterling")]
 
 
 def test_nothing_is_left_running(tmp_path):
     run(Study(n=6, samples=20, trials=5, steps=500), tmp_path / "s")
-    assert not [one for one in threading.enumerate() if one.name.startswith("sterling-study")]
+    assert not [one for one in threading.enumerate() if one.name.startswith("sterling")]
 
 
 def test_counts_know_regimes_and_undecided(done):
@@ -253,9 +299,8 @@ def test_a_failing_trial_is_not_swallowed(tmp_path):
     "arguments, words",
     [
         ({"threads": 0}, "threads is 0"),
-        ({"cluster": "here"}, "no address"),
-        ({"cluster": "local", "executor": object()}, "not both"),
-        ({"executor": object()}, "must be a concurrent.futures.Executor"),
+        ({"threads": "two"}, "threads is 'two'"),
+        ({"executor": object()}, "executor is of the type object; give a concurrent.futures.Executor"),
     ],
 )
 def test_wrong_arguments_are_refused(tmp_path, arguments, words):
@@ -265,8 +310,14 @@ def test_wrong_arguments_are_refused(tmp_path, arguments, words):
 
 def test_a_cluster_without_dask_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
-    with pytest.raises(st.InputError, match=r"pip install 'sterling\[cluster\]'"):
-        run(SMALL, tmp_path / "s", cluster="local")
+    with pytest.raises(st.InputError, match=r"pip install .*dask"), open_cluster("tcp://127.0.0.1:9"):
+        pass
+
+
+@pytest.mark.parametrize("address", ["here", 3])
+def test_an_address_that_is_none_is_refused(address):
+    with pytest.raises(st.InputError, match="is no address"), open_cluster(address):
+        pass
 
 
 def test_optimal_means_at_the_teacher(tmp_path):

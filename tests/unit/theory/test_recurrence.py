@@ -23,14 +23,14 @@ def make(samples=900, seed=0, n=12, m=1, noise=0.5):
 def test_ranges(surrogate, method):
     """Shares are shares, those who are pushed home are never wrong, and occupancy lies below all of them."""
     instance = make(n=6 if surrogate in SMOOTH else 12, m=2)
-    shares = theory.wrong_share(instance, surrogate, method)
+    shares = theory.wrong_share(instance, surrogate=surrogate, method=method)
     assert shares.shape == (instance.n,)
     assert shares.dtype == np.float64
     assert 0 <= shares.min() <= shares.max() <= 1
-    push = instance.teacher * theory.drift(instance, surrogate)
+    push = instance.teacher * theory.drift(instance, surrogate=surrogate)
     if method == "signal":
         np.testing.assert_array_equal(shares > 0, push > 0)
-    occupancy = theory.occupancy(instance, surrogate, method)
+    occupancy = theory.occupancy(instance, surrogate=surrogate, method=method)
     assert 0 < occupancy <= 1 - shares.max() + 1e-6
     assert occupancy >= 1 - shares.sum() - 1e-6  # the union bound
 
@@ -54,34 +54,34 @@ def test_symmetries(surrogate):
     base = make(samples=240, n=10, m=2)
     rng = np.random.default_rng(1)
     flip, order, rows = rng.choice([-1, 1], 10), rng.permutation(10), rng.permutation(240)
-    expected = theory.balance(base, surrogate)
+    expected = theory.balance(base, surrogate=surrogate)
     assert expected.occupancy < 0.9
-    moved = st.Instance.from_arrays(
+    moved = st.Instance(
         (base.inputs * flip)[rows][:, :, order],
         base.labels[rows],
         readout=base.readout,
         teacher=(base.teacher * flip)[order],
     )
-    found = theory.balance(moved, surrogate)
+    found = theory.balance(moved, surrogate=surrogate)
     assert found.occupancy == pytest.approx(expected.occupancy, rel=1e-3)
     np.testing.assert_allclose(found.wrong_share, expected.wrong_share[order], atol=1e-3)
     np.testing.assert_allclose(
-        theory.wrong_share(moved, surrogate, "signal"),
-        theory.wrong_share(base, surrogate, "signal")[order],
+        theory.wrong_share(moved, surrogate=surrogate, method="signal"),
+        theory.wrong_share(base, surrogate=surrogate, method="signal")[order],
         atol=1e-3,
     )
 
 
 def test_the_scale_of_the_inputs_does_not_matter_to_balance():
     base = make(samples=600)
-    wide = st.Instance.from_arrays(base.inputs * 8.0, base.labels, teacher=base.teacher)
+    wide = st.Instance(base.inputs * 8.0, base.labels, teacher=base.teacher)
     one, other = theory.balance(base), theory.balance(wide)
     assert other.occupancy == pytest.approx(one.occupancy, rel=1e-2)
 
 
 def test_a_reference_stands_in_for_the_teacher():
     base = make(samples=600)
-    nameless = st.Instance.from_arrays(base.inputs, base.labels)
+    nameless = st.Instance(base.inputs, base.labels)
     expected = theory.balance(base)
     for reference in (base.teacher, base.teacher.tolist(), base.teacher.astype(float)):
         found = theory.balance(nameless, reference=reference)
@@ -92,16 +92,16 @@ def test_a_reference_stands_in_for_the_teacher():
         with pytest.raises(st.InputError, match=r"reference have shape \(3,\); n=12 needs \(12,\)"):
             call(base, reference=[1, 1, 1])
         with pytest.raises(st.InputError, match="unknown surrogate"):
-            call(base, "rleu")
+            call(base, surrogate="rleu")
 
 
 def test_refusals():
     instance = make()
     for call in (theory.wrong_share, theory.occupancy):
-        with pytest.raises(st.InputError, match="method is 'exact'; it must be one of balance, signal"):
+        with pytest.raises(st.InputError, match="method is 'exact'"):
             call(instance, method="exact")
     for bad in (-1, 2.5, True, "many"):
-        with pytest.raises(st.InputError, match=r"states is .*; it must be a non-negative integer"):
+        with pytest.raises(st.InputError, match="states is"):
             theory.balance(instance, states=bad)
     opposite = -instance.teacher
     with pytest.raises(st.InputError, match="most weights of the reference would be wrong"):
@@ -150,4 +150,4 @@ def test_a_data_set_of_one_sample_gives_no_warning():
     problem = st.Problem(n=10, samples=1, m=5, noise=1.0, readout=readout, inputs="student_t:4")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert np.isfinite(theory.balance(problem.draw(24), "identity").wrong_share).all()
+        assert np.isfinite(theory.balance(problem.draw(24), surrogate="identity").wrong_share).all()

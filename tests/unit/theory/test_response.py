@@ -8,6 +8,7 @@ import pytest
 import sterling as st
 from sterling import theory
 from sterling.theory import shares
+from sterling.theory.numbers import numbers_of
 from sterling.theory.population import profile
 from sterling.theory.response import Response, prediction_weights
 
@@ -18,7 +19,7 @@ def case():
     signs = instance.teacher.astype(int)
     push = signs * theory.drift(instance)
     change = signs * theory.neighbours(instance) - push
-    return instance, signs, Response(push, change, profile(9, instance.readout_norm2, "relu"), 0.6)
+    return instance, signs, Response(push, change, profile(numbers_of(instance, "relu")), 0.6)
 
 
 def exact(instance, signs, wrong):
@@ -46,7 +47,7 @@ def test_better_than_adding_up_or_forgetting():
         signs = instance.teacher.astype(int)
         push = signs * theory.drift(instance)
         change = signs * theory.neighbours(instance) - push
-        levels = profile(9, 1.0, "relu")
+        levels = profile(numbers_of(instance, "relu"))
         response = Response(push, change, levels, 1.0)
         for wrong in np.random.default_rng(seed).random((40, 9)) < 0.25:
             if wrong.sum() < 2:

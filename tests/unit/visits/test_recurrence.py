@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import math
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 
@@ -12,8 +14,8 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.dynamics import tally
-from sterling.visits.words import distances
+from sterling.visits import counts
+from sterling.visits.recurrence import recurrence
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def test_counts_of_weights(orbit, found):
 def test_the_commonest_distance(found):
     """A run that never stops at one wrong weight is not told about 0 % of its absences."""
     far = replace(found, reached=np.array([0, 2, 7, 1] + 7 * [0]), returns=replace(found.returns, count=10))
-    assert distances(far) == "2 weights in 70% of the absences, 3 at most"
+    assert dict(far.summary())["distance reached"] == "2 weights in 70% of the absences, 3 at most"
 
 
 def test_growth_of_visits(orbit, found):
@@ -185,6 +187,33 @@ def test_plain_values(found):
     assert all(text and not text.isspace() for _, text in found.summary())
 
 
+def test_the_statistics_need_counts_only():
+    """Whoever counts visits to something, a monitor of another framework say, gets the same statistics."""
+    cells = counts.start(2)
+    cells[[counts.MARKED, counts.BATCHED]] = 3
+    cells[counts.BATCH_COUNTS : counts.BATCH_COUNTS + 6] = [1, 1, 1, 1, 2, 2]
+    cells[counts.MARK_COUNTS : counts.MARK_COUNTS + 6] = [1, 1, 1, 1, 2, 2]
+    absences = counts.FLIPPED + 2 * 2
+    cells[[counts.RETURN_TIMES + 1, counts.SOJOURN_TIMES + 1, absences + 1]] = 1
+    read = counts.Counts.read(cells, steps=3, visits=2, occupied=2, away=1, stayed=1)
+    found = recurrence(read, reference_kind="code")
+    assert found.recurs
+    assert found.returns.mean == found.sojourns.mean == 1
+    assert found.mark_visits.tolist() == [1, 1, 2]
+    assert found.batch_occupancy.tolist() == [1, 0, 1]
+    assert "<table>" in found._repr_html_()
+
+
+def test_visits_load_no_compiler():
+    """PyTorch users need neither Numba nor the simulator."""
+    code = (
+        "import sys\n"
+        "import sterling.visits.recurrence\n"
+        "assert not {'numba', 'scipy', 'sterling.dynamics', 'sterling.exact'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
 def test_not_counted():
     orbit = st.train(st.Problem(n=5, samples=30, noise=0.5).draw(0), 100, record=("flips",))
     with pytest.raises(st.InputError, match=r'not counted: run with record=\("recurrence",\)'):
@@ -206,32 +235,14 @@ def rewrite(path, change):
             new.writestr(name, part)
 
 
-def test_runs_saved_before_there_were_counts(tmp_path):
-    """They load and go on as before, and say that visits were not counted."""
-    instance = st.Problem(n=6, samples=50, noise=0.5).draw(0)
-    st.train(instance, 500).save(tmp_path / "run")
-
-    def age(parts, header):
-        header["version"] = 1
-        del parts["walk-tally.npy"]
-
-    rewrite(tmp_path / "run", age)
-    old = st.Orbit.load(tmp_path / "run")
-    with pytest.raises(st.InputError, match="not counted"):
-        old.recurrence()
-    resumed, whole = st.resume(old, instance, steps=500), st.train(instance, 1000)
-    np.testing.assert_array_equal(resumed.flips, whole.flips)
-    assert resumed.settled.tally.size == 0
-
-
 DAMAGE = {
     "short": lambda cells: cells[:-1],
-    "negative": lambda cells: np.where(np.arange(cells.size) == tally.RETURN_TIMES, -1, cells),
-    "deep": lambda cells: np.where(np.arange(cells.size) == tally.DEEPEST, 7, cells),
-    "marked": lambda cells: np.where(np.arange(cells.size) == tally.MARKED, tally.MARKS, cells),
-    "batched": lambda cells: np.where(np.arange(cells.size) == tally.BATCHED, tally.BATCHES, cells),
-    "next": lambda cells: np.where(np.arange(cells.size) == tally.NEXT, 1, cells),
-    "spacing": lambda cells: np.where(np.arange(cells.size) == tally.SPACING, 0, cells),
+    "negative": lambda cells: np.where(np.arange(cells.size) == counts.RETURN_TIMES, -1, cells),
+    "deep": lambda cells: np.where(np.arange(cells.size) == counts.DEEPEST, 7, cells),
+    "marked": lambda cells: np.where(np.arange(cells.size) == counts.MARKED, counts.MARKS, cells),
+    "batched": lambda cells: np.where(np.arange(cells.size) == counts.BATCHED, counts.BATCHES, cells),
+    "next": lambda cells: np.where(np.arange(cells.size) == counts.NEXT, 1, cells),
+    "spacing": lambda cells: np.where(np.arange(cells.size) == counts.SPACING, 0, cells),
 }
 
 

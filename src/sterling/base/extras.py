@@ -1,0 +1,42 @@
+"""What sterling asks for beside its core: optional packages, whether they are there, how to install them."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from importlib.metadata import PackageNotFoundError, requires, version
+
+
+def installed(package: str) -> str | None:
+    """Return the version of an installed package, without importing it."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def requirements() -> dict[str, dict[str, str]]:
+    """Return the packages that sterling asks for, with versions, by extra; its core under an empty name."""
+    found: dict[str, dict[str, str]] = {"": {}}
+    try:
+        lines = requires("sterling") or ()
+    except PackageNotFoundError:  # run from its sources
+        return found
+    for line in lines:
+        what, _, condition = line.partition(";")
+        extra, name = re.search(r"extra\s*==\s*['\"]([\w-]+)", condition), re.match(r"[\w.-]+", what)
+        if name:
+            found.setdefault(extra[1] if extra else "", {})[name[0]] = what.strip()
+    return found
+
+
+def extras() -> list[str]:
+    """Return the extras that open something to users in this version."""
+    names = {"cluster": "study", "learn": "learn", "torch": "torch"}
+    return [extra for extra, room in names.items() if importlib.util.find_spec(f"sterling.{room}")]
+
+
+def how_to_install(extra: str) -> str:
+    """Return the command that installs what an extra needs, however sterling itself was installed."""
+    return shlex.join(["pip", "install", *requirements().get(extra, {}).values()])

@@ -1,0 +1,234 @@
+"""Work on threads, or on any executor: the one loop that hands out work, shows progress and heeds Ctrl-C.
+
+What the work is, and what becomes of results, is the caller's. How many cores there are says `resources.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from sterling.base import checks
+from sterling.base.interrupts import deferred_interrupt
+from sterling.base.resources import one_core, thread_count, usable_cores
+from sterling.errors import InputError
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+_AHEAD = 2  # items in flight for each worker, so that none waits for the next
+_LOOK = 0.2  # seconds between two looks
+
+
+@dataclass(frozen=True)
+class Done(Generic[Item, Value]):
+    """An item whose work is over: what came of it, or the error that it ended with."""
+
+    item: Item
+    value: Value
+    error: BaseException | None = None
+
+
+class Pool:
+    """Workers, for the length of a `with` block.
+
+    Threads of our own end with the block; an executor of the caller's stays open. Ctrl-C in the block is held
+    back to the next look of `results` (or call of `look`), and raised there; a second one acts at once.
+
+    Parameters
+    ----------
+    threads : int, optional
+        How many items are worked on at a time: all cores by default. Threads of our own are never more than
+        the cores; of an executor it is believed.
+    executor : concurrent.futures.Executor, optional
+        Where to work instead: a process pool, or the ``get_executor()`` of a Dask client. It must be able to
+        pickle the work.
+
+    Attributes
+    ----------
+    count : int
+        Workers. May be set anew at any look, for an executor that grows.
+    stopping : bool
+        Whether results are no longer wanted. Long work in threads should ask now and then, and end. Who takes
+        results may set it: what is finished is still given, and the results end.
+    in_threads : bool
+        Whether the work runs in threads of this process, so that it can see `stopping`.
+
+    Examples
+    --------
+    >>> with Pool(threads=2) as pool:
+    ...     found = {done.item: done.value for done in pool.results(abs, [-1, 2, -3]) if done}
+    >>> sorted(found.items())
+    [(-3, 3), (-1, 1), (2, 2)]
+    """
+
+    def __init__(self, threads: int | None = None, executor: Executor | None = None):
+        self.stopping = False
+        self._given = executor
+        if executor is None:
+            self.count = thread_count(threads)
+        else:
+            checks.instance_of(
+                executor,
+                Executor,
+                "executor",
+                "a concurrent.futures.Executor: a ProcessPoolExecutor, or get_executor() of a Dask client",
+            )
+            own = getattr(executor, "_max_workers", None) or usable_cores()
+            self.count = own if threads is None else checks.integer(threads, "threads", 1)
+        self.in_threads = executor is None or isinstance(executor, ThreadPoolExecutor)
+
+    def __enter__(self) -> Pool:
+        with ExitStack() as stack:
+            # Before the first thread starts, so that no Ctrl-C can fall between its start and its end.
+            self._asked = stack.enter_context(deferred_interrupt())
+            if self._given is None:
+                self._executor: Executor = ThreadPoolExecutor(self.count, thread_name_prefix="sterling")
+                stack.callback(self._executor.shutdown, wait=True, cancel_futures=True)
+            else:
+                self._executor = self._given
+            stack.callback(setattr, self, "stopping", True)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *problem) -> bool | None:
+        return self._stack.__exit__(*problem)
+
+    def look(self) -> None:
+        """Raise KeyboardInterrupt if Ctrl-C was pressed: for long stretches between two results."""
+        if self._asked():
+            raise KeyboardInterrupt
+
+    def results(
+        self,
+        work: Callable[[Item], Value],
+        items: Iterable[Item | None],
+        every: float = _LOOK,
+        errors: str = "raise",
+    ) -> Generator[Done[Item, Any] | None, None, None]:
+        """Give what comes of ``work(item)``, in the order of completion, and None at every look.
+
+        Parameters
+        ----------
+        work : callable
+            Runs in the workers. What it asks of cores by default is one.
+        items : iterable
+            Taken one by one, as workers have room. A generator may wait for results that were given: None in
+            place of an item means that there is none at the moment.
+        every : float
+            Seconds between two looks, at each of which None is given: to show progress, to write, to check a
+            limit.
+        errors : "raise" or "give"
+            Whether an error of the work is raised, once the workers were stopped and what else was finished
+            has been given, or given like a value.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            At the first look after Ctrl-C, once what was finished has been given.
+        InputError
+            If the executor was shut down.
+        """
+        feed = iter(items)
+        running: dict[Future, Item] = {}
+        failure: BaseException | None = None
+        more, looked = True, time.monotonic()
+        try:
+            while failure is None:
+                if self.stopping:
+                    more = False
+                    self._stop(running)
+                idle = False
+                while more and not idle and len(running) < _AHEAD * self.count:
+                    try:
+                        item = next(feed)
+                    except StopIteration:
+                        more = False
+                    else:
+                        idle = item is None
+                        if item is not None:
+                            running[self._submit(work, item)] = item
+                if not running and not more:
+                    return
+                patience = max(0.0, looked + every - time.monotonic())
+                if running:
+                    ended = wait(running, patience, FIRST_COMPLETED).done
+                else:  # all wait for something outside
+                    ended = set()
+                    time.sleep(patience)
+                for done in [_done(future, running.pop(future)) for future in ended]:
+                    if done.error is not None and errors == "raise":
+                        failure = failure or done.error
+                    else:
+                        yield done
+                if self._asked():
+                    failure = failure or KeyboardInterrupt()
+                elif time.monotonic() - looked >= every:
+                    looked = time.monotonic()
+                    yield None
+            self._stop(running)
+            while running:
+                for future in wait(running, every, FIRST_COMPLETED).done:
+                    done = _done(future, running.pop(future))
+                    if done.error is None:
+                        yield done
+            raise failure
+        finally:
+            if running:  # the caller has had enough, or the feed failed
+                self._stop(running)
+                wait(running)
+            self.stopping = False
+
+    def _submit(self, work: Callable[[Item], Value], item: Item) -> Future:
+        try:
+            return self._executor.submit(partial(_alone, work), item)
+        except BrokenExecutor as problem:
+            future: Future = Future()
+            future.set_exception(problem)
+            return future
+        except RuntimeError as problem:
+            raise InputError(f"the executor takes no work ({problem}): give one that is open") from None
+
+    def _stop(self, running: dict[Future, Any]) -> None:
+        """Have the work end; what has not begun is forgotten."""
+        self.stopping = True
+        for future in list(running):
+            if future.cancel():
+                del running[future]
+
+
+def for_each(work: Callable[[Any], Any], items: Iterable[Any], threads: int | None = None) -> None:
+    """Call ``work`` for each item, in threads where there are cores; it should release the GIL."""
+    listed = list(items)
+    count = 1 if len(listed) < 2 else min(len(listed), thread_count(threads))
+    if count < 2:
+        for item in listed:
+            work(item)
+        return
+    with Pool(count) as pool:
+        for _ in pool.results(work, listed):
+            pass
+
+
+def _alone(work: Callable[[Item], Value], item: Item) -> Value:
+    """Do the work as one among several: it leaves the other cores to them."""
+    with one_core():
+        return work(item)
+
+
+def _done(future: Future, item: Any) -> Done:
+    error = CancelledError() if future.cancelled() else future.exception()
+    return Done(item, future.result() if error is None else None, error)

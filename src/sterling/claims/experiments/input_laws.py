@@ -1,0 +1,262 @@
+"""P5: success on inputs of other laws, as they are and normalised."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sterling.base.text import percent
+from sterling.claims.claim import PAPER, Claim
+from sterling.claims.context import Context
+from sterling.claims.finding import Finding, Measured, Picture
+from sterling.claims.judge import Rule, consistent, contradicted
+from sterling.model.families import AutoRegressive, Gaussian, Rectified, Shifted, get_family
+from sterling.plot.curves import dots
+from sterling.study.grid import Study
+from sterling.study.kinds import family_text
+from sterling.study.report import with_shares
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.axes import Axes
+
+_CRITERION = "optimal"
+_DISPLACED = (Shifted, Rectified, AutoRegressive)  # laws with a mean, or with correlations
+#: Success and failure of a family are told by its interval against this share.
+HALF = 0.5
+_NORMALISATIONS = ("none", "standard", "whiten")
+_WORDS = {"none": "as they are", "standard": "standardised", "whiten": "whitened"}
+
+#: Intervals (low, high) of the success share by family and normalisation.
+Shares = Mapping[str, Mapping[str, tuple[float, float]]]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Success share of each input family and normalisation, at sample sizes in units of n·ln n."""
+
+    n: int
+    factors: tuple[float, ...]
+    trials: int
+    steps: int
+    families: tuple[str, ...] = (
+        "gaussian",
+        "uniform",
+        "rademacher",
+        "student_t:4",
+        "exponential",
+        "rectified",
+        "shifted:0.5",
+        "ar1:0.8",
+        "ar1:0.98",
+    )
+
+
+def restored(shares: Shares) -> dict[str, list[str]]:
+    """Return the families that fail as they are, each with the normalisations that restore it."""
+    return {
+        family: [kind for kind, (low, _) in row.items() if kind != "none" and low > HALF]
+        for family, row in shares.items()
+        if row["none"][1] < HALF
+    }
+
+
+def _all_succeed(shares: Shares) -> bool:
+    return all(row["none"][0] > HALF for row in shares.values())
+
+
+def _one_is_lost(shares: Shares) -> bool:
+    return any(all(high < HALF for _, high in row.values()) for row in shares.values())
+
+
+def rule(size: int) -> Rule:
+    """Return the rule for shares at a sample size, and the families whose entries are Gaussian.
+
+    These may have a mean or correlations; their failure says nothing about non-Gaussian inputs.
+    """
+    return Rule(
+        (
+            consistent(
+                "a law with non-Gaussian entries fails and every failing law is restored",
+                lambda shares, normal: (
+                    bool(set(restored(shares)) - set(normal)) and all(restored(shares).values())
+                ),
+            ),
+            contradicted(
+                "all laws succeed as they are, or one fails however it is normalised",
+                lambda shares, normal: _all_succeed(shares) or _one_is_lost(shares),
+            ),
+        ),
+        f"By the 95 % interval of each success share at N = {size:,}: an input law fails where it lies below "
+        f"{percent(HALF)} as it is, and a normalisation restores it where it then lies above "
+        f"{percent(HALF)}.",
+    )
+
+
+def in_order(families: Sequence[str], failing: Iterable[str], normal: Iterable[str]) -> list[str]:
+    """Return the families as the numbers list them, the one that the claim is about first.
+
+    That is a failing one with non-Gaussian entries, or a succeeding one where none fails; the other failing
+    ones follow.
+    """
+    first = [name for name in families if name in failing and name not in normal]
+    first = first or [name for name in families if name not in normal][:1]
+    return sorted(families, key=lambda name: (name not in first, name not in failing))
+
+
+def measure(context: Context, budget: Budget) -> Finding:
+    """Count absorptions at w* for every input law and normalisation; the largest sample size is judged."""
+    import polars as pl
+
+    sizes = [math.ceil(factor * budget.n * math.log(budget.n)) for factor in budget.factors]
+    study = Study(
+        n=budget.n,
+        samples=sizes,
+        inputs=list(budget.families),
+        normalize=list(_NORMALISATIONS),
+        steps=budget.steps,
+        trials=budget.trials,
+        criteria=_CRITERION,
+        seed=context.seed,
+        name="inputs",
+    )
+    store = context.study(study)
+    cells = store.counts(_CRITERION)
+    table = with_shares(cells).with_columns(cells["inputs"], cells["normalize"])
+    names = {family_text(get_family(family)): family for family in budget.families}
+    table = table.with_columns(table["inputs"].replace_strict(names, return_dtype=pl.String))
+    last = table.filter(table["samples"] == sizes[-1])
+    intervals = {
+        family: {
+            kind: (low, high)
+            for kind, low, high in last.filter(last["inputs"] == family)
+            .select("normalize", "share_low", "share_high")
+            .iter_rows()
+        }
+        for family in budget.families
+    }
+    normal = [f for f in budget.families if isinstance(get_family(f), Gaussian | Shifted | AutoRegressive)]
+    healed = restored(intervals)
+    groups = {
+        name: [f for f in budget.families if condition(intervals[f]["none"])]
+        for name, condition in (
+            ("succeed", lambda ends: ends[0] > HALF),
+            ("fail", lambda ends: ends[1] < HALF),
+        )
+    }
+    undecided = int(cells["undecided"].sum())
+    pictures = tuple(
+        Picture(
+            f"p5-inputs-{size}",
+            f"Success by input law at N = {size:,}",
+            partial(draw_families, cells=table.filter(table["samples"] == size), families=budget.families),
+        )
+        for size in sizes
+    )
+    return CLAIM.found(
+        rule(sizes[-1]),
+        [(intervals, normal)],
+        experiment=(
+            f"{int(cells['trials'].sum()):,} runs without label noise at n = {budget.n}, N = "
+            f"{', '.join(f'{size:,}' for size in sizes)}, {budget.steps:,} steps of 0.5/√(t+1), on "
+            f"{len(budget.families)} input laws of unit variance, as they are, standardised and whitened. "
+            "The teacher labels the normalised inputs."
+        ),
+        reason=_reason(groups, healed, normal, sizes[-1]),
+        measured=tuple(
+            Measured(f"success on {family} inputs, {_WORDS[kind]}", share, low, high, how="Jeffreys")
+            for family in in_order(budget.families, healed, normal)
+            for kind, share, low, high in last.filter(last["inputs"] == family)
+            .sort("normalize")
+            .select("normalize", "share", "share_low", "share_high")
+            .iter_rows()
+        ),
+        pictures=pictures,
+        tables={"inputs-trials": store.trials(), "inputs-cells": table},
+        notes=(
+            "Standardising removes the mean of each feature, whitening the correlations too; neither makes "
+            "an entry Gaussian.",
+            "The laws were chosen by us, ar1:0.98 because weaker correlations do no harm here; others may "
+            "behave otherwise.",
+            "The shifted and ar1 laws are normal but for their mean and their correlations; ar1 inputs have "
+            "correlation ρ^|k−l| between features k and l. Rectified inputs are positive parts of normal "
+            "ones, as a ReLU layer gives them: neither normal nor of mean zero.",
+            "The teacher labels the normalised inputs. So a shifted law standardised, and a shifted or ar1 "
+            "law whitened, is the Gaussian problem itself but for estimated moments, and its restoration "
+            "holds by construction; laws with non-Gaussian entries are what tests it.",
+            *(
+                ["No normalisation is needed for: " + ", ".join(groups["succeed"]) + "."]
+                if groups["succeed"]
+                else []
+            ),
+            *(
+                [f"{undecided:,} runs spent their steps without a certificate and count as failures."]
+                if undecided
+                else []
+            ),
+        ),
+    )
+
+
+def _reason(groups: dict[str, list[str]], healed: dict[str, list[str]], normal: list[str], size: int) -> str:
+    succeed = ", ".join(groups["succeed"]) or "none"
+    if not groups["fail"]:
+        return f"At N = {size:,} no input law fails for certain; these succeed: {succeed}."
+    parts = [
+        f"{family} ({' or '.join(_WORDS[kind] for kind in kinds)} it succeeds)"
+        if kinds
+        else f"{family} (no normalisation tried restores it)"
+        for family, kinds in healed.items()
+    ]
+    text = f"At N = {size:,} these fail as they are: {'; '.join(parts)}. These succeed: {succeed}."
+    if set(healed) <= set(normal):
+        text += (
+            " So a mean and strong correlations break the method and normalisation restores it, but no law "
+            "with non-Gaussian entries failed here."
+        )
+    elif all(isinstance(get_family(family), _DISPLACED) for family in healed):
+        text += (
+            " All that fail have a mean or strong correlations; none of the laws tried with independent "
+            "entries of mean zero fails, whatever its shape."
+        )
+    return text
+
+
+def _groups(cells: pl.DataFrame, families: tuple[str, ...]) -> dict[str, np.ndarray]:
+    groups = {}
+    for kind in _NORMALISATIONS:
+        rows = {
+            name: values
+            for name, *values in cells.filter(cells["normalize"] == kind)
+            .select("inputs", "share", "share_low", "share_high")
+            .iter_rows()
+        }
+        groups[_WORDS[kind]] = np.array([rows.get(name, [np.nan] * 3) for name in families], float)
+    return groups
+
+
+def draw_families(ax: Axes, cells: pl.DataFrame, families: tuple[str, ...]) -> str:
+    """Draw the success share of every family and normalisation at one sample size."""
+    dots(ax, families, _groups(cells, families), "share of runs absorbed at w*", HALF)
+    ax.set_xlim(-0.03, 1.03)
+    return "Points are shares with 95 % Jeffreys intervals; left of the dashed line most runs fail."
+
+
+CLAIM = Claim(
+    "P5",
+    "Non-Gaussian inputs and normalisation",
+    "On general non-Gaussian inputs the method fails; normalising the inputs restores it.",
+    "theorem",
+    f"{PAPER}, second version",
+    measure,
+    {
+        "quick": Budget(n=24, factors=(4.0, 16.0), trials=30, steps=10_000),
+        "default": Budget(n=32, factors=(4.0, 16.0, 64.0), trials=100, steps=20_000),
+        "full": Budget(n=64, factors=(4.0, 16.0, 64.0, 256.0), trials=500, steps=200_000),
+    },
+)

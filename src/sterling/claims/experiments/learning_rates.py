@@ -1,0 +1,237 @@
+"""The theorem's conditions on the step sizes: verdicts under schedules that meet them and that do not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sterling.base.text import in_figure, percent
+from sterling.claims.claim import PAPER, SCIENCE, Claim
+from sterling.claims.context import Context
+from sterling.claims.finding import Finding, Picture, Reference, measured
+from sterling.claims.judge import Rule, consistent, contradicted
+from sterling.claims.words import schedule_words
+from sterling.dynamics.orbit import Verdict
+from sterling.plot.style import VERDICT_COLOURS
+from sterling.schedules import parse_schedule
+from sterling.stats import share_interval
+from sterling.study.grid import Study
+from sterling.study.kinds import schedule_text
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.axes import Axes
+
+#: Of infinite sum and slowly decaying, as the theorems ask, but growing without end.
+UNBOUNDED = ("power:0.5,-0.5", "power:0.5,-1")
+#: A schedule brings runs to w* where the interval of their share lies above this.
+HALF = 0.5
+_VERDICTS = tuple(verdict.name for verdict in Verdict)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Verdicts under step sizes that meet the theorem's terms and under some that do not.
+
+    Attributes
+    ----------
+    factor : float
+        Samples in units of n·ln n.
+    steps : int
+        Of schedules that meet the terms; runs that are absorbed end early.
+    failing_steps : int
+        Of summable ones, whose last weights can flip for ever around zero at ever smaller latents.
+    """
+
+    n: int
+    factor: float
+    trials: int
+    steps: int
+    failing_steps: int = 100_000
+    meeting: tuple[str, ...] = ("constant:0.5", "power:0.5,0.5", "power:2,1")
+    failing: tuple[str, ...] = ("power:0.5,1.5", "power:0.5,2", "table:0.5,0.5,0.5,0.5,0")
+
+
+def _shares(counts: list[tuple[int, int, int]]) -> np.ndarray:
+    """Return the intervals (k, 2) of the share absorbed at w*, from (trials, stalled, optimal)."""
+    return np.array([share_interval(optimal, trials)[1:] for trials, _, optimal in counts]).reshape(-1, 2)
+
+
+#: Judges (trials, stalled, optimal) of each schedule that meets the terms, and of each of finite sum.
+RULE = Rule(
+    (
+        consistent(
+            f"under each schedule that meets the terms more than {percent(HALF)} of the runs are absorbed at "
+            "w* (the whole 95 % interval of their share) and none stalls, and under each schedule of finite "
+            "sum a run stalls",
+            lambda meeting, failing: (
+                all(stalled for _, stalled, _ in failing)
+                and not any(stalled for _, stalled, _ in meeting)
+                and bool((_shares(meeting)[:, 0] > HALF).all())
+            ),
+        ),
+        contradicted(
+            f"one that meets the terms stalls a run or brings less than {percent(HALF)} to w*",
+            lambda meeting, failing: (
+                any(stalled for _, stalled, _ in meeting) or bool((_shares(meeting)[:, 1] < HALF).any())
+            ),
+        ),
+    ),
+    "Unbounded schedules are shown beside and decide nothing.",
+)
+
+
+def measure(context: Context, budget: Budget) -> Finding:
+    """Count the verdicts of runs under each schedule, at an N where success is the rule."""
+    import polars as pl
+
+    samples = math.ceil(budget.factor * budget.n * math.log(budget.n))
+    groups = {
+        "meeting": (budget.meeting, budget.steps),
+        "unbounded": (UNBOUNDED, budget.steps),
+        "failing": (budget.failing, budget.failing_steps),
+    }
+    trials, parts = [], {}
+    for group, (schedules, steps) in groups.items():
+        study = Study(
+            n=budget.n,
+            samples=[samples],
+            schedule=list(schedules),
+            steps=steps,
+            trials=budget.trials,
+            criteria="optimal",
+            seed=context.seed,
+            name=f"learning-rates-{group}",
+        )
+        store = context.study(study)
+        trials.append(store.trials())
+        parts[group] = verdicts(store.counts("optimal"), schedules)
+    table = pl.concat(list(parts.values()))
+    counts = {group: part.select("trials", "STALLED", "OPTIMAL").rows() for group, part in parts.items()}
+    return CLAIM.found(
+        RULE,
+        [(counts["meeting"], counts["failing"])],
+        experiment=(
+            f"{table['trials'].sum():,} runs without label noise at n = {budget.n}, N = {samples}, under "
+            f"{len(budget.meeting)} schedules that meet the terms and {len(UNBOUNDED)} that grow without end "
+            f"({budget.steps:,} steps at most), and {len(budget.failing)} of finite sum "
+            f"({budget.failing_steps:,} steps)."
+        ),
+        reason=_reason(parts),
+        measured=tuple(
+            measured(f"{words} under {schedule}", share_interval(count, runs), "Jeffreys")
+            for words, column, order in (
+                ("stalled share", "STALLED", ("failing", "meeting", "unbounded")),
+                ("absorbed at w*", "OPTIMAL", groups),
+            )
+            for group in order
+            for schedule, count, runs in parts[group].select("schedule", column, "trials").iter_rows()
+        ),
+        references=(
+            Reference("stalled share of any schedule of infinite sum", 0.0, "exact", f"{SCIENCE}, 5"),
+        ),
+        pictures=(
+            Picture(
+                "rates-verdicts", "How runs end under each schedule", partial(draw_verdicts, table=table)
+            ),
+        ),
+        tables={"learning-rates-trials": pl.concat(trials), "learning-rates-cells": table},
+        notes=(
+            "By proof, so that the experiment only checks the program (exact): no run stalls under an "
+            "infinite sum, bounded or not, since every state that does not absorb is left after a finite "
+            "mass; and a table that ends in zero stops every run that is not absorbed by then.",
+            "Measured: how many runs reach w* under each schedule, and how many stall under power laws of "
+            "finite sum. The theorems ask for bounded steps; they do not say that unbounded ones fail.",
+            "Slow decay is not tested by itself: all power laws decay slowly, and a table that does not has "
+            "a finite sum as well.",
+            "Under a summable schedule a run can also wander: one weight flips for ever around zero while "
+            "the mass that is left is too small to move the others. Such a run counts neither as stalled nor "
+            "as absorbed.",
+            "A stalled verdict is certified: the mass that is left cannot reach the next flip (exact).",
+            "Stalling also depends on the start: the larger the initial latents against the total mass, the "
+            "more runs stall.",
+        ),
+    )
+
+
+def verdicts(counts: pl.DataFrame, schedules: Sequence[str]) -> pl.DataFrame:
+    """Return how runs ended under each schedule, in this order, from the counts of a store."""
+    import polars as pl
+
+    parsed = {schedule_text(text): parse_schedule(text) for text in schedules}
+    order = {text: place for place, text in enumerate(parsed)}
+    counts = counts.sort(pl.col("schedule").replace_strict(order))
+    kinds = [parsed[text] for text in counts["schedule"].to_list()]
+    return pl.DataFrame(
+        {
+            "schedule": [schedule_words(kind) for kind in kinds],
+            "meets_the_terms": [not kind.conditions().failed for kind in kinds],
+            "total_mass": [kind.remaining_mass(0) for kind in kinds],
+            **{name: counts[name] for name in ("trials", *_VERDICTS)},
+        }
+    )
+
+
+def _reason(parts: dict[str, pl.DataFrame]) -> str:
+    rows = parts["failing"].select("schedule", "STALLED", "trials").iter_rows()
+    stalled = "; ".join(f"{schedule}: {count} of {runs}" for schedule, count, runs in rows)
+    meeting, unbounded = (
+        {name: int(parts[group][name].sum()) for name in ("trials", "STALLED", "OPTIMAL")}
+        for group in ("meeting", "unbounded")
+    )
+    return (
+        f"Runs that stalled under summable schedules: {stalled}. Under schedules that meet the terms "
+        f"{meeting['STALLED']} of {meeting['trials']} stalled and {meeting['OPTIMAL']} were absorbed at w*; "
+        f"under unbounded ones {unbounded['OPTIMAL']} of {unbounded['trials']} were."
+    )
+
+
+def draw_verdicts(ax: Axes, table: pl.DataFrame) -> str:
+    """Draw the shares of the verdicts under each schedule."""
+    y = np.arange(len(table))
+    left = np.zeros(len(table))
+    for name in _VERDICTS:
+        share = (table[name] / table["trials"]).to_numpy()
+        if share.any():
+            ax.barh(y, share, 0.7, left, color=VERDICT_COLOURS[name], label=name.lower())
+            left = left + share
+    ax.set_yticks(y, [in_figure(text) for text in table["schedule"]])
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1)
+    ax.set_xlabel("share of runs")
+    ax.legend(
+        frameon=False,
+        fontsize=8,
+        ncols=5,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        handlelength=1,
+        columnspacing=1,
+    )
+    summable = np.isfinite(table["total_mass"].to_numpy())
+    stalled = int(table["STALLED"].to_numpy()[~summable].sum())
+    return (
+        f"The lower {summable.sum()} schedules have a finite sum; under the others {stalled} "
+        f"run{' has' if stalled == 1 else 's have'} stalled."
+    )
+
+
+CLAIM = Claim(
+    "rates",
+    "Conditions on the step sizes",
+    "The theorems ask for step sizes that are bounded, of infinite sum and slowly decaying; with a finite "
+    "sum a run can stall.",
+    "theorem",
+    PAPER,
+    measure,
+    {
+        "quick": Budget(n=24, factor=4.0, trials=60, steps=10**8, failing_steps=100_000),
+        "default": Budget(n=32, factor=4.0, trials=300, steps=10**9, failing_steps=200_000),
+        "full": Budget(n=64, factor=4.0, trials=2000, steps=10**10, failing_steps=1_000_000),
+    },
+)

@@ -1,0 +1,255 @@
+"""The population-gradient law: gradients averaged over data sets against E G(w), for every surrogate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sterling.base.text import number, percent
+from sterling.claims.claim import Claim
+from sterling.claims.context import Context
+from sterling.claims.finding import Finding, Measured, Picture, Reference, measured
+from sterling.claims.judge import Rule, consistent, contradicted
+from sterling.claims.words import said
+from sterling.plot.curves import dots
+from sterling.plot.style import BLUE, GREY, VERMILLION
+from sterling.stats import mean_interval
+from sterling.study.grid import Study
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.axes import Axes
+
+_GROUPS = {"wrong": (VERMILLION, "o", "--"), "right": (BLUE, "s", ":")}
+
+SOURCE = "follows from Yin et al. 2019, arXiv 1903.05662"
+#: Confidence, over all surrogates together, at which a law is said to be contradicted.
+JOINT = 0.999
+#: Widest interval of a slope, in parts of one, with which a law counts as tested.
+WIDEST = 0.1
+
+#: Judges the interval (low, high) of the slope of each surrogate, at the joint level.
+RULE = Rule(
+    (
+        consistent(
+            f"for each surrogate the interval of the slope holds 1 and is at most {WIDEST:g} wide",
+            lambda low, high: low <= 1 <= high and high - low <= WIDEST,
+        ),
+        contradicted("one of them leaves 1 out", lambda low, high: low > 1 or high < 1),
+    ),
+    f"These intervals hold together at {percent(JOINT, 1)} (Bonferroni), so they are wider than the ones "
+    "shown.",
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Gradients averaged over data sets at states of several distances from w*."""
+
+    n: int
+    m: int
+    samples: int
+    instances: int
+    distances: int
+    surrogates: tuple[str, ...] = (
+        "relu",
+        "identity",
+        "clipped_relu",
+        "hard_tanh",
+        "sigmoid",
+        "approx_sign",
+        "swish_sign",
+    )
+
+
+def measure(context: Context, budget: Budget) -> Finding:
+    """Regress measured gradients on the theory's, data set by data set.
+
+    All surrogates are judged together; the intervals that are shown are at 95 %.
+    """
+    study = Study(
+        kind="gradients",
+        n=budget.n,
+        m=budget.m,
+        samples=[budget.samples],
+        readout="gaussian",
+        surrogate=list(budget.surrogates),
+        distances=budget.distances,
+        trials=budget.instances,
+        seed=context.seed,
+        name="population",
+    )
+    raw = entries_of(context.study(study).trials())
+    slopes = by_instance(raw)
+    joint = 1 - (1 - JOINT) / len(budget.surrogates)
+    found, judged = [], []
+    for name in budget.surrogates:
+        values = slopes.filter(slopes["surrogate"] == name)["slope"].to_numpy()
+        found.append(measured(f"slope against E G, {name}", mean_interval(values), "t over data sets"))
+        judged.append(mean_interval(values, joint)[1:])
+    across = slopes["across"].to_numpy()
+    widest = max(found, key=lambda one: abs(one.value - 1))
+    return CLAIM.found(
+        RULE,
+        judged,
+        experiment=(
+            f"{budget.instances} data sets of Gaussian inputs with n = {budget.n}, m = {budget.m}, N = "
+            f"{budget.samples:,}, no noise; on each, gradients at {budget.distances} random states of "
+            f"different distances to w* with {len(budget.surrogates)} surrogates, regressed on E G(w) "
+            "without a constant."
+        ),
+        reason=(
+            f"All slopes lie within {percent(abs(widest.value - 1), 2)} of one; the farthest is "
+            f"{_surrogate(widest)} with {said(widest)}. Across the predicted direction the gradient of one "
+            f"data set has {percent(float(np.median(across)), 1)} of its length (median)."
+        ),
+        measured=tuple(found),
+        references=(
+            Reference("slope against E G for every surrogate", 1.0, "exact", "sterling.theory.population"),
+            Reference(
+                "1/(2√(2π)), ReLU's factor of ‖v‖²·(w − w*)",
+                1 / (2 * math.sqrt(2 * math.pi)),
+                "exact",
+                SOURCE,
+            ),
+        ),
+        pictures=(
+            Picture(
+                "population-slopes",
+                "Measured against predicted gradient",
+                partial(draw_slopes, slopes=found),
+            ),
+            Picture(
+                "population-gradient",
+                "Gradient entries against theory, ReLU",
+                partial(draw_entries, raw=raw),
+            ),
+        ),
+        tables={"population-gradients": raw, "population-slopes": slopes},
+        notes=(
+            f"Chance of a false alarm by this rule, if the law holds: {percent(1 - JOINT, 1)}.",
+            "The law holds for Gaussian inputs and a readout that student and teacher share.",
+        ),
+    )
+
+
+def entries_of(trials: pl.DataFrame) -> pl.DataFrame:
+    """Return one row for each data set, surrogate, distance and kind of weight."""
+    import polars as pl
+
+    lists = [name for name, kind in trials.schema.items() if isinstance(kind, pl.List)]
+    return trials.select("n", "surrogate", "trial", "norm2", *lists).explode(lists)
+
+
+def by_instance(raw: pl.DataFrame) -> pl.DataFrame:
+    """Return the slope of measured on expected gradients, and the share across, of each data set."""
+    import polars as pl
+
+    total = raw.group_by("surrogate", "trial", maintain_order=True).agg(
+        pl.col("product", "square_expected", "square_measured").sum()
+    )
+    slope = pl.col("product") / pl.col("square_expected")
+    rest = (pl.col("square_measured") - slope * pl.col("product")).clip(0)
+    return total.select(
+        "surrogate",
+        "trial",
+        slope.alias("slope"),
+        (rest / pl.col("square_measured")).sqrt().alias("across"),
+    )
+
+
+def draw_slopes(ax: Axes, slopes: list[Measured]) -> str:
+    """Draw every slope with its interval."""
+    table = np.array([(one.value, one.low, one.high) for one in slopes])
+    dots(ax, [_surrogate(one) for one in slopes], {"slope": table}, "slope of G on E G", 1.0)
+    return "A slope of one (dashed) is the law; bars are 95 % intervals over data sets."
+
+
+def _surrogate(slope: Measured) -> str:
+    """Return the surrogate that a measured slope is of: the last word of its name."""
+    return slope.name.rpartition(" ")[2]
+
+
+def entries(raw: pl.DataFrame) -> pl.DataFrame:
+    """Return mean ReLU gradient entries in ‖v‖²/√n and along w, and E G, by distance and kind of weight.
+
+    ``reach`` is half of the 95 % interval of the mean over data sets.
+    """
+    import polars as pl
+    from scipy.stats import t
+
+    scale = pl.col("n").sqrt() / pl.col("norm2")
+    quantile = float(t.ppf(0.975, max(1, raw["trial"].n_unique() - 1)))
+    found = pl.col("measured") * scale
+    return (
+        raw.filter(pl.col("surrogate") == "relu")
+        .group_by("distance", "weights", maintain_order=True)
+        .agg(
+            (pl.col("expected") * scale).mean(),
+            found.mean(),
+            (quantile * found.std() / pl.len().sqrt()).fill_null(0).alias("reach"),
+        )
+        .sort("distance", "weights")
+    )
+
+
+def entries_in_words(raw: pl.DataFrame) -> str:
+    """Return between what bounds the entries lie, measured and by theory."""
+    table = entries(raw)
+    parts = []
+    for group in _GROUPS:
+        mine = table.filter(table["weights"] == group)
+        ends = [
+            number(round(float(value), 4))
+            for column in ("measured", "expected")
+            for value in (mine[column].to_numpy().min(), mine[column].to_numpy().max())
+        ]
+        parts.append(f"{group} weights: measured {ends[0]} to {ends[1]}, by theory {ends[2]} to {ends[3]}")
+    return f"{'; '.join(parts).capitalize()}."
+
+
+def draw_entries(ax: Axes, raw: pl.DataFrame) -> str:
+    """Draw `entries` against the number of wrong weights."""
+    table = entries(raw)
+    for group, (colour, marker, dash) in _GROUPS.items():
+        mine = table.filter(table["weights"] == group)
+        distance = mine["distance"].to_numpy()
+        ax.errorbar(
+            distance,
+            mine["measured"].to_numpy(),
+            mine["reach"].to_numpy(),
+            fmt=marker,
+            ms=5,
+            color=colour,
+            label=f"{group} weights, measured",
+        )
+        ax.plot(
+            distance, mine["expected"].to_numpy(), color=GREY, lw=1.2, ls=dash, label=f"{group} weights, E G"
+        )
+    ax.set_xlabel("wrong weights (number)")
+    ax.set_ylabel("gradient along the weight, in ‖v‖²/√n")
+    ax.legend(frameon=False, fontsize=8)
+    return (
+        "By the law wrong weights are pushed home with the same force at every distance, and right ones not "
+        f"at all. {entries_in_words(raw)}"
+    )
+
+
+CLAIM = Claim(
+    "population",
+    "The mean gradient of the infinite sample",
+    "For Gaussian inputs E G(w) = ‖v‖²/(2√(2π))·(w − w*) with the ReLU surrogate, and twice that with the "
+    "identity.",
+    "exact",
+    SOURCE,
+    measure,
+    {
+        "quick": Budget(n=24, m=2, samples=20_000, instances=12, distances=4),
+        "default": Budget(n=64, m=4, samples=50_000, instances=20, distances=6),
+        "full": Budget(n=128, m=8, samples=200_000, instances=50, distances=10),
+    },
+)

@@ -1,0 +1,453 @@
+"""P3: the iterates leave w* under label noise and come back; how often, and how well that is predicted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sterling.base.text import percent
+from sterling.claims.claim import PAPER, Claim
+from sterling.claims.context import Context
+from sterling.claims.finding import Finding, Measured, Picture, Reference, measured
+from sterling.claims.judge import Rule, consistent, contradicted
+from sterling.claims.words import said
+from sterling.plot.curves import MARKERS, SERIES_COLOURS
+from sterling.plot.style import GREY, PALE
+from sterling.stats import clustered_correlation, mean_interval, quantile_interval, share_interval
+from sterling.study.grid import Study
+from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Cell, Column, Kind, Look, Seeds, register
+from sterling.visits.batch_means import DRIFT_LEVEL
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.axes import Axes
+
+#: Visits that go on must grow faster than T to this power.
+GROWTH = 0.5
+_PLACE = ["n", "samples"]
+_RUN = [*_PLACE, "trial"]
+_QUANTILES = (0.5, 0.99)
+
+#: Judges the interval (low, high) of the exponent with which visits grow, and whether the exact check held.
+RULE = Rule(
+    (
+        consistent(
+            "the whole 95 % interval of the exponent with which visits grow over the last two decades of T "
+            f"lies above {GROWTH:g}, so that visits go on, and w* held for ever exactly the runs whose data "
+            "push no weight out of it",
+            lambda low, high, exact: exact and low > GROWTH,
+        ),
+        contradicted(
+            "the interval lies below or that check fails", lambda low, high, exact: not exact or high < GROWTH
+        ),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Long runs under label noise at places (n, N), on so many data sets each."""
+
+    places: tuple[tuple[int, int], ...]
+    steps: int
+    instances: int
+    noise: float = 0.5
+
+
+def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
+    """Make one long run; return its recurrence and what theory predicts for its data."""
+    from sterling.errors import InputError
+    from sterling.study.train_kind import run_orbit
+    from sterling.theory import balance, drift
+
+    instance = cell.problem.draw(seeds.data)
+    assert instance.teacher is not None
+    push = instance.teacher * drift(instance)
+    try:
+        predicted = balance(instance)
+    except InputError:  # w* does not hold its weights
+        predicted = None
+    orbit = run_orbit(cell, seeds, ("recurrence",), look)
+    found = orbit.recurrence()
+    return {
+        "verdict": orbit.verdict.name,
+        "certified": orbit.certified,
+        "holds": bool((push <= 0).all()),
+        "pushed_outwards": int((push > 0).sum()),
+        "visits": found.visits,
+        "occupancy": found.occupancy,
+        "predicted_occupancy": None if predicted is None else predicted.occupancy,
+        "drift_p_value": _known(found.drift),
+        "growth": _known(found.growth),
+        "halves": None if found.halves is None else found.halves.value,
+        "mean_return": _known(found.returns.mean),
+        "mean_stay": _known(found.sojourns.mean),
+        "ergodic_errors": orbit.ergodic_errors,
+        "wrong_share": orbit.wrong_share.tolist(),
+        "predicted_share": [] if predicted is None else predicted.wrong_share.tolist(),
+        "mark_steps": found.mark_steps.tolist(),
+        "mark_visits": found.mark_visits.tolist(),
+        "return_times": found.returns.starts.tolist(),
+        "return_counts": found.returns.counts.tolist(),
+    }
+
+
+def _known(value: float | None) -> float | None:
+    """Return None for a number that there is not."""
+    return None if value is None or math.isnan(value) else value
+
+
+KIND = Kind(
+    "recurrence",
+    _run,
+    {
+        "verdict": Column("String"),
+        "certified": FLAG,
+        "holds": FLAG,
+        "pushed_outwards": COUNT,
+        "visits": COUNT,
+        "occupancy": SHARE,
+        "predicted_occupancy": REAL.maybe(),
+        "drift_p_value": SHARE.maybe(),
+        "growth": REAL.maybe(),
+        "halves": REAL.maybe(),
+        "mean_return": REAL.maybe(),
+        "mean_stay": REAL.maybe(),
+        "ergodic_errors": COUNT,
+        "wrong_share": SHARE.list(),
+        "predicted_share": REAL.list(),
+        "mark_steps": COUNT.list(),
+        "mark_visits": COUNT.list(),
+        "return_times": COUNT.list(),
+        "return_counts": COUNT.list(),
+    },
+    settings={"schedule": "power:0.5,0.5", "surrogate": "relu", "steps": 1_000_000},
+)
+register(KIND)
+
+
+def measure(context: Context, budget: Budget) -> Finding:
+    """Count visits to w* in long runs, and compare occupancy and wrong shares with their predictions.
+
+    What is judged is the mean, over data sets, of the exponent of visits in the last two decades of steps.
+    Runs that never reached w* have no exponent; they are counted in a note.
+    """
+    import polars as pl
+
+    raw = pl.concat(
+        [
+            context.study(
+                Study(
+                    kind="recurrence",
+                    n=n,
+                    samples=[samples],
+                    noise=budget.noise,
+                    steps=budget.steps,
+                    trials=budget.instances,
+                    seed=context.seed,
+                    name=f"recurrence-{n}-{samples}",
+                )
+            ).trials()
+            for n, samples in budget.places
+        ]
+    ).sort(_RUN)
+    runs = raw.select(pl.exclude(pl.List))
+    predicted = raw.filter(pl.col("predicted_share").list.len() > 0)
+    weights = predicted.select(*_RUN, "wrong_share", "predicted_share").explode(
+        "wrong_share", "predicted_share"
+    )
+    marks = raw.select(*_RUN, "mark_steps", "mark_visits").explode("mark_steps", "mark_visits")
+    times = raw.select(*_RUN, "return_times", "return_counts").explode("return_times", "return_counts")
+    free = runs.filter(~pl.col("holds"))
+    lasting = free.filter(pl.col("visits") >= 2)
+    growth = lasting["growth"].drop_nulls().to_numpy()
+    exponent = measured("exponent of visits to w* over T", mean_interval(growth), "t over data sets")
+    recurs = measured(
+        "share of the runs that returned to w*, where w* does not hold them",
+        share_interval(len(lasting), len(free)),
+        "Jeffreys",
+    )
+    came = runs.filter(pl.col("visits") >= 1)
+    exact = bool((came["holds"] == (came["verdict"] == "OPTIMAL")).all())
+    known = lasting.filter(pl.col("predicted_occupancy").is_not_null() & (pl.col("occupancy") > 0))
+    error = (known["predicted_occupancy"] / known["occupancy"] - 1).abs().to_numpy()
+    half, most = (quantile_interval(error, share) for share in (0.5, 0.9))
+    correlation = measured(
+        "correlation of predicted and measured wrong shares of weights",
+        clustered_correlation(
+            weights["predicted_share"].to_numpy(),
+            weights["wrong_share"].to_numpy(),
+            weights.select(pl.struct(_RUN).rank("dense")).to_series().to_numpy(),
+        ),
+        "bootstrap over data sets",
+    )
+    pace = measured(
+        "visits per step, later half over earlier half",
+        mean_interval(lasting["halves"].drop_nulls().to_numpy()),
+        "t over data sets; the first quarter of each run left out",
+    )
+    return CLAIM.found(
+        RULE,
+        [(exponent.low, exponent.high, exact)],
+        experiment=(
+            f"{len(runs)} runs of {budget.steps:,} steps of 0.5/√(t+1) with σ = {budget.noise:g}, m = 1, at "
+            + "; ".join(f"n = {n}, N = {samples:,}" for n, samples in budget.places)
+            + f" ({budget.instances} data sets each)."
+        ),
+        reason=(
+            f"Visits grow like T^{said(exponent)}; {len(lasting)} of {len(free)} runs that w* does not hold "
+            f"returned, each between {lasting['visits'].min() or 0:,} and {lasting['visits'].max() or 0:,} "
+            f"times."
+            + (
+                f" Half of the predicted occupancies are within {percent(half[0], 1)} of the measured ones."
+                if error.size
+                else ""
+            )
+        ),
+        measured=(
+            exponent,
+            pace,
+            recurs,
+            measured("median relative error of the predicted occupancy", half, "order statistics"),
+            measured("90th percentile of that error", most, "order statistics"),
+            correlation,
+            *_by_place(lasting, budget.places),
+        ),
+        references=(
+            Reference(
+                "visits per step of a stationary run, later half over earlier half",
+                1.0,
+                "exact",
+                "stationarity",
+            ),
+        ),
+        pictures=pictures(lasting, marks, weights, times),
+        tables={
+            "recurrence-runs": runs,
+            "recurrence-weights": weights,
+            "recurrence-visits": marks,
+            "recurrence-returns": times,
+        },
+        notes=tuple(_notes(runs, free, lasting, exact)),
+    )
+
+
+def _by_place(lasting: pl.DataFrame, places) -> list[Measured]:
+    out = []
+    for n, samples in places:
+        one = lasting.filter((lasting["n"] == n) & (lasting["samples"] == samples))
+        if len(one):
+            where = f"at n = {n}, N = {samples:,}"
+            out += [
+                measured(
+                    f"occupancy of w* {where}", mean_interval(one["occupancy"].to_numpy()), "t over data sets"
+                ),
+                measured(
+                    f"mean absence from w* {where}",
+                    mean_interval(one["mean_return"].to_numpy()),
+                    "t over data sets",
+                    "steps",
+                ),
+            ]
+    return out
+
+
+def _notes(runs: pl.DataFrame, free: pl.DataFrame, lasting: pl.DataFrame, exact: bool) -> list[str]:
+    held = len(runs) - len(free)
+    notes = [
+        "w* is left if and only if some weight has b*_k G_k(w*) > 0 (exact); "
+        f"{held} of {len(runs)} data sets hold w* for ever, and the runs "
+        + ("agree." if exact else "do NOT agree."),
+        "No finite run proves infinitely many visits; steady growth with T is evidence for them.",
+        "The exponent tends to 1 for ever longer runs. One of this length need not show that: the first "
+        "visits come late, and a weight that is pushed outwards weakly begins to flip late, after which w* "
+        "is visited less often. Visits per step in the two halves of a run compare its pace after that.",
+        "The relative error of the predicted occupancy is |predicted/measured − 1|, one number a data set; "
+        "the prediction (mean-field, sterling.theory.balance) knows the data and no run.",
+    ]
+    missing = len(free) - len(lasting)
+    if missing:
+        notes.append(f"{missing} runs did not return to w* within their steps; they have no exponent.")
+    decoded = int((runs["ergodic_errors"] == 0).sum())
+    notes.append(f"The sign of the time average was w* in {decoded} of {len(runs)} runs.")
+    drifting = int((lasting["drift_p_value"].fill_null(1.0) < DRIFT_LEVEL).sum())
+    if drifting:
+        notes.append(
+            f"In {drifting} of {len(lasting)} runs the occupancy still drifted after the part that is left "
+            f"out (Geweke's test at {percent(DRIFT_LEVEL)}): their averages are not yet those of a "
+            "stationary run."
+        )
+    return notes
+
+
+def pictures(
+    lasting: pl.DataFrame,
+    marks: pl.DataFrame,
+    weights: pl.DataFrame,
+    times: pl.DataFrame,
+) -> tuple[Picture, ...]:
+    """Return the pictures of runs that came back to w*; none where none did."""
+    if lasting.is_empty():
+        return ()
+    occupied = lasting.drop_nulls("predicted_occupancy")
+    return (
+        Picture("p3-visits", "Visits to w* grow with the steps", partial(draw_visits, marks=marks)),
+        Picture("p3-occupancy", "Occupancy, predicted and measured", partial(draw_occupancy, runs=occupied)),
+        Picture(
+            "p3-weights",
+            "Wrong share of each weight, predicted and measured",
+            partial(draw_weights, weights=weights),
+        ),
+        Picture("p3-returns", "How long absences from w* last", partial(draw_times, times=times)),
+    )
+
+
+def _places(frame: pl.DataFrame) -> list[tuple[int, int]]:
+    return sorted(set(frame.select("n", "samples").iter_rows()))
+
+
+def _at(frame: pl.DataFrame, place: tuple[int, int]) -> pl.DataFrame:
+    return frame.filter((frame["n"] == place[0]) & (frame["samples"] == place[1]))
+
+
+def draw_visits(ax: Axes, marks: pl.DataFrame) -> str:
+    """Draw the number of visits against T for every run."""
+    most = 1.0
+    for rank, place in enumerate(_places(marks)):
+        label = f"n = {place[0]}, N = {place[1]:,}"
+        for _, one in _at(marks, place).group_by("trial", maintain_order=True):
+            one = one.filter(one["mark_visits"] > 0).sort("mark_steps")
+            steps, visits = one["mark_steps"].to_numpy(), one["mark_visits"].to_numpy()
+            ax.plot(
+                steps,
+                visits,
+                lw=1,
+                color=SERIES_COLOURS[rank % len(SERIES_COLOURS)],
+                label=label,
+            )
+            label = None
+            most = max(most, float(steps.max(initial=1)))
+    line = np.array([10.0, most])
+    ax.plot(line, 0.02 * line, color=GREY, lw=1, ls="--", label="slope one")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_ylim(bottom=0.8)
+    ax.set_xlabel("steps T")
+    ax.set_ylabel("visits to w* (number)")
+    ax.legend(frameon=False, fontsize=8)
+    return "A line of slope one means that visits keep coming at the same pace, however long the run."
+
+
+def draw_occupancy(ax: Axes, runs: pl.DataFrame) -> str:
+    """Draw measured against predicted occupancy."""
+    _against(ax, runs, "predicted_occupancy", "occupancy", 1.0, size=6)
+    ax.set_xlabel("predicted occupancy (mean-field)")
+    ax.set_ylabel("measured occupancy")
+    return "Each point is one data set; on the line the prediction, made from the data alone, is right."
+
+
+def draw_weights(ax: Axes, weights: pl.DataFrame) -> str:
+    """Draw measured against predicted wrong share of every weight."""
+    end = max(0.05, _most(weights, "wrong_share"), _most(weights, "predicted_share"))
+    _against(ax, weights, "predicted_share", "wrong_share", end, size=4)
+    ax.set_xlabel("predicted wrong share (mean-field)")
+    ax.set_ylabel("measured wrong share")
+    return f"Each point is one weight; on the line the prediction is right. {_distances_in_words(weights)}"
+
+
+def _against(ax: Axes, frame: pl.DataFrame, x: str, y: str, end: float, size: float) -> None:
+    """Draw one column against another, a mark a row, with the diagonal up to ``end``."""
+    ax.plot([0, end], [0, end], color=PALE, lw=1.4, zorder=0)
+    ax.set_xlim(-0.02 * end, 1.02 * end)
+    ax.set_ylim(-0.02 * end, 1.02 * end)
+    for rank, place in enumerate(_places(frame)):
+        one = _at(frame, place)
+        ax.plot(
+            one[x].to_numpy(),
+            one[y].to_numpy(),
+            ls="",
+            ms=size,
+            mfc="none",  # marks that lie on each other stay apart, at the full contrast of their colour
+            marker=MARKERS[rank % len(MARKERS)],
+            color=SERIES_COLOURS[rank % len(SERIES_COLOURS)],
+            label=f"n = {place[0]}, N = {place[1]:,}",
+        )
+    ax.legend(frameon=False, fontsize=8)
+
+
+def _distances_in_words(weights: pl.DataFrame) -> str:
+    """Say how far measured wrong shares lie from predicted ones, without the weights that both give none."""
+    known = weights.filter((weights["wrong_share"] > 0) | (weights["predicted_share"] > 0))
+    if known.is_empty():
+        return "No weight is wrong at any time or predicted to be."
+    distance = (known["wrong_share"] - known["predicted_share"]).abs().to_numpy()
+    return (
+        f"Of the {len(distance):,} weights that are wrong at some time or predicted to be, half lie within "
+        f"{np.median(distance):.2g} of it and the farthest {distance.max():.2g} away."
+    )
+
+
+def draw_times(ax: Axes, times: pl.DataFrame) -> str:
+    """Draw the share of absences that last so long or longer, all data sets of a place together."""
+    for rank, place in enumerate(_places(times)):
+        one = _at(times, place).drop_nulls().group_by("return_times").sum().sort("return_times")
+        counts = one["return_counts"].to_numpy()
+        if counts.size:
+            ax.step(
+                one["return_times"].to_numpy(),
+                counts[::-1].cumsum()[::-1] / counts.sum(),
+                where="post",
+                lw=1.4,
+                color=SERIES_COLOURS[rank % len(SERIES_COLOURS)],
+                label=f"n = {place[0]}, N = {place[1]:,}",
+            )
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("absence from w*, steps")
+    ax.set_ylabel("share that lasts so long or longer")
+    ax.legend(frameon=False, fontsize=8)
+    return times_in_words(times)
+
+
+def times_in_words(times: pl.DataFrame) -> str:
+    """Return the median, the 99th percentile and the longest of all absences at each n and N."""
+    parts = []
+    for n, samples in _places(times):
+        one = _at(times, (n, samples)).drop_nulls().group_by("return_times").sum().sort("return_times")
+        if len(one):
+            lengths, counts = one["return_times"].to_numpy(), one["return_counts"].to_numpy()
+            share = counts.cumsum() / counts.sum()
+            middle, far = (lengths[np.searchsorted(share, level)] for level in _QUANTILES)
+            parts.append(f"n = {n}, N = {samples:,}: {middle:,}, {far:,} and {lengths[-1]:,}")
+    ends = "Steps that half of the absences last at most, that 99 % last at most, and the longest"
+    return f"{ends}: {'; '.join(parts)}."
+
+
+def _most(frame: pl.DataFrame, column: str) -> float:
+    return float(frame[column].drop_nulls().to_numpy().max(initial=-np.inf))
+
+
+CLAIM = Claim(
+    "P3",
+    "Recurrence under label noise",
+    "Under label noise the iterates escape from w* and return to it, again and again.",
+    "theorem",
+    PAPER,
+    measure,
+    {
+        "quick": Budget(places=((16, 400), (16, 1600), (32, 6400)), steps=1_000_000, instances=8),
+        "default": Budget(
+            places=((16, 400), (16, 1600), (32, 6400), (32, 12_800)), steps=10_000_000, instances=12
+        ),
+        "full": Budget(
+            places=((16, 400), (16, 1600), (32, 6400), (32, 12_800), (64, 50_000)),
+            steps=100_000_000,
+            instances=20,
+        ),
+    },
+)

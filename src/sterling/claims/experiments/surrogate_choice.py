@@ -1,0 +1,308 @@
+"""Surrogates under noise: each on the same data sets, occupancy and ergodic success beside predictions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sterling.base.text import number, percent
+from sterling.claims.claim import SCIENCE, Claim
+from sterling.claims.context import Context
+from sterling.claims.finding import Finding, Measured, Picture, Reference, measured
+from sterling.claims.judge import Rule, consistent, contradicted
+from sterling.claims.words import said
+from sterling.model.problem import Problem
+from sterling.plot.curves import dots, predictions
+from sterling.schedules import Power
+from sterling.stats import mean_interval
+from sterling.study.compare import KIND, NOTE, Comparison
+from sterling.study.grid import Study
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.axes import Axes
+
+HALF = 0.5
+#: A measured share this far from the predicted one contradicts it.
+TOLERANCE = 0.15
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Surrogates on the same noisy data sets.
+
+    Attributes
+    ----------
+    instances : int
+        For each sample size, with the surrogates whose derivative is piecewise constant.
+    smooth_instances : int
+        How many of them are run with the smooth surrogates too, which take every step and so cost most.
+    """
+
+    n: int
+    samples: tuple[int, ...]
+    instances: int
+    smooth_instances: int
+    steps: int
+    noise: float = 0.5
+    surrogates: tuple[str, ...] = ("relu", "identity", "clipped_relu", "hard_tanh")
+    smooth: tuple[str, ...] = ("sigmoid", "approx_sign", "swish_sign")
+
+
+def rule(predicted: float) -> Rule:
+    """Return the rule for the interval of the share of ReLU's samples that the identity needs."""
+    return Rule(
+        (
+            consistent(
+                "the 95 % interval of the share of ReLU's samples that the identity needs holds the "
+                f"predicted {number(predicted)} and lies below 1",
+                lambda low, high: low <= predicted <= high < 1,
+            ),
+            contradicted(
+                f"it lies at 1 or above, or wholly further than {TOLERANCE:g} from the predicted share",
+                lambda low, high: low >= 1 or not _close(low, high, predicted),
+            ),
+        )
+    )
+
+
+def _close(low: float, high: float, predicted: float) -> bool:
+    return not (high < predicted - TOLERANCE or low > predicted + TOLERANCE)
+
+
+def measure(context: Context, budget: Budget) -> Finding:
+    """Compare the surrogates on the same noisy data sets, the smooth ones on the first few of them.
+
+    What is judged is the identity's share of ReLU's samples at the largest sample size.
+    """
+    many, few = compare(context, budget)
+    tables, small = [one.summary() for one in many], [one.summary() for one in few]
+    last = tables[-1]
+    ratio = _ratio(last, "identity")
+    rows = {row["surrogate"]: row for row in last.iter_rows(named=True)}
+    predicted = rows["identity"]["predicted_samples_ratio"]
+    smooth = [row for row in small[-1].iter_rows(named=True) if row["surrogate"] in budget.smooth]
+    size = budget.samples[-1]
+    lead = lead_over_identity(many[-1])
+    return CLAIM.found(
+        rule(predicted),
+        [(ratio.low, ratio.high)],
+        experiment=(
+            f"{budget.instances} data sets with n = {budget.n}, m = 1, σ = {budget.noise:g} for each of N = "
+            f"{', '.join(f'{one:,}' for one in budget.samples)}; on every one {', '.join(budget.surrogates)} "
+            f"from the same start, {budget.steps:,} steps of 0.5/√(t+1), and on the first "
+            f"{budget.smooth_instances} of them also {', '.join(budget.smooth) or 'no other'}."
+        ),
+        reason=(
+            f"At N = {size:,} the identity does with {said(ratio)} of ReLU's samples; predicted are "
+            f"{number(predicted)} at this size and {HALF} to leading order. {best_in_words(last, lead)}"
+        ),
+        measured=(
+            ratio,
+            *(
+                _cell(row, "occupancy", f"occupancy of w* at N = {size:,}", "bootstrap over data sets")
+                for row in rows.values()
+            ),
+            *(
+                _cell(
+                    row,
+                    "difference",
+                    f"occupancy less ReLU's, paired, at N = {size:,}",
+                    "bootstrap over data sets",
+                )
+                for row in (*rows.values(), *smooth)
+                if row["surrogate"] != "relu"
+            ),
+            *([] if lead is None else [lead]),
+            *(
+                _cell(row, "ergodic", f"ergodic success at N = {budget.samples[0]:,}", "Jeffreys")
+                for row in tables[0].iter_rows(named=True)
+            ),
+        ),
+        references=(
+            Reference(
+                "identity's share of ReLU's samples, leading order", HALF, "mean-field", f"{SCIENCE}, 7"
+            ),
+            *(
+                Reference(f"{words}, {row['surrogate']}", row[column], "mean-field", source)
+                for column, words, source in (
+                    ("predicted_samples_ratio", "predicted share of ReLU's samples", "sterling.theory.laws"),
+                    (
+                        "predicted_occupancy",
+                        f"predicted occupancy at N = {size:,}",
+                        "sterling.theory.balance",
+                    ),
+                )
+                for row in rows.values()
+                if row[column] is not None
+                and not (column == "predicted_samples_ratio" and row["surrogate"] == "relu")
+            ),
+        ),
+        pictures=(
+            *(
+                Picture(
+                    f"surrogates-occupancy-{samples}",
+                    f"Occupancy of w* at N = {samples:,}",
+                    partial(draw_table, table=table),
+                )
+                for samples, table in zip(budget.samples, tables, strict=True)
+            ),
+            Picture(
+                "surrogates-predicted",
+                f"Measured against predicted occupancy at N = {size:,}, all surrogates",
+                partial(predictions, comparison=few[-1]),
+            ),
+        ),
+        tables={
+            "surrogates-runs": _joined(budget.samples, [one.rows for one in many]),
+            "surrogates-summary": _joined(budget.samples, tables),
+            "surrogates-smooth-runs": _joined(budget.samples, [one.rows for one in few]),
+            "surrogates-smooth-summary": _joined(budget.samples, small),
+        },
+        notes=(
+            NOTE,
+            "The share of samples is the squared ratio of mean numbers of wrong weights, which fall as "
+            "1/√N; the predicted one holds occupancy at one half for a typical data set of this n.",
+        ),
+    )
+
+
+def lead_over_identity(many: Comparison) -> Measured | None:
+    """Return the largest mean paired difference of an occupancy to the identity's; None if none is positive.
+
+    The surrogate is chosen by these data, so its interval is one of all candidates' that hold together
+    (Bonferroni): where none is better than the identity, a lead is found in 2.5 % of the cases at most.
+    """
+    names = [name for name in many.surrogates if name != "identity"]
+    occupancy = {
+        name: many.rows.filter(many.rows["surrogate"] == name).sort("trial")["occupancy"].to_numpy()
+        for name in many.surrogates
+    }
+    leads = {name: occupancy[name] - occupancy["identity"] for name in names}
+    best = max(leads, key=lambda name: float(leads[name].mean()))
+    if leads[best].mean() <= 0:
+        return None
+    level = 1 - (1 - LEVEL) / len(names)
+    return measured(
+        f"occupancy less the identity's, paired, at N = {many.problem.samples:,}, {best}",
+        mean_interval(leads[best], level),
+        f"t over data sets, {percent(LEVEL)} for the leads of all {len(names)} together (Bonferroni)",
+    )
+
+
+def best_in_words(table: pl.DataFrame, lead: Measured | None) -> str:
+    """Say with which surrogate the mean occupancy is largest, and by how much it leads the identity's."""
+    rows = {row["surrogate"]: row for row in table.iter_rows(named=True)}
+    best = max(rows.values(), key=lambda row: row["occupancy"])
+    text = (
+        f"Of {', '.join(rows)}, the mean occupancy of w* is largest with {best['surrogate']}: "
+        f"{percent(best['occupancy'])}, against {percent(rows['relu']['occupancy'])} with ReLU"
+    )
+    if lead is None:
+        return f"{text}."
+    told = "is" if lead.low > 0 else "is not told from none:"
+    return f"{text}; on the same data sets its lead over the identity {told} {said(lead)}."
+
+
+def compare(context: Context, budget: Budget) -> tuple[list[Comparison], list[Comparison]]:
+    """Return for each sample size the comparison on all data sets, and that of all surrogates on the first "
+    "few."""
+    import polars as pl
+
+    def rows(name: str, surrogates: tuple[str, ...], trials: int) -> pl.DataFrame:
+        study = Study(
+            kind=KIND.name,
+            n=budget.n,
+            samples=list(budget.samples),
+            noise=budget.noise,
+            surrogate=list(surrogates),
+            steps=budget.steps,
+            trials=trials,
+            seed=context.seed,
+            name=name,
+        )
+        return context.study(study).trials()
+
+    def at(samples: int, found: pl.DataFrame, names: tuple[str, ...]) -> Comparison:
+        order = pl.col("surrogate").replace_strict({name: place for place, name in enumerate(names)})
+        mine = found.filter(found["samples"] == samples).sort("trial", order)
+        problem = Problem(n=budget.n, samples=samples, noise=budget.noise)
+        columns = ["trial", "surrogate", *KIND.columns]
+        return Comparison(mine.select(columns), problem, Power(0.5, 0.5), budget.steps, context.seed)
+
+    whole = rows("surrogates", budget.surrogates, budget.instances)
+    names = (*budget.surrogates, *budget.smooth)
+    first = whole.filter(whole["trial"] < budget.smooth_instances)
+    if budget.smooth:
+        smooth = rows("surrogates-smooth", budget.smooth, budget.smooth_instances)
+        first = pl.concat([first, smooth.select(first.columns)])
+    return (
+        [at(samples, whole, budget.surrogates) for samples in budget.samples],
+        [at(samples, first, names) for samples in budget.samples],
+    )
+
+
+def _joined(samples: tuple[int, ...], tables: list[pl.DataFrame]) -> pl.DataFrame:
+    import polars as pl
+
+    return pl.concat(
+        [
+            table.with_columns(pl.lit(size).alias("samples"))
+            for size, table in zip(samples, tables, strict=True)
+        ],
+        how="vertical_relaxed",
+    )
+
+
+def _cell(row: dict, column: str, words: str, how: str) -> Measured:
+    values = (row[f"{column}{end}"] for end in ("", "_low", "_high"))
+    return measured(f"{words}, {row['surrogate']}", values, how)
+
+
+def _ratio(table: pl.DataFrame, name: str) -> Measured:
+    row = table.filter(table["surrogate"] == name).row(0, named=True)
+    values = [row[f"samples_ratio{end}"] for end in ("", "_low", "_high")]
+    return measured(
+        f"share of ReLU's samples that {name} needs",
+        (math.nan if value is None else value for value in values),
+        "bootstrap over data sets, from the squared ratio of wrong weights",
+    )
+
+
+def _columns(table: pl.DataFrame) -> tuple[list[str], dict[str, np.ndarray]]:
+    table = table.sort("occupancy", descending=True)
+    predicted = table["predicted_occupancy"].cast(float).to_numpy()
+    blank = np.full(len(table), np.nan)
+    return table["surrogate"].to_list(), {
+        "measured": table.select("occupancy", "occupancy_low", "occupancy_high").to_numpy(),
+        "predicted (mean-field)": np.column_stack([predicted, blank, blank]),
+    }
+
+
+def draw_table(ax: Axes, table: pl.DataFrame) -> str:
+    """Draw the occupancy of each surrogate beside its prediction."""
+    dots(ax, *_columns(table), "occupancy of w*")
+    ax.set_xlim(-0.03, 1.03)
+    return "Share of the steps at w*, mean over the same data sets; bars are 95 % bootstrap intervals."
+
+
+CLAIM = Claim(
+    "surrogates",
+    "Which surrogate needs fewer samples under noise",
+    "With a known readout the identity should be at w* as often as ReLU is, with about half of its samples.",
+    "mean-field",
+    f"sterling.theory.balance; {SCIENCE}, 7",
+    measure,
+    {
+        "quick": Budget(n=16, samples=(1000,), instances=24, smooth_instances=3, steps=8_000),
+        "default": Budget(n=32, samples=(1600, 6400), instances=80, smooth_instances=10, steps=20_000),
+        "full": Budget(
+            n=64, samples=(6400, 12_800, 25_600), instances=200, smooth_instances=24, steps=200_000
+        ),
+    },
+)

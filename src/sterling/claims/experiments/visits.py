@@ -1,0 +1,153 @@
+"""P2: visits of the iterates to w*, for ever without label noise, half of the time with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sterling.claims.claim import PAPER, SCIENCE, Claim
+from sterling.claims.context import Context
+from sterling.claims.finding import Finding, Reference
+from sterling.claims.scaling import (
+    NOISELESS,
+    Scaling,
+    curves_picture,
+    ends,
+    exponent,
+    fits_by_budget,
+    growth_rule,
+    growth_sentence,
+    law_picture,
+    local_exponent,
+    notes_on,
+    regimes_picture,
+    run_noiseless,
+    run_scaling,
+    top_exponent,
+)
+from sterling.model.problem import Problem
+from sterling.theory import samples_for_ergodic, samples_for_occupancy
+
+PROVED = 4.0
+RULE = growth_rule("each exponent of w* itself (absorption, half of the steps)", PROVED)
+_LAWS = f"sterling.theory.laws; to leading order {SCIENCE}, 7"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Two studies: without label noise, which is that of P1, and with it."""
+
+    quiet: Scaling
+    noisy: Scaling
+
+
+def measure(context: Context, budget: Budget) -> Finding:
+    """Fit N₅₀ = C·n^α for absorption at w* (no noise) and for spending half of the steps at w* (noise).
+
+    Both are judged at their largest step budgets.
+    """
+    noisy = budget.noisy
+    quiet_store = run_noiseless(context, budget.quiet)
+    store = run_scaling(context, "noisy", noisy, ("occupancy>=0.5", "ergodic"))
+    optimal = fits_by_budget(quiet_store, "optimal")
+    half = fits_by_budget(store, "occupancy>=0.5")
+    average = fits_by_budget(store, "ergodic")
+    quiet = exponent(optimal[-1], "exponent α of N₅₀ for absorption at w*, no noise")
+    loud = exponent(half[-1], f"exponent α of N₅₀ for half of the steps at w*, σ = {noisy.noise:g}")
+    mean = exponent(average[-1], f"exponent α of N₅₀ for the time average, σ = {noisy.noise:g}")
+    half_law = {n: samples_for_occupancy(Problem(n, 1, noise=noisy.noise)) for n in noisy.n}
+    mean_law = {n: samples_for_ergodic(Problem(n, 1, noise=noisy.noise)) for n in noisy.n}
+    trials, counts = store.trials(), store.counts("ergodic")
+    counts = counts.filter(counts["steps"] == noisy.steps[-1])
+    return CLAIM.found(
+        RULE,
+        ends(optimal[-1]) + ends(half[-1]),
+        experiment=(
+            f"{len(quiet_store.trials(['n'])):,} runs without label noise (those of P1) and {len(trials):,} "
+            f"with σ = {noisy.noise:g}, n = {', '.join(map(str, noisy.n))}, m = 1, "
+            f"{' and '.join(f'{steps:,}' for steps in noisy.steps)} steps of 0.5/√(t+1)."
+        ),
+        reason=(
+            f"{growth_sentence('for absorption at w* without noise', optimal[-1])} "
+            f"{growth_sentence('for half of the steps at w* with noise', half[-1])} "
+            f"Samples of the order n^{PROVED:g} are proved to suffice."
+        ),
+        measured=(
+            quiet,
+            *top_exponent(optimal[-1], "the same"),
+            loud,
+            *top_exponent(half[-1], "the same"),
+            mean,
+            *top_exponent(average[-1], "the same"),
+        ),
+        references=(
+            Reference("proved to suffice: exponent", PROVED, "theorem", PAPER),
+            Reference(
+                "proved to suffice for the time average, without label noise: exponent",
+                2.0,
+                "theorem",
+                PAPER,
+            ),
+            Reference("half of the steps at w* under noise: leading exponent", 3.0, "mean-field", _LAWS),
+            Reference(
+                "the same law over the dimensions run: exponent",
+                local_exponent(half_law),
+                "mean-field",
+                _LAWS,
+            ),
+            Reference(
+                "time average under noise: leading exponent, up to a logarithm", 1.0, "mean-field", _LAWS
+            ),
+            Reference(
+                "the same law over the dimensions run: exponent",
+                local_exponent(mean_law),
+                "mean-field",
+                _LAWS,
+            ),
+        ),
+        pictures=(
+            law_picture("p2-threshold-quiet", "Samples to be absorbed at w*, no noise", optimal[-1]),
+            law_picture("p2-threshold-noise", "Samples to be at w* half of the time, with noise", half[-1]),
+            curves_picture("p2-success-noise", "Half of the time at w*, with noise", half[-1]),
+            law_picture("p2-threshold-average", "Samples for the time average, with noise", average[-1]),
+            regimes_picture("p2-regimes-noise", "How runs end with label noise", counts),
+        ),
+        tables={"noisy-trials": trials, "noisy-occupancy-cells": half[-1].cells},
+        notes=(
+            *notes_on(optimal, "Absorption, no noise"),
+            *notes_on(half, "Half of the steps at w*"),
+            *notes_on(average, "Time average under noise"),
+            "Absorption at w* is certified from the data: the run visits w* at every later step (exact).",
+            "Under noise no run of finite length proves infinitely many visits; half of the steps at w* is a "
+            "stronger demand than visits that recur, so its threshold lies higher.",
+        ),
+    )
+
+
+CLAIM = Claim(
+    "P2",
+    "Non-ergodic convergence: visits to w*",
+    "The iterates themselves visit w* infinitely often; O(n⁴) samples suffice.",
+    "theorem",
+    PAPER,
+    measure,
+    {
+        "quick": Budget(
+            NOISELESS["quick"],
+            Scaling(n=(6, 8, 12, 16), width=0.6, steps=(20_000,), max_trials=4_000, noise=0.5),
+        ),
+        "default": Budget(
+            NOISELESS["default"],
+            Scaling(n=(8, 12, 16, 24, 32, 48, 64), width=0.25, steps=(50_000,), max_trials=20_000, noise=0.5),
+        ),
+        "full": Budget(
+            NOISELESS["full"],
+            Scaling(
+                n=(8, 12, 16, 24, 32, 48, 64),
+                width=0.1,
+                steps=(50_000, 500_000),
+                max_trials=50_000,
+                noise=0.5,
+            ),
+        ),
+    },
+)

@@ -1,0 +1,174 @@
+"""What both engines write down when weights flip: visits to the reference, averages, records.
+
+`build` passes the functions through a compiler for the event engine, or leaves them as they are for the dense
+one. A *stretch* is a span of steps in which no weight flips; it starts at the anchor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from sterling.dynamics import tally
+from sterling.dynamics.walk import (
+    ANCHOR,
+    ARRIVED,
+    BEST,
+    CARRY,
+    CURRENT,
+    DISTANCE,
+    EVENTS,
+    FIRST_HIT,
+    FLIPS,
+    LEFT,
+    LOGGED,
+    LOGGED_RETURNS,
+    LOGGED_SOJOURNS,
+    OCCUPIED,
+    RETURNS,
+    SEEKING,
+    SOJOURNS,
+    TOTAL,
+    VISITS,
+)
+from sterling.visits.counts import NEXT
+
+
+class Bookkeeping(NamedTuple):
+    """Functions of a `Walk` and a `Log`, which they change.
+
+    look(walk, log, square): note the loss of the current state; while seeking, make it the reference if it is
+    the best so far, and return whether it is. That starts all counts about the reference afresh. Nothing is
+    lost by that: a state of strictly lower risk than all before has not been visited before.
+
+    close(walk, log, step): account for the steps from the anchor to ``step`` (excluded), in which the weights
+    rested.
+
+    spend(walk, mass): return the mass of the run up to the end of a stretch that has so much.
+
+    flip(walk, log, step, total, k, leaving): flip weight k at a step up to which the run has the mass
+    ``total``; ``leaving`` says whether the weights were at the reference.
+
+    rest(walk, step): begin the next stretch.
+
+    full(log, n): whether one more event might not fit into the log.
+    """
+
+    look: Callable[..., Any]
+    close: Callable[..., Any]
+    spend: Callable[..., Any]
+    flip: Callable[..., Any]
+    rest: Callable[..., Any]
+    full: Callable[..., Any]
+
+
+def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]) -> Bookkeeping:
+    """Return the functions, passed through a compiler: ``embedded`` ones become part of their callers."""
+    returned, stayed, away, flipped, note, restart = tally.build(helper)
+
+    @embedded
+    def look(walk, log, square):
+        clock = walk.clock
+        clock[CURRENT] = square
+        if clock[SEEKING] and square < clock[BEST]:
+            clock[BEST] = square
+            for k in range(walk.signs.size):
+                walk.reference[k] = walk.signs[k]
+            clock[DISTANCE] = 0
+            clock[VISITS] = 0
+            clock[FIRST_HIT] = -1
+            clock[OCCUPIED] = 0
+            clock[ARRIVED] = -1
+            clock[LEFT] = -1
+            clock[RETURNS] = 0
+            clock[SOJOURNS] = 0
+            if walk.tally.size:
+                restart(walk.tally, walk.signs.size)
+            log.counts[LOGGED_RETURNS] = 0  # what was recorded of the former reference is void
+            log.counts[LOGGED_SOJOURNS] = 0
+            return True
+        return False
+
+    @embedded
+    def close(walk, log, step):
+        clock = walk.clock
+        anchor, occupied, counting = clock[ANCHOR], clock[OCCUPIED], walk.tally.size > 0
+        present = clock[DISTANCE] == 0
+        if present:
+            if clock[ARRIVED] < 0:
+                clock[ARRIVED] = anchor
+                clock[VISITS] += 1
+                if clock[FIRST_HIT] < 0:
+                    clock[FIRST_HIT] = anchor
+                if clock[LEFT] >= 0:
+                    clock[RETURNS] += 1
+                    if log.returns.size:
+                        log.returns[log.counts[LOGGED_RETURNS]] = anchor - clock[LEFT]
+                        log.counts[LOGGED_RETURNS] += 1
+                    if counting:
+                        returned(walk.tally, walk.signs.size, anchor - clock[LEFT])
+            clock[OCCUPIED] += step - anchor
+        elif clock[ARRIVED] >= 0:
+            clock[SOJOURNS] += 1
+            if log.sojourns.size:
+                log.sojourns[log.counts[LOGGED_SOJOURNS]] = anchor - clock[ARRIVED]
+                log.counts[LOGGED_SOJOURNS] += 1
+            if counting:
+                stayed(walk.tally, anchor - clock[ARRIVED])
+            clock[LEFT] = anchor
+            clock[ARRIVED] = -1
+        if counting:
+            if not present:
+                away(walk.tally, clock[DISTANCE])
+            if walk.tally[NEXT] <= step:
+                note(walk.tally, anchor, step, occupied, clock[VISITS], present)
+
+    @embedded
+    def spend(walk, mass):
+        # Two-float sum: the mass of a long run keeps its last digits.
+        total, carry = walk.mass[TOTAL], walk.mass[CARRY]
+        part = mass + carry
+        new = total + part
+        walk.mass[TOTAL], walk.mass[CARRY] = new, part - (new - total)
+        return new
+
+    @embedded
+    def flip(walk, log, step, total, k, leaving):
+        clock, signs = walk.clock, walk.signs
+        sign = signs[k]
+        if sign > 0:
+            walk.plus[k] += step - walk.since[k]
+        walk.balance[k] += sign * (total - walk.since_mass[k])
+        walk.since[k] = step
+        walk.since_mass[k] = total
+        clock[DISTANCE] += 1 if sign == walk.reference[k] else -1
+        signs[k] = -sign
+        clock[FLIPS] += 1
+        if log.flips.size:
+            record = log.flips[log.counts[LOGGED]]
+            record["step"] = step
+            record["coordinate"] = k
+            record["sign"] = -sign
+            log.counts[LOGGED] += 1
+        if walk.tally.size:
+            flipped(walk.tally, signs.size, k, leaving)
+
+    @embedded
+    def rest(walk, step):
+        walk.clock[ANCHOR] = step
+        walk.clock[EVENTS] += 1
+
+    @embedded
+    def full(log, n):
+        counts = log.counts
+        return (
+            (log.flips.size > 0 and counts[LOGGED] + n > log.flips.size)
+            or (log.returns.size > 0 and counts[LOGGED_RETURNS] >= log.returns.size)
+            or (log.sojourns.size > 0 and counts[LOGGED_SOJOURNS] >= log.sojourns.size)
+        )
+
+    return Bookkeeping(look, close, spend, flip, rest, full)
+
+
+#: The functions as plain Python.
+plain = build(lambda function: function, lambda function: function)

@@ -1,0 +1,97 @@
+"""The one look of all pictures: colours, axes, legends, names of a user's own, and the writing of a figure.
+
+No global setting of Matplotlib is touched, and `matplotlib.pyplot` is never loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sterling.base.files import as_path, write_atomically
+from sterling.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Suffixes that `save_figure` can write.
+FORMATS = ("png", "svg", "pdf")
+
+# After Okabe and Ito, told apart by colour-blind readers; those for text are a little darker.
+BLUE, VERMILLION, GREEN, AMBER, PURPLE = "#0072B2", "#D55E00", "#00815E", "#A66A00", "#A8487E"
+INK, GREY, PALE = "#222222", "#6B6B6B", "#DDDDDD"
+VERDICT_COLOURS = {
+    "OPTIMAL": GREEN,
+    "TRAPPED": VERMILLION,
+    "RECURRENT": BLUE,
+    "WANDERING": AMBER,
+    "STALLED": PURPLE,
+}
+
+DASHED = (0, (5, 1.5))  # what is predicted or averaged, beside what is measured
+SMALL = 8.5  # points, for legends and ticks
+
+
+def tidy(ax: Axes, legend: bool = True) -> None:
+    """Give axes the common look, and a legend where something drawn has a name."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(GREY)
+    ax.tick_params(colors=INK, labelsize=SMALL)
+    ax.xaxis.label.set_color(INK)
+    ax.yaxis.label.set_color(INK)
+    ax.grid(axis="y", color=PALE, lw=0.6)
+    ax.set_axisbelow(True)
+    if legend and ax.get_legend_handles_labels()[0]:
+        ax.legend(frameon=False, fontsize=SMALL)
+
+
+def note(ax: Axes, text: str) -> None:
+    """Say in the middle of the axes why nothing is drawn there."""
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY, fontsize=11)
+
+
+def plain(text: str) -> str:
+    """Return a text of a user's own so that Matplotlib shows it as it is: it takes dollars for formulas.
+
+    Names of columns, files and studies go through here before they are drawn.
+    """
+    return text.replace("$", r"\$")
+
+
+def save_figure(fig: Figure, path: str | os.PathLike) -> Path:
+    """Write a figure, whole or not at all; the suffix says how: .png, .svg or .pdf.
+
+    Raises
+    ------
+    InputError
+        For another suffix.
+    StoreError
+        If the file cannot be written.
+    """
+    kind = picture_format(path)
+    stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)  # equal pictures, equal files
+    with any_letter():
+        return write_atomically(
+            path, lambda stream: fig.savefig(stream, format=kind, dpi=150, metadata=stamp)
+        )
+
+
+@contextmanager
+def any_letter() -> Iterator[None]:
+    """Have no warning of letters that the font lacks: each is a box in the picture, which says it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph \d+")
+        yield
+
+
+def picture_format(path: str | os.PathLike) -> str:
+    """Return "png", "svg" or "pdf" by the suffix of a name; raise InputError for another one."""
+    kind = as_path(path).suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        raise InputError(f"cannot draw {os.fspath(path)!r:.200}: its name must end in .png, .svg or .pdf")
+    return kind

@@ -1,0 +1,23 @@
+"""States by number: bit k of the number is set where sign k is +1."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sterling.base.resources import require_memory
+
+_MANY = 1 << 20  # states whose table may not fit into memory
+
+
+def signs_of(states: np.ndarray, n: int) -> np.ndarray:
+    """Return the signs of states given by number, int8 (count, n)."""
+    states = np.asarray(states, np.int64)
+    if states.size > _MANY:
+        require_memory(10 * states.size * n, f"a table of {states.size:,} states")
+    bits = (states[:, None] >> np.arange(n)) & 1
+    return (2 * bits - 1).astype(np.int8)
+
+
+def number_of(signs: np.ndarray) -> int:
+    """Return the number of a state."""
+    return int(sum(1 << k for k, sign in enumerate(signs) if sign > 0))

@@ -1,0 +1,263 @@
+"""Intervals for counts and for values of independent draws, each once for the whole package.
+
+What they are of, and which verdict they carry, is the caller's. An end that the data do not bound is
+infinite; without data all is NaN. The same values give the same ends, on any machine.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sterling.base import checks
+from sterling.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+_RESAMPLES = 4000  # of a bootstrap
+
+Interval = tuple[float, float, float]
+
+
+def jeffreys(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Return Jeffreys intervals of proportions: quantiles of Beta(k + ½, t − k + ½).
+
+    Parameters
+    ----------
+    successes, trials : array-like
+        k and t, of one shape.
+    level : float
+        Their coverage, on average over the prior; for a single proportion it swings about it.
+
+    Returns
+    -------
+    low, high : ndarray
+        The lower end is 0 without a success and the upper end 1 without a failure.
+
+    References
+    ----------
+    Brown, Cai and DasGupta, Statistical Science 16 (2001) 101.
+
+    Examples
+    --------
+    >>> from sterling.stats import jeffreys
+    >>> low, high = jeffreys([0, 5], 10)
+    >>> low.round(3).tolist(), high.round(3).tolist()
+    ([0.0, 0.224], [0.217, 0.776])
+    """
+    from scipy.special import betaincinv
+
+    tail = _tail(level)
+    k, t = np.asarray(successes, np.float64), np.asarray(trials, np.float64)
+    low = np.where(k > 0, betaincinv(k + 0.5, t - k + 0.5, tail), 0.0)
+    high = np.where(k < t, betaincinv(k + 0.5, t - k + 0.5, 1 - tail), 1.0)
+    return low, high
+
+
+def share_interval(successes: int, trials: int, level: float = 0.95) -> Interval:
+    """Return a share and its Jeffreys interval.
+
+    Parameters
+    ----------
+    successes, trials : int
+    level : float
+
+    Returns
+    -------
+    share, low, high : float
+
+    Examples
+    --------
+    >>> from sterling.stats import share_interval
+    >>> [round(one, 3) for one in share_interval(5, 10)]
+    [0.5, 0.224, 0.776]
+    """
+    if not trials:
+        return math.nan, math.nan, math.nan
+    low, high = jeffreys(successes, trials, level)
+    return successes / trials, float(low), float(high)
+
+
+def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Return the mean of independent values and Student's interval.
+
+    Parameters
+    ----------
+    values : array-like (count,)
+    level : float
+
+    Returns
+    -------
+    mean, low, high : float
+        One value bounds nothing.
+
+    Examples
+    --------
+    >>> from sterling.stats import mean_interval
+    >>> [round(one, 3) for one in mean_interval([1.0, 2.0, 3.0])]
+    [2.0, -0.484, 4.484]
+    """
+    from scipy.special import stdtrit
+
+    values = np.asarray(values, np.float64)
+    tail, count = _tail(level), len(values)
+    if count == 0:
+        return math.nan, math.nan, math.nan
+    middle = float(np.mean(values))
+    if count == 1:
+        return middle, -math.inf, math.inf
+    reach = float(stdtrit(count - 1, 1 - tail)) * float(np.std(values, ddof=1)) / math.sqrt(count)
+    return middle, middle - reach, middle + reach
+
+
+def quantile_interval(values: ArrayLike, share: float, level: float = 0.95) -> Interval:
+    """Return a quantile of independent values and its distribution-free interval from order statistics.
+
+    Parameters
+    ----------
+    values : array-like (count,)
+    share : float
+        Which quantile, in (0, 1).
+    level : float
+        The quantile lies between the ends with at least this probability, by the binomial law.
+
+    Returns
+    -------
+    quantile, low, high : float
+
+    Examples
+    --------
+    >>> from sterling.stats import quantile_interval
+    >>> quantile_interval(range(11), 0.5)
+    (5.0, 1.0, 9.0)
+    """
+    from scipy.stats import binom
+
+    values = np.sort(np.asarray(values, np.float64))
+    tail, count = _tail(level), len(values)
+    if count == 0:
+        return math.nan, math.nan, math.nan
+    low = int(binom.ppf(tail, count, share)) - 1
+    high = int(binom.ppf(1 - tail, count, share))
+    return (
+        float(np.quantile(values, share)),
+        float(values[low]) if low >= 0 else -math.inf,
+        float(values[high]) if high < count else math.inf,
+    )
+
+
+def bootstrap_counts(count: int, seed: int | np.random.SeedSequence = 0) -> np.ndarray:
+    """Return how often each of ``count`` draws is in each of 4000 resamples, int64 (4000, count).
+
+    Resamples that are to be compared with each other, those of paired values say, take the same ones.
+
+    Parameters
+    ----------
+    count : int
+    seed : int or SeedSequence
+
+    Examples
+    --------
+    >>> from sterling.stats import bootstrap_counts
+    >>> bootstrap_counts(3).sum(axis=1).min()
+    np.int64(3)
+    """
+    checks.integer(count, "count", 1)
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), _RESAMPLES)
+
+
+def percentiles(resampled: ArrayLike, value: float, level: float = 0.95) -> Interval:
+    """Return a value with the percentile interval of its resamples; those that are NaN are left out.
+
+    Parameters
+    ----------
+    resampled : array-like
+    value : float
+    level : float
+
+    Examples
+    --------
+    >>> from sterling.stats import percentiles
+    >>> percentiles(range(101), 50.0, 0.5)
+    (50.0, 25.0, 75.0)
+    """
+    tail = _tail(level)
+    low, high = np.nanquantile(np.asarray(resampled, np.float64), [tail, 1 - tail])
+    return float(value), float(low), float(high)
+
+
+def bootstrap_mean(
+    values: ArrayLike, level: float = 0.95, seed: int | np.random.SeedSequence = 0
+) -> Interval:
+    """Return the mean of independent values and its percentile bootstrap interval.
+
+    Parameters
+    ----------
+    values : array-like (count,)
+    level : float
+    seed : int or SeedSequence
+
+    Returns
+    -------
+    mean, low, high : float
+        Fewer than three values bound nothing.
+
+    Examples
+    --------
+    >>> from sterling.stats import bootstrap_mean
+    >>> mean, low, high = bootstrap_mean([0.0, 0.0, 1.0, 1.0, 1.0])
+    >>> mean, low, high
+    (0.6, 0.2, 1.0)
+    """
+    values = np.asarray(values, np.float64)
+    count = len(values)
+    if count == 0:
+        return math.nan, math.nan, math.nan
+    if count < 3:
+        return float(values.mean()), -math.inf, math.inf
+    return percentiles(bootstrap_counts(count, seed) @ values / count, float(values.mean()), level)
+
+
+def clustered_correlation(x: ArrayLike, y: ArrayLike, cluster: ArrayLike, level: float = 0.95) -> Interval:
+    """Return the correlation of values that come in clusters, and its bootstrap interval over whole clusters.
+
+    Parameters
+    ----------
+    x, y, cluster : array-like (count,)
+    level : float
+
+    Returns
+    -------
+    correlation, low, high : float
+        The ends are percentiles, so Fisher's z in between would not move them. They are NaN for less than
+        three clusters, and all is NaN where a value does not vary.
+
+    Examples
+    --------
+    >>> from sterling.stats import clustered_correlation
+    >>> clustered_correlation([0, 1, 2, 3], [0, 1, 2, 3], [0, 0, 1, 2])[0]
+    1.0
+    """
+    x, y, cluster = np.asarray(x, np.float64), np.asarray(y, np.float64), np.asarray(cluster)
+    members = (cluster[:, None] == np.unique(cluster)).astype(float)
+    sums = members.T @ np.column_stack([np.ones(len(x)), x, y, x * x, y * y, x * y])
+    whole = float(_correlation(sums.sum(0)))
+    if len(sums) < 3 or math.isnan(whole):
+        return whole, math.nan, math.nan
+    return percentiles(_correlation(bootstrap_counts(len(sums)) @ sums), whole, level)
+
+
+def _correlation(sums: np.ndarray) -> np.ndarray:
+    """Return correlations from sums of 1, x, y, x², y² and x·y along the last axis."""
+    count, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (xy - x * y / count) / np.sqrt((xx - x * x / count) * (yy - y * y / count))
+
+
+def _tail(level: float) -> float:
+    if not 0 < level < 1:
+        raise InputError(f"level is {checks.shown(level)}; it must lie between 0 and 1")
+    return (1 - level) / 2

@@ -1,0 +1,113 @@
+"""Workers beyond the threads of this process, as an executor: processes of this machine, or Dask's."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Any
+
+from sterling.base.extras import how_to_install
+from sterling.base.resources import thread_count
+from sterling.errors import InputError, SterlingError
+from sterling.study.trial import be_worker
+
+_CONNECT_SECONDS = 30
+_DASK_LOGGERS = ("distributed", "tornado")
+
+
+@contextmanager
+def open_cluster(address: str, workers: int | None = None) -> Iterator[tuple[Executor, int]]:
+    """Open a cluster, and close it at the end.
+
+    Parameters
+    ----------
+    address : "local", or one such as "tcp://host:8786"
+        Processes of this machine, which talk through pipes: no port is opened. Or a Dask scheduler that runs
+        already, with its own means of keeping strangers out ("tls://…"): who can reach a Dask scheduler over
+        plain TCP can run programs in its workers.
+    workers : int, optional
+        How many trials to run at a time: by default one for each core, or each thread of the cluster.
+
+    Yields
+    ------
+    executor : Executor
+        For `run` and `iterate`.
+    workers : int
+        For their ``threads``.
+
+    Raises
+    ------
+    InputError
+        If the address is none, or Dask is missing.
+    SterlingError
+        If the cluster does not answer.
+
+    Examples
+    --------
+    >>> from sterling.study import Study, open_cluster, run
+    >>> with open_cluster("local") as (executor, workers):                  # doctest: +SKIP
+    ...     run(Study(n=8, samples=40), "out", executor=executor, threads=workers)
+    """
+    if address == "local":
+        with _processes(thread_count(workers)) as executor:
+            yield executor, thread_count(workers)
+    elif isinstance(address, str) and "://" in address:
+        with _dask(address) as (executor, known):
+            yield executor, known if workers is None else workers
+    else:
+        raise InputError(f"the cluster {address!r:.60} is no address; write 'local' or 'tcp://host:8786'")
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[Executor]:
+    # Spawned, not forked: threads and locks of this process are none of theirs.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), be_worker)
+    try:
+        yield pool
+    except BaseException:
+        for process in list((pool._processes or {}).values()):  # nobody wants what they are at
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _dask(address: str) -> Iterator[tuple[Executor, int]]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError(f"a cluster needs Dask: {how_to_install('cluster')}") from None
+    with _quiet():
+        try:
+            client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError) as problem:
+            raise SterlingError(
+                f"the cluster {address} does not answer ({problem}): is its scheduler running?"
+            ) from None
+        with client:
+            yield client.get_executor(pure=False), _threads(client)
+
+
+def _threads(client: Any) -> int:
+    """Return how many threads the workers of a Dask cluster have."""
+    return max(1, sum(client.ncores().values()))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask's own reports from stderr: what its user should know, our errors say."""
+    loggers = [
+        logging.getLogger(name)
+        for name in {*logging.root.manager.loggerDict, *_DASK_LOGGERS}
+        if name.partition(".")[0] in _DASK_LOGGERS
+    ]
+    with contextlib.ExitStack() as stack:
+        for logger in loggers:
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL + 1)
+        yield

@@ -1,0 +1,83 @@
+"""Trials of the kind "landscape": all 2ⁿ states of data of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sterling.study.criteria import Criterion
+from sterling.study.kinds import COUNT, FLAG, REAL, Cell, Kind, Look, Seeds
+
+if TYPE_CHECKING:
+    import polars as pl
+
+# What a visit of a state and of its rows costs, in seconds of one machine; only ratios matter.
+_TRIAL, _ENTRY, _VISIT, _VISITED_ROW = 2e-3, 1e-8, 3e-7, 4e-9
+_WARM_N = 4
+
+
+def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
+    from sterling.states.landscape import landscape
+
+    instance = cell.problem.draw(seeds.data)
+    found = landscape(instance, cell.settings["surrogate"], progress=look, threads=1)
+    return {
+        "trap_free": found.trap_free,
+        "absorbing": len(found.absorbing_states),
+        "minimisers": len(found.minimiser_states),
+        "lowest_loss": float(found.loss[found.minimiser_states[0]]),
+        "deviation": found.deviation,
+        "pull": found.pull,
+    }
+
+
+def _check(cell: Cell) -> None:
+    from sterling.states.landscape import check_dimension, check_surrogate
+
+    check_dimension(cell.problem.n)
+    check_surrogate(cell.settings["surrogate"])
+
+
+def _trap_free() -> pl.Expr:
+    import polars as pl
+
+    return pl.col("trap_free")
+
+
+def _work(cell: Cell) -> pl.Expr:
+    import polars as pl
+
+    problem = cell.problem
+    rows = float(problem.samples * problem.m)
+    return pl.lit(_TRIAL + problem.n * rows * _ENTRY + 2.0**problem.n * (_VISIT + _VISITED_ROW * rows))
+
+
+def _small(cell: Cell) -> Cell:
+    tiny = replace(cell.problem, n=min(cell.problem.n, _WARM_N), samples=min(cell.problem.samples, 32))
+    return Cell(cell.kind, tiny, cell.settings)
+
+
+KIND = Kind(
+    "landscape",
+    _run,
+    {
+        "trap_free": FLAG,
+        "absorbing": COUNT,
+        "minimisers": COUNT,
+        "lowest_loss": replace(REAL, low=0),
+        "deviation": replace(REAL, low=0).maybe(),
+        "pull": REAL.maybe(),
+    },
+    settings={"surrogate": "relu"},
+    criteria={
+        "trap_free": Criterion(
+            "trap_free",
+            "no weights but the teacher's absorb, so no start can be caught",
+            ("trap_free",),
+            _trap_free,
+        )
+    },
+    check=_check,
+    work=_work,
+    small=_small,
+)

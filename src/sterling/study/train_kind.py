@@ -1,0 +1,137 @@
+"""Trials of the kind "train": one run of the dynamics on data of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sterling.dynamics.orbit import Verdict
+from sterling.schedules import parse_schedule
+from sterling.study.criteria import Criterion
+from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Cell, Kind, Look, Seeds, words
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sterling.dynamics.orbit import Orbit
+
+_CACHE_BYTES = 1 << 28  # fixed, so that the count of evaluated states does not depend on the machine
+
+# What operations cost, measured once on one machine; only ratios matter, and they decide placement only.
+_TRIAL, _ENTRY, _PASSED_ENTRY, _STATE, _EVENT = 2e-3, 1e-8, 6e-10, 8e-8, 1e-8
+_WARM_STEPS = 20
+
+
+def run_orbit(cell: Cell, seeds: Seeds, record: Iterable[str] = (), look: Look | bool = False) -> Orbit:
+    """Run one trial and return the whole run."""
+    from sterling.dynamics.train import train
+
+    return train(
+        cell.problem.draw(seeds.data),
+        steps=cell.settings["steps"],
+        schedule=parse_schedule(cell.settings["schedule"]),
+        surrogate=cell.settings["surrogate"],
+        init=seeds.data,
+        record=tuple(record),
+        progress=look,
+        threads=1,
+        cache_bytes=_CACHE_BYTES,
+    )
+
+
+def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
+    orbit = run_orbit(cell, seeds, look=look)
+    return {
+        "verdict": orbit.verdict.name,
+        "certified": orbit.certified,
+        "errors": orbit.errors,
+        "ergodic_errors": orbit.ergodic_errors,
+        "occupancy": orbit.occupancy,
+        "visits": orbit.visits,
+        "first_hit": orbit.first_hit,
+        "events": orbit.stats.events,
+        "states": orbit.stats.states,
+        "passes": orbit.stats.passes,
+    }
+
+
+def _column(name: str) -> pl.Expr:
+    import polars as pl
+
+    return pl.col(name)
+
+
+def _optimal() -> pl.Expr:
+    # A run absorbed at zero empirical risk is OPTIMAL too, with few samples often not at the teacher.
+    return (_column("verdict") == "OPTIMAL") & _column("certified") & (_column("errors") == 0)
+
+
+CRITERIA = (
+    Criterion(
+        "optimal",
+        "absorbed at the teacher, for all time",
+        ("verdict", "certified", "errors"),
+        _optimal,
+        lambda: ~_column("certified"),
+    ),
+    Criterion(
+        "ergodic",
+        "the sign of the time average is the teacher when the budget is spent",
+        ("ergodic_errors",),
+        lambda: _column("ergodic_errors") == 0,
+    ),
+    Criterion(
+        "visit",
+        "the teacher was reached",
+        ("first_hit", "certified"),
+        lambda: _column("first_hit").is_not_null(),
+        lambda: _column("first_hit").is_null() & ~_column("certified"),
+    ),
+    Criterion(
+        "certified",
+        "the verdict holds for all time, whatever it is",
+        ("certified",),
+        lambda: _column("certified"),
+    ),
+)
+
+
+def _work(cell: Cell) -> pl.Expr:
+    problem = cell.problem
+    entries = float(problem.n * problem.samples * problem.m)
+    return (
+        _TRIAL
+        + entries * (_ENTRY + _PASSED_ENTRY * _column("passes"))
+        + problem.n * (_STATE * _column("states") + _EVENT * _column("events"))
+    )
+
+
+def _small(cell: Cell) -> Cell:
+    problem = cell.problem
+    tiny = replace(problem, samples=min(problem.samples, 4 * problem.n + 16))
+    steps = min(cell.settings["steps"], _WARM_STEPS)
+    return Cell(cell.kind, tiny, {**cell.settings, "steps": steps})
+
+
+KIND = Kind(
+    "train",
+    _run,
+    {
+        "verdict": words(*(verdict.name for verdict in Verdict)),
+        "certified": FLAG,
+        "errors": COUNT,
+        "ergodic_errors": COUNT,
+        "occupancy": SHARE,
+        "visits": COUNT,
+        "first_hit": COUNT.maybe(),
+        "events": COUNT,
+        "states": COUNT,
+        "passes": replace(REAL, low=0),
+    },
+    settings={"schedule": "power:0.5,0.5", "surrogate": "relu", "steps": 1_000_000},
+    criteria={one.text: one for one in CRITERIA},
+    work=_work,
+    small=_small,
+    replay=run_orbit,
+)

@@ -1,0 +1,83 @@
+"""The numbers that the laws speak of, taken from a `Problem` or an `Instance` and checked in one place."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sterling.base.checks import integer, real
+from sterling.errors import InputError, InputTypeError
+from sterling.model.families import Gaussian
+from sterling.model.instance import Instance
+from sterling.model.problem import Problem
+from sterling.surrogates import Surrogate, get_surrogate
+
+#: Weights up to which the laws are given.
+MOST_WEIGHTS = 10**12
+#: ‖v‖² from and up to which they are given: its square is still a float.
+NORM_RANGE = (1e-100, 1e100)
+
+
+class Numbers(NamedTuple):
+    """What the laws know of a problem; it can name a solution in a cache."""
+
+    n: int  # weights
+    m: int  # hidden units, taken to have readouts of the same size
+    norm2: float  # ‖v‖²
+    noise: float | None  # σ; None for data that do not tell
+    surrogate: Surrogate
+
+    @property
+    def sigma(self) -> float:
+        """The label noise, where the law needs it."""
+        if self.noise is None:
+            raise InputError(
+                "the label noise of these data is unknown, and the law needs it: give a Problem that "
+                "describes them"
+            )
+        return self.noise
+
+
+def numbers_of(of, surrogate: str | Surrogate, gaussian: bool = True) -> Numbers:
+    """Return the numbers of a problem or an instance, by default for a law of Gaussian inputs.
+
+    Raises
+    ------
+    InputError
+        If it is neither, if its inputs are known not to be standard Gaussian but must be, or if n or ‖v‖² is
+        beyond what the laws are given for.
+    """
+    if isinstance(of, Problem):
+        noise = of.noise
+    elif isinstance(of, Instance):
+        noise = of.origin.get("noise")
+    else:
+        raise InputTypeError(
+            f"the first argument is of the type {type(of).__name__}; give a Problem or an Instance"
+        )
+    reason = unlike_gaussian(of) if gaussian else ""
+    if reason:
+        raise InputError(f"the law is for standard Gaussian inputs, and {reason}")
+    return Numbers(
+        integer(of.n, "n", 1, MOST_WEIGHTS),
+        of.m,
+        real(of.readout_norm2, "‖v‖²", *NORM_RANGE),
+        None if noise is None else real(noise, "noise", 0),
+        get_surrogate(surrogate),
+    )
+
+
+def samples_of(of: Problem | Instance, samples: float | None) -> float:
+    """Return N: what is given, else the sample size of the problem or the instance."""
+    return real(of.samples if samples is None else samples, "samples", 1)
+
+
+def unlike_gaussian(of: Problem | Instance) -> str:
+    """Return why the rows of the inputs are no standard Gaussian vectors; empty where nothing says so."""
+    if isinstance(of, Problem):
+        plain, inputs, normalize = isinstance(of.inputs, Gaussian), of.inputs, of.normalize
+    else:
+        inputs, normalize = of.origin.get("inputs"), of.origin.get("normalize")
+        plain = inputs in (None, "gaussian")
+    if plain and normalize is None:
+        return ""
+    return f"these are {inputs or 'normalised'}" + (f" with normalize={normalize!r}" if normalize else "")

@@ -1,0 +1,171 @@
+"""What is counted of the visits to a reference, in memory that does not grow with the run.
+
+One int64 array of fixed size holds all of it: histograms of the times of absence and stay (exact below 64
+steps, above it 32 bins to a factor of two), how far each absence went, which weights left first, how often
+each flipped, and the running counts at two sets of steps: 8 to a factor of two, for growth, and equally
+spaced ones, for averages over batches. When the latter are full every other one is dropped and their spacing
+doubles, so between 64 and 127 batches are there, however long the run.
+
+Here are the places in the array, and `Counts`, which has them as plain arrays with names. Who fills the array
+is no business of this file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+EXACT = 64  # times below have a bin each
+BINS = 64 + 32 * 34  # enough for times below 2^40 > 10^12 steps
+MARKS = 312  # 8 to a factor of two up to 2^41
+BATCHES = 128  # ends of batches that are kept, at most
+
+# Cells of the array: single numbers, then the tables.
+(
+    NEXT,  # the next step at which something is noted, the smaller of the next two
+    NEXT_MARK,  # the next step of the growing kind
+    NEXT_BATCH,  # the next end of a batch
+    MARKED,  # marks so far
+    BATCHED,  # batches so far
+    SPACING,  # steps of a batch, a power of two
+    DEEPEST,  # largest distance in the absence under way
+    LONGEST_RETURN,
+    LONGEST_SOJOURN,
+) = range(9)
+RETURN_TIMES = 16
+SOJOURN_TIMES = RETURN_TIMES + BINS
+MARK_COUNTS = SOJOURN_TIMES + BINS  # (MARKS, 2): steps at the reference and visits before each mark
+BATCH_COUNTS = MARK_COUNTS + 2 * MARKS  # (BATCHES, 2): the same before each end of a batch
+FLIPPED = BATCH_COUNTS + 2 * BATCHES  # (n,), then FIRST (n,), then REACHED (n + 1,)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The counts of one run, as plain arrays.
+
+    Attributes
+    ----------
+    steps : int
+        Iterates that were looked at.
+    visits, occupied : int
+        Arrivals at the reference, and steps spent there.
+    away, stayed : int
+        Steps in completed absences and in completed stays.
+    returns, sojourns : int64 (BINS,)
+        How many completed absences and stays lasted so long; `bin_starts` has the smallest time of each bin.
+    longest_return, longest_sojourn : int
+        0 if there are none.
+    flips : int64 (n,)
+        Flips of each weight.
+    first : int64 (n,)
+        Departures from the reference in which the weight flipped.
+    reached : int64 (n + 1,)
+        Completed absences by their largest distance.
+    marks : int64 (marks, 2)
+        Steps at the reference and visits, among the iterates before each of the first `mark_steps`.
+    batches : int64 (batches, 2)
+        The same before the end of each batch.
+    batch_steps : int
+        Steps of a batch.
+    """
+
+    steps: int
+    visits: int
+    occupied: int
+    away: int
+    stayed: int
+    returns: np.ndarray
+    sojourns: np.ndarray
+    longest_return: int
+    longest_sojourn: int
+    flips: np.ndarray
+    first: np.ndarray
+    reached: np.ndarray
+    marks: np.ndarray
+    batches: np.ndarray
+    batch_steps: int
+
+    @classmethod
+    def read(
+        cls, cells: np.ndarray, *, steps: int, visits: int, occupied: int, away: int, stayed: int
+    ) -> Counts:
+        """Return what an array holds; the five numbers are kept elsewhere by those who fill it.
+
+        Examples
+        --------
+        >>> from sterling.visits.counts import Counts, start
+        >>> counts = Counts.read(start(3), steps=0, visits=0, occupied=0, away=0, stayed=0)
+        >>> counts.flips.shape, counts.reached.shape, len(counts.batches)
+        ((3,), (4,), 0)
+        """
+        n = (cells.size - FLIPPED - 1) // 3
+        cells = cells.copy()
+        return cls(
+            steps=steps,
+            visits=visits,
+            occupied=occupied,
+            away=away,
+            stayed=stayed,
+            returns=cells[RETURN_TIMES:SOJOURN_TIMES],
+            sojourns=cells[SOJOURN_TIMES:MARK_COUNTS],
+            longest_return=int(cells[LONGEST_RETURN]),
+            longest_sojourn=int(cells[LONGEST_SOJOURN]),
+            flips=cells[FLIPPED : FLIPPED + n],
+            first=cells[FLIPPED + n : FLIPPED + 2 * n],
+            reached=cells[FLIPPED + 2 * n :],
+            marks=cells[MARK_COUNTS:BATCH_COUNTS].reshape(MARKS, 2)[: cells[MARKED]],
+            batches=cells[BATCH_COUNTS:FLIPPED].reshape(BATCHES, 2)[: cells[BATCHED]],
+            batch_steps=int(cells[SPACING]),
+        )
+
+
+def size_of(n: int) -> int:
+    """Return the number of cells for n weights."""
+    return FLIPPED + 3 * n + 1
+
+
+def start(n: int) -> np.ndarray:
+    """Return the array at step 0."""
+    cells = np.zeros(size_of(n), np.int64)
+    cells[[NEXT, NEXT_MARK, NEXT_BATCH, SPACING]] = 1
+    return cells
+
+
+def bin_starts() -> np.ndarray:
+    """Return the smallest time of each bin and, last, the first time beyond all bins; int64 (BINS + 1,).
+
+    Examples
+    --------
+    >>> from sterling.visits.counts import bin_starts
+    >>> bin_starts()[[0, 63, 64, 65, 96]].tolist()
+    [0, 63, 64, 66, 128]
+    """
+    index = np.arange(BINS + 1)
+    shift = np.maximum(index // 32 - 1, 0)
+    return (index - 32 * shift) << shift
+
+
+def mark_steps() -> np.ndarray:
+    """Return the steps of all marks, int64 (MARKS,): 1, 2, … 16, 18, … 32, 36, …
+
+    Examples
+    --------
+    >>> from sterling.visits.counts import mark_steps
+    >>> mark_steps()[[0, 7, 15, 16, 23, 24]].tolist()
+    [1, 8, 16, 18, 32, 36]
+    """
+    index = np.arange(MARKS)
+    eighth = np.maximum(index - 7, 0)
+    return np.where(index < 8, index + 1, (8 + eighth % 8) << (eighth // 8))
+
+
+def check(cells: np.ndarray, n: int, step: int) -> bool:
+    """Whether an array from a file is one that a run of n weights can have at a step: kernels trust it."""
+    if cells.size != size_of(n) or cells.min() < 0:
+        return False
+    marked, batched, spacing = (int(cells[cell]) for cell in (MARKED, BATCHED, SPACING))
+    if marked >= MARKS or batched >= BATCHES or spacing < 1 or cells[DEEPEST] > n:
+        return False
+    mark, end = int(mark_steps()[marked]), (batched + 1) * spacing
+    return cells[NEXT_MARK] == mark and cells[NEXT_BATCH] == end and step < cells[NEXT] == min(mark, end)

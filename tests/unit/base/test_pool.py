@@ -1,0 +1,273 @@
+"""The loop over work: order, errors, Ctrl-C, stopping, and what it leaves behind."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+
+import pytest
+
+from sterling.base import pool as pools
+from sterling.base import resources
+from sterling.base.pool import Pool, for_each
+from sterling.base.resources import thread_count
+from sterling.errors import InputError
+
+
+class ByHand(Executor):
+    """Runs an item where the test says so, in this thread."""
+
+    def __init__(self):
+        self.waiting = []
+        self.most = 0
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = Future()
+        self.waiting.append((future, fn, args))
+        self.most = max(self.most, len(self.waiting))
+        return future
+
+    def run(self, place=0):
+        future, fn, args = self.waiting.pop(place)
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(fn(*args))
+            except BaseException as problem:
+                future.set_exception(problem)
+
+
+def press():
+    signal.raise_signal(signal.SIGINT)
+
+
+def keep(given, seen):
+    """Take over what is given, for as long as something is."""
+    for done in given:
+        if done:
+            seen.append(done.value)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    threads, handler = threading.active_count(), signal.getsignal(signal.SIGINT)
+    yield
+    assert threading.active_count() == threads
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_results_come_in_the_order_of_completion():
+    hand = ByHand()
+    with Pool(threads=2, executor=hand) as pool:
+        given = pool.results(lambda item: -item, [1, 2, 3], every=0.0)
+        assert next(given) is None
+        hand.run(1)
+        assert next(given) == pools.Done(2, -2)
+        hand.run(1)
+        hand.run(0)
+        assert {done.value for done in given if done} == {-1, -3}
+
+
+def test_items_are_taken_as_there_is_room():
+    taken, hand = [], ByHand()
+
+    def items():
+        for item in range(100):
+            taken.append(item)
+            yield item
+
+    with Pool(threads=3, executor=hand) as pool:
+        given = pool.results(str, items(), every=0.0)
+        next(given)
+        assert taken == list(range(6))
+        pool.count = 5
+        next(given)
+        assert len(taken) == 10
+        given.close()
+    assert hand.most == 10
+    assert all(future.cancelled() for future, *_ in hand.waiting)
+
+
+def test_a_feed_may_wait_for_earlier_results():
+    known = []
+
+    def items():
+        yield from (1, 2)
+        while len(known) < 2:
+            yield None
+        yield sum(known)
+
+    with Pool(threads=2) as pool:
+        for done in pool.results(lambda item: 10 * item, items(), every=0.001):
+            if done:
+                known.append(done.value)
+    assert sorted(known) == [10, 20, 300]
+
+
+def test_an_error_is_raised_after_what_was_finished():
+    hand, seen = ByHand(), []
+
+    def work(item):
+        if item == 1:
+            raise OSError(item)
+        return item
+
+    with Pool(threads=2, executor=hand) as pool:
+        given = pool.results(work, range(4), every=0.0)
+        next(given)
+        for _ in range(3):
+            hand.run()
+        with pytest.raises(OSError, match="1"):
+            keep(given, seen)
+    assert sorted(seen) == [0, 2]
+    assert hand.waiting[0][0].cancelled()
+
+
+def test_errors_may_be_given():
+    with Pool(threads=2) as pool:
+        given = {
+            done.item: done.error
+            for done in pool.results(lambda item: 1 // item, [0, 1], errors="give")
+            if done
+        }
+    assert isinstance(given[0], ZeroDivisionError)
+    assert given[1] is None
+
+
+def test_broken_and_closed_executors():
+    class Broken(Executor):
+        def __init__(self, problem):
+            self.problem = problem
+
+        def submit(self, fn, /, *args, **kwargs):
+            raise self.problem
+
+    with Pool(executor=Broken(BrokenExecutor("died"))) as pool, pytest.raises(BrokenExecutor, match="died"):
+        list(pool.results(abs, [1]))
+    with Pool(executor=Broken(RuntimeError("shut"))) as pool, pytest.raises(InputError, match="shut"):
+        list(pool.results(abs, [1]))
+    with pytest.raises(InputError, match="executor"):
+        Pool(executor=3)  # type: ignore[arg-type]
+
+
+def test_ctrl_c_is_raised_at_a_look_after_what_was_finished():
+    hand, seen = ByHand(), []
+    with Pool(threads=2, executor=hand) as pool:
+        given = pool.results(str, range(9), every=0.0)
+        next(given)
+        hand.run()
+        press()  # held back
+        with pytest.raises(KeyboardInterrupt):
+            keep(given, seen)
+    assert seen == ["0"]
+    assert len(hand.waiting) == 3
+    assert all(future.cancelled() for future, *_ in hand.waiting)
+
+
+def test_ctrl_c_stops_threads_and_gives_what_they_return(monkeypatch):
+    """Workers see `stopping`, and what they have by then counts; what raises instead is dropped."""
+    monkeypatch.setattr(resources, "usable_cores", lambda: 2)
+    begun, seen = threading.Barrier(3), []
+
+    def work(item):
+        begun.wait()
+        while not pool.stopping:
+            pass
+        if item:
+            raise RuntimeError("gave up")
+        return "what there was"
+
+    with Pool(threads=2) as pool:
+        given = pool.results(work, [0, 1], every=0.0)
+        next(given)
+        begun.wait()
+        press()
+        with pytest.raises(KeyboardInterrupt):
+            keep(given, seen)
+    assert seen == ["what there was"]
+
+
+def in_a_block(*actions):
+    """Do this in the block of a pool; return what was reached."""
+    reached = []
+    with Pool(threads=1) as pool:
+        for action in actions:
+            action(pool)
+            reached.append(action)
+    return reached
+
+
+@pytest.mark.parametrize("after", [lambda pool: press(), Pool.look, lambda pool: None])
+def test_ctrl_c_comes_out_of_the_block(after):
+    """At a second press, at a look, or, where nobody looks, when the block ends."""
+    with pytest.raises(KeyboardInterrupt):
+        in_a_block(lambda pool: press(), after)
+
+
+def test_ctrl_c_while_threads_start_leaves_none(monkeypatch):
+    """A press between the start of a thread and whatever comes next is held back like any other."""
+    start = threading.Thread.start
+
+    def pressed(thread):
+        start(thread)
+        press()
+
+    monkeypatch.setattr(threading.Thread, "start", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        in_a_block(lambda pool: list(pool.results(str, range(3))))
+
+
+def test_leaving_early_stops_the_work():
+    released = threading.Event()
+
+    def work(item):
+        while item and not pool.stopping:
+            pass
+        released.set()
+
+    with Pool(threads=2) as pool:
+        for done in pool.results(work, [0, 1]):
+            if done:
+                break
+        assert released.is_set()
+        assert [done.value for done in pool.results(abs, [-5]) if done] == [5]  # it can go on
+
+
+def test_an_error_in_the_block_ends_the_threads():
+    with pytest.raises(ZeroDivisionError):
+        in_a_block(lambda pool: [1 // 0 for done in pool.results(str, range(100))])
+
+
+def test_processes():
+    with ProcessPoolExecutor(1) as executor, Pool(executor=executor) as pool:
+        assert not pool.in_threads
+        assert pool.count == 1
+        assert sorted(done.value for done in pool.results(abs, [-1, -2]) if done) == [1, 2]
+
+
+def test_cancelled_elsewhere():
+    hand = ByHand()
+    with Pool(threads=1, executor=hand) as pool:
+        given = pool.results(abs, [1], every=0.0)
+        next(given)
+        hand.waiting[0][0].cancel()
+        hand.run()
+        with pytest.raises(CancelledError):
+            list(given)
+
+
+def test_work_in_a_pool_leaves_the_other_cores_alone():
+    counts = []
+    with Pool(threads=1) as pool:
+        list(pool.results(lambda item: counts.append(thread_count(None)), [0]))
+    assert counts == [1]
+
+
+@pytest.mark.parametrize("threads", [None, 1, 2])
+def test_for_each(threads):
+    done = []
+    for_each(done.append, range(20), threads)
+    assert sorted(done) == list(range(20))
+    with pytest.raises(ZeroDivisionError):
+        for_each(lambda item: 1 // item, [1, 0, 1], threads)
+    for_each(done.append, [])

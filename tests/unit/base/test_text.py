@@ -1,0 +1,76 @@
+"""Numbers as words, and what a notebook shows: a small table of each object, with everything escaped."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import sterling as st
+from sterling.base.text import counted, html_table, readable_time, shortened
+
+INSTANCE = st.Problem(n=4, samples=30, m=9, noise=0.5, readout="signs").draw(0)
+OWN = st.Instance(np.eye(3) / 3, [0, 1, 1], origin={"file": "<b>.csv"})
+SHOWN = {
+    "problem": lambda: st.Problem(n=4, samples=30, noise=0.25),
+    "instance": lambda: INSTANCE,
+    "own-data": lambda: OWN,
+    "orbit": lambda: st.train(INSTANCE, 10),
+    "landscape": lambda: st.landscape(INSTANCE),
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_every_object_shows_a_table(name):
+    text = SHOWN[name]()._repr_html_()
+    assert text.startswith("<table><tr>")
+    assert text.endswith("</table>")
+    assert text.count("<tr>") == text.count("</td></tr>") >= 5
+
+
+def test_what_they_show():
+    assert "<td>0.25</td>" in SHOWN["problem"]()._repr_html_()
+    assert ", … (9 in all)" in INSTANCE._repr_html_()
+    own = OWN._repr_html_()
+    assert "&lt;b&gt;.csv" in own
+    assert "unknown" in own
+    assert "at most" in own
+
+
+def test_text_is_escaped():
+    assert html_table([("a&b", "<i>")]) == (
+        "<table><tr><th style='text-align:left'>a&amp;b</th><td>&lt;i&gt;</td></tr></table>"
+    )
+
+
+LISTS = [(None, "None"), ("x", "x"), ([0.5, 2.0], "0.5, 2"), (list(range(10)), "0, 1, … (10 in all)")]
+
+
+@pytest.mark.parametrize("value, text", LISTS)
+def test_long_lists_are_cut(value, text):
+    assert shortened(value, 2) == text
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [
+        (0.2, "under 1 s"),
+        (7.4, "7 s"),
+        (99, "99 s"),
+        (125, "2 min 5 s"),
+        (1800, "30 min"),
+        (7_500, "2 h 5 min"),
+        (400_000, "5 days"),
+        (1e12, "years"),
+    ],
+)
+def test_durations(seconds, text):
+    assert readable_time(seconds) == text
+
+
+def test_counts():
+    assert [counted(count, "step") for count in (1, 0, 1000, 2.5)] == [
+        "1 step",
+        "0 steps",
+        "1,000 steps",
+        "2.5 steps",
+    ]

@@ -1,0 +1,231 @@
+"""Kinds of trials: what each measures, what is asked of a kind, and a kind of the user's own."""
+
+import warnings
+from types import MappingProxyType
+
+import numpy as np
+import polars as pl
+import pytest
+
+import sterling as st
+from sterling.study import (
+    COUNT,
+    REAL,
+    Cancelled,
+    Cell,
+    Kind,
+    Store,
+    Study,
+    fit_store,
+    get_kind,
+    kinds,
+    register,
+    replay,
+    run,
+    run_trial,
+    trial_seeds,
+)
+from sterling.study.ledger import Ledger
+from sterling.study.shards import frame_of
+from sterling.study.trial import Batch, run_batch, warm_up
+from sterling.theory.population import population_gradient
+
+LANDSCAPES = Study(n=[5, 6], samples=[4, 8, 30], trials=12, kind="landscape", seed=2)
+
+
+def test_a_landscape_trial_says_what_the_landscape_of_its_data_says():
+    answers = set()
+    for cell in LANDSCAPES.cells:
+        for number in range(3):
+            row = run_trial(cell, number, 2)
+            found = st.landscape(cell.problem.draw(trial_seeds(2, cell, number).data))
+            assert row["trap_free"] == found.trap_free
+            assert row["deviation"] == found.deviation
+            assert row["absorbing"] == len(found.absorbing_states)
+            assert row["lowest_loss"] == found.loss.min()
+            answers.add(row["trap_free"])
+    assert answers == {True, False}
+
+
+def test_a_study_of_landscapes(tmp_path):
+    outcome = run(LANDSCAPES, tmp_path / "s", threads=2)
+    assert (outcome.reason, outcome.new) == ("complete", 72)
+    store = Store(tmp_path / "s")
+    assert store.study == LANDSCAPES
+    counts = store.counts("trap_free")
+    for n in (5, 6):
+        shares = counts.filter(pl.col("n") == n)["successes"].to_list()
+        assert shares[0] < 6 < shares[-1]
+    assert counts["undecided"].sum() == 0
+    (fit,) = fit_store(store)
+    assert fit.criterion == "trap_free"
+    # Where no state can catch a run, none is caught: runs of another study meet the same data.
+    runs = Study(n=[5, 6], samples=[4, 8, 30], trials=12, steps=300, seed=2)
+    run(runs, tmp_path / "t", threads=2)
+    both = store.trials(["n", "samples", "trial", "trap_free"]).join(
+        Store(tmp_path / "t").trials(["n", "samples", "trial", "verdict"]), on=["n", "samples", "trial"]
+    )
+    assert len(both) == 72
+    assert not both.filter(pl.col("trap_free") & (pl.col("verdict") == "TRAPPED")).height
+    assert both.filter(pl.col("verdict") == "TRAPPED").height
+
+
+def test_kinds_may_share_a_folder(tmp_path):
+    runs = Study(n=[5, 6], samples=[4, 8, 30], trials=2, steps=300, seed=2)
+    run(runs, tmp_path / "s")
+    run(LANDSCAPES, tmp_path / "s")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(Store(tmp_path / "s").trials()) == 72
+        assert len(Store(tmp_path / "s", runs).trials()) == 12
+
+
+def test_gradients_are_those_of_the_data_at_states_that_surrogates_share():
+    problem = st.Problem(n=6, samples=50, m=2, readout="gaussian")
+    one, two = (
+        Cell("gradients", problem, {"surrogate": name, "distances": 3}) for name in ("relu", "identity")
+    )
+    row, other = run_trial(one, 4, 7), run_trial(two, 4, 7)
+    assert row["distance"] == other["distance"] == [1, 1, 4, 4, 6]
+    assert row["weights"] == ["wrong", "right", "wrong", "right", "wrong"]
+    assert row["count"] == [1, 5, 4, 2, 6]
+    instance = problem.draw(trial_seeds(7, one, 4).data)
+    assert row["norm2"] == instance.readout_norm2
+    far = -instance.teacher  # at distance n there is one state
+    measured = instance.gradient(far, "relu")
+    expected = population_gradient(instance, far, surrogate="relu")
+    np.testing.assert_allclose(row["product"][-1], measured @ expected, rtol=1e-12)
+    np.testing.assert_allclose(row["measured"][-1], np.mean(measured * far), rtol=1e-12)
+    assert row["measured"] != other["measured"]
+
+
+def test_lists_are_stored_and_exported(tmp_path):
+    study = Study(n=6, samples=50, m=2, trials=3, kind="gradients", distances=2)
+    run(study, tmp_path / "s")
+    trials = Store(tmp_path / "s").trials(["trial", "distance", "weights", "measured"])
+    assert trials.explode("distance", "weights", "measured").height == 3 * 3
+    text = pl.read_csv(Store(tmp_path / "s").export(tmp_path / "t.csv"))
+    assert text["distance"].to_list() == ["1 1 6"] * 3
+
+
+def test_a_landscape_costs_work():
+    """Adaptive placement must know that it grows as 2ⁿ."""
+    works = []
+    for cell in (LANDSCAPES.cells[0], Cell("landscape", st.Problem(n=12, samples=4))):
+        ledger = Ledger(LANDSCAPES.kind, LANDSCAPES.criteria)
+        frame = frame_of(LANDSCAPES.kind, run_batch(2, None, Batch(cell, np.array([0, 1])))).with_columns(
+            cell=pl.lit(cell.key)
+        )
+        ledger.record(frame, {cell.key: cell})
+        works.append(ledger.tally(cell, 2, LANDSCAPES.criteria[0]).work)
+    assert works[1] > works[0] + (2**12 - 2**5) * 3e-7
+
+
+@pytest.mark.parametrize("kind, settings", [("landscape", {}), ("train", {"steps": 10**11})])
+def test_a_trial_is_given_up_on_request(kind, settings):
+    asked = []
+
+    def stop():
+        asked.append(1)
+        return len(asked) > 2
+
+    cell = Cell(kind, st.Problem(n=20, samples=100, noise=1.0), settings)
+    with pytest.raises(Cancelled):
+        run_trial(cell, 0, 0, stop)
+    assert run_batch(0, stop, Batch(cell, np.arange(2))) == []
+
+
+def test_preparing_kernels_is_quick_and_quiet():
+    cells = [
+        Cell("landscape", st.Problem(n=24, samples=10**6)),
+        Cell("train", st.Problem(n=8, samples=10**9), {"schedule": "power:0.5,1.5"}),
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warm_up(cells)  # the schedule fails a term; a trial of twenty steps is no place to say so
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"kind": "landscpe"}, "did you mean 'landscape'"),
+        ({"kind": "landscape", "n": 25}, "n may be at most 24"),
+        ({"kind": "landscape", "surrogate": "sigmoid"}, "sigmoid is smooth"),
+        ({"kind": "landscape", "steps": 100}, "have no steps"),
+        ({"kind": "landscape", "criteria": "optimal"}, "unknown criterion 'optimal'"),
+        ({"kind": "gradients", "distances": 0}, "distances is 0"),
+        ({"kind": "gradients", "inputs": "uniform"}, "need Gaussian inputs"),
+        ({"kind": "gradients", "target": "proportion", "width": 0.1}, "needs a criterion"),
+        ({"criteria": "trap_free"}, "unknown criterion 'trap_free'"),
+        ({"stpes": 100}, "did you mean 'steps'"),
+    ],
+)
+def test_what_a_kind_cannot_do_is_refused(arguments, words):
+    with pytest.raises(st.InputError, match=words):
+        Study(**{"n": 6, "samples": 8, **arguments})
+
+
+def mean_label(cell, seeds, look):
+    look()
+    labels = cell.problem.draw(seeds.data).labels
+    yield {"mean": float(labels.mean()), "draws": seeds.rest % cell.settings["sides"], "word": None}
+
+
+@pytest.fixture
+def own(monkeypatch):
+    monkeypatch.setattr(kinds, "_KINDS", dict(kinds._KINDS))
+    columns = {"mean": REAL, "draws": COUNT, "word": "String"}
+    kind = Kind("label_mean", mean_label, columns, settings={"sides": 6})
+    register(kind)
+    return kind
+
+
+def test_a_kind_of_the_users_own(own, tmp_path):
+    study = Study(n=4, samples=[8, 16], kind="label_mean", sides=[6, 20], trials=5, criteria="mean>=0.5")
+    assert len(study.cells) == 4
+    assert Study.from_text(study.to_toml()) == study
+    assert run(study, tmp_path / "s", threads=2).new == 20
+    store = Store(tmp_path / "s")
+    rows = store.trials()
+    assert rows["draws"].max() > 6
+    assert rows.filter(sides=6)["mean"].sort().equals(rows.filter(sides=20)["mean"].sort())  # the same data
+    assert store.counts()["successes"].sum() == (rows["mean"] >= 0.5).sum()
+    row = rows.row(0, named=True)
+    assert replay(tmp_path / "s", f"{row['cell']}-{row['trial']}")["mean"] == row["mean"]
+
+
+def test_another_version_of_a_kind_is_another_kind(own, tmp_path):
+    study = Study(n=4, samples=8, kind="label_mean", trials=2)
+    run(study, tmp_path / "s")
+    register(Kind("label_mean", mean_label, own.columns, version=2, settings=own.settings))
+    with pytest.warns(st.SterlingWarning, match="version 2"):
+        assert run(Study.from_text(study.to_toml()), tmp_path / "s").new == 2
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("Own", mean_label, {}), "lower-case"),
+        (("own", mean_label, {"n": REAL}), "another name"),
+        (("own", mean_label, {"a": REAL}, 1, {"a": 3}), "twice"),
+        (("own", mean_label, {"a": "Decimal"}), "Float64"),
+        (("own", mean_label, {"a": REAL}, 0), "version"),
+    ],
+)
+def test_a_kind_that_cannot_be_is_refused(arguments, words):
+    with pytest.raises(st.InputError, match=words):
+        Kind(*arguments)
+
+
+def test_kinds_of_sterlings_own_stay(own):
+    with pytest.raises(st.InputError, match="sterling's own"):
+        register(get_kind("train"))
+    with pytest.raises(st.InputError, match="give a Kind"):
+        register("train")
+    assert isinstance(own.columns, MappingProxyType)
+
+
+def test_a_kind_that_gives_other_columns_is_told(own, tmp_path):
+    register(Kind("label_mean", mean_label, {"mean": REAL}, settings={"sides": 6}))
+    with pytest.raises(st.SterlingError, match="it must give one row with mean"):
+        run(Study(n=4, samples=8, kind="label_mean", trials=2), tmp_path / "s")
