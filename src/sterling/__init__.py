@@ -6,11 +6,11 @@ The public names load what they need on first use, so ``import sterling`` costs 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 #: The version, in this one place: the build, the package and the command line read it from here.
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # type checkers know the name; to import `typing` takes longer than all else here
 if TYPE_CHECKING:
     from sterling import study, theory
     from sterling.base.registry import register

@@ -1,7 +1,9 @@
 """The laws of a problem against simulated data sets: the variance V, and the occupancy with little noise.
 
 Seeds are fixed. Beside what a mean-field law may be off, each check allows for 4.9 standard errors, which a
-correct law passes with fresh seeds but for a chance of 10⁻⁶.
+correct law passes with fresh seeds but for a chance of 10⁻⁶. A defect of 6.2 standard errors beyond what the
+law may be off is caught with a chance of 90 %: a variance that is wrong by 27 %, an occupancy that is wrong
+by 0.06 where noise is next to nothing and by 0.3 at n = 16 and σ = 0.1.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Population gradients against averages over fresh Gaussian inputs.
 
 Seeds are fixed, so a pass stays a pass. With other seeds a correct program would fail each single check with
-probability below 10⁻⁶: 5.7 standard errors for the largest of up to a hundred normal figures.
+probability below 10⁻⁶: 5.7 standard errors for the largest of up to a hundred normal figures. A coordinate
+that is wrong by 7 standard errors is caught with a chance of 90 %: 0.35 of the signal, a third of a drift
+variance.
 """
 
 from __future__ import annotations

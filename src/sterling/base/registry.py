@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
 from threading import RLock
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from sterling.base.checks import shown
@@ -33,12 +35,23 @@ class Registry(Mapping[str, T], Generic[T]):
         Whether a thing belongs here. Each has a ``name``.
     built_in : things
         What is there from the start and cannot be replaced.
+    modules : mapping of str to str
+        Further built-in things by their names: each stands in the module, under the noun's first word in
+        capitals, which is imported when it is asked for.
     """
 
-    def __init__(self, noun: str, group: str, takes: Callable[[Any], bool], built_in=()):
+    def __init__(
+        self,
+        noun: str,
+        group: str,
+        takes: Callable[[Any], bool],
+        built_in: Iterable[Any] = (),
+        modules: Mapping[str, str] = MappingProxyType({}),
+    ):
         self.noun, self.group, self.takes = noun, group, takes
         self._things: dict[str, T] = {thing.name: thing for thing in built_in}
-        self._built_in = frozenset(self._things)
+        self._modules = modules
+        self._built_in = frozenset((*self._things, *modules))
         self._lock, self._read = RLock(), False
         _ALL.append(self)
 
@@ -49,7 +62,7 @@ class Registry(Mapping[str, T], Generic[T]):
             raise InputError(
                 f"the name of a {self.noun} is {shown(name)}; it must be letters, digits and underscores"
             )
-        if name in self._built_in and self._things[name] is not thing:
+        if name in self._built_in and self._things.get(name) is not thing:
             raise InputError(f"{name!r} is a {self.noun} of sterling's own: give yours another name")
         self._things[name] = thing
         return thing
@@ -57,15 +70,21 @@ class Registry(Mapping[str, T], Generic[T]):
     def find(self, name: Any) -> T:
         """Return the thing of that name, or raise InputError with the known names and the nearest."""
         if not isinstance(name, str):
-            kinds = ", ".join(self._things)
+            kinds = ", ".join(self)
             raise InputTypeError(f"the {self.noun} is {shown(name)}; give a name out of {kinds}")
+        if name in self._modules and name not in self._things:
+            self._things[name] = getattr(import_module(self._modules[name]), self.noun.split()[0].upper())
         if name not in self._things:
             self._read_entry_points()
         if name in self._things:
             return self._things[name]
-        near = difflib.get_close_matches(name.lower(), self._things, n=1)
+        near = difflib.get_close_matches(name.lower(), tuple(self), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"unknown {self.noun} {shown(name)}; known: {', '.join(self._things)}.{hint}")
+        raise InputError(f"unknown {self.noun} {shown(name)}; known: {', '.join(self)}.{hint}")
+
+    def is_built_in(self, name: str) -> bool:
+        """Whether a name is that of one of sterling's own, which every process knows."""
+        return name in self._built_in
 
     def _read_entry_points(self) -> None:
         from importlib.metadata import entry_points  # slow to import, and seldom needed
@@ -85,13 +104,18 @@ class Registry(Mapping[str, T], Generic[T]):
                     warnings.warn(text, SterlingWarning, stacklevel=4)
 
     def __getitem__(self, name: str) -> T:
+        if name in self._modules:
+            return self.find(name)
         return self._things[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(tuple(self._things))
+        return iter(self._names())
 
     def __len__(self) -> int:
-        return len(self._things)
+        return len(self._names())
+
+    def _names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self._modules, *self._things)))
 
     def __repr__(self) -> str:
         return f"<{self.noun} by name: {', '.join(self)}>"

@@ -41,7 +41,8 @@ def thread_count(threads: int | None, name: str = "threads") -> int:
     """
     if threads is None:
         return 1 if getattr(_here, "shared", False) else usable_cores()
-    return min(checks.integer(threads, name, 1), usable_cores())
+    asked = checks.integer(threads, name, 1)
+    return 1 if asked == 1 else min(asked, usable_cores())  # one is there; asking costs 40 µs
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from sterling import __version__
+from sterling.base.progress import Progress
 from sterling.errors import SterlingWarning
 from sterling.study import Store, Study, run
 
@@ -27,8 +28,8 @@ class Context:
         All cores by default. No number depends on it.
     seed : int
         The root of all seeds.
-    show : callable or None
-        Gets (done, planned, note) several times a second; planned is 0 where it is not known.
+    show : callable, optional
+        Gets the `Progress` of its studies several times a second.
     notes : list of str
         What the reader should know, gathered on the way.
     """
@@ -36,7 +37,7 @@ class Context:
     folder: Path
     threads: int | None = None
     seed: int = 2026
-    show: Callable[[int, int, str], None] | None = None
+    show: Callable[[Progress], None] | None = None
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
@@ -53,13 +54,9 @@ class Context:
         digest = blake2b(f"{study.to_toml()}{__version__}".encode(), digest_size=4).hexdigest()
         folder = self.folder / str(study.name) / digest
 
-        def show(progress) -> None:
-            if self.show is not None:
-                self.show(progress.done, progress.total, progress.note)
-
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            outcome = run(study, folder, threads=self.threads, progress=show)
+            outcome = run(study, folder, threads=self.threads, progress=self.show or False)
             store = Store(folder)
             store.trials(["trial"])  # the first look warns of every shard that is left out
         for warning in caught:

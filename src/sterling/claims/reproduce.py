@@ -123,7 +123,7 @@ def reproduce(
                 tell = _Teller(show, pressed, f"{key} {claim.title}", place, len(keys))
                 context = Context(as_path(folder) / DATA_FOLDER, threads, report.seed, tell)
                 started = time.monotonic()
-                tell(0, 0, "")
+                tell(Progress(0, None))
                 finding = claim.measure(context, budgets.get(key, claim.budgets[effort]))
                 now = time.monotonic()
                 finding = replace(finding, notes=(*finding.notes, *context.notes), seconds=now - started)
@@ -147,16 +147,17 @@ class _Teller:
     count: int
     reached: float = 0.0  # of the claim; of several studies each begins again, this does not
 
-    def __call__(self, done: int, planned: int, note: str) -> None:
+    def __call__(self, of_study: Progress) -> None:
         if self.pressed():
             raise KeyboardInterrupt
         if self.show is None:
             return
-        if planned:
-            self.reached = max(self.reached, min(1.0, done / planned))
+        done, total = of_study.done, of_study.total
+        if total:
+            self.reached = max(self.reached, min(1.0, done / total))
         where = f"{self.title}, claim {self.place + 1} of {self.count}"
-        trials = f"{min(done, planned):,} of {planned:,} done" if planned else ""
-        facts = tuple(words for words in (trials, note) if words)
+        trials = f"{min(done, total):,.10g} of {total:,.10g} done" if total else ""
+        facts = tuple(words for words in (trials, of_study.note, *of_study.facts) if words)
         self.show(Progress(self.place + self.reached, self.count, where, facts))
 
 

@@ -16,9 +16,36 @@ if TYPE_CHECKING:
     from sterling.study.fit import Threshold
     from sterling.study.report import SeriesFit, Status
 
+#: Brackets of tables are escaped, for Rich takes them for markup.
+_HELP = """Many trials over a grid of problems: run and resume, fit, draw, export.
+
+A study is a TOML file such as this one; every value may be a list, and \\[stop] may be left out.
+
+\b
+  name = "noiseless"
+  seed = 2026
+  criteria = ["optimal"]       # ergodic, visit, certified, occupancy>=0.5
+  \\[problem]
+  n = [16, 32, 64]
+  samples = { c = [1, 2, 4], a = 1.2 }    # c n^a, or a list
+  noise = 0.0
+  \\[run]
+  kind = "train"               # or landscape, gradients, one of your own
+  steps = 100_000
+  schedule = "power:0.5,0.5"
+  surrogate = "relu"
+  trials = 200
+  \\[stop]
+  target = "exponent"          # or proportion: it then stops by itself
+  width = 0.1
+  time = "15min"
+
+Without samples a study whose target is an exponent finds them.
+"""
+
 app = typer.Typer(
     name="study",
-    help="Many trials over a grid of problems: run and resume, fit, draw, export.",
+    help=_HELP,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -29,7 +56,7 @@ _Criterion = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="optimal, ergodic, visit, certified, trap_free or occupancy>=R. \\[those of the study]",
+        help="Such as optimal, ergodic, visit, certified or occupancy>=R. \\[those of the study]",
     ),
 ]
 
@@ -47,7 +74,11 @@ def run_study(
         int | None, typer.Option(min=1, metavar="COUNT", help="Trials at a time. \\[all cores]")
     ] = None,
     cluster: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="A Dask cluster: local, or tcp://HOST:PORT.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Where trials run: local, in processes that open no port; or a Dask scheduler, tcp://HOST:PORT.",
+        ),
     ] = None,
     target_width: Annotated[
         float | None, typer.Option(metavar="WIDTH", help="Stop when the 95 % intervals are so narrow.")
@@ -63,20 +94,15 @@ def run_study(
     Ctrl-C ends it early, with exit code 130; what is finished is kept, and the same command goes on. Without
     --out the study lies beside its file, in a folder of the same name.
     """
+    from sterling.base.checks import real  # NumPy comes with it
     from sterling.study.cluster import open_cluster
     from sterling.study.collect import open_store, run
     from sterling.study.grid import seconds
     from sterling.study.report import status
 
-    if not study.exists():
-        raise InputError(f"there is no {study}: name a study file, or the folder of a study")
-    if study.is_dir() and out is not None:
-        raise InputError("--out is for a study file; a folder goes on where it is")
-    if target_width is not None and not (math.isfinite(target_width) and target_width > 0):
-        raise InputError(f"--target-width is {target_width}; it must be a positive number")
-    limit = None if time is None else seconds(time)
-    if limit is not None and not limit > 0:
-        raise InputError(f"--time is {time!r}; it must be more than nothing")
+    if target_width is not None:
+        real(target_width, "--target-width", above=0)
+    limit = None if time is None else real(seconds(time), "--time", above=0)
     store = open_store(study, out)
     if not quiet:
         announce_kernels()
@@ -209,7 +235,8 @@ def _print_status(found: "Status") -> None:
     study = found.study
     planned = f" of {found.planned:,}" if found.planned else ""
     extra = f", and {found.extra:,} beyond the plan" if found.extra else ""
-    typer.echo(f"{study.name}: {found.done:,}{planned} trials done{extra}")
+    name = "".join(letter if letter.isprintable() else "�" for letter in study.name)
+    typer.echo(f"{name}: {found.done:,}{planned} trials done{extra}")
     if found.target is not None:
         what = "exponent" if found.target == "exponent" else "share of successes in a cell"
         now = "not known yet" if found.widest is None or math.isinf(found.widest) else f"{found.widest:.3g}"
@@ -252,7 +279,7 @@ def _print_fit(one: "SeriesFit") -> None:
             f"  undecided trials left out: a = {other.exponent:.4g} [{other.exponent_low:.4g}, "
             f"{other.exponent_high:.4g}]"
         )
-    for text in fit.notes:
+    for text in one.notes:
         typer.echo(f"  {text}")
 
 

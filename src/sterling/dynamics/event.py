@@ -20,6 +20,7 @@ from sterling.surrogates import Surrogate
 
 #: Memory for gradients of visited states unless the caller sets another bound.
 CACHE_BYTES = 1 << 30
+_LITTLE = 1 << 20  # bytes for all states that there are, for which nobody asks how much memory is free
 
 _PATIENCE = 20_000  # idle polls, some tens of microseconds, after which a helper thread naps
 _NAP = 2e-4  # seconds
@@ -226,12 +227,14 @@ def _scratch(data: passes.Data, base: passes.Base, threads: int) -> passes.Scrat
 
 def _slot_bound(n: int, exact: bool, cache_bytes: int | None) -> int:
     """Return how many states the cache may hold; where sums are kept ``exact``, each takes two rows of n."""
-    room = CACHE_BYTES if cache_bytes is None else cache_bytes
-    free = available_memory()
-    if cache_bytes is None and free is not None:
-        room = min(room, free // 4)
-    slots = max(2, int(room) // (8 * n * (2 if exact else 1) + 8 * -(-n // 64) + 36))
-    return min(slots, 1 << min(n, 30))
+    states = 1 << min(n, 30)
+    each = 8 * n * (2 if exact else 1) + 8 * -(-n // 64) + 36
+    if cache_bytes is None:
+        cache_bytes = CACHE_BYTES
+        free = available_memory() if states * each > _LITTLE else None
+        if free is not None:
+            cache_bytes = min(cache_bytes, free // 4)
+    return min(states, max(2, cache_bytes // each))
 
 
 def _cache(n: int, slots: int, last: bool, exact: bool) -> lookup.Cache:

@@ -6,7 +6,6 @@ import math
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from enum import Enum
-from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -32,13 +31,11 @@ from sterling.dynamics.walk import (
     SOJOURNS,
     TOTAL,
     VISITS,
+    Course,
     Log,
-    Walk,
 )
 from sterling.errors import InputError
 from sterling.exact.mass import mass_between
-from sterling.schedules import Schedule
-from sterling.surrogates import Surrogate
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -106,7 +103,7 @@ class Verdict(Enum):
 class Stats:
     """What a run cost.
 
-    Attributes
+    Parameters
     ----------
     events : int
         Steps at which some weight flipped.
@@ -119,6 +116,13 @@ class Stats:
         Input entries read, in units of one pass over the data.
     seconds : float
         Wall-clock time.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> stats = st.train(st.Problem(n=8, samples=100, noise=0.5).draw(seed=0), steps=20_000).stats
+    >>> stats.states <= 2**8 < stats.events <= stats.flips
+    True
     """
 
     events: int
@@ -128,7 +132,13 @@ class Stats:
     seconds: float
 
     def to_dict(self) -> dict:
-        """Return the numbers by their names."""
+        """Return the numbers by their names.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return asdict(self)
 
 
@@ -139,12 +149,19 @@ class Orbit:
     visits are over the iterates. The reference is the teacher, or else the state of lowest empirical risk
     seen so far, about which all counts then start when it is found.
 
+    Parameters
+    ----------
+    course : Course
+        What `train` and `load` have to hand over.
+
     Attributes
     ----------
     n : int
         Number of weights.
     steps : int
         T, steps taken, or stood in for once the weights could change no more.
+    planned : int
+        Steps that were asked for; an interrupted run has fewer.
     signs : int8 (n,)
         √n·w_T.
     latent : float64 (n,)
@@ -189,38 +206,25 @@ class Orbit:
     ('step', 'coordinate', 'sign')
     """
 
-    def __init__(
-        self,
-        *,
-        walk: Walk,
-        steps: int,
-        planned: int,
-        gradient: np.ndarray,
-        schedule: Schedule,
-        surrogate: Surrogate,
-        engine: str,
-        start_latent: np.ndarray,
-        flips: np.ndarray | None,
-        flips_complete_to: int,
-        times: tuple[np.ndarray, np.ndarray],
-        seconds: float,
-        instance: dict,
-    ):
+    def __init__(self, course: Course):
+        walk, about = course.walk, course.instance
         clock = walk.clock
-        self._walk, self._gradient, self._times = walk, gradient, times
-        self._flips = None if flips is None else read_only(flips)
-        self._planned, self._surrogate = planned, surrogate
-        self.n, self.steps = len(walk.signs), steps
-        self.schedule, self.surrogate, self.engine = schedule, surrogate.name, engine
-        self.start_latent = read_only(start_latent)
-        self.start_signs = np.where(start_latent >= 0, 1, -1).astype(np.int8)
-        self.flips_complete_to = flips_complete_to
-        self.instance = instance
-        self._norm2 = float(sum(Fraction(weight) ** 2 for weight in instance["readout"]))
+        self._walk = walk
+        self._gradient, self._times, self.planned = course.gradient, course.times, course.planned
+        self._flips = None if course.flips is None else read_only(course.flips)
+        self._surrogate = course.surrogate
+        self.n, self.steps = len(walk.signs), course.steps
+        self.schedule, self.surrogate, self.engine = course.schedule, course.surrogate.name, course.engine
+        self.start_latent = read_only(course.start_latent)
+        self.start_signs = np.where(course.start_latent >= 0, 1, -1).astype(np.int8)
+        self.flips_complete_to = course.flips_complete_to
+        self.instance = about
+        self._norm2 = _sum_of_squares(about["readout"])
         self._settle()
-        entries = instance["n"] * instance["m"] * instance["samples"]
-        passes = float(clock[READ] / entries)
-        self.stats = Stats(int(clock[EVENTS]), int(clock[FLIPS]), int(clock[EVALUATIONS]), passes, seconds)
+        passes = float(clock[READ] / (about["n"] * about["m"] * about["samples"]))
+        self.stats = Stats(
+            int(clock[EVENTS]), int(clock[FLIPS]), int(clock[EVALUATIONS]), passes, course.seconds
+        )
 
     def _settle(self) -> None:
         """Account for the unfinished stretch up to T, on a copy."""
@@ -252,7 +256,17 @@ class Orbit:
     @property
     def interrupted(self) -> bool:
         """Whether the run has fewer steps than were planned: after Ctrl-C, or in a checkpoint."""
-        return self.steps < self._planned
+        return self.steps < self.planned
+
+    @property
+    def counted(self) -> bool:
+        """Whether the visits to the reference were counted, so that `recurrence` is there."""
+        return self._walk.tally.size > 0
+
+    @property
+    def last_flip(self) -> int:
+        """Step of the last flip; 0 if there was none."""
+        return int(self._walk.clock[ANCHOR])
 
     @property
     def reference_kind(self) -> str:
@@ -340,12 +354,29 @@ class Orbit:
         return flips["step"], np.concatenate([[start], start + np.cumsum(change)])
 
     def distance(self, at) -> np.ndarray:
-        """Return the Hamming distance of w_t to the reference at the steps ``at``, int64.
+        """Return the Hamming distance of w_t to the reference.
+
+        Parameters
+        ----------
+        at : int or array of int
+            Steps t from 0 to T.
+
+        Returns
+        -------
+        int64, of the same shape
+            The distance at each step.
 
         Raises
         ------
         InputError
             If flips were not recorded, or not up to the largest step asked for.
+
+        Examples
+        --------
+        >>> import sterling as st
+        >>> orbit = st.train(st.Problem(n=8, samples=200).draw(seed=0), steps=1000)
+        >>> orbit.distance([0, orbit.first_hit, 1000]).tolist()[1:]
+        [0, 0]
         """
         at = np.asarray(at)
         if not at.size:
@@ -362,17 +393,30 @@ class Orbit:
     def recurrence(self) -> Recurrence:
         """Return what the visits to the reference were like: times, escapes, an interval for the occupancy.
 
+        Returns
+        -------
+        Recurrence
+            Counted over all of the run, in memory that does not grow with it.
+
         Raises
         ------
         InputError
             If that was not recorded.
+
+        Examples
+        --------
+        >>> import sterling as st
+        >>> orbit = st.train(st.Problem(n=8, samples=100, noise=0.5).draw(seed=0), steps=50_000)
+        >>> found = orbit.recurrence()
+        >>> found.recurs, found.long_run.low < found.long_run.high
+        (True, True)
         """
         from sterling.dynamics import arrivals
         from sterling.visits.counts import Counts
         from sterling.visits.recurrence import recurrence
 
         cells, clock = self._settled.tally, self._settled.clock
-        if not cells.size:
+        if not self.counted:
             raise InputError('the visits to the reference were not counted: run with record=("recurrence",)')
         away, stayed = _completed(clock, self.steps)
         counts = Counts.read(
@@ -418,7 +462,7 @@ class Orbit:
         >>> orbit = st.train(st.Problem(n=8, samples=100).draw(seed=0), steps=1000)
         >>> orbit.save("run.orbit")
         >>> st.Orbit.load("run.orbit")
-        Orbit(OPTIMAL certified, n=8, steps=1,000, errors=0, ergodic_errors=0, occupancy=0.98, visits=1)
+        Orbit(OPTIMAL certified, n=8, steps=1,000, errors=0, ergodic_errors=0, occupancy=0.992, visits=1)
         """
         from sterling.dynamics import archive
 
@@ -432,7 +476,7 @@ class Orbit:
             arrays["rates"] = np.array(schedule.pop("rates"), np.float64)
         header = {
             "steps": self.steps,
-            "planned": self._planned,
+            "planned": self.planned,
             "schedule": schedule,
             "surrogate": self._surrogate.to_dict(),
             "engine": self.engine,
@@ -464,14 +508,23 @@ class Orbit:
 
         Examples
         --------
-        `save` has one.
+        >>> import sterling as st
+        >>> st.train(st.Problem(n=8, samples=100).draw(seed=0), steps=1000).save("run.orbit")
+        >>> st.Orbit.load("run.orbit").verdict
+        Verdict.OPTIMAL
         """
         from sterling.dynamics.saved import restore
 
-        return Orbit(**restore(path))
+        return Orbit(restore(path))
 
     def to_dict(self) -> dict:
-        """Return the results as plain values, without recorded arrays."""
+        """Return the results as plain values, without recorded arrays.
+
+        Returns
+        -------
+        dict
+            Ready for JSON; changing it changes nothing of the run.
+        """
         return {
             "verdict": self.verdict.name,
             "certified": self.certified,
@@ -494,7 +547,13 @@ class Orbit:
         }
 
     def summary(self) -> list[tuple[str, str]]:
-        """Return the main results as (name, text) pairs, for tables."""
+        """Return the main results for a table.
+
+        Returns
+        -------
+        list of (str, str)
+            Names and texts.
+        """
         sure = "certified: holds for all time" if self.certified else f"after {counted(self.steps, 'step')}"
         distance = "teacher" if self.reference_kind == "teacher" else "best state seen"
         rows = [
@@ -533,6 +592,13 @@ def _completed(clock: np.ndarray, steps: int) -> tuple[int, int]:
         return left - first - occupied, occupied
     stayed = occupied - (steps - arrived)  # less the stay under way
     return arrived - first - stayed, stayed
+
+
+def _sum_of_squares(weights: list[float]) -> float:
+    """Return Σ w², rounded once, as `Instance.readout_norm2` is."""
+    ratios = [weight.as_integer_ratio() for weight in weights]
+    unit = max(below for _, below in ratios)  # all are powers of two
+    return sum((above * (unit // below)) ** 2 for above, below in ratios) / unit**2
 
 
 def _extended(record: np.ndarray, more: np.ndarray) -> np.ndarray:

@@ -33,6 +33,7 @@ from sterling.dynamics.walk import (
     SOJOURNS,
     TIME_BOUND,
     VISITS,
+    Course,
     Log,
     Walk,
 )
@@ -214,7 +215,7 @@ class Run:
         options, walk = self.options, self.walk
         steps = options.steps if self.finished else engine.position
         known = self.finished or steps > walk.clock[ANCHOR]
-        return Orbit(
+        course = Course(
             walk=walk.copy(),
             steps=steps,
             planned=options.steps,
@@ -229,6 +230,7 @@ class Run:
             seconds=self.spent + pace.seconds,
             instance=self.instance.to_dict(),
         )
+        return Orbit(course)
 
     def _progress(self, pace: _Pace, step: int) -> Progress:
         walk = self.walk

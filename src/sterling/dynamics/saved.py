@@ -33,6 +33,7 @@ from sterling.dynamics.walk import (
     TIME_BOUND,
     TOTAL,
     VISITS,
+    Course,
     Walk,
 )
 from sterling.errors import CheckpointError, InputError
@@ -56,8 +57,8 @@ _TYPES = {  # of the parts of a walk, and sizes where they are not n
 }
 
 
-def restore(path: str | os.PathLike) -> dict[str, Any]:
-    """Return what an `Orbit` is made of; raise CheckpointError with the reason if the file cannot be used."""
+def restore(path: str | os.PathLike) -> Course:
+    """Return the course of a run; raise CheckpointError with the reason if the file cannot be used."""
     with opened(path) as archive:
         header = archive.header
         instance, n = _instance(header["instance"])
@@ -82,24 +83,24 @@ def restore(path: str | os.PathLike) -> dict[str, Any]:
         _require(
             header["engine"] == "dense" or surrogate.piecewise_constant, "its engine and surrogate contradict"
         )
-        return {
-            "walk": walk,
-            "steps": steps,
-            "planned": planned,
-            "gradient": gradient,
-            "schedule": _schedule(archive),
-            "surrogate": surrogate,
-            "engine": header["engine"],
-            "start_latent": start,
-            "flips": _flips(archive, walk, complete_to) if header["recorded"] is True else None,
-            "flips_complete_to": complete_to,
-            "times": tuple(
-                _times(archive, name, int(clock[cell]), steps)
-                for name, cell in (("returns", RETURNS), ("sojourns", SOJOURNS))
+        return Course(
+            walk=walk,
+            steps=steps,
+            planned=planned,
+            gradient=gradient,
+            schedule=_schedule(archive),
+            surrogate=surrogate,
+            engine=header["engine"],
+            start_latent=start,
+            flips=_flips(archive, walk, complete_to) if header["recorded"] is True else None,
+            flips_complete_to=complete_to,
+            times=(
+                _times(archive, "returns", int(clock[RETURNS]), steps),
+                _times(archive, "sojourns", int(clock[SOJOURNS]), steps),
             ),
-            "seconds": float(seconds),
-            "instance": instance,
-        }
+            seconds=float(seconds),
+            instance=instance,
+        )
 
 
 def _require(holds: bool | np.bool_, otherwise: str) -> None:
@@ -129,6 +130,7 @@ def _instance(about: Any) -> tuple[dict[str, Any], int]:
     _require(isinstance(readout, list) and len(readout) == m, "its readout does not have m weights")
     weights = np.array(readout, np.float64)
     _require(_finite(weights) and bool(weights.any()), "its readout is none that a network has")
+    about["readout"] = weights.tolist()
     _require(isinstance(about.get("origin", {}), dict), "its origin cannot be read")
     return about, n
 

@@ -177,7 +177,7 @@ def resume(
     """
     checks.instance_of(orbit, Orbit, "orbit", "an Orbit, or Orbit.load(path)")
     checks.instance_of(instance, Instance, "instance", "the Instance of that run")
-    planned = orbit._planned if steps is None else orbit.steps + checks.integer(steps, "steps", 1, MAX_STEPS)
+    planned = orbit.planned if steps is None else orbit.steps + checks.integer(steps, "steps", 1, MAX_STEPS)
     if planned > MAX_STEPS:
         raise InputError(f"the run would have {planned:,} steps in all; at most {MAX_STEPS:,} are possible")
     if planned <= orbit.steps:

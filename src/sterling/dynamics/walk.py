@@ -5,11 +5,16 @@ Arrays rather than attributes, so that the kernels can change them in place. `bo
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from sterling.visits import counts
+
+if TYPE_CHECKING:  # kernels are made of this file, and of all that it imports
+    from sterling.schedules import Schedule
+    from sterling.surrogates import Surrogate
 
 # Why an engine returned.
 REACHED, ABSORBED, FULL_LOG, RESTARTED, PAUSED, GROW = range(6)
@@ -89,6 +94,45 @@ class Walk(NamedTuple):
 
     def copy(self) -> Walk:
         return Walk(*(part.copy() for part in self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """The course of a run up to its step T: what an orbit is made of, and what a file holds.
+
+    Attributes
+    ----------
+    walk : Walk
+        Where the run stood after its last flip.
+    steps, planned : int
+        T, and the steps that were asked for.
+    gradient : float64 (n,)
+        The gradient at the last weights; empty while it is not known.
+    schedule, surrogate, engine : Schedule, Surrogate, str
+    start_latent : float64 (n,)
+    flips : structured array or None
+        None if they were not recorded.
+    flips_complete_to : int
+    times : (int64, int64)
+        Recorded return and sojourn times.
+    seconds : float
+    instance : dict
+        What `Instance.to_dict` tells.
+    """
+
+    walk: Walk
+    steps: int
+    planned: int
+    gradient: np.ndarray
+    schedule: Schedule
+    surrogate: Surrogate
+    engine: str
+    start_latent: np.ndarray
+    flips: np.ndarray | None
+    flips_complete_to: int
+    times: tuple[np.ndarray, np.ndarray]
+    seconds: float
+    instance: dict
 
 
 class Log(NamedTuple):

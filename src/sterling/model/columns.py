@@ -7,7 +7,6 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -32,9 +31,10 @@ class Columns(NamedTuple):
     names: list[str]
 
 
-def split(path: Path, frame: pl.DataFrame, labels) -> Columns:
+def split(path: str, frame: pl.DataFrame, labels) -> Columns:
     """Part the labels from the inputs, and turn both into numbers."""
     names = [name.strip() for name in frame.columns]
+    refuse_twins(path, names)
     if not frame.height:
         raise InputError(f"{path} has column names but no rows: {_ANOTHER_COPY}")
     column = _label_column(path, names, labels)
@@ -81,7 +81,7 @@ def refuse_twins(what: str, names: Sequence[str]) -> None:
         raise InputError(f"{what} has two columns {told}: rename one, or drop it")
 
 
-def _is_row_number(path: Path, series: pl.Series, index: int) -> bool:
+def _is_row_number(path: str, series: pl.Series, index: int) -> bool:
     """Whether a column without a name only numbers the rows, as an index that a table was saved with does."""
     count = len(series)
     running = series.dtype.is_integer() and any(
@@ -92,7 +92,7 @@ def _is_row_number(path: Path, series: pl.Series, index: int) -> bool:
     return True
 
 
-def _label_column(path: Path, names: list[str], labels) -> int:
+def _label_column(path: str, names: list[str], labels) -> int:
     if len(names) < 2:
         raise InputError(
             f"{path} has one column only, {names[0][:40]!r}: give inputs and labels, separated by commas, "
@@ -123,7 +123,7 @@ def _listed(names: list[str], most: int = 8) -> str:
     return ", ".join(map(repr, names[:most])) + more
 
 
-def _numbers(path: Path, series: pl.Series, name: str, is_label: bool) -> np.ndarray:
+def _numbers(path: str, series: pl.Series, name: str, is_label: bool) -> np.ndarray:
     """Return one column as float64, or say which value is none."""
     import polars as pl
 
@@ -145,7 +145,7 @@ def _numbers(path: Path, series: pl.Series, name: str, is_label: bool) -> np.nda
     return series.cast(pl.Float64).to_numpy()
 
 
-def _text(path: Path, series: pl.Series, cast: pl.Series, what: str, name: str, is_label: bool) -> InputError:
+def _text(path: str, series: pl.Series, cast: pl.Series, what: str, name: str, is_label: bool) -> InputError:
     row = cast.is_null().arg_max() or 0
     classes = series.unique(maintain_order=True)
     if is_label and len(classes) == 2:

@@ -6,26 +6,31 @@ Shapes, finite values, grids and normalisation are the business of `Instance`.
 
 from __future__ import annotations
 
+import ast
 import codecs
-import csv
 import io
+import math
 import os
 import re
 import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from sterling.base.files import as_path, printable, unreadable
 from sterling.base.resources import require_memory
-from sterling.errors import InputError, RangeError
-from sterling.model.columns import split, whole
+from sterling.base.text import counted
+from sterling.errors import InputError, RangeError, SterlingError
+from sterling.model.columns import refuse_twins, split, whole
 from sterling.model.instance import Instance
+from sterling.model.normalise import Normalizer, check_normalize, told
 
 _SEPARATORS = ",;\t"
+_LONGEST_HEADER = 10_000  # bytes, of an array file; NumPy writes fewer than 200
+_ENTRY_BYTES = 28  # that a number takes at the peak: as read, as float64 twice, and as a code
 _ANOTHER_COPY = "take another copy of it"
 _NOT_UTF8 = "is not in UTF-8: save it again in that encoding"
 
@@ -43,7 +48,7 @@ def load_data(
     path: str | os.PathLike,
     *,
     labels: str | int | None = None,
-    normalize: str | None = None,
+    normalize: str | Normalizer | None = None,
     readout: Sequence[float] | np.ndarray | None = None,
     precision: str = "int16",
     constant: str = "refuse",
@@ -63,13 +68,18 @@ def load_data(
     Parameters
     ----------
     path : path
+        The file.
     labels : str or int, optional
         Column of the labels by name, or by number from 0 (negative: from the end); in an .npz file the name
         of their array. By default a column called "label" or "y", else the last one.
-    normalize, precision, constant
-        As in `Instance`.
+    normalize : None, "standard", "whiten" or Normalizer
+        As in `Instance`, and so are ``precision`` and ``constant``.
     readout : m numbers, optional
         The readout v; by default the file's own, else ones.
+    precision : "int16" or "int32"
+        Width of the stored codes.
+    constant : "refuse" or "keep"
+        What to do with a column that has one value.
 
     Returns
     -------
@@ -83,9 +93,18 @@ def load_data(
         For a file that is missing, empty, damaged or not what its name says, for columns that are not
         numbers or have gaps, and for what `Instance` refuses.
     CapacityError
-        If the data do not fit into memory.
+        If the data do not fit into memory; what a file claims is looked at before it is read.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> _ = open("cells.csv", "w").write("size,round,label\\n0.5,1,1\\n2,-1,0\\n1,0.5,1\\n")
+    >>> instance = st.load_data("cells.csv", normalize="standard")
+    >>> instance.feature_names
+    ('size', 'round')
     """
     path = as_path(path)
+    size = _size(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         known = ", ".join(_READERS)
@@ -93,17 +112,17 @@ def load_data(
         raise InputError(f"{printable(path)} has {what}, which says nothing to sterling: known are {known}")
     if isinstance(readout, str):
         raise InputError(f"readout is {readout!r}; data files take the numbers themselves, one for each unit")
-    data = reader(path, _checked_bytes(path), labels)
-    origin: dict[str, Any] = {"file": printable(path.name), "normalize": normalize}
+    data = reader(path, size, labels)
+    origin: dict[str, Any] = {"file": printable(path.name), "normalize": told(check_normalize(normalize))}
     if data.label_name is not None:
         origin["labels"] = data.label_name
     if data.names is not None:
         origin["columns"] = data.names
     try:
-        return Instance(
+        made = Instance(
             data.inputs,
             data.labels,
-            data.readout if readout is None else np.asarray(readout),
+            data.readout if readout is None else readout,
             data.teacher,
             normalize=normalize,
             precision=precision,
@@ -112,7 +131,10 @@ def load_data(
         )
     except InputError as problem:
         kind = RangeError if isinstance(problem, RangeError) else InputError
-        raise kind(f"{path}: {_with_columns(str(problem), data)}") from None
+        raise kind(f"{printable(path)}: {_with_columns(str(problem), data)}") from None
+    if data.names is not None:
+        made.feature_names = tuple(data.names)
+    return made
 
 
 def _with_columns(message: str, data: _Data) -> str:
@@ -127,138 +149,198 @@ def _with_columns(message: str, data: _Data) -> str:
     return f"{message} ({', '.join(told)})" if told else message
 
 
-def _checked_bytes(path: Path) -> bytes:
-    """Return the file's first bytes; raise InputError if there is no such file or nothing in it."""
+def _size(path: Path) -> int:
+    """Return the file's size; raise InputError if there is no such file or nothing in it."""
     reason = unreadable(path)
     if reason is not None:
         raise InputError(reason)
     try:
         size = path.stat().st_size
-        with path.open("rb") as stream:
-            first = stream.read(1 << 16)
+        with path.open("rb"):
+            pass
     except OSError as problem:
-        raise InputError(f"{path} cannot be read: {problem.strerror}") from None
+        raise InputError(f"{printable(path)} cannot be read: {problem.strerror}") from None
     if not size:
-        raise InputError(f"{path} is empty: {_ANOTHER_COPY}")
-    require_memory(size, printable(path))
-    return first
+        raise InputError(f"{printable(path)} is empty: {_ANOTHER_COPY}")
+    return size
 
 
-def _damaged(path: Path, kind: str, problem: BaseException) -> InputError:
+def _damaged(path: Path, kind: str, problem: BaseException | str) -> InputError:
     reason = (str(problem) or type(problem).__name__).splitlines()[0].rstrip(".:")
-    return InputError(f"{path} is a damaged or truncated {kind} ({reason}): {_ANOTHER_COPY}")
+    return InputError(f"{printable(path)} is a damaged or truncated {kind} ({reason}): {_ANOTHER_COPY}")
 
 
 def _unlike(path: Path, kind: str) -> InputError:
-    return InputError(f"{path} is no {kind}, whatever its name says: rename it, or save it again as one")
+    return InputError(
+        f"{printable(path)} is no {kind}, whatever its name says: rename it, or save it again as one"
+    )
 
 
 # .npz and .npy
 
 
-def _read_npz(path: Path, first: bytes, labels) -> _Data:
-    if not first.startswith(b"PK"):
-        raise _unlike(path, "NumPy archive")
+def _read_npz(path: Path, size: int, labels) -> _Data:
     name = "labels" if labels is None else labels
     if not isinstance(name, str):
-        raise InputError(f"{path}: labels is {labels!r}; in an .npz file give the name of their array")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            for needed in ("inputs", name):
-                if needed not in archive.files:
-                    held = ", ".join(archive.files) or "nothing"
+        raise InputError(
+            f"{printable(path)}: labels is {labels!r}; in an .npz file give the name of their array"
+        )
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":
+            raise _unlike(path, "NumPy archive")
+        file.seek(0)
+        with _strict(path, "NumPy archive"), zipfile.ZipFile(file) as archive:
+            held = [info.filename.removesuffix(".npy") for info in archive.infolist()]
+            parts = []
+            for key in ("inputs", name, "readout", "teacher"):
+                if held.count(key) == 1:
+                    parts.append(_read_member(archive, archive.infolist()[held.index(key)], path, key))
+                elif key in held:
+                    raise InputError(f"{printable(path)} has two arrays {key!r}: {_ANOTHER_COPY}")
+                elif key in ("inputs", name):
+                    there = ", ".join(map(printable, held)) or "nothing"
                     raise InputError(
-                        f"{path} has no array {needed!r}, it holds {held}: save it under this name"
+                        f"{printable(path)} has no array {key!r}, it holds {there}: save it under this name"
                     )
-            wanted = ("inputs", name, "readout", "teacher")
-            parts = [_plain(archive[key], path, key) if key in archive.files else None for key in wanted]
-    except InputError:
-        raise
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        KeyError,
-        MemoryError,
-        zlib.error,
-        zipfile.BadZipFile,
-        SyntaxError,
-    ) as problem:
-        if "allow_pickle" in str(problem):
-            raise _pickled(path) from None
-        raise _damaged(path, "NumPy archive", problem) from None
+                else:
+                    parts.append(None)
     inputs, targets, readout, teacher = parts
-    assert inputs is not None
-    assert targets is not None
     return _Data(inputs, targets, readout, teacher, None if name == "labels" else name)
 
 
-def _read_npy(path: Path, first: bytes, labels) -> _Data:
-    if not first.startswith(b"\x93NUMPY"):
-        raise _unlike(path, "NumPy array")
-    try:
-        table = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError, MemoryError, SyntaxError, TypeError) as problem:
-        if "allow_pickle" in str(problem):
-            raise _pickled(path) from None
-        raise _damaged(path, "NumPy array", problem) from None
-    table = _plain(table, path, "its table")
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, name: str) -> np.ndarray:
+    if info.flag_bits & 0x1:
+        raise InputError(f"{printable(path)} is encrypted: save it again without a password")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise InputError(
+            f"{printable(path)} is packed in a way of other programs: save it again with numpy.savez"
+        )
+    with archive.open(info) as stream:
+        return _read_array(stream, info.file_size, path, f"the array {name!r}")
+
+
+def _read_npy(path: Path, size: int, labels) -> _Data:
+    with path.open("rb") as file:
+        if file.read(6) != b"\x93NUMPY":
+            raise _unlike(path, "NumPy array")
+        file.seek(0)
+        with _strict(path, "NumPy array"):
+            table = _read_array(file, size, path, "the table")
     if table.ndim != 2:
         raise InputError(
-            f"{path} has shape {table.shape}; give a table of rows and columns, the labels in the last one, "
-            "or an .npz file"
+            f"{printable(path)} has shape {table.shape}; give a table of rows and columns, the labels in the "
+            "last one, or an .npz file"
         )
     column = _column_number(path, labels, table.shape[1])
     return _Data(np.delete(table, column, axis=1), table[:, column], label_name=f"column {column}")
 
 
-def _pickled(path: Path) -> InputError:
-    return InputError(f"{path} holds pickled Python objects, which sterling never loads: save plain numbers")
+@contextmanager
+def _strict(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever a reader of damaged bytes raises into one sentence."""
+    try:
+        yield
+    except SterlingError:
+        raise
+    except Exception as problem:  # ten kinds are known, from tokenize.TokenError to NotImplementedError
+        raise _damaged(path, kind, problem) from None
 
 
-def _plain(array: Any, path: Path, name: str) -> np.ndarray:
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
-        kind = getattr(array, "dtype", type(array).__name__)
-        raise InputError(f"{path}: {name} has type {kind}: save plain real numbers")
+def _read_array(stream: IO[bytes], size: int, path: Path, name: str) -> np.ndarray:
+    """Read an array of plain numbers from ``size`` bytes, in the format of NumPy.
+
+    What its header claims is held against the size, and the size against the memory, before it is read.
+    """
+    version = np.lib.format.read_magic(stream)
+    length = int.from_bytes(stream.read(2 if version == (1, 0) else 4), "little")
+    if version > (3, 0) or length > _LONGEST_HEADER:
+        raise _damaged(path, "NumPy array", f"its header is of {length:,} bytes, version {version[0]}")
+    header = ast.literal_eval(stream.read(length).decode("latin-1").strip())
+    dtype, shape = np.lib.format.descr_to_dtype(header["descr"]), header["shape"]
+    if dtype.hasobject:
+        raise InputError(
+            f"{printable(path)} holds pickled Python objects, which sterling never loads: save plain numbers"
+        )
+    if dtype.kind not in "biuf":
+        raise InputError(f"{printable(path)}: {name} has type {dtype}: save plain real numbers")
+    if not all(type(axis) is int and axis >= 0 for axis in shape):
+        raise _damaged(path, "NumPy array", f"its shape is {shape}")
+    count = math.prod(shape)
+    prefix = 8 + (2 if version == (1, 0) else 4) + length
+    if count * dtype.itemsize != size - prefix:
+        more = "more" if count * dtype.itemsize < size - prefix else "less"
+        raise _damaged(path, "NumPy array", f"there is {more} in it than an array of shape {shape}")
+    require_memory(count * (2 * dtype.itemsize + _ENTRY_BYTES), printable(path))
+    data = stream.read(count * dtype.itemsize)
+    order = "F" if header["fortran_order"] else "C"
+    array = np.frombuffer(data, dtype).reshape(shape, order=order)
+    if stream.read(1):  # reads to the end, where the checksum of a zip member is looked at
+        raise _damaged(path, "NumPy array", "there is more in it")
     return array
 
 
 def _column_number(path: Path, labels, count: int) -> int:
     number = -1 if labels is None else whole(labels)
     if number is None:
-        raise InputError(f"{path} has no column names, so labels {labels!r} name none: give a number")
+        raise InputError(
+            f"{printable(path)} has no column names, so labels={labels!r} means nothing: give a number"
+        )
     if count < 2:
-        raise InputError(f"{path} has {count} column, so no inputs beside the labels: give both")
+        raise InputError(
+            f"{printable(path)} has {counted(count, 'column')}, so no inputs beside the labels: give both"
+        )
     if not -count <= number < count:
-        raise InputError(f"{path} has no column {number}: it has {count}, counted from 0")
+        raise InputError(f"{printable(path)} has no column {number}: it has {count}, counted from 0")
     return number % count
 
 
 # .csv and .parquet
 
 
-def _read_csv(path: Path, first: bytes, labels) -> _Data:
+def _source(path: Path) -> Path | io.BytesIO:
+    """Return what Polars can read: it takes no names that are not UTF-8."""
+    return path if printable(path) == str(path) else io.BytesIO(path.read_bytes())
+
+
+def _read_csv(path: Path, size: int, labels) -> _Data:
     import polars as pl
 
+    require_memory(size, printable(path))
+    with path.open("rb") as file:
+        first = file.read(1 << 16)
     if b"\0" in first:
         raise InputError(
-            f"{path} is no CSV file, or not in UTF-8: it holds binary data; save it again as CSV"
+            f"{printable(path)} is no CSV file, or not in UTF-8: it holds binary data; save it again as CSV"
         )
     try:
-        head = (codecs.getincrementaldecoder("utf-8-sig")().decode(first).splitlines() or [""])[0]
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(first)
     except UnicodeDecodeError:
-        raise InputError(f"{path} {_NOT_UTF8}") from None
+        raise InputError(f"{printable(path)} {_NOT_UTF8}") from None
+    if text.lstrip()[:1] in ("<", "{", "["):
+        raise _unlike(path, "CSV file")
+    if "\r" in text and "\n" not in text:
+        raise InputError(
+            f"{printable(path)} ends its lines with carriage returns alone: save it again with line feeds"
+        )
+    head = (text.splitlines() or [""])[0]
     separator = max(_SEPARATORS, key=head.count)  # a comma where none occurs
-    header = [name.strip() for name in next(csv.reader([head], delimiter=separator), [])]
-    if header and all(map(_is_number, header)):
-        raise InputError(f"{path} starts with numbers ({head[:30]!r}): put a line of column names on top")
+    fields = (text.count(separator) + text.count("\n") + 1) / len(text)  # a byte
+    require_memory(int(size * (1 + _ENTRY_BYTES * fields)), printable(path))
+    options: dict[str, Any] = {"separator": separator, "glob": False}
     try:
-        frame = pl.read_csv(_source(path), separator=separator, infer_schema_length=None, glob=False)
+        top = pl.read_csv(_source(path), has_header=False, n_rows=1, infer_schema=False, **options)
+        header = [(name or "").strip() for name in top.row(0)] if top.height else []
+        if header and all(map(_is_number, header)):
+            raise InputError(
+                f"{printable(path)} starts with numbers ({head[:30]!r}): put a line of column names on top"
+            )
+        refuse_twins(printable(path), header)
+        frame = pl.read_csv(_source(path), infer_schema_length=None, **options)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as problem:
-        raise InputError(f"{path} cannot be read as CSV: {_csv_reason(problem)}") from None
+        raise InputError(f"{printable(path)} cannot be read as CSV: {_csv_reason(problem)}") from None
     while frame.height and frame.width > 1 and all(value is None for value in frame.row(-1)):
         frame = frame.head(-1)  # blank lines at the end
-    return _Data(**split(path, frame, labels)._asdict())
+    return _Data(**split(printable(path), frame, labels)._asdict())
 
 
 def _csv_reason(problem: BaseException) -> str:
@@ -269,7 +351,7 @@ def _csv_reason(problem: BaseException) -> str:
         return f"it {_NOT_UTF8}"
     if "not properly escaped" in text:
         return "a quotation mark is opened and never closed; is the file cut off?"
-    return text.splitlines()[0].rstrip(".") + "; save it again as plain CSV"
+    return (text or "it is empty").splitlines()[0].rstrip(".") + "; save it again as plain CSV"
 
 
 def _is_number(text: str) -> bool:
@@ -280,25 +362,28 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _read_parquet(path: Path, first: bytes, labels) -> _Data:
+def _read_parquet(path: Path, size: int, labels) -> _Data:
     import polars as pl
 
-    if not first.startswith(b"PAR1"):
-        raise _unlike(path, "Parquet file")
+    with path.open("rb") as file:
+        if file.read(4) != b"PAR1":
+            raise _unlike(path, "Parquet file")
+    require_memory(size, printable(path))
     try:
+        lazy = pl.scan_parquet(_source(path), glob=False)
+        schema, rows = lazy.collect_schema(), lazy.select(pl.len()).collect().item()
+        for name, kind in schema.items():
+            if kind.is_nested():  # its size is told nowhere beforehand
+                raise InputError(
+                    f"{printable(path)}: column {name!r} has type {kind}: turn it into numbers, or drop it"
+                )
+        require_memory(rows * len(schema) * _ENTRY_BYTES, printable(path))
         frame = pl.read_parquet(_source(path), glob=False)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as problem:
+    except SterlingError:
+        raise
+    except (Exception, pl.exceptions.PanicException) as problem:
         raise _damaged(path, "Parquet file", problem) from None
-    return _Data(**split(path, frame, labels)._asdict())
-
-
-def _source(path: Path) -> Path | BinaryIO:
-    """Return a path as Polars takes it: names that are no UTF-8 it does not."""
-    try:
-        os.fsencode(path).decode("utf-8")
-    except UnicodeDecodeError:
-        return io.BytesIO(path.read_bytes())
-    return path
+    return _Data(**split(printable(path), frame, labels)._asdict())
 
 
 _READERS = {".npz": _read_npz, ".npy": _read_npy, ".csv": _read_csv, ".parquet": _read_parquet}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sterling.base.text import percent
-from sterling.plot.style import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION, tidy
+from sterling.plot.style import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, SMALL, VERMILLION, tidy
 
 if TYPE_CHECKING:
+    import polars as pl
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
@@ -21,6 +22,30 @@ SERIES_COLOURS = (BLUE, VERMILLION, GREEN, AMBER, PURPLE, GREY, INK)
 MARKERS = "osD^vPX"
 
 _APART = 2.0  # points between series that stand at one place
+
+
+def style(place: int) -> dict[str, Any]:
+    """Return the colour and the marker of a series that has no meaning of its own, by its place."""
+    return {"color": SERIES_COLOURS[place % len(SERIES_COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+
+
+def shares(ax: Axes, cells: pl.DataFrame, place: int, count: int, **look: Any) -> None:
+    """Draw shares with their intervals against N, as series number ``place`` of ``count``.
+
+    ``cells`` has the columns samples, share, share_low and share_high.
+    """
+    cells = cells.sort("samples")
+    share, low, high = (cells[f"share{end}"].to_numpy() for end in ("", "_low", "_high"))
+    bars = np.maximum([share - low, high - share], 0)
+    look = {"lw": 1.3, "ms": 5, **style(place), **look}
+    drawn = ax.errorbar(cells["samples"].to_numpy(), share, bars, **look)
+    set_aside(ax, drawn.get_children(), place, count)
+
+
+def legend_above(ax: Axes, columns: int, **look: Any) -> None:
+    """Put the legend above the axes, in so many columns."""
+    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "columnspacing": 1.1, **look}
+    ax.legend(frameon=False, fontsize=SMALL, ncols=columns, **place)
 
 
 def dots(
@@ -48,26 +73,18 @@ def dots(
             value,
             y,
             xerr=np.nan_to_num(np.maximum(spread, 0)),
-            fmt=MARKERS[place % len(MARKERS)],
+            ls="",
             ms=5.5,
             lw=1.4,
-            color=SERIES_COLOURS[place % len(SERIES_COLOURS)],
             label=label,
+            **style(place),
         )
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_xlabel(axis)
     ax.locator_params(axis="x", nbins=6)
     if len(groups) > 1:
-        ax.legend(
-            frameon=False,
-            fontsize=8,
-            ncols=len(groups),
-            loc="lower center",
-            bbox_to_anchor=(0.5, 1.0),
-            columnspacing=1.2,
-            handletextpad=0.2,
-        )
+        legend_above(ax, len(groups), handletextpad=0.2)
 
 
 def set_aside(ax: Axes, drawn: Iterable[Artist], place: int, count: int) -> None:
@@ -101,14 +118,11 @@ def predictions(ax: Axes, comparison: Comparison) -> str:
         mine = comparison.rows.filter(comparison.rows["surrogate"] == name).sort("trial")
         known = mine.drop_nulls("predicted_occupancy")
         x, y = known["predicted_occupancy"].to_numpy(), known["occupancy"].to_numpy()
-        marker, colour = MARKERS[place % len(MARKERS)], SERIES_COLOURS[place % len(SERIES_COLOURS)]
-        ax.plot(x, y, marker, ms=3.5, color=colour, alpha=0.35, lw=0)
+        ax.plot(x, y, ms=3.5, alpha=0.35, lw=0, **style(place))
         if len(known):
-            ax.plot(x.mean(), y.mean(), marker, ms=8, color=colour, mec=INK, mew=0.8, lw=0, label=name)
-    ax.set_xlim(-0.02, 1.02)
-    ax.set_ylim(-0.02, 1.02)
-    ax.set_xlabel("predicted occupancy of the teacher (mean-field)")
-    ax.set_ylabel("measured occupancy")
+            ax.plot(x.mean(), y.mean(), ms=8, mec=INK, mew=0.8, lw=0, label=name, **style(place))
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    ax.set(xlabel="predicted occupancy of the teacher (mean-field)", ylabel="measured occupancy")
     tidy(ax)
     table = comparison.summary().sort("occupancy", descending=True)
     first, last = (_occupancy(table.row(place, named=True)) for place in (0, -1))

@@ -38,9 +38,30 @@ _ABOVE = "above the axes"  # marks the legends that stand there
 
 
 def errors_over_time(ax: Axes, orbit: Orbit) -> str:
-    """Draw the distance to the reference over a logarithmic time axis; return a one-sentence reading.
+    """Draw the distance to the reference over a logarithmic time axis.
 
     The line is the mean over each time bin and the band its range; the dashed line is the time average's.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Where to draw.
+    orbit : Orbit
+        With its flips recorded; without them, that is said.
+
+    Returns
+    -------
+    str
+        What to see, in a sentence.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> from matplotlib.figure import Figure
+    >>> from sterling.plot.run import errors_over_time
+    >>> orbit = st.train(st.Problem(n=8, samples=200).draw(seed=0), steps=1000)
+    >>> errors_over_time(Figure().subplots(), orbit)
+    'No weight moves after step ..., and none ever will: 0 of 8 are wrong.'
     """
     ax.set_ylabel(
         "wrong weights (number)" if orbit.reference_kind == "teacher" else "differing weights (number)"
@@ -114,9 +135,23 @@ def _last_of_interest(orbit: Orbit, h: History) -> int:
 
 
 def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
-    """Draw when the most active weights flipped, and which way; return a one-sentence reading.
+    """Draw when the most active weights flipped, and which way.
 
     Upper half of a row: to +1; lower half: to −1. The colour deepens with the share of steps with a flip.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Where to draw.
+    orbit : Orbit
+        With its flips recorded; without them, that is said.
+    rows : int
+        Weights that are drawn, at most.
+
+    Returns
+    -------
+    str
+        What to see, in a sentence.
     """
     from matplotlib.patches import Patch
 
@@ -176,9 +211,21 @@ def _read_flips(orbit: Orbit, counts: np.ndarray, rows: int) -> str:
 
 
 def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
-    """Draw √n times the ergodic mean, times the reference's sign, in order; return a one-sentence reading.
+    """Draw √n times the ergodic mean, times the reference's sign, in order.
 
     1 is always right, 0 undecided, below 0 the time average has the wrong sign.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Where to draw.
+    orbit : Orbit
+        Any run.
+
+    Returns
+    -------
+    str
+        What to see, in a sentence.
     """
     margin = np.clip(orbit.ergodic_mean * math.sqrt(orbit.n) * orbit.reference, -1, 1)
     order = np.argsort(margin, kind="stable")
@@ -230,7 +277,18 @@ def _read_mean(orbit: Orbit, margin: np.ndarray, weakest: int) -> str:
 
 
 def figure(orbit: Orbit) -> Figure:
-    """Return a figure of the three panels, each with a sentence on what it shows."""
+    """Return a figure of the three panels, each with a sentence on what it shows.
+
+    Parameters
+    ----------
+    orbit : Orbit
+        Any run.
+
+    Returns
+    -------
+    matplotlib Figure
+        For `sterling.plot.style.save_figure`.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -273,7 +331,18 @@ def figure(orbit: Orbit) -> Figure:
 
 
 def problem_line(result: dict) -> str:
-    """Return one line that says what was run, from `Orbit.to_dict()`: data, surrogate, step sizes."""
+    """Return one line that says what was run: data, surrogate, step sizes.
+
+    Parameters
+    ----------
+    result : dict
+        As `Orbit.to_dict` gives it.
+
+    Returns
+    -------
+    str
+        Names of the user's as they are; `sterling.plot.style.plain` makes it fit for a picture.
+    """
     about = result["instance"]
     origin = about.get("origin", {})
     parts = [f"n = {about['n']}", f"N = {about['samples']:,}", f"m = {about['m']}"]

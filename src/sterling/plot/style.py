@@ -38,7 +38,14 @@ SMALL = 8.5  # points, for legends and ticks
 
 
 def tidy(ax: Axes, legend: bool = True) -> None:
-    """Give axes the common look, and a legend where something drawn has a name."""
+    """Give axes the common look.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    legend : bool
+        Whether there shall be a legend, if something drawn has a name.
+    """
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(GREY)
     ax.tick_params(colors=INK, labelsize=SMALL)
@@ -59,12 +66,39 @@ def plain(text: str) -> str:
     """Return a text of a user's own so that Matplotlib shows it as it is: it takes dollars for formulas.
 
     Names of columns, files and studies go through here before they are drawn.
+
+    Parameters
+    ----------
+    text : str
+        As the user wrote it.
+
+    Returns
+    -------
+    str
+        For Matplotlib.
+
+    Examples
+    --------
+    >>> from sterling.plot.style import plain
+    >>> print(plain("US$ of 2020"))
+    US\\$ of 2020
     """
     return text.replace("$", r"\$")
 
 
 def save_figure(fig: Figure, path: str | os.PathLike) -> Path:
-    """Write a figure, whole or not at all; the suffix says how: .png, .svg or .pdf.
+    """Write a figure, whole or not at all.
+
+    Parameters
+    ----------
+    fig : matplotlib Figure
+    path : path
+        Its suffix says how: .png, .svg or .pdf.
+
+    Returns
+    -------
+    Path
+        Where the figure is.
 
     Raises
     ------

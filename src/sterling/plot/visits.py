@@ -26,7 +26,20 @@ _BARS = 24  # weights that have a bar, at most
 
 
 def survival(ax: Axes, found: Recurrence) -> str:
-    """Draw the share of absences and of stays that last t steps or longer, on logarithmic axes."""
+    """Draw the share of absences and of stays that last t steps or longer, on logarithmic axes.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Where to draw.
+    found : Recurrence
+        Of any run; where there is nothing to draw, that is said.
+
+    Returns
+    -------
+    str
+        What to see, in a sentence or two.
+    """
     drawn: list[str] = []
     for times, colour, style, name in (
         (found.returns, BLUE, "-", "absences"),
@@ -150,7 +163,29 @@ def leading_law(of: Problem | Instance, samples: np.ndarray) -> np.ndarray:
 
 
 def growth(ax: Axes, found: Recurrence) -> str:
-    """Draw the number of visits over the number of steps, with a line of slope one."""
+    """Draw the number of visits over the number of steps, with a line of slope one.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Where to draw.
+    found : Recurrence
+        Of any run; where there is nothing to draw, that is said.
+
+    Returns
+    -------
+    str
+        What to see, in a sentence or two.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> from matplotlib.figure import Figure
+    >>> from sterling.plot.visits import growth
+    >>> orbit = st.train(st.Problem(n=8, samples=200).draw(seed=0), steps=1000)
+    >>> growth(Figure().subplots(), orbit.recurrence())
+    '1 visit, and the run is over for all time.'
+    """
     seen = found.mark_visits > 0
     steps, visits = found.mark_steps[seen], found.mark_visits[seen]
     if not len(steps):
@@ -169,7 +204,20 @@ def growth(ax: Axes, found: Recurrence) -> str:
 
 
 def batches(ax: Axes, found: Recurrence) -> str:
-    """Draw the occupancy of each batch of steps, the part left out in grey, and the long-run interval."""
+    """Draw the occupancy of each batch of steps, the part left out in grey, and the long-run interval.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Where to draw.
+    found : Recurrence
+        Of any run; where there is nothing to draw, that is said.
+
+    Returns
+    -------
+    str
+        What to see, in a sentence or two.
+    """
     occupancy, length = found.batch_occupancy, found.batch_steps
     if not len(occupancy):
         _empty(ax, "no batch is full")
@@ -193,7 +241,20 @@ def batches(ax: Axes, found: Recurrence) -> str:
 
 
 def leavers(ax: Axes, found: Recurrence) -> str:
-    """Draw in which share of the departures each weight flips."""
+    """Draw in which share of the departures each weight flips.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Where to draw.
+    found : Recurrence
+        Of any run; where there is nothing to draw, that is said.
+
+    Returns
+    -------
+    str
+        What to see, in a sentence or two.
+    """
     ranked = found.leavers()
     if not ranked:
         _empty(ax, "the reference was never left")
@@ -212,7 +273,20 @@ def leavers(ax: Axes, found: Recurrence) -> str:
 
 
 def distances(ax: Axes, found: Recurrence) -> str:
-    """Draw how the absences divide by the largest number of wrong weights."""
+    """Draw how the absences divide by the largest number of wrong weights.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Where to draw.
+    found : Recurrence
+        Of any run; where there is nothing to draw, that is said.
+
+    Returns
+    -------
+    str
+        What to see, in a sentence or two.
+    """
     total = int(found.reached.sum())
     if not total:
         _empty(ax, "no completed absence")

@@ -72,7 +72,7 @@ def write_run_page(path: str | os.PathLike, orbit: Orbit, instance: Instance, co
 
 def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
     """Return the page of a run as HTML; parameters as in `write_run_page`."""
-    found = orbit.recurrence() if orbit._settled.tally.size else None
+    found = orbit.recurrence() if orbit.counted else None
     predicted, silence = _prediction(orbit, instance)
     advice = orbit.verdict.meaning
     (_, verdict), *rows = orbit.summary()
@@ -106,7 +106,7 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
     elif _noise(instance) == 0:
         notes.append("The labels have no noise, so w* absorbs: once there, the weights never leave it.")
     if orbit.verdict.absorbed:
-        last = int(orbit._settled.since.max())
+        last = orbit.last_flip
         away = f"{counted(orbit.errors, 'weight')} away from the reference"
         where = away if orbit.errors else "at the reference"
         before = ", and what follows is about the steps before" if last else ""
@@ -123,7 +123,7 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
             "describe."
         )
     if orbit.interrupted:
-        notes.append(f"The run was interrupted at step {orbit.steps:,} of {orbit._planned:,}.")
+        notes.append(f"The run was interrupted at step {orbit.steps:,} of {orbit.planned:,}.")
     if found is None:
         notes.append("This run did not count its visits, so times and distances of absences are not known.")
     return notes

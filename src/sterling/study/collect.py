@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sterling.base.files import as_path
 from sterling.base.pool import Pool
 from sterling.base.progress import Show, showing
 from sterling.errors import InputError
@@ -49,15 +50,15 @@ def iterate(
     width, time_limit : float, optional
         Instead of the study's own ``width`` and ``time`` in this call.
 
-    Yields
-    ------
-    Progress
-        With ``rows``, the trials finished since the one before.
-
     Returns
     -------
     Outcome
         As the value of the generator.
+
+    Yields
+    ------
+    Progress
+        With ``rows``, the trials finished since the one before.
 
     Raises
     ------
@@ -122,6 +123,7 @@ def run(
     Returns
     -------
     Outcome
+        How it ended.
 
     Raises
     ------
@@ -164,10 +166,13 @@ def open_store(study: Study | str | os.PathLike, folder: str | os.PathLike | Non
         if folder is None:
             raise InputError("name the folder in which the study shall lie")
         return Store(folder, study)
-    if os.path.isdir(study):
-        return Store(study)
-    read = Study.from_toml(study)
-    return Store(os.path.splitext(study)[0] if folder is None else folder, read)
+    path = as_path(study, "the study")
+    if os.path.isdir(path):
+        if folder is not None:
+            raise InputError(f"{path} is the folder of a study, which goes on where it is: give no other")
+        return Store(path)
+    read = Study.from_toml(path)
+    return Store(path.with_suffix("") if folder is None else folder, read)
 
 
 def replay(

@@ -23,7 +23,7 @@ from sterling.base.pool import Done, Pool
 from sterling.base.resources import require_memory
 from sterling.errors import SterlingError
 from sterling.study.grid import Study
-from sterling.study.kinds import Cell, is_built_in
+from sterling.study.kinds import KINDS, Cell
 from sterling.study.ledger import Ledger, Wanted
 from sterling.study.missing import Missing
 from sterling.study.rounds import Rounds
@@ -48,7 +48,7 @@ _ATTEMPTS = 3  # for a batch whose worker was lost, or that came back empty
 class Outcome:
     """How a run of a study ended.
 
-    Attributes
+    Parameters
     ----------
     reason : str
         "complete", "width reached", "trials spent", "time", or another reason why an exponent is not known.
@@ -57,6 +57,7 @@ class Outcome:
     done : int
         Trials of the study in the store that its last round asked for.
     seconds : float
+        That it took.
     messages : tuple of str
         What there is to say, such as why no exponent could be fitted.
     """
@@ -73,7 +74,13 @@ class Outcome:
         return self.reason not in ("time", "interrupted")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values."""
+        """Return everything as plain values.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return {**asdict(self), "messages": list(self.messages), "finished": self.finished}
 
 
@@ -81,9 +88,12 @@ class Outcome:
 class Progress(base.Progress):
     """How far a run of a study is, in trials of the round under way.
 
-    Attributes
+    Parameters
     ----------
+    done, total, note, facts, seconds_left
+        As of all progress.
     round : int
+        Which one, from one.
     new : int
         Trials run so far.
     seconds : float
@@ -99,7 +109,13 @@ class Progress(base.Progress):
     rows: pl.DataFrame | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the rows as plain values."""
+        """Return everything but the rows as plain values.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return {
             "round": self.round,
             "done": self.done,
@@ -189,8 +205,15 @@ class Collector:
         taken = self.missing.take(self._size)
         if taken is None:
             return None
-        kind = self.study.kind
-        return Batch(*taken, None if is_built_in(kind) else kind)
+        return Batch(*taken, self._own(taken[0]))
+
+    def _own(self, cell: Cell) -> tuple:
+        """Return what a worker in another process has to be told of."""
+        if self.pool.in_threads:
+            return ()
+        kind, surrogate = self.study.kind, cell.own_surrogate
+        mine = () if KINDS.is_built_in(kind.name) else (kind,)
+        return mine if surrogate is None else (*mine, surrogate)
 
     def _size(self, cell: Cell) -> int:
         pace = self.ledger.pace(cell)
@@ -253,7 +276,7 @@ class Collector:
             raise SterlingError(
                 f"workers give no rows for trials of {place} ({why}): is something stopping or killing them?"
             )
-        self.again.append(Batch(batch.cell, left, batch.kind, attempt))
+        self.again.append(Batch(batch.cell, left, batch.own, attempt))
 
     def _keep(self, cell: Cell, rows: list[Row]) -> None:
         import polars as pl

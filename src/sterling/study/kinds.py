@@ -13,18 +13,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from hashlib import blake2b
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sterling.base import checks
+from sterling.base.registry import Registry
+from sterling.base.registry import register as register
 from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.schedules import MAX_STEPS, Power, Schedule, Table, parse_schedule, schedule_from_dict
 from sterling.study.criteria import Criterion, at_least
-from sterling.surrogates import get_surrogate
+from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,6 +56,8 @@ class Cancelled(Exception):
 class Column:
     """What a kind measures: the type of a column, and which values can be.
 
+    Ready-made are COUNT, SHARE, REAL, FLAG and `words`; ``maybe()`` and ``list()`` make others of them.
+
     Parameters
     ----------
     dtype : str
@@ -65,6 +68,12 @@ class Column:
         The texts that there can be.
     optional : bool
         Whether a value may be missing.
+
+    Examples
+    --------
+    >>> from sterling.study import COUNT
+    >>> COUNT.maybe().list().dtype
+    'List(Int64)'
     """
 
     dtype: str
@@ -98,15 +107,33 @@ class Column:
         return pl.List(scalar) if self.listed else scalar
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values."""
+        """Return everything as plain values.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return asdict(self)
 
     def maybe(self) -> Column:
-        """Return the column of which values may be missing."""
+        """Return the column of which values may be missing.
+
+        Returns
+        -------
+        Column
+            A changed copy.
+        """
         return replace(self, optional=True)
 
     def list(self) -> Column:
-        """Return the column of lists of such values."""
+        """Return the column of lists of such values.
+
+        Returns
+        -------
+        Column
+            A changed copy.
+        """
         return replace(self, dtype=f"List({self.dtype})")
 
 
@@ -117,7 +144,18 @@ FLAG = Column("Boolean")
 
 
 def words(*known: str) -> Column:
-    """Return a column of texts that are among those."""
+    """Return a column of texts that are among those.
+
+    Parameters
+    ----------
+    *known : str
+        The texts that there can be.
+
+    Returns
+    -------
+    Column
+        A changed copy.
+    """
     return Column("String", words=known)
 
 
@@ -165,12 +203,14 @@ class Kind:
     --------
     How far from the origin a teacher's labels are:
 
-    >>> from sterling.study import Kind, REAL, Study, register
+    >>> import sterling as st
+    >>> from sterling.study import Kind, REAL, Study
     >>> def run(cell, seeds, look):
     ...     return {"mean": float(cell.problem.draw(seeds.data).labels.mean())}
-    >>> register(Kind("label_mean", run, {"mean": REAL}))
-    >>> Study(n=4, samples=8, kind="label_mean").kind.name
-    'label_mean'
+    >>> st.register(Kind("label_mean", run, {"mean": REAL}))
+    <Kind 'label_mean', version 1: mean>
+    >>> Study(n=4, samples=8, kind="label_mean")
+    Study('study': label_mean, n=4, 1 cells, seed=0)
     """
 
     name: str
@@ -186,9 +226,8 @@ class Kind:
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise InputError(
-                f"a kind is named {checks.shown(self.name)}; take lower-case letters, digits and underscores"
-            )
+            name = checks.shown(self.name)
+            raise InputError(f"a kind is named {name}; take lower-case letters, digits and underscores")
         checks.integer(self.version, "the version of a kind", 1)
         columns = {
             name: Column(one, optional=True) if isinstance(one, str) else one
@@ -204,8 +243,21 @@ class Kind:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         object.__setattr__(self, "columns", MappingProxyType(columns))
 
+    def __repr__(self) -> str:
+        return f"<Kind {self.name!r}, version {self.version}: {', '.join(self.columns)}>"
+
+    def __reduce__(self):
+        # To a worker goes what running a trial takes; expressions and checks are of no use there.
+        return Kind, (self.name, self.run, dict(self.columns), self.version, dict(self.settings))
+
     def to_dict(self) -> dict[str, Any]:
-        """Return what a user should know as plain values."""
+        """Return what a user should know as plain values.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return {
             "name": self.name,
             "version": self.version,
@@ -215,7 +267,18 @@ class Kind:
         }
 
     def plain(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return settings as plain values, those left out at their defaults."""
+        """Return settings as plain values, those left out at their defaults.
+
+        Parameters
+        ----------
+        settings : mapping
+            Values by name.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         self.refuse_unknown(settings)
         return {
             name: plain_setting(name, settings.get(name, default), default)
@@ -223,7 +286,13 @@ class Kind:
         }
 
     def refuse_unknown(self, settings: Iterable[str]) -> None:
-        """Raise InputError for the name of a setting that the kind does not have."""
+        """Raise InputError for the name of a setting that the kind does not have.
+
+        Parameters
+        ----------
+        settings : iterable of str
+            Names.
+        """
         for name in settings:
             if name not in self.settings:
                 raise InputError(
@@ -232,6 +301,16 @@ class Kind:
 
     def criterion(self, text: str | Criterion) -> Criterion:
         """Return the criterion of a name, or of a threshold such as "occupancy>=0.5".
+
+        Parameters
+        ----------
+        text : str or Criterion
+            Such as "optimal".
+
+        Returns
+        -------
+        Criterion
+            The criterion.
 
         Raises
         ------
@@ -271,54 +350,68 @@ class Kind:
 def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criterion:
     """Return the criterion that a text such as "optimal" or "occupancy>=0.5" names for a kind of trial.
 
+    Parameters
+    ----------
+    text : str or Criterion
+        Such as "optimal" or "occupancy>=0.5".
+    kind : str or Kind
+        Of the trials that it is asked of.
+
+    Returns
+    -------
+    Criterion
+        The criterion.
+
     Raises
     ------
     InputError
         If there is none of that name.
+
+    Examples
+    --------
+    >>> from sterling.study import parse_criterion
+    >>> parse_criterion("ergodic").meaning
+    'the sign of the time average is the teacher when the budget is spent'
     """
     return get_kind(kind).criterion(text)
 
 
-#: Kinds that come with sterling, each in a module of its own, and those that were registered.
-_BUILT_IN = {name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "gradients")}
-_KINDS: dict[str, Kind] = {}
-
-
-def register(kind: Kind) -> None:
-    """Make a kind usable by name in every study from now on; one of the same name is replaced.
-
-    Raises
-    ------
-    InputError
-        If it is no kind, or has the name of one that comes with sterling.
-    """
-    checks.instance_of(kind, Kind, "the kind", "a Kind")
-    if kind.name in _BUILT_IN:
-        raise InputError(f"{kind.name!r} is a kind of sterling's own: give yours another name")
-    _KINDS[kind.name] = kind
+KINDS: Registry[Kind] = Registry(
+    "kind of trial",
+    "sterling.kinds",
+    lambda thing: isinstance(thing, Kind),
+    modules={
+        **{name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "gradients")},
+        "occupancy": "sterling.study.compare",
+    },
+)
 
 
 def get_kind(name: str | Kind) -> Kind:
-    """Return the kind of a name.
+    """Return the kind of trial of that name.
+
+    Parameters
+    ----------
+    name : str or Kind
+        A kind comes back as it is.
+
+    Returns
+    -------
+    Kind
+        The kind.
 
     Raises
     ------
     InputError
         If there is none.
+
+    Examples
+    --------
+    >>> from sterling.study import get_kind
+    >>> sorted(get_kind("train").criteria)
+    ['certified', 'ergodic', 'optimal', 'visit']
     """
-    if isinstance(name, Kind):
-        return name
-    if name in _BUILT_IN and name not in _KINDS:
-        _KINDS[name] = import_module(_BUILT_IN[name]).KIND
-    if not isinstance(name, str) or name not in _KINDS:
-        known = {**_BUILT_IN, **_KINDS}
-        raise InputError(f"there is no kind of trial {checks.shown(name)}{_near(name, known)}")
-    return _KINDS[name]
-
-
-def is_built_in(kind: Kind) -> bool:
-    """Whether a kind comes with sterling, so that every process knows it."""
-    return kind.name in _BUILT_IN
+    return name if isinstance(name, Kind) else KINDS.find(name)
 
 
 def _near(name: Any, known: Iterable[str]) -> str:
@@ -335,7 +428,10 @@ def plain_setting(name: str, value: Any, default: Any) -> Any:
     if name == "schedule":
         return schedule_text(value)
     if name == "surrogate":
-        return get_surrogate(value).name
+        known = get_surrogate(value)
+        if SURROGATES.get(known.name) != known:
+            raise InputError(f"the surrogate {known.name!r} is not registered: sterling.register it first")
+        return known.name
     if name == "steps":
         return checks.integer(value, name, 1, MAX_STEPS)
     if isinstance(default, bool):
@@ -388,6 +484,7 @@ class Cell:
     kind : str
         The kind of trial.
     problem : Problem
+        What data are drawn from.
     settings : mapping
         The kind's settings; those left out have their defaults.
 
@@ -422,17 +519,42 @@ class Cell:
         return hash(self.text)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything that decides the trials as plain values, for `from_dict`."""
-        return {
+        """Return everything that decides the trials as plain values, for `from_dict`.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
+        kind = get_kind(self.kind)
+        values = {
             "kind": self.kind,
-            "version": get_kind(self.kind).version,
+            "version": kind.version,
             "problem": problem_dict(self.problem),
             "settings": dict(self.settings),
         }
+        own = self.own_surrogate
+        return values if own is None else {**values, "surrogate": own.to_dict()}
+
+    @property
+    def own_surrogate(self) -> Surrogate | None:
+        """The surrogate, if it is none of sterling's own: its definition is then a part of the cell."""
+        name = self.settings.get("surrogate")
+        return None if name is None or SURROGATES.is_built_in(name) else get_surrogate(name)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Cell:
         """Return the cell that `to_dict` described.
+
+        Parameters
+        ----------
+        values : mapping
+            Plain values.
+
+        Returns
+        -------
+        Cell
+            The cell.
 
         Raises
         ------
@@ -446,7 +568,10 @@ class Cell:
             raise InputError(f"this describes no cell: {problem}") from None
         if version != kind.version:
             raise InputError(f"trials of the kind {kind.name!r} have version {kind.version}, not {version!r}")
-        return cls(kind.name, problem, settings)
+        cell = cls(kind.name, problem, settings)
+        if cell.to_dict().get("surrogate") != values.get("surrogate"):
+            raise InputError(f"the surrogate {settings.get('surrogate')!r} is not the one of that name here")
+        return cell
 
     @cached_property
     def text(self) -> str:
@@ -467,27 +592,46 @@ class Cell:
     def content(self) -> dict[str, Any]:
         """Problem and settings in one flat dictionary, as columns of tables."""
         problem = problem_dict(self.problem)
-        if not isinstance(problem["readout"], str):
-            problem["readout"] = json.dumps(problem["readout"])
-        return {**problem, "normalize": problem["normalize"] or "none", **self.settings}
+        problem["normalize"] = problem["normalize"] or "none"
+        for name in ("readout", "normalize"):
+            if not isinstance(problem[name], str):
+                problem[name] = json.dumps(problem[name])
+        return {**problem, **self.settings}
 
     def with_problem(self, **changes: Any) -> Cell:
-        """Return the cell of a problem that differs in some parameters."""
+        """Return the cell of a problem that differs in some parameters.
+
+        Parameters
+        ----------
+        **changes
+            Parameters of the problem.
+
+        Returns
+        -------
+        Cell
+            The cell.
+        """
         return Cell(self.kind, replace(self.problem, **changes), self.settings)
 
     def with_settings(self, **changes: Any) -> Cell:
-        """Return the cell with other settings."""
+        """Return the cell with other settings.
+
+        Parameters
+        ----------
+        **changes
+            Settings.
+
+        Returns
+        -------
+        Cell
+            The cell.
+        """
         return Cell(self.kind, self.problem, {**self.settings, **changes})
 
 
 def problem_dict(problem: Problem) -> dict[str, Any]:
     """Return a problem as plain values in full precision, for `Problem(**values)`."""
-    values = {name: getattr(problem, name) for name in PROBLEM}
-    if not isinstance(problem.readout, str):
-        values["readout"] = list(problem.readout)
-    values["noise"] = problem.noise + 0.0  # −0 is 0
-    values["inputs"] = family_text(problem.inputs)
-    return values
+    return {**problem.to_dict(), "inputs": family_text(problem.inputs)}
 
 
 def canonical(value: Any) -> str:
@@ -507,7 +651,7 @@ def digest(text: str) -> str:
 class Seeds:
     """The seeds of a trial, two 63-bit integers.
 
-    Attributes
+    Parameters
     ----------
     data : int
         From the root seed, the problem and the trial's number: for `Problem.draw` and for ``init``. Cells of
@@ -521,7 +665,13 @@ class Seeds:
     rest: int
 
     def to_dict(self) -> dict[str, int]:
-        """Return both as plain values."""
+        """Return both as plain values.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return asdict(self)
 
 
@@ -530,6 +680,20 @@ def trial_seeds(root: int, cell: Cell, number: int) -> Seeds:
 
     Each is the first word of SeedSequence(root, spawn_key=(a hash as 32-bit words, number)), less its lowest
     bit: the hash of the problem, or of the cell.
+
+    Parameters
+    ----------
+    root : int
+        The seed of the study.
+    cell : Cell
+        What the trial is one of.
+    number : int
+        Of the trial.
+
+    Returns
+    -------
+    Seeds
+        Of the data and of the rest.
 
     Examples
     --------
@@ -551,7 +715,27 @@ def _seed(root: int, key: str, number: int) -> int:
 
 
 def trial_key(cell: Cell, number: int) -> str:
-    """Return the name of a trial: the cell's hash and the trial's number."""
+    """Return the name of a trial: the cell's hash and the trial's number.
+
+    Parameters
+    ----------
+    cell : Cell
+        What the trial is one of.
+    number : int
+        Of the trial.
+
+    Returns
+    -------
+    str
+        Such as `replay` takes.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> from sterling.study import Cell, trial_key
+    >>> trial_key(Cell("train", st.Problem(n=8, samples=50)), 3)
+    '0bda5086f7ccd87b03029bd7-3'
+    """
     return f"{cell.key}-{number}"
 
 

@@ -223,6 +223,10 @@ def _wrong(name: str, kind: Kind) -> pl.Expr | None:
     return pl.any_horizontal(found).alias(name)
 
 
+class Contradiction(StoreError):
+    """Two rows of one trial differ in what was measured."""
+
+
 def merge(frames: list[pl.DataFrame]) -> pl.DataFrame:
     """Return the rows of several frames, each trial once.
 
@@ -231,7 +235,7 @@ def merge(frames: list[pl.DataFrame]) -> pl.DataFrame:
 
     Raises
     ------
-    StoreError
+    Contradiction
         If two rows of one trial differ in what was measured.
     """
     frame = pl.concat(frames) if len(frames) != 1 else frames[0]
@@ -243,7 +247,7 @@ def merge(frames: list[pl.DataFrame]) -> pl.DataFrame:
     measured = [name for name in frame.columns if name not in ("cell", "trial", "seconds", "version")]
     plain = repeated.select("cell", "trial", *(_plain(name, repeated) for name in measured))
     if plain.n_unique() != plain.n_unique(["cell", "trial"]):
-        raise StoreError(_contradiction(plain, measured))
+        raise Contradiction(_contradiction(plain, measured))
     order = [name for name in ("seconds", "version") if name in frame.columns]
     if order:
         repeated = repeated.sort(*order)

@@ -6,10 +6,9 @@ import difflib
 import json
 import os
 import tomllib
-from pathlib import Path
 from typing import Any
 
-from sterling.base.files import printable, unreadable
+from sterling.base.files import as_path, printable, unreadable
 from sterling.errors import InputError
 from sterling.study.kinds import PROBLEM, get_kind
 
@@ -30,7 +29,7 @@ def read_arguments(path: str | os.PathLike) -> dict[str, Any]:
     InputError
         If the file is missing, is no TOML or holds other keys; the message names the place.
     """
-    path = Path(path)
+    path = as_path(path, "the study")
     reason = unreadable(path)
     if reason is not None:
         raise InputError(reason)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from sterling.base.files import write_atomically
+from sterling.base.files import as_path, printable, write_atomically
 from sterling.errors import InputError, SterlingWarning, StoreError
 from sterling.study.criteria import SUCCESS, UNDECIDED, Criterion
 from sterling.study.grid import Study
@@ -45,6 +45,28 @@ _MANY = 40  # small shards that are worth a merge
 _LARGE = 1_000_000  # rows merged at a time, for the memory that they take
 
 
+_held: set[int] = set()  # handles of locks
+
+
+def _let_go() -> None:
+    """Close the locks in a process that was forked off: they would last as long as it does."""
+    for handle in _held:
+        with contextlib.suppress(OSError):
+            os.close(handle)
+    _held.clear()
+
+
+def _unlock(handle: int) -> None:
+    """Give up a lock, also for a process that is being forked off at this moment."""
+    if fcntl is not None:
+        fcntl.flock(handle, fcntl.LOCK_UN)
+    os.close(handle)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
+
+
 class Store:
     """A study's folder.
 
@@ -59,17 +81,30 @@ class Store:
     ------
     StoreError
         If the folder holds no study, or one with another seed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sterling.study import Store, Study, run
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = run(Study(n=8, samples=[20, 40], trials=5, steps=500), folder)
+    >>> store = Store(folder)
+    >>> store.trials(["n", "samples", "trial"]).height
+    10
+    >>> store.counts("optimal")["trials"].to_list()
+    [5, 5]
     """
 
     def __init__(self, folder: str | os.PathLike, study: Study | None = None):
-        self.folder = Path(folder)
+        self.folder = as_path(folder, "the folder of a study")
         self._lock: int | None = None
         self._bad: set[str] = set()
         self._cells: dict[str, Cell] = {}
         held = self._read_study()
         if held is None and study is None:
             raise StoreError(
-                f"{self.folder} holds no {STUDY_FILE}: name the folder of a study, or run one there first"
+                f"{printable(self.folder)} holds no {STUDY_FILE}: name the folder of a study, or run one "
+                "there first"
             )
         if held is not None and study is not None and held.identity != study.identity:
             raise StoreError(
@@ -82,13 +117,16 @@ class Store:
         if study is not None and held != study:
             self._write_study(study)
 
+    def __repr__(self) -> str:
+        return f"Store({str(self.folder)!r})"
+
     @property
     def _shards(self) -> Path:
         return self.folder / SHARD_FOLDER
 
     def _read_study(self) -> Study | None:
         path = self.folder / STUDY_FILE
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
         try:
             return Study.from_toml(path)
@@ -99,14 +137,21 @@ class Store:
         try:
             self._shards.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
-            raise StoreError(f"cannot make the folder {self._shards}: {problem.strerror}") from problem
+            folder = printable(self._shards)
+            raise StoreError(f"cannot make the folder {folder}: {problem.strerror}") from problem
         with self.working():  # or a process that tidies would take the temporary file away
             write_atomically(self.folder / STUDY_FILE, _writer(study.to_toml().encode()))
 
     # -- reading ---------------------------------------------------------------------------------------------
 
     def shards(self) -> list[str]:
-        """Return the names of the shards of the study's kind, sorted; a stray file is told of, once."""
+        """Return the names of the shards of the study's kind, sorted; a stray file is told of, once.
+
+        Returns
+        -------
+        list of str
+            Names of files.
+        """
         from sterling.study.shards import kind_in_name
 
         try:
@@ -124,6 +169,18 @@ class Store:
         """Return columns of the rows of one shard; None, with a warning, if they cannot be believed.
 
         Raises FileNotFoundError if it has been merged into another meanwhile.
+
+        Parameters
+        ----------
+        name : str
+            Of the shard.
+        columns : iterable of str
+            Which ones.
+
+        Returns
+        -------
+        Polars frame or None
+            The rows.
         """
         from sterling.study.shards import open_shard
 
@@ -187,6 +244,11 @@ class Store:
         ----------
         columns : names, optional
             The columns wanted; all by default. Fewer columns take less memory and time.
+
+        Returns
+        -------
+        Polars frame
+            One row a trial.
 
         Warns
         -----
@@ -262,6 +324,16 @@ class Store:
     def add(self, rows: Iterable[Row]) -> str | None:
         """Write finished trials as one new shard and return its name.
 
+        Parameters
+        ----------
+        rows : iterable of rows
+            As `run_batch` gives them.
+
+        Returns
+        -------
+        str or None
+            None where there are no rows.
+
         Raises
         ------
         StoreError
@@ -284,7 +356,13 @@ class Store:
 
     @contextlib.contextmanager
     def working(self) -> Iterator[Store]:
-        """Mark this process as one at work here, so that no other one merges shards meanwhile."""
+        """Mark this process as one at work here, so that no other one merges shards meanwhile.
+
+        Yields
+        ------
+        Store
+            This one.
+        """
         if self._lock is not None:
             yield self
             return
@@ -293,7 +371,8 @@ class Store:
             yield self
         finally:
             if self._lock is not None:
-                os.close(self._lock)
+                _held.discard(self._lock)
+                _unlock(self._lock)
                 self._lock = None
 
     def _acquire(self) -> int | None:
@@ -308,6 +387,7 @@ class Store:
         except OSError:  # a file system without locks
             os.close(handle)
             return None
+        _held.add(handle)
         return handle
 
     def tidy(self, always: bool = False) -> bool:
@@ -358,7 +438,7 @@ class Store:
     def _merge(self, names: list[str]) -> None:
         import polars as pl
 
-        from sterling.study.shards import encode, merge, schema_of
+        from sterling.study.shards import Contradiction, encode, merge, schema_of
 
         kind = self.study.kind
         columns = list(schema_of(kind))
@@ -366,15 +446,40 @@ class Store:
         if len(frames) < 2:
             return
         texts = {key: cell.text for key, cell in self._cells.items()}
-        rows = merge(list(frames.values())).with_columns(pl.col("cell").cast(pl.String).replace_strict(texts))
+        try:
+            merged = merge(list(frames.values()))
+        except Contradiction:  # whoever asks for the trials is told; new ones can be run all the same
+            return
+        rows = merged.with_columns(pl.col("cell").cast(pl.String).replace_strict(texts))
         target = self._put(*encode(rows, kind, self.study.identity))
         for name in frames:
             if name != target:
                 (self._shards / name).unlink(missing_ok=True)
 
     def export(self, path: str | os.PathLike, kind: str | None = None) -> Path:
-        """Write all trials to one CSV, Parquet or JSON file; the kind comes from its suffix by default."""
-        path = Path(path)
+        """Write all trials to one CSV, Parquet or JSON file.
+
+        Parameters
+        ----------
+        path : path
+            Where to write.
+        kind : "csv", "parquet" or "json", optional
+            By default as the suffix says. In CSV lists are written as words, and a text that a spreadsheet
+            would compute gets a quotation mark before it.
+
+        Returns
+        -------
+        Path
+            The path.
+
+        Raises
+        ------
+        InputError
+            For another kind.
+        StoreError
+            If it cannot be written, or rows contradict each other.
+        """
+        path = as_path(path)
         kind = (kind or path.suffix.lstrip(".")).lower()
         writers: dict[str, Callable] = {
             "csv": lambda frame, stream: _for_spreadsheets(frame).write_csv(stream),

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from sterling import __version__
+from sterling.base.registry import register
 from sterling.errors import SterlingError, SterlingWarning
-from sterling.study.kinds import Cancelled, Cell, Kind, get_kind, register, trial_seeds
+from sterling.study.kinds import Cancelled, Cell, Kind, get_kind, trial_seeds
 
 #: A row of a shard: the cell's text, the number, what the kind measured, seconds and version.
 Row = tuple[Any, ...]
@@ -23,6 +24,22 @@ Stop = Callable[[], bool]
 
 def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> dict[str, Any]:
     """Run one trial on one thread and return what its kind measures.
+
+    Parameters
+    ----------
+    cell : Cell
+        What the trial is one of.
+    number : int
+        Of the trial.
+    root : int
+        The seed of the study.
+    stop : callable, optional
+        Without arguments; whether the trial is wanted no more.
+
+    Returns
+    -------
+    dict
+        Column to value.
 
     Raises
     ------
@@ -62,19 +79,20 @@ def _checked(kind: Kind, found: Any) -> dict[str, Any]:
 class Batch:
     """Some trials of a cell, as they go to a worker.
 
-    ``kind`` is that of the cell where other processes cannot know it; ``attempt`` counts from one.
+    ``own`` are the kind and the surrogate of the cell where they are the user's, since other processes do not
+    know them; ``attempt`` counts from one.
     """
 
     cell: Cell
     numbers: np.ndarray
-    kind: Kind | None = None
+    own: tuple[Any, ...] = ()
     attempt: int = 1
 
 
 def run_batch(root: int, stop: Stop | None, batch: Batch) -> list[Row]:
     """Run the trials of a batch, one after the other; stop early, with what is done, once ``stop()``."""
-    if batch.kind is not None:
-        register(batch.kind)
+    for thing in batch.own:
+        register(thing)
     cell, rows = batch.cell, []
     try:
         for number in map(int, batch.numbers):

@@ -44,7 +44,7 @@ FLIPPED = BATCH_COUNTS + 2 * BATCHES  # (n,), then FIRST (n,), then REACHED (n +
 class Counts:
     """The counts of one run, as plain arrays.
 
-    Attributes
+    Parameters
     ----------
     steps : int
         Iterates that were looked at.
@@ -90,7 +90,19 @@ class Counts:
     def read(
         cls, cells: np.ndarray, *, steps: int, visits: int, occupied: int, away: int, stayed: int
     ) -> Counts:
-        """Return what an array holds; the five numbers are kept elsewhere by those who fill it.
+        """Return what an array holds.
+
+        Parameters
+        ----------
+        cells : int64
+            As `start` makes it.
+        steps, visits, occupied, away, stayed : int
+            Kept elsewhere by those who fill the array.
+
+        Returns
+        -------
+        Counts
+            A copy.
 
         Examples
         --------

@@ -39,17 +39,19 @@ _NAMED = 5  # weights that are named
 class Times:
     """How long completed absences or stays lasted, in steps.
 
-    Attributes
+    Parameters
     ----------
     count : int
+        How many.
     mean : float
         Exact; NaN if there are none.
     longest : int
         0 if there are none.
-    starts, counts : int64 (bins,)
-        Smallest time of each bin that is not empty, and how many times lie in it.
-    stops : int64 (bins,)
-        First time beyond each bin: starts + 1 below 64 steps, above it at most 1/32 further.
+    starts, stops : int64 (bins,)
+        Smallest time of each bin that is not empty, and the first time beyond it: one more below 64 steps,
+        above it at most 1/32 further.
+    counts : int64 (bins,)
+        How many times lie in each of these bins.
     """
 
     count: int
@@ -73,6 +75,7 @@ class Times:
         Returns
         -------
         float
+            In steps.
         """
         if not self.count:
             return math.nan
@@ -82,11 +85,25 @@ class Times:
         return (int(self.starts[i]) + last) / 2
 
     def survival(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return times t, int64, and the share of all times that are t or longer: exact, one for each bin."""
+        """Return the survival function, exact at the beginning of each bin.
+
+        Returns
+        -------
+        times : int64 (bins,)
+            In steps.
+        shares : float64 (bins,)
+            The share of all times that are so long or longer.
+        """
         return self.starts, self.counts[::-1].cumsum()[::-1] / max(self.count, 1)
 
     def to_dict(self) -> dict:
-        """Return plain values; the histogram as (start, stop, count) of the bins that are not empty."""
+        """Return plain values.
+
+        Returns
+        -------
+        dict
+            The histogram as (start, stop, count) of the bins that are not empty.
+        """
         return {
             "count": self.count,
             "mean": _plain(self.mean),
@@ -117,7 +134,7 @@ class Recurrence:
 
     `Orbit.recurrence` makes one; `recurrence` makes one of plain counts.
 
-    Attributes
+    Parameters
     ----------
     steps : int
         T.
@@ -131,9 +148,9 @@ class Recurrence:
         Share of the steps spent there.
     long_run : Estimate or None
         Occupancy of a stationary run, with an interval by batch means after the burn-in, its lower end
-        lowered for the weights in `arrivals`; None where it cannot be had, `long_run_note` says why.
-    burn_in : float
-        Share of the steps that the interval leaves out: 1/4, or 3/4 where the mass is not far above √T.
+        lowered for the weights in `arrivals`; None where it cannot be had.
+    long_run_note : str
+        Why it cannot be had; empty otherwise.
     drift : float or None
         p-value of Geweke's test that the occupancy after the burn-in does not drift; below 0.01 it does.
     returns, sojourns : Times
@@ -154,8 +171,20 @@ class Recurrence:
     arrivals : tuple of (weight, step)
         Weights that have never flipped but come closer to it, and when they get there at the mean speed of
         the run so far; infinite if the step sizes do not suffice. Then the occupancy falls.
+    burn_in : float
+        Share of the steps that the interval leaves out: 1/4, or 3/4 where the mass is not far above √T.
     batch_steps, batch_occupancy : int, float (batches,)
         Steps of a batch, and the share of each that was spent at the reference.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> orbit = st.train(st.Problem(n=8, samples=100, noise=0.5).draw(seed=0), steps=50_000)
+    >>> found = orbit.recurrence()
+    >>> found.visits == orbit.visits, found.returns.longest == max(orbit.return_times.tolist())
+    (True, True)
+    >>> [name for name, _ in found.summary()][:3]
+    ['visits to the teacher', 'occupancy of the teacher', 'escapes']
     """
 
     steps: int
@@ -192,7 +221,13 @@ class Recurrence:
         return self.visits >= 2 and not self.certified
 
     def leavers(self) -> list[tuple[int, float]]:
-        """Return (weight, share of the departures in which it flips), the most frequent first."""
+        """Return which weights leave the reference.
+
+        Returns
+        -------
+        list of (int, float)
+            Weight, and share of the departures in which it flips; the most frequent first.
+        """
         departures = max(int(self.sojourns.count), 1)
         order = np.argsort(-self.first, kind="stable")[: np.count_nonzero(self.first)]
         return [(int(k), min(1.0, float(self.first[k] / departures))) for k in order]
@@ -212,7 +247,13 @@ class Recurrence:
         return "No sign that they get rarer; a finite run cannot prove that they never do"
 
     def summary(self) -> list[tuple[str, str]]:
-        """Return the statistics as (name, text) pairs, for tables; only what the run can tell."""
+        """Return the statistics for a table; only what the run can tell.
+
+        Returns
+        -------
+        list of (str, str)
+            Names and texts.
+        """
         home = "teacher" if self.reference_kind == "teacher" else "best state seen"
         if not self.visits:
             return [(f"visits to the {home}", f"none in {counted(self.steps, 'step')}")]
@@ -293,7 +334,13 @@ class Recurrence:
         )
 
     def to_dict(self) -> dict:
-        """Return the statistics as plain values."""
+        """Return the statistics as plain values.
+
+        Returns
+        -------
+        dict
+            Ready for JSON.
+        """
         return {
             "steps": self.steps,
             "reference": self.reference_kind,
@@ -357,6 +404,7 @@ def recurrence(
     Returns
     -------
     Recurrence
+        What the counts say.
 
     Examples
     --------

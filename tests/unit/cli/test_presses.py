@@ -85,7 +85,7 @@ class Written(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module):
         try:
             press()
-            time.sleep(0.05)
+            press(signal.SIGALRM)  # the second attempt, which comes too early as well
         except BaseException as problem:
             raise ImportError("initialization failed") from problem
         done.append(module)

@@ -69,11 +69,11 @@ def test_plot_and_export(folder, tmp_path):
 @pytest.mark.parametrize(
     "arguments, code, words",
     [
-        (("run", "none.toml"), 2, "there is no none.toml"),
+        (("run", "none.toml"), 2, "there is no file none.toml"),
         (("status", "."), 1, "holds no study.toml"),
-        (("run", "{folder}", "-o", "x"), 2, "--out is for a study file"),
+        (("run", "{folder}", "-o", "x"), 2, "goes on where it is"),
         (("run", "{folder}", "--time", "soon"), 2, "no duration"),
-        (("run", "{folder}", "--target-width", "-1"), 2, "positive number"),
+        (("run", "{folder}", "--target-width", "-1"), 2, "--target-width is -1.0"),
         (("run", "{folder}", "--cluster", "here"), 2, "no address"),
         (("fit", "{folder}", "--criterion", "best"), 2, "unknown criterion"),
         (("plot", "{folder}", "-o", "x.gif"), 2, ".png, .svg or .pdf"),
@@ -83,3 +83,10 @@ def test_plot_and_export(folder, tmp_path):
 def test_wrong_usage_has_an_exit_code_and_a_reason(folder, arguments, code, words):
     said = call(*(str(one).format(folder=folder) for one in arguments), code=code).output
     assert words in said
+
+
+def test_the_help_shows_a_study_that_runs():
+    said = call("--help").output
+    text = said[said.index("name =") : said.index('time = "15min"')] + 'time = "15min"'
+    lines = [line.strip(" │").partition(" #")[0] for line in text.splitlines()]
+    assert Study.from_text("\n".join(lines)).name == "noiseless"

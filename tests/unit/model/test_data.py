@@ -4,6 +4,8 @@ import errno
 import io
 import os
 import pickle
+import tracemalloc
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from sterling import InputError, Instance, SterlingWarning, load_data
+from sterling import CapacityError, InputError, Instance, SterlingError, SterlingWarning, load_data
+from sterling.base import resources
 
 RNG = np.random.default_rng(7)
 INPUTS = RNG.normal(size=(40, 3)).round(3)
@@ -172,9 +175,9 @@ def with_row(number, text):
         ("d.npz", {"inputs": INPUTS}, {}, "no array 'labels', it holds inputs"),
         ("d.npz", {"x": INPUTS, "labels": LABELS}, {}, "no array 'inputs', it holds x, labels"),
         ("d.npz", {"inputs": INPUTS, "labels": LABELS[:9]}, {}, "labels have shape \\(9,\\)"),
-        ("d.npz", {"inputs": INPUTS.astype(str), "labels": LABELS}, {}, "inputs has type <U"),
+        ("d.npz", {"inputs": INPUTS.astype(str), "labels": LABELS}, {}, "the array 'inputs' has type <U"),
         ("d.npz", {"inputs": INPUTS, "labels": LABELS}, {"labels": 1}, "give the name of their array"),
-        ("d.npz", {"inputs": INPUTS * 1j, "labels": LABELS}, {}, "inputs has type complex128"),
+        ("d.npz", {"inputs": INPUTS * 1j, "labels": LABELS}, {}, "the array 'inputs' has type complex"),
         ("d.npy", LABELS, {}, "shape \\(40,\\); give a table"),
         ("d.npy", LABELS[:, None], {}, "1 column, so no inputs"),
         ("d.npy", np.column_stack([INPUTS, LABELS]), {"labels": "label"}, "no column names"),
@@ -192,7 +195,7 @@ def test_a_bad_file_or_option_is_one_clear_sentence(tmp_path, name, content, opt
         load_data(path, **options)
     message = str(caught.value)
     assert "\n" not in message
-    assert name in message or "readout" in message
+    assert name in message or "readout" in message or "normalize" in message
 
 
 @pytest.mark.parametrize("first", (0, 1))
@@ -305,5 +308,187 @@ def test_an_archive_of_other_things_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
         archive.writestr("inputs", "no array")
         archive.writestr("labels", "no array")
-    with pytest.raises(InputError, match="inputs has type bytes"):
+    with pytest.raises(InputError, match="damaged or truncated NumPy archive"):
         load_data(tmp_path / "d.npz")
+
+
+# ------------------------------------------------------------------ files that claim, leak or confuse
+
+
+def npy(array=None, *, header=None, version=b"\1\0", data=None):
+    """Return an .npy file, perhaps with another header or other data than its own."""
+    stream = io.BytesIO()
+    np.save(stream, np.column_stack([INPUTS, LABELS]) if array is None else array)
+    whole = stream.getvalue()
+    length = int.from_bytes(whole[8:10], "little")
+    head = whole[10 : 10 + length] if header is None else header.encode()
+    size = len(head).to_bytes(2 if version == b"\1\0" else 4, "little")
+    return whole[:6] + version + size + head + (whole[10 + length :] if data is None else data)
+
+
+def npz(compression=zipfile.ZIP_DEFLATED, **members):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content if isinstance(content, bytes) else npy(content))
+    return stream.getvalue()
+
+
+def header(shape, descr="'<f8'"):
+    return f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n"
+
+
+def patched(content, **fields):
+    """Return an archive with other bits in the directory entries of its members."""
+    content = bytearray(content)
+    for signature, flags in ((b"PK\1\2", 8), (b"PK\3\4", 6)):
+        at = content.find(signature)
+        while at >= 0:
+            if "flags" in fields:
+                content[at + flags] |= fields["flags"]
+            if "method" in fields:
+                content[at + flags + 2] = fields["method"]
+            at = content.find(signature, at + 4)
+    return bytes(content)
+
+
+ARCHIVE = npz(inputs=INPUTS, labels=LABELS)
+CLAIMS = {
+    "a shape beyond any": ("d.npy", npy(header=header(f"({2**64}, 1)")), "less in it"),
+    "a shape beyond the memory": ("d.npy", npy(header=header("(10**13, 4)")), "damaged"),
+    "a negative shape": ("d.npy", npy(header=header("(-40, -4)")), "its shape is"),
+    "a shape of words": ("d.npy", npy(header=header("('a', 4)")), "its shape is"),
+    "a header that does not end": ("d.npy", npy(header="{'descr': '<f8', 'shape': ("), "damaged"),
+    "a header of nothing": ("d.npy", npy(header="{}"), "damaged"),
+    "a header of brackets": ("d.npy", npy(header="(" * 9000), "damaged"),
+    "a header of many bytes": ("d.npy", npy(header=header("(40, 4)") + " " * 20_000), "header is of"),
+    "a version to come": ("d.npy", npy(version=b"\x09\0"), "version 9"),
+    "bytes after the table": ("d.npy", npy() + npy(), "more in it"),
+    "objects": ("d.npy", npy(header=header("(40, 4)", "'|O'")), "pickled"),
+    "fields": ("d.npy", npy(header=header("(160,)", "[('a', '<f8')]")), "the table has type"),
+    "an archive with a password": ("d.npz", patched(ARCHIVE, flags=1), "encrypted"),
+    "an archive of another packer": ("d.npz", patched(ARCHIVE, method=9), "numpy.savez"),
+    "an archive of LZMA": ("d.npz", npz(zipfile.ZIP_LZMA, inputs=INPUTS, labels=LABELS), "numpy.savez"),
+    "bytes after an array": ("d.npz", npz(inputs=npy(INPUTS) + b"x", labels=LABELS), "more in it"),
+    "two label columns": ("d.csv", "a,label,label\n1,0,0\n2,1,1\n", "two columns named 'label'"),
+    "two columns by blanks": ("d.csv", "a, a,y\n1,0,0\n2,1,1\n", "two columns named 'a'"),
+    "two columns by quotes": ("d.csv", 'y,"a",a\n1,0,0\n2,1,1\n', "two columns named 'a'"),
+    "two nameless columns": ("d.csv", ",,y\n0,0,0\n1,1,1\n", "two columns without a name"),
+    "two Parquet columns": ("d.parquet", table("a ", 1), "two columns named 'a'"),
+    "carriage returns": ("d.csv", GOOD.replace("\n", "\r"), "carriage returns"),
+    "JSON": ("d.csv", '[{"a": 1,\n "label": 0}]', "is no CSV file"),
+    "HTML": ("d.csv", "<html>\n<table>a,b</table>", "is no CSV file"),
+    "no column": ("d.npy", np.empty((4, 0)), "0 columns"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_what_a_file_claims(tmp_path, name):
+    """Each ended in another exception, in silence or in a wrong sentence before."""
+    suffix, content, words = CLAIMS[name]
+    path = write(tmp_path / suffix, content)
+    with pytest.raises(InputError, match=words) as caught:
+        load_data(path)
+    assert "\n" not in str(caught.value)
+    assert suffix in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ("d.npz", "d.npy", "d.parquet", "d.csv"))
+def test_what_is_in_a_file_is_held_against_the_memory_before_it_is_read(tmp_path, name, monkeypatch):
+    """A few kilobytes on the disk, 64 MB in the memory."""
+    rows, n = 100_000, 79
+    if name == "d.npz":
+        content = npz(inputs=np.zeros((rows, n), np.int8), labels=np.zeros(rows, np.int8))
+    elif name == "d.npy":
+        content = npy(np.zeros((2000, n + 1), np.int8))
+    elif name == "d.csv":
+        content = "a,b,label\n" + "0,1,0\n" * 20_000
+    else:
+        content = pl.DataFrame({f"x{k}": np.zeros(rows) for k in range(n + 1)})
+    path = write(tmp_path / name, content)
+    monkeypatch.setattr(resources, "available_memory", lambda: path.stat().st_size + 100_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(CapacityError, match=rf"{name} needs"):
+            load_data(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("suffix", ("csv", "parquet", "npy"))
+def test_names_that_are_not_utf8(tmp_path, suffix):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xfc." + suffix.encode()))
+    content = np.column_stack([INPUTS, LABELS]) if suffix == "npy" else table()
+    write(tmp_path / f"d.{suffix}", content).rename(path)
+    assert load_data(path).fingerprint == EXPECTED.fingerprint
+    path.write_bytes(b"a")
+    with pytest.raises(InputError) as caught:
+        load_data(path)
+    str(caught.value).encode()
+
+
+def test_a_folder_is_told_whatever_its_name(tmp_path):
+    for path in (tmp_path, "."):
+        with pytest.raises(InputError, match="is a folder"):
+            load_data(path)
+
+
+def test_a_masked_readout_is_refused(tmp_path):
+    path = write(tmp_path / "d.csv", table())
+    with pytest.raises(InputError, match="masked"):
+        load_data(path, readout=np.ma.masked_array([1.0], [True]))
+
+
+def test_names_are_kept(tmp_path):
+    assert load_data(write(tmp_path / "d.csv", table())).feature_names == ("a", "b", "c")
+    assert load_data(write(tmp_path / "d.npy", np.column_stack([INPUTS, LABELS]))).feature_names is None
+
+
+def mutated(content, rng):
+    """Return a copy with a few bytes changed, cut out, doubled or put in."""
+    content = bytearray(content)
+    for _ in range(int(rng.integers(1, 4))):
+        at, length = int(rng.integers(len(content))), int(rng.integers(1, 9))
+        match int(rng.integers(5)):
+            case 0:
+                content[at] ^= 1 << int(rng.integers(8))
+            case 1:
+                content[at : at + length] = rng.bytes(length)
+            case 2:
+                del content[at : at + length]
+            case 3:
+                content[at:at] = content[at : at + length]
+            case 4:
+                content[at : at + length] = rng.choice([b"\xff", b"\0", b"9", b","]) * length
+    return bytes(content)
+
+
+@pytest.mark.parametrize("name", ("d.npz", "d.npy", "d.csv", "d.parquet"))
+def test_altered_files_end_in_one_sentence(tmp_path, name):
+    """Seeded mutations; what still loads holds as many numbers as the file has room for."""
+    rng = np.random.default_rng(18)
+    few = table().head(6)
+    whole = {
+        "d.npz": lambda path: path.write_bytes(npz(inputs=INPUTS[:6], labels=LABELS[:6])),
+        "d.npy": lambda path: path.write_bytes(npy(np.column_stack([INPUTS, LABELS])[:6])),
+        "d.csv": few.write_csv,
+        "d.parquet": few.write_parquet,
+    }
+    path = tmp_path / name
+    whole[name](path)
+    good, loaded, refused = path.read_bytes(), 0, []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SterlingWarning)
+        for _ in range(75):
+            path.write_bytes(mutated(good, rng))
+            try:
+                found = load_data(path)
+            except SterlingError as problem:
+                refused.append(str(problem))
+                continue
+            loaded += 1
+            assert found.inputs.size <= 40
+            assert np.isfinite(found.inputs).all()
+    assert loaded < 60
+    assert not [text for text in refused if "\n" in text or name not in text]

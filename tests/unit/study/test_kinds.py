@@ -1,6 +1,8 @@
 """Kinds of trials: what each measures, what is asked of a kind, and a kind of the user's own."""
 
 import warnings
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from types import MappingProxyType
 
 import numpy as np
@@ -8,6 +10,7 @@ import polars as pl
 import pytest
 
 import sterling as st
+from sterling.base.registry import register
 from sterling.study import (
     COUNT,
     REAL,
@@ -17,9 +20,6 @@ from sterling.study import (
     Store,
     Study,
     fit_store,
-    get_kind,
-    kinds,
-    register,
     replay,
     run,
     run_trial,
@@ -148,7 +148,7 @@ def test_preparing_kernels_is_quick_and_quiet():
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ({"kind": "landscpe"}, "did you mean 'landscape'"),
+        ({"kind": "landscpe"}, "Did you mean 'landscape'"),
         ({"kind": "landscape", "n": 25}, "n may be at most 24"),
         ({"kind": "landscape", "surrogate": "sigmoid"}, "sigmoid is smooth"),
         ({"kind": "landscape", "steps": 100}, "have no steps"),
@@ -172,8 +172,7 @@ def mean_label(cell, seeds, look):
 
 
 @pytest.fixture
-def own(monkeypatch):
-    monkeypatch.setattr(kinds, "_KINDS", dict(kinds._KINDS))
+def own(registries):
     columns = {"mean": REAL, "draws": COUNT, "word": "String"}
     kind = Kind("label_mean", mean_label, columns, settings={"sides": 6})
     register(kind)
@@ -202,6 +201,22 @@ def test_another_version_of_a_kind_is_another_kind(own, tmp_path):
         assert run(Study.from_text(study.to_toml()), tmp_path / "s").new == 2
 
 
+def test_surrogates_of_the_users_own_are_a_part_of_the_cell(registries, tmp_path):
+    register(st.Surrogate("wide", window=(-2, 2)))
+    study = Study(n=6, samples=30, surrogate=["relu", "wide"], steps=200, trials=4)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        assert run(study, tmp_path / "s", executor=pool).new == 8
+    relu, wide = study.cells
+    assert "surrogate" not in relu.to_dict()
+    assert wide.to_dict()["surrogate"]["window"] == [-2.0, 2.0]
+    assert len(Store(tmp_path / "s").trials()) == 8
+    register(st.Surrogate("wide", window=(-3, 3)))
+    with pytest.warns(st.SterlingWarning, match="not the one of that name"):
+        assert Store(tmp_path / "s").trials().is_empty()
+    with pytest.raises(st.InputError, match="is not registered"):
+        Study(n=6, samples=30, surrogate=st.Surrogate("other", window=(-3, 3)))
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [
@@ -219,8 +234,8 @@ def test_a_kind_that_cannot_be_is_refused(arguments, words):
 
 def test_kinds_of_sterlings_own_stay(own):
     with pytest.raises(st.InputError, match="sterling's own"):
-        register(get_kind("train"))
-    with pytest.raises(st.InputError, match="give a Kind"):
+        register(Kind("train", mean_label, {"mean": REAL}))
+    with pytest.raises(st.InputError, match="cannot be registered"):
         register("train")
     assert isinstance(own.columns, MappingProxyType)
 

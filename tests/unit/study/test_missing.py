@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from sterling.base.pool import Done
-from sterling.study import REAL, Kind, Store, Study, collector, kinds, missing, register
+from sterling.base.registry import register
+from sterling.study import REAL, Kind, Store, Study, collector, missing
 from sterling.study.collector import Collector
 from sterling.study.ledger import Ledger
 from sterling.study.missing import Missing
@@ -22,9 +23,8 @@ def coin(cell, seeds, look):
 
 
 @pytest.fixture(autouse=True)
-def coins(monkeypatch):
+def coins(registries):
     """Trials that take no time."""
-    monkeypatch.setattr(kinds, "_KINDS", dict(kinds._KINDS))
     register(Kind("coin", coin, {"face": REAL}))
 
 

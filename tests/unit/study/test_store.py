@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 import sterling as st
-from sterling.study import Cell, Store, Study, run
+from sterling.study import Cell, Store, Study, fit_store, replay, run, status
 from sterling.study import store as store_module
 from sterling.study.shards import FORMAT, encode, frame_of, merge, schema_of
 from sterling.study.trial import Batch, run_batch
@@ -338,3 +338,51 @@ def test_an_empty_store_has_no_rows(tmp_path):
     assert json.loads(made.export(tmp_path / "ä.json").read_text()) == []
     assert made.trials().is_empty()
     assert made.counts("optimal").is_empty()
+
+
+def test_contradicting_rows_stop_no_run(store, finished):
+    row = finished[FIRST.key][0]
+    forge(store, [changed(row, visits=row[STORED.index("visits")] + 1)])
+    assert run(STUDY, store.folder).reason == "complete"
+    with pytest.raises(st.StoreError, match="altered program"):
+        Store(store.folder).trials()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is nothing to fork")
+def test_a_forked_process_holds_no_lock(store):
+    """Else nobody could tidy as long as a worker lives that was forked off amid a run."""
+    ask, answer = os.pipe()
+    with store.working():
+        child = os.fork()
+        if child == 0:
+            os.read(ask, 1)  # lives on
+            os._exit(0)
+    try:
+        with store.working():
+            assert store.tidy(always=True)
+    finally:
+        os.write(answer, b".")
+        os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize(
+    "make", [Store, run, lambda name: Study.from_toml(name), lambda name: Store(name, STUDY)]
+)
+def test_names_that_are_too_long_are_told_in_a_sentence(tmp_path, make):
+    with pytest.raises(st.SterlingError) as caught:
+        make(tmp_path / ("n" * 300))
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("wrong", [3, None, object(), 1.5])
+def test_what_is_no_folder_is_refused(wrong):
+    for make in (Store, run, status, fit_store, lambda it: replay(it, "x")):
+        with pytest.raises(st.InputError):
+            make(wrong)
+    with pytest.raises(st.InputError):
+        Study.from_toml(wrong)
+
+
+def test_a_text_that_a_spreadsheet_would_compute_is_quoted():
+    frame = pl.DataFrame({"a": ["=1+1", "plain", "-2", None], "b": [1, 2, 3, 4]})
+    assert store_module._for_spreadsheets(frame)["a"].to_list() == ["'=1+1", "plain", "'-2", None]

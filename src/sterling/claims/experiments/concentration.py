@@ -14,8 +14,9 @@ from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Picture, Reference, measured
 from sterling.claims.judge import near
 from sterling.claims.words import said
-from sterling.plot.curves import MARKERS, SERIES_COLOURS, set_aside
-from sterling.plot.style import GREY
+from sterling.plot import curves
+from sterling.plot.curves import set_aside, style
+from sterling.plot.style import GREY, tidy
 from sterling.stats import share_interval
 from sterling.study.grid import Study
 from sterling.study.report import with_shares
@@ -132,27 +133,14 @@ def draw_deviation(ax: Axes, raw: pl.DataFrame) -> str:
     for place, n in enumerate(dimensions):
         one = raw.filter(raw["n"] == n)
         sizes, deviation = one["samples"].to_numpy().astype(float), one["deviation"].to_numpy()
-        colour = SERIES_COLOURS[place % len(SERIES_COLOURS)]
-        drawn = ax.plot(
-            sizes,
-            deviation,
-            ls="",
-            ms=4,
-            mfc="none",
-            color=colour,
-            marker=MARKERS[place % len(MARKERS)],
-            label=f"n = {n}",
-        )
+        drawn = ax.plot(sizes, deviation, ls="", ms=4, mfc="none", label=f"n = {n}", **style(place))
         set_aside(ax, drawn, place, len(dimensions))
         level = math.exp(float(np.mean(np.log(deviation) - RATE * np.log(sizes))))
         line = np.array([sizes.min(), sizes.max()])
-        ax.plot(line, level * line**RATE, color=colour, lw=1)
+        ax.plot(line, level * line**RATE, color=style(place)["color"], lw=1)
     ax.plot([], [], color=GREY, lw=1, label="slope −1/2")
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_xlabel("samples N")
-    ax.set_ylabel("sup over all states of ‖G − E G‖∞")
-    ax.legend(frameon=False, fontsize=8)
+    ax.set(xscale="log", yscale="log", xlabel="samples N", ylabel="sup over all states of ‖G − E G‖∞")
+    tidy(ax)
     return "Each point is one data set, its largest deviation over all 2ⁿ states; lines have the slope −1/2."
 
 
@@ -160,25 +148,9 @@ def draw_traps(ax: Axes, shares: pl.DataFrame) -> str:
     """Draw the share of trap-free data sets against N, one line for each n."""
     dimensions = sorted(shares["n"].unique().to_list())
     for place, n in enumerate(dimensions):
-        one = shares.filter(shares["n"] == n).sort("samples")
-        share = one["share"].to_numpy()
-        bars = np.vstack([share - one["share_low"].to_numpy(), one["share_high"].to_numpy() - share])
-        drawn = ax.errorbar(
-            one["samples"].to_numpy(),
-            share,
-            np.maximum(bars, 0),
-            lw=1.3,
-            ms=5,
-            color=SERIES_COLOURS[place % len(SERIES_COLOURS)],
-            marker=MARKERS[place % len(MARKERS)],
-            label=f"n = {n}",
-        )
-        set_aside(ax, drawn.get_children(), place, len(dimensions))
-    ax.set_xscale("log")
-    ax.set_ylim(-0.03, 1.03)
-    ax.set_xlabel("samples N")
-    ax.set_ylabel("share of data sets without a trap")
-    ax.legend(frameon=False, fontsize=8)
+        curves.shares(ax, shares.filter(shares["n"] == n), place, len(dimensions), label=f"n = {n}")
+    ax.set(xscale="log", ylim=(-0.03, 1.03), xlabel="samples N", ylabel="share of data sets without a trap")
+    tidy(ax)
     return "Once no state but w* absorbs, no run can be caught; bars are 95 % Jeffreys intervals."
 
 

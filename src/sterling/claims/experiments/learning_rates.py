@@ -17,6 +17,7 @@ from sterling.claims.finding import Finding, Picture, Reference, measured
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import schedule_words
 from sterling.dynamics.orbit import Verdict
+from sterling.plot.curves import legend_above
 from sterling.plot.style import VERDICT_COLOURS
 from sterling.schedules import parse_schedule
 from sterling.stats import share_interval
@@ -202,17 +203,8 @@ def draw_verdicts(ax: Axes, table: pl.DataFrame) -> str:
             left = left + share
     ax.set_yticks(y, [in_figure(text) for text in table["schedule"]])
     ax.invert_yaxis()
-    ax.set_xlim(0, 1)
-    ax.set_xlabel("share of runs")
-    ax.legend(
-        frameon=False,
-        fontsize=8,
-        ncols=5,
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        handlelength=1,
-        columnspacing=1,
-    )
+    ax.set(xlim=(0, 1), xlabel="share of runs")
+    legend_above(ax, 5, handlelength=1)
     summable = np.isfinite(table["total_mass"].to_numpy())
     stalled = int(table["STALLED"].to_numpy()[~summable].sum())
     return (

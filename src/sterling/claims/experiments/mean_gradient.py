@@ -16,7 +16,7 @@ from sterling.claims.finding import Finding, Measured, Picture, Reference, measu
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.plot.curves import dots
-from sterling.plot.style import BLUE, GREY, VERMILLION
+from sterling.plot.style import BLUE, GREY, VERMILLION, tidy
 from sterling.stats import mean_interval
 from sterling.study.grid import Study
 
@@ -218,21 +218,12 @@ def draw_entries(ax: Axes, raw: pl.DataFrame) -> str:
     for group, (colour, marker, dash) in _GROUPS.items():
         mine = table.filter(table["weights"] == group)
         distance = mine["distance"].to_numpy()
-        ax.errorbar(
-            distance,
-            mine["measured"].to_numpy(),
-            mine["reach"].to_numpy(),
-            fmt=marker,
-            ms=5,
-            color=colour,
-            label=f"{group} weights, measured",
-        )
-        ax.plot(
-            distance, mine["expected"].to_numpy(), color=GREY, lw=1.2, ls=dash, label=f"{group} weights, E G"
-        )
-    ax.set_xlabel("wrong weights (number)")
-    ax.set_ylabel("gradient along the weight, in ‖v‖²/√n")
-    ax.legend(frameon=False, fontsize=8)
+        found, reach = mine["measured"].to_numpy(), mine["reach"].to_numpy()
+        name = f"{group} weights"
+        ax.errorbar(distance, found, reach, fmt=marker, ms=5, color=colour, label=f"{name}, measured")
+        ax.plot(distance, mine["expected"].to_numpy(), color=GREY, lw=1.2, ls=dash, label=f"{name}, E G")
+    ax.set(xlabel="wrong weights (number)", ylabel="gradient along the weight, in ‖v‖²/√n")
+    tidy(ax)
     return (
         "By the law wrong weights are pushed home with the same force at every distance, and right ones not "
         f"at all. {entries_in_words(raw)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,8 @@ from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Measured, Picture, Reference, measured
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
-from sterling.plot.curves import MARKERS, SERIES_COLOURS
-from sterling.plot.style import GREY, PALE
+from sterling.plot.curves import style
+from sterling.plot.style import GREY, PALE, tidy
 from sterling.stats import clustered_correlation, mean_interval, quantile_interval, share_interval
 from sterling.study.grid import Study
 from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Cell, Column, Kind, Look, Seeds, register
@@ -216,7 +216,7 @@ def measure(context: Context, budget: Budget) -> Finding:
             measured("median relative error of the predicted occupancy", half, "order statistics"),
             measured("90th percentile of that error", most, "order statistics"),
             correlation,
-            *_by_place(lasting, budget.places),
+            *_at_places(lasting),
         ),
         references=(
             Reference(
@@ -237,24 +237,14 @@ def measure(context: Context, budget: Budget) -> Finding:
     )
 
 
-def _by_place(lasting: pl.DataFrame, places) -> list[Measured]:
-    out = []
-    for n, samples in places:
-        one = lasting.filter((lasting["n"] == n) & (lasting["samples"] == samples))
-        if len(one):
-            where = f"at n = {n}, N = {samples:,}"
-            out += [
-                measured(
-                    f"occupancy of w* {where}", mean_interval(one["occupancy"].to_numpy()), "t over data sets"
-                ),
-                measured(
-                    f"mean absence from w* {where}",
-                    mean_interval(one["mean_return"].to_numpy()),
-                    "t over data sets",
-                    "steps",
-                ),
-            ]
-    return out
+def _at_places(lasting: pl.DataFrame) -> Iterator[Measured]:
+    """Give the mean occupancy and the mean absence at each n and N."""
+    for label, one in _by_place(lasting):
+        for what, column, unit in (
+            ("occupancy of w*", "occupancy", ""),
+            ("mean absence from w*", "mean_return", "steps"),
+        ):
+            yield measured(f"{what} at {label}", mean_interval(one[column]), "t over data sets", unit)
 
 
 def _notes(runs: pl.DataFrame, free: pl.DataFrame, lasting: pl.DataFrame, exact: bool) -> list[str]:
@@ -286,10 +276,7 @@ def _notes(runs: pl.DataFrame, free: pl.DataFrame, lasting: pl.DataFrame, exact:
 
 
 def pictures(
-    lasting: pl.DataFrame,
-    marks: pl.DataFrame,
-    weights: pl.DataFrame,
-    times: pl.DataFrame,
+    lasting: pl.DataFrame, marks: pl.DataFrame, weights: pl.DataFrame, times: pl.DataFrame
 ) -> tuple[Picture, ...]:
     """Return the pictures of runs that came back to w*; none where none did."""
     if lasting.is_empty():
@@ -307,47 +294,31 @@ def pictures(
     )
 
 
-def _places(frame: pl.DataFrame) -> list[tuple[int, int]]:
-    return sorted(set(frame.select("n", "samples").iter_rows()))
-
-
-def _at(frame: pl.DataFrame, place: tuple[int, int]) -> pl.DataFrame:
-    return frame.filter((frame["n"] == place[0]) & (frame["samples"] == place[1]))
+def _by_place(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Give the rows at each n and N, named."""
+    for (n, samples), one in sorted(frame.group_by(_PLACE, maintain_order=True)):
+        yield f"n = {n}, N = {samples:,}", one
 
 
 def draw_visits(ax: Axes, marks: pl.DataFrame) -> str:
     """Draw the number of visits against T for every run."""
-    most = 1.0
-    for rank, place in enumerate(_places(marks)):
-        label = f"n = {place[0]}, N = {place[1]:,}"
-        for _, one in _at(marks, place).group_by("trial", maintain_order=True):
-            one = one.filter(one["mark_visits"] > 0).sort("mark_steps")
-            steps, visits = one["mark_steps"].to_numpy(), one["mark_visits"].to_numpy()
-            ax.plot(
-                steps,
-                visits,
-                lw=1,
-                color=SERIES_COLOURS[rank % len(SERIES_COLOURS)],
-                label=label,
-            )
-            label = None
-            most = max(most, float(steps.max(initial=1)))
-    line = np.array([10.0, most])
+    marks = marks.filter(marks["mark_visits"] > 0).sort("mark_steps")
+    for rank, (label, one) in enumerate(_by_place(marks)):
+        for number, (_, run) in enumerate(one.group_by("trial", maintain_order=True)):
+            line = run["mark_steps"].to_numpy(), run["mark_visits"].to_numpy()
+            ax.plot(*line, lw=1, label=None if number else label, color=style(rank)["color"])
+    line = np.array([10.0, _most(marks, "mark_steps")])
     ax.plot(line, 0.02 * line, color=GREY, lw=1, ls="--", label="slope one")
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    ax.set(xscale="log", yscale="log", xlabel="steps T", ylabel="visits to w* (number)")
     ax.set_ylim(bottom=0.8)
-    ax.set_xlabel("steps T")
-    ax.set_ylabel("visits to w* (number)")
-    ax.legend(frameon=False, fontsize=8)
+    tidy(ax)
     return "A line of slope one means that visits keep coming at the same pace, however long the run."
 
 
 def draw_occupancy(ax: Axes, runs: pl.DataFrame) -> str:
     """Draw measured against predicted occupancy."""
     _against(ax, runs, "predicted_occupancy", "occupancy", 1.0, size=6)
-    ax.set_xlabel("predicted occupancy (mean-field)")
-    ax.set_ylabel("measured occupancy")
+    ax.set(xlabel="predicted occupancy (mean-field)", ylabel="measured occupancy")
     return "Each point is one data set; on the line the prediction, made from the data alone, is right."
 
 
@@ -355,29 +326,19 @@ def draw_weights(ax: Axes, weights: pl.DataFrame) -> str:
     """Draw measured against predicted wrong share of every weight."""
     end = max(0.05, _most(weights, "wrong_share"), _most(weights, "predicted_share"))
     _against(ax, weights, "predicted_share", "wrong_share", end, size=4)
-    ax.set_xlabel("predicted wrong share (mean-field)")
-    ax.set_ylabel("measured wrong share")
+    ax.set(xlabel="predicted wrong share (mean-field)", ylabel="measured wrong share")
     return f"Each point is one weight; on the line the prediction is right. {_distances_in_words(weights)}"
 
 
 def _against(ax: Axes, frame: pl.DataFrame, x: str, y: str, end: float, size: float) -> None:
     """Draw one column against another, a mark a row, with the diagonal up to ``end``."""
     ax.plot([0, end], [0, end], color=PALE, lw=1.4, zorder=0)
-    ax.set_xlim(-0.02 * end, 1.02 * end)
-    ax.set_ylim(-0.02 * end, 1.02 * end)
-    for rank, place in enumerate(_places(frame)):
-        one = _at(frame, place)
-        ax.plot(
-            one[x].to_numpy(),
-            one[y].to_numpy(),
-            ls="",
-            ms=size,
-            mfc="none",  # marks that lie on each other stay apart, at the full contrast of their colour
-            marker=MARKERS[rank % len(MARKERS)],
-            color=SERIES_COLOURS[rank % len(SERIES_COLOURS)],
-            label=f"n = {place[0]}, N = {place[1]:,}",
-        )
-    ax.legend(frameon=False, fontsize=8)
+    ax.set(xlim=(-0.02 * end, 1.02 * end), ylim=(-0.02 * end, 1.02 * end))
+    for rank, (label, one) in enumerate(_by_place(frame)):
+        points = one[x].to_numpy(), one[y].to_numpy()
+        # Marks that lie on each other stay apart, at the full contrast of their colour.
+        ax.plot(*points, ls="", ms=size, mfc="none", label=label, **style(rank))
+    tidy(ax)
 
 
 def _distances_in_words(weights: pl.DataFrame) -> str:
@@ -394,42 +355,36 @@ def _distances_in_words(weights: pl.DataFrame) -> str:
 
 def draw_times(ax: Axes, times: pl.DataFrame) -> str:
     """Draw the share of absences that last so long or longer, all data sets of a place together."""
-    for rank, place in enumerate(_places(times)):
-        one = _at(times, place).drop_nulls().group_by("return_times").sum().sort("return_times")
-        counts = one["return_counts"].to_numpy()
-        if counts.size:
-            ax.step(
-                one["return_times"].to_numpy(),
-                counts[::-1].cumsum()[::-1] / counts.sum(),
-                where="post",
-                lw=1.4,
-                color=SERIES_COLOURS[rank % len(SERIES_COLOURS)],
-                label=f"n = {place[0]}, N = {place[1]:,}",
-            )
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_xlabel("absence from w*, steps")
-    ax.set_ylabel("share that lasts so long or longer")
-    ax.legend(frameon=False, fontsize=8)
+    for rank, (label, lengths, counts) in enumerate(_absences(times)):
+        share = counts[::-1].cumsum()[::-1] / counts.sum()
+        ax.step(lengths, share, where="post", lw=1.4, label=label, color=style(rank)["color"])
+    ax.set(xscale="log", yscale="log")
+    ax.set(xlabel="absence from w*, steps", ylabel="share that lasts so long or longer")
+    tidy(ax)
     return times_in_words(times)
 
 
 def times_in_words(times: pl.DataFrame) -> str:
     """Return the median, the 99th percentile and the longest of all absences at each n and N."""
     parts = []
-    for n, samples in _places(times):
-        one = _at(times, (n, samples)).drop_nulls().group_by("return_times").sum().sort("return_times")
-        if len(one):
-            lengths, counts = one["return_times"].to_numpy(), one["return_counts"].to_numpy()
-            share = counts.cumsum() / counts.sum()
-            middle, far = (lengths[np.searchsorted(share, level)] for level in _QUANTILES)
-            parts.append(f"n = {n}, N = {samples:,}: {middle:,}, {far:,} and {lengths[-1]:,}")
+    for label, lengths, counts in _absences(times):
+        share = counts.cumsum() / counts.sum()
+        middle, far = (lengths[np.searchsorted(share, level)] for level in _QUANTILES)
+        parts.append(f"{label}: {middle:,}, {far:,} and {lengths[-1]:,}")
     ends = "Steps that half of the absences last at most, that 99 % last at most, and the longest"
     return f"{ends}: {'; '.join(parts)}."
 
 
+def _absences(times: pl.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Give the lengths of absences at each place in rising order, and how many there are of each."""
+    for label, one in _by_place(times.drop_nulls()):
+        found = one.select("return_times", "return_counts").group_by("return_times").sum()
+        found = found.sort("return_times")
+        yield label, found["return_times"].to_numpy(), found["return_counts"].to_numpy()
+
+
 def _most(frame: pl.DataFrame, column: str) -> float:
-    return float(frame[column].drop_nulls().to_numpy().max(initial=-np.inf))
+    return float(frame[column].to_numpy().max(initial=0))
 
 
 CLAIM = Claim(

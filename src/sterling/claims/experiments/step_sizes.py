@@ -17,7 +17,8 @@ from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Measured, Picture, Reference, measured
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said, schedule_words
-from sterling.plot.curves import MARKERS, SERIES_COLOURS, set_aside
+from sterling.plot.curves import shares, style
+from sterling.plot.style import tidy
 from sterling.schedules import Constant, Power, Schedule, parse_schedule
 from sterling.study.fit import FitError
 from sterling.study.grid import Study
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 FACTOR = 2.0
 _CRITERION = "optimal"
 _NORMAL_95 = 1.959963984540054
-_PERMUTATIONS = 400
+_PERMUTATIONS = 200
 
 #: Judges the interval (low, high) of the factor by which N₅₀ moves, and how many runs ended where none can.
 RULE = Rule(
@@ -352,32 +353,23 @@ def with_described(cells: pl.DataFrame) -> pl.DataFrame:
 
 
 def draw_success(ax: Axes, cells: pl.DataFrame) -> str:
-    """Draw the share of successes against N, one line for each schedule."""
+    """Draw the share of successes against N: a colour for each rate, a marker for each exponent."""
     kinds = cells.select("rate", "exponent").unique().sort("exponent", "rate").rows()
-    rates = sorted(cells["rate"].unique().to_list())
-    exponents = sorted(cells["exponent"].unique().to_list())
+    rates, exponents = (sorted(cells[name].unique().to_list()) for name in ("rate", "exponent"))
     for place, (rate, exponent) in enumerate(kinds):
-        one = cells.filter((cells["rate"] == rate) & (cells["exponent"] == exponent)).sort("samples")
-        share = one["share"].to_numpy()
-        bars = np.vstack([share - one["share_low"].to_numpy(), one["share_high"].to_numpy() - share])
-        drawn = ax.errorbar(
-            one["samples"].to_numpy(),
-            share,
-            np.maximum(bars, 0),
-            lw=1.3,
-            ms=5,
-            capsize=0,
-            color=SERIES_COLOURS[rates.index(rate) % len(SERIES_COLOURS)],
-            marker=MARKERS[exponents.index(exponent) % len(MARKERS)],
-            ls=("-", "--", ":")[exponents.index(exponent) % 3],
+        rank = exponents.index(exponent)
+        shares(
+            ax,
+            cells.filter((cells["rate"] == rate) & (cells["exponent"] == exponent)),
+            place,
+            len(kinds),
+            color=style(rates.index(rate))["color"],
+            marker=style(rank)["marker"],
+            ls=("-", "--", ":")[rank % 3],
             label=in_figure(schedule_words(Power(rate, exponent))),
         )
-        set_aside(ax, drawn.get_children(), place, len(kinds))
-    ax.set_xscale("log")
-    ax.set_ylim(-0.03, 1.03)
-    ax.set_xlabel("samples N")
-    ax.set_ylabel("share of runs absorbed at w*")
-    ax.legend(frameon=False, fontsize=8)
+    ax.set(xscale="log", ylim=(-0.03, 1.03), xlabel="samples N", ylabel="share of runs absorbed at w*")
+    tidy(ax)
     return (
         "Bars are 95 % Jeffreys intervals. Where the curves lie on each other, the step size makes no "
         "difference and N decides."

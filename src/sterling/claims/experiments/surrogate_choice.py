@@ -82,13 +82,40 @@ def measure(context: Context, budget: Budget) -> Finding:
     """
     many, few = compare(context, budget)
     tables, small = [one.summary() for one in many], [one.summary() for one in few]
-    last = tables[-1]
-    ratio = _ratio(last, "identity")
-    rows = {row["surrogate"]: row for row in last.iter_rows(named=True)}
-    predicted = rows["identity"]["predicted_samples_ratio"]
+    rows = {row["surrogate"]: row for row in tables[-1].iter_rows(named=True)}
     smooth = [row for row in small[-1].iter_rows(named=True) if row["surrogate"] in budget.smooth]
-    size = budget.samples[-1]
+    size, bootstrap = f"N = {budget.samples[-1]:,}", "bootstrap over data sets"
+    predicted = rows["identity"]["predicted_samples_ratio"]
+    ratio = _measured(
+        rows["identity"],
+        "samples_ratio",
+        "share of ReLU's samples that identity needs",
+        f"{bootstrap}, from the squared ratio of wrong weights",
+    )
     lead = lead_over_identity(many[-1])
+    numbers = [ratio]
+    for row in rows.values():
+        name = f"occupancy of w* at {size}, {row['surrogate']}"
+        numbers.append(_measured(row, "occupancy", name, bootstrap))
+    for row in (*rows.values(), *smooth):
+        if row["surrogate"] != "relu":
+            name = f"occupancy less ReLU's, paired, at {size}, {row['surrogate']}"
+            numbers.append(_measured(row, "difference", name, bootstrap))
+    numbers += [] if lead is None else [lead]
+    for row in tables[0].iter_rows(named=True):
+        name = f"ergodic success at N = {budget.samples[0]:,}, {row['surrogate']}"
+        numbers.append(_measured(row, "ergodic", name, "Jeffreys"))
+    laws = [
+        Reference("identity's share of ReLU's samples, leading order", HALF, "mean-field", f"{SCIENCE}, 7")
+    ]
+    for name, row in rows.items():
+        share, occupancy = row["predicted_samples_ratio"], row["predicted_occupancy"]
+        if name != "relu":
+            words = f"predicted share of ReLU's samples, {name}"
+            laws.append(Reference(words, share, "mean-field", "sterling.theory.laws"))
+        if occupancy is not None:
+            words = f"predicted occupancy at {size}, {name}"
+            laws.append(Reference(words, occupancy, "mean-field", "sterling.theory.balance"))
     return CLAIM.found(
         rule(predicted),
         [(ratio.low, ratio.high)],
@@ -99,50 +126,11 @@ def measure(context: Context, budget: Budget) -> Finding:
             f"{budget.smooth_instances} of them also {', '.join(budget.smooth) or 'no other'}."
         ),
         reason=(
-            f"At N = {size:,} the identity does with {said(ratio)} of ReLU's samples; predicted are "
-            f"{number(predicted)} at this size and {HALF} to leading order. {best_in_words(last, lead)}"
+            f"At {size} the identity does with {said(ratio)} of ReLU's samples; predicted are "
+            f"{number(predicted)} at this size and {HALF} to leading order. {best_in_words(tables[-1], lead)}"
         ),
-        measured=(
-            ratio,
-            *(
-                _cell(row, "occupancy", f"occupancy of w* at N = {size:,}", "bootstrap over data sets")
-                for row in rows.values()
-            ),
-            *(
-                _cell(
-                    row,
-                    "difference",
-                    f"occupancy less ReLU's, paired, at N = {size:,}",
-                    "bootstrap over data sets",
-                )
-                for row in (*rows.values(), *smooth)
-                if row["surrogate"] != "relu"
-            ),
-            *([] if lead is None else [lead]),
-            *(
-                _cell(row, "ergodic", f"ergodic success at N = {budget.samples[0]:,}", "Jeffreys")
-                for row in tables[0].iter_rows(named=True)
-            ),
-        ),
-        references=(
-            Reference(
-                "identity's share of ReLU's samples, leading order", HALF, "mean-field", f"{SCIENCE}, 7"
-            ),
-            *(
-                Reference(f"{words}, {row['surrogate']}", row[column], "mean-field", source)
-                for column, words, source in (
-                    ("predicted_samples_ratio", "predicted share of ReLU's samples", "sterling.theory.laws"),
-                    (
-                        "predicted_occupancy",
-                        f"predicted occupancy at N = {size:,}",
-                        "sterling.theory.balance",
-                    ),
-                )
-                for row in rows.values()
-                if row[column] is not None
-                and not (column == "predicted_samples_ratio" and row["surrogate"] == "relu")
-            ),
-        ),
+        measured=tuple(numbers),
+        references=tuple(laws),
         pictures=(
             *(
                 Picture(
@@ -154,7 +142,7 @@ def measure(context: Context, budget: Budget) -> Finding:
             ),
             Picture(
                 "surrogates-predicted",
-                f"Measured against predicted occupancy at N = {size:,}, all surrogates",
+                f"Measured against predicted occupancy at {size}, all surrogates",
                 partial(predictions, comparison=few[-1]),
             ),
         ),
@@ -250,28 +238,14 @@ def compare(context: Context, budget: Budget) -> tuple[list[Comparison], list[Co
 def _joined(samples: tuple[int, ...], tables: list[pl.DataFrame]) -> pl.DataFrame:
     import polars as pl
 
-    return pl.concat(
-        [
-            table.with_columns(pl.lit(size).alias("samples"))
-            for size, table in zip(samples, tables, strict=True)
-        ],
-        how="vertical_relaxed",
-    )
+    named = [table.with_columns(samples=pl.lit(size)) for size, table in zip(samples, tables, strict=True)]
+    return pl.concat(named, how="vertical_relaxed")
 
 
-def _cell(row: dict, column: str, words: str, how: str) -> Measured:
+def _measured(row: dict, column: str, name: str, how: str) -> Measured:
+    """Return a number of a summary with its interval."""
     values = (row[f"{column}{end}"] for end in ("", "_low", "_high"))
-    return measured(f"{words}, {row['surrogate']}", values, how)
-
-
-def _ratio(table: pl.DataFrame, name: str) -> Measured:
-    row = table.filter(table["surrogate"] == name).row(0, named=True)
-    values = [row[f"samples_ratio{end}"] for end in ("", "_low", "_high")]
-    return measured(
-        f"share of ReLU's samples that {name} needs",
-        (math.nan if value is None else value for value in values),
-        "bootstrap over data sets, from the squared ratio of wrong weights",
-    )
+    return measured(name, (math.nan if value is None else value for value in values), how)
 
 
 def _columns(table: pl.DataFrame) -> tuple[list[str], dict[str, np.ndarray]]:
