@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from sterling.base import registry
 from sterling.claims import catalogue, experiments
 from sterling.claims.context import Context
 from sterling.claims.finding import Judgement
@@ -23,18 +22,8 @@ def blocks(page: Path) -> list[str]:
     return _BLOCK.findall(page.read_text(encoding="utf-8"))
 
 
-@pytest.fixture
-def unregistered():
-    """Forget afterwards what a page registers, so that other tests do not meet it."""
-    before = [dict(one._things) for one in registry._ALL]
-    yield
-    for one, things in zip(registry._ALL, before, strict=True):
-        one._things.clear()
-        one._things.update(things)
-
-
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
-def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch, unregistered):
+def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch, registries):
     """The blocks of a page run one after the other, in an empty folder with the examples in it."""
     shutil.copytree(ROOT / "examples" / "data", tmp_path / "examples" / "data")
     monkeypatch.chdir(tmp_path)
@@ -49,7 +38,7 @@ def test_the_claim_of_the_page_is_found_and_measured(tmp_path, monkeypatch):
     code = next(block for block in blocks(page) if "CLAIM = Claim(" in block)
     (tmp_path / "ample_of_the_page.py").write_text(f"from sterling.study import Study\n{code}")
     monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
-    claim = catalogue._find()["ample"]
+    claim = catalogue.find()["ample"]
     finding = claim.measure(Context(tmp_path / "rows"), claim.budgets["quick"])
     assert finding.judgement is Judgement.CONSISTENT
     assert "one half" in finding.rule
