@@ -1,7 +1,8 @@
-"""How studies do against their bars: `python -m benchmarks.study [overhead] [million] [adaptive]`.
+"""How studies do against their bars: `python -m benchmarks.study [overhead] [million] [shared] [adaptive]`.
 
 overhead   trials a second through a study, against a bare loop over `st.train` on two threads
 million    `status` and `fit` on a store of 10⁶ trials: seconds and memory
+shared     what three processes on one folder do twice
 adaptive   trials that an interval of α of a given width takes, against uniform grids, on a known law
 """
 
@@ -129,6 +130,34 @@ def _measure(verb: str, folder: Path) -> tuple[float, float]:
     return seconds, peak
 
 
+_SHARE = """
+import sys
+from sterling.study import Store, collector, run
+computed = []
+batch = collector.run_batch
+collector.run_batch = lambda *work: computed.extend(rows := batch(*work)) or rows
+run(sys.argv[1], threads=2)
+print(len(computed))
+"""
+
+
+def shared(processes: int = 3) -> None:
+    """Run one study in several processes, all begun at once, and count what they computed."""
+    study = Study(n=[16, 24, 32], samples={"c": [2, 3, 4, 6], "a": 1.0}, trials=600, steps=20_000, noise=0.3)
+    with tempfile.TemporaryDirectory() as folder:
+        Store(Path(folder) / "s", study)
+        command = [sys.executable, "-c", _SHARE, str(Path(folder) / "s")]
+        begun = time.perf_counter()
+        running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
+        computed = [int(one.communicate()[0]) for one in running]
+        seconds = time.perf_counter() - begun
+        needed = len(Store(Path(folder) / "s").trials(["trial"]))
+    print(
+        f"shared: {processes} processes computed {computed} for {needed:,} trials in {seconds:.1f} s: "
+        f"{sum(computed) / needed - 1:.3f} of the work was done twice (bar 0.2)"
+    )
+
+
 def adaptive(widths: tuple[float, ...] = (0.16, 0.1), repeats: int = 7) -> None:
     """Median trials over repeats, on the law N₅₀ = 2·n^1.3 with slopes as measured without noise."""
     dimensions = (16, 32, 64, 128)
@@ -184,5 +213,5 @@ def _uniform(places, width: float, rng) -> int:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or ("overhead", "million", "adaptive"):
-        {"overhead": overhead, "million": million, "adaptive": adaptive}[name]()
+    for name in sys.argv[1:] or ("overhead", "million", "shared", "adaptive"):
+        {"overhead": overhead, "million": million, "shared": shared, "adaptive": adaptive}[name]()

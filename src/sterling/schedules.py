@@ -210,7 +210,7 @@ class _PowerLaw(Schedule):
 
 @dataclass(frozen=True)
 class Power(_PowerLaw):
-    """η_t = rate · (t+1)**−exponent.
+    """Step sizes that fall off as a power: η_t = rate · (t+1)**−exponent.
 
     Parameters
     ----------
@@ -244,13 +244,19 @@ class Power(_PowerLaw):
         object.__setattr__(self, "exponent", exponent)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return its kind and numbers; `schedule_from_dict` is the way back."""
+        """Return its kind and numbers; `schedule_from_dict` is the way back.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return {"kind": "power", **asdict(self)}
 
 
 @dataclass(frozen=True)
 class Constant(_PowerLaw):
-    """η_t = rate.
+    """Step sizes that stay: η_t = rate.
 
     Parameters
     ----------
@@ -276,13 +282,19 @@ class Constant(_PowerLaw):
         object.__setattr__(self, "rate", _positive(self.rate))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return its kind and rate; `schedule_from_dict` is the way back."""
+        """Return its kind and rate; `schedule_from_dict` is the way back.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return {"kind": "constant", **asdict(self)}
 
 
 @dataclass(frozen=True, repr=False)
 class Table(Schedule):
-    """η_t = rates[t]; the last rate holds on for ever.
+    """Step sizes one by one: η_t = rates[t]; the last rate holds on for ever.
 
     Parameters
     ----------
@@ -320,10 +332,29 @@ class Table(Schedule):
         return self.rates[min(t, len(self.rates) - 1)]
 
     def remaining_mass(self, t0: int) -> float:
+        """Return Σ η_t over all t ≥ t0.
+
+        Parameters
+        ----------
+        t0 : int
+            The step from which on.
+
+        Returns
+        -------
+        float
+            math.inf unless the last rate is zero.
+        """
         t0 = _step(t0, "t0")
         return math.inf if self.rates[-1] > 0.0 else self.mass(t0, max(t0, len(self.rates)))
 
     def conditions(self) -> Conditions:
+        """Check the paper's terms on the step sizes.
+
+        Returns
+        -------
+        Conditions
+            A table ends them where its last rate is zero.
+        """
         if self.rates[-1] > 0.0:
             return Conditions(True, True, True)
         end = len(self.rates)
@@ -337,6 +368,18 @@ class Table(Schedule):
         return Conditions(True, False, False, failed)
 
     def kernel_arguments(self, scale: float = 1.0) -> KernelArguments:
+        """Return what kernels are given; see `Schedule.kernel_arguments`.
+
+        Parameters
+        ----------
+        scale : float
+            1/‖v‖².
+
+        Returns
+        -------
+        kind, rate, exponent, sums
+            The last rate, and the prefix sums of all in two parts.
+        """
         rates = [_scaled(value, scale) for value in self.rates]
         sums = np.zeros((2, len(rates) + 1))
         total = carry = 0.0
@@ -359,7 +402,13 @@ class Table(Schedule):
         return f"Table(rates=[{first}, {second}, …, {last}], {len(self.rates)} rates)"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return its kind and rates; `schedule_from_dict` is the way back."""
+        """Return its kind and rates; `schedule_from_dict` is the way back.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return {"kind": "table", "rates": list(self.rates)}
 
 

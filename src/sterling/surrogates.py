@@ -194,7 +194,13 @@ class Surrogate:
         return -_last_inside(-low, self.closed, square), _last_inside(high, self.closed, square)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what defines it as plain values; `surrogate_from_dict` is the way back."""
+        """Return what defines it; `surrogate_from_dict` is the way back.
+
+        Returns
+        -------
+        dict
+            Plain values; an end of the window that is infinite is None.
+        """
         window = self.window
         return {
             "name": self.name,
@@ -380,6 +386,7 @@ def get_surrogate(surrogate: "str | Surrogate") -> Surrogate:
     Returns
     -------
     Surrogate
+        One of sterling's own, or a registered one.
 
     Raises
     ------

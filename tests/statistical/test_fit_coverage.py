@@ -1,8 +1,10 @@
-"""Coverage of the intervals, by simulation with fixed seeds.
+"""Intervals hold the truth as often as they say.
 
-Each test draws R data sets from a known law and counts the 95 % intervals that hold the truth. Were the
-coverage exactly 95 %, a count outside the band would come with probability below 10⁻⁴ (binomial, both
-tails), so the false-alarm rate of this file is below 5·10⁻⁴; the seeds are fixed, so it can fail only once.
+Each test draws counts from a known law and counts the 95 % intervals that hold the truth: 120 studies each,
+with fixed seeds. Were the coverage as stated, a count outside the band would come with a probability of 1 %
+(binomial), so after a change of code a test of this file goes off for nothing in 1 case of 100. It goes off
+with a probability of 90 % where the true coverage is 84 %; after adaptive placement, of which 93 % is asked,
+where it is 82 %.
 """
 
 import numpy as np
@@ -14,13 +16,20 @@ from sterling.study import fit_exponent
 from sterling.study.adaptive import Placement
 from sterling.study.ledger import Tally
 
-ALARM = 1e-4
+ALARM = 0.01
+DRAWS = 120
+ADAPTIVE = 0.93  # what placing and stopping by what was seen leaves of 95 % (measured: 93.4 % ± 0.6)
 DIMENSIONS = np.array([8, 16, 32, 64])
 
 
 def band(draws, level=0.95):
     """Return the counts of covering intervals outside of which the alarm goes off."""
     return binom.ppf(ALARM / 2, draws, level), binom.ppf(1 - ALARM / 2, draws, level)
+
+
+def test_the_bands_catch_what_they_should():
+    assert binom.cdf(band(DRAWS)[0] - 1, DRAWS, 0.84) >= 0.9
+    assert binom.cdf(binom.ppf(ALARM, DRAWS, ADAPTIVE) - 1, DRAWS, 0.82) >= 0.9
 
 
 def share(n, samples, constant=2.0, exponent=1.3, slope=3.0, growth=0.0):
@@ -30,18 +39,17 @@ def share(n, samples, constant=2.0, exponent=1.3, slope=3.0, growth=0.0):
 
 @pytest.mark.parametrize("growth", [0.0, 0.4], ids=["one slope", "slopes that grow"])
 def test_intervals_of_exponent_and_constant(growth):
-    draws = 120
     rng = np.random.default_rng(1)
     n = np.repeat(DIMENSIONS, 5)
     samples = np.round(2.0 * n**1.3 * np.tile([0.4, 0.65, 1.0, 1.5, 2.4], 4))
     trials = np.full(len(n), 60)
     exponent = constant = 0
-    for _ in range(draws):
+    for _ in range(DRAWS):
         successes = rng.binomial(trials, share(n, samples, growth=growth))
         fit = fit_exponent(n, samples, trials, successes, thresholds=False)
         exponent += fit.exponent_low <= 1.3 <= fit.exponent_high
         constant += fit.constant_low <= 2.0 <= fit.constant_high
-    low, high = band(draws)
+    low, high = band(DRAWS)
     assert low <= exponent <= high
     assert low <= constant <= high
 
@@ -59,22 +67,20 @@ def simulate(placement, rng, law=lambda n, size: share(n, size, growth=0.3)):
 
 
 def test_intervals_after_adaptive_placement():
-    """Placement and stopping look at the data, which may cost coverage: 90 % at least is asked for."""
-    draws = 120
+    """Placement and stopping look at the data, which costs coverage; whoever shows such a fit says so."""
     rng = np.random.default_rng(2)
     covered = 0
-    for _ in range(draws):
+    for _ in range(DRAWS):
         placement = Placement((8, 16, 32, 64), width=0.2)
         simulate(placement, rng)
         assert placement.reason == "width reached"
         assert placement.fit is not None
         covered += placement.fit.exponent_low <= 1.3 <= placement.fit.exponent_high
-    assert covered >= binom.ppf(ALARM, draws, 0.9)
+    assert covered >= binom.ppf(ALARM, DRAWS, ADAPTIVE)
 
 
 def test_intervals_of_the_mean_exponent_where_no_power_law_holds():
     """As above for thresholds that bend: one number is estimated, wherever the trials were placed."""
-    draws = 120
     rng = np.random.default_rng(4)
 
     def bent(n):
@@ -82,15 +88,15 @@ def test_intervals_of_the_mean_exponent_where_no_power_law_holds():
 
     truth = np.polyfit(np.log(DIMENSIONS), np.log(bent(DIMENSIONS)), 1)[0]
     covered = curved = 0
-    for _ in range(draws):
-        placement = Placement((8, 16, 32, 64), width=0.1)
+    for _ in range(DRAWS):
+        placement = Placement((8, 16, 32, 64), width=0.12)
         simulate(placement, rng, law=lambda n, size: 1 / (1 + (bent(n) / size) ** 3))
         assert placement.reason == "width reached"
         assert placement.fit is not None
         covered += placement.fit.exponent_low <= truth <= placement.fit.exponent_high
         curved += placement.fit.curved
-    assert covered >= binom.ppf(ALARM, draws, 0.9)
-    assert curved > draws / 2
+    assert covered >= binom.ppf(ALARM, DRAWS, ADAPTIVE)
+    assert curved > DRAWS / 2
 
 
 def test_jeffreys_intervals_cover_on_average():
@@ -100,4 +106,4 @@ def test_jeffreys_intervals_cover_on_average():
     p = rng.uniform(0.05, 0.95, draws)
     low, high = jeffreys(rng.binomial(40, p), np.full(draws, 40))
     covered = int(np.count_nonzero((low <= p) & (p <= high)))
-    assert 0.94 * draws < covered < 0.96 * draws
+    assert 0.945 * draws < covered < 0.955 * draws  # over three standard deviations to either side

@@ -44,3 +44,24 @@ def test_what_they_give_is_plain(tmp_path):
         problem.draw(0),
     ):
         json.dumps(thing.to_dict())
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        st.Power(1 / 3, 0.5),
+        st.Constant(0.1),
+        st.Table([0.5, 1e-9]),
+        *(st.get_surrogate(name) for name in st.SURROGATES),
+        st.Surrogate("mine", window=(None, 0.5), closed=True),
+        *(st.get_family(name) for name in ("gaussian", "student_t:4.5", "ar1:-0.25")),
+        st.Standardize(),
+        st.Whiten([0.5, 1 / 3], [[1.0, 0.0], [0.1, 2.0]]),
+        st.Problem(n=8, samples=20, noise=0.1, inputs="shifted:2", normalize=st.Whiten([0.0], [[2.0]])),
+    ],
+    ids=repr,
+)
+def test_small_values_are_what_their_reprs_say(thing):
+    """In the namespace of the package, without anything else."""
+    names = {name: getattr(st, name) for name in st.__all__}
+    assert eval(repr(thing), {"__builtins__": {}}, names) == thing

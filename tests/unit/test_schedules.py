@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import sterling
 from sterling.errors import InputError
 from sterling.exact import mass as masses
 from sterling.schedules import Conditions, Constant, Power, Table, parse_schedule, schedule_from_dict
@@ -322,7 +321,7 @@ def test_values_equality_hash_and_repr():
 
 @pytest.mark.parametrize("schedule", [Constant(1 / 3), Power(0.1, -0.25), TABLE, Table(np.arange(32) / 7)])
 def test_the_repr_is_the_schedule(schedule):
-    assert eval(repr(schedule), vars(sterling)) == schedule
+    assert eval(repr(schedule), {"Constant": Constant, "Power": Power, "Table": Table}) == schedule
 
 
 def test_replace():

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sterling.base.checks import real
 from sterling.cli.options import check_target
 from sterling.cli.render import FAILED, announce_kernels, end_interrupted, guarded, print_json
 from sterling.errors import InputError
@@ -17,9 +16,36 @@ if TYPE_CHECKING:
     from sterling.study.fit import Threshold
     from sterling.study.report import SeriesFit, Status
 
+#: Brackets of tables are escaped, for Rich takes them for markup.
+_HELP = """Many trials over a grid of problems: run and resume, fit, draw, export.
+
+A study is a TOML file such as this one; every value may be a list, and \\[stop] may be left out.
+
+\b
+  name = "noiseless"
+  seed = 2026
+  criteria = ["optimal"]       # ergodic, visit, certified, occupancy>=0.5
+  \\[problem]
+  n = [16, 32, 64]
+  samples = { c = [1, 2, 4], a = 1.2 }    # c n^a, or a list
+  noise = 0.0
+  \\[run]
+  kind = "train"               # or landscape, gradients, one of your own
+  steps = 100_000
+  schedule = "power:0.5,0.5"
+  surrogate = "relu"
+  trials = 200
+  \\[stop]
+  target = "exponent"          # or proportion: it then stops by itself
+  width = 0.1
+  time = "15min"
+
+Without samples a study whose target is an exponent finds them.
+"""
+
 app = typer.Typer(
     name="study",
-    help="Many trials over a grid of problems: run and resume, fit, draw, export.",
+    help=_HELP,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -68,6 +94,7 @@ def run_study(
     Ctrl-C ends it early, with exit code 130; what is finished is kept, and the same command goes on. Without
     --out the study lies beside its file, in a folder of the same name.
     """
+    from sterling.base.checks import real  # NumPy comes with it
     from sterling.study.cluster import open_cluster
     from sterling.study.collect import open_store, run
     from sterling.study.grid import seconds
@@ -252,7 +279,7 @@ def _print_fit(one: "SeriesFit") -> None:
             f"  undecided trials left out: a = {other.exponent:.4g} [{other.exponent_low:.4g}, "
             f"{other.exponent_high:.4g}]"
         )
-    for text in fit.notes:
+    for text in one.notes:
         typer.echo(f"  {text}")
 
 

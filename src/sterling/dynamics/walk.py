@@ -6,13 +6,15 @@ Arrays rather than attributes, so that the kernels can change them in place. `bo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sterling.schedules import Schedule
-from sterling.surrogates import Surrogate
 from sterling.visits import counts
+
+if TYPE_CHECKING:  # kernels are made of this file, and of all that it imports
+    from sterling.schedules import Schedule
+    from sterling.surrogates import Surrogate
 
 # Why an engine returned.
 REACHED, ABSORBED, FULL_LOG, RESTARTED, PAUSED, GROW = range(6)

@@ -2,7 +2,7 @@
 
 A law is a table of 2^16 integer codes with weights that sum to 2^32. It is sampled by Walker's alias
 method (A. J. Walker, ACM TOMS 3, 1977) from 32 random bits, with integer operations only.
-What the codes mean is `inputs.py`'s business.
+What the codes mean is the business of the input families.
 """
 
 from __future__ import annotations

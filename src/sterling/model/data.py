@@ -68,13 +68,18 @@ def load_data(
     Parameters
     ----------
     path : path
+        The file.
     labels : str or int, optional
         Column of the labels by name, or by number from 0 (negative: from the end); in an .npz file the name
         of their array. By default a column called "label" or "y", else the last one.
-    normalize, precision, constant
-        As in `Instance`.
+    normalize : None, "standard", "whiten" or Normalizer
+        As in `Instance`, and so are ``precision`` and ``constant``.
     readout : m numbers, optional
         The readout v; by default the file's own, else ones.
+    precision : "int16" or "int32"
+        Width of the stored codes.
+    constant : "refuse" or "keep"
+        What to do with a column that has one value.
 
     Returns
     -------

@@ -64,10 +64,12 @@ class Family:
         Parameters
         ----------
         x : float64 array
+            Where.
 
         Returns
         -------
         float64 array
+            Probabilities, in the shape of x.
         """
         raise NotImplementedError
 
@@ -77,10 +79,12 @@ class Family:
         Parameters
         ----------
         codes : int16 array (rows, n)
+            Independent ones.
 
         Returns
         -------
         int16 array (rows, n)
+            Those that are used.
         """
         return codes
 
@@ -102,7 +106,13 @@ class Family:
         return f"get_family({str(self)!r})"
 
     def to_dict(self) -> dict:
-        """Return its name and parameter as plain values."""
+        """Return its name and parameter.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return {"family": self.name, **asdict(self)}
 
 
@@ -267,6 +277,7 @@ def get_family(spec: str | Family) -> Family:
     Returns
     -------
     Family
+        With its parameter, or the usual one.
 
     Raises
     ------

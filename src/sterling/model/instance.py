@@ -45,11 +45,14 @@ _DERIVATIVE_BITS = 20  # grid of the derivative of smooth surrogates
 class Rounding:
     """How much at most was rounded to put data on their grids; zero where nothing was.
 
-    Attributes
+    Parameters
     ----------
-    inputs : float64 (n,)
+    inputs : float64 array (n,)
         For each feature, in units of the normalised inputs.
-    labels, readout : float
+    labels : float
+        The largest error of a label.
+    readout : float
+        The largest error of a weight of the readout.
 
     Examples
     --------
@@ -63,18 +66,36 @@ class Rounding:
     readout: float
 
     def any(self) -> bool:
-        """Whether anything was rounded."""
+        """Return whether anything was rounded.
+
+        Returns
+        -------
+        bool
+            False for drawn data, but where a readout was given in numbers.
+        """
         return bool(self.inputs.any()) or self.labels > 0 or self.readout > 0
 
     def to_dict(self) -> dict[str, float]:
-        """Return the largest of each as plain values."""
+        """Return the largest of each as plain values.
+
+        Returns
+        -------
+        dict
+            By the names of the attributes.
+        """
         return {"inputs": float(self.inputs.max()), "labels": self.labels, "readout": self.readout}
 
     def __repr__(self) -> str:
         return f"<Rounding: {self.words()}>"
 
     def words(self) -> str:
-        """Return it for a sentence: "inputs by at most 1.5e-05", or "none"."""
+        """Return it for a sentence.
+
+        Returns
+        -------
+        str
+            Such as "inputs by at most 1.5e-05", or "none".
+        """
         parts = [f"{name} by at most {size:.2g}" for name, size in self.to_dict().items() if size]
         return ", ".join(parts) or "none"
 
@@ -103,6 +124,7 @@ class Instance:
     inputs : array (N, n) or (N, m, n), or a frame of Polars or pandas
         The columns of a frame are the features, and their names are kept.
     labels : array (N,)
+        What the network shall put out.
     readout : array (m,), optional
         The second-layer weights v; ones by default.
     teacher : array (n,) of −1 and +1, optional
@@ -337,14 +359,68 @@ class Instance:
         return digest.hexdigest()
 
     def loss(self, signs) -> float:
-        """Return the empirical risk L(w) = 1/(2N) Σ (vᵀH(Z_i w) − y_i)² at w = signs/√n."""
+        """Return the empirical risk L(w) = 1/(2N) Σ (vᵀH(Z_i w) − y_i)² at w = signs/√n.
+
+        Parameters
+        ----------
+        signs : array (n,) of −1 and +1
+            The state.
+
+        Returns
+        -------
+        float
+            The exact value, rounded once.
+        """
         return self.square(signs) / (2.0 * self.samples * 4.0**self.label_bits)
 
     def square(self, signs) -> int:
-        """Return 2N·L(w)·4^label_bits, the exact integer behind the loss."""
+        """Return 2N·L(w)·4^label_bits, the exact integer behind the loss.
+
+        Parameters
+        ----------
+        signs : array (n,) of −1 and +1
+            The state.
+
+        Returns
+        -------
+        int
+            A sum of squares in units of the grid of the labels.
+        """
         active = self.preactivations(check_signs(signs, self.n, "signs")) > 0
         residuals = active @ self.residual_codes - self.label_codes
         return int((residuals * residuals).sum())
+
+    def predict(self, signs, inputs=None) -> np.ndarray:
+        """Return the outputs vᵀH(Z_i w) of the network at w = signs/√n.
+
+        Parameters
+        ----------
+        signs : array (n,) of −1 and +1
+            The state.
+        inputs : array (N, n) or (N, m, n), optional
+            New ones, as they come: they are normalised as the instance's were. By default its own.
+
+        Returns
+        -------
+        float64 array (N,)
+            One output for each sample.
+
+        Raises
+        ------
+        InputError
+            For inputs of another shape.
+        """
+        signs = check_signs(signs, self.n, "signs")
+        if inputs is None:
+            return (self.preactivations(signs) > 0) @ self.readout
+        values = real_array(inputs, "inputs")
+        values = values[:, None, :] if values.ndim == 2 else values
+        if values.shape[1:] != (self.m, self.n):
+            raise InputError(f"inputs have shape {np.shape(inputs)}; n={self.n} and m={self.m} need others")
+        check_finite(values, "inputs", ("sample", "unit", "feature"))
+        if self.normalizer is not None:
+            values = self.normalizer.apply(values)
+        return (values @ signs.astype(np.float64) > 0) @ self.readout
 
     def gradient(self, signs, surrogate: str | Surrogate = "relu") -> np.ndarray:
         """Return the STE gradient G(w) at w = signs/√n, float64 (n,).
@@ -352,6 +428,18 @@ class Instance:
         G = 1/N Σ_i r_i Σ_j v_j μ′(z_ij·w) z_ij with r_i = vᵀH(Z_i w) − y_i (science.md, 2). The sum is an
         exact integer; below 2^53, as usual, G is that integer divided with one rounding, and above it is
         rounded once more. Smooth derivatives are taken on the grid 2^-20, whatever the data.
+
+        Parameters
+        ----------
+        signs : array (n,) of −1 and +1
+            The state.
+        surrogate : str or Surrogate
+            Its μ′ takes the place of H′.
+
+        Returns
+        -------
+        float64 array (n,)
+            The gradient, in which each feature has the units of the inputs.
         """
         signs = check_signs(signs, self.n, "signs")
         chosen = get_surrogate(surrogate)
@@ -385,7 +473,18 @@ class Instance:
         return np.rint(np.ldexp(slopes, _DERIVATIVE_BITS)).astype(np.int64), _DERIVATIVE_BITS
 
     def preactivations(self, signs: np.ndarray) -> np.ndarray:
-        """Return √n Z_i w in units of 2^-bits, int64 (N, m)."""
+        """Return √n Z_i w in units of 2^-bits.
+
+        Parameters
+        ----------
+        signs : int8 array (n,)
+            The state, not checked.
+
+        Returns
+        -------
+        int64 array (N, m)
+            Exact integers.
+        """
         weights = signs.astype(np.int64) << self.grid.shifts
         out = np.empty(len(self.grid.rows), np.int64)
         for first, block in self._float_blocks():
@@ -394,7 +493,18 @@ class Instance:
         return out.reshape(self.samples, self.m)
 
     def weigh_rows(self, coefficients: np.ndarray) -> np.ndarray:
-        """Return Σ_r c_r·codes_r exactly, int64 (n,): float64 products of integers, cut below 2^53."""
+        """Return Σ_r c_r·codes_r exactly: float64 products of integers, cut below 2^53.
+
+        Parameters
+        ----------
+        coefficients : int64 array (N·m,)
+            One c_r for each row of codes.
+
+        Returns
+        -------
+        int64 array (n,)
+            Exact integers.
+        """
         top = max(int(np.abs(coefficients).max(initial=0)), 1)
         safe = max(1, EXACT // (top * self.code_bound))
         sums = np.zeros(self.n, np.int64)
@@ -420,7 +530,13 @@ class Instance:
             yield first, codes.astype(np.float64)
 
     def to_dict(self) -> dict:
-        """Return a plain description (no data)."""
+        """Return a plain description (no data).
+
+        Returns
+        -------
+        dict
+            Values of the caller's own, which JSON can hold.
+        """
         return {
             "n": self.n,
             "m": self.m,

@@ -29,6 +29,20 @@ class Normalizer:
     A subclass of your own has ``fit``, ``apply`` and ``to_dict``; it works on floats, so its results may
     depend on the machine. Those of sterling do not. All rows (samples and units alike) count as draws of the
     features.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> class Halve(st.Normalizer):
+    ...     name, fitted = "halve", True
+    ...
+    ...     def apply(self, inputs):
+    ...         return inputs / 2
+    ...
+    ...     def to_dict(self):
+    ...         return {"name": self.name}
+    >>> st.Problem(n=4, samples=20, inputs="rademacher", normalize=Halve()).draw(seed=0).inputs.max()
+    np.float64(0.5)
     """
 
     name: ClassVar[str] = ""
@@ -44,6 +58,7 @@ class Normalizer:
         Parameters
         ----------
         inputs : array (N, n) or (N, m, n)
+            As they come.
 
         Returns
         -------
@@ -58,19 +73,40 @@ class Normalizer:
         Parameters
         ----------
         inputs : array (…, n)
+            As they come.
 
         Returns
         -------
         float64 array (…, n)
+            Not put on a grid.
         """
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what it is as plain values."""
+        """Return what it is.
+
+        Returns
+        -------
+        dict
+            Plain values, its ``name`` among them.
+        """
         raise NotImplementedError
 
     def on_grid(self, grid: InputGrid) -> tuple[InputGrid, Normalizer]:
-        """Return the normalised inputs on a grid, and the normaliser, fitted to them unless it was before."""
+        """Return the normalised inputs on a grid, and the normaliser, fitted to them unless it was before.
+
+        Parameters
+        ----------
+        grid : InputGrid
+            The inputs as they come.
+
+        Returns
+        -------
+        grid : InputGrid
+            What they become.
+        normalizer : Normalizer
+            The fitted one.
+        """
         values = grid.values()
         ready = self if self.fitted else self.fit(values)
         return quantise_inputs(ready.apply(values)), ready
@@ -107,6 +143,7 @@ class _Affine(Normalizer):
         Parameters
         ----------
         inputs : array (N, n) or (N, m, n)
+            As they come.
 
         Returns
         -------
@@ -137,7 +174,7 @@ class _Affine(Normalizer):
         return ready._move(codes), ready
 
     def to_dict(self) -> dict[str, Any]:
-        """Return its name and, once fitted, its numbers; `get_normalizer` is the way back."""
+        """Return its name and, once fitted, its numbers; `check_normalize` is the way back."""
         numbers = {one.name: getattr(self, one.name) for one in fields(self)} if self.fitted else {}
         return {"name": self.name, **{name: array.tolist() for name, array in numbers.items()}}
 
@@ -207,10 +244,12 @@ class Standardize(_Affine):
         Parameters
         ----------
         inputs : array (…, n)
+            As they come.
 
         Returns
         -------
         float64 array (…, n)
+            Not put on a grid.
 
         Raises
         ------
@@ -268,10 +307,12 @@ class Whiten(_Affine):
         Parameters
         ----------
         inputs : array (…, n)
+            As they come.
 
         Returns
         -------
         float64 array (…, n)
+            Not put on a grid.
 
         Raises
         ------

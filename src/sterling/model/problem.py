@@ -194,6 +194,7 @@ class Problem:
         Returns
         -------
         int
+            Bytes.
         """
         return self._memory(thread_count(threads))
 
@@ -280,7 +281,13 @@ class Problem:
         return np.rint(fine * (math.ldexp(self.noise, bits) / _FINE)).astype(np.int64)
 
     def to_dict(self) -> dict:
-        """Return the parameters as plain values; ``Problem(**values)`` is the way back."""
+        """Return the parameters; ``Problem(**values)`` is the way back.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         readout = self.readout if isinstance(self.readout, str) else list(self.readout)
         return {
             "n": self.n,

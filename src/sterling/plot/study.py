@@ -121,14 +121,15 @@ def threshold_law(ax: Axes, series: SeriesFit, guides: bool = True) -> str:
     ax.set_xticks(dimensions, [f"{value:g}" for value in dimensions])
     ax.minorticks_off()
     ax.set_xlabel("dimension n")
-    ax.set_ylabel("N₅₀: half of the trials succeed")
+    ax.set_ylabel(f"N₅₀: half of the trials succeed {series.budget}".rstrip())
     ax.legend(frameon=False, fontsize=8)
     growth = (
         "No power law fits; the line nearest to the thresholds grows" if fit.curved else "The threshold grows"
     )
+    power = f"{fit.exponent:.2f} {series.budget}".rstrip()
     return (
-        f"{growth} as n to the power {fit.exponent:.2f}; the grey guides show how fast the proved bounds "
-        f"grow from the same start.{predicted}"
+        f"{growth} as n to the power {power}; the grey guides show how fast the proved bounds grow from the "
+        f"same start.{predicted}"
     )
 
 

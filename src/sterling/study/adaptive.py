@@ -5,7 +5,8 @@ dimension after dimension, then spreads trials around the brackets until a fit i
 puts them where they lower the variance of α most for what they cost, by the expected Fisher information at
 the current fit. A share goes to every dimension alike, so that a wrong law would be seen.
 
-It decides from counts alone, never from clocks or workers, so a study broken off takes the same way again.
+It decides from counts alone, never from clocks or workers, so a study broken off takes the same way again. Of
+fits it looks at six digits, so the way is the same on other machines too (`likelihood.settled`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from sterling.study.fit import ExponentFit, fit_exponent
 from sterling.study.laws import CURVED, POWER, Law, slope_design
 from sterling.study.ledger import Tally
-from sterling.study.likelihood import Counts, Model, information, maximise, predictor
+from sterling.study.likelihood import Counts, Model, information, maximise, predictor, settled
 from sterling.study.sufficiency import FitError, overlaps
 
 Place = tuple[int, int]  # (n, samples)
@@ -134,7 +135,7 @@ class Placement:
                 before = known[-2]
                 exponent = math.log(self._at(last) / self._at(before)) / math.log(last / before)
             target = self._at(last) * (n / last) ** max(0.25, min(exponent, 6.0))
-        return int(np.argmin(np.abs(np.log(sizes) - math.log(target))))
+        return int(np.argmin(settled(np.abs(np.log(sizes) - math.log(target)))))
 
     def _at(self, n: int) -> float:
         return float(self._lattices[n][self.brackets[n]])
@@ -190,7 +191,7 @@ class Placement:
             self.message = str(problem)
             return self._more_overlap(tallies, counts)
         self.message = ""
-        if self.fit.width <= self.width:
+        if settled(self.fit.width) <= self.width:
             return self._done("width reached", self._lost_message())
         return self._place(tallies, counts, self.fit)
 
@@ -230,7 +231,7 @@ class Placement:
         added = _best_portions(fisher, weights, derivative, cost, (1 - _EVEN_SHARE) * batch)
         added += _even(n, eta, _EVEN_SHARE * batch)
         return {
-            place: _trials(tallies, place) + math.ceil(more)
+            place: _trials(tallies, place) + math.ceil(settled(more))
             for place, more in zip(candidates, added, strict=True)
             if more > 0
         }
@@ -238,14 +239,15 @@ class Placement:
     def _near(self, n: int, curve: _Curve) -> list[int]:
         sizes = np.array(self._lattices[n], np.float64)
         eta, _ = curve.predict(np.full(len(sizes), float(n)), sizes)
-        near = np.abs(eta) <= _ETA
-        near[int(np.argmin(np.abs(eta)))] = True
+        eta = settled(np.abs(eta))
+        near = eta <= _ETA
+        near[int(np.argmin(eta))] = True
         return [int(size) for size in sizes[near]]
 
     def _batch(self, counts: Counts, fit: ExponentFit) -> float:
         """Return how many trials to place: what the target should need, within bounds."""
         total = float(counts.trials.sum())
-        ratio = fit.width / self.width
+        ratio = settled(fit.width) / self.width
         growth = ratio * ratio - 1 if math.isfinite(ratio) else _MOST_GROWTH
         return total * min(max(growth, _LEAST_GROWTH), _MOST_GROWTH)
 
@@ -283,7 +285,7 @@ def _best_portions(fisher, weights, derivative, cost, batch: float) -> np.ndarra
         moved = derivative @ inverse  # (candidates, parameters)
         spread = np.einsum("ij,ij->i", moved, derivative)
         gain = portion * weights * moved[:, 1] ** 2 / (1 + portion * weights * spread) / cost
-        chosen = int(np.argmax(gain))
+        chosen = int(np.argmax(settled(gain)))
         strength = portion * weights[chosen]
         column = moved[chosen]
         inverse = inverse - strength * np.outer(column, column) / (1 + strength * spread[chosen])
@@ -298,7 +300,7 @@ def _even(n: np.ndarray, eta: np.ndarray, batch: float) -> np.ndarray:
     for dimension in dimensions:
         places = np.flatnonzero(n == dimension)
         for side in (-1.0, 1.0):
-            chosen = places[int(np.argmin(np.abs(eta[places] - side)))]
+            chosen = places[int(np.argmin(settled(np.abs(eta[places] - side))))]
             added[chosen] += batch / len(dimensions) / 2
     return added
 

@@ -50,15 +50,15 @@ def iterate(
     width, time_limit : float, optional
         Instead of the study's own ``width`` and ``time`` in this call.
 
-    Yields
-    ------
-    Progress
-        With ``rows``, the trials finished since the one before.
-
     Returns
     -------
     Outcome
         As the value of the generator.
+
+    Yields
+    ------
+    Progress
+        With ``rows``, the trials finished since the one before.
 
     Raises
     ------
@@ -123,6 +123,7 @@ def run(
     Returns
     -------
     Outcome
+        How it ended.
 
     Raises
     ------

@@ -48,7 +48,7 @@ _ATTEMPTS = 3  # for a batch whose worker was lost, or that came back empty
 class Outcome:
     """How a run of a study ended.
 
-    Attributes
+    Parameters
     ----------
     reason : str
         "complete", "width reached", "trials spent", "time", or another reason why an exponent is not known.
@@ -57,6 +57,7 @@ class Outcome:
     done : int
         Trials of the study in the store that its last round asked for.
     seconds : float
+        That it took.
     messages : tuple of str
         What there is to say, such as why no exponent could be fitted.
     """
@@ -73,7 +74,13 @@ class Outcome:
         return self.reason not in ("time", "interrupted")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values."""
+        """Return everything as plain values.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return {**asdict(self), "messages": list(self.messages), "finished": self.finished}
 
 
@@ -81,9 +88,12 @@ class Outcome:
 class Progress(base.Progress):
     """How far a run of a study is, in trials of the round under way.
 
-    Attributes
+    Parameters
     ----------
+    done, total, note, facts, seconds_left
+        As of all progress.
     round : int
+        Which one, from one.
     new : int
         Trials run so far.
     seconds : float
@@ -99,7 +109,13 @@ class Progress(base.Progress):
     rows: pl.DataFrame | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the rows as plain values."""
+        """Return everything but the rows as plain values.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return {
             "round": self.round,
             "done": self.done,

@@ -14,7 +14,7 @@ from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.schedules import Power, Schedule
 from sterling.stats import bootstrap_counts, percentiles, share_interval
-from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Cell, Column, Kind, Look, Seeds, register
+from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Cell, Column, Kind, Look, Seeds
 from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
 
 if TYPE_CHECKING:
@@ -90,7 +90,6 @@ KIND = Kind(
     },
     settings={"schedule": "power:0.5,0.5", "surrogate": "relu", "steps": 100_000},
 )
-register(KIND)
 
 
 @dataclass(frozen=True, repr=False)

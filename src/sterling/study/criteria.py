@@ -33,6 +33,8 @@ class Criterion:
     success, undecided : callable
         Without arguments; return the Polars expression for it, Boolean. A trial is undecided where its
         budget was spent and more steps could still change the answer.
+    threshold : float, optional
+        That a measured number has to reach.
 
     Examples
     --------
@@ -58,11 +60,23 @@ class Criterion:
         return self.text if self.threshold is None else self.columns[0]
 
     def to_dict(self) -> dict[str, str]:
-        """Return the criterion and what it means as plain values."""
+        """Return the criterion and what it means as plain values.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return {"criterion": self.text, "meaning": self.meaning}
 
     def outcome(self) -> pl.Expr:
-        """Return the expression over a kind's columns: FAILURE, SUCCESS or UNDECIDED, int8 "outcome"."""
+        """Return the expression over a kind's columns: FAILURE, SUCCESS or UNDECIDED, int8 "outcome".
+
+        Returns
+        -------
+        Polars expression
+            Over the columns of a kind.
+        """
         import polars as pl
 
         undecided = pl.lit(False) if self.undecided is None else self.undecided()

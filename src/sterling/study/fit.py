@@ -24,6 +24,7 @@ from sterling.study.likelihood import (
     goodness_of_fit,
     maximise,
     profile_interval,
+    settled,
 )
 from sterling.study.sufficiency import FitError, overlaps, require_information
 
@@ -72,12 +73,16 @@ class LocalExponent:
 class ExponentFit:
     """N₅₀(n) = C·n^α fitted to one series of cells.
 
-    Attributes
+    Parameters
     ----------
     exponent, exponent_low, exponent_high : float
         α and its profile-likelihood interval.
     constant, constant_low, constant_high : float
         C likewise.
+    slopes : str
+        How β depends on n in this fit ("common", "power" or "free"), the best by AIC.
+    slope_at, middle_at : dict of int to float
+        β and N₅₀ of each dimension in this fit; N₅₀ lies on the line C·n^α unless ``curved``.
     curved : bool
         True where the power law fits poorly (p < 0.01): α is then the mean exponent over the dimensions, and
         C·n^α the line nearest to the thresholds.
@@ -86,22 +91,22 @@ class ExponentFit:
         deviance), as for binomial counts with overdispersion. Else 1.
     power_p_value : float
         Goodness of fit of the power law, also where α is the mean exponent.
-    slopes : str
-        How β depends on n in this fit ("common", "power" or "free"), the best by AIC.
-    slope_at, middle_at : dict of int to float
-        β and N₅₀ of each dimension in this fit; N₅₀ lies on the line C·n^α unless ``curved``.
     thresholds : tuple of Threshold
         N₅₀ of each dimension fitted alone, where its data allow.
     local_exponents : tuple of LocalExponent
         Between neighbours among them.
     deviance, expected_deviance, p_value : float
         Goodness of fit; a small p-value says that the curve does not fit.
-    aic : float
+    aic, log_likelihood : float
+        Of the power law.
     rivals : tuple of LawFit
         Other laws with the same slopes; a negative ``delta`` speaks for the rival.
     treatment : str
         Undecided trials counted as "failure", or "left out".
     trials, undecided, cells : int
+        How many were counted.
+    level : float
+        Of the intervals.
     notes : tuple of str
         What a reader must know besides.
     """
@@ -139,7 +144,18 @@ class ExponentFit:
         return self.exponent_high - self.exponent_low
 
     def samples_at(self, n: float) -> float:
-        """Return the fitted N₅₀ at a dimension: a point on the line C·n^α."""
+        """Return the fitted N₅₀ at a dimension: a point on the line C·n^α.
+
+        Parameters
+        ----------
+        n : float
+            Dimension.
+
+        Returns
+        -------
+        float
+            The sample size.
+        """
         return self.constant * n**self.exponent
 
     @property
@@ -151,7 +167,13 @@ class ExponentFit:
         return f"no power law fits (p = {self.power_p_value:.1g}); local exponents: {steps}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fit as plain values."""
+        """Return the fit as plain values.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return {**asdict(self), "width": self.width}
 
     def __repr__(self) -> str:
@@ -188,10 +210,26 @@ def fit_exponent(
     thresholds : bool
         Whether to fit each dimension by itself too.
 
+    Returns
+    -------
+    ExponentFit
+        The fit.
+
     Raises
     ------
     FitError
         If the data cannot carry the fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sterling.study import fit_exponent
+    >>> n = np.repeat([8, 16, 32], 4)
+    >>> samples = n * np.tile([1, 2, 4, 8], 3)
+    >>> successes = np.tile([4, 20, 36, 40], 3)
+    >>> fit = fit_exponent(n, samples, np.full(12, 40), successes)
+    >>> round(fit.exponent, 2)
+    1.0
     """
     if treatment not in TREATMENTS:
         raise InputError(f"treatment is {treatment!r}; it must be one of {', '.join(TREATMENTS)}")
@@ -210,7 +248,7 @@ def fit_exponent(
             "sizes; add sample sizes in between"
         )
     chosen = power
-    if power.quality[2] < POOR and len(dimensions) > 2:
+    if settled(power.quality[2]) < POOR and len(dimensions) > 2:
         chosen = _best(counts, CURVED, names) or power
     return _report(counts, chosen, power, treatment, float(open_ones.sum()), level, thresholds)
 
@@ -241,13 +279,13 @@ def _best(counts: Counts, law: Law, names: tuple[str, ...]) -> _Fitted | None:
         if best.converged:
             quality = goodness_of_fit(counts, best.shares, model.size)
             tried.append(_Fitted(law, name, centre, model, best, quality))
-    return min(tried, key=lambda one: one.aic, default=None)
+    return min(tried, key=lambda one: settled(one.aic), default=None)
 
 
 def _report(counts, chosen: _Fitted, power: _Fitted, treatment, undecided, level, thresholds) -> ExponentFit:
     best, centre = chosen.best, chosen.centre
     deviance, expected, p_value = chosen.quality
-    stretch = math.sqrt(max(1.0, deviance / expected)) if p_value < POOR and expected > 0 else 1.0
+    stretch = math.sqrt(max(1.0, deviance / expected)) if settled(p_value) < POOR and expected > 0 else 1.0
     exponent = float(best.parameters[1])
     low, high = _stretched(profile_interval(counts, chosen.model, best, 1, level), exponent, stretch)
     origin = chosen.law.model(counts.n, chosen.slopes)

@@ -258,7 +258,18 @@ class Study:
             )
 
     def samples_at(self, n: int) -> list[int]:
-        """Return the sample sizes listed for dimension n, none if the study finds them."""
+        """Return the sample sizes listed for dimension n, none if the study finds them.
+
+        Parameters
+        ----------
+        n : int
+            Dimension.
+
+        Returns
+        -------
+        list of int
+            Sample sizes, rising.
+        """
         if self.samples is None:
             return []
         return self.samples.at(n) if isinstance(self.samples, Scaled) else list(self.samples)
@@ -278,12 +289,36 @@ class Study:
 
     @classmethod
     def from_toml(cls, path: str | PathLike) -> Study:
-        """Read a study from a TOML file. Raises InputError that says where the file is wrong."""
+        """Read a study from a TOML file. Raises InputError that says where the file is wrong.
+
+        Parameters
+        ----------
+        path : path
+            Of the file.
+
+        Returns
+        -------
+        Study
+            The study.
+        """
         return cls._of(read_arguments(path), path)
 
     @classmethod
     def from_text(cls, text: str, where: str = "the study") -> Study:
-        """Return the study that a TOML text describes; ``where`` names it in messages."""
+        """Return the study that a TOML text describes; ``where`` names it in messages.
+
+        Parameters
+        ----------
+        text : str
+            TOML.
+        where : str
+            What messages call it.
+
+        Returns
+        -------
+        Study
+            The study.
+        """
         return cls._of(arguments(text, where), where)
 
     @classmethod
@@ -294,11 +329,23 @@ class Study:
             raise InputError(f"{where}: {problem}") from None
 
     def to_toml(self) -> str:
-        """Return the study as a TOML text that `from_toml` reads."""
+        """Return the study as a TOML text that `from_toml` reads.
+
+        Returns
+        -------
+        str
+            The text.
+        """
         return to_toml(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the study as plain values, in the layout of its file, every default spelled out."""
+        """Return the study as plain values, in the layout of its file, every default spelled out.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         samples = self.samples
         if isinstance(samples, Scaled):
             samples = {"c": list(samples.c), "a": samples.a}

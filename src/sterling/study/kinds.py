@@ -56,6 +56,8 @@ class Cancelled(Exception):
 class Column:
     """What a kind measures: the type of a column, and which values can be.
 
+    Ready-made are COUNT, SHARE, REAL, FLAG and `words`; ``maybe()`` and ``list()`` make others of them.
+
     Parameters
     ----------
     dtype : str
@@ -66,6 +68,12 @@ class Column:
         The texts that there can be.
     optional : bool
         Whether a value may be missing.
+
+    Examples
+    --------
+    >>> from sterling.study import COUNT
+    >>> COUNT.maybe().list().dtype
+    'List(Int64)'
     """
 
     dtype: str
@@ -99,15 +107,33 @@ class Column:
         return pl.List(scalar) if self.listed else scalar
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values."""
+        """Return everything as plain values.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return asdict(self)
 
     def maybe(self) -> Column:
-        """Return the column of which values may be missing."""
+        """Return the column of which values may be missing.
+
+        Returns
+        -------
+        Column
+            A changed copy.
+        """
         return replace(self, optional=True)
 
     def list(self) -> Column:
-        """Return the column of lists of such values."""
+        """Return the column of lists of such values.
+
+        Returns
+        -------
+        Column
+            A changed copy.
+        """
         return replace(self, dtype=f"List({self.dtype})")
 
 
@@ -118,7 +144,18 @@ FLAG = Column("Boolean")
 
 
 def words(*known: str) -> Column:
-    """Return a column of texts that are among those."""
+    """Return a column of texts that are among those.
+
+    Parameters
+    ----------
+    *known : str
+        The texts that there can be.
+
+    Returns
+    -------
+    Column
+        A changed copy.
+    """
     return Column("String", words=known)
 
 
@@ -214,7 +251,13 @@ class Kind:
         return Kind, (self.name, self.run, dict(self.columns), self.version, dict(self.settings))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what a user should know as plain values."""
+        """Return what a user should know as plain values.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return {
             "name": self.name,
             "version": self.version,
@@ -224,7 +267,18 @@ class Kind:
         }
 
     def plain(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return settings as plain values, those left out at their defaults."""
+        """Return settings as plain values, those left out at their defaults.
+
+        Parameters
+        ----------
+        settings : mapping
+            Values by name.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         self.refuse_unknown(settings)
         return {
             name: plain_setting(name, settings.get(name, default), default)
@@ -232,7 +286,13 @@ class Kind:
         }
 
     def refuse_unknown(self, settings: Iterable[str]) -> None:
-        """Raise InputError for the name of a setting that the kind does not have."""
+        """Raise InputError for the name of a setting that the kind does not have.
+
+        Parameters
+        ----------
+        settings : iterable of str
+            Names.
+        """
         for name in settings:
             if name not in self.settings:
                 raise InputError(
@@ -241,6 +301,16 @@ class Kind:
 
     def criterion(self, text: str | Criterion) -> Criterion:
         """Return the criterion of a name, or of a threshold such as "occupancy>=0.5".
+
+        Parameters
+        ----------
+        text : str or Criterion
+            Such as "optimal".
+
+        Returns
+        -------
+        Criterion
+            The criterion.
 
         Raises
         ------
@@ -280,10 +350,28 @@ class Kind:
 def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criterion:
     """Return the criterion that a text such as "optimal" or "occupancy>=0.5" names for a kind of trial.
 
+    Parameters
+    ----------
+    text : str or Criterion
+        Such as "optimal" or "occupancy>=0.5".
+    kind : str or Kind
+        Of the trials that it is asked of.
+
+    Returns
+    -------
+    Criterion
+        The criterion.
+
     Raises
     ------
     InputError
         If there is none of that name.
+
+    Examples
+    --------
+    >>> from sterling.study import parse_criterion
+    >>> parse_criterion("ergodic").meaning
+    'the sign of the time average is the teacher when the budget is spent'
     """
     return get_kind(kind).criterion(text)
 
@@ -292,7 +380,10 @@ KINDS: Registry[Kind] = Registry(
     "kind of trial",
     "sterling.kinds",
     lambda thing: isinstance(thing, Kind),
-    modules={name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "gradients")},
+    modules={
+        **{name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "gradients")},
+        "occupancy": "sterling.study.compare",
+    },
 )
 
 
@@ -307,6 +398,7 @@ def get_kind(name: str | Kind) -> Kind:
     Returns
     -------
     Kind
+        The kind.
 
     Raises
     ------
@@ -392,6 +484,7 @@ class Cell:
     kind : str
         The kind of trial.
     problem : Problem
+        What data are drawn from.
     settings : mapping
         The kind's settings; those left out have their defaults.
 
@@ -426,7 +519,13 @@ class Cell:
         return hash(self.text)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything that decides the trials as plain values, for `from_dict`."""
+        """Return everything that decides the trials as plain values, for `from_dict`.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         kind = get_kind(self.kind)
         values = {
             "kind": self.kind,
@@ -446,6 +545,16 @@ class Cell:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Cell:
         """Return the cell that `to_dict` described.
+
+        Parameters
+        ----------
+        values : mapping
+            Plain values.
+
+        Returns
+        -------
+        Cell
+            The cell.
 
         Raises
         ------
@@ -490,11 +599,33 @@ class Cell:
         return {**problem, **self.settings}
 
     def with_problem(self, **changes: Any) -> Cell:
-        """Return the cell of a problem that differs in some parameters."""
+        """Return the cell of a problem that differs in some parameters.
+
+        Parameters
+        ----------
+        **changes
+            Parameters of the problem.
+
+        Returns
+        -------
+        Cell
+            The cell.
+        """
         return Cell(self.kind, replace(self.problem, **changes), self.settings)
 
     def with_settings(self, **changes: Any) -> Cell:
-        """Return the cell with other settings."""
+        """Return the cell with other settings.
+
+        Parameters
+        ----------
+        **changes
+            Settings.
+
+        Returns
+        -------
+        Cell
+            The cell.
+        """
         return Cell(self.kind, self.problem, {**self.settings, **changes})
 
 
@@ -520,7 +651,7 @@ def digest(text: str) -> str:
 class Seeds:
     """The seeds of a trial, two 63-bit integers.
 
-    Attributes
+    Parameters
     ----------
     data : int
         From the root seed, the problem and the trial's number: for `Problem.draw` and for ``init``. Cells of
@@ -534,7 +665,13 @@ class Seeds:
     rest: int
 
     def to_dict(self) -> dict[str, int]:
-        """Return both as plain values."""
+        """Return both as plain values.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
         return asdict(self)
 
 
@@ -543,6 +680,20 @@ def trial_seeds(root: int, cell: Cell, number: int) -> Seeds:
 
     Each is the first word of SeedSequence(root, spawn_key=(a hash as 32-bit words, number)), less its lowest
     bit: the hash of the problem, or of the cell.
+
+    Parameters
+    ----------
+    root : int
+        The seed of the study.
+    cell : Cell
+        What the trial is one of.
+    number : int
+        Of the trial.
+
+    Returns
+    -------
+    Seeds
+        Of the data and of the rest.
 
     Examples
     --------
@@ -564,7 +715,27 @@ def _seed(root: int, key: str, number: int) -> int:
 
 
 def trial_key(cell: Cell, number: int) -> str:
-    """Return the name of a trial: the cell's hash and the trial's number."""
+    """Return the name of a trial: the cell's hash and the trial's number.
+
+    Parameters
+    ----------
+    cell : Cell
+        What the trial is one of.
+    number : int
+        Of the trial.
+
+    Returns
+    -------
+    str
+        Such as `replay` takes.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> from sterling.study import Cell, trial_key
+    >>> trial_key(Cell("train", st.Problem(n=8, samples=50)), 3)
+    '0bda5086f7ccd87b03029bd7-3'
+    """
     return f"{cell.key}-{number}"
 
 

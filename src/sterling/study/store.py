@@ -145,7 +145,13 @@ class Store:
     # -- reading ---------------------------------------------------------------------------------------------
 
     def shards(self) -> list[str]:
-        """Return the names of the shards of the study's kind, sorted; a stray file is told of, once."""
+        """Return the names of the shards of the study's kind, sorted; a stray file is told of, once.
+
+        Returns
+        -------
+        list of str
+            Names of files.
+        """
         from sterling.study.shards import kind_in_name
 
         try:
@@ -163,6 +169,18 @@ class Store:
         """Return columns of the rows of one shard; None, with a warning, if they cannot be believed.
 
         Raises FileNotFoundError if it has been merged into another meanwhile.
+
+        Parameters
+        ----------
+        name : str
+            Of the shard.
+        columns : iterable of str
+            Which ones.
+
+        Returns
+        -------
+        Polars frame or None
+            The rows.
         """
         from sterling.study.shards import open_shard
 
@@ -226,6 +244,11 @@ class Store:
         ----------
         columns : names, optional
             The columns wanted; all by default. Fewer columns take less memory and time.
+
+        Returns
+        -------
+        Polars frame
+            One row a trial.
 
         Warns
         -----
@@ -301,6 +324,16 @@ class Store:
     def add(self, rows: Iterable[Row]) -> str | None:
         """Write finished trials as one new shard and return its name.
 
+        Parameters
+        ----------
+        rows : iterable of rows
+            As `run_batch` gives them.
+
+        Returns
+        -------
+        str or None
+            None where there are no rows.
+
         Raises
         ------
         StoreError
@@ -323,7 +356,13 @@ class Store:
 
     @contextlib.contextmanager
     def working(self) -> Iterator[Store]:
-        """Mark this process as one at work here, so that no other one merges shards meanwhile."""
+        """Mark this process as one at work here, so that no other one merges shards meanwhile.
+
+        Yields
+        ------
+        Store
+            This one.
+        """
         if self._lock is not None:
             yield self
             return
@@ -423,6 +462,7 @@ class Store:
         Parameters
         ----------
         path : path
+            Where to write.
         kind : "csv", "parquet" or "json", optional
             By default as the suffix says. In CSV lists are written as words, and a text that a spreadsheet
             would compute gets a quotation mark before it.
@@ -430,6 +470,7 @@ class Store:
         Returns
         -------
         Path
+            The path.
 
         Raises
         ------

@@ -25,6 +25,22 @@ Stop = Callable[[], bool]
 def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> dict[str, Any]:
     """Run one trial on one thread and return what its kind measures.
 
+    Parameters
+    ----------
+    cell : Cell
+        What the trial is one of.
+    number : int
+        Of the trial.
+    root : int
+        The seed of the study.
+    stop : callable, optional
+        Without arguments; whether the trial is wanted no more.
+
+    Returns
+    -------
+    dict
+        Column to value.
+
     Raises
     ------
     Cancelled

@@ -83,3 +83,10 @@ def test_plot_and_export(folder, tmp_path):
 def test_wrong_usage_has_an_exit_code_and_a_reason(folder, arguments, code, words):
     said = call(*(str(one).format(folder=folder) for one in arguments), code=code).output
     assert words in said
+
+
+def test_the_help_shows_a_study_that_runs():
+    said = call("--help").output
+    text = said[said.index("name =") : said.index('time = "15min"')] + 'time = "15min"'
+    lines = [line.strip(" │").partition(" #")[0] for line in text.splitlines()]
+    assert Study.from_text("\n".join(lines)).name == "noiseless"

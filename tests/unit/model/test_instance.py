@@ -526,3 +526,18 @@ def test_frames_keep_their_names(package):
 
 def test_arrays_have_no_names():
     assert st.Instance(X, Y).feature_names is None
+
+
+@pytest.mark.parametrize("normalize", (None, "standard", "whiten"))
+def test_predictions_are_those_of_the_network(normalize):
+    """For the data of the instance and for raw ones to come, which are normalised as those were."""
+    raw = st.Problem(n=5, samples=400, m=2, readout=(1.0, -0.5), inputs="shifted:1").draw(3)
+    instance = st.Instance(raw.inputs, raw.labels, raw.readout, normalize=normalize)
+    signs = np.array([1, -1, 1, 1, -1])
+    expected = (instance.inputs @ signs.astype(float) > 0) @ instance.readout
+    np.testing.assert_array_equal(instance.predict(signs), expected)
+    assert ((expected - instance.labels) ** 2).mean() / 2 == pytest.approx(instance.loss(signs))
+    again = instance.predict(signs, raw.inputs)
+    assert (again == expected).mean() > 0.99  # but for values within the rounding of zero
+    with pytest.raises(st.InputError, match="n=5 and m=2"):
+        instance.predict(signs, raw.inputs[:, 0])

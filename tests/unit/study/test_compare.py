@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 import sterling as st
 from sterling.base.text import percent
 from sterling.plot.curves import predictions
-from sterling.study.compare import BURN_IN, NOTE
+from sterling.study.compare import BURN_IN, KIND, NOTE
+from sterling.study.kinds import KINDS, get_kind
 
 PROBLEM = st.Problem(n=8, samples=200, noise=0.5)
 STEPS = 2000
@@ -156,6 +157,12 @@ def test_refusals(given, message):
 def test_a_problem_is_needed():
     with pytest.raises(st.InputError, match="give a Problem"):
         st.compare_surrogates(PROBLEM.draw(0))
+
+
+def test_its_kind_of_trial_is_known_by_name():
+    """So that such a study can be read without the module that made it."""
+    assert KINDS.is_built_in("occupancy")
+    assert get_kind("occupancy") is KIND
 
 
 def test_nothing_is_left_behind(tmp_path, monkeypatch):

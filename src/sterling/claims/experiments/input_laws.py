@@ -142,13 +142,7 @@ def measure(context: Context, budget: Budget) -> Finding:
     }
     normal = [f for f in budget.families if isinstance(get_family(f), Gaussian | Shifted | AutoRegressive)]
     healed = restored(intervals)
-    groups = {
-        name: [f for f in budget.families if condition(intervals[f]["none"])]
-        for name, condition in (
-            ("succeed", lambda ends: ends[0] > HALF),
-            ("fail", lambda ends: ends[1] < HALF),
-        )
-    }
+    succeed = [family for family in budget.families if intervals[family]["none"][0] > HALF]
     undecided = int(cells["undecided"].sum())
     pictures = tuple(
         Picture(
@@ -167,7 +161,7 @@ def measure(context: Context, budget: Budget) -> Finding:
             f"{len(budget.families)} input laws of unit variance, as they are, standardised and whitened. "
             "The teacher labels the normalised inputs."
         ),
-        reason=_reason(groups, healed, normal, sizes[-1]),
+        reason=_reason(succeed, healed, normal, sizes[-1]),
         measured=tuple(
             Measured(f"success on {family} inputs, {_WORDS[kind]}", share, low, high, how="Jeffreys")
             for family in in_order(budget.families, healed, normal)
@@ -189,11 +183,7 @@ def measure(context: Context, budget: Budget) -> Finding:
             "The teacher labels the normalised inputs. So a shifted law standardised, and a shifted or ar1 "
             "law whitened, is the Gaussian problem itself but for estimated moments, and its restoration "
             "holds by construction; laws with non-Gaussian entries are what tests it.",
-            *(
-                ["No normalisation is needed for: " + ", ".join(groups["succeed"]) + "."]
-                if groups["succeed"]
-                else []
-            ),
+            *([f"No normalisation is needed for: {', '.join(succeed)}."] if succeed else []),
             *(
                 [f"{undecided:,} runs spent their steps without a certificate and count as failures."]
                 if undecided
@@ -203,17 +193,17 @@ def measure(context: Context, budget: Budget) -> Finding:
     )
 
 
-def _reason(groups: dict[str, list[str]], healed: dict[str, list[str]], normal: list[str], size: int) -> str:
-    succeed = ", ".join(groups["succeed"]) or "none"
-    if not groups["fail"]:
-        return f"At N = {size:,} no input law fails for certain; these succeed: {succeed}."
+def _reason(succeed: list[str], healed: dict[str, list[str]], normal: list[str], size: int) -> str:
+    these = ", ".join(succeed) or "none"
+    if not healed:
+        return f"At N = {size:,} no input law fails for certain; these succeed: {these}."
     parts = [
         f"{family} ({' or '.join(_WORDS[kind] for kind in kinds)} it succeeds)"
         if kinds
         else f"{family} (no normalisation tried restores it)"
         for family, kinds in healed.items()
     ]
-    text = f"At N = {size:,} these fail as they are: {'; '.join(parts)}. These succeed: {succeed}."
+    text = f"At N = {size:,} these fail as they are: {'; '.join(parts)}. These succeed: {these}."
     if set(healed) <= set(normal):
         text += (
             " So a mean and strong correlations break the method and normalisation restores it, but no law "
@@ -228,15 +218,17 @@ def _reason(groups: dict[str, list[str]], healed: dict[str, list[str]], normal: 
 
 
 def _groups(cells: pl.DataFrame, families: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Return share, low and high by family, for each normalisation in words."""
+    order = {family: place for place, family in enumerate(families)}
     groups = {}
     for kind in _NORMALISATIONS:
-        rows = {
-            name: values
-            for name, *values in cells.filter(cells["normalize"] == kind)
+        table = groups[_WORDS[kind]] = np.full((len(families), 3), np.nan)
+        for family, *values in (
+            cells.filter(cells["normalize"] == kind)
             .select("inputs", "share", "share_low", "share_high")
             .iter_rows()
-        }
-        groups[_WORDS[kind]] = np.array([rows.get(name, [np.nan] * 3) for name in families], float)
+        ):
+            table[order[family]] = values
     return groups
 
 

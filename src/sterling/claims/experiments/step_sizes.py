@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FACTOR = 2.0
 _CRITERION = "optimal"
 _NORMAL_95 = 1.959963984540054
-_PERMUTATIONS = 400
+_PERMUTATIONS = 200
 
 #: Judges the interval (low, high) of the factor by which N₅₀ moves, and how many runs ended where none can.
 RULE = Rule(
