@@ -127,7 +127,7 @@ def _forget(cache):
     return hand
 
 
-@embedded
+@helper
 def _insert(cache):
     """Make a slot for the current state and return it."""
     slot = cache.state[SIZE]
@@ -195,43 +195,45 @@ def _plan_first(data, job, signs):
     job.info[MOVE] = 1
 
 
-@embedded
-def _write(data, job, place, k, sign):
+@helper
+def _write(shift, offset, job_flips, job_steps, job_weights, paired, place, k, sign):
     """Write down that weight k takes this sign; return what its offset adds."""
-    step = np.int64(2 * sign) << data.shifts[k]
-    job.flips[place] = k
-    job.steps[place] = step
-    if data.paired:
-        job.weights[place] = step
-    return step * data.offsets[k]
+    step = np.int64(2 * sign) << shift
+    job_flips[place] = k
+    job_steps[place] = step
+    if paired:
+        job_weights[place] = step
+    return step * offset
 
 
-@embedded
-def _pad(data, job, first, count):
+@helper
+def _pad(job_flips, job_steps, job_weights, info, paired, first, count):
     """Fill an odd list up with a step of zero, where columns are taken in pairs; return its length."""
-    if data.paired and count % 2 == 1:
-        job.flips[first + count] = job.flips[first]
-        job.steps[first + count] = 0
-        job.weights[first + count] = 0
-        job.info[PADDED] += 1
+    if paired and count % 2 == 1:
+        job_flips[first + count] = job_flips[first]
+        job_steps[first + count] = 0
+        job_weights[first + count] = 0
+        info[PADDED] += 1
         return count + 1
     return count
 
 
-@embedded
-def _plan_rest(data, job, cache, signs, keys, slot, lead):
-    """Write the flips from the state with the key ``keys[:, slot]`` to these signs; return how many."""
+@helper
+def _plan_rest(shifts, offsets, paired, job_flips, job_steps, job_weights, info, known, key, signs, lead):
+    """Write the flips from the state with the key ``known`` to these signs; return how many."""
     count = 0
     constant = np.int64(0)
-    for word in range(keys.shape[0]):
-        mask = keys[word, slot] ^ cache.key[word]
+    for word in range(known.size):
+        mask = known[word] ^ key[word]
         while mask != 0:
             k = 64 * word + trailing_zeros(mask)
             mask = clear_lowest(mask)
-            constant += _write(data, job, lead + count, k, signs[k])
+            constant += _write(
+                shifts[k], offsets[k], job_flips, job_steps, job_weights, paired, lead + count, k, signs[k]
+            )
             count += 1
-    job.info[COUNT] = _pad(data, job, lead, count)
-    job.info[CONSTANT] = constant
+    info[COUNT] = _pad(job_flips, job_steps, job_weights, info, paired, lead, count)
+    info[CONSTANT] = constant
     return count
 
 
@@ -257,15 +259,37 @@ def _plan(data, base, job, cache, signs, near):
             apart += 1
         known = 1 if (cache.keys[k >> 6, near] >> np.uint64(k & 63)) & np.uint64(1) else -1
         if known != base.signs[k]:
-            constant += _write(data, job, lead, k, known)
+            constant += _write(
+                data.shifts[k],
+                data.offsets[k],
+                job.flips,
+                job.steps,
+                job.weights,
+                data.paired,
+                lead,
+                k,
+                known,
+            )
             lead += 1
     job.info[PADDED] = 0
-    lead = _pad(data, job, 0, lead)
+    lead = _pad(job.flips, job.steps, job.weights, job.info, data.paired, 0, lead)
     job.info[LEAD] = lead
     job.info[LEAD_CONSTANT] = constant
     job.info[MOVE] = 1 if apart < majority else 0
     job.info[DIRECT] = 0
-    _plan_rest(data, job, cache, signs, cache.keys, near, lead)
+    _plan_rest(
+        data.shifts,
+        data.offsets,
+        data.paired,
+        job.flips,
+        job.steps,
+        job.weights,
+        job.info,
+        cache.keys[:, near],
+        cache.key,
+        signs,
+        lead,
+    )
 
 
 @embedded
@@ -291,7 +315,19 @@ def _plan_passing(data, job, cache, signs):
     job.info[LEAD_CONSTANT] = 0
     job.info[PADDED] = 0
     job.info[MOVE] = 1
-    count = _plan_rest(data, job, cache, signs, cache.base, 0, 0)
+    count = _plan_rest(
+        data.shifts,
+        data.offsets,
+        data.paired,
+        job.flips,
+        job.steps,
+        job.weights,
+        job.info,
+        cache.base[:, 0],
+        cache.key,
+        signs,
+        0,
+    )
     changing = _foretold(float(data.rows.shape[0]), float(signs.size), float(count))
     direct = state[COUNTING] < cache.share[0] * changing
     state[SINCE] += 1
@@ -316,7 +352,7 @@ def _count_miss(cache, read):
     if state[PASSING]:
         if state[MISSES] == state[WAIT] + _TRIAL and read - state[READ_THEN] > state[READ_KEPT]:
             state[WAIT] = min(4 * state[WAIT], _LONGEST_WAIT)
-            keep_again(cache)
+            _keep_again(cache.state, cache.lean)
     elif state[MISSES] == state[WAIT] - _TRIAL:
         state[READ_THEN] = read
     elif state[MISSES] >= state[WAIT]:
@@ -328,13 +364,12 @@ def _count_miss(cache, read):
         cache.share[0] = 1.0
 
 
-@embedded
-def keep_again(cache):
+@helper
+def _keep_again(state, lean):
     """Keep states from here on."""
-    state = cache.state
     if state[PASSING]:
-        for k in range(cache.lean.size):
-            cache.lean[k] = 0.0
+        for k in range(lean.size):
+            lean[k] = 0.0
     state[PASSING] = 0
     state[MISSES] = 0
 
@@ -412,7 +447,7 @@ def _pass_sums(data, base, job, scratch, cache, signs, unit, changing):
     if cache.totals.size:
         copy_into(cache.totals[slot], parked, signs.size)
     cache.squares[slot] = cache.squares[SPARE]
-    keep_again(cache)
+    _keep_again(cache.state, cache.lean)
     return slot
 
 
@@ -423,7 +458,7 @@ def note_found(cache, slot):
         if cache.uses[slot] < MANY:
             cache.uses[slot] += 1
         if cache.state[MISSES] > 0:
-            keep_again(cache)
+            _keep_again(cache.state, cache.lean)
 
 
 @embedded

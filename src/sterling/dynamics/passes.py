@@ -131,7 +131,7 @@ def copy_into(target, source, size):
         target[i] = source[i]
 
 
-@helper
+@embedded
 def _move_rows(data, job, source, target, first, size, start, stop, constant):
     """target ← source with the signs of the job's flips start … stop changed, in rows from first on.
 
@@ -153,7 +153,7 @@ def _move_rows(data, job, source, target, first, size, start, stop, constant):
             target[i] = plus(target[i], times(step, column[i]))
 
 
-@helper
+@embedded
 def _move_rows_paired(data, job, target, first, size, start, stop, constant):
     """The same in place, many columns in one pass over the pre-activations; start and stop are even."""
     columns = data.columns[:, first : first + size]
@@ -194,8 +194,8 @@ def _flag_rows(data, before, after, flags, size):
         flags[i] = 0
 
 
-@embedded
-def pack(flags, masks, size):
+@helper
+def _pack(flags, masks, size):
     """masks ← flags, 64 to a word."""
     for word in range((size + 63) // 64):
         masks[word] = byte_mask(flags, 64 * word)
@@ -253,10 +253,11 @@ def _fill_rows(data, base, job, first, last):
         base.before[r] = total
 
 
-@embedded
+@helper
 def _move(data, job, source, target, first, size, start, stop, constant):
     if data.paired:
-        copy_into(target, source, size)
+        if not job.info[DIRECT]:  # else they are the same
+            copy_into(target, source, size)
         _move_rows_paired(data, job, target, first, size, start, stop, constant)
     else:
         _move_rows(data, job, source, target, first, size, start, stop, constant)
@@ -273,17 +274,14 @@ def _do_chunk(data, base, job, scratch, chunk):
     free = 1 - scratch.held[HALF]
     listed, weight = scratch.listed[free], scratch.weight[free]
     flags, masks = scratch.flags, scratch.masks
-    if info[FULL]:
-        _fill_rows(data, base, job, first, last)
-        count, balance, load, square = list_all(data, before, listed, weight, first, size)
-    elif info[DIRECT]:  # the base moves with every such job, and no other state is led to
-        if data.paired:
-            _move_rows_paired(data, job, before, first, size, np.int64(0), columns, info[CONSTANT])
-        else:
-            _move_rows(data, job, before, before, first, size, np.int64(0), columns, info[CONSTANT])
+    if info[FULL] or info[DIRECT]:
+        if info[FULL]:
+            _fill_rows(data, base, job, first, last)
+        else:  # the base moves with every such job, and no other state is led to
+            _move(data, job, before, before, first, size, np.int64(0), columns, info[CONSTANT])
         if data.readout.size == 1:
             square = mark_counting(data, before, flags, first, size)
-            pack(flags, masks, size)
+            _pack(flags, masks, size)
             count, balance, load = list_marked(data, before, masks, listed, weight, first, size)
         else:
             count, balance, load, square = list_all(data, before, listed, weight, first, size)
@@ -300,7 +298,7 @@ def _do_chunk(data, base, job, scratch, chunk):
                 known = before
             _move(data, job, known, after, first, size, info[LEAD], columns, info[CONSTANT])
             _flag_rows(data, known, after, flags, size)
-            pack(flags, masks, size)
+            _pack(flags, masks, size)
         if signs_count:
             count, balance, load, square = list_flips(data, after, masks, listed, weight, first, size)
         else:
