@@ -20,7 +20,6 @@ import numpy as np
 
 from sterling.base import checks
 from sterling.base.registry import Registry
-from sterling.base.registry import register as register
 from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.schedules import MAX_STEPS, Power, Schedule, Table, parse_schedule, schedule_from_dict

@@ -20,7 +20,7 @@ from sterling.plot.curves import style
 from sterling.plot.style import GREY, PALE, tidy
 from sterling.stats import clustered_correlation, mean_interval, quantile_interval, share_interval
 from sterling.study.grid import Study
-from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Cell, Column, Kind, Look, Seeds, register
+from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Cell, Column, Kind, Look, Seeds
 from sterling.visits.batch_means import DRIFT_LEVEL
 
 if TYPE_CHECKING:

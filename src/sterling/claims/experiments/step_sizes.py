@@ -22,7 +22,7 @@ from sterling.plot.style import tidy
 from sterling.schedules import Constant, Power, Schedule, parse_schedule
 from sterling.study.fit import FitError
 from sterling.study.grid import Study
-from sterling.study.kinds import COUNT, FLAG, Cell, Column, Kind, Look, Seeds, register
+from sterling.study.kinds import COUNT, FLAG, Cell, Column, Kind, Look, Seeds
 from sterling.study.likelihood import Counts, Model, maximise, predictor
 from sterling.study.report import with_shares
 
