@@ -190,10 +190,9 @@ class Study:
         put("time", None if time is None else checks.real(seconds(time), "time", above=0))
         put("max_trials", checks.integer(max_trials, "max_trials", 1, MAX_TRIALS))
         put("name", _name(name))
-        given = {**self.kind.settings, **(settings or {}), **more}
-        plain = {
-            name: _values(value, name, partial(self.kind.setting, name)) for name, value in given.items()
-        }
+        plain = {}
+        for setting, value in {**self.kind.settings, **(settings or {}), **more}.items():
+            plain[setting] = _values(value, setting, partial(self.kind.setting, setting))
         put("settings", plain)
         named = list(self.kind.criteria)[:1] if criteria is None else criteria
         put("criteria", _values(named, "criteria", partial(parse_criterion, kind=self.kind)) if named else ())

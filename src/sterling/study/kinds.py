@@ -311,9 +311,7 @@ class Kind:
         if isinstance(default, float):
             return checks.real(value, name) + 0.0  # −0 is 0
         if default is not None and not isinstance(default, str):
-            raise InputError(
-                f"the setting {name} has the default {checks.shown(default)}; give a number or a text"
-            )
+            raise InputError(f"the default of {name} is {checks.shown(default)}; give a number or a text")
         return None if value is None else checks.instance_of(value, str, name, "a text")
 
 
