@@ -291,7 +291,7 @@ class Kind:
             known = ", ".join(self.settings) or "none"
             near = difflib.get_close_matches(name, self.settings, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise InputError(f"trials of the kind {self.name!r} have no {name}; known are {known}{hint}")
+            raise InputError(f"trials of the kind {self.name!r} have no {name}; known are {names}{hint}")
         default = self.settings[name]
         if name == "schedule":
             return schedule_text(value)

@@ -157,7 +157,7 @@ def test_it_is_plain_values_and_short():
         ({"check": 1.5}, "check is 1.5"),
         ({"cost": 1}, "cost is 1"),
         ({"steps": 0}, "steps is 0"),
-        ({"schedule": 0.5}, "schedule is 0.5"),
+        ({"schedule": 0.5}, "schedule is of the type float"),
         ({"schedule": np.zeros(3)}, "schedule is array"),
         ({"seed": -1}, "seed is -1"),
         ({"check": 1, "threads": 0}, "threads is 0"),
