@@ -158,7 +158,7 @@ def test_it_is_plain_values_and_short():
         ({"cost": 1}, "cost is 1"),
         ({"steps": 0}, "steps is 0"),
         ({"schedule": 0.5}, "schedule is of the type float"),
-        ({"schedule": np.zeros(3)}, "schedule is array"),
+        ({"schedule": np.zeros(3)}, "schedule is of the type ndarray"),
         ({"seed": -1}, "seed is -1"),
         ({"check": 1, "threads": 0}, "threads is 0"),
         ({"check": 1, "progress": "yes"}, "progress is 'yes'"),
