@@ -14,7 +14,8 @@ from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.schedules import Power, Schedule
 from sterling.stats import bootstrap_counts, percentiles, share_interval
-from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Cell, Column, Kind, Look, Seeds
+from sterling.study.cells import Cell, Seeds
+from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Column, Kind, Look
 from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from sterling.claims.words import listed
 from sterling.model.families import AutoRegressive, Gaussian, Rectified, Shifted, get_family
 from sterling.plot.curves import dots
 from sterling.study.grid import Study
-from sterling.study.kinds import family_text
 from sterling.study.report import with_shares
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ def measure(context: Context, budget: Budget) -> Finding:
     store = context.study(study)
     cells = store.counts(_CRITERION)
     table = with_shares(cells).with_columns(cells["inputs"], cells["normalize"])
-    names = {family_text(get_family(family)): family for family in budget.families}
+    names = {str(get_family(family)): family for family in budget.families}
     table = table.with_columns(table["inputs"].replace_strict(names, return_dtype=pl.String))
     last = table.filter(table["samples"] == sizes[-1])
     intervals = {

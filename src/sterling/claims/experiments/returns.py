@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sterling.base.registry import register
 from sterling.base.text import percent
 from sterling.claims.claim import PAPER, Claim
 from sterling.claims.context import Context
@@ -18,8 +19,9 @@ from sterling.claims.words import said
 from sterling.plot.curves import style
 from sterling.plot.style import GREY, PALE, tidy
 from sterling.stats import clustered_correlation, mean_interval, quantile_interval, share_interval
+from sterling.study.cells import Cell, Seeds
 from sterling.study.grid import Study
-from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Cell, Column, Kind, Look, Seeds, register
+from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Column, Kind, Look
 from sterling.visits.batch_means import DRIFT_LEVEL
 
 if TYPE_CHECKING:

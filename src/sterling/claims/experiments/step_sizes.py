@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import expit, xlogy
 
+from sterling.base.registry import register
 from sterling.base.text import in_figure, number, percent
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
@@ -19,9 +20,10 @@ from sterling.claims.words import listed, said, schedule_words
 from sterling.plot.curves import shares, style
 from sterling.plot.style import tidy
 from sterling.schedules import Constant, Power, Schedule, parse_schedule
+from sterling.study.cells import Cell, Seeds
 from sterling.study.fit import FitError
 from sterling.study.grid import Study
-from sterling.study.kinds import COUNT, FLAG, Cell, Column, Kind, Look, Seeds, register
+from sterling.study.kinds import COUNT, FLAG, Column, Kind, Look
 from sterling.study.likelihood import Counts, Model, maximise, predictor
 from sterling.study.report import with_shares
 
