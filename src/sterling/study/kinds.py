@@ -288,7 +288,7 @@ class Kind:
             The value.
         """
         if name not in self.settings:
-            known = ", ".join(self.settings) or "none"
+            names = ", ".join(self.settings) or "none"
             near = difflib.get_close_matches(name, self.settings, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise InputError(f"trials of the kind {self.name!r} have no {name}; known are {names}{hint}")
