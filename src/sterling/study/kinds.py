@@ -324,7 +324,7 @@ KINDS: Registry[Kind] = Registry(
     "sterling.kinds",
     lambda thing: isinstance(thing, Kind),
     modules={
-        **{name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "gradients")},
+        **{name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "gradients", "baseline")},
         "occupancy": "sterling.study.compare",
     },
 )
