@@ -1,8 +1,9 @@
 """What can be said before a run, of a `Problem` or of one data set, an `Instance`; see science.md, 3 to 8.
 
-Every function carries ``kind`` ("theorem", "exact" or "mean-field") and ``source``, for tables and reports:
-an exact statement has a proof in its docstring or in the source, a mean-field one is a heuristic that
-simulation supports (`benchmarks/prediction.py` measures how well) and no theorem.
+Every function carries ``kind`` (one of `KINDS`), ``source`` and ``checked``, the range in which it was
+compared with runs, for tables and reports: an exact statement has a proof in its docstring or in the source,
+a mean-field one is a heuristic that simulation supports (`benchmarks/prediction.py` measures how well) and no
+theorem.
 
 `population.py` holds the infinite sample, `recurrence.py` (with `response.py` and `shares.py`) one data set,
 `laws.py` (with `typical.py`, `clusters.py` and `slopes.py`) the case of no data yet; `numbers.py` reads what

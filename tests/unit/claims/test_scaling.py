@@ -54,11 +54,12 @@ def test_growth_is_judged_at_the_top_too(growth, bend, judgement):
 
 def test_growth_in_words():
     straight, bent = series(1.2), series(1.2, 0.3)
-    assert growth_sentence("of x", straight) == "N₅₀ of x grows like n^1.20 (1.18 to 1.22)."
+    assert growth_sentence("of x", straight) == "N₅₀ of x (T = 1,000 steps) grows like n^1.20 (1.18 to 1.22)."
     assert "from n = 32 to 64" in growth_sentence("of x", bent)
     assert any("local exponents" in note for note in notes_on([bent], "X"))
     assert any("outside the measured interval" in note for note in notes_on([straight], "X"))
     assert "mean exponent" in exponent(bent, "x").how
+    assert exponent(bent, "x").name == "x, T = 1,000 steps"
 
 
 def test_theory_stands_beside_the_series_it_speaks_of():
