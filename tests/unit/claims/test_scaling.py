@@ -66,8 +66,10 @@ def test_theory_stands_beside_the_series_it_speaks_of():
     proved, law = expected(SERIES, "optimal", DIMENSIONS)
     assert (proved.kind, proved.exponent, proved.samples) == ("theorem", pytest.approx(4), {})
     assert law.kind == "mean-field"
-    assert law.samples[32] == pytest.approx(0.8 * 32 * np.log(32), rel=1e-6)
-    assert 1.2 < law.exponent < 1.5
+    assert law.samples[32] == pytest.approx(2.78 * 32, rel=0.02)
+    longer = expected({**SERIES, "steps": 10**5}, "optimal", DIMENSIONS)[1]
+    assert longer.samples[64] < law.samples[64]
+    assert expected({**SERIES, "restart": "600,0.1"}, "optimal", DIMENSIONS) == (proved,)
     (proved, law) = expected({**SERIES, "noise": 0.5}, "ergodic", DIMENSIONS)
     assert proved.exponent == pytest.approx(2)
     assert "without label noise" in proved.source

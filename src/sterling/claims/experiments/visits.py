@@ -25,7 +25,7 @@ from sterling.claims.scaling import (
     top_exponent,
 )
 from sterling.model.problem import Problem
-from sterling.theory import samples_for_ergodic, samples_for_occupancy
+from sterling.theory import samples_for_average, samples_for_occupancy
 
 PROVED = 4.0
 RULE = growth_rule("each exponent of w* itself (absorption, half of the steps)", PROVED)
@@ -55,7 +55,7 @@ def measure(context: Context, budget: Budget) -> Finding:
     loud = exponent(half[-1], f"exponent α of N₅₀ for half of the steps at w*, σ = {noisy.noise:g}")
     mean = exponent(average[-1], f"exponent α of N₅₀ for the time average, σ = {noisy.noise:g}")
     half_law = {n: samples_for_occupancy(Problem(n, 1, noise=noisy.noise)) for n in noisy.n}
-    mean_law = {n: samples_for_ergodic(Problem(n, 1, noise=noisy.noise)) for n in noisy.n}
+    mean_law = {n: samples_for_average(Problem(n, 1, noise=noisy.noise)) for n in noisy.n}
     trials, counts = store.trials(), store.counts("ergodic")
     counts = counts.filter(counts["steps"] == noisy.steps[-1])
     return CLAIM.found(
