@@ -27,6 +27,7 @@ def naive(orbit):
         "first": np.zeros(n, int),
         "flips": np.bincount(orbit.flips["coordinate"], minlength=n),
         "before": np.zeros((T + 1, 2), int),
+        "wrong": np.concatenate([[0], np.cumsum(distance)]),  # before each step
     }
     arrived = left = None
     deepest = 0
@@ -74,8 +75,27 @@ def assert_counts(orbit, expected):
     assert spacing == 1 or batches >= layout.BATCHES // 2
     ends = spacing * np.arange(1, batches + 1)
     np.testing.assert_array_equal(counts.batches, expected["before"][ends])
-    assert not cells[layout.BATCH_COUNTS + 2 * batches : layout.FLIPPED].any()
+    known = ends >= cells[layout.MOVED]  # before that, distances are those to another reference
+    np.testing.assert_array_equal(np.diff(counts.wrong[known]), np.diff(expected["wrong"][ends[known]]))
+    if orbit.reference_kind == "teacher":
+        np.testing.assert_array_equal(counts.wrong, expected["wrong"][ends])
+    assert not cells[layout.BATCH_COUNTS + 2 * batches : layout.WRONG_SUMS].any()
+    assert not cells[layout.WRONG_SUMS + batches : layout.FLIPPED].any()
+    assert_late(orbit, counts, expected)
     assert not cells[layout.MARK_COUNTS + 2 * len(marks) : layout.BATCH_COUNTS].any()
+
+
+def assert_late(orbit, counts, expected):
+    """The last part of the run: wrong weights in each batch, and flips, to the step."""
+    if counts.late < 0:
+        assert orbit.steps < 256 or orbit.reference_kind != "teacher"
+        assert not counts.late_wrong.size
+        return
+    assert orbit.steps / 4 <= counts.late <= orbit.steps / 2
+    ends = np.arange(counts.late, orbit.steps + 1, counts.batch_steps)
+    np.testing.assert_array_equal(counts.late_wrong * counts.batch_steps, np.diff(expected["wrong"][ends]))
+    late = orbit.flips["coordinate"][orbit.flips["step"] >= counts.late]
+    np.testing.assert_array_equal(counts.late_flips, np.bincount(late, minlength=orbit.n))
 
 
 CASES = {
@@ -84,6 +104,7 @@ CASES = {
     "absorbed": (dict(n=6, samples=400), 3000, {}),
     "started-at-home": (dict(n=6, samples=100, noise=0.4), 2500, {"home": True}),
     "constant": (dict(n=9, samples=120, noise=0.5, m=2), 4000, {"schedule": st.Constant(0.1)}),
+    "chattering": (dict(n=64, samples=192), 1100, {"schedule": st.Constant(0.5)}),
     "one-step": (dict(n=4, samples=30, noise=0.5), 1, {}),
 }
 

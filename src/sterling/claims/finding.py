@@ -73,7 +73,7 @@ def measured(name: str, interval: Iterable[float], how: str, unit: str = "") -> 
 class Reference:
     """A number that theory gives, to stand beside a measured one.
 
-    ``kind`` is "theorem", "exact" or "mean-field" (`sterling.theory.labels.KINDS`), and is always shown.
+    ``kind`` is one of `sterling.theory.labels.KINDS`, and is always shown.
     """
 
     name: str
@@ -124,7 +124,7 @@ class Finding:
     statement : str
         What the source states, in a sentence.
     kind, source : str
-        Of the statement: "theorem", "exact" or "mean-field", and where it comes from.
+        Of the statement: one of `sterling.theory.labels.KINDS`, and where it comes from.
     experiment : str
         What was done, with the numbers that the program used.
     judgement : Judgement

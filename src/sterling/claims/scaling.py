@@ -84,8 +84,8 @@ def exponents(series: SeriesFit, name: str, again: str) -> list[Measured]:
 
 
 def exponent(series: SeriesFit, name: str) -> Measured:
-    """Return the exponent of a fit as a measured number."""
-    fit = series.fit
+    """Return the exponent of a fit as a measured number; its name tells the step budget that it is for."""
+    fit, name = series.fit, f"{name}, {_budget(series)}"
     if fit is None:
         return Measured(name, math.nan, how=f"refused: {series.refusal}")
     how = "profile likelihood"
@@ -102,8 +102,12 @@ def top_exponent(series: SeriesFit, name: str) -> list[Measured]:
     if fit is None or not fit.curved or not fit.local_exponents:
         return []
     last = fit.local_exponents[-1]
-    where = f"{name}, from n = {last.n} to {last.next_n}"
+    where = f"{name}, from n = {last.n} to {last.next_n}, {_budget(series)}"
     return [Measured(where, last.exponent, last.low, last.high, fit.level, how="difference of two N₅₀")]
+
+
+def _budget(series: SeriesFit) -> str:
+    return f"T = {series.series['steps']:,} steps"
 
 
 def ends(series: SeriesFit) -> list[tuple[float, float]]:
@@ -122,8 +126,8 @@ def growth_rule(what: str, value: float) -> Rule:
 
 
 def growth_sentence(what: str, series: SeriesFit) -> str:
-    """Say how N₅₀ grows, in one sentence."""
-    fit = series.fit
+    """Say how N₅₀ grows, in one sentence, and at which step budget: without it an exponent says nothing."""
+    fit, what = series.fit, f"{what} ({_budget(series)})"
     if fit is None:
         return f"No exponent of N₅₀ {what} could be fitted: {series.refusal}."
     text = f"N₅₀ {what} grows like n^{fit.exponent:.2f} ({fit.exponent_low:.2f} to {fit.exponent_high:.2f})"

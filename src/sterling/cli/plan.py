@@ -21,7 +21,7 @@ from sterling.errors import InputError
 if TYPE_CHECKING:
     from sterling.plans.plan import Need, Plan
 
-N, STEPS = 64, 100_000
+N = 64
 
 _goal, _check, _output = panel("The goal"), panel("Measuring it"), panel("What comes out")
 
@@ -45,12 +45,13 @@ def plan(
         float, _goal("Share of data sets in which the time average shall be right.", metavar="SHARE")
     ] = 0.5,
     check: Annotated[
-        str | None, _check("Measure each mean-field row by so many trials.", metavar="TRIALS")
+        str | None, _check("Measure each row that is no theorem by so many trials.", metavar="TRIALS")
     ] = None,
     steps: Annotated[
-        str | None, _check(f"Steps of a trial, and of the run with --samples. \\[{STEPS:,}]", **COUNT)
+        str | None,
+        _check("The budget of all rows, and of the run with --samples. \\[that of its check]", **COUNT),
     ] = None,
-    schedule: Annotated[str | None, _check(f"{SCHEDULES} \\[power:0.5,0.5]", metavar="SCHEDULE")] = None,
+    schedule: Annotated[str | None, _goal(f"{SCHEDULES} \\[power:0.5,0.5]", metavar="SCHEDULE")] = None,
     seed: Annotated[str | None, _check("Root of the trials' seeds. \\[0]", metavar="SEED")] = None,
     threads: Annotated[int | None, _check("Trials at a time. \\[all cores]", min=1, metavar="COUNT")] = None,
     json: Annotated[bool, _output("Print the result as JSON.", "--json")] = False,
@@ -70,7 +71,7 @@ def plan(
         raise InputError(f"--check is {trials}; it must be at least 1")
     count = None if samples is None else parse_count(samples, "--samples")
     if not trials and count is None:
-        given = {"--steps": steps, "--schedule": schedule, "--seed": seed, "--threads": threads}
+        given = {"--seed": seed, "--threads": threads}
         for option, value in given.items():
             if value is not None:
                 raise InputError(
@@ -91,7 +92,7 @@ def plan(
         occupancy=occupancy,
         confidence=confidence,
         check=trials,
-        steps=given_count(steps, "--steps", STEPS),
+        steps=None if steps is None else parse_count(steps, "--steps"),
         schedule=None if schedule is None else parse_schedule(schedule),
         seed=given_count(seed, "--seed", 0),
         threads=threads,
@@ -103,7 +104,7 @@ def plan(
     else:
         _print(made)
         if not quiet and not trials:
-            note("--check 50 measures the mean-field rows")
+            note("--check 50 measures the rows that are no theorems")
 
 
 def _print(made: "Plan") -> None:
@@ -111,6 +112,7 @@ def _print(made: "Plan") -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from sterling.plans.plan import UNCHECKED
     from sterling.report.terminal import KIND_STYLES
     from sterling.theory import KINDS
 
@@ -122,8 +124,11 @@ def _print(made: "Plan") -> None:
     if checked:
         table.add_column("measured", overflow="fold")
     for need in made.needs:
-        cells = [need.goal, need.amount, Text(need.kind, KIND_STYLES[need.kind])]
-        table.add_row(*cells, *([_measured(need)] if checked else []))
+        sure, *words = need.label.split(", ")
+        how = Text.assemble((sure, KIND_STYLES[need.kind]), *(f", {word}" for word in words))
+        cells = [need.goal, need.amount, how]
+        cells += [_measured(need)] if checked else []
+        table.add_row(*cells, style=None if need.checked else "dim")
     console, about = Console(), made.problem
     console.print(
         f"n = {about.n} · m = {about.m} · σ = {about.noise:g} · ‖v‖² = {about.readout_norm2:g} · "
@@ -133,6 +138,10 @@ def _print(made: "Plan") -> None:
     console.print(table)
     for kind in dict.fromkeys(need.kind for need in made.needs):
         console.print(Text.assemble((kind, KIND_STYLES[kind]), f": {KINDS[kind]}"))
+    if not all(need.checked for need in made.needs):
+        console.print(f"{UNCHECKED}: no runs were compared with the law in this range", style="dim")
+    if made.advice:
+        console.print(made.advice)
     for line in _expected(made):
         console.print(line)
 
@@ -141,8 +150,9 @@ def _measured(need: "Need") -> str:
     check = need.check
     if check is None:
         return "–"
-    text = f"{check.share:.0%} [{check.low:.0%}, {check.high:.0%}]"
-    text += f" of {check.trials} trials at N = {check.samples:,}"
+    share = f"{check.share:.0%}" if not check.undecided else f"{check.share:.0%} to {check.most:.0%}"
+    text = f"{share} [{check.low:.0%}, {check.high:.0%}]"
+    text += f" of {check.trials} trials at N = {check.samples:,}, {check.steps:,} steps"
     if check.undecided:
         text += f", {check.undecided} undecided"
     if need.promise is not None and not check.low <= need.promise <= check.high:

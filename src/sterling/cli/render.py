@@ -32,6 +32,7 @@ VERDICT_STYLES = {
     "OPTIMAL": "bold green",
     "TRAPPED": "bold red",
     "RECURRENT": "bold cyan",
+    "CHATTERING": "bold blue",
     "WANDERING": "bold yellow",
     "STALLED": "bold magenta",
 }

@@ -31,7 +31,7 @@ from sterling.dynamics.walk import (
     TOTAL,
     VISITS,
 )
-from sterling.visits.counts import NEXT
+from sterling.visits.counts import NEXT, WRONG
 
 
 class Bookkeeping(NamedTuple):
@@ -83,7 +83,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
             clock[RETURNS] = 0
             clock[SOJOURNS] = 0
             if walk.tally.size:
-                restart(walk.tally, walk.signs.size)
+                restart(walk.tally, walk.signs.size, clock[ANCHOR])
             log.counts[LOGGED_RETURNS] = 0  # what was recorded of the former reference is void
             log.counts[LOGGED_SOJOURNS] = 0
             return True
@@ -121,7 +121,8 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
             if not present:
                 away(walk.tally, clock[DISTANCE])
             if walk.tally[NEXT] <= step:
-                note(walk.tally, anchor, step, occupied, clock[VISITS], present)
+                note(walk.tally, walk.signs.size, anchor, step, occupied, clock[VISITS], clock[DISTANCE])
+            walk.tally[WRONG] += clock[DISTANCE] * (step - anchor)
 
     @embedded
     def spend(walk, mass):

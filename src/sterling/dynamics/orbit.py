@@ -41,6 +41,7 @@ from sterling.exact.mass import mass_between
 if TYPE_CHECKING:
     from os import PathLike
 
+    from sterling.visits.counts import Counts
     from sterling.visits.recurrence import Recurrence
 
 
@@ -72,9 +73,13 @@ class Verdict(Enum):
         "recurrent",
         "the reference was left and visited again: decode with the time average, or take more samples",
     )
+    CHATTERING = (
+        "chattering",
+        "the weights that are wrong keep each other wrong: trust the time average, or try restart=Restart()",
+    )
     WANDERING = (
         "wandering",
-        "neither absorbed nor back at the reference within the run: more steps or samples may decide",
+        "none of the others within the run: more steps or samples may decide",
     )
     STALLED = (
         "stalled",
@@ -288,7 +293,34 @@ class Orbit:
             return Verdict.OPTIMAL if there or zero_risk else Verdict.TRAPPED
         if self._stalled:
             return Verdict.STALLED
-        return Verdict.RECURRENT if self.visits >= 2 else Verdict.WANDERING
+        if self.visits >= 2:
+            return Verdict.RECURRENT
+        return Verdict.CHATTERING if self._chatters else Verdict.WANDERING
+
+    @property
+    def _chatters(self) -> bool:
+        """Whether the run chatters, by the rule of `visits/chatter.py`; False where nothing was counted."""
+        if not self.counted:
+            return False
+        from sterling.visits.chatter import chattering
+
+        counts = self._counts
+        return chattering(counts.late_wrong, counts.late_flips, counts.batch_steps).chatters
+
+    @property
+    def _counts(self) -> Counts:
+        from sterling.visits.counts import Counts
+
+        clock = self._settled.clock
+        away, stayed = _completed(clock, self.steps)
+        return Counts.read(
+            self._settled.tally,
+            steps=self.steps,
+            visits=self.visits,
+            occupied=int(clock[OCCUPIED]),
+            away=away,
+            stayed=stayed,
+        )
 
     @property
     def certified(self) -> bool:
@@ -418,28 +450,17 @@ class Orbit:
         (True, True)
         """
         from sterling.dynamics import arrivals
-        from sterling.visits.counts import Counts
         from sterling.visits.recurrence import recurrence
 
-        cells, clock = self._settled.tally, self._settled.clock
         if not self.counted:
             raise InputError('the visits to the reference were not counted: run with record=("recurrence",)')
-        away, stayed = _completed(clock, self.steps)
-        counts = Counts.read(
-            cells,
-            steps=self.steps,
-            visits=self.visits,
-            occupied=int(clock[OCCUPIED]),
-            away=away,
-            stayed=stayed,
-        )
         resting = self._settled.since == 0
         before, now = self.start_latent, self.latent
         over = self.certified or self.restart is not None  # after a restart no weight is on its way
         found = () if over else arrivals.arrivals(self.schedule, self.steps, before, now, resting)
         coming, mass = [k for k, _ in found], self.schedule.mass(self.steps)
         return recurrence(
-            counts,
+            self._counts,
             reference_kind=self.reference_kind,
             certified=self.certified,
             burn_in=arrivals.burn_in(self.schedule, self.steps),

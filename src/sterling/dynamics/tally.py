@@ -17,12 +17,15 @@ from sterling.visits.counts import (
     LONGEST_SOJOURN,
     MARK_COUNTS,
     MARKED,
+    MOVED,
     NEXT,
     NEXT_BATCH,
     NEXT_MARK,
     RETURN_TIMES,
     SOJOURN_TIMES,
     SPACING,
+    WRONG,
+    WRONG_SUMS,
 )
 
 
@@ -67,15 +70,15 @@ def build(compiler):
             cells[FLIPPED + n + k] += 1
 
     @compiler
-    def note(cells, anchor, stop, occupied, visits, present):
+    def note(cells, n, anchor, stop, occupied, visits, distance):
         """Note the counts at the marks and ends of batches within the stretch (anchor, stop].
 
-        ``occupied`` counts the steps at the reference before the anchor; ``present`` says whether the
-        stretch is spent there, and ``visits`` counts the arrival at its beginning.
+        ``occupied`` counts the steps at the reference before the anchor, ``visits`` also the arrival at the
+        beginning of the stretch, which is spent at a ``distance`` from the reference.
         """
         while cells[NEXT] <= stop:
             step = cells[NEXT]
-            here = occupied + (step - anchor if present else 0)
+            here = occupied + (step - anchor if distance == 0 else 0)
             if step == cells[NEXT_MARK]:
                 place = MARK_COUNTS + 2 * cells[MARKED]
                 cells[place] = here
@@ -88,21 +91,30 @@ def build(compiler):
                 place = BATCH_COUNTS + 2 * cells[BATCHED]
                 cells[place] = here
                 cells[place + 1] = visits
+                cells[WRONG_SUMS + cells[BATCHED]] = cells[WRONG] + distance * (step - anchor)
                 cells[BATCHED] += 1
                 if cells[BATCHED] == BATCHES:
                     for i in range(BATCHES // 2):
                         cells[BATCH_COUNTS + 2 * i] = cells[BATCH_COUNTS + 4 * i + 2]
                         cells[BATCH_COUNTS + 2 * i + 1] = cells[BATCH_COUNTS + 4 * i + 3]
+                        cells[WRONG_SUMS + i] = cells[WRONG_SUMS + 2 * i + 1]
                     for i in range(BATCHES):
                         cells[BATCH_COUNTS + BATCHES + i] = 0
+                    for i in range(BATCHES // 2, BATCHES):
+                        cells[WRONG_SUMS + i] = 0
+                    last = FLIPPED + 3 * n + 1
+                    for k in range(n):
+                        cells[last + n + k] = cells[last + k]
+                        cells[last + k] = cells[FLIPPED + k]
                     cells[BATCHED] = BATCHES // 2
                     cells[SPACING] *= 2
                 cells[NEXT_BATCH] = (cells[BATCHED] + 1) * cells[SPACING]
             cells[NEXT] = min(cells[NEXT_MARK], cells[NEXT_BATCH])
 
     @compiler
-    def restart(cells, n):
-        """Forget what was counted about a former reference: the new one was never visited before."""
+    def restart(cells, n, step):
+        """Forget what was counted about a former reference: the new one was never visited before the step."""
+        cells[MOVED] = step
         cells[DEEPEST] = 0
         cells[LONGEST_RETURN] = 0
         cells[LONGEST_SOJOURN] = 0

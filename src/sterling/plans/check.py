@@ -30,9 +30,11 @@ class Check:
     samples, steps : int
         Of each trial.
     trials, successes, undecided : int
-        Undecided trials (budget spent) are no successes.
+        Undecided trials spent their budget: within it they are no successes, what they are for ever is not
+        known.
     low, high : float
-        95 % Jeffreys interval of the share of successes.
+        95 % Jeffreys interval of the share: its lower end is that with undecided trials as failures, its
+        upper end that with them as successes.
     """
 
     samples: int
@@ -45,8 +47,13 @@ class Check:
 
     @property
     def share(self) -> float:
-        """Share of successes."""
+        """Share of successes within the budget."""
         return self.successes / self.trials
+
+    @property
+    def most(self) -> float:
+        """Share of successes if all undecided trials were some."""
+        return (self.successes + self.undecided) / self.trials
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values."""
@@ -67,11 +74,7 @@ def check_needs(
     Trials are those of studies, of the kind "train" with the given settings, so each can be run again from
     the seed and its number.
     """
-    cells = {
-        place: Cell("train", replace(problem, samples=need.proposed, noise=need.noise), settings)
-        for place, need in enumerate(needs)
-        if need.criterion
-    }
+    cells = {place: cell_of(need, problem, settings) for place, need in enumerate(needs) if need.criterion}
     rows: dict[int, list[dict]] = defaultdict(list)
     with Pool(threads) as pool, showing(progress, "trials") as show:
         if cells:
@@ -96,12 +99,18 @@ def check_needs(
     ]
 
 
+def cell_of(need: Need, problem: Problem, settings: dict[str, Any]) -> Cell:
+    """Return the cell of the trials of a row: its samples, its budget and its restarts."""
+    own = {"steps": need.steps, "restart": "none" if need.restart is None else str(need.restart)}
+    return Cell("train", replace(problem, samples=need.proposed, noise=need.noise), settings | own)
+
+
 def _count(need: Need, cell: Cell, rows: list[dict]) -> Check:
     import polars as pl
 
     columns = {name: column.polars for name, column in get_kind(cell.kind).columns.items()}
     outcomes = pl.DataFrame(rows, columns).select(parse_criterion(need.criterion).outcome())["outcome"]
     successes = int((outcomes == SUCCESS).sum())
-    low, high = (float(end) for end in jeffreys(successes, len(rows)))
     undecided = int((outcomes == UNDECIDED).sum())
+    low, high = float(jeffreys(successes, len(rows))[0]), float(jeffreys(successes + undecided, len(rows))[1])
     return Check(cell.problem.samples, cell.settings["steps"], len(rows), successes, undecided, low, high)

@@ -7,6 +7,7 @@ Numbers come from `sterling.theory` and carry its labels. `check.py` measures wh
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -14,19 +15,28 @@ from sterling import theory
 from sterling.base.checks import flag, instance_of, integer, real
 from sterling.base.progress import Show
 from sterling.base.text import html_table
+from sterling.dynamics.restart import Restart
 from sterling.model.problem import Problem
 from sterling.plans.check import Check, check_needs
 from sterling.plans.cost import Cost, measure_cost
-from sterling.schedules import Schedule
+from sterling.schedules import Power, Schedule
 from sterling.study.kinds import get_kind
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.laws import MOST_SAMPLES, BeyondError
 
-#: Steps of a trial that measures, and of the run whose cost is told.
+#: Steps of the run whose cost is told, unless they are given.
 STEPS = 100_000
+#: Budgets of the rows, unless steps are given: those at which they were checked (`benchmarks/plan.py`).
+LAW_STEPS, OCCUPANCY_STEPS, RESTART_STEPS = 10_000, 1_000_000, 12_600
+#: What is said of a row beyond the range of its check.
+UNCHECKED = "not checked here"
+#: Up to so many weights a data set can be certified; then that is advised.
+CERTIFIABLE = 24
 
 _HALF = 0.5  # the share of data sets that typical means
-_NOISELESS_STEPS = 100_000  # of the runs that the constant of the law without noise was measured by
+_PATHS = ("relu", "identity")  # surrogates whose way from a random start is known
+_RESTART = {"relu": 3.3, "identity": 1.65}  # N₅₀/n with restarts, n = 64 to 1024 (science.md, 12)
+_FEWEST_OCCUPIED = 10  # samples, in units of n, from which on the law of the occupancy was compared with runs
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ class Need:
         For a theorem the order alone, its constant left at one. `MOST_SAMPLES` where that many do not
         suffice; then no trial measures it.
     kind : str
-        "theorem", "exact" or "mean-field", see `sterling.theory.KINDS`.
+        One of `sterling.theory.KINDS`.
     criterion : str
         The criterion of studies that measures it, empty where no trial can.
     promise : float or None
@@ -49,11 +59,14 @@ class Need:
     noise : float
         Standard deviation of the label noise that the row is about.
     steps : int or None
-        The budget that it holds for, in steps; None: any run that is long enough.
+        The budget that it holds for, in steps, which is that of its trials; None for a theorem.
     checked : bool
-        Whether the law was compared with runs in this range of n, m, noise and surrogates.
+        Whether it was compared with runs in this range of n, m, noise, surrogates and step sizes; true for a
+        theorem.
     source : str
         Where it comes from.
+    restart : Restart or None
+        With which restarts the runs are meant.
     check : Check or None
         What trials with so many samples did.
     """
@@ -67,6 +80,7 @@ class Need:
     steps: int | None
     checked: bool
     source: str
+    restart: Restart | None = None
     check: Check | None = None
 
     @property
@@ -77,6 +91,16 @@ class Need:
         if self.samples >= MOST_SAMPLES:
             return f"more than 10{_raised(round(math.log10(MOST_SAMPLES)))}"
         return f"about {_rounded(self.samples):,}"
+
+    @property
+    def label(self) -> str:
+        """How sure it is: the kind, the budget, and "not checked" where no runs were compared with it."""
+        parts = [self.kind]
+        if self.steps is not None:
+            parts.append(f"{self.steps:,} steps")
+        if not self.checked:
+            parts.append(UNCHECKED)
+        return ", ".join(parts)
 
     @property
     def proposed(self) -> int:
@@ -151,15 +175,26 @@ class Plan:
             "needs": [need.to_dict() for need in self.needs],
             "expected": self.expected.to_dict(),
             "cost": None if self.cost is None else self.cost.to_dict(),
+            "advice": self.advice,
         }
 
+    @property
+    def advice(self) -> str:
+        """What to do besides, in a sentence; empty where there is nothing to say."""
+        if self.problem.noise > 0 and self.problem.n <= CERTIFIABLE:
+            return (
+                "For so few weights recurrence can be proved for the data set at hand: `sterling certify`, "
+                "`st.certify(instance)`."
+            )
+        return ""
+
     def __repr__(self) -> str:
-        rows = "; ".join(f"{need.goal}: {need.amount} ({need.kind})" for need in self.needs)
+        rows = "; ".join(f"{need.goal}: {need.amount} ({need.label})" for need in self.needs)
         about = self.problem
         return f"Plan(n={about.n}, m={about.m}, noise={about.noise:g}, {self.surrogate}: {rows})"
 
     def _repr_html_(self) -> str:
-        return html_table((need.goal, f"{need.amount} ({need.kind})") for need in self.needs)
+        return html_table((need.goal, f"{need.amount} ({need.label})") for need in self.needs)
 
 
 def plan(
@@ -169,7 +204,7 @@ def plan(
     occupancy: float = 0.5,
     confidence: float = 0.5,
     check: int = 0,
-    steps: int = STEPS,
+    steps: int | None = None,
     schedule: Schedule | None = None,
     seed: int = 0,
     threads: int | None = None,
@@ -189,11 +224,13 @@ def plan(
     confidence : float
         Share of the data sets in which the time average shall decode to w*.
     check : int
-        Measure every mean-field row by so many trials with its number of samples; rows alone are advice.
-    steps : int
-        Steps of these trials, and of the run whose cost is told.
+        Measure every row that is no theorem by so many trials with its number of samples, and as many steps
+        as it names; rows alone are advice.
+    steps : int, optional
+        The budget that all rows are to hold for, and that of the run whose cost is told. By default each row
+        has that at which it was checked.
     schedule : Schedule, optional
-        Of these trials, as in `train`.
+        Step sizes, as in `train`.
     seed : int
         Root of their seeds.
     threads : int, optional
@@ -222,89 +259,206 @@ def plan(
     >>> import sterling as st
     >>> made = st.plan(st.Problem(n=64, samples=4096, noise=0.5))
     >>> for need in made.needs:
-    ...     print(f"{need.goal}: {need.amount} ({need.kind})")
-    the time average decodes to w* in 50% of the data sets: about 1,200 (mean-field)
-    the iterates are w* for 50% of the steps, in half of the data sets: about 67,000 (mean-field)
-    without label noise, half of the runs end at w*: about 220 (mean-field)
-    proved: the time average converges to w*, no label noise: of order 4,096 (theorem)
-    proved: the iterates visit w* again and again: of order 16,777,216 (theorem)
+    ...     print(f"{need.goal}: {need.amount}")
+    the time average decodes to w* in 50% of the data sets: about 1,300
+    the iterates are w* for 50% of the steps in half of the data sets: about 67,000
+    proved: the time average converges to w*, no label noise: of order 4,096
+    proved: the iterates visit w* again and again: of order 16,777,216
+    >>> made.needs[0].label
+    'mean-field, 10,000 steps'
     """
     instance_of(problem, Problem, "the first argument", "a Problem, such as Problem(n=64, samples=4096)")
     chosen = get_surrogate(surrogate)
     trials = integer(check, "check", 0)
+    given = {"steps": STEPS if steps is None else steps}
+    if schedule is not None:
+        given["schedule"] = schedule  # type: ignore[assignment]
+    settings = get_kind("train").plain(given)
+    settings["surrogate"] = chosen.name
+    budget = None if steps is None else settings["steps"]
+    rows = _Rows(problem, chosen, budget, schedule)
     needs = _needs(
-        problem,
-        chosen,
+        rows,
         real(occupancy, "occupancy", above=0, below=1),
         real(confidence, "confidence", above=0, below=1),
     )
-    given = {"steps": steps} if schedule is None else {"steps": steps, "schedule": schedule}
-    settings = get_kind("train").plain(given)
-    settings["surrogate"] = chosen.name
     root = integer(seed, "seed", 0)
     if trials:
         needs = check_needs(needs, problem, settings, trials, root, threads, progress)
     measured = measure_cost(problem, settings, root, threads) if flag(cost, "cost") else None
-    return Plan(problem, chosen.name, tuple(needs), _expected(problem, chosen), measured)
+    return Plan(problem, chosen.name, tuple(needs), _expected(rows), measured)
 
 
-def _needs(problem: Problem, surrogate: Surrogate, occupancy: float, confidence: float) -> list[Need]:
-    rows = []
+class _Rows:
+    """Collects the rows of a plan."""
 
-    def add(goal, law, criterion="", promise=None, of=problem, steps=None, checked=False, **asked) -> None:
+    def __init__(self, problem: Problem, surrogate: Surrogate, steps: int | None, schedule: Schedule | None):
+        self.problem, self.surrogate, self.steps = problem, surrogate, steps
+        self.schedule = Power(0.5, 0.5) if schedule is None else schedule
+        self.quiet = replace(problem, noise=0.0)
+        self.found: list[Need] = []
+
+    def add(
+        self,
+        goal: str,
+        law: Callable[[int], float],
+        labels: Any,
+        criterion: str,
+        promise: float,
+        own_steps: int,
+        checked: bool,
+        restart: Restart | None = None,
+        least_steps: int | None = None,
+    ) -> None:
+        """Add a row whose law takes the budget; a budget below the least of its check is not checked."""
+        steps = own_steps if self.steps is None else self.steps
+        checked = checked and steps >= (own_steps if least_steps is None else least_steps)
+        kind, source = labels
         try:
-            samples = law(of, **asked)
+            samples = law(steps)
         except BeyondError:
-            samples, criterion = MOST_SAMPLES, ""
-        rows.append(Need(goal, samples, law.kind, criterion, promise, of.noise, steps, checked, law.source))
+            samples, criterion, checked = MOST_SAMPLES, "", False
+        noise = self.problem.noise
+        self.found.append(
+            Need(goal, samples, kind, criterion, promise, noise, steps, checked, source, restart)
+        )
 
-    n, m, quiet = problem.n, problem.m, replace(problem, noise=0.0)
-    if problem.noise > 0:
-        add(
-            f"the time average decodes to w* in {confidence:.0%} of the data sets",
-            theory.samples_for_ergodic,
-            "ergodic",
-            confidence,
-            # the runs of the claim P1 of `sterling reproduce`
-            checked=8 <= n <= 64 and m == 1 and problem.noise == 0.5 and surrogate.name == "relu",
-            confidence=confidence,
-            surrogate=surrogate,
+    def proved(self, goal: str, problem: Problem, claim: str) -> None:
+        """Add an order that is proved: there is nothing to check, and no budget."""
+        law = theory.samples_proved
+        samples = law(problem, claim=claim)
+        self.found.append(
+            Need(goal, samples, law.kind, "", None, problem.noise, None, True, law.source)  # type: ignore
         )
-        add(
-            f"the iterates are w* for {occupancy:.0%} of the steps, in half of the data sets",
-            theory.samples_for_occupancy,
-            f"occupancy>={occupancy!r}",
-            _HALF,
-            # the runs of `benchmarks/prediction.py`
-            checked=16 <= n <= 128 and m <= 8 and 0.1 <= problem.noise <= 2 and 0.05 <= occupancy <= 0.95,
-            occupancy=occupancy,
-            surrogate=surrogate,
-        )
-    if n > 1:  # the law for one weight is not known
-        add(
-            "without label noise, half of the runs end at w*",
-            theory.samples_noiseless,
-            "optimal",
-            _HALF,
-            quiet,
-            _NOISELESS_STEPS,
-            # the runs that its docstring tells of
-            checked=16 <= n <= 64 and m <= 4 and surrogate.name in ("relu", "identity", "hard_tanh"),
-            surrogate=surrogate,
-        )
-    proved = theory.samples_proved
-    add("proved: the time average converges to w*, no label noise", proved, of=quiet, claim="ergodic")
-    add("proved: the iterates visit w* again and again", proved, claim="recurrent")
-    return rows
 
 
-def _expected(problem: Problem, surrogate: Surrogate) -> Expectation:
-    enough = problem.n == 1 or problem.samples >= theory.samples_noiseless(problem, surrogate=surrogate)
+def _needs(rows: _Rows, occupancy: float, confidence: float) -> list[Need]:
+    _average(rows, confidence)
+    if rows.problem.noise > 0:
+        _occupancy(rows, occupancy)
+    elif rows.problem.n > 1:
+        if rows.surrogate.name in _PATHS:
+            _iterate(rows)
+        if rows.problem.m == 1 and rows.surrogate.name in _RESTART:
+            _restart(rows)
+    rows.proved("proved: the time average converges to w*, no label noise", rows.quiet, "ergodic")
+    rows.proved("proved: the iterates visit w* again and again", rows.problem, "recurrent")
+    return rows.found
+
+
+def _average(rows: _Rows, confidence: float) -> None:
+    problem, surrogate = rows.problem, rows.surrogate
+
+    def law(steps: int) -> float:
+        samples = theory.samples_for_average(problem, confidence=confidence, surrogate=surrogate)
+        if problem.noise or problem.n == 1 or confidence != _HALF or surrogate.name not in _PATHS:
+            return samples
+        # A run that has ended at w* has an average there too.
+        try:
+            return min(samples, _ends(rows, steps))
+        except BeyondError:
+            return samples
+
+    n, m, noise = problem.n, problem.m, problem.noise
+    rows.add(
+        f"the time average decodes to w* in {confidence:.0%} of the data sets",
+        law,
+        _labels(theory.samples_for_average),
+        "ergodic",
+        confidence,
+        LAW_STEPS,
+        _plain(rows)
+        and confidence == _HALF
+        and m <= 4
+        and (16 <= n <= 512)
+        and (noise == 0 or 0.1 <= noise <= 1)
+        and surrogate.name in _PATHS,
+    )
+
+
+def _occupancy(rows: _Rows, occupancy: float) -> None:
+    problem, surrogate = rows.problem, rows.surrogate
+    law = theory.samples_for_occupancy
+    n, noise = problem.n, problem.noise
+    try:
+        samples = law(problem, occupancy=occupancy, surrogate=surrogate)
+    except BeyondError:
+        samples = MOST_SAMPLES
+    rows.add(
+        f"the iterates are w* for {occupancy:.0%} of the steps in half of the data sets",
+        lambda steps: law(problem, occupancy=occupancy, surrogate=surrogate),
+        _labels(law),
+        f"occupancy>={occupancy!r}",
+        _HALF,
+        OCCUPANCY_STEPS,
+        _plain(rows)
+        and 16 <= n <= 128
+        and problem.m <= 8
+        and 0.1 <= noise <= 2
+        and 0.05 <= occupancy <= 0.95
+        and samples >= _FEWEST_OCCUPIED * n,
+    )
+
+
+def _iterate(rows: _Rows) -> None:
+    problem = rows.problem
+    rows.add(
+        "half of the runs end at w*",
+        lambda steps: _ends(rows, steps),
+        _labels(theory.samples_for_iterate),
+        "optimal",
+        _HALF,
+        LAW_STEPS,
+        _plain(rows) and 16 <= problem.n <= 128 and problem.m <= 4 and (rows.steps or LAW_STEPS) <= STEPS,
+        least_steps=LAW_STEPS if problem.n < 64 else 400,
+    )
+
+
+def _restart(rows: _Rows) -> None:
+    problem = rows.problem
+    rows.add(
+        "half of the runs with ergodic restart end at w*",
+        lambda steps: _RESTART[rows.surrogate.name] * problem.n,
+        ("measured", "science.md, 12"),
+        "optimal",
+        _HALF,
+        RESTART_STEPS,
+        64 <= problem.n <= 1024 and _plain(rows),
+        Restart(),
+    )
+
+
+def _ends(rows: _Rows, steps: int) -> float:
+    return theory.samples_for_iterate(
+        rows.quiet, steps=steps, schedule=rows.schedule, surrogate=rows.surrogate
+    )
+
+
+def _labels(law: Any) -> tuple[str, str]:
+    return law.kind, law.source
+
+
+def _plain(rows: _Rows) -> bool:
+    """Whether step sizes are those of the runs that the laws were compared with."""
+    return rows.schedule == Power(0.5, 0.5) and rows.problem.readout in ("ones", "signs")
+
+
+def _expected(rows: _Rows) -> Expectation:
+    problem, surrogate = rows.problem, rows.surrogate
+    if problem.n == 1:
+        least = 1.0
+    elif problem.noise == 0 and surrogate.name in _PATHS:
+        try:
+            least = _ends(rows, LAW_STEPS if rows.steps is None else rows.steps)
+        except BeyondError:
+            least = MOST_SAMPLES
+    else:
+        least = theory.samples_for_average(rows.quiet, surrogate=surrogate)
     return Expectation(
         problem.samples,
         theory.expected_occupancy(problem, surrogate=surrogate),
         theory.expected_wrong(problem, surrogate=surrogate) / problem.n,
-        enough,
+        problem.samples >= least,
     )
 
 

@@ -30,6 +30,7 @@ GUIDES = {2: "n², proved for the time average", 4: "n⁴, proved for the last i
 _REGIMES = {
     "OPTIMAL": "optimal*",
     "RECURRENT": "recurrent",
+    "CHATTERING": "chattering",
     "WANDERING": "wandering",
     "TRAPPED": "trapped",
     "STALLED": "stalled",

@@ -24,11 +24,13 @@ FORMATS = ("png", "svg", "pdf")
 
 # After Okabe and Ito, told apart by colour-blind readers; those for text are a little darker.
 BLUE, VERMILLION, GREEN, AMBER, PURPLE = "#0072B2", "#D55E00", "#00815E", "#A66A00", "#A8487E"
+OLIVE = "#6B7030"
 INK, GREY, PALE = "#222222", "#6B6B6B", "#DDDDDD"
 VERDICT_COLOURS = {
     "OPTIMAL": GREEN,
     "TRAPPED": VERMILLION,
     "RECURRENT": BLUE,
+    "CHATTERING": OLIVE,
     "WANDERING": AMBER,
     "STALLED": PURPLE,
 }

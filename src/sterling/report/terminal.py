@@ -20,7 +20,13 @@ JUDGEMENT_STYLES = {
     Judgement.NOT_DECIDED: ("…", "bold yellow"),
 }
 
-KIND_STYLES = {"theorem": "magenta", "exact": "green", "mean-field": "yellow"}
+KIND_STYLES = {
+    "theorem": "magenta",
+    "exact": "green",
+    "mean-field": "yellow",
+    "measured": "blue",
+    "interpretation": "dim",
+}
 
 _TABLE_WIDTH = 76  # columns; on a narrower terminal each claim is a few lines
 

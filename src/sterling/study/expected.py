@@ -13,6 +13,7 @@ from sterling import theory
 from sterling.errors import InputError
 from sterling.model.families import Gaussian
 from sterling.model.problem import Problem
+from sterling.schedules import parse_schedule
 from sterling.study.criteria import Criterion
 from sterling.study.kinds import parse_criterion
 
@@ -60,7 +61,7 @@ def expected(
         order = {n: theory.samples_proved(replace(problem, n=n), claim=claim) for n in known}
         source = f"{_PAPER}; without label noise" if claim == "ergodic" else _PAPER
         found.append(Expected(_slope(order), "theorem", source, {}))
-    law = _law(one, problem, series["surrogate"])
+    law = _law(one, problem, series)
     if law is not None:
         try:
             samples = {n: law(n) for n in known}
@@ -80,13 +81,18 @@ def _problem(series: dict[str, Any]) -> Problem:
     return Problem(n=2, samples=1, **values)
 
 
-def _law(criterion: Criterion, problem: Problem, surrogate: str) -> Callable[[int], float] | None:
-    """Return the mean-field law of N₅₀ for a criterion, if there is one."""
-    noise = problem.noise
-    if criterion.column in ("optimal", "ergodic") and not noise:
-        return lambda n: theory.samples_noiseless(replace(problem, n=n), surrogate=surrogate)
+def _law(criterion: Criterion, problem: Problem, series: dict[str, Any]) -> Callable[[int], float] | None:
+    """Return the mean-field law of N₅₀ for a criterion, if there is one; the noiseless ones have a budget."""
+    noise, surrogate = problem.noise, series["surrogate"]
+    if series.get("restart", "none") != "none":
+        return None
+    if criterion.column == "optimal" and not noise:
+        steps, schedule = series["steps"], parse_schedule(series["schedule"])
+        return lambda n: theory.samples_for_iterate(
+            replace(problem, n=n), steps=steps, schedule=schedule, surrogate=surrogate
+        )
     if criterion.column == "ergodic":
-        return lambda n: theory.samples_for_ergodic(replace(problem, n=n), surrogate=surrogate)
+        return lambda n: theory.samples_for_average(replace(problem, n=n), surrogate=surrogate)
     share = criterion.threshold
     if criterion.column == "occupancy" and noise and share is not None and share < 1:
         return lambda n: theory.samples_for_occupancy(

@@ -38,7 +38,7 @@ def run_orbit(cell: Cell, seeds: Seeds, record: Iterable[str] = (), look: Look |
         surrogate=cell.settings["surrogate"],
         restart=None if restart == "none" else parse_restart(restart),
         init=seeds.data,
-        record=tuple(record),
+        record=("recurrence", *record),  # without counts no verdict says that a run chatters
         progress=look,
         threads=1,
         cache_bytes=_CACHE_BYTES,

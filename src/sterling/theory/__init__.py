@@ -1,8 +1,9 @@
 """What can be said before a run, of a `Problem` or of one data set, an `Instance`; see science.md, 3 to 8.
 
-Every function carries ``kind`` ("theorem", "exact" or "mean-field") and ``source``, for tables and reports:
-an exact statement has a proof in its docstring or in the source, a mean-field one is a heuristic that
-simulation supports (`benchmarks/prediction.py` measures how well) and no theorem.
+Every function carries ``kind`` (one of `KINDS`), ``source`` and ``checked``, the range in which it was
+compared with runs, for tables and reports: an exact statement has a proof in its docstring or in the source,
+a mean-field one is a heuristic that simulation supports (`benchmarks/prediction.py` measures how well) and no
+theorem.
 
 `population.py` holds the infinite sample, `recurrence.py` (with `response.py` and `shares.py`) one data set,
 `laws.py` (with `typical.py`, `clusters.py` and `slopes.py`) the case of no data yet; `numbers.py` reads what
@@ -32,9 +33,7 @@ from sterling.theory.laws import (
     expected_deviation,
     expected_occupancy,
     expected_wrong,
-    samples_for_ergodic,
     samples_for_occupancy,
-    samples_noiseless,
     samples_proved,
 )
 from sterling.theory.population import population_coefficients, population_gradient, signal
@@ -60,14 +59,12 @@ __all__ = [
     "population_coefficients",
     "population_gradient",
     "samples_for_average",
-    "samples_for_ergodic",
     "samples_for_hebb",
     "samples_for_information",
     "samples_for_iterate",
     "samples_for_least_squares",
     "samples_for_messages",
     "samples_for_occupancy",
-    "samples_noiseless",
     "samples_proved",
     "signal",
     "state_evolution",

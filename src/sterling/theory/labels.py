@@ -1,4 +1,4 @@
-"""The label that says how sure a statement is: theorem, exact or mean-field."""
+"""The label that says how sure a statement is, from theorem to interpretation."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ KINDS = {
     "theorem": "proved in the paper",
     "exact": "follows by a short proof, or is computed from the data without approximation",
     "mean-field": "a heuristic that simulation supports; not proved",
+    "measured": "seen in simulations, by the paper or by us; neither proved nor derived",
+    "interpretation": "what somebody makes of other statements; not proved, and not measured there",
 }
 
 #: Every labelled function, by name.

@@ -23,10 +23,15 @@ from sterling.theory.typical import angle, solution, variance
 
 #: Sample sizes beyond which the laws are not solved.
 MOST_SAMPLES = 1e15
-#: Samples at which half of the runs without label noise end at w*, in units of n·ln(n), ReLU. Measured.
-NOISELESS = 0.8
+#: Of samples at which traps leave half of the runs without label noise alone, ReLU. Measured.
+UNTRAPPED, UNTRAPPED_LOG = 1.8, 0.28
+UNTRAPPED_UNITS = 0.8
 
 _MEAN_FIELD = "sterling.theory.laws; to leading order science.md, 7"
+_OCCUPANCY_CHECKED = (
+    "n = 16 to 128, m = 1 to 8, σ = 0.1 to 2, occupancies of 0.05 to 0.95, 10⁵ steps, N of 10 n or more "
+    "(`benchmarks/prediction.py` and `plan.py`)"
+)
 
 _MOST = 1 - 1e-12  # a share is kept below this
 _QUARTER = math.pi / 3  # angle between w and w* with a quarter of the weights wrong
@@ -108,14 +113,14 @@ def expected_occupancy(
     return 1 - law.excursions + law.excursions * float(np.exp(numbers.n * np.log1p(-within).mean()))
 
 
-@labelled("mean-field", _MEAN_FIELD)
+@labelled("mean-field", _MEAN_FIELD, _OCCUPANCY_CHECKED)
 def samples_for_occupancy(
     of: Problem | Instance, *, occupancy: float = 0.5, surrogate: str | Surrogate = "relu"
 ) -> float:
     """Return the samples at which the iterates spend so large a share of a long run at w*.
 
     To leading order n³σ²/(2‖v‖² ln²(1/occupancy)) for ReLU and half of it for the identity. Zero without
-    noise, where w* absorbs: see `samples_noiseless`.
+    noise, where w* absorbs: see `samples_for_iterate`.
 
     Parameters
     ----------
@@ -149,56 +154,6 @@ def samples_for_occupancy(
     return _solve(lambda samples: expected_occupancy(of, samples=samples, surrogate=surrogate) - share)
 
 
-@labelled("mean-field", _MEAN_FIELD)
-def samples_for_ergodic(
-    of: Problem | Instance, *, confidence: float = 0.5, surrogate: str | Surrogate = "relu"
-) -> float:
-    """Return the samples at which the sign of the time average is w* in so many data sets.
-
-    That needs p_k < 1/2 for all k: with pushes that are nearly independent, Φ(S √N/(2 √V))ⁿ = confidence. To
-    leading order 8π n ln(n) σ²/‖v‖² for ReLU, half of it for the identity. It is never less than
-    `samples_noiseless`, where half of the runs find w* at all, and that is what it is without label noise.
-
-    Parameters
-    ----------
-    of : Problem or Instance
-        As in `samples_for_occupancy`.
-    confidence : float
-        Share of the data sets, strictly between 0 and 1.
-    surrogate : str or Surrogate
-        What replaces the derivative of the step function.
-
-    Returns
-    -------
-    float
-        N, at least one.
-
-    Raises
-    ------
-    InputError
-        As `samples_for_occupancy` does.
-
-    Examples
-    --------
-    >>> round(samples_for_ergodic(Problem(n=64, samples=1, noise=0.5)))
-    1126
-    """
-    from scipy.special import log_ndtr
-
-    share = real(confidence, "confidence", above=0, below=1)
-    numbers = numbers_of(of, surrogate)
-    finds = _noiseless(numbers) if numbers.n > 1 else 1.0
-    if numbers.sigma == 0:
-        return finds
-    size = pull(numbers)
-
-    def excess(samples: float) -> float:
-        v = solution(numbers, samples).variance
-        return float(numbers.n * log_ndtr(size * math.sqrt(samples / v) / 2)) - math.log(share)
-
-    return max(finds, _solve(excess))
-
-
 def _solve(excess) -> float:
     """Return the sample size at which an increasing function crosses zero, at least one."""
     from scipy.optimize import brentq
@@ -214,49 +169,21 @@ def _solve(excess) -> float:
     return math.exp(brentq(lambda x: excess(math.exp(x)), 0.0, high, xtol=1e-10))  # type: ignore[arg-type]
 
 
-@labelled("mean-field", "science.md, 8; the constant is measured")
-def samples_noiseless(of: Problem | Instance, *, surrogate: str | Surrogate = "relu") -> float:
-    """Return the samples at which half of the runs without label noise end at w*.
+def samples_untrapped(numbers: Numbers) -> float:
+    """Return the samples at which traps leave half of the runs without label noise alone; n up to 64.
 
-    0.8·n·ln n for ReLU and m = 1, where runs gave 0.87, 0.82 and 0.76 at n = 16, 32 and 64. For others it is
-    scaled by V/S², V being the variance that wrong weights cause (top of `typical.py`) with a quarter of them
-    wrong: half as many for the identity and hard tanh (0.43 and 0.44 measured, n = 32), and fewer with
-    several units (0.62 for ReLU, m = 4). The readout's norm cancels. Beyond n = 64 runs of 10⁵ steps needed
-    more (science.md, 8).
-
-    Parameters
-    ----------
-    of : Problem or Instance
-        What the data are drawn from, with n of at least 2; its label noise and sample size do not count.
-    surrogate : str or Surrogate
-        What replaces the derivative of the step function.
-
-    Returns
-    -------
-    float
-        N.
-
-    Raises
-    ------
-    InputError
-        If n is below 2, and for inputs known not to be Gaussian.
-
-    Examples
-    --------
-    >>> round(samples_noiseless(Problem(n=64, samples=1)))
-    213
+    n·(1.8 + 0.28 ln n) for ReLU and m = 1, through runs of 10⁴ steps that gave 2.58 n and 2.78 n at n = 16
+    and 32. For several units 0.8·n·ln n, scaled by V/S², V being the variance that wrong weights cause (top
+    of `typical.py`) with a quarter of them wrong: 0.62·n·ln n measured for ReLU, m = 4 and n = 32. That also
+    scales other surrogates: half as many for the identity and hard tanh (0.43 and 0.44·n·ln n measured,
+    n = 32). The readout's norm cancels. Beyond n = 64 it is chatter that decides, see `chatter.py`.
     """
-    numbers = numbers_of(of, surrogate)
-    if numbers.n < 2:
-        raise InputError("n is 1; the law needs at least 2 weights")
-    return _noiseless(numbers)
-
-
-def _noiseless(numbers: Numbers) -> float:
     relu = numbers._replace(m=1, norm2=1.0, surrogate=get_surrogate("relu"))
     pulls = pull(relu) / pull(numbers._replace(norm2=1.0))
     more = _turning_variance(numbers) / _turning_variance(relu)
-    return NOISELESS * numbers.n * math.log(numbers.n) * more * pulls**2
+    size = math.log(numbers.n)
+    each = UNTRAPPED + UNTRAPPED_LOG * size if numbers.m == 1 else UNTRAPPED_UNITS * size
+    return max(1.0, numbers.n * each * more * pulls**2)
 
 
 def _turning_variance(numbers: Numbers) -> float:

@@ -4,7 +4,9 @@ One int64 array of fixed size holds all of it: histograms of the times of absenc
 steps, above it 32 bins to a factor of two), how far each absence went, which weights left first, how often
 each flipped, and the running counts at two sets of steps: 8 to a factor of two, for growth, and equally
 spaced ones, for averages over batches. When the latter are full every other one is dropped and their spacing
-doubles, so between 64 and 127 batches are there, however long the run.
+doubles, so between 64 and 127 batches are there, however long the run. For `chatter.py` the wrong weights are
+summed up to the ends of batches as well, and the flips of each weight are kept as they were at the last two
+doublings.
 
 Here are the places in the array, and `Counts`, which has them as plain arrays with names. Who fills the array
 is no business of this file.
@@ -32,12 +34,18 @@ BATCHES = 128  # ends of batches that are kept, at most
     DEEPEST,  # largest distance in the absence under way
     LONGEST_RETURN,
     LONGEST_SOJOURN,
-) = range(9)
+    WRONG,  # distances to the reference, summed over the steps before the anchor
+    MOVED,  # step from which the reference is the present one
+) = range(11)
 RETURN_TIMES = 16
 SOJOURN_TIMES = RETURN_TIMES + BINS
 MARK_COUNTS = SOJOURN_TIMES + BINS  # (MARKS, 2): steps at the reference and visits before each mark
 BATCH_COUNTS = MARK_COUNTS + 2 * MARKS  # (BATCHES, 2): the same before each end of a batch
-FLIPPED = BATCH_COUNTS + 2 * BATCHES  # (n,), then FIRST (n,), then REACHED (n + 1,)
+WRONG_SUMS = BATCH_COUNTS + 2 * BATCHES  # (BATCHES,): Σ of distances before each end of a batch
+# (n,), then FIRST (n,), REACHED (n + 1,), the flips at the last doubling (n,) and at the one before (n,).
+FLIPPED = WRONG_SUMS + BATCHES
+
+_KNOWN = 4  # spacing from which on the doubling before the last was one too
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,13 @@ class Counts:
         The same before the end of each batch.
     batch_steps : int
         Steps of a batch.
+    wrong : int64 (batches,)
+        Distances to the reference, summed over the iterates before the end of each batch.
+    late_flips : int64 (n,)
+        Flips of each weight since `late`.
+    late : int
+        Step at which the last part of the run begins, half of it to three quarters; −1 where the run is too
+        short or the reference became another one since.
     """
 
     steps: int
@@ -85,6 +100,9 @@ class Counts:
     marks: np.ndarray
     batches: np.ndarray
     batch_steps: int
+    wrong: np.ndarray
+    late_flips: np.ndarray
+    late: int
 
     @classmethod
     def read(
@@ -111,8 +129,11 @@ class Counts:
         >>> counts.flips.shape, counts.reached.shape, len(counts.batches)
         ((3,), (4,), 0)
         """
-        n = (cells.size - FLIPPED - 1) // 3
+        n = (cells.size - FLIPPED - 1) // 5
         cells = cells.copy()
+        spacing = int(cells[SPACING])
+        late = BATCHES // 4 * spacing  # the doubling before the last
+        flips = cells[FLIPPED : FLIPPED + n]
         return cls(
             steps=steps,
             visits=visits,
@@ -123,18 +144,28 @@ class Counts:
             sojourns=cells[SOJOURN_TIMES:MARK_COUNTS],
             longest_return=int(cells[LONGEST_RETURN]),
             longest_sojourn=int(cells[LONGEST_SOJOURN]),
-            flips=cells[FLIPPED : FLIPPED + n],
+            flips=flips,
             first=cells[FLIPPED + n : FLIPPED + 2 * n],
-            reached=cells[FLIPPED + 2 * n :],
+            reached=cells[FLIPPED + 2 * n : FLIPPED + 3 * n + 1],
             marks=cells[MARK_COUNTS:BATCH_COUNTS].reshape(MARKS, 2)[: cells[MARKED]],
-            batches=cells[BATCH_COUNTS:FLIPPED].reshape(BATCHES, 2)[: cells[BATCHED]],
-            batch_steps=int(cells[SPACING]),
+            batches=cells[BATCH_COUNTS:WRONG_SUMS].reshape(BATCHES, 2)[: cells[BATCHED]],
+            batch_steps=spacing,
+            wrong=cells[WRONG_SUMS : WRONG_SUMS + int(cells[BATCHED])],
+            late_flips=flips - cells[FLIPPED + 4 * n + 1 :],
+            late=late if spacing >= _KNOWN and cells[MOVED] <= late else -1,
         )
+
+    @property
+    def late_wrong(self) -> np.ndarray:
+        """Mean number of wrong weights in each batch of the last part; empty where there is none."""
+        if self.late < 0:
+            return np.zeros(0)
+        return np.diff(self.wrong[self.late // self.batch_steps - 1 :]) / self.batch_steps
 
 
 def size_of(n: int) -> int:
     """Return the number of cells for n weights."""
-    return FLIPPED + 3 * n + 1
+    return FLIPPED + 5 * n + 1
 
 
 def start(n: int) -> np.ndarray:

@@ -235,6 +235,13 @@ def test_every_claim_is_found_and_has_a_budget_for_each_effort():
     ]
     for claim in CLAIMS.values():
         assert list(claim.budgets) == ["quick", "default", "full"]
+    assert {key: claim.kind for key, claim in CLAIMS.items() if key.startswith("P")} == {
+        "P1": "theorem",
+        "P2": "theorem",
+        "P3": "theorem",
+        "P4": "interpretation",
+        "P5": "measured",
+    }
     widths = [budget.width for budget in CLAIMS["P1"].budgets.values()]
     assert widths == sorted(widths, reverse=True)
 

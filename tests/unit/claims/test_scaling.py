@@ -54,19 +54,22 @@ def test_growth_is_judged_at_the_top_too(growth, bend, judgement):
 
 def test_growth_in_words():
     straight, bent = series(1.2), series(1.2, 0.3)
-    assert growth_sentence("of x", straight) == "N₅₀ of x grows like n^1.20 (1.18 to 1.22)."
+    assert growth_sentence("of x", straight) == "N₅₀ of x (T = 1,000 steps) grows like n^1.20 (1.18 to 1.22)."
     assert "from n = 32 to 64" in growth_sentence("of x", bent)
     assert any("local exponents" in note for note in notes_on([bent], "X"))
     assert any("outside the measured interval" in note for note in notes_on([straight], "X"))
     assert "mean exponent" in exponent(bent, "x").how
+    assert exponent(bent, "x").name == "x, T = 1,000 steps"
 
 
 def test_theory_stands_beside_the_series_it_speaks_of():
     proved, law = expected(SERIES, "optimal", DIMENSIONS)
     assert (proved.kind, proved.exponent, proved.samples) == ("theorem", pytest.approx(4), {})
     assert law.kind == "mean-field"
-    assert law.samples[32] == pytest.approx(0.8 * 32 * np.log(32), rel=1e-6)
-    assert 1.2 < law.exponent < 1.5
+    assert law.samples[32] == pytest.approx(2.78 * 32, rel=0.02)
+    longer = expected({**SERIES, "steps": 10**5}, "optimal", DIMENSIONS)[1]
+    assert longer.samples[64] < law.samples[64]
+    assert expected({**SERIES, "restart": "600,0.1"}, "optimal", DIMENSIONS) == (proved,)
     (proved, law) = expected({**SERIES, "noise": 0.5}, "ergodic", DIMENSIONS)
     assert proved.exponent == pytest.approx(2)
     assert "without label noise" in proved.source

@@ -40,7 +40,8 @@ def test_the_table_tells_theorems_from_estimates_and_measurements():
     said = call("--n", 8, "--noise", 0.5, "--check", 4, "--steps", 500, "-q").stdout
     for kind in ("theorem", "mean-field"):
         assert f"{kind}: {KINDS[kind]}" in said
-    assert said.count("of 4 trials at N = ") == 3
+    assert said.count("of 4 trials at N = ") == 2
+    assert said.count("not checked here") == 3  # two rows, and what it means
     plain = call("--n", 8, "--noise", 0.5)
     assert "measured" not in plain.stdout
     assert "--check 50 measures" in plain.stderr
@@ -65,7 +66,7 @@ def test_given_samples_say_what_to_expect():
         (["--surrogate", "rleu"], "Did you mean 'relu'"),
         (["--check", "5", "--steps", "0"], "steps is 0"),
         (["--check", "5", "--schedule", "constant:-1"], "rate is -1"),
-        (["--steps", "10"], "--steps is for trials and runs: give --check or --samples too"),
+        (["--seed", "10"], "--seed is for trials and runs: give --check or --samples too"),
         (["--threads", "2"], "--threads is for trials and runs"),
     ],
 )

@@ -22,6 +22,7 @@ from sterling.report.figures import SMALLEST, identifier, render
 from sterling.report.html import raised
 from sterling.report.page import Facts, Page
 from sterling.schedules import parse_schedule
+from sterling.theory.labels import KINDS
 from tests.colours import contrast, darkened, from_hex, schemes
 from tests.findings import HOSTILE, made_up
 
@@ -158,7 +159,7 @@ def test_every_claim_shows_its_numbers_kinds_and_judgement(text, findings):
             for one in finding.measured:
                 assert flat(amount(one)) in plain
                 assert flat(interval(one)) in plain
-    for kind in ("theorem", "exact", "mean-field"):
+    for kind in KINDS:
         assert f'<dt><span class="kind {kind}">{kind}</span></dt>' in text
 
 

@@ -38,7 +38,7 @@ def test_the_documentation_says_it(name):
 
 
 def test_kinds():
-    assert set(theory.KINDS) == {"theorem", "exact", "mean-field"}
+    assert set(theory.KINDS) == {"theorem", "exact", "mean-field", "measured", "interpretation"}
     assert theory.samples_proved.kind == "theorem"
     assert theory.population_gradient.kind == "exact"
     assert theory.balance.kind == "mean-field"

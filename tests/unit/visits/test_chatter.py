@@ -82,6 +82,24 @@ def test_runs():
     assert "may change" in over(0, 48, 24).reason
 
 
+@pytest.mark.parametrize("engine", ("event", "dense"))
+def test_the_verdict_of_a_run(engine, tmp_path):
+    """Counts in the run itself give it, saved and resumed alike; a short run and one not counted wander."""
+    instance = st.Problem(n=128, samples=3 * 128).draw(1)
+    options = {"schedule": st.Constant(0.5), "surrogate": "identity", "init": 1, "engine": engine}
+    run = st.train(instance, 1500, **options, record="recurrence")
+    assert run.verdict is st.Verdict.CHATTERING
+    assert not run.certified
+    assert "trust the time average" in run.verdict.meaning
+    run.save(tmp_path / "run")
+    begun = st.Orbit.load(tmp_path / "run")
+    assert begun.verdict is st.Verdict.CHATTERING
+    assert st.train(instance, 1500, **options, record=()).verdict is st.Verdict.WANDERING
+    short = st.train(instance, 200, **options)
+    assert short.verdict is st.Verdict.WANDERING
+    assert st.resume(short, instance, 1300).verdict is st.Verdict.CHATTERING
+
+
 def test_refusals():
     with pytest.raises(st.InputError, match="shape"):
         chattering(np.zeros((3, 3)), FLIPS, 10)

@@ -371,8 +371,9 @@ def draw_success(ax: Axes, cells: pl.DataFrame) -> str:
 CLAIM = Claim(
     "P4",
     "Sample size decides, step size does not",
-    "Whether the STE-gradient method succeeds is decided by the sample size.",
-    "theorem",
+    "Whether the STE-gradient method succeeds is decided by the sample size, as the authors read their "
+    "theorems; that the step size does not decide it is our own question.",
+    "interpretation",
     PAPER,
     measure,
     {

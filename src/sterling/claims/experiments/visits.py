@@ -12,7 +12,7 @@ from sterling.claims.scaling import NOISELESS, Scaling
 from sterling.claims.words import listed
 from sterling.model.problem import Problem
 from sterling.plot.study import phase_map, success_curves, threshold_law
-from sterling.theory import samples_for_ergodic, samples_for_occupancy
+from sterling.theory import samples_for_average, samples_for_occupancy
 
 PROVED = 4.0
 RULE = scaling.growth_rule("each exponent of w* itself (absorption, half of the steps)", PROVED)
@@ -39,7 +39,7 @@ def measure(context: Context, budget: Budget) -> Finding:
     half = scaling.fits_by_budget(store, "occupancy>=0.5")
     average = scaling.fits_by_budget(store, "ergodic")
     half_law = {n: samples_for_occupancy(Problem(n, 1, noise=noisy.noise)) for n in noisy.n}
-    mean_law = {n: samples_for_ergodic(Problem(n, 1, noise=noisy.noise)) for n in noisy.n}
+    mean_law = {n: samples_for_average(Problem(n, 1, noise=noisy.noise)) for n in noisy.n}
     again = "the same law over the dimensions run: exponent"
     trials, counts = store.trials(), store.counts("ergodic")
     counts = counts.filter(counts["steps"] == noisy.steps[-1])

@@ -1,0 +1,107 @@
+"""What `plan` recommends, measured: `python -m benchmarks.plan [--quick]`.
+
+A grid of n = 16 to 512, m = 1 and 4, σ = 0, 0.1, 0.5 and 1. Each row of each plan that is no theorem
+proposes N and a budget, and promises half of the data sets; fresh trials with both tell the share. A row is
+*near* where its share lies within 0.35 to 0.65. Rows that are marked "not checked" count apart.
+
+Cheap rows come first. A row ends after 100 trials or its share of processor time, and one with fewer than 10
+trials by then tells nothing; it should not be marked as checked. Seeds are fixed, so a row that comes to its
+100 trials is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import sterling as st
+from sterling.plans.check import cell_of
+from sterling.study.criteria import SUCCESS, UNDECIDED
+from sterling.study.kinds import get_kind, parse_criterion
+from sterling.study.trial import run_trial, warm_up
+
+SEED = 20261126  # used nowhere else
+DIMENSIONS, UNITS, NOISES = (16, 32, 64, 128, 256, 512), (1, 4), (0.0, 0.1, 0.5, 1.0)
+LOW, HIGH = 0.35, 0.65
+FEWEST = 10  # trials that tell something
+LARGEST = 2e7  # input entries of a data set
+
+
+def rows(dimensions=DIMENSIONS):
+    """Give every row of the grid that trials can measure, the cheap ones first."""
+    found = []
+    for n in dimensions:
+        for m in UNITS:
+            for noise in NOISES:
+                problem = st.Problem(n=n, samples=1, m=m, noise=noise)
+                found += [(problem, need) for need in st.plan(problem).needs if need.criterion]
+    return sorted(found, key=lambda one: one[0].n * one[0].m * one[1].proposed)
+
+
+def measure(problem, need, trials: int, seconds: float):
+    """Run trials of a row; return their number, successes and undecided ones."""
+    import polars as pl
+
+    cell = cell_of(need, problem, {"steps": need.steps, "surrogate": "relu", "schedule": "power:0.5,0.5"})
+    warm_up([cell])
+    begun, found = time.process_time(), []
+    for number in range(trials):
+        found.append(run_trial(cell, number, SEED, lambda: False))
+        if time.process_time() - begun > seconds:
+            break
+    columns = {name: column.polars for name, column in get_kind("train").columns.items()}
+    outcomes = pl.DataFrame(found, columns).select(parse_criterion(need.criterion).outcome())["outcome"]
+    return len(found), int((outcomes == SUCCESS).sum()), int((outcomes == UNDECIDED).sum())
+
+
+def main() -> None:
+    """Print a line a row, and the sums that count."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="n up to 64, and 3 s a row")
+    parser.add_argument("--seconds", type=float, default=12.0, help="of a row")
+    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--out", type=Path, help="a JSON file with the rows")
+    asked = parser.parse_args()
+    seconds = 3.0 if asked.quick else asked.seconds
+    table = []
+    for problem, need in rows((16, 32, 64) if asked.quick else DIMENSIONS):
+        what = f"{need.criterion}{' restart' if need.restart else ''}"
+        line = f"n={problem.n:3} m={problem.m} σ={problem.noise:<3g} {what:16} N={need.proposed:<9,}"
+        line += f" T={need.steps:<9,} {'checked' if need.checked else 'not checked':11}"
+        count = won = left = 0
+        if problem.n * problem.m * need.proposed <= LARGEST:
+            count, won, left = measure(problem, need, asked.trials, seconds)
+        told = count >= FEWEST
+        near = told and LOW <= won / count <= HIGH
+        said = f"{won / count:.2f} to {(won + left) / count:.2f} of {count}" if count else "too large to run"
+        print(f"{line} {said} {'near' if near else 'FAR' if told else '?'}", flush=True)
+        table.append(
+            {
+                "n": problem.n,
+                "m": problem.m,
+                "noise": problem.noise,
+                "row": what,
+                "samples": need.proposed,
+                "steps": need.steps,
+                "checked": need.checked,
+                "trials": count,
+                "successes": won,
+                "undecided": left,
+                "near": near,
+            }
+        )
+        if asked.out:
+            asked.out.write_text(json.dumps(table, indent=1))
+    checked = [row for row in table if row["checked"]]
+    told = [row for row in checked if row["trials"] >= FEWEST]
+    near = sum(row["near"] for row in told)
+    print(f"checked rows within {LOW} to {HIGH}: {near} of {len(told)} measured, of {len(checked)} checked")
+    print(f"rows marked as not checked: {len(table) - len(checked)} of {len(table)}")
+
+
+if __name__ == "__main__":
+    main()
