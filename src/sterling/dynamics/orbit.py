@@ -75,7 +75,7 @@ class Verdict(Enum):
     )
     CHATTERING = (
         "chattering",
-        "the weights that are wrong keep each other wrong: trust the time average, or try restart=Restart()",
+        "the weights that are wrong keep each other wrong: trust the time average, or take ergodic restarts",
     )
     WANDERING = (
         "wandering",
