@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sterling.stats import jeffreys
-from sterling.study.adaptive import DEFAULT_WIDTH, Place, Placement
+from sterling.study.adaptive import Place, Placement
 from sterling.study.cells import Cell
 from sterling.study.grid import Series, Study
 from sterling.study.ledger import Ledger, Tally, Wanted
@@ -33,7 +33,6 @@ class Rounds:
         self.study, self.ledger = study, ledger
         self.reason = "complete"
         self.messages: list[str] = []
-        self.placements: list[tuple[Series, int, Placement]] = []
 
     def __iter__(self) -> Iterator[Step]:
         if self.study.adaptive:
@@ -78,58 +77,36 @@ class Rounds:
     def _exponents(self) -> Iterator[Step]:
         """Adaptive placement in all series under all criteria, side by side."""
         study = self.study
+        assert study.width is not None
         listed = study.samples_at if study.samples is not None else None
-        self.placements = [
-            (
-                series,
-                place,
-                Placement(study.n, study.width or DEFAULT_WIDTH, study.max_trials, listed, series.units),
-            )
+        placements = [
+            (series, criterion, Placement(study.n, study.width, study.max_trials, listed, series.units))
             for series in study.series
-            for place in range(len(study.criteria))
+            for criterion in study.criteria
         ]
-        asked: dict[Series, dict[Place, int]] = {series: {} for series in study.series}
-        cells: dict[tuple[Series, Place], Cell] = {}
+        cells: dict[Series, dict[Place, Cell]] = {series: {} for series in study.series}
+        wanted: Wanted = {}
         while True:
-            more = False
-            for series, number, placement in self.placements:
-                tallies = self._tallies(series, asked[series], cells, number)
+            complete = dict(wanted)  # what this round's wishes go by, those of other criteria included
+            for series, criterion, placement in placements:
+                tallies = {
+                    place: self.ledger.tally(cell, complete[cell], criterion)
+                    for place, cell in cells[series].items()
+                    if cell in complete
+                }
                 for place, count in placement.propose(tallies).items():
-                    if count > asked[series].get(place, 0):
-                        asked[series][place] = count
-                        cells[series, place] = series.cell(*place)
-                        more = True
-            if not more:
+                    cell = cells[series].get(place) or series.cell(*place)
+                    cells[series][place] = cell
+                    wanted[cell] = max(count, wanted.get(cell, 0))
+            if wanted == complete:
                 break
-            wanted = {
-                cells[series, place]: count
-                for series, counts in asked.items()
-                for place, count in counts.items()
-            }
-            yield Step(wanted, self._note())
-        self._close()
-
-    def _tallies(self, series, asked, cells, number) -> dict[Place, Tally]:
-        criterion = self.study.criteria[number]
-        return {
-            place: self.ledger.tally(cells[series, place], count, criterion) for place, count in asked.items()
-        }
-
-    def _note(self) -> str:
-        fits = [placement.fit for *_, placement in self.placements]
-        widths = [fit.width for fit in fits if fit is not None]
-        if not widths:
-            return "looking for N₅₀"
-        target = self.study.width or DEFAULT_WIDTH
-        return f"α known to {max(widths):.3g}, target {target:g}"
-
-    def _close(self) -> None:
-        reasons = {placement.reason or "stuck" for *_, placement in self.placements}
+            widths = [placement.fit.width for *_, placement in placements if placement.fit is not None]
+            known = f"α known to {max(widths):.3g}, target {study.width:g}" if widths else "looking for N₅₀"
+            yield Step(dict(wanted), known)
+        reasons = {placement.reason or "stuck" for *_, placement in placements}
         order = ("stuck", "no threshold", "no place", "trials spent", "width reached")
         self.reason = next(reason for reason in order if reason in reasons)
-        for _, number, placement in self.placements:
-            if placement.message:
-                self.messages.append(f"{self.study.criteria[number]}: {placement.message}")
+        self.messages += [f"{criterion}: {one.message}" for _, criterion, one in placements if one.message]
 
 
 def interval_width(tally: Tally) -> float:
