@@ -283,17 +283,17 @@ def status(store: Store | str | os.PathLike) -> Status:
     left = sum(count * counted.get(key, (0, mean))[1] for key, count in missing.items())
     planned = study.trials * len(missing)
     done = planned - sum(missing.values())
-    fits, widest = [], None
+    fits, widest, target = [], None, study.width or math.inf
     if study.adaptive:
         planned, done = 0, everything
         for criterion, table in zip(study.criteria, tables, strict=True):
             fits += _fits(study, criterion, table)
         if len(fits) >= len(study.series) * len(study.criteria):
             widest = max(math.inf if one.fit is None else one.fit.width for one in fits)
-            left = max(0.0, (widest / study.width) ** 2 - 1) * work
+            left = max(0.0, (widest / target) ** 2 - 1) * work
     elif study.target == "proportion":
         widest = max(_widest(table, missing) for table in tables)
-        left = 0.0 if widest <= study.width else left
+        left = 0.0 if widest <= target else left
     return Status(
         study=study,
         done=done,
@@ -311,4 +311,8 @@ def status(store: Store | str | os.PathLike) -> Status:
 def _widest(table: pl.DataFrame, cells: Collection[str]) -> float:
     """Return the widest interval of a share in the cells of these hashes."""
     known = with_shares(table.filter(pl.col("cell").is_in(list(cells))))
-    return float((known["share_high"] - known["share_low"]).max()) if len(known) == len(cells) else 1.0
+    return (
+        float((known["share_high"] - known["share_low"]).to_numpy().max())
+        if len(known) == len(cells)
+        else 1.0
+    )

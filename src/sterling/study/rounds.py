@@ -10,7 +10,7 @@ from sterling.stats import jeffreys
 from sterling.study.adaptive import Place, Placement
 from sterling.study.cells import Cell
 from sterling.study.grid import Series, Study
-from sterling.study.ledger import Ledger, Tally, Wanted
+from sterling.study.ledger import Ledger, Wanted
 
 _FIRST_TRIALS = 32  # of each cell, where its interval decides how many it gets
 
@@ -47,32 +47,25 @@ class Rounds:
         assert study.width is not None
         wanted: Wanted = dict.fromkeys(study.cells, min(_FIRST_TRIALS, study.trials))
         while True:
-            yield Step(dict(wanted), "all cells" if len(wanted) else "")
-            needs = {cell: self._need(cell, count) for cell, count in wanted.items()}
-            wider = {cell: need for cell, need in needs.items() if need > wanted[cell]}
-            if not wider:
+            yield Step(dict(wanted), "all cells")
+            widths = {cell: self._width(cell, count) for cell, count in wanted.items()}
+            wide = {cell: width for cell, width in widths.items() if width > study.width}
+            growing = {cell: width for cell, width in wide.items() if wanted[cell] < study.trials}
+            if not growing:
                 break
-            wanted |= wider
-        missed = sum(self.width(cell, count) > study.width for cell, count in wanted.items())
-        self.reason = "trials spent" if missed else "width reached"
-        if missed:
-            these = f"{missed} of {len(wanted)} cells"
+            for cell, width in growing.items():
+                growth = min(2.0, max(1.1, (width / study.width) ** 2))
+                wanted[cell] = min(study.trials, math.ceil(wanted[cell] * growth))
+        self.reason = "trials spent" if wide else "width reached"
+        if wide:
+            these = f"{len(wide)} of {len(wanted)} cells"
             self.messages.append(f"{these} stay wider than {study.width:g} after {study.trials:,} trials")
 
-    def width(self, cell: Cell, count: int) -> float:
+    def _width(self, cell: Cell, count: int) -> float:
         """Return the widest Jeffreys interval of the cell over the criteria."""
-        return max(
-            interval_width(self.ledger.tally(cell, count, criterion)) for criterion in self.study.criteria
-        )
-
-    def _need(self, cell: Cell, count: int) -> int:
-        target = self.study.width
-        assert target is not None
-        width = self.width(cell, count)
-        if width <= target or count >= self.study.trials:
-            return count
-        growth = min(2.0, max(1.1, (width / target) ** 2))
-        return min(self.study.trials, math.ceil(count * growth))
+        tallies = [self.ledger.tally(cell, count, criterion) for criterion in self.study.criteria]
+        low, high = jeffreys([one.successes for one in tallies], [one.trials for one in tallies])
+        return float((high - low).max())
 
     def _exponents(self) -> Iterator[Step]:
         """Adaptive placement in all series under all criteria, side by side."""
@@ -107,9 +100,3 @@ class Rounds:
         order = ("stuck", "no threshold", "no place", "trials spent", "width reached")
         self.reason = next(reason for reason in order if reason in reasons)
         self.messages += [f"{criterion}: {one.message}" for _, criterion, one in placements if one.message]
-
-
-def interval_width(tally: Tally) -> float:
-    """Return the width of the Jeffreys interval of a tally."""
-    low, high = jeffreys(tally.successes, max(tally.trials, 0))
-    return float(high - low) if tally.trials else 1.0
