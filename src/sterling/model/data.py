@@ -10,7 +10,6 @@ import codecs
 import io
 import math
 import os
-import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -130,22 +129,21 @@ def load_data(
         )
     except InputError as problem:
         kind = RangeError if isinstance(problem, RangeError) else InputError
-        raise kind(f"{printable(path)}: {_with_columns(str(problem), data)}") from None
+        raise kind(f"{printable(path)}: {_with_columns(problem, data)}", about=problem.about) from None
     if data.names is not None:
         made.feature_names = tuple(data.names)
     return made
 
 
-def _with_columns(message: str, data: _Data) -> str:
-    """Add the columns' names to a message that speaks of features by their numbers, or of the labels."""
-    found = re.search(r"\bfeatures? (\d+)(?: and (\d+))?", message)
+def _with_columns(problem: InputError, data: _Data) -> str:
+    """Return a message with the names of the columns that it speaks of."""
     told = []
-    for number in filter(None, found.groups() if found and data.names else ()):
-        if data.names and int(number) < len(data.names):
-            told.append(f"feature {number} is column {data.names[int(number)]!r}")
-    if not told and data.label_name is not None and re.match("(the )?labels ", message):
-        told.append(f"the labels are {data.label_name!r}")
-    return f"{message} ({', '.join(told)})" if told else message
+    for what in problem.about:
+        if what == "labels" and data.label_name is not None:
+            told.append(f"the labels are {data.label_name!r}")
+        elif isinstance(what, int) and data.names is not None:
+            told.append(f"feature {what} is column {data.names[what]!r}")
+    return f"{problem} ({', '.join(told)})" if told else str(problem)
 
 
 def _size(path: Path) -> int:

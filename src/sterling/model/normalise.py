@@ -380,7 +380,8 @@ class _Codes:
         flat = np.flatnonzero((covariance.diagonal() if full else covariance) <= 0)
         if flat.size:
             raise InputError(
-                f"feature {flat[0]} has the same value in every sample, so it cannot be normalised: drop it"
+                f"feature {flat[0]} has the same value in every sample, so it cannot be normalised: drop it",
+                about=(int(flat[0]),),
             )
         return means, covariance
 
@@ -407,7 +408,8 @@ def _inverse_factor(covariance: np.ndarray) -> np.ndarray:
         if pivot <= 1e-9 * covariance[k, k]:
             raise InputError(
                 f"feature {k} is a linear combination of the features before it, so the inputs cannot be "
-                "whitened: drop it"
+                "whitened: drop it",
+                about=(k,),
             )
         factor[k:, k] = rest[k:, k] / np.sqrt(pivot)
         rest[k + 1 :, k + 1 :] -= np.multiply.outer(factor[k + 1 :, k], factor[k + 1 :, k])

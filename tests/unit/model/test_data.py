@@ -214,6 +214,8 @@ WIDE = [
     ("1e300,2,3,0", "feature 0 has the range .* column 'a'"),
     ("1e20,1e-20,3,0", "features 0 and 1 differ too much in scale.*column 'a', feature 1 is column 'b'"),
     ("1,2,3,1e200", "the labels reach .*the labels are 'label'"),
+    ("1,2,inf,0", "inputs hold infinity at sample 3, unit 0, feature 2 .*feature 2 is column 'c'"),
+    ("1,2,3,nan", "labels hold NaN at .*the labels are 'label'"),
 ]
 
 
