@@ -94,6 +94,7 @@ class Schedule:
         Parameters
         ----------
         t0, t1 : int
+            The first step, and the one after the last.
 
         Returns
         -------
@@ -114,6 +115,7 @@ class Schedule:
         Parameters
         ----------
         t0 : int
+            The step from which on.
         mass : float
             It may be infinite.
 
@@ -138,6 +140,7 @@ class Schedule:
         Parameters
         ----------
         t0 : int
+            The step from which on.
 
         Returns
         -------
@@ -147,7 +150,13 @@ class Schedule:
         raise NotImplementedError
 
     def conditions(self) -> Conditions:
-        """Check the paper's terms on the step sizes; see `Conditions`."""
+        """Check the paper's terms on the step sizes.
+
+        Returns
+        -------
+        Conditions
+            Which are met, and why others are not.
+        """
         raise NotImplementedError
 
     def kernel_arguments(self, scale: float = 1.0) -> KernelArguments:

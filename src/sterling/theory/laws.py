@@ -119,10 +119,12 @@ def samples_for_occupancy(
 
     Parameters
     ----------
-    of, surrogate
-        As in `expected_wrong`; the problem's own sample size does not count.
+    of : Problem or Instance
+        As in `expected_wrong`; its own sample size does not count.
     occupancy : float
         The share, strictly between 0 and 1.
+    surrogate : str or Surrogate
+        As in `expected_wrong`.
 
     Returns
     -------
@@ -159,10 +161,12 @@ def samples_for_ergodic(
 
     Parameters
     ----------
-    of, surrogate
+    of : Problem or Instance
         As in `samples_for_occupancy`.
     confidence : float
         Share of the data sets, strictly between 0 and 1.
+    surrogate : str or Surrogate
+        As in `expected_wrong`.
 
     Returns
     -------
