@@ -338,7 +338,7 @@ class Store:
         try:
             yield self
         finally:
-            if self._lock is not None:
+            if self._lock is not None and fcntl is not None:
                 _held.discard(self._lock)
                 fcntl.flock(self._lock, fcntl.LOCK_UN)  # also for a process that is being forked off now
                 os.close(self._lock)
