@@ -131,8 +131,8 @@ def test_a_real_run_can_be_broken_off(tmp_path):
     "arguments, words",
     [
         (("--quick", "--full"), "exclude each other"),
-        (("--only", "P9"), "there is no claim 'P9'"),
-        (("--only", "surogates"), "did you mean surrogates?"),
+        (("--only", "P9"), "--only is 'P9'; it must be one of P1"),
+        (("--only", "surogates"), "did you mean 'surrogates'?"),
         (("--only", ","), "names no claim"),
         (("--seed", "-1"), "not negative"),
         (("--seed", "one"), "whole number"),
