@@ -1,6 +1,5 @@
 """`sterling reproduce`: the claims of the paper, measured; a table, a page, and the raw rows."""
 
-import os
 import shlex
 from contextlib import nullcontext
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sterling.cli.options import parse_count
+from sterling.cli.options import check_target, parse_count
 from sterling.cli.presses import settle
 from sterling.cli.render import announce_kernels, end_interrupted, guarded, print_json
 from sterling.errors import InputError
@@ -108,18 +107,16 @@ def _titles(keys: list[str]) -> list[tuple[str, str]]:
 
 def prepare(out: Path) -> Path:
     """Make the folder, or say why it cannot be had."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out is {out}, which is a file: name a folder")
+    from sterling.report.page import PAGE
+
     try:
         out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise InputError(f"--out is {out}, but a file is in the way: name another folder") from None
     except OSError as problem:
+        reason = problem.strerror
         raise InputError(
-            f"--out is {out}, but the folder cannot be made ({problem.strerror}): name another one"
+            f"--out is {out}, and no folder can be made there ({reason}): name another"
         ) from None
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise InputError(f"--out is {out}, a folder that cannot be written to: name another one")
+    check_target(out / PAGE, "the page in --out")
     return out
 
 
