@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sterling.study.fit import ExponentFit, fit_exponent
+from sterling.study.grid import DEFAULT_WIDTH
 from sterling.study.laws import CURVED, POWER, Law, slope_design
 from sterling.study.ledger import Tally
 from sterling.study.likelihood import Counts, Model, maximise, predictor, settled
@@ -36,9 +37,6 @@ _ETA = 2.2  # candidates have expected shares between 0.1 and 0.9
 _EVEN_SHARE = 0.2  # of each round, spread over all dimensions
 _PORTIONS = 24  # in which a round is placed
 _LEAST_GROWTH, _MOST_GROWTH = 0.15, 1.0  # of the trials so far, in one round
-
-#: 95 % width at which an exponent counts as known unless a study says otherwise.
-DEFAULT_WIDTH = 0.1
 
 
 @dataclass

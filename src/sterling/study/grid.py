@@ -35,6 +35,9 @@ MAX_TRIALS = 1_000_000_000
 #: n, m and N beyond which no computer holds an instance.
 MAX_SIZE = 10**12
 
+#: 95 % width at which an exponent counts as known unless a study says otherwise.
+DEFAULT_WIDTH = 0.1
+
 _MOST_POWER = 8.0  # a of samples = c·n^a
 _MOST_LETTERS = 1000  # of a study's name
 
@@ -95,7 +98,7 @@ class Study:
         one that was registered.
     trials : int
         Trials in a cell, up to 10⁹; with target "proportion" at most so many. With target "exponent",
-        `max_trials` bounds them instead. A run keeps 4 bytes and one for each criterion in memory of every
+        `max_trials` bounds them instead. A run keeps 5 bytes and one for each criterion in memory of every
         trial done, so a study of 10⁹ trials that is finished needs some 5 to 10 GB.
     criteria : str or list of str, optional
         What counts as success, by default the first criterion of the kind; see `parse_criterion`.
@@ -105,7 +108,7 @@ class Study:
         What to know well: the exponent α of N₅₀ = C·n^α in each series, or the share of successes in each
         cell. None: take all trials.
     width : float, optional
-        The width of the 95 % interval at which the target is reached.
+        The width of the 95 % interval at which the target is reached; of an exponent 0.1 by default.
     time : float or str, optional
         Seconds, or a text such as "15min", after which a call of `run` stops. How many trials that allows
         depends on the machine.
@@ -215,10 +218,10 @@ class Study:
             raise InputError(
                 f"the target {self.target!r} needs a criterion, and trials of this kind have none"
             )
-        if self.target == "exponent" and len(self.n) < 2:
-            raise InputError("an exponent needs at least two values of n")
-        if self.target == "exponent" and min(self.n) < 2:
-            raise InputError("an exponent needs n of at least 2")
+        if self.target == "exponent" and (len(self.n) < 2 or min(self.n) < 2):
+            raise InputError("an exponent needs at least two values of n, each at least 2")
+        if self.target == "exponent" and self.width is None:
+            object.__setattr__(self, "width", DEFAULT_WIDTH)
 
     def _check_cells(self) -> None:
         series = math.prod(len(values) for values in (*self._axes().values(), *self.settings.values()))
