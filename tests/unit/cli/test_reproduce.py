@@ -4,7 +4,6 @@ The experiments are replaced by made-up findings, but for one test that breaks o
 """
 
 import json
-import os
 import signal
 from dataclasses import replace
 
