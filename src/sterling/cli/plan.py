@@ -6,9 +6,12 @@ from sterling.cli.options import (
     COUNT,
     SCHEDULES,
     SURROGATES,
+    Json,
     Noise,
+    Quiet,
     Readout,
     Units,
+    Width,
     given_count,
     panel,
     parse_count,
@@ -23,14 +26,12 @@ if TYPE_CHECKING:
 
 N, STEPS = 64, 100_000
 
-_goal, _check, _output = panel("The goal"), panel("Measuring it"), panel("What comes out")
+_goal, _check = panel("The goal"), panel("Measuring it")
 
 
 @guarded
 def plan(
-    n: Annotated[
-        str | None, problem_option(f"Inputs, one binary weight each. \\[{N}]", "--n", **COUNT)
-    ] = None,
+    n: Width = None,
     m: Units = None,
     noise: Noise = None,
     readout: Readout = None,
@@ -53,8 +54,8 @@ def plan(
     schedule: Annotated[str | None, _check(f"{SCHEDULES} \\[power:0.5,0.5]", metavar="SCHEDULE")] = None,
     seed: Annotated[str | None, _check("Root of the trials' seeds. \\[0]", metavar="SEED")] = None,
     threads: Annotated[int | None, _check("Trials at a time. \\[all cores]", min=1, metavar="COUNT")] = None,
-    json: Annotated[bool, _output("Print the result as JSON.", "--json")] = False,
-    quiet: Annotated[bool, _output("Show no progress and no notes.", "--quiet", "-q")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Say how many samples training needs in dimension n.
 

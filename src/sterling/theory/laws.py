@@ -120,11 +120,11 @@ def samples_for_occupancy(
     Parameters
     ----------
     of : Problem or Instance
-        What the data are drawn from, or data that know it; its own sample size does not count.
+        As in `expected_wrong`; its own sample size does not count.
     occupancy : float
         The share, strictly between 0 and 1.
     surrogate : str or Surrogate
-        What replaces the derivative of the step function.
+        As in `expected_wrong`.
 
     Returns
     -------
@@ -166,7 +166,7 @@ def samples_for_ergodic(
     confidence : float
         Share of the data sets, strictly between 0 and 1.
     surrogate : str or Surrogate
-        What replaces the derivative of the step function.
+        As in `expected_wrong`.
 
     Returns
     -------
@@ -226,10 +226,8 @@ def samples_noiseless(of: Problem | Instance, *, surrogate: str | Surrogate = "r
 
     Parameters
     ----------
-    of : Problem or Instance
-        What the data are drawn from, with n of at least 2; its label noise and sample size do not count.
-    surrogate : str or Surrogate
-        What replaces the derivative of the step function.
+    of, surrogate
+        As in `expected_wrong`, with n of at least 2; label noise and sample size do not count.
 
     Returns
     -------
