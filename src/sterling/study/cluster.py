@@ -89,7 +89,8 @@ def _dask(address: str) -> Iterator[tuple[Executor, int]]:
                 f"the cluster {address} does not answer ({problem}): is its scheduler running?"
             ) from None
         with client:
-            yield client.get_executor(pure=False), max(1, sum(client.ncores().values()))
+            cores: dict[str, int] = client.ncores()  # type: ignore[assignment]
+            yield client.get_executor(pure=False), max(1, sum(cores.values()))
 
 
 @contextmanager
