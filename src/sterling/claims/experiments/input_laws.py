@@ -14,7 +14,7 @@ from sterling.claims.claim import PAPER, Claim
 from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
-from sterling.claims.words import listed
+from sterling.claims.words import listed, undecided
 from sterling.model.families import AutoRegressive, Gaussian, Rectified, Shifted, get_family
 from sterling.plot.curves import dots
 from sterling.study.grid import Study
@@ -140,7 +140,6 @@ def measure(context: Context, budget: Budget) -> Finding:
     normal = [f for f in budget.families if isinstance(get_family(f), Gaussian | Shifted | AutoRegressive)]
     healed = restored(intervals)
     succeed = [family for family in budget.families if intervals[family]["none"][0] > HALF]
-    undecided = int(cells["undecided"].sum())
     return CLAIM.found(
         rule(sizes[-1]),
         [(intervals, normal)],
@@ -180,11 +179,7 @@ def measure(context: Context, budget: Budget) -> Finding:
             "estimated moments, and its restoration holds by construction; laws with non-Gaussian entries "
             "are what tests it.",
             *([f"No normalisation is needed for: {', '.join(succeed)}."] if succeed else []),
-            *(
-                [f"{undecided:,} runs spent their steps without a certificate and count as failures."]
-                if undecided
-                else []
-            ),
+            *undecided(int(cells["undecided"].sum())),
         ),
     )
 

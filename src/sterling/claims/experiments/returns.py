@@ -13,7 +13,7 @@ from sterling.base.registry import register
 from sterling.base.text import percent
 from sterling.claims.claim import PAPER, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Measured, Picture, Reference, measured, picture
+from sterling.claims.finding import Finding, Measured, Reference, measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.plot.curves import style
@@ -177,7 +177,7 @@ def measure(context: Context, budget: Budget) -> Finding:
     exact = bool((came["holds"] == (came["verdict"] == "OPTIMAL")).all())
     known = lasting.filter(pl.col("predicted_occupancy").is_not_null() & (pl.col("occupancy") > 0))
     error = (known["predicted_occupancy"] / known["occupancy"] - 1).abs().to_numpy()
-    half, most = (quantile_interval(error, share) for share in (0.5, 0.9))
+    half, most = quantile_interval(error, 0.5), quantile_interval(error, 0.9)
     correlation = measured(
         "correlation of predicted and measured wrong shares of weights",
         clustered_correlation(
@@ -227,7 +227,19 @@ def measure(context: Context, budget: Budget) -> Finding:
                 "stationarity",
             ),
         ),
-        pictures=pictures(lasting, marks, weights, times),
+        pictures=()
+        if lasting.is_empty()
+        else (
+            picture("p3-visits", "Visits to w* grow with the steps", draw_visits, marks=marks),
+            picture("p3-occupancy", "Occupancy, predicted and measured", draw_occupancy, runs=known),
+            picture(
+                "p3-weights",
+                "Wrong share of each weight, predicted and measured",
+                draw_weights,
+                weights=weights,
+            ),
+            picture("p3-returns", "How long absences from w* last", draw_times, times=times),
+        ),
         tables={
             "recurrence-runs": runs,
             "recurrence-weights": weights,
@@ -274,23 +286,6 @@ def _notes(runs: pl.DataFrame, free: pl.DataFrame, lasting: pl.DataFrame, exact:
             "stationary run."
         )
     return notes
-
-
-def pictures(
-    lasting: pl.DataFrame, marks: pl.DataFrame, weights: pl.DataFrame, times: pl.DataFrame
-) -> tuple[Picture, ...]:
-    """Return the pictures of runs that came back to w*; none where none did."""
-    if lasting.is_empty():
-        return ()
-    occupied = lasting.drop_nulls("predicted_occupancy")
-    return (
-        picture("p3-visits", "Visits to w* grow with the steps", draw_visits, marks=marks),
-        picture("p3-occupancy", "Occupancy, predicted and measured", draw_occupancy, runs=occupied),
-        picture(
-            "p3-weights", "Wrong share of each weight, predicted and measured", draw_weights, weights=weights
-        ),
-        picture("p3-returns", "How long absences from w* last", draw_times, times=times),
-    )
 
 
 def _by_place(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
