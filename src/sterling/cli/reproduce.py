@@ -139,16 +139,12 @@ def wanted(only: list[str] | None) -> list[str]:
 
 def prepare(out: Path) -> Path:
     """Make the folder, or say why it cannot be had."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out is {out}, which is a file: name a folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise InputError(f"--out is {out}, but a file is in the way: name another folder") from None
     except OSError as problem:
-        raise InputError(
-            f"--out is {out}, but the folder cannot be made ({problem.strerror}): name another one"
-        ) from None
+        file = isinstance(problem, FileExistsError | NotADirectoryError)
+        reason = "a file is in the way" if file else f"the folder cannot be made ({problem.strerror})"
+        raise InputError(f"--out is {out}, but {reason}: name another folder") from None
     if not os.access(out, os.W_OK | os.X_OK):
         raise InputError(f"--out is {out}, a folder that cannot be written to: name another one")
     return out
@@ -173,14 +169,13 @@ def command_line(effort: str, keys: list[str], seed: int, out: Path) -> str:
 def _print_results(report: "Reproduction", folder: Path) -> None:
     from rich.console import Console
 
-    from sterling.base.text import readable_time
+    from sterling.base.text import counted, readable_time
     from sterling.report.page import NUMBERS, PAGE, RAW
     from sterling.report.terminal import table
 
     console = Console(highlight=False)
     console.print(table(report.findings, console.width))
-    count = len(report.findings)
-    claims = f"{count} {'claim' if count == 1 else 'claims'}"
+    claims = counted(len(report.findings), "claim")
     typer.echo(f"{claims}, effort {report.effort}, {readable_time(report.seconds)}")
     typer.echo(f"page:    {folder / PAGE}")
     typer.echo(f"numbers: {folder / NUMBERS}")

@@ -136,7 +136,7 @@ def test_a_real_run_can_be_broken_off(tmp_path):
         (("--only", ","), "names no claim"),
         (("--seed", "-1"), "not negative"),
         (("--seed", "one"), "whole number"),
-        (("-o", "{file}"), "is a file: name a folder"),
+        (("-o", "{file}"), "a file is in the way"),
         (("-o", "{file}/inside"), "is in the way"),
         (("-o", "/proc/nowhere"), "cannot be made"),
     ],
