@@ -125,11 +125,8 @@ def _basin_settings(basins, steps, schedule, init) -> dict[str, Any] | None:
             if value is not None:
                 raise InputError(f"{option} is for the runs of --basins: give --basins COUNT, or drop it")
         return None
-    starts = parse_count(basins, "--basins")
-    if starts < 1:
-        raise InputError(f"--basins is {starts}; it must be at least 1")
     return {
-        "starts": starts,
+        "starts": parse_count(basins, "--basins", 1),
         "steps": given_count(steps, "--steps", 1_000_000),
         "schedule": None if schedule is None else parse_schedule(schedule),
         "seed": given_count(init, "--init", 0),

@@ -53,9 +53,7 @@ def reproduce(
     if quick and full:
         raise InputError("--quick and --full exclude each other: give one of them")
     effort = "quick" if quick else "full" if full else "default"
-    root = parse_count(seed, "--seed")
-    if root < 0:
-        raise InputError(f"--seed is {seed}; give a number that is not negative")
+    root = parse_count(seed, "--seed", 0)
     keys = wanted(only)
     folder = prepare(out)
     if not quiet:

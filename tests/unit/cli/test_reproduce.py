@@ -134,7 +134,7 @@ def test_a_real_run_can_be_broken_off(tmp_path):
         (("--only", "P9"), "there is no claim 'P9'"),
         (("--only", "surogates"), "did you mean surrogates?"),
         (("--only", ","), "names no claim"),
-        (("--seed", "-1"), "not negative"),
+        (("--seed", "-1"), "at least 0"),
         (("--seed", "one"), "whole number"),
         (("-o", "{file}"), "a file is in the way"),
         (("-o", "{file}/inside"), "is in the way"),
