@@ -23,7 +23,7 @@ from sterling.study import Store, Study, fit_exponent, run
 from sterling.study.adaptive import Placement
 from sterling.study.cells import trial_seeds
 from sterling.study.ledger import Tally
-from sterling.study.shards import encode, frame_of
+from sterling.study.shards import frame_of
 from sterling.study.trial import Batch, run_batch
 
 PAIRS = 7  # alternating measurements of study and loop
@@ -78,7 +78,7 @@ def million(rows: int = 1_000_000) -> None:
             trials=rows // 48,
         )
         store = Store(Path(folder) / "s", study)
-        store._put(*encode(_fake(study, rows // 48), study.kind, study.identity))
+        store._put(_fake(study, rows // 48))
         size = sum(path.stat().st_size for path in (store.folder / "trials").iterdir())
         print(f"million: {48 * (rows // 48):,} rows, {size / 1e6:.0f} MB on disk")
         for verb in ("status", "fit"):

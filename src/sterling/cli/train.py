@@ -134,7 +134,11 @@ def train(
     finally:  # a full stdout must not cost the files
         _write(orbit, instance, plot, report, out, say=not quiet, waiting=stopped is not None)
     if isinstance(stopped, KeyboardInterrupt):
-        how = _how_to_go_on(options, stopped)
+        how = "with --checkpoint FILE it could go on"
+        if checkpoint is not None:
+            how = f"the same command goes on from {options.checkpoint}"
+            if stopped.__cause__ is not None:
+                how = f"it cannot go on, for {stopped.__cause__}"
         end_interrupted(f"interrupted at step {orbit.steps:,} of {options.steps:,}: {how}")
     if stopped is not None:
         raise stopped
@@ -147,14 +151,6 @@ def _print(orbit: "Orbit") -> None:
     meaning = orbit.verdict.meaning
     sentence = f"{meaning[0].upper()}{meaning[1:]}."
     print_verdict(problem_line(orbit.to_dict()), verdict, _COLOURS[orbit.verdict.name], sentence, rows)
-
-
-def _how_to_go_on(options: "Options", press: KeyboardInterrupt) -> str:
-    if options.checkpoint is None:
-        return "with --checkpoint FILE it could go on"
-    if press.__cause__ is not None:
-        return f"it cannot go on, for {press.__cause__}"
-    return f"the same command goes on from {options.checkpoint}"
 
 
 def _run(

@@ -116,16 +116,8 @@ class Progress(base.Progress):
         dict
             Plain values.
         """
-        return {
-            "round": self.round,
-            "done": self.done,
-            "total": self.total,
-            "new": self.new,
-            "seconds": self.seconds,
-            "note": self.note,
-            "facts": list(self.facts),
-            "seconds_left": self.seconds_left,
-        }
+        names = ("round", "done", "total", "new", "seconds", "note", "seconds_left")
+        return {**{name: getattr(self, name) for name in names}, "facts": list(self.facts)}
 
 
 class Collector:

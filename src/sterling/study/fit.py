@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sterling.errors import InputError
+from sterling.base import checks
 from sterling.study.laws import CURVED, POWER, RIVALS, SLOPES, Law
 from sterling.study.likelihood import (
     Counts,
@@ -219,6 +219,8 @@ def fit_exponent(
     ------
     FitError
         If the data cannot carry the fit.
+    InputError
+        For another treatment or slope.
 
     Examples
     --------
@@ -231,16 +233,15 @@ def fit_exponent(
     >>> round(fit.exponent, 2)
     1.0
     """
-    if treatment not in TREATMENTS:
-        raise InputError(f"treatment is {treatment!r}; it must be one of {', '.join(TREATMENTS)}")
+    checks.choice(treatment, "treatment", TREATMENTS)
+    checks.choice(slopes, "slopes", ("auto", *SLOPES))
     open_ones = np.zeros(len(n)) if undecided is None else np.asarray(undecided, np.float64)
     left = open_ones if treatment == "left out" else np.zeros_like(open_ones)
     counts = Counts.of(n, samples, np.asarray(trials, np.float64) - left, successes)
     require_information(counts)
-    names = SLOPES if slopes == "auto" else (slopes,)
     dimensions = np.unique(counts.n)
-    if slopes == "auto" and len(dimensions) < 3:
-        names = ("common", "power")
+    # Two slopes at two dimensions are free.
+    names = (slopes,) if slopes != "auto" else SLOPES if len(dimensions) > 2 else ("common", "power")
     power = _best(counts, POWER, names)
     if power is None:
         raise FitError(
@@ -348,8 +349,9 @@ def _stretched(ends: tuple[float, float], middle: float, factor: float) -> tuple
     return middle - factor * (middle - ends[0]), middle + factor * (ends[1] - middle)
 
 
+@np.errstate(over="ignore")
 def _exp(value: float) -> float:
-    return math.exp(min(value, 700.0)) if math.isfinite(value) else (math.inf if value > 0 else 0.0)
+    return float(np.exp(value))
 
 
 def _aic(model: Model, best: Maximum) -> float:
@@ -388,16 +390,9 @@ def _local_exponents(thresholds: tuple[Threshold, ...]):
     """
     for one, two in pairwise(thresholds):
         step = math.log(two.n / one.n)
-        down, up = (
-            math.hypot(_log(outer) - _log(outer_middle), _log(inner) - _log(inner_middle))
-            for outer, outer_middle, inner, inner_middle in (
-                (two.low, two.samples, one.high, one.samples),
-                (two.high, two.samples, one.low, one.samples),
-            )
-        )
-        growth = _log(two.samples) - _log(one.samples)
+        with np.errstate(divide="ignore"):  # an end may be 0
+            logs = np.log([[each.samples, each.low, each.high] for each in (one, two)])
+        (at, low, high), (next_at, next_low, next_high) = logs.tolist()
+        growth = next_at - at
+        down, up = math.hypot(next_low - next_at, high - at), math.hypot(next_high - next_at, low - at)
         yield LocalExponent(one.n, two.n, growth / step, (growth - down) / step, (growth + up) / step)
-
-
-def _log(value: float) -> float:
-    return math.log(value) if 0 < value < math.inf else (-math.inf if value <= 0 else math.inf)

@@ -6,22 +6,21 @@ A `Study` is a plain value. The layout of its file is in `spec.py`; running tria
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from hashlib import blake2b
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from sterling.base import checks
+from sterling.base.text import html_table, shortened
 from sterling.errors import InputError
 from sterling.model.problem import Problem
-from sterling.study.cells import SEMANTICS, Cell, canonical
+from sterling.study.cells import SEMANTICS, Cell, canonical, digest
 from sterling.study.criteria import Criterion
 from sterling.study.kinds import Kind, get_kind, parse_criterion
 from sterling.study.spec import arguments, read_arguments, to_toml
@@ -233,8 +232,7 @@ class Study:
                 one.cell(n, 1 if self.samples is None else self.samples_at(n)[0])
 
     def _axes(self) -> dict[str, tuple]:
-        names = ("m", "noise", "readout", "inputs", "normalize")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ("m", "noise", "readout", "inputs", "normalize")}
 
     @property
     def adaptive(self) -> bool:
@@ -244,16 +242,11 @@ class Study:
     @cached_property
     def series(self) -> tuple[Series, ...]:
         """The parts of the study that are fitted apart."""
-        return tuple(self._make_series())
-
-    def _make_series(self) -> Iterator[Series]:
-        problem, settings = self._axes(), self.settings
-        for values in itertools.product(*problem.values(), *settings.values()):
-            yield Series(
-                self.kind.name,
-                tuple(zip(problem, values[: len(problem)], strict=True)),
-                tuple(zip(settings, values[len(problem) :], strict=True)),
-            )
+        problems, settings = (
+            [tuple(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+            for axes in (self._axes(), self.settings)
+        )
+        return tuple(Series(self.kind.name, *parts) for parts in itertools.product(problems, settings))
 
     def samples_at(self, n: int) -> list[int]:
         """Return the sample sizes listed for dimension n, none if the study finds them.
@@ -282,8 +275,7 @@ class Study:
     @cached_property
     def identity(self) -> str:
         """Hash of the root seed and the semantics version: rows of equal identity may lie in one store."""
-        text = json.dumps({"seed": self.seed, "semantics": SEMANTICS}, sort_keys=True)
-        return blake2b(text.encode(), digest_size=8).hexdigest()
+        return digest(canonical({"seed": self.seed, "semantics": SEMANTICS}))
 
     @classmethod
     def from_toml(cls, path: str | PathLike) -> Study:
@@ -347,13 +339,13 @@ class Study:
         samples = self.samples
         if isinstance(samples, Scaled):
             samples = {"c": list(samples.c), "a": samples.a}
-        readout = [value if isinstance(value, str) else list(value) for value in self.readout]
+        readout = tuple(value if isinstance(value, str) else list(value) for value in self.readout)
         problem = {
             "n": _one(self.n),
-            "samples": samples if samples is None or isinstance(samples, dict) else list(samples),
+            "samples": list(samples) if isinstance(samples, tuple) else samples,
             "m": _one(self.m),
             "noise": _one(self.noise),
-            "readout": readout[0] if len(readout) == 1 else readout,
+            "readout": _one(readout),
             "inputs": _one(self.inputs),
             "normalize": _one(tuple(value or "none" for value in self.normalize)),
         }
@@ -379,11 +371,16 @@ class Study:
         cells = f"{len(self.series)} series" if self.samples is None else f"{len(self.cells)} cells"
         return f"Study({self.name!r}: {self.kind.name}, n={n}, {cells}, seed={self.seed})"
 
+    def _repr_html_(self) -> str:
+        told = self.to_dict()
+        told |= {**told.pop("problem"), **told.pop("run"), **told.pop("stop")}
+        return html_table((name, shortened(value)) for name, value in told.items())
+
 
 def _values(value: Any, name: str, plain=lambda one: one) -> tuple:
     """Return a value, or a list of different ones, each made plain."""
-    values = list(value) if isinstance(value, list | tuple | range | np.ndarray) else [value]
-    if not values:
+    values = value if isinstance(value, list | tuple | range | np.ndarray) else [value]
+    if not len(values):
         raise InputError(f"{name} is an empty list; give at least one value")
     if len(values) > MAX_CELLS:
         raise InputError(f"{name} has {len(values):,} values; give at most {MAX_CELLS:,}")
@@ -398,8 +395,6 @@ def _values(value: Any, name: str, plain=lambda one: one) -> tuple:
 
 
 def _integers(value: Any, name: str) -> tuple[int, ...]:
-    if isinstance(value, range) and len(value) > MAX_CELLS:
-        raise InputError(f"{name} has {len(value):,} values; give at most {MAX_CELLS:,}")
     return _values(value, name, lambda one: checks.integer(one, name, 1, MAX_SIZE))
 
 

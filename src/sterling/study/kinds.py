@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from sterling.base import checks
 from sterling.base.registry import Registry
@@ -24,8 +25,6 @@ from sterling.study.criteria import Criterion, at_least
 from sterling.surrogates import SURROGATES, get_surrogate
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from sterling.study.cells import Cell, Seeds
 
 #: What all kinds have: the parameters of the problem, in the order of tables.
@@ -92,8 +91,6 @@ class Column:
     @property
     def polars(self) -> pl.DataType:
         """The Polars type."""
-        import polars as pl
-
         scalar = getattr(pl, self.scalar)()
         return pl.List(scalar) if self.listed else scalar
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from sterling.base.text import html_table, shortened
 from sterling.stats import jeffreys
 from sterling.study.criteria import Criterion
 from sterling.study.expected import Expected, expected
@@ -246,6 +247,11 @@ class Status:
             "cells": self.cells.to_dicts(),
             "fits": [fit.to_dict() for fit in self.fits],
         }
+
+    def _repr_html_(self) -> str:
+        values = self.to_dict()
+        del values["cells"], values["fits"]
+        return html_table((name, shortened(value)) for name, value in values.items())
 
 
 def status(store: Store | str | os.PathLike) -> Status:

@@ -166,6 +166,7 @@ def test_status_and_fit_of_an_adaptive_study(done):
     assert found.widest is not None
     assert found.widest <= 0.8
     assert found.work_left == 0
+    assert "widest</th><td>0." in found._repr_html_()
     (series,) = fit_store(done)
     assert series.fit is not None
     assert series.fit.width == found.widest
