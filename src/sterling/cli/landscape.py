@@ -26,7 +26,7 @@ from sterling.cli.options import (
     with_source,
 )
 from sterling.cli.presses import settle
-from sterling.cli.render import INTERRUPTED, announce_kernels, facts_table, guarded, note, print_json
+from sterling.cli.render import INTERRUPTED, announce_kernels, guarded, note, print_json, print_verdict
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def landscape(
             note("interrupted before all runs had ended, so there are no basins")
     try:
         if json:
-            print_json(_values(found, ends))
+            print_json({**found.to_dict(), "basins": None if ends is None else ends.to_dict()})
         else:
             _print(found, ends)
     finally:  # a full stdout must not cost the files
@@ -125,26 +125,15 @@ def _basin_settings(basins, steps, schedule, init) -> dict[str, Any] | None:
             if value is not None:
                 raise InputError(f"{option} is for the runs of --basins: give --basins COUNT, or drop it")
         return None
-    starts = parse_count(basins, "--basins")
-    if starts < 1:
-        raise InputError(f"--basins is {starts}; it must be at least 1")
     return {
-        "starts": starts,
+        "starts": parse_count(basins, "--basins", 1),
         "steps": given_count(steps, "--steps", 1_000_000),
         "schedule": None if schedule is None else parse_schedule(schedule),
         "seed": given_count(init, "--init", 0),
     }
 
 
-def _values(found: "Landscape", ends: "Basins | None") -> dict[str, Any]:
-    return {**found.to_dict(), "basins": None if ends is None else ends.to_dict()}
-
-
 def _print(found: "Landscape", ends: "Basins | None") -> None:
-    from rich.console import Console, Group
-    from rich.panel import Panel
-    from rich.text import Text
-
     from sterling.base.text import readable_time
     from sterling.states.summary import sentence
 
@@ -152,18 +141,9 @@ def _print(found: "Landscape", ends: "Basins | None") -> None:
     rows.append(("time", readable_time(found.seconds)))
     if ends is not None:
         rows += _basin_rows(found, ends)
-    colour = "green" if found.trap_free else "red"
-    frame = Panel(
-        Group(Text(f"{sentence(found)}\n", "italic"), facts_table(rows)),
-        title=Text(verdict, f"bold {colour}"),
-        title_align="left",
-        border_style=colour,
-        padding=(1, 2),
-        expand=False,
-    )
     about = found.instance
     line = f"n = {about.n} · N = {about.samples:,} · m = {about.m} · surrogate {found.surrogate}"
-    Console().print(Group(Text(line, "dim"), frame))
+    print_verdict(line, verdict, "green" if found.trap_free else "red", sentence(found), rows)
 
 
 def _basin_rows(found: "Landscape", ends: "Basins") -> list[tuple[str, str]]:

@@ -161,7 +161,7 @@ def given_count(text: str | None, option: str, usual: int) -> int:
     return usual if text is None else parse_count(text, option)
 
 
-def parse_count(text: str, option: str) -> int:
+def parse_count(text: str, option: str, least: int | None = None) -> int:
     """Read a whole number: 1000000, 1_000_000, 1,000,000, 1e6 or 1M (k, M, G, T)."""
     found = _COUNT.fullmatch(text.strip())
     if found is None:
@@ -176,6 +176,8 @@ def parse_count(text: str, option: str) -> int:
         raise InputError(f"{option} is {text!r}, which is beyond all bounds: give a smaller number")
     if value != value.to_integral_value():
         raise InputError(f"{option} is {text!r}, which is no whole number")
+    if least is not None and value < least:
+        raise InputError(f"{option} is {text}; it must be at least {least}")
     return int(value)
 
 

@@ -66,9 +66,7 @@ def plan(
     from sterling.plans.plan import plan as make
     from sterling.schedules import parse_schedule
 
-    trials = 0 if check is None else parse_count(check, "--check")
-    if check is not None and trials < 1:
-        raise InputError(f"--check is {trials}; it must be at least 1")
+    trials = 0 if check is None else parse_count(check, "--check", 1)
     count = None if samples is None else parse_count(samples, "--samples")
     if not trials and count is None:
         given = {"--steps": steps, "--schedule": schedule, "--seed": seed, "--threads": threads}

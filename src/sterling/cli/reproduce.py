@@ -52,9 +52,7 @@ def reproduce(
     if quick and full:
         raise InputError("--quick and --full exclude each other: give one of them")
     effort = "quick" if quick else "full" if full else "default"
-    root = parse_count(seed, "--seed")
-    if root < 0:
-        raise InputError(f"--seed is {seed}; give a number that is not negative")
+    root = parse_count(seed, "--seed", 0)
     asked = only and [key for text in only for key in text.split(",") if key.strip()]
     keys = chosen(asked, "--only")
     folder = prepare(out)

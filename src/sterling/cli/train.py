@@ -29,7 +29,7 @@ from sterling.cli.render import (
     guarded,
     note,
     print_json,
-    print_result,
+    print_verdict,
 )
 from sterling.errors import CheckpointError, InputError, StoreError
 
@@ -39,6 +39,15 @@ if TYPE_CHECKING:
     from sterling.dynamics.options import Options
     from sterling.dynamics.orbit import Orbit
     from sterling.model.instance import Instance
+
+
+_COLOURS = {
+    "OPTIMAL": "green",
+    "TRAPPED": "red",
+    "RECURRENT": "cyan",
+    "WANDERING": "yellow",
+    "STALLED": "magenta",
+}
 
 
 class Engine(StrEnum):
@@ -121,7 +130,7 @@ def train(
         if json:
             print_json(orbit.to_dict())
         else:
-            print_result(orbit)
+            _print(orbit)
     finally:  # a full stdout must not cost the files
         _write(orbit, instance, plot, report, out, say=not quiet, waiting=stopped is not None)
     if isinstance(stopped, KeyboardInterrupt):
@@ -133,6 +142,15 @@ def train(
         end_interrupted(f"interrupted at step {orbit.steps:,} of {options.steps:,}: {how}")
     if stopped is not None:
         raise stopped
+
+
+def _print(orbit: "Orbit") -> None:
+    from sterling.plot.run import problem_line
+
+    (_, verdict), *rows = orbit.summary()
+    meaning = orbit.verdict.meaning
+    sentence = f"{meaning[0].upper()}{meaning[1:]}."
+    print_verdict(problem_line(orbit.to_dict()), verdict, _COLOURS[orbit.verdict.name], sentence, rows)
 
 
 def _run(
@@ -201,27 +219,27 @@ def _write(
     waiting: bool,
 ) -> None:
     """Write what was asked for; to somebody ``waiting`` for the end, say what is being done."""
+
+    def tell(text: str, already: bool = True) -> None:
+        if say and (already or waiting):
+            note(text)
+
     if out is not None:
         orbit.save(out)
-        if say:
-            note(f"run saved: {out}")
+        tell(f"run saved: {out}")
     if plot is not None:
         from sterling.plot.run import figure
         from sterling.plot.style import save_figure
 
-        if say and waiting:
-            note(f"drawing {plot} …")
+        tell(f"drawing {plot} …", already=False)
         save_figure(figure(orbit), plot)
-        if say:
-            note(f"picture: {plot}")
+        tell(f"picture: {plot}")
     if report is not None:
         from sterling.report.run_page import write_run_page
 
-        if say and waiting:
-            note(f"writing {report} …")
+        tell(f"writing {report} …", already=False)
         write_run_page(report, orbit, instance, _command())
-        if say:
-            note(f"report: {report}")
+        tell(f"report: {report}")
 
 
 def _command() -> str:

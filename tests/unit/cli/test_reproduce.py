@@ -133,7 +133,7 @@ def test_a_real_run_can_be_broken_off(tmp_path):
         (("--only", "P9"), "--only is 'P9'; it must be one of P1"),
         (("--only", "surogates"), "did you mean 'surrogates'?"),
         (("--only", ","), "names no claim"),
-        (("--seed", "-1"), "not negative"),
+        (("--seed", "-1"), "at least 0"),
         (("--seed", "one"), "whole number"),
         (("-o", "{file}"), "File exists"),
         (("-o", "{file}/inside"), "Not a directory"),
