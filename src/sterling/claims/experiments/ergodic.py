@@ -17,6 +17,7 @@ from sterling.claims.scaling import (
     growth_rule,
     growth_sentence,
     law_picture,
+    left_open,
     local_exponent,
     notes_on,
     regimes_picture,
@@ -43,7 +44,7 @@ def measure(context: Context, budget: Scaling) -> Finding:
     counts = counts.filter(counts["steps"] == budget.steps[-1])
     return CLAIM.found(
         RULE,
-        ends(ergodic[-1]),
+        ends(ergodic[-1], left_open(store, budget.steps[-1])),
         experiment=(
             f"{len(trials):,} runs without label noise, n = {', '.join(map(str, budget.n))}, m = 1, step "
             f"sizes 0.5/√(t+1), {' and '.join(f'{steps:,}' for steps in budget.steps)} steps; the sample "

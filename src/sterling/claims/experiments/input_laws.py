@@ -17,6 +17,7 @@ from sterling.claims.finding import Finding, Measured, Picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.model.families import AutoRegressive, Gaussian, Rectified, Shifted, get_family
 from sterling.plot.curves import dots
+from sterling.stats import share_interval
 from sterling.study.grid import Study
 from sterling.study.kinds import family_text
 from sterling.study.report import with_shares
@@ -92,7 +93,8 @@ def rule(size: int) -> Rule:
                 lambda shares, normal: _all_succeed(shares) or _one_is_lost(shares),
             ),
         ),
-        f"By the 95 % interval of each success share at N = {size:,}: an input law fails where it lies below "
+        f"By the 95 % interval of each success share at N = {size:,}, at whose upper end runs left open by "
+        f"their budget count as successes: an input law fails where it lies below "
         f"{percent(HALF)} as it is, and a normalisation restores it where it then lies above "
         f"{percent(HALF)}.",
     )
@@ -133,9 +135,9 @@ def measure(context: Context, budget: Budget) -> Finding:
     last = table.filter(table["samples"] == sizes[-1])
     intervals = {
         family: {
-            kind: (low, high)
-            for kind, low, high in last.filter(last["inputs"] == family)
-            .select("normalize", "share_low", "share_high")
+            kind: (low, share_interval(won + left, trials)[2])  # runs left open may come there or not
+            for kind, low, won, left, trials in last.filter(last["inputs"] == family)
+            .select("normalize", "share_low", "successes", "undecided", "trials")
             .iter_rows()
         }
         for family in budget.families

@@ -17,6 +17,7 @@ from sterling.claims.scaling import (
     growth_rule,
     growth_sentence,
     law_picture,
+    left_open,
     local_exponent,
     notes_on,
     regimes_picture,
@@ -60,7 +61,8 @@ def measure(context: Context, budget: Budget) -> Finding:
     counts = counts.filter(counts["steps"] == noisy.steps[-1])
     return CLAIM.found(
         RULE,
-        ends(optimal[-1]) + ends(half[-1]),
+        ends(optimal[-1], left_open(quiet_store, budget.quiet.steps[-1]))
+        + ends(half[-1], left_open(store, noisy.steps[-1])),
         experiment=(
             f"{len(quiet_store.trials(['n'])):,} runs without label noise (those of P1) and {len(trials):,} "
             f"with σ = {noisy.noise:g}, n = {', '.join(map(str, noisy.n))}, m = 1, "
