@@ -370,8 +370,7 @@ def _average(rows: _Rows, confidence: float) -> None:
         _plain(rows)
         and confidence == _HALF
         and m <= 4
-        and (16 <= n <= 512)
-        and (noise == 0 or 0.1 <= noise <= 1)
+        and ((16 <= n <= 512 and noise in (0, 0.1)) or (16 <= n <= 128 and 0.1 <= noise <= 1))
         and surrogate.name in _PATHS,
     )
 
@@ -392,9 +391,9 @@ def _occupancy(rows: _Rows, occupancy: float) -> None:
         _HALF,
         OCCUPANCY_STEPS,
         _plain(rows)
-        and 16 <= n <= 128
-        and problem.m <= 8
-        and 0.1 <= noise <= 2
+        and 16 <= n <= 64
+        and problem.m <= 4
+        and 0.5 <= noise <= 1
         and 0.05 <= occupancy <= 0.95
         and samples >= _FEWEST_OCCUPIED * n,
     )
