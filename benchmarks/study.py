@@ -21,7 +21,7 @@ import numpy as np
 from sterling.schedules import parse_schedule
 from sterling.study import Store, Study, fit_exponent, run
 from sterling.study.adaptive import Placement
-from sterling.study.kinds import trial_seeds
+from sterling.study.cells import trial_seeds
 from sterling.study.ledger import Tally
 from sterling.study.shards import encode, frame_of
 from sterling.study.trial import Batch, run_batch

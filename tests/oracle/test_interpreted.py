@@ -18,7 +18,7 @@ warnings.simplefilter("ignore", __import__("sterling").SterlingWarning)
 import numpy as np
 import sterling as st
 from sterling.exact import jit as _jit
-from sterling.dynamics import passes
+from sterling.dynamics import lookup, passes
 from sterling.dynamics.train import initial_latent
 from tests.oracle import naive
 from tests.support import PIECEWISE, assert_agrees, assert_same_orbit, make_schedule
@@ -26,6 +26,7 @@ from tests.support import PIECEWISE, assert_agrees, assert_same_orbit, make_sche
 assert _jit.INTERPRETED is {interpreted}
 STEPS = {steps}
 passes.CHUNK = 64  # several chunks, in small data
+lookup.FIRST_WAIT, lookup._TRIAL, lookup._LOOK_AGAIN = 12, 5, 9  # soon, no state is kept
 
 runs = 0
 def check(instance, schedule, surrogate, steps=STEPS, **options):
@@ -45,6 +46,11 @@ for number, (n, m, samples) in enumerate(SHAPES):
     instance = st.Problem(n, samples, m, 0.7).draw(1)
     check(instance, SCHEDULES[number % 4], PIECEWISE[number % 4])
     check(instance, SCHEDULES[(number + 1) % 4], PIECEWISE[(number + 2) % 4], cache_bytes=1)
+
+# every state is new, and many weights flip
+for surrogate in "relu", "clipped_relu":
+    check(st.Problem(70, 150).draw(0), ("constant", 0.7), surrogate, 40)
+check(st.Problem(40, 50, 3).draw(0), ("constant", 0.7), "identity", 40)
 
 rng = np.random.default_rng(0)
 inputs = rng.normal(size=(40, 2, 5)) * [1, 30, 0.1, 1, 2] + [0, 9, 0, 2, -7]

@@ -1,4 +1,4 @@
-"""Sums over changed rows: the vector instructions against NumPy, with and without them, and the spilling."""
+"""Sums of codes: the vector instructions against NumPy, with and without them, and the spilling."""
 
 import os
 import subprocess
@@ -12,15 +12,26 @@ from sterling.dynamics.event import row_sum_limit
 from sterling.dynamics.sums import GROUP
 from tests.support import assert_same_orbit
 
-# Prints the sums that the compiled instruction makes of extreme and ordinary codes and weights.
+# Compares what the compiled instructions make of extreme and ordinary codes and weights.
 SCRIPT = """
 import numba, numpy as np
-from sterling.exact.machine import ADDED, add_eight
+from sterling.exact.machine import ADDED, add_eight, add_two, mark_signs, mark_windows
 
 @numba.njit
 def run(rows, listed, weights, sums):
     for column in range(0, sums.size, ADDED):
         add_eight(rows, listed, weights, 8, column, sums)
+
+@numba.njit
+def run_two(rows, listed, weights, sums):
+    for column in range(0, sums.size, ADDED):
+        add_two(rows, listed, weights, 8, column, sums)
+
+@numba.njit
+def mark(rows, listed, weights, lead, stop, source, target, one, both):
+    place = 32, source, target, one, both
+    signs = mark_signs(rows, listed, weights, lead, stop, *place, 0, 0)
+    return signs, mark_windows(rows, listed, weights, lead, stop, *place, -900, 400_000)
 
 rng = np.random.default_rng(5)
 rows = rng.integers(-2**15, 2**15, (40, 3 * ADDED)).astype(np.int16)
@@ -33,12 +44,29 @@ sums = rng.integers(-9, 9, 3 * ADDED).astype(np.int32)
 want = sums + weights[8:16].astype(np.int64) @ rows[listed[8:16]].astype(np.int64)
 run(rows, listed, weights, sums)
 assert np.array_equal(sums, want), (sums, want)
+want = sums + weights[8:10].astype(np.int64) @ rows[listed[8:10]].astype(np.int64)
+run_two(rows, listed, weights, sums)
+assert np.array_equal(sums, want), (sums, want)
+
+weights = rng.choice([-8, -2, 0, 2, 8], 24).astype(np.int16)
+source = rng.integers(-300_000, 300_000, 3 * ADDED).astype(np.int32)
+for lead, stop in (0, 0), (0, 2), (2, 2), (2, 4), (4, 14), (12, 24):
+    target = np.zeros_like(source)
+    words = mark(rows, listed, weights, lead, stop, source, target, -37, 5001)
+    steps = weights[:, None].astype(np.int64) * rows[listed]
+    old, new = source + steps[:lead].sum(0) - 37, source + steps[:stop].sum(0) + 5001
+    assert np.array_equal(target[32:], new[32:])
+    assert not target[:32].any()
+    sign = (old > 0) != (new > 0)
+    window = sign | (((old >= -900) & (old <= 400_000)) != ((new >= -900) & (new <= 400_000)))
+    for word, changed in zip(words, (sign, window)):
+        assert [int(word) >> i & 1 for i in range(64)] == changed[32:].tolist()
 print("equal")
 """
 
 
 @pytest.mark.parametrize("features", [None, ""], ids=["this processor", "no vector instructions assumed"])
-def test_eight_rows_are_added_alike(features, tmp_path):
+def test_codes_are_added_alike(features, tmp_path):
     """The processor's multiply-and-add and the portable code give the sums that NumPy gives."""
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     if features is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
 
@@ -16,7 +17,7 @@ FOLDER = Path(st.__file__).parent
 
 #: What numpydoc checks: a docstring is there, its summary is a sentence, parameters are those of the
 #: signature, in its order, each described, and what comes back is told. (Not that the summary has a line of
-#: its own.)
+#: its own.) PR01 does not hold for an Enum: its signature is that of the look-up, not that of its members.
 CODES = {"GL07", "GL08", "SS02", "SS03", "PR01", "PR02", "PR03", "PR07", "RT01", "RT03", "YD01"}
 
 #: Modules of the package that are public as they stand; their `__all__` is part of the interface.
@@ -48,18 +49,17 @@ def home(thing):
     return f"{thing.__module__}.{thing.__qualname__}"
 
 
-@pytest.mark.xfail(reason="rooms are being documented one after the other", strict=False)
 @pytest.mark.parametrize("name", sorted(PUBLIC))
 def test_the_docstring_is_complete(name):
     thing = PUBLIC[name]
     if inspect.isclass(thing) and issubclass(thing, BaseException):
         assert inspect.getdoc(thing)
         return
-    wrong = [f"{code}: {text}" for code, text in validate(home(thing))["errors"] if code in CODES]
+    codes = CODES - {"PR01"} if inspect.isclass(thing) and issubclass(thing, Enum) else CODES
+    wrong = [f"{code}: {text}" for code, text in validate(home(thing))["errors"] if code in codes]
     assert wrong == []
 
 
-@pytest.mark.xfail(reason="rooms are being documented one after the other", strict=False)
 @pytest.mark.parametrize("name", sorted(n for n, t in PUBLIC.items() if n.count(".") < 2 or "theory" in n))
 def test_there_is_an_example(name):
     thing = PUBLIC[name]

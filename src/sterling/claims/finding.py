@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from sterling.theory.labels import KINDS
 
@@ -103,6 +104,11 @@ class Picture:
     name: str
     title: str
     draw: Callable[[Axes], str]
+
+
+def picture(name: str, title: str, draw: Callable[..., str], **given: Any) -> Picture:
+    """Return the picture that ``draw(ax, **given)`` draws."""
+    return Picture(name, title, partial(draw, **given))
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sterling.claims.context import Context
-from sterling.claims.finding import Measured, Picture
+from sterling.claims.finding import Measured
 from sterling.claims.judge import Rule, bound
-from sterling.plot.study import phase_map, success_curves, threshold_law
 from sterling.study.fit import POOR, ExponentFit
 from sterling.study.grid import Study
 from sterling.study.report import SeriesFit, fit_store
 from sterling.study.store import Store
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 @dataclass(frozen=True)
@@ -83,12 +78,16 @@ def fits_by_budget(store: Store, criterion: str) -> list[SeriesFit]:
     return sorted(fit_store(store, criterion), key=lambda one: one.series["steps"])
 
 
+def exponents(series: SeriesFit, name: str, again: str) -> list[Measured]:
+    """Return the exponent of a fit as a measured number, and beside it, named ``again``, `top_exponent`."""
+    return [exponent(series, name), *top_exponent(series, again)]
+
+
 def exponent(series: SeriesFit, name: str) -> Measured:
     """Return the exponent of a fit as a measured number; its name tells the step budget that it is for."""
     fit, name = series.fit, f"{name}, {_budget(series)}"
     if fit is None:
-        nan = float("nan")
-        return Measured(name, nan, nan, nan, how=f"refused: {series.refusal}")
+        return Measured(name, math.nan, how=f"refused: {series.refusal}")
     how = "profile likelihood"
     if fit.curved:
         how += " of the mean exponent over the dimensions"
@@ -113,7 +112,7 @@ def _budget(series: SeriesFit) -> str:
 
 def ends(series: SeriesFit, left: int = 0) -> list[tuple[float, float, int]]:
     """Return the intervals by which `growth_rule` judges a fit, with the number of runs left open."""
-    return [(one.low, one.high, left) for one in (exponent(series, ""), *top_exponent(series, ""))]
+    return [(one.low, one.high, left) for one in exponents(series, "", "")]
 
 
 def left_open(store: Store, steps: int) -> int:
@@ -152,88 +151,50 @@ def local_exponent(law: dict[int, float]) -> float:
     return float(np.polyfit(np.log(list(law)), np.log(list(law.values())), 1)[0])
 
 
-def rival_sentence(fit: ExponentFit) -> str:
-    """Say how the n log n law does against the power law."""
-    rival = next((one for one in fit.rivals if one.law == "C n log n"), None)
-    if rival is None:
-        return ""
-    if abs(rival.delta) < 2:
-        verdict = "do about equally well"
-    else:
-        verdict = "n log n does better" if rival.delta < 0 else "the power law does better"
-    delta = f"{rival.delta:+.1f}".replace("-", "−")
-    return f"Rival law {rival.constant:.3g}·n·ln n: AIC {delta} against the power law, so {verdict}."
-
-
-def _mean_field_sentence(series: SeriesFit) -> str:
-    fit, law = series.fit, next((one for one in series.expected if one.kind == "mean-field"), None)
-    if fit is None or law is None:
-        return ""
-    inside = fit.exponent_low <= law.exponent <= fit.exponent_high
-    return (
-        f"The mean-field law has the exponent {law.exponent:.2f} over these n, "
-        f"{'inside' if inside else 'outside'} the measured interval."
-    )
-
-
 def notes_on(series: list[SeriesFit], label: str) -> list[str]:
     """Return what a reader must know of the fits of one criterion over all budgets."""
-    notes = []
     main = series[-1]
-    if main.fit is None:
-        return [f"{label}: no exponent was fitted: {main.refusal}."]
     fit = main.fit
+    if fit is None:
+        return [f"{label}: no exponent was fitted: {main.refusal}."]
+    notes = []
     if fit.curved:
         notes.append(
-            f"{label}: {fit.curvature}. The exponent is then that of the line nearest to the thresholds, "
-            "each n with the same weight."
+            f"{fit.curvature}. The exponent is then that of the line nearest to the thresholds, each n with "
+            "the same weight."
         )
     if fit.stretch > 1:
         notes.append(
-            f"{label}: the curve fits poorly (p = {fit.p_value:.1g}); intervals are stretched by "
+            f"the curve fits poorly (p = {fit.p_value:.1g}); intervals are stretched by "
             f"√(deviance/expected deviance) = √({fit.deviance:.0f}/{fit.expected_deviance:.0f})."
         )
     if fit.undecided:
-        notes.append(_undecided(main, label))
+        left = main.left_out
+        without = "there is no fit" if left is None else f"the exponent is {_told(left)}"
+        notes.append(
+            f"{fit.undecided:,} of {fit.trials:,} trials spent {main.series['steps']:,} steps without a "
+            f"certificate and count as failures; without them {without}."
+        )
     if len(series) > 1:
-        parts = [
-            f"{one.fit.exponent:.2f} [{one.fit.exponent_low:.2f}, {one.fit.exponent_high:.2f}] with "
-            f"{one.series['steps']:,} steps"
-            for one in series
-            if one.fit is not None
-        ]
-        notes.append(f"{label}: the exponent at each step budget is {'; '.join(parts)}.")
-    for sentence in (rival_sentence(fit), _mean_field_sentence(main)):
-        if sentence:
-            notes.append(f"{label}: {sentence}")
-    return notes
+        parts = [f"{_told(one.fit)} with {one.series['steps']:,} steps" for one in series if one.fit]
+        notes.append(f"the exponent at each step budget is {'; '.join(parts)}.")
+    for rival in fit.rivals:
+        if rival.law == "C n log n":
+            better = "n log n does" if rival.delta < 0 else "the power law does"
+            verdict = "do about equally well" if abs(rival.delta) < 2 else f"{better} better"
+            delta = f"{rival.delta:+.1f}".replace("-", "−")
+            notes.append(
+                f"Rival law {rival.constant:.3g}·n·ln n: AIC {delta} against the power law, so {verdict}."
+            )
+    for law in main.expected:
+        if law.kind == "mean-field":
+            inside = fit.exponent_low <= law.exponent <= fit.exponent_high
+            notes.append(
+                f"The mean-field law has the exponent {law.exponent:.2f} over these n, "
+                f"{'inside' if inside else 'outside'} the measured interval."
+            )
+    return [f"{label}: {note}" for note in notes]
 
 
-def _undecided(series: SeriesFit, label: str) -> str:
-    fit, left = series.fit, series.left_out
-    assert fit is not None
-    text = (
-        f"{label}: {fit.undecided:,} of {fit.trials:,} trials spent {series.series['steps']:,} steps without "
-        "a certificate and count as failures"
-    )
-    if left is None:
-        return f"{text}; without them there is no fit."
-    return (
-        f"{text}; without them the exponent is {left.exponent:.2f} "
-        f"[{left.exponent_low:.2f}, {left.exponent_high:.2f}]."
-    )
-
-
-def law_picture(name: str, title: str, series: SeriesFit) -> Picture:
-    """Return the picture of N₅₀ against n."""
-    return Picture(name, title, partial(threshold_law, series=series))
-
-
-def curves_picture(name: str, title: str, series: SeriesFit) -> Picture:
-    """Return the picture of success against N."""
-    return Picture(name, title, partial(success_curves, series=series))
-
-
-def regimes_picture(name: str, title: str, counts: pl.DataFrame) -> Picture:
-    """Return the phase map of one series of `Store.counts`."""
-    return Picture(name, title, partial(phase_map, counts=counts))
+def _told(fit: ExponentFit) -> str:
+    return f"{fit.exponent:.2f} [{fit.exponent_low:.2f}, {fit.exponent_high:.2f}]"

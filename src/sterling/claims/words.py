@@ -7,7 +7,7 @@ way round: where rounding would do that to one of `MARKS` or to a reference besi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from sterling.base.text import NO_BREAK, number
@@ -41,11 +41,8 @@ def decimals_of(measured: Measured, beside: Sequence[Reference] = ()) -> int | N
 
 def _same_side(end: float, mark: float, decimals: int) -> bool:
     """Whether an end of an interval lies on the same side of a value after rounding as before."""
-    return _side(round(end, max(0, decimals)), mark) == _side(end, mark)
-
-
-def _side(end: float, mark: float) -> int:
-    return (end > mark) - (end < mark)
+    shown = round(end, max(0, decimals))
+    return (shown > mark, shown < mark) == (end > mark, end < mark)
 
 
 def amount(one: Measured | Reference, beside: Sequence[Reference] = ()) -> str:
@@ -80,15 +77,14 @@ def schedule_words(schedule: Schedule) -> str:
         held = len(rates) - 1
         return f"η = {rates[0]:g}, and {last:g} from step {held} on"
     exponent = facts.get("exponent", 0.0)
-    if exponent == 0:
-        return f"η = {facts['rate']:g}"
-    return f"η = {facts['rate']:g}{'/' if exponent > 0 else '·'}{_power(abs(exponent))}"
+    size = abs(exponent)
+    power = {0.5: "√(t+1)", 1.0: "(t+1)"}.get(size, f"(t+1)^{size:g}")
+    return f"η = {facts['rate']:g}" + (f"{'/' if exponent > 0 else '·'}{power}" if exponent else "")
 
 
-def _power(exponent: float) -> str:
-    if exponent == 0.5:
-        return "√(t+1)"
-    return "(t+1)" if exponent == 1 else f"(t+1)^{exponent:g}"
+def listed(values: Iterable[float]) -> str:
+    """Return numbers with commas between them."""
+    return ", ".join(map(number, values))
 
 
 def leading(references: Sequence[Reference]) -> tuple[Sequence[Reference], int]:

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
     from sterling.dynamics.options import Options
     from sterling.dynamics.orbit import Orbit
-    from sterling.dynamics.restart import parse_restart
     from sterling.model.instance import Instance
 
 N, SAMPLES = 64, 4096
@@ -112,6 +111,7 @@ def train(
     shown, and the exit code is 130. With --checkpoint the same command goes on from there.
     """
     from sterling.dynamics.options import Options
+    from sterling.dynamics.restart import parse_restart
     from sterling.dynamics.train import initial_latent
     from sterling.plot.style import picture_format
     from sterling.schedules import parse_schedule

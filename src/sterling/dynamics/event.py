@@ -13,6 +13,7 @@ import numpy as np
 from sterling.base.resources import available_memory
 from sterling.dynamics import kernels, lookup, passes, sums
 from sterling.dynamics.walk import ANCHOR, GROW, READ, Log, Walk
+from sterling.exact.grid import aligned_zeros
 from sterling.exact.jit import INTERPRETED
 from sterling.model.instance import Instance
 from sterling.schedules import Schedule
@@ -64,17 +65,18 @@ class EventEngine:
         if INTERPRETED or instance.grid.rows.size < _SPLIT:
             threads = 1
         threads = min(threads, _MOST_THREADS)
-        self.data = _data(instance, surrogate, threads)
         wide = 3 * instance.preactivation_bound >= 1 << 31
         self.base = passes.Base(
-            np.zeros(instance.samples * instance.m, np.int64 if wide else np.int32),
+            aligned_zeros((1, instance.samples * instance.m), np.int64 if wide else np.int32)[0],
             walk.signs.copy(),
         )
+        self.data = _data(instance, surrogate, threads, wide)
         n = instance.n
         self.job = passes.Job(
-            np.zeros(2 * n, np.int64),
-            np.zeros(2 * n, self.base.before.dtype),
-            np.zeros(6, np.int64),
+            np.zeros(2 * n + 2, np.int64),
+            np.zeros(2 * n + 2, self.base.before.dtype),
+            np.zeros(2 * n + 2, np.int16),
+            np.zeros(8, np.int64),
             np.zeros(passes.BOARD, np.int64),
         )
         self.job.board[passes.CLAIMED] = 1 << 40  # nothing to claim yet
@@ -150,6 +152,10 @@ class EventEngine:
         new.key[:] = old.key
         new.base[:] = old.base
         new.lean[:] = old.lean
+        new.seen[:] = old.seen
+        new.parked[:] = old.parked
+        new.share[:] = old.share
+        new.state[lookup.MISSES :] = old.state[lookup.MISSES :]
         new.state[lookup.SIZE] = filled
         new.state[lookup.CURRENT_SLOT] = old.state[lookup.CURRENT_SLOT]
         lookup.rehash(new)
@@ -183,10 +189,10 @@ class EventEngine:
         self.cache.key[-1] = np.bitwise_xor.reduce(self.cache.zobrist[positive], initial=np.uint64(0))
 
 
-def _data(instance: Instance, surrogate: Surrogate, threads: int) -> passes.Data:
+def _data(instance: Instance, surrogate: Surrogate, threads: int, wide: bool) -> passes.Data:
     grid = instance.grid
     low, high = surrogate.thresholds(instance.unit_squared)
-    far, row_limit = 1 << 62, row_sum_limit(instance)
+    far, row_limit = 1 << 62 if wide else (1 << 31) - 1, row_sum_limit(instance)
     return passes.Data(
         grid.rows,
         instance.columns,
@@ -195,13 +201,19 @@ def _data(instance: Instance, surrogate: Surrogate, threads: int) -> passes.Data
         instance.readout_codes,
         grid.shifts,
         grid.offsets,
-        max(low, -far),
-        min(high, far),
+        min(max(low, -far), far),
+        max(min(high, far), -far),
         int((low <= -far or low == 1) and high >= far),
         row_limit,
-        max(1, passes.CHUNK // instance.m) * instance.m,
+        _chunk_rows(instance.m),
+        int(instance.columns.dtype == np.int16 and not wide and int(grid.shifts.max()) < 14),
         threads,
     )
+
+
+def _chunk_rows(m: int) -> int:
+    """Return the rows of a chunk: whole samples and, where possible, whole vectors."""
+    return max(1, passes.CHUNK // (32 * m) * 32 or passes.CHUNK // m) * m
 
 
 def row_sum_limit(instance: Instance) -> int:
@@ -218,14 +230,15 @@ def row_sum_limit(instance: Instance) -> int:
 def _scratch(data: passes.Data, base: passes.Base, threads: int) -> passes.Scratch:
     width = data.rows.shape[1]
     return passes.Scratch(
-        np.zeros((threads, data.chunk), base.before.dtype),
-        np.zeros((threads, data.chunk), base.before.dtype),
+        aligned_zeros((threads, data.chunk), base.before.dtype),
+        aligned_zeros((threads, data.chunk), base.before.dtype),
         np.zeros((threads, data.chunk + 64), np.uint8),
+        np.zeros((threads, data.chunk // 64 + 1), np.uint64),
         np.zeros((threads, 2, data.chunk + sums.GROUP), np.int64),
         np.zeros((threads, 2, data.chunk + sums.GROUP), np.int16 if data.limit else np.int64),
         np.zeros((threads, 4), np.int64),
         np.zeros((threads, width), np.int32),
-        np.zeros((threads, width + 3), np.int64),
+        np.zeros((threads, width + passes.TOTALS), np.int64),
     )
 
 
@@ -238,7 +251,7 @@ def _slot_bound(n: int, exact: bool, cache_bytes: int | None) -> int:
         free = available_memory() if states * each > _LITTLE else None
         if free is not None:
             cache_bytes = min(cache_bytes, free // 4)
-    return min(states, max(2, cache_bytes // each))
+    return min(states, max(2, cache_bytes // each)) + 1  # and the spare one
 
 
 def _cache(n: int, slots: int, last: bool, exact: bool) -> lookup.Cache:
@@ -252,13 +265,24 @@ def _cache(n: int, slots: int, last: bool, exact: bool) -> lookup.Cache:
         np.empty(slots, np.int64),
         np.empty((words, slots), np.uint64),
         np.empty(slots, np.uint64),
-        np.empty(slots, np.int32),
+        np.zeros(slots, np.int32),
         np.empty(slots, np.int32),
         np.full(buckets, -1, np.int32),
         np.atleast_1d(zobrist),
         np.zeros(words + 1, np.uint64),
-        np.array([0, 0, 0, last], np.int64),
-        np.zeros(words, np.uint64),
+        _first_state(last),
+        np.zeros((words, 1), np.uint64),
         np.zeros(n),
         np.zeros(_APART, np.int64),
+        np.zeros(lookup.SEEN, np.uint64),
+        np.zeros(n, np.int64),
+        np.ones(1),
     )
+
+
+def _first_state(last: bool) -> np.ndarray:
+    state = np.zeros(12, np.int64)
+    state[[lookup.SIZE, lookup.HAND]] = lookup.SPARE + 1
+    state[lookup.LAST_SIZE] = last
+    state[lookup.WAIT] = lookup.FIRST_WAIT
+    return state

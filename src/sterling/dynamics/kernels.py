@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sterling.dynamics import bookkeeping
-from sterling.dynamics.lookup import CURRENT_SLOT, MANY, cache_full, evaluate, find
+from sterling.dynamics.lookup import CURRENT_SLOT, cache_full, evaluate, find, note_found
 from sterling.dynamics.walk import (
     ABSORBED,
     ANCHOR,
@@ -201,8 +201,8 @@ def advance(data, base, job, scratch, schedule, unit, walk, cache, log, until, b
                 return GROW
             slot, cost = evaluate(data, base, job, scratch, cache, walk, unit)
             budget -= cost
-        elif cache.uses[slot] < MANY:
-            cache.uses[slot] += 1
+        else:
+            note_found(cache, slot)
         cache.state[CURRENT_SLOT] = slot
         if walk.clock[CURRENT] != cache.squares[slot] and _look(walk, log, cache.squares[slot]):
             return RESTARTED

@@ -1,27 +1,65 @@
 """Gradients of states: kept in a cache of bounded memory, or computed from those of the nearest known state.
 
+A run that finds no state again passes them by: each is computed from the one before, and none is kept.
 The event loop (`kernels.py`) asks for the gradient at the current signs; the work on the data is done by
 `passes.py`.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
-from sterling.dynamics.passes import CONSTANT, COUNT, FULL, LEAD, LEAD_CONSTANT, MOVE, run_job
+from sterling.dynamics.passes import (
+    BALANCE,
+    CONSTANT,
+    COUNT,
+    DIRECT,
+    ENTRIES,
+    FULL,
+    LEAD,
+    LEAD_CONSTANT,
+    LISTED,
+    MOVE,
+    PADDED,
+    SQUARE,
+    TOTALS,
+    copy_into,
+    run_job,
+)
 from sterling.dynamics.walk import EVALUATIONS, READ
 from sterling.exact.jit import embedded, helper, njit
 from sterling.exact.machine import clear_lowest, ones, trailing_zeros
 
 # Cells of Cache.state
-SIZE, HAND, CURRENT_SLOT, LAST_SIZE = range(4)  # LAST_SIZE is 1 once the memory bound forbids growth
+(
+    SIZE,  # slots in use
+    HAND,  # where the search for a slot to free goes on
+    CURRENT_SLOT,
+    LAST_SIZE,  # 1 once the memory bound forbids growth
+    MISSES,  # states computed since one was last found
+    PASSING,  # 1 while states are not kept, see `_count_miss`
+    WAIT,  # misses after which that is tried
+    READ_THEN,  # entries read, all told, when the stretch now measured began
+    READ_KEPT,  # entries that the stretch before that trial took
+    COUNTING,  # rows that had a coefficient, at the last look
+    KNOWN,  # 1 where `Cache.parked` holds the sums of the base
+    SINCE,  # states since the dearer way was last measured
+) = range(12)
+
+SPARE = 0  #: the slot of a state that is not kept
 
 _ROWS = 8  # what the rows of one more differing sign cost, in columns
 _SEARCHED = 1 << 13  # cached states among which the nearest to a new one is sought
 _LEAN = 0.1  # weight of the newest state in the base's choice of place
 MANY = 1 << 30  # uses are not counted beyond
+SEEN = 1 << 12  # states that are remembered, by hash alone, while none is kept
+FIRST_WAIT, _LONGEST_WAIT = 256, 1 << 20
+_TRIAL = 128  # states in each of the two stretches that are compared
+_WORD = 2  # what a word of the search costs, in entries
+_LOOK_AGAIN = 1024  # states after which the dearer way is measured again
 
 
 class Cache(NamedTuple):
@@ -38,9 +76,12 @@ class Cache(NamedTuple):
     zobrist: np.ndarray  # uint64 (n,), what a flip does to the hash
     key: np.ndarray  # uint64 (words + 1,), key of the current state, then its hash
     state: np.ndarray  # int64 (4,)
-    base: np.ndarray  # uint64 (words,), key of the base
+    base: np.ndarray  # uint64 (words, 1), key of the base
     lean: np.ndarray  # float64 (n,), recent share of new states that differ from the base
     apart: np.ndarray  # int64, room for distances
+    seen: np.ndarray  # uint64 (SEEN,), hashes of recent states that were not kept
+    parked: np.ndarray  # int64 (n,), gradient sums of the base, where known
+    share: np.ndarray  # float64 (1,), rows that change from state to state, over what normal inputs foretell
 
 
 @embedded
@@ -57,6 +98,12 @@ def find(cache):
             if same:
                 return np.int64(slot)
         slot = cache.following[slot]
+    if cache.uses[SPARE] > 0 and cache.hashes[SPARE] == code:
+        same = True
+        for w in range(words):
+            same &= cache.keys[w, SPARE] == cache.key[w]
+        if same:
+            return np.int64(SPARE)
     return np.int64(-1)
 
 
@@ -64,10 +111,11 @@ def find(cache):
 def _forget(cache):
     """Free the slot that the sweeping hand finds unused; uses fade as it passes."""
     hand = cache.state[HAND]
+    last = cache.uses.size - 1
     while cache.uses[hand] > 0:
         cache.uses[hand] >>= 1
-        hand = (hand + 1) % cache.uses.size
-    cache.state[HAND] = (hand + 1) % cache.uses.size
+        hand = hand % last + 1  # the spare slot is passed over
+    cache.state[HAND] = hand % last + 1
     bucket = np.int64(cache.hashes[hand] & np.uint64(cache.buckets.size - 1))
     slot = cache.buckets[bucket]
     if slot == hand:
@@ -79,7 +127,7 @@ def _forget(cache):
     return hand
 
 
-@embedded
+@helper
 def _insert(cache):
     """Make a slot for the current state and return it."""
     slot = cache.state[SIZE]
@@ -109,19 +157,19 @@ def _nearest(cache):
     words = cache.keys.shape[0]
     direct = np.int64(0)
     for w in range(words):
-        direct += ones(cache.base[w] ^ cache.key[w])
+        direct += ones(cache.base[w, 0] ^ cache.key[w])
     least = _ROWS + max(direct - 1, 0)  # no state can cost less
     best = np.int64((_ROWS + 1) * 64 * words + 1)
     found = np.int64(-1)
     stop = cache.state[SIZE]
-    last = max(0, stop - _SEARCHED)
+    last = max(SPARE + 1, stop - _SEARCHED)
     while stop > last and best > least:
-        start = max(0, stop - cache.apart.size)
+        start = max(last, stop - cache.apart.size)
         apart = cache.apart[: stop - start]
         for i in range(apart.size):
             apart[i] = 0
         for w in range(words):
-            theirs, mine, parked = cache.keys[w, start:stop], cache.key[w], cache.base[w]
+            theirs, mine, parked = cache.keys[w, start:stop], cache.key[w], cache.base[w, 0]
             for i in range(apart.size):
                 apart[i] += _ROWS * ones(theirs[i] ^ mine) + ones(theirs[i] ^ parked)
         for i in range(apart.size):
@@ -142,8 +190,51 @@ def _plan_first(data, job, signs):
         constant += weight * data.offsets[k]
     job.info[LEAD] = 0
     job.info[COUNT] = 0
+    job.info[PADDED] = 0
     job.info[CONSTANT] = constant
     job.info[MOVE] = 1
+
+
+@helper
+def _write(shift, offset, job_flips, job_steps, job_weights, paired, place, k, sign):
+    """Write down that weight k takes this sign; return what its offset adds."""
+    step = np.int64(2 * sign) << shift
+    job_flips[place] = k
+    job_steps[place] = step
+    if paired:
+        job_weights[place] = step
+    return step * offset
+
+
+@helper
+def _pad(job_flips, job_steps, job_weights, info, paired, first, count):
+    """Fill an odd list up with a step of zero, where columns are taken in pairs; return its length."""
+    if paired and count % 2 == 1:
+        job_flips[first + count] = job_flips[first]
+        job_steps[first + count] = 0
+        job_weights[first + count] = 0
+        info[PADDED] += 1
+        return count + 1
+    return count
+
+
+@helper
+def _plan_rest(shifts, offsets, paired, job_flips, job_steps, job_weights, info, known, key, signs, lead):
+    """Write the flips from the state with the key ``known`` to these signs; return how many."""
+    count = 0
+    constant = np.int64(0)
+    for word in range(known.size):
+        mask = known[word] ^ key[word]
+        while mask != 0:
+            k = 64 * word + trailing_zeros(mask)
+            mask = clear_lowest(mask)
+            constant += _write(
+                shifts[k], offsets[k], job_flips, job_steps, job_weights, paired, lead + count, k, signs[k]
+            )
+            count += 1
+    info[COUNT] = _pad(job_flips, job_steps, job_weights, info, paired, lead, count)
+    info[CONSTANT] = constant
+    return count
 
 
 @embedded
@@ -168,46 +259,128 @@ def _plan(data, base, job, cache, signs, near):
             apart += 1
         known = 1 if (cache.keys[k >> 6, near] >> np.uint64(k & 63)) & np.uint64(1) else -1
         if known != base.signs[k]:
-            step = np.int64(2 * known) << data.shifts[k]
-            job.flips[lead] = k
-            job.steps[lead] = step
-            constant += step * data.offsets[k]
+            constant += _write(
+                data.shifts[k],
+                data.offsets[k],
+                job.flips,
+                job.steps,
+                job.weights,
+                data.paired,
+                lead,
+                k,
+                known,
+            )
             lead += 1
+    job.info[PADDED] = 0
+    lead = _pad(job.flips, job.steps, job.weights, job.info, data.paired, 0, lead)
     job.info[LEAD] = lead
     job.info[LEAD_CONSTANT] = constant
     job.info[MOVE] = 1 if apart < majority else 0
-    count = 0
-    constant = np.int64(0)
-    for word in range(cache.keys.shape[0]):
-        mask = cache.keys[word, near] ^ cache.key[word]
-        while mask != 0:
-            k = 64 * word + trailing_zeros(mask)
-            mask = clear_lowest(mask)
-            step = np.int64(2 * signs[k]) << data.shifts[k]
-            job.flips[lead + count] = k
-            job.steps[lead + count] = step
-            constant += step * data.offsets[k]
-            count += 1
-    job.info[COUNT] = count
-    job.info[CONSTANT] = constant
+    job.info[DIRECT] = 0
+    _plan_rest(
+        data.shifts,
+        data.offsets,
+        data.paired,
+        job.flips,
+        job.steps,
+        job.weights,
+        job.info,
+        cache.keys[:, near],
+        cache.key,
+        signs,
+        lead,
+    )
 
 
 @embedded
-def evaluate(data, base, job, scratch, cache, walk, unit):
-    """Compute loss and gradient of the current state and cache them; return its slot and the cost."""
-    signs = walk.signs
-    near = np.int64(-1)
-    if job.info[FULL]:
-        _plan_first(data, job, signs)
-    else:
-        near = _nearest(cache)
-        _plan(data, base, job, cache, signs, near)
-    run_job(data, base, job, scratch)
+def _foretold(rows, n, flips):
+    """Return how many of the rows change sign with so many of n weights, if inputs are normal and alike.
+
+    Two sums of n normal numbers that differ in the signs of a share x of these have unlike signs with
+    probability 2/π·arcsin √x.
+    """
+    part = flips / n
+    return rows * 0.6366 * math.sqrt(part) * (1.0 + part / 6.0)
+
+
+@embedded
+def _plan_passing(data, job, cache, signs):
+    """Write the job that moves the base to these signs, in the way that reads fewer rows.
+
+    Either the rows are added of which the coefficient changed, or all of those that have one, which are few
+    where most residuals are zero. Returns what `_foretold` says.
+    """
+    state = cache.state
+    job.info[LEAD] = 0
+    job.info[LEAD_CONSTANT] = 0
+    job.info[PADDED] = 0
+    job.info[MOVE] = 1
+    count = _plan_rest(
+        data.shifts,
+        data.offsets,
+        data.paired,
+        job.flips,
+        job.steps,
+        job.weights,
+        job.info,
+        cache.base[:, 0],
+        cache.key,
+        signs,
+        0,
+    )
+    changing = _foretold(float(data.rows.shape[0]), float(signs.size), float(count))
+    direct = state[COUNTING] < cache.share[0] * changing
+    state[SINCE] += 1
+    if state[SINCE] >= _LOOK_AGAIN:
+        direct = not direct
+        state[SINCE] = 0
+    job.info[DIRECT] = 1 if direct or state[KNOWN] == 0 else 0
+    return changing
+
+
+@embedded
+def _count_miss(cache, read):
+    """Decide whether states shall be kept: not where none is found again and keeping them saves no reading.
+
+    A run that chatters never comes back to a state. Its states are computed from the one before, and all that
+    is kept of them is a hash, which tells when that ends. What each way reads is measured over a stretch;
+    times are not, so that all runs decide alike.
+    """
+    state = cache.state
+    state[MISSES] += 1
+    searched = _WORD * cache.keys.shape[0] * min(state[SIZE], _SEARCHED)
+    if state[PASSING]:
+        if state[MISSES] == state[WAIT] + _TRIAL and read - state[READ_THEN] > state[READ_KEPT]:
+            state[WAIT] = min(4 * state[WAIT], _LONGEST_WAIT)
+            _keep_again(cache.state, cache.lean)
+    elif state[MISSES] == state[WAIT] - _TRIAL:
+        state[READ_THEN] = read
+    elif state[MISSES] >= state[WAIT]:
+        state[READ_KEPT] = read - state[READ_THEN] + _TRIAL * searched
+        state[READ_THEN] = read
+        state[PASSING] = 1
+        state[KNOWN] = 0
+        state[SINCE] = 0
+        cache.share[0] = 1.0
+
+
+@helper
+def _keep_again(state, lean):
+    """Keep states from here on."""
+    if state[PASSING]:
+        for k in range(lean.size):
+            lean[k] = 0.0
+    state[PASSING] = 0
+    state[MISSES] = 0
+
+
+@embedded
+def _keep_sums(data, base, job, scratch, cache, signs, unit, near):
+    """Make a slot for the current state out of the sums of the job and those of the slot ``near``, if any."""
     sums = scratch.sums[0]
-    width = sums.size - 3
-    square = sums[width + 1]
+    width = sums.size - TOTALS
     for k in range(signs.size):
-        total = (sums[k] + data.offsets[k] * sums[width]) << data.shifts[k]
+        total = (sums[k] + data.offsets[k] * sums[width + BALANCE]) << data.shifts[k]
         if near >= 0:
             # The quotient that was stored is within half a unit of the integer, see `event.py`.
             kept = (
@@ -217,6 +390,7 @@ def evaluate(data, base, job, scratch, cache, walk, unit):
             )
             total += kept
         sums[k] = total
+    square = sums[width + SQUARE]
     if near >= 0:
         square += cache.squares[near]
     slot = _insert(cache)
@@ -225,17 +399,91 @@ def evaluate(data, base, job, scratch, cache, walk, unit):
         if cache.totals.size:
             cache.totals[slot, k] = sums[k]
     cache.squares[slot] = square
-    walk.clock[EVALUATIONS] += 1
-    walk.clock[READ] += sums[width + 2]
     if job.info[MOVE]:
-        for w in range(cache.base.size):
-            cache.base[w] = cache.key[w]
+        for w in range(cache.keys.shape[0]):
+            cache.base[w, 0] = cache.key[w]
         for k in range(signs.size):
             if signs[k] != base.signs[k]:
                 cache.lean[k] = 1.0 - cache.lean[k]
                 base.signs[k] = signs[k]
-    job.info[FULL] = 0
-    return slot, 1000 + sums[width + 2] // 4
+    return slot
+
+
+@embedded
+def _pass_sums(data, base, job, scratch, cache, signs, unit, changing):
+    """Put the current state into the spare slot; where it was seen before, keep it and those that follow."""
+    sums, parked, gradient, state = scratch.sums[0], cache.parked, cache.gradients[SPARE], cache.state
+    width = sums.size - TOTALS
+    balance = sums[width + BALANCE]
+    if job.info[DIRECT]:
+        state[COUNTING] = sums[width + LISTED]
+        state[KNOWN] = 1
+        cache.squares[SPARE] = 0
+        for k in range(signs.size):
+            parked[k] = 0
+    else:
+        cache.share[0] = sums[width + LISTED] / changing
+    cache.squares[SPARE] += sums[width + SQUARE]
+    for k in range(signs.size):
+        parked[k] += (sums[k] + data.offsets[k] * balance) << data.shifts[k]
+    for k in range(signs.size):
+        gradient[k] = float(parked[k]) / unit
+    words = cache.keys.shape[0]
+    for w in range(words):
+        cache.base[w, 0] = cache.key[w]
+        cache.keys[w, SPARE] = cache.key[w]
+    for q in range(job.info[COUNT]):
+        k = job.flips[q]
+        base.signs[k] = signs[k]
+    code = cache.key[words]
+    cache.hashes[SPARE] = code
+    cache.uses[SPARE] = 1
+    place = np.int64(code & np.uint64(cache.seen.size - 1))
+    if cache.seen[place] != code:
+        cache.seen[place] = code
+        return np.int64(SPARE)
+    slot = _insert(cache)
+    copy_into(cache.gradients[slot], gradient, signs.size)
+    if cache.totals.size:
+        copy_into(cache.totals[slot], parked, signs.size)
+    cache.squares[slot] = cache.squares[SPARE]
+    _keep_again(cache.state, cache.lean)
+    return slot
+
+
+@embedded
+def note_found(cache, slot):
+    """Note that a state was found, unless it is the one where the run stands."""
+    if slot != cache.state[CURRENT_SLOT]:
+        if cache.uses[slot] < MANY:
+            cache.uses[slot] += 1
+        if cache.state[MISSES] > 0:
+            _keep_again(cache.state, cache.lean)
+
+
+@embedded
+def evaluate(data, base, job, scratch, cache, walk, unit):
+    """Compute loss and gradient of the current state and cache them; return its slot and the cost."""
+    signs = walk.signs
+    entries = scratch.sums.shape[1] - TOTALS + ENTRIES
+    if cache.state[PASSING]:
+        changing = _plan_passing(data, job, cache, signs)
+        run_job(data, base, job, scratch)
+        slot = _pass_sums(data, base, job, scratch, cache, signs, unit, changing)
+    else:
+        near = np.int64(-1)
+        if job.info[FULL]:
+            _plan_first(data, job, signs)
+        else:
+            near = _nearest(cache)
+            _plan(data, base, job, cache, signs, near)
+        run_job(data, base, job, scratch)
+        slot = _keep_sums(data, base, job, scratch, cache, signs, unit, near)
+        job.info[FULL] = 0
+    walk.clock[EVALUATIONS] += 1
+    walk.clock[READ] += scratch.sums[0, entries]
+    _count_miss(cache, walk.clock[READ])
+    return slot, 1000 + scratch.sums[0, entries] // 4
 
 
 @embedded
@@ -246,7 +494,7 @@ def cache_full(cache):
 @njit
 def rehash(cache):
     """Sort the filled slots into new, empty buckets."""
-    for slot in range(cache.state[SIZE]):
+    for slot in range(SPARE + 1, cache.state[SIZE]):
         bucket = np.int64(cache.hashes[slot] & np.uint64(cache.buckets.size - 1))
         cache.following[slot] = cache.buckets[bucket]
         cache.buckets[bucket] = slot

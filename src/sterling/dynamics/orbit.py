@@ -75,7 +75,7 @@ class Verdict(Enum):
     )
     CHATTERING = (
         "chattering",
-        "the weights that are wrong keep each other wrong: trust the time average, or try restart=Restart()",
+        "the weights that are wrong keep each other wrong: trust the time average, or take ergodic restarts",
     )
     WANDERING = (
         "wandering",
@@ -116,8 +116,8 @@ class Stats:
     flips : int
         Weights flipped.
     states : int
-        Distinct states of which the gradient was computed (again for each that had left the cache when it
-        was visited once more, or that is met after a resume).
+        Distinct states of which the gradient was computed (again for each that had left the cache, or was
+        not kept, when it was visited once more, or that is met after a resume).
     passes : float
         Input entries read, in units of one pass over the data.
     seconds : float

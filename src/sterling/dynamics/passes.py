@@ -2,7 +2,8 @@
 
 A parked base keeps the pre-activations of every row. From it, one column for each differing sign leads to the
 known state nearest to the new one, and a few more lead on to the new state; then only the rows whose
-activations differ between these two need to be read. All sums are integers, so chunks of rows can be shared
+activations differ between these two need to be read; or the base moves along with the run, and all rows are
+read that have a coefficient, where these are fewer. All sums are integers, so chunks of rows can be shared
 between threads in any order. What the states are for is `kernels.py`'s business.
 """
 
@@ -12,19 +13,48 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling.dynamics.sums import CARRIED, HALF, add_waiting, list_all, list_changes, list_flips, spill
+from sterling.dynamics.sums import (
+    CARRIED,
+    HALF,
+    add_waiting,
+    list_all,
+    list_changes,
+    list_flips,
+    list_marked,
+    mark_counting,
+    spill,
+)
 from sterling.exact.jit import embedded, helper, njit
-from sterling.exact.machine import atomic_add, atomic_load, atomic_store, plus, prefetch_part, times
+from sterling.exact.machine import (
+    ADDED,
+    add_eight,
+    add_two,
+    atomic_add,
+    atomic_load,
+    atomic_store,
+    byte_mask,
+    mark_signs,
+    mark_windows,
+    plus,
+    prefetch_part,
+    times,
+)
 
 #: Rows in a chunk: its buffers fit the nearest cache.
-CHUNK = 4096
+CHUNK = 2048
+_FEW = 16  # columns that are best taken row by row, all at once
 
 # Cells of Job.info
-FULL, LEAD, COUNT, LEAD_CONSTANT, CONSTANT, MOVE = range(6)
+FULL, LEAD, COUNT, LEAD_CONSTANT, CONSTANT, MOVE, DIRECT, PADDED = range(8)
 # Cells of the board that threads share, a cache line apart: chunks claimed, those of them claimed by helper
 # threads, chunks done, and whether helpers are to end.
 CLAIMED, BACK, FINISHED, STOP = 0, 8, 16, 24
 BOARD = 32
+
+
+# Cells of Scratch.sums behind the sums: Σ c, Σ r², input entries read, rows listed.
+BALANCE, SQUARE, ENTRIES, LISTED = range(4)
+TOTALS = 4
 
 
 class Data(NamedTuple):
@@ -42,6 +72,7 @@ class Data(NamedTuple):
     sign_only: int  # 1 where a row's coefficient can change only with the sign of its pre-activation
     limit: int  # Σ |weight| that 32-bit sums hold; 0 means that sums need 64 bits throughout
     chunk: int  # rows in a chunk, a multiple of m
+    paired: int  # 1 where pairs of columns can be multiplied by their steps in 16 bits and added in 32
     threads: int
 
 
@@ -57,9 +88,10 @@ class Job(NamedTuple):
 
     flips: (
         np.ndarray
-    )  # int64 (2n,), LEAD coordinates from base to known state, COUNT from there to the new one
-    steps: np.ndarray  # like Base.before (2n,), what one code of that column adds to a pre-activation
-    info: np.ndarray  # int64 (6,)
+    )  # int64 (2n + 2,), LEAD coordinates from base to known state, COUNT from there to the new one
+    steps: np.ndarray  # like Base.before, same length, what one code of that column adds to a pre-activation
+    weights: np.ndarray  # int16, the same steps, if `paired`
+    info: np.ndarray  # int64 (8,)
     board: np.ndarray  # int64 (BOARD,)
 
 
@@ -68,12 +100,13 @@ class Scratch(NamedTuple):
 
     known: np.ndarray  # like Base.before (threads, chunk), pre-activations of the known state
     after: np.ndarray  # and of the new one
-    flags: np.ndarray  # uint8 (threads, chunk + 64)
+    flags: np.ndarray  # uint8 (threads, chunk + 64), rows to look at
+    masks: np.ndarray  # uint64 (threads, chunk / 64 + 1), the same in bits
     listed: np.ndarray  # int64 (threads, 2, chunk + GROUP), rows to add; one half waits while the other fills
     weight: np.ndarray  # int16|int64, the same shape, and how often
     held: np.ndarray  # int64 (threads, 4), see `sums.py`
     narrow: np.ndarray  # int32 (threads, width)
-    sums: np.ndarray  # int64 (threads, width + 3): Σ c·code, Σ c, Σ r², input entries read
+    sums: np.ndarray  # int64 (threads, width + TOTALS): Σ c·code, then the cells below
 
 
 @embedded
@@ -82,6 +115,7 @@ def _own(scratch, thread):
         scratch.known[thread],
         scratch.after[thread],
         scratch.flags[thread],
+        scratch.masks[thread],
         scratch.listed[thread],
         scratch.weight[thread],
         scratch.held[thread],
@@ -97,7 +131,7 @@ def copy_into(target, source, size):
         target[i] = source[i]
 
 
-@helper
+@embedded
 def _move_rows(data, job, source, target, first, size, start, stop, constant):
     """target ← source with the signs of the job's flips start … stop changed, in rows from first on.
 
@@ -120,6 +154,30 @@ def _move_rows(data, job, source, target, first, size, start, stop, constant):
 
 
 @embedded
+def _move_rows_paired(data, job, target, first, size, start, stop, constant):
+    """The same in place, many columns in one pass over the pre-activations; start and stop are even."""
+    columns = data.columns[:, first : first + size]
+    whole = size // ADDED * ADDED
+    if constant != 0:
+        for i in range(size):
+            target[i] = plus(target[i], constant)
+    j = start
+    while j + 8 <= stop:
+        for r in range(0, whole, ADDED):
+            add_eight(columns, job.flips, job.weights, j, r, target)
+        j += 8
+    while j < stop:
+        for r in range(0, whole, ADDED):
+            add_two(columns, job.flips, job.weights, j, r, target)
+        j += 2
+    if whole < size:
+        for q in range(start, stop):
+            column, step = columns[job.flips[q]], job.steps[q]
+            for i in range(whole, size):
+                target[i] = plus(target[i], times(step, column[i]))
+
+
+@embedded
 def _flag_rows(data, before, after, flags, size):
     """flags ← 1 where the sign or the derivative of a row changed."""
     old, new, out = before[:size], after[:size], flags[:size]
@@ -136,6 +194,53 @@ def _flag_rows(data, before, after, flags, size):
         flags[i] = 0
 
 
+@helper
+def _pack(flags, masks, size):
+    """masks ← flags, 64 to a word."""
+    for word in range((size + 63) // 64):
+        masks[word] = byte_mask(flags, 64 * word)
+
+
+@helper
+def _move_and_mark(data, job, before, after, flags, masks, first, size):
+    """The move over the known state to the new one, and masks ← rows that changed, for few columns at once.
+
+    Each row is met once: its pre-activations stay in registers from the base over the known state.
+    """
+    info = job.info
+    lead, stop = info[LEAD], info[LEAD] + info[COUNT]
+    one = info[LEAD_CONSTANT]
+    both = one + info[CONSTANT]
+    low, high = data.low, data.high
+    columns = data.columns[:, first : first + size]
+    whole = size // 64 * 64
+    if data.sign_only:
+        for r in range(0, whole, 64):
+            masks[r // 64] = mark_signs(
+                columns, job.flips, job.weights, lead, stop, r, before, after, one, both, low, high
+            )
+    else:
+        for r in range(0, whole, 64):
+            masks[r // 64] = mark_windows(
+                columns, job.flips, job.weights, lead, stop, r, before, after, one, both, low, high
+            )
+    if whole < size:
+        for i in range(whole, size):
+            old = np.int64(before[i]) + one
+            for q in range(lead):
+                old += np.int64(job.weights[q]) * columns[job.flips[q], i]
+            new = old + info[CONSTANT]
+            for q in range(lead, stop):
+                new += np.int64(job.weights[q]) * columns[job.flips[q], i]
+            after[i] = new
+            inside = (low <= old) & (old <= high)
+            now = (low <= new) & (new <= high)
+            flags[i - whole] = ((old > 0) != (new > 0)) | (inside != now)
+        for i in range(size - whole, 64):
+            flags[i] = 0
+        masks[whole // 64] = byte_mask(flags, 0)
+
+
 @embedded
 def _fill_rows(data, base, job, first, last):
     """before ← pre-activations from nothing; the job's steps are the weights of all columns."""
@@ -149,6 +254,16 @@ def _fill_rows(data, base, job, first, last):
 
 
 @helper
+def _move(data, job, source, target, first, size, start, stop, constant):
+    if data.paired:
+        if not job.info[DIRECT]:  # else they are the same
+            copy_into(target, source, size)
+        _move_rows_paired(data, job, target, first, size, start, stop, constant)
+    else:
+        _move_rows(data, job, source, target, first, size, start, stop, constant)
+
+
+@helper
 def _do_chunk(data, base, job, scratch, chunk):
     first = chunk * data.chunk
     last = min(first + data.chunk, base.before.size)
@@ -158,31 +273,46 @@ def _do_chunk(data, base, job, scratch, chunk):
     columns = info[LEAD] + info[COUNT]
     free = 1 - scratch.held[HALF]
     listed, weight = scratch.listed[free], scratch.weight[free]
-    if info[FULL]:
-        _fill_rows(data, base, job, first, last)
-        count, balance, load, square = list_all(data, before, listed, weight, first, size)
+    flags, masks = scratch.flags, scratch.masks
+    if info[FULL] or info[DIRECT]:
+        if info[FULL]:
+            _fill_rows(data, base, job, first, last)
+        else:  # the base moves with every such job, and no other state is led to
+            _move(data, job, before, before, first, size, np.int64(0), columns, info[CONSTANT])
+        if data.readout.size == 1:
+            square = mark_counting(data, before, flags, first, size)
+            _pack(flags, masks, size)
+            count, balance, load = list_marked(data, before, masks, listed, weight, first, size)
+        else:
+            count, balance, load, square = list_all(data, before, listed, weight, first, size)
     else:
         known, after = scratch.known[:size], scratch.after[:size]
-        if info[LEAD] > 0:
-            _move_rows(data, job, before, known, first, size, np.int64(0), info[LEAD], info[LEAD_CONSTANT])
-        else:
+        signs_count = data.sign_only and data.readout.size == 1
+        if data.paired and columns <= _FEW and (signs_count or info[LEAD] == 0):
+            _move_and_mark(data, job, before, after, flags, masks, first, size)
             known = before
-        _move_rows(data, job, known, after, first, size, info[LEAD], columns, info[CONSTANT])
-        flags = scratch.flags
-        _flag_rows(data, known, after, flags, size)
-        if data.sign_only and data.readout.size == 1:
-            count, balance, load, square = list_flips(data, after, flags, listed, weight, first, size)
+        else:
+            if info[LEAD] > 0:
+                _move(data, job, before, known, first, size, np.int64(0), info[LEAD], info[LEAD_CONSTANT])
+            else:
+                known = before
+            _move(data, job, known, after, first, size, info[LEAD], columns, info[CONSTANT])
+            _flag_rows(data, known, after, flags, size)
+            _pack(flags, masks, size)
+        if signs_count:
+            count, balance, load, square = list_flips(data, after, masks, listed, weight, first, size)
         else:
             count, balance, load, square = list_changes(
-                data, known, after, flags, listed, weight, first, size
+                data, known, after, masks, listed, weight, first, size
             )
         if info[MOVE]:
             copy_into(before, after, size)
     add_waiting(data, scratch, count, load)
-    width = data.rows.shape[1]
-    scratch.sums[width] += balance
-    scratch.sums[width + 1] += square
-    scratch.sums[width + 2] += count * data.columns.shape[0] + size * columns
+    totals = scratch.sums[data.rows.shape[1] :]
+    totals[BALANCE] += balance
+    totals[SQUARE] += square
+    totals[ENTRIES] += count * data.columns.shape[0] + size * (columns - info[PADDED])
+    totals[LISTED] += count
 
 
 @embedded

@@ -123,10 +123,11 @@ class Run:
         """Run to the planned step and return the result; after Ctrl-C, raise it with the result so far."""
         unsaved: StoreError | None = None
         with deferred_interrupt() as interrupted:
-            pace = _Pace(self.options.steps, int(self.walk.clock[ANCHOR]))
             engine = self._make_engine()
             try:
                 engine.start()
+                engine.advance(0, 0)  # does nothing but compile what is not: that is no time of the run
+                pace = _Pace(self.options.steps, int(self.walk.clock[ANCHOR]))
                 self._loop(engine, pace, show, interrupted)
                 orbit = self._orbit(engine, pace)
             finally:

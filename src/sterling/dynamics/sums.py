@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from sterling.exact.jit import embedded, helper
-from sterling.exact.machine import ADDED, add_eight, byte_mask, clear_lowest, prefetch, trailing_zeros
+from sterling.exact.machine import ADDED, add_eight, alike, clear_lowest, prefetch, trailing_zeros
 
 #: Rows that `add_eight` takes at a time; lists have room for so many more entries.
 GROUP = 8
@@ -21,7 +21,7 @@ WAITING, WEIGHED, HALF, CARRIED = range(4)
 
 
 @embedded
-def list_flips(data, after, flags, listed, weight, first, size):
+def list_flips(data, after, masks, listed, weight, first, size):
     """List the rows whose sign changed, with the change of their coefficient, for one hidden unit.
 
     Returns how many, Σ change, Σ |change| and ΔΣr². On the active side the derivative is one; on the other it
@@ -34,7 +34,7 @@ def list_flips(data, after, flags, listed, weight, first, size):
     load = np.int64(0)
     square = np.int64(0)
     for start in range(0, size, 64):
-        mask = byte_mask(flags, start)
+        mask = masks[start // 64]
         while mask != 0:
             local = start + trailing_zeros(mask)
             mask = clear_lowest(mask)
@@ -45,15 +45,16 @@ def list_flips(data, after, flags, listed, weight, first, size):
             square += side * (on * on - off * off)
             balance += change
             load += abs(change)
-            listed[count] = first + local
-            prefetch(data.rows, first + local)
-            weight[count] = change
-            count += 1
+            if change != 0:  # without noise half of the rows never count
+                listed[count] = first + local
+                prefetch(data.rows, first + local)
+                weight[count] = change
+                count += 1
     return count, balance, load, square
 
 
 @embedded
-def list_changes(data, before, after, flags, listed, weight, first, size):
+def list_changes(data, before, after, masks, listed, weight, first, size):
     """The same for any number of units and any window of the surrogate, sample by sample."""
     units = data.readout.size
     count = 0
@@ -62,7 +63,7 @@ def list_changes(data, before, after, flags, listed, weight, first, size):
     square = np.int64(0)
     done = 0
     for start in range(0, size, 64):
-        mask = byte_mask(flags, start)
+        mask = masks[start // 64]
         while mask != 0:
             local = start + trailing_zeros(mask)
             mask = clear_lowest(mask)
@@ -115,6 +116,49 @@ def list_all(data, before, listed, weight, first, size):
                 load += abs(coefficient)
                 count += 1
     return count, balance, load, square
+
+
+@embedded
+def mark_counting(data, before, flags, first, size):
+    """flags ← 1 where a row has a coefficient, for one hidden unit; return Σr²."""
+    values, labels, marks = before[:size], data.labels[first : first + size], flags[:size]
+    jump, counts = data.residual[0], data.readout[0] != 0
+    square = np.int64(0)
+    for i in range(size):
+        now = (jump if values[i] > 0 else np.int64(0)) - np.int64(labels[i])
+        square += now * now
+    # In the types of the arrays, so that many rows fit into one instruction.
+    jump, low, high = alike(jump, labels), alike(data.low, values), alike(data.high, values)
+    zero = alike(np.int64(0), labels)
+    for i in range(size):
+        now = (jump if values[i] > 0 else zero) != labels[i]
+        marks[i] = now & (low <= values[i]) & (values[i] <= high) & counts
+    for i in range(size, min(size + 64, flags.size)):
+        flags[i] = 0
+    return square
+
+
+@embedded
+def list_marked(data, before, masks, listed, weight, first, size):
+    """List the marked rows with their coefficients, for one hidden unit."""
+    jump, readout = data.residual[0], data.readout[0]
+    count = 0
+    balance = np.int64(0)
+    load = np.int64(0)
+    for start in range(0, size, 64):
+        mask = masks[start // 64]
+        while mask != 0:
+            local = start + trailing_zeros(mask)
+            mask = clear_lowest(mask)
+            coefficient = (jump if before[local] > 0 else np.int64(0)) - np.int64(data.labels[first + local])
+            coefficient *= readout
+            balance += coefficient
+            load += abs(coefficient)
+            listed[count] = first + local
+            prefetch(data.rows, first + local)
+            weight[count] = coefficient
+            count += 1
+    return count, balance, load
 
 
 @embedded

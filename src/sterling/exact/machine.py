@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from sterling.exact.jit import INTERPRETED, helper
 
-#: Codes that `add_eight` takes of each row; rows are padded to a multiple.
+#: Codes that `add_eight` and `add_two` take of each row; rows are padded to a multiple.
 ADDED = 32
+
+_AHEAD = 1024  # codes that `_marker` asks for in advance
 
 
 def _element(context, builder, signature, position, index):
@@ -25,6 +27,14 @@ def _element(context, builder, signature, position, index):
     """
     array = context.make_array(signature.args[position])(context, builder, index[0])
     return builder.gep(array.data, [index[1]])
+
+
+def _ask(builder, address, level):
+    """Ask for the cache line at an address, an integer: level 3 brings it nearest, 2 to the second cache."""
+    word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+    name, kind = "llvm.prefetch.p0", ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+    function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    builder.call(function, [builder.inttoptr(address, byte), word(0), word(level), word(1)])
 
 
 @intrinsic
@@ -46,6 +56,16 @@ def _plus(typing_context, total, part):
         return builder.add(args[0], context.cast(builder, args[1], signature.args[1], signature.args[0]))
 
     return total(total, part), generate
+
+
+@intrinsic
+def _alike(typing_context, value, array):
+    """The value in the type of the array's elements, which must hold it."""
+
+    def generate(context, builder, signature, args):
+        return context.cast(builder, args[0], signature.args[0], signature.return_type)
+
+    return array.dtype(value, array), generate
 
 
 @intrinsic
@@ -88,12 +108,8 @@ def _prefetch(typing_context, rows, row, offset):
     def generate(context, builder, signature, args):
         matrix = context.make_array(signature.args[0])(context, builder, args[0])
         stride = builder.extract_value(matrix.strides, 0)
-        word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
         start = builder.add(builder.ptrtoint(matrix.data, stride.type), builder.mul(args[1], stride))
-        name, kind = "llvm.prefetch.p0", ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-        address = builder.inttoptr(builder.add(start, args[2]), byte)
-        builder.call(function, [address, word(0), word(2), word(1)])  # read, from the second cache on, data
+        _ask(builder, builder.add(start, args[2]), 2)
         return context.get_dummy_value()
 
     return types.void(rows, types.int64, types.int64), generate
@@ -155,66 +171,184 @@ def _largest_ratio(typing_context, top, bottom, start):
     return types.float64(top, bottom, types.int64), generate
 
 
-@intrinsic
-def _add_eight(typing_context, rows, listed, weights, first, column, sums):
-    """sums[column : column + 32] += Σ weight·code of eight listed rows, in 32 bits (modulo 2^32).
+class _Codes:
+    """What `_adder` and `_marker` write alike: sums of 16-bit codes times weights, 32 codes of many rows.
 
-    Codes and weights have 16 bits. Where the processor can, two rows at a time are interleaved, and one
-    instruction multiplies and adds their pairs of codes.
+    Where the processor can, two rows at a time are interleaved, and one instruction multiplies and adds their
+    pairs of codes; the sums are then out of order until `ordered` puts them right.
     """
 
-    def generate(context, builder, signature, args):
-        word, half, long = ir.IntType(32), ir.IntType(16), ir.IntType(64)
-        codes, products = ir.VectorType(half, ADDED), ir.VectorType(word, ADDED)
-        matrix = context.make_array(signature.args[0])(context, builder, args[0])
-        stride = builder.extract_value(matrix.strides, 0)
+    word, half, long = ir.IntType(32), ir.IntType(16), ir.IntType(64)
+    codes, products = ir.VectorType(half, ADDED), ir.VectorType(word, ADDED)
+    parts = ir.VectorType(word, 16)
 
-        def entry(position, place, kind):
-            index = builder.add(args[3], long(place))
-            address = _element(context, builder, signature, position, (args[position], index))
-            return builder.load(builder.bitcast(address, kind.as_pointer()), align=kind.width // 16)
+    def __init__(self, context, builder, signature, args):
+        """Arguments 0, 1 and 2 are the rows, which of them, and their weights."""
+        self.context, self.builder, self.signature, self.args = context, builder, signature, args
+        self.matrix = context.make_array(signature.args[0])(context, builder, args[0])
+        self.stride = builder.extract_value(self.matrix.strides, 0)
+        self.paired = "+avx512bw" in context.codegen()._get_host_cpu_features()
 
-        def row(place):
-            start = builder.add(
-                builder.ptrtoint(matrix.data, long), builder.mul(entry(1, place, long), stride)
-            )
-            start = builder.add(start, builder.mul(args[4], long(2)))
-            return builder.load(builder.inttoptr(start, codes.as_pointer()), align=2)
+    def entry(self, position, index, kind):
+        """Load from the list ``position``, at least 16 bits aligned."""
+        address = _element(self.context, self.builder, self.signature, position, (self.args[position], index))
+        return self.builder.load(self.builder.bitcast(address, kind.as_pointer()), align=kind.width // 16)
 
-        def shuffled(one, two, order):
-            return builder.shuffle_vector(one, two, ir.Constant(ir.VectorType(word, len(order)), order))
+    def address(self, index, column):
+        builder = self.builder
+        start = builder.mul(self.entry(1, index, self.long), self.stride)
+        start = builder.add(builder.ptrtoint(self.matrix.data, self.long), start)
+        return builder.add(start, builder.mul(column, self.long(2)))
 
-        def spread(scalar, lanes):
-            kind = ir.VectorType(scalar.type, lanes)
-            single = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, word(0))
-            return shuffled(single, single, [0] * lanes)
+    def row(self, index, column, ahead=0):
+        """Load 32 codes of the row that stands at ``index`` in the list, and ask for those so much later."""
+        address = self.address(index, column)
+        if ahead:
+            _ask(self.builder, self.builder.add(address, self.long(2 * ahead)), 3)
+        return self.builder.load(self.builder.inttoptr(address, self.codes.as_pointer()), align=2)
 
-        if "+avx512bw" in context.codegen()._get_host_cpu_features():
-            parts = ir.VectorType(word, 16)
-            name, kind = "llvm.x86.avx512.pmaddw.d.512", ir.FunctionType(parts, [codes, codes])
-            multiply = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-            totals = [ir.Constant(parts, None)] * 2
-            eights = range(0, ADDED, 8)  # interleaving takes one half of each 128 bits
-            for place in range(0, 8, 2):
-                above, below = row(place), row(place + 1)
-                pair = builder.bitcast(spread(entry(2, place, word), 16), codes)
-                for half_of in (0, 1):
-                    order = [e + 4 * half_of + k + r for e in eights for k in range(4) for r in (0, ADDED)]
-                    products_of = builder.call(multiply, [shuffled(above, below, order), pair])
-                    totals[half_of] = builder.add(totals[half_of], products_of)
-            order = [e // 2 + 16 * half_of + k for e in eights for half_of in (0, 1) for k in range(4)]
-            total = shuffled(totals[0], totals[1], order)
-        else:
-            total = ir.Constant(products, None)
-            for place in range(8):
-                weight = spread(builder.sext(entry(2, place, half), word), ADDED)
-                total = builder.add(total, builder.mul(builder.sext(row(place), products), weight))
-        place = _element(context, builder, signature, 5, (args[5], args[4]))
-        place = builder.bitcast(place, products.as_pointer())
-        builder.store(builder.add(builder.load(place, align=4), total), place, align=4)
-        return context.get_dummy_value()
+    def shuffled(self, one, two, order):
+        order = ir.Constant(ir.VectorType(self.word, len(order)), order)
+        return self.builder.shuffle_vector(one, two, order)
 
-    return types.void(rows, listed, weights, types.int64, types.int64, sums), generate
+    def spread(self, scalar, lanes):
+        kind = ir.VectorType(scalar.type, lanes)
+        single = self.builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, self.word(0))
+        return self.shuffled(single, single, [0] * lanes)
+
+    def nothing(self):
+        """Return empty sums."""
+        kinds = [self.parts] * 2 if self.paired else [self.products]
+        return [ir.Constant(kind, None) for kind in kinds]
+
+    def add_pair(self, totals, index, column, ahead=0):
+        """Return the sums with the rows at ``index`` and ``index`` + 1 added."""
+        builder = self.builder
+        rows = [self.row(builder.add(index, self.long(place)), column, ahead) for place in (0, 1)]
+        if not self.paired:
+            (total,) = totals
+            for place, row in enumerate(rows):
+                weight = self.entry(2, builder.add(index, self.long(place)), self.half)
+                weight = self.spread(builder.sext(weight, self.word), ADDED)
+                total = builder.add(total, builder.mul(builder.sext(row, self.products), weight))
+            return [total]
+        name, kind = "llvm.x86.avx512.pmaddw.d.512", ir.FunctionType(self.parts, [self.codes, self.codes])
+        multiply = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        pair = builder.bitcast(self.spread(self.entry(2, index, self.word), 16), self.codes)
+        added = []
+        for half, total in enumerate(totals):  # interleaving takes one half of each 128 bits
+            order = [e + 4 * half + k + r for e in range(0, ADDED, 8) for k in range(4) for r in (0, ADDED)]
+            product = builder.call(multiply, [self.shuffled(rows[0], rows[1], order), pair])
+            added.append(builder.add(total, product))
+        return added
+
+    def ordered(self, totals):
+        """Return the 32 sums in the order of the codes."""
+        if not self.paired:
+            return totals[0]
+        eights = range(0, ADDED, 8)
+        order = [e // 2 + 16 * half + k for e in eights for half in (0, 1) for k in range(4)]
+        return self.shuffled(totals[0], totals[1], order)
+
+    def place(self, position, index):
+        """Return the address of 32 sums in the list ``position``."""
+        address = _element(self.context, self.builder, self.signature, position, (self.args[position], index))
+        return self.builder.bitcast(address, self.products.as_pointer())
+
+
+def _adder(count):
+    """Return the intrinsic that adds so many listed rows, an even number, to 32 sums."""
+
+    @intrinsic
+    def add(typing_context, rows, listed, weights, first, column, sums):
+        """sums[column : column + 32] += Σ weight·code of the listed rows, in 32 bits (modulo 2^32)."""
+
+        def generate(context, builder, signature, args):
+            codes = _Codes(context, builder, signature, args)
+            totals = codes.nothing()
+            for q in range(0, count, 2):
+                totals = codes.add_pair(totals, builder.add(args[3], codes.long(q)), args[4])
+            place = codes.place(5, args[4])
+            total = builder.add(builder.load(place, align=4), codes.ordered(totals))
+            builder.store(total, place, align=4)
+            return context.get_dummy_value()
+
+        return types.void(rows, listed, weights, types.int64, types.int64, sums), generate
+
+    return add
+
+
+def _marker(windows):
+    """Return the intrinsic that moves 64 rows over a known state to a new one and marks what changed.
+
+    Sums of columns stay in registers all the way, so each pre-activation is read and written once.
+    """
+
+    @intrinsic
+    def mark(
+        typing_context, columns, flips, weights, lead, stop, row, source, target, lead_more, more, low, high
+    ):
+        """target ← source + more + Σ weight·column over the flips 0 … stop, in rows row … row + 64.
+
+        The known state is source + lead_more + Σ weight·column over the flips 0 … lead. Returns a word of
+        the rows that have another sign than there or, with ``windows``, are in or out of low … high where
+        they were not. Lead and stop are even.
+        """
+
+        def generate(context, builder, signature, args):
+            codes = _Codes(context, builder, signature, args)
+            flags = ir.VectorType(ir.IntType(1), ADDED)
+
+            def constant(value):
+                return codes.spread(builder.trunc(value, codes.word), ADDED)
+
+            def run(first, last, sums):
+                with cgutils.for_range_slice(builder, first, last, codes.long(2)) as (index, _):
+                    for slots, column in zip(sums, starts, strict=True):
+                        totals = codes.add_pair([builder.load(slot) for slot in slots], index, column, _AHEAD)
+                        for slot, total in zip(slots, totals, strict=True):
+                            builder.store(total, slot)
+
+            def sides(values):
+                positive = builder.icmp_signed(">", values, ir.Constant(codes.products, None))
+                if not windows:
+                    return [positive]
+                inside = builder.and_(
+                    builder.icmp_signed(">=", values, constant(args[10])),
+                    builder.icmp_signed("<=", values, constant(args[11])),
+                )
+                return [positive, inside]
+
+            starts = [builder.add(args[5], codes.long(half * ADDED)) for half in (0, 1)]
+            sums = []
+            for _ in starts:
+                slots = [cgutils.alloca_once(builder, total.type) for total in codes.nothing()]
+                for slot, total in zip(slots, codes.nothing(), strict=True):
+                    builder.store(total, slot)
+                sums.append(slots)
+            values = [builder.load(codes.place(6, start), align=4) for start in starts]
+            run(codes.long(0), args[3], sums)
+            known = []
+            for half in (0, 1):
+                total = codes.ordered([builder.load(slot) for slot in sums[half]])
+                known.append(sides(builder.add(builder.add(values[half], total), constant(args[8]))))
+            run(args[3], args[4], sums)
+            words = []
+            for half in (0, 1):
+                total = codes.ordered([builder.load(slot) for slot in sums[half]])
+                after = builder.add(builder.add(values[half], total), constant(args[9]))
+                builder.store(after, codes.place(7, starts[half]), align=4)
+                differs = ir.Constant(flags, None)
+                for old, new in zip(known[half], sides(after), strict=True):
+                    differs = builder.or_(differs, builder.xor(old, new))
+                words.append(builder.zext(builder.bitcast(differs, codes.word), codes.long))
+            return builder.or_(words[0], builder.shl(words[1], codes.long(ADDED)))
+
+        integer = types.int64
+        kinds = columns, flips, weights, integer, integer, integer, source, target, integer, integer
+        return types.uint64(*kinds, integer, integer), generate
+
+    return mark
 
 
 @intrinsic
@@ -284,9 +418,27 @@ def _plain_subtract_and_compare(target, source, factor, start):
     return sum(1 << i for i in range(8) if (before[i] >= 0) != (target[start + i] >= 0))
 
 
-def _plain_add_eight(rows, listed, weights, first, column, sums):
-    for q in range(first, first + 8):
-        sums[column : column + ADDED] += rows[listed[q], column : column + ADDED] * np.int32(weights[q])
+def _plain_adder(count):
+    def add(rows, listed, weights, first, column, sums):
+        for q in range(first, first + count):
+            sums[column : column + ADDED] += rows[listed[q], column : column + ADDED] * np.int32(weights[q])
+
+    return add
+
+
+def _plain_marker(windows):
+    def mark(columns, flips, weights, lead, stop, row, source, target, lead_more, more, low, high):
+        part = slice(row, row + 64)
+        steps = [columns[flips[q], part] * np.int32(weights[q]) for q in range(stop)]
+        old = source[part] + sum(steps[:lead]) + lead_more
+        new = source[part] + sum(steps) + more
+        changed = (old > 0) != (new > 0)
+        if windows:
+            changed |= ((low <= old) & (old <= high)) != ((low <= new) & (new <= high))
+        target[part] = new
+        return sum(1 << i for i in range(64) if changed[i])
+
+    return mark
 
 
 def _plain_add(board, index, amount):
@@ -300,6 +452,7 @@ def _choose(compiled, plain) -> Any:
 
 times = _choose(_times, lambda factor, code: factor * code)
 plus = _choose(_plus, lambda total, part: total + part)
+alike = _choose(_alike, lambda value, array: array.dtype.type(value))
 trailing_zeros = _choose(_trailing_zeros, lambda word: (int(word) & -int(word)).bit_length() - 1)
 ones = _choose(_ones, lambda word: int(word).bit_count())
 clear_lowest = _choose(_clear_lowest, lambda word: word & (word - 1))
@@ -311,4 +464,7 @@ prefetch_part = _choose(_prefetch_part, lambda rows, row, first, size: None)
 atomic_add = _choose(_atomic_add, _plain_add)
 atomic_load = _choose(_atomic_load, lambda board, index: board[index])
 atomic_store = _choose(_atomic_store, lambda board, index, value: board.__setitem__(index, value))
-add_eight = _choose(_add_eight, _plain_add_eight)
+add_eight = _choose(_adder(8), _plain_adder(8))
+add_two = _choose(_adder(2), _plain_adder(2))
+mark_signs = _choose(_marker(False), _plain_marker(False))
+mark_windows = _choose(_marker(True), _plain_marker(True))

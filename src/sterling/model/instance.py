@@ -28,7 +28,7 @@ from sterling.base.pool import for_each
 from sterling.base.resources import require_memory
 from sterling.base.text import html_table, shortened
 from sterling.errors import InputError, RangeError
-from sterling.exact.grid import InputGrid, quantise_inputs, vector_codes
+from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs, vector_codes
 from sterling.exact.ranges import EXACT, WHOLE, finest, limbs, too_large, too_wide
 from sterling.model.columns import from_frame, is_frame
 from sterling.model.normalise import Normalizer, check_normalize, normalise, told
@@ -105,7 +105,7 @@ def transpose(grid: InputGrid, threads: int | None = None) -> np.ndarray:
     from sterling.exact.sampling import transpose_block
 
     rows = grid.rows
-    columns = np.empty((grid.features, len(rows)), rows.dtype)
+    columns = aligned_zeros((grid.features, len(rows)), rows.dtype)
     for_each(
         lambda first: transpose_block(rows, columns, first, min(first + 4096, len(rows))),
         range(0, len(rows), 4096),

@@ -12,8 +12,9 @@ from sterling.base.progress import Progress, Show, showing
 from sterling.base.resources import require_memory
 from sterling.model.problem import Problem
 from sterling.stats import jeffreys
+from sterling.study.cells import Cell
 from sterling.study.criteria import SUCCESS, UNDECIDED
-from sterling.study.kinds import Cell, get_kind, parse_criterion
+from sterling.study.kinds import get_kind, parse_criterion
 from sterling.study.trial import run_trial, warm_up
 
 if TYPE_CHECKING:

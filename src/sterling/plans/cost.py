@@ -11,7 +11,7 @@ from sterling.base.resources import available_memory, require_memory
 from sterling.dynamics.train import train
 from sterling.model.problem import Problem
 from sterling.schedules import parse_schedule
-from sterling.study.kinds import Cell
+from sterling.study.cells import Cell
 from sterling.study.trial import warm_up
 
 _SECONDS = 1.0  # that a run is watched

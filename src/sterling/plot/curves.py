@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sterling.base.text import percent
-from sterling.plot.style import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, SMALL, VERMILLION, tidy
+from sterling.plot.style import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION, legend_above, tidy
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,12 +42,6 @@ def shares(ax: Axes, cells: pl.DataFrame, place: int, count: int, **look: Any) -
     set_aside(ax, drawn.get_children(), place, count)
 
 
-def legend_above(ax: Axes, columns: int, **look: Any) -> None:
-    """Put the legend above the axes, in so many columns."""
-    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "columnspacing": 1.1, **look}
-    ax.legend(frameon=False, fontsize=SMALL, ncols=columns, **place)
-
-
 def dots(
     ax: Axes, rows: Sequence[str], groups: dict[str, np.ndarray], axis: str, line: float | None = None
 ) -> None:
@@ -68,20 +62,10 @@ def dots(
     for place, (label, table) in enumerate(groups.items()):
         y = np.arange(len(rows)) + (place - (len(groups) - 1) / 2) * height
         value, low, high = table.T
-        spread = np.vstack([value - low, high - value])
-        ax.errorbar(
-            value,
-            y,
-            xerr=np.nan_to_num(np.maximum(spread, 0)),
-            ls="",
-            ms=5.5,
-            lw=1.4,
-            label=label,
-            **style(place),
-        )
+        spread = np.nan_to_num(np.maximum([value - low, high - value], 0))
+        ax.errorbar(value, y, xerr=spread, ls="", ms=5.5, lw=1.4, label=label, **style(place))
     ax.set_yticks(range(len(rows)), list(rows))
-    ax.set_ylim(len(rows) - 0.5, -0.5)
-    ax.set_xlabel(axis)
+    ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel=axis)
     ax.locator_params(axis="x", nbins=6)
     if len(groups) > 1:
         legend_above(ax, len(groups), handletextpad=0.2)
@@ -100,19 +84,7 @@ def set_aside(ax: Axes, drawn: Iterable[Artist], place: int, count: int) -> None
 
 
 def predictions(ax: Axes, comparison: Comparison) -> str:
-    """Draw measured against predicted occupancy, a point a data set and the mean of each surrogate.
-
-    Parameters
-    ----------
-    ax : Axes
-    comparison : Comparison
-        What `sterling.compare_surrogates` returns.
-
-    Returns
-    -------
-    str
-        A sentence that says what to see.
-    """
+    """Draw measured against predicted occupancy, a point a data set and the mean of each surrogate."""
     ax.plot([0, 1], [0, 1], color=PALE, lw=1, zorder=0)
     for place, name in enumerate(comparison.surrogates):
         mine = comparison.rows.filter(comparison.rows["surrogate"] == name).sort("trial")
@@ -121,9 +93,8 @@ def predictions(ax: Axes, comparison: Comparison) -> str:
         ax.plot(x, y, ms=3.5, alpha=0.35, lw=0, **style(place))
         if len(known):
             ax.plot(x.mean(), y.mean(), ms=8, mec=INK, mew=0.8, lw=0, label=name, **style(place))
-    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     ax.set(xlabel="predicted occupancy of the teacher (mean-field)", ylabel="measured occupancy")
-    tidy(ax)
+    tidy(ax, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     table = comparison.summary().sort("occupancy", descending=True)
     first, last = (_occupancy(table.row(place, named=True)) for place in (0, -1))
     if len(table) == 1:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.plot.style import BLUE, GREEN, GREY, INK, VERMILLION
+from sterling.plot.style import BLUE, GREEN, INK, VERMILLION, tidy
 from sterling.states.summary import sentence
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _BINS = 90  # of the loss
 _MARKED = 2000  # traps drawn, at most: those of lowest loss
 _WIDTH = 0.4  # half the width of a column
-_SMALL = 8.5  # points
 
 
 def plot_landscape(ax: Axes, landscape: Landscape) -> str:
@@ -28,16 +27,6 @@ def plot_landscape(ax: Axes, landscape: Landscape) -> str:
 
     Each column is a histogram, darker where more of the states at that distance lie, with a line through the
     medians. Traps (absorbing states other than the teacher), minimisers and the teacher are marked.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-    landscape : Landscape
-
-    Returns
-    -------
-    str
-        One sentence for a caption.
     """
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
     from matplotlib.ticker import MaxNLocator
@@ -46,20 +35,15 @@ def plot_landscape(ax: Axes, landscape: Landscape) -> str:
     low, high = float(loss.min()), float(loss.max())
     margin = 0.04 * (high - low) or 0.5
     edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
-    shade = LinearSegmentedColormap.from_list("states", ["#FFFFFF", BLUE])
+    colours = LinearSegmentedColormap.from_list("states", ["#FFFFFF", BLUE])
+    shades = {"cmap": colours, "norm": LogNorm(1e-5, 0.3, clip=True)}
     medians = np.empty(n + 1)
     for d in range(n + 1):
         values = loss[distance == d]
         medians[d] = np.median(values)
         share = np.histogram(values, edges)[0] / len(values)
-        ax.pcolormesh(
-            [d - _WIDTH, d + _WIDTH],
-            edges,
-            np.where(share > 0, share, np.nan)[:, None],
-            cmap=shade,
-            norm=LogNorm(1e-5, 0.3, clip=True),
-            rasterized=True,
-        )
+        column = np.where(share > 0, share, np.nan)[:, None]
+        ax.pcolormesh([d - _WIDTH, d + _WIDTH], edges, column, rasterized=True, **shades)
     ax.plot(range(n + 1), medians, color=INK, lw=1.2, label="median")
     traps = landscape.trap_states
     if traps.size:
@@ -67,38 +51,15 @@ def plot_landscape(ax: Axes, landscape: Landscape) -> str:
         more = f" ({len(drawn):,} of {traps.size:,})" if len(drawn) < traps.size else f" ({traps.size:,})"
         ax.plot(distance[drawn], loss[drawn], "x", ms=6, mew=1.3, color=VERMILLION, label=f"trap{more}")
     if landscape.instance.teacher is not None:
-        fill = BLUE if landscape.reference_absorbs else "none"
-        name = "teacher (absorbs)" if landscape.reference_absorbs else "teacher (is left)"
-        ax.plot(
-            0,
-            loss[landscape.reference_state],
-            "o",
-            ms=12,
-            mfc=fill,
-            mec=BLUE,
-            mew=1.6,
-            label=name,
-            clip_on=False,
-        )
+        fill, name = (BLUE, "absorbs") if landscape.reference_absorbs else ("none", "is left")
+        ring = {"ms": 12, "mfc": fill, "mec": BLUE, "mew": 1.6, "clip_on": False}
+        ax.plot(0, loss[landscape.reference_state], "o", label=f"teacher ({name})", **ring)
     best = landscape.minimiser_states  # often the teacher: last and smaller, so that both can be seen
-    ax.plot(
-        distance[best],
-        loss[best],
-        "v",
-        ms=7,
-        mfc="#FFFFFF",
-        mec=GREEN,
-        mew=1.4,
-        label="lowest loss",
-        clip_on=False,
-    )
+    mark = {"ms": 7, "mfc": "#FFFFFF", "mec": GREEN, "mew": 1.4, "clip_on": False}
+    ax.plot(distance[best], loss[best], "v", label="lowest loss", **mark)
     reference = "teacher" if landscape.instance.teacher is not None else "lowest minimiser"
-    ax.set_xlabel(f"Hamming distance to the {reference} (weights)")
-    ax.set_ylabel("loss (empirical risk)")
-    ax.set_xlim(-0.7, n + 0.7)
-    ax.set_ylim(low - margin, high + margin)
+    ax.set(xlim=(-0.7, n + 0.7), ylim=(low - margin, high + margin))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.tick_params(labelsize=_SMALL, color=GREY)
-    ax.legend(fontsize=_SMALL, frameon=False, loc="lower right")
+    tidy(ax, xlabel=f"Hamming distance to the {reference} (weights)", ylabel="loss (empirical risk)")
+    ax.grid(False)
     return sentence(landscape)

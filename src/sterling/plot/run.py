@@ -1,6 +1,8 @@
-"""Pictures of a run: functions that draw into an `ax`, and one figure of all three with a reading of each.
+"""Pictures of a run: functions that draw it into an ``ax`` and return in a sentence what there is to see, and
+one figure of all three.
 
-Nothing global is touched: no pyplot, no style. Everything shown is computed from the orbit.
+Nothing global is touched: no pyplot, no style. Everything shown is computed from the orbit; where it has not
+recorded its flips, the picture says so.
 """
 
 from __future__ import annotations
@@ -11,16 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sterling.base.text import counted
 from sterling.dynamics.history import History, history
 from sterling.plot.style import (
+    ABOVE,
     BLUE,
     DASHED,
     GREY,
     INK,
     PALE,
-    SMALL,
     VERDICT_COLOURS,
     VERMILLION,
+    legend_above,
     note,
     plain,
     tidy,
@@ -34,25 +38,14 @@ if TYPE_CHECKING:
 
 _CELLS = 360  # time cells of the raster
 _ROWS = 20  # weights in the raster, at most
-_ABOVE = "above the axes"  # marks the legends that stand there
+#: Where a legend stands above the axes, so that a caption can be put to its left.
+_BESIDE = {"loc": "lower right", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.1}
 
 
 def errors_over_time(ax: Axes, orbit: Orbit) -> str:
     """Draw the distance to the reference over a logarithmic time axis.
 
     The line is the mean over each time bin and the band its range; the dashed line is the time average's.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-        Where to draw.
-    orbit : Orbit
-        With its flips recorded; without them, that is said.
-
-    Returns
-    -------
-    str
-        What to see, in a sentence.
 
     Examples
     --------
@@ -68,20 +61,17 @@ def errors_over_time(ax: Axes, orbit: Orbit) -> str:
     )
     _time_axis(ax, orbit.steps)
     if not orbit.recorded:
-        ax.set_yticks([])
         return _unrecorded(ax, f"The run ends with {orbit.errors} of {orbit.n} weights {_wrong(orbit)}")
     h = history(orbit)
     ax.set_xlim(right=_right_end(_last_of_interest(orbit, h)))
-    ax.fill_between(
-        h.centres, h.low, h.high, step="mid", color=BLUE, alpha=0.22, lw=0, label="iterates: range"
-    )
-    marker = "o" if len(h.mean) == 1 else None
-    ax.plot(h.centres, h.mean, color=BLUE, lw=1.6, marker=marker, label="iterates: mean")
-    ax.plot(h.edges[1:], h.ergodic, color=VERMILLION, lw=1.6, ls=DASHED, label="time average")
+    band = {"step": "mid", "color": BLUE, "alpha": 0.22, "lw": 0}
+    ax.fill_between(h.centres, h.low, h.high, label="iterates: range", **band)
+    ax.plot(h.centres, h.mean, color=BLUE, marker="o" if len(h.mean) == 1 else None, label="iterates: mean")
+    ax.plot(h.edges[1:], h.ergodic, color=VERMILLION, ls=DASHED, label="time average")
     _count_axis(ax, max(float(h.high.max()), float(h.ergodic.max()), 1.0))
     if orbit.flips_complete_to < orbit.steps:
         ax.axvspan(orbit.flips_complete_to, orbit.steps, color=PALE, lw=0, label="not recorded")
-    _legend_above(ax, 4)
+    legend_above(ax, 4, **_BESIDE)
     return _read_errors(orbit, h)
 
 
@@ -108,20 +98,16 @@ def _read_errors(orbit: Orbit, h: History) -> str:
         return f"No weight moves {moves}, and none ever will: {count} {_wrong(orbit)}."
     late = h.edges[:-1] >= h.edges[-1] // 10
     low, high = int(h.low[late].min()), int(h.high[late].max())
-    lengths = np.diff(h.edges)[late]
-    mean = float((h.mean[late] * lengths).sum() / lengths.sum())
+    mean = float(np.average(h.mean[late], weights=np.diff(h.edges)[late]))
     span = f"{low}" if low == high else f"{low} to {high} ({mean:.2g} on average)"
-    since = int(h.edges[:-1][late][0])
-    return f"From step {since:,} on, {span} of {orbit.n} weights are {_wrong(orbit)}; {_read_average(h)}."
-
-
-def _read_average(h: History) -> str:
-    wrong = np.flatnonzero(h.ergodic)
-    if not wrong.size:
-        return "in the time average none ever is"
+    average, wrong = "none ever is", np.flatnonzero(h.ergodic)
     if h.ergodic[-1]:
-        return f"in the time average {h.ergodic[-1]} at the end"
-    return f"in the time average none from about step {int(h.edges[wrong[-1] + 2]):,} on"
+        average = f"{h.ergodic[-1]} at the end"
+    elif wrong.size:
+        average = f"none from about step {int(h.edges[wrong[-1] + 2]):,} on"
+    since = int(h.edges[:-1][late][0])
+    weights = f"{span} of {orbit.n} weights are {_wrong(orbit)}"
+    return f"From step {since:,} on, {weights}; in the time average {average}."
 
 
 def _last_of_interest(orbit: Orbit, h: History) -> int:
@@ -135,23 +121,9 @@ def _last_of_interest(orbit: Orbit, h: History) -> int:
 
 
 def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
-    """Draw when the most active weights flipped, and which way.
+    """Draw when the most active weights, so many rows at most, flipped, and which way.
 
     Upper half of a row: to +1; lower half: to −1. The colour deepens with the share of steps with a flip.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-        Where to draw.
-    orbit : Orbit
-        With its flips recorded; without them, that is said.
-    rows : int
-        Weights that are drawn, at most.
-
-    Returns
-    -------
-    str
-        What to see, in a sentence.
     """
     from matplotlib.patches import Patch
 
@@ -159,12 +131,10 @@ def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
     ax.grid(False)
     ax.set_ylabel("weight (its index)")
     if not orbit.recorded:
-        ax.set_yticks([])
         return _unrecorded(ax, "When each weight flipped is not known")
     counts = np.bincount(orbit.flips["coordinate"], minlength=orbit.n)
     busy = np.argsort(-counts, kind="stable")[: min(rows, np.count_nonzero(counts))]
     if not busy.size:
-        ax.set_yticks([])
         note(ax, "no flips")
         return "No weight flips."
     cells = np.geomspace(1, orbit.steps + 1, _CELLS + 1)
@@ -176,16 +146,20 @@ def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
     ax.tick_params(axis="y", length=0)
     if orbit.flips_complete_to < orbit.steps:
         ax.axvspan(orbit.flips_complete_to, orbit.steps, color=PALE, lw=0)
-    up, down = (
-        Patch(color=BLUE, label="to +1 (upper half)"),
-        Patch(color=VERMILLION, label="to −1 (lower half)"),
-    )
-    _legend_above(ax, 2, [up, down])
-    return _read_flips(orbit, counts, len(busy))
+    halves = {"to +1 (upper half)": BLUE, "to −1 (lower half)": VERMILLION}
+    patches = [Patch(color=colour, label=label) for label, colour in halves.items()]
+    legend_above(ax, 2, handles=patches, **_BESIDE)
+    total, active = int(counts.sum()), int(np.count_nonzero(counts))
+    few = int(np.searchsorted(np.cumsum(np.sort(counts)[::-1]), 0.9 * total)) + 1
+    most = f", nine tenths of them by {few}" if total >= 100 and few <= active / 2 else ""
+    shown = f"; the {len(busy)} busiest are shown" if len(busy) < active else ""
+    return f"{counted(total, 'flip')} by {active} of {orbit.n} weights{most}{shown}."
 
 
 def _raster(orbit: Orbit, busy: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """Return the colours (2 rows to a weight, time cells, RGBA) of the raster."""
+    from matplotlib.colors import to_rgb
+
     place = np.full(orbit.n, -1)
     place[busy] = np.arange(len(busy))
     flips = orbit.flips[place[orbit.flips["coordinate"]] >= 0]
@@ -197,35 +171,15 @@ def _raster(orbit: Orbit, busy: np.ndarray, cells: np.ndarray) -> np.ndarray:
     share = np.minimum(2 * image / np.maximum(np.diff(cells), 1.0), 1.0)
     colours = np.zeros((*shape, 4))
     for offset, colour in enumerate((BLUE, VERMILLION)):
-        colours[offset::2, :, :3] = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        colours[offset::2, :, :3] = to_rgb(colour)
     colours[..., 3] = np.where(image > 0, 0.35 + 0.65 * np.sqrt(share), 0.0)
     return colours
-
-
-def _read_flips(orbit: Orbit, counts: np.ndarray, rows: int) -> str:
-    total, active = int(counts.sum()), int(np.count_nonzero(counts))
-    few = int(np.searchsorted(np.cumsum(np.sort(counts)[::-1]), 0.9 * total)) + 1
-    most = f", nine tenths of them by {few}" if total >= 100 and few <= active / 2 else ""
-    shown = f"; the {rows} busiest are shown" if rows < active else ""
-    return f"{total:,} flip{'s' if total > 1 else ''} by {active} of {orbit.n} weights{most}{shown}."
 
 
 def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
     """Draw √n times the ergodic mean, times the reference's sign, in order.
 
     1 is always right, 0 undecided, below 0 the time average has the wrong sign.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-        Where to draw.
-    orbit : Orbit
-        Any run.
-
-    Returns
-    -------
-    str
-        What to see, in a sentence.
     """
     margin = np.clip(orbit.ergodic_mean * math.sqrt(orbit.n) * orbit.reference, -1, 1)
     order = np.argsort(margin, kind="stable")
@@ -238,41 +192,32 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
     if orbit.n > 100:
         ax.fill_between(x, 0, margin, step="mid", color=BLUE, alpha=0.2, lw=0)
     else:
-        ax.vlines(
-            x, 0, margin, color=np.where(right, BLUE, VERMILLION), lw=min(2.0, 90 / orbit.n), alpha=0.45
-        )
+        colours = np.where(right, BLUE, VERMILLION)
+        ax.vlines(x, 0, margin, color=colours, lw=min(2.0, 90 / orbit.n), alpha=0.45)
+    ring = {"facecolor": "none", "edgecolor": INK, "lw": 1.0}
     for where, scale, style, label in (
         (right, 1.0, {"color": BLUE, "zorder": 3}, "time average agrees"),
         (~right, 1.5, {"color": VERMILLION, "marker": "X", "zorder": 4}, "time average differs"),
-        (
-            missing,
-            4.5,
-            {"facecolor": "none", "edgecolor": INK, "lw": 1.0, "zorder": 5},
-            "last iterate differs",
-        ),
+        (missing, 4.5, {"zorder": 5, **ring}, "last iterate differs"),
     ):
         if where.any():
-            ax.scatter(
-                x[where], margin[where], max(size, 14) * scale, label=f"{label} ({where.sum()})", **style
-            )
-    ax.set_xlim(0.5 - 0.02 * orbit.n, 0.5 + 1.02 * orbit.n)
-    ax.set_ylim(-1.08, 1.08)
-    ax.set_xlabel("weights, from the least to the most decided")
-    ax.set_ylabel(f"√n · time average × sign of the {_reference(orbit)}")
+            name = f"{label} ({where.sum()})"
+            ax.scatter(x[where], margin[where], max(size, 14) * scale, label=name, **style)
+    against = _reference(orbit)
     if orbit.n == 1:
         ax.set_xticks([1])
-    tidy(ax, legend=False)
-    ax.legend(frameon=False, fontsize=SMALL, loc="lower right")
-    return _read_mean(orbit, margin, int(order[0]))
-
-
-def _read_mean(orbit: Orbit, margin: np.ndarray, weakest: int) -> str:
-    against = _reference(orbit)
+    tidy(
+        ax,
+        xlim=(0.5 - 0.02 * orbit.n, 0.5 + 1.02 * orbit.n),
+        ylim=(-1.08, 1.08),
+        xlabel="weights, from the least to the most decided",
+        ylabel=f"√n · time average × sign of the {against}",
+    )
     wrong = orbit.ergodic_errors
     if wrong:
         has = "has" if wrong == 1 else "have"
         return f"{wrong} of {orbit.n} weights {has} another sign than the {against} in the time average."
-    closest = f"; the closest call is weight {weakest}, {margin[0]:.2f} from 0" if orbit.n > 1 else ""
+    closest = f"; the closest call is weight {order[0]}, {margin[0]:.2f} from 0" if orbit.n > 1 else ""
     return f"Every sign of the time average agrees with the {against}{closest}."
 
 
@@ -299,33 +244,23 @@ def figure(orbit: Orbit) -> Figure:
     axes = fig.subplot_mosaic(
         [["errors", "mean"], ["raster", "mean"]], width_ratios=[1.55, 1], height_ratios=[1, 1.1]
     )
-    errors, raster, mean = axes["errors"], axes["raster"], axes["mean"]
-    titles = (
-        "Errors over time",
-        "Which weights flip, and when",
-        f"Time average against the {_reference(orbit)}",
+    panels = (
+        (axes["errors"], "Errors over time", errors_over_time, 90),
+        (axes["raster"], "Which weights flip, and when", flip_raster, 90),
+        (axes["mean"], f"Time average against the {_reference(orbit)}", ergodic_mean, 56),
     )
-    readings = errors_over_time(errors, orbit), flip_raster(raster, orbit), ergodic_mean(mean, orbit)
-    wrapped = [textwrap.wrap(text, width) for text, width in zip(readings, (90, 90, 56), strict=True)]
-    room = max(len(wrapped[0]), len(wrapped[2]))  # so that the upper two titles stand at one height
-    for ax, title, lines, height in zip(
-        (errors, raster, mean), titles, wrapped, (room, len(wrapped[1]), room), strict=True
-    ):
+    readings = [textwrap.wrap(draw(ax, orbit), width) for ax, _, draw, width in panels]
+    room = max(len(readings[0]), len(readings[2]))  # so that the upper two titles stand at one height
+    for (ax, title, *_), lines, height in zip(panels, readings, (room, len(readings[1]), room), strict=True):
         _caption(ax, title, lines, height)
-    raster.set_xlim(errors.get_xlim())
-    errors.set_xlabel("")
-    sure = (
-        "certified, for all time"
-        if orbit.certified
-        else f"after {orbit.steps:,} step{'s' if orbit.steps > 1 else ''}"
-    )
-    stopped = ", interrupted" if orbit.interrupted else ""
-    advice = orbit.verdict.meaning
+    axes["raster"].set_xlim(axes["errors"].get_xlim())
+    axes["errors"].set_xlabel("")
+    sure = "certified, for all time" if orbit.certified else f"after {counted(orbit.steps, 'step')}"
+    verdict = f"{orbit.verdict}, {sure}{', interrupted' if orbit.interrupted else ''}"
+    meaning = f"{orbit.verdict.meaning[0].upper()}{orbit.verdict.meaning[1:]}."
     colour = VERDICT_COLOURS[orbit.verdict.name]
-    fig.text(
-        0.012, 0.983, f"{orbit.verdict}, {sure}{stopped}", fontsize=15, weight="bold", color=colour, va="top"
-    )
-    fig.text(0.012, 0.947, f"{advice[0].upper()}{advice[1:]}.", fontsize=10, color=INK, va="top")
+    fig.text(0.012, 0.983, verdict, fontsize=15, weight="bold", color=colour, va="top")
+    fig.text(0.012, 0.947, meaning, fontsize=10, color=INK, va="top")
     fig.text(0.012, 0.921, plain(problem_line(orbit.to_dict())), fontsize=9, color=GREY, va="top")
     return fig
 
@@ -383,29 +318,13 @@ def _caption(ax: Axes, title: str, lines: list[str], height: int) -> None:
     text.set(fontsize=9.2, color=GREY, va="top", annotation_clip=False)
     text.set_in_layout(False)  # the title above it makes the room
     legend = ax.get_legend()
-    if legend is not None and legend.get_gid() == _ABOVE:
+    if legend is not None and legend.get_gid() == ABOVE:
         shift = ScaledTranslation(0, (rise + 2) / 72, ax.figure.dpi_scale_trans)  # type: ignore[union-attr]
         legend.set_bbox_to_anchor((1.01, 1.0), transform=ax.transAxes + shift)
 
 
-def _legend_above(ax: Axes, columns: int, handles=None) -> None:
-    style = {
-        "frameon": False,
-        "fontsize": SMALL,
-        "ncols": columns,
-        "columnspacing": 1.4,
-        "handlelength": 1.8,
-    }
-    if handles is not None:
-        style["handles"] = handles
-    ax.legend(loc="lower right", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.1, **style).set_gid(_ABOVE)
-
-
 def _time_axis(ax: Axes, steps: int) -> None:
-    ax.set_xscale("log")
-    ax.set_xlabel("iterate, counted from 1 (log scale)")
-    ax.set_xlim(0.9, _right_end(steps))
-    tidy(ax, legend=False)
+    tidy(ax, xscale="log", xlabel="iterate, counted from 1 (log scale)", xlim=(0.9, _right_end(steps)))
 
 
 def _right_end(steps: int) -> float:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sterling.base.files import as_path, write_atomically
 from sterling.errors import InputError
@@ -36,10 +36,11 @@ VERDICT_COLOURS = {
 }
 
 DASHED = (0, (5, 1.5))  # what is predicted or averaged, beside what is measured
+ABOVE = "above the axes"  # marks the legends that stand there
 SMALL = 8.5  # points, for legends and ticks
 
 
-def tidy(ax: Axes, legend: bool = True) -> None:
+def tidy(ax: Axes, legend: bool = True, **given: Any) -> None:
     """Give axes the common look.
 
     Parameters
@@ -47,7 +48,10 @@ def tidy(ax: Axes, legend: bool = True) -> None:
     ax : matplotlib Axes
     legend : bool
         Whether there shall be a legend, if something drawn has a name.
+    **given
+        For ``ax.set``: scales, labels, limits.
     """
+    ax.set(**given)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(GREY)
     ax.tick_params(colors=INK, labelsize=SMALL)
@@ -59,8 +63,15 @@ def tidy(ax: Axes, legend: bool = True) -> None:
         ax.legend(frameon=False, fontsize=SMALL)
 
 
+def legend_above(ax: Axes, columns: int, **look: Any) -> None:
+    """Put the legend above the axes, in so many columns."""
+    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "columnspacing": 1.1, **look}
+    ax.legend(frameon=False, fontsize=SMALL, ncols=columns, **place).set_gid(ABOVE)
+
+
 def note(ax: Axes, text: str) -> None:
     """Say in the middle of the axes why nothing is drawn there."""
+    ax.tick_params(which="both", length=0, labelbottom=False, labelleft=False)
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY, fontsize=11)
 
 

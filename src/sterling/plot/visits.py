@@ -1,12 +1,12 @@
-"""Pictures of a run's visits to its reference: functions that draw into an `ax` and return what to see.
+"""Pictures of a run's visits to its reference: functions that draw into an ``ax`` and return what to see.
 
-Everything measured is computed from the run; what comes from theory is drawn dashed or hollow and named so.
-"""
+Most take the `Recurrence` of a run; where it has nothing to draw, the picture says so. Everything measured is
+computed from the run; what comes from theory is drawn dashed or hollow and named so."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,30 +16,19 @@ from sterling.visits.batch_means import DRIFT_LEVEL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
 
     from sterling.model.instance import Instance
     from sterling.model.problem import Problem
     from sterling.visits.recurrence import Recurrence
 
 _LAW_DECADES = 1.6  # to either side of the run's sample size
+_PREDICTED: dict[str, Any] = {"ls": "", "marker": "D", "mfc": "none", "mec": VERMILLION, "mew": 1.3}
 _BARS = 24  # weights that have a bar, at most
 
 
 def survival(ax: Axes, found: Recurrence) -> str:
-    """Draw the share of absences and of stays that last t steps or longer, on logarithmic axes.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-        Where to draw.
-    found : Recurrence
-        Of any run; where there is nothing to draw, that is said.
-
-    Returns
-    -------
-    str
-        What to see, in a sentence or two.
-    """
+    """Draw the share of absences and of stays that last t steps or longer, on logarithmic axes."""
     drawn: list[str] = []
     for times, colour, style, name in (
         (found.returns, BLUE, "-", "absences"),
@@ -49,19 +38,19 @@ def survival(ax: Axes, found: Recurrence) -> str:
             continue
         t, share = times.survival()
         ends = np.append(t, times.longest), np.append(share, share[-1])
-        ax.plot(
-            *ends, color=colour, ls=style, lw=1.6, drawstyle="steps-pre", label=f"{name} ({times.count:,})"
-        )
+        label = f"{name} ({times.count:,})"
+        ax.plot(*ends, color=colour, ls=style, lw=1.6, drawstyle="steps-pre", label=label)
         ax.plot(t[-1], share[-1], "o", color=colour, ms=3.5)
         drawn.append(f"{name} last {times.mean:.3g} steps on average and {times.longest:,} at most")
-    ax.set(
-        xscale="log", yscale="log", xlabel="time t (steps, log scale)", ylabel="share that lasts t or longer"
+    tidy(
+        ax,
+        xscale="log",
+        yscale="log",
+        xlabel="time t (steps, log scale)",
+        ylabel="share that lasts t or longer",
+        xlim=(0.9, max(12.0, 1.3 * max(found.returns.longest, found.sojourns.longest))),
+        ylim=(min(0.5 / max(found.returns.count, found.sojourns.count, 1), 0.05), 1.6),
     )
-    longest = max(found.returns.longest, found.sojourns.longest)
-    ax.set_xlim(0.9, max(12.0, 1.3 * longest))
-    fewest = max(found.returns.count, found.sojourns.count, 1)
-    ax.set_ylim(min(0.5 / fewest, 0.05), 1.6)
-    tidy(ax)
     text = " and ".join(drawn)
     return f"{text[0].upper()}{text[1:]}." if text else "There is no completed absence or stay."
 
@@ -77,32 +66,25 @@ def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:
     ax.vlines(x, 0, measured[order], color=BLUE, lw=min(6.0, 160 / n), alpha=0.5, label="measured")
     ax.plot(x, measured[order], "o", color=BLUE, ms=3)
     worst, ever = float(measured.max()), int(np.count_nonzero(measured > 0))
-    text = f"{ever} of {n} weights {'is' if ever == 1 else 'are'} ever wrong"
-    text = (
-        f"{text}, the worst for {worst:.2%} of the steps" if ever else f"No one of {n} weights is ever wrong"
-    )
+    text = f"No one of {n} weights is ever wrong"
+    if ever:
+        are = "is" if ever == 1 else "are"
+        text = f"{ever} of {n} weights {are} ever wrong, the worst for {worst:.2%} of the steps"
     if predicted is not None:
-        ax.plot(
-            x,
-            predicted[order],
-            "D",
-            mfc="none",
-            mec=VERMILLION,
-            ms=5.5,
-            mew=1.2,
-            label="predicted (mean-field)",
-        )
+        ax.plot(x, predicted[order], ms=5.5, label="predicted (mean-field)", **_PREDICTED)
         gap = float(np.abs(measured - predicted).max())
         text += f"; the prediction is off by {gap:.2g} at most"
         if np.ptp(measured) > 0 and np.ptp(predicted) > 0:
             text += f", correlation {np.corrcoef(measured, predicted)[0, 1]:.3f}"
     top = max(worst, 0.0 if predicted is None else float(predicted.max()), 1e-3)
     if 1.12 * top > 0.5:
-        dots = (0, (1, 2))
-        ax.axhline(0.5, color=GREY, lw=0.9, ls=dots, label="half of the steps")
-    ax.set(xlabel="weights, the most often wrong first", ylabel="share of the steps in which it is wrong")
-    ax.set_ylim(0, 1.12 * top)
-    tidy(ax)
+        ax.axhline(0.5, color=GREY, lw=0.9, ls=":", label="half of the steps")
+    tidy(
+        ax,
+        xlabel="weights, the most often wrong first",
+        ylabel="share of the steps in which it is wrong",
+        ylim=(0, 1.12 * top),
+    )
     return f"{text}."
 
 
@@ -123,37 +105,25 @@ def occupancy_law(
     if surrogate == "relu":
         ax.plot(span, leading_law(of, span), color=AMBER, ls=":", lw=2, label="leading order (mean-field)")
     if here is not None:
-        ax.plot(
-            samples,
-            here,
-            "D",
-            mfc="none",
-            mec=VERMILLION,
-            ms=8,
-            mew=1.4,
-            label="this data set (mean-field)",
-        )
+        ax.plot(samples, here, ms=8, label="this data set (mean-field)", **_PREDICTED)
     known, value = found.long_run, found.occupancy
-    text = f"Measured at N = {samples:,}: {value:.4g}"
+    told = f"{value:.4g}"
     if known is not None:
         value = known.value
-        text = f"Measured at N = {samples:,}: {known.text} ({known.bounds}, {known.level:.0%})"
+        told = f"{known.text} ({known.bounds}, {known.level:.0%})"
         ax.vlines(samples, known.low, known.high, color=BLUE, lw=2.5)
     ax.plot(samples, value, "o", color=BLUE, ms=7, label="measured, this run")
-    ax.set(
-        xscale="log", xlabel="samples N (log scale)", ylabel="occupancy of the teacher", ylim=(-0.03, 1.03)
+    ax.set(xlabel="samples N (log scale)", ylabel="occupancy of the teacher")
+    tidy(ax, xscale="log", ylim=(-0.03, 1.03))
+    this = "" if here is None else f"this data set {here:.3g}, for "
+    leading = f", by the leading order {leading_law(of, samples):.3g}" if surrogate == "relu" else ""
+    return (
+        f"Measured at N = {samples:,}: {told}; predicted for {this}a typical one "
+        f"{expected_occupancy(of, surrogate=surrogate):.3g}{leading} (all predictions mean-field)."
     )
-    tidy(ax)
-    if here is not None:
-        text += f"; predicted for this data set {here:.3g}"
-    middle = expected_occupancy(of, surrogate=surrogate)
-    text += f"{', for' if here is not None else '; predicted for'} a typical one {middle:.3g}"
-    if surrogate == "relu":
-        text += f", by the leading order {float(leading_law(of, np.array([samples]))[0]):.3g}"
-    return f"{text} (all predictions mean-field)."
 
 
-def leading_law(of: Problem | Instance, samples: np.ndarray) -> np.ndarray:
+def leading_law(of: Problem | Instance, samples: ArrayLike) -> np.ndarray:
     """Return exp(−n^(3/2) σ/(√2 ‖v‖ √N)), mean-field, science.md, 7; for ReLU and Gaussian inputs."""
     from sterling.theory.numbers import numbers_of
 
@@ -164,18 +134,6 @@ def leading_law(of: Problem | Instance, samples: np.ndarray) -> np.ndarray:
 
 def growth(ax: Axes, found: Recurrence) -> str:
     """Draw the number of visits over the number of steps, with a line of slope one.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-        Where to draw.
-    found : Recurrence
-        Of any run; where there is nothing to draw, that is said.
-
-    Returns
-    -------
-    str
-        What to see, in a sentence or two.
 
     Examples
     --------
@@ -189,14 +147,14 @@ def growth(ax: Axes, found: Recurrence) -> str:
     seen = found.mark_visits > 0
     steps, visits = found.mark_steps[seen], found.mark_visits[seen]
     if not len(steps):
-        _empty(ax, "no visit")
+        note(ax, "no visit")
         return "The reference was not visited."
     ax.plot(steps, visits, color=BLUE, marker="o" if len(steps) < 3 else None, label="visits")
     rate = visits[-1] / steps[-1]
     ax.plot(steps, rate * steps, color=GREY, ls=":", lw=1.4, label="constant rate")
-    ax.set(xscale="log", yscale="log", xlabel="steps (log scale)", ylabel="visits so far")
-    ax.set_ylim(0.8, max(12.0, 2.0 * float(visits[-1])))
-    tidy(ax)
+    most = max(12.0, 2.0 * float(visits[-1]))
+    ax.set(xlabel="steps (log scale)", ylabel="visits so far")
+    tidy(ax, xscale="log", yscale="log", ylim=(0.8, most))
     if found.certified:
         return f"{counted(found.visits, 'visit')}, and the run is over for all time."
     slope = "" if found.growth is None else f", growing like T^{found.growth:.3f} over the last two decades"
@@ -204,23 +162,10 @@ def growth(ax: Axes, found: Recurrence) -> str:
 
 
 def batches(ax: Axes, found: Recurrence) -> str:
-    """Draw the occupancy of each batch of steps, the part left out in grey, and the long-run interval.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-        Where to draw.
-    found : Recurrence
-        Of any run; where there is nothing to draw, that is said.
-
-    Returns
-    -------
-    str
-        What to see, in a sentence or two.
-    """
+    """Draw the occupancy of each batch of steps, the part left out in grey, and the long-run interval."""
     occupancy, length = found.batch_occupancy, found.batch_steps
     if not len(occupancy):
-        _empty(ax, "no batch is full")
+        note(ax, "no batch is full")
         return "The run is too short."
     skipped = math.ceil(found.burn_in * len(occupancy))
     x = (np.arange(len(occupancy)) + 0.5) * length
@@ -229,10 +174,8 @@ def batches(ax: Axes, found: Recurrence) -> str:
     if found.long_run is not None:
         ax.axhspan(found.long_run.low, found.long_run.high, color=VERMILLION, alpha=0.25, lw=0)
         ax.axhline(found.long_run.value, color=VERMILLION, lw=1.2, label="long run, with its interval")
-    ax.set(xlabel="step", ylabel="share of the batch at the reference")
-    ax.set_xlim(0, found.steps)
     ax.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4), useMathText=True)
-    tidy(ax)
+    tidy(ax, xlabel="step", ylabel="share of the batch at the reference", xlim=(0, found.steps))
     if found.drift is None:
         reason = f": {found.long_run_note}" if found.long_run_note else ""
         return f"Nothing can be said about drift{reason}."
@@ -241,29 +184,15 @@ def batches(ax: Axes, found: Recurrence) -> str:
 
 
 def leavers(ax: Axes, found: Recurrence) -> str:
-    """Draw in which share of the departures each weight flips.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-        Where to draw.
-    found : Recurrence
-        Of any run; where there is nothing to draw, that is said.
-
-    Returns
-    -------
-    str
-        What to see, in a sentence or two.
-    """
+    """Draw in which share of the departures each weight flips."""
     ranked = found.leavers()
     if not ranked:
-        _empty(ax, "the reference was never left")
+        note(ax, "the reference was never left")
         return "The reference was never left."
     shown = ranked[:_BARS]
     ax.bar(range(len(shown)), [share for _, share in shown], color=PURPLE, width=0.7)
     ax.set_xticks(range(len(shown)), [str(k) for k, _ in shown], fontsize=7.5)
-    ax.set(xlabel="weight (its index)", ylabel="share of the departures")
-    tidy(ax, legend=False)
+    tidy(ax, xlabel="weight (its index)", ylabel="share of the departures")
     k, share = ranked[0]
     more = f"; the {len(shown)} most frequent are shown" if len(shown) < len(ranked) else ""
     return (
@@ -273,37 +202,21 @@ def leavers(ax: Axes, found: Recurrence) -> str:
 
 
 def distances(ax: Axes, found: Recurrence) -> str:
-    """Draw how the absences divide by the largest number of wrong weights.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-        Where to draw.
-    found : Recurrence
-        Of any run; where there is nothing to draw, that is said.
-
-    Returns
-    -------
-    str
-        What to see, in a sentence or two.
-    """
+    """Draw how the absences divide by the largest number of wrong weights."""
     total = int(found.reached.sum())
     if not total:
-        _empty(ax, "no completed absence")
+        note(ax, "no completed absence")
         return "There is no completed absence."
     farthest = int(np.flatnonzero(found.reached)[-1])
     x = np.arange(1, farthest + 1)
     ax.bar(x, np.maximum(found.reached[1 : farthest + 1] / total, 1e-300), color=BLUE, width=0.7)
-    ax.set(
-        yscale="log", xlabel="largest number of wrong weights in an absence", ylabel="share of the absences"
+    tidy(
+        ax,
+        yscale="log",
+        xlabel="largest number of wrong weights in an absence",
+        ylabel="share of the absences",
+        xlim=(0.4, max(farthest, 4) + 0.6),
+        ylim=(0.5 / total, 1.5),
     )
-    ax.set_ylim(0.5 / total, 1.5)
-    ax.set_xlim(0.4, max(farthest, 4) + 0.6)
-    tidy(ax, legend=False)
     common = int(np.argmax(found.reached))
     return f"Absences reach {counted(common, 'wrong weight')} most often and {farthest} at most."
-
-
-def _empty(ax: Axes, text: str) -> None:
-    ax.set(xticks=[], yticks=[])
-    note(ax, text)

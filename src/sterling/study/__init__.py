@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sterling.study.cells import Cell, Seeds, trial_key, trial_seeds
     from sterling.study.cluster import open_cluster
     from sterling.study.collect import Outcome, Progress, iterate, replay, run
     from sterling.study.criteria import Criterion
@@ -21,14 +22,10 @@ if TYPE_CHECKING:
         REAL,
         SHARE,
         Cancelled,
-        Cell,
         Column,
         Kind,
-        Seeds,
         get_kind,
         parse_criterion,
-        trial_key,
-        trial_seeds,
         words,
     )
     from sterling.study.report import SeriesFit, Status, fit_store, status
@@ -37,38 +34,30 @@ if TYPE_CHECKING:
     from sterling.study.trial import run_trial
 
 _HOME = {
-    "COUNT": "kinds",
-    "Cancelled": "kinds",
-    "Cell": "kinds",
-    "Column": "kinds",
-    "Criterion": "criteria",
-    "ExponentFit": "fit",
-    "FLAG": "kinds",
-    "FitError": "sufficiency",
-    "Kind": "kinds",
-    "Outcome": "collect",
-    "Progress": "collect",
-    "REAL": "kinds",
-    "SHARE": "kinds",
-    "Seeds": "kinds",
-    "SeriesFit": "report",
-    "Status": "report",
-    "Store": "store",
-    "Study": "grid",
-    "fit_exponent": "fit",
-    "fit_store": "report",
-    "get_kind": "kinds",
-    "iterate": "collect",
-    "open_cluster": "cluster",
-    "parse_criterion": "kinds",
-    "replay": "collect",
-    "run": "collect",
-    "run_trial": "trial",
-    "status": "report",
-    "trial_key": "kinds",
-    "trial_seeds": "kinds",
-    "words": "kinds",
+    "cells": ("Cell", "Seeds", "trial_key", "trial_seeds"),
+    "cluster": ("open_cluster",),
+    "collect": ("Outcome", "Progress", "iterate", "replay", "run"),
+    "criteria": ("Criterion",),
+    "fit": ("ExponentFit", "fit_exponent"),
+    "grid": ("Study",),
+    "kinds": (
+        "COUNT",
+        "FLAG",
+        "REAL",
+        "SHARE",
+        "Cancelled",
+        "Column",
+        "Kind",
+        "get_kind",
+        "parse_criterion",
+        "words",
+    ),
+    "report": ("SeriesFit", "Status", "fit_store", "status"),
+    "store": ("Store",),
+    "sufficiency": ("FitError",),
+    "trial": ("run_trial",),
 }
+_MODULES = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "COUNT",
@@ -106,8 +95,8 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    if name in _HOME:
-        value = getattr(import_module(f"sterling.study.{_HOME[name]}"), name)
+    if name in _MODULES:
+        value = getattr(import_module(f"sterling.study.{_MODULES[name]}"), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'sterling.study' has no attribute {name!r}")

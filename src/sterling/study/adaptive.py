@@ -20,7 +20,7 @@ import numpy as np
 from sterling.study.fit import ExponentFit, fit_exponent
 from sterling.study.laws import CURVED, POWER, Law, slope_design
 from sterling.study.ledger import Tally
-from sterling.study.likelihood import Counts, Model, information, maximise, predictor, settled
+from sterling.study.likelihood import Counts, Model, maximise, predictor, settled
 from sterling.study.sufficiency import FitError, overlaps
 
 Place = tuple[int, int]  # (n, samples)
@@ -224,11 +224,10 @@ class Placement:
         n = np.array([place[0] for place in candidates], np.float64)
         sizes = np.array([place[1] for place in candidates], np.float64)
         eta, derivative = curve.predict(n, sizes)
-        fisher, _ = information(counts, curve.model, curve.parameters)
         batch = self._batch(counts, fit)
         weights = 1 / (2 + np.exp(eta) + np.exp(-eta))  # p(1 − p)
         cost = _costs(tallies, n, sizes)
-        added = _best_portions(fisher, weights, derivative, cost, (1 - _EVEN_SHARE) * batch)
+        added = _best_portions(curve.best.information, weights, derivative, cost, (1 - _EVEN_SHARE) * batch)
         added += _even(n, eta, _EVEN_SHARE * batch)
         return {
             place: _trials(tallies, place) + math.ceil(settled(more))
@@ -265,14 +264,13 @@ class _Curve:
         self.dimensions = np.unique(counts.n)
         self.slopes = "power" if len(self.dimensions) > 2 else "common"
         self.centre = float(np.log(counts.n).mean())
-        self.model = law.model(counts.n, self.slopes, self.centre)
-        self.parameters = maximise(counts, self.model).parameters
+        self.best = maximise(counts, law.model(counts.n, self.slopes, self.centre))
 
     def predict(self, n: np.ndarray, sizes: np.ndarray):
         """Return η and its derivatives at places, with the designs centred as those of the counts."""
         law = self.law.model(n, "common", self.centre, self.dimensions)
         slope = slope_design(n, self.slopes, float(np.log(self.counts.n).mean()))
-        return predictor(Model(law.location, slope, law.offset), np.log(sizes), self.parameters)
+        return predictor(Model(law.location, slope, law.offset), np.log(sizes), self.best.parameters)
 
 
 def _best_portions(fisher, weights, derivative, cost, batch: float) -> np.ndarray:

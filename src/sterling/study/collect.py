@@ -13,9 +13,9 @@ from sterling.base.files import as_path
 from sterling.base.pool import Pool
 from sterling.base.progress import Show, showing
 from sterling.errors import InputError
+from sterling.study.cells import Cell, split_key, trial_seeds
 from sterling.study.collector import Collector, Outcome, Progress
 from sterling.study.grid import Study
-from sterling.study.kinds import Cell, split_key, trial_seeds
 from sterling.study.store import Store
 from sterling.study.trial import run_trial
 

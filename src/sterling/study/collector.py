@@ -22,8 +22,9 @@ from sterling.base import progress as base
 from sterling.base.pool import Done, Pool
 from sterling.base.resources import require_memory
 from sterling.errors import SterlingError
+from sterling.study.cells import Cell
 from sterling.study.grid import Study
-from sterling.study.kinds import KINDS, Cell
+from sterling.study.kinds import KINDS
 from sterling.study.ledger import Ledger, Wanted
 from sterling.study.missing import Missing
 from sterling.study.rounds import Rounds

@@ -14,7 +14,8 @@ from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.schedules import Power, Schedule
 from sterling.stats import bootstrap_counts, percentiles, share_interval
-from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Cell, Column, Kind, Look, Seeds
+from sterling.study.cells import Cell, Seeds
+from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Column, Kind, Look
 from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
 
 if TYPE_CHECKING:
@@ -25,13 +26,12 @@ NOTE = (
     "The identity looks better here than it is in deep nets. In this model teacher and student share a "
     "known, fixed readout, and the only weights that learn are those of the one hidden layer. For Gaussian "
     "inputs the expected gradient of the identity then lies exactly along w − w* with twice the slope of "
-    "ReLU, while the variance from label noise only doubles: hence half of ReLU's samples (mean-field). Two "
-    "things that cost the identity dearly elsewhere cannot happen here. In a deep net the surrogate's "
-    "derivative enters once a layer, so its mismatch with the forward pass is compounded on the way down. "
-    "And a readout that is learned does not supply the right residuals from the start. Even here the "
-    "identity need not be the best: near w* the signal comes from rows next to the threshold, and noise from "
-    "all rows where the derivative is not zero, so windows about zero such as hard tanh can do with fewer "
-    "samples still. The order found here holds for this model and is no advice for deep nets."
+    "ReLU, while the variance from label noise only doubles: hence half of ReLU's samples (mean-field). What "
+    "costs the identity dearly in a deep net cannot happen here: the surrogate's derivative enters once a "
+    "layer, so its mismatch with the forward pass is compounded on the way down, and a readout that is "
+    "learned does not supply the right residuals from the start. Even here the identity need not be the "
+    "best: near w* the signal comes from rows next to the threshold, and noise from all rows where the "
+    "derivative is not zero, so windows about zero such as hard tanh can do with fewer samples still."
 )
 
 BASELINE = "relu"  # the paper's surrogate, to which the others are compared
@@ -144,29 +144,31 @@ class Comparison:
         names, count = self.surrogates, self.trials
         base = BASELINE if BASELINE in names else names[0]
         picks = bootstrap_counts(count, np.random.SeedSequence(self.seed, spawn_key=(_BOOTSTRAP,))) / count
-        values = {name: self._values(name) for name in names}
-        out = []
+        theirs, out = self._values(base), []
         for name in names:
-            mine, theirs = values[name], values[base]
+            mine = self._values(name)
             gap = mine["occupancy"] - theirs["occupancy"]
             won = int(np.count_nonzero(mine["ergodic_errors"] == 0))
             with np.errstate(divide="ignore", invalid="ignore"):
                 ratio = (mine["wrong"].mean() / theirs["wrong"].mean()) ** 2
                 ratios = ((picks @ mine["wrong"]) / (picks @ theirs["wrong"])) ** 2
             known = bool(np.isfinite(ratios).all())
+            intervals = {
+                "occupancy": percentiles(picks @ mine["occupancy"], mine["occupancy"].mean(), LEVEL),
+                "difference": percentiles(picks @ gap, gap.mean(), LEVEL),
+                "ergodic": share_interval(won, count, LEVEL),
+                "wrong": percentiles(picks @ mine["wrong"], mine["wrong"].mean(), LEVEL),
+                "samples_ratio": percentiles(ratios, ratio, LEVEL) if known else (None, None, None),
+            }
             out.append(
                 {
                     "surrogate": name,
                     "trials": count,
-                    **_named(
-                        "occupancy", percentiles(picks @ mine["occupancy"], mine["occupancy"].mean(), LEVEL)
-                    ),
-                    **_named("difference", percentiles(picks @ gap, gap.mean(), LEVEL)),
-                    **_named("ergodic", share_interval(won, count, LEVEL)),
-                    **_named("wrong", percentiles(picks @ mine["wrong"], mine["wrong"].mean(), LEVEL)),
-                    **_named(
-                        "samples_ratio", percentiles(ratios, ratio, LEVEL) if known else (None, None, None)
-                    ),
+                    **{
+                        f"{what}{end}": value
+                        for what, interval in intervals.items()
+                        for end, value in zip(("", "_low", "_high"), interval, strict=True)
+                    },
                     "predicted_occupancy": _mean(mine["predicted_occupancy"]),
                     "predicted_wrong": _mean(mine["predicted_wrong"]),
                     "predicted_samples_ratio": self._predicted_ratio(name, base),
@@ -275,8 +277,6 @@ def compare_surrogates(
     >>> table["surrogate"].to_list(), table["trials"].to_list()
     (['relu', 'identity'], [3, 3])
     """
-    import polars as pl
-
     from sterling.study import Store, Study, run
 
     schedule = Power(0.5, 0.5) if schedule is None else schedule
@@ -303,9 +303,15 @@ def compare_surrogates(
     with TemporaryDirectory(prefix="sterling-") as folder:
         run(study, folder, threads=threads)
         rows = Store(folder).trials()
+    return Comparison(in_order(rows, names), problem, schedule, steps, seed)
+
+
+def in_order(rows: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
+    """Return the rows and columns of a `Comparison`, by trial and the order of the surrogates."""
+    import polars as pl
+
     order = pl.col("surrogate").replace_strict({name: place for place, name in enumerate(names)})
-    columns = ["trial", "surrogate", *KIND.columns, "seconds"]
-    return Comparison(rows.sort("trial", order).select(columns), problem, schedule, steps, seed)
+    return rows.sort("trial", order).select("trial", "surrogate", *KIND.columns, "seconds")
 
 
 def _names(surrogates: Iterable[str | Surrogate] | str | Surrogate | None) -> list[str]:
@@ -317,11 +323,6 @@ def _names(surrogates: Iterable[str | Surrogate] | str | Surrogate | None) -> li
     if not names:
         raise InputError("surrogates is empty; name at least one, or leave it out for all of them")
     return list(dict.fromkeys(names))
-
-
-def _named(name: str, interval: Iterable[float | None]) -> dict[str, float | None]:
-    """Return a value and the ends of its interval as three columns."""
-    return dict(zip((name, f"{name}_low", f"{name}_high"), interval, strict=True))
 
 
 def _mean(values: np.ndarray) -> float | None:

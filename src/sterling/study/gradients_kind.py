@@ -9,7 +9,8 @@ import numpy as np
 
 from sterling.base import checks
 from sterling.errors import InputError
-from sterling.study.kinds import COUNT, REAL, Cell, Column, Kind, Look, Seeds
+from sterling.study.cells import Cell, Seeds
+from sterling.study.kinds import COUNT, REAL, Column, Kind, Look
 
 if TYPE_CHECKING:
     import polars as pl

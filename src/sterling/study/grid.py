@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 from os import PathLike
 from typing import Any
@@ -21,8 +21,9 @@ import numpy as np
 from sterling.base import checks
 from sterling.errors import InputError
 from sterling.model.problem import Problem
+from sterling.study.cells import SEMANTICS, Cell, canonical
 from sterling.study.criteria import Criterion
-from sterling.study.kinds import SEMANTICS, Cell, Kind, canonical, family_text, get_kind, plain_setting
+from sterling.study.kinds import Kind, get_kind, parse_criterion
 from sterling.study.spec import arguments, read_arguments, to_toml
 
 TARGETS = ("exponent", "proportion")
@@ -179,7 +180,7 @@ class Study:
         put("m", _integers(m, "m"))
         put("noise", _values(noise, "noise", lambda one: checks.real(one, "noise") + 0.0))  # −0 is 0
         put("readout", _readouts(readout))
-        put("inputs", _values(inputs, "inputs", family_text))
+        put("inputs", _values(inputs, "inputs", str))
         put("normalize", _values(normalize, "normalize", lambda value: None if value == "none" else value))
         put("kind", get_kind(kind))
         put("trials", checks.integer(trials, "trials", 1, MAX_TRIALS))
@@ -189,20 +190,14 @@ class Study:
         put("time", None if time is None else checks.real(seconds(time), "time", above=0))
         put("max_trials", checks.integer(max_trials, "max_trials", 1, MAX_TRIALS))
         put("name", _name(name))
-        put("settings", self._settings({**(settings or {}), **more}))
+        plain = {}
+        for setting, value in {**self.kind.settings, **(settings or {}), **more}.items():
+            plain[setting] = _values(value, setting, partial(self.kind.setting, setting))
+        put("settings", plain)
         named = list(self.kind.criteria)[:1] if criteria is None else criteria
-        put("criteria", _values(named, "criteria", self.kind.criterion) if named else ())
+        put("criteria", _values(named, "criteria", partial(parse_criterion, kind=self.kind)) if named else ())
         self._check_target()
         self._check_cells()
-
-    def _settings(self, given: Mapping[str, Any]) -> dict[str, tuple]:
-        self.kind.refuse_unknown(given)
-        known = self.kind.settings
-        return {name: self._setting(name, given.get(name, default)) for name, default in known.items()}
-
-    def _setting(self, name: str, value: Any) -> tuple:
-        default = self.kind.settings[name]
-        return _values(value, name, lambda one: plain_setting(name, one, default))
 
     def _check_target(self) -> None:
         if self.samples is None and self.target is None:

@@ -1,4 +1,4 @@
-"""Kinds of trials, and the cells and seeds of trials of any kind. What a kind does is in a file of its own.
+"""Kinds of trials: what a kind says of itself, and the registry. What a kind does is in a file of its own.
 
 A kind has a name, a version, settings, the columns that it measures and a function that runs one trial.
 Nothing here knows of workers, files or orders, so a trial gives the same row wherever and whenever it runs.
@@ -7,12 +7,9 @@ Nothing here knows of workers, files or orders, so a trial gives the same row wh
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cached_property
-from hashlib import blake2b
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -20,26 +17,20 @@ import numpy as np
 
 from sterling.base import checks
 from sterling.base.registry import Registry
-from sterling.base.registry import register as register
 from sterling.errors import InputError
 from sterling.model.problem import Problem
-from sterling.schedules import MAX_STEPS, Power, Schedule, Table, parse_schedule, schedule_from_dict
+from sterling.schedules import MAX_STEPS, Schedule, parse_schedule
 from sterling.study.criteria import Criterion, at_least
-from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
+from sterling.surrogates import SURROGATES, get_surrogate
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from sterling.model.families import Family
+    from sterling.study.cells import Cell, Seeds
 
-#: Raised whenever the same cell and number would give another trial; rows of another one are not mixed.
-SEMANTICS = 2
-
-_DIGEST = 12  # bytes of a cell's hash
 #: What all kinds have: the parameters of the problem, in the order of tables.
 PROBLEM = tuple(one.name for one in fields(Problem))
 _RESERVED = (*PROBLEM, "cell", "trial", "seconds", "version", "outcome", "trials", "successes", "undecided")
-_THRESHOLD = re.compile(r"(?P<column>\w+)\s*>=\s*(?P<share>[0-9.eE+-]+)")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 Look = Callable[..., None]
@@ -279,101 +270,53 @@ class Kind:
         dict
             Plain values.
         """
-        self.refuse_unknown(settings)
-        return {
-            name: plain_setting(name, settings.get(name, default), default)
-            for name, default in self.settings.items()
-        }
+        return {name: self.setting(name, value) for name, value in {**self.settings, **settings}.items()}
 
-    def refuse_unknown(self, settings: Iterable[str]) -> None:
-        """Raise InputError for the name of a setting that the kind does not have.
+    def setting(self, name: str, value: Any) -> Any:
+        """Return a value of one setting as a plain one, checked.
 
         Parameters
         ----------
-        settings : iterable of str
-            Names.
-        """
-        for name in settings:
-            if name not in self.settings:
-                raise InputError(
-                    f"trials of the kind {self.name!r} have no {name}{_near(name, self.settings)}"
-                )
-
-    def criterion(self, text: str | Criterion) -> Criterion:
-        """Return the criterion of a name, or of a threshold such as "occupancy>=0.5".
-
-        Parameters
-        ----------
-        text : str or Criterion
-            Such as "optimal".
+        name : str
+            Of the setting.
+        value : any
+            What a cell has there.
 
         Returns
         -------
-        Criterion
-            The criterion.
-
-        Raises
-        ------
-        InputError
-            If there is none of that name, or the column cannot reach the threshold.
+        str, float, int, bool or None
+            The value.
         """
-        if isinstance(text, Criterion):
-            return text
-        if not isinstance(text, str):
-            raise InputError(f"a criterion is a text such as 'optimal', not {checks.shown(text)}")
-        word = text.strip()
-        if word in self.criteria:
-            return self.criteria[word]
-        match = _THRESHOLD.fullmatch(word)
-        if match and match["column"] in self._numbers():
-            return self._threshold(text, match["column"], match["share"])
-        near = difflib.get_close_matches(word, self.criteria, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise InputError(
-            f"unknown criterion {checks.shown(text)}{hint} Known for trials of the kind {self.name!r} are "
-            f"{', '.join([*self.criteria, *(f'{name}>=R' for name in self._numbers())])}."
-        )
+        if name not in self.settings:
+            names = ", ".join(self.settings) or "none"
+            near = difflib.get_close_matches(name, self.settings, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise InputError(f"trials of the kind {self.name!r} have no {name}; known are {names}{hint}")
+        default = self.settings[name]
+        if name == "schedule":
+            return schedule_text(value)
+        if name == "surrogate":
+            known = get_surrogate(value)
+            if SURROGATES.get(known.name) != known:
+                raise InputError(
+                    f"the surrogate {known.name!r} is not registered: sterling.register it first"
+                )
+            return known.name
+        if name == "restart" and value != "none":
+            from sterling.dynamics.restart import parse_restart
 
-    def _numbers(self) -> list[str]:
-        return [name for name, one in self.columns.items() if one.dtype in ("Int64", "Int32", "Float64")]
-
-    def _threshold(self, text: str, name: str, number: str) -> Criterion:
-        column = self.columns[name]
-        assert isinstance(column, Column)
-        try:
-            value = checks.real(float(number), name, above=column.low, most=column.high)
-        except ValueError as problem:
-            raise InputError(f"criterion {text!r}: {problem}") from None
-        return at_least(name, value, f"the {name.replace('_', ' ')} of the trial is at least the threshold")
-
-
-def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criterion:
-    """Return the criterion that a text such as "optimal" or "occupancy>=0.5" names for a kind of trial.
-
-    Parameters
-    ----------
-    text : str or Criterion
-        Such as "optimal" or "occupancy>=0.5".
-    kind : str or Kind
-        Of the trials that it is asked of.
-
-    Returns
-    -------
-    Criterion
-        The criterion.
-
-    Raises
-    ------
-    InputError
-        If there is none of that name.
-
-    Examples
-    --------
-    >>> from sterling.study import parse_criterion
-    >>> parse_criterion("ergodic").meaning
-    'the sign of the time average is the teacher when the budget is spent'
-    """
-    return get_kind(kind).criterion(text)
+            return str(parse_restart(value))
+        if name == "steps":
+            return checks.integer(value, name, 1, MAX_STEPS)
+        if isinstance(default, bool):
+            return checks.flag(value, name)
+        if isinstance(default, int):
+            return checks.integer(value, name)
+        if isinstance(default, float):
+            return checks.real(value, name) + 0.0  # −0 is 0
+        if default is not None and not isinstance(default, str):
+            raise InputError(f"the default of {name} is {checks.shown(default)}; give a number or a text")
+        return None if value is None else checks.instance_of(value, str, name, "a text")
 
 
 KINDS: Registry[Kind] = Registry(
@@ -381,7 +324,7 @@ KINDS: Registry[Kind] = Registry(
     "sterling.kinds",
     lambda thing: isinstance(thing, Kind),
     modules={
-        **{name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "gradients")},
+        **{name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "gradients", "baseline")},
         "occupancy": "sterling.study.compare",
     },
 )
@@ -414,338 +357,55 @@ def get_kind(name: str | Kind) -> Kind:
     return name if isinstance(name, Kind) else KINDS.find(name)
 
 
-def _near(name: Any, known: Iterable[str]) -> str:
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=1) if isinstance(name, str) else []
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known) or 'none'}"
-
-
-# -- settings ------------------------------------------------------------------------------------------------
-
-
-def plain_setting(name: str, value: Any, default: Any) -> Any:
-    """Return one value of a setting as a plain one, checked."""
-    if name == "schedule":
-        return schedule_text(value)
-    if name == "surrogate":
-        known = get_surrogate(value)
-        if SURROGATES.get(known.name) != known:
-            raise InputError(f"the surrogate {known.name!r} is not registered: sterling.register it first")
-        return known.name
-    if name == "restart" and value != "none":
-        from sterling.dynamics.restart import parse_restart
-
-        return str(parse_restart(value))
-    if name == "steps":
-        return checks.integer(value, name, 1, MAX_STEPS)
-    if isinstance(default, bool):
-        return checks.flag(value, name)
-    if isinstance(default, int):
-        return checks.integer(value, name)
-    if isinstance(default, float):
-        return checks.real(value, name) + 0.0  # −0 is 0
-    if isinstance(default, str) or default is None:
-        if value is not None and not isinstance(value, str):
-            raise InputError(f"{name} is {checks.shown(value)}; it must be a text")
-        return value
-    raise InputError(f"the setting {name} has the default {checks.shown(default)}; give a number or a text")
-
-
-def schedule_text(schedule: Schedule | str | Mapping[str, Any]) -> str:
-    """Return a schedule as `parse_schedule` reads it, in full precision."""
-    if isinstance(schedule, str):
-        schedule = parse_schedule(schedule)
-    elif isinstance(schedule, Mapping):
-        schedule = schedule_from_dict(schedule)
-    if isinstance(schedule, Table):
-        return "table:" + ",".join(repr(rate) for rate in schedule.rates)
-    if isinstance(schedule, Power):
-        return f"power:{schedule.rate!r},{schedule.exponent!r}"
-    if not isinstance(schedule, Schedule):
-        raise InputError(f"schedule is {checks.shown(schedule)}; give one such as Power(0.5, 0.5)")
-    values = schedule.to_dict()
-    return f"{values['kind']}:{values['rate']!r}"
-
-
-def family_text(family: str | Family) -> str:
-    """Return the name of an input family with its parameters in full precision."""
-    if isinstance(family, str):
-        return family
-    name = str(family).partition(":")[0]
-    values = ",".join(repr(float(getattr(family, one.name))) for one in fields(family))
-    return f"{name}:{values}" if values else name
-
-
-# -- cells ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What all trials of one point of a study have in common.
+def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criterion:
+    """Return the criterion that a text such as "optimal" or "occupancy>=0.5" names for a kind of trial.
 
     Parameters
     ----------
-    kind : str
-        The kind of trial.
-    problem : Problem
-        What data are drawn from.
-    settings : mapping
-        The kind's settings; those left out have their defaults.
+    text : str or Criterion
+        Such as "optimal" or "occupancy>=0.5".
+    kind : str or Kind
+        Of the trials that it is asked of.
+
+    Returns
+    -------
+    Criterion
+        The criterion.
 
     Raises
     ------
     InputError
-        For a cell that cannot be run.
+        If there is none of that name, or the column cannot reach the threshold.
 
     Examples
     --------
-    >>> import sterling as st
-    >>> from sterling.study import Cell
-    >>> cell = Cell("train", st.Problem(n=8, samples=50), {"steps": 1000})
-    >>> cell.settings["surrogate"]
-    'relu'
-    >>> Cell.from_dict(cell.to_dict()) == cell
-    True
+    >>> from sterling.study import parse_criterion
+    >>> parse_criterion("ergodic").meaning
+    'the sign of the time average is the teacher when the budget is spent'
     """
-
-    kind: str
-    problem: Problem
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self):
-        kind = get_kind(self.kind)
-        checks.instance_of(self.problem, Problem, "the problem of a cell", "a Problem")
-        object.__setattr__(self, "settings", kind.plain(self.settings))
-        if kind.check is not None:
-            kind.check(self)
-
-    def __hash__(self) -> int:
-        return hash(self.text)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything that decides the trials as plain values, for `from_dict`.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
-        kind = get_kind(self.kind)
-        values = {
-            "kind": self.kind,
-            "version": kind.version,
-            "problem": problem_dict(self.problem),
-            "settings": dict(self.settings),
-        }
-        own = self.own_surrogate
-        return values if own is None else {**values, "surrogate": own.to_dict()}
-
-    @property
-    def own_surrogate(self) -> Surrogate | None:
-        """The surrogate, if it is none of sterling's own: its definition is then a part of the cell."""
-        name = self.settings.get("surrogate")
-        return None if name is None or SURROGATES.is_built_in(name) else get_surrogate(name)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Cell:
-        """Return the cell that `to_dict` described.
-
-        Parameters
-        ----------
-        values : mapping
-            Plain values.
-
-        Returns
-        -------
-        Cell
-            The cell.
-
-        Raises
-        ------
-        InputError
-            For values that describe no cell, or one of another version of its kind.
-        """
+    if isinstance(text, Criterion):
+        return text
+    kind = get_kind(kind)
+    numbers = [name for name, one in kind.columns.items() if one.dtype in ("Int64", "Int32", "Float64")]
+    word = text.strip() if isinstance(text, str) else text
+    column, reaches, number = map(str.strip, str(word).partition(">="))
+    if reaches and column in numbers:
         try:
-            kind, version = get_kind(values["kind"]), values["version"]
-            problem, settings = Problem(**values["problem"]), dict(values["settings"])
-        except (KeyError, TypeError, AttributeError) as problem:
-            raise InputError(f"this describes no cell: {problem}") from None
-        if version != kind.version:
-            raise InputError(f"trials of the kind {kind.name!r} have version {kind.version}, not {version!r}")
-        cell = cls(kind.name, problem, settings)
-        if cell.to_dict().get("surrogate") != values.get("surrogate"):
-            raise InputError(f"the surrogate {settings.get('surrogate')!r} is not the one of that name here")
-        return cell
-
-    @cached_property
-    def text(self) -> str:
-        """The canonical JSON of `to_dict`: what the store keeps."""
-        return canonical(self.to_dict())
-
-    @cached_property
-    def key(self) -> str:
-        """Hash (hexadecimal) of the canonical JSON: the cell's name."""
-        return digest(self.text)
-
-    @cached_property
-    def data_key(self) -> str:
-        """Hash of the problem alone: cells of equal problems share data sets and starts."""
-        return digest(canonical(problem_dict(self.problem)))
-
-    @cached_property
-    def content(self) -> dict[str, Any]:
-        """Problem and settings in one flat dictionary, as columns of tables."""
-        problem = problem_dict(self.problem)
-        problem["normalize"] = problem["normalize"] or "none"
-        for name in ("readout", "normalize"):
-            if not isinstance(problem[name], str):
-                problem[name] = json.dumps(problem[name])
-        return {**problem, **self.settings}
-
-    def with_problem(self, **changes: Any) -> Cell:
-        """Return the cell of a problem that differs in some parameters.
-
-        Parameters
-        ----------
-        **changes
-            Parameters of the problem.
-
-        Returns
-        -------
-        Cell
-            The cell.
-        """
-        return Cell(self.kind, replace(self.problem, **changes), self.settings)
-
-    def with_settings(self, **changes: Any) -> Cell:
-        """Return the cell with other settings.
-
-        Parameters
-        ----------
-        **changes
-            Settings.
-
-        Returns
-        -------
-        Cell
-            The cell.
-        """
-        return Cell(self.kind, self.problem, {**self.settings, **changes})
+            bounds = kind.columns[column]
+            share = checks.real(float(number), column, above=bounds.low, most=bounds.high)
+        except ValueError as problem:
+            raise InputError(f"criterion {text!r}: {problem}") from None
+        return at_least(
+            column, share, f"the {column.replace('_', ' ')} of the trial is at least the threshold"
+        )
+    known = [*kind.criteria, *(f"{name}>=R" for name in numbers)]
+    return kind.criteria[checks.choice(word, "the criterion", known)]
 
 
-def problem_dict(problem: Problem) -> dict[str, Any]:
-    """Return a problem as plain values in full precision, for `Problem(**values)`."""
-    return {**problem.to_dict(), "inputs": family_text(problem.inputs)}
-
-
-def canonical(value: Any) -> str:
-    """Return plain values as the one JSON text that stands for them."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def digest(text: str) -> str:
-    """Return the hash that names a canonical text."""
-    return blake2b(text.encode(), digest_size=_DIGEST).hexdigest()
-
-
-# -- seeds ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Seeds:
-    """The seeds of a trial, two 63-bit integers.
-
-    Parameters
-    ----------
-    data : int
-        From the root seed, the problem and the trial's number: for `Problem.draw` and for ``init``. Cells of
-        one problem that differ in kind or settings meet the same data sets and starts, so comparisons between
-        them are paired.
-    rest : int
-        From the root seed, the cell and the number: for everything else that is random.
-    """
-
-    data: int
-    rest: int
-
-    def to_dict(self) -> dict[str, int]:
-        """Return both as plain values.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
-        return asdict(self)
-
-
-def trial_seeds(root: int, cell: Cell, number: int) -> Seeds:
-    """Return the seeds of a trial.
-
-    Each is the first word of SeedSequence(root, spawn_key=(a hash as 32-bit words, number)), less its lowest
-    bit: the hash of the problem, or of the cell.
-
-    Parameters
-    ----------
-    root : int
-        The seed of the study.
-    cell : Cell
-        What the trial is one of.
-    number : int
-        Of the trial.
-
-    Returns
-    -------
-    Seeds
-        Of the data and of the rest.
-
-    Examples
-    --------
-    >>> import sterling as st
-    >>> from sterling.study import Cell, trial_seeds
-    >>> problem = st.Problem(n=8, samples=50)
-    >>> cells = [Cell("train", problem, {"surrogate": name}) for name in ("relu", "identity")]
-    >>> one, two = (trial_seeds(0, cell, 3) for cell in cells)
-    >>> one.data == two.data, one.rest == two.rest
-    (True, False)
-    """
-    return Seeds(_seed(root, cell.data_key, number), _seed(root, cell.key, number))
-
-
-def _seed(root: int, key: str, number: int) -> int:
-    words = np.frombuffer(bytes.fromhex(key), "<u4").tolist()
-    sequence = np.random.SeedSequence(root, spawn_key=(*words, number))
-    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def trial_key(cell: Cell, number: int) -> str:
-    """Return the name of a trial: the cell's hash and the trial's number.
-
-    Parameters
-    ----------
-    cell : Cell
-        What the trial is one of.
-    number : int
-        Of the trial.
-
-    Returns
-    -------
-    str
-        Such as `replay` takes.
-
-    Examples
-    --------
-    >>> import sterling as st
-    >>> from sterling.study import Cell, trial_key
-    >>> trial_key(Cell("train", st.Problem(n=8, samples=50)), 3)
-    '0bda5086f7ccd87b03029bd7-3'
-    """
-    return f"{cell.key}-{number}"
-
-
-def split_key(key: str) -> tuple[str, int]:
-    """Return the cell's hash and the number that a trial's name holds, or raise InputError."""
-    cell, _, number = key.partition("-") if isinstance(key, str) else ("", "", "")
-    if len(cell) != 2 * _DIGEST or not (number.isascii() and number.isdecimal() and len(number) < 12):
-        raise InputError(f"{checks.shown(key)} is no trial: one is named HASH-NUMBER, as in the store's rows")
-    return cell, int(number)
+def schedule_text(schedule: Schedule | str) -> str:
+    """Return a schedule as `parse_schedule` reads it, in full precision."""
+    if isinstance(schedule, str):
+        schedule = parse_schedule(schedule)
+    checks.instance_of(schedule, Schedule, "the schedule", "one such as Power(0.5, 0.5)")
+    kind, *values = schedule.to_dict().values()
+    return f"{kind}:" + ",".join(repr(rate) for rate in np.hstack(values).tolist())

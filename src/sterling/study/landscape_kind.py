@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sterling.study.cells import Cell, Seeds
 from sterling.study.criteria import Criterion
-from sterling.study.kinds import COUNT, FLAG, REAL, Cell, Kind, Look, Seeds
+from sterling.study.kinds import COUNT, FLAG, REAL, Kind, Look
 
 if TYPE_CHECKING:
     import polars as pl

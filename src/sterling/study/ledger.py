@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sterling.study.cells import Cell
 from sterling.study.criteria import SUCCESS, UNDECIDED, Criterion
-from sterling.study.kinds import Cell, Kind
+from sterling.study.kinds import Kind
 
 if TYPE_CHECKING:
     import polars as pl

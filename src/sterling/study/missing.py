@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from sterling.study.kinds import Cell
+from sterling.study.cells import Cell
 from sterling.study.ledger import Ledger
 
 _WINDOW = 1 << 14  # trials of a cell looked up at a time: a round may have more than memory holds

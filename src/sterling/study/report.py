@@ -14,6 +14,7 @@ from sterling.study.criteria import Criterion
 from sterling.study.expected import Expected, expected
 from sterling.study.fit import ExponentFit, fit_exponent
 from sterling.study.grid import Study
+from sterling.study.kinds import parse_criterion
 from sterling.study.store import Store
 from sterling.study.sufficiency import FitError
 
@@ -141,7 +142,7 @@ def fit_store(
     """
     store = store if isinstance(store, Store) else Store(store)
     study = store.study
-    criteria = study.criteria if criterion is None else (study.kind.criterion(criterion),)
+    criteria = study.criteria if criterion is None else (parse_criterion(criterion, study.kind),)
     columns = [name for name in study.series[0].cell(study.n[0], 1).content if name not in ("n", "samples")]
     fits = []
     for one in criteria:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from sterling.stats import jeffreys
 from sterling.study.adaptive import DEFAULT_WIDTH, Place, Placement
+from sterling.study.cells import Cell
 from sterling.study.grid import Series, Study
-from sterling.study.kinds import Cell
 from sterling.study.ledger import Ledger, Tally, Wanted
 
 _FIRST_TRIALS = 32  # of each cell, where its interval decides how many it gets

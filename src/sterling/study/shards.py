@@ -21,7 +21,8 @@ from typing import Any
 import polars as pl
 
 from sterling.errors import InputError, SterlingError, StoreError
-from sterling.study.kinds import Cell, Column, Kind, canonical
+from sterling.study.cells import Cell, canonical
+from sterling.study.kinds import Column, Kind
 from sterling.study.trial import Row
 
 FORMAT = "sterling-study-2"

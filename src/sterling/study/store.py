@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from sterling.base.files import as_path, printable, write_atomically
 from sterling.errors import InputError, SterlingWarning, StoreError
+from sterling.study.cells import Cell
 from sterling.study.criteria import SUCCESS, UNDECIDED, Criterion
 from sterling.study.grid import Study
-from sterling.study.kinds import Cell
+from sterling.study.kinds import parse_criterion
 from sterling.study.trial import Row
 
 if TYPE_CHECKING:
@@ -297,7 +298,7 @@ class Store:
 
         kind = self.study.kind
         chosen = self.study.criteria[0] if criterion is None and self.study.criteria else criterion
-        chosen = None if chosen is None else kind.criterion(chosen)
+        chosen = None if chosen is None else parse_criterion(chosen, kind)
         regimes = [name for name, column in kind.columns.items() if column.words and not column.listed]
         needed = dict.fromkeys(["cell", "trial", "seconds", *regimes, *(chosen.columns if chosen else ())])
         outcome = pl.lit(UNDECIDED).alias("outcome") if chosen is None else chosen.outcome()

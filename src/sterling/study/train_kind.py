@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sterling.dynamics.orbit import Verdict
 from sterling.schedules import parse_schedule
+from sterling.study.cells import Cell, Seeds
 from sterling.study.criteria import Criterion
-from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Cell, Kind, Look, Seeds, words
+from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Kind, Look, words
 
 if TYPE_CHECKING:
     import polars as pl

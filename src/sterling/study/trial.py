@@ -14,7 +14,8 @@ import numpy as np
 from sterling import __version__
 from sterling.base.registry import register
 from sterling.errors import SterlingError, SterlingWarning
-from sterling.study.kinds import Cancelled, Cell, Kind, get_kind, trial_seeds
+from sterling.study.cells import Cell, trial_seeds
+from sterling.study.kinds import Cancelled, Kind, get_kind
 
 #: A row of a shard: the cell's text, the number, what the kind measured, seconds and version.
 Row = tuple[Any, ...]

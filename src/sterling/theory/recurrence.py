@@ -171,6 +171,12 @@ class Balance(NamedTuple):
         -------
         dict
             The fields by name.
+
+        Examples
+        --------
+        >>> import sterling as st
+        >>> list(balance(st.Problem(n=4, samples=200, noise=0.5).draw(seed=0)).to_dict())
+        ['wrong_share', 'occupancy', 'states']
         """
         return {**self._asdict(), "wrong_share": self.wrong_share.tolist()}
 

@@ -428,3 +428,15 @@ def test_help_and_version_load_nothing_heavy():
     assert run.stdout == f"sterling {st.__version__}\n"
     for verb in ([], ["train"], ["doctor"]):
         assert "Usage" in call(*verb, "--help").stdout
+
+
+def test_restarts_reach_the_run_and_its_checkpoint(tmp_path):
+    """The run is that of Python; a checkpoint with another restart is another run."""
+    file = tmp_path / "run.orbit"
+    options = ["train", "--n", "24", "--samples", "60", "--seed", "5", "--quiet", "--checkpoint", file]
+    result = json.loads(call(*options, "--steps", "300", "--restart", "40,0.2", "--json").stdout)
+    orbit = st.train(st.Problem(n=24, samples=60).draw(5), 300, restart=st.Restart(40, 0.2))
+    assert result["restart"] == {"every": 40, "scale": 0.2} == orbit.to_dict()["restart"]
+    assert result["signs"] == orbit.signs.tolist()
+    assert "restart 40,0.2" in call(*options, "--steps", "400", code=2).stderr
+    assert "600,0.1" in call("train", "--restart", "often", code=2).stderr

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import sterling as st
+from sterling.dynamics import run
+from sterling.dynamics.event import EventEngine
 from sterling.dynamics.options import Options
 from sterling.dynamics.train import MAX_STEPS, initial_latent
 from tests.support import SMOOTH, assert_same_orbit, go_slowly
@@ -427,3 +430,16 @@ def test_verdicts_speak():
         assert st.Verdict(verdict.value) is verdict
         assert len(verdict.meaning) > 40
         assert repr(verdict) == f"Verdict.{verdict.name}"
+
+
+def test_the_time_of_a_run_leaves_out_what_its_first_call_compiles(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    advance = EventEngine.advance
+
+    def compiling(engine, until, budget):
+        now[0] += 60 if now[0] == 0 else 0
+        return advance(engine, until, budget)
+
+    monkeypatch.setattr(EventEngine, "advance", compiling)
+    assert st.train(st.Problem(n=8, samples=100).draw(0), 1000).stats.seconds == 0

@@ -152,11 +152,11 @@ def test_preparing_kernels_is_quick_and_quiet():
         ({"kind": "landscape", "n": 25}, "n may be at most 24"),
         ({"kind": "landscape", "surrogate": "sigmoid"}, "sigmoid is smooth"),
         ({"kind": "landscape", "steps": 100}, "have no steps"),
-        ({"kind": "landscape", "criteria": "optimal"}, "unknown criterion 'optimal'"),
+        ({"kind": "landscape", "criteria": "optimal"}, "criterion is 'optimal'"),
         ({"kind": "gradients", "distances": 0}, "distances is 0"),
         ({"kind": "gradients", "inputs": "uniform"}, "need Gaussian inputs"),
         ({"kind": "gradients", "target": "proportion", "width": 0.1}, "needs a criterion"),
-        ({"criteria": "trap_free"}, "unknown criterion 'trap_free'"),
+        ({"criteria": "trap_free"}, "criterion is 'trap_free'"),
         ({"stpes": 100}, "did you mean 'steps'"),
     ],
 )

@@ -187,16 +187,16 @@ def test_cells_of_one_problem_meet_the_same_data_and_starts():
     """So comparisons are paired: kind and settings decide the rest of the seeds alone."""
     cell = SMALL.cells[0]
     others = [
-        cell.with_settings(surrogate="identity"),
-        cell.with_settings(steps=999),
-        cell.with_settings(schedule="power:0.5,0.4"),
+        replace(cell, settings={**cell.settings, "surrogate": "identity"}),
+        replace(cell, settings={**cell.settings, "steps": 999}),
+        replace(cell, settings={**cell.settings, "schedule": "power:0.5,0.4"}),
         Cell("landscape", cell.problem),
         Cell("gradients", cell.problem),
     ]
     mine = trial_seeds(5, cell, 3)
     assert {trial_seeds(5, other, 3).data for other in others} == {mine.data}
     assert len({mine.rest, *(trial_seeds(5, other, 3).rest for other in others)}) == 6
-    assert trial_seeds(5, cell.with_problem(noise=0.5), 3).data != mine.data
+    assert trial_seeds(5, replace(cell, problem=replace(cell.problem, noise=0.5)), 3).data != mine.data
 
 
 def test_the_identity_of_a_trial_does_not_drift():

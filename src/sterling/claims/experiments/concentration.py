@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sterling.claims.claim import PAPER, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Picture, Reference, measured
+from sterling.claims.finding import Finding, Reference, measured, picture
 from sterling.claims.judge import near
-from sterling.claims.words import said
+from sterling.claims.words import listed, said
 from sterling.plot import curves
 from sterling.plot.curves import set_aside, style
 from sterling.plot.style import GREY, tidy
@@ -63,9 +62,8 @@ def measure(context: Context, budget: Budget) -> Finding:
         [(beta.low, beta.high)],
         experiment=(
             f"All 2ⁿ states of {len(raw):,} data sets without label noise, n = "
-            f"{', '.join(map(str, budget.n))}, {budget.instances} for each N = "
-            f"{', '.join(f'{size:,}' for size in (*budget.few, *budget.samples))}; the law is fitted from N "
-            f"= {budget.samples[0]:,} on."
+            f"{listed(budget.n)}, {budget.instances} for each N = {listed((*budget.few, *budget.samples))}; "
+            f"the law is fitted from N = {budget.samples[0]:,} on."
         ),
         reason=f"The largest deviation over all states falls like N^{said(beta)}. {traps_in_words(shares)}",
         measured=(
@@ -78,12 +76,10 @@ def measure(context: Context, budget: Budget) -> Finding:
         ),
         references=(Reference("exponent of uniform concentration", RATE, "theorem", PAPER),),
         pictures=(
-            Picture(
-                "concentration-deviation",
-                "Largest deviation over all states",
-                partial(draw_deviation, raw=fitted),
+            picture(
+                "concentration-deviation", "Largest deviation over all states", draw_deviation, raw=fitted
             ),
-            Picture("concentration-traps", "Data sets without a trap", partial(draw_traps, shares=shares)),
+            picture("concentration-traps", "Data sets without a trap", draw_traps, shares=shares),
         ),
         tables={"concentration-landscapes": raw, "concentration-traps": shares},
         notes=(
@@ -139,8 +135,8 @@ def draw_deviation(ax: Axes, raw: pl.DataFrame) -> str:
         line = np.array([sizes.min(), sizes.max()])
         ax.plot(line, level * line**RATE, color=style(place)["color"], lw=1)
     ax.plot([], [], color=GREY, lw=1, label="slope −1/2")
-    ax.set(xscale="log", yscale="log", xlabel="samples N", ylabel="sup over all states of ‖G − E G‖∞")
-    tidy(ax)
+    ax.set(xlabel="samples N", ylabel="sup over all states of ‖G − E G‖∞")
+    tidy(ax, xscale="log", yscale="log")
     return "Each point is one data set, its largest deviation over all 2ⁿ states; lines have the slope −1/2."
 
 
@@ -149,8 +145,8 @@ def draw_traps(ax: Axes, shares: pl.DataFrame) -> str:
     dimensions = sorted(shares["n"].unique().to_list())
     for place, n in enumerate(dimensions):
         curves.shares(ax, shares.filter(shares["n"] == n), place, len(dimensions), label=f"n = {n}")
-    ax.set(xscale="log", ylim=(-0.03, 1.03), xlabel="samples N", ylabel="share of data sets without a trap")
-    tidy(ax)
+    ax.set(xlabel="samples N", ylabel="share of data sets without a trap")
+    tidy(ax, xscale="log", ylim=(-0.03, 1.03))
     return "Once no state but w* absorbs, no run can be caught; bars are 95 % Jeffreys intervals."
 
 

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import math
 
+from sterling.claims import scaling
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Reference
-from sterling.claims.scaling import (
-    NOISELESS,
-    Scaling,
-    curves_picture,
-    ends,
-    exponent,
-    fits_by_budget,
-    growth_rule,
-    growth_sentence,
-    law_picture,
-    left_open,
-    local_exponent,
-    notes_on,
-    regimes_picture,
-    run_noiseless,
-    top_exponent,
-)
+from sterling.claims.finding import Finding, Reference, picture
+from sterling.claims.scaling import NOISELESS, Scaling
+from sterling.claims.words import listed
+from sterling.plot.study import phase_map, success_curves, threshold_law
 
 PROVED = 2.0
-RULE = growth_rule("the exponent of the time average", PROVED)
+RULE = scaling.growth_rule("the exponent of the time average", PROVED)
 
 
 def measure(context: Context, budget: Scaling) -> Finding:
@@ -34,50 +21,47 @@ def measure(context: Context, budget: Scaling) -> Finding:
 
     It is judged at the largest step budget.
     """
-    store = run_noiseless(context, budget)
-    ergodic = fits_by_budget(store, "ergodic")
-    optimal = fits_by_budget(store, "optimal")
-    main = exponent(ergodic[-1], "exponent α of N₅₀ for the time average")
-    beside = exponent(optimal[-1], "exponent α of N₅₀ for absorption at w*")
+    store = scaling.run_noiseless(context, budget)
+    ergodic = scaling.fits_by_budget(store, "ergodic")
+    optimal = scaling.fits_by_budget(store, "optimal")
+    average, absorbed = ergodic[-1], optimal[-1]
     trials = store.trials()
     counts = store.counts("ergodic")
     counts = counts.filter(counts["steps"] == budget.steps[-1])
     return CLAIM.found(
         RULE,
-        ends(ergodic[-1], left_open(store, budget.steps[-1])),
+        scaling.ends(average, scaling.left_open(store, budget.steps[-1])),
         experiment=(
-            f"{len(trials):,} runs without label noise, n = {', '.join(map(str, budget.n))}, m = 1, step "
-            f"sizes 0.5/√(t+1), {' and '.join(f'{steps:,}' for steps in budget.steps)} steps; the sample "
-            "sizes were placed where they narrow the interval of α."
+            f"{len(trials):,} runs without label noise, n = {listed(budget.n)}, m = 1, step sizes "
+            f"0.5/√(t+1), {listed(budget.steps)} steps; the sample sizes were placed where they "
+            "narrow the interval of α."
         ),
         reason=(
-            f"{growth_sentence('of the time average', ergodic[-1])} Samples of the order n^{PROVED:g} are "
-            "proved to suffice."
+            f"{scaling.growth_sentence('of the time average', average)} Samples of the order n^{PROVED:g} "
+            "are proved to suffice."
         ),
         measured=(
-            main,
-            *top_exponent(ergodic[-1], "the same"),
-            beside,
-            *top_exponent(optimal[-1], "the same for absorption"),
+            *scaling.exponents(average, "exponent α of N₅₀ for the time average", "the same"),
+            *scaling.exponents(absorbed, "exponent α of N₅₀ for absorption at w*", "the same for absorption"),
         ),
         references=(
             Reference("proved to suffice: exponent", PROVED, "theorem", PAPER),
             Reference(
                 "the n log n law over the dimensions run: exponent",
-                local_exponent({n: n * math.log(n) for n in budget.n}),
+                scaling.local_exponent({n: n * math.log(n) for n in budget.n}),
                 "mean-field",
                 f"{SCIENCE}, 8",
             ),
         ),
         pictures=(
-            law_picture("p1-threshold", "Samples for the time average", ergodic[-1]),
-            curves_picture("p1-success", "Success of the time average", ergodic[-1]),
-            regimes_picture("p1-regimes", "How runs end without label noise", counts),
+            picture("p1-threshold", "Samples for the time average", threshold_law, series=average),
+            picture("p1-success", "Success of the time average", success_curves, series=average),
+            picture("p1-regimes", "How runs end without label noise", phase_map, counts=counts),
         ),
-        tables={"noiseless-trials": trials, "noiseless-ergodic-cells": ergodic[-1].cells},
+        tables={"noiseless-trials": trials, "noiseless-ergodic-cells": average.cells},
         notes=(
-            *notes_on(ergodic, "Time average"),
-            *notes_on(optimal, "Absorption at w*"),
+            *scaling.notes_on(ergodic, "Time average"),
+            *scaling.notes_on(optimal, "Absorption at w*"),
             "A run absorbed at w* stays there for ever (exact), so its time average converges to w* too.",
             "Exponents are those of the range of n that was run; the theorem speaks of all large n.",
         ),

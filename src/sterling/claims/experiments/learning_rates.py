@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,12 +12,11 @@ import numpy as np
 from sterling.base.text import in_figure, percent
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Picture, Reference, measured
+from sterling.claims.finding import Finding, Reference, measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import schedule_words
 from sterling.dynamics.orbit import Verdict
-from sterling.plot.curves import legend_above
-from sterling.plot.style import VERDICT_COLOURS
+from sterling.plot.style import VERDICT_COLOURS, legend_above
 from sterling.schedules import parse_schedule
 from sterling.stats import share_interval
 from sterling.study.grid import Study
@@ -147,26 +145,18 @@ def measure(context: Context, budget: Budget) -> Finding:
         references=(
             Reference("stalled share of any schedule of infinite sum", 0.0, "exact", f"{SCIENCE}, 5"),
         ),
-        pictures=(
-            Picture(
-                "rates-verdicts", "How runs end under each schedule", partial(draw_verdicts, table=table)
-            ),
-        ),
+        pictures=(picture("rates-verdicts", "How runs end under each schedule", draw_verdicts, table=table),),
         tables={"learning-rates-trials": pl.concat(trials), "learning-rates-cells": table},
         notes=(
             "By proof, so that the experiment only checks the program (exact): no run stalls under an "
             "infinite sum, bounded or not, since every state that does not absorb is left after a finite "
-            "mass; and a table that ends in zero stops every run that is not absorbed by then.",
-            "Measured: how many runs reach w* under each schedule, and how many stall under power laws of "
-            "finite sum. The theorems ask for bounded steps; they do not say that unbounded ones fail.",
-            "Slow decay is not tested by itself: all power laws decay slowly, and a table that does not has "
-            "a finite sum as well.",
+            "mass; a table that ends in zero stops every run that is not absorbed by then; and a stalled "
+            "verdict is certified, for the mass that is left cannot reach the next flip.",
+            "The theorems ask for bounded steps; they do not say that unbounded ones fail. Slow decay is not "
+            "tested by itself: all power laws decay slowly, and the table that does not has a finite sum.",
             "Under a summable schedule a run can also wander: one weight flips for ever around zero while "
             "the mass that is left is too small to move the others. Such a run counts neither as stalled nor "
-            "as absorbed.",
-            "A stalled verdict is certified: the mass that is left cannot reach the next flip (exact).",
-            "Stalling also depends on the start: the larger the initial latents against the total mass, the "
-            "more runs stall.",
+            "as absorbed. More runs stall where the initial latents are larger against the total mass.",
         ),
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from sterling.base.text import number, percent
 from sterling.claims.claim import Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Measured, Picture, Reference, measured
+from sterling.claims.finding import Finding, Measured, Reference, measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.plot.curves import dots
@@ -118,16 +117,8 @@ def measure(context: Context, budget: Budget) -> Finding:
             ),
         ),
         pictures=(
-            Picture(
-                "population-slopes",
-                "Measured against predicted gradient",
-                partial(draw_slopes, slopes=found),
-            ),
-            Picture(
-                "population-gradient",
-                "Gradient entries against theory, ReLU",
-                partial(draw_entries, raw=raw),
-            ),
+            picture("population-slopes", "Measured against predicted gradient", draw_slopes, slopes=found),
+            picture("population-gradient", "Gradient entries against theory, ReLU", draw_entries, raw=raw),
         ),
         tables={"population-gradients": raw, "population-slopes": slopes},
         notes=(
@@ -149,17 +140,12 @@ def by_instance(raw: pl.DataFrame) -> pl.DataFrame:
     """Return the slope of measured on expected gradients, and the share across, of each data set."""
     import polars as pl
 
-    total = raw.group_by("surrogate", "trial", maintain_order=True).agg(
-        pl.col("product", "square_expected", "square_measured").sum()
+    product, expected, found = (
+        pl.col(name).sum() for name in ("product", "square_expected", "square_measured")
     )
-    slope = pl.col("product") / pl.col("square_expected")
-    rest = (pl.col("square_measured") - slope * pl.col("product")).clip(0)
-    return total.select(
-        "surrogate",
-        "trial",
-        slope.alias("slope"),
-        (rest / pl.col("square_measured")).sqrt().alias("across"),
-    )
+    slope = product / expected
+    across = ((found - slope * product).clip(0) / found).sqrt()
+    return raw.group_by("surrogate", "trial", maintain_order=True).agg(slope=slope, across=across)
 
 
 def draw_slopes(ax: Axes, slopes: list[Measured]) -> str:
@@ -222,8 +208,7 @@ def draw_entries(ax: Axes, raw: pl.DataFrame) -> str:
         name = f"{group} weights"
         ax.errorbar(distance, found, reach, fmt=marker, ms=5, color=colour, label=f"{name}, measured")
         ax.plot(distance, mine["expected"].to_numpy(), color=GREY, lw=1.2, ls=dash, label=f"{name}, E G")
-    ax.set(xlabel="wrong weights (number)", ylabel="gradient along the weight, in ‖v‖²/√n")
-    tidy(ax)
+    tidy(ax, xlabel="wrong weights (number)", ylabel="gradient along the weight, in ‖v‖²/√n")
     return (
         "By the law wrong weights are pushed home with the same force at every distance, and right ones not "
         f"at all. {entries_in_words(raw)}"

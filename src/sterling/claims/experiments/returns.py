@@ -5,22 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sterling.base.registry import register
 from sterling.base.text import percent
 from sterling.claims.claim import PAPER, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Measured, Picture, Reference, measured
+from sterling.claims.finding import Finding, Measured, Picture, Reference, measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.plot.curves import style
 from sterling.plot.style import GREY, PALE, tidy
 from sterling.stats import clustered_correlation, mean_interval, quantile_interval, share_interval
+from sterling.study.cells import Cell, Seeds
 from sterling.study.grid import Study
-from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Cell, Column, Kind, Look, Seeds, register
+from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Column, Kind, Look
 from sterling.visits.batch_means import DRIFT_LEVEL
 
 if TYPE_CHECKING:
@@ -303,14 +304,12 @@ def pictures(
         return ()
     occupied = lasting.drop_nulls("predicted_occupancy")
     return (
-        Picture("p3-visits", "Visits to w* grow with the steps", partial(draw_visits, marks=marks)),
-        Picture("p3-occupancy", "Occupancy, predicted and measured", partial(draw_occupancy, runs=occupied)),
-        Picture(
-            "p3-weights",
-            "Wrong share of each weight, predicted and measured",
-            partial(draw_weights, weights=weights),
+        picture("p3-visits", "Visits to w* grow with the steps", draw_visits, marks=marks),
+        picture("p3-occupancy", "Occupancy, predicted and measured", draw_occupancy, runs=occupied),
+        picture(
+            "p3-weights", "Wrong share of each weight, predicted and measured", draw_weights, weights=weights
         ),
-        Picture("p3-returns", "How long absences from w* last", partial(draw_times, times=times)),
+        picture("p3-returns", "How long absences from w* last", draw_times, times=times),
     )
 
 
@@ -329,9 +328,8 @@ def draw_visits(ax: Axes, marks: pl.DataFrame) -> str:
             ax.plot(*line, lw=1, label=None if number else label, color=style(rank)["color"])
     line = np.array([10.0, _most(marks, "mark_steps")])
     ax.plot(line, 0.02 * line, color=GREY, lw=1, ls="--", label="slope one")
-    ax.set(xscale="log", yscale="log", xlabel="steps T", ylabel="visits to w* (number)")
+    tidy(ax, xscale="log", yscale="log", xlabel="steps T", ylabel="visits to w* (number)")
     ax.set_ylim(bottom=0.8)
-    tidy(ax)
     return "A line of slope one means that visits keep coming at the same pace, however long the run."
 
 
@@ -353,12 +351,11 @@ def draw_weights(ax: Axes, weights: pl.DataFrame) -> str:
 def _against(ax: Axes, frame: pl.DataFrame, x: str, y: str, end: float, size: float) -> None:
     """Draw one column against another, a mark a row, with the diagonal up to ``end``."""
     ax.plot([0, end], [0, end], color=PALE, lw=1.4, zorder=0)
-    ax.set(xlim=(-0.02 * end, 1.02 * end), ylim=(-0.02 * end, 1.02 * end))
     for rank, (label, one) in enumerate(_by_place(frame)):
         points = one[x].to_numpy(), one[y].to_numpy()
         # Marks that lie on each other stay apart, at the full contrast of their colour.
         ax.plot(*points, ls="", ms=size, mfc="none", label=label, **style(rank))
-    tidy(ax)
+    tidy(ax, xlim=(-0.02 * end, 1.02 * end), ylim=(-0.02 * end, 1.02 * end))
 
 
 def _distances_in_words(weights: pl.DataFrame) -> str:
@@ -378,9 +375,8 @@ def draw_times(ax: Axes, times: pl.DataFrame) -> str:
     for rank, (label, lengths, counts) in enumerate(_absences(times)):
         share = counts[::-1].cumsum()[::-1] / counts.sum()
         ax.step(lengths, share, where="post", lw=1.4, label=label, color=style(rank)["color"])
-    ax.set(xscale="log", yscale="log")
     ax.set(xlabel="absence from w*, steps", ylabel="share that lasts so long or longer")
-    tidy(ax)
+    tidy(ax, xscale="log", yscale="log")
     return times_in_words(times)
 
 

@@ -5,24 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit, xlogy
 
+from sterling.base.registry import register
 from sterling.base.text import in_figure, number, percent
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Measured, Picture, Reference, measured
+from sterling.claims.finding import Finding, Measured, Reference, measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
-from sterling.claims.words import said, schedule_words
+from sterling.claims.words import listed, said, schedule_words
 from sterling.plot.curves import shares, style
 from sterling.plot.style import tidy
 from sterling.schedules import Constant, Power, Schedule, parse_schedule
+from sterling.study.cells import Cell, Seeds
 from sterling.study.fit import FitError
 from sterling.study.grid import Study
-from sterling.study.kinds import COUNT, FLAG, Cell, Column, Kind, Look, Seeds, register
+from sterling.study.kinds import COUNT, FLAG, Column, Kind, Look
 from sterling.study.likelihood import Counts, Model, maximise, predictor
 from sterling.study.report import with_shares
 
@@ -199,7 +200,6 @@ def _share(won: np.ndarray, factor: int) -> float:
 
 def measure(context: Context, budget: Budget) -> Finding:
     """Fit how N₅₀ moves with the rate, and check that absorbing states do not depend on step sizes."""
-
     kinds = schedules(budget)
     sizes = sorted({math.ceil(factor * budget.n * math.log(budget.n)) for factor in budget.factors})
     store = context.study(
@@ -236,6 +236,8 @@ def measure(context: Context, budget: Budget) -> Finding:
         (math.exp(one * math.log(spread)) for one in found.rate),
         "Wald, runs on one data set not taken for independent",
     )
+    seen = ", so the rate has an effect that this experiment sees"
+    effect = seen if factor.low > 1 or factor.high < 1 else ""
     undecided = int(cells["undecided"].sum())
     return CLAIM.found(
         RULE,
@@ -243,14 +245,14 @@ def measure(context: Context, budget: Budget) -> Finding:
         experiment=(
             f"{len(trials):,} runs without label noise at n = {budget.n}, N = {sizes[0]} to {sizes[-1]}: for "
             f"each N on {budget.trials} data sets, each run under {len(kinds)} schedules from the same "
-            f"start, with rates {', '.join(f'{rate:g}' for rate in budget.rates)} and exponents "
-            f"{', '.join(f'{e:g}' for e in budget.exponents)}, {budget.steps:,} steps. Then {len(exact):,} "
+            f"start, with rates {listed(budget.rates)} and exponents {listed(budget.exponents)}, "
+            f"{budget.steps:,} steps. Then {len(exact):,} "
             f"runs on {budget.exact_trials} data sets with n = {budget.exact_n} of which every absorbing "
             "state is known."
         ),
         reason=(
             f"Over rates from {min(budget.rates):g} to {max(budget.rates):g} the threshold moves by a factor "
-            f"{said(factor)}{_effect(factor)}; the sample size alone explains "
+            f"{said(factor)}{effect}; the sample size alone explains "
             f"{percent(found.by_samples, 1)} of the deviance, the schedules alone "
             f"{percent(found.by_schedule, 2)}, where chance alone would reach "
             f"{percent(found.by_chance, 2)}. {absorbed - outside} of {absorbed} absorbed runs ended in "
@@ -286,17 +288,14 @@ def measure(context: Context, budget: Budget) -> Finding:
             ),
         ),
         pictures=(
-            Picture(
+            picture(
                 "p4-success",
                 "Success against sample size under every schedule",
-                partial(draw_success, cells=described),
+                draw_success,
+                cells=described,
             ),
         ),
-        tables={
-            "step-sizes-trials": trials,
-            "step-sizes-cells": described,
-            "step-sizes-exact": exact,
-        },
+        tables={"step-sizes-trials": trials, "step-sizes-cells": described, "step-sizes-exact": exact},
         notes=(
             "Absorbing states depend on the data alone, neither on step sizes nor on the start (exact); "
             "which of them a run reaches may depend on both.",
@@ -336,13 +335,6 @@ def _fitted(context: Context, trials: pl.DataFrame, kinds: list[Schedule], sizes
         return Effects(nothing, nothing, *_explained(won))
 
 
-def _effect(factor: Measured) -> str:
-    """Say what an interval that leaves 1 out means."""
-    if factor.low <= 1 <= factor.high or not math.isfinite(factor.value):
-        return ""
-    return ", so the rate has an effect that this experiment sees"
-
-
 def with_described(cells: pl.DataFrame) -> pl.DataFrame:
     """Return shares with intervals, and each schedule's rate and exponent."""
     import polars as pl
@@ -371,8 +363,8 @@ def draw_success(ax: Axes, cells: pl.DataFrame) -> str:
             ls=("-", "--", ":")[rank % 3],
             label=in_figure(schedule_words(Power(rate, exponent))),
         )
-    ax.set(xscale="log", ylim=(-0.03, 1.03), xlabel="samples N", ylabel="share of runs absorbed at w*")
-    tidy(ax)
+    ax.set(xlabel="samples N", ylabel="share of runs absorbed at w*")
+    tidy(ax, xscale="log", ylim=(-0.03, 1.03))
     return (
         "Bars are 95 % Jeffreys intervals. Where the curves lie on each other, the step size makes no "
         "difference and N decides."

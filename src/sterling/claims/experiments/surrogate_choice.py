@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,14 +11,14 @@ import numpy as np
 from sterling.base.text import number, percent
 from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Measured, Picture, Reference, measured
+from sterling.claims.finding import Finding, Measured, Reference, measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
-from sterling.claims.words import said
+from sterling.claims.words import listed, said
 from sterling.model.problem import Problem
 from sterling.plot.curves import dots, predictions
 from sterling.schedules import Power
 from sterling.stats import mean_interval
-from sterling.study.compare import KIND, NOTE, Comparison
+from sterling.study.compare import KIND, NOTE, Comparison, in_order
 from sterling.study.grid import Study
 
 if TYPE_CHECKING:
@@ -93,10 +92,14 @@ def measure(context: Context, budget: Budget) -> Finding:
         f"{bootstrap}, from the squared ratio of wrong weights",
     )
     lead = lead_over_identity(many[-1])
-    numbers = [ratio]
-    for row in rows.values():
-        name = f"occupancy of w* at {size}, {row['surrogate']}"
-        numbers.append(_measured(row, "occupancy", name, bootstrap))
+    numbers, laws = [ratio], [("identity's share of ReLU's samples, leading order", HALF, f"{SCIENCE}, 7")]
+    for name, row in rows.items():
+        numbers.append(_measured(row, "occupancy", f"occupancy of w* at {size}, {name}", bootstrap))
+        share, occupancy = row["predicted_samples_ratio"], row["predicted_occupancy"]
+        if name != "relu":
+            laws.append((f"predicted share of ReLU's samples, {name}", share, "sterling.theory.laws"))
+        if occupancy is not None:
+            laws.append((f"predicted occupancy at {size}, {name}", occupancy, "sterling.theory.balance"))
     for row in (*rows.values(), *smooth):
         if row["surrogate"] != "relu":
             name = f"occupancy less ReLU's, paired, at {size}, {row['surrogate']}"
@@ -105,23 +108,12 @@ def measure(context: Context, budget: Budget) -> Finding:
     for row in tables[0].iter_rows(named=True):
         name = f"ergodic success at N = {budget.samples[0]:,}, {row['surrogate']}"
         numbers.append(_measured(row, "ergodic", name, "Jeffreys"))
-    laws = [
-        Reference("identity's share of ReLU's samples, leading order", HALF, "mean-field", f"{SCIENCE}, 7")
-    ]
-    for name, row in rows.items():
-        share, occupancy = row["predicted_samples_ratio"], row["predicted_occupancy"]
-        if name != "relu":
-            words = f"predicted share of ReLU's samples, {name}"
-            laws.append(Reference(words, share, "mean-field", "sterling.theory.laws"))
-        if occupancy is not None:
-            words = f"predicted occupancy at {size}, {name}"
-            laws.append(Reference(words, occupancy, "mean-field", "sterling.theory.balance"))
     return CLAIM.found(
         rule(predicted),
         [(ratio.low, ratio.high)],
         experiment=(
             f"{budget.instances} data sets with n = {budget.n}, m = 1, σ = {budget.noise:g} for each of N = "
-            f"{', '.join(f'{one:,}' for one in budget.samples)}; on every one {', '.join(budget.surrogates)} "
+            f"{listed(budget.samples)}; on every one {', '.join(budget.surrogates)} "
             f"from the same start, {budget.steps:,} steps of 0.5/√(t+1), and on the first "
             f"{budget.smooth_instances} of them also {', '.join(budget.smooth) or 'no other'}."
         ),
@@ -130,20 +122,22 @@ def measure(context: Context, budget: Budget) -> Finding:
             f"{number(predicted)} at this size and {HALF} to leading order. {best_in_words(tables[-1], lead)}"
         ),
         measured=tuple(numbers),
-        references=tuple(laws),
+        references=tuple(Reference(name, value, "mean-field", source) for name, value, source in laws),
         pictures=(
             *(
-                Picture(
+                picture(
                     f"surrogates-occupancy-{samples}",
                     f"Occupancy of w* at N = {samples:,}",
-                    partial(draw_table, table=table),
+                    draw_table,
+                    table=table,
                 )
                 for samples, table in zip(budget.samples, tables, strict=True)
             ),
-            Picture(
+            picture(
                 "surrogates-predicted",
                 f"Measured against predicted occupancy at {size}, all surrogates",
-                partial(predictions, comparison=few[-1]),
+                predictions,
+                comparison=few[-1],
             ),
         ),
         tables={
@@ -198,8 +192,7 @@ def best_in_words(table: pl.DataFrame, lead: Measured | None) -> str:
 
 
 def compare(context: Context, budget: Budget) -> tuple[list[Comparison], list[Comparison]]:
-    """Return for each sample size the comparison on all data sets, and that of all surrogates on the first "
-    "few."""
+    """Return for each sample size the comparison on all data sets, and one of all surrogates on the first."""
     import polars as pl
 
     def rows(name: str, surrogates: tuple[str, ...], trials: int) -> pl.DataFrame:
@@ -217,11 +210,9 @@ def compare(context: Context, budget: Budget) -> tuple[list[Comparison], list[Co
         return context.study(study).trials()
 
     def at(samples: int, found: pl.DataFrame, names: tuple[str, ...]) -> Comparison:
-        order = pl.col("surrogate").replace_strict({name: place for place, name in enumerate(names)})
-        mine = found.filter(found["samples"] == samples).sort("trial", order)
         problem = Problem(n=budget.n, samples=samples, noise=budget.noise)
-        columns = ["trial", "surrogate", *KIND.columns]
-        return Comparison(mine.select(columns), problem, Power(0.5, 0.5), budget.steps, context.seed)
+        mine = in_order(found.filter(found["samples"] == samples), names).drop("seconds")
+        return Comparison(mine, problem, Power(0.5, 0.5), budget.steps, context.seed)
 
     whole = rows("surrogates", budget.surrogates, budget.instances)
     names = (*budget.surrogates, *budget.smooth)
@@ -248,19 +239,14 @@ def _measured(row: dict, column: str, name: str, how: str) -> Measured:
     return measured(name, (math.nan if value is None else value for value in values), how)
 
 
-def _columns(table: pl.DataFrame) -> tuple[list[str], dict[str, np.ndarray]]:
-    table = table.sort("occupancy", descending=True)
-    predicted = table["predicted_occupancy"].cast(float).to_numpy()
-    blank = np.full(len(table), np.nan)
-    return table["surrogate"].to_list(), {
-        "measured": table.select("occupancy", "occupancy_low", "occupancy_high").to_numpy(),
-        "predicted (mean-field)": np.column_stack([predicted, blank, blank]),
-    }
-
-
 def draw_table(ax: Axes, table: pl.DataFrame) -> str:
     """Draw the occupancy of each surrogate beside its prediction."""
-    dots(ax, *_columns(table), "occupancy of w*")
+    table = table.sort("occupancy", descending=True)
+    predicted = np.full((len(table), 3), np.nan)
+    predicted[:, 0] = table["predicted_occupancy"].cast(float).to_numpy()
+    measured = table.select("occupancy", "occupancy_low", "occupancy_high").to_numpy()
+    groups = {"measured": measured, "predicted (mean-field)": predicted}
+    dots(ax, table["surrogate"].to_list(), groups, "occupancy of w*")
     ax.set_xlim(-0.03, 1.03)
     return "Share of the steps at w*, mean over the same data sets; bars are 95 % bootstrap intervals."
 

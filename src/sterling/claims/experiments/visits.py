@@ -4,32 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sterling.claims import scaling
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Reference
-from sterling.claims.scaling import (
-    NOISELESS,
-    Scaling,
-    curves_picture,
-    ends,
-    exponent,
-    fits_by_budget,
-    growth_rule,
-    growth_sentence,
-    law_picture,
-    left_open,
-    local_exponent,
-    notes_on,
-    regimes_picture,
-    run_noiseless,
-    run_scaling,
-    top_exponent,
-)
+from sterling.claims.finding import Finding, Reference, picture
+from sterling.claims.scaling import NOISELESS, Scaling
+from sterling.claims.words import listed
 from sterling.model.problem import Problem
+from sterling.plot.study import phase_map, success_curves, threshold_law
 from sterling.theory import samples_for_average, samples_for_occupancy
 
 PROVED = 4.0
-RULE = growth_rule("each exponent of w* itself (absorption, half of the steps)", PROVED)
+RULE = scaling.growth_rule("each exponent of w* itself (absorption, half of the steps)", PROVED)
 _LAWS = f"sterling.theory.laws; to leading order {SCIENCE}, 7"
 
 
@@ -47,77 +33,78 @@ def measure(context: Context, budget: Budget) -> Finding:
     Both are judged at their largest step budgets.
     """
     noisy = budget.noisy
-    quiet_store = run_noiseless(context, budget.quiet)
-    store = run_scaling(context, "noisy", noisy, ("occupancy>=0.5", "ergodic"))
-    optimal = fits_by_budget(quiet_store, "optimal")
-    half = fits_by_budget(store, "occupancy>=0.5")
-    average = fits_by_budget(store, "ergodic")
-    quiet = exponent(optimal[-1], "exponent α of N₅₀ for absorption at w*, no noise")
-    loud = exponent(half[-1], f"exponent α of N₅₀ for half of the steps at w*, σ = {noisy.noise:g}")
-    mean = exponent(average[-1], f"exponent α of N₅₀ for the time average, σ = {noisy.noise:g}")
+    quiet_store = scaling.run_noiseless(context, budget.quiet)
+    store = scaling.run_scaling(context, "noisy", noisy, ("occupancy>=0.5", "ergodic"))
+    absorbed = scaling.fits_by_budget(quiet_store, "optimal")
+    half = scaling.fits_by_budget(store, "occupancy>=0.5")
+    average = scaling.fits_by_budget(store, "ergodic")
     half_law = {n: samples_for_occupancy(Problem(n, 1, noise=noisy.noise)) for n in noisy.n}
     mean_law = {n: samples_for_average(Problem(n, 1, noise=noisy.noise)) for n in noisy.n}
+    again = "the same law over the dimensions run: exponent"
     trials, counts = store.trials(), store.counts("ergodic")
     counts = counts.filter(counts["steps"] == noisy.steps[-1])
     return CLAIM.found(
         RULE,
-        ends(optimal[-1], left_open(quiet_store, budget.quiet.steps[-1]))
-        + ends(half[-1], left_open(store, noisy.steps[-1])),
+        scaling.ends(absorbed[-1], scaling.left_open(quiet_store, budget.quiet.steps[-1]))
+        + scaling.ends(half[-1], scaling.left_open(store, noisy.steps[-1])),
         experiment=(
             f"{len(quiet_store.trials(['n'])):,} runs without label noise (those of P1) and {len(trials):,} "
-            f"with σ = {noisy.noise:g}, n = {', '.join(map(str, noisy.n))}, m = 1, "
-            f"{' and '.join(f'{steps:,}' for steps in noisy.steps)} steps of 0.5/√(t+1)."
+            f"with σ = {noisy.noise:g}, n = {listed(noisy.n)}, m = 1, {listed(noisy.steps)} steps of "
+            "0.5/√(t+1)."
         ),
         reason=(
-            f"{growth_sentence('for absorption at w* without noise', optimal[-1])} "
-            f"{growth_sentence('for half of the steps at w* with noise', half[-1])} "
+            f"{scaling.growth_sentence('for absorption at w* without noise', absorbed[-1])} "
+            f"{scaling.growth_sentence('for half of the steps at w* with noise', half[-1])} "
             f"Samples of the order n^{PROVED:g} are proved to suffice."
         ),
         measured=(
-            quiet,
-            *top_exponent(optimal[-1], "the same"),
-            loud,
-            *top_exponent(half[-1], "the same"),
-            mean,
-            *top_exponent(average[-1], "the same"),
+            *scaling.exponents(absorbed[-1], "exponent α of N₅₀ for absorption at w*, no noise", "the same"),
+            *scaling.exponents(
+                half[-1], f"exponent α of N₅₀ for half of the steps at w*, σ = {noisy.noise:g}", "the same"
+            ),
+            *scaling.exponents(
+                average[-1], f"exponent α of N₅₀ for the time average, σ = {noisy.noise:g}", "the same"
+            ),
         ),
         references=(
             Reference("proved to suffice: exponent", PROVED, "theorem", PAPER),
-            Reference(
-                "proved to suffice for the time average, without label noise: exponent",
-                2.0,
-                "theorem",
-                PAPER,
-            ),
+            Reference("the same for the time average, without label noise", 2.0, "theorem", PAPER),
             Reference("half of the steps at w* under noise: leading exponent", 3.0, "mean-field", _LAWS),
-            Reference(
-                "the same law over the dimensions run: exponent",
-                local_exponent(half_law),
-                "mean-field",
-                _LAWS,
-            ),
+            Reference(again, scaling.local_exponent(half_law), "mean-field", _LAWS),
             Reference(
                 "time average under noise: leading exponent, up to a logarithm", 1.0, "mean-field", _LAWS
             ),
-            Reference(
-                "the same law over the dimensions run: exponent",
-                local_exponent(mean_law),
-                "mean-field",
-                _LAWS,
-            ),
+            Reference(again, scaling.local_exponent(mean_law), "mean-field", _LAWS),
         ),
         pictures=(
-            law_picture("p2-threshold-quiet", "Samples to be absorbed at w*, no noise", optimal[-1]),
-            law_picture("p2-threshold-noise", "Samples to be at w* half of the time, with noise", half[-1]),
-            curves_picture("p2-success-noise", "Half of the time at w*, with noise", half[-1]),
-            law_picture("p2-threshold-average", "Samples for the time average, with noise", average[-1]),
-            regimes_picture("p2-regimes-noise", "How runs end with label noise", counts),
+            picture(
+                "p2-threshold-quiet",
+                "Samples to be absorbed at w*, no noise",
+                threshold_law,
+                series=absorbed[-1],
+            ),
+            picture(
+                "p2-threshold-noise",
+                "Samples to be at w* half of the time, with noise",
+                threshold_law,
+                series=half[-1],
+            ),
+            picture(
+                "p2-success-noise", "Half of the time at w*, with noise", success_curves, series=half[-1]
+            ),
+            picture(
+                "p2-threshold-average",
+                "Samples for the time average, with noise",
+                threshold_law,
+                series=average[-1],
+            ),
+            picture("p2-regimes-noise", "How runs end with label noise", phase_map, counts=counts),
         ),
         tables={"noisy-trials": trials, "noisy-occupancy-cells": half[-1].cells},
         notes=(
-            *notes_on(optimal, "Absorption, no noise"),
-            *notes_on(half, "Half of the steps at w*"),
-            *notes_on(average, "Time average under noise"),
+            *scaling.notes_on(absorbed, "Absorption, no noise"),
+            *scaling.notes_on(half, "Half of the steps at w*"),
+            *scaling.notes_on(average, "Time average under noise"),
             "Absorption at w* is certified from the data: the run visits w* at every later step (exact).",
             "Under noise no run of finite length proves infinitely many visits; half of the steps at w* is a "
             "stronger demand than visits that recur, so its threshold lies higher.",

@@ -1,0 +1,194 @@
+"""Runs that chatter, against a compiled float32 loop: `python -m benchmarks.chatter`.
+
+Without label noise and with N of a few n, every step flips tens of weights and every state is new. The rival
+is the plain full-batch loop, written as well as we know how. Both take turns in one process, on one thread,
+of which the time on a core is taken, and of each the quickest turn counts. The rival looks at every row, as
+one must with label noise; that rows of positive label never count without it, neither of them makes use of.
+Exit code 1 where they take other steps and, with --strict, where a bar is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+
+import numba
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+import sterling as st
+
+#: n, N, the least ratio wanted, and steps of one turn of sterling.
+SHAPES = ((256, 1024, 3.2, 20_000), (512, 2048, 3.4, 8_000), (1024, 4096, 3.6, 3_000))
+SCHEDULE = st.Power(0.5, 0.5)
+
+_COMPARED = 40  # steps for which both must have the same weights
+_SHARE = 40  # the rival takes this share of the steps in each of its turns,
+_MORE = 4  # which are so many to one of sterling: short ones meet a quiet moment more often
+_SKIPPED = 2000  # steps before the rival is timed, so that it too is among chattering states
+_LATENT_SEED = 7
+
+
+@numba.njit(fastmath=True, nogil=True)
+def row_by_row(rows, labels, latent, signs, gradient, rates):
+    """One pass over the rows a step; a row is read again, still near, where its residual and unit are on."""
+    for rate in rates:
+        gradient[:] = 0.0
+        for i in range(len(rows)):
+            row = rows[i]
+            before = np.float32(0.0)
+            for k in range(signs.size):
+                before += row[k] * signs[k]
+            if before > 0.0:
+                coefficient = np.float32(1.0) - labels[i]
+                if coefficient != 0.0:
+                    for k in range(signs.size):
+                        gradient[k] += coefficient * row[k]
+        for k in range(signs.size):
+            latent[k] -= rate * gradient[k]
+            signs[k] = np.float32(1.0) if latent[k] >= 0.0 else np.float32(-1.0)
+
+
+@numba.njit(fastmath=True, nogil=True)
+def four_rows(rows, labels, latent, signs, gradient, rates):
+    """The same, four rows at a time: each weight is loaded once for all of them. N is a multiple of four."""
+    before = np.empty(4, np.float32)
+    for rate in rates:
+        gradient[:] = 0.0
+        for i in range(0, len(rows), 4):
+            one, two, three, four = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
+            a, b, c, d = np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0)
+            for k in range(signs.size):
+                sign = signs[k]
+                a += one[k] * sign
+                b += two[k] * sign
+                c += three[k] * sign
+                d += four[k] * sign
+            before[0], before[1], before[2], before[3] = a, b, c, d
+            for j in range(4):
+                if before[j] > 0.0:
+                    coefficient = np.float32(1.0) - labels[i + j]
+                    if coefficient != 0.0:
+                        row = rows[i + j]
+                        for k in range(signs.size):
+                            gradient[k] += coefficient * row[k]
+        for k in range(signs.size):
+            latent[k] -= rate * gradient[k]
+            signs[k] = np.float32(1.0) if latent[k] >= 0.0 else np.float32(-1.0)
+
+
+class Rival:
+    """The loop on one instance with one unit and readout 1.
+
+    Parameters
+    ----------
+    loop : callable
+        `row_by_row` or `four_rows`.
+    instance : Instance
+    latent : float array (n,)
+        u_0.
+    """
+
+    def __init__(self, loop: Callable, instance: st.Instance, latent: np.ndarray):
+        self.loop = loop
+        inputs = instance.inputs.reshape(instance.samples, instance.n)
+        raw = np.empty(inputs.size + 16, np.float32)
+        start = -raw.ctypes.data % 64 // 4  # rows begin on cache lines
+        self.rows = raw[start : start + inputs.size].reshape(inputs.shape)
+        self.rows[:] = inputs
+        self.labels = instance.labels.astype(np.float32)
+        self.latent = latent.astype(np.float32)
+        self.signs = np.where(self.latent >= 0, 1, -1).astype(np.float32)
+        self.gradient = np.zeros(instance.n, np.float32)
+        self.step = 0
+
+    def run(self, steps: int) -> None:
+        """Take so many steps more."""
+        rates = SCHEDULE.at(np.arange(self.step, self.step + steps)) / len(self.rows)
+        self.loop(self.rows, self.labels, self.latent, self.signs, self.gradient, rates.astype(np.float32))
+        self.step += steps
+
+
+def agreed(instance: st.Instance, latent: np.ndarray, rival: Rival) -> int:
+    """Return for how many steps from the first both have the same weights."""
+    orbit = st.train(instance, _COMPARED, SCHEDULE, init=latent, record=("flips",), threads=1)
+    signs, flips = orbit.start_signs.copy(), orbit.flips
+    assert flips is not None
+    for step in range(1, _COMPARED):
+        rival.run(1)
+        now = flips[flips["step"] == step]
+        signs[now["coordinate"]] = now["sign"]
+        if not np.array_equal(signs, rival.signs):
+            return step
+    return _COMPARED
+
+
+def measure(n: int, samples: int, steps: int, turns: int) -> dict:
+    """Return the best seconds a step of sterling and of each rival, and what sterling's run was like."""
+    instance = st.Problem(n=n, samples=samples).draw(0)
+    latent = np.random.default_rng(_LATENT_SEED).standard_normal(n) / np.sqrt(n)
+    rivals = {loop.__name__: Rival(loop, instance, latent) for loop in (row_by_row, four_rows)}
+    same = min(agreed(instance, latent, rival) for rival in rivals.values())
+    for rival in rivals.values():
+        rival.run(_SKIPPED)
+    best = dict.fromkeys(("sterling", *rivals), np.inf)
+    orbit = None
+    for _ in range(turns):
+        begun = time.thread_time()
+        orbit = st.train(instance, steps, SCHEDULE, init=latent, record=(), threads=1)
+        best["sterling"] = min(best["sterling"], (time.thread_time() - begun) / steps)
+        for name, rival in _MORE * list(rivals.items()):
+            begun = time.thread_time()
+            rival.run(steps // _SHARE)
+            best[name] = min(best[name], (time.thread_time() - begun) / (steps // _SHARE))
+    assert orbit is not None
+    if orbit.certified or orbit.steps != steps:
+        raise RuntimeError(f"n={n} N={samples}: not a full run of chatter, {orbit.verdict} at {orbit.steps}")
+    return {"best": best, "same": same, "stats": orbit.stats}
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.chatter", description=__doc__)
+    parser.add_argument("--only", nargs="+", type=int, metavar="N", help="these n alone")
+    parser.add_argument("--turns", type=int, default=7, help="turns of each (%(default)s)")
+    parser.add_argument("--strict", action="store_true", help="exit 1 where a bar is missed")
+    asked = parser.parse_args()
+    table = Table(
+        "",
+        "flips a step",
+        "new states",
+        "row by row",
+        "four rows",
+        "sterling",
+        "ratio",
+        "bar",
+        box=box.SIMPLE_HEAD,
+    )
+    missed = failed = False
+    for n, samples, bar, steps in SHAPES:
+        if asked.only and n not in asked.only:
+            continue
+        found = measure(n, samples, steps, asked.turns)
+        best, stats = found["best"], found["stats"]
+        ratio = min(spent for name, spent in best.items() if name != "sterling") / best["sterling"]
+        missed |= ratio < bar
+        failed |= found["same"] < _COMPARED
+        table.add_row(
+            f"n={n} N={samples}",
+            f"{stats.flips / stats.events:.1f}",
+            f"{stats.states / steps:.1%}",
+            *(f"{1e6 * best[name]:.2f} µs" for name in ("row_by_row", "four_rows", "sterling")),
+            f"{ratio:.2f}",
+            f"{bar:g}" + ("" if found["same"] == _COMPARED else f" (parted after {found['same']} steps)"),
+        )
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    return int(failed or (asked.strict and missed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Trials of the kind "baseline": another estimator on the data that a run of the same problem would get."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sterling.base import checks
+from sterling.errors import InputError
+from sterling.study.cells import Cell, Seeds
+from sterling.study.criteria import Criterion
+from sterling.study.kinds import COUNT, FLAG, Kind, Look
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sterling.model.instance import Instance
+
+#: The estimators of `baselines.py`: what each asks of the data, and what it costs in passes over them.
+ESTIMATORS = ("least_squares", "hebb", "logistic", "gamp", "least_risk")
+_TRIAL, _ENTRY, _PASSES = 2e-3, 3e-9, 50  # seconds of one machine; only ratios matter
+
+
+def _estimate(instance: Instance, name: str, noise: float) -> tuple[np.ndarray, bool]:
+    """Return signs (count, n), more than one where several are as good, and whether the method settled."""
+    from sterling.study import baselines
+
+    if name == "least_risk":
+        return baselines.risk_minimisers(instance), True
+    inputs, labels = instance.inputs, instance.labels
+    if name == "gamp":
+        found = baselines.gamp(inputs, labels, noise=noise, readout=float(instance.readout[0]))
+        return found.signs[None], bool(found.settled)
+    return getattr(baselines, name)(inputs, labels)[None], True
+
+
+def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
+    instance = cell.problem.draw(seeds.data, threads=1)
+    look()
+    signs, settled = _estimate(instance, cell.settings["estimator"], cell.problem.noise)
+    errors = np.count_nonzero(signs != instance.teacher, axis=1)
+    return {"errors": int(errors.max()), "answers": len(errors), "settled": settled}
+
+
+def _check(cell: Cell) -> None:
+    problem = cell.problem
+    name = checks.choice(cell.settings["estimator"], "estimator", ESTIMATORS)
+    if problem.m != 1:
+        raise InputError(f"the estimators of the kind 'baseline' are for m = 1, not {problem.m}")
+    if name == "gamp" and (str(problem.inputs) != "gaussian" or problem.normalize is not None):
+        raise InputError("gamp is for Gaussian inputs as they are: take another estimator, or other inputs")
+    if name == "least_risk":
+        from sterling.states.landscape import check_dimension
+
+        check_dimension(problem.n)
+
+
+def _exact() -> pl.Expr:
+    import polars as pl
+
+    return pl.col("errors") == 0
+
+
+def _work(cell: Cell) -> pl.Expr:
+    import polars as pl
+
+    rows = float(cell.problem.samples)
+    if cell.settings["estimator"] == "least_risk":
+        return pl.lit(_TRIAL + 2.0**cell.problem.n * rows * _ENTRY)
+    return pl.lit(_TRIAL + _PASSES * cell.problem.n * rows * _ENTRY)
+
+
+def _small(cell: Cell) -> Cell:
+    return Cell(cell.kind, replace(cell.problem, samples=min(cell.problem.samples, 32)), cell.settings)
+
+
+KIND = Kind(
+    "baseline",
+    _run,
+    {"errors": COUNT, "answers": COUNT, "settled": FLAG},
+    settings={"estimator": "least_squares"},
+    criteria={
+        "exact": Criterion(
+            "exact", "the estimate is the teacher, in every weight and in every answer", ("errors",), _exact
+        )
+    },
+    check=_check,
+    work=_work,
+    small=_small,
+)
