@@ -177,7 +177,9 @@ class Run:
             need = np.abs(self.latent[moving]) / np.abs(self.last_gradient[moving])
             if need.min() > remaining_mass:
                 return "STALLED"
-        return "RECURRENT" if self.visits >= 2 else "WANDERING"
+        return (
+            "RECURRENT" if self.visits >= 2 else "WANDERING"
+        )  # or CHATTERING, which is a matter of statistics
 
 
 def simulate(inputs, labels, readout, latent, rates, surrogate="relu", teacher=None):

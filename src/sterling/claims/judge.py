@@ -73,19 +73,26 @@ def contradicted(where: str, holds: Callable[..., bool]) -> Case:
 
 
 def bound(what: str, value: float, note: str = "") -> Rule:
-    """Return the rule for the interval (low, high) of an exponent that is proved to be at most ``value``."""
+    """Return the rule for (low, high, left): an exponent that is proved to be at most ``value``.
+
+    ``left`` is how many runs their budget left open, 0 unless given: such runs may succeed later, so an
+    exponent at a finite budget contradicts nothing while there are any.
+    """
     return Rule(
         (
             Case(
                 Judgement.FAR_INSIDE,
                 f"the 95 % interval of {what} ends more than {FAR:g} below the proved {value:g}",
-                lambda low, high: math.isfinite(low) and high < value - FAR,
+                lambda low, high, left=0: math.isfinite(low) and high < value - FAR,
             ),
             consistent(
                 f"it ends at {value:g} or below",
-                lambda low, high: math.isfinite(low) and value - FAR <= high <= value,
+                lambda low, high, left=0: math.isfinite(low) and value - FAR <= high <= value,
             ),
-            contradicted("it begins above", lambda low, high: low > value),
+            contradicted(
+                "it begins above and no run was left open by its budget",
+                lambda low, high, left=0: low > value and not left,
+            ),
         ),
         note,
     )

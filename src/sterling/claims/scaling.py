@@ -110,9 +110,16 @@ def _budget(series: SeriesFit) -> str:
     return f"T = {series.series['steps']:,} steps"
 
 
-def ends(series: SeriesFit) -> list[tuple[float, float]]:
-    """Return the intervals by which `growth_rule` judges a fit."""
-    return [(one.low, one.high) for one in exponents(series, "", "")]
+def ends(series: SeriesFit, left: int = 0) -> list[tuple[float, float, int]]:
+    """Return the intervals by which `growth_rule` judges a fit, with the number of runs left open."""
+    return [(one.low, one.high, left) for one in exponents(series, "", "")]
+
+
+def left_open(store: Store, steps: int) -> int:
+    """Return how many runs of a budget ended without a verdict for all time."""
+    cells = store.counts("certified")
+    cells = cells.filter(cells["steps"] == steps)
+    return int((cells["trials"] - cells["successes"]).sum())
 
 
 def growth_rule(what: str, value: float) -> Rule:

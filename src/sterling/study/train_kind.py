@@ -29,7 +29,7 @@ def run_orbit(cell: Cell, seeds: Seeds, record: Iterable[str] = (), look: Look |
     from sterling.dynamics.restart import parse_restart
     from sterling.dynamics.train import train
 
-    restart = cell.settings["restart"]
+    restart = cell.settings.get("restart", "none")
 
     return train(
         cell.problem.draw(seeds.data),

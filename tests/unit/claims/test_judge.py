@@ -22,6 +22,7 @@ from sterling.claims.experiments import (
 from sterling.claims.finding import Judgement, Measured
 from sterling.claims.judge import Rule, bound, consistent, contradicted, near
 from sterling.stats import clustered_correlation, mean_interval, quantile_interval, share_interval
+from sterling.visits.counts import mark_steps
 
 CONSISTENT, FAR, CONTRADICTED, OPEN = (
     Judgement.CONSISTENT,
@@ -136,17 +137,50 @@ def test_a_slope_is_judged(low, high, expected):
 
 
 @pytest.mark.parametrize(
-    "low, high, exact, expected",
+    "low, high, exact, stopped, expected",
     [
-        (0.98, 1.01, True, CONSISTENT),
-        (0.98, 1.01, False, CONTRADICTED),
-        (0.1, 0.4, True, CONTRADICTED),
-        (0.3, 0.9, True, OPEN),
-        (math.nan, math.nan, True, OPEN),
+        (0.98, 1.01, True, 0, CONSISTENT),
+        (0.98, 1.01, True, 1, OPEN),
+        (0.98, 1.01, False, 0, CONTRADICTED),
+        (0.1, 0.4, True, 0, OPEN),  # a finite run contradicts nothing
+        (0.3, 0.9, True, 0, OPEN),
+        (math.nan, math.nan, True, 0, OPEN),
     ],
 )
-def test_recurrence_is_judged_by_growth_and_the_exact_check(low, high, exact, expected):
-    assert returns.RULE.judge([(low, high, exact)]) is expected
+def test_recurrence_is_judged_by_growth_and_the_exact_check(low, high, exact, stopped, expected):
+    assert returns.RULE.judge([(low, high, exact, stopped)]) is expected
+
+
+def test_visits_that_stop_are_not_recurrence():
+    """Visits that grow like T and stop for ever at a tenth of the run passed with an exponent of 0.51."""
+    steps = mark_steps()[mark_steps() <= 10**6]
+    going = steps // 50
+    stopping = np.minimum(going, 10**5 // 50)
+    growth = math.log(stopping[-1] / going[np.searchsorted(steps, 10**4)]) / math.log(100)
+    assert 0.49 < growth < 0.52
+
+    def marks(*runs):
+        frames = [
+            pl.DataFrame({"n": 16, "samples": 400, "trial": k, "mark_steps": steps, "mark_visits": visits})
+            for k, visits in enumerate(runs)
+        ]
+        return pl.concat(frames)
+
+    assert returns.stopped_runs(marks(going, going)) == 0
+    assert returns.stopped_runs(marks(going, stopping, going)) == 1
+    stopped = returns.stopped_runs(marks(stopping))
+    assert returns.RULE.judge([(0.505, 0.515, True, stopped)]) is OPEN
+
+
+def test_a_finite_budget_contradicts_nothing_that_more_steps_could_mend():
+    assert bound("the exponent", 2.0).judge([(2.1, 2.3, 0)]) is CONTRADICTED
+    assert bound("the exponent", 2.0).judge([(2.1, 2.3, 7)]) is OPEN
+    assert bound("the exponent", 2.0).judge([(1.0, 1.2, 7)]) is FAR
+    assert step_sizes.RULE.judge([(2.1, 2.5, 0, 3)]) is OPEN
+    assert step_sizes.RULE.judge([(2.1, 2.5, 1, 3)]) is CONTRADICTED
+    failing = [(60, 5, 0, 55)]
+    assert learning_rates.RULE.judge([([(60, 0, 5, 0)], failing)]) is CONTRADICTED
+    assert learning_rates.RULE.judge([([(60, 0, 5, 40)], failing)]) is OPEN
 
 
 @pytest.mark.parametrize(

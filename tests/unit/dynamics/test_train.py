@@ -423,7 +423,7 @@ def test_what_a_checkpoint_certifies_holds(monkeypatch, tmp_path):
 
 def test_verdicts_speak():
     """The value is the name in small letters; the meaning says what to try; tables show the name."""
-    names = ("OPTIMAL", "TRAPPED", "RECURRENT", "WANDERING", "STALLED")
+    names = ("OPTIMAL", "TRAPPED", "RECURRENT", "CHATTERING", "WANDERING", "STALLED")
     assert tuple(str(verdict) for verdict in st.Verdict) == names
     for verdict in st.Verdict:
         assert verdict.value == verdict.name.lower()

@@ -60,7 +60,14 @@ def test_the_phase_map_has_the_shares(store, ax):
 
 
 def test_the_phase_map_tells_a_plurality_and_what_optimal_counts(ax):
-    verdicts = {"OPTIMAL": [4], "RECURRENT": [0], "WANDERING": [3], "TRAPPED": [3], "STALLED": [0]}
+    verdicts = {
+        "OPTIMAL": [4],
+        "RECURRENT": [0],
+        "CHATTERING": [1],
+        "WANDERING": [2],
+        "TRAPPED": [3],
+        "STALLED": [0],
+    }
     text = phase_map(ax, pl.DataFrame({"n": [8], "samples": [5], "trials": [10], **verdicts}))
     assert "commonest end is optimal, 40 % of all trials" in text
     assert "Most" not in text

@@ -284,7 +284,7 @@ def test_nothing_is_left_running(tmp_path):
 
 def test_counts_know_regimes_and_undecided(done):
     table = Store(done).counts("optimal")
-    regimes = table.select("OPTIMAL", "TRAPPED", "RECURRENT", "WANDERING", "STALLED")
+    regimes = table.select("OPTIMAL", "TRAPPED", "RECURRENT", "CHATTERING", "WANDERING", "STALLED")
     np.testing.assert_array_equal(regimes.sum_horizontal(), table["trials"])
     assert (table["successes"] <= table["OPTIMAL"]).all()
     assert (table["successes"] + table["undecided"] <= table["trials"]).all()

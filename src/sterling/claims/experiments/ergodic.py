@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from sterling.claims import scaling
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
@@ -30,7 +28,7 @@ def measure(context: Context, budget: Scaling) -> Finding:
     counts = counts.filter(counts["steps"] == budget.steps[-1])
     return CLAIM.found(
         RULE,
-        scaling.ends(average),
+        scaling.ends(average, scaling.left_open(store, budget.steps[-1])),
         experiment=(
             f"{len(trials):,} runs without label noise, n = {listed(budget.n)}, m = 1, step sizes "
             f"0.5/√(t+1), {listed(budget.steps)} steps; the sample sizes were placed where they "
@@ -46,11 +44,12 @@ def measure(context: Context, budget: Scaling) -> Finding:
         ),
         references=(
             Reference("proved to suffice: exponent", PROVED, "theorem", PAPER),
-            Reference(
-                "the n log n law over the dimensions run: exponent",
-                scaling.local_exponent({n: n * math.log(n) for n in budget.n}),
-                "mean-field",
-                f"{SCIENCE}, 8",
+            *(
+                Reference(
+                    "the law over the dimensions run: exponent", one.exponent, one.kind, f"{SCIENCE}, 8"
+                )
+                for one in average.expected
+                if one.kind == "mean-field"
             ),
         ),
         pictures=(

@@ -15,6 +15,7 @@ from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import listed, undecided
 from sterling.model.families import AutoRegressive, Gaussian, Rectified, Shifted, get_family
 from sterling.plot.curves import dots
+from sterling.stats import share_interval
 from sterling.study.grid import Study
 from sterling.study.report import with_shares
 
@@ -86,7 +87,8 @@ def rule(size: int) -> Rule:
                 lambda shares, normal: _refutes(shares),
             ),
         ),
-        f"By the 95 % interval of each success share at N = {size:,}: an input law fails where it lies below "
+        f"By the 95 % interval of each success share at N = {size:,}, at whose upper end runs left open by "
+        f"their budget count as successes: an input law fails where it lies below "
         f"{percent(HALF)} as it is, and a normalisation restores it where it then lies above "
         f"{percent(HALF)}.",
     )
@@ -132,7 +134,13 @@ def measure(context: Context, budget: Budget) -> Finding:
         ).iter_rows()
     }
     intervals = {
-        family: {kind: tuple(shares[family, kind][1:]) for kind in _WORDS} for family in budget.families
+        family: {
+            kind: (low, share_interval(won + left, trials)[2])  # runs left open may come there or not
+            for kind, low, won, left, trials in last.filter(last["inputs"] == family)
+            .select("normalize", "share_low", "successes", "undecided", "trials")
+            .iter_rows()
+        }
+        for family in budget.families
     }
     normal = [f for f in budget.families if isinstance(get_family(f), Gaussian | Shifted | AutoRegressive)]
     healed = restored(intervals)

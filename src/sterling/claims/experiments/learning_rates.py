@@ -56,12 +56,20 @@ class Budget:
     failing: tuple[str, ...] = ("power:0.5,1.5", "power:0.5,2", "table:0.5,0.5,0.5,0.5,0")
 
 
-def _shares(counts: list[tuple[int, int, int]]) -> np.ndarray:
-    """Return the intervals (k, 2) of the share absorbed at w*, from (trials, stalled, optimal)."""
-    return np.array([share_interval(optimal, trials)[1:] for trials, _, optimal in counts]).reshape(-1, 2)
+def _shares(counts: list[tuple[int, ...]]) -> np.ndarray:
+    """Return (k, 2) ends for the share absorbed at w*, from (trials, stalled, optimal, left open).
+
+    At the lower end no run that its budget left open gets there, at the upper one all do.
+    """
+    ends = [
+        (share_interval(optimal, trials)[1], share_interval(optimal + sum(left), trials)[2])
+        for trials, _, optimal, *left in counts
+    ]
+    return np.array(ends).reshape(-1, 2)
 
 
-#: Judges (trials, stalled, optimal) of each schedule that meets the terms, and of each of finite sum.
+#: Judges (trials, stalled, optimal, left open) of each schedule that meets the terms, and of each of finite
+#: sum.
 RULE = Rule(
     (
         consistent(
@@ -69,15 +77,16 @@ RULE = Rule(
             "w* (the whole 95 % interval of their share) and none stalls, and under each schedule of finite "
             "sum a run stalls",
             lambda meeting, failing: (
-                all(stalled for _, stalled, _ in failing)
-                and not any(stalled for _, stalled, _ in meeting)
+                all(stalled for _, stalled, *_ in failing)
+                and not any(stalled for _, stalled, *_ in meeting)
                 and bool((_shares(meeting)[:, 0] > HALF).all())
             ),
         ),
         contradicted(
-            f"one that meets the terms stalls a run or brings less than {percent(HALF)} to w*",
+            f"one that meets the terms stalls a run or brings less than {percent(HALF)} to w*, even if all "
+            "runs left open by their budget came there",
             lambda meeting, failing: (
-                any(stalled for _, stalled, _ in meeting) or bool((_shares(meeting)[:, 1] < HALF).any())
+                any(stalled for _, stalled, *_ in meeting) or bool((_shares(meeting)[:, 1] < HALF).any())
             ),
         ),
     ),
@@ -111,7 +120,9 @@ def measure(context: Context, budget: Budget) -> Finding:
         trials.append(store.trials())
         parts[group] = verdicts(store.counts("optimal"), schedules)
     table = pl.concat(list(parts.values()))
-    counts = {group: part.select("trials", "STALLED", "OPTIMAL").rows() for group, part in parts.items()}
+    ends = pl.col("trials"), pl.col("STALLED"), pl.col("OPTIMAL")
+    left = (pl.col("trials") - pl.sum_horizontal("STALLED", "OPTIMAL", "TRAPPED")).alias("left")
+    counts = {group: part.select(*ends, left).rows() for group, part in parts.items()}
     return CLAIM.found(
         RULE,
         [(counts["meeting"], counts["failing"])],

@@ -34,18 +34,17 @@ _PLACE = ["n", "samples"]
 _RUN = [*_PLACE, "trial"]
 _QUANTILES = (0.5, 0.99)
 
-#: Judges the interval (low, high) of the exponent with which visits grow, and whether the exact check held.
+#: Judges the interval (low, high) of the exponent with which visits grow, whether the exact check held, and
+#: how many runs made no visit in their last half. Steps are finite: too few visits contradict nothing.
 RULE = Rule(
     (
         consistent(
             "the whole 95 % interval of the exponent with which visits grow over the last two decades of T "
-            f"lies above {GROWTH:g}, so that visits go on, and w* held for ever exactly the runs whose data "
-            "push no weight out of it",
-            lambda low, high, exact: exact and low > GROWTH,
+            f"lies above {GROWTH:g}, each run that came back does so in the last half of its steps too, and "
+            "w* held for ever exactly the runs whose data push no weight out of it",
+            lambda low, high, exact, stopped: exact and low > GROWTH and not stopped,
         ),
-        contradicted(
-            "the interval lies below or that check fails", lambda low, high, exact: not exact or high < GROWTH
-        ),
+        contradicted("that check fails", lambda low, high, exact, stopped: not exact),
     )
 )
 
@@ -173,6 +172,7 @@ def measure(context: Context, budget: Budget) -> Finding:
         share_interval(len(lasting), len(free)),
         "Jeffreys",
     )
+    stopped = stopped_runs(marks.join(lasting.select(_RUN), on=_RUN, how="semi"))
     came = runs.filter(pl.col("visits") >= 1)
     exact = bool((came["holds"] == (came["verdict"] == "OPTIMAL")).all())
     known = lasting.filter(pl.col("predicted_occupancy").is_not_null() & (pl.col("occupancy") > 0))
@@ -194,7 +194,7 @@ def measure(context: Context, budget: Budget) -> Finding:
     )
     return CLAIM.found(
         RULE,
-        [(exponent.low, exponent.high, exact)],
+        [(exponent.low, exponent.high, exact, stopped)],
         experiment=(
             f"{len(runs)} runs of {budget.steps:,} steps of 0.5/√(t+1) with σ = {budget.noise:g}, m = 1, at "
             + "; ".join(f"n = {n}, N = {samples:,}" for n, samples in budget.places)
@@ -246,8 +246,28 @@ def measure(context: Context, budget: Budget) -> Finding:
             "recurrence-visits": marks,
             "recurrence-returns": times,
         },
-        notes=tuple(_notes(runs, free, lasting, exact)),
+        notes=(*_notes(runs, free, lasting, exact), *_stopped_in_words(stopped, len(lasting))),
     )
+
+
+def stopped_runs(marks: pl.DataFrame) -> int:
+    """Return how many runs made no visit in the last half of their steps, from visits before each mark."""
+    import polars as pl
+
+    known = marks.drop_nulls().with_columns(pl.col("mark_steps").max().over(_RUN).alias("end"))
+    half = known.filter(2 * pl.col("mark_steps") <= pl.col("end"))
+    runs = (
+        half.group_by(_RUN)
+        .agg(pl.col("mark_visits").max().alias("before"))
+        .join(known.group_by(_RUN).agg(pl.col("mark_visits").max().alias("all")), on=_RUN)
+    )
+    return int((runs["before"] == runs["all"]).sum())
+
+
+def _stopped_in_words(stopped: int, runs: int) -> list[str]:
+    if not stopped:
+        return [f"Each of the {runs} runs that returned did so in the last half of its steps too."]
+    return [f"{stopped} of {runs} runs that returned made no visit in the last half of their steps."]
 
 
 def _at_places(lasting: pl.DataFrame) -> Iterator[Measured]:

@@ -44,11 +44,14 @@ RULE = Rule(
             "the whole 95 % interval of the factor by which N₅₀ moves over all rates tried lies between "
             f"{number(1 / FACTOR)} and {number(FACTOR)}, and every absorbed run of the second part ends in "
             "an absorbing state of its data set",
-            lambda low, high, outside: not outside and low >= 1 / FACTOR and high <= FACTOR,
+            lambda low, high, outside, left=0: not outside and low >= 1 / FACTOR and high <= FACTOR,
         ),
         contradicted(
-            "that interval lies wholly outside or a run ends elsewhere",
-            lambda low, high, outside: bool(outside) or high < 1 / FACTOR or low > FACTOR,
+            "a run ends elsewhere, or that interval lies wholly outside and no run was left open "
+            "by its budget",
+            lambda low, high, outside, left=0: (
+                bool(outside) or (not left and (high < 1 / FACTOR or low > FACTOR))
+            ),
         ),
     )
 )
@@ -237,7 +240,7 @@ def measure(context: Context, budget: Budget) -> Finding:
     effect = seen if factor.low > 1 or factor.high < 1 else ""
     return CLAIM.found(
         RULE,
-        [(factor.low, factor.high, outside)],
+        [(factor.low, factor.high, outside, undecided)],
         experiment=(
             f"{len(trials):,} runs without label noise at n = {budget.n}, N = {sizes[0]} to {sizes[-1]}: for "
             f"each N on {budget.trials} data sets, each run under {len(kinds)} schedules from the same "

@@ -45,7 +45,8 @@ def measure(context: Context, budget: Budget) -> Finding:
     counts = counts.filter(counts["steps"] == noisy.steps[-1])
     return CLAIM.found(
         RULE,
-        scaling.ends(absorbed[-1]) + scaling.ends(half[-1]),
+        scaling.ends(absorbed[-1], scaling.left_open(quiet_store, budget.quiet.steps[-1]))
+        + scaling.ends(half[-1], scaling.left_open(store, noisy.steps[-1])),
         experiment=(
             f"{len(quiet_store.trials(['n'])):,} runs without label noise (those of P1) and {len(trials):,} "
             f"with σ = {noisy.noise:g}, n = {listed(noisy.n)}, m = 1, {listed(noisy.steps)} steps of "
