@@ -219,27 +219,27 @@ def _write(
     waiting: bool,
 ) -> None:
     """Write what was asked for; to somebody ``waiting`` for the end, say what is being done."""
+
+    def tell(text: str, already: bool = True) -> None:
+        if say and (already or waiting):
+            note(text)
+
     if out is not None:
         orbit.save(out)
-        if say:
-            note(f"run saved: {out}")
+        tell(f"run saved: {out}")
     if plot is not None:
         from sterling.plot.run import figure
         from sterling.plot.style import save_figure
 
-        if say and waiting:
-            note(f"drawing {plot} …")
+        tell(f"drawing {plot} …", already=False)
         save_figure(figure(orbit), plot)
-        if say:
-            note(f"picture: {plot}")
+        tell(f"picture: {plot}")
     if report is not None:
         from sterling.report.run_page import write_run_page
 
-        if say and waiting:
-            note(f"writing {report} …")
+        tell(f"writing {report} …", already=False)
         write_run_page(report, orbit, instance, _command())
-        if say:
-            note(f"report: {report}")
+        tell(f"report: {report}")
 
 
 def _command() -> str:

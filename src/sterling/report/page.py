@@ -52,28 +52,12 @@ class Facts:
 
 @dataclass(frozen=True)
 class _Section:
-    """One claim, ready for the template; the ranks are what the summary table sorts by."""
+    """One claim, ready for the template."""
 
     finding: Finding
     name: str
     drawings: tuple[Drawing, ...]
     files: tuple[tuple[str, str, int], ...]  # path, name, rows
-
-    @property
-    def kind_rank(self) -> int:
-        return list(KINDS).index(self.finding.kind)
-
-    @property
-    def judgement_rank(self) -> int:
-        return list(Judgement).index(self.finding.judgement)
-
-    @property
-    def headline_key(self) -> str:
-        return _key(self.finding.headline)
-
-    @property
-    def theory_key(self) -> str:
-        return _key(self.finding.references[0] if self.finding.references else None)
 
 
 class Page:
@@ -160,6 +144,7 @@ class Page:
             missing=list(missing),
             state="This run was ended early." if finished else "The experiments are still running.",
             kinds=KINDS,
+            judgements=list(Judgement),
             command=facts.command,
             made_with=facts.version,
         )
@@ -190,7 +175,3 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
         key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in values.items()
     }
-
-
-def _key(number: Any) -> str:
-    return "" if number is None or math.isnan(number.value) else repr(float(number.value))
