@@ -146,7 +146,7 @@ class Collector:
 
     def go(self) -> Generator[Progress, None, None]:
         """Run rounds until there is none left, giving progress at every look."""
-        stop = self._stopping if self.pool.in_threads else pressed
+        stop = (lambda: self.pool.stopping) if self.pool.in_threads else pressed
         results = self.pool.results(
             partial(run_batch, self.study.seed, stop), self._feed(), _LOOK_SECONDS, errors="give"
         )
@@ -172,9 +172,6 @@ class Collector:
         reason, seconds = self.halted or self.planning.reason, time.monotonic() - self.begun
         return Outcome(reason, self.written, done, seconds, tuple(self.planning.messages))
 
-    def _stopping(self) -> bool:
-        return self.pool.stopping
-
     def _feed(self) -> Iterator[Batch | None]:
         """Give batches, round by round; None while all that is left of a round is being run."""
         self._scan()
@@ -187,7 +184,8 @@ class Collector:
                 if self.halted:
                     return
                 batch = self.again.pop() if self.again else self._batch()
-                self.flying += 0 if batch is None else len(batch.numbers)
+                if batch is not None:
+                    self.flying += len(batch.numbers)
                 yield batch
             self._flush()  # others may wait for these rows
 
@@ -257,7 +255,8 @@ class Collector:
             self.ledger.take_back(batch.cell, left)
             self.missing.learnt([batch.cell.key])
             return
-        if problem is not None and not isinstance(problem, KeyboardInterrupt) and not _is_lost(problem):
+        lost = isinstance(problem, KeyboardInterrupt) or type(problem).__name__ == "KilledWorker"  # Dask's
+        if problem is not None and not lost:
             raise _told(problem)
         attempt = batch.attempt + 1 if left.size == len(batch.numbers) else 1
         if attempt > _ATTEMPTS:
@@ -313,11 +312,6 @@ class Collector:
                 if self.buffer:
                     for place in frame.select("cell", "trial").iter_rows():
                         self.buffer.pop(place, None)
-
-
-def _is_lost(problem: BaseException) -> bool:
-    """Whether a worker was lost, as Dask tells it, so that another may do its work."""
-    return type(problem).__name__ == "KilledWorker"
 
 
 def _told(problem: BaseException) -> BaseException:

@@ -75,10 +75,3 @@ class Criterion:
         undecided = pl.lit(False) if self.undecided is None else self.undecided
         code = pl.when(self.success).then(SUCCESS).when(undecided).then(UNDECIDED).otherwise(FAILURE)
         return code.cast(pl.Int8).alias("outcome")
-
-
-def at_least(column: str, threshold: float, meaning: str) -> Criterion:
-    """Return the criterion that a measured number reaches a threshold."""
-    # Every digit, so that it reads back.
-    text = f"{column}>={float(threshold)!r}".removesuffix(".0")
-    return Criterion(text, meaning, (column,), pl.col(column) >= threshold, threshold=float(threshold))

@@ -265,10 +265,6 @@ class _Fitted:
     best: Maximum
     quality: tuple[float, float, float]  # deviance, its expectation, p-value
 
-    @property
-    def aic(self) -> float:
-        return _aic(self.model, self.best)
-
 
 def _best(counts: Counts, law: Law, names: tuple[str, ...]) -> _Fitted | None:
     """Return the law with those of the slopes that do best by AIC; None if the likelihood has no maximum."""
@@ -280,7 +276,7 @@ def _best(counts: Counts, law: Law, names: tuple[str, ...]) -> _Fitted | None:
         if best.converged:
             quality = goodness_of_fit(counts, best.shares, model.size)
             tried.append(_Fitted(law, name, centre, model, best, quality))
-    return min(tried, key=lambda one: settled(one.aic), default=None)
+    return min(tried, key=lambda one: settled(one.best.aic), default=None)
 
 
 def _report(counts, chosen: _Fitted, power: _Fitted, treatment, undecided, level, thresholds) -> ExponentFit:
@@ -316,9 +312,9 @@ def _report(counts, chosen: _Fitted, power: _Fitted, treatment, undecided, level
         deviance=deviance,
         expected_deviance=expected,
         p_value=p_value,
-        aic=power.aic,
+        aic=power.best.aic,
         log_likelihood=power.best.value,
-        rivals=tuple(_rivals(counts, power.slopes, power.aic)),
+        rivals=tuple(_rivals(counts, power.slopes, power.best.aic)),
         treatment=treatment,
         trials=int(counts.trials.sum()),
         undecided=int(undecided),
@@ -354,18 +350,13 @@ def _exp(value: float) -> float:
     return float(np.exp(value))
 
 
-def _aic(model: Model, best: Maximum) -> float:
-    return 2 * model.size - 2 * best.value
-
-
 def _rivals(counts: Counts, slopes: str, aic: float):
     if counts.n.min() < 2:
         return
     for law in RIVALS:
-        model = law.model(counts.n, slopes)
-        best = maximise(counts, model)
-        own = _aic(model, best)
-        yield LawFit(law.name, law.kind, _exp(float(best.parameters[0])), best.value, own, own - aic)
+        best = maximise(counts, law.model(counts.n, slopes))
+        constant = _exp(float(best.parameters[0]))
+        yield LawFit(law.name, law.kind, constant, best.value, best.aic, best.aic - aic)
 
 
 def _thresholds(counts: Counts, level: float):
@@ -375,12 +366,10 @@ def _thresholds(counts: Counts, level: float):
             continue
         model = Model(np.ones((len(one.n), 1)), np.ones((len(one.n), 1)), np.zeros(len(one.n)))
         best = maximise(one, model)
-        if not best.converged:
-            continue
-        low, high = profile_interval(one, model, best, 0, level)
-        yield Threshold(
-            int(n), _exp(float(best.parameters[0])), _exp(low), _exp(high), _exp(float(best.parameters[1]))
-        )
+        if best.converged:
+            middle, slope = best.parameters.tolist()
+            ends = profile_interval(one, model, best, 0, level)
+            yield Threshold(int(n), *map(_exp, (middle, *ends, slope)))
 
 
 def _local_exponents(thresholds: tuple[Threshold, ...]):

@@ -65,19 +65,9 @@ class Ledger:
         return list(dict.fromkeys(["cell", "trial", "seconds", *read, *(worked if self.kind.work else ())]))
 
     def record(self, frame: pl.DataFrame, cells: Mapping[str, Cell]) -> dict[str, np.ndarray]:
-        """Take over finished trials; trials known already change nothing.
+        """Take over finished trials, rows with `columns`; return the numbers that are new in each cell.
 
-        Parameters
-        ----------
-        frame : Polars frame
-            With `columns`; the cells by their hashes.
-        cells : mapping of str to Cell
-            The cells of these hashes.
-
-        Returns
-        -------
-        dict
-            For each cell, named by its hash, the numbers that were not known.
+        Cells are named by their hashes; trials known already change nothing.
         """
         return {
             str(key): self._record_cell(cells[str(key)], rows)
