@@ -8,6 +8,7 @@ adaptive   trials that an interval of α of a given width takes, against uniform
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -19,11 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from sterling.schedules import parse_schedule
-from sterling.study import Store, Study, fit_exponent, run
+from sterling.study import FitError, Store, Study, fit_exponent, run
 from sterling.study.adaptive import Placement
 from sterling.study.cells import trial_seeds
 from sterling.study.ledger import Tally
-from sterling.study.shards import encode, frame_of
+from sterling.study.shards import frame_of
 from sterling.study.trial import Batch, run_batch
 
 PAIRS = 7  # alternating measurements of study and loop
@@ -78,11 +79,12 @@ def million(rows: int = 1_000_000) -> None:
             trials=rows // 48,
         )
         store = Store(Path(folder) / "s", study)
-        store._put(*encode(_fake(study, rows // 48), study.kind, study.identity))
+        store._put(_fake(study, rows // 48))
         size = sum(path.stat().st_size for path in (store.folder / "trials").iterdir())
         print(f"million: {48 * (rows // 48):,} rows, {size / 1e6:.0f} MB on disk")
         for verb in ("status", "fit"):
-            seconds, peak = _measure(verb, store.folder)
+            command = [sys.executable, "-c", _VERB, verb, str(store.folder)]
+            seconds, peak = json.loads(subprocess.check_output(command, text=True))
             print(f"million: {verb} took {seconds:.2f} s and {peak:.0f} MB (bars 3 s, 500 MB)")
 
 
@@ -120,14 +122,6 @@ lines = open("/proc/self/status").read().splitlines()
 peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 print(json.dumps([seconds, peak]))
 """
-
-
-def _measure(verb: str, folder: Path) -> tuple[float, float]:
-    done = subprocess.run(
-        [sys.executable, "-c", _VERB, verb, str(folder)], capture_output=True, text=True, check=True
-    )
-    seconds, peak = json.loads(done.stdout)
-    return seconds, peak
 
 
 _SHARE = """
@@ -201,12 +195,9 @@ def _uniform(places, width: float, rng) -> int:
     trials = np.full(len(n), 8)
     won = rng.binomial(trials, _share(n, size))
     while True:
-        try:
+        with contextlib.suppress(FitError):
             if fit_exponent(n, size, trials, won, thresholds=False).width <= width:
                 return int(trials.sum())
-        except Exception as problem:
-            if type(problem).__name__ != "FitError":
-                raise
         more = np.maximum(1, trials // 8)
         won = won + rng.binomial(more, _share(n, size))
         trials = trials + more

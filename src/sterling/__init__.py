@@ -12,110 +12,68 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # type checkers know the name; to import `typing` takes longer than all else here
 if TYPE_CHECKING:
-    from sterling import study, theory
-    from sterling.base.registry import register
-    from sterling.dynamics.orbit import Orbit, Verdict
-    from sterling.dynamics.restart import Restart
-    from sterling.dynamics.train import resume, train
-    from sterling.errors import (
-        CapacityError,
-        CheckpointError,
-        InputError,
-        InputTypeError,
-        SterlingError,
-        SterlingWarning,
-        StoreError,
-    )
-    from sterling.model.data import load_data
-    from sterling.model.families import Family, get_family
-    from sterling.model.instance import Instance, Rounding
-    from sterling.model.normalise import Normalizer, Standardize, Whiten
-    from sterling.model.problem import Problem
-    from sterling.plans.plan import plan
-    from sterling.schedules import Constant, Power, Table
-    from sterling.states.certificate import Certificate, certify
-    from sterling.states.landscape import Landscape, landscape
-    from sterling.study.compare import compare_surrogates
-    from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
+    from sterling import study as study
+    from sterling import theory as theory
+    from sterling.base.registry import register as register
+    from sterling.dynamics.orbit import Orbit as Orbit
+    from sterling.dynamics.orbit import Verdict as Verdict
+    from sterling.dynamics.restart import Restart as Restart
+    from sterling.dynamics.train import resume as resume
+    from sterling.dynamics.train import train as train
+    from sterling.errors import CapacityError as CapacityError
+    from sterling.errors import CheckpointError as CheckpointError
+    from sterling.errors import InputError as InputError
+    from sterling.errors import InputTypeError as InputTypeError
+    from sterling.errors import SterlingError as SterlingError
+    from sterling.errors import SterlingWarning as SterlingWarning
+    from sterling.errors import StoreError as StoreError
+    from sterling.model.data import load_data as load_data
+    from sterling.model.families import Family as Family
+    from sterling.model.families import get_family as get_family
+    from sterling.model.instance import Instance as Instance
+    from sterling.model.instance import Rounding as Rounding
+    from sterling.model.normalise import Normalizer as Normalizer
+    from sterling.model.normalise import Standardize as Standardize
+    from sterling.model.normalise import Whiten as Whiten
+    from sterling.model.problem import Problem as Problem
+    from sterling.plans.plan import plan as plan
+    from sterling.schedules import Constant as Constant
+    from sterling.schedules import Power as Power
+    from sterling.schedules import Table as Table
+    from sterling.states.certificate import Certificate as Certificate
+    from sterling.states.certificate import certify as certify
+    from sterling.states.landscape import Landscape as Landscape
+    from sterling.states.landscape import landscape as landscape
+    from sterling.study.compare import compare_surrogates as compare_surrogates
+    from sterling.surrogates import SURROGATES as SURROGATES
+    from sterling.surrogates import Surrogate as Surrogate
+    from sterling.surrogates import get_surrogate as get_surrogate
 
-_HOME = {
-    "CapacityError": "errors",
-    "Certificate": "states.certificate",
-    "CheckpointError": "errors",
-    "Constant": "schedules",
-    "Family": "model.families",
-    "InputError": "errors",
-    "InputTypeError": "errors",
-    "Instance": "model.instance",
-    "Landscape": "states.landscape",
-    "Normalizer": "model.normalise",
-    "Orbit": "dynamics.orbit",
-    "Power": "schedules",
-    "Problem": "model.problem",
-    "Rounding": "model.instance",
-    "Restart": "dynamics.restart",
-    "SURROGATES": "surrogates",
-    "Standardize": "model.normalise",
-    "SterlingError": "errors",
-    "SterlingWarning": "errors",
-    "StoreError": "errors",
-    "Surrogate": "surrogates",
-    "Table": "schedules",
-    "Verdict": "dynamics.orbit",
-    "Whiten": "model.normalise",
-    "certify": "states.certificate",
-    "compare_surrogates": "study.compare",
-    "get_family": "model.families",
-    "get_surrogate": "surrogates",
-    "landscape": "states.landscape",
-    "load_data": "model.data",
-    "plan": "plans.plan",
-    "register": "base.registry",
-    "resume": "dynamics.train",
-    "study": "study",  # the module itself, and so is the next
-    "theory": "theory",
-    "train": "dynamics.train",
-}
-
-__all__ = [
-    "CapacityError",
-    "Certificate",
-    "CheckpointError",
-    "Constant",
-    "Family",
-    "InputError",
-    "InputTypeError",
-    "Instance",
-    "Landscape",
-    "Normalizer",
-    "Orbit",
-    "Power",
-    "Problem",
-    "Restart",
-    "Rounding",
-    "SURROGATES",
-    "Standardize",
-    "SterlingError",
-    "SterlingWarning",
+#: Where the public names are at home; `study` and `theory` are modules themselves.
+_ROOMS = {
+    "base.registry": "register",
+    "dynamics.orbit": "Orbit Verdict",
+    "dynamics.restart": "Restart",
+    "dynamics.train": "resume train",
+    "errors": "CapacityError CheckpointError InputError InputTypeError SterlingError SterlingWarning "
     "StoreError",
-    "Surrogate",
-    "Table",
-    "Verdict",
-    "Whiten",
-    "__version__",
-    "certify",
-    "compare_surrogates",
-    "get_family",
-    "get_surrogate",
-    "landscape",
-    "load_data",
-    "plan",
-    "register",
-    "resume",
-    "study",
-    "theory",
-    "train",
-]
+    "model.data": "load_data",
+    "model.families": "Family get_family",
+    "model.instance": "Instance Rounding",
+    "model.normalise": "Normalizer Standardize Whiten",
+    "model.problem": "Problem",
+    "plans.plan": "plan",
+    "schedules": "Constant Power Table",
+    "states.certificate": "Certificate certify",
+    "states.landscape": "Landscape landscape",
+    "study": "study",
+    "study.compare": "compare_surrogates",
+    "surrogates": "SURROGATES Surrogate get_surrogate",
+    "theory": "theory",
+}
+_HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
+
+__all__ = ["__version__", *sorted(_HOME)]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str):

@@ -6,7 +6,14 @@ class SterlingError(Exception):
 
 
 class InputError(SterlingError, ValueError):
-    """Something the caller gave is wrong; the message says what, where, and what to do."""
+    """Something the caller gave is wrong; the message says what, where, and what to do.
+
+    ``about`` is what of the data it speaks of, for who knows their names: numbers of features, or "labels".
+    """
+
+    def __init__(self, *message: object, about: tuple[int | str, ...] = ()):
+        super().__init__(*message)
+        self.about = about
 
 
 class InputTypeError(InputError, TypeError):

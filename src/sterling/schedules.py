@@ -6,7 +6,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -69,16 +69,20 @@ class Schedule:
     Steps t are integers from 0 to 2**60. A step that is none of these raises `InputError`.
     """
 
+    kind: ClassVar[str]
+
     def at(self, t: Any) -> Any:
         """Return the step size η_t.
 
         Parameters
         ----------
         t : int or array of int
+            The step.
 
         Returns
         -------
         float, or float64 array of the same shape
+            In units where the readout has norm one.
         """
         if isinstance(t, np.ndarray):
             return np.array([self._rate(_step(s, "t")) for s in t.ravel()], dtype=np.float64).reshape(t.shape)
@@ -90,6 +94,7 @@ class Schedule:
         Parameters
         ----------
         t0, t1 : int
+            The first step, and the one after the last.
 
         Returns
         -------
@@ -110,6 +115,7 @@ class Schedule:
         Parameters
         ----------
         t0 : int
+            The step from which on.
         mass : float
             It may be infinite.
 
@@ -134,6 +140,7 @@ class Schedule:
         Parameters
         ----------
         t0 : int
+            The step from which on.
 
         Returns
         -------
@@ -143,7 +150,13 @@ class Schedule:
         raise NotImplementedError
 
     def conditions(self) -> Conditions:
-        """Check the paper's terms on the step sizes; see `Conditions`."""
+        """Check the paper's terms on the step sizes.
+
+        Returns
+        -------
+        Conditions
+            Which are met, and why others are not.
+        """
         raise NotImplementedError
 
     def kernel_arguments(self, scale: float = 1.0) -> KernelArguments:
@@ -168,8 +181,14 @@ class Schedule:
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready dictionary that `schedule_from_dict` turns back into an equal schedule."""
-        raise NotImplementedError
+        """Return its kind and numbers; `schedule_from_dict` is the way back.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
+        return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
 
     def _rate(self, t: int) -> float:
         raise NotImplementedError
@@ -235,6 +254,7 @@ class Power(_PowerLaw):
     Power(rate=0.5, exponent=1.0)
     """
 
+    kind: ClassVar[str] = "power"
     rate: float
     exponent: float
 
@@ -242,16 +262,6 @@ class Power(_PowerLaw):
         object.__setattr__(self, "rate", _positive(self.rate))
         exponent = real(self.exponent, "exponent", -MAX_EXPONENT, MAX_EXPONENT) + 0.0  # −0.0 is 0
         object.__setattr__(self, "exponent", exponent)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return its kind and numbers; `schedule_from_dict` is the way back.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
-        return {"kind": "power", **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -275,21 +285,12 @@ class Constant(_PowerLaw):
     10.0
     """
 
+    kind: ClassVar[str] = "constant"
     rate: float
     exponent: ClassVar[float] = 0.0  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rate", _positive(self.rate))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return its kind and rate; `schedule_from_dict` is the way back.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
-        return {"kind": "constant", **asdict(self)}
 
 
 @dataclass(frozen=True, repr=False)
@@ -316,6 +317,7 @@ class Table(Schedule):
     0.25
     """
 
+    kind: ClassVar[str] = "table"
     rates: tuple[float, ...]
 
     def __post_init__(self) -> None:
@@ -332,29 +334,10 @@ class Table(Schedule):
         return self.rates[min(t, len(self.rates) - 1)]
 
     def remaining_mass(self, t0: int) -> float:
-        """Return Σ η_t over all t ≥ t0.
-
-        Parameters
-        ----------
-        t0 : int
-            The step from which on.
-
-        Returns
-        -------
-        float
-            math.inf unless the last rate is zero.
-        """
         t0 = _step(t0, "t0")
         return math.inf if self.rates[-1] > 0.0 else self.mass(t0, max(t0, len(self.rates)))
 
     def conditions(self) -> Conditions:
-        """Check the paper's terms on the step sizes.
-
-        Returns
-        -------
-        Conditions
-            A table ends them where its last rate is zero.
-        """
         if self.rates[-1] > 0.0:
             return Conditions(True, True, True)
         end = len(self.rates)
@@ -368,18 +351,6 @@ class Table(Schedule):
         return Conditions(True, False, False, failed)
 
     def kernel_arguments(self, scale: float = 1.0) -> KernelArguments:
-        """Return what kernels are given; see `Schedule.kernel_arguments`.
-
-        Parameters
-        ----------
-        scale : float
-            1/‖v‖².
-
-        Returns
-        -------
-        kind, rate, exponent, sums
-            The last rate, and the prefix sums of all in two parts.
-        """
         rates = [_scaled(value, scale) for value in self.rates]
         sums = np.zeros((2, len(rates) + 1))
         total = carry = 0.0
@@ -402,21 +373,10 @@ class Table(Schedule):
         return f"Table(rates=[{first}, {second}, …, {last}], {len(self.rates)} rates)"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return its kind and rates; `schedule_from_dict` is the way back.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
-        return {"kind": "table", "rates": list(self.rates)}
+        return {"kind": self.kind, "rates": list(self.rates)}
 
 
-_KINDS: dict[str, tuple[type[Schedule], set[str]]] = {
-    "constant": (Constant, {"rate"}),
-    "power": (Power, {"rate", "exponent"}),
-    "table": (Table, {"rates"}),
-}
+_KINDS: dict[str, type[Schedule]] = {kind.kind: kind for kind in (Constant, Power, Table)}
 
 
 def schedule_from_dict(d: Mapping[str, Any]) -> Schedule:
@@ -424,12 +384,12 @@ def schedule_from_dict(d: Mapping[str, Any]) -> Schedule:
     kind = d.get("kind") if isinstance(d, Mapping) else None
     if not isinstance(kind, str) or kind not in _KINDS:
         raise InputError(f"a schedule needs a 'kind' out of {', '.join(_KINDS)}; got {shown(d)}.")
-    make, names = _KINDS[kind]
     given = {key: value for key, value in d.items() if key != "kind"}
-    if set(given) != names:
-        expected = " and ".join(sorted(names, reverse=True))
+    names = [field.name for field in fields(_KINDS[kind])]  # type: ignore[arg-type]
+    if set(given) != set(names):
+        expected = " and ".join(names)
         raise InputError(f"a {kind} schedule needs {expected}, no more; got {', '.join(given) or 'nothing'}.")
-    return make(**given)
+    return _KINDS[kind](**given)
 
 
 def parse_schedule(text: str) -> Schedule:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sterling.base import checks
-from sterling.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -258,6 +257,4 @@ def _correlation(sums: np.ndarray) -> np.ndarray:
 
 
 def _tail(level: float) -> float:
-    if not 0 < level < 1:
-        raise InputError(f"level is {checks.shown(level)}; it must lie between 0 and 1")
-    return (1 - level) / 2
+    return (1 - checks.real(level, "level", above=0, below=1)) / 2

@@ -9,13 +9,12 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from numbers import Rational
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sterling.base.checks import flag, is_number, shown
+from sterling.base.checks import flag, integer, is_number, shown
 from sterling.base.registry import Registry
 from sterling.errors import InputError, InputTypeError
 
@@ -142,10 +141,8 @@ class Surrogate:
 
         Parameters
         ----------
-        x : array_like
-            Without a namespace it is turned to float64.
-        xp : module, optional
-            The array namespace of x, such as ``torch``.
+        x, xp
+            As in `value`.
 
         Returns
         -------
@@ -177,21 +174,22 @@ class Surrogate:
         Raises
         ------
         InputError
-            If μ′ is not piecewise constant, or `unit_squared` is no positive integer or fraction.
+            If μ′ is not piecewise constant, or `unit_squared` is not a positive integer or Fraction.
         """
         if self.window is None:
             raise InputError(
                 f"surrogate {self.name!r} is not piecewise constant, so it has no thresholds; "
                 f"use one of {', '.join(s.name for s in SURROGATES.values() if s.piecewise_constant)}."
             )
-        exact = isinstance(unit_squared, Rational | np.integer) and not isinstance(unit_squared, bool)
-        if not exact or unit_squared <= 0:
-            raise InputError(f"unit_squared must be a positive integer or fraction; got {unit_squared!r}.")
-        square = (
-            Fraction(int(unit_squared)) if isinstance(unit_squared, np.integer) else Fraction(unit_squared)
-        )
+        if not isinstance(unit_squared, Fraction):
+            unit_squared = Fraction(integer(unit_squared, "unit_squared"))
+        if unit_squared <= 0:
+            raise InputError(f"unit_squared is {unit_squared}; it must be positive")
         low, high = self.window
-        return -_last_inside(-low, self.closed, square), _last_inside(high, self.closed, square)
+        return (
+            -_last_inside(-low, self.closed, unit_squared),
+            _last_inside(high, self.closed, unit_squared),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return what defines it; `surrogate_from_dict` is the way back.

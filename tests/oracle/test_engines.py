@@ -254,11 +254,11 @@ def test_helpers_do_help(big):
 def test_idle_helpers_sleep(big, monkeypatch):
     """They keep watch while there is work for them, and sleep until there is again; none is left behind."""
     monkeypatch.setattr("sterling.base.resources.usable_cores", lambda: 3)
-    watching = []
+    watching, most = [], [10_000_000]
     advance = event.EventEngine.advance
 
     def watched(engine, until, budget):
-        status = advance(engine, until, min(budget, 10_000_000))
+        status = advance(engine, until, min(budget, most[0]))
         watching.append((engine._wanted.is_set(), int(engine.walk.clock[walk.EVALUATIONS])))
         return status
 
@@ -269,6 +269,7 @@ def test_idle_helpers_sleep(big, monkeypatch):
     states = [states for _, states in watching]
     assert not any(wanted for (wanted, _), new in zip(watching[1:], np.diff(states), strict=True) if not new)
     watching.clear()
+    most[0] = 200_000  # so that the run does not end within one slice
     st.train(big, 3000, record=())
     assert watching[0][0]
     assert not any(thread.name.startswith("sterling-helper") for thread in threading.enumerate())

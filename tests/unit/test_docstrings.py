@@ -25,7 +25,10 @@ MODULES = ("theory", "study")
 
 
 def public():
-    """Return the names and objects of the public interface: functions, classes and their own methods."""
+    """Return the names and objects of the public interface: functions, classes and their own methods.
+
+    A method without a docstring stands for the one of a parent class whose docstring it inherits.
+    """
     found = {}
     for name in st.__all__:
         found[f"sterling.{name}"] = getattr(st, name)
@@ -37,7 +40,8 @@ def public():
         if inspect.isclass(thing) and not issubclass(thing, BaseException):
             for key, member in vars(thing).items():
                 if not key.startswith("_") and callable(getattr(member, "__func__", member)):
-                    found[f"{name}.{key}"] = getattr(thing, key)
+                    owners = [base for base in thing.__mro__ if getattr(vars(base).get(key), "__doc__", "")]
+                    found[f"{name}.{key}"] = getattr((owners or [thing])[0], key)
     return {name: thing for name, thing in found.items() if callable(thing)}
 
 

@@ -75,7 +75,9 @@ def check_finite(values: np.ndarray, what: str, axes: tuple[str, ...]) -> None:
     kind = "NaN" if np.isnan(values[tuple(where)]) else "infinity"
     hold = "holds" if what in _SINGULAR else "hold"
     count = int(bad.sum())
-    raise InputError(f"{what} {hold} {kind} at {place} ({count} bad in all): clean or drop them first")
+    about = int(where[-1]) if axes[-1] == "feature" else what
+    text = f"{what} {hold} {kind} at {place} ({count} bad in all): clean or drop them first"
+    raise InputError(text, about=(about,))
 
 
 def refuse_constant(flat: np.ndarray) -> None:
@@ -83,7 +85,8 @@ def refuse_constant(flat: np.ndarray) -> None:
     if same.size:
         raise InputError(
             f"feature {same[0]} is {flat[0, same[0]]:g} in every sample: drop it, or keep it on purpose as a "
-            "bias (constant: keep)"
+            "bias (constant: keep)",
+            about=(int(same[0]),),
         )
 
 

@@ -34,8 +34,8 @@ def as_path(path: Any, what: str = "the file's name") -> Path:
         raise InputTypeError(f"{what} is {path!r:.60}; give a path") from None
 
 
-def write_atomically(path: str | os.PathLike, fill: Callable[[BinaryIO], Any]) -> Path:
-    """Write a file through ``fill(stream)``; at any moment ``path`` holds the old content or all of the new.
+def write_atomically(path: str | os.PathLike, fill: bytes | Callable[[BinaryIO], Any]) -> Path:
+    """Write bytes, or what ``fill(stream)`` writes; at any moment ``path`` holds the old content or the new.
 
     Of a link the target is written. A file that is replaced keeps its permissions. What a killed writer of
     the same file has left behind is removed.
@@ -55,7 +55,7 @@ def write_atomically(path: str | os.PathLike, fill: Callable[[BinaryIO], Any]) -
         old = _mode(target)
         temporary, stream = _create(target, old)
         with stream:
-            fill(stream)
+            stream.write(fill) if isinstance(fill, bytes) else fill(stream)
             stream.flush()
             os.fsync(stream.fileno())
             if fcntl is not None:  # while the lock is held, so that nobody takes it for left behind

@@ -218,9 +218,11 @@ def for_each(work: Callable[[Any], Any], items: Iterable[Any], threads: int | No
         for item in listed:
             work(item)
         return
-    with Pool(count) as pool:
-        for _ in pool.results(work, listed):
-            pass
+    with deferred_interrupt() as asked, ThreadPoolExecutor(count, thread_name_prefix="sterling") as executor:
+        for _ in executor.map(partial(_alone, work), listed):  # an error cancels what has not begun
+            if asked():
+                executor.shutdown(wait=True, cancel_futures=True)
+                raise KeyboardInterrupt
 
 
 def _alone(work: Callable[[Item], Value], item: Item) -> Value:

@@ -49,6 +49,7 @@ class Registry(Mapping[str, T], Generic[T]):
         modules: Mapping[str, str] = MappingProxyType({}),
     ):
         self.noun, self.group, self.takes = noun, group, takes
+        self.one = f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
         self._things: dict[str, T] = {thing.name: thing for thing in built_in}
         self._modules = modules
         self._built_in = frozenset((*self._things, *modules))
@@ -60,10 +61,10 @@ class Registry(Mapping[str, T], Generic[T]):
         name = getattr(thing, "name", None)
         if not isinstance(name, str) or not name.isidentifier():
             raise InputError(
-                f"the name of a {self.noun} is {shown(name)}; it must be letters, digits and underscores"
+                f"the name of {self.one} is {shown(name)}; it must be letters, digits and underscores"
             )
         if name in self._built_in and self._things.get(name) is not thing:
-            raise InputError(f"{name!r} is a {self.noun} of sterling's own: give yours another name")
+            raise InputError(f"{name!r} is {self.one} of sterling's own: give yours another name")
         self._things[name] = thing
         return thing
 
@@ -156,5 +157,5 @@ def register(thing: T) -> T:
     for registry in _ALL:
         if registry.takes(thing):
             return registry.add(thing)
-    kinds = ", ".join(f"a {registry.noun}" for registry in _ALL)
+    kinds = ", ".join(registry.one for registry in _ALL)
     raise InputTypeError(f"{shown(thing)} cannot be registered: give {kinds}")

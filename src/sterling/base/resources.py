@@ -30,8 +30,7 @@ def usable_cores() -> int:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system
         cores = os.cpu_count() or 1
-    quotas = [math.ceil(share) for share in _quotas() if share > 0]
-    return max(1, min([cores, *quotas]))
+    return max(1, min([cores, *_quotas(_PROCESS)]))
 
 
 def thread_count(threads: int | None, name: str = "threads") -> int:
@@ -42,7 +41,7 @@ def thread_count(threads: int | None, name: str = "threads") -> int:
     if threads is None:
         return 1 if getattr(_here, "shared", False) else usable_cores()
     asked = checks.integer(threads, name, 1)
-    return 1 if asked == 1 else min(asked, usable_cores())  # one is there; asking costs 40 µs
+    return min(asked, usable_cores())
 
 
 @contextmanager
@@ -96,24 +95,29 @@ def readable_bytes(count: float) -> str:
 # control groups
 
 
-def _quotas() -> Iterator[float]:
-    """Yield the CPU quota, in cores, of every group around this process that has one."""
-    for group, version in _groups("cpu"):
+@lru_cache(maxsize=8)  # small draws would spend most of their time here, and no quota changes often
+def _quotas(process: Path) -> tuple[int, ...]:
+    """Return the CPU quotas, in cores, of the groups around a process."""
+    found = []
+    for group, version in _groups("cpu", process):
         try:
             if version == 2:
                 quota, period = (group / "cpu.max").read_text().split()
             else:
                 quota = (group / "cpu.cfs_quota_us").read_text()
                 period = (group / "cpu.cfs_period_us").read_text()
-            yield float(quota) / float(period)
+            share = float(quota) / float(period)
         except (OSError, ValueError, ZeroDivisionError):
             continue  # no such file in the outermost group; "max" is no number
+        if share > 0:
+            found.append(math.ceil(share))
+    return tuple(found)
 
 
 def _room_in_groups() -> Iterator[int]:
     """Yield the bytes that each group with a memory limit leaves."""
     names = {2: ("memory.max", "memory.current"), 1: ("memory.limit_in_bytes", "memory.usage_in_bytes")}
-    for group, version in _groups("memory"):
+    for group, version in _groups("memory", _PROCESS):
         try:
             limit, used = (int((group / name).read_text()) for name in names[version])
             if limit < _UNLIMITED:
@@ -132,13 +136,9 @@ def _reclaimable(stat: str, version: int) -> int:
     return 0
 
 
-def _groups(controller: str) -> tuple[tuple[Path, int], ...]:
-    """Return the folders of the groups around this process, from its own outwards, with their version."""
-    return _find_groups(controller, _PROCESS)
-
-
-@lru_cache(maxsize=8)  # small draws would spend most of their time here
-def _find_groups(controller: str, process: Path) -> tuple[tuple[Path, int], ...]:
+@lru_cache(maxsize=8)
+def _groups(controller: str, process: Path) -> tuple[tuple[Path, int], ...]:
+    """Return the folders of the groups around a process, from its own outwards, with their version."""
     try:
         own = (process / "cgroup").read_text().splitlines()
         mounts = (process / "mountinfo").read_text().splitlines()

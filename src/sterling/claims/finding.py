@@ -13,6 +13,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sterling.base import checks
 from sterling.theory.labels import KINDS
 
 if TYPE_CHECKING:
@@ -83,8 +84,7 @@ class Reference:
     unit: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"kind is {self.kind!r}; it must be one of {', '.join(KINDS)}")
+        checks.choice(self.kind, "kind", KINDS)
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,7 @@ class Finding:
     rule: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"kind is {self.kind!r}; it must be one of {', '.join(KINDS)}")
+        checks.choice(self.kind, "kind", KINDS)
 
     @property
     def headline(self) -> Measured | None:

@@ -111,9 +111,8 @@ def reproduce(
     >>> finding.headline.name, str(finding.judgement)
     ('slope against E G, relu', 'not decided')
     """
-    if effort not in EFFORTS:
-        raise InputError(f"effort is {checks.shown(effort)}; it must be one of {', '.join(EFFORTS)}")
-    keys, budgets = _keys(only), dict(budgets or {})
+    checks.choice(effort, "effort", EFFORTS)
+    keys, budgets = chosen(only), dict(budgets or {})
     begun = time.monotonic()
     report = Reproduction((), effort, checks.integer(seed, "seed", 0))
     try:
@@ -161,13 +160,13 @@ class _Teller:
         self.show(Progress(self.place + self.reached, self.count, where, facts))
 
 
-def _keys(only: Iterable[str] | str | None) -> list[str]:
+def chosen(only: Iterable[str] | str | None, name: str = "only") -> list[str]:
+    """Return the keys of the claims asked for, in their order; all for None, and an InputError for others."""
     if only is None:
         return list(CLAIMS)
-    wanted = [only] if isinstance(only, str) else list(only)
-    for key in wanted:
-        if key not in CLAIMS:
-            raise InputError(f"there is no claim {checks.shown(key)}; the claims are {', '.join(CLAIMS)}")
+    known = {key.lower(): key for key in CLAIMS}
+    asked = [only] if isinstance(only, str) else only
+    wanted = {checks.choice(known.get(str(key).strip().lower(), key), name, CLAIMS) for key in asked}
     if not wanted:
-        raise InputError(f"only is empty; name some of {', '.join(CLAIMS)}")
+        raise InputError(f"{name} names no claim; the claims are {', '.join(CLAIMS)}")
     return [key for key in CLAIMS if key in wanted]

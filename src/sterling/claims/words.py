@@ -87,6 +87,13 @@ def listed(values: Iterable[float]) -> str:
     return ", ".join(map(number, values))
 
 
+def undecided(runs: int) -> list[str]:
+    """Return the note on runs that were not certified; none if there are none."""
+    if not runs:
+        return []
+    return [f"{runs:,} runs spent their steps without a certificate and count as failures."]
+
+
 def leading(references: Sequence[Reference]) -> tuple[Sequence[Reference], int]:
     """Return the references that a summary shows, the first three at most, and how many it leaves out."""
     shown = references if len(references) <= _LEADING else references[: _LEADING - 1]

@@ -1,7 +1,8 @@
 """`sterling landscape`: every state of a small instance, drawn or from a data file."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -11,75 +12,69 @@ from sterling.cli.options import (
     COUNT,
     FILE,
     SCHEDULES,
-    DataFile,
-    Inputs,
-    KeepConstant,
-    Labels,
-    Noise,
-    Normalize,
-    Precision,
-    Readout,
-    Seed,
-    Units,
+    Json,
+    Quiet,
+    Source,
+    Threads,
     check_targets,
-    choose_instance,
     given_count,
+    output,
     panel,
     parse_count,
     problem_option,
+    run_option,
+    with_source,
 )
 from sterling.cli.presses import settle
-from sterling.cli.render import INTERRUPTED, announce_kernels, facts_table, guarded, note, print_json
+from sterling.cli.render import INTERRUPTED, announce_kernels, guarded, note, print_json, print_verdict
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
     from sterling.states.basins import Basins
     from sterling.states.landscape import Landscape
 
-N, SAMPLES = 12, 200
 _SHOWN_BASINS = 5
 _PICTURE = (8.0, 5.0)  # inches
 _TABLES = {".parquet": "write_parquet", ".csv": "write_csv"}  # suffixes, and what Polars writes them with
 
-_visit, _basin, _output = panel("The visit"), panel("Basins"), panel("What comes out")
+_basin = panel("Basins")
+
+
+@dataclass
+class _Small(Source):
+    n: Annotated[
+        str | None, problem_option("Inputs, one binary weight each, at most 24. \\[12]", "--n", **COUNT)
+    ] = None
+    samples: Annotated[str | None, problem_option("Sample size N. \\[200]", **COUNT)] = None
+    usual: ClassVar[tuple[int, int]] = (12, 200)
 
 
 @guarded
+@with_source(_Small)
 def landscape(
-    data: DataFile = None,
-    n: Annotated[
-        str | None, problem_option(f"Inputs, one binary weight each, at most 24. \\[{N}]", "--n", **COUNT)
-    ] = None,
-    samples: Annotated[str | None, problem_option(f"Sample size N. \\[{SAMPLES}]", **COUNT)] = None,
-    m: Units = None,
-    noise: Noise = None,
-    readout: Readout = None,
-    inputs: Inputs = None,
-    seed: Seed = None,
-    labels: Labels = None,
-    precision: Precision = None,
-    keep_constant: KeepConstant = False,
-    normalize: Annotated[Normalize, _visit("What is done to the inputs first.")] = Normalize.none,
-    surrogate: Annotated[str, _visit("relu, identity, clipped_relu or hard_tanh.", metavar="NAME")] = "relu",
+    source: _Small,
+    surrogate: Annotated[
+        str, run_option("relu, identity, clipped_relu or hard_tanh.", metavar="NAME")
+    ] = "relu",
     gaussian: Annotated[
         bool,
-        _visit("The rows of the inputs are standard Gaussian, so the mean gradient is known.", "--gaussian"),
+        run_option(
+            "The rows of the inputs are standard Gaussian, so the mean gradient is known.", "--gaussian"
+        ),
     ] = False,
-    threads: Annotated[
-        int | None, _visit("The result does not depend on it. \\[all cores]", min=1, metavar="COUNT")
-    ] = None,
+    threads: Threads = None,
     basins: Annotated[str | None, _basin("Run from so many starts, and count the ends.", **COUNT)] = None,
     steps: Annotated[str | None, _basin("Bound on each of these runs. \\[1e6]", **COUNT)] = None,
     schedule: Annotated[str | None, _basin(f"{SCHEDULES} \\[power:0.5,0.5]", metavar="SCHEDULE")] = None,
     init: Annotated[str | None, _basin("Names the starts. \\[0]", metavar="SEED")] = None,
     plot: Annotated[
-        Path | None, _output("Draw loss against distance to the teacher: .png, .svg or .pdf.", **FILE)
+        Path | None, output("Draw loss against distance to the teacher: .png, .svg or .pdf.", **FILE)
     ] = None,
     out: Annotated[
-        Path | None, _output("Save number, loss and distance of all states: .parquet or .csv.", **FILE)
+        Path | None, output("Save number, loss and distance of all states: .parquet or .csv.", **FILE)
     ] = None,
-    json: Annotated[bool, _output("Print the result as JSON.", "--json")] = False,
-    quiet: Annotated[bool, _output("Show no progress and no notes.", "--quiet", "-q")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Visit all 2ⁿ weight vectors of a small network, and say which of them training can never leave.
 
@@ -94,16 +89,14 @@ def landscape(
         picture_format(plot)
     if out is not None and out.suffix.lower() not in _TABLES:
         raise InputError(f"--out is {printable(out)}; its name must end in {' or '.join(_TABLES)}")
-    check_targets({"--plot": plot, "--out": out}, data)
+    check_targets({"--plot": plot, "--out": out}, source.data)
     runs = _basin_settings(basins, steps, schedule, init)
     check_surrogate(surrogate)
-    if data is None:
-        check_dimension(given_count(n, "--n", N))
-    drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
-    read = {"labels": labels, "precision": precision, "keep_constant": keep_constant}
+    if source.data is None:
+        check_dimension(given_count(source.n, "--n", source.usual[0]))
     if not quiet:
         announce_kernels()
-    instance = choose_instance(data, drawn, read, readout, normalize, (N, SAMPLES))
+    instance = source.instance()
     found = visit(instance, surrogate, gaussian=gaussian or None, threads=threads, progress=not quiet)
     ends = None
     if runs is not None:
@@ -114,7 +107,7 @@ def landscape(
             note("interrupted before all runs had ended, so there are no basins")
     try:
         if json:
-            print_json(_values(found, ends))
+            print_json({**found.to_dict(), "basins": None if ends is None else ends.to_dict()})
         else:
             _print(found, ends)
     finally:  # a full stdout must not cost the files
@@ -132,26 +125,15 @@ def _basin_settings(basins, steps, schedule, init) -> dict[str, Any] | None:
             if value is not None:
                 raise InputError(f"{option} is for the runs of --basins: give --basins COUNT, or drop it")
         return None
-    starts = parse_count(basins, "--basins")
-    if starts < 1:
-        raise InputError(f"--basins is {starts}; it must be at least 1")
     return {
-        "starts": starts,
+        "starts": parse_count(basins, "--basins", 1),
         "steps": given_count(steps, "--steps", 1_000_000),
         "schedule": None if schedule is None else parse_schedule(schedule),
         "seed": given_count(init, "--init", 0),
     }
 
 
-def _values(found: "Landscape", ends: "Basins | None") -> dict[str, Any]:
-    return {**found.to_dict(), "basins": None if ends is None else ends.to_dict()}
-
-
 def _print(found: "Landscape", ends: "Basins | None") -> None:
-    from rich.console import Console, Group
-    from rich.panel import Panel
-    from rich.text import Text
-
     from sterling.base.text import readable_time
     from sterling.states.summary import sentence
 
@@ -159,18 +141,9 @@ def _print(found: "Landscape", ends: "Basins | None") -> None:
     rows.append(("time", readable_time(found.seconds)))
     if ends is not None:
         rows += _basin_rows(found, ends)
-    colour = "green" if found.trap_free else "red"
-    frame = Panel(
-        Group(Text(f"{sentence(found)}\n", "italic"), facts_table(rows)),
-        title=Text(verdict, f"bold {colour}"),
-        title_align="left",
-        border_style=colour,
-        padding=(1, 2),
-        expand=False,
-    )
     about = found.instance
     line = f"n = {about.n} · N = {about.samples:,} · m = {about.m} · surrogate {found.surrogate}"
-    Console().print(Group(Text(line, "dim"), frame))
+    print_verdict(line, verdict, "green" if found.trap_free else "red", sentence(found), rows)
 
 
 def _basin_rows(found: "Landscape", ends: "Basins") -> list[tuple[str, str]]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_type_hints
 
 import typer
 
@@ -24,7 +27,7 @@ _COUNT = re.compile(rf"([-+]?(?:(?:{_WHOLE})(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{{1,9
 _LARGEST = Decimal(10) ** 18  # keeps numbers such as 1e999999999 from being written out
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1024, "MI": 1024**2, "GI": 1024**3}
 
-COUNT, LAW, FILE = {"metavar": "COUNT"}, {"metavar": "LAW"}, {"metavar": "FILE"}
+COUNT, FILE = {"metavar": "COUNT"}, {"metavar": "FILE"}
 SURROGATES = "relu, identity, clipped_relu, hard_tanh, sigmoid, approx_sign or swish_sign."
 SCHEDULES = "Step sizes: power:RATE,EXPONENT, constant:RATE or table:RATE,RATE,…"
 _INPUTS = (
@@ -48,84 +51,109 @@ class Normalize(StrEnum):
     whiten = "whiten"
 
 
-# Where the data come from. What is not given is None, so that a drawn problem and a file are not mixed up.
 problem_option, data_option = panel("A drawn problem"), panel("A data file")
-DataFile = Annotated[Path | None, typer.Argument(metavar="FILE", help=".npz, .npy, .csv or .parquet.")]
+run_option, output = panel("The run"), panel("What comes out")
+Width = Annotated[str | None, problem_option("Inputs, one binary weight each. \\[64]", "--n", **COUNT)]
 Units = Annotated[str | None, problem_option("Hidden units that share the weights. \\[1]", "--m", **COUNT)]
 Noise = Annotated[float | None, problem_option("Standard deviation of the label noise. \\[0]")]
 Readout = Annotated[
-    str | None, problem_option("ones, signs, gaussian, or numbers: 1,-1,0.5. \\[ones]", **LAW)
+    str | None, problem_option("ones, signs, gaussian, or numbers: 1,-1,0.5. \\[ones]", metavar="LAW")
 ]
-Inputs = Annotated[str | None, problem_option(_INPUTS, **LAW)]
-Seed = Annotated[str | None, problem_option("Names the draw. \\[0]", metavar="SEED")]
-Labels = Annotated[str | None, data_option(_LABELS, metavar="COLUMN")]
-Precision = Annotated[str | None, data_option("int16, or int32 for finer inputs. \\[int16]", metavar="TYPE")]
-KeepConstant = Annotated[bool, data_option("Keep columns of one value, such as a bias.", "--keep-constant")]
+Threads = Annotated[
+    int | None, run_option("The result does not depend on it. \\[all cores]", min=1, metavar="COUNT")
+]
+Json = Annotated[bool, output("Print the result as JSON.", "--json")]
+Quiet = Annotated[bool, output("Show no progress and no notes.", "--quiet", "-q")]
 
 
-def choose_instance(
-    data: Path | None,
-    drawn: dict[str, Any],
-    read: dict[str, Any],
-    readout: str | None,
-    normalize: Normalize,
-    usual: tuple[int, int],
-) -> Instance:
-    """Return the instance that the options describe: drawn from a problem, or read from the file ``data``.
+@dataclass
+class Source:
+    """The options that say where the data come from; None where not given, so that no two are mixed up."""
 
-    Parameters
-    ----------
-    drawn : dict
-        Options for a drawn problem alone: n, samples, m, noise, inputs, seed; None where not given.
-    read : dict
-        Options for a data file alone: labels, precision, keep_constant; None or False where not given.
-    usual : (int, int)
-        n and samples of a drawn problem that does not say.
-    """
-    normal = None if normalize is Normalize.none else normalize.value
-    if data is not None:
-        return _read(data, drawn, read, readout, normal)
-    for name, value in read.items():
-        if value:
-            option = "--" + name.replace("_", "-")
-            raise InputError(f"{option} is for a data file, and none is given: name the file, or drop it")
-    return _draw(drawn, readout, normal, usual)
+    data: Annotated[Path | None, typer.Argument(metavar="FILE", help=".npz, .npy, .csv or .parquet.")] = None
+    n: Width = None
+    samples: Annotated[str | None, problem_option("Sample size N. \\[4096]", **COUNT)] = None
+    m: Units = None
+    noise: Noise = None
+    readout: Readout = None
+    inputs: Annotated[str | None, problem_option(_INPUTS, metavar="LAW")] = None
+    seed: Annotated[str | None, problem_option("Names the draw. \\[0]", metavar="SEED")] = None
+    labels: Annotated[str | None, data_option(_LABELS, metavar="COLUMN")] = None
+    precision: Annotated[
+        str | None, data_option("int16, or int32 for finer inputs. \\[int16]", metavar="TYPE")
+    ] = None
+    keep_constant: Annotated[
+        bool, data_option("Keep columns of one value, such as a bias.", "--keep-constant")
+    ] = False
+    normalize: Annotated[Normalize, run_option("What is done to the inputs first.")] = Normalize.none
+    usual: ClassVar[tuple[int, int]] = (64, 4096)  # n and samples of a drawn problem that does not say
+
+    def instance(self) -> Instance:
+        """Return the data: drawn from a problem, or read from the file."""
+        normal = None if self.normalize is Normalize.none else self.normalize.value
+        return self._draw(normal) if self.data is None else self._read(self.data, normal)
+
+    def _draw(self, normalize: str | None) -> Instance:
+        from sterling.model.problem import Problem
+
+        for name in ("labels", "precision", "keep_constant"):
+            if getattr(self, name):
+                option = "--" + name.replace("_", "-")
+                raise InputError(f"{option} is for a data file, and none is given: name the file, or drop it")
+        problem = Problem(
+            n=given_count(self.n, "--n", self.usual[0]),
+            samples=given_count(self.samples, "--samples", self.usual[1]),
+            m=given_count(self.m, "--m", 1),
+            noise=self.noise or 0.0,
+            readout="ones" if self.readout is None else parse_readout(self.readout),
+            inputs=self.inputs or "gaussian",
+            normalize=normalize,
+        )
+        return problem.draw(given_count(self.seed, "--seed", 0))
+
+    def _read(self, data: Path, normalize: str | None) -> Instance:
+        from sterling.model.data import load_data
+
+        for name in ("n", "samples", "m", "noise", "inputs", "seed"):
+            if getattr(self, name) is not None:
+                raise InputError(
+                    f"--{name} describes a drawn problem, but the data come from {data}: drop one of them"
+                )
+        return load_data(
+            data,
+            labels=self.labels,
+            normalize=normalize,
+            readout=None if self.readout in (None, "ones") else parse_numbers(self.readout, "--readout"),
+            precision=self.precision or "int16",
+            constant="keep" if self.keep_constant else "refuse",
+        )
 
 
-def _draw(drawn: dict[str, Any], readout: str | None, normalize: str | None, usual: tuple[int, int]):
-    from sterling.model.problem import Problem
+def with_source(kind: type[Source]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a verb the options of a `Source` in the place of its first parameter."""
+    hints = get_type_hints(kind, include_extras=True)
 
-    n, samples = usual
-    problem = Problem(
-        n=given_count(drawn["n"], "--n", n),
-        samples=given_count(drawn["samples"], "--samples", samples),
-        m=given_count(drawn["m"], "--m", 1),
-        noise=drawn["noise"] or 0.0,
-        readout="ones" if readout is None else parse_readout(readout),
-        inputs=drawn["inputs"] or "gaussian",
-        normalize=normalize,
-    )
-    return problem.draw(given_count(drawn["seed"], "--seed", 0))
+    def attach(verb: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(verb)
+        def run(**given) -> None:
+            verb(kind(**{field.name: given.pop(field.name) for field in fields(kind)}), **given)
 
-
-def _read(
-    data: Path, drawn: dict[str, Any], read: dict[str, Any], readout: str | None, normalize: str | None
-):
-    from sterling.model.data import load_data
-
-    for name, value in drawn.items():
-        if value is not None:
-            raise InputError(
-                f"--{name} describes a drawn problem, but the data come from {data}: drop one of them"
+        own = list(inspect.signature(verb).parameters.values())[1:]
+        shared = [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=hints[field.name],
             )
-    return load_data(
-        data,
-        labels=read["labels"],
-        normalize=normalize,
-        readout=None if readout in (None, "ones") else parse_numbers(readout, "--readout"),
-        precision=read["precision"] or "int16",
-        constant="keep" if read["keep_constant"] else "refuse",
-    )
+            for field in fields(kind)
+        ]
+        parameters = [*shared, *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own)]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        return run
+
+    return attach
 
 
 def given_count(text: str | None, option: str, usual: int) -> int:
@@ -133,7 +161,7 @@ def given_count(text: str | None, option: str, usual: int) -> int:
     return usual if text is None else parse_count(text, option)
 
 
-def parse_count(text: str, option: str) -> int:
+def parse_count(text: str, option: str, least: int | None = None) -> int:
     """Read a whole number: 1000000, 1_000_000, 1,000,000, 1e6 or 1M (k, M, G, T)."""
     found = _COUNT.fullmatch(text.strip())
     if found is None:
@@ -148,6 +176,8 @@ def parse_count(text: str, option: str) -> int:
         raise InputError(f"{option} is {text!r}, which is beyond all bounds: give a smaller number")
     if value != value.to_integral_value():
         raise InputError(f"{option} is {text!r}, which is no whole number")
+    if least is not None and value < least:
+        raise InputError(f"{option} is {text}; it must be at least {least}")
     return int(value)
 
 

@@ -6,9 +6,12 @@ from sterling.cli.options import (
     COUNT,
     SCHEDULES,
     SURROGATES,
+    Json,
     Noise,
+    Quiet,
     Readout,
     Units,
+    Width,
     given_count,
     panel,
     parse_count,
@@ -23,14 +26,12 @@ if TYPE_CHECKING:
 
 N = 64
 
-_goal, _check, _output = panel("The goal"), panel("Measuring it"), panel("What comes out")
+_goal, _check = panel("The goal"), panel("Measuring it")
 
 
 @guarded
 def plan(
-    n: Annotated[
-        str | None, problem_option(f"Inputs, one binary weight each. \\[{N}]", "--n", **COUNT)
-    ] = None,
+    n: Width = None,
     m: Units = None,
     noise: Noise = None,
     readout: Readout = None,
@@ -54,8 +55,8 @@ def plan(
     schedule: Annotated[str | None, _goal(f"{SCHEDULES} \\[power:0.5,0.5]", metavar="SCHEDULE")] = None,
     seed: Annotated[str | None, _check("Root of the trials' seeds. \\[0]", metavar="SEED")] = None,
     threads: Annotated[int | None, _check("Trials at a time. \\[all cores]", min=1, metavar="COUNT")] = None,
-    json: Annotated[bool, _output("Print the result as JSON.", "--json")] = False,
-    quiet: Annotated[bool, _output("Show no progress and no notes.", "--quiet", "-q")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Say how many samples training needs in dimension n.
 
@@ -66,9 +67,7 @@ def plan(
     from sterling.plans.plan import plan as make
     from sterling.schedules import parse_schedule
 
-    trials = 0 if check is None else parse_count(check, "--check")
-    if check is not None and trials < 1:
-        raise InputError(f"--check is {trials}; it must be at least 1")
+    trials = 0 if check is None else parse_count(check, "--check", 1)
     count = None if samples is None else parse_count(samples, "--samples")
     if not trials and count is None:
         given = {"--seed": seed, "--threads": threads}

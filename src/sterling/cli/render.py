@@ -24,18 +24,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from sterling.dynamics.orbit import Orbit
-
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
-#: Colours of the verdicts on a terminal.
-VERDICT_STYLES = {
-    "OPTIMAL": "bold green",
-    "TRAPPED": "bold red",
-    "RECURRENT": "bold cyan",
-    "CHATTERING": "bold blue",
-    "WANDERING": "bold yellow",
-    "STALLED": "bold magenta",
-}
 
 
 def guarded(verb: Callable[..., None]) -> Callable[..., None]:
@@ -137,13 +126,6 @@ def print_json(values: Any) -> None:
     typer.echo(json.dumps(values, allow_nan=False))
 
 
-def print_result(orbit: Orbit) -> None:
-    """Print the table of a run on stdout."""
-    from rich.console import Console
-
-    Console().print(result_table(orbit))
-
-
 def facts_table(rows: Iterable[tuple[str, RenderableType]]) -> Table:
     """Return names and values side by side, at any width."""
     from rich.table import Table
@@ -156,27 +138,23 @@ def facts_table(rows: Iterable[tuple[str, RenderableType]]) -> Table:
     return table
 
 
-def result_table(orbit: Orbit) -> RenderableType:
-    """Return the results of a run in a frame: what was run, the verdict and what it means, the numbers."""
-    from rich.console import Group
+def print_verdict(
+    about: str, verdict: str, colour: str, meaning: str, rows: Iterable[tuple[str, RenderableType]]
+) -> None:
+    """Print results on stdout in a frame: what was run, the verdict and what it means, the numbers."""
+    from rich.console import Console, Group
     from rich.panel import Panel
     from rich.text import Text
 
-    from sterling.plot.run import problem_line
-
-    style = VERDICT_STYLES[orbit.verdict.name]
-    (_, verdict), *rows = orbit.summary()
-    advice = orbit.verdict.meaning
-    meaning = Text(f"{advice[0].upper()}{advice[1:]}.\n", "italic")
     frame = Panel(
-        Group(meaning, facts_table(rows)),
-        title=Text(verdict, style),
+        Group(Text(f"{meaning}\n", "italic"), facts_table(rows)),
+        title=Text(verdict, f"bold {colour}"),
         title_align="left",
-        border_style=style.removeprefix("bold "),
+        border_style=colour,
         padding=(1, 2),
         expand=False,
     )
-    return Group(Text(problem_line(orbit.to_dict()), "dim"), frame)
+    Console().print(Group(Text(about, "dim"), frame))
 
 
 def announce_kernels() -> None:

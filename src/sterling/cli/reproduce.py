@@ -1,7 +1,5 @@
 """`sterling reproduce`: the claims of the paper, measured; a table, a page, and the raw rows."""
 
-import difflib
-import os
 import shlex
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sterling.cli.options import parse_count
+from sterling.cli.options import check_target, parse_count
 from sterling.cli.presses import settle
 from sterling.cli.render import announce_kernels, end_interrupted, guarded, print_json
 from sterling.errors import InputError
@@ -48,15 +46,15 @@ def reproduce(
     same command goes on from there.
     """
     from sterling import __version__
+    from sterling.claims.reproduce import chosen
     from sterling.report.page import Facts, Page
 
     if quick and full:
         raise InputError("--quick and --full exclude each other: give one of them")
     effort = "quick" if quick else "full" if full else "default"
-    root = parse_count(seed, "--seed")
-    if root < 0:
-        raise InputError(f"--seed is {seed}; give a number that is not negative")
-    keys = wanted(only)
+    root = parse_count(seed, "--seed", 0)
+    asked = only and [key for text in only for key in text.split(",") if key.strip()]
+    keys = chosen(asked, "--only")
     folder = prepare(out)
     if not quiet:
         announce_kernels()
@@ -76,13 +74,7 @@ def reproduce(
 
 
 def run(
-    folder: Path,
-    effort: str,
-    keys: list[str],
-    threads: int | None,
-    seed: int,
-    page: "Page",
-    quiet: bool,
+    folder: Path, effort: str, keys: list[str], threads: int | None, seed: int, page: "Page", quiet: bool
 ) -> "tuple[Reproduction, bool]":
     """Measure the claims and keep the page in step; return what there is, and whether Ctrl-C ended it."""
     from sterling.base.progress import display
@@ -98,15 +90,8 @@ def run(
                 shown.say(judged(report.findings[-1]))
 
         try:
-            report = reproduce(
-                folder,
-                effort=effort,
-                threads=threads,
-                only=keys,
-                seed=seed,
-                progress=shown or False,
-                on_finding=keep,
-            )
+            given = {"effort": effort, "threads": threads, "only": keys, "seed": seed}
+            report = reproduce(folder, progress=shown or False, on_finding=keep, **given)
         except KeyboardInterrupt as stop:
             return stop.reproduction, True  # type: ignore[attr-defined]
     return report, False
@@ -118,39 +103,18 @@ def _titles(keys: list[str]) -> list[tuple[str, str]]:
     return [(key, CLAIMS[key].title) for key in keys]
 
 
-def wanted(only: list[str] | None) -> list[str]:
-    """Return the keys of the claims asked for, in their order; an unknown one is an `InputError`."""
-    from sterling.claims.catalogue import CLAIMS
-
-    if only is None:
-        return list(CLAIMS)
-    asked = [key.strip() for text in only for key in text.split(",") if key.strip()]
-    if not asked:
-        raise InputError(f"--only names no claim; the claims are {', '.join(CLAIMS)}")
-    by_lower = {key.lower(): key for key in CLAIMS}
-    for key in asked:
-        if key.lower() not in by_lower:
-            near = difflib.get_close_matches(key.lower(), by_lower, n=1, cutoff=0.4)
-            hint = f"did you mean {by_lower[near[0]]}? " if near else ""
-            raise InputError(f"there is no claim {key!r}: {hint}The claims are {', '.join(CLAIMS)}")
-    chosen = {by_lower[key.lower()] for key in asked}
-    return [key for key in CLAIMS if key in chosen]
-
-
 def prepare(out: Path) -> Path:
     """Make the folder, or say why it cannot be had."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out is {out}, which is a file: name a folder")
+    from sterling.report.page import PAGE
+
     try:
         out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise InputError(f"--out is {out}, but a file is in the way: name another folder") from None
     except OSError as problem:
+        reason = problem.strerror
         raise InputError(
-            f"--out is {out}, but the folder cannot be made ({problem.strerror}): name another one"
+            f"--out is {out}, and no folder can be made there ({reason}): name another"
         ) from None
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise InputError(f"--out is {out}, a folder that cannot be written to: name another one")
+    check_target(out / PAGE, "the page in --out")
     return out
 
 
@@ -173,15 +137,15 @@ def command_line(effort: str, keys: list[str], seed: int, out: Path) -> str:
 def _print_results(report: "Reproduction", folder: Path) -> None:
     from rich.console import Console
 
-    from sterling.base.text import readable_time
+    from sterling.base.text import counted, readable_time
     from sterling.report.page import NUMBERS, PAGE, RAW
     from sterling.report.terminal import table
 
     console = Console(highlight=False)
     console.print(table(report.findings, console.width))
-    count = len(report.findings)
-    claims = f"{count} {'claim' if count == 1 else 'claims'}"
-    typer.echo(f"{claims}, effort {report.effort}, {readable_time(report.seconds)}")
+    typer.echo(
+        f"{counted(len(report.findings), 'claim')}, effort {report.effort}, {readable_time(report.seconds)}"
+    )
     typer.echo(f"page:    {folder / PAGE}")
     typer.echo(f"numbers: {folder / NUMBERS}")
     typer.echo(f"rows:    {folder / RAW}")

@@ -1,6 +1,7 @@
 """`sterling study`: run, status, fit, plot and export, thin shells over `sterling.study`."""
 
 import contextlib
+import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,6 @@ from sterling.errors import InputError
 
 if TYPE_CHECKING:
     from sterling.study.expected import Expected
-    from sterling.study.fit import Threshold
     from sterling.study.report import SeriesFit, Status
 
 #: Brackets of tables are escaped, for Rich takes them for markup.
@@ -86,7 +86,7 @@ def run_study(
     time: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop after 90s, 15min or 2h; run again to go on.")
     ] = None,
-    json: _Json = False,
+    as_json: _Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no notes.")] = False,
 ) -> None:
     """Run the trials of a study, or go on with one.
@@ -117,7 +117,7 @@ def run_study(
         outcome = getattr(error, "outcome", None)
         if outcome is None:  # pressed before there was anything to tell
             raise
-    if json:
+    if as_json:
         _print({**outcome.to_dict(), "folder": str(store.folder)})
     else:
         typer.echo(
@@ -134,12 +134,12 @@ def run_study(
 
 @app.command("status")
 @guarded
-def show_status(folder: _Folder, json: _Json = False) -> None:
+def show_status(folder: _Folder, as_json: _Json = False) -> None:
     """Say what is done, which widths are reached and how much work is left."""
     from sterling.study.report import status
 
     found = status(folder)
-    if json:
+    if as_json:
         _print(found.to_dict())
     else:
         _print_status(found)
@@ -147,7 +147,7 @@ def show_status(folder: _Folder, json: _Json = False) -> None:
 
 @app.command("fit")
 @guarded
-def fit(folder: _Folder, criterion: _Criterion = None, json: _Json = False) -> None:
+def fit(folder: _Folder, criterion: _Criterion = None, as_json: _Json = False) -> None:
     """Fit how the needed sample size grows with n, beside rival laws.
 
     N₅₀ is the sample size at which half of the trials succeed. The exit code is 1 if no series can be fitted.
@@ -155,7 +155,7 @@ def fit(folder: _Folder, criterion: _Criterion = None, json: _Json = False) -> N
     from sterling.study.report import fit_store
 
     fits = fit_store(folder, criterion)
-    if json:
+    if as_json:
         _print([one.to_dict() for one in fits])
     elif not fits:
         typer.echo("there are no trials yet: run the study first")
@@ -215,18 +215,8 @@ def export(
 
 
 def _print(values: Any) -> None:
-    print_json(_plain(values))
-
-
-def _plain(value: Any) -> Any:
-    """Return values that JSON has: infinite and undefined numbers become null."""
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    """Print values as JSON, which has no infinite and no undefined numbers: they become null."""
+    print_json(json.loads(json.dumps(values), parse_constant=lambda name: None))
 
 
 def _print_status(found: "Status") -> None:
@@ -263,7 +253,12 @@ def _print_fit(one: "SeriesFit") -> None:
     if fit.curved:
         typer.echo(f"  {fit.curvature}")
     if fit.thresholds:
-        typer.echo("  N50 alone: " + "; ".join(_threshold(point) for point in fit.thresholds))
+        typer.echo(
+            "  N50 alone: "
+            + "; ".join(
+                f"n={one.n} {one.samples:,.4g} [{one.low:,.4g}, {one.high:,.4g}]" for one in fit.thresholds
+            )
+        )
     for law in one.expected:
         typer.echo(f"  {_law(law)}")
     typer.echo(
@@ -281,10 +276,6 @@ def _print_fit(one: "SeriesFit") -> None:
         )
     for text in one.notes:
         typer.echo(f"  {text}")
-
-
-def _threshold(point: "Threshold") -> str:
-    return f"n={point.n} {point.samples:,.4g} [{point.low:,.4g}, {point.high:,.4g}]"
 
 
 def _law(law: "Expected") -> str:

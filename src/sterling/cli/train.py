@@ -11,23 +11,17 @@ from sterling.cli.options import (
     FILE,
     SCHEDULES,
     SURROGATES,
-    DataFile,
-    Inputs,
-    KeepConstant,
-    Labels,
-    Noise,
-    Normalize,
-    Precision,
-    Readout,
-    Seed,
-    Units,
+    Json,
+    Quiet,
+    Source,
+    Threads,
     check_targets,
-    choose_instance,
-    panel,
+    output,
     parse_bytes,
     parse_count,
     parse_start,
-    problem_option,
+    run_option,
+    with_source,
 )
 from sterling.cli.render import (
     announce_kernels,
@@ -35,7 +29,7 @@ from sterling.cli.render import (
     guarded,
     note,
     print_json,
-    print_result,
+    print_verdict,
 )
 from sterling.errors import CheckpointError, InputError, StoreError
 
@@ -46,9 +40,15 @@ if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
     from sterling.model.instance import Instance
 
-N, SAMPLES = 64, 4096
 
-_run_option, _output = panel("The run"), panel("What comes out")
+_COLOURS = {
+    "OPTIMAL": "green",
+    "TRAPPED": "red",
+    "RECURRENT": "cyan",
+    "CHATTERING": "blue",
+    "WANDERING": "yellow",
+    "STALLED": "magenta",
+}
 
 
 class Engine(StrEnum):
@@ -58,52 +58,36 @@ class Engine(StrEnum):
 
 
 @guarded
+@with_source(Source)
 def train(
-    data: DataFile = None,
-    n: Annotated[
-        str | None, problem_option(f"Inputs, one binary weight each. \\[{N}]", "--n", **COUNT)
-    ] = None,
-    samples: Annotated[str | None, problem_option(f"Sample size N. \\[{SAMPLES}]", **COUNT)] = None,
-    m: Units = None,
-    noise: Noise = None,
-    readout: Readout = None,
-    inputs: Inputs = None,
-    seed: Seed = None,
-    labels: Labels = None,
-    precision: Precision = None,
-    keep_constant: KeepConstant = False,
-    normalize: Annotated[Normalize, _run_option("What is done to the inputs first.")] = Normalize.none,
-    steps: Annotated[str, _run_option("Steps: 1000000, 1_000_000, 1e6 or 1M.", **COUNT)] = "1e6",
-    schedule: Annotated[str, _run_option(SCHEDULES, metavar="SCHEDULE")] = "power:0.5,0.5",
-    surrogate: Annotated[str, _run_option(SURROGATES, metavar="NAME")] = "relu",
+    source: Source,
+    steps: Annotated[str, run_option("Steps: 1000000, 1_000_000, 1e6 or 1M.", **COUNT)] = "1e6",
+    schedule: Annotated[str, run_option(SCHEDULES, metavar="SCHEDULE")] = "power:0.5,0.5",
+    surrogate: Annotated[str, run_option(SURROGATES, metavar="NAME")] = "relu",
     restart: Annotated[
         str | None,
-        _run_option("Go back to the time average: steps between, and scale: 600,0.1.", metavar="EVERY,SCALE"),
+        run_option("Go back to the time average: steps between, and scale: 600,0.1.", metavar="EVERY,SCALE"),
     ] = None,
-    init: Annotated[str, _run_option("Start: a seed, or latent weights: 0.1,-0.2.", metavar="SEED")] = "0",
-    engine: Annotated[
-        Engine, _run_option("From flip to flip, or every step; the same result.")
-    ] = Engine.auto,
-    threads: Annotated[
-        int | None, _run_option("The result does not depend on it. \\[all cores]", min=1, metavar="COUNT")
-    ] = None,
+    init: Annotated[str, run_option("Start: a seed, or latent weights: 0.1,-0.2.", metavar="SEED")] = "0",
+    engine: Annotated[Engine, run_option("From flip to flip, or every step; the same result.")] = Engine.auto,
+    threads: Threads = None,
     cache: Annotated[
-        str | None, _run_option("Memory for visited states, such as 512MB. \\[1GiB]", metavar="SIZE")
+        str | None, run_option("Memory for visited states, such as 512MB. \\[1GiB]", metavar="SIZE")
     ] = None,
-    plot: Annotated[Path | None, _output("Draw the run: .png, .svg or .pdf.", **FILE)] = None,
+    plot: Annotated[Path | None, output("Draw the run: .png, .svg or .pdf.", **FILE)] = None,
     report: Annotated[
-        Path | None, _output("Write a page on the run and its recurrence: .html.", **FILE)
+        Path | None, output("Write a page on the run and its recurrence: .html.", **FILE)
     ] = None,
-    out: Annotated[Path | None, _output("Save the run, for Orbit.load and resume.", **FILE)] = None,
+    out: Annotated[Path | None, output("Save the run, for Orbit.load and resume.", **FILE)] = None,
     checkpoint: Annotated[
-        Path | None, _output("Save the run on the way, and go on from FILE if it is there.", **FILE)
+        Path | None, output("Save the run on the way, and go on from FILE if it is there.", **FILE)
     ] = None,
-    checkpoint_every: Annotated[float, _output("Time between two saves.", metavar="SECONDS")] = 20.0,
+    checkpoint_every: Annotated[float, output("Time between two saves.", metavar="SECONDS")] = 20.0,
     record: Annotated[
-        bool, _output("Record every flip; --plot, --report and --out do so as well.", "--record")
+        bool, output("Record every flip; --plot, --report and --out do so as well.", "--record")
     ] = False,
-    json: Annotated[bool, _output("Print the result as JSON.", "--json")] = False,
-    quiet: Annotated[bool, _output("Show no progress and no notes.", "--quiet", "-q")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a two-layer network of binary weights, and say what became of it.
 
@@ -121,7 +105,7 @@ def train(
     if report is not None and report.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--report is {report}; its name must end in .html")
     targets = {"--plot": plot, "--report": report, "--out": out, "--checkpoint": checkpoint}
-    check_targets(targets, data)
+    check_targets(targets, source.data)
     options = Options(
         steps=parse_count(steps, "--steps"),
         schedule=parse_schedule(schedule),
@@ -136,12 +120,10 @@ def train(
         checkpoint_every=checkpoint_every,
     )
     start = parse_start(init)
-    drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
-    read = {"labels": labels, "precision": precision, "keep_constant": keep_constant}
-    if not quiet and data is None:  # what cannot be read is told first
+    if not quiet and source.data is None:  # what cannot be read is told first
         announce_kernels()
-    instance = choose_instance(data, drawn, read, readout, normalize, (N, SAMPLES))
-    if not quiet and data is not None:
+    instance = source.instance()
+    if not quiet and source.data is not None:
         announce_kernels()
     latent = initial_latent(instance.n, start)
     stopped: BaseException | None = None
@@ -155,22 +137,27 @@ def train(
         if json:
             print_json(orbit.to_dict())
         else:
-            print_result(orbit)
+            _print(orbit)
     finally:  # a full stdout must not cost the files
         _write(orbit, instance, plot, report, out, say=not quiet, waiting=stopped is not None)
     if isinstance(stopped, KeyboardInterrupt):
-        how = _how_to_go_on(options, stopped)
+        how = "with --checkpoint FILE it could go on"
+        if checkpoint is not None:
+            how = f"the same command goes on from {options.checkpoint}"
+            if stopped.__cause__ is not None:
+                how = f"it cannot go on, for {stopped.__cause__}"
         end_interrupted(f"interrupted at step {orbit.steps:,} of {options.steps:,}: {how}")
     if stopped is not None:
         raise stopped
 
 
-def _how_to_go_on(options: "Options", press: KeyboardInterrupt) -> str:
-    if options.checkpoint is None:
-        return "with --checkpoint FILE it could go on"
-    if press.__cause__ is not None:
-        return f"it cannot go on, for {press.__cause__}"
-    return f"the same command goes on from {options.checkpoint}"
+def _print(orbit: "Orbit") -> None:
+    from sterling.plot.run import problem_line
+
+    (_, verdict), *rows = orbit.summary()
+    meaning = orbit.verdict.meaning
+    sentence = f"{meaning[0].upper()}{meaning[1:]}."
+    print_verdict(problem_line(orbit.to_dict()), verdict, _COLOURS[orbit.verdict.name], sentence, rows)
 
 
 def _run(
@@ -241,27 +228,27 @@ def _write(
     waiting: bool,
 ) -> None:
     """Write what was asked for; to somebody ``waiting`` for the end, say what is being done."""
+
+    def tell(text: str, already: bool = True) -> None:
+        if say and (already or waiting):
+            note(text)
+
     if out is not None:
         orbit.save(out)
-        if say:
-            note(f"run saved: {out}")
+        tell(f"run saved: {out}")
     if plot is not None:
         from sterling.plot.run import figure
         from sterling.plot.style import save_figure
 
-        if say and waiting:
-            note(f"drawing {plot} …")
+        tell(f"drawing {plot} …", already=False)
         save_figure(figure(orbit), plot)
-        if say:
-            note(f"picture: {plot}")
+        tell(f"picture: {plot}")
     if report is not None:
         from sterling.report.run_page import write_run_page
 
-        if say and waiting:
-            note(f"writing {report} …")
+        tell(f"writing {report} …", already=False)
         write_run_page(report, orbit, instance, _command())
-        if say:
-            note(f"report: {report}")
+        tell(f"report: {report}")
 
 
 def _command() -> str:

@@ -121,7 +121,8 @@ def vector_codes(values: np.ndarray, fineness: int, what: str) -> tuple[np.ndarr
         bits = fineness - int(np.ceil(np.log2(top)))
     if not -30 <= bits <= 60:
         raise RangeError(
-            f"the {what} reach {np.abs(values).max():g}, too far from one: rescale them to a usual range"
+            f"the {what} reach {np.abs(values).max():g}, too far from one: rescale them to a usual range",
+            about=(what,),
         )
     return np.rint(np.ldexp(values, bits)).astype(np.int64), bits
 
@@ -154,7 +155,8 @@ def quantise_inputs(values: np.ndarray, precision: str = "int16", together: bool
         low, high = float(column.min()), float(column.max())
         bits = exact_bits(column)
         if max(abs(low), abs(high)) > _USUAL or 0 < max(high - low, abs(high)) < 1 / _USUAL:
-            raise RangeError(f"feature {k} has the range {low:g} to {high:g}: rescale it to a usual one")
+            text = f"feature {k} has the range {low:g} to {high:g}: rescale it to a usual one"
+            raise RangeError(text, about=(k,))
         if bits is None or np.ldexp(high - low, bits) > span:
             width = high - low if high > low else 2 * abs(high)
             bits = int(np.floor(np.log2(span / width)))
@@ -169,7 +171,8 @@ def quantise_inputs(values: np.ndarray, precision: str = "int16", together: bool
         wide, fine = int(shifts.argmax()), int(shifts.argmin())
         raise RangeError(
             f"features {wide} and {fine} differ too much in scale for exact sums: standardise the inputs "
-            "(normalize: standard)"
+            "(normalize: standard)",
+            about=(wide, fine),
         )
     rows = aligned_zeros((count, padded_width(features)), dtype)
     rounding = np.zeros(features)

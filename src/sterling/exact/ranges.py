@@ -69,9 +69,11 @@ def too_wide(grid: InputGrid, samples: int) -> RangeError:
     far = int(np.abs(grid.offsets).argmax())
     sums, cure = f"exact sums over {samples} samples", "standardise the inputs (normalize: standard)"
     if grid.shifts[wide] - grid.shifts[fine] >= 8:
-        return RangeError(f"features {wide} and {fine} differ too much in scale for {sums}: {cure}")
+        text = f"features {wide} and {fine} differ too much in scale for {sums}: {cure}"
+        return RangeError(text, about=(wide, fine))
     if abs(int(grid.offsets[far])) >= 1 << 16:
-        return RangeError(f"feature {far} lies too far from zero, beside its spread, for {sums}: {cure}")
+        text = f"feature {far} lies too far from zero, beside its spread, for {sums}: {cure}"
+        return RangeError(text, about=(far,))
     return RangeError(f"precision int32 leaves too little room for {sums}: take precision int16")
 
 
@@ -107,9 +109,11 @@ def too_large(
     if cause == "apart":
         return RangeError(
             f"the labels reach {labels:.3g} and the outputs of this readout {outputs:.3g}, too far apart for "
-            "exact sums: rescale the labels or the readout so that both are of one size"
+            "exact sums: rescale the labels or the readout so that both are of one size",
+            about=("labels",),
         )
     return RangeError(
         f"the labels reach {labels:.3g} in steps of {tiny:.3g}, too fine for exact sums: "
-        "take larger noise, or a smaller readout"
+        "take larger noise, or a smaller readout",
+        about=("labels",),
     )

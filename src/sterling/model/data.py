@@ -6,12 +6,10 @@ Shapes, finite values, grids and normalisation are the business of `Instance`.
 
 from __future__ import annotations
 
-import ast
 import codecs
 import io
 import math
 import os
-import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +27,7 @@ from sterling.model.instance import Instance
 from sterling.model.normalise import Normalizer, check_normalize, told
 
 _SEPARATORS = ",;\t"
-_LONGEST_HEADER = 10_000  # bytes, of an array file; NumPy writes fewer than 200
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _ENTRY_BYTES = 28  # that a number takes at the peak: as read, as float64 twice, and as a code
 _ANOTHER_COPY = "take another copy of it"
 _NOT_UTF8 = "is not in UTF-8: save it again in that encoding"
@@ -131,22 +129,21 @@ def load_data(
         )
     except InputError as problem:
         kind = RangeError if isinstance(problem, RangeError) else InputError
-        raise kind(f"{printable(path)}: {_with_columns(str(problem), data)}") from None
+        raise kind(f"{printable(path)}: {_with_columns(problem, data)}", about=problem.about) from None
     if data.names is not None:
         made.feature_names = tuple(data.names)
     return made
 
 
-def _with_columns(message: str, data: _Data) -> str:
-    """Add the columns' names to a message that speaks of features by their numbers, or of the labels."""
-    found = re.search(r"\bfeatures? (\d+)(?: and (\d+))?", message)
+def _with_columns(problem: InputError, data: _Data) -> str:
+    """Return a message with the names of the columns that it speaks of."""
     told = []
-    for number in filter(None, found.groups() if found and data.names else ()):
-        if data.names and int(number) < len(data.names):
-            told.append(f"feature {number} is column {data.names[int(number)]!r}")
-    if not told and data.label_name is not None and re.match("(the )?labels ", message):
-        told.append(f"the labels are {data.label_name!r}")
-    return f"{message} ({', '.join(told)})" if told else message
+    for what in problem.about:
+        if what == "labels" and data.label_name is not None:
+            told.append(f"the labels are {data.label_name!r}")
+        elif isinstance(what, int) and data.names is not None:
+            told.append(f"feature {what} is column {data.names[what]!r}")
+    return f"{problem} ({', '.join(told)})" if told else str(problem)
 
 
 def _size(path: Path) -> int:
@@ -252,28 +249,21 @@ def _read_array(stream: IO[bytes], size: int, path: Path, name: str) -> np.ndarr
     What its header claims is held against the size, and the size against the memory, before it is read.
     """
     version = np.lib.format.read_magic(stream)
-    length = int.from_bytes(stream.read(2 if version == (1, 0) else 4), "little")
-    if version > (3, 0) or length > _LONGEST_HEADER:
-        raise _damaged(path, "NumPy array", f"its header is of {length:,} bytes, version {version[0]}")
-    header = ast.literal_eval(stream.read(length).decode("latin-1").strip())
-    dtype, shape = np.lib.format.descr_to_dtype(header["descr"]), header["shape"]
+    if version not in _HEADERS:
+        raise _damaged(path, "NumPy array", f"its header is of version {version[0]}")
+    shape, by_column, dtype = _HEADERS[version](stream)
     if dtype.hasobject:
         raise InputError(
             f"{printable(path)} holds pickled Python objects, which sterling never loads: save plain numbers"
         )
     if dtype.kind not in "biuf":
         raise InputError(f"{printable(path)}: {name} has type {dtype}: save plain real numbers")
-    if not all(type(axis) is int and axis >= 0 for axis in shape):
-        raise _damaged(path, "NumPy array", f"its shape is {shape}")
-    count = math.prod(shape)
-    prefix = 8 + (2 if version == (1, 0) else 4) + length
-    if count * dtype.itemsize != size - prefix:
-        more = "more" if count * dtype.itemsize < size - prefix else "less"
-        raise _damaged(path, "NumPy array", f"there is {more} in it than an array of shape {shape}")
+    count, left = math.prod(shape), size - stream.tell()
+    if min(shape, default=0) < 0 or count * dtype.itemsize != left:
+        raise _damaged(path, "NumPy array", f"it holds {left:,} bytes for an array of shape {shape}")
     require_memory(count * (2 * dtype.itemsize + _ENTRY_BYTES), printable(path))
-    data = stream.read(count * dtype.itemsize)
-    order = "F" if header["fortran_order"] else "C"
-    array = np.frombuffer(data, dtype).reshape(shape, order=order)
+    data = stream.read(left)
+    array = np.frombuffer(data, dtype).reshape(shape, order="F" if by_column else "C")
     if stream.read(1):  # reads to the end, where the checksum of a zip member is looked at
         raise _damaged(path, "NumPy array", "there is more in it")
     return array

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -53,10 +53,8 @@ class Family:
 
     name: ClassVar[str] = ""
 
-    @property
-    def reach(self) -> float:
-        """The size that hardly any entry exceeds."""
-        raise NotImplementedError
+    #: The size that hardly any entry exceeds: a number, or a property.
+    reach: ClassVar[Any]
 
     def cumulative(self, x: np.ndarray) -> np.ndarray:
         """Return P(entry < x).
@@ -121,10 +119,7 @@ class Gaussian(Family):
     """Standard normal entries, the paper's setting."""
 
     name: ClassVar[str] = "gaussian"
-
-    @property
-    def reach(self) -> float:
-        return 7.99  # the 2^-12 grid reaches 8; the tail beyond has probability 1e-15
+    reach = 7.99  # the 2^-12 grid reaches 8; the tail beyond has probability 1e-15
 
     def cumulative(self, x):
         return _normal(x)
@@ -135,10 +130,7 @@ class Rademacher(Family):
     """Entries −1 and +1 with equal probability."""
 
     name: ClassVar[str] = "rademacher"
-
-    @property
-    def reach(self) -> float:
-        return 1.5
+    reach = 1.5
 
     def cumulative(self, x):
         return 0.5 * (x > -1) + 0.5 * (x > 1)
@@ -149,10 +141,7 @@ class Uniform(Family):
     """Entries uniform on [−√3, √3]."""
 
     name: ClassVar[str] = "uniform"
-
-    @property
-    def reach(self) -> float:
-        return math.sqrt(3)
+    reach = math.sqrt(3)
 
     def cumulative(self, x):
         return np.clip((x + math.sqrt(3)) / math.sqrt(12), 0, 1)
@@ -170,7 +159,7 @@ class StudentT(Family):
         object.__setattr__(self, "df", real(self.df, "the degrees of freedom of student_t", above=2))
 
     @property
-    def reach(self) -> float:
+    def reach(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
         from scipy.special import stdtrit
 
         return -float(stdtrit(self.df, TAIL)) * math.sqrt((self.df - 2) / self.df)
@@ -186,10 +175,7 @@ class Exponential(Family):
     """Exponential entries less their mean: skewed, never below −1."""
 
     name: ClassVar[str] = "exponential"
-
-    @property
-    def reach(self) -> float:
-        return -math.log(TAIL) - 1
+    reach = -math.log(TAIL) - 1
 
     def cumulative(self, x):
         return -np.expm1(-np.maximum(x + 1, 0))
@@ -206,7 +192,7 @@ class Shifted(Family):
         object.__setattr__(self, "mean", real(self.mean, "the mean of shifted inputs", -100, 100) + 0.0)
 
     @property
-    def reach(self) -> float:
+    def reach(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
         return abs(self.mean) + 6
 
     def cumulative(self, x):
@@ -221,10 +207,7 @@ class Rectified(Family):
     """
 
     name: ClassVar[str] = "rectified"
-
-    @property
-    def reach(self) -> float:
-        return 6 / _RECTIFIED_DEVIATION
+    reach = 6 / _RECTIFIED_DEVIATION
 
     def cumulative(self, x):
         return np.where(x > 0, _normal(x * _RECTIFIED_DEVIATION), 0.0)
@@ -241,9 +224,7 @@ class AutoRegressive(Family):
         rho = real(self.rho, "the correlation of ar1 inputs", above=-1, below=1)
         object.__setattr__(self, "rho", rho + 0.0)  # −0.0 is 0
 
-    @property
-    def reach(self) -> float:
-        return 7.99
+    reach = 7.99
 
     def cumulative(self, x):
         return _normal(x)

@@ -64,6 +64,12 @@ class Normalizer:
         -------
         Normalizer
             A new one.
+
+        Raises
+        ------
+        InputError
+            Those of sterling: for a feature without variance, for too few rows, or, when whitening, features
+            that are linearly dependent.
         """
         raise NotImplementedError
 
@@ -79,6 +85,11 @@ class Normalizer:
         -------
         float64 array (…, n)
             Not put on a grid.
+
+        Raises
+        ------
+        InputError
+            Those of sterling: if it is not fitted, or was fitted to another number of features.
         """
         raise NotImplementedError
 
@@ -134,28 +145,9 @@ class _Affine(Normalizer):
 
     @property
     def fitted(self) -> bool:
-        """Whether it can be applied."""
         return self.mean is not None
 
     def fit(self, inputs: Any) -> _Affine:
-        """Return a normaliser of this kind that is fitted to inputs.
-
-        Parameters
-        ----------
-        inputs : array (N, n) or (N, m, n)
-            As they come.
-
-        Returns
-        -------
-        Normalizer
-            A new one.
-
-        Raises
-        ------
-        InputError
-            For a feature without variance, for too few rows, or, when whitening, features that are linearly
-            dependent.
-        """
         values = real_array(inputs, "inputs")
         if values.ndim not in (2, 3) or not values.size:
             raise InputError(f"inputs have shape {values.shape}; give (samples, n) or (samples, m, n)")
@@ -239,23 +231,6 @@ class Standardize(_Affine):
     _axes: ClassVar[tuple[int, ...]] = (1, 1)
 
     def apply(self, inputs: Any) -> np.ndarray:
-        """Return (inputs − mean)·factor.
-
-        Parameters
-        ----------
-        inputs : array (…, n)
-            As they come.
-
-        Returns
-        -------
-        float64 array (…, n)
-            Not put on a grid.
-
-        Raises
-        ------
-        InputError
-            If it is not fitted, or was fitted to another number of features.
-        """
         return self._centred(inputs) * self.factor
 
     def _fit(self, codes: _Codes) -> Standardize:
@@ -302,23 +277,6 @@ class Whiten(_Affine):
     _axes: ClassVar[tuple[int, ...]] = (1, 2)
 
     def apply(self, inputs: Any) -> np.ndarray:
-        """Return matrix (x − mean) for each row x of the inputs.
-
-        Parameters
-        ----------
-        inputs : array (…, n)
-            As they come.
-
-        Returns
-        -------
-        float64 array (…, n)
-            Not put on a grid.
-
-        Raises
-        ------
-        InputError
-            If it is not fitted, or was fitted to another number of features.
-        """
         return self._centred(inputs) @ self.matrix.T
 
     def _fit(self, codes: _Codes) -> Whiten:
@@ -422,7 +380,8 @@ class _Codes:
         flat = np.flatnonzero((covariance.diagonal() if full else covariance) <= 0)
         if flat.size:
             raise InputError(
-                f"feature {flat[0]} has the same value in every sample, so it cannot be normalised: drop it"
+                f"feature {flat[0]} has the same value in every sample, so it cannot be normalised: drop it",
+                about=(int(flat[0]),),
             )
         return means, covariance
 
@@ -449,7 +408,8 @@ def _inverse_factor(covariance: np.ndarray) -> np.ndarray:
         if pivot <= 1e-9 * covariance[k, k]:
             raise InputError(
                 f"feature {k} is a linear combination of the features before it, so the inputs cannot be "
-                "whitened: drop it"
+                "whitened: drop it",
+                about=(k,),
             )
         factor[k:, k] = rest[k:, k] / np.sqrt(pivot)
         rest[k + 1 :, k + 1 :] -= np.multiply.outer(factor[k + 1 :, k], factor[k + 1 :, k])

@@ -144,7 +144,7 @@ class Problem:
         seed = checks.seed(seed)
         small = threads is None and self.samples * self.m <= _BLOCK
         threads = 1 if small else thread_count(threads)
-        need = self._memory(threads)
+        need = self.memory(threads)
         if need > _UNASKED:
             require_memory(need, f"an instance with n={self.n}, m={self.m}, {self.samples} samples")
         grid, normalizer = normalise(self._draw_inputs(seed, threads), self.normalize)
@@ -196,16 +196,13 @@ class Problem:
         int
             Bytes.
         """
-        return self._memory(thread_count(threads))
-
-    def _memory(self, threads: int) -> int:
         rows, width = self.samples * self.m, padded_width(self.n)
         block = min(rows, _BLOCK * self.m)
         kind = self.normalize.name if isinstance(self.normalize, Normalizer) else self.normalize
         whole = (_CODE_BYTES.get(kind, _OWN_BYTES) * width + _ROW_BYTES) * rows
         if self.normalize is not None:
             whole += _MOMENT_BYTES * width * min(rows, 2 * _BLOCK)
-        return whole + _BLOCK_BYTES * width * block * threads + _TABLE_BYTES
+        return whole + _BLOCK_BYTES * width * block * thread_count(threads) + _TABLE_BYTES
 
     def _draw_inputs(self, seed, threads: int) -> InputGrid:
         family = get_family(self.inputs)

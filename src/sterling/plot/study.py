@@ -78,16 +78,13 @@ def threshold_law(ax: Axes, series: SeriesFit, guides: bool = True) -> str:
     """Draw N₅₀ against n on logarithmic axes with the law and the proved exponents; return a reading."""
     fit = series.fit
     if fit is None:
-        ax.text(
-            0.5, 0.5, textwrap.fill(f"No fit: {series.refusal}.", 40), ha="center", va="center", color=GREY
-        )
+        text = textwrap.fill(f"No fit: {series.refusal}.", 40)
+        ax.text(0.5, 0.5, text, ha="center", va="center", color=GREY)
         ax.set_axis_off()
         return f"There is no fit: {series.refusal}."
     n = np.array([point.n for point in fit.thresholds], float)
     middle = np.array([point.samples for point in fit.thresholds])
-    reach = np.array(
-        [(point.samples - point.low, point.high - point.samples) for point in fit.thresholds]
-    ).reshape(-1, 2)
+    reach = np.array([(one.samples - one.low, one.high - one.samples) for one in fit.thresholds])
     dimensions = np.array(sorted(series.cells["n"].unique().to_list()), float)
     line = np.geomspace(dimensions.min(), dimensions.max(), 50)
     colour = VERDICT_COLOURS["RECURRENT"]
@@ -96,28 +93,17 @@ def threshold_law(ax: Axes, series: SeriesFit, guides: bool = True) -> str:
     law = "line nearest to the points" if fit.curved else "C·nᵅ"
     band = f"{law}, α = {fit.exponent:.3f} [{fit.exponent_low:.3f}, {fit.exponent_high:.3f}]"
     ax.plot(line, fit.samples_at(1) * line**fit.exponent, color=colour, lw=1.6, label=band)
-    bounded = np.where(np.isfinite(reach), reach, 0)
-    ax.errorbar(n, middle, bounded.T, fmt="o", ms=5, color=INK, label="N₅₀ of one n alone, 95 %")
+    bounded = np.where(np.isfinite(reach), reach, 0).reshape(-1, 2).T
+    ax.errorbar(n, middle, bounded, fmt="o", ms=5, color=INK, label="N₅₀ of one n alone, 95 %")
     rival = next((one for one in fit.rivals if one.law == "C n log n"), None)
     if rival is not None:
-        ax.plot(
-            line,
-            rival.constant * line * np.log(line),
-            color=VERDICT_COLOURS["OPTIMAL"],
-            ls="-.",
-            lw=1.2,
-            label=f"C·n log n, AIC {rival.delta:+.1f}".replace("-", "−"),
-        )
+        label = f"C·n log n, AIC {rival.delta:+.1f}".replace("-", "−")
+        curve = rival.constant * line * np.log(line)
+        ax.plot(line, curve, color=VERDICT_COLOURS["OPTIMAL"], ls="-.", lw=1.2, label=label)
     start = fit.samples_at(line[0])
     for exponent, text in GUIDES.items() if guides else ():
-        ax.plot(
-            line,
-            start * (line / line[0]) ** exponent,
-            color=GREY,
-            ls=":" if exponent == 4 else "--",
-            lw=1,
-            label=text,
-        )
+        dashes = ":" if exponent == 4 else "--"
+        ax.plot(line, start * (line / line[0]) ** exponent, color=GREY, ls=dashes, lw=1, label=text)
     predicted = _draw_predicted(ax, series)
     ax.set_xticks(dimensions, [f"{value:g}" for value in dimensions])
     ax.minorticks_off()
@@ -214,15 +200,10 @@ def figure(series: SeriesFit, counts: pl.DataFrame, title: str = "") -> Figure:
     fig = Figure(figsize=(15, 5.6), layout="constrained", facecolor="white")
     FigureCanvasAgg(fig)
     axes = fig.subplots(1, 3)
-    readings = (
-        success_curves(axes[0], series),
-        threshold_law(axes[1], series),
-        phase_map(axes[2], counts),
-    )
+    readings = success_curves(axes[0], series), threshold_law(axes[1], series), phase_map(axes[2], counts)
     for ax, reading in zip(axes, readings, strict=True):
-        ax.text(
-            0, -0.17, textwrap.fill(reading, 66), transform=ax.transAxes, fontsize=8.5, color=GREY, va="top"
-        )
+        text = textwrap.fill(reading, 66)
+        ax.text(0, -0.17, text, transform=ax.transAxes, fontsize=8.5, color=GREY, va="top")
         ax.spines[["top", "right"]].set_visible(False)
     heading = ": ".join(part for part in (title, f"{series.criterion}, {series.title}") if part)
     fig.suptitle(textwrap.fill(plain(heading), 150), x=0.01, ha="left", fontsize=11, color=INK)

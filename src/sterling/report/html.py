@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from functools import cache
 from importlib.resources import files
@@ -16,6 +17,8 @@ from sterling.base.text import NO_BREAK, legible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+    from sterling.claims.finding import Measured, Reference
 
 _POWER = re.compile(r"\^(?:\(([^()]{1,40})\)|(\|[^|]{1,40}\|)|([−-]?\w+(?:[./]\w+)*))")
 _VALUE = re.compile(r"\b(\w) = (?=[−\d])")
@@ -65,9 +68,14 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        amount=amount, interval=interval, leading=leading, level=level, number=number, raised=raised
+        amount=amount, interval=interval, leading=leading, level=level, number=number, raised=raised, key=key
     )
     return environment
+
+
+def key(one: Measured | Reference | None) -> str:
+    """Return what a table sorts a number by: nothing where there is none."""
+    return "" if one is None or math.isnan(one.value) else repr(float(one.value))
 
 
 def raised(text: str) -> Markup:

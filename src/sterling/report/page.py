@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sterling.base.files import write_atomically
 from sterling.base.text import legible, readable_time
@@ -19,6 +19,9 @@ from sterling.errors import StoreError
 from sterling.report.figures import Drawing, identifier, render
 from sterling.report.html import page
 from sterling.theory.labels import KINDS
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: Names of what lies in the folder.
 PAGE, RAW, NUMBERS = "index.html", "data", "findings.json"
@@ -49,28 +52,12 @@ class Facts:
 
 @dataclass(frozen=True)
 class _Section:
-    """One claim, ready for the template; the ranks are what the summary table sorts by."""
+    """One claim, ready for the template."""
 
     finding: Finding
     name: str
     drawings: tuple[Drawing, ...]
     files: tuple[tuple[str, str, int], ...]  # path, name, rows
-
-    @property
-    def kind_rank(self) -> int:
-        return list(KINDS).index(self.finding.kind)
-
-    @property
-    def judgement_rank(self) -> int:
-        return list(Judgement).index(self.finding.judgement)
-
-    @property
-    def headline_key(self) -> str:
-        return _key(self.finding.headline)
-
-    @property
-    def theory_key(self) -> str:
-        return _key(self.finding.references[0] if self.finding.references else None)
 
 
 class Page:
@@ -127,15 +114,14 @@ class Page:
             If a file cannot be written; the former page is then untouched.
         """
         numbers = json.dumps(self.to_dict(missing), indent=1, allow_nan=False, ensure_ascii=False)
-        _write(self.folder / NUMBERS, f"{legible(numbers)}\n")
-        return _write(self.path, self._html(missing, finished))
+        write_atomically(self.folder / NUMBERS, f"{legible(numbers)}\n".encode())
+        return write_atomically(self.path, self._html(missing, finished).encode())
 
     def to_dict(self, missing: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
         """Return the numbers and words as values that JSON has; what is not finite becomes null."""
-        facts = ("version", "effort", "seed", "command")
         return {
             "format": _FORMAT,
-            **{name: getattr(self.facts, name) for name in facts},
+            **asdict(self.facts),
             "missing": [key for key, _ in missing],
             "findings": [
                 {**_finding(one.finding), "tables": [path for path, _, _ in one.files]}
@@ -144,12 +130,12 @@ class Page:
         }
 
     def _html(self, missing: Sequence[tuple[str, str]], finished: bool) -> str:
-        facts = self.facts
+        facts, judgements = self.facts, [one.finding.judgement for one in self._sections]
         took = sum(one.finding.seconds for one in self._sections)
         shown = [("Effort", facts.effort), ("Seed", facts.seed), ("Version", facts.version)]
         if took:
             shown.append(("Computed in", readable_time(took)))
-        shown += _tally(one.finding.judgement for one in self._sections)
+        shown += [(f"{one}".capitalize(), judgements.count(one)) for one in Judgement if one in judgements]
         return page(
             "page.html",
             script="page.js",
@@ -158,17 +144,17 @@ class Page:
             missing=list(missing),
             state="This run was ended early." if finished else "The experiments are still running.",
             kinds=KINDS,
+            judgements=list(Judgement),
             command=facts.command,
             made_with=facts.version,
         )
 
-    def _keep(self, name: str, table: str, frame) -> tuple[str, str, int]:
-        folder = self.folder / RAW
+    def _keep(self, name: str, table: str, frame: pl.DataFrame) -> tuple[str, str, int]:
+        path = self.folder / RAW / f"{name}-{identifier(table)}.parquet"
         try:
-            folder.mkdir(exist_ok=True)
+            path.parent.mkdir(exist_ok=True)
         except OSError as problem:
-            raise StoreError(f"cannot make the folder {folder}: {problem.strerror}") from None
-        path = folder / f"{name}-{identifier(table)}.parquet"
+            raise StoreError(f"cannot make the folder {path.parent}: {problem.strerror}") from None
         write_atomically(path, frame.write_parquet)
         return f"{RAW}/{path.name}", table, len(frame)
 
@@ -189,21 +175,3 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
         key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in values.items()
     }
-
-
-def _tally(judgements: Iterable[Judgement]) -> list[tuple[str, str]]:
-    found = list(judgements)
-    return [(str(one).capitalize(), str(found.count(one))) for one in Judgement if one in found]
-
-
-def _key(number: Any) -> str:
-    return "" if number is None or math.isnan(number.value) else repr(float(number.value))
-
-
-def _write(path: Path, text: str) -> Path:
-    data = text.encode()
-
-    def fill(stream) -> None:
-        stream.write(data)
-
-    return write_atomically(path, fill)

@@ -8,17 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sterling.base.files import write_atomically
 from sterling.base.text import counted
-from sterling.claims.finding import Picture
+from sterling.claims.finding import picture
 from sterling.errors import InputError
-from sterling.plot import visits as recurrence_plot
+from sterling.plot import visits
 from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster, problem_line
 from sterling.report.figures import Drawing, render
 from sterling.report.html import page
@@ -26,8 +25,6 @@ from sterling.theory.labels import KINDS
 from sterling.theory.numbers import unlike_gaussian
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from sterling.dynamics.orbit import Orbit
     from sterling.model.instance import Instance
     from sterling.theory import Balance
@@ -40,9 +37,9 @@ class Section:
 
     name: str
     title: str
-    kind: str
-    words: tuple[str, ...]
-    drawings: tuple[Drawing, ...]
+    words: tuple[str, ...] = ()
+    drawings: tuple[Drawing, ...] = ()
+    kind: str = ""
 
 
 def write_run_page(path: str | os.PathLike, orbit: Orbit, instance: Instance, command: str = "") -> Path:
@@ -62,12 +59,7 @@ def write_run_page(path: str | os.PathLike, orbit: Orbit, instance: Instance, co
     StoreError
         If the file cannot be written.
     """
-    text = run_page(orbit, instance, command).encode()
-
-    def fill(stream: BinaryIO) -> None:
-        stream.write(text)
-
-    return write_atomically(path, fill)
+    return write_atomically(path, run_page(orbit, instance, command).encode())
 
 
 def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
@@ -86,7 +78,7 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
         notice=_notice(orbit, found, instance),
         sections=[
             _over_time(orbit),
-            _returns(orbit, found),
+            _returns(found),
             _shares(orbit, predicted, silence),
             _occupancy(found, predicted, instance, orbit, silence),
         ],
@@ -106,13 +98,11 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
     elif _noise(instance) == 0:
         notes.append("The labels have no noise, so w* absorbs: once there, the weights never leave it.")
     if orbit.verdict.absorbed:
-        last = orbit.last_flip
-        away = f"{counted(orbit.errors, 'weight')} away from the reference"
-        where = away if orbit.errors else "at the reference"
-        before = ", and what follows is about the steps before" if last else ""
+        away = f"{counted(orbit.errors, 'weight')} away from" if orbit.errors else "at"
+        before = ", and what follows is about the steps before" if orbit.last_flip else ""
         notes.append(
-            f"The run was absorbed {where} at step {last:,}: no weight moves any more, whatever the step "
-            f"sizes. So there is no recurrence to describe{before}."
+            f"The run was absorbed {away} the reference at step {orbit.last_flip:,}: no weight moves any "
+            f"more, whatever the step sizes. So there is no recurrence to describe{before}."
         )
     elif orbit.certified:
         notes.append("The step sizes left do not suffice for another flip, so nothing recurs any more.")
@@ -130,58 +120,49 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
 
 
 def _over_time(orbit: Orbit) -> Section:
+    name, title = "time", "What the weights did"
     if not orbit.recorded:
-        words = (
-            "The run kept no flips, so neither its distance over time nor a raster of flips can be drawn.",
-        )
-        return Section("time", "What the weights did", "", words, ())
+        words = "The run kept no flips, so neither its distance over time nor a raster of flips can be drawn."
+        return Section(name, title, (words,))
     words = ()
     if orbit.flips_complete_to < orbit.steps:
         words = (f"Flips are recorded up to step {orbit.flips_complete_to:,}; pictures over time end there.",)
-    return Section(
-        "time",
-        "What the weights did",
-        "",
-        words,
-        (
-            _draw("distance", "Distance over time", lambda ax: errors_over_time(ax, orbit)),
-            _draw("raster", "Flip raster", lambda ax: flip_raster(ax, orbit)),
-            _draw("average", "Time average of the weights", lambda ax: ergodic_mean(ax, orbit)),
-        ),
+    drawings = (
+        _draw("distance", "Distance over time", errors_over_time, orbit=orbit),
+        _draw("raster", "Flip raster", flip_raster, orbit=orbit),
+        _draw("average", "Time average of the weights", ergodic_mean, orbit=orbit),
     )
+    return Section(name, title, words, drawings)
 
 
-def _returns(orbit: Orbit, found: Recurrence | None) -> Section:
-    title = "Leaving the reference and coming back"
+def _returns(found: Recurrence | None) -> Section:
+    name, title = "returns", "Leaving the reference and coming back"
     if found is None or not found.returns.count:
         never = "The reference was not left and visited again, so there are no return times."
-        return Section("returns", title, "", (never,), ())
-    shown = (
-        ("survival", "How long absences and stays last", recurrence_plot.survival),
-        ("growth", "Visits over time", recurrence_plot.growth),
-        ("distances", "How far absences go", recurrence_plot.distances),
-        ("leavers", "Which weights leave first", recurrence_plot.leavers),
-        ("batches", "Occupancy over the run", recurrence_plot.batches),
+        return Section(name, title, (never,))
+    drawings = (
+        _draw("survival", "How long absences and stays last", visits.survival, found=found),
+        _draw("growth", "Visits over time", visits.growth, found=found),
+        _draw("distances", "How far absences go", visits.distances, found=found),
+        _draw("leavers", "Which weights leave first", visits.leavers, found=found),
+        _draw("batches", "Occupancy over the run", visits.batches, found=found),
     )
-    drawings = tuple(_draw(name, heading, partial(draw, found=found)) for name, heading, draw in shown)
     words = (
         "Times are in steps. With slowly decaying step sizes stays and absences keep their lengths in steps, "
         "for the orbit does not change when all step sizes are scaled alike. Weights that drift slowly to "
         "their first flip move in the mass of the schedule instead.",
     )
-    return Section("returns", title, "", words, drawings)
+    return Section(name, title, words, drawings)
 
 
 def _shares(orbit: Orbit, predicted: Balance | None, silence: str) -> Section:
-    title = "How often each weight is wrong"
-    values = None if predicted is None else predicted.wrong_share
-    drawing = _draw(
-        "shares",
-        "Measured against predicted" if predicted is not None else "Measured",
-        lambda ax: recurrence_plot.shares(ax, orbit.wrong_share, values),
-    )
-    words = (silence,) if predicted is None else _made_from(orbit, predicted)
-    return Section("shares", title, "mean-field" if predicted is not None else "", words, (drawing,))
+    name, title = "shares", "How often each weight is wrong"
+    if predicted is None:
+        drawing = _draw(name, "Measured", visits.shares, measured=orbit.wrong_share, predicted=None)
+        return Section(name, title, (silence,), (drawing,))
+    given = {"measured": orbit.wrong_share, "predicted": predicted.wrong_share}
+    drawing = _draw(name, "Measured against predicted", visits.shares, **given)
+    return Section(name, title, _made_from(orbit, predicted), (drawing,), "mean-field")
 
 
 def _made_from(orbit: Orbit, predicted: Balance) -> tuple[str, ...]:
@@ -204,33 +185,28 @@ def _made_from(orbit: Orbit, predicted: Balance) -> tuple[str, ...]:
 def _occupancy(
     found: Recurrence | None, predicted: Balance | None, instance: Instance, orbit: Orbit, silence: str
 ) -> Section:
-    title = "Occupancy against sample size"
-    noise = _noise(instance)
+    name, title = "occupancy", "Occupancy against sample size"
+    lacking = ""
     if found is None or predicted is None:
-        return Section("occupancy", title, "", (silence or "The run did not count its visits.",), ())
-    if noise is None or instance.teacher is None:
-        lacks = "a teacher" if instance.teacher is None else "labels of known noise"
-        return Section(
-            "occupancy", title, "", (f"The law over N needs {lacks}, and these data have none.",), ()
-        )
-    if orbit.certified:
-        over = "The run is over for all time, so its occupancy says nothing about recurrence."
-        return Section("occupancy", title, "", (over,), ())
-    if unlike_gaussian(instance):
-        return Section(
-            "occupancy", title, "", ("The law over N is for Gaussian inputs, which these are not.",), ()
-        )
-    drawing = _draw(
-        "occupancy",
-        "Occupancy over N",
-        lambda ax: recurrence_plot.occupancy_law(ax, found, instance, orbit.surrogate, predicted.occupancy),
-    )
+        lacking = silence or "The run did not count its visits."
+    elif instance.teacher is None:
+        lacking = "The law over N needs a teacher, and these data have none."
+    elif _noise(instance) is None:
+        lacking = "The law over N needs labels of known noise, and these data have none."
+    elif orbit.certified:
+        lacking = "The run is over for all time, so its occupancy says nothing about recurrence."
+    elif unlike_gaussian(instance):
+        lacking = "The law over N is for Gaussian inputs, which these are not."
+    if lacking or predicted is None:
+        return Section(name, title, (lacking,))
+    given = {"of": instance, "surrogate": orbit.surrogate, "here": predicted.occupancy}
+    drawing = _draw(name, "Occupancy over N", visits.occupancy_law, found=found, **given)
     words = (
         "To leading order the occupancy is exp(−n^(3/2) σ/(√2 ‖v‖ √N)) for ReLU; the dashed line also counts "
         "what wrong weights do to each other. Data sets differ from the typical one, so the prediction for "
         "this data set is the sharper one.",
     )
-    return Section("occupancy", title, "mean-field", words, (drawing,))
+    return Section(name, title, words, (drawing,), "mean-field")
 
 
 def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
@@ -259,5 +235,5 @@ def _noise(instance: Instance) -> float | None:
     return None if noise is None else float(noise)
 
 
-def _draw(name: str, title: str, draw: Callable[[Axes], str]) -> Drawing:
-    return render(Picture(name, title, draw))
+def _draw(name: str, title: str, draw: Callable[..., str], **given: Any) -> Drawing:
+    return render(picture(name, title, draw, **given))

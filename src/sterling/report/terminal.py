@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sterling.base.text import readable_time
-from sterling.claims.finding import Finding, Judgement, Reference
+from sterling.claims.finding import Finding, Judgement
 from sterling.claims.words import amount, interval, leading, level
 
 if TYPE_CHECKING:
@@ -60,59 +60,39 @@ def _grid(findings: list[Finding]) -> RenderableType:
     for number, one in enumerate(findings):
         if number:
             grid.add_row()
-        grid.add_row(_claim(one), _measured(one), _theory(one), _judgement(one))
+        grid.add_row(*_cells(one))
     return grid
 
 
 def _lines(finding: Finding) -> RenderableType:
     from rich.console import Group
     from rich.padding import Padding
+
+    claim, *rest = _cells(finding)
+    return Group(claim, Padding(Group(*rest), (0, 0, 0, 2)), "")
+
+
+def _cells(finding: Finding) -> tuple[Text, Text, Text, Text]:
+    """Return the claim, what was measured, what theory gives, and the judgement."""
     from rich.text import Text
 
-    rest = Group(_measured(finding), _theory(finding), _judgement(finding))
-    return Group(_claim(finding), Padding(rest, (0, 0, 0, 2)), Text())
-
-
-def _claim(finding: Finding) -> Text:
-    from rich.text import Text
-
-    return Text.assemble((finding.key, "bold"), f" {finding.title} ", _kind(finding.kind))
-
-
-def _measured(finding: Finding) -> Text:
-    from rich.text import Text
-
-    one = finding.headline
-    if one is None:
-        return Text("no number", "dim")
-    inside = f" [{interval(one, finding.references)}]" if one.has_interval else ""
-    return Text.assemble((amount(one, finding.references), "bold"), inside, (f"\n{one.name}", "dim"))
-
-
-def _theory(finding: Finding) -> Text:
-    from rich.text import Text
-
-    if not finding.references:
-        return Text("no number", "dim")
-    shown, more = leading(finding.references)
-    lines = [_reference(one) for one in shown]
-    if more:
-        lines.append(Text(f"and {more} more on the page", "dim"))
-    return Text("\n").join(lines)
-
-
-def _reference(one: Reference) -> Text:
-    from rich.text import Text
-
-    return Text.assemble((amount(one), "bold"), " ", _kind(one.kind), (f" {one.name}", "dim"))
+    measured = theory = Text("no number", "dim")
+    one, references = finding.headline, finding.references
+    if one is not None:
+        inside = f" [{interval(one, references)}]" if one.has_interval else ""
+        measured = Text.assemble((amount(one, references), "bold"), inside, (f"\n{one.name}", "dim"))
+    if references:
+        shown, more = leading(references)
+        lines = [
+            Text.assemble((amount(law), "bold"), " ", _kind(law.kind), (f" {law.name}", "dim"))
+            for law in shown
+        ]
+        lines += [Text(f"and {more} more on the page", "dim")] if more else []
+        theory = Text("\n").join(lines)
+    mark, style = JUDGEMENT_STYLES[finding.judgement]
+    claim = Text.assemble((finding.key, "bold"), f" {finding.title} ", _kind(finding.kind))
+    return claim, measured, theory, Text(f"{mark} {finding.judgement}", style)
 
 
 def _kind(kind: str) -> tuple[str, str]:
     return f"({kind})", KIND_STYLES[kind]
-
-
-def _judgement(finding: Finding) -> Text:
-    from rich.text import Text
-
-    mark, style = JUDGEMENT_STYLES[finding.judgement]
-    return Text(f"{mark} {finding.judgement}", style)

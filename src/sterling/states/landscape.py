@@ -23,7 +23,7 @@ from sterling.schedules import Schedule
 from sterling.states.basins import Basins, find_basins
 from sterling.states.numbering import number_of, signs_of
 from sterling.states.summary import summary
-from sterling.states.sweep import only_absorbing, sweep
+from sterling.states.sweep import Found, only_absorbing, sweep
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.laws import expected_deviation
 from sterling.theory.numbers import numbers_of, unlike_gaussian
@@ -49,22 +49,26 @@ class Landscape:
     surrogate : Surrogate
         What the gradient, and so absorption and deviation, belong to; the loss does not depend on it. The
         attribute is its name.
-    loss : float64 (2**n,)
-        L(w) of every state, as `Instance.loss` gives it.
-    minimisers, absorbing : int64
-        Numbers of the global minimisers of the loss and of the absorbing states, ascending: the attributes
-        ``minimiser_states`` and ``absorbing_states``. The attributes ``minimisers`` and ``absorbing`` hold
-        their signs.
-    deviation : (float, int) or None
-        sup over all states of ‖G(w) − E G(w)‖_∞, the attribute ``deviation``, and the number of a state where
-        it occurs, whose signs are the attribute ``farthest``; None where the mean is unknown.
+    found : Found
+        What a visit brought: the attributes below.
     reason : str
-        Why it is None: the attribute ``deviation_reason``.
+        Why there is no deviation: the attribute ``deviation_reason``.
     pull : float or None
         The smallest mean pull home on a wrong weight, over all states: where the deviation is smaller, no
         state but the teacher absorbs (exact). None where the mean is unknown.
     seconds : float
         That the visit took.
+
+    Attributes
+    ----------
+    loss : float64 (2**n,)
+        L(w) of every state, as `Instance.loss` gives it.
+    minimiser_states, absorbing_states : int64
+        Numbers of the global minimisers of the loss and of the absorbing states, ascending.
+    deviation : float or None
+        sup over all states of ‖G(w) − E G(w)‖_∞; None where the mean is unknown.
+    farthest : int8 (n,) or None
+        Signs of a state where it occurs.
 
     Examples
     --------
@@ -77,23 +81,18 @@ class Landscape:
         self,
         instance: Instance,
         surrogate: Surrogate,
-        loss: np.ndarray,
-        minimisers: np.ndarray,
-        absorbing: np.ndarray,
-        deviation: tuple[float, int] | None,
+        found: Found,
         reason: str,
         pull: float | None,
         seconds: float,
     ):
         self.instance, self.n = instance, instance.n
         self.surrogate, self._surrogate = surrogate.name, surrogate
-        self.loss = read_only(loss)
-        self.minimiser_states, self.absorbing_states = minimisers, absorbing
-        self.deviation = None if deviation is None else deviation[0]
-        self.farthest = None if deviation is None else signs_of(np.array([deviation[1]]), self.n)[0]
-        self.deviation_reason = reason
-        self.pull = pull
-        self.seconds = seconds
+        self.loss = read_only(found.loss)
+        self.minimiser_states, self.absorbing_states = found.minimisers, found.absorbing
+        self.deviation, state = found.deviation or (None, None)
+        self.farthest = None if state is None else self.signs(state)
+        self.deviation_reason, self.pull, self.seconds = reason, pull, seconds
 
     @cached_property
     def absorbing(self) -> np.ndarray:
@@ -376,17 +375,8 @@ def landscape(
     known, reason = (None, levels) if isinstance(levels, str) else (levels, "")
     begun = time.monotonic()
     found = sweep(instance, chosen, known, threads, progress)
-    return Landscape(
-        instance,
-        chosen,
-        found.loss,
-        found.minimisers,
-        found.absorbing,
-        found.deviation,
-        reason,
-        None if known is None else float(-known[1, 1:].max()),
-        time.monotonic() - begun,
-    )
+    pull = None if known is None else float(-known[1, 1:].max())
+    return Landscape(instance, chosen, found, reason, pull, time.monotonic() - begun)
 
 
 def trap_free(

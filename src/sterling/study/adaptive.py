@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sterling.study.fit import ExponentFit, fit_exponent
+from sterling.study.grid import DEFAULT_WIDTH
 from sterling.study.laws import CURVED, POWER, Law, slope_design
 from sterling.study.ledger import Tally
 from sterling.study.likelihood import Counts, Model, maximise, predictor, settled
@@ -36,9 +37,6 @@ _ETA = 2.2  # candidates have expected shares between 0.1 and 0.9
 _EVEN_SHARE = 0.2  # of each round, spread over all dimensions
 _PORTIONS = 24  # in which a round is placed
 _LEAST_GROWTH, _MOST_GROWTH = 0.15, 1.0  # of the trials so far, in one round
-
-#: 95 % width at which an exponent counts as known unless a study says otherwise.
-DEFAULT_WIDTH = 0.1
 
 
 @dataclass
@@ -109,9 +107,10 @@ class Placement:
                 found = self._side(n, sizes[place], tallies)
                 if found is None:
                     return {(n, sizes[place]): _EXPLORE}
-                beyond = self._step(sizes, place, -stride if found else stride)
-                if beyond is None:
-                    self._lose(n, sizes[place], found)
+                beyond = min(max(place + (-stride if found else stride), 0), len(sizes) - 1)
+                if beyond == place:
+                    how = "succeed" if found else "fail"
+                    self._lost[n] = f"at n = {n} most trials {how} even with {sizes[place]:,} samples"
                     break
                 other = self._side(n, sizes[beyond], tallies)
                 if other is None:
@@ -140,23 +139,12 @@ class Placement:
     def _at(self, n: int) -> float:
         return float(self._lattices[n][self.brackets[n]])
 
-    @staticmethod
-    def _step(sizes: list[int], place: int, stride: int) -> int | None:
-        beyond = min(max(place + stride, 0), len(sizes) - 1)
-        return None if beyond == place else beyond
-
     def _side(self, n: int, size: int, tallies: Mapping[Place, Tally]) -> bool | None:
         """Whether most trials succeed at a place, None if they have not been run."""
         tally = tallies.get((n, size))
         if tally is None or tally.trials < _EXPLORE:
             return None
         return 2 * tally.successes > tally.trials
-
-    def _lose(self, n: int, size: int, succeeded: bool) -> None:
-        if succeeded:
-            self._lost[n] = f"at n = {n} most trials succeed even with {size:,} samples"
-        else:
-            self._lost[n] = f"at n = {n} most trials fail even with {size:,} samples"
 
     # -- a first fit -----------------------------------------------------------------------------------------
 
@@ -192,11 +180,8 @@ class Placement:
             return self._more_overlap(tallies, counts)
         self.message = ""
         if settled(self.fit.width) <= self.width:
-            return self._done("width reached", self._lost_message())
+            return self._done("width reached", "; ".join(self._lost.values()))
         return self._place(tallies, counts, self.fit)
-
-    def _lost_message(self) -> str:
-        return "; ".join(self._lost.values())
 
     def _more_overlap(self, tallies: Mapping[Place, Tally], counts: Counts) -> Wish:
         """Ask for twice the trials near N₅₀ of dimensions whose successes and failures do not overlap."""

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
-from typing import Any
 
 from sterling.base.extras import how_to_install
 from sterling.base.resources import thread_count
@@ -90,12 +89,8 @@ def _dask(address: str) -> Iterator[tuple[Executor, int]]:
                 f"the cluster {address} does not answer ({problem}): is its scheduler running?"
             ) from None
         with client:
-            yield client.get_executor(pure=False), _threads(client)
-
-
-def _threads(client: Any) -> int:
-    """Return how many threads the workers of a Dask cluster have."""
-    return max(1, sum(client.ncores().values()))
+            cores: dict[str, int] = client.ncores()  # type: ignore[assignment]
+            yield client.get_executor(pure=False), max(1, sum(cores.values()))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from sterling.base.files import as_path
 from sterling.base.pool import Pool
 from sterling.base.progress import Show, showing
 from sterling.errors import InputError
-from sterling.study.cells import Cell, split_key, trial_seeds
+from sterling.study.cells import split_key, trial_seeds
 from sterling.study.collector import Collector, Outcome, Progress
 from sterling.study.grid import Study
 from sterling.study.store import Store
@@ -215,20 +215,13 @@ def replay(
     """
     store = Store(folder)
     name, number = split_key(key)
-    cell = find_cell(store, name)
-    seeds = trial_seeds(store.study.seed, cell, number)
-    if store.study.kind.replay is not None:
-        return store.study.kind.replay(cell, seeds, record)
-    return run_trial(cell, number, store.study.seed)
-
-
-def find_cell(store: Store, name: str) -> Cell:
-    """Return the cell of a study with this hash, from its grid or from its rows."""
-    for cell in store.study.cells:
-        if cell.key == name:
-            return cell
-    if name not in store.cells:
+    cells = {cell.key: cell for cell in store.study.cells}
+    if name not in cells:
         store.trials(["cell"])  # the shards know the cells of an adaptive study
-    if name not in store.cells:
+        cells = store.cells
+    if name not in cells:
         raise InputError(f"the study in {store.folder} has no cell {name}")
-    return store.cells[name]
+    cell = cells[name]
+    if store.study.kind.replay is not None:
+        return store.study.kind.replay(cell, trial_seeds(store.study.seed, cell, number), record)
+    return run_trial(cell, number, store.study.seed)

@@ -14,9 +14,10 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
 
 from sterling.base import progress as base
 from sterling.base.pool import Done, Pool
@@ -28,11 +29,9 @@ from sterling.study.kinds import KINDS
 from sterling.study.ledger import Ledger, Wanted
 from sterling.study.missing import Missing
 from sterling.study.rounds import Rounds
+from sterling.study.shards import frame_of
 from sterling.study.store import Store
 from sterling.study.trial import Batch, Row, kernel_group, pressed, run_batch, warm_up
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _BATCH_SECONDS, _SHARED_BATCH = 0.1, 0.02  # a batch should last about so long; where others are at work
 _BATCH_TRIALS = 500
@@ -117,16 +116,8 @@ class Progress(base.Progress):
         dict
             Plain values.
         """
-        return {
-            "round": self.round,
-            "done": self.done,
-            "total": self.total,
-            "new": self.new,
-            "seconds": self.seconds,
-            "note": self.note,
-            "facts": list(self.facts),
-            "seconds_left": self.seconds_left,
-        }
+        names = ("round", "done", "total", "new", "seconds", "note", "seconds_left")
+        return {**{name: getattr(self, name) for name in names}, "facts": list(self.facts)}
 
 
 class Collector:
@@ -144,7 +135,7 @@ class Collector:
         self.seen: set[str] = set()
         self.buffer: dict[tuple[str, int], Row] = {}  # rows to write, by cell and number
         self.again: list[Batch] = []
-        self.flying = 0  # batches
+        self.flying = 0  # trials that workers are at
         self.fresh: list[pl.DataFrame] = []  # rows that nobody was told of
         self.written = self.round = 0
         self.flushed = self.begun
@@ -155,7 +146,7 @@ class Collector:
 
     def go(self) -> Generator[Progress, None, None]:
         """Run rounds until there is none left, giving progress at every look."""
-        stop = self._stopping if self.pool.in_threads else pressed
+        stop = (lambda: self.pool.stopping) if self.pool.in_threads else pressed
         results = self.pool.results(
             partial(run_batch, self.study.seed, stop), self._feed(), _LOOK_SECONDS, errors="give"
         )
@@ -181,9 +172,6 @@ class Collector:
         reason, seconds = self.halted or self.planning.reason, time.monotonic() - self.begun
         return Outcome(reason, self.written, done, seconds, tuple(self.planning.messages))
 
-    def _stopping(self) -> bool:
-        return self.pool.stopping
-
     def _feed(self) -> Iterator[Batch | None]:
         """Give batches, round by round; None while all that is left of a round is being run."""
         self._scan()
@@ -196,7 +184,8 @@ class Collector:
                 if self.halted:
                     return
                 batch = self.again.pop() if self.again else self._batch()
-                self.flying += batch is not None
+                if batch is not None:
+                    self.flying += len(batch.numbers)
                 yield batch
             self._flush()  # others may wait for these rows
 
@@ -240,16 +229,13 @@ class Collector:
             self._flush()
 
     def _progress(self) -> Progress:
-        import polars as pl
-
         rows = pl.concat(self.fresh) if self.fresh else None
         self.fresh = []
         total = sum(self.wanted.values())
-        flying = sum(len(numbers) for numbers in self.missing.flying.values())
         new, seconds = self.written + len(self.buffer), time.monotonic() - self.begun
         facts = (f"{new / seconds:.3g} a second",) if new else ()
         note = f"round {self.round}: {self.note}" if self.note else ""
-        done = total - self.missing.waiting - flying
+        done = total - self.missing.waiting - self.flying - sum(len(batch.numbers) for batch in self.again)
         left = (total - done) * seconds / new if new and done < total else None
         return Progress(done, total, note, facts, left, self.round, new, seconds, rows)
 
@@ -258,17 +244,19 @@ class Collector:
     def _take(self, done: Done) -> None:
         """Keep the rows of a batch; raise what stopped it, unless it shall be tried again."""
         batch, problem = done.item, done.error
-        self.flying -= 1
+        self.flying -= len(batch.numbers)
         rows = done.value or []
         if rows:
             self._keep(batch.cell, rows)
         left = np.setdiff1d(batch.numbers, [number for _, number, *_ in rows])
-        if left.size < len(batch.numbers):
-            self.missing.ended(batch.cell, np.setdiff1d(batch.numbers, left))
-        if not left.size or self.halted or self.pool.stopping:
-            self.missing.ended(batch.cell, left)
+        if not left.size:
             return
-        if problem is not None and not isinstance(problem, KeyboardInterrupt) and not _is_lost(problem):
+        if self.halted or self.pool.stopping:
+            self.ledger.take_back(batch.cell, left)
+            self.missing.learnt([batch.cell.key])
+            return
+        lost = isinstance(problem, KeyboardInterrupt) or type(problem).__name__ == "KilledWorker"  # Dask's
+        if problem is not None and not lost:
             raise _told(problem)
         attempt = batch.attempt + 1 if left.size == len(batch.numbers) else 1
         if attempt > _ATTEMPTS:
@@ -280,10 +268,6 @@ class Collector:
         self.again.append(Batch(batch.cell, left, batch.own, attempt))
 
     def _keep(self, cell: Cell, rows: list[Row]) -> None:
-        import polars as pl
-
-        from sterling.study.shards import frame_of
-
         frame = frame_of(self.study.kind, rows).with_columns(cell=pl.lit(cell.key))
         self.fresh.append(frame)
         new = self.ledger.record(frame, {cell.key: cell})[cell.key]
@@ -328,11 +312,6 @@ class Collector:
                 if self.buffer:
                     for place in frame.select("cell", "trial").iter_rows():
                         self.buffer.pop(place, None)
-
-
-def _is_lost(problem: BaseException) -> bool:
-    """Whether a worker was lost, as Dask tells it, so that another may do its work."""
-    return type(problem).__name__ == "KilledWorker"
 
 
 def _told(problem: BaseException) -> BaseException:

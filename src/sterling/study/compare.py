@@ -319,10 +319,10 @@ def _names(surrogates: Iterable[str | Surrogate] | str | Surrogate | None) -> li
         return list(SURROGATES)
     if isinstance(surrogates, str | Surrogate):
         surrogates = (surrogates,)
-    names = [get_surrogate(one).name for one in surrogates]
+    names = list(dict.fromkeys(get_surrogate(one).name for one in surrogates))
     if not names:
         raise InputError("surrogates is empty; name at least one, or leave it out for all of them")
-    return list(dict.fromkeys(names))
+    return names
 
 
 def _mean(values: np.ndarray) -> float | None:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import polars as pl
-
-    Expression = Callable[[], pl.Expr]
+import polars as pl
 
 #: Outcome codes of a trial.
 FAILURE, SUCCESS, UNDECIDED = 0, 1, 2
@@ -30,9 +25,9 @@ class Criterion:
         What success means, in words.
     columns : tuple of str
         Measured columns that it reads.
-    success, undecided : callable
-        Without arguments; return the Polars expression for it, Boolean. A trial is undecided where its
-        budget was spent and more steps could still change the answer.
+    success, undecided : Polars expression
+        Boolean, over the columns. A trial is undecided where its budget was spent and more steps could still
+        change the answer.
     threshold : float, optional
         That a measured number has to reach.
 
@@ -47,8 +42,8 @@ class Criterion:
     text: str
     meaning: str = field(compare=False)
     columns: tuple[str, ...] = field(compare=False)
-    success: Expression = field(compare=False, repr=False)
-    undecided: Expression | None = field(default=None, compare=False, repr=False)
+    success: pl.Expr = field(compare=False, repr=False)
+    undecided: pl.Expr | None = field(default=None, compare=False, repr=False)
     threshold: float | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
@@ -77,21 +72,6 @@ class Criterion:
         Polars expression
             Over the columns of a kind.
         """
-        import polars as pl
-
-        undecided = pl.lit(False) if self.undecided is None else self.undecided()
-        code = pl.when(self.success()).then(SUCCESS).when(undecided).then(UNDECIDED).otherwise(FAILURE)
+        undecided = pl.lit(False) if self.undecided is None else self.undecided
+        code = pl.when(self.success).then(SUCCESS).when(undecided).then(UNDECIDED).otherwise(FAILURE)
         return code.cast(pl.Int8).alias("outcome")
-
-
-def at_least(column: str, threshold: float, meaning: str) -> Criterion:
-    """Return the criterion that a measured number reaches a threshold."""
-
-    def success() -> pl.Expr:
-        import polars as pl
-
-        return pl.col(column) >= threshold
-
-    # Every digit, so that it reads back.
-    text = f"{column}>={float(threshold)!r}".removesuffix(".0")
-    return Criterion(text, meaning, (column,), success, threshold=float(threshold))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sterling.errors import InputError
+from sterling.base import checks
 from sterling.study.laws import CURVED, POWER, RIVALS, SLOPES, Law
 from sterling.study.likelihood import (
     Counts,
@@ -219,6 +219,8 @@ def fit_exponent(
     ------
     FitError
         If the data cannot carry the fit.
+    InputError
+        For another treatment or slope.
 
     Examples
     --------
@@ -231,16 +233,15 @@ def fit_exponent(
     >>> round(fit.exponent, 2)
     1.0
     """
-    if treatment not in TREATMENTS:
-        raise InputError(f"treatment is {treatment!r}; it must be one of {', '.join(TREATMENTS)}")
+    checks.choice(treatment, "treatment", TREATMENTS)
+    checks.choice(slopes, "slopes", ("auto", *SLOPES))
     open_ones = np.zeros(len(n)) if undecided is None else np.asarray(undecided, np.float64)
     left = open_ones if treatment == "left out" else np.zeros_like(open_ones)
     counts = Counts.of(n, samples, np.asarray(trials, np.float64) - left, successes)
     require_information(counts)
-    names = SLOPES if slopes == "auto" else (slopes,)
     dimensions = np.unique(counts.n)
-    if slopes == "auto" and len(dimensions) < 3:
-        names = ("common", "power")
+    # Two slopes at two dimensions are free.
+    names = (slopes,) if slopes != "auto" else SLOPES if len(dimensions) > 2 else ("common", "power")
     power = _best(counts, POWER, names)
     if power is None:
         raise FitError(
@@ -264,10 +265,6 @@ class _Fitted:
     best: Maximum
     quality: tuple[float, float, float]  # deviance, its expectation, p-value
 
-    @property
-    def aic(self) -> float:
-        return _aic(self.model, self.best)
-
 
 def _best(counts: Counts, law: Law, names: tuple[str, ...]) -> _Fitted | None:
     """Return the law with those of the slopes that do best by AIC; None if the likelihood has no maximum."""
@@ -279,7 +276,7 @@ def _best(counts: Counts, law: Law, names: tuple[str, ...]) -> _Fitted | None:
         if best.converged:
             quality = goodness_of_fit(counts, best.shares, model.size)
             tried.append(_Fitted(law, name, centre, model, best, quality))
-    return min(tried, key=lambda one: settled(one.aic), default=None)
+    return min(tried, key=lambda one: settled(one.best.aic), default=None)
 
 
 def _report(counts, chosen: _Fitted, power: _Fitted, treatment, undecided, level, thresholds) -> ExponentFit:
@@ -315,9 +312,9 @@ def _report(counts, chosen: _Fitted, power: _Fitted, treatment, undecided, level
         deviance=deviance,
         expected_deviance=expected,
         p_value=p_value,
-        aic=power.aic,
+        aic=power.best.aic,
         log_likelihood=power.best.value,
-        rivals=tuple(_rivals(counts, power.slopes, power.aic)),
+        rivals=tuple(_rivals(counts, power.slopes, power.best.aic)),
         treatment=treatment,
         trials=int(counts.trials.sum()),
         undecided=int(undecided),
@@ -348,22 +345,18 @@ def _stretched(ends: tuple[float, float], middle: float, factor: float) -> tuple
     return middle - factor * (middle - ends[0]), middle + factor * (ends[1] - middle)
 
 
+@np.errstate(over="ignore")
 def _exp(value: float) -> float:
-    return math.exp(min(value, 700.0)) if math.isfinite(value) else (math.inf if value > 0 else 0.0)
-
-
-def _aic(model: Model, best: Maximum) -> float:
-    return 2 * model.size - 2 * best.value
+    return float(np.exp(value))
 
 
 def _rivals(counts: Counts, slopes: str, aic: float):
     if counts.n.min() < 2:
         return
     for law in RIVALS:
-        model = law.model(counts.n, slopes)
-        best = maximise(counts, model)
-        own = _aic(model, best)
-        yield LawFit(law.name, law.kind, _exp(float(best.parameters[0])), best.value, own, own - aic)
+        best = maximise(counts, law.model(counts.n, slopes))
+        constant = _exp(float(best.parameters[0]))
+        yield LawFit(law.name, law.kind, constant, best.value, best.aic, best.aic - aic)
 
 
 def _thresholds(counts: Counts, level: float):
@@ -373,12 +366,10 @@ def _thresholds(counts: Counts, level: float):
             continue
         model = Model(np.ones((len(one.n), 1)), np.ones((len(one.n), 1)), np.zeros(len(one.n)))
         best = maximise(one, model)
-        if not best.converged:
-            continue
-        low, high = profile_interval(one, model, best, 0, level)
-        yield Threshold(
-            int(n), _exp(float(best.parameters[0])), _exp(low), _exp(high), _exp(float(best.parameters[1]))
-        )
+        if best.converged:
+            middle, slope = best.parameters.tolist()
+            ends = profile_interval(one, model, best, 0, level)
+            yield Threshold(int(n), *map(_exp, (middle, *ends, slope)))
 
 
 def _local_exponents(thresholds: tuple[Threshold, ...]):
@@ -388,16 +379,9 @@ def _local_exponents(thresholds: tuple[Threshold, ...]):
     """
     for one, two in pairwise(thresholds):
         step = math.log(two.n / one.n)
-        down, up = (
-            math.hypot(_log(outer) - _log(outer_middle), _log(inner) - _log(inner_middle))
-            for outer, outer_middle, inner, inner_middle in (
-                (two.low, two.samples, one.high, one.samples),
-                (two.high, two.samples, one.low, one.samples),
-            )
-        )
-        growth = _log(two.samples) - _log(one.samples)
+        with np.errstate(divide="ignore"):  # an end may be 0
+            logs = np.log([[each.samples, each.low, each.high] for each in (one, two)])
+        (at, low, high), (next_at, next_low, next_high) = logs.tolist()
+        growth = next_at - at
+        down, up = math.hypot(next_low - next_at, high - at), math.hypot(next_high - next_at, low - at)
         yield LocalExponent(one.n, two.n, growth / step, (growth - down) / step, (growth + up) / step)
-
-
-def _log(value: float) -> float:
-    return math.log(value) if 0 < value < math.inf else (-math.inf if value <= 0 else math.inf)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
 
 from sterling.base import checks
 from sterling.errors import InputError
 from sterling.study.cells import Cell, Seeds
 from sterling.study.kinds import COUNT, REAL, Column, Kind, Look
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _STATES = 5  # extends the seed of the data, beside the parts of a draw (`sterling.model.problem`)
 _TRIAL, _ENTRY = 2e-3, 1e-8  # seconds of one machine; only ratios matter
@@ -79,8 +77,6 @@ def _check(cell: Cell) -> None:
 
 
 def _work(cell: Cell) -> pl.Expr:
-    import polars as pl
-
     entries = cell.problem.n * cell.problem.samples * cell.problem.m
     return pl.lit(_TRIAL + entries * _ENTRY * (1 + cell.settings["distances"]))
 

@@ -6,22 +6,21 @@ A `Study` is a plain value. The layout of its file is in `spec.py`; running tria
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from hashlib import blake2b
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from sterling.base import checks
+from sterling.base.text import html_table, shortened
 from sterling.errors import InputError
 from sterling.model.problem import Problem
-from sterling.study.cells import SEMANTICS, Cell, canonical
+from sterling.study.cells import SEMANTICS, Cell, canonical, digest
 from sterling.study.criteria import Criterion
 from sterling.study.kinds import Kind, get_kind, parse_criterion
 from sterling.study.spec import arguments, read_arguments, to_toml
@@ -34,6 +33,9 @@ MAX_TRIALS = 1_000_000_000
 
 #: n, m and N beyond which no computer holds an instance.
 MAX_SIZE = 10**12
+
+#: 95 % width at which an exponent counts as known unless a study says otherwise.
+DEFAULT_WIDTH = 0.1
 
 _MOST_POWER = 8.0  # a of samples = c·n^a
 _MOST_LETTERS = 1000  # of a study's name
@@ -95,7 +97,7 @@ class Study:
         one that was registered.
     trials : int
         Trials in a cell, up to 10⁹; with target "proportion" at most so many. With target "exponent",
-        `max_trials` bounds them instead. A run keeps 4 bytes and one for each criterion in memory of every
+        `max_trials` bounds them instead. A run keeps 5 bytes and one for each criterion in memory of every
         trial done, so a study of 10⁹ trials that is finished needs some 5 to 10 GB.
     criteria : str or list of str, optional
         What counts as success, by default the first criterion of the kind; see `parse_criterion`.
@@ -105,7 +107,7 @@ class Study:
         What to know well: the exponent α of N₅₀ = C·n^α in each series, or the share of successes in each
         cell. None: take all trials.
     width : float, optional
-        The width of the 95 % interval at which the target is reached.
+        The width of the 95 % interval at which the target is reached; of an exponent 0.1 by default.
     time : float or str, optional
         Seconds, or a text such as "15min", after which a call of `run` stops. How many trials that allows
         depends on the machine.
@@ -215,10 +217,10 @@ class Study:
             raise InputError(
                 f"the target {self.target!r} needs a criterion, and trials of this kind have none"
             )
-        if self.target == "exponent" and len(self.n) < 2:
-            raise InputError("an exponent needs at least two values of n")
-        if self.target == "exponent" and min(self.n) < 2:
-            raise InputError("an exponent needs n of at least 2")
+        if self.target == "exponent" and (len(self.n) < 2 or min(self.n) < 2):
+            raise InputError("an exponent needs at least two values of n, each at least 2")
+        if self.target == "exponent" and self.width is None:
+            object.__setattr__(self, "width", DEFAULT_WIDTH)
 
     def _check_cells(self) -> None:
         series = math.prod(len(values) for values in (*self._axes().values(), *self.settings.values()))
@@ -230,8 +232,7 @@ class Study:
                 one.cell(n, 1 if self.samples is None else self.samples_at(n)[0])
 
     def _axes(self) -> dict[str, tuple]:
-        names = ("m", "noise", "readout", "inputs", "normalize")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ("m", "noise", "readout", "inputs", "normalize")}
 
     @property
     def adaptive(self) -> bool:
@@ -241,16 +242,11 @@ class Study:
     @cached_property
     def series(self) -> tuple[Series, ...]:
         """The parts of the study that are fitted apart."""
-        return tuple(self._make_series())
-
-    def _make_series(self) -> Iterator[Series]:
-        problem, settings = self._axes(), self.settings
-        for values in itertools.product(*problem.values(), *settings.values()):
-            yield Series(
-                self.kind.name,
-                tuple(zip(problem, values[: len(problem)], strict=True)),
-                tuple(zip(settings, values[len(problem) :], strict=True)),
-            )
+        problems, settings = (
+            [tuple(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+            for axes in (self._axes(), self.settings)
+        )
+        return tuple(Series(self.kind.name, *parts) for parts in itertools.product(problems, settings))
 
     def samples_at(self, n: int) -> list[int]:
         """Return the sample sizes listed for dimension n, none if the study finds them.
@@ -279,8 +275,7 @@ class Study:
     @cached_property
     def identity(self) -> str:
         """Hash of the root seed and the semantics version: rows of equal identity may lie in one store."""
-        text = json.dumps({"seed": self.seed, "semantics": SEMANTICS}, sort_keys=True)
-        return blake2b(text.encode(), digest_size=8).hexdigest()
+        return digest(canonical({"seed": self.seed, "semantics": SEMANTICS}))
 
     @classmethod
     def from_toml(cls, path: str | PathLike) -> Study:
@@ -344,13 +339,13 @@ class Study:
         samples = self.samples
         if isinstance(samples, Scaled):
             samples = {"c": list(samples.c), "a": samples.a}
-        readout = [value if isinstance(value, str) else list(value) for value in self.readout]
+        readout = tuple(value if isinstance(value, str) else list(value) for value in self.readout)
         problem = {
             "n": _one(self.n),
-            "samples": samples if samples is None or isinstance(samples, dict) else list(samples),
+            "samples": list(samples) if isinstance(samples, tuple) else samples,
             "m": _one(self.m),
             "noise": _one(self.noise),
-            "readout": readout[0] if len(readout) == 1 else readout,
+            "readout": _one(readout),
             "inputs": _one(self.inputs),
             "normalize": _one(tuple(value or "none" for value in self.normalize)),
         }
@@ -376,11 +371,16 @@ class Study:
         cells = f"{len(self.series)} series" if self.samples is None else f"{len(self.cells)} cells"
         return f"Study({self.name!r}: {self.kind.name}, n={n}, {cells}, seed={self.seed})"
 
+    def _repr_html_(self) -> str:
+        told = self.to_dict()
+        told |= {**told.pop("problem"), **told.pop("run"), **told.pop("stop")}
+        return html_table((name, shortened(value)) for name, value in told.items())
+
 
 def _values(value: Any, name: str, plain=lambda one: one) -> tuple:
     """Return a value, or a list of different ones, each made plain."""
-    values = list(value) if isinstance(value, list | tuple | range | np.ndarray) else [value]
-    if not values:
+    values = value if isinstance(value, list | tuple | range | np.ndarray) else [value]
+    if not len(values):
         raise InputError(f"{name} is an empty list; give at least one value")
     if len(values) > MAX_CELLS:
         raise InputError(f"{name} has {len(values):,} values; give at most {MAX_CELLS:,}")
@@ -395,8 +395,6 @@ def _values(value: Any, name: str, plain=lambda one: one) -> tuple:
 
 
 def _integers(value: Any, name: str) -> tuple[int, ...]:
-    if isinstance(value, range) and len(value) > MAX_CELLS:
-        raise InputError(f"{name} has {len(value):,} values; give at most {MAX_CELLS:,}")
     return _values(value, name, lambda one: checks.integer(one, name, 1, MAX_SIZE))
 
 

@@ -14,18 +14,17 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from sterling.base import checks
 from sterling.base.registry import Registry
 from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.schedules import MAX_STEPS, Schedule, parse_schedule
-from sterling.study.criteria import Criterion, at_least
+from sterling.study.criteria import Criterion
 from sterling.surrogates import SURROGATES, get_surrogate
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from sterling.study.cells import Cell, Seeds
 
 #: What all kinds have: the parameters of the problem, in the order of tables.
@@ -92,8 +91,6 @@ class Column:
     @property
     def polars(self) -> pl.DataType:
         """The Polars type."""
-        import polars as pl
-
         scalar = getattr(pl, self.scalar)()
         return pl.List(scalar) if self.listed else scalar
 
@@ -395,9 +392,9 @@ def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criter
             share = checks.real(float(number), column, above=bounds.low, most=bounds.high)
         except ValueError as problem:
             raise InputError(f"criterion {text!r}: {problem}") from None
-        return at_least(
-            column, share, f"the {column.replace('_', ' ')} of the trial is at least the threshold"
-        )
+        told = f"{column}>={share!r}".removesuffix(".0")  # every digit, so that it reads back
+        meaning = f"the {column.replace('_', ' ')} of the trial is at least the threshold"
+        return Criterion(told, meaning, (column,), pl.col(column) >= share, threshold=share)
     known = [*kind.criteria, *(f"{name}>=R" for name in numbers)]
     return kind.criteria[checks.choice(word, "the criterion", known)]
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import polars as pl
 
 from sterling.study.cells import Cell, Seeds
 from sterling.study.criteria import Criterion
 from sterling.study.kinds import COUNT, FLAG, REAL, Kind, Look
-
-if TYPE_CHECKING:
-    import polars as pl
 
 # What a visit of a state and of its rows costs, in seconds of one machine; only ratios matter.
 _TRIAL, _ENTRY, _VISIT, _VISITED_ROW = 2e-3, 1e-8, 3e-7, 4e-9
@@ -39,15 +38,7 @@ def _check(cell: Cell) -> None:
     check_surrogate(cell.settings["surrogate"])
 
 
-def _trap_free() -> pl.Expr:
-    import polars as pl
-
-    return pl.col("trap_free")
-
-
 def _work(cell: Cell) -> pl.Expr:
-    import polars as pl
-
     problem = cell.problem
     rows = float(problem.samples * problem.m)
     return pl.lit(_TRIAL + problem.n * rows * _ENTRY + 2.0**problem.n * (_VISIT + _VISITED_ROW * rows))
@@ -75,7 +66,7 @@ KIND = Kind(
             "trap_free",
             "no weights but the teacher's absorb, so no start can be caught",
             ("trap_free",),
-            _trap_free,
+            pl.col("trap_free"),
         )
     },
     check=_check,

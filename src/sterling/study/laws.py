@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sterling.errors import InputError
 from sterling.study.likelihood import Model
 
 #: How the slope β may depend on n: not at all, as a power of n, or freely.
@@ -76,6 +75,4 @@ def slope_design(n: np.ndarray, slopes: str, centre: float | None = None) -> np.
     if slopes == "power":
         middle = np.log(n).mean() if centre is None else centre
         return np.column_stack([np.ones(len(n)), np.log(n) - middle])
-    if slopes == "free":
-        return (n[:, None] == np.unique(n)[None, :]).astype(np.float64)
-    raise InputError(f"slopes is {slopes!r}; it must be one of auto, {', '.join(SLOPES)}")
+    return (n[:, None] == np.unique(n)[None, :]).astype(np.float64)

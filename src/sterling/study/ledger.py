@@ -1,21 +1,18 @@
-"""What is known so far: the outcome of each trial under each criterion, kept small and looked up fast."""
+"""What is known so far, and what is being run: each trial's state and outcomes, small and looked up fast."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from sterling.study.cells import Cell
 from sterling.study.criteria import SUCCESS, UNDECIDED, Criterion
 from sterling.study.kinds import Kind
 
-if TYPE_CHECKING:
-    import polars as pl
-
-_MISSING = -1
+MISSING, HANDED_OUT, KNOWN = range(3)  # states of a trial
 _BLOCK = 1 << 14  # trial numbers kept in one piece: those of a cell may lie far apart
 _UNIT = 1e-9  # seconds of work are added as integers, so that sums are the same on every machine
 
@@ -38,10 +35,10 @@ class Tally:
 
 
 class _Block:
-    """Trial numbers in a row: outcomes, int8 (criteria, numbers), and work, float32."""
+    """Trial numbers in a row: states and outcomes, int8 (1 + criteria, numbers), and work, float32."""
 
     def __init__(self, criteria: int):
-        self.codes = np.full((max(1, criteria), _BLOCK), _MISSING, np.int8)
+        self.states, *self.outcomes = np.zeros((1 + criteria, _BLOCK), np.int8)
         self.work = np.zeros(_BLOCK, np.float32)
 
 
@@ -68,19 +65,9 @@ class Ledger:
         return list(dict.fromkeys(["cell", "trial", "seconds", *read, *(worked if self.kind.work else ())]))
 
     def record(self, frame: pl.DataFrame, cells: Mapping[str, Cell]) -> dict[str, np.ndarray]:
-        """Take over finished trials; trials known already change nothing.
+        """Take over finished trials, rows with `columns`; return the numbers that are new in each cell.
 
-        Parameters
-        ----------
-        frame : Polars frame
-            With `columns`; the cells by their hashes.
-        cells : mapping of str to Cell
-            The cells of these hashes.
-
-        Returns
-        -------
-        dict
-            For each cell, named by its hash, the numbers that were not known.
+        Cells are named by their hashes; trials known already change nothing.
         """
         return {
             str(key): self._record_cell(cells[str(key)], rows)
@@ -88,39 +75,64 @@ class Ledger:
         }
 
     def _record_cell(self, cell: Cell, rows: pl.DataFrame) -> np.ndarray:
-        import polars as pl
-
         work = pl.lit(1.0) if self.kind.work is None else self.kind.work(cell)
-        outcomes = [one.outcome().alias(f"outcome{place}") for place, one in enumerate(self.criteria)]
-        table = rows.select("trial", "seconds", work.cast(pl.Float32).alias("work"), *outcomes)
-        numbers = table["trial"].to_numpy()
-        codes = table.select(pl.col("^outcome.*$")).to_numpy().T if outcomes else np.zeros((1, len(numbers)))
+        table = rows.select(
+            "trial",
+            "seconds",
+            work.cast(pl.Float32).alias("work"),
+            *(one.outcome().alias(f"outcome{place}") for place, one in enumerate(self.criteria)),
+        )
+        numbers, seconds, costs, *outcomes = (column.to_numpy() for column in table)
         total, count = self._seconds.get(cell.key, (0.0, 0))
-        self._seconds[cell.key] = (total + float(table["seconds"].sum()), count + len(numbers))
-        blocks, new = self._blocks.setdefault(cell.key, {}), []
-        places = numbers // _BLOCK
-        for place in np.unique(places):
-            mine = places == place
-            block = blocks.setdefault(int(place), _Block(len(self.criteria)))
-            within = numbers[mine] - place * _BLOCK
-            new.append(np.unique(numbers[mine][block.codes[0, within] == _MISSING]))
-            block.codes[:, within] = codes[:, mine]
-            block.work[within] = table["work"].to_numpy()[mine]
+        self._seconds[cell.key] = (total + float(seconds.sum()), count + len(numbers))
+        new = []
+        for block, mine, within in self._blocks_of(cell, numbers):
+            new.append(np.unique(numbers[mine][block.states[within] != KNOWN]))
+            block.states[within], block.work[within] = KNOWN, costs[mine]
+            for kept, outcome in zip(block.outcomes, outcomes, strict=True):
+                kept[within] = outcome[mine]
         return np.concatenate(new)
 
+    def hand_out(self, cell: Cell, numbers: np.ndarray) -> None:
+        """Mark trials as being run."""
+        self._change(cell, numbers, MISSING, HANDED_OUT)
+
+    def take_back(self, cell: Cell, numbers: np.ndarray) -> None:
+        """Say that trials are being run no more; those that are not known have to be run again."""
+        self._change(cell, numbers, HANDED_OUT, MISSING)
+
+    def _change(self, cell: Cell, numbers: np.ndarray, old: int, new: int) -> None:
+        for block, _, within in self._blocks_of(cell, np.asarray(numbers)):
+            block.states[within[block.states[within] == old]] = new
+
+    def _blocks_of(self, cell: Cell, numbers: np.ndarray) -> Iterator[tuple[_Block, np.ndarray, np.ndarray]]:
+        """Give the blocks that numbers lie in: each with the mask of its numbers and their places in it."""
+        blocks, places = self._blocks.setdefault(cell.key, {}), numbers // _BLOCK
+        for place in np.unique(places).tolist():
+            if place not in blocks:
+                blocks[place] = _Block(len(self.criteria))
+            mine = places == place
+            yield blocks[place], mine, numbers[mine] - place * _BLOCK
+
     def missing(self, cell: Cell, first: int, stop: int) -> np.ndarray:
-        """Return which of the cell's trials first, …, stop − 1 are not known yet, rising."""
-        unknown = np.ones(stop - first, bool)
+        """Return which of the cell's trials first, …, stop − 1 are neither known nor being run, rising."""
+        free = np.ones(max(0, stop - first), bool)
         for start, block in self._within(cell, stop):
             if start + _BLOCK > first:
                 low, high = max(first, start), min(stop, start + _BLOCK)
-                unknown[low - first : high - first] = block.codes[0, low - start : high - start] == _MISSING
-        return first + np.flatnonzero(unknown)
+                free[low - first : high - first] = block.states[low - start : high - start] == MISSING
+        return first + np.flatnonzero(free)
+
+    def lacking(self, cell: Cell, count: int) -> int:
+        """Return how many of the cell's first ``count`` trials are neither known nor being run."""
+        return count - sum(
+            int(np.count_nonzero(block.states[: count - start])) for start, block in self._within(cell, count)
+        )
 
     def known(self, cell: Cell, count: int) -> int:
         """Return how many of the cell's first ``count`` trials are known."""
         return sum(
-            int(np.count_nonzero(block.codes[0, : count - start] != _MISSING))
+            int(np.count_nonzero(block.states[: count - start] == KNOWN))
             for start, block in self._within(cell, count)
         )
 
@@ -129,11 +141,11 @@ class Ledger:
         place = self.criteria.index(criterion)
         trials = successes = undecided = work = 0
         for start, block in self._within(cell, count):
-            codes = block.codes[place, : count - start]
-            known = codes != _MISSING
-            trials += int(np.count_nonzero(known))
-            successes += int(np.count_nonzero(codes == SUCCESS))
-            undecided += int(np.count_nonzero(codes == UNDECIDED))
+            known = block.states[: count - start] == KNOWN
+            outcomes = block.outcomes[place][: count - start][known]
+            trials += outcomes.size
+            successes += int(np.count_nonzero(outcomes == SUCCESS))
+            undecided += int(np.count_nonzero(outcomes == UNDECIDED))
             costs = block.work[: count - start][known].astype(np.float64)
             work += int(np.rint(costs / _UNIT).astype(np.int64).sum())
         return Tally(trials, successes, undecided, work * _UNIT / trials if trials else 0.0)

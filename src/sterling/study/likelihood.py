@@ -87,6 +87,10 @@ class Maximum:
     information: np.ndarray
     converged: bool
 
+    @property
+    def aic(self) -> float:
+        return 2 * len(self.parameters) - 2 * self.value
+
 
 def predictor(model: Model, log_samples: np.ndarray, parameters: np.ndarray):
     """Return η and its derivatives (cells, parameters)."""

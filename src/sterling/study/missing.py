@@ -21,7 +21,7 @@ _TRIES = 8  # random numbers that are tried before all are looked through
 
 
 class Missing:
-    """The trials that a round asks for and the ledger does not know.
+    """The trials that a round asks for and that are neither known to the ledger nor being run.
 
     Parameters
     ----------
@@ -33,15 +33,11 @@ class Missing:
     """
 
     def __init__(self, ledger: Ledger, wanted: Mapping[Cell, int], order: random.Random):
-        self._ledger, self._wanted, self._order = ledger, dict(wanted), order
+        self._ledger, self._wanted, self._order = ledger, wanted, order
         self._by_key = {cell.key: cell for cell in wanted}
-        self.flying: dict[Cell, set[int]] = {}  # handed out, and not ended
         self._lacking: dict[Cell, int] = {}
-        for cell in wanted:
-            self._count(cell)
-        cells = list(self._lacking)
-        order.shuffle(cells)
-        self._turns = deque(cells)
+        self.learnt(self._by_key)
+        self._turns: deque[Cell] = deque()
         self._place: tuple[Cell, int] | None = None  # where to go on
 
     def __bool__(self) -> bool:
@@ -54,7 +50,7 @@ class Missing:
 
     @property
     def waiting(self) -> int:
-        """Trials that are neither known nor handed out."""
+        """How many trials there are to hand out."""
         return sum(self._lacking.values())
 
     def take(self, size: Callable[[Cell], int]) -> tuple[Cell, np.ndarray] | None:
@@ -62,65 +58,50 @@ class Missing:
         if not self._lacking:
             return None
         place = self._place
-        if place is None or not self._free(*place, place[1] + 1).size:
+        if place is None or not self._free(*place, 1).size:
             place = self._jump()
         cell, first = place
-        free = self._free(cell, first, min(self._wanted[cell], first + _WINDOW))
-        run = 1 + int(np.argmax(np.diff(free) != 1)) if (np.diff(free) != 1).any() else free.size
-        numbers = free[: min(run, size(cell))]
-        self.flying.setdefault(cell, set()).update(numbers.tolist())
+        free = self._free(cell, first, _WINDOW)
+        gaps = np.flatnonzero(np.diff(free) != 1)
+        numbers = free[: min(size(cell), gaps[0] + 1 if gaps.size else free.size)]
+        self._ledger.hand_out(cell, numbers)
         self._place = cell, int(numbers[-1]) + 1
-        self._count(cell)
+        self.learnt([cell.key])
         return cell, numbers
 
-    def ended(self, cell: Cell, numbers: Iterable[int]) -> None:
-        """Say that trials are handed out no more: they are known by now, or have to be done again."""
-        self.flying.get(cell, set()).difference_update(int(number) for number in numbers)
-        if cell in self._wanted:
-            self._count(cell)
-
     def learnt(self, keys: Iterable[str]) -> None:
-        """Say that the ledger knows more trials of these cells."""
+        """Say that the ledger has changed on trials of these cells."""
         for key in keys:
-            if key in self._by_key:
-                self._count(self._by_key[key])
+            cell = self._by_key.get(key)
+            if cell is None:
+                continue
+            lacking = self._ledger.lacking(cell, self._wanted[cell])
+            if lacking:
+                self._lacking[cell] = lacking
+            else:
+                self._lacking.pop(cell, None)
 
-    def _count(self, cell: Cell) -> None:
-        known = self._ledger.known(cell, self._wanted[cell])
-        flying = sum(1 for number in self.flying.get(cell, ()) if self._is_missing(cell, number))
-        lacking = self._wanted[cell] - known - flying
-        if lacking > 0:
-            self._lacking[cell] = lacking
-        else:
-            self._lacking.pop(cell, None)
-
-    def _is_missing(self, cell: Cell, number: int) -> bool:
-        return number < self._wanted[cell] and self._ledger.missing(cell, number, number + 1).size > 0
-
-    def _free(self, cell: Cell, first: int, stop: int) -> np.ndarray:
-        """Return the numbers that are neither known nor handed out, rising."""
-        if first >= self._wanted[cell]:
-            return np.empty(0, np.int64)
-        free = self._ledger.missing(cell, first, min(stop, self._wanted[cell]))
-        flying = self.flying.get(cell)
-        return free[~np.isin(free, list(flying))] if flying else free
+    def _free(self, cell: Cell, first: int, count: int) -> np.ndarray:
+        """Return which of so many numbers can be handed out, rising."""
+        return self._ledger.missing(cell, first, min(first + count, self._wanted[cell]))
 
     def _jump(self) -> tuple[Cell, int]:
         """Return a random free number of the next cell whose turn it is."""
-        while self._turns[0] not in self._lacking:
-            self._turns.popleft()
-            if not self._turns:  # cells come back when a trial has to be done again
+        while not self._turns or self._turns[0] not in self._lacking:
+            if self._turns:
+                self._turns.popleft()
+            else:  # at the beginning, and for cells that came back as a trial has to be done again
                 self._turns.extend(self._order.sample(self.cells, len(self._lacking)))
         cell = self._turns[0]
         self._turns.rotate(-1)
         count = self._wanted[cell]
         for _ in range(_TRIES):
             number = self._order.randrange(count)
-            if self._free(cell, number, number + 1).size:
+            if self._free(cell, number, 1).size:
                 return cell, number
         rank = self._order.randrange(self._lacking[cell])
         for first in range(0, count, _WINDOW):
-            free = self._free(cell, first, first + _WINDOW)
+            free = self._free(cell, first, _WINDOW)
             if rank < free.size:
                 return cell, int(free[rank])
             rank -= free.size

@@ -54,16 +54,10 @@ def schema_of(kind: Kind) -> dict[str, pl.DataType]:
     }
 
 
-def kind_in_name(name: str) -> str | None:
-    """Return the kind that a shard's name states; None if it is no name of a shard."""
+def read_name(name: str) -> tuple[str, int]:
+    """Return the kind and the number of rows that a shard's name states; "" and 0 if it is none."""
     match = _NAME.fullmatch(name)
-    return match["kind"] if match else None
-
-
-def rows_in_name(name: str) -> int:
-    """Return the number of rows that a shard's name states."""
-    match = _NAME.fullmatch(name)
-    return int(match["rows"]) if match else 0
+    return (match["kind"], int(match["rows"])) if match else ("", 0)
 
 
 def frame_of(kind: Kind, rows: Iterable[Row]) -> pl.DataFrame:

@@ -14,18 +14,18 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
+import polars as pl
+
+from sterling.base import checks
 from sterling.base.files import as_path, printable, write_atomically
 from sterling.errors import InputError, SterlingWarning, StoreError
 from sterling.study.cells import Cell
 from sterling.study.criteria import SUCCESS, UNDECIDED, Criterion
 from sterling.study.grid import Study
 from sterling.study.kinds import parse_criterion
+from sterling.study.shards import Contradiction, encode, frame_of, merge, open_shard, read_name, schema_of
 from sterling.study.trial import Row
-
-if TYPE_CHECKING:
-    import polars as pl
 
 try:
     import fcntl
@@ -38,8 +38,6 @@ LOCK_FILE = ".lock"
 
 #: What killed processes leave behind. Other files of the folder, exports say, may be under way.
 _REMAINS = (("", f".{STUDY_FILE}.*.part"), (SHARD_FOLDER, ".*.part"))
-
-_T = TypeVar("_T")
 
 _SMALL = 50_000  # rows; shards below are merged
 _MANY = 40  # small shards that are worth a merge
@@ -55,13 +53,6 @@ def _let_go() -> None:
         with contextlib.suppress(OSError):
             os.close(handle)
     _held.clear()
-
-
-def _unlock(handle: int) -> None:
-    """Give up a lock, also for a process that is being forked off at this moment."""
-    if fcntl is not None:
-        fcntl.flock(handle, fcntl.LOCK_UN)
-    os.close(handle)
 
 
 if hasattr(os, "register_at_fork"):
@@ -141,7 +132,8 @@ class Store:
             folder = printable(self._shards)
             raise StoreError(f"cannot make the folder {folder}: {problem.strerror}") from problem
         with self.working():  # or a process that tidies would take the temporary file away
-            write_atomically(self.folder / STUDY_FILE, _writer(study.to_toml().encode()))
+            text = study.to_toml().encode()
+            write_atomically(self.folder / STUDY_FILE, lambda stream: stream.write(text))
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -153,18 +145,17 @@ class Store:
         list of str
             Names of files.
         """
-        from sterling.study.shards import kind_in_name
-
         try:
             names = sorted(entry.name for entry in os.scandir(self._shards) if entry.name[0] != ".")
         except FileNotFoundError:
             return []
         except OSError as problem:
             raise StoreError(f"cannot list {self._shards}: {problem.strerror}") from problem
+        kinds = {name: read_name(name)[0] for name in names}
         for name in names:
-            if kind_in_name(name) is None:
+            if not kinds[name]:
                 self._leave_out(name, "it is no shard of a study")
-        return [name for name in names if kind_in_name(name) == self.study.kind.name]
+        return [name for name in names if kinds[name] == self.study.kind.name]
 
     def read(self, name: str, columns: Iterable[str]) -> pl.DataFrame | None:
         """Return columns of the rows of one shard; None, with a warning, if they cannot be believed.
@@ -183,8 +174,6 @@ class Store:
         Polars frame or None
             The rows.
         """
-        from sterling.study.shards import open_shard
-
         if name in self._bad:
             return None
         try:
@@ -214,29 +203,28 @@ class Store:
 
     def _read_all(self, columns: list[str]) -> pl.DataFrame:
         """Return columns of all rows, each trial once."""
-        from sterling.study.shards import frame_of, merge
-
-        def collect() -> pl.DataFrame:
-            frames = [frame for name in self.shards() if (frame := self.read(name, columns)) is not None]
+        for _ in range(100):
+            try:
+                frames = [frame for name in self.shards() if (frame := self.read(name, columns)) is not None]
+            except FileNotFoundError:  # another process has merged shards away under our hands
+                continue
             return merge(frames) if frames else frame_of(self.study.kind, []).select(columns)
+        raise StoreError(f"{self._shards} changes faster than it can be read")
 
-        return self._settled(collect)
+    @property
+    def _content(self) -> dict[str, object]:
+        """What describes some cell of the study."""
+        return self.study.series[0].cell(self.study.n[0], 1).content
 
     def _described(self) -> pl.DataFrame:
         """Return one row for each cell: its hash, and what describes it."""
-        import polars as pl
-
         rows = [{"cell": key, **cell.content} for key, cell in self._cells.items()]
-        if not rows:
-            series = self.study.series[0]
-            rows = [{"cell": "", **series.cell(self.study.n[0], 1).content}]
-        return pl.DataFrame(rows, infer_schema_length=None)
+        return pl.DataFrame(rows or [{"cell": "", **self._content}], infer_schema_length=None)
 
     @property
     def columns(self) -> list[str]:
         """The columns of `trials`: what describes the cell, what was measured, seconds and version."""
-        content = self.study.series[0].cell(self.study.n[0], 1).content
-        return ["cell", "trial", *content, *self.study.kind.columns, "seconds", "version"]
+        return ["cell", "trial", *self._content, *self.study.kind.columns, "seconds", "version"]
 
     def trials(self, columns: Iterable[str] | None = None) -> pl.DataFrame:
         """Return every trial done, one row each.
@@ -256,30 +244,14 @@ class Store:
         SterlingWarning
             For each file that had to be left out.
         """
-        import polars as pl
-
-        known = self.columns
-        wanted = known if columns is None else list(columns)
-        unknown = [name for name in wanted if name not in known]
-        if unknown:
-            raise InputError(f"trials have no column {unknown[0]!r}; they have {', '.join(known)}")
-        stored = ("cell", "trial", *self.study.kind.columns, "seconds", "version")
+        wanted = self.columns if columns is None else list(columns)
+        for name in wanted:
+            checks.choice(name, "a column of trials", self.columns)
+        stored = schema_of(self.study.kind)
         read = list(dict.fromkeys(["cell", "trial", *(name for name in wanted if name in stored)]))
         rows = self._read_all(read).with_columns(pl.col("cell").cast(pl.String))
-        described = [name for name in wanted if name not in stored]
-        if described:
-            about = self._described().select("cell", *described)
-            rows = rows.join(about, on="cell", how="left", maintain_order="left")
-        return rows.select(wanted)
-
-    def _settled(self, collect: Callable[[], _T]) -> _T:
-        """Return what ``collect`` reads; again if another process merges shards away under its hands."""
-        for _ in range(100):
-            try:
-                return collect()
-            except FileNotFoundError:
-                continue
-        raise StoreError(f"{self._shards} changes faster than it can be read")
+        about = self._described().select("cell", *(name for name in wanted if name not in stored))
+        return rows.join(about, on="cell", how="left", maintain_order="left").select(wanted)
 
     def counts(self, criterion: str | Criterion | None = None) -> pl.DataFrame:
         """Return one row a cell: what describes it, trials, successes, undecided, mean seconds, and regimes.
@@ -294,8 +266,6 @@ class Store:
         Polars frame
             Regimes are the numbers of trials of each word that the kind measures, such as each verdict.
         """
-        import polars as pl
-
         kind = self.study.kind
         chosen = self.study.criteria[0] if criterion is None and self.study.criteria else criterion
         chosen = None if chosen is None else parse_criterion(chosen, kind)
@@ -340,19 +310,16 @@ class Store:
         StoreError
             If it cannot be written, for a full disk say. Nothing half-written is left.
         """
-        from sterling.study.shards import encode, frame_of
-
         rows = list(rows)
         if not rows:
             return None
-        kind = self.study.kind
         with self.working():
-            return self._put(*encode(frame_of(kind, rows), kind, self.study.identity))
+            return self._put(frame_of(self.study.kind, rows))
 
-    def _put(self, name: str, data: bytes) -> str:
-        if not self._shards.is_dir():
-            self._shards.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._shards / name, _writer(data))
+    def _put(self, rows: pl.DataFrame) -> str:
+        name, data = encode(rows, self.study.kind, self.study.identity)
+        self._shards.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._shards / name, lambda stream: stream.write(data))
         return name
 
     @contextlib.contextmanager
@@ -371,9 +338,10 @@ class Store:
         try:
             yield self
         finally:
-            if self._lock is not None:
+            if self._lock is not None and fcntl is not None:
                 _held.discard(self._lock)
-                _unlock(self._lock)
+                fcntl.flock(self._lock, fcntl.LOCK_UN)  # also for a process that is being forked off now
+                os.close(self._lock)
                 self._lock = None
 
     def _acquire(self) -> int | None:
@@ -421,28 +389,22 @@ class Store:
         return True
 
     def _merge_small(self, least: int) -> None:
-        from sterling.study.shards import rows_in_name
-
-        small = [name for name in self.shards() if rows_in_name(name) < _SMALL]
+        sizes = {name: read_name(name)[1] for name in self.shards()}
+        small = [name for name, size in sizes.items() if size < _SMALL]
         if len(small) < least:
             return
         groups, held = [[]], 0
         for name in small:
-            held += rows_in_name(name)
+            held += sizes[name]
             if held > _LARGE:
                 groups.append([])
-                held = rows_in_name(name)
+                held = sizes[name]
             groups[-1].append(name)
         for group in groups:
             self._merge(group)
 
     def _merge(self, names: list[str]) -> None:
-        import polars as pl
-
-        from sterling.study.shards import Contradiction, encode, merge, schema_of
-
-        kind = self.study.kind
-        columns = list(schema_of(kind))
+        columns = list(schema_of(self.study.kind))
         frames = {name: frame for name in names if (frame := self.read(name, columns)) is not None}
         if len(frames) < 2:
             return
@@ -452,7 +414,7 @@ class Store:
         except Contradiction:  # whoever asks for the trials is told; new ones can be run all the same
             return
         rows = merged.with_columns(pl.col("cell").cast(pl.String).replace_strict(texts))
-        target = self._put(*encode(rows, kind, self.study.identity))
+        target = self._put(rows)
         for name in frames:
             if name != target:
                 (self._shards / name).unlink(missing_ok=True)
@@ -487,24 +449,14 @@ class Store:
             "parquet": lambda frame, stream: frame.write_parquet(stream),
             "json": lambda frame, stream: frame.write_json(stream),
         }
-        if kind not in writers:
-            raise InputError(f"cannot export as {kind!r}; known are {', '.join(writers)}")
+        checks.choice(kind, "the kind of export", tuple(writers))
         frame = self.trials().sort("cell", "trial")
         return write_atomically(path, lambda stream: writers[kind](frame, stream))
 
 
 def _for_spreadsheets(frame: pl.DataFrame) -> pl.DataFrame:
     """Return a table of numbers and texts: lists written out, and no text that a program would compute."""
-    import polars as pl
-
     lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
     frame = frame.with_columns(pl.col(lists).cast(pl.List(pl.String)).list.join(" "))
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]
     return frame.with_columns(pl.col(name).str.replace(r"^([=+\-@\t\r])", r"'$1") for name in texts)
-
-
-def _writer(data: bytes) -> Callable[[BinaryIO], None]:
-    def write(stream: BinaryIO) -> None:
-        stream.write(data)
-
-    return write

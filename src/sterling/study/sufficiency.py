@@ -33,33 +33,27 @@ def require_information(counts: Counts) -> None:
         raise FitError(f"all trials have n = {dimensions[0]:g}: an exponent needs at least two dimensions")
     if dimensions[0] < 1:
         raise FitError("dimensions must be at least 1")
-    mixed, never, always, jumps = [], [], [], []
+    obstacles: dict[str, list[str]] = {}
     for n in dimensions:
-        one = counts.where(counts.n == n)
-        if not one.successes.any():
-            never.append(f"{n:g}")
-        elif (one.successes == one.trials).all():
-            always.append(f"{n:g}")
-        elif overlaps(one):
-            mixed.append(f"{n:g}")
-        else:
-            jumps.append(f"{n:g}")
-    if len(mixed) < 2:
-        reasons = []
-        if never:
-            reasons.append(f"no success at n = {', '.join(never)} (take larger samples)")
-        if always:
-            reasons.append(f"no failure at n = {', '.join(always)} (take smaller samples)")
-        if jumps:
-            reasons.append(
-                f"a jump from failure to success at n = {', '.join(jumps)} (take samples in between)"
-            )
-        raise FitError("fewer than two dimensions have successes and failures that overlap: "
-                       + "; ".join(reasons))  # fmt: skip
-    guess = Model(np.column_stack([np.ones(len(counts.n)), np.log(counts.n)]), np.ones((len(counts.n), 1)),
-                  np.zeros(len(counts.n)))  # fmt: skip
-    start = first_guess(counts, guess)
+        obstacles.setdefault(_obstacle(counts.where(counts.n == n)), []).append(f"{n:g}")
+    if len(obstacles.pop("", [])) < 2:
+        reasons = [text.format(", ".join(places)) for text, places in obstacles.items()]
+        raise FitError(
+            f"fewer than two dimensions have successes and failures that overlap: {'; '.join(reasons)}"
+        )
+    ones = np.ones((len(counts.n), 1))
+    line = Model(np.column_stack([ones, np.log(counts.n)]), ones, np.zeros(len(counts.n)))
+    start = first_guess(counts, line)
     if start[-1] <= math.log(0.0501):
         raise FitError(
             "success does not become more frequent as the samples grow: there is no threshold here"
         )
+
+
+def _obstacle(one: Counts) -> str:
+    """Say why the counts of one dimension tell no threshold; empty if they do."""
+    if not one.successes.any():
+        return "no success at n = {} (take larger samples)"
+    if (one.successes == one.trials).all():
+        return "no failure at n = {} (take smaller samples)"
+    return "" if overlaps(one) else "a jump from failure to success at n = {} (take samples in between)"

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from sterling.dynamics.orbit import Verdict
 from sterling.schedules import parse_schedule
 from sterling.study.cells import Cell, Seeds
@@ -13,8 +15,6 @@ from sterling.study.criteria import Criterion
 from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Kind, Look, words
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from sterling.dynamics.orbit import Orbit
 
 _CACHE_BYTES = 1 << 28  # fixed, so that the count of evaluated states does not depend on the machine
@@ -61,43 +61,33 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
     }
 
 
-def _column(name: str) -> pl.Expr:
-    import polars as pl
-
-    return pl.col(name)
-
-
-def _optimal() -> pl.Expr:
-    # A run absorbed at zero empirical risk is OPTIMAL too, with few samples often not at the teacher.
-    return (_column("verdict") == "OPTIMAL") & _column("certified") & (_column("errors") == 0)
-
-
 CRITERIA = (
     Criterion(
         "optimal",
         "absorbed at the teacher, for all time",
         ("verdict", "certified", "errors"),
-        _optimal,
-        lambda: ~_column("certified"),
+        # A run absorbed at zero empirical risk is OPTIMAL too, with few samples often not at the teacher.
+        (pl.col("verdict") == "OPTIMAL") & pl.col("certified") & (pl.col("errors") == 0),
+        ~pl.col("certified"),
     ),
     Criterion(
         "ergodic",
         "the sign of the time average is the teacher when the budget is spent",
         ("ergodic_errors",),
-        lambda: _column("ergodic_errors") == 0,
+        pl.col("ergodic_errors") == 0,
     ),
     Criterion(
         "visit",
         "the teacher was reached",
         ("first_hit", "certified"),
-        lambda: _column("first_hit").is_not_null(),
-        lambda: _column("first_hit").is_null() & ~_column("certified"),
+        pl.col("first_hit").is_not_null(),
+        pl.col("first_hit").is_null() & ~pl.col("certified"),
     ),
     Criterion(
         "certified",
         "the verdict holds for all time, whatever it is",
         ("certified",),
-        lambda: _column("certified"),
+        pl.col("certified"),
     ),
 )
 
@@ -107,8 +97,8 @@ def _work(cell: Cell) -> pl.Expr:
     entries = float(problem.n * problem.samples * problem.m)
     return (
         _TRIAL
-        + entries * (_ENTRY + _PASSED_ENTRY * _column("passes"))
-        + problem.n * (_STATE * _column("states") + _EVENT * _column("events"))
+        + entries * (_ENTRY + _PASSED_ENTRY * pl.col("passes"))
+        + problem.n * (_STATE * pl.col("states") + _EVENT * pl.col("events"))
     )
 
 

@@ -21,15 +21,7 @@ _MOST = 50.0  # crossings in a step, at most
 
 
 def excursion_share(wrong: float, ratio: float) -> float:
-    """Return w.
-
-    Parameters
-    ----------
-    wrong : float
-        x, mean number of wrong weights over the run.
-    ratio : float
-        ε, from 0 to 1.
-    """
+    """Return w for x, the mean number of wrong weights over the run, and the ratio ε from 0 to 1."""
     from scipy.optimize import brentq
 
     if wrong < _FEWEST or ratio > 1 - _FEWEST:

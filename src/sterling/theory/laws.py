@@ -125,11 +125,11 @@ def samples_for_occupancy(
     Parameters
     ----------
     of : Problem or Instance
-        What the data are drawn from, or data that know it; its own sample size does not count.
+        As in `expected_wrong`; its own sample size does not count.
     occupancy : float
         The share, strictly between 0 and 1.
     surrogate : str or Surrogate
-        What replaces the derivative of the step function.
+        As in `expected_wrong`.
 
     Returns
     -------

@@ -197,10 +197,8 @@ def signal(of: Problem | Instance, *, surrogate: str | Surrogate = "relu") -> fl
 
     Parameters
     ----------
-    of : Problem or Instance
-        What the data are drawn from, or data that are there.
-    surrogate : str or Surrogate
-        The derivative μ′.
+    of, surrogate
+        As in `population_gradient`.
 
     Returns
     -------

@@ -102,17 +102,11 @@ def neighbours(instance: Instance, *, surrogate: str | Surrogate = "relu", refer
     >>> neighbours(instance).shape
     (4, 4)
     """
-    start = _reference(instance, reference)
-    chosen = get_surrogate(surrogate)
-    n = instance.n
-    if not chosen.piecewise_constant:
-        rows = []
-        for k in range(n):
-            signs = start.copy()
-            signs[k] = -signs[k]
-            rows.append(instance.gradient(signs, chosen))
-        return np.array(rows)
-    return _changed_rows(instance, chosen, start)
+    start, chosen = _reference(instance, reference), get_surrogate(surrogate)
+    if chosen.piecewise_constant:
+        return _changed_rows(instance, chosen, start)
+    flipped = start * (1 - 2 * np.eye(instance.n, dtype=np.int64))
+    return np.array([instance.gradient(signs, chosen) for signs in flipped])
 
 
 def _changed_rows(instance: Instance, surrogate: Surrogate, start: np.ndarray) -> np.ndarray:
@@ -181,12 +175,12 @@ class Balance(NamedTuple):
         return {**self._asdict(), "wrong_share": self.wrong_share.tolist()}
 
     def _repr_html_(self) -> str:
-        worst = float(self.wrong_share.max(initial=0.0))
         rows = [
             ("occupancy", f"{self.occupancy:.3g}"),
-            ("the worst weight is wrong", f"{worst:.2%} of the steps"),
+            ("the worst weight is wrong", f"{self.wrong_share.max(initial=0.0):.2%} of the steps"),
+            ("corrected at", f"{self.states:,} states"),
         ]
-        return html_table([*rows, ("corrected at", f"{self.states:,} states")])
+        return html_table(rows)
 
 
 @labelled("mean-field", "sterling.theory.recurrence")
@@ -346,7 +340,7 @@ def _own_part(instance: Instance, surrogate: Surrogate, signs: np.ndarray) -> fl
     the derivative stays one, by v_l·(v_l − ξ) or v_l·ξ where it goes on or off; each other row j by
     v_l·v_j·μ′.
     """
-    noise2 = float(np.mean((instance.labels - _output(instance, signs)) ** 2))
+    noise2 = float(np.mean((instance.labels - instance.predict(signs)) ** 2))
     v2 = instance.readout**2
     left, right = (float(surrogate.derivative(x)) for x in (-1e-9, 1e-9))
     jump = (right - left) ** 2
@@ -354,7 +348,3 @@ def _own_part(instance: Instance, surrogate: Surrogate, signs: np.ndarray) -> fl
     own = float((v2 * (v2 * turned + jump * noise2)).sum())
     others = float((v2 * (v2.sum() - v2)).sum()) * mean_square_slope(surrogate)
     return own / (own + others) if own > 0 else 0.0
-
-
-def _output(instance: Instance, signs: np.ndarray) -> np.ndarray:
-    return (instance.preactivations(signs) > 0) @ instance.readout

@@ -25,11 +25,7 @@ _TAIL = 1e-12  # numbers of wrong weights beyond this probability are left out
 def solve(response: Response, extra: np.ndarray | float = 0.0) -> tuple[np.ndarray, float]:
     """Return the shares p (n,) that balance the mean gradients, and the share of the time at w*.
 
-    Parameters
-    ----------
-    response : Response
-    extra : float64 (n,)
-        What the mean of b*_k G_k over the run has beside the prediction's.
+    ``extra`` (n,) is what the mean of b*_k G_k over the run has beside the prediction's.
     """
     n, pull, levels, weights = len(response.push), response.pull, response.levels, response.weights
     push = response.push + extra
@@ -70,15 +66,8 @@ def refine(
 
     States are drawn from the predicted law, the prediction's mean error over them is added to the balance,
     and that is repeated with the new shares and the same random numbers. A weight's random numbers go by the
-    rank of its push, so that the order of the weights does not matter.
-
-    Parameters
-    ----------
-    response : Response
-    exact : callable
-        Returns b*_k G_k, float64 (n,), at the state where these weights are wrong, bool (n,).
-    states : int
-        Draws. Distinct states, and so calls of ``exact``, are usually far fewer.
+    rank of its push, so that the order of the weights does not matter. ``exact`` returns b*_k G_k, float64
+    (n,), at the state where these weights are wrong, bool (n,); of the draws most are usually of few states.
     """
     n = len(response.push)
     rank = np.argsort(np.argsort(response.push, kind="stable"), kind="stable")

@@ -61,13 +61,7 @@ def mean_square_turned(surrogate: Surrogate, angle: float) -> float:
 def mean_product_turned(surrogate: Surrogate, away: float, apart: float) -> float:
     """Return E μ′(a) μ′(a′) over the rows that H sees on one side at two weights and on the other at w*.
 
-    Parameters
-    ----------
-    surrogate : Surrogate
-    away : float
-        Angle of both to w*; beyond π/2 taken as π/2.
-    apart : float
-        Angle between them, at most twice that.
+    ``away`` is the angle of both to w*, π/2 at most; ``apart`` the one between them, at most twice that.
     """
     away = min(max(away, 0.0), math.pi / 2)
     part = min(apart / (2 * away), _WIDEST) if away > 0 else 0.0

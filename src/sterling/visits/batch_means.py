@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sterling.stats import mean_interval
+
 #: Confidence level of the intervals.
 LEVEL = 0.95
 #: Share of the batches at the beginning that is left out, for the run has to forget its start.
@@ -93,14 +95,10 @@ def interval(means: np.ndarray, length: int) -> Estimate | None:
     Estimate or None
         None where there are fewer than 12 batches, or where they do not vary at all.
     """
-    from scipy.stats import t
-
     if len(means) < _FEWEST or np.ptp(means) == 0:
         return None
     merged, factor, correlated = decorrelate(means)
-    centre = float(merged.mean())
-    reach = float(t.ppf((1 + LEVEL) / 2, len(merged) - 1) * merged.std(ddof=1) / math.sqrt(len(merged)))
-    return Estimate(centre, centre - reach, centre + reach, LEVEL, len(merged), factor * length, correlated)
+    return Estimate(*mean_interval(merged, LEVEL), LEVEL, len(merged), factor * length, correlated)
 
 
 def decorrelate(means: np.ndarray) -> tuple[np.ndarray, int, bool]:
@@ -148,20 +146,13 @@ def drift(means: np.ndarray) -> float | None:
     if len(means) < _FEWEST:
         return None
     merged, _, _ = decorrelate(means)
-    early, late = merged[: max(3, len(merged) // 3)], merged[len(merged) // 2 :]
-    return _welch(early, late)
-
-
-def _welch(one: np.ndarray, other: np.ndarray) -> float | None:
     from scipy.stats import ttest_ind_from_stats
 
-    spreads = float(one.std(ddof=1)), float(other.std(ddof=1))
-    if not any(spreads):
+    parts = merged[: max(3, len(merged) // 3)], merged[len(merged) // 2 :]
+    early, late = ((one.mean(), one.std(ddof=1), len(one)) for one in parts)
+    if early[1] == late[1] == 0:
         return None
-    test = ttest_ind_from_stats(
-        one.mean(), spreads[0], len(one), other.mean(), spreads[1], len(other), equal_var=False
-    )
-    return float(test[1])
+    return float(ttest_ind_from_stats(*early, *late, equal_var=False)[1])
 
 
 def ratio_of_halves(means: np.ndarray, length: int) -> Estimate | None:

@@ -117,10 +117,10 @@ class Times:
     @property
     def text(self) -> str:
         """The distribution in words."""
-        parts = [f"in steps: mean {self.mean:.4g}"]
-        for share, name in ((0.5, "median"), (0.99, "99 % quantile")):
-            parts.append(f"{name} {self.quantile(share):.4g}")
-        return f"{', '.join(parts)}, longest {self.longest:,}"
+        return (
+            f"in steps: mean {self.mean:.4g}, median {self.quantile(0.5):.4g}, 99 % quantile "
+            f"{self.quantile(0.99):.4g}, longest {self.longest:,}"
+        )
 
     def __repr__(self) -> str:
         if not self.count:
@@ -272,8 +272,10 @@ class Recurrence:
             rows += [("absences", self.returns.text), ("distance reached", self._distances_in_words())]
         if self.recurs:
             rows.append(("number of visits over time", self._growth_in_words()))
-            if self.drift is not None:
-                rows.append(("stationary", self._drift_in_words(self.drift)))
+        if self.recurs and self.drift is not None:
+            seen = "no drift is seen" if self.drift >= DRIFT_LEVEL else "drifts"
+            test = f"Geweke's test over batch means, p = {self.drift:.2g}, level {DRIFT_LEVEL:g}"
+            rows.append(("stationary", f"{seen} after {self.left_out} of the run ({test})"))
         if self.arrivals:
             rows.append(("still to come", self._arrivals_in_words()))
         return rows
@@ -315,12 +317,6 @@ class Recurrence:
                 f"({self.halves.bounds}, {self.halves.level:.0%})"
             )
         return f"{'; '.join(parts)}. {self.thinning}" if parts else "too few to say"
-
-    def _drift_in_words(self, drift: float) -> str:
-        return (
-            f"{'no drift is seen' if drift >= DRIFT_LEVEL else 'drifts'} after {self.left_out} of the run "
-            f"(Geweke's test over batch means, p = {drift:.2g}, level {DRIFT_LEVEL:g})"
-        )
 
     def _arrivals_in_words(self) -> str:
         k, step = self.arrivals[0]

@@ -86,3 +86,13 @@ def test_packages_add_things_by_entry_points_read_once(things, monkeypatch):
     with pytest.raises(st.InputError, match="unknown thing 'other'"):
         things.find("other")
     assert asked == ["tests.things"]
+
+
+@pytest.mark.parametrize("noun, words", (("thing", "is a thing of"), ("input thing", "is an input thing of")))
+def test_the_article_is_that_of_the_noun(monkeypatch, noun, words):
+    monkeypatch.setattr(registry, "_ALL", [])
+    things = Registry(noun, "tests.things", lambda one: isinstance(one, Thing), [Thing("own")])
+    with pytest.raises(st.InputError, match=words):
+        things.add(Thing("own", 1))
+    with pytest.raises(st.InputError, match="give an? " + noun):
+        register(3)

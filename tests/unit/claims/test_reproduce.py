@@ -187,8 +187,8 @@ def test_damaged_rows_are_computed_again(done, tmp_path):
     "arguments, words",
     [
         ({"effort": "fast"}, "quick, default, full"),
-        ({"only": ["P7"]}, "no claim 'P7'"),
-        ({"only": []}, "only is empty"),
+        ({"only": ["P7"]}, "only is 'P7'; it must be one of P1"),
+        ({"only": []}, "only names no claim"),
         ({"threads": 0}, "threads"),
         ({"seed": -1}, "seed"),
     ],

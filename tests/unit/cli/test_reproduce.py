@@ -4,7 +4,6 @@ The experiments are replaced by made-up findings, but for one test that breaks o
 """
 
 import json
-import os
 import signal
 from dataclasses import replace
 
@@ -131,14 +130,14 @@ def test_a_real_run_can_be_broken_off(tmp_path):
     "arguments, words",
     [
         (("--quick", "--full"), "exclude each other"),
-        (("--only", "P9"), "there is no claim 'P9'"),
-        (("--only", "surogates"), "did you mean surrogates?"),
+        (("--only", "P9"), "--only is 'P9'; it must be one of P1"),
+        (("--only", "surogates"), "did you mean 'surrogates'?"),
         (("--only", ","), "names no claim"),
-        (("--seed", "-1"), "not negative"),
+        (("--seed", "-1"), "at least 0"),
         (("--seed", "one"), "whole number"),
-        (("-o", "{file}"), "is a file: name a folder"),
-        (("-o", "{file}/inside"), "is in the way"),
-        (("-o", "/proc/nowhere"), "cannot be made"),
+        (("-o", "{file}"), "File exists"),
+        (("-o", "{file}/inside"), "Not a directory"),
+        (("-o", "/proc/nowhere"), "no folder can be made there"),
     ],
 )
 def test_wrong_usage_is_one_sentence(fake, tmp_path, arguments, words):
@@ -153,12 +152,15 @@ def test_wrong_usage_is_one_sentence(fake, tmp_path, arguments, words):
 
 
 def test_a_folder_that_cannot_be_written_to(fake, tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)  # root may write anywhere
-    assert "cannot be written to" in call("-o", tmp_path, code=2).stderr
+    def denied(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("sterling.base.files._create", denied)  # root may write anywhere
+    assert "no file can be made in" in call("-o", tmp_path, code=2).stderr
 
 
 def test_a_page_that_cannot_be_written_is_a_failure(fake, tmp_path):
-    (tmp_path / "index.html").mkdir()
+    (tmp_path / "findings.json").mkdir()
     result = call("--only", "P1", "-o", tmp_path, code=1)
     assert "cannot write" in result.stderr
 

@@ -196,3 +196,10 @@ def test_criteria_print_as_they_are_read():
     for text in ("optimal", "ergodic", "visit", "certified", "occupancy>=0.25"):
         assert str(parse_criterion(text)) == text
         assert parse_criterion(text).meaning
+
+
+def test_a_notebook_shows_a_study_as_a_table():
+    text = Study(n=[8, 16], samples={"c": [1, 2], "a": 1.5}, name="a < b")._repr_html_()
+    assert "<td>8, 16</td>" in text
+    assert "a &lt; b" in text
+    assert "steps</th><td>1000000<" in text

@@ -77,7 +77,8 @@ def test_what_came_back_without_a_row_is_handed_out_again(two):
     one, _, ledger = two
     found = Missing(ledger, {one: 40}, random.Random(0))
     take_all(found)
-    found.ended(one, [7, 8])
+    ledger.take_back(one, [7, 8])
+    found.learnt([one.key])
     assert found.waiting == 2
     assert sorted(take_all(found)[one]) == [7, 8]
 

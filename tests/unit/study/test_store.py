@@ -323,9 +323,9 @@ def test_export(store, tmp_path, kind):
 
 
 def test_an_unknown_export_or_column_is_refused(store, tmp_path):
-    with pytest.raises(st.InputError, match="cannot export as 'xls'"):
+    with pytest.raises(st.InputError, match="kind of export is 'xls'"):
         store.export(tmp_path / "all.xls")
-    with pytest.raises(st.InputError, match="no column 'speed'"):
+    with pytest.raises(st.InputError, match="column of trials is 'speed'"):
         store.trials(["speed"])
 
 

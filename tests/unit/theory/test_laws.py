@@ -262,6 +262,14 @@ def test_bad_sample_sizes(bad):
             law(problem(), samples=bad)
 
 
+def test_a_name_registered_anew_is_another_surrogate(registries):
+    def beta(width):
+        st.register(st.Surrogate("hump", slope=lambda x, xp: xp.exp(-((x / width) ** 2))))
+        return theory.population_coefficients(0.5, "hump")[1]
+
+    assert beta(0.1) < 0.5 * beta(1.0)
+
+
 def test_bad_correlations_and_signs():
     for bad in (1.01, -2, math.nan, "x", None, True):
         with pytest.raises(st.InputError, match="correlation is"):

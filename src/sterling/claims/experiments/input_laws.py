@@ -7,14 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from sterling.base.text import percent
 from sterling.claims.claim import PAPER, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Measured, picture
+from sterling.claims.finding import Finding, measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
-from sterling.claims.words import listed
+from sterling.claims.words import listed, undecided
 from sterling.model.families import AutoRegressive, Gaussian, Rectified, Shifted, get_family
 from sterling.plot.curves import dots
 from sterling.stats import share_interval
@@ -29,7 +27,6 @@ _CRITERION = "optimal"
 _DISPLACED = (Shifted, Rectified, AutoRegressive)  # laws with a mean, or with correlations
 #: Success and failure of a family are told by its interval against this share.
 HALF = 0.5
-_NORMALISATIONS = ("none", "standard", "whiten")
 _WORDS = {"none": "as they are", "standard": "standardised", "whiten": "whitened"}
 
 #: Intervals (low, high) of the success share by family and normalisation.
@@ -117,7 +114,7 @@ def measure(context: Context, budget: Budget) -> Finding:
         n=budget.n,
         samples=sizes,
         inputs=list(budget.families),
-        normalize=list(_NORMALISATIONS),
+        normalize=list(_WORDS),
         steps=budget.steps,
         trials=budget.trials,
         criteria=_CRITERION,
@@ -130,6 +127,12 @@ def measure(context: Context, budget: Budget) -> Finding:
     names = {str(get_family(family)): family for family in budget.families}
     table = table.with_columns(table["inputs"].replace_strict(names, return_dtype=pl.String))
     last = table.filter(table["samples"] == sizes[-1])
+    shares = {
+        (family, kind): interval
+        for family, kind, *interval in last.select(
+            "inputs", "normalize", "share", "share_low", "share_high"
+        ).iter_rows()
+    }
     intervals = {
         family: {
             kind: (low, share_interval(won + left, trials)[2])  # runs left open may come there or not
@@ -142,7 +145,6 @@ def measure(context: Context, budget: Budget) -> Finding:
     normal = [f for f in budget.families if isinstance(get_family(f), Gaussian | Shifted | AutoRegressive)]
     healed = restored(intervals)
     succeed = [family for family in budget.families if intervals[family]["none"][0] > HALF]
-    undecided = int(cells["undecided"].sum())
     return CLAIM.found(
         rule(sizes[-1]),
         [(intervals, normal)],
@@ -154,12 +156,9 @@ def measure(context: Context, budget: Budget) -> Finding:
         ),
         reason=_reason(succeed, healed, normal, sizes[-1]),
         measured=tuple(
-            Measured(f"success on {family} inputs, {_WORDS[kind]}", share, low, high, how="Jeffreys")
+            measured(f"success on {family} inputs, {words}", shares[family, kind], "Jeffreys")
             for family in in_order(budget.families, healed, normal)
-            for kind, share, low, high in last.filter(last["inputs"] == family)
-            .sort("normalize")
-            .select("normalize", "share", "share_low", "share_high")
-            .iter_rows()
+            for kind, words in _WORDS.items()
         ),
         pictures=tuple(
             picture(
@@ -182,11 +181,7 @@ def measure(context: Context, budget: Budget) -> Finding:
             "estimated moments, and its restoration holds by construction; laws with non-Gaussian entries "
             "are what tests it.",
             *([f"No normalisation is needed for: {', '.join(succeed)}."] if succeed else []),
-            *(
-                [f"{undecided:,} runs spent their steps without a certificate and count as failures."]
-                if undecided
-                else []
-            ),
+            *undecided(int(cells["undecided"].sum())),
         ),
     )
 
@@ -215,24 +210,15 @@ def _reason(succeed: list[str], healed: dict[str, list[str]], normal: list[str],
     return text
 
 
-def _groups(cells: pl.DataFrame, families: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Return share, low and high by family, for each normalisation in words."""
-    order = {family: place for place, family in enumerate(families)}
-    groups = {}
-    for kind in _NORMALISATIONS:
-        table = groups[_WORDS[kind]] = np.full((len(families), 3), np.nan)
-        for family, *values in (
-            cells.filter(cells["normalize"] == kind)
-            .select("inputs", "share", "share_low", "share_high")
-            .iter_rows()
-        ):
-            table[order[family]] = values
-    return groups
-
-
-def draw_families(ax: Axes, cells: pl.DataFrame, families: tuple[str, ...]) -> str:
+def draw_families(ax: Axes, cells: pl.DataFrame, families: Sequence[str]) -> str:
     """Draw the success share of every family and normalisation at one sample size."""
-    dots(ax, families, _groups(cells, families), "share of runs absorbed at w*", HALF)
+    order = cells["inputs"].replace_strict({family: place for place, family in enumerate(families)})
+    cells = cells.with_columns(place=order).sort("place")
+    groups = {
+        words: cells.filter(cells["normalize"] == kind).select("share", "share_low", "share_high").to_numpy()
+        for kind, words in _WORDS.items()
+    }
+    dots(ax, families, groups, "share of runs absorbed at w*", HALF)
     ax.set_xlim(-0.03, 1.03)
     return "Points are shares with 95 % Jeffreys intervals; left of the dashed line most runs fail."
 

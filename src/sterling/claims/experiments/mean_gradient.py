@@ -110,10 +110,7 @@ def measure(context: Context, budget: Budget) -> Finding:
         references=(
             Reference("slope against E G for every surrogate", 1.0, "exact", "sterling.theory.population"),
             Reference(
-                "1/(2√(2π)), ReLU's factor of ‖v‖²·(w − w*)",
-                1 / (2 * math.sqrt(2 * math.pi)),
-                "exact",
-                SOURCE,
+                "1/(2√(2π)), ReLU's factor of ‖v‖²·(w − w*)", 0.5 / math.sqrt(math.tau), "exact", SOURCE
             ),
         ),
         pictures=(

@@ -13,7 +13,7 @@ from sterling.base.registry import register
 from sterling.base.text import percent
 from sterling.claims.claim import PAPER, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Measured, Picture, Reference, measured, picture
+from sterling.claims.finding import Finding, Measured, Reference, measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.plot.curves import style
@@ -177,7 +177,7 @@ def measure(context: Context, budget: Budget) -> Finding:
     exact = bool((came["holds"] == (came["verdict"] == "OPTIMAL")).all())
     known = lasting.filter(pl.col("predicted_occupancy").is_not_null() & (pl.col("occupancy") > 0))
     error = (known["predicted_occupancy"] / known["occupancy"] - 1).abs().to_numpy()
-    half, most = (quantile_interval(error, share) for share in (0.5, 0.9))
+    half, most = quantile_interval(error, 0.5), quantile_interval(error, 0.9)
     correlation = measured(
         "correlation of predicted and measured wrong shares of weights",
         clustered_correlation(
@@ -227,7 +227,19 @@ def measure(context: Context, budget: Budget) -> Finding:
                 "stationarity",
             ),
         ),
-        pictures=pictures(lasting, marks, weights, times),
+        pictures=()
+        if lasting.is_empty()
+        else (
+            picture("p3-visits", "Visits to w* grow with the steps", draw_visits, marks=marks),
+            picture("p3-occupancy", "Occupancy, predicted and measured", draw_occupancy, runs=known),
+            picture(
+                "p3-weights",
+                "Wrong share of each weight, predicted and measured",
+                draw_weights,
+                weights=weights,
+            ),
+            picture("p3-returns", "How long absences from w* last", draw_times, times=times),
+        ),
         tables={
             "recurrence-runs": runs,
             "recurrence-weights": weights,
@@ -260,12 +272,10 @@ def _stopped_in_words(stopped: int, runs: int) -> list[str]:
 
 def _at_places(lasting: pl.DataFrame) -> Iterator[Measured]:
     """Give the mean occupancy and the mean absence at each n and N."""
+    how = "t over data sets"
     for label, one in _by_place(lasting):
-        for what, column, unit in (
-            ("occupancy of w*", "occupancy", ""),
-            ("mean absence from w*", "mean_return", "steps"),
-        ):
-            yield measured(f"{what} at {label}", mean_interval(one[column]), "t over data sets", unit)
+        yield measured(f"occupancy of w* at {label}", mean_interval(one["occupancy"]), how)
+        yield measured(f"mean absence from w* at {label}", mean_interval(one["mean_return"]), how, "steps")
 
 
 def _notes(runs: pl.DataFrame, free: pl.DataFrame, lasting: pl.DataFrame, exact: bool) -> list[str]:
@@ -296,23 +306,6 @@ def _notes(runs: pl.DataFrame, free: pl.DataFrame, lasting: pl.DataFrame, exact:
     return notes
 
 
-def pictures(
-    lasting: pl.DataFrame, marks: pl.DataFrame, weights: pl.DataFrame, times: pl.DataFrame
-) -> tuple[Picture, ...]:
-    """Return the pictures of runs that came back to w*; none where none did."""
-    if lasting.is_empty():
-        return ()
-    occupied = lasting.drop_nulls("predicted_occupancy")
-    return (
-        picture("p3-visits", "Visits to w* grow with the steps", draw_visits, marks=marks),
-        picture("p3-occupancy", "Occupancy, predicted and measured", draw_occupancy, runs=occupied),
-        picture(
-            "p3-weights", "Wrong share of each weight, predicted and measured", draw_weights, weights=weights
-        ),
-        picture("p3-returns", "How long absences from w* last", draw_times, times=times),
-    )
-
-
 def _by_place(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
     """Give the rows at each n and N, named."""
     for (n, samples), one in sorted(frame.group_by(_PLACE, maintain_order=True)):
@@ -335,26 +328,26 @@ def draw_visits(ax: Axes, marks: pl.DataFrame) -> str:
 
 def draw_occupancy(ax: Axes, runs: pl.DataFrame) -> str:
     """Draw measured against predicted occupancy."""
-    _against(ax, runs, "predicted_occupancy", "occupancy", 1.0, size=6)
-    ax.set(xlabel="predicted occupancy (mean-field)", ylabel="measured occupancy")
+    _against(ax, runs, "occupancy", "predicted_occupancy", 1.0, size=6)
     return "Each point is one data set; on the line the prediction, made from the data alone, is right."
 
 
 def draw_weights(ax: Axes, weights: pl.DataFrame) -> str:
     """Draw measured against predicted wrong share of every weight."""
     end = max(0.05, _most(weights, "wrong_share"), _most(weights, "predicted_share"))
-    _against(ax, weights, "predicted_share", "wrong_share", end, size=4)
-    ax.set(xlabel="predicted wrong share (mean-field)", ylabel="measured wrong share")
+    _against(ax, weights, "wrong_share", "predicted_share", end, size=4)
     return f"Each point is one weight; on the line the prediction is right. {_distances_in_words(weights)}"
 
 
-def _against(ax: Axes, frame: pl.DataFrame, x: str, y: str, end: float, size: float) -> None:
-    """Draw one column against another, a mark a row, with the diagonal up to ``end``."""
+def _against(ax: Axes, frame: pl.DataFrame, found: str, predicted: str, end: float, size: float) -> None:
+    """Draw a measured column against its prediction, a mark a row, with the diagonal up to ``end``."""
     ax.plot([0, end], [0, end], color=PALE, lw=1.4, zorder=0)
     for rank, (label, one) in enumerate(_by_place(frame)):
-        points = one[x].to_numpy(), one[y].to_numpy()
+        points = one[predicted].to_numpy(), one[found].to_numpy()
         # Marks that lie on each other stay apart, at the full contrast of their colour.
         ax.plot(*points, ls="", ms=size, mfc="none", label=label, **style(rank))
+    what = found.replace("_", " ")
+    ax.set(xlabel=f"predicted {what} (mean-field)", ylabel=f"measured {what}")
     tidy(ax, xlim=(-0.02 * end, 1.02 * end), ylim=(-0.02 * end, 1.02 * end))
 
 

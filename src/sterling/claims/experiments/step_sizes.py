@@ -16,7 +16,7 @@ from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Measured, Reference, measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
-from sterling.claims.words import listed, said, schedule_words
+from sterling.claims.words import listed, said, schedule_words, undecided
 from sterling.plot.curves import shares, style
 from sterling.plot.style import tidy
 from sterling.schedules import Constant, Power, Schedule, parse_schedule
@@ -62,13 +62,13 @@ class Budget:
     """Success at one n over sample sizes and schedules; ``exact_n`` and so on for the exact part."""
 
     n: int
-    factors: tuple[float, ...]
-    rates: tuple[float, ...]
-    exponents: tuple[float, ...]
     trials: int
     steps: int
     exact_n: int
     exact_trials: int
+    factors: tuple[float, ...] = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
+    rates: tuple[float, ...] = (0.05, 0.5, 5.0)
+    exponents: tuple[float, ...] = (0.0, 0.5)
 
 
 def schedules(budget: Budget) -> list[Schedule]:
@@ -238,7 +238,6 @@ def measure(context: Context, budget: Budget) -> Finding:
     )
     seen = ", so the rate has an effect that this experiment sees"
     effect = seen if factor.low > 1 or factor.high < 1 else ""
-    undecided = int(cells["undecided"].sum())
     return CLAIM.found(
         RULE,
         [(factor.low, factor.high, outside, undecided)],
@@ -303,11 +302,7 @@ def measure(context: Context, budget: Budget) -> Finding:
             "a small rate is a large start.",
             "A share of the deviance is never negative and chance makes it positive, so it has no interval; "
             "what chance alone explains is found by dealing results out anew.",
-            *(
-                [f"{undecided:,} runs spent their steps without a certificate and count as failures."]
-                if undecided
-                else []
-            ),
+            *undecided(int(cells["undecided"].sum())),
         ),
     )
 
@@ -382,33 +377,15 @@ CLAIM = Claim(
     {
         "quick": Budget(
             n=24,
-            factors=(0.25, 0.4, 0.6, 0.9, 1.4, 2.0),
-            rates=(0.05, 0.5, 5.0),
-            exponents=(0.0, 0.5),
             trials=50,
             steps=100_000,
             exact_n=10,
             exact_trials=36,
+            factors=(0.25, 0.4, 0.6, 0.9, 1.4, 2.0),
         ),
-        "default": Budget(
-            n=32,
-            factors=(0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0),
-            rates=(0.05, 0.5, 5.0),
-            exponents=(0.0, 0.5),
-            trials=100,
-            steps=200_000,
-            exact_n=12,
-            exact_trials=120,
-        ),
+        "default": Budget(n=32, trials=100, steps=200_000, exact_n=12, exact_trials=120),
         "full": Budget(
-            n=64,
-            factors=(0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0),
-            rates=(0.05, 0.5, 5.0),
-            exponents=(0.0, 0.5, 0.75),
-            trials=500,
-            steps=10_000_000,
-            exact_n=16,
-            exact_trials=500,
+            n=64, trials=500, steps=10_000_000, exact_n=16, exact_trials=500, exponents=(0.0, 0.5, 0.75)
         ),
     },
 )
