@@ -15,7 +15,6 @@ from sterling.base.progress import Progress, Show, showing
 from sterling.base.text import counted, html_table
 from sterling.schedules import Schedule
 from sterling.states.numbering import number_of, signs_of
-from sterling.surrogates import Surrogate
 
 if TYPE_CHECKING:
     from sterling.states.landscape import Landscape
@@ -92,9 +91,7 @@ class _Stopped(Exception):
 
 def find_basins(
     landscape: Landscape,
-    surrogate: Surrogate,
     starts: int,
-    *,
     schedule: Schedule | None,
     seed: int | np.random.SeedSequence | np.random.Generator,
     steps: int,
@@ -121,7 +118,7 @@ def find_basins(
                 landscape.instance,
                 steps,
                 schedule,
-                surrogate,
+                landscape._surrogate,
                 part_seed(root, LATENT, number),
                 record=(),
                 progress=look,

@@ -228,16 +228,7 @@ class Landscape:
         >>> found.basins(50, steps=10_000)
         Basins(50 starts, 7 end states, 0 not absorbed)
         """
-        return find_basins(
-            self,
-            self._surrogate,
-            starts,
-            schedule=schedule,
-            seed=seed,
-            steps=steps,
-            threads=threads,
-            progress=progress,
-        )
+        return find_basins(self, starts, schedule, seed, steps, threads, progress)
 
     def summary(self) -> list[tuple[str, str]]:
         """Return names and values of the results, for a table.
