@@ -259,7 +259,7 @@ class Power(_PowerLaw):
     exponent: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rate", _positive(self.rate))
+        object.__setattr__(self, "rate", real(self.rate, "rate", above=0))
         exponent = real(self.exponent, "exponent", -MAX_EXPONENT, MAX_EXPONENT) + 0.0  # −0.0 is 0
         object.__setattr__(self, "exponent", exponent)
 
@@ -290,7 +290,7 @@ class Constant(_PowerLaw):
     exponent: ClassVar[float] = 0.0  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rate", _positive(self.rate))
+        object.__setattr__(self, "rate", real(self.rate, "rate", above=0))
 
 
 @dataclass(frozen=True, repr=False)
@@ -417,13 +417,6 @@ def parse_schedule(text: str) -> Schedule:
 
 #: What follows a comma that groups digits, as in 1,000, or is grouped itself, as in 1_000.
 _GROUPED = re.compile(r"0\d+|.*_.*")
-
-
-def _positive(value: Any) -> float:
-    rate = real(value, "rate")
-    if rate == 0.0:
-        raise InputError("rate is 0.0, so no step is ever taken; give a positive one.")
-    return real(rate, "rate", above=0)
 
 
 def _scaled(rate: float, scale: float) -> float:

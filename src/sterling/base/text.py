@@ -20,6 +20,11 @@ def counted(count: float, noun: str) -> str:
     return f"{count:,.10g} {noun}" if count == 1 else f"{count:,.10g} {noun}s"
 
 
+def sentence(words: str) -> str:
+    """Return words as a sentence: with a capital letter and a full stop."""
+    return f"{words[:1].upper()}{words[1:]}."
+
+
 def readable_time(seconds: float) -> str:
     """Return a duration as people read it: 75 -> "1 min 15 s"."""
     if seconds < 1:

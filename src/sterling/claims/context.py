@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sterling import __version__
 from sterling.base.progress import Progress
+from sterling.base.text import sentence
 from sterling.errors import SterlingWarning
 from sterling.study import Store, Study, run
 
@@ -67,5 +68,5 @@ class Context:
             elif _TERM not in str(warning.message):
                 self.note(str(warning.message))
         for message in outcome.messages:
-            self.note(f"{message[0].upper()}{message[1:]}.")
+            self.note(sentence(message))
         return store

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sterling.base.text import number
+from sterling.base.text import number, sentence
 from sterling.claims.finding import Judgement
 
 #: An exponent whose interval ends by more than this below the proved one is far inside the bound.
@@ -59,7 +59,7 @@ class Rule:
     def words(self) -> str:
         """The rule in a sentence or two."""
         said = "; ".join(f"{case.judgement} where {case.where}" for case in self.cases)
-        return f"{said[0].upper()}{said[1:]}; not decided otherwise. {self.note}".strip()
+        return f"{sentence(f'{said}; not decided otherwise')} {self.note}".strip()
 
 
 def consistent(where: str, holds: Callable[..., bool]) -> Case:

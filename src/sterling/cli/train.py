@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from sterling.base.text import sentence
 from sterling.cli.options import (
     COUNT,
     FILE,
@@ -155,9 +156,8 @@ def _print(orbit: "Orbit") -> None:
     from sterling.plot.run import problem_line
 
     (_, verdict), *rows = orbit.summary()
-    meaning = orbit.verdict.meaning
-    sentence = f"{meaning[0].upper()}{meaning[1:]}."
-    print_verdict(problem_line(orbit.to_dict()), verdict, _COLOURS[orbit.verdict.name], sentence, rows)
+    colour, meaning = _COLOURS[orbit.verdict.name], sentence(orbit.verdict.meaning)
+    print_verdict(problem_line(orbit.to_dict()), verdict, colour, meaning, rows)
 
 
 def _run(

@@ -119,7 +119,7 @@ class EventEngine:
             if status != GROW:
                 break
             self._grow()
-        if self.walk.clock[READ] - read > _WORTHWHILE * budget:
+        if self.walk.clock[READ] - read >= _WORTHWHILE * budget:
             self._wanted.set()
         else:
             self._wanted.clear()  # few new states, or none: nobody has to watch for work

@@ -14,6 +14,7 @@ import numpy as np
 
 from sterling.base.arrays import check_finite, read_only, real_array
 from sterling.base.checks import choice, shown
+from sterling.base.text import counted
 from sterling.errors import InputError, InputTypeError, RangeError
 from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs
 
@@ -366,7 +367,7 @@ class _Codes:
         if count < need:
             have = "one row of inputs is" if count == 1 else f"{count} rows of inputs are"
             raise InputError(
-                f"{have} too few to {verb} {features} feature{'s' if features > 1 else ''}: "
+                f"{have} too few to {verb} {counted(features, 'feature')}: "
                 f"give {need} or more (samples × hidden units)"
             )
         sums = self.rows.sum(axis=0, dtype=np.int64)

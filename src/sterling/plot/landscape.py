@@ -60,6 +60,7 @@ def plot_landscape(ax: Axes, landscape: Landscape) -> str:
     reference = "teacher" if landscape.instance.teacher is not None else "lowest minimiser"
     ax.set(xlim=(-0.7, n + 0.7), ylim=(low - margin, high + margin))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    tidy(ax, xlabel=f"Hamming distance to the {reference} (weights)", ylabel="loss (empirical risk)")
+    ax.set(xlabel=f"Hamming distance to the {reference} (weights)", ylabel="loss (empirical risk)")
+    tidy(ax, legend="lower right")
     ax.grid(False)
     return sentence(landscape)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.base.text import counted
+from sterling.base.text import counted, sentence
 from sterling.dynamics.history import History, history
 from sterling.plot.style import (
     ABOVE,
@@ -208,6 +208,7 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
         ax.set_xticks([1])
     tidy(
         ax,
+        legend="lower right",
         xlim=(0.5 - 0.02 * orbit.n, 0.5 + 1.02 * orbit.n),
         ylim=(-1.08, 1.08),
         xlabel="weights, from the least to the most decided",
@@ -257,10 +258,9 @@ def figure(orbit: Orbit) -> Figure:
     axes["errors"].set_xlabel("")
     sure = "certified, for all time" if orbit.certified else f"after {counted(orbit.steps, 'step')}"
     verdict = f"{orbit.verdict}, {sure}{', interrupted' if orbit.interrupted else ''}"
-    meaning = f"{orbit.verdict.meaning[0].upper()}{orbit.verdict.meaning[1:]}."
     colour = VERDICT_COLOURS[orbit.verdict.name]
     fig.text(0.012, 0.983, verdict, fontsize=15, weight="bold", color=colour, va="top")
-    fig.text(0.012, 0.947, meaning, fontsize=10, color=INK, va="top")
+    fig.text(0.012, 0.947, sentence(orbit.verdict.meaning), fontsize=10, color=INK, va="top")
     fig.text(0.012, 0.921, plain(problem_line(orbit.to_dict())), fontsize=9, color=GREY, va="top")
     return fig
 

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sterling.base.files import as_path, write_atomically
 from sterling.errors import InputError
@@ -40,14 +40,14 @@ ABOVE = "above the axes"  # marks the legends that stand there
 SMALL = 8.5  # points, for legends and ticks
 
 
-def tidy(ax: Axes, legend: bool = True, **given: Any) -> None:
+def tidy(ax: Axes, legend: Literal["best", "lower right"] = "best", **given: Any) -> None:
     """Give axes the common look.
 
     Parameters
     ----------
     ax : matplotlib Axes
-    legend : bool
-        Whether there shall be a legend, if something drawn has a name.
+    legend : str
+        Where the legend is to be, if something drawn has a name.
     **given
         For ``ax.set``: scales, labels, limits.
     """
@@ -59,8 +59,8 @@ def tidy(ax: Axes, legend: bool = True, **given: Any) -> None:
     ax.yaxis.label.set_color(INK)
     ax.grid(axis="y", color=PALE, lw=0.6)
     ax.set_axisbelow(True)
-    if legend and ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False, fontsize=SMALL)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc=legend, frameon=False, fontsize=SMALL)
 
 
 def legend_above(ax: Axes, columns: int, **look: Any) -> None:
@@ -72,6 +72,7 @@ def legend_above(ax: Axes, columns: int, **look: Any) -> None:
 def note(ax: Axes, text: str) -> None:
     """Say in the middle of the axes why nothing is drawn there."""
     ax.tick_params(which="both", length=0, labelbottom=False, labelleft=False)
+    ax.grid(False)
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY, fontsize=11)
 
 

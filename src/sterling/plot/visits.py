@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sterling.base.text import counted
+from sterling.base.text import counted, sentence
 from sterling.plot.style import AMBER, BLUE, DASHED, GREEN, GREY, PURPLE, VERMILLION, note, tidy
 from sterling.visits.batch_means import DRIFT_LEVEL
 
@@ -51,8 +51,7 @@ def survival(ax: Axes, found: Recurrence) -> str:
         xlim=(0.9, max(12.0, 1.3 * max(found.returns.longest, found.sojourns.longest))),
         ylim=(min(0.5 / max(found.returns.count, found.sojourns.count, 1), 0.05), 1.6),
     )
-    text = " and ".join(drawn)
-    return f"{text[0].upper()}{text[1:]}." if text else "There is no completed absence or stay."
+    return sentence(" and ".join(drawn) or "there is no completed absence or stay")
 
 
 def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sterling.base.files import write_atomically
-from sterling.base.text import counted
+from sterling.base.text import counted, sentence
 from sterling.claims.finding import picture
 from sterling.errors import InputError
 from sterling.plot import visits
@@ -66,12 +66,11 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
     """Return the page of a run as HTML; parameters as in `write_run_page`."""
     found = orbit.recurrence() if orbit.counted else None
     predicted, silence = _prediction(orbit, instance)
-    advice = orbit.verdict.meaning
     (_, verdict), *rows = orbit.summary()
     return page(
         "run.html",
         verdict=verdict,
-        meaning=f"{advice[0].upper()}{advice[1:]}.",
+        meaning=sentence(orbit.verdict.meaning),
         problem=problem_line(orbit.to_dict()),
         rows=rows,
         statistics=[] if found is None else found.summary(),

@@ -12,7 +12,7 @@ from sterling.base.checks import integer
 from sterling.base.checks import seed as checked_seed
 from sterling.base.pool import Pool
 from sterling.base.progress import Progress, Show, showing
-from sterling.base.text import html_table
+from sterling.base.text import counted, html_table
 from sterling.schedules import Schedule
 from sterling.states.numbering import number_of, signs_of
 from sterling.surrogates import Surrogate
@@ -77,7 +77,7 @@ class Basins:
         }
 
     def __repr__(self) -> str:
-        ends = f"{len(self.states):,} end state{'' if len(self.states) == 1 else 's'}"
+        ends = counted(len(self.states), "end state")
         return f"Basins({self.starts:,} starts, {ends}, {self.unabsorbed:,} not absorbed)"
 
     def _repr_html_(self) -> str:

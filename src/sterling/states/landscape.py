@@ -16,7 +16,7 @@ from sterling.base.arrays import read_only
 from sterling.base.checks import flag, instance_of, integer
 from sterling.base.progress import Show
 from sterling.base.resources import require_memory
-from sterling.base.text import html_table
+from sterling.base.text import counted, html_table
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.schedules import Schedule
@@ -309,15 +309,14 @@ class Landscape:
         return html_table(self.summary())
 
     def __repr__(self) -> str:
-        traps = int(self.trap_states.size)
-        free = "trap free" if traps == 0 else f"{traps:,} trap{'s' if traps > 1 else ''}"
+        free = "trap free" if self.trap_free else counted(self.trap_states.size, "trap")
         home = "absorbs" if self.reference_absorbs else "does not absorb"
         known = "teacher" if self.instance.teacher is not None else "minimiser"
-        minimisers = len(self.minimiser_states)
+        minimisers = counted(len(self.minimiser_states), "minimiser")
         deviation = "" if self.deviation is None else f", deviation={self.deviation:.3g}"
         return (
             f"Landscape(n={self.n}, {len(self.loss):,} states, {free}, {known} {home}, "
-            f"{minimisers} minimiser{'s' if minimisers > 1 else ''}{deviation})"
+            f"{minimisers}{deviation})"
         )
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sterling.base.text import counted
+
 if TYPE_CHECKING:
     from sterling.states.landscape import Landscape
 
@@ -43,11 +45,7 @@ def summary(landscape: Landscape) -> list[tuple[str, str]]:
         (reference.removeprefix("the "), "absorbs" if landscape.reference_absorbs else "is left again"),
         ("absorbing states", _absorbing(landscape, reference)),
     ]
-    if landscape.deviation is None:
-        rows.append(("deviation", f"unknown: {landscape.deviation_reason}"))
-    else:
-        rows.append(("deviation", _deviation(landscape)))
-    return rows
+    return [*rows, ("deviation", _deviation(landscape))]
 
 
 def _minimisers(landscape: Landscape, reference: str) -> str:
@@ -55,7 +53,7 @@ def _minimisers(landscape: Landscape, reference: str) -> str:
     if states.size == 1 and landscape.instance.teacher is None:
         return "1 state, to which distances refer"
     at = _where(states, landscape, reference)
-    return f"{states.size:,} state{'s' if states.size > 1 else ''}: {at}"
+    return f"{counted(states.size, 'state')}: {at}"
 
 
 def _absorbing(landscape: Landscape, reference: str) -> str:
@@ -70,32 +68,25 @@ def _solved(landscape: Landscape) -> str:
     count = int((landscape.loss[landscape.trap_states] == 0).sum())
     if not count:
         return ""
-    of = "the trap has" if landscape.trap_states.size == 1 else f"{count:,} of the traps {_have(count)}"
-    return f"; {of} zero loss, and a run that ends there is called OPTIMAL"
-
-
-def _have(count: int) -> str:
-    return "has" if count == 1 else "have"
+    return f"; {counted(count, 'trap')} with zero loss: a run that ends there is called OPTIMAL"
 
 
 def _where(states: np.ndarray, landscape: Landscape, reference: str) -> str:
     """Return how many of the states lie at which distance."""
     distances, counts = np.unique(landscape.distance_of(states), return_counts=True)
-    parts = []
-    for distance, count in zip(distances[:_LISTED], counts[:_LISTED], strict=True):
-        if distance == 0:
-            parts.append(reference)
-        else:
-            parts.append(f"{count:,} at {_flips(int(distance))}")
+    parts = [
+        f"{count:,} at {counted(distance, 'flip')}" if distance else reference
+        for distance, count in zip(distances[:_LISTED].tolist(), counts[:_LISTED], strict=True)
+    ]
     if len(distances) > _LISTED:
-        parts.append(f"{counts[_LISTED:].sum():,} at {_flips(int(distances[_LISTED]))} or more")
+        parts.append(f"{counts[_LISTED:].sum():,} at {counted(int(distances[_LISTED]), 'flip')} or more")
     return ", ".join(parts) + ("" if parts == [reference] else f" from {reference}")
 
 
 def _deviation(landscape: Landscape) -> str:
     """Return the deviation beside what it must stay below, and beside its estimate."""
-    assert landscape.deviation is not None
-    assert landscape.pull is not None
+    if landscape.deviation is None or landscape.pull is None:
+        return f"unknown: {landscape.deviation_reason}"
     pull = (
         f"the smallest mean pull on a wrong weight is {landscape.pull:.3g} (exact), so "
         + ("no trap can exist" if landscape.deviation < landscape.pull else "it does not rule traps out")
@@ -108,8 +99,4 @@ def _deviation(landscape: Landscape) -> str:
 
 
 def _nearest(states: np.ndarray, landscape: Landscape) -> str:
-    return _flips(int(landscape.distance_of(states).min()))
-
-
-def _flips(count: int) -> str:
-    return "1 flip" if count == 1 else f"{count} flips"
+    return counted(int(landscape.distance_of(states).min()), "flip")

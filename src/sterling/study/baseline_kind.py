@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from sterling.base import checks
 from sterling.errors import InputError
@@ -14,8 +15,6 @@ from sterling.study.criteria import Criterion
 from sterling.study.kinds import COUNT, FLAG, Kind, Look
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from sterling.model.instance import Instance
 
 #: The estimators of `baselines.py`: what each asks of the data, and what it costs in passes over them.
@@ -57,15 +56,7 @@ def _check(cell: Cell) -> None:
         check_dimension(problem.n)
 
 
-def _exact() -> pl.Expr:
-    import polars as pl
-
-    return pl.col("errors") == 0
-
-
 def _work(cell: Cell) -> pl.Expr:
-    import polars as pl
-
     rows = float(cell.problem.samples)
     if cell.settings["estimator"] == "least_risk":
         return pl.lit(_TRIAL + 2.0**cell.problem.n * rows * _ENTRY)
@@ -83,7 +74,10 @@ KIND = Kind(
     settings={"estimator": "least_squares"},
     criteria={
         "exact": Criterion(
-            "exact", "the estimate is the teacher, in every weight and in every answer", ("errors",), _exact
+            "exact",
+            "the estimate is the teacher, in every weight and in every answer",
+            ("errors",),
+            pl.col("errors") == 0,
         )
     },
     check=_check,

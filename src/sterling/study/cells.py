@@ -169,6 +169,12 @@ class Seeds:
         them are paired.
     rest : int
         From the root seed, the cell and the number: for everything else that is random.
+
+    Examples
+    --------
+    >>> from sterling.study import Seeds
+    >>> Seeds(data=1, rest=2).to_dict()
+    {'data': 1, 'rest': 2}
     """
 
     data: int

@@ -60,6 +60,12 @@ class Outcome:
         That it took.
     messages : tuple of str
         What there is to say, such as why no exponent could be fitted.
+
+    Examples
+    --------
+    >>> from sterling.study import Outcome
+    >>> Outcome("time", new=20, done=20, seconds=60.0).finished
+    False
     """
 
     reason: str
@@ -101,6 +107,12 @@ class Progress(base.Progress):
     rows : Polars frame or None
         The trials finished since the last `Progress`, if any: cell, trial, what was measured, seconds and
         version.
+
+    Examples
+    --------
+    >>> from sterling.study import Progress
+    >>> Progress(done=5, total=20, new=5).to_dict()["total"]
+    20
     """
 
     round: int = 0

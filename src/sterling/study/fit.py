@@ -109,6 +109,12 @@ class ExponentFit:
         Of the intervals.
     notes : tuple of str
         What a reader must know besides.
+
+    Examples
+    --------
+    >>> from sterling.study import fit_exponent
+    >>> fit_exponent([8, 8, 16, 16], [8, 32, 16, 64], [40] * 4, [10, 30, 10, 30])
+    ExponentFit(α=1.000 [0.328, 1.672], C=2, trials=160, fit p=1)
     """
 
     exponent: float
@@ -240,7 +246,7 @@ def fit_exponent(
     counts = Counts.of(n, samples, np.asarray(trials, np.float64) - left, successes)
     require_information(counts)
     dimensions = np.unique(counts.n)
-    # Two slopes at two dimensions are free.
+    # With two dimensions a power of n is free enough.
     names = (slopes,) if slopes != "auto" else SLOPES if len(dimensions) > 2 else ("common", "power")
     power = _best(counts, POWER, names)
     if power is None:

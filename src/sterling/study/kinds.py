@@ -143,6 +143,12 @@ def words(*known: str) -> Column:
     -------
     Column
         A changed copy.
+
+    Examples
+    --------
+    >>> from sterling.study import words
+    >>> words("left", "right").words
+    ('left', 'right')
     """
     return Column("String", words=known)
 

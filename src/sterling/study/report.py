@@ -51,6 +51,15 @@ class SeriesFit:
         What theory says of the exponent, where it speaks of such a series.
     placed : bool
         Whether the study chose sample sizes and the end by what it saw.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sterling.study import Study, fit_store, run
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = run(Study(n=6, samples=8, trials=2, steps=100), folder)
+    >>> fit_store(folder)[0].refusal
+    'all trials have n = 6: an exponent needs at least two dimensions'
     """
 
     series: dict[str, Any]
@@ -209,6 +218,15 @@ class Status:
         What is wanted, and the widest interval so far.
     work_left : float or None
         Seconds of work on one core that the rest should take, None if unknown.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sterling.study import Study, run, status
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = run(Study(n=6, samples=8, trials=2, steps=100), folder)
+    >>> status(folder).reached
+    True
     """
 
     study: Study
