@@ -8,17 +8,19 @@ Cheap rows come first. A row ends after 100 trials or its share of processor tim
 trials by then tells nothing; it should not be marked as checked. Seeds are fixed, so a row that comes to its
 100 trials is the same on every machine.
 
-Found, in 30 to 100 trials a row (some with 12 s, some with 60 s a row): of 102 rows 34 are marked as not
-checked, and 52 of 55 of the others that came to ten trials were near. Far were
+Found, in 12 to 100 trials a row (some with 12 s, some with 60 s a row): of 102 rows 34 are marked as not
+checked, and 55 of 59 of the others that came to ten trials were near. Far were
 
     n = 16, m = 4, σ = 0.1, time average     0.34 (0.41 of 300 with other seeds)
     n = 64, m = 1, σ = 1, time average       0.68
     n = 128, m = 4, σ = 0, iterate           0.70 (0.53 of 40 with other seeds)
+    n = 256, m = 4, σ = 0.5, time average    0.25 of 12
 
 Marked, for these failed or nobody ran them: half of the steps at w* with σ = 0.1 (0.28 to 0.79) and beyond
 n = 64; the iterate beyond n = 128 (0.88 and 0.90 at n = 256: the law asks for too many samples there); the
-time average under σ = 0.5 and 1 beyond n = 256 and 128. The largest of the others, such as half of the steps
-at n = 64 and σ = 1, took too long here and rest on `benchmarks/prediction.py` and smaller n.
+time average under σ = 0.5 and 1 beyond n = 256 and 128. Nine of the others took too long here and rest on
+`benchmarks/prediction.py` and smaller n: half of the steps at n = 64 with σ = 1 and with m = 4, and the time
+average for m = 4 at n = 128 with σ = 1 and at n = 256 and 512 with little or no noise.
 """
 
 from __future__ import annotations
