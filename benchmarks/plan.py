@@ -8,18 +8,18 @@ Cheap rows come first. A row ends after 100 trials or its share of processor tim
 trials by then tells nothing; it should not be marked as checked. Seeds are fixed, so a row that comes to its
 100 trials is the same on every machine.
 
-Found, in 28 to 100 trials a row (some with 12 s, some with 60 s a row): of 102 rows 34 are marked as not
-checked, and 56 of 59 of the others that came to ten trials were near. Far were
+Found, in 28 to 100 trials a row (some with 12 s, some with 60 s a row; pieces of several runs): of 102 rows
+42 are marked as not checked, and 56 of the 59 others that came to ten trials were near. Far were
 
     n = 16, m = 4, σ = 0.1, time average     0.34 (0.41 of 300 with other seeds)
     n = 64, m = 1, σ = 1, time average       0.68
     n = 128, m = 4, σ = 0, iterate           0.70 (0.53 of 40 with other seeds)
 
-Marked, for these failed or nobody ran them: half of the steps at w* with σ = 0.1 (0.28 to 0.79) and beyond
-n = 64; the iterate beyond n = 128 (0.88 and 0.90 at n = 256: the law asks for too many samples there); the
-time average under σ = 0.5 and 1 beyond n = 256 and 128. Nine of the others took too long here and rest on
-`benchmarks/prediction.py` and smaller n: half of the steps at n = 64 with σ = 1 and with m = 4, and the time
-average for m = 4 at n = 128 with σ = 1 and at n = 256 and 512 with little or no noise.
+Marked, for these failed or nobody ran them: half of the steps at w* with σ = 0.1 (0.28 to 0.79), beyond n =
+64, and at n = 64 with σ = 1 or m = 4; the iterate beyond n = 128 (0.88 and 0.90 at n = 256: the law asks
+for too many samples there); the time average beyond n = 512 (m = 1) or 128 (m = 4) with little or no noise,
+beyond 256 with σ = 0.5, and beyond 128 (m = 1) or 64 (m = 4) with σ = 1. The constants of restart at n = 16
+and 32 were fitted to the runs that stand for their check. Marks were set after the shares were seen.
 """
 
 from __future__ import annotations
