@@ -49,7 +49,7 @@ _LARGEST_FILE = 1 << 20  # bytes
 class Certificate:
     """What is proved for one data set, for every start and every bounded, non-summable schedule.
 
-    Attributes
+    Parameters
     ----------
     occupancy : float
         Proved lower bound of the share of mass at the reference in the long run; 0 where nothing is proved.

@@ -250,7 +250,7 @@ def trial_key(cell: Cell, number: int) -> str:
     >>> import sterling as st
     >>> from sterling.study import Cell, trial_key
     >>> trial_key(Cell("train", st.Problem(n=8, samples=50)), 3)
-    '0bda5086f7ccd87b03029bd7-3'
+    '8a3ec6b5d46cbe7c43173c29-3'
     """
     return f"{cell.key}-{number}"
 

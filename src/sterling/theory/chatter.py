@@ -79,6 +79,12 @@ class Chatter(NamedTuple):
         -------
         dict
             The fields.
+
+        Examples
+        --------
+        >>> from sterling.model.problem import Problem
+        >>> sorted(chatter(Problem(n=256, samples=2048)).to_dict())
+        ['log_lifetime', 'misread', 'moving', 'share']
         """
         return dict(self._asdict())
 

@@ -202,9 +202,9 @@ def test_cells_of_one_problem_meet_the_same_data_and_starts():
 def test_the_identity_of_a_trial_does_not_drift():
     """Stored studies rest on these values: change them only together with SEMANTICS."""
     cell = Study(n=8, samples=50).cells[0]
-    assert cell.key == "0bda5086f7ccd87b03029bd7"
+    assert cell.key == "8a3ec6b5d46cbe7c43173c29"
     assert trial_seeds(0, cell, 0).data == 3206500325476106567
-    assert trial_seeds(0, cell, 0).rest == 2474996585267390201
+    assert trial_seeds(0, cell, 0).rest == 5297147968073756636
 
 
 def test_a_run_trial_follows_the_columns():
