@@ -62,6 +62,7 @@ class Certificate:
     reference : int8 (n,)
         The teacher, or without one the first state of lowest empirical risk.
     surrogate : str
+        Whose gradient it is.
     fingerprint : str
         Of the data.
 
