@@ -3,7 +3,8 @@
     python -m benchmarks.against REVISION [--only NAME …] [--rounds 3]
 
 The earlier tree is checked out into a temporary folder. Of each tree the best round counts; a ratio above one
-says that this version is slower (or takes more). Exit code 1 where one is more than 5 % above.
+says that this version is slower (or takes more). Of a cost that is none at all (zero or less) there is no
+ratio: one is shown, or two where there is a cost now. Exit code 1 where one is more than 5 % above.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def compare(case: str, before: list[dict], after: list[dict]) -> list[tuple[str,
         if title in before[0]:
             best = max if more else min
             old, new = (best(one[title][0] for one in runs) for runs in (before, after))
-            rows.append((case, title, old, new, old / new if more else new / old))
+            ratio = old / new if more else new / old
+            rows.append((case, title, old, new, ratio if min(old, new) > 0 else 1.0 + (new > 0 >= old)))
     return rows
 
 
