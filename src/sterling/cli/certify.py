@@ -55,8 +55,9 @@ def certify(
 ) -> None:
     """Prove for one data set that training returns to the teacher for ever, and that its average is right.
 
-    The proof holds for every start and for all bounded step sizes whose sum is infinite. The data are drawn
-    from a problem, or read from FILE; n may be at most 24.
+    The proof holds for every start and for all bounded step sizes whose sum is infinite. Without label noise
+    runs come to rest, so give --noise to see recurrence. The data are drawn from a problem, or read from
+    FILE; n may be at most 24.
     """
     from sterling.states.certificate import certify as prove
     from sterling.states.landscape import check_dimension, check_surrogate
@@ -93,4 +94,5 @@ def _print(found: "Certificate", instance: "Instance", holds: bool | None) -> No
         rows.append(("checked by the definition", "holds" if holds else "does not hold"))
     colour = "green" if found.recurrent or found.absorbs else "yellow"
     about = f"n = {instance.n} · N = {instance.samples:,} · m = {instance.m} · surrogate {found.surrogate}"
-    print_verdict(about, f"recurrence {verdict}", colour, found.sentence(), rows)
+    title = "reference absorbs" if found.absorbs else f"recurrence {verdict}"
+    print_verdict(about, title, colour, found.sentence(), rows)

@@ -42,6 +42,7 @@ _ROUNDS = 200  # of column generation, at most
 _SLACK = 1e-7  # what a price may be too low by: the proof is evaluated anyway, so this costs sharpness only
 #: Claims stay below what any order of the sums can find: a check of them then never fails by rounding.
 _CLAIMED = 4.0
+_SHOWN = 10_000  # parts of one that are told apart in words
 _LARGEST_FILE = 1 << 20  # bytes
 
 
@@ -143,11 +144,11 @@ class Certificate:
         if self.absorbs:
             first = "The reference absorbs: a run that comes there stays"
             if self.occupancy > 0:
-                first += f", and every run is there for {self.occupancy:.3g} of the mass at least"
+                first += f", and at least {_below(self.occupancy)} of the mass (steps weighted by size) is spent there"
         elif self.recurrent:
             first = (
                 "Recurrence is proved: from every start, the reference is left and visited again for ever, "
-                f"and at least {self.occupancy:.3g} of the mass is spent there"
+                f"and at least {_below(self.occupancy)} of the mass (steps weighted by size) is spent there"
             )
         else:
             first = "Recurrence is not proved: the bound of the mass at the reference is 0"
@@ -188,8 +189,8 @@ class Certificate:
         """
         return [
             ("recurrence", "proved" if self.recurrent else "not proved"),
-            ("share of mass at the reference", f"at least {self.occupancy:.4g}"),
-            ("share of mass in which a weight is wrong", f"at most {self.wrong_share.max():.4g}"),
+            ("share of mass at the reference", f"at least {_below(self.occupancy)}"),
+            ("share of mass in which a weight is wrong", f"at most {_above(self.wrong_share.max())}"),
             ("time average decodes", "proved" if self.decodes else "not proved"),
             ("reference absorbs", "yes" if self.absorbs else "no"),
             ("holds for", "every start, every bounded and non-summable schedule (exact)"),
@@ -197,8 +198,8 @@ class Certificate:
 
     def __repr__(self) -> str:
         return (
-            f"Certificate(n={self.n}, occupancy>={self.occupancy:.4g}, "
-            f"wrong_share<={self.wrong_share.max():.4g}, recurrent={self.recurrent}, decodes={self.decodes})"
+            f"Certificate(n={self.n}, occupancy>={_below(self.occupancy)}, "
+            f"wrong_share<={_above(self.wrong_share.max())}, recurrent={self.recurrent}, decodes={self.decodes})"
         )
 
     def _repr_html_(self) -> str:
@@ -399,6 +400,16 @@ def _judge(
         worst = np.maximum(worst, (wrong + totals[:, 1:] + errors[:, 1:]).max(axis=0))
     absorbs = bool((reference * instance.gradient(reference, surrogate) <= 0).all())
     return max(0.0, occupancy), np.minimum(1.0, worst), absorbs
+
+
+def _below(bound: float) -> str:
+    """Return a lower bound in four decimals that are never above it."""
+    return f"{math.floor(bound * _SHOWN) / _SHOWN:g}"
+
+
+def _above(bound: float) -> str:
+    """Return an upper bound in four decimals that are never below it."""
+    return f"{math.ceil(bound * _SHOWN) / _SHOWN:g}"
 
 
 def _reference(instance: Instance) -> np.ndarray:
