@@ -144,11 +144,11 @@ class Certificate:
         if self.absorbs:
             first = "The reference absorbs: a run that comes there stays"
             if self.occupancy > 0:
-                first += f", and at least {_below(self.occupancy)} of the mass (steps weighted by size) is spent there"
+                first += f", and at least {_below(self.occupancy)} of the mass (steps by their size) is spent there"
         elif self.recurrent:
             first = (
                 "Recurrence is proved: from every start, the reference is left and visited again for ever, "
-                f"and at least {_below(self.occupancy)} of the mass (steps weighted by size) is spent there"
+                f"and at least {_below(self.occupancy)} of the mass (steps by their size) is spent there"
             )
         else:
             first = "Recurrence is not proved: the bound of the mass at the reference is 0"
@@ -199,7 +199,8 @@ class Certificate:
     def __repr__(self) -> str:
         return (
             f"Certificate(n={self.n}, occupancy>={_below(self.occupancy)}, "
-            f"wrong_share<={_above(self.wrong_share.max())}, recurrent={self.recurrent}, decodes={self.decodes})"
+            f"wrong_share<={_above(self.wrong_share.max())}, recurrent={self.recurrent}, "
+            f"decodes={self.decodes})"
         )
 
     def _repr_html_(self) -> str:
