@@ -144,11 +144,11 @@ class Certificate:
         if self.absorbs:
             first = "The reference absorbs: a run that comes there stays"
             if self.occupancy > 0:
-                first += f", and at least {_below(self.occupancy)} of the mass (steps by their size) is spent there"
+                first += f", and at least {_below(self.occupancy)} of the mass is spent there"
         elif self.recurrent:
             first = (
                 "Recurrence is proved: from every start, the reference is left and visited again for ever, "
-                f"and at least {_below(self.occupancy)} of the mass (steps by their size) is spent there"
+                f"and at least {_below(self.occupancy)} of the mass is spent there"
             )
         else:
             first = "Recurrence is not proved: the bound of the mass at the reference is 0"
