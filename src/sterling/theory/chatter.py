@@ -106,15 +106,6 @@ def chatter(
     constant rate, 1/Π(1 − p_k): weights are right or wrong independently and anew at each step. With label
     noise it is the time between visits to w*.
 
-    Parameters
-    ----------
-    of : Problem or Instance
-        What the data are drawn from, or data that know it.
-    samples : float, optional
-        N, where it shall be another than the problem's.
-    surrogate : str or Surrogate
-        What replaces the derivative of the step function.
-
     Returns
     -------
     Chatter
@@ -208,12 +199,8 @@ def samples_for_average(
 
     Parameters
     ----------
-    of : Problem or Instance
-        What the data are drawn from, or data that know it; its own sample size does not count.
     confidence : float
         Share of the data sets, strictly between 0 and 1.
-    surrogate : str or Surrogate
-        What replaces the derivative of the step function.
 
     Returns
     -------
@@ -293,12 +280,8 @@ def samples_for_iterate(
 
     Parameters
     ----------
-    of : Problem or Instance
-        What the data are drawn from; its label noise and its sample size do not count.
     steps : int
         T.
-    schedule : Schedule, optional
-        Step sizes, `Power(0.5, 0.5)` by default.
     surrogate : "relu" or "identity"
         What replaces the derivative of the step function.
 
@@ -362,14 +345,8 @@ def approach(
 
     Parameters
     ----------
-    of : Problem or Instance
-        What the data are drawn from, or data that know it.
     steps : int
         At most 1,000.
-    schedule : Schedule, optional
-        Step sizes, `Power(0.5, 0.5)` by default.
-    samples : float, optional
-        N, where it shall be another than the problem's.
     surrogate : "relu" or "identity"
         What replaces the derivative of the step function.
 
@@ -467,8 +444,6 @@ def chatter_mean(instance: Instance, surrogate: str | Surrogate = "relu") -> np.
 
     Parameters
     ----------
-    instance : Instance
-        The data set.
     surrogate : str or Surrogate
         One with a window: its derivative is one there and zero elsewhere.
 

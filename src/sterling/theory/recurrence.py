@@ -43,15 +43,6 @@ def drift(instance: Instance, *, surrogate: str | Surrogate = "relu", reference=
     Without label noise it is zero. Coordinates with b*_k G_k > 0 are pushed out, the rest held
     as long as all others are right.
 
-    Parameters
-    ----------
-    instance : Instance
-        The data set.
-    surrogate : str or Surrogate
-        What replaces the derivative of the step function.
-    reference : array (n,) of −1 and +1, optional
-        Another state in the place of the teacher, such as ``orbit.reference``.
-
     Returns
     -------
     float64 (n,)
@@ -79,11 +70,6 @@ def neighbours(instance: Instance, *, surrogate: str | Surrogate = "relu", refer
 
     One flip changes few rows of a piecewise-constant surrogate, so this costs little more than one gradient;
     a smooth one needs n of them.
-
-    Parameters
-    ----------
-    instance, surrogate, reference
-        As in `drift`.
 
     Returns
     -------
@@ -195,8 +181,6 @@ def balance(
 
     Parameters
     ----------
-    instance, surrogate, reference
-        As in `drift`.
     states : int
         Draws of states at which exact gradients correct the prediction; 0 for none, which is faster. Where
         N·m·n passes 10⁷ fewer are taken, and above 4·10⁷ none: the prediction needs none there.
@@ -249,13 +233,9 @@ def wrong_share(
 
     Parameters
     ----------
-    instance : Instance
-        The data set.
     method : "balance" or "signal"
         "balance": with the other weights' flips taken into account, see `balance`. "signal": each weight for
         itself, p_k = max(0, b*_k G_k(w*))/S; needs one gradient, and Gaussian inputs of unit variance.
-    surrogate, reference
-        As in `drift`.
 
     Returns
     -------
@@ -290,12 +270,8 @@ def occupancy(
 
     Parameters
     ----------
-    instance : Instance
-        The data set.
     method : "balance" or "signal"
         "signal" is Π_k (1 − p_k), "balance" the one of `balance`, which knows that wrong weights cluster.
-    surrogate, reference
-        As in `drift`.
 
     Returns
     -------
