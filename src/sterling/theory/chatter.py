@@ -14,12 +14,13 @@ Everything here is mean-field; `benchmarks/chatter_theory.py` compares it with r
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
 from sterling.base.checks import instance_of, integer, real
+from sterling.base.text import Plain
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.model.problem import Problem
@@ -47,7 +48,8 @@ _ROUNDS = 20_000
 _CLOSE = 1e-7
 
 
-class Chatter(NamedTuple):
+@dataclass(frozen=True)
+class Chatter(Plain):
     """What `chatter` says of a long run.
 
     Parameters
@@ -71,22 +73,6 @@ class Chatter(NamedTuple):
     moving: float
     misread: float
     log_lifetime: float
-
-    def to_dict(self) -> dict[str, float]:
-        """Return the numbers by their names.
-
-        Returns
-        -------
-        dict
-            The fields.
-
-        Examples
-        --------
-        >>> from sterling.model.problem import Problem
-        >>> sorted(chatter(Problem(n=256, samples=2048)).to_dict())
-        ['log_lifetime', 'misread', 'moving', 'share']
-        """
-        return dict(self._asdict())
 
 
 @labelled(

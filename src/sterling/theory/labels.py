@@ -33,8 +33,8 @@ _ARGUMENTS = {
     "schedule": "Schedule, optional\n    Step sizes, `Power(0.5, 0.5)` by default.",
 }
 _RAISES = """InputError
-    For a number out of its range, and for data that the statement is not about, such as inputs known not to be
-    Gaussian, or a label noise that is needed and unknown."""
+    For a number out of its range, and for data that the statement is not about, such as inputs known not to
+    be Gaussian, or a label noise that is needed and unknown."""
 _SECTIONS = ("Parameters", "Returns", "Raises", "Notes", "References", "Examples")
 
 Arguments = ParamSpec("Arguments")

@@ -11,13 +11,14 @@ solves for the shares and for the occupancy.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from sterling.base.arrays import check_signs
 from sterling.base.checks import choice, instance_of, integer
-from sterling.base.text import html_table
+from sterling.base.text import Plain, html_table
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.surrogates import Surrogate, get_surrogate
@@ -121,7 +122,8 @@ def _changed_rows(instance: Instance, surrogate: Surrogate, start: np.ndarray) -
     return out
 
 
-class Balance(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Balance(Plain):
     """What `balance` predicts of a long run.
 
     Parameters
@@ -145,20 +147,7 @@ class Balance(NamedTuple):
     states: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values.
-
-        Returns
-        -------
-        dict
-            The fields by name.
-
-        Examples
-        --------
-        >>> import sterling as st
-        >>> list(balance(st.Problem(n=4, samples=200, noise=0.5).draw(seed=0)).to_dict())
-        ['wrong_share', 'occupancy', 'states']
-        """
-        return {**self._asdict(), "wrong_share": self.wrong_share.tolist()}
+        return {**asdict(self), "wrong_share": self.wrong_share.tolist()}
 
     def _repr_html_(self) -> str:
         rows = [
