@@ -155,6 +155,7 @@ def unbinarize(model: Model, keep: str = "latent") -> Model:
     Parameters
     ----------
     model : Module
+        It was given to `binarize`.
     keep : str
         "latent": the parameters are the latents again. "quantised": they become what the forward pass saw.
 
@@ -214,6 +215,11 @@ def quantiser_of(layer: nn.Module) -> Quantiser | None:
 def latent_of(layer: nn.Module) -> nn.Parameter:
     """Return the latents of a layer that `binarize` quantised."""
     return layer.parametrizations[WEIGHT].original  # type: ignore[index]
+
+
+def seen_by(layer: nn.Module) -> torch.Tensor:
+    """Return the weight that a layer's forward pass sees."""
+    return layer.weight  # type: ignore[return-value]
 
 
 @cache

@@ -13,7 +13,7 @@ from torch import nn
 
 from sterling.base.checks import instance_of, shown
 from sterling.errors import InputError, InputTypeError
-from sterling.torch.parametrized import WEIGHT, latent_of, quantisers
+from sterling.torch.parametrized import WEIGHT, latent_of, quantisers, seen_by
 
 Reading = Callable[[], torch.Tensor]
 
@@ -37,10 +37,7 @@ class QuantisedWeight:
         What quantises it, such as "binarize".
     values, codes, scale : function without arguments
         What the methods of these names return.
-
-    Attributes
-    ----------
-    places : tuple of str
+    places : iterable of str
         The names under which the layers hold the weight; the first is `name`.
 
     Examples
@@ -122,6 +119,7 @@ def find(
     Parameters
     ----------
     model : Module
+        As it is trained.
     example : Tensor or tuple, optional
         What the model is called with: one tensor, or a tuple of its arguments.
     codes : function of (name, parameter), optional
@@ -174,7 +172,7 @@ def _binarized(model: nn.Module) -> list[QuantisedWeight]:
                 modules=[one for _, one in users[id(latent)]],
                 levels=quantiser.levels,
                 framework="binarize",
-                values=lambda layer=layer: layer.weight,
+                values=lambda layer=layer: seen_by(layer),
                 codes=lambda latent=latent, quantiser=quantiser: quantiser.codes(latent),
                 scale=lambda latent=latent, quantiser=quantiser: quantiser.step(latent),
                 places=[place for place, _ in users[id(latent)]],
