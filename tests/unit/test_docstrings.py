@@ -22,7 +22,7 @@ FOLDER = Path(st.__file__).parent
 CODES = {"GL07", "GL08", "SS02", "SS03", "PR01", "PR02", "PR03", "PR07", "RT01", "RT03", "YD01"}
 
 #: Modules of the package that are public as they stand; their `__all__` is part of the interface.
-MODULES = ("theory", "study", *(("torch",) if find_spec("torch") else ()))
+MODULES = ("theory", "study", "learn", *(("torch",) if find_spec("torch") else ()))
 
 
 def public():
