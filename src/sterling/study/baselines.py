@@ -1,4 +1,4 @@
-"""Other ways to find the teacher, as functions of arrays: what STE is to be measured against; science.md, 14.
+"""Other ways to find the teacher, as functions of arrays, to measure STE against; docs/science, 14.
 
 Each takes inputs and labels and gives signs. They know no step sizes and no runs. `theory/ladder.py` says
 what is possible at all.
