@@ -418,7 +418,7 @@ class Instance(Plain):
     def gradient(self, signs, surrogate: str | Surrogate = "relu") -> np.ndarray:
         """Return the STE gradient G(w) at w = signs/√n, float64 (n,).
 
-        G = 1/N Σ_i r_i Σ_j v_j μ′(z_ij·w) z_ij with r_i = vᵀH(Z_i w) − y_i (science.md, 2). The sum is an
+        G = 1/N Σ_i r_i Σ_j v_j μ′(z_ij·w) z_ij with r_i = vᵀH(Z_i w) − y_i (docs/science, 2). The sum is an
         exact integer; below 2^53, as usual, G is that integer divided with one rounding, and above it is
         rounded once more. Smooth derivatives are taken on the grid 2^-20, whatever the data.
 

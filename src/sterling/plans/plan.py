@@ -37,7 +37,7 @@ CERTIFIABLE = 24
 
 _HALF = 0.5  # the share of data sets that typical means
 _PATHS = ("relu", "identity")  # surrogates whose way from a random start is known
-# N₅₀/n with restarts: of ReLU at these n (from 64 on science.md, 12), of the identity at n = 64.
+# N₅₀/n with restarts: of ReLU at these n (from 64 on docs/science, 12), of the identity at n = 64.
 _RESTART_N = (16, 32, 64, 128, 256, 512, 1024)
 _RESTART = {"relu": (2.45, 2.69, 2.99, 3.27, 3.31, 3.35, 3.23), "identity": (1.65,) * 7}
 _RESTART_FROM = {"relu": 16, "identity": 64}
@@ -423,7 +423,7 @@ def _restart(rows: _Rows) -> None:
     rows.add(
         "half of the runs with ergodic restart end at w*",
         lambda steps: problem.n * float(np.interp(problem.n, _RESTART_N, _RESTART[rows.surrogate.name])),
-        ("measured", "science.md, 12"),
+        ("measured", "docs/science, 12"),
         "optimal",
         _HALF,
         RESTART_STEPS,

@@ -1,4 +1,4 @@
-"""Other ways to find the teacher, as functions of arrays: what STE is to be measured against; science.md, 14.
+"""Other ways to find the teacher, as functions of arrays, to measure STE against; docs/science, 14.
 
 Each takes inputs, float (N, n) or (N, 1, n), and labels, float (N,), and gives signs, int8 (n,), with
 sign(0) = +1; shapes that do not fit and values that are not finite raise `InputError`. They know no step

@@ -1,4 +1,4 @@
-"""Chatter: wrong weights that keep each other wrong, and when a run finds w* nevertheless; science.md, 8.
+"""Chatter: wrong weights that keep each other wrong, and when a run finds w* nevertheless; docs/science, 8.
 
 A share of wrong weights pushes the others about, and that keeps about as many wrong, at every sample size.
 This is the *upper branch*: the equations of `box.py` for one hidden unit, those of `typical.py` followed from
@@ -33,7 +33,7 @@ from sterling.theory.numbers import Numbers, numbers_of, samples_of
 from sterling.theory.population import pull
 from sterling.theory.typical import settled
 
-_SOURCE = "sterling.theory.chatter and box; science.md, 8"
+_SOURCE = "sterling.theory.chatter and box; docs/science, 8"
 
 _POINTS = 4000  # that stand for the normal law over weights
 _STUCK = 0.95  # share of the time beyond which p_k is not told apart: such data sets do not end at w*
@@ -245,7 +245,7 @@ def _threshold(excess, n: int, close: float = _FINE) -> float:
     "mean-field",
     _SOURCE,
     "m = 1, σ = 0: n = 64 to 1024, 400 steps at 0.5/√(t + 1): within 11 %; n = 64 to 256, 10⁴ steps at a "
-    "constant 0.5: within 7 %; n = 64 to 512, 10⁵ steps at 0.5/√(t + 1) (runs of science.md, 8): "
+    "constant 0.5: within 7 %; n = 64 to 512, 10⁵ steps at 0.5/√(t + 1) (runs of docs/science, 8): "
     "within 17 %; n = 16 and 32, m = 1 and 4, 10⁴ steps at 0.5/√(t + 1): 40 to 60 % of the runs ended at w*",
 )
 def samples_for_iterate(

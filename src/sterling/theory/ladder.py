@@ -1,4 +1,4 @@
-"""What is possible with N samples: information, message passing, and where STE stands; science.md, 14.
+"""What is possible with N samples: information, message passing, and where STE stands; docs/science, 14.
 
 With one hidden unit the problem is the Ising perceptron with a teacher: binary weights, labels
 y = H(z·w*) + ξ, N = α n, n → ∞. Replica symmetry gives two functions of the overlap q = w·w* of a guess,

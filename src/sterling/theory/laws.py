@@ -27,7 +27,7 @@ MOST_SAMPLES = 1e15
 UNTRAPPED, UNTRAPPED_LOG = 1.8, 0.28
 UNTRAPPED_UNITS = 0.8
 
-_MEAN_FIELD = "sterling.theory.laws; to leading order science.md, 7"
+_MEAN_FIELD = "sterling.theory.laws; to leading order docs/science, 7"
 _OCCUPANCY_CHECKED = (
     "n = 16 to 128, m = 1 to 8, σ = 0.1 to 2, occupancies of 0.05 to 0.95, 10⁵ steps, N of 10 n or more "
     "(`benchmarks/prediction.py` and `plan.py`)"

@@ -177,7 +177,7 @@ def profile(numbers: Numbers) -> np.ndarray:
                      [scale * (-alpha - beta) for alpha, beta in pairs]])  # fmt: skip
 
 
-@labelled("exact", "science.md, 4")
+@labelled("exact", "docs/science, 4")
 def signal(of: Problem | Instance, *, surrogate: str | Surrogate = "relu") -> float:
     """Return S, the mean pull on one wrong coordinate while all others are right.
 

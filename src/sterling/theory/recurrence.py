@@ -37,7 +37,7 @@ _FEWEST = 50  # fewer draws would add more noise than they correct
 _ENTRIES = 2e9  # input entries read for that, at most
 
 
-@labelled("exact", "definition; science.md, 7")
+@labelled("exact", "definition; docs/science, 7")
 def drift(instance: Instance, *, surrogate: str | Surrogate = "relu", reference=None) -> np.ndarray:
     """Return G(w*): what moves the latents while the weights stay at the teacher.
 
@@ -214,7 +214,7 @@ def balance(
     return Balance(shares, float(alone), used)
 
 
-@labelled("mean-field", "sterling.theory.recurrence; signal: science.md, 7")
+@labelled("mean-field", "sterling.theory.recurrence; signal: docs/science, 7")
 def wrong_share(
     instance: Instance, *, method: str = "balance", surrogate: str | Surrogate = "relu", reference=None
 ) -> np.ndarray:
@@ -251,7 +251,7 @@ def wrong_share(
     return np.clip(push / pull(numbers_of(instance, surrogate)), 0, 1)
 
 
-@labelled("mean-field", "sterling.theory.recurrence; signal: science.md, 7")
+@labelled("mean-field", "sterling.theory.recurrence; signal: docs/science, 7")
 def occupancy(
     instance: Instance, *, method: str = "balance", surrogate: str | Surrogate = "relu", reference=None
 ) -> float:

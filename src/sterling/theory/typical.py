@@ -11,7 +11,7 @@ M(θ) = E μ′(a) μ′(a′) for unit normals at the angle θ, and T is the me
 both states turn: 1/2 for ReLU, 1 for the identity (`slopes.py`). The first term is the label noise, the
 second what the weights that happen to be wrong do to the others. Shares give the laws of |D| and |DΔE|
 (binomial within excursions from w*, `clusters.py`), these give V, and V gives the shares: iterated from V at
-w* upwards, to the smallest solution. Without the second term and with N large this is science.md, 7,
+w* upwards, to the smallest solution. Without the second term and with N large this is docs/science, 7,
 p ≈ push/S and occupancy ≈ exp(−n^(3/2) σ/(√2 ‖v‖ √N)).
 
 That weights are wrong together matters where label noise is little. Were they independent, their small
@@ -47,7 +47,7 @@ _MANY = 1e5  # variance of a number of weights from which its law counts as norm
 _NODES = 20  # of the quadrature over that
 
 
-@labelled("mean-field", "sterling.theory.typical; to leading order science.md, 7")
+@labelled("mean-field", "sterling.theory.typical; to leading order docs/science, 7")
 def drift_variance(
     of: Problem | Instance,
     *,
