@@ -272,6 +272,12 @@ def test_idle_helpers_sleep(big, monkeypatch):
     most[0] = 200_000  # so that the run does not end within one slice
     st.train(big, 3000, record=())
     assert watching[0][0]
+    watching.clear()
+    most[0] = 1 << 60  # and none ends because its budget is spent
+    monkeypatch.setattr("sterling.dynamics.run._FLIP_BUFFER", 64)
+    st.train(big, 3000, record=("flips",))
+    assert len(watching) > 5
+    assert all(wanted for wanted, _ in watching)
     assert not any(thread.name.startswith("sterling-helper") for thread in threading.enumerate())
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from sterling.base.resources import available_memory
 from sterling.dynamics import kernels, lookup, passes, sums
-from sterling.dynamics.walk import ANCHOR, GROW, READ, Log, Walk
+from sterling.dynamics.walk import ANCHOR, EVENTS, GROW, READ, Log, Walk
 from sterling.exact.grid import aligned_zeros
 from sterling.exact.jit import INTERPRETED
 from sterling.model.instance import Instance
@@ -25,7 +25,7 @@ _LITTLE = 1 << 20  # bytes for all states that there are, for which nobody asks 
 
 _PATIENCE = 20_000  # idle polls, some tens of microseconds, after which a helper thread naps
 _NAP = 2e-4  # seconds
-_WORTHWHILE = 0.1  # entries read for new states in a unit of budget from which on helpers keep watch
+_WORTHWHILE = 0.3  # entries read for new states, over n for each event, from which on helpers keep watch
 _MOST_THREADS = 64
 _FIRST_SLOTS = 1024  # states the cache starts with; it doubles up to its bound
 _APART = 1024  # distances between states computed at a time
@@ -101,7 +101,7 @@ class EventEngine:
 
     def advance(self, until: int, budget: int) -> int:
         """Run events up to step ``until``; the return value says why it stopped (see `walk.py`)."""
-        read = int(self.walk.clock[READ])
+        before = self.walk.clock.copy()
         while True:
             status = kernels.advance(
                 self.data,
@@ -119,7 +119,8 @@ class EventEngine:
             if status != GROW:
                 break
             self._grow()
-        if self.walk.clock[READ] - read >= _WORTHWHILE * budget:
+        spent = self.walk.clock - before
+        if spent[READ] >= _WORTHWHILE * len(self.walk.signs) * spent[EVENTS]:
             self._wanted.set()
         else:
             self._wanted.clear()  # few new states, or none: nobody has to watch for work

@@ -24,8 +24,10 @@ _TRIAL, _ENTRY, _PASSED_ENTRY, _STATE, _EVENT = 2e-3, 1e-8, 6e-10, 8e-8, 1e-8
 _WARM_STEPS = 20
 
 
-def run_orbit(cell: Cell, seeds: Seeds, record: Iterable[str] = (), look: Look | bool = False) -> Orbit:
-    """Run one trial and return the whole run."""
+def run_orbit(
+    cell: Cell, seeds: Seeds, record: Iterable[str] = (), look: Look | bool = False, init: Any = None
+) -> Orbit:
+    """Run one trial and return the whole run; it starts from the seed of the data unless told otherwise."""
     from sterling.dynamics.restart import parse_restart
     from sterling.dynamics.train import train
 
@@ -37,7 +39,7 @@ def run_orbit(cell: Cell, seeds: Seeds, record: Iterable[str] = (), look: Look |
         schedule=parse_schedule(cell.settings["schedule"]),
         surrogate=cell.settings["surrogate"],
         restart=None if restart == "none" else parse_restart(restart),
-        init=seeds.data,
+        init=seeds.data if init is None else init,
         record=("recurrence", *record),  # without counts no verdict says that a run chatters
         progress=look,
         threads=1,
@@ -46,7 +48,11 @@ def run_orbit(cell: Cell, seeds: Seeds, record: Iterable[str] = (), look: Look |
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
-    orbit = run_orbit(cell, seeds, look=look)
+    return row_of(run_orbit(cell, seeds, look=look))
+
+
+def row_of(orbit: Orbit) -> dict[str, Any]:
+    """Return what a trial measures of its run."""
     return {
         "verdict": orbit.verdict.name,
         "certified": orbit.certified,

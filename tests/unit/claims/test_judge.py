@@ -137,18 +137,22 @@ def test_a_slope_is_judged(low, high, expected):
 
 
 @pytest.mark.parametrize(
-    "low, high, exact, stopped, expected",
+    "low, high, exact, stopped, proved, below, expected",
     [
-        (0.98, 1.01, True, 0, CONSISTENT),
-        (0.98, 1.01, True, 1, OPEN),
-        (0.98, 1.01, False, 0, CONTRADICTED),
-        (0.1, 0.4, True, 0, OPEN),  # a finite run contradicts nothing
-        (0.3, 0.9, True, 0, OPEN),
-        (math.nan, math.nan, True, 0, OPEN),
+        (0.98, 1.01, True, 0, 0.9, 0, CONSISTENT),
+        (0.98, 1.01, True, 1, 0.9, 0, OPEN),
+        (0.98, 1.01, False, 0, 0.9, 0, CONTRADICTED),
+        (0.98, 1.01, True, 0, 0.9, 1, CONTRADICTED),  # a run that a proof forbids
+        (0.98, 1.01, True, 0, 0.4, 0, OPEN),  # proofs that are missed contradict nothing
+        (0.1, 0.4, True, 0, 0.9, 0, OPEN),  # a finite run contradicts nothing
+        (0.3, 0.9, True, 0, 0.9, 0, OPEN),
+        (math.nan, math.nan, True, 0, 0.9, 0, OPEN),
     ],
 )
-def test_recurrence_is_judged_by_growth_and_the_exact_check(low, high, exact, stopped, expected):
-    assert returns.RULE.judge([(low, high, exact, stopped)]) is expected
+def test_recurrence_is_judged_by_proofs_growth_and_the_exact_checks(
+    low, high, exact, stopped, proved, below, expected
+):
+    assert returns.RULE.judge([(low, high, exact, stopped, proved, below)]) is expected
 
 
 def test_visits_that_stop_are_not_recurrence():
@@ -169,7 +173,7 @@ def test_visits_that_stop_are_not_recurrence():
     assert returns.stopped_runs(marks(going, going)) == 0
     assert returns.stopped_runs(marks(going, stopping, going)) == 1
     stopped = returns.stopped_runs(marks(stopping))
-    assert returns.RULE.judge([(0.505, 0.515, True, stopped)]) is OPEN
+    assert returns.RULE.judge([(0.505, 0.515, True, stopped, 0.9, 0)]) is OPEN
 
 
 def test_a_finite_budget_contradicts_nothing_that_more_steps_could_mend():

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from polars.testing import assert_frame_equal
 
 import sterling as st
+from sterling.claims import proofs
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.experiments import (
     concentration,
@@ -30,7 +31,14 @@ QUIET = Scaling(n=(4, 8), width=1.0, steps=(300,), max_trials=2_000)
 TINY = {
     "P1": QUIET,
     "P2": visits.Budget(QUIET, Scaling(n=(4, 6), width=3.0, steps=(500,), max_trials=1_000, noise=0.5)),
-    "P3": returns.Budget(places=((8, 200),), steps=20_000, instances=3),
+    "P3": returns.Budget(
+        places=((8, 200),),
+        steps=20_000,
+        instances=3,
+        proofs=proofs.Budget(
+            places=((5, 300),), instances=2, starts=1, steps=500, schedules=("constant:0.5",)
+        ),
+    ),
     "P4": step_sizes.Budget(
         n=8,
         factors=(0.3, 0.6, 1.0, 2.0),

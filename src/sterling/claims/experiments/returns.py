@@ -1,4 +1,4 @@
-"""P3: the iterates leave w* under label noise and come back; how often, and how well that is predicted."""
+"""P3: the iterates leave w* under label noise and come back: proved for data sets, and counted in runs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 
 from sterling.base.registry import register
 from sterling.base.text import percent
-from sterling.claims.claim import PAPER, Claim
+from sterling.claims import proofs
+from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Measured, Reference, measured, picture
+from sterling.claims.finding import Finding, Measured, Picture, Reference, measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.plot.curves import style
@@ -30,32 +31,44 @@ if TYPE_CHECKING:
 
 #: Visits that go on must grow faster than T to this power.
 GROWTH = 0.5
+#: Recurrence must be proved for more than this share of the data sets.
+HALF = 0.5
 _PLACE = ["n", "samples"]
 _RUN = [*_PLACE, "trial"]
 _QUANTILES = (0.5, 0.99)
 
-#: Judges the interval (low, high) of the exponent with which visits grow, whether the exact check held, and
-#: how many runs made no visit in their last half. Steps are finite: too few visits contradict nothing.
+#: Judges the interval (low, high) of the exponent with which visits grow, whether the exact check held, how
+#: many runs made no visit in their last half, the lower end of the share of data sets with recurrence proved,
+#: and how many runs were at w* for less than is proved. Steps are finite and a proof may be missed: neither
+#: too few visits nor too few proofs contradict anything.
 RULE = Rule(
     (
         consistent(
-            "the whole 95 % interval of the exponent with which visits grow over the last two decades of T "
-            f"lies above {GROWTH:g}, each run that came back does so in the last half of its steps too, and "
-            "w* held for ever exactly the runs whose data push no weight out of it",
-            lambda low, high, exact, stopped: exact and low > GROWTH and not stopped,
+            "recurrence is proved for more than half of the data sets of the largest n and N certified (the "
+            "whole 95 % interval of that share), each proof passes its check and no run is at w* for less "
+            "than is proved, the whole 95 % interval of the exponent with which visits grow over the last "
+            f"two decades of T lies above {GROWTH:g}, each run that came back does so in the last half of "
+            "its steps too, and w* held for ever exactly the runs whose data push no weight out of it",
+            lambda low, high, exact, stopped, proved, below: (
+                exact and not below and proved > HALF and low > GROWTH and not stopped
+            ),
         ),
-        contradicted("that check fails", lambda low, high, exact, stopped: not exact),
+        contradicted(
+            "a run is at w* for less than is proved, a proof fails its check, or w* holds another run",
+            lambda low, high, exact, stopped, proved, below: not exact or bool(below),
+        ),
     )
 )
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Long runs under label noise at places (n, N), on so many data sets each."""
+    """Long runs under label noise at places (n, N), on so many data sets each, and proofs for small ones."""
 
     places: tuple[tuple[int, int], ...]
     steps: int
     instances: int
+    proofs: proofs.Budget
     noise: float = 0.5
 
 
@@ -132,12 +145,15 @@ register(KIND)
 
 
 def measure(context: Context, budget: Budget) -> Finding:
-    """Count visits to w* in long runs, and compare occupancy and wrong shares with their predictions.
+    """Prove recurrence for small data sets, and count visits to w* in long runs, beside predictions.
 
-    What is judged is the mean, over data sets, of the exponent of visits in the last two decades of steps.
+    Of the visits the mean, over data sets, of their exponent in the last two decades of steps is judged.
     Runs that never reached w* have no exponent; they are counted in a note.
     """
     import polars as pl
+
+    certificates, bounded = proofs.prove(context, budget.proofs, budget.noise)
+    shares = proofs.proved_shares(certificates)
 
     raw = pl.concat(
         [
@@ -174,7 +190,8 @@ def measure(context: Context, budget: Budget) -> Finding:
     )
     stopped = stopped_runs(marks.join(lasting.select(_RUN), on=_RUN, how="semi"))
     came = runs.filter(pl.col("visits") >= 1)
-    exact = bool((came["holds"] == (came["verdict"] == "OPTIMAL")).all())
+    holding = bool((came["holds"] == (came["verdict"] == "OPTIMAL")).all())
+    exact = holding and bool(certificates["verified"].all())
     known = lasting.filter(pl.col("predicted_occupancy").is_not_null() & (pl.col("occupancy") > 0))
     error = (known["predicted_occupancy"] / known["occupancy"] - 1).abs().to_numpy()
     half, most = quantile_interval(error, 0.5), quantile_interval(error, 0.9)
@@ -194,13 +211,16 @@ def measure(context: Context, budget: Budget) -> Finding:
     )
     return CLAIM.found(
         RULE,
-        [(exponent.low, exponent.high, exact, stopped)],
+        [(exponent.low, exponent.high, exact, stopped, shares[0].low, proofs.below(bounded))],
         experiment=(
-            f"{len(runs)} runs of {budget.steps:,} steps of 0.5/√(t+1) with σ = {budget.noise:g}, m = 1, at "
+            f"Certificates of {len(certificates)} data sets with σ = {budget.noise:g}, m = 1, and "
+            f"{len(bounded):,} runs of {budget.proofs.steps:,} steps on them. Then {len(runs)} runs of "
+            f"{budget.steps:,} steps of 0.5/√(t+1) with the same noise, at "
             + "; ".join(f"n = {n}, N = {samples:,}" for n, samples in budget.places)
             + f" ({budget.instances} data sets each)."
         ),
         reason=(
+            f"{proofs.in_words(certificates, bounded)} "
             f"Visits grow like T^{said(exponent)}; {len(lasting)} of {len(free)} runs that w* does not hold "
             f"returned, each between {lasting['visits'].min() or 0:,} and {lasting['visits'].max() or 0:,} "
             f"times."
@@ -211,6 +231,7 @@ def measure(context: Context, budget: Budget) -> Finding:
             )
         ),
         measured=(
+            *shares,
             exponent,
             pace,
             recurs,
@@ -221,32 +242,54 @@ def measure(context: Context, budget: Budget) -> Finding:
         ),
         references=(
             Reference(
+                "runs at w* for less than is proved, by more than the term of a finite run",
+                0.0,
+                "exact",
+                f"{SCIENCE}, 13",
+            ),
+            Reference(
                 "visits per step of a stationary run, later half over earlier half",
                 1.0,
                 "exact",
                 "stationarity",
             ),
         ),
-        pictures=()
-        if lasting.is_empty()
-        else (
-            picture("p3-visits", "Visits to w* grow with the steps", draw_visits, marks=marks),
-            picture("p3-occupancy", "Occupancy, predicted and measured", draw_occupancy, runs=known),
+        pictures=(
             picture(
-                "p3-weights",
-                "Wrong share of each weight, predicted and measured",
-                draw_weights,
-                weights=weights,
+                "p3-proofs", "Share of the mass at w*: proved and measured", proofs.draw_bounds, runs=bounded
             ),
-            picture("p3-returns", "How long absences from w* last", draw_times, times=times),
+            *(() if lasting.is_empty() else _pictures(marks, known, weights, times)),
         ),
         tables={
+            "certificates": certificates,
+            "certified-runs": bounded,
             "recurrence-runs": runs,
             "recurrence-weights": weights,
             "recurrence-visits": marks,
             "recurrence-returns": times,
         },
-        notes=(*_notes(runs, free, lasting, exact), *_stopped_in_words(stopped, len(lasting))),
+        notes=(
+            *proofs.notes(certificates, bounded, budget.proofs),
+            *_notes(runs, free, lasting, holding),
+            *_stopped_in_words(stopped, len(lasting)),
+        ),
+    )
+
+
+def _pictures(
+    marks: pl.DataFrame, known: pl.DataFrame, weights: pl.DataFrame, times: pl.DataFrame
+) -> tuple[Picture, ...]:
+    """Return the pictures of the runs that returned."""
+    return (
+        picture("p3-visits", "Visits to w* grow with the steps", draw_visits, marks=marks),
+        picture("p3-occupancy", "Occupancy, predicted and measured", draw_occupancy, runs=known),
+        picture(
+            "p3-weights",
+            "Wrong share of each weight, predicted and measured",
+            draw_weights,
+            weights=weights,
+        ),
+        picture("p3-returns", "How long absences from w* last", draw_times, times=times),
     )
 
 
@@ -404,14 +447,30 @@ CLAIM = Claim(
     PAPER,
     measure,
     {
-        "quick": Budget(places=((16, 400), (16, 1600), (32, 6400)), steps=1_000_000, instances=8),
+        "quick": Budget(
+            places=((16, 400), (16, 1600), (32, 6400)),
+            steps=1_000_000,
+            instances=8,
+            proofs=proofs.Budget(places=((8, 400), (12, 1600)), instances=10, starts=2, steps=100_000),
+        ),
         "default": Budget(
-            places=((16, 400), (16, 1600), (32, 6400), (32, 12_800)), steps=10_000_000, instances=12
+            places=((16, 400), (16, 1600), (32, 6400), (32, 12_800)),
+            steps=10_000_000,
+            instances=12,
+            proofs=proofs.Budget(
+                places=((8, 400), (12, 1600), (16, 400), (16, 1600)), instances=20, starts=2, steps=300_000
+            ),
         ),
         "full": Budget(
             places=((16, 400), (16, 1600), (32, 6400), (32, 12_800), (64, 50_000)),
             steps=100_000_000,
             instances=20,
+            proofs=proofs.Budget(
+                places=((8, 400), (12, 1600), (16, 400), (16, 1600), (20, 6400)),
+                instances=40,
+                starts=19,
+                steps=1_000_000,
+            ),
         ),
     },
 )

@@ -1,0 +1,18 @@
+"""Estimators for scikit-learn: 1-bit and low-bit models trained by the straight-through estimator.
+
+They are thin: data go to an `Instance`, `train` moves the weights, the time average is decoded.
+"""
+
+from __future__ import annotations
+
+from sterling.base.extras import how_to_install
+
+try:
+    import sklearn  # noqa: F401
+except ImportError as error:
+    raise ImportError(f"sterling.learn needs scikit-learn: {how_to_install('learn')}") from error
+
+from sterling.learn.classifier import StraightThroughClassifier
+from sterling.learn.regressor import StraightThroughRegressor
+
+__all__ = ["StraightThroughClassifier", "StraightThroughRegressor"]

@@ -1,0 +1,88 @@
+"""Trials of the kind "certificate": what is proved of data of their own, for every start and schedule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from sterling.study.cells import Cell, Seeds
+from sterling.study.criteria import Criterion
+from sterling.study.kinds import FLAG, REAL, SHARE, Kind, Look
+from sterling.surrogates import get_surrogate
+
+# What a state, a row of it and a price cost, in seconds of one machine; only ratios matter.
+_TRIAL, _VISITED_ROW, _PRICED = 5e-2, 8e-9, 3e-8
+_WARM_N = 4
+
+
+def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
+    from sterling.states.certificate import certify
+    from sterling.states.sweep import balances
+
+    instance = cell.problem.draw(seeds.data, threads=1)
+    surrogate = get_surrogate(cell.settings["surrogate"])
+    found = certify(instance, surrogate, threads=1, progress=look)
+    return {
+        "proved": found.recurrent,
+        "absorbs": found.absorbs,
+        "occupancy": found.occupancy,
+        "decodes": found.decodes,
+        "wrong_share": float(found.wrong_share.max()),
+        "verified": found.verify(instance),
+        "duals": found.duals[0].tolist(),
+        "steepest": float(np.abs(balances(instance, surrogate, found.reference, 1, look)).max()),
+    }
+
+
+def _check(cell: Cell) -> None:
+    from sterling.states.landscape import check_dimension, check_surrogate
+
+    check_dimension(cell.problem.n)
+    check_surrogate(cell.settings["surrogate"])
+
+
+def _work(cell: Cell) -> pl.Expr:
+    n, rows = cell.problem.n, float(cell.problem.samples * cell.problem.m)
+    return pl.lit(_TRIAL + 2.0**n * (_VISITED_ROW * rows + _PRICED * n * n))
+
+
+def _small(cell: Cell) -> Cell:
+    tiny = replace(cell.problem, n=min(cell.problem.n, _WARM_N), samples=min(cell.problem.samples, 32))
+    return Cell(cell.kind, tiny, cell.settings)
+
+
+KIND = Kind(
+    "certificate",
+    _run,
+    {
+        "proved": FLAG,
+        "absorbs": FLAG,
+        "occupancy": SHARE,
+        "decodes": FLAG,
+        "wrong_share": SHARE,  # the bound of the weight that has the largest
+        "verified": FLAG,  # by the definition of the gradient, without the program that found the proof
+        "duals": replace(REAL, low=0).list(),  # of the bound of the occupancy
+        "steepest": replace(REAL, low=0),  # the largest |G_k| of all states
+    },
+    settings={"surrogate": "relu"},
+    criteria={
+        "proved": Criterion(
+            "proved",
+            "it is proved that every run leaves the teacher and visits it again, for ever",
+            ("proved",),
+            pl.col("proved"),
+        ),
+        "decodes": Criterion(
+            "decodes",
+            "it is proved that the sign of the time average is the teacher in the long run",
+            ("decodes",),
+            pl.col("decodes"),
+        ),
+    },
+    check=_check,
+    work=_work,
+    small=_small,
+)

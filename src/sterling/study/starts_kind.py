@@ -1,0 +1,108 @@
+"""Trials of the kind "starts": runs like those of "train" from several starts, with shares of the mass.
+
+The balance (science.md, 13) speaks of mass H(T) and not of steps, so what is to be held against it is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sterling.base import checks
+from sterling.schedules import Schedule, Table, parse_schedule
+from sterling.study.cells import Cell, Seeds
+from sterling.study.kinds import REAL, SHARE, Look
+from sterling.study.train_kind import KIND as TRAIN
+from sterling.study.train_kind import row_of, run_orbit
+
+if TYPE_CHECKING:
+    from sterling.dynamics.orbit import Orbit
+    from sterling.model.instance import Instance
+
+#: The start that has every weight wrong, each latent at the deviation of random ones.
+OPPOSITE = -1
+#: Runs of more steps have no shares of mass: they are made of recorded flips.
+RECORDED = 1_000_000
+_STARTS = 6  # extends the seed of the data, beside the parts of a draw (`sterling.model.problem`)
+
+
+def start_of(instance: Instance, seeds: Seeds, number: int) -> Any:
+    """Return ``init`` of `train`: number 0 is the start of the kind "train", others are fresh ones."""
+    if number == OPPOSITE:
+        assert instance.teacher is not None  # it was drawn
+        return -instance.teacher / np.sqrt(instance.n)
+    if number == 0:
+        return seeds.data
+    return np.random.SeedSequence(seeds.data, spawn_key=(_STARTS, number))
+
+
+def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
+    instance = cell.problem.draw(seeds.data, threads=1)
+    known = cell.settings["steps"] <= RECORDED
+    orbit = _orbit(cell, seeds, ("flips",) if known else (), look)
+    scale = 1 / instance.readout_norm2
+    share = (1 - orbit.ergodic_mean * np.sqrt(instance.n) * orbit.reference) / 2
+    return {
+        **row_of(orbit),
+        "mass_occupancy": mass_occupancy(orbit) if known else None,
+        "mass_wrong": np.clip(share, 0, 1).tolist(),
+        "start_latent": orbit.start_latent.tolist(),
+        "mass": orbit.schedule.mass(orbit.steps) * scale,
+        "largest_step": _largest_step(cell) * scale,
+    }
+
+
+def _orbit(cell: Cell, seeds: Seeds, record: Iterable[str] = (), look: Look | bool = False) -> Orbit:
+    instance = cell.problem.draw(seeds.data, threads=1)
+    return run_orbit(cell, seeds, record, look, start_of(instance, seeds, cell.settings["start"]))
+
+
+def mass_occupancy(orbit: Orbit) -> float:
+    """Return the share of the mass H(T) that a run with recorded flips spent at its reference."""
+    clock = _clock(orbit.schedule, orbit.steps)
+    begins = np.unique(np.append(orbit.flips["step"], 0))
+    begins = begins[begins < orbit.steps]
+    there = orbit.distance(begins) == 0
+    spent = np.diff(clock[np.append(begins, orbit.steps)])
+    return float(spent[there].sum() / clock[-1])
+
+
+@lru_cache(maxsize=16)
+def _clock(schedule: Schedule, steps: int) -> np.ndarray:
+    """Return H(0) … H(T)."""
+    return np.concatenate([[0.0], np.cumsum(schedule.at(np.arange(steps)))])
+
+
+def _largest_step(cell: Cell) -> float:
+    """Return the largest step size of a run, in units where the readout has norm one."""
+    schedule = parse_schedule(cell.settings["schedule"])
+    if isinstance(schedule, Table):
+        return float(max(schedule.rates))
+    return max(schedule.at(0), schedule.at(cell.settings["steps"] - 1))  # power laws are monotone
+
+
+def _check(cell: Cell) -> None:
+    checks.integer(cell.settings["start"], "start", OPPOSITE)
+
+
+KIND = replace(
+    TRAIN,
+    name="starts",
+    run=_run,
+    version=1,
+    columns={
+        **TRAIN.columns,
+        "mass_occupancy": SHARE.maybe(),
+        "mass_wrong": SHARE.list(),  # of each weight, the share of mass in which it differs from the teacher
+        "start_latent": REAL.list(),
+        "mass": replace(REAL, low=0),
+        "largest_step": replace(REAL, low=0),
+    },
+    settings={**{name: value for name, value in TRAIN.settings.items() if name != "restart"}, "start": 0},
+    check=_check,
+    replay=_orbit,
+)
