@@ -28,7 +28,7 @@ def start():
 
 
 def look(driver, scheme, width, motion="reduce"):
-    """Give the page a colour scheme and a width; by default nothing moves, such as by scrolling under a click."""
+    """Give the page a colour scheme and a width; by default nothing moves, as by scrolling under a click."""
     wanted = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
     features = [{"name": name, "value": value} for name, value in wanted.items()]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})

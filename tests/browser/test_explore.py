@@ -4,9 +4,9 @@ The browser comes from `conftest.py`.
 """
 
 import json
-import os
 import re
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,8 +28,9 @@ STORY = range(1, 6)
 
 SHAPES = (  # n, samples, m, noise
     (1, 5, 1, 0), (1, 40, 1, 0.5), (2, 30, 3, 0.5), (3, 50, 1, 1), (5, 80, 3, 0), (7, 100, 1, 0.25),
-    (8, 100, 1, 0.5), (12, 400, 3, 0.5), (16, 400, 1, 0.5), (16, 300, 1, 0), (24, 500, 3, 1), (31, 700, 1, 0.5),
-    (32, 1600, 1, 0.5), (33, 300, 1, 0.1), (48, 900, 3, 0.5), (63, 500, 1, 0), (64, 5000, 1, 0.5), (64, 400, 1, 0),
+    (8, 100, 1, 0.5), (12, 400, 3, 0.5), (16, 400, 1, 0.5), (16, 300, 1, 0), (24, 500, 3, 1),
+    (31, 700, 1, 0.5), (32, 1600, 1, 0.5), (33, 300, 1, 0.1), (48, 900, 3, 0.5), (63, 500, 1, 0),
+    (64, 5000, 1, 0.5), (64, 400, 1, 0),
 )  # fmt: skip
 SCHEDULES = (
     {"kind": "power", "rate": 0.5, "exponent": 0.5},
@@ -142,7 +143,8 @@ def test_a_long_run_taken_in_pieces_is_the_same(page):
     """Past the narrow spans of the mass, with pauses and looks on the way."""
     script = """
         const data = sterling.draw({n: 8, samples: 100, m: 1, noise: 0.5, seed: 0});
-        const run = new sterling.Run(data, {surrogate: "relu", schedule: {kind: "power", rate: 0.5, exponent: 0.5}, init: 1});
+        const schedule = {kind: "power", rate: 0.5, exponent: 0.5};
+        const run = new sterling.Run(data, {surrogate: "relu", schedule, init: 1});
         for (let step = 7; step < 200000; step = Math.floor(1.3 * step)) {
             while (!run.advance(step, () => Math.random() < 0.5)) run.average();
         }
@@ -184,7 +186,9 @@ def test_the_laws_are_those_of_the_theory(page, surrogate):
 def test_landscape_and_certificate_are_those_of_python(page, told, surrogate):
     """What is claimed is a proof: never more than Python proves, and less by roundings only."""
     script = """
-        const all = (work) => { let step = work.next(); while (!step.done) step = work.next(); return step.value; };
+        const all = (work) => {
+            for (let step = work.next(); ; step = work.next()) if (step.done) return step.value;
+        };
         const data = sterling.draw(arguments[0]), land = all(sterling.sweeping(data, arguments[1]));
         const losses = Array.from(land.distances, (_, state) => land.loss(state));
         return [losses, land.absorbing, all(sterling.certifying(data, land))];
@@ -368,8 +372,8 @@ def test_every_control_is_reached_by_keyboard(page):
     page.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
     wanted = "a[href], button:not(:disabled), input, select, summary"
     names = page.execute_script(
-        "return [...document.querySelectorAll(arguments[0])].filter((one) => one.offsetParent).map((one, i) =>"
-        " one.dataset.place = i)",
+        "return [...document.querySelectorAll(arguments[0])].filter((one) => one.offsetParent)"
+        ".map((one, i) => one.dataset.place = i)",
         wanted,
     )
     reached, body = [], page.find_element(By.TAG_NAME, "body")
@@ -434,7 +438,7 @@ def test_nothing_sticks_out(driver, address, scheme, width):
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_shifts_and_paint_comes_soon(driver, address, width):
-    """By the browser's own entries: the layout stays while data, landscape and proof come, and while it plays."""
+    """By the browser's own entries: the layout stays while data and proof come, and while it plays."""
     look(driver, "light", width)
     visit(driver, f"{address}#story=2")
     driver.find_element(By.ID, "play").click()
@@ -443,8 +447,10 @@ def test_nothing_shifts_and_paint_comes_soon(driver, address, width):
     script = """
         const done = arguments[0];
         const paint = performance.getEntriesByName("first-contentful-paint")[0].startTime;
-        new PerformanceObserver((list) => done([paint, list.getEntries().filter((one) => !one.hadRecentInput)
-            .map((one) => one.value).reduce((a, b) => a + b, 0)])).observe({type: "layout-shift", buffered: true});
+        const unasked = (list) => list.getEntries().filter((one) => !one.hadRecentInput);
+        const sum = (list) => unasked(list).map((one) => one.value).reduce((a, b) => a + b, 0);
+        const watcher = new PerformanceObserver((list) => done([paint, sum(list)]));
+        watcher.observe({type: "layout-shift", buffered: true});
         setTimeout(() => done([paint, 0]), 500);  // no shift, no entry
     """
     paint, shift = driver.execute_async_script(script)
@@ -468,9 +474,9 @@ def test_little_motion_is_asked_for_and_given(driver, address):
 
 
 def test_one_small_file_that_asks_for_nothing(address):
-    path = address.removeprefix("file://")
-    assert os.path.getsize(path) < LARGEST
-    text = open(path, encoding="utf-8").read()
+    path = Path(address.removeprefix("file://"))
+    assert path.stat().st_size < LARGEST
+    text = path.read_text("utf-8")
     links = set(re.findall(r"https?://[^\s\"'<>)]+", text))
     assert links == {"https://arxiv.org/abs/2505.18113"}
     assert "default-src 'none'" in text

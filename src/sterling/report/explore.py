@@ -53,8 +53,8 @@ def write_explorable(path: str | os.PathLike) -> Path:
 def joined(start: str) -> str:
     """Return an ES module of ``templates/explore`` and all that it imports as one classic script.
 
-    Each module becomes a function that is called once and returns what it exports, so that names of one do not
-    meet those of another.
+    Each module becomes a function that is called once and returns what it exports, so that names of one do
+    not meet those of another.
     """
     parts: list[str] = []
     done: set[str] = set()
