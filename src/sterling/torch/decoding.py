@@ -153,10 +153,10 @@ def decode(
 
     Notes
     -----
-    Layers of `binarize` become plain ones that hold code × scale. In layers of other quantisers latents are set: where
-    the code stays the latent stays, elsewhere it becomes the mean latent of the weights on the decoded level
-    (where the scale would then move too far, all latents become code × mean size); the quantiser's own rule
-    gives the scale. That the codes of the copy are the decoded ones is checked.
+    Layers of `binarize` become plain ones that hold code × scale. In layers of other quantisers latents are
+    set: where the code stays the latent stays, elsewhere it becomes the mean latent of the weights on the
+    decoded level (where the scale would then move too far, all latents become code × mean size); the
+    quantiser's own rule gives the scale. That the codes of the copy are the decoded ones is checked.
 
     References
     ----------
