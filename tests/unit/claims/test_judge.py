@@ -10,7 +10,9 @@ from sterling.claims import judge
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.experiments import (
     concentration,
+    constants,
     ergodic,
+    fresh_data,
     input_laws,
     learning_rates,
     mean_gradient,
@@ -155,6 +157,37 @@ def test_recurrence_is_judged_by_proofs_growth_and_the_exact_checks(
     assert returns.RULE.judge([(low, high, exact, stopped, proved, below)]) is expected
 
 
+@pytest.mark.parametrize(
+    "low, high, broken, expected",
+    [
+        (-0.1, 0.05, 0, CONSISTENT),
+        (-0.3, -0.2, 0, CONSISTENT),
+        (0.0, 0.15, 0, OPEN),
+        (0.2, 0.3, 0, OPEN),  # a growing constant contradicts nothing
+        (-0.1, 0.05, 1, CONTRADICTED),
+        (math.nan, math.nan, 0, OPEN),
+    ],
+)
+def test_the_constants_are_judged_by_the_bound_and_their_growth(low, high, broken, expected):
+    assert constants.RULE.judge([(low, high, broken)]) is expected
+
+
+@pytest.mark.parametrize(
+    "fixed, fresh, away, expected",
+    [
+        ((0.99, 1.01), (0.45, 0.6), (0.5, 0.9), CONSISTENT),
+        ((0.99, 1.01), (0.45, 0.8), (0.5, 0.9), OPEN),
+        ((0.99, 1.01), (0.45, 0.6), (0.5, 1.1), OPEN),
+        ((0.99, 1.01), (0.9, 1.0), (0.5, 0.9), CONTRADICTED),
+        ((0.5, 0.6), (0.45, 0.6), (0.5, 0.9), CONTRADICTED),
+        ((0.99, 1.01), (0.45, 0.6), (1.1, 1.3), CONTRADICTED),
+        ((math.nan, math.nan), (0.45, 0.6), (0.5, 0.9), OPEN),
+    ],
+)
+def test_fresh_data_are_judged_by_how_visits_grow(fixed, fresh, away, expected):
+    assert fresh_data.RULE.judge([(fixed, fresh, away)]) is expected
+
+
 def test_visits_that_stop_are_not_recurrence():
     """Visits that grow like T and stop for ever at a tenth of the run passed with an exponent of 0.51."""
     steps = mark_steps()[mark_steps() <= 10**6]
@@ -246,6 +279,8 @@ def test_a_t_interval_is_the_textbook_one():
         (concentration.RULE, ("−0.55", "−0.45")),
         (step_sizes.RULE, (1 / step_sizes.FACTOR, step_sizes.FACTOR)),
         (returns.RULE, (returns.GROWTH,)),
+        (constants.RULE, (constants.GROWTH,)),
+        (fresh_data.RULE, (fresh_data.BETWEEN,)),
         (mean_gradient.RULE, (mean_gradient.WIDEST, "99.9\N{NO-BREAK SPACE}%")),
         (learning_rates.RULE, ("50\N{NO-BREAK SPACE}%",)),
         (input_laws.rule(1221), ("1,221", "50\N{NO-BREAK SPACE}%")),
@@ -267,6 +302,8 @@ def test_every_claim_is_found_and_has_a_budget_for_each_effort():
         "P4",
         "P5",
         "concentration",
+        "constants",
+        "online",
         "population",
         "rates",
         "surrogates",
