@@ -24,9 +24,10 @@ from sterling.base.arrays import (
     refuse_constant,
 )
 from sterling.base.checks import choice
+from sterling.base.notebook import shown as in_notebook
 from sterling.base.pool import for_each
 from sterling.base.resources import require_memory
-from sterling.base.text import html_table, shortened
+from sterling.base.text import shortened
 from sterling.errors import InputError, RangeError
 from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs, vector_codes
 from sterling.exact.ranges import EXACT, WHOLE, finest, limbs, too_large, too_wide
@@ -563,7 +564,7 @@ class Instance:
             ("teacher", "unknown" if self.teacher is None else "known"),
             ("rounding", self.rounding.words()),
         ]
-        return html_table([*rows, *((name, shortened(value)) for name, value in self.origin.items())])
+        return in_notebook(self, [*rows, *((name, shortened(value)) for name, value in self.origin.items())])
 
 
 def _error(codes: np.ndarray, bits: int, values: np.ndarray) -> float:

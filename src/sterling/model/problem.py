@@ -14,9 +14,10 @@ import numpy as np
 
 from sterling.base import checks
 from sterling.base.arrays import refuse_masked
+from sterling.base.notebook import shown as in_notebook
 from sterling.base.pool import for_each
 from sterling.base.resources import require_memory, thread_count
-from sterling.base.text import html_table, shortened
+from sterling.base.text import shortened
 from sterling.errors import InputError, InputTypeError
 from sterling.exact.grid import InputGrid, aligned_zeros, padded_width, vector_codes
 from sterling.exact.ranges import finest
@@ -303,7 +304,7 @@ class Problem:
         return f"Problem({told})"
 
     def _repr_html_(self) -> str:
-        return html_table((name, shortened(value)) for name, value in self.to_dict().items())
+        return in_notebook(self, ((name, shortened(value)) for name, value in self.to_dict().items()))
 
 
 def _draw_signs(seed: np.random.SeedSequence, count: int) -> np.ndarray:
