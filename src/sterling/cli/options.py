@@ -129,6 +129,28 @@ class Source:
         )
 
 
+@dataclass
+class SmallSource(Source):
+    """The same for instances whose states are all looked at."""
+
+    n: Annotated[
+        str | None, problem_option("Inputs, one binary weight each, at most 24. \\[12]", "--n", **COUNT)
+    ] = None
+    samples: Annotated[str | None, problem_option("Sample size N. \\[1600]", **COUNT)] = None
+    usual: ClassVar[tuple[int, int]] = (12, 1600)
+
+    def check(self, surrogate: str) -> None:
+        """Refuse, before any work, what has too many states or no counted ones."""
+        from sterling.states.landscape import check_dimension, check_surrogate
+
+        check_surrogate(surrogate)
+        if self.data is None:
+            check_dimension(given_count(self.n, "--n", self.usual[0]))
+
+
+PiecewiseConstant = Annotated[str, run_option("relu, identity, clipped_relu or hard_tanh.", metavar="NAME")]
+
+
 def with_source(kind: type[Source]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a verb the options of a `Source` in the place of its first parameter."""
     hints = get_type_hints(kind, include_extras=True)

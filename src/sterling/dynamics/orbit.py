@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sterling.base.arrays import read_only
-from sterling.base.notebook import shown as in_notebook
-from sterling.base.text import counted
+from sterling.base.text import counted, in_notebook
 from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.walk import (
     ANCHOR,

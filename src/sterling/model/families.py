@@ -15,6 +15,7 @@ import numpy as np
 
 from sterling.base.checks import real, shown
 from sterling.base.registry import Registry
+from sterling.base.text import Plain
 from sterling.errors import InputError, InputTypeError
 
 #: Grid of the inputs: 2^-12, or coarser where the family needs the range.
@@ -26,7 +27,7 @@ _RECTIFIED_DEVIATION = math.sqrt(0.5 - 0.5 / math.pi)  # of max(0, z) for a stan
 
 
 @dataclass(frozen=True, repr=False)
-class Family:
+class Family(Plain):
     """A law of unit variance with independent entries.
 
     A subclass of your own is a frozen dataclass with one parameter at most, a ``name``, ``reach`` and
@@ -104,13 +105,6 @@ class Family:
         return f"get_family({str(self)!r})"
 
     def to_dict(self) -> dict:
-        """Return its name and parameter.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
         return {"family": self.name, **asdict(self)}
 
 

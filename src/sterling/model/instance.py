@@ -24,10 +24,9 @@ from sterling.base.arrays import (
     refuse_constant,
 )
 from sterling.base.checks import choice
-from sterling.base.notebook import shown as in_notebook
 from sterling.base.pool import for_each
 from sterling.base.resources import require_memory
-from sterling.base.text import shortened
+from sterling.base.text import Plain, in_notebook, shortened
 from sterling.errors import InputError, RangeError
 from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs, vector_codes
 from sterling.exact.ranges import EXACT, WHOLE, finest, limbs, too_large, too_wide
@@ -43,7 +42,7 @@ _DERIVATIVE_BITS = 20  # grid of the derivative of smooth surrogates
 
 
 @dataclass(frozen=True, eq=False)
-class Rounding:
+class Rounding(Plain):
     """How much at most was rounded to put data on their grids; zero where nothing was.
 
     Parameters
@@ -77,13 +76,6 @@ class Rounding:
         return bool(self.inputs.any()) or self.labels > 0 or self.readout > 0
 
     def to_dict(self) -> dict[str, float]:
-        """Return the largest of each as plain values.
-
-        Returns
-        -------
-        dict
-            By the names of the attributes.
-        """
         return {"inputs": float(self.inputs.max()), "labels": self.labels, "readout": self.readout}
 
     def __repr__(self) -> str:
@@ -115,7 +107,7 @@ def transpose(grid: InputGrid, threads: int | None = None) -> np.ndarray:
     return read_only(columns)
 
 
-class Instance:
+class Instance(Plain):
     """A finite data set (Z_i, y_i), i = 1 … N, with readout v and, if known, the teacher's signs.
 
     Make one of data of your own, or draw one with `Problem.draw`.
@@ -531,13 +523,6 @@ class Instance:
             yield first, codes.astype(np.float64)
 
     def to_dict(self) -> dict:
-        """Return a plain description (no data).
-
-        Returns
-        -------
-        dict
-            Values of the caller's own, which JSON can hold.
-        """
         return {
             "n": self.n,
             "m": self.m,

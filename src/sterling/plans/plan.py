@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sterling import theory
 from sterling.base.checks import flag, instance_of, integer, real
-from sterling.base.notebook import shown as in_notebook
 from sterling.base.progress import Show
+from sterling.base.text import Plain, in_notebook
 from sterling.dynamics.restart import Restart
 from sterling.model.problem import Problem
 from sterling.plans.check import Check, check_needs
@@ -45,7 +45,7 @@ _FEWEST_OCCUPIED = 10  # samples, in units of n, from which on the law of the oc
 
 
 @dataclass(frozen=True)
-class Need:
+class Need(Plain):
     """One row of a plan: a goal, and the samples that it takes.
 
     Attributes
@@ -112,13 +112,9 @@ class Need:
         """The sample size at which trials check the row."""
         return max(1, _rounded(self.samples))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class Expectation:
+class Expectation(Plain):
     """What to expect of a long run with a given number of samples (mean-field).
 
     Attributes
@@ -139,13 +135,9 @@ class Expectation:
     wrong_share: float
     reaches: bool
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Plain):
     """How many samples are needed, and what to expect of so many.
 
     Attributes
@@ -169,7 +161,6 @@ class Plan:
     cost: Cost | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values."""
         about = self.problem
         return {
             "n": about.n,

@@ -1,6 +1,6 @@
 """The small picture that a notebook shows beside the table of an object.
 
-`base/notebook.py` asks for it. Each function draws into an ``ax`` and returns in a sentence what there is to
+`base/text.py` asks for it. Each function draws into an ``ax`` and returns in a sentence what there is to
 see, for readers who cannot. Letters have the colour of the page's text, so light and dark pages both do.
 """
 
@@ -37,12 +37,12 @@ _READ = 100_000  # labels that a histogram shows, at most
 
 
 def picture(thing: Any) -> str:
-    """Return the picture of an object as an ``<svg>`` element.
+    """Return the picture of an object as an ``<svg>`` element; nothing for a class that has none.
 
     Parameters
     ----------
     thing : object
-        Of one of the classes that are drawn here.
+        Anything.
 
     Returns
     -------
@@ -56,10 +56,12 @@ def picture(thing: Any) -> str:
     >>> "The law of one entry of the inputs, gaussian" in picture(st.Problem(n=8, samples=100))
     True
     """
+    name = type(thing).__name__
+    if name not in _DRAWN:
+        return ""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    name = type(thing).__name__
     given: Any = settings(name)
     with rc_context(given), any_letter():
         figure = Figure(figsize=_SIZE, layout="constrained")

@@ -24,8 +24,8 @@ import numpy as np
 from sterling.base.arrays import check_signs, read_only
 from sterling.base.checks import instance_of
 from sterling.base.files import as_path, printable, unreadable, write_atomically
-from sterling.base.notebook import shown as in_notebook
 from sterling.base.progress import Progress, showing
+from sterling.base.text import in_notebook
 from sterling.errors import InputError, SterlingError, StoreError
 from sterling.model.instance import Instance
 from sterling.states.landscape import check_dimension, check_surrogate, landscape

@@ -14,10 +14,9 @@ import numpy as np
 
 from sterling.base.arrays import read_only
 from sterling.base.checks import flag, instance_of, integer
-from sterling.base.notebook import shown as in_notebook
 from sterling.base.progress import Show
 from sterling.base.resources import require_memory
-from sterling.base.text import counted
+from sterling.base.text import counted, in_notebook
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.schedules import Schedule

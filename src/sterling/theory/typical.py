@@ -62,10 +62,6 @@ def drift_variance(
 
     Parameters
     ----------
-    of : Problem or Instance
-        What the data are drawn from, or data that are there; the sample size does not count.
-    surrogate : str or Surrogate
-        The derivative μ′.
     mean_share, mean_square_share : float
         Mean over the weights of p_k and p_k², the shares of the time in which they are wrong; from 0 to 1.
     excursions : float
@@ -76,11 +72,6 @@ def drift_variance(
     -------
     float
         V.
-
-    Raises
-    ------
-    InputError
-        For a number out of its range, and for inputs that are known not to be Gaussian.
 
     Examples
     --------

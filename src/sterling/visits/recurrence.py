@@ -17,8 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from sterling.base.notebook import shown as in_notebook
-from sterling.base.text import counted
+from sterling.base.text import counted, in_notebook
 from sterling.visits.batch_means import (
     BURN_IN,
     DRIFT_LEVEL,
