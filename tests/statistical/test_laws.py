@@ -30,6 +30,7 @@ FAMILIES = {
     "student_t:12": (0.0, 0.75),
     "exponential": (0.0, 6.0),
     "shifted:-0.7": (-0.7, 0.0),
+    "exponential+0.7": (0.7, 6.0),
     "rectified": (math.sqrt(1 / (math.pi - 1)), 2.41),
     "ar1:0.8": (0.0, 0.0),
 }
@@ -41,6 +42,7 @@ LAWS = {
     "student_t:12": stats.t(12, scale=math.sqrt(10 / 12)),
     "exponential": stats.expon(-1),
     "shifted:-0.7": stats.norm(-0.7),
+    "uniform+-0.7": stats.uniform(-math.sqrt(3) - 0.7, 2 * math.sqrt(3)),
     "ar1:0.8": stats.norm(),
 }
 

@@ -31,7 +31,8 @@ COUNT, FILE = {"metavar": "COUNT"}, {"metavar": "FILE"}
 SURROGATES = "relu, identity, clipped_relu, hard_tanh, sigmoid, approx_sign or swish_sign."
 SCHEDULES = "Step sizes: power:RATE,EXPONENT, constant:RATE or table:RATE,RATE,…"
 _INPUTS = (
-    "gaussian, rademacher, uniform, student_t:4, exponential, rectified, shifted:0.5 or ar1:0.5. \\[gaussian]"
+    "gaussian, rademacher, uniform, student_t:4, exponential, rectified, shifted:0.5 or ar1:0.5; with a mean "
+    "as in uniform+0.5. \\[gaussian]"
 )
 _LABELS = "Column of the labels, by name or number. \\[label, y, or the last]"
 

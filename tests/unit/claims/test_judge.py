@@ -1,11 +1,13 @@
 """The rules behind the verdicts, on made-up numbers: each verdict can be reached, where it should."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 
+import sterling as st
 from sterling.claims import judge
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.experiments import (
@@ -24,6 +26,7 @@ from sterling.claims.experiments import (
 from sterling.claims.finding import Judgement, Measured
 from sterling.claims.judge import Rule, bound, consistent, contradicted, near
 from sterling.stats import clustered_correlation, mean_interval, quantile_interval, share_interval
+from sterling.study import Cell, run_trial, trial_seeds
 from sterling.visits.counts import mark_steps
 
 CONSISTENT, FAR, CONTRADICTED, OPEN = (
@@ -330,6 +333,44 @@ def test_the_claim_about_other_laws_is_headed_by_one():
     order = input_laws.in_order(families, ["shifted:1", "rectified"], normal)
     assert order == ["rectified", "shifted:1", "gaussian", "uniform", "ar1:0.9"]
     assert input_laws.in_order(families, ["shifted:1"], normal)[:2] == ["uniform", "shifted:1"]
+
+
+def test_shapes_are_centred_and_moved_by_what_they_are_named_for():
+    for shape in input_laws.SHAPES:
+        for mean in (0.0, 1.0):
+            drawn = st.Problem(n=4, samples=50_000, inputs=input_laws.law(shape, mean)).draw(0).inputs
+            assert drawn.mean() == pytest.approx(mean, abs=0.02)
+            assert drawn.std() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("missed, told", [(0.97, "the unit is dead"), (0.3, "30\N{NO-BREAK SPACE}% to 97")])
+def test_causes_are_told_by_surrogate_and_mean(missed, told):
+    rows = [
+        ("relu", 0.0, "uniform", 0.9, 1.0, 0.0),
+        ("relu", 1.0, "uniform", 0.0, 0.1, 0.97),
+        ("relu", 1.0, "rectified", 0.0, 0.2, missed),
+        ("identity", 1.0, "uniform", 0.4, 1.0, 0.0),
+    ]
+    names = ["surrogate", "mean", "shape", "share_low", "share_high", "missed"]
+    text = input_laws.causes_in_words(pl.DataFrame(rows, names, orient="row"))
+    assert "relu, mean 0: 1 of 1 shapes succeed, 0 fail; relu, mean 1: 0 of 2 shapes succeed, 2 fail" in text
+    assert "identity, mean 1: 0 of 1 shapes succeed, 0 fail" in text
+    assert told in text
+
+
+def test_a_dead_unit_misses_the_positive_samples():
+    cell = Cell("labelled", st.Problem(n=12, samples=400, inputs="gaussian+1"), {"steps": 20_000})
+    row, data = run_trial(cell, 0, 0), trial_seeds(0, cell, 0).data
+    instance = cell.problem.draw(data)
+    orbit = st.train(instance, steps=20_000, init=data)
+    outputs = [sample @ orbit.signs > 0 for sample in instance.inputs[:, 0]]
+    missed = [not on for on, label in zip(outputs, instance.labels, strict=True) if label == 1]
+    false = [on for on, label in zip(outputs, instance.labels, strict=True) if label == 0]
+    assert row["missed"] == pytest.approx(np.mean(missed))
+    assert row["missed"] > 0.9
+    assert row["false_alarms"] == pytest.approx(np.mean(false))
+    sound = Cell("labelled", replace(cell.problem, inputs="gaussian"), {"steps": 20_000})
+    assert run_trial(sound, 0, 0)["missed"] == 0
 
 
 def test_traps_are_told_of_the_data_sets_tried():

@@ -98,7 +98,8 @@ def fresh_iterates(
     yield 0, signs
     for first in range(0, steps, _BLOCK):
         look()
-        drawn = blocks.draw(np.random.SeedSequence(seeds.rest, spawn_key=(first // _BLOCK,)), threads=1)
+        seed: Any = np.random.SeedSequence(seeds.rest, spawn_key=(first // _BLOCK,))
+        drawn = blocks.draw(seed, threads=1)
         assert drawn.teacher is not None
         inputs = drawn.inputs.reshape(_BLOCK, problem.samples, problem.n) * (teacher * drawn.teacher)
         labels = drawn.labels.reshape(_BLOCK, problem.samples)
