@@ -73,9 +73,8 @@ def draw(orbit):
         x, y = LEFT + (k % 8) * (CELL + GAP), TOP + (k // 8) * (CELL + GAP)
         colours = [BLUE if state > 0 else VERMILLION for state in states[:, k]]
         change = moving("fill", colours, discrete=True) if len(set(colours)) > 1 else ""
-        parts.append(
-            f'<rect x="{x}" y="{y}" width="{CELL}" height="{CELL}" rx="4" fill="{colours[-1]}">{change}</rect>'
-        )
+        box = f'<rect x="{x}" y="{y}" width="{CELL}" height="{CELL}" rx="4" fill="{colours[-1]}">'
+        parts.append(f"{box}{change}</rect>")
     middle, reach, pitch = TOP + 62, 60, (WIDTH - RIGHT - 20) / orbit.n
     parts.append(f'<line x1="{RIGHT}" x2="{WIDTH - 20}" y1="{middle}" y2="{middle}" stroke="{GREY}"/>')
     for k in range(orbit.n):
@@ -104,8 +103,9 @@ def draw(orbit):
         text(WIDTH - 20, base + 18, f"{orbit.steps:,}", font_size=12, fill=GREY, text_anchor="end"),
     ]
     about = (
-        f"A run of {orbit.steps:,} steps with label noise. The last iterate reaches the teacher, leaves it and "
-        f"comes back, {orbit.visits:,} times; the time average is right in all {orbit.n} weights at the end."
+        f"A run of {orbit.steps:,} steps with label noise. The last iterate reaches the teacher, leaves "
+        f"it and comes back, {orbit.visits:,} times; at the end the time average is wrong in "
+        f"{orbit.ergodic_errors} of {orbit.n} weights."
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '

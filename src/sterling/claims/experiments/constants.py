@@ -132,7 +132,7 @@ def measure(context: Context, budget: Budget) -> Finding:
             "Proof of the bound. Let p be the share of the mass (the sum of step sizes) in which weight k is "
             "wrong. While it is wrong the mean gradient pulls it home with S, and the gradient differs from "
             "its mean by ε at most; while it is right the mean does not push it, so what pushes it outwards "
-            "is at most ε. In the long run the pushes outwards and homewards balance (Balance, science.md, "
+            "is at most ε. In the long run the pushes outwards and homewards balance (Balance, docs/science, "
             "13): p·(S − ε) ≤ (1 − p)·ε, so p ≤ ε/S. Where ε < S/2 the sign of the time average is right; "
             "where nε < S the weights are all right for some of the mass, so w* is visited for ever.",
             "With S = 1/√(2πn) for ReLU, ε = C·√(n/N) is below S/2 from N = 8πC²·n² on and below S/n from "
