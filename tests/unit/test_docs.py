@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -183,3 +184,15 @@ def test_the_moving_picture_is_what_its_program_draws(tmp_path):
     assert committed.stat().st_size < 50_000
     assert "RECURRENT" in told
     assert "ergodic_errors=0" in told
+
+
+@pytest.mark.parametrize("module", ["", "theory", "study", "learn", "torch"])
+def test_every_public_name_has_its_entry(module):
+    """The pages on the interface list the functions and classes of `__all__`, and no others."""
+    home = import_module(f"sterling.{module}".rstrip("."))
+    public = {name for name in home.__all__ if callable(getattr(home, name))}
+    pages = (
+        [DOCS / "api" / f"{module}.md"] if module else [DOCS / "api" / "index.md", DOCS / "api" / "errors.md"]
+    )
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    assert set(re.findall(r"^   (\w+)$", text, re.MULTILINE)) == public

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sterling.base.text import counted, percent, sentence
+from sterling.model.families import get_family
 from sterling.plot.style import BLUE, DASHED, GREEN, GREY, INK, PALE, VERMILLION, any_letter, plain, tidy
 from sterling.plot.svg import inline, settings, source
 
@@ -74,7 +75,7 @@ def picture(thing: Any) -> str:
 
 def problem(ax: Axes, thing: Problem) -> str:
     """Draw the law of one entry of the inputs."""
-    family = thing.inputs
+    family = get_family(thing.inputs)
     reach = min(float(family.reach), 4.0)
     edges = np.linspace(-reach, reach, 2 * _BINS + 1)
     share = np.diff(family.cumulative(edges))
@@ -90,7 +91,7 @@ def instance(ax: Axes, thing: Instance) -> str:
     labels = thing.labels[:_READ]
     low, high = float(labels.min()), float(labels.max())
     edges = np.linspace(low - 1e-9, high + 1e-9, _BINS + 1) if high > low else np.array([low - 1, low + 1])
-    ax.hist(labels, edges, color=BLUE, alpha=0.7)
+    ax.hist(labels, edges.tolist(), color=BLUE, alpha=0.7)
     tidy(ax, xlabel="label", ylabel="samples")
     return f"Labels from {low:.3g} to {high:.3g}, {labels.mean():.3g} on average."
 
