@@ -9,6 +9,7 @@ PY := $(VENV)/bin/python
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
 TORCH := $(VENV)/.torch
+QAT := $(VENV)/.qat
 DOCS := $(VENV)/.docs
 HOME_OF := $(VENV)/.made-for
 UNFINISHED := $(VENV)-unfinished
@@ -26,7 +27,7 @@ help: ## show this list
 demo: $(CORE) ## measure the claims of the paper: a table and a page, in minutes
 	@$(PY) -m sterling reproduce --quick $(ARGS)
 
-test: $(DEV) $(TORCH) ## run the tests (PyTorch is the oracle of one of them)
+test: $(DEV) $(TORCH) $(if $(WITH_QAT),$(QAT)) ## run the tests (PyTorch is the oracle of one of them)
 	@$(PY) -m pytest $(ARGS)
 
 check: $(DEV) ## lint, formatting and types
@@ -80,13 +81,16 @@ $(DEV): $(SOURCES)
 $(TORCH): $(SOURCES)
 	$(call install,[torch],$(CORE) $(TORCH))
 
+$(QAT): $(SOURCES)
+	$(call install,[qat],$(CORE) $(TORCH) $(QAT))
+
 $(DOCS): $(SOURCES)
 	$(call install,[docs],$(CORE) $(DOCS))
 
 # Every stamp is stale after an interrupted set-up, since .venv will be emptied; where .venv's Python is gone;
 # and in a copied folder, whose .venv still points at the original's sources.
 ifneq ($(wildcard $(UNFINISHED)),)
-$(CORE) $(DEV) $(TORCH) $(DOCS): FORCE
+$(CORE) $(DEV) $(TORCH) $(QAT) $(DOCS): FORCE
 else ifneq ($(shell test -x $(PY) && cat $(HOME_OF) 2>/dev/null),$(CURDIR))
-$(CORE) $(DEV) $(TORCH) $(DOCS): FORCE
+$(CORE) $(DEV) $(TORCH) $(QAT) $(DOCS): FORCE
 endif

@@ -15,9 +15,11 @@ if find_spec("torch") is None:
     raise ImportError(f"sterling.torch needs PyTorch, which is not installed: {how_to_install('torch')}")
 
 if TYPE_CHECKING:
+    from sterling.torch.decoding import decode as decode
     from sterling.torch.functions import heaviside as heaviside
     from sterling.torch.functions import round_to as round_to
     from sterling.torch.functions import sign as sign
+    from sterling.torch.monitor import OrbitMonitor as OrbitMonitor
     from sterling.torch.parametrized import binarize as binarize
     from sterling.torch.parametrized import unbinarize as unbinarize
     from sterling.torch.weights import QuantisedWeight as QuantisedWeight
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 
 #: Where the public names are at home. No module has the name of a function: it would take its place.
 _ROOMS = {
+    "decoding": "decode",
     "functions": "heaviside round_to sign",
+    "monitor": "OrbitMonitor",
     "parametrized": "binarize unbinarize",
     "weights": "QuantisedWeight find",
 }

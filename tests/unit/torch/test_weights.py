@@ -54,7 +54,11 @@ def test_codes_that_are_none(codes, about):
 
 
 def test_no_quantised_weight_says_what_was_looked_for():
-    with pytest.raises(st.InputError, match="looked for layers quantised by `binarize`"):
+    with pytest.raises(st.InputError, match="looked for layers of `binarize`"):
         stt.find(nn.Linear(3, 2))
+    with pytest.raises(st.InputError, match="linear, conv and embedding"):
+        stt.find(nn.Linear(3, 2), example=torch.ones(1, 3))
     with pytest.raises(st.InputError, match="Module"):
         stt.find([1])
+    with pytest.raises(st.InputError, match="Optimizer"):
+        stt.find(nn.Linear(3, 2), optimizer="sgd")
