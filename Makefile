@@ -9,6 +9,8 @@ PY := $(VENV)/bin/python
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
 TORCH := $(VENV)/.torch
+QAT := $(VENV)/.qat
+DOCS := $(VENV)/.docs
 HOME_OF := $(VENV)/.made-for
 UNFINISHED := $(VENV)-unfinished
 SOURCES := pyproject.toml src/sterling/__init__.py
@@ -16,7 +18,7 @@ SOURCES := pyproject.toml src/sterling/__init__.py
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format bench clean distclean FORCE
+.PHONY: help demo test check format bench docs clean distclean FORCE
 
 help: ## show this list
 	@echo "make TARGET [ARGS='...'] [PYTHON=python3.12]"
@@ -25,7 +27,7 @@ help: ## show this list
 demo: $(CORE) ## measure the claims of the paper: a table and a page, in minutes
 	@$(PY) -m sterling reproduce --quick $(ARGS)
 
-test: $(DEV) $(TORCH) ## run the tests (PyTorch is the oracle of one of them)
+test: $(DEV) $(TORCH) $(if $(WITH_QAT),$(QAT)) ## run the tests (PyTorch is the oracle of one of them)
 	@$(PY) -m pytest $(ARGS)
 
 check: $(DEV) ## lint, formatting and types
@@ -40,9 +42,13 @@ format: $(DEV) ## sort the imports and format the code
 bench: $(CORE) $(TORCH) ## run the benchmarks, PyTorch beside them
 	@$(PY) -m benchmarks $(ARGS)
 
+docs: $(DOCS) $(TORCH) ## build the documentation: build/docs/index.html
+	@$(PY) -m sphinx -b html -W --keep-going -q docs build/docs $(ARGS)
+	@echo "The documentation is there: build/docs/index.html"
+
 clean: ## remove caches and built files, keep .venv
-	@rm -rf build dist out .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
-	@for folder in src tests benchmarks examples; do \
+	@rm -rf build dist out docs/_made docs/api/generated .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+	@for folder in src tests benchmarks examples docs; do \
 		if [ -d $$folder ]; then find $$folder -name __pycache__ -type d -prune -exec rm -rf {} +; fi; \
 	done
 
@@ -75,10 +81,16 @@ $(DEV): $(SOURCES)
 $(TORCH): $(SOURCES)
 	$(call install,[torch],$(CORE) $(TORCH))
 
+$(QAT): $(SOURCES)
+	$(call install,[qat],$(CORE) $(TORCH) $(QAT))
+
+$(DOCS): $(SOURCES)
+	$(call install,[docs],$(CORE) $(DOCS))
+
 # Every stamp is stale after an interrupted set-up, since .venv will be emptied; where .venv's Python is gone;
 # and in a copied folder, whose .venv still points at the original's sources.
 ifneq ($(wildcard $(UNFINISHED)),)
-$(CORE) $(DEV) $(TORCH): FORCE
+$(CORE) $(DEV) $(TORCH) $(QAT) $(DOCS): FORCE
 else ifneq ($(shell test -x $(PY) && cat $(HOME_OF) 2>/dev/null),$(CURDIR))
-$(CORE) $(DEV) $(TORCH): FORCE
+$(CORE) $(DEV) $(TORCH) $(QAT) $(DOCS): FORCE
 endif

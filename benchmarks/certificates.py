@@ -5,7 +5,7 @@
 Rows: at each (n, N) with σ = 0.5, data sets for which recurrence and decoding are proved, seconds of a proof
 (two cores, kernels warm) and of its check by the definition. Then runs from 20 starts under 5 schedules on
 one data set: the share of the mass at w* beside the proved bound, which no run may be below by more than the
-finite-run term of the balance (science.md, 13). Exit code 1 where a check or a run contradicts a proof.
+finite-run term of the balance (docs/science, 13). Exit code 1 where a check or a run contradicts a proof.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ else, so nothing was tuned on these data sets.
 A run starts at the teacher with latents next to zero, so that every weight that drifts outwards is at the
 border at once, and its first fifth is left out. What is compared are the stationary values.
 
-law       exp(−n √(V/2πN)/S), science.md 7 in four numbers, no data
+law       exp(−n √(V/2πN)/S), docs/science, 7 in four numbers, no data
 law+      `theory.expected_occupancy`, the law with what wrong weights do to others
-signal    Π(1 − p_k), p_k = push/S, science.md 7 for the data set
+signal    Π(1 − p_k), p_k = push/S, docs/science, 7 for the data set
 linear    `theory.balance` without exact gradients at more than one wrong weight (states=0)
 balance   `theory.balance`
 """

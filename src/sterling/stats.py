@@ -188,38 +188,6 @@ def percentiles(resampled: ArrayLike, value: float, level: float = 0.95) -> Inte
     return float(value), float(low), float(high)
 
 
-def bootstrap_mean(
-    values: ArrayLike, level: float = 0.95, seed: int | np.random.SeedSequence = 0
-) -> Interval:
-    """Return the mean of independent values and its percentile bootstrap interval.
-
-    Parameters
-    ----------
-    values : array-like (count,)
-    level : float
-    seed : int or SeedSequence
-
-    Returns
-    -------
-    mean, low, high : float
-        Fewer than three values bound nothing.
-
-    Examples
-    --------
-    >>> from sterling.stats import bootstrap_mean
-    >>> mean, low, high = bootstrap_mean([0.0, 0.0, 1.0, 1.0, 1.0])
-    >>> mean, low, high
-    (0.6, 0.2, 1.0)
-    """
-    values = np.asarray(values, np.float64)
-    count = len(values)
-    if count == 0:
-        return math.nan, math.nan, math.nan
-    if count < 3:
-        return float(values.mean()), -math.inf, math.inf
-    return percentiles(bootstrap_counts(count, seed) @ values / count, float(values.mean()), level)
-
-
 def clustered_correlation(x: ArrayLike, y: ArrayLike, cluster: ArrayLike, level: float = 0.95) -> Interval:
     """Return the correlation of values that come in clusters, and its bootstrap interval over whole clusters.
 

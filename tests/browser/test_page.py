@@ -1,44 +1,22 @@
 """The page of a reproduction in a real browser, headless Chromium: figures, sorting, colour schemes, width.
 
-The findings are made up; everything else is what `sterling reproduce` runs. Where the browser is missing
-these tests are skipped with the reason, or fail if STERLING_REQUIRE_BROWSER is set, as in ``.ci/run``.
+The findings are made up; everything else is what `sterling reproduce` runs. The browser comes from
+`conftest.py`.
 """
 
 import os
-import shutil
 
 import pytest
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from sterling.report.page import Facts, Page
-from tests.colours import contrast, darkened, to_hex
+from tests.browsing import colour, look
+from tests.colours import contrast, darkened
 from tests.findings import made_up
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-MISSING = (
-    "the page is tested in Chromium, which is not here: install it, on Debian or Ubuntu with "
-    "`apt-get install chromium chromium-driver`"
-)
 FIGURES = 5
 JUDGEMENTS = ["consistent", "far inside the bound", "contradicted", "not decided", "not decided"]
-
-
-@pytest.fixture(scope="module")
-def driver():
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    service = shutil.which("chromedriver")
-    if browser is None or service is None:
-        (pytest.fail if os.environ.get("STERLING_REQUIRE_BROWSER") else pytest.skip)(MISSING)
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for switch in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(service))
-    yield started
-    started.quit()
 
 
 @pytest.fixture(scope="module")
@@ -58,26 +36,6 @@ def page(driver, address):
     driver.get(address)
     yield driver
     assert driver.get_log("browser") == []
-
-
-def look(driver, scheme, width):
-    """Give the page a colour scheme and a width."""
-    wanted = {
-        "prefers-color-scheme": scheme,
-        "prefers-reduced-motion": "reduce",
-    }  # no scrolling under a click
-    features = [{"name": name, "value": value} for name, value in wanted.items()]
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    screen = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-
-
-def colour(driver, selector, name):
-    """Return a computed colour as #rrggbb."""
-    script = "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
-    text = driver.execute_script(script, selector, name)
-    assert text.startswith("rgb("), text
-    return to_hex([int(part) / 255 for part in text[4:-1].split(",")])
 
 
 def judgements(driver):

@@ -1,4 +1,4 @@
-"""The definition of a run in plain float64 NumPy loops (science.md, 1, 2 and 5), independent of the package.
+"""The definition of a run in plain float64 NumPy loops (docs/science, 1, 2 and 5), without the package.
 
 Nothing here imports sterling. `simulate` takes arrays only; it is slow and meant to be read.
 """
@@ -44,7 +44,7 @@ def compare_with_root(a, n):
 
 
 def slope(surrogate, a, n):
-    """Return μ′(a/√n), by the formulas of science.md, 2, and of the papers that proposed the smooth ones."""
+    """Return μ′(a/√n), by docs/science, 2, and for smooth ones by the papers that proposed them."""
     x = a / np.sqrt(n)
     if surrogate == "relu":
         return (a > 0) * 1.0

@@ -1,4 +1,4 @@
-"""Symmetries of the landscape (science.md, 5): transformed data give transformed states, bit for bit."""
+"""Symmetries of the landscape (docs/science, 5): transformed data give transformed states, bit for bit."""
 
 from __future__ import annotations
 

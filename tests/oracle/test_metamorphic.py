@@ -1,4 +1,4 @@
-"""Symmetries of the dynamics (science.md, 5): transformed data must give the transformed orbit.
+"""Symmetries of the dynamics (docs/science, 5): transformed data must give the transformed orbit.
 
 No oracle is needed here, so a mistake that the engines share, and that the naive loop might share, shows too.
 Transformations by powers of two are exact in float64, so they must leave even the last bits alone.

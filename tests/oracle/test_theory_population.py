@@ -1,4 +1,4 @@
-"""Closed forms against quadrature of the definition, and slopes against those of science.md, 4."""
+"""Closed forms against quadrature of the definition, and slopes against those of docs/science, 4."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_yin(surrogate, slope):
     [("relu", 0.1995), ("identity", 0.399), ("clipped_relu", 0.132), ("hard_tanh", 0.264)],
 )
 def test_measured_slopes(surrogate, slope):
-    """science.md, 4 measured E G along w − w*, in units of ‖v‖²; the last two depend on the distance."""
+    """docs/science, 4 measured E G along w − w*, in units of ‖v‖²; the last two depend on the distance."""
     n = 25
     problem, teacher = st.Problem(n, 1), np.ones(n)
     slopes = []

@@ -1,4 +1,4 @@
-"""Draws follow the laws that they claim, and gradients the expectations of science.md, 4 and 7.
+"""Draws follow the laws that they claim, and gradients the expectations of docs/science, 4 and 7.
 
 Seeds are fixed, so a pass stays a pass. With other seeds a correct program would fail each single check with
 probability below 1e-6: that is 4.9 standard errors for one normal figure, 5.7 for the largest of a hundred. A
@@ -30,6 +30,7 @@ FAMILIES = {
     "student_t:12": (0.0, 0.75),
     "exponential": (0.0, 6.0),
     "shifted:-0.7": (-0.7, 0.0),
+    "exponential+0.7": (0.7, 6.0),
     "rectified": (math.sqrt(1 / (math.pi - 1)), 2.41),
     "ar1:0.8": (0.0, 0.0),
 }
@@ -41,6 +42,7 @@ LAWS = {
     "student_t:12": stats.t(12, scale=math.sqrt(10 / 12)),
     "exponential": stats.expon(-1),
     "shifted:-0.7": stats.norm(-0.7),
+    "uniform+-0.7": stats.uniform(-math.sqrt(3) - 0.7, 2 * math.sqrt(3)),
     "ar1:0.8": stats.norm(),
 }
 
@@ -209,7 +211,7 @@ def test_mean_gradient_by_integrals(surrogate, wrong):
 
 @pytest.mark.parametrize("surrogate, share", [("relu", 0.5), ("identity", 1.0)])
 def test_drift_at_the_teacher(surrogate, share):
-    """science.md, 7: at w* label noise alone drives the weights, with variance σ²‖v‖²/(2N) or σ²‖v‖²/N."""
+    """docs/science, 7: at w* label noise alone drives the weights, with variance σ²‖v‖²/(2N) or σ²‖v‖²/N."""
     n, samples, noise = 40, 300, 0.5
     problem = st.Problem(n, samples, noise=noise)
     drifts = [

@@ -1,41 +1,109 @@
-"""Every block of Python in the README and in the documentation runs, and says what is true."""
+"""The README and the documentation: every block of code runs, links and references lead somewhere."""
 
 from __future__ import annotations
 
+import doctest
 import re
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from sterling.claims import catalogue, experiments
 from sterling.claims.context import Context
 from sterling.claims.finding import Judgement
+from sterling.cli import app
+from sterling.study import Study
 from tests.support import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+DOCS = ROOT / "docs"
+#: What is made when the site is built is no page of ours.
+MADE = {"_made", "_build", "generated"}
+PAGES = [ROOT / "README.md", *(p for p in sorted(DOCS.rglob("*.md")) if not MADE & set(p.parts))]
+IDS = [str(page.relative_to(ROOT)) for page in PAGES]
+#: Commands that take long, or that need what a test has not: their options are checked, they are not run.
+ONLY_PARSED = ("reproduce", "study", "explore", "doctor", "plan --n 16")
+
+_FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+_LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
 
 
-def blocks(page: Path) -> list[str]:
-    """Return the blocks of Python of a page."""
-    return _BLOCK.findall(page.read_text(encoding="utf-8"))
+def blocks(page: Path, *languages: str) -> list[str]:
+    """Return the blocks of a page in these languages."""
+    return [
+        text for language, text in _FENCE.findall(page.read_text(encoding="utf-8")) if language in languages
+    ]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
-def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch, registries):
-    """The blocks of a page run one after the other, in an empty folder with the examples in it."""
-    shutil.copytree(ROOT / "examples" / "data", tmp_path / "examples" / "data")
+def anchors(page: Path) -> set[str]:
+    """Return the names of the headings of a page, as links write them."""
+    headings = _HEADING.findall(re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL))
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch, registries):
+    """An empty folder with the examples in it."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page, "python", "pycon")], ids=lambda page: page.stem
+)
+def test_the_code_of_a_page_runs(page, desk):
+    """The blocks of a page run one after the other; those with prompts give what the page says."""
     namespace: dict = {"__name__": "page"}
-    for block in blocks(page):
-        exec(compile(block, str(page), "exec"), namespace)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    for block in blocks(page, "python", "pycon"):
+        if ">>> " not in block:
+            exec(compile(block, str(page), "exec"), namespace)
+            continue
+        test = doctest.DocTestParser().get_doctest(block, namespace, page.name, str(page), 0)
+        test.globs = namespace  # names go on from block to block
+        told: list[str] = []
+        runner.run(test, out=told.append, clear_globs=False)
+        assert not told, "".join(told)
+
+
+def commands() -> list[tuple[str, str]]:
+    """Return the lines of all pages that call the command line."""
+    found = []
+    for page in PAGES:
+        for block in blocks(page, "sh"):
+            lines = [line.split("  #")[0].strip() for line in block.splitlines()]
+            found += [(page.stem, line.split("sterling ", 1)[1]) for line in lines if "sterling " in line]
+    return found
+
+
+@pytest.mark.parametrize("page, line", commands())
+def test_a_command_of_a_page_is_one(page, line, desk):
+    words = line.split()
+    if line.startswith(ONLY_PARSED):
+        words.append("--help")  # comes after the options are read: wrong ones are refused all the same
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_a_study_of_a_page_is_one(page, desk):
+    for number, block in enumerate(blocks(page, "toml")):
+        if "[problem]" in block:
+            path = desk / f"{number}.toml"
+            path.write_text(block, encoding="utf-8")
+            assert Study.from_toml(path).cells or Study.from_toml(path).series
+        else:
+            tomllib.loads(block)
 
 
 def test_the_claim_of_the_page_is_found_and_measured(tmp_path, monkeypatch):
     """A claim is one file: put where claims lie, it is in the catalogue, and it gives a finding."""
-    page = ROOT / "docs" / "extending.md"
-    code = next(block for block in blocks(page) if "CLAIM = Claim(" in block)
+    page = DOCS / "extending.md"
+    code = next(block for block in blocks(page, "python") if "CLAIM = Claim(" in block)
     (tmp_path / "ample_of_the_page.py").write_text(f"from sterling.study import Study\n{code}")
     monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
     claim = catalogue.find()["ample"]
@@ -44,8 +112,59 @@ def test_the_claim_of_the_page_is_found_and_measured(tmp_path, monkeypatch):
     assert "one half" in finding.rule
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_links_inside_the_repository_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-        if "://" not in target:
-            assert (page.parent / target).exists(), target
+    for target, anchor in _LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" in target or target.startswith("_made/") or "/_made/" in target:
+            continue  # pictures are made when the site is built, and Sphinx refuses missing ones
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        if anchor and path.suffix == ".md" and not anchor.startswith("sterling."):
+            assert anchor in anchors(path), f"{target}#{anchor}"
+
+
+def test_every_page_is_listed():
+    """What no table of contents names is a page that nobody finds."""
+    for page in PAGES[1:]:
+        if page.name != "index.md" or page.parent != DOCS:
+            home = page.parent if page.name != "index.md" else page.parent.parent
+            name = page.stem if page.name != "index.md" else f"{page.parent.name}/index"
+            assert re.search(rf"^{name}$", (home / "index.md").read_text(encoding="utf-8"), re.M), page
+
+
+def sections() -> set[int]:
+    """Return the numbers of the sections of the science."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in (DOCS / "science").glob("*.md"))
+    return {int(number) for number in re.findall(r"^## (\d+)\. ", text, re.MULTILINE)}
+
+
+def references() -> list[tuple[str, str]]:
+    """Return all places that name a section of the science, with its numbers: "docs/science, 3 and 5"."""
+    pattern = re.compile(r"science(?:\.md)?,? (?:section |sections )?(\d+(?:(?:, | and | to )\d+)*)")
+    files = [f for room in ("src", "benchmarks", "tests") for f in sorted((ROOT / room).rglob("*.py"))]
+    files += [ROOT / "README.md", ROOT / "CHANGELOG.md", DOCS / "decisions.md", DOCS / "extending.md"]
+    found = []
+    for file in files:
+        text = re.sub(r"\s+(?:#:? )?", " ", file.read_text(encoding="utf-8"))
+        found += [(str(file.relative_to(ROOT)), numbers) for numbers in pattern.findall(text)]
+    return found
+
+
+def test_sections_are_numbered_without_a_gap():
+    assert sections() == set(range(1, 16))
+
+
+def test_references_to_the_science_lead_to_a_heading():
+    found = references()
+    assert len(found) > 30
+    known = sections()
+    wrong = [(file, text) for file, text in found if not {int(n) for n in re.findall(r"\d+", text)} <= known]
+    assert wrong == []
+
+
+def test_the_gallery_shows_every_program():
+    scripts = sorted(path.stem for path in (DOCS / "gallery").glob("*.py"))
+    text = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    assert len(scripts) >= 6
+    assert sorted(re.findall(r"\(_made/gallery/(\w+)\.svg\)", text)) == scripts
+    assert sorted(re.findall(r"literalinclude\} gallery/(\w+)\.py", text)) == scripts

@@ -6,6 +6,7 @@ import html
 import math
 import re
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 #: Turns the digits of an exponent into raised ones.
@@ -60,6 +61,23 @@ def html_table(rows: Iterable[tuple[str, Any]]) -> str:
         f"<tr><th style='text-align:left'>{name}</th><td>{value}</td></tr>" for name, value in escaped
     )
     return f"<table>{cells}</table>"
+
+
+class Plain:
+    """What public objects have in common: they can be told as plain values, and a notebook shows those."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, which JSON can hold.
+
+        Returns
+        -------
+        dict
+            By name, of the caller's own.
+        """
+        return asdict(self)  # type: ignore[call-overload]
+
+    def _repr_html_(self) -> str:
+        return html_table((name, shortened(value)) for name, value in self.to_dict().items())
 
 
 def number(value: float, decimals: int | None = None) -> str:

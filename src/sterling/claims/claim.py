@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from sterling.claims.context import Context
 
 PAPER = "Jeong, Xin & Yin, arXiv 2505.18113"
-#: What is derived and checked outside the paper; sources are written as "science.md, 5".
-SCIENCE = "science.md"
+#: What is derived and checked outside the paper; sources are written as "docs/science, 5".
+SCIENCE = "docs/science"
 
 #: How much is done: a minute or two, a quarter of an hour, hours. Budgets are trials, steps and widths, never
 #: seconds, so each gives the same rows on every machine.

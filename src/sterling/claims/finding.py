@@ -118,7 +118,7 @@ class Finding:
     Attributes
     ----------
     key : str
-        "P1" … "P5" as in science.md, or a short name such as "population".
+        "P1" … "P5" as in docs/science, or a short name such as "population".
     title : str
         The claim in a few words.
     statement : str

@@ -1,23 +1,20 @@
 """`sterling certify`: what can be proved for one small data set, drawn or from a file."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sterling.base.files import printable
 from sterling.cli.options import (
-    COUNT,
     FILE,
     Json,
+    PiecewiseConstant,
     Quiet,
-    Source,
+    SmallSource,
     Threads,
     check_targets,
-    given_count,
     output,
-    problem_option,
     run_option,
     with_source,
 )
@@ -29,22 +26,11 @@ if TYPE_CHECKING:
     from sterling.states.certificate import Certificate
 
 
-@dataclass
-class _Small(Source):
-    n: Annotated[
-        str | None, problem_option("Inputs, one binary weight each, at most 24. \\[12]", "--n", **COUNT)
-    ] = None
-    samples: Annotated[str | None, problem_option("Sample size N. \\[1600]", **COUNT)] = None
-    usual: ClassVar[tuple[int, int]] = (12, 1600)
-
-
 @guarded
-@with_source(_Small)
+@with_source(SmallSource)
 def certify(
-    source: _Small,
-    surrogate: Annotated[
-        str, run_option("relu, identity, clipped_relu or hard_tanh.", metavar="NAME")
-    ] = "relu",
+    source: SmallSource,
+    surrogate: PiecewiseConstant = "relu",
     check: Annotated[
         bool, run_option("Check the proof by the definition of the gradient, state by state.", "--check")
     ] = False,
@@ -60,14 +46,11 @@ def certify(
     FILE; n may be at most 24.
     """
     from sterling.states.certificate import certify as prove
-    from sterling.states.landscape import check_dimension, check_surrogate
 
     if out is not None and out.suffix.lower() != ".json":
         raise InputError(f"--out is {printable(out)}; its name must end in .json")
     check_targets({"--out": out}, source.data)
-    check_surrogate(surrogate)
-    if source.data is None:
-        check_dimension(given_count(source.n, "--n", source.usual[0]))
+    source.check(surrogate)
     if not quiet:
         announce_kernels()
     instance = source.instance()

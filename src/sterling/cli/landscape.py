@@ -13,8 +13,9 @@ from sterling.cli.options import (
     FILE,
     SCHEDULES,
     Json,
+    PiecewiseConstant,
     Quiet,
-    Source,
+    SmallSource,
     Threads,
     check_targets,
     given_count,
@@ -41,21 +42,16 @@ _basin = panel("Basins")
 
 
 @dataclass
-class _Small(Source):
-    n: Annotated[
-        str | None, problem_option("Inputs, one binary weight each, at most 24. \\[12]", "--n", **COUNT)
-    ] = None
+class _Source(SmallSource):
     samples: Annotated[str | None, problem_option("Sample size N. \\[200]", **COUNT)] = None
     usual: ClassVar[tuple[int, int]] = (12, 200)
 
 
 @guarded
-@with_source(_Small)
+@with_source(_Source)
 def landscape(
-    source: _Small,
-    surrogate: Annotated[
-        str, run_option("relu, identity, clipped_relu or hard_tanh.", metavar="NAME")
-    ] = "relu",
+    source: _Source,
+    surrogate: PiecewiseConstant = "relu",
     gaussian: Annotated[
         bool,
         run_option(
@@ -82,7 +78,6 @@ def landscape(
     130; during --basins the landscape is shown all the same.
     """
     from sterling.plot.style import picture_format
-    from sterling.states.landscape import check_dimension, check_surrogate
     from sterling.states.landscape import landscape as visit
 
     if plot is not None:
@@ -91,9 +86,7 @@ def landscape(
         raise InputError(f"--out is {printable(out)}; its name must end in {' or '.join(_TABLES)}")
     check_targets({"--plot": plot, "--out": out}, source.data)
     runs = _basin_settings(basins, steps, schedule, init)
-    check_surrogate(surrogate)
-    if source.data is None:
-        check_dimension(given_count(source.n, "--n", source.usual[0]))
+    source.check(surrogate)
     if not quiet:
         announce_kernels()
     instance = source.instance()

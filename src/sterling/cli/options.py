@@ -31,7 +31,8 @@ COUNT, FILE = {"metavar": "COUNT"}, {"metavar": "FILE"}
 SURROGATES = "relu, identity, clipped_relu, hard_tanh, sigmoid, approx_sign or swish_sign."
 SCHEDULES = "Step sizes: power:RATE,EXPONENT, constant:RATE or table:RATE,RATE,…"
 _INPUTS = (
-    "gaussian, rademacher, uniform, student_t:4, exponential, rectified, shifted:0.5 or ar1:0.5. \\[gaussian]"
+    "gaussian, rademacher, uniform, student_t:4, exponential, rectified, shifted:0.5 or ar1:0.5; with a mean "
+    "as in uniform+0.5. \\[gaussian]"
 )
 _LABELS = "Column of the labels, by name or number. \\[label, y, or the last]"
 
@@ -127,6 +128,28 @@ class Source:
             precision=self.precision or "int16",
             constant="keep" if self.keep_constant else "refuse",
         )
+
+
+@dataclass
+class SmallSource(Source):
+    """The same for instances whose states are all looked at."""
+
+    n: Annotated[
+        str | None, problem_option("Inputs, one binary weight each, at most 24. \\[12]", "--n", **COUNT)
+    ] = None
+    samples: Annotated[str | None, problem_option("Sample size N. \\[1600]", **COUNT)] = None
+    usual: ClassVar[tuple[int, int]] = (12, 1600)
+
+    def check(self, surrogate: str) -> None:
+        """Refuse, before any work, what has too many states or no counted ones."""
+        from sterling.states.landscape import check_dimension, check_surrogate
+
+        check_surrogate(surrogate)
+        if self.data is None:
+            check_dimension(given_count(self.n, "--n", self.usual[0]))
+
+
+PiecewiseConstant = Annotated[str, run_option("relu, identity, clipped_relu or hard_tanh.", metavar="NAME")]
 
 
 def with_source(kind: type[Source]) -> Callable[[Callable[..., None]], Callable[..., None]]:

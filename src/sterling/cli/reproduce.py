@@ -138,7 +138,7 @@ def _print_results(report: "Reproduction", folder: Path) -> None:
     from rich.console import Console
 
     from sterling.base.text import counted, readable_time
-    from sterling.report.page import NUMBERS, PAGE, RAW
+    from sterling.report.page import EXPLORABLE, NUMBERS, PAGE, RAW
     from sterling.report.terminal import table
 
     console = Console(highlight=False)
@@ -146,6 +146,6 @@ def _print_results(report: "Reproduction", folder: Path) -> None:
     typer.echo(
         f"{counted(len(report.findings), 'claim')}, effort {report.effort}, {readable_time(report.seconds)}"
     )
-    typer.echo(f"page:    {folder / PAGE}")
     typer.echo(f"numbers: {folder / NUMBERS}")
     typer.echo(f"rows:    {folder / RAW}")
+    typer.echo(f"Open {folder / PAGE} in a browser; it leads to {EXPLORABLE}, where you watch runs happen.")

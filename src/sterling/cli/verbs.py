@@ -11,6 +11,7 @@ from sterling import __version__
 from sterling.cli import study
 from sterling.cli.certify import certify
 from sterling.cli.doctor import doctor
+from sterling.cli.explore import explore
 from sterling.cli.landscape import landscape
 from sterling.cli.plan import plan
 from sterling.cli.render import FAILED, OutputError, lose_output, note, open_output
@@ -31,6 +32,7 @@ app.command()(train)
 app.command()(landscape)
 app.command()(certify)
 app.command()(plan)
+app.command()(explore)
 app.command()(doctor)
 app.add_typer(study.app, name="study")
 

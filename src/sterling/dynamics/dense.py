@@ -1,6 +1,6 @@
 """The dense engine: one gradient step after the other. Slow, obvious, and the definition of a run.
 
-    u_{t+1} = u_t − η_t G(w_t),   w_{t+1} = sign(u_{t+1})/√n with sign(0) = +1          (science.md, 2)
+    u_{t+1} = u_t − η_t G(w_t),   w_{t+1} = sign(u_{t+1})/√n with sign(0) = +1          (docs/science, 2)
 
 While the weights rest, G does not change, so u_t is taken from the last flip (the anchor) in one product,
 u_t = u_a − (η_a + … + η_{t−1})·G, as the event engine does: one rounding for a stretch, not one a step.

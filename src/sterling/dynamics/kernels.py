@@ -1,7 +1,7 @@
 """The event loop: from weight flip to weight flip, in time proportional to n for a state seen before.
 
 Between two flips the latents move on straight lines in the mass of the schedule, so the next flip has a
-closed form (science.md, 6). Gradients of visited states are kept in a cache of bounded memory; a new state
+closed form (docs/science, 6). Gradients of visited states are kept in a cache of bounded memory; a new state
 costs one pass over the data (`passes.py`). What a run means is defined, slowly, in `dense.py`.
 """
 

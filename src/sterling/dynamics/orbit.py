@@ -311,7 +311,7 @@ class Orbit:
 
     @property
     def certified(self) -> bool:
-        """Whether the verdict is proved to hold for all time (science.md, 5)."""
+        """Whether the verdict is proved to hold for all time (docs/science, 5)."""
         return self.verdict.absorbed or self.verdict is Verdict.STALLED
 
     @property

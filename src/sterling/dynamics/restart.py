@@ -1,7 +1,7 @@
 """Ergodic restart: now and then the latents go back to the time average, and the schedule starts anew.
 
 Where runs chatter, the wrong weights are other ones at each moment while their time average is right; a run
-that starts from the average comes to rest (science.md, 12). What happens between two restarts is plain STE.
+that starts from the average comes to rest (docs/science, 12). What happens between two restarts is plain STE.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Restart:
 
     References
     ----------
-    science.md, 12. Nearest idea: Dockhorn et al., arXiv 2110.13220.
+    docs/science, 12. Nearest idea: Dockhorn et al., arXiv 2110.13220.
 
     Examples
     --------

@@ -6,6 +6,7 @@ It knows nothing of what the kernels compute. Instructions that Numba has no nam
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import pickle
 import platform
@@ -62,7 +63,7 @@ def _load_array_functions() -> None:
 
     ensure, linalg.ensure_blas = linalg.ensure_blas, lambda: None
     try:
-        import numba.np.arraymath
+        importlib.import_module("numba.np.arraymath")
     finally:
         linalg.ensure_blas = ensure
 

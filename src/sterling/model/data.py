@@ -96,7 +96,8 @@ def load_data(
     Examples
     --------
     >>> import sterling as st
-    >>> _ = open("cells.csv", "w").write("size,round,label\\n0.5,1,1\\n2,-1,0\\n1,0.5,1\\n")
+    >>> from pathlib import Path
+    >>> _ = Path("cells.csv").write_text("size,round,label\\n0.5,1,1\\n2,-1,0\\n1,0.5,1\\n")
     >>> instance = st.load_data("cells.csv", normalize="standard")
     >>> instance.feature_names
     ('size', 'round')

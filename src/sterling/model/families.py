@@ -7,6 +7,7 @@ Normalisations, which act on drawn or given data alike, live in `normalise.py`.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ import numpy as np
 
 from sterling.base.checks import real, shown
 from sterling.base.registry import Registry
+from sterling.base.text import Plain
 from sterling.errors import InputError, InputTypeError
 
 #: Grid of the inputs: 2^-12, or coarser where the family needs the range.
@@ -22,11 +24,12 @@ FINEST_BITS = 12
 #: A family's grid reaches at least the quantile of this tail; what lies beyond is drawn as the last code.
 TAIL = 1e-7
 
+_POWER = re.compile(r":.*\d[eE]$")  # the "+" after it belongs to a number such as 1e+2
 _RECTIFIED_DEVIATION = math.sqrt(0.5 - 0.5 / math.pi)  # of max(0, z) for a standard normal z
 
 
 @dataclass(frozen=True, repr=False)
-class Family:
+class Family(Plain):
     """A law of unit variance with independent entries.
 
     A subclass of your own is a frozen dataclass with one parameter at most, a ``name``, ``reach`` and
@@ -104,13 +107,6 @@ class Family:
         return f"get_family({str(self)!r})"
 
     def to_dict(self) -> dict:
-        """Return its name and parameter.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
         return {"family": self.name, **asdict(self)}
 
 
@@ -239,6 +235,32 @@ class AutoRegressive(Family):
         return out
 
 
+@dataclass(frozen=True, repr=False)
+class Displaced(Family):
+    """Another family around ``mean`` more than its own: "uniform+0.5" keeps the shape and moves it."""
+
+    base: Family
+    mean: float
+
+    def __post_init__(self):
+        object.__setattr__(self, "mean", real(self.mean, "the mean of displaced inputs", -100, 100) + 0.0)
+        if type(self.base).correlate is not Family.correlate or isinstance(self.base, Displaced):
+            raise InputError(f"{self.base} takes no mean: give a law of independent entries, once")
+
+    @property
+    def reach(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return abs(self.mean) + self.base.reach
+
+    def cumulative(self, x):
+        return self.base.cumulative(x - self.mean)
+
+    def __str__(self) -> str:
+        return f"{self.base}+{self.mean!r}"
+
+    def to_dict(self) -> dict:
+        return {"family": "displaced", "base": self.base.to_dict(), "mean": self.mean}
+
+
 FAMILIES: Registry[type[Family]] = Registry(
     "input family",
     "sterling.families",
@@ -248,12 +270,13 @@ FAMILIES: Registry[type[Family]] = Registry(
 
 
 def get_family(spec: str | Family) -> Family:
-    """Return the family that a name such as "gaussian", "student_t:4" or "ar1:0.8" stands for.
+    """Return the family that a name such as "gaussian", "student_t:4", "ar1:0.8" or "uniform+0.5" stands for.
 
     Parameters
     ----------
     spec : str or Family
-        A name, perhaps with a parameter; a family comes back as it is.
+        A name, perhaps with a parameter, perhaps with "+" and what its mean is moved by; a family comes back
+        as it is.
 
     Returns
     -------
@@ -275,17 +298,23 @@ def get_family(spec: str | Family) -> Family:
         return spec
     if not isinstance(spec, str):
         raise InputTypeError(f"inputs is {shown(spec)}; give a family or a name out of {', '.join(FAMILIES)}")
+    base, plus, mean = spec.rpartition("+")
+    if plus and not base.endswith(":") and not _POWER.search(base):
+        return Displaced(get_family(base), _parameter(mean, spec))
     name, _, argument = spec.partition(":")
     kind = FAMILIES.find(name)
     if not argument:
         return kind()
     if not fields(kind):
         raise InputError(f"input family {name!r} takes no parameter, but {spec!r} gives one")
+    return kind(**{fields(kind)[0].name: _parameter(argument, spec)})
+
+
+def _parameter(text: str, spec: str) -> float:
     try:
-        value = float(argument)
+        return float(text)
     except ValueError:
         raise InputError(f"the parameter of {shown(spec)} is no number") from None
-    return kind(**{fields(kind)[0].name: value})
 
 
 @lru_cache(maxsize=16)

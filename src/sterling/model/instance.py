@@ -26,7 +26,7 @@ from sterling.base.arrays import (
 from sterling.base.checks import choice
 from sterling.base.pool import for_each
 from sterling.base.resources import require_memory
-from sterling.base.text import html_table, shortened
+from sterling.base.text import Plain, html_table, shortened
 from sterling.errors import InputError, RangeError
 from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs, vector_codes
 from sterling.exact.ranges import EXACT, WHOLE, finest, limbs, too_large, too_wide
@@ -42,7 +42,7 @@ _DERIVATIVE_BITS = 20  # grid of the derivative of smooth surrogates
 
 
 @dataclass(frozen=True, eq=False)
-class Rounding:
+class Rounding(Plain):
     """How much at most was rounded to put data on their grids; zero where nothing was.
 
     Parameters
@@ -76,13 +76,6 @@ class Rounding:
         return bool(self.inputs.any()) or self.labels > 0 or self.readout > 0
 
     def to_dict(self) -> dict[str, float]:
-        """Return the largest of each as plain values.
-
-        Returns
-        -------
-        dict
-            By the names of the attributes.
-        """
         return {"inputs": float(self.inputs.max()), "labels": self.labels, "readout": self.readout}
 
     def __repr__(self) -> str:
@@ -114,7 +107,7 @@ def transpose(grid: InputGrid, threads: int | None = None) -> np.ndarray:
     return read_only(columns)
 
 
-class Instance:
+class Instance(Plain):
     """A finite data set (Z_i, y_i), i = 1 … N, with readout v and, if known, the teacher's signs.
 
     Make one of data of your own, or draw one with `Problem.draw`.
@@ -425,7 +418,7 @@ class Instance:
     def gradient(self, signs, surrogate: str | Surrogate = "relu") -> np.ndarray:
         """Return the STE gradient G(w) at w = signs/√n, float64 (n,).
 
-        G = 1/N Σ_i r_i Σ_j v_j μ′(z_ij·w) z_ij with r_i = vᵀH(Z_i w) − y_i (science.md, 2). The sum is an
+        G = 1/N Σ_i r_i Σ_j v_j μ′(z_ij·w) z_ij with r_i = vᵀH(Z_i w) − y_i (docs/science, 2). The sum is an
         exact integer; below 2^53, as usual, G is that integer divided with one rounding, and above it is
         rounded once more. Smooth derivatives are taken on the grid 2^-20, whatever the data.
 
@@ -530,13 +523,6 @@ class Instance:
             yield first, codes.astype(np.float64)
 
     def to_dict(self) -> dict:
-        """Return a plain description (no data).
-
-        Returns
-        -------
-        dict
-            Values of the caller's own, which JSON can hold.
-        """
         return {
             "n": self.n,
             "m": self.m,

@@ -167,7 +167,6 @@ class _Affine(Normalizer):
         return ready._move(codes), ready
 
     def to_dict(self) -> dict[str, Any]:
-        """Return its name and, once fitted, its numbers; `check_normalize` is the way back."""
         numbers = {one.name: getattr(self, one.name) for one in fields(self)} if self.fitted else {}
         return {"name": self.name, **{name: array.tolist() for name, array in numbers.items()}}
 

@@ -16,7 +16,7 @@ from sterling.base import checks
 from sterling.base.arrays import refuse_masked
 from sterling.base.pool import for_each
 from sterling.base.resources import require_memory, thread_count
-from sterling.base.text import html_table, shortened
+from sterling.base.text import Plain
 from sterling.errors import InputError, InputTypeError
 from sterling.exact.grid import InputGrid, aligned_zeros, padded_width, vector_codes
 from sterling.exact.ranges import finest
@@ -57,7 +57,7 @@ def part_seed(seed: int | np.random.SeedSequence, *part: int) -> np.random.SeedS
 
 
 @dataclass(frozen=True)
-class Problem:
+class Problem(Plain):
     """Two-layer network y = vᵀH(Z w*) + ξ with binary weights, as a distribution of data sets.
 
     Parameters
@@ -278,13 +278,6 @@ class Problem:
         return np.rint(fine * (math.ldexp(self.noise, bits) / _FINE)).astype(np.int64)
 
     def to_dict(self) -> dict:
-        """Return the parameters; ``Problem(**values)`` is the way back.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
         readout = self.readout if isinstance(self.readout, str) else list(self.readout)
         return {
             "n": self.n,
@@ -301,9 +294,6 @@ class Problem:
             f"{name}={value!r}" for name, value in {**vars(self), "inputs": str(self.inputs)}.items()
         )
         return f"Problem({told})"
-
-    def _repr_html_(self) -> str:
-        return html_table((name, shortened(value)) for name, value in self.to_dict().items())
 
 
 def _draw_signs(seed: np.random.SeedSequence, count: int) -> np.ndarray:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sterling.base.pool import Pool
 from sterling.base.progress import Progress, Show, showing
 from sterling.base.resources import require_memory
+from sterling.base.text import Plain
 from sterling.model.problem import Problem
 from sterling.stats import jeffreys
 from sterling.study.cells import Cell
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Plain):
     """How often trials with the proposed samples did what a row promises.
 
     Attributes
@@ -54,10 +55,6 @@ class Check:
     def most(self) -> float:
         """Share of successes if all undecided trials were some."""
         return (self.successes + self.undecided) / self.trials
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values."""
-        return asdict(self)
 
 
 def check_needs(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from sterling.base.progress import Progress
 from sterling.base.resources import available_memory, require_memory
+from sterling.base.text import Plain
 from sterling.dynamics.train import train
 from sterling.model.problem import Problem
 from sterling.schedules import parse_schedule
@@ -18,7 +19,7 @@ _SECONDS = 1.0  # that a run is watched
 
 
 @dataclass(frozen=True)
-class Cost:
+class Cost(Plain):
     """What one run takes.
 
     Attributes
@@ -48,10 +49,6 @@ class Cost:
     def seconds(self) -> float:
         """Seconds of the whole run at the pace of its beginning, which is its slowest part."""
         return self.watched_seconds * self.steps / max(1, self.watched_steps)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values."""
-        return asdict(self)
 
 
 class _Enough(Exception):

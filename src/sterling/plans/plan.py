@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from sterling import theory
 from sterling.base.checks import flag, instance_of, integer, real
 from sterling.base.progress import Show
-from sterling.base.text import html_table
+from sterling.base.text import Plain, html_table
 from sterling.dynamics.restart import Restart
 from sterling.model.problem import Problem
 from sterling.plans.check import Check, check_needs
@@ -37,7 +37,7 @@ CERTIFIABLE = 24
 
 _HALF = 0.5  # the share of data sets that typical means
 _PATHS = ("relu", "identity")  # surrogates whose way from a random start is known
-# N₅₀/n with restarts: of ReLU at these n (from 64 on science.md, 12), of the identity at n = 64.
+# N₅₀/n with restarts: of ReLU at these n (from 64 on docs/science, 12), of the identity at n = 64.
 _RESTART_N = (16, 32, 64, 128, 256, 512, 1024)
 _RESTART = {"relu": (2.45, 2.69, 2.99, 3.27, 3.31, 3.35, 3.23), "identity": (1.65,) * 7}
 _RESTART_FROM = {"relu": 16, "identity": 64}
@@ -45,7 +45,7 @@ _FEWEST_OCCUPIED = 10  # samples, in units of n, from which on the law of the oc
 
 
 @dataclass(frozen=True)
-class Need:
+class Need(Plain):
     """One row of a plan: a goal, and the samples that it takes.
 
     Attributes
@@ -112,13 +112,9 @@ class Need:
         """The sample size at which trials check the row."""
         return max(1, _rounded(self.samples))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class Expectation:
+class Expectation(Plain):
     """What to expect of a long run with a given number of samples (mean-field).
 
     Attributes
@@ -139,13 +135,9 @@ class Expectation:
     wrong_share: float
     reaches: bool
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Plain):
     """How many samples are needed, and what to expect of so many.
 
     Attributes
@@ -169,7 +161,6 @@ class Plan:
     cost: Cost | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values."""
         about = self.problem
         return {
             "n": about.n,
@@ -432,7 +423,7 @@ def _restart(rows: _Rows) -> None:
     rows.add(
         "half of the runs with ergodic restart end at w*",
         lambda steps: problem.n * float(np.interp(problem.n, _RESTART_N, _RESTART[rows.surrogate.name])),
-        ("measured", "science.md, 12"),
+        ("measured", "docs/science, 12"),
         "optimal",
         _HALF,
         RESTART_STEPS,

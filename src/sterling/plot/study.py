@@ -14,6 +14,7 @@ from scipy.special import expit
 
 from sterling.base.text import percent
 from sterling.errors import InputError
+from sterling.plot.curves import shares
 from sterling.plot.style import GREY, INK, PALE, PURPLE, VERDICT_COLOURS, plain
 from sterling.study.fit import POOR
 from sterling.study.report import SeriesFit
@@ -53,10 +54,8 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
     for place, n in enumerate(dimensions):
         cells = series.cells.filter(series.cells["n"] == n).sort("samples")
         colour, marker = _style(place, len(dimensions))
-        share = cells["share"].to_numpy()
-        bars = np.vstack([share - cells["share_low"].to_numpy(), cells["share_high"].to_numpy() - share])
         x = cells["samples"].to_numpy()
-        ax.errorbar(x, share, np.maximum(bars, 0), fmt=marker, ms=4, lw=1, color=colour, label=f"n = {n}")
+        shares(ax, cells, 0, 1, ls="", marker=marker, ms=4, lw=1, color=colour, label=f"n = {n}")
         if series.fit is not None and n in series.fit.slope_at:
             line = np.geomspace(x.min(), x.max(), 200)
             middle = math.log(series.fit.middle_at[n])

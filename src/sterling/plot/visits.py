@@ -123,7 +123,7 @@ def occupancy_law(
 
 
 def leading_law(of: Problem | Instance, samples: ArrayLike) -> np.ndarray:
-    """Return exp(−n^(3/2) σ/(√2 ‖v‖ √N)), mean-field, science.md, 7; for ReLU and Gaussian inputs."""
+    """Return exp(−n^(3/2) σ/(√2 ‖v‖ √N)), mean-field, docs/science, 7; for ReLU and Gaussian inputs."""
     from sterling.theory.numbers import numbers_of
 
     numbers = numbers_of(of, "relu")

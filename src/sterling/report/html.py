@@ -25,7 +25,7 @@ _VALUE = re.compile(r"\b(\w) = (?=[−\d])")
 _INDEX = re.compile(r"(?<!\w)(\w\*?|‖)_([\w∞])(?!\w)")  # b*_k and G_k, but not student_t
 
 
-def page(template: str, script: str = "", **values: Any) -> str:
+def page(template: str, script: str = "", code: str = "", **values: Any) -> str:
     """Return a page as text.
 
     Parameters
@@ -34,10 +34,12 @@ def page(template: str, script: str = "", **values: Any) -> str:
         Name of a file in ``templates`` that extends ``base.html``.
     script : str
         Name of a JavaScript file there; the page runs this script and, by its content policy, no other.
+    code : str
+        The script itself, where it is made of several files.
     values
         What the template shows.
     """
-    text = "" if not script else (files("sterling.report") / "templates" / script).read_text("utf-8")
+    text = (files("sterling.report") / "templates" / script).read_text("utf-8") if script else code
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     shown = (
         _environment()
@@ -45,7 +47,7 @@ def page(template: str, script: str = "", **values: Any) -> str:
         .render(
             version=__version__,
             script=Markup(text),
-            script_source=Markup(f"'sha256-{digest}'" if script else "'none'"),
+            script_source=Markup(f"'sha256-{digest}'" if text else "'none'"),
             **values,
         )
     )

@@ -16,6 +16,7 @@ from sterling.base.files import write_atomically
 from sterling.base.text import legible, readable_time
 from sterling.claims.finding import Finding, Judgement
 from sterling.errors import StoreError
+from sterling.report.explore import write_explorable
 from sterling.report.figures import Drawing, identifier, render
 from sterling.report.html import page
 from sterling.theory.labels import KINDS
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 #: Names of what lies in the folder.
-PAGE, RAW, NUMBERS = "index.html", "data", "findings.json"
+PAGE, RAW, NUMBERS, EXPLORABLE = "index.html", "data", "findings.json", "explore.html"
 
 _FORMAT = 1  # of findings.json
 
@@ -66,7 +67,8 @@ class Page:
     Parameters
     ----------
     folder : path
-        Must exist. ``index.html``, ``findings.json`` and ``data/*.parquet`` are written there, atomically.
+        Must exist. ``index.html``, ``findings.json``, ``data/*.parquet`` and the explorable page are written
+        there, atomically.
     facts : Facts
     """
 
@@ -74,6 +76,7 @@ class Page:
         self.folder = Path(folder)
         self.facts = facts
         self._sections: list[_Section] = []
+        self._explorable = False  # whether it is there
 
     @property
     def path(self) -> Path:
@@ -115,6 +118,9 @@ class Page:
         """
         numbers = json.dumps(self.to_dict(missing), indent=1, allow_nan=False, ensure_ascii=False)
         write_atomically(self.folder / NUMBERS, f"{legible(numbers)}\n".encode())
+        if not self._explorable:
+            write_explorable(self.folder / EXPLORABLE)
+            self._explorable = True
         return write_atomically(self.path, self._html(missing, finished).encode())
 
     def to_dict(self, missing: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
@@ -139,6 +145,7 @@ class Page:
         return page(
             "page.html",
             script="page.js",
+            explorable=EXPLORABLE,
             sections=self._sections,
             facts_shown=shown,
             missing=list(missing),

@@ -1,6 +1,6 @@
 """Proofs for one data set: how often runs are at w*, whatever their start and their step sizes.
 
-By the balance (science.md, 13) every limit of the shares of mass π(D), D the set of wrong weights, lies in
+By the balance (docs/science, 13) every limit of the shares of mass π(D), D the set of wrong weights, lies in
 
     P = {π ≥ 0, Σ π = 1, Σ_D π(D) B′_k(D) ≥ 0 for all k},
 
@@ -69,7 +69,7 @@ class Certificate:
 
     Notes
     -----
-    Exact: the balance and its proof are in science.md, 13. A dual vector λ ≥ 0 proves π(∅) ≥ c where
+    Exact: the balance and its proof are in docs/science, 13. A dual vector λ ≥ 0 proves π(∅) ≥ c where
     1{D = ∅} − Σ_k λ_k B′_k(D) ≥ c for all D, and Σ_{D∋k} π(D) ≤ c where 1{k ∈ D} + Σ_j λ_j B′_j(D) ≤ c.
 
     Examples
@@ -283,7 +283,7 @@ def certify(
 
     Notes
     -----
-    Linear programs over the polytope of the balance (science.md, 13; exact), by column generation with
+    Linear programs over the polytope of the balance (docs/science, 13; exact), by column generation with
     SciPy's HiGHS. Schedules must have bounded step sizes whose sum is infinite.
 
     Examples

@@ -96,7 +96,7 @@ class Landscape:
 
     @cached_property
     def absorbing(self) -> np.ndarray:
-        """The absorbing states (science.md, 5): a run that gets there never leaves. int8 (count, n)."""
+        """The absorbing states (docs/science, 5): a run that gets there never leaves. int8 (count, n)."""
         return signs_of(self.absorbing_states, self.n)
 
     @cached_property
@@ -351,7 +351,7 @@ def landscape(
 
     References
     ----------
-    science.md, 5 and 9.
+    docs/science, 5 and 9.
 
     Examples
     --------

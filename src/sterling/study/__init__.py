@@ -10,93 +10,59 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sterling.study.cells import Cell, Seeds, trial_key, trial_seeds
-    from sterling.study.cluster import open_cluster
-    from sterling.study.collect import Outcome, Progress, iterate, replay, run
-    from sterling.study.criteria import Criterion
-    from sterling.study.fit import ExponentFit, fit_exponent
-    from sterling.study.grid import Study
-    from sterling.study.kinds import (
-        COUNT,
-        FLAG,
-        REAL,
-        SHARE,
-        Cancelled,
-        Column,
-        Kind,
-        get_kind,
-        parse_criterion,
-        words,
-    )
-    from sterling.study.report import SeriesFit, Status, fit_store, status
-    from sterling.study.store import Store
-    from sterling.study.sufficiency import FitError
-    from sterling.study.trial import run_trial
+    from sterling.study.cells import Cell as Cell
+    from sterling.study.cells import Seeds as Seeds
+    from sterling.study.cells import trial_seeds as trial_seeds
+    from sterling.study.cluster import open_cluster as open_cluster
+    from sterling.study.collect import Outcome as Outcome
+    from sterling.study.collect import Progress as Progress
+    from sterling.study.collect import iterate as iterate
+    from sterling.study.collect import replay as replay
+    from sterling.study.collect import run as run
+    from sterling.study.criteria import Criterion as Criterion
+    from sterling.study.fit import ExponentFit as ExponentFit
+    from sterling.study.fit import fit_exponent as fit_exponent
+    from sterling.study.grid import Study as Study
+    from sterling.study.kinds import COUNT as COUNT
+    from sterling.study.kinds import FLAG as FLAG
+    from sterling.study.kinds import REAL as REAL
+    from sterling.study.kinds import SHARE as SHARE
+    from sterling.study.kinds import Cancelled as Cancelled
+    from sterling.study.kinds import Column as Column
+    from sterling.study.kinds import Kind as Kind
+    from sterling.study.kinds import get_kind as get_kind
+    from sterling.study.kinds import parse_criterion as parse_criterion
+    from sterling.study.kinds import words as words
+    from sterling.study.report import SeriesFit as SeriesFit
+    from sterling.study.report import Status as Status
+    from sterling.study.report import fit_store as fit_store
+    from sterling.study.report import status as status
+    from sterling.study.store import Store as Store
+    from sterling.study.sufficiency import FitError as FitError
+    from sterling.study.trial import run_trial as run_trial
 
-_HOME = {
-    "cells": ("Cell", "Seeds", "trial_key", "trial_seeds"),
-    "cluster": ("open_cluster",),
-    "collect": ("Outcome", "Progress", "iterate", "replay", "run"),
-    "criteria": ("Criterion",),
-    "fit": ("ExponentFit", "fit_exponent"),
-    "grid": ("Study",),
-    "kinds": (
-        "COUNT",
-        "FLAG",
-        "REAL",
-        "SHARE",
-        "Cancelled",
-        "Column",
-        "Kind",
-        "get_kind",
-        "parse_criterion",
-        "words",
-    ),
-    "report": ("SeriesFit", "Status", "fit_store", "status"),
-    "store": ("Store",),
-    "sufficiency": ("FitError",),
-    "trial": ("run_trial",),
+#: Where the public names are at home.
+_ROOMS = {
+    "cells": "Cell Seeds trial_seeds",
+    "cluster": "open_cluster",
+    "collect": "Outcome Progress iterate replay run",
+    "criteria": "Criterion",
+    "fit": "ExponentFit fit_exponent",
+    "grid": "Study",
+    "kinds": "COUNT FLAG REAL SHARE Cancelled Column Kind get_kind parse_criterion words",
+    "report": "SeriesFit Status fit_store status",
+    "store": "Store",
+    "sufficiency": "FitError",
+    "trial": "run_trial",
 }
-_MODULES = {name: module for module, names in _HOME.items() for name in names}
+_HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
-__all__ = [
-    "COUNT",
-    "Cancelled",
-    "Cell",
-    "Column",
-    "Criterion",
-    "ExponentFit",
-    "FLAG",
-    "FitError",
-    "Kind",
-    "Outcome",
-    "Progress",
-    "REAL",
-    "SHARE",
-    "Seeds",
-    "SeriesFit",
-    "Status",
-    "Store",
-    "Study",
-    "fit_exponent",
-    "fit_store",
-    "get_kind",
-    "iterate",
-    "open_cluster",
-    "parse_criterion",
-    "replay",
-    "run",
-    "run_trial",
-    "status",
-    "trial_key",
-    "trial_seeds",
-    "words",
-]
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str):
-    if name in _MODULES:
-        value = getattr(import_module(f"sterling.study.{_MODULES[name]}"), name)
+    if name in _HOME:
+        value = getattr(import_module(f"sterling.study.{_HOME[name]}"), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'sterling.study' has no attribute {name!r}")

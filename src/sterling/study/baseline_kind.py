@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,10 +62,6 @@ def _work(cell: Cell) -> pl.Expr:
     return pl.lit(_TRIAL + _PASSES * cell.problem.n * rows * _ENTRY)
 
 
-def _small(cell: Cell) -> Cell:
-    return Cell(cell.kind, replace(cell.problem, samples=min(cell.problem.samples, 32)), cell.settings)
-
-
 KIND = Kind(
     "baseline",
     _run,
@@ -82,5 +77,5 @@ KIND = Kind(
     },
     check=_check,
     work=_work,
-    small=_small,
+    small=Cell.small,
 )

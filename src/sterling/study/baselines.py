@@ -1,7 +1,8 @@
-"""Other ways to find the teacher, as functions of arrays: what STE is to be measured against; science.md, 14.
+"""Other ways to find the teacher, as functions of arrays, to measure STE against; docs/science, 14.
 
-Each takes inputs and labels and gives signs. They know no step sizes and no runs. `theory/ladder.py` says
-what is possible at all.
+Each takes inputs, float (N, n) or (N, 1, n), and labels, float (N,), and gives signs, int8 (n,), with
+sign(0) = +1; shapes that do not fit and values that are not finite raise `InputError`. They know no step
+sizes and no runs. `theory/ladder.py` says what is possible at all.
 """
 
 from __future__ import annotations
@@ -67,24 +68,7 @@ def _signs(values: np.ndarray) -> np.ndarray:
 
 
 def hebb(inputs, labels) -> np.ndarray:
-    """Return the sign of Σ (y − ȳ) z, the majority vote of the samples.
-
-    Parameters
-    ----------
-    inputs : float (N, n) or (N, 1, n)
-        One row a sample.
-    labels : float (N,)
-        The labels, in any units; their mean ȳ is taken off.
-
-    Returns
-    -------
-    int8 (n,)
-        With sign(0) = +1.
-
-    Raises
-    ------
-    InputError
-        For shapes that do not fit and values that are not finite.
+    """Return the sign of Σ (y − ȳ) z, the majority vote of the samples, whatever the units of the labels.
 
     References
     ----------
@@ -104,23 +88,6 @@ def hebb(inputs, labels) -> np.ndarray:
 def least_squares(inputs, labels) -> np.ndarray:
     """Return the sign of the least-squares fit of y − ȳ, the shortest one where there are many.
 
-    Parameters
-    ----------
-    inputs : float (N, n) or (N, 1, n)
-        One row a sample.
-    labels : float (N,)
-        The labels, in any units; their mean ȳ is taken off.
-
-    Returns
-    -------
-    int8 (n,)
-        With sign(0) = +1.
-
-    Raises
-    ------
-    InputError
-        For shapes that do not fit and values that are not finite.
-
     Examples
     --------
     >>> from sterling.model.problem import Problem
@@ -137,24 +104,12 @@ def logistic(inputs, labels, *, threshold: float = 0.5, penalty: float = 1.0) ->
 
     Parameters
     ----------
-    inputs : float (N, n) or (N, 1, n)
-        One row a sample.
-    labels : float (N,)
-        The labels.
+    inputs, labels : arrays
+        See above.
     threshold : float
         Labels above it are of the one class; half of the readout is right for one hidden unit.
     penalty : float
         λ in Σ ln(1 + exp(∓ z·w)) + λ|w|²/2, positive: without it separable data have no minimum.
-
-    Returns
-    -------
-    int8 (n,)
-        With sign(0) = +1.
-
-    Raises
-    ------
-    InputError
-        For shapes that do not fit, values that are not finite and numbers out of their range.
 
     Examples
     --------
@@ -196,10 +151,8 @@ def gamp(
 
     Parameters
     ----------
-    inputs : float (N, n) or (N, 1, n)
-        One row a sample, of variance one.
-    labels : float (N,)
-        The labels.
+    inputs, labels : arrays
+        See above; inputs of variance one.
     noise : float
         σ of the label noise; at 0 a label counts by its side of readout/2.
     readout : float
@@ -214,11 +167,6 @@ def gamp(
     Messages
         With ``settled`` False where it diverged, still moved at the last round, or came to signs for certain
         that do not explain the labels: all of them without noise, to six standard errors with.
-
-    Raises
-    ------
-    InputError
-        For shapes that do not fit, values that are not finite and numbers out of their range.
 
     References
     ----------

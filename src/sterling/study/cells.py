@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sterling.base import checks
+from sterling.base.text import Plain
 from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.study.kinds import get_kind
@@ -24,7 +25,7 @@ _DIGEST = 12  # bytes of a cell's hash
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(Plain):
     """What all trials of one point of a study have in common.
 
     Parameters
@@ -67,13 +68,6 @@ class Cell:
         return hash(self.text)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything that decides the trials as plain values, for `from_dict`.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
         kind = get_kind(self.kind)
         values = {
             "kind": self.kind,
@@ -121,6 +115,25 @@ class Cell:
             raise InputError(f"the surrogate {settings.get('surrogate')!r} is not the one of that name here")
         return cell
 
+    def small(self, n: int | None = None, **settings: Any) -> Cell:
+        """Return a cell of few samples that needs the same kernels, as `Kind` asks for.
+
+        Parameters
+        ----------
+        n : int, optional
+            Dimension, where it has to be smaller too.
+        **settings : value
+            Settings that are to be others.
+
+        Returns
+        -------
+        Cell
+            Of the same kind.
+        """
+        few = min(self.problem.samples, 4 * self.problem.n + 16)  # enough to whiten
+        problem = replace(self.problem, samples=few, n=self.problem.n if n is None else n)
+        return Cell(self.kind, problem, {**self.settings, **settings})
+
     @cached_property
     def text(self) -> str:
         """The canonical JSON of `to_dict`: what the store keeps."""
@@ -158,7 +171,7 @@ def digest(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Seeds:
+class Seeds(Plain):
     """The seeds of a trial, two 63-bit integers.
 
     Parameters
@@ -179,16 +192,6 @@ class Seeds:
 
     data: int
     rest: int
-
-    def to_dict(self) -> dict[str, int]:
-        """Return both as plain values.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
-        return asdict(self)
 
 
 def trial_seeds(root: int, cell: Cell, number: int) -> Seeds:
@@ -228,31 +231,6 @@ def _seed(root: int, key: str, number: int) -> int:
     words = np.frombuffer(bytes.fromhex(key), "<u4").tolist()
     sequence = np.random.SeedSequence(root, spawn_key=(*words, number))
     return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def trial_key(cell: Cell, number: int) -> str:
-    """Return the name of a trial: the cell's hash and the trial's number.
-
-    Parameters
-    ----------
-    cell : Cell
-        What the trial is one of.
-    number : int
-        Of the trial.
-
-    Returns
-    -------
-    str
-        Such as `replay` takes.
-
-    Examples
-    --------
-    >>> import sterling as st
-    >>> from sterling.study import Cell, trial_key
-    >>> trial_key(Cell("train", st.Problem(n=8, samples=50)), 3)
-    '8a3ec6b5d46cbe7c43173c29-3'
-    """
-    return f"{cell.key}-{number}"
 
 
 def split_key(key: str) -> tuple[str, int]:

@@ -123,18 +123,7 @@ def run(
     Returns
     -------
     Outcome
-        How it ended.
-
-    Raises
-    ------
-    InputError
-        If an argument cannot be used, or a folder is missing.
-    StoreError
-        If a shard cannot be written; shards before it are safe.
-    SterlingError
-        If workers die again and again.
-    KeyboardInterrupt
-        After Ctrl-C, with ``error.outcome``; what was finished is in the store.
+        How it ended; it raises as `iterate` does.
 
     Examples
     --------

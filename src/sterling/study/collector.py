@@ -22,6 +22,7 @@ import polars as pl
 from sterling.base import progress as base
 from sterling.base.pool import Done, Pool
 from sterling.base.resources import require_memory
+from sterling.base.text import Plain
 from sterling.errors import SterlingError
 from sterling.study.cells import Cell
 from sterling.study.grid import Study
@@ -45,7 +46,7 @@ _ATTEMPTS = 3  # for a batch whose worker was lost, or that came back empty
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(Plain):
     """How a run of a study ended.
 
     Parameters
@@ -80,18 +81,11 @@ class Outcome:
         return self.reason not in ("time", "interrupted")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
         return {**asdict(self), "messages": list(self.messages), "finished": self.finished}
 
 
 @dataclass(frozen=True)
-class Progress(base.Progress):
+class Progress(base.Progress, Plain):
     """How far a run of a study is, in trials of the round under way.
 
     Parameters
@@ -121,13 +115,6 @@ class Progress(base.Progress):
     rows: pl.DataFrame | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the rows as plain values.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
         names = ("round", "done", "total", "new", "seconds", "note", "seconds_left")
         return {**{name: getattr(self, name) for name in names}, "facts": list(self.facts)}
 

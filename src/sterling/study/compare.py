@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sterling.base import checks
+from sterling.base.text import Plain
 from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.schedules import Power, Schedule
@@ -93,7 +94,7 @@ KIND = Kind(
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(Plain):
     """What `compare_surrogates` measured.
 
     Attributes
@@ -177,7 +178,6 @@ class Comparison:
         return pl.DataFrame(out)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what was run, the summary and the note as plain values."""
         return {
             "problem": self.problem.to_dict(),
             "schedule": self.schedule.to_dict(),

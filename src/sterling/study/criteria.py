@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from sterling.base.text import Plain
+
 #: Outcome codes of a trial.
 FAILURE, SUCCESS, UNDECIDED = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Criterion:
+class Criterion(Plain):
     """A criterion: its name as in a study, what it means, and how a row answers it.
 
     Two of one name are equal. Kinds of trials have criteria by name; a threshold of a measured number, such
@@ -55,13 +57,6 @@ class Criterion:
         return self.text if self.threshold is None else self.columns[0]
 
     def to_dict(self) -> dict[str, str]:
-        """Return the criterion and what it means as plain values.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
         return {"criterion": self.text, "meaning": self.meaning}
 
     def outcome(self) -> pl.Expr:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from sterling.base import checks
+from sterling.base.text import Plain
 from sterling.study.laws import CURVED, POWER, RIVALS, SLOPES, Law
 from sterling.study.likelihood import (
     Counts,
@@ -70,7 +71,7 @@ class LocalExponent:
 
 
 @dataclass(frozen=True)
-class ExponentFit:
+class ExponentFit(Plain):
     """N₅₀(n) = C·n^α fitted to one series of cells.
 
     Parameters
@@ -173,13 +174,6 @@ class ExponentFit:
         return f"no power law fits (p = {self.power_p_value:.1g}); local exponents: {steps}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fit as plain values.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
         return {**asdict(self), "width": self.width}
 
     def __repr__(self) -> str:

@@ -81,10 +81,6 @@ def _work(cell: Cell) -> pl.Expr:
     return pl.lit(_TRIAL + entries * _ENTRY * (1 + cell.settings["distances"]))
 
 
-def _small(cell: Cell) -> Cell:
-    return Cell(cell.kind, replace(cell.problem, samples=min(cell.problem.samples, 32)), cell.settings)
-
-
 KIND = Kind(
     "gradients",
     _run,
@@ -92,5 +88,5 @@ KIND = Kind(
     settings={"surrogate": "relu", "distances": 8},
     check=_check,
     work=_work,
-    small=_small,
+    small=Cell.small,
 )

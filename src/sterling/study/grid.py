@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from sterling.base import checks
-from sterling.base.text import html_table, shortened
+from sterling.base.text import Plain, html_table, shortened
 from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.study.cells import SEMANTICS, Cell, canonical, digest
 from sterling.study.criteria import Criterion
 from sterling.study.kinds import Kind, get_kind, parse_criterion
-from sterling.study.spec import arguments, read_arguments, to_toml
+from sterling.study.spec import arguments, read_text, to_toml
 
 TARGETS = ("exponent", "proportion")
 
@@ -78,7 +78,7 @@ class Series:
 
 
 @dataclass(frozen=True, init=False, eq=False)
-class Study:
+class Study(Plain):
     """Many trials over a grid of problems.
 
     Every argument that may be a list stands for all of its values; the study has every combination.
@@ -291,32 +291,11 @@ class Study:
         Study
             The study.
         """
-        return cls._of(read_arguments(path), path)
-
-    @classmethod
-    def from_text(cls, text: str, where: str = "the study") -> Study:
-        """Return the study that a TOML text describes; ``where`` names it in messages.
-
-        Parameters
-        ----------
-        text : str
-            TOML.
-        where : str
-            What messages call it.
-
-        Returns
-        -------
-        Study
-            The study.
-        """
-        return cls._of(arguments(text, where), where)
-
-    @classmethod
-    def _of(cls, given: dict[str, Any], where: str | PathLike) -> Study:
+        text = read_text(path)
         try:
-            return cls(**given)
+            return cls(**arguments(text))
         except InputError as problem:
-            raise InputError(f"{where}: {problem}") from None
+            raise InputError(f"{path}: {problem}") from None
 
     def to_toml(self) -> str:
         """Return the study as a TOML text that `from_toml` reads.
@@ -329,13 +308,6 @@ class Study:
         return to_toml(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the study as plain values, in the layout of its file, every default spelled out.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
         samples = self.samples
         if isinstance(samples, Scaled):
             samples = {"c": list(samples.c), "a": samples.a}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import polars as pl
 
 from sterling.base import checks
 from sterling.base.registry import Registry
+from sterling.base.text import Plain
 from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.schedules import MAX_STEPS, Schedule, parse_schedule
@@ -43,7 +44,7 @@ class Cancelled(Exception):
 
 
 @dataclass(frozen=True)
-class Column:
+class Column(Plain):
     """What a kind measures: the type of a column, and which values can be.
 
     Ready-made are COUNT, SHARE, REAL, FLAG and `words`; ``maybe()`` and ``list()`` make others of them.
@@ -93,16 +94,6 @@ class Column:
         """The Polars type."""
         scalar = getattr(pl, self.scalar)()
         return pl.List(scalar) if self.listed else scalar
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
-        return asdict(self)
 
     def maybe(self) -> Column:
         """Return the column of which values may be missing.
@@ -157,7 +148,7 @@ def words(*known: str) -> Column:
 
 
 @dataclass(frozen=True, eq=False)
-class Kind:
+class Kind(Plain):
     """A kind of trial.
 
     Parameters
@@ -245,13 +236,6 @@ class Kind:
         return Kind, (self.name, self.run, dict(self.columns), self.version, dict(self.settings))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what a user should know as plain values.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
         return {
             "name": self.name,
             "version": self.version,

@@ -44,11 +44,6 @@ def _work(cell: Cell) -> pl.Expr:
     return pl.lit(_TRIAL + problem.n * rows * _ENTRY + 2.0**problem.n * (_VISIT + _VISITED_ROW * rows))
 
 
-def _small(cell: Cell) -> Cell:
-    tiny = replace(cell.problem, n=min(cell.problem.n, _WARM_N), samples=min(cell.problem.samples, 32))
-    return Cell(cell.kind, tiny, cell.settings)
-
-
 KIND = Kind(
     "landscape",
     _run,
@@ -71,5 +66,5 @@ KIND = Kind(
     },
     check=_check,
     work=_work,
-    small=_small,
+    small=lambda cell: cell.small(n=min(cell.problem.n, _WARM_N)),
 )

@@ -50,7 +50,7 @@ class Law:
 
 POWER = Law("C n^α")
 CURVED = Law("mean exponent", curved=True)
-#: What the power law is compared with: laws of mean-field theory and proved bounds (science.md, 3, 7, 8).
+#: What the power law is compared with: laws of mean-field theory and proved bounds (docs/science, 3, 7, 8).
 RIVALS = (
     Law("C n log n", 1.0, 1.0, "mean-field without noise, and for the time average"),
     Law("C n²", 2.0, 0.0, "theorem: suffices for the time average"),

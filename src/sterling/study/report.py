@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sterling.base.text import html_table, shortened
+from sterling.base.text import Plain, html_table, shortened
 from sterling.stats import jeffreys
 from sterling.study.criteria import Criterion
 from sterling.study.expected import Expected, expected
@@ -30,7 +30,7 @@ PLACED = (
 
 
 @dataclass(frozen=True)
-class SeriesFit:
+class SeriesFit(Plain):
     """The exponent of one series of cells (equal but for n and samples) under one criterion.
 
     Parameters
@@ -95,13 +95,6 @@ class SeriesFit:
         return ", ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
         return {
             "series": self.series,
             "criterion": self.criterion,
@@ -196,7 +189,7 @@ def with_shares(cells: pl.DataFrame) -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
-class Status:
+class Status(Plain):
     """What a store holds of its study.
 
     Parameters
@@ -248,13 +241,6 @@ class Status:
         return self.widest is not None and self.target_width is not None and self.widest <= self.target_width
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
         return {
             "name": self.study.name,
             "seed": self.study.seed,

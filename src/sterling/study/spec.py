@@ -21,14 +21,8 @@ _TABLES = {
 _MOST_BYTES = 1 << 24  # of a study file
 
 
-def read_arguments(path: str | os.PathLike) -> dict[str, Any]:
-    """Return the arguments of the study in a file.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, is no TOML or holds other keys; the message names the place.
-    """
+def read_text(path: str | os.PathLike) -> str:
+    """Return the text of a study's file, or raise InputError that names it."""
     path = as_path(path, "the study")
     reason = unreadable(path)
     if reason is not None:
@@ -36,23 +30,22 @@ def read_arguments(path: str | os.PathLike) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise InputError(f"{printable(path)} is far too large for a study file")
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as problem:
         raise InputError(f"cannot read the study {path}: {problem.strerror or problem}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is no text in UTF-8, so it is no study file") from None
-    return arguments(text, str(path))
 
 
-def arguments(text: str, where: str = "the study") -> dict[str, Any]:
-    """Return the arguments of the study that a TOML text describes; ``where`` names it in messages."""
+def arguments(text: str) -> dict[str, Any]:
+    """Return the arguments of the study that a TOML text describes; InputError tells the place in it."""
     try:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as problem:  # the second and numbers of 4,300 digits: no TOML errors
-        raise InputError(f"{where} is no valid TOML: {problem}") from None
+        raise InputError(f"no valid TOML: {problem}") from None
     for title in _TABLES:
         if not isinstance(tables.get(title, {}), dict):
-            raise InputError(f"{where}: {title} must be a table, [{title}]")
+            raise InputError(f"{title} must be a table, [{title}]")
     run = tables.get("run", {})
     kind = get_kind(run.get("kind", "train"))
     known = {"": (*_TOP, *_TABLES), **_TABLES, "run": (*_TABLES["run"], *kind.settings)}
@@ -60,9 +53,9 @@ def arguments(text: str, where: str = "the study") -> dict[str, Any]:
         for key in table:
             if key not in known[title]:
                 place = f"{title}.{key}" if title else key
-                raise InputError(f"{where}: {place}: unknown key{_hint(key, title, known)}")
+                raise InputError(f"{place}: unknown key{_hint(key, title, known)}")
     if "n" not in tables.get("problem", {}):
-        raise InputError(f"{where}: problem.n is missing: give the dimensions, such as n = [8, 16, 32]")
+        raise InputError("problem.n is missing: give the dimensions, such as n = [8, 16, 32]")
     top = {key: value for key, value in tables.items() if key not in _TABLES}
     return {**top, **tables["problem"], **run, **tables.get("stop", {})}
 

@@ -108,13 +108,6 @@ def _work(cell: Cell) -> pl.Expr:
     )
 
 
-def _small(cell: Cell) -> Cell:
-    problem = cell.problem
-    tiny = replace(problem, samples=min(problem.samples, 4 * problem.n + 16))
-    steps = min(cell.settings["steps"], _WARM_STEPS)
-    return Cell(cell.kind, tiny, {**cell.settings, "steps": steps})
-
-
 KIND = Kind(
     "train",
     _run,
@@ -133,6 +126,6 @@ KIND = Kind(
     settings={"schedule": "power:0.5,0.5", "surrogate": "relu", "steps": 1_000_000, "restart": "none"},
     criteria={one.text: one for one in CRITERIA},
     work=_work,
-    small=_small,
+    small=lambda cell: cell.small(steps=min(cell.settings["steps"], _WARM_STEPS)),
     replay=run_orbit,
 )

@@ -1,4 +1,4 @@
-"""Chatter: wrong weights that keep each other wrong, and when a run finds w* nevertheless; science.md, 8.
+"""Chatter: wrong weights that keep each other wrong, and when a run finds w* nevertheless; docs/science, 8.
 
 A share of wrong weights pushes the others about, and that keeps about as many wrong, at every sample size.
 This is the *upper branch*: the equations of `box.py` for one hidden unit, those of `typical.py` followed from
@@ -14,12 +14,13 @@ Everything here is mean-field; `benchmarks/chatter_theory.py` compares it with r
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
 from sterling.base.checks import instance_of, integer, real
+from sterling.base.text import Plain
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.model.problem import Problem
@@ -32,7 +33,7 @@ from sterling.theory.numbers import Numbers, numbers_of, samples_of
 from sterling.theory.population import pull
 from sterling.theory.typical import settled
 
-_SOURCE = "sterling.theory.chatter and box; science.md, 8"
+_SOURCE = "sterling.theory.chatter and box; docs/science, 8"
 
 _POINTS = 4000  # that stand for the normal law over weights
 _STUCK = 0.95  # share of the time beyond which p_k is not told apart: such data sets do not end at w*
@@ -47,7 +48,8 @@ _ROUNDS = 20_000
 _CLOSE = 1e-7
 
 
-class Chatter(NamedTuple):
+@dataclass(frozen=True)
+class Chatter(Plain):
     """What `chatter` says of a long run.
 
     Parameters
@@ -72,22 +74,6 @@ class Chatter(NamedTuple):
     misread: float
     log_lifetime: float
 
-    def to_dict(self) -> dict[str, float]:
-        """Return the numbers by their names.
-
-        Returns
-        -------
-        dict
-            The fields.
-
-        Examples
-        --------
-        >>> from sterling.model.problem import Problem
-        >>> sorted(chatter(Problem(n=256, samples=2048)).to_dict())
-        ['log_lifetime', 'misread', 'moving', 'share']
-        """
-        return dict(self._asdict())
-
 
 @labelled(
     "mean-field",
@@ -105,15 +91,6 @@ def chatter(
     step sizes like 1/√t from below within some 10⁴. The lifetime is that of the typical data set at a
     constant rate, 1/Π(1 − p_k): weights are right or wrong independently and anew at each step. With label
     noise it is the time between visits to w*.
-
-    Parameters
-    ----------
-    of : Problem or Instance
-        What the data are drawn from, or data that know it.
-    samples : float, optional
-        N, where it shall be another than the problem's.
-    surrogate : str or Surrogate
-        What replaces the derivative of the step function.
 
     Returns
     -------
@@ -208,12 +185,8 @@ def samples_for_average(
 
     Parameters
     ----------
-    of : Problem or Instance
-        What the data are drawn from, or data that know it; its own sample size does not count.
     confidence : float
         Share of the data sets, strictly between 0 and 1.
-    surrogate : str or Surrogate
-        What replaces the derivative of the step function.
 
     Returns
     -------
@@ -272,7 +245,7 @@ def _threshold(excess, n: int, close: float = _FINE) -> float:
     "mean-field",
     _SOURCE,
     "m = 1, σ = 0: n = 64 to 1024, 400 steps at 0.5/√(t + 1): within 11 %; n = 64 to 256, 10⁴ steps at a "
-    "constant 0.5: within 7 %; n = 64 to 512, 10⁵ steps at 0.5/√(t + 1) (runs of science.md, 8): "
+    "constant 0.5: within 7 %; n = 64 to 512, 10⁵ steps at 0.5/√(t + 1) (runs of docs/science, 8): "
     "within 17 %; n = 16 and 32, m = 1 and 4, 10⁴ steps at 0.5/√(t + 1): 40 to 60 % of the runs ended at w*",
 )
 def samples_for_iterate(
@@ -293,12 +266,8 @@ def samples_for_iterate(
 
     Parameters
     ----------
-    of : Problem or Instance
-        What the data are drawn from; its label noise and its sample size do not count.
     steps : int
         T.
-    schedule : Schedule, optional
-        Step sizes, `Power(0.5, 0.5)` by default.
     surrogate : "relu" or "identity"
         What replaces the derivative of the step function.
 
@@ -362,14 +331,8 @@ def approach(
 
     Parameters
     ----------
-    of : Problem or Instance
-        What the data are drawn from, or data that know it.
     steps : int
         At most 1,000.
-    schedule : Schedule, optional
-        Step sizes, `Power(0.5, 0.5)` by default.
-    samples : float, optional
-        N, where it shall be another than the problem's.
     surrogate : "relu" or "identity"
         What replaces the derivative of the step function.
 
@@ -467,8 +430,6 @@ def chatter_mean(instance: Instance, surrogate: str | Surrogate = "relu") -> np.
 
     Parameters
     ----------
-    instance : Instance
-        The data set.
     surrogate : str or Surrogate
         One with a window: its derivative is one there and zero elsewhere.
 

@@ -1,8 +1,13 @@
-"""The label that says how sure a statement is, from theorem to interpretation."""
+"""The label that says how sure a statement is, from theorem to interpretation.
+
+A labelled function tells what is its own: its label, its source, and the arguments that all of them share are
+written into its docstring from here.
+"""
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -18,6 +23,20 @@ KINDS = {
 #: Every labelled function, by name.
 FUNCTIONS: dict[str, Callable] = {}
 
+_ARGUMENTS = {
+    "of": "Problem or Instance\n    What the data are drawn from, or data that know it.",
+    "instance": "Instance\n    The data set.",
+    "samples": "float, optional\n    N, where it shall be another than the problem's.",
+    "surrogate": "str or Surrogate\n    What replaces the derivative of the step function.",
+    "reference": "array (n,) of −1 and +1, optional\n    Another state in the place of the teacher, such as "
+    "``orbit.reference``.",
+    "schedule": "Schedule, optional\n    Step sizes, `Power(0.5, 0.5)` by default.",
+}
+_RAISES = """InputError
+    For a number out of its range, and for data that the statement is not about, such as inputs known not to
+    be Gaussian, or a label noise that is needed and unknown."""
+_SECTIONS = ("Parameters", "Returns", "Raises", "Notes", "References", "Examples")
+
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
@@ -28,7 +47,8 @@ def labelled(
     """Give a function the attributes ``kind``, ``source`` and ``checked``, and list it in `FUNCTIONS`.
 
     ``checked`` is the range in which it was compared with runs and how well it did; outside it the law is not
-    checked. All become the sections Notes and References of its docstring, before the examples.
+    checked. All become the sections Notes and References of its docstring. Common arguments that it does not
+    describe are described as everywhere, and so is when it raises.
     """
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(KINDS)}")
@@ -37,15 +57,30 @@ def labelled(
         function.kind = kind  # type: ignore[attr-defined]
         function.source = source  # type: ignore[attr-defined]
         function.checked = checked  # type: ignore[attr-defined]
-        text, rule, examples = inspect.cleandoc(function.__doc__ or "").partition("Examples\n--------")
-        notes = f"{kind.capitalize()}: {KINDS[kind]}." + (
+        text, *parts = re.split(r"\n\n(\w+)\n-+\n", inspect.cleandoc(function.__doc__ or ""))
+        told = {"Raises": _RAISES, **dict(zip(parts[::2], parts[1::2], strict=True))}
+        told["Parameters"] = _parameters(function, told.get("Parameters", ""))
+        told["Notes"] = f"{kind.capitalize()}: {KINDS[kind]}." + (
             f"\n\nChecked against runs: {checked}." if checked else ""
         )
-        text, also, more = text.partition("References\n----------\n")
-        references = f"{source}." + (f"\n\n{more.strip()}" if also else "")
-        said = f"Notes\n-----\n{notes}\n\nReferences\n----------\n{references}"
-        function.__doc__ = f"{text.rstrip()}\n\n{said}\n\n{rule}{examples}".rstrip() + "\n"
+        told["References"] = "\n\n".join(filter(None, (f"{source}.", told.get("References"))))
+        for title in _SECTIONS:
+            if told.get(title):
+                text += f"\n\n{title}\n{'-' * len(title)}\n{told[title]}"
+        function.__doc__ = f"{text}\n"
         FUNCTIONS[function.__name__] = function
         return function
 
     return attach
+
+
+def _parameters(function: Callable, own: str) -> str:
+    """Return the section on the arguments: its own descriptions, and the common ones of the others."""
+    given = dict(entry.split(" : ", 1) for entry in re.split(r"\n(?=\S)", own) if entry)
+    names = list(inspect.signature(function).parameters)
+    described = {name for key in given for name in key.split(", ")}
+    given |= {name: _ARGUMENTS[name] for name in names if name in _ARGUMENTS and name not in described}
+    if "of" in given and "samples" not in names:
+        given["of"] = given["of"].removesuffix(".") + "; its sample size does not count."
+    ordered = sorted(given, key=lambda key: names.index(key.split(", ")[0]))
+    return "\n".join(f"{key} : {given[key].rstrip()}" for key in ordered)

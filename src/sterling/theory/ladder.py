@@ -1,4 +1,4 @@
-"""What is possible with N samples: information, message passing, and where STE stands; science.md, 14.
+"""What is possible with N samples: information, message passing, and where STE stands; docs/science, 14.
 
 With one hidden unit the problem is the Ising perceptron with a teacher: binary weights, labels
 y = H(z·w*) + ξ, N = α n, n → ∞. Replica symmetry gives two functions of the overlap q = w·w* of a guess,
@@ -58,20 +58,10 @@ def samples_for_information(of: Problem | Instance) -> float:
     It is where q = 1 becomes the highest point of the potential. The proof of Barbier et al. is for a class
     of channels that this one belongs to; the numbers are computed here.
 
-    Parameters
-    ----------
-    of : Problem or Instance
-        What the data are drawn from, or data that know it, with m = 1; its sample size does not count.
-
     Returns
     -------
     float
         N. A surrogate that reads the negatives alone, ReLU, needs twice as many without noise.
-
-    Raises
-    ------
-    InputError
-        For several units, inputs known not to be Gaussian, and noise/‖v‖ beyond 0 and 0.05 to 10.
 
     Examples
     --------
@@ -97,20 +87,10 @@ def samples_for_messages(of: Problem | Instance) -> float:
 
     It is where the fixed point with overlap below one disappears. No faster method is known to do with less.
 
-    Parameters
-    ----------
-    of : Problem or Instance
-        What the data are drawn from, or data that know it, with m = 1; its sample size does not count.
-
     Returns
     -------
     float
         N.
-
-    Raises
-    ------
-    InputError
-        For several units, inputs known not to be Gaussian, and noise/‖v‖ beyond 0 and 0.05 to 10.
 
     Examples
     --------
@@ -127,10 +107,6 @@ def state_evolution(of: Problem | Instance, *, samples: float | None = None, rou
 
     Parameters
     ----------
-    of : Problem or Instance
-        What the data are drawn from, or data that know it, with m = 1.
-    samples : float, optional
-        N, where it shall be another than the problem's.
     rounds : int
         How many; the first entry is the start, at no overlap.
 
@@ -138,11 +114,6 @@ def state_evolution(of: Problem | Instance, *, samples: float | None = None, rou
     -------
     float64 (rounds + 1,)
         q, the correlation of the mean guess with w*, from 0 to 1.
-
-    Raises
-    ------
-    InputError
-        For numbers out of their range, several units and inputs known not to be Gaussian.
 
     Examples
     --------
@@ -168,20 +139,10 @@ def samples_for_hebb(of: Problem | Instance) -> float:
 
     It is 2π (1/4 + σ²/v²) x² n with Φ(x)ⁿ = 1/2, so π n ln n to leading order without noise.
 
-    Parameters
-    ----------
-    of : Problem or Instance
-        What the data are drawn from, or data that know it, with m = 1; its sample size does not count.
-
     Returns
     -------
     float
         N.
-
-    Raises
-    ------
-    InputError
-        For several units, inputs known not to be Gaussian, and noise/‖v‖ beyond 0 and 0.05 to 10.
 
     Examples
     --------
@@ -203,20 +164,10 @@ def samples_for_least_squares(of: Problem | Instance) -> float:
     The best linear guess of y leaves the variance 1/4 − 1/(2π) + σ²/v², and a coefficient is off by it over
     N − n: n + 2π (1/4 − 1/(2π) + σ²/v²) x² n with Φ(x)ⁿ = 1/2.
 
-    Parameters
-    ----------
-    of : Problem or Instance
-        What the data are drawn from, or data that know it, with m = 1; its sample size does not count.
-
     Returns
     -------
     float
         N.
-
-    Raises
-    ------
-    InputError
-        For several units, inputs known not to be Gaussian, and noise/‖v‖ beyond 0 and 0.05 to 10.
 
     Examples
     --------

@@ -27,7 +27,7 @@ MOST_SAMPLES = 1e15
 UNTRAPPED, UNTRAPPED_LOG = 1.8, 0.28
 UNTRAPPED_UNITS = 0.8
 
-_MEAN_FIELD = "sterling.theory.laws; to leading order science.md, 7"
+_MEAN_FIELD = "sterling.theory.laws; to leading order docs/science, 7"
 _OCCUPANCY_CHECKED = (
     "n = 16 to 128, m = 1 to 8, σ = 0.1 to 2, occupancies of 0.05 to 0.95, 10⁵ steps, N of 10 n or more "
     "(`benchmarks/prediction.py` and `plan.py`)"
@@ -50,24 +50,10 @@ def expected_wrong(
 ) -> float:
     """Return how many weights are wrong at a time, on average over a long run and over data sets.
 
-    Parameters
-    ----------
-    of : Problem or Instance
-        What the data are drawn from, or data that know it.
-    samples : float, optional
-        N, where it shall be another than the problem's.
-    surrogate : str or Surrogate
-        What replaces the derivative of the step function.
-
     Returns
     -------
     float
         From 0 to n.
-
-    Raises
-    ------
-    InputError
-        For fewer than one sample, inputs known not to be Gaussian, and an unknown label noise.
 
     Examples
     --------
@@ -87,20 +73,10 @@ def expected_occupancy(
     Typical is the geometric mean over data sets. They differ: to leading order ln(occupancy) of one is off by
     √((π − 1)/n) of its mean. For the one at hand use `occupancy`, which is far sharper.
 
-    Parameters
-    ----------
-    of, samples, surrogate
-        As in `expected_wrong`.
-
     Returns
     -------
     float
         Between 0 and 1.
-
-    Raises
-    ------
-    InputError
-        As `expected_wrong` does.
 
     Examples
     --------
@@ -124,12 +100,8 @@ def samples_for_occupancy(
 
     Parameters
     ----------
-    of : Problem or Instance
-        As in `expected_wrong`; its own sample size does not count.
     occupancy : float
         The share, strictly between 0 and 1.
-    surrogate : str or Surrogate
-        As in `expected_wrong`.
 
     Returns
     -------
@@ -209,11 +181,6 @@ def samples_proved(of: Problem | Instance, *, claim: str = "ergodic") -> float:
     float
         The power of n.
 
-    Raises
-    ------
-    InputError
-        For another claim, and for inputs known not to be Gaussian.
-
     Examples
     --------
     >>> samples_proved(Problem(n=64, samples=1), claim="recurrent")
@@ -235,20 +202,10 @@ def expected_deviation(
     stay below it: of 288 with n = 6 to 12, m = 1 or 4, noise 0 to 1 and N = 100 to 1600, nine in ten lay
     between 0.70 and 1.12 of it, and the median at 0.90. `Landscape.deviation` is the number itself.
 
-    Parameters
-    ----------
-    of, samples, surrogate
-        As in `expected_wrong`.
-
     Returns
     -------
     float
         In units of a gradient.
-
-    Raises
-    ------
-    InputError
-        As `expected_wrong` does.
 
     Examples
     --------

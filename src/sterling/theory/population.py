@@ -50,18 +50,11 @@ def population_coefficients(correlation: float, surrogate: str | Surrogate = "re
     ----------
     correlation : float
         From −1 to 1; w and w* are of norm one, so it is 1 − 2d/n with d of n weights wrong.
-    surrogate : str or Surrogate
-        The derivative μ′.
 
     Returns
     -------
     (float, float)
         α and β.
-
-    Raises
-    ------
-    InputError
-        If the correlation lies outside [−1, 1] or the surrogate is unknown.
 
     Examples
     --------
@@ -140,14 +133,10 @@ def population_gradient(
 
     Parameters
     ----------
-    of : Problem or Instance
-        What the data are drawn from, or data that are there.
     signs : array (n,) of −1 and +1
         The state.
     teacher : array (n,) of −1 and +1, optional
         Signs of w*; by default those of the instance.
-    surrogate : str or Surrogate
-        The derivative μ′.
 
     Returns
     -------
@@ -188,27 +177,17 @@ def profile(numbers: Numbers) -> np.ndarray:
                      [scale * (-alpha - beta) for alpha, beta in pairs]])  # fmt: skip
 
 
-@labelled("exact", "science.md, 4")
+@labelled("exact", "docs/science, 4")
 def signal(of: Problem | Instance, *, surrogate: str | Surrogate = "relu") -> float:
     """Return S, the mean pull on one wrong coordinate while all others are right.
 
     S = ‖v‖² (α + β)/√n at w·w* = 1 − 2/n, for Gaussian inputs: ‖v‖²/√(2πn) for ReLU, twice that for the
     identity.
 
-    Parameters
-    ----------
-    of, surrogate
-        As in `population_gradient`.
-
     Returns
     -------
     float
         In units of a gradient.
-
-    Raises
-    ------
-    InputError
-        If the inputs are known not to be Gaussian.
 
     Examples
     --------

@@ -11,13 +11,14 @@ solves for the shares and for the occupancy.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from sterling.base.arrays import check_signs
 from sterling.base.checks import choice, instance_of, integer
-from sterling.base.text import html_table
+from sterling.base.text import Plain, html_table
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.surrogates import Surrogate, get_surrogate
@@ -36,21 +37,12 @@ _FEWEST = 50  # fewer draws would add more noise than they correct
 _ENTRIES = 2e9  # input entries read for that, at most
 
 
-@labelled("exact", "definition; science.md, 7")
+@labelled("exact", "definition; docs/science, 7")
 def drift(instance: Instance, *, surrogate: str | Surrogate = "relu", reference=None) -> np.ndarray:
     """Return G(w*): what moves the latents while the weights stay at the teacher.
 
     Without label noise it is zero. Coordinates with b*_k G_k > 0 are pushed out, the rest held
     as long as all others are right.
-
-    Parameters
-    ----------
-    instance : Instance
-        The data set.
-    surrogate : str or Surrogate
-        What replaces the derivative of the step function.
-    reference : array (n,) of −1 and +1, optional
-        Another state in the place of the teacher, such as ``orbit.reference``.
 
     Returns
     -------
@@ -79,11 +71,6 @@ def neighbours(instance: Instance, *, surrogate: str | Surrogate = "relu", refer
 
     One flip changes few rows of a piecewise-constant surrogate, so this costs little more than one gradient;
     a smooth one needs n of them.
-
-    Parameters
-    ----------
-    instance, surrogate, reference
-        As in `drift`.
 
     Returns
     -------
@@ -135,7 +122,8 @@ def _changed_rows(instance: Instance, surrogate: Surrogate, start: np.ndarray) -
     return out
 
 
-class Balance(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Balance(Plain):
     """What `balance` predicts of a long run.
 
     Parameters
@@ -159,20 +147,7 @@ class Balance(NamedTuple):
     states: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values.
-
-        Returns
-        -------
-        dict
-            The fields by name.
-
-        Examples
-        --------
-        >>> import sterling as st
-        >>> list(balance(st.Problem(n=4, samples=200, noise=0.5).draw(seed=0)).to_dict())
-        ['wrong_share', 'occupancy', 'states']
-        """
-        return {**self._asdict(), "wrong_share": self.wrong_share.tolist()}
+        return {**asdict(self), "wrong_share": self.wrong_share.tolist()}
 
     def _repr_html_(self) -> str:
         rows = [
@@ -195,8 +170,6 @@ def balance(
 
     Parameters
     ----------
-    instance, surrogate, reference
-        As in `drift`.
     states : int
         Draws of states at which exact gradients correct the prediction; 0 for none, which is faster. Where
         N·m·n passes 10⁷ fewer are taken, and above 4·10⁷ none: the prediction needs none there.
@@ -241,7 +214,7 @@ def balance(
     return Balance(shares, float(alone), used)
 
 
-@labelled("mean-field", "sterling.theory.recurrence; signal: science.md, 7")
+@labelled("mean-field", "sterling.theory.recurrence; signal: docs/science, 7")
 def wrong_share(
     instance: Instance, *, method: str = "balance", surrogate: str | Surrogate = "relu", reference=None
 ) -> np.ndarray:
@@ -249,13 +222,9 @@ def wrong_share(
 
     Parameters
     ----------
-    instance : Instance
-        The data set.
     method : "balance" or "signal"
         "balance": with the other weights' flips taken into account, see `balance`. "signal": each weight for
         itself, p_k = max(0, b*_k G_k(w*))/S; needs one gradient, and Gaussian inputs of unit variance.
-    surrogate, reference
-        As in `drift`.
 
     Returns
     -------
@@ -282,7 +251,7 @@ def wrong_share(
     return np.clip(push / pull(numbers_of(instance, surrogate)), 0, 1)
 
 
-@labelled("mean-field", "sterling.theory.recurrence; signal: science.md, 7")
+@labelled("mean-field", "sterling.theory.recurrence; signal: docs/science, 7")
 def occupancy(
     instance: Instance, *, method: str = "balance", surrogate: str | Surrogate = "relu", reference=None
 ) -> float:
@@ -290,12 +259,8 @@ def occupancy(
 
     Parameters
     ----------
-    instance : Instance
-        The data set.
     method : "balance" or "signal"
         "signal" is Π_k (1 − p_k), "balance" the one of `balance`, which knows that wrong weights cluster.
-    surrogate, reference
-        As in `drift`.
 
     Returns
     -------

@@ -11,7 +11,7 @@ M(θ) = E μ′(a) μ′(a′) for unit normals at the angle θ, and T is the me
 both states turn: 1/2 for ReLU, 1 for the identity (`slopes.py`). The first term is the label noise, the
 second what the weights that happen to be wrong do to the others. Shares give the laws of |D| and |DΔE|
 (binomial within excursions from w*, `clusters.py`), these give V, and V gives the shares: iterated from V at
-w* upwards, to the smallest solution. Without the second term and with N large this is science.md, 7,
+w* upwards, to the smallest solution. Without the second term and with N large this is docs/science, 7,
 p ≈ push/S and occupancy ≈ exp(−n^(3/2) σ/(√2 ‖v‖ √N)).
 
 That weights are wrong together matters where label noise is little. Were they independent, their small
@@ -47,7 +47,7 @@ _MANY = 1e5  # variance of a number of weights from which its law counts as norm
 _NODES = 20  # of the quadrature over that
 
 
-@labelled("mean-field", "sterling.theory.typical; to leading order science.md, 7")
+@labelled("mean-field", "sterling.theory.typical; to leading order docs/science, 7")
 def drift_variance(
     of: Problem | Instance,
     *,
@@ -62,10 +62,6 @@ def drift_variance(
 
     Parameters
     ----------
-    of : Problem or Instance
-        What the data are drawn from, or data that are there; the sample size does not count.
-    surrogate : str or Surrogate
-        The derivative μ′.
     mean_share, mean_square_share : float
         Mean over the weights of p_k and p_k², the shares of the time in which they are wrong; from 0 to 1.
     excursions : float
@@ -76,11 +72,6 @@ def drift_variance(
     -------
     float
         V.
-
-    Raises
-    ------
-    InputError
-        For a number out of its range, and for inputs that are known not to be Gaussian.
 
     Examples
     --------

@@ -4,8 +4,8 @@ Made from counts of fixed size (`counts.py`), so 10⁹ steps cost no more memory
 counts all of the run, not only the part whose flips were recorded. What made the counts does not matter.
 
 **The clock is the step.** The orbit does not change when all step sizes and the first latents are scaled
-alike (science.md, 5): a slowly decaying schedule changes the scale of the moving latents, and the lengths of
-stays and absences in steps stay as they are. In the mass of the schedule they would shrink. So batches have
+alike (docs/science, 5): a slowly decaying schedule changes the scale of the moving latents, and stays and
+absences keep their lengths in steps. In the mass of the schedule they would shrink. So batches have
 equal numbers of steps. What does move in the mass are weights on a long way to their first flip; who knows of
 them says how much of the run to leave out and how far they may lower the occupancy (`dynamics/arrivals.py`).
 """

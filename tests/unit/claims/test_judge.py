@@ -1,16 +1,20 @@
 """The rules behind the verdicts, on made-up numbers: each verdict can be reached, where it should."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 
+import sterling as st
 from sterling.claims import judge
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.experiments import (
     concentration,
+    constants,
     ergodic,
+    fresh_data,
     input_laws,
     learning_rates,
     mean_gradient,
@@ -22,6 +26,7 @@ from sterling.claims.experiments import (
 from sterling.claims.finding import Judgement, Measured
 from sterling.claims.judge import Rule, bound, consistent, contradicted, near
 from sterling.stats import clustered_correlation, mean_interval, quantile_interval, share_interval
+from sterling.study import Cell, run_trial, trial_seeds
 from sterling.visits.counts import mark_steps
 
 CONSISTENT, FAR, CONTRADICTED, OPEN = (
@@ -155,6 +160,37 @@ def test_recurrence_is_judged_by_proofs_growth_and_the_exact_checks(
     assert returns.RULE.judge([(low, high, exact, stopped, proved, below)]) is expected
 
 
+@pytest.mark.parametrize(
+    "low, high, broken, expected",
+    [
+        (-0.1, 0.05, 0, CONSISTENT),
+        (-0.3, -0.2, 0, CONSISTENT),
+        (0.0, 0.15, 0, OPEN),
+        (0.2, 0.3, 0, OPEN),  # a growing constant contradicts nothing
+        (-0.1, 0.05, 1, CONTRADICTED),
+        (math.nan, math.nan, 0, OPEN),
+    ],
+)
+def test_the_constants_are_judged_by_the_bound_and_their_growth(low, high, broken, expected):
+    assert constants.RULE.judge([(low, high, broken)]) is expected
+
+
+@pytest.mark.parametrize(
+    "fixed, fresh, away, expected",
+    [
+        ((0.99, 1.01), (0.45, 0.6), (0.5, 0.9), CONSISTENT),
+        ((0.99, 1.01), (0.45, 0.8), (0.5, 0.9), OPEN),
+        ((0.99, 1.01), (0.45, 0.6), (0.5, 1.1), OPEN),
+        ((0.99, 1.01), (0.9, 1.0), (0.5, 0.9), CONTRADICTED),
+        ((0.5, 0.6), (0.45, 0.6), (0.5, 0.9), CONTRADICTED),
+        ((0.99, 1.01), (0.45, 0.6), (1.1, 1.3), CONTRADICTED),
+        ((math.nan, math.nan), (0.45, 0.6), (0.5, 0.9), OPEN),
+    ],
+)
+def test_fresh_data_are_judged_by_how_visits_grow(fixed, fresh, away, expected):
+    assert fresh_data.RULE.judge([(fixed, fresh, away)]) is expected
+
+
 def test_visits_that_stop_are_not_recurrence():
     """Visits that grow like T and stop for ever at a tenth of the run passed with an exponent of 0.51."""
     steps = mark_steps()[mark_steps() <= 10**6]
@@ -246,6 +282,8 @@ def test_a_t_interval_is_the_textbook_one():
         (concentration.RULE, ("−0.55", "−0.45")),
         (step_sizes.RULE, (1 / step_sizes.FACTOR, step_sizes.FACTOR)),
         (returns.RULE, (returns.GROWTH,)),
+        (constants.RULE, (constants.GROWTH,)),
+        (fresh_data.RULE, (fresh_data.BETWEEN,)),
         (mean_gradient.RULE, (mean_gradient.WIDEST, "99.9\N{NO-BREAK SPACE}%")),
         (learning_rates.RULE, ("50\N{NO-BREAK SPACE}%",)),
         (input_laws.rule(1221), ("1,221", "50\N{NO-BREAK SPACE}%")),
@@ -267,6 +305,8 @@ def test_every_claim_is_found_and_has_a_budget_for_each_effort():
         "P4",
         "P5",
         "concentration",
+        "constants",
+        "online",
         "population",
         "rates",
         "surrogates",
@@ -293,6 +333,44 @@ def test_the_claim_about_other_laws_is_headed_by_one():
     order = input_laws.in_order(families, ["shifted:1", "rectified"], normal)
     assert order == ["rectified", "shifted:1", "gaussian", "uniform", "ar1:0.9"]
     assert input_laws.in_order(families, ["shifted:1"], normal)[:2] == ["uniform", "shifted:1"]
+
+
+def test_shapes_are_centred_and_moved_by_what_they_are_named_for():
+    for shape in input_laws.SHAPES:
+        for mean in (0.0, 1.0):
+            drawn = st.Problem(n=4, samples=50_000, inputs=input_laws.law(shape, mean)).draw(0).inputs
+            assert drawn.mean() == pytest.approx(mean, abs=0.02)
+            assert drawn.std() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("missed, told", [(0.97, "the unit is dead"), (0.3, "30\N{NO-BREAK SPACE}% to 97")])
+def test_causes_are_told_by_surrogate_and_mean(missed, told):
+    rows = [
+        ("relu", 0.0, "uniform", 0.9, 1.0, 0.0),
+        ("relu", 1.0, "uniform", 0.0, 0.1, 0.97),
+        ("relu", 1.0, "rectified", 0.0, 0.2, missed),
+        ("identity", 1.0, "uniform", 0.4, 1.0, 0.0),
+    ]
+    names = ["surrogate", "mean", "shape", "share_low", "share_high", "missed"]
+    text = input_laws.causes_in_words(pl.DataFrame(rows, names, orient="row"))
+    assert "relu, mean 0: 1 of 1 shapes succeed, 0 fail; relu, mean 1: 0 of 2 shapes succeed, 2 fail" in text
+    assert "identity, mean 1: 0 of 1 shapes succeed, 0 fail" in text
+    assert told in text
+
+
+def test_a_dead_unit_misses_the_positive_samples():
+    cell = Cell("labelled", st.Problem(n=12, samples=400, inputs="gaussian+1"), {"steps": 20_000})
+    row, data = run_trial(cell, 0, 0), trial_seeds(0, cell, 0).data
+    instance = cell.problem.draw(data)
+    orbit = st.train(instance, steps=20_000, init=data)
+    outputs = [sample @ orbit.signs > 0 for sample in instance.inputs[:, 0]]
+    missed = [not on for on, label in zip(outputs, instance.labels, strict=True) if label == 1]
+    false = [on for on, label in zip(outputs, instance.labels, strict=True) if label == 0]
+    assert row["missed"] == pytest.approx(np.mean(missed))
+    assert row["missed"] > 0.9
+    assert row["false_alarms"] == pytest.approx(np.mean(false))
+    sound = Cell("labelled", replace(cell.problem, inputs="gaussian"), {"steps": 20_000})
+    assert run_trial(sound, 0, 0)["missed"] == 0
 
 
 def test_traps_are_told_of_the_data_sets_tried():

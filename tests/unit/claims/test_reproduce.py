@@ -14,6 +14,8 @@ from sterling.claims import proofs
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.experiments import (
     concentration,
+    constants,
+    fresh_data,
     input_laws,
     learning_rates,
     mean_gradient,
@@ -49,8 +51,19 @@ TINY = {
         exact_n=6,
         exact_trials=4,
     ),
-    "P5": input_laws.Budget(n=8, factors=(4.0,), trials=6, steps=1_000, families=("gaussian", "shifted:1")),
+    "P5": input_laws.Budget(
+        n=8,
+        factors=(4.0,),
+        trials=6,
+        steps=1_000,
+        families=("gaussian", "shifted:1"),
+        shapes=("gaussian", "rectified"),
+        crossed=4,
+        crossed_steps=1_000,
+    ),
     "concentration": concentration.Budget(n=(4, 5), samples=(50, 200), few=(10,), instances=2),
+    "constants": constants.Budget({3: 3, 4: 3}, 30, places=((4, 300),), checked=2, steps=500),
+    "online": fresh_data.Budget(n=4, samples=20, instances=2, steps=1_500),
     "population": mean_gradient.Budget(
         n=8, m=2, samples=500, instances=3, distances=2, surrogates=("relu", "sigmoid")
     ),
@@ -141,7 +154,7 @@ def same(one: Finding, other: Finding):
         assert_frame_equal(left, right, check_row_order="trial" not in table.columns)
 
 
-@pytest.mark.parametrize("key", ["P2", "P3", "P4", "population", "concentration", "surrogates"])
+@pytest.mark.parametrize("key", ["P2", "P3", "P4", "population", "concentration", "online", "surrogates"])
 def test_threads_change_no_number(done, key, tmp_path):
     _, result, _ = done
     same(result[key], reproduce(tmp_path, budgets=TINY, threads=2, only=[key])[key])

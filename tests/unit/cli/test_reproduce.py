@@ -58,10 +58,16 @@ def test_everything_is_in_the_folder_and_said_so(fake, tmp_path):
     result = call("-o", tmp_path / "new" / "folder")
     folder = tmp_path / "new" / "folder"
     assert fake == {"finish": 9, "effort": "default", "threads": None, "only": KEYS, "seed": 2026}
-    assert sorted(path.name for path in folder.iterdir()) == ["data", "findings.json", "index.html"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "data",
+        "explore.html",
+        "findings.json",
+        "index.html",
+    ]
     assert len(list((folder / "data").glob("*.parquet"))) == 2 * len(KEYS)
-    for name in ("index.html", "findings.json", "data"):
+    for name in ("index.html", "explore.html", "findings.json", "data"):
         assert name in result.stdout
+    assert str(folder / "index.html") in result.stdout.splitlines()[-1]  # what to open stands last
     assert "Missing" not in (folder / "index.html").read_text("utf-8")
     said = result.stderr.splitlines()
     assert [line for line in said if not line.startswith("compiling")] == [

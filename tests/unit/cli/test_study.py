@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from sterling.cli import study
 from sterling.study import Store, Study
+from sterling.study.spec import arguments
 
 app = typer.Typer()
 app.add_typer(study.app, name="study")
@@ -89,4 +90,4 @@ def test_the_help_shows_a_study_that_runs():
     said = call("--help").output
     text = said[said.index("name =") : said.index('time = "15min"')] + 'time = "15min"'
     lines = [line.strip(" │").partition(" #")[0] for line in text.splitlines()]
-    assert Study.from_text("\n".join(lines)).name == "noiseless"
+    assert Study(**arguments("\n".join(lines))).name == "noiseless"

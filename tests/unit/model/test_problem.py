@@ -90,6 +90,30 @@ def test_problems_are_values():
         one.n = 5
 
 
+@pytest.mark.parametrize(
+    "spec, told", [("uniform+0.5", "uniform+0.5"), ("student_t:4+-1", "student_t:4.0+-1.0")]
+)
+def test_a_law_may_get_a_mean(spec, told):
+    family = get_family(spec)
+    assert str(family) == told
+    assert get_family(told) == family
+    problem = st.Problem(n=4, samples=10, inputs=spec)
+    assert st.Problem(**problem.to_dict()) == problem
+
+
+@pytest.mark.parametrize(
+    "spec", ["ar1:0.5+1", "uniform+0.5+0.5", "uniform+x", "+1", "nothing+1", "uniform+101"]
+)
+def test_a_mean_that_cannot_be_is_refused(spec):
+    with pytest.raises(st.InputError):
+        get_family(spec)
+
+
+def test_a_plus_may_belong_to_a_number():
+    assert get_family("shifted:1e+1") == get_family("shifted:10")
+    assert get_family("shifted:+2") == get_family("shifted:2")
+
+
 def test_a_noise_of_minus_zero_is_none():
     """Two problems of one meaning would be two cells of a study."""
     one, other = (st.Problem(n=4, samples=10, noise=noise) for noise in (-0.0, 0.0))

@@ -172,7 +172,7 @@ def mass_at_home(orbit, instance, schedule):
 
 
 def finite_term(certificate, orbit, instance, schedule):
-    """Return by how much a finite run may lie below the bound (science.md, 13)."""
+    """Return by how much a finite run may lie below the bound (docs/science, 13)."""
     n = instance.n
     home = instance.teacher.astype(float)
     wrong = (np.arange(1 << n)[:, None] >> np.arange(n)) & 1

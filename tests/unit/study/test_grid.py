@@ -9,8 +9,12 @@ import sterling as st
 from sterling.schedules import parse_schedule
 from sterling.study import Cell, Study, parse_criterion
 from sterling.study.grid import seconds
+from sterling.study.spec import arguments
 
-parse_study = Study.from_text
+
+def parse_study(text):
+    return Study(**arguments(text))
+
 
 FULL = """
 name = "a test"
@@ -150,9 +154,11 @@ def test_identity_is_the_content_alone():
         ("seed = -1\n[problem]\nn = 4\nsamples = 3", "seed is -1"),
     ],
 )
-def test_a_wrong_file_is_refused_with_the_place(text, words):
+def test_a_wrong_file_is_refused_with_the_place(text, words, tmp_path):
+    path = tmp_path / "some.toml"
+    path.write_text(text)
     with pytest.raises(st.InputError) as caught:
-        parse_study(text, "some.toml")
+        Study.from_toml(path)
     assert "some.toml" in str(caught.value)
     assert words in str(caught.value)
 

@@ -27,6 +27,7 @@ from sterling.study import (
 )
 from sterling.study.ledger import Ledger
 from sterling.study.shards import frame_of
+from sterling.study.spec import arguments
 from sterling.study.trial import Batch, run_batch, warm_up
 from sterling.theory.population import population_gradient
 
@@ -182,7 +183,7 @@ def own(registries):
 def test_a_kind_of_the_users_own(own, tmp_path):
     study = Study(n=4, samples=[8, 16], kind="label_mean", sides=[6, 20], trials=5, criteria="mean>=0.5")
     assert len(study.cells) == 4
-    assert Study.from_text(study.to_toml()) == study
+    assert Study(**arguments(study.to_toml())) == study
     assert run(study, tmp_path / "s", threads=2).new == 20
     store = Store(tmp_path / "s")
     rows = store.trials()
@@ -198,7 +199,7 @@ def test_another_version_of_a_kind_is_another_kind(own, tmp_path):
     run(study, tmp_path / "s")
     register(Kind("label_mean", mean_label, own.columns, version=2, settings=own.settings))
     with pytest.warns(st.SterlingWarning, match="version 2"):
-        assert run(Study.from_text(study.to_toml()), tmp_path / "s").new == 2
+        assert run(Study(**arguments(study.to_toml())), tmp_path / "s").new == 2
 
 
 def test_surrogates_of_the_users_own_are_a_part_of_the_cell(registries, tmp_path):

@@ -21,7 +21,6 @@ from sterling.study import (
     replay,
     run,
     run_trial,
-    trial_key,
     trial_seeds,
 )
 
@@ -180,7 +179,6 @@ def test_seeds_depend_on_root_content_and_number():
     seeds = {seed for both in found for seed in (both.data, both.rest)}
     assert len(seeds) == 800
     assert all(0 <= seed < 2**63 for seed in seeds)
-    assert trial_key(one, 3) == f"{one.key}-3"
 
 
 def test_cells_of_one_problem_meet_the_same_data_and_starts():

@@ -112,7 +112,7 @@ def test_without_reaction_it_is_the_law_of_typical(ratio):
 
 
 def test_relu_reads_half_of_the_samples():
-    """Without noise ReLU is the identity on the negatives alone (exact, science.md 8)."""
+    """Without noise ReLU is the identity on the negatives alone (exact, docs/science, 8)."""
     one, other = fit(6.0, 0.0, RELU), fit(3.0, 0.0, IDENTITY)
     assert one is not None
     assert one == pytest.approx(other, rel=1e-5)

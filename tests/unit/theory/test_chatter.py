@@ -16,7 +16,7 @@ def problem(n=256, ratio=3.0, **rest):
 
 
 def test_to_leading_order():
-    """x → 0.13 α^(−2/3) for many samples: the constant of science.md, 8."""
+    """x → 0.13 α^(−2/3) for many samples: the constant of docs/science, 8."""
     for ratio in (1e3, 1e4):
         share = theory.chatter(problem(n=1000, ratio=ratio), surrogate="identity").share
         assert share * ratio ** (2 / 3) == pytest.approx(0.13, rel=0.01)

@@ -63,7 +63,7 @@ def test_derivatives_of_the_potential(noise):
 
 
 def test_known_numbers():
-    """Györgyi 1990; Sompolinsky, Tishby and Seung 1990; Barbier et al. 2019; science.md, 14."""
+    """Györgyi 1990; Sompolinsky, Tishby and Seung 1990; Barbier et al. 2019; docs/science, 14."""
     clean, noisy = st.Problem(**ONE), st.Problem(**ONE, noise=0.5)
     assert theory.samples_for_information(clean) / 1000 == pytest.approx(1.245, abs=0.001)
     assert theory.samples_for_messages(clean) / 1000 == pytest.approx(1.493, abs=0.001)

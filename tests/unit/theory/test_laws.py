@@ -32,7 +32,7 @@ def problem(n=32, samples=1000, m=1, noise=0.5, norm2=None):
 
 @pytest.mark.parametrize("surrogate, factor", [("relu", 1.0), ("identity", 2.0)])
 def test_signal(surrogate, factor):
-    """science.md, 4: S = ‖v‖²/√(2πn) for ReLU, twice that for the identity."""
+    """docs/science, 4: S = ‖v‖²/√(2πn) for ReLU, twice that for the identity."""
     for n in (1, 2, 16, 129):
         expected = factor * 2.5 / math.sqrt(2 * math.pi * n)
         assert theory.signal(problem(n, norm2=2.5), surrogate=surrogate) == pytest.approx(expected, rel=1e-12)
@@ -63,7 +63,7 @@ def test_drift_variance_grows_with_the_wrong_weights_of_a_noiseless_run():
 
 @pytest.mark.parametrize("surrogate, share", [("relu", 1.0), ("identity", 0.5)])
 def test_leading_orders(surrogate, share):
-    """science.md, 7. A large σ makes the coupling between weights vanish beside the label noise."""
+    """docs/science, 7. A large σ makes the coupling between weights vanish beside the label noise."""
     n, noise, rho = 64, 30.0, 0.9
     found = theory.samples_for_occupancy(problem(n, m=2, noise=noise), occupancy=rho, surrogate=surrogate)
     expected = share * n**3 * noise**2 / (2 * 2 * math.log(rho) ** 2)

@@ -50,7 +50,7 @@ def test_more_samples_more_occupancy(method):
 
 @pytest.mark.parametrize("surrogate", ["relu", "identity", "clipped_relu", "hard_tanh"])
 def test_symmetries(surrogate):
-    """Sign flips of columns, permutations of coordinates and of samples (science.md, 5)."""
+    """Sign flips of columns, permutations of coordinates and of samples (docs/science, 5)."""
     base = make(samples=240, n=10, m=2)
     rng = np.random.default_rng(1)
     flip, order, rows = rng.choice([-1, 1], 10), rng.permutation(10), rng.permutation(240)

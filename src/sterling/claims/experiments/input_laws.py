@@ -1,23 +1,31 @@
-"""P5: success on inputs of other laws, as they are and normalised."""
+"""P5: success on inputs of other laws, as they are and normalised; and what makes runs fail there."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from sterling.base.registry import register
 from sterling.base.text import percent
 from sterling.claims.claim import PAPER, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, measured, picture
+from sterling.claims.finding import Finding, Measured, Picture, measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import listed, undecided
 from sterling.model.families import AutoRegressive, Gaussian, Rectified, Shifted, get_family
 from sterling.plot.curves import dots
-from sterling.stats import share_interval
+from sterling.plot.style import legend_above
+from sterling.stats import mean_interval, share_interval
+from sterling.study.cells import Cell, Seeds
 from sterling.study.grid import Study
+from sterling.study.kinds import SHARE, Look
 from sterling.study.report import with_shares
+from sterling.study.train_kind import KIND as TRAIN
+from sterling.study.train_kind import row_of, run_orbit
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,13 +37,26 @@ _DISPLACED = (Shifted, Rectified, AutoRegressive)  # laws with a mean, or with c
 HALF = 0.5
 _WORDS = {"none": "as they are", "standard": "standardised", "whiten": "whitened"}
 
+#: Shapes of the second part, and the law of each of them that has mean zero.
+SHAPES = {
+    "gaussian": "gaussian",
+    "uniform": "uniform",
+    "rademacher": "rademacher",
+    "student_t:4": "student_t:4",
+    "exponential": "exponential",
+    "rectified": f"rectified+{-1 / math.sqrt(math.pi - 1):.4f}",
+}
+
 #: Intervals (low, high) of the success share by family and normalisation.
 Shares = Mapping[str, Mapping[str, tuple[float, float]]]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Success share of each input family and normalisation, at sample sizes in units of n·ln n."""
+    """Success share of each input family and normalisation, at sample sizes in units of n·ln n.
+
+    The second part crosses shapes, means and surrogates, at the largest of these sizes.
+    """
 
     n: int
     factors: tuple[float, ...]
@@ -52,6 +73,46 @@ class Budget:
         "ar1:0.8",
         "ar1:0.98",
     )
+    shapes: tuple[str, ...] = tuple(SHAPES)
+    means: tuple[float, ...] = (0.0, 1.0)
+    surrogates: tuple[str, ...] = ("relu", "identity")
+    crossed: int = 100
+    crossed_steps: int = 200_000
+
+
+# -- what the last weights say of the data -------------------------------------------------------------------
+
+
+def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
+    """Make a run and compare the labels of its last weights with the true ones."""
+    instance = cell.problem.draw(seeds.data, threads=1)
+    orbit = run_orbit(cell, seeds, look=look)
+    positive, found = instance.labels > 0, instance.predict(orbit.signs) > 0
+
+    def share(of: np.ndarray, among: np.ndarray) -> float | None:
+        return float((of & among).sum() / among.sum()) if among.any() else None
+
+    return {
+        **row_of(orbit),
+        "missed": share(~found, positive),
+        "false_alarms": share(found, ~positive),
+    }
+
+
+KIND = replace(
+    TRAIN,
+    name="labelled",
+    run=_run,
+    columns={
+        **TRAIN.columns,
+        "missed": SHARE.maybe(),  # share of the positive samples whose output is zero at the end
+        "false_alarms": SHARE.maybe(),  # share of the others whose output is not
+    },
+)
+register(KIND)
+
+
+# -- what restores, and what fails ---------------------------------------------------------------------------
 
 
 def restored(shares: Shares) -> dict[str, list[str]]:
@@ -145,6 +206,7 @@ def measure(context: Context, budget: Budget) -> Finding:
     normal = [f for f in budget.families if isinstance(get_family(f), Gaussian | Shifted | AutoRegressive)]
     healed = restored(intervals)
     succeed = [family for family in budget.families if intervals[family]["none"][0] > HALF]
+    crossed = cross(context, budget, sizes[-1])
     return CLAIM.found(
         rule(sizes[-1]),
         [(intervals, normal)],
@@ -152,25 +214,38 @@ def measure(context: Context, budget: Budget) -> Finding:
             f"{int(cells['trials'].sum()):,} runs without label noise at n = {budget.n}, N = "
             f"{listed(sizes)}, {budget.steps:,} steps of 0.5/√(t+1), on "
             f"{len(budget.families)} input laws of unit variance, as they are, standardised and whitened. "
-            "The teacher labels the normalised inputs."
+            "The teacher labels the normalised inputs. Then, chosen beforehand, "
+            f"{crossed['trials'].sum():,} runs at N = {sizes[-1]:,} on {len(budget.shapes)} shapes of unit "
+            f"variance, each with a mean of {' and of '.join(f'{one:g}' for one in budget.means)}, with "
+            f"{' and '.join(budget.surrogates)}."
         ),
-        reason=_reason(succeed, healed, normal, sizes[-1]),
-        measured=tuple(
-            measured(f"success on {family} inputs, {words}", shares[family, kind], "Jeffreys")
-            for family in in_order(budget.families, healed, normal)
-            for kind, words in _WORDS.items()
+        reason=f"{_reason(succeed, healed, normal, sizes[-1])} {causes_in_words(crossed)}",
+        measured=(
+            *(
+                measured(f"success on {family} inputs, {words}", shares[family, kind], "Jeffreys")
+                for family in in_order(budget.families, healed, normal)
+                for kind, words in _WORDS.items()
+            ),
+            *_crossed_numbers(crossed),
         ),
-        pictures=tuple(
+        pictures=(
             picture(
-                f"p5-inputs-{size}",
-                f"Success by input law at N = {size:,}",
-                draw_families,
-                cells=table.filter(table["samples"] == size),
-                families=budget.families,
-            )
-            for size in sizes
+                "p5-causes",
+                "Success by shape, mean and surrogate",
+                draw_causes,
+                crossed=crossed,
+                column="share",
+            ),
+            picture(
+                "p5-dead",
+                "Positive samples that the last weights miss",
+                draw_causes,
+                crossed=crossed,
+                column="missed",
+            ),
+            *_by_size(table, sizes, budget.families),
         ),
-        tables={"inputs-trials": store.trials(), "inputs-cells": table},
+        tables={"inputs-trials": store.trials(), "inputs-cells": table, "inputs-crossed": crossed},
         notes=(
             "The laws were chosen by us, ar1:0.98 because weaker correlations do no harm here; others may "
             "behave otherwise. Ar1 inputs have correlation ρ^|k−l| between features k and l; rectified ones "
@@ -180,10 +255,136 @@ def measure(context: Context, budget: Budget) -> Finding:
             "standardised, and a shifted or ar1 law whitened, is the Gaussian problem itself but for "
             "estimated moments, and its restoration holds by construction; laws with non-Gaussian entries "
             "are what tests it.",
+            "ReLU reads a sample only where the output is on, and there only false alarms have a residual. "
+            "With a mean they can all be silenced at once: the unit is dead, misses nearly all positive "
+            "samples, and gets no gradient any more. The identity reads every sample.",
             *([f"No normalisation is needed for: {', '.join(succeed)}."] if succeed else []),
             *undecided(int(cells["undecided"].sum())),
         ),
     )
+
+
+def _by_size(table: pl.DataFrame, sizes: Sequence[int], families: Sequence[str]) -> list[Picture]:
+    return [
+        picture(
+            f"p5-inputs-{size}",
+            f"Success by input law at N = {size:,}",
+            draw_families,
+            cells=table.filter(table["samples"] == size),
+            families=families,
+        )
+        for size in sizes
+    ]
+
+
+def law(shape: str, mean: float) -> str:
+    """Return the input law of a shape around a mean."""
+    centred, _, moved = SHAPES[shape].partition("+")
+    total = mean + (float(moved) if moved else 0.0)
+    return f"{centred}+{total:.4f}" if total else centred
+
+
+def cross(context: Context, budget: Budget, samples: int) -> pl.DataFrame:
+    """Return one row for each shape, mean and surrogate, with its shares.
+
+    ``high`` counts runs left open by their budget as successes, ``low`` as failures; ``missed`` is the mean
+    share of the positive samples that the last weights miss.
+    """
+    import polars as pl
+
+    laws = {
+        str(get_family(law(shape, mean))): (shape, mean) for shape in budget.shapes for mean in budget.means
+    }
+    trials = context.study(
+        Study(
+            kind="labelled",
+            n=budget.n,
+            samples=[samples],
+            inputs=list(laws),
+            surrogate=list(budget.surrogates),
+            steps=budget.crossed_steps,
+            trials=budget.crossed,
+            criteria=_CRITERION,
+            seed=context.seed,
+            name="inputs-crossed",
+        )
+    ).trials()
+    rows = []
+    for surrogate in budget.surrogates:
+        for mean in budget.means:
+            for shape in budget.shapes:
+                name = next(name for name, pair in laws.items() if pair == (shape, mean))
+                mine = trials.filter((pl.col("inputs") == name) & (pl.col("surrogate") == surrogate))
+                won = int(((mine["verdict"] == "OPTIMAL") & mine["certified"] & (mine["errors"] == 0)).sum())
+                left = int((~mine["certified"]).sum())
+                share, low, _ = share_interval(won, len(mine))
+                _, _, high = share_interval(won + left, len(mine))
+                missed = mean_interval(mine["missed"].drop_nulls().to_numpy())
+                rows.append((surrogate, mean, shape, len(mine), won, left, share, low, high, *missed))
+    names = ("surrogate", "mean", "shape", "trials", "successes", "undecided")
+    ends = [f"{one}{end}" for one in ("share", "missed") for end in ("", "_low", "_high")]
+    return pl.DataFrame(rows, [*names, *ends], orient="row")
+
+
+def _conditions(crossed: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Give the rows of each surrogate and mean, named."""
+    for (surrogate, mean), one in crossed.group_by("surrogate", "mean", maintain_order=True):
+        yield f"{surrogate}, mean {mean:g}", one
+
+
+def causes_in_words(crossed: pl.DataFrame) -> str:
+    """Say how many shapes succeed and fail with each surrogate and mean, and how dead the failing unit is."""
+    parts = []
+    for label, one in _conditions(crossed):
+        won, lost = int((one["share_low"] > HALF).sum()), int((one["share_high"] < HALF).sum())
+        parts.append(f"{label}: {won} of {len(one)} shapes succeed, {lost} fail")
+    text = f"What decides is surrogate and mean together, shape by shape: {'; '.join(parts)}."
+    dead = crossed.filter(crossed["share_high"] < HALF)
+    if len(dead):
+        missed = dead["missed"].to_numpy()
+        text += (
+            f" Where runs fail the last weights miss {percent(missed.min())} to {percent(missed.max())} of "
+            "the positive samples: the unit is dead."
+            if missed.min() > HALF
+            else f" Where runs fail, {percent(missed.min())} to {percent(missed.max())} of the positive "
+            "samples are missed."
+        )
+    return text
+
+
+def _crossed_numbers(crossed: pl.DataFrame) -> list[Measured]:
+    """Return the success share of each surrogate, mean and shape."""
+    return [
+        measured(
+            f"success, {label}, {row['shape']}",
+            (row["share"], row["share_low"], row["share_high"]),
+            "Jeffreys; upper end with all undecided runs as successes",
+        )
+        for label, one in _conditions(crossed)
+        for row in one.iter_rows(named=True)
+    ]
+
+
+def draw_causes(ax: Axes, crossed: pl.DataFrame, column: str) -> str:
+    """Draw a share for each shape, with a mark for each surrogate and mean."""
+    shapes = crossed["shape"].unique(maintain_order=True).to_list()
+    groups = {
+        label: one.select(column, f"{column}_low", f"{column}_high").to_numpy()
+        for label, one in _conditions(crossed)
+    }
+    if column == "missed":
+        dots(ax, shapes, groups, "share of positive samples missed at the end", HALF)
+        text = "At one the unit is dead: silent on every positive sample. Bars are 95 % intervals of means."
+    else:
+        dots(ax, shapes, groups, "share of runs absorbed at w*", HALF)
+        text = (
+            "Each row is a shape of the input law. Marks of one colour stand above each other where the "
+            "shape makes no difference."
+        )
+    if len(groups) > 2:
+        legend_above(ax, 2, handletextpad=0.2)
+    ax.set_xlim(-0.03, 1.03)
+    return text
 
 
 def _reason(succeed: list[str], healed: dict[str, list[str]], normal: list[str], size: int) -> str:
@@ -232,8 +433,16 @@ CLAIM = Claim(
     f"{PAPER}, second version, abstract",
     measure,
     {
-        "quick": Budget(n=24, factors=(4.0, 16.0), trials=30, steps=10_000),
-        "default": Budget(n=32, factors=(4.0, 16.0, 64.0), trials=100, steps=20_000),
-        "full": Budget(n=64, factors=(4.0, 16.0, 64.0, 256.0), trials=500, steps=200_000),
+        "quick": Budget(n=24, factors=(4.0, 16.0), trials=30, steps=10_000, crossed=24),
+        "default": Budget(n=32, factors=(4.0, 16.0, 64.0), trials=100, steps=20_000, crossed=60),
+        "full": Budget(
+            n=64,
+            factors=(4.0, 16.0, 64.0, 256.0),
+            trials=500,
+            steps=200_000,
+            means=(0.0, 0.5, 1.0),
+            surrogates=("relu", "clipped_relu", "identity", "hard_tanh"),
+            crossed=200,
+        ),
     },
 )

@@ -1,0 +1,127 @@
+"""What the pages show of the package is read from it when the site is built: tables, help texts, pictures.
+
+All goes to ``docs/_made``, which is not kept: nothing there can be older than the code. Pages that need no
+Sphinx, such as the explorable one, go to ``docs/_made/extra`` and from there to the root of the site.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parents[1]
+MADE = DOCS / "_made"
+GALLERY = DOCS / "gallery"
+
+#: Verbs whose help makes the page on the command line.
+VERBS = ("reproduce", "train", "landscape", "certify", "plan", "explore", "audit", "doctor")
+STUDY_VERBS = ("run", "status", "fit", "plot", "export")
+
+
+def write(name, text):
+    """Write a file below `MADE` if it says something new."""
+    path = MADE / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def table(head, rows):
+    """Return a table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |\n" for row in lines)
+
+
+def theory():
+    """Every function of `sterling.theory` that carries a label."""
+    import sterling as st
+
+    rows = [
+        (f"[`{name}`](#sterling.theory.{name})", one.kind, one.source, one.checked)
+        for name, one in st.theory.FUNCTIONS.items()
+    ]
+    return table(("function", "label", "source", "compared with runs"), rows)
+
+
+def surrogates():
+    """Every surrogate with its derivative."""
+    import sterling as st
+
+    def cell(formula):
+        return "${}$".format(formula.replace("|x|", r"\lvert x\rvert"))
+
+    rows = [
+        (f"`{name}`", cell(one.derivative_formula), "yes" if one.piecewise_constant else "no", one.source)
+        for name, one in st.SURROGATES.items()
+    ]
+    return table(("name", r"$\mu'(x)$", "piecewise constant", "source"), rows)
+
+
+def ladder():
+    """The rungs at n = 64, in units of n."""
+    import sterling as st
+
+    rungs = {
+        "no method finds the teacher with fewer": st.theory.samples_for_information,
+        "approximate message passing": st.theory.samples_for_messages,
+        "sign of least squares": st.theory.samples_for_least_squares,
+        "Hebb's rule": st.theory.samples_for_hebb,
+        "STE, time average, identity": lambda p: st.theory.samples_for_average(p, surrogate="identity"),
+        "STE, time average, ReLU": st.theory.samples_for_average,
+    }
+    kinds = {"STE, time average, identity": "mean-field", "STE, time average, ReLU": "mean-field"}
+    problems = [st.Problem(n=64, samples=640, noise=noise) for noise in (0.0, 0.5)]
+    rows = [
+        (name, *(f"{law(problem) / 64:.3g} n" for problem in problems), kinds.get(name) or law.kind)
+        for name, law in rungs.items()
+    ]
+    return table(("", "without noise", "σ = 0.5", "label"), rows)
+
+
+def commands():
+    """The help of every verb, as the command line prints it."""
+    import click
+    from typer.main import get_command
+    from typer.testing import CliRunner
+
+    from sterling.cli import app
+
+    known = get_command(app)
+    names = set(known.list_commands(click.Context(known)))
+    verbs = [[verb] for verb in VERBS if verb in names] + [["study", verb] for verb in STUDY_VERBS]
+    parts = []
+    for verb in verbs:
+        shown = CliRunner().invoke(app, [*verb, "--help"], env={"COLUMNS": "88", "TERM": "dumb"}).output
+        text = "\n".join(line.rstrip() for line in shown.strip("\n").splitlines())
+        parts.append(f"## `sterling {' '.join(verb)}`\n\n```text\n{text}\n```\n")
+    return "\n".join(parts)
+
+
+def pictures():
+    """Run the scripts of the gallery whose picture is older than they or the package."""
+    import sterling
+
+    newest = max(path.stat().st_mtime for path in Path(sterling.__file__).parent.rglob("*.py"))
+    for script in sorted(GALLERY.glob("[a-z]*.py")):
+        picture = MADE / "gallery" / f"{script.stem}.svg"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        if picture.exists() and picture.stat().st_mtime > max(newest, script.stat().st_mtime):
+            continue
+        subprocess.run([sys.executable, script, picture], check=True)
+
+
+def make(app):
+    """Make everything; Sphinx calls this before it reads the pages."""
+    for name, text in {
+        "theory.md": theory,
+        "surrogates.md": surrogates,
+        "ladder.md": ladder,
+        "commands.md": commands,
+    }.items():
+        write(name, text())
+    (MADE / "extra").mkdir(parents=True, exist_ok=True)
+    pictures()
+
+
+def setup(app):
+    app.connect("builder-inited", make)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,72 @@
+"""The documentation: Sphinx, pages in Markdown, the API from its docstrings. `make docs` builds it.
+
+Nothing on a built page comes from the network: formulas are MathML, fonts are those of the reader.
+"""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "_ext"))
+sys.path.insert(0, str(HERE))
+
+import sterling  # noqa: E402
+
+(HERE / "_made" / "extra").mkdir(parents=True, exist_ok=True)
+
+project = "sterling"
+author = "The sterling authors"
+copyright = "The sterling authors, Apache-2.0"
+version = release = sterling.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.doctest",
+    "sphinx_copybutton",
+    "sphinxcontrib.bibtex",
+    "mathml",
+    "made",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_made", "_ext"]
+nitpicky = False
+
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath", "html_image"]
+myst_heading_anchors = 3
+html_math_renderer = "mathml"
+
+bibtex_bibfiles = ["references.bib"]
+bibtex_reference_style = "author_year"
+bibtex_default_style = "plain"
+
+autosummary_generate = True
+autodoc_typehints = "none"  # types are told in the docstrings
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+toc_object_entries = False
+
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+html_theme = "pydata_sphinx_theme"
+html_title = "sterling"
+html_static_path = ["_static"]
+html_css_files = ["sterling.css"]
+html_extra_path = ["_made/extra"]
+html_show_sourcelink = False
+html_copy_source = False
+html_sidebars = {"start": [], "glossary": [], "changelog": [], "bibliography": [], "gallery": []}
+html_theme_options = {
+    "logo": {"text": "sterling"},
+    "navbar_end": ["theme-switcher"],
+    "navbar_persistent": ["search-button"],
+    "footer_start": ["copyright"],
+    "footer_end": ["sphinx-version"],
+    "show_prev_next": True,
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "header_links_before_dropdown": 7,
+}

@@ -1,0 +1,334 @@
+"""The bound p ≤ ε/S on the mass in which a weight is wrong, and the constants of n² and n⁴ that it makes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sterling.base.text import number
+from sterling.claims.claim import PAPER, SCIENCE, Claim
+from sterling.claims.context import Context
+from sterling.claims.experiments.concentration import decay
+from sterling.claims.finding import Finding, Measured, Reference, measured, picture
+from sterling.claims.judge import Rule, consistent, contradicted
+from sterling.claims.words import listed, said
+from sterling.plot.curves import set_aside, style
+from sterling.plot.style import GREY, tidy
+from sterling.stats import mean_interval
+from sterling.study.grid import Study
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.axes import Axes
+
+#: C must not grow faster than n to this power for n² and n⁴ to be the orders of what suffices.
+GROWTH = 0.1
+#: What a certificate or a share of mass may lie beyond a bound by: programs are solved to 10⁻⁷.
+ROUNDING = 1e-6
+#: 8πC² n² and 2πC² n⁴ for ReLU; a quarter of it for the identity, whose pull is twice as large.
+AVERAGE, VISITS = 8 * math.pi, 2 * math.pi
+_PULL = {"relu": 1.0, "identity": 2.0}  # S in units of 1/√(2πn)
+_SET = ["n", "samples", "trial"]
+
+#: Judges the interval (low, high) of the exponent of C, and how many data sets or runs break the bound.
+RULE = Rule(
+    (
+        consistent(
+            "no certificate and no run breaks the bound, and for each surrogate and noise the 95 % interval "
+            f"of the exponent γ of C ∝ n^γ ends below {GROWTH:g}",
+            lambda low, high, broken: not broken and high < GROWTH,
+        ),
+        contradicted("a certificate or a run breaks the bound", lambda low, high, broken: bool(broken)),
+    ),
+    "A C that grew over these n would contradict nothing that is proved, only cost more than n² and n⁴.",
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """All states of data sets over n, for C; and certificates and runs at some places, for the bound.
+
+    Attributes
+    ----------
+    instances : mapping of n to int
+        Data sets for each n, where C is measured.
+    factor : int
+        N in units of n, there.
+    places : tuple of (n, N)
+        Where the bound is held against certificates and runs, with label noise.
+    """
+
+    instances: Mapping[int, int]
+    factor: int
+    places: tuple[tuple[int, int], ...]
+    checked: int
+    steps: int
+    noises: tuple[float, ...] = (0.0, 0.5)
+    surrogates: tuple[str, ...] = ("relu", "identity")
+
+
+def measure(context: Context, budget: Budget) -> Finding:
+    """Measure C = ε·√(N/n) and its exponent in n, and hold p ≤ ε/S against certificates and runs."""
+    import polars as pl
+
+    studies = [
+        Study(
+            kind="landscape",
+            n=n,
+            samples=[budget.factor * n],
+            noise=list(budget.noises),
+            surrogate=list(budget.surrogates),
+            trials=instances,
+            seed=context.seed,
+            name=f"constants-{n}",
+        )
+        for n, instances in budget.instances.items()
+    ]
+    raw = pl.concat([context.study(study).trials() for study in studies])
+    table = with_constant(raw)
+    slopes = growths(table)
+    checked = check(context, budget)
+    broken = broken_bounds(checked)
+    main = slopes[0]
+    largest = [
+        one
+        for surrogate in budget.surrogates
+        for noise in budget.noises
+        for one in _at_largest(table, surrogate, noise)
+    ]
+    return CLAIM.found(
+        RULE,
+        [(one.low, one.high, broken) for one in slopes],
+        experiment=(
+            f"ε, the largest distance of the gradient from its mean over all 2ⁿ states and all weights, of "
+            f"{len(raw):,} data sets: n = {listed(budget.instances)}, N = {budget.factor} n, m = 1, σ = "
+            f"{listed(budget.noises)}, {' and '.join(budget.surrogates)}. Then certificates of "
+            f"{len(checked)} data sets with σ = {max(budget.noises):g} and runs of {budget.steps:,} steps on "
+            f"them, at {'; '.join(f'n = {n}, N = {size:,}' for n, size in budget.places)}."
+        ),
+        reason=(
+            f"With ε = C·√(n/N), C changes like n^{said(main)} ({_of(main)}), so what suffices by this bound "
+            f"is of the order n^{2 + 2 * main.value:.2f} for the time average and n^{4 + 2 * main.value:.2f} "
+            f"for visits. With C as at n = {max(budget.instances)}, ReLU without noise, these are "
+            f"{number(largest[1].value, 1)} n² and {number(largest[2].value, 1)} n⁴ samples. "
+            f"{broken or 'None'} of {len(checked)} data sets broke the bound p ≤ ε/S."
+        ),
+        measured=(*slopes, *largest, *_tightness(checked)),
+        references=(
+            Reference("data sets or runs that break p ≤ ε/S", 0.0, "exact", f"{SCIENCE}, 13"),
+            Reference("exponent for the time average: proved to suffice", 2.0, "theorem", PAPER),
+            Reference("exponent for visits: proved to suffice", 4.0, "theorem", PAPER),
+        ),
+        pictures=(
+            picture("constants-growth", "C = ε·√(N/n) over n", draw_constants, table=table),
+            picture("constants-bound", "Wrong share: the bound and the runs", draw_bound, checked=checked),
+        ),
+        tables={"constants-landscapes": table, "constants-checked": checked},
+        notes=(
+            "Proof of the bound. Let p be the share of the mass (the sum of step sizes) in which weight k is "
+            "wrong. While it is wrong the mean gradient pulls it home with S, and the gradient differs from "
+            "its mean by ε at most; while it is right the mean does not push it, so what pushes it outwards "
+            "is at most ε. In the long run the pushes outwards and homewards balance (Balance, science.md, "
+            "13): p·(S − ε) ≤ (1 − p)·ε, so p ≤ ε/S. Where ε < S/2 the sign of the time average is right; "
+            "where nε < S the weights are all right for some of the mass, so w* is visited for ever.",
+            "With S = 1/√(2πn) for ReLU, ε = C·√(n/N) is below S/2 from N = 8πC²·n² on and below S/n from "
+            "N = 2πC²·n⁴ on; S is twice that for the identity, so N a quarter.",
+            "The samples needed in truth are far fewer (P1, P2): ε is the worst of all 2ⁿ states, and runs "
+            "see few of them. Certificates use all states too, but each with its own gradient.",
+            "C is measured at one N for each n; that ε falls like 1/√N is the claim “concentration”.",
+        ),
+    )
+
+
+def with_constant(raw: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows with C = ε·√(N/n)."""
+    import polars as pl
+
+    scale = (pl.col("samples") / pl.col("n")).sqrt()
+    return raw.with_columns(constant=pl.col("deviation") * scale)
+
+
+def growths(table: pl.DataFrame) -> list[Measured]:
+    """Return the exponent of C in n with each surrogate and noise, ReLU without noise first."""
+    found = []
+    for (surrogate, noise), one in table.group_by("surrogate", "noise", maintain_order=True):
+        n, constant = one["n"].to_numpy(), one["constant"].to_numpy()
+        slope = decay(np.ones_like(n), n, constant)
+        name = f"exponent γ of C ∝ n^γ, {surrogate}, σ = {noise:g}"
+        found.append(measured(name, slope, "least squares, t"))
+    return sorted(found, key=lambda one: (", relu" not in one.name, one.name))
+
+
+def _of(slope: Measured) -> str:
+    """Return which surrogate and noise a slope is of."""
+    return slope.name.partition(", ")[2]
+
+
+def _at_largest(table: pl.DataFrame, surrogate: str, noise: float) -> list[Measured]:
+    """Return C at the largest n, and the two constants that it makes."""
+    n = table["n"].to_numpy().max()
+    mine = table.filter((table["n"] == n) & (table["surrogate"] == surrogate) & (table["noise"] == noise))
+    constant = mean_interval(mine["constant"].to_numpy())
+    label = f"{surrogate}, σ = {noise:g}, n = {n}"
+    square = [one * one / _PULL[surrogate] ** 2 for one in constant]
+    how = "t over data sets"
+    return [
+        measured(f"C, {label}", constant, how),
+        measured(
+            f"c of c·n² samples that suffice for the time average, {label}", _times(AVERAGE, square), how
+        ),
+        measured(f"c of c·n⁴ samples that suffice for visits for ever, {label}", _times(VISITS, square), how),
+    ]
+
+
+def _times(factor: float, values: list[float]) -> list[float]:
+    return [factor * one for one in values]
+
+
+def check(context: Context, budget: Budget) -> pl.DataFrame:
+    """Return, for each data set, ε/S beside the certified and the measured largest wrong share.
+
+    ``excess`` is the most by which a weight of a run exceeds the bound of a run of finite length:
+    (ε + (|u(0)| + max η·(S + ε))/H(T))/S.
+    """
+    import polars as pl
+
+    noise = max(budget.noises)
+
+    def rows(kind: str, n: int, samples: int, **settings) -> pl.DataFrame:
+        study = Study(
+            kind=kind,
+            n=n,
+            samples=[samples],
+            noise=noise,
+            trials=budget.checked,
+            seed=context.seed,
+            name=f"constants-{kind}-{n}-{samples}",
+            **settings,
+        )
+        return context.study(study).trials()
+
+    parts = []
+    for place in budget.places:
+        states = rows("landscape", *place).select(*_SET, "deviation", "pull")
+        proofs = rows("certificate", *place).select(*_SET, "occupancy", certified="wrong_share")
+        runs = rows("starts", *place, start=[-1, 0], steps=budget.steps)
+        names = (*_SET, "mass_wrong", "start_latent", "mass", "largest_step", "mass_occupancy")
+        parts.append(runs.select(*names).join(states, on=_SET).join(proofs, on=_SET))
+    runs = pl.concat(parts).with_columns(bound=pl.col("deviation") / pl.col("pull"))
+    excess = [_excess(row) for row in runs.iter_rows(named=True)]
+    runs = runs.with_columns(pl.Series("excess", excess), wrong=pl.col("mass_wrong").list.max())
+    return (
+        runs.group_by(_SET, maintain_order=True)
+        .agg(
+            pl.first("bound", "certified", "occupancy"),
+            pl.max("wrong", "excess"),
+            pl.min("mass_occupancy"),
+        )
+        .sort(_SET)
+    )
+
+
+def _excess(row: dict) -> float:
+    pull, deviation = row["pull"], row["deviation"]
+    start = np.abs(row["start_latent"]) + row["largest_step"] * (pull + deviation)
+    return float((np.array(row["mass_wrong"]) - (deviation + start / row["mass"]) / pull).max())
+
+
+def broken_bounds(checked: pl.DataFrame) -> int:
+    """Return how many data sets break the bound: by their certificate, or by a run on them."""
+    least = 1 - checked["n"] * checked["bound"]
+    broken = (
+        (checked["certified"] > checked["bound"].clip(upper_bound=1.0) + ROUNDING)
+        | (checked["occupancy"] < least - ROUNDING)
+        | (checked["excess"] > ROUNDING)
+    )
+    return int(broken.sum())
+
+
+def _tightness(checked: pl.DataFrame) -> list[Measured]:
+    """Return how much of the bound is used, by certificates and by runs."""
+    found = []
+    for column, what in (("certified", "certified bound"), ("wrong", "share measured in runs")):
+        share = checked[column].to_numpy() / checked["bound"].to_numpy()
+        found.append(
+            measured(
+                f"largest wrong share, {what}, in parts of ε/S", mean_interval(share), "t over data sets"
+            )
+        )
+    return found
+
+
+def draw_constants(ax: Axes, table: pl.DataFrame) -> str:
+    """Draw C of every data set against n, and the mean of each surrogate and noise."""
+    groups = sorted(table.group_by("surrogate", "noise"), key=lambda pair: (pair[0][0] != "relu", pair[0]))
+    for place, ((surrogate, noise), one) in enumerate(groups):
+        look = style(place)
+        n = np.unique(one["n"].to_numpy())
+        means = [one.filter(one["n"] == value)["constant"].to_numpy().mean() for value in n]
+        points = ax.plot(one["n"].to_numpy(), one["constant"].to_numpy(), ls="", ms=3, alpha=0.35, **look)
+        line = ax.plot(n, means, ms=6, lw=1.4, label=f"{surrogate}, σ = {noise:g}", **look)
+        set_aside(ax, [*points, *line], place, len(groups))
+    ax.set_xticks(np.unique(table["n"].to_numpy()))
+    ax.set_ylim(bottom=0)
+    tidy(ax, "lower right", xlabel="dimension n (number of weights)", ylabel="C = ε·√(N/n)")
+    return (
+        "Small marks are data sets, large ones their means. A level line means that ε, the largest distance "
+        "of the gradient from its mean, is proportional to √(n/N): then n² and n⁴ are the orders."
+    )
+
+
+def draw_bound(ax: Axes, checked: pl.DataFrame) -> str:
+    """Draw the certified and the measured largest wrong share of each data set against ε/S."""
+    ends = np.array([checked["wrong"].to_numpy().min() * 0.7, checked["bound"].to_numpy().max() * 1.3])
+    ax.plot(ends, ends, color=GREY, lw=1.2, ls="--", zorder=0, label="p = ε/S")
+    bound = checked["bound"].to_numpy()
+    for place, (column, label) in enumerate((("certified", "certified"), ("wrong", "measured in runs"))):
+        ax.plot(bound, checked[column].to_numpy(), ls="", ms=5, mfc="none", label=label, **style(place))
+    ax.axhline(0.5, color=GREY, lw=1, ls=":", zorder=0, label="one half: the average decodes below")
+    ax.set(xlabel="ε/S, from the gradient’s distance to its mean", ylabel="largest share of the mass wrong")
+    tidy(ax, xscale="log", yscale="log")
+    return (
+        "Each data set has two marks: the proved bound of its worst weight and the largest share that runs "
+        "showed. All lie below the dashed line; how far below says what the simple bound gives away."
+    )
+
+
+CLAIM = Claim(
+    "constants",
+    "What makes n² and n⁴, with constants",
+    "If the gradient is at no weights farther than ε from its mean, each weight is wrong for at most ε/S of "
+    "the mass, S being the mean pull on a wrong weight. With ε = C·√(n/N) then 8πC²·n² samples make the time "
+    "average right, and 2πC²·n⁴ bring the iterates back to w* for ever, with label noise too (ReLU; a "
+    "quarter for the identity).",
+    "exact",
+    f"{SCIENCE}, 13, given ε; that C is a constant is measured",
+    measure,
+    {
+        "quick": Budget(
+            instances={6: 24, 8: 24, 10: 24, 12: 12},
+            factor=100,
+            places=((6, 1600), (8, 6400)),
+            checked=6,
+            steps=100_000,
+        ),
+        "default": Budget(
+            instances={6: 64, 8: 64, 10: 64, 12: 64, 14: 48, 16: 24},
+            factor=100,
+            places=((6, 600), (6, 6400), (8, 1600), (10, 1600), (10, 25_600)),
+            checked=12,
+            steps=300_000,
+        ),
+        "full": Budget(
+            instances={6: 200, 8: 200, 10: 200, 12: 200, 14: 100, 16: 100, 18: 40, 20: 24},
+            factor=100,
+            places=((6, 600), (6, 6400), (8, 1600), (10, 1600), (10, 25_600), (12, 6400)),
+            checked=40,
+            steps=1_000_000,
+        ),
+    },
+)

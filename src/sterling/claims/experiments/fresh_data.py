@@ -1,0 +1,359 @@
+"""Recurrence needs fixed data: the same samples at every step against fresh ones at each step (online)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sterling.base.registry import register
+from sterling.base.text import number
+from sterling.claims.claim import SCIENCE, Claim
+from sterling.claims.context import Context
+from sterling.claims.finding import Finding, Reference, measured, picture
+from sterling.claims.judge import Rule, consistent, contradicted
+from sterling.claims.words import said, schedule_words
+from sterling.plot.curves import style
+from sterling.plot.style import GREY, tidy
+from sterling.schedules import Schedule, parse_schedule
+from sterling.stats import mean_interval
+from sterling.study.cells import Cell, Seeds
+from sterling.study.grid import Study
+from sterling.study.kinds import COUNT, SHARE, Kind, Look
+from sterling.surrogates import get_surrogate
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.axes import Axes
+
+    from sterling.model.problem import Problem
+
+#: Visits that go on at a constant pace grow like T, those of fresh data like its root: what lies between.
+BETWEEN = 0.75
+_BLOCK = 512  # steps whose samples are drawn at a time
+_LEAST, _MOST = 4, 128  # steps that are taken at once while no weight flips
+_FEW = 10  # visits from which on growth is looked at
+_SPAN = 100  # over the last two decades of steps
+_ARMS = {"fixed": "the same samples at every step", "fresh": "fresh samples at each step"}
+
+#: Judges the intervals (low, high) of the exponents of visits with fixed and with fresh data, and the
+#: interval of the ratio of steps away from w*, last half over first half, with fresh data.
+RULE = Rule(
+    (
+        consistent(
+            "with constant steps the 95 % interval of the exponent with which visits grow over the last two "
+            f"decades of T lies wholly above {BETWEEN:g} for fixed data and wholly below for fresh data, and "
+            "with fresh data fewer steps are spent away from w* in the second half of the run than in the "
+            "first (the whole 95 % interval of the ratio lies below 1)",
+            lambda fixed, fresh, away: fixed[0] > BETWEEN > fresh[1] and away[1] < 1,
+        ),
+        contradicted(
+            f"one of the exponents lies wholly on the other side of {BETWEEN:g}, or that ratio wholly above "
+            "1",
+            lambda fixed, fresh, away: fixed[1] < BETWEEN or fresh[0] > BETWEEN or away[0] > 1,
+        ),
+    ),
+    "The law is one for these T: by it the first visits and slow starts are over well before.",
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Runs on fixed and on fresh data from the same starts; the first schedule, a constant, is judged."""
+
+    n: int
+    samples: int
+    instances: int
+    steps: int
+    noise: float = 0.5
+    schedules: tuple[str, ...] = ("constant:0.5", "power:0.5,0.5")
+
+
+# -- fresh samples at each step ------------------------------------------------------------------------------
+
+
+def fresh_iterates(
+    problem: Problem, seeds: Seeds, schedule: Schedule, surrogate: str, steps: int, look: Look
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (step, signs) of w_0 and of every w_t that differs from the one before, for t < steps.
+
+    The teacher and the start are those of the kind "train". Each step has N samples of its own, drawn by
+    `Problem.draw` in blocks; a draw has its own teacher w′, and Gaussian columns may be multiplied by w*·w′,
+    which makes w* the teacher and changes no probability. Inputs and labels lie on dyadic grids, so sums are
+    exact and the run is the same on every machine.
+
+    While no weight flips, gradients of many steps are taken at once.
+    """
+    from sterling.dynamics.train import initial_latent
+
+    teacher = problem.draw(seeds.data, threads=1).teacher
+    assert teacher is not None  # it was drawn
+    slope, scale = get_surrogate(surrogate).derivative, math.sqrt(problem.n)
+    blocks = replace(problem, samples=problem.samples * _BLOCK)
+    latent = initial_latent(problem.n, seeds.data)
+    signs = np.where(latent >= 0, 1.0, -1.0)
+    yield 0, signs
+    for first in range(0, steps, _BLOCK):
+        look()
+        seed: Any = np.random.SeedSequence(seeds.rest, spawn_key=(first // _BLOCK,))
+        drawn = blocks.draw(seed, threads=1)
+        assert drawn.teacher is not None
+        inputs = drawn.inputs.reshape(_BLOCK, problem.samples, problem.n) * (teacher * drawn.teacher)
+        labels = drawn.labels.reshape(_BLOCK, problem.samples)
+        sizes = schedule.at(np.arange(first, first + _BLOCK))
+        step, ahead = 0, _LEAST
+        while step < _BLOCK:
+            part = slice(step, step + ahead)
+            before = inputs[part] @ signs
+            weights = ((before > 0) - labels[part]) * slope(before / scale)
+            gradients = (weights[:, None, :] @ inputs[part])[:, 0, :] / problem.samples
+            path = np.cumsum(np.vstack([latent, -sizes[part, None] * gradients]), axis=0)[1:]
+            flipped = ((path >= 0) != (signs > 0)).any(axis=1)
+            taken = int(flipped.argmax()) + 1 if flipped.any() else len(path)
+            latent, step = path[taken - 1], step + taken
+            if flipped.any():
+                signs, ahead = np.where(latent >= 0, 1.0, -1.0), _LEAST
+                if first + step < steps:
+                    yield first + step, signs
+            else:
+                ahead = min(2 * ahead, _MOST)
+
+
+def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
+    """Count the visits of a run on fresh data."""
+    from sterling.visits.counts import mark_steps
+
+    problem, steps = cell.problem, cell.settings["steps"]
+    schedule = parse_schedule(cell.settings["schedule"])
+    teacher = problem.draw(seeds.data, threads=1).teacher
+    surrogate = cell.settings["surrogate"]
+    changes = list(fresh_iterates(problem, seeds, schedule, surrogate, steps, look))
+    begins = np.array([step for step, _ in changes] + [steps])
+    wrong = np.array([np.count_nonzero(signs != teacher) for _, signs in changes])
+    there = wrong == 0
+    arrivals = begins[:-1][there & ~np.concatenate([[False], there[:-1]])]
+    marks = mark_steps()
+    marks = marks[marks <= steps]
+    half = np.clip(begins, 0, steps // 2)
+    away = np.diff(half)[~there].sum(), np.diff(begins)[~there].sum()
+    return {
+        "visits": len(arrivals),
+        "occupancy": float(np.diff(begins)[there].sum() / steps),
+        "away_first": int(away[0]),
+        "away_last": int(away[1] - away[0]),
+        "wrong": float(np.diff(begins) @ wrong / (steps * problem.n)),
+        "mark_steps": marks.tolist(),
+        "mark_visits": np.searchsorted(arrivals, marks, side="left").tolist(),
+    }
+
+
+def _check(cell: Cell) -> None:
+    from sterling.errors import InputError
+
+    problem = cell.problem
+    if problem.m != 1 or str(problem.inputs) != "gaussian" or problem.normalize is not None:
+        raise InputError("runs on fresh data are for m = 1 and Gaussian inputs as they are")
+    get_surrogate(cell.settings["surrogate"])
+
+
+KIND = Kind(
+    "fresh",
+    _run,
+    {
+        "visits": COUNT,
+        "occupancy": SHARE,
+        "away_first": COUNT,  # steps away from w* in the first half of the run, and in the last
+        "away_last": COUNT,
+        "wrong": SHARE,  # of all weights over all steps
+        "mark_steps": COUNT.list(),
+        "mark_visits": COUNT.list(),
+    },
+    settings={"schedule": "constant:0.5", "surrogate": "relu", "steps": 100_000},
+    check=_check,
+)
+register(KIND)
+
+
+# -- the measurement -----------------------------------------------------------------------------------------
+
+
+def measure(context: Context, budget: Budget) -> Finding:
+    """Compare how visits grow, and how much time is spent away from w*, with fixed and with fresh data."""
+    import polars as pl
+
+    def rows(arm: str, kind: str) -> pl.DataFrame:
+        study = Study(
+            kind=kind,
+            n=budget.n,
+            samples=[budget.samples],
+            noise=budget.noise,
+            schedule=list(budget.schedules),
+            steps=budget.steps,
+            trials=budget.instances,
+            seed=context.seed,
+            name=f"fresh-data-{arm}",
+        )
+        names = ("trial", "schedule", "visits", "occupancy", "mark_steps", "mark_visits")
+        found = context.study(study).trials()
+        own = [name for name in ("away_first", "away_last", "wrong") if name in found.columns]
+        return found.select(*names, *own).with_columns(arm=pl.lit(arm))
+
+    runs = pl.concat([rows("fixed", "recurrence"), rows("fresh", "fresh")], how="diagonal")
+    runs = runs.with_columns(
+        pl.Series("growth", [growth(*pair) for pair in runs.select("mark_steps", "mark_visits").iter_rows()])
+    ).sort("schedule", "arm", "trial")
+    judged = runs.filter(pl.col("schedule") == runs["schedule"].min())  # "constant" comes before "power"
+    marks = judged.select("arm", "trial", "mark_steps", "mark_visits").explode("mark_steps", "mark_visits")
+    parts = {arm: judged.filter(pl.col("arm") == arm) for arm in _ARMS}
+    how = "t over data sets"
+    exponents = {
+        arm: measured(
+            f"exponent of visits over T, {words}", mean_interval(parts[arm]["growth"].drop_nulls()), how
+        )
+        for arm, words in _ARMS.items()
+    }
+    known = parts["fresh"].filter(pl.col("away_first") > 0)
+    ratio = (known["away_last"] / known["away_first"]).to_numpy()
+    away = measured(
+        "steps away from w* with fresh samples, last half over first half", mean_interval(ratio), how
+    )
+    wrong = measured(
+        "share of weights wrong with fresh samples", mean_interval(parts["fresh"]["wrong"].to_numpy()), how
+    )
+    occupancy = [
+        measured(
+            f"occupancy of w*, {words}, {schedule_words(parse_schedule(schedule))}",
+            mean_interval(one["occupancy"].to_numpy()),
+            how,
+        )
+        for arm, words in _ARMS.items()
+        for schedule, one in _by_schedule(runs.filter(pl.col("arm") == arm))
+    ]
+    return CLAIM.found(
+        RULE,
+        [
+            (
+                (exponents["fixed"].low, exponents["fixed"].high),
+                (exponents["fresh"].low, exponents["fresh"].high),
+                (away.low, away.high),
+            )
+        ],
+        experiment=(
+            f"{len(runs)} runs of {budget.steps:,} steps with σ = {budget.noise:g}, n = {budget.n}, m = 1, "
+            f"on {budget.instances} teachers and starts: once with one data set of N = {budget.samples}, "
+            f"once with {budget.samples} fresh samples at each step; step sizes "
+            + " and ".join(schedule_words(parse_schedule(one)) for one in budget.schedules)
+            + "."
+        ),
+        reason=(
+            f"With the same samples at every step visits grow like T^{said(exponents['fixed'])}, with fresh "
+            f"ones like T^{said(exponents['fresh'])}; then w* is left ever more seldom, and the last half of "
+            f"the run has {said(away)} of the steps away from w* that the first half has. Recurrence at a "
+            "constant pace comes from the errors of one data set, which push the same weights for ever."
+        ),
+        measured=(exponents["fresh"], exponents["fixed"], away, wrong, *occupancy),
+        references=(
+            Reference("exponent of visits, fresh samples", 0.5, "mean-field", "a random walk held at zero"),
+            Reference("exponent of visits, fixed samples", 1.0, "mean-field", f"{SCIENCE}, 7"),
+            Reference(
+                "share of weights wrong with fresh samples",
+                predicted_wrong(budget),
+                "mean-field",
+                "a random walk held at zero",
+            ),
+        ),
+        pictures=(
+            picture("fresh-visits", "Visits to w*: fixed against fresh data", draw_visits, marks=marks),
+        ),
+        tables={
+            "fresh-data-runs": runs.select(pl.exclude(pl.List)),
+            "fresh-data-visits": marks,
+        },
+        notes=(
+            "Why: at w* the gradient of fresh samples is zero on average (exact), so each latent walks at "
+            "random and is sent back while its weight is wrong. Such a walk wanders off like √T and comes to "
+            "zero, where its weight flips, ever more seldom: visits grow like √T, and the share of time away "
+            "falls like 1/√T (mean-field). One fixed data set pushes some latents towards zero for ever.",
+            *_decaying(budget),
+            f"The prediction of the share of wrong weights, {number(predicted_wrong(budget))}, is for the "
+            "constant steps and knows neither data nor start.",
+        ),
+    )
+
+
+def _decaying(budget: Budget) -> list[str]:
+    if len(budget.schedules) == 1:
+        return []
+    return [
+        "With decaying steps the walk covers less ground: over a run of this length the start still counts. "
+        "That schedule is shown beside and decides nothing."
+    ]
+
+
+def growth(steps: list[int], visits: list[int]) -> float | None:
+    """Return the slope of log visits over log steps in the last two decades; None with few visits."""
+    at, count = np.array(steps, float), np.array(visits, float)
+    kept = (count >= _FEW) & (at * _SPAN >= at[-1])
+    if kept.sum() < 8:  # marks, to have a line through them
+        return None
+    return float(np.polyfit(np.log(at[kept]), np.log(count[kept]), 1)[0])
+
+
+def predicted_wrong(budget: Budget) -> float:
+    """Return the share of weights that are wrong on fresh data with constant steps η.
+
+    A latent is a walk of variance V = η²·T·v that is held at zero, v = σ²/(2N) being that of a gradient entry
+    of ReLU at w*. It moves off by √(2V/π) on average, and only the pull S on a wrong weight moves its mean:
+    S·(mass wrong) = √(2V/π).
+    """
+    from sterling.model.problem import Problem
+    from sterling.theory import signal
+
+    problem = Problem(budget.n, budget.samples, noise=budget.noise)
+    variance = budget.noise**2 / (2 * budget.samples)
+    return math.sqrt(2 * variance / (math.pi * budget.steps)) / signal(problem)
+
+
+def _by_schedule(runs: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    for (schedule,), one in sorted(runs.group_by("schedule"), key=lambda pair: pair[0]):
+        yield str(schedule), one
+
+
+def draw_visits(ax: Axes, marks: pl.DataFrame) -> str:
+    """Draw the number of visits against T for every run on fixed and on fresh data."""
+    marks = marks.filter(marks["mark_visits"] > 0).sort("mark_steps")
+    for place, (arm, words) in enumerate(_ARMS.items()):
+        mine = marks.filter(marks["arm"] == arm)
+        for run, (_, one) in enumerate(mine.group_by("trial", maintain_order=True)):
+            line = one["mark_steps"].to_numpy(), one["mark_visits"].to_numpy()
+            ax.plot(*line, lw=1, label=None if run else words, color=style(place)["color"])
+    end = float(marks["mark_steps"].to_numpy().max(initial=100))
+    line = np.array([end / 1000, end])
+    for power, dash in ((1.0, "--"), (0.5, ":")):
+        level = 0.05 * end**power
+        ax.plot(line, level * (line / end) ** power, color=GREY, lw=1, ls=dash, label=f"slope {power:g}")
+    ax.set_ylim(bottom=0.8)
+    tidy(ax, xscale="log", yscale="log", xlabel="steps T", ylabel="visits to w* (number)")
+    return (
+        "Each line is one run. With one data set visits keep coming at the same pace (slope one); with fresh "
+        "samples their pace falls, and their number grows about like the root of T."
+    )
+
+
+CLAIM = Claim(
+    "online",
+    "Recurrence needs fixed data",
+    "On one data set with label noise w* is visited at a constant pace for ever. With fresh samples at each "
+    "step the pace falls like 1/√T and the share of time at w* tends to one.",
+    "mean-field",
+    f"{SCIENCE}, 7 and 13; a random walk held at zero",
+    measure,
+    {
+        "quick": Budget(n=8, samples=100, instances=8, steps=30_000, schedules=("constant:0.5",)),
+        "default": Budget(n=8, samples=100, instances=16, steps=100_000),
+        "full": Budget(n=16, samples=400, instances=40, steps=1_000_000),
+    },
+)

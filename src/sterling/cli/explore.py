@@ -1,0 +1,65 @@
+"""`sterling explore`: the page on which runs are made and watched; written, and opened in a browser."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sterling.base.files import printable
+from sterling.cli.options import check_target
+from sterling.cli.render import guarded, note
+from sterling.errors import InputError
+
+FILE = Path("out") / "explore.html"
+
+
+@guarded
+def explore(
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="FILE", help="Where to write the page: .html.")
+    ] = FILE,
+    show: Annotated[
+        bool | None,
+        typer.Option("--open/--no-open", help="Open it in a browser. \\[where there is a screen]"),
+    ] = None,
+) -> None:
+    """Write the explorable page: watch weights flip, leave the optimum and come back.
+
+    One HTML file, which needs no network. Its runs are those of `sterling train`, flip for flip; beside each
+    stand the lines of Python and of the shell that make it.
+    """
+    from sterling.report.explore import write_explorable
+
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--out is {printable(out)}; its name must end in .html")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise InputError(
+            f"--out is {printable(out)}, and its folder cannot be made ({problem.strerror}): name another"
+        ) from None
+    check_target(out, "--out")
+    write_explorable(out)
+    typer.echo(f"page: {printable(out)}")
+    if show or (show is None and _has_screen()):
+        _open(out)
+
+
+def _has_screen() -> bool:
+    """Whether somebody sits there: a terminal, and a screen beside it."""
+    if sys.platform in ("win32", "darwin"):
+        return sys.stdout.isatty()
+    return sys.stdout.isatty() and bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _open(path: Path) -> None:
+    import webbrowser
+
+    try:
+        opened = webbrowser.open(path.resolve().as_uri())
+    except webbrowser.Error:
+        opened = False
+    if not opened:
+        note(f"no browser was found: open {printable(path)} in one")

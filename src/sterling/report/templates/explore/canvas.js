@@ -1,0 +1,48 @@
+// A canvas that is as sharp as the screen, and the colours of the page's scheme.
+
+const NAMES = ["ink", "quiet", "line", "surface", "shade", "blue", "vermillion", "amber", "purple", "grey", "band"];
+let colours = null;
+
+/** Colours of the style sheet by name; they change with the scheme. */
+export function palette() {
+  if (!colours) {
+    const style = getComputedStyle(document.documentElement);
+    colours = Object.fromEntries(NAMES.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+  }
+  return colours;
+}
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  colours = null;
+});
+
+const sizes = new WeakMap();
+const watcher = new ResizeObserver((entries) => {
+  for (const { target, contentRect } of entries) sizes.set(target, [contentRect.width, contentRect.height]);
+  for (const tell of listeners) tell();
+});
+const listeners = [];
+export const whenResized = (tell) => listeners.push(tell);
+
+/** The context of an empty canvas in units of CSS pixels, with its width and height. */
+export function cleared(canvas) {
+  if (!sizes.has(canvas)) {
+    sizes.set(canvas, [canvas.clientWidth, canvas.clientHeight]);
+    watcher.observe(canvas);
+  }
+  const [width, height] = sizes.get(canvas), sharp = devicePixelRatio || 1;
+  const wide = Math.round(width * sharp), high = Math.round(height * sharp);
+  const context = canvas.getContext("2d");
+  if (canvas.width !== wide || canvas.height !== high) {
+    canvas.width = wide;
+    canvas.height = high;
+  }
+  context.setTransform(sharp, 0, 0, sharp, 0, 0);
+  context.clearRect(0, 0, width, height);
+  context.font = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
+  return { context, width, height };
+}
+
+/** Say what a canvas shows to those who do not see it. */
+export function describe(canvas, text) {
+  if (canvas.getAttribute("aria-label") !== text) canvas.setAttribute("aria-label", text);
+}

@@ -1,0 +1,74 @@
+// The number of wrong weights over a whole run, in bounded memory: bins whose width doubles when they are full, and
+// the last changes one by one.
+
+const BINS = 1024;
+const RECENT = 1 << 13;
+
+export class History {
+  constructor(distance) {
+    this.start = distance;
+    this.width = 1;  // steps of a bin
+    this.area = new Float64Array(BINS);  // Σ of wrong weights over its steps
+    this.low = new Uint16Array(BINS).fill(65535);
+    this.high = new Uint16Array(BINS);
+    this.arrivals = new Uint32Array(BINS);  // returns to the teacher
+    this.end = 0;  // steps that the bins account for
+    this.distance = distance;
+    this.steps = new Float64Array(RECENT);
+    this.values = new Uint16Array(RECENT);
+    this.count = 1;
+    this.values[0] = distance;
+  }
+
+  /** At `step` the number of wrong weights goes from `before` to `after`; `again` says that zero would be a return. */
+  add(step, before, after, again) {
+    this.fill(step, before);
+    if (after === 0 && before > 0 && again) this.arrivals[Math.floor(this.end / this.width)]++;
+    this.distance = after;
+    const at = this.count++ & (RECENT - 1);
+    this.steps[at] = step;
+    this.values[at] = after;
+  }
+
+  /** Account for the steps up to `step`, with `value` wrong weights. */
+  fill(step, value) {
+    while (step >= BINS * this.width) this.halve();
+    const { width, area, low, high } = this;
+    let from = this.end;
+    while (from < step) {
+      const bin = Math.floor(from / width), to = Math.min(step, (bin + 1) * width);
+      area[bin] += value * (to - from);
+      if (value < low[bin]) low[bin] = value;
+      if (value > high[bin]) high[bin] = value;
+      from = to;
+    }
+    this.end = step;
+  }
+
+  halve() {
+    const { area, low, high, arrivals } = this, half = BINS / 2;
+    for (let bin = 0; bin < half; bin++) {
+      const a = 2 * bin, b = a + 1;
+      area[bin] = area[a] + area[b];
+      low[bin] = Math.min(low[a], low[b]);
+      high[bin] = Math.max(high[a], high[b]);
+      arrivals[bin] = arrivals[a] + arrivals[b];
+    }
+    area.fill(0, half);
+    low.fill(65535, half);
+    high.fill(0, half);
+    arrivals.fill(0, half);
+    this.width *= 2;
+  }
+
+  /** The last changes not before `step`, oldest first, as [step, value]; the first one says what held before. */
+  since(step) {
+    const least = Math.max(0, this.count - RECENT), found = [];
+    for (let i = this.count - 1; i >= least; i--) {
+      const at = i & (RECENT - 1);
+      found.push([this.steps[at], this.values[at]]);
+      if (this.steps[at] <= step) break;
+    }
+    return found.reverse();
+  }
+}

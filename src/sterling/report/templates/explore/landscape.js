@@ -1,0 +1,41 @@
+// All 2ⁿ states of a small data set: their losses, their gradients, and those that no run can leave.
+
+import { Gradients } from "./gradient.js";
+
+/** Dimensions up to which this is done. */
+export const MOST_WEIGHTS = 12;
+
+/**
+ * Go through all states in the order of a Gray code; a generator that yields now and then and returns {squares,
+ * pushes, distances, absorbing}, each by the number of a state, whose bit k says that weight k is +1. `pushes` holds
+ * b_k G_k of state s from s·n on; where none is positive the state absorbs.
+ */
+export function* sweeping(data, surrogate) {
+  const { n, teacher } = data, count = 2 ** n, { sums } = new Gradients(data, surrogate);
+  const squares = new Float64Array(count), pushes = new Float64Array(count * n);
+  const distances = new Uint8Array(count), absorbing = [];
+  const signs = new Int8Array(n).fill(-1);
+  let state = 0;
+  for (let i = 0; ; ) {
+    const found = sums.moveTo(signs);
+    squares[state] = sums.square;
+    let held = true;
+    for (let k = 0; k < n; k++) {
+      const push = signs[k] * found[k];
+      pushes[state * n + k] = push / data.unit;
+      if (push > 0) held = false;
+      if (signs[k] !== teacher[k]) distances[state]++;
+    }
+    if (held) absorbing.push(state);
+    if (++i === count) break;
+    let k = 0;
+    while (!((i >> k) & 1)) k++;
+    signs[k] = -signs[k];
+    state ^= 1 << k;
+    if (i % 32 === 0) yield;
+  }
+  return { squares, pushes, distances, absorbing, loss: (s) => squares[s] / (2 * data.samples * 4 ** data.bits) };
+}
+
+/** The number of the state with these signs. */
+export const numberOf = (signs) => signs.reduce((sum, sign, k) => (sign > 0 ? sum + 2 ** k : sum), 0);

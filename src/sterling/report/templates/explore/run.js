@@ -1,0 +1,289 @@
+// One run of the STE-gradient method, from weight flip to weight flip: the same flips at the same steps, and the same
+// latents, as `sterling.train`. Between two flips the latents move on straight lines in the mass of the
+// schedule; which step is the first with a flip is decided by the definition, to the last bit:
+// u_t = u_a − (η_a + … + η_{t−1})·G and w_t = sign(u_t), sign(0) = +1, with a the step of the last flip.
+
+import { Gradients } from "./gradient.js";
+import { History } from "./history.js";
+import { MOST_WEIGHTS } from "./landscape.js";
+import { Masses, NARROW_FROM, NARROW_SPAN, narrow } from "./mass.js";
+import { initialLatent } from "./problem.js";
+
+const UNSURE = 1e-12;  // a flip time this close to a step boundary is decided by the definition itself
+const FARTHEST = 1e12;  // steps
+const TRAIL = 24;  // states whose order is remembered
+
+export class Run {
+  /**
+   * data: from `draw`; options: {surrogate, schedule, restart: null or {every, scale}, init: a seed or latents, log:
+   * whether to keep every flip in `flips` as step, weight, sign}.
+   */
+  constructor(data, { surrogate, schedule, restart = null, init = 0, log = false }) {
+    const n = data.n;
+    this.data = data;
+    this.n = n;
+    this.restart = restart;
+    this.masses = new Masses(schedule, data.m);
+    this.gradients = new Gradients(data, surrogate);
+    this.latent = typeof init === "number" ? initialLatent(n, init) : Float64Array.from(init);
+    this.signs = Int8Array.from(this.latent, (u) => (u >= 0 ? 1 : -1));
+    this.key = this.gradients.keyOf(this.signs);
+    this.step = 0;  // T: iterates 0 … T − 1 are accounted for, and w_T is known
+    this.anchor = 0;  // since when the weights rest
+    this.epoch = 0;  // step of the last restart
+    this.pace = 0;
+    this.since = new Float64Array(n);  // step of each weight's last flip
+    this.wrongSteps = new Float64Array(n);
+    this.sinceMass = new Float64Array(n);
+    this.balance = new Float64Array(n);  // Σ sign·mass of finished stretches
+    this.epochBalance = new Float64Array(n);
+    this.total = 0;  // mass at the anchor, in two floats
+    this.carry = 0;
+    this.epochMass = 0;
+    this.distance = 0;
+    for (let k = 0; k < n; k++) if (this.signs[k] !== data.teacher[k]) this.distance++;
+    this.flipCount = 0;
+    this.visits = 0;
+    this.returns = 0;
+    this.firstHit = -1;
+    this.occupied = 0;
+    this.arrived = -1;
+    this.left = -1;
+    this.history = new History(this.distance);
+    this.flips = log ? [] : null;
+    this.onFlip = null;
+    this.stays = n <= MOST_WEIGHTS ? new Float64Array(2 ** n) : null;  // steps at each state, by its number
+    this.trail = [];  // the last states
+    this.look();
+  }
+
+  /** Look up the gradient at the anchor, and when the next flip comes. */
+  look() {
+    const { latent, signs, n } = this;
+    if (this.stays !== null) {
+      if (this.trail.length === TRAIL) this.trail.shift();
+      this.trail.push(this.key.words[0]);
+    }
+    this.at = this.gradients.at(signs, this.key);
+    const G = this.gradients.values, at = this.at;
+    let ratio = -1;
+    for (let k = 0; k < n; k++) {
+      const u = latent[k], g = G[at + k];
+      const own = u !== 0 ? g / u : g > 0 ? Infinity : -1;
+      if (own > ratio) ratio = own;
+    }
+    this.absorbed = ratio <= 0;
+    this.limit = this.restart ? this.epoch + this.restart.every - 1 : FARTHEST;
+    this.nextStep = Infinity;
+    if (!this.absorbed) this.findFlip(ratio);
+    if (this.nextStep > this.limit) this.nextStep = Infinity;
+  }
+
+  flipsAt(mass) {
+    const { latent, signs, n, at } = this, G = this.gradients.values;
+    for (let k = 0; k < n; k++) if ((latent[k] - mass * G[at + k] >= 0) !== (signs[k] > 0)) return true;
+    return false;
+  }
+
+  /** Set `nextStep`, the first step after the anchor with a flip, and `nextMass`, the mass up to it. */
+  findFlip(ratio) {
+    const { masses, epoch, pace } = this, anchor = this.anchor - epoch, until = this.limit - epoch;
+    const target = 1 / ratio;
+    if (pace > 0 && anchor >= NARROW_FROM && ratio * pace * (NARROW_SPAN - 1) > 1) {
+      const span = Math.floor(1 / (ratio * pace)) + 1, step = anchor + span;
+      const mass = masses.rate * narrow(masses.exponent, span, anchor + 0.5 * (span + 1));
+      const lastRate = 1 - Math.abs(masses.exponent) * span / (anchor + 1);  // at least, as a share of the mean
+      if (step <= until && mass > target * (1 + UNSURE) && mass * (span - lastRate) < target * span * (1 - UNSURE)) {
+        this.nextStep = epoch + step;
+        this.nextMass = mass;
+        return;
+      }
+    }
+    const reach = masses.firstReach(anchor, target, until);
+    let above = Math.min(reach, until), below, stride = 1;
+    let mass = masses.between(anchor, above);
+    if (this.flipsAt(mass)) {
+      below = above - 1;
+      while (below > anchor) {
+        const less = masses.between(anchor, below);
+        if (!this.flipsAt(less)) break;
+        above = below;
+        mass = less;
+        stride *= 2;
+        below = Math.max(above - stride, anchor);
+      }
+    } else {
+      below = above;
+      for (;;) {
+        if (below >= until) return;
+        above = Math.min(below + stride, until);
+        mass = masses.between(anchor, above);
+        if (this.flipsAt(mass)) break;
+        below = above;
+        stride *= 2;
+      }
+    }
+    while (above - below > 1) {
+      const middle = below + Math.floor((above - below) / 2), less = masses.between(anchor, middle);
+      if (this.flipsAt(less)) {
+        above = middle;
+        mass = less;
+      } else {
+        below = middle;
+      }
+    }
+    this.nextStep = epoch + above;
+    this.nextMass = mass;
+  }
+
+  /** Run on to step `until`, or until `pause()` says so, which is asked now and then; return whether it got there. */
+  advance(until, pause = null) {
+    let count = 0;
+    for (;;) {
+      if (this.absorbed) break;
+      if (this.nextStep <= until) this.flipNow();
+      else if (this.limit + 1 <= until) this.restartNow();
+      else break;
+      if (pause !== null && (++count & 15) === 0 && pause()) {
+        this.step = Math.max(this.step, this.anchor);
+        return false;
+      }
+    }
+    this.step = Math.max(this.step, until);
+    return true;
+  }
+
+  /** The next step at which something happens; Infinity if never. */
+  get nextEvent() {
+    if (this.absorbed) return Infinity;
+    return Math.min(this.nextStep, this.restart ? this.limit + 1 : Infinity);
+  }
+
+  /** Account for the stretch from the anchor to `step`, in which the weights rested. */
+  close(step) {
+    const anchor = this.anchor;
+    if (this.stays !== null) this.stays[this.key.words[0]] += step - anchor;
+    if (this.distance === 0) {
+      if (this.arrived < 0) {
+        this.arrived = anchor;
+        this.visits++;
+        if (this.firstHit < 0) this.firstHit = anchor;
+        if (this.left >= 0) this.returns++;
+      }
+      this.occupied += step - anchor;
+    } else if (this.arrived >= 0) {
+      this.left = anchor;
+      this.arrived = -1;
+    }
+  }
+
+  spend(mass) {
+    const part = mass + this.carry, sum = this.total + part;
+    this.carry = part - (sum - this.total);
+    this.total = sum;
+    return sum;
+  }
+
+  flip(k, step, total) {
+    const { signs, data } = this, sign = signs[k], wrong = sign !== data.teacher[k];
+    if (wrong) {
+      this.wrongSteps[k] += step - this.since[k];
+      this.distance--;
+    } else {
+      this.distance++;
+    }
+    this.balance[k] += sign * (total - this.sinceMass[k]);
+    this.since[k] = step;
+    this.sinceMass[k] = total;
+    signs[k] = -sign;
+    this.gradients.flip(this.key, k);
+    this.flipCount++;
+    if (this.flips !== null) this.flips.push(step, k, -sign);
+    if (this.onFlip !== null) this.onFlip(k);
+  }
+
+  flipNow() {
+    const step = this.nextStep, mass = this.nextMass, { latent, n, at } = this, G = this.gradients.values;
+    this.close(step);
+    const total = this.spend(mass), before = this.distance;
+    for (let k = 0; k < n; k++) {
+      const old = latent[k], now = old - mass * G[at + k];
+      latent[k] = now;
+      if ((old >= 0) !== (now >= 0)) this.flip(k, step, total);
+    }
+    if (!this.masses.table) this.pace = mass / (step - this.anchor);
+    this.history.add(step, before, this.distance, this.left >= 0 || before === 0);
+    this.anchor = step;
+    this.look();
+  }
+
+  /** Ergodic restart: the latents go back to the time average since the last one, the schedule begins anew. */
+  restartNow() {
+    const { n, latent, signs, restart, epoch } = this, step = epoch + restart.every;
+    const mass = this.masses.between(this.anchor - epoch, step - epoch);
+    this.close(step);
+    const total = this.spend(mass), before = this.distance, spent = total - this.epochMass;
+    for (let k = 0; k < n; k++) {
+      const balance = this.balance[k] + signs[k] * (total - this.sinceMass[k]);
+      const mean = spent > 0 ? (balance - this.epochBalance[k]) / spent : signs[k];
+      this.epochBalance[k] = balance;
+      latent[k] = restart.scale * Math.min(Math.max(mean, -1), 1);
+      if ((latent[k] >= 0) !== (signs[k] > 0)) this.flip(k, step, total);
+    }
+    this.history.add(step, before, this.distance, this.left >= 0 || before === 0);
+    this.anchor = this.epoch = step;
+    this.epochMass = total;
+    this.pace = 0;
+    this.look();
+  }
+
+  /** The step of the first arrival at the teacher; earlier ones are no returns. Infinity before it. */
+  get firstStay() {
+    if (this.firstHit >= 0) return this.firstHit;
+    return this.distance === 0 ? this.anchor : Infinity;
+  }
+
+  // ---- What there is to see at step T
+
+  /** Latents u_T, and below the rest in the same way: accounting for the stretch that is under way. */
+  latents() {
+    const mass = this.masses.between(this.anchor - this.epoch, this.step - this.epoch), G = this.gradients.values;
+    return Float64Array.from(this.latent, (u, k) => u - mass * G[this.at + k]);
+  }
+
+  /** Time average of each sign, weighted by step size, −1 to 1. */
+  average(out = new Float64Array(this.n)) {
+    const mass = this.masses.between(this.anchor - this.epoch, this.step - this.epoch);
+    const total = this.total + (mass + this.carry);
+    for (let k = 0; k < this.n; k++) {
+      const sum = this.balance[k] + this.signs[k] * (total - this.sinceMass[k]);
+      out[k] = total > 0 ? Math.min(1, Math.max(-1, sum / total)) : this.signs[k];
+    }
+    return out;
+  }
+
+  /** Share of the iterates 0 … T − 1 in which weight k is wrong. */
+  wrongShare(k) {
+    const wrong = this.signs[k] !== this.data.teacher[k];
+    if (this.step === 0) return wrong ? 1 : 0;
+    return (this.wrongSteps[k] + (wrong ? this.step - this.since[k] : 0)) / this.step;
+  }
+
+  /** Visits, returns, steps at the teacher, of the iterates before T. */
+  visited() {
+    const under = this.step > this.anchor, there = this.distance === 0;
+    const arrives = under && there && this.arrived < 0;
+    return {
+      visits: this.visits + (arrives ? 1 : 0),
+      returns: this.returns + (arrives && this.left >= 0 ? 1 : 0),
+      occupied: this.occupied + (there ? this.step - this.anchor : 0),
+      firstHit: this.firstHit < 0 && arrives ? this.anchor : this.firstHit,
+    };
+  }
+
+  /** What is sure: "OPTIMAL" or "TRAPPED" for all time, "RECURRENT" for this run; null while nothing is. */
+  verdict() {
+    if (this.absorbed) return this.distance === 0 || this.gradients.isPerfect(this.signs) ? "OPTIMAL" : "TRAPPED";
+    return this.visited().visits >= 2 ? "RECURRENT" : null;
+  }
+}

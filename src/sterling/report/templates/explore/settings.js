@@ -1,0 +1,110 @@
+// What a page is set to: the address keeps it, the controls change it, and lines of Python and shell tell it.
+
+import { SURROGATES } from "./problem.js";
+
+export const SAMPLES = [50, 100, 200, 400, 600, 800, 1200, 1600, 2400, 3200, 4800, 6400, 9600, 12800, 25600];
+export const WIDTHS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96, 128, 192, 256];
+export const NOISES = [0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.25, 1.5, 2];
+export const SPEEDS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 1e7];
+
+export const USUAL = Object.freeze({
+  n: 12, samples: 1600, m: 1, noise: 0.5, surrogate: "relu", schedule: "power:0.5,0.5", restart: "", seed: 5, init: 5,
+  steps: 1e6, speed: 50, view: "last",
+});
+
+const MOST_CODES = 1 << 23;  // input entries of a data set
+const MOST_STEPS = 1e9;
+
+/** A schedule as `Run` takes it, from its text; null if it is none. */
+export function readSchedule(text) {
+  const [kind, rest = ""] = text.split(":"), numbers = rest.split(",").map(Number);
+  if (numbers.some((x) => !(x >= 0 && x <= 100)) || numbers.length > 100) return null;
+  if (kind === "constant" && numbers.length === 1 && numbers[0] > 0) return { kind, rate: numbers[0] };
+  if (kind === "power" && numbers.length === 2 && numbers[0] > 0 && numbers[1] <= 1) {
+    return { kind, rate: numbers[0], exponent: numbers[1] };
+  }
+  if (kind === "table" && numbers[numbers.length - 1] > 0) return { kind, rates: numbers };
+  return null;
+}
+
+/** A restart as `Run` takes it, from EVERY,SCALE; null for none. */
+export function readRestart(text) {
+  const [every, scale] = text.split(",").map(Number);
+  return Number.isInteger(every) && every >= 1 && every <= 1e9 && scale > 0 && scale <= 100 ? { every, scale } : null;
+}
+
+const whole = (least, most) => (text) => {
+  const value = Number(text);
+  return text !== "" && Number.isInteger(value) && value >= least && value <= most ? value : null;
+};
+const READ = {
+  n: whole(1, 256),
+  samples: whole(1, 100000),
+  m: whole(1, 8),
+  noise: (text) => (/^\d(\.\d{1,2})?$/.test(text) && Number(text) <= 2 ? Number(text) : null),
+  surrogate: (text) => (SURROGATES.includes(text) ? text : null),
+  schedule: (text) => (readSchedule(text) ? text : null),
+  restart: (text) => (text === "" || readRestart(text) ? text : null),
+  seed: whole(0, 999999999),
+  init: whole(0, 999999999),
+  steps: whole(1, MOST_STEPS),
+  speed: whole(1, 1e7),
+  view: (text) => (["last", "average"].includes(text) ? text : null),
+};
+
+/** What an address says: {story, settings, at}, with `base(story)` for what it leaves out. */
+export function fromAddress(fragment, base) {
+  const given = new URLSearchParams(fragment.replace(/^#/, "")), story = whole(1, 5)(given.get("story") ?? "");
+  const settings = { ...base(story) };
+  for (const [name, read] of Object.entries(READ)) {
+    const value = given.has(name) ? read(given.get(name)) : null;
+    if (value !== null) settings[name] = value;
+  }
+  if (settings.n * settings.samples * settings.m > MOST_CODES) {
+    settings.samples = Math.max(1, Math.floor(MOST_CODES / settings.n / settings.m));
+  }
+  return { story, settings, at: whole(0, MOST_STEPS)(given.get("at") ?? "") };
+}
+
+/** The address of settings: the story's step, and what differs from it. */
+export function toAddress(story, settings, base, at) {
+  const parts = story ? [`story=${story}`] : [];
+  const usual = story ? base(story) : {};
+  for (const name of Object.keys(READ)) if (settings[name] !== usual[name]) parts.push(`${name}=${settings[name]}`);
+  if (at !== null) parts.push(`at=${at}`);
+  return `#${parts.join("&")}`;
+}
+
+const grouped = (number) => String(number).replace(/\B(?=(\d{3})+(?!\d))/g, "_");
+
+/** The lines that make the same run of `steps` steps. */
+export function pythonLine(settings, steps) {
+  const { n, samples, m, noise, surrogate, seed, init } = settings;
+  const parts = [`n=${n}`, `samples=${samples}`];
+  if (m !== 1) parts.push(`m=${m}`);
+  if (noise > 0) parts.push(`noise=${noise}`);
+  const schedule = readSchedule(settings.schedule), restart = readRestart(settings.restart);
+  const made = {
+    constant: () => `st.Constant(${schedule.rate})`,
+    power: () => `st.Power(${schedule.rate}, ${schedule.exponent})`,
+    table: () => `st.Table([${schedule.rates.join(", ")}])`,
+  }[schedule.kind]();
+  const options = [`steps=${grouped(steps)}`, `schedule=${made}`];
+  if (surrogate !== "relu") options.push(`surrogate="${surrogate}"`);
+  options.push(`init=${init}`);
+  if (restart) options.push(`restart=st.Restart(${restart.every}, ${restart.scale})`);
+  return "import sterling as st\n"
+    + `instance = st.Problem(${parts.join(", ")}).draw(seed=${seed})\n`
+    + `orbit = st.train(instance, ${options.join(", ")})`;
+}
+
+export function shellLine(settings, steps) {
+  const { n, samples, m, noise, surrogate, schedule, restart, seed, init } = settings;
+  const words = ["sterling train", `--n ${n}`, `--samples ${samples}`];
+  if (m !== 1) words.push(`--m ${m}`);
+  if (noise > 0) words.push(`--noise ${noise}`);
+  words.push(`--seed ${seed}`, `--init ${init}`, `--steps ${steps}`, `--schedule ${schedule}`);
+  if (surrogate !== "relu") words.push(`--surrogate ${surrogate}`);
+  if (restart) words.push(`--restart ${restart}`);
+  return words.join(" ");
+}

@@ -1,0 +1,50 @@
+"""Instruments for quantisation-aware training in PyTorch: quantisers, flips, averages of weights.
+
+They need the extra `torch` and nothing of the simulator. The public names load what they need on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from sterling.base.extras import how_to_install
+
+if find_spec("torch") is None:
+    raise ImportError(f"sterling.torch needs PyTorch, which is not installed: {how_to_install('torch')}")
+
+if TYPE_CHECKING:
+    from sterling.torch.decoding import decode as decode
+    from sterling.torch.functions import heaviside as heaviside
+    from sterling.torch.functions import round_to as round_to
+    from sterling.torch.functions import sign as sign
+    from sterling.torch.monitor import OrbitMonitor as OrbitMonitor
+    from sterling.torch.parametrized import binarize as binarize
+    from sterling.torch.parametrized import unbinarize as unbinarize
+    from sterling.torch.weights import QuantisedWeight as QuantisedWeight
+    from sterling.torch.weights import find as find
+
+#: Where the public names are at home. No module has the name of a function: it would take its place.
+_ROOMS = {
+    "decoding": "decode",
+    "functions": "heaviside round_to sign",
+    "monitor": "OrbitMonitor",
+    "parametrized": "binarize unbinarize",
+    "weights": "QuantisedWeight find",
+}
+_HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
+
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str):
+    if name in _HOME:
+        value = getattr(import_module(f"sterling.torch.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'sterling.torch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,418 @@
+"""What is counted of the codes of weights from step to step, in memory that does not grow with the run.
+
+Between two flips of a weight nothing happens, so all that is kept of it is brought up to date when it flips:
+`Tally` looks at codes for changes, and touches no other weight. `Clock` knows how much mass passed since.
+Whose codes they are, and when there is a step, is the caller's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from sterling.errors import InputError
+
+#: Steps after which all weights are brought up to date, so that the table of masses has a fixed length.
+EPOCH = 1024
+#: Averages with horizons up to this are kept in 16 bits: one step moves them by many units of the last place.
+SHORT = 1024.0
+#: Of return and sojourn times: [1, 2), [2, 4), … steps.
+BINS = 40
+WORD = 8  # codes of one byte
+_UNITS = 32767  # of a 16-bit average, between no code and the largest
+_FAINT = -700.0  # log of the mass that the first codes are given, so that averages are defined at once
+_PIECE = 1 << 18  # weights handled at a time
+
+
+class Clock:
+    """Mass that passes: in a group, at a horizon of h steps, step s weighs η_s·exp(−(t − s)/h) at step t.
+
+    Parameters
+    ----------
+    groups : int
+        Parameter groups, each with a rate of its own.
+    horizons : sequence of float
+        h, in steps; infinity for all steps since the start alike.
+
+    Attributes
+    ----------
+    groups : int
+    step : int
+        Steps so far.
+    epoch : int
+        The step at which the table begins.
+    """
+
+    def __init__(self, groups: int, horizons: Sequence[float]):
+        self.decay = np.array([0.0 if math.isinf(h) else 1 / h for h in horizons])
+        self.groups, self.step, self.epoch = groups, 0, 0
+        self._log = np.full((groups, EPOCH + 1, len(horizons)), _FAINT)  # log Σ η_s exp((s − epoch)/h)
+
+    def tick(self, rates: Sequence[float]) -> None:
+        """Take one step, of the rate of each group."""
+        self.step += 1
+        at = self.step - self.epoch
+        with np.errstate(divide="ignore"):
+            new = np.log(np.asarray(rates, np.float64))[:, None] + at * self.decay
+        self._log[:, at] = np.logaddexp(self._log[:, at - 1], new)
+
+    def shares(self) -> np.ndarray:
+        """Return what the steps since each of the epoch weigh among all: (groups, steps + 1, horizons)."""
+        log = self._log[:, : self.step - self.epoch + 1]
+        return -np.expm1(log - log[:, -1:])
+
+    @property
+    def full(self) -> bool:
+        """Whether the table has no room for a further step."""
+        return self.step - self.epoch == EPOCH
+
+    def start_epoch(self) -> None:
+        """Begin a new table; everybody must be up to date."""
+        at = self.step - self.epoch
+        self._log[:, 0] = self._log[:, at] - at * self.decay
+        self.epoch = self.step
+
+    def forget(self) -> None:
+        """Begin all averages without a horizon anew."""
+        self._log[:, 0, self.decay == 0] = _FAINT
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` takes."""
+        log = torch.from_numpy(self._log[:, : self.step - self.epoch + 1].copy())
+        return {"step": self.step, "epoch": self.epoch, "log": log}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up the state of a clock of the same groups and horizons."""
+        log = state["log"].numpy()
+        self.step, self.epoch = int(state["step"]), int(state["epoch"])
+        self._log[:, : len(log[0])] = log
+
+
+class Tally:
+    """What is counted of the weights of several tensors, flat and one after the other.
+
+    Parameters
+    ----------
+    codes : sequence of int8 Tensor
+        The first codes of each tensor; all on one device.
+    levels : sequence of int
+        Of each tensor.
+    open_ended : sequence of bool
+        Whether codes that were not seen at the start may come.
+    groups : sequence of int
+        The parameter group of each tensor.
+    horizons : sequence of float
+        Of the averages, ascending.
+    within : int
+        k: a flip is undone if the weight is back after at most so many steps.
+    vote : int
+        Which horizon the running majority vote has, for tensors of more than two levels.
+    momentum : float
+        m of the oscillation metric.
+
+    Notes
+    -----
+    Bytes a weight: code, code before and code k steps ago 1 each, time of the last flip 4, oscillation 2,
+    averages 2 each up to a horizon of `SHORT` and 4 beyond; with more than two levels 3 for the vote.
+    """
+
+    def __init__(
+        self,
+        codes: Sequence[torch.Tensor],
+        levels: Sequence[int],
+        open_ended: Sequence[bool],
+        groups: Sequence[int],
+        horizons: Sequence[float],
+        within: int,
+        vote: int,
+        momentum: float,
+    ):
+        self.sizes = [one.numel() for one in codes]
+        room = [-(-size // WORD) * WORD for size in self.sizes]  # so that each tensor begins on a word
+        self.starts = [0, *np.cumsum(room).tolist()]
+        self.horizons, self.within, self.vote, self.momentum = list(horizons), within, vote, momentum
+        self.clock = Clock(max(groups) + 1, horizons)
+        self.groups = list(groups)
+        self._open = any(open_ended)
+        device = codes[0].device
+        many = [k > 2 or more for k, more in zip(levels, open_ended, strict=True)]
+        self._voters = self._layout(many)
+        self._short = sum(h <= SHORT for h in horizons)
+        self.now = torch.zeros(self.starts[-1], dtype=torch.int8, device=device)
+        for index, one in enumerate(codes):
+            self.now[self.part(index)] = one.reshape(-1)
+        self.before = self.now.clone()
+        self.marked = self.now.clone()
+        self.moved_at = torch.zeros_like(self.now, dtype=torch.int32)
+        self.oscillation = torch.zeros_like(self.now, dtype=torch.float16)
+        bounds = [127.0 if k > 3 or more else 1.0 for k, more in zip(levels, open_ended, strict=True)]
+        self.bound = torch.tensor(bounds, device=device)
+        grids = [_grid(one, k) for one, k in zip(codes, levels, strict=True)]
+        self.grid = torch.tensor(grids, dtype=torch.float32, device=device)  # least, largest, spacing
+        voters = sum(size for size, votes in zip(self.sizes, many, strict=True) if votes)
+        self.elected = torch.zeros(voters, dtype=torch.int8, device=device)
+        self.lead = torch.zeros(voters, dtype=torch.float16, device=device)
+        self.short = torch.zeros(len(self.now), self._short, dtype=torch.int16, device=device)
+        self.long = torch.zeros(len(self.now), len(horizons) - self._short, device=device)
+        for index in range(len(codes)):
+            part = self.part(index)
+            first = self.now[part].float()
+            self.short[part] = (first / self.bound[index] * _UNITS).round().to(torch.int16)[:, None]
+            self.long[part] = first[:, None]
+            if self._voters[index] is not None:
+                self.elected[self._ballots(index)] = self.now[part]
+        tensors = len(codes)
+        self.flips = torch.zeros(tensors, dtype=torch.int64, device=device)
+        self.undone = torch.zeros_like(self.flips)
+        self.by_scale = torch.zeros_like(self.flips)
+        self.stays = torch.zeros(tensors, BINS, dtype=torch.int64, device=device)
+        self.absences = torch.zeros_like(self.stays)
+        self._group_of = torch.tensor(self.groups, device=device)
+        self._ends = torch.tensor(self.starts[1:], device=device)
+        self._ballot_shift = torch.tensor(
+            [start - (at or 0) for start, at in zip(self.starts, self._voters, strict=False)], device=device
+        )
+        self._votes = torch.tensor([at is not None for at in self._voters], device=device)
+
+    # one step
+
+    def changed(self, index: int, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return where the codes of a tensor are others than before, as places in it, and those codes."""
+        codes, known = codes.reshape(-1), self.now[self.part(index)]
+        even = len(codes) // WORD * WORD
+        # A word at a time: almost all codes are what they were.
+        words = (codes[:even].view(torch.int64) != known[:even].view(torch.int64)).nonzero()
+        places = (words * WORD + torch.arange(WORD, device=codes.device)).reshape(-1)
+        places = torch.cat([places, torch.arange(even, len(codes), device=codes.device)])
+        new = codes[places]
+        real = new != known[places]
+        return places[real], new[real]
+
+    def take(
+        self, rates: Sequence[float], changes: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+    ) -> None:
+        """Take one step: of each tensor the places that changed, their codes, and which the scale changed."""
+        self.clock.tick(rates)
+        places, codes, by_scale = [], [], []
+        for start, (where, new, scale) in zip(self.starts, changes, strict=False):
+            places.append(where + start)
+            codes.append(new)
+            by_scale.append(scale)
+        where, new, scale = torch.cat(places), torch.cat(codes), torch.cat(by_scale)
+        if len(where):
+            shares = self._shares()
+            for first in range(0, len(where), _PIECE):
+                piece = slice(first, first + _PIECE)
+                self._flip(where[piece], new[piece], scale[piece], shares)
+        if self.clock.full:
+            self.settle()
+
+    def _flip(
+        self, at: torch.Tensor, new: torch.Tensor, by_scale: torch.Tensor, shares: torch.Tensor
+    ) -> None:
+        step = self.clock.step
+        tensor = torch.bucketize(at, self._ends, right=True)
+        old, before, since = self.now[at], self.before[at], self.moved_at[at]
+        moved, stay = since > 0, step - since
+        self.flips += _count(tensor, len(self.flips))
+        self.undone += _count(tensor[moved & (new == before) & (stay <= self.within)], len(self.flips))
+        self.by_scale += _count(tensor[by_scale], len(self.flips))
+        self._learn(tensor, new)
+
+        share = shares[self._group_of[tensor], (since - self.clock.epoch).clamp_min(0)]
+        average = self._update(at, old, tensor, share)
+        usual = self.nearest(average, self.grid[tensor])
+        length = _log2(stay)
+        left, back = moved & (old == usual), moved & (new == usual) & (new == before)
+        self._bin(self.stays, tensor[left], length[left])
+        self._bin(self.absences, tensor[back], length[back])
+
+        again = moved & (torch.sign(new.short() - old) == torch.sign(before.short() - old))
+        kept = self.oscillation[at].float() * (1 - self.momentum) ** stay
+        self.oscillation[at] = (kept + self.momentum * again).half()
+        self.now[at], self.before[at] = new, old
+        self.moved_at[at] = step
+
+    def _update(
+        self, at: torch.Tensor, code: torch.Tensor, tensor: torch.Tensor, share: torch.Tensor
+    ) -> torch.Tensor:
+        """Let the codes that held until now have their share; return the average of the longest horizon."""
+        held, short = code.float()[:, None], self._short
+        average = held
+        if short:
+            unit = (self.bound[tensor] / _UNITS)[:, None]
+            average = self.short[at] * unit
+            average += share[:, :short] * (held - average)
+            self.short[at] = (average / unit).round_().to(torch.int16)
+        if short < len(self.horizons):
+            average = self.long[at]
+            average += share[:, short:] * (held - average)
+            self.long[at] = average
+        votes = self._votes[tensor]
+        if len(self.elected) and bool(votes.any()):
+            ballot = (at - self._ballot_shift[tensor])[votes]
+            mine, elected = code[votes], self.elected[ballot]
+            weight = share[votes, self.vote]
+            lead = self.lead[ballot].float() * (1 - weight) + torch.where(elected == mine, weight, -weight)
+            self.elected[ballot] = torch.where(lead < 0, mine, elected)
+            self.lead[ballot] = lead.abs_().half()
+        return average[:, -1]
+
+    def settle(self) -> None:
+        """Bring every weight up to date and begin a new epoch of the clock."""
+        shares = self._shares()
+        for index, size in enumerate(self.sizes):
+            for first in range(0, size, _PIECE):
+                start = self.starts[index]
+                at = torch.arange(start + first, start + min(size, first + _PIECE), device=self.now.device)
+                self._update(at, self.now[at], torch.full_like(at, index), self._share_of(at, index, shares))
+        self.clock.start_epoch()
+
+    def forget(self) -> None:
+        """Begin the averages without a horizon anew, from the present codes."""
+        self.settle()
+        self.clock.forget()
+        for place, horizon in enumerate(self.horizons[self._short :]):
+            if math.isinf(horizon):
+                self.long[:, place] = self.now.float()
+
+    def mark(self) -> list[int]:
+        """Return how many weights of each tensor changed their code since the last mark; set a new one."""
+        other = [
+            int((self.now[self.part(i)] != self.marked[self.part(i)]).sum()) for i in range(len(self.sizes))
+        ]
+        self.marked.copy_(self.now)
+        return other
+
+    # what is known now
+
+    def part(self, index: int) -> slice:
+        """Return where the weights of a tensor stand."""
+        return slice(self.starts[index], self.starts[index] + self.sizes[index])
+
+    def average(self, index: int, horizon: int) -> torch.Tensor:
+        """Return the time averages of the codes of a tensor at a horizon, up to now."""
+        part, short = self.part(index), self._short
+        if horizon < short:
+            kept = self.short[part, horizon] * (self.bound[index] / _UNITS)
+        else:
+            kept = self.long[part, horizon - short]
+        share = self._share_of(
+            torch.arange(part.start, part.stop, device=self.now.device), index, self._shares()
+        )
+        return kept + share[:, horizon] * (self.now[part].float() - kept)
+
+    def commonest(self, index: int) -> torch.Tensor:
+        """Return the codes that win the vote now; of two levels, the one with more of the mass."""
+        if self._voters[index] is None:
+            return self.nearest(self.average(index, self.vote), self.grid[index])
+        part, ballots = self.part(index), self._ballots(index)
+        at = torch.arange(part.start, part.stop, device=self.now.device)
+        weight = self._share_of(at, index, self._shares())[:, self.vote]
+        now, elected = self.now[part], self.elected[ballots]
+        lead = self.lead[ballots].float() * (1 - weight) + torch.where(elected == now, weight, -weight)
+        return torch.where(lead < 0, now, elected)
+
+    def oscillations(self, index: int) -> torch.Tensor:
+        """Return the oscillation metric f of the weights of a tensor now."""
+        part = self.part(index)
+        return self.oscillation[part].float() * (1 - self.momentum) ** (self.clock.step - self.moved_at[part])
+
+    def margin(self, index: int, horizon: int) -> torch.Tensor:
+        """Return 1 where the average is on a level, 0 where it is half-way between two."""
+        average, grid = self.average(index, horizon), self.grid[index]
+        return 1 - 2 * (average - self.nearest(average, grid).float()).abs() / grid[2]
+
+    @staticmethod
+    def nearest(average: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+        """Return the code nearest to an average, the upper one of two."""
+        least, largest, spacing = grid.unbind(-1)
+        place = torch.floor((average - least) / spacing + 0.5)
+        return torch.minimum(torch.maximum(least + spacing * place, least), largest).to(torch.int8)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all that is kept for each weight."""
+        return sum(one.nbytes for one in self._arrays().values())
+
+    # saving
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` takes: tensors and numbers."""
+        counts = {name: getattr(self, name).clone() for name in _COUNTS}
+        arrays = {name: one.clone() for name, one in self._arrays().items()}
+        return {"clock": self.clock.state(), **counts, **arrays}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up a state of the same weights, levels and horizons."""
+        mine = {**self._arrays(), **{name: getattr(self, name) for name in _COUNTS}}
+        for name, one in mine.items():
+            given = state.get(name)
+            if not isinstance(given, torch.Tensor) or given.shape != one.shape or given.dtype != one.dtype:
+                raise InputError(f"the saved {name} are not those of these weights, levels and horizons")
+        for name, one in mine.items():
+            one.copy_(state[name])
+        self.clock.restore(state["clock"])
+
+    def _arrays(self) -> dict[str, torch.Tensor]:
+        return {name: getattr(self, name) for name in _ARRAYS}
+
+    # inside
+
+    def _layout(self, many: Sequence[bool]) -> list[int | None]:
+        """Return where the votes of each tensor begin; two levels need none."""
+        places, total = [], 0
+        for size, votes in zip(self.sizes, many, strict=True):
+            places.append(total if votes else None)
+            total += size if votes else 0
+        return places
+
+    def _ballots(self, index: int) -> slice:
+        first = self._voters[index] or 0
+        return slice(first, first + self.sizes[index])
+
+    def _shares(self) -> torch.Tensor:
+        return torch.from_numpy(self.clock.shares()).to(self.now.device, torch.float32)
+
+    def _share_of(self, at: torch.Tensor, index: int, shares: torch.Tensor) -> torch.Tensor:
+        return shares[self.groups[index], (self.moved_at[at] - self.clock.epoch).clamp_min(0)]
+
+    def _learn(self, tensor: torch.Tensor, new: torch.Tensor) -> None:
+        """Widen the grid of tensors whose levels were not all seen at the start."""
+        if not self._open:
+            return
+        code = new.float()
+        self.grid[:, 0].scatter_reduce_(0, tensor, code, "amin")
+        self.grid[:, 1].scatter_reduce_(0, tensor, code, "amax")
+        between = (code - self.grid[tensor, 0]) % self.grid[tensor, 2] != 0
+        self.grid[tensor[between], 2] = 1.0
+
+    def _bin(self, table: torch.Tensor, tensor: torch.Tensor, length: torch.Tensor) -> None:
+        table += _count(tensor * BINS + length, table.numel()).view_as(table)
+
+
+_ARRAYS = ("now", "before", "marked", "moved_at", "oscillation", "short", "long", "elected", "lead")
+_COUNTS = ("flips", "undone", "by_scale", "stays", "absences", "grid")
+
+
+def _count(values: torch.Tensor, size: int) -> torch.Tensor:
+    return torch.bincount(values, minlength=size)
+
+
+def _log2(times: torch.Tensor) -> torch.Tensor:
+    """Return the bins of times of at least one step: exact, for float64 holds every one of them."""
+    return times.double().frexp().exponent.long() - 1
+
+
+def _grid(codes: torch.Tensor, levels: int) -> tuple[float, float, float]:
+    """Return least code, largest code and spacing: of centred levels, or else of what is seen."""
+    seen = codes.unique().tolist()
+    spacing = 1 if levels % 2 else 2
+    top = (levels - 1) // 2 if levels % 2 else levels - 1
+    if set(seen) <= set(range(-top, top + 1, spacing)):
+        return float(-top), float(top), float(spacing)
+    return float(min(seen)), float(max(seen)), 1.0

@@ -1,0 +1,190 @@
+"""Step functions with a surrogate gradient: heaviside, sign, and rounding to k levels.
+
+The formulas are those of `sterling.surrogates`; here they become autograd functions. Scales and layers are
+left to `parametrized`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from sterling.base.checks import integer, shown
+from sterling.errors import InputError, InputTypeError
+from sterling.surrogates import Surrogate, get_surrogate
+
+#: Codes are int8: odd numbers of levels have codes −(k−1)/2 … (k−1)/2, even ones −(k−1) … k−1.
+MOST_ODD, MOST_EVEN = 255, 128
+
+
+def heaviside(x: torch.Tensor, surrogate: str | Surrogate = "relu") -> torch.Tensor:
+    """Return H(x) = 1 where x > 0, else 0; the backward pass puts μ′(x) in the place of H′(x).
+
+    Parameters
+    ----------
+    x : Tensor
+        Of a floating-point type.
+    surrogate : str or Surrogate
+        μ, by its name.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and type of x.
+
+    Raises
+    ------
+    InputError
+        If x is no floating-point tensor, or there is no surrogate of that name.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sterling.torch as stt
+    >>> x = torch.tensor([-0.5, 0.0, 2.0], requires_grad=True)
+    >>> y = stt.heaviside(x, "clipped_relu")
+    >>> y.tolist()
+    [0.0, 0.0, 1.0]
+    >>> y.sum().backward()
+    >>> x.grad.tolist()
+    [0.0, 0.0, 0.0]
+    """
+    return Step.apply(_checked(x), 0, get_surrogate(surrogate))
+
+
+def sign(x: torch.Tensor, surrogate: str | Surrogate = "identity") -> torch.Tensor:
+    """Return the sign of x, with sign(0) = +1; the backward pass has μ′(x) as its derivative.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of a floating-point type.
+    surrogate : str or Surrogate
+        μ, by its name.
+
+    Returns
+    -------
+    Tensor
+        ±1, of the shape and type of x.
+
+    Raises
+    ------
+    InputError
+        If x is no floating-point tensor, or there is no surrogate of that name.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sterling.torch as stt
+    >>> x = torch.tensor([-3.0, 0.0, 1.0], requires_grad=True)
+    >>> y = stt.sign(x, "hard_tanh")
+    >>> y.tolist()
+    [-1.0, 1.0, 1.0]
+    >>> y.sum().backward()
+    >>> x.grad.tolist()
+    [0.0, 1.0, 1.0]
+    """
+    return Step.apply(_checked(x), 2, get_surrogate(surrogate))
+
+
+def round_to(x: torch.Tensor, levels: int, surrogate: str | Surrogate = "identity") -> torch.Tensor:
+    """Return the nearest of k evenly spaced levels about zero, as its integer code.
+
+    Odd k: the integers −(k−1)/2 … (k−1)/2. Even k, which has no level at zero: the odd integers
+    −(k−1) … k−1, two apart. So two levels are the sign. The backward pass has μ′(x/top) as its derivative,
+    where top is the largest code: the surrogate is stretched over the levels.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of a floating-point type, in units of the codes.
+    levels : int
+        k, at least 2; at most 255 if it is odd and 128 if it is even, so that codes fit into int8.
+    surrogate : str or Surrogate
+        μ, by its name.
+
+    Returns
+    -------
+    Tensor
+        Codes, in the shape and type of x. Half-way between two levels an even k takes the upper one and an
+        odd k the even one, as `torch.round` does.
+
+    Raises
+    ------
+    InputError
+        If x is no floating-point tensor, k is out of its range, or there is no surrogate of that name.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sterling.torch as stt
+    >>> x = torch.tensor([-9.0, -0.4, 0.6, 1.2])
+    >>> stt.round_to(x, 3).tolist()
+    [-1.0, -0.0, 1.0, 1.0]
+    >>> stt.round_to(x, 4).tolist()
+    [-3.0, -1.0, 1.0, 1.0]
+    """
+    return Step.apply(_checked(x), checked_levels(levels), get_surrogate(surrogate))
+
+
+def checked_levels(levels: Any) -> int:
+    """Return a number of levels whose codes fit into int8."""
+    levels = integer(levels, "levels", 2)
+    if levels > (MOST_ODD if levels % 2 else MOST_EVEN):
+        raise InputError(
+            f"levels is {levels}; it must be at most {MOST_ODD} if odd and {MOST_EVEN} if even, "
+            "for codes are int8"
+        )
+    return levels
+
+
+def top_code(levels: int) -> int:
+    """Return the largest code of so many levels."""
+    return (levels - 1) // 2 if levels % 2 else levels - 1
+
+
+def nearest_code(x: torch.Tensor, levels: int) -> torch.Tensor:
+    """Return the codes of the nearest of k levels; sign(0) = +1."""
+    if levels == 2:
+        return torch.where(x >= 0, torch.ones_like(x), -torch.ones_like(x))
+    top = top_code(levels)
+    codes = torch.round(x) if levels % 2 else 2 * torch.floor(x / 2) + 1
+    return torch.clamp(codes, -top, top)
+
+
+class Step(torch.autograd.Function):
+    """Codes of the nearest of so many levels, with a surrogate; no level stands for the step function H."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: torch.Tensor, levels: int, surrogate: Surrogate) -> torch.Tensor:
+        if levels == 0:
+            return torch.where(x > 0, torch.ones_like(x), torch.zeros_like(x))
+        return nearest_code(x, levels)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        x, ctx.levels, ctx.surrogate = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (x,) = ctx.saved_tensors
+        reach = float(top_code(ctx.levels)) if ctx.levels else 1.0
+        return gradients[0] * _slope(ctx.surrogate, x, reach), None, None
+
+
+def _slope(surrogate: Surrogate, x: torch.Tensor, reach: float) -> torch.Tensor:
+    """Return μ′(x/reach) in the type of x; of half types it is computed in float32."""
+    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    return surrogate.derivative(wide / reach if reach != 1.0 else wide, torch).to(x.dtype)
+
+
+def _checked(x: Any) -> torch.Tensor:
+    if not isinstance(x, torch.Tensor):
+        raise InputTypeError(f"x is {shown(x)}; give a tensor")
+    if not x.is_floating_point():
+        raise InputTypeError(f"x is a tensor of {x.dtype}; give one of a floating-point type")
+    return x

@@ -1,0 +1,261 @@
+"""The levels of a quantised tensor, read off its values alone: groups that share a scale, scales, codes.
+
+Codes are values over the scale, where the scale is the greatest common divisor of the values of a group. So
+zero has code 0, and levels without a zero, such as ±s/2 and ±3s/2, have the odd codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+MOST_LEVELS = 256  # of one group, evenly spaced
+MOST_UNEVEN = 16
+GROUPS = (1024, 512, 256, 128, 64, 32, 16, 8)  # sizes of groups along the last axis that are looked for
+_PER_LEVEL = 4  # weights a level, before uneven levels are believed in
+_NEAR = 0.02  # of a step, by which a multiple of a rough divisor may be off
+#: Units of the last place, of the largest value, that values of one level may differ by; half types, whose
+#: last place is large, come without sums of rounded numbers.
+_ROUNDING, _ROUNDING_HALF = 8.0, 1.0
+_CLEAR = 4.0  # a step is at least so many times that
+_SIMPLE = 3  # the largest code of few levels, which need no further evidence
+_BITS = 20.0  # of evidence that many levels are multiples of one step: log₂ of the odds against an accident
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What the values of a tensor lie on.
+
+    Attributes
+    ----------
+    codes : Tensor
+        int8, or int16 where they reach beyond ±127; of the tensor's shape.
+    scale : Tensor
+        What a unit of the codes stands for; can be broadcast to the tensor.
+    even : bool
+        Whether values are scale · codes. If not, codes are ranks, centred.
+    sharing : str
+        Who shares a scale: "tensor", "channel", or "group of 32".
+    """
+
+    codes: torch.Tensor
+    scale: torch.Tensor
+    even: bool
+    sharing: str
+
+    @property
+    def levels(self) -> int:
+        """The number of different codes that are in use."""
+        return int(self.codes.unique().numel())
+
+
+def find_grid(values: torch.Tensor, latent: torch.Tensor | None = None) -> Grid | None:
+    """Return the grid that the values lie on, or None where they lie on none.
+
+    Parameters
+    ----------
+    values : Tensor
+    latent : Tensor, optional
+        Where values are made as latent + (quantised − latent), its rounding is in them.
+    """
+    values = values.detach()
+    if not values.numel() or not bool(values.isfinite().all()):
+        return None
+    for look in (_even, _uneven):
+        for sharing in _ways(values):
+            rows = _rows(values, sharing)
+            grid = look(rows, _noise(rows, latent, sharing), sharing, values.shape)
+            if grid is not None:
+                return grid
+    return None
+
+
+class GridReader:
+    """Codes of the same tensor again and again: the groups are known, so mostly no values are sorted.
+
+    Parameters
+    ----------
+    grid : Grid
+        Of the first reading.
+    """
+
+    def __init__(self, grid: Grid):
+        self.grid = grid
+        codes = grid.codes
+        self.top = max(int(codes.amax()), -int(codes.amin()))
+        self.zero = bool((codes == 0).any())
+
+    def read(self, values: torch.Tensor, latent: torch.Tensor | None = None) -> Grid:
+        """Return the grid of the values as they are now."""
+        fast = self._fast(values, latent) if self.grid.even else None
+        found = fast or find_grid(values, latent)
+        if found is None:  # in between, as while an optimiser anneals: the nearest level of the last grid
+            scale = torch.where(self.grid.scale > 0, self.grid.scale, 1)
+            codes = (values / scale).round().clamp(-self.top, self.top).to(self.grid.codes.dtype)
+            return Grid(codes, self.grid.scale, False, self.grid.sharing)
+        if found.even:
+            self.grid = found
+            self.top = max(self.top, int(found.codes.amax()), -int(found.codes.amin()))
+        return found
+
+    def _fast(self, values: torch.Tensor, latent: torch.Tensor | None) -> Grid | None:
+        rows = _rows(values, self.grid.sharing)
+        old = _rows(self.grid.scale.expand(values.shape), self.grid.sharing)[:, :1]
+        top = rows.abs().amax(dim=1, keepdim=True)
+        # The largest value is a whole number of steps, and steps change little from one step to the next.
+        count = (
+            (top / torch.where(old > 0, old, top)).nan_to_num().round().clamp_min(1) if self.top > 1 else 1
+        )
+        scale = top / count
+        codes = (rows / torch.where(scale > 0, scale, 1)).round()
+        wrong = (rows - scale * codes).abs() > _noise(rows, latent, self.grid.sharing)
+        if bool(wrong.any()) or int(codes.abs().amax()) > max(self.top, 1):
+            return None
+        if self.top == 1 and not self.zero and bool((codes == 0).any()):
+            return None
+        return _grid(codes, scale, True, self.grid.sharing, values.shape)
+
+
+def _noise(rows: torch.Tensor, latent: torch.Tensor | None, sharing: str) -> torch.Tensor:
+    """Return by how much values of one level may differ, for each row."""
+    largest = rows.abs().amax(dim=1, keepdim=True)
+    if latent is not None:
+        largest = torch.maximum(largest, _rows(latent.detach(), sharing).abs().amax(dim=1, keepdim=True))
+    half = rows.dtype in (torch.float16, torch.bfloat16)
+    return (_ROUNDING_HALF if half else _ROUNDING) * torch.finfo(rows.dtype).eps * largest.double()
+
+
+def _ways(values: torch.Tensor) -> Iterator[str]:
+    """Return who may share a scale, coarse ways first."""
+    yield "tensor"
+    if values.ndim < 2:
+        return
+    yield "channel"
+    if values.ndim > 2:
+        yield "channel of axis 1"
+    for size in GROUPS:
+        if values.shape[-1] % size == 0 and size < values.shape[-1]:
+            yield f"group of {size}"
+
+
+def _rows(values: torch.Tensor, sharing: str) -> torch.Tensor:
+    if sharing == "tensor":
+        return values.reshape(1, -1)
+    if sharing == "channel":
+        return values.reshape(values.shape[0], -1)
+    if sharing == "channel of axis 1":
+        return values.transpose(0, 1).reshape(values.shape[1], -1)
+    return values.reshape(-1, int(sharing.rpartition(" ")[2]))
+
+
+def _unrow(rows: torch.Tensor, sharing: str, shape: torch.Size) -> torch.Tensor:
+    if sharing == "channel of axis 1":
+        return rows.reshape(shape[1], shape[0], *shape[2:]).transpose(0, 1)
+    return rows.reshape(shape)
+
+
+def _grid(codes: torch.Tensor, scale: torch.Tensor, even: bool, sharing: str, shape: torch.Size) -> Grid:
+    small = torch.int8 if int(codes.abs().amax()) <= 127 else torch.int16
+    if sharing == "tensor":
+        spread = scale.reshape([1] * len(shape))
+    elif sharing == "channel":
+        spread = scale.reshape(-1, *[1] * (len(shape) - 1))
+    elif sharing == "channel of axis 1":
+        spread = scale.reshape(1, -1, *[1] * (len(shape) - 2))
+    else:
+        spread = scale.expand(codes.shape).reshape(shape)
+    return Grid(_unrow(codes.to(small), sharing, shape), spread, even, sharing)
+
+
+def _levels(rows: torch.Tensor, noise: torch.Tensor, most: int) -> torch.Tensor | None:
+    """Return the different values of each row, in order, the last one repeated; None if a row has more."""
+    ordered = rows.double().sort(dim=1).values
+    new = torch.ones_like(ordered, dtype=torch.bool)
+    new[:, 1:] = ordered.diff(dim=1) > noise
+    count = new.sum(dim=1)
+    if int(count.max()) > most:
+        return None
+    places = new.long().cumsum(dim=1) - 1
+    levels = ordered[:, -1:].repeat(1, int(count.max()))
+    return levels.scatter_(1, places.flip(1), ordered.flip(1))  # of equal ones the first remains
+
+
+def _even(rows: torch.Tensor, noise: torch.Tensor, sharing: str, shape: torch.Size) -> Grid | None:
+    levels = _levels(rows, noise, MOST_LEVELS)
+    if levels is None:
+        return None
+    step = _divisor(levels.abs(), noise)
+    if step is None:
+        return None
+    whole = torch.where(step > 0, step, 1)
+    codes = (levels / whole).round()
+    if int(codes.abs().amax()) >= MOST_LEVELS:
+        return None
+    squares = (codes * codes).sum(dim=1, keepdim=True)
+    step = (levels * codes).sum(dim=1, keepdim=True) / squares.clamp_min(1)
+    if bool(((levels - step * codes).abs() > noise).any()):
+        return None
+    if bool(((step > 0) & (step < _CLEAR * noise)).any()) or not _believable(codes, step, noise):
+        return None
+    codes = (rows.double() / torch.where(step > 0, step, 1)).round()
+    return _grid(codes, step.to(rows.dtype), True, sharing, shape)
+
+
+def _believable(codes: torch.Tensor, step: torch.Tensor, noise: torch.Tensor) -> bool:
+    """Whether whole multiples are no accident: two numbers always have a ratio near a simple one."""
+    used = codes.unique()
+    if used.numel() == 2:
+        return used.tolist() == [-1, 1]  # of other two levels the ranks say more
+    if float(used.abs().max()) <= _SIMPLE:
+        return True
+    sizes = codes.abs().sort(dim=1).values
+    different = ((sizes.diff(dim=1) > 0) & (sizes[:, 1:] > 0)).sum(
+        dim=1
+    )  # those above the first are evidence
+    different = different - (sizes[:, 0] == 0).long()
+    odds = torch.log2((step / (2 * noise).clamp_min(torch.finfo(step.dtype).tiny)).clamp_min(1))
+    return float((different.clamp_min(0) * odds[:, 0]).sum()) >= _BITS
+
+
+def _divisor(sizes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor | None:
+    """Return the greatest common divisor of each row by Euclid's algorithm, 0 where all are zero."""
+    rest = torch.where(sizes > noise, sizes, 0)
+    infinite = torch.full_like(rest, torch.inf)
+    step = torch.zeros_like(rest[:, :1])
+    for _ in range(64):
+        least = torch.where(rest > 0, rest, infinite).amin(dim=1, keepdim=True)
+        active = least.isfinite()
+        if not bool(active.any()):
+            return step
+        step = torch.where(active, least, step)
+        whole = torch.where(step > 0, step, 1)
+        off = (rest - whole * (rest / whole).round()).abs()
+        off = torch.where(off > torch.maximum(_NEAR * whole, noise), off, 0)
+        if bool(((off > 0) & (off < 4 * noise)).any()):
+            return None  # no common divisor above the rounding
+        # What is left over goes on; the divisor stays among the numbers while something is left.
+        left = (off > 0).any(dim=1, keepdim=True)
+        off[:, :1] = torch.where(left & (off[:, :1] == 0), step, off[:, :1])
+        if bool((left & (off[:, :1] != step)).any()):
+            off = torch.cat([off, torch.where(left, step, 0)], dim=1)
+            infinite = torch.full_like(off, torch.inf)
+        rest = torch.where(left, off, 0)
+    return None
+
+
+def _uneven(rows: torch.Tensor, noise: torch.Tensor, sharing: str, shape: torch.Size) -> Grid | None:
+    levels = _levels(rows, noise, MOST_UNEVEN)
+    if levels is None:
+        return None
+    count = (levels.diff(dim=1) > noise).sum(dim=1, keepdim=True) + 1
+    if int(count.max()) * _PER_LEVEL > rows.shape[1]:
+        return None
+    between = torch.where(levels.diff(dim=1) > noise, (levels[:, 1:] + levels[:, :-1]) / 2, torch.inf)
+    rank = torch.searchsorted(between.contiguous(), rows.double().contiguous())
+    most = int(count.max())
+    codes = 2 * rank - (most - 1) if most % 2 == 0 else rank - (most - 1) // 2
+    squares = (codes * codes).sum(dim=1, keepdim=True).clamp_min(1)
+    scale = (rows.double() * codes).sum(dim=1, keepdim=True) / squares
+    return _grid(codes, scale.to(rows.dtype), False, sharing, shape)

@@ -1,0 +1,609 @@
+"""`OrbitMonitor` watches the quantised weights of a model in training, from a hook on the optimiser's step.
+
+It knows when a step was one, and what to show; counting itself is done in `counting`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from sterling.base.checks import instance_of, integer, is_number, real, shown
+from sterling.base.text import counted
+from sterling.errors import InputError, InputTypeError
+from sterling.torch.counting import Tally
+from sterling.torch.weights import QuantisedWeight, find
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sterling.torch.monitor_report import MonitorReport
+
+#: Horizons of the averages, in steps; infinity stands for all steps since the start or `restart`.
+HORIZONS = (16.0, 64.0, 256.0, 1024.0, math.inf)
+#: An average nearer to a threshold than to its level leaves the weight undecided: the margin is below this.
+DECIDED = 0.5
+
+_VOTE = 64.0  # the horizon next to which the majority vote is held
+_ROUNDING = (
+    0.999  # of the codes must be the nearest level of latent/scale, for a quantiser to be a rounding one
+)
+_FORMAT = 1  # of the state
+
+
+class OrbitMonitor:
+    """Counts what the quantised weights of a model do at each step of its optimiser.
+
+    Nothing has to be called in the training loop. A step is counted when the optimiser has taken it: gradient
+    accumulation, steps that a `GradScaler` skips (of fused optimisers too) and PARQ's projection after the
+    step are seen as what they are. Of each weight a fixed number of bytes is kept, at most 24 with the
+    horizons that stand here.
+
+    Parameters
+    ----------
+    model : Module
+        On the device on which it is trained. Compiled and DDP models are taken as they are.
+    optimizer : Optimizer
+        The one whose `step` is called. Weights that it does not move are left out, see `left_out`.
+    example : Tensor or tuple, optional
+        What the model is called with, for quantisers that only a traced call shows; see `find`.
+    codes : function of (name, parameter), optional
+        For quantisers that nothing finds; see `find`.
+    horizons : sequence of float
+        Of the time averages, in steps: at step t, step s weighs η_s·exp(−(t − s)/h), where η_s is the rate of
+        the weight's parameter group. Infinity gives the average since the start, or since `restart`.
+    within : int
+        k: a flip is undone if the weight is back at most k steps after it left; churn is over k steps.
+    momentum : float
+        m of the oscillation metric of Nagel et al.
+
+    Attributes
+    ----------
+    weights : list of QuantisedWeight
+        What is monitored.
+    left_out : list of str
+        Quantised weights that the optimiser does not move.
+    steps : int
+        Steps counted.
+    skipped : int
+        Calls of the hook at which the optimiser had moved nothing, because a `GradScaler` found infinities.
+    history : list of dict
+        A row for each k steps: step, flips of each tensor in them, churn of each.
+
+    Raises
+    ------
+    InputError
+        If the model has no quantised weight, or the optimiser moves none of them, or an argument is out of
+        its range.
+
+    Notes
+    -----
+    The code with which step s was taken weighs with the rate of step s. Up to a horizon of 1,024 steps
+    averages are kept in 16 bits, beyond in float32.
+
+    References
+    ----------
+    Nagel et al. 2022, Overcoming Oscillations in Quantization-Aware Training, arXiv 2203.11086 (the metric).
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sterling.torch as stt
+    >>> _ = torch.manual_seed(0)
+    >>> model = stt.binarize(torch.nn.Sequential(torch.nn.Linear(8, 1)))
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> monitor = stt.OrbitMonitor(model, optimizer)
+    >>> for _ in range(20):
+    ...     x = torch.randn(16, 8)
+    ...     loss = ((model(x) - x[:, :1]) ** 2).mean()
+    ...     optimizer.zero_grad()
+    ...     loss.backward()
+    ...     optimizer.step()
+    >>> monitor
+    <OrbitMonitor: 8 weights in 1 tensor, 20 steps>
+    >>> monitor.frame()["steps"].to_list()
+    [20]
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        example: Any = None,
+        codes: Callable[[str, nn.Parameter], torch.Tensor | None] | None = None,
+        horizons: Sequence[float] = HORIZONS,
+        within: int = 100,
+        momentum: float = 0.01,
+    ):
+        instance_of(model, nn.Module, "model", "a torch.nn.Module")
+        instance_of(optimizer, torch.optim.Optimizer, "optimizer", "the torch.optim.Optimizer of the model")
+        self.horizons = _checked_horizons(horizons)
+        self.within = integer(within, "within", 1)
+        self.momentum = real(momentum, "momentum", above=0, most=1)
+        self.model, self.optimizer = bare(model), optimizer
+        self.example, self.codes = example, codes
+        found = find(self.model, example=example, codes=codes, optimizer=optimizer)
+        group_of = {
+            id(p): number for number, group in enumerate(optimizer.param_groups) for p in group["params"]
+        }
+        self.weights: list[QuantisedWeight] = [one for one in found if id(one.latent) in group_of]
+        self.left_out = [one.name for one in found if id(one.latent) not in group_of]
+        if not self.weights:
+            raise InputError(
+                f"the optimizer moves none of the model's {counted(len(found), 'quantised weight tensor')} "
+                f"({', '.join(self.left_out[:3])}): give the optimizer of this very model"
+            )
+        devices = {one.latent.device for one in self.weights}
+        if len(devices) > 1:
+            raise InputError(f"the quantised weights are on {len(devices)} devices; a monitor takes one")
+        first = [one.codes() for one in self.weights]
+        vote = min(range(len(self.horizons)), key=lambda i: abs(math.log(self.horizons[i] / _VOTE)))
+        self._tally = Tally(
+            first,
+            [one.levels for one in self.weights],
+            [one.levels > 3 or one.framework == "codes" for one in self.weights],
+            [group_of[id(one.latent)] for one in self.weights],
+            self.horizons,
+            self.within,
+            vote,
+            self.momentum,
+        )
+        self._scales = [self._first_scale(index, codes) for index, codes in enumerate(first)]
+        self.skipped = 0
+        self.history: list[dict[str, Any]] = []
+        self._flips_before = self._tally.flips.clone()
+        self._writers: list[Any] = []
+        self._undo = _after_each_step(optimizer, self._after_step)
+
+    # the hook
+
+    @torch.no_grad()
+    def _after_step(self) -> None:
+        infinite = getattr(
+            self.optimizer, "found_inf", None
+        )  # set while a GradScaler steps a fused optimiser
+        if infinite is not None and float(infinite) > 0:
+            self.skipped += 1
+            return
+        groups = self.optimizer.param_groups[: self._tally.clock.groups]
+        rates = [float(group.get("lr", 1.0)) for group in groups]
+        self._tally.take(rates, (self._changes(index) for index in range(len(self.weights))))
+        if self.steps % self.within == 0:
+            flips = self._tally.flips - self._flips_before
+            self._flips_before = self._tally.flips.clone()
+            self.history.append({"step": self.steps, "flips": flips.tolist(), "churn": self._tally.mark()})
+            for writer in self._writers:
+                self._write(writer)
+
+    def _changes(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return where codes changed, to what, and whether they would have stayed had the scale stayed."""
+        weight = self.weights[index]
+        where, new = self._tally.changed(index, weight.codes())
+        old_scale = self._scales[index]
+        if old_scale is None:
+            return where, new, torch.zeros_like(new, dtype=torch.bool)
+        self._scales[index] = weight.scale()
+        if not len(where):
+            return where, new, torch.zeros_like(new, dtype=torch.bool)
+        latent = weight.latent.detach()
+        places = torch.unravel_index(where, latent.shape)
+        would_be = latent[places] / old_scale.expand(latent.shape)[places]
+        before = self._tally.now[self._tally.part(index)][where]
+        return where, new, Tally.nearest(would_be, self._tally.grid[index]) == before
+
+    def _first_scale(self, index: int, codes: torch.Tensor) -> torch.Tensor | None:
+        """Return the scale of a rounding quantiser, for which one can say what another scale would give."""
+        weight = self.weights[index]
+        if weight.levels == 2:
+            return None  # the sign has no scale
+        scale = weight.scale()
+        nearest = Tally.nearest(weight.latent.detach() / scale, self._tally.grid[index])
+        return scale if float((nearest == codes).float().mean()) >= _ROUNDING else None
+
+    # what is known
+
+    @property
+    def steps(self) -> int:
+        """Steps counted."""
+        return self._tally.clock.step
+
+    @property
+    def bytes_per_weight(self) -> float:
+        """Bytes kept for each weight."""
+        return self._tally.bytes / sum(one.latent.numel() for one in self.weights)
+
+    def index(self, name: str) -> int:
+        """Return the place of a tensor among `weights`.
+
+        Parameters
+        ----------
+        name : str
+            As in `frame`, or another name of a tied weight.
+
+        Returns
+        -------
+        int
+            It is the place in `frame` too.
+
+        Raises
+        ------
+        InputError
+            If there is no such tensor.
+        """
+        for place, weight in enumerate(self.weights):
+            if name == weight.name or name in weight.places:
+                return place
+        raise InputError(f"no monitored tensor is called {shown(name)}: see `frame()` for their names")
+
+    def average(self, name: str, horizon: float) -> torch.Tensor:
+        """Return the time average of the codes of a tensor.
+
+        Parameters
+        ----------
+        name : str
+            Of the tensor, as in `frame`.
+        horizon : float
+            One of the monitor's.
+
+        Returns
+        -------
+        Tensor
+            float32, in the shape of the weight.
+
+        Raises
+        ------
+        InputError
+            If there is no such tensor or horizon.
+        """
+        index = self.index(name)
+        return self._tally.average(index, self.horizon_index(horizon)).view(self.weights[index].latent.shape)
+
+    def margin(self, name: str, horizon: float | None = None) -> torch.Tensor:
+        """Return how far averages of a tensor are from the next threshold: 1 on a level, 0 on a threshold.
+
+        Parameters
+        ----------
+        name : str
+            Of the tensor, as in `frame`.
+        horizon : float, optional
+            One of the monitor's; `settled_horizon` by default.
+
+        Returns
+        -------
+        Tensor
+            float32, in the shape of the weight. Of two-level weights it is |average|.
+
+        Raises
+        ------
+        InputError
+            If there is no such tensor or horizon.
+        """
+        index = self.index(name)
+        place = self.horizon_index(self.settled_horizon() if horizon is None else horizon)
+        return self._tally.margin(index, place).view(self.weights[index].latent.shape)
+
+    def times(self, name: str) -> tuple[list[int], list[int]]:
+        """Return how many stays and absences of a tensor's weights lasted [1, 2), [2, 4), [4, 8), … steps.
+
+        A stay is one at the usual code, the level nearest to the average at the longest horizon; an absence
+        leads from it to another level and back. What began before the monitor is not counted, and an absence
+        by way of several levels neither.
+
+        Parameters
+        ----------
+        name : str
+            Of the tensor, as in `frame`.
+
+        Returns
+        -------
+        stays, absences : list of int
+            Counts, one a bin.
+        """
+        index = self.index(name)
+        return self._tally.stays[index].tolist(), self._tally.absences[index].tolist()
+
+    def horizon_index(self, horizon: float) -> int:
+        """Return the place of a horizon among `horizons`.
+
+        Parameters
+        ----------
+        horizon : float
+            In steps.
+
+        Returns
+        -------
+        int
+            From 0, the shortest.
+
+        Raises
+        ------
+        InputError
+            If the monitor has none such.
+        """
+        for place, one in enumerate(self.horizons):
+            if one == horizon:
+                return place
+        known = ", ".join(f"{one:g}" for one in self.horizons)
+        raise InputError(f"horizon is {shown(horizon)}; the monitor has {known}")
+
+    def disagreements(self) -> list[float]:
+        """Return the mean squared difference of averages at neighbouring horizons, in spacings of the levels.
+
+        Returns
+        -------
+        list of float
+            One less than there are horizons; over the weights that moved.
+        """
+        sums, count = [0.0] * (len(self.horizons) - 1), 0
+        for index in range(len(self.weights)):
+            moved = self._tally.moved_at[self._tally.part(index)] > 0
+            count += int(moved.sum())
+            spacing = float(self._tally.grid[index, 2])
+            before = self._tally.average(index, 0)[moved]
+            for place in range(1, len(self.horizons)):
+                after = self._tally.average(index, place)[moved]
+                sums[place - 1] += float(((after - before) / spacing).double().pow(2).sum())
+                before = after
+        return [total / max(count, 1) for total in sums]
+
+    def settled_horizon(self) -> float:
+        """Return the horizon at which averages of the codes no longer say less the longer they are.
+
+        Averages at neighbouring horizons are compared over all weights that moved. As long as chatter rules,
+        their mean squared difference falls with the horizon; when the net still learns, old codes are stale
+        and it rises again. The horizon before the smallest difference is taken; horizons longer than half of
+        the steps so far are not considered.
+
+        Returns
+        -------
+        float
+            One of `horizons`.
+        """
+        known = [h for h in self.horizons if h <= self.steps / 2]
+        if len(known) < 2:
+            return self.horizons[0]
+        differences = self.disagreements()[: len(known) - 1]
+        return self.horizons[min(range(len(differences)), key=differences.__getitem__)]
+
+    def frame(self, horizon: float | None = None) -> pl.DataFrame:
+        """Return a table with a row for each tensor.
+
+        Parameters
+        ----------
+        horizon : float, optional
+            At which averages are taken for `undecided` and `margin`; `settled_horizon` by default.
+
+        Returns
+        -------
+        polars.DataFrame
+            tensor, framework, weights, levels; steps counted; flips; undone: flips that led back within k
+            steps; by_scale: changes that the scale alone made (null where the quantiser does not round
+            latent/scale); undecided: share of weights with a margin below ½; margin: its mean; never_moved:
+            weights without a flip; churn: share of weights with another code than k steps before (at the
+            last mark; null before the first); oscillation: mean of Nagel's metric; stay and absence: median
+            times, to a factor of two; horizon.
+        """
+        import polars as pl
+
+        horizon = self.settled_horizon() if horizon is None else horizon
+        place = self.horizon_index(horizon)
+        tally, rows = self._tally, []
+        for index, weight in enumerate(self.weights):
+            margin = tally.margin(index, place)
+            size = weight.latent.numel()
+            rows.append(
+                {
+                    "tensor": weight.name,
+                    "framework": weight.framework,
+                    "weights": size,
+                    "levels": weight.levels,
+                    "steps": self.steps,
+                    "flips": int(tally.flips[index]),
+                    "undone": int(tally.undone[index]),
+                    "by_scale": 0 if weight.levels == 2 else self._by_scale(index),
+                    "undecided": float((margin < DECIDED).float().mean()),
+                    "margin": float(margin.mean()),
+                    "never_moved": int((tally.moved_at[tally.part(index)] == 0).sum()),
+                    "churn": self.history[-1]["churn"][index] / size if self.history else None,
+                    "oscillation": float(tally.oscillations(index).mean()),
+                    "stay": _median(tally.stays[index].tolist()),
+                    "absence": _median(tally.absences[index].tolist()),
+                    "horizon": horizon,
+                }
+            )
+        kinds = {
+            "by_scale": pl.Int64,
+            "churn": pl.Float64,
+            "stay": pl.Int64,
+            "absence": pl.Int64,
+            "horizon": pl.Float64,
+        }
+        return pl.DataFrame(rows, schema_overrides=kinds)
+
+    def report(self) -> MonitorReport:
+        """Return what there is to see, for a terminal or a notebook.
+
+        Returns
+        -------
+        MonitorReport
+            Its text is a table and plain sentences.
+        """
+        from sterling.torch.monitor_report import MonitorReport
+
+        return MonitorReport(self.frame(), self.history, self.within, self.left_out)
+
+    def tensorboard(self, writer: Any) -> None:
+        """Write numbers of each tensor to TensorBoard, now and after every k steps from now on.
+
+        Parameters
+        ----------
+        writer : torch.utils.tensorboard.SummaryWriter
+            Or anything else with `add_scalar(tag, value, step)`.
+
+        Raises
+        ------
+        InputTypeError
+            If it has no such method.
+        """
+        if not callable(getattr(writer, "add_scalar", None)):
+            raise InputTypeError(
+                f"writer is of the type {type(writer).__name__}; give a torch.utils.tensorboard.SummaryWriter"
+            )
+        self._writers.append(writer)
+        self._write(writer)
+
+    def _write(self, writer: Any) -> None:
+        for row in self.frame().iter_rows(named=True):
+            for name in ("flips", "undone", "by_scale", "undecided", "never_moved", "churn", "oscillation"):
+                if row[name] is not None:
+                    writer.add_scalar(f"sterling/{name}/{row['tensor']}", row[name], self.steps)
+
+    def restart(self) -> None:
+        """Begin the averages since the start anew, from the present codes; all else goes on."""
+        self._tally.forget()
+
+    def close(self) -> None:
+        """Take the hook off the optimiser; what was counted stays."""
+        self._undo()
+        self._undo = _nothing
+
+    # saving
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that was counted, as tensors, numbers and texts, which `torch.load` takes as it is.
+
+        Returns
+        -------
+        dict
+            A copy.
+        """
+        return {
+            "format": _FORMAT,
+            "tensors": [[w.name, list(w.latent.shape), w.levels] for w in self.weights],
+            "horizons": list(self.horizons),
+            "within": self.within,
+            "momentum": self.momentum,
+            "skipped": self.skipped,
+            "history": [dict(row) for row in self.history],
+            "flips_before": self._flips_before.clone(),
+            "scales": [None if one is None else one.clone() for one in self._scales],
+            "tally": self._tally.state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where a monitor of the same model stopped: the counts are those of an uninterrupted run.
+
+        Load the model and the optimiser as well; codes that differ from those of the state count as flips of
+        the next step.
+
+        Parameters
+        ----------
+        state : dict
+            From `state_dict`.
+
+        Raises
+        ------
+        InputError
+            If it is of another model, or of other horizons.
+        """
+        if not isinstance(state, Mapping) or state.get("format") != _FORMAT:
+            raise InputError(
+                "this is no state of an OrbitMonitor of this version: give what `state_dict` returned"
+            )
+        for mine, theirs in zip(self.weights, state["tensors"], strict=False):
+            known = [mine.name, list(mine.latent.shape), mine.levels]
+            if known != list(theirs):
+                raise InputError(
+                    f"the saved monitor watched {theirs[0]!r} of shape {tuple(theirs[1])} on {theirs[2]} "
+                    f"levels, this model has {mine.name!r} of shape {tuple(mine.latent.shape)} on "
+                    f"{mine.levels}: resume with the same model"
+                )
+        if len(self.weights) != len(state["tensors"]):
+            raise InputError(
+                f"the saved monitor watched {counted(len(state['tensors']), 'tensor')}, this model has "
+                f"{len(self.weights)}: resume with the same model"
+            )
+        given = (list(self.horizons), self.within, self.momentum)
+        if given != (list(state["horizons"]), state["within"], state["momentum"]):
+            raise InputError(
+                "the saved monitor had other horizons, `within` or `momentum`: make this one with them"
+            )
+        self._tally.restore(state["tally"])
+        self.skipped, self.history = int(state["skipped"]), [dict(row) for row in state["history"]]
+        self._flips_before.copy_(state["flips_before"])
+        for index, scale in enumerate(state["scales"]):
+            if scale is not None and self._scales[index] is not None:
+                self._scales[index] = scale.to(self.weights[index].latent.device)
+
+    def _by_scale(self, index: int) -> int | None:
+        return None if self._scales[index] is None else int(self._tally.by_scale[index])
+
+    def __repr__(self) -> str:
+        weights = sum(one.latent.numel() for one in self.weights)
+        where = f"{counted(weights, 'weight')} in {counted(len(self.weights), 'tensor')}"
+        return f"<OrbitMonitor: {where}, {counted(self.steps, 'step')}>"
+
+
+def bare(model: nn.Module) -> nn.Module:
+    """Return the model inside those that `torch.compile` and DDP put around it."""
+    while True:
+        inner = getattr(model, "_orig_mod", None)
+        if inner is None and isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
+            inner = model.module
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
+
+
+def _after_each_step(optimizer: torch.optim.Optimizer, look: Callable[[], None]) -> Callable[[], None]:
+    """Have `look` called after each step; return how to end it.
+
+    An optimiser around another one, as PARQ's, has no hooks of its own: those that it passes on fire before
+    it is done. Its `step` is wrapped.
+    """
+    if getattr(type(optimizer).step, "hooked", False):
+        return optimizer.register_step_post_hook(lambda *_: look()).remove
+    inner = optimizer.step
+
+    def step(*args: Any, **kwargs: Any) -> Any:
+        result = inner(*args, **kwargs)
+        look()
+        return result
+
+    optimizer.step = step  # type: ignore[method-assign]
+
+    def undo() -> None:
+        if optimizer.__dict__.get("step") is step:
+            optimizer.__dict__["step"] = inner
+
+    return undo
+
+
+def _nothing() -> None:
+    pass
+
+
+def _checked_horizons(horizons: Any) -> tuple[float, ...]:
+    if isinstance(horizons, str) or not isinstance(horizons, Iterable):
+        raise InputTypeError(f"horizons is {shown(horizons)}; give numbers of steps")
+    values = []
+    for one in horizons:
+        infinite = is_number(one) and math.isinf(one) and one > 0
+        values.append(math.inf if infinite else real(one, "a horizon", least=1))
+    if not values or len(set(values)) != len(values):
+        raise InputError(f"horizons is {shown(horizons)}; give at least one, each once")
+    return tuple(sorted(values))
+
+
+def _median(bins: list[int]) -> int | None:
+    """Return the start of the bin in which the median lies."""
+    total, seen = sum(bins), 0
+    for place, count in enumerate(bins):
+        seen += count
+        if 2 * seen >= total > 0:
+            return 1 << place
+    return None

@@ -1,0 +1,151 @@
+"""What a monitor shows in a terminal and in a notebook: plain sentences and a table of the tensors."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sterling.base.text import counted, number, percent, sentence
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.figure import Figure
+
+#: Columns of the table, with their headings.
+SHOWN = {
+    "tensor": "tensor",
+    "weights": "weights",
+    "levels": "levels",
+    "flips": "flips a step",
+    "undone": "undone",
+    "undecided": "undecided",
+    "never_moved": "never moved",
+    "churn": "churn",
+    "stay": "median stay",
+    "absence": "median absence",
+}
+_WIDTH = 118  # letters, where the output is no terminal
+
+
+class MonitorReport:
+    """What a monitor has seen, as text, as HTML in a notebook, and as a figure.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        From `OrbitMonitor.frame`.
+    history : list of dict
+        The monitor's.
+    within : int
+        k, the steps of `undone` and `churn`.
+    left_out : list of str
+        Tensors that the optimiser does not move.
+    """
+
+    def __init__(
+        self, frame: pl.DataFrame, history: Sequence[dict[str, Any]], within: int, left_out: Sequence[str]
+    ):
+        self.frame, self.history, self.within, self.left_out = frame, list(history), within, list(left_out)
+
+    @property
+    def sentences(self) -> list[str]:
+        """What is to be said of all tensors together."""
+        columns = self.frame.to_dict(as_series=False)
+        steps, weights, flips = columns["steps"][0], sum(columns["weights"]), sum(columns["flips"])
+        said = [sentence(f"{counted(weights, 'quantised weight')} over {counted(steps, 'step')}")]
+        if not steps:
+            return said
+        still = sum(columns["never_moved"]) / weights
+        open_ = zip(columns["undecided"], columns["weights"], strict=True)
+        undecided = sum(share * size for share, size in open_) / weights
+        said.append(
+            sentence(
+                f"a step changes {percent(flips / steps / weights, 3)} of them; {percent(still)} never moved "
+                f"and {percent(undecided)} are undecided over the last {number(columns['horizon'][0])} steps"
+            )
+        )
+        if flips:
+            share = percent(sum(columns["undone"]) / flips)
+            said.append(sentence(f"{share} of the flips led back within {counted(self.within, 'step')}"))
+        by_scale = sum(one or 0 for one in columns["by_scale"])
+        if by_scale and flips:
+            said.append(sentence(f"{percent(by_scale / flips)} of the flips were made by the scale alone"))
+        if self.left_out:
+            names = ", ".join(self.left_out[:5]) + (", …" if len(self.left_out) > 5 else "")
+            said.append(sentence(f"left out, since the optimiser does not move them: {names}"))
+        return said
+
+    def rows(self) -> list[list[str]]:
+        """The cells of the table, as text."""
+        table = []
+        for row in self.frame.iter_rows(named=True):
+            flips, steps = row["flips"], max(row["steps"], 1)
+            table.append(
+                [
+                    row["tensor"],
+                    f"{row['weights']:,}",
+                    str(row["levels"]),
+                    number(flips / steps),
+                    percent(row["undone"] / flips) if flips else "–",
+                    percent(row["undecided"], 1),
+                    percent(row["never_moved"] / row["weights"], 1),
+                    "–" if row["churn"] is None else percent(row["churn"], 1),
+                    "–" if row["stay"] is None else f"{row['stay']:,}",
+                    "–" if row["absence"] is None else f"{row['absence']:,}",
+                ]
+            )
+        return table
+
+    def __rich_console__(self, console: Any, options: Any) -> Any:
+        """Give Rich what it prints."""
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        for one in self.sentences:
+            yield Text(one)
+        grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+        for place, heading in enumerate(SHOWN.values()):
+            grid.add_column(heading, justify="right" if place else "left", overflow="fold")
+        for cells in self.rows():
+            grid.add_row(*map(Text, cells))
+        yield grid
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(file=io.StringIO(), width=_WIDTH)
+        console.print(self)
+        return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        heads = "".join(f"<th>{html.escape(one)}</th>" for one in SHOWN.values())
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
+            for cells in self.rows()
+        )
+        said = "".join(f"<p>{html.escape(one)}</p>" for one in self.sentences)
+        return f"{said}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+
+    def figure(self) -> Figure:
+        """Draw flips over the steps, and undecided weights by tensor.
+
+        Returns
+        -------
+        matplotlib Figure
+        """
+        from matplotlib.figure import Figure
+
+        from sterling.plot.weights import flips_over_steps, undecided
+
+        fig = Figure(figsize=(10, 3.6), layout="constrained")
+        left, right = fig.subplots(1, 2)
+        steps = [row["step"] for row in self.history]
+        flips = [row["flips"] for row in self.history]
+        flips_over_steps(left, steps, flips, self.frame["weights"].to_list())
+        undecided(right, self.frame["tensor"].to_list(), self.frame["undecided"].to_list())
+        return fig

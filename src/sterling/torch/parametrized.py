@@ -1,0 +1,314 @@
+"""Any model with quantised weights: `binarize` puts a quantiser before Linear, Conv and Embedding weights.
+
+It is a parametrisation of PyTorch's own, so the optimiser keeps its parameters, which become the latents.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from sterling.base.checks import choice, instance_of, shown
+from sterling.base.text import counted
+from sterling.errors import InputError, InputTypeError
+from sterling.surrogates import Surrogate, get_surrogate
+from sterling.torch.functions import Step, checked_levels, nearest_code, top_code
+
+Model = TypeVar("Model", bound=nn.Module)
+
+#: Layers whose weight is quantised, with the axis of their channels.
+LAYERS = (nn.Linear, nn.modules.conv._ConvNd, nn.Embedding, nn.EmbeddingBag)
+SCALES = ("absmean", "absmax", "none")
+WEIGHT = "weight"
+
+
+class Quantiser(nn.Module):
+    """From latents u to weights s·code(u/s), with the step s taken from the latents; no gradient flows to s.
+
+    Parameters
+    ----------
+    levels : int
+    scale : str
+        "absmean", "absmax" or "none".
+    axis : int, optional
+        Of the channels, where each has its own s.
+    surrogate : Surrogate
+    """
+
+    def __init__(self, levels: int, scale: str, axis: int | None, surrogate: Surrogate):
+        super().__init__()
+        self.levels, self.scale, self.axis, self.surrogate = levels, scale, axis, surrogate
+        self.unit = steps_in_absmean(levels) if scale == "absmean" else 1 / top_code(levels)
+
+    def forward(self, latent: torch.Tensor) -> torch.Tensor:
+        step = self.step(latent)
+        return step * Step.apply(latent / step, self.levels, self.surrogate)
+
+    @torch.no_grad()
+    def step(self, latent: torch.Tensor) -> torch.Tensor:
+        """Return what one unit of a code stands for; it can be broadcast to the weight."""
+        if self.scale == "none":
+            return torch.ones((), dtype=latent.dtype, device=latent.device)
+        axes = [axis for axis in range(latent.ndim) if axis != self.axis]
+        size = latent.detach().abs()
+        if self.scale == "absmean":
+            step = size.mean(axes, keepdim=True)
+        else:
+            step = size.amax(axes, keepdim=True)
+        return (step * self.unit).clamp_min(torch.finfo(latent.dtype).tiny)  # of a layer of zeros
+
+    @torch.no_grad()
+    def codes(self, latent: torch.Tensor) -> torch.Tensor:
+        """Return the integer codes of the latents as int8."""
+        return nearest_code(latent / self.step(latent), self.levels).to(torch.int8)
+
+    def extra_repr(self) -> str:
+        per = "tensor" if self.axis is None else f"channel (axis {self.axis})"
+        return f"levels={self.levels}, scale={self.scale!r} per {per}, surrogate={self.surrogate.name!r}"
+
+
+def binarize(
+    model: Model,
+    levels: int = 2,
+    scale: str = "absmean",
+    surrogate: str | Surrogate = "identity",
+    skip: Iterable[str] = (),
+    per: str = "tensor",
+) -> Model:
+    """Quantise the weights of all Linear, Conv and Embedding layers, in place; the parameters become latents.
+
+    The weight is s·code(u/s), where u are the latents, codes those of `round_to`, and the step s follows the
+    latents. No gradient flows through s, so with the identity as surrogate the latents get the gradient of
+    the weights as it is.
+
+    Parameters
+    ----------
+    model : Module
+        Its parameters stay the same objects, so an optimiser made before or after takes them.
+    levels : int
+        2 for binary, 3 for ternary; at most 255 if odd and 128 if even.
+    scale : str
+        "absmean": the mean of |u| for two and three levels (XNOR-Net, BitNet b1.58); for more, the multiple
+        of it that makes the mean squared error least for Gaussian latents. "absmax": the largest |u| is on
+        the outermost level. "none": s = 1.
+    surrogate : str or Surrogate
+        μ, by its name; for more than two levels it is stretched over them.
+    skip : iterable of str
+        Layers to leave alone: their names, or patterns such as "blocks.*.head". Layers inside are left alone
+        as well.
+    per : str
+        "tensor", or "channel": each output channel (each row of an embedding) has its own s.
+
+    Returns
+    -------
+    Module
+        The model that was given.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of its range, an entry of `skip` names nothing, a layer is quantised already, or
+        no layer is left.
+
+    Notes
+    -----
+    Checkpoints of the model as it was still load. `unbinarize` is the way back.
+
+    References
+    ----------
+    Rastegari et al. 2016, XNOR-Net, arXiv 1603.05279; Ma et al. 2024, BitNet b1.58, arXiv 2402.17764.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sterling.torch as stt
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+    >>> _ = stt.binarize(model, levels=3, scale="none", skip=["2"])
+    >>> sorted(set(model[0].weight.abs().flatten().tolist())) <= [0.0, 1.0]
+    True
+    >>> [weight.name for weight in stt.find(model)]
+    ['0.weight']
+    """
+    instance_of(model, nn.Module, "model", "a torch.nn.Module")
+    levels, scale = checked_levels(levels), choice(scale, "scale", SCALES)
+    per, surrogate = choice(per, "per", ("tensor", "channel")), get_surrogate(surrogate)
+    layers = _chosen(model, _patterns(skip))
+    for name, layer in layers:
+        _check_layer(name, layer, levels)
+    for _, layer in layers:
+        axis = None if per == "tensor" else int(isinstance(layer, nn.modules.conv._ConvTransposeNd))
+        parametrize.register_parametrization(layer, WEIGHT, Quantiser(levels, scale, axis, surrogate))
+        layer.register_load_state_dict_pre_hook(_take_plain_key)
+    return model
+
+
+def unbinarize(model: Model, keep: str = "latent") -> Model:
+    """Take all quantisers of `binarize` away, in place.
+
+    Parameters
+    ----------
+    model : Module
+        It was given to `binarize`.
+    keep : str
+        "latent": the parameters are the latents again. "quantised": they become what the forward pass saw.
+
+    Returns
+    -------
+    Module
+        The model that was given; its parameters are the same objects.
+
+    Raises
+    ------
+    InputError
+        If `keep` is neither, or no layer was quantised by `binarize`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sterling.torch as stt
+    >>> model = torch.nn.Linear(4, 3)
+    >>> before = model.weight.detach().clone()
+    >>> torch.equal(stt.unbinarize(stt.binarize(model)).weight, before)
+    True
+    """
+    instance_of(model, nn.Module, "model", "a torch.nn.Module")
+    keep = choice(keep, "keep", ("latent", "quantised"))
+    found = list(quantisers(model))
+    if not found:
+        raise InputError("no layer of the model was quantised by `binarize`, so there is nothing to undo")
+    done = set()
+    for _, layer, _ in found:
+        latent = latent_of(layer)
+        # A tied weight holds its quantised values once its first layer is done.
+        quantised = keep == "quantised" and id(latent) not in done
+        done.add(id(latent))
+        parametrize.remove_parametrizations(layer, WEIGHT, leave_parametrized=quantised)
+        for key, hook in list(layer._load_state_dict_pre_hooks.items()):
+            if getattr(hook, "hook", hook) is _take_plain_key:
+                del layer._load_state_dict_pre_hooks[key]
+    return model
+
+
+def quantisers(model: nn.Module) -> Iterable[tuple[str, nn.Module, Quantiser]]:
+    """Return the layers that `binarize` quantised: name, layer, quantiser."""
+    for name, layer in model.named_modules():
+        quantiser = quantiser_of(layer)
+        if quantiser is not None:
+            yield name, layer, quantiser
+
+
+def quantiser_of(layer: nn.Module) -> Quantiser | None:
+    """Return the quantiser of a layer, if `binarize` gave it one."""
+    if not parametrize.is_parametrized(layer, WEIGHT):
+        return None
+    last = layer.parametrizations[WEIGHT][-1]  # type: ignore[index]
+    return last if isinstance(last, Quantiser) else None
+
+
+def latent_of(layer: nn.Module) -> nn.Parameter:
+    """Return the latents of a layer that `binarize` quantised."""
+    return layer.parametrizations[WEIGHT].original  # type: ignore[index]
+
+
+def seen_by(layer: nn.Module) -> torch.Tensor:
+    """Return the weight that a layer's forward pass sees."""
+    return layer.weight  # type: ignore[return-value]
+
+
+@cache
+def steps_in_absmean(levels: int) -> float:
+    """Return the unit of the codes over the mean of |u|, as `binarize` explains it."""
+    if levels <= 3:
+        return 1.0
+    spacing = 1 if levels % 2 else 2
+    low, high = 1e-3, 4.0  # in standard deviations; the error has one minimum in between (Max 1960)
+    for _ in range(100):
+        third = (high - low) / 3
+        if _error_of_gaussian(low + third, levels) < _error_of_gaussian(high - third, levels):
+            high -= third
+        else:
+            low += third
+    return low / spacing / math.sqrt(2 / math.pi)
+
+
+def _error_of_gaussian(spacing: float, levels: int) -> float:
+    """Return the mean squared error of evenly spaced levels for a standard normal variable."""
+
+    def upto(x: float) -> tuple[float, float, float]:  # ∫ φ, ∫ t φ, ∫ t² φ up to x
+        density = math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+        share = 0.5 * (1 + math.erf(x / math.sqrt(2)))
+        return share, -density, share - x * density
+
+    error, before = 0.0, (0.0, 0.0, 0.0)
+    for index in range(levels):
+        level = (index - (levels - 1) / 2) * spacing
+        last = index == levels - 1
+        after = (1.0, 0.0, 1.0) if last else upto(level + spacing / 2)
+        share, first, second = (b - a for a, b in zip(before, after, strict=True))
+        error, before = error + second - 2 * level * first + level * level * share, after
+    return error
+
+
+def _patterns(skip: Any) -> list[str]:
+    if isinstance(skip, str) or not isinstance(skip, Iterable):
+        raise InputTypeError(f'skip is {shown(skip)}; give a list of names, such as ["head"]')
+    patterns = list(skip)
+    for one in patterns:
+        if not isinstance(one, str):
+            raise InputTypeError(f"skip holds {shown(one)}; give names of layers, or patterns of them")
+    return patterns
+
+
+def _chosen(model: nn.Module, skip: list[str]) -> list[tuple[str, nn.Module]]:
+    names = [name for name, _ in model.named_modules()]
+    for pattern in skip:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise InputError(f"skip names {shown(pattern)}, but the model has no such layer")
+    kept = [name for name in names if not any(_within(name, pattern) for pattern in skip)]
+    modules = dict(model.named_modules())
+    chosen = [(name, modules[name]) for name in kept if isinstance(modules[name], LAYERS)]
+    if not chosen:
+        skipped = f", beside the skipped {', '.join(skip)}" if skip else ""
+        raise InputError(
+            f"the model has no Linear, Conv or Embedding layer{skipped}; looked at "
+            f"{counted(len(names), 'module')}"
+        )
+    return chosen
+
+
+def _within(name: str, pattern: str) -> bool:
+    """Whether a layer, or one that holds it, fits the pattern."""
+    parts = name.split(".")
+    return any(fnmatchcase(".".join(parts[: end + 1]), pattern) for end in range(len(parts)))
+
+
+def _check_layer(name: str, layer: nn.Module, levels: int) -> None:
+    where = f"layer {name!r}" if name else "the layer"
+    foreign = ("weight_fake_quantizer", "weight_quant")  # torchao, Brevitas
+    quantised = any(getattr(layer, one, None) is not None for one in foreign)
+    if quantised or parametrize.is_parametrized(layer, WEIGHT):
+        raise InputError(
+            f"the weight of {where} is quantised or parametrised already: name it in `skip`, "
+            "or undo that first (`unbinarize`)"
+        )
+    if not layer.weight.is_floating_point():  # type: ignore[union-attr]
+        raise InputError(f"the weight of {where} is no floating-point tensor: name it in `skip`")
+    if levels % 2 == 0 and getattr(layer, "padding_idx", None) is not None:
+        raise InputError(
+            f"{where} has a row for padding, which must stay zero, and {levels} levels have no zero: "
+            "name it in `skip`, or take an odd number"
+        )
+
+
+def _take_plain_key(layer: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Let a checkpoint of the model without quantisers load: its weights are the latents."""
+    plain, latent = prefix + WEIGHT, f"{prefix}parametrizations.{WEIGHT}.original"
+    if plain in state and latent not in state:
+        state[latent] = state.pop(plain)

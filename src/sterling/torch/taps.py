@@ -1,0 +1,351 @@
+"""Finding quantised weights in any model: listen at its layers, count levels, walk the graph to the latents.
+
+A mode of PyTorch hears every call of linear, conv, embedding and products of matrices. The model stays as it
+is, and no framework is known here. `weights` joins what is found with the adaptors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
+
+from sterling.errors import InputError
+from sterling.torch.grids import Grid, GridReader, find_grid
+from sterling.torch.handle import QuantisedWeight, names_of
+
+#: Functions whose argument of that number is a weight; those of the modules call these.
+WEIGHT_ARGUMENT = {
+    F.linear: 1,
+    F.bilinear: 2,
+    F.conv1d: 1,
+    F.conv2d: 1,
+    F.conv3d: 1,
+    F.conv_transpose1d: 1,
+    F.conv_transpose2d: 1,
+    F.conv_transpose3d: 1,
+    F.embedding: 1,
+    F.embedding_bag: 1,
+}
+#: Products in which either factor may be a weight, as in layers written by hand.
+PRODUCTS = frozenset(
+    (
+        torch.matmul,
+        torch.mm,
+        torch.bmm,
+        torch.addmm,
+        torch.einsum,
+        torch.Tensor.matmul,
+        torch.Tensor.mm,
+        torch.Tensor.bmm,
+        torch.Tensor.__matmul__,
+        torch.Tensor.__rmatmul__,
+    )
+)
+_ATTENTION = {"in_proj_weight": 5, "out_proj_weight": 11}  # of F.multi_head_attention_forward
+_TURNS = ("TBackward", "TransposeBackward", "PermuteBackward")
+_ENOUGH = 4  # weights a level, where a tensor that nothing computes is taken for quantised
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+class Taps(TorchFunctionMode):
+    """Tells a listener each tensor that a layer takes as its weight, in the order of the calls."""
+
+    def __init__(self, listener: Callable[[torch.Tensor], None]):
+        super().__init__()
+        self.listener = listener
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        for weight in _weights(func, args, kwargs):
+            self.listener(weight)
+        return func(*args, **kwargs)
+
+
+def _weights(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[torch.Tensor]:
+    if func in WEIGHT_ARGUMENT:
+        place = WEIGHT_ARGUMENT[func]
+        found = [args[place] if len(args) > place else kwargs.get("weight")]
+    elif func is F.multi_head_attention_forward:
+        found = [args[n] if len(args) > n else kwargs.get(name) for name, n in _ATTENTION.items()]
+    elif func in PRODUCTS:
+        found = [one for one in args if isinstance(one, torch.Tensor)]
+    else:
+        return
+    for one in found:
+        value = getattr(one, "value", one)  # Brevitas wraps a tensor with its scale
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim > 1:
+            yield value
+
+
+@dataclass(frozen=True, eq=False)
+class Tap:
+    """A weight that a layer was called with.
+
+    Attributes
+    ----------
+    owner : Module
+        The innermost module that was running.
+    order : int
+        How many weights were heard before it since the owner was called.
+    call : tuple
+        What the owner was called with.
+    value : Tensor
+        The weight, with its graph.
+    """
+
+    owner: nn.Module
+    order: int
+    call: Call
+    value: torch.Tensor
+
+
+def listen(model: nn.Module, example: Any) -> list[Tap]:
+    """Run the model on the example once and return the weights of its layers.
+
+    All parameters count as trained meanwhile, so that graphs reach frozen ones too. Afterwards the model is
+    as it was.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be run on the example.
+    """
+    taps: list[Tap] = []
+    running: list[tuple[nn.Module, Call, int]] = []
+
+    def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
+        running.append((module, (args, kwargs), len(taps)))
+
+    def leave(module: nn.Module, args: Any, output: Any) -> None:
+        running.pop()
+
+    def hear(weight: torch.Tensor) -> None:
+        owner, call, before = running[-1]
+        taps.append(Tap(owner, len(taps) - before, call, weight))
+
+    with contextlib.ExitStack() as stack:
+        for module in model.modules():
+            stack.callback(module.register_forward_pre_hook(enter, prepend=True, with_kwargs=True).remove)
+            stack.callback(module.register_forward_hook(leave, always_call=True).remove)
+        stack.enter_context(undisturbed(model, parameters=True))
+        stack.enter_context(torch.enable_grad())
+        args, kwargs = arguments(example)
+        try:
+            with Taps(hear):
+                model(*args, **kwargs)
+        except Exception as problem:  # whatever a model of the user's raises
+            words = " ".join(str(problem).split())
+            raise InputError(
+                f"the model cannot be run on the example ({type(problem).__name__}: {words[:200]}); give as "
+                "example what you call it with: a tensor, a tuple of arguments, or a dict of named ones"
+            ) from problem
+    return taps
+
+
+class _Heard(BaseException):
+    """Ends a forward pass once the weight is known; no handler in the model is to catch it."""
+
+    def __init__(self, weight: torch.Tensor):
+        self.weight = weight
+
+
+def hear_again(tap: Tap) -> torch.Tensor:
+    """Return the weight of a tap as it is now, with its graph where gradients are on."""
+    left = tap.order
+
+    def hear(weight: torch.Tensor) -> None:
+        nonlocal left
+        if left == 0:
+            raise _Heard(weight)
+        left -= 1
+
+    args, kwargs = tap.call
+    try:
+        with undisturbed(tap.owner), Taps(hear):
+            tap.owner(*args, **kwargs)
+    except _Heard as heard:
+        return heard.weight
+    raise InputError(
+        f"a layer of the type {type(tap.owner).__name__} no longer uses the weight that was found in it"
+    )
+
+
+def discover(model: nn.Module, example: Any, known: Collection[int] = ()) -> list[QuantisedWeight]:
+    """Return handles of the quantised weights that the layers are called with.
+
+    Parameters
+    ----------
+    model : Module
+    example : Tensor, tuple or dict
+    known : collection of int
+        Identities of latents that have handles already.
+    """
+    names = names_of(model)
+    users: dict[int, list[_Found]] = {}
+    for tap in listen(model, example):
+        found = _quantised(tap)
+        if found is not None and id(found.latent) not in known and id(found.latent) in names:
+            users.setdefault(id(found.latent), []).append(found)
+    return [_handle(found, names[latent]) for latent, found in users.items()]
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    tap: Tap
+    latent: nn.Parameter
+    leaves: tuple[torch.Tensor, ...]
+    grid: Grid
+    turned: bool
+
+
+def _quantised(tap: Tap) -> _Found | None:
+    """Return the latents and levels of a tap, or None if its weight is on no levels."""
+    leaves = tuple(leaves_of(tap.value))
+    latent = _latent(tap, leaves)
+    if latent is None:
+        return None
+    turned = _is_turned(tap.value, latent)
+    values = _like(tap.value, latent, turned)
+    grid = find_grid(values, latent)
+    if grid is None:
+        return None
+    if torch.equal(values.detach(), latent.detach()) and (
+        grid.levels < 2 or latent.numel() < _ENOUGH * grid.levels
+    ):
+        return None  # constants, as after an initialisation with zeros, and small tensors
+    return _Found(_lean(tap), latent, leaves, grid, turned)
+
+
+def _latent(tap: Tap, leaves: tuple[torch.Tensor, ...]) -> nn.Parameter | None:
+    """Return the leaf of the weight's size; where no graph leads on, the owner's parameter of its shape."""
+    fit = [one for one in leaves if one.numel() == tap.value.numel()]
+    if not fit and tap.value.grad_fn is None:
+        fit = [one for one in tap.owner.parameters() if one.shape == tap.value.shape]
+    return next((one for one in fit if isinstance(one, nn.Parameter)), None)
+
+
+def _is_turned(value: torch.Tensor, latent: torch.Tensor) -> bool:
+    """Whether the weight is its latents' transpose, as a product written by hand may take it."""
+    if value.ndim != 2 or value.t().shape != latent.shape:
+        return False
+    return value.shape != latent.shape or type(value.grad_fn).__name__.startswith(_TURNS)
+
+
+def _like(value: torch.Tensor, latent: torch.Tensor, turned: bool) -> torch.Tensor:
+    """Return the weight in the shape of its latents."""
+    return (value.t() if turned else value).reshape(latent.shape)
+
+
+def _lean(tap: Tap) -> Tap:
+    """Return the tap without its graph, and with one sample of its inputs if that gives the same weight."""
+    value = tap.value.detach().clone()
+    call = tree_map_only(torch.Tensor, lambda one: one.detach(), tap.call)
+    whole = Tap(tap.owner, tap.order, call, value)
+    lean = Tap(tap.owner, tap.order, tree_map_only(torch.Tensor, _first, call), value)
+    with contextlib.suppress(Exception), torch.no_grad():
+        if torch.equal(hear_again(lean), value):
+            return lean
+    return whole
+
+
+def _first(one: torch.Tensor) -> torch.Tensor:
+    return one[:1].clone() if one.ndim > 1 else one
+
+
+def _handle(found: list[_Found], places: list[str]) -> QuantisedWeight:
+    first = found[0]
+    latent, tap, reader = first.latent, first.tap, GridReader(first.grid)
+    frozen = not latent.requires_grad
+
+    def values() -> torch.Tensor:
+        return _like(hear_again(tap), latent, first.turned)
+
+    return QuantisedWeight(
+        name=places[0],
+        latent=latent,
+        modules=dict.fromkeys(one.tap.owner for one in found),
+        levels=first.grid.levels,
+        framework="discovery",
+        values=values,
+        codes=lambda: reader.read(values(), latent).codes,
+        scale=lambda: reader.read(values(), latent).scale,
+        places=places,
+        trained=[one for one in first.leaves if one.requires_grad and one.ndim > 1] if frozen else [latent],
+    )
+
+
+def leaves_of(value: torch.Tensor) -> list[torch.Tensor]:
+    """Return the leaves of a tensor's graph, nearest first; of a leaf itself, it alone."""
+    if value.grad_fn is None:
+        return [value]
+    seen, found, front = {value.grad_fn}, [], [value.grad_fn]
+    while front:
+        further = []
+        for node in front:
+            leaf = getattr(node, "variable", None)
+            if leaf is not None:
+                found.append(leaf)
+            for inner, _ in node.next_functions:
+                if inner is not None and inner not in seen:
+                    seen.add(inner)
+                    further.append(inner)
+        front = further
+    return found
+
+
+def arguments(example: Any) -> Call:
+    """Return positional and named arguments: of a tensor, a tuple, or a mapping of names."""
+    if isinstance(example, Mapping):
+        return (), dict(example)
+    return (tuple(example) if isinstance(example, tuple | list) else (example,)), {}
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the user's own module, out of a compiled or distributed one."""
+    while True:
+        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
+            model = model._orig_mod  # type: ignore[assignment]
+        else:
+            return model
+
+
+@contextlib.contextmanager
+def undisturbed(module: nn.Module, parameters: bool = False) -> Iterator[None]:
+    """Run something that leaves buffers and random numbers as they were; nothing is compiled meanwhile.
+
+    With ``parameters`` their values are kept as well, and all of them count as trained meanwhile.
+    """
+    buffers = [
+        (one, name, kept, _copy(kept)) for one in module.modules() for name, kept in one._buffers.items()
+    ]
+    weights = [(one, one.requires_grad, _copy(one)) for one in module.parameters()] if parameters else []
+    devices = {one.device.index for one in module.parameters() if one.device.type == "cuda"}
+    with torch.random.fork_rng(devices=devices), torch.compiler.set_stance("force_eager"):
+        try:
+            for one, _, _ in weights:
+                if one.is_floating_point():
+                    one.requires_grad_(True)
+            yield
+        finally:
+            for one, name, kept, copy in buffers:
+                one._buffers[name] = kept
+                if kept is not None:
+                    kept.detach().copy_(copy)
+            for one, trained, copy in weights:
+                one.data.copy_(copy)
+                one.requires_grad_(trained)
+
+
+def _copy(one: torch.Tensor | None) -> Any:
+    return None if one is None else one.detach().clone()

@@ -1,0 +1,44 @@
+"""Headless Chromium for tests and benchmarks: starting it, its looks, colours as they are shown."""
+
+import shutil
+
+from selenium import webdriver
+
+from tests.colours import to_hex
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+MISSING = (
+    "the pages are tested in Chromium, which is not here: install it, on Debian or Ubuntu with "
+    "`apt-get install chromium chromium-driver`"
+)
+
+
+def start():
+    """Return a driver of headless Chromium, or None where there is none."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    service = shutil.which("chromedriver")
+    if browser is None or service is None:
+        return None
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for switch in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+        options.add_argument(switch)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(service))
+
+
+def look(driver, scheme, width, motion="reduce"):
+    """Give the page a colour scheme and a width; by default nothing moves, as by scrolling under a click."""
+    wanted = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
+    features = [{"name": name, "value": value} for name, value in wanted.items()]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    screen = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+
+
+def colour(driver, selector, name):
+    """Return a computed colour as #rrggbb."""
+    script = "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
+    text = driver.execute_script(script, selector, name)
+    assert text.startswith("rgb("), text
+    return to_hex([int(part) / 255 for part in text[4:-1].split(",")])

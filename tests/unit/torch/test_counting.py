@@ -1,0 +1,193 @@
+"""Counting against a list of all codes: flips exactly, averages to their stated precision."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
+
+from sterling.torch import counting  # noqa: E402
+from sterling.torch.counting import BINS, Tally  # noqa: E402
+from tests.unit.torch.byhand import Record, nearest  # noqa: E402
+
+HORIZONS = (8.0, 50.0, 3000.0, math.inf)
+WITHIN, VOTE, MOMENTUM = 5, 1, 0.05
+
+
+def walk(levels, steps, weights, seed, stay=0.9):
+    """Return codes that mostly stay, go to a neighbour or anywhere; and random rates."""
+    rng = np.random.default_rng(seed)
+    codes = [rng.choice(levels, weights)]
+    for _ in range(steps):
+        jump = rng.random(weights) > stay * rng.beta(5, 1, weights)
+        codes.append(np.where(jump, rng.choice(levels, weights), codes[-1]))
+    return [row.tolist() for row in codes], (rng.random(steps) + 0.1).tolist()
+
+
+def feed(tally, records, start=0, stop=None):
+    """Let a tally see the records of several tensors, step by step."""
+    for t in range(start + 1, (stop or records[0].steps) + 1):
+        changes = []
+        for index, record in enumerate(records):
+            where, new = tally.changed(index, torch.tensor(record.rows[t], dtype=torch.int8))
+            changes.append((where, new, torch.zeros(len(new), dtype=torch.bool)))
+        groups = range(max(tally.groups) + 1)
+        rates = [records[tally.groups.index(group)].rates[t - 1] for group in groups]
+        tally.take(rates, changes)
+
+
+def tally_of(records, groups=None):
+    codes = [torch.tensor(record.rows[0], dtype=torch.int8) for record in records]
+    levels = [len(record.levels) for record in records]
+    more = [k > 3 for k in levels]
+    return Tally(codes, levels, more, groups or [0] * len(records), HORIZONS, WITHIN, VOTE, MOMENTUM)
+
+
+LEVELS = ((-1, 1), (-1, 0, 1), (-3, -1, 1, 3), (-8, -3, 0, 2, 7))
+
+
+@pytest.fixture(scope="module", params=[None, 16], ids=["one epoch", "many epochs"])
+def seen(request):
+    """Tensors of two, three, four and sixteen levels, each in a parameter group of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param:
+            patch.setattr(counting, "EPOCH", request.param)
+        records = [Record(*walk(levels, 150, 13 + i, seed=i), levels) for i, levels in enumerate(LEVELS)]
+        tally = tally_of(records, groups=[0, 1, 2, 3])
+        feed(tally, records)
+        yield tally, records
+
+
+def test_flips_and_undone_flips_are_those_of_the_list(seen):
+    tally, records = seen
+    assert tally.flips.tolist() == [len(record.flips()) for record in records]
+    assert tally.undone.tolist() == [record.undone(WITHIN) for record in records]
+    for index, record in enumerate(records):
+        part = tally.part(index)
+        assert tally.now[part].tolist() == record.rows[-1]
+        assert int((tally.moved_at[part] == 0).sum()) == record.never_moved()
+
+
+def test_averages_are_weighted_by_the_step_sizes(seen):
+    tally, records = seen
+    for index, record in enumerate(records):
+        unit = float(tally.bound[index]) / 32767
+        for place, horizon in enumerate(HORIZONS):
+            expected = [record.average(k, record.steps, horizon) for k in range(record.weights)]
+            # In 16 bits each flip rounds by half a unit, and what was rounded fades.
+            tolerance = 30 * unit if horizon <= counting.SHORT else 1e-5 * float(tally.bound[index])
+            np.testing.assert_allclose(tally.average(index, place), expected, rtol=0, atol=tolerance)
+
+
+def test_times_fall_into_the_bins_of_the_list(seen):
+    tally, records = seen
+    for index, record in enumerate(records):
+        if len(record.levels) == 5:
+            continue  # of a grid with gaps the nearest level is one of the grid
+        stays, absences = record.times(HORIZONS[-1])
+        assert tally.stays[index].tolist() == record.bins(stays, BINS)
+        assert tally.absences[index].tolist() == record.bins(absences, BINS)
+        assert sum(stays)
+        assert sum(absences)
+
+
+def test_the_oscillation_metric_is_the_recursion_of_nagel(seen):
+    tally, records = seen
+    for index, record in enumerate(records):
+        expected = [record.oscillation(k, MOMENTUM) for k in range(record.weights)]
+        np.testing.assert_allclose(tally.oscillations(index), expected, rtol=4e-3, atol=1e-5)
+
+
+def test_the_vote_is_that_of_boyer_and_moore_and_finds_every_majority(seen):
+    tally, records = seen
+    majorities = 0
+    for index, record in enumerate(records):
+        elected = tally.commonest(index).tolist()
+        for k in range(record.weights):
+            shares = record.shares(k, record.steps, HORIZONS[VOTE])
+            level, share = max(shares.items(), key=lambda item: item[1])
+            if share > 0.51:
+                majorities += 1
+                assert elected[k] == level
+    assert majorities > 20
+
+
+def test_margins_are_distances_from_the_next_threshold(seen):
+    tally, records = seen
+    record = records[2]
+    for k, margin in enumerate(tally.margin(2, 3).tolist()):
+        average = record.average(k, record.steps, math.inf)
+        expected = 1 - abs(average - nearest(average, record.levels))  # levels are two apart
+        assert margin == pytest.approx(expected, abs=1e-4)
+
+
+def test_churn_is_counted_from_mark_to_mark():
+    record = Record(*walk((-1, 0, 1), 40, 19, seed=3), (-1, 0, 1))
+    tally = tally_of([record])
+    feed(tally, [record], 0, 15)
+    first = sum(a != b for a, b in zip(record.rows[0], record.rows[15], strict=True))
+    assert tally.mark() == [first]
+    feed(tally, [record], 15, 40)
+    assert tally.mark() == [sum(a != b for a, b in zip(record.rows[15], record.rows[40], strict=True))]
+
+
+def test_restarted_averages_forget(seen):
+    record = Record(*walk((-1, 1), 60, 17, seed=5), (-1, 1))
+    tally = tally_of([record])
+    feed(tally, [record], 0, 25)
+    tally.forget()
+    feed(tally, [record], 25, 60)
+    expected = [record.average(k, 60, math.inf, start=25) for k in range(record.weights)]
+    np.testing.assert_allclose(tally.average(0, 3), expected, rtol=0, atol=1e-5)
+    finite = [record.average(k, 60, 50.0) for k in range(record.weights)]
+    np.testing.assert_allclose(tally.average(0, 1), finite, rtol=0, atol=2e-3)
+
+
+def test_steps_of_rate_zero_weigh_nothing():
+    codes, rates = walk((-1, 1), 50, 11, seed=6)
+    rates[:10] = [0.0] * 10
+    rates[30:35] = [0.0] * 5
+    record = Record(codes, rates, (-1, 1))
+    tally = tally_of([record])
+    feed(tally, [record])
+    expected = [record.average(k, 50, math.inf) for k in range(record.weights)]
+    np.testing.assert_allclose(tally.average(0, 3), expected, rtol=0, atol=1e-5)
+
+
+def test_reading_changes_nothing_and_a_restored_tally_goes_on_alike():
+    records = [Record(*walk(levels, 80, 21, seed=9), levels) for levels in LEVELS[:3]]
+    whole, first = tally_of(records), tally_of(records)
+    feed(whole, records)
+    feed(first, records, 0, 33)
+    first.average(0, 1), first.commonest(1), first.oscillations(2), first.margin(0, 0)
+    second = tally_of(records)
+    second.restore(first.state())
+    feed(second, records, 33)
+    for name, one in whole.state().items():
+        other = second.state()[name]
+        if isinstance(one, torch.Tensor):
+            assert torch.equal(one, other), name
+    assert torch.equal(whole.state()["clock"]["log"], second.state()["clock"]["log"])
+
+
+def test_pieces_change_nothing(monkeypatch):
+    record = Record(*walk((-1, 0, 1), 60, 40, seed=12), (-1, 0, 1))
+    whole = tally_of([record])
+    feed(whole, [record])
+    monkeypatch.setattr(counting, "_PIECE", 7)
+    pieces = tally_of([record])
+    feed(pieces, [record])
+    for name, one in whole.state().items():
+        if isinstance(one, torch.Tensor):
+            assert torch.equal(one, pieces.state()[name]), name
+
+
+def test_a_weight_takes_at_most_24_bytes():
+    codes = [torch.zeros(8000, dtype=torch.int8), torch.ones(8000, dtype=torch.int8)]
+    for levels in ([2, 2], [3, 16]):
+        more = [k > 3 for k in levels]
+        tally = Tally(codes, levels, more, [0, 0], (16.0, 64.0, 256.0, 1024.0, math.inf), 100, 1, 0.01)
+        assert tally.bytes <= 24 * 16_000

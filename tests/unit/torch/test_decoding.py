@@ -1,0 +1,234 @@
+"""Decoding: codes against those written down by the loop, and a copy whose forward pass sees them."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
+
+import sterling.torch as stt  # noqa: E402
+from sterling.errors import InputError, InputTypeError  # noqa: E402
+from sterling.torch.decoding import evaluate, refit  # noqa: E402
+from tests.unit.torch.byhand import nearest  # noqa: E402
+from tests.unit.torch.test_monitor import Task  # noqa: E402
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def ran(request):
+    task = Task(request.param, horizons=(8.0, 64.0, math.inf))
+    for _ in range(60):
+        task.step()
+    return task
+
+
+def codes_of(layer):
+    values = layer.weight.detach()
+    return torch.sign(values).flatten().int().tolist(), values.abs().max()
+
+
+@pytest.mark.parametrize("horizon", [8.0, math.inf])
+def test_mean_takes_the_level_nearest_to_the_average(ran, horizon):
+    better = stt.decode(ran.model, ran.monitor, horizon=horizon)
+    for layer, record in zip((better[0], better[2]), ran.records(), strict=True):
+        averages = [record.average(k, record.steps, horizon) for k in range(record.weights)]
+        codes, size = codes_of(layer)
+        gap = min(abs(abs(a) - e) for a in averages for e in ([0.5] if len(record.levels) == 3 else [0]))
+        assert gap > 1e-3  # no average so near to a threshold that 16 bits would decide
+        assert codes == [nearest(a, record.levels) for a in averages]
+        assert torch.equal(layer.weight.abs().unique(), torch.tensor([0.0, size])[-len(record.levels) + 1 :])
+    changed = [
+        sum(c != last for c, last in zip(codes_of(layer)[0], record.rows[-1], strict=True))
+        for layer, record in zip((better[0], better[2]), ran.records(), strict=True)
+    ]
+    assert better.changes.frame()["changed"].to_list() == changed
+    assert better.changes.frame()["kept_as"].to_list() == ["constants"] * 2
+    assert "codes differ" in str(better.changes)
+
+
+def test_mode_takes_the_commonest_level(ran):
+    better = stt.decode(ran.model, ran.monitor, how="mode")
+    assert better.changes.horizon == 64
+    for layer, record in zip((better[0], better[2]), ran.records(), strict=True):
+        codes, _ = codes_of(layer)
+        for k in range(record.weights):
+            shares = record.shares(k, record.steps, 64)
+            level, share = max(shares.items(), key=lambda item: item[1])
+            if share > 0.51:
+                assert codes[k] == level
+
+
+def test_frozen_takes_the_average_of_what_oscillates(ran):
+    better = stt.decode(ran.model, ran.monitor, how="frozen")
+    assert better.changes.horizon == 64  # the nearest to one over the momentum
+    frozen = 0
+    for layer, record in zip((better[0], better[2]), ran.records(), strict=True):
+        codes, _ = codes_of(layer)
+        for k in range(record.weights):
+            if record.oscillation(k, 0.01) > 0.02 * 1.01:
+                frozen += 1
+                assert codes[k] == nearest(record.average(k, record.steps, 64), record.levels)
+            elif record.oscillation(k, 0.01) < 0.02 * 0.99:
+                assert codes[k] == record.rows[-1][k]
+    assert frozen > 0
+
+
+def test_last_changes_nothing(ran):
+    better = stt.decode(ran.model, ran.monitor, how="last")
+    x, _ = ran.batch()
+    assert torch.equal(better(x), ran.model(x))
+    assert better.changes.share == 0
+
+
+def test_the_original_stays_as_it_is_and_goes_on_training():
+    task = Task(3, horizons=(8.0, math.inf))
+    for _ in range(10):
+        task.step()
+    state = copy.deepcopy(task.model.state_dict())
+    stt.decode(task.model, task.monitor, horizon=8)
+    assert all(torch.equal(one, task.model.state_dict()[name]) for name, one in state.items())
+    for _ in range(10):
+        task.step()
+    task.agrees()
+
+
+def test_the_scale_is_the_least_squares_fit():
+    torch.manual_seed(1)
+    codes = torch.randint(-1, 2, (5, 7)).float()
+    average, scale = codes * torch.rand(5, 7), torch.rand(5, 1) + 0.5
+    fitted = refit(scale, codes, average)
+    for row in range(5):
+        target = (scale * average)[row].numpy()
+        expected = np.linalg.lstsq(codes[row].numpy()[:, None], target, rcond=None)[0][0]
+        assert float(fitted[row]) == pytest.approx(expected, rel=1e-5)
+    assert torch.equal(refit(scale, torch.zeros(5, 7), average), scale)
+
+
+def test_a_fitted_scale_is_smaller_and_a_kept_one_that_of_the_latents(ran):
+    kept = stt.decode(ran.model, ran.monitor, horizon=64)
+    fitted = stt.decode(ran.model, ran.monitor, horizon=64, scale="fitted")
+    assert kept.changes.frame()["scale_ratio"].to_list() == [1.0, 1.0]
+    for index, layer in enumerate((fitted[0], fitted[2])):
+        weight = ran.monitor.weights[index]
+        average = ran.monitor.average(weight.name, 64)
+        codes = torch.tensor(codes_of(layer)[0]).view(average.shape)
+        expected = refit(weight.scale(), codes, average)
+        assert torch.equal(layer.weight, expected * codes)
+        assert fitted.changes.frame()["scale_ratio"][index] < 1
+
+
+def test_batch_norm_is_recomputed_and_scores_are_given():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 9), torch.nn.BatchNorm1d(9), torch.nn.Linear(9, 2))
+    task = Task(3, model=model, horizons=(8.0, 64.0, math.inf), lr=0.5)
+    for _ in range(60):
+        task.step()
+    batches = [task.batch() for _ in range(6)]
+    better = stt.decode(task.model, task.monitor, horizon=8, bn=batches, validate=batches)
+    inputs = torch.cat([x for x, _ in batches])
+    hidden = better[0](inputs)
+    torch.testing.assert_close(better[1].running_mean, hidden.mean(0), rtol=1e-4, atol=1e-5)
+    assert better.changes.after == evaluate(better, batches)
+    last = stt.decode(task.model, task.monitor, how="last", bn=batches)
+    assert better.changes.before == evaluate(last, batches)
+    assert set(better.changes.after) == {"loss", "accuracy"}
+    assert "accuracy" in better.changes._repr_html_()
+    assert not better.training
+
+
+def test_validation_chooses_the_horizon_of_the_lowest_loss(ran):
+    batches = [ran.batch() for _ in range(6)]
+    better = stt.decode(ran.model, ran.monitor, validate=batches)
+    losses = {0.0: evaluate(ran.model, batches)["loss"]}
+    for horizon in (8.0, math.inf):
+        losses[horizon] = evaluate(stt.decode(ran.model, ran.monitor, horizon=horizon), batches)["loss"]
+    assert better.changes.tried == pytest.approx(losses)
+    assert better.changes.horizon == min(losses, key=losses.__getitem__)
+    assert better.changes.chosen_by == "validation"
+    by_hand = stt.decode(
+        ran.model, ran.monitor, validate=lambda model: -float(model[0].weight.detach().std())
+    )
+    assert by_hand.changes.after["loss"] == min(by_hand.changes.tried.values())
+
+
+def test_without_a_loader_the_flip_statistics_choose(ran):
+    better = stt.decode(ran.model, ran.monitor)
+    assert better.changes.horizon == ran.monitor.settled_horizon()
+    assert better.changes.chosen_by == "flip statistics"
+
+
+class Homemade(torch.nn.Linear):
+    """Ternary weights in a layer of one's own; the scale follows the latents."""
+
+    @staticmethod
+    def round(weight):
+        return (weight / weight.abs().mean()).round().clamp(-1, 1)
+
+    def forward(self, x):
+        scale = self.weight.abs().mean().detach()
+        values = self.weight + (scale * self.round(self.weight) - self.weight).detach()
+        return torch.nn.functional.linear(x, values, self.bias)
+
+
+def test_latents_of_other_quantisers_are_set_so_that_they_give_the_codes():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(Homemade(6, 7), torch.nn.ReLU(), Homemade(7, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+
+    def codes(name, p):
+        return Homemade.round(p) if name.endswith("weight") else None
+
+    monitor = stt.OrbitMonitor(model, optimizer, codes=codes, horizons=(8, 64))
+    for _ in range(60):
+        x = torch.randn(8, 6)
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), (x[:, 0] > 0).long()).backward()
+        optimizer.step()
+    better = stt.decode(model, monitor, horizon=64)
+    assert better.changes.share > 0
+    assert better.changes.frame()["kept_as"].to_list() == ["latents"] * 2
+    for layer, name in ((better[0], "0.weight"), (better[2], "2.weight")):
+        average = monitor.average(name, 64)
+        assert torch.equal(Homemade.round(layer.weight), (average + 0.5).floor())
+
+
+def test_a_quantiser_that_cannot_give_the_codes_is_told():
+    layer = torch.nn.Linear(4, 1, bias=False)
+    flip = [1.0]
+    monitor = stt.OrbitMonitor(
+        layer,
+        torch.optim.SGD(layer.parameters(), lr=0.0),
+        codes=lambda name, p: torch.full_like(p, flip[0]),
+        horizons=(8,),
+    )
+    for _ in range(4):
+        layer.weight.grad = torch.zeros(1, 4)
+        monitor.optimizer.step()
+    flip[0] = -1.0
+    with pytest.raises(InputError, match=r"'weight'.*decoded codes"):
+        stt.decode(layer, monitor, horizon=8)
+
+
+def test_wrong_input(ran):
+    other = Task(2)
+    with pytest.raises(InputError, match="another model"):
+        stt.decode(other.model, ran.monitor)
+    with pytest.raises(InputError, match="no step"):
+        stt.decode(other.model, other.monitor)
+    with pytest.raises(InputError, match="how is 'median'"):
+        stt.decode(ran.model, ran.monitor, how="median")
+    with pytest.raises(InputError, match="horizon is 9"):
+        stt.decode(ran.model, ran.monitor, horizon=9)
+    with pytest.raises(InputTypeError, match="horizon"):
+        stt.decode(ran.model, ran.monitor, horizon=None)
+    with pytest.raises(InputError, match="mode"):
+        stt.decode(ran.model, ran.monitor, how="mode", horizon=8)
+    with pytest.raises(InputTypeError, match="loader"):
+        stt.decode(ran.model, ran.monitor, validate=iter([]))
+    with pytest.raises(InputTypeError, match="batch"):
+        stt.decode(ran.model, ran.monitor, validate=[torch.zeros(3, 6)])
+    with pytest.raises(InputError, match="no batch"):
+        stt.decode(ran.model, ran.monitor, validate=[])

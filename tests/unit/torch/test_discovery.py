@@ -1,0 +1,250 @@
+"""Quantised weights of each framework are found, by its adaptor and by listening alone, and read the same."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
+
+import torch.nn.functional as F  # noqa: E402
+
+import sterling as st  # noqa: E402
+import sterling.torch as stt  # noqa: E402
+from sterling.torch.taps import listen  # noqa: E402
+from tests.unit.torch import frameworks as fw  # noqa: E402
+
+nn = torch.nn
+X = fw.X
+
+
+def seen(model):
+    """Return the weight of a layer without a bias as its answer to unit vectors."""
+    with torch.compiler.set_stance("force_eager"), torch.no_grad():
+        return model(torch.eye(fw.WIDTH)).as_subclass(torch.Tensor).t()
+
+
+CASES = {
+    "binarize": (lambda: stt.binarize(fw.latents(nn.Linear(64, 48, bias=False))), 2, "binarize"),
+    "torchao int4": (lambda: fw.torchao("int4"), 16, "torchao"),
+    "torchao int2": (lambda: fw.torchao("int2"), 4, "torchao"),
+    "torchao asymmetric": (lambda: fw.torchao("int4", symmetric=False), 16, "torchao"),
+    "brevitas binary": (lambda: fw.brevitas("binary"), 2, "brevitas"),
+    "brevitas clamped": (lambda: fw.brevitas("clamped"), 2, "brevitas"),
+    "brevitas ternary": (lambda: fw.brevitas("ternary"), 3, "brevitas"),
+    "brevitas int4": (lambda: fw.brevitas("int4"), 15, "brevitas"),
+    "bitnet": (fw.bitnet, 3, "transformers"),
+}
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("case", CASES)
+def test_each_framework(case, alone):
+    make, levels, framework = CASES[case]
+    model = nn.Sequential(make())
+    truth = seen(model)
+    (weight,) = stt.find(model, example=X, adaptors=not alone)
+    assert weight.framework == ("discovery" if alone else framework)
+    assert weight.name == "0.weight"
+    assert weight.latent in set(model.parameters())
+    assert torch.equal(weight.values(), truth)
+    assert weight.codes().dtype == torch.int8
+    assert torch.allclose(weight.scale() * weight.codes(), truth, rtol=1e-5)
+    assert weight.codes().unique().numel() <= weight.levels
+    if not alone or "int4" not in case:
+        assert weight.levels == levels
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("case", CASES)
+def test_codes_after_steps_are_those_of_the_forward_pass(case, alone):
+    """Changes of codes are counted by hand from the weights that the layers get."""
+    model = nn.Sequential(CASES[case][0]())
+    (weight,) = stt.find(model, example=X, adaptors=not alone)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+    before, changes = weight.codes(), 0
+    for step in range(4):
+        optimizer.zero_grad()
+        with torch.compiler.set_stance("force_eager"):
+            loss = (getattr(model(X), "value", model(X)) - step).pow(2).mean()
+        loss.backward()
+        optimizer.step()
+        truth = seen(model)
+        by_hand = (truth / weight.scale()).round().to(torch.int8)
+        assert torch.equal(weight.codes(), by_hand)
+        changes += int((by_hand != before).sum())
+        before = by_hand
+    assert changes > 0
+
+
+def test_the_detach_idiom():
+    model = nn.Sequential(fw.Quantised(fw.detached), nn.ReLU(), nn.Linear(48, 2))
+    (weight,) = stt.find(model, example=X)
+    assert (weight.name, weight.levels) == ("0.weight", 3)
+    assert weight.latent is model[0].weight
+    with torch.no_grad():
+        scale = weight.latent.abs().mean()
+        assert torch.equal(weight.codes(), (weight.latent / scale).round().clamp(-1, 1).to(torch.int8))
+
+
+def test_a_product_with_a_turned_weight():
+    model = fw.Product()
+    (weight,) = stt.find(model, example=X)
+    assert weight.name == "kernel"
+    assert torch.equal(weight.values(), fw.detached(model.kernel).detach())
+
+
+def test_layers_of_all_sorts():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.conv = nn.Embedding(9, 8), nn.Conv1d(8, 8, 3)
+            self.attend, self.head = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 3)
+            for one in (self.embed.weight, self.conv.weight):
+                nn.init.normal_(one)
+
+        def forward(self, tokens):
+            x = F.embedding(tokens, fw.detached(self.embed.weight))
+            x = F.conv1d(x.transpose(1, 2), fw.detached(self.conv.weight), padding=1).transpose(1, 2)
+            return self.head(self.attend(x, x, x)[0])
+
+    torch.manual_seed(0)
+    model = Net()
+    stt.binarize(model, skip=["embed", "conv", "head"], levels=2)
+    found = stt.find(model, example=torch.arange(5)[None])
+    assert [one.name for one in found] == ["embed.weight", "conv.weight", "attend.out_proj.weight"]
+    alone = stt.find(model, example=torch.arange(5)[None], adaptors=False)
+    assert [one.name for one in alone] == [one.name for one in found]
+
+
+def test_a_tied_weight_is_one():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.head = nn.Embedding(9, 8), nn.Linear(8, 9, bias=False)
+            self.head.weight = self.embed.weight
+
+        def forward(self, tokens):
+            weight = fw.detached(self.embed.weight)
+            return F.linear(F.embedding(tokens, weight), weight)
+
+    (weight,) = stt.find(Tied(), example=torch.arange(5))
+    assert weight.places == ("embed.weight", "head.weight")
+
+
+def test_lora_on_a_frozen_base_is_told():
+    model = fw.Lora()
+    (weight,) = stt.find(model, example=X)
+    assert weight.merged
+    assert weight.latent is model.base.weight
+    assert set(weight.trained) == {model.a, model.b}
+    assert "LoRA" in repr(weight)
+    assert not model.base.weight.requires_grad
+    before = weight.codes()
+    with torch.no_grad():
+        model.b.mul_(20)
+    assert not torch.equal(weight.codes(), before)  # the merged weight is what is read
+    assert torch.equal(weight.values(), seen(model))
+
+
+def test_a_frozen_weight_is_told():
+    model = fw.Quantised(fw.detached)
+    model.requires_grad_(False)
+    (weight,) = stt.find(model, example=X)
+    assert weight.trained == ()
+    assert "frozen" in repr(weight)
+
+
+def test_compiled_and_wrapped_models():
+    model = nn.Sequential(fw.Quantised(fw.detached))
+    for wrapped in (torch.compile(model, backend="aot_eager"), nn.DataParallel(model)):
+        (weight,) = stt.find(wrapped, example=X)
+        assert weight.name == "0.weight"
+
+
+def test_arguments_by_position_and_name():
+    class Two(fw.Quantised):
+        def forward(self, x, *, gain):
+            return gain * super().forward(x)
+
+    for example in ({"x": X, "gain": 2.0},):
+        assert len(stt.find(Two(fw.detached), example=example)) == 1
+    assert len(stt.find(nn.Bilinear(3, 3, 16), example=(X[:, :3], X[:, :3]), codes=signs)) == 1
+
+
+def signs(name, parameter):
+    return torch.where(parameter >= 0, 1, -1) if "weight" in name else None
+
+
+def test_the_model_is_left_as_it_was():
+    """Batch norm, dropout and gradients as well, also where the forward pass clips latents in place."""
+    layers = [fw.Quantised(fw.detached), nn.BatchNorm1d(48), nn.Dropout(0.5), nn.Linear(48, 2)]
+    model = nn.Sequential(*layers).train()
+    clips = fw.Quantised(lambda w: fw.detached(w.data.clamp_(-0.05, 0.05) + 0 * w))
+    for one, x in ((model, X), (clips, X)):
+        state, random = copy.deepcopy(one.state_dict()), torch.get_rng_state()
+        listen(one, x)
+        assert all(torch.equal(a, b) for a, b in zip(state.values(), one.state_dict().values(), strict=True))
+        assert torch.equal(torch.get_rng_state(), random)
+        assert all(p.grad is None and p.requires_grad for p in one.parameters())
+        assert not any(module._forward_pre_hooks or module._forward_hooks for module in one.modules())
+
+
+def test_what_is_not_quantised_is_not_found():
+    model = nn.Sequential(
+        nn.utils.parametrizations.weight_norm(nn.Linear(64, 32)), nn.ReLU(), nn.Linear(32, 8), nn.Linear(8, 1)
+    )
+    nn.init.zeros_(model[3].weight)
+    with pytest.raises(st.InputError, match="no quantised weight"):
+        stt.find(model, example=X)
+
+
+def test_a_model_that_cannot_be_run():
+    with pytest.raises(st.InputError, match="cannot be run on the example") as caught:
+        stt.find(fw.Quantised(fw.detached), example=torch.ones(2, 3))
+    assert "\n" not in str(caught.value)
+
+
+def parq(bits=2, per_channel=False, quantiser=None, **more):
+    fw.needs("torchao")
+    from torchao.prototype.parq.optim import ProxHardQuant, QuantOptimizer
+    from torchao.prototype.parq.quant import UnifQuantizer
+
+    torch.manual_seed(0)
+    model = nn.Sequential(fw.latents(nn.Linear(64, 48)), nn.ReLU(), nn.Linear(48, 2))
+    groups = [
+        {"params": [model[0].weight], "quant_bits": bits},
+        {"params": [model[0].bias, *model[2].parameters()]},
+    ]
+    base = torch.optim.SGD(groups, lr=0.1, momentum=0.9)
+    quantiser = quantiser or UnifQuantizer()
+    optimizer = QuantOptimizer(base, quantiser, ProxHardQuant(), quant_per_channel=per_channel, **more)
+    return model, optimizer
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_parq(per_channel):
+    model, optimizer = parq(per_channel=per_channel, quant_period=2)
+    (weight,) = stt.find(model, optimizer=optimizer)
+    assert (weight.name, weight.levels, weight.framework) == ("0.weight", 4, "parq")
+    assert weight.latent is model[0].weight
+    for _ in range(5):
+        optimizer.zero_grad()
+        model(X).pow(2).mean().backward()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            optimizer.step()
+        truth = model[0].weight.detach()
+        assert torch.equal(weight.values(), truth)
+        assert weight.codes().unique().tolist() == [-3, -1, 1, 3]
+        assert torch.allclose(weight.scale() * weight.codes(), truth, rtol=1e-5)
+    (alone,) = stt.find(model, example=X)
+    assert alone.framework == "discovery"
+    assert torch.equal(alone.codes(), weight.codes())
+
+
+def test_parq_of_another_model():
+    with pytest.raises(st.InputError, match="optimizer of this model"):
+        stt.find(parq()[0], optimizer=parq()[1])

@@ -1,0 +1,144 @@
+"""Step functions and their surrogate gradients: against the formulas, in every type, compiled too."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
+
+import sterling as st  # noqa: E402
+import sterling.torch as stt  # noqa: E402
+
+NAMES = tuple(name for name in st.SURROGATES if st.SURROGATES.is_built_in(name))
+#: Windows end at 0 and ±1; the other points are exact in all types.
+POINTS = [-3.0, -1.0, -0.75, -0.25, 0.0, 0.25, 0.75, 1.0, 1.5, 3.0]
+TYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+FUNCTIONS = {
+    "heaviside": (stt.heaviside, 1),
+    "sign": (stt.sign, 1),
+    "three": (lambda x, mu: stt.round_to(x, 3, mu), 1),
+    "four": (lambda x, mu: stt.round_to(x, 4, mu), 3),
+    "fifteen": (lambda x, mu: stt.round_to(x, 15, mu), 7),
+}
+
+
+def gradient(function, points, surrogate, dtype=torch.float64, upstream=1.0):
+    x = torch.tensor(points, dtype=dtype, requires_grad=True)
+    y = function(x, surrogate)
+    y.backward(torch.full_like(y, upstream))
+    assert y.dtype == x.grad.dtype == dtype
+    return x.grad
+
+
+def test_values():
+    x = torch.tensor([-2.6, -0.5, -0.2, 0.0, 0.3, 0.5, 1.0, 1.5, 9.0])
+    assert stt.heaviside(x).tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
+    assert stt.sign(x).tolist() == [-1, -1, -1, 1, 1, 1, 1, 1, 1]
+    assert stt.round_to(x, 3).tolist() == [-1, 0, 0, 0, 0, 0, 1, 1, 1]
+    assert stt.round_to(x, 4).tolist() == [-3, -1, -1, 1, 1, 1, 1, 1, 3]
+    assert stt.round_to(x, 5).tolist() == [-2, 0, 0, 0, 0, 0, 1, 2, 2]
+
+
+@pytest.mark.parametrize("levels", [2, 3, 4, 5, 16, 17, 128, 255])
+def test_codes_are_the_nearest_levels(levels):
+    """The slow way: look at all levels and take the nearest; random points have no ties."""
+    top, spacing = (levels - 1) // 2 if levels % 2 else levels - 1, 1 if levels % 2 else 2
+    allowed = torch.arange(-top, top + 1, spacing, dtype=torch.float64)
+    assert len(allowed) == levels
+    x = torch.tensor(np.random.default_rng(0).normal(size=500) * top)
+    nearest = allowed[(x[:, None] - allowed).abs().argmin(dim=1)]
+    assert torch.equal(stt.round_to(x, levels), nearest)
+
+
+def test_two_levels_are_the_sign():
+    x = torch.tensor(POINTS)
+    assert torch.equal(stt.round_to(x, 2), stt.sign(x))
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("which", FUNCTIONS)
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_are_those_of_the_formulas(name, which, dtype):
+    """At the ends of windows as well, in every type; half types may round what is not 0 or 1."""
+    function, top = FUNCTIONS[which]
+    points = [top * x for x in POINTS]
+    found = gradient(function, points, name, dtype, upstream=-2.0)
+    expected = -2.0 * st.get_surrogate(name).derivative(POINTS)
+    exact = st.get_surrogate(name).piecewise_constant
+    assert found.double().numpy() == pytest.approx(expected, rel=0 if exact else 4 * torch.finfo(dtype).eps)
+
+
+def test_a_surrogate_of_the_users(registries):
+    st.register(st.Surrogate("bell", slope=lambda x, xp: xp.exp(-x * x)))
+    assert gradient(stt.sign, [0.0, 1.0], "bell").tolist() == pytest.approx([1, np.exp(-1)])
+    wide = st.Surrogate("wide", window=(-2, None), closed=True)
+    assert gradient(stt.sign, [-2.5, -2.0, 9.0], wide).tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_large_latents_overflow_nowhere(name):
+    for dtype in TYPES:
+        most = torch.finfo(dtype).max
+        assert gradient(stt.sign, [-most, most], name, dtype).isfinite().all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_compiled_is_the_same(name):
+    """In one graph; with the compiler for processors where there is one."""
+    backend = "inductor" if shutil.which("g++") and name == "approx_sign" else "aot_eager"
+
+    def both(x):
+        return stt.sign(x, name) * stt.round_to(2 * x, 4, name)
+
+    torch.compiler.reset()
+    compiled = torch.compile(both, backend=backend, fullgraph=True)
+    for function in (both, compiled):
+        x = torch.tensor(POINTS, requires_grad=True)
+        y = function(x)
+        y.sum().backward()
+        if function is both:
+            plain = y.detach(), x.grad
+    assert torch.equal(y.detach(), plain[0])
+    assert torch.allclose(x.grad, plain[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast(dtype):
+    """Latents stay what they are; only the product is in the lower type."""
+    weight = torch.tensor([[-0.5, 0.25], [2.0, -1.0]], requires_grad=True)
+    with torch.autocast("cpu", dtype=dtype):
+        y = torch.nn.functional.linear(torch.ones(1, 2), stt.sign(weight, "hard_tanh"))
+    assert y.dtype == dtype
+    y.sum().backward()
+    assert weight.grad.dtype == torch.float32
+    assert weight.grad.tolist() == [[1, 1], [0, 1]]
+
+
+def test_maps_over_a_batch():
+    x = torch.tensor([[0.5, -0.5], [2.0, 0.0]])
+    slopes = torch.func.vmap(torch.func.grad(lambda row: stt.sign(row, "hard_tanh").sum()))(x)
+    assert slopes.tolist() == [[1, 1], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    "call, about",
+    [
+        (lambda: stt.sign([1.0]), "tensor"),
+        (lambda: stt.sign(torch.tensor([1])), "int64"),
+        (lambda: stt.sign(torch.ones(1), "hard_tan"), "hard_tanh"),
+        (lambda: stt.round_to(torch.ones(1), 1), "levels"),
+        (lambda: stt.round_to(torch.ones(1), 130), "128"),
+        (lambda: stt.round_to(torch.ones(1), 257), "255"),
+        (lambda: stt.round_to(torch.ones(1), 2.5), "integer"),
+    ],
+)
+def test_refusals(call, about):
+    with pytest.raises(st.InputError, match=about):
+        call()
+
+
+def test_levels_of_numpy():
+    assert stt.round_to(torch.ones(1), np.int64(3)).tolist() == [1]

@@ -1,0 +1,423 @@
+"""What a monitor counts in real training loops, against codes that the loop itself wrote down."""
+
+from __future__ import annotations
+
+import io
+import math
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
+
+import sterling.torch as stt  # noqa: E402
+from sterling.errors import InputError, InputTypeError  # noqa: E402
+from tests.unit.torch.byhand import Record  # noqa: E402
+
+HORIZONS = (8.0, 3000.0, math.inf)
+
+
+class Task:
+    """A small binary or ternary net on random data, whose loop writes all codes down."""
+
+    def __init__(self, levels=3, seed=0, make=torch.optim.SGD, model=None, horizons=HORIZONS, **options):
+        torch.manual_seed(seed)
+        self.model = model or torch.nn.Sequential(
+            torch.nn.Linear(6, 7), torch.nn.ReLU(), torch.nn.Linear(7, 2)
+        )
+        stt.binarize(self.model, levels=levels)
+        options = {"lr": 0.2, **options}
+        self.optimizer = make(self.model.parameters(), **options)
+        self.monitor = stt.OrbitMonitor(self.model, self.optimizer, horizons=horizons, within=5)
+        self.levels = (-1, 1) if levels == 2 else (-1, 0, 1)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.rows, self.rates = [self.look()], []
+
+    def look(self):
+        return [w.codes().flatten().tolist() for w in stt.find(self.model)]
+
+    def batch(self):
+        x = torch.randn(8, 6, generator=self.generator)
+        return x, (x[:, :2].sum(1) > 0).long()
+
+    def loss(self, call=None):
+        x, y = self.batch()
+        return torch.nn.functional.cross_entropy((call or self.model)(x), y)
+
+    def note(self):
+        self.rows.append(self.look())
+        self.rates.append([group["lr"] for group in self.optimizer.param_groups])
+
+    def step(self, call=None):
+        self.optimizer.zero_grad()
+        self.loss(call).backward()
+        self.optimizer.step()
+        self.note()
+
+    def records(self, groups=(0, 0)):
+        return [
+            Record([row[i] for row in self.rows], [rates[groups[i]] for rates in self.rates], self.levels)
+            for i in range(2)
+        ]
+
+    def agrees(self, groups=(0, 0)):
+        """Assert that the monitor counted what the loop wrote down."""
+        frame, records = self.monitor.frame(), self.records(groups)
+        assert frame["steps"].to_list() == [len(self.rates)] * 2
+        assert frame["flips"].to_list() == [len(record.flips()) for record in records]
+        assert frame["undone"].to_list() == [record.undone(5) for record in records]
+        assert frame["never_moved"].to_list() == [record.never_moved() for record in records]
+        assert frame["flips"].sum() > 0
+        for name, record in zip(frame["tensor"], records, strict=True):
+            expected = [record.average(k, record.steps, math.inf) for k in range(record.weights)]
+            measured = self.monitor.average(name, math.inf).flatten()
+            np.testing.assert_allclose(measured, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("levels", [2, 3])
+def test_a_plain_loop(levels):
+    task = Task(levels)
+    for _ in range(40):
+        task.step()
+    task.agrees()
+
+
+def test_groups_weigh_with_their_own_rates_and_schedulers_are_followed():
+    task = Task(3)
+    task.monitor.close()
+    first, last = task.model[0], task.model[2]
+    groups = [{"params": first.parameters(), "lr": 0.5}, {"params": last.parameters(), "lr": 0.1}]
+    task.optimizer = torch.optim.SGD(groups)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(task.optimizer, 0.9)
+    task.monitor = stt.OrbitMonitor(task.model, task.optimizer, horizons=HORIZONS, within=5)
+    for _ in range(30):
+        task.step()
+        scheduler.step()
+    task.agrees(groups=(0, 1))
+    assert task.rates[0] == [0.5, 0.1]
+    assert task.rates[-1][0] == pytest.approx(0.5 * 0.9**29)
+
+
+def test_accumulated_gradients_are_one_step():
+    task = Task(2)
+    for _ in range(20):
+        task.optimizer.zero_grad()
+        for _ in range(3):
+            task.loss().backward()
+        task.optimizer.step()
+        task.note()
+    task.agrees()
+
+
+@pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused"])
+def test_steps_that_a_grad_scaler_skips_are_none(fused):
+    task = Task(3, make=torch.optim.Adam, lr=0.02, fused=fused)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    for number in range(30):
+        task.optimizer.zero_grad()
+        loss = task.loss() * (math.inf if number % 4 == 1 else 1.0)
+        scaler.scale(loss).backward()
+        before = task.look()
+        scaler.step(task.optimizer)
+        scaler.update()
+        if number % 4 == 1:
+            assert task.look() == before
+        else:
+            task.note()
+    assert len(task.rates) == 22
+    task.agrees()
+    assert task.monitor.skipped == (8 if fused else 0)
+
+
+def test_a_compiled_model():
+    task = Task(3)
+    task.monitor.close()
+    compiled = torch.compile(task.model, backend="eager")
+    task.monitor = stt.OrbitMonitor(compiled, task.optimizer, horizons=HORIZONS, within=5)
+    for _ in range(8):
+        task.step(compiled)
+    task.agrees()
+
+
+def test_an_optimizer_around_another_one_is_looked_at_when_it_is_done():
+    class Shifting(torch.optim.SGD):
+        """Moves the weights again after the step of the optimiser inside, as PARQ's projection does."""
+
+        @torch.no_grad()
+        def step(self, closure=None):
+            super().step(closure)
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.add_(0.03 * torch.randn(p.shape, generator=shifts))
+
+    shifts = torch.Generator().manual_seed(1)
+    task = Task(2)
+    task.monitor.close()
+    optimizer = Shifting(task.model.parameters(), lr=0.1)
+    Shifting.step = Shifting.__dict__["step"].__wrapped__  # as where a class leaves out Optimizer.__init__
+    task.optimizer = optimizer
+    task.monitor = stt.OrbitMonitor(task.model, optimizer, horizons=HORIZONS, within=5)
+    for _ in range(20):
+        task.step()
+    task.agrees()
+    task.monitor.close()
+    task.step()
+    assert task.monitor.steps == 20
+
+
+@pytest.mark.parametrize("stop", [0, 7, 23])
+def test_a_resumed_monitor_is_an_uninterrupted_one(stop):
+    whole, first = Task(3, seed=4), Task(3, seed=4)
+    for _ in range(40):
+        whole.step()
+    for _ in range(stop):
+        first.step()
+    file = io.BytesIO()
+    saved = [first.monitor.state_dict(), first.model.state_dict(), first.optimizer.state_dict()]
+    torch.save(saved, file)
+    file.seek(0)
+    monitor, model, optimizer = torch.load(file, weights_only=True)
+    second = Task(3, seed=99)
+    second.model.load_state_dict(model)
+    second.optimizer.load_state_dict(optimizer)
+    second.monitor.load_state_dict(monitor)
+    second.generator = first.generator
+    for _ in range(40 - stop):
+        second.step()
+    assert second.monitor.frame().equals(whole.monitor.frame())
+    assert second.monitor.history == whole.monitor.history
+    for name in second.monitor.frame()["tensor"]:
+        for horizon in HORIZONS:
+            one, other = whole.monitor.average(name, horizon), second.monitor.average(name, horizon)
+            assert torch.equal(one, other)
+
+
+def test_two_processes_of_ddp_count_the_same(tmp_path):
+    script = textwrap.dedent(
+        """
+        import sys, torch, torch.distributed as dist
+        import sterling.torch as stt
+        torch.set_num_threads(1)
+        rank, file = int(sys.argv[1]), sys.argv[2]
+        dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
+        torch.manual_seed(0)
+        model = stt.binarize(torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Linear(5, 1)), levels=3)
+        net = torch.nn.parallel.DistributedDataParallel(model)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.3)
+        monitor = stt.OrbitMonitor(net, optimizer, within=5)
+        data, rows = torch.Generator().manual_seed(rank), []
+        for step in range(25):
+            x = torch.randn(8, 6, generator=data)
+            before = [w.codes() for w in stt.find(model)]
+            optimizer.zero_grad()
+            ((net(x) - x[:, :1]) ** 2).mean().backward()
+            optimizer.step()
+            rows.append([int((a != w.codes()).sum()) for a, w in zip(before, stt.find(model))])
+        frame = monitor.frame()
+        print(frame["tensor"].to_list(), frame["flips"].to_list(), frame["undone"].to_list())
+        print([sum(column) for column in zip(*rows)])
+        dist.destroy_process_group()
+        """
+    )
+    command = [sys.executable, "-c", script]
+    runs = [
+        subprocess.Popen([*command, str(rank), str(tmp_path / "meet")], stdout=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    said = [run.communicate()[0].splitlines() for run in runs]
+    assert [run.returncode for run in runs] == [0, 0]
+    assert said[0] == said[1]
+    counted, by_hand = said[0]
+    assert counted.startswith("['0.weight', '1.weight'] " + by_hand)
+    assert eval(by_hand) != [0, 0]
+
+
+def test_changes_that_the_scale_alone_makes_are_told_apart():
+    layer = torch.nn.Linear(4, 1, bias=False)
+    model = stt.binarize(torch.nn.Sequential(layer), levels=3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    latent = optimizer.param_groups[0]["params"][0]
+    with torch.no_grad():
+        latent.copy_(torch.tensor([[1.0, 0.55, 0.1, -1.0]]))  # absmean 0.66: codes 1 1 0 −1
+    monitor = stt.OrbitMonitor(model, optimizer)
+    latent.grad = torch.tensor([[-2.0, 0.0, 0.0, 0.0]])  # absmean 1.16: 0.55 is below half of it
+    optimizer.step()
+    assert stt.find(model)[0].codes().tolist() == [[1, 0, 0, -1]]
+    latent.grad = torch.tensor([[0.0, 0.0, -3.0, 0.0]])  # moves by itself
+    optimizer.step()
+    frame = monitor.frame()
+    # At absmean 1.91 the last one, −1, is still above half; the third has gone from 0 to 1 by its own step.
+    assert (frame["flips"][0], frame["by_scale"][0]) == (2, 1)
+
+
+def test_codes_of_ones_own_may_show_new_levels_later():
+    layer = torch.nn.Linear(3, 1, bias=False)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[0.2, 1.1, -0.3]]))
+    monitor = stt.OrbitMonitor(
+        layer,
+        optimizer,
+        codes=lambda name, p: p.round() if name == "weight" else None,
+        horizons=(4, math.inf),
+    )
+    for change in ([-4.0, 0, 0], [4.0, 0, 0], [-4.0, 0, 0]):
+        layer.weight.grad = torch.tensor([change])
+        optimizer.step()
+    assert monitor.frame()["flips"].to_list() == [3]
+    assert monitor.average("weight", math.inf).tolist() == [[pytest.approx(4 / 3), 1, 0]]
+
+
+# what it shows
+
+
+@pytest.fixture(scope="module")
+def ran():
+    task = Task(3, horizons=(8.0, 16.0, 64.0, math.inf))
+    for _ in range(60):
+        task.step()
+    return task
+
+
+def test_the_frame_has_a_row_a_tensor(ran):
+    frame = ran.monitor.frame(horizon=8)
+    assert frame["tensor"].to_list() == ["0.weight", "2.weight"]
+    assert frame["weights"].to_list() == [42, 14]
+    assert frame["levels"].to_list() == [3, 3]
+    assert frame["horizon"].to_list() == [8.0, 8.0]
+    margin = ran.monitor.margin("0.weight", 8)
+    assert frame["undecided"][0] == pytest.approx(float((margin < 0.5).float().mean()))
+    stays, absences = ran.monitor.times("0.weight")
+    assert sum(absences) > 0
+    assert sum(stays) > 0
+    last = [a != b for a, b in zip(ran.rows[-1][0], ran.rows[-6][0], strict=True)]
+    assert frame["churn"][0] == pytest.approx(sum(last) / 42)
+
+
+def test_history_adds_up(ran):
+    flips = np.array([row["flips"] for row in ran.monitor.history])
+    assert flips.shape == (12, 2)
+    assert flips.sum(axis=0).tolist() == ran.monitor.frame()["flips"].to_list()
+
+
+def test_the_report_is_a_table_and_escaped_html(ran):
+    text = str(ran.monitor.report())
+    assert "56 quantised weights over 60 steps" in text
+    assert "0.weight" in text
+    assert "<td>0.weight</td>" in ran.monitor.report()._repr_html_()
+    report = ran.monitor.report()
+    report.frame = report.frame.with_columns(tensor=report.frame["tensor"] + "<b>")
+    assert "<b>" not in report._repr_html_()
+    assert len(report.figure().axes) == 2
+
+
+def test_the_settled_horizon_is_that_before_the_smallest_difference(ran):
+    differences = ran.monitor.disagreements()
+    assert len(differences) == 3
+    # 64 steps are more than half of the run.
+    assert ran.monitor.settled_horizon() == 8.0
+    one, other = (ran.monitor.average("2.weight", h) for h in (8.0, 16.0))
+    first, second = (ran.monitor.average("0.weight", h) for h in (8.0, 16.0))
+    moved = [
+        sum(
+            (a - b) ** 2
+            for a, b, row in zip(x.flatten(), y.flatten(), zip(*codes, strict=True), strict=True)
+            if len(set(row)) > 1
+        )
+        for x, y, codes in ((first, second, [r[0] for r in ran.rows]), (one, other, [r[1] for r in ran.rows]))
+    ]
+    count = 56 - ran.monitor.frame()["never_moved"].sum()
+    assert differences[0] == pytest.approx(float(sum(moved)) / count, rel=1e-4)
+
+
+def test_restart_forgets_only_the_average_without_a_horizon():
+    task = Task(2)
+    for _ in range(10):
+        task.step()
+    task.monitor.restart()
+    for _ in range(10):
+        task.step()
+    record = task.records()[0]
+    expected = [record.average(k, 20, math.inf, start=10) for k in range(record.weights)]
+    np.testing.assert_allclose(task.monitor.average("0.weight", math.inf).flatten(), expected, atol=1e-5)
+    assert task.monitor.steps == 20
+
+
+def test_tensorboard_gets_the_numbers_of_the_frame():
+    class Writer:
+        def __init__(self):
+            self.rows = {}
+
+        def add_scalar(self, tag, value, step):
+            self.rows[tag, step] = value
+
+    task, writer = Task(2), Writer()
+    task.monitor.tensorboard(writer)
+    for _ in range(10):
+        task.step()
+    assert {step for _, step in writer.rows} == {0, 5, 10}
+    assert writer.rows["sterling/flips/0.weight", 10] == task.monitor.frame()["flips"][0]
+
+
+# what is refused
+
+
+def test_a_model_without_quantised_weights():
+    model = torch.nn.Linear(3, 2)
+    with pytest.raises(InputError, match="no quantised weight"):
+        stt.OrbitMonitor(model, torch.optim.SGD(model.parameters(), lr=0.1))
+
+
+def test_an_optimizer_of_another_model():
+    task, other = Task(2), torch.nn.Linear(3, 2)
+    with pytest.raises(InputError, match=r"moves none.*0\.weight"):
+        stt.OrbitMonitor(task.model, torch.optim.SGD(other.parameters(), lr=0.1))
+
+
+def test_weights_that_the_optimizer_leaves_alone_are_told():
+    task = Task(2)
+    task.monitor.close()
+    optimizer = torch.optim.SGD(task.model[2].parameters(), lr=0.1)
+    monitor = stt.OrbitMonitor(task.model, optimizer)
+    assert monitor.left_out == ["0.weight"]
+    assert "0.weight" in str(monitor.report()) or monitor.steps == 0
+
+
+@pytest.mark.parametrize(
+    "make, cause",
+    [
+        (lambda: Task(3), "on 2 levels"),
+        (lambda: Task(2, model=torch.nn.Sequential(torch.nn.Linear(6, 9))), r"shape \(7, 6\)"),
+        (lambda: Task(2, horizons=(8.0,)), "horizons"),
+    ],
+    ids=["levels", "shapes", "horizons"],
+)
+def test_a_state_of_another_monitor(make, cause):
+    state = Task(2).monitor.state_dict()
+    with pytest.raises(InputError, match=cause):
+        make().monitor.load_state_dict(state)
+
+
+def test_what_is_no_state_at_all():
+    with pytest.raises(InputError, match="state_dict"):
+        Task(2).monitor.load_state_dict({"weights": 3})
+
+
+def test_wrong_arguments():
+    task = Task(2)
+    with pytest.raises(InputTypeError, match=r"torch\.nn\.Module"):
+        stt.OrbitMonitor("net", task.optimizer)
+    with pytest.raises(InputTypeError, match="optimizer"):
+        stt.OrbitMonitor(task.model, None)
+    for horizons in ((), (4, 4), (0.5,), "long"):
+        with pytest.raises(InputError, match="horizon"):
+            stt.OrbitMonitor(task.model, task.optimizer, horizons=horizons)
+    with pytest.raises(InputError, match="no monitored tensor"):
+        task.monitor.average("head", 8)
+    with pytest.raises(InputError, match="horizon is 9"):
+        task.monitor.average("0.weight", 9)
+    with pytest.raises(InputTypeError, match="SummaryWriter"):
+        task.monitor.tensorboard(None)

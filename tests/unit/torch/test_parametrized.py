@@ -1,0 +1,234 @@
+"""`binarize`: what the forward pass sees, checkpoints, ties, and the way back."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
+
+import sterling as st  # noqa: E402
+import sterling.torch as stt  # noqa: E402
+from sterling.torch.parametrized import steps_in_absmean  # noqa: E402
+
+nn = torch.nn
+
+
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 2))
+
+
+X = torch.linspace(-1, 1, 32).reshape(2, 1, 4, 4)
+
+
+def test_binary_weights_are_sign_times_the_mean():
+    model = net()
+    plain = {name: p.detach().clone() for name, p in model.named_parameters() if name.endswith("weight")}
+    stt.binarize(model)
+    for name, latent in plain.items():
+        seen = model.get_submodule(name.removesuffix(".weight")).weight
+        assert torch.allclose(seen, latent.abs().mean() * latent.sign(), rtol=1e-6)
+
+
+def test_ternary_weights_are_those_of_bitnet():
+    layer = nn.Linear(40, 30)
+    w = layer.weight.detach().clone()
+    scale = w.abs().mean()
+    stt.binarize(layer, levels=3)
+    assert torch.allclose(layer.weight, scale * (w / scale).round().clamp(-1, 1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("levels", [2, 3, 4, 7, 16])
+@pytest.mark.parametrize("scale", ["absmean", "absmax", "none"])
+@pytest.mark.parametrize("per", ["tensor", "channel"])
+def test_no_more_levels_than_asked_for(levels, scale, per):
+    torch.manual_seed(1)
+    layer = nn.Linear(300, 4)
+    stt.binarize(layer, levels=levels, scale=scale, per=per)
+    (weight,) = stt.find(layer)
+    assert weight.levels == levels
+    assert weight.codes().dtype == torch.int8
+    assert weight.codes().unique().numel() <= levels
+    assert torch.equal(weight.values(), layer.weight)
+    assert torch.equal(weight.values(), weight.scale() * weight.codes())
+    assert weight.scale().numel() == (4 if per == "channel" and scale != "none" else 1)
+    if scale == "absmax":
+        assert torch.allclose(weight.values().abs().max(), weight.latent.abs().max())
+
+
+@pytest.mark.parametrize("layer, axis", [(nn.Conv1d(2, 3, 5), 0), (nn.ConvTranspose1d(2, 3, 5), 1)])
+def test_channels_are_those_of_the_output(layer, axis):
+    stt.binarize(layer, per="channel")
+    (weight,) = stt.find(layer)
+    assert weight.scale().shape[axis] == 3
+    assert weight.scale().numel() == 3
+
+
+def test_the_step_for_many_levels_is_the_best_for_gaussian_latents():
+    """Max 1960, table II: spacings in standard deviations; two levels are ±0.7979."""
+    mean = math.sqrt(2 / math.pi)
+    for levels, spacing in ((4, 0.9957), (5, 0.8430), (8, 0.5860), (16, 0.3352)):
+        unit = spacing / (1 if levels % 2 else 2)
+        assert steps_in_absmean(levels) * mean == pytest.approx(unit, rel=1e-3)
+
+
+def test_the_gradient_of_the_identity_is_that_of_the_weight():
+    layer, x = nn.Linear(6, 3), torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+    stt.binarize(layer, levels=3, per="channel")
+    layer(x).pow(2).sum().backward()
+    seen = layer.weight.detach().requires_grad_()
+    nn.functional.linear(x, seen, layer.bias.detach()).pow(2).sum().backward()
+    assert torch.allclose(layer.parametrizations.weight.original.grad, seen.grad, rtol=1e-5)
+
+
+def test_the_surrogate_cuts_where_it_says():
+    layer = nn.Linear(4, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[-1.0, 0.5, 1.0, 1.5]]))
+    stt.binarize(layer, scale="none", surrogate="hard_tanh")
+    layer(torch.ones(1, 4)).backward()
+    assert layer.parametrizations.weight.original.grad.tolist() == [[1, 1, 1, 0]]
+
+
+def test_the_optimiser_keeps_its_parameters():
+    model = net()
+    before = list(model.parameters())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    stt.binarize(model)
+    assert {id(p) for p in model.parameters()} == {id(p) for p in before}
+    model(X).pow(2).sum().backward()
+    old = model[2].parametrizations.weight.original.detach().clone()
+    optimizer.step()
+    assert not torch.equal(model[2].parametrizations.weight.original, old)
+
+
+def test_skip():
+    model = nn.ModuleDict({"blocks": net(), "head": nn.Linear(2, 2)})
+    stt.binarize(model, skip=["head", "blocks.[24]"])
+    assert [one.name for one in stt.find(model)] == ["blocks.0.weight"]
+    whole = nn.ModuleDict({"blocks": net(), "head": nn.Linear(2, 2)})
+    stt.binarize(whole, skip=["blocks"])
+    assert [one.name for one in stt.find(whole)] == ["head.weight"]
+
+
+def test_checkpoints_load_with_and_without_quantisers():
+    plain, other = net().state_dict(), net()
+    for parameter in other.parameters():
+        nn.init.normal_(parameter)
+    stt.binarize(other)
+    assert str(other.load_state_dict(plain)) == "<All keys matched successfully>"
+    assert torch.equal(other[0].parametrizations.weight.original, plain["0.weight"])
+    third = stt.binarize(net())
+    third.load_state_dict(other.state_dict())
+    assert torch.equal(third(X), other(X))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        other.load_state_dict({**plain, "4.weight": torch.ones(3, 3)})
+
+
+def test_a_copy_is_a_model_of_its_own():
+    model = stt.binarize(net())
+    twin = copy.deepcopy(model)
+    twin.load_state_dict({name: p + 1 for name, p in net().state_dict().items()})
+    assert not torch.equal(twin[2].weight, model[2].weight)
+    assert torch.equal(model[2].parametrizations.weight.original, net()[2].weight)
+    stt.unbinarize(twin)
+    assert len(stt.find(model)) == 3
+
+
+def test_undone_by_one_call():
+    model = net()
+    before, modules = model(X), [type(one) for one in model.modules()]
+    stt.unbinarize(stt.binarize(model, levels=3))
+    assert torch.equal(model(X), before)
+    assert [type(one) for one in model.modules()] == modules
+    assert set(model.state_dict()) == set(net().state_dict())
+    assert not any(one._load_state_dict_pre_hooks for one in model.modules())
+    quantised = stt.binarize(model, levels=3)(X)
+    assert torch.equal(stt.unbinarize(model, keep="quantised")(X), quantised)
+
+
+def tied():
+    torch.manual_seed(2)
+    model = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 7, bias=False))
+    model[1].weight = model[0].weight
+    return model
+
+
+def test_tied_weights_are_one():
+    model = stt.binarize(tied(), levels=3)
+    (weight,) = stt.find(model)
+    assert weight.places == ("0.weight", "1.weight")
+    assert weight.modules == (model[0], model[1])
+    assert weight.latent is model[1].parametrizations.weight.original
+    seen = model(torch.arange(7))
+    stt.unbinarize(model, keep="quantised")
+    assert model[0].weight is model[1].weight
+    assert torch.equal(model(torch.arange(7)), seen)
+
+
+def test_a_layer_of_zeros_stays_finite():
+    layer = nn.Linear(3, 2)
+    nn.init.zeros_(layer.weight)
+    stt.binarize(layer)
+    assert layer(torch.ones(1, 3)).isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_types(dtype):
+    layer = stt.binarize(nn.Linear(64, 8).to(dtype), levels=3)
+    (weight,) = stt.find(layer)
+    assert weight.values().dtype == dtype
+    assert weight.codes().unique().tolist() == [-1, 0, 1]
+
+
+def test_compiled_training_is_the_same():
+    grads = []
+    for compiled in (False, True):
+        model = stt.binarize(net(), levels=3, surrogate="hard_tanh")
+        torch.compiler.reset()
+        run = torch.compile(model, backend="aot_eager", fullgraph=True) if compiled else model
+        run(X).pow(2).sum().backward()
+        grads.append([p.grad for p in model.parameters()])
+    for plain, other in zip(*grads, strict=True):
+        assert torch.allclose(plain, other, rtol=1e-5, atol=1e-7)
+
+
+def padded():
+    return nn.Embedding(5, 3, padding_idx=0)
+
+
+@pytest.mark.parametrize(
+    "call, about",
+    [
+        (lambda: stt.binarize(net(), skip=["haed"]), "haed"),
+        (lambda: stt.binarize(net(), skip="head"), "list"),
+        (lambda: stt.binarize(net(), skip=[3]), "3"),
+        (lambda: stt.binarize(net(), scale="absmaen"), "absmean"),
+        (lambda: stt.binarize(net(), per="row"), "channel"),
+        (lambda: stt.binarize(net(), levels=1), "levels"),
+        (lambda: stt.binarize("net"), "Module"),
+        (lambda: stt.binarize(nn.ReLU()), "no Linear"),
+        (lambda: stt.binarize(stt.binarize(net())), "already"),
+        (lambda: stt.binarize(padded()), "padding"),
+        (lambda: stt.unbinarize(net()), "nothing to undo"),
+        (lambda: stt.unbinarize(stt.binarize(net()), keep="latents"), "latent"),
+    ],
+)
+def test_refusals(call, about):
+    with pytest.raises(st.InputError, match=about):
+        call()
+
+
+def test_a_refused_model_is_left_as_it_was():
+    model = nn.Sequential(nn.Linear(3, 3), padded())
+    with pytest.raises(st.InputError):
+        stt.binarize(model)
+    assert type(model[0]) is nn.Linear
+
+
+def test_zero_is_a_level_of_padding():
+    layer = stt.binarize(padded(), levels=3)
+    assert layer(torch.tensor([0])).abs().sum() == 0

@@ -1,0 +1,65 @@
+"""The room itself: names that load lazily, and what is said where PyTorch is missing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
+
+import sterling.torch as stt  # noqa: E402
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_importing_loads_nothing_heavy():
+    code = (
+        "import sys, sterling.torch as stt; dir(stt); "
+        "print([m for m in ('torch', 'numba', 'polars', 'matplotlib') if m in sys.modules])"
+    )
+    assert run(code).stdout == "[]\n"
+
+
+def test_no_numba_with_pytorch():
+    code = (
+        "import sys, sterling.torch as t; list(map(t.__getattr__, t.__all__)); print('numba' in sys.modules)"
+    )
+    assert run(code).stdout == "False\n"
+
+
+def test_without_pytorch_the_message_says_how_to_install_it():
+    code = (
+        "import importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda name, *more: None if name == 'torch' else find(name, *more)\n"
+        "import sterling.torch"
+    )
+    last = run(code).stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError")
+    assert "pip install" in last
+    assert "torch" in last
+
+
+@pytest.mark.parametrize("name", stt.__all__)
+def test_every_public_name_resolves(name):
+    assert getattr(stt, name).__module__.startswith("sterling.torch.")
+
+
+def test_names_are_those_of_the_type_checker():
+    told = re.findall(r"    from ([\w.]+) import (\w+) as \2\n", Path(stt.__file__).read_text("utf-8"))
+    assert {name: room for room, name in told} == {n: f"sterling.torch.{r}" for n, r in stt._HOME.items()}
+
+
+def test_no_public_name_is_a_module():
+    modules = {path.stem for path in Path(stt.__file__).parent.iterdir()}
+    assert modules & set(stt.__all__) == set()
+
+
+def test_an_unknown_name():
+    with pytest.raises(AttributeError, match="binarise"):
+        stt.binarise  # noqa: B018

@@ -1,0 +1,64 @@
+"""Handles: one for each quantised weight, read as the model is at the moment."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
+
+import sterling as st  # noqa: E402
+import sterling.torch as stt  # noqa: E402
+
+nn = torch.nn
+
+
+def test_a_handle_follows_the_model():
+    layer = stt.binarize(nn.Sequential(nn.Linear(3, 2)), scale="none")
+    (weight,) = stt.find(layer)
+    with torch.no_grad():
+        weight.latent.copy_(torch.tensor([[0.1, -0.1, 0.0], [-2.0, 2.0, 1.0]]))
+    assert weight.codes().tolist() == [[1, -1, 1], [-1, 1, 1]]
+    with torch.no_grad():
+        weight.latent.neg_()
+    assert weight.codes().tolist() == [[-1, 1, 1], [1, -1, -1]]
+    assert not weight.values().requires_grad
+    assert weight.modules == (layer[0],)
+
+
+def test_codes_of_the_users_own():
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+
+    def codes(name, parameter):
+        return torch.where(parameter > 0, 1, -1) if name == "0.weight" else None
+
+    (weight,) = stt.find(model, codes=codes)
+    assert (weight.name, weight.levels, weight.framework) == ("0.weight", 2, "codes")
+    assert weight.latent is model[0].weight
+    assert torch.equal(weight.codes(), codes("0.weight", model[0].weight).to(torch.int8))
+    assert torch.equal(weight.values(), weight.scale() * weight.codes())
+
+
+@pytest.mark.parametrize(
+    "codes, about",
+    [
+        (3, "function"),
+        (lambda name, p: [1], "tensor"),
+        (lambda name, p: torch.ones(2), "shape"),
+        (lambda name, p: torch.full(p.shape, 0.5), "integers"),
+        (lambda name, p: torch.full(p.shape, 300), "127"),
+    ],
+)
+def test_codes_that_are_none(codes, about):
+    with pytest.raises(st.InputError, match=about):
+        stt.find(nn.Linear(3, 2), codes=codes)
+
+
+def test_no_quantised_weight_says_what_was_looked_for():
+    with pytest.raises(st.InputError, match="looked for layers of `binarize`"):
+        stt.find(nn.Linear(3, 2))
+    with pytest.raises(st.InputError, match="linear, conv and embedding"):
+        stt.find(nn.Linear(3, 2), example=torch.ones(1, 3))
+    with pytest.raises(st.InputError, match="Module"):
+        stt.find([1])
+    with pytest.raises(st.InputError, match="Optimizer"):
+        stt.find(nn.Linear(3, 2), optimizer="sgd")
