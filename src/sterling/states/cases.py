@@ -23,8 +23,6 @@ exclude each other and leave nothing out bound π(∅) by the least of their pro
 
 from __future__ import annotations
 
-import heapq
-
 import numpy as np
 
 from sterling.errors import SterlingError
@@ -34,7 +32,6 @@ MOST_STATES, MOST_CASES = 1 << 20, 128
 
 _WORK = 1 << 22  # states times cases, at most
 _NEW = 12  # states that a program may bring in at a time
-_ROUNDS = 100  # of column generation, at most
 _SLACK = 1e-7  # what a price may be too low by
 _LARGE = 1e4  # cost of breaking a constraint: the first states may satisfy none
 _EXACT = 1e-12  # score below which no weight would make the bound better
@@ -75,7 +72,7 @@ class _Programs:
         resting = int((1 << np.flatnonzero(case == -1)).sum())
         columns = columns[columns & resting == 0]
         free, even = np.flatnonzero(case == 0), np.flatnonzero(case == 1)
-        for _ in range(_ROUNDS):
+        while True:
             goal = np.concatenate((self.home[columns], np.full(1 + 2 * len(even), _LARGE)))
             rows = self.clipped[np.ix_(columns, free)].T / self.scale
             pad = np.hstack((np.ones((len(free), 1)), np.zeros((len(free), 2 * len(even)))))
@@ -101,10 +98,9 @@ class _Programs:
             few = min(_NEW, len(price))
             cheap = np.argpartition(price, few - 1)[:few]
             cheap = cheap[price[cheap] < found.fun - _SLACK]
-            if not cheap.size or np.isin(cheap, columns).all():
-                break
+            if np.isin(cheap, columns).all():
+                return float(price.min()), dual, columns, found.x[: len(columns)]
             columns = np.union1d(columns, cheap)
-        return float(price.min()), dual, columns, found.x[: len(columns)]
 
     def undecided(self, case: np.ndarray, columns: np.ndarray, mass: np.ndarray) -> int | None:
         """Return the weight that is the least balanced or at rest in a solution; None if all are."""
@@ -142,15 +138,16 @@ def branch(pushes: np.ndarray, clipped: np.ndarray, wrong: np.ndarray) -> tuple[
     count = 1
     open_ones = [(level, count, case, dual, columns, mass)]
     while count + 2 <= min(MOST_CASES, _WORK // len(pushes)):
+        open_ones.sort(key=lambda one: one[:2])
         level, _, case, dual, columns, mass = open_ones[0]
         weight = None if level >= 1 else programs.undecided(case, columns, mass)
         if weight is None:
             break
-        heapq.heappop(open_ones)
+        open_ones.pop(0)
         for side in (1, -1):
             count += 1
             part = case.copy()
             part[weight] = side
-            level, *found = programs.solve(part, np.union1d(first, columns))
-            heapq.heappush(open_ones, (level, count, part, *found))
+            level, dual, used, masses = programs.solve(part, np.union1d(first, columns))
+            open_ones.append((level, count, part, dual, used, masses))
     return np.array([one[2] for one in open_ones]), np.array([one[3] for one in open_ones])

@@ -132,7 +132,7 @@ def test_the_search_and_the_definition_agree(surrogate):
     proofs = certificate.duals, certificate.cases, certificate.case_duals
     alone, occupancy, wrong, absorbs = check(instance, surrogate, certificate.reference, *proofs)
     assert alone == pytest.approx(certificate.balance_occupancy, abs=1e-12)
-    assert occupancy == pytest.approx(certificate.occupancy, abs=1e-12)
+    assert occupancy == pytest.approx(certificate.occupancy, abs=1e-9)
     assert wrong == pytest.approx(certificate.wrong_share, abs=1e-12)
     assert absorbs is certificate.absorbs
     assert certificate.verify(instance)
