@@ -196,3 +196,19 @@ def test_every_public_name_has_its_entry(module):
     )
     text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     assert set(re.findall(r"^   (\w+)$", text, re.MULTILINE)) == public
+
+
+def test_claims_that_pages_name_exist():
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    found = {key for keys in re.findall(r"--only ([\w,]+)", text) for key in keys.split(",")}
+    assert {"P5", "population"} <= found <= set(catalogue.find())
+
+
+def test_programs_that_pages_name_exist():
+    """Benchmarks, tests and examples, as pages and the package call them."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"python -m benchmarks\.(\w+)", text):
+            assert (ROOT / "benchmarks" / f"{name}.py").exists(), (page, name)
+        for name in re.findall(r"`((?:tests|examples|benchmarks|docs)/[\w/.-]+)`", text):
+            assert (ROOT / name).exists(), (page, name)
