@@ -41,7 +41,7 @@ _PATHS = ("relu", "identity")  # surrogates whose way from a random start is kno
 _RESTART_N = (16, 32, 64, 128, 256, 512, 1024)
 _RESTART = {"relu": (2.45, 2.69, 2.99, 3.27, 3.31, 3.35, 3.23), "identity": (1.65,) * 7}
 _RESTART_FROM = {"relu": 16, "identity": 64}
-_FEWEST_OCCUPIED = 10  # samples, in units of n, from which on the law of the occupancy was compared with runs
+_FEWEST_OCCUPIED = 8  # samples, in units of n, from which on the law of the occupancy was compared with runs
 
 
 @dataclass(frozen=True)
@@ -374,10 +374,9 @@ def _average(rows: _Rows, confidence: float) -> None:
 
 def _largest_checked(m: int, noise: float) -> int:
     """Return the largest n at which the time average was compared with runs (`benchmarks/plan.py`)."""
-    little = 512 if m == 1 else 128
-    if noise <= 0.1:
-        return little
-    return 256 if noise <= 0.5 else little // (4 if m == 1 else 2)
+    if noise > 0.5:
+        return 256
+    return 512 if m == 1 or noise == 0.5 else 128
 
 
 def _occupancy(rows: _Rows, occupancy: float) -> None:
@@ -396,9 +395,9 @@ def _occupancy(rows: _Rows, occupancy: float) -> None:
         _HALF,
         OCCUPANCY_STEPS,
         _plain(rows)
-        and 16 <= n <= (64 if problem.m == 1 and noise <= 0.5 else 32)
+        and (16 if noise >= 0.5 else 32) <= n <= (64 if problem.m == 1 and noise <= 0.5 else 32)
         and problem.m <= 4
-        and 0.5 <= noise <= 1
+        and 0.1 <= noise <= 1
         and 0.05 <= occupancy <= 0.95
         and samples >= _FEWEST_OCCUPIED * n,
     )
