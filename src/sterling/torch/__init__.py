@@ -16,6 +16,9 @@ if find_spec("torch") is None:
 
 if TYPE_CHECKING:
     from sterling.torch.decoding import decode as decode
+    from sterling.torch.export import load_packed as load_packed
+    from sterling.torch.export import pack as pack
+    from sterling.torch.export import to_onnx as to_onnx
     from sterling.torch.functions import heaviside as heaviside
     from sterling.torch.functions import round_to as round_to
     from sterling.torch.functions import sign as sign
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 #: Where the public names are at home. No module has the name of a function: it would take its place.
 _ROOMS = {
     "decoding": "decode",
+    "export": "load_packed pack to_onnx",
     "functions": "heaviside round_to sign",
     "monitor": "OrbitMonitor",
     "parametrized": "binarize unbinarize",
