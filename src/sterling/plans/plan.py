@@ -16,7 +16,7 @@ import numpy as np
 from sterling import theory
 from sterling.base.checks import flag, instance_of, integer, real
 from sterling.base.progress import Show
-from sterling.base.text import Plain, html_table
+from sterling.base.text import Plain, in_notebook
 from sterling.dynamics.restart import Restart
 from sterling.model.problem import Problem
 from sterling.plans.check import Check, check_needs
@@ -190,7 +190,7 @@ class Plan(Plain):
         return f"Plan(n={about.n}, m={about.m}, noise={about.noise:g}, {self.surrogate}: {rows})"
 
     def _repr_html_(self) -> str:
-        return html_table((need.goal, f"{need.amount} ({need.label})") for need in self.needs)
+        return in_notebook(self, ((need.goal, f"{need.amount} ({need.label})") for need in self.needs))
 
 
 def plan(

@@ -25,7 +25,7 @@ from sterling.base.arrays import check_signs, read_only
 from sterling.base.checks import instance_of
 from sterling.base.files import as_path, printable, unreadable, write_atomically
 from sterling.base.progress import Progress, showing
-from sterling.base.text import html_table
+from sterling.base.text import in_notebook
 from sterling.errors import InputError, SterlingError, StoreError
 from sterling.model.instance import Instance
 from sterling.states.landscape import check_dimension, check_surrogate, landscape
@@ -204,7 +204,7 @@ class Certificate:
         )
 
     def _repr_html_(self) -> str:
-        return html_table(self.summary())
+        return in_notebook(self, self.summary())
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the certificate as JSON, whole or not at all.
