@@ -15,6 +15,8 @@ if find_spec("torch") is None:
     raise ImportError(f"sterling.torch needs PyTorch, which is not installed: {how_to_install('torch')}")
 
 if TYPE_CHECKING:
+    from sterling.torch.callbacks import lightning_callback as lightning_callback
+    from sterling.torch.callbacks import transformers_callback as transformers_callback
     from sterling.torch.decoding import decode as decode
     from sterling.torch.export import load_packed as load_packed
     from sterling.torch.export import pack as pack
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 #: Where the public names are at home. No module has the name of a function: it would take its place.
 _ROOMS = {
+    "callbacks": "lightning_callback transformers_callback",
     "decoding": "decode",
     "export": "load_packed pack to_onnx",
     "functions": "heaviside round_to sign",

@@ -249,10 +249,9 @@ def to_onnx(model: nn.Module, path: str | os.PathLike, example: Any, check: bool
     if program is None:
         raise InputError("PyTorch's exporter gave no program for this model")
     data = program.model_proto.SerializeToString()
-    if check:
-        worst = _compare(data, net, arguments)
+    worst = _compare(data, net, arguments) if check else math.nan
     write_atomically(path, data)
-    return worst if check else math.nan
+    return worst
 
 
 def _compare(data: bytes, net: nn.Module, arguments: tuple[Any, ...]) -> float:
