@@ -5,6 +5,7 @@ Neither package is imported before its function is called.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from sterling.base.extras import installed
@@ -33,14 +34,13 @@ def lightning_callback(**options: Any) -> Any:
     InputError
         If Lightning is not installed, or the module has several optimisers.
     """
-    if installed("lightning") is not None:
-        from lightning.pytorch import Callback
-    elif installed("pytorch-lightning") is not None:
-        from pytorch_lightning import Callback
-    else:
+    home = next((one for one in ("lightning", "pytorch-lightning") if installed(one) is not None), None)
+    if home is None:
         raise InputError("this needs Lightning, which is not installed: pip install lightning")
+    module = {"lightning": "lightning.pytorch", "pytorch-lightning": "pytorch_lightning"}[home]
+    base: Any = import_module(module).Callback
 
-    class MonitorCallback(Callback):
+    class MonitorCallback(base):
         """Keeps a monitor; see `lightning_callback`."""
 
         def __init__(self) -> None:
