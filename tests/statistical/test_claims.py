@@ -72,6 +72,7 @@ def test_the_effect_of_the_rate_is_found(shift, paired):
     rng = np.random.default_rng(4)
     found = [effects(SIZES, RATES, EXPONENTS, outcomes(rng, shift, paired=paired)) for _ in range(200)]
     assert covered([one.rate[1:] for one in found], shift) >= 179
+    assert covered([one.exponent[1:] for one in found], 0.0) >= 179
     assert covered([one.slope[1:] for one in found], 5.0) >= 179
 
 

@@ -1,7 +1,7 @@
 """What certificates prove for data sets, and runs on the same data sets beside: the exact part of P3.
 
 A certificate bounds the share π(∅) of the mass H(T) that a run spends at w* in the long run. For a run of T
-steps the balance (science.md, 13) gives the same bound less a term: with the dual vector λ of the bound,
+steps the balance (docs/science, 13) gives the same bound less a term: with the dual vector λ of the bound,
 Σ_k λ_k (|u_k(0)| + max η · max |G|)/H(T). Both are exact, so one run below both would contradict the proof.
 """
 

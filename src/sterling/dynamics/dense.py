@@ -11,21 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from sterling.dynamics import walk as cell
 from sterling.dynamics.bookkeeping import plain
-from sterling.dynamics.walk import (
-    ABSORBED,
-    ANCHOR,
-    DISTANCE,
-    EPOCH,
-    EVALUATIONS,
-    FULL_LOG,
-    PAUSED,
-    REACHED,
-    READ,
-    RESTARTED,
-    Log,
-    Walk,
-)
+from sterling.dynamics.walk import ABSORBED, FULL_LOG, PAUSED, REACHED, RESTARTED, Log, Walk
 from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
 from sterling.schedules import Schedule
@@ -50,7 +38,7 @@ class DenseEngine:
     def __init__(self, instance: Instance, surrogate: Surrogate, schedule: Schedule, walk: Walk, log: Log):
         self.instance, self.surrogate, self.walk, self.log = instance, surrogate, walk, log
         self.arguments = schedule.kernel_arguments(1 / instance.readout_norm2)
-        self.step = int(walk.clock[ANCHOR])  # a resumed run walks its last stretch again
+        self.step = int(walk.clock[cell.ANCHOR])  # a resumed run walks its last stretch again
         self._gradient: np.ndarray | None = None
         self._square = 0
         self._known: dict[bytes, tuple[np.ndarray, int]] = {}
@@ -62,7 +50,7 @@ class DenseEngine:
         """Take steps up to ``until``; the return value says why it stopped (see `walk.py`)."""
         walk, log = self.walk, self.log
         while True:
-            anchor = int(walk.clock[ANCHOR])
+            anchor = int(walk.clock[cell.ANCHOR])
             if self._gradient is None:
                 if budget <= 0:
                     return PAUSED
@@ -80,13 +68,13 @@ class DenseEngine:
                 return PAUSED
             self.step += 1
             budget -= _STEP_COST
-            begun = int(walk.clock[EPOCH])
+            begun = int(walk.clock[cell.EPOCH])
             mass = mass_between(*self.arguments, anchor - begun, self.step - begun)
             latent = walk.latent - mass * gradient
             flips = np.flatnonzero((latent >= 0) != (walk.signs > 0))
             if flips.size:
                 plain.close(walk, log, self.step)
-                total, leaving = plain.spend(walk, mass), walk.clock[DISTANCE] == 0
+                total, leaving = plain.spend(walk, mass), walk.clock[cell.DISTANCE] == 0
                 for k in flips:
                     plain.flip(walk, log, self.step, total, k, leaving)
                 walk.latent[:] = latent
@@ -104,14 +92,14 @@ class DenseEngine:
         self._gradient = self.instance.gradient(self.walk.signs, self.surrogate)
         self._square = self.instance.square(self.walk.signs)
         self._known[key] = self._gradient, self._square
-        self.walk.clock[EVALUATIONS] += 1
+        self.walk.clock[cell.EVALUATIONS] += 1
         entries = self.instance.samples * self.instance.m * self.instance.n
-        self.walk.clock[READ] += 2 * entries  # forwards and backwards
+        self.walk.clock[cell.READ] += 2 * entries  # forwards and backwards
         return entries * _GRADIENT_COST
 
     def moved(self) -> None:
         """Take note of weights that were changed from outside."""
-        self.step, self._gradient = int(self.walk.clock[ANCHOR]), None
+        self.step, self._gradient = int(self.walk.clock[cell.ANCHOR]), None
 
     @property
     def gradient(self) -> np.ndarray:

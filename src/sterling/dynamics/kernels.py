@@ -80,9 +80,47 @@ def _flips_at(gradient, latent, signs, mass):
     return False
 
 
-@embedded
-def _mass(schedule, start, stop):
-    return _mass_between(schedule.kind, schedule.rate, schedule.exponent, schedule.sums, start, stop)
+@helper
+def _search(schedule, gradient, latent, signs, anchor, until, target):
+    """Return the first step after the anchor with a flip, at most until + 1, and the mass up to it.
+
+    The mass foretells the step but for rounding; between ``below``, without a flip, and ``above`` the
+    definition decides. As a rule one of the two is next to the other at once. Where a step adds less than
+    rounding (rates of zero, subnormal ones) they may be far apart, so strides double.
+    """
+    kind, rate, exponent, sums = schedule.kind, schedule.rate, schedule.exponent, schedule.sums
+    step = _guess(kind, rate, exponent, anchor, target)
+    step = _first_reach(kind, rate, exponent, sums, anchor, target, step, until)
+    above, stride = min(step, until), 1
+    mass = _mass_between(kind, rate, exponent, sums, anchor, above)
+    if _flips_at(gradient, latent, signs, mass):
+        below = above - 1
+        while below > anchor:
+            less = _mass_between(kind, rate, exponent, sums, anchor, below)
+            if not _flips_at(gradient, latent, signs, less):
+                break
+            above, mass = below, less
+            stride *= 2
+            below = max(above - stride, anchor)
+    else:
+        below = above
+        while True:
+            if below >= until:
+                return until + 1, mass
+            above = min(below + stride, until)
+            mass = _mass_between(kind, rate, exponent, sums, anchor, above)
+            if _flips_at(gradient, latent, signs, mass):
+                break
+            below = above
+            stride *= 2
+    while above - below > 1:
+        middle = below + (above - below) // 2
+        less = _mass_between(kind, rate, exponent, sums, anchor, middle)
+        if _flips_at(gradient, latent, signs, less):
+            above, mass = middle, less
+        else:
+            below = middle
+    return above, mass
 
 
 @embedded
@@ -108,43 +146,8 @@ def _next_flip(schedule, gradient, walk, ratio, until, pace):
             and mass * (span - last_rate) < target * span * (1.0 - _UNSURE)
         ):
             return begun + step, mass
-    step = _guess(schedule.kind, schedule.rate, schedule.exponent, anchor, target)
-    step = _first_reach(
-        schedule.kind, schedule.rate, schedule.exponent, schedule.sums, anchor, target, step, until
-    )
-    # The mass foretells the step but for rounding; between ``below``, without a flip, and ``above`` the
-    # definition decides. As a rule one of the two is next to the other at once. Where a step adds less than
-    # rounding (rates of zero, subnormal ones) they may be far apart, so strides double.
-    above, stride = min(step, until), 1
-    mass = _mass(schedule, anchor, above)
-    if _flips_at(gradient, walk.latent, walk.signs, mass):
-        below = above - 1
-        while below > anchor:
-            less = _mass(schedule, anchor, below)
-            if not _flips_at(gradient, walk.latent, walk.signs, less):
-                break
-            above, mass = below, less
-            stride *= 2
-            below = max(above - stride, anchor)
-    else:
-        below = above
-        while True:
-            if below >= until:
-                return begun + until + 1, mass
-            above = min(below + stride, until)
-            mass = _mass(schedule, anchor, above)
-            if _flips_at(gradient, walk.latent, walk.signs, mass):
-                break
-            below = above
-            stride *= 2
-    while above - below > 1:
-        middle = below + (above - below) // 2
-        less = _mass(schedule, anchor, middle)
-        if _flips_at(gradient, walk.latent, walk.signs, less):
-            above, mass = middle, less
-        else:
-            below = middle
-    return begun + above, mass
+    step, mass = _search(schedule, gradient, walk.latent, walk.signs, anchor, until, target)
+    return begun + step, mass
 
 
 @embedded

@@ -52,6 +52,7 @@ from sterling.exact.machine import clear_lowest, ones, trailing_zeros
 SPARE = 0  #: the slot of a state that is not kept
 
 _ROWS = 8  # what the rows of one more differing sign cost, in columns
+_PLACE = 32  # bits for a place beside its cost
 _SEARCHED = 1 << 13  # cached states among which the nearest to a new one is sought
 _LEAN = 0.1  # weight of the newest state in the base's choice of place
 MANY = 1 << 30  # uses are not counted beyond
@@ -159,7 +160,7 @@ def _nearest(cache):
     for w in range(words):
         direct += ones(cache.base[w, 0] ^ cache.key[w])
     least = _ROWS + max(direct - 1, 0)  # no state can cost less
-    best = np.int64((_ROWS + 1) * 64 * words + 1)
+    best = np.int64(_ROWS + 1) * 64 * words + 1
     found = np.int64(-1)
     stop = cache.state[SIZE]
     last = max(SPARE + 1, stop - _SEARCHED)
@@ -172,10 +173,12 @@ def _nearest(cache):
             theirs, mine, parked = cache.keys[w, start:stop], cache.key[w], cache.base[w, 0]
             for i in range(apart.size):
                 apart[i] += _ROWS * ones(theirs[i] ^ mine) + ones(theirs[i] ^ parked)
+        cheapest = best << _PLACE  # cost and place in one number, so that many are compared at once
         for i in range(apart.size):
-            if apart[i] < best:
-                best = apart[i]
-                found = start + i
+            cheapest = min(cheapest, (apart[i] << _PLACE) + i)
+        if cheapest < best << _PLACE:
+            best = cheapest >> _PLACE
+            found = start + (cheapest & ((1 << _PLACE) - 1))
         stop = start
     return found
 
@@ -196,44 +199,42 @@ def _plan_first(data, job, signs):
 
 
 @helper
-def _write(shift, offset, job_flips, job_steps, job_weights, paired, place, k, sign):
+def _write(data, job, place, k, sign):
     """Write down that weight k takes this sign; return what its offset adds."""
-    step = np.int64(2 * sign) << shift
-    job_flips[place] = k
-    job_steps[place] = step
-    if paired:
-        job_weights[place] = step
-    return step * offset
+    step = np.int64(2 * sign) << data.shifts[k]
+    job.flips[place] = k
+    job.steps[place] = step
+    if data.paired:
+        job.weights[place] = step
+    return step * data.offsets[k]
 
 
 @helper
-def _pad(job_flips, job_steps, job_weights, info, paired, first, count):
+def _pad(data, job, first, count):
     """Fill an odd list up with a step of zero, where columns are taken in pairs; return its length."""
-    if paired and count % 2 == 1:
-        job_flips[first + count] = job_flips[first]
-        job_steps[first + count] = 0
-        job_weights[first + count] = 0
-        info[PADDED] += 1
+    if data.paired and count % 2 == 1:
+        job.flips[first + count] = job.flips[first]
+        job.steps[first + count] = 0
+        job.weights[first + count] = 0
+        job.info[PADDED] += 1
         return count + 1
     return count
 
 
 @helper
-def _plan_rest(shifts, offsets, paired, job_flips, job_steps, job_weights, info, known, key, signs, lead):
+def _plan_rest(data, job, known, key, signs, lead):
     """Write the flips from the state with the key ``known`` to these signs; return how many."""
-    count = 0
+    count = np.int64(0)
     constant = np.int64(0)
     for word in range(known.size):
         mask = known[word] ^ key[word]
         while mask != 0:
             k = 64 * word + trailing_zeros(mask)
             mask = clear_lowest(mask)
-            constant += _write(
-                shifts[k], offsets[k], job_flips, job_steps, job_weights, paired, lead + count, k, signs[k]
-            )
+            constant += _write(data, job, lead + count, k, signs[k])
             count += 1
-    info[COUNT] = _pad(job_flips, job_steps, job_weights, info, paired, lead, count)
-    info[CONSTANT] = constant
+    job.info[COUNT] = _pad(data, job, lead, count)
+    job.info[CONSTANT] = constant
     return count
 
 
@@ -245,7 +246,7 @@ def _plan(data, base, job, cache, signs, near):
     is nearer to their majority.
     """
     lean = cache.lean
-    lead = 0
+    lead = np.int64(0)  # of the one type with which the parts below are compiled
     constant = np.int64(0)
     majority = 0
     apart = 0
@@ -257,39 +258,18 @@ def _plan(data, base, job, cache, signs, near):
             apart += 0 if differs else 1
         elif differs:
             apart += 1
-        known = 1 if (cache.keys[k >> 6, near] >> np.uint64(k & 63)) & np.uint64(1) else -1
+        positive = (cache.keys[k >> 6, near] >> np.uint64(k & 63)) & np.uint64(1)
+        known = np.int8(1) if positive else np.int8(-1)
         if known != base.signs[k]:
-            constant += _write(
-                data.shifts[k],
-                data.offsets[k],
-                job.flips,
-                job.steps,
-                job.weights,
-                data.paired,
-                lead,
-                k,
-                known,
-            )
+            constant += _write(data, job, lead, k, known)
             lead += 1
     job.info[PADDED] = 0
-    lead = _pad(job.flips, job.steps, job.weights, job.info, data.paired, 0, lead)
+    lead = _pad(data, job, np.int64(0), lead)
     job.info[LEAD] = lead
     job.info[LEAD_CONSTANT] = constant
     job.info[MOVE] = 1 if apart < majority else 0
     job.info[DIRECT] = 0
-    _plan_rest(
-        data.shifts,
-        data.offsets,
-        data.paired,
-        job.flips,
-        job.steps,
-        job.weights,
-        job.info,
-        cache.keys[:, near],
-        cache.key,
-        signs,
-        lead,
-    )
+    _plan_rest(data, job, cache.keys[:, near], cache.key, signs, lead)
 
 
 @embedded
@@ -315,19 +295,7 @@ def _plan_passing(data, job, cache, signs):
     job.info[LEAD_CONSTANT] = 0
     job.info[PADDED] = 0
     job.info[MOVE] = 1
-    count = _plan_rest(
-        data.shifts,
-        data.offsets,
-        data.paired,
-        job.flips,
-        job.steps,
-        job.weights,
-        job.info,
-        cache.base[:, 0],
-        cache.key,
-        signs,
-        0,
-    )
+    count = _plan_rest(data, job, cache.base[:, 0], cache.key, signs, np.int64(0))
     changing = _foretold(float(data.rows.shape[0]), float(signs.size), float(count))
     direct = state[COUNTING] < cache.share[0] * changing
     state[SINCE] += 1
@@ -461,23 +429,25 @@ def note_found(cache, slot):
             _keep_again(cache.state, cache.lean)
 
 
-@embedded
+@helper
 def evaluate(data, base, job, scratch, cache, walk, unit):
     """Compute loss and gradient of the current state and cache them; return its slot and the cost."""
     signs = walk.signs
     entries = scratch.sums.shape[1] - TOTALS + ENTRIES
-    if cache.state[PASSING]:
+    passing = cache.state[PASSING]
+    near = np.int64(-1)
+    changing = 0.0
+    if passing:
         changing = _plan_passing(data, job, cache, signs)
-        run_job(data, base, job, scratch)
+    elif job.info[FULL]:
+        _plan_first(data, job, signs)
+    else:
+        near = _nearest(cache)
+        _plan(data, base, job, cache, signs, near)
+    run_job(data, base, job, scratch)
+    if passing:
         slot = _pass_sums(data, base, job, scratch, cache, signs, unit, changing)
     else:
-        near = np.int64(-1)
-        if job.info[FULL]:
-            _plan_first(data, job, signs)
-        else:
-            near = _nearest(cache)
-            _plan(data, base, job, cache, signs, near)
-        run_job(data, base, job, scratch)
         slot = _keep_sums(data, base, job, scratch, cache, signs, unit, near)
         job.info[FULL] = 0
     walk.clock[EVALUATIONS] += 1

@@ -13,28 +13,9 @@ import numpy as np
 
 from sterling.base.arrays import read_only
 from sterling.base.text import counted, html_table
+from sterling.dynamics import walk as cell
 from sterling.dynamics.bookkeeping import plain
-from sterling.dynamics.walk import (
-    ANCHOR,
-    ARRIVED,
-    CARRY,
-    CURRENT,
-    EPOCH,
-    EVALUATIONS,
-    EVENTS,
-    FIRST_HIT,
-    FLIPS,
-    LEFT,
-    OCCUPIED,
-    READ,
-    RETURNS,
-    SEEKING,
-    SOJOURNS,
-    TOTAL,
-    VISITS,
-    Course,
-    Log,
-)
+from sterling.dynamics.walk import Course, Log
 from sterling.errors import InputError
 from sterling.exact.mass import mass_between
 
@@ -230,34 +211,40 @@ class Orbit:
         self.instance = about
         self._norm2 = _sum_of_squares(about["readout"])
         self._settle()
-        passes = float(clock[READ] / (about["n"] * about["m"] * about["samples"]))
+        passes = float(clock[cell.READ] / (about["n"] * about["m"] * about["samples"]))
         self.stats = Stats(
-            int(clock[EVENTS]), int(clock[FLIPS]), int(clock[EVALUATIONS]), passes, course.seconds
+            int(clock[cell.EVENTS]),
+            int(clock[cell.FLIPS]),
+            int(clock[cell.EVALUATIONS]),
+            passes,
+            course.seconds,
         )
 
     def _settle(self) -> None:
         """Account for the unfinished stretch up to T, on a copy."""
         done = self._walk.copy()
         log = Log.sized(0, 1)
-        anchor = int(done.clock[ANCHOR])
+        anchor = int(done.clock[cell.ANCHOR])
         if self.steps > anchor:
             plain.close(done, log, self.steps)
-        begun = int(done.clock[EPOCH])
+        begun = int(done.clock[cell.EPOCH])
         arguments = self.schedule.kernel_arguments(1 / self._norm2)
         mass = mass_between(*arguments, anchor - begun, self.steps - begun)
-        total = done.mass[TOTAL] + (mass + done.mass[CARRY])
+        total = done.mass[cell.TOTAL] + (mass + done.mass[cell.CARRY])
         self._plus = done.plus + np.where(done.signs > 0, self.steps - done.since, 0)
         self._balance = done.balance + done.signs * (total - done.since_mass)
         self._total_mass = float(total)
         returns, sojourns = self._times
         clock = self._walk.clock
-        more = log.counts[1] if len(returns) == clock[RETURNS] else 0  # none once the record is cut short
+        more = (
+            log.counts[1] if len(returns) == clock[cell.RETURNS] else 0
+        )  # none once the record is cut short
         self.return_times = _extended(returns, log.returns[:more])
-        more = log.counts[2] if len(sojourns) == clock[SOJOURNS] else 0
+        more = log.counts[2] if len(sojourns) == clock[cell.SOJOURNS] else 0
         self.sojourn_times = _extended(sojourns, log.sojourns[:more])
-        self.occupancy = float(done.clock[OCCUPIED] / max(self.steps, 1))
-        self.visits = int(done.clock[VISITS])
-        first = int(done.clock[FIRST_HIT])
+        self.occupancy = float(done.clock[cell.OCCUPIED] / max(self.steps, 1))
+        self.visits = int(done.clock[cell.VISITS])
+        first = int(done.clock[cell.FIRST_HIT])
         self.first_hit = first if first >= 0 else None
         self.signs = read_only(done.signs)
         self._settled = done  # with the unfinished stretch accounted for
@@ -277,19 +264,19 @@ class Orbit:
     @property
     def last_flip(self) -> int:
         """Step of the last flip; 0 if there was none."""
-        return int(self._walk.clock[ANCHOR])
+        return int(self._walk.clock[cell.ANCHOR])
 
     @property
     def reference_kind(self) -> str:
         """ "teacher" or "lowest risk seen"."""
-        return "lowest risk seen" if self._walk.clock[SEEKING] else "teacher"
+        return "lowest risk seen" if self._walk.clock[cell.SEEKING] else "teacher"
 
     @cached_property
     def verdict(self) -> Verdict:
         """What became of the run, measured against the reference."""
         if self._absorbed:
             there = self.reference_kind == "teacher" and bool(np.all(self.signs == self.reference))
-            zero_risk = self._walk.clock[CURRENT] == 0
+            zero_risk = self._walk.clock[cell.CURRENT] == 0
             return Verdict.OPTIMAL if there or zero_risk else Verdict.TRAPPED
         if self._stalled:
             return Verdict.STALLED
@@ -317,7 +304,7 @@ class Orbit:
             self._settled.tally,
             steps=self.steps,
             visits=self.visits,
-            occupied=int(clock[OCCUPIED]),
+            occupied=int(clock[cell.OCCUPIED]),
             away=away,
             stayed=stayed,
         )
@@ -340,7 +327,7 @@ class Orbit:
         latent = self._walk.latent
         with np.errstate(divide="ignore", over="ignore"):
             need = 1 / np.max(self.signs * self._gradient / np.abs(latent), initial=0.0)
-        left = self.schedule.remaining_mass(int(self._walk.clock[ANCHOR])) / self._norm2
+        left = self.schedule.remaining_mass(int(self._walk.clock[cell.ANCHOR])) / self._norm2
         return bool(need > left * (1 + 1e-9))
 
     @property
@@ -615,7 +602,9 @@ class Orbit:
 
 def _completed(clock: np.ndarray, steps: int) -> tuple[int, int]:
     """Return the steps in completed absences and in completed stays, from first arrival to last change."""
-    first, arrived, left, occupied = (int(clock[cell]) for cell in (FIRST_HIT, ARRIVED, LEFT, OCCUPIED))
+    first, arrived, left, occupied = (
+        int(clock[cell]) for cell in (cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.OCCUPIED)
+    )
     if first < 0:
         return 0, 0
     if arrived < 0:  # away: the last stay is complete

@@ -16,24 +16,16 @@ import numpy as np
 
 from sterling.base import progress
 from sterling.base.interrupts import deferred_interrupt
+from sterling.dynamics import walk as cell
 from sterling.dynamics.options import Options
 from sterling.dynamics.orbit import Orbit, Verdict
 from sterling.dynamics.walk import (
     ABSORBED,
-    ANCHOR,
-    CURRENT,
-    EPOCH,
-    EVALUATIONS,
-    EVENTS,
     FLIP,
     FLIP_BOUND,
-    OCCUPIED,
     REACHED,
     RESTARTED,
-    RETURNS,
-    SOJOURNS,
     TIME_BOUND,
-    VISITS,
     Course,
     Log,
     Walk,
@@ -127,7 +119,7 @@ class Run:
             try:
                 engine.start()
                 engine.advance(0, 0)  # does nothing but compile what is not: that is no time of the run
-                pace = _Pace(self.options.steps, int(self.walk.clock[ANCHOR]))
+                pace = _Pace(self.options.steps, int(self.walk.clock[cell.ANCHOR]))
                 self._loop(engine, pace, show, interrupted)
                 orbit = self._orbit(engine, pace)
             finally:
@@ -195,7 +187,7 @@ class Run:
         options, walk = self.options, self.walk
         assert options.restart is not None
         arguments = options.schedule.kernel_arguments(1 / self.instance.readout_norm2)
-        begun, anchor = int(walk.clock[EPOCH]), int(walk.clock[ANCHOR])
+        begun, anchor = int(walk.clock[cell.EPOCH]), int(walk.clock[cell.ANCHOR])
         mass = mass_between(*arguments, anchor - begun, step - begun)
         options.restart.apply(walk, engine.log, step, mass)
         engine.moved()
@@ -204,8 +196,8 @@ class Run:
         """Return empty buffers for what is still recorded; what has passed its bound is not."""
         clock = self.walk.clock
         flips = _FLIP_BUFFER + self.instance.n if self.record_flips and self.flips_complete_to is None else 0
-        returns = _TIME_BUFFER if self.returns.count == clock[RETURNS] else 0
-        sojourns = _TIME_BUFFER if self.sojourns.count == clock[SOJOURNS] else 0
+        returns = _TIME_BUFFER if self.returns.count == clock[cell.RETURNS] else 0
+        sojourns = _TIME_BUFFER if self.sojourns.count == clock[cell.SOJOURNS] else 0
         return Log(
             np.empty(flips, FLIP),
             np.empty(returns, np.int64),
@@ -237,7 +229,7 @@ class Run:
         """Return the result as of now."""
         options, walk = self.options, self.walk
         steps = options.steps if self.finished else engine.position
-        known = self.finished or steps > walk.clock[ANCHOR]
+        known = self.finished or steps > walk.clock[cell.ANCHOR]
         course = Course(
             walk=walk.copy(),
             steps=steps,
@@ -258,14 +250,14 @@ class Run:
 
     def _progress(self, pace: _Pace, step: int) -> Progress:
         walk = self.walk
-        visits = int(walk.clock[VISITS])
+        visits = int(walk.clock[cell.VISITS])
         verdict = Verdict.RECURRENT if visits >= 2 else Verdict.WANDERING
         if self.absorbed:
             at_reference = bool(np.all(walk.signs == walk.reference)) and self.instance.teacher is not None
-            best = at_reference or walk.clock[CURRENT] == 0
+            best = at_reference or walk.clock[cell.CURRENT] == 0
             verdict = Verdict.OPTIMAL if best else Verdict.TRAPPED
-        occupancy = float(walk.clock[OCCUPIED] / max(1, walk.clock[ANCHOR]))
-        events = int(walk.clock[EVENTS])
+        occupancy = float(walk.clock[cell.OCCUPIED] / max(1, walk.clock[cell.ANCHOR]))
+        events = int(walk.clock[cell.EVENTS])
         return Progress(
             step,
             self.options.steps,
@@ -276,7 +268,7 @@ class Run:
             visits=visits,
             distance=int(np.count_nonzero(walk.signs != walk.reference)),
             events=events,
-            states=int(walk.clock[EVALUATIONS]),
+            states=int(walk.clock[cell.EVALUATIONS]),
             seconds=self.spent + pace.seconds,
             seconds_left=pace.left(step),
         )

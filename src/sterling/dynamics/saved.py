@@ -11,35 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from sterling.dynamics import walk as cell
 from sterling.dynamics.archive import Archive, opened
 from sterling.dynamics.restart import restart_from_dict
-from sterling.dynamics.walk import (
-    ANCHOR,
-    ARRIVED,
-    BEST,
-    CLOCK,
-    CURRENT,
-    DISTANCE,
-    EPOCH,
-    EPOCH_MASS,
-    EVALUATIONS,
-    EVENTS,
-    FIRST_HIT,
-    FLIP,
-    FLIP_BOUND,
-    FLIPS,
-    LEFT,
-    OCCUPIED,
-    READ,
-    RETURNS,
-    SEEKING,
-    SOJOURNS,
-    TIME_BOUND,
-    TOTAL,
-    VISITS,
-    Course,
-    Walk,
-)
+from sterling.dynamics.walk import FLIP, FLIP_BOUND, TIME_BOUND, Course, Walk
 from sterling.errors import CheckpointError, InputError
 from sterling.schedules import MAX_STEPS, schedule_from_dict
 from sterling.surrogates import surrogate_from_dict
@@ -49,7 +24,7 @@ _FAR = 1 << 62
 _MOST_WEIGHTS = 10**7  # n; no data set of that width fits into memory
 _MOST_RATES = 10**8  # of a table
 _TYPES = {  # of the parts of a walk, and sizes where they are not n
-    "clock": (np.int64, CLOCK),
+    "clock": (np.int64, cell.CLOCK),
     "latent": (np.float64, None),
     "signs": (np.int8, None),
     "reference": (np.int8, None),
@@ -76,7 +51,7 @@ def restore(path: str | os.PathLike) -> Course:
         clock = walk.clock
         gradient = archive.array("gradient", np.float64, most=n)
         start = archive.array("start_latent", np.float64, n)
-        known = gradient.size == n or (not gradient.size and steps == clock[ANCHOR])
+        known = gradient.size == n or (not gradient.size and steps == clock[cell.ANCHOR])
         _require(known and _finite(gradient, start), "its gradient or start is none of a run")
         seconds = header["seconds"]
         _require(type(seconds) in (int, float) and 0 <= seconds < math.inf, "its time is no time")
@@ -105,8 +80,8 @@ def restore(path: str | os.PathLike) -> Course:
             flips=_flips(archive, walk, complete_to) if header["recorded"] is True else None,
             flips_complete_to=complete_to,
             times=(
-                _times(archive, "returns", int(clock[RETURNS]), steps),
-                _times(archive, "sojourns", int(clock[SOJOURNS]), steps),
+                _times(archive, "returns", int(clock[cell.RETURNS]), steps),
+                _times(archive, "sojourns", int(clock[cell.SOJOURNS]), steps),
             ),
             seconds=float(seconds),
             instance=instance,
@@ -154,25 +129,25 @@ def _walk(archive: Archive, n: int) -> Walk:
 def _check_clock(walk: Walk, steps: int) -> None:
     """Refuse single numbers out of range."""
     n, clock = len(walk.signs), [int(cell) for cell in walk.clock]
-    anchor, visits = clock[ANCHOR], clock[VISITS]
+    anchor, visits = clock[cell.ANCHOR], clock[cell.VISITS]
     bounds = {
-        ANCHOR: (0, steps),
-        EVENTS: (0, anchor),
-        FLIPS: (clock[EVENTS], n * clock[EVENTS]),
-        EVALUATIONS: (0, _FAR),
-        DISTANCE: (0, n),
-        VISITS: (0, anchor + 1),
-        FIRST_HIT: (-1, anchor),
-        OCCUPIED: (0, anchor),
-        ARRIVED: (-1, anchor),
-        LEFT: (-1, anchor),
-        SEEKING: (0, 1),
-        BEST: (0, np.iinfo(np.int64).max),
-        CURRENT: (-1, np.iinfo(np.int64).max),
-        RETURNS: (0, visits),
-        SOJOURNS: (0, visits),
-        READ: (0, _FAR),
-        EPOCH: (0, anchor),
+        cell.ANCHOR: (0, steps),
+        cell.EVENTS: (0, anchor),
+        cell.FLIPS: (clock[cell.EVENTS], n * clock[cell.EVENTS]),
+        cell.EVALUATIONS: (0, _FAR),
+        cell.DISTANCE: (0, n),
+        cell.VISITS: (0, anchor + 1),
+        cell.FIRST_HIT: (-1, anchor),
+        cell.OCCUPIED: (0, anchor),
+        cell.ARRIVED: (-1, anchor),
+        cell.LEFT: (-1, anchor),
+        cell.SEEKING: (0, 1),
+        cell.BEST: (0, np.iinfo(np.int64).max),
+        cell.CURRENT: (-1, np.iinfo(np.int64).max),
+        cell.RETURNS: (0, visits),
+        cell.SOJOURNS: (0, visits),
+        cell.READ: (0, _FAR),
+        cell.EPOCH: (0, anchor),
     }
     sound = all(low <= clock[cell] <= high for cell, (low, high) in bounds.items())
     _require(sound, "its numbers of steps, flips and visits contradict each other")
@@ -181,7 +156,7 @@ def _check_clock(walk: Walk, steps: int) -> None:
 def _check_walk(walk: Walk) -> None:
     """Refuse arrays that no run has."""
     clock = walk.clock
-    anchor, total = int(clock[ANCHOR]), float(walk.mass[TOTAL])
+    anchor, total = int(clock[cell.ANCHOR]), float(walk.mass[cell.TOTAL])
     for name in ("signs", "reference"):
         _require(np.isin(getattr(walk, name), (-1, 1)).all(), f"{name} hold values other than -1 and +1")
     floats = walk.latent, walk.since_mass, walk.balance, walk.epoch, walk.mass
@@ -194,13 +169,13 @@ def _check_walk(walk: Walk) -> None:
     _require(
         total >= 0
         and _within(walk.plus, 0, anchor)
-        and 0 <= walk.mass[EPOCH_MASS] <= room
+        and 0 <= walk.mass[cell.EPOCH_MASS] <= room
         and bool(np.all(np.abs(walk.epoch) <= room))
         and bool(np.all((walk.since_mass >= 0) & (walk.since_mass <= room) & (np.abs(walk.balance) <= room))),
         "its averages contradict its steps",
     )
     _require(
-        clock[DISTANCE] == np.count_nonzero(walk.signs != walk.reference)
+        clock[cell.DISTANCE] == np.count_nonzero(walk.signs != walk.reference)
         and (not walk.tally.size or counts.check(walk.tally, len(walk.signs), anchor)),
         "its counts of the visits to the reference contradict the rest",
     )
@@ -214,7 +189,7 @@ def _schedule(archive: Archive):
 
 
 def _flips(archive: Archive, walk: Walk, complete_to: int) -> np.ndarray:
-    most = int(walk.clock[FLIPS])
+    most = int(walk.clock[cell.FLIPS])
     flips = archive.array("flips", FLIP, most=min(most, FLIP_BOUND + len(walk.signs)))
     steps = flips["step"]
     _require(
@@ -224,7 +199,7 @@ def _flips(archive: Archive, walk: Walk, complete_to: int) -> np.ndarray:
         and np.isin(flips["sign"], (-1, 1)).all(),
         "a recorded flip is out of range",
     )
-    if complete_to >= walk.clock[ANCHOR]:
+    if complete_to >= walk.clock[cell.ANCHOR]:
         _require(len(flips) == most, "its flips are not as many as it counts")
     return flips
 

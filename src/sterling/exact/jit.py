@@ -6,6 +6,7 @@ It knows nothing of what the kernels compute. Instructions that Numba has no nam
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import pickle
 import platform
@@ -48,26 +49,49 @@ _ALL_BYTES = 1 << 22  # more than all kernels take
 
 # Kernels allocate nothing, so arrays need no reference counts (they would cost more than the work), and
 # division follows IEEE instead of raising.
-_PLAIN: dict = {"_nrt": False, "error_model": "numpy"}
+_PLAIN: dict = {"_nrt": False, "error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
+_INNER: dict = _PLAIN | {"no_cpython_wrapper": True}  # Python never calls them
+
+
+def _load_array_functions() -> None:
+    """Load Numba's array functions without SciPy's linear algebra, which they look for and no kernel uses.
+
+    It takes as long to import as all that a run needs of us. Whoever compiles a product of matrices still
+    makes Numba look for it then.
+    """
+    from numba.np import linalg
+
+    ensure, linalg.ensure_blas = linalg.ensure_blas, lambda: None
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        linalg.ensure_blas = ensure
+
+
+if not INTERPRETED:
+    _load_array_functions()
 
 
 def njit(function):
     """Compile in nopython mode, without the GIL, kept on disk; no fast-math, so IEEE results hold."""
     if INTERPRETED:
         return function
-    compiled: Any = numba.njit(nogil=True, **_PLAIN)(function)
+    compiled: Any = numba.njit(**_PLAIN)(function)
     compiled._cache = _Kept(function)
     return compiled
 
 
 def helper(function):
     """Compile a function that only other kernels call; it is kept as a part of them."""
-    return function if INTERPRETED else numba.njit(nogil=True, **_PLAIN)(function)
+    return function if INTERPRETED else numba.njit(**_INNER)(function)
 
 
 def embedded(function):
-    """Like `helper`, for functions with few callers: part of their bodies, so compiled once less."""
-    return function if INTERPRETED else numba.njit(nogil=True, inline="always", **_PLAIN)(function)
+    """Like `helper`, for functions with one caller or two: part of their bodies, so compiled once less.
+
+    Numba copies the body of the caller as well, so large ones within large ones take seconds to compile.
+    """
+    return function if INTERPRETED else numba.njit(inline="always", **_INNER)(function)
 
 
 # what is kept

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import math
+import mmap
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from sterling.base.files import as_path, printable, unreadable
+from sterling.base.parquet import weigh
 from sterling.base.resources import require_memory
 from sterling.base.text import counted
 from sterling.errors import InputError, RangeError, SterlingError
@@ -359,7 +361,12 @@ def _read_parquet(path: Path, size: int, labels) -> _Data:
     with path.open("rb") as file:
         if file.read(4) != b"PAR1":
             raise _unlike(path, "Parquet file")
-    require_memory(size, printable(path))
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            weight = weigh(data)
+    except ValueError as problem:
+        raise _damaged(path, "Parquet file", problem) from None
+    require_memory(max(size, weight), printable(path))
     try:
         lazy = pl.scan_parquet(_source(path), glob=False)
         schema, rows = lazy.collect_schema(), lazy.select(pl.len()).collect().item()

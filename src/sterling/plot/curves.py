@@ -93,14 +93,14 @@ def predictions(ax: Axes, comparison: Comparison) -> str:
         ax.plot(x, y, ms=3.5, alpha=0.35, lw=0, **style(place))
         if len(known):
             ax.plot(x.mean(), y.mean(), ms=8, mec=INK, mew=0.8, lw=0, label=name, **style(place))
-    ax.set(xlabel="predicted occupancy of the teacher (mean-field)", ylabel="measured occupancy")
+    ax.set(xlabel="predicted occupancy of w* (mean-field)", ylabel="measured occupancy")
     tidy(ax, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     table = comparison.summary().sort("occupancy", descending=True)
     first, last = (_occupancy(table.row(place, named=True)) for place in (0, -1))
     if len(table) == 1:
-        return f"The iterates are at the teacher for {first}."
+        return f"The iterates are at w*, the teacher, for {first}."
     return (
-        f"On the same {comparison.trials} data sets the iterates are at the teacher for {first} and for "
+        f"On the same {comparison.trials} data sets the iterates are at w* for {first} and for "
         f"{last}; small marks are data sets, large ones means, and on the line the prediction is right."
     )
 

@@ -29,6 +29,19 @@ PAGE, RAW, NUMBERS, EXPLORABLE = "index.html", "data", "findings.json", "explore
 
 _FORMAT = 1  # of findings.json
 
+#: What the page says before it uses it; each thing has one word.
+WORDS = {
+    "w*": "the weights that made the labels, also called the teacher; training is to find them",
+    "n, N, σ, T": "the number of weights, of samples, the deviation of the label noise, the steps of a run",
+    "absorbed": "said of a run whose weights can change no more, whatever the step sizes: at w* or in a trap",
+    "mass": "of a run: the sum of its step sizes so far, the clock by which its latent weights move",
+    "time average": "of the weights, each step counted with its step size; its sign is what is looked at",
+    "occupancy": "the share of the steps at which the weights are w*",
+    "N₅₀": "the number of samples at which half of the runs succeed",
+    "surrogate": "what stands in for the derivative of the step function: by default that of ReLU",
+    "G, E G": "the gradient of one data set that training uses, and its mean over all data sets",
+}
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -151,6 +164,7 @@ class Page:
             missing=list(missing),
             state="This run was ended early." if finished else "The experiments are still running.",
             kinds=KINDS,
+            words=WORDS,
             judgements=list(Judgement),
             command=facts.command,
             made_with=facts.version,

@@ -77,7 +77,7 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
         notice=_notice(orbit, found, instance),
         sections=[
             _over_time(orbit),
-            _returns(found),
+            _returns(found, _home(orbit)),
             _shares(orbit, predicted, silence),
             _occupancy(found, predicted, instance, orbit, silence),
         ],
@@ -91,24 +91,31 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
     notes = []
     if instance.teacher is None:
         notes.append(
-            "The data have no teacher. The reference, to which distances and visits refer, is the state of "
-            "lowest empirical risk that the run has seen; all counts about it start when it is found."
+            "Which weights made the labels is not known. So distances and visits refer to the best state "
+            "seen, that of lowest empirical risk in this run; all counts about it start when it is found."
         )
-    elif _noise(instance) == 0:
-        notes.append("The labels have no noise, so w* absorbs: once there, the weights never leave it.")
+    else:
+        notes.append(
+            "The teacher is the weights that made the labels; distances and visits refer to it, and a weight "
+            "is wrong where it differs from the teacher’s."
+        )
+    if _noise(instance) == 0:
+        notes.append(
+            "The labels have no noise, so the teacher absorbs: once there, the weights never leave it."
+        )
     if orbit.verdict.absorbed:
         away = f"{counted(orbit.errors, 'weight')} away from" if orbit.errors else "at"
         before = ", and what follows is about the steps before" if orbit.last_flip else ""
         notes.append(
-            f"The run was absorbed {away} the reference at step {orbit.last_flip:,}: no weight moves any "
-            f"more, whatever the step sizes. So there is no recurrence to describe{before}."
+            f"The run was absorbed {away} the {_home(orbit)} at step {orbit.last_flip:,}: no weight moves "
+            f"any more, whatever the step sizes. So there is no recurrence to describe{before}."
         )
     elif orbit.certified:
         notes.append("The step sizes left do not suffice for another flip, so nothing recurs any more.")
     elif orbit.visits < 2:
         seen = "never visited" if not orbit.visits else "visited once"
         notes.append(
-            f"The reference was {seen} in {counted(orbit.steps, 'step')}, so there is no recurrence to "
+            f"The {_home(orbit)} was {seen} in {counted(orbit.steps, 'step')}, so there is no recurrence to "
             "describe."
         )
     if orbit.interrupted:
@@ -134,10 +141,10 @@ def _over_time(orbit: Orbit) -> Section:
     return Section(name, title, words, drawings)
 
 
-def _returns(found: Recurrence | None) -> Section:
-    name, title = "returns", "Leaving the reference and coming back"
+def _returns(found: Recurrence | None, home: str) -> Section:
+    name, title = "returns", f"Leaving the {home} and coming back"
     if found is None or not found.returns.count:
-        never = "The reference was not left and visited again, so there are no return times."
+        never = f"The {home} was not left and visited again, so there are no return times."
         return Section(name, title, (never,))
     drawings = (
         _draw("survival", "How long absences and stays last", visits.survival, found=found),
@@ -149,7 +156,7 @@ def _returns(found: Recurrence | None) -> Section:
     words = (
         "Times are in steps. With slowly decaying step sizes stays and absences keep their lengths in steps, "
         "for the orbit does not change when all step sizes are scaled alike. Weights that drift slowly to "
-        "their first flip move in the mass of the schedule instead.",
+        "their first flip move in the mass instead, the sum of the step sizes so far.",
     )
     return Section(name, title, words, drawings)
 
@@ -167,17 +174,16 @@ def _shares(orbit: Orbit, predicted: Balance | None, silence: str) -> Section:
 def _made_from(orbit: Orbit, predicted: Balance) -> tuple[str, ...]:
     """Return what the prediction was made from."""
     further = f" and at {counted(predicted.states, 'further state')} that it draws itself"
-    home = "w*" if orbit.reference_kind == "teacher" else "the reference"
     words = (
-        f"The prediction is made from exact gradients at {home}, at its {counted(orbit.n, 'neighbour')}"
-        f"{further if predicted.states else ''}, and from no step of the run."
+        f"The prediction is made from exact gradients at the {_home(orbit)}, at its "
+        f"{counted(orbit.n, 'neighbour')}{further if predicted.states else ''}, and from no step of the run."
     )
     if orbit.reference_kind == "teacher":
         return (words,)
     return (
         words,
-        "These data have no teacher, so the best state that the run saw stands in for it: of the run the "
-        "prediction knows that state, and it takes its misfit to the labels for noise.",
+        "Of the run the prediction knows the best state seen, and it takes its misfit to the "
+        "labels for noise.",
     )
 
 
@@ -189,7 +195,7 @@ def _occupancy(
     if found is None or predicted is None:
         lacking = silence or "The run did not count its visits."
     elif instance.teacher is None:
-        lacking = "The law over N needs a teacher, and these data have none."
+        lacking = "The law over N needs to know the weights that made the labels."
     elif _noise(instance) is None:
         lacking = "The law over N needs labels of known noise, and these data have none."
     elif orbit.certified:
@@ -212,20 +218,24 @@ def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
     """Return what theory predicts for this data set, or None and why."""
     from sterling.theory import balance, drift
 
-    home = "w*" if instance.teacher is not None else "the reference"
     if _noise(instance) == 0:
-        return None, "There is no prediction: without label noise w* absorbs, and nothing recurs."
+        return None, "There is no prediction: without label noise the teacher absorbs, and nothing recurs."
     given = {"surrogate": orbit.surrogate, "reference": orbit.reference}
     try:
         with np.errstate(all="ignore"):
             if not (drift(instance, **given) * orbit.reference > 0).any():
-                return None, f"There is no prediction: {home} absorbs, and nothing recurs."
+                return None, f"There is no prediction: the {_home(orbit)} absorbs, and nothing recurs."
             predicted = balance(instance, **given)
     except InputError as problem:
         return None, f"There is no prediction: {problem}."
     if not np.isfinite([predicted.occupancy, *predicted.wrong_share]).all():
         return None, "There is no prediction: the mean-field equations have no solution here."
     return predicted, ""
+
+
+def _home(orbit: Orbit) -> str:
+    """Return what distances and visits refer to, in the words of all pages and tables of runs."""
+    return "teacher" if orbit.reference_kind == "teacher" else "best state seen"
 
 
 def _noise(instance: Instance) -> float | None:

@@ -20,6 +20,8 @@ from typing import Any
 
 import polars as pl
 
+from sterling.base.parquet import weigh
+from sterling.base.resources import available_memory, readable_bytes
 from sterling.errors import InputError, SterlingError, StoreError
 from sterling.study.cells import Cell, canonical
 from sterling.study.kinds import Column, Kind
@@ -143,6 +145,7 @@ def open_shard(path: Path, kind: Kind, identity: str) -> Shard:
     if _digest(data) != match["digest"]:
         raise StoreError(f"it is damaged or cut off ({len(data):,} bytes, and not those once written)")
     with _reading():
+        _affordable(weigh(data))
         about = pl.read_parquet_metadata(io.BytesIO(data))
         schema = pl.read_parquet_schema(io.BytesIO(data))
         if about.get("format") != FORMAT:
@@ -157,6 +160,9 @@ def open_shard(path: Path, kind: Kind, identity: str) -> Shard:
         count = scan.select(pl.len()).collect().item()
         if count != int(match["rows"]) or _LEAST_BYTES * count > len(data):
             raise StoreError("it holds another number of rows than its name says")
+        lengths = [pl.col(name).str.len_bytes().sum() for name, kind in schema.items() if kind == pl.String]
+        # A text that takes little in the file may stand in every row.
+        _affordable(sum(filter(None, scan.select(lengths).collect().row(0))))
         texts = scan.select(pl.col("cell").unique()).collect(engine="streaming")["cell"].to_list()
         return Shard(kind, data, {text: _cell(text, kind) for text in texts})
 
@@ -175,8 +181,14 @@ def _reading() -> Iterator[None]:
     """Turn what reading a strange file may raise into a StoreError."""
     try:
         yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, RecursionError) as problem:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, RecursionError, ValueError) as problem:
         raise StoreError(f"it cannot be read ({' '.join(str(problem).split())[:100]})") from None
+
+
+def _affordable(count: int) -> None:
+    free = available_memory()
+    if free is not None and count > free:
+        raise StoreError(f"its content takes {readable_bytes(count)}, more than there is memory")
 
 
 def _cell(text: Any, kind: Kind) -> Cell:

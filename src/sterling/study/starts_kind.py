@@ -1,6 +1,6 @@
 """Trials of the kind "starts": runs like those of "train" from several starts, with shares of the mass.
 
-The balance (science.md, 13) speaks of mass H(T) and not of steps, so what is to be held against it is here.
+The balance (docs/science, 13) speaks of mass H(T) and not of steps, so what is to be held against it is here.
 """
 
 from __future__ import annotations

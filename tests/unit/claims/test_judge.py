@@ -216,11 +216,30 @@ def test_a_finite_budget_contradicts_nothing_that_more_steps_could_mend():
     assert bound("the exponent", 2.0).judge([(2.1, 2.3, 0)]) is CONTRADICTED
     assert bound("the exponent", 2.0).judge([(2.1, 2.3, 7)]) is OPEN
     assert bound("the exponent", 2.0).judge([(1.0, 1.2, 7)]) is FAR
-    assert step_sizes.RULE.judge([(2.1, 2.5, 0, 3)]) is OPEN
-    assert step_sizes.RULE.judge([(2.1, 2.5, 1, 3)]) is CONTRADICTED
     failing = [(60, 5, 0, 55)]
     assert learning_rates.RULE.judge([([(60, 0, 5, 0)], failing)]) is CONTRADICTED
     assert learning_rates.RULE.judge([([(60, 0, 5, 40)], failing)]) is OPEN
+
+
+def test_runs_left_open_are_counted_both_ways():
+    """A threshold that moves only if they fail, or only if they succeed, decides nothing."""
+    trials = pl.DataFrame(
+        {
+            "samples": [10] * 4 + [20] * 4,
+            "schedule": ["a", "b"] * 4,
+            "trial": [0, 0, 1, 1] * 2,
+            "verdict": ["TRAPPED", "WANDERING", "TRAPPED", "OPTIMAL", *["OPTIMAL"] * 4],
+            "certified": [True, False, True, True, True, True, True, True],
+            "errors": [1, 1, 1, 0, 0, 0, 0, 2],
+        }
+    )
+    found = step_sizes.Outcomes.of(trials.sample(8, shuffle=True, seed=1), "schedule", ["a", "b"])
+    assert found.won.tolist() == [[[False, False], [False, True]], [[True, True], [True, False]]]
+    assert found.left.tolist() == [[[False, False], [True, False]], [[False, False], [False, False]]]
+    low, high = math.log(1.1), math.log(3)
+    joined = step_sizes._joined([(0.0, -0.1, 0.1), (high, low, high)])
+    assert joined == pytest.approx((1.0, math.exp(-0.1), 3.0))
+    assert step_sizes.RULE.judge([(*joined[1:], 0)]) is OPEN
 
 
 @pytest.mark.parametrize(

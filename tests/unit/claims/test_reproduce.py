@@ -44,12 +44,17 @@ TINY = {
     "P4": step_sizes.Budget(
         n=8,
         factors=(0.3, 0.6, 1.0, 2.0),
-        rates=(0.1, 1.0),
-        exponents=(0.0, 0.5),
+        courses=(
+            ("constant:0.1", 2_000),
+            ("constant:1", 2_000),
+            ("power:0.1,0.5", 2_000),
+            ("power:1,0.5", 2_000),
+            ("power:5,1", 3_000),
+        ),
         trials=12,
-        steps=2_000,
         exact_n=6,
         exact_trials=4,
+        starts=1,
     ),
     "P5": input_laws.Budget(
         n=8,

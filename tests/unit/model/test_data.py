@@ -296,6 +296,22 @@ def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path, name):
         assert "\n" not in str(caught.value)
 
 
+def test_no_altered_byte_of_a_parquet_file_ends_the_process(tmp_path):
+    """A page that claims to hold −20 values made Polars ask for 2⁶¹ bytes, which ends the process."""
+    path = tmp_path / "d.parquet"
+    table().write_parquet(path)
+    whole, refused = path.read_bytes(), 0
+    for place in range(4, 40):  # the header of the first page, and what follows
+        altered = bytearray(whole)
+        altered[place] ^= 1  # the sign of every number of a header
+        path.write_bytes(altered)
+        try:
+            load_data(path)
+        except InputError:
+            refused += 1
+    assert refused > 10
+
+
 def test_a_damaged_archive_member_is_noticed(tmp_path):
     stream = io.BytesIO()
     np.savez(stream, inputs=INPUTS, labels=LABELS)

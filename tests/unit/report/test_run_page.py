@@ -66,7 +66,7 @@ def test_without_noise():
     reader = parse(text)
     assert len(reader.drawings) == 4
     assert "The labels have no noise" in text
-    assert "was absorbed at the reference at step" in text
+    assert "was absorbed at the teacher at step" in text
     assert "so there are no return times" in text
     assert "There is no prediction: without label noise" in text
 
@@ -75,10 +75,10 @@ def test_data_without_a_teacher(noisy):
     free = st.Instance(noisy.inputs, noisy.labels)
     text = run_page(st.train(free, 20_000), free)
     parse(text)
-    assert "The data have no teacher" in text
-    assert "The law over N needs a teacher, and these data have none" in text
-    assert "exact gradients at the reference, at its 8 neighbours" in text
-    assert "the best state that the run saw stands in for it" in text
+    assert "Which weights made the labels is not known" in text
+    assert "The law over N needs to know the weights that made the labels" in text
+    assert "exact gradients at the best state seen, at its 8 neighbours" in text
+    assert "the prediction knows the best state seen" in text
 
 
 def test_data_whose_noise_is_not_known(noisy):
@@ -102,7 +102,7 @@ def test_a_teacher_that_absorbs_without_known_noise():
     instance = st.Problem(n=8, samples=400).draw(0)
     plain = st.Instance(instance.inputs, instance.labels, teacher=instance.teacher)
     text = run_page(st.train(plain, 5000, init=plain.teacher), plain)
-    assert "There is no prediction: w* absorbs, and nothing recurs." in text
+    assert "There is no prediction: the teacher absorbs, and nothing recurs." in text
     assert "what follows is about the steps before" not in text
 
 

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 import sterling as st
-from sterling.study import Cell, Store, Study, fit_store, replay, run, status
+from sterling.study import Cell, Store, Study, fit_store, replay, run, shards, status
 from sterling.study import store as store_module
 from sterling.study.shards import FORMAT, encode, frame_of, merge, schema_of
 from sterling.study.trial import Batch, run_batch
@@ -193,6 +193,32 @@ def test_a_damaged_shard_with_a_right_digest_is_left_out(store, seed):
     ):  # values may be possible, and contradict
         warnings.simplefilter("ignore", st.SterlingWarning)
         assert len(store.trials()) <= 12 + int(rows)
+
+
+def test_a_page_that_claims_the_impossible_is_not_read(store):
+    """Polars would ask for 2⁶¹ bytes, and the process would end."""
+    path = shard_paths(store)[0]
+    whole = path.read_bytes()
+    rows, refused = path.name.split("-")[1], 0
+    for place in range(190, 260):
+        data = bytearray(whole)
+        data[place] ^= 1  # the sign of every number of a header
+        other = path.with_name(f"train-{rows}-{blake2b(data, digest_size=16).hexdigest()}.parquet")
+        other.write_bytes(data)
+        try:
+            shards.open_shard(other, KIND, STUDY.identity).rows(STORED)
+        except st.StoreError:
+            refused += 1
+    assert refused > 5
+
+
+def test_text_that_would_fill_the_memory_is_not_unpacked(store, finished, monkeypatch):
+    """One long text in many rows takes next to nothing in the file."""
+    row = changed(finished[SECOND.key][0], version="1" + "0" * 10_000)
+    forge(store, [changed(row, trial=number, seconds=number / 7) for number in range(2000)])
+    monkeypatch.setattr(shards, "available_memory", lambda: 10_000_000)
+    with pytest.warns(st.SterlingWarning, match="more than there is memory"):
+        assert len(store.trials()) == 12
 
 
 def test_a_pipe_with_the_name_of_a_shard_is_not_waited_for(store):

@@ -17,7 +17,7 @@ from sterling.claims.finding import Finding, Measured, Reference, measured, pict
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import listed, said
 from sterling.plot.curves import set_aside, style
-from sterling.plot.style import GREY, tidy
+from sterling.plot.style import GREY, legend_above, tidy
 from sterling.stats import mean_interval
 from sterling.study.grid import Study
 
@@ -132,7 +132,7 @@ def measure(context: Context, budget: Budget) -> Finding:
             "Proof of the bound. Let p be the share of the mass (the sum of step sizes) in which weight k is "
             "wrong. While it is wrong the mean gradient pulls it home with S, and the gradient differs from "
             "its mean by ε at most; while it is right the mean does not push it, so what pushes it outwards "
-            "is at most ε. In the long run the pushes outwards and homewards balance (Balance, science.md, "
+            "is at most ε. In the long run the pushes outwards and homewards balance (Balance, docs/science, "
             "13): p·(S − ε) ≤ (1 − p)·ε, so p ≤ ε/S. Where ε < S/2 the sign of the time average is right; "
             "where nε < S the weights are all right for some of the mass, so w* is visited for ever.",
             "With S = 1/√(2πn) for ReLU, ε = C·√(n/N) is below S/2 from N = 8πC²·n² on and below S/n from "
@@ -275,7 +275,8 @@ def draw_constants(ax: Axes, table: pl.DataFrame) -> str:
         set_aside(ax, [*points, *line], place, len(groups))
     ax.set_xticks(np.unique(table["n"].to_numpy()))
     ax.set_ylim(bottom=0)
-    tidy(ax, "lower right", xlabel="dimension n (number of weights)", ylabel="C = ε·√(N/n)")
+    tidy(ax, xlabel="dimension n (number of weights)", ylabel="C = ε·√(N/n)")
+    legend_above(ax, 2)
     return (
         "Small marks are data sets, large ones their means. A level line means that ε, the largest distance "
         "of the gradient from its mean, is proportional to √(n/N): then n² and n⁴ are the orders."
@@ -284,14 +285,14 @@ def draw_constants(ax: Axes, table: pl.DataFrame) -> str:
 
 def draw_bound(ax: Axes, checked: pl.DataFrame) -> str:
     """Draw the certified and the measured largest wrong share of each data set against ε/S."""
-    ends = np.array([checked["wrong"].to_numpy().min() * 0.7, checked["bound"].to_numpy().max() * 1.3])
+    ends = np.array([0.0, min(1.0, 1.05 * checked["bound"].to_numpy().max())])
     ax.plot(ends, ends, color=GREY, lw=1.2, ls="--", zorder=0, label="p = ε/S")
     bound = checked["bound"].to_numpy()
     for place, (column, label) in enumerate((("certified", "certified"), ("wrong", "measured in runs"))):
         ax.plot(bound, checked[column].to_numpy(), ls="", ms=5, mfc="none", label=label, **style(place))
     ax.axhline(0.5, color=GREY, lw=1, ls=":", zorder=0, label="one half: the average decodes below")
     ax.set(xlabel="ε/S, from the gradient’s distance to its mean", ylabel="largest share of the mass wrong")
-    tidy(ax, xscale="log", yscale="log")
+    tidy(ax, xlim=(0, ends[1]), ylim=(0, max(0.52, ends[1])))
     return (
         "Each data set has two marks: the proved bound of its worst weight and the largest share that runs "
         "showed. All lie below the dashed line; how far below says what the simple bound gives away."

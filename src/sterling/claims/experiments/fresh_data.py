@@ -243,8 +243,8 @@ def measure(context: Context, budget: Budget) -> Finding:
         ],
         experiment=(
             f"{len(runs)} runs of {budget.steps:,} steps with σ = {budget.noise:g}, n = {budget.n}, m = 1, "
-            f"on {budget.instances} teachers and starts: once with one data set of N = {budget.samples}, "
-            f"once with {budget.samples} fresh samples at each step; step sizes "
+            f"from {budget.instances} draws of w* and of the start: once with one data set of N = "
+            f"{budget.samples}, once with {budget.samples} fresh samples at each step; step sizes "
             + " and ".join(schedule_words(parse_schedule(one)) for one in budget.schedules)
             + "."
         ),
@@ -332,9 +332,8 @@ def draw_visits(ax: Axes, marks: pl.DataFrame) -> str:
             ax.plot(*line, lw=1, label=None if run else words, color=style(place)["color"])
     end = float(marks["mark_steps"].to_numpy().max(initial=100))
     line = np.array([end / 1000, end])
-    for power, dash in ((1.0, "--"), (0.5, ":")):
-        level = 0.05 * end**power
-        ax.plot(line, level * (line / end) ** power, color=GREY, lw=1, ls=dash, label=f"slope {power:g}")
+    for power, level, dash in ((1.0, 0.01 * end, "--"), (0.5, 0.4 * end**0.5, ":")):
+        ax.plot(line, level * (line / end) ** power, color=GREY, lw=1.4, ls=dash, label=f"slope {power:g}")
     ax.set_ylim(bottom=0.8)
     tidy(ax, xscale="log", yscale="log", xlabel="steps T", ylabel="visits to w* (number)")
     return (

@@ -214,7 +214,7 @@ def measure(context: Context, budget: Budget) -> Finding:
             f"{int(cells['trials'].sum()):,} runs without label noise at n = {budget.n}, N = "
             f"{listed(sizes)}, {budget.steps:,} steps of 0.5/√(t+1), on "
             f"{len(budget.families)} input laws of unit variance, as they are, standardised and whitened. "
-            "The teacher labels the normalised inputs. Then, chosen beforehand, "
+            "The labels are those of w* on the normalised inputs. Then, chosen beforehand, "
             f"{crossed['trials'].sum():,} runs at N = {sizes[-1]:,} on {len(budget.shapes)} shapes of unit "
             f"variance, each with a mean of {' and of '.join(f'{one:g}' for one in budget.means)}, with "
             f"{' and '.join(budget.surrogates)}."

@@ -120,7 +120,7 @@ def measure(context: Context, budget: Budget) -> Finding:
         tables={"population-gradients": raw, "population-slopes": slopes},
         notes=(
             f"Chance of a false alarm by this rule, if the law holds: {percent(1 - JOINT, 1)}.",
-            "The law holds for Gaussian inputs and a readout that student and teacher share.",
+            "The law holds for Gaussian inputs and a readout that is known.",
         ),
     )
 
