@@ -26,6 +26,7 @@ _WHOLE = 0.999  # share of a level's weights without gradient that is all of the
 _SAME = 0.02  # by which slopes of one height may differ
 _BESIDE = 1e-3  # of a tie: latents so close to it must go either way
 _POINTS = 2000  # of a ramp that are looked at
+_STRAY = 0.01  # of the slopes within a window may be 0, where rounding decides at its ends
 _FIT = 0.03  # root of the mean squared error of a smooth surrogate that is recognised
 
 #: Why a latent gets no gradient.
@@ -198,14 +199,14 @@ def _window(x: np.ndarray, on: np.ndarray, steps: np.ndarray) -> tuple[str, tupl
         return "identity", None
     places = np.flatnonzero(on)
     first, last = places[0], places[-1]
-    if not on[first : last + 1].all():
+    if np.mean(~on[first : last + 1]) > _STRAY:
         return "other", None
     window = (float(steps[first]), float(steps[last]))
     left, right = first > 0, last < len(x) - 1
     near = 3 * float(np.diff(x).max())
     if left and abs(x[first]) < near and x[last] > near:
         return ("clipped_relu" if right else "relu"), window
-    return ("hard_tanh" if left and right else "other"), window
+    return "hard_tanh", window  # cut at one end or at both
 
 
 def _smooth(x: np.ndarray, relative: np.ndarray) -> str:
