@@ -26,7 +26,7 @@ _WHOLE = 0.999  # share of a level's weights without gradient that is all of the
 _SAME = 0.02  # by which slopes of one height may differ
 _BESIDE = 1e-3  # of a tie: latents so close to it must go either way
 _POINTS = 2000  # of a ramp that are looked at
-_STRAY = 0.01  # of the slopes within a window may be 0, where rounding decides at its ends
+_STRAY = 0.03  # of the slopes within a window may be 0, where rounding decides at its ends
 _FIT = 0.03  # root of the mean squared error of a smooth surrogate that is recognised
 
 #: Why a latent gets no gradient.
