@@ -28,7 +28,7 @@ demo: $(CORE) ## measure the claims of the paper: a table and a page, in minutes
 	@$(PY) -m sterling reproduce --quick $(ARGS)
 
 test: $(DEV) $(TORCH) $(if $(WITH_QAT),$(QAT)) ## run the tests (PyTorch is the oracle of one of them)
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(DEV) ## lint, formatting and types
 	@$(PY) -m ruff check

@@ -96,6 +96,18 @@ def commands():
     return "\n".join(parts)
 
 
+def pages():
+    """Pages of their own: what `sterling explore` writes, and `sterling reproduce` of two quick claims."""
+    from sterling.report.explore import write_explorable
+
+    (MADE / "extra").mkdir(parents=True, exist_ok=True)
+    write_explorable(MADE / "extra" / "explore.html")
+    claims = ["--quick", "--quiet", "--only", "P3,population", "--out", str(MADE / "extra" / "claims")]
+    subprocess.run(
+        [sys.executable, "-m", "sterling", "reproduce", *claims], check=True, stdout=subprocess.DEVNULL
+    )
+
+
 def pictures():
     """Run the scripts of the gallery whose picture is older than they or the package."""
     import sterling
@@ -118,7 +130,7 @@ def make(app):
         "commands.md": commands,
     }.items():
         write(name, text())
-    (MADE / "extra").mkdir(parents=True, exist_ok=True)
+    pages()
     pictures()
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import doctest
 import re
 import shutil
+import subprocess
+import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -76,7 +79,8 @@ def commands() -> list[tuple[str, str]]:
     for page in PAGES:
         for block in blocks(page, "sh"):
             lines = [line.split("  #")[0].strip() for line in block.splitlines()]
-            found += [(page.stem, line.split("sterling ", 1)[1]) for line in lines if "sterling " in line]
+            calls = (re.match(r"(?:\S*/)?sterling (.*)", line) for line in lines)
+            found += [(page.stem, call[1]) for call in calls if call]
     return found
 
 
@@ -142,10 +146,11 @@ def references() -> list[tuple[str, str]]:
     """Return all places that name a section of the science, with its numbers: "docs/science, 3 and 5"."""
     pattern = re.compile(r"science(?:\.md)?,? (?:section |sections )?(\d+(?:(?:, | and | to )\d+)*)")
     files = [f for room in ("src", "benchmarks", "tests") for f in sorted((ROOT / room).rglob("*.py"))]
+    files += sorted((ROOT / "src").rglob("*.js"))
     files += [ROOT / "README.md", ROOT / "CHANGELOG.md", DOCS / "decisions.md", DOCS / "extending.md"]
     found = []
     for file in files:
-        text = re.sub(r"\s+(?:#:? )?", " ", file.read_text(encoding="utf-8"))
+        text = re.sub(r"\s+(?:(?:#:?|//|\*) )?", " ", file.read_text(encoding="utf-8"))
         found += [(str(file.relative_to(ROOT)), numbers) for numbers in pattern.findall(text)]
     return found
 
@@ -168,3 +173,42 @@ def test_the_gallery_shows_every_program():
     assert len(scripts) >= 6
     assert sorted(re.findall(r"\(_made/gallery/(\w+)\.svg\)", text)) == scripts
     assert sorted(re.findall(r"literalinclude\} gallery/(\w+)\.py", text)) == scripts
+
+
+def test_the_moving_picture_is_what_its_program_draws(tmp_path):
+    """And what its words say: a few kilobytes, of a run that recurs while its average is right."""
+    committed = DOCS / "images" / "moving.svg"
+    program = [sys.executable, committed.with_suffix(".py"), tmp_path / "moving.svg"]
+    told = subprocess.run(program, check=True, capture_output=True, text=True).stdout
+    assert (tmp_path / "moving.svg").read_bytes() == committed.read_bytes()
+    assert committed.stat().st_size < 50_000
+    assert "RECURRENT" in told
+    assert "ergodic_errors=0" in told
+
+
+@pytest.mark.parametrize("module", ["", "theory", "study", "learn", "torch"])
+def test_every_public_name_has_its_entry(module):
+    """The pages on the interface list the functions and classes of `__all__`, and no others."""
+    home = import_module(f"sterling.{module}".rstrip("."))
+    public = {name for name in home.__all__ if callable(getattr(home, name))}
+    pages = (
+        [DOCS / "api" / f"{module}.md"] if module else [DOCS / "api" / "index.md", DOCS / "api" / "errors.md"]
+    )
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    assert set(re.findall(r"^   (\w+)$", text, re.MULTILINE)) == public
+
+
+def test_claims_that_pages_name_exist():
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    found = {key for keys in re.findall(r"--only ([\w,]+)", text) for key in keys.split(",")}
+    assert {"P5", "population"} <= found <= set(catalogue.find())
+
+
+def test_programs_that_pages_name_exist():
+    """Benchmarks, tests and examples, as pages and the package call them."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"python -m benchmarks\.(\w+)", text):
+            assert (ROOT / "benchmarks" / f"{name}.py").exists(), (page, name)
+        for name in re.findall(r"`((?:tests|examples|benchmarks|docs)/[\w/.-]+)`", text):
+            assert (ROOT / name).exists(), (page, name)

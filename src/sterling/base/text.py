@@ -7,12 +7,15 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import asdict
+from importlib import import_module
 from typing import Any
 
 #: Turns the digits of an exponent into raised ones.
 RAISED = str.maketrans("-.0123456789", "⁻˙⁰¹²³⁴⁵⁶⁷⁸⁹")
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
+_DRAWERS = "sterling.plot.small"
+_BESIDE = "display:flex;flex-wrap:wrap;gap:1em 2em;align-items:center"
 _DIGITS = 4  # significant ones, of a number that comes without decimals
 
 
@@ -63,6 +66,16 @@ def html_table(rows: Iterable[tuple[str, Any]]) -> str:
     return f"<table>{cells}</table>"
 
 
+def in_notebook(thing: Any, rows: Iterable[tuple[str, Any]]) -> str:
+    """Return what a notebook shows of an object: a table, and beside it its small picture, if it has one.
+
+    Pictures are drawn by `plot/small.py`. That room stands above all whose objects it draws, so it is found
+    by its name here, and loaded (Matplotlib with it) when a notebook asks.
+    """
+    picture = import_module(_DRAWERS).picture(thing)
+    return f"<div style='{_BESIDE}'>{html_table(rows)}{picture}</div>" if picture else html_table(rows)
+
+
 class Plain:
     """What public objects have in common: they can be told as plain values, and a notebook shows those."""
 
@@ -77,7 +90,7 @@ class Plain:
         return asdict(self)  # type: ignore[call-overload]
 
     def _repr_html_(self) -> str:
-        return html_table((name, shortened(value)) for name, value in self.to_dict().items())
+        return in_notebook(self, ((name, shortened(value)) for name, value in self.to_dict().items()))
 
 
 def number(value: float, decimals: int | None = None) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sterling.base.arrays import read_only
-from sterling.base.text import counted, html_table
+from sterling.base.text import counted, in_notebook
 from sterling.dynamics import walk as cell
 from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.walk import Course, Log
@@ -597,7 +597,7 @@ class Orbit:
         )
 
     def _repr_html_(self) -> str:
-        return html_table(self.summary())
+        return in_notebook(self, self.summary())
 
 
 def _completed(clock: np.ndarray, steps: int) -> tuple[int, int]:

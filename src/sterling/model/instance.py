@@ -26,7 +26,7 @@ from sterling.base.arrays import (
 from sterling.base.checks import choice
 from sterling.base.pool import for_each
 from sterling.base.resources import require_memory
-from sterling.base.text import Plain, html_table, shortened
+from sterling.base.text import Plain, in_notebook, shortened
 from sterling.errors import InputError, RangeError
 from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs, vector_codes
 from sterling.exact.ranges import EXACT, WHOLE, finest, limbs, too_large, too_wide
@@ -549,7 +549,7 @@ class Instance(Plain):
             ("teacher", "unknown" if self.teacher is None else "known"),
             ("rounding", self.rounding.words()),
         ]
-        return html_table([*rows, *((name, shortened(value)) for name, value in self.origin.items())])
+        return in_notebook(self, [*rows, *((name, shortened(value)) for name, value in self.origin.items())])
 
 
 def _error(codes: np.ndarray, bits: int, values: np.ndarray) -> float:

@@ -6,16 +6,16 @@ drawn once, in ink on nothing; on dark pages the style sheet turns their lightne
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from sterling.base.text import RAISED
-from sterling.plot.style import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION, any_letter
+from sterling.plot.style import any_letter
+from sterling.plot.svg import SMALLEST, inline, settings, source
 from sterling.report.described import described
 
 if TYPE_CHECKING:
@@ -26,52 +26,7 @@ if TYPE_CHECKING:
 
 #: Inches. A phone of 390 pixels shows a picture of this width at about its own size.
 SIZE = (4.4, 3.4)
-#: Points, below which no letter of a picture is: 10 pixels on that phone.
-SMALLEST = 9.5
-
-_DOTS = 200  # per inch, in parts that are drawn as pixels: twice what a screen shows
 _HEAVY = 2500  # points of one artist beyond which pixels are smaller than lines
-
-_OUTER = re.compile(r'<svg[^>]* viewBox="([^"]*)"[^>]*>(.*)</svg>', re.DOTALL)
-_UNWANTED = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", re.DOTALL)
-_TAG = re.compile(r"<[^>]*>")
-_ID = re.compile(r' id="([^"]*)"')
-_TARGET = re.compile(r'(?:href="|url\()#([^")]+)')
-_LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
-
-_SETTINGS = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # for the layout; the page shows its own font
-    "font.size": SMALLEST,
-    "axes.titlesize": 10,
-    "axes.labelsize": SMALLEST,
-    "legend.fontsize": SMALLEST,
-    "xtick.labelsize": SMALLEST,
-    "ytick.labelsize": SMALLEST,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": GREY,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.major.size": 3,
-    "ytick.major.size": 3,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "grid.color": PALE,
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 4.5,
-    "legend.frameon": False,
-    "legend.handlelength": 1.6,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-}
 
 
 @dataclass(frozen=True)
@@ -105,44 +60,21 @@ def render(picture: Picture, name: str = "", size: tuple[float, float] = SIZE) -
     Artists of very many points are drawn as pixels, all else as lines and text. The same picture gives the
     same bytes.
     """
-    from cycler import cycler
     from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    prefix = f"figure-{identifier(name or picture.name)}"
-    colours = cycler(color=[BLUE, VERMILLION, GREEN, AMBER, PURPLE, GREY])
-    settings: Any = {**_SETTINGS, "svg.hashsalt": prefix, "axes.prop_cycle": colours}
-    with rc_context(settings), any_letter():
+    given: Any = settings(f"figure-{identifier(name or picture.name)}")
+    with rc_context(given), any_letter():
         figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasSVG(figure)
         ax = figure.subplots()
         caption = picture.draw(ax)
         for one in figure.axes:
             _lighten(one)
             _flatten(one)
         _enlarge(figure)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", dpi=_DOTS, metadata={"Date": None})
+        written = source(figure)
         about = described(figure)
-    return Drawing(_inline(stream.getvalue(), about), picture.title, caption)
-
-
-def _inline(source: str, about: str) -> Markup:
-    """Return what Matplotlib wrote as an ``<svg>`` element for an HTML page, without what serves no page.
-
-    Ids that something refers to are digests, salted with the figure's name, so figures share none.
-    """
-    used = set(_TARGET.findall(source))
-
-    def tidy(tag: re.Match) -> str:
-        text = _ID.sub(lambda one: one[0] if one[1] in used else "", " ".join(tag[0].split()))
-        text = text.replace("xlink:href=", "href=")
-        return _LONG_NUMBER.sub(lambda one: f"{float(one[0]):.2f}".rstrip("0").rstrip("."), text)
-
-    box, body = _OUTER.search(source).groups()  # type: ignore[union-attr]
-    body = re.sub(r">\s+<", "><", _TAG.sub(tidy, _UNWANTED.sub("", body)))
-    return Markup(f'<svg viewBox="{box}" role="img" aria-label="{escape(about)}">{body}</svg>')
+    return Drawing(inline(written, about), picture.title, caption)
 
 
 def identifier(text: str) -> str:

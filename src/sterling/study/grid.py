@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from sterling.base import checks
-from sterling.base.text import Plain, html_table, shortened
+from sterling.base.text import Plain, in_notebook, shortened
 from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.study.cells import SEMANTICS, Cell, canonical, digest
@@ -346,7 +346,7 @@ class Study(Plain):
     def _repr_html_(self) -> str:
         told = self.to_dict()
         told |= {**told.pop("problem"), **told.pop("run"), **told.pop("stop")}
-        return html_table((name, shortened(value)) for name, value in told.items())
+        return in_notebook(self, ((name, shortened(value)) for name, value in told.items()))
 
 
 def _values(value: Any, name: str, plain=lambda one: one) -> tuple:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sterling.base.text import Plain, html_table, shortened
+from sterling.base.text import Plain, in_notebook, shortened
 from sterling.stats import jeffreys
 from sterling.study.criteria import Criterion
 from sterling.study.expected import Expected, expected
@@ -108,6 +108,10 @@ class SeriesFit(Plain):
 
     def __repr__(self) -> str:
         return f"SeriesFit({self.criterion}, {self.title}: {self.fit or self.refusal})"
+
+    def _repr_html_(self) -> str:
+        rows = [("criterion", self.criterion), ("series", self.title), ("fit", str(self.fit or self.refusal))]
+        return in_notebook(self, [*rows, *(("note", note) for note in self.notes)])
 
 
 def fit_store(
@@ -255,7 +259,7 @@ class Status(Plain):
     def _repr_html_(self) -> str:
         values = self.to_dict()
         del values["cells"], values["fits"]
-        return html_table((name, shortened(value)) for name, value in values.items())
+        return in_notebook(self, ((name, shortened(value)) for name, value in values.items()))
 
 
 def status(store: Store | str | os.PathLike) -> Status:

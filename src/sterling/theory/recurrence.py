@@ -18,7 +18,7 @@ import numpy as np
 
 from sterling.base.arrays import check_signs
 from sterling.base.checks import choice, instance_of, integer
-from sterling.base.text import Plain, html_table
+from sterling.base.text import Plain, in_notebook
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.surrogates import Surrogate, get_surrogate
@@ -155,7 +155,7 @@ class Balance(Plain):
             ("the worst weight is wrong", f"{self.wrong_share.max(initial=0.0):.2%} of the steps"),
             ("corrected at", f"{self.states:,} states"),
         ]
-        return html_table(rows)
+        return in_notebook(self, rows)
 
 
 @labelled("mean-field", "sterling.theory.recurrence")

@@ -160,7 +160,7 @@ def decode(
 
     References
     ----------
-    science.md, 11; Nagel et al. 2022, arXiv 2203.11086 (freezing).
+    docs/science, 11; Nagel et al. 2022, arXiv 2203.11086 (freezing).
 
     Examples
     --------

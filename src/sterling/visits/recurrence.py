@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from sterling.base.text import counted, html_table
+from sterling.base.text import counted, in_notebook
 from sterling.visits.batch_means import (
     BURN_IN,
     DRIFT_LEVEL,
@@ -368,7 +368,7 @@ class Recurrence:
         )
 
     def _repr_html_(self) -> str:
-        return html_table(self.summary())
+        return in_notebook(self, self.summary())
 
 
 def recurrence(

@@ -1,4 +1,4 @@
-"""Numbers as words, and what a notebook shows: a small table of each object, with everything escaped."""
+"""Numbers as words, and what a notebook shows: a small table of each object and a picture, all escaped."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ SHOWN = {
 @pytest.mark.parametrize("name", SHOWN)
 def test_every_object_shows_a_table(name):
     text = SHOWN[name]()._repr_html_()
-    assert text.startswith("<table><tr>")
-    assert text.endswith("</table>")
+    assert text.startswith("<div style='display:flex")
+    assert "<table><tr>" in text
+    assert text.endswith("</svg></div>")
     assert text.count("<tr>") == text.count("</td></tr>") >= 5
 
 

@@ -1,4 +1,4 @@
-// A proof of recurrence for one data set with few weights, found here: `sterling.certify` (science.md, 13).
+// A proof of recurrence for one data set with few weights, found here: `sterling.certify` (docs/science, 13).
 //
 // Let D be the set of wrong weights and B′_k(D) = b*_k G_k(D) for k in D, its positive part for k outside. Whatever the
 // start and the (bounded, non-summable) step sizes, the shares of mass π(D) of a long run have Σ π(D) B′_k(D) ≥ 0 for

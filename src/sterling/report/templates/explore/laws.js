@@ -31,7 +31,7 @@ export function signal(n, m, surrogate) {
 
 /**
  * The share of the steps in which each weight is wrong, and the occupancy, the share of the steps at the teacher:
- * p_k = max(0, b*_k G_k(w*))/S and Π (1 − p_k), to leading order (science.md, 7).
+ * p_k = max(0, b*_k G_k(w*))/S and Π (1 − p_k), to leading order (docs/science, 7).
  */
 export function expectation(data, surrogate) {
   const gradients = new Gradients(data, surrogate), pull = signal(data.n, data.m, surrogate);
@@ -48,7 +48,7 @@ export function expectation(data, surrogate) {
 }
 
 /**
- * The share of wrong weights that keeps itself alive without label noise, 0.13·α^(−2/3) to leading order (science.md,
+ * The share of wrong weights that keeps itself alive without label noise, 0.13·α^(−2/3) to leading order (docs/science,
  * 8), with α the samples that the surrogate reads for each weight; null where that was not compared with runs.
  */
 export function chatterShare({ n, samples, m, noise }, surrogate) {

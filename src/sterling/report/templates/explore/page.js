@@ -264,7 +264,7 @@ function tellLaw() {
     return;
   }
   const lost = law.shares.filter((share) => share > 0.5).length;
-  put("law-note", "It reads one gradient, at the teacher: p = push/S for each weight (science.md, 7). A heuristic that simulation supports, to leading order; not proved.");
+  put("law-note", "It reads one gradient, at the teacher: p = push/S for each weight (docs/science, 7). A heuristic that simulation supports, to leading order; not proved.");
   put("law-occupancy", percent(law.occupancy));
   put("law-wrong", one(law.shares.reduce((sum, share) => sum + share, 0)));
   put("law-worst", `${percent(Math.max(...law.shares))} of the steps`);
