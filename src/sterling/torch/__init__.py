@@ -15,6 +15,9 @@ if find_spec("torch") is None:
     raise ImportError(f"sterling.torch needs PyTorch, which is not installed: {how_to_install('torch')}")
 
 if TYPE_CHECKING:
+    from sterling.torch.auditing import Audit as Audit
+    from sterling.torch.auditing import audit as audit
+    from sterling.torch.clamps import ClampGradient as ClampGradient
     from sterling.torch.decoding import decode as decode
     from sterling.torch.functions import heaviside as heaviside
     from sterling.torch.functions import round_to as round_to
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Where the public names are at home. No module has the name of a function: it would take its place.
 _ROOMS = {
+    "auditing": "Audit audit",
+    "clamps": "ClampGradient",
     "decoding": "decode",
     "functions": "heaviside round_to sign",
     "monitor": "OrbitMonitor",
