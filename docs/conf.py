@@ -1,6 +1,6 @@
 """The documentation: Sphinx, pages in Markdown, the API from its docstrings. `make docs` builds it.
 
-Nothing on a built page comes from the network: formulas are MathML, fonts are those of the reader.
+Nothing on a built page comes from the network: formulas are MathML, in a font that lies here.
 """
 
 import sys

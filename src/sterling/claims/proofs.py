@@ -90,7 +90,7 @@ def with_bounds(runs: pl.DataFrame, certificates: pl.DataFrame) -> pl.DataFrame:
     """Return runs with ``bound``, the share of mass at w* in the long run, and ``term``, as above."""
     import polars as pl
 
-    proofs = certificates.select(*_SET, "duals", "steepest", bound="occupancy")
+    proofs = certificates.select(*_SET, "duals", "steepest", bound="by_balance")
     rows = runs.join(proofs, on=_SET)
     term = [
         np.dot(row["duals"], np.abs(row["start_latent"]) + row["largest_step"] * row["steepest"])

@@ -138,7 +138,10 @@ def _print(made: "Plan") -> None:
     for kind in dict.fromkeys(need.kind for need in made.needs):
         console.print(Text.assemble((kind, KIND_STYLES[kind]), f": {KINDS[kind]}"))
     if not all(need.checked for need in made.needs):
-        console.print(f"{UNCHECKED}: no runs were compared with the law in this range", style="dim")
+        console.print(
+            f"{UNCHECKED}: in this range runs were not compared with the law, or did not agree with it",
+            style="dim",
+        )
     if made.advice:
         console.print(made.advice)
     for line in _expected(made):

@@ -256,8 +256,8 @@ def plan(
     >>> made = st.plan(st.Problem(n=64, samples=4096, noise=0.5))
     >>> for need in made.needs:
     ...     print(f"{need.goal}: {need.amount}")
-    the time average decodes to w* in 50% of the data sets: about 1,300
-    the iterates are w* for 50% of the steps in half of the data sets: about 67,000
+    in half of the data sets the time average decodes to w*: about 1,300
+    in half of the data sets the iterates are w* for 50% of the steps: about 67,000
     proved: the time average converges to w*, no label noise: of order 4,096
     proved: the iterates visit w* again and again: of order 16,777,216
     >>> made.needs[0].label
@@ -357,7 +357,7 @@ def _average(rows: _Rows, confidence: float) -> None:
 
     n, m, noise = problem.n, problem.m, problem.noise
     rows.add(
-        f"the time average decodes to w* in {confidence:.0%} of the data sets",
+        f"{_in(confidence)} the time average decodes to w*",
         law,
         _labels(theory.samples_for_average),
         "ergodic",
@@ -389,7 +389,7 @@ def _occupancy(rows: _Rows, occupancy: float) -> None:
     except BeyondError:
         samples = MOST_SAMPLES
     rows.add(
-        f"the iterates are w* for {occupancy:.0%} of the steps in half of the data sets",
+        f"{_in(_HALF)} the iterates are w* for {occupancy:.0%} of the steps",
         lambda steps: law(problem, occupancy=occupancy, surrogate=surrogate),
         _labels(law),
         f"occupancy>={occupancy!r}",
@@ -407,7 +407,7 @@ def _occupancy(rows: _Rows, occupancy: float) -> None:
 def _iterate(rows: _Rows) -> None:
     problem = rows.problem
     rows.add(
-        "half of the runs end at w*",
+        f"{_in(_HALF)} the run ends at w*",
         lambda steps: _ends(rows, steps),
         _labels(theory.samples_for_iterate),
         "optimal",
@@ -421,7 +421,7 @@ def _iterate(rows: _Rows) -> None:
 def _restart(rows: _Rows) -> None:
     problem = rows.problem
     rows.add(
-        "half of the runs with ergodic restart end at w*",
+        f"{_in(_HALF)} the run with ergodic restart ends at w*",
         lambda steps: problem.n * float(np.interp(problem.n, _RESTART_N, _RESTART[rows.surrogate.name])),
         ("measured", "docs/science, 12"),
         "optimal",
@@ -430,6 +430,11 @@ def _restart(rows: _Rows) -> None:
         _plain(rows) and _RESTART_FROM[rows.surrogate.name] <= problem.n <= 1024,
         Restart(),
     )
+
+
+def _in(share: float) -> str:
+    """Return for how many data sets a row speaks: one run is made on each."""
+    return "in half of the data sets" if share == _HALF else f"in {share:.0%} of the data sets"
 
 
 def _ends(rows: _Rows, steps: int) -> float:

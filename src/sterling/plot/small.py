@@ -153,6 +153,9 @@ def study(ax: Axes, thing: Study) -> str:
     if problems:
         ax.plot([p.n for p in problems], [p.samples for p in problems], "s", ms=4, color=BLUE)
         ax.set_yscale("log")
+        sizes = sorted({p.samples for p in problems})
+        shown = sizes if len(sizes) <= 6 else [sizes[0], sizes[-1]]
+        ax.set_yticks(shown, [f"{size:,}" for size in shown])
         about = f"{counted(len(problems), 'cell')} from {min(p.n for p in problems)} weights to "
         about += f"{max(p.n for p in problems)}, with {min(p.samples for p in problems):,} samples to "
         about += f"{max(p.samples for p in problems):,}."

@@ -6,8 +6,9 @@ By the balance (docs/science, 13) every limit of the shares of mass π(D), D the
 
 B′_k(D) being b*_k G_k(D) for k in D and its positive part for k outside. Linear programs over P bound what
 all runs do. They have n rows and 2ⁿ columns, so columns are generated: few at first, then those that the
-current dual vectors price too low, among all states at a time. What proves a bound is its dual vector alone;
-`check` evaluates it over all states from the definition, with a bound on every rounding.
+current dual vectors price too low, among all states at a time. `cases.py` sharpens the bound of π(∅). What
+proves a bound is its dual vectors alone; `check` evaluates them over all states from the definition, with a
+bound on every rounding.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ from sterling.base.progress import Progress, showing
 from sterling.base.text import in_notebook
 from sterling.errors import InputError, SterlingError, StoreError
 from sterling.model.instance import Instance
+from sterling.states.cases import MOST_CASES, MOST_STATES, branch, complete, homewards, proved
 from sterling.states.landscape import check_dimension, check_surrogate, landscape
 from sterling.states.sweep import balances
 from sterling.surrogates import Surrogate, get_surrogate
 
-FORMAT, VERSION = "sterling-certificate", 1
+FORMAT, VERSION = "sterling-certificate", 2
 
 _BLOCK_BYTES = 1 << 21  # of a block of pre-activations, so that it stays in the cache
 _UNIT = 2.0**-53  # the largest relative error of one rounding
@@ -54,23 +56,33 @@ class Certificate:
     ----------
     occupancy : float
         Proved lower bound of the share of mass at the reference in the long run; 0 where nothing is proved.
+    balance_occupancy : float
+        The one that the balance alone proves: below it a run of T steps lies by no more than the term of
+        docs/science, 13, which row 0 of ``duals`` tells. The sharper one has no such term.
     wrong_share : float64 (n,)
         Proved upper bound of the share of mass in which each weight is wrong.
     absorbs : bool
         Whether a run that reaches the reference stays there.
     duals : float64 (n + 1, n)
-        The proofs: row 0 proves `occupancy`, row k + 1 the bound of weight k. No entry is negative.
+        The proofs: row 0 proves `balance_occupancy`, row k + 1 the bound of weight k. No entry is negative.
     reference : int8 (n,)
         The teacher, or without one the first state of lowest empirical risk.
     surrogate : str
         Whose gradient it is.
     fingerprint : str
         Of the data.
+    cases : int8 (count, n)
+        Cases that exclude each other and leave nothing out: in each a weight is balanced (1), at rest (−1),
+        or either (0). None where the dichotomy is not proved.
+    case_duals : float64 (count, n)
+        A proof for each case; the least bound holds.
 
     Notes
     -----
     Exact: the balance and its proof are in docs/science, 13. A dual vector λ ≥ 0 proves π(∅) ≥ c where
     1{D = ∅} − Σ_k λ_k B′_k(D) ≥ c for all D, and Σ_{D∋k} π(D) ≤ c where 1{k ∈ D} + Σ_j λ_j B′_j(D) ≤ c.
+    In a case weights at rest are in no D, and λ_k of a balanced one has any sign and multiplies B_k(D);
+    the proof is at the top of `sterling.states.cases`.
 
     Examples
     --------
@@ -86,12 +98,15 @@ class Certificate:
     """
 
     occupancy: float
+    balance_occupancy: float
     wrong_share: np.ndarray
     absorbs: bool
     duals: np.ndarray
     reference: np.ndarray
     surrogate: str
     fingerprint: str
+    cases: np.ndarray
+    case_duals: np.ndarray
 
     @property
     def n(self) -> int:
@@ -129,8 +144,13 @@ class Certificate:
         instance_of(instance, Instance, "instance", "the Instance that the certificate was made for")
         if instance.fingerprint != self.fingerprint:
             raise InputError("the certificate belongs to other data: give the instance it was made for")
-        occupancy, wrong, absorbs = check(instance, self.surrogate, self.reference, self.duals)
-        claims = self.occupancy <= occupancy and bool((self.wrong_share >= wrong).all())
+        proofs = self.duals, self.cases, self.case_duals
+        alone, occupancy, wrong, absorbs = check(instance, self.surrogate, self.reference, *proofs)
+        claims = (
+            self.occupancy <= occupancy
+            and self.balance_occupancy <= alone
+            and bool((self.wrong_share >= wrong).all())
+        )
         return claims and self.absorbs == absorbs
 
     def sentence(self) -> str:
@@ -173,10 +193,13 @@ class Certificate:
             "reference": self.reference.tolist(),
             "absorbs": self.absorbs,
             "occupancy": self.occupancy,
+            "balance_occupancy": self.balance_occupancy,
             "wrong_share": self.wrong_share.tolist(),
             "recurrent": self.recurrent,
             "decodes": self.decodes,
             "duals": self.duals.tolist(),
+            "cases": self.cases.tolist(),
+            "case_duals": self.case_duals.tolist(),
         }
 
     def summary(self) -> list[tuple[str, str]]:
@@ -297,25 +320,43 @@ def certify(
     chosen = check_surrogate(surrogate)
     check_dimension(instance.n)
     reference = _reference(instance)
-    table = _table(instance, chosen, reference, threads, progress)
+    table = balances(instance, chosen, reference, threads, progress)
+    members = cases = case_duals = None
+    pushes = table
+    if len(table) <= MOST_STATES:
+        pushes, members = table.copy(), _members(np.arange(len(table)), instance.n)
+    for first in range(0, len(table), _PRICED):
+        block = table[first : first + _PRICED]
+        block[:] = _clipped(block, _members(first + np.arange(len(block)), instance.n))
     with showing(progress, "bounds") as show:
         duals = _solve(table, show)
-    blocks = ((first, table[first : first + _PRICED]) for first in range(0, len(table), _PRICED))
-    occupancy, wrong, absorbs = _judge(blocks, duals, instance, reference, chosen, _CLAIMED)
+    if members is not None:
+        cases, case_duals = branch(pushes, table, members)
+    blocks = ((first, pushes[first : first + _PRICED]) for first in range(0, len(table), _PRICED))
+    proofs = duals, cases, case_duals
+    alone, occupancy, wrong, absorbs = _judge(blocks, instance, reference, chosen, *proofs, margin=_CLAIMED)
     return Certificate(
         occupancy=occupancy,
+        balance_occupancy=alone,
         wrong_share=read_only(wrong),
         absorbs=absorbs,
         duals=read_only(duals),
         reference=read_only(reference),
         surrogate=chosen.name,
         fingerprint=instance.fingerprint,
+        cases=read_only(np.empty((0, instance.n), np.int8) if cases is None else cases),
+        case_duals=read_only(np.empty((0, instance.n)) if case_duals is None else case_duals),
     )
 
 
 def check(
-    instance: Instance, surrogate: str | Surrogate, reference: np.ndarray, duals: np.ndarray
-) -> tuple[float, np.ndarray, bool]:
+    instance: Instance,
+    surrogate: str | Surrogate,
+    reference: np.ndarray,
+    duals: np.ndarray,
+    cases: np.ndarray | None = None,
+    case_duals: np.ndarray | None = None,
+) -> tuple[float, float, np.ndarray, bool]:
     """Return what dual vectors prove, by going through all states with the definition of the gradient.
 
     Nothing of the search is used: no Gray code, no table, no linear program.
@@ -330,20 +371,22 @@ def check(
         The state about which weights are wrong.
     duals : float64 (n + 1, n)
         Vectors λ ≥ 0.
+    cases, case_duals : int8 and float64 (count, n), optional
+        As in `Certificate`.
 
     Returns
     -------
-    occupancy, wrong_share, absorbs
+    balance_occupancy, occupancy, wrong_share, absorbs
         As in `Certificate`.
     """
     blocks = _by_definition(instance, get_surrogate(surrogate), reference)
-    return _judge(blocks, duals, instance, reference, surrogate)
+    return _judge(blocks, instance, reference, surrogate, duals, cases, case_duals)
 
 
 def _by_definition(
     instance: Instance, surrogate: Surrogate, reference: np.ndarray
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first, B′ of the sets of wrong weights first, first + 1, …) in blocks, float64 (block, n)."""
+    """Yield (first, B of the sets of wrong weights first, first + 1, …) in blocks, float64 (block, n)."""
     n, m = instance.n, instance.m
     grid = instance.grid
     codes = (grid.rows[:, :n].astype(np.float64) + grid.offsets) * np.ldexp(1.0, grid.shifts)
@@ -358,7 +401,7 @@ def _by_definition(
         outputs = (before > 0).reshape(len(wrong), -1, m) @ residual
         slopes = (before >= low) & (before <= high)
         weights = ((outputs - labels)[:, :, None] * readout).reshape(len(wrong), -1) * slopes
-        yield first, _clipped((weights @ codes) * (reference / instance.unit), wrong)
+        yield first, (weights @ codes) * (reference / instance.unit)
 
 
 def _members(sets: np.ndarray, n: int) -> np.ndarray:
@@ -373,12 +416,14 @@ def _clipped(pushes: np.ndarray, wrong: np.ndarray) -> np.ndarray:
 
 def _judge(
     blocks: Iterable[tuple[int, np.ndarray]],
-    duals: np.ndarray,
     instance: Instance,
     reference: np.ndarray,
     surrogate: str | Surrogate,
+    duals: np.ndarray,
+    cases: np.ndarray | None = None,
+    case_duals: np.ndarray | None = None,
     margin: float = 1.0,
-) -> tuple[float, np.ndarray, bool]:
+) -> tuple[float, float, np.ndarray, bool]:
     """Return the bounds that the dual vectors prove, each lowered by what roundings may have added.
 
     With u = 2⁻⁵³: an entry of B′ has the relative error 2u; a product adds u, a sum of n terms (n − 1) u of
@@ -390,17 +435,31 @@ def _judge(
     inexact = 0.0
     if instance.gradient_bound >= 1 << 53:  # sums of floats are rounded too
         inexact = instance.samples * instance.m * _UNIT * instance.gradient_bound / instance.unit
-    occupancy, worst = math.inf, np.full(n, -math.inf)
-    for first, block in blocks:
-        wrong = _members(np.arange(first, first + len(block)), n)
+    if cases is None or case_duals is None or not complete(cases):
+        cases, case_duals = np.empty((0, n), np.int8), np.empty((0, n))
+    if not (np.isfinite(case_duals).all() and (case_duals[cases == 0] >= 0).all()):
+        raise InputError("dual vectors of cases must be finite numbers, negative for balanced weights alone")
+    parted = len(cases) > 0
+    occupancy, worst, least = math.inf, np.full(n, -math.inf), np.full(len(cases), math.inf)
+    for first, pushes in blocks:
+        wrong = _members(np.arange(first, first + len(pushes)), n)
+        block = _clipped(pushes, wrong)
         totals = block @ duals.T
-        sizes = (np.abs(block) + inexact / _UNIT / (n + 4)) @ duals.T * (1 + 1e-10)
-        errors = margin * (n + 4) * _UNIT * (1 + sizes)
+        sizes = np.abs(block) + inexact / _UNIT / (n + 4)
+        errors = margin * (n + 4) * _UNIT * (1 + sizes @ duals.T * (1 + 1e-10))
         empty = first + np.arange(len(block)) == 0
         occupancy = min(occupancy, float((empty - totals[:, 0] - errors[:, 0]).min()))
         worst = np.maximum(worst, (wrong + totals[:, 1:] + errors[:, 1:]).max(axis=0))
+        if parted:
+            parted = homewards(pushes, wrong, inexact)
+            totals, absent = proved(pushes, block, wrong, cases, case_duals)
+            sizes = np.abs(pushes) + inexact / _UNIT / (n + 4)
+            errors = margin * (2 * n + 4) * _UNIT * (1 + sizes @ np.abs(case_duals).T * (1 + 1e-10))
+            least = np.minimum(least, np.where(absent, np.inf, empty[:, None] - totals - errors).min(axis=0))
+    sharper = max(occupancy, float(least.min())) if parted else occupancy
     absorbs = bool((reference * instance.gradient(reference, surrogate) <= 0).all())
-    return max(0.0, occupancy), np.minimum(1.0, worst), absorbs
+    alone, best = (min(1.0, max(0.0, bound)) for bound in (occupancy, sharper))
+    return alone, best, np.minimum(1.0, worst), absorbs
 
 
 def _below(bound: float) -> str:
@@ -418,15 +477,6 @@ def _reference(instance: Instance) -> np.ndarray:
     if instance.teacher is not None:
         return np.asarray(instance.teacher, np.int8)
     return landscape(instance).reference
-
-
-def _table(instance: Instance, surrogate: Surrogate, reference: np.ndarray, threads, progress) -> np.ndarray:
-    """Return B′ of all sets of wrong weights, float64 (2ⁿ, n)."""
-    table = balances(instance, surrogate, reference, threads, progress)
-    for first in range(0, len(table), _PRICED):
-        block = table[first : first + _PRICED]
-        block[:] = _clipped(block, _members(first + np.arange(len(block)), instance.n))
-    return table
 
 
 def _solve(table: np.ndarray, show) -> np.ndarray:
@@ -504,13 +554,20 @@ def _from_bytes(data: bytes, name: str) -> Certificate:
         n = len(facts["reference"])
         made = Certificate(
             occupancy=float(facts["occupancy"]),
+            balance_occupancy=float(facts["balance_occupancy"]),
             wrong_share=np.array(facts["wrong_share"], np.float64).reshape(n),
             absorbs=facts["absorbs"] is True,
             duals=np.array(facts["duals"], np.float64).reshape(n + 1, n),
             reference=check_signs(facts["reference"], n, "reference"),
             surrogate=get_surrogate(str(facts["surrogate"])).name,
             fingerprint=str(facts["fingerprint"]),
+            cases=np.array(facts["cases"], np.int8).reshape(-1, n),
+            case_duals=np.array(facts["case_duals"], np.float64).reshape(-1, n),
         )
+        if made.case_duals.shape != made.cases.shape or len(made.cases) > MOST_CASES:
+            raise ValueError("its cases do not fit their proofs, or are too many")
+        if (np.abs(made.cases) > 1).any():
+            raise ValueError("a case is neither 1, 0 nor -1")
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as problem:
         raise StoreError(f"{name} is no certificate of sterling: {problem}") from None
     return made

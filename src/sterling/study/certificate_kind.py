@@ -29,6 +29,7 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
         "proved": found.recurrent,
         "absorbs": found.absorbs,
         "occupancy": found.occupancy,
+        "by_balance": found.balance_occupancy,
         "decodes": found.decodes,
         "wrong_share": float(found.wrong_share.max()),
         "verified": found.verify(instance),
@@ -61,12 +62,14 @@ KIND = Kind(
         "proved": FLAG,
         "absorbs": FLAG,
         "occupancy": SHARE,
+        "by_balance": SHARE,  # the bound for which ``duals`` tell the term of a finite run
         "decodes": FLAG,
         "wrong_share": SHARE,  # the bound of the weight that has the largest
         "verified": FLAG,  # by the definition of the gradient, without the program that found the proof
-        "duals": replace(REAL, low=0).list(),  # of the bound of the occupancy
+        "duals": replace(REAL, low=0).list(),  # of the bound by the balance
         "steepest": replace(REAL, low=0),  # the largest |G_k| of all states
     },
+    version=2,
     settings={"surrogate": "relu"},
     criteria={
         "proved": Criterion(

@@ -95,9 +95,9 @@ def binarize(
     levels : int
         2 for binary, 3 for ternary; at most 255 if odd and 128 if even.
     scale : str
-        "absmean": the mean of |u| for two and three levels (XNOR-Net, BitNet b1.58); for more, the multiple
-        of it that makes the mean squared error least for Gaussian latents. "absmax": the largest |u| is on
-        the outermost level. "none": s = 1.
+        "absmean": the mean size of u for two and three levels (XNOR-Net, BitNet b1.58); for more, the
+        multiple of it that makes the mean squared error least for Gaussian latents. "absmax": the largest u
+        is on the outermost level. "none": s = 1.
     surrogate : str or Surrogate
         μ, by its name; for more than two levels it is stretched over them.
     skip : iterable of str

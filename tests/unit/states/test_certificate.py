@@ -31,6 +31,23 @@ def whole_program(instance, surrogate="relu"):
     return found[0], -np.array(found[1:])
 
 
+def all_cases(instance, surrogate="relu"):
+    """Return the least mass at the reference over all ways of being balanced or at rest."""
+    n, home = instance.n, instance.teacher.astype(float)
+    wrong = (np.arange(1 << n)[:, None] >> np.arange(n)) & 1 == 1
+    pushes = np.array([home * instance.gradient(np.where(row, -home, home), surrogate) for row in wrong])
+    assert (pushes[wrong] <= 0).all()
+    least = np.inf
+    for balanced in wrong:
+        there = ~(wrong & ~balanced).any(axis=1)
+        sides = np.vstack([np.ones(there.sum()), pushes[there][:, balanced].T])
+        goal = (wrong[there].sum(axis=1) == 0).astype(float)
+        found = linprog(goal, A_eq=sides, b_eq=np.append(1.0, np.zeros(balanced.sum())))
+        if found.status == 0:  # 2: nothing is balanced like that
+            least = min(least, found.fun)
+    return least
+
+
 @pytest.mark.parametrize(
     ("options", "surrogate"),
     [
@@ -47,18 +64,75 @@ def test_bounds_are_those_of_the_whole_program(options, surrogate):
     instance = draw(**options)
     certificate = st.certify(instance, surrogate)
     occupancy, wrong = whole_program(instance, surrogate)
-    assert certificate.occupancy == pytest.approx(max(0, occupancy), abs=1e-5)
+    alone = certificate.balance_occupancy
+    assert alone == pytest.approx(max(0, occupancy), abs=1e-5)
     assert certificate.wrong_share == pytest.approx(wrong, abs=1e-5)
-    assert certificate.occupancy <= occupancy + 1e-12  # a proof is never sharper than the truth
+    assert alone <= occupancy + 1e-12  # a proof is never sharper than the truth
+    assert certificate.occupancy >= alone - 1e-12
     assert (certificate.wrong_share >= wrong - 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "surrogate"),
+    [
+        ({"n": 1, "samples": 30}, "relu"),
+        ({}, "relu"),
+        ({"n": 5, "samples": 300, "m": 3, "seed": 4}, "relu"),
+        ({"n": 7, "samples": 500, "seed": 2}, "identity"),
+        ({"n": 6, "samples": 600, "noise": 1.0, "seed": 3}, "hard_tanh"),
+        ({"n": 6, "samples": 300, "noise": 0.0}, "relu"),
+    ],
+)
+def test_cases_come_to_the_least_of_all_ways_to_be_balanced_or_at_rest(options, surrogate):
+    instance = draw(**options)
+    certificate = st.certify(instance, surrogate)
+    least = all_cases(instance, surrogate)
+    assert len(certificate.cases)
+    assert certificate.occupancy == pytest.approx(least, abs=2e-5)
+    assert certificate.occupancy <= least + 1e-12
+
+
+def test_cases_prove_more_than_the_balance_alone():
+    """A data set for which the balance alone proves nothing, and two where it proves less."""
+    for seed in (3, 4, 8):
+        instance = draw(n=9, samples=260, seed=seed)
+        certificate = st.certify(instance)
+        assert certificate.occupancy > certificate.balance_occupancy + 0.05
+        assert seed != 8 or certificate.balance_occupancy == 0
+        assert st.train(instance, 200_000).occupancy > certificate.occupancy - 0.01
+
+
+def test_cases_that_leave_something_out_prove_nothing():
+    instance = draw()
+    certificate = st.certify(instance)
+    alone, *_ = check(instance, "relu", certificate.reference, certificate.duals)
+    assert len(certificate.cases) > 2
+    for cases, duals in (
+        (certificate.cases[1:], certificate.case_duals[1:]),
+        (np.repeat(certificate.cases, 2, axis=0), np.repeat(certificate.case_duals, 2, axis=0)),
+        (-certificate.cases, np.abs(certificate.case_duals)),
+    ):
+        _, found, *_ = check(instance, "relu", instance.teacher, certificate.duals, cases, duals)
+        assert found == alone or len(cases) == len(certificate.cases)
+        assert not replace(certificate, cases=cases, case_duals=duals).verify(instance)
+    with pytest.raises(st.InputError, match="negative"):
+        replace(certificate, case_duals=-np.abs(certificate.case_duals) - 1).verify(instance)
+
+
+def test_cases_need_wrong_weights_that_are_pulled_home():
+    """With few samples some wrong weight is pushed further out: the dichotomy is not proved then."""
+    certificate = st.certify(draw(n=6, samples=25, noise=1.0))
+    assert len(certificate.cases) == 0
 
 
 @pytest.mark.parametrize("surrogate", ["relu", "identity"])
 def test_the_search_and_the_definition_agree(surrogate):
     instance = draw(n=9, samples=700, m=2, seed=3)
     certificate = st.certify(instance, surrogate)
-    occupancy, wrong, absorbs = check(instance, surrogate, certificate.reference, certificate.duals)
-    assert occupancy == pytest.approx(certificate.occupancy, abs=1e-12)
+    proofs = certificate.duals, certificate.cases, certificate.case_duals
+    alone, occupancy, wrong, absorbs = check(instance, surrogate, certificate.reference, *proofs)
+    assert alone == pytest.approx(certificate.balance_occupancy, abs=1e-12)
+    assert occupancy == pytest.approx(certificate.occupancy, abs=1e-9)
     assert wrong == pytest.approx(certificate.wrong_share, abs=1e-12)
     assert absorbs is certificate.absorbs
     assert certificate.verify(instance)
@@ -69,9 +143,10 @@ def test_a_certificate_that_claims_too_much_is_found_out():
     certificate = st.certify(instance)
     assert certificate.recurrent
     more = replace(certificate, occupancy=certificate.occupancy + 1e-9)
+    alone = replace(certificate, balance_occupancy=certificate.balance_occupancy + 1e-9)
     less = replace(certificate, wrong_share=certificate.wrong_share - 1e-9)
     other = replace(certificate, absorbs=True)
-    assert not any(forged.verify(instance) for forged in (more, less, other))
+    assert not any(forged.verify(instance) for forged in (more, alone, less, other))
     with pytest.raises(st.InputError, match="negative"):
         replace(certificate, duals=-certificate.duals).verify(instance)
     with pytest.raises(st.InputError, match="other data"):
@@ -85,7 +160,7 @@ def test_any_dual_vector_proves_something():
     generator = np.random.default_rng(0)
     for _ in range(20):
         duals = generator.exponential(3.0, (7, 6))
-        proved, share, _ = check(instance, "relu", instance.teacher, duals)
+        proved, _, share, _ = check(instance, "relu", instance.teacher, duals)
         assert proved <= occupancy
         assert (share >= wrong).all()
 
@@ -131,13 +206,16 @@ def test_saved_and_loaded(tmp_path):
     "change",
     [
         lambda facts: facts.update(format="other"),
-        lambda facts: facts.update(version=2),
+        lambda facts: facts.update(version=1),
         lambda facts: facts.pop("duals"),
         lambda facts: facts["duals"].pop(),
         lambda facts: facts.update(duals="x"),
         lambda facts: facts.update(reference=[0] * 6),
         lambda facts: facts.update(surrogate="__import__"),
         lambda facts: facts.update(occupancy="much"),
+        lambda facts: facts["cases"].pop(),
+        lambda facts: facts["cases"][0].append(1),
+        lambda facts: facts.update(cases=[[2] * 6] * len(facts["cases"])),
     ],
 )
 def test_what_is_no_certificate_is_refused(tmp_path, change):
@@ -192,4 +270,4 @@ def test_no_run_is_below_the_bound_by_more_than_the_finite_term(schedule):
     for start in range(4):
         orbit = st.train(instance, 20_000, schedule, init=start)
         found = mass_at_home(orbit, instance, schedule)
-        assert found >= certificate.occupancy - finite_term(certificate, orbit, instance, schedule)
+        assert found >= certificate.balance_occupancy - finite_term(certificate, orbit, instance, schedule)

@@ -1,0 +1,153 @@
+"""A sharper bound of the mass at the reference: at every moment a weight is balanced or at rest.
+
+Let s_k = b*_k u_k, which is negative while weight k is wrong, D the set of wrong weights, B_k = b*_k G_k(D).
+
+**Dichotomy.** Suppose that wrong weights are never pushed further out: B_k(D) ≤ 0 for all D and all k in D.
+Then, for bounded step sizes whose sum is infinite, every limit π of the shares of mass is a mixture of
+measures of this kind: for some set S of weights, Σ_D π(D) B_k(D) = 0 for each k in S (*balanced*), and π(D)
+= 0 wherever D holds a weight that is not in S (*at rest*).
+
+Proof. Let T run through a sequence on which π_T converges, H = H(T), and for 0 ≤ h ≤ 1 let X_k(h) be s_k/H
+at the step where the mass is h·H, joined by straight lines. X_k is Lipschitz with the constant max |B_k|,
+and X_k(0) → 0, so along a subsequence X_k converges uniformly, and so does, weakly, the measure that a run
+spends at (h, D): to dh π_h(D), with X_k(h) = −∫₀^h Σ_D π_u(D) B_k(D) du. A wrong weight is not pushed
+further, so s_k is never below min(s_k(0), −max η · max |B|), and X_k ≥ 0. Where X_k > 0 weight k is right
+in all runs far enough along the sequence, in a neighbourhood: π_h gives no mass to sets that hold k. On the
+set where X_k = 0 the derivative of the Lipschitz function X_k vanishes almost everywhere, so Σ_D π_h(D)
+B_k(D) = 0. So for almost every h the measure π_h is of the kind claimed, with S = {k: X_k(h) = 0}, and π =
+∫ π_h dh. ∎
+
+A *case* says of each weight 1 (balanced), −1 (at rest) or 0 (either: Σ π B′_k ≥ 0 holds for both). Cases that
+exclude each other and leave nothing out bound π(∅) by the least of their programs. `branch` finds some.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sterling.errors import SterlingError
+
+#: Entries of the table of states up to which cases are told apart at all, and programs that may be solved.
+MOST_STATES, MOST_CASES = 1 << 20, 128
+
+_WORK = 1 << 22  # states times cases, at most
+_NEW = 12  # states that a program may bring in at a time
+_SLACK = 1e-7  # what a price may be too low by
+_LARGE = 1e4  # cost of breaking a constraint: the first states may satisfy none
+_EXACT = 1e-12  # score below which no weight would make the bound better
+
+
+def homewards(block: np.ndarray, wrong: np.ndarray, inexact: float = 0.0) -> bool:
+    """Whether B_k ≤ 0 for every wrong weight of these states, with such an error of B_k."""
+    return bool((block[wrong] <= -inexact).all())
+
+
+def complete(cases: np.ndarray) -> bool:
+    """Whether cases exclude each other and leave nothing out, so that their volumes add up to one."""
+    clash = [(one * cases[place + 1 :] == -1).any(axis=1).all() for place, one in enumerate(cases)]
+    return all(clash) and float(np.exp2(-np.count_nonzero(cases, axis=1).astype(float)).sum()) == 1.0
+
+
+def proved(
+    block: np.ndarray, clipped: np.ndarray, wrong: np.ndarray, cases: np.ndarray, duals: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return Σ λ_k B′_k or B_k at states, (states, cases), and which states a case leaves out."""
+    free, even = np.where(cases == 0, duals, 0.0), np.where(cases == 1, duals, 0.0)
+    return clipped @ free.T + block @ even.T, (wrong @ (cases == -1).T.astype(np.float64)) > 0
+
+
+class _Programs:
+    """The linear programs of the cases over one table of states."""
+
+    def __init__(self, pushes: np.ndarray, clipped: np.ndarray, wrong: np.ndarray):
+        self.scale = max(float(np.abs(pushes).max()), np.finfo(float).tiny)
+        self.pushes, self.clipped, self.wrong = pushes, clipped, wrong
+        self.states = np.arange(len(pushes))
+        self.home = (self.states == 0).astype(np.float64)
+
+    def solve(self, case: np.ndarray, columns: np.ndarray):
+        """Return the bound of a case, its dual vector, the states used, and their masses."""
+        from scipy.optimize import linprog
+
+        resting = int((1 << np.flatnonzero(case == -1)).sum())
+        columns = columns[columns & resting == 0]
+        free, even = np.flatnonzero(case == 0), np.flatnonzero(case == 1)
+        while True:
+            goal = np.concatenate((self.home[columns], np.full(1 + 2 * len(even), _LARGE)))
+            rows = self.clipped[np.ix_(columns, free)].T / self.scale
+            pad = np.hstack((np.ones((len(free), 1)), np.zeros((len(free), 2 * len(even)))))
+            equal = self.pushes[np.ix_(columns, even)].T / self.scale
+            unit = np.eye(len(even))
+            sides = np.hstack((equal, np.zeros((len(even), 1)), unit, -unit))
+            found = linprog(
+                goal,
+                A_ub=-np.hstack((rows, pad)) if len(free) else None,
+                b_ub=np.zeros(len(free)) if len(free) else None,
+                A_eq=np.vstack((np.ones(len(goal)), sides)),
+                b_eq=np.append(1.0, np.zeros(len(even))),
+                method="highs",
+            )
+            if found.status != 0:
+                raise SterlingError(f"a linear program of the certificate failed: {found.message}")
+            dual = np.zeros(len(case))
+            if len(free):
+                dual[free] = np.maximum(-found.ineqlin.marginals, 0.0) / self.scale
+            dual[even] = found.eqlin.marginals[1:] / self.scale
+            total, absent = proved(self.pushes, self.clipped, self.wrong, case[None], dual[None])
+            price = np.where(absent[:, 0], np.inf, self.home - total[:, 0])
+            few = min(_NEW, len(price))
+            cheap = np.argpartition(price, few - 1)[:few]
+            cheap = cheap[price[cheap] < found.fun - _SLACK]
+            if np.isin(cheap, columns).all():
+                return float(price.min()), dual, columns, found.x[: len(columns)]
+            columns = np.union1d(columns, cheap)
+
+    def undecided(self, case: np.ndarray, columns: np.ndarray, mass: np.ndarray) -> int | None:
+        """Return the weight that is the least balanced or at rest in a solution; None if all are."""
+        wrong, pushes = self.wrong[columns], self.pushes[columns]
+        unused = mass @ np.where(wrong, 0.0, np.maximum(-pushes, 0.0)) / self.scale
+        score = np.where(case == 0, unused * (mass @ wrong), 0.0)
+        chosen = int(np.argmax(score))
+        return chosen if score[chosen] > _EXACT else None
+
+
+def branch(pushes: np.ndarray, clipped: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return cases and a dual vector for each: best first, the case of the lowest bound is parted in two.
+
+    Parameters
+    ----------
+    pushes, clipped : float64 (2ⁿ, n)
+        B and B′ of all sets of wrong weights.
+    wrong : bool (2ⁿ, n)
+        Which weights are in each set.
+
+    Returns
+    -------
+    cases : int8 (count, n)
+        None where wrong weights may be pushed further out, or the states are too many.
+    duals : float64 (count, n)
+        Not negative where a case is 0, of any sign where it is 1, and 0 where it is −1.
+    """
+    n = pushes.shape[1]
+    if len(pushes) > MOST_STATES or not homewards(pushes, wrong):
+        return np.empty((0, n), np.int8), np.empty((0, n))
+    programs = _Programs(pushes, clipped, wrong)
+    first = np.concatenate(([0], 1 << np.arange(n)))
+    case = np.zeros(n, np.int8)
+    level, dual, columns, mass = programs.solve(case, first)
+    count = 1
+    open_ones = [(level, count, case, dual, columns, mass)]
+    while count + 2 <= min(MOST_CASES, _WORK // len(pushes)):
+        open_ones.sort(key=lambda one: one[:2])
+        level, _, case, dual, columns, mass = open_ones[0]
+        weight = None if level >= 1 else programs.undecided(case, columns, mass)
+        if weight is None:
+            break
+        open_ones.pop(0)
+        for side in (1, -1):
+            count += 1
+            part = case.copy()
+            part[weight] = side
+            level, dual, used, masses = programs.solve(part, np.union1d(first, columns))
+            open_ones.append((level, count, part, dual, used, masses))
+    return np.array([one[2] for one in open_ones]), np.array([one[3] for one in open_ones])
