@@ -22,6 +22,7 @@ from sterling.errors import InputError, InputTypeError
 from sterling.torch.counting import Tally
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.monitor import OrbitMonitor
+from sterling.torch.parametrized import own_class
 from sterling.torch.taps import unwrapped
 from sterling.torch.weights import find
 
@@ -297,19 +298,9 @@ def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor) 
         path, _, name = place.rpartition(".")
         layer = model.get_submodule(path)
         if parametrize.is_parametrized(layer, name):
-            _own_class(layer)
+            own_class(layer)
             parametrize.remove_parametrizations(layer, name, leave_parametrized=False)
         getattr(layer, name).data.copy_(values)
-
-
-def _own_class(layer: nn.Module) -> None:
-    """Give a copied layer a class of its own.
-
-    It shares the parametrised one with its original, and PyTorch removes a parametrisation from the class.
-    """
-    shared = type(layer)
-    content = {key: one for key, one in vars(shared).items() if key not in ("__dict__", "__weakref__")}
-    layer.__class__ = type(shared.__name__, shared.__bases__, content)  # type: ignore[assignment]
 
 
 def _set_latents(model: nn.Module, monitor: OrbitMonitor, wanted: dict[str, torch.Tensor]) -> None:

@@ -198,8 +198,8 @@ class OrbitMonitor:
     def _first_scale(self, index: int, codes: torch.Tensor) -> torch.Tensor | None:
         """Return the scale of a rounding quantiser, for which one can say what another scale would give."""
         weight = self.weights[index]
-        if weight.levels == 2:
-            return None  # the sign has no scale
+        if weight.levels == 2 or not any(one is weight.latent for one in weight.trained):
+            return None  # the sign has no scale, and of LoRA the merged latents are not kept
         scale = weight.scale()
         nearest = Tally.nearest(weight.latent.detach() / scale, self._tally.grid[index])
         return scale if float((nearest == codes).float().mean()) >= _ROUNDING else None
