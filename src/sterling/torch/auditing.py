@@ -73,9 +73,9 @@ class TensorAudit:
     levels: int
     scale: float
     latent: str
-    no_gradient: float
+    no_gradient: float | None
     reasons: dict[str, float]
-    other_clamp: float
+    other_clamp: float | None
     at_zero: int | None
     ties: str | None
     surrogate: str
@@ -131,7 +131,7 @@ class Audit:
                 else f"the {len(self.rows)} quantised tensors"
             )
             return f"Nothing is wrong with {which}."
-        worst = max(bad, key=lambda row: (row.levels < 2, row.no_gradient, row.other_clamp))
+        worst = max(bad, key=lambda row: (row.levels < 2, row.no_gradient or 0, row.other_clamp or 0))
         told = "; ".join(one.short for one in worst.findings if one.wrong)
         return (
             f"Wrong in {len(bad)} of {counted(len(self.rows), 'quantised tensor')}: {worst.tensor}: {told}."
@@ -173,7 +173,12 @@ class Audit:
             for row in self.rows
         ]
         lists = {"window": pl.List(pl.Float64), "empty": pl.List(pl.Int64), "findings": pl.List(pl.String)}
-        optional = {"at_zero": pl.Int64, "ties": pl.String}
+        optional = {
+            "at_zero": pl.Int64,
+            "ties": pl.String,
+            "no_gradient": pl.Float64,
+            "other_clamp": pl.Float64,
+        }
         return pl.DataFrame(rows, schema_overrides={**lists, **optional})
 
     def table(self) -> list[tuple[str, ...]]:
@@ -446,6 +451,8 @@ def _compare_paths(
 
 def _examined(weight: QuantisedWeight) -> TensorAudit:
     """Try one quantiser and judge it."""
+    if weight.framework == "codes":
+        return _told(weight)
     with probes.kept(weight):
         codes, scale = weight.codes(), weight.scale()
         steps = probes.steps_of(weight)
@@ -480,6 +487,28 @@ def _examined(weight: QuantisedWeight) -> TensorAudit:
     return row
 
 
+def _told(weight: QuantisedWeight) -> TensorAudit:
+    """Return what codes alone say: there is no graph to try."""
+    told = "only its codes are known, so its gradient was not looked at: give an example input instead"
+    return TensorAudit(
+        tensor=weight.name,
+        framework=weight.framework,
+        weights=weight.latent.numel(),
+        levels=weight.levels,
+        scale=float(weight.scale().mean()),
+        latent=_home(weight),
+        no_gradient=None,
+        reasons={},
+        other_clamp=None,
+        at_zero=probes.code_at_zero(weight),
+        ties=None,
+        surrogate="not known",
+        window=None,
+        empty=(),
+        findings=[Finding("only codes are known", told, False)],
+    )
+
+
 def _home(weight: QuantisedWeight) -> str:
     if weight.framework == "parq":
         return "in the state of the optimiser"
@@ -501,17 +530,17 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, shares: dict[int, float])
         what = "a layer of zeros" if value == "0" else f"all weights are {value}"
         yield Finding(what, told, True)
         return
-    later = shares[0]
-    if row.no_gradient > 0:
+    later, now = shares[0], row.no_gradient or 0.0
+    if now > 0:
         parts = sorted(row.reasons.items(), key=lambda part: -part[1])
         why = "; ".join(WHY[name] for name, _ in parts)
-        share = _percent(row.no_gradient)
+        share = _percent(now)
         told = f"{share} of its weights get no gradient ({', '.join(row.reasons)}): {why}"
         short = f"{share} of its weights get no gradient ({', '.join(row.reasons)})"
         if NONE in row.reasons:
             short, told = "no gradient reaches its latents", f"no gradient reaches its latents: {why}"
-        yield Finding(short, told, row.no_gradient >= NOTABLE)
-    if later > row.no_gradient + NOTABLE / 2:
+        yield Finding(short, told, now >= NOTABLE)
+    if later > now + NOTABLE / 2:
         told = (
             f"since PyTorch 2.14 the gradient of clamp is 0 at its bounds; there {_percent(later)} of its "
             f"weights get no gradient, for {WHY[CLAMP]}"
@@ -554,7 +583,7 @@ def _cells(row: TensorAudit) -> tuple[str, ...]:
         row.tensor,
         str(row.levels),
         number(row.scale),
-        _percent(row.no_gradient) if row.no_gradient else "none",
+        "not known" if row.no_gradient is None else _percent(row.no_gradient) if row.no_gradient else "none",
         ", ".join(row.reasons),
         "" if row.at_zero is None else f"{row.at_zero:d}".replace("-", "−"),
         row.surrogate + window,

@@ -245,6 +245,16 @@ def test_latents_that_the_optimiser_does_not_hold():
     assert stt.audit(model, optimizer=torch.optim.SGD(model.parameters(), lr=0.1)).findings == []
 
 
+def test_codes_alone_say_nothing_of_gradients():
+    layer = fw.latents(nn.Linear(64, 8))
+    report = stt.audit(layer, codes=lambda name, p: torch.where(p > 0, 1, -1) if "weight" in name else None)
+    assert report.rows[0].no_gradient is None
+    assert report.rows[0].at_zero == -1
+    assert "Nothing" in report.headline()
+    assert "codes" in report.findings[0]
+    assert report.frame()["no_gradient"].to_list() == [None]
+
+
 def test_lora_and_frozen_weights():
     report = stt.audit(fw.Lora(), X)
     assert "LoRA" in report.findings[0]
