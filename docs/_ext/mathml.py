@@ -15,12 +15,15 @@ LOG = logging.getLogger(__name__)
 
 
 def _translated(node, as_block):
+    formula = re.sub(
+        r"\\frac(\d)(\d)", r"\\frac{\1}{\2}", node.astext()
+    )  # as TeX reads it, Docutils does not
     try:
-        text = tex2mathml(node.astext(), as_block=as_block)
+        text = tex2mathml(formula, as_block=as_block)
     except (MathError, IndexError) as error:
         LOG.warning("formula %r: %s", node.astext(), error, location=node)
         return ""
-    # Braces and bars written plainly are letters; those that grow are written with \\left and \\right.
+    # Braces and bars written plainly are letters; those that grow are written with left and right.
     return re.sub(r"<mo>([{}|‖∥])</mo>", r'<mo stretchy="false">\1</mo>', text)
 
 

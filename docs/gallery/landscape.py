@@ -8,7 +8,7 @@ import sterling as st
 from sterling.plot import style
 from sterling.plot.landscape import plot_landscape
 
-found = st.landscape(st.Problem(n=12, samples=60, noise=0.5).draw(seed=2))
+found = st.landscape(st.Problem(n=12, samples=30).draw(seed=3))
 
 figure = Figure(figsize=(7, 4.4), layout="constrained")
 plot_landscape(figure.subplots(), found)

@@ -27,7 +27,7 @@ MADE = {"_made", "_build", "generated"}
 PAGES = [ROOT / "README.md", *(p for p in sorted(DOCS.rglob("*.md")) if not MADE & set(p.parts))]
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 #: Commands that take long, or that need what a test has not: their options are checked, they are not run.
-ONLY_PARSED = ("reproduce", "study", "explore", "doctor", "plan --n 16")
+ONLY_PARSED = ("reproduce", "study", "explore", "doctor", "audit", "plan --n 16")
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)

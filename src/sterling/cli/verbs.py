@@ -9,6 +9,7 @@ import typer
 
 from sterling import __version__
 from sterling.cli import study
+from sterling.cli.audit import audit
 from sterling.cli.certify import certify
 from sterling.cli.doctor import doctor
 from sterling.cli.explore import explore
@@ -33,6 +34,7 @@ app.command()(landscape)
 app.command()(certify)
 app.command()(plan)
 app.command()(explore)
+app.command()(audit)
 app.command()(doctor)
 app.add_typer(study.app, name="study")
 

@@ -32,8 +32,8 @@ _FORMAT = 1  # of findings.json
 #: What the page says before it uses it; each thing has one word.
 WORDS = {
     "w*": "the weights that made the labels, also called the teacher; training is to find them",
-    "n, N, σ, T": "the number of weights, of samples, the deviation of the label noise, the steps of a run",
-    "absorbed": "said of a run whose weights can change no more, whatever the step sizes: at w* or in a trap",
+    "n, N, m, σ, T": "how many weights, samples, hidden units; deviation of the label noise; steps of a run",
+    "absorbed": "said of a run whose weights can change no more, at w* or elsewhere, in a trap",
     "mass": "of a run: the sum of its step sizes so far, the clock by which its latent weights move",
     "time average": "of the weights, each step counted with its step size; its sign is what is looked at",
     "occupancy": "the share of the steps at which the weights are w*",

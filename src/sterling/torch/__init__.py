@@ -15,7 +15,15 @@ if find_spec("torch") is None:
     raise ImportError(f"sterling.torch needs PyTorch, which is not installed: {how_to_install('torch')}")
 
 if TYPE_CHECKING:
+    from sterling.torch.auditing import Audit as Audit
+    from sterling.torch.auditing import audit as audit
+    from sterling.torch.callbacks import lightning_callback as lightning_callback
+    from sterling.torch.callbacks import transformers_callback as transformers_callback
+    from sterling.torch.clamps import ClampGradient as ClampGradient
     from sterling.torch.decoding import decode as decode
+    from sterling.torch.export import load_packed as load_packed
+    from sterling.torch.export import pack as pack
+    from sterling.torch.export import to_onnx as to_onnx
     from sterling.torch.functions import heaviside as heaviside
     from sterling.torch.functions import round_to as round_to
     from sterling.torch.functions import sign as sign
@@ -27,7 +35,11 @@ if TYPE_CHECKING:
 
 #: Where the public names are at home. No module has the name of a function: it would take its place.
 _ROOMS = {
+    "auditing": "Audit audit",
+    "callbacks": "lightning_callback transformers_callback",
+    "clamps": "ClampGradient",
     "decoding": "decode",
+    "export": "load_packed pack to_onnx",
     "functions": "heaviside round_to sign",
     "monitor": "OrbitMonitor",
     "parametrized": "binarize unbinarize",

@@ -20,8 +20,11 @@ from sterling.base.checks import choice, instance_of, is_number, real, shown
 from sterling.base.text import counted, html_table, number, percent, sentence
 from sterling.errors import InputError, InputTypeError
 from sterling.torch.counting import Tally
-from sterling.torch.monitor import OrbitMonitor, bare
-from sterling.torch.weights import QuantisedWeight, find
+from sterling.torch.handle import QuantisedWeight
+from sterling.torch.monitor import OrbitMonitor
+from sterling.torch.parametrized import own_class
+from sterling.torch.taps import unwrapped
+from sterling.torch.weights import find
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,7 +33,7 @@ HOW = ("mean", "mode", "frozen", "last")
 #: Weights whose oscillation metric is above so many times the momentum are frozen (Nagel et al.: 2 to 3).
 FREEZE = 2.0
 #: Frameworks whose layers take plain weights: the copy holds what was decoded. In others latents are set.
-PLAIN = ("binarize", "PARQ")
+PLAIN = ("binarize", "parq")
 
 _ROUNDS = 8  # of setting latents until the quantiser gives the codes
 
@@ -185,7 +188,7 @@ def decode(
     instance_of(model, nn.Module, "model", "a torch.nn.Module")
     instance_of(monitor, OrbitMonitor, "monitor", "the OrbitMonitor of the model")
     how, fit = choice(how, "how", HOW), choice(scale, "scale", ("kept", "fitted")) == "fitted"
-    if bare(model) is not monitor.model:
+    if unwrapped(model) is not monitor.model:
         raise InputError("the monitor is of another model: give the model that it was made with")
     if monitor.steps == 0 and how != "last":
         raise InputError("the monitor has seen no step yet, so there is nothing to average: train first")
@@ -270,7 +273,7 @@ def _built(
                 average = monitor._tally.average(index, place).view(codes.shape)
                 fitted = refit(scale, codes, average)
             ratio = float((fitted / scale).mean())
-            _make_plain(result, weight, weight.values() if how == "last" else fitted * codes)
+            make_plain(result, weight, weight.values() if how == "last" else fitted * codes)
         else:
             latents[weight.name] = codes
         changes.tensors.append(
@@ -289,25 +292,15 @@ def _built(
     return result.eval(), changes
 
 
-def _make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor) -> None:
+def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor) -> None:
     """Give the layers of a copy a plain weight."""
     for place in weight.places:
         path, _, name = place.rpartition(".")
         layer = model.get_submodule(path)
         if parametrize.is_parametrized(layer, name):
-            _own_class(layer)
+            own_class(layer)
             parametrize.remove_parametrizations(layer, name, leave_parametrized=False)
         getattr(layer, name).data.copy_(values)
-
-
-def _own_class(layer: nn.Module) -> None:
-    """Give a copied layer a class of its own.
-
-    It shares the parametrised one with its original, and PyTorch removes a parametrisation from the class.
-    """
-    shared = type(layer)
-    content = {key: one for key, one in vars(shared).items() if key not in ("__dict__", "__weakref__")}
-    layer.__class__ = type(shared.__name__, shared.__bases__, content)  # type: ignore[assignment]
 
 
 def _set_latents(model: nn.Module, monitor: OrbitMonitor, wanted: dict[str, torch.Tensor]) -> None:

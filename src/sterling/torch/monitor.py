@@ -16,7 +16,9 @@ from sterling.base.checks import instance_of, integer, is_number, real, shown
 from sterling.base.text import counted
 from sterling.errors import InputError, InputTypeError
 from sterling.torch.counting import Tally
-from sterling.torch.weights import QuantisedWeight, find
+from sterling.torch.handle import QuantisedWeight
+from sterling.torch.taps import unwrapped
+from sterling.torch.weights import find
 
 if TYPE_CHECKING:
     import polars as pl
@@ -124,14 +126,12 @@ class OrbitMonitor:
         self.horizons = _checked_horizons(horizons)
         self.within = integer(within, "within", 1)
         self.momentum = real(momentum, "momentum", above=0, most=1)
-        self.model, self.optimizer = bare(model), optimizer
+        self.model, self.optimizer = unwrapped(model), optimizer
         self.example, self.codes = example, codes
         found = find(self.model, example=example, codes=codes, optimizer=optimizer)
-        group_of = {
-            id(p): number for number, group in enumerate(optimizer.param_groups) for p in group["params"]
-        }
-        self.weights: list[QuantisedWeight] = [one for one in found if id(one.latent) in group_of]
-        self.left_out = [one.name for one in found if id(one.latent) not in group_of]
+        groups = [groups_of(one, optimizer) for one in found]
+        self.weights: list[QuantisedWeight] = [w for w, group in zip(found, groups, strict=True) if group]
+        self.left_out = [w.name for w, group in zip(found, groups, strict=True) if not group]
         if not self.weights:
             raise InputError(
                 f"the optimizer moves none of the model's {counted(len(found), 'quantised weight tensor')} "
@@ -146,7 +146,7 @@ class OrbitMonitor:
             first,
             [one.levels for one in self.weights],
             [one.levels > 3 or one.framework == "codes" for one in self.weights],
-            [group_of[id(one.latent)] for one in self.weights],
+            [group[0] for group in groups if group],
             self.horizons,
             self.within,
             vote,
@@ -157,7 +157,7 @@ class OrbitMonitor:
         self.history: list[dict[str, Any]] = []
         self._flips_before = self._tally.flips.clone()
         self._writers: list[Any] = []
-        self._undo = _after_each_step(optimizer, self._after_step)
+        self._undo = after_each_step(optimizer, self._after_step)
 
     # the hook
 
@@ -198,8 +198,8 @@ class OrbitMonitor:
     def _first_scale(self, index: int, codes: torch.Tensor) -> torch.Tensor | None:
         """Return the scale of a rounding quantiser, for which one can say what another scale would give."""
         weight = self.weights[index]
-        if weight.levels == 2:
-            return None  # the sign has no scale
+        if weight.levels == 2 or not any(one is weight.latent for one in weight.trained):
+            return None  # the sign has no scale, and of LoRA the merged latents are not kept
         scale = weight.scale()
         nearest = Tally.nearest(weight.latent.detach() / scale, self._tally.grid[index])
         return scale if float((nearest == codes).float().mean()) >= _ROUNDING else None
@@ -548,18 +548,17 @@ class OrbitMonitor:
         return f"<OrbitMonitor: {where}, {counted(self.steps, 'step')}>"
 
 
-def bare(model: nn.Module) -> nn.Module:
-    """Return the model inside those that `torch.compile` and DDP put around it."""
-    while True:
-        inner = getattr(model, "_orig_mod", None)
-        if inner is None and isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
-            inner = model.module
-        if not isinstance(inner, nn.Module):
-            return model
-        model = inner
+def groups_of(weight: QuantisedWeight, optimizer: torch.optim.Optimizer) -> list[int]:
+    """Return the parameter groups of an optimiser that move a weight."""
+    moved = {id(one) for one in weight.trained}
+    return [
+        number
+        for number, group in enumerate(optimizer.param_groups)
+        if any(id(p) in moved for p in group["params"])
+    ]
 
 
-def _after_each_step(optimizer: torch.optim.Optimizer, look: Callable[[], None]) -> Callable[[], None]:
+def after_each_step(optimizer: torch.optim.Optimizer, look: Callable[[], None]) -> Callable[[], None]:
     """Have `look` called after each step; return how to end it.
 
     An optimiser around another one, as PARQ's, has no hooks of its own: those that it passes on fire before

@@ -189,6 +189,7 @@ def unbinarize(model: Model, keep: str = "latent") -> Model:
         # A tied weight holds its quantised values once its first layer is done.
         quantised = keep == "quantised" and id(latent) not in done
         done.add(id(latent))
+        own_class(layer)
         parametrize.remove_parametrizations(layer, WEIGHT, leave_parametrized=quantised)
         for key, hook in list(layer._load_state_dict_pre_hooks.items()):
             if getattr(hook, "hook", hook) is _take_plain_key:
@@ -220,6 +221,16 @@ def latent_of(layer: nn.Module) -> nn.Parameter:
 def seen_by(layer: nn.Module) -> torch.Tensor:
     """Return the weight that a layer's forward pass sees."""
     return layer.weight  # type: ignore[return-value]
+
+
+def own_class(layer: nn.Module) -> None:
+    """Give a copied layer a class of its own.
+
+    It shares the parametrised one with its original, and PyTorch removes a parametrisation from the class.
+    """
+    shared = type(layer)
+    content = {key: one for key, one in vars(shared).items() if key not in ("__dict__", "__weakref__")}
+    layer.__class__ = type(shared.__name__, shared.__bases__, content)  # type: ignore[assignment]
 
 
 @cache

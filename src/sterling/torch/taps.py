@@ -331,7 +331,7 @@ def undisturbed(module: nn.Module, parameters: bool = False) -> Iterator[None]:
     ]
     weights = [(one, one.requires_grad, _copy(one)) for one in module.parameters()] if parameters else []
     devices = {one.device.index for one in module.parameters() if one.device.type == "cuda"}
-    with torch.random.fork_rng(devices=devices), torch.compiler.set_stance("force_eager"):
+    with torch.random.fork_rng(devices=devices), _eager():
         try:
             for one, _, _ in weights:
                 if one.is_floating_point():
@@ -345,6 +345,12 @@ def undisturbed(module: nn.Module, parameters: bool = False) -> Iterator[None]:
             for one, trained, copy in weights:
                 one.data.copy_(copy)
                 one.requires_grad_(trained)
+
+
+def _eager() -> contextlib.AbstractContextManager[Any]:
+    """Compile nothing, where the version of PyTorch can be told so."""
+    stance = getattr(torch.compiler, "set_stance", None)  # since 2.6
+    return contextlib.nullcontext() if stance is None else stance("force_eager")
 
 
 def _copy(one: torch.Tensor | None) -> Any:

@@ -232,3 +232,11 @@ def test_a_refused_model_is_left_as_it_was():
 def test_zero_is_a_level_of_padding():
     layer = stt.binarize(padded(), levels=3)
     assert layer(torch.tensor([0])).abs().sum() == 0
+
+
+def test_a_copy_is_unbinarized_without_its_original():
+    model = stt.binarize(torch.nn.Sequential(torch.nn.Linear(5, 4)))
+    before = model[0].weight.detach().clone()
+    stt.unbinarize(copy.deepcopy(model))
+    assert torch.equal(model[0].weight, before)
+    stt.unbinarize(model)

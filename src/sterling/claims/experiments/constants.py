@@ -290,9 +290,10 @@ def draw_bound(ax: Axes, checked: pl.DataFrame) -> str:
     bound = checked["bound"].to_numpy()
     for place, (column, label) in enumerate((("certified", "certified"), ("wrong", "measured in runs"))):
         ax.plot(bound, checked[column].to_numpy(), ls="", ms=5, mfc="none", label=label, **style(place))
-    ax.axhline(0.5, color=GREY, lw=1, ls=":", zorder=0, label="one half: the average decodes below")
+    ax.axhline(0.5, color=GREY, lw=1, ls=":", zorder=0, label="below it the average is right")
     ax.set(xlabel="ε/S, from the gradient’s distance to its mean", ylabel="largest share of the mass wrong")
     tidy(ax, xlim=(0, ends[1]), ylim=(0, max(0.52, ends[1])))
+    legend_above(ax, 2)
     return (
         "Each data set has two marks: the proved bound of its worst weight and the largest share that runs "
         "showed. All lie below the dashed line; how far below says what the simple bound gives away."

@@ -346,7 +346,7 @@ CLAIM = Claim(
     "online",
     "Recurrence needs fixed data",
     "On one data set with label noise w* is visited at a constant pace for ever. With fresh samples at each "
-    "step the pace falls like 1/√T and the share of time at w* tends to one.",
+    "step the pace falls about like 1/√T and the share of time at w* tends to one.",
     "mean-field",
     f"{SCIENCE}, 7 and 13; a random walk held at zero",
     measure,

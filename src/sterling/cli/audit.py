@@ -1,0 +1,105 @@
+"""`sterling audit`: what the quantisers of a PyTorch model do, and what is wrong with them."""
+
+import importlib
+import os
+import re
+import shlex
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sterling.base.extras import how_to_install
+from sterling.base.files import printable, refusal
+from sterling.cli.options import Json, Quiet, output
+from sterling.cli.render import guarded, note, one_line, print_json
+from sterling.errors import InputError, SterlingError
+
+if TYPE_CHECKING:
+    from sterling.torch.auditing import Audit
+
+_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+@guarded
+def audit(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:FUNCTION",
+            help="A function without arguments that returns a model, or a model and an example input.",
+            show_default=False,
+        ),
+    ],
+    report: Annotated[Path | None, output("Write a page: .html.", "--report", metavar="FILE")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Says what each quantiser of a PyTorch model does: levels, where gradients stop, zero, ties, surrogate.
+
+    MODULE is imported and FUNCTION called, as Python would from this folder: that runs code, so name your
+    own. The first line says what is wrong. With an example input the quantised weights of any framework are
+    found; without one, those of binarize, torchao, Brevitas and transformers' BitNet.
+    """
+    if report is not None and (reason := refusal(report)) is not None:
+        raise InputError(f"--report is {printable(report)}, {reason}")
+    if find_spec("torch") is None:
+        raise InputError(f"sterling audit needs PyTorch, which is not installed: {how_to_install('torch')}")
+    made = _made(source)
+    from sterling.torch.auditing import audit as examine
+
+    found = examine(*made) if isinstance(made, tuple) else examine(made)
+    if json:
+        print_json(found.to_dict())
+    else:
+        _print(found)
+    if report is not None:
+        found.save(report, f"sterling audit {shlex.quote(source)} --report {shlex.quote(str(report))}")
+        if not quiet:
+            note(f"page written: {printable(report)}")
+
+
+def _made(source: str) -> Any:
+    """Import the user's function and call it."""
+    if _NAME.fullmatch(source) is None:
+        raise InputError(f"{source!r} names no function: give MODULE:FUNCTION, such as train:make_model")
+    module, _, name = source.partition(":")
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        function = importlib.import_module(module)
+        for part in name.split("."):
+            function = getattr(function, part)
+        made = function() if callable(function) else function
+    except SterlingError:
+        raise
+    except Exception as problem:  # whatever the user's code raises
+        kind = type(problem).__name__
+        raise InputError(f"{source} cannot be used ({kind}: {one_line(problem)[:200]})") from problem
+    if isinstance(made, tuple) and len(made) != 2:
+        raise InputError(
+            f"{source} returns {len(made)} things: return a model, or a model and an example input"
+        )
+    return made
+
+
+def _print(found: "Audit") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    typer.echo(found.headline())
+    titles, *rows = found.table()
+    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for title in titles:
+        grid.add_column(title, overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    console = Console(highlight=False)
+    console.print(grid)
+    for text in found.findings:
+        console.print(Text(f"• {text}"))

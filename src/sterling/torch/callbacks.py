@@ -1,0 +1,115 @@
+"""Monitors for those who do not write the loop: callbacks of Lightning and of transformers' Trainer.
+
+Neither package is imported before its function is called.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from sterling.base.extras import installed
+from sterling.errors import InputError
+from sterling.torch.monitor import OrbitMonitor
+
+
+def lightning_callback(**options: Any) -> Any:
+    """Return a callback of Lightning that keeps a monitor while a model is fitted.
+
+    Its attribute `monitor` is the `OrbitMonitor`, made when training starts. Checkpoints of the trainer hold
+    its state, and resumed training goes on counting.
+
+    Parameters
+    ----------
+    **options
+        For `OrbitMonitor`: example, codes, horizons, within, momentum.
+
+    Returns
+    -------
+    lightning.pytorch.Callback
+        For ``Trainer(callbacks=[…])``.
+
+    Raises
+    ------
+    InputError
+        If Lightning is not installed, or the module has several optimisers.
+    """
+    home = next((one for one in ("lightning", "pytorch-lightning") if installed(one) is not None), None)
+    if home is None:
+        raise InputError("this needs Lightning, which is not installed: pip install lightning")
+    module = {"lightning": "lightning.pytorch", "pytorch-lightning": "pytorch_lightning"}[home]
+    base: Any = import_module(module).Callback
+
+    class MonitorCallback(base):
+        """Keeps a monitor; see `lightning_callback`."""
+
+        def __init__(self) -> None:
+            self.monitor: OrbitMonitor | None = None
+            self._state: dict[str, Any] | None = None
+
+        def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+            if len(trainer.optimizers) != 1:
+                raise InputError(
+                    f"the module has {len(trainer.optimizers)} optimizers; make an OrbitMonitor for each by "
+                    "hand"
+                )
+            self.monitor = OrbitMonitor(pl_module, trainer.optimizers[0], **options)
+            if self._state is not None:
+                self.monitor.load_state_dict(self._state)
+                self._state = None
+
+        def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+            if self.monitor is not None:
+                self.monitor.close()
+
+        def state_dict(self) -> dict[str, Any]:
+            return {} if self.monitor is None else self.monitor.state_dict()
+
+        def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+            self._state = state_dict or None
+
+    return MonitorCallback()
+
+
+def transformers_callback(**options: Any) -> Any:
+    """Return a callback of transformers' Trainer that keeps a monitor during training.
+
+    Its attribute `monitor` is the `OrbitMonitor`, made when training starts. It is not part of the trainer's
+    checkpoints: keep `monitor.state_dict()` beside them.
+
+    Parameters
+    ----------
+    **options
+        For `OrbitMonitor`: example, codes, horizons, within, momentum.
+
+    Returns
+    -------
+    transformers.TrainerCallback
+        For ``Trainer(callbacks=[…])``.
+
+    Raises
+    ------
+    InputError
+        If transformers is not installed.
+    """
+    if installed("transformers") is None:
+        raise InputError("this needs transformers, which is not installed: pip install transformers")
+    from transformers import TrainerCallback
+
+    class MonitorCallback(TrainerCallback):
+        """Keeps a monitor; see `transformers_callback`."""
+
+        def __init__(self) -> None:
+            self.monitor: OrbitMonitor | None = None
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            optimizer = given["optimizer"]
+            # Accelerate puts a wrapper around the optimiser, whose step it may skip.
+            inner = getattr(optimizer, "optimizer", optimizer)
+            self.monitor = OrbitMonitor(given["model"], inner, **options)
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            if self.monitor is not None:
+                self.monitor.close()
+
+    return MonitorCallback()

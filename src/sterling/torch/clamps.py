@@ -1,0 +1,58 @@
+"""The gradient of `torch.clamp` at its bounds: 1 up to PyTorch 2.13, 0 since 2.14. Either can be had here.
+
+A quantiser that clamps rounded values stands on a bound with every outermost weight, so it matters there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from sterling.base.checks import integer
+
+_CLAMPS = frozenset((torch.clamp, torch.clip, torch.Tensor.clamp, torch.Tensor.clip))
+
+
+class ClampGradient(TorchFunctionMode):
+    """While it is on, `clamp` has this gradient at its bounds, whatever the version of PyTorch.
+
+    Parameters
+    ----------
+    at_bound : int
+        1, as up to PyTorch 2.13, or 0, as since 2.14.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sterling.torch as stt
+    >>> x = torch.tensor([0.5, 1.0, 2.0], requires_grad=True)
+    >>> with stt.ClampGradient(at_bound=0):
+    ...     x.clamp(-1, 1).sum().backward()
+    >>> x.grad.tolist()
+    [1.0, 0.0, 0.0]
+    """
+
+    def __init__(self, at_bound: int):
+        super().__init__()
+        self.at_bound = integer(at_bound, "at_bound", 0, 1)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func not in _CLAMPS:
+            return func(*args, **kwargs)
+        x = args[0] if args else kwargs["input"]
+        low = args[1] if len(args) > 1 else kwargs.get("min")
+        high = args[2] if len(args) > 2 else kwargs.get("max")
+        if not x.is_floating_point():
+            return func(*args, **kwargs)
+        if high is not None:
+            x = torch.where(x <= high if self.at_bound else x < high, x, _tensor(high, x))
+        if low is not None:
+            x = torch.where(x >= low if self.at_bound else x > low, x, _tensor(low, x))
+        return x
+
+
+def _tensor(bound: Any, x: torch.Tensor) -> torch.Tensor:
+    return bound if isinstance(bound, torch.Tensor) else torch.tensor(bound, dtype=x.dtype, device=x.device)

@@ -1,0 +1,89 @@
+"""`sterling audit`: the first line says what is wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("torch", reason="the extra `torch` is not installed")
+
+from sterling.cli import app
+
+MODELS = """
+import torch
+from tests.unit.torch import frameworks as fw
+
+def int2():
+    return torch.nn.Sequential(fw.torchao("int2"))
+
+def ternary():
+    return fw.brevitas("ternary"), fw.X
+
+def plain():
+    return torch.nn.Linear(2, 2), fw.X[:, :2]
+
+def detached():
+    return fw.Quantised(fw.detached), fw.X
+
+def three():
+    return 1, 2, 3
+
+def broken():
+    raise KeyError("no such\\nmodel")
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    (tmp_path / "audited_models.py").write_text(MODELS, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return lambda *args: CliRunner().invoke(app, ["audit", *args])
+
+
+@pytest.mark.parametrize(
+    "function, package, wrong", [("int2", "torchao", "clamp"), ("ternary", "brevitas", "dead zone")]
+)
+def test_the_first_line_says_what_is_wrong(run, function, package, wrong):
+    pytest.importorskip(package, reason=f"{package} is not installed (extra `qat`)")
+    done = run(f"audited_models:{function}")
+    assert done.exit_code == 0, done.output
+    first = done.stdout.splitlines()[0]
+    assert "no gradient" in first
+    assert wrong in first
+
+
+def test_json_and_page(run, tmp_path):
+    done = run("audited_models:detached", "--json", "--report", "page.html", "--quiet")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["tensors"][0]["levels"] == 3
+    assert "sterling audit audited_models:detached" in (tmp_path / "page.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "source, about",
+    [
+        ("audited_models", "MODULE:FUNCTION"),
+        ("audited_models:nothing", "AttributeError"),
+        ("no_such_module_here:f", "ModuleNotFoundError"),
+        ("audited_models:broken", "KeyError"),
+        ("audited_models:three", "3 things"),
+        ("audited_models:plain", "no quantised weight"),
+    ],
+)
+def test_wrong_input_is_one_line(run, source, about):
+    done = run(source)
+    assert done.exit_code == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert about in done.stderr
+
+
+def test_a_page_that_cannot_be_written(run):
+    assert run("audited_models:detached", "--report", "no/folder/page.html").exit_code == 2
+
+
+def test_help_says_that_code_is_run(run):
+    assert "runs code" in " ".join(run("--help").stdout.split())

@@ -1,0 +1,322 @@
+"""The audit: each named quantiser has its right answer, under both gradients of clamp at its bounds."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
+
+import sterling as st  # noqa: E402
+import sterling.torch as stt  # noqa: E402
+from tests.unit.torch import frameworks as fw  # noqa: E402
+from tests.unit.torch.test_discovery import parq  # noqa: E402
+
+nn = torch.nn
+X = fw.X
+BOTH = pytest.mark.parametrize("at_bound", [0, 1])
+
+
+def row_of(model, example=X, **more):
+    return stt.audit(model, example, **more).rows[0]
+
+
+def quick(quantise, latent=None):
+    """Audit a single function on Gaussian latents."""
+    return row_of(quantise, latent)
+
+
+class Round(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.round()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+
+
+def home_made(w):
+    scale = w.abs().mean().detach()
+    return scale * Round.apply(w / scale).clamp(-1, 1)
+
+
+def gaussian_share_above(x):
+    return math.erfc(x / math.sqrt(2))
+
+
+@BOTH
+def test_the_stand_in_for_clamp_is_the_clamp(at_bound):
+    x = torch.tensor([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0], requires_grad=True)
+    with stt.ClampGradient(at_bound):
+        y = x.clamp(-1, 1)
+        assert torch.equal(torch.clamp(x.detach(), min=0.2), torch.where(x > 0.2, x, 0.2).detach())
+        assert torch.equal(torch.clip(torch.arange(3), 1, 2), torch.tensor([1, 1, 2]))
+    assert torch.equal(y, x.detach().clamp(-1, 1))
+    y.sum().backward()
+    assert x.grad.tolist() == [0, at_bound, 1, 1, at_bound, 0]
+
+
+def test_one_of_the_two_is_that_of_this_version():
+    found = []
+    for mode in (None, 0, 1):
+        x = torch.tensor([-1.0, 0.0, 1.0], requires_grad=True)
+        with stt.ClampGradient(mode) if mode is not None else torch.enable_grad():
+            x.clamp(-1, 1).sum().backward()
+        found.append(x.grad.tolist())
+    assert found[0] in found[1:]
+    assert found[1] != found[2]
+
+
+@BOTH
+def test_torchao_int1_is_a_layer_of_zeros(at_bound):
+    with stt.ClampGradient(at_bound):
+        report = stt.audit(nn.Sequential(fw.torchao("int1")))
+    assert report.rows[0].levels == 1
+    assert "a layer of zeros" in report.headline()
+    assert "int2" in report.findings[0]
+
+
+@BOTH
+@pytest.mark.parametrize("dtype, levels", [("int2", 4), ("int4", 16)])
+def test_torchao(dtype, levels, at_bound):
+    """By hand: under the new gradient all weights of both outermost levels, under the old those beyond."""
+    model = nn.Sequential(fw.torchao(dtype))
+    (weight,) = stt.find(model)
+    codes, steps = weight.codes(), weight.latent.detach() * (1 / weight.scale())
+    top = levels // 2
+    outer = (codes == -top) | (codes == top - 1)
+    beyond = (steps.round() > top - 1) | (steps.round() < -top)
+    with stt.ClampGradient(at_bound):
+        report = stt.audit(model)
+    row = report.rows[0]
+    assert (row.levels, row.framework) == (levels, "torchao")
+    cut, other = (beyond, outer) if at_bound else (outer, beyond)
+    assert row.no_gradient == pytest.approx(float(cut.float().mean()))
+    assert row.other_clamp == pytest.approx(float(other.float().mean()))
+    assert set(row.reasons) == {"cut tail" if at_bound else "clamp at its bound"}
+    assert row.at_zero == 0
+    assert "clamp at its bound" in report.headline()
+    assert row.surrogate == "hard_tanh"
+
+
+@BOTH
+def test_home_made_ternary(at_bound):
+    """Shares of Gaussian weights: beyond 3/2 and 1/2 of the mean size."""
+    torch.manual_seed(0)
+    latent = torch.randn(256, 256)
+    with stt.ClampGradient(at_bound):
+        row = quick(home_made, latent)
+    mean = math.sqrt(2 / math.pi)
+    shares = gaussian_share_above(0.5 * mean), gaussian_share_above(1.5 * mean)
+    assert row.no_gradient == pytest.approx(shares[at_bound], abs=0.01)
+    assert row.other_clamp == pytest.approx(shares[1 - at_bound], abs=0.01)
+    assert row.levels == 3
+    assert row.surrogate == "hard_tanh"
+    assert row.window == pytest.approx((-0.5 - at_bound, 0.5 + at_bound), abs=0.02)
+
+
+def test_brevitas_binary():
+    row = row_of(nn.Sequential(fw.brevitas("binary")))
+    assert (row.levels, row.no_gradient, row.at_zero, row.surrogate) == (2, 0, 1, "identity")
+    assert row.findings == []
+
+
+def test_brevitas_clamped_binary():
+    model = nn.Sequential(fw.brevitas("clamped"))
+    row = row_of(model)
+    beyond = (model[0].weight.abs() > 0.1).float().mean()
+    assert row.no_gradient == pytest.approx(float(beyond))
+    assert list(row.reasons) == ["cut tail"]
+    assert (row.levels, row.surrogate) == (2, "hard_tanh")
+    assert row.window == pytest.approx((-1, 1), abs=0.02)
+
+
+def test_brevitas_ternary_has_no_gradient_at_code_0():
+    model = nn.Sequential(fw.brevitas("ternary"))
+    report = stt.audit(model, X)
+    row = report.rows[0]
+    assert row.no_gradient == pytest.approx(float((model[0].weight.abs() <= 0.05).float().mean()))
+    assert list(row.reasons) == ["dead zone"]
+    assert (row.levels, row.at_zero) == (3, 0)
+    assert "dead zone" in report.headline()
+
+
+def test_brevitas_int4():
+    """The scale follows the largest latent and has a gradient; what is told is the latents' own."""
+    row = row_of(nn.Sequential(fw.brevitas("int4")))
+    assert (row.levels, row.no_gradient, row.at_zero, row.surrogate) == (15, 0, 0, "identity")
+
+
+def test_bitnet():
+    row = row_of(nn.Sequential(fw.bitnet()))
+    assert (row.levels, row.no_gradient, row.surrogate) == (3, 0, "identity")
+    assert row.findings == []
+
+
+@pytest.mark.parametrize("as_layer", [False, True])
+def test_the_detach_idiom(as_layer):
+    row = row_of(fw.Quantised(fw.detached)) if as_layer else quick(fw.detached)
+    assert (row.levels, row.no_gradient, row.at_zero, row.surrogate) == (3, 0, 0, "identity")
+
+
+def test_sign_with_a_third_level():
+    report = stt.audit(lambda w: w + (w.sign() - w).detach())
+    assert report.rows[0].at_zero == 0
+    assert "sign(0)" in report.headline()
+    assert quick(stt.sign).at_zero == 1
+    assert quick(stt.sign).findings == []
+
+
+def test_a_sign_without_a_surrogate():
+    row = quick(torch.sign)
+    assert (row.no_gradient, row.surrogate) == (1, "none")
+    assert "no gradient" in stt.audit(torch.sign).headline()
+
+
+class Lsq(nn.Module):
+    """Learned step size quantisation (Esser et al. 2020), with the gradient of clamp of their code."""
+
+    def __init__(self, step=0.06, low=-4, high=3):
+        super().__init__()
+        self.step, self.low, self.high = nn.Parameter(torch.tensor(step)), low, high
+
+    def forward(self, w):
+        x = (w / self.step).clamp(self.low, self.high)
+        return (x + (x.round() - x).detach()) * self.step
+
+
+def test_lsq():
+    torch.manual_seed(0)
+    latent = 0.1 * torch.randn(64, 64)
+    row = quick(Lsq(), latent)
+    beyond = ((latent / 0.06 < -4) | (latent / 0.06 > 3)).float().mean()
+    assert row.levels == 8
+    assert row.no_gradient == pytest.approx(float(beyond), abs=1e-3)
+    assert list(row.reasons) == ["cut tail"]
+    assert row.window == pytest.approx((-4, 3), abs=0.1)
+    assert row.ties == "to zero"
+    assert row_of(fw.Quantised(Lsq())).levels == 8
+
+
+@pytest.mark.parametrize("name", ["identity", "hard_tanh", "approx_sign", "swish_sign", "sigmoid"])
+def test_surrogates_are_recognised(name):
+    for scale in ("none", "absmean"):
+        row = row_of(stt.binarize(fw.latents(nn.Linear(64, 64)), surrogate=name, scale=scale), None)
+        assert row.surrogate == name
+
+
+@pytest.mark.parametrize(
+    "name", ["UnifQuantizer", "MaxUnifQuantizer", "TernaryUnifQuantizer", "LSBQuantizer"]
+)
+def test_quantisers_of_parq(name):
+    """Ties by hand: what the quantiser makes of 0, and what the nearest of its targets is."""
+    fw.needs("torchao")
+    from torchao.prototype.parq import quant
+
+    quantiser, bits = getattr(quant, name)(), 0 if "Ternary" in name else 2
+    row = stt.audit(quantiser, bits=bits).rows[0]
+    latent = 0.1 * torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
+    latent[0, 0] = 0
+    direct, targets = quantiser.quantize(latent.clone(), bits)
+    between = (targets.sort().values[1:] + targets.sort().values[:-1]) / 2
+    nearest = targets.sort().values[torch.bucketize(latent, between)]
+    differ = abs(float(direct[0, 0] - nearest[0, 0])) > 1e-6
+    assert any("ties differ" in one.short for one in row.findings) == differ
+    assert (name in ("UnifQuantizer", "LSBQuantizer")) == differ
+    assert row.levels == quantiser.get_quant_size(bits)
+    assert (row.no_gradient, row.surrogate) == (0, "identity")
+
+
+def test_a_parq_optimiser():
+    model, optimizer = parq()
+    report = stt.audit(model, optimizer=optimizer)
+    assert [row.tensor for row in report.rows] == ["0.weight"]
+    assert report.rows[0].latent == "in the state of the optimiser"
+    assert "two paths" in report.headline()
+
+
+def test_latents_that_the_optimiser_does_not_hold():
+    model = stt.binarize(fw.latents(nn.Linear(64, 8)))
+    report = stt.audit(model, optimizer=torch.optim.SGD([model.bias], lr=0.1))
+    assert "not in the optimizer" in report.headline()
+    assert stt.audit(model, optimizer=torch.optim.SGD(model.parameters(), lr=0.1)).findings == []
+
+
+def test_codes_alone_say_nothing_of_gradients():
+    layer = fw.latents(nn.Linear(64, 8))
+    report = stt.audit(layer, codes=lambda name, p: torch.where(p > 0, 1, -1) if "weight" in name else None)
+    assert report.rows[0].no_gradient is None
+    assert report.rows[0].at_zero == -1
+    assert "Nothing" in report.headline()
+    assert "codes" in report.findings[0]
+    assert report.frame()["no_gradient"].to_list() == [None]
+
+
+def test_lora_and_frozen_weights():
+    report = stt.audit(fw.Lora(), X)
+    assert "LoRA" in report.findings[0]
+    assert "Nothing" in report.headline()
+    frozen = fw.Quantised(fw.detached).requires_grad_(False)
+    assert "frozen" in stt.audit(frozen, X).findings[0]
+
+
+def test_empty_levels():
+    with torch.no_grad():
+        layer = fw.latents(nn.Linear(64, 8))
+        layer.weight.abs_()
+    row = row_of(stt.binarize(layer, levels=3), None)
+    assert row.empty == (-1,)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: fw.Quantised(fw.detached), lambda: fw.torchao("int4"), lambda: fw.brevitas("clamped"), fw.Lora],
+)
+def test_everything_is_left_as_it_was(make):
+    model = make().train()
+    state = copy.deepcopy(model.state_dict())
+    random, flags = torch.get_rng_state(), [p.requires_grad for p in model.parameters()]
+    stt.audit(model, X)
+    assert all(torch.equal(a, b) for a, b in zip(state.values(), model.state_dict().values(), strict=True))
+    assert torch.equal(torch.get_rng_state(), random)
+    assert [p.requires_grad for p in model.parameters()] == flags
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_table_frame_and_page(tmp_path):
+    layer = nn.Sequential(fw.Quantised(home_made))
+    report = stt.audit(layer, X)
+    frame = report.frame()
+    expected = {"tensor", "levels", "no_gradient", "at_zero", "surrogate", "findings"}
+    assert expected <= set(frame.columns)
+    assert frame["tensor"].to_list() == ["0.weight"]
+    assert report.table()[0][0] == "tensor"
+    report.rows[0].tensor = "<b>"
+    page = report.to_html("sterling audit a:b")
+    assert "&lt;b&gt;" in page
+    assert "<b>" not in page
+    assert "<b>:" not in report._repr_html_()
+    assert report.save(tmp_path / "page.html").read_text("utf-8").startswith("<!doctype html>")
+    assert report.to_dict()["tensors"][0]["levels"] == 3
+
+
+@pytest.mark.parametrize(
+    "call, about",
+    [
+        (lambda: stt.audit(nn.Linear(3, 2)), "no quantised weight"),
+        (lambda: stt.audit(fw.Quantised(home_made), torch.ones(1, 2)), "cannot be run"),
+        (lambda: stt.audit(3), "Module"),
+        (lambda: stt.audit(torch.tanh), "no levels"),
+        (lambda: stt.audit(lambda w: w[0]), "shape"),
+        (lambda: stt.audit(lambda w: w.nothing), "cannot be called"),
+        (lambda: stt.audit(stt.sign, [1.0]), "tensor of latents"),
+        (lambda: stt.audit(stt.sign, bits=2), "PARQ"),
+    ],
+)
+def test_refusals(call, about):
+    with pytest.raises(st.InputError, match=about) as caught:
+        call()
+    assert "\n" not in str(caught.value)

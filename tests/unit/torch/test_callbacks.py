@@ -1,0 +1,115 @@
+"""Monitors in loops that others write: Lightning's and transformers'."""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
+
+import sterling.torch as stt  # noqa: E402
+from sterling.errors import InputError  # noqa: E402
+from sterling.torch import callbacks  # noqa: E402
+from sterling.torch.callbacks import lightning_callback, transformers_callback  # noqa: E402
+
+
+def data():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(40, 6, generator=generator)
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, x[:, :1]), batch_size=8)
+
+
+def test_lightning_counts_its_steps_and_resumes(tmp_path):
+    lightning = pytest.importorskip("lightning.pytorch", reason="Lightning is not installed")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.net = stt.binarize(torch.nn.Sequential(torch.nn.Linear(6, 1)), levels=3)
+
+        def training_step(self, batch, index):
+            x, y = batch
+            return ((self.net(x) - y) ** 2).mean()
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.5)
+
+    def trainer(callback, epochs):
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+        return lightning.Trainer(
+            max_epochs=epochs, callbacks=[callback], accelerator="cpu", enable_checkpointing=False, **quiet
+        )
+
+    whole, first, second = (lightning_callback(within=5, horizons=(8,)) for _ in range(3))
+    trainer(whole, 4).fit(Module(), data())
+    assert whole.monitor.steps == 20
+    assert whole.monitor.frame()["tensor"].to_list() == ["net.0.weight"]
+    half = trainer(first, 2)
+    half.fit(Module(), data())
+    half.save_checkpoint(tmp_path / "half.ckpt")
+    trainer(second, 4).fit(Module(), data(), ckpt_path=tmp_path / "half.ckpt", weights_only=True)
+    assert second.monitor.frame().equals(whole.monitor.frame())
+    assert whole.monitor.frame()["flips"][0] > 0
+
+
+def test_lightning_with_two_optimizers():
+    pytest.importorskip("lightning.pytorch", reason="Lightning is not installed")
+    with pytest.raises(InputError, match="2 optimizers"):
+        lightning_callback().on_train_start(SimpleNamespace(optimizers=[1, 2]), None)
+
+
+def test_transformers_counts_its_steps(tmp_path):
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    pytest.importorskip("accelerate", reason="transformers' Trainer needs it")
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.net = stt.binarize(torch.nn.Sequential(torch.nn.Linear(6, 1)), levels=3)
+
+        def forward(self, x, labels):
+            return {"loss": ((self.net(x) - labels) ** 2).mean()}
+
+    rows = [{"x": x, "labels": x[:1]} for x in torch.randn(40, 6)]
+    settings = transformers.TrainingArguments(
+        output_dir=str(tmp_path),
+        max_steps=9,
+        per_device_train_batch_size=4,
+        gradient_accumulation_steps=2,
+        learning_rate=0.1,
+        report_to=[],
+        use_cpu=True,
+        disable_tqdm=True,
+        save_strategy="no",
+    )
+    callback = transformers_callback(within=5, horizons=(8,))
+    transformers.Trainer(Net(), settings, train_dataset=rows, callbacks=[callback]).train()
+    assert callback.monitor.steps == 9
+    assert callback.monitor.frame()["flips"][0] > 0
+
+
+def test_the_trainers_part_alone():
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    model = stt.binarize(torch.nn.Sequential(torch.nn.Linear(6, 1)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    callback = transformers_callback(horizons=(8,))
+    wrapped = SimpleNamespace(optimizer=optimizer)
+    callback.on_train_begin(None, None, None, model=model, optimizer=wrapped)
+    for _ in range(3):
+        model(torch.randn(4, 6)).sum().backward()
+        optimizer.step()
+    callback.on_train_end(None, None, None)
+    optimizer.step()
+    assert callback.monitor.steps == 3
+
+
+@pytest.mark.parametrize("make", [lightning_callback, transformers_callback])
+def test_a_package_that_is_missing(make, monkeypatch):
+    monkeypatch.setattr(callbacks, "installed", lambda name: None)
+    with pytest.raises(InputError, match="pip install"):
+        make()
