@@ -22,7 +22,7 @@ SOURCES := pyproject.toml src/sterling/__init__.py
 
 help: ## show this list
 	@echo "make TARGET [ARGS='...'] [PYTHON=python3.12]"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(CORE) ## measure the claims of the paper: a table and a page, in minutes
 	@$(PY) -m sterling reproduce --quick $(ARGS)

@@ -15,16 +15,16 @@ rows 34 are marked, and 64 of the 67 others that came to ten trials were near. F
     n = 64, m = 1, σ = 1, time average       0.68
     n = 128, m = 4, σ = 0, iterate           0.70 (0.53 of 40 with other seeds)
 
-The last eight to come: time averages at n = 128, m = 4, σ = 1: 0.48 of 60; n = 256, σ = 1: 0.53 of 60
-(m = 1) and 0.64 of 33 (m = 4); n = 512, σ = 0.5: 0.51 of 47 (m = 1) and 0.47 of 17 (m = 4); half of the steps
-at w* with σ = 0.1: 0.35 of 100 at n = 32 (m = 1, the edge of near), 0.53 of 100 (m = 4), 0.52 of 100 at n = 64
-(m = 1).
+The last eight to come: time averages at n = 128, m = 4, σ = 1: 0.48 of 60; n = 256, σ = 1: 0.53 of 60 (m = 1)
+and 0.64 of 33 (m = 4); n = 512, σ = 0.5: 0.51 of 47 (m = 1) and 0.47 of 17 (m = 4); half of the steps at w*
+with σ = 0.1: 0.35 of 100 at n = 32 (m = 1, the edge of near), 0.53 of 100 (m = 4), 0.52 of 100 at n = 64 (m =
+1).
 
 Marked, for these failed or nobody ran them: half of the steps at w* with σ = 0.1 at n = 16 (0.38 and 0.30 of
-100), beyond n = 64, and at n = 64 with σ = 1 or m = 4 (0.72 of 40 with σ = 0.1); the iterate beyond n = 128 (at
-n = 256 0.83 of 60 with m = 1, 0.97 of 60 with m = 4: the law asks for too many samples there); the time average
-with m = 4 and little or no noise beyond n = 128 (n = 256: 0.67 and 0.42 of 60; n = 512: 0.40 of 48 and 0.31 of
-39, with σ = 0 and 0.1), and with σ = 1 beyond n = 256 (n = 512, m = 1: 0.40 of no more than 10).
+100), beyond n = 64, and at n = 64 with σ = 1 or m = 4 (0.72 of 40 with σ = 0.1); the iterate beyond n = 128
+(at n = 256 0.83 of 60 with m = 1, 0.97 of 60 with m = 4: the law asks for too many samples there); the time
+average with m = 4 and little or no noise beyond n = 128 (n = 256: 0.67 and 0.42 of 60; n = 512: 0.40 of 48
+and 0.31 of 39, with σ = 0 and 0.1), and with σ = 1 beyond n = 256 (n = 512, m = 1: 0.40 of no more than 10).
 The constants of restart at n = 16 and 32 were fitted to the runs that stand for their check.
 Marks were set after the shares were seen.
 """
