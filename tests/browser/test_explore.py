@@ -19,7 +19,7 @@ import sterling as st
 from sterling.cli import app
 from sterling.report.explore import write_explorable
 from sterling.schedules import schedule_from_dict
-from tests.browsing import colour, look
+from tests.browsing import colour, look, settled, visit
 from tests.colours import contrast
 from tests.support import PIECEWISE
 
@@ -72,18 +72,6 @@ def page(driver, address):
     visit(driver, address)
     yield driver
     assert driver.get_log("browser") == []
-
-
-def visit(driver, address):
-    driver.get("about:blank")  # an address that differs in its fragment only would not load the page again
-    driver.get(address)
-    settled(driver)
-
-
-def settled(driver, seconds=60):
-    """Wait until the page has prepared what it shows, and reached where it was asked to go."""
-    idle = "const page = sterling.page; return page.mode === 'still' && page.tasks === 0"
-    WebDriverWait(driver, seconds, 0.02).until(lambda one: one.execute_script(idle))
 
 
 def text(driver, selector):
