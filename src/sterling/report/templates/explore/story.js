@@ -15,8 +15,9 @@ proof, so the verdict is <em>certified</em>.</p>`,
   {
     title: "It leaves and returns",
     set: { steps: 20000, speed: 20 },
-    text: `<p>The same inputs, but the labels carry noise of deviation σ = 0.5. The student finds the teacher and <em>does not stay</em>: the
-noise keeps pushing some hidden numbers over zero, the data pull them back. Each triangle marks a return.</p><p>It leaves
+    text: `<p>The same inputs, but the labels carry noise of deviation σ = 0.5. The student finds the
+teacher and <em>does not stay</em>: the noise keeps pushing some hidden numbers over zero, the data pull them back. Each
+triangle marks a return. Every step uses all samples: this is no noise of minibatches.</p><p>It leaves
 and returns for ever: this is <strong>recurrence</strong>. That it never ends can be proved for the very data at hand; the
 proof, a <em>certificate</em>, stands below the picture of all states. What a law predicts for such a run stands in the
 table.</p>`,

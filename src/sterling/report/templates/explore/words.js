@@ -17,7 +17,7 @@ const VERDICTS = {
 export function verdictWords(run) {
   const name = run.verdict();
   if (name === "OPTIMAL" && run.distance > 0) return ["certified", "OPTIMAL, certified: at rest with every label right"];
-  return VERDICTS[name] ?? ["", run.distance === 0 ? "at the teacher" : "on its way"];
+  return VERDICTS[name] ?? ["", run.distance === 0 ? "at the teacher" : "away from the teacher"];
 }
 
 /** What a run has come to: the texts of the table by their places, and of the pictures for those who do not see them. */
@@ -57,7 +57,7 @@ export function lawWords(law, settings) {
   if (law.absorbs) {
     const chatter = restart ? null : chatterShare(settings, surrogate);
     return { kind: "exact", table: {
-      "law-note": `Without label noise the gradient is zero at the teacher: once there, a run stays. No law here says whether it gets there.${
+      "law-note": `Without label noise the gradient is zero at the teacher: once there, a run stays. Whether it gets there, the law does not say.${
         chatter === null ? "" : " How many weights are wrong while it chatters is an approximation, compared with runs."}`,
       "law-occupancy": "all, once it is there",
       "law-wrong": chatter === null ? "none, once it is there" : `${average(chatter * n)} while it chatters`,
@@ -99,7 +99,7 @@ export function proofWords(proof, land) {
       : "The teacher absorbs; that every start leads there is not proved by this method.";
   } else if (occupancy > 0) {
     told = `<strong>Recurrence is proved:</strong> from every start the run leaves the teacher and comes back for ever, and spends at least <strong>${
-      Math.floor(1000 * occupancy) / 10} %</strong> of its time<sup>*</sup> there.`;
+      Math.floor(1000 * occupancy) / 10}\u00a0%</strong> of its time<sup>*</sup> there.`;
   } else {
     told = "Recurrence is not proved for these data: the method finds no bound above zero. More samples help.";
   }
