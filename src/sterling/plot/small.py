@@ -7,15 +7,29 @@ see, for readers who cannot. Letters have the colour of the page's text, so ligh
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sterling.base.text import counted, percent, sentence
 from sterling.model.families import get_family
-from sterling.plot.style import BLUE, DASHED, GREEN, GREY, INK, PALE, VERMILLION, any_letter, plain, tidy
+from sterling.plot.style import (
+    BLUE,
+    DASHED,
+    GREEN,
+    GREY,
+    INK,
+    PALE,
+    PURPLE,
+    VERMILLION,
+    any_letter,
+    note,
+    plain,
+    tidy,
+)
 from sterling.plot.svg import inline, settings, source
+from sterling.plot.weights import flips_over_steps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,12 +43,16 @@ if TYPE_CHECKING:
     from sterling.study.grid import Study
     from sterling.study.report import SeriesFit, Status
     from sterling.theory.recurrence import Balance
+    from sterling.torch.auditing import Audit
+    from sterling.torch.decoding import Changes
+    from sterling.torch.monitor_report import MonitorReport
     from sterling.visits.recurrence import Recurrence
 
 _SIZE = (3.6, 2.3)  # inches
 _STYLE = "width:22em;max-width:100%;height:auto;flex:none"
 _BINS = 41  # of a histogram
 _READ = 100_000  # labels that a histogram shows, at most
+_NAMED, _LETTERS = 8, 16  # tensors whose names are shown, and letters of each
 
 
 def picture(thing: Any) -> str:
@@ -202,6 +220,45 @@ def recurrence(ax: Axes, thing: Recurrence) -> str:
     return about
 
 
+def audit(ax: Axes, thing: Audit) -> str:
+    """Draw the share of weights without gradient of each tensor."""
+    known = [(row.tensor, row.no_gradient) for row in thing.rows if row.no_gradient is not None]
+    if not known:
+        note(ax, "no gradient is known")
+        return "Of no tensor it is known which weights get a gradient."
+    return _tensors(ax, *zip(*known, strict=True), "without gradient")
+
+
+def monitor(ax: Axes, thing: MonitorReport) -> str:
+    """Draw which share of the weights flips at a step, over the run."""
+    flips = [row["flips"] for row in thing.history]
+    about = flips_over_steps(
+        ax, [row["step"] for row in thing.history], flips, thing.frame["weights"].to_list()
+    )
+    ax.set_ylabel("flips a weight and step")
+    return about
+
+
+def changes(ax: Axes, thing: Changes) -> str:
+    """Draw the share of codes that decoding has changed, by tensor."""
+    shares = [row["changed"] / row["weights"] for row in thing.tensors]
+    return _tensors(ax, [row["tensor"] for row in thing.tensors], shares, "codes changed")
+
+
+def _tensors(ax: Axes, names: Sequence[str], shares: Sequence[float], what: str) -> str:
+    """Draw a bar for each tensor in the order of the model, with its name where there is room."""
+    ax.barh(range(len(names)), shares, color=PURPLE, height=0.7)
+    if len(names) <= _NAMED:
+        shown = [name if len(name) <= _LETTERS else "…" + name[1 - _LETTERS :] for name in names]
+        rows = {"yticks": range(len(names)), "yticklabels": list(map(plain, shown))}
+    else:
+        rows = {"yticks": [], "ylabel": "tensors, from the input on"}
+    tidy(ax, xlabel=f"share of the weights: {what}", xlim=(0, max(0.01, 1.05 * max(shares))), **rows)
+    ax.invert_yaxis()
+    worst = int(np.argmax(shares))
+    return f"Share of the weights, {what}: most in {names[worst]}, {percent(shares[worst], 1)}."
+
+
 def _bars(ax: Axes, shares: np.ndarray, what: str) -> str:
     order = np.sort(shares)[::-1]
     ax.fill_between(
@@ -224,4 +281,7 @@ _DRAWN: dict[str, Callable[[Any, Any], str]] = {
     "SeriesFit": series_fit,
     "Balance": balance,
     "Recurrence": recurrence,
+    "Audit": audit,
+    "MonitorReport": monitor,
+    "Changes": changes,
 }
