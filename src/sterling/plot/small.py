@@ -21,7 +21,6 @@ from sterling.plot.style import (
     GREY,
     INK,
     PALE,
-    PURPLE,
     VERMILLION,
     any_letter,
     note,
@@ -221,42 +220,48 @@ def recurrence(ax: Axes, thing: Recurrence) -> str:
 
 
 def audit(ax: Axes, thing: Audit) -> str:
-    """Draw the share of weights without gradient of each tensor."""
-    known = [(row.tensor, row.no_gradient) for row in thing.rows if row.no_gradient is not None]
+    """Draw the share of weights that get a gradient, by tensor."""
+    known = [row for row in thing.rows if row.no_gradient is not None]
     if not known:
         note(ax, "no gradient is known")
         return "Of no tensor it is known which weights get a gradient."
-    return _tensors(ax, *zip(*known, strict=True), "without gradient")
+    names, shares = [row.tensor for row in known], [1 - (row.no_gradient or 0) for row in known]
+    _tensors(ax, names, shares, "weights that get a gradient", 1)
+    worst = int(np.argmin(shares))
+    return f"{percent(min(shares), 1)} of the weights get a gradient in {names[worst]}, nowhere fewer."
 
 
 def monitor(ax: Axes, thing: MonitorReport) -> str:
-    """Draw which share of the weights flips at a step, over the run."""
-    flips = [row["flips"] for row in thing.history]
-    about = flips_over_steps(
-        ax, [row["step"] for row in thing.history], flips, thing.frame["weights"].to_list()
-    )
+    """Draw which share of the weights flips at a step, over the run; of a short one what is undecided."""
+    weights = thing.frame["weights"].to_list()
+    if not thing.history:
+        names, shares = thing.frame["tensor"].to_list(), thing.frame["undecided"].to_list()
+        _tensors(ax, names, shares, "undecided weights", max(0.01, *shares))
+        return f"{percent(max(shares), 1)} of the weights are undecided in {names[int(np.argmax(shares))]}."
+    steps, flips = ([row[name] for row in thing.history] for name in ("step", "flips"))
+    about = flips_over_steps(ax, steps, flips, weights)
     ax.set_ylabel("flips a weight and step")
     return about
 
 
 def changes(ax: Axes, thing: Changes) -> str:
     """Draw the share of codes that decoding has changed, by tensor."""
+    names = [row["tensor"] for row in thing.tensors]
     shares = [row["changed"] / row["weights"] for row in thing.tensors]
-    return _tensors(ax, [row["tensor"] for row in thing.tensors], shares, "codes changed")
+    _tensors(ax, names, shares, "changed codes", max(0.01, *shares))
+    return f"{percent(max(shares), 1)} of the codes have changed in {names[int(np.argmax(shares))]}."
 
 
-def _tensors(ax: Axes, names: Sequence[str], shares: Sequence[float], what: str) -> str:
+def _tensors(ax: Axes, names: Sequence[str], shares: Sequence[float], what: str, reach: float) -> None:
     """Draw a bar for each tensor in the order of the model, with its name where there is room."""
-    ax.barh(range(len(names)), shares, color=PURPLE, height=0.7)
+    ax.barh(range(len(names)), shares, color=BLUE, height=0.7)
     if len(names) <= _NAMED:
         shown = [name if len(name) <= _LETTERS else "…" + name[1 - _LETTERS :] for name in names]
         rows = {"yticks": range(len(names)), "yticklabels": list(map(plain, shown))}
     else:
         rows = {"yticks": [], "ylabel": "tensors, from the input on"}
-    tidy(ax, xlabel=f"share of the weights: {what}", xlim=(0, max(0.01, 1.05 * max(shares))), **rows)
+    tidy(ax, xlabel=f"share of {what}", xlim=(0, 1.02 * reach), **rows)
     ax.invert_yaxis()
-    worst = int(np.argmax(shares))
-    return f"Share of the weights, {what}: most in {names[worst]}, {percent(shares[worst], 1)}."
 
 
 def _bars(ax: Axes, shares: np.ndarray, what: str) -> str:
