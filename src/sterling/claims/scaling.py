@@ -11,25 +11,16 @@ from sterling.claims.context import Context
 from sterling.claims.finding import Measured
 from sterling.claims.judge import Rule, bound
 from sterling.study.fit import POOR, ExponentFit
-from sterling.study.grid import Study
 from sterling.study.report import SeriesFit, fit_store
 from sterling.study.store import Store
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """An adaptive study of N₅₀ against n.
+    """An adaptive study of N₅₀ against n, which ends at so wide a 95 % interval of the exponent.
 
-    Attributes
-    ----------
-    n : tuple of int
-    width : float
-        Of the 95 % interval of the exponent at which it ends.
-    steps : tuple of int
-        Step budgets of a trial; each is fitted by itself, the last one is the main one.
-    max_trials : int
-        For each budget.
-    noise : float
+    Each of the step budgets of a trial is fitted by itself, the last one is the main one, and each gets so
+    many trials at most.
     """
 
     n: tuple[int, ...]
@@ -54,18 +45,16 @@ NOISELESS = {
 
 def run_scaling(context: Context, name: str, budget: Scaling, criteria: tuple[str, ...]) -> Store:
     """Run the adaptive study of a budget and return its store."""
-    study = Study(
-        n=list(budget.n),
+    return context.run(
+        name,
+        n=budget.n,
         noise=budget.noise,
-        steps=list(budget.steps),
-        criteria=list(criteria),
-        seed=context.seed,
+        steps=budget.steps,
+        criteria=criteria,
         target="exponent",
         width=budget.width,
         max_trials=budget.max_trials,
-        name=name,
     )
-    return context.study(study)
 
 
 def run_noiseless(context: Context, budget: Scaling) -> Store:
@@ -117,8 +106,7 @@ def ends(series: SeriesFit, left: int = 0) -> list[tuple[float, float, int]]:
 
 def left_open(store: Store, steps: int) -> int:
     """Return how many runs of a budget ended without a verdict for all time."""
-    cells = store.counts("certified")
-    cells = cells.filter(cells["steps"] == steps)
+    cells = store.counts("certified").filter(steps=steps)
     return int((cells["trials"] - cells["successes"]).sum())
 
 

@@ -109,7 +109,7 @@ class Page:
             _Section(
                 finding,
                 f"claim-{name}",
-                tuple(render(picture, f"{name}-{picture.name}") for picture in finding.pictures),
+                tuple(render(picture, name) for picture in finding.pictures),
                 tuple(self._keep(name, table, frame) for table, frame in finding.tables.items()),
             )
         )

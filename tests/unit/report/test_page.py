@@ -266,7 +266,7 @@ def test_a_figure_says_what_it_shows(findings):
 @pytest.mark.filterwarnings("error")
 def test_a_letter_that_the_font_lacks_is_no_matter():
     title = "\N{HIRAGANA LETTER A}"
-    assert title in str(render(Picture("p", "Title", lambda ax: str(ax.set_title(title)))).svg)
+    assert title in str(render(Picture("Title", lambda ax: str(ax.set_title(title)))).svg)
 
 
 def test_drawing_touches_nothing_global(findings):
@@ -287,7 +287,7 @@ def test_letters_of_a_figure_are_large_enough_for_a_phone():
         ax.text(10, 10, "here", fontsize=4)
         return "A line."
 
-    svg = str(render(Picture("p", "Small", small)).svg)
+    svg = str(render(Picture("Small", small)).svg)
     sizes = [float(size) for size in re.findall(r"font: (?:\w+ )*([\d.]+)px", svg)]
     sizes += [float(size) for size in re.findall(r"font-size: ([\d.]+)px", svg)]
     assert sizes
@@ -309,7 +309,7 @@ def test_many_points_become_pixels():
         return "Waves."
 
     few, many = (
-        str(render(Picture("p", "Points", lambda ax, count=count: points(ax, count))).svg)
+        str(render(Picture("Points", lambda ax, count=count: points(ax, count))).svg)
         for count in (50, 60_000)
     )
     assert "<image" not in few
