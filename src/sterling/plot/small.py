@@ -40,16 +40,6 @@ _READ = 100_000  # labels that a histogram shows, at most
 def picture(thing: Any) -> str:
     """Return the picture of an object as an ``<svg>`` element; nothing for a class that has none.
 
-    Parameters
-    ----------
-    thing : object
-        Anything.
-
-    Returns
-    -------
-    str
-        HTML.
-
     Examples
     --------
     >>> import sterling as st
