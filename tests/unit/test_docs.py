@@ -108,7 +108,7 @@ def test_the_claim_of_the_page_is_found_and_measured(tmp_path, monkeypatch):
     """A claim is one file: put where claims lie, it is in the catalogue, and it gives a finding."""
     page = DOCS / "extending.md"
     code = next(block for block in blocks(page, "python") if "CLAIM = Claim(" in block)
-    (tmp_path / "ample_of_the_page.py").write_text(f"from sterling.study import Study\n{code}")
+    (tmp_path / "ample_of_the_page.py").write_text(code)
     monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
     claim = catalogue.find()["ample"]
     finding = claim.measure(Context(tmp_path / "rows"), claim.budgets["quick"])

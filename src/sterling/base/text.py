@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import math
 import re
 from collections.abc import Iterable
@@ -47,6 +48,12 @@ def readable_time(seconds: float) -> str:
 def legible(text: str) -> str:
     """Return a text that can be written: what is no character, as in a file name that is not UTF-8, is �."""
     return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
+
+
+def as_json(values: Any, **look: Any) -> str:
+    """Return values as JSON, which has no infinite and no undefined numbers: they become null."""
+    plain = json.loads(json.dumps(values), parse_constant=lambda name: None)
+    return json.dumps(plain, allow_nan=False, **look)
 
 
 def shortened(value: Any, most: int = 8) -> str:

@@ -57,16 +57,6 @@ _NAMED, _LETTERS = 8, 16  # tensors whose names are shown, and letters of each
 def picture(thing: Any) -> str:
     """Return the picture of an object as an ``<svg>`` element; nothing for a class that has none.
 
-    Parameters
-    ----------
-    thing : object
-        Anything.
-
-    Returns
-    -------
-    str
-        HTML.
-
     Examples
     --------
     >>> import sterling as st
