@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
+
+import polars as pl
 
 from sterling import __version__
 from sterling.base.progress import Progress
@@ -45,6 +48,20 @@ class Context:
         """Keep a note for the reader, once."""
         if text not in self.notes:
             self.notes.append(text)
+
+    def trials(self, name: str, **asked: Any) -> pl.DataFrame:
+        """Run a study as `run` does, and return one row a trial."""
+        return self.run(name, **asked).trials()
+
+    def at(self, places: Iterable[tuple[int, int]], name: str, **asked: Any) -> pl.DataFrame:
+        """Return the trials of a study at each place (n, N)."""
+        return pl.concat(
+            [self.trials(f"{name}-{n}-{size}", n=n, samples=size, **asked) for n, size in places]
+        )
+
+    def run(self, name: str, **asked: Any) -> Store:
+        """Run the `Study` that is asked for, or what is left of it, and return its store."""
+        return self.study(Study(name=name, seed=self.seed, **asked))
 
     def study(self, study: Study) -> Store:
         """Run a study, or what is left of it, and return its store.

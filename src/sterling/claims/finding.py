@@ -10,15 +10,16 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sterling.base import checks
+from sterling.stats import mean_interval, share_interval
 from sterling.theory.labels import KINDS
 
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
 
 
 class Judgement(Enum):
@@ -63,11 +64,26 @@ class Measured:
     def has_interval(self) -> bool:
         return not (math.isnan(self.low) or math.isnan(self.high))
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The interval."""
+        return self.low, self.high
+
 
 def measured(name: str, interval: Iterable[float], how: str, unit: str = "") -> Measured:
     """Return a measured number from (value, low, high) at 95 %."""
     value, low, high = interval
     return Measured(name, value, low, high, unit=unit, how=how)
+
+
+def share(name: str, successes: int, trials: int) -> Measured:
+    """Return a measured share of trials."""
+    return measured(name, share_interval(successes, trials), "Jeffreys")
+
+
+def mean(name: str, values: ArrayLike, unit: str = "", how: str = "t over data sets") -> Measured:
+    """Return the measured mean of values, one a data set."""
+    return measured(name, mean_interval(values), how, unit)
 
 
 @dataclass(frozen=True)
@@ -89,26 +105,15 @@ class Reference:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure to be: ``draw(ax)`` draws it and returns the sentence that says what to see.
+    """A figure to be: ``draw(ax)`` draws into one ``Axes`` and returns the sentence that says what to see."""
 
-    Attributes
-    ----------
-    name : str
-        Of the file, without suffix: letters, digits and hyphens.
-    title : str
-        Short, in words.
-    draw : callable
-        Takes one matplotlib ``Axes``; touches no global style.
-    """
-
-    name: str
     title: str
     draw: Callable[[Axes], str]
 
 
-def picture(name: str, title: str, draw: Callable[..., str], **given: Any) -> Picture:
-    """Return the picture that ``draw(ax, **given)`` draws."""
-    return Picture(name, title, partial(draw, **given))
+def picture(title: str, draw: Callable[..., str], *given: Any, **named: Any) -> Picture:
+    """Return the picture that ``draw(ax, *given, **named)`` draws."""
+    return Picture(title, lambda ax: draw(ax, *given, **named))
 
 
 @dataclass(frozen=True)

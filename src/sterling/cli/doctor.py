@@ -1,16 +1,13 @@
 """`sterling doctor`: what is installed, and whether it works."""
 
-from typing import Annotated
-
 import typer
 
-from sterling.cli.render import FAILED, announce_kernels, facts_table, guarded, print_json
+from sterling.cli.options import Json
+from sterling.cli.render import FAILED, facts_table, guarded, print_json, speaker
 
 
 @guarded
-def doctor(
-    json: Annotated[bool, typer.Option("--json", help="Print what is found as JSON.")] = False,
-) -> None:
+def doctor(json: Json = False) -> None:
     """Say what is installed, and whether it works.
 
     The event engine runs against the step-by-step one on small instances; if they disagree, the exit code
@@ -18,7 +15,7 @@ def doctor(
     """
     from sterling.cli.checks import examine
 
-    announce_kernels()
+    speaker(quiet=False)
     report = examine()
     if json:
         print_json(report)

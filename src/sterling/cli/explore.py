@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from sterling.base.files import printable
-from sterling.cli.options import check_target
+from sterling.cli.options import PAGES, check_suffix, check_target, make_folder
 from sterling.cli.render import guarded, note
-from sterling.errors import InputError
 
 FILE = Path("out") / "explore.html"
 
@@ -32,14 +31,8 @@ def explore(
     """
     from sterling.report.explore import write_explorable
 
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--out is {printable(out)}; its name must end in .html")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise InputError(
-            f"--out is {printable(out)}, and its folder cannot be made ({problem.strerror}): name another"
-        ) from None
+    check_suffix(out, "--out", *PAGES)
+    make_folder(out.parent, "--out")
     check_target(out, "--out")
     write_explorable(out)
     typer.echo(f"page: {printable(out)}")

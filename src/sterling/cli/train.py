@@ -10,6 +10,8 @@ from sterling.base.text import sentence
 from sterling.cli.options import (
     COUNT,
     FILE,
+    PAGES,
+    PICTURES,
     SCHEDULES,
     SURROGATES,
     Json,
@@ -24,15 +26,8 @@ from sterling.cli.options import (
     run_option,
     with_source,
 )
-from sterling.cli.render import (
-    announce_kernels,
-    end_interrupted,
-    guarded,
-    note,
-    print_json,
-    print_verdict,
-)
-from sterling.errors import CheckpointError, InputError, StoreError
+from sterling.cli.render import Say, end_interrupted, guarded, note, print_json, print_verdict, speaker
+from sterling.errors import CheckpointError, StoreError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,15 +93,15 @@ def train(
     from sterling.dynamics.options import Options
     from sterling.dynamics.restart import parse_restart
     from sterling.dynamics.train import initial_latent
-    from sterling.plot.style import picture_format
     from sterling.schedules import parse_schedule
 
-    if plot is not None:
-        picture_format(plot)
-    if report is not None and report.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--report is {report}; its name must end in .html")
-    targets = {"--plot": plot, "--report": report, "--out": out, "--checkpoint": checkpoint}
-    check_targets(targets, source.data)
+    targets = (
+        (plot, "--plot", *PICTURES),
+        (report, "--report", *PAGES),
+        (out, "--out"),
+        (checkpoint, "--checkpoint"),
+    )
+    check_targets(source.data, *targets)
     options = Options(
         steps=parse_count(steps, "--steps"),
         schedule=parse_schedule(schedule),
@@ -120,16 +115,12 @@ def train(
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
     )
-    start = parse_start(init)
-    if not quiet and source.data is None:  # what cannot be read is told first
-        announce_kernels()
+    start, say = parse_start(init), speaker(quiet)
     instance = source.instance()
-    if not quiet and source.data is not None:
-        announce_kernels()
     latent = initial_latent(instance.n, start)
     stopped: BaseException | None = None
     try:
-        orbit = _run(instance, options, latent, engine, say=not quiet)
+        orbit = _run(instance, options, latent, engine, say)
     except (KeyboardInterrupt, StoreError) as problem:
         if not hasattr(problem, "orbit"):
             raise
@@ -140,7 +131,7 @@ def train(
         else:
             _print(orbit)
     finally:  # a full stdout must not cost the files
-        _write(orbit, instance, plot, report, out, say=not quiet, waiting=stopped is not None)
+        _write(orbit, instance, plot, report, out, say, waiting=say if stopped else lambda text: None)
     if isinstance(stopped, KeyboardInterrupt):
         how = "with --checkpoint FILE it could go on"
         if checkpoint is not None:
@@ -160,9 +151,7 @@ def _print(orbit: "Orbit") -> None:
     print_verdict(problem_line(orbit.to_dict()), verdict, colour, meaning, rows)
 
 
-def _run(
-    instance: "Instance", options: "Options", latent: "np.ndarray", engine: Engine, say: bool
-) -> "Orbit":
+def _run(instance: "Instance", options: "Options", latent: "np.ndarray", engine: Engine, say: Say) -> "Orbit":
     """Start the run, or go on from its checkpoint."""
     from sterling.dynamics.orbit import Orbit
     from sterling.dynamics.train import begin, check_end, go_on
@@ -176,11 +165,9 @@ def _run(
         note(f"warning: {path} holds no flips, so they will not be drawn or saved; start anew to record them")
     if orbit.steps == options.steps:
         check_end(orbit, instance)
-        if say:
-            note(f"{path} has all {orbit.steps:,} steps already")
+        say(f"{path} has all {orbit.steps:,} steps already")
         return orbit
-    if say:
-        note(f"going on from {path}, step {orbit.steps:,}")
+    say(f"going on from {path}, step {orbit.steps:,}")
     return go_on(orbit, instance, options)
 
 
@@ -224,31 +211,26 @@ def _write(
     plot: Path | None,
     report: Path | None,
     out: Path | None,
-    say: bool,
-    waiting: bool,
+    say: Say,
+    waiting: Say,
 ) -> None:
     """Write what was asked for; to somebody ``waiting`` for the end, say what is being done."""
-
-    def tell(text: str, already: bool = True) -> None:
-        if say and (already or waiting):
-            note(text)
-
     if out is not None:
         orbit.save(out)
-        tell(f"run saved: {out}")
+        say(f"run saved: {out}")
     if plot is not None:
         from sterling.plot.run import figure
         from sterling.plot.style import save_figure
 
-        tell(f"drawing {plot} …", already=False)
+        waiting(f"drawing {plot} …")
         save_figure(figure(orbit), plot)
-        tell(f"picture: {plot}")
+        say(f"picture: {plot}")
     if report is not None:
         from sterling.report.run_page import write_run_page
 
-        tell(f"writing {report} …", already=False)
+        waiting(f"writing {report} …")
         write_run_page(report, orbit, instance, _command())
-        tell(f"report: {report}")
+        say(f"report: {report}")
 
 
 def _command() -> str:
