@@ -35,7 +35,10 @@ def write(out: Path, results: Path) -> None:
         "shares": shares(scores),
         "bridge": layers(out),
     }
+    write_atomically(results / "scores.parquet", scores.write_parquet)
     for name, frame in tables.items():
+        if name == "scores":
+            continue
         write_atomically(
             results / f"{name}.csv", lambda file, it=frame: it.write_csv(file, float_precision=5)
         )
@@ -43,8 +46,9 @@ def write(out: Path, results: Path) -> None:
     with pl.Config(tbl_rows=-1, tbl_cols=-1, fmt_str_lengths=40, float_precision=3):
         print(tables["shares"])
         print(gained.filter(pl.col("reading") == "mean"))
-    for line in verdicts(tables):
-        print(line)
+    said = "\n".join(verdicts(tables))
+    write_atomically(results / "verdicts.txt", f"{said}\n".encode())
+    print(said)
 
 
 def all_scores(out: Path) -> pl.DataFrame:
@@ -111,10 +115,15 @@ def shares(scores: pl.DataFrame) -> pl.DataFrame:
                 "runs": len(found),
                 **_interval("gap", mean_interval(gap)),
                 **_interval("closed", mean_interval(closed)),
-                **_interval("share", ratio(closed, gap)),
+                **_interval("share", ratio(closed, gap) if gap_shown(gap) else (None,) * 3),
             }
         )
     return pl.DataFrame(rows).sort("group", "levels", "part")
+
+
+def gap_shown(gap: np.ndarray) -> bool:
+    """Return whether the annealed nets are better than the last iterates, by the interval of the mean."""
+    return mean_interval(gap)[1] > 0
 
 
 def ratio(upper: np.ndarray, lower: np.ndarray) -> Interval:
@@ -154,13 +163,14 @@ def verdicts(tables: dict[str, pl.DataFrame]) -> list[str]:
     """Return the bars and what became of them."""
     said = []
     for row in tables["shares"].filter(pl.col("part") == 1).iter_rows(named=True):
+        said.append(f"{row['group']}, {row['levels']} levels: ")
+        if row["share"] is None:
+            said[-1] += "the annealed net is not better than the last iterate, there is no gap to close"
+            continue
         held = row["share"] >= LEAST_SHARE and row["share_low"] > LEAST_LOW
-        word = "holds" if held else "missed"
-        if row["gap_low"] <= 0:
-            word = "no gap to close"
-        said.append(
-            f"{row['group']}, {row['levels']} levels: decoding closes {row['share']:.2f} "
-            f"({row['share_low']:.2f} to {row['share_high']:.2f}) of the gap: {word}"
+        said[-1] += (
+            f"decoding closes {row['share']:.2f} ({row['share_low']:.2f} to {row['share_high']:.2f}) "
+            f"of the gap: the bar {'holds' if held else 'is missed'}"
         )
     mean = tables["gains"].filter((pl.col("reading") == "mean") & (pl.col("arm") == "constant"))
     noisy = mean.filter((pl.col("noise") > 0) & (pl.col("task") != "text"))
@@ -179,5 +189,5 @@ def verdicts(tables: dict[str, pl.DataFrame]) -> list[str]:
     return said
 
 
-def _interval(name: str, interval: Interval) -> dict[str, float]:
+def _interval(name: str, interval: Interval | tuple[None, ...]) -> dict[str, float | None]:
     return dict(zip((name, f"{name}_low", f"{name}_high"), interval, strict=True))

@@ -337,8 +337,8 @@ class OrbitMonitor:
         """Return the horizon nearest to a sixteenth of the steps so far, by ratio.
 
         Long enough to average the chatter out, short enough that old codes are not stale while the net
-        still learns. It is a rule of thumb, not a law: docs/science, 11 has the runs on which it was tried,
-        and why differences of averages at neighbouring horizons were no better guide.
+        still learns. It is a rule of thumb, not a law; docs/science/evidence.md shows what other horizons
+        would have given.
 
         Returns
         -------
