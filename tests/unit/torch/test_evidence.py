@@ -70,7 +70,7 @@ def test_wrong_labels_are_in_training_and_validation_only():
 
 
 def scores():
-    """Scores of made-up runs: decoding closes three quarters of the gap of the text, the same in each seed."""
+    """Scores of made-up runs: decoding closes three quarters of the gap, in each seed."""
     rows = []
     for seed, shift in enumerate((0.0, 0.1, 0.2, 0.3)):
         for reading, loss in (("last", 2.0), ("mean", 1.85), ("annealed", 1.8)):
