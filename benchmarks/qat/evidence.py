@@ -69,7 +69,7 @@ def studies(part: str) -> list[Study]:
             found.append(study(name, task, net, decay=["constant", "cosine"], rate=rate))
             continue
         for remedy, tried in TRIED_STRENGTHS.items():
-            levels = [2] if remedy == "bop" else list(LEVELS)
+            levels = [2] if remedy == "bop" else [3] if task == "text" else list(LEVELS)
             settings = {"remedy": remedy, "levels": levels, "rate": rate}
             if part == "strengths":
                 if net in ("conv", "transformer"):
