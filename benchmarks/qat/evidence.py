@@ -68,12 +68,14 @@ def studies(part: str) -> list[Study]:
         if part == "runs":
             found.append(study(name, task, net, decay=["constant", "cosine"], rate=rate))
             continue
+        if net == "conv":
+            continue  # remedies need runs of their own: those of the other nets
         for remedy, tried in TRIED_STRENGTHS.items():
             levels = [2] if remedy == "bop" else [3] if task == "text" else list(LEVELS)
             settings = {"remedy": remedy, "levels": levels, "rate": rate}
             if part == "strengths":
-                if net in ("conv", "transformer"):
-                    continue  # they take those of the other net on MNIST
+                if task == "text":
+                    continue  # it takes those of MNIST
                 settings |= {"strength": list(tried), "noise": few, "trials": 1, "seed": PILOT_SEED}
             else:
                 known = STRENGTHS["digits" if task == "digits" else "mnist"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,6 +21,7 @@ from sterling.plot.style import (
     save_figure,
     tidy,
 )
+from sterling.stats import mean_interval
 from sterling.torch.monitor import HORIZONS
 
 LINES = {  # how the three nets of a run at a constant rate are drawn
@@ -115,15 +115,19 @@ def rivals(scores: pl.DataFrame) -> Figure:
     axes = figure.subplots(1, len(groups), sharey=True)
     for ax, (title, where, unit) in zip(axes, groups, strict=True):
         found = differences(scores.filter(where), unit)
+        least = -8.0 if unit == "points" else -0.1
         ax.axvline(0, color=INK, lw=0.8)
         for place, key in enumerate(NAMES):
             own = found.filter((pl.col("arm") == key[0]) & (pl.col("reading") == key[1]))
             for levels, shift, colour in ((2, -0.16, BLUE), (3, 0.16, AMBER)):
                 value = own.filter(pl.col("levels") == levels)["gain"]
                 if len(value):
-                    half = 1.96 * value.std() / np.sqrt(len(value)) if len(value) > 1 else 0  # type: ignore[operator]
+                    mean, half = _with_half(value)
+                    if mean < least:  # far out: a number at the edge, so that the others stay apart
+                        ax.annotate(f"◂ {mean:.0f}", (least, place + shift), color=colour, va="center")
+                        continue
                     ax.errorbar(
-                        value.mean(),
+                        mean,
                         place + shift,
                         xerr=half,
                         color=colour,
@@ -131,7 +135,9 @@ def rivals(scores: pl.DataFrame) -> Figure:
                         ms=4,
                         label={2: "binary", 3: "ternary"}[levels] if place == 0 else None,
                     )
-        tidy(ax, xlabel=f"gain over last ({unit})", title=title)
+        tidy(
+            ax, xlabel=f"gain over last ({unit})", title=title, xlim=(least, 10 if unit == "points" else 0.12)
+        )
         ax.title.set_fontsize(10)
         ax.grid(axis="x", color="#DDDDDD", lw=0.6)
         if ax.get_legend():
@@ -172,13 +178,8 @@ def horizons(scores: pl.DataFrame) -> Figure:
                 for h in HORIZONS
             ]
             known = [place for place in places if len(values[place])]
-            half = [
-                1.96 * np.std(values[p], ddof=1) / np.sqrt(len(values[p])) if len(values[p]) > 1 else 0
-                for p in known
-            ]
-            ax.errorbar(
-                known, [values[p].mean() for p in known], half, color=colour, marker="o", ms=4, label=name
-            )
+            means, halves = zip(*(_with_half(values[place]) for place in known), strict=True)
+            ax.errorbar(known, means, halves, color=colour, marker="o", ms=4, label=name)
         ax.axhline(0, color=INK, lw=0.8)
         what = "text" if unit == "nats" else "images, wrong labels"
         tidy(ax, xlabel="horizon of the average (steps)", ylabel=f"gain over last ({unit})", title=what)
@@ -199,3 +200,9 @@ def bridge(rows: pl.DataFrame) -> Figure:
     tidy(ax, xlabel="predicted share of undecided weights (%)", ylabel="measured (%)")
     legend_above(ax, 3)
     return figure
+
+
+def _with_half(values: pl.Series) -> tuple[float, float]:
+    """Return the mean and half of its 95 % interval; none where there is one value."""
+    mean, low, _ = mean_interval(values.to_numpy())
+    return mean, mean - low if len(values) > 1 else 0.0

@@ -178,6 +178,14 @@ def verdicts(tables: dict[str, pl.DataFrame]) -> list[str]:
     said.append(
         f"under wrong labels decoding is above last in {above} of {noisy.height} cells, by its interval"
     )
+    ends = figures.differences(tables["scores"], "points").filter(
+        (pl.col("arm") == "constant") & (pl.col("reading") == "mean") & (pl.col("noise") > 0)
+    )
+    for (task, noise), group in ends.group_by("task", "noise", maintain_order=True):
+        gain, low, high = mean_interval(group["gain"])
+        said.append(
+            f"{task}, {noise:.0%} wrong: decoding gains {gain:.1f} points ({low:.1f} to {high:.1f}) over last"
+        )
     worse = mean.filter((pl.col("points_high") < -MOST_POINTS) | (pl.col("nats_high") < -MOST_NATS))
     said.append(f"worse than last beyond the interval: {worse.height} of {mean.height} cells")
     for group in (("digits", "mnist"), ("text",)):
