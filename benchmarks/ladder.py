@@ -35,7 +35,7 @@ class Arm:
     name: str
     guess: Callable[[st.Problem], float]
     n: tuple[int, ...] = (16, 32, 64, 128)
-    trials: int = 24
+    trials: int = 16
     criterion: str = "exact"
     more: dict = field(default_factory=dict)
 

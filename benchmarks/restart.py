@@ -40,14 +40,11 @@ SLOPE, EDGE = 0.03, 1.2  # the bars
 
 CONDITIONS = {
     "ReLU, Gaussian, m = 1": {},
-    "m = 2": {"m": 2},
     "m = 4": {"m": 4},
     "identity": {"surrogate": "identity"},
     "clipped ReLU": {"surrogate": "clipped_relu"},
     "hard tanh": {"surrogate": "hard_tanh"},
-    "identity, m = 4": {"surrogate": "identity", "m": 4},
     "Rademacher inputs": {"inputs": "rademacher"},
-    "uniform inputs": {"inputs": "uniform"},
     "exponential inputs": {"inputs": "exponential"},
     "Student inputs, 5 degrees": {"inputs": "student_t:5"},
     "AR(1) inputs, 0.5": {"inputs": "ar1:0.5"},
@@ -114,7 +111,7 @@ def schedules(asked: Asked) -> None:
     ):
         rows = asked.counts(
             name,
-            24,
+            16,
             n=64 if asked.quick else 256,
             samples={"c": [ratio], "a": 1},
             restart=list(scales.values()),
@@ -186,7 +183,7 @@ def conditions(asked: Asked) -> None:
         given = {"n": 64 if asked.quick else 128, **given}
         rows = asked.counts(
             f"conditions-{place}",
-            16,
+            12,
             samples={"c": list(WIDE), "a": 1},
             restart=["none", str(st.Restart())],
             seed=SEEDS["conditions"],
@@ -244,7 +241,7 @@ def noise(asked: Asked) -> None:
     for n, sigma in ((64, 0.1), (64, 0.5)):
         law = st.theory.samples_for_average(st.Problem(n, 1, noise=sigma))
         problem = st.Problem(n, round(law), noise=sigma)
-        trials = 10 if asked.quick else 40
+        trials = 10 if asked.quick else 24
         right = {name: np.zeros(2, int) for name in variants}
         right["plain"] = np.zeros(1, int)
         for number in range(trials):
