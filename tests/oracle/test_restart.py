@@ -134,3 +134,28 @@ def test_the_history_knows_the_mass_of_restarted_runs():
     instance = st.Problem(n=24, samples=60).draw(5)
     orbit = st.train(instance, 1000, restart=st.Restart(150, 0.1))
     assert history(orbit).ergodic[-1] == orbit.ergodic_errors
+
+
+@pytest.mark.parametrize("engine", ["event", "dense"])
+def test_a_restart_knows_no_units(engine):
+    """Step sizes and start times two, a power of the base so that nothing is rounded: the orbit is the same."""
+    instance = st.Problem(n=24, samples=60, m=3, noise=0.4).draw(5)
+    start = np.linspace(-0.3, 0.4, 24)
+    one, two = (
+        st.train(
+            instance, 300, st.Power(0.5 * c, 0.5), init=c * start, engine=engine, restart=st.Restart(40, 0.1)
+        )
+        for c in (1, 2)
+    )
+    assert len(one.flips) > 100
+    assert recorded(one) == recorded(two)
+    assert np.array_equal(2 * one.latent, two.latent)
+
+
+@pytest.mark.parametrize("engine", ["event", "dense"])
+def test_where_no_step_was_taken_the_latents_stay(engine):
+    instance = st.Problem(n=24, samples=60).draw(5)
+    schedule, restart = st.Table([0.0, 0.0, 0.5]), st.Restart(2, 0.1)
+    orbit = st.train(instance, 50, schedule, init=3, engine=engine, restart=restart)
+    assert np.array_equal(orbit.latent, orbit.start_latent)
+    assert len(orbit.flips) == 0
