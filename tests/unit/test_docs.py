@@ -146,7 +146,7 @@ def references() -> list[tuple[str, str]]:
     """Return all places that name a section of the science, with its numbers: "docs/science, 3 and 5"."""
     pattern = re.compile(r"science(?:\.md)?,? (?:section |sections )?(\d+(?:(?:, | and | to )\d+)*)")
     files = [f for room in ("src", "benchmarks", "tests") for f in sorted((ROOT / room).rglob("*.py"))]
-    files += sorted((ROOT / "src").rglob("*.js"))
+    files += [f for kind in ("js", "html") for f in sorted((ROOT / "src").rglob(f"*.{kind}"))]
     files += [ROOT / "README.md", ROOT / "CHANGELOG.md", DOCS / "decisions.md", DOCS / "extending.md"]
     found = []
     for file in files:

@@ -74,13 +74,18 @@ def html_table(rows: Iterable[tuple[str, Any]]) -> str:
 
 
 def in_notebook(thing: Any, rows: Iterable[tuple[str, Any]]) -> str:
-    """Return what a notebook shows of an object: a table, and beside it its small picture, if it has one.
+    """Return what a notebook shows of an object: names and values, and beside them its small picture."""
+    return with_picture(thing, html_table(rows))
+
+
+def with_picture(thing: Any, shown: str) -> str:
+    """Return what is shown of an object, and beside it its small picture, if it has one.
 
     Pictures are drawn by `plot/small.py`. That room stands above all whose objects it draws, so it is found
     by its name here, and loaded (Matplotlib with it) when a notebook asks.
     """
     picture = import_module(_DRAWERS).picture(thing)
-    return f"<div style='{_BESIDE}'>{html_table(rows)}{picture}</div>" if picture else html_table(rows)
+    return f"<div style='{_BESIDE}'>{shown}{picture}</div>" if picture else shown
 
 
 class Plain:
