@@ -138,7 +138,7 @@ def test_the_history_knows_the_mass_of_restarted_runs():
 
 @pytest.mark.parametrize("engine", ["event", "dense"])
 def test_a_restart_knows_no_units(engine):
-    """Step sizes and start times two, a power of the base so that nothing is rounded: the orbit is the same."""
+    """Step sizes and start times two, which rounds nothing: the orbit is the same."""
     instance = st.Problem(n=24, samples=60, m=3, noise=0.4).draw(5)
     start = np.linspace(-0.3, 0.4, 24)
     one, two = (

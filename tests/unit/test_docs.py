@@ -108,7 +108,7 @@ def test_the_claim_of_the_page_is_found_and_measured(tmp_path, monkeypatch):
     """A claim is one file: put where claims lie, it is in the catalogue, and it gives a finding."""
     page = DOCS / "extending.md"
     code = next(block for block in blocks(page, "python") if "CLAIM = Claim(" in block)
-    (tmp_path / "ample_of_the_page.py").write_text(f"from sterling.study import Study\n{code}")
+    (tmp_path / "ample_of_the_page.py").write_text(code)
     monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
     claim = catalogue.find()["ample"]
     finding = claim.measure(Context(tmp_path / "rows"), claim.budgets["quick"])
@@ -146,7 +146,7 @@ def references() -> list[tuple[str, str]]:
     """Return all places that name a section of the science, with its numbers: "docs/science, 3 and 5"."""
     pattern = re.compile(r"science(?:\.md)?,? (?:section |sections )?(\d+(?:(?:, | and | to )\d+)*)")
     files = [f for room in ("src", "benchmarks", "tests") for f in sorted((ROOT / room).rglob("*.py"))]
-    files += sorted((ROOT / "src").rglob("*.js"))
+    files += [f for kind in ("js", "html") for f in sorted((ROOT / "src").rglob(f"*.{kind}"))]
     files += [ROOT / "README.md", ROOT / "CHANGELOG.md", DOCS / "decisions.md", DOCS / "extending.md"]
     found = []
     for file in files:
