@@ -153,14 +153,8 @@ def measure(context: Context, budget: Budget) -> Finding:
             ),
         ),
         pictures=(
-            picture(
-                "restart-threshold",
-                "Samples per weight with restarts",
-                draw_heights,
-                heights=heights,
-                edges=edges,
-            ),
-            picture("restart-success", "Success with restarts", success_curves, series=series),
+            picture("Samples per weight with restarts", draw_heights, heights, edges),
+            picture("Success with restarts", success_curves, series),
         ),
         tables={"restart-trials": store.trials(), "restart-cells": series.cells, "restart-beside": counts},
         notes=(
