@@ -33,7 +33,8 @@ class Restart:
         Steps between two restarts.
     scale : float
         0.05 makes a latent whose weight never changed an eighth of the way that a wrong weight is pulled home
-        meanwhile, by Gaussian inputs and ReLU: 1/√(2π) = 0.4 in the same units.
+        meanwhile by Gaussian inputs and ReLU, 1/√(2π) = 0.4 in the same units. The identity pulls twice as
+        much, and 0.1 is right for it.
 
     Raises
     ------
@@ -42,7 +43,9 @@ class Restart:
 
     Notes
     -----
-    Measured, not proved; `python -m benchmarks.restart` has the numbers. NOTES
+    Measured, not proved (`python -m benchmarks.restart`): without label noise N₅₀ is 3.1 to 3.2 n for ReLU,
+    m = 1 and n = 64 to 1024, within 12,600 steps. Any ``every`` from 75 to 600 did about as well with this
+    scale; half of it or twice as much is clearly worse. Under label noise no clear gain was seen.
 
     References
     ----------
