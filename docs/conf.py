@@ -59,9 +59,14 @@ html_extra_path = ["_made/extra"]
 html_context = {"default_mode": "auto"}  # light or dark as the system says
 html_show_sourcelink = False
 html_copy_source = False
-#: Pages with none below them need no list of such pages.
-ALONE = "start see gallery extending benchmarks decisions glossary bibliography changelog".split()
-html_sidebars = {name: [] for name in ALONE}
+# Pages with none below them need no list of such pages.
+html_sidebars = {
+    name: []
+    for name in (
+        *("start", "see", "gallery", "extending", "benchmarks"),
+        *("decisions", "glossary", "bibliography", "changelog"),
+    )
+}
 html_theme_options = {
     "logo": {"text": "sterling"},
     "navbar_end": ["theme-switcher"],
