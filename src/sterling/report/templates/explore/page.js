@@ -377,4 +377,4 @@ globalThis.sterling = {
 
 listen();
 enter(location.hash);
-requestAnimationFrame(frame);
+requestAnimationFrame(() => requestAnimationFrame(frame));  // the browser paints once before the work begins
