@@ -43,21 +43,9 @@ class Section:
 
 
 def write_run_page(path: str | os.PathLike, orbit: Orbit, instance: Instance, command: str = "") -> Path:
-    """Write the page of a run to one HTML file, whole or not at all.
+    """Write the page of a run to one HTML file, whole or not at all; the predictions are of its instance.
 
-    Parameters
-    ----------
-    path : path
-    orbit : Orbit
-    instance : Instance
-        The instance of that run; predictions are made from it.
-    command : str
-        What gives this page again; left out if empty.
-
-    Raises
-    ------
-    StoreError
-        If the file cannot be written.
+    ``command`` is what gives this page again; left out if empty.
     """
     return write_atomically(path, run_page(orbit, instance, command).encode())
 
