@@ -150,7 +150,8 @@ def notes_on(series: list[SeriesFit], label: str) -> list[str]:
         notes.append(fit.curvature)
     if main.left_out is not None:
         notes.append(
-            f"without the {fit.undecided:,} undecided of {fit.trials:,} trials the exponent is {_told(main.left_out)}"
+            f"without the {fit.undecided:,} undecided of {fit.trials:,} trials the exponent is "
+            f"{_told(main.left_out)}"
         )
     if len(series) > 1:
         parts = [f"{_told(one.fit)} with {one.series['steps']:,} steps" for one in series if one.fit]
