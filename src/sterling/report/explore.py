@@ -15,7 +15,7 @@ from sterling.report.html import page
 
 _START = "page"  # the module that is run
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.M)
-_EXPORT = re.compile(r"^export (?=(?:function\*?|class|const) (\w+))", re.M)
+_EXPORT = re.compile(r"^export (?=(?:function\*?|class|const) ([\w$]+))", re.M)
 
 
 def write_explorable(path: str | os.PathLike) -> Path:
