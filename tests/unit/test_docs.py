@@ -204,6 +204,17 @@ def test_claims_that_pages_name_exist():
     assert {"P5", "population"} <= found <= set(catalogue.find())
 
 
+def test_every_benchmark_is_listed():
+    """Those that say how they are called, and no others."""
+    called = {
+        file.stem
+        for file in (ROOT / "benchmarks").glob("*.py")
+        if f"python -m benchmarks.{file.stem}" in file.read_text(encoding="utf-8")
+    }
+    page = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `python -m benchmarks\.(\w+)", page, re.MULTILINE)) == called
+
+
 def test_programs_that_pages_name_exist():
     """Benchmarks, tests and examples, as pages and the package call them."""
     for page in PAGES:

@@ -22,20 +22,10 @@ _TERM = "this schedule fails a term"  # a warning of `train` that experiments on
 
 @dataclass
 class Context:
-    """What an experiment may use.
+    """What an experiment may use: a folder for its stores, and the root of all seeds.
 
-    Attributes
-    ----------
-    folder : Path
-        For the stores of its studies.
-    threads : int or None
-        All cores by default. No number depends on it.
-    seed : int
-        The root of all seeds.
-    show : callable, optional
-        Gets the `Progress` of its studies several times a second.
-    notes : list of str
-        What the reader should know, gathered on the way.
+    No number depends on ``threads``, all cores by default. ``show`` gets the `Progress` of studies several
+    times a second; ``notes`` are what the reader should know, gathered on the way.
     """
 
     folder: Path

@@ -36,20 +36,10 @@ class Judgement(Enum):
 
 @dataclass(frozen=True)
 class Measured:
-    """One number from data, with its interval where it has one.
+    """One number from data, with its interval where it has one: NaN for what is exact or a bare count.
 
-    Attributes
-    ----------
-    name : str
-        What was measured, such as "exponent α of N₅₀ = C·n^α".
-    value, low, high : float
-        ``low`` and ``high`` are NaN for a number that is exact or a bare count.
-    level : float
-        Confidence level of the interval.
-    unit : str
-        Empty for a pure number.
-    how : str
-        How the interval was made, such as "profile likelihood" or "Jeffreys".
+    ``name`` says what was measured, such as "exponent α of N₅₀ = C·n^α", and ``how`` in what way the interval
+    was made, such as "Jeffreys".
     """
 
     name: str
@@ -117,27 +107,34 @@ def picture(title: str, draw: Callable[..., str], *given: Any, **named: Any) -> 
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What came out for one claim.
+class Statement:
+    """What a source states.
 
     Attributes
     ----------
     key : str
         "P1" … "P5" as in docs/science, or a short name such as "population".
-    title : str
-        The claim in a few words.
-    statement : str
-        What the source states, in a sentence.
+    title, statement : str
+        The claim in a few words, and in a sentence.
     kind, source : str
-        Of the statement: one of `sterling.theory.labels.KINDS`, and where it comes from.
-    experiment : str
-        What was done, with the numbers that the program used.
-    judgement : Judgement
-    reason : str
-        Why, in one or two sentences made from the measured numbers.
-    measured : tuple of Measured
-    references : tuple of Reference
-    pictures : tuple of Picture
+        One of `sterling.theory.labels.KINDS`, and where it comes from.
+    """
+
+    key: str
+    title: str
+    statement: str
+    kind: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Finding(Statement):
+    """What came out for one claim.
+
+    Attributes
+    ----------
+    experiment, reason : str
+        What was done, and why it was judged so, made from the numbers that the program used and measured.
     tables : dict of name to Polars frame
         The raw rows; each becomes NAME.parquet beside the page.
     notes : tuple of str
@@ -149,11 +146,6 @@ class Finding:
         decided otherwise." Its numbers are those of the code that judges.
     """
 
-    key: str
-    title: str
-    statement: str
-    kind: str
-    source: str
     experiment: str
     judgement: Judgement
     reason: str

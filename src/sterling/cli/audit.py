@@ -37,7 +37,7 @@ def audit(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Says what each quantiser of a PyTorch model does: levels, where gradients stop, zero, ties, surrogate.
+    """Say what each quantiser of a PyTorch model does: levels, where gradients stop, zero, ties, surrogate.
 
     MODULE is imported and FUNCTION called, as Python would from this folder: that runs code, so name your
     own. The first line says what is wrong. With an example input the quantised weights of any framework are

@@ -15,6 +15,7 @@ from sterling.cli.options import (
     Threads,
     check_targets,
     output,
+    parse_count,
     run_option,
     with_source,
 )
@@ -47,10 +48,11 @@ def certify(
     from sterling.states.certificate import certify as prove
 
     check_targets(source.data, (out, "--out", ".json"))
+    cores = parse_count(threads, "--threads", least=1)
     source.check(surrogate)
     say = speaker(quiet)
     instance = source.instance()
-    found = prove(instance, surrogate, threads=threads, progress=not quiet)
+    found = prove(instance, surrogate, threads=cores, progress=not quiet)
     holds = found.verify(instance) if check else None
     try:
         if json:

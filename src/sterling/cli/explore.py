@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sterling.base.files import printable
-from sterling.cli.options import PAGES, check_suffix, check_target, make_folder
+from sterling.cli.options import PAGES, check_suffix, check_target, make_folder, output
 from sterling.cli.render import guarded, note
 
 FILE = Path("out") / "explore.html"
@@ -16,12 +16,10 @@ FILE = Path("out") / "explore.html"
 
 @guarded
 def explore(
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="FILE", help="Where to write the page: .html.")
-    ] = FILE,
+    out: Annotated[Path, output("Where to write the page: .html.", "-o", "--out", metavar="FILE")] = FILE,
     show: Annotated[
         bool | None,
-        typer.Option("--open/--no-open", help="Open it in a browser. \\[where there is a screen]"),
+        output("Open it in a browser. \\[where there is a screen]", "--open/--no-open"),
     ] = None,
 ) -> None:
     """Write the explorable page: watch weights flip, leave the optimum and come back.

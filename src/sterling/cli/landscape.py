@@ -88,15 +88,16 @@ def landscape(
     from sterling.states.landscape import landscape as visit
 
     check_targets(source.data, (plot, "--plot", *PICTURES), (out, "--out", *_TABLES))
+    cores = parse_count(threads, "--threads", least=1)
     runs = _basin_settings(basins, steps, schedule, init)
     source.check(surrogate)
     say = speaker(quiet)
     instance = source.instance()
-    found = visit(instance, surrogate, gaussian=gaussian or None, threads=threads, progress=not quiet)
+    found = visit(instance, surrogate, gaussian=gaussian or None, threads=cores, progress=not quiet)
     ends = None
     if runs is not None:
         try:
-            ends = found.basins(**runs, threads=threads, progress=not quiet)
+            ends = found.basins(**runs, threads=cores, progress=not quiet)
         except KeyboardInterrupt:
             settle()
             note("interrupted before all runs had ended, so there are no basins")

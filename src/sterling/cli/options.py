@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_type_hints
 
@@ -39,31 +38,23 @@ _LABELS = "Column of the labels, by name or number. \\[label, y, or the last]"
 
 
 def panel(title: str) -> Callable[..., Any]:
-    """Return a maker of options that `--help` shows under one title."""
+    """Return a maker of options that `--help` shows under one title; those without a metavar are flags."""
 
-    def option(text: str, *names: str, **more):
-        return typer.Option(*names, help=text, rich_help_panel=title, **more)
+    def option(text: str, *names: str, metavar: str = "", **more):
+        return typer.Option(*names, help=text, rich_help_panel=title, metavar=metavar, **more)
 
     return option
-
-
-class Normalize(StrEnum):
-    none = "none"
-    standard = "standard"
-    whiten = "whiten"
 
 
 problem_option, data_option = panel("A drawn problem"), panel("A data file")
 run_option, output = panel("The run"), panel("What comes out")
 Width = Annotated[str | None, problem_option("Inputs, one binary weight each. \\[64]", "--n", **COUNT)]
 Units = Annotated[str | None, problem_option("Hidden units that share the weights. \\[1]", "--m", **COUNT)]
-Noise = Annotated[float | None, problem_option("Standard deviation of the label noise. \\[0]")]
+Noise = Annotated[str | None, problem_option("Standard deviation of the label noise. \\[0]", metavar="SIGMA")]
 Readout = Annotated[
     str | None, problem_option("ones, signs, gaussian, or numbers: 1,-1,0.5. \\[ones]", metavar="LAW")
 ]
-Threads = Annotated[
-    int | None, run_option("The result does not depend on it. \\[all cores]", min=1, metavar="COUNT")
-]
+Threads = Annotated[str | None, run_option("The result does not depend on it. \\[all cores]", **COUNT)]
 Json = Annotated[bool, output("Print the result as JSON.", "--json")]
 Quiet = Annotated[bool, output("Show no progress and no notes.", "--quiet", "-q")]
 
@@ -87,12 +78,14 @@ class Source:
     keep_constant: Annotated[
         bool, data_option("Keep columns of one value, such as a bias.", "--keep-constant")
     ] = False
-    normalize: Annotated[Normalize, run_option("What is done to the inputs first.")] = Normalize.none
+    normalize: Annotated[
+        str, run_option("What is done to the inputs first: none, standard or whiten.", metavar="HOW")
+    ] = "none"
     usual: ClassVar[tuple[int, int]] = (64, 4096)  # n and samples of a drawn problem that does not say
 
     def instance(self) -> Instance:
         """Return the data: drawn from a problem, or read from the file."""
-        normal = None if self.normalize is Normalize.none else self.normalize.value
+        normal = None if self.normalize == "none" else self.normalize
         return self._draw(normal) if self.data is None else self._read(self.data, normal)
 
     def _draw(self, normalize: str | None) -> Instance:
@@ -106,7 +99,7 @@ class Source:
             n=parse_count(self.n, "--n", self.usual[0]),
             samples=parse_count(self.samples, "--samples", self.usual[1]),
             m=parse_count(self.m, "--m", 1),
-            noise=self.noise or 0.0,
+            noise=parse_number(self.noise, "--noise", 0.0),
             readout="ones" if self.readout is None else parse_readout(self.readout),
             inputs=self.inputs or "gaussian",
             normalize=normalize,
@@ -208,6 +201,16 @@ def parse_bytes(text: str, option: str) -> int:
     if found is None or found[2] not in _UNITS:
         raise InputError(f"{option} is {text!r}; give a size such as 512MB or 2GiB")
     return int(float(found[1]) * _UNITS[found[2]])
+
+
+def parse_number(text: str | None, option: str, usual: Any = None) -> Any:
+    """Read a number; ``usual`` for None."""
+    if text is None:
+        return usual
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{option} is {text!r}; give a number such as 0.5") from None
 
 
 def parse_numbers(text: str, option: str) -> list[float]:

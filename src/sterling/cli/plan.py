@@ -14,6 +14,7 @@ from sterling.cli.options import (
     Width,
     panel,
     parse_count,
+    parse_number,
     parse_readout,
     problem_option,
 )
@@ -39,11 +40,11 @@ def plan(
         str | None, _goal("Say what to expect of so many samples, and what a run takes.", **COUNT)
     ] = None,
     occupancy: Annotated[
-        float, _goal("Share of the steps that the last iterate shall be right.", metavar="SHARE")
-    ] = 0.5,
+        str, _goal("Share of the steps that the last iterate shall be right.", metavar="SHARE")
+    ] = "0.5",
     confidence: Annotated[
-        float, _goal("Share of data sets in which the time average shall be right.", metavar="SHARE")
-    ] = 0.5,
+        str, _goal("Share of data sets in which the time average shall be right.", metavar="SHARE")
+    ] = "0.5",
     check: Annotated[
         str | None, _check("Measure each row that is no theorem by so many trials.", metavar="TRIALS")
     ] = None,
@@ -53,7 +54,7 @@ def plan(
     ] = None,
     schedule: Annotated[str | None, _goal(f"{SCHEDULES} \\[power:0.5,0.5]", metavar="SCHEDULE")] = None,
     seed: Annotated[str | None, _check("Root of the trials' seeds. \\[0]", metavar="SEED")] = None,
-    threads: Annotated[int | None, _check("Trials at a time. \\[all cores]", min=1, metavar="COUNT")] = None,
+    threads: Annotated[str | None, _check("Trials at a time. \\[all cores]", **COUNT)] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -79,19 +80,19 @@ def plan(
         n=parse_count(n, "--n", N),
         samples=1 if count is None else count,
         m=parse_count(m, "--m", 1),
-        noise=noise or 0.0,
+        noise=parse_number(noise, "--noise", 0.0),
         readout="ones" if readout is None else parse_readout(readout),
     )
     made = make(
         problem,
         surrogate=surrogate,
-        occupancy=occupancy,
-        confidence=confidence,
+        occupancy=parse_number(occupancy, "--occupancy"),
+        confidence=parse_number(confidence, "--confidence"),
         check=trials,
         steps=parse_count(steps, "--steps"),
         schedule=None if schedule is None else parse_schedule(schedule),
         seed=parse_count(seed, "--seed", 0),
-        threads=threads,
+        threads=parse_count(threads, "--threads", least=1),
         cost=count is not None,
         progress=not quiet,
     )

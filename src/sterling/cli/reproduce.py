@@ -65,7 +65,8 @@ def reproduce(
     speaker(quiet)
     command = command_line(effort, keys, root, out)
     page = Page(out, effort, root, command)
-    report, interrupted = run(out, effort, keys, threads, root, page, quiet)
+    cores = parse_count(threads, "--threads", least=1)
+    report, interrupted = run(out, effort, keys, cores, root, page, quiet)
     missing = keys[len(report.findings) :]
     if interrupted:
         settle()  # in a moment all is said

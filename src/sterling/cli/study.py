@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sterling.cli.options import FILE, PICTURES, Json, Quiet, Threads, check_target, output, run_option
+from sterling.cli.options import (
+    FILE,
+    PICTURES,
+    Json,
+    Quiet,
+    Threads,
+    check_target,
+    output,
+    parse_count,
+    parse_number,
+    run_option,
+)
 from sterling.cli.render import FAILED, end_interrupted, guarded, print_json, speaker
 from sterling.errors import InputError
 
@@ -24,23 +35,24 @@ A study is a TOML file such as this one; every value may be a list, and \\[stop]
 \b
   name = "noiseless"
   seed = 2026
-  criteria = ["optimal"]       # ergodic, visit, certified, occupancy>=0.5
+  criteria = ["optimal"]  # ergodic, occupancy>=0.5, …
   \\[problem]
   n = [16, 32, 64]
-  samples = { c = [1, 2, 4], a = 1.2 }    # c n^a, or a list
+  samples = { c = [1, 2, 4], a = 1.2 }  # or a list
   noise = 0.0
   \\[run]
-  kind = "train"               # or landscape, gradients, one of your own
+  kind = "train"  # landscape, gradients, your own
   steps = 100_000
   schedule = "power:0.5,0.5"
   surrogate = "relu"
   trials = 200
   \\[stop]
-  target = "exponent"          # or proportion: it then stops by itself
+  target = "exponent"  # or proportion
   width = 0.1
   time = "15min"
 
-Without samples a study whose target is an exponent finds them.
+Sample sizes are c n^a, or a list; without them a study whose target is an exponent finds them. A study with a
+target stops by itself.
 """
 
 app = typer.Typer(
@@ -74,7 +86,7 @@ def run_study(
         ),
     ] = None,
     target_width: Annotated[
-        float | None, run_option("Stop when the 95 % intervals are so narrow.", metavar="WIDTH")
+        str | None, run_option("Stop when the 95 % intervals are so narrow.", metavar="WIDTH")
     ] = None,
     time: Annotated[
         str | None, run_option("Stop after 90s, 15min or 2h; run again to go on.", metavar="TIME")
@@ -94,16 +106,17 @@ def run_study(
     from sterling.study.grid import seconds
     from sterling.study.report import status
 
-    if target_width is not None:
-        real(target_width, "--target-width", above=0)
+    width, cores = parse_number(target_width, "--target-width"), parse_count(threads, "--threads", least=1)
+    if width is not None:
+        real(width, "--target-width", above=0)
     limit = None if time is None else real(seconds(time), "--time", above=0)
     store = open_store(study, out)
     speaker(quiet)
-    options = {"threads": threads, "width": target_width, "time_limit": limit}
+    options = {"threads": cores, "width": width, "time_limit": limit}
     try:
         with contextlib.ExitStack() as stack:
             if cluster is not None:
-                executor, workers = stack.enter_context(open_cluster(cluster, threads))
+                executor, workers = stack.enter_context(open_cluster(cluster, cores))
                 options |= {"executor": executor, "threads": workers}
             outcome = run(store.study, store.folder, **options, progress=not quiet)
     except KeyboardInterrupt as error:

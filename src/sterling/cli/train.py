@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +21,7 @@ from sterling.cli.options import (
     output,
     parse_bytes,
     parse_count,
+    parse_number,
     parse_start,
     run_option,
     with_source,
@@ -47,12 +47,6 @@ _COLOURS = {
 }
 
 
-class Engine(StrEnum):
-    auto = "auto"
-    event = "event"
-    dense = "dense"
-
-
 @guarded
 @with_source(Source)
 def train(
@@ -62,10 +56,13 @@ def train(
     surrogate: Annotated[str, run_option(SURROGATES, metavar="NAME")] = "relu",
     restart: Annotated[
         str | None,
-        run_option("Go back to the time average: steps between, and scale: 600,0.1.", metavar="EVERY,SCALE"),
+        run_option("Go back to the time average: steps between, and scale: 300,0.05.", metavar="EVERY,SCALE"),
     ] = None,
     init: Annotated[str, run_option("Start: a seed, or latent weights: 0.1,-0.2.", metavar="SEED")] = "0",
-    engine: Annotated[Engine, run_option("From flip to flip, or every step; the same result.")] = Engine.auto,
+    engine: Annotated[
+        str,
+        run_option("auto, event (from flip to flip) or dense (every step); the same result.", metavar="NAME"),
+    ] = "auto",
     threads: Threads = None,
     cache: Annotated[
         str | None, run_option("Memory for visited states, such as 512MB. \\[1GiB]", metavar="SIZE")
@@ -78,7 +75,7 @@ def train(
     checkpoint: Annotated[
         Path | None, output("Save the run on the way, and go on from FILE if it is there.", **FILE)
     ] = None,
-    checkpoint_every: Annotated[float, output("Time between two saves.", metavar="SECONDS")] = 20.0,
+    checkpoint_every: Annotated[str, output("Time between two saves.", metavar="SECONDS")] = "20",
     record: Annotated[
         bool, output("Record every flip; --plot, --report and --out do so as well.", "--record")
     ] = False,
@@ -107,13 +104,13 @@ def train(
         schedule=parse_schedule(schedule),
         surrogate=surrogate,  # type: ignore[arg-type]
         restart=None if restart is None else parse_restart(restart),
-        engine=engine.value,
+        engine=engine,
         record=("recurrence", *(("flips",) if record or plot or report or out else ())),
         progress=not quiet,
-        threads=threads,  # type: ignore[arg-type]
+        threads=parse_count(threads, "--threads"),  # type: ignore[arg-type]
         cache_bytes=None if cache is None else parse_bytes(cache, "--cache"),
         checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every,
+        checkpoint_every=parse_number(checkpoint_every, "--checkpoint-every"),
     )
     start, say = parse_start(init), speaker(quiet)
     instance = source.instance()
@@ -151,7 +148,7 @@ def _print(orbit: "Orbit") -> None:
     print_verdict(problem_line(orbit.to_dict()), verdict, colour, meaning, rows)
 
 
-def _run(instance: "Instance", options: "Options", latent: "np.ndarray", engine: Engine, say: Say) -> "Orbit":
+def _run(instance: "Instance", options: "Options", latent: "np.ndarray", engine: str, say: Say) -> "Orbit":
     """Start the run, or go on from its checkpoint."""
     from sterling.dynamics.orbit import Orbit
     from sterling.dynamics.train import begin, check_end, go_on
@@ -172,7 +169,7 @@ def _run(instance: "Instance", options: "Options", latent: "np.ndarray", engine:
 
 
 def _check_same(
-    orbit: "Orbit", instance: "Instance", options: "Options", latent: "np.ndarray", engine: Engine
+    orbit: "Orbit", instance: "Instance", options: "Options", latent: "np.ndarray", engine: str
 ) -> None:
     """Refuse a checkpoint of another run than the one asked for, and say what is different."""
     from sterling.dynamics.train import check_belongs
@@ -190,7 +187,7 @@ def _check_same(
         differences.append("no restart" if orbit.restart is None else f"the restart {orbit.restart}")
     if orbit._surrogate != options.surrogate:
         differences.append(f"surrogate {orbit.surrogate}")
-    if engine.value not in ("auto", orbit.engine):
+    if engine not in ("auto", orbit.engine):
         differences.append(f"engine {orbit.engine}")
     if differences:
         raise CheckpointError(

@@ -2,17 +2,17 @@
 
 import { drawBars } from "./bars.js";
 import { drawBits } from "./bits.js";
-import { describe, whenResized } from "./canvas.js";
+import { whenResized } from "./canvas.js";
 import { certifying } from "./certificate.js";
-import { brief, drawRecent, drawWhole, WINDOW } from "./chart.js";
+import { drawRecent, drawWhole, WINDOW } from "./chart.js";
+import { listenToControls, showControls } from "./controls.js";
+import { $, describe, put } from "./dom.js";
 import { drawField } from "./field.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
 import { expectation } from "./laws.js";
 import { draw, drawing, initialLatent } from "./problem.js";
 import { Run } from "./run.js";
-import {
-  fromAddress, NOISES, pythonLine, readRestart, readSchedule, SAMPLES, shellLine, SPEEDS, toAddress, WIDTHS,
-} from "./settings.js";
+import { fromAddress, pythonLine, readRestart, readSchedule, shellLine, toAddress } from "./settings.js";
 import { STORY, storySettings } from "./story.js";
 import { landscapeWords, lawWords, proofWords, runWords, verdictWords } from "./words.js";
 
@@ -23,7 +23,6 @@ const WORDS = 120;  // milliseconds between two looks at the numbers
 const SAMPLES_OF_AVERAGE = 400;  // points of the average's line
 const MOST_STEPS = 1e9;
 
-const $ = (id) => document.getElementById(id);
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 let story = 1;
@@ -203,7 +202,7 @@ function paint(now) {
   drawBits($("student-bits"), shown, (k) => shown[k] !== teacher[k], average ? () => 0 : glow);
   const { high } = run.history, every = readRestart(settings.restart)?.every;
   const top = Math.max(3, run.distance, ...high, run.history.start);
-  drawRecent($("recent"), run, Math.min(top, recentTop()), every);
+  drawRecent($("recent"), run, recentTop(), every);
   drawWhole($("whole"), run, top, every, averages);
   drawBars($("bars"), mean, teacher, law && !law.absorbs ? law.shares : null);
   if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
@@ -215,11 +214,6 @@ function recentTop() {
 }
 
 // ---- Words
-
-function put(id, text) {
-  const place = $(id);
-  if (place.textContent !== text) place.textContent = text;
-}
 
 function say(words) {
   if (words) put("said", `Step ${run.step.toLocaleString("en")}: ${run.distance} wrong. ${words}`);
@@ -268,53 +262,14 @@ function tellStory() {
 
 // ---- Controls
 
-const SLIDERS = {
-  n: [WIDTHS, (value) => String(value)],
-  samples: [SAMPLES, (value) => value.toLocaleString("en")],
-  noise: [NOISES, (value) => String(value)],
-  speed: [SPEEDS, (value) => (value >= 1e7 ? "as fast as it goes" : `${brief(value)} ${value === 1 ? "step" : "steps"}/s`)],
-};
-const PLAIN = ["surrogate", "schedule", "restart", "m", "seed", "init"];
-
-const nearest = (values, value) =>
-  values.reduce((best, other, i) => (Math.abs(other - value) < Math.abs(values[best] - value) ? i : best), 0);
-
-function showControls() {
-  for (const [name, [values, words]] of Object.entries(SLIDERS)) {
-    const slider = $(name), text = words(settings[name]);
-    slider.max = values.length - 1;
-    slider.value = nearest(values, settings[name]);
-    slider.setAttribute("aria-valuetext", text);
-    put(`${name}-shown`, text);
-  }
-  for (const name of PLAIN) {
-    const field = $(name), value = String(settings[name]);
-    if (field.tagName === "SELECT" && ![...field.options].some((option) => option.value === value)) {
-      field.add(new Option(value, value));  // from an address
-    }
-    field.value = value;
-  }
-  put("more", [...document.querySelectorAll(".choices label")].map(settingWords).join(" · "));
-  $("last").setAttribute("aria-pressed", String(settings.view === "last"));
-  $("average").setAttribute("aria-pressed", String(settings.view === "average"));
-  put("student-name", settings.view === "average" ? "Student, sign of the average" : "Student, now");
-}
-
-/** A choice and what it is set to. */
-function settingWords(label) {
-  const [name, field] = label.children;
-  return `${name.textContent} ${field.tagName === "SELECT" ? field.selectedOptions[0].text : field.value}`;
-}
-
 function buttons() {
   const going = mode === "playing" || mode === "seeking";
   put("play-word", going ? "Pause" : "Play");
-  put("window-name", `the last ${WINDOW} steps`);
 }
 
 /** Everything that follows from settings, data and run. */
 function refresh() {
-  showControls();
+  showControls(settings);
   buttons();
   tellCode();
   tellLaw();
@@ -327,78 +282,52 @@ function change(name, value) {
   if (settings[name] === value) return;
   settings = { ...settings, [name]: value };
   if (name === "speed" || name === "view") {
-    showControls();
+    showControls(settings);
     stale = true;
     keepAddress();
     return;
   }
   settings = fromAddress(toAddress(story, settings, storySettings, null), storySettings).settings;  // within its bounds
   keepAddress(null);
-  showControls();
-  if (["surrogate", "schedule", "restart", "init"].includes(name) && data) {
-    prepareRun(name === "surrogate");
+  showControls(settings);
+  if (["schedule", "restart", "init"].includes(name) && data && mode !== "preparing") {
+    begin();  // on the same data
+    refresh();
   } else {
     prepare(0);
   }
-}
-
-function prepareRun(newLaw) {
-  if (newLaw || mode === "preparing") {
-    prepare(0);
-    return;
-  }
-  begin();
-  keepAddress(null);
-  refresh();
 }
 
 function keepAddress(at = run && run.step > 0 && mode === "still" ? run.step : null) {
   history.replaceState(null, "", toAddress(story, settings, storySettings, at));
 }
 
-function open(fragment) {
+function enter(fragment) {
   const found = fromAddress(fragment, storySettings);
   story = found.story;
   if (!story && fragment.replace(/^#/, "") === "") story = 1;
   settings = story && !found.story ? storySettings(story) : found.settings;
   tellStory();
-  showControls();
+  showControls(settings);
   prepare(found.at);
 }
 
-function tell(step) {
+function turnTo(step) {
   history.pushState(null, "", `#story=${step}`);
-  open(location.hash);
+  enter(location.hash);
 }
 
 function listen() {
+  put("window-name", `the last ${WINDOW} steps`);
   STORY.forEach(({ title }, i) => {
     const item = document.createElement("li");
     item.innerHTML = `<a href="#story=${i + 1}"><span>${i + 1}</span> ${title}</a>`;
     $("story").append(item);
   });
-  addEventListener("hashchange", () => open(location.hash));
-  $("back").addEventListener("click", () => tell(Math.max(1, (story ?? 1) - 1)));
-  $("next").addEventListener("click", () => tell(Math.min(STORY.length, (story ?? 0) + 1)));
-  for (const [name, [values, words]] of Object.entries(SLIDERS)) {
-    $(name).addEventListener("input", () => {
-      const value = values[Number($(name).value)];
-      put(`${name}-shown`, words(value));
-      $(name).setAttribute("aria-valuetext", words(value));
-      change(name, value);
-    });
-  }
-  for (const name of PLAIN) {
-    $(name).addEventListener("change", () => {
-      const field = $(name), number = field.tagName === "INPUT" || name === "m";
-      if (field.value === "" || !field.checkValidity()) {
-        showControls();
-        return;
-      }
-      change(name, number ? Number(field.value) : field.value);
-    });
-  }
-  $("controls").addEventListener("submit", (event) => event.preventDefault());
+  addEventListener("hashchange", () => enter(location.hash));
+  $("back").addEventListener("click", () => turnTo(Math.max(1, (story ?? 1) - 1)));
+  $("next").addEventListener("click", () => turnTo(Math.min(STORY.length, (story ?? 0) + 1)));
+  listenToControls(() => settings, change);
   $("play").addEventListener("click", play);
   $("one").addEventListener("click", () => {
     if (!run) return;
@@ -426,8 +355,6 @@ function listen() {
     refresh();
     say("Back at the start.");
   });
-  $("last").addEventListener("click", () => change("view", "last"));
-  $("average").addEventListener("click", () => change("view", "average"));
   for (const button of document.querySelectorAll("[data-copy]")) {
     button.addEventListener("click", () => {
       navigator.clipboard.writeText($(button.dataset.copy).textContent).then(() => {
@@ -449,5 +376,5 @@ globalThis.sterling = {
 };
 
 listen();
-open(location.hash);
-requestAnimationFrame(frame);
+enter(location.hash);
+requestAnimationFrame(() => requestAnimationFrame(frame));  // the browser paints once before the work begins
