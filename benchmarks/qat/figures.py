@@ -124,7 +124,7 @@ def rivals(scores: pl.DataFrame) -> Figure:
                 if len(value):
                     mean, half = _with_half(value)
                     if mean < least:  # far out: a number at the edge, so that the others stay apart
-                        ax.annotate(f"◂ {mean:.0f}", (least, place + shift), color=colour, va="center")
+                        ax.annotate(f"◂ {mean:.2g}", (least, place + shift), color=colour, va="center")
                         continue
                     ax.errorbar(
                         mean,
