@@ -34,18 +34,10 @@ _SPLIT = 1 << 17  # entries below which a second thread costs more than it bring
 
 
 class EventEngine:
-    """Moves from flip to flip.
+    """Moves from flip to flip; the surrogate must be piecewise constant.
 
-    Parameters
-    ----------
-    instance, surrogate, schedule
-        What to run; the surrogate must be piecewise constant.
-    walk, log
-        Where the run stands, changed in place.
-    threads : int
-        At most so many threads work on one new state; the result does not depend on it.
-    cache_bytes : int, optional
-        Bound on the memory for gradients of visited states; the result does not depend on it.
+    Up to ``threads`` work on one new state, and gradients of visited states are kept in ``cache_bytes``; the
+    result depends on neither.
     """
 
     def __init__(
@@ -59,29 +51,15 @@ class EventEngine:
         cache_bytes: int | None = None,
     ):
         self.walk, self.log = walk, log
-        self.unit = instance.unit
-        kind, rate, exponent, table = schedule.kernel_arguments(1 / instance.readout_norm2)
+        self.unit, n = instance.unit, instance.n
+        kind, rate, exponent, table = schedule._kernel_arguments(1 / instance.readout_norm2)
         self.schedule = kernels.Schedule(kind, rate, float(exponent), table)
         if INTERPRETED or instance.grid.rows.size < _SPLIT:
             threads = 1
         threads = min(threads, _MOST_THREADS)
-        wide = 3 * instance.preactivation_bound >= 1 << 31
-        self.base = passes.Base(
-            aligned_zeros((1, instance.samples * instance.m), np.int64 if wide else np.int32)[0],
-            walk.signs.copy(),
-        )
-        self.data = _data(instance, surrogate, threads, wide)
-        n = instance.n
-        self.job = passes.Job(
-            np.zeros(2 * n + 2, np.int64),
-            np.zeros(2 * n + 2, self.base.before.dtype),
-            np.zeros(2 * n + 2, np.int16),
-            np.zeros(8, np.int64),
-            np.zeros(passes.BOARD, np.int64),
-        )
+        self.data, self.base, self.job, self.scratch = machinery(instance, surrogate, walk.signs, threads)
         self.job.board[passes.CLAIMED] = 1 << 40  # nothing to claim yet
         self.job.info[passes.FULL] = 1  # the first state is computed from nothing
-        self.scratch = _scratch(self.data, self.base, threads)
         self._exact = instance.gradient_bound >= _RECOVERABLE
         self._slot_bound = _slot_bound(n, self._exact, cache_bytes)
         self.cache = self._new_cache(_FIRST_SLOTS)
@@ -190,9 +168,26 @@ class EventEngine:
         self.cache.key[-1] = np.bitwise_xor.reduce(self.cache.zobrist[positive], initial=np.uint64(0))
 
 
+def machinery(
+    instance: Instance, surrogate: Surrogate, signs: np.ndarray, threads: int
+) -> tuple[passes.Data, passes.Base, passes.Job, passes.Scratch]:
+    """Return what the passes over the data need, with a base of these signs."""
+    n, wide = instance.n, 3 * instance.preactivation_bound >= 1 << 31
+    before = aligned_zeros((1, instance.samples * instance.m), np.int64 if wide else np.int32)[0]
+    base, data = passes.Base(before, signs.copy()), _data(instance, surrogate, threads, wide)
+    job = passes.Job(
+        np.zeros(2 * n + 2, np.int64),
+        np.zeros(2 * n + 2, before.dtype),
+        np.zeros(2 * n + 2, np.int16),
+        np.zeros(8, np.int64),
+        np.zeros(passes.BOARD, np.int64),
+    )
+    return data, base, job, _scratch(data, base, threads)
+
+
 def _data(instance: Instance, surrogate: Surrogate, threads: int, wide: bool) -> passes.Data:
     grid = instance.grid
-    low, high = surrogate.thresholds(instance.unit_squared)
+    low, high = surrogate._thresholds(instance.unit_squared)
     far, row_limit = 1 << 62 if wide else (1 << 31) - 1, row_sum_limit(instance)
     return passes.Data(
         grid.rows,
