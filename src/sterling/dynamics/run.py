@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -34,26 +34,17 @@ from sterling.errors import SterlingWarning, StoreError
 from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
 
+if TYPE_CHECKING:
+    from sterling.dynamics.dense import DenseEngine
+    from sterling.dynamics.event import EventEngine
+
+    Engine = DenseEngine | EventEngine
+
 Error = TypeVar("Error", bound=BaseException)
 
 _SLICE = 0.1  # seconds between looks at signals and the display
 _FLIP_BUFFER = 1 << 16
 _TIME_BUFFER = 1 << 14
-
-
-class Engine(Protocol):
-    """What the loop needs of an engine."""
-
-    log: Log
-
-    def start(self) -> None: ...
-    def advance(self, until: int, budget: int) -> int: ...
-    def moved(self) -> None: ...
-    @property
-    def gradient(self) -> np.ndarray: ...
-    @property
-    def position(self) -> int: ...
-    def finish(self) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +177,7 @@ class Run:
         """Set the latents to the average at a step up to which no weight flips any more."""
         options, walk = self.options, self.walk
         assert options.restart is not None
-        arguments = options.schedule.kernel_arguments(1 / self.instance.readout_norm2)
+        arguments = options.schedule._kernel_arguments(1 / self.instance.readout_norm2)
         begun, anchor = int(walk.clock[cell.EPOCH]), int(walk.clock[cell.ANCHOR])
         mass = mass_between(*arguments, anchor - begun, step - begun)
         options.restart.apply(walk, engine.log, step, mass)

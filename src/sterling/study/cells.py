@@ -37,11 +37,6 @@ class Cell(Plain):
     settings : mapping
         The kind's settings; those left out have their defaults.
 
-    Raises
-    ------
-    InputError
-        For a cell that cannot be run.
-
     Examples
     --------
     >>> import sterling as st
@@ -60,7 +55,7 @@ class Cell(Plain):
     def __post_init__(self):
         kind = get_kind(self.kind)
         checks.instance_of(self.problem, Problem, "the problem of a cell", "a Problem")
-        object.__setattr__(self, "settings", kind.plain(self.settings))
+        object.__setattr__(self, "settings", kind._plain(self.settings))
         if kind.check is not None:
             kind.check(self)
 

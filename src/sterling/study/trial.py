@@ -78,10 +78,10 @@ def _checked(kind: Kind, found: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some trials of a cell, as they go to a worker.
+    """Some trials of a cell, as they go to a worker; ``attempt`` counts from one.
 
-    ``own`` are the kind and the surrogate of the cell where they are the user's, since other processes do not
-    know them; ``attempt`` counts from one.
+    ``own`` are the kind and the surrogate of the cell where they are the user's: other processes do not know
+    them.
     """
 
     cell: Cell
