@@ -223,25 +223,12 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
 
 
 def figure(orbit: Orbit) -> Figure:
-    """Return a figure of the three panels, each with a sentence on what it shows.
-
-    Parameters
-    ----------
-    orbit : Orbit
-        Any run.
-
-    Returns
-    -------
-    matplotlib Figure
-        For `sterling.plot.style.save_figure`.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    """Return a figure of the three panels, each with a sentence on what it shows."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     engine = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, hspace=0.03, wspace=0.03, rect=(0, 0, 1, 0.9))
     fig = Figure(figsize=(12, 8), layout=engine, facecolor="white")
-    FigureCanvasAgg(fig)
     axes = fig.subplot_mosaic(
         [["errors", "mean"], ["raster", "mean"]], width_ratios=[1.55, 1], height_ratios=[1, 1.1]
     )
@@ -266,17 +253,9 @@ def figure(orbit: Orbit) -> Figure:
 
 
 def problem_line(result: dict) -> str:
-    """Return one line that says what was run: data, surrogate, step sizes.
+    """Return one line that says what was run, of the values of `Orbit.to_dict`: data, surrogate, step sizes.
 
-    Parameters
-    ----------
-    result : dict
-        As `Orbit.to_dict` gives it.
-
-    Returns
-    -------
-    str
-        Names of the user's as they are; `sterling.plot.style.plain` makes it fit for a picture.
+    Names of the user's are as they are; `sterling.plot.style.plain` makes them fit for a picture.
     """
     about = result["instance"]
     origin = about.get("origin", {})

@@ -43,21 +43,9 @@ class Section:
 
 
 def write_run_page(path: str | os.PathLike, orbit: Orbit, instance: Instance, command: str = "") -> Path:
-    """Write the page of a run to one HTML file, whole or not at all.
+    """Write the page of a run to one HTML file, whole or not at all; the predictions are of its instance.
 
-    Parameters
-    ----------
-    path : path
-    orbit : Orbit
-    instance : Instance
-        The instance of that run; predictions are made from it.
-    command : str
-        What gives this page again; left out if empty.
-
-    Raises
-    ------
-    StoreError
-        If the file cannot be written.
+    ``command`` is what gives this page again; left out if empty.
     """
     return write_atomically(path, run_page(orbit, instance, command).encode())
 
@@ -134,9 +122,9 @@ def _over_time(orbit: Orbit) -> Section:
     if orbit.flips_complete_to < orbit.steps:
         words = (f"Flips are recorded up to step {orbit.flips_complete_to:,}; pictures over time end there.",)
     drawings = (
-        _draw("distance", "Distance over time", errors_over_time, orbit=orbit),
-        _draw("raster", "Flip raster", flip_raster, orbit=orbit),
-        _draw("average", "Time average of the weights", ergodic_mean, orbit=orbit),
+        _draw("Distance over time", errors_over_time, orbit=orbit),
+        _draw("Flip raster", flip_raster, orbit=orbit),
+        _draw("Time average of the weights", ergodic_mean, orbit=orbit),
     )
     return Section(name, title, words, drawings)
 
@@ -147,11 +135,11 @@ def _returns(found: Recurrence | None, home: str) -> Section:
         never = f"The {home} was not left and visited again, so there are no return times."
         return Section(name, title, (never,))
     drawings = (
-        _draw("survival", "How long absences and stays last", visits.survival, found=found),
-        _draw("growth", "Visits over time", visits.growth, found=found),
-        _draw("distances", "How far absences go", visits.distances, found=found),
-        _draw("leavers", "Which weights leave first", visits.leavers, found=found),
-        _draw("batches", "Occupancy over the run", visits.batches, found=found),
+        _draw("How long absences and stays last", visits.survival, found=found),
+        _draw("Visits over time", visits.growth, found=found),
+        _draw("How far absences go", visits.distances, found=found),
+        _draw("Which weights leave first", visits.leavers, found=found),
+        _draw("Occupancy over the run", visits.batches, found=found),
     )
     words = (
         "Times are in steps. With slowly decaying step sizes stays and absences keep their lengths in steps, "
@@ -164,10 +152,10 @@ def _returns(found: Recurrence | None, home: str) -> Section:
 def _shares(orbit: Orbit, predicted: Balance | None, silence: str) -> Section:
     name, title = "shares", "How often each weight is wrong"
     if predicted is None:
-        drawing = _draw(name, "Measured", visits.shares, measured=orbit.wrong_share, predicted=None)
+        drawing = _draw("Measured", visits.shares, measured=orbit.wrong_share, predicted=None)
         return Section(name, title, (silence,), (drawing,))
     given = {"measured": orbit.wrong_share, "predicted": predicted.wrong_share}
-    drawing = _draw(name, "Measured against predicted", visits.shares, **given)
+    drawing = _draw("Measured against predicted", visits.shares, **given)
     return Section(name, title, _made_from(orbit, predicted), (drawing,), "mean-field")
 
 
@@ -205,7 +193,7 @@ def _occupancy(
     if lacking or predicted is None:
         return Section(name, title, (lacking,))
     given = {"of": instance, "surrogate": orbit.surrogate, "here": predicted.occupancy}
-    drawing = _draw(name, "Occupancy over N", visits.occupancy_law, found=found, **given)
+    drawing = _draw("Occupancy over N", visits.occupancy_law, found=found, **given)
     words = (
         "To leading order the occupancy is exp(−n^(3/2) σ/(√2 ‖v‖ √N)) for ReLU; the dashed line also counts "
         "what wrong weights do to each other. Data sets differ from the typical one, so the prediction for "
@@ -244,5 +232,5 @@ def _noise(instance: Instance) -> float | None:
     return None if noise is None else float(noise)
 
 
-def _draw(name: str, title: str, draw: Callable[..., str], **given: Any) -> Drawing:
-    return render(picture(name, title, draw, **given))
+def _draw(title: str, draw: Callable[..., str], **given: Any) -> Drawing:
+    return render(picture(title, draw, **given))

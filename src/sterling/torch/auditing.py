@@ -16,7 +16,7 @@ from torch import nn
 
 from sterling.base.checks import instance_of, integer, shown
 from sterling.base.files import write_atomically
-from sterling.base.text import counted, number
+from sterling.base.text import counted, number, with_picture
 from sterling.errors import InputError, InputTypeError
 from sterling.torch import probes
 from sterling.torch.adaptors import is_parq
@@ -260,7 +260,8 @@ class Audit:
         head = "".join(f"<th>{escape(one)}</th>" for one in titles)
         body = "".join(f"<tr>{''.join(f'<td>{escape(one)}</td>' for one in row)}</tr>" for row in rows)
         notes = "".join(f"<li>{escape(one)}</li>" for one in self.findings)
-        return f"<p><b>{escape(self.headline())}</b></p><table><tr>{head}</tr>{body}</table><ul>{notes}</ul>"
+        table = with_picture(self, f"<table><tr>{head}</tr>{body}</table>")
+        return f"<p><b>{escape(self.headline())}</b></p>{table}<ul>{notes}</ul>"
 
 
 def audit(

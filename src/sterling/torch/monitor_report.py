@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sterling.base.text import counted, number, percent, sentence
+from sterling.base.text import counted, number, percent, sentence, with_picture
 
 if TYPE_CHECKING:
     import polars as pl
@@ -129,7 +129,8 @@ class MonitorReport:
             for cells in self.rows()
         )
         said = "".join(f"<p>{html.escape(one)}</p>" for one in self.sentences)
-        return f"{said}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+        table = f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+        return f"{said}{with_picture(self, table)}"
 
     def figure(self) -> Figure:
         """Draw flips over the steps, and undecided weights by tensor.

@@ -309,7 +309,7 @@ def recurrence(
         mark_steps=steps,
         mark_occupied=counts.marks[:, 0],
         mark_visits=counts.marks[:, 1],
-        growth=None if certified else _growth(steps, counts.marks[:, 1]),
+        growth=None if certified else growth(steps, counts.marks[:, 1]),
         halves=halves,
         arrivals=arrivals,
         burn_in=burn_in,
@@ -347,8 +347,8 @@ def _long_run(
     return estimate, "", drift(means), halves
 
 
-def _growth(steps: np.ndarray, visits: np.ndarray) -> float | None:
-    """Return the slope of log visits over log steps in the last two decades."""
+def growth(steps: np.ndarray, visits: np.ndarray) -> float | None:
+    """Return the slope of log visits over log steps in the last two decades; None with few visits."""
     kept = (visits >= _FEW) & (steps * _GROWTH_SPAN >= steps[-1])
     if kept.sum() < 8:
         return None
