@@ -320,7 +320,7 @@ def landscape(
     Returns
     -------
     Landscape
-        Losses, absorbing states, minimisers, and how far the gradient strays from its mean.
+        Losses, absorbing states, minimisers, and how far the gradient strays from its mean (docs/science, 5, 9).
 
     Raises
     ------
@@ -330,10 +330,6 @@ def landscape(
         If it would not fit into memory.
     KeyboardInterrupt
         Within half a second of Ctrl-C.
-
-    References
-    ----------
-    docs/science, 5 and 9.
 
     Examples
     --------

@@ -81,7 +81,8 @@ class Cell(Plain):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Cell:
-        """Return the cell that `to_dict` described.
+        """Return the cell that `to_dict` described; InputError says that it is none, or one of another
+        version.
 
         Parameters
         ----------
@@ -92,11 +93,6 @@ class Cell(Plain):
         -------
         Cell
             The cell.
-
-        Raises
-        ------
-        InputError
-            For values that describe no cell, or one of another version of its kind.
         """
         try:
             kind, version = get_kind(values["kind"]), values["version"]
@@ -197,12 +193,8 @@ def trial_seeds(root: int, cell: Cell, number: int) -> Seeds:
 
     Parameters
     ----------
-    root : int
-        The seed of the study.
-    cell : Cell
-        What the trial is one of.
-    number : int
-        Of the trial.
+    root, cell, number : int, Cell, int
+        The seed of the study, what the trial is one of, and which.
 
     Returns
     -------

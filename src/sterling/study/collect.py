@@ -187,13 +187,6 @@ def replay(
     Orbit or dict
         The whole run; of a trial that is no run, what its kind measures.
 
-    Raises
-    ------
-    InputError
-        If ``key`` names no trial of this study.
-    StoreError
-        If the folder holds no study.
-
     Examples
     --------
     >>> import tempfile
