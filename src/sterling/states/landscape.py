@@ -320,7 +320,7 @@ def landscape(
     Returns
     -------
     Landscape
-        Losses, absorbing states, minimisers, and how far the gradient strays from its mean (docs/science, 5, 9).
+        Losses, absorbing states, minimisers, how far the gradient strays from its mean (docs/science, 5, 9).
 
     Raises
     ------
