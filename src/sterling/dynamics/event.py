@@ -123,17 +123,11 @@ class EventEngine:
         old = self.cache
         filled = len(old.uses)
         new = self._new_cache(2 * filled)
-        for name in ("gradients", "squares", "hashes", "uses"):
+        for name in ("gradients", "totals", "squares", "hashes", "uses"):
             getattr(new, name)[:filled] = getattr(old, name)
-        if self._exact:
-            new.totals[:filled] = old.totals
         new.keys[:, :filled] = old.keys
-        new.key[:] = old.key
-        new.base[:] = old.base
-        new.lean[:] = old.lean
-        new.seen[:] = old.seen
-        new.parked[:] = old.parked
-        new.share[:] = old.share
+        for name in ("key", "base", "lean", "seen", "parked", "share"):
+            getattr(new, name)[:] = getattr(old, name)
         new.state[lookup.MISSES :] = old.state[lookup.MISSES :]
         new.state[lookup.SIZE] = filled
         new.state[lookup.CURRENT_SLOT] = old.state[lookup.CURRENT_SLOT]
@@ -255,6 +249,10 @@ def _cache(n: int, slots: int, last: bool, exact: bool) -> lookup.Cache:
     words = -(-n // 64)
     buckets = 1 << max(1, (slots - 1).bit_length())
     zobrist = np.random.PCG64(np.random.SeedSequence(0)).random_raw(n)  # any fixed words do
+    state = np.zeros(12, np.int64)
+    state[[lookup.SIZE, lookup.HAND]] = lookup.SPARE + 1
+    state[lookup.LAST_SIZE] = last
+    state[lookup.WAIT] = lookup.FIRST_WAIT
     return lookup.Cache(
         np.empty((slots, n)),
         np.empty((slots if exact else 0, n), np.int64),
@@ -266,7 +264,7 @@ def _cache(n: int, slots: int, last: bool, exact: bool) -> lookup.Cache:
         np.full(buckets, -1, np.int32),
         np.atleast_1d(zobrist),
         np.zeros(words + 1, np.uint64),
-        _first_state(last),
+        state,
         np.zeros((words, 1), np.uint64),
         np.zeros(n),
         np.zeros(_APART, np.int64),
@@ -274,11 +272,3 @@ def _cache(n: int, slots: int, last: bool, exact: bool) -> lookup.Cache:
         np.zeros(n, np.int64),
         np.ones(1),
     )
-
-
-def _first_state(last: bool) -> np.ndarray:
-    state = np.zeros(12, np.int64)
-    state[[lookup.SIZE, lookup.HAND]] = lookup.SPARE + 1
-    state[lookup.LAST_SIZE] = last
-    state[lookup.WAIT] = lookup.FIRST_WAIT
-    return state

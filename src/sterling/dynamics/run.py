@@ -207,7 +207,7 @@ class Run:
         self.returns.extend(log.returns[:returns])
         self.sojourns.extend(log.sojourns[:sojourns])
         log.counts[:] = 0
-        if len(log.flips) and _length(self.flips) > FLIP_BOUND:
+        if len(log.flips) and sum(map(len, self.flips)) > FLIP_BOUND:
             flips = np.concatenate(self.flips)
             end = flips["step"][FLIP_BOUND]  # this step is not kept whole
             self.flips = [flips[flips["step"] < end]]
@@ -231,7 +231,7 @@ class Run:
             engine=options.engine,
             restart=options.restart,
             start_latent=self.start_latent,
-            flips=_join(self.flips) if self.record_flips else None,
+            flips=np.concatenate([np.zeros(0, FLIP), *self.flips]) if self.record_flips else None,
             flips_complete_to=steps if self.flips_complete_to is None else self.flips_complete_to,
             times=(self.returns.filled, self.sojourns.filled),
             seconds=self.spent + pace.seconds,
@@ -319,11 +319,3 @@ def _holding(error: Error, orbit: Orbit) -> Error:
     error.orbit = orbit  # type: ignore[attr-defined]
     error.add_note(f"The run is kept, up to step {orbit.steps:,}: it is the attribute `orbit` of this error.")
     return error
-
-
-def _length(parts: list[np.ndarray]) -> int:
-    return sum(map(len, parts))
-
-
-def _join(parts: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(parts) if parts else np.zeros(0, FLIP)
