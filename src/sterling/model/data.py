@@ -195,6 +195,8 @@ def _read_npz(path: Path, size: int, labels) -> _Data:
             for key in ("inputs", name, "readout", "teacher"):
                 if held.count(key) == 1:
                     info = archive.infolist()[held.index(key)]
+                    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                        raise NotImplementedError("its compression method is not one of NumPy's")
                     with archive.open(info) as stream:
                         parts.append(_read_array(stream, info.file_size, path, f"the array {key!r}"))
                 elif key in held:
