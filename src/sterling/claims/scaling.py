@@ -149,7 +149,10 @@ def notes_on(series: list[SeriesFit], label: str) -> list[str]:
     if fit.curved:
         notes.append(fit.curvature)
     if main.left_out is not None:
-        notes.append(f"without the undecided trials the exponent is {_told(main.left_out)}")
+        notes.append(
+            f"without the {fit.undecided:,} undecided of {fit.trials:,} trials the exponent is "
+            f"{_told(main.left_out)}"
+        )
     if len(series) > 1:
         parts = [f"{_told(one.fit)} with {one.series['steps']:,} steps" for one in series if one.fit]
         notes.append(f"the exponent at each step budget is {'; '.join(parts)}")

@@ -56,7 +56,7 @@ def train(
     surrogate: Annotated[str, run_option(SURROGATES, metavar="NAME")] = "relu",
     restart: Annotated[
         str | None,
-        run_option("Go back to the time average: steps between, and scale: 600,0.1.", metavar="EVERY,SCALE"),
+        run_option("Go back to the time average: steps between, and scale: 300,0.05.", metavar="EVERY,SCALE"),
     ] = None,
     init: Annotated[str, run_option("Start: a seed, or latent weights: 0.1,-0.2.", metavar="SEED")] = "0",
     engine: Annotated[

@@ -177,10 +177,11 @@ class Run:
         """Set the latents to the average at a step up to which no weight flips any more."""
         options, walk = self.options, self.walk
         assert options.restart is not None
-        arguments = options.schedule._kernel_arguments(1 / self.instance.readout_norm2)
+        norm2 = self.instance.readout_norm2
+        arguments = options.schedule._kernel_arguments(1 / norm2)
         begun, anchor = int(walk.clock[cell.EPOCH]), int(walk.clock[cell.ANCHOR])
         mass = mass_between(*arguments, anchor - begun, step - begun)
-        options.restart.apply(walk, engine.log, step, mass)
+        options.restart.apply(walk, engine.log, step, mass, norm2)
         engine.moved()
 
     def _buffers(self) -> Log:

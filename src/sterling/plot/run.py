@@ -29,6 +29,7 @@ from sterling.plot.style import (
     plain,
     tidy,
 )
+from sterling.visits.recurrence import home
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -203,7 +204,7 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
         if where.any():
             name = f"{label} ({where.sum()})"
             ax.scatter(x[where], margin[where], max(size, 14) * scale, label=name, **style)
-    against = _reference(orbit)
+    against = home(orbit)
     if orbit.n == 1:
         ax.set_xticks([1])
     tidy(
@@ -235,7 +236,7 @@ def figure(orbit: Orbit) -> Figure:
     panels = (
         (axes["errors"], "Errors over time", errors_over_time, 90),
         (axes["raster"], "Which weights flip, and when", flip_raster, 90),
-        (axes["mean"], f"Time average against the {_reference(orbit)}", ergodic_mean, 56),
+        (axes["mean"], f"Time average against the {home(orbit)}", ergodic_mean, 56),
     )
     readings = [textwrap.wrap(draw(ax, orbit), width) for ax, _, draw, width in panels]
     room = max(len(readings[0]), len(readings[2]))  # so that the upper two titles stand at one height
@@ -277,10 +278,6 @@ def problem_line(result: dict) -> str:
     else:
         values = ", ".join(f"{name} {value:g}" for name, value in rates.items())
     return " · ".join([*filter(None, parts), f"surrogate {result['surrogate']}", f"{kind} steps ({values})"])
-
-
-def _reference(orbit: Orbit) -> str:
-    return "teacher" if orbit.reference_kind == "teacher" else "best state seen"
 
 
 def _wrong(orbit: Orbit) -> str:

@@ -23,6 +23,7 @@ from sterling.report.figures import Drawing, render
 from sterling.report.html import page
 from sterling.theory.labels import KINDS
 from sterling.theory.numbers import unlike_gaussian
+from sterling.visits.recurrence import home
 
 if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
@@ -65,7 +66,7 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
         notice=_notice(orbit, found, instance),
         sections=[
             _over_time(orbit),
-            _returns(found, _home(orbit)),
+            _returns(found, home(orbit)),
             _shares(orbit, predicted, silence),
             _occupancy(found, predicted, instance, orbit, silence),
         ],
@@ -95,7 +96,7 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
         away = f"{counted(orbit.errors, 'weight')} away from" if orbit.errors else "at"
         before = ", and what follows is about the steps before" if orbit.last_flip else ""
         notes.append(
-            f"The run was absorbed {away} the {_home(orbit)} at step {orbit.last_flip:,}: no weight moves "
+            f"The run was absorbed {away} the {home(orbit)} at step {orbit.last_flip:,}: no weight moves "
             f"any more, whatever the step sizes. So there is no recurrence to describe{before}."
         )
     elif orbit.certified:
@@ -103,7 +104,7 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
     elif orbit.visits < 2:
         seen = "never visited" if not orbit.visits else "visited once"
         notes.append(
-            f"The {_home(orbit)} was {seen} in {counted(orbit.steps, 'step')}, so there is no recurrence to "
+            f"The {home(orbit)} was {seen} in {counted(orbit.steps, 'step')}, so there is no recurrence to "
             "describe."
         )
     if orbit.interrupted:
@@ -129,10 +130,10 @@ def _over_time(orbit: Orbit) -> Section:
     return Section(name, title, words, drawings)
 
 
-def _returns(found: Recurrence | None, home: str) -> Section:
-    name, title = "returns", f"Leaving the {home} and coming back"
+def _returns(found: Recurrence | None, where: str) -> Section:
+    name, title = "returns", f"Leaving the {where} and coming back"
     if found is None or not found.returns.count:
-        never = f"The {home} was not left and visited again, so there are no return times."
+        never = f"The {where} was not left and visited again, so there are no return times."
         return Section(name, title, (never,))
     drawings = (
         _draw("How long absences and stays last", visits.survival, found=found),
@@ -163,7 +164,7 @@ def _made_from(orbit: Orbit, predicted: Balance) -> tuple[str, ...]:
     """Return what the prediction was made from."""
     further = f" and at {counted(predicted.states, 'further state')} that it draws itself"
     words = (
-        f"The prediction is made from exact gradients at the {_home(orbit)}, at its "
+        f"The prediction is made from exact gradients at the {home(orbit)}, at its "
         f"{counted(orbit.n, 'neighbour')}{further if predicted.states else ''}, and from no step of the run."
     )
     if orbit.reference_kind == "teacher":
@@ -212,18 +213,16 @@ def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
     try:
         with np.errstate(all="ignore"):
             if not (drift(instance, **given) * orbit.reference > 0).any():
-                return None, f"There is no prediction: the {_home(orbit)} absorbs, and nothing recurs."
+                return (
+                    None,
+                    f"There is no prediction: the {home(orbit)} absorbs, and nothing recurs.",
+                )
             predicted = balance(instance, **given)
     except InputError as problem:
         return None, f"There is no prediction: {problem}."
     if not np.isfinite([predicted.occupancy, *predicted.wrong_share]).all():
         return None, "There is no prediction: the mean-field equations have no solution here."
     return predicted, ""
-
-
-def _home(orbit: Orbit) -> str:
-    """Return what distances and visits refer to, in the words of all pages and tables of runs."""
-    return "teacher" if orbit.reference_kind == "teacher" else "best state seen"
 
 
 def _noise(instance: Instance) -> float | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -162,13 +163,13 @@ class Recurrence(Plain):
 
     def summary(self) -> list[tuple[str, str]]:
         """Return names and texts for a table; only what the run can tell."""
-        home = "teacher" if self.reference_kind == "teacher" else "best state seen"
+        where = home(self)
         if not self.visits:
-            return [(f"visits to the {home}", f"none in {counted(self.steps, 'step')}")]
+            return [(f"visits to the {where}", f"none in {counted(self.steps, 'step')}")]
         over = ", and the run is over" if self.certified else ""
         rows = [
-            (f"visits to the {home}", f"{self.visits:,} in {counted(self.steps, 'step')}{over}"),
-            (f"occupancy of the {home}", self._occupancy_in_words()),
+            (f"visits to the {where}", f"{self.visits:,} in {counted(self.steps, 'step')}{over}"),
+            (f"occupancy of the {where}", self._occupancy_in_words()),
         ]
         if self.sojourns.count:
             rows += [
@@ -345,6 +346,11 @@ def _long_run(
     if estimate is None:
         return None, "the run is too short, or visits are too rare, for an interval", None, halves
     return estimate, "", drift(means), halves
+
+
+def home(run: Any) -> str:
+    """Return what visits and distances of an orbit or its recurrence refer to, in words."""
+    return "teacher" if run.reference_kind == "teacher" else "best state seen"
 
 
 def growth(steps: np.ndarray, visits: np.ndarray) -> float | None:

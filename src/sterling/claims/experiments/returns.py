@@ -37,6 +37,8 @@ GROWTH = 0.5
 HALF = 0.5
 _RUN = ["n", "samples", "trial"]
 _QUANTILES = (0.5, 0.99)
+_PROVED = "runs at w* for less than is proved, by more than the term of a finite run", 0.0
+_STEADY = "visits per step of a stationary run, later half over earlier half", 1.0
 
 #: Judges the interval (low, high) of the exponent with which visits grow, whether the exact check held, how
 #: many runs made no visit in their last half, the lower end of the share of data sets with recurrence proved,
@@ -169,12 +171,22 @@ def measure(context: Context, budget: Budget) -> Finding:
     known = lasting.filter(pl.col("predicted_occupancy").is_not_null() & (pl.col("occupancy") > 0))
     error = (known["predicted_occupancy"] / known["occupancy"] - 1).abs().to_numpy()
     half, most = quantile_interval(error, 0.5), quantile_interval(error, 0.9)
-    correlation = clustered_correlation(
-        weights["predicted_share"].to_numpy(),
-        weights["wrong_share"].to_numpy(),
-        weights.select(pl.struct(_RUN).rank("dense")).to_series().to_numpy(),
+    run = pl.struct(_RUN).rank("dense").alias("run")
+    pairs = weights.select("predicted_share", "wrong_share", run).to_numpy().T
+    correlation = measured(
+        "correlation of predicted and measured wrong shares of weights",
+        clustered_correlation(*pairs),
+        "bootstrap over data sets",
     )
     visits = lasting["visits"]
+    pace = mean(
+        "visits per step, later half over earlier half",
+        lasting["halves"].drop_nulls(),
+        how="t over data sets; the first quarter of each run left out",
+    )
+    returned = share(
+        "share of the runs that returned to w*, where w* does not hold them", len(lasting), len(free)
+    )
     return CLAIM.found(
         RULE,
         [(*exponent.ends, exact, stopped, shares[0].low, proofs.below(bounded))],
@@ -198,21 +210,11 @@ def measure(context: Context, budget: Budget) -> Finding:
         measured=(
             *shares,
             exponent,
-            mean(
-                "visits per step, later half over earlier half",
-                lasting["halves"].drop_nulls(),
-                how="t over data sets; the first quarter of each run left out",
-            ),
-            share(
-                "share of the runs that returned to w*, where w* does not hold them", len(lasting), len(free)
-            ),
+            pace,
+            returned,
             measured("median relative error of the predicted occupancy", half, "order statistics"),
             measured("90th percentile of that error", most, "order statistics"),
-            measured(
-                "correlation of predicted and measured wrong shares of weights",
-                correlation,
-                "bootstrap over data sets",
-            ),
+            correlation,
             *(
                 number
                 for label, one in places(lasting).items()
@@ -223,18 +225,8 @@ def measure(context: Context, budget: Budget) -> Finding:
             ),
         ),
         references=(
-            Reference(
-                "runs at w* for less than is proved, by more than the term of a finite run",
-                0.0,
-                "exact",
-                f"{SCIENCE}, 13",
-            ),
-            Reference(
-                "visits per step of a stationary run, later half over earlier half",
-                1.0,
-                "exact",
-                "stationarity",
-            ),
+            Reference(*_PROVED, "exact", f"{SCIENCE}, 13"),
+            Reference(*_STEADY, "exact", "stationarity"),
         ),
         pictures=(
             picture("Share of the mass at w*: proved and measured", proofs.draw_bounds, bounded),

@@ -123,16 +123,11 @@ register(KIND)
 class Effects:
     """How the threshold moves, from logit p = β·(log N − log N₅₀ − γ·log rate − δ·exponent).
 
-    Attributes
-    ----------
-    slope, rate, exponent : (value, low, high)
-        β, γ and δ with 95 % intervals by Wald, on log β, γ and δ; δ is NaN where there is one exponent. Runs
-        on the same data set are not taken for independent: the covariance is the sandwich with data sets as
-        clusters.
-    by_samples, by_schedule, by_chance : float
-        Shares of the deviance that the sample sizes alone, and the schedules alone, explain as factors. A
-        share is never negative, so the last one is what schedules that do nothing would seem to explain, in
-        one case of twenty: results of a data set are dealt out to them anew.
+    β, γ and δ are (value, low, high) with 95 % intervals by Wald, on log β, γ and δ; δ is NaN where there is
+    one exponent. Runs on the same data set are not taken for independent: the covariance is the sandwich with
+    data sets as clusters. The rest are shares of the deviance that the sample sizes alone, and the schedules
+    alone, explain as factors. A share is never negative, so the last one is what schedules that do nothing
+    would seem to explain, in one case of twenty: results of a data set are dealt out to them anew.
     """
 
     slope: tuple[float, float, float]
@@ -239,6 +234,7 @@ def measure(context: Context, budget: Budget) -> Finding:
     cells = start_cells(sizes, by_start.won, starts)
     main, beside = found[0], far[0]
     chance = "results dealt out anew, 95th percentile"
+    elsewhere = "absorbed runs that can end elsewhere, whatever step sizes and start"
     return CLAIM.found(
         RULE,
         [(*one.ends, outside) for one in factors],
@@ -279,14 +275,7 @@ def measure(context: Context, budget: Budget) -> Finding:
             ),
             Measured("absorbed runs that ended outside the data's absorbing states", float(outside)),
         ),
-        references=(
-            Reference(
-                "absorbed runs that can end elsewhere, whatever step sizes and start",
-                0.0,
-                "exact",
-                f"{SCIENCE}, 5",
-            ),
-        ),
+        references=(Reference(elsewhere, 0.0, "exact", f"{SCIENCE}, 5"),),
         pictures=(
             picture("Samples that half of the runs need, under each schedule", draw_thresholds, thresholds),
             picture("Success from different starts", draw_starts, cells),
