@@ -37,16 +37,6 @@ if TYPE_CHECKING:
     from sterling.model.instance import Instance
 
 
-_COLOURS = {
-    "OPTIMAL": "green",
-    "TRAPPED": "red",
-    "RECURRENT": "cyan",
-    "CHATTERING": "blue",
-    "WANDERING": "yellow",
-    "STALLED": "magenta",
-}
-
-
 @guarded
 @with_source(Source)
 def train(
@@ -142,9 +132,10 @@ def train(
 
 def _print(orbit: "Orbit") -> None:
     from sterling.plot.run import problem_line
+    from sterling.plot.style import VERDICT_COLOURS
 
     (_, verdict), *rows = orbit.summary()
-    colour, meaning = _COLOURS[orbit.verdict.name], sentence(orbit.verdict.meaning)
+    colour, meaning = VERDICT_COLOURS[orbit.verdict.name], sentence(orbit.verdict.meaning)
     print_verdict(problem_line(orbit.to_dict()), verdict, colour, meaning, rows)
 
 

@@ -270,7 +270,7 @@ def plan(
     given = {"steps": STEPS if steps is None else steps}
     if schedule is not None:
         given["schedule"] = schedule  # type: ignore[assignment]
-    settings = get_kind("train").plain(given)
+    settings = get_kind("train")._plain(given)
     settings["surrogate"] = chosen.name
     budget = None if steps is None else settings["steps"]
     rows = _Rows(problem, chosen, budget, schedule)

@@ -21,7 +21,6 @@ from sterling.plot.curves import style
 from sterling.plot.study import success_curves
 from sterling.plot.style import DASHED, GREY, note, tidy
 from sterling.stats import share_interval
-from sterling.study.grid import Study
 from sterling.study.report import SeriesFit, fit_store
 from sterling.theory import samples_for_average, samples_for_information, samples_for_messages
 
@@ -74,27 +73,13 @@ class Budget:
 
 def measure(context: Context, budget: Budget) -> Finding:
     """Fit N₅₀ = C·n^α of absorption at w* with restarts, and count at N = 4n those with and without."""
-    common = {"n": list(budget.n), "steps": budget.steps, "criteria": "optimal", "seed": context.seed}
+    common = {"n": list(budget.n), "steps": budget.steps, "criteria": "optimal"}
     told = str(Restart())
-    store = context.study(
-        Study(
-            samples={"c": list(budget.ratios), "a": 1},
-            restart=told,
-            trials=budget.trials,
-            name="restart",
-            **common,
-        )
-    )
+    near = {"c": list(budget.ratios), "a": 1}
+    store = context.run("restart", samples=near, restart=told, trials=budget.trials, **common)
     (series,) = fit_store(store, "optimal")
-    beside = context.study(
-        Study(
-            samples={"c": [PLENTY], "a": 1},
-            restart=["none", told],
-            trials=budget.plain,
-            name="restart-beside",
-            **common,
-        )
-    )
+    both = {"samples": {"c": [PLENTY], "a": 1}, "restart": ["none", told]}
+    beside = context.run("restart-beside", trials=budget.plain, **both, **common)
     counts = beside.counts("optimal")
     rates, edges = exponent(series, "exponent α of N₅₀ with restarts"), _edges(budget.n)
     heights = thresholds(series)
@@ -107,7 +92,7 @@ def measure(context: Context, budget: Budget) -> Finding:
     plain, restarted = (shares[top, name] for name in ("none", told))
     return CLAIM.found(
         RULE,
-        [((rates.low, rates.high), tuple(one / edges["messages"] for one in last[1:]))],
+        [(rates.ends, tuple(one / edges["messages"] for one in last[1:]))],
         experiment=(
             f"{series.cells['trials'].sum():,} runs without label noise with {Restart()!r}, n = "
             f"{listed(budget.n)}, m = 1, step sizes 0.5/√(t+1), {budget.steps:,} steps, N = "
