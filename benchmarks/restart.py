@@ -27,13 +27,36 @@ Found, ReLU, m = 1, no label noise, within 12,600 steps. Shares at N = 3.2 n, n 
                                       1024      3.131 [3.090, 3.173]
     slope 1.004 [0.996, 1.011], 1,870 runs, fit p = 0.035; the edge of message passing is 2.985
 
+    The identity, scale = 0.1:        n = 64    1.563 [1.526, 1.603]
+                                      128       1.616 [1.566, 1.693]
+                                      256       1.556 [1.522, 1.591]
+    slope 0.995 [0.970, 1.019], 480 runs, fit p = 0.049; the edge is 1.493
+
     N = 4n, certified:  n = 64    22 of 24 (plain 17)   after 386 steps (median)
                         128       23 of 24 (plain 1)    625
                         256       23 of 24 (plain 0)    1,201
                         512       24 of 24 (plain 0)    1,203
                         1024      12 of 12 (plain 0)    1,208
 
-FOUNDREST"""
+    N50/n, n = 128, 12 runs a size    restart               plain
+    exponential inputs                3.35 [3.05, 3.67]     5.83 [5.20, 6.53]
+    Rademacher inputs                 2.84 [2.72, 3.23]     7.61 [6.74, 9.68]
+    clipped ReLU                      2.99 [2.84, 3.48]     6.53 [5.83, 7.41]
+    n = 16                            2.31 [1.99, 2.67]     2.24 [1.95, 2.56]
+
+    Label noise, n = 64: data sets whose average over all is right, in brackets that since the last restart
+                           σ = 0.1       0.2           0.3           0.5
+    of                     24            24            24            34
+    plain                  11            21            14            21
+    restart                22 (22)       20 (20)       16 (16)       20 (20)
+    scale / 4              13 (14)       19 (19)       17 (16)       21 (20)
+    scale × 4              17 (17)       20 (20)       17 (17)       21 (21)
+    every × 7              18 (21)       21 (20)       17 (17)       20 (20)
+    |w̄| ≥ 1/2 only         14 (16)       19 (18)       16 (16)       20 (18)
+    |w̄| ≥ 0.9 only         11 (10)       18 (18)       15 (16)       21 (20)
+
+The other conditions and the part `schedules` have not been run.
+"""
 
 from __future__ import annotations
 
@@ -271,14 +294,14 @@ def noise(asked: Asked) -> None:
         "scale / 4": (usual.every, rule(usual.scale / 4)),
         "scale × 4": (usual.every, rule(usual.scale * 4)),
         "every × 7": (usual.every * 7, rule(usual.scale)),
-        "every × 7, scale × 4": (usual.every * 7, rule(usual.scale * 4)),
         "certain weights only (|w̄| ≥ 1/2)": (usual.every, rule(usual.scale, 0.5)),
         "certain weights only (|w̄| ≥ 0.9)": (usual.every, rule(usual.scale, 0.9)),
     }
-    for n, sigma in ((64, 0.1), (64, 0.5)):
+    for sigma, trials in {0.1: 24, 0.2: 24, 0.3: 24, 0.5: 34}.items():
+        n = 64
         law = st.theory.samples_for_average(st.Problem(n, 1, noise=sigma))
         problem = st.Problem(n, round(law), noise=sigma)
-        trials = 10 if asked.quick else 24
+        trials = 6 if asked.quick else trials
         right = {name: np.zeros(2, int) for name in variants}
         right["plain"] = np.zeros(1, int)
         for number in range(trials):

@@ -216,7 +216,7 @@ CLAIM = Claim(
     measure,
     {
         "quick": Budget(n=(64, 128, 256), trials=24, plain=8),
-        "default": Budget(n=(64, 128, 256, 512), trials=40, plain=12),
+        "default": Budget(n=(64, 128, 256, 512), trials=24, plain=8),
         "full": Budget(n=(64, 128, 256, 512, 1024), trials=400, plain=60),
     },
 )
