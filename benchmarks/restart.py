@@ -41,7 +41,12 @@ Found, ReLU, m = 1, no label noise, within 12,600 steps. Shares at N = 3.2 n, n 
     N50/n, n = 128, 12 runs a size    restart               plain
     exponential inputs                3.35 [3.05, 3.67]     5.83 [5.20, 6.53]
     Rademacher inputs                 2.84 [2.72, 3.23]     7.61 [6.74, 9.68]
+    Student inputs, 5 degrees         3.07 [2.76, 3.42]     6.13 [5.50, 6.87]
+    AR(1) inputs, 0.5                 3.78 [3.31, 3.98]     6.96 [5.94, 9.03]
+    identity, scale 0.1, mean 0.5     1.81 [1.39, 2.15]     2.77 [2.35, 3.23]
     clipped ReLU                      2.99 [2.84, 3.48]     6.53 [5.83, 7.41]
+    hard tanh                         1.92 [1.66, 1.99]     3.44 [3.09, 3.86]
+    n = 32                            2.59 [2.32, 2.86]     2.62 [2.31, 2.94]
     n = 16                            2.31 [1.99, 2.67]     2.24 [1.95, 2.56]
 
     Label noise, n = 64: data sets whose average over all is right, in brackets that since the last restart
@@ -55,7 +60,7 @@ Found, ReLU, m = 1, no label noise, within 12,600 steps. Shares at N = 3.2 n, n 
     |w̄| ≥ 1/2 only         14 (16)       19 (18)       16 (16)       20 (18)
     |w̄| ≥ 0.9 only         11 (10)       18 (18)       15 (16)       21 (20)
 
-The other conditions and the part `schedules` have not been run.
+The other conditions, m = 4 among them, and the part `schedules` have not been run.
 """
 
 from __future__ import annotations
