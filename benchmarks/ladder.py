@@ -1,8 +1,9 @@
 """The ladder measured: N₅₀/n of each estimator against n, `python -m benchmarks.ladder [--quick]`.
 
 Least squares, Hebb's rule, logistic regression, message passing, the least risk of all 2ⁿ states, and STE:
-last iterate, time average, restart; without label noise and with σ = 1/2. ``--csv FILE`` writes the table,
-``--figure FILE`` draws it beside the limits. An idle core takes some five minutes.
+last iterate, time average, restart; without label noise and with σ = 1/2. ``--csv FILE`` writes the table
+from which `docs/gallery/ladder.py` draws; the one beside it was made so. A core takes some minutes, with
+OPENBLAS_NUM_THREADS=1 where others work beside.
 
 N₅₀ is that of a probit curve in ln N fitted to the trials, with the 95 % interval of its place. What counts:
 the teacher in every weight; of a last iterate absorption at w*, and with label noise half of the steps there.
@@ -16,29 +17,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 import sterling as st
 from benchmarks.chatter_theory import threshold
 from sterling import theory
-from sterling.plot import style
 from sterling.study import Store, Study, run
 
 SEED = 20261210
 STEPS = 12_600
 SPAN = (0.6, 0.75, 0.9, 1.1, 1.35, 1.65)  # sizes, in units of a guess
-LOOKS = {  # colour, marker
-    "Hebb": (style.AMBER, "v"),
-    "least squares": (style.OLIVE, "s"),
-    "logistic": (style.PURPLE, "P"),
-    "message passing": (style.INK, "D"),
-    "least risk": (style.GREY, "X"),
-    "STE, last iterate": (style.VERMILLION, "^"),
-    "STE, average": (style.GREEN, "o"),
-    "STE, restart": (style.BLUE, "o"),
-    "STE, average, identity": (style.GREEN, "o"),
-    "STE, restart, identity": (style.BLUE, "o"),
-}
 COLUMNS = ("noise", "estimator", "n", "ratio", "low", "high", "trials", "steps")
 
 
@@ -133,7 +119,7 @@ def arms() -> list[Arm]:
             0.5,
             "STE, restart",
             theory.samples_for_average,
-            (16, 32, 64, 128),
+            (16, 32, 64),
             criterion="ergodic",
             more={**runs, "restart": restart},
         ),
@@ -169,54 +155,12 @@ def measure(arm: Arm, n: int, folder: Path, quick: bool, threads: int | None) ->
     return dict(zip(COLUMNS, (arm.noise, arm.name, n, value, low, high, trials, steps), strict=True))
 
 
-def draw(rows: list[dict], path: Path) -> None:
-    """Draw N₅₀/n against n, without label noise and with, beside the limits."""
-    from matplotlib.figure import Figure
-
-    figure, drawn = Figure(figsize=(10, 6.6), layout="constrained"), {}
-    for ax, noise in zip(figure.subplots(1, 2), (0.0, 0.5), strict=True):
-        here = [row for row in rows if row["noise"] == noise]
-        for name, (colour, marker) in LOOKS.items():
-            mine = [row for row in here if row["estimator"] == name]
-            if not mine:
-                continue
-            table = np.array([[row[key] for key in ("n", "ratio", "low", "high")] for row in mine])
-            n, value, low, high = table.T
-            look = {"mfc": "none", "ls": "--"} if "identity" in name else {}
-            bars = np.maximum([value - low, high - value], 0)
-            drawn[name] = ax.errorbar(
-                n, value, bars, color=colour, marker=marker, ms=5, lw=1.3, label=name, **look
-            )
-        problem = st.Problem(n=1000, samples=1, noise=noise)
-        limits = {
-            "information": theory.samples_for_information(problem) / problem.n,
-            "message passing": theory.samples_for_messages(problem) / problem.n,
-        }
-        if noise == 0:
-            limits["message passing on the negatives, which ReLU reads"] = 2 * limits["message passing"]
-        place = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "bottom", "size": 7.5}
-        for words, limit in limits.items():
-            ax.axhline(limit, color=style.GREY, lw=1, ls=":")
-            ax.text(1, limit, f"{words}, n → ∞", **place)
-        ax.set(xscale="log", yscale="log", xlabel="number of weights n", ylabel="samples per weight, N₅₀/n")
-        ticks = sorted({row["n"] for row in here})
-        heights = (1, 2, 3, 5, 10, 20) if noise == 0 else (2, 5, 10, 20, 50, 100, 200)
-        ax.set_xticks(ticks, ticks, fontsize=8)
-        ax.set_yticks(heights, heights)
-        ax.minorticks_off()
-        ax.set_title("no label noise" if noise == 0 else "label noise σ = ½", loc="left", fontsize=11)
-        ax.spines[["top", "right"]].set_visible(False)
-    figure.legend(drawn.values(), drawn, loc="outside lower center", ncols=4, frameon=False, fontsize=8.5)
-    style.save_figure(figure, path)
-
-
 def main() -> None:
     """Measure, print, and write the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ladder", description="The ladder measured.")
     parser.add_argument("--quick", action="store_true", help="n up to 32 and few trials: a smoke test")
     parser.add_argument("--out", type=Path, default=Path("out/ladder"), help="of the studies, kept")
     parser.add_argument("--csv", type=Path, help="where to write the table")
-    parser.add_argument("--figure", type=Path, help="where to draw it: .svg, .png or .pdf")
     parser.add_argument("--threads", type=int, help="trials at a time; all cores by default")
     asked = parser.parse_args()
     begun, rows = time.monotonic(), []
@@ -231,8 +175,6 @@ def main() -> None:
             shown = (f"{one:.4g}" if isinstance(one, float) else str(one) for one in row.values())
             lines.append(",".join(f'"{one}"' if "," in one else one for one in shown))
         asked.csv.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    if asked.figure:
-        draw(rows, asked.figure)
     print(f"{time.monotonic() - begun:.0f} s")
 
 
