@@ -13,8 +13,8 @@ from torch import nn
 
 from sterling.base.checks import shown
 from sterling.errors import InputError, InputTypeError
-from sterling.torch.grids import GridReader, find_grid
-from sterling.torch.handle import QuantisedWeight, Reading, names_of
+from sterling.torch.grids import find_grid
+from sterling.torch.handle import QuantisedWeight, Reading, names_of, on_grid
 from sterling.torch.parametrized import latent_of, quantisers, seen_by
 
 Model = nn.Module
@@ -285,19 +285,7 @@ def _on_a_grid(
         grid = find_grid(values(), layer.weight)
     if grid is None:
         return []
-    reader = GridReader(grid)
-    return [
-        QuantisedWeight(
-            name=WEIGHT,
-            latent=layer.weight,
-            modules=[layer],
-            levels=levels or grid.levels,
-            framework=framework,
-            values=values,
-            codes=lambda: reader.read(values(), layer.weight).codes,
-            scale=lambda: reader.read(values(), layer.weight).scale,
-        )
-    ]
+    return [on_grid(grid, layer.weight, values, levels, name=WEIGHT, modules=[layer], framework=framework)]
 
 
 def _joined(model: Model, found: list[QuantisedWeight]) -> list[QuantisedWeight]:
@@ -308,5 +296,4 @@ def _joined(model: Model, found: list[QuantisedWeight]) -> list[QuantisedWeight]
         first.name, first.places = names[id(one.latent)][0], tuple(names[id(one.latent)])
         if first is not one:
             first.modules += one.modules
-        first.trained = (one.latent,) if one.latent.requires_grad else ()
     return list(joined.values())

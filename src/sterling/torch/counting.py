@@ -53,11 +53,12 @@ class Clock:
         self._log = np.full((groups, EPOCH + 1, len(horizons)), _FAINT)  # log Σ η_s exp((s − epoch)/h)
 
     def tick(self, rates: Sequence[float]) -> None:
-        """Take one step, of the rate of each group."""
+        """Take one step, of the rate of each group; one that is no number weighs nothing."""
         self.step += 1
         at = self.step - self.epoch
+        mass = np.nan_to_num(np.abs(np.asarray(rates, np.float64)), posinf=0.0)
         with np.errstate(divide="ignore"):
-            new = np.log(np.asarray(rates, np.float64))[:, None] + at * self.decay
+            new = np.log(mass)[:, None] + at * self.decay
         self._log[:, at] = np.logaddexp(self._log[:, at - 1], new)
 
     def shares(self) -> np.ndarray:
@@ -87,9 +88,12 @@ class Clock:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up the state of a clock of the same groups and horizons."""
-        log = state["log"].numpy()
-        self.step, self.epoch = int(state["step"]), int(state["epoch"])
-        self._log[:, : len(log[0])] = log
+        log, step, epoch = state["log"].numpy(), int(state["step"]), int(state["epoch"])
+        whole = 0 <= step - epoch <= EPOCH and log.shape == self._log[:, : step - epoch + 1].shape
+        if not whole or np.isnan(log).any():
+            raise InputError("the saved monitor had other parameter groups or horizons, or is damaged")
+        self.step, self.epoch = step, epoch
+        self._log[:, : step - epoch + 1] = log
 
 
 class Tally:
@@ -357,6 +361,10 @@ class Tally:
         for name, one in mine.items():
             one.copy_(state[name])
         self.clock.restore(state["clock"])
+        last, spacing = int(self.moved_at.max()), self.grid[:, 2]
+        sound = int(self.moved_at.min()) >= 0 and last <= self.clock.step and bool((spacing > 0).all())
+        if not sound or not bool(self.long.isfinite().all()):
+            raise InputError("the saved monitor is damaged: its times, levels or averages cannot be")
 
     def _arrays(self) -> dict[str, torch.Tensor]:
         return {name: getattr(self, name) for name in _ARRAYS}

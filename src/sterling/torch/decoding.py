@@ -190,6 +190,16 @@ def decode(
     how, fit = choice(how, "how", HOW), choice(scale, "scale", ("kept", "fitted")) == "fitted"
     if unwrapped(model) is not monitor.model:
         raise InputError("the monitor is of another model: give the model that it was made with")
+    held = {id(one) for one in monitor.model.parameters()}
+    for weight in monitor.weights:
+        if id(weight.latent) not in held:
+            raise InputError(
+                f"the latents of {weight.name!r} are no longer in the model: decode before its layers change"
+            )
+        if not bool(weight.latent.isfinite().all()):
+            raise InputError(
+                f"the latents of {weight.name!r} are not finite, so they say nothing: the run has diverged"
+            )
     if monitor.steps == 0 and how != "last":
         raise InputError("the monitor has seen no step yet, so there is nothing to average: train first")
     score = _scorer(validate)
@@ -287,9 +297,19 @@ def _built(
         )
     if latents and how != "last":
         _set_latents(result, monitor, latents)
-    if bn is not None:
-        torch.optim.swa_utils.update_bn(bn, result, device=next(result.parameters()).device)
+    recompute_norms(result, bn)
     return result.eval(), changes
+
+
+def recompute_norms(net: nn.Module, bn: Iterable[Any] | None) -> None:
+    """Compute the statistics of batch norm anew, if there are batches to do it with."""
+    if bn is None:
+        return
+    if not isinstance(bn, Iterable) or isinstance(bn, Iterator) or next(iter(bn), None) is None:
+        raise InputTypeError(
+            f"bn is {shown(bn)}; give a loader with batches, which can be gone through again"
+        )
+    torch.optim.swa_utils.update_bn(bn, net, device=next(net.parameters()).device)
 
 
 def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor) -> None:
@@ -335,11 +355,15 @@ def _scorer(validate: Any) -> Callable[[nn.Module], dict[str, float]] | None:
     if isinstance(validate, Iterable) and not isinstance(validate, Iterator):
         return lambda model: evaluate(model, validate)
     if callable(validate):
-        judge: Callable[[nn.Module], Any] = validate
-        return lambda model: {"loss": real(float(judge(model)), "the loss that `validate` returned")}
+        return lambda model: {"loss": _number(validate(model))}
     raise InputTypeError(
         "validate must be a loader, which can be gone through again, or a function of a model"
     )
+
+
+def _number(loss: Any) -> float:
+    plain = loss.item() if isinstance(loss, torch.Tensor) and loss.numel() == 1 else loss
+    return real(plain, "the loss that `validate` returned")
 
 
 @torch.no_grad()
@@ -353,15 +377,22 @@ def evaluate(model: nn.Module, batches: Iterable[Any]) -> dict[str, float]:
                 raise InputTypeError(
                     "a batch of `validate` must be (inputs, targets); or give a function of a model"
                 )
-            inputs, targets = (one.to(device) for one in batch)
-            outputs = model(inputs)
-            classes = not targets.is_floating_point()
-            if classes:
-                flat = outputs.reshape(-1, outputs.shape[-1])
-                total += float(nn.functional.cross_entropy(flat, targets.reshape(-1), reduction="sum"))
-                right += int((flat.argmax(-1) == targets.reshape(-1)).sum())
-            else:
-                total += float(nn.functional.mse_loss(outputs, targets, reduction="sum"))
+            try:
+                inputs, targets = (one.to(device) for one in batch)
+                outputs = model(inputs)
+                classes = not targets.is_floating_point()
+                if classes:
+                    flat = outputs.reshape(-1, outputs.shape[-1])
+                    total += float(nn.functional.cross_entropy(flat, targets.reshape(-1), reduction="sum"))
+                    right += int((flat.argmax(-1) == targets.reshape(-1)).sum())
+                else:
+                    total += float(nn.functional.mse_loss(outputs, targets, reduction="sum"))
+            except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as problem:
+                words = " ".join(str(problem).split())[:150]
+                raise InputError(
+                    f"`validate` does not fit the model ({words}); give inputs and targets, or a function of "
+                    "a model"
+                ) from problem
             count += targets.numel()
     if not count:
         raise InputError("validate gives no batch")

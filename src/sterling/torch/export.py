@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from sterling.base.checks import instance_of, shown
 from sterling.base.extras import installed
 from sterling.base.files import as_path, printable, unreadable, write_atomically
 from sterling.base.resources import require_memory
-from sterling.errors import InputError, StoreError
+from sterling.errors import InputError, InputTypeError, StoreError
 from sterling.torch.decoding import make_plain
 from sterling.torch.grids import find_grid
 from sterling.torch.handle import QuantisedWeight
@@ -125,6 +126,8 @@ def pack(model: nn.Module, path: str | os.PathLike) -> int:
         if described is None:
             continue
         for key, value in _tensors(layer).items():
+            if not value.numel() or not bool(value.isfinite().all()):
+                raise InputError(f"{key} of layer {name} is empty or not finite, so it cannot be packed")
             if key == "weight" and isinstance(layer, nn.Linear | nn.Conv2d):
                 entry, data = _coded(value)
                 packed += len(data[0]) if entry["bits"] else 0
@@ -158,7 +161,7 @@ class PackedNet:
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Return the outputs for a batch of inputs, float32."""
-        x = np.asarray(inputs, np.float32)
+        x = _batch(inputs)
         for kind, apply in self._layers:
             try:
                 x = apply(x)
@@ -168,7 +171,8 @@ class PackedNet:
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """Return the class of each input, int64: the place of the largest output."""
-        parts = [self(inputs[i : i + _BATCH]).argmax(axis=1) for i in range(0, len(inputs), _BATCH)]
+        x = _batch(inputs)
+        parts = [self(x[i : i + _BATCH]).argmax(axis=1) for i in range(0, len(x), _BATCH)]
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
     def __repr__(self) -> str:
@@ -237,6 +241,7 @@ def to_onnx(model: nn.Module, path: str | os.PathLike, example: Any, check: bool
     StoreError
         If the file cannot be written.
     """
+    instance_of(model, nn.Module, "model", "a torch.nn.Module")
     needed = ["onnx", "onnxscript", *(["onnxruntime"] if check else [])]
     missing = [name for name in needed if installed(name) is None]
     if missing:
@@ -245,11 +250,19 @@ def to_onnx(model: nn.Module, path: str | os.PathLike, example: Any, check: bool
     net = _plain_copy(model)
     batch = torch.export.Dim("batch")
     shapes = tuple({0: batch} if isinstance(one, torch.Tensor) and one.ndim else None for one in arguments)
-    program = torch.onnx.export(net, arguments, dynamo=True, dynamic_shapes=shapes, verbose=False)
-    if program is None:
-        raise InputError("PyTorch's exporter gave no program for this model")
-    data = program.model_proto.SerializeToString()
-    worst = _compare(data, net, arguments) if check else math.nan
+    try:
+        program: Any = torch.onnx.export(net, arguments, dynamo=True, dynamic_shapes=shapes, verbose=False)
+        data = program.model_proto.SerializeToString()
+        worst = _compare(data, net, arguments) if check else math.nan
+    except InputError:
+        raise
+    except Exception as problem:  # whatever exporter and runtime raise
+        cause = problem.__cause__ or problem
+        words = " ".join(str(cause).split())[:200]
+        raise InputError(
+            f"the model cannot be written as ONNX ({type(cause).__name__}: {words}); it must be traceable, "
+            "and the example what it is called with: a tensor, or a tuple of arguments"
+        ) from problem
     write_atomically(path, data)
     return worst
 
@@ -260,12 +273,14 @@ def _compare(data: bytes, net: nn.Module, arguments: tuple[Any, ...]) -> float:
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_inputs()]
     given = {name: one.detach().numpy() for name, one in zip(names, arguments, strict=True)}
-    theirs = np.asarray(session.run(None, given)[0])
     with torch.no_grad():
-        ours = net(*arguments).numpy()
-    if not np.array_equal(theirs.argmax(-1), ours.argmax(-1)):
-        raise InputError("onnxruntime's largest outputs are not PyTorch's: the file was not written")
-    return float(np.abs(theirs - ours).max())
+        ours = [one.numpy() for one in tree_leaves(net(*arguments))]
+    worst = 0.0
+    for mine, theirs in zip(ours, session.run(None, given), strict=True):
+        if not np.array_equal(np.asarray(theirs).argmax(-1), mine.argmax(-1)):
+            raise InputError("onnxruntime's largest outputs are not PyTorch's: the file was not written")
+        worst = max(worst, float(np.abs(theirs - mine).max()))
+    return worst
 
 
 def _plain_copy(model: nn.Module) -> nn.Module:
@@ -281,6 +296,16 @@ def _plain_copy(model: nn.Module) -> nn.Module:
     return net.eval()
 
 
+def _batch(inputs: Any) -> np.ndarray:
+    try:
+        x = np.asarray(inputs, np.float32)
+    except (ValueError, TypeError) as problem:
+        raise InputTypeError(f"inputs are {shown(inputs)}; give an array of numbers") from problem
+    if x.ndim < 2:
+        raise InputError(f"inputs have the shape {x.shape}; give a batch, whose first axis counts the inputs")
+    return x
+
+
 # writing
 
 
@@ -288,8 +313,10 @@ def _chain(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:
     """Return the layers of a chain in order, with their names."""
     if not isinstance(model, nn.Sequential):
         return [(prefix or "the model", model)]
+    if type(model).forward is not nn.Sequential.forward or _hooked(model):
+        raise InputError(f"{prefix or 'the model'} is a Sequential with a forward pass or hooks of its own")
     found = []
-    for name, layer in model.named_children():
+    for name, layer in model._modules.items():  # a layer that stands twice in the chain is there twice
         found += _chain(layer, f"{prefix}.{name}" if prefix else name)
     return found
 
@@ -301,7 +328,7 @@ def _described(name: str, layer: nn.Module) -> dict[str, Any] | None:
     for kind, (types, settings) in _KINDS.items():
         # A parametrised layer has a class of its own, below that of the layer.
         if isinstance(layer, types) and type(layer).forward is types.forward:
-            if not _runs(layer):
+            if not _runs(layer) or _hooked(layer):
                 break
             given = {key: _plain(getattr(layer, key)) for key in settings}
             return {"kind": kind, "settings": given, "tensors": {}}
@@ -309,6 +336,10 @@ def _described(name: str, layer: nn.Module) -> dict[str, Any] | None:
         f"layer {name} ({type(layer).__name__}) cannot be packed with these settings: `pack` takes chains of "
         "the layers that its docstring names"
     )
+
+
+def _hooked(layer: nn.Module) -> bool:
+    return bool(layer._forward_hooks or layer._forward_pre_hooks)
 
 
 def _runs(layer: Any) -> bool:
@@ -333,7 +364,7 @@ def _tensors(layer: nn.Module) -> dict[str, torch.Tensor]:
 def _coded(values: torch.Tensor) -> tuple[dict[str, Any], list[bytes]]:
     """Return how a weight is written, and its bytes: codes and scales where it is on a grid, else floats."""
     array = values.float().numpy()
-    grid = find_grid(values.float())
+    grid = find_grid(values)
     plain = {"bits": 0, "shape": list(array.shape)}, [_floats(values)]
     if grid is None or not grid.even or grid.sharing not in ("tensor", "channel"):
         return plain
@@ -410,7 +441,7 @@ def _array(entry: Mapping[str, Any], cursor: _Cursor) -> np.ndarray:
         levels, scales, low, spacing = (entry[name] for name in ("levels", "scales", "low", "spacing"))
         if type(low) is not int or abs(low) > 1 << 15 or not _is_count(spacing) or spacing > 1 << 15:
             raise StoreError(f"it has codes from {shown(low)}, {shown(spacing)} apart")
-        if type(bits) is not int or bits not in _BITS or not _is_count(levels) or not 2 <= levels <= 2**bits:
+        if type(bits) is not int or bits not in _BITS or not _is_count(levels) or levels > 2**bits:
             raise StoreError(f"it has a tensor of {shown(levels)} levels in {shown(bits)} bits")
         if not _is_count(scales) or not shape or scales not in (1, shape[0]):
             raise StoreError(f"it has {shown(scales)} scales for a tensor of the shape {shape}")
@@ -525,6 +556,9 @@ def _windows(
     if x.ndim != 4:
         raise ValueError("no image")
     edges = [(0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2]
+    if max(padding) > max(kernel):  # as no net has it, but a damaged file may
+        size = math.prod(n + sum(edge) for n, edge in zip(x.shape, edges, strict=True))
+        require_memory(4 * size, "the padded images")
     x = np.pad(x, edges, constant_values=filler)
     reach = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
     seen = np.lib.stride_tricks.sliding_window_view(x, reach, axis=(2, 3))

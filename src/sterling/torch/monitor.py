@@ -5,7 +5,9 @@ It knows when a step was one, and what to show; counting itself is done in `coun
 
 from __future__ import annotations
 
+import functools
 import math
+import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from torch import nn
 
 from sterling.base.checks import instance_of, integer, is_number, real, shown
 from sterling.base.text import counted
-from sterling.errors import InputError, InputTypeError
+from sterling.errors import InputError, InputTypeError, SterlingError
 from sterling.torch.counting import Tally
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.taps import unwrapped
@@ -68,7 +70,7 @@ class OrbitMonitor:
     weights : list of QuantisedWeight
         What is monitored.
     left_out : list of str
-        Quantised weights that the optimiser does not move.
+        Quantised weights that the optimiser did not hold when the monitor was made.
     steps : int
         Steps counted.
     skipped : int
@@ -126,6 +128,7 @@ class OrbitMonitor:
         self.horizons = _checked_horizons(horizons)
         self.within = integer(within, "within", 1)
         self.momentum = real(momentum, "momentum", above=0, most=1)
+        optimizer = innermost(optimizer)
         self.model, self.optimizer = unwrapped(model), optimizer
         self.example, self.codes = example, codes
         found = find(self.model, example=example, codes=codes, optimizer=optimizer)
@@ -169,8 +172,8 @@ class OrbitMonitor:
         if infinite is not None and float(infinite) > 0:
             self.skipped += 1
             return
-        groups = self.optimizer.param_groups[: self._tally.clock.groups]
-        rates = [float(group.get("lr", 1.0)) for group in groups]
+        rates = [float(group.get("lr", 1.0)) for group in self.optimizer.param_groups]
+        rates = (rates + [0.0] * self._tally.clock.groups)[: self._tally.clock.groups]  # some may have gone
         self._tally.take(rates, (self._changes(index) for index in range(len(self.weights))))
         if self.steps % self.within == 0:
             flips = self._tally.flips - self._flips_before
@@ -198,7 +201,7 @@ class OrbitMonitor:
     def _first_scale(self, index: int, codes: torch.Tensor) -> torch.Tensor | None:
         """Return the scale of a rounding quantiser, for which one can say what another scale would give."""
         weight = self.weights[index]
-        if weight.levels == 2 or not any(one is weight.latent for one in weight.trained):
+        if weight.levels == 2 or weight.merged:
             return None  # the sign has no scale, and of LoRA the merged latents are not kept
         scale = weight.scale()
         nearest = Tally.nearest(weight.latent.detach() / scale, self._tally.grid[index])
@@ -434,7 +437,8 @@ class OrbitMonitor:
         """
         from sterling.torch.monitor_report import MonitorReport
 
-        return MonitorReport(self.frame(), self.history, self.within, self.left_out)
+        diverged = [one.name for one in self.weights if not bool(one.latent.isfinite().all())]
+        return MonitorReport(self.frame(), self.history, self.within, self.left_out, diverged)
 
     def tensorboard(self, writer: Any) -> None:
         """Write numbers of each tensor to TensorBoard, now and after every k steps from now on.
@@ -469,7 +473,14 @@ class OrbitMonitor:
     def close(self) -> None:
         """Take the hook off the optimiser; what was counted stays."""
         self._undo()
-        self._undo = _nothing
+
+    def __deepcopy__(self, memo: Any) -> OrbitMonitor:
+        return self  # a copy of a model that holds its monitor refers to the one that counts
+
+    def __reduce__(self) -> Any:
+        raise InputTypeError(
+            "a monitor hangs on its optimizer and cannot be pickled: save its `state_dict()`"
+        )
 
     # saving
 
@@ -514,6 +525,19 @@ class OrbitMonitor:
             raise InputError(
                 "this is no state of an OrbitMonitor of this version: give what `state_dict` returned"
             )
+        before = self.state_dict()
+        try:
+            self._load(state)
+        except Exception as problem:  # whatever a damaged file leads to
+            self._load(before)
+            if isinstance(problem, SterlingError):
+                raise
+            words = " ".join(str(problem).split())[:100]
+            raise InputError(
+                f"this state of an OrbitMonitor is damaged ({words}): save it again"
+            ) from problem
+
+    def _load(self, state: Mapping[str, Any]) -> None:
         for mine, theirs in zip(self.weights, state["tensors"], strict=False):
             known = [mine.name, list(mine.latent.shape), mine.levels]
             if known != list(theirs):
@@ -533,11 +557,14 @@ class OrbitMonitor:
                 "the saved monitor had other horizons, `within` or `momentum`: make this one with them"
             )
         self._tally.restore(state["tally"])
-        self.skipped, self.history = int(state["skipped"]), [dict(row) for row in state["history"]]
+        self.skipped = int(state["skipped"])
+        self.history = [{key: row[key] for key in ("step", "flips", "churn")} for row in state["history"]]
+        if any(len(row[key]) != len(self.weights) for row in self.history for key in ("flips", "churn")):
+            raise InputError("the history of the saved monitor is of other tensors")
         self._flips_before.copy_(state["flips_before"])
-        for index, scale in enumerate(state["scales"]):
-            if scale is not None and self._scales[index] is not None:
-                self._scales[index] = scale.to(self.weights[index].latent.device)
+        for index, (mine, theirs) in enumerate(zip(self._scales, state["scales"], strict=True)):
+            if mine is not None and theirs is not None:
+                self._scales[index] = theirs.to(mine).reshape(mine.shape)
 
     def _by_scale(self, index: int) -> int | None:
         return None if self._scales[index] is None else int(self._tally.by_scale[index])
@@ -549,8 +576,8 @@ class OrbitMonitor:
 
 
 def groups_of(weight: QuantisedWeight, optimizer: torch.optim.Optimizer) -> list[int]:
-    """Return the parameter groups of an optimiser that move a weight."""
-    moved = {id(one) for one in weight.trained}
+    """Return the parameter groups of an optimiser that hold a weight, which may be frozen as yet."""
+    moved = {id(one) for one in weight.trained or (weight.latent,)}
     return [
         number
         for number, group in enumerate(optimizer.param_groups)
@@ -566,24 +593,23 @@ def after_each_step(optimizer: torch.optim.Optimizer, look: Callable[[], None]) 
     """
     if getattr(type(optimizer).step, "hooked", False):
         return optimizer.register_step_post_hook(lambda *_: look()).remove
-    inner = optimizer.step
+    inner, watched = optimizer.step, [True]
 
-    def step(*args: Any, **kwargs: Any) -> Any:
+    @functools.wraps(inner)
+    def step(_: Any, *args: Any, **kwargs: Any) -> Any:
         result = inner(*args, **kwargs)
-        look()
+        if watched:
+            look()
         return result
 
-    optimizer.step = step  # type: ignore[method-assign]
-
-    def undo() -> None:
-        if optimizer.__dict__.get("step") is step:
-            optimizer.__dict__["step"] = inner
-
-    return undo
+    optimizer.step = types.MethodType(step, optimizer)  # schedulers wrap it in their turn
+    return watched.clear
 
 
-def _nothing() -> None:
-    pass
+def innermost(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Return the optimiser that takes the steps, out of those of Accelerate or Lightning, which skip some."""
+    inner = getattr(optimizer, "optimizer", None)
+    return innermost(inner) if isinstance(inner, torch.optim.Optimizer) else optimizer
 
 
 def _checked_horizons(horizons: Any) -> tuple[float, ...]:

@@ -167,12 +167,14 @@ def shape_of(weight: QuantisedWeight) -> Shape:
         back = order.argsort()[:: max(1, count // _POINTS)]
         slope = slopes(weight).flatten()[back].double().cpu().numpy()
         steps = steps_of(weight).flatten()[back].double().cpu().numpy()
-        seen = tuple(int(one) for one in weight.codes().unique().tolist())
+        seen = set(weight.codes().unique().tolist())
+        data.neg_()  # a single weight would show one end of the ramp
+        seen |= set(weight.codes().unique().tolist())
     name, window = _recognised(ramp[:: max(1, count // _POINTS)].numpy(), slope, steps)
     if name == "other":  # where each channel has its scale, windows are sharp in steps only
         order = np.argsort(steps)
         name, window = _recognised(steps[order], slope[order], steps[order])
-    return Shape(name, window, seen)
+    return Shape(name, window, tuple(sorted(seen)))
 
 
 def steps_of(weight: QuantisedWeight) -> torch.Tensor:
@@ -228,7 +230,7 @@ def _smooth(x: np.ndarray, relative: np.ndarray) -> str:
 def code_at_zero(weight: QuantisedWeight) -> int | None:
     """Return the code of a latent that is exactly zero; None if it depends on the place."""
     with kept(weight) as data:
-        places = torch.arange(0, data.numel(), max(1, data.numel() // 8))
+        places = torch.arange(0, data.numel() - 1, max(2, data.numel() // 8))  # never all: scales would be 0
         flat = data.flatten().clone()
         flat[places] = 0.0
         data.copy_(flat.reshape(data.shape))

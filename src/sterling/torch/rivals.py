@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from sterling.base.checks import instance_of, integer, real
+from sterling.base.checks import choice, instance_of, integer, real
 from sterling.base.extras import installed
 from sterling.errors import InputError
 from sterling.torch.counting import Tally
-from sterling.torch.decoding import make_plain
+from sterling.torch.decoding import make_plain, recompute_norms
 from sterling.torch.functions import Step, nearest_code, top_code
 from sterling.torch.handle import QuantisedWeight
-from sterling.torch.monitor import after_each_step, groups_of
+from sterling.torch.monitor import after_each_step, groups_of, innermost
 from sterling.torch.parametrized import Quantiser, latent_of, quantisers
 from sterling.torch.taps import unwrapped
 from sterling.torch.weights import find
@@ -67,6 +67,7 @@ class Rival:
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer):
         instance_of(model, nn.Module, "model", "a torch.nn.Module")
         instance_of(optimizer, torch.optim.Optimizer, "optimizer", "the torch.optim.Optimizer of the model")
+        optimizer = innermost(optimizer)
         self.model, self.optimizer, self.steps = unwrapped(model), optimizer, 0
         found = [one for one in find(self.model) if one.framework == "binarize"]
         self.weights = [one for one in found if groups_of(one, optimizer)]
@@ -116,8 +117,7 @@ class Rival:
         """
         net = copy.deepcopy(self.model)
         self.fill(net)
-        if bn is not None:
-            torch.optim.swa_utils.update_bn(bn, net, device=next(net.parameters()).device)
+        recompute_norms(net, bn)
         return net.eval()
 
     def fill(self, net: nn.Module) -> None:
@@ -156,11 +156,9 @@ class LatentAverage(Rival):
         scale: str = "refit",
         start: int = 0,
     ):
-        super().__init__(model, optimizer)
         self.horizon = math.inf if horizon == math.inf else real(horizon, "horizon", least=1)
-        if scale not in ("refit", "old"):
-            raise InputError(f'scale is {scale!r:.40}; it must be "refit" or "old"')
-        self.scale, self.start = scale, integer(start, "start", 0)
+        self.scale, self.start = choice(scale, "scale", ("refit", "old")), integer(start, "start", 0)
+        super().__init__(model, optimizer)
         self.averages = [one.latent.detach().clone() for one in self.weights]
         self.averaged = 0
 
@@ -209,9 +207,9 @@ class Freezing(Rival):
         threshold: float | Callable[[int], float] = 0.02,
         momentum: float = 0.01,
     ):
-        super().__init__(model, optimizer)
         self.momentum = real(momentum, "momentum", above=0, most=1)
         self.threshold = threshold if callable(threshold) else real(threshold, "threshold", least=0)
+        super().__init__(model, optimizer)
         self.codes = [one.codes().float() for one in self.weights]
         self.means = [one.clone() for one in self.codes]
         self.directions = [torch.zeros_like(one) for one in self.codes]
@@ -266,8 +264,8 @@ class Dampening(Rival):
         optimizer: torch.optim.Optimizer,
         strength: float | Callable[[int], float] = 1e-3,
     ):
-        super().__init__(model, optimizer)
         self.strength = strength if callable(strength) else real(strength, "strength", least=0)
+        super().__init__(model, optimizer)
 
     def penalty(self) -> torch.Tensor:
         """Return λ Σ (q(u) − clip(u))², with its gradient.
@@ -323,12 +321,12 @@ class TransitionRate(Rival):
         target: Callable[[int], float],
         momentum: float = 0.99,
     ):
-        super().__init__(model, optimizer)
         if not callable(target):
             raise InputError("target must be a function of the step, such as `cosine_target(0.002, 1000)`")
         self.target, self.momentum = target, real(momentum, "momentum", least=0, below=1)
-        numbers = {number for one in self.weights for number in groups_of(one, optimizer)}
-        self.groups = [optimizer.param_groups[number] for number in sorted(numbers)]
+        super().__init__(model, optimizer)
+        numbers = {number for one in self.weights for number in groups_of(one, self.optimizer)}
+        self.groups = [self.optimizer.param_groups[number] for number in sorted(numbers)]
         self.first = [float(group["lr"]) for group in self.groups]
         self.rates = list(self.first)
         self.running = 0.0
@@ -350,6 +348,7 @@ class TransitionRate(Rival):
 
 def cosine_target(first: float, steps: int) -> Callable[[int], float]:
     """Return a target rate of flips that falls from `first` to 0 over so many steps, along a cosine."""
+    first, steps = real(first, "first", least=0), integer(steps, "steps", 1)
     return lambda step: first * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
 
 
@@ -373,8 +372,8 @@ class QEMA(Rival):
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, decay: float = 0.998):
-        super().__init__(model, optimizer)
         self.decay = real(decay, "decay", least=0, below=1)
+        super().__init__(model, optimizer)
         known = {id(one.latent) for one in self.weights}
         self.averages: dict[int, torch.Tensor] = {}
         self._replaced: list[tuple[nn.Module, Quantiser]] = []
@@ -447,10 +446,10 @@ class Best(Rival):
         validate: Callable[[nn.Module], float],
         every: int = 100,
     ):
-        super().__init__(model, optimizer)
         if not callable(validate):
             raise InputError("validate must be a function of a model that returns its loss")
         self.validate, self.every = validate, integer(every, "every", 1)
+        super().__init__(model, optimizer)
         self.loss, self.at = math.inf, 0
         self.kept = copy.deepcopy(self.model.state_dict())
 

@@ -18,8 +18,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
 from sterling.errors import InputError
-from sterling.torch.grids import Grid, GridReader, find_grid
-from sterling.torch.handle import QuantisedWeight, names_of
+from sterling.torch.grids import Grid, find_grid
+from sterling.torch.handle import QuantisedWeight, names_of, on_grid
 
 #: Functions whose argument of that number is a weight; those of the modules call these.
 WEIGHT_ARGUMENT = {
@@ -142,7 +142,7 @@ def listen(model: nn.Module, example: Any) -> list[Tap]:
         try:
             with Taps(hear):
                 model(*args, **kwargs)
-        except Exception as problem:  # whatever a model of the user's raises
+        except (Exception, SystemExit) as problem:  # whatever a model of the user's raises
             words = " ".join(str(problem).split())
             raise InputError(
                 f"the model cannot be run on the example ({type(problem).__name__}: {words[:200]}); give as "
@@ -263,23 +263,20 @@ def _first(one: torch.Tensor) -> torch.Tensor:
 
 def _handle(found: list[_Found], places: list[str]) -> QuantisedWeight:
     first = found[0]
-    latent, tap, reader = first.latent, first.tap, GridReader(first.grid)
-    frozen = not latent.requires_grad
+    latent, tap = first.latent, first.tap
 
     def values() -> torch.Tensor:
         return _like(hear_again(tap), latent, first.turned)
 
-    return QuantisedWeight(
+    return on_grid(
+        first.grid,
+        latent,
+        values,
         name=places[0],
-        latent=latent,
         modules=dict.fromkeys(one.tap.owner for one in found),
-        levels=first.grid.levels,
         framework="discovery",
-        values=values,
-        codes=lambda: reader.read(values(), latent).codes,
-        scale=lambda: reader.read(values(), latent).scale,
         places=places,
-        trained=[one for one in first.leaves if one.requires_grad and one.ndim > 1] if frozen else [latent],
+        factors=[one for one in first.leaves if one.requires_grad and one.ndim > 1 and one is not latent],
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
 from sterling.base.checks import flag, instance_of, shown
 from sterling.errors import InputError, InputTypeError
@@ -79,10 +80,16 @@ def find(
     if codes is not None and not callable(codes):
         raise InputTypeError(f"codes is {shown(codes)}; give a function of a parameter's name and of itself")
     model, found = unwrapped(model), {}
+    if any(one.is_meta or isinstance(one, UninitializedParameter) for one in model.parameters()):
+        raise InputError(
+            "some parameters of the model have no values yet (they are lazy, or on the device meta): give "
+            "them values first"
+        )
 
     def add(more: list[QuantisedWeight]) -> None:
         for one in more:
-            found.setdefault(id(one.latent), one)
+            if one.latent.numel():
+                found.setdefault(id(one.latent), one)
 
     if codes is not None:
         add(by_codes(model, codes))

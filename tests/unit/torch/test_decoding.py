@@ -232,3 +232,21 @@ def test_wrong_input(ran):
         stt.decode(ran.model, ran.monitor, validate=[torch.zeros(3, 6)])
     with pytest.raises(InputError, match="no batch"):
         stt.decode(ran.model, ran.monitor, validate=[])
+    x, y = torch.zeros(3, 6), torch.zeros(3).long()
+    for targets in (y[:2], y + 9, 3):
+        with pytest.raises(InputError, match="does not fit"):
+            stt.decode(ran.model, ran.monitor, validate=[(x, targets)])
+    for loss in ("low", None, torch.ones(2), math.nan):
+        with pytest.raises(InputError, match="the loss that `validate` returned"):
+            stt.decode(ran.model, ran.monitor, validate=lambda model, loss=loss: loss)
+    for bn in (3, [], iter([x])):  # statistics of no batch would be those of fresh layers
+        with pytest.raises(InputTypeError, match="bn is"):
+            stt.decode(ran.model, ran.monitor, bn=bn)
+
+
+def test_layers_that_are_gone():
+    task = Task(2)
+    task.step()
+    task.model[0] = torch.nn.Linear(6, 7)
+    with pytest.raises(InputError, match=r"'0\.weight' are no longer in the model"):
+        stt.decode(task.model, task.monitor, horizon=8)
