@@ -19,13 +19,12 @@ from sterling.base.files import write_atomically
 from sterling.base.text import counted, number
 from sterling.errors import InputError, InputTypeError
 from sterling.torch import probes
-from sterling.torch.adaptors import is_parq
 from sterling.torch.clamps import ClampGradient
 from sterling.torch.grids import find_grid
 from sterling.torch.handle import QuantisedWeight, on_grid
 from sterling.torch.probes import CLAMP, DEAD, NONE, TAIL
 from sterling.torch.tables import Table, Told
-from sterling.torch.weights import find
+from sterling.torch.weights import find, is_parq
 
 if TYPE_CHECKING:
     import polars as pl
@@ -242,7 +241,6 @@ class Audit(Told):
         return write_atomically(path, self.to_html(command).encode())
 
     def told(self) -> tuple[Sequence[str], Table, Sequence[str]]:
-        """Return the headline, the table, and the findings."""
         titles, *rows = self.table()
         return [self.headline()], Table(titles, rows), [f"• {one}" for one in self.findings]
 
@@ -390,16 +388,14 @@ def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
 
 
 def _of_parq(quantiser: Any, bits: int, example: Any) -> TensorAudit:
-    latent = _latents(example)
-
-    def values() -> torch.Tensor:
+    def quantise(latent: torch.Tensor) -> torch.Tensor:
         quantised, _ = quantiser.quantize(latent.detach().clone(), bits)
         return (
             latent + (quantised - latent).detach()
-        )  # gradients are taken at the levels and move the latents
+        )  # gradients are taken at the levels, and move the latents
 
-    weight = _handle(lambda _: values(), latent)
-    weight.latent, weight.name = latent, type(quantiser).__name__
+    weight = _handle(quantise, example)
+    weight.name = type(quantiser).__name__
     weight.framework, weight.levels = "parq", int(quantiser.get_quant_size(bits))
     row = _examined(weight)
     _compare_paths(row, quantiser, weight, False, bits)

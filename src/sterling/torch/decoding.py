@@ -233,7 +233,7 @@ def decoded_codes(monitor: OrbitMonitor, index: int, how: str, horizon: float) -
         return monitor.weights[index].codes()
     if how == "mode":
         return tally.commonest(index).view(shape)
-    place = monitor.horizon_index(horizon)
+    place = monitor._horizon(horizon)
     codes = Tally.nearest(tally.average(index, place), tally.grid[index])
     if how == "frozen":
         codes = torch.where(
@@ -261,7 +261,7 @@ def _wanted(how: str, horizon: Any, monitor: OrbitMonitor) -> float | None:
         raise InputTypeError(f'horizon is {shown(horizon)}; give "auto" or one of the monitor\'s')
     if how in ("last", "mode") and horizon != own[how]:
         raise InputError(f'horizon is {shown(horizon)}, but "{how}" has none to choose: leave it out')
-    return horizon if how == "last" else monitor.horizons[monitor.horizon_index(float(horizon))]
+    return horizon if how == "last" else monitor.horizons[monitor._horizon(float(horizon))]
 
 
 @torch.no_grad()
@@ -279,7 +279,7 @@ def _built(
             scale = weight.scale()
             fitted = scale
             if fit and how != "last":
-                place = monitor.horizon_index(horizon)
+                place = monitor._horizon(horizon)
                 average = monitor._tally.average(index, place).view(codes.shape)
                 fitted = refit(scale, codes, average)
             ratio = float((fitted / scale).mean())
@@ -303,13 +303,21 @@ def _built(
 
 def recompute_norms(net: nn.Module, bn: Iterable[Any] | None) -> None:
     """Compute the statistics of batch norm anew, if there are batches to do it with."""
-    if bn is None:
+    if bn is None or not any(isinstance(one, nn.modules.batchnorm._BatchNorm) for one in net.modules()):
         return
-    if not isinstance(bn, Iterable) or isinstance(bn, Iterator) or next(iter(bn), None) is None:
-        raise InputTypeError(
-            f"bn is {shown(bn)}; give a loader with batches, which can be gone through again"
-        )
-    torch.optim.swa_utils.update_bn(bn, net, device=next(net.parameters()).device)
+    if not isinstance(bn, Iterable) or isinstance(bn, Iterator):
+        raise InputTypeError(f"bn is {shown(bn)}; give a loader, which can be gone through again")
+    batches = 0
+
+    def passed() -> Iterator[Any]:
+        nonlocal batches
+        for one in bn:
+            batches += 1
+            yield one
+
+    torch.optim.swa_utils.update_bn(passed(), net, device=next(net.parameters()).device)
+    if not batches:
+        raise InputError("bn gives no batch")
 
 
 def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor) -> None:

@@ -325,7 +325,7 @@ def _described(name: str, layer: nn.Module) -> dict[str, Any] | None:
     """Return kind and settings of a layer; None where it does nothing in use."""
     if isinstance(layer, nn.Identity | nn.Dropout):
         return None
-    for kind, (types, settings) in _KINDS.items():
+    for kind, (types, settings, _) in _KINDS.items():
         # A parametrised layer has a class of its own, below that of the layer.
         if isinstance(layer, types) and type(layer).forward is types.forward:
             if not _runs(layer) or _hooked(layer):
@@ -423,8 +423,11 @@ def _read(content: bytes) -> PackedNet:
         kind, settings = one["kind"], one["settings"]
         if not isinstance(kind, str) or kind not in _KINDS or set(settings) != set(_KINDS[kind][1]):
             raise StoreError(f"it has a layer {shown(kind)} with settings that this sterling does not know")
+        read = {name: _KINDS[kind][1][name](value) for name, value in settings.items()}
+        if None in read.values():
+            raise StoreError(f"it has a layer {kind} with the settings {shown(settings)}")
         tensors = {name: _array(entry, cursor) for name, entry in one["tensors"].items()}
-        layers.append((kind, _RUN[kind](_Settings(settings), tensors)))
+        layers.append((kind, _KINDS[kind][2](read, tensors)))
     if cursor.at != len(content):
         raise StoreError("it has bytes after its last weight")
     return PackedNet(layers)
@@ -460,52 +463,41 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and 0 < value < 1 << 40
 
 
-class _Settings:
-    """Settings of a layer, each of the type that it must have."""
+def _pair(least: int) -> Callable[[Any], tuple[int, int] | None]:
+    """Return what reads one number or two, as of a kernel; None stands for no such thing."""
 
-    def __init__(self, given: Mapping[str, Any]):
-        self._given = given
-
-    def pair(self, name: str, least: int) -> tuple[int, int]:
-        value = self._given[name]
+    def read(value: Any) -> tuple[int, int] | None:
         both = value if isinstance(value, list) else [value, value]
-        if len(both) != 2 or any(type(one) is not int or not least <= one <= 1 << 16 for one in both):
-            raise StoreError(f"{name} of a layer is {shown(value)}")
-        return both[0], both[1]
+        fits = len(both) == 2 and all(type(one) is int and least <= one <= 1 << 16 for one in both)
+        return (both[0], both[1]) if fits else None
 
-    def whole(self, name: str) -> int:
-        value = self._given[name]
-        if type(value) is not int or abs(value) > 1 << 16:
-            raise StoreError(f"{name} of a layer is {shown(value)}")
-        return value
-
-    def real(self, name: str) -> float:
-        value = self._given[name]
-        if type(value) not in (int, float) or not math.isfinite(value):
-            raise StoreError(f"{name} of a layer is {shown(value)}")
-        return float(value)
-
-    def flag(self, name: str) -> bool:
-        if type(self._given[name]) is not bool:
-            raise StoreError(f"{name} of a layer is {shown(self._given[name])}")
-        return self._given[name]
+    return read
 
 
+def _number(value: Any) -> float | None:
+    return float(value) if type(value) in (int, float) and math.isfinite(value) else None
+
+
+def _axis(value: Any) -> int | None:
+    return value if type(value) is int and abs(value) <= 1 << 16 else None
+
+
+Settings = dict[str, Any]
 Tensors = dict[str, np.ndarray]
 Layer = Callable[[np.ndarray], np.ndarray]
 
 
-def _linear(settings: _Settings, tensors: Tensors) -> Layer:
+def _linear(settings: Settings, tensors: Tensors) -> Layer:
     weight, bias = tensors["weight"], tensors.get("bias", np.float32(0))
     if weight.ndim != 2:
         raise StoreError("a linear layer has a weight that is no matrix")
     return lambda x: x @ weight.T + bias
 
 
-def _conv(settings: _Settings, tensors: Tensors) -> Layer:
+def _conv(settings: Settings, tensors: Tensors) -> Layer:
     weight, bias = tensors["weight"], tensors.get("bias")
-    stride, padding = settings.pair("stride", 1), settings.pair("padding", 0)
-    dilation, groups = settings.pair("dilation", 1), settings.whole("groups")
+    stride, padding = settings["stride"], settings["padding"]
+    dilation, groups = settings["dilation"], settings["groups"]
     if weight.ndim != 4 or groups < 1 or len(weight) % groups:
         raise StoreError("a convolution has a weight that does not fit its settings")
     out, kernel = len(weight), weight.shape[2:]
@@ -521,11 +513,11 @@ def _conv(settings: _Settings, tensors: Tensors) -> Layer:
     return apply
 
 
-def _norm(settings: _Settings, tensors: Tensors) -> Layer:
+def _norm(settings: Settings, tensors: Tensors) -> Layer:
     mean, variance = tensors["running_mean"], tensors["running_var"]
     if np.any(variance < 0):
         raise StoreError("a batch norm has a negative variance")
-    factor = tensors.get("weight", np.float32(1)) / np.sqrt(variance + np.float32(settings.real("eps")))
+    factor = tensors.get("weight", np.float32(1)) / np.sqrt(variance + np.float32(settings["eps"]))
     shift = tensors.get("bias", np.float32(0)) - mean * factor
 
     def apply(x: np.ndarray) -> np.ndarray:
@@ -535,10 +527,10 @@ def _norm(settings: _Settings, tensors: Tensors) -> Layer:
     return apply
 
 
-def _pool(reduce: Callable[..., np.ndarray], filler: float) -> Callable[[_Settings, Tensors], Layer]:
-    def make(settings: _Settings, tensors: Tensors) -> Layer:
-        kernel, stride = settings.pair("kernel_size", 1), settings.pair("stride", 1)
-        padding = settings.pair("padding", 0)
+def _pool(reduce: Callable[..., np.ndarray], filler: float) -> Callable[[Settings, Tensors], Layer]:
+    def make(settings: Settings, tensors: Tensors) -> Layer:
+        kernel, stride = settings["kernel_size"], settings["stride"]
+        padding = settings["padding"]
         return lambda x: reduce(_windows(x, kernel, stride, padding, (1, 1), filler), axis=(-2, -1))
 
     return make
@@ -565,42 +557,38 @@ def _windows(
     return seen[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
 
 
-def _flatten(settings: _Settings, tensors: Tensors) -> Layer:
-    if (settings.whole("start_dim"), settings.whole("end_dim")) != (1, -1):
+def _flatten(settings: Settings, tensors: Tensors) -> Layer:
+    if (settings["start_dim"], settings["end_dim"]) != (1, -1):
         raise StoreError("a Flatten of other axes than all but the first")
     return lambda x: x.reshape(len(x), -1)
 
 
-def _clip(settings: _Settings, tensors: Tensors) -> Layer:
-    low, high = settings.real("min_val"), settings.real("max_val")
+def _clip(settings: Settings, tensors: Tensors) -> Layer:
+    low, high = settings["min_val"], settings["max_val"]
     return lambda x: np.clip(x, np.float32(low), np.float32(high))
 
 
-#: Kinds of layers: their class in PyTorch, and the settings that are written.
-_KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "linear": (nn.Linear, ()),
-    "conv": (nn.Conv2d, ("stride", "padding", "dilation", "groups")),
-    "norm": (nn.modules.batchnorm._BatchNorm, ("eps",)),
-    "relu": (nn.ReLU, ()),
-    "tanh": (nn.Tanh, ()),
-    "sigmoid": (nn.Sigmoid, ()),
-    "clip": (nn.Hardtanh, ("min_val", "max_val")),
-    "flatten": (nn.Flatten, ("start_dim", "end_dim")),
-    "pool_max": (nn.MaxPool2d, ("kernel_size", "stride", "padding")),
-    "pool_mean": (nn.AvgPool2d, ("kernel_size", "stride", "padding")),
-    "pool_all": (nn.AdaptiveAvgPool2d, ()),
-}
+_WINDOW = {"kernel_size": _pair(1), "stride": _pair(1), "padding": _pair(0)}
 
-_RUN: dict[str, Callable[[_Settings, Tensors], Layer]] = {
-    "linear": _linear,
-    "conv": _conv,
-    "norm": _norm,
-    "relu": lambda settings, tensors: lambda x: np.maximum(x, 0),
-    "tanh": lambda settings, tensors: np.tanh,
-    "sigmoid": lambda settings, tensors: lambda x: 1 / (1 + np.exp(-x)),
-    "clip": _clip,
-    "flatten": _flatten,
-    "pool_max": _pool(np.max, -np.inf),
-    "pool_mean": _pool(np.mean, 0.0),
-    "pool_all": lambda settings, tensors: lambda x: x.mean(axis=(2, 3), keepdims=True),
+#: Kinds of layers: their class in PyTorch, the settings that are written with what reads them, the runtime.
+_KINDS: dict[str, tuple[Any, dict[str, Callable[[Any], Any]], Callable[[Settings, Tensors], Layer]]] = {
+    "linear": (nn.Linear, {}, _linear),
+    "conv": (
+        nn.Conv2d,
+        {"stride": _pair(1), "padding": _pair(0), "dilation": _pair(1), "groups": _axis},
+        _conv,
+    ),
+    "norm": (nn.modules.batchnorm._BatchNorm, {"eps": _number}, _norm),
+    "relu": (nn.ReLU, {}, lambda settings, tensors: lambda x: np.maximum(x, 0)),
+    "tanh": (nn.Tanh, {}, lambda settings, tensors: np.tanh),
+    "sigmoid": (nn.Sigmoid, {}, lambda settings, tensors: lambda x: 1 / (1 + np.exp(-x))),
+    "clip": (nn.Hardtanh, {"min_val": _number, "max_val": _number}, _clip),
+    "flatten": (nn.Flatten, {"start_dim": _axis, "end_dim": _axis}, _flatten),
+    "pool_max": (nn.MaxPool2d, _WINDOW, _pool(np.max, -np.inf)),
+    "pool_mean": (nn.AvgPool2d, _WINDOW, _pool(np.mean, 0.0)),
+    "pool_all": (
+        nn.AdaptiveAvgPool2d,
+        {},
+        lambda settings, tensors: lambda x: x.mean(axis=(2, 3), keepdims=True),
+    ),
 }

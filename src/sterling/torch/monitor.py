@@ -124,11 +124,10 @@ class OrbitMonitor:
         momentum: float = 0.01,
     ):
         instance_of(model, nn.Module, "model", "a torch.nn.Module")
-        instance_of(optimizer, torch.optim.Optimizer, "optimizer", "the torch.optim.Optimizer of the model")
+        optimizer = innermost(optimizer)
         self.horizons = _checked_horizons(horizons)
         self.within = integer(within, "within", 1)
         self.momentum = real(momentum, "momentum", above=0, most=1)
-        optimizer = innermost(optimizer)
         self.model, self.optimizer = unwrapped(model), optimizer
         self.example, self.codes = example, codes
         found = find(self.model, example=example, codes=codes, optimizer=optimizer)
@@ -219,28 +218,20 @@ class OrbitMonitor:
         """Bytes kept for each weight."""
         return self._tally.bytes / sum(one.latent.numel() for one in self.weights)
 
-    def index(self, name: str) -> int:
-        """Return the place of a tensor among `weights`.
-
-        Parameters
-        ----------
-        name : str
-            As in `frame`, or another name of a tied weight.
-
-        Returns
-        -------
-        int
-            It is the place in `frame` too.
-
-        Raises
-        ------
-        InputError
-            If there is no such tensor.
-        """
+    def _index(self, name: str) -> int:
+        """Return the place among `weights` of a tensor, by any of its names."""
         for place, weight in enumerate(self.weights):
             if name == weight.name or name in weight.places:
                 return place
         raise InputError(f"no monitored tensor is called {shown(name)}: see `frame()` for their names")
+
+    def _horizon(self, horizon: float) -> int:
+        """Return the place of a horizon among `horizons`."""
+        for place, one in enumerate(self.horizons):
+            if one == horizon:
+                return place
+        known = ", ".join(f"{one:g}" for one in self.horizons)
+        raise InputError(f"horizon is {shown(horizon)}; the monitor has {known}")
 
     def average(self, name: str, horizon: float) -> torch.Tensor:
         """Return the time average of the codes of a tensor.
@@ -262,8 +253,8 @@ class OrbitMonitor:
         InputError
             If there is no such tensor or horizon.
         """
-        index = self.index(name)
-        return self._tally.average(index, self.horizon_index(horizon)).view(self.weights[index].latent.shape)
+        index = self._index(name)
+        return self._tally.average(index, self._horizon(horizon)).view(self.weights[index].latent.shape)
 
     def margin(self, name: str, horizon: float | None = None) -> torch.Tensor:
         """Return how far averages of a tensor are from the next threshold: 1 on a level, 0 on a threshold.
@@ -285,8 +276,8 @@ class OrbitMonitor:
         InputError
             If there is no such tensor or horizon.
         """
-        index = self.index(name)
-        place = self.horizon_index(self.settled_horizon() if horizon is None else horizon)
+        index = self._index(name)
+        place = self._horizon(self.settled_horizon() if horizon is None else horizon)
         return self._tally.margin(index, place).view(self.weights[index].latent.shape)
 
     def times(self, name: str) -> tuple[list[int], list[int]]:
@@ -306,32 +297,8 @@ class OrbitMonitor:
         stays, absences : list of int
             Counts, one a bin.
         """
-        index = self.index(name)
+        index = self._index(name)
         return self._tally.stays[index].tolist(), self._tally.absences[index].tolist()
-
-    def horizon_index(self, horizon: float) -> int:
-        """Return the place of a horizon among `horizons`.
-
-        Parameters
-        ----------
-        horizon : float
-            In steps.
-
-        Returns
-        -------
-        int
-            From 0, the shortest.
-
-        Raises
-        ------
-        InputError
-            If the monitor has none such.
-        """
-        for place, one in enumerate(self.horizons):
-            if one == horizon:
-                return place
-        known = ", ".join(f"{one:g}" for one in self.horizons)
-        raise InputError(f"horizon is {shown(horizon)}; the monitor has {known}")
 
     def disagreements(self) -> list[float]:
         """Return the mean squared difference of averages at neighbouring horizons, in spacings of the levels.
@@ -393,7 +360,7 @@ class OrbitMonitor:
         import polars as pl
 
         horizon = self.settled_horizon() if horizon is None else horizon
-        place = self.horizon_index(horizon)
+        place = self._horizon(horizon)
         tally, rows = self._tally, []
         for index, weight in enumerate(self.weights):
             margin = tally.margin(index, place)
@@ -606,10 +573,13 @@ def after_each_step(optimizer: torch.optim.Optimizer, look: Callable[[], None]) 
     return watched.clear
 
 
-def innermost(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+def innermost(optimizer: Any) -> torch.optim.Optimizer:
     """Return the optimiser that takes the steps, out of those of Accelerate or Lightning, which skip some."""
-    inner = getattr(optimizer, "optimizer", None)
-    return innermost(inner) if isinstance(inner, torch.optim.Optimizer) else optimizer
+    while isinstance(getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
+        optimizer = optimizer.optimizer
+    return instance_of(
+        optimizer, torch.optim.Optimizer, "optimizer", "the torch.optim.Optimizer of the model"
+    )
 
 
 def _checked_horizons(horizons: Any) -> tuple[float, ...]:

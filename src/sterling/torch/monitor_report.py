@@ -106,7 +106,6 @@ class MonitorReport(Told):
         return table
 
     def told(self) -> tuple[Sequence[str], Table, Sequence[str]]:
-        """Return the sentences, the table, and nothing after it."""
         return self.sentences, Table(list(SHOWN.values()), self.rows()), ()
 
     def figure(self) -> Figure:

@@ -1,7 +1,7 @@
 """Rivals of decoding and remedies against oscillation, each after its paper, all with one small interface.
 
-A rival is made with the model and its optimiser, does its work from hooks on the step, and gives a net by
-`result`. `Bop` is an optimiser itself.
+A rival is made with the model and its optimiser, as `Rival` says, does its work from hooks on the step, and
+gives a net by `result`. `Bop` is an optimiser itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import nn
 from sterling.base.checks import choice, instance_of, integer, real
 from sterling.base.extras import installed
 from sterling.errors import InputError
-from sterling.torch.counting import Tally
+from sterling.torch.counting import Tally, grid_of
 from sterling.torch.decoding import make_plain, recompute_norms
 from sterling.torch.functions import Step, nearest_code, top_code
 from sterling.torch.handle import QuantisedWeight
@@ -66,7 +66,6 @@ class Rival:
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer):
         instance_of(model, nn.Module, "model", "a torch.nn.Module")
-        instance_of(optimizer, torch.optim.Optimizer, "optimizer", "the torch.optim.Optimizer of the model")
         optimizer = innermost(optimizer)
         self.model, self.optimizer, self.steps = unwrapped(model), optimizer, 0
         found = [one for one in find(self.model) if one.framework == "binarize"]
@@ -133,8 +132,6 @@ class LatentAverage(Rival):
 
     Parameters
     ----------
-    model, optimizer
-        As for `Rival`.
     horizon : float
         EMA: a ← a + (u − a)/h after each step. Infinity: the plain mean, as in stochastic weight averaging.
     scale : str
@@ -188,8 +185,6 @@ class Freezing(Rival):
 
     Parameters
     ----------
-    model, optimizer
-        As for `Rival`.
     threshold : float or function of the step
         Nagel et al. lower it along a cosine; it should be above 2m.
     momentum : float
@@ -216,7 +211,10 @@ class Freezing(Rival):
         self.frequencies = [torch.zeros_like(one) for one in self.codes]
         self.frozen = [torch.zeros_like(one, dtype=torch.bool) for one in self.codes]
         self.held = [torch.zeros_like(one) for one in self.codes]
-        self.grids = [_grid(one.levels, one.latent.device) for one in self.weights]
+        self.grids = [
+            torch.tensor(grid_of(one.levels), dtype=torch.float32, device=one.latent.device)
+            for one in self.weights
+        ]
 
     def after_step(self) -> None:
         limit = self.threshold(self.steps) if callable(self.threshold) else self.threshold
@@ -248,8 +246,6 @@ class Dampening(Rival):
 
     Parameters
     ----------
-    model, optimizer
-        As for `Rival`.
     strength : float or function of the step
         λ; Nagel et al. raise it along a cosine.
 
@@ -302,8 +298,6 @@ class TransitionRate(Rival):
 
     Parameters
     ----------
-    model, optimizer
-        As for `Rival`.
     target : function of the step
         R, the share of weights that are to flip at a step; `cosine_target` gives the usual one.
     momentum : float
@@ -431,8 +425,6 @@ class Best(Rival):
 
     Parameters
     ----------
-    model, optimizer
-        As for `Rival`.
     validate : function of a model
         Returns a loss.
     every : int
@@ -585,9 +577,3 @@ def _latent_in(net: nn.Module, weight: QuantisedWeight) -> nn.Parameter:
     """Return the latents of a copy of the model."""
     path, _, _ = weight.places[0].rpartition(".")
     return latent_of(net.get_submodule(path))
-
-
-def _grid(levels: int, device: torch.device) -> torch.Tensor:
-    """Return least code, largest code and spacing."""
-    top = top_code(levels)
-    return torch.tensor([-top, top, 1 if levels % 2 else 2], dtype=torch.float32, device=device)

@@ -61,7 +61,13 @@ class Told:
     """What has sentences to say before and after a table; subclasses give all three by `told`."""
 
     def told(self) -> tuple[Sequence[str], Table, Sequence[str]]:
-        """Return the sentences before the table, the table, and those after it."""
+        """Return what there is to say.
+
+        Returns
+        -------
+        before, table, after : list of str, Table, list of str
+            Sentences, the table, and further sentences.
+        """
         raise NotImplementedError
 
     def __rich_console__(self, console: Any, options: Any) -> Any:

@@ -104,7 +104,7 @@ def test_wrong_input_is_one_line(run, source, about):
 def test_what_the_users_code_prints_is_no_result(run):
     done = run("audited_models:talking", "--json")
     assert json.loads(done.stdout)["tensors"][0]["levels"] == 3
-    assert done.stderr.splitlines() == ["hello", "forward"]
+    assert set(done.stderr.splitlines()) == {"hello", "forward"}
 
 
 def test_a_model_may_be_named_itself(run):
