@@ -46,21 +46,11 @@ WHY = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to know about a tensor.
+    """One thing to know about a tensor."""
 
-    Attributes
-    ----------
-    short : str
-        In a few words.
-    sentence : str
-        What it is, and what to do.
-    wrong : bool
-        Whether it is a defect, and not only worth knowing.
-    """
-
-    short: str
-    sentence: str
-    wrong: bool
+    short: str  # in a few words
+    sentence: str  # what it is, and what to do
+    wrong: bool  # whether it is a defect, and not only worth knowing
 
 
 @dataclass

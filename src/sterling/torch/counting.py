@@ -30,27 +30,12 @@ _PIECE = 1 << 18  # weights handled at a time
 
 
 class Clock:
-    """Mass that passes: in a group, at a horizon of h steps, step s weighs η_s·exp(−(t − s)/h) at step t.
-
-    Parameters
-    ----------
-    groups : int
-        Parameter groups, each with a rate of its own.
-    horizons : sequence of float
-        h, in steps; infinity for all steps since the start alike.
-
-    Attributes
-    ----------
-    groups : int
-    step : int
-        Steps so far.
-    epoch : int
-        The step at which the table begins.
-    """
+    """Mass that passes: in a group, at a horizon of h steps, step s weighs η_s·exp(−(t − s)/h) at step t."""
 
     def __init__(self, groups: int, horizons: Sequence[float]):
         self.decay = np.array([0.0 if math.isinf(h) else 1 / h for h in horizons])
-        self.groups, self.step, self.epoch = groups, 0, 0
+        self.groups, self.step = groups, 0
+        self.epoch = 0  # the step at which the table begins
         self._log = np.full((groups, EPOCH + 1, len(horizons)), _FAINT)  # log Σ η_s exp((s − epoch)/h)
 
     def tick(self, rates: Sequence[float]) -> None:
@@ -100,41 +85,21 @@ class Clock:
 class Tally:
     """What is counted of the weights of several tensors, flat and one after the other.
 
-    Parameters
-    ----------
-    codes : sequence of int8 Tensor
-        The first codes of each tensor; all on one device.
-    levels : sequence of int
-        Of each tensor.
-    open_ended : sequence of bool
-        Whether codes that were not seen at the start may come.
-    groups : sequence of int
-        The parameter group of each tensor.
-    horizons : sequence of float
-        Of the averages, ascending.
-    within : int
-        k: a flip is undone if the weight is back after at most so many steps.
-    vote : int
-        Which horizon the running majority vote has, for tensors of more than two levels.
-    momentum : float
-        m of the oscillation metric.
-
-    Notes
-    -----
     Bytes a weight: code, code before and code k steps ago 1 each, time of the last flip 4, oscillation 2,
-    averages 2 each up to a horizon of `SHORT` and 4 beyond; with more than two levels 3 for the vote.
+    averages 2 each up to a horizon of `SHORT` and 4 beyond; with more than two levels 3 for the vote. Tensors
+    begin on a multiple of eight places.
     """
 
     def __init__(
         self,
-        codes: Sequence[torch.Tensor],
+        codes: Sequence[torch.Tensor],  # the first of each tensor, int8, all on one device
         levels: Sequence[int],
-        open_ended: Sequence[bool],
-        groups: Sequence[int],
-        horizons: Sequence[float],
-        within: int,
-        vote: int,
-        momentum: float,
+        open_ended: Sequence[bool],  # whether codes that were not seen at the start may come
+        groups: Sequence[int],  # the parameter group of each tensor
+        horizons: Sequence[float],  # of the averages, ascending
+        within: int,  # k: a flip is undone if the weight is back after at most so many steps
+        vote: int,  # which horizon the vote has, for tensors of more than two levels
+        momentum: float,  # m of the oscillation metric
     ):
         self.sizes = [one.numel() for one in codes]
         room = [-(-size // WORD) * WORD for size in self.sizes]  # so that each tensor begins on a word

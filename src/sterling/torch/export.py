@@ -40,29 +40,7 @@ _ROUNDING = 1e-6  # relative, of float32 values that are scale · code
 
 
 def pack_codes(codes: np.ndarray, bits: int) -> bytes:
-    """Return codes from 0 to 2^bits − 1 as bytes, the first in the lowest bits.
-
-    Parameters
-    ----------
-    codes : integer array
-        Flattened in C order.
-    bits : int
-        1, 2, 4 or 8.
-
-    Returns
-    -------
-    bytes
-        ⌈n·bits/8⌉ of them.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sterling.torch.export import pack_codes, unpack_codes
-    >>> pack_codes(np.array([1, 0, 1, 1, 0, 0, 0, 0, 1]), 1).hex()
-    '0d01'
-    >>> unpack_codes(bytes.fromhex("0d01"), 9, 1).tolist()
-    [1, 0, 1, 1, 0, 0, 0, 0, 1]
-    """
+    """Return codes from 0 to 2^bits − 1 as ⌈n·bits/8⌉ bytes, the first in the lowest bits."""
     per = 8 // bits
     flat = np.ravel(codes).astype(np.uint8)
     room = np.zeros(-(-flat.size // per) * per, np.uint8)
@@ -148,16 +126,10 @@ def pack(model: nn.Module, path: str | os.PathLike) -> int:
 
 
 class PackedNet:
-    """A net in NumPy, as `load_packed` gives it.
-
-    Parameters
-    ----------
-    layers : list of (str, function)
-        Kind of the layer, and what it does to a batch.
-    """
+    """A net in NumPy, as `load_packed` gives it."""
 
     def __init__(self, layers: list[tuple[str, Callable[[np.ndarray], np.ndarray]]]):
-        self._layers = layers
+        self._layers = layers  # kind of each, and what it does to a batch
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Return the outputs for a batch of inputs, float32."""

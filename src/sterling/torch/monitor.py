@@ -33,9 +33,9 @@ HORIZONS = (16.0, 64.0, 256.0, 1024.0, math.inf)
 DECIDED = 0.5
 
 _VOTE = 64.0  # the horizon next to which the majority vote is held
-_ROUNDING = (
-    0.999  # of the codes must be the nearest level of latent/scale, for a quantiser to be a rounding one
-)
+#: Share of the codes that are the nearest level of latent/scale, for a quantiser to be a rounding one. torchao
+#: has the largest weight of each group half-way between two levels.
+_ROUNDING = 0.98
 _FORMAT = 1  # of the state
 
 
@@ -45,7 +45,7 @@ class OrbitMonitor:
     Nothing has to be called in the training loop. A step is counted when the optimiser has taken it: gradient
     accumulation, steps that a `GradScaler` skips (of fused optimisers too) and PARQ's projection after the
     step are seen as what they are. Of each weight a fixed number of bytes is kept, at most 24 with the
-    horizons that stand here.
+    horizons that stand here; the weights that share a scale share its last value as well.
 
     Parameters
     ----------
@@ -185,15 +185,17 @@ class OrbitMonitor:
         """Return where codes changed, to what, and whether they would have stayed had the scale stayed."""
         weight = self.weights[index]
         where, new = self._tally.changed(index, weight.codes())
-        old_scale = self._scales[index]
-        if old_scale is None:
+        old = self._scales[index]
+        if old is None:
             return where, new, torch.zeros_like(new, dtype=torch.bool)
-        self._scales[index] = weight.scale()
+        self._scales[index] = _shrunk(weight.scale(), old)
         if not len(where):
             return where, new, torch.zeros_like(new, dtype=torch.bool)
         latent = weight.latent.detach()
         places = torch.unravel_index(where, latent.shape)
-        would_be = latent[places] / old_scale.expand(latent.shape)[places]
+        grouped = old.numel() > 1 and old.ndim == 1 < latent.ndim
+        there = old[where * old.numel() // latent.numel()] if grouped else old.expand(latent.shape)[places]
+        would_be = latent[places] / there
         before = self._tally.now[self._tally.part(index)][where]
         return where, new, Tally.nearest(would_be, self._tally.grid[index]) == before
 
@@ -204,7 +206,7 @@ class OrbitMonitor:
             return None  # the sign has no scale, and of LoRA the merged latents are not kept
         scale = weight.scale()
         nearest = Tally.nearest(weight.latent.detach() / scale, self._tally.grid[index])
-        return scale if float((nearest == codes).float().mean()) >= _ROUNDING else None
+        return _shrunk(scale) if float((nearest == codes).float().mean()) >= _ROUNDING else None
 
     # what is known
 
@@ -215,8 +217,9 @@ class OrbitMonitor:
 
     @property
     def bytes_per_weight(self) -> float:
-        """Bytes kept for each weight."""
-        return self._tally.bytes / sum(one.latent.numel() for one in self.weights)
+        """Bytes kept for each weight, with its part of the last scale."""
+        scales = sum(one.nbytes for one in self._scales if one is not None)
+        return (self._tally.bytes + scales) / sum(one.latent.numel() for one in self.weights)
 
     def _index(self, name: str) -> int:
         """Return the place among `weights` of a tensor, by any of its names."""
@@ -580,6 +583,19 @@ def innermost(optimizer: Any) -> torch.optim.Optimizer:
     return instance_of(
         optimizer, torch.optim.Optimizer, "optimizer", "the torch.optim.Optimizer of the model"
     )
+
+
+def _shrunk(scale: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
+    """Return one entry for each run of weights with one scale, where a scale has an entry for each weight."""
+    if scale.ndim < 2 or 1 in scale.shape or (like is not None and like.ndim > 1):
+        return scale
+    flat = scale.flatten()
+    if like is None:
+        ends = (flat.diff() != 0).nonzero().flatten() + 1
+        run = math.gcd(flat.numel(), *(ends.tolist() or [scale.shape[-1]]))
+    else:
+        run = flat.numel() // like.numel()
+    return flat[::run].clone()
 
 
 def _checked_horizons(horizons: Any) -> tuple[float, ...]:

@@ -28,27 +28,15 @@ SHOWN = {
 
 
 class MonitorReport(Told):
-    """What a monitor has seen, as text, as HTML in a notebook, and as a figure.
-
-    Parameters
-    ----------
-    frame : polars.DataFrame
-        From `OrbitMonitor.frame`.
-    history : list of dict
-        The monitor's.
-    within : int
-        k, the steps of `undone` and `churn`.
-    left_out, diverged : list of str
-        Tensors that the optimiser did not hold, and those whose latents are not finite.
-    """
+    """What a monitor has seen, as text, as HTML in a notebook, and as a figure."""
 
     def __init__(
         self,
         frame: pl.DataFrame,
         history: Sequence[dict[str, Any]],
         within: int,
-        left_out: Sequence[str],
-        diverged: Sequence[str] = (),
+        left_out: Sequence[str],  # tensors that the optimiser did not hold
+        diverged: Sequence[str] = (),  # tensors whose latents are not finite
     ):
         self.frame, self.history, self.within = frame, list(history), within
         self.left_out, self.diverged = left_out, diverged

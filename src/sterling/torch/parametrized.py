@@ -33,14 +33,7 @@ WEIGHT = "weight"
 class Quantiser(nn.Module):
     """From latents u to weights s·code(u/s), with the step s taken from the latents; no gradient flows to s.
 
-    Parameters
-    ----------
-    levels : int
-    scale : str
-        "absmean", "absmax" or "none".
-    axis : int, optional
-        Of the channels, where each has its own s.
-    surrogate : Surrogate
+    With an axis each channel along it has its own s.
     """
 
     def __init__(self, levels: int, scale: str, axis: int | None, surrogate: Surrogate):

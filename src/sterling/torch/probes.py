@@ -101,13 +101,7 @@ def slopes(weight: QuantisedWeight) -> torch.Tensor:
 
 
 def reasons(slope: torch.Tensor, codes: torch.Tensor, steps: torch.Tensor) -> dict[str, float]:
-    """Return the shares of weights without gradient, by why they have none.
-
-    Parameters
-    ----------
-    slope, codes, steps : Tensor
-        Of one shape; steps are the latents over the scale.
-    """
+    """Return the shares of weights without gradient, by why; steps are the latents over the scale."""
     none, count = slope == 0, slope.numel()
     if not bool(none.any()):
         return {}
@@ -139,21 +133,11 @@ def _end(steps: torch.Tensor, passed: torch.Tensor, cut: torch.Tensor) -> str:
 
 @dataclass(frozen=True)
 class Shape:
-    """What a ramp of latents shows.
+    """What a ramp of latents shows."""
 
-    Attributes
-    ----------
-    surrogate : str
-        A name of `sterling.surrogates`, "none", or "other".
-    window : tuple of float, optional
-        Where the slope is not zero, in steps; None where it has no end within the ramp.
-    codes : tuple of int
-        All that were seen.
-    """
-
-    surrogate: str
-    window: tuple[float, float] | None
-    codes: tuple[int, ...]
+    surrogate: str  # a name of `sterling.surrogates`, "none", or "other"
+    window: tuple[float, float] | None  # where the slope is not zero, in steps; None where it has no end
+    codes: tuple[int, ...]  # all that were seen
 
 
 def shape_of(weight: QuantisedWeight) -> Shape:

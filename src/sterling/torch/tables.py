@@ -11,13 +11,7 @@ _WIDTH = 118  # letters, where the output is no terminal
 
 
 class Table:
-    """Rows under titles; where a terminal is too narrow, a block of names and values for each row.
-
-    Parameters
-    ----------
-    titles : sequence of str
-    rows : sequence of sequences of str
-    """
+    """Rows under titles; where a terminal is too narrow, a block of names and values for each row."""
 
     def __init__(self, titles: Sequence[str], rows: Sequence[Sequence[str]]):
         self.titles, self.rows = titles, rows
