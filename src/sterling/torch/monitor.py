@@ -33,7 +33,7 @@ HORIZONS = (16.0, 64.0, 256.0, 1024.0, math.inf)
 DECIDED = 0.5
 
 _VOTE = 64.0  # the horizon next to which the majority vote is held
-#: Share of the codes that are the nearest level of latent/scale, for a quantiser to be a rounding one. torchao
+#: Share of the codes that are the nearest level of latent/scale, for a quantiser to be a rounding one; torchao's
 #: has the largest weight of each group half-way between two levels.
 _ROUNDING = 0.98
 _FORMAT = 1  # of the state
@@ -171,6 +171,9 @@ class OrbitMonitor:
         if infinite is not None and float(infinite) > 0:
             self.skipped += 1
             return
+        device = self.weights[0].latent.device
+        if device != self._tally.now.device:
+            raise InputError(f"the model has moved to {device}: make its monitor where it is trained")
         rates = [float(group.get("lr", 1.0)) for group in self.optimizer.param_groups]
         rates = (rates + [0.0] * self._tally.clock.groups)[: self._tally.clock.groups]  # some may have gone
         self._tally.take(rates, (self._changes(index) for index in range(len(self.weights))))

@@ -393,6 +393,13 @@ def test_an_empty_weight_is_none():
     assert monitor.frame()["tensor"].to_list() == ["0.weight"]
 
 
+def test_a_model_that_has_moved():
+    task = Task(2)
+    task.model.to("meta")
+    with pytest.raises(InputError, match="moved to meta"):
+        task.monitor._after_step()
+
+
 def test_a_copy_of_the_model_refers_to_the_monitor_that_counts():
     task = Task(2)
     task.model.monitor = task.monitor
