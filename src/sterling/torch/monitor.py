@@ -33,8 +33,8 @@ HORIZONS = (16.0, 64.0, 256.0, 1024.0, math.inf)
 DECIDED = 0.5
 
 _VOTE = 64.0  # the horizon next to which the majority vote is held
-#: Share of the codes that are the nearest level of latent/scale, for a quantiser to be a rounding one; torchao's
-#: has the largest weight of each group half-way between two levels.
+#: Share of the codes that are the nearest level of latent/scale, for a quantiser to be a rounding one. The
+#: largest weight of each group of torchao is half-way between two levels.
 _ROUNDING = 0.98
 _FORMAT = 1  # of the state
 
@@ -537,7 +537,10 @@ class OrbitMonitor:
         self._flips_before.copy_(state["flips_before"])
         for index, (mine, theirs) in enumerate(zip(self._scales, state["scales"], strict=True)):
             if mine is not None and theirs is not None:
-                self._scales[index] = theirs.to(mine).reshape(mine.shape)
+                runs = theirs.ndim == 1 and self.weights[index].latent.numel() % theirs.numel() == 0
+                if theirs.shape != mine.shape and not runs:
+                    raise InputError("the saved scales are not those of these weights")
+                self._scales[index] = theirs.to(mine)
 
     def _by_scale(self, index: int) -> int | None:
         return None if self._scales[index] is None else int(self._tally.by_scale[index])
