@@ -395,8 +395,9 @@ def test_an_empty_weight_is_none():
 
 def test_a_model_that_has_moved():
     task = Task(2)
-    task.model.to("meta")
-    with pytest.raises(InputError, match="moved to meta"):
+    tally = task.monitor._tally
+    tally.now = tally.now.to("meta")  # as if it had been made on another device
+    with pytest.raises(InputError, match="moved to cpu"):
         task.monitor._after_step()
 
 
