@@ -56,9 +56,17 @@ html_title = "sterling"
 html_static_path = ["_static"]
 html_css_files = ["sterling.css"]
 html_extra_path = ["_made/extra"]
+html_context = {"default_mode": "auto"}  # light or dark as the system says
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"start": [], "glossary": [], "changelog": [], "bibliography": [], "gallery": []}
+# Pages with none below them need no list of such pages.
+html_sidebars = {
+    name: []
+    for name in (
+        *("start", "see", "gallery", "extending", "benchmarks"),
+        *("decisions", "glossary", "bibliography", "changelog"),
+    )
+}
 html_theme_options = {
     "logo": {"text": "sterling"},
     "navbar_end": ["theme-switcher"],

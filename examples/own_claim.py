@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 
 from sterling.claims.claim import Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Picture, measured
+from sterling.claims.finding import Finding, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
-from sterling.plot.curves import shares
-from sterling.plot.style import tidy
-from sterling.stats import share_interval
-from sterling.study import Study
+from sterling.plot.curves import share_lines
 from sterling.study.report import with_shares
 
 HALF = 0.5
@@ -41,35 +37,25 @@ class Budget:
 
 def measure(context: Context, budget: Budget) -> Finding:
     """Count how many runs are absorbed at w* with n·ln n and with 4·n·ln n samples."""
-    study = Study(
-        n=budget.n,
-        samples=[math.ceil(factor * budget.n * math.log(budget.n)) for factor in (1, 4)],
-        steps=10_000,
-        trials=budget.trials,
-        criteria="optimal",
-        seed=context.seed,
-        name="enough",
-    )
-    store = context.study(study)  # what was run in an earlier call is not run again
+    sizes = [math.ceil(factor * budget.n * math.log(budget.n)) for factor in (1, 4)]
+    store = context.run("enough", n=budget.n, samples=sizes, steps=10_000, trials=budget.trials)
     cells = with_shares(store.counts("optimal")).sort("samples")
     size, runs, won = cells.select("samples", "trials", "successes").row(-1)
-    share = measured(f"share absorbed at w* with N = {size}", share_interval(won, runs), "Jeffreys")
+    found = share(f"share absorbed at w* with N = {size}", won, runs)
     return CLAIM.found(
         RULE,
-        [(share.low, share.high)],
+        [found.ends],
         experiment=f"{len(store.trials()):,} runs without label noise at n = {budget.n}.",
         reason=f"With N = {size} samples {won} of {runs} runs were absorbed at w*.",
-        measured=(share,),
-        pictures=(Picture("enough", "Absorbed at w* by sample size", partial(draw, cells=cells)),),
+        measured=(found,),
+        pictures=(picture("Absorbed at w* by sample size", draw, cells),),
         tables={"enough-cells": cells},
     )
 
 
 def draw(ax, cells) -> str:
     """Draw the share against N; return the sentence that says what to see."""
-    shares(ax, cells, 0, 1, label="runs")
-    ax.set(ylim=(-0.03, 1.03), xlabel="samples N", ylabel="share of runs absorbed at w*")
-    tidy(ax)
+    share_lines(ax, {"runs": cells}, "share of runs absorbed at w*")
     return "Bars are 95 % Jeffreys intervals."
 
 

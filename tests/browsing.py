@@ -3,6 +3,7 @@
 import shutil
 
 from selenium import webdriver
+from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.colours import to_hex
 
@@ -34,6 +35,19 @@ def look(driver, scheme, width, motion="reduce"):
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     screen = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+
+
+def visit(driver, address):
+    """Open the explorable page afresh, and wait until it shows what the address asks for."""
+    driver.get("about:blank")  # an address that differs in its fragment only would not load the page again
+    driver.get(address)
+    settled(driver)
+
+
+def settled(driver, seconds=60):
+    """Wait until the explorable page has prepared what it shows, and reached where it was asked to go."""
+    idle = "const page = sterling.page; return page.mode === 'still' && page.tasks === 0"
+    WebDriverWait(driver, seconds, 0.02).until(lambda one: one.execute_script(idle))
 
 
 def colour(driver, selector, name):

@@ -1,4 +1,4 @@
-"""What several test files share: comparing orbits, and the schedules that they run through."""
+"""What several test files share: comparing orbits, the schedules that they run through, the command line."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import sterling as st
+from sterling.cli import app
 from sterling.dynamics.run import _Pace
 from sterling.dynamics.walk import EVALUATIONS, READ
 
@@ -102,3 +104,20 @@ def go_slowly(monkeypatch, budget=1):
 
     monkeypatch.setattr(_Pace, "__init__", start)
     monkeypatch.setattr(_Pace, "tick", lambda self, step: True)
+
+
+def call(*arguments, code=0, columns=100):
+    """Run the command line in this process; it must end with this exit code, and without a traceback."""
+    result = CliRunner().invoke(app, [str(one) for one in arguments], env={"COLUMNS": str(columns)})
+    assert result.exit_code == code, (result.output, result.exception)
+    assert "Traceback" not in result.output
+    return result
+
+
+def refused(*arguments, code=2):
+    """Run a command that must fail with one line on stderr and nothing else, and return that line."""
+    result = call(*arguments, code=code)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert result.stdout == ""
+    return line

@@ -19,7 +19,7 @@ import sterling as st
 from sterling.cli import app
 from sterling.report.explore import write_explorable
 from sterling.schedules import schedule_from_dict
-from tests.browsing import colour, look
+from tests.browsing import colour, look, settled, visit
 from tests.colours import contrast
 from tests.support import PIECEWISE
 
@@ -72,18 +72,6 @@ def page(driver, address):
     visit(driver, address)
     yield driver
     assert driver.get_log("browser") == []
-
-
-def visit(driver, address):
-    driver.get("about:blank")  # an address that differs in its fragment only would not load the page again
-    driver.get(address)
-    settled(driver)
-
-
-def settled(driver, seconds=60):
-    """Wait until the page has prepared what it shows, and reached where it was asked to go."""
-    idle = "const page = sterling.page; return page.mode === 'still' && page.tasks === 0"
-    WebDriverWait(driver, seconds, 0.02).until(lambda one: one.execute_script(idle))
 
 
 def text(driver, selector):
@@ -144,12 +132,12 @@ def test_a_long_run_taken_in_pieces_is_the_same(page):
     script = """
         const data = sterling.draw({n: 8, samples: 100, m: 1, noise: 0.5, seed: 0});
         const schedule = {kind: "power", rate: 0.5, exponent: 0.5};
-        const run = new sterling.Run(data, {surrogate: "relu", schedule, init: 1});
+        const run = new sterling.Run(data, {surrogate: "relu", schedule, init: 1, log: true});
         for (let step = 7; step < 200000; step = Math.floor(1.3 * step)) {
             while (!run.advance(step, () => Math.random() < 0.5)) run.average();
         }
         run.advance(200000);
-        return [run.flipCount, run.visited().visits, run.visited().occupied, ...run.latents()];
+        return [run.flips.length / 3, run.visited().visits, run.visited().occupied, ...run.latents()];
     """
     flips, visits, occupied, *latent = page.execute_script(script)
     orbit = st.train(st.Problem(n=8, samples=100, noise=0.5).draw(0), steps=200_000, init=1)
@@ -336,9 +324,26 @@ def test_what_the_story_says_comes_out(driver, address):
         assert ends[step]["wrong"] == 0
     assert ends[4]["verdict"] is None
     assert 8 <= ends[4]["mean"] <= 16
+    assert 3 <= ends[4]["wrong"] <= 10
     assert ends[4]["start"] == ends[5]["start"]
     assert ends[5]["verdict"] == "OPTIMAL"
     assert ends[5]["first"] > 600
+
+
+def test_the_line_of_the_average_has_its_points(driver, address):
+    """A run that is taken up at a step far off has looked at its average on the way."""
+    visit(driver, f"{address}#story=4&at=4000")
+    steps, wrong = np.array(driver.execute_script("return sterling.page.averages")).T
+    assert (steps[0], steps[-1]) == (0, 4000)
+    assert np.diff(steps).max() <= 20
+    instance = st.Problem(n=128, samples=512).draw(seed=1)
+    for at in steps[[50, 200]].astype(int).tolist():
+        assert wrong[steps == at][-1] == st.train(instance, steps=at, init=1).ergodic_errors
+
+
+def test_before_the_first_step_the_lines_tell_the_run_that_is_to_come(page):
+    assert "steps=200," in text(page, "#python")
+    assert "--steps 200 " in text(page, "#shell")
 
 
 def test_an_address_that_makes_no_sense_does_no_harm(driver, address):
@@ -402,6 +407,8 @@ def test_letters_stand_out(page, scheme):
         ".facing caption",
         ".quiet",
         "label",
+        ".more summary",
+        ".more p",
         "#proof p",
         "#proof .kind",
         "output",
@@ -437,26 +444,30 @@ def test_nothing_sticks_out(driver, address, scheme, width):
                 assert canvas.rect["height"] > 100
 
 
+FIRST_PAINT = "return performance.getEntriesByName('first-contentful-paint')[0].startTime"
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_shifts_and_paint_comes_soon(driver, address, width):
     """By the browser's own entries: the layout stays while data and proof come, and while it plays."""
     look(driver, "light", width)
-    visit(driver, f"{address}#story=2")
+    paints = []
+    for _ in range(3):  # the best counts: other work on the machine only delays it
+        visit(driver, f"{address}#story=2")
+        paints.append(driver.execute_script(FIRST_PAINT))
     driver.find_element(By.ID, "play").click()
     WebDriverWait(driver, 30, 0.02).until(lambda one: one.execute_script("return sterling.page.run.step > 5"))
     driver.find_element(By.ID, "play").click()
     script = """
         const done = arguments[0];
-        const paint = performance.getEntriesByName("first-contentful-paint")[0].startTime;
         const unasked = (list) => list.getEntries().filter((one) => !one.hadRecentInput);
         const sum = (list) => unasked(list).map((one) => one.value).reduce((a, b) => a + b, 0);
-        const watcher = new PerformanceObserver((list) => done([paint, sum(list)]));
+        const watcher = new PerformanceObserver((list) => done(sum(list)));
         watcher.observe({type: "layout-shift", buffered: true});
-        setTimeout(() => done([paint, 0]), 500);  // no shift, no entry
+        setTimeout(() => done(0), 500);  // no shift, no entry
     """
-    paint, shift = driver.execute_async_script(script)
-    assert paint < 1000
-    assert shift < 0.02
+    assert driver.execute_async_script(script) < 0.02
+    assert min(paints) < 1000
 
 
 def test_little_motion_is_asked_for_and_given(driver, address):

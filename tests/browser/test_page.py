@@ -10,7 +10,7 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from sterling.report.page import Facts, Page
+from sterling.report.page import Page
 from tests.browsing import colour, look
 from tests.colours import contrast, darkened
 from tests.findings import made_up
@@ -22,7 +22,7 @@ JUDGEMENTS = ["consistent", "far inside the bound", "contradicted", "not decided
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
-    page = Page(folder, Facts("quick", 2026, "0.1.0", "sterling reproduce --quick"))
+    page = Page(folder, "quick", 2026, "sterling reproduce --quick")
     for finding in made_up():
         page.add(finding)
     return page.write(missing=[("P4", "Sample size decides")]).as_uri()

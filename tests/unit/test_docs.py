@@ -108,7 +108,7 @@ def test_the_claim_of_the_page_is_found_and_measured(tmp_path, monkeypatch):
     """A claim is one file: put where claims lie, it is in the catalogue, and it gives a finding."""
     page = DOCS / "extending.md"
     code = next(block for block in blocks(page, "python") if "CLAIM = Claim(" in block)
-    (tmp_path / "ample_of_the_page.py").write_text(f"from sterling.study import Study\n{code}")
+    (tmp_path / "ample_of_the_page.py").write_text(code)
     monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
     claim = catalogue.find()["ample"]
     finding = claim.measure(Context(tmp_path / "rows"), claim.budgets["quick"])
@@ -146,7 +146,7 @@ def references() -> list[tuple[str, str]]:
     """Return all places that name a section of the science, with its numbers: "docs/science, 3 and 5"."""
     pattern = re.compile(r"science(?:\.md)?,? (?:section |sections )?(\d+(?:(?:, | and | to )\d+)*)")
     files = [f for room in ("src", "benchmarks", "tests") for f in sorted((ROOT / room).rglob("*.py"))]
-    files += sorted((ROOT / "src").rglob("*.js"))
+    files += [f for kind in ("js", "html") for f in sorted((ROOT / "src").rglob(f"*.{kind}"))]
     files += [ROOT / "README.md", ROOT / "CHANGELOG.md", DOCS / "decisions.md", DOCS / "extending.md"]
     found = []
     for file in files:
@@ -202,6 +202,17 @@ def test_claims_that_pages_name_exist():
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     found = {key for keys in re.findall(r"--only ([\w,]+)", text) for key in keys.split(",")}
     assert {"P5", "population"} <= found <= set(catalogue.find())
+
+
+def test_every_benchmark_is_listed():
+    """Those that say how they are called, and no others."""
+    called = {
+        file.stem
+        for file in (ROOT / "benchmarks").glob("*.py")
+        if f"python -m benchmarks.{file.stem}" in file.read_text(encoding="utf-8")
+    }
+    page = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `python -m benchmarks\.(\w+)", page, re.MULTILINE)) == called
 
 
 def test_programs_that_pages_name_exist():

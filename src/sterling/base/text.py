@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import math
 import re
 from collections.abc import Iterable
@@ -49,6 +50,12 @@ def legible(text: str) -> str:
     return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
 
 
+def as_json(values: Any, **look: Any) -> str:
+    """Return values as JSON, which has no infinite and no undefined numbers: they become null."""
+    plain = json.loads(json.dumps(values), parse_constant=lambda name: None)
+    return json.dumps(plain, allow_nan=False, **look)
+
+
 def shortened(value: Any, most: int = 8) -> str:
     """Return a value as text; of a long list the first few entries."""
     if not isinstance(value, list | tuple):
@@ -67,13 +74,18 @@ def html_table(rows: Iterable[tuple[str, Any]]) -> str:
 
 
 def in_notebook(thing: Any, rows: Iterable[tuple[str, Any]]) -> str:
-    """Return what a notebook shows of an object: a table, and beside it its small picture, if it has one.
+    """Return what a notebook shows of an object: names and values, and beside them its small picture."""
+    return with_picture(thing, html_table(rows))
+
+
+def with_picture(thing: Any, shown: str) -> str:
+    """Return what is shown of an object, and beside it its small picture, if it has one.
 
     Pictures are drawn by `plot/small.py`. That room stands above all whose objects it draws, so it is found
     by its name here, and loaded (Matplotlib with it) when a notebook asks.
     """
     picture = import_module(_DRAWERS).picture(thing)
-    return f"<div style='{_BESIDE}'>{html_table(rows)}{picture}</div>" if picture else html_table(rows)
+    return f"<div style='{_BESIDE}'>{shown}{picture}</div>" if picture else shown
 
 
 class Plain:

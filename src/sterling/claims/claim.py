@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from sterling.claims.finding import Finding
+from sterling.claims.finding import Finding, Statement
 from sterling.claims.judge import Rule
 
 if TYPE_CHECKING:
@@ -22,48 +22,16 @@ EFFORTS = ("quick", "default", "full")
 
 
 @dataclass(frozen=True)
-class Claim:
-    """One statement to be measured.
+class Claim(Statement):
+    """One statement to be measured: ``measure(context, budget)`` returns the finding.
 
-    Attributes
-    ----------
-    key : str
-        "P1" … "P5" for the paper's, or a short name such as "population".
-    title, statement, kind, source : str
-        As in `Finding`.
-    measure : callable
-        ``measure(context, budget)`` returns the finding.
-    budgets : mapping of effort to budget
-        One for each of `EFFORTS`; what a budget holds is the claim's own affair.
+    There is a budget for each of `EFFORTS`; what it holds is the claim's own affair.
     """
 
-    key: str
-    title: str
-    statement: str
-    kind: str
-    source: str
     measure: Callable[[Context, Any], Finding]
     budgets: Mapping[str, Any]
 
     def found(self, rule: Rule, judged: Iterable[tuple[Any, ...]], **results: Any) -> Finding:
-        """Return a finding for this claim.
-
-        Parameters
-        ----------
-        rule : Rule
-            What judges, and says how.
-        judged : iterable of tuple
-            The pieces of evidence that it judges.
-        **results
-            The other fields of `Finding`.
-        """
-        return Finding(
-            self.key,
-            self.title,
-            self.statement,
-            self.kind,
-            self.source,
-            judgement=rule.judge(judged),
-            rule=rule.words,
-            **results,
-        )
+        """Return a finding for this claim: the rule judges pieces of evidence, and says how."""
+        own = {one.name: getattr(self, one.name) for one in fields(Statement)}
+        return Finding(**own, judgement=rule.judge(judged), rule=rule.words, **results)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
+
+import polars as pl
 
 from sterling import __version__
 from sterling.base.progress import Progress
@@ -19,20 +22,10 @@ _TERM = "this schedule fails a term"  # a warning of `train` that experiments on
 
 @dataclass
 class Context:
-    """What an experiment may use.
+    """What an experiment may use: a folder for its stores, and the root of all seeds.
 
-    Attributes
-    ----------
-    folder : Path
-        For the stores of its studies.
-    threads : int or None
-        All cores by default. No number depends on it.
-    seed : int
-        The root of all seeds.
-    show : callable, optional
-        Gets the `Progress` of its studies several times a second.
-    notes : list of str
-        What the reader should know, gathered on the way.
+    No number depends on ``threads``, all cores by default. ``show`` gets the `Progress` of studies several
+    times a second; ``notes`` are what the reader should know, gathered on the way.
     """
 
     folder: Path
@@ -45,6 +38,20 @@ class Context:
         """Keep a note for the reader, once."""
         if text not in self.notes:
             self.notes.append(text)
+
+    def trials(self, name: str, **asked: Any) -> pl.DataFrame:
+        """Run a study as `run` does, and return one row a trial."""
+        return self.run(name, **asked).trials()
+
+    def at(self, places: Iterable[tuple[int, int]], name: str, **asked: Any) -> pl.DataFrame:
+        """Return the trials of a study at each place (n, N)."""
+        return pl.concat(
+            [self.trials(f"{name}-{n}-{size}", n=n, samples=size, **asked) for n, size in places]
+        )
+
+    def run(self, name: str, **asked: Any) -> Store:
+        """Run the `Study` that is asked for, or what is left of it, and return its store."""
+        return self.study(Study(name=name, seed=self.seed, **asked))
 
     def study(self, study: Study) -> Store:
         """Run a study, or what is left of it, and return its store.

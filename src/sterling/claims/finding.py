@@ -10,15 +10,16 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sterling.base import checks
+from sterling.stats import mean_interval, share_interval
 from sterling.theory.labels import KINDS
 
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
 
 
 class Judgement(Enum):
@@ -35,20 +36,10 @@ class Judgement(Enum):
 
 @dataclass(frozen=True)
 class Measured:
-    """One number from data, with its interval where it has one.
+    """One number from data, with its interval where it has one: NaN for what is exact or a bare count.
 
-    Attributes
-    ----------
-    name : str
-        What was measured, such as "exponent α of N₅₀ = C·n^α".
-    value, low, high : float
-        ``low`` and ``high`` are NaN for a number that is exact or a bare count.
-    level : float
-        Confidence level of the interval.
-    unit : str
-        Empty for a pure number.
-    how : str
-        How the interval was made, such as "profile likelihood" or "Jeffreys".
+    ``name`` says what was measured, such as "exponent α of N₅₀ = C·n^α", and ``how`` in what way the interval
+    was made, such as "Jeffreys".
     """
 
     name: str
@@ -63,11 +54,26 @@ class Measured:
     def has_interval(self) -> bool:
         return not (math.isnan(self.low) or math.isnan(self.high))
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The interval."""
+        return self.low, self.high
+
 
 def measured(name: str, interval: Iterable[float], how: str, unit: str = "") -> Measured:
     """Return a measured number from (value, low, high) at 95 %."""
     value, low, high = interval
     return Measured(name, value, low, high, unit=unit, how=how)
+
+
+def share(name: str, successes: int, trials: int) -> Measured:
+    """Return a measured share of trials."""
+    return measured(name, share_interval(successes, trials), "Jeffreys")
+
+
+def mean(name: str, values: ArrayLike, unit: str = "", how: str = "t over data sets") -> Measured:
+    """Return the measured mean of values, one a data set."""
+    return measured(name, mean_interval(values), how, unit)
 
 
 @dataclass(frozen=True)
@@ -89,50 +95,46 @@ class Reference:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure to be: ``draw(ax)`` draws it and returns the sentence that says what to see.
+    """A figure to be: ``draw(ax)`` draws into one ``Axes`` and returns the sentence that says what to see."""
 
-    Attributes
-    ----------
-    name : str
-        Of the file, without suffix: letters, digits and hyphens.
-    title : str
-        Short, in words.
-    draw : callable
-        Takes one matplotlib ``Axes``; touches no global style.
-    """
-
-    name: str
     title: str
     draw: Callable[[Axes], str]
 
 
-def picture(name: str, title: str, draw: Callable[..., str], **given: Any) -> Picture:
-    """Return the picture that ``draw(ax, **given)`` draws."""
-    return Picture(name, title, partial(draw, **given))
+def picture(title: str, draw: Callable[..., str], *given: Any, **named: Any) -> Picture:
+    """Return the picture that ``draw(ax, *given, **named)`` draws."""
+    return Picture(title, lambda ax: draw(ax, *given, **named))
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What came out for one claim.
+class Statement:
+    """What a source states.
 
     Attributes
     ----------
     key : str
         "P1" … "P5" as in docs/science, or a short name such as "population".
-    title : str
-        The claim in a few words.
-    statement : str
-        What the source states, in a sentence.
+    title, statement : str
+        The claim in a few words, and in a sentence.
     kind, source : str
-        Of the statement: one of `sterling.theory.labels.KINDS`, and where it comes from.
-    experiment : str
-        What was done, with the numbers that the program used.
-    judgement : Judgement
-    reason : str
-        Why, in one or two sentences made from the measured numbers.
-    measured : tuple of Measured
-    references : tuple of Reference
-    pictures : tuple of Picture
+        One of `sterling.theory.labels.KINDS`, and where it comes from.
+    """
+
+    key: str
+    title: str
+    statement: str
+    kind: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Finding(Statement):
+    """What came out for one claim.
+
+    Attributes
+    ----------
+    experiment, reason : str
+        What was done, and why it was judged so, made from the numbers that the program used and measured.
     tables : dict of name to Polars frame
         The raw rows; each becomes NAME.parquet beside the page.
     notes : tuple of str
@@ -144,11 +146,6 @@ class Finding:
         decided otherwise." Its numbers are those of the code that judges.
     """
 
-    key: str
-    title: str
-    statement: str
-    kind: str
-    source: str
     experiment: str
     judgement: Judgement
     reason: str

@@ -7,41 +7,32 @@ steps the balance (docs/science, 13) gives the same bound less a term: with the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from sterling.claims.context import Context
-from sterling.claims.finding import Measured, measured
-from sterling.plot.curves import style
-from sterling.plot.style import GREY, tidy
-from sterling.stats import share_interval
-from sterling.study.grid import Study
+from sterling.claims.finding import Measured, share
+from sterling.claims.words import places
+from sterling.plot.curves import against, style
+from sterling.study.starts_kind import OPPOSITE
 
 if TYPE_CHECKING:
-    import polars as pl
     from matplotlib.axes import Axes
 
 #: What a measured share of mass may lie below a bound by: sums of up to a million step sizes are rounded.
 ROUNDING = 1e-9
 _SET = ["n", "samples", "trial"]
-_PLACE = ["n", "samples"]
 
 
 @dataclass(frozen=True)
 class Budget:
     """Certificates of so many data sets at each place (n, N), and runs on each of them.
 
-    Attributes
-    ----------
-    places : tuple of (n, N)
-        Proofs are judged at the largest n, and the largest N there.
-    starts : int
-        Random ones, besides the one that has every weight wrong.
-    schedules : tuple of str
-        Bounded and of infinite sum, as the proofs ask.
+    Proofs are judged at the last place, of the largest n. Runs have so many random ``starts``, besides the
+    one that has every weight wrong, and schedules that are bounded and of infinite sum, as the proofs ask.
     """
 
     places: tuple[tuple[int, int], ...]
@@ -59,46 +50,23 @@ class Budget:
 
 def prove(context: Context, budget: Budget, noise: float) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return one row a certificate, and one a run with the bound that holds for it."""
-    import polars as pl
 
-    def study(kind: str, n: int, samples: int, **settings) -> pl.DataFrame:
-        return context.study(
-            Study(
-                kind=kind,
-                n=n,
-                samples=[samples],
-                noise=noise,
-                trials=budget.instances,
-                seed=context.seed,
-                name=f"proofs-{kind}-{n}-{samples}",
-                **settings,
-            )
-        ).trials()
+    def rows(kind: str, **settings) -> pl.DataFrame:
+        asked = {"noise": noise, "trials": budget.instances, **settings}
+        return context.at(budget.places, f"proofs-{kind}", kind=kind, **asked)
 
-    starts = list(range(-1, budget.starts))
-    certificates = pl.concat([study("certificate", *place) for place in budget.places])
-    runs = pl.concat(
-        [
-            study("starts", *place, start=starts, schedule=list(budget.schedules), steps=budget.steps)
-            for place in budget.places
-        ]
-    )
+    certificates = rows("certificate")
+    starts = list(range(OPPOSITE, budget.starts))
+    runs = rows("starts", start=starts, schedule=budget.schedules, steps=budget.steps)
     return certificates.sort(_SET), with_bounds(runs, certificates).sort(*_SET, "schedule", "start")
 
 
 def with_bounds(runs: pl.DataFrame, certificates: pl.DataFrame) -> pl.DataFrame:
     """Return runs with ``bound``, the share of mass at w* in the long run, and ``term``, as above."""
-    import polars as pl
-
-    proofs = certificates.select(*_SET, "duals", "steepest", bound="by_balance")
-    rows = runs.join(proofs, on=_SET)
-    term = [
-        np.dot(row["duals"], np.abs(row["start_latent"]) + row["largest_step"] * row["steepest"])
-        / row["mass"]
-        for row in rows.iter_rows(named=True)
-    ]
+    rows = runs.join(certificates.select(*_SET, "duals", "steepest", bound="by_balance"), on=_SET)
+    term = pl.Series("term", [_term(row) for row in rows.iter_rows(named=True)])
     names = (*_SET, "schedule", "start", "verdict", "mass", "mass_occupancy", "bound")
-    return rows.select(*names).with_columns(pl.Series("term", term))
+    return rows.select(*names).with_columns(term)
 
 
 def _term(row: dict[str, Any]) -> float:
@@ -116,24 +84,23 @@ def below(runs: pl.DataFrame) -> int:
 def proved_shares(certificates: pl.DataFrame) -> list[Measured]:
     """Return the share of data sets with proved recurrence at each place, the last one first."""
     return [
-        measured(
-            f"data sets with recurrence proved at {label}: {int(one['proved'].sum())} of {len(one)}",
-            share_interval(int(one["proved"].sum()), len(one)),
-            "Jeffreys",
-        )
-        for label, one in reversed(list(_by_place(certificates)))
+        share(f"data sets with recurrence proved at {label}: {proved} of {count}", proved, count)
+        for label, proved, count in reversed(_proved(certificates))
     ]
+
+
+def _proved(certificates: pl.DataFrame) -> list[tuple[str, int, int]]:
+    """Return each place, for how many data sets recurrence is proved there, and how many there are."""
+    return [(label, int(one["proved"].sum()), len(one)) for label, one in places(certificates).items()]
 
 
 def in_words(certificates: pl.DataFrame, runs: pl.DataFrame) -> str:
     """Say for how many data sets recurrence is proved, and how runs on them stand to the bounds."""
-    proved, all_ = int(certificates["proved"].sum()), len(certificates)
-    parts = [f"{int(one['proved'].sum())} of {len(one)} at {label}" for label, one in _by_place(certificates)]
-    under = below(runs)
+    parts = [f"{proved} of {count} at {label}" for label, proved, count in _proved(certificates)]
     return (
-        f"Recurrence is proved for {proved} of {all_} data sets ({'; '.join(parts)}), for every start and "
-        f"all bounded step sizes of infinite sum. {under or 'None'} of {len(runs):,} runs on them spent less "
-        "of its mass at w* than is proved."
+        f"Recurrence is proved for {int(certificates['proved'].sum())} of {len(certificates)} data sets "
+        f"({'; '.join(parts)}), for every start and all bounded step sizes of infinite sum. "
+        f"{below(runs) or 'None'} of {len(runs):,} runs on them spent less of its mass at w* than is proved."
     )
 
 
@@ -156,27 +123,16 @@ def notes(certificates: pl.DataFrame, runs: pl.DataFrame, budget: Budget) -> lis
 
 def draw_bounds(ax: Axes, runs: pl.DataFrame) -> str:
     """Draw the shares of mass of the runs of each data set, from least to most, against its bound."""
-    import polars as pl
-
-    ax.plot([0, 1], [0, 1], color=GREY, lw=1.2, ls="--", zorder=0, label="the proved bound")
-    for rank, (label, one) in enumerate(_by_place(runs)):
-        share = pl.col("mass_occupancy")
-        sets = one.group_by("trial").agg(
-            pl.first("bound"), share.min().alias("least"), share.max().alias("most")
-        )
+    share, series = pl.col("mass_occupancy"), {}
+    for place, (label, one) in enumerate(places(runs).items()):
+        sets = one.group_by("trial").agg(pl.first("bound"), least=share.min(), most=share.max())
         bound, least, most = (sets[name].to_numpy() for name in ("bound", "least", "most"))
-        ax.vlines(bound, least, most, color=style(rank)["color"], lw=1)
-        ax.plot(bound, least, ls="", ms=5, mfc="none", label=label, **style(rank))
-    ax.set(xlabel="proved: at least this share of the mass at w*", ylabel="measured share of the mass at w*")
-    tidy(ax, "lower right", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        ax.vlines(bound, least, most, color=style(place)["color"], lw=1)
+        series[label] = bound, least
+    axes = "proved: at least this share of the mass at w*", "measured share of the mass at w*"
+    against(ax, series, 1.0, axes, "the proved bound")
     return (
         "Each mark is the run of one data set that was least at w*, the line above it reaches to the run "
         "that was most. No mark can lie far below the dashed line: every run is at w* at least as long as "
         "proved, up to a term that falls with its length. At zero nothing is proved."
     )
-
-
-def _by_place(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Give the rows at each n and N, named."""
-    for (n, samples), one in sorted(frame.group_by(_PLACE, maintain_order=True), key=lambda pair: pair[0]):
-        yield f"n = {n}, N = {samples:,}", one

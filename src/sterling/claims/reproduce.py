@@ -25,18 +25,9 @@ DATA_FOLDER = "data"
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came out.
+    """What came out, in the order of the claims; fewer than asked for if it was broken off.
 
-    Attributes
-    ----------
-    findings : tuple of Finding
-        In the order of the claims; fewer than asked for if it was broken off.
-    effort : str
-    seed : int
-    version : str
-        Of sterling.
-    seconds : float
-        Of this call.
+    The seconds are those of this call.
     """
 
     findings: tuple[Finding, ...]
@@ -47,10 +38,7 @@ class Reproduction:
 
     def __getitem__(self, key: str) -> Finding:
         """Return the finding of a claim by its key."""
-        for finding in self.findings:
-            if finding.key == key:
-                return finding
-        raise KeyError(key)
+        return {finding.key: finding for finding in self.findings}[key]
 
 
 def reproduce(
@@ -64,41 +52,15 @@ def reproduce(
     progress: bool | Callable[[Progress], Any] = False,
     on_finding: Callable[[Reproduction], None] | None = None,
 ) -> Reproduction:
-    """Measure the claims of the paper.
+    """Measure the claims of the paper, or ``only`` some, by their keys.
 
-    Parameters
-    ----------
-    folder : path
-        Rows go to its subfolder ``data``. What lies there already is used again, so a second call is short,
-        and one that was broken off goes on.
-    effort : "quick", "default" or "full"
-        How much is done: a minute or two, a quarter of an hour, hours.
-    budgets : mapping of key to budget, optional
-        For these claims, instead of those of the effort: the ``Budget`` of the claim's file.
-    threads : int, optional
-        All cores by default. No number depends on it.
-    only : keys of claims, optional
-        Only these; by default all of `sterling.claims.catalogue.CLAIMS`.
-    seed : int
-        The root of all seeds.
-    progress : bool or callable
-        True shows it on stderr; a function gets a `sterling.base.progress.Progress`, counted in claims.
-    on_finding : callable, optional
-        Gets the reproduction so far after every claim.
+    Rows go to the subfolder ``data``. What lies there already is used again, so a second call is short, and
+    one that was broken off goes on. An effort is "quick" (a minute or two), "default" (a quarter of an hour)
+    or "full" (hours); ``budgets`` replace those of claims, by key. No number depends on ``threads``. A
+    function as ``progress`` gets a `Progress` counted in claims, and ``on_finding`` the reproduction so far.
 
-    Returns
-    -------
-    Reproduction
-        The findings, in the order of the claims.
-
-    Raises
-    ------
-    InputError
-        For an effort, a claim, a number of threads or a seed that there is not.
-    StoreError
-        If rows cannot be written.
-    KeyboardInterrupt
-        After Ctrl-C, once what was finished is written; its ``reproduction`` holds what there is.
+    The KeyboardInterrupt after Ctrl-C comes once what was finished is written; its ``reproduction`` holds
+    what there is. InputError is raised for what cannot be used, StoreError if rows cannot be written.
 
     Examples
     --------

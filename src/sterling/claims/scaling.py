@@ -11,25 +11,16 @@ from sterling.claims.context import Context
 from sterling.claims.finding import Measured
 from sterling.claims.judge import Rule, bound
 from sterling.study.fit import POOR, ExponentFit
-from sterling.study.grid import Study
 from sterling.study.report import SeriesFit, fit_store
 from sterling.study.store import Store
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """An adaptive study of N₅₀ against n.
+    """An adaptive study of N₅₀ against n, which ends at so wide a 95 % interval of the exponent.
 
-    Attributes
-    ----------
-    n : tuple of int
-    width : float
-        Of the 95 % interval of the exponent at which it ends.
-    steps : tuple of int
-        Step budgets of a trial; each is fitted by itself, the last one is the main one.
-    max_trials : int
-        For each budget.
-    noise : float
+    Each of the step budgets of a trial is fitted by itself, the last one is the main one, and each gets so
+    many trials at most.
     """
 
     n: tuple[int, ...]
@@ -54,18 +45,16 @@ NOISELESS = {
 
 def run_scaling(context: Context, name: str, budget: Scaling, criteria: tuple[str, ...]) -> Store:
     """Run the adaptive study of a budget and return its store."""
-    study = Study(
-        n=list(budget.n),
+    return context.run(
+        name,
+        n=budget.n,
         noise=budget.noise,
-        steps=list(budget.steps),
-        criteria=list(criteria),
-        seed=context.seed,
+        steps=budget.steps,
+        criteria=criteria,
         target="exponent",
         width=budget.width,
         max_trials=budget.max_trials,
-        name=name,
     )
-    return context.study(study)
 
 
 def run_noiseless(context: Context, budget: Scaling) -> Store:
@@ -117,8 +106,7 @@ def ends(series: SeriesFit, left: int = 0) -> list[tuple[float, float, int]]:
 
 def left_open(store: Store, steps: int) -> int:
     """Return how many runs of a budget ended without a verdict for all time."""
-    cells = store.counts("certified")
-    cells = cells.filter(cells["steps"] == steps)
+    cells = store.counts("certified").filter(steps=steps)
     return int((cells["trials"] - cells["successes"]).sum())
 
 
@@ -157,43 +145,34 @@ def notes_on(series: list[SeriesFit], label: str) -> list[str]:
     fit = main.fit
     if fit is None:
         return [f"{label}: no exponent was fitted: {main.refusal}."]
-    notes = []
+    notes = [*fit.notes]
     if fit.curved:
+        notes.append(fit.curvature)
+    if main.left_out is not None:
         notes.append(
-            f"{fit.curvature}. The exponent is then that of the line nearest to the thresholds, each n with "
-            "the same weight."
-        )
-    if fit.stretch > 1:
-        notes.append(
-            f"the curve fits poorly (p = {fit.p_value:.1g}); intervals are stretched by "
-            f"√(deviance/expected deviance) = √({fit.deviance:.0f}/{fit.expected_deviance:.0f})."
-        )
-    if fit.undecided:
-        left = main.left_out
-        without = "there is no fit" if left is None else f"the exponent is {_told(left)}"
-        notes.append(
-            f"{fit.undecided:,} of {fit.trials:,} trials spent {main.series['steps']:,} steps without a "
-            f"certificate and count as failures; without them {without}."
+            f"without the {fit.undecided:,} undecided of {fit.trials:,} trials the exponent is "
+            f"{_told(main.left_out)}"
         )
     if len(series) > 1:
         parts = [f"{_told(one.fit)} with {one.series['steps']:,} steps" for one in series if one.fit]
-        notes.append(f"the exponent at each step budget is {'; '.join(parts)}.")
+        notes.append(f"the exponent at each step budget is {'; '.join(parts)}")
     for rival in fit.rivals:
         if rival.law == "C n log n":
-            better = "n log n does" if rival.delta < 0 else "the power law does"
-            verdict = "do about equally well" if abs(rival.delta) < 2 else f"{better} better"
+            better = "n log n does better" if rival.delta < 0 else "the power law does better"
+            verdict = "both do about equally well" if abs(rival.delta) < 2 else better
             delta = f"{rival.delta:+.1f}".replace("-", "−")
             notes.append(
-                f"Rival law {rival.constant:.3g}·n·ln n: AIC {delta} against the power law, so {verdict}."
+                f"the rival law {rival.constant:.3g}·n·ln n has an AIC of {delta} against the power law, so "
+                f"{verdict}"
             )
     for law in main.expected:
         if law.kind == "mean-field":
-            inside = fit.exponent_low <= law.exponent <= fit.exponent_high
+            where = "inside" if fit.exponent_low <= law.exponent <= fit.exponent_high else "outside"
             notes.append(
-                f"The mean-field law has the exponent {law.exponent:.2f} over these n, "
-                f"{'inside' if inside else 'outside'} the measured interval."
+                f"the mean-field law has the exponent {law.exponent:.2f} over these n, {where} the measured "
+                "interval"
             )
-    return [f"{label}: {note}" for note in notes]
+    return [f"{label}: {note}." for note in notes]
 
 
 def _told(fit: ExponentFit) -> str:

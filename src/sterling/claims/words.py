@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from sterling.base.text import NO_BREAK, number
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from sterling.claims.finding import Measured, Reference
     from sterling.schedules import Schedule
 
@@ -80,6 +82,12 @@ def schedule_words(schedule: Schedule) -> str:
     size = abs(exponent)
     power = {0.5: "√(t+1)", 1.0: "(t+1)"}.get(size, f"(t+1)^{size:g}")
     return f"η = {facts['rate']:g}" + (f"{'/' if exponent > 0 else '·'}{power}" if exponent else "")
+
+
+def places(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Return the rows at each n and N by its name, in rising order."""
+    groups = frame.sort("n", "samples", maintain_order=True).group_by("n", "samples", maintain_order=True)
+    return {f"n = {n}, N = {samples:,}": one for (n, samples), one in groups}
 
 
 def listed(values: Iterable[float]) -> str:

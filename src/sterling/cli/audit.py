@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sterling.base.extras import how_to_install
-from sterling.base.files import printable, refusal
-from sterling.cli.options import Json, Quiet, output
+from sterling.base.files import printable
+from sterling.cli.options import FILE, PAGES, Json, Quiet, check_target, output
 from sterling.cli.render import guarded, note, one_line, print_json
 from sterling.errors import InputError, SterlingError
 
@@ -34,18 +34,17 @@ def audit(
             show_default=False,
         ),
     ],
-    report: Annotated[Path | None, output("Write a page: .html.", "--report", metavar="FILE")] = None,
+    report: Annotated[Path | None, output("Write a page: .html.", **FILE)] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Says what each quantiser of a PyTorch model does: levels, where gradients stop, zero, ties, surrogate.
+    """Say what each quantiser of a PyTorch model does: levels, where gradients stop, zero, ties, surrogate.
 
     MODULE is imported and FUNCTION called, as Python would from this folder: that runs code, so name your
     own. The first line says what is wrong. With an example input the quantised weights of any framework are
     found; without one, those of binarize, torchao, Brevitas and transformers' BitNet.
     """
-    if report is not None and (reason := refusal(report)) is not None:
-        raise InputError(f"--report is {printable(report)}, {reason}")
+    check_target(report, "--report", *PAGES)
     if find_spec("torch") is None:
         raise InputError(f"sterling audit needs PyTorch, which is not installed: {how_to_install('torch')}")
     found = _examined(source)

@@ -15,11 +15,11 @@ from sterling.cli.options import (
     Threads,
     check_targets,
     output,
+    parse_count,
     run_option,
     with_source,
 )
-from sterling.cli.render import FAILED, announce_kernels, guarded, note, print_json, print_verdict
-from sterling.errors import InputError
+from sterling.cli.render import FAILED, about, guarded, note, print_json, print_verdict, speaker
 
 if TYPE_CHECKING:
     from sterling.model.instance import Instance
@@ -47,14 +47,12 @@ def certify(
     """
     from sterling.states.certificate import certify as prove
 
-    if out is not None and out.suffix.lower() != ".json":
-        raise InputError(f"--out is {printable(out)}; its name must end in .json")
-    check_targets({"--out": out}, source.data)
+    check_targets(source.data, (out, "--out", ".json"))
+    cores = parse_count(threads, "--threads", least=1)
     source.check(surrogate)
-    if not quiet:
-        announce_kernels()
+    say = speaker(quiet)
     instance = source.instance()
-    found = prove(instance, surrogate, threads=threads, progress=not quiet)
+    found = prove(instance, surrogate, threads=cores, progress=not quiet)
     holds = found.verify(instance) if check else None
     try:
         if json:
@@ -64,8 +62,7 @@ def certify(
     finally:  # a full stdout must not cost the file
         if out is not None:
             found.save(out)
-            if not quiet:
-                note(f"certificate saved: {printable(out)}")
+            say(f"certificate saved: {printable(out)}")
     if holds is False:
         note("error: the check by the definition does not confirm the proof: please report these data")
         raise typer.Exit(FAILED)
@@ -76,6 +73,5 @@ def _print(found: "Certificate", instance: "Instance", holds: bool | None) -> No
     if holds is not None:
         rows.append(("checked by the definition", "holds" if holds else "does not hold"))
     colour = "green" if found.recurrent or found.absorbs else "yellow"
-    about = f"n = {instance.n} · N = {instance.samples:,} · m = {instance.m} · surrogate {found.surrogate}"
     title = "reference absorbs" if found.absorbs else f"recurrence {verdict}"
-    print_verdict(about, title, colour, found.sentence(), rows)
+    print_verdict(about(instance, found.surrogate), title, colour, found.sentence(), rows)

@@ -11,7 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from sterling import __version__
 from sterling.base.extras import extras, how_to_install, installed, requirements
+from sterling.base.resources import available_memory, usable_cores
+from sterling.dynamics.train import train
+from sterling.exact.jit import INTERPRETED, cache_folder, drop_damaged, kept_kernels, why_not_kept
+from sterling.model.problem import Problem
+from sterling.schedules import parse_schedule
 
 #: Instances on which the engines must agree: (name, problem, surrogate, schedule).
 CASES: tuple[tuple[str, dict[str, Any], str, str], ...] = (
@@ -31,15 +37,11 @@ _SPEED_STEPS = 2_000_000
 
 
 def versions() -> dict[str, str | None]:
-    from sterling import __version__
-
     found = {name: installed(name) for name in requirements()[""]}
     return {"sterling": __version__, "python": platform.python_version(), **found}
 
 
 def machine() -> dict:
-    from sterling.base.resources import available_memory, usable_cores
-
     return {
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "cores": os.cpu_count(),
@@ -50,8 +52,6 @@ def machine() -> dict:
 
 def kernels() -> dict:
     """Look at the kernels that are kept, drop those that are damaged, and try whether more can be kept."""
-    from sterling.exact.jit import INTERPRETED, cache_folder, drop_damaged, kept_kernels, why_not_kept
-
     damaged = drop_damaged()
     files = kept_kernels()
     return {
@@ -66,10 +66,6 @@ def kernels() -> dict:
 
 def self_test() -> list[dict]:
     """Run the event engine and the step-by-step one on small instances; they must agree flip for flip."""
-    from sterling.dynamics.train import train
-    from sterling.model.problem import Problem
-    from sterling.schedules import parse_schedule
-
     results = []
     for name, problem, surrogate, schedule in CASES:
         instance = Problem(**problem).draw(seed=1)
@@ -83,17 +79,13 @@ def self_test() -> list[dict]:
             and np.array_equal(event.ergodic_mean, dense.ergodic_mean)
             and event.verdict is dense.verdict
         )
-        results.append(
-            {"case": name, "flips": int(event.flips.size), "verdict": event.verdict.name, "equal": equal}
-        )
+        told = {"flips": int(event.flips.size), "verdict": event.verdict.name}
+        results.append({"case": name, **told, "equal": equal})
     return results
 
 
 def speed() -> dict:
     """Time a small run, once the kernels are compiled."""
-    from sterling.dynamics.train import train
-    from sterling.model.problem import Problem
-
     instance = Problem(**_SPEED).draw(seed=0)
     train(instance, 10_000, record=())
     begun = time.perf_counter()
@@ -112,11 +104,7 @@ def optional() -> dict[str, dict]:
     found = {}
     for extra in extras():
         have = {package: installed(package) for package in requirements().get(extra, {})}
-        found[extra] = {
-            "packages": have,
-            "complete": all(have.values()),
-            "install": how_to_install(extra),
-        }
+        found[extra] = {"packages": have, "complete": all(have.values()), "install": how_to_install(extra)}
     return found
 
 

@@ -1,16 +1,13 @@
 """`sterling doctor`: what is installed, and whether it works."""
 
-from typing import Annotated
-
 import typer
 
-from sterling.cli.render import FAILED, announce_kernels, facts_table, guarded, print_json
+from sterling.cli.options import Json
+from sterling.cli.render import FAILED, facts_table, guarded, print_json, speaker
 
 
 @guarded
-def doctor(
-    json: Annotated[bool, typer.Option("--json", help="Print what is found as JSON.")] = False,
-) -> None:
+def doctor(json: Json = False) -> None:
     """Say what is installed, and whether it works.
 
     The event engine runs against the step-by-step one on small instances; if they disagree, the exit code
@@ -18,7 +15,7 @@ def doctor(
     """
     from sterling.cli.checks import examine
 
-    announce_kernels()
+    speaker(quiet=False)
     report = examine()
     if json:
         print_json(report)
@@ -29,15 +26,12 @@ def doctor(
 
 
 def _print(report: dict) -> None:
-    from rich.console import Console, Group
+    from rich.console import Console
     from rich.markup import escape
     from rich.panel import Panel
 
     from sterling.base.resources import readable_bytes
     from sterling.base.text import counted
-
-    def frame(title: str, rows) -> Panel:
-        return Panel(facts_table(rows), title=title, title_align="left", border_style="dim")
 
     host, cache, pace = report["machine"], report["kernels"], report["speed"]
     memory = host["available_memory"]
@@ -48,44 +42,35 @@ def _print(report: dict) -> None:
         state += f", [yellow]more cannot be kept, so each start compiles: {escape(cache['not_writable'])}[/]"
     if cache["switched_off"]:
         state += ", [yellow]compiling is switched off (NUMBA_DISABLE_JIT)[/]"
-    tests = [
-        (test["case"], f"{_mark(test['equal'])} {test['flips']:,} flips, {test['verdict']}")
-        for test in report["self_test"]
-    ]
-    more = [(name, _extra(extra)) for name, extra in report["extras"].items()]
-    healthy = "[bold green]Healthy: both engines agree.[/]"
-    if not report["healthy"]:
-        healthy = (
+    frames = {
+        "versions": [(name, found or "[red]missing[/]") for name, found in report["versions"].items()],
+        "machine": [
+            ("system", host["system"]),
+            ("cores", f"{host['usable_cores']} usable of {host['cores']}"),
+            ("memory", "unknown" if memory is None else f"{readable_bytes(memory)} available"),
+            ("kernel cache", escape(cache["folder"] or "nowhere")),
+            ("", state),
+        ],
+        "engine against engine": [
+            (test["case"], f"{_mark(test['equal'])} {test['flips']:,} flips, {test['verdict']}")
+            for test in report["self_test"]
+        ],
+        "speed": [
+            (pace["case"], f"{pace['seconds']:.2g} s"),
+            ("", f"{pace['steps_per_second'] / 1e6:.3g} million steps a second"),
+            ("", f"{pace['nanoseconds_per_event']:.3g} ns a flip event"),
+        ],
+        "extras": [(name, _extra(extra)) for name, extra in report["extras"].items()],
+    }
+    console = Console(highlight=False)
+    for title, rows in frames.items():
+        console.print(Panel(facts_table(rows), title=title, title_align="left", border_style="dim"))
+    if report["healthy"]:
+        console.print("[bold green]Healthy: both engines agree.[/]")
+    else:
+        console.print(
             "[bold red]The engines disagree: do not trust results of this installation, and report it.[/]"
         )
-    Console(highlight=False).print(
-        Group(
-            frame(
-                "versions", ((name, found or "[red]missing[/]") for name, found in report["versions"].items())
-            ),
-            frame(
-                "machine",
-                [
-                    ("system", host["system"]),
-                    ("cores", f"{host['usable_cores']} usable of {host['cores']}"),
-                    ("memory", "unknown" if memory is None else f"{readable_bytes(memory)} available"),
-                    ("kernel cache", escape(cache["folder"] or "nowhere")),
-                    ("", state),
-                ],
-            ),
-            frame("engine against engine", tests),
-            frame(
-                "speed",
-                [
-                    (pace["case"], f"{pace['seconds']:.2g} s"),
-                    ("", f"{pace['steps_per_second'] / 1e6:.3g} million steps a second"),
-                    ("", f"{pace['nanoseconds_per_event']:.3g} ns a flip event"),
-                ],
-            ),
-            frame("extras", more),
-            healthy,
-        )
-    )
 
 
 def _mark(good: bool) -> str:

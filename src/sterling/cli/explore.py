@@ -8,21 +8,18 @@ from typing import Annotated
 import typer
 
 from sterling.base.files import printable
-from sterling.cli.options import check_target
+from sterling.cli.options import PAGES, check_suffix, check_target, make_folder, output
 from sterling.cli.render import guarded, note
-from sterling.errors import InputError
 
 FILE = Path("out") / "explore.html"
 
 
 @guarded
 def explore(
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="FILE", help="Where to write the page: .html.")
-    ] = FILE,
+    out: Annotated[Path, output("Where to write the page: .html.", "-o", "--out", metavar="FILE")] = FILE,
     show: Annotated[
         bool | None,
-        typer.Option("--open/--no-open", help="Open it in a browser. \\[where there is a screen]"),
+        output("Open it in a browser. \\[where there is a screen]", "--open/--no-open"),
     ] = None,
 ) -> None:
     """Write the explorable page: watch weights flip, leave the optimum and come back.
@@ -32,14 +29,8 @@ def explore(
     """
     from sterling.report.explore import write_explorable
 
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--out is {printable(out)}; its name must end in .html")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise InputError(
-            f"--out is {printable(out)}, and its folder cannot be made ({problem.strerror}): name another"
-        ) from None
+    check_suffix(out, "--out", *PAGES)
+    make_folder(out.parent, "--out")
     check_target(out, "--out")
     write_explorable(out)
     typer.echo(f"page: {printable(out)}")

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from sterling.base.files import printable, write_atomically
+from sterling.base.files import write_atomically
 from sterling.base.text import counted
 from sterling.cli.options import (
     COUNT,
     FILE,
+    PICTURES,
     SCHEDULES,
     Json,
     PiecewiseConstant,
@@ -18,7 +19,6 @@ from sterling.cli.options import (
     SmallSource,
     Threads,
     check_targets,
-    given_count,
     output,
     panel,
     parse_count,
@@ -27,7 +27,16 @@ from sterling.cli.options import (
     with_source,
 )
 from sterling.cli.presses import settle
-from sterling.cli.render import INTERRUPTED, announce_kernels, guarded, note, print_json, print_verdict
+from sterling.cli.render import (
+    INTERRUPTED,
+    Say,
+    about,
+    guarded,
+    note,
+    print_json,
+    print_verdict,
+    speaker,
+)
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,7 +44,6 @@ if TYPE_CHECKING:
     from sterling.states.landscape import Landscape
 
 _SHOWN_BASINS = 5
-_PICTURE = (8.0, 5.0)  # inches
 _TABLES = {".parquet": "write_parquet", ".csv": "write_csv"}  # suffixes, and what Polars writes them with
 
 _basin = panel("Basins")
@@ -77,24 +85,19 @@ def landscape(
     The data are drawn from a problem, or read from FILE; n may be at most 24. Ctrl-C ends it with exit code
     130; during --basins the landscape is shown all the same.
     """
-    from sterling.plot.style import picture_format
     from sterling.states.landscape import landscape as visit
 
-    if plot is not None:
-        picture_format(plot)
-    if out is not None and out.suffix.lower() not in _TABLES:
-        raise InputError(f"--out is {printable(out)}; its name must end in {' or '.join(_TABLES)}")
-    check_targets({"--plot": plot, "--out": out}, source.data)
+    check_targets(source.data, (plot, "--plot", *PICTURES), (out, "--out", *_TABLES))
+    cores = parse_count(threads, "--threads", least=1)
     runs = _basin_settings(basins, steps, schedule, init)
     source.check(surrogate)
-    if not quiet:
-        announce_kernels()
+    say = speaker(quiet)
     instance = source.instance()
-    found = visit(instance, surrogate, gaussian=gaussian or None, threads=threads, progress=not quiet)
+    found = visit(instance, surrogate, gaussian=gaussian or None, threads=cores, progress=not quiet)
     ends = None
     if runs is not None:
         try:
-            ends = found.basins(**runs, threads=threads, progress=not quiet)
+            ends = found.basins(**runs, threads=cores, progress=not quiet)
         except KeyboardInterrupt:
             settle()
             note("interrupted before all runs had ended, so there are no basins")
@@ -104,7 +107,7 @@ def landscape(
         else:
             _print(found, ends)
     finally:  # a full stdout must not cost the files
-        _write(found, plot, out, say=not quiet)
+        _write(found, plot, out, say)
     if runs is not None and ends is None:
         raise typer.Exit(INTERRUPTED)
 
@@ -119,10 +122,10 @@ def _basin_settings(basins, steps, schedule, init) -> dict[str, Any] | None:
                 raise InputError(f"{option} is for the runs of --basins: give --basins COUNT, or drop it")
         return None
     return {
-        "starts": parse_count(basins, "--basins", 1),
-        "steps": given_count(steps, "--steps", 1_000_000),
+        "starts": parse_count(basins, "--basins", least=1),
+        "steps": parse_count(steps, "--steps", 1_000_000),
         "schedule": None if schedule is None else parse_schedule(schedule),
-        "seed": given_count(init, "--init", 0),
+        "seed": parse_count(init, "--init", 0),
     }
 
 
@@ -134,9 +137,8 @@ def _print(found: "Landscape", ends: "Basins | None") -> None:
     rows.append(("time", readable_time(found.seconds)))
     if ends is not None:
         rows += _basin_rows(found, ends)
-    about = found.instance
-    line = f"n = {about.n} · N = {about.samples:,} · m = {about.m} · surrogate {found.surrogate}"
-    print_verdict(line, verdict, "green" if found.trap_free else "red", sentence(found), rows)
+    colour = "green" if found.trap_free else "red"
+    print_verdict(about(found.instance, found.surrogate), verdict, colour, sentence(found), rows)
 
 
 def _basin_rows(found: "Landscape", ends: "Basins") -> list[tuple[str, str]]:
@@ -158,20 +160,18 @@ def _basin_rows(found: "Landscape", ends: "Basins") -> list[tuple[str, str]]:
     return rows
 
 
-def _write(found: "Landscape", plot: Path | None, out: Path | None, say: bool) -> None:
+def _write(found: "Landscape", plot: Path | None, out: Path | None, say: Say) -> None:
     if out is not None:
         write_atomically(out, getattr(found.table(), _TABLES[out.suffix.lower()]))
-        if say:
-            note(f"states saved: {out}")
+        say(f"states saved: {out}")
     if plot is not None:
         from matplotlib.figure import Figure
 
         from sterling.plot.landscape import plot_landscape
         from sterling.plot.style import save_figure
 
-        figure = Figure(_PICTURE, layout="constrained")
+        figure = Figure((8, 5), layout="constrained")
         ax = figure.add_subplot()
         ax.set_title(plot_landscape(ax, found), loc="left", fontsize=9.5, wrap=True)
         save_figure(figure, plot)
-        if say:
-            note(f"picture: {plot}")
+        say(f"picture: {plot}")

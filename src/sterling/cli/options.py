@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_type_hints
 
@@ -28,6 +27,7 @@ _LARGEST = Decimal(10) ** 18  # keeps numbers such as 1e999999999 from being wri
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1024, "MI": 1024**2, "GI": 1024**3}
 
 COUNT, FILE = {"metavar": "COUNT"}, {"metavar": "FILE"}
+PAGES, PICTURES = (".html", ".htm"), (".png", ".svg", ".pdf")
 SURROGATES = "relu, identity, clipped_relu, hard_tanh, sigmoid, approx_sign or swish_sign."
 SCHEDULES = "Step sizes: power:RATE,EXPONENT, constant:RATE or table:RATE,RATE,…"
 _INPUTS = (
@@ -38,31 +38,23 @@ _LABELS = "Column of the labels, by name or number. \\[label, y, or the last]"
 
 
 def panel(title: str) -> Callable[..., Any]:
-    """Return a maker of options that `--help` shows under one title."""
+    """Return a maker of options that `--help` shows under one title; those without a metavar are flags."""
 
-    def option(text: str, *names: str, **more):
-        return typer.Option(*names, help=text, rich_help_panel=title, **more)
+    def option(text: str, *names: str, metavar: str = "", **more):
+        return typer.Option(*names, help=text, rich_help_panel=title, metavar=metavar, **more)
 
     return option
-
-
-class Normalize(StrEnum):
-    none = "none"
-    standard = "standard"
-    whiten = "whiten"
 
 
 problem_option, data_option = panel("A drawn problem"), panel("A data file")
 run_option, output = panel("The run"), panel("What comes out")
 Width = Annotated[str | None, problem_option("Inputs, one binary weight each. \\[64]", "--n", **COUNT)]
 Units = Annotated[str | None, problem_option("Hidden units that share the weights. \\[1]", "--m", **COUNT)]
-Noise = Annotated[float | None, problem_option("Standard deviation of the label noise. \\[0]")]
+Noise = Annotated[str | None, problem_option("Standard deviation of the label noise. \\[0]", metavar="SIGMA")]
 Readout = Annotated[
     str | None, problem_option("ones, signs, gaussian, or numbers: 1,-1,0.5. \\[ones]", metavar="LAW")
 ]
-Threads = Annotated[
-    int | None, run_option("The result does not depend on it. \\[all cores]", min=1, metavar="COUNT")
-]
+Threads = Annotated[str | None, run_option("The result does not depend on it. \\[all cores]", **COUNT)]
 Json = Annotated[bool, output("Print the result as JSON.", "--json")]
 Quiet = Annotated[bool, output("Show no progress and no notes.", "--quiet", "-q")]
 
@@ -86,12 +78,14 @@ class Source:
     keep_constant: Annotated[
         bool, data_option("Keep columns of one value, such as a bias.", "--keep-constant")
     ] = False
-    normalize: Annotated[Normalize, run_option("What is done to the inputs first.")] = Normalize.none
+    normalize: Annotated[
+        str, run_option("What is done to the inputs first: none, standard or whiten.", metavar="HOW")
+    ] = "none"
     usual: ClassVar[tuple[int, int]] = (64, 4096)  # n and samples of a drawn problem that does not say
 
     def instance(self) -> Instance:
         """Return the data: drawn from a problem, or read from the file."""
-        normal = None if self.normalize is Normalize.none else self.normalize.value
+        normal = None if self.normalize == "none" else self.normalize
         return self._draw(normal) if self.data is None else self._read(self.data, normal)
 
     def _draw(self, normalize: str | None) -> Instance:
@@ -102,15 +96,15 @@ class Source:
                 option = "--" + name.replace("_", "-")
                 raise InputError(f"{option} is for a data file, and none is given: name the file, or drop it")
         problem = Problem(
-            n=given_count(self.n, "--n", self.usual[0]),
-            samples=given_count(self.samples, "--samples", self.usual[1]),
-            m=given_count(self.m, "--m", 1),
-            noise=self.noise or 0.0,
+            n=parse_count(self.n, "--n", self.usual[0]),
+            samples=parse_count(self.samples, "--samples", self.usual[1]),
+            m=parse_count(self.m, "--m", 1),
+            noise=parse_number(self.noise, "--noise", 0.0),
             readout="ones" if self.readout is None else parse_readout(self.readout),
             inputs=self.inputs or "gaussian",
             normalize=normalize,
         )
-        return problem.draw(given_count(self.seed, "--seed", 0))
+        return problem.draw(parse_count(self.seed, "--seed", 0))
 
     def _read(self, data: Path, normalize: str | None) -> Instance:
         from sterling.model.data import load_data
@@ -146,7 +140,7 @@ class SmallSource(Source):
 
         check_surrogate(surrogate)
         if self.data is None:
-            check_dimension(given_count(self.n, "--n", self.usual[0]))
+            check_dimension(parse_count(self.n, "--n", self.usual[0]))
 
 
 PiecewiseConstant = Annotated[str, run_option("relu, identity, clipped_relu or hard_tanh.", metavar="NAME")]
@@ -179,13 +173,10 @@ def with_source(kind: type[Source]) -> Callable[[Callable[..., None]], Callable[
     return attach
 
 
-def given_count(text: str | None, option: str, usual: int) -> int:
-    """Read a whole number that may be left out."""
-    return usual if text is None else parse_count(text, option)
-
-
-def parse_count(text: str, option: str, least: int | None = None) -> int:
-    """Read a whole number: 1000000, 1_000_000, 1,000,000, 1e6 or 1M (k, M, G, T)."""
+def parse_count(text: str | None, option: str, usual: Any = None, least: int | None = None) -> Any:
+    """Read a whole number, 1000000, 1_000_000, 1,000,000, 1e6 or 1M (k, M, G, T); ``usual`` for None."""
+    if text is None:
+        return usual
     found = _COUNT.fullmatch(text.strip())
     if found is None:
         why = "a comma groups three digits: " if "," in text else ""
@@ -212,6 +203,16 @@ def parse_bytes(text: str, option: str) -> int:
     return int(float(found[1]) * _UNITS[found[2]])
 
 
+def parse_number(text: str | None, option: str, usual: Any = None) -> Any:
+    """Read a number; ``usual`` for None."""
+    if text is None:
+        return usual
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{option} is {text!r}; give a number such as 0.5") from None
+
+
 def parse_numbers(text: str, option: str) -> list[float]:
     """Read numbers with commas between them."""
     try:
@@ -236,22 +237,43 @@ def parse_start(text: str):
     return np.array(parse_numbers(text, "--init"))
 
 
-def check_target(path: Path | None, option: str) -> None:
-    """Refuse, before any work, a file that could not be written at the end."""
+def check_suffix(path: Path, option: str, *suffixes: str) -> None:
+    """Refuse a name that ends in none of these."""
+    if path.suffix.lower() not in suffixes:
+        *most, last = suffixes
+        names = f"{', '.join(most)} or {last}" if most else last
+        raise InputError(f"{option} is {printable(path)}; its name must end in {names}")
+
+
+def check_target(path: Path | None, option: str, *suffixes: str) -> None:
+    """Refuse, before any work, a file that could not be written at the end, or has another suffix."""
     if path is None:
         return
+    if suffixes:
+        check_suffix(path, option, *suffixes)
     reason = refusal(path)
     if reason is not None:
         raise InputError(f"{option} is {printable(path)}, {reason}")
 
 
-def check_targets(targets: dict[str, Path | None], data: Path | None = None) -> None:
-    """Check the files that a command shall write, by option; no two may be one, and none the ``data``."""
+def check_targets(data: Path | None, *targets: tuple[Path | None, *tuple[str, ...]]) -> None:
+    """Check the files that a command shall write as in `check_target`; no two are one, none the ``data``."""
     taken = {} if data is None else {os.path.realpath(data): "the data file itself"}
-    for option, path in targets.items():
-        check_target(path, option)
+    for path, option, *suffixes in targets:
+        check_target(path, option, *suffixes)
         if path is None:
             continue
         other = taken.setdefault(os.path.realpath(path), f"also the file of {option}")
         if not other.endswith(option):
             raise InputError(f"{option} is {path}, {other}: name another one")
+
+
+def make_folder(path: Path, option: str) -> None:
+    """Make a folder that an option asks for, or say why it cannot be had."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise InputError(
+            f"{option} is {printable(path)}, and no folder can be made there ({problem.strerror}): name "
+            "another"
+        ) from None

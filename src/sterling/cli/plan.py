@@ -12,13 +12,13 @@ from sterling.cli.options import (
     Readout,
     Units,
     Width,
-    given_count,
     panel,
     parse_count,
+    parse_number,
     parse_readout,
     problem_option,
 )
-from sterling.cli.render import announce_kernels, guarded, note, print_json
+from sterling.cli.render import guarded, print_json, speaker
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ def plan(
         str | None, _goal("Say what to expect of so many samples, and what a run takes.", **COUNT)
     ] = None,
     occupancy: Annotated[
-        float, _goal("Share of the steps that the last iterate shall be right.", metavar="SHARE")
-    ] = 0.5,
+        str, _goal("Share of the steps that the last iterate shall be right.", metavar="SHARE")
+    ] = "0.5",
     confidence: Annotated[
-        float, _goal("Share of data sets in which the time average shall be right.", metavar="SHARE")
-    ] = 0.5,
+        str, _goal("Share of data sets in which the time average shall be right.", metavar="SHARE")
+    ] = "0.5",
     check: Annotated[
         str | None, _check("Measure each row that is no theorem by so many trials.", metavar="TRIALS")
     ] = None,
@@ -54,7 +54,7 @@ def plan(
     ] = None,
     schedule: Annotated[str | None, _goal(f"{SCHEDULES} \\[power:0.5,0.5]", metavar="SCHEDULE")] = None,
     seed: Annotated[str | None, _check("Root of the trials' seeds. \\[0]", metavar="SEED")] = None,
-    threads: Annotated[int | None, _check("Trials at a time. \\[all cores]", min=1, metavar="COUNT")] = None,
+    threads: Annotated[str | None, _check("Trials at a time. \\[all cores]", **COUNT)] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -67,34 +67,32 @@ def plan(
     from sterling.plans.plan import plan as make
     from sterling.schedules import parse_schedule
 
-    trials = 0 if check is None else parse_count(check, "--check", 1)
-    count = None if samples is None else parse_count(samples, "--samples")
+    trials = parse_count(check, "--check", 0, least=1)
+    count = parse_count(samples, "--samples")
     if not trials and count is None:
-        given = {"--seed": seed, "--threads": threads}
-        for option, value in given.items():
+        for option, value in (("--seed", seed), ("--threads", threads)):
             if value is not None:
                 raise InputError(
                     f"{option} is for trials and runs: give --check or --samples too, or drop it"
                 )
-    if not quiet and (trials or count):
-        announce_kernels()
+    say = speaker(quiet)
     problem = Problem(
-        n=given_count(n, "--n", N),
+        n=parse_count(n, "--n", N),
         samples=1 if count is None else count,
-        m=given_count(m, "--m", 1),
-        noise=noise or 0.0,
+        m=parse_count(m, "--m", 1),
+        noise=parse_number(noise, "--noise", 0.0),
         readout="ones" if readout is None else parse_readout(readout),
     )
     made = make(
         problem,
         surrogate=surrogate,
-        occupancy=occupancy,
-        confidence=confidence,
+        occupancy=parse_number(occupancy, "--occupancy"),
+        confidence=parse_number(confidence, "--confidence"),
         check=trials,
-        steps=None if steps is None else parse_count(steps, "--steps"),
+        steps=parse_count(steps, "--steps"),
         schedule=None if schedule is None else parse_schedule(schedule),
-        seed=given_count(seed, "--seed", 0),
-        threads=threads,
+        seed=parse_count(seed, "--seed", 0),
+        threads=parse_count(threads, "--threads", least=1),
         cost=count is not None,
         progress=not quiet,
     )
@@ -102,8 +100,8 @@ def plan(
         print_json({**made.to_dict(), **({} if count else {"expected": None})})
     else:
         _print(made)
-        if not quiet and not trials:
-            note("--check 50 measures the rows that are no theorems")
+        if not trials:
+            say("--check 50 measures the rows that are no theorems")
 
 
 def _print(made: "Plan") -> None:

@@ -7,7 +7,6 @@ import errno
 import functools
 import inspect
 import io
-import json
 import os
 import sys
 import warnings
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import typer
 
 from sterling.base.files import printable
+from sterling.base.text import as_json
 from sterling.cli.presses import heeding, settle
 from sterling.errors import CheckpointError, InputError, SterlingError, SterlingWarning
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+Say = Callable[[str], None]
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -122,8 +123,8 @@ def note(text: str) -> None:
 
 
 def print_json(values: Any) -> None:
-    """Print one JSON object on one line of stdout."""
-    typer.echo(json.dumps(values, allow_nan=False))
+    """Print values as JSON on one line of stdout."""
+    typer.echo(as_json(values))
 
 
 def facts_table(rows: Iterable[tuple[str, RenderableType]]) -> Table:
@@ -136,6 +137,11 @@ def facts_table(rows: Iterable[tuple[str, RenderableType]]) -> Table:
     for name, value in rows:
         table.add_row(name, value)
     return table
+
+
+def about(data: Any, surrogate: str) -> str:
+    """Return one line on what was run: an instance or a problem, and the surrogate."""
+    return f"n = {data.n} · N = {data.samples:,} · m = {data.m} · surrogate {surrogate}"
 
 
 def print_verdict(
@@ -157,12 +163,15 @@ def print_verdict(
     Console().print(Group(Text(about, "dim"), frame))
 
 
-def announce_kernels() -> None:
-    """Say so when kernels have to be compiled, as they are on the first run after an installation."""
+def speaker(quiet: bool) -> Say:
+    """Return what says notes; unless quiet, it is also said when kernels have to be compiled, as at first."""
     from sterling.exact.jit import on_compiling
 
+    if quiet:
+        return lambda text: None
     if _say_compiling not in on_compiling:
         on_compiling.append(_say_compiling)
+    return note
 
 
 def _say_compiling(once: bool) -> None:

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sterling.cli.options import check_target, parse_count
+from sterling.cli.options import (
+    Json,
+    Quiet,
+    Threads,
+    check_target,
+    make_folder,
+    output,
+    parse_count,
+    run_option,
+)
 from sterling.cli.presses import settle
-from sterling.cli.render import announce_kernels, end_interrupted, guarded, print_json
+from sterling.cli.render import end_interrupted, guarded, print_json, speaker
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,22 +31,19 @@ SEED = 2026
 
 @guarded
 def reproduce(
-    quick: Annotated[bool, typer.Option("--quick", help="Small samples: minutes.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="Narrow intervals: hours.")] = False,
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="DIR", help="Where to put the page and the rows.")
-    ] = FOLDER,
+    quick: Annotated[bool, run_option("Small samples: minutes.", "--quick")] = False,
+    full: Annotated[bool, run_option("Narrow intervals: hours.", "--full")] = False,
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEYS", help="Only these claims: P1,P3 or --only P1 --only P3. \\[all]"),
+        run_option("Only these claims: P1,P3 or --only P1 --only P3. \\[all]", metavar="KEYS"),
     ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="COUNT", help="No number depends on it. \\[all cores]"),
-    ] = None,
-    seed: Annotated[str, typer.Option(metavar="SEED", help="The root of all seeds.")] = str(SEED),
-    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no notes.")] = False,
+    threads: Threads = None,
+    seed: Annotated[str, run_option("The root of all seeds.", metavar="SEED")] = str(SEED),
+    out: Annotated[
+        Path, output("Where to put the page and the rows.", "-o", "--out", metavar="DIR")
+    ] = FOLDER,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure every claim of the paper, and show each beside what theory says.
 
@@ -45,30 +51,30 @@ def reproduce(
     The page is there from the first claim on. Ctrl-C ends the run with what there is, exit code 130; the
     same command goes on from there.
     """
-    from sterling import __version__
     from sterling.claims.reproduce import chosen
-    from sterling.report.page import Facts, Page
+    from sterling.report.page import PAGE, Page
 
     if quick and full:
         raise InputError("--quick and --full exclude each other: give one of them")
     effort = "quick" if quick else "full" if full else "default"
-    root = parse_count(seed, "--seed", 0)
+    root = parse_count(seed, "--seed", least=0)
     asked = only and [key for text in only for key in text.split(",") if key.strip()]
     keys = chosen(asked, "--only")
-    folder = prepare(out)
-    if not quiet:
-        announce_kernels()
+    make_folder(out, "--out")
+    check_target(out / PAGE, "the page in --out")
+    speaker(quiet)
     command = command_line(effort, keys, root, out)
-    page = Page(folder, Facts(effort, root, __version__, command))
-    report, interrupted = run(folder, effort, keys, threads, root, page, quiet)
+    page = Page(out, effort, root, command)
+    cores = parse_count(threads, "--threads", least=1)
+    report, interrupted = run(out, effort, keys, cores, root, page, quiet)
     missing = keys[len(report.findings) :]
     if interrupted:
         settle()  # in a moment all is said
     page.write(_titles(missing))
     if json:
-        print_json({**page.to_dict(), "interrupted": interrupted, "folder": str(folder)})
+        print_json({**page.to_dict(), "interrupted": interrupted, "folder": str(out)})
     else:
-        _print_results(report, folder)
+        _print_results(report, out)
     if interrupted:
         end_interrupted(f"interrupted; missing: {', '.join(missing) or 'nothing'}. {command} goes on")
 
@@ -91,31 +97,15 @@ def run(
 
         try:
             given = {"effort": effort, "threads": threads, "only": keys, "seed": seed}
-            report = reproduce(folder, progress=shown or False, on_finding=keep, **given)
+            return reproduce(folder, progress=shown or False, on_finding=keep, **given), False
         except KeyboardInterrupt as stop:
             return stop.reproduction, True  # type: ignore[attr-defined]
-    return report, False
 
 
 def _titles(keys: list[str]) -> list[tuple[str, str]]:
     from sterling.claims.catalogue import CLAIMS
 
     return [(key, CLAIMS[key].title) for key in keys]
-
-
-def prepare(out: Path) -> Path:
-    """Make the folder, or say why it cannot be had."""
-    from sterling.report.page import PAGE
-
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        reason = problem.strerror
-        raise InputError(
-            f"--out is {out}, and no folder can be made there ({reason}): name another"
-        ) from None
-    check_target(out / PAGE, "the page in --out")
-    return out
 
 
 def command_line(effort: str, keys: list[str], seed: int, out: Path) -> str:

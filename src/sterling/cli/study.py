@@ -1,19 +1,30 @@
 """`sterling study`: run, status, fit, plot and export, thin shells over `sterling.study`."""
 
 import contextlib
-import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sterling.cli.options import check_target
-from sterling.cli.render import FAILED, announce_kernels, end_interrupted, guarded, print_json
+from sterling.cli.options import (
+    FILE,
+    PICTURES,
+    Json,
+    Quiet,
+    Threads,
+    check_target,
+    output,
+    parse_count,
+    parse_number,
+    run_option,
+)
+from sterling.cli.render import FAILED, end_interrupted, guarded, print_json, speaker
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
     from sterling.study.expected import Expected
+    from sterling.study.fit import ExponentFit
     from sterling.study.report import SeriesFit, Status
 
 #: Brackets of tables are escaped, for Rich takes them for markup.
@@ -24,23 +35,24 @@ A study is a TOML file such as this one; every value may be a list, and \\[stop]
 \b
   name = "noiseless"
   seed = 2026
-  criteria = ["optimal"]       # ergodic, visit, certified, occupancy>=0.5
+  criteria = ["optimal"]  # ergodic, occupancy>=0.5, …
   \\[problem]
   n = [16, 32, 64]
-  samples = { c = [1, 2, 4], a = 1.2 }    # c n^a, or a list
+  samples = { c = [1, 2, 4], a = 1.2 }  # or a list
   noise = 0.0
   \\[run]
-  kind = "train"               # or landscape, gradients, one of your own
+  kind = "train"  # landscape, gradients, your own
   steps = 100_000
   schedule = "power:0.5,0.5"
   surrogate = "relu"
   trials = 200
   \\[stop]
-  target = "exponent"          # or proportion: it then stops by itself
+  target = "exponent"  # or proportion
   width = 0.1
   time = "15min"
 
-Without samples a study whose target is an exponent finds them.
+Sample sizes are c n^a, or a list; without them a study whose target is an exponent finds them. A study with a
+target stops by itself.
 """
 
 app = typer.Typer(
@@ -51,12 +63,10 @@ app = typer.Typer(
 )
 
 _Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a study.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 _Criterion = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Such as optimal, ergodic, visit, certified or occupancy>=R. \\[those of the study]",
+    run_option(
+        "Such as optimal, ergodic, visit, certified or occupancy>=R. \\[those of the study]", metavar="NAME"
     ),
 ]
 
@@ -67,27 +77,23 @@ def run_study(
     study: Annotated[
         Path, typer.Argument(metavar="TOML|FOLDER", help="A study file, or a folder to go on with.")
     ],
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="DIR", help="Where to keep the study.")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, metavar="COUNT", help="Trials at a time. \\[all cores]")
-    ] = None,
+    threads: Threads = None,
     cluster: Annotated[
         str | None,
-        typer.Option(
+        run_option(
+            "Where trials run: local, in processes that open no port; or a Dask scheduler, tcp://HOST:PORT.",
             metavar="ADDRESS",
-            help="Where trials run: local, in processes that open no port; or a Dask scheduler, tcp://HOST:PORT.",
         ),
     ] = None,
     target_width: Annotated[
-        float | None, typer.Option(metavar="WIDTH", help="Stop when the 95 % intervals are so narrow.")
+        str | None, run_option("Stop when the 95 % intervals are so narrow.", metavar="WIDTH")
     ] = None,
     time: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Stop after 90s, 15min or 2h; run again to go on.")
+        str | None, run_option("Stop after 90s, 15min or 2h; run again to go on.", metavar="TIME")
     ] = None,
-    as_json: _Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no notes.")] = False,
+    out: Annotated[Path | None, output("Where to keep the study.", "-o", "--out", metavar="DIR")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run the trials of a study, or go on with one.
 
@@ -100,25 +106,25 @@ def run_study(
     from sterling.study.grid import seconds
     from sterling.study.report import status
 
-    if target_width is not None:
-        real(target_width, "--target-width", above=0)
+    width, cores = parse_number(target_width, "--target-width"), parse_count(threads, "--threads", least=1)
+    if width is not None:
+        real(width, "--target-width", above=0)
     limit = None if time is None else real(seconds(time), "--time", above=0)
     store = open_store(study, out)
-    if not quiet:
-        announce_kernels()
-    options = {"threads": threads, "width": target_width, "time_limit": limit}
+    speaker(quiet)
+    options = {"threads": cores, "width": width, "time_limit": limit}
     try:
         with contextlib.ExitStack() as stack:
             if cluster is not None:
-                executor, workers = stack.enter_context(open_cluster(cluster, threads))
+                executor, workers = stack.enter_context(open_cluster(cluster, cores))
                 options |= {"executor": executor, "threads": workers}
             outcome = run(store.study, store.folder, **options, progress=not quiet)
     except KeyboardInterrupt as error:
         outcome = getattr(error, "outcome", None)
         if outcome is None:  # pressed before there was anything to tell
             raise
-    if as_json:
-        _print({**outcome.to_dict(), "folder": str(store.folder)})
+    if json:
+        print_json({**outcome.to_dict(), "folder": str(store.folder)})
     else:
         typer.echo(
             f"{outcome.reason}: {outcome.new:,} new trials in {outcome.seconds:.1f} s, {outcome.done:,} of "
@@ -134,20 +140,20 @@ def run_study(
 
 @app.command("status")
 @guarded
-def show_status(folder: _Folder, as_json: _Json = False) -> None:
+def show_status(folder: _Folder, json: Json = False) -> None:
     """Say what is done, which widths are reached and how much work is left."""
     from sterling.study.report import status
 
     found = status(folder)
-    if as_json:
-        _print(found.to_dict())
+    if json:
+        print_json(found.to_dict())
     else:
         _print_status(found)
 
 
 @app.command("fit")
 @guarded
-def fit(folder: _Folder, criterion: _Criterion = None, as_json: _Json = False) -> None:
+def fit(folder: _Folder, criterion: _Criterion = None, json: Json = False) -> None:
     """Fit how the needed sample size grows with n, beside rival laws.
 
     N₅₀ is the sample size at which half of the trials succeed. The exit code is 1 if no series can be fitted.
@@ -155,8 +161,8 @@ def fit(folder: _Folder, criterion: _Criterion = None, as_json: _Json = False) -
     from sterling.study.report import fit_store
 
     fits = fit_store(folder, criterion)
-    if as_json:
-        _print([one.to_dict() for one in fits])
+    if json:
+        print_json([one.to_dict() for one in fits])
     elif not fits:
         typer.echo("there are no trials yet: run the study first")
     else:
@@ -171,8 +177,7 @@ def fit(folder: _Folder, criterion: _Criterion = None, as_json: _Json = False) -
 def plot(
     folder: _Folder,
     out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", metavar="FILE", help=".png, .svg or .pdf. \\[study.png in FOLDER]"),
+        Path | None, output(".png, .svg or .pdf. \\[study.png in FOLDER]", "-o", "--out", **FILE)
     ] = None,
     criterion: _Criterion = None,
 ) -> None:
@@ -181,14 +186,13 @@ def plot(
     Each series and criterion gets a figure of its own; more than one are numbered.
     """
     from sterling.plot.study import figure
-    from sterling.plot.style import picture_format, save_figure
+    from sterling.plot.style import save_figure
     from sterling.study.report import fit_store
     from sterling.study.store import Store
 
     store = Store(folder)
     target = folder / "study.png" if out is None else out
-    picture_format(target)
-    check_target(target, "--out")
+    check_target(target, "--out", *PICTURES)
     fits = fit_store(store, criterion)
     if not fits:
         raise InputError(f"{folder} holds no trials yet: run the study first")
@@ -205,18 +209,13 @@ def plot(
 @guarded
 def export(
     folder: _Folder,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help=".csv, .parquet or .json.")],
+    out: Annotated[Path, output(".csv, .parquet or .json.", "-o", "--out", **FILE)],
 ) -> None:
     """Write all trials to one file, one row each."""
     from sterling.study.store import Store
 
     check_target(out, "--out")
     typer.echo(str(Store(folder).export(out)))
-
-
-def _print(values: Any) -> None:
-    """Print values as JSON, which has no infinite and no undefined numbers: they become null."""
-    print_json(json.loads(json.dumps(values), parse_constant=lambda name: None))
 
 
 def _print_status(found: "Status") -> None:
@@ -240,42 +239,32 @@ def _print_status(found: "Status") -> None:
 
 
 def _print_fit(one: "SeriesFit") -> None:
-    typer.echo(f"{one.criterion} ({one.title})")
-    if one.fit is None:
-        typer.echo(f"  no fit: {one.refusal}")
-        return
-    fit = one.fit
-    what = "mean exponent over these n: a" if fit.curved else "N50 = C n^a: a"
-    typer.echo(
-        f"  {what} = {fit.exponent:.4g} [{fit.exponent_low:.4g}, {fit.exponent_high:.4g}], "
-        f"C = {fit.constant:.4g} [{fit.constant_low:.4g}, {fit.constant_high:.4g}], {fit.trials:,} trials"
-    )
-    if fit.curved:
-        typer.echo(f"  {fit.curvature}")
-    if fit.thresholds:
-        typer.echo(
-            "  N50 alone: "
-            + "; ".join(
-                f"n={one.n} {one.samples:,.4g} [{one.low:,.4g}, {one.high:,.4g}]" for one in fit.thresholds
-            )
+    lines, fit = [f"{one.criterion} ({one.title})"], one.fit
+    if fit is None:
+        lines.append(f"no fit: {one.refusal}")
+    else:
+        what = "mean exponent over these n: a" if fit.curved else "N50 = C n^a: a"
+        lines.append(
+            f"{what} = {_exponent(fit)}, C = {fit.constant:.4g} [{fit.constant_low:.4g}, "
+            f"{fit.constant_high:.4g}], {fit.trials:,} trials"
         )
-    for law in one.expected:
-        typer.echo(f"  {_law(law)}")
-    typer.echo(
-        f"  goodness of fit: deviance {fit.deviance:.1f}, expected {fit.expected_deviance:.1f}, "
-        f"p = {fit.p_value:.2g}; slopes {fit.slopes}"
-    )
-    typer.echo("  other laws, AIC less that of C n^a:")
-    for rival in fit.rivals:
-        typer.echo(f"    {rival.law} {rival.delta:+.1f} ({rival.kind})")
-    if one.left_out is not None:
-        other = one.left_out
-        typer.echo(
-            f"  undecided trials left out: a = {other.exponent:.4g} [{other.exponent_low:.4g}, "
-            f"{other.exponent_high:.4g}]"
+        lines += [fit.curvature] if fit.curved else []
+        alone = [f"n={at.n} {at.samples:,.4g} [{at.low:,.4g}, {at.high:,.4g}]" for at in fit.thresholds]
+        lines += [f"N50 alone: {'; '.join(alone)}"] if alone else []
+        lines += [_law(law) for law in one.expected]
+        lines.append(
+            f"goodness of fit: deviance {fit.deviance:.1f}, expected {fit.expected_deviance:.1f}, "
+            f"p = {fit.p_value:.2g}; slopes {fit.slopes}"
         )
-    for text in one.notes:
-        typer.echo(f"  {text}")
+        lines.append("other laws, AIC less that of C n^a:")
+        lines += [f"  {rival.law} {rival.delta:+.1f} ({rival.kind})" for rival in fit.rivals]
+        lines += [f"undecided trials left out: a = {_exponent(one.left_out)}"] if one.left_out else []
+        lines += one.notes
+    typer.echo("\n  ".join(lines))
+
+
+def _exponent(fit: "ExponentFit") -> str:
+    return f"{fit.exponent:.4g} [{fit.exponent_low:.4g}, {fit.exponent_high:.4g}]"
 
 
 def _law(law: "Expected") -> str:

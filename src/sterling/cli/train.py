@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,8 @@ from sterling.base.text import sentence
 from sterling.cli.options import (
     COUNT,
     FILE,
+    PAGES,
+    PICTURES,
     SCHEDULES,
     SURROGATES,
     Json,
@@ -20,19 +21,13 @@ from sterling.cli.options import (
     output,
     parse_bytes,
     parse_count,
+    parse_number,
     parse_start,
     run_option,
     with_source,
 )
-from sterling.cli.render import (
-    announce_kernels,
-    end_interrupted,
-    guarded,
-    note,
-    print_json,
-    print_verdict,
-)
-from sterling.errors import CheckpointError, InputError, StoreError
+from sterling.cli.render import Say, end_interrupted, guarded, note, print_json, print_verdict, speaker
+from sterling.errors import CheckpointError, StoreError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,12 +47,6 @@ _COLOURS = {
 }
 
 
-class Engine(StrEnum):
-    auto = "auto"
-    event = "event"
-    dense = "dense"
-
-
 @guarded
 @with_source(Source)
 def train(
@@ -70,7 +59,10 @@ def train(
         run_option("Go back to the time average: steps between, and scale: 600,0.1.", metavar="EVERY,SCALE"),
     ] = None,
     init: Annotated[str, run_option("Start: a seed, or latent weights: 0.1,-0.2.", metavar="SEED")] = "0",
-    engine: Annotated[Engine, run_option("From flip to flip, or every step; the same result.")] = Engine.auto,
+    engine: Annotated[
+        str,
+        run_option("auto, event (from flip to flip) or dense (every step); the same result.", metavar="NAME"),
+    ] = "auto",
     threads: Threads = None,
     cache: Annotated[
         str | None, run_option("Memory for visited states, such as 512MB. \\[1GiB]", metavar="SIZE")
@@ -83,7 +75,7 @@ def train(
     checkpoint: Annotated[
         Path | None, output("Save the run on the way, and go on from FILE if it is there.", **FILE)
     ] = None,
-    checkpoint_every: Annotated[float, output("Time between two saves.", metavar="SECONDS")] = 20.0,
+    checkpoint_every: Annotated[str, output("Time between two saves.", metavar="SECONDS")] = "20",
     record: Annotated[
         bool, output("Record every flip; --plot, --report and --out do so as well.", "--record")
     ] = False,
@@ -98,38 +90,34 @@ def train(
     from sterling.dynamics.options import Options
     from sterling.dynamics.restart import parse_restart
     from sterling.dynamics.train import initial_latent
-    from sterling.plot.style import picture_format
     from sterling.schedules import parse_schedule
 
-    if plot is not None:
-        picture_format(plot)
-    if report is not None and report.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--report is {report}; its name must end in .html")
-    targets = {"--plot": plot, "--report": report, "--out": out, "--checkpoint": checkpoint}
-    check_targets(targets, source.data)
+    targets = (
+        (plot, "--plot", *PICTURES),
+        (report, "--report", *PAGES),
+        (out, "--out"),
+        (checkpoint, "--checkpoint"),
+    )
+    check_targets(source.data, *targets)
     options = Options(
         steps=parse_count(steps, "--steps"),
         schedule=parse_schedule(schedule),
         surrogate=surrogate,  # type: ignore[arg-type]
         restart=None if restart is None else parse_restart(restart),
-        engine=engine.value,
+        engine=engine,
         record=("recurrence", *(("flips",) if record or plot or report or out else ())),
         progress=not quiet,
-        threads=threads,  # type: ignore[arg-type]
+        threads=parse_count(threads, "--threads"),  # type: ignore[arg-type]
         cache_bytes=None if cache is None else parse_bytes(cache, "--cache"),
         checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every,
+        checkpoint_every=parse_number(checkpoint_every, "--checkpoint-every"),
     )
-    start = parse_start(init)
-    if not quiet and source.data is None:  # what cannot be read is told first
-        announce_kernels()
+    start, say = parse_start(init), speaker(quiet)
     instance = source.instance()
-    if not quiet and source.data is not None:
-        announce_kernels()
     latent = initial_latent(instance.n, start)
     stopped: BaseException | None = None
     try:
-        orbit = _run(instance, options, latent, engine, say=not quiet)
+        orbit = _run(instance, options, latent, engine, say)
     except (KeyboardInterrupt, StoreError) as problem:
         if not hasattr(problem, "orbit"):
             raise
@@ -140,7 +128,7 @@ def train(
         else:
             _print(orbit)
     finally:  # a full stdout must not cost the files
-        _write(orbit, instance, plot, report, out, say=not quiet, waiting=stopped is not None)
+        _write(orbit, instance, plot, report, out, say, waiting=say if stopped else lambda text: None)
     if isinstance(stopped, KeyboardInterrupt):
         how = "with --checkpoint FILE it could go on"
         if checkpoint is not None:
@@ -160,9 +148,7 @@ def _print(orbit: "Orbit") -> None:
     print_verdict(problem_line(orbit.to_dict()), verdict, colour, meaning, rows)
 
 
-def _run(
-    instance: "Instance", options: "Options", latent: "np.ndarray", engine: Engine, say: bool
-) -> "Orbit":
+def _run(instance: "Instance", options: "Options", latent: "np.ndarray", engine: str, say: Say) -> "Orbit":
     """Start the run, or go on from its checkpoint."""
     from sterling.dynamics.orbit import Orbit
     from sterling.dynamics.train import begin, check_end, go_on
@@ -176,16 +162,14 @@ def _run(
         note(f"warning: {path} holds no flips, so they will not be drawn or saved; start anew to record them")
     if orbit.steps == options.steps:
         check_end(orbit, instance)
-        if say:
-            note(f"{path} has all {orbit.steps:,} steps already")
+        say(f"{path} has all {orbit.steps:,} steps already")
         return orbit
-    if say:
-        note(f"going on from {path}, step {orbit.steps:,}")
+    say(f"going on from {path}, step {orbit.steps:,}")
     return go_on(orbit, instance, options)
 
 
 def _check_same(
-    orbit: "Orbit", instance: "Instance", options: "Options", latent: "np.ndarray", engine: Engine
+    orbit: "Orbit", instance: "Instance", options: "Options", latent: "np.ndarray", engine: str
 ) -> None:
     """Refuse a checkpoint of another run than the one asked for, and say what is different."""
     from sterling.dynamics.train import check_belongs
@@ -203,7 +187,7 @@ def _check_same(
         differences.append("no restart" if orbit.restart is None else f"the restart {orbit.restart}")
     if orbit._surrogate != options.surrogate:
         differences.append(f"surrogate {orbit.surrogate}")
-    if engine.value not in ("auto", orbit.engine):
+    if engine not in ("auto", orbit.engine):
         differences.append(f"engine {orbit.engine}")
     if differences:
         raise CheckpointError(
@@ -224,31 +208,26 @@ def _write(
     plot: Path | None,
     report: Path | None,
     out: Path | None,
-    say: bool,
-    waiting: bool,
+    say: Say,
+    waiting: Say,
 ) -> None:
     """Write what was asked for; to somebody ``waiting`` for the end, say what is being done."""
-
-    def tell(text: str, already: bool = True) -> None:
-        if say and (already or waiting):
-            note(text)
-
     if out is not None:
         orbit.save(out)
-        tell(f"run saved: {out}")
+        say(f"run saved: {out}")
     if plot is not None:
         from sterling.plot.run import figure
         from sterling.plot.style import save_figure
 
-        tell(f"drawing {plot} …", already=False)
+        waiting(f"drawing {plot} …")
         save_figure(figure(orbit), plot)
-        tell(f"picture: {plot}")
+        say(f"picture: {plot}")
     if report is not None:
         from sterling.report.run_page import write_run_page
 
-        tell(f"writing {report} …", already=False)
+        waiting(f"writing {report} …")
         write_run_page(report, orbit, instance, _command())
-        tell(f"report: {report}")
+        say(f"report: {report}")
 
 
 def _command() -> str:

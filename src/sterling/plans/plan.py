@@ -7,7 +7,7 @@ Numbers come from `sterling.theory` and carry its labels. `check.py` measures wh
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from sterling import theory
 from sterling.base.checks import flag, instance_of, integer, real
 from sterling.base.progress import Show
-from sterling.base.text import Plain, in_notebook
+from sterling.base.text import RAISED, Plain, in_notebook
 from sterling.dynamics.restart import Restart
 from sterling.model.problem import Problem
 from sterling.plans.check import Check, check_needs
@@ -94,7 +94,7 @@ class Need(Plain):
         if self.kind == "theorem":
             return f"of order {self.samples:,.0f}"
         if self.samples >= MOST_SAMPLES:
-            return f"more than 10{_raised(round(math.log10(MOST_SAMPLES)))}"
+            return f"more than 10{str(round(math.log10(MOST_SAMPLES))).translate(RAISED)}"
         return f"about {_rounded(self.samples):,}"
 
     @property
@@ -273,28 +273,40 @@ def plan(
     settings["surrogate"] = chosen.name
     budget = None if steps is None else settings["steps"]
     rows = _Rows(problem, chosen, budget, schedule)
-    needs = _needs(
-        rows,
-        real(occupancy, "occupancy", above=0, below=1),
-        real(confidence, "confidence", above=0, below=1),
-    )
+    occupancy = real(occupancy, "occupancy", above=0, below=1)
+    confidence = real(confidence, "confidence", above=0, below=1)
+    needs = list(rows.made(occupancy, confidence))
     root = integer(seed, "seed", 0)
     if trials:
         needs = check_needs(needs, problem, settings, trials, root, threads, progress)
     measured = measure_cost(problem, settings, root, threads) if flag(cost, "cost") else None
-    return Plan(problem, chosen.name, tuple(needs), _expected(rows), measured)
+    return Plan(problem, chosen.name, tuple(needs), rows.expected(), measured)
 
 
 class _Rows:
-    """Collects the rows of a plan."""
+    """Makes the rows of a plan."""
 
     def __init__(self, problem: Problem, surrogate: Surrogate, steps: int | None, schedule: Schedule | None):
         self.problem, self.surrogate, self.steps = problem, surrogate, steps
         self.schedule = Power(0.5, 0.5) if schedule is None else schedule
         self.quiet = replace(problem, noise=0.0)
-        self.found: list[Need] = []
+        # whether step sizes and readout are those of the runs that the laws were compared with
+        self.usual = self.schedule == Power(0.5, 0.5) and problem.readout in ("ones", "signs")
+        self.known_path = surrogate.name in _PATHS
 
-    def add(
+    def made(self, occupancy: float, confidence: float) -> Iterator[Need]:
+        yield self.average(confidence)
+        if self.problem.noise > 0:
+            yield self.occupied(occupancy)
+        elif self.problem.n > 1:
+            if self.known_path:
+                yield self.iterate()
+            if self.problem.m == 1 and self.surrogate.name in _RESTART:
+                yield self.restarted()
+        yield self.proved("proved: the time average converges to w*, no label noise", self.quiet, "ergodic")
+        yield self.proved("proved: the iterates visit w* again and again", self.problem, "recurrent")
+
+    def row(
         self,
         goal: str,
         law: Callable[[int], float],
@@ -305,169 +317,129 @@ class _Rows:
         checked: bool,
         restart: Restart | None = None,
         least_steps: int | None = None,
-    ) -> None:
-        """Add a row whose law takes the budget; a budget below the least of its check is not checked."""
+    ) -> Need:
+        """Return a row whose law takes the budget; a budget below the least of its check is not checked."""
         steps = own_steps if self.steps is None else self.steps
-        checked = checked and steps >= (own_steps if least_steps is None else least_steps)
+        checked = checked and self.usual and steps >= (own_steps if least_steps is None else least_steps)
         kind, source = labels
         try:
             samples = law(steps)
         except BeyondError:
             samples, criterion, checked = MOST_SAMPLES, "", False
+        goal = f"{'in half' if promise == _HALF else f'in {promise:.0%}'} of the data sets {goal}"
         noise = self.problem.noise
-        self.found.append(
-            Need(goal, samples, kind, criterion, promise, noise, steps, checked, source, restart)
-        )
+        return Need(goal, samples, kind, criterion, promise, noise, steps, checked, source, restart)
 
-    def proved(self, goal: str, problem: Problem, claim: str) -> None:
-        """Add an order that is proved: there is nothing to check, and no budget."""
-        law = theory.samples_proved
+    def proved(self, goal: str, problem: Problem, claim: str) -> Need:
+        """Return an order that is proved: there is nothing to check, and no budget."""
+        law: Any = theory.samples_proved
         samples = law(problem, claim=claim)
-        self.found.append(
-            Need(goal, samples, law.kind, "", None, problem.noise, None, True, law.source)  # type: ignore
+        return Need(goal, samples, law.kind, "", None, problem.noise, None, True, law.source)
+
+    def average(self, confidence: float) -> Need:
+        problem, surrogate = self.problem, self.surrogate
+        n, m, noise = problem.n, problem.m, problem.noise
+
+        def law(steps: int) -> float:
+            samples = theory.samples_for_average(problem, confidence=confidence, surrogate=surrogate)
+            if noise or n == 1 or confidence != _HALF or not self.known_path:
+                return samples
+            # A run that has ended at w* has an average there too.
+            try:
+                return min(samples, self.ends(steps))
+            except BeyondError:
+                return samples
+
+        if noise > 0.5:  # the largest n of runs that it was compared with (`benchmarks/plan.py`)
+            largest = 256
+        else:
+            largest = 512 if m == 1 or noise == 0.5 else 128
+        return self.row(
+            "the time average decodes to w*",
+            law,
+            _labels(theory.samples_for_average),
+            "ergodic",
+            confidence,
+            LAW_STEPS,
+            confidence == _HALF
+            and m <= 4
+            and (noise == 0 or 0.1 <= noise <= 1)
+            and 16 <= n <= largest
+            and self.known_path,
         )
 
-
-def _needs(rows: _Rows, occupancy: float, confidence: float) -> list[Need]:
-    _average(rows, confidence)
-    if rows.problem.noise > 0:
-        _occupancy(rows, occupancy)
-    elif rows.problem.n > 1:
-        if rows.surrogate.name in _PATHS:
-            _iterate(rows)
-        if rows.problem.m == 1 and rows.surrogate.name in _RESTART:
-            _restart(rows)
-    rows.proved("proved: the time average converges to w*, no label noise", rows.quiet, "ergodic")
-    rows.proved("proved: the iterates visit w* again and again", rows.problem, "recurrent")
-    return rows.found
-
-
-def _average(rows: _Rows, confidence: float) -> None:
-    problem, surrogate = rows.problem, rows.surrogate
-
-    def law(steps: int) -> float:
-        samples = theory.samples_for_average(problem, confidence=confidence, surrogate=surrogate)
-        if problem.noise or problem.n == 1 or confidence != _HALF or surrogate.name not in _PATHS:
-            return samples
-        # A run that has ended at w* has an average there too.
+    def occupied(self, occupancy: float) -> Need:
+        law, n, noise = theory.samples_for_occupancy, self.problem.n, self.problem.noise
         try:
-            return min(samples, _ends(rows, steps))
+            samples = law(self.problem, occupancy=occupancy, surrogate=self.surrogate)
         except BeyondError:
-            return samples
+            samples = math.inf
+        return self.row(
+            f"the iterates are w* for {occupancy:.0%} of the steps",
+            lambda steps: law(self.problem, occupancy=occupancy, surrogate=self.surrogate),
+            _labels(law),
+            f"occupancy>={occupancy!r}",
+            _HALF,
+            OCCUPANCY_STEPS,
+            (16 if noise >= 0.5 else 32) <= n <= (64 if self.problem.m == 1 and noise <= 0.5 else 32)
+            and self.problem.m <= 4
+            and 0.1 <= noise <= 1
+            and 0.05 <= occupancy <= 0.95
+            and samples >= _FEWEST_OCCUPIED * n,
+        )
 
-    n, m, noise = problem.n, problem.m, problem.noise
-    rows.add(
-        f"{_in(confidence)} the time average decodes to w*",
-        law,
-        _labels(theory.samples_for_average),
-        "ergodic",
-        confidence,
-        LAW_STEPS,
-        _plain(rows)
-        and confidence == _HALF
-        and m <= 4
-        and (noise == 0 or 0.1 <= noise <= 1)
-        and 16 <= n <= _largest_checked(m, noise)
-        and surrogate.name in _PATHS,
-    )
+    def iterate(self) -> Need:
+        n, steps = self.problem.n, self.steps or LAW_STEPS
+        return self.row(
+            "the run ends at w*",
+            self.ends,
+            _labels(theory.samples_for_iterate),
+            "optimal",
+            _HALF,
+            LAW_STEPS,
+            16 <= n <= 128 and self.problem.m <= 4 and steps <= STEPS,
+            least_steps=LAW_STEPS if n < 64 else 400,
+        )
 
+    def restarted(self) -> Need:
+        n, name = self.problem.n, self.surrogate.name
+        return self.row(
+            "the run with ergodic restart ends at w*",
+            lambda steps: n * float(np.interp(n, _RESTART_N, _RESTART[name])),
+            ("measured", "docs/science, 12"),
+            "optimal",
+            _HALF,
+            RESTART_STEPS,
+            _RESTART_FROM[name] <= n <= 1024,
+            Restart(),
+        )
 
-def _largest_checked(m: int, noise: float) -> int:
-    """Return the largest n at which the time average was compared with runs (`benchmarks/plan.py`)."""
-    if noise > 0.5:
-        return 256
-    return 512 if m == 1 or noise == 0.5 else 128
+    def ends(self, steps: int) -> float:
+        return theory.samples_for_iterate(
+            self.quiet, steps=steps, schedule=self.schedule, surrogate=self.surrogate
+        )
 
-
-def _occupancy(rows: _Rows, occupancy: float) -> None:
-    problem, surrogate = rows.problem, rows.surrogate
-    law = theory.samples_for_occupancy
-    n, noise = problem.n, problem.noise
-    try:
-        samples = law(problem, occupancy=occupancy, surrogate=surrogate)
-    except BeyondError:
-        samples = MOST_SAMPLES
-    rows.add(
-        f"{_in(_HALF)} the iterates are w* for {occupancy:.0%} of the steps",
-        lambda steps: law(problem, occupancy=occupancy, surrogate=surrogate),
-        _labels(law),
-        f"occupancy>={occupancy!r}",
-        _HALF,
-        OCCUPANCY_STEPS,
-        _plain(rows)
-        and (16 if noise >= 0.5 else 32) <= n <= (64 if problem.m == 1 and noise <= 0.5 else 32)
-        and problem.m <= 4
-        and 0.1 <= noise <= 1
-        and 0.05 <= occupancy <= 0.95
-        and samples >= _FEWEST_OCCUPIED * n,
-    )
-
-
-def _iterate(rows: _Rows) -> None:
-    problem = rows.problem
-    rows.add(
-        f"{_in(_HALF)} the run ends at w*",
-        lambda steps: _ends(rows, steps),
-        _labels(theory.samples_for_iterate),
-        "optimal",
-        _HALF,
-        LAW_STEPS,
-        _plain(rows) and 16 <= problem.n <= 128 and problem.m <= 4 and (rows.steps or LAW_STEPS) <= STEPS,
-        least_steps=LAW_STEPS if problem.n < 64 else 400,
-    )
-
-
-def _restart(rows: _Rows) -> None:
-    problem = rows.problem
-    rows.add(
-        f"{_in(_HALF)} the run with ergodic restart ends at w*",
-        lambda steps: problem.n * float(np.interp(problem.n, _RESTART_N, _RESTART[rows.surrogate.name])),
-        ("measured", "docs/science, 12"),
-        "optimal",
-        _HALF,
-        RESTART_STEPS,
-        _plain(rows) and _RESTART_FROM[rows.surrogate.name] <= problem.n <= 1024,
-        Restart(),
-    )
-
-
-def _in(share: float) -> str:
-    """Return for how many data sets a row speaks: one run is made on each."""
-    return "in half of the data sets" if share == _HALF else f"in {share:.0%} of the data sets"
-
-
-def _ends(rows: _Rows, steps: int) -> float:
-    return theory.samples_for_iterate(
-        rows.quiet, steps=steps, schedule=rows.schedule, surrogate=rows.surrogate
-    )
+    def expected(self) -> Expectation:
+        problem, surrogate = self.problem, self.surrogate
+        if problem.n == 1:
+            least = 1.0
+        elif problem.noise == 0 and self.known_path:
+            try:
+                least = self.ends(self.steps or LAW_STEPS)
+            except BeyondError:
+                least = MOST_SAMPLES
+        else:
+            least = theory.samples_for_average(self.quiet, surrogate=surrogate)
+        return Expectation(
+            problem.samples,
+            theory.expected_occupancy(problem, surrogate=surrogate),
+            theory.expected_wrong(problem, surrogate=surrogate) / problem.n,
+            problem.samples >= least,
+        )
 
 
 def _labels(law: Any) -> tuple[str, str]:
     return law.kind, law.source
-
-
-def _plain(rows: _Rows) -> bool:
-    """Whether step sizes are those of the runs that the laws were compared with."""
-    return rows.schedule == Power(0.5, 0.5) and rows.problem.readout in ("ones", "signs")
-
-
-def _expected(rows: _Rows) -> Expectation:
-    problem, surrogate = rows.problem, rows.surrogate
-    if problem.n == 1:
-        least = 1.0
-    elif problem.noise == 0 and surrogate.name in _PATHS:
-        try:
-            least = _ends(rows, LAW_STEPS if rows.steps is None else rows.steps)
-        except BeyondError:
-            least = MOST_SAMPLES
-    else:
-        least = theory.samples_for_average(rows.quiet, surrogate=surrogate)
-    return Expectation(
-        problem.samples,
-        theory.expected_occupancy(problem, surrogate=surrogate),
-        theory.expected_wrong(problem, surrogate=surrogate) / problem.n,
-        problem.samples >= least,
-    )
 
 
 def _rounded(samples: float) -> int:
@@ -476,7 +448,3 @@ def _rounded(samples: float) -> int:
         return math.ceil(samples)
     unit = 10 ** (math.floor(math.log10(samples)) - 1)
     return math.ceil(samples / unit) * unit
-
-
-def _raised(number: int) -> str:
-    return str(number).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,19 +42,25 @@ def shares(ax: Axes, cells: pl.DataFrame, place: int, count: int, **look: Any) -
     set_aside(ax, drawn.get_children(), place, count)
 
 
+def share_lines(ax: Axes, groups: Mapping[str, pl.DataFrame], axis: str, **look: Any) -> None:
+    """Draw the shares of each named group of cells against N; ``axis`` is the label of the y axis."""
+    for place, (label, cells) in enumerate(groups.items()):
+        shares(ax, cells, place, len(groups), label=label)
+    tidy(ax, xscale="log", ylim=(-0.03, 1.03), xlabel="samples N", ylabel=axis, **look)
+
+
+def intervals(table: pl.DataFrame, column: str) -> np.ndarray:
+    """Return a column with its interval, ``column_low`` and ``column_high``, as float (rows, 3)."""
+    return table.select(column, f"{column}_low", f"{column}_high").to_numpy()
+
+
 def dots(
     ax: Axes, rows: Sequence[str], groups: dict[str, np.ndarray], axis: str, line: float | None = None
 ) -> None:
     """Draw a value with its interval for each row and group, rows downwards.
 
-    Parameters
-    ----------
-    rows : labels
-    groups : label → float (rows, 3): value, low, high; NaN where there is none
-    axis : str
-        Label of the x axis.
-    line : float, optional
-        Where a vertical line stands.
+    ``groups`` gives float (rows, 3) for each label: value, low, high; NaN where there is none. ``axis`` is
+    the label of the x axis, and at ``line`` stands a vertical line.
     """
     if line is not None:
         ax.axvline(line, color=GREY, lw=1, ls="--", zorder=0)
@@ -68,7 +74,32 @@ def dots(
     ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel=axis)
     ax.locator_params(axis="x", nbins=6)
     if len(groups) > 1:
-        legend_above(ax, len(groups), handletextpad=0.2)
+        legend_above(ax, len(groups) if len(groups) < 4 else 2, handletextpad=0.2)
+
+
+def against(
+    ax: Axes,
+    series: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    end: float,
+    axes: tuple[str, str],
+    line: str | None = None,
+) -> None:
+    """Draw the points of each named series against the diagonal up to ``end``, which may have a name."""
+    ax.plot([0, end], [0, end], color=GREY, lw=1.2, ls="--", zorder=0, label=line)
+    for place, (label, points) in enumerate(series.items()):
+        # Marks that lie on each other stay apart, at the full contrast of their colour.
+        ax.plot(*points, ls="", ms=5, mfc="none", label=label, **style(place))
+    whole = (-0.02 * end, 1.02 * end)
+    tidy(ax, "lower right", xlim=whole, ylim=whole, xlabel=axes[0], ylabel=axes[1])
+
+
+def visits_over_steps(ax: Axes, groups: Mapping[str, pl.DataFrame]) -> None:
+    """Draw the number of visits before each mark, a line for each trial and a colour for each group."""
+    for place, (label, marks) in enumerate(groups.items()):
+        marks = marks.filter(marks["mark_visits"] > 0).sort("mark_steps")
+        for number, (_, run) in enumerate(marks.group_by("trial", maintain_order=True)):
+            line = run["mark_steps"].to_numpy(), run["mark_visits"].to_numpy()
+            ax.plot(*line, lw=1, label=None if number else label, color=style(place)["color"])
 
 
 def set_aside(ax: Axes, drawn: Iterable[Artist], place: int, count: int) -> None:

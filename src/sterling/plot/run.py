@@ -29,6 +29,7 @@ from sterling.plot.style import (
     plain,
     tidy,
 )
+from sterling.visits.recurrence import home
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -203,7 +204,7 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
         if where.any():
             name = f"{label} ({where.sum()})"
             ax.scatter(x[where], margin[where], max(size, 14) * scale, label=name, **style)
-    against = _reference(orbit)
+    against = home(orbit)
     if orbit.n == 1:
         ax.set_xticks([1])
     tidy(
@@ -223,32 +224,19 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
 
 
 def figure(orbit: Orbit) -> Figure:
-    """Return a figure of the three panels, each with a sentence on what it shows.
-
-    Parameters
-    ----------
-    orbit : Orbit
-        Any run.
-
-    Returns
-    -------
-    matplotlib Figure
-        For `sterling.plot.style.save_figure`.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    """Return a figure of the three panels, each with a sentence on what it shows."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     engine = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, hspace=0.03, wspace=0.03, rect=(0, 0, 1, 0.9))
     fig = Figure(figsize=(12, 8), layout=engine, facecolor="white")
-    FigureCanvasAgg(fig)
     axes = fig.subplot_mosaic(
         [["errors", "mean"], ["raster", "mean"]], width_ratios=[1.55, 1], height_ratios=[1, 1.1]
     )
     panels = (
         (axes["errors"], "Errors over time", errors_over_time, 90),
         (axes["raster"], "Which weights flip, and when", flip_raster, 90),
-        (axes["mean"], f"Time average against the {_reference(orbit)}", ergodic_mean, 56),
+        (axes["mean"], f"Time average against the {home(orbit)}", ergodic_mean, 56),
     )
     readings = [textwrap.wrap(draw(ax, orbit), width) for ax, _, draw, width in panels]
     room = max(len(readings[0]), len(readings[2]))  # so that the upper two titles stand at one height
@@ -266,17 +254,9 @@ def figure(orbit: Orbit) -> Figure:
 
 
 def problem_line(result: dict) -> str:
-    """Return one line that says what was run: data, surrogate, step sizes.
+    """Return one line that says what was run, of the values of `Orbit.to_dict`: data, surrogate, step sizes.
 
-    Parameters
-    ----------
-    result : dict
-        As `Orbit.to_dict` gives it.
-
-    Returns
-    -------
-    str
-        Names of the user's as they are; `sterling.plot.style.plain` makes it fit for a picture.
+    Names of the user's are as they are; `sterling.plot.style.plain` makes them fit for a picture.
     """
     about = result["instance"]
     origin = about.get("origin", {})
@@ -298,10 +278,6 @@ def problem_line(result: dict) -> str:
     else:
         values = ", ".join(f"{name} {value:g}" for name, value in rates.items())
     return " · ".join([*filter(None, parts), f"surrogate {result['surrogate']}", f"{kind} steps ({values})"])
-
-
-def _reference(orbit: Orbit) -> str:
-    return "teacher" if orbit.reference_kind == "teacher" else "best state seen"
 
 
 def _wrong(orbit: Orbit) -> str:

@@ -7,15 +7,28 @@ see, for readers who cannot. Letters have the colour of the page's text, so ligh
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sterling.base.text import counted, percent, sentence
 from sterling.model.families import get_family
-from sterling.plot.style import BLUE, DASHED, GREEN, GREY, INK, PALE, VERMILLION, any_letter, plain, tidy
+from sterling.plot.style import (
+    BLUE,
+    DASHED,
+    GREEN,
+    GREY,
+    INK,
+    PALE,
+    VERMILLION,
+    any_letter,
+    note,
+    plain,
+    tidy,
+)
 from sterling.plot.svg import inline, settings, source
+from sterling.plot.weights import flips_over_steps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,26 +42,20 @@ if TYPE_CHECKING:
     from sterling.study.grid import Study
     from sterling.study.report import SeriesFit, Status
     from sterling.theory.recurrence import Balance
+    from sterling.torch.auditing import Audit
+    from sterling.torch.decoding import Changes
+    from sterling.torch.monitor_report import MonitorReport
     from sterling.visits.recurrence import Recurrence
 
 _SIZE = (3.6, 2.3)  # inches
 _STYLE = "width:22em;max-width:100%;height:auto;flex:none"
 _BINS = 41  # of a histogram
 _READ = 100_000  # labels that a histogram shows, at most
+_NAMED, _LETTERS = 8, 16  # tensors whose names are shown, and letters of each
 
 
 def picture(thing: Any) -> str:
     """Return the picture of an object as an ``<svg>`` element; nothing for a class that has none.
-
-    Parameters
-    ----------
-    thing : object
-        Anything.
-
-    Returns
-    -------
-    str
-        HTML.
 
     Examples
     --------
@@ -202,6 +209,51 @@ def recurrence(ax: Axes, thing: Recurrence) -> str:
     return about
 
 
+def audit(ax: Axes, thing: Audit) -> str:
+    """Draw the share of weights that get a gradient, by tensor."""
+    known = [row for row in thing.rows if row.no_gradient is not None]
+    if not known:
+        note(ax, "no gradient is known")
+        return "Of no tensor it is known which weights get a gradient."
+    names, shares = [row.tensor for row in known], [1 - (row.no_gradient or 0) for row in known]
+    _tensors(ax, names, shares, "weights that get a gradient", 1)
+    worst = int(np.argmin(shares))
+    return f"{percent(min(shares), 1)} of the weights get a gradient in {names[worst]}, nowhere fewer."
+
+
+def monitor(ax: Axes, thing: MonitorReport) -> str:
+    """Draw which share of the weights flips at a step, over the run; of a short one what is undecided."""
+    weights = thing.frame["weights"].to_list()
+    if not thing.history:
+        names, shares = thing.frame["tensor"].to_list(), thing.frame["undecided"].to_list()
+        _tensors(ax, names, shares, "undecided weights", max(0.01, *shares))
+        return f"{percent(max(shares), 1)} of the weights are undecided in {names[int(np.argmax(shares))]}."
+    steps, flips = ([row[name] for row in thing.history] for name in ("step", "flips"))
+    about = flips_over_steps(ax, steps, flips, weights)
+    ax.set_ylabel("flips a weight and step")
+    return about
+
+
+def changes(ax: Axes, thing: Changes) -> str:
+    """Draw the share of codes that decoding has changed, by tensor."""
+    names = [row["tensor"] for row in thing.tensors]
+    shares = [row["changed"] / row["weights"] for row in thing.tensors]
+    _tensors(ax, names, shares, "changed codes", max(0.01, *shares))
+    return f"{percent(max(shares), 1)} of the codes have changed in {names[int(np.argmax(shares))]}."
+
+
+def _tensors(ax: Axes, names: Sequence[str], shares: Sequence[float], what: str, reach: float) -> None:
+    """Draw a bar for each tensor in the order of the model, with its name where there is room."""
+    ax.barh(range(len(names)), shares, color=BLUE, height=0.7)
+    if len(names) <= _NAMED:
+        shown = [name if len(name) <= _LETTERS else "…" + name[1 - _LETTERS :] for name in names]
+        rows = {"yticks": range(len(names)), "yticklabels": list(map(plain, shown))}
+    else:
+        rows = {"yticks": [], "ylabel": "tensors, from the input on"}
+    tidy(ax, xlabel=f"share of {what}", xlim=(0, 1.02 * reach), **rows)
+    ax.invert_yaxis()
+
+
 def _bars(ax: Axes, shares: np.ndarray, what: str) -> str:
     order = np.sort(shares)[::-1]
     ax.fill_between(
@@ -224,4 +276,7 @@ _DRAWN: dict[str, Callable[[Any, Any], str]] = {
     "SeriesFit": series_fit,
     "Balance": balance,
     "Recurrence": recurrence,
+    "Audit": audit,
+    "MonitorReport": monitor,
+    "Changes": changes,
 }

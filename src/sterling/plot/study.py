@@ -15,7 +15,18 @@ from scipy.special import expit
 from sterling.base.text import percent
 from sterling.errors import InputError
 from sterling.plot.curves import shares
-from sterling.plot.style import GREY, INK, PALE, PURPLE, VERDICT_COLOURS, plain
+from sterling.plot.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    PALE,
+    PURPLE,
+    VERDICT_COLOURS,
+    legend_above,
+    plain,
+    tidy,
+)
 from sterling.study.fit import POOR
 from sterling.study.report import SeriesFit
 
@@ -24,8 +35,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: The paper's exponents, drawn as guides, and what they bound.
-GUIDES = {2: "n², proved for the time average", 4: "n⁴, proved for the last iterate"}
+#: The paper's exponents, drawn as guides: what they bound, and their dashes.
+GUIDES = {2: ("n², proved for the time average", "--"), 4: ("n⁴, proved for the last iterate", ":")}
 
 #: Verdicts in the order of the bars, with their legends.
 _REGIMES = {
@@ -50,30 +61,37 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
 
     Bars are 95 % Jeffreys intervals; lines are the fitted curves, where there is a fit.
     """
-    dimensions = sorted(series.cells["n"].unique().to_list())
+    fit, dimensions = series.fit, sorted(series.cells["n"].unique())
     for place, n in enumerate(dimensions):
-        cells = series.cells.filter(series.cells["n"] == n).sort("samples")
-        colour, marker = _style(place, len(dimensions))
-        x = cells["samples"].to_numpy()
-        shares(ax, cells, 0, 1, ls="", marker=marker, ms=4, lw=1, color=colour, label=f"n = {n}")
-        if series.fit is not None and n in series.fit.slope_at:
+        cells = series.cells.filter(series.cells["n"] == n)
+        shade = SHADES[round(place * (len(SHADES) - 1) / max(1, len(dimensions) - 1))]
+        look = {"marker": _MARKERS[place % len(_MARKERS)], "ms": 4, "lw": 1, "color": shade}
+        shares(ax, cells, 0, 1, ls="", label=f"n = {n}", **look)
+        if fit is not None and n in fit.slope_at:
+            x = cells["samples"].to_numpy()
             line = np.geomspace(x.min(), x.max(), 200)
-            middle = math.log(series.fit.middle_at[n])
-            ax.plot(line, expit(series.fit.slope_at[n] * (np.log(line) - middle)), color=colour, lw=1.2)
+            ax.plot(
+                line,
+                expit(fit.slope_at[n] * (np.log(line) - math.log(fit.middle_at[n]))),
+                color=shade,
+                lw=1.2,
+            )
     ax.axhline(0.5, color=PALE, lw=1, zorder=0)
-    ax.set_xscale("log")
-    ax.set_ylim(-0.03, 1.03)
-    ax.set_xlabel("samples N")
-    ax.set_ylabel(f"share of trials: {series.criterion}")
-    ax.legend(frameon=False, fontsize=8)
+    tidy(
+        ax,
+        xscale="log",
+        ylim=(-0.03, 1.03),
+        xlabel="samples N",
+        ylabel=f"share of trials: {series.criterion}",
+    )
     text = "Each point is one sample size, with its 95 % Jeffreys interval."
-    if series.fit is None:
+    if fit is None:
         return f"{text} No curve is drawn: {series.refusal}."
-    verdict = "fit poorly" if series.fit.p_value < POOR else "agree with the points"
-    return f"{text} The fitted curves {verdict} (p = {series.fit.p_value:.2g})."
+    verdict = "fit poorly" if fit.p_value < POOR else "agree with the points"
+    return f"{text} The fitted curves {verdict} (p = {fit.p_value:.2g})."
 
 
-def threshold_law(ax: Axes, series: SeriesFit, guides: bool = True) -> str:
+def threshold_law(ax: Axes, series: SeriesFit) -> str:
     """Draw N₅₀ against n on logarithmic axes with the law and the proved exponents; return a reading."""
     fit = series.fit
     if fit is None:
@@ -84,31 +102,30 @@ def threshold_law(ax: Axes, series: SeriesFit, guides: bool = True) -> str:
     n = np.array([point.n for point in fit.thresholds], float)
     middle = np.array([point.samples for point in fit.thresholds])
     reach = np.array([(one.samples - one.low, one.high - one.samples) for one in fit.thresholds])
-    dimensions = np.array(sorted(series.cells["n"].unique().to_list()), float)
+    dimensions = np.array(sorted(series.cells["n"].unique()), float)
     line = np.geomspace(dimensions.min(), dimensions.max(), 50)
-    colour = VERDICT_COLOURS["RECURRENT"]
-    ax.set_xscale("log", base=2)
-    ax.set_yscale("log")
     law = "line nearest to the points" if fit.curved else "C·nᵅ"
     band = f"{law}, α = {fit.exponent:.3f} [{fit.exponent_low:.3f}, {fit.exponent_high:.3f}]"
-    ax.plot(line, fit.samples_at(1) * line**fit.exponent, color=colour, lw=1.6, label=band)
+    ax.plot(line, fit.samples_at(1) * line**fit.exponent, color=BLUE, lw=1.6, label=band)
     bounded = np.where(np.isfinite(reach), reach, 0).reshape(-1, 2).T
     ax.errorbar(n, middle, bounded, fmt="o", ms=5, color=INK, label="N₅₀ of one n alone, 95 %")
-    rival = next((one for one in fit.rivals if one.law == "C n log n"), None)
-    if rival is not None:
-        label = f"C·n log n, AIC {rival.delta:+.1f}".replace("-", "−")
-        curve = rival.constant * line * np.log(line)
-        ax.plot(line, curve, color=VERDICT_COLOURS["OPTIMAL"], ls="-.", lw=1.2, label=label)
-    start = fit.samples_at(line[0])
-    for exponent, text in GUIDES.items() if guides else ():
-        dashes = ":" if exponent == 4 else "--"
-        ax.plot(line, start * (line / line[0]) ** exponent, color=GREY, ls=dashes, lw=1, label=text)
-    predicted = _draw_predicted(ax, series)
+    for rival in fit.rivals:
+        if rival.law == "C n log n":
+            label = f"C·n log n, AIC {rival.delta:+.1f}".replace("-", "−")
+            ax.plot(line, rival.constant * line * np.log(line), color=GREEN, ls="-.", lw=1.2, label=label)
+    for exponent, (text, dashes) in GUIDES.items():
+        guide = fit.samples_at(line[0]) * (line / line[0]) ** exponent
+        ax.plot(line, guide, color=GREY, ls=dashes, lw=1, label=text)
+    predicted = ""
+    for law in [one for one in series.expected if one.samples][:1]:
+        look = {"color": PURPLE, "lw": 1.4, "ls": (0, (4, 1.5, 1, 1.5)), "marker": "D", "ms": 4}
+        ax.plot(*zip(*law.samples.items(), strict=True), label=f"predicted ({law.kind})", **look)
+        predicted = " The purple line is the mean-field prediction, made without any run."
+    ax.set_xscale("log", base=2)
     ax.set_xticks(dimensions, [f"{value:g}" for value in dimensions])
     ax.minorticks_off()
-    ax.set_xlabel("dimension n")
-    ax.set_ylabel(f"N₅₀: half of the trials succeed {series.budget}".rstrip())
-    ax.legend(frameon=False, fontsize=8)
+    what = f"N₅₀: half of the trials succeed {series.budget}".rstrip()
+    tidy(ax, yscale="log", xlabel="dimension n", ylabel=what)
     growth = (
         "No power law fits; the line nearest to the thresholds grows" if fit.curved else "The threshold grows"
     )
@@ -119,24 +136,6 @@ def threshold_law(ax: Axes, series: SeriesFit, guides: bool = True) -> str:
     )
 
 
-def _draw_predicted(ax: Axes, series: SeriesFit) -> str:
-    """Draw the mean-field law where there is one; return what to see."""
-    for law in series.expected:
-        if law.samples:
-            ax.plot(
-                list(law.samples),
-                list(law.samples.values()),
-                color=PURPLE,
-                lw=1.4,
-                ls=(0, (4, 1.5, 1, 1.5)),
-                marker="D",
-                ms=4,
-                label=f"predicted ({law.kind})",
-            )
-            return " The purple line is the mean-field prediction, made without any run."
-    return ""
-
-
 def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
     """Draw which regimes occur at each n and N, from the rows of `Store.counts` of one series.
 
@@ -144,7 +143,7 @@ def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
     """
     if counts.is_empty():
         raise InputError("there are no trials to draw: run the study first")
-    dimensions = sorted(counts["n"].unique().to_list())
+    dimensions = sorted(counts["n"].unique())
     present = [name for name in _REGIMES if counts[name].sum() > 0]
     sizes = np.sort(counts["samples"].unique().to_numpy())
     for column, n in enumerate(dimensions):
@@ -153,27 +152,14 @@ def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
         left = np.full(len(cells), column - 0.46)
         for name in present:
             share = 0.92 * (cells[name] / cells["trials"]).to_numpy()
-            ax.barh(
-                edges[:-1],
-                share,
-                np.diff(edges),
-                left,
-                align="edge",
-                color=VERDICT_COLOURS[name],
-                edgecolor="white",
-                linewidth=0.4,
-                label=_REGIMES[name] if column == 0 else None,
-            )
+            look = {"color": VERDICT_COLOURS[name], "ec": "white", "lw": 0.4}
+            label = _REGIMES[name] if column == 0 else None
+            ax.barh(edges[:-1], share, np.diff(edges), left, align="edge", label=label, **look)
             left = left + share
-    ax.set_yscale("log")
-    ax.set_xlim(-0.5, len(dimensions) - 0.5)
     ax.set_xticks(range(len(dimensions)), [str(n) for n in dimensions])
-    ax.set_xlabel("dimension n")
-    ax.set_ylabel("samples N")
-    ax.legend(
-        frameon=False, fontsize=8, ncols=len(present), loc="lower center", bbox_to_anchor=(0.5, 1.0),
-        handlelength=1, columnspacing=1,
-    )  # fmt: skip
+    tidy(ax, yscale="log", xlim=(-0.5, len(dimensions) - 0.5), xlabel="dimension n", ylabel="samples N")
+    ax.grid(False)
+    legend_above(ax, len(present), handlelength=1, columnspacing=1)
     ax.set_label("; ".join(f"n = {n}: {_ends(counts.filter(counts['n'] == n), present)}" for n in dimensions))
     totals = {name: int(counts[name].sum()) for name in present}
     most = max(totals, key=lambda name: totals[name])
@@ -193,25 +179,17 @@ def _ends(counts: pl.DataFrame, verdicts: list[str]) -> str:
 
 def figure(series: SeriesFit, counts: pl.DataFrame, title: str = "") -> Figure:
     """Return a figure of the three pictures of one series, each with its reading."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     fig = Figure(figsize=(15, 5.6), layout="constrained", facecolor="white")
-    FigureCanvasAgg(fig)
     axes = fig.subplots(1, 3)
     readings = success_curves(axes[0], series), threshold_law(axes[1], series), phase_map(axes[2], counts)
     for ax, reading in zip(axes, readings, strict=True):
         text = textwrap.fill(reading, 66)
         ax.text(0, -0.17, text, transform=ax.transAxes, fontsize=8.5, color=GREY, va="top")
-        ax.spines[["top", "right"]].set_visible(False)
     heading = ": ".join(part for part in (title, f"{series.criterion}, {series.title}") if part)
     fig.suptitle(textwrap.fill(plain(heading), 150), x=0.01, ha="left", fontsize=11, color=INK)
     return fig
-
-
-def _style(place: int, count: int) -> tuple[str, str]:
-    shade = SHADES[round(place * (len(SHADES) - 1) / max(1, count - 1))]
-    return shade, _MARKERS[place % len(_MARKERS)]
 
 
 def _edges(sizes: np.ndarray, everywhere: np.ndarray) -> np.ndarray:

@@ -41,16 +41,7 @@ SMALL = 8.5  # points, for legends and ticks
 
 
 def tidy(ax: Axes, legend: Literal["best", "lower right"] = "best", **given: Any) -> None:
-    """Give axes the common look.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-    legend : str
-        Where the legend is to be, if something drawn has a name.
-    **given
-        For ``ax.set``: scales, labels, limits.
-    """
+    """Give axes the common look, and a legend where something has a name; ``given`` goes to ``ax.set``."""
     ax.set(**given)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(GREY)
@@ -77,19 +68,7 @@ def note(ax: Axes, text: str) -> None:
 
 
 def plain(text: str) -> str:
-    """Return a text of a user's own so that Matplotlib shows it as it is: it takes dollars for formulas.
-
-    Names of columns, files and studies go through here before they are drawn.
-
-    Parameters
-    ----------
-    text : str
-        As the user wrote it.
-
-    Returns
-    -------
-    str
-        For Matplotlib.
+    """Return a text of a user's own, such as a column's name, so that no dollar is taken for a formula.
 
     Examples
     --------
@@ -101,26 +80,7 @@ def plain(text: str) -> str:
 
 
 def save_figure(fig: Figure, path: str | os.PathLike) -> Path:
-    """Write a figure, whole or not at all.
-
-    Parameters
-    ----------
-    fig : matplotlib Figure
-    path : path
-        Its suffix says how: .png, .svg or .pdf.
-
-    Returns
-    -------
-    Path
-        Where the figure is.
-
-    Raises
-    ------
-    InputError
-        For another suffix.
-    StoreError
-        If the file cannot be written.
-    """
+    """Write a figure to .png, .svg or .pdf, whole or not at all; return where it is."""
     kind = picture_format(path)
     stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)  # equal pictures, equal files
     with any_letter():

@@ -70,9 +70,6 @@ def settings(salt: str) -> dict[str, Any]:
 
 def source(figure: Figure) -> str:
     """Return a figure as Matplotlib writes it; the same figure gives the same text."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    FigureCanvasSVG(figure)
     stream = io.StringIO()
     figure.savefig(stream, format="svg", dpi=_DOTS, metadata={"Date": None})
     return stream.getvalue()

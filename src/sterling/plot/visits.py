@@ -13,6 +13,7 @@ import numpy as np
 from sterling.base.text import counted, sentence
 from sterling.plot.style import AMBER, BLUE, DASHED, GREEN, GREY, PURPLE, VERMILLION, note, tidy
 from sterling.visits.batch_means import DRIFT_LEVEL
+from sterling.visits.recurrence import home
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,11 +132,6 @@ def leading_law(of: Problem | Instance, samples: ArrayLike) -> np.ndarray:
     return np.exp(-(numbers.n**1.5) * numbers.sigma / size)
 
 
-def _home(found: Recurrence) -> str:
-    """Return what visits are to, in words."""
-    return "teacher" if found.reference_kind == "teacher" else "best state seen"
-
-
 def growth(ax: Axes, found: Recurrence) -> str:
     """Draw the number of visits over the number of steps, with a line of slope one.
 
@@ -152,7 +148,7 @@ def growth(ax: Axes, found: Recurrence) -> str:
     steps, visits = found.mark_steps[seen], found.mark_visits[seen]
     if not len(steps):
         note(ax, "no visit")
-        return f"The {_home(found)} was not visited."
+        return f"The {home(found)} was not visited."
     ax.plot(steps, visits, color=BLUE, marker="o" if len(steps) < 3 else None, label="visits")
     rate = visits[-1] / steps[-1]
     ax.plot(steps, rate * steps, color=GREY, ls=":", lw=1.4, label="constant rate")
@@ -179,7 +175,12 @@ def batches(ax: Axes, found: Recurrence) -> str:
         ax.axhspan(found.long_run.low, found.long_run.high, color=VERMILLION, alpha=0.25, lw=0)
         ax.axhline(found.long_run.value, color=VERMILLION, lw=1.2, label="long run, with its interval")
     ax.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4), useMathText=True)
-    tidy(ax, xlabel="step", ylabel=f"share of the batch at the {_home(found)}", xlim=(0, found.steps))
+    tidy(
+        ax,
+        xlabel="step",
+        ylabel=f"share of the batch at the {home(found)}",
+        xlim=(0, found.steps),
+    )
     if found.drift is None:
         reason = f": {found.long_run_note}" if found.long_run_note else ""
         return f"Nothing can be said about drift{reason}."
@@ -191,8 +192,8 @@ def leavers(ax: Axes, found: Recurrence) -> str:
     """Draw in which share of the departures each weight flips."""
     ranked = found.leavers()
     if not ranked:
-        note(ax, f"the {_home(found)} was never left")
-        return f"The {_home(found)} was never left."
+        note(ax, f"the {home(found)} was never left")
+        return f"The {home(found)} was never left."
     shown = ranked[:_BARS]
     ax.bar(range(len(shown)), [share for _, share in shown], color=PURPLE, width=0.7)
     ax.set_xticks(range(len(shown)), [str(k) for k, _ in shown], fontsize=7.5)

@@ -15,29 +15,14 @@ from sterling.report.html import page
 
 _START = "page"  # the module that is run
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.M)
-_EXPORT = re.compile(r"^export (?=(?:function\*?|class|const) (\w+))", re.M)
+_EXPORT = re.compile(r"^export (?=(?:function\*?|class|const) ([\w$]+))", re.M)
 
 
 def write_explorable(path: str | os.PathLike) -> Path:
-    """Write the explorable page, whole or not at all.
+    """Write the explorable page, whole or not at all, and return where it is.
 
     The page draws the same data as `Problem.draw` and makes the same flips as `train`, for Gaussian inputs, a
     readout of ones and surrogates with a window. It needs no network.
-
-    Parameters
-    ----------
-    path : path
-        The HTML file.
-
-    Returns
-    -------
-    Path
-        Where it is.
-
-    Raises
-    ------
-    StoreError
-        If the file cannot be written.
 
     Examples
     --------

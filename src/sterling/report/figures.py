@@ -31,14 +31,9 @@ _HEAVY = 2500  # points of one artist beyond which pixels are smaller than lines
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture on the page.
+    """A picture on the page: an ``<svg>`` element, its title, and the sentence that says what to see.
 
-    Attributes
-    ----------
-    svg : Markup
-        An ``<svg>`` element with a description for readers who cannot see it, made from what was drawn.
-    title, caption : str
-        Its name, and the sentence that says what to see.
+    The element has a description for readers who cannot see it, made from what was drawn.
     """
 
     svg: Markup
@@ -46,16 +41,8 @@ class Drawing:
     caption: str
 
 
-def render(picture: Picture, name: str = "", size: tuple[float, float] = SIZE) -> Drawing:
-    """Draw a picture for a page.
-
-    Parameters
-    ----------
-    picture : Picture
-    name : str
-        Tells the drawing apart from the others of the page; the picture's own name if empty.
-    size : (width, height)
-        Inches; figures wider than `SIZE` have small letters on a phone.
+def render(picture: Picture, name: str = "") -> Drawing:
+    """Draw a picture for a page; ``name`` and its title tell the drawing apart from the others there.
 
     Artists of very many points are drawn as pixels, all else as lines and text. The same picture gives the
     same bytes.
@@ -63,9 +50,9 @@ def render(picture: Picture, name: str = "", size: tuple[float, float] = SIZE) -
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    given: Any = settings(f"figure-{identifier(name or picture.name)}")
+    given: Any = settings(f"figure-{identifier(f'{name} {picture.title}')}")
     with rc_context(given), any_letter():
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=SIZE, layout="constrained")
         ax = figure.subplots()
         caption = picture.draw(ax)
         for one in figure.axes:

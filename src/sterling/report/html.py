@@ -26,18 +26,9 @@ _INDEX = re.compile(r"(?<!\w)(\w\*?|‖)_([\w∞])(?!\w)")  # b*_k and G_k, but 
 
 
 def page(template: str, script: str = "", code: str = "", **values: Any) -> str:
-    """Return a page as text.
+    """Return a page as text: the template that extends ``base.html``, with values.
 
-    Parameters
-    ----------
-    template : str
-        Name of a file in ``templates`` that extends ``base.html``.
-    script : str
-        Name of a JavaScript file there; the page runs this script and, by its content policy, no other.
-    code : str
-        The script itself, where it is made of several files.
-    values
-        What the template shows.
+    The page runs the JavaScript of the file ``script`` or of ``code`` and, by its content policy, no other.
     """
     text = (files("sterling.report") / "templates" / script).read_text("utf-8") if script else code
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

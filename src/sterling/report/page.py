@@ -5,15 +5,14 @@ It knows the shape of a finding (`sterling.claims.finding`) and nothing of exper
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sterling import __version__
 from sterling.base.files import write_atomically
-from sterling.base.text import legible, readable_time
+from sterling.base.text import as_json, legible, readable_time
 from sterling.claims.finding import Finding, Judgement
 from sterling.errors import StoreError
 from sterling.report.explore import write_explorable
@@ -44,27 +43,6 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the page says about the reproduction as a whole.
-
-    Attributes
-    ----------
-    effort : str
-        "quick", "default" or "full".
-    seed : int
-    version : str
-        Of the sterling that measured.
-    command : str
-        What gives these numbers again.
-    """
-
-    effort: str
-    seed: int
-    version: str
-    command: str
-
-
-@dataclass(frozen=True)
 class _Section:
     """One claim, ready for the template."""
 
@@ -77,17 +55,13 @@ class _Section:
 class Page:
     """A folder that always holds a whole page of the findings so far.
 
-    Parameters
-    ----------
-    folder : path
-        Must exist. ``index.html``, ``findings.json``, ``data/*.parquet`` and the explorable page are written
-        there, atomically.
-    facts : Facts
+    The folder must exist. ``index.html``, ``findings.json``, ``data/*.parquet`` and the explorable page are
+    written there, atomically. ``command`` is what gives these numbers again, by effort and seed.
     """
 
-    def __init__(self, folder: str | Path, facts: Facts) -> None:
+    def __init__(self, folder: str | Path, effort: str, seed: int, command: str) -> None:
         self.folder = Path(folder)
-        self.facts = facts
+        self._facts = {"effort": effort, "seed": seed, "version": __version__, "command": command}
         self._sections: list[_Section] = []
         self._explorable = False  # whether it is there
 
@@ -97,50 +71,35 @@ class Page:
         return self.folder / PAGE
 
     def add(self, finding: Finding) -> None:
-        """Draw the figures of a finding and write its raw tables; `write` shows it.
-
-        Raises
-        ------
-        StoreError
-            If a table cannot be written.
-        """
+        """Draw the figures of a finding and write its raw tables; `write` shows it."""
         name = identifier(finding.key)
         self._sections.append(
             _Section(
                 finding,
                 f"claim-{name}",
-                tuple(render(picture, f"{name}-{picture.name}") for picture in finding.pictures),
+                tuple(render(picture, name) for picture in finding.pictures),
                 tuple(self._keep(name, table, frame) for table, frame in finding.tables.items()),
             )
         )
 
     def write(self, missing: Sequence[tuple[str, str]] = (), finished: bool = True) -> Path:
-        """Write the page and the numbers; return the page's path.
+        """Write the page and the numbers, or leave the former page untouched; return the page's path.
 
-        Parameters
-        ----------
-        missing : sequence of (key, title)
-            The claims that are still to come.
-        finished : bool
-            Whether nothing more is on its way in this call.
-
-        Raises
-        ------
-        StoreError
-            If a file cannot be written; the former page is then untouched.
+        ``missing`` are (key, title) of the claims still to come; ``finished`` says that nothing more is on
+        its way in this call.
         """
-        numbers = json.dumps(self.to_dict(missing), indent=1, allow_nan=False, ensure_ascii=False)
-        write_atomically(self.folder / NUMBERS, f"{legible(numbers)}\n".encode())
+        numbers = legible(as_json(self.to_dict(missing), indent=1, ensure_ascii=False))
+        write_atomically(self.folder / NUMBERS, f"{numbers}\n".encode())
         if not self._explorable:
             write_explorable(self.folder / EXPLORABLE)
             self._explorable = True
         return write_atomically(self.path, self._html(missing, finished).encode())
 
     def to_dict(self, missing: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
-        """Return the numbers and words as values that JSON has; what is not finite becomes null."""
+        """Return the numbers and words as plain values."""
         return {
             "format": _FORMAT,
-            **asdict(self.facts),
+            **self._facts,
             "missing": [key for key, _ in missing],
             "findings": [
                 {**_finding(one.finding), "tables": [path for path, _, _ in one.files]}
@@ -149,9 +108,9 @@ class Page:
         }
 
     def _html(self, missing: Sequence[tuple[str, str]], finished: bool) -> str:
-        facts, judgements = self.facts, [one.finding.judgement for one in self._sections]
+        judgements = [one.finding.judgement for one in self._sections]
         took = sum(one.finding.seconds for one in self._sections)
-        shown = [("Effort", facts.effort), ("Seed", facts.seed), ("Version", facts.version)]
+        shown = [(name.capitalize(), self._facts[name]) for name in ("effort", "seed", "version")]
         if took:
             shown.append(("Computed in", readable_time(took)))
         shown += [(f"{one}".capitalize(), judgements.count(one)) for one in Judgement if one in judgements]
@@ -166,8 +125,7 @@ class Page:
             kinds=KINDS,
             words=WORDS,
             judgements=list(Judgement),
-            command=facts.command,
-            made_with=facts.version,
+            command=self._facts["command"],
         )
 
     def _keep(self, name: str, table: str, frame: pl.DataFrame) -> tuple[str, str, int]:
@@ -181,18 +139,10 @@ class Page:
 
 
 def _finding(one: Finding) -> dict[str, Any]:
-    words = ("key", "title", "statement", "kind", "source", "experiment", "reason", "rule")
+    words = ("key", "title", "statement", "kind", "source", "experiment", "reason", "rule", "notes")
     return {
         **{name: getattr(one, name) for name in words},
         "judgement": one.judgement.value,
-        "measured": [_finite(vars(number)) for number in one.measured],
-        "references": [_finite(vars(number)) for number in one.references],
-        "notes": list(one.notes),
-    }
-
-
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in values.items()
+        "measured": [vars(number) for number in one.measured],
+        "references": [vars(number) for number in one.references],
     }

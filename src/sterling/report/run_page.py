@@ -23,6 +23,7 @@ from sterling.report.figures import Drawing, render
 from sterling.report.html import page
 from sterling.theory.labels import KINDS
 from sterling.theory.numbers import unlike_gaussian
+from sterling.visits.recurrence import home
 
 if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
@@ -43,21 +44,9 @@ class Section:
 
 
 def write_run_page(path: str | os.PathLike, orbit: Orbit, instance: Instance, command: str = "") -> Path:
-    """Write the page of a run to one HTML file, whole or not at all.
+    """Write the page of a run to one HTML file, whole or not at all; the predictions are of its instance.
 
-    Parameters
-    ----------
-    path : path
-    orbit : Orbit
-    instance : Instance
-        The instance of that run; predictions are made from it.
-    command : str
-        What gives this page again; left out if empty.
-
-    Raises
-    ------
-    StoreError
-        If the file cannot be written.
+    ``command`` is what gives this page again; left out if empty.
     """
     return write_atomically(path, run_page(orbit, instance, command).encode())
 
@@ -77,7 +66,7 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
         notice=_notice(orbit, found, instance),
         sections=[
             _over_time(orbit),
-            _returns(found, _home(orbit)),
+            _returns(found, home(orbit)),
             _shares(orbit, predicted, silence),
             _occupancy(found, predicted, instance, orbit, silence),
         ],
@@ -107,7 +96,7 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
         away = f"{counted(orbit.errors, 'weight')} away from" if orbit.errors else "at"
         before = ", and what follows is about the steps before" if orbit.last_flip else ""
         notes.append(
-            f"The run was absorbed {away} the {_home(orbit)} at step {orbit.last_flip:,}: no weight moves "
+            f"The run was absorbed {away} the {home(orbit)} at step {orbit.last_flip:,}: no weight moves "
             f"any more, whatever the step sizes. So there is no recurrence to describe{before}."
         )
     elif orbit.certified:
@@ -115,7 +104,7 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
     elif orbit.visits < 2:
         seen = "never visited" if not orbit.visits else "visited once"
         notes.append(
-            f"The {_home(orbit)} was {seen} in {counted(orbit.steps, 'step')}, so there is no recurrence to "
+            f"The {home(orbit)} was {seen} in {counted(orbit.steps, 'step')}, so there is no recurrence to "
             "describe."
         )
     if orbit.interrupted:
@@ -134,24 +123,24 @@ def _over_time(orbit: Orbit) -> Section:
     if orbit.flips_complete_to < orbit.steps:
         words = (f"Flips are recorded up to step {orbit.flips_complete_to:,}; pictures over time end there.",)
     drawings = (
-        _draw("distance", "Distance over time", errors_over_time, orbit=orbit),
-        _draw("raster", "Flip raster", flip_raster, orbit=orbit),
-        _draw("average", "Time average of the weights", ergodic_mean, orbit=orbit),
+        _draw("Distance over time", errors_over_time, orbit=orbit),
+        _draw("Flip raster", flip_raster, orbit=orbit),
+        _draw("Time average of the weights", ergodic_mean, orbit=orbit),
     )
     return Section(name, title, words, drawings)
 
 
-def _returns(found: Recurrence | None, home: str) -> Section:
-    name, title = "returns", f"Leaving the {home} and coming back"
+def _returns(found: Recurrence | None, where: str) -> Section:
+    name, title = "returns", f"Leaving the {where} and coming back"
     if found is None or not found.returns.count:
-        never = f"The {home} was not left and visited again, so there are no return times."
+        never = f"The {where} was not left and visited again, so there are no return times."
         return Section(name, title, (never,))
     drawings = (
-        _draw("survival", "How long absences and stays last", visits.survival, found=found),
-        _draw("growth", "Visits over time", visits.growth, found=found),
-        _draw("distances", "How far absences go", visits.distances, found=found),
-        _draw("leavers", "Which weights leave first", visits.leavers, found=found),
-        _draw("batches", "Occupancy over the run", visits.batches, found=found),
+        _draw("How long absences and stays last", visits.survival, found=found),
+        _draw("Visits over time", visits.growth, found=found),
+        _draw("How far absences go", visits.distances, found=found),
+        _draw("Which weights leave first", visits.leavers, found=found),
+        _draw("Occupancy over the run", visits.batches, found=found),
     )
     words = (
         "Times are in steps. With slowly decaying step sizes stays and absences keep their lengths in steps, "
@@ -164,10 +153,10 @@ def _returns(found: Recurrence | None, home: str) -> Section:
 def _shares(orbit: Orbit, predicted: Balance | None, silence: str) -> Section:
     name, title = "shares", "How often each weight is wrong"
     if predicted is None:
-        drawing = _draw(name, "Measured", visits.shares, measured=orbit.wrong_share, predicted=None)
+        drawing = _draw("Measured", visits.shares, measured=orbit.wrong_share, predicted=None)
         return Section(name, title, (silence,), (drawing,))
     given = {"measured": orbit.wrong_share, "predicted": predicted.wrong_share}
-    drawing = _draw(name, "Measured against predicted", visits.shares, **given)
+    drawing = _draw("Measured against predicted", visits.shares, **given)
     return Section(name, title, _made_from(orbit, predicted), (drawing,), "mean-field")
 
 
@@ -175,7 +164,7 @@ def _made_from(orbit: Orbit, predicted: Balance) -> tuple[str, ...]:
     """Return what the prediction was made from."""
     further = f" and at {counted(predicted.states, 'further state')} that it draws itself"
     words = (
-        f"The prediction is made from exact gradients at the {_home(orbit)}, at its "
+        f"The prediction is made from exact gradients at the {home(orbit)}, at its "
         f"{counted(orbit.n, 'neighbour')}{further if predicted.states else ''}, and from no step of the run."
     )
     if orbit.reference_kind == "teacher":
@@ -205,7 +194,7 @@ def _occupancy(
     if lacking or predicted is None:
         return Section(name, title, (lacking,))
     given = {"of": instance, "surrogate": orbit.surrogate, "here": predicted.occupancy}
-    drawing = _draw(name, "Occupancy over N", visits.occupancy_law, found=found, **given)
+    drawing = _draw("Occupancy over N", visits.occupancy_law, found=found, **given)
     words = (
         "To leading order the occupancy is exp(−n^(3/2) σ/(√2 ‖v‖ √N)) for ReLU; the dashed line also counts "
         "what wrong weights do to each other. Data sets differ from the typical one, so the prediction for "
@@ -224,7 +213,10 @@ def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
     try:
         with np.errstate(all="ignore"):
             if not (drift(instance, **given) * orbit.reference > 0).any():
-                return None, f"There is no prediction: the {_home(orbit)} absorbs, and nothing recurs."
+                return (
+                    None,
+                    f"There is no prediction: the {home(orbit)} absorbs, and nothing recurs.",
+                )
             predicted = balance(instance, **given)
     except InputError as problem:
         return None, f"There is no prediction: {problem}."
@@ -233,16 +225,11 @@ def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
     return predicted, ""
 
 
-def _home(orbit: Orbit) -> str:
-    """Return what distances and visits refer to, in the words of all pages and tables of runs."""
-    return "teacher" if orbit.reference_kind == "teacher" else "best state seen"
-
-
 def _noise(instance: Instance) -> float | None:
     """Return the standard deviation of the label noise, if the instance knows it."""
     noise = instance.to_dict().get("origin", {}).get("noise")
     return None if noise is None else float(noise)
 
 
-def _draw(name: str, title: str, draw: Callable[..., str], **given: Any) -> Drawing:
-    return render(picture(name, title, draw, **given))
+def _draw(title: str, draw: Callable[..., str], **given: Any) -> Drawing:
+    return render(picture(title, draw, **given))

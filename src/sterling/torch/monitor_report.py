@@ -96,6 +96,8 @@ class MonitorReport(Told):
     def told(self) -> tuple[Sequence[str], Table, Sequence[str]]:
         return self.sentences, Table(list(SHOWN.values()), self.rows()), ()
 
+    __repr__ = Told.__str__
+
     def figure(self) -> Figure:
         """Draw flips over the steps, and undecided weights by tensor.
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -254,13 +255,13 @@ class Recurrence:
         list of (str, str)
             Names and texts.
         """
-        home = "teacher" if self.reference_kind == "teacher" else "best state seen"
+        where = home(self)
         if not self.visits:
-            return [(f"visits to the {home}", f"none in {counted(self.steps, 'step')}")]
+            return [(f"visits to the {where}", f"none in {counted(self.steps, 'step')}")]
         over = ", and the run is over" if self.certified else ""
         rows = [
-            (f"visits to the {home}", f"{self.visits:,} in {counted(self.steps, 'step')}{over}"),
-            (f"occupancy of the {home}", self._occupancy_in_words()),
+            (f"visits to the {where}", f"{self.visits:,} in {counted(self.steps, 'step')}{over}"),
+            (f"occupancy of the {where}", self._occupancy_in_words()),
         ]
         if self.sojourns.count:
             rows += [
@@ -434,7 +435,7 @@ def recurrence(
         mark_steps=steps,
         mark_occupied=counts.marks[:, 0],
         mark_visits=counts.marks[:, 1],
-        growth=None if certified else _growth(steps, counts.marks[:, 1]),
+        growth=None if certified else growth(steps, counts.marks[:, 1]),
         halves=halves,
         arrivals=arrivals,
         burn_in=burn_in,
@@ -472,8 +473,13 @@ def _long_run(
     return estimate, "", drift(means), halves
 
 
-def _growth(steps: np.ndarray, visits: np.ndarray) -> float | None:
-    """Return the slope of log visits over log steps in the last two decades."""
+def home(run: Any) -> str:
+    """Return what visits and distances of an orbit or its recurrence refer to, in words."""
+    return "teacher" if run.reference_kind == "teacher" else "best state seen"
+
+
+def growth(steps: np.ndarray, visits: np.ndarray) -> float | None:
+    """Return the slope of log visits over log steps in the last two decades; None with few visits."""
     kept = (visits >= _FEW) & (steps * _GROWTH_SPAN >= steps[-1])
     if kept.sum() < 8:
         return None

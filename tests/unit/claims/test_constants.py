@@ -14,7 +14,7 @@ from sterling.study import Cell, trial_seeds
 
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory):
-    budget = constants.Budget({4: 2}, 50, places=((4, 60), (5, 3000)), checked=6, steps=300)
+    budget = constants.Budget({4: 2}, ((4, 60), (5, 3000)), checked=6, steps=300, factor=50)
     return constants.check(Context(tmp_path_factory.mktemp("constants"), threads=1), budget)
 
 
@@ -63,7 +63,7 @@ def test_exponents_and_constants_are_read_off_the_deviations():
     table = constants.with_constant(raw)
     (slope,) = constants.growths(table)
     assert slope.low < 0.2 < slope.high < 0.22
-    size, average, visits = constants._at_largest(table, "identity", 0.0)
+    size, average, visits = constants.at_largest(table, "identity", 0.0)
     c = 0.5 * 12**0.2
     assert size.value == pytest.approx(c, rel=0.01)
     assert average.value == pytest.approx(2 * math.pi * c * c, rel=0.02)

@@ -68,12 +68,6 @@ def test_wrong_weights_are_as_many_as_the_random_walk_has():
     assert np.mean(wrong) == pytest.approx(fresh_data.predicted_wrong(budget), rel=0.3)
 
 
-def test_growth_is_the_slope_of_the_last_two_decades():
-    steps = (2 ** np.linspace(3, 17, 113)).round().astype(int)
-    assert fresh_data.growth(steps, 3 * steps**0.5) == pytest.approx(0.5)
-    assert fresh_data.growth(steps, np.minimum(steps, 5)) is None
-
-
 @pytest.mark.parametrize("problem", [{"m": 2}, {"inputs": "uniform"}, {"normalize": "standard"}])
 def test_what_has_no_fresh_data_is_refused(problem):
     with pytest.raises(st.InputError, match="fresh data"):

@@ -4,20 +4,11 @@ import json
 import math
 
 import pytest
-from typer.testing import CliRunner
 
 import sterling as st
-from sterling.cli import app
+from tests.support import call
 
 SMALL = ["certify", "--n", "6", "--samples", "400", "--noise", "0.5", "--seed", "0", "--quiet"]
-
-
-def call(*arguments, code=0):
-    """Run the command line in this process."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "100"})
-    assert result.exit_code == code, (result.output, result.exception)
-    assert "Traceback" not in result.output
-    return result
 
 
 def small():

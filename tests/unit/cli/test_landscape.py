@@ -6,20 +6,11 @@ from contextlib import contextmanager
 import numpy as np
 import polars as pl
 import pytest
-from typer.testing import CliRunner
 
 import sterling as st
-from sterling.cli import app
+from tests.support import call, refused
 
 SMALL = ["landscape", "--n", "8", "--samples", "12", "--seed", "3", "--quiet"]
-
-
-def call(*arguments, code=0):
-    """Run the command line in this process."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "100"})
-    assert result.exit_code == code, (result.output, result.exception)
-    assert "Traceback" not in result.output
-    return result
 
 
 def small():
@@ -117,11 +108,7 @@ def test_states_and_pictures_are_written_and_told_of(tmp_path):
 )
 def test_wrong_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = call("landscape", "--quiet", *arguments, code=2)
-    (said,) = result.stderr.splitlines()
-    assert said.startswith("error: ")
-    assert words in said
-    assert result.stdout == ""
+    assert words in refused("landscape", "--quiet", *arguments)
     assert not list(tmp_path.iterdir())
 
 

@@ -3,25 +3,16 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
 import sterling as st
-from sterling.cli import app
 from sterling.theory import KINDS
-
-
-def call(*arguments, code=0):
-    """Run the command line in this process."""
-    result = CliRunner().invoke(app, ["plan", *map(str, arguments)], env={"COLUMNS": "160"})
-    assert result.exit_code == code, (result.output, result.exception)
-    assert "Traceback" not in result.output
-    return result
+from tests.support import call, refused
 
 
 def test_json_is_what_python_gives():
     options = "--n 9 --m 2 --noise 0.5 --readout 1,-1 --surrogate identity --occupancy 0.7 --confidence 0.8"
     result = call(
-        *options.split(), "--check", 3, "--steps", "1e3", "--seed", 4, "--threads", 1, "--json", "-q"
+        "plan", *options.split(), "--check", 3, "--steps", "1e3", "--seed", 4, "--threads", 1, "--json", "-q"
     )
     expected = st.plan(
         st.Problem(9, 1, 2, 0.5, (1.0, -1.0)),
@@ -37,23 +28,31 @@ def test_json_is_what_python_gives():
 
 
 def test_the_table_tells_theorems_from_estimates_and_measurements():
-    said = call("--n", 8, "--noise", 0.5, "--check", 4, "--steps", 500, "-q").stdout
+    said = call("plan", "--n", 8, "--noise", 0.5, "--check", 4, "--steps", 500, "-q", columns=160).stdout
     for kind in ("theorem", "mean-field"):
         assert f"{kind}: {KINDS[kind]}" in said
     assert said.count("of 4 trials at N = ") == 2
     assert said.count("not checked here") == 3  # two rows, and what it means
-    plain = call("--n", 8, "--noise", 0.5)
+    plain = call("plan", "--n", 8, "--noise", 0.5, columns=160)
     assert "measured" not in plain.stdout
     assert "--check 50 measures" in plain.stderr
 
 
 def test_given_samples_say_what_to_expect():
-    said = call("--n", 16, "--noise", 0.5, "--samples", 800, "--steps", 1000, "-q").stdout
+    said = call(
+        "plan", "--n", 16, "--noise", 0.5, "--samples", 800, "--steps", 1000, "-q", columns=160
+    ).stdout
     occupancy = st.plan(st.Problem(16, 800, noise=0.5)).expected.occupancy
     assert f"expect w* for {occupancy:.3g} of the steps" in said
     assert "1,000 steps take under 1 s (measured)" in said
-    assert "may not find w* at all" in call("--n", 64, "--samples", 9, "--steps", 10, "-q").stdout
-    assert "expect runs to end at w*" in call("--n", 8, "--samples", 500, "--steps", 10, "-q").stdout
+    assert (
+        "may not find w* at all"
+        in call("plan", "--n", 64, "--samples", 9, "--steps", 10, "-q", columns=160).stdout
+    )
+    assert (
+        "expect runs to end at w*"
+        in call("plan", "--n", 8, "--samples", 500, "--steps", 10, "-q", columns=160).stdout
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,8 +70,4 @@ def test_given_samples_say_what_to_expect():
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(arguments, words):
-    result = call("--quiet", *arguments, code=2)
-    (said,) = result.stderr.splitlines()
-    assert said.startswith("error: ")
-    assert words in said
-    assert result.stdout == ""
+    assert words in refused("plan", "--quiet", *arguments)

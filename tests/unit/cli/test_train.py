@@ -8,32 +8,14 @@ import sys
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import sterling as st
-from sterling.cli import app, render
+from sterling.cli import render
 from sterling.cli.options import parse_bytes, parse_count, parse_readout, parse_start
+from tests.support import call, refused
 
 SMALL = ["train", "--n", "8", "--samples", "200", "--noise", "0.5", "--seed", "3", "--quiet"]
 STERLING = [sys.executable, "-m", "sterling"]
-
-
-def call(*arguments, code=0):
-    """Run the command line in this process."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "100"})
-    assert result.exit_code == code, (result.output, result.exception)
-    assert "Traceback" not in result.output
-    return result
-
-
-def refused(*arguments, code=2):
-    """Run a command that must fail with one line on stderr, and return that line."""
-    result = call(*arguments, code=code)
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("error: ")
-    assert result.stdout == ""
-    return lines[0]
 
 
 def small(**more):

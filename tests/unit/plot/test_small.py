@@ -25,6 +25,27 @@ def store(folder):
     return folder
 
 
+def reports():
+    """What the instruments for PyTorch say of a net with two binary layers after some steps, by class."""
+    torch = pytest.importorskip("torch")
+    import sterling.torch as stt
+
+    torch.manual_seed(0)
+    net = stt.binarize(torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 2)))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.5)
+    monitor = stt.OrbitMonitor(net, optimizer, horizons=(20,))
+    inputs = torch.randn(64, 8)
+    for _ in range(60):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net(inputs), (inputs[:, 0] > 0).long()).backward()
+        optimizer.step()
+    return {
+        "Audit": stt.audit(net),
+        "MonitorReport": monitor.report(),
+        "Changes": stt.decode(net, monitor).changes,
+    }
+
+
 SHOWN = {
     "Problem": lambda _: st.Problem(n=6, samples=200, inputs="student_t:4"),
     "Instance": lambda _: INSTANCE,
@@ -37,6 +58,7 @@ SHOWN = {
     "SeriesFit": lambda folder: fit_store(store(folder))[0],
     "Balance": lambda _: st.theory.balance(INSTANCE),
     "Recurrence": lambda _: st.train(INSTANCE, steps=2000).recurrence(),
+    **{name: lambda _, name=name: reports()[name] for name in ("Audit", "MonitorReport", "Changes")},
 }
 
 
@@ -54,7 +76,7 @@ def test_each_object_shows_a_picture_that_is_told_in_words(name, tmp_path):
     assert picture.get("role") == "img"
     assert len(picture.get("aria-label")) > 20
     assert len(list(picture.iter())) > 20
-    assert "<table>" in text
+    assert "<table" in text
     assert len(text) < 60_000
 
 

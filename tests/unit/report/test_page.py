@@ -20,13 +20,13 @@ from sterling.plot.study import SHADES
 from sterling.plot.style import GREY, INK, VERDICT_COLOURS
 from sterling.report.figures import SMALLEST, identifier, render
 from sterling.report.html import raised
-from sterling.report.page import Facts, Page
+from sterling.report.page import Page
 from sterling.schedules import parse_schedule
 from sterling.theory.labels import KINDS
 from tests.colours import contrast, darkened, from_hex, schemes
 from tests.findings import HOSTILE, made_up
 
-FACTS = Facts("quick", 2026, "0.1.0", "sterling reproduce --quick")
+FACTS = ("quick", 2026, "sterling reproduce --quick")
 VOID = {"meta", "link", "img", "br", "input", "hr"}
 WAITING = [("P4", "Sample size decides"), ("P5", "Other inputs")]
 
@@ -63,7 +63,7 @@ def flat(text):
 
 def write(folder, findings, **more):
     folder.mkdir(exist_ok=True)
-    page = Page(folder, FACTS)
+    page = Page(folder, *FACTS)
     for finding in findings:
         page.add(finding)
     return page.write(**more)
@@ -194,7 +194,7 @@ def test_the_same_findings_give_the_same_bytes(findings, tmp_path):
 
 
 def test_a_page_grows_claim_by_claim(findings, tmp_path):
-    page = Page(tmp_path, FACTS)
+    page = Page(tmp_path, *FACTS)
     sizes = []
     for finding in findings:
         page.add(replace(finding, pictures=()))
@@ -230,14 +230,14 @@ def test_numbers_as_json(folder):
 
 
 def test_names_that_are_not_utf_8_cost_no_page(tmp_path, findings):
-    page = Page(tmp_path, replace(FACTS, command="sterling reproduce -o bad\udcfc"))
+    page = Page(tmp_path, "quick", 2026, "sterling reproduce -o bad\udcfc")
     page.add(replace(findings[2], pictures=()))
     assert "bad\N{REPLACEMENT CHARACTER}" in page.write().read_text("utf-8")
     assert "bad\N{REPLACEMENT CHARACTER}" in (tmp_path / "findings.json").read_text("utf-8")
 
 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, findings):
-    page = Page(tmp_path, FACTS)
+    page = Page(tmp_path, *FACTS)
     (tmp_path / "index.html").mkdir()
     with pytest.raises(StoreError, match="cannot write"):
         page.write()
@@ -266,7 +266,7 @@ def test_a_figure_says_what_it_shows(findings):
 @pytest.mark.filterwarnings("error")
 def test_a_letter_that_the_font_lacks_is_no_matter():
     title = "\N{HIRAGANA LETTER A}"
-    assert title in str(render(Picture("p", "Title", lambda ax: str(ax.set_title(title)))).svg)
+    assert title in str(render(Picture("Title", lambda ax: str(ax.set_title(title)))).svg)
 
 
 def test_drawing_touches_nothing_global(findings):
@@ -287,7 +287,7 @@ def test_letters_of_a_figure_are_large_enough_for_a_phone():
         ax.text(10, 10, "here", fontsize=4)
         return "A line."
 
-    svg = str(render(Picture("p", "Small", small)).svg)
+    svg = str(render(Picture("Small", small)).svg)
     sizes = [float(size) for size in re.findall(r"font: (?:\w+ )*([\d.]+)px", svg)]
     sizes += [float(size) for size in re.findall(r"font-size: ([\d.]+)px", svg)]
     assert sizes
@@ -309,7 +309,7 @@ def test_many_points_become_pixels():
         return "Waves."
 
     few, many = (
-        str(render(Picture("p", "Points", lambda ax, count=count: points(ax, count))).svg)
+        str(render(Picture("Points", lambda ax, count=count: points(ax, count))).svg)
         for count in (50, 60_000)
     )
     assert "<image" not in few

@@ -15,7 +15,7 @@ import pytest
 
 import sterling as st
 from sterling.visits import counts
-from sterling.visits.recurrence import recurrence
+from sterling.visits.recurrence import growth, recurrence
 
 
 @pytest.fixture(scope="module")
@@ -261,3 +261,9 @@ def test_counts_that_kernels_must_not_see(tmp_path, name):
     rewrite(path, damage)
     with pytest.raises(st.CheckpointError, match="counts of the visits"):
         st.Orbit.load(path)
+
+
+def test_growth_is_the_slope_of_the_last_two_decades():
+    steps = (2 ** np.linspace(3, 17, 113)).round().astype(int)
+    assert growth(steps, 3 * steps**0.5) == pytest.approx(0.5)
+    assert growth(steps, np.minimum(steps, 5)) is None

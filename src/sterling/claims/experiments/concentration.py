@@ -7,27 +7,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from sterling.claims.claim import PAPER, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Reference, measured, picture
+from sterling.claims.finding import Finding, Reference, measured, picture, share
 from sterling.claims.judge import near
 from sterling.claims.words import listed, said
 from sterling.plot import curves
-from sterling.plot.curves import set_aside, style
 from sterling.plot.style import GREY, tidy
-from sterling.stats import share_interval
-from sterling.study.grid import Study
 from sterling.study.report import with_shares
 
 if TYPE_CHECKING:
-    import polars as pl
     from matplotlib.axes import Axes
 
 RATE = -0.5
-#: The exponent's interval must lie within this of −1/2.
-TOLERANCE = 0.05
-RULE = near("the exponent β", RATE, TOLERANCE)
+#: The exponent's interval must lie within 0.05 of −1/2.
+RULE = near("the exponent β", RATE, 0.05)
 
 
 @dataclass(frozen=True)
@@ -36,50 +32,39 @@ class Budget:
 
     n: tuple[int, ...]
     samples: tuple[int, ...]
-    few: tuple[int, ...]
     instances: int
+    few: tuple[int, ...] = (6, 12, 25, 50)
 
 
 def measure(context: Context, budget: Budget) -> Finding:
     """Fit sup ‖G − E G‖_∞ = C(n)·N^β over data sets of which all states are visited."""
-    study = Study(
-        kind="landscape",
-        n=list(budget.n),
-        samples=[*budget.few, *budget.samples],
-        trials=budget.instances,
-        criteria="trap_free",
-        seed=context.seed,
-        name="concentration",
-    )
-    store = context.study(study)
-    raw = store.trials()
-    shares = with_shares(store.counts("trap_free"))
+    sizes = [*budget.few, *budget.samples]
+    store = context.run("concentration", kind="landscape", n=budget.n, samples=sizes, trials=budget.instances)
+    raw, shares = store.trials(), with_shares(store.counts("trap_free"))
     fitted = raw.filter(raw["samples"].is_in(budget.samples))
-    slope = decay(fitted["n"].to_numpy(), fitted["samples"].to_numpy(), fitted["deviation"].to_numpy())
+    slope = decay(*(fitted[name].to_numpy() for name in ("n", "samples", "deviation")))
     beta = measured("exponent β of sup ‖G − E G‖ ∝ N^β", slope, "least squares, t")
+    largest = shares.filter(shares["n"] == budget.n[-1]).select("samples", "successes", "trials")
     return CLAIM.found(
         RULE,
-        [(beta.low, beta.high)],
+        [beta.ends],
         experiment=(
-            f"All 2ⁿ states of {len(raw):,} data sets without label noise, n = "
-            f"{listed(budget.n)}, {budget.instances} for each N = {listed((*budget.few, *budget.samples))}; "
-            f"the law is fitted from N = {budget.samples[0]:,} on."
+            f"All 2ⁿ states of {len(raw):,} data sets without label noise, n = {listed(budget.n)}, "
+            f"{budget.instances} for each N = {listed(sizes)}; the law is fitted from N = "
+            f"{budget.samples[0]:,} on."
         ),
         reason=f"The largest deviation over all states falls like N^{said(beta)}. {traps_in_words(shares)}",
         measured=(
             beta,
             *(
-                measured(f"trap-free share at n = {n}, N = {size:,}", share_interval(free, count), "Jeffreys")
-                for n, size, count, free in shares.select("n", "samples", "trials", "successes").iter_rows()
-                if n == budget.n[-1]
+                share(f"trap-free share at n = {budget.n[-1]}, N = {size:,}", free, count)
+                for size, free, count in largest.iter_rows()
             ),
         ),
         references=(Reference("exponent of uniform concentration", RATE, "theorem", PAPER),),
         pictures=(
-            picture(
-                "concentration-deviation", "Largest deviation over all states", draw_deviation, raw=fitted
-            ),
-            picture("concentration-traps", "Data sets without a trap", draw_traps, shares=shares),
+            picture("Largest deviation over all states", draw_deviation, fitted),
+            picture("Data sets without a trap", draw_traps, shares),
         ),
         tables={"concentration-landscapes": raw, "concentration-traps": shares},
         notes=(
@@ -111,8 +96,7 @@ def decay(n: np.ndarray, samples: np.ndarray, deviation: np.ndarray) -> tuple[fl
 def traps_in_words(shares: pl.DataFrame) -> str:
     """Say from which N on all data sets that were tried are trap free, for each n."""
     parts = []
-    for n in sorted(shares["n"].unique().to_list()):
-        mine = shares.filter(shares["n"] == n).sort("samples")
+    for (n,), mine in shares.sort("n", "samples").group_by("n", maintain_order=True):
         free = (mine["successes"] == mine["trials"]).to_numpy()
         tail = int(free[::-1].cumprod().sum())  # sizes at the upper end at which all are trap free
         if tail:
@@ -125,28 +109,25 @@ def traps_in_words(shares: pl.DataFrame) -> str:
 
 def draw_deviation(ax: Axes, raw: pl.DataFrame) -> str:
     """Draw the deviation of every data set against N, and a line of slope −1/2 through each n."""
-    dimensions = sorted(raw["n"].unique().to_list())
+    dimensions = sorted(raw["n"].unique())
     for place, n in enumerate(dimensions):
-        one = raw.filter(raw["n"] == n)
+        one, look = raw.filter(raw["n"] == n), curves.style(place)
         sizes, deviation = one["samples"].to_numpy().astype(float), one["deviation"].to_numpy()
-        drawn = ax.plot(sizes, deviation, ls="", ms=4, mfc="none", label=f"n = {n}", **style(place))
-        set_aside(ax, drawn, place, len(dimensions))
+        drawn = ax.plot(sizes, deviation, ls="", ms=4, mfc="none", label=f"n = {n}", **look)
+        curves.set_aside(ax, drawn, place, len(dimensions))
         level = math.exp(float(np.mean(np.log(deviation) - RATE * np.log(sizes))))
         line = np.array([sizes.min(), sizes.max()])
-        ax.plot(line, level * line**RATE, color=style(place)["color"], lw=1)
+        ax.plot(line, level * line**RATE, color=look["color"], lw=1)
     ax.plot([], [], color=GREY, lw=1, label="slope −1/2")
-    ax.set(xlabel="samples N", ylabel="sup over all states of ‖G − E G‖∞")
-    tidy(ax, xscale="log", yscale="log")
+    tidy(ax, xscale="log", yscale="log", xlabel="samples N", ylabel="sup over all states of ‖G − E G‖∞")
     return "Each point is one data set, its largest deviation over all 2ⁿ states; lines have the slope −1/2."
 
 
 def draw_traps(ax: Axes, shares: pl.DataFrame) -> str:
     """Draw the share of trap-free data sets against N, one line for each n."""
-    dimensions = sorted(shares["n"].unique().to_list())
-    for place, n in enumerate(dimensions):
-        curves.shares(ax, shares.filter(shares["n"] == n), place, len(dimensions), label=f"n = {n}")
-    ax.set(xlabel="samples N", ylabel="share of data sets without a trap")
-    tidy(ax, xscale="log", ylim=(-0.03, 1.03))
+    groups = shares.sort("n").group_by("n", maintain_order=True)
+    lines = {f"n = {n}": one for (n,), one in groups}
+    curves.share_lines(ax, lines, "share of data sets without a trap")
     return "Once no state but w* absorbs, no run can be caught; bars are 95 % Jeffreys intervals."
 
 
@@ -158,15 +139,8 @@ CLAIM = Claim(
     PAPER,
     measure,
     {
-        "quick": Budget(n=(8, 10, 12), samples=(100, 400, 1600, 6400), few=(6, 12, 25, 50), instances=8),
-        "default": Budget(
-            n=(8, 10, 12, 14), samples=(100, 400, 1600, 6400, 25_600), few=(6, 12, 25, 50), instances=16
-        ),
-        "full": Budget(
-            n=(8, 10, 12, 14, 16, 18),
-            samples=(100, 400, 1600, 6400, 25_600, 102_400),
-            few=(6, 12, 25, 50),
-            instances=24,
-        ),
+        "quick": Budget((8, 10, 12), (100, 400, 1600, 6400), instances=8),
+        "default": Budget((8, 10, 12, 14), (100, 400, 1600, 6400, 25_600), instances=16),
+        "full": Budget((8, 10, 12, 14, 16, 18), (100, 400, 1600, 6400, 25_600, 102_400), instances=24),
     },
 )

@@ -8,29 +8,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from sterling.base.text import number
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
 from sterling.claims.experiments.concentration import decay
-from sterling.claims.finding import Finding, Measured, Reference, measured, picture
+from sterling.claims.finding import Finding, Measured, Reference, mean, measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import listed, said
-from sterling.plot.curves import set_aside, style
+from sterling.plot.curves import against, set_aside, style
 from sterling.plot.style import GREY, legend_above, tidy
 from sterling.stats import mean_interval
-from sterling.study.grid import Study
 
 if TYPE_CHECKING:
-    import polars as pl
     from matplotlib.axes import Axes
 
 #: C must not grow faster than n to this power for n² and n⁴ to be the orders of what suffices.
 GROWTH = 0.1
 #: What a certificate or a share of mass may lie beyond a bound by: programs are solved to 10⁻⁷.
 ROUNDING = 1e-6
-#: 8πC² n² and 2πC² n⁴ for ReLU; a quarter of it for the identity, whose pull is twice as large.
-AVERAGE, VISITS = 8 * math.pi, 2 * math.pi
 _PULL = {"relu": 1.0, "identity": 2.0}  # S in units of 1/√(2πn)
 _SET = ["n", "samples", "trial"]
 
@@ -52,80 +49,71 @@ RULE = Rule(
 class Budget:
     """All states of data sets over n, for C; and certificates and runs at some places, for the bound.
 
-    Attributes
-    ----------
-    instances : mapping of n to int
-        Data sets for each n, where C is measured.
-    factor : int
-        N in units of n, there.
-    places : tuple of (n, N)
-        Where the bound is held against certificates and runs, with label noise.
+    ``instances`` are the data sets for each n where C is measured, at ``factor``·n samples. The bound is held
+    against certificates and runs, with label noise, of ``checked`` data sets at each place (n, N).
     """
 
     instances: Mapping[int, int]
-    factor: int
     places: tuple[tuple[int, int], ...]
     checked: int
     steps: int
+    factor: int = 100
     noises: tuple[float, ...] = (0.0, 0.5)
     surrogates: tuple[str, ...] = ("relu", "identity")
 
 
 def measure(context: Context, budget: Budget) -> Finding:
     """Measure C = ε·√(N/n) and its exponent in n, and hold p ≤ ε/S against certificates and runs."""
-    import polars as pl
-
-    studies = [
-        Study(
-            kind="landscape",
-            n=n,
-            samples=[budget.factor * n],
-            noise=list(budget.noises),
-            surrogate=list(budget.surrogates),
-            trials=instances,
-            seed=context.seed,
-            name=f"constants-{n}",
+    asked = {"kind": "landscape", "noise": budget.noises, "surrogate": budget.surrogates}
+    table = with_constant(
+        pl.concat(
+            context.trials(f"constants-{n}", n=n, samples=budget.factor * n, trials=instances, **asked)
+            for n, instances in budget.instances.items()
         )
-        for n, instances in budget.instances.items()
-    ]
-    raw = pl.concat([context.study(study).trials() for study in studies])
-    table = with_constant(raw)
+    )
     slopes = growths(table)
     checked = check(context, budget)
     broken = broken_bounds(checked)
-    main = slopes[0]
+    main, power = slopes[0], slopes[0].value
     largest = [
         one
         for surrogate in budget.surrogates
         for noise in budget.noises
-        for one in _at_largest(table, surrogate, noise)
+        for one in at_largest(table, surrogate, noise)
     ]
     return CLAIM.found(
         RULE,
-        [(one.low, one.high, broken) for one in slopes],
+        [(*one.ends, broken) for one in slopes],
         experiment=(
             f"ε, the largest distance of the gradient from its mean over all 2ⁿ states and all weights, of "
-            f"{len(raw):,} data sets: n = {listed(budget.instances)}, N = {budget.factor} n, m = 1, σ = "
+            f"{len(table):,} data sets: n = {listed(budget.instances)}, N = {budget.factor} n, m = 1, σ = "
             f"{listed(budget.noises)}, {' and '.join(budget.surrogates)}. Then certificates of "
             f"{len(checked)} data sets with σ = {max(budget.noises):g} and runs of {budget.steps:,} steps on "
             f"them, at {'; '.join(f'n = {n}, N = {size:,}' for n, size in budget.places)}."
         ),
         reason=(
-            f"With ε = C·√(n/N), C changes like n^{said(main)} ({_of(main)}), so what suffices by this bound "
-            f"is of the order n^{2 + 2 * main.value:.2f} for the time average and n^{4 + 2 * main.value:.2f} "
-            f"for visits. With C as at n = {max(budget.instances)}, ReLU without noise, these are "
-            f"{number(largest[1].value, 1)} n² and {number(largest[2].value, 1)} n⁴ samples. "
-            f"{broken or 'None'} of {len(checked)} data sets broke the bound p ≤ ε/S."
+            f"With ε = C·√(n/N), C changes like n^{said(main)} ({main.name.partition(', ')[2]}), so what "
+            f"suffices by this bound is of the order n^{2 + 2 * power:.2f} for the time average and "
+            f"n^{4 + 2 * power:.2f} for visits. With C as at n = {max(budget.instances)}, ReLU without "
+            f"noise, these are {number(largest[1].value, 1)} n² and {number(largest[2].value, 1)} n⁴ "
+            f"samples. {broken or 'None'} of {len(checked)} data sets broke the bound p ≤ ε/S."
         ),
-        measured=(*slopes, *largest, *_tightness(checked)),
+        measured=(
+            *slopes,
+            *largest,
+            *(
+                mean(f"largest wrong share, {what}, in parts of ε/S", checked[column] / checked["bound"])
+                for column, what in (("certified", "certified bound"), ("wrong", "share measured in runs"))
+            ),
+        ),
         references=(
             Reference("data sets or runs that break p ≤ ε/S", 0.0, "exact", f"{SCIENCE}, 13"),
             Reference("exponent for the time average: proved to suffice", 2.0, "theorem", PAPER),
             Reference("exponent for visits: proved to suffice", 4.0, "theorem", PAPER),
         ),
         pictures=(
-            picture("constants-growth", "C = ε·√(N/n) over n", draw_constants, table=table),
-            picture("constants-bound", "Wrong share: the bound and the runs", draw_bound, checked=checked),
+            picture("C = ε·√(N/n) over n", draw_constants, table),
+            picture("Wrong share: the bound and the runs", draw_bound, checked),
         ),
         tables={"constants-landscapes": table, "constants-checked": checked},
         notes=(
@@ -146,10 +134,7 @@ def measure(context: Context, budget: Budget) -> Finding:
 
 def with_constant(raw: pl.DataFrame) -> pl.DataFrame:
     """Return the rows with C = ε·√(N/n)."""
-    import polars as pl
-
-    scale = (pl.col("samples") / pl.col("n")).sqrt()
-    return raw.with_columns(constant=pl.col("deviation") * scale)
+    return raw.with_columns(constant=pl.col("deviation") * (pl.col("samples") / pl.col("n")).sqrt())
 
 
 def growths(table: pl.DataFrame) -> list[Measured]:
@@ -157,36 +142,24 @@ def growths(table: pl.DataFrame) -> list[Measured]:
     found = []
     for (surrogate, noise), one in table.group_by("surrogate", "noise", maintain_order=True):
         n, constant = one["n"].to_numpy(), one["constant"].to_numpy()
-        slope = decay(np.ones_like(n), n, constant)
         name = f"exponent γ of C ∝ n^γ, {surrogate}, σ = {noise:g}"
-        found.append(measured(name, slope, "least squares, t"))
+        found.append(measured(name, decay(np.ones_like(n), n, constant), "least squares, t"))
     return sorted(found, key=lambda one: (", relu" not in one.name, one.name))
 
 
-def _of(slope: Measured) -> str:
-    """Return which surrogate and noise a slope is of."""
-    return slope.name.partition(", ")[2]
-
-
-def _at_largest(table: pl.DataFrame, surrogate: str, noise: float) -> list[Measured]:
-    """Return C at the largest n, and the two constants that it makes."""
-    n = table["n"].to_numpy().max()
-    mine = table.filter((table["n"] == n) & (table["surrogate"] == surrogate) & (table["noise"] == noise))
-    constant = mean_interval(mine["constant"].to_numpy())
-    label = f"{surrogate}, σ = {noise:g}, n = {n}"
+def at_largest(table: pl.DataFrame, surrogate: str, noise: float) -> list[Measured]:
+    """Return the mean C at the largest n, and the constants 8πC² of n² and 2πC² of n⁴ that it makes."""
+    n = max(table["n"])
+    mine = table.filter(n=n, surrogate=surrogate, noise=noise)
+    constant = mean_interval(mine["constant"])
+    label, how = f"{surrogate}, σ = {noise:g}, n = {n}", "t over data sets"
     square = [one * one / _PULL[surrogate] ** 2 for one in constant]
-    how = "t over data sets"
+    average, visits = ([factor * math.pi * one for one in square] for factor in (8, 2))
     return [
         measured(f"C, {label}", constant, how),
-        measured(
-            f"c of c·n² samples that suffice for the time average, {label}", _times(AVERAGE, square), how
-        ),
-        measured(f"c of c·n⁴ samples that suffice for visits for ever, {label}", _times(VISITS, square), how),
+        measured(f"c of c·n² samples that suffice for the time average, {label}", average, how),
+        measured(f"c of c·n⁴ samples that suffice for visits for ever, {label}", visits, how),
     ]
-
-
-def _times(factor: float, values: list[float]) -> list[float]:
-    return [factor * one for one in values]
 
 
 def check(context: Context, budget: Budget) -> pl.DataFrame:
@@ -195,35 +168,23 @@ def check(context: Context, budget: Budget) -> pl.DataFrame:
     ``excess`` is the most by which a weight of a run exceeds the bound of a run of finite length:
     (ε + (|u(0)| + max η·(S + ε))/H(T))/S.
     """
-    import polars as pl
 
-    noise = max(budget.noises)
+    def rows(kind: str, **settings) -> pl.DataFrame:
+        asked = {"noise": max(budget.noises), "trials": budget.checked, **settings}
+        return context.at(budget.places, f"constants-{kind}", kind=kind, **asked)
 
-    def rows(kind: str, n: int, samples: int, **settings) -> pl.DataFrame:
-        study = Study(
-            kind=kind,
-            n=n,
-            samples=[samples],
-            noise=noise,
-            trials=budget.checked,
-            seed=context.seed,
-            name=f"constants-{kind}-{n}-{samples}",
-            **settings,
-        )
-        return context.study(study).trials()
-
-    parts = []
-    for place in budget.places:
-        states = rows("landscape", *place).select(*_SET, "deviation", "pull")
-        proofs = rows("certificate", *place).select(*_SET, "occupancy", certified="wrong_share")
-        runs = rows("starts", *place, start=[-1, 0], steps=budget.steps)
-        names = (*_SET, "mass_wrong", "start_latent", "mass", "largest_step", "mass_occupancy")
-        parts.append(runs.select(*names).join(states, on=_SET).join(proofs, on=_SET))
-    runs = pl.concat(parts).with_columns(bound=pl.col("deviation") / pl.col("pull"))
-    excess = [_excess(row) for row in runs.iter_rows(named=True)]
-    runs = runs.with_columns(pl.Series("excess", excess), wrong=pl.col("mass_wrong").list.max())
+    states = rows("landscape").select(*_SET, "deviation", "pull")
+    proofs = rows("certificate").select(*_SET, "occupancy", certified="wrong_share")
+    names = ("mass_wrong", "start_latent", "mass", "largest_step", "mass_occupancy")
+    runs = rows("starts", start=[-1, 0], steps=budget.steps).select(*_SET, *names)
+    runs = runs.join(states, on=_SET).join(proofs, on=_SET)
     return (
-        runs.group_by(_SET, maintain_order=True)
+        runs.with_columns(
+            pl.Series("excess", [_excess(row) for row in runs.iter_rows(named=True)]),
+            bound=pl.col("deviation") / pl.col("pull"),
+            wrong=pl.col("mass_wrong").list.max(),
+        )
+        .group_by(_SET)
         .agg(
             pl.first("bound", "certified", "occupancy"),
             pl.max("wrong", "excess"),
@@ -250,32 +211,16 @@ def broken_bounds(checked: pl.DataFrame) -> int:
     return int(broken.sum())
 
 
-def _tightness(checked: pl.DataFrame) -> list[Measured]:
-    """Return how much of the bound is used, by certificates and by runs."""
-    found = []
-    for column, what in (("certified", "certified bound"), ("wrong", "share measured in runs")):
-        share = checked[column].to_numpy() / checked["bound"].to_numpy()
-        found.append(
-            measured(
-                f"largest wrong share, {what}, in parts of ε/S", mean_interval(share), "t over data sets"
-            )
-        )
-    return found
-
-
 def draw_constants(ax: Axes, table: pl.DataFrame) -> str:
     """Draw C of every data set against n, and the mean of each surrogate and noise."""
     groups = sorted(table.group_by("surrogate", "noise"), key=lambda pair: (pair[0][0] != "relu", pair[0]))
     for place, ((surrogate, noise), one) in enumerate(groups):
-        look = style(place)
-        n = np.unique(one["n"].to_numpy())
-        means = [one.filter(one["n"] == value)["constant"].to_numpy().mean() for value in n]
+        look, means = style(place), one.group_by("n").agg(pl.mean("constant")).sort("n")
         points = ax.plot(one["n"].to_numpy(), one["constant"].to_numpy(), ls="", ms=3, alpha=0.35, **look)
-        line = ax.plot(n, means, ms=6, lw=1.4, label=f"{surrogate}, σ = {noise:g}", **look)
+        line = ax.plot(*means.to_numpy().T, ms=6, lw=1.4, label=f"{surrogate}, σ = {noise:g}", **look)
         set_aside(ax, [*points, *line], place, len(groups))
     ax.set_xticks(np.unique(table["n"].to_numpy()))
-    ax.set_ylim(bottom=0)
-    tidy(ax, xlabel="dimension n (number of weights)", ylabel="C = ε·√(N/n)")
+    tidy(ax, xlabel="dimension n (number of weights)", ylabel="C = ε·√(N/n)", ylim=(0, None))
     legend_above(ax, 2)
     return (
         "Small marks are data sets, large ones their means. A level line means that ε, the largest distance "
@@ -285,14 +230,12 @@ def draw_constants(ax: Axes, table: pl.DataFrame) -> str:
 
 def draw_bound(ax: Axes, checked: pl.DataFrame) -> str:
     """Draw the certified and the measured largest wrong share of each data set against ε/S."""
-    ends = np.array([0.0, min(1.0, 1.05 * checked["bound"].to_numpy().max())])
-    ax.plot(ends, ends, color=GREY, lw=1.2, ls="--", zorder=0, label="p = ε/S")
-    bound = checked["bound"].to_numpy()
-    for place, (column, label) in enumerate((("certified", "certified"), ("wrong", "measured in runs"))):
-        ax.plot(bound, checked[column].to_numpy(), ls="", ms=5, mfc="none", label=label, **style(place))
+    bound, certified, wrong = (checked[name].to_numpy() for name in ("bound", "certified", "wrong"))
+    series = {"certified": (bound, certified), "measured in runs": (bound, wrong)}
+    axes = "ε/S, from the gradient’s distance to its mean", "largest share of the mass wrong"
     ax.axhline(0.5, color=GREY, lw=1, ls=":", zorder=0, label="below it the average is right")
-    ax.set(xlabel="ε/S, from the gradient’s distance to its mean", ylabel="largest share of the mass wrong")
-    tidy(ax, xlim=(0, ends[1]), ylim=(0, max(0.52, ends[1])))
+    against(ax, series, min(1.0, 1.05 * bound.max()), axes, "p = ε/S")
+    ax.set_ylim(top=max(0.52, ax.get_ylim()[1]))
     legend_above(ax, 2)
     return (
         "Each data set has two marks: the proved bound of its worst weight and the largest share that runs "
@@ -311,24 +254,16 @@ CLAIM = Claim(
     f"{SCIENCE}, 13, given ε; that C is a constant is measured",
     measure,
     {
-        "quick": Budget(
-            instances={6: 24, 8: 24, 10: 24, 12: 12},
-            factor=100,
-            places=((6, 1600), (8, 6400)),
-            checked=6,
-            steps=100_000,
-        ),
+        "quick": Budget({6: 24, 8: 24, 10: 24, 12: 12}, ((6, 1600), (8, 6400)), checked=6, steps=100_000),
         "default": Budget(
-            instances={6: 64, 8: 64, 10: 64, 12: 64, 14: 48, 16: 24},
-            factor=100,
-            places=((6, 600), (6, 6400), (8, 1600), (10, 1600), (10, 25_600)),
+            {6: 64, 8: 64, 10: 64, 12: 64, 14: 48, 16: 24},
+            ((6, 600), (6, 6400), (8, 1600), (10, 1600), (10, 25_600)),
             checked=12,
             steps=300_000,
         ),
         "full": Budget(
-            instances={6: 200, 8: 200, 10: 200, 12: 200, 14: 100, 16: 100, 18: 40, 20: 24},
-            factor=100,
-            places=((6, 600), (6, 6400), (8, 1600), (10, 1600), (10, 25_600), (12, 6400)),
+            {6: 200, 8: 200, 10: 200, 12: 200, 14: 100, 16: 100, 18: 40, 20: 24},
+            ((6, 600), (6, 6400), (8, 1600), (10, 1600), (10, 25_600), (12, 6400)),
             checked=40,
             steps=1_000_000,
         ),

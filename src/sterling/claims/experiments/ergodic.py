@@ -24,8 +24,7 @@ def measure(context: Context, budget: Scaling) -> Finding:
     optimal = scaling.fits_by_budget(store, "optimal")
     average, absorbed = ergodic[-1], optimal[-1]
     trials = store.trials()
-    counts = store.counts("ergodic")
-    counts = counts.filter(counts["steps"] == budget.steps[-1])
+    counts = store.counts("ergodic").filter(steps=budget.steps[-1])
     return CLAIM.found(
         RULE,
         scaling.ends(average, scaling.left_open(store, budget.steps[-1])),
@@ -53,9 +52,9 @@ def measure(context: Context, budget: Scaling) -> Finding:
             ),
         ),
         pictures=(
-            picture("p1-threshold", "Samples for the time average", threshold_law, series=average),
-            picture("p1-success", "Success of the time average", success_curves, series=average),
-            picture("p1-regimes", "How runs end without label noise", phase_map, counts=counts),
+            picture("Samples for the time average", threshold_law, average),
+            picture("Success of the time average", success_curves, average),
+            picture("How runs end without label noise", phase_map, counts),
         ),
         tables={"noiseless-trials": trials, "noiseless-ergodic-cells": average.cells},
         notes=(

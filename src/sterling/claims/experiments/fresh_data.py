@@ -8,35 +8,35 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from sterling.base.registry import register
 from sterling.base.text import number
 from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Reference, measured, picture
+from sterling.claims.finding import Finding, Reference, mean, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said, schedule_words
-from sterling.plot.curves import style
+from sterling.dynamics.train import initial_latent
+from sterling.errors import InputError
+from sterling.model.problem import Problem
+from sterling.plot.curves import visits_over_steps
 from sterling.plot.style import GREY, tidy
 from sterling.schedules import Schedule, parse_schedule
-from sterling.stats import mean_interval
 from sterling.study.cells import Cell, Seeds
-from sterling.study.grid import Study
-from sterling.study.kinds import COUNT, SHARE, Kind, Look
+from sterling.study.kinds import COUNT, REAL, SHARE, Kind, Look
 from sterling.surrogates import get_surrogate
+from sterling.theory import signal
+from sterling.visits.counts import mark_steps
+from sterling.visits.recurrence import growth
 
 if TYPE_CHECKING:
-    import polars as pl
     from matplotlib.axes import Axes
-
-    from sterling.model.problem import Problem
 
 #: Visits that go on at a constant pace grow like T, those of fresh data like its root: what lies between.
 BETWEEN = 0.75
 _BLOCK = 512  # steps whose samples are drawn at a time
 _LEAST, _MOST = 4, 128  # steps that are taken at once while no weight flips
-_FEW = 10  # visits from which on growth is looked at
-_SPAN = 100  # over the last two decades of steps
 _ARMS = {"fixed": "the same samples at every step", "fresh": "fresh samples at each step"}
 
 #: Judges the intervals (low, high) of the exponents of visits with fixed and with fresh data, and the
@@ -87,8 +87,6 @@ def fresh_iterates(
 
     While no weight flips, gradients of many steps are taken at once.
     """
-    from sterling.dynamics.train import initial_latent
-
     teacher = problem.draw(seeds.data, threads=1).teacher
     assert teacher is not None  # it was drawn
     slope, scale = get_surrogate(surrogate).derivative, math.sqrt(problem.n)
@@ -124,8 +122,6 @@ def fresh_iterates(
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     """Count the visits of a run on fresh data."""
-    from sterling.visits.counts import mark_steps
-
     problem, steps = cell.problem, cell.settings["steps"]
     schedule = parse_schedule(cell.settings["schedule"])
     teacher = problem.draw(seeds.data, threads=1).teacher
@@ -137,6 +133,7 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     arrivals = begins[:-1][there & ~np.concatenate([[False], there[:-1]])]
     marks = mark_steps()
     marks = marks[marks <= steps]
+    visits = np.searchsorted(arrivals, marks, side="left")
     half = np.clip(begins, 0, steps // 2)
     away = np.diff(half)[~there].sum(), np.diff(begins)[~there].sum()
     return {
@@ -145,14 +142,13 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
         "away_first": int(away[0]),
         "away_last": int(away[1] - away[0]),
         "wrong": float(np.diff(begins) @ wrong / (steps * problem.n)),
+        "growth": growth(marks, visits),
         "mark_steps": marks.tolist(),
-        "mark_visits": np.searchsorted(arrivals, marks, side="left").tolist(),
+        "mark_visits": visits.tolist(),
     }
 
 
 def _check(cell: Cell) -> None:
-    from sterling.errors import InputError
-
     problem = cell.problem
     if problem.m != 1 or str(problem.inputs) != "gaussian" or problem.normalize is not None:
         raise InputError("runs on fresh data are for m = 1 and Gaussian inputs as they are")
@@ -168,6 +164,7 @@ KIND = Kind(
         "away_first": COUNT,  # steps away from w* in the first half of the run, and in the last
         "away_last": COUNT,
         "wrong": SHARE,  # of all weights over all steps
+        "growth": REAL.maybe(),  # exponent of visits over steps
         "mark_steps": COUNT.list(),
         "mark_visits": COUNT.list(),
     },
@@ -182,124 +179,88 @@ register(KIND)
 
 def measure(context: Context, budget: Budget) -> Finding:
     """Compare how visits grow, and how much time is spent away from w*, with fixed and with fresh data."""
-    import polars as pl
-
-    def rows(arm: str, kind: str) -> pl.DataFrame:
-        study = Study(
-            kind=kind,
-            n=budget.n,
-            samples=[budget.samples],
-            noise=budget.noise,
-            schedule=list(budget.schedules),
-            steps=budget.steps,
-            trials=budget.instances,
-            seed=context.seed,
-            name=f"fresh-data-{arm}",
-        )
-        names = ("trial", "schedule", "visits", "occupancy", "mark_steps", "mark_visits")
-        found = context.study(study).trials()
-        own = [name for name in ("away_first", "away_last", "wrong") if name in found.columns]
-        return found.select(*names, *own).with_columns(arm=pl.lit(arm))
-
-    runs = pl.concat([rows("fixed", "recurrence"), rows("fresh", "fresh")], how="diagonal")
-    runs = runs.with_columns(
-        pl.Series("growth", [growth(*pair) for pair in runs.select("mark_steps", "mark_visits").iter_rows()])
-    ).sort("schedule", "arm", "trial")
+    names = ("trial", "schedule", "visits", "occupancy", "growth", "mark_steps", "mark_visits")
+    asked = {
+        "n": budget.n,
+        "samples": budget.samples,
+        "noise": budget.noise,
+        "schedule": budget.schedules,
+        "steps": budget.steps,
+        "trials": budget.instances,
+    }
+    arms = {
+        "fixed": context.trials("fresh-data-fixed", kind="recurrence", **asked).select(names),
+        "fresh": context.trials("fresh-data-fresh", kind="fresh", **asked).select(
+            *names, "away_first", "away_last", "wrong"
+        ),
+    }
+    runs = pl.concat([one.with_columns(arm=pl.lit(arm)) for arm, one in arms.items()], how="diagonal")
+    runs = runs.sort("schedule", "arm", "trial")
     judged = runs.filter(pl.col("schedule") == runs["schedule"].min())  # "constant" comes before "power"
     marks = judged.select("arm", "trial", "mark_steps", "mark_visits").explode("mark_steps", "mark_visits")
-    parts = {arm: judged.filter(pl.col("arm") == arm) for arm in _ARMS}
-    how = "t over data sets"
-    exponents = {
-        arm: measured(
-            f"exponent of visits over T, {words}", mean_interval(parts[arm]["growth"].drop_nulls()), how
-        )
+    fixed, fresh = (
+        mean(f"exponent of visits over T, {words}", judged.filter(arm=arm)["growth"].drop_nulls())
         for arm, words in _ARMS.items()
-    }
-    known = parts["fresh"].filter(pl.col("away_first") > 0)
-    ratio = (known["away_last"] / known["away_first"]).to_numpy()
-    away = measured(
-        "steps away from w* with fresh samples, last half over first half", mean_interval(ratio), how
     )
-    wrong = measured(
-        "share of weights wrong with fresh samples", mean_interval(parts["fresh"]["wrong"].to_numpy()), how
+    walks = judged.filter(arm="fresh")
+    known = walks.filter(pl.col("away_first") > 0)
+    away = mean(
+        "steps away from w* with fresh samples, last half over first half",
+        known["away_last"] / known["away_first"],
     )
-    occupancy = [
-        measured(
-            f"occupancy of w*, {words}, {schedule_words(parse_schedule(schedule))}",
-            mean_interval(one["occupancy"].to_numpy()),
-            how,
-        )
-        for arm, words in _ARMS.items()
-        for schedule, one in _by_schedule(runs.filter(pl.col("arm") == arm))
-    ]
+    schedules = [schedule_words(parse_schedule(one)) for one in budget.schedules]
+    wrong, predicted = "share of weights wrong with fresh samples", predicted_wrong(budget)
+    walk = ("mean-field", "a random walk held at zero")
     return CLAIM.found(
         RULE,
-        [
-            (
-                (exponents["fixed"].low, exponents["fixed"].high),
-                (exponents["fresh"].low, exponents["fresh"].high),
-                (away.low, away.high),
-            )
-        ],
+        [(fixed.ends, fresh.ends, away.ends)],
         experiment=(
             f"{len(runs)} runs of {budget.steps:,} steps with σ = {budget.noise:g}, n = {budget.n}, m = 1, "
             f"from {budget.instances} draws of w* and of the start: once with one data set of N = "
             f"{budget.samples}, once with {budget.samples} fresh samples at each step; step sizes "
-            + " and ".join(schedule_words(parse_schedule(one)) for one in budget.schedules)
-            + "."
+            f"{' and '.join(schedules)}."
         ),
         reason=(
-            f"With the same samples at every step visits grow like T^{said(exponents['fixed'])}, with fresh "
-            f"ones like T^{said(exponents['fresh'])}; then w* is left ever more seldom, and the last half of "
-            f"the run has {said(away)} of the steps away from w* that the first half has. Recurrence at a "
-            "constant pace comes from the errors of one data set, which push the same weights for ever."
+            f"With the same samples at every step visits grow like T^{said(fixed)}, with fresh ones like "
+            f"T^{said(fresh)}; then w* is left ever more seldom, and the last half of the run has "
+            f"{said(away)} of the steps away from w* that the first half has. Recurrence at a constant pace "
+            "comes from the errors of one data set, which push the same weights for ever."
         ),
-        measured=(exponents["fresh"], exponents["fixed"], away, wrong, *occupancy),
-        references=(
-            Reference("exponent of visits, fresh samples", 0.5, "mean-field", "a random walk held at zero"),
-            Reference("exponent of visits, fixed samples", 1.0, "mean-field", f"{SCIENCE}, 7"),
-            Reference(
-                "share of weights wrong with fresh samples",
-                predicted_wrong(budget),
-                "mean-field",
-                "a random walk held at zero",
+        measured=(
+            fresh,
+            fixed,
+            away,
+            mean(wrong, walks["wrong"]),
+            *(
+                mean(
+                    f"occupancy of w*, {words}, {schedule_words(parse_schedule(schedule))}",
+                    runs.filter(arm=arm, schedule=schedule)["occupancy"],
+                )
+                for arm, words in _ARMS.items()
+                for schedule in runs["schedule"].unique().sort()
             ),
         ),
-        pictures=(
-            picture("fresh-visits", "Visits to w*: fixed against fresh data", draw_visits, marks=marks),
+        references=(
+            Reference("exponent of visits, fresh samples", 0.5, *walk),
+            Reference("exponent of visits, fixed samples", 1.0, "mean-field", f"{SCIENCE}, 7"),
+            Reference(wrong, predicted, *walk),
         ),
-        tables={
-            "fresh-data-runs": runs.select(pl.exclude(pl.List)),
-            "fresh-data-visits": marks,
-        },
+        pictures=(picture("Visits to w*: fixed against fresh data", draw_visits, marks),),
+        tables={"fresh-data-runs": runs.select(pl.exclude(pl.List)), "fresh-data-visits": marks},
         notes=(
             "Why: at w* the gradient of fresh samples is zero on average (exact), so each latent walks at "
             "random and is sent back while its weight is wrong. Such a walk wanders off like √T and comes to "
             "zero, where its weight flips, ever more seldom: visits grow like √T, and the share of time away "
             "falls like 1/√T (mean-field). One fixed data set pushes some latents towards zero for ever.",
-            *_decaying(budget),
-            f"The prediction of the share of wrong weights, {number(predicted_wrong(budget))}, is for the "
-            "constant steps and knows neither data nor start.",
+            *(
+                "With decaying steps the walk covers less ground: over a run of this length the start still "
+                "counts. That schedule is shown beside and decides nothing."
+                for _ in schedules[1:]
+            ),
+            f"The prediction of the share of wrong weights, {number(predicted)}, is for the constant steps "
+            "and knows neither data nor start.",
         ),
     )
-
-
-def _decaying(budget: Budget) -> list[str]:
-    if len(budget.schedules) == 1:
-        return []
-    return [
-        "With decaying steps the walk covers less ground: over a run of this length the start still counts. "
-        "That schedule is shown beside and decides nothing."
-    ]
-
-
-def growth(steps: list[int], visits: list[int]) -> float | None:
-    """Return the slope of log visits over log steps in the last two decades; None with few visits."""
-    at, count = np.array(steps, float), np.array(visits, float)
-    kept = (count >= _FEW) & (at * _SPAN >= at[-1])
-    if kept.sum() < 8:  # marks, to have a line through them
-        return None
-    return float(np.polyfit(np.log(at[kept]), np.log(count[kept]), 1)[0])
 
 
 def predicted_wrong(budget: Budget) -> float:
@@ -309,27 +270,14 @@ def predicted_wrong(budget: Budget) -> float:
     of ReLU at w*. It moves off by √(2V/π) on average, and only the pull S on a wrong weight moves its mean:
     S·(mass wrong) = √(2V/π).
     """
-    from sterling.model.problem import Problem
-    from sterling.theory import signal
-
-    problem = Problem(budget.n, budget.samples, noise=budget.noise)
     variance = budget.noise**2 / (2 * budget.samples)
+    problem = Problem(budget.n, budget.samples, noise=budget.noise)
     return math.sqrt(2 * variance / (math.pi * budget.steps)) / signal(problem)
-
-
-def _by_schedule(runs: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    for (schedule,), one in sorted(runs.group_by("schedule"), key=lambda pair: pair[0]):
-        yield str(schedule), one
 
 
 def draw_visits(ax: Axes, marks: pl.DataFrame) -> str:
     """Draw the number of visits against T for every run on fixed and on fresh data."""
-    marks = marks.filter(marks["mark_visits"] > 0).sort("mark_steps")
-    for place, (arm, words) in enumerate(_ARMS.items()):
-        mine = marks.filter(marks["arm"] == arm)
-        for run, (_, one) in enumerate(mine.group_by("trial", maintain_order=True)):
-            line = one["mark_steps"].to_numpy(), one["mark_visits"].to_numpy()
-            ax.plot(*line, lw=1, label=None if run else words, color=style(place)["color"])
+    visits_over_steps(ax, {words: marks.filter(arm=arm) for arm, words in _ARMS.items()})
     end = float(marks["mark_steps"].to_numpy().max(initial=100))
     line = np.array([end / 1000, end])
     for power, level, dash in ((1.0, 0.01 * end, "--"), (0.5, 0.4 * end**0.5, ":")):

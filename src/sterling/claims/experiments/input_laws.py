@@ -5,33 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from sterling.base.registry import register
 from sterling.base.text import percent
 from sterling.claims.claim import PAPER, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Measured, Picture, measured, picture
+from sterling.claims.finding import Finding, measured, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import listed, undecided
 from sterling.model.families import AutoRegressive, Gaussian, Rectified, Shifted, get_family
-from sterling.plot.curves import dots
-from sterling.plot.style import legend_above
+from sterling.plot.curves import dots, intervals
 from sterling.stats import mean_interval, share_interval
 from sterling.study.cells import Cell, Seeds
-from sterling.study.grid import Study
 from sterling.study.kinds import SHARE, Look
 from sterling.study.report import with_shares
 from sterling.study.train_kind import KIND as TRAIN
 from sterling.study.train_kind import row_of, run_orbit
 
 if TYPE_CHECKING:
-    import polars as pl
     from matplotlib.axes import Axes
 
-_CRITERION = "optimal"
 _DISPLACED = (Shifted, Rectified, AutoRegressive)  # laws with a mean, or with correlations
 #: Success and failure of a family are told by its interval against this share.
 HALF = 0.5
@@ -89,13 +87,13 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     orbit = run_orbit(cell, seeds, look=look)
     positive, found = instance.labels > 0, instance.predict(orbit.signs) > 0
 
-    def share(of: np.ndarray, among: np.ndarray) -> float | None:
+    def within(of: np.ndarray, among: np.ndarray) -> float | None:
         return float((of & among).sum() / among.sum()) if among.any() else None
 
     return {
         **row_of(orbit),
-        "missed": share(~found, positive),
-        "false_alarms": share(found, ~positive),
+        "missed": within(~found, positive),
+        "false_alarms": within(found, ~positive),
     }
 
 
@@ -168,41 +166,26 @@ def in_order(families: Sequence[str], failing: Iterable[str], normal: Iterable[s
 
 def measure(context: Context, budget: Budget) -> Finding:
     """Count absorptions at w* for every input law and normalisation; the largest sample size is judged."""
-    import polars as pl
-
     sizes = [math.ceil(factor * budget.n * math.log(budget.n)) for factor in budget.factors]
-    study = Study(
+    store = context.run(
+        "inputs",
         n=budget.n,
         samples=sizes,
-        inputs=list(budget.families),
+        inputs=budget.families,
         normalize=list(_WORDS),
         steps=budget.steps,
         trials=budget.trials,
-        criteria=_CRITERION,
-        seed=context.seed,
-        name="inputs",
     )
-    store = context.study(study)
-    cells = store.counts(_CRITERION)
-    table = with_shares(cells).with_columns(cells["inputs"], cells["normalize"])
+    cells = store.counts("optimal")
     names = {str(get_family(family)): family for family in budget.families}
-    table = table.with_columns(table["inputs"].replace_strict(names, return_dtype=pl.String))
-    last = table.filter(table["samples"] == sizes[-1])
-    shares = {
-        (family, kind): interval
-        for family, kind, *interval in last.select(
-            "inputs", "normalize", "share", "share_low", "share_high"
-        ).iter_rows()
-    }
-    intervals = {
-        family: {
-            kind: (low, share_interval(won + left, trials)[2])  # runs left open may come there or not
-            for kind, low, won, left, trials in last.filter(last["inputs"] == family)
-            .select("normalize", "share_low", "successes", "undecided", "trials")
-            .iter_rows()
-        }
-        for family in budget.families
-    }
+    table = with_shares(cells).with_columns(
+        cells["inputs"].replace_strict(names, return_dtype=pl.String), cells["normalize"]
+    )
+    last = table.filter(samples=sizes[-1])
+    intervals: dict[str, dict[str, tuple[float, float]]] = {family: {} for family in budget.families}
+    for row in last.iter_rows(named=True):  # runs left open may come there or not
+        most = share_interval(row["successes"] + row["undecided"], row["trials"])[2]
+        intervals[row["inputs"]][row["normalize"]] = row["share_low"], most
     normal = [f for f in budget.families if isinstance(get_family(f), Gaussian | Shifted | AutoRegressive)]
     healed = restored(intervals)
     succeed = [family for family in budget.families if intervals[family]["none"][0] > HALF]
@@ -222,28 +205,35 @@ def measure(context: Context, budget: Budget) -> Finding:
         reason=f"{_reason(succeed, healed, normal, sizes[-1])} {causes_in_words(crossed)}",
         measured=(
             *(
-                measured(f"success on {family} inputs, {words}", shares[family, kind], "Jeffreys")
+                share(f"success on {family} inputs, {words}", *counts)
                 for family in in_order(budget.families, healed, normal)
                 for kind, words in _WORDS.items()
+                for counts in last.filter(inputs=family, normalize=kind)
+                .select("successes", "trials")
+                .iter_rows()
             ),
-            *_crossed_numbers(crossed),
+            *(
+                measured(
+                    f"success, {label}, {row['shape']}",
+                    (row["share"], row["share_low"], row["share_high"]),
+                    "Jeffreys; upper end with all undecided runs as successes",
+                )
+                for label, one in _conditions(crossed)
+                for row in one.iter_rows(named=True)
+            ),
         ),
         pictures=(
-            picture(
-                "p5-causes",
-                "Success by shape, mean and surrogate",
-                draw_causes,
-                crossed=crossed,
-                column="share",
+            picture("Success by shape, mean and surrogate", draw_successes, crossed),
+            picture("Positive samples that the last weights miss", draw_missed, crossed),
+            *(
+                picture(
+                    f"Success by input law at N = {size:,}",
+                    draw_families,
+                    table.filter(samples=size),
+                    budget.families,
+                )
+                for size in sizes
             ),
-            picture(
-                "p5-dead",
-                "Positive samples that the last weights miss",
-                draw_causes,
-                crossed=crossed,
-                column="missed",
-            ),
-            *_by_size(table, sizes, budget.families),
         ),
         tables={"inputs-trials": store.trials(), "inputs-cells": table, "inputs-crossed": crossed},
         notes=(
@@ -264,19 +254,6 @@ def measure(context: Context, budget: Budget) -> Finding:
     )
 
 
-def _by_size(table: pl.DataFrame, sizes: Sequence[int], families: Sequence[str]) -> list[Picture]:
-    return [
-        picture(
-            f"p5-inputs-{size}",
-            f"Success by input law at N = {size:,}",
-            draw_families,
-            cells=table.filter(table["samples"] == size),
-            families=families,
-        )
-        for size in sizes
-    ]
-
-
 def law(shape: str, mean: float) -> str:
     """Return the input law of a shape around a mean."""
     centred, _, moved = SHAPES[shape].partition("+")
@@ -290,37 +267,26 @@ def cross(context: Context, budget: Budget, samples: int) -> pl.DataFrame:
     ``high`` counts runs left open by their budget as successes, ``low`` as failures; ``missed`` is the mean
     share of the positive samples that the last weights miss.
     """
-    import polars as pl
-
-    laws = {
-        str(get_family(law(shape, mean))): (shape, mean) for shape in budget.shapes for mean in budget.means
-    }
-    trials = context.study(
-        Study(
-            kind="labelled",
-            n=budget.n,
-            samples=[samples],
-            inputs=list(laws),
-            surrogate=list(budget.surrogates),
-            steps=budget.crossed_steps,
-            trials=budget.crossed,
-            criteria=_CRITERION,
-            seed=context.seed,
-            name="inputs-crossed",
-        )
-    ).trials()
-    rows = []
-    for surrogate in budget.surrogates:
-        for mean in budget.means:
-            for shape in budget.shapes:
-                name = next(name for name, pair in laws.items() if pair == (shape, mean))
-                mine = trials.filter((pl.col("inputs") == name) & (pl.col("surrogate") == surrogate))
-                won = int(((mine["verdict"] == "OPTIMAL") & mine["certified"] & (mine["errors"] == 0)).sum())
-                left = int((~mine["certified"]).sum())
-                share, low, _ = share_interval(won, len(mine))
-                _, _, high = share_interval(won + left, len(mine))
-                missed = mean_interval(mine["missed"].drop_nulls().to_numpy())
-                rows.append((surrogate, mean, shape, len(mine), won, left, share, low, high, *missed))
+    places = [(mean, shape) for mean in budget.means for shape in budget.shapes]
+    laws = {str(get_family(law(shape, mean))): (mean, shape) for mean, shape in places}
+    store = context.run(
+        "inputs-crossed",
+        kind="labelled",
+        n=budget.n,
+        samples=samples,
+        inputs=list(laws),
+        surrogate=budget.surrogates,
+        steps=budget.crossed_steps,
+        trials=budget.crossed,
+    )
+    trials, cells, rows = store.trials(), store.counts("optimal"), []
+    for surrogate, (name, place) in product(budget.surrogates, laws.items()):
+        cell = cells.filter(inputs=name, surrogate=surrogate)
+        runs, won, left = cell.select("trials", "successes", "undecided").row(0)
+        share, low, _ = share_interval(won, runs)
+        _, _, high = share_interval(won + left, runs)
+        missed = trials.filter(inputs=name, surrogate=surrogate)["missed"].drop_nulls()
+        rows.append((surrogate, *place, runs, won, left, share, low, high, *mean_interval(missed)))
     names = ("surrogate", "mean", "shape", "trials", "successes", "undecided")
     ends = [f"{one}{end}" for one in ("share", "missed") for end in ("", "_low", "_high")]
     return pl.DataFrame(rows, [*names, *ends], orient="row")
@@ -339,52 +305,35 @@ def causes_in_words(crossed: pl.DataFrame) -> str:
         won, lost = int((one["share_low"] > HALF).sum()), int((one["share_high"] < HALF).sum())
         parts.append(f"{label}: {won} of {len(one)} shapes succeed, {lost} fail")
     text = f"What decides is surrogate and mean together, shape by shape: {'; '.join(parts)}."
-    dead = crossed.filter(crossed["share_high"] < HALF)
-    if len(dead):
-        missed = dead["missed"].to_numpy()
-        text += (
-            f" Where runs fail the last weights miss {percent(missed.min())} to {percent(missed.max())} of "
-            "the positive samples: the unit is dead."
-            if missed.min() > HALF
-            else f" Where runs fail, {percent(missed.min())} to {percent(missed.max())} of the positive "
-            "samples are missed."
-        )
-    return text
+    missed = crossed.filter(crossed["share_high"] < HALF)["missed"].to_numpy()
+    if not missed.size:
+        return text
+    dead = ": the unit is dead" if missed.min() > HALF else ""
+    return (
+        f"{text} Where runs fail the last weights miss {percent(missed.min())} to {percent(missed.max())} of "
+        f"the positive samples{dead}."
+    )
 
 
-def _crossed_numbers(crossed: pl.DataFrame) -> list[Measured]:
-    """Return the success share of each surrogate, mean and shape."""
-    return [
-        measured(
-            f"success, {label}, {row['shape']}",
-            (row["share"], row["share_low"], row["share_high"]),
-            "Jeffreys; upper end with all undecided runs as successes",
-        )
-        for label, one in _conditions(crossed)
-        for row in one.iter_rows(named=True)
-    ]
+def draw_successes(ax: Axes, crossed: pl.DataFrame) -> str:
+    """Draw the share of successes of each shape, with a mark for each surrogate and mean."""
+    _draw_shapes(ax, crossed, "share", "share of runs absorbed at w*")
+    return (
+        "Each row is a shape of the input law. Marks of one colour stand above each other where the shape "
+        "makes no difference."
+    )
 
 
-def draw_causes(ax: Axes, crossed: pl.DataFrame, column: str) -> str:
-    """Draw a share for each shape, with a mark for each surrogate and mean."""
+def draw_missed(ax: Axes, crossed: pl.DataFrame) -> str:
+    """Draw the share of positive samples that the last weights miss, likewise."""
+    _draw_shapes(ax, crossed, "missed", "share of positive samples missed at the end")
+    return "At one the unit is dead: silent on every positive sample. Bars are 95 % intervals of means."
+
+
+def _draw_shapes(ax: Axes, crossed: pl.DataFrame, column: str, axis: str) -> None:
     shapes = crossed["shape"].unique(maintain_order=True).to_list()
-    groups = {
-        label: one.select(column, f"{column}_low", f"{column}_high").to_numpy()
-        for label, one in _conditions(crossed)
-    }
-    if column == "missed":
-        dots(ax, shapes, groups, "share of positive samples missed at the end", HALF)
-        text = "At one the unit is dead: silent on every positive sample. Bars are 95 % intervals of means."
-    else:
-        dots(ax, shapes, groups, "share of runs absorbed at w*", HALF)
-        text = (
-            "Each row is a shape of the input law. Marks of one colour stand above each other where the "
-            "shape makes no difference."
-        )
-    if len(groups) > 2:
-        legend_above(ax, 2, handletextpad=0.2)
+    dots(ax, shapes, {label: intervals(one, column) for label, one in _conditions(crossed)}, axis, HALF)
     ax.set_xlim(-0.03, 1.03)
-    return text
 
 
 def _reason(succeed: list[str], healed: dict[str, list[str]], normal: list[str], size: int) -> str:
@@ -413,12 +362,8 @@ def _reason(succeed: list[str], healed: dict[str, list[str]], normal: list[str],
 
 def draw_families(ax: Axes, cells: pl.DataFrame, families: Sequence[str]) -> str:
     """Draw the success share of every family and normalisation at one sample size."""
-    order = cells["inputs"].replace_strict({family: place for place, family in enumerate(families)})
-    cells = cells.with_columns(place=order).sort("place")
-    groups = {
-        words: cells.filter(cells["normalize"] == kind).select("share", "share_low", "share_high").to_numpy()
-        for kind, words in _WORDS.items()
-    }
+    cells = cells.sort(pl.col("inputs").replace_strict({one: place for place, one in enumerate(families)}))
+    groups = {words: intervals(cells.filter(normalize=kind), "share") for kind, words in _WORDS.items()}
     dots(ax, families, groups, "share of runs absorbed at w*", HALF)
     ax.set_xlim(-0.03, 1.03)
     return "Points are shares with 95 % Jeffreys intervals; left of the dashed line most runs fail."

@@ -8,22 +8,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from sterling.base.text import in_figure, percent
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Reference, measured, picture
+from sterling.claims.finding import Finding, Reference, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import schedule_words
 from sterling.dynamics.orbit import Verdict
 from sterling.plot.style import VERDICT_COLOURS, legend_above
 from sterling.schedules import parse_schedule
 from sterling.stats import share_interval
-from sterling.study.grid import Study
 from sterling.study.kinds import schedule_text
 
 if TYPE_CHECKING:
-    import polars as pl
     from matplotlib.axes import Axes
 
 #: Of infinite sum and slowly decaying, as the theorems ask, but growing without end.
@@ -37,14 +36,8 @@ _VERDICTS = tuple(verdict.name for verdict in Verdict)
 class Budget:
     """Verdicts under step sizes that meet the theorem's terms and under some that do not.
 
-    Attributes
-    ----------
-    factor : float
-        Samples in units of n·ln n.
-    steps : int
-        Of schedules that meet the terms; runs that are absorbed end early.
-    failing_steps : int
-        Of summable ones, whose last weights can flip for ever around zero at ever smaller latents.
+    N is ``factor``·n·ln n. Under schedules that meet the terms runs that are absorbed end early; under
+    summable ones, of ``failing_steps``, the last weights can flip for ever around zero.
     """
 
     n: int
@@ -96,8 +89,6 @@ RULE = Rule(
 
 def measure(context: Context, budget: Budget) -> Finding:
     """Count the verdicts of runs under each schedule, at an N where success is the rule."""
-    import polars as pl
-
     samples = math.ceil(budget.factor * budget.n * math.log(budget.n))
     groups = {
         "meeting": (budget.meeting, budget.steps),
@@ -106,35 +97,42 @@ def measure(context: Context, budget: Budget) -> Finding:
     }
     trials, parts = [], {}
     for group, (schedules, steps) in groups.items():
-        study = Study(
+        store = context.run(
+            f"learning-rates-{group}",
             n=budget.n,
-            samples=[samples],
-            schedule=list(schedules),
+            samples=samples,
+            schedule=schedules,
             steps=steps,
             trials=budget.trials,
-            criteria="optimal",
-            seed=context.seed,
-            name=f"learning-rates-{group}",
         )
-        store = context.study(study)
         trials.append(store.trials())
         parts[group] = verdicts(store.counts("optimal"), schedules)
-    table = pl.concat(list(parts.values()))
-    ends = pl.col("trials"), pl.col("STALLED"), pl.col("OPTIMAL")
-    left = (pl.col("trials") - pl.sum_horizontal("STALLED", "OPTIMAL", "TRAPPED")).alias("left")
-    counts = {group: part.select(*ends, left).rows() for group, part in parts.items()}
+    table = pl.concat(parts.values())
+    sums = {
+        group: {name: int(part[name].sum()) for name in ("trials", "STALLED", "OPTIMAL")}
+        for group, part in parts.items()
+    }
+    meeting, unbounded = sums["meeting"], sums["unbounded"]
+    ends = ("trials", "STALLED", "OPTIMAL", "left")
+    stalled = parts["failing"].select("schedule", "STALLED", "trials").iter_rows()
     return CLAIM.found(
         RULE,
-        [(counts["meeting"], counts["failing"])],
+        [(parts["meeting"].select(ends).rows(), parts["failing"].select(ends).rows())],
         experiment=(
             f"{table['trials'].sum():,} runs without label noise at n = {budget.n}, N = {samples}, under "
             f"{len(budget.meeting)} schedules that meet the terms and {len(UNBOUNDED)} that grow without end "
             f"({budget.steps:,} steps at most), and {len(budget.failing)} of finite sum "
             f"({budget.failing_steps:,} steps)."
         ),
-        reason=_reason(parts),
+        reason=(
+            "Runs that stalled under summable schedules: "
+            f"{'; '.join(f'{schedule}: {count} of {runs}' for schedule, count, runs in stalled)}. Under "
+            f"schedules that meet the terms {meeting['STALLED']} of {meeting['trials']} stalled and "
+            f"{meeting['OPTIMAL']} were absorbed at w*; under unbounded ones {unbounded['OPTIMAL']} of "
+            f"{unbounded['trials']} were."
+        ),
         measured=tuple(
-            measured(f"{words} under {schedule}", share_interval(count, runs), "Jeffreys")
+            share(f"{words} under {schedule}", count, runs)
             for words, column, order in (
                 ("stalled share", "STALLED", ("failing", "meeting", "unbounded")),
                 ("absorbed at w*", "OPTIMAL", groups),
@@ -145,7 +143,7 @@ def measure(context: Context, budget: Budget) -> Finding:
         references=(
             Reference("stalled share of any schedule of infinite sum", 0.0, "exact", f"{SCIENCE}, 5"),
         ),
-        pictures=(picture("rates-verdicts", "How runs end under each schedule", draw_verdicts, table=table),),
+        pictures=(picture("How runs end under each schedule", draw_verdicts, table),),
         tables={"learning-rates-trials": pl.concat(trials), "learning-rates-cells": table},
         notes=(
             "By proof, so that the experiment only checks the program (exact): no run stalls under an "
@@ -163,33 +161,17 @@ def measure(context: Context, budget: Budget) -> Finding:
 
 def verdicts(counts: pl.DataFrame, schedules: Sequence[str]) -> pl.DataFrame:
     """Return how runs ended under each schedule, in this order, from the counts of a store."""
-    import polars as pl
-
     parsed = {schedule_text(text): parse_schedule(text) for text in schedules}
     order = {text: place for place, text in enumerate(parsed)}
     counts = counts.sort(pl.col("schedule").replace_strict(order))
-    kinds = [parsed[text] for text in counts["schedule"].to_list()]
-    return pl.DataFrame(
-        {
-            "schedule": [schedule_words(kind) for kind in kinds],
-            "meets_the_terms": [not kind.conditions().failed for kind in kinds],
-            "total_mass": [kind.remaining_mass(0) for kind in kinds],
-            **{name: counts[name] for name in ("trials", *_VERDICTS)},
-        }
-    )
-
-
-def _reason(parts: dict[str, pl.DataFrame]) -> str:
-    rows = parts["failing"].select("schedule", "STALLED", "trials").iter_rows()
-    stalled = "; ".join(f"{schedule}: {count} of {runs}" for schedule, count, runs in rows)
-    meeting, unbounded = (
-        {name: int(parts[group][name].sum()) for name in ("trials", "STALLED", "OPTIMAL")}
-        for group in ("meeting", "unbounded")
-    )
-    return (
-        f"Runs that stalled under summable schedules: {stalled}. Under schedules that meet the terms "
-        f"{meeting['STALLED']} of {meeting['trials']} stalled and {meeting['OPTIMAL']} were absorbed at w*; "
-        f"under unbounded ones {unbounded['OPTIMAL']} of {unbounded['trials']} were."
+    kinds = [parsed[text] for text in counts["schedule"]]
+    return counts.select(
+        pl.Series("schedule", [schedule_words(kind) for kind in kinds]),
+        pl.Series("meets_the_terms", [not kind.conditions().failed for kind in kinds]),
+        pl.Series("total_mass", [kind.remaining_mass(0) for kind in kinds]),
+        "trials",
+        *_VERDICTS,
+        left=pl.col("trials") - pl.sum_horizontal("STALLED", "OPTIMAL", "TRAPPED"),
     )
 
 

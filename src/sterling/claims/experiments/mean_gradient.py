@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from sterling.base.text import number, percent
 from sterling.claims.claim import Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Measured, Reference, measured, picture
+from sterling.claims.finding import Finding, Measured, Reference, mean, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.plot.curves import dots
 from sterling.plot.style import BLUE, GREY, VERMILLION, tidy
 from sterling.stats import mean_interval
-from sterling.study.grid import Study
 
 if TYPE_CHECKING:
-    import polars as pl
     from matplotlib.axes import Axes
 
+_FACTOR = 0.5 / math.sqrt(math.tau)
 _GROUPS = {"wrong": (VERMILLION, "o", "--"), "right": (BLUE, "s", ":")}
 
 SOURCE = "follows from Yin et al. 2019, arXiv 1903.05662"
@@ -70,25 +70,24 @@ def measure(context: Context, budget: Budget) -> Finding:
 
     All surrogates are judged together; the intervals that are shown are at 95 %.
     """
-    study = Study(
+    trials = context.trials(
+        "population",
         kind="gradients",
         n=budget.n,
         m=budget.m,
-        samples=[budget.samples],
+        samples=budget.samples,
         readout="gaussian",
-        surrogate=list(budget.surrogates),
+        surrogate=budget.surrogates,
         distances=budget.distances,
         trials=budget.instances,
-        seed=context.seed,
-        name="population",
     )
-    raw = entries_of(context.study(study).trials())
+    raw = entries_of(trials)
     slopes = by_instance(raw)
     joint = 1 - (1 - JOINT) / len(budget.surrogates)
     found, judged = [], []
     for name in budget.surrogates:
-        values = slopes.filter(slopes["surrogate"] == name)["slope"].to_numpy()
-        found.append(measured(f"slope against E G, {name}", mean_interval(values), "t over data sets"))
+        values = slopes.filter(surrogate=name)["slope"]
+        found.append(mean(f"slope against E G, {name}", values))
         judged.append(mean_interval(values, joint)[1:])
     across = slopes["across"].to_numpy()
     widest = max(found, key=lambda one: abs(one.value - 1))
@@ -109,13 +108,11 @@ def measure(context: Context, budget: Budget) -> Finding:
         measured=tuple(found),
         references=(
             Reference("slope against E G for every surrogate", 1.0, "exact", "sterling.theory.population"),
-            Reference(
-                "1/(2√(2π)), ReLU's factor of ‖v‖²·(w − w*)", 0.5 / math.sqrt(math.tau), "exact", SOURCE
-            ),
+            Reference("1/(2√(2π)), ReLU's factor of ‖v‖²·(w − w*)", _FACTOR, "exact", SOURCE),
         ),
         pictures=(
-            picture("population-slopes", "Measured against predicted gradient", draw_slopes, slopes=found),
-            picture("population-gradient", "Gradient entries against theory, ReLU", draw_entries, raw=raw),
+            picture("Measured against predicted gradient", draw_slopes, found),
+            picture("Gradient entries against theory, ReLU", draw_entries, raw),
         ),
         tables={"population-gradients": raw, "population-slopes": slopes},
         notes=(
@@ -127,16 +124,12 @@ def measure(context: Context, budget: Budget) -> Finding:
 
 def entries_of(trials: pl.DataFrame) -> pl.DataFrame:
     """Return one row for each data set, surrogate, distance and kind of weight."""
-    import polars as pl
-
     lists = [name for name, kind in trials.schema.items() if isinstance(kind, pl.List)]
     return trials.select("n", "surrogate", "trial", "norm2", *lists).explode(lists)
 
 
 def by_instance(raw: pl.DataFrame) -> pl.DataFrame:
     """Return the slope of measured on expected gradients, and the share across, of each data set."""
-    import polars as pl
-
     product, expected, found = (
         pl.col(name).sum() for name in ("product", "square_expected", "square_measured")
     )
@@ -162,19 +155,18 @@ def entries(raw: pl.DataFrame) -> pl.DataFrame:
 
     ``reach`` is half of the 95 % interval of the mean over data sets.
     """
-    import polars as pl
     from scipy.stats import t
 
     scale = pl.col("n").sqrt() / pl.col("norm2")
     quantile = float(t.ppf(0.975, max(1, raw["trial"].n_unique() - 1)))
     found = pl.col("measured") * scale
     return (
-        raw.filter(pl.col("surrogate") == "relu")
+        raw.filter(surrogate="relu")
         .group_by("distance", "weights", maintain_order=True)
         .agg(
             (pl.col("expected") * scale).mean(),
             found.mean(),
-            (quantile * found.std() / pl.len().sqrt()).fill_null(0).alias("reach"),
+            reach=(quantile * found.std() / pl.len().sqrt()).fill_null(0),
         )
         .sort("distance", "weights")
     )
@@ -185,12 +177,8 @@ def entries_in_words(raw: pl.DataFrame) -> str:
     table = entries(raw)
     parts = []
     for group in _GROUPS:
-        mine = table.filter(table["weights"] == group)
-        ends = [
-            number(round(float(value), 4))
-            for column in ("measured", "expected")
-            for value in (mine[column].to_numpy().min(), mine[column].to_numpy().max())
-        ]
+        mine = table.filter(weights=group).select("measured", "expected")
+        ends = [number(round(float(end), 4)) for one in mine.to_numpy().T for end in (one.min(), one.max())]
         parts.append(f"{group} weights: measured {ends[0]} to {ends[1]}, by theory {ends[2]} to {ends[3]}")
     return f"{'; '.join(parts).capitalize()}."
 
@@ -199,7 +187,7 @@ def draw_entries(ax: Axes, raw: pl.DataFrame) -> str:
     """Draw `entries` against the number of wrong weights."""
     table = entries(raw)
     for group, (colour, marker, dash) in _GROUPS.items():
-        mine = table.filter(table["weights"] == group)
+        mine = table.filter(weights=group)
         distance = mine["distance"].to_numpy()
         found, reach = mine["measured"].to_numpy(), mine["reach"].to_numpy()
         name = f"{group} weights"

@@ -8,34 +8,37 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from sterling.base.registry import register
 from sterling.base.text import percent
 from sterling.claims import proofs
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Measured, Picture, Reference, measured, picture
+from sterling.claims.finding import Finding, Picture, Reference, mean, measured, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
-from sterling.claims.words import said
-from sterling.plot.curves import style
-from sterling.plot.style import GREY, PALE, tidy
-from sterling.stats import clustered_correlation, mean_interval, quantile_interval, share_interval
+from sterling.claims.words import places, said
+from sterling.errors import InputError
+from sterling.plot.curves import against, style, visits_over_steps
+from sterling.plot.style import GREY, tidy
+from sterling.stats import clustered_correlation, quantile_interval
 from sterling.study.cells import Cell, Seeds
-from sterling.study.grid import Study
 from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Column, Kind, Look
+from sterling.study.train_kind import run_orbit
+from sterling.theory import balance, drift
 from sterling.visits.batch_means import DRIFT_LEVEL
 
 if TYPE_CHECKING:
-    import polars as pl
     from matplotlib.axes import Axes
 
 #: Visits that go on must grow faster than T to this power.
 GROWTH = 0.5
 #: Recurrence must be proved for more than this share of the data sets.
 HALF = 0.5
-_PLACE = ["n", "samples"]
-_RUN = [*_PLACE, "trial"]
+_RUN = ["n", "samples", "trial"]
 _QUANTILES = (0.5, 0.99)
+_PROVED = "runs at w* for less than is proved, by more than the term of a finite run", 0.0
+_STEADY = "visits per step of a stationary run, later half over earlier half", 1.0
 
 #: Judges the interval (low, high) of the exponent with which visits grow, whether the exact check held, how
 #: many runs made no visit in their last half, the lower end of the share of data sets with recurrence proved,
@@ -74,10 +77,6 @@ class Budget:
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     """Make one long run; return its recurrence and what theory predicts for its data."""
-    from sterling.errors import InputError
-    from sterling.study.train_kind import run_orbit
-    from sterling.theory import balance, drift
-
     instance = cell.problem.draw(seeds.data)
     assert instance.teacher is not None
     push = instance.teacher * drift(instance)
@@ -150,44 +149,21 @@ def measure(context: Context, budget: Budget) -> Finding:
     Of the visits the mean, over data sets, of their exponent in the last two decades of steps is judged.
     Runs that never reached w* have no exponent; they are counted in a note.
     """
-    import polars as pl
-
     certificates, bounded = proofs.prove(context, budget.proofs, budget.noise)
     shares = proofs.proved_shares(certificates)
-
-    raw = pl.concat(
-        [
-            context.study(
-                Study(
-                    kind="recurrence",
-                    n=n,
-                    samples=[samples],
-                    noise=budget.noise,
-                    steps=budget.steps,
-                    trials=budget.instances,
-                    seed=context.seed,
-                    name=f"recurrence-{n}-{samples}",
-                )
-            ).trials()
-            for n, samples in budget.places
-        ]
-    ).sort(_RUN)
+    asked = {"noise": budget.noise, "steps": budget.steps, "trials": budget.instances}
+    raw = context.at(budget.places, "recurrence", kind="recurrence", **asked).sort(_RUN)
     runs = raw.select(pl.exclude(pl.List))
-    predicted = raw.filter(pl.col("predicted_share").list.len() > 0)
-    weights = predicted.select(*_RUN, "wrong_share", "predicted_share").explode(
-        "wrong_share", "predicted_share"
-    )
-    marks = raw.select(*_RUN, "mark_steps", "mark_visits").explode("mark_steps", "mark_visits")
-    times = raw.select(*_RUN, "return_times", "return_counts").explode("return_times", "return_counts")
+
+    def exploded(*names: str) -> pl.DataFrame:
+        return raw.filter(pl.col(names[0]).list.len() > 0).select(*_RUN, *names).explode(names)
+
+    weights = exploded("predicted_share", "wrong_share")
+    marks = exploded("mark_steps", "mark_visits")
+    times = exploded("return_times", "return_counts")
     free = runs.filter(~pl.col("holds"))
     lasting = free.filter(pl.col("visits") >= 2)
-    growth = lasting["growth"].drop_nulls().to_numpy()
-    exponent = measured("exponent of visits to w* over T", mean_interval(growth), "t over data sets")
-    recurs = measured(
-        "share of the runs that returned to w*, where w* does not hold them",
-        share_interval(len(lasting), len(free)),
-        "Jeffreys",
-    )
+    exponent = mean("exponent of visits to w* over T", lasting["growth"].drop_nulls())
     stopped = stopped_runs(marks.join(lasting.select(_RUN), on=_RUN, how="semi"))
     came = runs.filter(pl.col("visits") >= 1)
     holding = bool((came["holds"] == (came["verdict"] == "OPTIMAL")).all())
@@ -195,23 +171,25 @@ def measure(context: Context, budget: Budget) -> Finding:
     known = lasting.filter(pl.col("predicted_occupancy").is_not_null() & (pl.col("occupancy") > 0))
     error = (known["predicted_occupancy"] / known["occupancy"] - 1).abs().to_numpy()
     half, most = quantile_interval(error, 0.5), quantile_interval(error, 0.9)
+    run = pl.struct(_RUN).rank("dense").alias("run")
+    pairs = weights.select("predicted_share", "wrong_share", run).to_numpy().T
     correlation = measured(
         "correlation of predicted and measured wrong shares of weights",
-        clustered_correlation(
-            weights["predicted_share"].to_numpy(),
-            weights["wrong_share"].to_numpy(),
-            weights.select(pl.struct(_RUN).rank("dense")).to_series().to_numpy(),
-        ),
+        clustered_correlation(*pairs),
         "bootstrap over data sets",
     )
-    pace = measured(
+    visits = lasting["visits"]
+    pace = mean(
         "visits per step, later half over earlier half",
-        mean_interval(lasting["halves"].drop_nulls().to_numpy()),
-        "t over data sets; the first quarter of each run left out",
+        lasting["halves"].drop_nulls(),
+        how="t over data sets; the first quarter of each run left out",
+    )
+    returned = share(
+        "share of the runs that returned to w*, where w* does not hold them", len(lasting), len(free)
     )
     return CLAIM.found(
         RULE,
-        [(exponent.low, exponent.high, exact, stopped, shares[0].low, proofs.below(bounded))],
+        [(*exponent.ends, exact, stopped, shares[0].low, proofs.below(bounded))],
         experiment=(
             f"Certificates of {len(certificates)} data sets with σ = {budget.noise:g}, m = 1, and "
             f"{len(bounded):,} runs of {budget.proofs.steps:,} steps on them. Then {len(runs)} runs of "
@@ -220,10 +198,9 @@ def measure(context: Context, budget: Budget) -> Finding:
             + f" ({budget.instances} data sets each)."
         ),
         reason=(
-            f"{proofs.in_words(certificates, bounded)} "
-            f"Visits grow like T^{said(exponent)}; {len(lasting)} of {len(free)} runs that w* does not hold "
-            f"returned, each between {lasting['visits'].min() or 0:,} and {lasting['visits'].max() or 0:,} "
-            f"times."
+            f"{proofs.in_words(certificates, bounded)} Visits grow like T^{said(exponent)}; {len(lasting)} "
+            f"of {len(free)} runs that w* does not hold returned, each between {visits.min() or 0:,} and "
+            f"{visits.max() or 0:,} times."
             + (
                 f" Half of the predicted occupancies are within {percent(half[0], 1)} of the measured ones."
                 if error.size
@@ -234,30 +211,25 @@ def measure(context: Context, budget: Budget) -> Finding:
             *shares,
             exponent,
             pace,
-            recurs,
+            returned,
             measured("median relative error of the predicted occupancy", half, "order statistics"),
             measured("90th percentile of that error", most, "order statistics"),
             correlation,
-            *_at_places(lasting),
+            *(
+                number
+                for label, one in places(lasting).items()
+                for number in (
+                    mean(f"occupancy of w* at {label}", one["occupancy"]),
+                    mean(f"mean absence from w* at {label}", one["mean_return"], "steps"),
+                )
+            ),
         ),
         references=(
-            Reference(
-                "runs at w* for less than is proved, by more than the term of a finite run",
-                0.0,
-                "exact",
-                f"{SCIENCE}, 13",
-            ),
-            Reference(
-                "visits per step of a stationary run, later half over earlier half",
-                1.0,
-                "exact",
-                "stationarity",
-            ),
+            Reference(*_PROVED, "exact", f"{SCIENCE}, 13"),
+            Reference(*_STEADY, "exact", "stationarity"),
         ),
         pictures=(
-            picture(
-                "p3-proofs", "Share of the mass at w*: proved and measured", proofs.draw_bounds, runs=bounded
-            ),
+            picture("Share of the mass at w*: proved and measured", proofs.draw_bounds, bounded),
             *(() if lasting.is_empty() else _pictures(marks, known, weights, times)),
         ),
         tables={
@@ -271,7 +243,9 @@ def measure(context: Context, budget: Budget) -> Finding:
         notes=(
             *proofs.notes(certificates, bounded, budget.proofs),
             *_notes(runs, free, lasting, holding),
-            *_stopped_in_words(stopped, len(lasting)),
+            f"{stopped} of {len(lasting)} runs that returned made no visit in the last half of their steps."
+            if stopped
+            else f"Each of the {len(lasting)} runs that returned did so in the last half of its steps too.",
         ),
     )
 
@@ -281,44 +255,18 @@ def _pictures(
 ) -> tuple[Picture, ...]:
     """Return the pictures of the runs that returned."""
     return (
-        picture("p3-visits", "Visits to w* grow with the steps", draw_visits, marks=marks),
-        picture("p3-occupancy", "Occupancy, predicted and measured", draw_occupancy, runs=known),
-        picture(
-            "p3-weights",
-            "Wrong share of each weight, predicted and measured",
-            draw_weights,
-            weights=weights,
-        ),
-        picture("p3-returns", "How long absences from w* last", draw_times, times=times),
+        picture("Visits to w* grow with the steps", draw_visits, marks),
+        picture("Occupancy, predicted and measured", draw_occupancy, known),
+        picture("Wrong share of each weight, predicted and measured", draw_weights, weights),
+        picture("How long absences from w* last", draw_times, times),
     )
 
 
 def stopped_runs(marks: pl.DataFrame) -> int:
     """Return how many runs made no visit in the last half of their steps, from visits before each mark."""
-    import polars as pl
-
-    known = marks.drop_nulls().with_columns(pl.col("mark_steps").max().over(_RUN).alias("end"))
-    half = known.filter(2 * pl.col("mark_steps") <= pl.col("end"))
-    runs = (
-        half.group_by(_RUN)
-        .agg(pl.col("mark_visits").max().alias("before"))
-        .join(known.group_by(_RUN).agg(pl.col("mark_visits").max().alias("all")), on=_RUN)
-    )
+    step, visits = pl.col("mark_steps"), pl.col("mark_visits")
+    runs = marks.group_by(_RUN).agg(before=visits.filter(2 * step <= step.max()).max(), all=visits.max())
     return int((runs["before"] == runs["all"]).sum())
-
-
-def _stopped_in_words(stopped: int, runs: int) -> list[str]:
-    if not stopped:
-        return [f"Each of the {runs} runs that returned did so in the last half of its steps too."]
-    return [f"{stopped} of {runs} runs that returned made no visit in the last half of their steps."]
-
-
-def _at_places(lasting: pl.DataFrame) -> Iterator[Measured]:
-    """Give the mean occupancy and the mean absence at each n and N."""
-    how = "t over data sets"
-    for label, one in _by_place(lasting):
-        yield measured(f"occupancy of w* at {label}", mean_interval(one["occupancy"]), how)
-        yield measured(f"mean absence from w* at {label}", mean_interval(one["mean_return"]), how, "steps")
 
 
 def _notes(runs: pl.DataFrame, free: pl.DataFrame, lasting: pl.DataFrame, exact: bool) -> list[str]:
@@ -349,20 +297,10 @@ def _notes(runs: pl.DataFrame, free: pl.DataFrame, lasting: pl.DataFrame, exact:
     return notes
 
 
-def _by_place(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Give the rows at each n and N, named."""
-    for (n, samples), one in sorted(frame.group_by(_PLACE, maintain_order=True)):
-        yield f"n = {n}, N = {samples:,}", one
-
-
 def draw_visits(ax: Axes, marks: pl.DataFrame) -> str:
     """Draw the number of visits against T for every run."""
-    marks = marks.filter(marks["mark_visits"] > 0).sort("mark_steps")
-    for rank, (label, one) in enumerate(_by_place(marks)):
-        for number, (_, run) in enumerate(one.group_by("trial", maintain_order=True)):
-            line = run["mark_steps"].to_numpy(), run["mark_visits"].to_numpy()
-            ax.plot(*line, lw=1, label=None if number else label, color=style(rank)["color"])
-    line = np.array([10.0, _most(marks, "mark_steps")])
+    visits_over_steps(ax, places(marks))
+    line = np.array([10.0, float(marks["mark_steps"].to_numpy().max(initial=0))])
     ax.plot(line, 0.02 * line, color=GREY, lw=1, ls="--", label="slope one")
     tidy(ax, xscale="log", yscale="log", xlabel="steps T", ylabel="visits to w* (number)")
     ax.set_ylim(bottom=0.8)
@@ -371,27 +309,24 @@ def draw_visits(ax: Axes, marks: pl.DataFrame) -> str:
 
 def draw_occupancy(ax: Axes, runs: pl.DataFrame) -> str:
     """Draw measured against predicted occupancy."""
-    _against(ax, runs, "occupancy", "predicted_occupancy", 1.0, size=6)
+    _against(ax, runs, "occupancy", "predicted_occupancy", 1.0)
     return "Each point is one data set; on the line the prediction, made from the data alone, is right."
 
 
 def draw_weights(ax: Axes, weights: pl.DataFrame) -> str:
     """Draw measured against predicted wrong share of every weight."""
-    end = max(0.05, _most(weights, "wrong_share"), _most(weights, "predicted_share"))
-    _against(ax, weights, "wrong_share", "predicted_share", end, size=4)
+    end = max(0.05, *weights.select(pl.max("wrong_share", "predicted_share").fill_null(0)).row(0))
+    _against(ax, weights, "wrong_share", "predicted_share", end)
     return f"Each point is one weight; on the line the prediction is right. {_distances_in_words(weights)}"
 
 
-def _against(ax: Axes, frame: pl.DataFrame, found: str, predicted: str, end: float, size: float) -> None:
-    """Draw a measured column against its prediction, a mark a row, with the diagonal up to ``end``."""
-    ax.plot([0, end], [0, end], color=PALE, lw=1.4, zorder=0)
-    for rank, (label, one) in enumerate(_by_place(frame)):
-        points = one[predicted].to_numpy(), one[found].to_numpy()
-        # Marks that lie on each other stay apart, at the full contrast of their colour.
-        ax.plot(*points, ls="", ms=size, mfc="none", label=label, **style(rank))
+def _against(ax: Axes, frame: pl.DataFrame, found: str, predicted: str, end: float) -> None:
+    """Draw a measured column against its prediction, a mark a row."""
+    series = {
+        label: (one[predicted].to_numpy(), one[found].to_numpy()) for label, one in places(frame).items()
+    }
     what = found.replace("_", " ")
-    ax.set(xlabel=f"predicted {what} (mean-field)", ylabel=f"measured {what}")
-    tidy(ax, xlim=(-0.02 * end, 1.02 * end), ylim=(-0.02 * end, 1.02 * end))
+    against(ax, series, end, (f"predicted {what} (mean-field)", f"measured {what}"))
 
 
 def _distances_in_words(weights: pl.DataFrame) -> str:
@@ -429,14 +364,10 @@ def times_in_words(times: pl.DataFrame) -> str:
 
 def _absences(times: pl.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Give the lengths of absences at each place in rising order, and how many there are of each."""
-    for label, one in _by_place(times.drop_nulls()):
+    for label, one in places(times).items():
         found = one.select("return_times", "return_counts").group_by("return_times").sum()
         found = found.sort("return_times")
         yield label, found["return_times"].to_numpy(), found["return_counts"].to_numpy()
-
-
-def _most(frame: pl.DataFrame, column: str) -> float:
-    return float(frame[column].to_numpy().max(initial=0))
 
 
 CLAIM = Claim(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 from scipy.special import expit, xlogy
 
 from sterling.base.registry import register
@@ -17,27 +18,35 @@ from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Measured, Reference, measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import listed, said, schedule_words
-from sterling.plot.curves import dots, shares
-from sterling.plot.style import tidy
+from sterling.plot.curves import dots, intervals, share_lines
 from sterling.schedules import parse_schedule
+from sterling.states.landscape import landscape, number_of
 from sterling.stats import share_interval
 from sterling.study.cells import Cell, Seeds
 from sterling.study.fit import FitError
-from sterling.study.grid import Study
 from sterling.study.kinds import COUNT, FLAG, Column, Kind, Look, schedule_text
 from sterling.study.likelihood import Counts, Model, maximise, predictor
-from sterling.study.starts_kind import OPPOSITE
+from sterling.study.starts_kind import OPPOSITE, start_of
+from sterling.study.train_kind import KIND as TRAIN
+from sterling.study.train_kind import run_orbit
 
 if TYPE_CHECKING:
-    import polars as pl
     from matplotlib.axes import Axes
 
 #: The threshold must move by less than this factor over all rates for the step size not to decide.
 FACTOR = 2.0
-_CRITERION = "optimal"
 _NORMAL_95 = 1.959963984540054
 _PERMUTATIONS = 200
+_OPTIMAL = TRAIN.criteria["optimal"].success
 _UNKNOWN = (math.nan, math.nan, math.nan)
+
+COURSES = {
+    200_000: (
+        *("constant:0.05", "constant:0.5", "constant:5", "power:0.5,0.25", "power:5,0.25"),
+        *("power:0.05,0.5", "power:0.5,0.5", "power:5,0.5"),
+    ),
+    1_000_000: ("power:0.5,0.75", "power:5,0.75", "power:5,1", "power:50,1"),
+}
 
 #: Judges the interval (low, high) of a factor by which N₅₀ moves, and how many runs ended where none can. The
 #: interval holds what comes out with runs left open by their budget as failures, and as successes.
@@ -63,12 +72,8 @@ RULE = Rule(
 class Budget:
     """Success at one n over sample sizes, schedules and starts; ``exact_n`` and so on for the exact part.
 
-    Attributes
-    ----------
-    courses : tuple of (schedule, steps)
-        Each with the steps that give it a mass of some dozens at least.
-    starts : int
-        Random ones, besides the one that has every weight wrong.
+    ``courses`` are schedules by the steps that give them a mass of some dozens at least. There are so many
+    random ``starts``, besides the one that has every weight wrong.
     """
 
     n: int
@@ -76,21 +81,13 @@ class Budget:
     exact_n: int
     exact_trials: int
     factors: tuple[float, ...] = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
-    courses: tuple[tuple[str, int], ...] = (
-        ("constant:0.05", 200_000),
-        ("constant:0.5", 200_000),
-        ("constant:5", 200_000),
-        ("power:0.5,0.25", 200_000),
-        ("power:5,0.25", 200_000),
-        ("power:0.05,0.5", 200_000),
-        ("power:0.5,0.5", 200_000),
-        ("power:5,0.5", 200_000),
-        ("power:0.5,0.75", 1_000_000),
-        ("power:5,0.75", 1_000_000),
-        ("power:5,1", 1_000_000),
-        ("power:50,1", 1_000_000),
-    )
+    courses: Mapping[int, tuple[str, ...]] = field(default_factory=lambda: COURSES)
     starts: int = 4
+
+    @property
+    def steps(self) -> int:
+        """The least steps of a schedule, which runs of the usual one get."""
+        return min(self.courses)
 
 
 # -- the exact part ------------------------------------------------------------------------------------------
@@ -98,10 +95,6 @@ class Budget:
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     """Look the end of a run up among the absorbing states of its data."""
-    from sterling.states.landscape import landscape, number_of
-    from sterling.study.starts_kind import start_of
-    from sterling.study.train_kind import run_orbit
-
     instance = cell.problem.draw(seeds.data)
     known = set(landscape(instance, progress=look, threads=1).absorbing_states.tolist())
     start = start_of(instance, seeds, cell.settings["start"])
@@ -130,16 +123,11 @@ register(KIND)
 class Effects:
     """How the threshold moves, from logit p = β·(log N − log N₅₀ − γ·log rate − δ·exponent).
 
-    Attributes
-    ----------
-    slope, rate, exponent : (value, low, high)
-        β, γ and δ with 95 % intervals by Wald, on log β, γ and δ; δ is NaN where there is one exponent. Runs
-        on the same data set are not taken for independent: the covariance is the sandwich with data sets as
-        clusters.
-    by_samples, by_schedule, by_chance : float
-        Shares of the deviance that the sample sizes alone, and the schedules alone, explain as factors. A
-        share is never negative, so the last one is what schedules that do nothing would seem to explain, in
-        one case of twenty: results of a data set are dealt out to them anew.
+    β, γ and δ are (value, low, high) with 95 % intervals by Wald, on log β, γ and δ; δ is NaN where there is
+    one exponent. Runs on the same data set are not taken for independent: the covariance is the sandwich with
+    data sets as clusters. The rest are shares of the deviance that the sample sizes alone, and the schedules
+    alone, explain as factors. A share is never negative, so the last one is what schedules that do nothing
+    would seem to explain, in one case of twenty: results of a data set are dealt out to them anew.
     """
 
     slope: tuple[float, float, float]
@@ -151,21 +139,10 @@ class Effects:
 
 
 def effects(samples, rates, exponents, won) -> Effects:
-    """Fit the effects.
+    """Fit the effects of schedules with rates and exponents (s,) at sample sizes (k,).
 
-    Parameters
-    ----------
-    samples : int (k,)
-        Sample sizes.
-    rates, exponents : float (s,)
-        Of the schedules.
-    won : bool (k, s, d)
-        Whether the run on data set number d of that size, under that schedule, succeeded.
-
-    Raises
-    ------
-    FitError
-        If the likelihood has no maximum.
+    ``won``, bool (k, s, d), says whether the run on data set number d of that size, under that schedule,
+    succeeded. FitError is raised where the likelihood has no maximum.
     """
     won = np.asarray(won, bool)
     sizes, kinds, sets = won.shape
@@ -224,51 +201,43 @@ def _share(won: np.ndarray, factor: int) -> float:
 
 def measure(context: Context, budget: Budget) -> Finding:
     """Fit how N₅₀ moves with rate, exponent and start, and check that absorbing states depend on neither."""
-    import polars as pl
-
     sizes = sorted({math.ceil(factor * budget.n * math.log(budget.n)) for factor in budget.factors})
-    kinds = [parse_schedule(text) for text, _ in budget.courses]
+    schedules = [text for texts in budget.courses.values() for text in texts]
+    kinds = [parse_schedule(text) for text in schedules]
     rates = [kind.at(0) for kind in kinds]
     powers = [kind.to_dict().get("exponent", 0.0) for kind in kinds]
     starts = list(range(OPPOSITE, budget.starts))
-    trials = run_schedules(context, budget, sizes)
-    begun = run_starts(context, budget, sizes, starts)
-    exact = run_exact(context, budget, starts)
+    asked = {"n": budget.n, "samples": sizes, "trials": budget.trials}
+    trials = pl.concat(
+        context.trials(f"step-sizes-{steps}", schedule=texts, steps=steps, **asked)
+        for steps, texts in sorted(budget.courses.items())
+    )
+    begun = context.trials("step-sizes-starts", kind="starts", start=starts, steps=budget.steps, **asked)
+    exact = run_exact(context, budget, schedules, starts)
     outside, absorbed = int((exact["absorbed"] & ~exact["listed"]).sum()), int(exact["absorbed"].sum())
-    by_schedule, by_start = (
-        Outcomes.of(one, column, order)
-        for one, column, order in (
-            (trials, "schedule", [schedule_text(kind) for kind in kinds]),
-            (begun, "start", starts),
-        )
-    )
+    by_schedule = Outcomes.of(trials, "schedule", [schedule_text(kind) for kind in kinds])
+    by_start = Outcomes.of(begun, "start", starts)
     found = by_schedule.effects(context, sizes, rates, powers)
-    far = by_start.effects(
-        context, sizes, [math.e if one == OPPOSITE else 1.0 for one in starts], [0.0] * len(starts)
-    )
+    farther = [math.e if one == OPPOSITE else 1.0 for one in starts]
+    far = by_start.effects(context, sizes, farther, [0.0] * len(starts))
     spread = max(rates) / min(rates)
     how = "Wald, runs on one data set not taken for independent; runs left open both ways"
-    factors = (
-        measured(
-            f"factor by which N₅₀ moves when the rate grows {spread:g}-fold",
-            _joined([one.rate for one in found], math.log(spread)),
-            how,
-        ),
-        measured(
-            "factor by which N₅₀ moves from exponent 0 to 1", _joined([one.exponent for one in found]), how
-        ),
-        measured(
-            "factor by which N₅₀ moves from random starts to the one with every weight wrong",
-            _joined([one.rate for one in far]),
-            how,
-        ),
-    )
+    factors = [
+        measured(f"factor by which N₅₀ moves {what}", _joined(intervals, scale), how)
+        for what, intervals, scale in (
+            (f"when the rate grows {spread:g}-fold", [one.rate for one in found], math.log(spread)),
+            ("from exponent 0 to 1", [one.exponent for one in found], 1.0),
+            ("from random starts to the one with every weight wrong", [one.rate for one in far], 1.0),
+        )
+    ]
     thresholds = thresholds_of(sizes, by_schedule.won, [schedule_words(kind) for kind in kinds])
     cells = start_cells(sizes, by_start.won, starts)
     main, beside = found[0], far[0]
+    chance = "results dealt out anew, 95th percentile"
+    elsewhere = "absorbed runs that can end elsewhere, whatever step sizes and start"
     return CLAIM.found(
         RULE,
-        [(one.low, one.high, outside) for one in factors],
+        [(*one.ends, outside) for one in factors],
         experiment=(
             f"{len(trials):,} runs without label noise at n = {budget.n}, N = {sizes[0]} to {sizes[-1]}: for "
             f"each N on {budget.trials} data sets, each run from the same start under {len(kinds)} schedules "
@@ -295,41 +264,21 @@ def measure(context: Context, budget: Budget) -> Finding:
                 "Wald, runs on one data set not taken for independent",
             ),
             *(
-                Measured(f"share of the deviance {what}", 100 * value, unit="%", how=how)
+                Measured(f"share of the deviance that {what}", 100 * value, unit="%", how=how)
                 for what, value, how in (
-                    ("that N alone explains", main.by_samples, "as a factor"),
-                    ("that the schedules alone explain", main.by_schedule, "as a factor"),
-                    (
-                        "that schedules which do nothing seem to explain",
-                        main.by_chance,
-                        "results dealt out anew, 95th percentile",
-                    ),
-                    ("that the starts alone explain", beside.by_schedule, "as a factor"),
-                    (
-                        "that starts which do nothing seem to explain",
-                        beside.by_chance,
-                        "results dealt out anew, 95th percentile",
-                    ),
+                    ("N alone explains", main.by_samples, "as a factor"),
+                    ("the schedules alone explain", main.by_schedule, "as a factor"),
+                    ("schedules which do nothing seem to explain", main.by_chance, chance),
+                    ("the starts alone explain", beside.by_schedule, "as a factor"),
+                    ("starts which do nothing seem to explain", beside.by_chance, chance),
                 )
             ),
             Measured("absorbed runs that ended outside the data's absorbing states", float(outside)),
         ),
-        references=(
-            Reference(
-                "absorbed runs that can end elsewhere, whatever step sizes and start",
-                0.0,
-                "exact",
-                f"{SCIENCE}, 5",
-            ),
-        ),
+        references=(Reference(elsewhere, 0.0, "exact", f"{SCIENCE}, 5"),),
         pictures=(
-            picture(
-                "p4-thresholds",
-                "Samples that half of the runs need, under each schedule",
-                draw_thresholds,
-                thresholds=thresholds,
-            ),
-            picture("p4-starts", "Success from different starts", draw_starts, cells=cells),
+            picture("Samples that half of the runs need, under each schedule", draw_thresholds, thresholds),
+            picture("Success from different starts", draw_starts, cells),
         ),
         tables={
             "step-sizes-trials": trials,
@@ -361,12 +310,9 @@ class Outcomes:
     @classmethod
     def of(cls, trials: pl.DataFrame, column: str, order: list) -> Outcomes:
         """Return the outcomes of trials, in the order of the values of a column."""
-        import polars as pl
-
-        success = (pl.col("verdict") == "OPTIMAL") & pl.col("certified") & (pl.col("errors") == 0)
-        places = [order.index(value) for value in trials[column].to_list()]
+        places = [order.index(value) for value in trials[column]]
         rows = trials.select(
-            "samples", "trial", won=success, left=~pl.col("certified"), place=pl.Series(places)
+            "samples", "trial", won=_OPTIMAL, left=~pl.col("certified"), place=pl.Series(places)
         ).sort("samples", "place", "trial")
         shape = (rows["samples"].n_unique(), len(order), -1)
         return cls(*(rows[name].to_numpy().reshape(shape) for name in ("won", "left")))
@@ -394,64 +340,18 @@ def _joined(intervals: list[tuple[float, float, float]], scale: float = 1.0) -> 
     return float(values[0, 0]), float(values[:, 1].min()), float(values[:, 2].max())
 
 
-def run_schedules(context: Context, budget: Budget, sizes: list[int]) -> pl.DataFrame:
-    """Return the runs under all schedules; those of one step budget are one study."""
-    import polars as pl
-
-    studies = [
-        Study(
-            n=budget.n,
-            samples=sizes,
-            schedule=[text for text, other in budget.courses if other == steps],
-            steps=steps,
-            trials=budget.trials,
-            criteria=_CRITERION,
-            seed=context.seed,
-            name=f"step-sizes-{steps}",
-        )
-        for steps in sorted({steps for _, steps in budget.courses})
-    ]
-    return pl.concat([context.study(study).trials() for study in studies])
-
-
-def run_starts(context: Context, budget: Budget, sizes: list[int], starts: list[int]) -> pl.DataFrame:
-    """Return the runs from all starts, under the usual schedule."""
-    study = Study(
-        kind="starts",
-        n=budget.n,
-        samples=sizes,
-        start=starts,
-        steps=min(steps for _, steps in budget.courses),
-        trials=budget.trials,
-        criteria=_CRITERION,
-        seed=context.seed,
-        name="step-sizes-starts",
-    )
-    return context.study(study).trials()
-
-
-def run_exact(context: Context, budget: Budget, starts: list[int]) -> pl.DataFrame:
+def run_exact(context: Context, budget: Budget, schedules: list[str], starts: list[int]) -> pl.DataFrame:
     """Return runs whose ends are looked up: under all schedules from one start, and from all starts."""
-    import polars as pl
 
-    def study(name: str, **settings: Any) -> pl.DataFrame:
-        return context.study(
-            Study(
-                kind="run_ends",
-                n=budget.exact_n,
-                samples=[
-                    math.ceil(budget.exact_n * math.log(budget.exact_n))
-                ],  # near the threshold: with traps
-                steps=min(steps for _, steps in budget.courses),
-                trials=budget.exact_trials,
-                seed=context.seed,
-                name=f"step-sizes-exact-{name}",
-                **settings,
-            )
-        ).trials()
+    def runs(name: str, **settings: Any) -> pl.DataFrame:
+        samples = math.ceil(budget.exact_n * math.log(budget.exact_n))  # near the threshold: with traps
+        asked = {"n": budget.exact_n, "samples": samples, "trials": budget.exact_trials}
+        return context.trials(
+            f"step-sizes-exact-{name}", kind="run_ends", steps=budget.steps, **asked, **settings
+        )
 
-    schedules = study("schedules", schedule=[text for text, _ in budget.courses])
-    return pl.concat([schedules, study("starts", start=[one for one in starts if one])])
+    others = [one for one in starts if one]  # number 0 is that of the schedules
+    return pl.concat([runs("schedules", schedule=schedules), runs("starts", start=others)])
 
 
 def left_in_words(*parts: Outcomes) -> list[str]:
@@ -467,8 +367,6 @@ def left_in_words(*parts: Outcomes) -> list[str]:
 
 def thresholds_of(sizes: list[int], won: np.ndarray, names: list[str]) -> pl.DataFrame:
     """Return N₅₀ of each schedule alone, with its 95 % interval by Wald."""
-    import polars as pl
-
     rows = []
     for place, name in enumerate(names):
         ones = np.ones((len(sizes), 1))
@@ -484,8 +382,6 @@ def thresholds_of(sizes: list[int], won: np.ndarray, names: list[str]) -> pl.Dat
 
 def start_cells(sizes: list[int], won: np.ndarray, starts: list[int]) -> pl.DataFrame:
     """Return the share of successes at each sample size from each start."""
-    import polars as pl
-
     rows = [
         (start, size, *share_interval(int(won[i, place].sum()), won.shape[-1]))
         for place, start in enumerate(starts)
@@ -496,9 +392,9 @@ def start_cells(sizes: list[int], won: np.ndarray, starts: list[int]) -> pl.Data
 
 def draw_thresholds(ax: Axes, thresholds: pl.DataFrame) -> str:
     """Draw N₅₀ under each schedule, with its interval."""
-    table = thresholds.select("samples", "samples_low", "samples_high").to_numpy()
-    names = [in_figure(text) for text in thresholds["schedule"].to_list()]
-    dots(ax, names, {"N₅₀": table}, "N₅₀: samples at which half of the runs succeed")
+    names = [in_figure(text) for text in thresholds["schedule"]]
+    found = {"N₅₀": intervals(thresholds, "samples")}
+    dots(ax, names, found, "N₅₀: samples at which half of the runs succeed")
     ax.set_xlim(left=0)
     return (
         "Each row is one schedule of step sizes, with its 95 % interval. If step sizes decided anything, the "
@@ -508,12 +404,11 @@ def draw_thresholds(ax: Axes, thresholds: pl.DataFrame) -> str:
 
 def draw_starts(ax: Axes, cells: pl.DataFrame) -> str:
     """Draw the share of successes against N, a line for each start."""
-    starts = sorted(cells["start"].unique().to_list())
-    for place, start in enumerate(starts):
-        label = "every weight wrong" if start == OPPOSITE else f"random start {start + 1}"
-        shares(ax, cells.filter(cells["start"] == start), place, len(starts), label=label)
-    ax.set(xlabel="samples N", ylabel="share of runs absorbed at w*")
-    tidy(ax, "lower right", xscale="log", ylim=(-0.03, 1.03))
+    lines = {
+        "every weight wrong" if start == OPPOSITE else f"random start {start + 1}": one
+        for (start,), one in cells.group_by("start", maintain_order=True)
+    }
+    share_lines(ax, lines, "share of runs absorbed at w*", legend="lower right")
     return (
         "The same data sets from different starts; bars are 95 % Jeffreys intervals. Where the curves lie on "
         "each other, the start makes no difference and N decides."
@@ -535,14 +430,10 @@ CLAIM = Claim(
             exact_n=10,
             exact_trials=24,
             factors=(0.25, 0.4, 0.6, 0.9, 1.4, 2.0),
-            courses=(
-                ("constant:0.05", 100_000),
-                ("constant:0.5", 100_000),
-                ("constant:5", 100_000),
-                ("power:0.5,0.5", 100_000),
-                ("power:5,0.5", 100_000),
-                ("power:5,1", 1_000_000),
-            ),
+            courses={
+                100_000: ("constant:0.05", "constant:0.5", "constant:5", "power:0.5,0.5", "power:5,0.5"),
+                1_000_000: ("power:5,1",),
+            },
             starts=2,
         ),
         "default": Budget(n=32, trials=100, exact_n=12, exact_trials=60),

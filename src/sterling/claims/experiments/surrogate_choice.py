@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from sterling.base.text import number, percent
 from sterling.claims.claim import SCIENCE, Claim
@@ -15,32 +16,26 @@ from sterling.claims.finding import Finding, Measured, Reference, measured, pict
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import listed, said
 from sterling.model.problem import Problem
-from sterling.plot.curves import dots, predictions
+from sterling.plot.curves import dots, intervals, predictions
 from sterling.schedules import Power
 from sterling.stats import mean_interval
 from sterling.study.compare import KIND, NOTE, Comparison, in_order
-from sterling.study.grid import Study
 
 if TYPE_CHECKING:
-    import polars as pl
     from matplotlib.axes import Axes
 
 HALF = 0.5
 #: A measured share this far from the predicted one contradicts it.
 TOLERANCE = 0.15
 LEVEL = 0.95
+_SELF = ("relu", "predicted_samples_ratio")  # one, and no prediction
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Surrogates on the same noisy data sets.
+    """Surrogates on the same noisy data sets, ``instances`` for each sample size.
 
-    Attributes
-    ----------
-    instances : int
-        For each sample size, with the surrogates whose derivative is piecewise constant.
-    smooth_instances : int
-        How many of them are run with the smooth surrogates too, which take every step and so cost most.
+    On ``smooth_instances`` of them smooth surrogates are run too; they take every step and so cost most.
     """
 
     n: int
@@ -80,9 +75,10 @@ def measure(context: Context, budget: Budget) -> Finding:
     What is judged is the identity's share of ReLU's samples at the largest sample size.
     """
     many, few = compare(context, budget)
-    tables, small = [one.summary() for one in many], [one.summary() for one in few]
+    tables, small = ([one.summary() for one in comparisons] for comparisons in (many, few))
     rows = {row["surrogate"]: row for row in tables[-1].iter_rows(named=True)}
-    smooth = [row for row in small[-1].iter_rows(named=True) if row["surrogate"] in budget.smooth]
+    others = [rows[name] for name in budget.surrogates if name != "relu"]
+    smooth = small[-1].filter(pl.col("surrogate").is_in(budget.smooth)).rows(named=True)
     size, bootstrap = f"N = {budget.samples[-1]:,}", "bootstrap over data sets"
     predicted = rows["identity"]["predicted_samples_ratio"]
     ratio = _measured(
@@ -92,25 +88,18 @@ def measure(context: Context, budget: Budget) -> Finding:
         f"{bootstrap}, from the squared ratio of wrong weights",
     )
     lead = lead_over_identity(many[-1])
-    numbers, laws = [ratio], [("identity's share of ReLU's samples, leading order", HALF, f"{SCIENCE}, 7")]
-    for name, row in rows.items():
-        numbers.append(_measured(row, "occupancy", f"occupancy of w* at {size}, {name}", bootstrap))
-        share, occupancy = row["predicted_samples_ratio"], row["predicted_occupancy"]
-        if name != "relu":
-            laws.append((f"predicted share of ReLU's samples, {name}", share, "sterling.theory.laws"))
-        if occupancy is not None:
-            laws.append((f"predicted occupancy at {size}, {name}", occupancy, "sterling.theory.balance"))
-    for row in (*rows.values(), *smooth):
-        if row["surrogate"] != "relu":
-            name = f"occupancy less ReLU's, paired, at {size}, {row['surrogate']}"
-            numbers.append(_measured(row, "difference", name, bootstrap))
-    numbers += [] if lead is None else [lead]
-    for row in tables[0].iter_rows(named=True):
-        name = f"ergodic success at N = {budget.samples[0]:,}, {row['surrogate']}"
-        numbers.append(_measured(row, "ergodic", name, "Jeffreys"))
+    occupied = f"occupancy of w* at {size}"
+    paired = f"occupancy less ReLU's, paired, at {size}"
+    ergodic = f"ergodic success at N = {budget.samples[0]:,}"
+    shown = [
+        *((row, "occupancy", occupied, bootstrap) for row in rows.values()),
+        *((row, "difference", paired, bootstrap) for row in (*others, *smooth)),
+        *((row, "ergodic", ergodic, "Jeffreys") for row in tables[0].iter_rows(named=True)),
+    ]
+    numbers = [_measured(row, column, f"{name}, {row['surrogate']}", how) for row, column, name, how in shown]
     return CLAIM.found(
         rule(predicted),
-        [(ratio.low, ratio.high)],
+        [ratio.ends],
         experiment=(
             f"{budget.instances} data sets with n = {budget.n}, m = 1, σ = {budget.noise:g} for each of N = "
             f"{listed(budget.samples)}; on every one {', '.join(budget.surrogates)} "
@@ -121,24 +110,27 @@ def measure(context: Context, budget: Budget) -> Finding:
             f"At {size} the identity does with {said(ratio)} of ReLU's samples; predicted are "
             f"{number(predicted)} at this size and {HALF} to leading order. {best_in_words(tables[-1], lead)}"
         ),
-        measured=tuple(numbers),
-        references=tuple(Reference(name, value, "mean-field", source) for name, value, source in laws),
+        measured=(ratio, *([lead] if lead else []), *numbers),
+        references=(
+            Reference(
+                "identity's share of ReLU's samples, leading order", HALF, "mean-field", f"{SCIENCE}, 7"
+            ),
+            *(
+                Reference(f"predicted {what}, {row['surrogate']}", row[column], "mean-field", source)
+                for row in rows.values()
+                for what, column, source in (
+                    ("share of ReLU's samples", "predicted_samples_ratio", "sterling.theory.laws"),
+                    (f"occupancy at {size}", "predicted_occupancy", "sterling.theory.balance"),
+                )
+                if row[column] is not None and (row["surrogate"], column) != _SELF
+            ),
+        ),
         pictures=(
             *(
-                picture(
-                    f"surrogates-occupancy-{samples}",
-                    f"Occupancy of w* at N = {samples:,}",
-                    draw_table,
-                    table=table,
-                )
+                picture(f"Occupancy of w* at N = {samples:,}", draw_table, table)
                 for samples, table in zip(budget.samples, tables, strict=True)
             ),
-            picture(
-                "surrogates-predicted",
-                f"Measured against predicted occupancy at {size}, all surrogates",
-                predictions,
-                comparison=few[-1],
-            ),
+            picture(f"Measured against predicted occupancy at {size}, all surrogates", predictions, few[-1]),
         ),
         tables={
             "surrogates-runs": _joined(budget.samples, [one.rows for one in many]),
@@ -193,33 +185,30 @@ def best_in_words(table: pl.DataFrame, lead: Measured | None) -> str:
 
 def compare(context: Context, budget: Budget) -> tuple[list[Comparison], list[Comparison]]:
     """Return for each sample size the comparison on all data sets, and one of all surrogates on the first."""
-    import polars as pl
 
     def rows(name: str, surrogates: tuple[str, ...], trials: int) -> pl.DataFrame:
-        study = Study(
+        return context.trials(
+            name,
             kind=KIND.name,
             n=budget.n,
-            samples=list(budget.samples),
+            samples=budget.samples,
             noise=budget.noise,
-            surrogate=list(surrogates),
+            surrogate=surrogates,
             steps=budget.steps,
             trials=trials,
-            seed=context.seed,
-            name=name,
         )
-        return context.study(study).trials()
 
     def at(samples: int, found: pl.DataFrame, names: tuple[str, ...]) -> Comparison:
         problem = Problem(n=budget.n, samples=samples, noise=budget.noise)
-        mine = in_order(found.filter(found["samples"] == samples), names).drop("seconds")
+        mine = in_order(found.filter(samples=samples), names).drop("seconds")
         return Comparison(mine, problem, Power(0.5, 0.5), budget.steps, context.seed)
 
     whole = rows("surrogates", budget.surrogates, budget.instances)
-    names = (*budget.surrogates, *budget.smooth)
     first = whole.filter(whole["trial"] < budget.smooth_instances)
     if budget.smooth:
         smooth = rows("surrogates-smooth", budget.smooth, budget.smooth_instances)
         first = pl.concat([first, smooth.select(first.columns)])
+    names = (*budget.surrogates, *budget.smooth)
     return (
         [at(samples, whole, budget.surrogates) for samples in budget.samples],
         [at(samples, first, names) for samples in budget.samples],
@@ -227,8 +216,6 @@ def compare(context: Context, budget: Budget) -> tuple[list[Comparison], list[Co
 
 
 def _joined(samples: tuple[int, ...], tables: list[pl.DataFrame]) -> pl.DataFrame:
-    import polars as pl
-
     named = [table.with_columns(samples=pl.lit(size)) for size, table in zip(samples, tables, strict=True)]
     return pl.concat(named, how="vertical_relaxed")
 
@@ -244,8 +231,7 @@ def draw_table(ax: Axes, table: pl.DataFrame) -> str:
     table = table.sort("occupancy", descending=True)
     predicted = np.full((len(table), 3), np.nan)
     predicted[:, 0] = table["predicted_occupancy"].cast(float).to_numpy()
-    measured = table.select("occupancy", "occupancy_low", "occupancy_high").to_numpy()
-    groups = {"measured": measured, "predicted (mean-field)": predicted}
+    groups = {"measured": intervals(table, "occupancy"), "predicted (mean-field)": predicted}
     dots(ax, table["surrogate"].to_list(), groups, "occupancy of w*")
     ax.set_xlim(-0.03, 1.03)
     return "Share of the steps at w*, mean over the same data sets; bars are 95 % bootstrap intervals."

@@ -38,67 +38,51 @@ def measure(context: Context, budget: Budget) -> Finding:
     absorbed = scaling.fits_by_budget(quiet_store, "optimal")
     half = scaling.fits_by_budget(store, "occupancy>=0.5")
     average = scaling.fits_by_budget(store, "ergodic")
-    half_law = {n: samples_for_occupancy(Problem(n, 1, noise=noisy.noise)) for n in noisy.n}
-    mean_law = {n: samples_for_average(Problem(n, 1, noise=noisy.noise)) for n in noisy.n}
-    again = "the same law over the dimensions run: exponent"
-    trials, counts = store.trials(), store.counts("ergodic")
-    counts = counts.filter(counts["steps"] == noisy.steps[-1])
+    half_law, mean_law = (
+        scaling.local_exponent({n: law(Problem(n, 1, noise=noisy.noise)) for n in noisy.n})
+        for law in (samples_for_occupancy, samples_for_average)
+    )
+    again, sigma = "the same law over the dimensions run: exponent", f"σ = {noisy.noise:g}"
+    trials = store.trials()
+    counts = store.counts("ergodic").filter(steps=noisy.steps[-1])
     return CLAIM.found(
         RULE,
         scaling.ends(absorbed[-1], scaling.left_open(quiet_store, budget.quiet.steps[-1]))
         + scaling.ends(half[-1], scaling.left_open(store, noisy.steps[-1])),
         experiment=(
             f"{len(quiet_store.trials(['n'])):,} runs without label noise (those of P1) and {len(trials):,} "
-            f"with σ = {noisy.noise:g}, n = {listed(noisy.n)}, m = 1, {listed(noisy.steps)} steps of "
-            "0.5/√(t+1)."
+            f"with {sigma}, n = {listed(noisy.n)}, m = 1, {listed(noisy.steps)} steps of 0.5/√(t+1)."
         ),
         reason=(
             f"{scaling.growth_sentence('for absorption at w* without noise', absorbed[-1])} "
             f"{scaling.growth_sentence('for half of the steps at w* with noise', half[-1])} "
             f"Samples of the order n^{PROVED:g} are proved to suffice."
         ),
-        measured=(
-            *scaling.exponents(absorbed[-1], "exponent α of N₅₀ for absorption at w*, no noise", "the same"),
-            *scaling.exponents(
-                half[-1], f"exponent α of N₅₀ for half of the steps at w*, σ = {noisy.noise:g}", "the same"
-            ),
-            *scaling.exponents(
-                average[-1], f"exponent α of N₅₀ for the time average, σ = {noisy.noise:g}", "the same"
-            ),
+        measured=tuple(
+            one
+            for fits, what in (
+                (absorbed, "absorption at w*, no noise"),
+                (half, f"half of the steps at w*, {sigma}"),
+                (average, f"the time average, {sigma}"),
+            )
+            for one in scaling.exponents(fits[-1], f"exponent α of N₅₀ for {what}", "the same")
         ),
         references=(
             Reference("proved to suffice: exponent", PROVED, "theorem", PAPER),
             Reference("the same for the time average, without label noise", 2.0, "theorem", PAPER),
             Reference("half of the steps at w* under noise: leading exponent", 3.0, "mean-field", _LAWS),
-            Reference(again, scaling.local_exponent(half_law), "mean-field", _LAWS),
+            Reference(again, half_law, "mean-field", _LAWS),
             Reference(
                 "time average under noise: leading exponent, up to a logarithm", 1.0, "mean-field", _LAWS
             ),
-            Reference(again, scaling.local_exponent(mean_law), "mean-field", _LAWS),
+            Reference(again, mean_law, "mean-field", _LAWS),
         ),
         pictures=(
-            picture(
-                "p2-threshold-quiet",
-                "Samples to be absorbed at w*, no noise",
-                threshold_law,
-                series=absorbed[-1],
-            ),
-            picture(
-                "p2-threshold-noise",
-                "Samples to be at w* half of the time, with noise",
-                threshold_law,
-                series=half[-1],
-            ),
-            picture(
-                "p2-success-noise", "Half of the time at w*, with noise", success_curves, series=half[-1]
-            ),
-            picture(
-                "p2-threshold-average",
-                "Samples for the time average, with noise",
-                threshold_law,
-                series=average[-1],
-            ),
-            picture("p2-regimes-noise", "How runs end with label noise", phase_map, counts=counts),
+            picture("Samples to be absorbed at w*, no noise", threshold_law, absorbed[-1]),
+            picture("Samples to be at w* half of the time, with noise", threshold_law, half[-1]),
+            picture("Half of the time at w*, with noise", success_curves, half[-1]),
+            picture("Samples for the time average, with noise", threshold_law, average[-1]),
+            picture("How runs end with label noise", phase_map, counts),
         ),
         tables={"noisy-trials": trials, "noisy-occupancy-cells": half[-1].cells},
         notes=(

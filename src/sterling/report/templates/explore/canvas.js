@@ -41,8 +41,3 @@ export function cleared(canvas) {
   context.font = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
   return { context, width, height };
 }
-
-/** Say what a canvas shows to those who do not see it. */
-export function describe(canvas, text) {
-  if (canvas.getAttribute("aria-label") !== text) canvas.setAttribute("aria-label", text);
-}

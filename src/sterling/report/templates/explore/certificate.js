@@ -5,6 +5,8 @@
 // all k. Minimising the share of the teacher, π(∅), over all π like that is a linear program; numbers λ_k ≥ 0 with
 // 1{D = ∅} − Σ λ_k B′_k(D) ≥ c for all D prove that it is at least c, however they were found.
 
+import { numberOf } from "./landscape.js";
+
 const ENOUGH = 1e-10;  // of a reduced cost
 const ROUNDS = 2000;
 const PENALTY = 1e3;  // of the artificial variable; costs lie between −1 and 1
@@ -104,8 +106,7 @@ function proved(n, balance, cost, dual) {
  * the share of mass at the teacher, an upper one of that in which each weight is wrong, and whether the teacher absorbs.
  */
 export function* certifying(data, land) {
-  const { n, teacher } = data, balance = balances(data, land);
-  const home = teacher.reduce((sum, sign, k) => (sign > 0 ? sum + 2 ** k : sum), 0);
+  const { n, teacher } = data, balance = balances(data, land), home = numberOf(teacher);
   const there = (s) => (s === home ? 1 : 0);
   const dual = yield* minimising(n, balance, there);
   const wrong = [];

@@ -3,7 +3,7 @@
 import { cleared, palette } from "./canvas.js";
 import { brief } from "./chart.js";
 
-const LEFT = 44, BOTTOM = 36, TOP = 12, RIGHT = 14;
+const LEFT = 44, BOTTOM = 46, TOP = 12, RIGHT = 14;
 
 /** Where in its column a state stands, from −0.4 to 0.4: by its number, spread evenly. */
 const aside = (state) => ((Math.imul(state + 1, 0x9e3779b1) >>> 0) / 4294967296 - 0.5) * 0.72;
@@ -28,7 +28,7 @@ export function drawField(canvas, data, land, stays, trail, steps) {
   context.fillStyle = colour.quiet;
   context.textAlign = "center";
   for (let d = 0; d <= n; d += n > 8 && width < 500 ? 2 : 1) {
-    context.fillText(d, LEFT + (d + 0.5) * (right - LEFT) / (n + 1), height - 20);
+    context.fillText(d, LEFT + (d + 0.5) * (right - LEFT) / (n + 1), height - 21);
   }
   context.fillText("bits that differ from the teacher’s", (LEFT + right) / 2, height - 4);
   context.textAlign = "right";

@@ -76,7 +76,6 @@ export class Gradients {
     this.zobrist = new Int32Array(randomWords(0, [], data.n).buffer);  // any fixed words do
     const states = data.n < 26 ? 2 ** data.n : Infinity;
     this.most = Math.max(2, Math.min(states, Math.floor(MOST_BYTES / (8 * data.n))));
-    this.evaluated = 0;
     this.resize(Math.min(this.most, FIRST_SLOTS), true);
   }
 
@@ -139,7 +138,6 @@ export class Gradients {
     this.keys.set(key.words, slot * this.wordCount);
     this.hashes[slot] = key.hash;
     this.enter(slot);
-    this.evaluated++;
     return slot * n;
   }
 

@@ -1,19 +1,20 @@
 // The page: controls and address in, a run that moves between frames, panels and words out.
 
-import { drawBars, UNDECIDED } from "./bars.js";
+import { drawBars } from "./bars.js";
 import { drawBits } from "./bits.js";
-import { describe, whenResized } from "./canvas.js";
+import { whenResized } from "./canvas.js";
 import { certifying } from "./certificate.js";
-import { brief, drawRecent, drawWhole, WINDOW } from "./chart.js";
+import { drawRecent, drawWhole, WINDOW } from "./chart.js";
+import { listenToControls, showControls } from "./controls.js";
+import { $, describe, put } from "./dom.js";
 import { drawField } from "./field.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
-import { chatterShare, expectation } from "./laws.js";
+import { expectation } from "./laws.js";
 import { draw, drawing, initialLatent } from "./problem.js";
 import { Run } from "./run.js";
-import {
-  fromAddress, NOISES, pythonLine, readRestart, readSchedule, SAMPLES, shellLine, SPEEDS, toAddress, WIDTHS,
-} from "./settings.js";
+import { fromAddress, pythonLine, readRestart, readSchedule, shellLine, toAddress } from "./settings.js";
 import { STORY, storySettings } from "./story.js";
+import { landscapeWords, lawWords, proofWords, runWords, verdictWords } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
 const WORK = 6;  // and for what is prepared beside it
@@ -22,9 +23,6 @@ const WORDS = 120;  // milliseconds between two looks at the numbers
 const SAMPLES_OF_AVERAGE = 400;  // points of the average's line
 const MOST_STEPS = 1e9;
 
-const $ = (id) => document.getElementById(id);
-const percent = (share) => (share > 0 && share < 0.001 ? "below 0.1 %" : `${(100 * share).toFixed(1)} %`);
-const one = (number) => (number >= 100 ? number.toFixed(0) : number.toFixed(2));
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 let story = 1;
@@ -82,7 +80,7 @@ function begin() {
   run.onFlip = (k) => {
     flashed[k] = last;
   };
-  averages = [];
+  averages = [[0, run.distance]];
   owed = 0;
   mode = "still";
   stale = true;
@@ -108,7 +106,7 @@ function frame(now) {
   if (!stale && !glowing && mode === "still") return;
   paint(now);
   if (now - told > WORDS || mode === "still") {
-    tellNumbers();
+    tellRun();
     told = now;
   }
   stale = false;
@@ -126,11 +124,22 @@ function move(passed, deadline) {
     else if (run.absorbed && run.step > run.anchor + 60) halt("Nothing can flip any more.");
   } else if (goal === "return") {
     seekReturn(pause);
-  } else if (run.advance(goal, pause)) {
-    halt();
+  } else {
+    seekStep(pause);
   }
   noteAverage();
   stale = true;
+}
+
+/** Go on to the step that is the goal, with as many looks at the average as its line has points. */
+function seekStep(pause) {
+  const stride = Math.ceil(goal / SAMPLES_OF_AVERAGE);
+  while (run.step < goal) {
+    if (!run.advance(Math.min(goal, run.step + stride), pause)) return;
+    noteAverage();
+    if (pause()) return;
+  }
+  halt();
 }
 
 function seekReturn(pause) {
@@ -189,11 +198,11 @@ function paint(now) {
   const { teacher, n } = data, mean = run.average(), average = settings.view === "average";
   const shown = average ? Int8Array.from(mean, (x) => (x >= 0 ? 1 : -1)) : run.signs;
   drawBits($("teacher-bits"), teacher, () => false, () => 0);
-  const glow = (k) => (calm.matches ? (flashed[k] === last ? 1 : 0) : Math.max(0, 1 - (now - flashed[k]) / GLOW));
+  const glow = (k) => (calm.matches ? Number(run.anchor > 0 && run.since[k] === run.anchor) : Math.max(0, 1 - (now - flashed[k]) / GLOW));
   drawBits($("student-bits"), shown, (k) => shown[k] !== teacher[k], average ? () => 0 : glow);
   const { high } = run.history, every = readRestart(settings.restart)?.every;
   const top = Math.max(3, run.distance, ...high, run.history.start);
-  drawRecent($("recent"), run, Math.min(top, recentTop()), every);
+  drawRecent($("recent"), run, recentTop(), every);
   drawWhole($("whole"), run, top, every, averages);
   drawBars($("bars"), mean, teacher, law && !law.absorbs ? law.shares : null);
   if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
@@ -206,113 +215,37 @@ function recentTop() {
 
 // ---- Words
 
-function put(id, text) {
-  const place = $(id);
-  if (place.textContent !== text) place.textContent = text;
-}
-
 function say(words) {
   if (words) put("said", `Step ${run.step.toLocaleString("en")}: ${run.distance} wrong. ${words}`);
 }
 
-const VERDICTS = {
-  OPTIMAL: ["certified", "OPTIMAL: at rest at the teacher, for ever"],
-  TRAPPED: ["trapped", "TRAPPED: at rest elsewhere, for ever"],
-  RECURRENT: ["recurrent", "RECURRENT: left the teacher and came back"],
-};
-
-function tellNumbers() {
-  const { n } = data, mean = run.average(), { returns, occupied } = run.visited();
+function tellRun() {
+  const { table, pictures } = runWords(run, settings.view), [look, words] = verdictWords(run);
   put("clock", run.step.toLocaleString("en"));
-  const [look, words] = VERDICTS[run.verdict()] ?? ["", run.distance === 0 ? "at the teacher" : "on its way"];
-  const perfect = run.absorbed && run.distance > 0 && run.verdict() === "OPTIMAL";
-  put("verdict", perfect ? "OPTIMAL: at rest with every label right" : words);
+  put("verdict", words);
   $("verdict").className = `verdict ${look}`;
-  let wrong = 0, undecided = 0, worst = 0, sum = 0;
-  for (let k = 0; k < n; k++) {
-    if ((mean[k] >= 0) !== (data.teacher[k] > 0)) wrong++;
-    if (Math.abs(mean[k]) < UNDECIDED) undecided++;
-    const share = run.wrongShare(k);
-    worst = Math.max(worst, share);
-    sum += share;
-  }
-  const some = run.step > 0;
-  put("is-occupancy", some ? percent(occupied / run.step) : "–");
-  put("is-wrong", some ? one(sum) : "–");
-  put("is-worst", some ? `${percent(worst)} of the steps` : "–");
-  put("is-last", `${run.distance} of ${n}`);
-  put("is-average", some ? `${wrong} of ${n}` : "–");
-  put("is-returns", returns.toLocaleString("en"));
-  describe($("student-bits"), `${settings.view === "average" ? "The sign of the average" : "The last weights"}: ${
-    settings.view === "average" ? wrong : run.distance} of ${n} bits are wrong`);
-  describe($("whole"), `Wrong weights over ${run.step.toLocaleString("en")} steps: ${run.distance} now, ${
-    some ? one(sum) : run.distance} on average, ${returns} returns to the teacher`);
-  describe($("recent"), `Wrong weights over the last ${WINDOW} steps: ${run.distance} now`);
-  describe($("bars"), `The time average of ${n} weights: ${wrong} with the wrong sign, ${undecided} undecided`);
+  for (const [id, text] of Object.entries(table)) put(id, text);
+  for (const [id, text] of Object.entries(pictures)) describe($(id), text);
   if (mode === "playing") tellCode();
 }
 
 function tellLaw() {
-  const { n } = data, chatter = settings.restart ? null : chatterShare(settings, settings.surrogate);
-  if (law.absorbs) {
-    put("law-note", "Without noise the gradient vanishes at the teacher: once there, the run stays (exact). Whether and when it comes there, no law of this page says.");
-    put("law-occupancy", "all, once it is there");
-    put("law-wrong", chatter === null ? "none, once it is there" : `${one(chatter * n)} while it chatters`);
-    put("law-worst", "–");
-    put("law-average", "–");
-    put("law-returns", "none");
-    return;
-  }
-  const lost = law.shares.filter((share) => share > 0.5).length;
-  put("law-note", "It reads one gradient, at the teacher: p = push/S for each weight (docs/science, 7). A heuristic that simulation supports, to leading order; not proved.");
-  put("law-occupancy", percent(law.occupancy));
-  put("law-wrong", one(law.shares.reduce((sum, share) => sum + share, 0)));
-  put("law-worst", `${percent(Math.max(...law.shares))} of the steps`);
-  put("law-average", `${lost} of ${n}`);
-  put("law-returns", law.occupancy > 0 ? "for ever" : "–");
+  const { kind, table } = lawWords(law, settings);
+  put("law-kind", kind);
+  $("law-kind").className = `kind ${kind}`;
+  for (const [id, text] of Object.entries(table)) put(id, text);
 }
 
 function tellCode() {
-  const steps = Math.max(1, run ? run.step : settings.steps);
+  const steps = run?.step || settings.steps;
   put("python", pythonLine(settings, steps));
   put("shell", shellLine(settings, steps));
 }
 
 /** What the landscape and its proof say; the place keeps its height. */
 function tellProof() {
-  const small = settings.n <= MOST_WEIGHTS;
-  $("land").hidden = !small;
-  if (!small) return;
-  const parts = [];
-  if (land) {
-    const count = brief(2 ** settings.n), others = land.absorbing.length - (law.absorbs ? 1 : 0);
-    parts.push(`<h3>Resting points <span class="kind exact">exact</span></h3><p>All ${count} states were looked at. ${
-      law.absorbs ? "The teacher is one that no run can leave." : "The teacher can be left: it is no resting point."} ${
-      others ? `${others} ${others === 1 ? "other state is a trap" : "other states are traps"}, ringed in the picture.`
-        : "No other state can catch a run, whatever its start and its step sizes."}</p>`);
-  }
-  if (proof) {
-    const decodes = proof.wrong.every((share) => share < 0.5);
-    const lambda = proof.dual.map((x) => x.toFixed(2)).join(", ");
-    const most = Math.floor(1000 * proof.occupancy) / 10;
-    parts.push(`<h3>The certificate of these data <span class="kind exact">proof</span></h3>`);
-    if (proof.absorbs) {
-      parts.push(proof.occupancy > 0.999
-        ? "<p><strong>Proved:</strong> from every start the run ends at the teacher, and stays.</p>"
-        : "<p>The teacher absorbs; that every start leads there is not proved by this method.</p>");
-    } else {
-      parts.push(proof.occupancy > 0
-        ? `<p><strong>Recurrence is proved:</strong> from every start, the run leaves the teacher and comes back for ever, and spends at least <strong>${most} %</strong> of its time<sup>*</sup> there.</p>`
-        : "<p>Recurrence is not proved for these data: the method finds no bound above zero. More samples help.</p>");
-    }
-    parts.push(decodes
-      ? "<p>Also proved: each bit is right for more than half of the time, so the sign of the average ends at the teacher.</p>"
-      : "<p>That the average decodes every bit is not proved for these data.</p>");
-    if (proof.occupancy > 0 && !proof.absorbs) {
-      parts.push(`<p class="small quiet">The proof, one number for each weight: λ = ${lambda}. That it holds was checked just now, over all states. <sup>*</sup>Time weighted by step size.</p>`);
-    }
-  }
-  $("proof").innerHTML = parts.join("") || "<p class='quiet'>Looking at all states …</p>";
+  $("land").hidden = settings.n > MOST_WEIGHTS;
+  $("proof").innerHTML = landscapeWords(land, law) + proofWords(proof, land) || "<p class='quiet'>Looking at all states …</p>";
 }
 
 function tellStory() {
@@ -322,53 +255,21 @@ function tellStory() {
   });
   $("telling").innerHTML = story
     ? `<h3><span>${story} of ${STORY.length}</span> ${STORY[story - 1].title}</h3>${STORY[story - 1].text}`
-    : "<h3>Your own run</h3><p>Set dimension, samples and noise as you like. The story is one click away.</p>";
+    : "<h3>Your own run</h3><p>Set dimension, samples and noise as you like. The address keeps all settings: share it. The story is one click away.</p>";
   $("back").disabled = story === 1;
   $("next").disabled = story === STORY.length;
 }
 
 // ---- Controls
 
-const SLIDERS = {
-  n: [WIDTHS, (value) => String(value)],
-  samples: [SAMPLES, (value) => value.toLocaleString("en")],
-  noise: [NOISES, (value) => String(value)],
-  speed: [SPEEDS, (value) => (value >= 1e7 ? "as fast as it goes" : `${brief(value)} ${value === 1 ? "step" : "steps"}/s`)],
-};
-const PLAIN = ["surrogate", "schedule", "restart", "m", "seed", "init"];
-
-const nearest = (values, value) =>
-  values.reduce((best, other, i) => (Math.abs(other - value) < Math.abs(values[best] - value) ? i : best), 0);
-
-function showControls() {
-  for (const [name, [values, words]] of Object.entries(SLIDERS)) {
-    const slider = $(name), text = words(settings[name]);
-    slider.max = values.length - 1;
-    slider.value = nearest(values, settings[name]);
-    slider.setAttribute("aria-valuetext", text);
-    put(`${name}-shown`, text);
-  }
-  for (const name of PLAIN) {
-    const field = $(name), value = String(settings[name]);
-    if (field.tagName === "SELECT" && ![...field.options].some((option) => option.value === value)) {
-      field.add(new Option(value, value));  // from an address
-    }
-    field.value = value;
-  }
-  $("last").setAttribute("aria-pressed", String(settings.view === "last"));
-  $("average").setAttribute("aria-pressed", String(settings.view === "average"));
-  put("student-name", settings.view === "average" ? "Student, sign of the average" : "Student, now");
-}
-
 function buttons() {
   const going = mode === "playing" || mode === "seeking";
   put("play-word", going ? "Pause" : "Play");
-  put("window-name", `the last ${WINDOW} steps`);
 }
 
 /** Everything that follows from settings, data and run. */
 function refresh() {
-  showControls();
+  showControls(settings);
   buttons();
   tellCode();
   tellLaw();
@@ -381,78 +282,52 @@ function change(name, value) {
   if (settings[name] === value) return;
   settings = { ...settings, [name]: value };
   if (name === "speed" || name === "view") {
-    showControls();
+    showControls(settings);
     stale = true;
     keepAddress();
     return;
   }
   settings = fromAddress(toAddress(story, settings, storySettings, null), storySettings).settings;  // within its bounds
   keepAddress(null);
-  showControls();
-  if (["surrogate", "schedule", "restart", "init"].includes(name) && data) {
-    prepareRun(name === "surrogate");
+  showControls(settings);
+  if (["schedule", "restart", "init"].includes(name) && data && mode !== "preparing") {
+    begin();  // on the same data
+    refresh();
   } else {
     prepare(0);
   }
-}
-
-function prepareRun(newLaw) {
-  if (newLaw || mode === "preparing") {
-    prepare(0);
-    return;
-  }
-  begin();
-  keepAddress(null);
-  refresh();
 }
 
 function keepAddress(at = run && run.step > 0 && mode === "still" ? run.step : null) {
   history.replaceState(null, "", toAddress(story, settings, storySettings, at));
 }
 
-function open(fragment) {
+function enter(fragment) {
   const found = fromAddress(fragment, storySettings);
   story = found.story;
   if (!story && fragment.replace(/^#/, "") === "") story = 1;
   settings = story && !found.story ? storySettings(story) : found.settings;
   tellStory();
-  showControls();
+  showControls(settings);
   prepare(found.at);
 }
 
-function tell(step) {
+function turnTo(step) {
   history.pushState(null, "", `#story=${step}`);
-  open(location.hash);
+  enter(location.hash);
 }
 
 function listen() {
+  put("window-name", `the last ${WINDOW} steps`);
   STORY.forEach(({ title }, i) => {
     const item = document.createElement("li");
     item.innerHTML = `<a href="#story=${i + 1}"><span>${i + 1}</span> ${title}</a>`;
     $("story").append(item);
   });
-  addEventListener("hashchange", () => open(location.hash));
-  $("back").addEventListener("click", () => tell(Math.max(1, (story ?? 1) - 1)));
-  $("next").addEventListener("click", () => tell(Math.min(STORY.length, (story ?? 0) + 1)));
-  for (const [name, [values, words]] of Object.entries(SLIDERS)) {
-    $(name).addEventListener("input", () => {
-      const value = values[Number($(name).value)];
-      put(`${name}-shown`, words(value));
-      $(name).setAttribute("aria-valuetext", words(value));
-      change(name, value);
-    });
-  }
-  for (const name of PLAIN) {
-    $(name).addEventListener("change", () => {
-      const field = $(name), number = field.tagName === "INPUT" || name === "m";
-      if (field.value === "" || !field.checkValidity()) {
-        showControls();
-        return;
-      }
-      change(name, number ? Number(field.value) : field.value);
-    });
-  }
-  $("controls").addEventListener("submit", (event) => event.preventDefault());
+  addEventListener("hashchange", () => enter(location.hash));
+  $("back").addEventListener("click", () => turnTo(Math.max(1, (story ?? 1) - 1)));
+  $("next").addEventListener("click", () => turnTo(Math.min(STORY.length, (story ?? 0) + 1)));
+  listenToControls(() => settings, change);
   $("play").addEventListener("click", play);
   $("one").addEventListener("click", () => {
     if (!run) return;
@@ -480,8 +355,6 @@ function listen() {
     refresh();
     say("Back at the start.");
   });
-  $("last").addEventListener("click", () => change("view", "last"));
-  $("average").addEventListener("click", () => change("view", "average"));
   for (const button of document.querySelectorAll("[data-copy]")) {
     button.addEventListener("click", () => {
       navigator.clipboard.writeText($(button.dataset.copy).textContent).then(() => {
@@ -496,12 +369,12 @@ function listen() {
 
 // What tests and the curious may use from the console.
 globalThis.sterling = {
-  draw, Run, initialLatent, expectation, sweeping, certifying, pythonLine, shellLine, storySettings, readSchedule, readRestart,
+  draw, Run, initialLatent, expectation, sweeping, certifying, pythonLine, shellLine, storySettings,
   get page() {
-    return { run, data, law, land, proof, settings, story, mode, tasks: tasks.length };
+    return { run, data, settings, averages, mode, tasks: tasks.length };
   },
 };
 
 listen();
-open(location.hash);
-requestAnimationFrame(frame);
+enter(location.hash);
+requestAnimationFrame(() => requestAnimationFrame(frame));  // the browser paints once before the work begins

@@ -42,7 +42,6 @@ export class Run {
     this.epochMass = 0;
     this.distance = 0;
     for (let k = 0; k < n; k++) if (this.signs[k] !== data.teacher[k]) this.distance++;
-    this.flipCount = 0;
     this.visits = 0;
     this.returns = 0;
     this.firstHit = -1;
@@ -197,7 +196,6 @@ export class Run {
     this.sinceMass[k] = total;
     signs[k] = -sign;
     this.gradients.flip(this.key, k);
-    this.flipCount++;
     if (this.flips !== null) this.flips.push(step, k, -sign);
     if (this.onFlip !== null) this.onFlip(k);
   }

@@ -1,0 +1,161 @@
+"""The explorable page against its bars: `python -m benchmarks.explore [--quick] [--repeat 3]`.
+
+In headless Chromium, which draws without a graphics card: the steps a second of the page's engine at n = 32,
+N = 1600, σ = 0.5, from an empty table of gradients on, and the frames a second while the page plays. What was
+fast must have been right: the latent weights at the end are those of `train`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+import sterling as st
+from benchmarks import machine
+from benchmarks.report import Options, Row, show_row, write
+from sterling.report.explore import write_explorable
+from tests.browsing import MISSING, look, start, visit
+
+N, SAMPLES, NOISE, SEED = 32, 1600, 0.5, 0
+STEPS = 4_000_000
+FRAMES_FOR = 5000  # milliseconds
+STEPS_BAR, FRAMES_BAR = 1e6, 50
+_WIDTH = 130  # columns, where the output is no terminal
+
+#: What plays while frames are counted, as the address of the page says it.
+PLAYS = {
+    "as fast as it goes": f"n={N}&samples={SAMPLES}&speed=10000000&steps=1000000000",
+    "2,000 steps a second": f"n={N}&samples={SAMPLES}&speed=2000",
+    "the landscape, as fast as it goes": "story=3&speed=10000000&steps=1000000000",
+    "128 weights": "story=4",
+}
+
+_RUN = """
+    const [problem, steps] = arguments, data = sterling.draw(problem);
+    const schedule = {kind: "power", rate: 0.5, exponent: 0.5};
+    const run = new sterling.Run(data, {surrogate: "relu", schedule, init: 0}), begun = performance.now();
+    run.advance(steps);
+    return [(performance.now() - begun) / 1000, [...run.latents()]];
+"""
+_FRAMES = """
+    const [length, done] = arguments, step = sterling.page.run.step;
+    let first = null, frames = 0;
+    requestAnimationFrame(function count(now) {
+        first ??= now;
+        if (now - first < length) {
+            frames++;
+            requestAnimationFrame(count);
+        } else {
+            done([1000 * frames / (now - first), 1000 * (sterling.page.run.step - step) / (now - first)]);
+        }
+    });
+"""
+
+
+def speed(driver, address: str, options: Options) -> Row:
+    """Steps a second of the engine, each time a new run on new tables."""
+    visit(driver, address)
+    steps = STEPS // 20 if options.quick else STEPS
+    problem = {"n": N, "samples": SAMPLES, "m": 1, "noise": NOISE, "seed": SEED}
+    times, latents = [], []
+    for _ in range(options.repeat):
+        seconds, latent = driver.execute_script(_RUN, problem, steps)
+        times.append(seconds)
+        latents.append(latent)
+    orbit = st.train(
+        st.Problem(n=N, samples=SAMPLES, noise=NOISE).draw(SEED),
+        steps=steps,
+        schedule=st.Power(0.5, 0.5),
+        init=0,
+        record=(),
+    )
+    return Row(
+        title=f"the page's engine, n={N} N={SAMPLES} σ={NOISE}, {steps:,} steps",
+        measured=steps / min(times),
+        unit="steps/s",
+        bar=STEPS_BAR,
+        aim=None,
+        more_is_better=True,
+        runs={"run": times},
+        note=", ".join(f"{steps / seconds:,.0f}" for seconds in times) + " steps/s",
+        failure=""
+        if all(latent == orbit.latent.tolist() for latent in latents)
+        else "latents differ from train's",
+        case="steps",
+    )
+
+
+def frames(driver, address: str, options: Options) -> Row:
+    """Frames a second while it plays: the worst of several plays, each the best of its repetitions."""
+    length = FRAMES_FOR // 5 if options.quick else FRAMES_FOR
+    rates: dict[str, list[float]] = {}
+    paces: dict[str, float] = {}
+    for name, fragment in PLAYS.items():
+        rates[name] = []
+        for _ in range(options.repeat):
+            visit(driver, f"{address}#{fragment}")
+            driver.find_element("id", "play").click()
+            rate, pace = driver.execute_async_script(_FRAMES, length)
+            rates[name].append(rate)
+            paces[name] = max(pace, paces.get(name, 0))
+    return Row(
+        title="frames while it plays, the worst of four plays",
+        measured=min(map(max, rates.values())),
+        unit="frames/s",
+        bar=FRAMES_BAR,
+        aim=60,
+        more_is_better=True,
+        runs={f"frames/s, {name}": found for name, found in rates.items()},
+        note="; ".join(
+            f"{name}: {min(found):.1f} to {max(found):.1f} frames/s at {paces[name]:,.0f} steps/s"
+            for name, found in rates.items()
+        ),
+        case="frames",
+    )
+
+
+BARS: dict[str, Callable[..., Row]] = {"steps": speed, "frames": frames}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print and write; return 1 where a bar is missed or a run is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.explore", description="The explorable page.")
+    parser.add_argument("--only", nargs="+", choices=tuple(BARS), default=tuple(BARS), help="(all)")
+    parser.add_argument("--quick", action="store_true", help="short runs, once each: a smoke test")
+    parser.add_argument("--repeat", type=int, help="repetitions, the best counts (3, with --quick 1)")
+    parser.add_argument("--output", type=Path, default=Path("out/bench-explore.json"), help="(%(default)s)")
+    asked = parser.parse_args(arguments)
+    if asked.repeat is not None and asked.repeat < 1:
+        parser.error(f"--repeat is {asked.repeat}; it must be at least 1")
+    options = Options(asked.repeat or (1 if asked.quick else 3), 1, asked.quick)
+    driver = start()
+    if driver is None:
+        parser.error(MISSING)
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+    known = machine.facts(1) | {"browser": "Chromium " + driver.capabilities["browserVersion"]}
+    console.print(f"{machine.summary(known)}, {known['browser']}", highlight=False)
+    begun = time.monotonic()
+    rows: list[Row] = []
+    try:
+        look(driver, "light", 1280, motion="no-preference")
+        driver.set_script_timeout(600)
+        with tempfile.TemporaryDirectory() as folder:
+            address = write_explorable(Path(folder) / "explore.html").as_uri()
+            for name in asked.only:
+                rows.append(BARS[name](driver, address, options))
+                show_row(console, rows[-1])
+                write(asked.output, rows, options, known, time.monotonic() - begun)
+    finally:
+        driver.quit()
+    console.print(f"best of {options.repeat}, written to {asked.output}", highlight=False)
+    return 0 if all(row.passed and not row.failure for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+// The form and the switch beside the bits: they show settings, and tell what a reader changes.
+
+import { brief } from "./chart.js";
+import { $, put } from "./dom.js";
+import { NOISES, SAMPLES, SPEEDS, WIDTHS } from "./settings.js";
+
+const SLIDERS = {
+  n: [WIDTHS, (value) => String(value)],
+  samples: [SAMPLES, (value) => value.toLocaleString("en")],
+  noise: [NOISES, (value) => String(value)],
+  speed: [SPEEDS, (value) => (value >= 1e7 ? "as fast as it goes" : `${brief(value)} ${value === 1 ? "step" : "steps"}/s`)],
+};
+const PLAIN = ["surrogate", "schedule", "restart", "m", "seed", "init"];
+
+const nearest = (values, value) =>
+  values.reduce((best, other, i) => (Math.abs(other - value) < Math.abs(values[best] - value) ? i : best), 0);
+
+/** Show settings in the form. */
+export function showControls(settings) {
+  for (const [name, [values, words]] of Object.entries(SLIDERS)) {
+    const slider = $(name), text = words(settings[name]);
+    slider.max = values.length - 1;
+    slider.value = nearest(values, settings[name]);
+    slider.setAttribute("aria-valuetext", text);
+    put(`${name}-shown`, text);
+  }
+  for (const name of PLAIN) {
+    const field = $(name), value = String(settings[name]);
+    if (field.tagName === "SELECT" && ![...field.options].some((option) => option.value === value)) {
+      field.add(new Option(value, value));  // from an address
+    }
+    field.value = value;
+  }
+  put("more", [...document.querySelectorAll(".choices label")].map(settingWords).join(" · "));
+  $("last").setAttribute("aria-pressed", String(settings.view === "last"));
+  $("average").setAttribute("aria-pressed", String(settings.view === "average"));
+  put("student-name", settings.view === "average" ? "Student, sign of the average" : "Student, now");
+}
+
+/** A choice and what it is set to. */
+function settingWords(label) {
+  const [name, field] = label.children;
+  return `${name.textContent} ${field.tagName === "SELECT" ? field.selectedOptions[0].text : field.value}`;
+}
+
+/** Call change(name, value) when something is changed; `settings()` are those that hold. */
+export function listenToControls(settings, change) {
+  for (const [name, [values]] of Object.entries(SLIDERS)) {
+    $(name).addEventListener("input", () => change(name, values[Number($(name).value)]));
+  }
+  for (const name of PLAIN) {
+    $(name).addEventListener("change", () => {
+      const field = $(name), number = field.tagName === "INPUT" || name === "m";
+      if (field.value === "" || !field.checkValidity()) showControls(settings());
+      else change(name, number ? Number(field.value) : field.value);
+    });
+  }
+  $("controls").addEventListener("submit", (event) => event.preventDefault());
+  $("last").addEventListener("click", () => change("view", "last"));
+  $("average").addEventListener("click", () => change("view", "average"));
+}
