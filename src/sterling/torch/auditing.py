@@ -380,9 +380,8 @@ def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
 def _of_parq(quantiser: Any, bits: int, example: Any) -> TensorAudit:
     def quantise(latent: torch.Tensor) -> torch.Tensor:
         quantised, _ = quantiser.quantize(latent.detach().clone(), bits)
-        return (
-            latent + (quantised - latent).detach()
-        )  # gradients are taken at the levels, and move the latents
+        # Gradients are taken at the levels, and move the latents.
+        return latent + (quantised - latent).detach()
 
     weight = _handle(quantise, example)
     weight.name = type(quantiser).__name__
