@@ -18,7 +18,7 @@ SOURCES := pyproject.toml src/sterling/__init__.py
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format bench docs clean distclean FORCE
+.PHONY: help demo test check format bench bench-qat docs clean distclean FORCE
 
 help: ## show this list
 	@echo "make TARGET [ARGS='...'] [PYTHON=python3.12]"
@@ -41,6 +41,9 @@ format: $(DEV) ## sort the imports and format the code
 
 bench: $(CORE) $(TORCH) ## run the benchmarks, PyTorch beside them
 	@$(PY) -m benchmarks $(ARGS)
+
+bench-qat: $(DEV) $(QAT) ## train hundreds of small nets: what decoding is worth (hours; ARGS as in benchmarks/qat)
+	@$(PY) -m benchmarks.qat $(ARGS)
 
 docs: $(DOCS) $(TORCH) ## build the documentation: build/docs/index.html
 	@$(PY) -m sphinx -b html -W --keep-going -q docs build/docs $(ARGS)

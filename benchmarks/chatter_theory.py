@@ -236,7 +236,7 @@ def ladder(quick: bool) -> None:
                         unsettled += not found.settled
                         signs = found.signs
                     elif name == "risk_minimisers":
-                        signs = baselines.risk_minimisers(instance)
+                        signs = st.landscape(instance).minimisers
                     else:
                         signs = getattr(baselines, name)(instance.inputs, instance.labels)
                     right += bool(np.all(signs == instance.teacher))

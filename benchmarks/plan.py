@@ -25,7 +25,7 @@ Marked, for these failed or nobody ran them: half of the steps at w* with σ = 0
 (at n = 256 0.83 of 60 with m = 1, 0.97 of 60 with m = 4: the law asks for too many samples there); the time
 average with m = 4 and little or no noise beyond n = 128 (n = 256: 0.67 and 0.42 of 60; n = 512: 0.40 of 48
 and 0.31 of 39, with σ = 0 and 0.1), and with σ = 1 beyond n = 256 (n = 512, m = 1: 0.40 of no more than 10).
-The constants of restart at n = 16 and 32 were fitted to the runs that stand for their check.
+The constants of restart are those of `benchmarks/restart.py`, with other seeds, and not run here.
 Marks were set after the shares were seen.
 """
 

@@ -9,7 +9,7 @@ from sterling.plot import run, style
 
 instance = st.Problem(n=256, samples=1024).draw(seed=0)
 plain = st.train(instance, steps=6_000)
-restarted = st.train(instance, steps=6_000, restart=st.Restart(every=600, scale=0.1))
+restarted = st.train(instance, steps=6_000, restart=st.Restart())
 
 figure = Figure(figsize=(9, 3.6), layout="constrained")
 left, right = figure.subplots(1, 2, sharey=True)

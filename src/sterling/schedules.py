@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sterling.base.checks import integer, is_number, real, shown
+from sterling.base.text import Plain
 from sterling.errors import InputError, InputTypeError
 from sterling.exact.mass import (
     KIND_POWER,
@@ -44,26 +45,19 @@ KernelArguments = tuple[int, float, float, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Conditions:
+class Conditions(Plain):
     """The terms that the paper puts on the step sizes, each met (True) or not, and `failed`: why not.
 
-    Source: Jeong, Xin & Yin, arXiv 2505.18113. They are checked on the formula, not on samples of it:
-    `bounded`, sup η_t < ∞: the exponent is not negative (a table is always bounded);
-    `non_summable`, Σ η_t = ∞: the exponent is at most 1, or the table's last rate is positive;
-    `slow_decay`, η_{t+1}/η_t → 1: true of every power law, and of a table whose last rate is positive.
+    Source: Jeong, Xin & Yin, arXiv 2505.18113. They are checked on the formula, not on samples of it.
     """
 
-    bounded: bool
-    non_summable: bool
-    slow_decay: bool
+    bounded: bool  # sup η_t < ∞: the exponent is not negative; a table is always bounded
+    non_summable: bool  # Σ η_t = ∞: the exponent is at most 1, or the table's last rate is positive
+    slow_decay: bool  # η_{t+1}/η_t → 1: every power law, and a table whose last rate is positive
     failed: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the terms by their names, and the reasons as a list."""
-        return {**asdict(self), "failed": list(self.failed)}
 
-
-class Schedule:
+class Schedule(Plain):
     """What `Constant`, `Power` and `Table` have in common. η_t is in units where the readout has norm one.
 
     Steps t are integers from 0 to 2**60. A step that is none of these raises `InputError`.
@@ -91,15 +85,7 @@ class Schedule:
     def mass(self, t0: int, t1: int | None = None) -> float:
         """Return Σ η_t over t0 ≤ t < t1; with one argument, H(t0), the sum over t < t0.
 
-        Parameters
-        ----------
-        t0, t1 : int
-            The first step, and the one after the last.
-
-        Returns
-        -------
-        float
-            For its accuracy see `sterling.exact.mass.MassFunctions`.
+        For its accuracy see `sterling.exact.mass.MassFunctions`.
         """
         t0, t1 = (0, t0) if t1 is None else (t0, t1)
         t0, t1 = _step(t0, "t0"), _step(t1, "t1")
@@ -108,21 +94,9 @@ class Schedule:
         return float(mass_between(*self._arguments, t0, t1))
 
     def first_reach(self, t0: int, mass: float) -> int | None:
-        """Return the smallest t ≥ t0 with mass(t0, t) ≥ `mass`.
+        """Return the smallest t ≥ t0 with mass(t0, t) ≥ `mass`, None if there is none up to 2**60.
 
         It is the inverse of the computed `mass`, not of the ideal one: self.mass(t0, t − 1) < mass holds too.
-
-        Parameters
-        ----------
-        t0 : int
-            The step from which on.
-        mass : float
-            It may be infinite.
-
-        Returns
-        -------
-        int or None
-            None if there is no such step up to 2**60.
         """
         t0 = _step(t0, "t0")
         if not is_number(mass) or math.isnan(mass):
@@ -159,35 +133,16 @@ class Schedule:
         """
         raise NotImplementedError
 
-    def kernel_arguments(self, scale: float = 1.0) -> KernelArguments:
-        """Return (kind, rate, exponent, sums) for the functions of `build`, the rates multiplied by `scale`.
+    def _kernel_arguments(self, scale: float = 1.0) -> KernelArguments:
+        """Return (kind, rate, exponent, sums) for the functions of `mass.build`, the rates times ``scale``,
+        1/‖v‖².
 
-        Parameters
-        ----------
-        scale : float
-            1/‖v‖².
-
-        Returns
-        -------
-        kind, rate, exponent, sums
-            `sums` is a new contiguous float64 array: for a table of K rates the upper parts and then the
-            lower parts of its K + 1 prefix sums.
-
-        Raises
-        ------
-        InputError
-            If a scaled rate overflows or vanishes.
+        ``sums`` is a new contiguous float64 array: for a table of K rates the upper parts and then the lower
+        parts of its K + 1 prefix sums. InputError says that a scaled rate overflows or vanishes.
         """
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
-        """Return its kind and numbers; `schedule_from_dict` is the way back.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
         return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
 
     def _rate(self, t: int) -> float:
@@ -196,7 +151,7 @@ class Schedule:
     @cached_property
     def _arguments(self) -> tuple[Any, ...]:
         # A list for the array, because pure Python reads it much faster.
-        kind, rate, exponent, sums = self.kernel_arguments()
+        kind, rate, exponent, sums = self._kernel_arguments()
         return kind, rate, exponent, sums.tolist()
 
 
@@ -223,7 +178,7 @@ class _PowerLaw(Schedule):
             failed.append(f"The steps are summable: with exponent {p} > 1 the total mass is finite.")
         return Conditions(p >= 0.0, p <= 1.0, True, tuple(failed))
 
-    def kernel_arguments(self, scale: float = 1.0) -> KernelArguments:
+    def _kernel_arguments(self, scale: float = 1.0) -> KernelArguments:
         return KIND_POWER, _scaled(self.rate, scale), self.exponent, np.zeros(2)
 
 
@@ -237,11 +192,6 @@ class Power(_PowerLaw):
         η_0, positive, in units where the readout has norm one.
     exponent : float
         Between −8 and 8. The paper's terms hold from 0 to 1.
-
-    Raises
-    ------
-    InputError
-        If an argument is not such a number.
 
     Examples
     --------
@@ -273,11 +223,6 @@ class Constant(_PowerLaw):
     rate : float
         Positive, in units where the readout has norm one.
 
-    Raises
-    ------
-    InputError
-        If it is no such number.
-
     Examples
     --------
     >>> import sterling as st
@@ -301,11 +246,6 @@ class Table(Schedule):
     ----------
     rates : one-dimensional sequence of float
         At least one, each finite and not negative, in units where the readout has norm one. Kept as a tuple.
-
-    Raises
-    ------
-    InputError
-        If the rates are not like that; the message names the position.
 
     Examples
     --------
@@ -350,7 +290,7 @@ class Table(Schedule):
         )
         return Conditions(True, False, False, failed)
 
-    def kernel_arguments(self, scale: float = 1.0) -> KernelArguments:
+    def _kernel_arguments(self, scale: float = 1.0) -> KernelArguments:
         rates = [_scaled(value, scale) for value in self.rates]
         sums = np.zeros((2, len(rates) + 1))
         total = carry = 0.0

@@ -22,27 +22,12 @@ Interval = tuple[float, float, float]
 
 
 def jeffreys(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Return Jeffreys intervals of proportions: quantiles of Beta(k + ½, t − k + ½).
+    """Return Jeffreys intervals of proportions k/t, arrays of one shape: quantiles of Beta(k + ½, t − k + ½).
 
-    Parameters
-    ----------
-    successes, trials : array-like
-        k and t, of one shape.
-    level : float
-        Their coverage, on average over the prior; for a single proportion it swings about it.
+    They cover on average over the prior; for a single proportion the coverage swings about the level. The
+    lower end is 0 without a success and the upper end 1 without a failure. Source: Brown, Cai and DasGupta,
+    Statistical Science 16 (2001) 101.
 
-    Returns
-    -------
-    low, high : ndarray
-        The lower end is 0 without a success and the upper end 1 without a failure.
-
-    References
-    ----------
-    Brown, Cai and DasGupta, Statistical Science 16 (2001) 101.
-
-    Examples
-    --------
-    >>> from sterling.stats import jeffreys
     >>> low, high = jeffreys([0, 5], 10)
     >>> low.round(3).tolist(), high.round(3).tolist()
     ([0.0, 0.224], [0.217, 0.776])
@@ -57,23 +42,7 @@ def jeffreys(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tu
 
 
 def share_interval(successes: int, trials: int, level: float = 0.95) -> Interval:
-    """Return a share and its Jeffreys interval.
-
-    Parameters
-    ----------
-    successes, trials : int
-    level : float
-
-    Returns
-    -------
-    share, low, high : float
-
-    Examples
-    --------
-    >>> from sterling.stats import share_interval
-    >>> [round(one, 3) for one in share_interval(5, 10)]
-    [0.5, 0.224, 0.776]
-    """
+    """Return a share and its Jeffreys interval."""
     if not trials:
         return math.nan, math.nan, math.nan
     low, high = jeffreys(successes, trials, level)
@@ -81,24 +50,7 @@ def share_interval(successes: int, trials: int, level: float = 0.95) -> Interval
 
 
 def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
-    """Return the mean of independent values and Student's interval.
-
-    Parameters
-    ----------
-    values : array-like (count,)
-    level : float
-
-    Returns
-    -------
-    mean, low, high : float
-        One value bounds nothing.
-
-    Examples
-    --------
-    >>> from sterling.stats import mean_interval
-    >>> [round(one, 3) for one in mean_interval([1.0, 2.0, 3.0])]
-    [2.0, -0.484, 4.484]
-    """
+    """Return the mean of independent values and Student's interval; one value bounds nothing."""
     from scipy.special import stdtrit
 
     values = np.asarray(values, np.float64)
@@ -113,23 +65,11 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
 
 
 def quantile_interval(values: ArrayLike, share: float, level: float = 0.95) -> Interval:
-    """Return a quantile of independent values and its distribution-free interval from order statistics.
+    """Return a quantile of independent values, 0 < share < 1, and its distribution-free interval.
 
-    Parameters
-    ----------
-    values : array-like (count,)
-    share : float
-        Which quantile, in (0, 1).
-    level : float
-        The quantile lies between the ends with at least this probability, by the binomial law.
+    The ends are order statistics: the quantile lies between them with the probability ``level`` at least, by
+    the binomial law.
 
-    Returns
-    -------
-    quantile, low, high : float
-
-    Examples
-    --------
-    >>> from sterling.stats import quantile_interval
     >>> quantile_interval(range(11), 0.5)
     (5.0, 1.0, 9.0)
     """
@@ -152,37 +92,13 @@ def bootstrap_counts(count: int, seed: int | np.random.SeedSequence = 0) -> np.n
     """Return how often each of ``count`` draws is in each of 4000 resamples, int64 (4000, count).
 
     Resamples that are to be compared with each other, those of paired values say, take the same ones.
-
-    Parameters
-    ----------
-    count : int
-    seed : int or SeedSequence
-
-    Examples
-    --------
-    >>> from sterling.stats import bootstrap_counts
-    >>> bootstrap_counts(3).sum(axis=1).min()
-    np.int64(3)
     """
     checks.integer(count, "count", 1)
     return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), _RESAMPLES)
 
 
 def percentiles(resampled: ArrayLike, value: float, level: float = 0.95) -> Interval:
-    """Return a value with the percentile interval of its resamples; those that are NaN are left out.
-
-    Parameters
-    ----------
-    resampled : array-like
-    value : float
-    level : float
-
-    Examples
-    --------
-    >>> from sterling.stats import percentiles
-    >>> percentiles(range(101), 50.0, 0.5)
-    (50.0, 25.0, 75.0)
-    """
+    """Return a value with the percentile interval of its resamples; those that are NaN are left out."""
     tail = _tail(level)
     low, high = np.nanquantile(np.asarray(resampled, np.float64), [tail, 1 - tail])
     return float(value), float(low), float(high)
@@ -191,22 +107,8 @@ def percentiles(resampled: ArrayLike, value: float, level: float = 0.95) -> Inte
 def clustered_correlation(x: ArrayLike, y: ArrayLike, cluster: ArrayLike, level: float = 0.95) -> Interval:
     """Return the correlation of values that come in clusters, and its bootstrap interval over whole clusters.
 
-    Parameters
-    ----------
-    x, y, cluster : array-like (count,)
-    level : float
-
-    Returns
-    -------
-    correlation, low, high : float
-        The ends are percentiles, so Fisher's z in between would not move them. They are NaN for less than
-        three clusters, and all is NaN where a value does not vary.
-
-    Examples
-    --------
-    >>> from sterling.stats import clustered_correlation
-    >>> clustered_correlation([0, 1, 2, 3], [0, 1, 2, 3], [0, 0, 1, 2])[0]
-    1.0
+    The ends are percentiles, so Fisher's z in between would not move them. They are NaN for less than three
+    clusters, and all is NaN where a value does not vary.
     """
     x, y, cluster = np.asarray(x, np.float64), np.asarray(y, np.float64), np.asarray(cluster)
     members = (cluster[:, None] == np.unique(cluster)).astype(float)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from sterling.base.checks import flag, integer, is_number, shown
 from sterling.base.registry import Registry
+from sterling.base.text import Plain
 from sterling.errors import InputError, InputTypeError
 
 __all__ = ["SURROGATES", "Surrogate", "get_surrogate", "surrogate_from_dict"]
@@ -31,7 +32,7 @@ ArrayFunction = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True, repr=False)
-class Surrogate:
+class Surrogate(Plain):
     """One surrogate μ of the step function, given by its derivative μ′.
 
     Either ``window`` says where μ′ is 1 (elsewhere it is 0), and both engines take it, or ``slope`` is a
@@ -59,11 +60,6 @@ class Surrogate:
     ----------
     piecewise_constant : bool
         Whether it has a window, which the event engine needs.
-
-    Raises
-    ------
-    InputError
-        If there is neither a window nor a slope, or there are both, or one of them is not as said above.
 
     Examples
     --------
@@ -137,7 +133,7 @@ class Surrogate:
     def derivative(self, x: Any, xp: Any = None) -> Any:
         """Return μ′(x).
 
-        It never overflows. At the very end of a window rounding in x decides; `thresholds` is exact there.
+        It never overflows. At the very end of a window rounding in x decides; the engines are exact there.
 
         Parameters
         ----------
@@ -157,24 +153,12 @@ class Surrogate:
         inside = (low <= x) & (x <= high) if self.closed else (low < x) & (x < high)
         return xp.where(inside, xp.ones_like(x), xp.zeros_like(x))
 
-    def thresholds(self, unit_squared: int | Fraction) -> tuple[int, int]:
+    def _thresholds(self, unit_squared: int | Fraction) -> tuple[int, int]:
         """Return (low, high) such that μ′(a/√unit_squared) = 1 exactly where low ≤ a ≤ high.
 
-        Parameters
-        ----------
-        unit_squared : int or Fraction
-            The square of the pre-activation that stands for x = 1: n·4^bits for inputs on the grid 2^−bits.
-            It may be larger than an int64, and it is a fraction where the grid is coarser than one.
-
-        Returns
-        -------
-        low, high : int
-            Inclusive bounds on the integer a, exact, within ±2**62; those stand for no bound.
-
-        Raises
-        ------
-        InputError
-            If μ′ is not piecewise constant, or `unit_squared` is not a positive integer or Fraction.
+        ``unit_squared`` is the square of the pre-activation that stands for x = 1: n·4^bits for inputs on the
+        grid 2^−bits; it may be larger than an int64, and it is a fraction where the grid is coarser than one.
+        The bounds are within ±2**62; those stand for none.
         """
         if self.window is None:
             raise InputError(
@@ -192,13 +176,6 @@ class Surrogate:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what defines it; `surrogate_from_dict` is the way back.
-
-        Returns
-        -------
-        dict
-            Plain values; an end of the window that is infinite is None.
-        """
         window = self.window
         return {
             "name": self.name,
@@ -386,11 +363,6 @@ def get_surrogate(surrogate: "str | Surrogate") -> Surrogate:
     Surrogate
         One of sterling's own, or a registered one.
 
-    Raises
-    ------
-    InputError
-        If there is none of that name. The message lists the known ones and the nearest.
-
     Examples
     --------
     >>> import sterling as st
@@ -401,15 +373,10 @@ def get_surrogate(surrogate: "str | Surrogate") -> Surrogate:
 
 
 def surrogate_from_dict(values: Mapping[str, Any]) -> Surrogate:
-    """Return the surrogate that `Surrogate.to_dict` told.
+    """Return the surrogate that `Surrogate.to_dict` told, or raise InputError.
 
     One with a window is made anew, if it is not registered. A smooth one must be registered: functions are
     not saved.
-
-    Raises
-    ------
-    InputError
-        If the values are not those of a surrogate, or nobody has registered the smooth one that they tell of.
     """
     if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
         raise InputError(f"a surrogate is told by its name and window, not by {shown(values)}")

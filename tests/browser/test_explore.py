@@ -341,6 +341,17 @@ def test_the_line_of_the_average_has_its_points(driver, address):
         assert wrong[steps == at][-1] == st.train(instance, steps=at, init=1).ergodic_errors
 
 
+def test_where_there_is_a_trap_no_proof_is_claimed(driver, address):
+    visit(driver, f"{address}#n=12&samples=50&noise=0&seed=3&init=2&at=500")
+    assert "TRAPPED, certified" in text(driver, "#verdict")
+    assert "One other state is a trap" in text(driver, "#proof")
+    assert "There is none" in text(driver, "#proof")
+    assert "proved" not in text(driver, "#proof")
+    instance = st.Problem(n=12, samples=50).draw(seed=3)
+    assert len(st.landscape(instance).trap_states) == 1
+    assert not st.certify(instance).decodes
+
+
 def test_before_the_first_step_the_lines_tell_the_run_that_is_to_come(page):
     assert "steps=200," in text(page, "#python")
     assert "--steps 200 " in text(page, "#shell")

@@ -107,6 +107,8 @@ def test_kill_between_writing_and_renaming(toml, expected, tmp_path):
 
 
 KILL_IN_MERGE = """
+from sterling.study import store
+store._MANY = 1_000_000  # so that there is one merge, at the end
 real = Path.unlink
 def unlink(self, missing_ok=False):
     real(self, missing_ok)
@@ -124,9 +126,6 @@ def test_kill_in_the_middle_of_a_merge(toml, expected, tmp_path):
     assert len(shards(folder)) > 2  # the merged one and most of its sources
     assert_frame_equal(rows(folder), expected)
     assert run(folder).new == 0
-    with Store(folder).working() as store:
-        store.tidy(always=True)
-    assert len(shards(folder)) == 1
     assert_frame_equal(rows(folder), expected)
 
 

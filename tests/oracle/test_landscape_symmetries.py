@@ -7,7 +7,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 import sterling as st
-from sterling.states.landscape import trap_free
 from tests.support import PIECEWISE
 
 fixed = settings(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,9 +30,7 @@ class Case:
         )
         np.testing.assert_array_equal(instance.inputs, part["inputs"])
         np.testing.assert_array_equal(instance.labels, part["labels"])
-        found = st.landscape(instance, self.surrogate, gaussian=True, threads=threads)
-        assert trap_free(instance, self.surrogate, threads=threads) == found.trap_free
-        return found
+        return st.landscape(instance, self.surrogate, gaussian=True, threads=threads)
 
 
 cases = some.builds(

@@ -14,14 +14,14 @@ def naive(instance, steps, schedule, surrogate, start, restart):
     """The definition, step by step: a list of (step, coordinate, sign), and the last latents."""
     latent = start.copy()
     signs = np.where(latent >= 0, 1, -1)
-    flips, mean, mass, begun = [], np.zeros(instance.n), 0.0, 0
+    flips, total, begun = [], np.zeros(instance.n), 0
     for t in range(steps):
         rate = float(schedule.at(t - begun)) / instance.readout_norm2
-        mean, mass = mean + rate * signs, mass + rate
+        total = total + rate * signs
         latent = latent - rate * instance.gradient(signs, surrogate)
         if t + 1 - begun == restart.every:
-            latent = restart.scale * mean / mass
-            mean, mass, begun = np.zeros(instance.n), 0.0, t + 1
+            latent = restart.scale * instance.readout_norm2 * total / np.sqrt(instance.n)
+            total, begun = np.zeros(instance.n), t + 1
         new = np.where(latent >= 0, 1, -1)
         for k in np.flatnonzero(new != signs):
             flips.append((t + 1, int(k), int(new[k])))
@@ -101,7 +101,7 @@ def test_chatter_ends():
     """At N = 4n plain runs chatter on; restarted ones come to rest at the teacher, and that is proved."""
     instances = [st.Problem(n=128, samples=512).draw(seed) for seed in range(4)]
     plain = [st.train(one, 6_000) for one in instances]
-    restarted = [st.train(one, 6_000, restart=st.Restart(600, 0.1)) for one in instances]
+    restarted = [st.train(one, 6_000, restart=st.Restart()) for one in instances]
     assert not any(orbit.certified for orbit in plain)
     assert all(orbit.certified and orbit.verdict is st.Verdict.OPTIMAL for orbit in restarted)
 
@@ -134,3 +134,28 @@ def test_the_history_knows_the_mass_of_restarted_runs():
     instance = st.Problem(n=24, samples=60).draw(5)
     orbit = st.train(instance, 1000, restart=st.Restart(150, 0.1))
     assert history(orbit).ergodic[-1] == orbit.ergodic_errors
+
+
+@pytest.mark.parametrize("engine", ["event", "dense"])
+def test_a_restart_knows_no_units(engine):
+    """Step sizes and start times two, which rounds nothing: the orbit is the same."""
+    instance = st.Problem(n=24, samples=60, m=3, noise=0.4).draw(5)
+    start = np.linspace(-0.3, 0.4, 24)
+    one, two = (
+        st.train(
+            instance, 300, st.Power(0.5 * c, 0.5), init=c * start, engine=engine, restart=st.Restart(40, 0.1)
+        )
+        for c in (1, 2)
+    )
+    assert len(one.flips) > 100
+    assert recorded(one) == recorded(two)
+    assert np.array_equal(2 * one.latent, two.latent)
+
+
+@pytest.mark.parametrize("engine", ["event", "dense"])
+def test_where_no_step_was_taken_the_latents_stay(engine):
+    instance = st.Problem(n=24, samples=60).draw(5)
+    schedule, restart = st.Table([0.0, 0.0, 0.5]), st.Restart(2, 0.1)
+    orbit = st.train(instance, 50, schedule, init=3, engine=engine, restart=restart)
+    assert np.array_equal(orbit.latent, orbit.start_latent)
+    assert len(orbit.flips) == 0

@@ -171,7 +171,7 @@ def test_first_reach_finds_the_step_whose_mass_was_asked(schedule, t0, span):
     st.integers(-5, 2000),
 )
 def test_no_guess_changes_the_answer(schedule, t0, target, off, room):
-    arguments = schedule.kernel_arguments()
+    arguments = schedule._kernel_arguments()
     limit = t0 + room
     t = masses.first_reach(*arguments, t0, target, t0 + off, limit)
     reached = [s for s in range(t0 + 1, limit + 1) if masses.mass_between(*arguments, t0, s) >= target]
@@ -230,7 +230,7 @@ def test_compiled_functions_give_the_same_bits():
         Table([rnd.random() for _ in range(500)]),
     ]
     for schedule in cases:
-        arguments = schedule.kernel_arguments(scale=0.2)
+        arguments = schedule._kernel_arguments(scale=0.2)
         starts = np.array([int(10 ** rnd.uniform(0, 11)) - 1 for _ in range(60)] + [0, 63, 64])
         ends = np.array([t + int(10 ** rnd.uniform(0, 11)) if i % 3 else t + i for i, t in enumerate(starts)])
         targets = np.array([rnd.random() * pure.mass(*arguments, int(a), int(a) + 50) for a in starts])
@@ -249,20 +249,20 @@ def test_compiled_functions_give_the_same_bits():
 
 
 def test_kernel_arguments():
-    kind, rate, exponent, sums = Power(0.5, 0.7).kernel_arguments(scale=0.25)
+    kind, rate, exponent, sums = Power(0.5, 0.7)._kernel_arguments(scale=0.25)
     assert (kind, rate, exponent) == (masses.KIND_POWER, 0.125, 0.7)
-    kind, rate, _, sums = Table([0.5, 0.25]).kernel_arguments(scale=0.5)
+    kind, rate, _, sums = Table([0.5, 0.25])._kernel_arguments(scale=0.5)
     assert (kind, rate) == (masses.KIND_TABLE, 0.125)
     assert sums.tolist() == [0.0, 0.25, 0.375, 0.0, 0.0, 0.0]
     assert sums.flags.c_contiguous
     assert sums.flags.writeable
     assert sums.dtype == np.float64
-    assert Constant(0.5).kernel_arguments()[:3] == Power(0.5, 0.0).kernel_arguments()[:3]
+    assert Constant(0.5)._kernel_arguments()[:3] == Power(0.5, 0.0)._kernel_arguments()[:3]
     for scale in (math.inf, 0.0, -1.0, math.nan, 1e-320):
         with pytest.raises(InputError, match="leaves the range of floats"):
-            Constant(1e-10).kernel_arguments(scale)
+            Constant(1e-10)._kernel_arguments(scale)
     with pytest.raises(InputError, match="overflows"):
-        Table([1e300] * 2).kernel_arguments(1e8)
+        Table([1e300] * 2)._kernel_arguments(1e8)
 
 
 def test_remaining_mass():

@@ -118,7 +118,7 @@ def inside(name, a, square):
 @pytest.mark.parametrize("name", CONSTANT)
 @given(square=st.integers(1, 10**6) | st.integers(1, 10**30) | st.integers(1, 10**9).map(lambda r: r * r))
 def test_thresholds_are_exact(name, square):
-    low, high = SURROGATES[name].thresholds(square)
+    low, high = SURROGATES[name]._thresholds(square)
     assert type(low) is type(high) is int
     root = math.isqrt(square)
     for a in {low, low - 1, high, high + 1, -root - 1, -root, 1 - root, -1, 0, 1, root - 1, root, root + 1}:
@@ -130,20 +130,20 @@ def test_thresholds_are_exact(name, square):
 def test_thresholds_agree_with_the_derivative(name):
     surrogate = SURROGATES[name]
     for square in (1, 2, 16, 50, 64 * 4**3):
-        low, high = surrogate.thresholds(square)
+        low, high = surrogate._thresholds(square)
         a = np.arange(-300, 301)
         np.testing.assert_array_equal(surrogate.derivative(a / math.sqrt(square)), (low <= a) & (a <= high))
 
 
 def test_thresholds_by_hand():
     square = 100 * 4**12
-    assert SURROGATES["relu"].thresholds(square) == (1, 2**62)
-    assert SURROGATES["identity"].thresholds(square) == (-(2**62), 2**62)
-    assert SURROGATES["clipped_relu"].thresholds(square) == (1, 40959)
-    assert SURROGATES["hard_tanh"].thresholds(square) == (-40960, 40960)
-    assert SURROGATES["clipped_relu"].thresholds(1) == (1, 0)  # empty
-    assert SURROGATES["hard_tanh"].thresholds(10**60) == (-(2**62), 2**62)
-    assert SURROGATES["relu"].thresholds(np.int64(4)) == (1, 2**62)
+    assert SURROGATES["relu"]._thresholds(square) == (1, 2**62)
+    assert SURROGATES["identity"]._thresholds(square) == (-(2**62), 2**62)
+    assert SURROGATES["clipped_relu"]._thresholds(square) == (1, 40959)
+    assert SURROGATES["hard_tanh"]._thresholds(square) == (-40960, 40960)
+    assert SURROGATES["clipped_relu"]._thresholds(1) == (1, 0)  # empty
+    assert SURROGATES["hard_tanh"]._thresholds(10**60) == (-(2**62), 2**62)
+    assert SURROGATES["relu"]._thresholds(np.int64(4)) == (1, 2**62)
 
 
 WINDOWS = [
@@ -162,7 +162,7 @@ WINDOWS = [
 def test_thresholds_of_any_window(closed, window, square):
     """The last integers inside are inside and their neighbours are not, compared as squares of fractions."""
     surrogate = Surrogate("mine", window=window, closed=closed)
-    low, high = surrogate.thresholds(square)
+    low, high = surrogate._thresholds(square)
 
     def beyond(a, end):
         """Whether a/√square > end, or = end where that counts."""
@@ -183,13 +183,13 @@ def test_thresholds_of_any_window(closed, window, square):
 @pytest.mark.parametrize("name", SMOOTH)
 def test_smooth_surrogates_have_no_thresholds(name):
     with pytest.raises(InputError, match=f"'{name}' is not piecewise constant.*use one of relu, identity"):
-        SURROGATES[name].thresholds(16)
+        SURROGATES[name]._thresholds(16)
 
 
 @pytest.mark.parametrize("square", [0, -4, 2.0, True, "4", None])
 def test_bad_unit_squared(square):
     with pytest.raises(InputError, match="unit_squared is"):
-        SURROGATES["relu"].thresholds(square)
+        SURROGATES["relu"]._thresholds(square)
 
 
 def test_unknown_names():

@@ -38,12 +38,7 @@ def write_atomically(path: str | os.PathLike, fill: bytes | Callable[[BinaryIO],
     """Write bytes, or what ``fill(stream)`` writes; at any moment ``path`` holds the old content or the new.
 
     Of a link the target is written. A file that is replaced keeps its permissions. What a killed writer of
-    the same file has left behind is removed.
-
-    Raises
-    ------
-    StoreError
-        With the reason, if the file cannot be written. The old file, if any, is untouched.
+    the same file has left behind is removed. `StoreError` tells why the file cannot be written.
     """
     path = as_path(path)
     reason = _unfit(path)
@@ -131,13 +126,8 @@ def _kind(mode: int) -> str:
 
 
 def remove_left(folder: Path, name: str = "*") -> None:
-    """Remove temporary files in a folder that nobody has locked: their writers are gone.
-
-    Parameters
-    ----------
-    folder : Path
-    name : str
-        Of the file that they were to become; of any by default.
+    """Remove temporary files that were to become ``name``, and that nobody has locked: their writers are
+    gone.
     """
     start = ".*" if name == "*" else re.escape(_prefix(name))
     ours = re.compile(start + r"[0-9a-f]{12}\.part")

@@ -18,17 +18,8 @@ _COUNTED = {_DATA: 5, _DICTIONARY: 7, _DATA_2: 8}  # the field of a page's heade
 
 
 def weigh(data: Any) -> int:
-    """Return the bytes that the content of a Parquet file takes in memory, from above.
-
-    Parameters
-    ----------
-    data : bytes or mmap
-        The whole file.
-
-    Raises
-    ------
-    ValueError
-        If the file contradicts itself; the message says where.
+    """Return the bytes that a Parquet file (bytes or mmap) takes in memory, from above; ValueError if it
+    lies.
     """
     try:
         return _weigh(data)

@@ -45,30 +45,16 @@ class Done(Generic[Item, Value]):
 class Pool:
     """Workers, for the length of a `with` block.
 
-    Threads of our own end with the block; an executor of the caller's stays open. Ctrl-C in the block is held
-    back to the next look of `results` (or call of `look`), and raised there; a second one acts at once.
+    Threads of our own, ``threads`` or as many as there are cores, end with the block; an executor of the
+    caller's stays open, must be able to pickle the work, and is believed how many it runs at a time. Ctrl-C
+    in the block is held back to the next look of `results` (or call of `look`), and raised there; a second
+    one acts at once.
 
-    Parameters
-    ----------
-    threads : int, optional
-        How many items are worked on at a time: all cores by default. Threads of our own are never more than
-        the cores; of an executor it is believed.
-    executor : concurrent.futures.Executor, optional
-        Where to work instead: a process pool, or the ``get_executor()`` of a Dask client. It must be able to
-        pickle the work.
+    ``count`` is the number of workers, and may be set anew at any look, for an executor that grows.
+    ``here`` says whether they are known to be on this machine, ``in_threads`` whether they are threads of
+    this process, which can see ``stopping``: whether results are no longer wanted. Long work should ask it
+    now and then, and end. Who takes results may set it: what is finished is still given, and the results end.
 
-    Attributes
-    ----------
-    count : int
-        Workers. May be set anew at any look, for an executor that grows.
-    stopping : bool
-        Whether results are no longer wanted. Long work in threads should ask now and then, and end. Who takes
-        results may set it: what is finished is still given, and the results end.
-    in_threads : bool
-        Whether the work runs in threads of this process, so that it can see `stopping`.
-
-    Examples
-    --------
     >>> with Pool(threads=2) as pool:
     ...     found = {done.item: done.value for done in pool.results(abs, [-1, 2, -3]) if done}
     >>> sorted(found.items())
@@ -90,6 +76,7 @@ class Pool:
             own = getattr(executor, "_max_workers", None) or usable_cores()
             self.count = own if threads is None else checks.integer(threads, "threads", 1)
         self.in_threads = executor is None or isinstance(executor, ThreadPoolExecutor)
+        self.here = self.in_threads or type(executor).__name__ == "ProcessPoolExecutor"
 
     def __enter__(self) -> Pool:
         with ExitStack() as stack:
@@ -121,26 +108,11 @@ class Pool:
     ) -> Generator[Done[Item, Any] | None, None, None]:
         """Give what comes of ``work(item)``, in the order of completion, and None at every look.
 
-        Parameters
-        ----------
-        work : callable
-            Runs in the workers. What it asks of cores by default is one.
-        items : iterable
-            Taken one by one, as workers have room. A generator may wait for results that were given: None in
-            place of an item means that there is none at the moment.
-        every : float
-            Seconds between two looks, at each of which None is given: to show progress, to write, to check a
-            limit.
-        errors : "raise" or "give"
-            Whether an error of the work is raised, once the workers were stopped and what else was finished
-            has been given, or given like a value.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            At the first look after Ctrl-C, once what was finished has been given.
-        InputError
-            If the executor was shut down.
+        Items are taken one by one, as workers have room. A generator of them may wait for results that were
+        given: None in place of an item means that there is none at the moment. ``every`` is the time in
+        seconds between two looks: to show progress, to write, to check a limit. With ``errors="give"`` an
+        error of the work is given like a value; otherwise, and so for KeyboardInterrupt at the first look
+        after Ctrl-C, it is raised once the workers were stopped and what else was finished has been given.
         """
         feed = iter(items)
         running: dict[Future, Item] = {}
@@ -213,16 +185,14 @@ class Pool:
 def for_each(work: Callable[[Any], Any], items: Iterable[Any], threads: int | None = None) -> None:
     """Call ``work`` for each item, in threads where there are cores; it should release the GIL."""
     listed = list(items)
-    count = 1 if len(listed) < 2 else min(len(listed), thread_count(threads))
+    count = min(len(listed), thread_count(threads))
     if count < 2:
         for item in listed:
             work(item)
         return
-    with deferred_interrupt() as asked, ThreadPoolExecutor(count, thread_name_prefix="sterling") as executor:
-        for _ in executor.map(partial(_alone, work), listed):  # an error cancels what has not begun
-            if asked():
-                executor.shutdown(wait=True, cancel_futures=True)
-                raise KeyboardInterrupt
+    with Pool(count) as pool:
+        for _ in pool.results(work, listed):
+            pass
 
 
 def _alone(work: Callable[[Item], Value], item: Item) -> Value:

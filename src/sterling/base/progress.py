@@ -25,25 +25,13 @@ _KNOWN_AFTER = 0.5  # seconds after which a pace means something
 
 @dataclass(frozen=True)
 class Progress:
-    """How far long work is.
-
-    Attributes
-    ----------
-    done, total : float
-        In units of the work, such as steps; ``total`` is None where nobody knows.
-    note : str
-        What is being done now.
-    facts : tuple of str
-        What is known so far, a few words each.
-    seconds_left : float or None
-        None where the pace so far shall decide.
-    """
+    """How far long work is, in units of the work such as steps."""
 
     done: float
-    total: float | None
-    note: str = ""
-    facts: tuple[str, ...] = ()
-    seconds_left: float | None = None
+    total: float | None  # None where nobody knows
+    note: str = ""  # what is being done now
+    facts: tuple[str, ...] = ()  # what is known so far, a few words each
+    seconds_left: float | None = None  # None where the pace so far shall decide
 
 
 #: What long computations tell their progress to, some of them with more than `Progress` has.
@@ -127,12 +115,8 @@ class _Live(Display):
 def display(noun: str = "", every: float | None = None) -> Iterator[Display]:
     """Give a function that shows a `Progress`; what a terminal shows is taken away at the end.
 
-    Parameters
-    ----------
-    noun : str
-        What is counted, in the plural; without it the share alone is shown.
-    every : float, optional
-        Seconds between two pictures, or between two lines where stderr is no terminal, or a dumb one.
+    ``noun`` is what is counted, in the plural; without it the share alone is shown. ``every`` is the time
+    between two pictures, or between two lines where stderr is no terminal, or a dumb one.
     """
     if not is_terminal():
         yield Display(noun, PLAIN_EVERY if every is None else every)
@@ -144,13 +128,7 @@ def display(noun: str = "", every: float | None = None) -> Iterator[Display]:
 
 @contextmanager
 def showing(progress: bool | Show, noun: str = "") -> Iterator[Show | None]:
-    """Turn an argument ``progress`` into what shows it: True shows on stderr, False nowhere.
-
-    Raises
-    ------
-    InputTypeError
-        If it is neither a boolean nor can be called.
-    """
+    """Turn an argument ``progress`` into what shows it: True shows on stderr, False nowhere."""
     if callable(progress):
         yield progress
         return

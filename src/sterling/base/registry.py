@@ -25,19 +25,10 @@ _ALL: list[Registry[Any]] = []
 class Registry(Mapping[str, T], Generic[T]):
     """Things of one sort by their names, in the order in which they came.
 
-    Parameters
-    ----------
-    noun : str
-        What one of them is called in messages, such as "surrogate".
-    group : str
-        The entry-point group in which packages name theirs, such as "sterling.surrogates".
-    takes : function
-        Whether a thing belongs here. Each has a ``name``.
-    built_in : things
-        What is there from the start and cannot be replaced.
-    modules : mapping of str to str
-        Further built-in things by their names: each stands in the module, under the noun's first word in
-        capitals, which is imported when it is asked for.
+    A thing has a ``name``, and belongs here if ``takes`` says so. ``noun`` and ``group`` are what one is
+    called in messages and the entry-point group of packages. What is ``built_in`` cannot be replaced;
+    ``modules`` names further built-in things: each stands in the module, under the noun's first word in
+    capitals, which is imported when it is asked for.
     """
 
     def __init__(

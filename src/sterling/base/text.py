@@ -99,10 +99,19 @@ class Plain:
         dict
             By name, of the caller's own.
         """
-        return asdict(self)  # type: ignore[call-overload]
+        return _told(asdict(self))  # type: ignore[call-overload]
 
     def _repr_html_(self) -> str:
         return in_notebook(self, ((name, shortened(value)) for name, value in self.to_dict().items()))
+
+
+def _told(value: Any) -> Any:
+    """Return dictionaries, sequences and arrays as JSON has them."""
+    if isinstance(value, dict):
+        return {name: _told(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_told(one) for one in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def number(value: float, decimals: int | None = None) -> str:

@@ -50,17 +50,14 @@ class Context:
         )
 
     def run(self, name: str, **asked: Any) -> Store:
-        """Run the `Study` that is asked for, or what is left of it, and return its store."""
-        return self.study(Study(name=name, seed=self.seed, **asked))
-
-    def study(self, study: Study) -> Store:
-        """Run a study, or what is left of it, and return its store.
+        """Run the `Study` that is asked for, or what is left of it, and return its store.
 
         Its folder is named after the study and a digest of all that it asks for, so one that asks for
         something else begins anew. Ctrl-C is raised once what was finished is in the store.
         """
+        study = Study(name=name, seed=self.seed, **asked)
         digest = blake2b(f"{study.to_toml()}{__version__}".encode(), digest_size=4).hexdigest()
-        folder = self.folder / str(study.name) / digest
+        folder = self.folder / study.name / digest
 
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

@@ -37,16 +37,6 @@ if TYPE_CHECKING:
     from sterling.model.instance import Instance
 
 
-_COLOURS = {
-    "OPTIMAL": "green",
-    "TRAPPED": "red",
-    "RECURRENT": "cyan",
-    "CHATTERING": "blue",
-    "WANDERING": "yellow",
-    "STALLED": "magenta",
-}
-
-
 @guarded
 @with_source(Source)
 def train(
@@ -56,7 +46,7 @@ def train(
     surrogate: Annotated[str, run_option(SURROGATES, metavar="NAME")] = "relu",
     restart: Annotated[
         str | None,
-        run_option("Go back to the time average: steps between, and scale: 600,0.1.", metavar="EVERY,SCALE"),
+        run_option("Go back to the time average: steps between, and scale: 300,0.05.", metavar="EVERY,SCALE"),
     ] = None,
     init: Annotated[str, run_option("Start: a seed, or latent weights: 0.1,-0.2.", metavar="SEED")] = "0",
     engine: Annotated[
@@ -142,9 +132,10 @@ def train(
 
 def _print(orbit: "Orbit") -> None:
     from sterling.plot.run import problem_line
+    from sterling.plot.style import VERDICT_COLOURS
 
     (_, verdict), *rows = orbit.summary()
-    colour, meaning = _COLOURS[orbit.verdict.name], sentence(orbit.verdict.meaning)
+    colour, meaning = VERDICT_COLOURS[orbit.verdict.name], sentence(orbit.verdict.meaning)
     print_verdict(problem_line(orbit.to_dict()), verdict, colour, meaning, rows)
 
 

@@ -38,15 +38,8 @@ def arrivals(
 ) -> tuple[tuple[int, float], ...]:
     """Return (weight, step) for weights that come closer to their first flip, the nearest first.
 
-    Parameters
-    ----------
-    schedule : Schedule
-    steps : int
-        T, of the run so far.
-    before, now : float64 (n,)
-        Latents u_0 and u_T.
-    resting : bool (n,)
-        Weights that have never flipped.
+    Latents were ``before`` at step 0 and are ``now``, at ``steps``; ``resting`` marks weights that never
+    flipped.
     """
     before, now = np.abs(before), np.abs(now)
     spent = schedule.mass(steps)

@@ -6,8 +6,9 @@ one. A *stretch* is a span of steps in which no weight flips; it starts at the a
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from sterling.dynamics import tally
 from sterling.dynamics.walk import (
@@ -33,33 +34,8 @@ from sterling.dynamics.walk import (
 )
 from sterling.visits.counts import NEXT, WRONG
 
-
-class Bookkeeping(NamedTuple):
-    """Functions of a `Walk` and a `Log`, which they change.
-
-    look(walk, log, square): note the loss of the current state; while seeking, make it the reference if it is
-    the best so far, and return whether it is. That starts all counts about the reference afresh. Nothing is
-    lost by that: a state of strictly lower risk than all before has not been visited before.
-
-    close(walk, log, step): account for the steps from the anchor to ``step`` (excluded), in which the weights
-    rested.
-
-    spend(walk, mass): return the mass of the run up to the end of a stretch that has so much.
-
-    flip(walk, log, step, total, k, leaving): flip weight k at a step up to which the run has the mass
-    ``total``; ``leaving`` says whether the weights were at the reference.
-
-    rest(walk, step): begin the next stretch.
-
-    full(log, n): whether one more event might not fit into the log.
-    """
-
-    look: Callable[..., Any]
-    close: Callable[..., Any]
-    spend: Callable[..., Any]
-    flip: Callable[..., Any]
-    rest: Callable[..., Any]
-    full: Callable[..., Any]
+#: Functions of a `Walk` and a `Log`, which they change.
+Bookkeeping = namedtuple("Bookkeeping", "look close spend flip rest full")
 
 
 def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]) -> Bookkeeping:
@@ -68,6 +44,11 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
 
     @embedded
     def look(walk, log, square):
+        """Note the loss of the current state; while seeking, make it the reference if it is the best so far.
+
+        Returns whether it is: then all counts about the reference start afresh. Nothing is lost by that: a
+        state of strictly lower risk than all before has not been visited before.
+        """
         clock = walk.clock
         clock[CURRENT] = square
         if clock[SEEKING] and square < clock[BEST]:
@@ -91,6 +72,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
 
     @embedded
     def close(walk, log, step):
+        """Account for the steps from the anchor to ``step`` (excluded), in which the weights rested."""
         clock = walk.clock
         anchor, occupied, counting = clock[ANCHOR], clock[OCCUPIED], walk.tally.size > 0
         present = clock[DISTANCE] == 0
@@ -126,7 +108,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
 
     @embedded
     def spend(walk, mass):
-        # Two-float sum: the mass of a long run keeps its last digits.
+        """Return the mass up to the end of a stretch that has so much; two floats keep the last digits."""
         total, carry = walk.mass[TOTAL], walk.mass[CARRY]
         part = mass + carry
         new = total + part
@@ -135,6 +117,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
 
     @embedded
     def flip(walk, log, step, total, k, leaving):
+        """Flip a weight at a step; ``total`` is the mass up to it, ``leaving`` means off the reference."""
         clock, signs = walk.clock, walk.signs
         sign = signs[k]
         if sign > 0:
@@ -156,11 +139,13 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
 
     @embedded
     def rest(walk, step):
+        """Begin the next stretch."""
         walk.clock[ANCHOR] = step
         walk.clock[EVENTS] += 1
 
     @embedded
     def full(log, n):
+        """Whether one more event might not fit into the log."""
         counts = log.counts
         return (
             (log.flips.size > 0 and counts[LOGGED] + n > log.flips.size)

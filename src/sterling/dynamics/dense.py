@@ -25,19 +25,11 @@ _KEPT_BYTES = 1 << 26  # gradients of visited states, at most
 
 
 class DenseEngine:
-    """Takes every step, with any surrogate.
-
-    Parameters
-    ----------
-    instance, surrogate, schedule
-        What to run.
-    walk, log
-        Where the run stands, changed in place.
-    """
+    """Takes every step, with any surrogate."""
 
     def __init__(self, instance: Instance, surrogate: Surrogate, schedule: Schedule, walk: Walk, log: Log):
         self.instance, self.surrogate, self.walk, self.log = instance, surrogate, walk, log
-        self.arguments = schedule.kernel_arguments(1 / instance.readout_norm2)
+        self.arguments = schedule._kernel_arguments(1 / instance.readout_norm2)
         self.step = int(walk.clock[cell.ANCHOR])  # a resumed run walks its last stretch again
         self._gradient: np.ndarray | None = None
         self._square = 0
@@ -90,7 +82,7 @@ class DenseEngine:
         if len(self._known) * 9 * len(key) > _KEPT_BYTES:
             self._known.clear()
         self._gradient = self.instance.gradient(self.walk.signs, self.surrogate)
-        self._square = self.instance.square(self.walk.signs)
+        self._square = self.instance._square(self.walk.signs)
         self._known[key] = self._gradient, self._square
         self.walk.clock[cell.EVALUATIONS] += 1
         entries = self.instance.samples * self.instance.m * self.instance.n

@@ -34,18 +34,10 @@ _SPLIT = 1 << 17  # entries below which a second thread costs more than it bring
 
 
 class EventEngine:
-    """Moves from flip to flip.
+    """Moves from flip to flip; the surrogate must be piecewise constant.
 
-    Parameters
-    ----------
-    instance, surrogate, schedule
-        What to run; the surrogate must be piecewise constant.
-    walk, log
-        Where the run stands, changed in place.
-    threads : int
-        At most so many threads work on one new state; the result does not depend on it.
-    cache_bytes : int, optional
-        Bound on the memory for gradients of visited states; the result does not depend on it.
+    Up to ``threads`` work on one new state, and gradients of visited states are kept in ``cache_bytes``; the
+    result depends on neither.
     """
 
     def __init__(
@@ -59,29 +51,15 @@ class EventEngine:
         cache_bytes: int | None = None,
     ):
         self.walk, self.log = walk, log
-        self.unit = instance.unit
-        kind, rate, exponent, table = schedule.kernel_arguments(1 / instance.readout_norm2)
+        self.unit, n = instance.unit, instance.n
+        kind, rate, exponent, table = schedule._kernel_arguments(1 / instance.readout_norm2)
         self.schedule = kernels.Schedule(kind, rate, float(exponent), table)
         if INTERPRETED or instance.grid.rows.size < _SPLIT:
             threads = 1
         threads = min(threads, _MOST_THREADS)
-        wide = 3 * instance.preactivation_bound >= 1 << 31
-        self.base = passes.Base(
-            aligned_zeros((1, instance.samples * instance.m), np.int64 if wide else np.int32)[0],
-            walk.signs.copy(),
-        )
-        self.data = _data(instance, surrogate, threads, wide)
-        n = instance.n
-        self.job = passes.Job(
-            np.zeros(2 * n + 2, np.int64),
-            np.zeros(2 * n + 2, self.base.before.dtype),
-            np.zeros(2 * n + 2, np.int16),
-            np.zeros(8, np.int64),
-            np.zeros(passes.BOARD, np.int64),
-        )
+        self.data, self.base, self.job, self.scratch = machinery(instance, surrogate, walk.signs, threads)
         self.job.board[passes.CLAIMED] = 1 << 40  # nothing to claim yet
         self.job.info[passes.FULL] = 1  # the first state is computed from nothing
-        self.scratch = _scratch(self.data, self.base, threads)
         self._exact = instance.gradient_bound >= _RECOVERABLE
         self._slot_bound = _slot_bound(n, self._exact, cache_bytes)
         self.cache = self._new_cache(_FIRST_SLOTS)
@@ -145,17 +123,11 @@ class EventEngine:
         old = self.cache
         filled = len(old.uses)
         new = self._new_cache(2 * filled)
-        for name in ("gradients", "squares", "hashes", "uses"):
+        for name in ("gradients", "totals", "squares", "hashes", "uses"):
             getattr(new, name)[:filled] = getattr(old, name)
-        if self._exact:
-            new.totals[:filled] = old.totals
         new.keys[:, :filled] = old.keys
-        new.key[:] = old.key
-        new.base[:] = old.base
-        new.lean[:] = old.lean
-        new.seen[:] = old.seen
-        new.parked[:] = old.parked
-        new.share[:] = old.share
+        for name in ("key", "base", "lean", "seen", "parked", "share"):
+            getattr(new, name)[:] = getattr(old, name)
         new.state[lookup.MISSES :] = old.state[lookup.MISSES :]
         new.state[lookup.SIZE] = filled
         new.state[lookup.CURRENT_SLOT] = old.state[lookup.CURRENT_SLOT]
@@ -190,9 +162,26 @@ class EventEngine:
         self.cache.key[-1] = np.bitwise_xor.reduce(self.cache.zobrist[positive], initial=np.uint64(0))
 
 
+def machinery(
+    instance: Instance, surrogate: Surrogate, signs: np.ndarray, threads: int
+) -> tuple[passes.Data, passes.Base, passes.Job, passes.Scratch]:
+    """Return what the passes over the data need, with a base of these signs."""
+    n, wide = instance.n, 3 * instance.preactivation_bound >= 1 << 31
+    before = aligned_zeros((1, instance.samples * instance.m), np.int64 if wide else np.int32)[0]
+    base, data = passes.Base(before, signs.copy()), _data(instance, surrogate, threads, wide)
+    job = passes.Job(
+        np.zeros(2 * n + 2, np.int64),
+        np.zeros(2 * n + 2, before.dtype),
+        np.zeros(2 * n + 2, np.int16),
+        np.zeros(8, np.int64),
+        np.zeros(passes.BOARD, np.int64),
+    )
+    return data, base, job, _scratch(data, base, threads)
+
+
 def _data(instance: Instance, surrogate: Surrogate, threads: int, wide: bool) -> passes.Data:
     grid = instance.grid
-    low, high = surrogate.thresholds(instance.unit_squared)
+    low, high = surrogate._thresholds(instance.unit_squared)
     far, row_limit = 1 << 62 if wide else (1 << 31) - 1, row_sum_limit(instance)
     return passes.Data(
         grid.rows,
@@ -260,6 +249,10 @@ def _cache(n: int, slots: int, last: bool, exact: bool) -> lookup.Cache:
     words = -(-n // 64)
     buckets = 1 << max(1, (slots - 1).bit_length())
     zobrist = np.random.PCG64(np.random.SeedSequence(0)).random_raw(n)  # any fixed words do
+    state = np.zeros(12, np.int64)
+    state[[lookup.SIZE, lookup.HAND]] = lookup.SPARE + 1
+    state[lookup.LAST_SIZE] = last
+    state[lookup.WAIT] = lookup.FIRST_WAIT
     return lookup.Cache(
         np.empty((slots, n)),
         np.empty((slots if exact else 0, n), np.int64),
@@ -271,7 +264,7 @@ def _cache(n: int, slots: int, last: bool, exact: bool) -> lookup.Cache:
         np.full(buckets, -1, np.int32),
         np.atleast_1d(zobrist),
         np.zeros(words + 1, np.uint64),
-        _first_state(last),
+        state,
         np.zeros((words, 1), np.uint64),
         np.zeros(n),
         np.zeros(_APART, np.int64),
@@ -279,11 +272,3 @@ def _cache(n: int, slots: int, last: bool, exact: bool) -> lookup.Cache:
         np.zeros(n, np.int64),
         np.ones(1),
     )
-
-
-def _first_state(last: bool) -> np.ndarray:
-    state = np.zeros(12, np.int64)
-    state[[lookup.SIZE, lookup.HAND]] = lookup.SPARE + 1
-    state[lookup.LAST_SIZE] = last
-    state[lookup.WAIT] = lookup.FIRST_WAIT
-    return state

@@ -20,22 +20,13 @@ _BINS = 240  # at most
 
 @dataclass(frozen=True)
 class History:
-    """How wrong a run was over time. Bin i holds the iterates w_t with edges[i] ≤ t < edges[i + 1].
-
-    Attributes
-    ----------
-    edges : int64 (bins + 1,)
-    mean, low, high : (bins,)
-        Hamming distance to the reference over the bin's iterates.
-    ergodic : int64 (bins,)
-        Hamming distance of the sign of the ergodic mean over all iterates before the bin's end.
-    """
+    """How wrong a run was over time. Bin i holds the iterates w_t with edges[i] ≤ t < edges[i + 1]."""
 
     edges: np.ndarray
-    mean: np.ndarray
+    mean: np.ndarray  # Hamming distance to the reference over the iterates of each bin
     low: np.ndarray
     high: np.ndarray
-    ergodic: np.ndarray
+    ergodic: np.ndarray  # int64 (bins,), of the sign of the ergodic mean of all iterates before the bin's end
 
     @property
     def centres(self) -> np.ndarray:
@@ -44,13 +35,7 @@ class History:
 
 
 def history(orbit: Orbit) -> History:
-    """Return the errors over time, as far as flips were recorded.
-
-    Raises
-    ------
-    InputError
-        If flips were not recorded.
-    """
+    """Return the errors over time, as far as flips were recorded; InputError if they were not."""
     end = max(1, orbit.flips_complete_to)
     edges = np.unique(np.rint(np.geomspace(1, end, _BINS)).astype(np.int64))
     edges = np.union1d([0, end // 10], edges)  # the steps after a tenth are spoken of
@@ -111,7 +96,7 @@ def _plain_mass_at(schedule: Schedule, steps: np.ndarray, edges: np.ndarray) -> 
         sums = np.concatenate([[0.0], np.cumsum(schedule.rates)])
         length = len(schedule.rates)
         return sums[np.minimum(steps, length)] + np.maximum(steps - length, 0) * schedule.rates[-1]
-    power = 1.0 - float(schedule.kernel_arguments()[2])
+    power = 1.0 - float(schedule._kernel_arguments()[2])
 
     def axis(t):
         middle = np.asarray(t) + 0.5

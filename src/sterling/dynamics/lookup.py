@@ -184,7 +184,7 @@ def _nearest(cache):
 
 
 @embedded
-def _plan_first(data, job, signs):
+def plan_first(data, job, signs):
     """Write the job that computes a state from nothing and parks the base there."""
     constant = np.int64(0)
     for k in range(signs.size):
@@ -199,7 +199,7 @@ def _plan_first(data, job, signs):
 
 
 @helper
-def _write(data, job, place, k, sign):
+def write_flip(data, job, place, k, sign):
     """Write down that weight k takes this sign; return what its offset adds."""
     step = np.int64(2 * sign) << data.shifts[k]
     job.flips[place] = k
@@ -210,7 +210,7 @@ def _write(data, job, place, k, sign):
 
 
 @helper
-def _pad(data, job, first, count):
+def pad(data, job, first, count):
     """Fill an odd list up with a step of zero, where columns are taken in pairs; return its length."""
     if data.paired and count % 2 == 1:
         job.flips[first + count] = job.flips[first]
@@ -231,9 +231,9 @@ def _plan_rest(data, job, known, key, signs, lead):
         while mask != 0:
             k = 64 * word + trailing_zeros(mask)
             mask = clear_lowest(mask)
-            constant += _write(data, job, lead + count, k, signs[k])
+            constant += write_flip(data, job, lead + count, k, signs[k])
             count += 1
-    job.info[COUNT] = _pad(data, job, lead, count)
+    job.info[COUNT] = pad(data, job, lead, count)
     job.info[CONSTANT] = constant
     return count
 
@@ -261,10 +261,10 @@ def _plan(data, base, job, cache, signs, near):
         positive = (cache.keys[k >> 6, near] >> np.uint64(k & 63)) & np.uint64(1)
         known = np.int8(1) if positive else np.int8(-1)
         if known != base.signs[k]:
-            constant += _write(data, job, lead, k, known)
+            constant += write_flip(data, job, lead, k, known)
             lead += 1
     job.info[PADDED] = 0
-    lead = _pad(data, job, np.int64(0), lead)
+    lead = pad(data, job, np.int64(0), lead)
     job.info[LEAD] = lead
     job.info[LEAD_CONSTANT] = constant
     job.info[MOVE] = 1 if apart < majority else 0
@@ -440,7 +440,7 @@ def evaluate(data, base, job, scratch, cache, walk, unit):
     if passing:
         changing = _plan_passing(data, job, cache, signs)
     elif job.info[FULL]:
-        _plan_first(data, job, signs)
+        plan_first(data, job, signs)
     else:
         near = _nearest(cache)
         _plan(data, base, job, cache, signs, near)

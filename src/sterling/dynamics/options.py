@@ -32,17 +32,6 @@ class Options:
 
     After the checks ``surrogate`` and ``schedule`` are objects, ``engine`` is "event" or "dense", ``threads``
     a number, and ``steps`` the length of the whole run, what was done before a resume included.
-
-    Raises
-    ------
-    InputError
-        For a value that cannot be used; `InputTypeError` for one of a wrong type.
-
-    Examples
-    --------
-    >>> from sterling.dynamics.options import Options
-    >>> Options(surrogate="sigmoid", record="flips").engine
-    'dense'
     """
 
     steps: int = 1_000_000
@@ -86,7 +75,7 @@ class Options:
 
     def check_reach(self, instance: Instance) -> None:
         """Refuse step sizes so large that latents could leave the range of floats."""
-        mass = mass_between(*self.schedule.kernel_arguments(1 / instance.readout_norm2), 0, self.steps)
+        mass = mass_between(*self.schedule._kernel_arguments(1 / instance.readout_norm2), 0, self.steps)
         slope = 1 if self.surrogate.piecewise_constant else STEEPEST
         if not mass * (instance.gradient_bound / instance.unit) * slope < _LARGEST:
             raise InputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sterling.base.arrays import read_only
-from sterling.base.text import counted, in_notebook
+from sterling.base.text import Plain, counted, in_notebook
 from sterling.dynamics import walk as cell
 from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.walk import Course, Log
@@ -87,49 +87,17 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True)
-class Stats:
-    """What a run cost.
+class Stats(Plain):
+    """What a run cost."""
 
-    Parameters
-    ----------
-    events : int
-        Steps at which some weight flipped.
-    flips : int
-        Weights flipped.
-    states : int
-        Distinct states of which the gradient was computed (again for each that had left the cache, or was
-        not kept, when it was visited once more, or that is met after a resume).
-    passes : float
-        Input entries read, in units of one pass over the data.
-    seconds : float
-        Wall-clock time.
-
-    Examples
-    --------
-    >>> import sterling as st
-    >>> stats = st.train(st.Problem(n=8, samples=100, noise=0.5).draw(seed=0), steps=20_000).stats
-    >>> stats.states <= 2**8 < stats.events <= stats.flips
-    True
-    """
-
-    events: int
-    flips: int
-    states: int
-    passes: float
-    seconds: float
-
-    def to_dict(self) -> dict:
-        """Return the numbers by their names.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
-        return asdict(self)
+    events: int  # steps at which some weight flipped
+    flips: int  # weights flipped
+    states: int  # of which the gradient was computed, again where it was not kept or after a resume
+    passes: float  # input entries read, in passes over the data
+    seconds: float  # wall-clock time
 
 
-class Orbit:
+class Orbit(Plain):
     """One run of the STE-gradient method; `train` makes one, `Orbit.load` reads one.
 
     Iterates are w_0 … w_{T−1}, the weights at which a gradient was taken; w_T is the last one. Averages and
@@ -228,7 +196,7 @@ class Orbit:
         if self.steps > anchor:
             plain.close(done, log, self.steps)
         begun = int(done.clock[cell.EPOCH])
-        arguments = self.schedule.kernel_arguments(1 / self._norm2)
+        arguments = self.schedule._kernel_arguments(1 / self._norm2)
         mass = mass_between(*arguments, anchor - begun, self.steps - begun)
         total = done.mass[cell.TOTAL] + (mass + done.mass[cell.CARRY])
         self._plus = done.plus + np.where(done.signs > 0, self.steps - done.since, 0)
@@ -534,13 +502,6 @@ class Orbit:
         return Orbit(restore(path))
 
     def to_dict(self) -> dict:
-        """Return the results as plain values, without recorded arrays.
-
-        Returns
-        -------
-        dict
-            Ready for JSON; changing it changes nothing of the run.
-        """
         return {
             "verdict": self.verdict.name,
             "certified": self.certified,

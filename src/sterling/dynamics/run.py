@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -34,26 +34,17 @@ from sterling.errors import SterlingWarning, StoreError
 from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
 
+if TYPE_CHECKING:
+    from sterling.dynamics.dense import DenseEngine
+    from sterling.dynamics.event import EventEngine
+
+    Engine = DenseEngine | EventEngine
+
 Error = TypeVar("Error", bound=BaseException)
 
 _SLICE = 0.1  # seconds between looks at signals and the display
 _FLIP_BUFFER = 1 << 16
 _TIME_BUFFER = 1 << 14
-
-
-class Engine(Protocol):
-    """What the loop needs of an engine."""
-
-    log: Log
-
-    def start(self) -> None: ...
-    def advance(self, until: int, budget: int) -> int: ...
-    def moved(self) -> None: ...
-    @property
-    def gradient(self) -> np.ndarray: ...
-    @property
-    def position(self) -> int: ...
-    def finish(self) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,10 +177,11 @@ class Run:
         """Set the latents to the average at a step up to which no weight flips any more."""
         options, walk = self.options, self.walk
         assert options.restart is not None
-        arguments = options.schedule.kernel_arguments(1 / self.instance.readout_norm2)
+        norm2 = self.instance.readout_norm2
+        arguments = options.schedule._kernel_arguments(1 / norm2)
         begun, anchor = int(walk.clock[cell.EPOCH]), int(walk.clock[cell.ANCHOR])
         mass = mass_between(*arguments, anchor - begun, step - begun)
-        options.restart.apply(walk, engine.log, step, mass)
+        options.restart.apply(walk, engine.log, step, mass, norm2)
         engine.moved()
 
     def _buffers(self) -> Log:
@@ -216,7 +208,7 @@ class Run:
         self.returns.extend(log.returns[:returns])
         self.sojourns.extend(log.sojourns[:sojourns])
         log.counts[:] = 0
-        if len(log.flips) and _length(self.flips) > FLIP_BOUND:
+        if len(log.flips) and sum(map(len, self.flips)) > FLIP_BOUND:
             flips = np.concatenate(self.flips)
             end = flips["step"][FLIP_BOUND]  # this step is not kept whole
             self.flips = [flips[flips["step"] < end]]
@@ -240,7 +232,7 @@ class Run:
             engine=options.engine,
             restart=options.restart,
             start_latent=self.start_latent,
-            flips=_join(self.flips) if self.record_flips else None,
+            flips=np.concatenate([np.zeros(0, FLIP), *self.flips]) if self.record_flips else None,
             flips_complete_to=steps if self.flips_complete_to is None else self.flips_complete_to,
             times=(self.returns.filled, self.sojourns.filled),
             seconds=self.spent + pace.seconds,
@@ -328,11 +320,3 @@ def _holding(error: Error, orbit: Orbit) -> Error:
     error.orbit = orbit  # type: ignore[attr-defined]
     error.add_note(f"The run is kept, up to step {orbit.steps:,}: it is the attribute `orbit` of this error.")
     return error
-
-
-def _length(parts: list[np.ndarray]) -> int:
-    return sum(map(len, parts))
-
-
-def _join(parts: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(parts) if parts else np.zeros(0, FLIP)

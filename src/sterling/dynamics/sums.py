@@ -69,7 +69,7 @@ def list_changes(data, before, after, masks, listed, weight, first, size):
             mask = clear_lowest(mask)
             if local < done:
                 continue  # its sample is dealt with
-            sample = (first + local) // units
+            sample = first + local if units == 1 else (first + local) // units  # a division takes long
             head = sample * units - first
             done = head + units
             old = -np.int64(data.labels[sample])

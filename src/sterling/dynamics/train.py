@@ -248,7 +248,7 @@ def check_end(orbit: Orbit, instance: Instance) -> None:
     gradient, square = orbit._gradient, orbit._walk.clock[CURRENT]
     if gradient.size and not (
         np.array_equal(gradient, instance.gradient(orbit.signs, orbit._surrogate))
-        and square == instance.square(orbit.signs)
+        and square == instance._square(orbit.signs)
     ):
         raise CheckpointError("the saved run contradicts its data at its last weights: start anew")
 

@@ -103,43 +103,22 @@ class Walk(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """The course of a run up to its step T: what an orbit is made of, and what a file holds.
+    """The course of a run up to its step T: what an orbit is made of, and what a file holds."""
 
-    Attributes
-    ----------
-    walk : Walk
-        Where the run stood after its last flip.
-    steps, planned : int
-        T, and the steps that were asked for.
-    gradient : float64 (n,)
-        The gradient at the last weights; empty while it is not known.
-    schedule, surrogate, engine : Schedule, Surrogate, str
-    restart : Restart or None
-    start_latent : float64 (n,)
-    flips : structured array or None
-        None if they were not recorded.
-    flips_complete_to : int
-    times : (int64, int64)
-        Recorded return and sojourn times.
-    seconds : float
-    instance : dict
-        What `Instance.to_dict` tells.
-    """
-
-    walk: Walk
+    walk: Walk  # where the run stood after its last flip
     steps: int
     planned: int
-    gradient: np.ndarray
+    gradient: np.ndarray  # at the last weights; empty while it is not known
     schedule: Schedule
     surrogate: Surrogate
     engine: str
     restart: Restart | None
     start_latent: np.ndarray
-    flips: np.ndarray | None
+    flips: np.ndarray | None  # None if they were not recorded
     flips_complete_to: int
-    times: tuple[np.ndarray, np.ndarray]
+    times: tuple[np.ndarray, np.ndarray]  # recorded return and sojourn times
     seconds: float
-    instance: dict
+    instance: dict  # as `Instance.to_dict` tells it
 
 
 class Log(NamedTuple):

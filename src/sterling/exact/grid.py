@@ -39,28 +39,14 @@ def aligned_zeros(shape: tuple[int, int], dtype) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class InputGrid:
-    """The inputs of an instance as integers.
+    """The inputs of an instance as integers: value = (code + offset)·2^(shift − bits), feature by feature."""
 
-    Attributes
-    ----------
-    rows : int16 or int32 (N·m, width)
-        Codes, one row for each sample and unit; columns beyond ``features`` are zero.
-    features : int
-        Number of input features, n.
-    bits : int
-        The unit of a pre-activation is 2^-bits.
-    shifts, offsets : int64 (n,)
-        value = (code + offset)·2^(shift − bits).
-    rounding : float64 (n,)
-        Largest error that rounding onto the grid made in each feature; zero for drawn data.
-    """
-
-    rows: np.ndarray
+    rows: np.ndarray  # int16 or int32 (N·m, width), codes by sample and unit; zero beyond the features
     features: int
-    bits: int
-    shifts: np.ndarray
+    bits: int  # the unit of a pre-activation is 2^-bits
+    shifts: np.ndarray  # int64 (n,), and so are the offsets
     offsets: np.ndarray
-    rounding: np.ndarray = field(repr=False)
+    rounding: np.ndarray = field(repr=False)  # float64 (n,), largest errors of each feature
 
     def __post_init__(self):
         for name in ("rows", "shifts", "offsets", "rounding"):  # an instance shares them
@@ -130,19 +116,12 @@ def vector_codes(values: np.ndarray, fineness: int, what: str) -> tuple[np.ndarr
 def quantise_inputs(values: np.ndarray, precision: str = "int16", together: bool = True) -> InputGrid:
     """Put a float matrix (rows, n) on a grid, feature by feature.
 
-    A feature that some dyadic grid holds exactly stays as it is, if its codes fit. Any other gets the
-    finest power of two for which they fit, so that the largest rounding error is at most 2^-15 of the
-    feature's range with int16. "int32" keeps 24 bits of each feature, an error of at most 2^-23: sums of
-    wider codes would soon pass 62 bits.
-
-    ``together`` says that the features are to be added up as they are, without a normalisation in between.
-
-    Raises
-    ------
-    InputError
-        For a precision other than "int16" and "int32".
-    CapacityError
-        When features differ so much in scale that their exact sum would not fit in 62 bits.
+    A feature that some dyadic grid holds exactly stays as it is, if its codes fit. Any other gets the finest
+    power of two for which they fit, so that the largest rounding error is at most 2^-15 of the feature's
+    range with int16. "int32" keeps 24 bits of each feature, an error of at most 2^-23: sums of wider codes
+    would soon pass 62 bits. ``together`` says that the features are to be added up as they are, without a
+    normalisation in between; then they may not differ so much in scale that their exact sum would not fit in
+    62 bits.
     """
     dtype = np.dtype(choice(precision, "precision", tuple(_LARGEST_CODE)))
     count, features = values.shape

@@ -223,7 +223,7 @@ def _make_guess(pow_neg: Callable) -> Callable:
 
 
 class MassFunctions(NamedTuple):
-    """Functions of (kind, rate, exponent, sums) = `Schedule.kernel_arguments` and of steps up to 2**60.
+    """Functions of (kind, rate, exponent, sums) = `Schedule._kernel_arguments` and of steps up to 2**60.
 
     mass(kind, rate, exponent, sums, t0, t1) = Σ η_t over t0 ≤ t < t1. For 0 ≤ t0 ≤ t1 ≤ 1e12 its relative
     error is below 2e-15 for |exponent| ≤ 3 and below 1e-14 for |exponent| ≤ 8 (measured against 40 digits). A

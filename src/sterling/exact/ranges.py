@@ -82,15 +82,8 @@ def too_large(
 ) -> RangeError:
     """Return the error for exact sums that would not fit, with the likeliest cause.
 
-    Parameters
-    ----------
-    grid : InputGrid
-    samples, units, bits : int
-        N, hidden units m, and bits of the grid of labels.
-    labels, outputs : float
-        The largest label and Σ|v|, the reach of the outputs.
-    helped : bool
-        Whether fewer samples would make the sums fit.
+    ``bits`` is the grid of the labels, ``labels`` the largest one, ``outputs`` Σ|v|, the reach of the
+    outputs; ``helped`` says whether fewer samples would make the sums fit.
     """
     tiny = math.ldexp(1.0, -bits)
     apart = abs(math.log2(max(labels, tiny) / outputs))

@@ -19,10 +19,8 @@ LOWEST = -(1 << 15)
 
 
 class AliasTable(NamedTuple):
-    """A law over the codes -32768 … 32767, ready to be sampled.
-
-    Column i keeps code i + LOWEST for the first ``keep[i]`` of its 65536 shares; the rest goes to
-    ``alias[i]``.
+    """A law over the codes -32768 … 32767. Column i keeps code i + LOWEST for the first ``keep[i]`` of its
+    65536 shares; the rest goes to ``alias[i]``.
     """
 
     keep: np.ndarray  # uint32 (65536,)
@@ -96,13 +94,7 @@ def transpose_block(rows, columns, first, last):
 
 
 def alias_table(cumulative: np.ndarray) -> AliasTable:
-    """Build the table of a law from its distribution function.
-
-    Parameters
-    ----------
-    cumulative : float64 (65537,)
-        P(code < -32768 + i), non-decreasing from 0 to 1. Weights are rounded to multiples of 2^-32.
-    """
+    """Build the table of a law from P(code < -32768 + i), float64 (65537,), rounded to 2^-32."""
     edges = np.rint(np.asarray(cumulative, np.float64) * TOTAL).astype(np.int64)
     edges[0], edges[-1] = 0, TOTAL
     weights = np.diff(edges)

@@ -194,7 +194,11 @@ def _read_npz(path: Path, size: int, labels) -> _Data:
             parts = []
             for key in ("inputs", name, "readout", "teacher"):
                 if held.count(key) == 1:
-                    parts.append(_read_member(archive, archive.infolist()[held.index(key)], path, key))
+                    info = archive.infolist()[held.index(key)]
+                    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                        raise NotImplementedError("its compression method is not one of NumPy's")
+                    with archive.open(info) as stream:
+                        parts.append(_read_array(stream, info.file_size, path, f"the array {key!r}"))
                 elif key in held:
                     raise InputError(f"{printable(path)} has two arrays {key!r}: {_ANOTHER_COPY}")
                 elif key in ("inputs", name):
@@ -206,17 +210,6 @@ def _read_npz(path: Path, size: int, labels) -> _Data:
                     parts.append(None)
     inputs, targets, readout, teacher = parts
     return _Data(inputs, targets, readout, teacher, None if name == "labels" else name)
-
-
-def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, name: str) -> np.ndarray:
-    if info.flag_bits & 0x1:
-        raise InputError(f"{printable(path)} is encrypted: save it again without a password")
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise InputError(
-            f"{printable(path)} is packed in a way of other programs: save it again with numpy.savez"
-        )
-    with archive.open(info) as stream:
-        return _read_array(stream, info.file_size, path, f"the array {name!r}")
 
 
 def _read_npy(path: Path, size: int, labels) -> _Data:

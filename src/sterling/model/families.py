@@ -283,11 +283,6 @@ def get_family(spec: str | Family) -> Family:
     Family
         With its parameter, or the usual one.
 
-    Raises
-    ------
-    InputError
-        For an unknown name (with the nearest known one) or a parameter that is no number.
-
     Examples
     --------
     >>> import sterling as st

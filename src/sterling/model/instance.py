@@ -364,22 +364,11 @@ class Instance(Plain):
         float
             The exact value, rounded once.
         """
-        return self.square(signs) / (2.0 * self.samples * 4.0**self.label_bits)
+        return self._square(signs) / (2.0 * self.samples * 4.0**self.label_bits)
 
-    def square(self, signs) -> int:
-        """Return 2N·L(w)·4^label_bits, the exact integer behind the loss.
-
-        Parameters
-        ----------
-        signs : array (n,) of −1 and +1
-            The state.
-
-        Returns
-        -------
-        int
-            A sum of squares in units of the grid of the labels.
-        """
-        active = self.preactivations(check_signs(signs, self.n, "signs")) > 0
+    def _square(self, signs) -> int:
+        """Return 2N·L(w)·4^label_bits, the exact integer behind the loss."""
+        active = self._preactivations(check_signs(signs, self.n, "signs")) > 0
         residuals = active @ self.residual_codes - self.label_codes
         return int((residuals * residuals).sum())
 
@@ -397,15 +386,10 @@ class Instance(Plain):
         -------
         float64 array (N,)
             One output for each sample.
-
-        Raises
-        ------
-        InputError
-            For inputs of another shape.
         """
         signs = check_signs(signs, self.n, "signs")
         if inputs is None:
-            return (self.preactivations(signs) > 0) @ self.readout
+            return (self._preactivations(signs) > 0) @ self.readout
         values = real_array(inputs, "inputs")
         values = values[:, None, :] if values.ndim == 2 else values
         if values.shape[1:] != (self.m, self.n):
@@ -436,7 +420,7 @@ class Instance(Plain):
         """
         signs = check_signs(signs, self.n, "signs")
         chosen = get_surrogate(surrogate)
-        before = self.preactivations(signs)
+        before = self._preactivations(signs)
         residuals = (before > 0) @ self.residual_codes - self.label_codes
         slopes, bits = self._slopes(before, chosen)
         sums = self._weigh((residuals[:, None] * self.readout_codes).ravel(), slopes.ravel())
@@ -453,31 +437,20 @@ class Instance(Plain):
         sums: np.ndarray = np.zeros(self.n, np.int64)
         for shift, limb in limbs(slopes, max(1, room.bit_length() - 1)):
             part = coefficients * limb
-            total = self.weigh_rows(part) + self.grid.offsets * int(part.sum())
+            total = self._weigh_rows(part) + self.grid.offsets * int(part.sum())
             sums = total if shift == 0 else sums.astype(object) + (total.astype(object) << shift)
         return sums
 
     def _slopes(self, before: np.ndarray, surrogate: Surrogate) -> tuple[np.ndarray, int]:
         """Return μ′ as integers on the grid 2^-bits."""
         if surrogate.piecewise_constant:
-            low, high = surrogate.thresholds(self.unit_squared)
+            low, high = surrogate._thresholds(self.unit_squared)
             return ((before >= low) & (before <= high)).astype(np.int64), 0
         slopes = surrogate.derivative(np.ldexp(before, -self.grid.bits) / np.sqrt(self.n))
         return np.rint(np.ldexp(slopes, _DERIVATIVE_BITS)).astype(np.int64), _DERIVATIVE_BITS
 
-    def preactivations(self, signs: np.ndarray) -> np.ndarray:
-        """Return √n Z_i w in units of 2^-bits.
-
-        Parameters
-        ----------
-        signs : int8 array (n,)
-            The state, not checked.
-
-        Returns
-        -------
-        int64 array (N, m)
-            Exact integers.
-        """
+    def _preactivations(self, signs: np.ndarray) -> np.ndarray:
+        """Return √n Z_i w in units of 2^-bits, int64 (N, m), exact; the signs are not checked."""
         weights = signs.astype(np.int64) << self.grid.shifts
         out = np.empty(len(self.grid.rows), np.int64)
         for first, block in self._float_blocks():
@@ -485,19 +458,8 @@ class Instance(Plain):
         out += int(weights @ self.grid.offsets)
         return out.reshape(self.samples, self.m)
 
-    def weigh_rows(self, coefficients: np.ndarray) -> np.ndarray:
-        """Return Σ_r c_r·codes_r exactly: float64 products of integers, cut below 2^53.
-
-        Parameters
-        ----------
-        coefficients : int64 array (N·m,)
-            One c_r for each row of codes.
-
-        Returns
-        -------
-        int64 array (n,)
-            Exact integers.
-        """
+    def _weigh_rows(self, coefficients: np.ndarray) -> np.ndarray:
+        """Return Σ_r c_r·codes_r exactly, int64 (n,): float64 products of integers, cut below 2^53."""
         top = max(int(np.abs(coefficients).max(initial=0)), 1)
         safe = max(1, EXACT // (top * self.code_bound))
         sums = np.zeros(self.n, np.int64)

@@ -14,7 +14,7 @@ import numpy as np
 
 from sterling.base.arrays import check_finite, read_only, real_array
 from sterling.base.checks import choice, shown
-from sterling.base.text import counted
+from sterling.base.text import Plain, counted
 from sterling.errors import InputError, InputTypeError, RangeError
 from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs
 
@@ -24,7 +24,7 @@ _LIMIT = 32767
 _SHOWN = 16  # numbers of a fitted normaliser that its repr holds
 
 
-class Normalizer:
+class Normalizer(Plain):
     """A map of the inputs that is fitted to data and can be applied to others.
 
     A subclass of your own has ``fit``, ``apply`` and ``to_dict``; it works on floats, so its results may
@@ -94,31 +94,8 @@ class Normalizer:
         """
         raise NotImplementedError
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return what it is.
-
-        Returns
-        -------
-        dict
-            Plain values, its ``name`` among them.
-        """
-        raise NotImplementedError
-
-    def on_grid(self, grid: InputGrid) -> tuple[InputGrid, Normalizer]:
-        """Return the normalised inputs on a grid, and the normaliser, fitted to them unless it was before.
-
-        Parameters
-        ----------
-        grid : InputGrid
-            The inputs as they come.
-
-        Returns
-        -------
-        grid : InputGrid
-            What they become.
-        normalizer : Normalizer
-            The fitted one.
-        """
+    def _on_grid(self, grid: InputGrid) -> tuple[InputGrid, Normalizer]:
+        """Return the normalised inputs on a grid, and the normaliser, fitted to them unless it was before."""
         values = grid.values()
         ready = self if self.fitted else self.fit(values)
         return quantise_inputs(ready.apply(values)), ready
@@ -156,7 +133,7 @@ class _Affine(Normalizer):
         grid = quantise_inputs(values.reshape(-1, values.shape[-1]), "int32", together=False)
         return self._fit(_Codes(grid))
 
-    def on_grid(self, grid: InputGrid) -> tuple[InputGrid, Normalizer]:
+    def _on_grid(self, grid: InputGrid) -> tuple[InputGrid, Normalizer]:
         """Return the normalised inputs, and the normaliser, fitted to them unless it was before.
 
         They lie on the finest common grid on which their codes fit 16 bits, at best 2^-12.
@@ -308,13 +285,7 @@ NORMALIZERS: dict[str, _Affine] = {one.name: one for one in (Standardize(), Whit
 
 
 def check_normalize(given: Any) -> str | Normalizer | None:
-    """Return None, the name of a normaliser of sterling that is to be fitted, or another normaliser.
-
-    Raises
-    ------
-    InputError
-        For what is none of these, nor told by `Normalizer.to_dict`.
-    """
+    """Return None, the name of a normaliser of sterling that is to be fitted, or another normaliser."""
     if given is None or isinstance(given, str):
         return given if given is None else choice(given, "normalize", tuple(NORMALIZERS))
     if isinstance(given, Mapping):
@@ -337,7 +308,7 @@ def normalise(grid: InputGrid, given: str | Normalizer | None) -> tuple[InputGri
     """Return the inputs normalised as `check_normalize` said, and the normaliser that did it."""
     if given is None:
         return grid, None
-    return (NORMALIZERS[given] if isinstance(given, str) else given).on_grid(grid)
+    return (NORMALIZERS[given] if isinstance(given, str) else given)._on_grid(grid)
 
 
 class _Codes:

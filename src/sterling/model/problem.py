@@ -44,13 +44,7 @@ READOUTS = ("ones", "signs", "gaussian")
 
 
 def part_seed(seed: int | np.random.SeedSequence, *part: int) -> np.random.SeedSequence:
-    """Return the seed of one part of a draw: the user's seed, extended by numbers that name the part.
-
-    Raises
-    ------
-    InputError
-        If the seed is not a non-negative integer or a SeedSequence.
-    """
+    """Return the seed of one part of a draw: the user's seed, extended by numbers that name the part."""
     if isinstance(seed, np.random.SeedSequence):
         return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, *part))
     return np.random.SeedSequence(checks.integer(seed, "seed", 0), spawn_key=part)
@@ -78,11 +72,6 @@ class Problem(Plain):
         Law of the inputs, see `sterling.model.families`.
     normalize : None, "standard", "whiten" or Normalizer
         What is done to the inputs before the teacher labels them. By name it is fitted to each draw.
-
-    Raises
-    ------
-    InputError
-        For a parameter out of its range, with its name and value.
 
     References
     ----------

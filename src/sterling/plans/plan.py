@@ -37,10 +37,11 @@ CERTIFIABLE = 24
 
 _HALF = 0.5  # the share of data sets that typical means
 _PATHS = ("relu", "identity")  # surrogates whose way from a random start is known
-# N₅₀/n with restarts: of ReLU at these n (from 64 on docs/science, 12), of the identity at n = 64.
+# N₅₀/n with restarts of ReLU at these n (docs/science, 12; the first two from 600 runs each). The identity,
+# whose pull is twice as large and so the scale, takes half of it: 1.56, 1.62, 1.56 at n = 64, 128, 256.
 _RESTART_N = (16, 32, 64, 128, 256, 512, 1024)
-_RESTART = {"relu": (2.45, 2.69, 2.99, 3.27, 3.31, 3.35, 3.23), "identity": (1.65,) * 7}
-_RESTART_FROM = {"relu": 16, "identity": 64}
+_RESTART = (2.79, 2.85, 3.09, 3.19, 3.16, 3.19, 3.13)
+_RESTARTS = {"relu": (1.0, Restart(), 16, 1024), "identity": (0.5, Restart(scale=0.1), 64, 256)}
 _FEWEST_OCCUPIED = 8  # samples, in units of n, from which on the law of the occupancy was compared with runs
 
 
@@ -269,7 +270,7 @@ def plan(
     given = {"steps": STEPS if steps is None else steps}
     if schedule is not None:
         given["schedule"] = schedule  # type: ignore[assignment]
-    settings = get_kind("train").plain(given)
+    settings = get_kind("train")._plain(given)
     settings["surrogate"] = chosen.name
     budget = None if steps is None else settings["steps"]
     rows = _Rows(problem, chosen, budget, schedule)
@@ -301,7 +302,7 @@ class _Rows:
         elif self.problem.n > 1:
             if self.known_path:
                 yield self.iterate()
-            if self.problem.m == 1 and self.surrogate.name in _RESTART:
+            if self.problem.m == 1 and self.surrogate.name in _RESTARTS:
                 yield self.restarted()
         yield self.proved("proved: the time average converges to w*, no label noise", self.quiet, "ergodic")
         yield self.proved("proved: the iterates visit w* again and again", self.problem, "recurrent")
@@ -402,16 +403,17 @@ class _Rows:
         )
 
     def restarted(self) -> Need:
-        n, name = self.problem.n, self.surrogate.name
+        n = self.problem.n
+        part, restart, least, most = _RESTARTS[self.surrogate.name]
         return self.row(
             "the run with ergodic restart ends at w*",
-            lambda steps: n * float(np.interp(n, _RESTART_N, _RESTART[name])),
+            lambda steps: n * part * float(np.interp(n, _RESTART_N, _RESTART)),
             ("measured", "docs/science, 12"),
             "optimal",
             _HALF,
             RESTART_STEPS,
-            _RESTART_FROM[name] <= n <= 1024,
-            Restart(),
+            least <= n <= most,
+            restart,
         )
 
     def ends(self, steps: int) -> float:

@@ -124,7 +124,7 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
     ax.set_xscale("log", base=2)
     ax.set_xticks(dimensions, [f"{value:g}" for value in dimensions])
     ax.minorticks_off()
-    what = f"N₅₀: half of the trials succeed {series.budget}".rstrip()
+    what = f"N₅₀: half of the trials succeed\n{series.budget}".rstrip()
     tidy(ax, yscale="log", xlabel="dimension n", ylabel=what)
     growth = (
         "No power law fits; the line nearest to the thresholds grows" if fit.curved else "The threshold grows"
@@ -159,7 +159,7 @@ def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
     ax.set_xticks(range(len(dimensions)), [str(n) for n in dimensions])
     tidy(ax, yscale="log", xlim=(-0.5, len(dimensions) - 0.5), xlabel="dimension n", ylabel="samples N")
     ax.grid(False)
-    legend_above(ax, len(present), handlelength=1, columnspacing=1)
+    legend_above(ax, min(3, len(present)), handlelength=1)
     ax.set_label("; ".join(f"n = {n}: {_ends(counts.filter(counts['n'] == n), present)}" for n in dimensions))
     totals = {name: int(counts[name].sum()) for name in present}
     most = max(totals, key=lambda name: totals[name])

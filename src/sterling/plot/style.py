@@ -83,7 +83,9 @@ def save_figure(fig: Figure, path: str | os.PathLike) -> Path:
     """Write a figure to .png, .svg or .pdf, whole or not at all; return where it is."""
     kind = picture_format(path)
     stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)  # equal pictures, equal files
-    with any_letter():
+    import matplotlib as mpl
+
+    with any_letter(), mpl.rc_context({"svg.hashsalt": "sterling"}):
         return write_atomically(
             path, lambda stream: fig.savefig(stream, format=kind, dpi=150, metadata=stamp)
         )

@@ -28,7 +28,7 @@ def flips_over_steps(
     >>> from matplotlib.figure import Figure
     >>> from sterling.plot.weights import flips_over_steps
     >>> print(flips_over_steps(Figure().subplots(), [10, 20], [[40], [10]], [100]))
-    At first 4.000 % of the weights flip at a step, at last 1.000 %.
+    At first 4.000...% of the weights flip at a step, at last 1.000...%.
     """
     if not len(steps):
         note(ax, "no window is full")
@@ -49,7 +49,7 @@ def undecided(ax: Axes, names: Sequence[str], shares: Sequence[float]) -> str:
     >>> from matplotlib.figure import Figure
     >>> from sterling.plot.weights import undecided
     >>> print(undecided(Figure().subplots(), ["first", "last"], [0.1, 0.3]))
-    Most undecided is last, with 30.0 % of its weights.
+    Most undecided is last, with 30.0...% of its weights.
     """
     shown = list(zip(names, shares, strict=True))[:_BARS]
     ax.barh(range(len(shown)), [share for _, share in shown], color=PURPLE, height=0.7)

@@ -26,7 +26,7 @@ def described(figure: Figure) -> str:
 
 def _axes(ax: Axes) -> str:
     names = [
-        f"{axis.get_label_text()}{' (logarithmic)' if axis.get_scale() != 'linear' else ''}"
+        f"{' '.join(axis.get_label_text().split())}{' (logarithmic)' if axis.get_scale() != 'linear' else ''}"
         for axis in (ax.yaxis, ax.xaxis)
     ]
     parts = [" against ".join(filter(None, names))]

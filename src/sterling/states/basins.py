@@ -12,7 +12,7 @@ from sterling.base.checks import integer
 from sterling.base.checks import seed as checked_seed
 from sterling.base.pool import Pool
 from sterling.base.progress import Progress, Show, showing
-from sterling.base.text import counted, html_table
+from sterling.base.text import Plain, counted, html_table
 from sterling.schedules import Schedule
 from sterling.states.numbering import number_of, signs_of
 
@@ -26,37 +26,17 @@ _CACHE_BYTES = 1 << 26  # for each run
 
 
 @dataclass(frozen=True, eq=False)
-class Basins:
-    """Where runs from many starts ended, most frequent first.
+class Basins(Plain):
+    """Where runs from many starts ended, most frequent first."""
 
-    Attributes
-    ----------
-    starts : int
-        Runs.
-    states : int64 (count,)
-        Numbers of the absorbing states that were reached.
-    counts : int64 (count,)
-        Runs that ended in each.
-    absorbing : int8 (count, n)
-        The same states as signs.
-    distance : uint8 (count,)
-        Their Hamming distances to the reference.
-    unabsorbed : int
-        Runs that were under way at their last step.
-    verdicts : dict
-        Runs by verdict.
-    steps : int
-        Bound on each run: what was asked for, but `ENDLESS_STEPS` at most where no state absorbs.
-    """
-
-    starts: int
-    states: np.ndarray
-    counts: np.ndarray
-    absorbing: np.ndarray
-    distance: np.ndarray
-    unabsorbed: int
-    verdicts: dict[str, int]
-    steps: int
+    starts: int  # runs
+    states: np.ndarray  # int64 (count,), numbers of the absorbing states that were reached
+    counts: np.ndarray  # int64 (count,), runs that ended in each
+    absorbing: np.ndarray  # int8 (count, n), the same states as signs
+    distance: np.ndarray  # uint8 (count,), to the reference
+    unabsorbed: int  # runs that were under way at their last step
+    verdicts: dict[str, int]  # runs by verdict
+    steps: int  # bound on each run, `ENDLESS_STEPS` at most where no state absorbs
 
     @property
     def shares(self) -> np.ndarray:
@@ -64,16 +44,7 @@ class Basins:
         return self.counts / self.starts
 
     def to_dict(self) -> dict:
-        """Return the results as plain values."""
-        return {
-            "starts": self.starts,
-            "states": self.states.tolist(),
-            "counts": self.counts.tolist(),
-            "distance": self.distance.tolist(),
-            "unabsorbed": self.unabsorbed,
-            "verdicts": dict(self.verdicts),
-            "steps": self.steps,
-        }
+        return {name: value for name, value in super().to_dict().items() if name != "absorbing"}
 
     def __repr__(self) -> str:
         ends = counted(len(self.states), "end state")
@@ -141,7 +112,7 @@ def find_basins(
         states=states[order],
         counts=counts[order],
         absorbing=signs_of(states[order], landscape.n),
-        distance=landscape.distance_of(states[order]),
+        distance=landscape._distance_of(states[order]),
         unabsorbed=starts - len(where),
         verdicts=dict(sorted(verdicts.items())),
         steps=steps,

@@ -114,19 +114,9 @@ class _Programs:
 def branch(pushes: np.ndarray, clipped: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return cases and a dual vector for each: best first, the case of the lowest bound is parted in two.
 
-    Parameters
-    ----------
-    pushes, clipped : float64 (2ⁿ, n)
-        B and B′ of all sets of wrong weights.
-    wrong : bool (2ⁿ, n)
-        Which weights are in each set.
-
-    Returns
-    -------
-    cases : int8 (count, n)
-        None where wrong weights may be pushed further out, or the states are too many.
-    duals : float64 (count, n)
-        Not negative where a case is 0, of any sign where it is 1, and 0 where it is −1.
+    ``pushes`` and ``clipped`` are B and B′ of all sets of wrong weights, float64 (2ⁿ, n), ``wrong`` says
+    which weights are in each. There are no cases where wrong weights may be pushed further out, or the states
+    are too many. Duals are not negative where a case is 0, of any sign where it is 1, and 0 where it is −1.
     """
     n = pushes.shape[1]
     if len(pushes) > MOST_STATES or not homewards(pushes, wrong):

@@ -26,7 +26,7 @@ from sterling.base.arrays import check_signs, read_only
 from sterling.base.checks import instance_of
 from sterling.base.files import as_path, printable, unreadable, write_atomically
 from sterling.base.progress import Progress, showing
-from sterling.base.text import in_notebook
+from sterling.base.text import Plain, in_notebook
 from sterling.errors import InputError, SterlingError, StoreError
 from sterling.model.instance import Instance
 from sterling.states.cases import MOST_CASES, MOST_STATES, branch, complete, homewards, proved
@@ -49,7 +49,7 @@ _LARGEST_FILE = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Certificate:
+class Certificate(Plain):
     """What is proved for one data set, for every start and every bounded, non-summable schedule.
 
     Parameters
@@ -178,29 +178,8 @@ class Certificate:
         return f"{first}. That the time average is right is not proved for {unproved} of {self.n} weights."
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values.
-
-        Returns
-        -------
-        dict
-            Floats are exact: JSON keeps all their digits.
-        """
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            "fingerprint": self.fingerprint,
-            "surrogate": self.surrogate,
-            "reference": self.reference.tolist(),
-            "absorbs": self.absorbs,
-            "occupancy": self.occupancy,
-            "balance_occupancy": self.balance_occupancy,
-            "wrong_share": self.wrong_share.tolist(),
-            "recurrent": self.recurrent,
-            "decodes": self.decodes,
-            "duals": self.duals.tolist(),
-            "cases": self.cases.tolist(),
-            "case_duals": self.case_duals.tolist(),
-        }
+        proved = {"recurrent": self.recurrent, "decodes": self.decodes}
+        return {"format": FORMAT, "version": VERSION, **super().to_dict(), **proved}
 
     def summary(self) -> list[tuple[str, str]]:
         """Return the main results as (name, text) pairs, for tables.
@@ -359,25 +338,8 @@ def check(
 ) -> tuple[float, float, np.ndarray, bool]:
     """Return what dual vectors prove, by going through all states with the definition of the gradient.
 
-    Nothing of the search is used: no Gray code, no table, no linear program.
-
-    Parameters
-    ----------
-    instance : Instance
-        The data.
-    surrogate : str or Surrogate
-        A piecewise-constant one.
-    reference : int8 (n,)
-        The state about which weights are wrong.
-    duals : float64 (n + 1, n)
-        Vectors λ ≥ 0.
-    cases, case_duals : int8 and float64 (count, n), optional
-        As in `Certificate`.
-
-    Returns
-    -------
-    balance_occupancy, occupancy, wrong_share, absorbs
-        As in `Certificate`.
+    Nothing of the search is used: no Gray code, no table, no linear program. What is given and comes back is
+    as in `Certificate`: balance_occupancy, occupancy, wrong_share, absorbs.
     """
     blocks = _by_definition(instance, get_surrogate(surrogate), reference)
     return _judge(blocks, instance, reference, surrogate, duals, cases, case_duals)
@@ -390,7 +352,7 @@ def _by_definition(
     n, m = instance.n, instance.m
     grid = instance.grid
     codes = (grid.rows[:, :n].astype(np.float64) + grid.offsets) * np.ldexp(1.0, grid.shifts)
-    low, high = (float(end) for end in surrogate.thresholds(instance.unit_squared))
+    low, high = (float(end) for end in surrogate._thresholds(instance.unit_squared))
     labels = instance.label_codes.astype(np.float64)
     residual, readout = instance.residual_codes.astype(np.float64), instance.readout_codes.astype(np.float64)
     block = max(1, min(1 << n, _BLOCK_BYTES // (8 * len(codes))))

@@ -1,8 +1,8 @@
 """Visit every sign vector of a small instance in Gray-code order; the loops behind `sweep.py`.
 
-Neighbours in that order differ in one sign. One column is added to the pre-activations, the rows whose side
-of a threshold changed are listed, and only these change the integer sums of loss and gradient: no pass over
-the data, and no rounding. A stretch of states belongs to one thread, so threads share nothing they write.
+Neighbours in that order differ in one sign, so each state is a job of one flip for the passes over the data
+(`dynamics/passes.py`), and the base moves along. All sums are integers: nothing is rounded. A stretch of
+states belongs to one thread, so threads share nothing they write.
 """
 
 from __future__ import annotations
@@ -11,186 +11,84 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sterling.dynamics import passes
+from sterling.dynamics.lookup import pad, plan_first, write_flip
+from sterling.dynamics.passes import (
+    BALANCE,
+    CONSTANT,
+    COUNT,
+    FULL,
+    LEAD,
+    MOVE,
+    PADDED,
+    SQUARE,
+    TOTALS,
+    run_job,
+)
 from sterling.exact.jit import embedded, helper, njit
-from sterling.exact.machine import byte_mask, clear_lowest, plus, times, trailing_zeros
+from sterling.exact.machine import trailing_zeros
 
 # Cells of Place.info
-BALANCE, SQUARE, DISTANCE = range(3)
-
+SQUARES, DISTANCE = range(2)
 _LARGEST = (1 << 63) - 1
 
 
-class Sample(NamedTuple):
-    """An instance and a surrogate with a window, as the kernels read them."""
-
-    rows: np.ndarray  # int16|int32 (R, width), R = N·m
-    columns: np.ndarray  # the same codes (n, R)
-    labels: np.ndarray  # int64 (N,)
-    residual: np.ndarray  # int64 (m,), the readout in units of the labels
-    readout: np.ndarray  # int64 (m,)
-    shifts: np.ndarray  # int64 (n,), one code of a column is 2^shift units of a pre-activation
-    offsets: np.ndarray  # int64 (n,), added to the codes of a column
-    low: int  # the derivative is one for low <= pre-activation <= high, else zero
-    high: int
-    sign_only: int  # 1 where that changes only with the sign of the pre-activation
-    flush: int  # so many products fit a 32-bit sum; 0: use 64 bits throughout
-
-
 class Place(NamedTuple):
-    """Where one thread stands: a state with its sums, and room to work."""
+    """Where one thread stands: at the state of the base, with its sums."""
 
-    before: np.ndarray  # int32|int64 (R,), pre-activations
-    signs: np.ndarray  # int64 (n,)
-    steps: np.ndarray  # like before (2,), what one code adds, and a constant
-    coefficients: np.ndarray  # int64 (R,), residual·v_j·μ′ of each row
-    residuals: np.ndarray  # int64 (N,)
-    sums: np.ndarray  # int64 (width,), Σ coefficient·code
-    info: np.ndarray  # int64 (3,), Σ coefficient, Σ residual², distance to the reference
-    flags: np.ndarray  # uint8 (R + 64,)
-    listed: np.ndarray  # int64 (R,), rows to add
-    weight: np.ndarray  # int64 (R,), and the changes of their coefficients
-    narrow: np.ndarray  # int32 (width,)
+    data: passes.Data
+    base: passes.Base
+    job: passes.Job
+    scratch: passes.Scratch
+    totals: np.ndarray  # int64 (n,), gradient sums
+    info: np.ndarray  # int64 (2,), Σ residual², distance to the reference
 
 
 class Found(NamedTuple):
     """What the visits leave."""
 
-    squares: np.ndarray  # int64 (2**n,), Σ residual² of every state, shared by all threads; or empty
-    absorbing: np.ndarray  # int64, numbers of absorbing states; emptied by the caller when full
+    squares: np.ndarray  # int64 (2**n,), Σ residual² of every state, shared by all threads
+    absorbing: np.ndarray  # int64, numbers of absorbing states
     filled: np.ndarray  # int64 (1,), how many
     deviation: np.ndarray  # float64 (1,), largest |G_k − E G_k| so far
     farthest: np.ndarray  # int64 (1,), number of the state where it occurs
 
 
-@embedded
-def _shift_rows(sample, place, bit):
-    """Add the flip of one sign to all pre-activations and flag the rows whose derivative or side changed."""
-    column, before, flags = sample.columns[bit], place.before, place.flags
-    step, constant = place.steps[0], place.steps[1]
-    if sample.sign_only:
-        for i in range(before.size):
-            old = before[i]
-            new = plus(plus(old, constant), times(step, column[i]))
-            before[i] = new
-            flags[i] = (old > 0) != (new > 0)
-    else:
-        low, high = sample.low, sample.high
-        for i in range(before.size):
-            old = before[i]
-            new = plus(plus(old, constant), times(step, column[i]))
-            before[i] = new
-            was = (old >= low) & (old <= high)
-            now = (new >= low) & (new <= high)
-            flags[i] = ((old > 0) != (new > 0)) | (was != now)
-
-
-@embedded
-def _renew_sample(sample, place, number, count):
-    """Compute one sample afresh and list its rows whose coefficient changed; return how many are listed."""
-    units = sample.readout.size
-    first = number * units
-    residual = -sample.labels[number]
-    for j in range(units):
-        if place.before[first + j] > 0:
-            residual += sample.residual[j]
-    old = place.residuals[number]
-    place.info[SQUARE] += residual * residual - old * old
-    place.residuals[number] = residual
-    for j in range(units):
-        row = first + j
-        x = place.before[row]
-        coefficient = np.int64(0)
-        if sample.low <= x and x <= sample.high:
-            coefficient = residual * sample.readout[j]
-        change = coefficient - place.coefficients[row]
-        if change != 0:
-            place.coefficients[row] = coefficient
-            place.info[BALANCE] += change
-            place.listed[count] = row
-            place.weight[count] = change
-            count += 1
-    return count
-
-
-@embedded
-def _list_changes(sample, place):
-    """List the rows whose coefficient changed, sample by sample."""
-    units = sample.readout.size
-    count = 0
-    done = -1
-    for start in range(0, place.before.size, 64):
-        mask = byte_mask(place.flags, start)
-        while mask != 0:
-            row = start + trailing_zeros(mask)
-            mask = clear_lowest(mask)
-            number = row if units == 1 else row // units
-            if number != done:
-                count = _renew_sample(sample, place, number, count)
-                done = number
-    return count
-
-
 @helper
-def _add_rows(sample, place, count):
-    """Add the listed rows times their changes to the sums, in 32 bits as far as these hold them."""
-    sums, narrow, index, weight = place.sums, place.narrow, place.listed, place.weight
-    width = sums.size
-    if sample.flush == 0:
-        for q in range(count):
-            row, w = sample.rows[index[q]], weight[q]
-            for k in range(width):
-                sums[k] += w * np.int64(row[k])
-        return
-    start = 0
-    while start < count:
-        stop = min(count, start + sample.flush)
-        q = start
-        while q + 4 <= stop:
-            a, b = sample.rows[index[q], :width], sample.rows[index[q + 1], :width]
-            c, d = sample.rows[index[q + 2], :width], sample.rows[index[q + 3], :width]
-            wa, wb = np.int32(weight[q]), np.int32(weight[q + 1])
-            wc, wd = np.int32(weight[q + 2]), np.int32(weight[q + 3])
-            for k in range(width):
-                ab = plus(times(wa, a[k]), times(wb, b[k]))
-                cd = plus(times(wc, c[k]), times(wd, d[k]))
-                narrow[k] = plus(narrow[k], plus(ab, cd))
-            q += 4
-        while q < stop:
-            a, wa = sample.rows[index[q], :width], np.int32(weight[q])
-            for k in range(width):
-                narrow[k] = plus(narrow[k], times(wa, a[k]))
-            q += 1
-        for k in range(width):
-            sums[k] += narrow[k]
-            narrow[k] = 0
-        start = stop
+def _take(place):
+    """Run the job and add what changed to the sums."""
+    data, sums = place.data, place.scratch.sums[0]
+    run_job(data, place.base, place.job, place.scratch)
+    width = sums.size - TOTALS
+    balance = sums[width + BALANCE]
+    for k in range(place.totals.size):
+        place.totals[k] += (sums[k] + data.offsets[k] * balance) << data.shifts[k]
+    place.info[SQUARES] += sums[width + SQUARE]
 
 
 @embedded
-def _move(sample, place, teacher, bit):
+def _move(place, teacher, bit):
     """Flip one sign."""
-    new = -place.signs[bit]
-    place.signs[bit] = new
+    data, job = place.data, place.job
+    new = -place.base.signs[bit]
+    place.base.signs[bit] = new
     place.info[DISTANCE] += -1 if new == teacher[bit] else 1
-    step = (2 * new) << sample.shifts[bit]
-    place.steps[0] = step
-    place.steps[1] = step * sample.offsets[bit]
-    _shift_rows(sample, place, bit)
-    _add_rows(sample, place, _list_changes(sample, place))
+    job.info[PADDED] = 0
+    job.info[CONSTANT] = write_flip(data, job, np.int64(0), bit, new)
+    job.info[COUNT] = pad(data, job, np.int64(0), np.int64(1))
+    _take(place)
 
 
 @embedded
-def _judge(sample, place, teacher, levels, unit, found, number):
+def _judge(place, teacher, levels, unit, found, number):
     """Note the loss of the current state, whether it absorbs, and how far its gradient is from the mean."""
-    if found.squares.size > 0:
-        found.squares[number] = place.info[SQUARE]
-    balance = place.info[BALANCE]
+    found.squares[number] = place.info[SQUARES]
     # Extremes of w*_k·G_k over the weights that agree with the reference and over those that differ.
     top_same, low_same = np.int64(-_LARGEST), np.int64(_LARGEST)
     top_other, low_other = np.int64(-_LARGEST), np.int64(_LARGEST)
     for k in range(teacher.size):
-        value = teacher[k] * ((place.sums[k] + sample.offsets[k] * balance) << sample.shifts[k])
-        same = place.signs[k] == teacher[k]
+        value = teacher[k] * place.totals[k]
+        same = place.base.signs[k] == teacher[k]
         top_same = max(top_same, value if same else np.int64(-_LARGEST))
         low_same = min(low_same, value if same else np.int64(_LARGEST))
         top_other = max(top_other, np.int64(-_LARGEST) if same else value)
@@ -214,52 +112,33 @@ def _judge(sample, place, teacher, levels, unit, found, number):
 
 
 @njit
-def begin(sample, place, teacher, step):
-    """Set the place to the state number ``step`` of the Gray code, from the data."""
+def begin(place, teacher, step):
+    """Set a new place to the state number ``step`` of the Gray code, from the data."""
     code = step ^ (step >> 1)
-    constant = np.int64(0)
-    place.info[DISTANCE] = 0
+    signs, info = place.base.signs, place.job.info
     for k in range(teacher.size):
-        sign = np.int64(1) if (code >> k) & 1 else np.int64(-1)
-        place.signs[k] = sign
-        place.info[DISTANCE] += sign != teacher[k]
-        constant += (sign * sample.offsets[k]) << sample.shifts[k]
-    for r in range(place.before.size):
-        total = constant
-        for k in range(teacher.size):
-            total += (place.signs[k] * np.int64(sample.rows[r, k])) << sample.shifts[k]
-        place.before[r] = total
-        place.coefficients[r] = 0
-    for k in range(place.sums.size):
-        place.sums[k] = 0
-        place.narrow[k] = 0
-    place.info[BALANCE] = 0
-    place.info[SQUARE] = 0
-    count = 0
-    for number in range(place.residuals.size):
-        place.residuals[number] = 0
-        count = _renew_sample(sample, place, number, count)
-    _add_rows(sample, place, count)
+        signs[k] = 1 if (code >> k) & 1 else -1
+        place.info[DISTANCE] += signs[k] != teacher[k]
+    info[FULL] = 1
+    plan_first(place.data, place.job, signs)
+    _take(place)
+    info[FULL] = 0
+    info[LEAD] = 0
+    info[MOVE] = 1
 
 
 @njit
-def sweep(sample, place, teacher, levels, unit, found, first, last):
-    """Judge states ``first`` … ``last`` − 1 of the Gray code, moving on after each; return where it stands.
-
-    The place must stand at ``first``. It ends early when the list of absorbing states is full.
-    """
-    step = first
+def sweep(place, teacher, levels, unit, found, first, last):
+    """Judge states ``first`` … ``last`` − 1 of the Gray code, from a place that stands at ``first``."""
     count = np.int64(1) << teacher.size
-    while step < last and found.filled[0] < found.absorbing.size:
-        _judge(sample, place, teacher, levels, unit, found, step ^ (step >> 1))
-        step += 1
-        if step < count:
-            _move(sample, place, teacher, trailing_zeros(np.uint64(step)))
-    return step
+    for step in range(first, last):
+        _judge(place, teacher, levels, unit, found, step ^ (step >> 1))
+        if step + 1 < count:
+            _move(place, teacher, trailing_zeros(np.uint64(step + 1)))
 
 
 @njit
-def gather(sample, place, reference, home, unit, table, first, last):
+def gather(place, reference, home, unit, table, first, last):
     """Write b_k·G_k of states ``first`` … ``last`` − 1 of the code, b the reference with the number ``home``.
 
     The row of a state is the set of weights that differ from the reference, as bits. The place must stand at
@@ -268,9 +147,7 @@ def gather(sample, place, reference, home, unit, table, first, last):
     count = np.int64(1) << reference.size
     for step in range(first, last):
         row = step ^ (step >> 1) ^ home
-        balance = place.info[BALANCE]
         for k in range(reference.size):
-            total = (place.sums[k] + sample.offsets[k] * balance) << sample.shifts[k]
-            table[row, k] = (reference[k] * total) / unit
+            table[row, k] = (reference[k] * place.totals[k]) / unit
         if step + 1 < count:
-            _move(sample, place, reference, trailing_zeros(np.uint64(step + 1)))
+            _move(place, reference, trailing_zeros(np.uint64(step + 1)))

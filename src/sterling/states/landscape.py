@@ -16,14 +16,14 @@ from sterling.base.arrays import read_only
 from sterling.base.checks import flag, instance_of, integer
 from sterling.base.progress import Show
 from sterling.base.resources import require_memory
-from sterling.base.text import counted, in_notebook
+from sterling.base.text import Plain, counted, in_notebook
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.schedules import Schedule
 from sterling.states.basins import Basins, find_basins
 from sterling.states.numbering import number_of, signs_of
 from sterling.states.summary import summary
-from sterling.states.sweep import Found, only_absorbing, sweep
+from sterling.states.sweep import Found, sweep
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.laws import expected_deviation
 from sterling.theory.numbers import numbers_of, unlike_gaussian
@@ -39,7 +39,7 @@ _ROW_BYTES = 14  # of a state in a table
 _COPIES = 3  # at once while a file is made of it
 
 
-class Landscape:
+class Landscape(Plain):
     """All states of an instance, as `landscape` finds them. State s has sign k = +1 where bit k of s is set.
 
     Parameters
@@ -140,7 +140,7 @@ class Landscape:
     @property
     def distance(self) -> np.ndarray:
         """Hamming distance of every state to the reference, uint8 (2**n,)."""
-        return self.distance_of(np.arange(len(self.loss)))
+        return self._distance_of(np.arange(len(self.loss)))
 
     @property
     def estimated_deviation(self) -> float | None:
@@ -150,19 +150,8 @@ class Landscape:
             return None
         return expected_deviation(self.instance, surrogate=self._surrogate)
 
-    def distance_of(self, states: np.ndarray) -> np.ndarray:
-        """Return the Hamming distances of states to the reference.
-
-        Parameters
-        ----------
-        states : int (count,)
-            Given by number.
-
-        Returns
-        -------
-        uint8 (count,)
-            One for each.
-        """
+    def _distance_of(self, states: np.ndarray) -> np.ndarray:
+        """Return the Hamming distances to the reference of states given by number, uint8 (count,)."""
         different = np.asarray(states).astype(np.uint32) ^ np.uint32(self.reference_state)
         return np.bitwise_count(different)
 
@@ -269,13 +258,6 @@ class Landscape:
         return pl.DataFrame(columns)
 
     def to_dict(self) -> dict:
-        """Return the results as plain values, without the losses.
-
-        Returns
-        -------
-        dict
-            Of minimisers and absorbing states the first hundred, and how many there are.
-        """
         return {
             "n": self.n,
             "surrogate": self.surrogate,
@@ -338,7 +320,7 @@ def landscape(
     Returns
     -------
     Landscape
-        Losses, absorbing states, minimisers, and how far the gradient strays from its mean.
+        Losses, absorbing states, minimisers, how far the gradient strays from its mean (docs/science, 5, 9).
 
     Raises
     ------
@@ -349,10 +331,6 @@ def landscape(
     KeyboardInterrupt
         Within half a second of Ctrl-C.
 
-    References
-    ----------
-    docs/science, 5 and 9.
-
     Examples
     --------
     >>> import sterling as st
@@ -360,37 +338,15 @@ def landscape(
     >>> found.trap_free, found.reference_absorbs, found.loss.shape
     (True, True, (256,))
     """
-    chosen = _check(instance, surrogate)
+    instance_of(instance, Instance, "the first argument", "an Instance, such as problem.draw(0)")
+    check_dimension(instance.n)
+    chosen = check_surrogate(surrogate)
     levels = _mean_levels(instance, chosen, None if gaussian is None else flag(gaussian, "gaussian"))
     known, reason = (None, levels) if isinstance(levels, str) else (levels, "")
     begun = time.monotonic()
     found = sweep(instance, chosen, known, threads, progress)
     pull = None if known is None else float(-known[1, 1:].max())
     return Landscape(instance, chosen, found, reason, pull, time.monotonic() - begun)
-
-
-def trap_free(
-    instance: Instance,
-    surrogate: str | Surrogate = "relu",
-    *,
-    threads: int | None = None,
-    progress: bool | Show = False,
-) -> bool:
-    """Whether no state but the teacher absorbs, so that no start can be caught: `Landscape.trap_free`.
-
-    It keeps no table of losses and ends at the first trap: it costs as much as the landscape where the answer
-    is yes, and mostly far less where it is no. Arguments and errors are those of `landscape`.
-    """
-    chosen = _check(instance, surrogate)
-    if instance.teacher is None:
-        raise InputError("the instance has no teacher: use landscape(instance).trap_free")
-    return only_absorbing(instance, chosen, number_of(instance.teacher), threads, progress)
-
-
-def _check(instance: Instance, surrogate: str | Surrogate) -> Surrogate:
-    instance_of(instance, Instance, "the first argument", "an Instance, such as problem.draw(0)")
-    check_dimension(instance.n)
-    return check_surrogate(surrogate)
 
 
 def check_dimension(n: int) -> None:

@@ -73,7 +73,7 @@ def _solved(landscape: Landscape) -> str:
 
 def _where(states: np.ndarray, landscape: Landscape, reference: str) -> str:
     """Return how many of the states lie at which distance."""
-    distances, counts = np.unique(landscape.distance_of(states), return_counts=True)
+    distances, counts = np.unique(landscape._distance_of(states), return_counts=True)
     parts = [
         f"{count:,} at {counted(distance, 'flip')}" if distance else reference
         for distance, count in zip(distances[:_LISTED].tolist(), counts[:_LISTED], strict=True)
@@ -99,4 +99,4 @@ def _deviation(landscape: Landscape) -> str:
 
 
 def _nearest(states: np.ndarray, landscape: Landscape) -> str:
-    return counted(int(landscape.distance_of(states).min()), "flip")
+    return counted(int(landscape._distance_of(states).min()), "flip")

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sterling.base.pool import Pool
 from sterling.base.progress import Progress, Show, showing
-from sterling.base.resources import require_memory
+from sterling.base.resources import require_memory, thread_count
 from sterling.model.instance import Instance
 from sterling.surrogates import Surrogate
 
-SLICE = 0.1  # seconds between looks at interrupts and progress
-_STRETCHES = 16  # for each thread, so that all end at about the same time
-_SHORTEST = 1 << 10  # states in a stretch; beginning one costs as much as several states
-_BUFFER = 1 << 12  # absorbing states a thread lists before it hands them over
-_TABLED = 1 << 13  # states in a stretch of a table of gradients
+_STRETCH = 0.05  # seconds that a stretch should take: Ctrl-C waits for its end
+_VISIT, _VISITED_ROW = 3e-7, 4e-9  # what a state and a row of it take, in seconds of one machine
+_SHORTEST = 1 << 8  # states in a stretch; beginning one costs as much as several
+_EACH = 4  # stretches for each thread at least, so that all end at about the same time
 _STRIP = 1 << 20  # losses converted at a time
 
 
@@ -39,27 +37,29 @@ def sweep(
     progress: bool | Show,
 ) -> Found:
     """Visit every state; ``levels`` is the mean of w*_k·G_k by `theory.population.profile`, if known."""
-    visit = _Visit(instance, surrogate, levels)
-    visit.run(threads, progress)
-    absorbing = np.sort(np.concatenate([np.zeros(0, np.int64), *visit.absorbing]))
-    squares = visit.squares
+    from sterling.states import kernels
+
+    states, rows = 1 << instance.n, instance.samples * instance.m
+    need = 8 * states + thread_count(threads) * rows * 41 + rows * instance.n * instance.grid.rows.itemsize
+    require_memory(need, f"the landscape of n={instance.n} with {instance.samples} samples")
+    squares = np.zeros(states, np.int64)
+    means = np.zeros((2, 0)) if levels is None else levels
+    teacher = np.ones(instance.n) if instance.teacher is None else instance.teacher
+
+    def work(place, signs, first: int, last: int) -> tuple[np.ndarray, float, int]:
+        room = np.zeros(last - first, np.int64)
+        count, farthest, deviation = np.zeros(1, np.int64), np.zeros(1, np.int64), np.full(1, -1.0)
+        found = kernels.Found(squares, room, count, deviation, farthest)
+        kernels.sweep(place, signs, means, instance.unit, found, first, last)
+        return room[: count[0]].copy(), float(deviation[0]), -int(farthest[0])
+
+    parts = _visit(instance, surrogate, teacher, work, threads, progress)
+    absorbing = np.sort(np.concatenate([part[0] for part in parts]))
     minimisers = np.flatnonzero(squares == squares.min())
-    deviation = None
-    if levels is not None:
-        # Of equals the state of the lowest number, so that threads do not show.
-        places = [(float(found.deviation[0]), -int(found.farthest[0])) for _, found in visit.places]
-        largest, state = max(places)
-        deviation = (largest, -state)
+    # Of equals the state of the lowest number, so that threads do not show.
+    largest, state = max(part[1:] for part in parts)
+    deviation = None if levels is None else (largest, -state)
     return Found(_to_losses(squares, instance), minimisers, absorbing, deviation)
-
-
-def only_absorbing(
-    instance: Instance, surrogate: Surrogate, home: int, threads: int | None, progress: bool | Show
-) -> bool:
-    """Whether no state but the one numbered ``home`` absorbs; the visit ends at the first that does."""
-    visit = _Visit(instance, surrogate, None, home)
-    visit.run(threads, progress)
-    return not visit.trapped
 
 
 def balances(
@@ -75,26 +75,50 @@ def balances(
     """
     from sterling.states import kernels
 
-    visit = _Visit(instance, surrogate, None)
-    states, signs = visit.states, reference.astype(np.int64)
-    home = int((reference > 0) @ (1 << np.arange(visit.n)))
-    require_memory(8 * visit.n * states, f"a table of all gradients of n={visit.n}")
-    table = np.empty((states, visit.n))
+    n = instance.n
+    home = int((reference > 0) @ (1 << np.arange(n)))
+    require_memory(8 * n << n, f"a table of all gradients of n={n}")
+    table = np.empty((1 << n, n))
 
-    def stretch(first: int) -> None:
-        place = visit._place()
-        kernels.begin(visit.sample, place, signs, first)
-        kernels.gather(
-            visit.sample, place, signs, home, visit.unit, table, first, min(first + _TABLED, states)
-        )
+    def work(place, signs, first: int, last: int) -> None:
+        kernels.gather(place, signs, home, instance.unit, table, first, last)
 
+    _visit(instance, surrogate, reference, work, threads, progress)
+    return table
+
+
+def _visit(
+    instance: Instance,
+    surrogate: Surrogate,
+    reference: np.ndarray,
+    work: Callable[..., Any],
+    threads: int | None,
+    progress: bool | Show,
+) -> list:
+    """Return what comes of ``work(place, signs, first, last)`` for each stretch of the code."""
+    from sterling.dynamics.event import machinery
+    from sterling.states import kernels
+
+    signs, states = reference.astype(np.int64), 1 << instance.n
+    rows = instance.samples * instance.m
+    parts, done = [], 0
     with Pool(threads) as pool, showing(progress, "states") as show:
-        done = 0
-        for found in pool.results(stretch, range(0, states, _TABLED), every=SLICE):
-            done += 0 if found is None else _TABLED
+        length = min(int(_STRETCH / (_VISIT + _VISITED_ROW * rows)), states // (_EACH * pool.count))
+        length = max(_SHORTEST, length)
+
+        def stretch(first: int):
+            totals, info = np.zeros(instance.n, np.int64), np.zeros(2, np.int64)
+            place = kernels.Place(*machinery(instance, surrogate, reference, 1), totals, info)
+            kernels.begin(place, signs, first)
+            return work(place, signs, first, min(first + length, states))
+
+        for found in pool.results(stretch, range(0, states, length), every=2 * _STRETCH):
+            if found is not None:
+                parts.append(found.value)
+                done += length
             if show is not None:
                 show(Progress(min(done, states), states))
-    return table
+    return parts
 
 
 def _to_losses(squares: np.ndarray, instance: Instance) -> np.ndarray:
@@ -105,137 +129,3 @@ def _to_losses(squares: np.ndarray, instance: Instance) -> np.ndarray:
         strip = slice(first, first + _STRIP)
         losses[strip] = squares[strip].astype(np.float64) / divisor
     return losses
-
-
-class _Visit:
-    """One visit under way. Given a home it keeps no losses, and ends once another state absorbs."""
-
-    def __init__(
-        self, instance: Instance, surrogate: Surrogate, levels: np.ndarray | None, home: int | None = None
-    ):
-        from sterling.states import kernels
-
-        self.kernels, self.instance = kernels, instance
-        self.n, self.unit = instance.n, instance.unit
-        self.states = 1 << instance.n
-        self.kept = self.states if home is None else 0
-        self.levels = np.zeros((2, 0)) if levels is None else levels
-        teacher = np.ones(instance.n) if instance.teacher is None else instance.teacher
-        self.teacher = teacher.astype(np.int64)
-        shift = int(instance.grid.shifts.max())
-        reach = max(3 * instance.preactivation_bound, 4 * instance.code_bound << shift)
-        self.dtype = np.int64 if reach >= 1 << 31 else np.int32
-        self.sample = self._sample(instance, surrogate)
-        self.home, self.trapped = home, False
-        self.absorbing: list[np.ndarray] = []
-        self.done = 0
-        self.places: list = []  # one for each thread, with what it found
-        self._free: list = []  # those that no thread stands at
-        self._lock = threading.Lock()
-
-    def _sample(self, instance: Instance, surrogate: Surrogate):
-        grid, bound = instance.grid, instance.preactivation_bound + 1
-        low, high = surrogate.thresholds(instance.unit_squared)
-        # Changes of coefficients reach twice their bound; a 32-bit sum holds this many products.
-        flush = ((1 << 31) - 1) // (2 * instance.coefficient_bound * instance.code_bound)
-        narrow = grid.rows.dtype == np.int16 and flush >= 4
-        return self.kernels.Sample(
-            grid.rows,
-            instance.columns,
-            instance.label_codes.astype(np.int64),
-            instance.residual_codes,
-            instance.readout_codes,
-            grid.shifts,
-            grid.offsets,
-            max(low, -bound),
-            min(high, bound),
-            int((low <= -bound or low == 1) and high >= bound),
-            flush if narrow else 0,
-        )
-
-    def _place(self):
-        rows, width = self.sample.rows.shape
-        return self.kernels.Place(
-            np.zeros(rows, self.dtype),
-            np.zeros(self.n, np.int64),
-            np.zeros(2, self.dtype),
-            np.zeros(rows, np.int64),
-            np.zeros(len(self.sample.labels), np.int64),
-            np.zeros(width, np.int64),
-            np.zeros(3, np.int64),
-            np.zeros(rows + 64, np.uint8),
-            np.zeros(rows, np.int64),
-            np.zeros(rows, np.int64),
-            np.zeros(width, np.int32),
-        )
-
-    def run(self, threads: int | None, progress: bool | Show) -> None:
-        """Work through all stretches."""
-        with Pool(threads) as pool, showing(progress, "states") as show:
-            self._require_memory(pool.count)
-            self.squares = np.zeros(self.kept, np.int64)
-            self._pool = pool
-            self.length = max(min(_SHORTEST, self.states), self.states // (_STRETCHES * pool.count))
-            for _ in pool.results(self._stretch, range(0, self.states, self.length), every=SLICE):
-                if show is not None:
-                    show(Progress(self.done, self.states))
-                if self.trapped:
-                    break
-
-    def _require_memory(self, threads: int) -> None:
-        about = self.instance
-        rows = about.samples * about.m
-        need = 8 * self.kept + threads * rows * 41 + rows * about.n * about.grid.rows.itemsize
-        require_memory(need, f"the landscape of n={about.n} with {about.samples} samples")
-
-    def _take_place(self):
-        """Return a place that no other thread stands at."""
-        with self._lock:
-            if not self._free:
-                found = self.kernels.Found(
-                    self.squares,
-                    np.zeros(_BUFFER, np.int64),
-                    np.zeros(1, np.int64),
-                    np.full(1, -1.0),
-                    np.zeros(1, np.int64),
-                )
-                self._free.append((self._place(), found))
-                self.places += self._free
-            return self._free.pop()
-
-    def _stretch(self, first: int) -> None:
-        """Visit the states of one stretch, looking up several times a second to see whether to stop."""
-        place, found = taken = self._take_place()
-        pace = 64  # states in a slice
-        step, last = first, min(first + self.length, self.states)
-        self.kernels.begin(self.sample, place, self.teacher, step)
-        while step < last and not (self._pool.stopping or self.trapped):
-            begun = time.monotonic()
-            reached = self.kernels.sweep(
-                self.sample,
-                place,
-                self.teacher,
-                self.levels,
-                self.unit,
-                found,
-                step,
-                min(last, step + pace),
-            )
-            if time.monotonic() - begun < SLICE / 2:
-                pace *= 2
-            elif time.monotonic() - begun > 2 * SLICE:
-                pace = max(1, pace // 2)
-            self._hand_over(found, reached - step)
-            step = reached
-        with self._lock:
-            self._free.append(taken)
-
-    def _hand_over(self, found, states: int) -> None:
-        with self._lock:
-            self.done += states
-            if found.filled[0]:
-                numbers = found.absorbing[: found.filled[0]].copy()
-                self.absorbing.append(numbers)
-                found.filled[0] = 0
-                if self.home is not None and np.any(numbers != self.home):
-                    self.trapped = True

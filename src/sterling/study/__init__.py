@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sterling.study.collect import run as run
     from sterling.study.criteria import Criterion as Criterion
     from sterling.study.fit import ExponentFit as ExponentFit
+    from sterling.study.fit import FitError as FitError
     from sterling.study.fit import fit_exponent as fit_exponent
     from sterling.study.grid import Study as Study
     from sterling.study.kinds import COUNT as COUNT
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from sterling.study.report import fit_store as fit_store
     from sterling.study.report import status as status
     from sterling.study.store import Store as Store
-    from sterling.study.sufficiency import FitError as FitError
     from sterling.study.trial import run_trial as run_trial
 
 #: Where the public names are at home.
@@ -47,12 +47,11 @@ _ROOMS = {
     "cluster": "open_cluster",
     "collect": "Outcome Progress iterate replay run",
     "criteria": "Criterion",
-    "fit": "ExponentFit fit_exponent",
+    "fit": "ExponentFit FitError fit_exponent",
     "grid": "Study",
     "kinds": "COUNT FLAG REAL SHARE Cancelled Column Kind get_kind parse_criterion words",
     "report": "SeriesFit Status fit_store status",
     "store": "Store",
-    "sufficiency": "FitError",
     "trial": "run_trial",
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}

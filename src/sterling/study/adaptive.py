@@ -17,12 +17,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sterling.study.fit import ExponentFit, fit_exponent
+from sterling.study.fit import ExponentFit, FitError, fit_exponent, overlaps
 from sterling.study.grid import DEFAULT_WIDTH
 from sterling.study.laws import CURVED, POWER, Law, slope_design
 from sterling.study.ledger import Tally
 from sterling.study.likelihood import Counts, Model, maximise, predictor, settled
-from sterling.study.sufficiency import FitError, overlaps
 
 Place = tuple[int, int]  # (n, samples)
 Wish = dict[Place, int]  # how many trials a place shall have in all
@@ -41,26 +40,13 @@ _LEAST_GROWTH, _MOST_GROWTH = 0.15, 1.0  # of the trials so far, in one round
 
 @dataclass
 class Placement:
-    """Decides the next trials of a series under a criterion.
-
-    Parameters
-    ----------
-    dimensions : sequence of int
-    width : float
-        Target width of the interval of α.
-    max_trials : int
-        Trials at most, all told.
-    listed : callable, optional
-        Sample sizes allowed at n; by default the study may take any.
-    units : int
-        m, for the cost of a trial.
-    """
+    """Decides the next trials of a series under a criterion."""
 
     dimensions: tuple[int, ...]
-    width: float = DEFAULT_WIDTH
-    max_trials: int = 200_000
-    listed: Callable[[int], list[int]] | None = None
-    units: int = 1
+    width: float = DEFAULT_WIDTH  # target for the interval of α
+    max_trials: int = 200_000  # all told
+    listed: Callable[[int], list[int]] | None = None  # sample sizes allowed at n; by default any
+    units: int = 1  # m, for the cost of a trial
     fit: ExponentFit | None = None
     reason: str | None = None  # why it is done, None while it is not
     message: str = ""

@@ -23,10 +23,11 @@ _TRIAL, _ENTRY, _PASSES = 2e-3, 3e-9, 50  # seconds of one machine; only ratios 
 
 def _estimate(instance: Instance, name: str, noise: float) -> tuple[np.ndarray, bool]:
     """Return signs (count, n), more than one where several are as good, and whether the method settled."""
+    from sterling.states.landscape import landscape
     from sterling.study import baselines
 
     if name == "least_risk":
-        return baselines.risk_minimisers(instance), True
+        return landscape(instance).minimisers, True
     inputs, labels = instance.inputs, instance.labels
     if name == "gamp":
         found = baselines.gamp(inputs, labels, noise=noise, readout=float(instance.readout[0]))
@@ -66,6 +67,7 @@ KIND = Kind(
     "baseline",
     _run,
     {"errors": COUNT, "answers": COUNT, "settled": FLAG},
+    version=2,
     settings={"estimator": "least_squares"},
     criteria={
         "exact": Criterion(

@@ -12,39 +12,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling.base.checks import instance_of, integer, real
-from sterling.errors import CapacityError, InputError
-from sterling.model.instance import Instance
-
-#: Weights up to which `risk_minimisers` looks at every state.
-MOST_WEIGHTS = 24
+from sterling.base.checks import integer, real
+from sterling.errors import InputError
 
 _ROOT = math.sqrt(2 * math.pi)
 _SETTLED = 1e-6  # change of the mean guess in a round, at which it is over
 _SURE = 1e-3  # mean uncertainty of the weights below which it has made up its mind
 _DOUBT = 6.0  # standard errors of the mean square error
 _SMALL = 1e-12
-_NEWTON = 100
-_EXACT = 1e-10  # step of Newton's method that is the last, relative to the weights
+_FLAT = 1e-9  # slope of the logistic loss of a sample, at its minimum
 
 
 class Messages(NamedTuple):
-    """What `gamp` ends with.
-
-    Parameters
-    ----------
-    signs : int8 (n,)
-        The rounded guess.
-    mean : float64 (n,)
-        The guess, from −1 to 1.
-    settled : bool
-        False where it diverged, still moved at the last round, or was sure of what is not so.
-    rounds : int
-        How many it took.
+    """What `gamp` ends with; not settled where it diverged, moved at the last round, or was sure of what is
+    not so.
     """
 
-    signs: np.ndarray
-    mean: np.ndarray
+    signs: np.ndarray  # int8 (n,), the rounded guess
+    mean: np.ndarray  # float64 (n,), the guess, from −1 to 1
     settled: bool
     rounds: int
 
@@ -70,75 +55,35 @@ def _signs(values: np.ndarray) -> np.ndarray:
 def hebb(inputs, labels) -> np.ndarray:
     """Return the sign of Σ (y − ȳ) z, the majority vote of the samples, whatever the units of the labels.
 
-    References
-    ----------
     Golea and Marchand 1993; Fang and Venkatesh 1996: π n ln n samples suffice to leading order.
-
-    Examples
-    --------
-    >>> from sterling.model.problem import Problem
-    >>> data = Problem(n=16, samples=1600).draw(0)
-    >>> bool(np.all(hebb(data.inputs, data.labels) == data.teacher))
-    True
     """
     rows, values = _arrays(inputs, labels)
     return _signs((values - values.mean()) @ rows)
 
 
 def least_squares(inputs, labels) -> np.ndarray:
-    """Return the sign of the least-squares fit of y − ȳ, the shortest one where there are many.
-
-    Examples
-    --------
-    >>> from sterling.model.problem import Problem
-    >>> data = Problem(n=16, samples=160).draw(0)
-    >>> bool(np.all(least_squares(data.inputs, data.labels) == data.teacher))
-    True
-    """
+    """Return the sign of the least-squares fit of y − ȳ, the shortest one where there are many."""
     rows, values = _arrays(inputs, labels)
     return _signs(np.linalg.lstsq(rows, values - values.mean(), rcond=None)[0])
 
 
 def logistic(inputs, labels, *, threshold: float = 0.5, penalty: float = 1.0) -> np.ndarray:
-    """Return the sign of the logistic regression of y > threshold, with an L2 penalty and no intercept.
+    """Return the sign of the logistic regression of y > threshold, with an L2 penalty λ and no intercept.
 
-    Parameters
-    ----------
-    inputs, labels : arrays
-        See above.
-    threshold : float
-        Labels above it are of the one class; half of the readout is right for one hidden unit.
-    penalty : float
-        λ in Σ ln(1 + exp(∓ z·w)) + λ|w|²/2, positive: without it separable data have no minimum.
-
-    Examples
-    --------
-    >>> from sterling.model.problem import Problem
-    >>> data = Problem(n=16, samples=160).draw(0)
-    >>> bool(np.all(logistic(data.inputs, data.labels) == data.teacher))
-    True
+    It minimises Σ ln(1 + exp(∓ z·w)) + λ|w|²/2: without λ > 0 separable data have no minimum.
     """
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
     rows, values = _arrays(inputs, labels)
     size = real(penalty, "penalty", above=0)
-    side = np.where(values > real(threshold, "threshold"), 1.0, -1.0)
-    weights = np.zeros(rows.shape[1])
+    rows = rows * np.where(values > real(threshold, "threshold"), 1.0, -1.0)[:, None]
 
-    def loss(w: np.ndarray) -> float:
-        return float(np.logaddexp(0, -side * (rows @ w)).sum() + size * w @ w / 2)
+    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+        margin = rows @ w
+        return float(np.logaddexp(0, -margin).sum() + size * w @ w / 2), size * w - expit(-margin) @ rows
 
-    for _ in range(_NEWTON):
-        chance = 1 / (1 + np.exp(np.clip(side * (rows @ weights), -500, 500)))  # of being wrong
-        slope = size * weights - (side * chance) @ rows
-        curvature = (rows * (chance * (1 - chance))[:, None]).T @ rows
-        curvature[np.diag_indices_from(curvature)] += size
-        step = np.linalg.solve(curvature, slope)
-        part, now = 1.0, loss(weights)
-        while part > _EXACT and loss(weights - part * step) > now:
-            part /= 2
-        weights = weights - part * step
-        if np.abs(step).max() <= _EXACT * (1 + np.abs(weights).max()):
-            break
-    return _signs(weights)
+    return _signs(minimize(loss, np.zeros(rows.shape[1]), jac=True, options={"gtol": _FLAT * len(rows)}).x)
 
 
 def gamp(
@@ -146,34 +91,14 @@ def gamp(
 ) -> Messages:
     """Find the teacher by generalised approximate message passing, for y = readout·H(z·w*) + noise·ξ.
 
-    The weights' prior is ±1, and both the channel and the prior are the true ones: for Gaussian inputs and
-    many weights nothing faster is known to need fewer samples. Small systems oscillate without damping.
+    The weights' prior is ±1, and both the channel and the prior are the true ones: for Gaussian inputs of
+    variance one and many weights nothing faster is known to need fewer samples. Without noise a label counts
+    by its side of readout/2. Small systems oscillate without damping, the part of the old messages that is
+    kept. It is not settled either where it comes to signs for certain that do not explain the labels: all of
+    them without noise, to six standard errors with.
 
-    Parameters
-    ----------
-    inputs, labels : arrays
-        See above; inputs of variance one.
-    noise : float
-        σ of the label noise; at 0 a label counts by its side of readout/2.
-    readout : float
-        v, not zero.
-    damping : float
-        Part of the old messages that is kept in each round, from 0 up to but not including 1.
-    rounds : int
-        How many rounds at most.
-
-    Returns
-    -------
-    Messages
-        With ``settled`` False where it diverged, still moved at the last round, or came to signs for certain
-        that do not explain the labels: all of them without noise, to six standard errors with.
-
-    References
-    ----------
     Rangan 2011, arXiv 1010.5141; for the edge Barbier et al. 2019, PNAS 116, 5451.
 
-    Examples
-    --------
     >>> from sterling.model.problem import Problem
     >>> data = Problem(n=64, samples=160).draw(0)
     >>> found = gamp(data.inputs, data.labels)
@@ -228,38 +153,3 @@ def _explains(rows: np.ndarray, values: np.ndarray, mean: np.ndarray, sigma: flo
         return bool(np.all((values > readout / 2) == (answer if readout > 0 else ~answer)))
     error = float(np.mean((values - readout * answer) ** 2)) / sigma**2
     return error < 1 + _DOUBT * math.sqrt(2 / len(values))
-
-
-def risk_minimisers(instance: Instance) -> np.ndarray:
-    """Return the states of least empirical risk, found by looking at all 2ⁿ.
-
-    Parameters
-    ----------
-    instance : Instance
-        The data set, with n of at most 24.
-
-    Returns
-    -------
-    int8 (count, n)
-        One row a minimiser.
-
-    Raises
-    ------
-    CapacityError
-        For more than 24 weights.
-
-    Examples
-    --------
-    >>> from sterling.model.problem import Problem
-    >>> data = Problem(n=10, samples=100).draw(0)
-    >>> bool(np.all(risk_minimisers(data) == data.teacher))
-    True
-    """
-    from sterling.states.landscape import landscape
-
-    instance_of(instance, Instance, "instance", "an Instance, such as problem.draw(0)")
-    if instance.n > MOST_WEIGHTS:
-        raise CapacityError(
-            f"n={instance.n} has 2^{instance.n} states; the least risk is looked for up to n={MOST_WEIGHTS}"
-        )
-    return np.asarray(landscape(instance).minimisers, dtype=np.int8)

@@ -37,11 +37,6 @@ class Cell(Plain):
     settings : mapping
         The kind's settings; those left out have their defaults.
 
-    Raises
-    ------
-    InputError
-        For a cell that cannot be run.
-
     Examples
     --------
     >>> import sterling as st
@@ -60,7 +55,7 @@ class Cell(Plain):
     def __post_init__(self):
         kind = get_kind(self.kind)
         checks.instance_of(self.problem, Problem, "the problem of a cell", "a Problem")
-        object.__setattr__(self, "settings", kind.plain(self.settings))
+        object.__setattr__(self, "settings", kind._plain(self.settings))
         if kind.check is not None:
             kind.check(self)
 
@@ -86,7 +81,8 @@ class Cell(Plain):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Cell:
-        """Return the cell that `to_dict` described.
+        """Return the cell that `to_dict` described; InputError says that it is none, or one of another
+        version.
 
         Parameters
         ----------
@@ -97,11 +93,6 @@ class Cell(Plain):
         -------
         Cell
             The cell.
-
-        Raises
-        ------
-        InputError
-            For values that describe no cell, or one of another version of its kind.
         """
         try:
             kind, version = get_kind(values["kind"]), values["version"]
@@ -202,12 +193,8 @@ def trial_seeds(root: int, cell: Cell, number: int) -> Seeds:
 
     Parameters
     ----------
-    root : int
-        The seed of the study.
-    cell : Cell
-        What the trial is one of.
-    number : int
-        Of the trial.
+    root, cell, number : int, Cell, int
+        The seed of the study, what the trial is one of, and which.
 
     Returns
     -------

@@ -47,6 +47,8 @@ def iterate(
     executor : concurrent.futures.Executor, optional
         Where trials run instead of threads; see `open_cluster`. After Ctrl-C threads give up what they are
         at; processes do so where Ctrl-C reaches them too, as at a terminal, and else end their batches.
+        Whether all trials at a time fit into memory is checked for threads and for a ProcessPoolExecutor;
+        the memory of other executors' workers is not known here.
     width, time_limit : float, optional
         Instead of the study's own ``width`` and ``time`` in this call.
 
@@ -83,8 +85,8 @@ def iterate(
     store = open_store(study, folder)
     narrowed = store.study if width is None else replace(store.study, width=width)
     limit = time_limit if time_limit is not None else narrowed.time
-    with store.working():
-        store.tidy()
+    store._tidy()
+    try:
         with Pool(threads, executor) as pool:
             collector = Collector(store, narrowed, pool, limit)
             try:
@@ -96,9 +98,10 @@ def iterate(
                     "next run goes on"
                 )
                 raise
-        outcome = collector.outcome
-        store.tidy(always=outcome.finished and outcome.new > 0)
-    return outcome
+    finally:
+        with contextlib.suppress(OSError):  # many small shards cost speed only
+            store._gather()
+    return collector.outcome
 
 
 def run(
@@ -183,13 +186,6 @@ def replay(
     -------
     Orbit or dict
         The whole run; of a trial that is no run, what its kind measures.
-
-    Raises
-    ------
-    InputError
-        If ``key`` names no trial of this study.
-    StoreError
-        If the folder holds no study.
 
     Examples
     --------

@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -81,7 +81,7 @@ class Outcome(Plain):
         return self.reason not in ("time", "interrupted")
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "messages": list(self.messages), "finished": self.finished}
+        return {**super().to_dict(), "finished": self.finished}
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ class Collector:
 
     def _prepare(self, cells: list[Cell]) -> None:
         """Refuse what does not fit, and have kernels compiled before trials fan out."""
-        if cells and self.pool.in_threads:
+        if cells and self.pool.here:
             largest = max((cell.problem for cell in cells), key=lambda one: one.n * one.samples * one.m)
             what = f"{self.pool.count} trials with n={largest.n}, m={largest.m}, {largest.samples} samples"
             require_memory(self.pool.count * largest.memory(), f"{what} at a time")
@@ -289,19 +289,17 @@ class Collector:
             self._scan()
         finally:
             if self.buffer:
-                name = self.store.add(self.buffer.values())
-                assert name is not None
-                self.seen.add(name)
+                self.store.add(self.buffer.values())
                 self.written += len(self.buffer)
                 self.buffer = {}  # only now: rows that could not be written are tried again
 
     def _scan(self) -> None:
         """Read the shards that are new."""
-        for name in self.store.shards():
-            if name in self.seen:
+        for name in self.store._names():
+            if name in self.seen or name in self.store._mine:
                 continue
             try:
-                frame = self.store.read(name, self.ledger.columns)
+                frame = self.store._read(name, self.ledger.columns)
             except FileNotFoundError:  # merged into another shard, which the next look finds
                 continue
             self.seen.add(name)

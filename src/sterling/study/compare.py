@@ -95,20 +95,13 @@ KIND = Kind(
 
 @dataclass(frozen=True, repr=False)
 class Comparison(Plain):
-    """What `compare_surrogates` measured.
+    """What `compare_surrogates` measured, on what, and what to keep in mind.
 
-    Attributes
-    ----------
-    rows : Polars frame
-        One row a trial and surrogate: ``trial``, ``seed`` (of the draw and of the start), ``surrogate``,
-        ``occupancy`` (share of the iterates at w*) and ``wrong`` (mean number of wrong weights), both after
-        the burn-in; ``ergodic_errors`` and ``errors`` of the whole run; ``verdict``, ``certified``;
-        ``predicted_occupancy``, ``predicted_wrong`` (`theory.balance` of that data set; mean-field; null
-        where w* does not hold its weights); ``seconds``.
-    problem, schedule, steps, seed
-        What was run.
-    note : str
-        What to keep in mind, `NOTE`.
+    ``rows`` has one row a trial and surrogate: ``trial``, ``seed`` (of the draw and of the start),
+    ``surrogate``; ``occupancy`` (share of the iterates at w*) and ``wrong`` (mean number of wrong weights)
+    after the burn-in; ``ergodic_errors``, ``errors``, ``verdict`` and ``certified`` of the whole run;
+    ``predicted_occupancy`` and ``predicted_wrong`` by `theory.balance` of that data set (mean-field; null
+    where w* does not hold its weights); ``seconds``.
     """
 
     rows: pl.DataFrame
@@ -131,14 +124,13 @@ class Comparison(Plain):
     def summary(self) -> pl.DataFrame:
         """Return one row a surrogate, with 95 % intervals.
 
-        ``occupancy`` and ``wrong``: means over the data sets, with percentile bootstrap intervals
-        (``…_low``, ``…_high``). ``difference``: mean paired difference of the occupancy to the baseline
-        (ReLU, or the first surrogate). ``ergodic``: share of the data sets whose time average has the signs
-        of w*, with the Jeffreys interval. ``samples_ratio``: (wrong/wrong of the baseline)², the share of the
-        baseline's samples that would do as well where the mean number of wrong weights falls as 1/√N.
-        ``predicted_occupancy``, ``predicted_wrong``: means of the mean-field predictions for these data sets.
-        ``predicted_samples_ratio``: ratio of `theory.samples_for_occupancy` at 1/2, from the numbers of the
-        problem alone; null without label noise. All bootstrap intervals use the same resampled data sets.
+        ``occupancy``, ``wrong``: means over the data sets, with percentile bootstrap intervals.
+        ``difference``: mean paired difference of the occupancy to the baseline (ReLU, or the first
+        surrogate). ``ergodic``: share of the data sets whose time average is w*, with the Jeffreys interval.
+        ``samples_ratio``: (wrong/wrong of the baseline)², the share of the baseline's samples that would do
+        as well where the wrong weights fall as 1/√N. ``predicted_…``: means of the predictions for these data
+        sets, and the ratio of `theory.samples_for_occupancy` at 1/2, null without label noise. All bootstrap
+        intervals use the same resampled data sets.
         """
         import polars as pl
 
@@ -230,9 +222,6 @@ def compare_surrogates(
 ) -> Comparison:
     """Run every surrogate on the same data sets from the same starts, and set the prediction beside it.
 
-    Smooth surrogates take every step on the dense engine, at some 10 microseconds a step and a gradient for
-    every flip, so they decide how long this takes: `steps` is the same for all.
-
     Parameters
     ----------
     problem : Problem
@@ -240,7 +229,7 @@ def compare_surrogates(
     trials : int
         Data sets. The first ones do not depend on how many there are.
     surrogates : collection of str or Surrogate, optional
-        Which ones; all by default.
+        Which ones; all by default. Smooth ones take every step, so they decide how long this takes.
     steps : int
         T of each run, at least 4. Occupancy leaves out the first quarter, ergodic success does not. The
         sigmoid's derivative is at most 1/4, so its run gets to where others are after 16 times the steps
@@ -257,11 +246,6 @@ def compare_surrogates(
     Comparison
         With ``rows``, ``summary()`` and ``note``: read the note before drawing conclusions for deep nets.
         `sterling.plot.curves.predictions` draws it.
-
-    Raises
-    ------
-    InputError
-        For an argument that cannot be used.
 
     Notes
     -----

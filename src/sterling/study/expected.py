@@ -24,22 +24,12 @@ _PROVED = {"ergodic": "ergodic", "optimal": "recurrent", "visit": "recurrent", "
 
 @dataclass(frozen=True)
 class Expected:
-    """An exponent that theory gives for a series.
+    """An exponent that theory gives for a series."""
 
-    Attributes
-    ----------
-    exponent : float
-        Of a proved bound; of a mean-field law the slope of the line nearest to it over the dimensions run.
-    kind, source : str
-        As in `sterling.theory`.
-    samples : dict of int to float
-        N₅₀ of each dimension by a mean-field law; empty for a bound, which has no constant.
-    """
-
-    exponent: float
+    exponent: float  # of a bound, or the slope of the line nearest to a law over the dimensions run
     kind: str
     source: str
-    samples: dict[int, float]
+    samples: dict[int, float]  # N₅₀ by dimension; empty for a bound, which has no constant
 
 
 def expected(

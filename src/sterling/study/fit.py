@@ -17,23 +17,28 @@ import numpy as np
 
 from sterling.base import checks
 from sterling.base.text import Plain
+from sterling.errors import SterlingError
 from sterling.study.laws import CURVED, POWER, RIVALS, SLOPES, Law
 from sterling.study.likelihood import (
     Counts,
     Maximum,
     Model,
+    first_guess,
     goodness_of_fit,
     maximise,
     profile_interval,
     settled,
 )
-from sterling.study.sufficiency import FitError, overlaps, require_information
 
 #: How undecided trials can be treated.
 TREATMENTS = ("failure", "left out")
 
 #: p-value of the goodness of fit below which it is called poor.
 POOR = 0.01
+
+
+class FitError(SterlingError):
+    """The data cannot carry the fit; the message says why and what would help."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +243,7 @@ def fit_exponent(
     open_ones = np.zeros(len(n)) if undecided is None else np.asarray(undecided, np.float64)
     left = open_ones if treatment == "left out" else np.zeros_like(open_ones)
     counts = Counts.of(n, samples, np.asarray(trials, np.float64) - left, successes)
-    require_information(counts)
+    _require_information(counts)
     dimensions = np.unique(counts.n)
     # With two dimensions a power of n is free enough.
     names = (slopes,) if slopes != "auto" else SLOPES if len(dimensions) > 2 else ("common", "power")
@@ -385,3 +390,48 @@ def _local_exponents(thresholds: tuple[Threshold, ...]):
         growth = next_at - at
         down, up = math.hypot(next_low - next_at, high - at), math.hypot(next_high - next_at, low - at)
         yield LocalExponent(one.n, two.n, growth / step, (growth - down) / step, (growth + up) / step)
+
+
+def overlaps(counts: Counts) -> bool:
+    """Whether, at one n, failures are seen at a sample size as large as one with successes.
+
+    Without that a jump between two sample sizes explains everything, and the slope has no bound.
+    """
+    failed = counts.samples[counts.successes < counts.trials]
+    passed = counts.samples[counts.successes > 0]
+    return failed.size > 0 and passed.size > 0 and len(counts.n) > 1 and failed.max() >= passed.min()
+
+
+def _require_information(counts: Counts) -> None:
+    """Raise FitError, with the reason and a remedy, if no exponent can come out of these counts."""
+    dimensions = np.unique(counts.n)
+    if len(counts.n) == 0:
+        raise FitError("there are no trials: run the study first")
+    if len(dimensions) < 2:
+        raise FitError(f"all trials have n = {dimensions[0]:g}: an exponent needs at least two dimensions")
+    if dimensions[0] < 1:
+        raise FitError("dimensions must be at least 1")
+    obstacles: dict[str, list[str]] = {}
+    for n in dimensions:
+        obstacles.setdefault(_obstacle(counts.where(counts.n == n)), []).append(f"{n:g}")
+    if len(obstacles.pop("", [])) < 2:
+        reasons = [text.format(", ".join(places)) for text, places in obstacles.items()]
+        raise FitError(
+            f"fewer than two dimensions have successes and failures that overlap: {'; '.join(reasons)}"
+        )
+    ones = np.ones((len(counts.n), 1))
+    line = Model(np.column_stack([ones, np.log(counts.n)]), ones, np.zeros(len(counts.n)))
+    start = first_guess(counts, line)
+    if start[-1] <= math.log(0.0501):
+        raise FitError(
+            "success does not become more frequent as the samples grow: there is no threshold here"
+        )
+
+
+def _obstacle(one: Counts) -> str:
+    """Say why the counts of one dimension tell no threshold; empty if they do."""
+    if not one.successes.any():
+        return "no success at n = {} (take larger samples)"
+    if (one.successes == one.trials).all():
+        return "no failure at n = {} (take smaller samples)"
+    return "" if overlaps(one) else "a jump from failure to success at n = {} (take samples in between)"

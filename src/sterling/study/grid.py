@@ -121,11 +121,6 @@ class Study(Plain):
         Settings of the kind: of "train" ``schedule`` (such as "power:0.5,0.5"), ``surrogate`` and ``steps``,
         the step budget of a trial.
 
-    Raises
-    ------
-    InputError
-        For an argument that cannot be used, with its name and value.
-
     Examples
     --------
     >>> from sterling.study import Study
@@ -194,7 +189,7 @@ class Study(Plain):
         put("name", _name(name))
         plain = {}
         for setting, value in {**self.kind.settings, **(settings or {}), **more}.items():
-            plain[setting] = _values(value, setting, partial(self.kind.setting, setting))
+            plain[setting] = _values(value, setting, partial(self.kind._setting, setting))
         put("settings", plain)
         named = list(self.kind.criteria)[:1] if criteria is None else criteria
         put("criteria", _values(named, "criteria", partial(parse_criterion, kind=self.kind)) if named else ())

@@ -179,11 +179,6 @@ class Kind(Plain):
     replay : callable, optional
         ``replay(cell, seeds, record)`` returns what a trial was in full; see `replay`.
 
-    Raises
-    ------
-    InputError
-        For a name that cannot be one.
-
     Examples
     --------
     How far from the origin a teacher's labels are:
@@ -244,36 +239,12 @@ class Kind(Plain):
             "criteria": [criterion.to_dict() for criterion in self.criteria.values()],
         }
 
-    def plain(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return settings as plain values, those left out at their defaults.
+    def _plain(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings as plain values, those left out at their defaults."""
+        return {name: self._setting(name, value) for name, value in {**self.settings, **settings}.items()}
 
-        Parameters
-        ----------
-        settings : mapping
-            Values by name.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
-        return {name: self.setting(name, value) for name, value in {**self.settings, **settings}.items()}
-
-    def setting(self, name: str, value: Any) -> Any:
-        """Return a value of one setting as a plain one, checked.
-
-        Parameters
-        ----------
-        name : str
-            Of the setting.
-        value : any
-            What a cell has there.
-
-        Returns
-        -------
-        str, float, int, bool or None
-            The value.
-        """
+    def _setting(self, name: str, value: Any) -> Any:
+        """Return a value of one setting as a plain one, checked."""
         if name not in self.settings:
             names = ", ".join(self.settings) or "none"
             near = difflib.get_close_matches(name, self.settings, n=1)
@@ -333,11 +304,6 @@ def get_kind(name: str | Kind) -> Kind:
     Kind
         The kind.
 
-    Raises
-    ------
-    InputError
-        If there is none.
-
     Examples
     --------
     >>> from sterling.study import get_kind
@@ -361,11 +327,6 @@ def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criter
     -------
     Criterion
         The criterion.
-
-    Raises
-    ------
-    InputError
-        If there is none of that name, or the column cannot reach the threshold.
 
     Examples
     --------

@@ -22,16 +22,12 @@ Wanted = dict[Cell, int]
 
 @dataclass(frozen=True)
 class Tally:
-    """Trials of one cell, counted. Undecided ones are among the trials, not among the successes.
-
-    ``work`` is what a trial costs on average, in seconds of some machine: computed from counted operations,
-    so that it is the same everywhere.
-    """
+    """Trials of one cell, counted; undecided ones are among the trials, not among the successes."""
 
     trials: int = 0
     successes: int = 0
     undecided: int = 0
-    work: float = 0.0
+    work: float = 0.0  # seconds a trial costs on some machine: of counted operations, so the same everywhere
 
 
 class _Block:
@@ -43,14 +39,7 @@ class _Block:
 
 
 class Ledger:
-    """Outcomes by cell and trial number.
-
-    Parameters
-    ----------
-    kind : Kind
-    criteria : sequence of Criterion
-        What is kept of a trial: its outcome under each.
-    """
+    """Outcomes of a kind's trials under each of some criteria, by cell and trial number."""
 
     def __init__(self, kind: Kind, criteria: Iterable[Criterion]):
         self.kind, self.criteria = kind, tuple(criteria)

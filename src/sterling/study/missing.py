@@ -23,13 +23,8 @@ _TRIES = 8  # random numbers that are tried before all are looked through
 class Missing:
     """The trials that a round asks for and that are neither known to the ledger nor being run.
 
-    Parameters
-    ----------
-    ledger : Ledger
-    wanted : mapping of Cell to int
-        How many of its first trials each cell shall have.
-    order : random.Random
-        Where to begin, and where to go on after a meeting. No result depends on it.
+    ``wanted`` says how many of its first trials each cell shall have, ``order`` where to begin, and where to
+    go on after a meeting; no result depends on it.
     """
 
     def __init__(self, ledger: Ledger, wanted: Mapping[Cell, int], order: random.Random):

@@ -88,27 +88,15 @@ def _digest(data: bytes) -> str:
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard that was opened and checked, but for its rows: `rows` reads them.
-
-    Attributes
-    ----------
-    kind : Kind
-    data : bytes
-    cells : dict of str to Cell
-        By the text that the file has for them.
-    """
+    """A shard that was opened and checked, but for its rows: `rows` reads them."""
 
     kind: Kind
     data: bytes
-    cells: dict[str, Cell]
+    cells: dict[str, Cell]  # by the text that the file has for them
 
     def rows(self, columns: Iterable[str]) -> pl.DataFrame:
-        """Return columns of the rows, the cells by their hashes.
-
-        Raises
-        ------
-        StoreError
-            If a value is none that the kind can measure.
+        """Return columns of the rows, the cells by their hashes; StoreError for a value that the kind cannot
+        measure.
         """
         keys = {text: cell.key for text, cell in self.cells.items()}
         names = list(columns)
@@ -131,12 +119,7 @@ class Shard:
 def open_shard(path: Path, kind: Kind, identity: str) -> Shard:
     """Return a shard, once its name, digest, format, study, columns and cells are as they must be.
 
-    Raises
-    ------
-    StoreError
-        If the file is damaged, cut off, no shard, or of another study; the message says which.
-    FileNotFoundError
-        If it is gone: another process has merged it into a larger one.
+    StoreError says what is wrong with it; FileNotFoundError means that another process has merged it.
     """
     match = _NAME.fullmatch(path.name)
     if match is None:
@@ -160,7 +143,12 @@ def open_shard(path: Path, kind: Kind, identity: str) -> Shard:
         count = scan.select(pl.len()).collect().item()
         if count != int(match["rows"]) or _LEAST_BYTES * count > len(data):
             raise StoreError("it holds another number of rows than its name says")
-        lengths = [pl.col(name).str.len_bytes().sum() for name, kind in schema.items() if kind == pl.String]
+        texts = [
+            pl.col(name) if one == pl.String else pl.col(name).explode()
+            for name, one in schema.items()
+            if one in (pl.String, pl.List(pl.String))
+        ]
+        lengths = [text.str.len_bytes().sum() for text in texts]
         # A text that takes little in the file may stand in every row.
         _affordable(sum(filter(None, scan.select(lengths).collect().row(0))))
         texts = scan.select(pl.col("cell").unique()).collect(engine="streaming")["cell"].to_list()
@@ -235,15 +223,10 @@ class Contradiction(StoreError):
 
 
 def merge(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    """Return the rows of several frames, each trial once.
+    """Return the rows of several frames, each trial once, or raise Contradiction.
 
     Of a trial that was run twice the one that took less time stays, so the result does not depend on the
-    order of the frames.
-
-    Raises
-    ------
-    Contradiction
-        If two rows of one trial differ in what was measured.
+    order.
     """
     frame = pl.concat(frames) if len(frames) != 1 else frames[0]
     cell = pl.col("cell").cast(pl.Categorical).to_physical().cast(pl.UInt64)

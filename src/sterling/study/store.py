@@ -2,61 +2,35 @@
 
 A shard is written under a temporary name, synced and renamed, so it is whole or absent, and its name holds
 the digest of its bytes, so damage is seen. No shard is ever changed. Several processes may share a folder:
-each adds shards of its own, and a trial that two of them ran counts once. Shards are merged into larger ones
-only by a process that is alone, and the small ones go after the large one is on disk, so a kill at any
-moment leaves at worst a row twice.
+each adds shards of its own, and a trial that two of them ran counts once. A process merges the small shards
+that it wrote itself, and no others; they go after the large one is on disk, so a kill at any moment leaves at
+worst a row twice.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import polars as pl
 
 from sterling.base import checks
-from sterling.base.files import as_path, printable, write_atomically
+from sterling.base.files import as_path, printable, remove_left, write_atomically
 from sterling.errors import InputError, SterlingWarning, StoreError
 from sterling.study.cells import Cell
 from sterling.study.criteria import SUCCESS, UNDECIDED, Criterion
 from sterling.study.grid import Study
 from sterling.study.kinds import parse_criterion
-from sterling.study.shards import Contradiction, encode, frame_of, merge, open_shard, read_name, schema_of
+from sterling.study.shards import encode, frame_of, merge, open_shard, read_name, schema_of
 from sterling.study.trial import Row
-
-try:
-    import fcntl
-except ImportError:  # Windows: shards are then never merged, which costs only speed
-    fcntl = None
 
 STUDY_FILE = "study.toml"
 SHARD_FOLDER = "trials"
-LOCK_FILE = ".lock"
 
-#: What killed processes leave behind. Other files of the folder, exports say, may be under way.
-_REMAINS = (("", f".{STUDY_FILE}.*.part"), (SHARD_FOLDER, ".*.part"))
-
-_SMALL = 50_000  # rows; shards below are merged
+_SMALL = 25_000  # rows; shards below are merged
 _MANY = 40  # small shards that are worth a merge
-_LARGE = 1_000_000  # rows merged at a time, for the memory that they take
-
-
-_held: set[int] = set()  # handles of locks
-
-
-def _let_go() -> None:
-    """Close the locks in a process that was forked off: they would last as long as it does."""
-    for handle in _held:
-        with contextlib.suppress(OSError):
-            os.close(handle)
-    _held.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
 
 
 class Store:
@@ -89,7 +63,7 @@ class Store:
 
     def __init__(self, folder: str | os.PathLike, study: Study | None = None):
         self.folder = as_path(folder, "the folder of a study")
-        self._lock: int | None = None
+        self._mine: dict[str, int] = {}  # shards that were written here, and their rows
         self._bad: set[str] = set()
         self._cells: dict[str, Cell] = {}
         held = self._read_study()
@@ -131,20 +105,13 @@ class Store:
         except OSError as problem:
             folder = printable(self._shards)
             raise StoreError(f"cannot make the folder {folder}: {problem.strerror}") from problem
-        with self.working():  # or a process that tidies would take the temporary file away
-            text = study.to_toml().encode()
-            write_atomically(self.folder / STUDY_FILE, lambda stream: stream.write(text))
+        text = study.to_toml().encode()
+        write_atomically(self.folder / STUDY_FILE, lambda stream: stream.write(text))
 
     # -- reading ---------------------------------------------------------------------------------------------
 
-    def shards(self) -> list[str]:
-        """Return the names of the shards of the study's kind, sorted; a stray file is told of, once.
-
-        Returns
-        -------
-        list of str
-            Names of files.
-        """
+    def _names(self) -> list[str]:
+        """Return the names of the shards of the study's kind, sorted; a stray file is told of, once."""
         try:
             names = sorted(entry.name for entry in os.scandir(self._shards) if entry.name[0] != ".")
         except FileNotFoundError:
@@ -157,22 +124,10 @@ class Store:
                 self._leave_out(name, "it is no shard of a study")
         return [name for name in names if kinds[name] == self.study.kind.name]
 
-    def read(self, name: str, columns: Iterable[str]) -> pl.DataFrame | None:
+    def _read(self, name: str, columns: Iterable[str]) -> pl.DataFrame | None:
         """Return columns of the rows of one shard; None, with a warning, if they cannot be believed.
 
-        Raises FileNotFoundError if it has been merged into another meanwhile.
-
-        Parameters
-        ----------
-        name : str
-            Of the shard.
-        columns : iterable of str
-            Which ones.
-
-        Returns
-        -------
-        Polars frame or None
-            The rows.
+        FileNotFoundError says that it has been merged into another meanwhile.
         """
         if name in self._bad:
             return None
@@ -205,7 +160,7 @@ class Store:
         """Return columns of all rows, each trial once."""
         for _ in range(100):
             try:
-                frames = [frame for name in self.shards() if (frame := self.read(name, columns)) is not None]
+                frames = [frame for name in self._names() if (frame := self._read(name, columns)) is not None]
             except FileNotFoundError:  # another process has merged shards away under our hands
                 continue
             return merge(frames) if frames else frame_of(self.study.kind, []).select(columns)
@@ -313,111 +268,36 @@ class Store:
         rows = list(rows)
         if not rows:
             return None
-        with self.working():
-            return self._put(frame_of(self.study.kind, rows))
+        name = self._put(frame_of(self.study.kind, rows))
+        if sum(size < _SMALL for size in self._mine.values()) >= _MANY:
+            self._gather()
+        return name
 
     def _put(self, rows: pl.DataFrame) -> str:
         name, data = encode(rows, self.study.kind, self.study.identity)
         self._shards.mkdir(parents=True, exist_ok=True)
         write_atomically(self._shards / name, lambda stream: stream.write(data))
+        self._mine[name] = len(rows)
         return name
 
-    @contextlib.contextmanager
-    def working(self) -> Iterator[Store]:
-        """Mark this process as one at work here, so that no other one merges shards meanwhile.
-
-        Yields
-        ------
-        Store
-            This one.
-        """
-        if self._lock is not None:
-            yield self
-            return
-        self._lock = self._acquire()
-        try:
-            yield self
-        finally:
-            if self._lock is not None and fcntl is not None:
-                _held.discard(self._lock)
-                fcntl.flock(self._lock, fcntl.LOCK_UN)  # also for a process that is being forked off now
-                os.close(self._lock)
-                self._lock = None
-
-    def _acquire(self) -> int | None:
-        if fcntl is None:
-            return None
-        try:
-            handle = os.open(self.folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as problem:
-            raise StoreError(f"cannot write in {self.folder}: {problem.strerror}") from problem
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH)
-        except OSError:  # a file system without locks
-            os.close(handle)
-            return None
-        _held.add(handle)
-        return handle
-
-    def tidy(self, always: bool = False) -> bool:
-        """Merge small shards and remove what killed writers left behind, if no other process works here.
-
-        Parameters
-        ----------
-        always : bool
-            Merge however few small shards there are.
-
-        Returns
-        -------
-        bool
-            Whether this process was alone, so that it could be done.
-        """
-        if fcntl is None or self._lock is None:
-            return False
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            fcntl.flock(self._lock, fcntl.LOCK_SH)  # a failed change may have given the old lock up
-            return False
-        try:
-            for place, pattern in _REMAINS:
-                for left in (self.folder / place).glob(pattern):
-                    left.unlink(missing_ok=True)
-            self._merge_small(2 if always else _MANY)
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_SH)
-        return True
-
-    def _merge_small(self, least: int) -> None:
-        sizes = {name: read_name(name)[1] for name in self.shards()}
-        small = [name for name, size in sizes.items() if size < _SMALL]
-        if len(small) < least:
-            return
-        groups, held = [[]], 0
-        for name in small:
-            held += sizes[name]
-            if held > _LARGE:
-                groups.append([])
-                held = sizes[name]
-            groups[-1].append(name)
-        for group in groups:
-            self._merge(group)
-
-    def _merge(self, names: list[str]) -> None:
+    def _gather(self) -> None:
+        """Merge the small shards that were written here: nobody else takes them away."""
         columns = list(schema_of(self.study.kind))
-        frames = {name: frame for name in names if (frame := self.read(name, columns)) is not None}
+        small = [name for name, size in self._mine.items() if size < _SMALL]
+        frames = {name: frame for name in small if (frame := self._read(name, columns)) is not None}
         if len(frames) < 2:
             return
         texts = {key: cell.text for key, cell in self._cells.items()}
-        try:
-            merged = merge(list(frames.values()))
-        except Contradiction:  # whoever asks for the trials is told; new ones can be run all the same
-            return
-        rows = merged.with_columns(pl.col("cell").cast(pl.String).replace_strict(texts))
+        rows = merge(list(frames.values())).with_columns(pl.col("cell").cast(pl.String).replace_strict(texts))
         target = self._put(rows)
-        for name in frames:
-            if name != target:
-                (self._shards / name).unlink(missing_ok=True)
+        for name in frames.keys() - {target}:
+            (self._shards / name).unlink(missing_ok=True)
+            del self._mine[name]
+
+    def _tidy(self) -> None:
+        """Remove the temporary files that killed writers left behind."""
+        for folder in (self.folder, self._shards):
+            remove_left(folder)
 
     def export(self, path: str | os.PathLike, kind: str | None = None) -> Path:
         """Write all trials to one CSV, Parquet or JSON file.

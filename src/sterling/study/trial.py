@@ -28,14 +28,10 @@ def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> d
 
     Parameters
     ----------
-    cell : Cell
-        What the trial is one of.
-    number : int
-        Of the trial.
-    root : int
-        The seed of the study.
+    cell, number, root : Cell, int, int
+        What the trial is one of, which, and the seed of the study.
     stop : callable, optional
-        Without arguments; whether the trial is wanted no more.
+        Without arguments; whether the trial is wanted no more. It is asked several times a second.
 
     Returns
     -------
@@ -45,7 +41,7 @@ def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> d
     Raises
     ------
     Cancelled
-        If ``stop()`` came true meanwhile; it is asked several times a second.
+        If ``stop()`` came true meanwhile.
 
     Examples
     --------
@@ -78,10 +74,10 @@ def _checked(kind: Kind, found: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some trials of a cell, as they go to a worker.
+    """Some trials of a cell, as they go to a worker; ``attempt`` counts from one.
 
-    ``own`` are the kind and the surrogate of the cell where they are the user's, since other processes do not
-    know them; ``attempt`` counts from one.
+    ``own`` are the kind and the surrogate of the cell where they are the user's: other processes do not know
+    them.
     """
 
     cell: Cell

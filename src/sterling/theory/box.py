@@ -72,23 +72,10 @@ def clipped(centre: float, spread: float) -> tuple[float, float, float]:
 
 @lru_cache(maxsize=1024)
 def fit(ratio: float, noise: float, surrogate: Surrogate, reacts: bool = True) -> Fit | None:
-    """Return the solution with the larger share of wrong weights, for one hidden unit of readout 1.
+    """Return the solution with the larger share of wrong weights, for m = 1, readout 1 and a window.
 
-    Parameters
-    ----------
-    ratio : float
-        α = N/n.
-    noise : float
-        σ.
-    surrogate : Surrogate
-        With a window.
-    reacts : bool
-        False leaves out χ.
-
-    Returns
-    -------
-    Fit or None
-        None where samples are so few that the equations have no such solution.
+    ``ratio`` is α, ``noise`` σ; without ``reacts`` χ is left out. None where samples are so few that the
+    equations have no such solution.
     """
     assert surrogate.window is not None
     share = _START

@@ -31,7 +31,7 @@ from sterling.theory.labels import labelled
 from sterling.theory.laws import BeyondError, samples_untrapped
 from sterling.theory.numbers import Numbers, numbers_of, samples_of
 from sterling.theory.population import pull
-from sterling.theory.typical import settled
+from sterling.theory.typical import normal_quantiles, settled
 
 _SOURCE = "sterling.theory.chatter and box; docs/science, 8"
 
@@ -97,12 +97,6 @@ def chatter(
     Chatter
         The shares as parts of n.
 
-    Raises
-    ------
-    InputError
-        For inputs known not to be Gaussian, an unknown label noise, and so few samples that there is no such
-        state.
-
     Examples
     --------
     >>> found = chatter(Problem(n=512, samples=3 * 512), surrogate="identity")
@@ -130,7 +124,7 @@ def wrong_shares(numbers: Numbers, samples: float) -> np.ndarray:
     if found is None:
         return settled(numbers, samples).shares[::-1]
     centre, spread = found
-    return np.clip((1 - centre - spread * _normal()) / 2, 0, 1)
+    return np.clip((1 - centre - spread * normal_quantiles(_POINTS)) / 2, 0, 1)
 
 
 def _misread(numbers: Numbers, samples: float) -> float:
@@ -161,13 +155,6 @@ def _single(numbers: Numbers, samples: float) -> tuple[float, float] | None:
     return found.centre, found.spread
 
 
-@lru_cache(maxsize=1)
-def _normal() -> np.ndarray:
-    from scipy.special import ndtri
-
-    return ndtri((np.arange(_POINTS) + 0.5) / _POINTS)
-
-
 @labelled(
     "mean-field",
     _SOURCE,
@@ -192,12 +179,6 @@ def samples_for_average(
     -------
     float
         N.
-
-    Raises
-    ------
-    InputError
-        For an argument out of its range, inputs known not to be Gaussian, an unknown label noise, and where
-        more than 10⁶·n samples would be needed.
 
     Examples
     --------
@@ -276,12 +257,6 @@ def samples_for_iterate(
     float
         N.
 
-    Raises
-    ------
-    InputError
-        For other surrogates, inputs known not to be Gaussian, fewer than one step, and where more than 10⁶·n
-        samples would be needed.
-
     Examples
     --------
     >>> problem = Problem(n=128, samples=1)
@@ -340,11 +315,6 @@ def approach(
     -------
     float64 (steps,)
         Shares at w_0, w_1 …
-
-    Raises
-    ------
-    InputError
-        For other surrogates, inputs known not to be Gaussian and numbers out of their range.
 
     References
     ----------
@@ -437,11 +407,6 @@ def chatter_mean(instance: Instance, surrogate: str | Surrogate = "relu") -> np.
     -------
     float64 (n,)
         From −1 to 1.
-
-    Raises
-    ------
-    InputError
-        For a smooth surrogate, and where the fit does not settle, as with very few samples.
 
     Examples
     --------

@@ -33,8 +33,9 @@ _ARGUMENTS = {
     "schedule": "Schedule, optional\n    Step sizes, `Power(0.5, 0.5)` by default.",
 }
 _RAISES = """InputError
-    For a number out of its range, and for data that the statement is not about, such as inputs known not to
-    be Gaussian, or a label noise that is needed and unknown."""
+    For an argument out of its range; for data that the statement is not about or that lack what it needs,
+    such as Gaussian inputs, a known label noise, a teacher or reference; and where the law has no solution,
+    as with very few samples, or none up to the sample sizes for which it is solved."""
 _SECTIONS = ("Parameters", "Returns", "Raises", "Notes", "References", "Examples")
 
 Arguments = ParamSpec("Arguments")

@@ -108,12 +108,6 @@ def samples_for_occupancy(
     float
         N, at least one.
 
-    Raises
-    ------
-    InputError
-        For an argument out of its range, inputs known not to be Gaussian, an unknown label noise, and where
-        more than 10¹⁵ samples would be needed.
-
     Examples
     --------
     >>> round(samples_for_occupancy(Problem(n=64, samples=1, noise=0.5)))

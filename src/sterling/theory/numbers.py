@@ -38,13 +38,8 @@ class Numbers(NamedTuple):
 
 
 def numbers_of(of, surrogate: str | Surrogate, gaussian: bool = True) -> Numbers:
-    """Return the numbers of a problem or an instance, by default for a law of Gaussian inputs.
-
-    Raises
-    ------
-    InputError
-        If it is neither, if its inputs are known not to be standard Gaussian but must be, or if n or ‖v‖² is
-        beyond what the laws are given for.
+    """Return the numbers of a problem or an instance, by default for a law of Gaussian inputs, or raise
+    InputError.
     """
     if isinstance(of, Problem):
         noise = of.noise

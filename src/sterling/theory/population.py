@@ -143,11 +143,6 @@ def population_gradient(
     float64 (n,)
         The mean over data sets.
 
-    Raises
-    ------
-    InputError
-        For anything but signs, and where the teacher is unknown.
-
     Examples
     --------
     >>> problem = Problem(n=4, samples=100)

@@ -11,8 +11,7 @@ solves for the shares and for the occupancy.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -49,11 +48,6 @@ def drift(instance: Instance, *, surrogate: str | Surrogate = "relu", reference=
     float64 (n,)
         The gradient there.
 
-    Raises
-    ------
-    InputError
-        If there is neither a teacher nor a reference.
-
     Examples
     --------
     >>> import sterling as st
@@ -77,11 +71,6 @@ def neighbours(instance: Instance, *, surrogate: str | Surrogate = "relu", refer
     float64 (n, n)
         One gradient a row.
 
-    Raises
-    ------
-    InputError
-        If there is neither a teacher nor a reference.
-
     Examples
     --------
     >>> import sterling as st
@@ -98,7 +87,7 @@ def neighbours(instance: Instance, *, surrogate: str | Surrogate = "relu", refer
 
 def _changed_rows(instance: Instance, surrogate: Surrogate, start: np.ndarray) -> np.ndarray:
     """Return the gradients at all neighbours from the rows whose coefficients change: exact integer sums."""
-    low, high = surrogate.thresholds(instance.unit_squared)
+    low, high = surrogate._thresholds(instance.unit_squared)
     grid = instance.grid
 
     def coefficients(before: np.ndarray) -> np.ndarray:
@@ -106,9 +95,9 @@ def _changed_rows(instance: Instance, surrogate: Surrogate, start: np.ndarray) -
         inside = (before >= low) & (before <= high)
         return (residuals[:, None] * instance.readout_codes * inside).ravel()
 
-    here = instance.preactivations(start)
+    here = instance._preactivations(start)
     coefficient = coefficients(here)
-    base = instance.weigh_rows(coefficient)
+    base = instance._weigh_rows(coefficient)
     total = int(coefficient.sum())
     out = np.empty((instance.n, instance.n))
     for k in range(instance.n):
@@ -146,9 +135,6 @@ class Balance(Plain):
     occupancy: float
     states: int = 0
 
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "wrong_share": self.wrong_share.tolist()}
-
     def _repr_html_(self) -> str:
         rows = [
             ("occupancy", f"{self.occupancy:.3g}"),
@@ -178,12 +164,6 @@ def balance(
     -------
     Balance
         With ``wrong_share`` float64 (n,), ``occupancy`` float and ``states`` int.
-
-    Raises
-    ------
-    InputError
-        Without teacher and reference, for a negative number of states, or where w* does not hold its
-        weights.
 
     Examples
     --------
@@ -231,12 +211,6 @@ def wrong_share(
     float64 (n,)
         From 0 to 1 each.
 
-    Raises
-    ------
-    InputError
-        For an unknown method, for "signal" where the inputs are known not to be Gaussian, and as `balance`
-        does.
-
     Examples
     --------
     >>> import sterling as st
@@ -266,11 +240,6 @@ def occupancy(
     -------
     float
         Between 0 and 1.
-
-    Raises
-    ------
-    InputError
-        As `wrong_share` does.
 
     Examples
     --------

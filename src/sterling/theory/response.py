@@ -29,31 +29,12 @@ from sterling.errors import InputError
 class Response:
     """The best linear prediction of b*_k G_k(D) from the gradients at w* and its n neighbours.
 
-    Parameters
-    ----------
-    push : float64 (n,)
-        b*_k G_k(w*); positive where w*_k is pushed out.
-    change : float64 (n, n)
-        b*_k (G_k(w* with l flipped) − G_k(w*)), row l.
-    levels : float64 (2, n + 1)
-        The mean of b*_k G_k at distance d by `profile`, for right and wrong k. Its scale is fitted to the
-        data by the mean pull, so inputs need not have unit variance.
-    own_part : float
-        γ.
-
-    Attributes
-    ----------
-    pull : float
-        Mean force on a single wrong weight, towards home.
-    own, across, total : float64 (n,), (n, n), (n,)
-        What differs from the mean in the response to k's own flip and, row l, to that of l; sum of the rows.
-    weights : float64 (2, n + 1, 3)
-        By whether k ∈ D and by |D|: of k's own flip, of each other member of D, of each weight outside.
-
-    Raises
-    ------
-    InputError
-        If a flip of one weight is not undone on average.
+    ``push`` is b*_k G_k(w*), positive where w*_k is pushed out; row l of ``change`` is b*_k (G_k(w* with l
+    flipped) − G_k(w*)); ``levels`` is the mean of b*_k G_k at distance d by `profile`. Its scale is fitted to
+    the data by the mean ``pull`` on a single wrong weight, so inputs need not have unit variance.
+    ``own_part`` is γ. What differs from the mean in the response to k's own flip is ``own``, in that to l's
+    row l of ``across``, which sums up to ``total``. ``weights`` are those of `prediction_weights`. InputError
+    says that a flip of one weight is not undone on average.
     """
 
     def __init__(self, push: np.ndarray, change: np.ndarray, levels: np.ndarray, own_part: float):

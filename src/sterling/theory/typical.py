@@ -136,11 +136,12 @@ def _any(n: int, share: float) -> float:
     return -math.expm1(n * math.log1p(-min(share, _MOST)))
 
 
-@lru_cache(maxsize=1)
-def _normal_quantiles() -> np.ndarray:
+@lru_cache(maxsize=4)
+def normal_quantiles(count: int) -> np.ndarray:
+    """Return so many points that stand for the normal law."""
     from scipy.special import ndtri
 
-    return ndtri((np.arange(_QUANTILES) + 0.5) / _QUANTILES)
+    return ndtri((np.arange(count) + 0.5) / count)
 
 
 class Law(NamedTuple):
@@ -154,10 +155,20 @@ class Law(NamedTuple):
 @lru_cache(maxsize=4096)
 def solution(numbers: Numbers, samples: float) -> Law:
     """Return the smallest law that reproduces itself."""
+    return _iterated(numbers, samples, 0.0, clusters=True)
+
+
+@lru_cache(maxsize=1024)
+def settled(numbers: Numbers, samples: float) -> Law:
+    """Return the largest law that reproduces itself: excursions that never end, iterated from above."""
+    return _iterated(numbers, samples, _HIGH, clusters=False)
+
+
+def _iterated(numbers: Numbers, samples: float, start: float, clusters: bool) -> Law:
     size = math.sqrt(samples) * pull(numbers)
-    z = _normal_quantiles()
-    mean, square, w = 0.0, 0.0, 1.0
-    v = home = variance(numbers, mean, square)
+    z = normal_quantiles(_QUANTILES)
+    home, v = variance(numbers, 0.0, 0.0), 0.0
+    mean, square, w = start, start, 1.0
     shares = np.zeros_like(z)
     for _ in range(_ROUNDS):
         v = variance(numbers, mean, square, w)
@@ -165,28 +176,11 @@ def solution(numbers: Numbers, samples: float) -> Law:
         step = float(shares.mean()) - mean
         mean += step / 2
         square += (float((shares**2).mean()) - square) / 2
-        w += (_excursions(numbers, mean, w, home) - w) / 2
+        if clusters:
+            w += (_excursions(numbers, mean, w, home) - w) / 2
         if abs(step) < _CLOSE * mean:
             break
     return Law(shares, w, v)
-
-
-@lru_cache(maxsize=1024)
-def settled(numbers: Numbers, samples: float) -> Law:
-    """Return the largest law that reproduces itself: excursions that never end, iterated from above."""
-    size = math.sqrt(samples) * pull(numbers)
-    z = _normal_quantiles()
-    mean, square, v = _HIGH, _HIGH, 0.0
-    shares = np.zeros_like(z)
-    for _ in range(_ROUNDS):
-        v = variance(numbers, mean, square)
-        shares = np.clip(math.sqrt(v) / size * z, 0, 1)
-        step = float(shares.mean()) - mean
-        mean += step / 2
-        square += (float((shares**2).mean()) - square) / 2
-        if abs(step) < _CLOSE * mean:
-            break
-    return Law(shares, 1.0, v)
 
 
 def _excursions(numbers: Numbers, mean: float, w: float, home: float) -> float:

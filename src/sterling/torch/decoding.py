@@ -48,7 +48,7 @@ class Changes:
     horizon : float
         Of the average, in steps; 0 where the last codes were taken.
     chosen_by : str
-        "given", "validation" or "flip statistics".
+        "given", "validation" or "the steps so far".
     tensors : list of dict
         For each tensor: tensor, weights, changed (codes that differ from the last ones), scale_ratio (mean of
         the new scale over the old one, None where the quantiser's own rule stays), kept_as ("constants" or
@@ -131,8 +131,8 @@ def decode(
     horizon : float or "auto"
         Of the average, one of the monitor's. "auto" takes the one of lowest validation loss, the present
         codes among the candidates, if `validate` is given; else, for "mean", `monitor.settled_horizon()`: the
-        horizon before the smallest mean squared difference of averages at neighbouring horizons. The metric
-        and the vote have a horizon of their own, so that "frozen" and "mode" take that.
+        one nearest to a sixteenth of the steps so far. The metric and the vote have a horizon of their own,
+        so that "frozen" and "mode" take that.
     bn : iterable of batches, optional
         Training data; with it the statistics of batch norm are computed anew, as `update_bn` of
         `torch.optim.swa_utils` does. Batches are inputs, or tuples that begin with them.
@@ -218,7 +218,7 @@ def decode(
         result, changes = _built(
             monitor, how, monitor.settled_horizon() if wanted is None else wanted, bn, fit
         )
-        changes.chosen_by = "flip statistics" if wanted is None else "given"
+        changes.chosen_by = "the steps so far" if wanted is None else "given"
     changes.how, changes.before = how, before
     if score is not None:
         changes.after = score(result)

@@ -32,6 +32,9 @@ HORIZONS = (16.0, 64.0, 256.0, 1024.0, math.inf)
 #: An average nearer to a threshold than to its level leaves the weight undecided: the margin is below this.
 DECIDED = 0.5
 
+#: The horizon by default is nearest to the steps so far divided by this.
+SETTLED = 16
+
 _VOTE = 64.0  # the horizon next to which the majority vote is held
 #: Share of the codes that are the nearest level of latent/scale, for a quantiser to be a rounding one. The
 #: largest weight of each group of torchao is half-way between two levels.
@@ -306,44 +309,21 @@ class OrbitMonitor:
         index = self._index(name)
         return self._tally.stays[index].tolist(), self._tally.absences[index].tolist()
 
-    def disagreements(self) -> list[float]:
-        """Return the mean squared difference of averages at neighbouring horizons, in spacings of the levels.
-
-        Returns
-        -------
-        list of float
-            One less than there are horizons; over the weights that moved.
-        """
-        sums, count = [0.0] * (len(self.horizons) - 1), 0
-        for index in range(len(self.weights)):
-            moved = self._tally.moved_at[self._tally.part(index)] > 0
-            count += int(moved.sum())
-            spacing = float(self._tally.grid[index, 2])
-            before = self._tally.average(index, 0)[moved]
-            for place in range(1, len(self.horizons)):
-                after = self._tally.average(index, place)[moved]
-                sums[place - 1] += float(((after - before) / spacing).double().pow(2).sum())
-                before = after
-        return [total / max(count, 1) for total in sums]
-
     def settled_horizon(self) -> float:
-        """Return the horizon at which averages of the codes no longer say less the longer they are.
+        """Return the horizon nearest to a sixteenth of the steps so far, by ratio.
 
-        Averages at neighbouring horizons are compared over all weights that moved. As long as chatter rules,
-        their mean squared difference falls with the horizon; when the net still learns, old codes are stale
-        and it rises again. The horizon before the smallest difference is taken; horizons longer than half of
-        the steps so far are not considered.
+        Long enough to average the chatter out, short enough that old codes are not stale while the net
+        still learns. It is a rule of thumb, not a law; docs/science/evidence.md shows what other horizons
+        would have given.
 
         Returns
         -------
         float
             One of `horizons`.
         """
-        known = [h for h in self.horizons if h <= self.steps / 2]
-        if len(known) < 2:
-            return self.horizons[0]
-        differences = self.disagreements()[: len(known) - 1]
-        return self.horizons[min(range(len(differences)), key=differences.__getitem__)]
+        wanted = math.log(max(self.steps, SETTLED) / SETTLED)
+        finite = [h for h in self.horizons if h < math.inf] or list(self.horizons)
+        return min(finite, key=lambda h: abs(math.log(h) - wanted))
 
     def frame(self, horizon: float | None = None) -> pl.DataFrame:
         """Return a table with a row for each tensor.

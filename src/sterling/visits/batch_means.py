@@ -30,29 +30,15 @@ _MERGE_LEVEL = 0.1  # batches are merged while their correlation is that signifi
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its interval.
-
-    Attributes
-    ----------
-    value, low, high : float
-    level : float
-        Confidence level.
-    batches : int
-        Means that the interval is made from.
-    length : int
-        Steps of each.
-    correlated : bool
-        True where even the longest batches still are correlated: the interval may then be too narrow, and
-        only a longer run helps.
-    """
+    """A mean with its interval."""
 
     value: float
     low: float
     high: float
-    level: float
-    batches: int
-    length: int
-    correlated: bool
+    level: float  # of confidence
+    batches: int  # means that the interval is made from
+    length: int  # steps of each
+    correlated: bool  # even the longest batches are: it may be too narrow, and only a longer run helps
 
     @property
     def text(self) -> str:
@@ -81,19 +67,9 @@ def coarsen(means: np.ndarray, length: int, least: float) -> tuple[np.ndarray, i
 
 
 def interval(means: np.ndarray, length: int) -> Estimate | None:
-    """Return the mean of a stationary series with its interval.
+    """Return the mean of a stationary series with its interval, from means over batches of ``length`` steps.
 
-    Parameters
-    ----------
-    means : float (batches,)
-        Means over consecutive batches, the burn-in left out.
-    length : int
-        Steps of a batch.
-
-    Returns
-    -------
-    Estimate or None
-        None where there are fewer than 12 batches, or where they do not vary at all.
+    None where there are fewer than 12 batches, or where they do not vary at all.
     """
     if len(means) < _FEWEST or np.ptp(means) == 0:
         return None
@@ -104,11 +80,8 @@ def interval(means: np.ndarray, length: int) -> Estimate | None:
 def decorrelate(means: np.ndarray) -> tuple[np.ndarray, int, bool]:
     """Merge neighbours, pair by pair, while von Neumann's ratio says that they are correlated.
 
-    Returns
-    -------
-    (merged, factor, correlated)
-        Means over ``factor`` batches each, and whether they still are correlated. What does not fill a
-        merged batch is left out at the beginning.
+    Returns the means, over how many batches each is, and whether they still are correlated. What does not
+    fill a merged batch is left out at the beginning.
     """
     factor = 1
     while _correlated(means):

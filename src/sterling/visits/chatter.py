@@ -22,12 +22,12 @@ than the tenth: 13 of 69 such runs were named after 200 steps, 65 after 1,000 an
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from sterling.base.checks import integer
+from sterling.base.text import Plain
 from sterling.errors import InputError
 from sterling.visits.batch_means import Estimate, interval, ratio_of_halves
 
@@ -44,71 +44,23 @@ _BATCHES = 24  # below it the halves of uncorrelated series are too often taken 
 
 
 @dataclass(frozen=True)
-class Chattering:
-    """What `chattering` found.
-
-    Parameters
-    ----------
-    chatters : bool
-        Whether all of the rule holds.
-    reason : str
-        Which part fails; empty where none does.
-    wrong : Estimate or None
-        Mean number of wrong weights; None where there are too few batches or the number never changes.
-    change : Estimate or None
-        That of the later half over that of the earlier one.
-    moving : int
-        Weights that flipped twice or more.
-    turns : float
-        How many times the wrong weights were replaced by others.
-    """
+class Chattering(Plain):
+    """What `chattering` found; ``reason`` says which part of the rule fails, and is empty where none does."""
 
     chatters: bool
     reason: str
-    wrong: Estimate | None
-    change: Estimate | None
-    moving: int
-    turns: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values.
-
-        Returns
-        -------
-        dict
-            The fields by name, intervals as dictionaries.
-        """
-        return asdict(self)
+    wrong: Estimate | None  # mean number; None where batches are too few or the number never changes
+    change: Estimate | None  # that of the later half over that of the earlier one
+    moving: int  # weights that flipped twice or more
+    turns: float  # how many times the wrong weights were replaced by others
 
 
 def chattering(wrong, flips, length: int) -> Chattering:
-    """Say whether a run chatters, from counts over its last part.
+    """Say whether a run chatters, from its last part: mean wrong weights of batches, and flips of each
+    weight.
 
-    Parameters
-    ----------
-    wrong : float (batches,)
-        Mean number of wrong weights in consecutive batches of steps of equal length.
-    flips : int (n,)
-        Flips of each weight over the same steps.
-    length : int
-        Steps of a batch.
+    ``length`` is the number of steps of a batch. Source: Geyer 1992 for batch means; the rule is ours.
 
-    Returns
-    -------
-    Chattering
-        With the reason where it does not.
-
-    Raises
-    ------
-    InputError
-        For numbers that are negative or not finite, and arrays of another shape.
-
-    References
-    ----------
-    Geyer 1992 for batch means; the rule is ours.
-
-    Examples
-    --------
     >>> rng = np.random.default_rng(0)
     >>> chattering(20 + rng.standard_normal(24), rng.poisson(300, 256), length=1000).chatters
     True

@@ -50,84 +50,33 @@ _KNOWN = 4  # spacing from which on the doubling before the last was one too
 
 @dataclass(frozen=True)
 class Counts:
-    """The counts of one run, as plain arrays.
+    """The counts of one run, as plain arrays."""
 
-    Parameters
-    ----------
-    steps : int
-        Iterates that were looked at.
-    visits, occupied : int
-        Arrivals at the reference, and steps spent there.
-    away, stayed : int
-        Steps in completed absences and in completed stays.
-    returns, sojourns : int64 (BINS,)
-        How many completed absences and stays lasted so long; `bin_starts` has the smallest time of each bin.
-    longest_return, longest_sojourn : int
-        0 if there are none.
-    flips : int64 (n,)
-        Flips of each weight.
-    first : int64 (n,)
-        Departures from the reference in which the weight flipped.
-    reached : int64 (n + 1,)
-        Completed absences by their largest distance.
-    marks : int64 (marks, 2)
-        Steps at the reference and visits, among the iterates before each of the first `mark_steps`.
-    batches : int64 (batches, 2)
-        The same before the end of each batch.
-    batch_steps : int
-        Steps of a batch.
-    wrong : int64 (batches,)
-        Distances to the reference, summed over the iterates before the end of each batch.
-    late_flips : int64 (n,)
-        Flips of each weight since `late`.
-    late : int
-        Step at which the last part of the run begins, half of it to three quarters; −1 where the run is too
-        short or the reference became another one since.
-    """
-
-    steps: int
-    visits: int
-    occupied: int
-    away: int
-    stayed: int
-    returns: np.ndarray
-    sojourns: np.ndarray
-    longest_return: int
+    steps: int  # iterates that were looked at
+    visits: int  # arrivals at the reference
+    occupied: int  # steps spent there
+    away: int  # steps in completed absences
+    stayed: int  # and in completed stays
+    returns: np.ndarray  # int64 (BINS,), completed absences by their length; see `bin_starts`
+    sojourns: np.ndarray  # the same of stays
+    longest_return: int  # 0 if there are none
     longest_sojourn: int
-    flips: np.ndarray
-    first: np.ndarray
-    reached: np.ndarray
-    marks: np.ndarray
-    batches: np.ndarray
-    batch_steps: int
-    wrong: np.ndarray
-    late_flips: np.ndarray
-    late: int
+    flips: np.ndarray  # int64 (n,), of each weight
+    first: np.ndarray  # int64 (n,), departures from the reference in which the weight flipped
+    reached: np.ndarray  # int64 (n + 1,), completed absences by their largest distance
+    marks: np.ndarray  # int64 (marks, 2), steps at the reference and visits before each of `mark_steps`
+    batches: np.ndarray  # int64 (batches, 2), the same before the end of each batch
+    batch_steps: int  # steps of a batch
+    wrong: np.ndarray  # int64 (batches,), Σ of distances to the reference before the end of each
+    late_flips: np.ndarray  # int64 (n,), flips of each weight since `late`
+    late: int  # where the last half to three quarters begin; −1: too short, or a new reference
 
     @classmethod
     def read(
         cls, cells: np.ndarray, *, steps: int, visits: int, occupied: int, away: int, stayed: int
     ) -> Counts:
-        """Return what an array holds.
-
-        Parameters
-        ----------
-        cells : int64
-            As `start` makes it.
-        steps, visits, occupied, away, stayed : int
-            Kept elsewhere by those who fill the array.
-
-        Returns
-        -------
-        Counts
-            A copy.
-
-        Examples
-        --------
-        >>> from sterling.visits.counts import Counts, start
-        >>> counts = Counts.read(start(3), steps=0, visits=0, occupied=0, away=0, stayed=0)
-        >>> counts.flips.shape, counts.reached.shape, len(counts.batches)
-        ((3,), (4,), 0)
+        """Return what an array made by `start` holds, a copy; the numbers are kept elsewhere by those who
+        fill it.
         """
         n = (cells.size - FLIPPED - 1) // 5
         cells = cells.copy()
@@ -178,9 +127,6 @@ def start(n: int) -> np.ndarray:
 def bin_starts() -> np.ndarray:
     """Return the smallest time of each bin and, last, the first time beyond all bins; int64 (BINS + 1,).
 
-    Examples
-    --------
-    >>> from sterling.visits.counts import bin_starts
     >>> bin_starts()[[0, 63, 64, 65, 96]].tolist()
     [0, 63, 64, 66, 128]
     """
@@ -190,14 +136,7 @@ def bin_starts() -> np.ndarray:
 
 
 def mark_steps() -> np.ndarray:
-    """Return the steps of all marks, int64 (MARKS,): 1, 2, … 16, 18, … 32, 36, …
-
-    Examples
-    --------
-    >>> from sterling.visits.counts import mark_steps
-    >>> mark_steps()[[0, 7, 15, 16, 23, 24]].tolist()
-    [1, 8, 16, 18, 32, 36]
-    """
+    """Return the steps of all marks, int64 (MARKS,): 1, 2, … 16, 18, … 32, 36, …"""
     index = np.arange(MARKS)
     eighth = np.maximum(index - 7, 0)
     return np.where(index < 8, index + 1, (8 + eighth % 8) << (eighth // 8))

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sterling.base.text import counted, in_notebook
+from sterling.base.text import Plain, counted, in_notebook
 from sterling.visits.batch_means import (
     BURN_IN,
     DRIFT_LEVEL,
@@ -37,46 +37,21 @@ _NAMED = 5  # weights that are named
 
 
 @dataclass(frozen=True, repr=False)
-class Times:
-    """How long completed absences or stays lasted, in steps.
-
-    Parameters
-    ----------
-    count : int
-        How many.
-    mean : float
-        Exact; NaN if there are none.
-    longest : int
-        0 if there are none.
-    starts, stops : int64 (bins,)
-        Smallest time of each bin that is not empty, and the first time beyond it: one more below 64 steps,
-        above it at most 1/32 further.
-    counts : int64 (bins,)
-        How many times lie in each of these bins.
-    """
+class Times(Plain):
+    """How long completed absences or stays lasted, in steps."""
 
     count: int
-    mean: float
-    longest: int
-    starts: np.ndarray
-    stops: np.ndarray
-    counts: np.ndarray
+    mean: float  # exact; NaN if there are none
+    longest: int  # 0 if there are none
+    starts: np.ndarray  # int64 (bins,), smallest time of each bin that is not empty
+    stops: np.ndarray  # first time beyond it: one more below 64 steps, above it at most 1/32 further
+    counts: np.ndarray  # how many times lie in it
 
     def quantile(self, share: float) -> float:
         """Return the smallest time t such that at least this share of the times is t or less.
 
         Exact up to 64 steps; beyond, the middle of a bin that is at most 1/32 of the time wide. NaN if there
-        are no times.
-
-        Parameters
-        ----------
-        share : float
-            Between 0 and 1; 0.5 gives the median.
-
-        Returns
-        -------
-        float
-            In steps.
+        are none.
         """
         if not self.count:
             return math.nan
@@ -86,25 +61,12 @@ class Times:
         return (int(self.starts[i]) + last) / 2
 
     def survival(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the survival function, exact at the beginning of each bin.
-
-        Returns
-        -------
-        times : int64 (bins,)
-            In steps.
-        shares : float64 (bins,)
-            The share of all times that are so long or longer.
+        """Return the beginnings of the bins, and the share of all times that are so long or longer, both
+        exact.
         """
         return self.starts, self.counts[::-1].cumsum()[::-1] / max(self.count, 1)
 
     def to_dict(self) -> dict:
-        """Return plain values.
-
-        Returns
-        -------
-        dict
-            The histogram as (start, stop, count) of the bins that are not empty.
-        """
         return {
             "count": self.count,
             "mean": _plain(self.mean),
@@ -130,52 +92,10 @@ class Times:
 
 
 @dataclass(frozen=True, repr=False)
-class Recurrence:
+class Recurrence(Plain):
     """The statistics of the visits to the reference over the iterates w_0 … w_{T−1}.
 
     `Orbit.recurrence` makes one; `recurrence` makes one of plain counts.
-
-    Parameters
-    ----------
-    steps : int
-        T.
-    reference_kind : str
-        "teacher" or "lowest risk seen".
-    certified : bool
-        True where the run is proved to be over: absorbed or stalled, so that nothing recurs any more.
-    visits : int
-        Arrivals at the reference.
-    occupancy : float
-        Share of the steps spent there.
-    long_run : Estimate or None
-        Occupancy of a stationary run, with an interval by batch means after the burn-in, its lower end
-        lowered for the weights in `arrivals`; None where it cannot be had.
-    long_run_note : str
-        Why it cannot be had; empty otherwise.
-    drift : float or None
-        p-value of Geweke's test that the occupancy after the burn-in does not drift; below 0.01 it does.
-    returns, sojourns : Times
-        Completed absences and completed stays.
-    first : int64 (n,)
-        Departures from the reference in which each weight flipped, w_T included.
-    flips : int64 (n,)
-        Flips of each weight.
-    reached : int64 (n + 1,)
-        Completed absences by the largest Hamming distance to the reference.
-    mark_steps, mark_visits, mark_occupied : int64 (marks,)
-        Visits and steps at the reference among the iterates before each of the steps, 8 to a factor of two.
-    growth : float or None
-        Exponent of the number of visits over T, by least squares over the last two decades of steps; the
-        points are not independent, so it has no interval.
-    halves : Estimate or None
-        Visits in the later half of the run over those in the earlier one, again without the first quarter.
-    arrivals : tuple of (weight, step)
-        Weights that have never flipped but come closer to it, and when they get there at the mean speed of
-        the run so far; infinite if the step sizes do not suffice. Then the occupancy falls.
-    burn_in : float
-        Share of the steps that the interval leaves out: 1/4, or 3/4 where the mass is not far above √T.
-    batch_steps, batch_occupancy : int, float (batches,)
-        Steps of a batch, and the share of each that was spent at the reference.
 
     Examples
     --------
@@ -189,27 +109,27 @@ class Recurrence:
     """
 
     steps: int
-    reference_kind: str
-    certified: bool
-    visits: int
-    occupancy: float
-    long_run: Estimate | None
-    long_run_note: str
-    drift: float | None
-    returns: Times
-    sojourns: Times
-    first: np.ndarray
-    flips: np.ndarray
-    reached: np.ndarray
-    mark_steps: np.ndarray
-    mark_visits: np.ndarray
-    mark_occupied: np.ndarray
-    growth: float | None
-    halves: Estimate | None
-    arrivals: tuple[tuple[int, float], ...] = ()
-    burn_in: float = BURN_IN
+    reference_kind: str  # "teacher" or "lowest risk seen"
+    certified: bool  # proved to be over, so that nothing recurs any more
+    visits: int  # arrivals at the reference
+    occupancy: float  # share of the steps spent there
+    long_run: Estimate | None  # of a stationary run, by batch means; lowered for `arrivals`
+    long_run_note: str  # why it cannot be had
+    drift: float | None  # p-value of Geweke's test after the burn-in
+    returns: Times  # completed absences
+    sojourns: Times  # completed stays
+    first: np.ndarray  # int64 (n,), departures in which each weight flipped, w_T included
+    flips: np.ndarray  # int64 (n,), of each weight
+    reached: np.ndarray  # int64 (n + 1,), completed absences by their largest distance
+    mark_steps: np.ndarray  # int64 (marks,), 8 to a factor of two
+    mark_visits: np.ndarray  # among the iterates before each
+    mark_occupied: np.ndarray  # steps at the reference, likewise
+    growth: float | None  # exponent of visits over T in the last two decades, without an interval
+    halves: Estimate | None  # visits, later half over earlier, without the first quarter
+    arrivals: tuple[tuple[int, float], ...] = ()  # weights on their way to their first flip, and when
+    burn_in: float = BURN_IN  # share of the steps that the interval leaves out
     batch_steps: int = 0
-    batch_occupancy: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    batch_occupancy: np.ndarray = field(default_factory=lambda: np.zeros(0))  # float (batches,)
 
     @property
     def escapes(self) -> float:
@@ -222,13 +142,7 @@ class Recurrence:
         return self.visits >= 2 and not self.certified
 
     def leavers(self) -> list[tuple[int, float]]:
-        """Return which weights leave the reference.
-
-        Returns
-        -------
-        list of (int, float)
-            Weight, and share of the departures in which it flips; the most frequent first.
-        """
+        """Return the weights that leave the reference, with the share of departures in which each flips."""
         departures = max(int(self.sojourns.count), 1)
         order = np.argsort(-self.first, kind="stable")[: np.count_nonzero(self.first)]
         return [(int(k), min(1.0, float(self.first[k] / departures))) for k in order]
@@ -248,13 +162,7 @@ class Recurrence:
         return "No sign that they get rarer; a finite run cannot prove that they never do"
 
     def summary(self) -> list[tuple[str, str]]:
-        """Return the statistics for a table; only what the run can tell.
-
-        Returns
-        -------
-        list of (str, str)
-            Names and texts.
-        """
+        """Return names and texts for a table; only what the run can tell."""
         where = home(self)
         if not self.visits:
             return [(f"visits to the {where}", f"none in {counted(self.steps, 'step')}")]
@@ -331,13 +239,6 @@ class Recurrence:
         )
 
     def to_dict(self) -> dict:
-        """Return the statistics as plain values.
-
-        Returns
-        -------
-        dict
-            Ready for JSON.
-        """
         return {
             "steps": self.steps,
             "reference": self.reference_kind,
@@ -381,35 +282,9 @@ def recurrence(
     arrivals: tuple[tuple[int, float], ...] = (),
     allowance: float = 1.0,
 ) -> Recurrence:
-    """Return the statistics of the visits to a reference.
+    """Return the statistics of the visits to a reference, from what was counted; the options are its fields.
 
-    Parameters
-    ----------
-    counts : Counts
-        What was counted.
-    reference_kind : str
-        What the reference is: "teacher" or "lowest risk seen".
-    certified : bool
-        Whether the run is proved to be over.
-    burn_in : float
-        Share of the steps that the interval of the occupancy leaves out: 1/4 or 3/4.
-    arrivals : tuple of (weight, step)
-        Weights known to be on their way to their first flip.
-    allowance : float
-        Factor on the lower end of the interval, for these weights.
-
-    Returns
-    -------
-    Recurrence
-        What the counts say.
-
-    Examples
-    --------
-    >>> import sterling as st
-    >>> orbit = st.train(st.Problem(n=8, samples=100, noise=0.5).draw(seed=0), steps=20_000)
-    >>> found = orbit.recurrence()
-    >>> found.visits == orbit.visits, found.returns.count == len(orbit.return_times)
-    (True, True)
+    ``allowance`` is a factor on the lower end of the interval, for the weights that are on their way.
     """
     length = counts.batch_steps
     occupied, visited = np.diff(counts.batches, axis=0, prepend=[[0, 0]]).T / length

@@ -19,6 +19,7 @@ from sterling.claims.experiments import (
     input_laws,
     learning_rates,
     mean_gradient,
+    restart,
     returns,
     step_sizes,
     surrogate_choice,
@@ -71,6 +72,7 @@ TINY = {
         n=8, m=2, samples=500, instances=3, distances=2, surrogates=("relu", "sigmoid")
     ),
     "rates": learning_rates.Budget(n=8, factor=4.0, trials=6, steps=10**5, failing_steps=1_000),
+    "restart": restart.Budget(n=(8, 32), trials=20, plain=3, ratios=(1.0, 2.0, 4.0), steps=1_500),
     "surrogates": surrogate_choice.Budget(
         n=8,
         samples=(200,),

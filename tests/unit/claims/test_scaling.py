@@ -69,7 +69,7 @@ def test_theory_stands_beside_the_series_it_speaks_of():
     assert law.samples[32] == pytest.approx(2.78 * 32, rel=0.02)
     longer = expected({**SERIES, "steps": 10**5}, "optimal", DIMENSIONS)[1]
     assert longer.samples[64] < law.samples[64]
-    assert expected({**SERIES, "restart": "600,0.1"}, "optimal", DIMENSIONS) == (proved,)
+    assert expected({**SERIES, "restart": "300,0.05"}, "optimal", DIMENSIONS) == (proved,)
     (proved, law) = expected({**SERIES, "noise": 0.5}, "ergodic", DIMENSIONS)
     assert proved.exponent == pytest.approx(2)
     assert "without label noise" in proved.source

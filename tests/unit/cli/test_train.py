@@ -421,4 +421,4 @@ def test_restarts_reach_the_run_and_its_checkpoint(tmp_path):
     assert result["restart"] == {"every": 40, "scale": 0.2} == orbit.to_dict()["restart"]
     assert result["signs"] == orbit.signs.tolist()
     assert "restart 40,0.2" in call(*options, "--steps", "400", code=2).stderr
-    assert "600,0.1" in call("train", "--restart", "often", code=2).stderr
+    assert "300,0.05" in call("train", "--restart", "often", code=2).stderr

@@ -69,7 +69,7 @@ def test_loss_and_gradient_by_fractions(name, surrogate):
         signs = rng.choice([-1, 1], instance.n)
         loss, gradient = by_fractions(instance, signs, surrogate)
         assert instance.loss(signs) == pytest.approx(float(loss), rel=1e-15)
-        assert instance.square(signs) == loss * 2 * instance.samples * 4**instance.label_bits
+        assert instance._square(signs) == loss * 2 * instance.samples * 4**instance.label_bits
         found = instance.gradient(signs, surrogate)
         assert instance.samples & (instance.samples - 1) == 0  # then dividing by N does not round
         if instance.gradient_bound < 1 << 53:

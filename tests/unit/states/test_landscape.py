@@ -12,8 +12,7 @@ import sterling as st
 from sterling.base import resources
 from sterling.base.progress import Progress
 from sterling.plot.landscape import plot_landscape
-from sterling.states import sweep
-from sterling.states.landscape import Landscape, landscape, number_of, signs_of, trap_free
+from sterling.states.landscape import Landscape, landscape, number_of, signs_of
 from sterling.states.summary import sentence
 
 
@@ -111,16 +110,13 @@ def test_refusals(arguments, message):
     "name, bad", [*(("threads", bad) for bad in (0, -1, 1.5, True)), ("progress", 3), ("gaussian", "yes")]
 )
 def test_wrong_options(instance, name, bad):
-    for call in (landscape, trap_free):
-        if name != "gaussian" or call is landscape:
-            with pytest.raises(st.InputError, match=name):
-                call(instance, **{name: bad})
+    with pytest.raises(st.InputError, match=name):
+        landscape(instance, **{name: bad})
 
 
 def test_numbers_of_numpy_and_a_display(instance, found, capsys):
     """progress=True was a TypeError, and np.int64 was refused."""
     assert landscape(instance, threads=np.int64(1), progress=True).trap_free == found.trap_free
-    assert trap_free(instance, threads=np.int64(2), progress=True) == found.trap_free
     basins = found.basins(np.int64(3), seed=np.int64(1), steps=np.int64(50), threads=1, progress=True)
     assert basins.to_dict() == found.basins(3, seed=1, steps=50).to_dict()
     assert capsys.readouterr().out == ""
@@ -139,13 +135,12 @@ def test_progress(instance):
     assert seen[-1] == Progress(256, 256)
 
 
-def test_an_interrupt_ends_all_threads(monkeypatch):
+def test_an_interrupt_ends_all_threads():
     """Ctrl-C reaches the main thread while it waits; here the progress callback plays it."""
 
     def press(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweep, "SLICE", 0.01)
     long = st.Problem(n=22, samples=2000).draw(0)
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
@@ -153,9 +148,8 @@ def test_an_interrupt_ends_all_threads(monkeypatch):
     assert threading.active_count() == before
 
 
-def test_more_absorbing_states_than_the_buffer_holds(monkeypatch):
+def test_all_states_may_absorb():
     """Labels no state can miss: with zero inputs every state absorbs."""
-    monkeypatch.setattr(sweep, "_BUFFER", 7)
     zero = st.Instance(np.zeros((3, 6)), np.zeros(3), constant="keep")
     found = landscape(zero)
     np.testing.assert_array_equal(found.absorbing_states, np.arange(64))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
@@ -11,7 +10,7 @@ from scipy.optimize import minimize
 from scipy.stats import norm
 
 import sterling as st
-from sterling.study.baselines import gamp, hebb, least_squares, logistic, risk_minimisers
+from sterling.study.baselines import gamp, hebb, least_squares, logistic
 
 ESTIMATORS = {
     "hebb": hebb,
@@ -141,17 +140,7 @@ def test_symmetries(name):
     assert other.dtype == np.int8
 
 
-def test_risk_minimisers_by_looking():
-    instance = data(n=8, samples=24, noise=0.7, seed=3)
-    states = np.array(list(itertools.product((-1, 1), repeat=8)))
-    losses = np.array([instance.loss(state) for state in states])
-    best = {tuple(state) for state in states[losses <= losses.min() * (1 + 1e-12)]}
-    assert {tuple(state) for state in risk_minimisers(instance)} == best
-
-
 def test_refusals():
-    with pytest.raises(st.CapacityError, match="2\\^25"):
-        risk_minimisers(data(n=25))
     with pytest.raises(st.InputError, match="shape"):
         hebb(np.zeros((4, 3)), np.zeros(5))
     with pytest.raises(st.InputError, match="shape"):

@@ -104,7 +104,7 @@ class Clock:
 
     def __init__(self, pace, workers=2):
         self.now, self.pace, self.count, self.computed = 0.0, pace, workers, 0
-        self.stopping, self.in_threads = False, True
+        self.stopping, self.in_threads, self.here = False, True, True
 
     def results(self, work, feed, every, errors):
         free = [0.0] * self.count

@@ -170,7 +170,8 @@ IMPOSSIBLE = {
 def test_impossible_rows_leave_their_shard_out_and_stop_nothing(store, finished, change):
     """Whoever can write into the folder can make a shard with a right digest."""
     forge(store, [changed(finished[SECOND.key][0], **change)])
-    with pytest.warns(st.SterlingWarning, match="the file is left out"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", st.SterlingWarning)  # a run does not read all columns
         assert run(STUDY, store.folder, threads=1).done == 24
     with pytest.warns(st.SterlingWarning, match="the file is left out"):
         assert len(Store(store.folder).trials()) == 24
@@ -238,88 +239,64 @@ def test_a_name_that_promises_other_rows_is_not_believed(store):
         assert len(store.trials()) < 12
 
 
-def test_small_shards_are_merged_when_alone(store):
+def test_small_shards_of_our_own_are_merged(store):
     before = store.trials().sort("cell", "trial")
-    with store.working():
-        assert store.tidy(always=True)
+    for _ in range(2):
+        store._gather()
         assert len(shard_paths(store)) == 1
         assert store.trials().sort("cell", "trial").equals(before)
-        assert store.tidy(always=True)
-        assert len(shard_paths(store)) == 1
 
 
-def test_many_rows_are_merged_in_portions(store, monkeypatch):
-    monkeypatch.setattr(store_module, "_LARGE", 6)
-    with store.working():
-        assert store.tidy(always=True)
-    assert sorted(path.name.split("-")[1] for path in shard_paths(store)) == ["6", "6"]
+def test_many_small_shards_are_merged_as_they_come(store, finished, monkeypatch):
+    monkeypatch.setattr(store_module, "_MANY", 4)
+    name = store.add(finished[SECOND.key][:1])
+    assert len(shard_paths(store)) == 1
+    assert not (store.folder / "trials" / name).exists()
     assert len(store.trials()) == 12
 
 
-def test_only_remains_of_our_own_are_cleared_away(store):
-    ours = [
-        store.folder / ".study.toml.ab.part",
-        store.folder / "trials/.x.part",
-    ]
-    other = store.folder / ".export.csv.ab.part"
-    for path in (*ours, other):
-        path.touch()
-    with store.working():
-        store.tidy()
-    assert other.exists()
-    assert not any(path.exists() for path in ours)
-
-
-def test_writing_waits_for_a_process_that_tidies(store, finished, monkeypatch):
-    """It would take temporary files of others for remains."""
-    tidy_elsewhere = []
-    real = store_module.write_atomically
-
-    def write(path, fill):
-        other = Store(store.folder)
-        with other.working():
-            tidy_elsewhere.append(other.tidy(always=True))
-        return real(path, fill)
-
-    monkeypatch.setattr(store_module, "write_atomically", write)
-    store.add(finished[SECOND.key][:2])
-    Store(store.folder, Study(n=[6, 8], samples=[12, 30], trials=7, steps=300, seed=4))
-    assert tidy_elsewhere == [False, False]
-
-
-def test_shards_are_not_merged_while_another_process_works(store):
+def test_shards_of_another_process_are_left_where_they_are(store, finished):
+    before = shard_paths(store)
     other = Store(store.folder)
-    with store.working(), other.working():
-        assert not store.tidy(always=True)
-        assert not other.tidy(always=True)
-    assert len(shard_paths(store)) == 3
-    with store.working():
-        assert store.tidy(always=True)
+    other._gather()
+    assert shard_paths(store) == before
+    for row in finished[SECOND.key]:
+        other.add([row])
+    other._gather()
+    assert set(before) == set(shard_paths(store))  # its one shard is equal to one that was there
+    assert len(store.trials()) == 12
+
+
+def test_remains_of_killed_writers_are_cleared_away_and_nothing_else(store):
+    left = [store.folder / f".study.toml.{'a' * 12}.part", store.folder / f"trials/.x.{'0' * 12}.part"]
+    other = store.folder / ".notes.part"
+    for path in (*left, other):
+        path.touch()
+    store._tidy()
+    assert other.exists()
+    assert not any(path.exists() for path in left)
 
 
 def test_a_merge_into_one_of_its_own_sources_loses_nothing(store, finished):
-    with store.working():
-        store.tidy(always=True)
-        (whole,) = shard_paths(store)
-        store.add(finished[FIRST.key][:2])  # contained in the large one
-        store.tidy(always=True)
-        assert shard_paths(store) == [whole]
+    store._gather()
+    (whole,) = shard_paths(store)
+    store.add(finished[FIRST.key][:2])  # contained in the large one
+    store._gather()
+    assert shard_paths(store) == [whole]
     assert len(store.trials()) == 12
 
 
 def test_a_shard_merged_away_under_a_reader_is_found_in_its_new_place(store, monkeypatch):
-    real, calls = store_module.Store.read, []
+    real, calls = store_module.Store._read, []
 
     def read(self, name, columns):
         if not calls:
             calls.append(name)
-            other = Store(store.folder)
-            with other.working():
-                assert other.tidy(always=True)
+            store._gather()
         return real(self, name, columns)
 
-    monkeypatch.setattr(store_module.Store, "read", read)
-    assert len(store.trials()) == 12
+    monkeypatch.setattr(store_module.Store, "_read", read)
+    assert len(Store(store.folder).trials()) == 12
 
 
 def test_a_folder_without_a_study_is_refused(tmp_path):
@@ -372,23 +349,6 @@ def test_contradicting_rows_stop_no_run(store, finished):
     assert run(STUDY, store.folder).reason == "complete"
     with pytest.raises(st.StoreError, match="altered program"):
         Store(store.folder).trials()
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is nothing to fork")
-def test_a_forked_process_holds_no_lock(store):
-    """Else nobody could tidy as long as a worker lives that was forked off amid a run."""
-    ask, answer = os.pipe()
-    with store.working():
-        child = os.fork()
-        if child == 0:
-            os.read(ask, 1)  # lives on
-            os._exit(0)
-    try:
-        with store.working():
-            assert store.tidy(always=True)
-    finally:
-        os.write(answer, b".")
-        os.waitpid(child, 0)
 
 
 @pytest.mark.parametrize(

@@ -154,10 +154,10 @@ def test_validation_chooses_the_horizon_of_the_lowest_loss(ran):
     assert by_hand.changes.after["loss"] == min(by_hand.changes.tried.values())
 
 
-def test_without_a_loader_the_flip_statistics_choose(ran):
+def test_without_a_loader_the_steps_so_far_choose(ran):
     better = stt.decode(ran.model, ran.monitor)
     assert better.changes.horizon == ran.monitor.settled_horizon()
-    assert better.changes.chosen_by == "flip statistics"
+    assert better.changes.chosen_by == "the steps so far"
 
 
 class Homemade(torch.nn.Linear):

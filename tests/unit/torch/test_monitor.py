@@ -457,23 +457,15 @@ def test_the_report_is_a_table_and_escaped_html(ran):
     assert len(report.figure().axes) == 2
 
 
-def test_the_settled_horizon_is_that_before_the_smallest_difference(ran):
-    differences = ran.monitor.disagreements()
-    assert len(differences) == 3
-    # 64 steps are more than half of the run.
-    assert ran.monitor.settled_horizon() == 8.0
-    one, other = (ran.monitor.average("2.weight", h) for h in (8.0, 16.0))
-    first, second = (ran.monitor.average("0.weight", h) for h in (8.0, 16.0))
-    moved = [
-        sum(
-            (a - b) ** 2
-            for a, b, row in zip(x.flatten(), y.flatten(), zip(*codes, strict=True), strict=True)
-            if len(set(row)) > 1
-        )
-        for x, y, codes in ((first, second, [r[0] for r in ran.rows]), (one, other, [r[1] for r in ran.rows]))
-    ]
-    count = 56 - ran.monitor.frame()["never_moved"].sum()
-    assert differences[0] == pytest.approx(float(sum(moved)) / count, rel=1e-4)
+@pytest.mark.parametrize(
+    ("steps", "horizon"), [(0, 16), (256, 16), (511, 16), (513, 64), (2047, 64), (2049, 256), (10**6, 1024)]
+)
+def test_the_settled_horizon_is_nearest_to_a_sixteenth_of_the_steps(ran, monkeypatch, steps, horizon):
+    monkeypatch.setattr(type(ran.monitor), "steps", steps)
+    monkeypatch.setattr(ran.monitor, "horizons", (16.0, 64.0, 256.0, 1024.0, math.inf))
+    assert ran.monitor.settled_horizon() == horizon
+    monkeypatch.setattr(ran.monitor, "horizons", (math.inf,))
+    assert ran.monitor.settled_horizon() == math.inf
 
 
 def test_restart_forgets_only_the_average_without_a_horizon():

@@ -198,7 +198,8 @@ function paint(now) {
   const { teacher, n } = data, mean = run.average(), average = settings.view === "average";
   const shown = average ? Int8Array.from(mean, (x) => (x >= 0 ? 1 : -1)) : run.signs;
   drawBits($("teacher-bits"), teacher, () => false, () => 0);
-  const glow = (k) => (calm.matches ? Number(run.anchor > 0 && run.since[k] === run.anchor) : Math.max(0, 1 - (now - flashed[k]) / GLOW));
+  const fresh = (k) => Number(run.anchor > 0 && run.step <= run.anchor + 1 && run.since[k] === run.anchor);
+  const glow = calm.matches ? fresh : (k) => Math.max(0, 1 - (now - flashed[k]) / GLOW);
   drawBits($("student-bits"), shown, (k) => shown[k] !== teacher[k], average ? () => 0 : glow);
   const { high } = run.history, every = readRestart(settings.restart)?.every;
   const top = Math.max(3, run.distance, ...high, run.history.start);

@@ -220,12 +220,12 @@ export class Run {
     const { n, latent, signs, restart, epoch } = this, step = epoch + restart.every;
     const mass = this.masses.between(this.anchor - epoch, step - epoch);
     this.close(step);
-    const total = this.spend(mass), before = this.distance, spent = total - this.epochMass;
+    const total = this.spend(mass), before = this.distance, moved = total > this.epochMass;
+    const unit = restart.scale * this.data.m / Math.sqrt(n);
     for (let k = 0; k < n; k++) {
       const balance = this.balance[k] + signs[k] * (total - this.sinceMass[k]);
-      const mean = spent > 0 ? (balance - this.epochBalance[k]) / spent : signs[k];
+      if (moved) latent[k] = unit * (balance - this.epochBalance[k]);
       this.epochBalance[k] = balance;
-      latent[k] = restart.scale * Math.min(Math.max(mean, -1), 1);
       if ((latent[k] >= 0) !== (signs[k] > 0)) this.flip(k, step, total);
     }
     this.history.add(step, before, this.distance, this.left >= 0 || before === 0);

@@ -40,9 +40,9 @@ that grows exponentially with the number of bits (an approximation, compared wit
   },
   {
     title: "Restart cures it",
-    set: { n: 128, samples: 512, noise: 0, seed: 1, init: 1, restart: "600,0.1", steps: 6000, speed: 200 },
-    text: `<p>The same data and the same start. But after every 600 steps the hidden numbers are set back to a tenth of the
-time averages of their bits, and the step sizes begin anew. In the average most of the chatter has cancelled.</p><p>From
+    set: { n: 128, samples: 512, noise: 0, seed: 1, init: 1, restart: "300,0.05", steps: 6000, speed: 200 },
+    text: `<p>The same data and the same start. But after every 300 steps the hidden numbers are set back to multiples of
+the time averages of their bits, and the step sizes begin anew. In the average most of the chatter has cancelled.</p><p>From
 there the run walks straight into the teacher and rests: <strong>certified</strong>. This is <em>ergodic restart</em>. It
 was measured to work without label noise; it is not proved.</p>`,
   },

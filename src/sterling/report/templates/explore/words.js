@@ -82,7 +82,7 @@ export function lawWords(law, settings) {
 export function landscapeWords(land, law) {
   if (!land) return "";
   const others = land.absorbing.length - (law.absorbs ? 1 : 0);
-  const traps = `${others} ${others === 1 ? "other state is a trap" : "other states are traps"}, ringed in the picture.`;
+  const traps = `${others === 1 ? "One other state is a trap" : `${others} other states are traps`}, ringed in the picture.`;
   return `<h3>Resting points <span class="kind exact">exact</span></h3><p>All ${brief(land.distances.length)} states were looked at. ${
     law.absorbs ? "The teacher is a resting point: no run that gets there can leave."
       : "The teacher can be left: it is no resting point."} ${
@@ -92,6 +92,10 @@ export function landscapeWords(land, law) {
 /** What is proved of the data, as HTML; "" while it is not there. */
 export function proofWords(proof, land) {
   if (!proof) return "";
+  const title = "<h3>The certificate of these data <span class=\"kind exact\">proof</span></h3>";
+  if (land.absorbing.length > (proof.absorbs ? 1 : 0)) {
+    return `${title}<p>There is none: a run that begins in a trap stays there. More samples help.</p>`;
+  }
   const { absorbs, occupancy } = proof;
   let told;
   if (absorbs) {
@@ -109,5 +113,5 @@ export function proofWords(proof, land) {
   const how = occupancy > 0 && !absorbs
     ? `<p class="small quiet">The proof is one number for each weight, λ = ${proof.dual.map((x) => x.toFixed(2)).join(", ")}. In the long run a bit is pulled home no further than it was pushed out. Weighed with λ, this leaves at least so much for the teacher; that was checked just now in all ${brief(land.distances.length)} states. <sup>*</sup>Time weighted by step size.</p>`
     : "";
-  return `<h3>The certificate of these data <span class="kind exact">proof</span></h3><p>${told}</p><p>${decodes}</p>${how}`;
+  return `${title}<p>${told}</p><p>${decodes}</p>${how}`;
 }

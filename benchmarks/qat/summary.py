@@ -1,0 +1,201 @@
+"""What came out: tables of the evidence, from the trials that are kept.
+
+All comparisons are paired: of runs with the same split, wrong labels, latents and batches. A gain is the
+difference to the last iterate at a constant rate, in points of test accuracy and in nats of test loss, with
+Student's interval over the seeds. The share of the gap that decoding closes is the sum over the seeds of
+decoded − last, over that of annealed − last, with an interval from resampled seeds of cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from benchmarks.qat import evidence, figures
+from sterling.base.files import write_atomically
+from sterling.stats import Interval, bootstrap_counts, clustered_correlation, mean_interval, percentiles
+
+CELL = ("task", "net", "levels", "noise")
+#: Judged at the end of the run; the bars were fixed before these seeds were drawn.
+LEAST_SHARE, LEAST_LOW = 0.6, 0.4
+MOST_POINTS, MOST_NATS = 0.3, 0.01
+
+
+def write(out: Path, results: Path) -> None:
+    """Write tables and figures, and print what is judged."""
+    results.mkdir(parents=True, exist_ok=True)
+    scores = all_scores(out)
+    gained = gains(scores)
+    tables = {
+        "scores": scores,
+        "gains": gained,
+        "shares": shares(scores),
+        "bridge": layers(out),
+    }
+    write_atomically(results / "scores.parquet", scores.write_parquet)
+    for name, frame in tables.items():
+        if name == "scores":
+            continue
+        write_atomically(
+            results / f"{name}.csv", lambda file, it=frame: it.write_csv(file, float_precision=5)
+        )
+    figures.draw(tables, results)
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, fmt_str_lengths=40, float_precision=3):
+        print(tables["shares"])
+        print(gained.filter(pl.col("reading") == "mean"))
+    said = "\n".join(verdicts(tables))
+    write_atomically(results / "verdicts.txt", f"{said}\n".encode())
+    print(said)
+
+
+def all_scores(out: Path) -> pl.DataFrame:
+    """Return a row for each net that was scored: cell, seed, arm (how it was trained), reading, step."""
+    parts = [part for part in ("runs", "remedies") if (out / part).exists()]
+    trials = pl.concat([evidence.rows(part, out) for part in parts], how="diagonal_relaxed")
+    arm = pl.when(pl.col("remedy") == "none").then("decay").otherwise("remedy")
+    return (
+        trials.with_columns(arm=arm)
+        .select(*CELL, "arm", seed="trial", reading="reading", step="step", loss="loss", accuracy="accuracy")
+        .explode("reading", "step", "loss", "accuracy")
+        .sort(*CELL, "arm", "seed", "step", "reading")
+    )
+
+
+def gains(scores: pl.DataFrame) -> pl.DataFrame:
+    """Return what each reading of each arm gains over the last iterate at a constant rate, at the end."""
+    ends = scores.filter(pl.col("step") == pl.col("step").max().over("task"))
+    last = ends.filter((pl.col("arm") == "constant") & (pl.col("reading") == "last"))
+    last = last.select(*CELL, "seed", last_loss="loss", last_accuracy="accuracy")
+    pairs = ends.join(last, on=[*CELL, "seed"]).filter(
+        ~((pl.col("arm") == "constant") & (pl.col("reading") == "last"))
+    )
+    rows = []
+    for key, group in pairs.group_by(*CELL, "arm", "reading", maintain_order=True):
+        points = 100 * (group["accuracy"] - group["last_accuracy"])
+        nats = group["last_loss"] - group["loss"]
+        rows.append(
+            {
+                **dict(zip((*CELL, "arm", "reading"), key, strict=True)),
+                "seeds": len(group),
+                "accuracy": group["accuracy"].mean(),
+                **_interval("points", mean_interval(points)),
+                **_interval("nats", mean_interval(nats)),
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+def shares(scores: pl.DataFrame) -> pl.DataFrame:
+    """Return the share of the gap that decoding closes, along the run: text by loss, images by accuracy."""
+    run = scores.filter((pl.col("arm") == "constant") & pl.col("reading").is_in(["last", "mean", "annealed"]))
+    value = pl.when(pl.col("task") == "text").then(-pl.col("loss")).otherwise(100 * pl.col("accuracy"))
+    wide = run.with_columns(value=value).pivot("reading", index=[*CELL, "seed", "step"], values="value")
+    wide = wide.with_columns(
+        group=pl.when(pl.col("task") == "text")
+        .then(pl.lit("text"))
+        .otherwise(
+            pl.when(pl.col("noise") > 0)
+            .then(pl.lit("images, wrong labels"))
+            .otherwise(pl.lit("images, clean"))
+        ),
+        part=(pl.col("step") / pl.col("step").max().over("task")),
+    ).drop_nulls()
+    rows = []
+    for (group, levels, part), found in wide.group_by("group", "levels", "part", maintain_order=True):
+        gap = (found["annealed"] - found["last"]).to_numpy()
+        closed = (found["mean"] - found["last"]).to_numpy()
+        rows.append(
+            {
+                "group": group,
+                "levels": levels,
+                "part": part,
+                "runs": len(found),
+                **_interval("gap", mean_interval(gap)),
+                **_interval("closed", mean_interval(closed)),
+                **_interval("share", ratio(closed, gap) if gap_shown(gap) else (None,) * 3),
+            }
+        )
+    return pl.DataFrame(rows).sort("group", "levels", "part")
+
+
+def gap_shown(gap: np.ndarray) -> bool:
+    """Return whether the annealed nets are better than the last iterates, by the interval of the mean."""
+    return mean_interval(gap)[1] > 0
+
+
+def ratio(upper: np.ndarray, lower: np.ndarray) -> Interval:
+    """Return the ratio of two means of paired values, with percentiles of resampled pairs."""
+    counts = bootstrap_counts(len(upper))
+    below = counts @ lower
+    resampled = np.divide(counts @ upper, below, out=np.full(len(counts), np.nan), where=below > 0)
+    return percentiles(resampled, float(upper.sum() / lower.sum()))
+
+
+def layers(out: Path) -> pl.DataFrame:
+    """Return predicted and measured shares of undecided weights, a row for each layer of a run."""
+    names = ("tensor", "weights", "open", "predicted")
+    trials = evidence.rows("runs", out).filter(pl.col("predicted").list.len() > 0)
+    return trials.select(*CELL, *names, seed="trial").explode(names)
+
+
+def agreement(bridge: pl.DataFrame, task: Iterable[str]) -> tuple[Interval, float]:
+    """Return the rank correlation over the layers within runs, and the share of pairs in the right order."""
+    own = bridge.filter(pl.col("task").is_in(list(task)))
+    run = (*CELL, "seed")
+    ranks = own.with_columns(
+        a=pl.col("open").rank().over(run) / pl.len().over(run),
+        b=pl.col("predicted").rank().over(run) / pl.len().over(run),
+        run=pl.struct(run).rank("dense"),
+    )
+    right = total = 0
+    for _, group in own.group_by(run):
+        a, b = group["open"].to_numpy(), group["predicted"].to_numpy()
+        signs = np.sign(a[:, None] - a) * np.sign(b[:, None] - b)
+        above = signs[np.triu_indices(len(a), 1)]
+        right, total = right + int((above > 0).sum()), total + int((above != 0).sum())
+    return clustered_correlation(ranks["a"], ranks["b"], ranks["run"]), right / max(total, 1)
+
+
+def verdicts(tables: dict[str, pl.DataFrame]) -> list[str]:
+    """Return the bars and what became of them."""
+    said = []
+    for row in tables["shares"].filter(pl.col("part") == 1).iter_rows(named=True):
+        said.append(f"{row['group']}, {row['levels']} levels: ")
+        if row["share"] is None:
+            said[-1] += "the annealed net is not better than the last iterate, there is no gap to close"
+            continue
+        held = row["share"] >= LEAST_SHARE and row["share_low"] > LEAST_LOW
+        said[-1] += (
+            f"decoding closes {row['share']:.2f} ({row['share_low']:.2f} to {row['share_high']:.2f}) "
+            f"of the gap: the bar {'holds' if held else 'is missed'}"
+        )
+    mean = tables["gains"].filter((pl.col("reading") == "mean") & (pl.col("arm") == "constant"))
+    noisy = mean.filter((pl.col("noise") > 0) & (pl.col("task") != "text"))
+    above = noisy.filter(pl.col("points_low") > 0).height
+    said.append(
+        f"under wrong labels decoding is above last in {above} of {noisy.height} cells, by its interval"
+    )
+    ends = figures.differences(tables["scores"], "points").filter(
+        (pl.col("arm") == "constant") & (pl.col("reading") == "mean") & (pl.col("noise") > 0)
+    )
+    for (task, noise), group in ends.group_by("task", "noise", maintain_order=True):
+        gain, low, high = mean_interval(group["gain"])
+        said.append(
+            f"{task}, {noise:.0%} wrong: decoding gains {gain:.1f} points ({low:.1f} to {high:.1f}) over last"
+        )
+    worse = mean.filter((pl.col("points_high") < -MOST_POINTS) | (pl.col("nats_high") < -MOST_NATS))
+    said.append(f"worse than last beyond the interval: {worse.height} of {mean.height} cells")
+    for group in (("digits", "mnist"), ("text",)):
+        (value, low, high), share = agreement(tables["bridge"], group)
+        said.append(
+            f"bridge, {' and '.join(group)}: rank correlation over layers {value:.2f} "
+            f"({low:.2f} to {high:.2f}), {share:.0%} of the pairs in order"
+        )
+    return said
+
+
+def _interval(name: str, interval: Interval | tuple[None, ...]) -> dict[str, float | None]:
+    return dict(zip((name, f"{name}_low", f"{name}_high"), interval, strict=True))

@@ -1,0 +1,222 @@
+"""Ergodic restart: the samples with which half of the noiseless runs end at w*, and how they grow with n."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sterling.base.text import number, percent
+from sterling.claims.claim import SCIENCE, Claim
+from sterling.claims.context import Context
+from sterling.claims.finding import Finding, Measured, Reference, measured, picture
+from sterling.claims.judge import Rule, consistent, contradicted
+from sterling.claims.scaling import exponent, growth_sentence, notes_on
+from sterling.claims.words import listed, said
+from sterling.dynamics.restart import Restart
+from sterling.model.problem import Problem
+from sterling.plot.curves import style
+from sterling.plot.study import success_curves
+from sterling.plot.style import DASHED, GREY, note, tidy
+from sterling.stats import share_interval
+from sterling.study.report import SeriesFit, fit_store
+from sterling.theory import samples_for_average, samples_for_information, samples_for_messages
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: How far the exponent may be from 1, and N₅₀ above the edge of message passing.
+TOLERANCE, ABOVE = 0.1, 1.2
+#: Samples, in units of n, with which runs with restarts and without are compared.
+PLENTY = 4
+_READ = 2  # without noise ReLU reads the negatives only, every second sample
+
+#: Judges the intervals of the exponent of N₅₀, and of N₅₀ at the largest n in units of the edge.
+RULE = Rule(
+    (
+        consistent(
+            f"with restarts the 95 % interval of the exponent of N₅₀ lies within 1 ± {TOLERANCE:g}, and "
+            f"that of N₅₀ at the largest n below {ABOVE:g} times the edge of message passing",
+            lambda slope, height: (
+                slope[0] >= 1 - TOLERANCE and slope[1] <= 1 + TOLERANCE and height[1] <= ABOVE
+            ),
+        ),
+        contradicted(
+            "one of the two lies wholly outside",
+            lambda slope, height: slope[1] < 1 - TOLERANCE or slope[0] > 1 + TOLERANCE or height[0] > ABOVE,
+        ),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Runs with restarts at N = ratio·n for each ratio, and runs without beside them at N = 4n.
+
+    Attributes
+    ----------
+    n : tuple of int
+    trials : int
+        With restarts, at each n and N.
+    plain : int
+        Trials at each n and N = 4n, with restarts and without on the same data sets.
+    """
+
+    n: tuple[int, ...]
+    trials: int
+    plain: int
+    ratios: tuple[float, ...] = (2.8, 2.95, 3.1, 3.25, 3.45)
+    steps: int = 12_600
+
+
+def measure(context: Context, budget: Budget) -> Finding:
+    """Fit N₅₀ = C·n^α of absorption at w* with restarts, and count at N = 4n those with and without."""
+    common = {"n": list(budget.n), "steps": budget.steps, "criteria": "optimal"}
+    told = str(Restart())
+    near = {"c": list(budget.ratios), "a": 1}
+    store = context.run("restart", samples=near, restart=told, trials=budget.trials, **common)
+    (series,) = fit_store(store, "optimal")
+    both = {"samples": {"c": [PLENTY], "a": 1}, "restart": ["none", told]}
+    beside = context.run("restart-beside", trials=budget.plain, **both, **common)
+    counts = beside.counts("optimal")
+    rates, edges = exponent(series, "exponent α of N₅₀ with restarts"), _edges(budget.n)
+    heights = thresholds(series)
+    top = max(budget.n)
+    last = heights.get(top, (math.nan,) * 3)
+    shares = {
+        (row["n"], row["restart"]): share_interval(row["successes"], row["trials"])
+        for row in counts.select("n", "restart", "successes", "trials").to_dicts()
+    }
+    plain, restarted = (shares[top, name] for name in ("none", told))
+    return CLAIM.found(
+        RULE,
+        [(rates.ends, tuple(one / edges["messages"] for one in last[1:]))],
+        experiment=(
+            f"{series.cells['trials'].sum():,} runs without label noise with {Restart()!r}, n = "
+            f"{listed(budget.n)}, m = 1, step sizes 0.5/√(t+1), {budget.steps:,} steps, N = "
+            f"{listed(budget.ratios)} times n; {counts['trials'].sum():,} more at N = {PLENTY}n, half of "
+            "them without restart on the same data sets."
+        ),
+        reason=(
+            f"{growth_sentence('with restarts', series)}{_height(top, heights, edges)} With {PLENTY}n "
+            f"samples {percent(restarted[0])} of the runs end at w* at n = {top}, without restart "
+            f"{percent(plain[0])}."
+        ),
+        measured=(
+            rates,
+            *(
+                measured(f"N₅₀/n with restarts, n = {n}", one, "profile likelihood")
+                for n, one in heights.items()
+            ),
+            *(
+                Measured(
+                    f"absorbed at w* at N = {PLENTY}n, n = {n}, {'plain' if name == 'none' else 'restart'}",
+                    *interval,
+                    how="Jeffreys",
+                )
+                for (n, name), interval in shares.items()
+            ),
+        ),
+        references=(
+            Reference("linear growth: exponent", 1.0, "mean-field", f"{SCIENCE}, 12"),
+            Reference(
+                "message passing on the negative samples, n → ∞: N/n", edges["messages"], "exact", _LADDER
+            ),
+            Reference(
+                "below it no method finds w* from those samples, n → ∞: N/n",
+                edges["information"],
+                "exact",
+                _LADDER,
+            ),
+            Reference(
+                f"plain STE, time average, n = {top}: N₅₀/n",
+                samples_for_average(Problem(top, 1)) / top,
+                "mean-field",
+                f"{SCIENCE}, 8",
+            ),
+        ),
+        pictures=(
+            picture("Samples per weight with restarts", draw_heights, heights, edges),
+            picture("Success with restarts", success_curves, series),
+        ),
+        tables={"restart-trials": store.trials(), "restart-cells": series.cells, "restart-beside": counts},
+        notes=(
+            "A run that ends at w* is certified: it stays there for ever, whatever the step sizes (exact). "
+            "That so many do is measured; nothing is proved of restarts.",
+            f"This holds within {budget.steps:,} steps, and for these n; the defaults of `Restart` come from "
+            "runs with other seeds (python -m benchmarks.restart).",
+            *notes_on([series], "Absorption at w* with restarts"),
+        ),
+    )
+
+
+def _edges(dimensions: tuple[int, ...]) -> dict[str, float]:
+    """Return the limits for the negatives alone, in units of n."""
+    problem = Problem(max(dimensions), 1)
+    return {
+        "messages": _READ * samples_for_messages(problem) / problem.n,
+        "information": _READ * samples_for_information(problem) / problem.n,
+    }
+
+
+def _height(n: int, heights: dict[int, tuple[float, float, float]], edges: dict[str, float]) -> str:
+    """Say how many samples a weight takes at n, where that is known."""
+    if n not in heights:
+        return ""
+    return (
+        f" At n = {n} N₅₀/n is {said(measured('', heights[n], ''))}; message passing on the samples that "
+        f"ReLU reads begins to succeed at {number(edges['messages'], 2)}."
+    )
+
+
+def thresholds(series: SeriesFit) -> dict[int, tuple[float, float, float]]:
+    """Return N₅₀/n of each dimension alone with its interval, where its data tell."""
+    found = () if series.fit is None else series.fit.thresholds
+    return {one.n: (one.samples / one.n, one.low / one.n, one.high / one.n) for one in found}
+
+
+def draw_heights(ax: Axes, heights: dict[int, tuple[float, float, float]], edges: dict[str, float]) -> str:
+    """Draw N₅₀/n against n, beside the limits and the law of the plain time average."""
+    if not heights:
+        note(ax, "No dimension has a threshold.")
+        return "There is nothing to draw: no dimension has both successes and failures enough."
+    n = np.array(list(heights), float)
+    value, low, high = np.array(list(heights.values())).reshape(-1, 3).T
+    bars = np.nan_to_num(np.maximum([value - low, high - value], 0), posinf=0)
+    ax.errorbar(n, value, bars, lw=1.4, ms=5.5, label="STE with restarts, 95 %", **style(0))
+    law = [samples_for_average(Problem(int(one), 1)) / one for one in n]
+    ax.plot(
+        n, law, ls=DASHED, lw=1.2, label="time average of plain STE (mean-field)", color=style(1)["color"]
+    )
+    for name, words in (("messages", "message passing"), ("information", "information")):
+        ax.axhline(edges[name], color=GREY, lw=1, ls="--" if name == "messages" else ":")
+        place = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "bottom"}
+        ax.text(1, edges[name], f"{words}, n → ∞ ", fontsize=8, color=GREY, **place)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(n, [f"{one:g}" for one in n])
+    ax.minorticks_off()
+    tidy(ax, xlabel="dimension n", ylabel="N₅₀/n", ylim=(0, None))
+    return (
+        "Points on a level line would be growth in proportion to n. Grey are the limits for the samples that "
+        "ReLU reads, which are the negatives, about half of all."
+    )
+
+
+_LADDER = f"{SCIENCE}, 14"
+
+CLAIM = Claim(
+    "restart",
+    "Ergodic restart",
+    "Without label noise, runs that go back to their time average now and then end at w* within 12,600 steps "
+    "with a number of samples that is proportional to n, near the edge of message passing.",
+    "measured",
+    f"{SCIENCE}, 12",
+    measure,
+    {
+        "quick": Budget(n=(64, 128, 256), trials=24, plain=8),
+        "default": Budget(n=(64, 128, 256, 512), trials=24, plain=8),
+        "full": Budget(n=(64, 128, 256, 512, 1024), trials=400, plain=60),
+    },
+)

@@ -1,0 +1,97 @@
+"""The evidence: a trial gives the same row twice, and the tables say what the scores say."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+torch = pytest.importorskip("torch", reason="the evidence trains nets")
+
+import sterling as st  # noqa: E402
+from benchmarks.qat import evidence, figures, summary  # noqa: E402
+from benchmarks.qat.trial import KIND, Annealed, Run  # noqa: E402
+from sterling.study.cells import Cell, Seeds  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def known():
+    threads = torch.get_num_threads()
+    st.register(KIND)
+    yield
+    torch.set_num_threads(threads)
+
+
+def cell(**settings):
+    settings = {"task": "digits", "net": "mlp", "rate": 0.01, "steps": 40, **settings}
+    return Cell("torch", st.Problem(n=64, samples=1000, noise=0.2), settings)
+
+
+def row_of(seed, **settings):
+    return dict(KIND.run(cell(**settings), Seeds(seed, 0), lambda *_: None))
+
+
+def test_a_trial_gives_the_same_row_twice_and_its_seed_decides():
+    first, again, other = row_of(1), row_of(1), row_of(2)
+    assert first == again
+    assert first["loss"] != other["loss"]
+    read = set(zip(first["reading"], first["step"], strict=True))
+    assert {("last", 10), ("annealed", 20), ("mean", 40), ("best_checkpoint", 40)} <= read
+    assert len(first["predicted"]) == len(first["tensor"]) == 3
+
+
+@pytest.mark.parametrize("remedy", ["freezing", "dampening", "transition_rate", "qema", "bop"])
+def test_remedies_train(remedy):
+    strength = {"qema": 0.9, "bop": 1e-6}.get(remedy, 1e-3)
+    found = row_of(3, remedy=remedy, strength=strength)
+    assert found["reading"] == ["last"]
+    assert found["accuracy"][0] > 0.2  # chance is a tenth
+
+
+def test_the_rates_of_a_run_and_of_an_annealed_copy():
+    run = Run(cell(decay="cosine"), Seeds(1, 0))
+    assert run.rate(0) == 0.01  # a warm-up of one step
+    assert run.rate(20, "cosine") == pytest.approx(0.005)
+    assert run.rate(39) == 0.01
+    run.quantise()
+    optimizer = torch.optim.Adam(run.model.parameters(), lr=0.01)
+    annealed = Annealed(run, optimizer, 30, 40)
+    rates = []
+    for step, batch in zip(range(30, 40), run.batches(), strict=False):
+        annealed.step(step, batch)
+        rates.append(annealed.optimizer.param_groups[0]["lr"])
+    np.testing.assert_allclose(rates, 0.01 * np.linspace(1, 0.1, 10))
+
+
+def test_wrong_labels_are_in_training_and_validation_only():
+    run = Run(cell(), Seeds(1, 0))
+    clean = Run(Cell("torch", st.Problem(n=64, samples=1000), dict(cell().settings)), Seeds(1, 0))
+    for part, share in (("train", 0.18), ("valid", 0.18), ("test", 0)):  # a tenth is right by chance
+        wrong = (getattr(run.data, part)[1] != getattr(clean.data, part)[1]).double().mean()
+        assert float(wrong) == pytest.approx(share, abs=0.05)
+
+
+def scores():
+    """Scores of made-up runs: decoding closes three quarters of the gap, in each seed."""
+    rows = []
+    for seed, shift in enumerate((0.0, 0.1, 0.2, 0.3)):
+        for reading, loss in (("last", 2.0), ("mean", 1.85), ("annealed", 1.8)):
+            rows.append(("text", "transformer", 3, 0.0, "constant", seed, reading, 100, loss + shift, 0.5))
+        rows.append(("text", "transformer", 3, 0.0, "cosine", seed, "last", 100, 1.9 + shift, 0.55))
+    names = (*summary.CELL, "arm", "seed", "reading", "step", "loss", "accuracy")
+    return pl.DataFrame(rows, schema=names, orient="row")
+
+
+def test_shares_and_gains_are_paired():
+    share = summary.shares(scores()).row(0, named=True)
+    assert share["share"] == pytest.approx(0.75)
+    assert share["share_low"] == pytest.approx(0.75)  # seeds shift all nets alike, so the pairs agree
+    gains = summary.gains(scores())
+    cosine = gains.filter(pl.col("arm") == "cosine").row(0, named=True)
+    assert cosine["nats"] == pytest.approx(0.1)
+    assert cosine["nats_low"] == pytest.approx(0.1)
+    assert cosine["points"] == pytest.approx(5)
+    assert figures.rivals(scores()).axes
+
+
+def test_every_study_has_its_cells():
+    for part in ("rates", "strengths", "runs", "remedies"):
+        assert all(study.cells for study in evidence.studies(part))
