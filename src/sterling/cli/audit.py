@@ -1,5 +1,6 @@
 """`sterling audit`: what the quantisers of a PyTorch model do, and what is wrong with them."""
 
+import contextlib
 import importlib
 import os
 import re
@@ -46,18 +47,34 @@ def audit(
     check_target(report, "--report", *PAGES)
     if find_spec("torch") is None:
         raise InputError(f"sterling audit needs PyTorch, which is not installed: {how_to_install('torch')}")
-    made = _made(source)
-    from sterling.torch.auditing import audit as examine
-
-    found = examine(*made) if isinstance(made, tuple) else examine(made)
+    found = _examined(source)
     if json:
         print_json(found.to_dict())
     else:
-        _print(found)
+        from rich.console import Console
+
+        (first, *_), table, notes = found.told()
+        typer.echo(first)
+        Console(highlight=False).print(table, *notes, sep="\n", markup=False)
     if report is not None:
         found.save(report, f"sterling audit {shlex.quote(source)} --report {shlex.quote(str(report))}")
         if not quiet:
             note(f"page written: {printable(report)}")
+
+
+def _examined(source: str) -> "Audit":
+    """Call the user's function and audit what it returns; what their code prints is no result."""
+    from sterling.torch.auditing import audit as examine
+
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            made = _made(source)
+            return examine(*made) if isinstance(made, tuple) else examine(made)
+        except SystemExit as problem:
+            raise InputError(
+                f"{source} cannot be used (it called sys.exit, {problem.code!r:.100}): keep what a script "
+                'does under `if __name__ == "__main__"`'
+            ) from problem
 
 
 def _made(source: str) -> Any:
@@ -68,11 +85,13 @@ def _made(source: str) -> Any:
     folder = os.getcwd()
     if folder not in sys.path:
         sys.path.insert(0, folder)
+    import torch
+
     try:
         function = importlib.import_module(module)
         for part in name.split("."):
             function = getattr(function, part)
-        made = function() if callable(function) else function
+        made = function() if callable(function) and not isinstance(function, torch.nn.Module) else function
     except SterlingError:
         raise
     except Exception as problem:  # whatever the user's code raises
@@ -83,22 +102,3 @@ def _made(source: str) -> Any:
             f"{source} returns {len(made)} things: return a model, or a model and an example input"
         )
     return made
-
-
-def _print(found: "Audit") -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    typer.echo(found.headline())
-    titles, *rows = found.table()
-    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for title in titles:
-        grid.add_column(title, overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
-    console = Console(highlight=False)
-    console.print(grid)
-    for text in found.findings:
-        console.print(Text(f"• {text}"))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,15 @@ from torch import nn
 
 from sterling.base.checks import instance_of, integer, shown
 from sterling.base.files import write_atomically
-from sterling.base.text import counted, number, with_picture
+from sterling.base.text import counted, number
 from sterling.errors import InputError, InputTypeError
 from sterling.torch import probes
-from sterling.torch.adaptors import is_parq
 from sterling.torch.clamps import ClampGradient
-from sterling.torch.grids import GridReader, find_grid
-from sterling.torch.handle import QuantisedWeight
+from sterling.torch.grids import find_grid
+from sterling.torch.handle import QuantisedWeight, on_grid
 from sterling.torch.probes import CLAMP, DEAD, NONE, TAIL
-from sterling.torch.weights import find
+from sterling.torch.tables import Table, Told
+from sterling.torch.weights import find, is_parq
 
 if TYPE_CHECKING:
     import polars as pl
@@ -46,21 +46,11 @@ WHY = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to know about a tensor.
+    """One thing to know about a tensor."""
 
-    Attributes
-    ----------
-    short : str
-        In a few words.
-    sentence : str
-        What it is, and what to do.
-    wrong : bool
-        Whether it is a defect, and not only worth knowing.
-    """
-
-    short: str
-    sentence: str
-    wrong: bool
+    short: str  # in a few words
+    sentence: str  # what it is, and what to do
+    wrong: bool  # whether it is a defect, and not only worth knowing
 
 
 @dataclass
@@ -73,18 +63,18 @@ class TensorAudit:
     levels: int
     scale: float
     latent: str
-    no_gradient: float | None
-    reasons: dict[str, float]
-    other_clamp: float | None
-    at_zero: int | None
-    ties: str | None
-    surrogate: str
-    window: tuple[float, float] | None
-    empty: tuple[int, ...]
+    no_gradient: float | None = None
+    why: dict[str, float] = field(default_factory=dict)
+    other_clamp: float | None = None
+    at_zero: int | None = None
+    ties: str | None = None
+    surrogate: str = "not known"
+    window: tuple[float, float] | None = None
+    empty: tuple[int, ...] = ()
     findings: list[Finding] = field(default_factory=list)
 
 
-class Audit:
+class Audit(Told):
     """What `audit` found.
 
     Parameters
@@ -154,18 +144,8 @@ class Audit:
 
         rows = [
             {
-                "tensor": row.tensor,
-                "framework": row.framework,
-                "weights": row.weights,
-                "levels": row.levels,
-                "scale": row.scale,
-                "latent": row.latent,
-                "no_gradient": row.no_gradient,
-                "why": ", ".join(row.reasons),
-                "other_clamp": row.other_clamp,
-                "at_zero": row.at_zero,
-                "ties": row.ties,
-                "surrogate": row.surrogate,
+                **vars(row),
+                "why": ", ".join(row.why),
                 "window": None if row.window is None else list(row.window),
                 "empty": list(row.empty),
                 "findings": [one.sentence for one in row.findings],
@@ -250,18 +230,12 @@ class Audit:
         """
         return write_atomically(path, self.to_html(command).encode())
 
+    def told(self) -> tuple[Sequence[str], Table, Sequence[str]]:
+        titles, *rows = self.table()
+        return [self.headline()], Table(titles, rows), [f"• {one}" for one in self.findings]
+
     def __repr__(self) -> str:
         return f"<Audit of {counted(len(self.rows), 'quantised tensor')}: {self.headline()}>"
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        titles, *rows = self.table()
-        head = "".join(f"<th>{escape(one)}</th>" for one in titles)
-        body = "".join(f"<tr>{''.join(f'<td>{escape(one)}</td>' for one in row)}</tr>" for row in rows)
-        notes = "".join(f"<li>{escape(one)}</li>" for one in self.findings)
-        table = with_picture(self, f"<table><tr>{head}</tr>{body}</table>")
-        return f"<p><b>{escape(self.headline())}</b></p>{table}<ul>{notes}</ul>"
 
 
 def audit(
@@ -366,6 +340,8 @@ def _latents(example: Any) -> nn.Parameter:
         raise InputTypeError(
             f"example is {shown(example)}; a single quantiser is tried on a tensor of latents"
         )
+    if not example.numel() or not bool(example.isfinite().all()):
+        raise InputError("example is empty or not finite; a single quantiser is tried on a tensor of latents")
     return nn.Parameter(example.detach().clone())
 
 
@@ -379,9 +355,9 @@ def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
         return getattr(found, "value", found)
 
     try:
-        with torch.no_grad():
+        with torch.enable_grad():
             seen = values()
-    except Exception as problem:  # whatever a quantiser of the user's raises
+    except (Exception, SystemExit) as problem:  # whatever a quantiser of the user's raises
         words = " ".join(str(problem).split())[:200]
         raise InputError(
             f"the quantiser cannot be called on a tensor ({type(problem).__name__}: {words}): give a "
@@ -389,36 +365,26 @@ def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
         ) from problem
     if not isinstance(seen, torch.Tensor) or seen.shape != latent.shape:
         raise InputError("the quantiser does not return a tensor of the latents' shape")
-    grid = find_grid(seen, latent)
+    if not seen.is_floating_point():
+        raise InputError(f"the quantiser returns a tensor of {seen.dtype}, not of a floating-point type")
+    grid = find_grid(seen.detach(), latent)
     if grid is None:
         raise InputError(
             "what the quantiser returns is on no levels: looked for evenly spaced ones, and for at most 16 "
             "others"
         )
-    reader = GridReader(grid)
-    return QuantisedWeight(
-        name=type(quantiser).__name__ if isinstance(quantiser, nn.Module) else "quantiser",
-        latent=latent,
-        modules=(),
-        levels=grid.levels,
-        framework="callable",
-        values=values,
-        codes=lambda: reader.read(values(), latent).codes,
-        scale=lambda: reader.read(values(), latent).scale,
-    )
+    name = type(quantiser).__name__ if isinstance(quantiser, nn.Module) else "quantiser"
+    return on_grid(grid, latent, values, name=name, modules=(), framework="callable")
 
 
 def _of_parq(quantiser: Any, bits: int, example: Any) -> TensorAudit:
-    latent = _latents(example)
-
-    def values() -> torch.Tensor:
+    def quantise(latent: torch.Tensor) -> torch.Tensor:
         quantised, _ = quantiser.quantize(latent.detach().clone(), bits)
-        return (
-            latent + (quantised - latent).detach()
-        )  # gradients are taken at the levels and move the latents
+        # Gradients are taken at the levels, and move the latents.
+        return latent + (quantised - latent).detach()
 
-    weight = _handle(lambda _: values(), latent)
-    weight.latent, weight.name = latent, type(quantiser).__name__
+    weight = _handle(quantise, example)
+    weight.name = type(quantiser).__name__
     weight.framework, weight.levels = "parq", int(quantiser.get_quant_size(bits))
     row = _examined(weight)
     _compare_paths(row, quantiser, weight, False, bits)
@@ -452,62 +418,53 @@ def _compare_paths(
 
 def _examined(weight: QuantisedWeight) -> TensorAudit:
     """Try one quantiser and judge it."""
-    if weight.framework == "codes":
-        return _told(weight)
-    with probes.kept(weight):
-        codes, scale = weight.codes(), weight.scale()
-        steps = probes.steps_of(weight)
-        slope = probes.slopes(weight)
-        why = probes.reasons(slope, codes, steps)
-        shares = {}
-        for at_bound in (0, 1):
-            with ClampGradient(at_bound):
-                shares[at_bound] = float((probes.slopes(weight) == 0).float().mean())
-    share = float((slope == 0).float().mean())
-    other = max(shares.values(), key=lambda one: abs(one - share))
-    shape, at_zero = probes.shape_of(weight), probes.code_at_zero(weight)
-    possible = set(shape.codes) | set(codes.unique().tolist())
-    levels = max(weight.levels, len(possible))
     row = TensorAudit(
-        tensor=weight.name,
-        framework=weight.framework,
-        weights=weight.latent.numel(),
-        levels=1 if len(possible) == 1 else levels,
-        scale=float(scale.mean()),
-        latent=_home(weight),
-        no_gradient=share,
-        reasons=why,
-        other_clamp=other,
-        at_zero=at_zero,
-        ties=probes.ties(weight),
-        surrogate=shape.surrogate,
-        window=shape.window,
-        empty=tuple(sorted(possible - set(codes.unique().tolist()))),
-    )
-    row.findings = list(_judged(row, weight, shares))
-    return row
-
-
-def _told(weight: QuantisedWeight) -> TensorAudit:
-    """Return what codes alone say: there is no graph to try."""
-    told = "only its codes are known, so its gradient was not looked at: give an example input instead"
-    return TensorAudit(
         tensor=weight.name,
         framework=weight.framework,
         weights=weight.latent.numel(),
         levels=weight.levels,
         scale=float(weight.scale().mean()),
         latent=_home(weight),
-        no_gradient=None,
-        reasons={},
-        other_clamp=None,
-        at_zero=probes.code_at_zero(weight),
-        ties=None,
-        surrogate="not known",
-        window=None,
-        empty=(),
-        findings=[Finding("only codes are known", told, False)],
     )
+    why_not = _untried(weight)
+    if why_not is not None:
+        row.findings = [why_not]
+        row.at_zero = probes.code_at_zero(weight) if weight.framework == "codes" else None
+        return row
+    codes = weight.codes()
+    with probes.kept(weight):
+        slope = probes.slopes(weight)
+        row.why = probes.reasons(slope, codes, probes.steps_of(weight))
+        shares = {}
+        for at_bound in (0, 1):
+            with ClampGradient(at_bound):
+                shares[at_bound] = float((probes.slopes(weight) == 0).float().mean())
+    share = row.no_gradient = float((slope == 0).float().mean())
+    row.other_clamp = max(shares.values(), key=lambda one: abs(one - share))
+    shape = probes.shape_of(weight)
+    row.surrogate, row.window = shape.surrogate, shape.window
+    row.at_zero, row.ties = probes.code_at_zero(weight), probes.ties(weight)
+    used = set(codes.unique().tolist())
+    possible = used | set(shape.codes)
+    row.levels = 1 if len(possible) == 1 else max(weight.levels, len(possible))
+    row.empty = tuple(sorted(possible - used))
+    row.findings = list(_judged(row, weight, shares))
+    return row
+
+
+def _untried(weight: QuantisedWeight) -> Finding | None:
+    """Return why there is nothing to try, if there is not."""
+    latent = weight.latent.detach()
+    if not bool(latent.isfinite().all()):
+        told = "its latents are not finite, so nothing else can be said of it: the training has diverged"
+        return Finding("latents are not finite", told, True)
+    if weight.framework == "codes":
+        told = "only its codes are known, so its gradient was not looked at: give an example input instead"
+        return Finding("only codes are known", told, False)
+    if weight.framework == "discovery" and torch.equal(weight.values(), latent):
+        told = "the parameter itself is on levels, as after decoding, and nothing quantises it in training"
+        return Finding("no quantiser", told, False)
+    return None
 
 
 def _home(weight: QuantisedWeight) -> str:
@@ -533,12 +490,12 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, shares: dict[int, float])
         return
     later, now = shares[0], row.no_gradient or 0.0
     if now > 0:
-        parts = sorted(row.reasons.items(), key=lambda part: -part[1])
+        parts = sorted(row.why.items(), key=lambda part: -part[1])
         why = "; ".join(WHY[name] for name, _ in parts)
         share = _percent(now)
-        told = f"{share} of its weights get no gradient ({', '.join(row.reasons)}): {why}"
-        short = f"{share} of its weights get no gradient ({', '.join(row.reasons)})"
-        if NONE in row.reasons:
+        told = f"{share} of its weights get no gradient ({', '.join(row.why)}): {why}"
+        short = f"{share} of its weights get no gradient ({', '.join(row.why)})"
+        if NONE in row.why:
             short, told = "no gradient reaches its latents", f"no gradient reaches its latents: {why}"
         yield Finding(short, told, now >= NOTABLE)
     if later > now + NOTABLE / 2:
@@ -566,10 +523,9 @@ def _is_a_sign(weight: QuantisedWeight) -> bool:
     """Whether latents next to 0 have outer levels, so that 0 is a level by accident."""
     with probes.kept(weight) as data:
         flat = data.flatten().clone()
-        few = flat.numel() // 4
-        flat[:few] = _TINY * float(flat.abs().max())
+        flat[::4] = _TINY * float(flat.abs().max())  # a few of each channel, whose scale stays
         data.copy_(flat.reshape(data.shape))
-        return bool((weight.codes().flatten()[:few] != 0).all())
+        return bool((weight.codes().flatten()[::4] != 0).all())
 
 
 def _percent(share: float) -> str:
@@ -585,7 +541,7 @@ def _cells(row: TensorAudit) -> tuple[str, ...]:
         str(row.levels),
         number(row.scale),
         "not known" if row.no_gradient is None else _percent(row.no_gradient) if row.no_gradient else "none",
-        ", ".join(row.reasons),
+        ", ".join(row.why),
         "" if row.at_zero is None else f"{row.at_zero:d}".replace("-", "−"),
         row.surrogate + window,
         row.latent,

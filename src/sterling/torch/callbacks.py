@@ -103,10 +103,7 @@ def transformers_callback(**options: Any) -> Any:
             self.monitor: OrbitMonitor | None = None
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-            optimizer = given["optimizer"]
-            # Accelerate puts a wrapper around the optimiser, whose step it may skip.
-            inner = getattr(optimizer, "optimizer", optimizer)
-            self.monitor = OrbitMonitor(given["model"], inner, **options)
+            self.monitor = OrbitMonitor(given["model"], given["optimizer"], **options)
 
         def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             if self.monitor is not None:

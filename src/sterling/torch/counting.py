@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from sterling.errors import InputError
+from sterling.torch.functions import top_code
 
 #: Steps after which all weights are brought up to date, so that the table of masses has a fixed length.
 EPOCH = 1024
@@ -29,35 +30,21 @@ _PIECE = 1 << 18  # weights handled at a time
 
 
 class Clock:
-    """Mass that passes: in a group, at a horizon of h steps, step s weighs η_s·exp(−(t − s)/h) at step t.
-
-    Parameters
-    ----------
-    groups : int
-        Parameter groups, each with a rate of its own.
-    horizons : sequence of float
-        h, in steps; infinity for all steps since the start alike.
-
-    Attributes
-    ----------
-    groups : int
-    step : int
-        Steps so far.
-    epoch : int
-        The step at which the table begins.
-    """
+    """Mass that passes: in a group, at a horizon of h steps, step s weighs η_s·exp(−(t − s)/h) at step t."""
 
     def __init__(self, groups: int, horizons: Sequence[float]):
         self.decay = np.array([0.0 if math.isinf(h) else 1 / h for h in horizons])
-        self.groups, self.step, self.epoch = groups, 0, 0
+        self.groups, self.step = groups, 0
+        self.epoch = 0  # the step at which the table begins
         self._log = np.full((groups, EPOCH + 1, len(horizons)), _FAINT)  # log Σ η_s exp((s − epoch)/h)
 
     def tick(self, rates: Sequence[float]) -> None:
-        """Take one step, of the rate of each group."""
+        """Take one step, of the rate of each group; one that is no number weighs nothing."""
         self.step += 1
         at = self.step - self.epoch
+        mass = np.nan_to_num(np.abs(np.asarray(rates, np.float64)), posinf=0.0)
         with np.errstate(divide="ignore"):
-            new = np.log(np.asarray(rates, np.float64))[:, None] + at * self.decay
+            new = np.log(mass)[:, None] + at * self.decay
         self._log[:, at] = np.logaddexp(self._log[:, at - 1], new)
 
     def shares(self) -> np.ndarray:
@@ -87,49 +74,32 @@ class Clock:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up the state of a clock of the same groups and horizons."""
-        log = state["log"].numpy()
-        self.step, self.epoch = int(state["step"]), int(state["epoch"])
-        self._log[:, : len(log[0])] = log
+        log, step, epoch = state["log"].numpy(), int(state["step"]), int(state["epoch"])
+        whole = 0 <= step - epoch <= EPOCH and log.shape == self._log[:, : step - epoch + 1].shape
+        if not whole or np.isnan(log).any():
+            raise InputError("the saved monitor had other parameter groups or horizons, or is damaged")
+        self.step, self.epoch = step, epoch
+        self._log[:, : step - epoch + 1] = log
 
 
 class Tally:
     """What is counted of the weights of several tensors, flat and one after the other.
 
-    Parameters
-    ----------
-    codes : sequence of int8 Tensor
-        The first codes of each tensor; all on one device.
-    levels : sequence of int
-        Of each tensor.
-    open_ended : sequence of bool
-        Whether codes that were not seen at the start may come.
-    groups : sequence of int
-        The parameter group of each tensor.
-    horizons : sequence of float
-        Of the averages, ascending.
-    within : int
-        k: a flip is undone if the weight is back after at most so many steps.
-    vote : int
-        Which horizon the running majority vote has, for tensors of more than two levels.
-    momentum : float
-        m of the oscillation metric.
-
-    Notes
-    -----
     Bytes a weight: code, code before and code k steps ago 1 each, time of the last flip 4, oscillation 2,
-    averages 2 each up to a horizon of `SHORT` and 4 beyond; with more than two levels 3 for the vote.
+    averages 2 each up to a horizon of `SHORT` and 4 beyond; with more than two levels 3 for the vote. Tensors
+    begin on a multiple of eight places.
     """
 
     def __init__(
         self,
-        codes: Sequence[torch.Tensor],
+        codes: Sequence[torch.Tensor],  # the first of each tensor, int8, all on one device
         levels: Sequence[int],
-        open_ended: Sequence[bool],
-        groups: Sequence[int],
-        horizons: Sequence[float],
-        within: int,
-        vote: int,
-        momentum: float,
+        open_ended: Sequence[bool],  # whether codes that were not seen at the start may come
+        groups: Sequence[int],  # the parameter group of each tensor
+        horizons: Sequence[float],  # of the averages, ascending
+        within: int,  # k: a flip is undone if the weight is back after at most so many steps
+        vote: int,  # which horizon the vote has, for tensors of more than two levels
+        momentum: float,  # m of the oscillation metric
     ):
         self.sizes = [one.numel() for one in codes]
         room = [-(-size // WORD) * WORD for size in self.sizes]  # so that each tensor begins on a word
@@ -140,7 +110,8 @@ class Tally:
         self._open = any(open_ended)
         device = codes[0].device
         many = [k > 2 or more for k, more in zip(levels, open_ended, strict=True)]
-        self._voters = self._layout(many)
+        ballots = [size if votes else 0 for size, votes in zip(self.sizes, many, strict=True)]
+        self._many, self._ballot_starts = many, [0, *np.cumsum(ballots).tolist()]
         self._short = sum(h <= SHORT for h in horizons)
         self.now = torch.zeros(self.starts[-1], dtype=torch.int8, device=device)
         for index, one in enumerate(codes):
@@ -151,11 +122,10 @@ class Tally:
         self.oscillation = torch.zeros_like(self.now, dtype=torch.float16)
         bounds = [127.0 if k > 3 or more else 1.0 for k, more in zip(levels, open_ended, strict=True)]
         self.bound = torch.tensor(bounds, device=device)
-        grids = [_grid(one, k) for one, k in zip(codes, levels, strict=True)]
+        grids = [grid_of(k, one) for one, k in zip(codes, levels, strict=True)]
         self.grid = torch.tensor(grids, dtype=torch.float32, device=device)  # least, largest, spacing
-        voters = sum(size for size, votes in zip(self.sizes, many, strict=True) if votes)
-        self.elected = torch.zeros(voters, dtype=torch.int8, device=device)
-        self.lead = torch.zeros(voters, dtype=torch.float16, device=device)
+        self.elected = torch.zeros(self._ballot_starts[-1], dtype=torch.int8, device=device)
+        self.lead = torch.zeros_like(self.elected, dtype=torch.float16)
         self.short = torch.zeros(len(self.now), self._short, dtype=torch.int16, device=device)
         self.long = torch.zeros(len(self.now), len(horizons) - self._short, device=device)
         for index in range(len(codes)):
@@ -163,7 +133,7 @@ class Tally:
             first = self.now[part].float()
             self.short[part] = (first / self.bound[index] * _UNITS).round().to(torch.int16)[:, None]
             self.long[part] = first[:, None]
-            if self._voters[index] is not None:
+            if many[index]:
                 self.elected[self._ballots(index)] = self.now[part]
         tensors = len(codes)
         self.flips = torch.zeros(tensors, dtype=torch.int64, device=device)
@@ -173,10 +143,9 @@ class Tally:
         self.absences = torch.zeros_like(self.stays)
         self._group_of = torch.tensor(self.groups, device=device)
         self._ends = torch.tensor(self.starts[1:], device=device)
-        self._ballot_shift = torch.tensor(
-            [start - (at or 0) for start, at in zip(self.starts, self._voters, strict=False)], device=device
-        )
-        self._votes = torch.tensor([at is not None for at in self._voters], device=device)
+        shifts = [start - ballot for start, ballot in zip(self.starts, self._ballot_starts, strict=True)]
+        self._ballot_shift = torch.tensor(shifts, device=device)
+        self._votes = torch.tensor(many, device=device)
 
     # one step
 
@@ -218,9 +187,9 @@ class Tally:
         tensor = torch.bucketize(at, self._ends, right=True)
         old, before, since = self.now[at], self.before[at], self.moved_at[at]
         moved, stay = since > 0, step - since
-        self.flips += _count(tensor, len(self.flips))
-        self.undone += _count(tensor[moved & (new == before) & (stay <= self.within)], len(self.flips))
-        self.by_scale += _count(tensor[by_scale], len(self.flips))
+        self.flips += self._count(tensor)
+        self.undone += self._count(tensor[moved & (new == before) & (stay <= self.within)])
+        self.by_scale += self._count(tensor[by_scale])
         self._learn(tensor, new)
 
         share = shares[self._group_of[tensor], (since - self.clock.epoch).clamp_min(0)]
@@ -228,8 +197,8 @@ class Tally:
         usual = self.nearest(average, self.grid[tensor])
         length = _log2(stay)
         left, back = moved & (old == usual), moved & (new == usual) & (new == before)
-        self._bin(self.stays, tensor[left], length[left])
-        self._bin(self.absences, tensor[back], length[back])
+        self.stays += self._count(tensor[left], length[left])
+        self.absences += self._count(tensor[back], length[back])
 
         again = moved & (torch.sign(new.short() - old) == torch.sign(before.short() - old))
         kept = self.oscillation[at].float() * (1 - self.momentum) ** stay
@@ -308,7 +277,7 @@ class Tally:
 
     def commonest(self, index: int) -> torch.Tensor:
         """Return the codes that win the vote now; of two levels, the one with more of the mass."""
-        if self._voters[index] is None:
+        if not self._many[index]:
             return self.nearest(self.average(index, self.vote), self.grid[index])
         part, ballots = self.part(index), self._ballots(index)
         at = torch.arange(part.start, part.stop, device=self.now.device)
@@ -357,23 +326,18 @@ class Tally:
         for name, one in mine.items():
             one.copy_(state[name])
         self.clock.restore(state["clock"])
+        last, spacing = int(self.moved_at.max()), self.grid[:, 2]
+        sound = int(self.moved_at.min()) >= 0 and last <= self.clock.step and bool((spacing > 0).all())
+        if not sound or not bool(self.long.isfinite().all()):
+            raise InputError("the saved monitor is damaged: its times, levels or averages cannot be")
 
     def _arrays(self) -> dict[str, torch.Tensor]:
         return {name: getattr(self, name) for name in _ARRAYS}
 
     # inside
 
-    def _layout(self, many: Sequence[bool]) -> list[int | None]:
-        """Return where the votes of each tensor begin; two levels need none."""
-        places, total = [], 0
-        for size, votes in zip(self.sizes, many, strict=True):
-            places.append(total if votes else None)
-            total += size if votes else 0
-        return places
-
     def _ballots(self, index: int) -> slice:
-        first = self._voters[index] or 0
-        return slice(first, first + self.sizes[index])
+        return slice(self._ballot_starts[index], self._ballot_starts[index + 1])
 
     def _shares(self) -> torch.Tensor:
         return torch.from_numpy(self.clock.shares()).to(self.now.device, torch.float32)
@@ -391,16 +355,15 @@ class Tally:
         between = (code - self.grid[tensor, 0]) % self.grid[tensor, 2] != 0
         self.grid[tensor[between], 2] = 1.0
 
-    def _bin(self, table: torch.Tensor, tensor: torch.Tensor, length: torch.Tensor) -> None:
-        table += _count(tensor * BINS + length, table.numel()).view_as(table)
+    def _count(self, tensor: torch.Tensor, length: torch.Tensor | None = None) -> torch.Tensor:
+        """Return how many entries each tensor has, or how many of each length."""
+        if length is None:
+            return torch.bincount(tensor, minlength=len(self.sizes))
+        return torch.bincount(tensor * BINS + length, minlength=len(self.sizes) * BINS).view(-1, BINS)
 
 
 _ARRAYS = ("now", "before", "marked", "moved_at", "oscillation", "short", "long", "elected", "lead")
 _COUNTS = ("flips", "undone", "by_scale", "stays", "absences", "grid")
-
-
-def _count(values: torch.Tensor, size: int) -> torch.Tensor:
-    return torch.bincount(values, minlength=size)
 
 
 def _log2(times: torch.Tensor) -> torch.Tensor:
@@ -408,11 +371,10 @@ def _log2(times: torch.Tensor) -> torch.Tensor:
     return times.double().frexp().exponent.long() - 1
 
 
-def _grid(codes: torch.Tensor, levels: int) -> tuple[float, float, float]:
-    """Return least code, largest code and spacing: of centred levels, or else of what is seen."""
-    seen = codes.unique().tolist()
-    spacing = 1 if levels % 2 else 2
-    top = (levels - 1) // 2 if levels % 2 else levels - 1
-    if set(seen) <= set(range(-top, top + 1, spacing)):
-        return float(-top), float(top), float(spacing)
-    return float(min(seen)), float(max(seen)), 1.0
+def grid_of(levels: int, codes: torch.Tensor | None = None) -> tuple[int, int, int]:
+    """Return least code, largest code and spacing: of centred levels, or else of the codes that are seen."""
+    seen = set() if codes is None else set(codes.unique().tolist())
+    top, spacing = top_code(levels), 1 if levels % 2 else 2
+    if seen <= set(range(-top, top + 1, spacing)):
+        return -top, top, spacing
+    return min(seen), max(seen), 1

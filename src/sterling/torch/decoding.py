@@ -190,6 +190,16 @@ def decode(
     how, fit = choice(how, "how", HOW), choice(scale, "scale", ("kept", "fitted")) == "fitted"
     if unwrapped(model) is not monitor.model:
         raise InputError("the monitor is of another model: give the model that it was made with")
+    held = {id(one) for one in monitor.model.parameters()}
+    for weight in monitor.weights:
+        if id(weight.latent) not in held:
+            raise InputError(
+                f"the latents of {weight.name!r} are no longer in the model: decode before its layers change"
+            )
+        if not bool(weight.latent.isfinite().all()):
+            raise InputError(
+                f"the latents of {weight.name!r} are not finite, so they say nothing: the run has diverged"
+            )
     if monitor.steps == 0 and how != "last":
         raise InputError("the monitor has seen no step yet, so there is nothing to average: train first")
     score = _scorer(validate)
@@ -223,7 +233,7 @@ def decoded_codes(monitor: OrbitMonitor, index: int, how: str, horizon: float) -
         return monitor.weights[index].codes()
     if how == "mode":
         return tally.commonest(index).view(shape)
-    place = monitor.horizon_index(horizon)
+    place = monitor._horizon(horizon)
     codes = Tally.nearest(tally.average(index, place), tally.grid[index])
     if how == "frozen":
         codes = torch.where(
@@ -251,7 +261,7 @@ def _wanted(how: str, horizon: Any, monitor: OrbitMonitor) -> float | None:
         raise InputTypeError(f'horizon is {shown(horizon)}; give "auto" or one of the monitor\'s')
     if how in ("last", "mode") and horizon != own[how]:
         raise InputError(f'horizon is {shown(horizon)}, but "{how}" has none to choose: leave it out')
-    return horizon if how == "last" else monitor.horizons[monitor.horizon_index(float(horizon))]
+    return horizon if how == "last" else monitor.horizons[monitor._horizon(float(horizon))]
 
 
 @torch.no_grad()
@@ -269,7 +279,7 @@ def _built(
             scale = weight.scale()
             fitted = scale
             if fit and how != "last":
-                place = monitor.horizon_index(horizon)
+                place = monitor._horizon(horizon)
                 average = monitor._tally.average(index, place).view(codes.shape)
                 fitted = refit(scale, codes, average)
             ratio = float((fitted / scale).mean())
@@ -287,9 +297,27 @@ def _built(
         )
     if latents and how != "last":
         _set_latents(result, monitor, latents)
-    if bn is not None:
-        torch.optim.swa_utils.update_bn(bn, result, device=next(result.parameters()).device)
+    recompute_norms(result, bn)
     return result.eval(), changes
+
+
+def recompute_norms(net: nn.Module, bn: Iterable[Any] | None) -> None:
+    """Compute the statistics of batch norm anew, if there are batches to do it with."""
+    if bn is None or not any(isinstance(one, nn.modules.batchnorm._BatchNorm) for one in net.modules()):
+        return
+    if not isinstance(bn, Iterable) or isinstance(bn, Iterator):
+        raise InputTypeError(f"bn is {shown(bn)}; give a loader, which can be gone through again")
+    batches = 0
+
+    def passed() -> Iterator[Any]:
+        nonlocal batches
+        for one in bn:
+            batches += 1
+            yield one
+
+    torch.optim.swa_utils.update_bn(passed(), net, device=next(net.parameters()).device)
+    if not batches:
+        raise InputError("bn gives no batch")
 
 
 def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor) -> None:
@@ -335,11 +363,15 @@ def _scorer(validate: Any) -> Callable[[nn.Module], dict[str, float]] | None:
     if isinstance(validate, Iterable) and not isinstance(validate, Iterator):
         return lambda model: evaluate(model, validate)
     if callable(validate):
-        judge: Callable[[nn.Module], Any] = validate
-        return lambda model: {"loss": real(float(judge(model)), "the loss that `validate` returned")}
+        return lambda model: {"loss": _number(validate(model))}
     raise InputTypeError(
         "validate must be a loader, which can be gone through again, or a function of a model"
     )
+
+
+def _number(loss: Any) -> float:
+    plain = loss.item() if isinstance(loss, torch.Tensor) and loss.numel() == 1 else loss
+    return real(plain, "the loss that `validate` returned")
 
 
 @torch.no_grad()
@@ -353,15 +385,22 @@ def evaluate(model: nn.Module, batches: Iterable[Any]) -> dict[str, float]:
                 raise InputTypeError(
                     "a batch of `validate` must be (inputs, targets); or give a function of a model"
                 )
-            inputs, targets = (one.to(device) for one in batch)
-            outputs = model(inputs)
-            classes = not targets.is_floating_point()
-            if classes:
-                flat = outputs.reshape(-1, outputs.shape[-1])
-                total += float(nn.functional.cross_entropy(flat, targets.reshape(-1), reduction="sum"))
-                right += int((flat.argmax(-1) == targets.reshape(-1)).sum())
-            else:
-                total += float(nn.functional.mse_loss(outputs, targets, reduction="sum"))
+            try:
+                inputs, targets = (one.to(device) for one in batch)
+                outputs = model(inputs)
+                classes = not targets.is_floating_point()
+                if classes:
+                    flat = outputs.reshape(-1, outputs.shape[-1])
+                    total += float(nn.functional.cross_entropy(flat, targets.reshape(-1), reduction="sum"))
+                    right += int((flat.argmax(-1) == targets.reshape(-1)).sum())
+                else:
+                    total += float(nn.functional.mse_loss(outputs, targets, reduction="sum"))
+            except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as problem:
+                words = " ".join(str(problem).split())[:150]
+                raise InputError(
+                    f"`validate` does not fit the model ({words}); give inputs and targets, or a function of "
+                    "a model"
+                ) from problem
             count += targets.numel()
     if not count:
         raise InputError("validate gives no batch")

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from sterling.base.checks import instance_of, shown
 from sterling.base.extras import installed
 from sterling.base.files import as_path, printable, unreadable, write_atomically
 from sterling.base.resources import require_memory
-from sterling.errors import InputError, StoreError
+from sterling.errors import InputError, InputTypeError, StoreError
 from sterling.torch.decoding import make_plain
 from sterling.torch.grids import find_grid
 from sterling.torch.handle import QuantisedWeight
@@ -39,29 +40,7 @@ _ROUNDING = 1e-6  # relative, of float32 values that are scale · code
 
 
 def pack_codes(codes: np.ndarray, bits: int) -> bytes:
-    """Return codes from 0 to 2^bits − 1 as bytes, the first in the lowest bits.
-
-    Parameters
-    ----------
-    codes : integer array
-        Flattened in C order.
-    bits : int
-        1, 2, 4 or 8.
-
-    Returns
-    -------
-    bytes
-        ⌈n·bits/8⌉ of them.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sterling.torch.export import pack_codes, unpack_codes
-    >>> pack_codes(np.array([1, 0, 1, 1, 0, 0, 0, 0, 1]), 1).hex()
-    '0d01'
-    >>> unpack_codes(bytes.fromhex("0d01"), 9, 1).tolist()
-    [1, 0, 1, 1, 0, 0, 0, 0, 1]
-    """
+    """Return codes from 0 to 2^bits − 1 as ⌈n·bits/8⌉ bytes, the first in the lowest bits."""
     per = 8 // bits
     flat = np.ravel(codes).astype(np.uint8)
     room = np.zeros(-(-flat.size // per) * per, np.uint8)
@@ -125,6 +104,8 @@ def pack(model: nn.Module, path: str | os.PathLike) -> int:
         if described is None:
             continue
         for key, value in _tensors(layer).items():
+            if not value.numel() or not bool(value.isfinite().all()):
+                raise InputError(f"{key} of layer {name} is empty or not finite, so it cannot be packed")
             if key == "weight" and isinstance(layer, nn.Linear | nn.Conv2d):
                 entry, data = _coded(value)
                 packed += len(data[0]) if entry["bits"] else 0
@@ -145,20 +126,14 @@ def pack(model: nn.Module, path: str | os.PathLike) -> int:
 
 
 class PackedNet:
-    """A net in NumPy, as `load_packed` gives it.
-
-    Parameters
-    ----------
-    layers : list of (str, function)
-        Kind of the layer, and what it does to a batch.
-    """
+    """A net in NumPy, as `load_packed` gives it."""
 
     def __init__(self, layers: list[tuple[str, Callable[[np.ndarray], np.ndarray]]]):
-        self._layers = layers
+        self._layers = layers  # kind of each, and what it does to a batch
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Return the outputs for a batch of inputs, float32."""
-        x = np.asarray(inputs, np.float32)
+        x = _batch(inputs)
         for kind, apply in self._layers:
             try:
                 x = apply(x)
@@ -168,7 +143,8 @@ class PackedNet:
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """Return the class of each input, int64: the place of the largest output."""
-        parts = [self(inputs[i : i + _BATCH]).argmax(axis=1) for i in range(0, len(inputs), _BATCH)]
+        x = _batch(inputs)
+        parts = [self(x[i : i + _BATCH]).argmax(axis=1) for i in range(0, len(x), _BATCH)]
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
     def __repr__(self) -> str:
@@ -237,6 +213,7 @@ def to_onnx(model: nn.Module, path: str | os.PathLike, example: Any, check: bool
     StoreError
         If the file cannot be written.
     """
+    instance_of(model, nn.Module, "model", "a torch.nn.Module")
     needed = ["onnx", "onnxscript", *(["onnxruntime"] if check else [])]
     missing = [name for name in needed if installed(name) is None]
     if missing:
@@ -245,11 +222,19 @@ def to_onnx(model: nn.Module, path: str | os.PathLike, example: Any, check: bool
     net = _plain_copy(model)
     batch = torch.export.Dim("batch")
     shapes = tuple({0: batch} if isinstance(one, torch.Tensor) and one.ndim else None for one in arguments)
-    program = torch.onnx.export(net, arguments, dynamo=True, dynamic_shapes=shapes, verbose=False)
-    if program is None:
-        raise InputError("PyTorch's exporter gave no program for this model")
-    data = program.model_proto.SerializeToString()
-    worst = _compare(data, net, arguments) if check else math.nan
+    try:
+        program: Any = torch.onnx.export(net, arguments, dynamo=True, dynamic_shapes=shapes, verbose=False)
+        data = program.model_proto.SerializeToString()
+        worst = _compare(data, net, arguments) if check else math.nan
+    except InputError:
+        raise
+    except Exception as problem:  # whatever exporter and runtime raise
+        cause = problem.__cause__ or problem
+        words = " ".join(str(cause).split())[:200]
+        raise InputError(
+            f"the model cannot be written as ONNX ({type(cause).__name__}: {words}); it must be traceable, "
+            "and the example what it is called with: a tensor, or a tuple of arguments"
+        ) from problem
     write_atomically(path, data)
     return worst
 
@@ -260,12 +245,14 @@ def _compare(data: bytes, net: nn.Module, arguments: tuple[Any, ...]) -> float:
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_inputs()]
     given = {name: one.detach().numpy() for name, one in zip(names, arguments, strict=True)}
-    theirs = np.asarray(session.run(None, given)[0])
     with torch.no_grad():
-        ours = net(*arguments).numpy()
-    if not np.array_equal(theirs.argmax(-1), ours.argmax(-1)):
-        raise InputError("onnxruntime's largest outputs are not PyTorch's: the file was not written")
-    return float(np.abs(theirs - ours).max())
+        ours = [one.numpy() for one in tree_leaves(net(*arguments))]
+    worst = 0.0
+    for mine, theirs in zip(ours, session.run(None, given), strict=True):
+        if not np.array_equal(np.asarray(theirs).argmax(-1), mine.argmax(-1)):
+            raise InputError("onnxruntime's largest outputs are not PyTorch's: the file was not written")
+        worst = max(worst, float(np.abs(theirs - mine).max()))
+    return worst
 
 
 def _plain_copy(model: nn.Module) -> nn.Module:
@@ -281,6 +268,16 @@ def _plain_copy(model: nn.Module) -> nn.Module:
     return net.eval()
 
 
+def _batch(inputs: Any) -> np.ndarray:
+    try:
+        x = np.asarray(inputs, np.float32)
+    except (ValueError, TypeError) as problem:
+        raise InputTypeError(f"inputs are {shown(inputs)}; give an array of numbers") from problem
+    if x.ndim < 2:
+        raise InputError(f"inputs have the shape {x.shape}; give a batch, whose first axis counts the inputs")
+    return x
+
+
 # writing
 
 
@@ -288,8 +285,10 @@ def _chain(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:
     """Return the layers of a chain in order, with their names."""
     if not isinstance(model, nn.Sequential):
         return [(prefix or "the model", model)]
+    if type(model).forward is not nn.Sequential.forward or _hooked(model):
+        raise InputError(f"{prefix or 'the model'} is a Sequential with a forward pass or hooks of its own")
     found = []
-    for name, layer in model.named_children():
+    for name, layer in model._modules.items():  # a layer that stands twice in the chain is there twice
         found += _chain(layer, f"{prefix}.{name}" if prefix else name)
     return found
 
@@ -298,10 +297,10 @@ def _described(name: str, layer: nn.Module) -> dict[str, Any] | None:
     """Return kind and settings of a layer; None where it does nothing in use."""
     if isinstance(layer, nn.Identity | nn.Dropout):
         return None
-    for kind, (types, settings) in _KINDS.items():
+    for kind, (types, settings, _) in _KINDS.items():
         # A parametrised layer has a class of its own, below that of the layer.
         if isinstance(layer, types) and type(layer).forward is types.forward:
-            if not _runs(layer):
+            if not _runs(layer) or _hooked(layer):
                 break
             given = {key: _plain(getattr(layer, key)) for key in settings}
             return {"kind": kind, "settings": given, "tensors": {}}
@@ -309,6 +308,10 @@ def _described(name: str, layer: nn.Module) -> dict[str, Any] | None:
         f"layer {name} ({type(layer).__name__}) cannot be packed with these settings: `pack` takes chains of "
         "the layers that its docstring names"
     )
+
+
+def _hooked(layer: nn.Module) -> bool:
+    return bool(layer._forward_hooks or layer._forward_pre_hooks)
 
 
 def _runs(layer: Any) -> bool:
@@ -333,7 +336,7 @@ def _tensors(layer: nn.Module) -> dict[str, torch.Tensor]:
 def _coded(values: torch.Tensor) -> tuple[dict[str, Any], list[bytes]]:
     """Return how a weight is written, and its bytes: codes and scales where it is on a grid, else floats."""
     array = values.float().numpy()
-    grid = find_grid(values.float())
+    grid = find_grid(values)
     plain = {"bits": 0, "shape": list(array.shape)}, [_floats(values)]
     if grid is None or not grid.even or grid.sharing not in ("tensor", "channel"):
         return plain
@@ -392,8 +395,11 @@ def _read(content: bytes) -> PackedNet:
         kind, settings = one["kind"], one["settings"]
         if not isinstance(kind, str) or kind not in _KINDS or set(settings) != set(_KINDS[kind][1]):
             raise StoreError(f"it has a layer {shown(kind)} with settings that this sterling does not know")
+        read = {name: _KINDS[kind][1][name](value) for name, value in settings.items()}
+        if None in read.values():
+            raise StoreError(f"it has a layer {kind} with the settings {shown(settings)}")
         tensors = {name: _array(entry, cursor) for name, entry in one["tensors"].items()}
-        layers.append((kind, _RUN[kind](_Settings(settings), tensors)))
+        layers.append((kind, _KINDS[kind][2](read, tensors)))
     if cursor.at != len(content):
         raise StoreError("it has bytes after its last weight")
     return PackedNet(layers)
@@ -410,7 +416,7 @@ def _array(entry: Mapping[str, Any], cursor: _Cursor) -> np.ndarray:
         levels, scales, low, spacing = (entry[name] for name in ("levels", "scales", "low", "spacing"))
         if type(low) is not int or abs(low) > 1 << 15 or not _is_count(spacing) or spacing > 1 << 15:
             raise StoreError(f"it has codes from {shown(low)}, {shown(spacing)} apart")
-        if type(bits) is not int or bits not in _BITS or not _is_count(levels) or not 2 <= levels <= 2**bits:
+        if type(bits) is not int or bits not in _BITS or not _is_count(levels) or levels > 2**bits:
             raise StoreError(f"it has a tensor of {shown(levels)} levels in {shown(bits)} bits")
         if not _is_count(scales) or not shape or scales not in (1, shape[0]):
             raise StoreError(f"it has {shown(scales)} scales for a tensor of the shape {shape}")
@@ -429,52 +435,41 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and 0 < value < 1 << 40
 
 
-class _Settings:
-    """Settings of a layer, each of the type that it must have."""
+def _pair(least: int) -> Callable[[Any], tuple[int, int] | None]:
+    """Return what reads one number or two, as of a kernel; None stands for no such thing."""
 
-    def __init__(self, given: Mapping[str, Any]):
-        self._given = given
-
-    def pair(self, name: str, least: int) -> tuple[int, int]:
-        value = self._given[name]
+    def read(value: Any) -> tuple[int, int] | None:
         both = value if isinstance(value, list) else [value, value]
-        if len(both) != 2 or any(type(one) is not int or not least <= one <= 1 << 16 for one in both):
-            raise StoreError(f"{name} of a layer is {shown(value)}")
-        return both[0], both[1]
+        fits = len(both) == 2 and all(type(one) is int and least <= one <= 1 << 16 for one in both)
+        return (both[0], both[1]) if fits else None
 
-    def whole(self, name: str) -> int:
-        value = self._given[name]
-        if type(value) is not int or abs(value) > 1 << 16:
-            raise StoreError(f"{name} of a layer is {shown(value)}")
-        return value
-
-    def real(self, name: str) -> float:
-        value = self._given[name]
-        if type(value) not in (int, float) or not math.isfinite(value):
-            raise StoreError(f"{name} of a layer is {shown(value)}")
-        return float(value)
-
-    def flag(self, name: str) -> bool:
-        if type(self._given[name]) is not bool:
-            raise StoreError(f"{name} of a layer is {shown(self._given[name])}")
-        return self._given[name]
+    return read
 
 
+def _number(value: Any) -> float | None:
+    return float(value) if type(value) in (int, float) and math.isfinite(value) else None
+
+
+def _axis(value: Any) -> int | None:
+    return value if type(value) is int and abs(value) <= 1 << 16 else None
+
+
+Settings = dict[str, Any]
 Tensors = dict[str, np.ndarray]
 Layer = Callable[[np.ndarray], np.ndarray]
 
 
-def _linear(settings: _Settings, tensors: Tensors) -> Layer:
+def _linear(settings: Settings, tensors: Tensors) -> Layer:
     weight, bias = tensors["weight"], tensors.get("bias", np.float32(0))
     if weight.ndim != 2:
         raise StoreError("a linear layer has a weight that is no matrix")
     return lambda x: x @ weight.T + bias
 
 
-def _conv(settings: _Settings, tensors: Tensors) -> Layer:
+def _conv(settings: Settings, tensors: Tensors) -> Layer:
     weight, bias = tensors["weight"], tensors.get("bias")
-    stride, padding = settings.pair("stride", 1), settings.pair("padding", 0)
-    dilation, groups = settings.pair("dilation", 1), settings.whole("groups")
+    stride, padding = settings["stride"], settings["padding"]
+    dilation, groups = settings["dilation"], settings["groups"]
     if weight.ndim != 4 or groups < 1 or len(weight) % groups:
         raise StoreError("a convolution has a weight that does not fit its settings")
     out, kernel = len(weight), weight.shape[2:]
@@ -490,11 +485,11 @@ def _conv(settings: _Settings, tensors: Tensors) -> Layer:
     return apply
 
 
-def _norm(settings: _Settings, tensors: Tensors) -> Layer:
+def _norm(settings: Settings, tensors: Tensors) -> Layer:
     mean, variance = tensors["running_mean"], tensors["running_var"]
     if np.any(variance < 0):
         raise StoreError("a batch norm has a negative variance")
-    factor = tensors.get("weight", np.float32(1)) / np.sqrt(variance + np.float32(settings.real("eps")))
+    factor = tensors.get("weight", np.float32(1)) / np.sqrt(variance + np.float32(settings["eps"]))
     shift = tensors.get("bias", np.float32(0)) - mean * factor
 
     def apply(x: np.ndarray) -> np.ndarray:
@@ -504,10 +499,10 @@ def _norm(settings: _Settings, tensors: Tensors) -> Layer:
     return apply
 
 
-def _pool(reduce: Callable[..., np.ndarray], filler: float) -> Callable[[_Settings, Tensors], Layer]:
-    def make(settings: _Settings, tensors: Tensors) -> Layer:
-        kernel, stride = settings.pair("kernel_size", 1), settings.pair("stride", 1)
-        padding = settings.pair("padding", 0)
+def _pool(reduce: Callable[..., np.ndarray], filler: float) -> Callable[[Settings, Tensors], Layer]:
+    def make(settings: Settings, tensors: Tensors) -> Layer:
+        kernel, stride = settings["kernel_size"], settings["stride"]
+        padding = settings["padding"]
         return lambda x: reduce(_windows(x, kernel, stride, padding, (1, 1), filler), axis=(-2, -1))
 
     return make
@@ -525,48 +520,47 @@ def _windows(
     if x.ndim != 4:
         raise ValueError("no image")
     edges = [(0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2]
+    if max(padding) > max(kernel):  # as no net has it, but a damaged file may
+        size = math.prod(n + sum(edge) for n, edge in zip(x.shape, edges, strict=True))
+        require_memory(4 * size, "the padded images")
     x = np.pad(x, edges, constant_values=filler)
     reach = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
     seen = np.lib.stride_tricks.sliding_window_view(x, reach, axis=(2, 3))
     return seen[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
 
 
-def _flatten(settings: _Settings, tensors: Tensors) -> Layer:
-    if (settings.whole("start_dim"), settings.whole("end_dim")) != (1, -1):
+def _flatten(settings: Settings, tensors: Tensors) -> Layer:
+    if (settings["start_dim"], settings["end_dim"]) != (1, -1):
         raise StoreError("a Flatten of other axes than all but the first")
     return lambda x: x.reshape(len(x), -1)
 
 
-def _clip(settings: _Settings, tensors: Tensors) -> Layer:
-    low, high = settings.real("min_val"), settings.real("max_val")
+def _clip(settings: Settings, tensors: Tensors) -> Layer:
+    low, high = settings["min_val"], settings["max_val"]
     return lambda x: np.clip(x, np.float32(low), np.float32(high))
 
 
-#: Kinds of layers: their class in PyTorch, and the settings that are written.
-_KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "linear": (nn.Linear, ()),
-    "conv": (nn.Conv2d, ("stride", "padding", "dilation", "groups")),
-    "norm": (nn.modules.batchnorm._BatchNorm, ("eps",)),
-    "relu": (nn.ReLU, ()),
-    "tanh": (nn.Tanh, ()),
-    "sigmoid": (nn.Sigmoid, ()),
-    "clip": (nn.Hardtanh, ("min_val", "max_val")),
-    "flatten": (nn.Flatten, ("start_dim", "end_dim")),
-    "pool_max": (nn.MaxPool2d, ("kernel_size", "stride", "padding")),
-    "pool_mean": (nn.AvgPool2d, ("kernel_size", "stride", "padding")),
-    "pool_all": (nn.AdaptiveAvgPool2d, ()),
-}
+_WINDOW = {"kernel_size": _pair(1), "stride": _pair(1), "padding": _pair(0)}
 
-_RUN: dict[str, Callable[[_Settings, Tensors], Layer]] = {
-    "linear": _linear,
-    "conv": _conv,
-    "norm": _norm,
-    "relu": lambda settings, tensors: lambda x: np.maximum(x, 0),
-    "tanh": lambda settings, tensors: np.tanh,
-    "sigmoid": lambda settings, tensors: lambda x: 1 / (1 + np.exp(-x)),
-    "clip": _clip,
-    "flatten": _flatten,
-    "pool_max": _pool(np.max, -np.inf),
-    "pool_mean": _pool(np.mean, 0.0),
-    "pool_all": lambda settings, tensors: lambda x: x.mean(axis=(2, 3), keepdims=True),
+#: Kinds of layers: their class in PyTorch, the settings that are written with what reads them, the runtime.
+_KINDS: dict[str, tuple[Any, dict[str, Callable[[Any], Any]], Callable[[Settings, Tensors], Layer]]] = {
+    "linear": (nn.Linear, {}, _linear),
+    "conv": (
+        nn.Conv2d,
+        {"stride": _pair(1), "padding": _pair(0), "dilation": _pair(1), "groups": _axis},
+        _conv,
+    ),
+    "norm": (nn.modules.batchnorm._BatchNorm, {"eps": _number}, _norm),
+    "relu": (nn.ReLU, {}, lambda settings, tensors: lambda x: np.maximum(x, 0)),
+    "tanh": (nn.Tanh, {}, lambda settings, tensors: np.tanh),
+    "sigmoid": (nn.Sigmoid, {}, lambda settings, tensors: lambda x: 1 / (1 + np.exp(-x))),
+    "clip": (nn.Hardtanh, {"min_val": _number, "max_val": _number}, _clip),
+    "flatten": (nn.Flatten, {"start_dim": _axis, "end_dim": _axis}, _flatten),
+    "pool_max": (nn.MaxPool2d, _WINDOW, _pool(np.max, -np.inf)),
+    "pool_mean": (nn.AvgPool2d, _WINDOW, _pool(np.mean, 0.0)),
+    "pool_all": (
+        nn.AdaptiveAvgPool2d,
+        {},
+        lambda settings, tensors: lambda x: x.mean(axis=(2, 3), keepdims=True),
+    ),
 }

@@ -121,7 +121,7 @@ def round_to(x: torch.Tensor, levels: int, surrogate: str | Surrogate = "identit
     >>> import sterling.torch as stt
     >>> x = torch.tensor([-9.0, -0.4, 0.6, 1.2])
     >>> stt.round_to(x, 3).tolist()
-    [-1.0, -0.0, 1.0, 1.0]
+    [-1.0, 0.0, 1.0, 1.0]
     >>> stt.round_to(x, 4).tolist()
     [-3.0, -1.0, 1.0, 1.0]
     """
@@ -149,7 +149,7 @@ def nearest_code(x: torch.Tensor, levels: int) -> torch.Tensor:
     if levels == 2:
         return torch.where(x >= 0, torch.ones_like(x), -torch.ones_like(x))
     top = top_code(levels)
-    codes = torch.round(x) if levels % 2 else 2 * torch.floor(x / 2) + 1
+    codes = torch.round(x) + 0.0 if levels % 2 else 2 * torch.floor(x / 2) + 1  # no code is −0.0
     return torch.clamp(codes, -top, top)
 
 

@@ -26,24 +26,12 @@ _BITS = 20.0  # of evidence that many levels are multiples of one step: log₂ o
 
 @dataclass(frozen=True)
 class Grid:
-    """What the values of a tensor lie on.
+    """What the values of a tensor lie on."""
 
-    Attributes
-    ----------
-    codes : Tensor
-        int8, or int16 where they reach beyond ±127; of the tensor's shape.
-    scale : Tensor
-        What a unit of the codes stands for; can be broadcast to the tensor.
-    even : bool
-        Whether values are scale · codes. If not, codes are ranks, centred.
-    sharing : str
-        Who shares a scale: "tensor", "channel", or "group of 32".
-    """
-
-    codes: torch.Tensor
-    scale: torch.Tensor
-    even: bool
-    sharing: str
+    codes: torch.Tensor  # int8, or int16 where they reach beyond ±127; of the tensor's shape
+    scale: torch.Tensor  # what a unit of the codes stands for; can be broadcast to the tensor
+    even: bool  # whether values are scale · codes; if not, codes are ranks, centred
+    sharing: str  # who shares a scale: "tensor", "channel", or "group of 32"
 
     @property
     def levels(self) -> int:
@@ -54,11 +42,7 @@ class Grid:
 def find_grid(values: torch.Tensor, latent: torch.Tensor | None = None) -> Grid | None:
     """Return the grid that the values lie on, or None where they lie on none.
 
-    Parameters
-    ----------
-    values : Tensor
-    latent : Tensor, optional
-        Where values are made as latent + (quantised − latent), its rounding is in them.
+    Where values are made as latent + (quantised − latent), the rounding of the latents is in them.
     """
     values = values.detach()
     if not values.numel() or not bool(values.isfinite().all()):
@@ -73,13 +57,7 @@ def find_grid(values: torch.Tensor, latent: torch.Tensor | None = None) -> Grid 
 
 
 class GridReader:
-    """Codes of the same tensor again and again: the groups are known, so mostly no values are sorted.
-
-    Parameters
-    ----------
-    grid : Grid
-        Of the first reading.
-    """
+    """Codes of the same tensor again and again: the groups are known, so mostly no values are sorted."""
 
     def __init__(self, grid: Grid):
         self.grid = grid

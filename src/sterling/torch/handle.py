@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import nn
+
+from sterling.torch.grids import Grid, GridReader
 
 _PARAMETRIZED = re.compile(r"parametrizations\.(\w+)\.original\d*")
 
@@ -37,9 +40,8 @@ class QuantisedWeight:
         What the methods of these names return.
     places : iterable of str
         The names under which the layers hold the weight; the first is `name`.
-    trained : iterable of Parameter, optional
-        What the optimiser moves, where it is not the latents: the factors of LoRA on a frozen weight, or
-        nothing.
+    factors : iterable of Parameter
+        What is trained where the latents are frozen: the factors of LoRA.
 
     Examples
     --------
@@ -64,11 +66,11 @@ class QuantisedWeight:
         codes: Reading,
         scale: Reading,
         places: Iterable[str] = (),
-        trained: Iterable[torch.Tensor] | None = None,
+        factors: Iterable[torch.Tensor] = (),
     ):
         self.name, self.latent, self.modules, self.levels = name, latent, tuple(modules), levels
         self.framework, self.places = framework, tuple(places) or (name,)
-        self.trained = (latent,) if trained is None else tuple(trained)
+        self._factors = tuple(factors)
         self._values, self._codes, self._scale = values, codes, scale
 
     @torch.no_grad()
@@ -107,9 +109,14 @@ class QuantisedWeight:
         return self._scale().detach()
 
     @property
+    def trained(self) -> tuple[torch.Tensor, ...]:
+        """What an optimiser moves: the latents, the factors of LoRA on a frozen weight, or nothing."""
+        return (self.latent,) if self.latent.requires_grad else self._factors
+
+    @property
     def merged(self) -> bool:
         """Whether the weight is a frozen one with trained factors (LoRA) merged into it."""
-        return bool(self.trained) and all(one is not self.latent for one in self.trained)
+        return bool(self._factors) and not self.latent.requires_grad
 
     def traced(self) -> torch.Tensor:
         """Return the values with their graph, for gradients of the latents.
@@ -126,6 +133,21 @@ class QuantisedWeight:
         size = f"{self.latent.numel():,} weights on {self.levels} levels"
         kind = ", LoRA on a frozen base" if self.merged else "" if self.trained else ", frozen"
         return f"<QuantisedWeight {self.name!r}: {size}, {self.framework}{kind}>"
+
+
+def on_grid(
+    grid: Grid, latent: nn.Parameter, values: Reading, levels: int | None = None, **rest: Any
+) -> QuantisedWeight:
+    """Return a handle whose codes and scale are read off the values."""
+    reader = GridReader(grid)
+    return QuantisedWeight(
+        latent=latent,
+        levels=levels or grid.levels,
+        values=values,
+        codes=lambda: reader.read(values(), latent).codes,
+        scale=lambda: reader.read(values(), latent).scale,
+        **rest,
+    )
 
 
 def names_of(model: nn.Module) -> dict[int, list[str]]:

@@ -5,7 +5,9 @@ It knows when a step was one, and what to show; counting itself is done in `coun
 
 from __future__ import annotations
 
+import functools
 import math
+import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from torch import nn
 
 from sterling.base.checks import instance_of, integer, is_number, real, shown
 from sterling.base.text import counted
-from sterling.errors import InputError, InputTypeError
+from sterling.errors import InputError, InputTypeError, SterlingError
 from sterling.torch.counting import Tally
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.taps import unwrapped
@@ -34,9 +36,9 @@ DECIDED = 0.5
 SETTLED = 16
 
 _VOTE = 64.0  # the horizon next to which the majority vote is held
-_ROUNDING = (
-    0.999  # of the codes must be the nearest level of latent/scale, for a quantiser to be a rounding one
-)
+#: Share of the codes that are the nearest level of latent/scale, for a quantiser to be a rounding one. The
+#: largest weight of each group of torchao is half-way between two levels.
+_ROUNDING = 0.98
 _FORMAT = 1  # of the state
 
 
@@ -46,7 +48,7 @@ class OrbitMonitor:
     Nothing has to be called in the training loop. A step is counted when the optimiser has taken it: gradient
     accumulation, steps that a `GradScaler` skips (of fused optimisers too) and PARQ's projection after the
     step are seen as what they are. Of each weight a fixed number of bytes is kept, at most 24 with the
-    horizons that stand here.
+    horizons that stand here; the weights that share a scale share its last value as well.
 
     Parameters
     ----------
@@ -71,7 +73,7 @@ class OrbitMonitor:
     weights : list of QuantisedWeight
         What is monitored.
     left_out : list of str
-        Quantised weights that the optimiser does not move.
+        Quantised weights that the optimiser did not hold when the monitor was made.
     steps : int
         Steps counted.
     skipped : int
@@ -125,7 +127,7 @@ class OrbitMonitor:
         momentum: float = 0.01,
     ):
         instance_of(model, nn.Module, "model", "a torch.nn.Module")
-        instance_of(optimizer, torch.optim.Optimizer, "optimizer", "the torch.optim.Optimizer of the model")
+        optimizer = innermost(optimizer)
         self.horizons = _checked_horizons(horizons)
         self.within = integer(within, "within", 1)
         self.momentum = real(momentum, "momentum", above=0, most=1)
@@ -172,8 +174,11 @@ class OrbitMonitor:
         if infinite is not None and float(infinite) > 0:
             self.skipped += 1
             return
-        groups = self.optimizer.param_groups[: self._tally.clock.groups]
-        rates = [float(group.get("lr", 1.0)) for group in groups]
+        device = self.weights[0].latent.device
+        if device != self._tally.now.device:
+            raise InputError(f"the model has moved to {device}: make its monitor where it is trained")
+        rates = [float(group.get("lr", 1.0)) for group in self.optimizer.param_groups]
+        rates = (rates + [0.0] * self._tally.clock.groups)[: self._tally.clock.groups]  # some may have gone
         self._tally.take(rates, (self._changes(index) for index in range(len(self.weights))))
         if self.steps % self.within == 0:
             flips = self._tally.flips - self._flips_before
@@ -186,26 +191,28 @@ class OrbitMonitor:
         """Return where codes changed, to what, and whether they would have stayed had the scale stayed."""
         weight = self.weights[index]
         where, new = self._tally.changed(index, weight.codes())
-        old_scale = self._scales[index]
-        if old_scale is None:
+        old = self._scales[index]
+        if old is None:
             return where, new, torch.zeros_like(new, dtype=torch.bool)
-        self._scales[index] = weight.scale()
+        self._scales[index] = _shrunk(weight.scale(), old)
         if not len(where):
             return where, new, torch.zeros_like(new, dtype=torch.bool)
         latent = weight.latent.detach()
         places = torch.unravel_index(where, latent.shape)
-        would_be = latent[places] / old_scale.expand(latent.shape)[places]
+        grouped = old.numel() > 1 and old.ndim == 1 < latent.ndim
+        there = old[where * old.numel() // latent.numel()] if grouped else old.expand(latent.shape)[places]
+        would_be = latent[places] / there
         before = self._tally.now[self._tally.part(index)][where]
         return where, new, Tally.nearest(would_be, self._tally.grid[index]) == before
 
     def _first_scale(self, index: int, codes: torch.Tensor) -> torch.Tensor | None:
         """Return the scale of a rounding quantiser, for which one can say what another scale would give."""
         weight = self.weights[index]
-        if weight.levels == 2 or not any(one is weight.latent for one in weight.trained):
+        if weight.levels == 2 or weight.merged:
             return None  # the sign has no scale, and of LoRA the merged latents are not kept
         scale = weight.scale()
         nearest = Tally.nearest(weight.latent.detach() / scale, self._tally.grid[index])
-        return scale if float((nearest == codes).float().mean()) >= _ROUNDING else None
+        return _shrunk(scale) if float((nearest == codes).float().mean()) >= _ROUNDING else None
 
     # what is known
 
@@ -216,31 +223,24 @@ class OrbitMonitor:
 
     @property
     def bytes_per_weight(self) -> float:
-        """Bytes kept for each weight."""
-        return self._tally.bytes / sum(one.latent.numel() for one in self.weights)
+        """Bytes kept for each weight, with its part of the last scale."""
+        scales = sum(one.nbytes for one in self._scales if one is not None)
+        return (self._tally.bytes + scales) / sum(one.latent.numel() for one in self.weights)
 
-    def index(self, name: str) -> int:
-        """Return the place of a tensor among `weights`.
-
-        Parameters
-        ----------
-        name : str
-            As in `frame`, or another name of a tied weight.
-
-        Returns
-        -------
-        int
-            It is the place in `frame` too.
-
-        Raises
-        ------
-        InputError
-            If there is no such tensor.
-        """
+    def _index(self, name: str) -> int:
+        """Return the place among `weights` of a tensor, by any of its names."""
         for place, weight in enumerate(self.weights):
             if name == weight.name or name in weight.places:
                 return place
         raise InputError(f"no monitored tensor is called {shown(name)}: see `frame()` for their names")
+
+    def _horizon(self, horizon: float) -> int:
+        """Return the place of a horizon among `horizons`."""
+        for place, one in enumerate(self.horizons):
+            if one == horizon:
+                return place
+        known = ", ".join(f"{one:g}" for one in self.horizons)
+        raise InputError(f"horizon is {shown(horizon)}; the monitor has {known}")
 
     def average(self, name: str, horizon: float) -> torch.Tensor:
         """Return the time average of the codes of a tensor.
@@ -262,8 +262,8 @@ class OrbitMonitor:
         InputError
             If there is no such tensor or horizon.
         """
-        index = self.index(name)
-        return self._tally.average(index, self.horizon_index(horizon)).view(self.weights[index].latent.shape)
+        index = self._index(name)
+        return self._tally.average(index, self._horizon(horizon)).view(self.weights[index].latent.shape)
 
     def margin(self, name: str, horizon: float | None = None) -> torch.Tensor:
         """Return how far averages of a tensor are from the next threshold: 1 on a level, 0 on a threshold.
@@ -285,8 +285,8 @@ class OrbitMonitor:
         InputError
             If there is no such tensor or horizon.
         """
-        index = self.index(name)
-        place = self.horizon_index(self.settled_horizon() if horizon is None else horizon)
+        index = self._index(name)
+        place = self._horizon(self.settled_horizon() if horizon is None else horizon)
         return self._tally.margin(index, place).view(self.weights[index].latent.shape)
 
     def times(self, name: str) -> tuple[list[int], list[int]]:
@@ -306,32 +306,8 @@ class OrbitMonitor:
         stays, absences : list of int
             Counts, one a bin.
         """
-        index = self.index(name)
+        index = self._index(name)
         return self._tally.stays[index].tolist(), self._tally.absences[index].tolist()
-
-    def horizon_index(self, horizon: float) -> int:
-        """Return the place of a horizon among `horizons`.
-
-        Parameters
-        ----------
-        horizon : float
-            In steps.
-
-        Returns
-        -------
-        int
-            From 0, the shortest.
-
-        Raises
-        ------
-        InputError
-            If the monitor has none such.
-        """
-        for place, one in enumerate(self.horizons):
-            if one == horizon:
-                return place
-        known = ", ".join(f"{one:g}" for one in self.horizons)
-        raise InputError(f"horizon is {shown(horizon)}; the monitor has {known}")
 
     def settled_horizon(self) -> float:
         """Return the horizon nearest to a sixteenth of the steps so far, by ratio.
@@ -370,7 +346,7 @@ class OrbitMonitor:
         import polars as pl
 
         horizon = self.settled_horizon() if horizon is None else horizon
-        place = self.horizon_index(horizon)
+        place = self._horizon(horizon)
         tally, rows = self._tally, []
         for index, weight in enumerate(self.weights):
             margin = tally.margin(index, place)
@@ -414,7 +390,8 @@ class OrbitMonitor:
         """
         from sterling.torch.monitor_report import MonitorReport
 
-        return MonitorReport(self.frame(), self.history, self.within, self.left_out)
+        diverged = [one.name for one in self.weights if not bool(one.latent.isfinite().all())]
+        return MonitorReport(self.frame(), self.history, self.within, self.left_out, diverged)
 
     def tensorboard(self, writer: Any) -> None:
         """Write numbers of each tensor to TensorBoard, now and after every k steps from now on.
@@ -449,7 +426,14 @@ class OrbitMonitor:
     def close(self) -> None:
         """Take the hook off the optimiser; what was counted stays."""
         self._undo()
-        self._undo = _nothing
+
+    def __deepcopy__(self, memo: Any) -> OrbitMonitor:
+        return self  # a copy of a model that holds its monitor refers to the one that counts
+
+    def __reduce__(self) -> Any:
+        raise InputTypeError(
+            "a monitor hangs on its optimizer and cannot be pickled: save its `state_dict()`"
+        )
 
     # saving
 
@@ -494,6 +478,19 @@ class OrbitMonitor:
             raise InputError(
                 "this is no state of an OrbitMonitor of this version: give what `state_dict` returned"
             )
+        before = self.state_dict()
+        try:
+            self._load(state)
+        except Exception as problem:  # whatever a damaged file leads to
+            self._load(before)
+            if isinstance(problem, SterlingError):
+                raise
+            words = " ".join(str(problem).split())[:100]
+            raise InputError(
+                f"this state of an OrbitMonitor is damaged ({words}): save it again"
+            ) from problem
+
+    def _load(self, state: Mapping[str, Any]) -> None:
         for mine, theirs in zip(self.weights, state["tensors"], strict=False):
             known = [mine.name, list(mine.latent.shape), mine.levels]
             if known != list(theirs):
@@ -513,11 +510,17 @@ class OrbitMonitor:
                 "the saved monitor had other horizons, `within` or `momentum`: make this one with them"
             )
         self._tally.restore(state["tally"])
-        self.skipped, self.history = int(state["skipped"]), [dict(row) for row in state["history"]]
+        self.skipped = int(state["skipped"])
+        self.history = [{key: row[key] for key in ("step", "flips", "churn")} for row in state["history"]]
+        if any(len(row[key]) != len(self.weights) for row in self.history for key in ("flips", "churn")):
+            raise InputError("the history of the saved monitor is of other tensors")
         self._flips_before.copy_(state["flips_before"])
-        for index, scale in enumerate(state["scales"]):
-            if scale is not None and self._scales[index] is not None:
-                self._scales[index] = scale.to(self.weights[index].latent.device)
+        for index, (mine, theirs) in enumerate(zip(self._scales, state["scales"], strict=True)):
+            if mine is not None and theirs is not None:
+                runs = theirs.ndim == 1 and self.weights[index].latent.numel() % theirs.numel() == 0
+                if theirs.shape != mine.shape and not runs:
+                    raise InputError("the saved scales are not those of these weights")
+                self._scales[index] = theirs.to(mine)
 
     def _by_scale(self, index: int) -> int | None:
         return None if self._scales[index] is None else int(self._tally.by_scale[index])
@@ -529,8 +532,8 @@ class OrbitMonitor:
 
 
 def groups_of(weight: QuantisedWeight, optimizer: torch.optim.Optimizer) -> list[int]:
-    """Return the parameter groups of an optimiser that move a weight."""
-    moved = {id(one) for one in weight.trained}
+    """Return the parameter groups of an optimiser that hold a weight, which may be frozen as yet."""
+    moved = {id(one) for one in weight.trained or (weight.latent,)}
     return [
         number
         for number, group in enumerate(optimizer.param_groups)
@@ -546,24 +549,39 @@ def after_each_step(optimizer: torch.optim.Optimizer, look: Callable[[], None]) 
     """
     if getattr(type(optimizer).step, "hooked", False):
         return optimizer.register_step_post_hook(lambda *_: look()).remove
-    inner = optimizer.step
+    inner, watched = optimizer.step, [True]
 
-    def step(*args: Any, **kwargs: Any) -> Any:
+    @functools.wraps(inner)
+    def step(_: Any, *args: Any, **kwargs: Any) -> Any:
         result = inner(*args, **kwargs)
-        look()
+        if watched:
+            look()
         return result
 
-    optimizer.step = step  # type: ignore[method-assign]
-
-    def undo() -> None:
-        if optimizer.__dict__.get("step") is step:
-            optimizer.__dict__["step"] = inner
-
-    return undo
+    optimizer.step = types.MethodType(step, optimizer)  # schedulers wrap it in their turn
+    return watched.clear
 
 
-def _nothing() -> None:
-    pass
+def innermost(optimizer: Any) -> torch.optim.Optimizer:
+    """Return the optimiser that takes the steps, out of those of Accelerate or Lightning, which skip some."""
+    while isinstance(getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
+        optimizer = optimizer.optimizer
+    return instance_of(
+        optimizer, torch.optim.Optimizer, "optimizer", "the torch.optim.Optimizer of the model"
+    )
+
+
+def _shrunk(scale: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
+    """Return one entry for each run of weights with one scale, where a scale has an entry for each weight."""
+    if scale.ndim < 2 or 1 in scale.shape or (like is not None and like.ndim > 1):
+        return scale
+    flat = scale.flatten()
+    if like is None:
+        ends = (flat.diff() != 0).nonzero().flatten() + 1
+        run = math.gcd(flat.numel(), *(ends.tolist() or [scale.shape[-1]]))
+    else:
+        run = flat.numel() // like.numel()
+    return flat[::run].clone()
 
 
 def _checked_horizons(horizons: Any) -> tuple[float, ...]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sterling.base.text import counted, number, percent, sentence, with_picture
+from sterling.base.text import counted, number, percent, sentence
+from sterling.torch.tables import Table, Told
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,28 +25,21 @@ SHOWN = {
     "stay": "median stay",
     "absence": "median absence",
 }
-_WIDTH = 118  # letters, where the output is no terminal
 
 
-class MonitorReport:
-    """What a monitor has seen, as text, as HTML in a notebook, and as a figure.
-
-    Parameters
-    ----------
-    frame : polars.DataFrame
-        From `OrbitMonitor.frame`.
-    history : list of dict
-        The monitor's.
-    within : int
-        k, the steps of `undone` and `churn`.
-    left_out : list of str
-        Tensors that the optimiser does not move.
-    """
+class MonitorReport(Told):
+    """What a monitor has seen, as text, as HTML in a notebook, and as a figure."""
 
     def __init__(
-        self, frame: pl.DataFrame, history: Sequence[dict[str, Any]], within: int, left_out: Sequence[str]
+        self,
+        frame: pl.DataFrame,
+        history: Sequence[dict[str, Any]],
+        within: int,
+        left_out: Sequence[str],  # tensors that the optimiser did not hold
+        diverged: Sequence[str] = (),  # tensors whose latents are not finite
     ):
-        self.frame, self.history, self.within, self.left_out = frame, list(history), within, list(left_out)
+        self.frame, self.history, self.within = frame, list(history), within
+        self.left_out, self.diverged = left_out, diverged
 
     @property
     def sentences(self) -> list[str]:
@@ -72,9 +64,12 @@ class MonitorReport:
         by_scale = sum(one or 0 for one in columns["by_scale"])
         if by_scale and flips:
             said.append(sentence(f"{percent(by_scale / flips)} of the flips were made by the scale alone"))
-        if self.left_out:
-            names = ", ".join(self.left_out[:5]) + (", …" if len(self.left_out) > 5 else "")
-            said.append(sentence(f"left out, since the optimiser does not move them: {names}"))
+        for names, what in (
+            (self.left_out, "left out, since the optimiser did not hold them when the monitor was made"),
+            (self.diverged, "latents are no longer finite, so that codes mean nothing"),
+        ):
+            if names:
+                said.append(sentence(f"{what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"))
         return said
 
     def rows(self) -> list[list[str]]:
@@ -98,39 +93,10 @@ class MonitorReport:
             )
         return table
 
-    def __rich_console__(self, console: Any, options: Any) -> Any:
-        """Give Rich what it prints."""
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
+    def told(self) -> tuple[Sequence[str], Table, Sequence[str]]:
+        return self.sentences, Table(list(SHOWN.values()), self.rows()), ()
 
-        for one in self.sentences:
-            yield Text(one)
-        grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-        for place, heading in enumerate(SHOWN.values()):
-            grid.add_column(heading, justify="right" if place else "left", overflow="fold")
-        for cells in self.rows():
-            grid.add_row(*map(Text, cells))
-        yield grid
-
-    def __str__(self) -> str:
-        from rich.console import Console
-
-        console = Console(file=io.StringIO(), width=_WIDTH)
-        console.print(self)
-        return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())  # type: ignore[attr-defined]
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        heads = "".join(f"<th>{html.escape(one)}</th>" for one in SHOWN.values())
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
-            for cells in self.rows()
-        )
-        said = "".join(f"<p>{html.escape(one)}</p>" for one in self.sentences)
-        table = f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
-        return f"{said}{with_picture(self, table)}"
+    __repr__ = Told.__str__
 
     def figure(self) -> Figure:
         """Draw flips over the steps, and undecided weights by tensor.

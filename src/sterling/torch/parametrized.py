@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
 from sterling.base.checks import choice, instance_of, shown
@@ -32,14 +33,7 @@ WEIGHT = "weight"
 class Quantiser(nn.Module):
     """From latents u to weights s·code(u/s), with the step s taken from the latents; no gradient flows to s.
 
-    Parameters
-    ----------
-    levels : int
-    scale : str
-        "absmean", "absmax" or "none".
-    axis : int, optional
-        Of the channels, where each has its own s.
-    surrogate : Surrogate
+    With an axis each channel along it has its own s.
     """
 
     def __init__(self, levels: int, scale: str, axis: int | None, surrogate: Surrogate):
@@ -309,8 +303,12 @@ def _check_layer(name: str, layer: nn.Module, levels: int) -> None:
             f"the weight of {where} is quantised or parametrised already: name it in `skip`, "
             "or undo that first (`unbinarize`)"
         )
-    if not layer.weight.is_floating_point():  # type: ignore[union-attr]
-        raise InputError(f"the weight of {where} is no floating-point tensor: name it in `skip`")
+    weight = layer._parameters.get(WEIGHT)
+    if weight is None or isinstance(weight, UninitializedParameter) or not weight.is_floating_point():
+        raise InputError(
+            f"the weight of {where} is no floating-point parameter of a known shape, as where it is pruned, "
+            "normed or lazy: name it in `skip`"
+        )
     if levels % 2 == 0 and getattr(layer, "padding_idx", None) is not None:
         raise InputError(
             f"{where} has a row for padding, which must stay zero, and {levels} levels have no zero: "

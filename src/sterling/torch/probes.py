@@ -101,13 +101,7 @@ def slopes(weight: QuantisedWeight) -> torch.Tensor:
 
 
 def reasons(slope: torch.Tensor, codes: torch.Tensor, steps: torch.Tensor) -> dict[str, float]:
-    """Return the shares of weights without gradient, by why they have none.
-
-    Parameters
-    ----------
-    slope, codes, steps : Tensor
-        Of one shape; steps are the latents over the scale.
-    """
+    """Return the shares of weights without gradient, by why; steps are the latents over the scale."""
     none, count = slope == 0, slope.numel()
     if not bool(none.any()):
         return {}
@@ -139,21 +133,11 @@ def _end(steps: torch.Tensor, passed: torch.Tensor, cut: torch.Tensor) -> str:
 
 @dataclass(frozen=True)
 class Shape:
-    """What a ramp of latents shows.
+    """What a ramp of latents shows."""
 
-    Attributes
-    ----------
-    surrogate : str
-        A name of `sterling.surrogates`, "none", or "other".
-    window : tuple of float, optional
-        Where the slope is not zero, in steps; None where it has no end within the ramp.
-    codes : tuple of int
-        All that were seen.
-    """
-
-    surrogate: str
-    window: tuple[float, float] | None
-    codes: tuple[int, ...]
+    surrogate: str  # a name of `sterling.surrogates`, "none", or "other"
+    window: tuple[float, float] | None  # where the slope is not zero, in steps; None where it has no end
+    codes: tuple[int, ...]  # all that were seen
 
 
 def shape_of(weight: QuantisedWeight) -> Shape:
@@ -167,12 +151,14 @@ def shape_of(weight: QuantisedWeight) -> Shape:
         back = order.argsort()[:: max(1, count // _POINTS)]
         slope = slopes(weight).flatten()[back].double().cpu().numpy()
         steps = steps_of(weight).flatten()[back].double().cpu().numpy()
-        seen = tuple(int(one) for one in weight.codes().unique().tolist())
+        seen = set(weight.codes().unique().tolist())
+        data.neg_()  # a single weight would show one end of the ramp
+        seen |= set(weight.codes().unique().tolist())
     name, window = _recognised(ramp[:: max(1, count // _POINTS)].numpy(), slope, steps)
     if name == "other":  # where each channel has its scale, windows are sharp in steps only
         order = np.argsort(steps)
         name, window = _recognised(steps[order], slope[order], steps[order])
-    return Shape(name, window, seen)
+    return Shape(name, window, tuple(sorted(seen)))
 
 
 def steps_of(weight: QuantisedWeight) -> torch.Tensor:
@@ -228,7 +214,7 @@ def _smooth(x: np.ndarray, relative: np.ndarray) -> str:
 def code_at_zero(weight: QuantisedWeight) -> int | None:
     """Return the code of a latent that is exactly zero; None if it depends on the place."""
     with kept(weight) as data:
-        places = torch.arange(0, data.numel(), max(1, data.numel() // 8))
+        places = torch.arange(0, data.numel() - 1, max(2, data.numel() // 8))  # never all: scales would be 0
         flat = data.flatten().clone()
         flat[places] = 0.0
         data.copy_(flat.reshape(data.shape))

@@ -1,7 +1,7 @@
 """Rivals of decoding and remedies against oscillation, each after its paper, all with one small interface.
 
-A rival is made with the model and its optimiser, does its work from hooks on the step, and gives a net by
-`result`. `Bop` is an optimiser itself.
+A rival is made with the model and its optimiser, as `Rival` says, does its work from hooks on the step, and
+gives a net by `result`. `Bop` is an optimiser itself.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from sterling.base.checks import instance_of, integer, real
+from sterling.base.checks import choice, instance_of, integer, real
 from sterling.base.extras import installed
 from sterling.errors import InputError
-from sterling.torch.counting import Tally
-from sterling.torch.decoding import make_plain
+from sterling.torch.counting import Tally, grid_of
+from sterling.torch.decoding import make_plain, recompute_norms
 from sterling.torch.functions import Step, nearest_code, top_code
 from sterling.torch.handle import QuantisedWeight
-from sterling.torch.monitor import after_each_step, groups_of
+from sterling.torch.monitor import after_each_step, groups_of, innermost
 from sterling.torch.parametrized import Quantiser, latent_of, quantisers
 from sterling.torch.taps import unwrapped
 from sterling.torch.weights import find
@@ -66,7 +66,7 @@ class Rival:
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer):
         instance_of(model, nn.Module, "model", "a torch.nn.Module")
-        instance_of(optimizer, torch.optim.Optimizer, "optimizer", "the torch.optim.Optimizer of the model")
+        optimizer = innermost(optimizer)
         self.model, self.optimizer, self.steps = unwrapped(model), optimizer, 0
         found = [one for one in find(self.model) if one.framework == "binarize"]
         self.weights = [one for one in found if groups_of(one, optimizer)]
@@ -116,8 +116,7 @@ class Rival:
         """
         net = copy.deepcopy(self.model)
         self.fill(net)
-        if bn is not None:
-            torch.optim.swa_utils.update_bn(bn, net, device=next(net.parameters()).device)
+        recompute_norms(net, bn)
         return net.eval()
 
     def fill(self, net: nn.Module) -> None:
@@ -133,8 +132,6 @@ class LatentAverage(Rival):
 
     Parameters
     ----------
-    model, optimizer
-        As for `Rival`.
     horizon : float
         EMA: a ← a + (u − a)/h after each step. Infinity: the plain mean, as in stochastic weight averaging.
     scale : str
@@ -156,11 +153,9 @@ class LatentAverage(Rival):
         scale: str = "refit",
         start: int = 0,
     ):
-        super().__init__(model, optimizer)
         self.horizon = math.inf if horizon == math.inf else real(horizon, "horizon", least=1)
-        if scale not in ("refit", "old"):
-            raise InputError(f'scale is {scale!r:.40}; it must be "refit" or "old"')
-        self.scale, self.start = scale, integer(start, "start", 0)
+        self.scale, self.start = choice(scale, "scale", ("refit", "old")), integer(start, "start", 0)
+        super().__init__(model, optimizer)
         self.averages = [one.latent.detach().clone() for one in self.weights]
         self.averaged = 0
 
@@ -190,8 +185,6 @@ class Freezing(Rival):
 
     Parameters
     ----------
-    model, optimizer
-        As for `Rival`.
     threshold : float or function of the step
         Nagel et al. lower it along a cosine; it should be above 2m.
     momentum : float
@@ -209,16 +202,19 @@ class Freezing(Rival):
         threshold: float | Callable[[int], float] = 0.02,
         momentum: float = 0.01,
     ):
-        super().__init__(model, optimizer)
         self.momentum = real(momentum, "momentum", above=0, most=1)
         self.threshold = threshold if callable(threshold) else real(threshold, "threshold", least=0)
+        super().__init__(model, optimizer)
         self.codes = [one.codes().float() for one in self.weights]
         self.means = [one.clone() for one in self.codes]
         self.directions = [torch.zeros_like(one) for one in self.codes]
         self.frequencies = [torch.zeros_like(one) for one in self.codes]
         self.frozen = [torch.zeros_like(one, dtype=torch.bool) for one in self.codes]
         self.held = [torch.zeros_like(one) for one in self.codes]
-        self.grids = [_grid(one.levels, one.latent.device) for one in self.weights]
+        self.grids = [
+            torch.tensor(grid_of(one.levels), dtype=torch.float32, device=one.latent.device)
+            for one in self.weights
+        ]
 
     def after_step(self) -> None:
         limit = self.threshold(self.steps) if callable(self.threshold) else self.threshold
@@ -250,8 +246,6 @@ class Dampening(Rival):
 
     Parameters
     ----------
-    model, optimizer
-        As for `Rival`.
     strength : float or function of the step
         λ; Nagel et al. raise it along a cosine.
 
@@ -266,8 +260,8 @@ class Dampening(Rival):
         optimizer: torch.optim.Optimizer,
         strength: float | Callable[[int], float] = 1e-3,
     ):
-        super().__init__(model, optimizer)
         self.strength = strength if callable(strength) else real(strength, "strength", least=0)
+        super().__init__(model, optimizer)
 
     def penalty(self) -> torch.Tensor:
         """Return λ Σ (q(u) − clip(u))², with its gradient.
@@ -304,8 +298,6 @@ class TransitionRate(Rival):
 
     Parameters
     ----------
-    model, optimizer
-        As for `Rival`.
     target : function of the step
         R, the share of weights that are to flip at a step; `cosine_target` gives the usual one.
     momentum : float
@@ -323,12 +315,12 @@ class TransitionRate(Rival):
         target: Callable[[int], float],
         momentum: float = 0.99,
     ):
-        super().__init__(model, optimizer)
         if not callable(target):
             raise InputError("target must be a function of the step, such as `cosine_target(0.002, 1000)`")
         self.target, self.momentum = target, real(momentum, "momentum", least=0, below=1)
-        numbers = {number for one in self.weights for number in groups_of(one, optimizer)}
-        self.groups = [optimizer.param_groups[number] for number in sorted(numbers)]
+        super().__init__(model, optimizer)
+        numbers = {number for one in self.weights for number in groups_of(one, self.optimizer)}
+        self.groups = [self.optimizer.param_groups[number] for number in sorted(numbers)]
         self.first = [float(group["lr"]) for group in self.groups]
         self.rates = list(self.first)
         self.running = 0.0
@@ -350,6 +342,7 @@ class TransitionRate(Rival):
 
 def cosine_target(first: float, steps: int) -> Callable[[int], float]:
     """Return a target rate of flips that falls from `first` to 0 over so many steps, along a cosine."""
+    first, steps = real(first, "first", least=0), integer(steps, "steps", 1)
     return lambda step: first * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
 
 
@@ -373,8 +366,8 @@ class QEMA(Rival):
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, decay: float = 0.998):
-        super().__init__(model, optimizer)
         self.decay = real(decay, "decay", least=0, below=1)
+        super().__init__(model, optimizer)
         known = {id(one.latent) for one in self.weights}
         self.averages: dict[int, torch.Tensor] = {}
         self._replaced: list[tuple[nn.Module, Quantiser]] = []
@@ -432,8 +425,6 @@ class Best(Rival):
 
     Parameters
     ----------
-    model, optimizer
-        As for `Rival`.
     validate : function of a model
         Returns a loss.
     every : int
@@ -447,10 +438,10 @@ class Best(Rival):
         validate: Callable[[nn.Module], float],
         every: int = 100,
     ):
-        super().__init__(model, optimizer)
         if not callable(validate):
             raise InputError("validate must be a function of a model that returns its loss")
         self.validate, self.every = validate, integer(every, "every", 1)
+        super().__init__(model, optimizer)
         self.loss, self.at = math.inf, 0
         self.kept = copy.deepcopy(self.model.state_dict())
 
@@ -586,9 +577,3 @@ def _latent_in(net: nn.Module, weight: QuantisedWeight) -> nn.Parameter:
     """Return the latents of a copy of the model."""
     path, _, _ = weight.places[0].rpartition(".")
     return latent_of(net.get_submodule(path))
-
-
-def _grid(levels: int, device: torch.device) -> torch.Tensor:
-    """Return least code, largest code and spacing."""
-    top = top_code(levels)
-    return torch.tensor([-top, top, 1 if levels % 2 else 2], dtype=torch.float32, device=device)

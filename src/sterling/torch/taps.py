@@ -18,35 +18,21 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
 from sterling.errors import InputError
-from sterling.torch.grids import Grid, GridReader, find_grid
-from sterling.torch.handle import QuantisedWeight, names_of
+from sterling.torch.grids import Grid, find_grid
+from sterling.torch.handle import QuantisedWeight, names_of, on_grid
 
+_CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 #: Functions whose argument of that number is a weight; those of the modules call these.
 WEIGHT_ARGUMENT = {
-    F.linear: 1,
+    **dict.fromkeys((F.linear, F.embedding, F.embedding_bag, *_CONVOLUTIONS), 1),
     F.bilinear: 2,
-    F.conv1d: 1,
-    F.conv2d: 1,
-    F.conv3d: 1,
-    F.conv_transpose1d: 1,
-    F.conv_transpose2d: 1,
-    F.conv_transpose3d: 1,
-    F.embedding: 1,
-    F.embedding_bag: 1,
 }
 #: Products in which either factor may be a weight, as in layers written by hand.
 PRODUCTS = frozenset(
     (
-        torch.matmul,
-        torch.mm,
-        torch.bmm,
-        torch.addmm,
-        torch.einsum,
-        torch.Tensor.matmul,
-        torch.Tensor.mm,
-        torch.Tensor.bmm,
-        torch.Tensor.__matmul__,
-        torch.Tensor.__rmatmul__,
+        *(torch.matmul, torch.mm, torch.bmm, torch.addmm, torch.einsum),
+        *(torch.Tensor.matmul, torch.Tensor.mm, torch.Tensor.bmm),
+        *(torch.Tensor.__matmul__, torch.Tensor.__rmatmul__),
     )
 )
 _ATTENTION = {"in_proj_weight": 5, "out_proj_weight": 11}  # of F.multi_head_attention_forward
@@ -88,24 +74,12 @@ def _weights(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterat
 
 @dataclass(frozen=True, eq=False)
 class Tap:
-    """A weight that a layer was called with.
+    """A weight that a layer was called with."""
 
-    Attributes
-    ----------
-    owner : Module
-        The innermost module that was running.
-    order : int
-        How many weights were heard before it since the owner was called.
-    call : tuple
-        What the owner was called with.
-    value : Tensor
-        The weight, with its graph.
-    """
-
-    owner: nn.Module
-    order: int
-    call: Call
-    value: torch.Tensor
+    owner: nn.Module  # the innermost module that was running
+    order: int  # how many weights were heard before it since the owner was called
+    call: Call  # what the owner was called with
+    value: torch.Tensor  # the weight, with its graph
 
 
 def listen(model: nn.Module, example: Any) -> list[Tap]:
@@ -113,11 +87,6 @@ def listen(model: nn.Module, example: Any) -> list[Tap]:
 
     All parameters count as trained meanwhile, so that graphs reach frozen ones too. Afterwards the model is
     as it was.
-
-    Raises
-    ------
-    InputError
-        If the model cannot be run on the example.
     """
     taps: list[Tap] = []
     running: list[tuple[nn.Module, Call, int]] = []
@@ -142,7 +111,7 @@ def listen(model: nn.Module, example: Any) -> list[Tap]:
         try:
             with Taps(hear):
                 model(*args, **kwargs)
-        except Exception as problem:  # whatever a model of the user's raises
+        except (Exception, SystemExit) as problem:  # whatever a model of the user's raises
             words = " ".join(str(problem).split())
             raise InputError(
                 f"the model cannot be run on the example ({type(problem).__name__}: {words[:200]}); give as "
@@ -180,15 +149,7 @@ def hear_again(tap: Tap) -> torch.Tensor:
 
 
 def discover(model: nn.Module, example: Any, known: Collection[int] = ()) -> list[QuantisedWeight]:
-    """Return handles of the quantised weights that the layers are called with.
-
-    Parameters
-    ----------
-    model : Module
-    example : Tensor, tuple or dict
-    known : collection of int
-        Identities of latents that have handles already.
-    """
+    """Return handles of the quantised weights that the layers are called with, but for the latents known."""
     names = names_of(model)
     users: dict[int, list[_Found]] = {}
     for tap in listen(model, example):
@@ -263,23 +224,20 @@ def _first(one: torch.Tensor) -> torch.Tensor:
 
 def _handle(found: list[_Found], places: list[str]) -> QuantisedWeight:
     first = found[0]
-    latent, tap, reader = first.latent, first.tap, GridReader(first.grid)
-    frozen = not latent.requires_grad
+    latent, tap = first.latent, first.tap
 
     def values() -> torch.Tensor:
         return _like(hear_again(tap), latent, first.turned)
 
-    return QuantisedWeight(
+    return on_grid(
+        first.grid,
+        latent,
+        values,
         name=places[0],
-        latent=latent,
         modules=dict.fromkeys(one.tap.owner for one in found),
-        levels=first.grid.levels,
         framework="discovery",
-        values=values,
-        codes=lambda: reader.read(values(), latent).codes,
-        scale=lambda: reader.read(values(), latent).scale,
         places=places,
-        trained=[one for one in first.leaves if one.requires_grad and one.ndim > 1] if frozen else [latent],
+        factors=[one for one in first.leaves if one.requires_grad and one.ndim > 1 and one is not latent],
     )
 
 

@@ -13,6 +13,7 @@ from sterling.cli import app
 
 MODELS = """
 import torch
+import sterling.torch
 from tests.unit.torch import frameworks as fw
 
 def int2():
@@ -32,6 +33,23 @@ def three():
 
 def broken():
     raise KeyError("no such\\nmodel")
+
+def exits():
+    raise SystemExit(3)
+
+def needs(argument):
+    return argument
+
+class Talking(fw.Quantised):
+    def forward(self, x):
+        print("forward")
+        return super().forward(x)
+
+def talking():
+    print("hello")
+    return Talking(fw.detached), fw.X
+
+ready = sterling.torch.binarize(torch.nn.Linear(64, 8))
 """
 
 
@@ -71,6 +89,8 @@ def test_json_and_page(run, tmp_path):
         ("no_such_module_here:f", "ModuleNotFoundError"),
         ("audited_models:broken", "KeyError"),
         ("audited_models:three", "3 things"),
+        ("audited_models:exits", "sys.exit"),
+        ("audited_models:needs", "argument"),
         ("audited_models:plain", "no quantised weight"),
     ],
 )
@@ -79,6 +99,21 @@ def test_wrong_input_is_one_line(run, source, about):
     assert done.exit_code == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert about in done.stderr
+
+
+def test_what_the_users_code_prints_is_no_result(run):
+    done = run("audited_models:talking", "--json")
+    assert json.loads(done.stdout)["tensors"][0]["levels"] == 3
+    assert set(done.stderr.splitlines()) == {"hello", "forward"}
+
+
+def test_a_model_may_be_named_itself(run):
+    assert run("audited_models:ready").stdout.startswith("Nothing is wrong")
+
+
+def test_a_narrow_terminal_is_told_in_blocks(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    assert "surrogate    identity" in run("audited_models:ready").stdout
 
 
 def test_a_page_that_cannot_be_written(run):

@@ -96,7 +96,7 @@ def test_torchao(dtype, levels, at_bound):
     cut, other = (beyond, outer) if at_bound else (outer, beyond)
     assert row.no_gradient == pytest.approx(float(cut.float().mean()))
     assert row.other_clamp == pytest.approx(float(other.float().mean()))
-    assert set(row.reasons) == {"cut tail" if at_bound else "clamp at its bound"}
+    assert set(row.why) == {"cut tail" if at_bound else "clamp at its bound"}
     assert row.at_zero == 0
     assert "clamp at its bound" in report.headline()
     assert row.surrogate == "hard_tanh"
@@ -129,7 +129,7 @@ def test_brevitas_clamped_binary():
     row = row_of(model)
     beyond = (model[0].weight.abs() > 0.1).float().mean()
     assert row.no_gradient == pytest.approx(float(beyond))
-    assert list(row.reasons) == ["cut tail"]
+    assert list(row.why) == ["cut tail"]
     assert (row.levels, row.surrogate) == (2, "hard_tanh")
     assert row.window == pytest.approx((-1, 1), abs=0.02)
 
@@ -139,7 +139,7 @@ def test_brevitas_ternary_has_no_gradient_at_code_0():
     report = stt.audit(model, X)
     row = report.rows[0]
     assert row.no_gradient == pytest.approx(float((model[0].weight.abs() <= 0.05).float().mean()))
-    assert list(row.reasons) == ["dead zone"]
+    assert list(row.why) == ["dead zone"]
     assert (row.levels, row.at_zero) == (3, 0)
     assert "dead zone" in report.headline()
 
@@ -195,7 +195,7 @@ def test_lsq():
     beyond = ((latent / 0.06 < -4) | (latent / 0.06 > 3)).float().mean()
     assert row.levels == 8
     assert row.no_gradient == pytest.approx(float(beyond), abs=1e-3)
-    assert list(row.reasons) == ["cut tail"]
+    assert list(row.why) == ["cut tail"]
     assert row.window == pytest.approx((-4, 3), abs=0.1)
     assert row.ties == "to zero"
     assert row_of(fw.Quantised(Lsq())).levels == 8
@@ -320,3 +320,74 @@ def test_refusals(call, about):
     with pytest.raises(st.InputError, match=about) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("per", ["tensor", "channel"])
+@pytest.mark.parametrize("layer", [nn.Conv2d(3, 8, 3), nn.Linear(2, 4), nn.Linear(40, 30)], ids=str)
+def test_a_ternary_quantiser_is_no_sign(layer, per):
+    report = stt.audit(stt.binarize(copy.deepcopy(layer), levels=3, per=per))
+    assert report.headline() == "Nothing is wrong with the one quantised tensor."
+    assert report.rows[0].at_zero == 0
+
+
+@pytest.mark.parametrize("latents", [torch.ones(3), torch.tensor([[0.4]]), torch.tensor(-1.0)], ids=str)
+def test_few_weights_have_two_levels_too(latents):
+    row = quick(lambda w: stt.sign(w) * w.abs().mean().detach(), latents)
+    assert row.levels == 2
+    assert not any(one.wrong for one in row.findings)
+
+
+def test_a_frozen_layer_of_binarize_is_told():
+    model = stt.binarize(nn.Sequential(nn.Linear(40, 30)))
+    model.requires_grad_(False)
+    row = stt.audit(model).rows[0]
+    assert [one.short for one in row.findings] == ["frozen"]
+    assert row.latent == "frozen parameter"
+
+
+def test_latents_that_are_not_finite():
+    model = stt.binarize(nn.Sequential(nn.Linear(40, 30)))
+    model[0].parametrizations.weight.original.data[0, 0] = math.nan
+    report = stt.audit(model)
+    assert "not finite" in report.headline()
+    assert report.frame()["no_gradient"].to_list() == [None]
+
+
+def test_a_parameter_on_levels_has_no_quantiser():
+    model = stt.unbinarize(stt.binarize(nn.Linear(64, 8)), keep="quantised")
+    row = stt.audit(model, X).rows[0]
+    assert row.levels == 2
+    assert [one.short for one in row.findings] == ["no quantiser"]
+
+
+@pytest.mark.parametrize(
+    "quantiser, about",
+    [
+        (lambda w: w.sign().to(torch.int8), "int8"),
+        (lambda w: w.sign_(), "cannot be called"),
+        (lambda w: (), "cannot be called"),
+        (lambda w: exec("raise SystemExit(3)"), "SystemExit"),
+        (lambda w: None, "shape"),
+    ],
+)
+def test_quantisers_that_are_none(quantiser, about):
+    with pytest.raises(st.InputError, match=about):
+        stt.audit(quantiser)
+
+
+def test_latents_that_say_nothing():
+    for example in (torch.zeros(0), torch.full((3, 3), math.nan)):
+        with pytest.raises(st.InputError, match="empty or not finite"):
+            stt.audit(stt.sign, example)
+
+
+def test_a_narrow_terminal_gets_blocks():
+    import io
+
+    from rich.console import Console
+
+    report = stt.audit(stt.binarize(nn.Linear(64, 8)))
+    for width, line in ((30, "no gradient  none"), (100, "tensor   levels")):
+        console = Console(width=width, file=io.StringIO())
+        console.print(report)
+        assert line in console.file.getvalue()

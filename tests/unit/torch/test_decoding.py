@@ -232,3 +232,28 @@ def test_wrong_input(ran):
         stt.decode(ran.model, ran.monitor, validate=[torch.zeros(3, 6)])
     with pytest.raises(InputError, match="no batch"):
         stt.decode(ran.model, ran.monitor, validate=[])
+    x, y = torch.zeros(3, 6), torch.zeros(3).long()
+    for targets in (y[:2], y + 9, 3):
+        with pytest.raises(InputError, match="does not fit"):
+            stt.decode(ran.model, ran.monitor, validate=[(x, targets)])
+    for loss in ("low", None, torch.ones(2), math.nan):
+        with pytest.raises(InputError, match="the loss that `validate` returned"):
+            stt.decode(ran.model, ran.monitor, validate=lambda model, loss=loss: loss)
+
+
+def test_layers_that_are_gone():
+    task = Task(2)
+    task.step()
+    task.model[0] = torch.nn.Linear(6, 7)
+    with pytest.raises(InputError, match=r"'0\.weight' are no longer in the model"):
+        stt.decode(task.model, task.monitor, horizon=8)
+
+
+def test_statistics_of_no_batch_would_be_those_of_fresh_layers():
+    task = Task(
+        2, model=torch.nn.Sequential(torch.nn.Linear(6, 7), torch.nn.BatchNorm1d(7), torch.nn.Linear(7, 2))
+    )
+    task.step()
+    for bn in (3, [], iter([torch.zeros(3, 6)])):
+        with pytest.raises(InputError, match="bn "):
+            stt.decode(task.model, task.monitor, horizon=8, bn=bn)

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it
 from torch import nn  # noqa: E402
 
 import sterling.torch as stt  # noqa: E402
-from sterling.errors import InputError, StoreError  # noqa: E402
+from sterling.errors import InputError, SterlingError, StoreError  # noqa: E402
 from sterling.torch.export import load_packed, pack, pack_codes, to_onnx, unpack_codes  # noqa: E402
 
 
@@ -86,6 +86,72 @@ def test_codes_survive_packing(bits):
     assert unpack_codes(data, 101, bits).tolist() == codes.tolist()
 
 
+def test_a_layer_that_stands_twice_is_run_twice(tmp_path):
+    layer, act = nn.Linear(6, 6), nn.Tanh()
+    model = stt.binarize(nn.Sequential(layer, act, layer, act))
+    pack(model, tmp_path / "net.bits")
+    x = torch.randn(7, 6)
+    with torch.no_grad():
+        np.testing.assert_allclose(load_packed(tmp_path / "net.bits")(x.numpy()), model(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 3, 9])
+@pytest.mark.parametrize("levels", [2, 3, 5, 128, 255])
+def test_odd_sizes(size, levels, tmp_path):
+    model = stt.binarize(nn.Sequential(nn.Linear(size, size), nn.Linear(size, 3, bias=False)), levels=levels)
+    pack(model, tmp_path / "net.bits")
+    x = torch.randn(7, size)
+    with torch.no_grad():
+        np.testing.assert_allclose(
+            load_packed(tmp_path / "net.bits")(x.numpy()), model(x), rtol=1e-4, atol=1e-4
+        )
+
+
+def test_weights_that_are_all_one_value(tmp_path):
+    model = nn.Sequential(nn.Linear(8, 4))
+    for value in (0.0, 0.3):
+        nn.init.constant_(model[0].weight, value)
+        assert pack(model, tmp_path / "net.bits") == 4
+        x = torch.randn(7, 8)
+        with torch.no_grad():
+            np.testing.assert_allclose(load_packed(tmp_path / "net.bits")(x.numpy()), model(x), atol=1e-6)
+
+
+def test_more_than_256_levels_are_floats(tmp_path):
+    model = nn.Sequential(nn.Linear(64, 64))
+    for count, packed in ((256, 4096), (300, 0)):
+        with torch.no_grad():
+            model[0].weight.copy_((torch.arange(4096).reshape(64, 64) % count - count // 2) * 0.01)
+        assert pack(model, tmp_path / "net.bits") == packed
+
+
+@pytest.mark.parametrize("per", ["tensor", "channel"])
+def test_bfloat16_takes_as_few_bits(per, tmp_path):
+    model = stt.binarize(nn.Sequential(nn.Linear(400, 40)), levels=3, per=per).bfloat16()
+    assert pack(model, tmp_path / "net.bits") == 400 * 40 // 4
+
+
+def test_onnx_of_several_outputs(tmp_path):
+    pytest.importorskip("onnxruntime", reason="it runs the file")
+    pytest.importorskip("onnxscript", reason="PyTorch's exporter is built on it")
+
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words, self.head = nn.Embedding(9, 5), nn.Linear(5, 3)
+
+        def forward(self, x):
+            y = self.head(self.words(x))
+            return y, {"more": y + 1}
+
+    model = stt.binarize(Two(), levels=3)
+    assert to_onnx(model, tmp_path / "net.onnx", torch.arange(4).reshape(2, 2)) < 1e-4
+    with pytest.raises(InputError, match="cannot be written as ONNX") as caught:
+        to_onnx(model, tmp_path / "other.onnx", "words")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "other.onnx").exists()
+
+
 def test_onnx_gives_the_same_classes(tmp_path):
     pytest.importorskip("onnxruntime", reason="it runs the file")
     pytest.importorskip("onnxscript", reason="PyTorch's exporter is built on it")
@@ -116,6 +182,37 @@ class Odd(nn.Module):
 def test_layers_that_the_runtime_does_not_know(layer, tmp_path):
     with pytest.raises(InputError, match=r"layer 1 .*cannot be packed"):
         pack(nn.Sequential(nn.Identity(), layer), tmp_path / "net.bits")
+    assert not list(tmp_path.iterdir())
+
+
+class Doubled(nn.Sequential):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def hooked():
+    model = nn.Sequential(nn.Linear(4, 4))
+    model[0].register_forward_hook(lambda layer, inputs, output: 2 * output)
+    return model
+
+
+def not_finite():
+    model = nn.Sequential(nn.Linear(4, 4))
+    nn.init.constant_(model[0].weight, np.nan)
+    return model
+
+
+@pytest.mark.parametrize(
+    "make, about",
+    [
+        (lambda: Doubled(nn.Linear(4, 4)), "of its own"),
+        (hooked, "cannot be packed"),
+        (not_finite, "not finite"),
+    ],
+)
+def test_nets_that_a_chain_of_layers_is_not(make, about, tmp_path):
+    with pytest.raises(InputError, match=about):
+        pack(make(), tmp_path / "net.bits")
     assert not list(tmp_path.iterdir())
 
 
@@ -173,5 +270,16 @@ def test_any_damaged_byte_is_refused_or_harmless(file):
 def test_no_file_and_inputs_that_do_not_fit(file):
     with pytest.raises(StoreError, match="no file"):
         load_packed(file.with_name("none.bits"))
-    with pytest.raises(InputError, match=r"\(2, 5\)"):
-        load_packed(file)(np.zeros((2, 5)))
+    net = load_packed(file)
+    for bad in (np.zeros((2, 5)), np.zeros(16), 3, None, "image", [["image"]]):
+        for call in (net, net.predict):
+            with pytest.raises(InputError, match="inputs"):
+                call(bad)
+
+
+def test_a_padding_that_no_memory_holds_is_refused(tmp_path):
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, padding=60_000))
+    pack(model, tmp_path / "net.bits")
+    net = load_packed(tmp_path / "net.bits")
+    with pytest.raises(SterlingError, match="padded images"):
+        net(np.zeros((50, 1, 4, 4)))

@@ -140,5 +140,14 @@ def test_refusals(call, about):
         call()
 
 
+def test_no_code_is_minus_zero():
+    for levels in (3, 5):
+        x = torch.tensor([-0.2, -0.0, 0.2], requires_grad=True)
+        codes = stt.round_to(x, levels)
+        assert not torch.signbit(codes).any()
+        codes.sum().backward()
+        assert x.grad.tolist() == [1, 1, 1]
+
+
 def test_levels_of_numpy():
     assert stt.round_to(torch.ones(1), np.int64(3)).tolist() == [1]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import math
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -271,6 +273,147 @@ def test_codes_of_ones_own_may_show_new_levels_later():
     assert monitor.average("weight", math.inf).tolist() == [[pytest.approx(4 / 3), 1, 0]]
 
 
+class Skipping(torch.optim.Optimizer):
+    """Passes on every second step, as Accelerate's wrapper does while gradients accumulate."""
+
+    def __init__(self, optimizer):
+        self.optimizer, self.calls = optimizer, 0
+
+    @property
+    def param_groups(self):
+        return self.optimizer.param_groups
+
+    def step(self, closure=None):
+        self.calls += 1
+        if self.calls % 2 == 0:
+            self.optimizer.step(closure)
+
+
+def test_steps_that_a_wrapper_does_not_pass_on_are_none():
+    task = Task(2)
+    task.monitor.close()
+    outer = Skipping(task.optimizer)
+    task.monitor = stt.OrbitMonitor(task.model, outer, horizons=HORIZONS, within=5)
+    for _ in range(20):
+        task.optimizer.zero_grad()
+        for _ in range(2):
+            task.loss().backward()
+            outer.step()
+        task.note()
+    task.agrees()
+
+
+class Unhooked(torch.optim.SGD):
+    """Without hooks, as PARQ's optimiser."""
+
+    def step(self, closure=None):
+        return super().step(closure)
+
+
+@pytest.fixture
+def unhooked():
+    model = stt.binarize(torch.nn.Linear(6, 5))
+    optimizer = Unhooked(model.parameters(), lr=0.1)
+    Unhooked.step = Unhooked.__dict__["step"].__wrapped__
+
+    def steps(count):
+        for _ in range(count):
+            optimizer.zero_grad()
+            model(torch.randn(4, 6)).pow(2).mean().backward()
+            optimizer.step()
+
+    return model, optimizer, steps
+
+
+def test_the_older_of_two_monitors_is_closed(unhooked):
+    model, optimizer, steps = unhooked
+    first, second = stt.OrbitMonitor(model, optimizer), stt.OrbitMonitor(model, optimizer)
+    steps(2)
+    first.close()
+    first.close()
+    steps(3)
+    assert (first.steps, second.steps) == (2, 5)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scheduler_first", [True, False])
+def test_a_scheduler_wraps_the_step_as_well(unhooked, scheduler_first):
+    model, optimizer, steps = unhooked
+    monitor = None if scheduler_first else stt.OrbitMonitor(model, optimizer)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+    monitor = monitor or stt.OrbitMonitor(model, optimizer)
+    for _ in range(3):
+        steps(1)
+        scheduler.step()
+    assert monitor.steps == 3
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 / 8)
+
+
+def test_a_group_that_is_gone_moves_nothing():
+    model = stt.binarize(torch.nn.Sequential(*[torch.nn.Linear(4, 4) for _ in range(3)]))
+    optimizer = torch.optim.SGD([{"params": layer.parameters()} for layer in model], lr=0.3)
+    monitor = stt.OrbitMonitor(model, optimizer)
+    for _ in range(2):
+        model(torch.randn(8, 4)).pow(2).mean().backward()
+        optimizer.step()
+        optimizer.param_groups.pop()
+    assert monitor.steps == 2
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("rate", [-0.1, math.nan, math.inf])
+def test_averages_survive_any_rate(rate):
+    task = Task(2)
+    task.step()
+    task.optimizer.param_groups[0]["lr"] = rate
+    task.monitor._after_step()
+    assert task.monitor.average("0.weight", math.inf).isfinite().all()
+
+
+def test_weights_may_be_frozen_at_first():
+    model = stt.binarize(torch.nn.Sequential(torch.nn.Linear(6, 7), torch.nn.Linear(7, 2)))
+    model[0].requires_grad_(False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    for handles in (stt.find(model), stt.find(model, torch.ones(1, 6), adaptors=False)):
+        assert ["frozen" in repr(one) for one in handles] == [True, False]
+    monitor = stt.OrbitMonitor(model, optimizer, example=torch.ones(1, 6))
+    assert monitor.left_out == []
+    model[0].requires_grad_(True)
+    (latent, *_) = [one.latent for one in monitor.weights]
+    latent.grad = 2 * latent.detach()
+    optimizer.step()
+    assert monitor.frame()["flips"].to_list() == [42, 0]
+
+
+def test_an_empty_weight_is_none():
+    with pytest.warns(UserWarning, match="zero-element"):
+        model = stt.binarize(torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.Linear(4, 0)))
+    monitor = stt.OrbitMonitor(model, torch.optim.SGD(model.parameters(), lr=0.1), within=1)
+    monitor._after_step()
+    assert monitor.frame()["tensor"].to_list() == ["0.weight"]
+
+
+def test_a_model_that_has_moved():
+    task = Task(2)
+    tally = task.monitor._tally
+    tally.now = tally.now.to("meta")  # as if it had been made on another device
+    with pytest.raises(InputError, match="moved to cpu"):
+        task.monitor._after_step()
+
+
+def test_a_copy_of_the_model_refers_to_the_monitor_that_counts():
+    task = Task(2)
+    task.model.monitor = task.monitor
+    twin, optimizer = copy.deepcopy((task.model, task.optimizer))
+    assert twin.monitor is task.monitor
+    optimizer.step()
+    assert task.monitor.steps == 0
+    with pytest.raises(InputError, match="another model"):
+        stt.decode(twin, twin.monitor, how="last")
+    with pytest.raises(InputTypeError, match="state_dict"):
+        pickle.dumps(task.monitor)
+
+
 # what it shows
 
 
@@ -391,6 +534,66 @@ def test_a_state_of_another_monitor(make, cause):
     state = Task(2).monitor.state_dict()
     with pytest.raises(InputError, match=cause):
         make().monitor.load_state_dict(state)
+
+
+def put(state, path, value):
+    *inner, last = path.split(".")
+    for key in inner:
+        state = state[key]
+    state[last] = value
+
+
+@pytest.mark.parametrize(
+    "path, value",
+    [
+        ("tensors", None),
+        ("tensors", [["0.weight"]] * 2),
+        ("horizons", 3),
+        ("skipped", "many"),
+        ("history", [{"step": 5}]),
+        ("history", [{"step": 5, "flips": [1], "churn": [1]}]),
+        ("flips_before", torch.zeros(7)),
+        ("scales", [torch.zeros(7, 9), None]),
+        ("tally", None),
+        ("tally.now", torch.zeros(3)),
+        ("tally.clock", {}),
+        ("tally.clock.step", 10**30),
+        ("tally.clock.epoch", -1),
+        ("tally.clock.log", torch.full((1, 8, 3), math.nan)),
+        ("tally.moved_at", "future"),
+        ("tally.long", "nan"),
+        ("tally.grid", "zero"),
+    ],
+)
+def test_a_damaged_state_is_refused_and_changes_nothing(path, value):
+    task, other = Task(3), Task(3, seed=1)
+    for _ in range(7):
+        task.step()
+        other.step()
+    state = other.monitor.state_dict()
+    if isinstance(value, str) and path.startswith("tally"):
+        value = {
+            "future": lambda one: torch.full_like(one, 2**31 - 1),
+            "nan": lambda one: torch.full_like(one, math.nan),
+            "zero": torch.zeros_like,
+        }[value](state["tally"][path[6:]])
+    put(state, path, value)
+    before = task.monitor.frame()
+    with pytest.raises(InputError) as caught:
+        task.monitor.load_state_dict(state)
+    assert "\n" not in str(caught.value)
+    assert task.monitor.frame().equals(before)
+    task.step()
+    task.agrees()
+
+
+def test_a_run_that_diverged_is_told():
+    task = Task(2)
+    task.step()
+    task.monitor.weights[0].latent.data[0, 0] = math.nan
+    assert "no longer finite" in str(task.monitor.report())
+    with pytest.raises(InputError, match="diverged"):
+        stt.decode(task.model, task.monitor, horizon=8)
 
 
 def test_what_is_no_state_at_all():

@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
 
 import sterling.torch as stt  # noqa: E402
+from sterling.torch import weights  # noqa: E402
 from tests.unit.torch import frameworks as fw  # noqa: E402
 
 nn = torch.nn
@@ -37,6 +38,10 @@ def weight(model):
 CASES = {
     "binarize": (lambda: stt.binarize(fw.latents(nn.Linear(64, 48, bias=False))), sign),
     "torchao": (fw.torchao, in_groups),
+    "brevitas int4": (
+        lambda: fw.brevitas("int4"),
+        lambda w: (w * (7 / w.abs().amax())).round().clamp(-7, 7),
+    ),
     "brevitas binary": (lambda: fw.brevitas("binary"), sign),
     "brevitas ternary": (lambda: fw.brevitas("ternary"), lambda w: sign(w) * (w.abs() > 0.05)),
     "bitnet": (fw.bitnet, ternary),
@@ -45,14 +50,18 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("alone", [False, True], ids=["adaptors", "listening"])
 @pytest.mark.parametrize("case", CASES)
-def test_flips_are_changes_of_the_frameworks_codes(case):
+def test_flips_are_changes_of_the_frameworks_codes(case, alone, monkeypatch):
+    if alone:
+        monkeypatch.setattr(weights, "ADAPTORS", ())
     make, formula = CASES[case]
     model = make()
     latent = weight(model)
     optimizer = torch.optim.SGD([latent], lr=0.05)
     monitor = stt.OrbitMonitor(model, optimizer, example=fw.X, horizons=(4, math.inf))
     assert len(monitor.weights) == 1
+    assert (monitor.weights[0].framework == "discovery") >= alone
     random, flips = torch.Generator().manual_seed(3), 0
     for _ in range(8):
         before = formula(latent.detach())
@@ -103,3 +112,20 @@ def test_decoded_codes_are_what_the_framework_makes_of_the_copy(case):
     away = (average.abs() - 0.5).abs() > 1e-3  # from the thresholds, where rounding would decide
     assert torch.equal(formula(weight(better).detach())[away], decoded[away].to(latent.dtype))
     assert better.changes.share > 0
+
+
+def test_one_scale_is_kept_for_each_group():
+    model = fw.torchao()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    monitor = stt.OrbitMonitor(model, optimizer)
+    assert monitor.bytes_per_weight == 24 + 4 / 32
+    (handle,) = monitor.weights
+    random, by_scale = torch.Generator().manual_seed(3), 0
+    for _ in range(6):
+        codes, scale = handle.codes(), handle.scale()
+        model.weight.grad = torch.randn(model.weight.shape, generator=random)
+        optimizer.step()
+        would_be = (model.weight.detach() / scale).round().clamp(-8, 7)
+        by_scale += int(((handle.codes() != codes) & (would_be == codes)).sum())
+    assert monitor.frame()["by_scale"].to_list() == [by_scale]
+    assert by_scale > 0

@@ -200,6 +200,12 @@ def padded():
     return nn.Embedding(5, 3, padding_idx=0)
 
 
+def pruned():
+    from torch.nn.utils import prune
+
+    return prune.l1_unstructured(nn.Linear(5, 3), "weight", 0.5)
+
+
 @pytest.mark.parametrize(
     "call, about",
     [
@@ -213,6 +219,9 @@ def padded():
         (lambda: stt.binarize(nn.ReLU()), "no Linear"),
         (lambda: stt.binarize(stt.binarize(net())), "already"),
         (lambda: stt.binarize(padded()), "padding"),
+        (lambda: stt.binarize(nn.LazyLinear(3)), "lazy"),
+        (lambda: stt.binarize(pruned()), "pruned"),
+        (lambda: stt.find(stt.binarize(nn.Linear(3, 2, device="meta"))), "meta"),
         (lambda: stt.unbinarize(net()), "nothing to undo"),
         (lambda: stt.unbinarize(stt.binarize(net()), keep="latents"), "latent"),
     ],

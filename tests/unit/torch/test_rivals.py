@@ -244,3 +244,18 @@ def test_hooks_are_taken_off():
     rival.close()
     loop.run(3)
     assert rival.steps == 3
+
+
+def test_a_refused_rival_leaves_no_hook():
+    loop = Loop()
+    for make in (
+        lambda: rivals.LatentAverage(loop.model, loop.optimizer, scale="new"),
+        lambda: rivals.Freezing(loop.model, loop.optimizer, momentum=2),
+        lambda: rivals.TransitionRate(loop.model, loop.optimizer, 0.1),
+        lambda: rivals.Best(loop.model, loop.optimizer, None),
+        lambda: rivals.cosine_target(0.1, 0),
+    ):
+        with pytest.raises(InputError):
+            make()
+    assert not loop.optimizer._optimizer_step_post_hooks
+    assert not loop.optimizer._optimizer_step_pre_hooks
