@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing.context import SpawnContext, SpawnProcess
 
 from sterling.base.extras import how_to_install
 from sterling.base.resources import thread_count
@@ -61,10 +62,28 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[tuple[Exe
         raise InputError(f"the cluster {address!r:.60} is no address; write 'local' or 'tcp://host:8786'")
 
 
+class _Worker(SpawnProcess):
+    """A process that hears of Ctrl-C only once it heeds it: what comes while it still imports waits."""
+
+    def start(self) -> None:
+        if not hasattr(signal, "pthread_sigmask"):  # Windows
+            super().start()
+            return
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which the process inherits
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Context(SpawnContext):
+    Process = _Worker
+
+
 @contextmanager
 def _processes(workers: int) -> Iterator[Executor]:
     # Spawned, not forked: threads and locks of this process are none of theirs.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), be_worker)
+    pool = ProcessPoolExecutor(workers, _Context(), be_worker)
     try:
         yield pool
     except BaseException:

@@ -119,6 +119,8 @@ def be_worker() -> None:
         _pressed = True
 
     signal.signal(signal.SIGINT, note)
+    if hasattr(signal, "pthread_sigmask"):  # what came while the process began is heard now
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def kernel_group(cell: Cell) -> tuple:

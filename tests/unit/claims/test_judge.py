@@ -266,6 +266,7 @@ def test_every_claim_is_found_and_has_a_budget_for_each_effort():
         "online",
         "population",
         "rates",
+        "restart",
         "surrogates",
     ]
     for claim in CLAIMS.values():
