@@ -30,7 +30,7 @@ demo: $(CORE) ## measure the claims of the paper: a table and a page, in minutes
 test: $(DEV) $(TORCH) $(if $(WITH_QAT),$(QAT)) ## run the tests (PyTorch is the oracle of one of them)
 	@$(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-check: $(DEV) ## lint, formatting and types
+check: $(DEV) $(TORCH) ## lint, formatting and types (those of sterling.torch need PyTorch)
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m pyright

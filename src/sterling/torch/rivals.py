@@ -553,7 +553,7 @@ def parq(
     """
     if installed("torchao") is None:
         raise InputError("PARQ is in torchao, which is not installed: pip install torchao")
-    from torchao.prototype.parq import (
+    from torchao.prototype.parq import (  # pyright: ignore[reportMissingImports]
         LSBQuantizer,
         ProxPARQ,
         QuantOptimizer,
