@@ -94,7 +94,7 @@ def transformers_callback(**options: Any) -> Any:
     """
     if installed("transformers") is None:
         raise InputError("this needs transformers, which is not installed: pip install transformers")
-    from transformers import TrainerCallback
+    from transformers import TrainerCallback  # pyright: ignore[reportMissingImports]
 
     class MonitorCallback(TrainerCallback):
         """Keeps a monitor; see `transformers_callback`."""

@@ -240,7 +240,7 @@ def to_onnx(model: nn.Module, path: str | os.PathLike, example: Any, check: bool
 
 
 def _compare(data: bytes, net: nn.Module, arguments: tuple[Any, ...]) -> float:
-    import onnxruntime
+    import onnxruntime  # pyright: ignore[reportMissingImports]
 
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_inputs()]
