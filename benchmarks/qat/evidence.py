@@ -19,7 +19,7 @@ from benchmarks.qat.trial import KIND
 from sterling.study import Store, Study, run
 
 SEED, PILOT_SEED = 20261127, 1
-SEEDS, REMEDY_SEEDS = 5, 3  # a remedy needs runs of its own
+SEEDS = 5
 NOISES = (0.0, 0.2, 0.4)
 LEVELS = (2, 3)
 STEPS = {"digits": 800, "mnist": 800, "text": 1000}
@@ -68,18 +68,16 @@ def studies(part: str) -> list[Study]:
         if part == "runs":
             found.append(study(name, task, net, decay=["constant", "cosine"], rate=rate))
             continue
-        if net == "conv":
-            continue  # remedies need runs of their own: those of the other nets
         for remedy, tried in TRIED_STRENGTHS.items():
             levels = [2] if remedy == "bop" else [3] if task == "text" else list(LEVELS)
             settings = {"remedy": remedy, "levels": levels, "rate": rate}
             if part == "strengths":
-                if task == "text":
-                    continue  # it takes those of MNIST
+                if net in ("conv", "transformer"):
+                    continue  # they take those of the other net on MNIST
                 settings |= {"strength": list(tried), "noise": few, "trials": 1, "seed": PILOT_SEED}
             else:
                 known = STRENGTHS["digits" if task == "digits" else "mnist"]
-                settings |= {"strength": known[remedy], "trials": REMEDY_SEEDS}
+                settings |= {"strength": known[remedy]}
             found.append(study(f"{name}-{remedy}", task, net, **settings))
     return found
 
