@@ -8,9 +8,10 @@ export const STORY = [
     set: { noise: 0, steps: 200, speed: 10 },
     text: `<p>A net with twelve bits <i>w</i> says 1 where <i>w·x</i> > 0, else 0. A teacher with known bits labelled
 1,600 random <i>x</i>; the student starts with seven wrong bits. Each step of gradient descent, on the squared error, moves a
-hidden real number behind every bit; when that crosses zero, the bit flips. <strong>Press play.</strong></p><p>After some forty steps all
-bits are right and the gradient is zero: nothing can move any more. That is not a guess from watching long enough but a
-proof, so the verdict is <em>certified</em>.</p>`,
+hidden real number behind every bit; when that crosses zero, the bit flips. <strong>Press play.</strong></p><p>First without
+label noise, so without recurrence: after some forty steps all bits are right and the gradient is zero; nothing can move any
+more. That is not a guess from watching long enough but a proof about <em>this run</em>, so its verdict is
+<em>certified</em>. Certificates, further down, are proofs about every start.</p>`,
   },
   {
     title: "It leaves and returns",

@@ -57,7 +57,7 @@ export function lawWords(law, settings) {
   if (law.absorbs) {
     const chatter = restart ? null : chatterShare(settings, surrogate);
     return { kind: "exact", table: {
-      "law-note": `Without label noise the gradient is zero at the teacher: once there, a run stays. Whether it gets there, the law does not say.${
+      "law-note": `Without label noise the gradient is zero at the teacher: once there, a run stays. Whether it gets there this does not say; for few weights the certificate further down can.${
         chatter === null ? "" : " How many weights are wrong while it chatters is an approximation, compared with runs."}`,
       "law-occupancy": "all, once it is there",
       "law-wrong": chatter === null ? "none, once it is there" : `${average(chatter * n)} while it chatters`,
