@@ -20,7 +20,7 @@ and 0.64 of 33 (m = 4); n = 512, σ = 0.5: 0.51 of 47 (m = 1) and 0.47 of 17 (m 
 with σ = 0.1: 0.35 of 100 at n = 32 (m = 1, the edge of near), 0.53 of 100 (m = 4), 0.52 of 100 at n = 64 (m =
 1).
 
-Marked, for these failed or nobody ran them: half of the steps at w* with σ = 0.1 at n = 16 (0.38 and 0.30 of
+Marked, for these failed or were not run: half of the steps at w* with σ = 0.1 at n = 16 (0.38 and 0.30 of
 100), beyond n = 64, and at n = 64 with σ = 1 or m = 4 (0.72 of 40 with σ = 0.1); the iterate beyond n = 128
 (at n = 256 0.83 of 60 with m = 1, 0.97 of 60 with m = 4: the law asks for too many samples there); the time
 average with m = 4 and little or no noise beyond n = 128 (n = 256: 0.67 and 0.42 of 60; n = 512: 0.40 of 48
