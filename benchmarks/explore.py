@@ -102,6 +102,10 @@ def frames(driver, address: str, options: Options) -> Row:
             visit(driver, f"{address}#{fragment}")
             driver.find_element("id", "play").click()
             rate, pace = driver.execute_async_script(_FRAMES, length)
+            if not pace:
+                raise SystemExit(
+                    f"the page stands still while it should play ({name}): frames of it say nothing"
+                )
             rates[name].append(rate)
             paces[name] = max(pace, paces.get(name, 0))
     return Row(

@@ -7,8 +7,6 @@ rival's favourite; of each remedy the strength of the lowest validation loss.
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import polars as pl
@@ -16,7 +14,7 @@ import polars as pl
 import sterling as st
 from benchmarks.qat.tasks import TASKS
 from benchmarks.qat.trial import KIND
-from sterling.study import Store, Study, run
+from sterling.study import Store, Study, open_cluster, run
 
 SEED, PILOT_SEED = 20261127, 1
 SEEDS = 5
@@ -111,11 +109,11 @@ STRENGTHS = {
 
 def collect(part: str, out: Path, workers: int, only: str = "") -> None:
     """Run the studies of a part, each in a folder of its own, and say how far they are."""
-    with ProcessPoolExecutor(workers, get_context("spawn"), register) as pool:
+    with open_cluster("local", workers) as (pool, count):
         for one in studies(part):
             if only not in one.name:
                 continue
-            run(one, out / part / one.name, executor=pool, progress=True)
+            run(one, out / part / one.name, executor=pool, threads=count, progress=True)
             print(one.name, "is done", flush=True)
     if part in ("rates", "strengths"):
         column = "rate" if part == "rates" else "strength"
@@ -123,14 +121,9 @@ def collect(part: str, out: Path, workers: int, only: str = "") -> None:
             print(chosen(part, out, column))
 
 
-def register() -> None:
-    """Make the kind known in a worker."""
-    st.register(KIND)
-
-
 def rows(part: str, out: Path) -> pl.DataFrame:
     """Return the trials of a part, one row each."""
-    register()
+    st.register(KIND)
     frames = [Store(folder).trials() for folder in sorted((out / part).iterdir())]
     return pl.concat(frames, how="diagonal_relaxed")
 

@@ -8,6 +8,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.qat.pairs import differences
 from sterling.plot.style import (
     AMBER,
     BLUE,
@@ -114,13 +115,13 @@ def rivals(scores: pl.DataFrame) -> Figure:
     )
     axes = figure.subplots(1, len(groups), sharey=True)
     for ax, (title, where, unit) in zip(axes, groups, strict=True):
-        found = differences(scores.filter(where), unit)
+        found = differences(scores.filter(where))
         least = -8.0 if unit == "points" else -0.1
         ax.axvline(0, color=INK, lw=0.8)
         for place, key in enumerate(NAMES):
             own = found.filter((pl.col("arm") == key[0]) & (pl.col("reading") == key[1]))
             for levels, shift, colour in ((2, -0.16, BLUE), (3, 0.16, AMBER)):
-                value = own.filter(pl.col("levels") == levels)["gain"]
+                value = own.filter(pl.col("levels") == levels)[unit]
                 if len(value):
                     mean, half = _with_half(value)
                     if mean < least:  # far out: a number at the edge, so that the others stay apart
@@ -148,18 +149,6 @@ def rivals(scores: pl.DataFrame) -> Figure:
     return figure
 
 
-def differences(scores: pl.DataFrame, unit: str) -> pl.DataFrame:
-    """Return paired gains over the last iterate at a constant rate, a row for each net at the end."""
-    ends = scores.filter(pl.col("step") == pl.col("step").max().over("task"))
-    last = ends.filter((pl.col("arm") == "constant") & (pl.col("reading") == "last"))
-    run = ["task", "net", "levels", "noise", "seed"]
-    pairs = ends.join(last.select(*run, "loss", "accuracy"), on=run, suffix="_last")
-    gain = pl.col("loss_last") - pl.col("loss")
-    return pairs.with_columns(
-        gain=gain if unit == "nats" else 100 * (pl.col("accuracy") - pl.col("accuracy_last"))
-    )
-
-
 def horizons(scores: pl.DataFrame) -> Figure:
     """Draw the gain of the mean of codes against the horizon, at the end of the run."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -170,11 +159,11 @@ def horizons(scores: pl.DataFrame) -> Figure:
         (pl.col("task") == "text", (pl.col("task") != "text") & (pl.col("noise") > 0)),
         strict=True,
     ):
-        found = differences(scores.filter(where & (pl.col("arm") == "constant")), unit)
+        found = differences(scores.filter(where & (pl.col("arm") == "constant")))
         places = range(len(HORIZONS))
         for levels, colour, name in ((2, BLUE, "binary"), (3, AMBER, "ternary")):
             values = [
-                found.filter((pl.col("levels") == levels) & (pl.col("reading") == f"mean_{h:g}"))["gain"]
+                found.filter((pl.col("levels") == levels) & (pl.col("reading") == f"mean_{h:g}"))[unit]
                 for h in HORIZONS
             ]
             known = [place for place in places if len(values[place])]

@@ -23,12 +23,13 @@ import sterling.torch as stt
 from benchmarks.qat import bridge
 from benchmarks.qat.tasks import SKIPPED, TASKS, Batch, Data, order_of
 from sterling.base.checks import choice
+from sterling.errors import InputError
 from sterling.study import COUNT, REAL, SHARE, Kind, words
 from sterling.study.cells import Cell, Seeds
 from sterling.study.kinds import Look
 from sterling.torch import rivals
-from sterling.torch.decoding import evaluate
-from sterling.torch.monitor import HORIZONS
+from sterling.torch.decoding import evaluate, recompute_norms
+from sterling.torch.monitor import HORIZONS, settled
 
 #: Parts of the run after which a run at a constant rate is looked at.
 MARKS = (1 / 4, 1 / 2, 3 / 4, 1)
@@ -57,7 +58,9 @@ def _check(cell: Cell) -> None:
     task = TASKS[choice(cell.settings["task"], "task", list(TASKS))]
     choice(cell.settings["net"], "net", task.nets)
     choice(cell.settings["decay"], "decay", DECAYS)
-    choice(cell.settings["remedy"], "remedy", REMEDIES)
+    remedy = choice(cell.settings["remedy"], "remedy", REMEDIES)
+    if remedy == "transition_rate" and cell.settings["decay"] != "constant":
+        raise InputError("transition_rate makes its own rates: its decay stays constant")
 
 
 KIND = Kind(
@@ -133,7 +136,7 @@ class Run:
     def normed(self, net: nn.Module) -> nn.Module:
         """Return a copy whose statistics of batch norm are those of the training data."""
         net = copy.deepcopy(net)
-        torch.optim.swa_utils.update_bn(self.bn, net)
+        recompute_norms(net, self.bn)
         return net.eval()
 
     def rate(self, step: int, decay: str = "constant") -> float:
@@ -155,7 +158,7 @@ class Run:
         constant = self.settings["decay"] == "constant"
         optimizer = torch.optim.Adam(self.model.parameters(), lr=self.settings["rate"])
         monitor = stt.OrbitMonitor(self.model, optimizer)
-        horizon = min(HORIZONS[:-1], key=lambda h: abs(math.log(h * 16 / self.steps)))
+        horizon = settled(HORIZONS, self.steps)
         beside = {
             "ema_old": rivals.LatentAverage(self.model, optimizer, horizon, scale="old"),
             "ema_refit": rivals.LatentAverage(self.model, optimizer, horizon),

@@ -321,9 +321,7 @@ class OrbitMonitor:
         float
             One of `horizons`.
         """
-        wanted = math.log(max(self.steps, SETTLED) / SETTLED)
-        finite = [h for h in self.horizons if h < math.inf] or list(self.horizons)
-        return min(finite, key=lambda h: abs(math.log(h) - wanted))
+        return settled(self.horizons, self.steps)
 
     def frame(self, horizon: float | None = None) -> pl.DataFrame:
         """Return a table with a row for each tensor.
@@ -604,3 +602,10 @@ def _median(bins: list[int]) -> int | None:
         if 2 * seen >= total > 0:
             return 1 << place
     return None
+
+
+def settled(horizons: Sequence[float], steps: int) -> float:
+    """Return the finite horizon nearest to steps/`SETTLED`, by ratio; infinity where there is no other."""
+    wanted = math.log(max(steps, SETTLED) / SETTLED)
+    finite = [h for h in horizons if h < math.inf] or list(horizons)
+    return min(finite, key=lambda h: abs(math.log(h) - wanted))

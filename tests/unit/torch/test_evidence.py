@@ -29,6 +29,14 @@ def row_of(seed, **settings):
     return dict(KIND.run(cell(**settings), Seeds(seed, 0), lambda *_: None))
 
 
+def at_the_end(row):
+    return [
+        loss
+        for name, step, loss in zip(row["reading"], row["step"], row["loss"], strict=True)
+        if (name, step) == ("last", 40)
+    ]
+
+
 def test_a_trial_gives_the_same_row_twice_and_its_seed_decides():
     first, again, other = row_of(1), row_of(1), row_of(2)
     assert first == again
@@ -42,8 +50,10 @@ def test_a_trial_gives_the_same_row_twice_and_its_seed_decides():
 def test_remedies_train(remedy):
     strength = {"qema": 0.9, "bop": 1e-6}.get(remedy, 1e-3)
     found = row_of(3, remedy=remedy, strength=strength)
+    plain = row_of(3)
     assert found["reading"] == ["last"]
     assert found["accuracy"][0] > 0.2  # chance is a tenth
+    assert found["loss"] != at_the_end(plain)  # it does something
 
 
 def test_the_rates_of_a_run_and_of_an_annealed_copy():
@@ -92,6 +102,35 @@ def test_shares_and_gains_are_paired():
     assert figures.rivals(scores()).axes
 
 
-def test_every_study_has_its_cells():
-    for part in ("rates", "strengths", "runs", "remedies"):
-        assert all(study.cells for study in evidence.studies(part))
+def test_verdicts_follow_the_numbers():
+    bridge = pl.DataFrame(
+        {
+            **{name: [value] * 6 for name, value in zip(summary.CELL, ("text", "t", 2, 0.0), strict=True)},
+            "seed": [0, 0, 1, 1, 2, 2],
+            "open": [0.1, 0.2, 0.1, 0.2, 0.1, 0.2],
+            "predicted": [0.2, 0.4, 0.3, 0.4, 0.4, 0.3],
+        }
+    )
+
+    def said(one):
+        tables = {"scores": one, "gains": summary.gains(one), "shares": summary.shares(one), "bridge": bridge}
+        return "\n".join(summary.verdicts(tables))
+
+    good = said(scores())
+    assert "closes 0.75 (0.75 to 0.75) of the gap: the bar holds" in good
+    assert "in 0 of 1 cells" in good
+    assert "67% of the pairs in order" in good
+    mean, annealed = pl.col("reading") == "mean", pl.col("reading") == "annealed"
+    poor = scores().with_columns(loss=pl.when(mean).then(pl.col("loss") + 0.2).otherwise("loss"))
+    assert "the bar is missed" in said(poor)
+    assert "in 1 of 1 cells" in said(poor)
+    level = scores().with_columns(loss=pl.when(annealed).then(pl.col("loss") + 0.3).otherwise("loss"))
+    assert "there is no gap to close" in said(level)
+
+
+def test_the_parts_have_their_studies():
+    remedies = evidence.studies("remedies")
+    assert len(remedies) == len(evidence.NETS) * 6
+    assert sum(len(study.cells) for study in evidence.studies("runs")) == 3 * 2 * 2 * 3 + 2 * 2
+    assert {study.seed for study in [*evidence.studies("rates"), *evidence.studies("strengths")]} == {1}
+    assert {study.seed for study in remedies} == {evidence.SEED}

@@ -1,0 +1,24 @@
+"""Paired differences between nets of the evidence that differ in nothing but how they were made."""
+
+from __future__ import annotations
+
+import polars as pl
+
+CELL = ("task", "net", "levels", "noise")
+
+
+def differences(scores: pl.DataFrame, own: bool = False) -> pl.DataFrame:
+    """Return each net at the end of its run, with its gains over a last iterate in points and nats.
+
+    That is the last iterate at a constant rate of the same seed, or with ``own`` that of the same run.
+    """
+    ends = scores.filter(pl.col("step") == pl.col("step").max().over("task"))
+    last = ends.filter(pl.col("reading") == "last")
+    run = [*CELL, "seed"]
+    if own:
+        run.append("arm")
+    else:
+        last = last.filter(pl.col("arm") == "constant")
+    return ends.join(last.select(*run, "loss", "accuracy"), on=run, suffix="_last").with_columns(
+        points=100 * (pl.col("accuracy") - pl.col("accuracy_last")), nats=pl.col("loss_last") - pl.col("loss")
+    )
