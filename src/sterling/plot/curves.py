@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sterling.base.text import percent
-from sterling.plot.style import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION, legend_above, tidy
+from sterling.plot.style import (
+    AMBER,
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    PALE,
+    PURPLE,
+    VERMILLION,
+    legend_above,
+    tidy,
+    whole_numbers,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,6 +59,7 @@ def share_lines(ax: Axes, groups: Mapping[str, pl.DataFrame], axis: str, **look:
     for place, (label, cells) in enumerate(groups.items()):
         shares(ax, cells, place, len(groups), label=label)
     tidy(ax, xscale="log", ylim=(-0.03, 1.03), xlabel="samples N", ylabel=axis, **look)
+    whole_numbers(ax)
 
 
 def intervals(table: pl.DataFrame, column: str) -> np.ndarray:

@@ -26,6 +26,7 @@ from sterling.plot.style import (
     legend_above,
     plain,
     tidy,
+    whole_numbers,
 )
 from sterling.study.fit import POOR
 from sterling.study.report import SeriesFit
@@ -84,6 +85,7 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
         xlabel="samples N",
         ylabel=f"share of trials: {series.criterion}",
     )
+    whole_numbers(ax)
     text = "Each point is one sample size, with its 95 % Jeffreys interval."
     if fit is None:
         return f"{text} No curve is drawn: {series.refusal}."

@@ -60,6 +60,16 @@ def legend_above(ax: Axes, columns: int, **look: Any) -> None:
     ax.legend(frameon=False, fontsize=SMALL, ncols=columns, **place).set_gid(ABOVE)
 
 
+def whole_numbers(ax: Axes) -> None:
+    """Label a logarithmic x axis with a few whole numbers: 10^k written out, and 2 and 5 of each if few."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = ax.get_xlim()
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
 def note(ax: Axes, text: str) -> None:
     """Say in the middle of the axes why nothing is drawn there."""
     ax.tick_params(which="both", length=0, labelbottom=False, labelleft=False)
