@@ -1,4 +1,4 @@
-"""Contrast and distance of colours, also for colour-blind readers, and what the filter of the style sheet makes of them on dark pages."""
+"""Contrast and distance of colours, and what the style sheet makes of them on dark pages."""
 
 import re
 from importlib.resources import files
