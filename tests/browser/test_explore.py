@@ -320,13 +320,15 @@ def test_the_column_of_what_is_proved(driver, address):
     look(driver, "light", 1280)
     visit(driver, f"{address}#n=8&samples=400&noise=0.5&seed=3")
     certificate = st.certify(st.Problem(n=8, samples=400, noise=0.5).draw(3))
-    assert text(driver, "#proved-occupancy") == f"at least {int(1000 * certificate.balance_occupancy) / 10:g} %"
+    assert (
+        text(driver, "#proved-occupancy") == f"at least {int(1000 * certificate.balance_occupancy) / 10:g} %"
+    )
     assert text(driver, "#proved-worst") == f"at most {100 * max(certificate.wrong_share):.1f} % of the time"
     for settings in ("n=8&samples=400&noise=0.5&seed=3&restart=300,0.05", "n=14&noise=0.5"):
         visit(driver, f"{address}#{settings}")
         assert {text(driver, f"#proved-{row}") for row in ROWS} == {"–"}, settings
     visit(driver, f"{address}#n=8&samples=400&noise=0&seed=3&restart=300,0.05")
-    assert text(driver, "#proved-occupancy") == "all, once it is there"
+    assert text(driver, "#proved-occupancy") == "all, if it gets there"
     assert {text(driver, f"#law-{row}") for row in ROWS} == {"–"}
 
 
@@ -392,9 +394,9 @@ def test_where_there_is_a_trap_no_proof_is_claimed(driver, address):
     assert "the teacher" not in text(driver, "#proof").split("certificate of these data")[1]
     assert {text(driver, f"#proved-{row}") for row in ROWS} <= {
         "–",
-        "all, once it is there",
-        "none, once it is there",
-        "none: it does not leave",
+        "all, if it gets there",
+        "none, if it gets there",
+        "none: it cannot leave",
     }
     instance = st.Problem(n=12, samples=50).draw(seed=3)
     assert len(st.landscape(instance).trap_states) == 1

@@ -16,7 +16,7 @@ export function drawBits(canvas, signs, wrong, fresh) {
     if (glow > 0) {
       const halo = Math.max(2, 1.5 * gap);
       context.globalAlpha = glow;
-      context.fillStyle = colour.amber;
+      context.fillStyle = colour.blue;
       context.fillRect(x - halo, y - halo, size + 2 * halo, size + 2 * halo);
       context.globalAlpha = 1;
     }

@@ -197,6 +197,7 @@ function noteAverage() {
 // ---- Pictures
 
 function paint(now) {
+  put("clock", run.step.toLocaleString("en"));
   const { teacher, n } = data, mean = run.average(), average = settings.view === "average";
   const shown = average ? Int8Array.from(mean, (x) => (x >= 0 ? 1 : -1)) : run.signs;
   drawBits($("teacher-bits"), teacher, () => false, () => 0);
@@ -224,7 +225,6 @@ function say(words) {
 
 function tellRun() {
   const { table, pictures } = runWords(run, settings.view), [look, words] = verdictWords(run);
-  put("clock", run.step.toLocaleString("en"));
   put("verdict", words);
   $("verdict").className = `verdict ${look}`;
   for (const [id, text] of Object.entries(table)) put(id, text);
@@ -233,9 +233,14 @@ function tellRun() {
 }
 
 function tellLaw() {
-  const { note, table } = provedWords(law, proof, land, settings);
-  for (const [id, text] of Object.entries({ ...lawWords(law, settings), ...table })) put(id, text);
-  $("proved-note").innerHTML = note;
+  $("restart-key").hidden = !settings.restart;
+  $("law-key").hidden = law.absorbs || Boolean(settings.restart);
+  for (const [column, { note, table }] of [
+    ["law", lawWords(law, settings)], ["proved", provedWords(law, proof, land, settings)],
+  ]) {
+    $(`${column}-note`).innerHTML = note;
+    for (const [id, text] of Object.entries(table)) put(id, text);
+  }
 }
 
 function tellCode() {

@@ -52,36 +52,40 @@ export function runWords(run, view) {
   };
 }
 
-/** What the law says of a long run, by places in the table. */
+/** What the law says of a long run: a note as HTML, and texts by places in the table. */
 export function lawWords(law, settings) {
   const { n, surrogate, restart } = settings, none = "–";
   const words = { occupancy: none, wrong: none, worst: none, last: none, average: none, returns: none };
+  let note = "";
   if (law.absorbs) {
     const chatter = restart ? null : chatterShare(settings, surrogate);
-    if (chatter !== null) words.wrong = `${average(chatter * n)} while it chatters`;
+    if (chatter !== null) {
+      words.wrong = `${average(chatter * n)} while it chatters`;
+      note = "Here, the share of wrong bits at which chatter keeps itself going.";
+    }
   } else if (!restart) {  // with restarts the law was not compared with runs
+    note = "It takes each bit for itself, from the gradient at the teacher; sterling’s <code>theory.balance</code> is closer.";
     words.occupancy = percent(law.occupancy);
     words.wrong = average(law.shares.reduce((sum, share) => sum + share, 0));
     words.worst = `${percent(Math.max(...law.shares))} of the steps`;
     words.last = "a matter of luck";
     words.average = `${law.shares.filter((share) => share > 0.5).length} of ${n}`;
-    words.returns = law.occupancy > 0 ? "for ever" : none;
   }
-  return placed("law", words);
+  return { note, table: placed("law", words) };
 }
 
-/** What is proved of the data: by places in the table, from the gradient at the teacher and, once it is there, the proof. */
+/** What is proved of the data, in the same form, from the gradient at the teacher and from the proof once it is there. */
 export function provedWords(law, proof, land, { n, restart }) {
   const none = "–", words = { occupancy: none, wrong: none, worst: none, last: none, average: none, returns: none };
   const known = proof && !restart && !trapped(proof, land), decodes = known && proof.wrong.every((share) => share < 0.5);
   let note = "";
-  if (n > MOST_WEIGHTS) note = `Of more than ${MOST_WEIGHTS} weights this page proves little; <code>sterling certify</code> goes to 24.`;
+  if (n > MOST_WEIGHTS) note = `A proof for every start goes through all 2<sup><i>n</i></sup> states: this page does it up to ${MOST_WEIGHTS} weights, <code>sterling certify</code> up to 24.`;
   else if (restart) note = "The proof is of runs without restarts.";
-  else if (!law.absorbs) note = "There, time is weighted by step size.";
+  else if (!law.absorbs) note = "Its time is weighted by step size.";
   if (law.absorbs) {
-    const comes = known && proof.occupancy > 0.999, end = comes ? "in the end" : "once it is there";
-    Object.assign(words, { occupancy: `all, ${end}`, wrong: `none, ${end}`, last: `none, ${end}`, returns: "none: it does not leave" });
-    if (decodes) words.average = "none, in the end";
+    const comes = known && proof.occupancy > 0.999, end = comes ? "from some step on" : "if it gets there";
+    Object.assign(words, { occupancy: `all, ${end}`, wrong: `none, ${end}`, last: `none, ${end}`, returns: "none: it cannot leave" });
+    if (decodes) words.average = "none, from some step on";
   } else if (known) {
     if (proof.occupancy > 0) {
       words.occupancy = `at least ${Math.floor(1000 * proof.occupancy) / 10} %`;
@@ -89,7 +93,7 @@ export function provedWords(law, proof, land, { n, restart }) {
     }
     words.wrong = `at most ${average(proof.wrong.reduce((sum, share) => sum + share, 0))}`;
     words.worst = `at most ${percent(Math.max(...proof.wrong))} of the time`;
-    if (decodes) words.average = "none, in the end";
+    if (decodes) words.average = "none, from some step on";
   }
   return { note, table: placed("proved", words) };
 }
@@ -132,8 +136,8 @@ export function proofWords(proof, land) {
     ? "Each bit is right for more than half of the time, so the <strong>sign of the average</strong> ends at the teacher."
     : "That the average decodes every bit is not proved for these data.";
   const how = occupancy > 0
-    ? `<p class="small quiet">The certificate itself is one number for each weight, λ = ${proof.dual.map((x) => x.toFixed(2)).join(", ")}. In the long run a bit is pulled home no further than it was pushed out. Weighed with λ, that leaves ${
-      absorbs ? "no time for any other state" : share}; this was checked just now in all ${all} states. Time is weighted by step size, the proof is of runs without restarts.</p>`
+    ? `<details class="small"><summary>The certificate in numbers</summary><p class="quiet">It is one number for each bit, λ = ${proof.dual.map((x) => x.toFixed(2)).join(", ")}. In the long run push and pull balance, for every bit. These balances, times λ and added up, leave ${
+      absorbs ? "no time for any other state" : share}; this was checked just now in all ${all} states. Time is weighted by step size, the proof is of runs without restarts.</p></details>`
     : "";
   return `${title(" <span class=\"kind exact\">proved</span>")}<p>${told}</p><p>${decodes}</p>${how}`;
 }
