@@ -313,6 +313,12 @@ def test_the_link_to_the_certificate_shows_it(page):
     assert page.execute_script("return document.getElementById('land').getBoundingClientRect().top") < 100
     assert "comes back for ever" in text(page, "#proof")
     assert text(page, "#proved-returns") == "for ever"
+    page.execute_script("scrollTo(0, 0)")
+    page.find_element(By.ID, "return").click()
+    settled(page)
+    page.find_element(By.ID, "return").click()
+    settled(page)
+    WebDriverWait(page, 10, 0.02).until(lambda one: "RECURRENT, proved" in text(one, "#verdict"))
 
 
 def test_the_column_of_what_is_proved(driver, address):

@@ -446,7 +446,7 @@ def _labels(law: Any) -> tuple[str, str]:
 
 
 def _rounded(samples: float, figures: int) -> int:
-    """Return a sample size, up to so many figures where it is large: a mean-field law gives no more than two."""
+    """Return a sample size, up to so many figures where it is large: a mean-field law gives but two."""
     if samples < 100:
         return math.ceil(samples)
     unit = 10 ** (math.floor(math.log10(samples)) - figures + 1)
