@@ -14,7 +14,7 @@ import { draw, drawing, initialLatent } from "./problem.js";
 import { Run } from "./run.js";
 import { fromAddress, pythonLine, readRestart, readSchedule, shellLine, toAddress } from "./settings.js";
 import { STORY, storySettings } from "./story.js";
-import { landscapeWords, lawWords, proofWords, provedWords, runWords, verdictWords } from "./words.js";
+import { landscapeWords, lawWords, proofWords, provedWords, recurs, runWords, verdictWords } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
 const WORK = 6;  // and for what is prepared beside it
@@ -198,6 +198,7 @@ function noteAverage() {
 
 function paint(now) {
   put("clock", run.step.toLocaleString("en"));
+  put("is-last", `${run.distance} of ${data.n}`);
   const { teacher, n } = data, mean = run.average(), average = settings.view === "average";
   const shown = average ? Int8Array.from(mean, (x) => (x >= 0 ? 1 : -1)) : run.signs;
   drawBits($("teacher-bits"), teacher, () => false, () => 0);
@@ -224,7 +225,7 @@ function say(words) {
 }
 
 function tellRun() {
-  const { table, pictures } = runWords(run, settings.view), [look, words] = verdictWords(run);
+  const { table, pictures } = runWords(run, settings.view), [look, words] = verdictWords(run, proof && recurs(proof, land) && !settings.restart);
   put("verdict", words);
   $("verdict").className = `verdict ${look}`;
   for (const [id, text] of Object.entries(table)) put(id, text);
@@ -253,6 +254,7 @@ function tellCode() {
 function tellProof() {
   $("land").hidden = settings.n > MOST_WEIGHTS;
   if (proof) tellLaw();
+  stale = true;  // the verdict may say more now
   $("proof").innerHTML = landscapeWords(land, law) + proofWords(proof, land) || "<p class='quiet'>Looking at all states …</p>";
 }
 

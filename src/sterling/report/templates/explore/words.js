@@ -14,10 +14,11 @@ const VERDICTS = {
   RECURRENT: ["recurrent", "RECURRENT, seen: it left the teacher and came back"],
 };
 
-/** The verdict on a run as [class, words]. */
-export function verdictWords(run) {
+/** The verdict on a run as [class, words]; `comesBack` says that it is proved to return for ever. */
+export function verdictWords(run, comesBack) {
   const name = run.verdict();
   if (name === "OPTIMAL" && run.distance > 0) return ["certified", "OPTIMAL, proved: it rests with every label right"];
+  if (name === "RECURRENT" && comesBack) return ["recurrent", "RECURRENT, proved: it leaves the teacher and returns for ever"];
   return VERDICTS[name] ?? ["", run.distance === 0 ? "at the teacher" : "away from the teacher"];
 }
 
@@ -79,9 +80,9 @@ export function provedWords(law, proof, land, { n, restart }) {
   const none = "–", words = { occupancy: none, wrong: none, worst: none, last: none, average: none, returns: none };
   const known = proof && !restart && !trapped(proof, land), decodes = known && proof.wrong.every((share) => share < 0.5);
   let note = "";
-  if (n > MOST_WEIGHTS) note = `A proof for every start goes through all 2<sup><i>n</i></sup> states: this page does it up to ${MOST_WEIGHTS} weights, <code>sterling certify</code> up to 24.`;
+  if (n > MOST_WEIGHTS) note = `${law.absorbs ? "That the teacher cannot be left takes one look at it; a" : "A"} proof for every start goes through all 2<sup><i>n</i></sup> states: this page does it up to ${MOST_WEIGHTS} weights, <code>sterling certify</code> up to 24.`;
   else if (restart) note = "The proof is of runs without restarts.";
-  else if (!law.absorbs) note = "Its time is weighted by step size.";
+  else if (!law.absorbs) note = "Its shares are of time weighted by step size.";
   if (law.absorbs) {
     const comes = known && proof.occupancy > 0.999, end = comes ? "from some step on" : "if it gets there";
     Object.assign(words, { occupancy: `all, ${end}`, wrong: `none, ${end}`, last: `none, ${end}`, returns: "none: it cannot leave" });
@@ -99,6 +100,9 @@ export function provedWords(law, proof, land, { n, restart }) {
 }
 
 const placed = (column, words) => Object.fromEntries(Object.entries(words).map(([row, text]) => [`${column}-${row}`, text]));
+
+/** Whether runs are proved to leave the teacher and to return, for ever and from every start. */
+export const recurs = (proof, land) => !proof.absorbs && proof.occupancy > 0 && !trapped(proof, land);
 
 /** Whether a state other than the teacher catches runs. */
 const trapped = (proof, land) => land.absorbing.length > (proof.absorbs ? 1 : 0);
