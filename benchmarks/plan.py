@@ -60,7 +60,7 @@ def rows(dimensions=DIMENSIONS):
     return sorted(found, key=lambda one: one[0].n * one[0].m * one[1].proposed)
 
 
-def measure(problem, need, trials: int, seconds: float):
+def measure(problem, need, trials: int, seconds: float, seed: int):
     """Run trials of a row; return their number, successes and undecided ones."""
     import polars as pl
 
@@ -68,7 +68,7 @@ def measure(problem, need, trials: int, seconds: float):
     warm_up([cell])
     begun, found = time.process_time(), []
     for number in range(trials):
-        found.append(run_trial(cell, number, SEED, lambda: False))
+        found.append(run_trial(cell, number, seed, lambda: False))
         if time.process_time() - begun > seconds:
             break
     columns = {name: column.polars for name, column in get_kind("train").columns.items()}
@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="n up to 64, and 3 s a row")
     parser.add_argument("--seconds", type=float, default=12.0, help="of a row")
     parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--out", type=Path, help="a JSON file with the rows")
     asked = parser.parse_args()
     seconds = 3.0 if asked.quick else asked.seconds
@@ -94,7 +95,7 @@ def main() -> None:
         line += f" T={need.steps:<9,} {'checked' if need.checked else 'not checked':11}"
         count = won = left = 0
         if problem.n * problem.m * need.proposed <= LARGEST:
-            count, won, left = measure(problem, need, asked.trials, seconds)
+            count, won, left = measure(problem, need, asked.trials, seconds, asked.seed)
         told = count >= FEWEST
         near = told and LOW <= won / count <= HIGH
         said = f"{won / count:.2f} to {(won + left) / count:.2f} of {count}" if count else "too large to run"

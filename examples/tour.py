@@ -43,9 +43,9 @@ def without_noise() -> None:
     orbit = st.train(instance)
     show("A teacher with 100 binary weights labels 100,000 samples without noise.", orbit)
     console.print(
-        f"{verdict(orbit)}: after {orbit.stats.events} flip events the gradient pushes no weight towards "
-        "zero any more, so none can ever flip again, whatever the step sizes. That is a proof for all time, "
-        f"found in {orbit.stats.seconds:.2g} s."
+        f"{verdict(orbit)}: after {orbit.stats.events} steps with a flip the gradient pushes no weight "
+        "towards zero any more, so none can ever flip again, whatever the step sizes. That is a proof for "
+        f"all time, found in {orbit.stats.seconds:.2g} s."
     )
     picture(orbit, "1-clean-labels.png")
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 FLIPPED = 24  # weights of each layer whose own pull is measured
 MOST = 6  # batches of 500 training rows that the push is measured on
-ROWS = {"text": 64}  # training rows that pulls are measured on; of images `IMAGES`
-IMAGES = 500
 
 
 def predicted(run: Run, monitor: stt.OrbitMonitor, look: Look) -> list[float]:
@@ -41,7 +39,7 @@ def predicted(run: Run, monitor: stt.OrbitMonitor, look: Look) -> list[float]:
         look()
         for total, part in zip(push, _gradients(net, weights, inputs, targets), strict=True):
             total += part * (len(inputs) / rows)
-    few = [one[: ROWS.get(run.task.name, IMAGES)] for one in run.data.train]
+    few = [one[: run.task.pulls] for one in run.data.train]
     here = _gradients(net, weights, *few)
     rng = np.random.default_rng(0)  # which weights are tried does not depend on the trial
     shares = []

@@ -56,6 +56,7 @@ class Task:
     classes: int
     nets: tuple[str, ...]
     batch: int
+    pulls: int  # training rows that the bridge measures pulls on
 
     def data(self, seed: np.random.SeedSequence, noise: float) -> Data:
         """Return a random split; a share of the labels of training and validation is drawn anew."""
@@ -89,9 +90,9 @@ SKIPPED = {"mlp": (), "conv": (), "transformer": ("letters", "places", "head")}
 TASKS = {
     one.name: one
     for one in (
-        Task("digits", 64, 1000, 200, 10, ("mlp",), 64),
-        Task("mnist", 784, 3000, 500, 10, ("mlp", "conv"), 64),
-        Task("text", len(_LETTERS), 12_000, 300, len(_LETTERS), ("transformer",), 32),
+        Task("digits", 64, 1000, 200, 10, ("mlp",), 64, 500),
+        Task("mnist", 784, 3000, 500, 10, ("mlp", "conv"), 64, 500),
+        Task("text", len(_LETTERS), 12_000, 300, len(_LETTERS), ("transformer",), 32, 64),
     )
 }
 

@@ -216,7 +216,10 @@ class Run:
     # a run with a remedy
 
     def remedied(self, look: Look) -> dict[str, Any]:
-        """Run with one of the remedies, and read off the end."""
+        """Run with one of the remedies, and read off the end.
+
+        Transition-rate scheduling makes its own rate and Bop has none, so neither warms up.
+        """
         optimizers, rival = self._remedy()
         for step, batch in enumerate(self.batches()):
             if step % 20 == 0:

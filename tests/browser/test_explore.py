@@ -25,6 +25,7 @@ from tests.support import PIECEWISE
 
 LARGEST = 300_000  # bytes
 STORY = range(1, 6)
+ROWS = ("occupancy", "wrong", "worst", "last", "average", "returns")  # of the table
 
 SHAPES = (  # n, samples, m, noise
     (1, 5, 1, 0), (1, 40, 1, 0.5), (2, 30, 3, 0.5), (3, 50, 1, 1), (5, 80, 3, 0), (7, 100, 1, 0.25),
@@ -287,6 +288,55 @@ def test_next_return_leads_to_the_teacher(driver, address):
         assert driver.execute_script("return sterling.page.run.distance") > 0
 
 
+def test_a_page_just_opened_plays_and_a_kept_state_stands(driver, address):
+    look(driver, "light", 1280, motion="no-preference")
+    moving = "return sterling.page.mode === 'playing' && sterling.page.run.step > 0"
+    driver.get("about:blank")
+    driver.get(address)
+    WebDriverWait(driver, 30, 0.02).until(lambda one: one.execute_script(moving))
+    driver.find_element(By.ID, "play").click()
+    settled(driver)
+    driver.find_element(By.LINK_TEXT, "See it fill up").click()
+    WebDriverWait(driver, 30, 0.02).until(lambda one: one.execute_script(moving))
+    assert driver.current_url.endswith("#story=3")
+    visit(driver, f"{address}#story=2")
+    assert driver.execute_script("return sterling.page.run.step") == 0
+    look(driver, "light", 1280, motion="reduce")
+    visit(driver, address)
+    assert driver.execute_script("return sterling.page.run.step") == 0
+
+
+def test_the_link_to_the_certificate_shows_it(page):
+    page.find_element(By.LINK_TEXT, "See one").click()
+    assert page.current_url.endswith("#story=2")
+    settled(page)
+    assert page.execute_script("return document.getElementById('land').getBoundingClientRect().top") < 100
+    assert "comes back for ever" in text(page, "#proof")
+    assert text(page, "#proved-returns") == "for ever"
+    page.execute_script("scrollTo(0, 0)")
+    for _ in range(3):  # to the teacher, back to it, and on to where that is counted
+        page.find_element(By.ID, "return").click()
+        settled(page)
+    WebDriverWait(page, 10, 0.02).until(lambda one: "RECURRENT, proved" in text(one, "#verdict"))
+
+
+def test_the_column_of_what_is_proved(driver, address):
+    """What the table says is proved is what Python proves; nothing is where this page proves nothing."""
+    look(driver, "light", 1280)
+    visit(driver, f"{address}#n=8&samples=400&noise=0.5&seed=3")
+    certificate = st.certify(st.Problem(n=8, samples=400, noise=0.5).draw(3))
+    assert (
+        text(driver, "#proved-occupancy") == f"at least {int(1000 * certificate.balance_occupancy) / 10:g} %"
+    )
+    assert text(driver, "#proved-worst") == f"at most {100 * max(certificate.wrong_share):.1f} % of the time"
+    for settings in ("n=8&samples=400&noise=0.5&seed=3&restart=300,0.05", "n=14&noise=0.5"):
+        visit(driver, f"{address}#{settings}")
+        assert {text(driver, f"#proved-{row}") for row in ROWS} == {"–"}, settings
+    visit(driver, f"{address}#n=8&samples=400&noise=0&seed=3&restart=300,0.05")
+    assert text(driver, "#proved-occupancy") == "all, if it gets there"
+    assert {text(driver, f"#law-{row}") for row in ROWS} == {"–"}
+
+
 def test_the_story_is_turned_over(page):
     for step in STORY:
         current = page.find_elements(By.CSS_SELECTOR, "#story a[aria-current=step]")
@@ -343,10 +393,16 @@ def test_the_line_of_the_average_has_its_points(driver, address):
 
 def test_where_there_is_a_trap_no_proof_is_claimed(driver, address):
     visit(driver, f"{address}#n=12&samples=50&noise=0&seed=3&init=2&at=500")
-    assert "TRAPPED, certified" in text(driver, "#verdict")
+    assert "TRAPPED, proved" in text(driver, "#verdict")
     assert "One other state is a trap" in text(driver, "#proof")
     assert "There is none" in text(driver, "#proof")
-    assert "proved" not in text(driver, "#proof")
+    assert "the teacher" not in text(driver, "#proof").split("certificate of these data")[1]
+    assert {text(driver, f"#proved-{row}") for row in ROWS} <= {
+        "–",
+        "all, if it gets there",
+        "none, if it gets there",
+        "none: it cannot leave",
+    }
     instance = st.Problem(n=12, samples=50).draw(seed=3)
     assert len(st.landscape(instance).trap_states) == 1
     assert not st.certify(instance).decodes

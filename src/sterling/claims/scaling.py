@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sterling.base.text import number
 from sterling.claims.context import Context
 from sterling.claims.finding import Measured
 from sterling.claims.judge import Rule, bound
@@ -125,12 +126,10 @@ def growth_sentence(what: str, series: SeriesFit) -> str:
     fit, what = series.fit, f"{what} ({_budget(series)})"
     if fit is None:
         return f"No exponent of N₅₀ {what} could be fitted: {series.refusal}."
-    text = f"N₅₀ {what} grows like n^{fit.exponent:.2f} ({fit.exponent_low:.2f} to {fit.exponent_high:.2f})"
+    text = f"N₅₀ {what} grows like n^{_told(fit)}"
     for one in fit.local_exponents[-1:] if fit.curved else ():
-        text += (
-            f" on average, and like n^{one.exponent:.2f} ({one.low:.2f} to {one.high:.2f}) from n = {one.n} "
-            f"to {one.next_n}"
-        )
+        top = _interval(one.exponent, one.low, one.high)
+        text += f" on average, and like n^{top} from n = {one.n} to {one.next_n}"
     return f"{text}."
 
 
@@ -160,20 +159,24 @@ def notes_on(series: list[SeriesFit], label: str) -> list[str]:
         if rival.law == "C n log n":
             better = "n log n does better" if rival.delta < 0 else "the power law does better"
             verdict = "both do about equally well" if abs(rival.delta) < 2 else better
-            delta = f"{rival.delta:+.1f}".replace("-", "−")
+            above = f"{number(abs(rival.delta), 1)} {'above' if rival.delta > 0 else 'below'}"
             notes.append(
-                f"the rival law {rival.constant:.3g}·n·ln n has an AIC of {delta} against the power law, so "
+                f"the rival law {rival.constant:.3g}·n·ln n has an AIC {above} that of the power law, so "
                 f"{verdict}"
             )
     for law in main.expected:
         if law.kind == "mean-field":
             where = "inside" if fit.exponent_low <= law.exponent <= fit.exponent_high else "outside"
             notes.append(
-                f"the mean-field law has the exponent {law.exponent:.2f} over these n, {where} the measured "
-                "interval"
+                f"the mean-field law has the exponent {number(law.exponent, 2)} over these n, {where} "
+                "the measured interval"
             )
     return [f"{label}: {note}." for note in notes]
 
 
 def _told(fit: ExponentFit) -> str:
-    return f"{fit.exponent:.2f} [{fit.exponent_low:.2f}, {fit.exponent_high:.2f}]"
+    return _interval(fit.exponent, fit.exponent_low, fit.exponent_high)
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{number(value, 2)} ({number(low, 2)} to {number(high, 2)})"

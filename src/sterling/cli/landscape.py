@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from sterling.base.files import write_atomically
 from sterling.base.text import counted
 from sterling.cli.options import (
     COUNT,
     FILE,
     PICTURES,
     SCHEDULES,
+    TABLES,
     Json,
     PiecewiseConstant,
     Quiet,
@@ -36,6 +36,7 @@ from sterling.cli.render import (
     print_json,
     print_verdict,
     speaker,
+    write_table,
 )
 from sterling.errors import InputError
 
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from sterling.states.landscape import Landscape
 
 _SHOWN_BASINS = 5
-_TABLES = {".parquet": "write_parquet", ".csv": "write_csv"}  # suffixes, and what Polars writes them with
 
 _basin = panel("Basins")
 
@@ -87,7 +87,7 @@ def landscape(
     """
     from sterling.states.landscape import landscape as visit
 
-    check_targets(source.data, (plot, "--plot", *PICTURES), (out, "--out", *_TABLES))
+    check_targets(source.data, (plot, "--plot", *PICTURES), (out, "--out", *TABLES))
     cores = parse_count(threads, "--threads", least=1)
     runs = _basin_settings(basins, steps, schedule, init)
     source.check(surrogate)
@@ -162,7 +162,7 @@ def _basin_rows(found: "Landscape", ends: "Basins") -> list[tuple[str, str]]:
 
 def _write(found: "Landscape", plot: Path | None, out: Path | None, say: Say) -> None:
     if out is not None:
-        write_atomically(out, getattr(found.table(), _TABLES[out.suffix.lower()]))
+        write_table(out, found.table())
         say(f"states saved: {out}")
     if plot is not None:
         from matplotlib.figure import Figure

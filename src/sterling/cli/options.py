@@ -27,7 +27,7 @@ _LARGEST = Decimal(10) ** 18  # keeps numbers such as 1e999999999 from being wri
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1024, "MI": 1024**2, "GI": 1024**3}
 
 COUNT, FILE = {"metavar": "COUNT"}, {"metavar": "FILE"}
-PAGES, PICTURES = (".html", ".htm"), (".png", ".svg", ".pdf")
+PAGES, PICTURES, TABLES = (".html", ".htm"), (".png", ".svg", ".pdf"), (".parquet", ".csv")
 SURROGATES = "relu, identity, clipped_relu, hard_tanh, sigmoid, approx_sign or swish_sign."
 SCHEDULES = "Step sizes: power:RATE,EXPONENT, constant:RATE or table:RATE,RATE,…"
 _INPUTS = (
@@ -85,10 +85,9 @@ class Source:
 
     def instance(self) -> Instance:
         """Return the data: drawn from a problem, or read from the file."""
-        normal = None if self.normalize == "none" else self.normalize
-        return self._draw(normal) if self.data is None else self._read(self.data, normal)
+        return self._draw() if self.data is None else self._read(self.data)
 
-    def _draw(self, normalize: str | None) -> Instance:
+    def _draw(self) -> Instance:
         from sterling.model.problem import Problem
 
         for name in ("labels", "precision", "keep_constant"):
@@ -102,11 +101,11 @@ class Source:
             noise=parse_number(self.noise, "--noise", 0.0),
             readout="ones" if self.readout is None else parse_readout(self.readout),
             inputs=self.inputs or "gaussian",
-            normalize=normalize,
+            normalize=self.normalize,
         )
         return problem.draw(parse_count(self.seed, "--seed", 0))
 
-    def _read(self, data: Path, normalize: str | None) -> Instance:
+    def _read(self, data: Path) -> Instance:
         from sterling.model.data import load_data
 
         for name in ("n", "samples", "m", "noise", "inputs", "seed"):
@@ -117,7 +116,7 @@ class Source:
         return load_data(
             data,
             labels=self.labels,
-            normalize=normalize,
+            normalize=self.normalize,
             readout=None if self.readout in (None, "ones") else parse_numbers(self.readout, "--readout"),
             precision=self.precision or "int16",
             constant="keep" if self.keep_constant else "refuse",

@@ -8,21 +8,27 @@ import functools
 import inspect
 import io
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import typer
 
-from sterling.base.files import printable
+from sterling.base.files import printable, write_atomically
 from sterling.base.text import as_json
 from sterling.cli.presses import heeding, settle
 from sterling.errors import CheckpointError, InputError, SterlingError, SterlingWarning
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
     from rich.console import RenderableType
     from rich.table import Table
+
+    from sterling.model.instance import Instance
 
 Say = Callable[[str], None]
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -41,7 +47,7 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
                     verb(*args, **kwargs)
                     sys.stdout.flush()
             except (InputError, CheckpointError) as problem:
-                _fail(problem, WRONG)
+                _fail(as_typed(str(problem), kwargs), WRONG)
             except SterlingError as problem:
                 _fail(problem, FAILED)
             except MemoryError:
@@ -111,6 +117,16 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
         note(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
 
 
+def as_typed(message: str, given: Mapping[str, Any]) -> str:
+    """Return a message on an argument by its name in Python with that of the option, where that was given."""
+
+    def option(found: re.Match[str]) -> str:
+        start, name = found.groups()
+        return f"{start}--{name.replace('_', '-')}" if isinstance(given.get(name), str) else found[0]
+
+    return re.sub(r"^(|.*?: )(\w+)(?= (?:is|has) )", option, message)
+
+
 def one_line(text: object) -> str:
     """Return a message without line breaks."""
     return " ".join(str(text).split())
@@ -139,9 +155,11 @@ def facts_table(rows: Iterable[tuple[str, RenderableType]]) -> Table:
     return table
 
 
-def about(data: Any, surrogate: str) -> str:
-    """Return one line on what was run: an instance or a problem, and the surrogate."""
-    return f"n = {data.n} · N = {data.samples:,} · m = {data.m} · surrogate {surrogate}"
+def about(instance: Instance, surrogate: str) -> str:
+    """Return one line on what was looked at."""
+    from sterling.plot.run import data_line
+
+    return f"{data_line(instance.to_dict())} · surrogate {surrogate}"
 
 
 def print_verdict(
@@ -161,6 +179,11 @@ def print_verdict(
         expand=False,
     )
     Console().print(Group(Text(about, "dim"), frame))
+
+
+def write_table(path: Path, frame: pl.DataFrame) -> None:
+    """Write a frame to .csv or .parquet, whole or not at all."""
+    write_atomically(path, frame.write_csv if path.suffix.lower() == ".csv" else frame.write_parquet)
 
 
 def speaker(quiet: bool) -> Say:

@@ -132,7 +132,7 @@ def _print_results(report: "Reproduction", folder: Path) -> None:
     from sterling.report.terminal import table
 
     console = Console(highlight=False)
-    console.print(table(report.findings, console.width))
+    console.print(table(report.findings))
     typer.echo(
         f"{counted(len(report.findings), 'claim')}, effort {report.effort}, {readable_time(report.seconds)}"
     )

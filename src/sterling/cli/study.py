@@ -239,7 +239,7 @@ def _print_status(found: "Status") -> None:
 
 
 def _print_fit(one: "SeriesFit") -> None:
-    lines, fit = [f"{one.criterion} ({one.title})"], one.fit
+    lines, fit = [f"{one.criterion}: {one.meaning} ({one.title})"], one.fit
     if fit is None:
         lines.append(f"no fit: {one.refusal}")
     else:

@@ -13,6 +13,7 @@ from sterling.cli.options import (
     PICTURES,
     SCHEDULES,
     SURROGATES,
+    TABLES,
     Json,
     Quiet,
     Source,
@@ -26,7 +27,16 @@ from sterling.cli.options import (
     run_option,
     with_source,
 )
-from sterling.cli.render import Say, end_interrupted, guarded, note, print_json, print_verdict, speaker
+from sterling.cli.render import (
+    Say,
+    end_interrupted,
+    guarded,
+    note,
+    print_json,
+    print_verdict,
+    speaker,
+    write_table,
+)
 from sterling.errors import CheckpointError, StoreError
 
 if TYPE_CHECKING:
@@ -61,6 +71,13 @@ def train(
     report: Annotated[
         Path | None, output("Write a page on the run and its recurrence: .html.", **FILE)
     ] = None,
+    weights: Annotated[
+        Path | None,
+        output("Write the weights by the last iterate and by the average: .csv or .parquet.", **FILE),
+    ] = None,
+    predictions: Annotated[
+        Path | None, output("Write what both answer to each sample: .csv or .parquet.", **FILE)
+    ] = None,
     out: Annotated[Path | None, output("Save the run, for Orbit.load and resume.", **FILE)] = None,
     checkpoint: Annotated[
         Path | None, output("Save the run on the way, and go on from FILE if it is there.", **FILE)
@@ -85,6 +102,8 @@ def train(
     targets = (
         (plot, "--plot", *PICTURES),
         (report, "--report", *PAGES),
+        (weights, "--weights", *TABLES),
+        (predictions, "--predictions", *TABLES),
         (out, "--out"),
         (checkpoint, "--checkpoint"),
     )
@@ -118,6 +137,7 @@ def train(
         else:
             _print(orbit)
     finally:  # a full stdout must not cost the files
+        _write_tables(orbit, instance, weights, predictions, say)
         _write(orbit, instance, plot, report, out, say, waiting=say if stopped else lambda text: None)
     if isinstance(stopped, KeyboardInterrupt):
         how = "with --checkpoint FILE it could go on"
@@ -191,6 +211,20 @@ def _check_same(
             "another file, or give more --steps"
         )
     check_belongs(orbit, instance)
+
+
+def _write_tables(
+    orbit: "Orbit", instance: "Instance", weights: Path | None, predictions: Path | None, say: Say
+) -> None:
+    from sterling.dynamics.learned import predictions_table, weights_table
+
+    for path, what, make in (
+        (weights, "weights", weights_table),
+        (predictions, "predictions", predictions_table),
+    ):
+        if path is not None:
+            write_table(path, make(orbit, instance))
+            say(f"{what}: {path}")
 
 
 def _write(

@@ -542,7 +542,7 @@ class Orbit(Plain):
             (f"occupancy of the {distance}", f"{self.occupancy:.4g} of the steps"),
             ("visits", f"{self.visits:,}"),
             ("first visit", "never" if self.first_hit is None else f"step {self.first_hit:,}"),
-            ("flip events", f"{self.stats.events:,}"),
+            ("steps with a flip", f"{self.stats.events:,}"),
             ("distinct states", f"{self.stats.states:,}; data read {self.stats.passes:,.1f} times over"),
             ("time", f"{self.stats.seconds:.3g} s"),
         ]

@@ -153,7 +153,7 @@ def parse_restart(text: str) -> Restart:
         return Restart(int(every), float(scale)) if scale else Restart(int(every))
     except ValueError as problem:
         if isinstance(problem, InputError):
-            raise
+            raise InputError(f"restart is {checks.shown(text)}, where {problem}") from None
         raise InputError(
             f"restart is {checks.shown(text)}; write EVERY or EVERY,SCALE such as 300,0.05"
         ) from None

@@ -287,7 +287,8 @@ NORMALIZERS: dict[str, _Affine] = {one.name: one for one in (Standardize(), Whit
 def check_normalize(given: Any) -> str | Normalizer | None:
     """Return None, the name of a normaliser of sterling that is to be fitted, or another normaliser."""
     if given is None or isinstance(given, str):
-        return given if given is None else choice(given, "normalize", tuple(NORMALIZERS))
+        known = "none" if given is None else choice(given, "normalize", ("none", *NORMALIZERS))
+        return None if known == "none" else known
     if isinstance(given, Mapping):
         numbers = dict(given)
         kind = NORMALIZERS[choice(numbers.pop("name", None), "the name of a normaliser", tuple(NORMALIZERS))]

@@ -97,7 +97,7 @@ class Need(Plain):
             return f"of order {self.samples:,.0f}"
         if self.samples >= MOST_SAMPLES:
             return f"more than 10{str(round(math.log10(MOST_SAMPLES))).translate(RAISED)}"
-        return f"about {_rounded(self.samples):,}"
+        return f"about {self.proposed:,}"
 
     @property
     def label(self) -> str:
@@ -112,7 +112,7 @@ class Need(Plain):
     @property
     def proposed(self) -> int:
         """The sample size at which trials check the row."""
-        return max(1, _rounded(self.samples))
+        return max(1, _rounded(self.samples, 3 if self.kind == "measured" else 2))
 
 
 @dataclass(frozen=True)
@@ -445,9 +445,9 @@ def _labels(law: Any) -> tuple[str, str]:
     return law.kind, law.source
 
 
-def _rounded(samples: float) -> int:
-    """Return a sample size, up to two figures where it is large: theory gives no more."""
+def _rounded(samples: float, figures: int) -> int:
+    """Return a sample size, up to so many figures where it is large: a mean-field law gives but two."""
     if samples < 100:
         return math.ceil(samples)
-    unit = 10 ** (math.floor(math.log10(samples)) - 1)
+    unit = 10 ** (math.floor(math.log10(samples)) - figures + 1)
     return math.ceil(samples / unit) * unit

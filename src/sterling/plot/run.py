@@ -253,12 +253,8 @@ def figure(orbit: Orbit) -> Figure:
     return fig
 
 
-def problem_line(result: dict) -> str:
-    """Return one line that says what was run, of the values of `Orbit.to_dict`: data, surrogate, step sizes.
-
-    Names of the user's are as they are; `sterling.plot.style.plain` makes them fit for a picture.
-    """
-    about = result["instance"]
+def data_line(about: dict) -> str:
+    """Return one line that says what the data are, of the values of `Instance.to_dict`."""
     origin = about.get("origin", {})
     parts = [f"n = {about['n']}", f"N = {about['samples']:,}", f"m = {about['m']}"]
     if "file" in origin:
@@ -271,13 +267,24 @@ def problem_line(result: dict) -> str:
         parts.append(f"{origin['inputs']} inputs")
     if origin.get("normalize"):
         parts.append({"standard": "standardised", "whiten": "whitened"}.get(origin["normalize"], ""))
-    rates = dict(result["schedule"])
+    return " · ".join(filter(None, parts))
+
+
+def problem_line(result: dict) -> str:
+    """Return one line that says what was run, of the values of `Orbit.to_dict`: data, surrogate, step sizes.
+
+    Names of the user's are as they are; `sterling.plot.style.plain` makes them fit for a picture.
+    """
+    rates, restart = dict(result["schedule"]), result.get("restart")
     kind = rates.pop("kind")
     if kind == "table":
         values = f"{len(rates['rates'])} rates"
     else:
         values = ", ".join(f"{name} {value:g}" for name, value in rates.items())
-    return " · ".join([*filter(None, parts), f"surrogate {result['surrogate']}", f"{kind} steps ({values})"])
+    parts = [data_line(result["instance"]), f"surrogate {result['surrogate']}", f"{kind} steps ({values})"]
+    if restart:
+        parts.append(f"restart every {counted(restart['every'], 'step')} (scale {restart['scale']:g})")
+    return " · ".join(parts)
 
 
 def _wrong(orbit: Orbit) -> str:

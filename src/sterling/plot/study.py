@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import expit
 
-from sterling.base.text import percent
+from sterling.base.text import number, percent
 from sterling.errors import InputError
 from sterling.plot.curves import shares
 from sterling.plot.style import (
@@ -22,10 +22,10 @@ from sterling.plot.style import (
     INK,
     PALE,
     PURPLE,
-    VERDICT_COLOURS,
     legend_above,
     plain,
     tidy,
+    verdict_bar,
     whole_numbers,
 )
 from sterling.study.fit import POOR
@@ -49,8 +49,8 @@ _REGIMES = {
     "STALLED": "stalled",
 }
 _OPTIMAL = (
-    " *Absorbed at w* or at other weights of zero empirical risk, which few samples allow; the criterion "
-    "“optimal” counts w* alone."
+    " *Absorbed at w* or at other weights of zero empirical risk, which few samples allow; success is "
+    "w* alone."
 )
 #: Of rising n, from violet to red; each stands out from light and dark pages by 3 to 1 at least.
 SHADES = ("#440154", "#4f41a8", "#1f6fb0", "#12808a", "#1c8a5a", "#5c8a1a", "#a06f00", "#c8402a")
@@ -83,7 +83,7 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
         xscale="log",
         ylim=(-0.03, 1.03),
         xlabel="samples N",
-        ylabel=f"share of trials: {series.criterion}",
+        ylabel=textwrap.fill(f"share of trials: {series.meaning}", 42),
     )
     whole_numbers(ax)
     text = "Each point is one sample size, with its 95 % Jeffreys interval."
@@ -107,7 +107,8 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
     dimensions = np.array(sorted(series.cells["n"].unique()), float)
     line = np.geomspace(dimensions.min(), dimensions.max(), 50)
     law = "line nearest to the points" if fit.curved else "C·nᵅ"
-    band = f"{law}, α = {fit.exponent:.3f} [{fit.exponent_low:.3f}, {fit.exponent_high:.3f}]"
+    exponent, *ends = (number(value, 3) for value in (fit.exponent, fit.exponent_low, fit.exponent_high))
+    band = f"{law}, α = {exponent} ({' to '.join(ends)})"
     ax.plot(line, fit.samples_at(1) * line**fit.exponent, color=BLUE, lw=1.6, label=band)
     bounded = np.where(np.isfinite(reach), reach, 0).reshape(-1, 2).T
     ax.errorbar(n, middle, bounded, fmt="o", ms=5, color=INK, label="N₅₀ of one n alone, 95 %")
@@ -115,8 +116,8 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
         if rival.law == "C n log n":
             label = f"C·n log n, AIC {rival.delta:+.1f}".replace("-", "−")
             ax.plot(line, rival.constant * line * np.log(line), color=GREEN, ls="-.", lw=1.2, label=label)
-    for exponent, (text, dashes) in GUIDES.items():
-        guide = fit.samples_at(line[0]) * (line / line[0]) ** exponent
+    for proved, (text, dashes) in GUIDES.items():
+        guide = fit.samples_at(line[0]) * (line / line[0]) ** proved
         ax.plot(line, guide, color=GREY, ls=dashes, lw=1, label=text)
     predicted = ""
     for law in [one for one in series.expected if one.samples][:1]:
@@ -131,7 +132,7 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
     growth = (
         "No power law fits; the line nearest to the thresholds grows" if fit.curved else "The threshold grows"
     )
-    power = f"{fit.exponent:.2f} {series.budget}".rstrip()
+    power = f"{number(fit.exponent, 2)} {series.budget}".rstrip()
     return (
         f"{growth} as n to the power {power}; the grey guides show how fast the proved bounds grow from the "
         f"same start.{predicted}"
@@ -154,9 +155,8 @@ def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
         left = np.full(len(cells), column - 0.46)
         for name in present:
             share = 0.92 * (cells[name] / cells["trials"]).to_numpy()
-            look = {"color": VERDICT_COLOURS[name], "ec": "white", "lw": 0.4}
-            label = _REGIMES[name] if column == 0 else None
-            ax.barh(edges[:-1], share, np.diff(edges), left, align="edge", label=label, **look)
+            look = {"label": _REGIMES[name] if column == 0 else None, **verdict_bar(name)}
+            ax.barh(edges[:-1], share, np.diff(edges), left, align="edge", **look)
             left = left + share
     ax.set_xticks(range(len(dimensions)), [str(n) for n in dimensions])
     tidy(ax, yscale="log", xlim=(-0.5, len(dimensions) - 0.5), xlabel="dimension n", ylabel="samples N")
@@ -189,7 +189,7 @@ def figure(series: SeriesFit, counts: pl.DataFrame, title: str = "") -> Figure:
     for ax, reading in zip(axes, readings, strict=True):
         text = textwrap.fill(reading, 66)
         ax.text(0, -0.17, text, transform=ax.transAxes, fontsize=8.5, color=GREY, va="top")
-    heading = ": ".join(part for part in (title, f"{series.criterion}, {series.title}") if part)
+    heading = ": ".join(part for part in (title, f"{series.meaning}, {series.title}") if part)
     fig.suptitle(textwrap.fill(plain(heading), 150), x=0.01, ha="left", fontsize=11, color=INK)
     return fig
 

@@ -24,16 +24,17 @@ FORMATS = ("png", "svg", "pdf")
 
 # After Okabe and Ito, told apart by colour-blind readers; those for text are a little darker.
 BLUE, VERMILLION, GREEN, AMBER, PURPLE = "#0072B2", "#D55E00", "#00815E", "#A66A00", "#A8487E"
-OLIVE = "#6B7030"
+OLIVE, TEAL, VIOLET = "#6B7030", "#3A98A8", "#8A3FD6"
 INK, GREY, PALE = "#222222", "#6B6B6B", "#DDDDDD"
 VERDICT_COLOURS = {
     "OPTIMAL": GREEN,
     "TRAPPED": VERMILLION,
     "RECURRENT": BLUE,
-    "CHATTERING": OLIVE,
-    "WANDERING": AMBER,
-    "STALLED": PURPLE,
+    "CHATTERING": TEAL,
+    "WANDERING": VIOLET,
+    "STALLED": OLIVE,
 }
+_HATCHES = {"TRAPPED": "xxx", "CHATTERING": "///", "WANDERING": "..."}
 
 DASHED = (0, (5, 1.5))  # what is predicted or averaged, beside what is measured
 ABOVE = "above the axes"  # marks the legends that stand there
@@ -52,6 +53,11 @@ def tidy(ax: Axes, legend: Literal["best", "lower right"] = "best", **given: Any
     ax.set_axisbelow(True)
     if ax.get_legend_handles_labels()[0]:
         ax.legend(loc=legend, frameon=False, fontsize=SMALL)
+
+
+def verdict_bar(name: str) -> dict[str, Any]:
+    """Return the look of a bar for a verdict: colour, and for those that look bad a pattern as well."""
+    return {"color": VERDICT_COLOURS[name], "hatch": _HATCHES.get(name), "ec": "white", "lw": 0.4}
 
 
 def legend_above(ax: Axes, columns: int, **look: Any) -> None:

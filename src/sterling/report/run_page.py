@@ -16,6 +16,7 @@ import numpy as np
 from sterling.base.files import write_atomically
 from sterling.base.text import counted, sentence
 from sterling.claims.finding import picture
+from sterling.dynamics.learned import weights_table
 from sterling.errors import InputError
 from sterling.plot import visits
 from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster, problem_line
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from sterling.model.instance import Instance
     from sterling.theory import Balance
     from sterling.visits.recurrence import Recurrence
+
+_ROWS = 500  # weights that the page shows
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
     found = orbit.recurrence() if orbit.counted else None
     predicted, silence = _prediction(orbit, instance)
     (_, verdict), *rows = orbit.summary()
+    weights = weights_table(orbit, instance).head(_ROWS)
     return page(
         "run.html",
         verdict=verdict,
@@ -64,6 +68,9 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
         rows=rows,
         statistics=[] if found is None else found.summary(),
         notice=_notice(orbit, found, instance),
+        weights=weights.rows(),
+        weight_columns=[name.replace("_", " ") for name in weights.columns],
+        more_weights=orbit.n - len(weights),
         sections=[
             _over_time(orbit),
             _returns(found, home(orbit)),

@@ -1,4 +1,4 @@
-"""Findings in a terminal: one line for each as it comes, and a table of all of them."""
+"""Findings in a terminal: one line for each as it comes, and all of them in the end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sterling.base.text import readable_time
 from sterling.claims.finding import Finding, Judgement
-from sterling.claims.words import amount, interval, leading, level
+from sterling.claims.words import amount, interval, level
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -28,8 +28,6 @@ KIND_STYLES = {
     "interpretation": "dim",
 }
 
-_TABLE_WIDTH = 76  # columns; on a narrower terminal each claim is a few lines
-
 
 def judged(finding: Finding) -> str:
     """Return one line that says how a claim came out."""
@@ -37,61 +35,44 @@ def judged(finding: Finding) -> str:
     return f"{mark} {finding.key}: {finding.judgement} ({readable_time(finding.seconds)})"
 
 
-def table(findings: Iterable[Finding], width: int) -> RenderableType:
-    """Return the findings as a table, or on a terminal of less than 76 columns as a few lines a claim."""
+def table(findings: Iterable[Finding]) -> RenderableType:
+    """Return the findings, a few lines a claim: how it came out, what was measured, theory."""
     from rich.console import Group
+    from rich.table import Table
     from rich.text import Text
 
     findings = list(findings)
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column()
+    grid.add_column(overflow="fold")
+    for one in findings:
+        mark, style = JUDGEMENT_STYLES[one.judgement]
+        title = f"{one.key} {one.title}"
+        grid.add_row(
+            Text(mark, style),
+            Text.assemble((title, "bold"), " ", _kind(one.kind), ": ", (f"{one.judgement}", style)),
+        )
+        grid.add_row("", _numbers(one))
     levels = sorted({level(one.headline) for one in findings if one.headline and one.headline.has_interval})
     legend = [Text(f"In brackets: intervals of {' and '.join(levels)}.", "dim")] if levels else []
-    if width >= _TABLE_WIDTH:
-        return Group(_grid(findings), *legend)
-    return Group(*map(_lines, findings), *legend)
+    return Group(grid, *legend)
 
 
-def _grid(findings: list[Finding]) -> RenderableType:
-    from rich import box
-    from rich.table import Table
-
-    grid = Table(box=box.SIMPLE_HEAD, show_lines=False, padding=(0, 1), pad_edge=False, expand=False)
-    for name, share in (("Claim", 5), ("Measured", 5), ("Theory", 4), ("Judgement", 3)):
-        grid.add_column(name, ratio=share, overflow="fold", vertical="top")
-    for number, one in enumerate(findings):
-        if number:
-            grid.add_row()
-        grid.add_row(*_cells(one))
-    return grid
-
-
-def _lines(finding: Finding) -> RenderableType:
-    from rich.console import Group
-    from rich.padding import Padding
-
-    claim, *rest = _cells(finding)
-    return Group(claim, Padding(Group(*rest), (0, 0, 0, 2)), "")
-
-
-def _cells(finding: Finding) -> tuple[Text, Text, Text, Text]:
-    """Return the claim, what was measured, what theory gives, and the judgement."""
+def _numbers(finding: Finding) -> Text:
+    """Return the headline and the first reference; the page has the others."""
     from rich.text import Text
 
-    measured = theory = Text("no number", "dim")
-    one, references = finding.headline, finding.references
+    lines, one, references = [], finding.headline, finding.references
     if one is not None:
         inside = f" [{interval(one, references)}]" if one.has_interval else ""
-        measured = Text.assemble((amount(one, references), "bold"), inside, (f"\n{one.name}", "dim"))
+        lines.append(Text.assemble((amount(one, references), "bold"), inside, (f" {one.name}", "dim")))
     if references:
-        shown, more = leading(references)
-        lines = [
-            Text.assemble((amount(law), "bold"), " ", _kind(law.kind), (f" {law.name}", "dim"))
-            for law in shown
-        ]
-        lines += [Text(f"and {more} more on the page", "dim")] if more else []
-        theory = Text("\n").join(lines)
-    mark, style = JUDGEMENT_STYLES[finding.judgement]
-    claim = Text.assemble((finding.key, "bold"), f" {finding.title} ", _kind(finding.kind))
-    return claim, measured, theory, Text(f"{mark} {finding.judgement}", style)
+        law, *more = references
+        rest = f"; {len(more)} more on the page" if more else ""
+        lines.append(
+            Text.assemble((amount(law), "bold"), " ", _kind(law.kind), (f" {law.name}{rest}", "dim"))
+        )
+    return Text("\n").join(lines)
 
 
 def _kind(kind: str) -> tuple[str, str]:

@@ -353,8 +353,8 @@ def check_dimension(n: int) -> None:
     """Raise InputError if there are too many states to visit."""
     if n > MAX_DIMENSION:
         raise InputError(
-            f"a landscape of n={n} has 2^{n} states; n may be at most {MAX_DIMENSION}: take fewer inputs, or "
-            "train single runs"
+            f"n is {n}, so there are 2^{n} states to look at; n may be at most {MAX_DIMENSION}: take fewer "
+            "inputs, or train single runs"
         )
 
 
@@ -363,7 +363,7 @@ def check_surrogate(surrogate: str | Surrogate) -> Surrogate:
     chosen = get_surrogate(surrogate)
     if not chosen.piecewise_constant:
         raise InputError(
-            f"the landscape needs a piecewise-constant surrogate, and {chosen.name} is smooth: take "
+            f"to look at every state takes a piecewise-constant surrogate, and {chosen.name} is smooth: take "
             "relu, identity, clipped_relu or hard_tanh (the loss is the same for all)"
         )
     return chosen

@@ -87,12 +87,15 @@ def _deviation(landscape: Landscape) -> str:
     """Return the deviation beside what it must stay below, and beside its estimate."""
     if landscape.deviation is None or landscape.pull is None:
         return f"unknown: {landscape.deviation_reason}"
-    pull = (
-        f"the smallest mean pull on a wrong weight is {landscape.pull:.3g} (exact), so "
-        + ("no trap can exist" if landscape.deviation < landscape.pull else "it does not rule traps out")
-        if landscape.pull > 0
-        else "some wrong weights have no mean pull home"
-    )
+    if landscape.pull <= 0:
+        pull = "some wrong weights have no mean pull home"
+    else:
+        pull = f"the smallest mean pull on a wrong weight is {landscape.pull:.3g} (exact), so "
+        if landscape.deviation < landscape.pull:
+            pull += "no trap can exist"
+        else:
+            pull += "this alone leaves traps possible"
+            pull += "; the look at every state finds none" if landscape.trap_free else ""
     estimate = landscape.estimated_deviation
     beside = "" if estimate is None else f"; estimated {estimate:.3g} (mean-field)"
     return f"{landscape.deviation:.3g} = sup ‖G − E G‖_∞{beside}; {pull}"

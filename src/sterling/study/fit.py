@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sterling.base import checks
-from sterling.base.text import Plain
+from sterling.base.text import Plain, number
 from sterling.errors import SterlingError
 from sterling.study.laws import CURVED, POWER, RIVALS, SLOPES, Law
 from sterling.study.likelihood import (
@@ -175,7 +175,9 @@ class ExponentFit(Plain):
         """Which exponents the local ones go through, in words; empty where a power law fits."""
         if not self.curved:
             return ""
-        steps = ", ".join(f"{one.exponent:.2f} from {one.n} to {one.next_n}" for one in self.local_exponents)
+        steps = ", ".join(
+            f"{number(one.exponent, 2)} from {one.n} to {one.next_n}" for one in self.local_exponents
+        )
         return f"no power law fits (p = {self.power_p_value:.1g}); local exponents: {steps}"
 
     def to_dict(self) -> dict[str, Any]:

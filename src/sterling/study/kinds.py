@@ -313,6 +313,10 @@ def get_kind(name: str | Kind) -> Kind:
     return name if isinstance(name, Kind) else KINDS.find(name)
 
 
+#: What a threshold on a column means, where the name of the column does not say it.
+_THRESHOLDS = {"occupancy": "at the teacher for at least {} of the steps"}
+
+
 def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criterion:
     """Return the criterion that a text such as "optimal" or "occupancy>=0.5" names for a kind of trial.
 
@@ -347,7 +351,8 @@ def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criter
         except ValueError as problem:
             raise InputError(f"criterion {text!r}: {problem}") from None
         told = f"{column}>={share!r}".removesuffix(".0")  # every digit, so that it reads back
-        meaning = f"the {column.replace('_', ' ')} of the trial is at least the threshold"
+        words = _THRESHOLDS.get(column, f"{column.replace('_', ' ')} at least {{}}")
+        meaning = words.format(told.partition(">=")[2])
         return Criterion(told, meaning, (column,), pl.col(column) >= share, threshold=share)
     known = [*kind.criteria, *(f"{name}>=R" for name in numbers)]
     return kind.criteria[checks.choice(word, "the criterion", known)]

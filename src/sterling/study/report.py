@@ -36,8 +36,8 @@ class SeriesFit(Plain):
     ----------
     series : dict
         What its cells have in common.
-    criterion : str
-        What counts as success.
+    criterion, meaning : str
+        What counts as success: its name, and in words.
     fit : ExponentFit or None
         Undecided trials counted as failures; None if it was refused.
     left_out : ExponentFit or None
@@ -63,6 +63,7 @@ class SeriesFit(Plain):
 
     series: dict[str, Any]
     criterion: str
+    meaning: str
     fit: ExponentFit | None
     left_out: ExponentFit | None
     refusal: str
@@ -89,7 +90,14 @@ class SeriesFit(Plain):
     @property
     def title(self) -> str:
         """The series in a few words: what differs from the commonest choice, and the step budget."""
-        usual = {"m": 1, "noise": 0.0, "readout": "ones", "inputs": "gaussian", "normalize": "none"}
+        usual = {
+            "m": 1,
+            "noise": 0.0,
+            "readout": "ones",
+            "inputs": "gaussian",
+            "normalize": "none",
+            "restart": "none",
+        }
         parts = [f"{name}={value}" for name, value in self.series.items() if usual.get(name) != value]
         return ", ".join(parts)
 
@@ -97,6 +105,7 @@ class SeriesFit(Plain):
         return {
             "series": self.series,
             "criterion": self.criterion,
+            "meaning": self.meaning,
             "refusal": self.refusal,
             "fit": None if self.fit is None else self.fit.to_dict(),
             "undecided_left_out": None if self.left_out is None else self.left_out.to_dict(),
@@ -109,7 +118,7 @@ class SeriesFit(Plain):
         return f"SeriesFit({self.criterion}, {self.title}: {self.fit or self.refusal})"
 
     def _repr_html_(self) -> str:
-        rows = [("criterion", self.criterion), ("series", self.title), ("fit", str(self.fit or self.refusal))]
+        rows = [("success", self.meaning), ("series", self.title), ("fit", str(self.fit or self.refusal))]
         return in_notebook(self, [*rows, *(("note", note) for note in self.notes)])
 
 
@@ -165,7 +174,7 @@ def _fits(study: Study, criterion: Criterion, counts: pl.DataFrame) -> list[Seri
                 left_out = fit_exponent(*columns, treatment="left out")
         theory = expected(series, criterion, cells["n"].unique().to_list())
         told = with_shares(cells), theory, study.adaptive
-        found.append(SeriesFit(series, str(criterion), fit, left_out, refusal, *told))
+        found.append(SeriesFit(series, str(criterion), criterion.meaning, fit, left_out, refusal, *told))
     return found
 
 

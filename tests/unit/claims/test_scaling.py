@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,7 +35,9 @@ def series(exponent, bend=0.0, trials=1000, criterion="ergodic"):
     samples = np.round(middle * np.tile(RATIOS, len(DIMENSIONS)))
     won = np.round(trials / (1 + (middle / samples) ** 3))
     fit = fit_exponent(n, samples, np.full(len(n), trials), won)
-    return SeriesFit(SERIES, criterion, fit, None, "", None, expected(SERIES, criterion, DIMENSIONS))
+    return SeriesFit(
+        SERIES, criterion, criterion, fit, None, "", None, expected(SERIES, criterion, DIMENSIONS)
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,6 +59,8 @@ def test_growth_is_judged_at_the_top_too(growth, bend, judgement):
 def test_growth_in_words():
     straight, bent = series(1.2), series(1.2, 0.3)
     assert growth_sentence("of x", straight) == "N₅₀ of x (T = 1,000 steps) grows like n^1.20 (1.18 to 1.22)."
+    shrinking = replace(straight.fit, exponent=-0.12, exponent_low=-0.2, exponent_high=-0.04)
+    assert "n^−0.12 (−0.20 to −0.04)" in growth_sentence("of x", replace(straight, fit=shrinking))
     assert "from n = 32 to 64" in growth_sentence("of x", bent)
     assert any("local exponents" in note for note in notes_on([bent], "X"))
     assert any("outside the measured interval" in note for note in notes_on([straight], "X"))

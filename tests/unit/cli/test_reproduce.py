@@ -184,7 +184,7 @@ def shown(what, width):
 @pytest.mark.parametrize("width", [30, 50, 75, 76, 80, 120])
 def test_the_table_fits_and_tells_kinds_apart_in_words(width):
     findings = made_up()[:4]
-    text = shown(table(findings, width), width)
+    text = shown(table(findings), width)
     assert max(map(len, text.splitlines())) <= width
     flat = " ".join(text.split())
     for words in ("(theorem)", "(exact)", "(mean-field)", "1.043", "0.19951", "2.9", "contradicted", "P3"):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import polars as pl
 import pytest
 
 import sterling as st
@@ -116,6 +117,33 @@ def test_warnings_are_one_line_and_no_failure():
     )
 
 
+def test_weights_and_predictions_on_ones_own_data(tmp_path, monkeypatch):
+    """They carry the names of the columns and are what Python gives."""
+    monkeypatch.chdir(tmp_path)
+    drawn = st.Problem(n=3, samples=60, noise=0.5).draw(seed=1)
+    values = drawn.inputs[:, 0]
+    frame = pl.DataFrame({"size": values[:, 0], "US$": values[:, 1], "age": values[:, 2], "y": drawn.labels})
+    frame.write_csv("own.csv")
+    call("train", "own.csv", "--steps", "2e3", "--weights", "w.csv", "--predictions", "p.parquet")
+    instance = st.load_data("own.csv")
+    orbit = st.train(instance, 2000)
+    weights, answers = pl.read_csv("w.csv"), pl.read_parquet("p.parquet")
+    assert weights["feature"].to_list() == ["size", "US$", "age"]
+    assert weights["last"].to_list() == orbit.signs.tolist()
+    assert weights["average"].to_list() == orbit.ergodic_signs.tolist()
+    assert weights["best_state_seen"].to_list() == orbit.reference.tolist()
+    np.testing.assert_allclose(weights["time_average"], orbit.ergodic_mean * 3**0.5)
+    assert answers["label"].to_list() == instance.labels.tolist()
+    assert answers["last"].to_list() == instance.predict(orbit.signs).tolist()
+    assert answers["average"].to_list() == instance.predict(orbit.ergodic_signs).tolist()
+    assert "--weights is w.txt" in refused("train", "own.csv", "--weights", "w.txt")
+
+
+def test_the_heading_names_the_restart():
+    shown = " ".join(call(*SMALL, "--steps", "50", "--restart", "20").stdout.split())
+    assert "restart every 20 steps (scale 0.05)" in shown
+
+
 # What is refused
 
 
@@ -123,7 +151,7 @@ def test_warnings_are_one_line_and_no_failure():
     "arguments, words",
     [
         (["--steps", "abc"], "--steps is 'abc'; give a whole number"),
-        (["--steps", "0"], "steps is 0; it must be between 1 and"),
+        (["--steps", "0"], "error: --steps is 0; it must be between 1 and"),
         (["--steps", "-5"], "steps is -5; it must be between 1 and"),
         (["--steps", "1.5"], "no whole number"),
         (["--steps", "1e99999999"], "beyond all bounds"),
@@ -132,21 +160,23 @@ def test_warnings_are_one_line_and_no_failure():
         (["--noise", "nan"], "noise is nan"),
         (["--inputs", "gausian"], "mean 'gaussian'"),
         (["--readout", "1,x"], "--readout is '1,x'"),
-        (["--readout", "all"], "readout is 'all'"),
+        (["--readout", "all"], "--readout is 'all'"),
         (["--readout", "1,1"], "readout has 2 numbers, but m is 1"),
         (["--seed", "-1"], "seed is -1"),
         (["--surrogate", "rleu"], "Did you mean 'relu'"),
         (["--surrogate", "sigmoid", "--engine", "event"], "the event engine needs a piecewise-constant"),
         (["--schedule", "power:0.5"], "a schedule reads"),
         (["--schedule", "constant:-1"], "rate is -1"),
-        (["--init", "1,2"], "init has shape (2,)"),
+        (["--init", "1,2"], "error: --init has shape (2,)"),
         (["--init", "x"], "--init is 'x'"),
+        (["--restart", "0"], "--restart is '0', where every is 0; it must be between 1 and"),
+        (["--normalize", "center"], "--normalize is 'center'; it must be one of none, standard, whiten"),
         (["--cache", "lots"], "--cache is 'lots'"),
         (["--plot", "run.gif"], "must end in .png, .svg or .pdf"),
         (["--plot", "missing/run.png"], "there is no folder"),
         (["--out", "missing/run"], "--out is missing/run, but there is no folder"),
         (["--checkpoint", "."], "which is a folder"),
-        (["--checkpoint-every", "0", "--checkpoint", "c"], "checkpoint_every is 0.0"),
+        (["--checkpoint-every", "0", "--checkpoint", "c"], "--checkpoint-every is 0.0"),
         (["--labels", "y"], "--labels is for a data file"),
         (["--keep-constant"], "--keep-constant is for a data file"),
         (["missing.csv"], "there is no file missing.csv"),

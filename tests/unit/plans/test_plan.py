@@ -104,11 +104,15 @@ def test_what_to_expect_of_given_samples():
     assert not few.reaches
 
 
-def test_sample_sizes_are_rounded_up_to_two_figures():
-    need = st.plan(st.Problem(64, samples=1)).needs[0]
-    assert need.proposed >= need.samples
-    assert need.proposed % 10 ** (len(str(need.proposed)) - 2) == 0
-    assert f"{need.proposed:,}" in need.amount
+def test_sample_sizes_are_rounded_up_to_what_their_law_gives():
+    for need in st.plan(st.Problem(512, samples=1)).needs:
+        if need.kind != "theorem":
+            figures = 3 if need.kind == "measured" else 2
+            unit = 10 ** (len(str(need.proposed)) - figures)
+            assert need.samples <= need.proposed < need.samples + unit
+            assert need.proposed % unit == 0
+            assert f"{need.proposed:,}" in need.amount
+    assert any(need.kind == "measured" for need in st.plan(st.Problem(512, samples=1)).needs)
 
 
 def test_a_check_counts_trials_of_the_study_kind():

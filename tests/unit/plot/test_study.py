@@ -32,6 +32,7 @@ def test_success_shows_every_cell_and_curve(store, ax):
         cells = series.cells.filter(series.cells["n"] == n).sort("samples")
         np.testing.assert_allclose(shares, cells["share"])
     assert ax.get_xscale() == "log"
+    assert ax.get_ylabel().replace("\n", " ") == "share of trials: absorbed at the teacher, for all time"
 
 
 def test_the_law_is_drawn_with_its_guides(store, ax):
@@ -80,7 +81,7 @@ def test_eight_dimensions_are_told_apart(ax):
     rows = [(n, n, 10, 5, 0.5, 0.3, 0.7) for n in range(1, 9)]
     names = ["n", "samples", "trials", "successes", "share", "share_low", "share_high"]
     cells = pl.DataFrame(rows, names, orient="row")
-    success_curves(ax, SeriesFit({}, "optimal", None, None, "too little", cells, ()))
+    success_curves(ax, SeriesFit({}, "optimal", "absorbed", None, None, "too little", cells, ()))
     lines = [container.lines[0] for container in ax.containers]
     assert len({line.get_color() for line in lines}) == len({line.get_marker() for line in lines}) == 8
     assert {line.get_alpha() for line in lines} == {None}

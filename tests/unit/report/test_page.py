@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import matplotlib as mpl
 import numpy as np
@@ -17,13 +17,13 @@ from sterling.claims.words import MARKS, amount, interval, leading, said, schedu
 from sterling.errors import StoreError
 from sterling.plot.curves import MARKERS, SERIES_COLOURS
 from sterling.plot.study import SHADES
-from sterling.plot.style import GREY, INK, VERDICT_COLOURS
+from sterling.plot.style import GREY, INK, VERDICT_COLOURS, verdict_bar
 from sterling.report.figures import SMALLEST, identifier, render
 from sterling.report.html import raised
 from sterling.report.page import Page
 from sterling.schedules import parse_schedule
 from sterling.theory.labels import KINDS
-from tests.colours import contrast, darkened, from_hex, schemes
+from tests.colours import SIGHTS, contrast, darkened, distance, from_hex, schemes
 from tests.findings import HOSTILE, made_up
 
 FACTS = ("quick", 2026, "sterling reproduce --quick")
@@ -346,6 +346,15 @@ def test_lines_and_marks_stand_out_in_both_schemes(colour):
     for scheme, shown in (("light", colour), ("dark", darkened(colour))):
         for back in ("page", "surface"):
             assert contrast(shown, schemes()[scheme][back]) >= 3, (scheme, back)
+
+
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_ends_that_are_no_success_are_told_apart_by_all_readers(sight):
+    """A just noticeable difference is about 2; beside the colour each has a pattern."""
+    bad = ("TRAPPED", "CHATTERING", "WANDERING")
+    assert len({verdict_bar(name)["hatch"] for name in bad}) == len(bad)
+    for one, other in combinations((VERDICT_COLOURS[name] for name in bad), 2):
+        assert distance(one, other, sight) > 40
 
 
 def test_series_are_told_apart_by_marks_too():

@@ -58,6 +58,10 @@ def test_a_recurrent_run(noisy):
     assert "sterling train --n 8 &amp; &lt;x&gt;" in text
     assert "prefers-color-scheme: dark" in text
     assert 'name="viewport"' in text
+    table = text[text.index('id="weights"') :].partition("</table>")[0]
+    signs = [orbit.signs, orbit.ergodic_signs, orbit.reference]
+    shown = ["+1" if sign > 0 else "−1" for row in zip(*signs, strict=True) for sign in row]
+    assert re.findall("<td>([+−]1)</td>", table) == shown
 
 
 def test_without_noise():

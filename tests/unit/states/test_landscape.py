@@ -275,9 +275,11 @@ def test_below_the_pull_no_trap_can_exist():
             assert found.pull is not None
             below = found.deviation < found.pull
             assert found.trap_free or not below
-            assert ("no trap can exist" in dict(found.summary())["deviation"]) == below
-            seen.add(below)
-    assert seen == {True, False}
+            said = dict(found.summary())["deviation"]
+            assert ("no trap can exist" in said) == below
+            assert ("finds none" in said) == (found.trap_free and not below)
+            seen.add((below, found.trap_free))
+    assert seen == {(True, True), (False, True), (False, False)}
     few = st.Problem(n=6, samples=10)
     assert landscape(few.draw(0)).pull == pytest.approx(st.theory.signal(few))
 

@@ -46,9 +46,11 @@ def test_a_trial_gives_the_same_row_twice_and_its_seed_decides():
     assert len(first["predicted"]) == len(first["tensor"]) == 3
 
 
-@pytest.mark.parametrize("remedy", ["freezing", "dampening", "transition_rate", "qema", "bop"])
+@pytest.mark.parametrize("remedy", ["freezing", "dampening", "transition_rate", "qema", "parq", "bop"])
 def test_remedies_train(remedy):
-    strength = {"qema": 0.9, "bop": 1e-6}.get(remedy, 1e-3)
+    if remedy == "parq":
+        pytest.importorskip("torchao", reason="PARQ is in torchao")
+    strength = {"qema": 0.9, "bop": 1e-6, "parq": 10.0}.get(remedy, 1e-3)
     found = row_of(3, remedy=remedy, strength=strength)
     plain = row_of(3)
     assert found["reading"] == ["last"]

@@ -15,14 +15,10 @@ RULE = scaling.growth_rule("the exponent of the time average", PROVED)
 
 
 def measure(context: Context, budget: Scaling) -> Finding:
-    """Fit N₅₀ = C·n^α for "the sign of the time average is w*", and beside it for absorption at w*.
-
-    It is judged at the largest step budget.
-    """
+    """Fit N₅₀ = C·n^α for "the sign of the time average is w*"; it is judged at the largest step budget."""
     store = scaling.run_noiseless(context, budget)
     ergodic = scaling.fits_by_budget(store, "ergodic")
-    optimal = scaling.fits_by_budget(store, "optimal")
-    average, absorbed = ergodic[-1], optimal[-1]
+    average = ergodic[-1]
     trials = store.trials()
     counts = store.counts("ergodic").filter(steps=budget.steps[-1])
     return CLAIM.found(
@@ -37,10 +33,7 @@ def measure(context: Context, budget: Scaling) -> Finding:
             f"{scaling.growth_sentence('of the time average', average)} Samples of the order n^{PROVED:g} "
             "are proved to suffice."
         ),
-        measured=(
-            *scaling.exponents(average, "exponent α of N₅₀ for the time average", "the same"),
-            *scaling.exponents(absorbed, "exponent α of N₅₀ for absorption at w*", "the same for absorption"),
-        ),
+        measured=tuple(scaling.exponents(average, "exponent α of N₅₀ for the time average", "the same")),
         references=(
             Reference("proved to suffice: exponent", PROVED, "theorem", PAPER),
             *(
@@ -59,7 +52,6 @@ def measure(context: Context, budget: Scaling) -> Finding:
         tables={"noiseless-trials": trials, "noiseless-ergodic-cells": average.cells},
         notes=(
             *scaling.notes_on(ergodic, "Time average"),
-            *scaling.notes_on(optimal, "Absorption at w*"),
             "A run absorbed at w* stays there for ever (exact), so its time average converges to w* too.",
             "Exponents are those of the range of n that was run; the theorem speaks of all large n.",
         ),

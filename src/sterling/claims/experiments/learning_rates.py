@@ -17,7 +17,7 @@ from sterling.claims.finding import Finding, Reference, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import schedule_words
 from sterling.dynamics.orbit import Verdict
-from sterling.plot.style import VERDICT_COLOURS, legend_above
+from sterling.plot.style import legend_above, verdict_bar
 from sterling.schedules import parse_schedule
 from sterling.stats import share_interval
 from sterling.study.kinds import schedule_text
@@ -182,7 +182,7 @@ def draw_verdicts(ax: Axes, table: pl.DataFrame) -> str:
     for name in _VERDICTS:
         share = (table[name] / table["trials"]).to_numpy()
         if share.any():
-            ax.barh(y, share, 0.7, left, color=VERDICT_COLOURS[name], label=name.lower())
+            ax.barh(y, share, 0.7, left, label=name.lower(), **verdict_bar(name))
             left = left + share
     ax.set_yticks(y, [in_figure(text) for text in table["schedule"]])
     ax.invert_yaxis()

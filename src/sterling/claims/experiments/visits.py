@@ -16,7 +16,7 @@ from sterling.theory import samples_for_average, samples_for_occupancy
 
 PROVED = 4.0
 RULE = scaling.growth_rule("each exponent of w* itself (absorption, half of the steps)", PROVED)
-_LAWS = f"sterling.theory.laws; to leading order {SCIENCE}, 7"
+_LAWS = f"sterling.theory.laws; leading order: {SCIENCE}, 7"
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ import { cleared, palette } from "./canvas.js";
 /** Averages within ± this are shown as undecided. */
 export const UNDECIDED = 0.2;
 
-/** Draw averages; `shares` are the predicted shares of wrong steps, or null. */
+/** Draw averages, null before the first step; `shares` are the predicted shares of wrong steps, or null. */
 export function drawBars(canvas, averages, teacher, shares) {
-  const { context, width, height } = cleared(canvas), n = averages.length, colour = palette();
+  const { context, width, height } = cleared(canvas), n = teacher.length, colour = palette();
   const top = 4, bottom = height - 20, margin = 12;
   const row = Math.min(26, (bottom - top) / n), middle = width / 2, reach = middle - margin;
   const thick = row > 6 ? row - Math.min(6, 0.3 * row) : row;
@@ -20,10 +20,10 @@ export function drawBars(canvas, averages, teacher, shares) {
     context.stroke();
   }
   for (let k = 0; k < n; k++) {
-    const y = top + k * row + (row - thick) / 2, mean = averages[k];
+    const y = top + k * row + (row - thick) / 2, mean = averages ? averages[k] : 0;
     const agrees = mean * teacher[k] > 0;
     context.fillStyle = Math.abs(mean) < UNDECIDED ? colour.grey : agrees ? colour.blue : colour.vermillion;
-    context.fillRect(Math.min(middle, middle + mean * reach), y, Math.max(1, Math.abs(mean) * reach), thick);
+    if (averages) context.fillRect(Math.min(middle, middle + mean * reach), y, Math.max(1, Math.abs(mean) * reach), thick);
     if (shares && shares[k] < 1 && row > 4) {
       const x = middle + (1 - 2 * shares[k]) * teacher[k] * reach;
       context.fillStyle = colour.ink;

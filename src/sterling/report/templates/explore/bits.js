@@ -1,4 +1,5 @@
-// Bits as squares: filled +1, hollow −1; wrong ones in another colour and crossed out, fresh flips with a ring.
+// Bits as squares: filled +1, hollow −1; wrong ones in another colour and crossed out, fresh flips on a
+// bright ground.
 
 import { cleared, palette } from "./canvas.js";
 
@@ -11,10 +12,17 @@ export function drawBits(canvas, signs, wrong, fresh) {
   for (let k = 0; k < n; k++) {
     const x = left + (k % columns) * cell + gap, y = Math.floor(k / columns) * cell + gap;
     const ink = wrong(k) ? colour.vermillion : colour.ink;
-    if (signs[k] > 0) {
-      context.fillStyle = ink;
-      context.fillRect(x, y, size, size);
-    } else {
+    const glow = fresh(k);
+    if (glow > 0) {
+      const halo = Math.max(2, 1.5 * gap);
+      context.globalAlpha = glow;
+      context.fillStyle = colour.blue;
+      context.fillRect(x - halo, y - halo, size + 2 * halo, size + 2 * halo);
+      context.globalAlpha = 1;
+    }
+    context.fillStyle = signs[k] > 0 ? ink : colour.surface;
+    context.fillRect(x, y, size, size);
+    if (signs[k] < 0) {
       context.strokeStyle = ink;
       context.lineWidth = line;
       context.strokeRect(x + line / 2, y + line / 2, size - line, size - line);
@@ -28,14 +36,6 @@ export function drawBits(canvas, signs, wrong, fresh) {
       context.moveTo(x + 0.75 * size, y + 0.25 * size);
       context.lineTo(x + 0.25 * size, y + 0.75 * size);
       context.stroke();
-    }
-    const glow = fresh(k);
-    if (glow > 0) {
-      context.globalAlpha = glow;
-      context.strokeStyle = colour.amber;
-      context.lineWidth = Math.max(2, gap);
-      context.strokeRect(x - gap / 2, y - gap / 2, size + gap, size + gap);
-      context.globalAlpha = 1;
     }
   }
 }

@@ -8,17 +8,17 @@ const short = new Intl.NumberFormat("en", { notation: "compact", maximumFraction
 /** A number of steps in few letters. */
 export const brief = (number) => (number < 1e4 ? number.toLocaleString("en") : short.format(number));
 
-function frame(canvas, first, last, top) {
+function frame(canvas, first, last, most) {
   const { context, width, height } = cleared(canvas), colour = palette();
   const right = width - RIGHT, bottom = height - BOTTOM;
   const across = (step) => LEFT + (step - first) / (last - first) * (right - LEFT);
-  const up = (value) => bottom - value / top * (bottom - TOP);
+  const rise = most <= 4 ? 1 : most <= 10 ? 2 : most <= 25 ? 5 : most <= 60 ? 10 : most <= 150 ? 25 : 50;
+  const top = Math.ceil(most / rise) * rise, up = (value) => bottom - value / top * (bottom - TOP);
   context.strokeStyle = colour.line;
   context.fillStyle = colour.quiet;
   context.lineWidth = 1;
   context.textBaseline = "middle";
   context.textAlign = "right";
-  const rise = top <= 4 ? 1 : top <= 10 ? 2 : top <= 25 ? 5 : top <= 60 ? 10 : top <= 150 ? 25 : 50;
   for (let value = 0; value <= top; value += rise) {
     const y = Math.round(up(value)) + 0.5;
     context.beginPath();
@@ -96,6 +96,12 @@ export function drawWhole(canvas, run, top, restarts, averages) {
   const { context, across, up, right, colour } = frame(canvas, 0, last, top);
   drawRestarts(context, across, 0, run.step, restarts, up(top), up(0), colour);
   history.fill(run.step, history.distance);
+  if (run.step === 0) {
+    context.fillStyle = colour.blue;
+    context.beginPath();
+    context.arc(across(0), up(history.start), 4, 0, 7);
+    context.fill();
+  }
   const bins = Math.ceil(run.step / history.width), pixels = Math.max(1, Math.floor(right - LEFT));
   const each = Math.max(1, Math.ceil(bins / pixels));
   const spans = [];

@@ -3,7 +3,7 @@
 import { cleared, palette } from "./canvas.js";
 import { brief } from "./chart.js";
 
-const LEFT = 44, BOTTOM = 46, TOP = 12, RIGHT = 14;
+const LEFT = 54, BOTTOM = 46, TOP = 12, RIGHT = 14;
 
 /** Where in its column a state stands, from −0.4 to 0.4: by its number, spread evenly. */
 const aside = (state) => ((Math.imul(state + 1, 0x9e3779b1) >>> 0) / 4294967296 - 0.5) * 0.72;
@@ -32,9 +32,15 @@ export function drawField(canvas, data, land, stays, trail, steps) {
   }
   context.fillText("bits that differ from the teacher’s", (LEFT + right) / 2, height - 4);
   context.textAlign = "right";
-  context.fillText(most.toFixed(2), LEFT - 6, TOP + 4);
-  context.fillText(least.toFixed(2), LEFT - 6, bottom + 4);
-  context.fillText("loss", LEFT - 6, (TOP + bottom) / 2);
+  for (const share of [0, 0.5, 1]) {
+    context.fillText((least + share * (most - least)).toFixed(2), LEFT - 6, bottom - share * (bottom - TOP) + 4);
+  }
+  context.save();
+  context.translate(11, (TOP + 3 * bottom) / 4);
+  context.rotate(-Math.PI / 2);
+  context.textAlign = "center";
+  context.fillText("loss on the data", 0, 0);
+  context.restore();
   context.fillStyle = colour.grey;
   context.globalAlpha = n > 9 ? 0.45 : 0.7;
   const dot = n > 9 ? 1.5 : 2.5;
@@ -66,9 +72,9 @@ export function drawField(canvas, data, land, stays, trail, steps) {
   }
   context.globalAlpha = 1;
   const now = trail[trail.length - 1];
-  context.fillStyle = colour.surface;
-  context.strokeStyle = colour.ink;
-  context.lineWidth = 2.5;
+  context.fillStyle = colour.ink;
+  context.strokeStyle = colour.surface;
+  context.lineWidth = 2;
   context.beginPath();
   context.arc(across(now), up(now), 5.5, 0, 7);
   context.fill();

@@ -14,7 +14,7 @@ import { draw, drawing, initialLatent } from "./problem.js";
 import { Run } from "./run.js";
 import { fromAddress, pythonLine, readRestart, readSchedule, shellLine, toAddress } from "./settings.js";
 import { STORY, storySettings } from "./story.js";
-import { landscapeWords, lawWords, proofWords, runWords, verdictWords } from "./words.js";
+import { landscapeWords, lawWords, proofWords, provedWords, recurs, runWords, verdictWords } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
 const WORK = 6;  // and for what is prepared beside it
@@ -44,7 +44,8 @@ let last = 0;  // time of the last frame
 
 // ---- Data and run
 
-function prepare(at) {
+/** Draw the data; then stand at step `at`, or begin to play. */
+function prepare(at, plays = false) {
   tasks = [];
   mode = "preparing";
   law = land = proof = null;
@@ -57,6 +58,7 @@ function prepare(at) {
     if (at) seek(at);
     else if (mode === "preparing") mode = "still";
     refresh();
+    if (plays && mode === "still" && !calm.matches) play();
     if (wanted.n <= MOST_WEIGHTS) {
       const found = yield* sweeping(drawn, wanted.surrogate);
       land = found;
@@ -195,6 +197,8 @@ function noteAverage() {
 // ---- Pictures
 
 function paint(now) {
+  put("clock", run.step.toLocaleString("en"));
+  put("is-last", `${run.distance} of ${data.n}`);
   const { teacher, n } = data, mean = run.average(), average = settings.view === "average";
   const shown = average ? Int8Array.from(mean, (x) => (x >= 0 ? 1 : -1)) : run.signs;
   drawBits($("teacher-bits"), teacher, () => false, () => 0);
@@ -205,7 +209,7 @@ function paint(now) {
   const top = Math.max(3, run.distance, ...high, run.history.start);
   drawRecent($("recent"), run, recentTop(), every);
   drawWhole($("whole"), run, top, every, averages);
-  drawBars($("bars"), mean, teacher, law && !law.absorbs ? law.shares : null);
+  drawBars($("bars"), run.step > 0 ? mean : null, teacher, law && !law.absorbs && !settings.restart ? law.shares : null);
   if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
 }
 
@@ -221,8 +225,7 @@ function say(words) {
 }
 
 function tellRun() {
-  const { table, pictures } = runWords(run, settings.view), [look, words] = verdictWords(run);
-  put("clock", run.step.toLocaleString("en"));
+  const { table, pictures } = runWords(run, settings.view), [look, words] = verdictWords(run, proof && recurs(proof, land) && !settings.restart);
   put("verdict", words);
   $("verdict").className = `verdict ${look}`;
   for (const [id, text] of Object.entries(table)) put(id, text);
@@ -231,10 +234,14 @@ function tellRun() {
 }
 
 function tellLaw() {
-  const { kind, table } = lawWords(law, settings);
-  put("law-kind", kind);
-  $("law-kind").className = `kind ${kind}`;
-  for (const [id, text] of Object.entries(table)) put(id, text);
+  $("restart-key").hidden = !settings.restart;
+  $("law-key").hidden = law.absorbs || Boolean(settings.restart);
+  for (const [column, { note, table }] of [
+    ["law", lawWords(law, settings)], ["proved", provedWords(law, proof, land, settings)],
+  ]) {
+    $(`${column}-note`).innerHTML = note;
+    for (const [id, text] of Object.entries(table)) put(id, text);
+  }
 }
 
 function tellCode() {
@@ -246,6 +253,8 @@ function tellCode() {
 /** What the landscape and its proof say; the place keeps its height. */
 function tellProof() {
   $("land").hidden = settings.n > MOST_WEIGHTS;
+  if (proof) tellLaw();
+  stale = true;  // the verdict may say more now
   $("proof").innerHTML = landscapeWords(land, law) + proofWords(proof, land) || "<p class='quiet'>Looking at all states …</p>";
 }
 
@@ -255,8 +264,9 @@ function tellStory() {
     else link.removeAttribute("aria-current");
   });
   $("telling").innerHTML = story
-    ? `<h3><span>${story} of ${STORY.length}</span> ${STORY[story - 1].title}</h3>${STORY[story - 1].text}`
-    : "<h3>Your own run</h3><p>Set dimension, samples and noise as you like. The address keeps all settings: share it. The story is one click away.</p>";
+    ? `<h3 class="out-of-sight">${story} of ${STORY.length}: ${STORY[story - 1].title}</h3>${STORY[story - 1].text}`
+    : "<h3 class=\"out-of-sight\">Your own run</h3><p><strong>Your own run.</strong> Set dimension, samples and noise as you like. The address keeps all settings: share it. The story is one click away.</p>";
+  for (const link of $("telling").querySelectorAll("a")) turnBy(link);
   $("back").disabled = story === 1;
   $("next").disabled = story === STORY.length;
 }
@@ -303,19 +313,30 @@ function keepAddress(at = run && run.step > 0 && mode === "still" ? run.step : n
   history.replaceState(null, "", toAddress(story, settings, storySettings, at));
 }
 
-function enter(fragment) {
+/** Show what an address says; it plays where it was turned to, and stands still where it was kept. */
+function enter(fragment, plays = false) {
   const found = fromAddress(fragment, storySettings);
   story = found.story;
   if (!story && fragment.replace(/^#/, "") === "") story = 1;
   settings = story && !found.story ? storySettings(story) : found.settings;
   tellStory();
   showControls(settings);
-  prepare(found.at);
+  prepare(found.at, plays);
 }
 
 function turnTo(step) {
   history.pushState(null, "", `#story=${step}`);
-  enter(location.hash);
+  enter(location.hash, true);
+}
+
+/** A link to a step of the story turns to it, and shows the place that it names. */
+function turnBy(link) {
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    const step = Number(new URLSearchParams(link.hash.slice(1)).get("story"));
+    if (step !== story || !link.dataset.to) turnTo(step);
+    if (link.dataset.to) $(link.dataset.to).scrollIntoView();
+  });
 }
 
 function listen() {
@@ -328,6 +349,7 @@ function listen() {
   addEventListener("hashchange", () => enter(location.hash));
   $("back").addEventListener("click", () => turnTo(Math.max(1, (story ?? 1) - 1)));
   $("next").addEventListener("click", () => turnTo(Math.min(STORY.length, (story ?? 0) + 1)));
+  for (const link of document.querySelectorAll("main a[href^='#story='], header a[href^='#story=']")) turnBy(link);
   listenToControls(() => settings, change);
   $("play").addEventListener("click", play);
   $("one").addEventListener("click", () => {
@@ -377,5 +399,5 @@ globalThis.sterling = {
 };
 
 listen();
-enter(location.hash);
+enter(location.hash, location.hash === "");
 requestAnimationFrame(() => requestAnimationFrame(frame));  // the browser paints once before the work begins

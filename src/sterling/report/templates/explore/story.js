@@ -6,46 +6,47 @@ export const STORY = [
   {
     title: "It finds the teacher",
     set: { noise: 0, steps: 200, speed: 10 },
-    text: `<p>A net with twelve bits <i>w</i> says 1 where <i>w·x</i> > 0, else 0. A teacher with known bits labelled
-1,600 random <i>x</i>; the student starts with seven wrong bits. Each step of gradient descent, on the squared error, moves a
-hidden real number behind every bit; when that crosses zero, the bit flips. <strong>Press play.</strong></p><p>First without
-label noise, so without recurrence: after some forty steps all bits are right and the gradient is zero; nothing can move any
-more. That is not a guess from watching long enough but a proof about <em>this run</em>, so its verdict is
-<em>certified</em>. Certificates, further down, are proofs about every start.</p>`,
+    text: `<p>A net with twelve bits <i>w</i> says 1 where <i>w·x</i> > 0, else 0. A teacher with known bits labelled 1,600
+random <i>x</i>. The student starts with seven wrong bits, crossed out below. Gradient descent moves the latent weights;
+where one crosses zero, its bit flips.</p><p>These labels are clean, so there is no recurrence yet. After some
+forty steps every bit is right and the gradient is zero: nothing can move any more. That it stays so is <em>proved</em>, not
+guessed from watching long enough. (The averages still remember the way there.) Noisy labels come <a href="#story=2">next</a>.</p>`,
   },
   {
     title: "It leaves and returns",
     set: { steps: 20000, speed: 20 },
-    text: `<p>The same inputs, but the labels carry noise of deviation σ = 0.5. The student finds the
-teacher and <em>does not stay</em>: the noise keeps pushing some hidden numbers over zero, the data pull them back. Each
-triangle marks a return. Every step uses all samples: this is no noise of minibatches.</p><p>It leaves
-and returns for ever: this is <strong>recurrence</strong>. That it never ends can be proved for the very data at hand; the
-proof, a <em>certificate</em>, stands below the picture of all states. What a law predicts for such a run stands in the
-table.</p>`,
+    text: `<p>The same inputs, but to each label a normal number (σ = 0.5) was added, once. This noise leaves a small constant gradient at the teacher,
+which pushes some latent weights over zero; then the data pull them back. Each triangle marks a return. Every step uses all
+samples, so this is no noise of minibatches.</p><p>Leaving and returning for ever is <strong>recurrence</strong>. A run can
+only show it so far. That it never ends is <em>proved</em> for these data by a <strong>certificate</strong>. <a
+href="#story=2" data-to="land">It stands below</a>, and fills the column <em>proved</em> of the table.</p>`,
   },
   {
     title: "The average knows",
     set: { steps: 20000, speed: 1000, view: "average" },
-    text: `<p>So when do you stop? Whenever you do, whether the last weights are right is a matter of luck. But no bit is
-wrong for most of the time. So the <strong>sign of the time average</strong> is right in every bit, and stays
-right.</p><p>Watch the bars fill up, towards the ticks that the law predicts. Switch between <em>last</em> and
-<em>average</em> above the bits.</p>`,
+    text: `<p>So when do you stop? Whenever you do, whether the last bits are right is a matter of luck. Watch the bars instead: the
+time average of each bit, on its way to somewhere near the tick that a law foretells. The dashed line counts the wrong signs among them. It
+goes to zero and stays there.</p><p><strong>Why the average is right</strong>: the push of the noise acts all the time, but
+it nearly cancels among 1,600 samples. The pull of the data acts only while a bit is wrong, and does not cancel. So each bit
+is right most of the time. Switch between <em>last</em> and <em>average</em> above the bits.</p>`,
   },
   {
     title: "Chatter with many bits",
     set: { n: 128, samples: 512, noise: 0, seed: 1, init: 1, steps: 6000, speed: 500 },
-    text: `<p>Now 128 bits, only four samples for each, and clean labels again. The teacher <em>is</em> a resting point,
-yet the run does not come there: about a dozen wrong bits at a time keep pushing others wrong, and those push back. Even
-the average is off in a few.</p><p>This is <strong>chatter</strong>. Without noise it ends by chance only, after a time
-that grows exponentially with the number of bits (an approximation, compared with runs).</p>`,
+    text: `<p>Now 128 bits, only four samples for each, and clean labels again. The teacher <em>is</em> a resting point, yet the run
+does not come there: about a dozen bits are wrong at a time. With so few samples each of them
+disturbs the gradients of all others and pushes some wrong in turn. Even the average is
+off in a few.</p><p>This is <strong>chatter</strong>. Without noise it ends by chance only, after a time that grows
+exponentially with the number of bits (an approximation, compared with runs).</p>`,
   },
   {
     title: "Restart cures it",
     set: { n: 128, samples: 512, noise: 0, seed: 1, init: 1, restart: "300,0.05", steps: 6000, speed: 200 },
-    text: `<p>The same data and the same start. But after every 300 steps the hidden numbers are set back to multiples of
-the time averages of their bits, and the step sizes begin anew. In the average most of the chatter has cancelled.</p><p>From
-there the run walks straight into the teacher and rests: <strong>certified</strong>. This is <em>ergodic restart</em>. It
-was measured to work without label noise; it is not proved.</p>`,
+    text: `<p>The same data and the same start. But after every 300 steps, at the dotted lines, each latent weight is set to a
+multiple of the average of its bit since the last restart, and the step sizes begin anew. In the average most of the chatter
+has cancelled.</p><p>After the second one the last wrong bits go and the run
+rests, <em>proved</em> as in the first step. This is <strong>ergodic restart</strong>. That it works was measured on runs
+without label noise; no theorem says so.</p>`,
   },
 ];
 

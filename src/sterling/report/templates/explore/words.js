@@ -2,21 +2,23 @@
 
 import { UNDECIDED } from "./bars.js";
 import { brief, WINDOW } from "./chart.js";
+import { MOST_WEIGHTS } from "./landscape.js";
 import { chatterShare } from "./laws.js";
 
 const percent = (share) => (share > 0 && share < 0.001 ? "below 0.1 %" : `${(100 * share).toFixed(1)} %`);
 const average = (number) => (number >= 100 ? number.toFixed(0) : number.toFixed(2));
 
 const VERDICTS = {
-  OPTIMAL: ["certified", "OPTIMAL, certified: at rest at the teacher for ever"],
-  TRAPPED: ["trapped", "TRAPPED, certified: at rest elsewhere for ever"],
-  RECURRENT: ["recurrent", "RECURRENT: left the teacher and came back"],
+  OPTIMAL: ["certified", "OPTIMAL, proved: it rests at the teacher for ever"],
+  TRAPPED: ["trapped", "TRAPPED, proved: it rests elsewhere for ever"],
+  RECURRENT: ["recurrent", "RECURRENT, seen: it left the teacher and came back"],
 };
 
-/** The verdict on a run as [class, words]. */
-export function verdictWords(run) {
+/** The verdict on a run as [class, words]; `comesBack` says that it is proved to return for ever. */
+export function verdictWords(run, comesBack) {
   const name = run.verdict();
-  if (name === "OPTIMAL" && run.distance > 0) return ["certified", "OPTIMAL, certified: at rest with every label right"];
+  if (name === "OPTIMAL" && run.distance > 0) return ["certified", "OPTIMAL, proved: it rests with every label right"];
+  if (name === "RECURRENT" && comesBack) return ["recurrent", "RECURRENT, proved: it leaves the teacher and returns for ever"];
   return VERDICTS[name] ?? ["", run.distance === 0 ? "at the teacher" : "away from the teacher"];
 }
 
@@ -51,39 +53,66 @@ export function runWords(run, view) {
   };
 }
 
-/** What the law says of a long run: how sure it is, and texts by their places in the table. */
+/** What the law says of a long run: a note as HTML, and texts by places in the table. */
 export function lawWords(law, settings) {
-  const { n, surrogate, restart } = settings;
+  const { n, surrogate, restart } = settings, none = "–";
+  const words = { occupancy: none, wrong: none, worst: none, last: none, average: none, returns: none };
+  let note = "";
   if (law.absorbs) {
     const chatter = restart ? null : chatterShare(settings, surrogate);
-    return { kind: "exact", table: {
-      "law-note": `Without label noise the gradient is zero at the teacher: once there, a run stays. Whether it gets there this does not say; for few weights the certificate further down can.${
-        chatter === null ? "" : " How many weights are wrong while it chatters is an approximation, compared with runs."}`,
-      "law-occupancy": "all, once it is there",
-      "law-wrong": chatter === null ? "none, once it is there" : `${average(chatter * n)} while it chatters`,
-      "law-worst": "–",
-      "law-last": "none, once it is there",
-      "law-average": "–",
-      "law-returns": "none",
-    } };
+    if (chatter !== null) {
+      words.wrong = `${average(chatter * n)} while it chatters`;
+      note = "Here, the share of wrong bits at which chatter keeps itself going.";
+    }
+  } else if (!restart) {  // with restarts the law was not compared with runs
+    note = "It takes each bit for itself, from the gradient at the teacher; sterling’s <code>theory.balance</code> is closer.";
+    words.occupancy = percent(law.occupancy);
+    words.wrong = average(law.shares.reduce((sum, share) => sum + share, 0));
+    words.worst = `${percent(Math.max(...law.shares))} of the steps`;
+    words.last = "a matter of luck";
+    words.average = `${law.shares.filter((share) => share > 0.5).length} of ${n}`;
   }
-  return { kind: "mean-field", table: {
-    "law-note": "An approximation that runs support, not a theorem. It reads one gradient, at the teacher: a bit is wrong for the share push/pull of the steps, the push of the noise on it over the pull of the data on a wrong bit.",
-    "law-occupancy": percent(law.occupancy),
-    "law-wrong": average(law.shares.reduce((sum, share) => sum + share, 0)),
-    "law-worst": `${percent(Math.max(...law.shares))} of the steps`,
-    "law-last": "a matter of luck",
-    "law-average": `${law.shares.filter((share) => share > 0.5).length} of ${n}`,
-    "law-returns": law.occupancy > 0 ? "for ever" : "–",
-  } };
+  return { note, table: placed("law", words) };
 }
+
+/** What is proved of the data, in the same form, from the gradient at the teacher and from the proof once it is there. */
+export function provedWords(law, proof, land, { n, restart }) {
+  const none = "–", words = { occupancy: none, wrong: none, worst: none, last: none, average: none, returns: none };
+  const known = proof && !restart && !trapped(proof, land), decodes = known && proof.wrong.every((share) => share < 0.5);
+  let note = "";
+  if (n > MOST_WEIGHTS) note = `${law.absorbs ? "That the teacher cannot be left takes one look at it; a" : "A"} proof for every start goes through all 2<sup><i>n</i></sup> states: this page does it up to ${MOST_WEIGHTS} weights, <code>sterling certify</code> up to 24.`;
+  else if (restart) note = "The proof is of runs without restarts.";
+  else if (!law.absorbs) note = "Its shares are of time weighted by step size.";
+  if (law.absorbs) {
+    const comes = known && proof.occupancy > 0.999, end = comes ? "from some step on" : "if it gets there";
+    Object.assign(words, { occupancy: `all, ${end}`, wrong: `none, ${end}`, last: `none, ${end}`, returns: "none: it cannot leave" });
+    if (decodes) words.average = "none, from some step on";
+  } else if (known) {
+    if (proof.occupancy > 0) {
+      words.occupancy = `at least ${Math.floor(1000 * proof.occupancy) / 10} %`;
+      words.returns = "for ever";
+    }
+    words.wrong = `at most ${average(proof.wrong.reduce((sum, share) => sum + share, 0))}`;
+    words.worst = `at most ${percent(Math.max(...proof.wrong))} of the time`;
+    if (decodes) words.average = "none, from some step on";
+  }
+  return { note, table: placed("proved", words) };
+}
+
+const placed = (column, words) => Object.fromEntries(Object.entries(words).map(([row, text]) => [`${column}-${row}`, text]));
+
+/** Whether runs are proved to leave the teacher and to return, for ever and from every start. */
+export const recurs = (proof, land) => !proof.absorbs && proof.occupancy > 0 && !trapped(proof, land);
+
+/** Whether a state other than the teacher catches runs. */
+const trapped = (proof, land) => land.absorbing.length > (proof.absorbs ? 1 : 0);
 
 /** What was found by going through all states, as HTML; "" while it is not there. */
 export function landscapeWords(land, law) {
   if (!land) return "";
   const others = land.absorbing.length - (law.absorbs ? 1 : 0);
   const traps = `${others === 1 ? "One other state is a trap" : `${others} other states are traps`}, ringed in the picture.`;
-  return `<h3>Resting points <span class="kind exact">exact</span></h3><p>All ${brief(land.distances.length)} states were looked at. ${
+  return `<h3>Resting points <span class="kind exact">proved</span></h3><p>All ${brief(land.distances.length)} states were looked at. ${
     law.absorbs ? "The teacher is a resting point: no run that gets there can leave."
       : "The teacher can be left: it is no resting point."} ${
     others ? traps : "No other state can catch a run, whatever its start and its step sizes."}</p>`;
@@ -92,26 +121,27 @@ export function landscapeWords(land, law) {
 /** What is proved of the data, as HTML; "" while it is not there. */
 export function proofWords(proof, land) {
   if (!proof) return "";
-  const title = "<h3>The certificate of these data <span class=\"kind exact\">proof</span></h3>";
-  if (land.absorbing.length > (proof.absorbs ? 1 : 0)) {
-    return `${title}<p>There is none: a run that begins in a trap stays there. More samples help.</p>`;
+  const title = (mark) => `<h3>The certificate of these data${mark}</h3>`;
+  if (trapped(proof, land)) {
+    return `${title("")}<p>There is none: a run that begins in a trap stays there. More samples help.</p>`;
   }
   const { absorbs, occupancy } = proof;
+  const share = `at least <strong>${Math.floor(1000 * occupancy) / 10}\u00a0%</strong> of the time`, all = brief(land.distances.length);
   let told;
   if (absorbs) {
-    told = occupancy > 0.999 ? "<strong>Proved:</strong> from every start the run ends at the teacher, and stays."
+    told = occupancy > 0.999 ? "From every start the run <strong>ends at the teacher</strong>, and stays."
       : "The teacher absorbs; that every start leads there is not proved by this method.";
   } else if (occupancy > 0) {
-    told = `<strong>Recurrence is proved:</strong> from every start the run leaves the teacher and comes back for ever, and spends at least <strong>${
-      Math.floor(1000 * occupancy) / 10}\u00a0%</strong> of its time<sup>*</sup> there.`;
+    told = `From every start the run <strong>leaves the teacher and comes back for ever</strong>, and spends ${share} there.`;
   } else {
     told = "Recurrence is not proved for these data: the method finds no bound above zero. More samples help.";
   }
   const decodes = proof.wrong.every((share) => share < 0.5)
-    ? "Also proved: each bit is right for more than half of the time, so the sign of the average ends at the teacher."
+    ? "Each bit is right for more than half of the time, so the <strong>sign of the average</strong> ends at the teacher."
     : "That the average decodes every bit is not proved for these data.";
-  const how = occupancy > 0 && !absorbs
-    ? `<p class="small quiet">The proof is one number for each weight, λ = ${proof.dual.map((x) => x.toFixed(2)).join(", ")}. In the long run a bit is pulled home no further than it was pushed out. Weighed with λ, this leaves at least so much for the teacher; that was checked just now in all ${brief(land.distances.length)} states. <sup>*</sup>Time weighted by step size.</p>`
+  const how = occupancy > 0
+    ? `<details class="small"><summary>The certificate in numbers</summary><p class="quiet">It is one number for each bit, λ = ${proof.dual.map((x) => x.toFixed(2)).join(", ")}. In the long run push and pull balance, for every bit. These balances, times λ and added up, leave ${
+      absorbs ? "no time for any other state" : share}; this was checked just now in all ${all} states. Time is weighted by step size, the proof is of runs without restarts.</p></details>`
     : "";
-  return `${title}<p>${told}</p><p>${decodes}</p>${how}`;
+  return `${title(" <span class=\"kind exact\">proved</span>")}<p>${told}</p><p>${decodes}</p>${how}`;
 }
