@@ -27,8 +27,9 @@ help: ## show this list
 demo: $(CORE) ## measure the claims of the paper: a table and a page, in minutes
 	@$(PY) -m sterling reproduce --quick $(ARGS)
 
+# Hundreds of processes import the package here: none should have to compile it first.
 test: $(DEV) $(TORCH) $(if $(WITH_QAT),$(QAT)) ## run the tests (PyTorch is the oracle of one of them)
-	@$(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(DEV) $(TORCH) ## lint, formatting and types (those of sterling.torch need PyTorch)
 	@$(PY) -m ruff check

@@ -1,8 +1,16 @@
 """What holds for all tests."""
 
+import os
 import signal
+import sys
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A file on each core: further threads of linear algebra would only wait for one another, and by spinning.
+    assert "numpy" not in sys.modules  # which reads them once
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 from sterling.base import registry
 

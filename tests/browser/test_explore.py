@@ -495,12 +495,13 @@ def test_letters_stand_out(page, scheme):
         assert contrast(page.execute_script(script, name), card) >= 3, name
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("step", [2, 4])
 @pytest.mark.parametrize("width", [320, 390, 800, 1400])
-def test_nothing_sticks_out(driver, address, scheme, width):
-    look(driver, scheme, width)
-    for step in (2, 4):
-        visit(driver, f"{address}#story={step}&at=700")
+def test_nothing_sticks_out(driver, address, step, width):
+    look(driver, "light", width)
+    visit(driver, f"{address}#story={step}&at=700")
+    for scheme in ("light", "dark"):
+        look(driver, scheme, width)
         reach, room = driver.execute_script(
             "const page = document.documentElement; return [page.scrollWidth, page.clientWidth]"
         )
@@ -522,6 +523,8 @@ def test_nothing_shifts_and_paint_comes_soon(driver, address, width):
     for _ in range(3):  # the best counts: other work on the machine only delays it
         visit(driver, f"{address}#story=2")
         paints.append(driver.execute_script(FIRST_PAINT))
+        if paints[-1] < 1000:
+            break
     driver.find_element(By.ID, "play").click()
     WebDriverWait(driver, 30, 0.02).until(lambda one: one.execute_script("return sterling.page.run.step > 5"))
     driver.find_element(By.ID, "play").click()

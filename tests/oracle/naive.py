@@ -193,8 +193,12 @@ def simulate(inputs, labels, readout, latent, rates, surrogate="relu", teacher=N
     states = np.empty((len(rates) + 1, len(u)), np.int8)
     states[0] = sign(u)
     lowest, reference = np.inf, teacher
+    known = {}  # loss and gradient depend on the state alone, and most states come many times
     for t in range(len(rates) + 1):
-        loss, gradient = loss_and_gradient(inputs, labels, readout, states[t], surrogate)
+        state = states[t].tobytes()
+        if state not in known:
+            known[state] = loss_and_gradient(inputs, labels, readout, states[t], surrogate)
+        loss, gradient = known[state]
         if teacher is None and loss < lowest:
             lowest, reference = loss, states[t]
         if t < len(rates):

@@ -89,7 +89,7 @@ def test_intervals_of_the_mean_exponent_where_no_power_law_holds():
     truth = np.polyfit(np.log(DIMENSIONS), np.log(bent(DIMENSIONS)), 1)[0]
     covered = curved = 0
     for _ in range(DRAWS):
-        placement = Placement((8, 16, 32, 64), width=0.12)
+        placement = Placement((8, 16, 32, 64), width=0.15)
         simulate(placement, rng, law=lambda n, size: 1 / (1 + (bent(n) / size) ** 3))
         assert placement.reason == "width reached"
         assert placement.fit is not None

@@ -15,9 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import expit, gammaln, xlogy
-from scipy.stats import chi2
+from scipy.special import chdtrc, expit, gammaincinv, gammaln, xlogy
 
 _STEEPEST = 12.0  # log β beyond which the data are separated for all that can be seen
 _SMALL_VARIANCE = 25.0  # t·p(1−p) below which a cell's deviance is not near its limit law
@@ -154,7 +152,9 @@ def profile_interval(
     counts: Counts, model: Model, best: Maximum, column: int, level: float = 0.95
 ) -> tuple[float, float]:
     """Return the profile-likelihood interval of a location parameter, an end infinite where it has none."""
-    limit = math.sqrt(float(chi2.ppf(level, 1)))
+    from scipy.optimize import brentq  # takes longer to load than all the rest of this room
+
+    limit = math.sqrt(2 * float(gammaincinv(0.5, level)))  # the quantile of χ² of one degree of freedom
     middle = float(best.parameters[column])
     try:
         covariance = np.linalg.inv(best.information)[:, column]
@@ -214,7 +214,7 @@ def goodness_of_fit(counts: Counts, shares: np.ndarray, parameters: int) -> tupl
     if mean <= 0 or variance <= 0:
         return total, mean, math.nan
     scale = variance / (2 * mean)
-    return total, mean, float(chi2.sf(total / scale, 2 * mean * mean / variance))
+    return total, mean, float(chdtrc(2 * mean * mean / variance, total / scale))
 
 
 def _deviance_moments(t: int, p: float) -> tuple[float, float]:

@@ -135,8 +135,9 @@ def _proximal(
 def mean_force(h, label, s, window: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     """Return g(h, y) and ∂g/∂h; see the top of this file. All but the window may be arrays."""
     low, high = window
-    inside, edge = within(h, s, low, high)
-    active, active_edge = within(h, s, max(low, 0.0), high)
+    inside, edge = active, active_edge = within(h, s, max(low, 0.0), high)
+    if low < 0:
+        inside, edge = within(h, s, low, high)
     return active - label * inside, active_edge - label * edge
 
 
@@ -157,7 +158,7 @@ def within(h, s, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
 
 def _panels(scale: float, far: float) -> tuple[np.ndarray, np.ndarray]:
     """Return nodes and weights on [−far, far], dense to that scale at zero."""
-    nodes, weights = np.polynomial.legendre.leggauss(_PANEL)
+    nodes, weights = _legendre()
     edges = [0.0]
     while edges[-1] < far:
         edges.append(min(far, max(scale, _WIDER * edges[-1])))
@@ -165,6 +166,12 @@ def _panels(scale: float, far: float) -> tuple[np.ndarray, np.ndarray]:
     half = ((low + high) / 2 + (high - low) / 2 * nodes).ravel()
     part = ((high - low) / 2 * weights).ravel()
     return np.concatenate((-half[::-1], half)), np.concatenate((part[::-1], part))
+
+
+@lru_cache
+def _legendre() -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and weights of a panel on [−1, 1]."""
+    return np.polynomial.legendre.leggauss(_PANEL)
 
 
 @lru_cache(maxsize=64)

@@ -27,6 +27,7 @@ WORD = 8  # codes of one byte
 _UNITS = 32767  # of a 16-bit average, between no code and the largest
 _FAINT = -700.0  # log of the mass that the first codes are given, so that averages are defined at once
 _PIECE = 1 << 18  # weights handled at a time
+_FAR = 1 << 23  # steps back that three bytes can tell at least
 
 
 class Clock:
@@ -82,10 +83,49 @@ class Clock:
         self._log[:, : step - epoch + 1] = log
 
 
+class Moments:
+    """Steps at which weights flipped last, 0 where they never did: three bytes each.
+
+    They are exact as far as 2²³ steps back. An older one may be moved up, to 2²³ steps back and no further.
+    """
+
+    def __init__(self, like: torch.Tensor):
+        self._low = torch.zeros_like(like, dtype=torch.int16)
+        self._high = torch.zeros_like(like, dtype=torch.uint8)
+        self._origin = 0  # the step from which they count
+
+    def __getitem__(self, at: torch.Tensor | slice) -> torch.Tensor:
+        kept = (self._high[at].int() << 16) | (self._low[at].int() & 0xFFFF)
+        return torch.where(kept > 0, kept + self._origin, 0)
+
+    def __setitem__(self, at: torch.Tensor, step: int) -> None:
+        high, low = divmod(step - self._origin, 1 << 16)
+        self._low[at] = low - (low >> 15 << 16)
+        self._high[at] = high
+
+    def take(self, moments: torch.Tensor, step: int) -> None:
+        """Take up those of all weights, as they are at a step."""
+        self._origin = max(0, step - _FAR - 1)
+        kept = torch.where(moments > 0, (moments - self._origin).clamp_min(1), 0)
+        low = kept & 0xFFFF
+        self._low.copy_(low - (low >> 15 << 16))
+        self._high.copy_(kept >> 16)
+
+    def keep_up(self, step: int) -> None:
+        """Make room for an epoch from a step on."""
+        if step + EPOCH >= self._origin + 2 * _FAR:
+            self.take(self[:], step)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all."""
+        return self._low.nbytes + self._high.nbytes
+
+
 class Tally:
     """What is counted of the weights of several tensors, flat and one after the other.
 
-    Bytes a weight: code, code before and code k steps ago 1 each, time of the last flip 4, oscillation 2,
+    Bytes a weight: code, code before and code k steps ago 1 each, step of the last flip 3, oscillation 2,
     averages 2 each up to a horizon of `SHORT` and 4 beyond; with more than two levels 3 for the vote. Tensors
     begin on a multiple of eight places.
     """
@@ -118,7 +158,7 @@ class Tally:
             self.now[self.part(index)] = one.reshape(-1)
         self.before = self.now.clone()
         self.marked = self.now.clone()
-        self.moved_at = torch.zeros_like(self.now, dtype=torch.int32)
+        self.moved_at = Moments(self.now)
         self.oscillation = torch.zeros_like(self.now, dtype=torch.float16)
         bounds = [127.0 if k > 3 or more else 1.0 for k, more in zip(levels, open_ended, strict=True)]
         self.bound = torch.tensor(bounds, device=device)
@@ -240,6 +280,7 @@ class Tally:
                 at = torch.arange(start + first, start + min(size, first + _PIECE), device=self.now.device)
                 self._update(at, self.now[at], torch.full_like(at, index), self._share_of(at, index, shares))
         self.clock.start_epoch()
+        self.moved_at.keep_up(self.clock.step)
 
     def forget(self) -> None:
         """Begin the averages without a horizon anew, from the present codes."""
@@ -306,7 +347,7 @@ class Tally:
     @property
     def bytes(self) -> int:
         """Bytes of all that is kept for each weight."""
-        return sum(one.nbytes for one in self._arrays().values())
+        return self.moved_at.bytes + sum(one.nbytes for one in self._arrays().values())
 
     # saving
 
@@ -314,22 +355,23 @@ class Tally:
         """Return what `restore` takes: tensors and numbers."""
         counts = {name: getattr(self, name).clone() for name in _COUNTS}
         arrays = {name: one.clone() for name, one in self._arrays().items()}
-        return {"clock": self.clock.state(), **counts, **arrays}
+        return {"clock": self.clock.state(), "moved_at": self.moved_at[:], **counts, **arrays}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a state of the same weights, levels and horizons."""
         mine = {**self._arrays(), **{name: getattr(self, name) for name in _COUNTS}}
-        for name, one in mine.items():
+        for name, one in {**mine, "moved_at": self.moved_at[:]}.items():
             given = state.get(name)
             if not isinstance(given, torch.Tensor) or given.shape != one.shape or given.dtype != one.dtype:
                 raise InputError(f"the saved {name} are not those of these weights, levels and horizons")
         for name, one in mine.items():
             one.copy_(state[name])
         self.clock.restore(state["clock"])
-        last, spacing = int(self.moved_at.max()), self.grid[:, 2]
-        sound = int(self.moved_at.min()) >= 0 and last <= self.clock.step and bool((spacing > 0).all())
-        if not sound or not bool(self.long.isfinite().all()):
+        moved_at, spacing = state["moved_at"], self.grid[:, 2]
+        sound = int(moved_at.min()) >= 0 and int(moved_at.max()) <= self.clock.step
+        if not sound or not bool((spacing > 0).all()) or not bool(self.long.isfinite().all()):
             raise InputError("the saved monitor is damaged: its times, levels or averages cannot be")
+        self.moved_at.take(moved_at.to(self.now.device), self.clock.step)
 
     def _arrays(self) -> dict[str, torch.Tensor]:
         return {name: getattr(self, name) for name in _ARRAYS}
@@ -362,7 +404,7 @@ class Tally:
         return torch.bincount(tensor * BINS + length, minlength=len(self.sizes) * BINS).view(-1, BINS)
 
 
-_ARRAYS = ("now", "before", "marked", "moved_at", "oscillation", "short", "long", "elected", "lead")
+_ARRAYS = ("now", "before", "marked", "oscillation", "short", "long", "elected", "lead")
 _COUNTS = ("flips", "undone", "by_scale", "stays", "absences", "grid")
 
 

@@ -47,8 +47,8 @@ class OrbitMonitor:
 
     Nothing has to be called in the training loop. A step is counted when the optimiser has taken it: gradient
     accumulation, steps that a `GradScaler` skips (of fused optimisers too) and PARQ's projection after the
-    step are seen as what they are. Of each weight a fixed number of bytes is kept, at most 24 with the
-    horizons that stand here; the weights that share a scale share its last value as well.
+    step are seen as what they are. Of each weight a fixed number of bytes is kept, with the horizons that
+    stand here 20 of two levels and 23 of more; the weights that share a scale share its last value as well.
 
     Parameters
     ----------

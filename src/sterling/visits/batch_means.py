@@ -101,14 +101,14 @@ def _correlated(means: np.ndarray) -> bool:
 
     For independent means it is nearly normal with variance (k−2)/(k²−1).
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     k = len(means)
     spread = float(((means - means.mean()) ** 2).sum())
     if spread == 0:
         return False
     likeness = 1 - float((np.diff(means) ** 2).sum()) / (2 * spread)
-    return bool(likeness * math.sqrt((k * k - 1) / (k - 2)) > norm.isf(_MERGE_LEVEL))
+    return bool(likeness * math.sqrt((k * k - 1) / (k - 2)) > -ndtri(_MERGE_LEVEL))
 
 
 def drift(means: np.ndarray) -> float | None:
@@ -133,7 +133,7 @@ def ratio_of_halves(means: np.ndarray, length: int) -> Estimate | None:
 
     None where there are too few batches, or nothing in the first half.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     half = len(means) // 2
     if half < _FEWEST // 2 or not means[:half].sum():
@@ -143,7 +143,7 @@ def ratio_of_halves(means: np.ndarray, length: int) -> Estimate | None:
     before, after = float(first.mean()), float(second.mean())
     relative = _relative_variance(first) + (_relative_variance(second) if after else 0.0)
     fewest = min(len(first), len(second))
-    reach = float(t.ppf((1 + LEVEL) / 2, fewest - 1)) * math.sqrt(relative)
+    reach = float(stdtrit(fewest - 1, (1 + LEVEL) / 2)) * math.sqrt(relative)
     value = after / before
     return Estimate(
         value,

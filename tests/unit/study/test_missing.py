@@ -157,7 +157,7 @@ def share(folder, study, paces, monkeypatch, seed):
     return [clock.computed for clock in clocks]
 
 
-@pytest.mark.parametrize("pace, trials", [(0.005, 2880), (0.02, 1440), (0.3, 1440)])
+@pytest.mark.parametrize("pace, trials", [(0.005, 2880), (0.02, 720), (0.3, 360)])
 def test_three_processes_waste_at_most_a_fifth(tmp_path, monkeypatch, pace, trials):
     """Time is simulated and seeds are fixed: this cannot fail by chance."""
     study = Study(n=[4, 6, 8], samples=[8, 12, 16], trials=trials // 9, kind="coin")

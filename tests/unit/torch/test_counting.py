@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
 
 from sterling.torch import counting  # noqa: E402
-from sterling.torch.counting import BINS, Tally  # noqa: E402
+from sterling.torch.counting import BINS, Moments, Tally  # noqa: E402
 from tests.unit.torch.byhand import Record, nearest  # noqa: E402
 
 HORIZONS = (8.0, 50.0, 3000.0, math.inf)
@@ -185,9 +185,31 @@ def test_pieces_change_nothing(monkeypatch):
             assert torch.equal(one, pieces.state()[name]), name
 
 
-def test_a_weight_takes_at_most_24_bytes():
+@pytest.mark.parametrize("levels, most", [((2, 2), 20), ((3, 16), 23)])
+def test_a_weight_takes_so_many_bytes(levels, most):
     codes = [torch.zeros(8000, dtype=torch.int8), torch.ones(8000, dtype=torch.int8)]
-    for levels in ([2, 2], [3, 16]):
-        more = [k > 3 for k in levels]
-        tally = Tally(codes, levels, more, [0, 0], (16.0, 64.0, 256.0, 1024.0, math.inf), 100, 1, 0.01)
-        assert tally.bytes <= 24 * 16_000
+    more = [k > 3 for k in levels]
+    tally = Tally(codes, levels, more, [0, 0], (16.0, 64.0, 256.0, 1024.0, math.inf), 100, 1, 0.01)
+    assert tally.bytes == most * 16_000
+
+
+def test_three_bytes_tell_a_step():
+    """Near the ends of each byte, and in a run of many times as many steps as three bytes count."""
+    moments, true = Moments(torch.zeros(1000, dtype=torch.int8)), torch.zeros(1000, dtype=torch.int64)
+    odd = [1, 255, 256, 32767, 32768, 65535, 65536, 2**23 - 1, 2**23, 2**24 - 1025]
+    for place, step in enumerate(odd):
+        moments[torch.tensor([place])] = true[place] = step
+    assert torch.equal(moments[:], true.int())
+    random = torch.Generator().manual_seed(0)
+    for step in range(2**24 - counting.EPOCH, 2**27, 2**19):
+        moments.keep_up(step)
+        for later in (step, step + counting.EPOCH):
+            where = torch.randint(900, (5,), generator=random)  # the last hundred never move
+            moments[where] = true[where] = later
+        told, near = moments[:], later - true <= 2**23
+        assert torch.equal(told[near], true[near].int())
+        assert torch.equal(told == 0, true == 0)
+        assert bool((later - told[~near & (true > 0)] >= 2**23).all())
+        copy = Moments(torch.zeros(1000, dtype=torch.int8))
+        copy.take(told, later)
+        assert torch.equal(copy[:][near], true[near].int())

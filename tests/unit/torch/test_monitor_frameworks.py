@@ -118,7 +118,7 @@ def test_one_scale_is_kept_for_each_group():
     model = fw.torchao()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     monitor = stt.OrbitMonitor(model, optimizer)
-    assert monitor.bytes_per_weight == 24 + 4 / 32
+    assert monitor.bytes_per_weight == 23 + 4 / 32
     (handle,) = monitor.weights
     random, by_scale = torch.Generator().manual_seed(3), 0
     for _ in range(6):
