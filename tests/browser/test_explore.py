@@ -69,6 +69,7 @@ def address(tmp_path_factory):
 def engine(driver, address):
     """The page as the test before left it: what its functions compute does not depend on what it shows."""
     if not driver.current_url.startswith(address):
+        look(driver, "light", 1280)  # a page that nothing may move in does not play on its own
         visit(driver, address)
     driver.get_log("browser")
     yield driver
