@@ -27,9 +27,10 @@ from sterling.errors import InputError
 from sterling.study import COUNT, REAL, SHARE, Kind, words
 from sterling.study.cells import Cell, Seeds
 from sterling.study.kinds import Look
-from sterling.torch import rivals
+from sterling.torch import remedies, rivals
 from sterling.torch.decoding import evaluate, recompute_norms
 from sterling.torch.monitor import HORIZONS, settled
+from sterling.torch.parametrized import latent_of, quantisers
 
 #: Parts of the run after which a run at a constant rate is looked at.
 MARKS = (1 / 4, 1 / 2, 3 / 4, 1)
@@ -226,7 +227,7 @@ class Run:
                 look()
             if self.settings["remedy"] != "transition_rate":
                 for one in optimizers:
-                    if not isinstance(one, rivals.Bop):
+                    if not isinstance(one, remedies.Bop):
                         set_rate(one, self.rate(step, self.settings["decay"]))
             train(self.model, optimizers, batch)
         net = self.normed(self.model) if rival is None else rival.result(self.bn)
@@ -242,9 +243,9 @@ class Run:
         if remedy == "parq":
             named = dict(self.model.named_parameters())
             stt.binarize(copied := copy.deepcopy(self.model), skip=SKIPPED[self.settings["net"]])
-            chosen = {f"{path}.weight" for path, *_ in rivals.quantisers(copied)}
+            chosen = {f"{path}.weight" for path, *_ in quantisers(copied)}
             return [
-                rivals.parq(
+                remedies.parq(
                     [named[name] for name in named if name in chosen],
                     lambda groups: torch.optim.Adam(groups, lr=rate),
                     [named[name] for name in named if name not in chosen],
@@ -255,21 +256,21 @@ class Run:
             ], None
         self.quantise()
         if remedy == "bop":
-            latents = [rivals.latent_of(layer) for _, layer, _ in rivals.quantisers(self.model)]
+            latents = [latent_of(layer) for _, layer, _ in quantisers(self.model)]
             others = [p for p in self.model.parameters() if all(p is not one for one in latents)]
-            bop = rivals.Bop(latents, adaptivity=1e-3, threshold=strength)
+            bop = remedies.Bop(latents, adaptivity=1e-3, threshold=strength)
             return [bop, torch.optim.Adam(others, lr=rate)], rivals.Last(self.model, bop)
         optimizer = torch.optim.Adam(self.model.parameters(), lr=rate)
         if remedy == "freezing":  # the threshold falls along a cosine, as in the paper
             limit = cosine(0.04, strength, self.steps)
-            return [optimizer], rivals.Freezing(self.model, optimizer, limit)
+            return [optimizer], remedies.Freezing(self.model, optimizer, limit)
         if remedy == "dampening":
             pull = cosine(0.0, strength, self.steps)
-            return [optimizer], rivals.Dampening(self.model, optimizer, pull)
+            return [optimizer], remedies.Dampening(self.model, optimizer, pull)
         if remedy == "qema":
-            return [optimizer], rivals.QEMA(self.model, optimizer, strength)
-        target = rivals.cosine_target(strength, self.steps)
-        return [optimizer], rivals.TransitionRate(self.model, optimizer, target)
+            return [optimizer], remedies.QEMA(self.model, optimizer, strength)
+        target = remedies.cosine_target(strength, self.steps)
+        return [optimizer], remedies.TransitionRate(self.model, optimizer, target)
 
 
 class Annealed:

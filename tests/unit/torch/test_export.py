@@ -10,7 +10,8 @@ from torch import nn  # noqa: E402
 
 import sterling.torch as stt  # noqa: E402
 from sterling.errors import InputError, SterlingError, StoreError  # noqa: E402
-from sterling.torch.export import load_packed, pack, pack_codes, to_onnx, unpack_codes  # noqa: E402
+from sterling.torch.export import pack, to_onnx  # noqa: E402
+from sterling.torch.packed import load_packed, pack_codes, unpack_codes  # noqa: E402
 
 
 def digits_net(levels, per="tensor"):

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it
 
 import sterling.torch as stt  # noqa: E402
 from sterling.errors import InputError  # noqa: E402
-from sterling.torch import rivals  # noqa: E402
+from sterling.torch import remedies, rivals  # noqa: E402
 
 STEPS = 40
 
@@ -70,7 +70,7 @@ def test_freezing():
     loop = Loop()
     raw, m, limit = [loop.codes[0]], 0.1, 0.15
     hook = loop.optimizer.register_step_post_hook(lambda *_: raw.append(loop.weight.codes().float()))
-    rival = rivals.Freezing(loop.model, loop.optimizer, threshold=limit, momentum=m)
+    rival = remedies.Freezing(loop.model, loop.optimizer, threshold=limit, momentum=m)
     loop.run()
     hook.remove()
     held = 0
@@ -93,7 +93,7 @@ def test_freezing():
 
 def test_dampening_adds_the_gradient_of_its_penalty():
     plain, dampened = Loop(levels=3), Loop(levels=3)
-    rival = rivals.Dampening(dampened.model, dampened.optimizer, strength=0.05)
+    rival = remedies.Dampening(dampened.model, dampened.optimizer, strength=0.05)
     weight = dampened.weight
     q, u, top = weight.values(), weight.latent, weight.scale()
     expected = sum(
@@ -111,9 +111,9 @@ def test_dampening_adds_the_gradient_of_its_penalty():
 
 def test_transition_rate():
     loop = Loop(lr=0.1)
-    target = rivals.cosine_target(0.05, 30)
+    target = remedies.cosine_target(0.05, 30)
     assert [target(0), target(15), target(30), target(99)] == pytest.approx([0.05, 0.025, 0, 0])
-    rival = rivals.TransitionRate(loop.model, loop.optimizer, target, momentum=0.9)
+    rival = remedies.TransitionRate(loop.model, loop.optimizer, target, momentum=0.9)
     rate, running, seen = 0.1, 0.0, []
     for step in range(1, STEPS + 1):
         before = [w.codes() for w in rival.weights]
@@ -129,7 +129,7 @@ def test_transition_rate():
 @pytest.mark.parametrize("levels", [2, 3, 4])
 def test_q_ema_rounds_to_the_neighbour_nearer_to_the_average(levels):
     loop = Loop(levels=levels)
-    rival = rivals.QEMA(loop.model, loop.optimizer, decay=0.9)
+    rival = remedies.QEMA(loop.model, loop.optimizer, decay=0.9)
     average = loop.latents[0].clone()
     grid = {2: [-1, 1], 3: [-1, 0, 1], 4: [-3, -1, 1, 3]}[levels]
     guided = 0
@@ -182,7 +182,7 @@ def test_last_and_best_schedule():
 def test_bop():
     loop = Loop(levels=2)
     weights = [w.latent for w in stt.find(loop.model)]
-    loop.optimizer = rivals.Bop(weights, adaptivity=0.2, threshold=0.02)
+    loop.optimizer = remedies.Bop(weights, adaptivity=0.2, threshold=0.02)
     monitor = stt.OrbitMonitor(loop.model, loop.optimizer, horizons=(8,))
     weight, mean = weights[0].detach().clone(), torch.zeros_like(weights[0])
     assert set(weight.flatten().tolist()) == {-1.0, 1.0}
@@ -206,7 +206,7 @@ def test_parq_ends_on_the_levels():
     model = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.Linear(4, 2))
     latents = [layer.weight for layer in model]
     others = [layer.bias for layer in model]
-    optimizer = rivals.parq(latents, lambda groups: torch.optim.SGD(groups, lr=0.2), others, steps=20)
+    optimizer = remedies.parq(latents, lambda groups: torch.optim.SGD(groups, lr=0.2), others, steps=20)
     monitor = stt.OrbitMonitor(model, optimizer, horizons=(8,))
     before = monitor.weights[0].codes()
     flips = 0
@@ -228,7 +228,7 @@ def test_parq_ends_on_the_levels():
     better = stt.decode(model, monitor, horizon=8)
     assert better[0].weight.unique().numel() <= 3
     with pytest.raises(InputError, match="levels is 5"):
-        rivals.parq(latents, torch.optim.SGD, levels=5)
+        remedies.parq(latents, torch.optim.SGD, levels=5)
 
 
 def test_a_rival_of_another_model():
@@ -250,10 +250,10 @@ def test_a_refused_rival_leaves_no_hook():
     loop = Loop()
     for make in (
         lambda: rivals.LatentAverage(loop.model, loop.optimizer, scale="new"),
-        lambda: rivals.Freezing(loop.model, loop.optimizer, momentum=2),
-        lambda: rivals.TransitionRate(loop.model, loop.optimizer, 0.1),
+        lambda: remedies.Freezing(loop.model, loop.optimizer, momentum=2),
+        lambda: remedies.TransitionRate(loop.model, loop.optimizer, 0.1),
         lambda: rivals.Best(loop.model, loop.optimizer, None),
-        lambda: rivals.cosine_target(0.1, 0),
+        lambda: remedies.cosine_target(0.1, 0),
     ):
         with pytest.raises(InputError):
             make()
