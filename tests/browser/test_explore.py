@@ -66,6 +66,17 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture
+def engine(driver, address):
+    """The page as the test before left it: what its functions compute does not depend on what it shows."""
+    if not driver.current_url.startswith(address):
+        look(driver, "light", 1280)  # a page that nothing may move in does not play on its own
+        visit(driver, address)
+    driver.get_log("browser")
+    yield driver
+    assert driver.get_log("browser") == []
+
+
+@pytest.fixture
 def page(driver, address):
     """The page, freshly opened, 1280 pixels wide and light; at the end the console must be empty."""
     look(driver, "light", 1280)
@@ -94,12 +105,10 @@ MAKE = """
 
 
 @pytest.mark.parametrize("number", range(45))
-def test_the_same_orbit_as_in_python(driver, address, number):
+def test_the_same_orbit_as_in_python(engine, number):
     """Same seed, same data, same flips at the same steps, same latents, to the last bit."""
-    if not driver.current_url.startswith(address):
-        visit(driver, address)
     given = setting(number)
-    there = json.loads(driver.execute_script(MAKE, given))
+    there = json.loads(engine.execute_script(MAKE, given))
     told = dict(given["problem"])
     seed, run = told.pop("seed"), given["run"]
     instance = st.Problem(**told).draw(seed)
@@ -128,7 +137,7 @@ def test_the_same_orbit_as_in_python(driver, address, number):
     )
 
 
-def test_a_long_run_taken_in_pieces_is_the_same(page):
+def test_a_long_run_taken_in_pieces_is_the_same(engine):
     """Past the narrow spans of the mass, with pauses and looks on the way."""
     script = """
         const data = sterling.draw({n: 8, samples: 100, m: 1, noise: 0.5, seed: 0});
@@ -140,7 +149,7 @@ def test_a_long_run_taken_in_pieces_is_the_same(page):
         run.advance(200000);
         return [run.flips.length / 3, run.visited().visits, run.visited().occupied, ...run.latents()];
     """
-    flips, visits, occupied, *latent = page.execute_script(script)
+    flips, visits, occupied, *latent = engine.execute_script(script)
     orbit = st.train(st.Problem(n=8, samples=100, noise=0.5).draw(0), steps=200_000, init=1)
     assert (flips, visits) == (orbit.stats.flips, orbit.visits)
     assert occupied == round(orbit.occupancy * orbit.steps)
@@ -148,14 +157,14 @@ def test_a_long_run_taken_in_pieces_is_the_same(page):
 
 
 @pytest.mark.parametrize("surrogate", PIECEWISE)
-def test_the_laws_are_those_of_the_theory(page, surrogate):
+def test_the_laws_are_those_of_the_theory(engine, surrogate):
     for n, m, seed in ((1, 1, 0), (6, 3, 1), (20, 1, 2)):
         script = """
             const law = sterling.expectation(sterling.draw(arguments[0]), arguments[1]);
             return [[...law.shares], law.occupancy];
         """
         told = {"n": n, "samples": 50 * n, "m": m, "noise": 0.5}
-        shares, occupancy = page.execute_script(script, {**told, "seed": seed}, surrogate)
+        shares, occupancy = engine.execute_script(script, {**told, "seed": seed}, surrogate)
         instance = st.Problem(**told).draw(seed)
         expected = st.theory.wrong_share(instance, method="signal", surrogate=surrogate)
         np.testing.assert_allclose(shares, expected, rtol=1e-12, atol=1e-13)
@@ -172,7 +181,7 @@ def test_the_laws_are_those_of_the_theory(page, surrogate):
         ({"n": 1, "samples": 9, "m": 1, "noise": 0.5}, "relu"),
     ],
 )
-def test_landscape_and_certificate_are_those_of_python(page, told, surrogate):
+def test_landscape_and_certificate_are_those_of_python(engine, told, surrogate):
     """What is claimed is a proof: never more than Python proves, and less by roundings only."""
     script = """
         const all = (work) => {
@@ -182,7 +191,7 @@ def test_landscape_and_certificate_are_those_of_python(page, told, surrogate):
         const losses = Array.from(land.distances, (_, state) => land.loss(state));
         return [losses, land.absorbing, all(sterling.certifying(data, land))];
     """
-    losses, absorbing, proof = page.execute_script(script, {**told, "seed": 3}, surrogate)
+    losses, absorbing, proof = engine.execute_script(script, {**told, "seed": 3}, surrogate)
     instance = st.Problem(**told).draw(3)
     for state in range(2**instance.n):
         signs = np.array([1 if state >> k & 1 else -1 for k in range(instance.n)])
@@ -231,12 +240,12 @@ def test_lines_beside_a_state_make_the_same_run(driver, address, step):
         {"surrogate": "identity", "schedule": "table:0.5,0.25,0.1", "noise": 0, "init": 12},
     ],
 )
-def test_lines_tell_every_setting(page, settings):
+def test_lines_tell_every_setting(engine, settings):
     script = """
         const settings = {...sterling.storySettings(1), ...arguments[0]};
         return [sterling.pythonLine(settings, 1234567), sterling.shellLine(settings, 1234567)];
     """
-    python, shell = page.execute_script(script, settings)
+    python, shell = engine.execute_script(script, settings)
     namespace = {}
     exec(python.replace("1_234_567", "500"), namespace)
     result = CliRunner().invoke(app, [*shlex.split(shell.replace("1234567", "500"))[1:], "--json", "--quiet"])
