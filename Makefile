@@ -24,7 +24,7 @@ help: ## show this list
 	@echo "make TARGET [ARGS='...'] [PYTHON=python3.12]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(CORE) ## measure the claims of the paper: a table and a page, in minutes
+demo: $(CORE) ## measure the claims of the paper: a summary and a page, in minutes
 	@$(PY) -m sterling reproduce --quick $(ARGS)
 
 # Hundreds of processes import the package here: none should have to compile it first.
