@@ -369,7 +369,7 @@ def _rivals(counts: Counts, slopes: str, aic: float):
 def _thresholds(counts: Counts, level: float):
     for n in np.unique(counts.n):
         one = counts.where(counts.n == n)
-        if not overlaps(one):
+        if not overlaps(one, strictly=True):
             continue
         model = Model(np.ones((len(one.n), 1)), np.ones((len(one.n), 1)), np.zeros(len(one.n)))
         best = maximise(one, model)
@@ -394,14 +394,17 @@ def _local_exponents(thresholds: tuple[Threshold, ...]):
         yield LocalExponent(one.n, two.n, growth / step, (growth - down) / step, (growth + up) / step)
 
 
-def overlaps(counts: Counts) -> bool:
-    """Whether, at one n, failures are seen at a sample size as large as one with successes.
+def overlaps(counts: Counts, strictly: bool = False) -> bool:
+    """Whether, at one n, failures are seen at a sample size as large as one with successes, or larger.
 
-    Without that a jump between two sample sizes explains everything, and the slope has no bound.
+    Without that a jump between two sample sizes explains everything, and the slope has no bound. Where it
+    is the only one with both, ``strictly`` says no: n alone then has no slope, though others may lend it one.
     """
     failed = counts.samples[counts.successes < counts.trials]
     passed = counts.samples[counts.successes > 0]
-    return failed.size > 0 and passed.size > 0 and len(counts.n) > 1 and failed.max() >= passed.min()
+    if not failed.size or not passed.size or len(counts.n) < 2:
+        return False
+    return failed.max() > passed.min() or (failed.max() == passed.min() and not strictly)
 
 
 def _require_information(counts: Counts) -> None:

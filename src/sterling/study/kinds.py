@@ -336,7 +336,7 @@ def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criter
     --------
     >>> from sterling.study import parse_criterion
     >>> parse_criterion("ergodic").meaning
-    'the sign of the time average is the teacher when the budget is spent'
+    'the sign of the time average is the teacher at the end'
     """
     if isinstance(text, Criterion):
         return text

@@ -78,7 +78,7 @@ CRITERIA = (
     ),
     Criterion(
         "ergodic",
-        "the sign of the time average is the teacher when the budget is spent",
+        "the sign of the time average is the teacher at the end",
         ("ergodic_errors",),
         pl.col("ergodic_errors") == 0,
     ),

@@ -156,6 +156,14 @@ def test_local_exponents_lie_between_neighbours():
         assert one.high - one.low < 0.2
 
 
+def test_one_size_with_successes_and_failures_tells_no_threshold_alone():
+    """Between no success and one in forty at the next size any steep curve does: its middle means nothing."""
+    n, samples = np.repeat([8, 16], 4), np.tile([16, 32, 64, 128], 2)
+    fit = fit_exponent(n, samples, np.full(8, 40), np.array([4, 8, 20, 30, 0, 0, 0, 1]))
+    assert [one.n for one in fit.thresholds] == [8]
+    assert fit.middle_at[16] > 1000
+
+
 def test_undecided_trials_are_treated_as_told():
     n, samples, trials, successes = drawn(seed=5)
     undecided = np.minimum(20, trials - successes)
