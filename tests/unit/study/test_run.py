@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ from sterling.study import (
     Cell,
     Store,
     Study,
+    collector,  # the module
     iterate,
     open_cluster,
     replay,
@@ -23,6 +25,7 @@ from sterling.study import (
     run_trial,
     trial_seeds,
 )
+from sterling.study.collector import Collector
 
 SMALL = Study(n=[6, 10], samples=[8, 24, 60], trials=9, steps=3000, criteria=["optimal", "visit"], seed=5)
 
@@ -209,7 +212,20 @@ def test_a_run_trial_follows_the_columns():
     assert list(run_trial(SMALL.cells[0], 2, 5)) == list(SMALL.kind.columns)
 
 
-def test_time_stops_a_run_and_what_is_done_stays(tmp_path):
+@pytest.fixture
+def clock_of_batches(monkeypatch):
+    """Time that passes as batches come back, a tenth of a second each: on a slow machine as on a fast one."""
+    taken, take = [0], Collector._take
+
+    def counted(self, done):
+        taken[0] += 1
+        take(self, done)
+
+    monkeypatch.setattr(Collector, "_take", counted)
+    monkeypatch.setattr(collector, "time", SimpleNamespace(monotonic=lambda: taken[0] / 10))
+
+
+def test_time_stops_a_run_and_what_is_done_stays(tmp_path, clock_of_batches):
     study = Study(n=24, samples=40, trials=100_000, steps=5000)
     outcome = run(study, tmp_path / "s", time_limit=0.5, threads=2)
     assert outcome.reason == "time"
@@ -218,7 +234,7 @@ def test_time_stops_a_run_and_what_is_done_stays(tmp_path):
     assert len(rows(tmp_path / "s")) == outcome.new
 
 
-def test_a_plan_larger_than_memory_can_be_begun(tmp_path):
+def test_a_plan_larger_than_memory_can_be_begun(tmp_path, clock_of_batches):
     study = Study(n=8, samples=20, trials=10**9, steps=500)
     outcome = run(study, tmp_path / "s", time_limit=0.2, threads=2)
     assert outcome.reason == "time"
