@@ -9,11 +9,13 @@ class InputError(SterlingError, ValueError):
     """Something the caller gave is wrong; the message says what, where, and what to do.
 
     ``about`` is what of the data it speaks of, for who knows their names: numbers of features, or "labels".
+    ``argument`` is the name of the argument with which the message begins, for who gave it by another name.
     """
 
-    def __init__(self, *message: object, about: tuple[int | str, ...] = ()):
+    def __init__(self, *message: object, about: tuple[int | str, ...] = (), argument: str | None = None):
         super().__init__(*message)
         self.about = about
+        self.argument = argument
 
 
 class InputTypeError(InputError, TypeError):

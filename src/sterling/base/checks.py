@@ -25,10 +25,10 @@ _DIGITS = 24  # of an integer shown in full
 def integer(value: Any, name: str, least: int | None = None, most: int | None = None) -> int:
     """Return an integer of Python or NumPy within [least, most]; a boolean is none."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
-        raise InputTypeError(f"{name} is {shown(value)}; it must be an integer")
+        raise InputTypeError(f"{name} is {shown(value)}; it must be an integer", argument=name)
     number = int(value)
     if (least is not None and number < least) or (most is not None and number > most):
-        raise InputError(f"{name} is {shown(number)}; it must be {_within(least, most)}")
+        raise InputError(f"{name} is {shown(number)}; it must be {_within(least, most)}", argument=name)
     return number
 
 
@@ -42,45 +42,49 @@ def real(
 ) -> float:
     """Return a finite number within [least, most] and strictly between above and below."""
     if not is_number(value):
-        raise InputTypeError(f"{name} is {shown(value)}; it must be a number")
+        raise InputTypeError(f"{name} is {shown(value)}; it must be a number", argument=name)
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise InputError(f"{name} is {shown(value)}; it must be a finite number")
+        raise InputError(f"{name} is {shown(value)}; it must be a finite number", argument=name)
     too_low = (least is not None and number < least) or (above is not None and number <= above)
     too_high = (most is not None and number > most) or (below is not None and number >= below)
     if too_low or too_high:
         bounds = [_within(least, most)] if least is not None or most is not None else []
         bounds += [f"above {above:g}"] if above is not None else []
         bounds += [f"below {below:g}"] if below is not None else []
-        raise InputError(f"{name} is {shown(value)}; it must be {' and '.join(bounds)}")
+        raise InputError(f"{name} is {shown(value)}; it must be {' and '.join(bounds)}", argument=name)
     return number
 
 
 def choice(value: Any, name: str, options: Collection[str]) -> str:
     """Return a text that is one of the options; a near miss is told."""
     if not isinstance(value, str):
-        raise InputTypeError(f"{name} is {shown(value)}; it must be one of {', '.join(options)}")
+        raise InputTypeError(
+            f"{name} is {shown(value)}; it must be one of {', '.join(options)}", argument=name
+        )
     if value not in options:
         near = difflib.get_close_matches(value, options, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"{name} is {shown(value)}; it must be one of {', '.join(options)}{hint}")
+        raise InputError(
+            f"{name} is {shown(value)}; it must be one of {', '.join(options)}{hint}", argument=name
+        )
     return value
 
 
 def flag(value: Any, name: str) -> bool:
     """Return a boolean of Python or NumPy."""
     if not isinstance(value, bool | np.bool_):
-        raise InputTypeError(f"{name} is {shown(value)}; it must be True or False")
+        raise InputTypeError(f"{name} is {shown(value)}; it must be True or False", argument=name)
     return bool(value)
 
 
 def instance_of(value: Any, kind: type[T], name: str, advice: str) -> T:
     """Return a value that is of a class; the advice says how to make one."""
     if not isinstance(value, kind):
-        raise InputTypeError(f"{name} is of the type {type(value).__name__}; give {advice}")
+        raise InputTypeError(f"{name} is of the type {type(value).__name__}; give {advice}", argument=name)
     return value
 
 
@@ -92,7 +96,7 @@ def seed(value: Any, name: str = "seed") -> int | np.random.SeedSequence:
         return int(value.integers(1 << 63))
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         kinds = "a non-negative integer, a SeedSequence or a Generator"
-        raise InputTypeError(f"{name} is {shown(value)}; it must be {kinds}")
+        raise InputTypeError(f"{name} is {shown(value)}; it must be {kinds}", argument=name)
     return integer(value, name, 0)
 
 

@@ -8,7 +8,6 @@ import functools
 import inspect
 import io
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -47,7 +46,7 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
                     verb(*args, **kwargs)
                     sys.stdout.flush()
             except (InputError, CheckpointError) as problem:
-                _fail(as_typed(str(problem), kwargs), WRONG)
+                _fail(as_typed(problem, kwargs), WRONG)
             except SterlingError as problem:
                 _fail(problem, FAILED)
             except MemoryError:
@@ -117,14 +116,12 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
         note(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
 
 
-def as_typed(message: str, given: Mapping[str, Any]) -> str:
-    """Return a message on an argument by its name in Python with that of the option, where that was given."""
-
-    def option(found: re.Match[str]) -> str:
-        start, name = found.groups()
-        return f"{start}--{name.replace('_', '-')}" if isinstance(given.get(name), str) else found[0]
-
-    return re.sub(r"^(|.*?: )(\w+)(?= (?:is|has) )", option, message)
+def as_typed(problem: Exception, given: Mapping[str, Any]) -> str:
+    """Return the message, with the name of the option where it is about an argument that was one."""
+    message, name = str(problem), getattr(problem, "argument", None)
+    if given.get(name) is None or not message.startswith(name):
+        return message
+    return f"--{name.replace('_', '-')}{message.removeprefix(name)}"
 
 
 def one_line(text: object) -> str:

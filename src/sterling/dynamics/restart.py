@@ -154,9 +154,12 @@ def parse_restart(text: str) -> Restart:
         return Restart(int(every), float(scale)) if scale else Restart(int(every))
     except ValueError as problem:
         if isinstance(problem, InputError):
-            raise InputError(f"restart is {checks.shown(text)}, where {problem}") from None
+            raise InputError(
+                f"restart is {checks.shown(text)}, where {problem}", argument="restart"
+            ) from None
         raise InputError(
-            f"restart is {checks.shown(text)}; write EVERY or EVERY,SCALE such as 300,0.05"
+            f"restart is {checks.shown(text)}; write EVERY or EVERY,SCALE such as 300,0.05",
+            argument="restart",
         ) from None
 
 

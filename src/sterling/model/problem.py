@@ -97,7 +97,9 @@ class Problem(Plain):
             object.__setattr__(self, name, checks.integer(getattr(self, name), name, 1))
         noise = checks.real(self.noise, "noise", 0, _MOST_NOISE) + 0.0  # −0.0 is 0
         if 0 < noise < 1 / _MOST_NOISE:
-            raise InputError(f"noise is {noise}; below 10⁻⁶ take 0, the difference cannot be seen")
+            raise InputError(
+                f"noise is {noise}; below 10⁻⁶ take 0, the difference cannot be seen", argument="noise"
+            )
         object.__setattr__(self, "noise", noise)
         object.__setattr__(self, "readout", _check_readout(self.readout, self.m))
         object.__setattr__(self, "inputs", get_family(self.inputs))

@@ -354,7 +354,8 @@ def check_dimension(n: int) -> None:
     if n > MAX_DIMENSION:
         raise InputError(
             f"n is {n}, so there are 2^{n} states to look at; n may be at most {MAX_DIMENSION}: take fewer "
-            "inputs, or train single runs"
+            "inputs, or train single runs",
+            argument="n",
         )
 
 

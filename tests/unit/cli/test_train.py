@@ -155,7 +155,7 @@ def test_the_heading_names_the_restart():
         (["--steps", "-5"], "steps is -5; it must be between 1 and"),
         (["--steps", "1.5"], "no whole number"),
         (["--steps", "1e99999999"], "beyond all bounds"),
-        (["--n", "0"], "n is 0; it must be at least 1"),
+        (["--n", "0"], "--n is 0; it must be at least 1"),
         (["--samples", "none"], "--samples is 'none'"),
         (["--noise", "nan"], "noise is nan"),
         (["--inputs", "gausian"], "mean 'gaussian'"),
