@@ -272,11 +272,13 @@ def initial_latent(n: int, init) -> np.ndarray:
     except ValueError:
         latent = np.array(None)
     if latent.dtype.kind not in "iuf":
-        raise InputTypeError(f"init is {checks.shown(init)}; give a seed or an array of {n} latents")
+        raise InputTypeError(
+            f"init is {checks.shown(init)}; give a seed or an array of {n} latents", argument="init"
+        )
     refuse_masked(init, "init")
     latent = latent.astype(np.float64)
     if latent.shape != (n,):
-        raise InputError(f"init has shape {latent.shape}; n={n} needs ({n},)")
+        raise InputError(f"init has shape {latent.shape}; n={n} needs ({n},)", argument="init")
     if not np.isfinite(latent).all():
         raise InputError(f"init holds a value that is not finite, at {int(np.argmin(np.isfinite(latent)))}")
     if np.abs(latent).max() > _FARTHEST:
