@@ -118,7 +118,7 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
 
 def as_typed(problem: Exception, given: Mapping[str, Any]) -> str:
     """Return the message, with the name of the option where it is about an argument that was one."""
-    message, name = str(problem), getattr(problem, "argument", None)
+    message, name = str(problem), getattr(problem, "argument", None) or ""
     if given.get(name) is None or not message.startswith(name):
         return message
     return f"--{name.replace('_', '-')}{message.removeprefix(name)}"
