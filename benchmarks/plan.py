@@ -8,25 +8,20 @@ Cheap rows come first. A row ends after 100 trials or its share of processor tim
 trials by then tells nothing; it should not be marked as checked. Seeds are fixed, so a row that comes to its
 100 trials is the same on every machine.
 
-Found, in 17 to 100 trials a row (some with 12 s, some with 25 to 90 s a row; pieces of several runs): of 102
-rows 34 are marked, and 64 of the 67 others that came to ten trials were near. Far were
+Found with fresh seeds once the marks stood (`--seed 20261128 --seconds 40 --trials 60`, an hour): of 102 rows
+34 are marked, and 63 of the 67 others that came to ten trials were near. Far were
 
-    n = 16, m = 4, σ = 0.1, time average     0.34 (0.41 of 300 with other seeds)
-    n = 64, m = 1, σ = 1, time average       0.68
-    n = 128, m = 4, σ = 0, iterate           0.70 (0.53 of 40 with other seeds)
+    n = 16, m = 1, σ = 0.1, time average     0.67 of 60
+    n = 128, m = 4, σ = 0, iterate           0.73
+    n = 512, m = 1, σ = 0, restart           0.73, at 1,700 samples: two figures of 1,634, which now are three
+    n = 512, m = 1, σ = 0.5, time average    0.68 of 19 (0.51 of 47 with other seeds)
 
-The last eight to come: time averages at n = 128, m = 4, σ = 1: 0.48 of 60; n = 256, σ = 1: 0.53 of 60 (m = 1)
-and 0.64 of 33 (m = 4); n = 512, σ = 0.5: 0.51 of 47 (m = 1) and 0.47 of 17 (m = 4); half of the steps at w*
-with σ = 0.1: 0.35 of 100 at n = 32 (m = 1, the edge of near), 0.53 of 100 (m = 4), 0.52 of 100 at n = 64 (m =
-1).
-
-Marked, for these failed or were not run: half of the steps at w* with σ = 0.1 at n = 16 (0.38 and 0.30 of
-100), beyond n = 64, and at n = 64 with σ = 1 or m = 4 (0.72 of 40 with σ = 0.1); the iterate beyond n = 128
-(at n = 256 0.83 of 60 with m = 1, 0.97 of 60 with m = 4: the law asks for too many samples there); the time
-average with m = 4 and little or no noise beyond n = 128 (n = 256: 0.67 and 0.42 of 60; n = 512: 0.40 of 48
-and 0.31 of 39, with σ = 0 and 0.1), and with σ = 1 beyond n = 256 (n = 512, m = 1: 0.40 of no more than 10).
-The constants of restart are those of `benchmarks/restart.py`, with other seeds, and not run here.
-Marks were set after the shares were seen.
+The runs by which the marks were set, 17 to 100 trials a row, found 64 of 67 near. Marked, for these failed or
+were not run: half of the steps at w* with σ = 0.1 at n = 16 (0.38 and 0.30 of 100), beyond n = 64, and at
+n = 64 with σ = 1 or m = 4 (0.72 of 40 with σ = 0.1); the iterate beyond n = 128 (at n = 256 0.83 of 60 with
+m = 1, 0.97 of 60 with m = 4: the law asks for too many samples there); the time average with m = 4 and little
+or no noise beyond n = 128 (n = 256: 0.67 and 0.42 of 60; n = 512: 0.40 of 48 and 0.31 of 39, with σ = 0 and
+0.1), and with σ = 1 beyond n = 256 (n = 512, m = 1: 0.40 of no more than 10).
 """
 
 from __future__ import annotations
