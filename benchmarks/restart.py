@@ -197,7 +197,7 @@ def schedules(asked: Asked) -> None:
 
 def scaling(asked: Asked) -> None:
     """Fit N₅₀ of ReLU with the defaults, and of the identity, whose pull is twice as large."""
-    trials = {64: 150, 128: 100, 256: 60, 512: 40, 1024: 24}
+    trials = {64: 600, 128: 600, 256: 400, 512: 300, 1024: 120}
     _scaling(asked, "relu", st.Restart(), 1.0, dict(list(trials.items())[:3]) if asked.quick else trials)
     _scaling(asked, "identity", st.Restart(scale=0.1), 0.5, {64: 50, 128: 30, 256: 16})
 

@@ -51,7 +51,7 @@ export function drawRecent(canvas, run, top, restarts) {
   const last = Math.max(run.step, WINDOW), first = last - WINDOW, changes = run.history.since(first);
   const { context, across, up, colour } = frame(canvas, first, last, top);
   const end = Math.min(run.step, last);
-  drawRestarts(context, across, first, end, restarts, up(top), up(0), colour);
+  drawRestarts(context, across, first, moved(run, end), restarts, up(top), up(0), colour);
   context.strokeStyle = colour.blue;
   context.lineWidth = 2;
   context.beginPath();
@@ -76,6 +76,9 @@ export function drawRecent(canvas, run, top, restarts) {
   context.fill();
 }
 
+/** How far the run went on until then: one that is absorbed is over. */
+const moved = (run, step) => (run.absorbed ? Math.min(step, run.anchor) : step);
+
 function drawRestarts(context, across, first, last, every, high, low, colour) {
   if (!every || (last - first) / every > 60) return;
   context.strokeStyle = colour.amber;
@@ -94,7 +97,7 @@ function drawRestarts(context, across, first, last, every, high, low, colour) {
 export function drawWhole(canvas, run, top, restarts, averages) {
   const { history } = run, last = Math.max(run.step, 20);
   const { context, across, up, right, colour } = frame(canvas, 0, last, top);
-  drawRestarts(context, across, 0, run.step, restarts, up(top), up(0), colour);
+  drawRestarts(context, across, 0, moved(run, run.step), restarts, up(top), up(0), colour);
   history.fill(run.step, history.distance);
   if (run.step === 0) {
     context.fillStyle = colour.blue;
