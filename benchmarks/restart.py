@@ -74,7 +74,7 @@ The decay of the step sizes, n = 256, N = 3.4 n, 16 runs each, share by scale:
     0.5/(t+1)         0.00   0.25   0.81   0.56   0.12   0.00
     identity, 1.7 n   0.00   0.00   0.25   0.62   0.88   0.81
 
-So 0.05 is best for every decay: it is the best scale of the surrogate, not of the step sizes.
+So 0.05 is best or level with a neighbour for every decay; with 16 runs more cannot be said.
 """
 
 from __future__ import annotations

@@ -342,13 +342,16 @@ def parse_schedule(text: str) -> Schedule:
         numbers = [] if any(map(_GROUPED.fullmatch, words)) else [float(word) for word in words]
     except ValueError:
         numbers = []
-    match kind.strip().lower(), numbers:
-        case "constant", [rate]:
-            return Constant(rate)
-        case "power", [rate, exponent]:
-            return Power(rate, exponent)
-        case "table", [_, *_]:
-            return Table(tuple(numbers))
+    try:
+        match kind.strip().lower(), numbers:
+            case "constant", [rate]:
+                return Constant(rate)
+            case "power", [rate, exponent]:
+                return Power(rate, exponent)
+            case "table", [_, *_]:
+                return Table(tuple(numbers))
+    except InputError as problem:
+        raise InputError(f"schedule is {shown(text)}, where {problem}", argument="schedule") from None
     raise InputError(
         f"a schedule reads 'constant:RATE', 'power:RATE,EXPONENT' or 'table:RATE,RATE,...', "
         f"such as 'power:0.5,0.5', with commas between numbers and none in them; got {shown(text)}."

@@ -137,8 +137,8 @@ def train(
         else:
             _print(orbit)
     finally:  # a full stdout must not cost the files
-        _write_tables(orbit, instance, weights, predictions, say)
         _write(orbit, instance, plot, report, out, say, waiting=say if stopped else lambda text: None)
+        _write_tables(orbit, instance, weights, predictions, say)
     if isinstance(stopped, KeyboardInterrupt):
         how = "with --checkpoint FILE it could go on"
         if checkpoint is not None:

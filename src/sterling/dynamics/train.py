@@ -280,9 +280,12 @@ def initial_latent(n: int, init) -> np.ndarray:
     if latent.shape != (n,):
         raise InputError(f"init has shape {latent.shape}; n={n} needs ({n},)", argument="init")
     if not np.isfinite(latent).all():
-        raise InputError(f"init holds a value that is not finite, at {int(np.argmin(np.isfinite(latent)))}")
+        place = int(np.argmin(np.isfinite(latent)))
+        raise InputError(f"init holds a value that is not finite, at {place}", argument="init")
     if np.abs(latent).max() > _FARTHEST:
-        raise InputError(f"init reaches {np.abs(latent).max():g}; latents must lie within ±{_FARTHEST:g}")
+        raise InputError(
+            f"init reaches {np.abs(latent).max():g}; latents must lie within ±{_FARTHEST:g}", argument="init"
+        )
     return latent
 
 

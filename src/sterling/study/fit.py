@@ -178,7 +178,8 @@ class ExponentFit(Plain):
         steps = ", ".join(
             f"{number(one.exponent, 2)} from {one.n} to {one.next_n}" for one in self.local_exponents
         )
-        return f"no power law fits (p = {self.power_p_value:.1g}); local exponents: {steps}"
+        told = f"no power law fits (p = {self.power_p_value:.1g})"
+        return f"{told}; local exponents: {steps}" if steps else told
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "width": self.width}
@@ -397,14 +398,18 @@ def _local_exponents(thresholds: tuple[Threshold, ...]):
 def overlaps(counts: Counts, strictly: bool = False) -> bool:
     """Whether, at one n, failures are seen at a sample size as large as one with successes, or larger.
 
-    Without that a jump between two sample sizes explains everything, and the slope has no bound. Where it
-    is the only one with both, ``strictly`` says no: n alone then has no slope, though others may lend it one.
+    Without that a jump between two sample sizes explains everything, and the slope has no bound. Where only
+    one size has both, ``strictly`` asks for smaller ones that all failed and larger ones that all succeeded:
+    else n alone says on one side only where its threshold is, though others may lend it a slope.
     """
     failed = counts.samples[counts.successes < counts.trials]
     passed = counts.samples[counts.successes > 0]
     if not failed.size or not passed.size or len(counts.n) < 2:
         return False
-    return failed.max() > passed.min() or (failed.max() == passed.min() and not strictly)
+    top, bottom = failed.max(), passed.min()
+    return top > bottom or (
+        top == bottom and (not strictly or counts.samples.min() < top < counts.samples.max())
+    )
 
 
 def _require_information(counts: Counts) -> None:

@@ -313,8 +313,8 @@ def get_kind(name: str | Kind) -> Kind:
     return name if isinstance(name, Kind) else KINDS.find(name)
 
 
-#: What a threshold on a column means, where the name of the column does not say it.
-_THRESHOLDS = {"occupancy": "at the teacher for at least {} of the steps"}
+#: What a threshold on a column of a kind means, where the name of the column does not say it.
+_THRESHOLDS = {("train", "occupancy"): "at the teacher for at least {} of the steps"}
 
 
 def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criterion:
@@ -351,7 +351,7 @@ def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criter
         except ValueError as problem:
             raise InputError(f"criterion {text!r}: {problem}") from None
         told = f"{column}>={share!r}".removesuffix(".0")  # every digit, so that it reads back
-        words = _THRESHOLDS.get(column, f"{column.replace('_', ' ')} at least {{}}")
+        words = _THRESHOLDS.get((kind.name, column), f"{column.replace('_', ' ')} at least {{}}")
         meaning = words.format(told.partition(">=")[2])
         return Criterion(told, meaning, (column,), pl.col(column) >= share, threshold=share)
     known = [*kind.criteria, *(f"{name}>=R" for name in numbers)]

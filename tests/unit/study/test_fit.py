@@ -162,6 +162,9 @@ def test_one_size_with_successes_and_failures_tells_no_threshold_alone():
     fit = fit_exponent(n, samples, np.full(8, 40), np.array([4, 8, 20, 30, 0, 0, 0, 1]))
     assert [one.n for one in fit.thresholds] == [8]
     assert fit.middle_at[16] > 1000
+    between = fit_exponent(n, samples, np.full(8, 40), np.array([4, 8, 20, 30, 0, 0, 20, 40]))
+    assert [one.n for one in between.thresholds] == [8, 16]  # all failed below, all succeeded above
+    assert 32 < between.thresholds[1].low < 64 < between.thresholds[1].high < 128
 
 
 def test_undecided_trials_are_treated_as_told():

@@ -255,7 +255,7 @@ function tellProof() {
   $("land").hidden = settings.n > MOST_WEIGHTS;
   if (proof) tellLaw();
   stale = true;  // the verdict may say more now
-  $("proof").innerHTML = landscapeWords(land, law) + proofWords(proof, land) || "<p class='quiet'>Looking at all states …</p>";
+  $("proof").innerHTML = landscapeWords(land, law) + proofWords(proof, land, settings.restart) || "<p class='quiet'>Looking at all states …</p>";
 }
 
 function tellStory() {

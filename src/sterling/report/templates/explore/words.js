@@ -6,6 +6,9 @@ import { MOST_WEIGHTS } from "./landscape.js";
 import { chatterShare } from "./laws.js";
 
 const percent = (share) => (share > 0 && share < 0.001 ? "below 0.1 %" : `${(100 * share).toFixed(1)} %`);
+/** Bounds that are proved are rounded to the side that is proved too. */
+const atLeast = (share) => `at least ${Math.floor(1000 * share) / 10} %`;
+const atMost = (number, digits) => `at most ${(Math.ceil(number * 10 ** digits) / 10 ** digits).toFixed(digits)}`;
 const average = (number) => (number >= 100 ? number.toFixed(0) : number.toFixed(2));
 
 const VERDICTS = {
@@ -89,11 +92,12 @@ export function provedWords(law, proof, land, { n, restart }) {
     if (decodes) words.average = "none, from some step on";
   } else if (known) {
     if (proof.occupancy > 0) {
-      words.occupancy = `at least ${Math.floor(1000 * proof.occupancy) / 10} %`;
+      words.occupancy = atLeast(proof.occupancy);
       words.returns = "for ever";
     }
-    words.wrong = `at most ${average(proof.wrong.reduce((sum, share) => sum + share, 0))}`;
-    words.worst = `at most ${percent(Math.max(...proof.wrong))} of the time`;
+    const worst = Math.max(...proof.wrong);
+    words.wrong = atMost(proof.wrong.reduce((sum, share) => sum + share, 0), 2);
+    if (worst < 1) words.worst = `${atMost(100 * worst, 1)} % of the time`;
     if (decodes) words.average = "none, from some step on";
   }
   return { note, table: placed("proved", words) };
@@ -119,14 +123,14 @@ export function landscapeWords(land, law) {
 }
 
 /** What is proved of the data, as HTML; "" while it is not there. */
-export function proofWords(proof, land) {
+export function proofWords(proof, land, restart) {
   if (!proof) return "";
   const title = (mark) => `<h3>The certificate of these data${mark}</h3>`;
   if (trapped(proof, land)) {
     return `${title("")}<p>There is none: a run that begins in a trap stays there. More samples help.</p>`;
   }
   const { absorbs, occupancy } = proof;
-  const share = `at least <strong>${Math.floor(1000 * occupancy) / 10}\u00a0%</strong> of the time`, all = brief(land.distances.length);
+  const share = `<strong>${atLeast(occupancy)}</strong> of the time`, all = brief(land.distances.length);
   let told;
   if (absorbs) {
     told = occupancy > 0.999 ? "From every start the run <strong>ends at the teacher</strong>, and stays."
@@ -140,8 +144,9 @@ export function proofWords(proof, land) {
     ? "Each bit is right for more than half of the time, so the <strong>sign of the average</strong> ends at the teacher."
     : "That the average decodes every bit is not proved for these data.";
   const how = occupancy > 0
-    ? `<details class="small"><summary>The certificate in numbers</summary><p class="quiet">It is one number for each bit, λ = ${proof.dual.map((x) => x.toFixed(2)).join(", ")}. In the long run push and pull balance, for every bit. These balances, times λ and added up, leave ${
-      absorbs ? "no time for any other state" : share}; this was checked just now in all ${all} states. Time is weighted by step size, the proof is of runs without restarts.</p></details>`
+    ? `<details class="small"><summary>The certificate in numbers</summary><p class="quiet">It is one number for each bit, λ = ${proof.dual.map((x) => x.toFixed(2)).join(", ")}. In the long run a latent weight is pulled home no more than it was pushed out: one inequality for each bit. Times λ and added up, they leave ${
+      absorbs ? "no time for any other state" : share}; this was checked just now in all ${all} states. Time is weighted by step size.</p></details>`
     : "";
+  if (restart) told = `Without the restarts: ${told}`;
   return `${title(" <span class=\"kind exact\">proved</span>")}<p>${told}</p><p>${decodes}</p>${how}`;
 }
