@@ -170,6 +170,8 @@ def test_the_heading_names_the_restart():
         (["--init", "1,2"], "error: --init has shape (2,)"),
         (["--init", "x"], "--init is 'x'"),
         (["--restart", "0"], "--restart is '0', where every is 0; it must be between 1 and"),
+        (["--schedule", "constant:0"], "--schedule is 'constant:0', where rate is 0.0; it must be above 0"),
+        (["--n", "2", "--init", "1e300,0"], "--init reaches 1e+300"),
         (["--normalize", "center"], "--normalize is 'center'; it must be one of none, standard, whiten"),
         (["--cache", "lots"], "--cache is 'lots'"),
         (["--plot", "run.gif"], "must end in .png, .svg or .pdf"),
