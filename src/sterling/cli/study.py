@@ -62,7 +62,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of a study.")]
+_Folder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FOLDER",
+        help="The folder of a study, or the .toml file that it lies beside.",
+        callback=lambda path: path.with_suffix("") if path.suffix == ".toml" and path.is_file() else path,
+    ),
+]
 _Criterion = Annotated[
     str | None,
     run_option(

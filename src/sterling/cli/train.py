@@ -135,7 +135,7 @@ def train(
         if json:
             print_json(orbit.to_dict())
         else:
-            _print(orbit)
+            _print(orbit, instance)
     finally:  # a full stdout must not cost the files
         _write(orbit, instance, plot, report, out, say, waiting=say if stopped else lambda text: None)
         _write_tables(orbit, instance, weights, predictions, say)
@@ -150,12 +150,14 @@ def train(
         raise stopped
 
 
-def _print(orbit: "Orbit") -> None:
+def _print(orbit: "Orbit", instance: "Instance") -> None:
+    from sterling.dynamics.learned import fit_rows
     from sterling.plot.run import problem_line
     from sterling.plot.style import VERDICT_COLOURS
 
-    (_, verdict), *rows = orbit.summary()
-    colour, meaning = VERDICT_COLOURS[orbit.verdict.name], sentence(orbit.verdict.meaning)
+    (_, verdict), steps, *rows = orbit.summary()
+    rows = [steps, *(fit_rows(orbit, instance) if instance.teacher is None else []), *rows]
+    colour, meaning = VERDICT_COLOURS[orbit.verdict.name], sentence(orbit._meaning)
     print_verdict(problem_line(orbit.to_dict()), verdict, colour, meaning, rows)
 
 

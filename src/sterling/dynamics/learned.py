@@ -27,7 +27,7 @@ def weights_table(orbit: Orbit, instance: Instance) -> pl.DataFrame:
             "last": orbit.signs,
             "average": orbit.ergodic_signs,
             reference: orbit.reference,
-            "time_average": (orbit.ergodic_mean * math.sqrt(orbit.n)).round(12),
+            "time_average": orbit.ergodic_mean * math.sqrt(orbit.n),
         }
     )
 
@@ -42,3 +42,15 @@ def predictions_table(orbit: Orbit, instance: Instance) -> pl.DataFrame:
             "average": instance.predict(orbit.ergodic_signs),
         }
     )
+
+
+def fit_rows(orbit: Orbit, instance: Instance) -> list[tuple[str, str]]:
+    """Return how well both readings fit: how many labels are right where these are whole, else the error."""
+    rows = []
+    for name, signs in (("last iterate", orbit.signs), ("time average", orbit.ergodic_signs)):
+        off = instance.predict(signs) - instance.labels
+        if np.array_equal(instance.labels, np.rint(instance.labels)):
+            rows.append((f"labels right, {name}", f"{np.sum(np.abs(off) < 0.5):,} of {off.size:,}"))
+        else:
+            rows.append((f"mean squared error, {name}", f"{np.mean(off**2):.4g}"))
+    return rows

@@ -253,6 +253,16 @@ class Orbit(Plain):
         return Verdict.CHATTERING if self._chatters else Verdict.WANDERING
 
     @property
+    def _meaning(self) -> str:
+        """What the verdict says, in words; "elsewhere" needs a teacher."""
+        if self.verdict is Verdict.TRAPPED and self.reference_kind != "teacher":
+            return (
+                "absorbed where not every label is right: no step size and no patience will help; more "
+                "samples or normalised features may"
+            )
+        return self.verdict.meaning
+
+    @property
     def _chatters(self) -> bool:
         """Whether the run chatters, by the rule of `visits/chatter.py`; False where nothing was counted."""
         if not self.counted:

@@ -16,7 +16,7 @@ import numpy as np
 from sterling import theory
 from sterling.base.checks import flag, instance_of, integer, real
 from sterling.base.progress import Show
-from sterling.base.text import RAISED, Plain, in_notebook
+from sterling.base.text import RAISED, Plain, in_notebook, number
 from sterling.dynamics.restart import Restart
 from sterling.model.problem import Problem
 from sterling.plans.check import Check, check_needs
@@ -94,7 +94,7 @@ class Need(Plain):
     def amount(self) -> str:
         """The samples in words."""
         if self.kind == "theorem":
-            return f"of order {self.samples:,.0f}"
+            return f"of order {number(self.samples)}"
         if self.samples >= MOST_SAMPLES:
             return f"more than 10{str(round(math.log10(MOST_SAMPLES))).translate(RAISED)}"
         return f"about {self.proposed:,}"

@@ -213,7 +213,7 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
         xlim=(0.5 - 0.02 * orbit.n, 0.5 + 1.02 * orbit.n),
         ylim=(-1.08, 1.08),
         xlabel="weights, from the least to the most decided",
-        ylabel=f"√n · time average × sign of the {against}",
+        ylabel=textwrap.fill(f"√n · time average × sign of the {against}", 38),
     )
     wrong = orbit.ergodic_errors
     if wrong:
@@ -248,7 +248,7 @@ def figure(orbit: Orbit) -> Figure:
     verdict = f"{orbit.verdict}, {sure}{', interrupted' if orbit.interrupted else ''}"
     colour = VERDICT_COLOURS[orbit.verdict.name]
     fig.text(0.012, 0.983, verdict, fontsize=15, weight="bold", color=colour, va="top")
-    fig.text(0.012, 0.947, sentence(orbit.verdict.meaning), fontsize=10, color=INK, va="top")
+    fig.text(0.012, 0.947, sentence(orbit._meaning), fontsize=10, color=INK, va="top")
     fig.text(0.012, 0.921, plain(problem_line(orbit.to_dict())), fontsize=9, color=GREY, va="top")
     return fig
 

@@ -63,7 +63,7 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
     return page(
         "run.html",
         verdict=verdict,
-        meaning=sentence(orbit.verdict.meaning),
+        meaning=sentence(orbit._meaning),
         problem=problem_line(orbit.to_dict()),
         rows=rows,
         statistics=[] if found is None else found.summary(),

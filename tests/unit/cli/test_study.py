@@ -53,6 +53,7 @@ def test_status(folder):
 
 def test_fit(folder):
     said = call("fit", folder).output
+    assert call("fit", folder.with_suffix(".toml")).output == said  # its file names the study as well
     assert "N50 = C n^a: a =" in said
     assert "C n log n" in said
     (values,) = json.loads(call("fit", folder, "--json").stdout)

@@ -33,6 +33,7 @@ def test_numbers_are_those_of_the_theory_with_its_labels():
     assert rows["ergodic"].promise == 0.9
     assert "80%" in rows["occupancy>=0.8"].goal
     assert made.needs[-1].amount == "of order 160,000"
+    assert st.plan(st.Problem(2_000_000, samples=1)).needs[-1].amount == "of order 1.6·10²⁵"
     assert made.cost is None
 
 

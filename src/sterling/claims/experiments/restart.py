@@ -145,7 +145,7 @@ def measure(context: Context, budget: Budget) -> Finding:
         notes=(
             "A run that ends at w* is certified: it stays there for ever, whatever the step sizes (exact). "
             "That so many do is measured; nothing is proved of restarts.",
-            f"This holds within {budget.steps:,} steps, and for these n; the defaults of `Restart` come from "
+            f"This holds within {budget.steps:,} steps, and for these n; the defaults of Restart come from "
             "runs with other seeds (python -m benchmarks.restart).",
             *notes_on([series], "Absorption at w* with restarts"),
         ),
@@ -184,7 +184,8 @@ def draw_heights(ax: Axes, heights: dict[int, tuple[float, float, float]], edges
         return "There is nothing to draw: no dimension has both successes and failures enough."
     n = np.array(list(heights), float)
     value, low, high = np.array(list(heights.values())).reshape(-1, 3).T
-    bars = np.nan_to_num(np.maximum([value - low, high - value], 0), posinf=0)
+    known = (low > 0) & np.isfinite(high)  # an interval without an end says nothing that could be drawn
+    bars = np.where(known, np.maximum([value - low, high - value], 0), 0)
     ax.errorbar(n, value, bars, lw=1.4, ms=5.5, label="STE with restarts, 95 %", **style(0))
     law = [samples_for_average(Problem(int(one), 1)) / one for one in n]
     ax.plot(
