@@ -493,6 +493,7 @@ class Instance(Plain):
             "teacher": self.teacher is not None,
             "rounding": self.rounding.to_dict(),
             "normalizer": None if self.normalizer is None else self.normalizer.to_dict(),
+            "feature_names": None if self.feature_names is None else list(self.feature_names),
             "origin": self.origin,
             "fingerprint": self.fingerprint,
         }
