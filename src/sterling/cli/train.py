@@ -220,11 +220,11 @@ def _write_tables(
     from sterling.dynamics.learned import predictions_table, weights_table
 
     for path, what, make in (
-        (weights, "weights", weights_table),
-        (predictions, "predictions", predictions_table),
+        (weights, "weights", lambda: weights_table(orbit)),
+        (predictions, "predictions", lambda: predictions_table(orbit, instance)),
     ):
         if path is not None:
-            write_table(path, make(orbit, instance))
+            write_table(path, make())
             say(f"{what}: {path}")
 
 

@@ -27,14 +27,14 @@ _ADVICE = {
 }
 
 
-def weights_table(orbit: Orbit, instance: Instance) -> pl.DataFrame:
+def weights_table(orbit: Orbit) -> pl.DataFrame:
     """Return a row a weight: its feature, its sign by the last iterate, by the time average and in the
     reference, and the time average itself, in units of 1/√n, so from −1 to 1.
     """
     reference = "teacher" if orbit.reference_kind == "teacher" else "best_state_seen"
     return pl.DataFrame(
         {
-            "feature": instance.feature_names or [str(k) for k in range(orbit.n)],
+            "feature": orbit.weight_names,
             "last": orbit.signs,
             "average": orbit.ergodic_signs,
             reference: orbit.reference,

@@ -64,7 +64,7 @@ class Verdict(Enum):
     )
     STALLED = (
         "stalled",
-        "the step sizes sum to less than the next flip needs: take a schedule of infinite mass",
+        "the step sizes sum to less than the next flip needs: take step sizes of infinite sum",
     )
 
     def __new__(cls, value: str, meaning: str) -> Verdict:
@@ -272,7 +272,7 @@ class Orbit(Plain):
     @property
     def weight_names(self) -> tuple[str, ...]:
         """What the weights are called: their features, or their numbers, counted from 0."""
-        return tuple(self.instance.get("feature_names") or map(str, range(self.n)))
+        return tuple(self.instance.get("origin", {}).get("columns") or map(str, range(self.n)))
 
     @property
     def _chatters(self) -> bool:

@@ -61,7 +61,7 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
     predicted, silence = _prediction(orbit, instance)
     (_, verdict), *_ = orbit.summary()
     meaning, rows = told(orbit, instance)
-    weights = weights_table(orbit, instance).head(_ROWS)
+    weights = weights_table(orbit).head(_ROWS)
     return page(
         "run.html",
         verdict=verdict,
