@@ -143,5 +143,5 @@ def percent(value: float, decimals: int = 0) -> str:
 
 
 def in_figure(text: str) -> str:
-    """Return a text with powers such as x^2 in raised letters; x^1.5 stays, since no letter is a raised point."""
+    """Return a text with powers such as x^2 in raised letters; x^1.5 stays: no letter is a raised point."""
     return re.sub(r"\^(\d+)(?![\d.])", lambda power: power[1].translate(RAISED), text)

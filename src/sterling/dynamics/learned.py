@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from sterling.base.text import number
 from sterling.dynamics.orbit import Verdict
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def told(orbit: Orbit, instance: Instance) -> tuple[str, list[tuple[str, str]]]:
     else:
         measure = "mean squared error"
         misfit = {name: float(np.mean(one**2)) for name, one in off.items()}
-        texts = {name: f"{error:.4g}" for name, error in misfit.items()}
+        texts = {name: number(error) for name, error in misfit.items()}
     if orbit.verdict in (Verdict.RECURRENT, Verdict.CHATTERING):
         best = min(misfit, key=misfit.__getitem__)  # the first of equals
         meaning = f"{meaning.partition(':')[0]}: {_ADVICE[best]}"

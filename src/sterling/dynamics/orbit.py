@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sterling.base.arrays import read_only
-from sterling.base.text import Plain, counted, in_notebook
+from sterling.base.text import Plain, counted, in_notebook, number
 from sterling.dynamics import walk as cell
 from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.walk import Course, Log
@@ -568,7 +568,7 @@ class Orbit(Plain):
             ("first visit", "never" if self.first_hit is None else f"step {self.first_hit:,}"),
             ("steps with a flip", f"{self.stats.events:,}"),
             ("distinct states", f"{self.stats.states:,}; data read {self.stats.passes:,.1f} times over"),
-            ("time", f"{self.stats.seconds:.3g} s"),
+            ("time", f"{number(float(f'{self.stats.seconds:.3g}'))} s"),
         ]
         if self.return_times.size:
             rows.insert(7, ("median absence", counted(float(np.median(self.return_times)), "step")))
