@@ -76,9 +76,9 @@ if not INTERPRETED:
 class _KernelCompiler(Compiler):
     """Spares the system what compiling would ask of it half a million times.
 
-    Garbage is looked for seldom, for nearly all that is made stays until the end. And CPython keeps its frames
-    in pieces of 16 KiB: calls that cross the end of one make and free the next each time. A frame with this
-    much room brings a piece of a mebibyte, in which all calls below it find theirs.
+    Garbage is looked for seldom, for nearly all that is made stays until the end. And CPython keeps its
+    frames in pieces of 16 KiB: calls that cross the end of one make and free the next each time. A frame with
+    this much room brings a piece of a mebibyte, in which all calls below it find theirs.
     """
 
     def compile_extra(self, func):
