@@ -19,6 +19,8 @@ import sterling as st
 from sterling.cli import app
 from sterling.report.explore import write_explorable
 from sterling.schedules import schedule_from_dict
+from sterling.theory.chatter import LEADING_CHECKED
+from sterling.theory.recurrence import SIGNAL_CHECKED
 from tests.browsing import colour, look, settled, visit
 from tests.colours import contrast
 from tests.support import PIECEWISE
@@ -370,6 +372,14 @@ def test_what_is_not_proved_is_not_said(driver, address):
     visit(driver, f"{address}#n=8&samples=400&noise=0&seed=3&restart=300,0.05")
     assert text(driver, "#proved-occupancy") == "all, if it gets there"
     assert {text(driver, f"#law-{row}") for row in ROWS} == {"–"}
+
+
+def test_the_page_says_where_its_laws_were_compared_with_runs(page):
+    """The ranges are those that the theory knows."""
+    said = text(page, ".range").replace("\N{NO-BREAK SPACE}", " ")
+    for checked, law in ((SIGNAL_CHECKED, st.theory.occupancy), (LEADING_CHECKED, st.theory.chatter)):
+        assert checked in said
+        assert checked.rpartition(": ")[2] in law.checked
 
 
 def test_the_story_is_turned_over(page):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import sterling as st
 from sterling.claims import catalogue, experiments
 from sterling.claims.context import Context
 from sterling.claims.finding import Judgement
@@ -196,6 +197,19 @@ def test_every_public_name_has_its_entry(module):
     )
     text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     assert sorted(re.findall(r"^   (\w+)$", text, re.MULTILINE)) == sorted(public)
+
+
+def test_the_readme_says_where_laws_were_compared_with_runs():
+    """In the words of the functions."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    said = (
+        "first was compared with runs at n = 64 and 128 (σ = 0.5), the second at n = 16 to 128 (σ = 0.1 to 2)"
+    )
+    assert said in text
+    average, occupancy = st.theory.samples_for_average.checked, st.theory.samples_for_occupancy.checked
+    assert "n = 128, m = 4, σ = 0 and 0.5, and n = 64, σ = 0.5" in average
+    assert "n = 16 to 128" in occupancy
+    assert "σ = 0.1 to 2" in occupancy
 
 
 def test_claims_that_pages_name_exist():

@@ -85,7 +85,7 @@ def refuse_constant(flat: np.ndarray) -> None:
     if same.size:
         raise InputError(
             f"feature {same[0]} is {flat[0, same[0]]:g} in every sample: drop it, or keep it on purpose as a "
-            "bias (constant: keep)",
+            "bias (constant: keep; in the shell --keep-constant)",
             about=(int(same[0]),),
         )
 
@@ -102,8 +102,9 @@ def check_labels(labels: np.ndarray, readout: np.ndarray) -> None:
         outputs |= {value + weight for value in outputs}
     foreign = sorted(set(labels.tolist()) - outputs)
     if foreign:
+        nearest = min(outputs, key=lambda value: abs(value - foreign[0]))
         can = ", ".join(f"{value:g}" for value in sorted(outputs)[:8])
         raise InputError(
-            f"no unit can produce the label {foreign[0]:g}: with this readout the outputs are {can}; map the "
-            "labels to these values or give another readout"
+            f"the labels hold {foreign[0]:g}, and with this readout the network answers {can}: map them to "
+            f"these, such as {foreign[0]:g} to {nearest:g}, or give another readout"
         )

@@ -78,7 +78,7 @@ def require_memory(count: int, what: str) -> None:
     if free is not None and count > free:
         raise CapacityError(
             f"{what} needs {readable_bytes(count)}, but only {readable_bytes(free)} of memory is available: "
-            "take fewer samples or a smaller n"
+            "take fewer samples, or a smaller n or m"
         )
 
 

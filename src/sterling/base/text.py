@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 #: Turns the digits of an exponent into raised ones.
-RAISED = str.maketrans("-.0123456789", "⁻˙⁰¹²³⁴⁵⁶⁷⁸⁹")
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 _DRAWERS = "sterling.plot.small"
@@ -143,5 +143,5 @@ def percent(value: float, decimals: int = 0) -> str:
 
 
 def in_figure(text: str) -> str:
-    """Return a text with powers such as x^1.5 in raised letters, which stay larger than a raised formula."""
-    return re.sub(r"\^([\d.]+)", lambda power: power[1].translate(RAISED), text)
+    """Return a text with powers such as x^2 in raised letters; x^1.5 stays: no letter is a raised point."""
+    return re.sub(r"\^(\d+)(?![\d.])", lambda power: power[1].translate(RAISED), text)

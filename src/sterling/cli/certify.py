@@ -70,6 +70,12 @@ def certify(
 
 def _print(found: "Certificate", instance: "Instance", holds: bool | None) -> None:
     (_, verdict), *rows = found.summary()
+    known = instance.teacher is not None
+    home = "the teacher, which made the labels" if known else "the first state of lowest empirical risk"
+    rows += [
+        ("reference", home),
+        ("mass", "the sum of the step sizes: shares of it are of time weighted by step size"),
+    ]
     if holds is not None:
         rows.append(("checked by the definition", "holds" if holds else "does not hold"))
     colour = "green" if found.recurrent or found.absorbs else "yellow"

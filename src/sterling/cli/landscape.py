@@ -149,9 +149,8 @@ def _basin_rows(found: "Landscape", ends: "Basins") -> list[tuple[str, str]]:
             rest = float(ends.shares[number:].sum())
             rows.append(("other basins", f"{len(ends.shares) - number:,}, together {rest:.1%} of the starts"))
             break
-        end = "the reference" if distance == 0 else f"a state at distance {distance}"
-        if distance == 0 and found.instance.teacher is not None:
-            end = "the teacher"
+        home = "the lowest minimiser" if found.instance.teacher is None else "the teacher"
+        end = home if distance == 0 else f"a state at distance {distance}"
         rows.append((f"basin {number + 1}", f"{share:.1%} of the starts end at {end}"))
     if ends.unabsorbed:
         why = "" if found.absorbing_states.size else "; no state absorbs, so none would end"

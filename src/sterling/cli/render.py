@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from sterling.model.instance import Instance
 
 Say = Callable[[str], None]
-DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG, INTERRUPTED, PIPE = 0, 1, 2, 130, 141  # the last two as after the signals
+
+STOPPED = "interrupted: what was not shown or saved by now is lost"
 
 
 def guarded(verb: Callable[..., None]) -> Callable[..., None]:
@@ -50,12 +52,11 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
             except SterlingError as problem:
                 _fail(problem, FAILED)
             except MemoryError:
-                _fail("there is not enough memory: take fewer samples or a smaller n", FAILED)
+                _fail("there is not enough memory: take fewer samples, or a smaller n or m", FAILED)
             except KeyboardInterrupt:
-                _fail("interrupted", INTERRUPTED)
+                end_interrupted(STOPPED)
             except OutputError as problem:
-                lose_output(problem)
-                raise typer.Exit(FAILED) from None
+                raise typer.Exit(lose_output(problem)) from None
             except OSError as problem:  # of the system: a name too long, out of space, of handles
                 where = "" if problem.filename is None else f"{printable(problem.filename)}: "
                 code = WRONG if problem.errno == errno.ENAMETOOLONG else FAILED
@@ -68,8 +69,15 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-class OutputError(OSError):
-    """Standard output cannot be written to, as opposed to any other file."""
+class OutputError(Exception):
+    """Standard output cannot be written to, as opposed to any other file.
+
+    No OSError: the one of a reader that has gone ends Typer with exit code 1, before anybody can say another.
+    """
+
+    def __init__(self, problem: OSError):
+        super().__init__(problem.strerror or str(problem))
+        self.gone = problem.errno == errno.EPIPE  # the reader, such as `head`
 
 
 class _Output(io.FileIO):
@@ -77,7 +85,7 @@ class _Output(io.FileIO):
         try:
             return super().write(data)
         except OSError as problem:
-            raise OutputError(*problem.args) from None
+            raise OutputError(problem) from None
 
 
 def open_output(stream: TextIO) -> TextIO:
@@ -89,12 +97,13 @@ def open_output(stream: TextIO) -> TextIO:
     return io.TextIOWrapper(raw, stream.encoding, "replace", line_buffering=stream.line_buffering)
 
 
-def lose_output(problem: OutputError) -> None:
-    """Say that stdout cannot be written to, and let what waits for it go nowhere."""
-    if problem.errno != errno.EPIPE:  # else the reader, such as `head`, has gone, and knows
-        note(f"error: the result cannot be written to standard output: {problem.strerror or problem}")
+def lose_output(problem: OutputError) -> int:
+    """Say that stdout cannot be written to, let what waits for it go nowhere, and return the exit code."""
+    if not problem.gone:
+        note(f"error: the result cannot be written to standard output: {problem}")
     with contextlib.suppress(OSError, ValueError):  # in a test or a notebook there is no file behind it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return PIPE if problem.gone else FAILED
 
 
 def end_interrupted(text: str) -> NoReturn:

@@ -238,7 +238,8 @@ def _print_status(found: "Status") -> None:
         now = "not known yet" if found.widest is None or math.isinf(found.widest) else f"{found.widest:.3g}"
         typer.echo(f"target: {what} known to {found.target_width:g}; widest interval now: {now}")
     for one in found.fits:
-        _print_fit(one)
+        now = f"a = {_exponent(one.fit)}" if one.fit else f"no fit: {one.refusal}"
+        typer.echo(f"{one.criterion} ({one.title}): {now}")
     if found.reached:
         typer.echo("nothing is left to do")
     elif found.work_left is not None:
@@ -256,7 +257,7 @@ def _print_fit(one: "SeriesFit") -> None:
             f"{fit.constant_high:.4g}], {fit.trials:,} trials"
         )
         lines += [fit.curvature] if fit.curved else []
-        alone = [f"n={at.n} {at.samples:,.4g} [{at.low:,.4g}, {at.high:,.4g}]" for at in fit.thresholds]
+        alone = [f"n={at.n} {_size(at.samples)} [{_size(at.low)}, {_size(at.high)}]" for at in fit.thresholds]
         lines += [f"N50 alone: {'; '.join(alone)}"] if alone else []
         lines += [_law(law) for law in one.expected]
         lines.append(
@@ -274,8 +275,14 @@ def _exponent(fit: "ExponentFit") -> str:
     return f"{fit.exponent:.4g} [{fit.exponent_low:.4g}, {fit.exponent_high:.4g}]"
 
 
+def _size(samples: float) -> str:
+    from sterling.base.text import number
+
+    return number(samples) if samples >= 1 else "below 1"
+
+
 def _law(law: "Expected") -> str:
     if not law.samples:
         return f"{law.kind}: a = {law.exponent:.4g} suffices ({law.source})"
-    sizes = ", ".join(f"n={n} {size:,.4g}" for n, size in law.samples.items())
+    sizes = ", ".join(f"n={n} {_size(size)}" for n, size in law.samples.items())
     return f"{law.kind}: a = {law.exponent:.3g} over these n; N50 {sizes}"

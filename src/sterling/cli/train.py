@@ -76,7 +76,7 @@ def train(
         output("Write the weights by the last iterate and by the average: .csv or .parquet.", **FILE),
     ] = None,
     predictions: Annotated[
-        Path | None, output("Write what both answer to each sample: .csv or .parquet.", **FILE)
+        Path | None, output("Write what each of these answers to each sample: .csv or .parquet.", **FILE)
     ] = None,
     out: Annotated[Path | None, output("Save the run, for Orbit.load and resume.", **FILE)] = None,
     checkpoint: Annotated[
@@ -151,14 +151,13 @@ def train(
 
 
 def _print(orbit: "Orbit", instance: "Instance") -> None:
-    from sterling.dynamics.learned import fit_rows
+    from sterling.dynamics.learned import told
     from sterling.plot.run import problem_line
     from sterling.plot.style import VERDICT_COLOURS
 
-    (_, verdict), steps, *rows = orbit.summary()
-    rows = [steps, *(fit_rows(orbit, instance) if instance.teacher is None else []), *rows]
-    colour, meaning = VERDICT_COLOURS[orbit.verdict.name], sentence(orbit._meaning)
-    print_verdict(problem_line(orbit.to_dict()), verdict, colour, meaning, rows)
+    meaning, rows = told(orbit, instance)
+    colour, (_, verdict) = VERDICT_COLOURS[orbit.verdict.name], orbit.summary()[0]
+    print_verdict(problem_line(orbit.to_dict()), verdict, colour, sentence(meaning), rows)
 
 
 def _run(instance: "Instance", options: "Options", latent: "np.ndarray", engine: str, say: Say) -> "Orbit":
@@ -221,11 +220,11 @@ def _write_tables(
     from sterling.dynamics.learned import predictions_table, weights_table
 
     for path, what, make in (
-        (weights, "weights", weights_table),
-        (predictions, "predictions", predictions_table),
+        (weights, "weights", lambda: weights_table(orbit)),
+        (predictions, "predictions", lambda: predictions_table(orbit, instance)),
     ):
         if path is not None:
-            write_table(path, make(orbit, instance))
+            write_table(path, make())
             say(f"{what}: {path}")
 
 

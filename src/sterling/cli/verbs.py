@@ -70,5 +70,4 @@ def run() -> None:
         finally:
             sys.stdout.flush()
     except OutputError as problem:
-        lose_output(problem)
-        sys.exit(FAILED)
+        sys.exit(lose_output(problem))

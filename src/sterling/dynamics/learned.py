@@ -1,6 +1,7 @@
 """What a run has learned, as tables: its weights under the names of their features, and what they predict.
 
-The weights are decoded twice, by the last iterate and by the sign of the time average.
+The weights are decoded by the last iterate and by the sign of the time average, and, where the teacher is not
+known, by the best state seen as well.
 """
 
 from __future__ import annotations
@@ -11,19 +12,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from sterling.base.text import number
+from sterling.dynamics.orbit import Verdict
+
 if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
     from sterling.model.instance import Instance
 
+_ADVICE = {
+    "time average": "decode with the time average, which fits these data best",
+    "best state seen": "the best state seen fits these data best, but was chosen by them: compare it "
+    "with the time average on data set aside",
+    "last iterate": "the last iterate fits these data best, but that is luck: compare it with the time "
+    "average on data set aside",
+}
 
-def weights_table(orbit: Orbit, instance: Instance) -> pl.DataFrame:
+
+def weights_table(orbit: Orbit) -> pl.DataFrame:
     """Return a row a weight: its feature, its sign by the last iterate, by the time average and in the
     reference, and the time average itself, in units of 1/√n, so from −1 to 1.
     """
     reference = "teacher" if orbit.reference_kind == "teacher" else "best_state_seen"
     return pl.DataFrame(
         {
-            "feature": instance.feature_names or [str(k) for k in range(orbit.n)],
+            "feature": orbit.weight_names,
             "last": orbit.signs,
             "average": orbit.ergodic_signs,
             reference: orbit.reference,
@@ -33,24 +45,36 @@ def weights_table(orbit: Orbit, instance: Instance) -> pl.DataFrame:
 
 
 def predictions_table(orbit: Orbit, instance: Instance) -> pl.DataFrame:
-    """Return a row a sample, in the order of the data: its label, and the network's output by both."""
-    return pl.DataFrame(
-        {
-            "sample": np.arange(instance.samples),
-            "label": instance.labels,
-            "last": instance.predict(orbit.signs),
-            "average": instance.predict(orbit.ergodic_signs),
-        }
-    )
+    """Return a row a sample, in the order of the data: its label, and what each reading answers."""
+    columns = {"sample": np.arange(instance.samples), "label": instance.labels}
+    columns |= {"last": instance.predict(orbit.signs), "average": instance.predict(orbit.ergodic_signs)}
+    if orbit.reference_kind != "teacher":
+        columns["best_state_seen"] = instance.predict(orbit.reference)
+    return pl.DataFrame(columns)
 
 
-def fit_rows(orbit: Orbit, instance: Instance) -> list[tuple[str, str]]:
-    """Return how well both readings fit: how many labels are right where these are whole, else the error."""
-    rows = []
-    for name, signs in (("last iterate", orbit.signs), ("time average", orbit.ergodic_signs)):
-        off = instance.predict(signs) - instance.labels
-        if np.array_equal(instance.labels, np.rint(instance.labels)):
-            rows.append((f"labels right, {name}", f"{np.sum(np.abs(off) < 0.5):,} of {off.size:,}"))
-        else:
-            rows.append((f"mean squared error, {name}", f"{np.mean(off**2):.4g}"))
-    return rows
+def told(orbit: Orbit, instance: Instance) -> tuple[str, list[tuple[str, str]]]:
+    """Return what the verdict means and what to do, and the main results for a table, without the verdict.
+
+    Where the teacher is not known, the table says how well each reading fits the data: how many labels are
+    right where these are whole, else the error. The advice on which to take follows from that.
+    """
+    meaning = orbit._meaning
+    _, steps, *rows = orbit.summary()
+    if orbit.reference_kind == "teacher":
+        return meaning, [steps, *rows]
+    readings = {"time average": orbit.ergodic_signs, "best state seen": orbit.reference}
+    off = {name: instance.predict(signs) - instance.labels for name, signs in readings.items()}
+    off["last iterate"] = instance.predict(orbit.signs) - instance.labels
+    if np.array_equal(instance.labels, np.rint(instance.labels)):
+        measure, size = "labels right", instance.samples
+        misfit = {name: int(np.count_nonzero(np.abs(one) >= 0.5)) for name, one in off.items()}
+        texts = {name: f"{size - wrong:,} of {size:,}" for name, wrong in misfit.items()}
+    else:
+        measure = "mean squared error"
+        misfit = {name: float(np.mean(one**2)) for name, one in off.items()}
+        texts = {name: number(error) for name, error in misfit.items()}
+    if orbit.verdict in (Verdict.RECURRENT, Verdict.CHATTERING):
+        best = min(misfit, key=misfit.__getitem__)  # the first of equals
+        meaning = f"{meaning.partition(':')[0]}: {_ADVICE[best]}"
+    return meaning, [steps, *((f"{measure}, {name}", text) for name, text in texts.items()), *rows]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sterling.base.arrays import read_only
-from sterling.base.text import Plain, counted, in_notebook
+from sterling.base.text import Plain, counted, in_notebook, number
 from sterling.dynamics import walk as cell
 from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.walk import Course, Log
@@ -64,7 +64,7 @@ class Verdict(Enum):
     )
     STALLED = (
         "stalled",
-        "the step sizes sum to less than the next flip needs: take a schedule of infinite mass",
+        "the step sizes sum to less than the next flip needs: take step sizes of infinite sum",
     )
 
     def __new__(cls, value: str, meaning: str) -> Verdict:
@@ -254,13 +254,25 @@ class Orbit(Plain):
 
     @property
     def _meaning(self) -> str:
-        """What the verdict says, in words; "elsewhere" needs a teacher."""
+        """What the verdict says of this run, in words; "elsewhere" needs a teacher."""
+        from sterling.visits.recurrence import home
+
         if self.verdict is Verdict.TRAPPED and self.reference_kind != "teacher":
             return (
                 "absorbed where not every label is right: no step size and no patience will help; more "
                 "samples or normalised features may"
             )
-        return self.verdict.meaning
+        if self.verdict is Verdict.RECURRENT and self.reference_kind != "teacher":
+            return (
+                f"the {home(self)} was left and visited again: compare it with the time average on data set "
+                "aside, or take more samples"
+            )
+        return self.verdict.meaning.replace("reference", home(self))
+
+    @property
+    def weight_names(self) -> tuple[str, ...]:
+        """What the weights are called: their features, or their numbers, counted from 0."""
+        return tuple(self.instance.get("origin", {}).get("columns") or map(str, range(self.n)))
 
     @property
     def _chatters(self) -> bool:
@@ -429,6 +441,8 @@ class Orbit(Plain):
             reference_kind=self.reference_kind,
             certified=self.certified,
             burn_in=arrivals.burn_in(self.schedule, self.steps),
+            since=(self.first_hit or 0) if self.reference_kind != "teacher" else 0,
+            names=self.weight_names,
             arrivals=found,
             allowance=arrivals.allowance(self._surrogate, mass, before[coming], now[coming], self.n),
         )
@@ -554,7 +568,7 @@ class Orbit(Plain):
             ("first visit", "never" if self.first_hit is None else f"step {self.first_hit:,}"),
             ("steps with a flip", f"{self.stats.events:,}"),
             ("distinct states", f"{self.stats.states:,}; data read {self.stats.passes:,.1f} times over"),
-            ("time", f"{self.stats.seconds:.3g} s"),
+            ("time", f"{number(float(f'{self.stats.seconds:.3g}'))} s"),
         ]
         if self.return_times.size:
             rows.insert(7, ("median absence", counted(float(np.median(self.return_times)), "step")))

@@ -116,7 +116,11 @@ def _instance(about: Any) -> tuple[dict[str, Any], int]:
     weights = np.array(readout, np.float64)
     _require(_finite(weights) and bool(weights.any()), "its readout is none that a network has")
     about["readout"] = weights.tolist()
-    _require(isinstance(about.get("origin", {}), dict), "its origin cannot be read")
+    origin = about.get("origin", {})
+    _require(isinstance(origin, dict), "its origin cannot be read")
+    names = origin.get("columns", [""] * n)
+    named = isinstance(names, list) and len(names) == n and all(isinstance(name, str) for name in names)
+    _require(named, "it has other columns than weights")
     return about, n
 
 

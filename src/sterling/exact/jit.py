@@ -17,8 +17,8 @@ from typing import Any
 
 import llvmlite
 import numba
-from numba.core import caching, config, serialize
-from numba.core.compiler import CompileResult
+from numba.core import caching, codegen, config, serialize
+from numba.core.compiler import Compiler, CompileResult
 
 from sterling.base.files import printable, write_atomically
 from sterling.errors import SterlingWarning, StoreError
@@ -81,9 +81,54 @@ def njit(function):
     return compiled
 
 
+class _Part(codegen.JITCodeLibrary):
+    """A function that only others call: a part of their machine code, without any of its own."""
+
+    def _optimize_final_module(self):
+        pass  # its callers will be, with all their parts
+
+    def _finalize_final_module(self):
+        self._finalized = True
+
+    def get_pointer_to_function(self, name):
+        return 0  # none
+
+    @property
+    def codegen(self) -> Any:  # Numba asks for it to tell machine code its environment
+        return self
+
+    def set_env(self, name, environment):
+        pass
+
+
+class _Loop(_Part):
+    """A part that is optimised before it becomes one."""
+
+    _optimize_final_module = codegen.JITCodeLibrary._optimize_final_module
+
+
+class _PartCompiler(Compiler):
+    library: type[_Part] = _Part
+
+    def define_pipelines(self):
+        state = self.state
+        if state.library is None:
+            state.library = self.library(state.targetctx.codegen(), state.func_id.func_qualname)
+        return super().define_pipelines()
+
+
+class _LoopCompiler(_PartCompiler):
+    library = _Loop
+
+
 def helper(function):
     """Compile a function that only other kernels call; it is kept as a part of them."""
-    return function if INTERPRETED else numba.njit(**_INNER)(function)
+    return function if INTERPRETED else numba.njit(pipeline_class=_PartCompiler, **_INNER)(function)
+
+
+def loop(function):
+    """Like `helper`, for loops over rows: they are vectorised here, as they would not be within others."""
+    return function if INTERPRETED else numba.njit(pipeline_class=_LoopCompiler, **_INNER)(function)
 
 
 def embedded(function):

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from sterling.exact.jit import INTERPRETED, helper
+from sterling.exact.jit import INTERPRETED, loop
 
 #: Codes that `add_eight` and `add_two` take of each row; rows are padded to a multiple.
 ADDED = 32
@@ -383,21 +383,21 @@ def _atomic_store(typing_context, board, index, value):
     return types.void(board, types.int64, types.int64), generate
 
 
-@helper
+@loop
 def _prefetch_row(rows, row):
     """Ask the processor to bring one row of a matrix near; changes no result."""
     for offset in range(0, rows.shape[1] * rows.itemsize, 64):
         _prefetch(rows, row, offset)  # pyright: ignore[reportCallIssue]  # Numba supplies the context
 
 
-@helper
+@loop
 def _prefetch_part(rows, row, first, size):
     """Ask for ``size`` entries of one row of a matrix."""
     for offset in range(first * rows.itemsize, (first + size) * rows.itemsize, 64):
         _prefetch(rows, row, offset)  # pyright: ignore[reportCallIssue]
 
 
-@helper
+@loop
 def _clear_lowest(word):
     """The word without its lowest set bit."""
     return word & (word - types.uint64(1))

@@ -139,10 +139,17 @@ def _numbers(path: str, series: pl.Series, name: str, is_label: bool) -> np.ndar
         cast = series.str.strip_chars().cast(pl.Float64, strict=False)
         if cast.null_count():
             raise _text(path, series, cast, what, name, is_label)
-        return cast.to_numpy()
+        series = cast
     if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
         raise InputError(f"{path}: {what} {name!r} has type {series.dtype}: turn it into numbers, or drop it")
-    return series.cast(pl.Float64).to_numpy()
+    values = series.cast(pl.Float64).to_numpy()
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise InputError(
+            f"{path} has {values[bad[0]]:g} in {what} {name!r}, row {bad[0] + 1}: clean or drop the row "
+            f"({bad.size} such in this column)"
+        )
+    return values
 
 
 def _text(path: str, series: pl.Series, cast: pl.Series, what: str, name: str, is_label: bool) -> InputError:

@@ -120,7 +120,7 @@ def load_data(
     if data.names is not None:
         origin["columns"] = data.names
     try:
-        made = Instance(
+        return Instance(
             data.inputs,
             data.labels,
             data.readout if readout is None else readout,
@@ -133,9 +133,6 @@ def load_data(
     except InputError as problem:
         kind = RangeError if isinstance(problem, RangeError) else InputError
         raise kind(f"{printable(path)}: {_with_columns(problem, data)}", about=problem.about) from None
-    if data.names is not None:
-        made.feature_names = tuple(data.names)
-    return made
 
 
 def _with_columns(problem: InputError, data: _Data) -> str:

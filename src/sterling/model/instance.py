@@ -177,9 +177,9 @@ class Instance(Plain):
         constant: str = "refuse",
         origin: dict | None = None,
     ):
-        self.feature_names: tuple[str, ...] | None = None
+        names = None
         if is_frame(inputs):
-            inputs, self.feature_names = from_frame(inputs)
+            inputs, names = from_frame(inputs)
         if isinstance(inputs, np.ndarray):  # before the copy in float64
             require_memory(_TAKEN_BYTES * inputs.size, f"inputs of shape {inputs.shape}")
         values = real_array(inputs, "inputs")
@@ -212,6 +212,8 @@ class Instance(Plain):
         grid, normalizer = normalise(quantise_inputs(flat, precision, together=normalize is None), normalize)
         signs = None if teacher is None else check_signs(teacher, n, "teacher")
         about = origin or {"data": f"arrays of shape {tuple(np.shape(inputs))}", "normalize": told(normalize)}
+        if names is not None:
+            about = {**about, "columns": list(names)}
 
         def make(fineness: int) -> Instance:
             readout_codes = vector_codes(weights, fineness, "readout weights")
@@ -258,7 +260,6 @@ class Instance(Plain):
     def _from_codes(cls, *codes) -> Instance:
         """Make an instance from what is on its grids already, as drawn data are; see `_fill`."""
         instance = cls.__new__(cls)
-        instance.feature_names = None
         return instance._fill(*codes)
 
     def _check_range(self) -> None:
@@ -285,6 +286,12 @@ class Instance(Plain):
         label = math.ldexp(float(np.abs(labels).max(initial=0)), -bits)
         outputs = float(np.abs(self.readout).sum())
         return too_large(self.grid, self.samples, self.m, self.label_bits, label, outputs, helped)
+
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """The columns of the frame or file, or None."""
+        names = self._origin.get("columns")
+        return None if names is None else tuple(names)
 
     @property
     def origin(self) -> dict:

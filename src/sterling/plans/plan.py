@@ -24,6 +24,7 @@ from sterling.plans.cost import Cost, measure_cost
 from sterling.schedules import Power, Schedule
 from sterling.study.kinds import get_kind
 from sterling.surrogates import Surrogate, get_surrogate
+from sterling.theory.chatter import PATHS
 from sterling.theory.laws import MOST_SAMPLES, BeyondError
 
 #: Steps of the run whose cost is told, unless they are given.
@@ -36,7 +37,6 @@ UNCHECKED = "not checked here"
 CERTIFIABLE = 24
 
 _HALF = 0.5  # the share of data sets that typical means
-_PATHS = ("relu", "identity")  # surrogates whose way from a random start is known
 # N₅₀/n with restarts of ReLU at these n (docs/science, 12: `benchmarks/restart.py`, parts `small` and
 # `scaling`). The identity, whose pull is twice as large and so the scale, takes half of it: 1.56, 1.62, 1.56
 # at n = 64, 128, 256.
@@ -294,7 +294,7 @@ class _Rows:
         self.quiet = replace(problem, noise=0.0)
         # whether step sizes and readout are those of the runs that the laws were compared with
         self.usual = self.schedule == Power(0.5, 0.5) and problem.readout in ("ones", "signs")
-        self.known_path = surrogate.name in _PATHS
+        self.known_path = surrogate.name in PATHS
 
     def made(self, occupancy: float, confidence: float) -> Iterator[Need]:
         yield self.average(confidence)
@@ -343,14 +343,8 @@ class _Rows:
         n, m, noise = problem.n, problem.m, problem.noise
 
         def law(steps: int) -> float:
-            samples = theory.samples_for_average(problem, confidence=confidence, surrogate=surrogate)
-            if noise or n == 1 or confidence != _HALF or not self.known_path:
-                return samples
-            # A run that has ended at w* has an average there too.
-            try:
-                return min(samples, self.ends(steps))
-            except BeyondError:
-                return samples
+            given: Any = {"steps": steps, "schedule": self.schedule, "surrogate": surrogate}
+            return theory.samples_for_average(problem, confidence=confidence, **given)
 
         if noise > 0.5:  # the largest n of runs that it was compared with (`benchmarks/plan.py`)
             largest = 256

@@ -25,6 +25,7 @@ from sterling.plot.style import (
     VERDICT_COLOURS,
     VERMILLION,
     legend_above,
+    name_rows,
     note,
     plain,
     tidy,
@@ -130,7 +131,7 @@ def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
 
     _time_axis(ax, orbit.steps)
     ax.grid(False)
-    ax.set_ylabel("weight (its index)")
+    ax.set_ylabel("weight")
     if not orbit.recorded:
         return _unrecorded(ax, "When each weight flipped is not known")
     counts = np.bincount(orbit.flips["coordinate"], minlength=orbit.n)
@@ -143,11 +144,11 @@ def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
     ax.pcolormesh(cells, levels, _raster(orbit, busy, cells), rasterized=True)
     ax.hlines(np.arange(1, len(busy)) - 0.5, cells[0], cells[-1], color="white", lw=1.4)
     ax.set_ylim(len(busy) - 0.5, -0.5)
-    ax.set_yticks(range(len(busy)), [str(k) for k in busy], fontsize=7.5)
+    name_rows(ax, [orbit.weight_names[k] for k in busy])
     ax.tick_params(axis="y", length=0)
     if orbit.flips_complete_to < orbit.steps:
         ax.axvspan(orbit.flips_complete_to, orbit.steps, color=PALE, lw=0)
-    halves = {"to +1 (upper half)": BLUE, "to −1 (lower half)": VERMILLION}
+    halves = {"to +1 (above)": BLUE, "to −1 (below)": VERMILLION}
     patches = [Patch(color=colour, label=label) for label, colour in halves.items()]
     legend_above(ax, 2, handles=patches, **_BESIDE)
     total, active = int(counts.sum()), int(np.count_nonzero(counts))
@@ -212,14 +213,18 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
         legend="lower right",
         xlim=(0.5 - 0.02 * orbit.n, 0.5 + 1.02 * orbit.n),
         ylim=(-1.08, 1.08),
-        xlabel="weights, from the least to the most decided",
+        xlabel="weights, in the order of this value",
         ylabel=textwrap.fill(f"√n · time average × sign of the {against}", 38),
     )
     wrong = orbit.ergodic_errors
     if wrong:
         has = "has" if wrong == 1 else "have"
         return f"{wrong} of {orbit.n} weights {has} another sign than the {against} in the time average."
-    closest = f"; the closest call is weight {order[0]}, {margin[0]:.2f} from 0" if orbit.n > 1 else ""
+    closest = (
+        f"; the closest call is weight {orbit.weight_names[order[0]]}, {margin[0]:.2f} from 0"
+        if orbit.n > 1
+        else ""
+    )
     return f"Every sign of the time average agrees with the {against}{closest}."
 
 
@@ -236,7 +241,7 @@ def figure(orbit: Orbit) -> Figure:
     panels = (
         (axes["errors"], "Errors over time", errors_over_time, 90),
         (axes["raster"], "Which weights flip, and when", flip_raster, 90),
-        (axes["mean"], f"Time average against the {home(orbit)}", ergodic_mean, 56),
+        (axes["mean"], "Time average of the weights", ergodic_mean, 56),
     )
     readings = [textwrap.wrap(draw(ax, orbit), width) for ax, _, draw, width in panels]
     room = max(len(readings[0]), len(readings[2]))  # so that the upper two titles stand at one height

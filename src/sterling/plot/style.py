@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -39,6 +39,7 @@ _HATCHES = {"TRAPPED": "xxx", "CHATTERING": "///", "WANDERING": "..."}
 DASHED = (0, (5, 1.5))  # what is predicted or averaged, beside what is measured
 ABOVE = "above the axes"  # marks the legends that stand there
 SMALL = 8.5  # points, for legends and ticks
+_NAME = 28  # letters of a name that are shown
 
 
 def tidy(ax: Axes, legend: Literal["best", "lower right"] = "best", **given: Any) -> None:
@@ -93,6 +94,12 @@ def plain(text: str) -> str:
     US\\$ of 2020
     """
     return text.replace("$", r"\$")
+
+
+def name_rows(ax: Axes, names: Sequence[str]) -> None:
+    """Put names of a user's own, cut short, to the left of the rows 0, 1, 2, …"""
+    short = [plain(name if len(name) <= _NAME else f"{name[: _NAME - 1]}…") for name in names]
+    ax.set_yticks(range(len(short)), short, fontsize=7.5)
 
 
 def save_figure(fig: Figure, path: str | os.PathLike) -> Path:

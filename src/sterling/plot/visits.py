@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sterling.base.text import counted, sentence
-from sterling.plot.style import AMBER, BLUE, DASHED, GREEN, GREY, PURPLE, VERMILLION, note, tidy
+from sterling.plot.style import (
+    AMBER,
+    BLUE,
+    DASHED,
+    GREEN,
+    GREY,
+    PALE,
+    PURPLE,
+    VERMILLION,
+    name_rows,
+    note,
+    tidy,
+)
 from sterling.visits.batch_means import DRIFT_LEVEL
 from sterling.visits.recurrence import home
 
@@ -25,7 +37,7 @@ if TYPE_CHECKING:
 
 _LAW_DECADES = 1.6  # to either side of the run's sample size
 _PREDICTED: dict[str, Any] = {"ls": "", "marker": "D", "mfc": "none", "mec": VERMILLION, "mew": 1.3}
-_BARS = 24  # weights that have a bar, at most
+_BARS = 14  # weights that have a bar, at most
 
 
 def survival(ax: Axes, found: Recurrence) -> str:
@@ -42,7 +54,8 @@ def survival(ax: Axes, found: Recurrence) -> str:
         label = f"{name} ({times.count:,})"
         ax.plot(*ends, color=colour, ls=style, lw=1.6, drawstyle="steps-pre", label=label)
         ax.plot(t[-1], share[-1], "o", color=colour, ms=3.5)
-        drawn.append(f"{name} last {times.mean:.3g} steps on average and {times.longest:,} at most")
+        mean = counted(float(f"{times.mean:.3g}"), "step")
+        drawn.append(f"{name} last {mean} on average and {times.longest:,} at most")
     tidy(
         ax,
         xscale="log",
@@ -157,7 +170,7 @@ def growth(ax: Axes, found: Recurrence) -> str:
     tidy(ax, xscale="log", yscale="log", ylim=(0.8, most))
     if found.certified:
         return f"{counted(found.visits, 'visit')}, and the run is over for all time."
-    slope = "" if found.growth is None else f", growing like T^{found.growth:.3f} over the last two decades"
+    slope = found.grown and f", growing {found.grown}"
     return f"{counted(found.visits, 'visit')}{slope}. {found.thinning}."
 
 
@@ -170,7 +183,14 @@ def batches(ax: Axes, found: Recurrence) -> str:
     skipped = math.ceil(found.burn_in * len(occupancy))
     x = (np.arange(len(occupancy)) + 0.5) * length
     ax.plot(x[:skipped], occupancy[:skipped], "o", color=GREY, ms=3.5, label=f"left out: {found.left_out}")
-    ax.plot(x[skipped:], occupancy[skipped:], "o", color=BLUE, ms=3.5, label=f"batches of {length:,} steps")
+    ax.plot(
+        x[skipped:],
+        occupancy[skipped:],
+        "o",
+        color=BLUE,
+        ms=3.5,
+        label=f"batches of {counted(length, 'step')}",
+    )
     if found.long_run is not None:
         ax.axhspan(found.long_run.low, found.long_run.high, color=VERMILLION, alpha=0.25, lw=0)
         ax.axhline(found.long_run.value, color=VERMILLION, lw=1.2, label="long run, with its interval")
@@ -195,14 +215,17 @@ def leavers(ax: Axes, found: Recurrence) -> str:
         note(ax, f"the {home(found)} was never left")
         return f"The {home(found)} was never left."
     shown = ranked[:_BARS]
-    ax.bar(range(len(shown)), [share for _, share in shown], color=PURPLE, width=0.7)
-    ax.set_xticks(range(len(shown)), [str(k) for k, _ in shown], fontsize=7.5)
-    tidy(ax, xlabel="weight (its index)", ylabel="share of the departures")
+    ax.barh(range(len(shown)), [share for _, share in shown], color=PURPLE, height=0.7)
+    tidy(ax, xlabel="share of the departures", ylabel="weight")
+    name_rows(ax, [found.name(k) for k, _ in shown])
+    ax.invert_yaxis()
+    ax.grid(axis="x", color=PALE, lw=0.6)
+    ax.grid(axis="y", visible=False)
     k, share = ranked[0]
     more = f"; the {len(shown)} most frequent are shown" if len(shown) < len(ranked) else ""
     return (
-        f"{len(ranked)} of {len(found.first)} weights ever start an absence; weight {k} takes part in "
-        f"{share:.0%} of the departures{more}."
+        f"{len(ranked)} of {len(found.first)} weights ever start an absence; weight {found.name(k)} takes "
+        f"part in {share:.0%} of the departures{more}."
     )
 
 

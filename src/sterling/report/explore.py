@@ -12,6 +12,8 @@ from pathlib import Path
 
 from sterling.base.files import write_atomically
 from sterling.report.html import page
+from sterling.theory.chatter import LEADING_CHECKED
+from sterling.theory.recurrence import SIGNAL_CHECKED
 
 _START = "page"  # the module that is run
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.M)
@@ -32,7 +34,8 @@ def write_explorable(path: str | os.PathLike) -> Path:
     >>> write_explorable(Path(tempfile.mkdtemp()) / "explore.html").name
     'explore.html'
     """
-    return write_atomically(path, page("explore.html", code=joined(_START)).encode())
+    text = page("explore.html", code=joined(_START), noisy=SIGNAL_CHECKED, noiseless=LEADING_CHECKED)
+    return write_atomically(path, text.encode())
 
 
 def joined(start: str) -> str:

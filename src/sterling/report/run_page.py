@@ -16,7 +16,7 @@ import numpy as np
 from sterling.base.files import write_atomically
 from sterling.base.text import counted, sentence
 from sterling.claims.finding import picture
-from sterling.dynamics.learned import weights_table
+from sterling.dynamics.learned import told, weights_table
 from sterling.errors import InputError
 from sterling.plot import visits
 from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster, problem_line
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sterling.visits.recurrence import Recurrence
 
 _ROWS = 500  # weights that the page shows
+_NAMES = 14  # of weights that a picture of the page has room for
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,17 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
     """Return the page of a run as HTML; parameters as in `write_run_page`."""
     found = orbit.recurrence() if orbit.counted else None
     predicted, silence = _prediction(orbit, instance)
-    (_, verdict), *rows = orbit.summary()
-    weights = weights_table(orbit, instance).head(_ROWS)
+    (_, verdict), *_ = orbit.summary()
+    meaning, rows = told(orbit, instance)
+    weights = weights_table(orbit).head(_ROWS)
     return page(
         "run.html",
         verdict=verdict,
-        meaning=sentence(orbit._meaning),
+        meaning=sentence(meaning),
         problem=problem_line(orbit.to_dict()),
         rows=rows,
         statistics=[] if found is None else found.summary(),
+        since=0 if found is None else found.since,
         notice=_notice(orbit, found, instance),
         weights=weights.rows(),
         weight_columns=[name.replace("_", " ") for name in weights.columns],
@@ -75,7 +78,7 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
             _over_time(orbit),
             _returns(found, home(orbit)),
             _shares(orbit, predicted, silence),
-            _occupancy(found, predicted, instance, orbit, silence),
+            *(() if instance.teacher is None else (_occupancy(found, predicted, instance, orbit, silence),)),
         ],
         kinds=KINDS,
         command=command,
@@ -88,7 +91,8 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
     if instance.teacher is None:
         notes.append(
             "Which weights made the labels is not known. So distances and visits refer to the best state "
-            "seen, that of lowest empirical risk in this run; all counts about it start when it is found."
+            "seen, that of lowest empirical risk in this run, found at step "
+            f"{orbit.first_hit or 0:,}; all counts about it start there."
         )
     else:
         notes.append(
@@ -131,7 +135,7 @@ def _over_time(orbit: Orbit) -> Section:
         words = (f"Flips are recorded up to step {orbit.flips_complete_to:,}; pictures over time end there.",)
     drawings = (
         _draw("Distance over time", errors_over_time, orbit=orbit),
-        _draw("Flip raster", flip_raster, orbit=orbit),
+        _draw("Flip raster", flip_raster, orbit=orbit, rows=_NAMES),
         _draw("Time average of the weights", ergodic_mean, orbit=orbit),
     )
     return Section(name, title, words, drawings)
@@ -190,8 +194,6 @@ def _occupancy(
     lacking = ""
     if found is None or predicted is None:
         lacking = silence or "The run did not count its visits."
-    elif instance.teacher is None:
-        lacking = "The law over N needs to know the weights that made the labels."
     elif _noise(instance) is None:
         lacking = "The law over N needs labels of known noise, and these data have none."
     elif orbit.certified:

@@ -25,7 +25,7 @@ from sterling.dynamics.passes import (
     TOTALS,
     run_job,
 )
-from sterling.exact.jit import embedded, helper, njit
+from sterling.exact.jit import embedded, loop, njit
 from sterling.exact.machine import trailing_zeros
 
 # Cells of Place.info
@@ -54,7 +54,7 @@ class Found(NamedTuple):
     farthest: np.ndarray  # int64 (1,), number of the state where it occurs
 
 
-@helper
+@loop
 def _take(place):
     """Run the job and add what changed to the sums."""
     data, sums = place.data, place.scratch.sums[0]

@@ -76,20 +76,12 @@ def _law(criterion: Criterion, problem: Problem, series: dict[str, Any]) -> Call
     noise, surrogate = problem.noise, series["surrogate"]
     if series.get("restart", "none") != "none":
         return None
-    steps, schedule = series["steps"], parse_schedule(series["schedule"])
-
-    def ends(n: int) -> float:
-        of = replace(problem, n=n)
-        return theory.samples_for_iterate(of, steps=steps, schedule=schedule, surrogate=surrogate)
-
-    def average(n: int) -> float:
-        return theory.samples_for_average(replace(problem, n=n), surrogate=surrogate)
-
+    given: Any = {"schedule": parse_schedule(series["schedule"]), "surrogate": surrogate}
+    given["steps"] = series["steps"]
     if criterion.column == "optimal" and not noise:
-        return ends
+        return lambda n: theory.samples_for_iterate(replace(problem, n=n), **given)
     if criterion.column == "ergodic":
-        # Without noise the average is right too where the run has ended at w*.
-        return average if noise else lambda n: min(average(n), ends(n))
+        return lambda n: theory.samples_for_average(replace(problem, n=n), **given)
     share = criterion.threshold
     if criterion.column == "occupancy" and noise and share is not None and share < 1:
         return lambda n: theory.samples_for_occupancy(

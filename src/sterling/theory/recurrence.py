@@ -31,6 +31,18 @@ from sterling.theory.typical import angle
 
 METHODS = ("balance", "signal")
 
+_COMPARED = "n = 4 to 128, m = 1 to 8, σ = 0.1 to 2, occupancies of 0.05 to 0.95, 10⁵ steps"
+#: Where the shares push/S and their product, the method "signal", were compared with runs, and how well.
+SIGNAL_CHECKED = (
+    f"{_COMPARED}: the occupancy is off by 6 to 15 % of itself in half of the data sets, by 26 to 145 % in "
+    "one of ten"
+)
+_CHECKED = (
+    f"{_COMPARED}; ReLU, identity, clipped ReLU and hard tanh: the occupancy is off by 0.3 to 3.4 % of "
+    "itself in half of the data sets and by 2 to 43 % in one of ten (from n = 16 on by 0.9 % and 9 % at most)"
+)
+_BOTH = f"{_CHECKED}. Method signal: {SIGNAL_CHECKED.removeprefix(f'{_COMPARED}: ')}"
+
 _STATES = 200  # at which exact gradients correct the prediction
 _FEWEST = 50  # fewer draws would add more noise than they correct
 _ENTRIES = 2e9  # input entries read for that, at most
@@ -144,7 +156,7 @@ class Balance(Plain):
         return in_notebook(self, rows)
 
 
-@labelled("mean-field", "sterling.theory.recurrence")
+@labelled("mean-field", "sterling.theory.recurrence", _CHECKED)
 def balance(
     instance: Instance, *, surrogate: str | Surrogate = "relu", reference=None, states: int = _STATES
 ) -> Balance:
@@ -194,7 +206,7 @@ def balance(
     return Balance(shares, float(alone), used)
 
 
-@labelled("mean-field", "sterling.theory.recurrence; signal: docs/science, 7")
+@labelled("mean-field", "sterling.theory.recurrence; signal: docs/science, 7", _BOTH)
 def wrong_share(
     instance: Instance, *, method: str = "balance", surrogate: str | Surrogate = "relu", reference=None
 ) -> np.ndarray:
@@ -225,7 +237,7 @@ def wrong_share(
     return np.clip(push / pull(numbers_of(instance, surrogate)), 0, 1)
 
 
-@labelled("mean-field", "sterling.theory.recurrence; signal: docs/science, 7")
+@labelled("mean-field", "sterling.theory.recurrence; signal: docs/science, 7", _BOTH)
 def occupancy(
     instance: Instance, *, method: str = "balance", surrogate: str | Surrogate = "relu", reference=None
 ) -> float:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sterling.base.text import Plain, counted, in_notebook
+from sterling.base.text import Plain, counted, in_notebook, number
 from sterling.visits.batch_means import (
     BURN_IN,
     DRIFT_LEVEL,
@@ -80,10 +80,8 @@ class Times(Plain):
     @property
     def text(self) -> str:
         """The distribution in words."""
-        return (
-            f"in steps: mean {self.mean:.4g}, median {self.quantile(0.5):.4g}, 99 % quantile "
-            f"{self.quantile(0.99):.4g}, longest {self.longest:,}"
-        )
+        mean, median, most = (number(x) for x in (self.mean, self.quantile(0.5), self.quantile(0.99)))
+        return f"in steps: mean {mean}, median {median}, 99 % quantile {most}, longest {self.longest:,}"
 
     def __repr__(self) -> str:
         if not self.count:
@@ -126,6 +124,8 @@ class Recurrence(Plain):
     mark_occupied: np.ndarray  # steps at the reference, likewise
     growth: float | None  # exponent of visits over T in the last two decades, without an interval
     halves: Estimate | None  # visits, later half over earlier, without the first quarter
+    since: int = 0  # step at which the reference was found, and its counts began
+    names: tuple[str, ...] = ()  # of the weights, if they have any
     arrivals: tuple[tuple[int, float], ...] = ()  # weights on their way to their first flip, and when
     burn_in: float = BURN_IN  # share of the steps that the interval leaves out
     batch_steps: int = 0
@@ -146,6 +146,19 @@ class Recurrence(Plain):
         departures = max(int(self.sojourns.count), 1)
         order = np.argsort(-self.first, kind="stable")[: np.count_nonzero(self.first)]
         return [(int(k), min(1.0, float(self.first[k] / departures))) for k in order]
+
+    def name(self, k: int) -> str:
+        """Return what weight k is called: its number, counted from 0, where it has no name."""
+        return self.names[k] if self.names else str(k)
+
+    @property
+    def grown(self) -> str:
+        """How the visits grow, and over which steps, in words; empty where too few were seen."""
+        if self.growth is None:
+            return ""
+        steps = self.mark_steps[_grown(self.mark_steps - self.since, self.mark_visits)]
+        where = f", T counted from step {self.since:,}" if self.since else ""
+        return f"like T^{self.growth:.3f} from step {steps[0]:,} to {steps[-1]:,}{where}"
 
     @property
     def left_out(self) -> str:
@@ -203,10 +216,12 @@ class Recurrence(Plain):
 
     def _leavers_in_words(self) -> str:
         ranked = self.leavers()
-        named = ", ".join(f"{k} ({share:.0%})" for k, share in ranked[:_NAMED])
+        named = ", ".join(f"{self.name(k)} ({share:.0%})" for k, share in ranked[:_NAMED])
         more = f" and {len(ranked) - _NAMED} more" if len(ranked) > _NAMED else ""
+        several = "; several may flip in one" if self.first.sum() > self.sojourns.count else ""
         return (
-            f"{len(ranked)} of {len(self.first)} ever start an absence: {named}{more} (share of departures)"
+            f"{len(ranked)} of {len(self.first)} ever start an absence: {named}{more} (share of "
+            f"departures{several})"
         )
 
     def _distances_in_words(self) -> str:
@@ -218,8 +233,8 @@ class Recurrence(Plain):
 
     def _growth_in_words(self) -> str:
         parts = []
-        if self.growth is not None:
-            parts.append(f"grows like T^{self.growth:.3f} over the last two decades")
+        if self.grown:
+            parts.append(f"grows {self.grown}")
         if self.halves is not None:
             parts.append(
                 f"after the first quarter of the run, later half over earlier half {self.halves.text} "
@@ -230,12 +245,12 @@ class Recurrence(Plain):
     def _arrivals_in_words(self) -> str:
         k, step = self.arrivals[0]
         count = len(self.arrivals)
-        when = "beyond all steps" if math.isinf(step) else f"near step {step:.2g}"
+        when = "beyond all steps" if math.isinf(step) else f"near step {number(float(f'{step:.2g}'))}"
         return (
             f"{counted(count, 'weight')} {'has' if count == 1 else 'have'} never flipped but "
-            f"{'comes' if count == 1 else 'come'} closer to it; at the mean speed of this run weight {k} is "
-            f"the first, {when}. Each will lower the occupancy; only the lower end of its interval allows "
-            "for that"
+            f"{'comes' if count == 1 else 'come'} closer to it; at the mean speed of this run weight "
+            f"{self.name(k)} is the first, {when}. Each will lower the occupancy; only the lower end of its "
+            "interval allows for that"
         )
 
     def to_dict(self) -> dict:
@@ -257,6 +272,7 @@ class Recurrence(Plain):
             "largest_distance": self.reached.tolist(),
             "first_flips_to_come": [[k, _plain(step)] for k, step in self.arrivals],
             "growth_exponent": self.growth,
+            "counted_since": self.since,
             "later_half_over_earlier": None if self.halves is None else asdict(self.halves),
             "visits_before_step": np.stack([self.mark_steps, self.mark_visits], axis=1).tolist(),
         }
@@ -281,6 +297,8 @@ def recurrence(
     burn_in: float = BURN_IN,
     arrivals: tuple[tuple[int, float], ...] = (),
     allowance: float = 1.0,
+    since: int = 0,
+    names: tuple[str, ...] = (),
 ) -> Recurrence:
     """Return the statistics of the visits to a reference, from what was counted; the options are its fields.
 
@@ -290,6 +308,10 @@ def recurrence(
     occupied, visited = np.diff(counts.batches, axis=0, prepend=[[0, 0]]).T / length
     steps = mark_steps()[: len(counts.marks)]
     long_run, note, drifting, halves = _long_run(certified, occupied, visited, length, burn_in)
+    if since > burn_in * counts.steps:
+        long_run, note, drifting = None, "the best state seen was found too late in the run", None
+    if since > BURN_IN * counts.steps:
+        halves = None
     if long_run is not None:
         low, high = max(0.0, long_run.low * allowance), min(1.0, long_run.high)
         long_run = replace(long_run, low=low, high=high)
@@ -310,8 +332,10 @@ def recurrence(
         mark_steps=steps,
         mark_occupied=counts.marks[:, 0],
         mark_visits=counts.marks[:, 1],
-        growth=None if certified else growth(steps, counts.marks[:, 1]),
+        growth=None if certified else growth(steps - since, counts.marks[:, 1]),
         halves=halves,
+        since=since,
+        names=names,
         arrivals=arrivals,
         burn_in=burn_in,
         batch_steps=length,
@@ -355,10 +379,15 @@ def home(run: Any) -> str:
 
 def growth(steps: np.ndarray, visits: np.ndarray) -> float | None:
     """Return the slope of log visits over log steps in the last two decades; None with few visits."""
-    kept = (visits >= _FEW) & (steps * _GROWTH_SPAN >= steps[-1])
+    kept = _grown(steps, visits)
     if kept.sum() < 8:
         return None
     return float(np.polyfit(np.log(steps[kept]), np.log(visits[kept]), 1)[0])
+
+
+def _grown(steps: np.ndarray, visits: np.ndarray) -> np.ndarray:
+    """Return which marks the exponent of growth is made of."""
+    return (visits >= _FEW) & (steps * _GROWTH_SPAN >= steps[-1])
 
 
 def _plain(value):

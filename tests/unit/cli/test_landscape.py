@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import sterling as st
+from sterling.cli.render import STOPPED
 from tests.support import call, refused
 
 SMALL = ["landscape", "--n", "8", "--samples", "12", "--seed", "3", "--quiet"]
@@ -126,7 +127,7 @@ def test_ctrl_c_ends_the_visit(monkeypatch, tmp_path):
     monkeypatch.setattr("sterling.states.sweep.showing", interrupting)
     result = call(*SMALL, "--out", tmp_path / "s.csv", code=130)
     assert result.stdout == ""
-    assert result.stderr == "error: interrupted\n"
+    assert result.stderr == f"{STOPPED}\n"
     assert not list(tmp_path.iterdir())
 
 

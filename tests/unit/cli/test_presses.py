@@ -12,6 +12,9 @@ import sys
 
 import pytest
 
+from sterling.cli import render
+
+STOPPED = f"{render.STOPPED}\n"
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="POSIX signals")
 
 #: A verb that does `body()`, the whole command line around it, and ways to press.
@@ -46,7 +49,7 @@ def run(script):
 
 
 def assert_interrupted(done):
-    assert (done.returncode, done.stderr, done.stdout) == (130, "error: interrupted\n", "")
+    assert (done.returncode, done.stderr, done.stdout) == (130, STOPPED, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -198,11 +201,11 @@ print(json.dumps([lines(body, lambda count: chosen {how} count)[:2] for chosen i
     assert len(ends) > 15 / step
     for place, (ended, said) in enumerate(ends):
         assert ended in (code, 130), (place, ended, said)
-        both = text + "error: interrupted\n"
-        assert said == text or sorted(said) in (sorted("error: interrupted\n"), sorted(both)), (place, said)
+        both = text + STOPPED
+        assert said == text or sorted(said) in (sorted(STOPPED), sorted(both)), (place, said)
         assert (ended == 130) == ("interrupted" in said), (place, ended, said)
     assert ends[0] == [code, text]  # too late
-    assert ends[-1] == [130, "error: interrupted\n"]
+    assert ends[-1] == [130, STOPPED]
 
 
 @pytest.mark.parametrize("body", BODIES)

@@ -42,8 +42,8 @@ def raising(problem):
         (CheckpointError("damaged"), 2, "error: damaged"),
         (StoreError("cannot write"), 1, "error: cannot write"),
         (CapacityError("it needs 4 GiB"), 1, "error: it needs 4 GiB"),
-        (MemoryError(), 1, "error: there is not enough memory: take fewer samples or a smaller n"),
-        (KeyboardInterrupt(), 130, "error: interrupted"),
+        (MemoryError(), 1, "error: there is not enough memory: take fewer samples, or a smaller n or m"),
+        (KeyboardInterrupt(), 130, render.STOPPED),
         (FULL, 1, "error: No space left on device"),  # of some file, not of standard output
         (PermissionError(13, "Permission denied", "a\x1b.csv"), 1, "error: a\\x1b.csv: Permission denied"),
     ],

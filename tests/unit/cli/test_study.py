@@ -51,6 +51,25 @@ def test_status(folder):
     assert len(values["cells"]) == 8
 
 
+def test_the_status_of_a_study_with_an_aim_is_short(tmp_path):
+    """An exponent with its interval for each series; the rest of the fit is told by `fit`."""
+    toml = tmp_path / "s.toml"
+    toml.write_text(
+        "[problem]\nn = [2, 4]\nsamples = [1, 2, 4, 8, 16, 32]\n[run]\ntrials = 30\nsteps = 1000\n"
+        '[stop]\ntarget = "exponent"\nwidth = 9\n'
+    )
+    call("run", toml, "-q")
+    said = call("status", tmp_path / "s").output
+    assert "optimal (" in said
+    assert "): a = " in said
+    assert "goodness of fit" not in said
+    assert "goodness of fit" in call("fit", tmp_path / "s").output
+
+
+def test_sizes_are_told_as_people_read_them():
+    assert [study._size(size) for size in (0.4, 6.316, 37_215.3)] == ["below 1", "6.316", "37,215"]
+
+
 def test_fit(folder):
     said = call("fit", folder).output
     assert call("fit", folder.with_suffix(".toml")).output == said  # its file names the study as well

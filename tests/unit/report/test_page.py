@@ -445,7 +445,7 @@ def test_a_number_in_a_sentence_has_its_interval():
 )
 def test_schedules_in_words(text, words):
     assert schedule_words(parse_schedule(text)) == words
-    assert in_figure("η = 0.5/(t+1)^1.5") == "η = 0.5/(t+1)¹˙⁵"
+    assert in_figure("η = 0.5/(t+1)^1.5, (t+1)^2") == "η = 0.5/(t+1)^1.5, (t+1)²"
 
 
 def test_references_have_their_unit():

@@ -77,10 +77,13 @@ def test_without_noise():
 
 def test_data_without_a_teacher(noisy):
     free = st.Instance(noisy.inputs, noisy.labels)
-    text = run_page(st.train(free, 20_000), free)
+    orbit = st.train(free, 20_000)
+    text = run_page(orbit, free)
     parse(text)
     assert "Which weights made the labels is not known" in text
-    assert "The law over N needs to know the weights that made the labels" in text
+    assert f"found at step {orbit.first_hit:,}; all counts about it start there" in text
+    assert "mean squared error, best state seen" in text
+    assert "Occupancy against sample size" not in text
     assert "exact gradients at the best state seen, at its 8 neighbours" in text
     assert "the prediction knows the best state seen" in text
 

@@ -74,6 +74,22 @@ def test_average_is_where_half_of_the_data_sets_decode():
     assert many < samples
 
 
+def test_the_average_is_right_too_where_the_run_has_ended():
+    """Within a budget, without label noise, for half of the data sets; else the budget changes nothing."""
+    few = problem(n=32)
+    ends = theory.samples_for_iterate(few, steps=10**5)
+    assert theory.samples_for_average(few, steps=10**5) == ends < theory.samples_for_average(few)
+    for of, rest in (
+        (problem(n=512), {}),
+        (problem(n=32, noise=0.5), {}),
+        (few, {"confidence": 0.9}),
+        (few, {"surrogate": "hard_tanh"}),
+    ):
+        assert theory.samples_for_average(of, steps=10**4, **rest) == theory.samples_for_average(of, **rest)
+    with pytest.raises(st.InputError, match="steps is 0"):
+        theory.samples_for_average(few, steps=0)
+
+
 def test_average_grows_a_little_faster_than_n():
     found = [theory.samples_for_average(problem(n=n)) / n for n in (10**3, 10**6)]
     slope = math.log(found[1] / found[0]) / math.log(math.log(10**6) / math.log(10**3))

@@ -11,9 +11,12 @@ import zipfile
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
+from matplotlib.figure import Figure
 
 import sterling as st
+from sterling.plot.visits import leavers
 from sterling.visits import counts
 from sterling.visits.recurrence import growth, recurrence
 
@@ -267,3 +270,35 @@ def test_growth_is_the_slope_of_the_last_two_decades():
     steps = (2 ** np.linspace(3, 17, 113)).round().astype(int)
     assert growth(steps, 3 * steps**0.5) == pytest.approx(0.5)
     assert growth(steps, np.minimum(steps, 5)) is None
+
+
+def test_which_steps_the_growth_is_of(found):
+    """The range is told, for early visits may be missing; and T is counted from where visits are."""
+    assert (
+        f"grows like T^{found.growth:.3f} from step 2,048 to 196,608"
+        in dict(found.summary())["number of visits over time"]
+    )
+    noisy = st.Problem(n=10, samples=150, noise=0.5).draw(0)
+    free = st.Instance(noisy.inputs, noisy.labels)
+    orbit = st.train(free, 20_000, init=3)
+    own = orbit.recurrence()
+    assert own.since == orbit.first_hit > 0
+    assert own.growth == growth(own.mark_steps - own.since, own.mark_visits)
+    assert own.grown.endswith(f"T counted from step {own.since:,}")
+
+
+def test_a_reference_found_late_has_no_interval(orbit):
+    late = recurrence(orbit._counts, reference_kind="lowest risk seen", since=orbit.steps // 2)
+    assert (late.long_run, late.drift, late.halves) == (None, None, None)
+    assert "no interval: the best state seen was found too late" in late.summary()[1][1]
+
+
+def test_weights_go_by_their_names():
+    noisy = st.Problem(n=3, samples=60, noise=2).draw(1)
+    frame = pl.DataFrame(noisy.inputs[:, 0], schema=["size", "US$", "age"])
+    orbit = st.train(st.Instance(frame, noisy.labels), 5000)
+    assert orbit.weight_names == ("size", "US$", "age")
+    found = orbit.recurrence()
+    k, share = found.leavers()[0]
+    assert f"absence: {frame.columns[k]} ({share:.0%})" in dict(found.summary())["weights that leave"]
+    assert f"weight {frame.columns[k]} takes part" in leavers(Figure().subplots(), found)

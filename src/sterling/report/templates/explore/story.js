@@ -37,7 +37,7 @@ is right most of the time. Switch between <em>last</em> and <em>average</em> abo
 does not come there: about a dozen bits are wrong at a time. With so few samples each of them
 disturbs the gradients of all others and pushes some wrong in turn. Even the average is
 off in a few.</p><p>This is <strong>chatter</strong>. Without noise it ends by chance only, after a time that grows
-exponentially with the number of bits (an approximation, compared with runs).</p>`,
+exponentially with the number of bits (an approximation; runs support it).</p>`,
   },
   {
     title: "Restart cures it",

@@ -65,7 +65,7 @@ export function lawWords(law, settings) {
     const chatter = restart ? null : chatterShare(settings, surrogate);
     if (chatter !== null) {
       words.wrong = `${average(chatter * n)} while it chatters`;
-      note = "Here, the share of wrong bits at which chatter keeps itself going.";
+      note = "Here, the share of wrong bits at which chatter keeps itself going, to leading order; sterling’s <code>theory.chatter</code> is closer.";
     }
   } else if (!restart) {  // with restarts the law was not compared with runs
     note = "It takes each bit for itself, from the gradient at the teacher; sterling’s <code>theory.balance</code> is closer.";
