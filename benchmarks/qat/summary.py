@@ -19,6 +19,7 @@ import polars as pl
 
 from benchmarks.qat import evidence, figures
 from benchmarks.qat.pairs import CELL, differences
+from benchmarks.qat.trial import REMEDIES
 from sterling.base.files import write_atomically
 from sterling.errors import InputError
 from sterling.stats import Interval, bootstrap_counts, clustered_correlation, mean_interval, percentiles
@@ -223,6 +224,18 @@ def verdicts(tables: dict[str, pl.DataFrame]) -> list[str]:
         f"after cosines; by more than {MOST_POINTS} points or {MOST_NATS} nats beyond its interval in "
         f"{much.height}"
     )
+    text = differences(tables["scores"]).filter(pl.col("task") == "text")
+    decoded = text.filter((pl.col("arm") == "constant") & (pl.col("reading") == "mean"))
+    run = [*CELL, "seed"]
+    remedied = text.filter(pl.col("arm").is_in(REMEDIES)).join(
+        decoded.select(*run, "nats"), on=run, suffix="_decoded"
+    )
+    for (levels,), group in remedied.sort("levels").group_by("levels", maintain_order=True):
+        parts = []
+        for (arm,), pairs in group.sort("arm").group_by("arm", maintain_order=True):
+            gain, low, high = mean_interval((pairs["nats"] - pairs["nats_decoded"]).to_numpy())
+            parts.append(f"{arm.replace('_', ' ')} {gain:.3f} ({low:.3f} to {high:.3f})")
+        said.append(f"text, {levels} levels, remedies over decoding in nats: {', '.join(parts)}")
     for group in (("digits", "mnist"), ("text",)):
         (value, low, high), share = agreement(tables["bridge"], group)
         said.append(

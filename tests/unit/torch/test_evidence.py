@@ -156,6 +156,10 @@ def test_verdicts_follow_the_numbers():
     assert "closes 0.75 (0.75 to 0.75) of the gap: the bar holds" in good
     assert "in 0 of 1 cells" in good
     assert "67% of the pairs in order" in good
+    assert "over decoding" not in good
+    cosine = pl.col("arm") == "cosine"
+    arms = scores().with_columns(arm=pl.when(cosine).then(pl.lit("dampening")).otherwise("arm"))
+    assert "3 levels, remedies over decoding in nats: dampening -0.050 (-0.050 to -0.050)" in said(arms)
     mean, annealed = pl.col("reading") == "mean", pl.col("reading") == "annealed"
     poor = scores().with_columns(loss=pl.when(mean).then(pl.col("loss") + 0.2).otherwise("loss"))
     assert "the bar is missed" in said(poor)
