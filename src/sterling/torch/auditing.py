@@ -111,7 +111,8 @@ class Audit(Told):
         Returns
         -------
         str
-            The tensor with the largest share of weights without gradient stands for the others.
+            The tensor with the largest share of weights without gradient, under either gradient of clamp,
+            stands for the others.
         """
         bad = [row for row in self.rows if any(one.wrong for one in row.findings)]
         if not bad:
@@ -121,7 +122,7 @@ class Audit(Told):
                 else f"the {len(self.rows)} quantised tensors"
             )
             return f"Nothing is wrong with {which}."
-        worst = max(bad, key=lambda row: (row.levels < 2, row.no_gradient or 0, row.other_clamp or 0))
+        worst = max(bad, key=lambda row: (row.levels < 2, max(row.no_gradient or 0, row.other_clamp or 0)))
         told = "; ".join(one.short for one in worst.findings if one.wrong)
         return (
             f"Wrong in {len(bad)} of {counted(len(self.rows), 'quantised tensor')}: {worst.tensor}: {told}."
@@ -496,7 +497,8 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, shares: dict[int, float])
         told = f"{share} of its weights get no gradient ({', '.join(row.why)}): {why}"
         short = f"{share} of its weights get no gradient ({', '.join(row.why)})"
         if NONE in row.why:
-            short, told = "no gradient reaches its latents", f"no gradient reaches its latents: {why}"
+            short = "no gradient reaches its latents, unless through the scale"
+            told = f"{short}: {why}"
         yield Finding(short, told, now >= NOTABLE)
     if later > now + NOTABLE / 2:
         told = (

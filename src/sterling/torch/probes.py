@@ -20,6 +20,7 @@ SEED = 0  # of the probes' random vectors
 _VECTORS = 32  # random ones, where the derivative is not diagonal
 _ALL = 512  # weights up to which each is tried alone then
 _VAGUE = 0.1  # a standard error above this part of the largest slope is too large
+_BY_SCALE = 10.0  # over the number of weights: slopes below may come from the scale alone
 _DEVIATIONS = 5.0  # a slope below so many standard errors counts as none
 _MOST = 0.95  # of the cut weights of a level lie at one end of it
 _WHOLE = 0.999  # share of a level's weights without gradient that is all of them
@@ -56,7 +57,8 @@ def slopes(weight: QuantisedWeight) -> torch.Tensor:
     """Return the derivative of each weight by its own latent, in the shape of the latents.
 
     Where a scale that follows the latents has a gradient, so that the derivative is no diagonal matrix, the
-    diagonal is estimated with random signs, and what cannot be told from 0 is 0.
+    diagonal is estimated with random signs, and what cannot be told from 0 is 0. So is the whole where no
+    slope exceeds what a mean size as scale passes by itself, code/n for each of n weights.
     """
     with kept(weight), torch.enable_grad():
         values = weight.traced()
@@ -94,6 +96,8 @@ def slopes(weight: QuantisedWeight) -> torch.Tensor:
         mean = total / _VECTORS
         error = ((squares / _VECTORS - mean**2).clamp_min(0) / _VECTORS).sqrt()
         sure = torch.where(mean.abs() > _DEVIATIONS * error, mean, 0).flatten()
+        if float(sure.abs().max()) * sure.numel() < _BY_SCALE:
+            return torch.zeros_like(weight.latent)
         # On few latents, such as the largest, the whole scale may rest: those are tried one by one.
         vague = torch.nonzero((error > _VAGUE * float(sure.abs().max())).flatten()).flatten()[:_ALL]
         sure[vague] = single(vague.tolist())
@@ -105,7 +109,7 @@ def reasons(slope: torch.Tensor, codes: torch.Tensor, steps: torch.Tensor) -> di
     none, count = slope == 0, slope.numel()
     if not bool(none.any()):
         return {}
-    if bool(none.all()):
+    if int((~none).sum()) <= (count > _ALL):  # the largest of many latents may have that of the scale
         return {NONE: 1.0}
     found: dict[str, int] = {}
     used = codes.unique().tolist()

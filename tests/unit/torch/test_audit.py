@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="the extra `torch` is not installed"
 
 import sterling as st  # noqa: E402
 import sterling.torch as stt  # noqa: E402
+from sterling.torch.auditing import Audit, Finding  # noqa: E402
 from tests.unit.torch import frameworks as fw  # noqa: E402
 from tests.unit.torch.test_discovery import parq  # noqa: E402
 
@@ -375,6 +376,29 @@ def test_a_parameter_on_levels_has_no_quantiser():
 def test_quantisers_that_are_none(quantiser, about):
     with pytest.raises(st.InputError, match=about):
         stt.audit(quantiser)
+
+
+@pytest.mark.parametrize(
+    "quantise",
+    [
+        lambda w: torch.sign(w) * w.abs().mean(),
+        lambda w: (w / w.abs().mean()).round().clamp(-1, 1) * w.abs().mean(),
+        lambda w: (w / w.abs().max() * 7).round() * w.abs().max() / 7,
+        lambda w: torch.sign(w),
+    ],
+)
+def test_a_gradient_through_the_scale_alone_is_none(quantise):
+    report = stt.audit(quantise)
+    assert "no gradient reaches its latents, unless through the scale" in report.headline()
+    assert report.frame()["why"].to_list() == ["no gradient at all"]
+
+
+def test_the_headline_names_the_tensor_that_is_worst_under_either_clamp():
+    rows = stt.audit(nn.Sequential(fw.Quantised(fw.detached), fw.Quantised(fw.detached, 48)), X).rows
+    for row, now, later in zip(rows, (0.0, 0.01), (0.4, 0.3), strict=True):
+        row.no_gradient, row.other_clamp = now, later
+        row.findings.append(Finding("bad", "bad", True))
+    assert "0.weight" in Audit(rows).headline()
 
 
 def test_latents_that_say_nothing():
