@@ -392,6 +392,29 @@ def test_a_page_just_opened_plays_and_a_kept_state_stands(driver, address):
     assert driver.execute_script("return sterling.page.run.step") == 0
 
 
+def test_what_is_prepared_comes_while_a_run_takes_all_of_its_time(driver, address):
+    look(driver, "light", 1280)
+    driver.get("about:blank")
+    driver.get(f"{address}#n=10&samples=400&noise=0.5&speed=10000000&steps=1000000000")
+    driver.set_script_timeout(60)
+    script = """
+        const done = arguments[0], page = () => sterling.page;
+        let clicked = false;
+        (function watch() {
+            if (page().mode === "still" && page().run && !clicked) {
+                document.getElementById("play").click();
+                clicked = true;
+            }
+            if (!clicked || page().tasks > 0) requestAnimationFrame(watch);
+            else done([page().mode, document.getElementById("law-occupancy").textContent]);
+        })();
+    """
+    mode, shown = driver.execute_async_script(script)
+    assert mode == "playing"
+    assert shown == shown_share(st.theory.balance(st.Problem(n=10, samples=400, noise=0.5).draw(5)).occupancy)
+    driver.find_element(By.ID, "play").click()
+
+
 def test_the_link_to_the_certificate_shows_it(page):
     page.find_element(By.LINK_TEXT, "See one").click()
     assert page.current_url.endswith("#story=2")

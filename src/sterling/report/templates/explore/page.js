@@ -18,7 +18,7 @@ import { STORY, storySettings } from "./story.js";
 import { landscapeWords, lawWords, proofWords, provedWords, recurs, runWords, verdictWords } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
-const WORK = 6;  // and for what is prepared beside it
+const WORK = 6;  // of them for what is prepared beside it
 const GLOW = 500;  // milliseconds that a flip is marked
 const WORDS = 120;  // milliseconds between two looks at the numbers
 const SAMPLES_OF_AVERAGE = 400;  // points of the average's line
@@ -96,9 +96,9 @@ function begin() {
 }
 
 function work(until) {
-  while (tasks.length && performance.now() < until) {
+  do {  // once at least: a run that needs all of its time holds nothing up
     if (tasks[0].next().done) tasks.shift();
-  }
+  } while (tasks.length && performance.now() < until);
 }
 
 // ---- Time
@@ -108,8 +108,8 @@ function frame(now) {
   const passed = Math.min(100, now - last);
   last = now;
   const start = performance.now();
-  if (mode === "playing" || mode === "seeking") move(passed, start + SLICE);
-  if (tasks.length) work(start + (mode === "playing" || mode === "seeking" ? WORK : SLICE));
+  if (mode === "playing" || mode === "seeking") move(passed, start + SLICE - (tasks.length ? WORK : 0));
+  if (tasks.length) work(start + SLICE);
   if (!run) return;
   const glowing = !calm.matches && flashed.some((when) => now - when < GLOW);
   if (!stale && !glowing && mode === "still") return;
