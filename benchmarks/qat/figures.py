@@ -174,6 +174,7 @@ def horizons(scores: pl.DataFrame) -> Figure:
         tidy(ax, xlabel="horizon of the average (steps)", ylabel=f"gain over last ({unit})", title=what)
         ax.title.set_fontsize(10)
         ax.set_xticks(list(places), [f"{h:g}".replace("inf", "all") for h in HORIZONS])
+    axes[1].get_legend().remove()  # it would lie on an interval, and the other panel has the same
     return figure
 
 

@@ -1,4 +1,7 @@
-"""What came out: tables of the evidence, from the trials that are kept.
+"""What came out: tables of the evidence, from the trials in the folder of stores.
+
+Arms of which no trial is there are taken from the tables in the folder of results, so that a part can be run
+again without the rest. An arm that was run takes the place of the kept one of the same task, net and levels.
 
 All comparisons are paired: of runs with the same split, wrong labels, latents and batches. A gain is the
 difference to the last iterate at a constant rate, in points of test accuracy and in nats of test loss, with
@@ -8,7 +11,7 @@ decoded − last, over that of annealed − last, with an interval from resample
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,9 @@ import polars as pl
 
 from benchmarks.qat import evidence, figures
 from benchmarks.qat.pairs import CELL, differences
+from benchmarks.qat.trial import REMEDIES
 from sterling.base.files import write_atomically
+from sterling.errors import InputError
 from sterling.stats import Interval, bootstrap_counts, clustered_correlation, mean_interval, percentiles
 
 #: Judged at the end of the run; the bars were fixed before these seeds were drawn.
@@ -27,13 +32,13 @@ MOST_POINTS, MOST_NATS = 0.3, 0.01
 def write(out: Path, results: Path) -> None:
     """Write tables and figures, and print what is judged."""
     results.mkdir(parents=True, exist_ok=True)
-    scores = all_scores(out)
+    scores = all_scores(out, results / "scores.parquet")
     gained = gains(scores)
     tables = {
         "scores": scores,
         "gains": gained,
         "shares": shares(scores),
-        "bridge": layers(out),
+        "bridge": layers(out, results / "bridge.csv"),
     }
     write_atomically(results / "scores.parquet", scores.write_parquet)
     for name, frame in tables.items():
@@ -51,17 +56,37 @@ def write(out: Path, results: Path) -> None:
     print(said)
 
 
-def all_scores(out: Path) -> pl.DataFrame:
+def all_scores(out: Path, kept: Path) -> pl.DataFrame:
     """Return a row for each net that was scored: cell, seed, arm (how it was trained), reading, step."""
-    parts = [part for part in ("runs", "remedies") if (out / part).exists()]
-    trials = pl.concat([evidence.rows(part, out) for part in parts], how="diagonal_relaxed")
-    arm = pl.when(pl.col("remedy") == "none").then("decay").otherwise("remedy")
-    return (
-        trials.with_columns(arm=arm)
-        .select(*CELL, "arm", seed="trial", reading="reading", step="step", loss="loss", accuracy="accuracy")
-        .explode("reading", "step", "loss", "accuracy")
-        .sort(*CELL, "arm", "seed", "step", "reading")
+    own = [scores_of(evidence.rows(part, out)) for part in ("runs", "remedies") if (out / part).exists()]
+    scores = with_kept(own, kept, ("task", "net", "levels", "arm")).sort(
+        *CELL, "arm", "seed", "step", "reading"
     )
+    strengths = scores.group_by("task", "net", "arm").agg(pl.col("strength").unique().sort())
+    for task, net, arm, found in strengths.sort("task", "net", "arm").iter_rows():
+        if len(found) > 1:
+            raise InputError(f"{arm} on {task}, {net}, has runs of strengths {found}: run all with one")
+    return scores
+
+
+def scores_of(trials: pl.DataFrame) -> pl.DataFrame:
+    """Return a row for each net of some trials."""
+    lists = ["reading", "step", "loss", "accuracy"]
+    arm = pl.when(pl.col("remedy") == "none").then("decay").otherwise("remedy")
+    named = trials.rename({"trial": "seed"}).with_columns(arm=arm)
+    return named.select(*CELL, "arm", "strength", "seed", *lists).explode(lists)
+
+
+def with_kept(own: list[pl.DataFrame], kept: Path, key: Sequence[str]) -> pl.DataFrame:
+    """Return own rows, and the kept ones that share their key with none of them."""
+    if kept.exists():
+        old = pl.read_parquet(kept) if kept.suffix == ".parquet" else pl.read_csv(kept)
+        for one in own:
+            old = old.join(one, on=key, how="anti")
+        own = [*own, old.select(own[0].columns) if own else old]
+    if not own:
+        raise InputError(f"no trial was run, and there is no {kept}")
+    return pl.concat(own, how="vertical_relaxed")
 
 
 def gains(scores: pl.DataFrame) -> pl.DataFrame:
@@ -135,11 +160,14 @@ def ratio(upper: np.ndarray, lower: np.ndarray) -> Interval:
     return percentiles(resampled, float(upper.sum() / lower.sum()))
 
 
-def layers(out: Path) -> pl.DataFrame:
+def layers(out: Path, kept: Path) -> pl.DataFrame:
     """Return predicted and measured shares of undecided weights, a row for each layer of a run."""
-    names = ("tensor", "weights", "open", "predicted")
-    trials = evidence.rows("runs", out).filter(pl.col("predicted").list.len() > 0)
-    return trials.select(*CELL, *names, seed="trial").explode(names)
+    own = []
+    if (out / "runs").exists():
+        names = ("tensor", "weights", "open", "predicted")
+        trials = evidence.rows("runs", out).filter(pl.col("predicted").list.len() > 0)
+        own = [trials.select(*CELL, *names, seed="trial").explode(names)]
+    return with_kept(own, kept, ("task", "net", "levels"))
 
 
 def agreement(bridge: pl.DataFrame, task: Iterable[str]) -> tuple[Interval, float]:
@@ -196,6 +224,18 @@ def verdicts(tables: dict[str, pl.DataFrame]) -> list[str]:
         f"after cosines; by more than {MOST_POINTS} points or {MOST_NATS} nats beyond its interval in "
         f"{much.height}"
     )
+    text = differences(tables["scores"]).filter(pl.col("task") == "text")
+    decoded = text.filter((pl.col("arm") == "constant") & (pl.col("reading") == "mean"))
+    run = [*CELL, "seed"]
+    remedied = text.filter(pl.col("arm").is_in(REMEDIES)).join(
+        decoded.select(*run, "nats"), on=run, suffix="_decoded"
+    )
+    for (levels,), group in remedied.sort("levels").group_by("levels", maintain_order=True):
+        parts = []
+        for (arm,), pairs in group.sort("arm").group_by("arm", maintain_order=True):
+            gain, low, high = mean_interval((pairs["nats"] - pairs["nats_decoded"]).to_numpy())
+            parts.append(f"{arm.replace('_', ' ')} {gain:.3f} ({low:.3f} to {high:.3f})")
+        said.append(f"text, {levels} levels, remedies over decoding in nats: {', '.join(parts)}")
     for group in (("digits", "mnist"), ("text",)):
         (value, low, high), share = agreement(tables["bridge"], group)
         said.append(
