@@ -2,8 +2,8 @@
 
 In headless Chromium, which draws without a graphics card: the steps a second of the page's engine at n = 32,
 N = 1600, σ = 0.5, from an empty table of gradients on; the frames a second while the page plays; and how long
-the balance of mean gradients holds the page up. What was fast must have been right: the latent weights at the end
-are those of `train`, and the shares those of `theory.balance`.
+the balance of mean gradients holds the page up. What was fast must have been right: the latent weights at the
+end are those of `train`, and the shares those of `theory.balance`.
 """
 
 from __future__ import annotations
