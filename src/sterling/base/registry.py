@@ -71,7 +71,8 @@ class Registry(Mapping[str, T], Generic[T]):
         if name in self._things:
             return self._things[name]
         near = difflib.get_close_matches(name.lower(), tuple(self), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        own = " One of your own must be registered in each process that uses it."
+        hint = f" Did you mean {near[0]!r}?" if near else own
         raise InputError(f"unknown {self.noun} {shown(name)}; known: {', '.join(self)}.{hint}")
 
     def is_built_in(self, name: str) -> bool:

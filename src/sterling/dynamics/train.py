@@ -234,9 +234,10 @@ def go_on(orbit: Orbit, instance: Instance, options: Options) -> Orbit:
 def check_belongs(orbit: Orbit, instance: Instance) -> None:
     """Refuse a run of another instance, or one from a file that says what the data do not."""
     if orbit.instance.get("fingerprint") != instance.fingerprint:
+        saved, given = _describe(orbit.instance), _describe(instance.to_dict())
+        what = f"({saved}) than the one given ({given})" if saved != given else f"of the same size ({given})"
         raise CheckpointError(
-            f"the saved run belongs to another instance ({_describe(orbit.instance)}) than the one given "
-            f"({_describe(instance.to_dict())}): give the same data, or start anew"
+            f"the saved run belongs to another instance {what}: give the same data, or start anew"
         )
     teacher = orbit.reference if orbit.reference_kind == "teacher" else None
     if not np.array_equal(teacher, instance.teacher):  # type: ignore[arg-type]

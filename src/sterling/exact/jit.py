@@ -5,6 +5,7 @@ It knows nothing of what the kernels compute. Instructions that Numba has no nam
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib
 import os
@@ -72,11 +73,30 @@ if not INTERPRETED:
     _load_array_functions()
 
 
+class _KernelCompiler(Compiler):
+    """Spares the system what compiling would ask of it half a million times.
+
+    Garbage is looked for seldom, for nearly all that is made stays until the end. And CPython keeps its
+    frames in pieces of 16 KiB: calls that cross the end of one make and free the next each time. A frame with
+    this much room brings a piece of a mebibyte, in which all calls below it find theirs.
+    """
+
+    def compile_extra(self, func):
+        usual = gc.get_threshold()
+        gc.set_threshold(usual[0] and max(usual[0], 20_000), *usual[1:])
+        try:
+            return super().compile_extra(func)
+        finally:
+            gc.set_threshold(*usual)
+
+    compile_extra.__code__ = compile_extra.__code__.replace(co_stacksize=1 << 16)
+
+
 def njit(function):
     """Compile in nopython mode, without the GIL, kept on disk; no fast-math, so IEEE results hold."""
     if INTERPRETED:
         return function
-    compiled: Any = numba.njit(**_PLAIN)(function)
+    compiled: Any = numba.njit(pipeline_class=_KernelCompiler, **_PLAIN)(function)
     compiled._cache = _Kept(function)
     return compiled
 

@@ -23,6 +23,8 @@ from sterling.errors import InputError, InputTypeError
 FINEST_BITS = 12
 #: A family's grid reaches at least the quantile of this tail; what lies beyond is drawn as the last code.
 TAIL = 1e-7
+#: By so much the variance of a law of a user's own, cut off at its reach, may differ from 1.
+_VARIANCE_OFF = 0.05
 
 _POWER = re.compile(r":.*\d[eE]$")  # the "+" after it belongs to a number such as 1e+2
 _RECTIFIED_DEVIATION = math.sqrt(0.5 - 0.5 / math.pi)  # of max(0, z) for a standard normal z
@@ -92,7 +94,8 @@ class Family(Plain):
     @property
     def bits(self) -> int:
         """The grid of the family is 2^-bits; codes of 16 bits then reach far enough."""
-        return min(FINEST_BITS, 15 - math.ceil(math.log2(self.reach)))
+        reach = real(self.reach, f"the reach of the input family {self.name!r}", above=0)
+        return min(FINEST_BITS, 15 - math.ceil(math.log2(reach)))
 
     def __str__(self) -> str:
         values = ",".join(f"{getattr(self, f.name)!r}" for f in fields(self))
@@ -315,7 +318,28 @@ def _parameter(text: str, spec: str) -> float:
 @lru_cache(maxsize=16)
 def family_table(family: Family):
     """Return the sampling table of a family; code c stands for the cell around c·2^-bits."""
+    law = family.base if isinstance(family, Displaced) else family
+    if not FAMILIES.is_built_in(law.name):
+        _check_law(law, 2.0**-law.bits)
     return _table(family.cumulative, 2.0**-family.bits)
+
+
+def _check_law(family: Family, step: float) -> None:
+    """Refuse a law of a user's own that is none, or not of unit variance."""
+    edges = _edges(step)
+    below = np.asarray(family.cumulative(edges), np.float64)
+    if below.shape != edges.shape or not np.all(np.diff(below) >= 0) or below[0] < 0 or below[-1] > 1 + 1e-9:
+        raise InputError(
+            f"`cumulative` of the input family {family.name!r} must give P(entry < x) for an array x: "
+            "numbers from 0 to 1 that do not fall"
+        )
+    centres, masses = (edges[1:] + edges[:-1]) / 2, np.diff(below)
+    mean = centres @ masses
+    variance = (centres - mean) ** 2 @ masses
+    if abs(variance - 1) > _VARIANCE_OFF:
+        raise InputError(
+            f"the input family {family.name!r} has the variance {variance:.3g}; it must be 1, scale the law"
+        )
 
 
 @lru_cache(maxsize=16)
@@ -330,7 +354,13 @@ def _normal(x: np.ndarray) -> np.ndarray:
 
 
 def _table(cumulative, step: float):
-    from sterling.exact.sampling import CODES, LOWEST, alias_table
+    from sterling.exact.sampling import alias_table
 
-    edges = (np.arange(CODES + 1) + LOWEST - 0.5) * step
-    return alias_table(cumulative(edges))
+    return alias_table(cumulative(_edges(step)))
+
+
+def _edges(step: float) -> np.ndarray:
+    """Return the ends of the cells of all codes."""
+    from sterling.exact.sampling import CODES, LOWEST
+
+    return (np.arange(CODES + 1) + LOWEST - 0.5) * step

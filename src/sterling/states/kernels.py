@@ -25,7 +25,7 @@ from sterling.dynamics.passes import (
     TOTALS,
     run_job,
 )
-from sterling.exact.jit import embedded, loop, njit
+from sterling.exact.jit import embedded, helper, njit
 from sterling.exact.machine import trailing_zeros
 
 # Cells of Place.info
@@ -54,7 +54,7 @@ class Found(NamedTuple):
     farthest: np.ndarray  # int64 (1,), number of the state where it occurs
 
 
-@loop
+@helper
 def _take(place):
     """Run the job and add what changed to the sums."""
     data, sums = place.data, place.scratch.sums[0]
@@ -64,6 +64,22 @@ def _take(place):
     for k in range(place.totals.size):
         place.totals[k] += (sums[k] + data.offsets[k] * balance) << data.shifts[k]
     place.info[SQUARES] += sums[width + SQUARE]
+
+
+@helper
+def _begin(place, teacher, step):
+    """Set a new place to the state number ``step`` of the Gray code, from the data."""
+    code = step ^ (step >> 1)
+    signs, info = place.base.signs, place.job.info
+    for k in range(teacher.size):
+        signs[k] = 1 if (code >> k) & 1 else -1
+        place.info[DISTANCE] += signs[k] != teacher[k]
+    info[FULL] = 1
+    plan_first(place.data, place.job, signs)
+    _take(place)
+    info[FULL] = 0
+    info[LEAD] = 0
+    info[MOVE] = 1
 
 
 @embedded
@@ -112,25 +128,10 @@ def _judge(place, teacher, levels, unit, found, number):
 
 
 @njit
-def begin(place, teacher, step):
-    """Set a new place to the state number ``step`` of the Gray code, from the data."""
-    code = step ^ (step >> 1)
-    signs, info = place.base.signs, place.job.info
-    for k in range(teacher.size):
-        signs[k] = 1 if (code >> k) & 1 else -1
-        place.info[DISTANCE] += signs[k] != teacher[k]
-    info[FULL] = 1
-    plan_first(place.data, place.job, signs)
-    _take(place)
-    info[FULL] = 0
-    info[LEAD] = 0
-    info[MOVE] = 1
-
-
-@njit
 def sweep(place, teacher, levels, unit, found, first, last):
-    """Judge states ``first`` … ``last`` − 1 of the Gray code, from a place that stands at ``first``."""
+    """Judge states ``first`` … ``last`` − 1 of the Gray code, at a new place."""
     count = np.int64(1) << teacher.size
+    _begin(place, teacher, first)
     for step in range(first, last):
         _judge(place, teacher, levels, unit, found, step ^ (step >> 1))
         if step + 1 < count:
@@ -141,10 +142,10 @@ def sweep(place, teacher, levels, unit, found, first, last):
 def gather(place, reference, home, unit, table, first, last):
     """Write b_k·G_k of states ``first`` … ``last`` − 1 of the code, b the reference with the number ``home``.
 
-    The row of a state is the set of weights that differ from the reference, as bits. The place must stand at
-    ``first``.
+    The row of a state is the set of weights that differ from the reference, as bits. The place is new.
     """
     count = np.int64(1) << reference.size
+    _begin(place, reference, first)
     for step in range(first, last):
         row = step ^ (step >> 1) ^ home
         for k in range(reference.size):

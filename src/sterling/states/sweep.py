@@ -109,7 +109,6 @@ def _visit(
         def stretch(first: int):
             totals, info = np.zeros(instance.n, np.int64), np.zeros(2, np.int64)
             place = kernels.Place(*machinery(instance, surrogate, reference, 1), totals, info)
-            kernels.begin(place, signs, first)
             return work(place, signs, first, min(first + length, states))
 
         for found in pool.results(stretch, range(0, states, length), every=2 * _STRETCH):

@@ -33,7 +33,8 @@ HOW = ("mean", "mode", "frozen", "last")
 #: Weights whose oscillation metric is above so many times the momentum are frozen (Nagel et al.: 2 to 3).
 FREEZE = 2.0
 #: Frameworks whose layers take plain weights: the copy holds what was decoded. In others latents are set.
-PLAIN = ("binarize", "parq")
+#: torchao's scale is that of the largest latent, so there no latents may give the decoded codes.
+PLAIN = ("binarize", "parq", "torchao")
 
 _ROUNDS = 8  # of setting latents until the quantiser gives the codes
 
@@ -156,10 +157,11 @@ def decode(
 
     Notes
     -----
-    Layers of `binarize` become plain ones that hold code × scale. In layers of other quantisers latents are
-    set: where the code stays the latent stays, elsewhere it becomes the mean latent of the weights on the
-    decoded level (where the scale would then move too far, all latents become code × mean size); the
-    quantiser's own rule gives the scale. That the codes of the copy are the decoded ones is checked.
+    Layers of `binarize` become plain ones that hold code × scale; those of torchao hold that too, and lose
+    the quantiser of their weights, not that of activations. In layers of other quantisers latents are set:
+    where the code stays the latent stays, elsewhere it becomes the mean latent of the weights on the decoded
+    level (where the scale would then move too far, all latents become code × mean size); the quantiser's own
+    rule gives the scale. That the codes of the copy are the decoded ones is checked.
 
     References
     ----------
@@ -275,10 +277,12 @@ def _built(
     for index, weight in enumerate(monitor.weights):
         codes, now = decoded_codes(monitor, index, how, horizon), weight.codes()
         ratio, plain = None, weight.framework in PLAIN
+        if weight.framework == "torchao":  # some of its quantisers have levels that are not even
+            plain = torch.allclose(weight.values(), weight.scale() * weight.codes())
         if plain:
             scale = weight.scale()
             fitted = scale
-            if fit and how != "last":
+            if fit and how != "last" and weight.framework == "binarize":
                 place = monitor._horizon(horizon)
                 average = monitor._tally.average(index, place).view(codes.shape)
                 fitted = refit(scale, codes, average)
@@ -315,7 +319,14 @@ def recompute_norms(net: nn.Module, bn: Iterable[Any] | None) -> None:
             batches += 1
             yield one
 
-    torch.optim.swa_utils.update_bn(passed(), net, device=next(net.parameters()).device)
+    try:
+        torch.optim.swa_utils.update_bn(passed(), net, device=next(net.parameters()).device)
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as problem:
+        words = " ".join(str(problem).split())[:150]
+        raise InputError(
+            f"a batch of `bn` does not fit the model ({words}); give batches of inputs, or tuples that begin "
+            "with them"
+        ) from problem
     if not batches:
         raise InputError("bn gives no batch")
 
@@ -324,10 +335,12 @@ def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor) 
     """Give the layers of a copy a plain weight."""
     for place in weight.places:
         path, _, name = place.rpartition(".")
-        layer = model.get_submodule(path)
+        layer: Any = model.get_submodule(path)
         if parametrize.is_parametrized(layer, name):
             own_class(layer)
             parametrize.remove_parametrizations(layer, name, leave_parametrized=False)
+        elif weight.framework == "torchao":
+            layer.weight_fake_quantizer = None
         getattr(layer, name).data.copy_(values)
 
 

@@ -23,11 +23,12 @@ from sterling.errors import InputError
 from sterling.torch.decoding import make_plain
 from sterling.torch.grids import find_grid
 from sterling.torch.handle import QuantisedWeight
-from sterling.torch.packed import BITS, HEADER, KINDS, MAGIC, pack_codes
+from sterling.torch.packed import BITS, HEADER, KINDS, MAGIC, pack_codes, read_packed
 from sterling.torch.taps import unwrapped
 from sterling.torch.weights import find
 
 _ROUNDING = 1e-6  # relative, of float32 values that are scale · code
+_CLOSE = 1e-3  # of the largest output: by so much a packed net may differ
 
 #: What is packed, by the kinds of `packed.py`.
 _TYPES: dict[str, Any] = {
@@ -45,7 +46,7 @@ _TYPES: dict[str, Any] = {
 }
 
 
-def pack(model: nn.Module, path: str | os.PathLike) -> int:
+def pack(model: nn.Module, path: str | os.PathLike, example: torch.Tensor | None = None) -> int:
     """Write a net of quantised layers as a file with one, two, four or eight bits a weight.
 
     Parameters
@@ -54,9 +55,13 @@ def pack(model: nn.Module, path: str | os.PathLike) -> int:
         A `Sequential`, nested ones too, of Linear, Conv2d, BatchNorm1d and 2d, ReLU, Tanh, Hardtanh, Sigmoid,
         Flatten, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d to 1 × 1, Identity and Dropout. Weights of Linear and
         Conv2d that lie on an even grid of at most 256 levels, with one scale or one for each output channel,
-        are packed; others are written as float32. `decode` gives such a net, and `binarize` too.
+        are packed; others are written as float32. `binarize` gives such a net.
     path : path
         Of the file.
+    example : Tensor, optional
+        Inputs that the model can be called with. With them layers that quantise in a forward pass of their
+        own are packed as well, such as those of torchao, Brevitas and yours: as Linear or Conv2d with the
+        weights that they see. The file is run on the example and compared.
 
     Returns
     -------
@@ -66,7 +71,8 @@ def pack(model: nn.Module, path: str | os.PathLike) -> int:
     Raises
     ------
     InputError
-        For a layer that the runtime does not know, or a setting of it.
+        For a layer that the runtime does not know, or a setting of it; if the file gives other outputs for
+        the example.
     StoreError
         If the file cannot be written.
 
@@ -86,7 +92,11 @@ def pack(model: nn.Module, path: str | os.PathLike) -> int:
     layers: list[dict[str, Any]] = []
     arrays: list[bytes] = []
     packed = 0
-    for name, layer in _chain(unwrapped(model)):
+    net, wanted = unwrapped(model), None
+    if example is not None:
+        wanted = _outputs(net, example)
+        net = _opened(net, example)
+    for name, layer in _chain(net):
         described = _described(name, layer)
         if described is None:
             continue
@@ -102,14 +112,45 @@ def pack(model: nn.Module, path: str | os.PathLike) -> int:
             arrays += data
         layers.append(described)
     header = json.dumps({"layers": layers}).encode()
-
-    def fill(stream: Any) -> None:
-        stream.write(MAGIC + HEADER.pack(len(header)) + header)
-        for one in arrays:
-            stream.write(one)
-
-    write_atomically(path, fill)
+    data = b"".join([MAGIC, HEADER.pack(len(header)), header, *arrays])
+    if example is not None and wanted is not None:
+        given = read_packed(data)(example.cpu().numpy())
+        if not np.allclose(given, wanted, rtol=0, atol=_CLOSE * float(np.abs(wanted).max())):
+            raise InputError(
+                "the packed net does not give the model's outputs, so a layer does more than quantise its "
+                "weights: nothing was written"
+            )
+    write_atomically(path, data)
     return packed
+
+
+@torch.no_grad()
+def _outputs(model: nn.Module, example: torch.Tensor) -> np.ndarray:
+    instance_of(example, torch.Tensor, "example", "a tensor, which the model is called with")
+    try:
+        return copy.deepcopy(model).eval()(example).cpu().numpy()
+    except Exception as problem:  # whatever a model raises
+        words = " ".join(str(problem).split())[:150]
+        raise InputError(
+            f"the model cannot be run on the example ({type(problem).__name__}: {words}); give inputs that "
+            "it can be called with"
+        ) from problem
+
+
+def _opened(model: nn.Module, example: torch.Tensor) -> nn.Module:
+    """Return a copy whose layers with forward passes of their own are plain, with the weights these see."""
+    net = copy.deepcopy(model).eval()
+    try:
+        seen = [(weight, weight.values()) for weight in find(net, example)]
+    except InputError:  # a decoded net may have none
+        seen = []
+    for weight, values in seen:
+        make_plain(net, weight, values)
+    for layer in net.modules():
+        for plain in (nn.Linear, nn.Conv2d):
+            if isinstance(layer, plain) and type(layer).forward is not plain.forward:
+                layer.__class__ = plain  # type: ignore[assignment]
+    return net
 
 
 def to_onnx(model: nn.Module, path: str | os.PathLike, example: Any, check: bool = True) -> float:
@@ -196,7 +237,7 @@ def _plain_copy(model: nn.Module) -> nn.Module:
 def _chain(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:
     """Return the layers of a chain in order, with their names."""
     if not isinstance(model, nn.Sequential):
-        return [(prefix or "the model", model)]
+        return [(prefix, model)]
     if type(model).forward is not nn.Sequential.forward or _hooked(model):
         raise InputError(f"{prefix or 'the model'} is a Sequential with a forward pass or hooks of its own")
     found = []
@@ -213,13 +254,20 @@ def _described(name: str, layer: nn.Module) -> dict[str, Any] | None:
         # A parametrised layer has a class of its own, below that of the layer.
         if isinstance(layer, types) and type(layer).forward is types.forward:
             if not _runs(layer) or _hooked(layer):
-                break
+                raise InputError(f"{_named(name, layer)} has hooks or settings that packed nets do not know")
             given = {key: _plain(getattr(layer, key)) for key in KINDS[kind][0]}
             return {"kind": kind, "settings": given, "tensors": {}}
-    raise InputError(
-        f"layer {name} ({type(layer).__name__}) cannot be packed with these settings: `pack` takes chains of "
-        "the layers that its docstring names"
-    )
+    if isinstance(layer, nn.Linear | nn.Conv2d):
+        why = "has a forward pass of its own: give `example`, so that what it does can be compared"
+    elif name:
+        why = "cannot be packed: `pack` takes chains of the layers that its docstring names"
+    else:
+        why = "is no Sequential: give the part of the model that is one"
+    raise InputError(f"{_named(name, layer)} {why}")
+
+
+def _named(name: str, layer: nn.Module) -> str:
+    return f"{f'layer {name}' if name else 'the model'} ({type(layer).__name__})"
 
 
 def _hooked(layer: nn.Module) -> bool:

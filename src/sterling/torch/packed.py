@@ -82,7 +82,8 @@ def load_packed(path: str | os.PathLike) -> PackedNet:
     Returns
     -------
     PackedNet
-        It needs NumPy alone.
+        Called with an array of inputs it gives the outputs, its method ``predict`` the classes. It needs
+        NumPy alone.
 
     Raises
     ------
@@ -98,7 +99,7 @@ def load_packed(path: str | os.PathLike) -> PackedNet:
     with open(path, "rb") as stream:
         content = stream.read(size)
     try:
-        return _read(content)
+        return read_packed(content)
     except StoreError as problem:
         raise StoreError(f"{printable(path)} cannot be used: {problem}") from problem
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as problem:
@@ -130,7 +131,7 @@ class _Cursor:
         return self.content[self.at - count : self.at]
 
 
-def _read(content: bytes) -> PackedNet:
+def read_packed(content: bytes) -> PackedNet:
     if content[: len(MAGIC)] != MAGIC:
         raise StoreError("it is no file of `pack` of this version of sterling")
     cursor = _Cursor(content, len(MAGIC))

@@ -30,9 +30,10 @@ class Table:
         ]
         if sum(words) + 2 * len(words) <= options.max_width:
             grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-            for title, *cells in zip(self.titles, *self.rows, strict=True):
+            for place, (title, *cells) in enumerate(zip(self.titles, *self.rows, strict=True)):
                 numbers = not any(cell[:1].isalpha() for cell in cells)
-                grid.add_column(title, overflow="fold", justify="right" if numbers else "left")
+                justify = "right" if numbers else "left"
+                grid.add_column(title, overflow="fold", justify=justify, no_wrap=place == 0)  # the name
             for row in self.rows:
                 grid.add_row(*map(Text, row))
             yield grid

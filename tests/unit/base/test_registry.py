@@ -57,6 +57,10 @@ def test_what_belongs_nowhere_is_refused(things):
 def test_an_unknown_name_is_told_with_the_nearest(things):
     with pytest.raises(st.InputError, match=r"'onw'; known: own.*'own'"):
         things.find("onw")
+    with pytest.raises(
+        st.InputError, match=r"known: own\. One of your own must be registered in each process"
+    ):
+        things.find("something")
     with pytest.raises(TypeError, match="out of own"):
         things.find(3)
 

@@ -160,6 +160,9 @@ def test_resume_knows_its_instance(noisy, clean):
     orbit = st.train(noisy, 10)
     with pytest.raises(st.CheckpointError, match=r"belongs to another instance .*60 samples.*200 samples"):
         st.resume(orbit, clean, steps=10)
+    other = st.Problem(n=noisy.n, samples=noisy.samples, m=noisy.m, noise=0.5).draw(seed=99)
+    with pytest.raises(st.CheckpointError, match=r"belongs to another instance of the same size \("):
+        st.resume(orbit, other, steps=10)
     with pytest.raises(st.InputError, match="instance is of the type str"):
         st.resume(orbit, "noisy", steps=10)
 

@@ -235,6 +235,25 @@ def test_a_family_without_a_name():
         str(Mine())
 
 
+@pytest.mark.parametrize(
+    "reach, cumulative, about",
+    [
+        (3.0, lambda x: x, "`cumulative` of the input family 'own'"),
+        (3.0, lambda x: np.full_like(x, np.nan), "`cumulative` of the input family 'own'"),
+        (3.0, lambda x: 0.5, "`cumulative` of the input family 'own'"),
+        (3.0, lambda x: np.clip((x + 3) / 6, 0, 1), "'own' has the variance 3; it must be 1"),
+        (-1.0, lambda x: np.clip((x + 3) / 6, 0, 1), "the reach of the input family 'own' is -1"),
+    ],
+)
+def test_a_law_of_ones_own_that_is_none_is_told(reach, cumulative, about, registries):
+    kind = type(
+        "Own", (Family,), {"name": "own", "reach": reach, "cumulative": lambda self, x: cumulative(x)}
+    )
+    register(dataclass(frozen=True)(kind))
+    with pytest.raises(InputError, match=about):
+        st.Problem(n=3, samples=9, inputs="own").draw(seed=3)
+
+
 def test_a_family_of_ones_own(registries):
     """Registered, it is drawn by its text, told by its text and as good as one of ours."""
 

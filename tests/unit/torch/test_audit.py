@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import io
 import math
 
 import pytest
+from rich.console import Console
 
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
 
@@ -382,12 +384,18 @@ def test_latents_that_say_nothing():
 
 
 def test_a_narrow_terminal_gets_blocks():
-    import io
-
-    from rich.console import Console
-
     report = stt.audit(stt.binarize(nn.Linear(64, 8)))
     for width, line in ((30, "no gradient  none"), (100, "tensor   levels")):
         console = Console(width=width, file=io.StringIO())
         console.print(report)
         assert line in console.file.getvalue()
+
+
+def test_names_of_tensors_stay_whole_where_titles_can_be_broken():
+    from sterling.torch.tables import Table
+
+    titles = ["tensor", "weights", *("a title of many words",) * 6]
+    rows = [["model.layers.0.weight", "4,608", *("68 %",) * 6]]
+    console = Console(width=80, file=io.StringIO())
+    console.print(Table(titles, rows))
+    assert " model.layers.0.weight " in console.file.getvalue()

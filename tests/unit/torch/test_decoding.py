@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it
 import sterling.torch as stt  # noqa: E402
 from sterling.errors import InputError, InputTypeError  # noqa: E402
 from sterling.torch.decoding import evaluate, refit  # noqa: E402
+from tests.unit.torch import frameworks as fw  # noqa: E402
 from tests.unit.torch.byhand import nearest  # noqa: E402
 from tests.unit.torch.test_monitor import Task  # noqa: E402
 
@@ -23,6 +24,10 @@ def ran(request):
     for _ in range(60):
         task.step()
     return task
+
+
+def nearest_codes(average, low):
+    return (average + 0.5).floor().clamp(low, -low - 1)
 
 
 def codes_of(layer):
@@ -195,6 +200,27 @@ def test_latents_of_other_quantisers_are_set_so_that_they_give_the_codes():
         assert torch.equal(Homemade.round(layer.weight), (average + 0.5).floor())
 
 
+@pytest.mark.parametrize("dtype", ["int2", "int4"])
+def test_layers_of_torchao_hold_the_decoded_codes(dtype):
+    model = torch.nn.Sequential(fw.torchao(dtype))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = stt.OrbitMonitor(model, optimizer)
+    random = torch.Generator().manual_seed(0)
+    for _ in range(20):  # the largest latent of a group, which gives the scale, is another one in the end
+        model[0].weight.grad = torch.randn(model[0].weight.shape, generator=random)
+        optimizer.step()
+    (weight,) = monitor.weights
+    scale, low = weight.scale(), -2 if dtype == "int2" else -8
+    for scaling in ("kept", "fitted"):  # the latter is for `binarize`
+        better = stt.decode(model, monitor, horizon=16, scale=scaling)
+        codes = nearest_codes(monitor.average("0.weight", 16), low)
+        assert torch.allclose(better[0].weight.detach(), codes * scale)
+        assert torch.allclose(better(fw.X), fw.X @ better[0].weight.T)
+        assert better.changes.share > 0
+        assert better.changes.tensors[0]["kept_as"] == "constants"
+    assert stt.find(model)  # the model itself is as it was
+
+
 def test_a_quantiser_that_cannot_give_the_codes_is_told():
     layer = torch.nn.Linear(4, 1, bias=False)
     flip = [1.0]
@@ -257,3 +283,5 @@ def test_statistics_of_no_batch_would_be_those_of_fresh_layers():
     for bn in (3, [], iter([torch.zeros(3, 6)])):
         with pytest.raises(InputError, match="bn "):
             stt.decode(task.model, task.monitor, horizon=8, bn=bn)
+    with pytest.raises(InputError, match="a batch of `bn` does not fit"):
+        stt.decode(task.model, task.monitor, horizon=8, bn=torch.zeros(3, 5))

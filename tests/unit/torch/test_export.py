@@ -12,6 +12,7 @@ import sterling.torch as stt  # noqa: E402
 from sterling.errors import InputError, SterlingError, StoreError  # noqa: E402
 from sterling.torch.export import pack, to_onnx  # noqa: E402
 from sterling.torch.packed import load_packed, pack_codes, unpack_codes  # noqa: E402
+from tests.unit.torch import frameworks as fw  # noqa: E402
 
 
 def digits_net(levels, per="tensor"):
@@ -70,6 +71,36 @@ def test_a_decoded_net_is_packed_as_well(tmp_path):
     assert pack(better, tmp_path / "net.bits") == 16 * 24 // 8 + 24 * 3 // 8
     x = torch.randn(100, 16)
     assert np.array_equal(load_packed(tmp_path / "net.bits").predict(x.numpy()), better(x).argmax(1).numpy())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: fw.Quantised(fw.detached), lambda: fw.torchao(group=fw.WIDTH), lambda: fw.brevitas("ternary")],
+)
+def test_layers_that_quantise_themselves_are_packed_with_an_example(make, tmp_path):
+    model = nn.Sequential(nn.BatchNorm1d(fw.WIDTH), make(), nn.ReLU())
+    levels = stt.find(model, fw.X)[0].levels
+    assert pack(model, tmp_path / "net.bits", fw.X) == 48 * fw.WIDTH * (2 if levels == 3 else 4) // 8
+    with torch.no_grad():
+        ours = model.eval()(fw.X)
+    np.testing.assert_allclose(load_packed(tmp_path / "net.bits")(fw.X.numpy()), ours, rtol=1e-4, atol=1e-5)
+    assert len(stt.find(model, fw.X)) == 1  # the model itself is as it was
+
+
+def test_a_layer_that_does_more_than_quantise_is_refused(tmp_path):
+    class Twice(nn.Linear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    model = nn.Sequential(Twice(4, 3))
+    for example, about in (
+        (torch.ones(2, 4), "does more"),
+        (torch.ones(2, 5), "cannot be run"),
+        (3, "example"),
+    ):
+        with pytest.raises(InputError, match=about):
+            pack(model, tmp_path / "net.bits", example)
+    assert not list(tmp_path.iterdir())
 
 
 def test_weights_on_no_grid_are_written_as_they_are(tmp_path):
@@ -181,7 +212,7 @@ class Odd(nn.Module):
     [Odd(), nn.Conv2d(1, 1, 3, padding_mode="circular"), nn.MaxPool2d(2, ceil_mode=True), nn.Softplus()],
 )
 def test_layers_that_the_runtime_does_not_know(layer, tmp_path):
-    with pytest.raises(InputError, match=r"layer 1 .*cannot be packed"):
+    with pytest.raises(InputError, match=r"layer 1 .*(packed nets do not know|cannot be packed)"):
         pack(nn.Sequential(nn.Identity(), layer), tmp_path / "net.bits")
     assert not list(tmp_path.iterdir())
 
@@ -207,7 +238,9 @@ def not_finite():
     "make, about",
     [
         (lambda: Doubled(nn.Linear(4, 4)), "of its own"),
-        (hooked, "cannot be packed"),
+        (hooked, "layer 0 .*hooks"),
+        (lambda: Odd(), "the model .*is no Sequential"),
+        (lambda: nn.Sequential(fw.Quantised(fw.detached)), "give `example`"),
         (not_finite, "not finite"),
     ],
 )
