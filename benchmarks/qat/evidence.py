@@ -92,8 +92,8 @@ def studies(part: str) -> list[Study]:
 
 
 #: What the pilots chose (`python -m benchmarks.qat rates`, then `strengths`). On text the transition rate,
-#: Q-EMA and PARQ have the strengths of MNIST: the pilots of the rate and of PARQ have not been run there, and of
-#: Q-EMA no decay that was tried did better than none (1.99 against 1.93 nats).
+#: Q-EMA and PARQ have the strengths of MNIST: the pilots of the rate and of PARQ have not been run there, and
+#: of Q-EMA no decay that was tried did better than none (1.99 against 1.93 nats).
 RATES = {
     ("digits", "mlp"): 0.0003,
     ("mnist", "mlp"): 0.0003,
