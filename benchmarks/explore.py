@@ -1,8 +1,9 @@
 """The explorable page against its bars: `python -m benchmarks.explore [--quick] [--repeat 3]`.
 
 In headless Chromium, which draws without a graphics card: the steps a second of the page's engine at n = 32,
-N = 1600, σ = 0.5, from an empty table of gradients on, and the frames a second while the page plays. What was
-fast must have been right: the latent weights at the end are those of `train`.
+N = 1600, σ = 0.5, from an empty table of gradients on; the frames a second while the page plays; and how long
+the balance of mean gradients holds the page up. What was fast must have been right: the latent weights at the
+end are those of `train`, and the shares those of `theory.balance`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 import sterling as st
@@ -26,7 +28,12 @@ N, SAMPLES, NOISE, SEED = 32, 1600, 0.5, 0
 STEPS = 4_000_000
 FRAMES_FOR = 5000  # milliseconds
 STEPS_BAR, FRAMES_BAR = 1e6, 50
+SLICE_BAR = 33  # milliseconds, two frames
 _WIDTH = 130  # columns, where the output is no terminal
+
+#: Data sets for the balance, n and N; the last has as many entries as the page takes.
+BALANCED = {"n": (12, 32, 64, 64), "samples": (1600, 1600, 1600, 25_600), "m": (1, 1, 1, 4)}
+_CLOSE = 1e-9  # of its shares to Python's
 
 #: What plays while frames are counted, as the address of the page says it.
 PLAYS = {
@@ -42,6 +49,14 @@ _RUN = """
     const run = new sterling.Run(data, {surrogate: "relu", schedule, init: 0}), begun = performance.now();
     run.advance(steps);
     return [(performance.now() - begun) / 1000, [...run.latents()]];
+"""
+_BALANCE = """
+    const work = sterling.balancing(sterling.draw(arguments[0]), "relu"), slices = [];
+    for (;;) {
+        const begun = performance.now(), step = work.next();
+        slices.push(performance.now() - begun);
+        if (step.done) return [slices, [...step.value.shares]];
+    }
 """
 _FRAMES = """
     const [length, done] = arguments, step = sterling.page.run.step;
@@ -124,7 +139,40 @@ def frames(driver, address: str, options: Options) -> Row:
     )
 
 
-BARS: dict[str, Callable[..., Row]] = {"steps": speed, "frames": frames}
+def balance(driver, address: str, options: Options) -> Row:
+    """Return the longest slice of the balance, the best of its repetitions, over several data sets."""
+    visit(driver, f"{address}#story=1")
+    longest: dict[str, list[float]] = {}
+    notes, failure = [], ""
+    cases = list(zip(*BALANCED.values(), strict=True))
+    for n, samples, m in cases[: 2 if options.quick else None]:
+        problem = {"n": n, "samples": samples, "m": m, "noise": NOISE}
+        name = f"n={n} N={samples} m={m}"
+        expected = st.theory.balance(st.Problem(**problem).draw(SEED)).wrong_share
+        totals = []
+        longest[name] = []
+        for _ in range(options.repeat):
+            slices, shares = driver.execute_script(_BALANCE, {**problem, "seed": SEED})
+            longest[name].append(max(slices))
+            totals.append(sum(slices))
+            if np.abs(np.array(shares) - expected).max() > _CLOSE:
+                failure = "shares differ from those of theory.balance"
+        notes.append(f"{name}: {min(totals):,.0f} ms in all, {min(longest[name]):.0f} ms at a time")
+    return Row(
+        title=f"the balance, σ={NOISE}, the longest time that the page waits for it",
+        measured=max(map(min, longest.values())),
+        unit="ms",
+        bar=SLICE_BAR,
+        aim=16,
+        more_is_better=False,
+        runs={f"milliseconds, {name}": found for name, found in longest.items()},
+        note="; ".join(notes),
+        failure=failure,
+        case="balance",
+    )
+
+
+BARS: dict[str, Callable[..., Row]] = {"steps": speed, "frames": frames, "balance": balance}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -19,8 +19,10 @@ import sterling as st
 from sterling.cli import app
 from sterling.report.explore import write_explorable
 from sterling.schedules import schedule_from_dict
-from sterling.theory.chatter import LEADING_CHECKED
-from sterling.theory.recurrence import SIGNAL_CHECKED
+from sterling.surrogates import get_surrogate
+from sterling.theory.box import fit
+from sterling.theory.chatter import PLAIN_CHECKED
+from sterling.theory.recurrence import BALANCE_CHECKED, SIGNAL_ERRORS
 from tests.browsing import colour, look, settled, visit
 from tests.colours import contrast
 from tests.support import PIECEWISE
@@ -43,6 +45,7 @@ SCHEDULES = (
     {"kind": "power", "rate": 1.0, "exponent": 0.3},
     {"kind": "power", "rate": 0.2, "exponent": 0.8},
 )
+UNBALANCED = {"n": 16, "samples": 10, "m": 1, "noise": 1.0}  # of seed 0
 RESTARTS = (None, None, {"every": 100, "scale": 0.1}, None, {"every": 17, "scale": 0.5})
 
 
@@ -90,6 +93,10 @@ def page(driver, address):
 
 def text(driver, selector):
     return driver.find_element(By.CSS_SELECTOR, selector).text
+
+
+def shown_share(share):
+    return "below 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
 
 
 MAKE = """
@@ -171,6 +178,74 @@ def test_the_laws_are_those_of_the_theory(engine, surrogate):
         expected = st.theory.wrong_share(instance, method="signal", surrogate=surrogate)
         np.testing.assert_allclose(shares, expected, rtol=1e-12, atol=1e-13)
         assert occupancy == pytest.approx(st.theory.occupancy(instance, method="signal", surrogate=surrogate))
+
+
+BALANCE = """
+    const work = sterling.balancing(sterling.draw(arguments[0]), arguments[1]);
+    for (let step = work.next(); ; step = work.next()) {
+        if (step.done) return step.value && [[...step.value.shares], step.value.occupancy];
+    }
+"""
+
+
+@pytest.mark.parametrize("number", range(40))
+def test_the_balance_is_that_of_the_theory(engine, number):
+    """On problems drawn at random from the range of the controls."""
+    rng = np.random.default_rng([20261128, number])
+    surrogate, told = (
+        PIECEWISE[number % 4],
+        {
+            "n": int(rng.integers(1, 65)),
+            "samples": round(50 * 512 ** rng.random()),
+            "m": int(rng.integers(1, 5)),
+            "noise": round(0.05 * 40 ** rng.random(), 2),
+            "seed": int(rng.integers(10**9)),
+        },
+    )
+    found = engine.execute_script(BALANCE, told, surrogate)
+    seed = told.pop("seed")
+    expected = st.theory.balance(st.Problem(**told).draw(seed), surrogate=surrogate)
+    np.testing.assert_allclose(found[0], expected.wrong_share, rtol=0, atol=1e-9)
+    assert found[1] == pytest.approx(expected.occupancy, abs=1e-9)
+
+
+def test_without_a_balance_each_bit_is_taken_for_itself(driver, address):
+    """And the page says so: for many weights, and where Python finds no balance either."""
+    look(driver, "light", 1280)
+    for told, reason in (
+        ({"n": 96, "samples": 6400, "m": 1, "noise": 0.5}, "up to n = 64 only"),
+        (UNBALANCED, "finds no shares"),
+    ):
+        visit(driver, f"{address}#seed=0&" + "&".join(f"{name}={value}" for name, value in told.items()))
+        instance = st.Problem(**told).draw(0)
+        if told is UNBALANCED:
+            with pytest.raises(st.InputError):
+                st.theory.balance(instance)
+        expected = st.theory.occupancy(instance, method="signal")
+        note = text(driver, "#law-note").replace("\N{NO-BREAK SPACE}", " ")
+        assert reason in note
+        assert "each bit for itself" in note
+        assert text(driver, "#law-occupancy") == shown_share(expected)
+    told = {"n": 12, "samples": 800, "m": 1, "noise": 0.5}
+    visit(driver, f"{address}#seed=0&n=12&samples=800&m=1&noise=0.5")
+    balance = st.theory.balance(st.Problem(**told).draw(0))
+    assert text(driver, "#law-occupancy") == shown_share(balance.occupancy)
+    assert text(driver, "#law-worst") == f"{shown_share(balance.wrong_share.max())} of the steps"
+    assert text(driver, "#law-wrong") == f"{balance.wrong_share.sum():.2f}"
+    assert "theory.balance of sterling" in text(driver, "#law-note")
+
+
+@pytest.mark.parametrize("surrogate", ["relu", "identity"])
+def test_the_chatter_is_the_fit_without_reaction(engine, surrogate):
+    for n, ratio in ((128, 2), (192, 3), (256, 4)):
+        told = {"n": n, "samples": ratio * n * (2 if surrogate == "relu" else 1), "m": 1, "noise": 0}
+        share = engine.execute_script(
+            "return sterling.chatterShare(arguments[0], arguments[1])", told, surrogate
+        )
+        expected = fit(told["samples"] / n, 0.0, get_surrogate(surrogate), reacts=False)
+        assert share == pytest.approx((1 - expected.mean) / 2, rel=1e-6)
+        closer = st.theory.chatter(st.Problem(n=n, samples=told["samples"]), surrogate=surrogate).share
+        assert 1 < share / closer < 1.04
 
 
 @pytest.mark.parametrize(
@@ -317,6 +392,29 @@ def test_a_page_just_opened_plays_and_a_kept_state_stands(driver, address):
     assert driver.execute_script("return sterling.page.run.step") == 0
 
 
+def test_what_is_prepared_comes_while_a_run_takes_all_of_its_time(driver, address):
+    look(driver, "light", 1280)
+    driver.get("about:blank")
+    driver.get(f"{address}#n=10&samples=400&noise=0.5&speed=10000000&steps=1000000000")
+    driver.set_script_timeout(60)
+    script = """
+        const done = arguments[0], page = () => sterling.page;
+        let clicked = false;
+        (function watch() {
+            if (page().mode === "still" && page().run && !clicked) {
+                document.getElementById("play").click();
+                clicked = true;
+            }
+            if (!clicked || page().tasks > 0) requestAnimationFrame(watch);
+            else done([page().mode, document.getElementById("law-occupancy").textContent]);
+        })();
+    """
+    mode, shown = driver.execute_async_script(script)
+    assert mode == "playing"
+    assert shown == shown_share(st.theory.balance(st.Problem(n=10, samples=400, noise=0.5).draw(5)).occupancy)
+    driver.find_element(By.ID, "play").click()
+
+
 def test_the_link_to_the_certificate_shows_it(page):
     page.find_element(By.LINK_TEXT, "See one").click()
     assert page.current_url.endswith("#story=2")
@@ -377,7 +475,11 @@ def test_what_is_not_proved_is_not_said(driver, address):
 def test_the_page_says_where_its_laws_were_compared_with_runs(page):
     """The ranges are those that the theory knows."""
     said = text(page, ".range").replace("\N{NO-BREAK SPACE}", " ")
-    for checked, law in ((SIGNAL_CHECKED, st.theory.occupancy), (LEADING_CHECKED, st.theory.chatter)):
+    for checked, law in (
+        (BALANCE_CHECKED, st.theory.balance),
+        (SIGNAL_ERRORS, st.theory.occupancy),
+        (PLAIN_CHECKED, st.theory.chatter),
+    ):
         assert checked in said
         assert checked.rpartition(": ")[2] in law.checked
 

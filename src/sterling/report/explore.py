@@ -12,8 +12,8 @@ from pathlib import Path
 
 from sterling.base.files import write_atomically
 from sterling.report.html import page
-from sterling.theory.chatter import LEADING_CHECKED
-from sterling.theory.recurrence import SIGNAL_CHECKED
+from sterling.theory.chatter import PLAIN_CHECKED
+from sterling.theory.recurrence import BALANCE_CHECKED, SIGNAL_ERRORS
 
 _START = "page"  # the module that is run
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.M)
@@ -34,7 +34,13 @@ def write_explorable(path: str | os.PathLike) -> Path:
     >>> write_explorable(Path(tempfile.mkdtemp()) / "explore.html").name
     'explore.html'
     """
-    text = page("explore.html", code=joined(_START), noisy=SIGNAL_CHECKED, noiseless=LEADING_CHECKED)
+    text = page(
+        "explore.html",
+        code=joined(_START),
+        noisy=BALANCE_CHECKED,
+        alone=SIGNAL_ERRORS,
+        noiseless=PLAIN_CHECKED,
+    )
     return write_atomically(path, text.encode())
 
 

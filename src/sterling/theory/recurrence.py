@@ -32,16 +32,16 @@ from sterling.theory.typical import angle
 METHODS = ("balance", "signal")
 
 _COMPARED = "n = 4 to 128, m = 1 to 8, σ = 0.1 to 2, occupancies of 0.05 to 0.95, 10⁵ steps"
-#: Where the shares push/S and their product, the method "signal", were compared with runs, and how well.
-SIGNAL_CHECKED = (
-    f"{_COMPARED}: the occupancy is off by 6 to 15 % of itself in half of the data sets, by 26 to 145 % in "
-    "one of ten"
+#: How well the shares push/S and their product, the method "signal", agreed with runs there.
+SIGNAL_ERRORS = (
+    "the occupancy is off by 6 to 15 % of itself in half of the data sets, by 26 to 145 % in one of ten"
 )
-_CHECKED = (
+#: Where `balance` was compared with runs, and how well.
+BALANCE_CHECKED = (
     f"{_COMPARED}; ReLU, identity, clipped ReLU and hard tanh: the occupancy is off by 0.3 to 3.4 % of "
     "itself in half of the data sets and by 2 to 43 % in one of ten (from n = 16 on by 0.9 % and 9 % at most)"
 )
-_BOTH = f"{_CHECKED}. Method signal: {SIGNAL_CHECKED.removeprefix(f'{_COMPARED}: ')}"
+_BOTH = f"{BALANCE_CHECKED}. Method signal: {SIGNAL_ERRORS}"
 
 _STATES = 200  # at which exact gradients correct the prediction
 _FEWEST = 50  # fewer draws would add more noise than they correct
@@ -156,7 +156,7 @@ class Balance(Plain):
         return in_notebook(self, rows)
 
 
-@labelled("mean-field", "sterling.theory.recurrence", _CHECKED)
+@labelled("mean-field", "sterling.theory.recurrence", BALANCE_CHECKED)
 def balance(
     instance: Instance, *, surrogate: str | Surrogate = "relu", reference=None, states: int = _STATES
 ) -> Balance:

@@ -4,29 +4,35 @@ import { normalBelow } from "./normal.js";
 import { Gradients } from "./gradient.js";
 
 const PEAK = 1 / Math.sqrt(2 * Math.PI);
-const ENDS = {  // of the window of μ′: −low and high
+const ROUNDS = 200;  // of the iteration for chatter
+/** The ends of the window of μ′: −low and high. */
+export const ENDS = {
   relu: [0, Infinity],
   identity: [Infinity, Infinity],
   clipped_relu: [0, 1],
   hard_tanh: [1, 1],
 };
 
-const below = (x) => (x >= 0 ? normalBelow(x) : 1 - normalBelow(-x));
+/** Φ(x). */
+export const below = (x) => (x >= 0 ? normalBelow(x) : 1 - normalBelow(-x));
 
-/** S, the mean pull on one wrong weight while all others are right; exact for Gaussian inputs. */
-export function signal(n, m, surrogate) {
-  const c = 1 - 2 / n, s = Math.sqrt((1 - c) * (1 + c));
-  let sum = 0;
+/** α and β in E G(w) = ‖v‖² (α w − β w*) at the correlation c of w and w*; exact for Gaussian inputs. */
+export function coefficients(c, surrogate) {
+  const s = Math.sqrt((1 - c) * (1 + c));
+  let alpha = 0, beta = 0;
   for (const x of ENDS[surrogate]) {
     if (x === 0) continue;
-    if (x === Infinity) {
-      sum += PEAK;
-      continue;
-    }
     const ratio = s > 0 ? x / s : Infinity;
-    sum += PEAK / 2 - PEAK * Math.exp(-x * x / 2) * below(-c * ratio) + PEAK * (below(ratio) - 0.5);
+    alpha += PEAK / 2 - (x < Infinity ? PEAK * Math.exp(-x * x / 2) * below(-c * ratio) : 0);
+    beta += PEAK * (below(ratio) - 0.5);
   }
-  return m / Math.sqrt(n) * sum;
+  return [alpha, beta];
+}
+
+/** S, the mean pull on one wrong weight while all others are right. */
+export function signal(n, m, surrogate) {
+  const [alpha, beta] = coefficients(1 - 2 / n, surrogate);
+  return m / Math.sqrt(n) * (alpha + beta);
 }
 
 /**
@@ -48,11 +54,19 @@ export function expectation(data, surrogate) {
 }
 
 /**
- * The share of wrong weights that keeps itself alive without label noise, 0.13·α^(−2/3) to leading order (docs/science,
- * 8), with α the samples that the surrogate reads for each weight; null where that was not compared with runs.
+ * The share of wrong weights that keeps itself alive without label noise: theory/box.py without its reaction χ, where
+ * the integrals are elementary: E g² = (2 arccos m − arccos Q)/2π, of the angles of two states of a run to the teacher
+ * and to each other, and r = 1. Null where that was not compared with runs.
  */
 export function chatterShare({ n, samples, m, noise }, surrogate) {
   const reads = { relu: samples / 2, identity: samples }[surrogate];
   if (noise > 0 || m > 1 || n < 128 || !reads || reads < 2 * n || reads > 4.5 * n) return null;
-  return 0.13 * (reads / n) ** (-2 / 3);
+  let mean = 0.5, square = Math.PI / 4;  // m and Q with a quarter wrong
+  for (let round = 0; round < ROUNDS; round++) {
+    const spread = Math.sqrt((2 * Math.acos(mean) - Math.acos(square)) * n / reads), low = -2 / spread;
+    const edge = PEAK * Math.exp(-low * low / 2), inner = 0.5 - below(low);
+    mean += (2 * inner + spread * (edge - PEAK) - mean) / 2;
+    square += (1 + 2 * spread * (edge - PEAK) + spread * spread * (inner + low * edge) - square) / 2;
+  }
+  return (1 - mean) / 2;
 }

@@ -1,5 +1,6 @@
 // The page: controls and address in, a run that moves between frames, panels and words out.
 
+import { balancing, MOST_BALANCED } from "./balance.js";
 import { drawBars } from "./bars.js";
 import { drawBits } from "./bits.js";
 import { whenResized } from "./canvas.js";
@@ -9,7 +10,7 @@ import { listenToControls, showControls } from "./controls.js";
 import { $, describe, put } from "./dom.js";
 import { drawField } from "./field.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
-import { expectation } from "./laws.js";
+import { chatterShare, expectation } from "./laws.js";
 import { draw, drawing, initialLatent } from "./problem.js";
 import { Run } from "./run.js";
 import { fromAddress, pythonLine, readRestart, readSchedule, shellLine, toAddress } from "./settings.js";
@@ -17,7 +18,7 @@ import { STORY, storySettings } from "./story.js";
 import { landscapeWords, lawWords, proofWords, provedWords, recurs, runWords, verdictWords } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
-const WORK = 6;  // and for what is prepared beside it
+const WORK = 6;  // of them for what is prepared beside it
 const GLOW = 500;  // milliseconds that a flip is marked
 const WORDS = 120;  // milliseconds between two looks at the numbers
 const SAMPLES_OF_AVERAGE = 400;  // points of the average's line
@@ -54,11 +55,17 @@ function prepare(at, plays = false) {
     const drawn = yield* drawing(wanted);
     data = drawn;
     begin();
-    law = expectation(data, wanted.surrogate);
+    law = { ...expectation(data, wanted.surrogate), balance: wanted.n > MOST_BALANCED ? "large" : "coming" };
     if (at) seek(at);
     else if (mode === "preparing") mode = "still";
     refresh();
     if (plays && mode === "still" && !calm.matches) play();
+    if (!law.absorbs && law.balance === "coming") {
+      const found = yield* balancing(drawn, wanted.surrogate);
+      law = { ...law, ...found, balance: found ? "found" : "none" };
+      tellLaw();
+      stale = true;
+    }
     if (wanted.n <= MOST_WEIGHTS) {
       const found = yield* sweeping(drawn, wanted.surrogate);
       land = found;
@@ -89,9 +96,9 @@ function begin() {
 }
 
 function work(until) {
-  while (tasks.length && performance.now() < until) {
+  do {  // once at least: a run that needs all of its time holds nothing up
     if (tasks[0].next().done) tasks.shift();
-  }
+  } while (tasks.length && performance.now() < until);
 }
 
 // ---- Time
@@ -101,8 +108,8 @@ function frame(now) {
   const passed = Math.min(100, now - last);
   last = now;
   const start = performance.now();
-  if (mode === "playing" || mode === "seeking") move(passed, start + SLICE);
-  if (tasks.length) work(start + (mode === "playing" || mode === "seeking" ? WORK : SLICE));
+  if (mode === "playing" || mode === "seeking") move(passed, start + SLICE - (tasks.length ? WORK : 0));
+  if (tasks.length) work(start + SLICE);
   if (!run) return;
   const glowing = !calm.matches && flashed.some((when) => now - when < GLOW);
   if (!stale && !glowing && mode === "still") return;
@@ -209,9 +216,11 @@ function paint(now) {
   const top = Math.max(3, run.distance, ...high, run.history.start);
   drawRecent($("recent"), run, recentTop(), every);
   drawWhole($("whole"), run, top, every, averages);
-  drawBars($("bars"), run.step > 0 ? mean : null, teacher, law && !law.absorbs && !settings.restart ? law.shares : null);
+  drawBars($("bars"), run.step > 0 ? mean : null, teacher, showsLaw() ? law.shares : null);
   if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
 }
+
+const showsLaw = () => law && !law.absorbs && law.balance !== "coming" && !settings.restart;
 
 /** What the upper chart must reach. */
 function recentTop() {
@@ -392,7 +401,7 @@ function listen() {
 
 // What tests and the curious may use from the console.
 globalThis.sterling = {
-  draw, Run, initialLatent, expectation, sweeping, certifying, pythonLine, shellLine, storySettings,
+  draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, pythonLine, shellLine, storySettings,
   get page() {
     return { run, data, settings, averages, mode, tasks: tasks.length };
   },

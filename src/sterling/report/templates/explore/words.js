@@ -1,5 +1,6 @@
 // What the page says in words: of a run, of the law for its data, of the landscape and its proof.
 
+import { MOST_BALANCED } from "./balance.js";
 import { UNDECIDED } from "./bars.js";
 import { brief, WINDOW } from "./chart.js";
 import { MOST_WEIGHTS } from "./landscape.js";
@@ -56,6 +57,16 @@ export function runWords(run, view) {
   };
 }
 
+const ALONE = "It takes each bit for itself, from the gradient at the teacher:";
+const BALANCED = "It is <code>theory.balance</code> of sterling, made from the gradients at the teacher and near it.";
+/** What the law is made of. */
+const BALANCES = {
+  coming: BALANCED,
+  found: BALANCED,
+  large: `${ALONE} the closer <code>theory.balance</code> is made here up to <i>n</i> = ${MOST_BALANCED} only.`,
+  none: `${ALONE} the closer <code>theory.balance</code> finds no shares for these data.`,
+};
+
 /** What the law says of a long run: a note as HTML, and texts by places in the table. */
 export function lawWords(law, settings) {
   const { n, surrogate, restart } = settings, none = "–";
@@ -65,18 +76,23 @@ export function lawWords(law, settings) {
     const chatter = restart ? null : chatterShare(settings, surrogate);
     if (chatter !== null) {
       words.wrong = `${average(chatter * n)} while it chatters`;
-      note = "Here, the share of wrong bits at which chatter keeps itself going, to leading order; sterling’s <code>theory.chatter</code> is closer.";
+      note = "Here, the share of wrong bits at which chatter keeps itself going.";
     }
   } else if (!restart) {  // with restarts the law was not compared with runs
-    note = "It takes each bit for itself, from the gradient at the teacher; sterling’s <code>theory.balance</code> is closer.";
-    words.occupancy = percent(law.occupancy);
-    words.wrong = average(law.shares.reduce((sum, share) => sum + share, 0));
-    words.worst = `${percent(Math.max(...law.shares))} of the steps`;
+    note = BALANCES[law.balance];
     words.last = "a matter of luck";
-    words.average = `${law.shares.filter((share) => share > 0.5).length} of ${n}`;
+    if (law.balance === "coming") Object.assign(words, { occupancy: "…", wrong: "…", worst: "…", average: "…" });
+    else Object.assign(words, sharesWords(law, n));
   }
   return { note, table: placed("law", words) };
 }
+
+const sharesWords = ({ shares, occupancy }, n) => ({
+  occupancy: percent(occupancy),
+  wrong: average(shares.reduce((sum, share) => sum + share, 0)),
+  worst: `${percent(Math.max(...shares))} of the steps`,
+  average: `${shares.filter((share) => share > 0.5).length} of ${n}`,
+});
 
 /** What is proved of the data, in the same form, from the gradient at the teacher and from the proof once it is there. */
 export function provedWords(law, proof, land, { n, restart }) {
