@@ -9,8 +9,8 @@ approach  the share of wrong weights on the way from a random start: `theory.app
 ladder    N/n at which half of the data sets are solved by other estimators: `theory/ladder.py`
 
 A measured N is that of a probit curve in ln N fitted to the trials, with the 95 % interval of its place. All
-seeds are fixed, and the data sets of one n are the same at all N as far as they reach. Half an hour on a busy
-core; ``--full`` adds the iterate at 10⁵ steps for n = 128, 256 and 512, which takes far longer.
+seeds are fixed, and the data sets of one n are the same at all N as far as they reach. A quarter of an hour
+without `ladder`; ``--full`` adds the iterate at 10⁵ steps for n = 128, 256 and 512, which takes far longer.
 
 Found, with 16 data sets a cell at n = 256 and 512 and 12 at 1024: share of wrong weights, law over runs, at
 α′ = 2.5, 3, 3.5, 4, 4.5:
@@ -33,14 +33,14 @@ The share without reaction over runs, where at least half of 16 runs had not bee
                                512             6.86 [6.65, 7.09]      6.98
                               1024             7.27 [6.87, 7.69]      7.59
     time average, σ = 0.5, ReLU, n = 64        18.72 [17.37, 20.02]   19.55     (identity 11.74, law 11.43)
-    iterate, 400 steps     n = 64              2.15 [2.03, 2.26]      2.10
-    (identity,                128              3.73 [3.54, 3.90]      3.94
-     0.5/√(t + 1))            256              6.84 [6.56, 7.18]      7.50
-                              512              12.28 [11.70, 13.28]   13.62
-                             1024              23.7 [19.7, 31.9]      21.5
-    iterate, 10⁴ steps     n = 64              1.63 [1.52, 1.73]      1.73
-    (constant rate 0.5)       128              3.37 [3.24, 3.51]      3.32
-                              256              7.28 [6.93, 7.61]      7.72
+    iterate, 400 steps     n = 64              2.25 [2.15, 2.37]      2.10
+    (identity,                128              3.90 [3.74, 4.07]      3.94
+     0.5/√(t + 1))            256              6.99 [6.61, 7.34]      7.50
+                              512              12.01 [11.40, 12.61]   13.62
+                             1024              20.4 [18.9, 21.9]      21.5
+    iterate, 10⁴ steps     n = 64              1.76 [1.68, 1.84]      1.73
+    (constant rate 0.5)       128              3.49 [3.33, 3.68]      3.32
+                              256              7.42 [7.10, 7.76]      7.72
     iterate, 10⁵ steps     n = 64              1.61 [1.54, 1.67]      1.49
     GAMP, n = 64, σ = 0                        1.53 [1.51, 1.56]      1.49 (n → ∞)
     GAMP, σ = 0.5                              3.79 [3.67, 3.94]      3.21 (n → ∞)

@@ -252,7 +252,7 @@ def _threshold(excess, n: int, close: float = _FINE) -> float:
 @labelled(
     "mean-field",
     _SOURCE,
-    "m = 1, σ = 0: n = 64 to 1024, 400 steps at 0.5/√(t + 1): within 11 %; n = 64 to 256, 10⁴ steps at a "
+    "m = 1, σ = 0: n = 64 to 1024, 400 steps at 0.5/√(t + 1): within 14 %; n = 64 to 256, 10⁴ steps at a "
     "constant 0.5: within 7 %; n = 64 to 512, 10⁵ steps at 0.5/√(t + 1) (runs of docs/science, 8): "
     "within 17 %; n = 16 and 32, m = 1 and 4, 10⁴ steps at 0.5/√(t + 1): 40 to 60 % of the runs ended at w*",
 )
