@@ -10,12 +10,13 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from sterling.base.text import number
 from sterling.dynamics.orbit import Verdict
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from sterling.dynamics.orbit import Orbit
     from sterling.model.instance import Instance
 
@@ -32,6 +33,8 @@ def weights_table(orbit: Orbit) -> pl.DataFrame:
     """Return a row a weight: its feature, its sign by the last iterate, by the time average and in the
     reference, and the time average itself, in units of 1/√n, so from −1 to 1.
     """
+    import polars as pl
+
     reference = "teacher" if orbit.reference_kind == "teacher" else "best_state_seen"
     return pl.DataFrame(
         {
@@ -46,6 +49,8 @@ def weights_table(orbit: Orbit) -> pl.DataFrame:
 
 def predictions_table(orbit: Orbit, instance: Instance) -> pl.DataFrame:
     """Return a row a sample, in the order of the data: its label, and what each reading answers."""
+    import polars as pl
+
     columns = {"sample": np.arange(instance.samples), "label": instance.labels}
     columns |= {"last": instance.predict(orbit.signs), "average": instance.predict(orbit.ergodic_signs)}
     if orbit.reference_kind != "teacher":
