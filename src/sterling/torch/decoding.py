@@ -319,16 +319,20 @@ def recompute_norms(net: nn.Module, bn: Iterable[Any] | None) -> None:
             batches += 1
             yield one
 
-    try:
+    with _fitting("a batch of `bn`", "give batches of inputs, or tuples that begin with them"):
         torch.optim.swa_utils.update_bn(passed(), net, device=next(net.parameters()).device)
-    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as problem:
-        words = " ".join(str(problem).split())[:150]
-        raise InputError(
-            f"a batch of `bn` does not fit the model ({words}); give batches of inputs, or tuples that begin "
-            "with them"
-        ) from problem
     if not batches:
         raise InputError("bn gives no batch")
+
+
+@contextmanager
+def _fitting(what: str, advice: str) -> Iterator[None]:
+    """Turn what a model raises at inputs that are not its own into one sentence."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as problem:
+        words = " ".join(str(problem).split())[:150]
+        raise InputError(f"{what} does not fit the model ({words}); {advice}") from problem
 
 
 def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor) -> None:
@@ -398,7 +402,7 @@ def evaluate(model: nn.Module, batches: Iterable[Any]) -> dict[str, float]:
                 raise InputTypeError(
                     "a batch of `validate` must be (inputs, targets); or give a function of a model"
                 )
-            try:
+            with _fitting("`validate`", "give inputs and targets, or a function of a model"):
                 inputs, targets = (one.to(device) for one in batch)
                 outputs = model(inputs)
                 classes = not targets.is_floating_point()
@@ -408,12 +412,6 @@ def evaluate(model: nn.Module, batches: Iterable[Any]) -> dict[str, float]:
                     right += int((flat.argmax(-1) == targets.reshape(-1)).sum())
                 else:
                     total += float(nn.functional.mse_loss(outputs, targets, reduction="sum"))
-            except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as problem:
-                words = " ".join(str(problem).split())[:150]
-                raise InputError(
-                    f"`validate` does not fit the model ({words}); give inputs and targets, or a function of "
-                    "a model"
-                ) from problem
             count += targets.numel()
     if not count:
         raise InputError("validate gives no batch")
