@@ -172,7 +172,10 @@ class Recurrence(Plain):
             return "The run is too short to say whether they get rarer"
         if self.halves.high < 1:
             return f"They get rarer within the run, by {1 - self.halves.value:.2%} from one half to the next"
-        return "No sign that they get rarer; a finite run cannot prove that they never do"
+        return (
+            "No sign that they get rarer; a finite run cannot prove that they never do, `certify` can for up "
+            "to 24 weights"
+        )
 
     def summary(self) -> list[tuple[str, str]]:
         """Return names and texts for a table; only what the run can tell."""
