@@ -191,11 +191,8 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
     size = float(np.clip(900 / orbit.n, 8, 36))
     ax.axhspan(-1.08, 0, color=VERMILLION, alpha=0.06, lw=0)
     ax.axhline(0, color=GREY, lw=0.9)
-    if orbit.n > 100:
-        ax.fill_between(x, 0, margin, step="mid", color=BLUE, alpha=0.2, lw=0)
-    else:
-        colours = np.where(right, BLUE, VERMILLION)
-        ax.vlines(x, 0, margin, color=colours, lw=min(2.0, 90 / orbit.n), alpha=0.45)
+    colours = np.where(right, BLUE, VERMILLION)
+    ax.vlines(x, 0, margin, color=colours, lw=min(2.0, 90 / orbit.n), alpha=0.45)
     ring = {"facecolor": "none", "edgecolor": INK, "lw": 1.0}
     for where, scale, style, label in (
         (right, 1.0, {"color": BLUE, "zorder": 3}, "time average agrees"),

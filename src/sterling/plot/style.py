@@ -39,7 +39,7 @@ _HATCHES = {"TRAPPED": "xxx", "CHATTERING": "///", "WANDERING": "..."}
 DASHED = (0, (5, 1.5))  # what is predicted or averaged, beside what is measured
 ABOVE = "above the axes"  # marks the legends that stand there
 SMALL = 8.5  # points, for legends and ticks
-_NAME = 28  # letters of a name that are shown
+_NAME = 28  # letters of a name that are shown, at most
 
 
 def tidy(ax: Axes, legend: Literal["best", "lower right"] = "best", **given: Any) -> None:
@@ -96,10 +96,23 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def name_rows(ax: Axes, names: Sequence[str]) -> None:
-    """Put names of a user's own, cut short, to the left of the rows 0, 1, 2, …"""
-    short = [plain(name if len(name) <= _NAME else f"{name[: _NAME - 1]}…") for name in names]
+def name_rows(ax: Axes, names: Sequence[str], letters: int = _NAME) -> None:
+    """Put names of a user's own, cut short in the middle, to the left of the rows 0, 1, 2, …"""
+    end = letters // 2
+    short = [plain(one if len(one) <= letters else f"{one[: end - 1]}…{one[-end:]}") for one in names]
     ax.set_yticks(range(len(short)), short, fontsize=7.5)
+
+
+def named_bars(
+    ax: Axes, names: Sequence[str], shares: Sequence[float], axis: str, letters: int = _NAME
+) -> None:
+    """Draw a share for each name, rows downwards; ``axis`` is the label of the x axis."""
+    ax.barh(range(len(shares)), shares, color=PURPLE, height=0.7)
+    tidy(ax, xlabel=axis, xlim=(0, None))
+    name_rows(ax, names, letters)
+    ax.invert_yaxis()
+    ax.grid(axis="x", color=PALE, lw=0.6)
+    ax.grid(axis="y", visible=False)
 
 
 def save_figure(fig: Figure, path: str | os.PathLike) -> Path:

@@ -17,10 +17,8 @@ from sterling.plot.style import (
     DASHED,
     GREEN,
     GREY,
-    PALE,
-    PURPLE,
     VERMILLION,
-    name_rows,
+    named_bars,
     note,
     tidy,
 )
@@ -215,12 +213,10 @@ def leavers(ax: Axes, found: Recurrence) -> str:
         note(ax, f"the {home(found)} was never left")
         return f"The {home(found)} was never left."
     shown = ranked[:_BARS]
-    ax.barh(range(len(shown)), [share for _, share in shown], color=PURPLE, height=0.7)
-    tidy(ax, xlabel="share of the departures", ylabel="weight")
-    name_rows(ax, [found.name(k) for k, _ in shown])
-    ax.invert_yaxis()
-    ax.grid(axis="x", color=PALE, lw=0.6)
-    ax.grid(axis="y", visible=False)
+    named_bars(
+        ax, [found.name(k) for k, _ in shown], [share for _, share in shown], "share of the departures"
+    )
+    ax.set_ylabel("weight")
     k, share = ranked[0]
     more = f"; the {len(shown)} most frequent are shown" if len(shown) < len(ranked) else ""
     return (
