@@ -27,6 +27,7 @@ from sterling.plot.style import (
     note,
     plain,
     tidy,
+    whole_ticks,
 )
 from sterling.plot.svg import inline, settings, source
 from sterling.plot.weights import flips_over_steps
@@ -129,6 +130,7 @@ def landscape(ax: Axes, thing: Landscape) -> str:
     if traps.size:
         ax.plot(thing.distance[traps], thing.loss[traps], "x", ms=4, color=VERMILLION)
     tidy(ax, xlabel="wrong weights" + (", × traps" if traps.size else ""), ylabel="loss: range, median")
+    whole_ticks(ax.xaxis)
     return f"Loss against distance, from {min(low):.3g} to {max(high):.3g}; {counted(traps.size, 'trap')}."
 
 

@@ -21,6 +21,7 @@ from sterling.plot.style import (
     named_bars,
     note,
     tidy,
+    whole_ticks,
 )
 from sterling.visits.batch_means import DRIFT_LEVEL
 from sterling.visits.recurrence import home
@@ -96,6 +97,7 @@ def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:
         ylabel="share of the steps in which it is wrong",
         ylim=(0, 1.12 * top),
     )
+    whole_ticks(ax.xaxis)
     return f"{text}."
 
 
@@ -242,5 +244,6 @@ def distances(ax: Axes, found: Recurrence) -> str:
         xlim=(0.4, max(farthest, 4) + 0.6),
         ylim=(0.5 / total, 1.5),
     )
+    whole_ticks(ax.xaxis)
     common = int(np.argmax(found.reached))
     return f"Absences reach {counted(common, 'wrong weight')} most often and {farthest} at most."

@@ -16,7 +16,7 @@ from sterling.claims.finding import Finding, Measured, Reference, mean, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.plot.curves import dots
-from sterling.plot.style import BLUE, GREY, VERMILLION, tidy
+from sterling.plot.style import BLUE, GREY, VERMILLION, tidy, whole_ticks
 from sterling.stats import mean_interval
 
 if TYPE_CHECKING:
@@ -175,6 +175,7 @@ def draw_entries(ax: Axes, raw: pl.DataFrame) -> str:
         ax.errorbar(distance, found, reach, fmt=marker, ms=5, color=colour, label=f"{name}, measured")
         ax.plot(distance, mine["expected"].to_numpy(), color=GREY, lw=1.2, ls=dash, label=f"{name}, E G")
     tidy(ax, xlabel="wrong weights (number)", ylabel="gradient along the weight, in ‖v‖²/√n")
+    whole_ticks(ax.xaxis)
     return (
         "By the law wrong weights are pushed home with the same force at every distance, and right ones not "
         "at all."
