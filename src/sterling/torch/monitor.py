@@ -19,7 +19,7 @@ from sterling.base.text import counted
 from sterling.errors import InputError, InputTypeError, SterlingError
 from sterling.torch.counting import Tally
 from sterling.torch.handle import QuantisedWeight
-from sterling.torch.taps import unwrapped
+from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import find
 
 if TYPE_CHECKING:
@@ -478,15 +478,11 @@ class OrbitMonitor:
             )
         before = self.state_dict()
         try:
-            self._load(state)
-        except Exception as problem:  # whatever a damaged file leads to
+            with in_one_sentence("this state of an OrbitMonitor is damaged", "save it again"):
+                self._load(state)
+        except SterlingError:
             self._load(before)
-            if isinstance(problem, SterlingError):
-                raise
-            words = " ".join(str(problem).split())[:100]
-            raise InputError(
-                f"this state of an OrbitMonitor is damaged ({words}): save it again"
-            ) from problem
+            raise
 
     def _load(self, state: Mapping[str, Any]) -> None:
         for mine, theirs in zip(self.weights, state["tensors"], strict=False):
