@@ -30,7 +30,6 @@ from sterling.study.kinds import Look
 from sterling.torch import remedies, rivals
 from sterling.torch.decoding import evaluate, recompute_norms
 from sterling.torch.monitor import HORIZONS, settled
-from sterling.torch.parametrized import latent_of, quantisers
 
 #: Parts of the run after which a run at a constant rate is looked at.
 MARKS = (1 / 4, 1 / 2, 3 / 4, 1)
@@ -243,7 +242,7 @@ class Run:
         if remedy == "parq":
             named = dict(self.model.named_parameters())
             stt.binarize(copied := copy.deepcopy(self.model), skip=SKIPPED[self.settings["net"]])
-            chosen = {f"{path}.weight" for path, *_ in quantisers(copied)}
+            chosen = {one.name for one in stt.find(copied)}
             return [
                 remedies.parq(
                     [named[name] for name in named if name in chosen],
@@ -256,7 +255,7 @@ class Run:
             ], None
         self.quantise()
         if remedy == "bop":
-            latents = [latent_of(layer) for _, layer, _ in quantisers(self.model)]
+            latents = [one.latent for one in stt.find(self.model)]
             others = [p for p in self.model.parameters() if all(p is not one for one in latents)]
             bop = remedies.Bop(latents, adaptivity=1e-3, threshold=strength)
             return [bop, torch.optim.Adam(others, lr=rate)], rivals.Last(self.model, bop)

@@ -19,7 +19,7 @@ from sterling.torch.counting import Tally, grid_of
 from sterling.torch.decoding import make_plain
 from sterling.torch.functions import Step, top_code
 from sterling.torch.monitor import groups_of
-from sterling.torch.parametrized import Quantiser, latent_of, quantisers
+from sterling.torch.parametrized import Quantiser, quantisers
 from sterling.torch.rivals import Rival
 from sterling.torch.weights import find
 
@@ -219,14 +219,13 @@ class QEMA(Rival):
         super().__init__(model, optimizer)
         known = {id(one.latent) for one in self.weights}
         self.averages: dict[int, torch.Tensor] = {}
-        self._replaced: list[tuple[nn.Module, Quantiser]] = []
-        for _, layer, quantiser in list(quantisers(self.model)):
-            latent = latent_of(layer)
+        self._replaced: list[tuple[Any, Quantiser]] = []
+        for layer, latent, quantiser in quantisers(self.model):
             if id(latent) in known:
                 average = self.averages.setdefault(id(latent), latent.detach().clone())
-                chain = layer.parametrizations["weight"]  # type: ignore[index]
-                chain[len(chain) - 1] = Guided(quantiser, average)  # type: ignore[index]
-                self._replaced.append((layer, quantiser))
+                chain = layer.parametrizations["weight"]
+                chain[len(chain) - 1] = Guided(quantiser, average)
+                self._replaced.append((chain, quantiser))
         self.weights = [one for one in find(self.model) if id(one.latent) in known]
 
     def after_step(self) -> None:
@@ -239,9 +238,8 @@ class QEMA(Rival):
 
     def close(self) -> None:
         super().close()
-        for layer, quantiser in self._replaced:
-            chain = layer.parametrizations["weight"]  # type: ignore[index]
-            chain[len(chain) - 1] = quantiser  # type: ignore[index]
+        for chain, quantiser in self._replaced:
+            chain[len(chain) - 1] = quantiser
 
 
 class Guided(Quantiser):

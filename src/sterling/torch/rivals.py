@@ -18,9 +18,7 @@ from sterling.base.checks import choice, instance_of, integer, real
 from sterling.errors import InputError
 from sterling.torch.decoding import make_plain, recompute_norms
 from sterling.torch.functions import nearest_code
-from sterling.torch.handle import QuantisedWeight
 from sterling.torch.monitor import after_each_step, groups_of, innermost
-from sterling.torch.parametrized import latent_of
 from sterling.torch.taps import unwrapped
 from sterling.torch.weights import find
 
@@ -155,9 +153,10 @@ class LatentAverage(Rival):
             average.lerp_(weight.latent.detach(), share)
 
     def fill(self, net: nn.Module) -> None:
+        latents = {one.name: one.latent for one in find(net)}
         for average, weight in zip(self.averages, self.weights, strict=True):
             if self.scale == "refit":
-                _latent_in(net, weight).data.copy_(average)
+                latents[weight.name].data.copy_(average)
             else:
                 scale = weight.scale()
                 make_plain(net, weight, scale * nearest_code(average / scale, weight.levels))
@@ -204,9 +203,3 @@ def best_schedule(nets: Sequence[nn.Module], validate: Callable[[nn.Module], flo
     if not nets:
         raise InputError("there is no net to choose from")
     return min(nets, key=lambda net: float(validate(net)))
-
-
-def _latent_in(net: nn.Module, weight: QuantisedWeight) -> nn.Parameter:
-    """Return the latents of a copy of the model."""
-    path, _, _ = weight.places[0].rpartition(".")
-    return latent_of(net.get_submodule(path))
