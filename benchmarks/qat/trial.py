@@ -258,7 +258,7 @@ class Run:
             latents = [one.latent for one in stt.find(self.model)]
             others = [p for p in self.model.parameters() if all(p is not one for one in latents)]
             bop = remedies.Bop(latents, adaptivity=1e-3, threshold=strength)
-            return [bop, torch.optim.Adam(others, lr=rate)], rivals.Last(self.model, bop)
+            return [bop, torch.optim.Adam(others, lr=rate)], None
         optimizer = torch.optim.Adam(self.model.parameters(), lr=rate)
         if remedy == "freezing":  # the threshold falls along a cosine, as in the paper
             limit = cosine(0.04, strength, self.steps)
@@ -268,7 +268,7 @@ class Run:
             return [optimizer], remedies.Dampening(self.model, optimizer, pull)
         if remedy == "qema":
             return [optimizer], remedies.QEMA(self.model, optimizer, strength)
-        target = remedies.cosine_target(strength, self.steps)
+        target = cosine(strength, 0.0, self.steps)
         return [optimizer], remedies.TransitionRate(self.model, optimizer, target)
 
 
