@@ -24,6 +24,7 @@ from sterling.torch.grids import find_grid
 from sterling.torch.handle import QuantisedWeight, on_grid
 from sterling.torch.probes import CLAMP, DEAD, NONE, TAIL
 from sterling.torch.tables import Table, Told
+from sterling.torch.taps import in_one_sentence
 from sterling.torch.weights import find, is_parq
 
 if TYPE_CHECKING:
@@ -355,15 +356,9 @@ def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
         found = found[0] if isinstance(found, tuple) else found
         return getattr(found, "value", found)
 
-    try:
-        with torch.enable_grad():
-            seen = values()
-    except (Exception, SystemExit) as problem:  # whatever a quantiser of the user's raises
-        words = " ".join(str(problem).split())[:200]
-        raise InputError(
-            f"the quantiser cannot be called on a tensor ({type(problem).__name__}: {words}): give a "
-            "function from latents to weights, and as example latents that it takes"
-        ) from problem
+    advice = "give a function from latents to weights, and as example latents that it takes"
+    with in_one_sentence("the quantiser cannot be called on a tensor", advice), torch.enable_grad():
+        seen = values()
     if not isinstance(seen, torch.Tensor) or seen.shape != latent.shape:
         raise InputError("the quantiser does not return a tensor of the latents' shape")
     if not seen.is_floating_point():

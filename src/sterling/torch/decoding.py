@@ -23,7 +23,7 @@ from sterling.torch.counting import Tally
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.monitor import OrbitMonitor
 from sterling.torch.parametrized import own_class
-from sterling.torch.taps import unwrapped
+from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import find
 
 if TYPE_CHECKING:
@@ -319,20 +319,11 @@ def recompute_norms(net: nn.Module, bn: Iterable[Any] | None) -> None:
             batches += 1
             yield one
 
-    with _fitting("a batch of `bn`", "give batches of inputs, or tuples that begin with them"):
+    advice = "give batches of inputs, or tuples that begin with them"
+    with in_one_sentence("a batch of `bn` does not fit the model", advice):
         torch.optim.swa_utils.update_bn(passed(), net, device=next(net.parameters()).device)
     if not batches:
         raise InputError("bn gives no batch")
-
-
-@contextmanager
-def _fitting(what: str, advice: str) -> Iterator[None]:
-    """Turn what a model raises at inputs that are not its own into one sentence."""
-    try:
-        yield
-    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as problem:
-        words = " ".join(str(problem).split())[:150]
-        raise InputError(f"{what} does not fit the model ({words}); {advice}") from problem
 
 
 def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor) -> None:
@@ -402,7 +393,8 @@ def evaluate(model: nn.Module, batches: Iterable[Any]) -> dict[str, float]:
                 raise InputTypeError(
                     "a batch of `validate` must be (inputs, targets); or give a function of a model"
                 )
-            with _fitting("`validate`", "give inputs and targets, or a function of a model"):
+            advice = "give inputs and targets, or a function of a model"
+            with in_one_sentence("`validate` does not fit the model", advice):
                 inputs, targets = (one.to(device) for one in batch)
                 outputs = model(inputs)
                 classes = not targets.is_floating_point()

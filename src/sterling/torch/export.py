@@ -24,7 +24,7 @@ from sterling.torch.decoding import make_plain
 from sterling.torch.grids import find_grid
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.packed import BITS, HEADER, KINDS, MAGIC, pack_codes, read_packed
-from sterling.torch.taps import unwrapped
+from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import find
 
 _ROUNDING = 1e-6  # relative, of float32 values that are scale · code
@@ -127,14 +127,8 @@ def pack(model: nn.Module, path: str | os.PathLike, example: torch.Tensor | None
 @torch.no_grad()
 def _outputs(model: nn.Module, example: torch.Tensor) -> np.ndarray:
     instance_of(example, torch.Tensor, "example", "a tensor, which the model is called with")
-    try:
+    with in_one_sentence("the model cannot be run on the example", "give inputs that it can be called with"):
         return copy.deepcopy(model).eval()(example).cpu().numpy()
-    except Exception as problem:  # whatever a model raises
-        words = " ".join(str(problem).split())[:150]
-        raise InputError(
-            f"the model cannot be run on the example ({type(problem).__name__}: {words}); give inputs that "
-            "it can be called with"
-        ) from problem
 
 
 def _opened(model: nn.Module, example: torch.Tensor) -> nn.Module:
@@ -188,19 +182,11 @@ def to_onnx(model: nn.Module, path: str | os.PathLike, example: Any, check: bool
     net = _plain_copy(model)
     batch = torch.export.Dim("batch")
     shapes = tuple({0: batch} if isinstance(one, torch.Tensor) and one.ndim else None for one in arguments)
-    try:
+    advice = "it must be traceable, and the example what it is called with: a tensor, or a tuple of arguments"
+    with in_one_sentence("the model cannot be written as ONNX", advice):
         program: Any = torch.onnx.export(net, arguments, dynamo=True, dynamic_shapes=shapes, verbose=False)
         data = program.model_proto.SerializeToString()
         worst = _compare(data, net, arguments) if check else math.nan
-    except InputError:
-        raise
-    except Exception as problem:  # whatever exporter and runtime raise
-        cause = problem.__cause__ or problem
-        words = " ".join(str(cause).split())[:200]
-        raise InputError(
-            f"the model cannot be written as ONNX ({type(cause).__name__}: {words}); it must be traceable, "
-            "and the example what it is called with: a tensor, or a tuple of arguments"
-        ) from problem
     write_atomically(path, data)
     return worst
 

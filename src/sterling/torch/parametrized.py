@@ -174,12 +174,11 @@ def unbinarize(model: Model, keep: str = "latent") -> Model:
     """
     instance_of(model, nn.Module, "model", "a torch.nn.Module")
     keep = choice(keep, "keep", ("latent", "quantised"))
-    found = list(quantisers(model))
+    found = quantisers(model)
     if not found:
         raise InputError("no layer of the model was quantised by `binarize`, so there is nothing to undo")
     done = set()
-    for _, layer, _ in found:
-        latent = latent_of(layer)
+    for layer, latent, _ in found:
         # A tied weight holds its quantised values once its first layer is done.
         quantised = keep == "quantised" and id(latent) not in done
         done.add(id(latent))
@@ -191,30 +190,15 @@ def unbinarize(model: Model, keep: str = "latent") -> Model:
     return model
 
 
-def quantisers(model: nn.Module) -> Iterable[tuple[str, nn.Module, Quantiser]]:
-    """Return the layers that `binarize` quantised: name, layer, quantiser."""
-    for name, layer in model.named_modules():
-        quantiser = quantiser_of(layer)
-        if quantiser is not None:
-            yield name, layer, quantiser
-
-
-def quantiser_of(layer: nn.Module) -> Quantiser | None:
-    """Return the quantiser of a layer, if `binarize` gave it one."""
-    if not parametrize.is_parametrized(layer, WEIGHT):
-        return None
-    last = layer.parametrizations[WEIGHT][-1]  # type: ignore[index]
-    return last if isinstance(last, Quantiser) else None
-
-
-def latent_of(layer: nn.Module) -> nn.Parameter:
-    """Return the latents of a layer that `binarize` quantised."""
-    return layer.parametrizations[WEIGHT].original  # type: ignore[index]
-
-
-def seen_by(layer: nn.Module) -> torch.Tensor:
-    """Return the weight that a layer's forward pass sees."""
-    return layer.weight  # type: ignore[return-value]
+def quantisers(model: nn.Module) -> list[tuple[Any, nn.Parameter, Quantiser]]:
+    """Return the layers that `binarize` quantised, with their latents and quantisers."""
+    found = []
+    for layer in model.modules():
+        if parametrize.is_parametrized(layer, WEIGHT):
+            chain: Any = layer.parametrizations[WEIGHT]  # type: ignore[index]
+            if isinstance(chain[-1], Quantiser):
+                found.append((layer, chain.original, chain[-1]))
+    return found
 
 
 def own_class(layer: nn.Module) -> None:
