@@ -178,11 +178,17 @@ class Plan(Plain):
 
     @property
     def advice(self) -> str:
-        """What to do besides, in a sentence; empty where there is nothing to say."""
+        """What to do, or not to do, besides, in a sentence; empty where there is nothing to say."""
         if self.problem.noise > 0 and self.problem.n <= CERTIFIABLE:
             return (
                 "For so few weights recurrence can be proved for the data set at hand: `sterling certify`, "
                 "`st.certify(instance)`."
+            )
+        ends = [need.samples for need in self.needs if need.criterion == "optimal"]  # plain, with restart
+        if len(ends) == 2 and ends[0] <= ends[1]:
+            return (
+                "Ergodic restart gains nothing here; it does where runs chatter, from about n = 64 weights "
+                "on."
             )
         return ""
 
