@@ -25,7 +25,8 @@ _TAIL = 1e-12  # numbers of wrong weights beyond this probability are left out
 def solve(response: Response, extra: np.ndarray | float = 0.0) -> tuple[np.ndarray, float, float]:
     """Return the shares p (n,) that balance the mean gradients, and the share of the time at w*.
 
-    Last comes by how much the shares still moved at the end. ``extra`` (n,) is what the mean of b*_k G_k over the run has beside the prediction's.
+    Last comes by how much the shares still moved at the end. ``extra`` (n,) is what the mean of b*_k G_k over
+    the run has beside the prediction's.
     """
     n, pull, levels, weights = len(response.push), response.pull, response.levels, response.weights
     push = response.push + extra
