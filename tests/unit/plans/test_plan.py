@@ -170,6 +170,8 @@ def test_memory_is_asked_for_before_trials(monkeypatch):
     monkeypatch.setattr("sterling.base.resources.available_memory", lambda: 1000)
     with pytest.raises(st.CapacityError, match="2 trials with n=64"):
         st.plan(st.Problem(64, samples=1), check=3, threads=2)
+    with pytest.raises(st.CapacityError, match="260000000000000 samples"):  # the row with most is tried first
+        st.plan(st.Problem(100_000, samples=1, noise=0.5), check=3, threads=2)
     with pytest.raises(st.CapacityError, match="a run with n=64"):
         st.plan(st.Problem(64, samples=4000), cost=True)
 
