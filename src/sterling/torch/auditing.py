@@ -114,9 +114,8 @@ def audit(
             row.findings.append(Finding("its latents are not in the optimizer", told, True))
         parq: Any = optimizer if weight.framework == "parq" else None
         if parq is not None and not parq.quant_per_channel:
-            _compare_paths(
-                row, parq.quantizer, weight, 0 if row.levels == 3 else (row.levels - 1).bit_length()
-            )
+            bits = 0 if row.levels == 3 else (row.levels - 1).bit_length()
+            _compare_paths(row, parq.quantizer, weight, bits)
         rows.append(row)
     return Audit(rows)
 

@@ -219,8 +219,6 @@ class _Ternary(torch.autograd.Function):
 ADAPTORS: tuple[Callable[[nn.Module], list[QuantisedWeight]], ...] = (binarized, torchao, brevitas, bitnet)
 
 
-
-
 def in_optimizer(known: Collection[int], optimizer: Any) -> list[QuantisedWeight]:
     """Return handles of the parameters that a PARQ optimiser quantises.
 
