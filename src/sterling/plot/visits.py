@@ -17,12 +17,11 @@ from sterling.plot.style import (
     DASHED,
     GREEN,
     GREY,
-    PALE,
-    PURPLE,
     VERMILLION,
-    name_rows,
+    named_bars,
     note,
     tidy,
+    whole_ticks,
 )
 from sterling.visits.batch_means import DRIFT_LEVEL
 from sterling.visits.recurrence import home
@@ -98,6 +97,7 @@ def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:
         ylabel="share of the steps in which it is wrong",
         ylim=(0, 1.12 * top),
     )
+    whole_ticks(ax.xaxis)
     return f"{text}."
 
 
@@ -215,12 +215,10 @@ def leavers(ax: Axes, found: Recurrence) -> str:
         note(ax, f"the {home(found)} was never left")
         return f"The {home(found)} was never left."
     shown = ranked[:_BARS]
-    ax.barh(range(len(shown)), [share for _, share in shown], color=PURPLE, height=0.7)
-    tidy(ax, xlabel="share of the departures", ylabel="weight")
-    name_rows(ax, [found.name(k) for k, _ in shown])
-    ax.invert_yaxis()
-    ax.grid(axis="x", color=PALE, lw=0.6)
-    ax.grid(axis="y", visible=False)
+    named_bars(
+        ax, [found.name(k) for k, _ in shown], [share for _, share in shown], "share of the departures"
+    )
+    ax.set_ylabel("weight")
     k, share = ranked[0]
     more = f"; the {len(shown)} most frequent are shown" if len(shown) < len(ranked) else ""
     return (
@@ -246,5 +244,6 @@ def distances(ax: Axes, found: Recurrence) -> str:
         xlim=(0.4, max(farthest, 4) + 0.6),
         ylim=(0.5 / total, 1.5),
     )
+    whole_ticks(ax.xaxis)
     common = int(np.argmax(found.reached))
     return f"Absences reach {counted(common, 'wrong weight')} most often and {farthest} at most."

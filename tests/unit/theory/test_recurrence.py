@@ -89,7 +89,7 @@ def test_a_reference_stands_in_for_the_teacher():
     for call in (theory.drift, theory.neighbours, theory.balance, theory.wrong_share, theory.occupancy):
         with pytest.raises(st.InputError, match="no teacher: give reference"):
             call(nameless)
-        with pytest.raises(st.InputError, match=r"reference have shape \(3,\); n=12 needs \(12,\)"):
+        with pytest.raises(st.InputError, match=r"reference must have shape \(12,\) for n=12, not \(3,\)"):
             call(base, reference=[1, 1, 1])
         with pytest.raises(st.InputError, match="unknown surrogate"):
             call(base, surrogate="rleu")
