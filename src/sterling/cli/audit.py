@@ -19,7 +19,7 @@ from sterling.cli.render import console, guarded, note, one_line, print_json
 from sterling.errors import InputError, SterlingError
 
 if TYPE_CHECKING:
-    from sterling.torch.auditing import Audit
+    from sterling.torch.audit_report import Audit
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 

@@ -128,11 +128,13 @@ def _print(made: "Plan") -> None:
         table.add_row(*cells, style=None if need.checked else "dim")
     out, about = console(), made.problem
     out.print(
-        f"n = {about.n} · m = {about.m} · σ = {about.noise:g} · ‖v‖² = {about.readout_norm2:g} · "
-        f"surrogate {made.surrogate}",
+        f"weights n = {about.n} · hidden units m = {about.m} · label noise σ = {about.noise:g} · "
+        f"squared norm of the readout ‖v‖² = {about.readout_norm2:g} · surrogate {made.surrogate}",
         style="dim",
     )
     out.print(table)
+    out.print("w*: the weights that made the labels; a time average decodes to w* if its signs are w*")
+    out.print("of order: n² and n⁴, times constants that the proofs leave open")
     for kind in dict.fromkeys(need.kind for need in made.needs):
         out.print(Text.assemble((kind, KIND_STYLES[kind]), f": {KINDS[kind]}"))
     if not all(need.checked for need in made.needs):

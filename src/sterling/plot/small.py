@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from sterling.study.grid import Study
     from sterling.study.report import SeriesFit, Status
     from sterling.theory.recurrence import Balance
-    from sterling.torch.auditing import Audit
+    from sterling.torch.audit_report import Audit
     from sterling.torch.decoding import Changes
     from sterling.torch.monitor_report import MonitorReport
     from sterling.visits.recurrence import Recurrence

@@ -32,7 +32,7 @@ MAX_CELLS = 100_000
 MAX_TRIALS = 1_000_000_000
 
 #: n, m and N beyond which no computer holds an instance.
-MAX_SIZE = 10**12
+MAX_SIZE = 10**15
 
 #: 95 % width at which an exponent counts as known unless a study says otherwise.
 DEFAULT_WIDTH = 0.1

@@ -45,6 +45,7 @@ _BOTH = f"{BALANCE_CHECKED}. Method signal: {SIGNAL_ERRORS}"
 
 _STATES = 200  # at which exact gradients correct the prediction
 _FEWEST = 50  # fewer draws would add more noise than they correct
+_STILL = 1e-4  # change of a share at the end of its iteration, beyond which it did not settle
 _ENTRIES = 2e9  # input entries read for that, at most
 
 
@@ -197,7 +198,11 @@ def balance(
         return signs * instance.gradient(np.where(wrong, -signs, signs), chosen)
 
     enough = states > 0 and few >= min(states, _FEWEST)
-    shares, alone, used = refine(response, exact, few) if enough else (*solve(response), 0)
+    shares, alone, moved, used = refine(response, exact, few) if enough else (*solve(response), 0)
+    if not moved <= _STILL:
+        raise InputError(
+            "the shares of wrong weights that are predicted do not settle on these data: take more samples"
+        )
     if shares.mean() > 0.5:
         raise InputError(
             "most weights of the reference would be wrong for most of the time: it is not a state that runs "

@@ -15,7 +15,7 @@ if find_spec("torch") is None:
     raise ImportError(f"sterling.torch needs PyTorch, which is not installed: {how_to_install('torch')}")
 
 if TYPE_CHECKING:
-    from sterling.torch.auditing import Audit as Audit
+    from sterling.torch.audit_report import Audit as Audit
     from sterling.torch.auditing import audit as audit
     from sterling.torch.callbacks import lightning_callback as lightning_callback
     from sterling.torch.callbacks import transformers_callback as transformers_callback
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 #: Where the public names are at home. No module has the name of a function: it would take its place.
 _ROOMS = {
-    "auditing": "Audit audit",
+    "audit_report": "Audit",
+    "auditing": "audit",
     "callbacks": "lightning_callback transformers_callback",
     "clamps": "ClampGradient",
     "decoding": "decode",

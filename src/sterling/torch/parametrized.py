@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from functools import cache
+from statistics import NormalDist
 from typing import Any, TypeVar
 
 import torch
@@ -213,36 +214,26 @@ def own_class(layer: nn.Module) -> None:
 
 @cache
 def steps_in_absmean(levels: int) -> float:
-    """Return the unit of the codes over the mean of |u|, as `binarize` explains it."""
+    """Return the unit of the codes over the mean of |u|, as `binarize` explains it.
+
+    For codes c of a standard normal u, E(u − unit·c)² is least where E u·c = unit·E c². Both are sums over
+    the edges between two levels, and there is one such unit (Max 1960).
+    """
     if levels <= 3:
         return 1.0
-    spacing = 1 if levels % 2 else 2
-    low, high = 1e-3, 4.0  # in standard deviations; the error has one minimum in between (Max 1960)
-    for _ in range(100):
-        third = (high - low) / 3
-        if _error_of_gaussian(low + third, levels) < _error_of_gaussian(high - third, levels):
-            high -= third
+    normal, top, spacing = NormalDist(), top_code(levels), 1 if levels % 2 else 2
+    uppers = range(-top + spacing, top + 1, spacing)  # the levels above the edges
+    low, high = 1e-3, 4.0
+    for _ in range(60):
+        unit = (low + high) / 2
+        edges = [unit * (upper - spacing / 2) for upper in uppers]
+        product = spacing * sum(normal.pdf(edge) for edge in edges)
+        below = [(2 * upper - spacing) * normal.cdf(edge) for upper, edge in zip(uppers, edges, strict=True)]
+        if product > unit * (top**2 - spacing * sum(below)):
+            low = unit
         else:
-            low += third
-    return low / spacing / math.sqrt(2 / math.pi)
-
-
-def _error_of_gaussian(spacing: float, levels: int) -> float:
-    """Return the mean squared error of evenly spaced levels for a standard normal variable."""
-
-    def upto(x: float) -> tuple[float, float, float]:  # ∫ φ, ∫ t φ, ∫ t² φ up to x
-        density = math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
-        share = 0.5 * (1 + math.erf(x / math.sqrt(2)))
-        return share, -density, share - x * density
-
-    error, before = 0.0, (0.0, 0.0, 0.0)
-    for index in range(levels):
-        level = (index - (levels - 1) / 2) * spacing
-        last = index == levels - 1
-        after = (1.0, 0.0, 1.0) if last else upto(level + spacing / 2)
-        share, first, second = (b - a for a, b in zip(before, after, strict=True))
-        error, before = error + second - 2 * level * first + level * level * share, after
-    return error
+            high = unit
+    return low / math.sqrt(2 / math.pi)
 
 
 def _patterns(skip: Any) -> list[str]:

@@ -219,17 +219,12 @@ class _Ternary(torch.autograd.Function):
 ADAPTORS: tuple[Callable[[nn.Module], list[QuantisedWeight]], ...] = (binarized, torchao, brevitas, bitnet)
 
 
-def is_parq(optimizer: Any) -> bool:
-    """Whether an optimiser quantises the parameters itself, as PARQ does."""
-    return hasattr(optimizer, "regularized_param_groups") and hasattr(optimizer, "prox_map")
-
-
 def in_optimizer(known: Collection[int], optimizer: Any) -> list[QuantisedWeight]:
     """Return handles of the parameters that a PARQ optimiser quantises.
 
     Between steps the parameters hold what the forward pass sees, and the state holds the latents.
     """
-    if not is_parq(optimizer):
+    if not hasattr(optimizer, "regularized_param_groups"):  # another optimiser
         return []
     found = []
     for group in optimizer.regularized_param_groups():
