@@ -274,13 +274,10 @@ def plan(
     instance_of(problem, Problem, "the first argument", "a Problem, such as Problem(n=64, samples=4096)")
     chosen = get_surrogate(surrogate)
     trials = integer(check, "check", 0)
-    given = {"steps": STEPS if steps is None else steps}
-    if schedule is not None:
-        given["schedule"] = schedule  # type: ignore[assignment]
-    settings = get_kind("train")._plain(given)
+    schedule = Power(0.5, 0.5) if schedule is None else schedule
+    settings = get_kind("train")._plain({"steps": STEPS if steps is None else steps, "schedule": schedule})
     settings["surrogate"] = chosen.name
-    budget = None if steps is None else settings["steps"]
-    rows = _Rows(problem, chosen, budget, schedule)
+    rows = _Rows(problem, chosen, None if steps is None else settings["steps"], schedule)
     occupancy = real(occupancy, "occupancy", above=0, below=1)
     confidence = real(confidence, "confidence", above=0, below=1)
     needs = list(rows.made(occupancy, confidence))
@@ -294,9 +291,8 @@ def plan(
 class _Rows:
     """Makes the rows of a plan."""
 
-    def __init__(self, problem: Problem, surrogate: Surrogate, steps: int | None, schedule: Schedule | None):
-        self.problem, self.surrogate, self.steps = problem, surrogate, steps
-        self.schedule = Power(0.5, 0.5) if schedule is None else schedule
+    def __init__(self, problem: Problem, surrogate: Surrogate, steps: int | None, schedule: Schedule):
+        self.problem, self.surrogate, self.steps, self.schedule = problem, surrogate, steps, schedule
         self.quiet = replace(problem, noise=0.0)
         # whether step sizes and readout are those of the runs that the laws were compared with
         self.usual = self.schedule == Power(0.5, 0.5) and problem.readout in ("ones", "signs")

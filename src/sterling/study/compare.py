@@ -266,7 +266,6 @@ def compare_surrogates(
     schedule = Power(0.5, 0.5) if schedule is None else schedule
     checks.instance_of(schedule, Schedule, "schedule", "one such as Power(0.5, 0.5)")
     checks.instance_of(problem, Problem, "the first argument", "a Problem")
-    checks.integer(trials, "trials", 1)
     checks.integer(steps, "steps", 4)
     names = _names(surrogates)
     study = Study(
