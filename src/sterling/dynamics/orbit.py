@@ -457,10 +457,10 @@ class Orbit(Plain):
         list of (str, str)
             Names and texts.
         """
-        sure = "certified: holds for all time" if self.certified else f"after {counted(self.steps, 'step')}"
+        sure = ", certified for all time" if self.certified else f" within {counted(self.steps, 'step')}"
         distance = "teacher" if self.reference_kind == "teacher" else "best state seen"
         rows = [
-            ("verdict", f"{self.verdict} ({sure})"),
+            ("verdict", f"{self.verdict}{sure}"),
             ("steps", f"{self.steps:,}" + (" (interrupted)" if self.interrupted else "")),
             (f"errors, last iterate against {distance}", f"{self.errors} of {self.n}"),
             (f"errors, time average against {distance}", f"{self.ergodic_errors} of {self.n}"),
@@ -468,7 +468,10 @@ class Orbit(Plain):
             ("visits", f"{self.visits:,}"),
             ("first visit", "never" if self.first_hit is None else f"step {self.first_hit:,}"),
             ("steps with a flip", f"{self.stats.events:,}"),
-            ("distinct states", f"{self.stats.states:,}; data read {self.stats.passes:,.1f} times over"),
+            (
+                "distinct states",
+                f"{self.stats.states:,}, found in {self.stats.passes:,.1f} passes over the data",
+            ),
             ("time", f"{number(float(f'{self.stats.seconds:.3g}'))} s"),
         ]
         if self.return_times.size:

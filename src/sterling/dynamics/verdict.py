@@ -84,4 +84,7 @@ def meaning(orbit: Orbit) -> str:
                 f"the {home(orbit)} was left and visited again: compare it with the time average on data set "
                 "aside, or take more samples"
             )
-    return orbit.verdict.meaning.replace("reference", home(orbit))
+    words = orbit.verdict.meaning.replace("reference", home(orbit))
+    if orbit.verdict is Verdict.RECURRENT and not orbit.errors:
+        return words.replace(": ", ", so the last iterate is right only by chance: ")
+    return words

@@ -16,7 +16,7 @@ import numpy as np
 from sterling import theory
 from sterling.base.checks import flag, instance_of, integer, real
 from sterling.base.progress import Show
-from sterling.base.text import RAISED, Plain, in_notebook, number
+from sterling.base.text import RAISED, Plain, in_notebook, number, percent
 from sterling.dynamics.restart import Restart
 from sterling.model.problem import Problem
 from sterling.plans.check import Check, check_needs
@@ -265,7 +265,7 @@ def plan(
     >>> for need in made.needs:
     ...     print(f"{need.goal}: {need.amount}")
     in half of the data sets the time average decodes to w*: about 1,300
-    in half of the data sets the iterates are w* for 50% of the steps: about 67,000
+    in half of the data sets the iterates are w* for 50 % of the steps: about 67,000
     proved: the time average converges to w*, no label noise: of order 4,096
     proved: the iterates visit w* again and again: of order 16,777,216
     >>> made.needs[0].label
@@ -330,7 +330,7 @@ class _Rows:
             samples = law(steps)
         except BeyondError:
             samples, criterion, checked = MOST_SAMPLES, "", False
-        goal = f"{'in half' if promise == _HALF else f'in {promise:.0%}'} of the data sets {goal}"
+        goal = f"{'in half' if promise == _HALF else f'in {percent(promise)}'} of the data sets {goal}"
         noise = self.problem.noise
         return Need(goal, samples, kind, criterion, promise, noise, steps, checked, source, restart)
 
@@ -369,7 +369,7 @@ class _Rows:
     def occupied(self, occupancy: float) -> Need:
         law, n, noise = theory.samples_for_occupancy, self.problem.n, self.problem.noise
         need = self.row(
-            f"the iterates are w* for {occupancy:.0%} of the steps",
+            f"the iterates are w* for {percent(occupancy)} of the steps",
             lambda steps: law(self.problem, occupancy=occupancy, surrogate=self.surrogate),
             _labels(law),
             f"occupancy>={occupancy!r}",

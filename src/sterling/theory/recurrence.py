@@ -17,7 +17,7 @@ import numpy as np
 
 from sterling.base.arrays import check_signs
 from sterling.base.checks import choice, instance_of, integer
-from sterling.base.text import Plain, in_notebook
+from sterling.base.text import Plain, in_notebook, percent
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.surrogates import Surrogate, get_surrogate
@@ -151,7 +151,7 @@ class Balance(Plain):
     def _repr_html_(self) -> str:
         rows = [
             ("occupancy", f"{self.occupancy:.3g}"),
-            ("the worst weight is wrong", f"{self.wrong_share.max(initial=0.0):.2%} of the steps"),
+            ("the worst weight is wrong", f"{percent(self.wrong_share.max(initial=0.0), 2)} of the steps"),
             ("corrected at", f"{self.states:,} states"),
         ]
         return in_notebook(self, rows)

@@ -29,9 +29,9 @@ def test_numbers_are_those_of_the_theory_with_its_labels():
     assert [need.samples for need in made.needs if need.kind == "theorem"] == [20**2, 20**4]
     assert {need.kind for need in rows.values()} == {"mean-field"}
     assert rows["ergodic"].source == theory.samples_for_average.source  # type: ignore[attr-defined]
-    assert "90%" in rows["ergodic"].goal
+    assert "90\N{NO-BREAK SPACE}%" in rows["ergodic"].goal
     assert rows["ergodic"].promise == 0.9
-    assert "80%" in rows["occupancy>=0.8"].goal
+    assert "80\N{NO-BREAK SPACE}%" in rows["occupancy>=0.8"].goal
     assert made.needs[-1].amount == "of order 160,000"
     assert st.plan(st.Problem(2_000_000, samples=1)).needs[-1].amount == "of order 1.6·10²⁵"
     assert made.cost is None
