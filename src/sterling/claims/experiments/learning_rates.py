@@ -108,11 +108,7 @@ def measure(context: Context, budget: Budget) -> Finding:
         trials.append(store.trials())
         parts[group] = verdicts(store.counts("optimal"), schedules)
     table = pl.concat(parts.values())
-    sums = {
-        group: {name: int(part[name].sum()) for name in ("trials", "STALLED", "OPTIMAL")}
-        for group, part in parts.items()
-    }
-    meeting, unbounded = sums["meeting"], sums["unbounded"]
+    meeting, unbounded = (parts[group].sum().row(0, named=True) for group in ("meeting", "unbounded"))
     ends = ("trials", "STALLED", "OPTIMAL", "left")
     stalled = parts["failing"].select("schedule", "STALLED", "trials").iter_rows()
     return CLAIM.found(
