@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -145,7 +146,6 @@ class OrbitMonitor:
         if len(devices) > 1:
             raise InputError(f"the quantised weights are on {len(devices)} devices; a monitor takes one")
         first = [one.codes() for one in self.weights]
-        vote = min(range(len(self.horizons)), key=lambda i: abs(math.log(self.horizons[i] / _VOTE)))
         self._tally = Tally(
             first,
             [one.levels for one in self.weights],
@@ -153,7 +153,7 @@ class OrbitMonitor:
             [group[0] for group in groups if group],
             self.horizons,
             self.within,
-            vote,
+            self.horizons.index(nearest(self.horizons, _VOTE)),
             self.momentum,
         )
         self._scales = [self._first_scale(index, codes) for index, codes in enumerate(first)]
@@ -232,11 +232,10 @@ class OrbitMonitor:
 
     def _horizon(self, horizon: float) -> int:
         """Return the place of a horizon among `horizons`."""
-        for place, one in enumerate(self.horizons):
-            if one == horizon:
-                return place
-        known = ", ".join(f"{one:g}" for one in self.horizons)
-        raise InputError(f"horizon is {shown(horizon)}; the monitor has {known}")
+        if horizon not in self.horizons:
+            known = ", ".join(f"{one:g}" for one in self.horizons)
+            raise InputError(f"horizon is {shown(horizon)}; the monitor has {known}")
+        return self.horizons.index(horizon)
 
     def average(self, name: str, horizon: float) -> torch.Tensor:
         """Return the time average of the codes of a tensor.
@@ -343,8 +342,8 @@ class OrbitMonitor:
         place = self._horizon(horizon)
         tally, rows = self._tally, []
         for index, weight in enumerate(self.weights):
-            margin = tally.margin(index, place)
-            size = weight.latent.numel()
+            margin, size = tally.margin(index, place), weight.latent.numel()
+            by_scale = weight.levels == 2 or self._scales[index] is not None
             rows.append(
                 {
                     "tensor": weight.name,
@@ -354,7 +353,7 @@ class OrbitMonitor:
                     "steps": self.steps,
                     "flips": int(tally.flips[index]),
                     "undone": int(tally.undone[index]),
-                    "by_scale": 0 if weight.levels == 2 else self._by_scale(index),
+                    "by_scale": int(tally.by_scale[index]) if by_scale else None,
                     "undecided": float((margin < DECIDED).float().mean()),
                     "margin": float(margin.mean()),
                     "never_moved": int((tally.moved_at[tally.part(index)] == 0).sum()),
@@ -441,7 +440,7 @@ class OrbitMonitor:
         """
         return {
             "format": _FORMAT,
-            "tensors": [[w.name, list(w.latent.shape), w.levels] for w in self.weights],
+            "tensors": self._tensors(),
             "horizons": list(self.horizons),
             "within": self.within,
             "momentum": self.momentum,
@@ -480,20 +479,16 @@ class OrbitMonitor:
             self._load(before)
             raise
 
+    def _tensors(self) -> list[list[Any]]:
+        return [[one.name, list(one.latent.shape), one.levels] for one in self.weights]
+
     def _load(self, state: Mapping[str, Any]) -> None:
-        for mine, theirs in zip(self.weights, state["tensors"], strict=False):
-            known = [mine.name, list(mine.latent.shape), mine.levels]
-            if known != list(theirs):
+        for mine, theirs in zip_longest(self._tensors(), map(list, state["tensors"])):
+            if mine != theirs:
                 raise InputError(
-                    f"the saved monitor watched {theirs[0]!r} of shape {tuple(theirs[1])} on {theirs[2]} "
-                    f"levels, this model has {mine.name!r} of shape {tuple(mine.latent.shape)} on "
-                    f"{mine.levels}: resume with the same model"
+                    f"the saved monitor watched {_described(theirs)}, this model has {_described(mine)}: "
+                    "resume with the same model"
                 )
-        if len(self.weights) != len(state["tensors"]):
-            raise InputError(
-                f"the saved monitor watched {counted(len(state['tensors']), 'tensor')}, this model has "
-                f"{len(self.weights)}: resume with the same model"
-            )
         given = (list(self.horizons), self.within, self.momentum)
         if given != (list(state["horizons"]), state["within"], state["momentum"]):
             raise InputError(
@@ -511,9 +506,6 @@ class OrbitMonitor:
                 if theirs.shape != mine.shape and not runs:
                     raise InputError("the saved scales are not those of these weights")
                 self._scales[index] = theirs.to(mine)
-
-    def _by_scale(self, index: int) -> int | None:
-        return None if self._scales[index] is None else int(self._tally.by_scale[index])
 
     def __repr__(self) -> str:
         weights = sum(one.latent.numel() for one in self.weights)
@@ -546,6 +538,14 @@ def _checked_horizons(horizons: Any) -> tuple[float, ...]:
     return tuple(sorted(values))
 
 
+def _described(tensor: list[Any] | None) -> str:
+    """Return name, shape and levels of a tensor in words."""
+    if tensor is None:
+        return "no further tensor"
+    name, shape, levels = tensor
+    return f"{name!r} of shape {tuple(shape)} on {levels} levels"
+
+
 def _median(bins: list[int]) -> int | None:
     """Return the start of the bin in which the median lies."""
     total, seen = sum(bins), 0
@@ -558,6 +558,10 @@ def _median(bins: list[int]) -> int | None:
 
 def settled(horizons: Sequence[float], steps: int) -> float:
     """Return the finite horizon nearest to steps/`SETTLED`, by ratio; infinity where there is no other."""
-    wanted = math.log(max(steps, SETTLED) / SETTLED)
-    finite = [h for h in horizons if h < math.inf] or list(horizons)
-    return min(finite, key=lambda h: abs(math.log(h) - wanted))
+    finite = [one for one in horizons if one < math.inf]
+    return nearest(finite or horizons, max(1.0, steps / SETTLED))
+
+
+def nearest(horizons: Sequence[float], wanted: float) -> float:
+    """Return the horizon nearest to a number of steps, by ratio."""
+    return min(horizons, key=lambda one: abs(math.log(one / wanted)))
