@@ -19,6 +19,7 @@ from sterling.errors import InputError, InputTypeError, SterlingError
 from sterling.torch.counting import Tally
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.hooks import after_each_step, groups_of, innermost, skipped
+from sterling.torch.scales import LastScale, rounds
 from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import find
 
@@ -36,9 +37,6 @@ DECIDED = 0.5
 SETTLED = 16
 
 _VOTE = 64.0  # the horizon next to which the majority vote is held
-#: Share of the codes that are the nearest level of latent/scale, for a quantiser to be a rounding one. The
-#: largest weight of each group of torchao is half-way between two levels.
-_ROUNDING = 0.98
 _FORMAT = 1  # of the state
 
 
@@ -156,7 +154,10 @@ class OrbitMonitor:
             self.horizons.index(nearest(self.horizons, _VOTE)),
             self.momentum,
         )
-        self._scales = [self._first_scale(index, codes) for index, codes in enumerate(first)]
+        self._scales = [
+            LastScale(weight, grid) if rounds(weight, codes, grid) else None
+            for weight, codes, grid in zip(self.weights, first, self._tally.grid, strict=True)
+        ]
         self.skipped = 0
         self.history: list[dict[str, Any]] = []
         self._flips_before = self._tally.flips.clone()
@@ -185,30 +186,11 @@ class OrbitMonitor:
 
     def _changes(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return where codes changed, to what, and whether they would have stayed had the scale stayed."""
-        weight = self.weights[index]
-        where, new = self._tally.changed(index, weight.codes())
-        old = self._scales[index]
-        if old is None:
+        tally, scale = self._tally, self._scales[index]
+        where, new = tally.changed(index, self.weights[index].codes())
+        if scale is None:
             return where, new, torch.zeros_like(new, dtype=torch.bool)
-        self._scales[index] = _shrunk(weight.scale(), old)
-        if not len(where):
-            return where, new, torch.zeros_like(new, dtype=torch.bool)
-        latent = weight.latent.detach()
-        places = torch.unravel_index(where, latent.shape)
-        grouped = old.numel() > 1 and old.ndim == 1 < latent.ndim
-        there = old[where * old.numel() // latent.numel()] if grouped else old.expand(latent.shape)[places]
-        would_be = latent[places] / there
-        before = self._tally.now[self._tally.part(index)][where]
-        return where, new, Tally.nearest(would_be, self._tally.grid[index]) == before
-
-    def _first_scale(self, index: int, codes: torch.Tensor) -> torch.Tensor | None:
-        """Return the scale of a rounding quantiser, for which one can say what another scale would give."""
-        weight = self.weights[index]
-        if weight.levels == 2 or weight.merged:
-            return None  # the sign has no scale, and of LoRA the merged latents are not kept
-        scale = weight.scale()
-        nearest = Tally.nearest(weight.latent.detach() / scale, self._tally.grid[index])
-        return _shrunk(scale) if float((nearest == codes).float().mean()) >= _ROUNDING else None
+        return where, new, scale.made(where, tally.now[tally.part(index)][where])
 
     # what is known
 
@@ -220,7 +202,7 @@ class OrbitMonitor:
     @property
     def bytes_per_weight(self) -> float:
         """Bytes kept for each weight, with its part of the last scale."""
-        scales = sum(one.nbytes for one in self._scales if one is not None)
+        scales = sum(one.kept.nbytes for one in self._scales if one is not None)
         return (self._tally.bytes + scales) / sum(one.latent.numel() for one in self.weights)
 
     def _index(self, name: str) -> int:
@@ -447,7 +429,7 @@ class OrbitMonitor:
             "skipped": self.skipped,
             "history": [dict(row) for row in self.history],
             "flips_before": self._flips_before.clone(),
-            "scales": [None if one is None else one.clone() for one in self._scales],
+            "scales": [None if one is None else one.kept.clone() for one in self._scales],
             "tally": self._tally.state(),
         }
 
@@ -500,30 +482,14 @@ class OrbitMonitor:
         if any(len(row[key]) != len(self.weights) for row in self.history for key in ("flips", "churn")):
             raise InputError("the history of the saved monitor is of other tensors")
         self._flips_before.copy_(state["flips_before"])
-        for index, (mine, theirs) in enumerate(zip(self._scales, state["scales"], strict=True)):
+        for mine, theirs in zip(self._scales, state["scales"], strict=True):
             if mine is not None and theirs is not None:
-                runs = theirs.ndim == 1 and self.weights[index].latent.numel() % theirs.numel() == 0
-                if theirs.shape != mine.shape and not runs:
-                    raise InputError("the saved scales are not those of these weights")
-                self._scales[index] = theirs.to(mine)
+                mine.restore(theirs)
 
     def __repr__(self) -> str:
         weights = sum(one.latent.numel() for one in self.weights)
         where = f"{counted(weights, 'weight')} in {counted(len(self.weights), 'tensor')}"
         return f"<OrbitMonitor: {where}, {counted(self.steps, 'step')}>"
-
-
-def _shrunk(scale: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
-    """Return one entry for each run of weights with one scale, where a scale has an entry for each weight."""
-    if scale.ndim < 2 or 1 in scale.shape or (like is not None and like.ndim > 1):
-        return scale
-    flat = scale.flatten()
-    if like is None:
-        ends = (flat.diff() != 0).nonzero().flatten() + 1
-        run = math.gcd(flat.numel(), *(ends.tolist() or [scale.shape[-1]]))
-    else:
-        run = flat.numel() // like.numel()
-    return flat[::run].clone()
 
 
 def _checked_horizons(horizons: Any) -> tuple[float, ...]:
