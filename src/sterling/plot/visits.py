@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sterling.base.text import counted, sentence
+from sterling.base.text import counted, percent, sentence
 from sterling.plot.style import (
     AMBER,
     BLUE,
@@ -18,6 +18,7 @@ from sterling.plot.style import (
     GREEN,
     GREY,
     VERMILLION,
+    legend_above,
     named_bars,
     note,
     tidy,
@@ -81,7 +82,7 @@ def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:
     text = f"No one of {n} weights is ever wrong"
     if ever:
         are = "is" if ever == 1 else "are"
-        text = f"{ever} of {n} weights {are} ever wrong, the worst for {worst:.2%} of the steps"
+        text = f"{ever} of {n} weights {are} ever wrong, the worst for {percent(worst, 2)} of the steps"
     if predicted is not None:
         ax.plot(x, predicted[order], ms=5.5, label="predicted (mean-field)", **_PREDICTED)
         gap = float(np.abs(measured - predicted).max())
@@ -123,7 +124,7 @@ def occupancy_law(
     told = f"{value:.4g}"
     if known is not None:
         value = known.value
-        told = f"{known.text} ({known.bounds}, {known.level:.0%})"
+        told = f"{known.text} ({known.bounds}, {percent(known.level)})"
         ax.vlines(samples, known.low, known.high, color=BLUE, lw=2.5)
     ax.plot(samples, value, "o", color=BLUE, ms=7, label="measured, this run")
     ax.set(xlabel="samples N (log scale)", ylabel="occupancy of the teacher")
@@ -201,6 +202,7 @@ def batches(ax: Axes, found: Recurrence) -> str:
         ylabel=f"share of the batch at the {home(found)}",
         xlim=(0, found.steps),
     )
+    legend_above(ax, 1)
     if found.drift is None:
         reason = f": {found.long_run_note}" if found.long_run_note else ""
         return f"Nothing can be said about drift{reason}."
@@ -223,7 +225,7 @@ def leavers(ax: Axes, found: Recurrence) -> str:
     more = f"; the {len(shown)} most frequent are shown" if len(shown) < len(ranked) else ""
     return (
         f"{len(ranked)} of {len(found.first)} weights ever start an absence; weight {found.name(k)} takes "
-        f"part in {share:.0%} of the departures{more}."
+        f"part in {percent(share)} of the departures{more}."
     )
 
 

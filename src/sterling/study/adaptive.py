@@ -69,7 +69,9 @@ class Placement:
         """Return the trials wanted next, given complete counts of those wanted before; empty when done."""
         if self.reason is not None:
             return {}
-        wish = self._explore(tallies) or self._first_spread(tallies) or self._improve(tallies)
+        wish = self._explore(tallies)
+        if not wish and self.reason is None:
+            wish = self._first_spread(tallies) or self._improve(tallies)
         room = self.max_trials - sum(tally.trials for tally in tallies.values())
         if wish and sum(count - _trials(tallies, place) for place, count in wish.items()) > room:
             return self._done("trials spent", f"the {self.max_trials:,} trials allowed are spent")
@@ -135,8 +137,6 @@ class Placement:
     # -- a first fit -----------------------------------------------------------------------------------------
 
     def _first_spread(self, tallies: Mapping[Place, Tally]) -> Wish:
-        if self.reason is not None:
-            return {}
         wish = {}
         for n, top in self.brackets.items():
             sizes = self._lattices[n]
@@ -154,8 +154,6 @@ class Placement:
         return Counts.of(*zip(*rows, strict=True))
 
     def _improve(self, tallies: Mapping[Place, Tally]) -> Wish:
-        if self.reason is not None:
-            return {}
         counts = self._counts(tallies)
         try:
             self.fit = fit_exponent(
@@ -248,16 +246,15 @@ def _best_portions(fisher, weights, derivative, cost, batch: float) -> np.ndarra
     """Place a batch in portions, each where it lowers the variance of α (parameter 1) most for its cost."""
     added = np.zeros(len(weights))
     scale = np.trace(fisher) / len(fisher)
-    inverse = np.linalg.inv(fisher + 1e-9 * scale * np.eye(len(fisher)))
+    information = fisher + 1e-9 * scale * np.eye(len(fisher))
     portion = batch / _PORTIONS
     for _ in range(_PORTIONS):
-        moved = derivative @ inverse  # (candidates, parameters)
+        moved = derivative @ np.linalg.inv(information)  # (candidates, parameters)
         spread = np.einsum("ij,ij->i", moved, derivative)
         gain = portion * weights * moved[:, 1] ** 2 / (1 + portion * weights * spread) / cost
         chosen = int(np.argmax(settled(gain)))
-        strength = portion * weights[chosen]
-        column = moved[chosen]
-        inverse = inverse - strength * np.outer(column, column) / (1 + strength * spread[chosen])
+        one = derivative[chosen]
+        information = information + portion * weights[chosen] * np.outer(one, one)
         added[chosen] += portion
     return added
 

@@ -108,6 +108,13 @@ def test_refusals():
         theory.balance(instance, reference=opposite)
 
 
+def test_an_iteration_that_does_not_settle_is_refused():
+    """Its shares went to and fro by 0.4 to the end, and one of the two ends was given."""
+    instance = st.Problem(n=6, samples=24, noise=3.0).draw(0)
+    with pytest.raises(st.InputError, match="do not settle"):
+        theory.balance(instance)
+
+
 def test_balance_agrees_with_its_parts():
     instance = make()
     found = theory.balance(instance)

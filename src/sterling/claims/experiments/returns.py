@@ -84,7 +84,7 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
         predicted = balance(instance)
     except InputError:  # w* does not hold its weights
         predicted = None
-    orbit = run_orbit(cell, seeds, ("recurrence",), look)
+    orbit = run_orbit(cell, seeds, ("recurrence",), look, instance=instance)
     found = orbit.recurrence()
     return {
         "verdict": orbit.verdict.name,
