@@ -16,7 +16,7 @@ from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Reference, both_ways, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import schedule_words
-from sterling.dynamics.orbit import Verdict
+from sterling.dynamics.verdict import Verdict
 from sterling.plot.style import legend_above, verdict_bar
 from sterling.schedules import parse_schedule
 from sterling.stats import Interval
