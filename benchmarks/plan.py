@@ -32,7 +32,7 @@ import time
 from pathlib import Path
 
 import sterling as st
-from sterling.plans.check import cell_of
+from sterling.plans.check import study_of
 from sterling.study.criteria import SUCCESS, UNDECIDED
 from sterling.study.kinds import get_kind, parse_criterion
 from sterling.study.trial import run_trial, warm_up
@@ -59,7 +59,7 @@ def measure(problem, need, trials: int, seconds: float, seed: int):
     """Run trials of a row; return their number, successes and undecided ones."""
     import polars as pl
 
-    cell = cell_of(need, problem, {"steps": need.steps, "surrogate": "relu", "schedule": "power:0.5,0.5"})
+    (cell,) = study_of(need, problem, {}).cells
     warm_up([cell])
     begun, found = time.process_time(), []
     for number in range(trials):

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import sterling as st
-from sterling.cli import app
+from sterling.cli.verbs import app
 from sterling.dynamics.run import _Pace
 from sterling.dynamics.walk import EVALUATIONS, READ
 

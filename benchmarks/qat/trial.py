@@ -30,7 +30,6 @@ from sterling.study.kinds import Look
 from sterling.torch import remedies, rivals
 from sterling.torch.decoding import evaluate, recompute_norms
 from sterling.torch.monitor import HORIZONS, settled
-from sterling.torch.parametrized import latent_of, quantisers
 
 #: Parts of the run after which a run at a constant rate is looked at.
 MARKS = (1 / 4, 1 / 2, 3 / 4, 1)
@@ -243,7 +242,7 @@ class Run:
         if remedy == "parq":
             named = dict(self.model.named_parameters())
             stt.binarize(copied := copy.deepcopy(self.model), skip=SKIPPED[self.settings["net"]])
-            chosen = {f"{path}.weight" for path, *_ in quantisers(copied)}
+            chosen = {one.name for one in stt.find(copied)}
             return [
                 remedies.parq(
                     [named[name] for name in named if name in chosen],
@@ -256,10 +255,10 @@ class Run:
             ], None
         self.quantise()
         if remedy == "bop":
-            latents = [latent_of(layer) for _, layer, _ in quantisers(self.model)]
+            latents = [one.latent for one in stt.find(self.model)]
             others = [p for p in self.model.parameters() if all(p is not one for one in latents)]
             bop = remedies.Bop(latents, adaptivity=1e-3, threshold=strength)
-            return [bop, torch.optim.Adam(others, lr=rate)], rivals.Last(self.model, bop)
+            return [bop, torch.optim.Adam(others, lr=rate)], None
         optimizer = torch.optim.Adam(self.model.parameters(), lr=rate)
         if remedy == "freezing":  # the threshold falls along a cosine, as in the paper
             limit = cosine(0.04, strength, self.steps)
@@ -269,7 +268,7 @@ class Run:
             return [optimizer], remedies.Dampening(self.model, optimizer, pull)
         if remedy == "qema":
             return [optimizer], remedies.QEMA(self.model, optimizer, strength)
-        target = remedies.cosine_target(strength, self.steps)
+        target = cosine(strength, 0.0, self.steps)
         return [optimizer], remedies.TransitionRate(self.model, optimizer, target)
 
 

@@ -5,7 +5,7 @@ The public names load what they need on first use, so ``import sterling`` costs 
 
 from __future__ import annotations
 
-from importlib import import_module
+from sterling.base.lazy import lazily
 
 #: The version, in this one place: the build, the package and the command line read it from here.
 __version__ = "0.1.0"
@@ -49,41 +49,6 @@ if TYPE_CHECKING:
     from sterling.surrogates import Surrogate as Surrogate
     from sterling.surrogates import get_surrogate as get_surrogate
 
-#: Where the public names are at home; `study` and `theory` are modules themselves.
-_ROOMS = {
-    "base.registry": "register",
-    "dynamics.orbit": "Orbit Verdict",
-    "dynamics.restart": "Restart",
-    "dynamics.train": "resume train",
-    "errors": "CapacityError CheckpointError InputError InputTypeError SterlingError SterlingWarning "
-    "StoreError",
-    "model.data": "load_data",
-    "model.families": "Family get_family",
-    "model.instance": "Instance Rounding",
-    "model.normalise": "Normalizer Standardize Whiten",
-    "model.problem": "Problem",
-    "plans.plan": "plan",
-    "schedules": "Constant Power Table",
-    "states.certificate": "Certificate certify",
-    "states.landscape": "Landscape landscape",
-    "study": "study",
-    "study.compare": "compare_surrogates",
-    "surrogates": "SURROGATES Surrogate get_surrogate",
-    "theory": "theory",
-}
-_HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
+__getattr__, __dir__, _HOME = lazily(globals())
 
 __all__ = ["__version__", *sorted(_HOME)]  # pyright: ignore[reportUnsupportedDunderAll]
-
-
-def __getattr__(name: str):
-    if name in _HOME:
-        module = import_module(f"sterling.{_HOME[name]}")
-        value = module if _HOME[name] == name else getattr(module, name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'sterling' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

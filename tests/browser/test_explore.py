@@ -16,7 +16,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from typer.testing import CliRunner
 
 import sterling as st
-from sterling.cli import app
+from sterling.cli.verbs import app
 from sterling.report.explore import write_explorable
 from sterling.schedules import schedule_from_dict
 from sterling.surrogates import get_surrogate

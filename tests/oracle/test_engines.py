@@ -236,7 +236,7 @@ def test_threads_with_other_surrogates(big, surrogate, monkeypatch):
 
 def test_helpers_do_help(big):
     """While the main thread has nothing to say, a helper does all of a job, and gets the same sums."""
-    log = walk.Log.sized(1 << 16, 1 << 10)
+    log = walk.Log.sized(1 << 16, 1 << 10, 1 << 10)
     start = walk.Walk.start(initial_latent(big.n, 0), big.teacher)
     engine = event.EventEngine(big, st.SURROGATES["relu"], st.Power(0.5, 0.5), start, log, 2)
     info, board = engine.job.info, engine.job.board

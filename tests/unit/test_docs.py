@@ -18,7 +18,7 @@ import sterling as st
 from sterling.claims import catalogue, experiments
 from sterling.claims.context import Context
 from sterling.claims.finding import Judgement
-from sterling.cli import app
+from sterling.cli.verbs import app
 from sterling.study import Study
 from tests.support import ROOT
 

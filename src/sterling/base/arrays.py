@@ -7,38 +7,45 @@ from __future__ import annotations
 
 import numpy as np
 
-from sterling.errors import InputError
-
-#: Names of arrays that read as singular.
-_SINGULAR = ("readout", "teacher", "init")
+from sterling.errors import InputError, InputTypeError
 
 
 def check_signs(signs, n: int, what: str) -> np.ndarray:
     """Return signs as int8 (n,), or raise InputError if they are not n values −1 or +1."""
-    try:
-        array = np.asarray(signs)
-    except ValueError:
-        raise InputError(f"{what} {_have(what)} rows of different lengths; n={n} needs ({n},)") from None
-    refuse_masked(signs, what)
-    if array.shape != (n,):
-        raise InputError(f"{what} {_have(what)} shape {array.shape}; n={n} needs ({n},)")
-    if not np.isin(array, (-1, 1)).all():
-        raise InputError(f"{what} must be -1 or +1; entry {int(np.argmin(np.isin(array, (-1, 1))))} is not")
+    array = _array(signs, what)
+    _check_shape(array, what, (n,), f"n={n}")
+    wrong = ~np.isin(array, (-1, 1))
+    if wrong.any():
+        raise InputError(f"{what} must be -1 or +1; entry {int(wrong.argmax())} is not", argument=what)
     return array.astype(np.int8)
 
 
-def real_array(values, what: str) -> np.ndarray:
-    """Return values as float64, or raise InputError if they are no array of real numbers."""
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"dtype {array.dtype}")
-        refuse_masked(values, what)
-        return array.astype(np.float64)
-    except InputError:
-        raise
-    except (TypeError, ValueError) as problem:
-        raise InputError(f"{what} {_be(what)} no array of real numbers ({problem})") from None
+def real_array(values, what: str, axes: tuple[str, ...] = (), shape=None, reason: str = "") -> np.ndarray:
+    """Return values as float64, or raise InputError if they are no real numbers, or of another shape.
+
+    Where axes are named, numbers must be finite as well. The reason says what asks for the shape.
+    """
+    array = _array(values, what)
+    if array.dtype.kind not in "biuf":
+        text = f"{what} must be an array of real numbers; the type {array.dtype} is none"
+        raise InputTypeError(text, argument=what)
+    if shape is not None:
+        _check_shape(array, what, shape, reason)
+    array = array.astype(np.float64)
+    if axes:
+        _check_finite(array, what, axes)
+    return array
+
+
+def real_inputs(inputs) -> np.ndarray:
+    """Return inputs of shape (N, n) or (N, m, n) as float64 (N, m, n), all of them finite."""
+    values = real_array(inputs, "inputs")
+    if values.ndim not in (2, 3):
+        text = f"inputs must have the axes (samples, n) or (samples, m, n), not {values.ndim} axes"
+        raise InputError(text, argument="inputs")
+    values = values[:, None, :] if values.ndim == 2 else values
+    _check_finite(values, "inputs", ("sample", "unit", "feature"))
+    return values
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
@@ -53,31 +60,39 @@ def refuse_masked(values, what: str) -> None:
     if np.ma.is_masked(values):
         mask = np.ma.getmaskarray(values)
         first = ", ".join(map(str, np.argwhere(mask)[0]))
-        raise InputError(
-            f"{what} {_have(what)} masked values ({int(mask.sum())}, the first at {first}): fill or drop them"
+        text = (
+            f"{what} must have no masked values ({int(mask.sum())}, the first at {first}): fill or drop them"
         )
+        raise InputError(text, argument=what)
 
 
-def _have(what: str) -> str:
-    return "has" if what in _SINGULAR else "have"
+def _array(values, what: str) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise InputTypeError(f"{what} must not have rows of different lengths", argument=what) from None
+    refuse_masked(values, what)
+    return array
 
 
-def _be(what: str) -> str:
-    return "is" if what in _SINGULAR else "are"
+def _check_shape(array: np.ndarray, what: str, shape: tuple[int, ...], reason: str) -> None:
+    if array.shape != shape:
+        text = f"{what} must have shape {shape} for {reason}, not {array.shape}"
+        raise InputError(text, argument=what)
 
 
-def check_finite(values: np.ndarray, what: str, axes: tuple[str, ...]) -> None:
+def _check_finite(values: np.ndarray, what: str, axes: tuple[str, ...]) -> None:
     bad = ~np.isfinite(values)
     if not bad.any():
         return
     where = np.argwhere(bad)[0]
     place = ", ".join(f"{axis} {index}" for axis, index in zip(axes, where, strict=True))
     kind = "NaN" if np.isnan(values[tuple(where)]) else "infinity"
-    hold = "holds" if what in _SINGULAR else "hold"
-    count = int(bad.sum())
     about = int(where[-1]) if axes[-1] == "feature" else what
-    text = f"{what} {hold} {kind} at {place} ({count} bad in all): clean or drop them first"
-    raise InputError(text, about=(about,))
+    text = (
+        f"{what} must be finite; {kind} is at {place} ({int(bad.sum())} bad in all): clean or drop them first"
+    )
+    raise InputError(text, about=(about,), argument=what)
 
 
 def refuse_constant(flat: np.ndarray) -> None:

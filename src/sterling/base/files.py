@@ -89,9 +89,12 @@ def refusal(path: Path) -> str | None:
 
 
 def unreadable(path: Path) -> str | None:
-    """Return why there is no regular file to read, as a sentence, or None if there is one."""
+    """Return why there is no regular file that can be read, as a sentence, or None if there is one."""
     try:
         mode = os.stat(path).st_mode
+        if stat.S_ISREG(mode):
+            path.open("rb").close()
+            return None
     except (FileNotFoundError, NotADirectoryError):
         return f"there is no file {printable(path)}: check the name and the folder"
     except (OSError, ValueError) as problem:  # too long, a zero byte, not allowed
@@ -99,9 +102,7 @@ def unreadable(path: Path) -> str | None:
         return f"{printable(path)} cannot be read: {reason}"
     if stat.S_ISDIR(mode):
         return f"{printable(path)} is a folder: give a file in it"
-    if not stat.S_ISREG(mode):
-        return f"{printable(path)} is a {_kind(mode)}: save what it gives in a file, and give that"
-    return None
+    return f"{printable(path)} is a {_kind(mode)}: save what it gives in a file, and give that"
 
 
 def _unfit(path: Path) -> str | None:

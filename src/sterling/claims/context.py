@@ -60,17 +60,11 @@ class Context:
         folder = self.folder / study.name / digest
 
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+            warnings.simplefilter("always", SterlingWarning)
             outcome = run(study, folder, threads=self.threads, progress=self.show or False)
             store = Store(folder)
             store.trials(["trial"])  # the first look warns of every shard that is left out
-        for warning in caught:
-            if not issubclass(warning.category, SterlingWarning):
-                warnings.warn_explicit(
-                    warning.message, warning.category, warning.filename, warning.lineno, source=warning.source
-                )
-            elif _TERM not in str(warning.message):
-                self.note(str(warning.message))
-        for message in outcome.messages:
-            self.note(sentence(message))
+        for told in (*(str(one.message) for one in caught), *map(sentence, outcome.messages)):
+            if _TERM not in told:
+                self.note(told)
         return store

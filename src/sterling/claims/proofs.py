@@ -125,7 +125,9 @@ def draw_bounds(ax: Axes, runs: pl.DataFrame) -> str:
     """Draw the shares of mass of the runs of each data set, from least to most, against its bound."""
     share, series = pl.col("mass_occupancy"), {}
     for place, (label, one) in enumerate(places(runs).items()):
-        sets = one.group_by("trial").agg(pl.first("bound"), least=share.min(), most=share.max())
+        sets = one.group_by("trial", maintain_order=True).agg(
+            pl.first("bound"), least=share.min(), most=share.max()
+        )
         bound, least, most = (sets[name].to_numpy() for name in ("bound", "least", "most"))
         ax.vlines(bound, least, most, color=style(place)["color"], lw=1)
         series[label] = bound, least

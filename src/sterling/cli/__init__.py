@@ -16,11 +16,3 @@ def main() -> None:
         run()
     finally:
         end()
-
-
-def __getattr__(name: str):
-    if name == "app":
-        from sterling.cli.verbs import app
-
-        return app
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

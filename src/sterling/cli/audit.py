@@ -15,11 +15,11 @@ import typer
 from sterling.base.extras import how_to_install
 from sterling.base.files import printable
 from sterling.cli.options import FILE, PAGES, Json, Quiet, check_target, output
-from sterling.cli.render import guarded, note, one_line, print_json
+from sterling.cli.render import console, guarded, note, one_line, print_json
 from sterling.errors import InputError, SterlingError
 
 if TYPE_CHECKING:
-    from sterling.torch.auditing import Audit
+    from sterling.torch.audit_report import Audit
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -51,11 +51,9 @@ def audit(
     if json:
         print_json(found.to_dict())
     else:
-        from rich.console import Console
-
         (first, *_), table, notes = found.told()
         typer.echo(first)
-        Console(highlight=False).print(table, *notes, sep="\n", markup=False)
+        console().print(table, *notes, sep="\n", markup=False)
     if report is not None:
         found.save(report, f"sterling audit {shlex.quote(source)} --report {shlex.quote(str(report))}")
         if not quiet:

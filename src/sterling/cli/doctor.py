@@ -3,7 +3,7 @@
 import typer
 
 from sterling.cli.options import Json
-from sterling.cli.render import FAILED, facts_table, guarded, print_json, speaker
+from sterling.cli.render import FAILED, console, facts_table, guarded, print_json, speaker
 
 
 @guarded
@@ -26,7 +26,6 @@ def doctor(json: Json = False) -> None:
 
 
 def _print(report: dict) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.panel import Panel
 
@@ -62,13 +61,14 @@ def _print(report: dict) -> None:
         ],
         "extras": [(name, _extra(extra)) for name, extra in report["extras"].items()],
     }
-    console = Console(highlight=False)
+    out = console()
     for title, rows in frames.items():
-        console.print(Panel(facts_table(rows), title=title, title_align="left", border_style="dim"))
+        frame = Panel(facts_table(rows), title=title, title_align="left", border_style="dim", expand=False)
+        out.print(frame)
     if report["healthy"]:
-        console.print("[bold green]Healthy: both engines agree.[/]")
+        out.print("[bold green]Healthy: both engines agree.[/]")
     else:
-        console.print(
+        out.print(
             "[bold red]The engines disagree: do not trust results of this installation, and report it.[/]"
         )
 

@@ -40,9 +40,8 @@ def explore(
 
 def _has_screen() -> bool:
     """Whether somebody sits there: a terminal, and a screen beside it."""
-    if sys.platform in ("win32", "darwin"):
-        return sys.stdout.isatty()
-    return sys.stdout.isatty() and bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    screen = sys.platform in ("win32", "darwin") or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+    return sys.stdout.isatty() and bool(screen)
 
 
 def _open(path: Path) -> None:

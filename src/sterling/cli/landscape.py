@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from sterling.base.text import counted
+from sterling.base.text import counted, percent
 from sterling.cli.options import (
     COUNT,
     FILE,
@@ -147,11 +147,13 @@ def _basin_rows(found: "Landscape", ends: "Basins") -> list[tuple[str, str]]:
     for number, (share, distance) in enumerate(zip(ends.shares, ends.distance, strict=True)):
         if number == _SHOWN_BASINS:
             rest = float(ends.shares[number:].sum())
-            rows.append(("other basins", f"{len(ends.shares) - number:,}, together {rest:.1%} of the starts"))
+            rows.append(
+                ("other basins", f"{len(ends.shares) - number:,}, together {percent(rest, 1)} of the starts")
+            )
             break
         home = "the lowest minimiser" if found.instance.teacher is None else "the teacher"
         end = home if distance == 0 else f"a state at distance {distance}"
-        rows.append((f"basin {number + 1}", f"{share:.1%} of the starts end at {end}"))
+        rows.append((f"basin {number + 1}", f"{percent(share, 1)} of the starts end at {end}"))
     if ends.unabsorbed:
         why = "" if found.absorbing_states.size else "; no state absorbs, so none would end"
         runs = f"{counted(ends.unabsorbed, 'run')} under way after {counted(ends.steps, 'step')}{why}"

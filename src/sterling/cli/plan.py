@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
+from sterling.base.text import percent
 from sterling.cli.options import (
     COUNT,
     SCHEDULES,
@@ -18,7 +19,7 @@ from sterling.cli.options import (
     parse_readout,
     problem_option,
 )
-from sterling.cli.render import guarded, print_json, speaker
+from sterling.cli.render import console, guarded, print_json, speaker
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
@@ -105,7 +106,6 @@ def plan(
 
 
 def _print(made: "Plan") -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -126,32 +126,36 @@ def _print(made: "Plan") -> None:
         cells = [need.goal, need.amount, how]
         cells += [_measured(need)] if checked else []
         table.add_row(*cells, style=None if need.checked else "dim")
-    console, about = Console(), made.problem
-    console.print(
-        f"n = {about.n} · m = {about.m} · σ = {about.noise:g} · ‖v‖² = {about.readout_norm2:g} · "
-        f"surrogate {made.surrogate}",
+    out, about = console(), made.problem
+    out.print(
+        f"weights n = {about.n} · hidden units m = {about.m} · label noise σ = {about.noise:g} · "
+        f"squared norm of the readout ‖v‖² = {about.readout_norm2:g} · surrogate {made.surrogate}",
         style="dim",
     )
-    console.print(table)
+    out.print(table)
+    out.print("w*: the weights that made the labels; a time average decodes to w* if its signs are w*")
+    out.print("of order: n² and n⁴, times constants that the proofs leave open")
     for kind in dict.fromkeys(need.kind for need in made.needs):
-        console.print(Text.assemble((kind, KIND_STYLES[kind]), f": {KINDS[kind]}"))
+        out.print(Text.assemble((kind, KIND_STYLES[kind]), f": {KINDS[kind]}"))
     if not all(need.checked for need in made.needs):
-        console.print(
+        out.print(
             f"{UNCHECKED}: in this range runs were not compared with the law, or did not agree with it",
             style="dim",
         )
     if made.advice:
-        console.print(made.advice)
+        out.print(made.advice)
     for line in _expected(made):
-        console.print(line)
+        out.print(line)
 
 
 def _measured(need: "Need") -> str:
     check = need.check
     if check is None:
         return "–"
-    share = f"{check.share:.0%}" if not check.undecided else f"{check.share:.0%} to {check.most:.0%}"
-    text = f"{share} [{check.low:.0%}, {check.high:.0%}]"
+    share = (
+        percent(check.share) if not check.undecided else f"{percent(check.share)} to {percent(check.most)}"
+    )
+    text = f"{share} [{percent(check.low)}, {percent(check.high)}]"
     text += f" of {check.trials} trials at N = {check.samples:,}, {check.steps:,} steps"
     if check.undecided:
         text += f", {check.undecided} undecided"
@@ -175,7 +179,7 @@ def _expected(made: "Plan") -> list[str]:
         elif made.problem.noise > 0:
             lines.append(
                 f"With {expected.samples:,} samples expect w* for {expected.occupancy:.3g} of the steps, and "
-                f"{expected.wrong_share:.2%} of the weights wrong at a time (mean-field)."
+                f"{percent(expected.wrong_share, 2)} of the weights wrong at a time (mean-field)."
             )
         else:
             lines.append(f"With {expected.samples:,} samples expect runs to end at w* (mean-field).")

@@ -24,13 +24,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import polars as pl
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
     from sterling.model.instance import Instance
 
 Say = Callable[[str], None]
 DONE, FAILED, WRONG, INTERRUPTED, PIPE = 0, 1, 2, 130, 141  # the last two as after the signals
+
+_UNBROKEN = 10_000  # columns where stdout is no terminal
 
 STOPPED = "interrupted: what was not shown or saved by now is lost"
 
@@ -149,6 +151,14 @@ def print_json(values: Any) -> None:
     typer.echo(as_json(values))
 
 
+def console() -> Console:
+    """Return what prints on stdout: as wide as a terminal is; elsewhere no line is broken."""
+    from rich.console import Console
+
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _UNBROKEN
+    return Console(highlight=False, width=wide)
+
+
 def facts_table(rows: Iterable[tuple[str, RenderableType]]) -> Table:
     """Return names and values side by side, at any width."""
     from rich.table import Table
@@ -171,20 +181,19 @@ def about(instance: Instance, surrogate: str) -> str:
 def print_verdict(
     about: str, verdict: str, colour: str, meaning: str, rows: Iterable[tuple[str, RenderableType]]
 ) -> None:
-    """Print results on stdout in a frame: what was run, the verdict and what it means, the numbers."""
-    from rich.console import Console, Group
+    """Print what was run, the verdict, what it means and the numbers, on a terminal in a frame."""
+    from rich.console import Group
     from rich.panel import Panel
     from rich.text import Text
 
-    frame = Panel(
-        Group(Text(f"{meaning}\n", "italic"), facts_table(rows)),
-        title=Text(verdict, f"bold {colour}"),
-        title_align="left",
-        border_style=colour,
-        padding=(1, 2),
-        expand=False,
-    )
-    Console().print(Group(Text(about, "dim"), frame))
+    out, title = console(), Text(verdict, f"bold {colour}")
+    told = Group(Text(f"{meaning}\n", "italic"), facts_table(rows))
+    if out.is_terminal:
+        look = {"title": title, "title_align": "left", "border_style": colour, "padding": (1, 2)}
+        told = Panel(told, **look, expand=False)
+    else:
+        told = Group(title, told)
+    out.print(Text(about, "dim"), told, sep="\n")
 
 
 def write_table(path: Path, frame: pl.DataFrame) -> None:

@@ -18,7 +18,7 @@ from sterling.cli.options import (
     run_option,
 )
 from sterling.cli.presses import settle
-from sterling.cli.render import end_interrupted, guarded, print_json, speaker
+from sterling.cli.render import console, end_interrupted, guarded, print_json, speaker
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
@@ -125,14 +125,11 @@ def command_line(effort: str, keys: list[str], seed: int, out: Path) -> str:
 
 
 def _print_results(report: "Reproduction", folder: Path) -> None:
-    from rich.console import Console
-
     from sterling.base.text import counted, readable_time
     from sterling.report.page import EXPLORABLE, NUMBERS, PAGE, RAW
     from sterling.report.terminal import table
 
-    console = Console(highlight=False)
-    console.print(table(report.findings))
+    console().print(table(report.findings))
     typer.echo(
         f"{counted(len(report.findings), 'claim')}, effort {report.effort}, {readable_time(report.seconds)}"
     )

@@ -137,8 +137,7 @@ def train(
         else:
             _print(orbit, instance)
     finally:  # a full stdout must not cost the files
-        _write(orbit, instance, plot, report, out, say, waiting=say if stopped else lambda text: None)
-        _write_tables(orbit, instance, weights, predictions, say)
+        _write(orbit, instance, out, plot, report, weights, predictions, say)
     if isinstance(stopped, KeyboardInterrupt):
         how = "with --checkpoint FILE it could go on"
         if checkpoint is not None:
@@ -214,46 +213,40 @@ def _check_same(
     check_belongs(orbit, instance)
 
 
-def _write_tables(
-    orbit: "Orbit", instance: "Instance", weights: Path | None, predictions: Path | None, say: Say
-) -> None:
-    from sterling.dynamics.learned import predictions_table, weights_table
-
-    for path, what, make in (
-        (weights, "weights", lambda: weights_table(orbit)),
-        (predictions, "predictions", lambda: predictions_table(orbit, instance)),
-    ):
-        if path is not None:
-            write_table(path, make())
-            say(f"{what}: {path}")
-
-
 def _write(
     orbit: "Orbit",
     instance: "Instance",
+    out: Path | None,
     plot: Path | None,
     report: Path | None,
-    out: Path | None,
+    weights: Path | None,
+    predictions: Path | None,
     say: Say,
-    waiting: Say,
 ) -> None:
-    """Write what was asked for; to somebody ``waiting`` for the end, say what is being done."""
-    if out is not None:
-        orbit.save(out)
-        say(f"run saved: {out}")
-    if plot is not None:
+    """Write what was asked for."""
+    from sterling.dynamics.learned import predictions_table, weights_table
+
+    def draw(path: Path) -> None:
         from sterling.plot.run import figure
         from sterling.plot.style import save_figure
 
-        waiting(f"drawing {plot} …")
-        save_figure(figure(orbit), plot)
-        say(f"picture: {plot}")
-    if report is not None:
+        save_figure(figure(orbit), path)
+
+    def tell(path: Path) -> None:
         from sterling.report.run_page import write_run_page
 
-        waiting(f"writing {report} …")
-        write_run_page(report, orbit, instance, _command())
-        say(f"report: {report}")
+        write_run_page(path, orbit, instance, _command())
+
+    for path, what, write in (
+        (out, "run saved", orbit.save),
+        (plot, "picture", draw),
+        (report, "report", tell),
+        (weights, "weights", lambda path: write_table(path, weights_table(orbit))),
+        (predictions, "predictions", lambda path: write_table(path, predictions_table(orbit, instance))),
+    ):
+        if path is not None:
+            write(path)
+            say(f"{what}: {path}")
 
 
 def _command() -> str:

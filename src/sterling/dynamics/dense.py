@@ -30,9 +30,8 @@ class DenseEngine:
     def __init__(self, instance: Instance, surrogate: Surrogate, schedule: Schedule, walk: Walk, log: Log):
         self.instance, self.surrogate, self.walk, self.log = instance, surrogate, walk, log
         self.arguments = schedule._kernel_arguments(1 / instance.readout_norm2)
-        self.step = int(walk.clock[cell.ANCHOR])  # a resumed run walks its last stretch again
-        self._gradient: np.ndarray | None = None
-        self._square = 0
+        self.position = int(walk.clock[cell.ANCHOR])  # a resumed run walks its last stretch again
+        self.gradient, self._square = np.zeros(0), 0  # at the current weights; empty while it is not known
         self._known: dict[bytes, tuple[np.ndarray, int]] = {}
 
     def start(self) -> None:
@@ -43,7 +42,7 @@ class DenseEngine:
         walk, log = self.walk, self.log
         while True:
             anchor = int(walk.clock[cell.ANCHOR])
-            if self._gradient is None:
+            if not self.gradient.size:
                 if budget <= 0:
                     return PAUSED
                 budget -= self._look_up()
@@ -54,36 +53,36 @@ class DenseEngine:
                 return ABSORBED
             if plain.full(log, len(walk.signs)):
                 return FULL_LOG
-            if self.step >= until:
+            if self.position >= until:
                 return REACHED
             if budget <= 0:
                 return PAUSED
-            self.step += 1
+            self.position += 1
             budget -= _STEP_COST
             begun = int(walk.clock[cell.EPOCH])
-            mass = mass_between(*self.arguments, anchor - begun, self.step - begun)
+            mass = mass_between(*self.arguments, anchor - begun, self.position - begun)
             latent = walk.latent - mass * gradient
             flips = np.flatnonzero((latent >= 0) != (walk.signs > 0))
             if flips.size:
-                plain.close(walk, log, self.step)
+                plain.close(walk, log, self.position)
                 total, leaving = plain.spend(walk, mass), walk.clock[cell.DISTANCE] == 0
                 for k in flips:
-                    plain.flip(walk, log, self.step, total, k, leaving)
+                    plain.flip(walk, log, self.position, total, k, leaving)
                 walk.latent[:] = latent
-                plain.rest(walk, self.step)
-                self._gradient = None
+                plain.rest(walk, self.position)
+                self.gradient = np.zeros(0)
 
     def _look_up(self) -> int:
         """Find gradient and loss at the current weights; return what that costs."""
         key = self.walk.signs.tobytes()
         if key in self._known:
-            self._gradient, self._square = self._known[key]
+            self.gradient, self._square = self._known[key]
             return 0
         if len(self._known) * 9 * len(key) > _KEPT_BYTES:
             self._known.clear()
-        self._gradient = self.instance.gradient(self.walk.signs, self.surrogate)
+        self.gradient = self.instance.gradient(self.walk.signs, self.surrogate)
         self._square = self.instance._square(self.walk.signs)
-        self._known[key] = self._gradient, self._square
+        self._known[key] = self.gradient, self._square
         self.walk.clock[cell.EVALUATIONS] += 1
         entries = self.instance.samples * self.instance.m * self.instance.n
         self.walk.clock[cell.READ] += 2 * entries  # forwards and backwards
@@ -91,18 +90,7 @@ class DenseEngine:
 
     def moved(self) -> None:
         """Take note of weights that were changed from outside."""
-        self.step, self._gradient = int(self.walk.clock[cell.ANCHOR]), None
-
-    @property
-    def gradient(self) -> np.ndarray:
-        """The gradient at the current weights, once `advance` has looked at them."""
-        assert self._gradient is not None
-        return self._gradient
-
-    @property
-    def position(self) -> int:
-        """The step up to which the run is known."""
-        return self.step
+        self.position, self.gradient = int(self.walk.clock[cell.ANCHOR]), np.zeros(0)
 
     def finish(self) -> None:
         """Nothing to release."""

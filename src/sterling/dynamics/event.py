@@ -63,7 +63,7 @@ class EventEngine:
         self._exact = instance.gradient_bound >= _RECOVERABLE
         self._slot_bound = _slot_bound(n, self._exact, cache_bytes)
         self.cache = self._new_cache(_FIRST_SLOTS)
-        self._key_from_signs()
+        self.moved()
         self._stop = False
         self._wanted = threading.Event()  # helpers sleep while it is not set
         self._helpers = [
@@ -103,10 +103,6 @@ class EventEngine:
         else:
             self._wanted.clear()  # few new states, or none: nobody has to watch for work
         return status
-
-    def moved(self) -> None:
-        """Take note of weights that were changed from outside."""
-        self._key_from_signs()
 
     @property
     def gradient(self) -> np.ndarray:
@@ -152,8 +148,8 @@ class EventEngine:
             passes.assist(self.data, self.base, self.job, self.scratch, thread, _PATIENCE)
             time.sleep(_NAP)
 
-    def _key_from_signs(self) -> None:
-        """Write the packed signs and their hash; the kernels keep them up to date."""
+    def moved(self) -> None:
+        """Write the packed signs and their hash, which the kernels keep up to date, anew."""
         positive = self.walk.signs > 0
         packed = np.zeros(64 * (self.cache.key.size - 1), np.uint8)
         packed[: positive.size] = positive

@@ -39,12 +39,10 @@ def history(orbit: Orbit) -> History:
     end = max(1, orbit.flips_complete_to)
     edges = np.unique(np.rint(np.geomspace(1, end, _BINS)).astype(np.int64))
     edges = np.union1d([0, end // 10], edges)  # the steps after a tenth are spoken of
-    flips = orbit.flips[: np.searchsorted(orbit.flips["step"], end)]
-    steps = flips["step"]
-    change = np.where(flips["sign"] == orbit.reference[flips["coordinate"]], -1, 1)
-    start = np.count_nonzero(orbit.start_signs != orbit.reference)
-    after = np.concatenate([[start], start + np.cumsum(change)])  # distance after so many flips
-    moments = np.concatenate([[0], np.cumsum(change * steps)])
+    steps, after = orbit._distances
+    count = np.searchsorted(steps, end)
+    flips, steps, after = orbit.flips[:count], steps[:count], after[: count + 1]  # the distance after flips
+    moments = np.concatenate([[0], np.cumsum(np.diff(after) * steps)])
     before = np.searchsorted(steps, edges)  # flips before each edge
     sums = edges * after[before] - moments[before]  # Σ distance over t < edge
     mean = np.diff(sums) / np.diff(edges)

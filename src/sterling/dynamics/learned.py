@@ -81,5 +81,8 @@ def told(orbit: Orbit, instance: Instance) -> tuple[str, list[tuple[str, str]]]:
         texts = {name: number(error) for name, error in misfit.items()}
     if orbit.verdict in (Verdict.RECURRENT, Verdict.CHATTERING):
         best = min(misfit, key=misfit.__getitem__)  # the first of equals
-        meaning = f"{meaning.partition(':')[0]}: {_ADVICE[best]}"
+        advice = _ADVICE[best]
+        if best == "time average" and misfit[best] == misfit["last iterate"]:
+            advice = "decode with the time average: the last iterate fits these data as well, but moves on"
+        meaning = f"{meaning.partition(':')[0]}: {advice}"
     return meaning, [steps, *((f"{measure}, {name}", text) for name, text in texts.items()), *rows]

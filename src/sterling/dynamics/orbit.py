@@ -6,6 +6,7 @@ import math
 from copy import deepcopy
 from dataclasses import dataclass
 from enum import Enum
+from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -177,7 +178,8 @@ class Orbit(Plain):
         self.start_signs = np.where(course.start_latent >= 0, 1, -1).astype(np.int8)
         self.flips_complete_to = course.flips_complete_to
         self.instance = about
-        self._norm2 = _sum_of_squares(about["readout"])
+        # Σ v², rounded once, as `Instance.readout_norm2` is
+        self._norm2 = float(sum(Fraction(weight) ** 2 for weight in about["readout"]))
         self._settle()
         passes = float(clock[cell.READ] / (about["n"] * about["m"] * about["samples"]))
         self.stats = Stats(
@@ -191,7 +193,7 @@ class Orbit(Plain):
     def _settle(self) -> None:
         """Account for the unfinished stretch up to T, on a copy."""
         done = self._walk.copy()
-        log = Log.sized(0, 1)
+        log = Log.sized(0, 1, 1)
         anchor = int(done.clock[cell.ANCHOR])
         if self.steps > anchor:
             plain.close(done, log, self.steps)
@@ -203,13 +205,9 @@ class Orbit(Plain):
         self._balance = done.balance + done.signs * (total - done.since_mass)
         self._total_mass = float(total)
         returns, sojourns = self._times
-        clock = self._walk.clock
-        more = (
-            log.counts[1] if len(returns) == clock[cell.RETURNS] else 0
-        )  # none once the record is cut short
-        self.return_times = _extended(returns, log.returns[:more])
-        more = log.counts[2] if len(sojourns) == clock[cell.SOJOURNS] else 0
-        self.sojourn_times = _extended(sojourns, log.sojourns[:more])
+        clock, (_, returned, stayed) = self._walk.clock, log.counts
+        self.return_times = _extended(returns, log.returns[:returned], clock[cell.RETURNS])
+        self.sojourn_times = _extended(sojourns, log.sojourns[:stayed], clock[cell.SOJOURNS])
         self.occupancy = float(done.clock[cell.OCCUPIED] / max(self.steps, 1))
         self.visits = int(done.clock[cell.VISITS])
         first = int(done.clock[cell.FIRST_HIT])
@@ -267,7 +265,10 @@ class Orbit(Plain):
                 f"the {home(self)} was left and visited again: compare it with the time average on data set "
                 "aside, or take more samples"
             )
-        return self.verdict.meaning.replace("reference", home(self))
+        meaning = self.verdict.meaning.replace("reference", home(self))
+        if self.verdict is Verdict.RECURRENT and not self.errors:
+            return meaning.replace(": ", ", so the last iterate is right only by chance: ")
+        return meaning
 
     @property
     def weight_names(self) -> tuple[str, ...]:
@@ -556,10 +557,10 @@ class Orbit(Plain):
         list of (str, str)
             Names and texts.
         """
-        sure = "certified: holds for all time" if self.certified else f"after {counted(self.steps, 'step')}"
+        sure = ", certified for all time" if self.certified else f" within {counted(self.steps, 'step')}"
         distance = "teacher" if self.reference_kind == "teacher" else "best state seen"
         rows = [
-            ("verdict", f"{self.verdict} ({sure})"),
+            ("verdict", f"{self.verdict}{sure}"),
             ("steps", f"{self.steps:,}" + (" (interrupted)" if self.interrupted else "")),
             (f"errors, last iterate against {distance}", f"{self.errors} of {self.n}"),
             (f"errors, time average against {distance}", f"{self.ergodic_errors} of {self.n}"),
@@ -567,7 +568,10 @@ class Orbit(Plain):
             ("visits", f"{self.visits:,}"),
             ("first visit", "never" if self.first_hit is None else f"step {self.first_hit:,}"),
             ("steps with a flip", f"{self.stats.events:,}"),
-            ("distinct states", f"{self.stats.states:,}; data read {self.stats.passes:,.1f} times over"),
+            (
+                "distinct states",
+                f"{self.stats.states:,}, found in {self.stats.passes:,.1f} passes over the data",
+            ),
             ("time", f"{number(float(f'{self.stats.seconds:.3g}'))} s"),
         ]
         if self.return_times.size:
@@ -598,13 +602,6 @@ def _completed(clock: np.ndarray, steps: int) -> tuple[int, int]:
     return arrived - first - stayed, stayed
 
 
-def _sum_of_squares(weights: list[float]) -> float:
-    """Return Σ w², rounded once, as `Instance.readout_norm2` is."""
-    ratios = [weight.as_integer_ratio() for weight in weights]
-    unit = max(below for _, below in ratios)  # all are powers of two
-    return sum((above * (unit // below)) ** 2 for above, below in ratios) / unit**2
-
-
-def _extended(record: np.ndarray, more: np.ndarray) -> np.ndarray:
-    """Return the record with more at its end, read-only: without more it is the record itself, not a copy."""
-    return read_only(np.concatenate([record, more]) if more.size else record)
+def _extended(record: np.ndarray, more: np.ndarray, count: int) -> np.ndarray:
+    """Return the record with more at its end, unless it was cut short and holds fewer than the count."""
+    return read_only(np.concatenate([record, more]) if more.size and len(record) == count else record)

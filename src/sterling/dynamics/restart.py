@@ -7,20 +7,22 @@ that starts from the average comes to rest (docs/science, 12). What happens betw
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sterling.base import checks
+from sterling.base.text import Plain
 from sterling.dynamics.bookkeeping import plain
-from sterling.dynamics.walk import DISTANCE, EPOCH, EPOCH_MASS, EVENTS, Log, Walk
+from sterling.dynamics.walk import ANCHOR, DISTANCE, EPOCH, EPOCH_MASS, EVENTS, Log, Walk
 from sterling.errors import InputError
-from sterling.schedules import MAX_STEPS
+from sterling.exact.mass import mass_between
+from sterling.schedules import MAX_STEPS, Schedule
 
 
 @dataclass(frozen=True)
-class Restart:
+class Restart(Plain):
     """Ergodic restart after every so many steps: u ← scale·Σ η_t w_t, and the schedule begins anew.
 
     The sum goes over the iterates since the last restart: it is their time average, weighted by step size,
@@ -75,45 +77,13 @@ class Restart:
     def __str__(self) -> str:
         return f"{self.every},{self.scale!r}"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the numbers by their names.
+    def _apply(self, walk: Walk, log: Log, step: int, schedule: Schedule, norm2: float) -> None:
+        """Restart at a step, up to which the weights have rested since the anchor; change walk and log.
 
-        Returns
-        -------
-        dict
-            Plain values.
+        ``norm2`` is the squared norm of the readout.
         """
-        return asdict(self)
-
-    def next_after(self, walk: Walk) -> int:
-        """Return the step of the next restart.
-
-        Parameters
-        ----------
-        walk : Walk
-            Where the run stands.
-
-        Returns
-        -------
-        int
-            Counted from the beginning of the run.
-        """
-        return int(walk.clock[EPOCH]) + self.every
-
-    def apply(self, walk: Walk, log: Log, step: int, mass: float, norm2: float) -> None:
-        """Restart at a step: the weights have rested since the anchor, for a stretch of so much mass.
-
-        Parameters
-        ----------
-        walk, log : Walk, Log
-            Changed in place.
-        step : int
-            The first whose weights are those of the average.
-        mass : float
-            From the anchor to ``step``, in units of 1/norm2.
-        norm2 : float
-            Squared norm of the readout.
-        """
+        begun, anchor = int(walk.clock[EPOCH]), int(walk.clock[ANCHOR])
+        mass = mass_between(*schedule._kernel_arguments(1 / norm2), anchor - begun, step - begun)
         plain.close(walk, log, step)
         total, leaving = plain.spend(walk, mass), walk.clock[DISTANCE] == 0
         balance = walk.balance + walk.signs * (total - walk.since_mass)  # Σ mass·sign of all iterates so far
@@ -132,55 +102,19 @@ class Restart:
 
 
 def parse_restart(text: str) -> Restart:
-    """Return the restart that a text such as "300,0.05" or "300" describes.
-
-    Parameters
-    ----------
-    text : str
-        Steps between two restarts, and the scale.
-
-    Returns
-    -------
-    Restart
-        With the default scale where none is given.
-
-    Raises
-    ------
-    InputError
-        If it is no such text.
-    """
+    """Return the restart that a text such as "300,0.05" or "300" describes, or raise InputError."""
     every, _, scale = text.partition(",")
     try:
         return Restart(int(every), float(scale)) if scale else Restart(int(every))
-    except ValueError as problem:
-        if isinstance(problem, InputError):
-            raise InputError(
-                f"restart is {checks.shown(text)}, where {problem}", argument="restart"
-            ) from None
-        raise InputError(
-            f"restart is {checks.shown(text)}; write EVERY or EVERY,SCALE such as 300,0.05",
-            argument="restart",
-        ) from None
+    except InputError as problem:
+        told = f", where {problem}"
+    except ValueError:
+        told = "; write EVERY or EVERY,SCALE such as 300,0.05"
+    raise InputError(f"restart is {checks.shown(text)}{told}", argument="restart")
 
 
 def restart_from_dict(told: Any) -> Restart | None:
-    """Return the restart of a saved run, or None.
-
-    Parameters
-    ----------
-    told : dict or None
-        As `Restart.to_dict` gives it.
-
-    Returns
-    -------
-    Restart or None
-        Checked.
-
-    Raises
-    ------
-    InputError
-        If it is none.
-    """
+    """Return the restart that `Restart.to_dict` told, or None for None; InputError if it is none."""
     if told is None:
         return None
     if not isinstance(told, dict) or set(told) != {"every", "scale"}:

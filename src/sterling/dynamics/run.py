@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from sterling.base import progress
 from sterling.base.interrupts import deferred_interrupt
+from sterling.base.progress import Progress
 from sterling.dynamics import walk as cell
 from sterling.dynamics.options import Options
 from sterling.dynamics.orbit import Orbit, Verdict
@@ -31,7 +31,6 @@ from sterling.dynamics.walk import (
     Walk,
 )
 from sterling.errors import SterlingWarning, StoreError
-from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
 
 if TYPE_CHECKING:
@@ -45,19 +44,6 @@ Error = TypeVar("Error", bound=BaseException)
 _SLICE = 0.1  # seconds between looks at signals and the display
 _FLIP_BUFFER = 1 << 16
 _TIME_BUFFER = 1 << 14
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress(progress.Progress):
-    """How far a run is, in steps: what displays are given several times a second."""
-
-    verdict: Verdict
-    occupancy: float
-    visits: int
-    distance: int
-    events: int
-    states: int
-    seconds: float
 
 
 class Times:
@@ -99,7 +85,6 @@ class Run:
     sojourns: Times = field(default_factory=lambda: Times())
     flips_complete_to: int | None = None  # None while all flips are recorded
     spent: float = 0.0
-    absorbed: bool = False
     finished: bool = False
 
     def go(self, show: Callable[[Progress], None] | None = None) -> Orbit:
@@ -116,7 +101,7 @@ class Run:
             finally:
                 engine.finish()
             if show is not None:
-                show(self._progress(pace, orbit.steps))
+                show(self._progress(pace, orbit.steps, orbit.verdict))
             if self.options.checkpoint is not None:
                 unsaved = _try_save(orbit, self.options.checkpoint)
             pressed = interrupted()
@@ -146,16 +131,19 @@ class Run:
     ) -> None:
         """Let the engine run, a slice at a time, until it is done or Ctrl-C was pressed."""
         options, saved = self.options, time.monotonic()
+        restart, norm2 = options.restart, self.instance.readout_norm2
         while True:
-            restart = self._next_restart()
-            status = engine.advance(options.steps if restart is None else restart - 1, pace.budget)
+            until = options.steps
+            if restart is not None:
+                until = min(until, int(self.walk.clock[cell.EPOCH]) + restart.every - 1)
+            status = engine.advance(until, pace.budget)
             self._collect(engine, status)
-            self.absorbed = status == ABSORBED
-            if self.absorbed or (status == REACHED and restart is None):
+            if status == ABSORBED or (status == REACHED and until == options.steps):
                 self.finished = True
                 return
             if status == REACHED and restart is not None:
-                self._restart(engine, restart)
+                restart._apply(self.walk, engine.log, until + 1, options.schedule, norm2)
+                engine.moved()
             if pace.tick(engine.position) and show is not None:
                 show(self._progress(pace, engine.position))
             if interrupted():
@@ -167,35 +155,13 @@ class Run:
                     warnings.warn(text, SterlingWarning, stacklevel=2)
                 saved = time.monotonic()
 
-    def _next_restart(self) -> int | None:
-        """Return the step of the next restart; None if none falls into the run."""
-        restart = self.options.restart
-        step = self.options.steps + 1 if restart is None else restart.next_after(self.walk)
-        return step if step <= self.options.steps else None
-
-    def _restart(self, engine: Engine, step: int) -> None:
-        """Set the latents to the average at a step up to which no weight flips any more."""
-        options, walk = self.options, self.walk
-        assert options.restart is not None
-        norm2 = self.instance.readout_norm2
-        arguments = options.schedule._kernel_arguments(1 / norm2)
-        begun, anchor = int(walk.clock[cell.EPOCH]), int(walk.clock[cell.ANCHOR])
-        mass = mass_between(*arguments, anchor - begun, step - begun)
-        options.restart.apply(walk, engine.log, step, mass, norm2)
-        engine.moved()
-
     def _buffers(self) -> Log:
         """Return empty buffers for what is still recorded; what has passed its bound is not."""
         clock = self.walk.clock
         flips = _FLIP_BUFFER + self.instance.n if self.record_flips and self.flips_complete_to is None else 0
         returns = _TIME_BUFFER if self.returns.count == clock[cell.RETURNS] else 0
         sojourns = _TIME_BUFFER if self.sojourns.count == clock[cell.SOJOURNS] else 0
-        return Log(
-            np.empty(flips, FLIP),
-            np.empty(returns, np.int64),
-            np.empty(sojourns, np.int64),
-            np.zeros(3, np.int64),
-        )
+        return Log.sized(flips, returns, sojourns)
 
     def _collect(self, engine: Engine, status: int) -> None:
         """Take over what the engine logged, up to the bounds, which do not depend on when this is called."""
@@ -240,30 +206,13 @@ class Run:
         )
         return Orbit(course)
 
-    def _progress(self, pace: _Pace, step: int) -> Progress:
-        walk = self.walk
-        visits = int(walk.clock[cell.VISITS])
-        verdict = Verdict.RECURRENT if visits >= 2 else Verdict.WANDERING
-        if self.absorbed:
-            at_reference = bool(np.all(walk.signs == walk.reference)) and self.instance.teacher is not None
-            best = at_reference or walk.clock[cell.CURRENT] == 0
-            verdict = Verdict.OPTIMAL if best else Verdict.TRAPPED
-        occupancy = float(walk.clock[cell.OCCUPIED] / max(1, walk.clock[cell.ANCHOR]))
-        events = int(walk.clock[cell.EVENTS])
-        return Progress(
-            step,
-            self.options.steps,
-            f"{verdict.name} so far",
-            (f"occupancy {occupancy:.3g}", f"visits {visits:,}", f"events {events:,}"),
-            verdict=verdict,
-            occupancy=occupancy,
-            visits=visits,
-            distance=int(np.count_nonzero(walk.signs != walk.reference)),
-            events=events,
-            states=int(walk.clock[cell.EVALUATIONS]),
-            seconds=self.spent + pace.seconds,
-            seconds_left=pace.left(step),
-        )
+    def _progress(self, pace: _Pace, step: int, verdict: Verdict | None = None) -> Progress:
+        clock = self.walk.clock
+        visits, events = int(clock[cell.VISITS]), int(clock[cell.EVENTS])
+        verdict = verdict or (Verdict.RECURRENT if visits >= 2 else Verdict.WANDERING)
+        occupancy = float(clock[cell.OCCUPIED] / max(1, clock[cell.ANCHOR]))
+        facts = (f"occupancy {occupancy:.3g}", f"visits {visits:,}", f"events {events:,}")
+        return Progress(step, self.options.steps, f"{verdict} so far", facts, pace.left(step))
 
 
 class _Pace:

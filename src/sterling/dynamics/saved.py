@@ -60,10 +60,6 @@ def restore(path: str | os.PathLike) -> Course:
             surrogate = surrogate_from_dict(header["surrogate"])
         except InputError as problem:
             raise CheckpointError(f"{problem}: register it first") from None
-        try:
-            restart = restart_from_dict(header["restart"])
-        except InputError as problem:
-            raise CheckpointError(str(problem)) from None
         _require(
             header["engine"] == "dense" or surrogate.piecewise_constant, "its engine and surrogate contradict"
         )
@@ -75,7 +71,7 @@ def restore(path: str | os.PathLike) -> Course:
             schedule=_schedule(archive),
             surrogate=surrogate,
             engine=header["engine"],
-            restart=restart,
+            restart=restart_from_dict(header["restart"]),
             start_latent=start,
             flips=_flips(archive, walk, complete_to) if header["recorded"] is True else None,
             flips_complete_to=complete_to,

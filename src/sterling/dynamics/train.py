@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from sterling.base import checks
-from sterling.base.arrays import refuse_masked
+from sterling.base.arrays import real_array
 from sterling.base.progress import Show, showing
 from sterling.dynamics.options import RECORDS, Options
 from sterling.dynamics.orbit import Orbit
@@ -269,20 +269,10 @@ def initial_latent(n: int, init) -> np.ndarray:
         within = (words(part_seed(seed, LATENT, 1), n) >> np.uint64(11)) * 2.0**-53 - 0.5
         return (codes + within) * (2.0**-12 / np.sqrt(n))
     try:
-        latent = np.array(init)
-    except ValueError:
-        latent = np.array(None)
-    if latent.dtype.kind not in "iuf":
-        raise InputTypeError(
-            f"init is {checks.shown(init)}; give a seed or an array of {n} latents", argument="init"
-        )
-    refuse_masked(init, "init")
-    latent = latent.astype(np.float64)
-    if latent.shape != (n,):
-        raise InputError(f"init has shape {latent.shape}; n={n} needs ({n},)", argument="init")
-    if not np.isfinite(latent).all():
-        place = int(np.argmin(np.isfinite(latent)))
-        raise InputError(f"init holds a value that is not finite, at {place}", argument="init")
+        latent = real_array(init, "init", ("weight",), (n,), f"n={n}")
+    except InputTypeError:
+        text = f"init is {checks.shown(init)}; give a seed or an array of {n} latents"
+        raise InputTypeError(text, argument="init") from None
     if np.abs(latent).max() > _FARTHEST:
         raise InputError(
             f"init reaches {np.abs(latent).max():g}; latents must lie within ±{_FARTHEST:g}", argument="init"

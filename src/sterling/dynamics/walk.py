@@ -130,7 +130,6 @@ class Log(NamedTuple):
     counts: np.ndarray  # int64 (3,), how many of each are filled
 
     @classmethod
-    def sized(cls, flips: int, times: int) -> Log:
-        return cls(
-            np.empty(flips, FLIP), np.empty(times, np.int64), np.empty(times, np.int64), np.zeros(3, np.int64)
-        )
+    def sized(cls, flips: int, returns: int, sojourns: int) -> Log:
+        times = np.empty(returns, np.int64), np.empty(sojourns, np.int64)
+        return cls(np.empty(flips, FLIP), *times, np.zeros(3, np.int64))

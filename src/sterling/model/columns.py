@@ -4,53 +4,52 @@ from __future__ import annotations
 
 import difflib
 import re
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sterling.errors import InputError, SterlingWarning
+from sterling.errors import InputError
 
 if TYPE_CHECKING:
     import polars as pl
 
 #: Columns that hold the labels unless the caller names another one; in any case, if none is written so.
 LABEL_NAMES = ("label", "y")
+_THE_LABELS = "the label column"
 
-_ANOTHER_COPY = "take another copy of it"
 
-
-class Columns(NamedTuple):
-    """Numbers of a table, and the names of their columns."""
+class Data(NamedTuple):
+    """What a file holds."""
 
     inputs: np.ndarray
     labels: np.ndarray
-    label_name: str
-    names: list[str]
+    readout: np.ndarray | None = None
+    teacher: np.ndarray | None = None
+    label_name: str | None = None
+    names: list[str] | None = None  # of the input columns, where the file has names
+    numbered: bool = False  # whether a column without a name, left out here, numbers the rows
 
 
-def split(path: str, frame: pl.DataFrame, labels) -> Columns:
+def split(frame: pl.DataFrame, labels) -> Data:
     """Part the labels from the inputs, and turn both into numbers."""
     names = [name.strip() for name in frame.columns]
-    refuse_twins(path, names)
+    refuse_twins("it", names)
     if not frame.height:
-        raise InputError(f"{path} has column names but no rows: {_ANOTHER_COPY}")
-    column = _label_column(path, names, labels)
+        raise InputError("it has column names but no rows: take another copy of it")
+    column = _label_column(names, labels)
     inputs, kept = [], []
     for index, (series, name) in enumerate(zip(frame.iter_columns(), names, strict=True)):
-        if index == column or (not name and _is_row_number(path, series, index)):
+        if index == column or (not name and _is_row_number(series, index)):
             continue
-        inputs.append(_numbers(path, series, name, is_label=False))
+        inputs.append(_numbers(series, f"column {name!r}"))
         kept.append(name)
-    targets = _numbers(path, frame.to_series(column), names[column], is_label=True)
+    targets = _numbers(frame.to_series(column), f"{_THE_LABELS} {names[column]!r}")
     if not inputs:
-        raise InputError(f"{path} has no inputs beside the labels and the numbers of the rows: add some")
-    if len(kept) < len(names) - 1:
-        text = f"{path} has a column without a name that numbers its rows: it is left out"
-        warnings.warn(text, SterlingWarning, stacklevel=4)  # at the call of load_data
-    return Columns(np.stack(inputs, axis=1), targets, names[column], kept)
+        raise InputError("it has no inputs beside the labels and the numbers of the rows: add some")
+    numbered = len(kept) < len(names) - 1
+    return Data(np.stack(inputs, axis=1), targets, label_name=names[column], names=kept, numbered=numbered)
 
 
 def is_frame(table: Any) -> bool:
@@ -81,30 +80,28 @@ def refuse_twins(what: str, names: Sequence[str]) -> None:
         raise InputError(f"{what} has two columns {told}: rename one, or drop it")
 
 
-def _is_row_number(path: str, series: pl.Series, index: int) -> bool:
+def _is_row_number(series: pl.Series, index: int) -> bool:
     """Whether a column without a name only numbers the rows, as an index that a table was saved with does."""
     count = len(series)
     running = series.dtype.is_integer() and any(
         (series == np.arange(first, first + count)).all() for first in (0, 1)
     )
     if not running:
-        raise InputError(f"{path} has a column without a name, column {index} from 0: name it, or drop it")
+        raise InputError(f"it has a column without a name, column {index} from 0: name it, or drop it")
     return True
 
 
-def _label_column(path: str, names: list[str], labels) -> int:
+def _label_column(names: list[str], labels) -> int:
     if len(names) < 2:
         raise InputError(
-            f"{path} has one column only, {names[0][:40]!r}: give inputs and labels, separated by commas, "
+            f"it has one column only, {names[0][:40]!r}: give inputs and labels, separated by commas, "
             "semicolons or tabs"
         )
     if labels is None:
         usual = [name for name in LABEL_NAMES if name in names]
         usual = usual or [name for name in names if name.lower() in LABEL_NAMES]
         if len(usual) > 1:
-            raise InputError(
-                f"{path} has columns {usual[0]!r} and {usual[1]!r}: say which one holds the labels"
-            )
+            raise InputError(f"it has columns {usual[0]!r} and {usual[1]!r}: say which one holds the labels")
         return names.index(usual[0]) if usual else len(names) - 1
     if labels in names:
         return names.index(labels)
@@ -112,10 +109,10 @@ def _label_column(path: str, names: list[str], labels) -> int:
     if number is not None and -len(names) <= number < len(names):
         return number % len(names)
     if number is not None:
-        raise InputError(f"{path} has no column {number}: it has {len(names)}, counted from 0")
+        raise InputError(f"it has no column {number}: it has {len(names)}, counted from 0")
     near = difflib.get_close_matches(str(labels), names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"it has {_listed(names)}"
-    raise InputError(f"{path} has no column {labels!r}: {hint}")
+    raise InputError(f"it has no column {labels!r}: {hint}")
 
 
 def _listed(names: list[str], most: int = 8) -> str:
@@ -123,45 +120,42 @@ def _listed(names: list[str], most: int = 8) -> str:
     return ", ".join(map(repr, names[:most])) + more
 
 
-def _numbers(path: str, series: pl.Series, name: str, is_label: bool) -> np.ndarray:
+def _numbers(series: pl.Series, what: str) -> np.ndarray:
     """Return one column as float64, or say which value is none."""
     import polars as pl
 
-    what = "the label column" if is_label else "column"
     if series.null_count():
         row = series.is_null().arg_max() or 0
         cut = " (the last one: is the file cut off?)" if row == len(series) - 1 else ""
         raise InputError(
-            f"{path} has no value in {what} {name!r}, row {row + 1}{cut}: fill the gap or drop the row "
+            f"it has no value in {what}, row {row + 1}{cut}: fill the gap or drop the row "
             f"({series.null_count()} missing in this column)"
         )
     if series.dtype == pl.String:
         cast = series.str.strip_chars().cast(pl.Float64, strict=False)
         if cast.null_count():
-            raise _text(path, series, cast, what, name, is_label)
+            raise _text(series, cast, what)
         series = cast
     if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
-        raise InputError(f"{path}: {what} {name!r} has type {series.dtype}: turn it into numbers, or drop it")
+        raise InputError(f"{what} has type {series.dtype}: turn it into numbers, or drop it")
     values = series.cast(pl.Float64).to_numpy()
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
         raise InputError(
-            f"{path} has {values[bad[0]]:g} in {what} {name!r}, row {bad[0] + 1}: clean or drop the row "
+            f"it has {values[bad[0]]:g} in {what}, row {bad[0] + 1}: clean or drop the row "
             f"({bad.size} such in this column)"
         )
     return values
 
 
-def _text(path: str, series: pl.Series, cast: pl.Series, what: str, name: str, is_label: bool) -> InputError:
-    row = cast.is_null().arg_max() or 0
-    classes = series.unique(maintain_order=True)
-    if is_label and len(classes) == 2:
-        first, second = (repr(value[:20]) for value in sorted(classes))
-        return InputError(
-            f"{path}: the label column {name!r} holds {first} and {second}: map one to 0 and the other to 1"
-        )
-    advice = "map its values to numbers" if is_label else "turn it into numbers, or drop it"
-    return InputError(f"{path}: {what} {name!r} holds text ({series[row][:20]!r} in row {row + 1}): {advice}")
+def _text(series: pl.Series, cast: pl.Series, what: str) -> InputError:
+    row, advice = cast.is_null().arg_max() or 0, "turn it into numbers, or drop it"
+    if what.startswith(_THE_LABELS):
+        classes, advice = series.unique(maintain_order=True), "map its values to numbers"
+        if len(classes) == 2:
+            first, second = (repr(value[:20]) for value in sorted(classes))
+            return InputError(f"{what} holds {first} and {second}: map one to 0 and the other to 1")
+    return InputError(f"{what} holds text ({series[row][:20]!r} in row {row + 1}): {advice}")
 
 
 def whole(label) -> int | None:

@@ -11,11 +11,12 @@ import io
 import math
 import mmap
 import os
+import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 
@@ -23,8 +24,8 @@ from sterling.base.files import as_path, printable, unreadable
 from sterling.base.parquet import weigh
 from sterling.base.resources import require_memory
 from sterling.base.text import counted
-from sterling.errors import InputError, RangeError, SterlingError
-from sterling.model.columns import refuse_twins, split, whole
+from sterling.errors import InputError, RangeError, SterlingError, SterlingWarning
+from sterling.model.columns import Data, refuse_twins, split, whole
 from sterling.model.instance import Instance
 from sterling.model.normalise import Normalizer, check_normalize, told
 
@@ -33,15 +34,6 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 _ENTRY_BYTES = 28  # that a number takes at the peak: as read, as float64 twice, and as a code
 _ANOTHER_COPY = "take another copy of it"
 _NOT_UTF8 = "is not in UTF-8: save it again in that encoding"
-
-
-class _Data(NamedTuple):
-    inputs: np.ndarray
-    labels: np.ndarray
-    readout: np.ndarray | None = None
-    teacher: np.ndarray | None = None
-    label_name: str | None = None
-    names: list[str] | None = None  # of the input columns, where the file has names
 
 
 def load_data(
@@ -105,21 +97,26 @@ def load_data(
     ('size', 'round')
     """
     path = as_path(path)
-    size = _size(path)
+    name, reason = printable(path), unreadable(path)
+    if reason is not None:
+        raise InputError(reason)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         known = ", ".join(_READERS)
         what = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
-        raise InputError(f"{printable(path)} has {what}, which says nothing to sterling: known are {known}")
+        raise InputError(f"{name} has {what}, which says nothing to sterling: known are {known}")
     if isinstance(readout, str):
         raise InputError(f"readout is {readout!r}; data files take the numbers themselves, one for each unit")
-    data = reader(path, size, labels)
     origin: dict[str, Any] = {"file": printable(path.name), "normalize": told(check_normalize(normalize))}
-    if data.label_name is not None:
-        origin["labels"] = data.label_name
-    if data.names is not None:
-        origin["columns"] = data.names
     try:
+        data = reader(path, labels)
+        if data.numbered:
+            text = f"{name} has a column without a name that numbers its rows: it is left out"
+            warnings.warn(text, SterlingWarning, stacklevel=2)
+        if data.label_name is not None:
+            origin["labels"] = data.label_name
+        if data.names is not None:
+            origin["columns"] = data.names
         return Instance(
             data.inputs,
             data.labels,
@@ -132,108 +129,86 @@ def load_data(
         )
     except InputError as problem:
         kind = RangeError if isinstance(problem, RangeError) else InputError
-        raise kind(f"{printable(path)}: {_with_columns(problem, data)}", about=problem.about) from None
+        raise kind(f"{name}: {_with_columns(problem, origin)}", about=problem.about) from None
 
 
-def _with_columns(problem: InputError, data: _Data) -> str:
+def _with_columns(problem: InputError, origin: dict[str, Any]) -> str:
     """Return a message with the names of the columns that it speaks of."""
     told = []
     for what in problem.about:
-        if what == "labels" and data.label_name is not None:
-            told.append(f"the labels are {data.label_name!r}")
-        elif isinstance(what, int) and data.names is not None:
-            told.append(f"feature {what} is column {data.names[what]!r}")
+        if what == "labels" and "labels" in origin:
+            told.append(f"the labels are {origin['labels']!r}")
+        elif isinstance(what, int) and "columns" in origin:
+            told.append(f"feature {what} is column {origin['columns'][what]!r}")
     return f"{problem} ({', '.join(told)})" if told else str(problem)
 
 
-def _size(path: Path) -> int:
-    """Return the file's size; raise InputError if there is no such file or nothing in it."""
-    reason = unreadable(path)
-    if reason is not None:
-        raise InputError(reason)
-    try:
-        size = path.stat().st_size
-        with path.open("rb"):
-            pass
-    except OSError as problem:
-        raise InputError(f"{printable(path)} cannot be read: {problem.strerror}") from None
-    if not size:
-        raise InputError(f"{printable(path)} is empty: {_ANOTHER_COPY}")
-    return size
+def _check_start(path: Path, start: bytes, kind: str) -> None:
+    """Refuse a file of nothing, or of another kind."""
+    with path.open("rb") as file:
+        found = file.read(max(1, len(start)))
+    if not found:
+        raise InputError(f"it is empty: {_ANOTHER_COPY}")
+    if not found.startswith(start):
+        raise _unlike(kind)
 
 
-def _damaged(path: Path, kind: str, problem: BaseException | str) -> InputError:
+def _damaged(kind: str, problem: BaseException | str) -> InputError:
     reason = (str(problem) or type(problem).__name__).splitlines()[0].rstrip(".:")
-    return InputError(f"{printable(path)} is a damaged or truncated {kind} ({reason}): {_ANOTHER_COPY}")
+    return InputError(f"it is a damaged or truncated {kind} ({reason}): {_ANOTHER_COPY}")
 
 
-def _unlike(path: Path, kind: str) -> InputError:
-    return InputError(
-        f"{printable(path)} is no {kind}, whatever its name says: rename it, or save it again as one"
-    )
+def _unlike(kind: str) -> InputError:
+    return InputError(f"it is no {kind}, whatever its name says: rename it, or save it again as one")
 
 
 # .npz and .npy
 
 
-def _read_npz(path: Path, size: int, labels) -> _Data:
+def _read_npz(path: Path, labels) -> Data:
     name = "labels" if labels is None else labels
     if not isinstance(name, str):
-        raise InputError(
-            f"{printable(path)}: labels is {labels!r}; in an .npz file give the name of their array"
-        )
-    with path.open("rb") as file:
-        if file.read(2) != b"PK":
-            raise _unlike(path, "NumPy archive")
-        file.seek(0)
-        with _strict(path, "NumPy archive"), zipfile.ZipFile(file) as archive:
-            held = [info.filename.removesuffix(".npy") for info in archive.infolist()]
-            parts = []
-            for key in ("inputs", name, "readout", "teacher"):
-                if held.count(key) == 1:
-                    info = archive.infolist()[held.index(key)]
-                    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                        raise NotImplementedError("its compression method is not one of NumPy's")
-                    with archive.open(info) as stream:
-                        parts.append(_read_array(stream, info.file_size, path, f"the array {key!r}"))
-                elif key in held:
-                    raise InputError(f"{printable(path)} has two arrays {key!r}: {_ANOTHER_COPY}")
-                elif key in ("inputs", name):
-                    there = ", ".join(map(printable, held)) or "nothing"
-                    raise InputError(
-                        f"{printable(path)} has no array {key!r}, it holds {there}: save it under this name"
-                    )
-                else:
-                    parts.append(None)
-    inputs, targets, readout, teacher = parts
-    return _Data(inputs, targets, readout, teacher, None if name == "labels" else name)
+        raise InputError(f"labels is {labels!r}; in an .npz file give the name of their array")
+    _check_start(path, b"PK", "NumPy archive")
+    with _strict("NumPy archive"), zipfile.ZipFile(path) as archive:
+        held = [info.filename.removesuffix(".npy") for info in archive.infolist()]
+        parts = []
+        for key in ("inputs", name, "readout", "teacher"):
+            if held.count(key) == 1:
+                info = archive.infolist()[held.index(key)]
+                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise NotImplementedError("its compression method is not one of NumPy's")
+                with archive.open(info) as stream:
+                    parts.append(_read_array(stream, info.file_size, path, f"the array {key!r}"))
+            elif key in held:
+                raise InputError(f"it has two arrays {key!r}: {_ANOTHER_COPY}")
+            elif key in ("inputs", name):
+                there = ", ".join(map(printable, held)) or "nothing"
+                raise InputError(f"it has no array {key!r}, it holds {there}: save it under this name")
+            else:
+                parts.append(None)
+    return Data(*parts, label_name=None if name == "labels" else name)
 
 
-def _read_npy(path: Path, size: int, labels) -> _Data:
-    with path.open("rb") as file:
-        if file.read(6) != b"\x93NUMPY":
-            raise _unlike(path, "NumPy array")
-        file.seek(0)
-        with _strict(path, "NumPy array"):
-            table = _read_array(file, size, path, "the table")
+def _read_npy(path: Path, labels) -> Data:
+    _check_start(path, b"\x93NUMPY", "NumPy array")
+    with _strict("NumPy array"), path.open("rb") as file:
+        table = _read_array(file, path.stat().st_size, path, "the table")
     if table.ndim != 2:
-        raise InputError(
-            f"{printable(path)} has shape {table.shape}; give a table of rows and columns, the labels in the "
-            "last one, or an .npz file"
-        )
-    column = _column_number(path, labels, table.shape[1])
-    return _Data(np.delete(table, column, axis=1), table[:, column], label_name=f"column {column}")
+        raise InputError(f"it has shape {table.shape}; give a table with the labels in its last column")
+    column = _column_number(labels, table.shape[1])
+    return Data(np.delete(table, column, axis=1), table[:, column], label_name=f"column {column}")
 
 
 @contextmanager
-def _strict(path: Path, kind: str) -> Iterator[None]:
+def _strict(kind: str) -> Iterator[None]:
     """Turn whatever a reader of damaged bytes raises into one sentence."""
     try:
         yield
     except SterlingError:
         raise
     except Exception as problem:  # ten kinds are known, from tokenize.TokenError to NotImplementedError
-        raise _damaged(path, kind, problem) from None
+        raise _damaged(kind, problem) from None
 
 
 def _read_array(stream: IO[bytes], size: int, path: Path, name: str) -> np.ndarray:
@@ -243,37 +218,31 @@ def _read_array(stream: IO[bytes], size: int, path: Path, name: str) -> np.ndarr
     """
     version = np.lib.format.read_magic(stream)
     if version not in _HEADERS:
-        raise _damaged(path, "NumPy array", f"its header is of version {version[0]}")
+        raise _damaged("NumPy array", f"its header is of version {version[0]}")
     shape, by_column, dtype = _HEADERS[version](stream)
     if dtype.hasobject:
-        raise InputError(
-            f"{printable(path)} holds pickled Python objects, which sterling never loads: save plain numbers"
-        )
+        raise InputError("it holds pickled Python objects, which sterling never loads: save plain numbers")
     if dtype.kind not in "biuf":
-        raise InputError(f"{printable(path)}: {name} has type {dtype}: save plain real numbers")
+        raise InputError(f"{name} has type {dtype}: save plain real numbers")
     count, left = math.prod(shape), size - stream.tell()
     if min(shape, default=0) < 0 or count * dtype.itemsize != left:
-        raise _damaged(path, "NumPy array", f"it holds {left:,} bytes for an array of shape {shape}")
+        raise _damaged("NumPy array", f"it holds {left:,} bytes for an array of shape {shape}")
     require_memory(count * (2 * dtype.itemsize + _ENTRY_BYTES), printable(path))
     data = stream.read(left)
     array = np.frombuffer(data, dtype).reshape(shape, order="F" if by_column else "C")
     if stream.read(1):  # reads to the end, where the checksum of a zip member is looked at
-        raise _damaged(path, "NumPy array", "there is more in it")
+        raise _damaged("NumPy array", "there is more in it")
     return array
 
 
-def _column_number(path: Path, labels, count: int) -> int:
+def _column_number(labels, count: int) -> int:
     number = -1 if labels is None else whole(labels)
     if number is None:
-        raise InputError(
-            f"{printable(path)} has no column names, so labels={labels!r} means nothing: give a number"
-        )
+        raise InputError(f"it has no column names, so labels={labels!r} means nothing: give a number")
     if count < 2:
-        raise InputError(
-            f"{printable(path)} has {counted(count, 'column')}, so no inputs beside the labels: give both"
-        )
+        raise InputError(f"it has {counted(count, 'column')}, so no inputs beside the labels: give both")
     if not -count <= number < count:
-        raise InputError(f"{printable(path)} has no column {number}: it has {count}, counted from 0")
+        raise InputError(f"it has no column {number}: it has {count}, counted from 0")
     return number % count
 
 
@@ -285,26 +254,24 @@ def _source(path: Path) -> Path | io.BytesIO:
     return path if printable(path) == str(path) else io.BytesIO(path.read_bytes())
 
 
-def _read_csv(path: Path, size: int, labels) -> _Data:
+def _read_csv(path: Path, labels) -> Data:
     import polars as pl
 
+    size = path.stat().st_size
     require_memory(size, printable(path))
+    _check_start(path, b"", "CSV file")
     with path.open("rb") as file:
         first = file.read(1 << 16)
     if b"\0" in first:
-        raise InputError(
-            f"{printable(path)} is no CSV file, or not in UTF-8: it holds binary data; save it again as CSV"
-        )
+        raise InputError("it is no CSV file, or not in UTF-8: it holds binary data; save it again as CSV")
     try:
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(first)
     except UnicodeDecodeError:
-        raise InputError(f"{printable(path)} {_NOT_UTF8}") from None
+        raise InputError(f"it {_NOT_UTF8}") from None
     if text.lstrip()[:1] in ("<", "{", "["):
-        raise _unlike(path, "CSV file")
+        raise _unlike("CSV file")
     if "\r" in text and "\n" not in text:
-        raise InputError(
-            f"{printable(path)} ends its lines with carriage returns alone: save it again with line feeds"
-        )
+        raise InputError("it ends its lines with carriage returns alone: save it again with line feeds")
     head = (text.splitlines() or [""])[0]
     separator = max(_SEPARATORS, key=head.count)  # a comma where none occurs
     fields = (text.count(separator) + text.count("\n") + 1) / len(text)  # a byte
@@ -314,16 +281,14 @@ def _read_csv(path: Path, size: int, labels) -> _Data:
         top = pl.read_csv(_source(path), has_header=False, n_rows=1, infer_schema=False, **options)
         header = [(name or "").strip() for name in top.row(0)] if top.height else []
         if header and all(map(_is_number, header)):
-            raise InputError(
-                f"{printable(path)} starts with numbers ({head[:30]!r}): put a line of column names on top"
-            )
-        refuse_twins(printable(path), header)
+            raise InputError(f"it starts with numbers ({head[:30]!r}): put a line of column names on top")
+        refuse_twins("it", header)
         frame = pl.read_csv(_source(path), infer_schema_length=None, **options)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as problem:
-        raise InputError(f"{printable(path)} cannot be read as CSV: {_csv_reason(problem)}") from None
+        raise InputError(f"it cannot be read as CSV: {_csv_reason(problem)}") from None
     while frame.height and frame.width > 1 and all(value is None for value in frame.row(-1)):
         frame = frame.head(-1)  # blank lines at the end
-    return _Data(**split(printable(path), frame, labels)._asdict())
+    return split(frame, labels)
 
 
 def _csv_reason(problem: BaseException) -> str:
@@ -345,33 +310,29 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _read_parquet(path: Path, size: int, labels) -> _Data:
+def _read_parquet(path: Path, labels) -> Data:
     import polars as pl
 
-    with path.open("rb") as file:
-        if file.read(4) != b"PAR1":
-            raise _unlike(path, "Parquet file")
+    _check_start(path, b"PAR1", "Parquet file")
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             weight = weigh(data)
     except ValueError as problem:
-        raise _damaged(path, "Parquet file", problem) from None
-    require_memory(max(size, weight), printable(path))
+        raise _damaged("Parquet file", problem) from None
+    require_memory(max(path.stat().st_size, weight), printable(path))
     try:
         lazy = pl.scan_parquet(_source(path), glob=False)
         schema, rows = lazy.collect_schema(), lazy.select(pl.len()).collect().item()
         for name, kind in schema.items():
             if kind.is_nested():  # its size is told nowhere beforehand
-                raise InputError(
-                    f"{printable(path)}: column {name!r} has type {kind}: turn it into numbers, or drop it"
-                )
+                raise InputError(f"column {name!r} has type {kind}: turn it into numbers, or drop it")
         require_memory(rows * len(schema) * _ENTRY_BYTES, printable(path))
         frame = pl.read_parquet(_source(path), glob=False)
     except SterlingError:
         raise
     except (Exception, pl.exceptions.PanicException) as problem:
-        raise _damaged(path, "Parquet file", problem) from None
-    return _Data(**split(printable(path), frame, labels)._asdict())
+        raise _damaged("Parquet file", problem) from None
+    return split(frame, labels)
 
 
 _READERS = {".npz": _read_npz, ".npy": _read_npy, ".csv": _read_csv, ".parquet": _read_parquet}

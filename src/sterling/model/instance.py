@@ -16,17 +16,17 @@ from functools import cached_property
 import numpy as np
 
 from sterling.base.arrays import (
-    check_finite,
     check_labels,
     check_signs,
     read_only,
     real_array,
+    real_inputs,
     refuse_constant,
 )
 from sterling.base.checks import choice
 from sterling.base.pool import for_each
 from sterling.base.resources import require_memory
-from sterling.base.text import Plain, in_notebook, shortened
+from sterling.base.text import Plain, counted, in_notebook, shortened
 from sterling.errors import InputError, RangeError
 from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs, vector_codes
 from sterling.exact.ranges import EXACT, WHOLE, finest, limbs, too_large, too_wide
@@ -182,24 +182,14 @@ class Instance(Plain):
             inputs, names = from_frame(inputs)
         if isinstance(inputs, np.ndarray):  # before the copy in float64
             require_memory(_TAKEN_BYTES * inputs.size, f"inputs of shape {inputs.shape}")
-        values = real_array(inputs, "inputs")
-        if values.ndim == 2:
-            values = values[:, None, :]
-        if values.ndim != 3:
-            raise InputError(f"inputs have {values.ndim} axes; give (samples, n) or (samples, m, n)")
+        values = real_inputs(inputs)
         samples, m, n = values.shape
         for name, size in (("samples", samples), ("hidden units", m), ("features", n)):
             if size == 0:
                 raise InputError(f"inputs have shape {np.shape(inputs)}: there are no {name}")
-        check_finite(values, "inputs", ("sample", "unit", "feature"))
-        targets = real_array(labels, "labels")
-        if targets.shape != (samples,):
-            raise InputError(f"labels have shape {targets.shape}; {samples} samples need ({samples},)")
-        check_finite(targets, "labels", ("sample",))
-        weights = np.ones(m) if readout is None else real_array(readout, "readout")
-        if weights.shape != (m,):
-            raise InputError(f"readout has shape {weights.shape}; {m} hidden units need ({m},)")
-        check_finite(weights, "readout", ("unit",))
+        targets = real_array(labels, "labels", ("sample",), (samples,), counted(samples, "sample"))
+        given = np.ones(m) if readout is None else readout
+        weights = real_array(given, "readout", ("unit",), (m,), counted(m, "hidden unit"))
         if not weights.any():
             raise InputError("readout is all zero, so the inputs would not reach the output")
         check_labels(targets, weights)
@@ -397,11 +387,9 @@ class Instance(Plain):
         signs = check_signs(signs, self.n, "signs")
         if inputs is None:
             return (self._preactivations(signs) > 0) @ self.readout
-        values = real_array(inputs, "inputs")
-        values = values[:, None, :] if values.ndim == 2 else values
+        values = real_inputs(inputs)
         if values.shape[1:] != (self.m, self.n):
             raise InputError(f"inputs have shape {np.shape(inputs)}; n={self.n} and m={self.m} need others")
-        check_finite(values, "inputs", ("sample", "unit", "feature"))
         if self.normalizer is not None:
             values = self.normalizer.apply(values)
         return (values @ signs.astype(np.float64) > 0) @ self.readout

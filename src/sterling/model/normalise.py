@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sterling.base.arrays import check_finite, read_only, real_array
+from sterling.base.arrays import read_only, real_array, real_inputs
 from sterling.base.checks import choice, shown
 from sterling.base.text import Plain, counted
 from sterling.errors import InputError, InputTypeError, RangeError
@@ -113,10 +113,8 @@ class _Affine(Normalizer):
             return
         n = np.size(self.mean)
         for (name, value), axes in zip(given.items(), self._axes, strict=True):
-            array = real_array(value, name)
-            if array.shape != (n,) * axes or not n:
-                raise InputError(f"the {name} of {type(self).__name__} has shape {array.shape}")
-            check_finite(array, name, ("feature", "feature")[:axes])
+            named, shape = ("feature", "feature")[:axes], (n,) * axes
+            array = real_array(value, f"{name} of {type(self).__name__}", named, shape, f"n={n}")
             object.__setattr__(self, name, read_only(array))
 
     _axes: ClassVar[tuple[int, ...]] = ()
@@ -126,10 +124,9 @@ class _Affine(Normalizer):
         return self.mean is not None
 
     def fit(self, inputs: Any) -> _Affine:
-        values = real_array(inputs, "inputs")
-        if values.ndim not in (2, 3) or not values.size:
-            raise InputError(f"inputs have shape {values.shape}; give (samples, n) or (samples, m, n)")
-        check_finite(values, "inputs", ("sample", "unit", "feature")[-values.ndim :])
+        values = real_inputs(inputs)
+        if not values.size:
+            raise InputError(f"inputs have shape {values.shape}: there is nothing to fit to")
         grid = quantise_inputs(values.reshape(-1, values.shape[-1]), "int32", together=False)
         return self._fit(_Codes(grid))
 

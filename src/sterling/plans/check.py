@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sterling.base.pool import Pool
 from sterling.base.progress import Progress, Show, showing
-from sterling.base.resources import require_memory
 from sterling.base.text import Plain
 from sterling.model.problem import Problem
 from sterling.stats import jeffreys
-from sterling.study.cells import Cell
-from sterling.study.criteria import SUCCESS, UNDECIDED
-from sterling.study.kinds import get_kind, parse_criterion
-from sterling.study.trial import run_trial, warm_up
+from sterling.study import Study
+from sterling.study.collect import passing_store
 
 if TYPE_CHECKING:
     from sterling.plans.plan import Need
@@ -68,46 +63,36 @@ def check_needs(
 ) -> list[Need]:
     """Return the rows of a plan, those that trials can measure with what they measured.
 
-    Trials are those of studies, of the kind "train" with the given settings, so each can be run again from
-    the seed and its number.
+    Each is a study of one cell. Those with most samples come first: they are the ones that memory may refuse.
     """
-    cells = {place: cell_of(need, problem, settings) for place, need in enumerate(needs) if need.criterion}
-    rows: dict[int, list[dict]] = defaultdict(list)
-    with Pool(threads) as pool, showing(progress, "trials") as show:
-        if cells:
-            largest = max((cell.problem for cell in cells.values()), key=Problem.memory)
-            what = f"{pool.count} trials with n={largest.n}, m={largest.m}, {largest.samples} samples each"
-            require_memory(pool.count * largest.memory(), what)
-        warm_up(cells.values())
+    asked = sorted(
+        (place for place, need in enumerate(needs) if need.criterion),
+        key=lambda place: -needs[place].proposed,
+    )
+    checked = list(needs)
+    with showing(progress, "trials") as show:
+        for done, place in enumerate(asked):
 
-        def run(job: tuple[int, int]) -> dict:
-            place, number = job
-            return run_trial(cells[place], number, seed, lambda: pool.stopping)
+            def told(now: Progress, before: int = done * trials) -> None:
+                if show is not None:
+                    show(Progress(before + now.done, trials * len(asked)))
 
-        jobs = ((place, number) for place in cells for number in range(trials))
-        for done in pool.results(run, jobs):
-            if done is not None:
-                rows[done.item[0]].append(done.value)
-            if show is not None:
-                show(Progress(sum(map(len, rows.values())), trials * len(cells)))
-    return [
-        replace(need, check=_count(need, cells[place], rows[place])) if place in cells else need
-        for place, need in enumerate(needs)
-    ]
+            study = study_of(needs[place], problem, settings, trials=trials, seed=seed)
+            with passing_store(study, threads, told) as store:
+                counts = store.counts().row(0, named=True)
+            checked[place] = replace(needs[place], check=_check(study, counts))
+    return checked
 
 
-def cell_of(need: Need, problem: Problem, settings: dict[str, Any]) -> Cell:
-    """Return the cell of the trials of a row: its samples, its budget and its restarts."""
+def study_of(need: Need, problem: Problem, settings: dict[str, Any], **asked: Any) -> Study:
+    """Return the study of a row: its samples, its budget and its restarts."""
+    problem = replace(problem, samples=need.proposed, noise=need.noise)
     own = {"steps": need.steps, "restart": "none" if need.restart is None else str(need.restart)}
-    return Cell("train", replace(problem, samples=need.proposed, noise=need.noise), settings | own)
+    return Study(**problem.to_dict(), criteria=need.criterion, settings=settings | own, **asked)
 
 
-def _count(need: Need, cell: Cell, rows: list[dict]) -> Check:
-    import polars as pl
-
-    columns = {name: column.polars for name, column in get_kind(cell.kind).columns.items()}
-    outcomes = pl.DataFrame(rows, columns).select(parse_criterion(need.criterion).outcome())["outcome"]
-    successes = int((outcomes == SUCCESS).sum())
-    undecided = int((outcomes == UNDECIDED).sum())
-    low, high = float(jeffreys(successes, len(rows))[0]), float(jeffreys(successes + undecided, len(rows))[1])
-    return Check(cell.problem.samples, cell.settings["steps"], len(rows), successes, undecided, low, high)
+def _check(study: Study, counts: dict[str, Any]) -> Check:
+    trials, successes, undecided = (counts[name] for name in ("trials", "successes", "undecided"))
+    low, high = float(jeffreys(successes, trials)[0]), float(jeffreys(successes + undecided, trials)[1])
+    (cell,) = study.cells
+    return Check(cell.problem.samples, cell.settings["steps"], trials, successes, undecided, low, high)

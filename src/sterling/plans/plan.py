@@ -16,7 +16,7 @@ import numpy as np
 from sterling import theory
 from sterling.base.checks import flag, instance_of, integer, real
 from sterling.base.progress import Show
-from sterling.base.text import RAISED, Plain, in_notebook, number
+from sterling.base.text import RAISED, Plain, in_notebook, number, percent
 from sterling.dynamics.restart import Restart
 from sterling.model.problem import Problem
 from sterling.plans.check import Check, check_needs
@@ -178,11 +178,17 @@ class Plan(Plain):
 
     @property
     def advice(self) -> str:
-        """What to do besides, in a sentence; empty where there is nothing to say."""
+        """What to do, or not to do, besides, in a sentence; empty where there is nothing to say."""
         if self.problem.noise > 0 and self.problem.n <= CERTIFIABLE:
             return (
                 "For so few weights recurrence can be proved for the data set at hand: `sterling certify`, "
                 "`st.certify(instance)`."
+            )
+        ends = [need.samples for need in self.needs if need.criterion == "optimal"]  # plain, with restart
+        if len(ends) == 2 and ends[0] <= ends[1]:
+            return (
+                "Ergodic restart gains nothing here; it does where runs chatter, from about n = 64 weights "
+                "on."
             )
         return ""
 
@@ -259,7 +265,7 @@ def plan(
     >>> for need in made.needs:
     ...     print(f"{need.goal}: {need.amount}")
     in half of the data sets the time average decodes to w*: about 1,300
-    in half of the data sets the iterates are w* for 50% of the steps: about 67,000
+    in half of the data sets the iterates are w* for 50 % of the steps: about 67,000
     proved: the time average converges to w*, no label noise: of order 4,096
     proved: the iterates visit w* again and again: of order 16,777,216
     >>> made.needs[0].label
@@ -268,13 +274,10 @@ def plan(
     instance_of(problem, Problem, "the first argument", "a Problem, such as Problem(n=64, samples=4096)")
     chosen = get_surrogate(surrogate)
     trials = integer(check, "check", 0)
-    given = {"steps": STEPS if steps is None else steps}
-    if schedule is not None:
-        given["schedule"] = schedule  # type: ignore[assignment]
-    settings = get_kind("train")._plain(given)
+    schedule = Power(0.5, 0.5) if schedule is None else schedule
+    settings = get_kind("train")._plain({"steps": STEPS if steps is None else steps, "schedule": schedule})
     settings["surrogate"] = chosen.name
-    budget = None if steps is None else settings["steps"]
-    rows = _Rows(problem, chosen, budget, schedule)
+    rows = _Rows(problem, chosen, None if steps is None else settings["steps"], schedule)
     occupancy = real(occupancy, "occupancy", above=0, below=1)
     confidence = real(confidence, "confidence", above=0, below=1)
     needs = list(rows.made(occupancy, confidence))
@@ -288,9 +291,8 @@ def plan(
 class _Rows:
     """Makes the rows of a plan."""
 
-    def __init__(self, problem: Problem, surrogate: Surrogate, steps: int | None, schedule: Schedule | None):
-        self.problem, self.surrogate, self.steps = problem, surrogate, steps
-        self.schedule = Power(0.5, 0.5) if schedule is None else schedule
+    def __init__(self, problem: Problem, surrogate: Surrogate, steps: int | None, schedule: Schedule):
+        self.problem, self.surrogate, self.steps, self.schedule = problem, surrogate, steps, schedule
         self.quiet = replace(problem, noise=0.0)
         # whether step sizes and readout are those of the runs that the laws were compared with
         self.usual = self.schedule == Power(0.5, 0.5) and problem.readout in ("ones", "signs")
@@ -328,7 +330,7 @@ class _Rows:
             samples = law(steps)
         except BeyondError:
             samples, criterion, checked = MOST_SAMPLES, "", False
-        goal = f"{'in half' if promise == _HALF else f'in {promise:.0%}'} of the data sets {goal}"
+        goal = f"{'in half' if promise == _HALF else f'in {percent(promise)}'} of the data sets {goal}"
         noise = self.problem.noise
         return Need(goal, samples, kind, criterion, promise, noise, steps, checked, source, restart)
 
@@ -366,12 +368,8 @@ class _Rows:
 
     def occupied(self, occupancy: float) -> Need:
         law, n, noise = theory.samples_for_occupancy, self.problem.n, self.problem.noise
-        try:
-            samples = law(self.problem, occupancy=occupancy, surrogate=self.surrogate)
-        except BeyondError:
-            samples = math.inf
-        return self.row(
-            f"the iterates are w* for {occupancy:.0%} of the steps",
+        need = self.row(
+            f"the iterates are w* for {percent(occupancy)} of the steps",
             lambda steps: law(self.problem, occupancy=occupancy, surrogate=self.surrogate),
             _labels(law),
             f"occupancy>={occupancy!r}",
@@ -380,9 +378,9 @@ class _Rows:
             (16 if noise >= 0.5 else 32) <= n <= (64 if self.problem.m == 1 and noise <= 0.5 else 32)
             and self.problem.m <= 4
             and 0.1 <= noise <= 1
-            and 0.05 <= occupancy <= 0.95
-            and samples >= _FEWEST_OCCUPIED * n,
+            and 0.05 <= occupancy <= 0.95,
         )
+        return replace(need, checked=need.checked and need.samples >= _FEWEST_OCCUPIED * n)
 
     def iterate(self) -> Need:
         n, steps = self.problem.n, self.steps or LAW_STEPS

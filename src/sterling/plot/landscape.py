@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.plot.style import BLUE, GREEN, INK, VERMILLION, tidy
+from sterling.plot.style import BLUE, GREEN, INK, VERMILLION, tidy, whole_ticks
 from sterling.states.summary import sentence
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ def plot_landscape(ax: Axes, landscape: Landscape) -> str:
     medians. Traps (absorbing states other than the teacher), minimisers and the teacher are marked.
     """
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
-    from matplotlib.ticker import MaxNLocator
 
     n, loss, distance = landscape.n, landscape.loss, landscape.distance
     low, high = float(loss.min()), float(loss.max())
@@ -59,8 +58,8 @@ def plot_landscape(ax: Axes, landscape: Landscape) -> str:
     ax.plot(distance[best], loss[best], "v", label="lowest loss", **mark)
     reference = "teacher" if landscape.instance.teacher is not None else "lowest minimiser"
     ax.set(xlim=(-0.7, n + 0.7), ylim=(low - margin, high + margin))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel=f"Hamming distance to the {reference} (weights)", ylabel="loss (empirical risk)")
     tidy(ax, legend="lower right")
+    whole_ticks(ax.xaxis)
     ax.grid(False)
     return sentence(landscape)

@@ -8,7 +8,6 @@ recorded its flips, the picture says so.
 from __future__ import annotations
 
 import math
-import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,6 @@ import numpy as np
 from sterling.base.text import counted, sentence
 from sterling.dynamics.history import History, history
 from sterling.plot.style import (
-    ABOVE,
     BLUE,
     DASHED,
     GREY,
@@ -24,11 +22,13 @@ from sterling.plot.style import (
     PALE,
     VERDICT_COLOURS,
     VERMILLION,
+    caption,
     legend_above,
     name_rows,
     note,
     plain,
     tidy,
+    whole_ticks,
 )
 from sterling.visits.recurrence import home
 
@@ -79,10 +79,10 @@ def errors_over_time(ax: Axes, orbit: Orbit) -> str:
 
 def _count_axis(ax: Axes, top: float) -> None:
     """Scale the axis of a number that often is zero: linear, or logarithmic above one if it is large."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import FuncFormatter
 
     if top <= 12:
-        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+        whole_ticks(ax.yaxis)
         ax.set_ylim(-0.05 * top, 1.12 * top)
         return
     ax.set_yscale("symlog", linthresh=1, linscale=0.5)
@@ -191,11 +191,8 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
     size = float(np.clip(900 / orbit.n, 8, 36))
     ax.axhspan(-1.08, 0, color=VERMILLION, alpha=0.06, lw=0)
     ax.axhline(0, color=GREY, lw=0.9)
-    if orbit.n > 100:
-        ax.fill_between(x, 0, margin, step="mid", color=BLUE, alpha=0.2, lw=0)
-    else:
-        colours = np.where(right, BLUE, VERMILLION)
-        ax.vlines(x, 0, margin, color=colours, lw=min(2.0, 90 / orbit.n), alpha=0.45)
+    colours = np.where(right, BLUE, VERMILLION)
+    ax.vlines(x, 0, margin, color=colours, lw=min(2.0, 90 / orbit.n), alpha=0.45)
     ring = {"facecolor": "none", "edgecolor": INK, "lw": 1.0}
     for where, scale, style, label in (
         (right, 1.0, {"color": BLUE, "zorder": 3}, "time average agrees"),
@@ -206,16 +203,15 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
             name = f"{label} ({where.sum()})"
             ax.scatter(x[where], margin[where], max(size, 14) * scale, label=name, **style)
     against = home(orbit)
-    if orbit.n == 1:
-        ax.set_xticks([1])
     tidy(
         ax,
         legend="lower right",
         xlim=(0.5 - 0.02 * orbit.n, 0.5 + 1.02 * orbit.n),
         ylim=(-1.08, 1.08),
         xlabel="weights, in the order of this value",
-        ylabel=textwrap.fill(f"√n · time average × sign of the {against}", 38),
+        ylabel=f"√n·average × sign of the {against}",
     )
+    whole_ticks(ax.xaxis)
     wrong = orbit.ergodic_errors
     if wrong:
         has = "has" if wrong == 1 else "have"
@@ -238,21 +234,19 @@ def figure(orbit: Orbit) -> Figure:
     axes = fig.subplot_mosaic(
         [["errors", "mean"], ["raster", "mean"]], width_ratios=[1.55, 1], height_ratios=[1, 1.1]
     )
-    panels = (
-        (axes["errors"], "Errors over time", errors_over_time, 90),
-        (axes["raster"], "Which weights flip, and when", flip_raster, 90),
-        (axes["mean"], "Time average of the weights", ergodic_mean, 56),
-    )
-    readings = [textwrap.wrap(draw(ax, orbit), width) for ax, _, draw, width in panels]
-    room = max(len(readings[0]), len(readings[2]))  # so that the upper two titles stand at one height
-    for (ax, title, *_), lines, height in zip(panels, readings, (room, len(readings[1]), room), strict=True):
-        _caption(ax, title, lines, height)
+    for name, title, draw, width in (
+        ("errors", "Errors over time", errors_over_time, 84),
+        ("raster", "Which weights flip, and when", flip_raster, 84),
+        ("mean", "Time average of the weights", ergodic_mean, 56),
+    ):
+        caption(axes[name], draw(axes[name], orbit), width)
+        axes[name].set_title(title, loc="left", fontsize=11.5, weight="bold", color=INK)
     axes["raster"].set_xlim(axes["errors"].get_xlim())
     axes["errors"].set_xlabel("")
-    sure = "certified, for all time" if orbit.certified else f"after {counted(orbit.steps, 'step')}"
-    verdict = f"{orbit.verdict}, {sure}{', interrupted' if orbit.interrupted else ''}"
+    (_, verdict), *_ = orbit.summary()
     colour = VERDICT_COLOURS[orbit.verdict.name]
-    fig.text(0.012, 0.983, verdict, fontsize=15, weight="bold", color=colour, va="top")
+    interrupted = ", interrupted" if orbit.interrupted else ""
+    fig.text(0.012, 0.983, f"{verdict}{interrupted}", fontsize=15, weight="bold", color=colour, va="top")
     fig.text(0.012, 0.947, sentence(orbit._meaning), fontsize=10, color=INK, va="top")
     fig.text(0.012, 0.921, plain(problem_line(orbit.to_dict())), fontsize=9, color=GREY, va="top")
     return fig
@@ -294,21 +288,6 @@ def problem_line(result: dict) -> str:
 
 def _wrong(orbit: Orbit) -> str:
     return "wrong" if orbit.reference_kind == "teacher" else "unlike the best state seen"
-
-
-def _caption(ax: Axes, title: str, lines: list[str], height: int) -> None:
-    """Put a title and a sentence above the axes, and the legend, if it is there too, beside the title."""
-    from matplotlib.transforms import ScaledTranslation
-
-    rise = 6 + 12 * height
-    ax.set_title(title, loc="left", fontsize=11.5, weight="bold", color=INK, pad=rise + 6)
-    text = ax.annotate("\n".join(lines), (0, 1), (0, rise), "axes fraction", "offset points")
-    text.set(fontsize=9.2, color=GREY, va="top", annotation_clip=False)
-    text.set_in_layout(False)  # the title above it makes the room
-    legend = ax.get_legend()
-    if legend is not None and legend.get_gid() == ABOVE:
-        shift = ScaledTranslation(0, (rise + 2) / 72, ax.figure.dpi_scale_trans)  # type: ignore[union-attr]
-        legend.set_bbox_to_anchor((1.01, 1.0), transform=ax.transAxes + shift)
 
 
 def _time_axis(ax: Axes, steps: int) -> None:

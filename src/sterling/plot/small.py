@@ -23,9 +23,11 @@ from sterling.plot.style import (
     PALE,
     VERMILLION,
     any_letter,
+    named_bars,
     note,
     plain,
     tidy,
+    whole_ticks,
 )
 from sterling.plot.svg import inline, settings, source
 from sterling.plot.weights import flips_over_steps
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from sterling.study.grid import Study
     from sterling.study.report import SeriesFit, Status
     from sterling.theory.recurrence import Balance
-    from sterling.torch.auditing import Audit
+    from sterling.torch.audit_report import Audit
     from sterling.torch.decoding import Changes
     from sterling.torch.monitor_report import MonitorReport
     from sterling.visits.recurrence import Recurrence
@@ -128,6 +130,7 @@ def landscape(ax: Axes, thing: Landscape) -> str:
     if traps.size:
         ax.plot(thing.distance[traps], thing.loss[traps], "x", ms=4, color=VERMILLION)
     tidy(ax, xlabel="wrong weights" + (", × traps" if traps.size else ""), ylabel="loss: range, median")
+    whole_ticks(ax.xaxis)
     return f"Loss against distance, from {min(low):.3g} to {max(high):.3g}; {counted(traps.size, 'trap')}."
 
 
@@ -244,14 +247,10 @@ def changes(ax: Axes, thing: Changes) -> str:
 
 def _tensors(ax: Axes, names: Sequence[str], shares: Sequence[float], what: str, reach: float) -> None:
     """Draw a bar for each tensor in the order of the model, with its name where there is room."""
-    ax.barh(range(len(names)), shares, color=BLUE, height=0.7)
-    if len(names) <= _NAMED:
-        shown = [name if len(name) <= _LETTERS else "…" + name[1 - _LETTERS :] for name in names]
-        rows = {"yticks": range(len(names)), "yticklabels": list(map(plain, shown))}
-    else:
-        rows = {"yticks": [], "ylabel": "tensors, from the input on"}
-    tidy(ax, xlabel=f"share of {what}", xlim=(0, 1.02 * reach), **rows)
-    ax.invert_yaxis()
+    named_bars(ax, names, shares, f"share of {what}", _LETTERS)
+    ax.set_xlim(0, 1.02 * reach)
+    if len(names) > _NAMED:
+        ax.set(yticks=[], ylabel="tensors, from the input on")
 
 
 def _bars(ax: Axes, shares: np.ndarray, what: str) -> str:

@@ -22,6 +22,7 @@ from sterling.plot.style import (
     INK,
     PALE,
     PURPLE,
+    caption,
     legend_above,
     plain,
     tidy,
@@ -83,10 +84,10 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
         xscale="log",
         ylim=(-0.03, 1.03),
         xlabel="samples N",
-        ylabel=textwrap.fill(f"share of trials: {series.meaning}", 42),
+        ylabel="share of trials that succeed",
     )
     whole_numbers(ax)
-    text = "Each point is one sample size, with its 95 % Jeffreys interval."
+    text = f"Success: {series.meaning}. Each point is one sample size, with its 95 % Jeffreys interval."
     if fit is None:
         return f"{text} No curve is drawn: {series.refusal}."
     verdict = "fit poorly" if fit.p_value < POOR else "agree with the points"
@@ -127,7 +128,7 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
     ax.set_xscale("log", base=2)
     ax.set_xticks(dimensions, [f"{value:g}" for value in dimensions])
     ax.minorticks_off()
-    what = f"N₅₀: half of the trials succeed\n{series.budget}".rstrip()
+    what = f"samples N₅₀ {series.budget}".rstrip()
     tidy(ax, yscale="log", xlabel="dimension n", ylabel=what)
     growth = (
         "No power law fits; the line nearest to the thresholds grows" if fit.curved else "The threshold grows"
@@ -187,8 +188,7 @@ def figure(series: SeriesFit, counts: pl.DataFrame, title: str = "") -> Figure:
     axes = fig.subplots(1, 3)
     readings = success_curves(axes[0], series), threshold_law(axes[1], series), phase_map(axes[2], counts)
     for ax, reading in zip(axes, readings, strict=True):
-        text = textwrap.fill(reading, 66)
-        ax.text(0, -0.17, text, transform=ax.transAxes, fontsize=8.5, color=GREY, va="top")
+        caption(ax, reading, 66)
     heading = ": ".join(part for part in (title, f"{series.meaning}, {series.title}") if part)
     fig.suptitle(textwrap.fill(plain(heading), 150), x=0.01, ha="left", fontsize=11, color=INK)
     return fig

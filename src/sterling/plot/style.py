@@ -6,6 +6,7 @@ No global setting of Matplotlib is touched, and `matplotlib.pyplot` is never loa
 from __future__ import annotations
 
 import os
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from sterling.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 #: Suffixes that `save_figure` can write.
@@ -37,9 +39,8 @@ VERDICT_COLOURS = {
 _HATCHES = {"TRAPPED": "xxx", "CHATTERING": "///", "WANDERING": "..."}
 
 DASHED = (0, (5, 1.5))  # what is predicted or averaged, beside what is measured
-ABOVE = "above the axes"  # marks the legends that stand there
 SMALL = 8.5  # points, for legends and ticks
-_NAME = 28  # letters of a name that are shown
+_NAME = 28  # letters of a name that are shown, at most
 
 
 def tidy(ax: Axes, legend: Literal["best", "lower right"] = "best", **given: Any) -> None:
@@ -64,7 +65,20 @@ def verdict_bar(name: str) -> dict[str, Any]:
 def legend_above(ax: Axes, columns: int, **look: Any) -> None:
     """Put the legend above the axes, in so many columns."""
     place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "columnspacing": 1.1, **look}
-    ax.legend(frameon=False, fontsize=SMALL, ncols=columns, **place).set_gid(ABOVE)
+    ax.legend(frameon=False, fontsize=SMALL, ncols=columns, **place)
+
+
+def caption(ax: Axes, text: str, width: int) -> None:
+    """Put a sentence below the axes, in lines of so many letters."""
+    lines = textwrap.fill(text, width)
+    ax.annotate(lines, (0, 0), (0, -38), "axes fraction", "offset points", color=GREY, va="top", fontsize=9)
+
+
+def whole_ticks(axis: Axis) -> None:
+    """Have ticks at whole numbers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def whole_numbers(ax: Axes) -> None:
@@ -96,10 +110,23 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def name_rows(ax: Axes, names: Sequence[str]) -> None:
-    """Put names of a user's own, cut short, to the left of the rows 0, 1, 2, …"""
-    short = [plain(name if len(name) <= _NAME else f"{name[: _NAME - 1]}…") for name in names]
+def name_rows(ax: Axes, names: Sequence[str], letters: int = _NAME) -> None:
+    """Put names of a user's own, cut short in the middle, to the left of the rows 0, 1, 2, …"""
+    end = letters // 2
+    short = [plain(one if len(one) <= letters else f"{one[: end - 1]}…{one[-end:]}") for one in names]
     ax.set_yticks(range(len(short)), short, fontsize=7.5)
+
+
+def named_bars(
+    ax: Axes, names: Sequence[str], shares: Sequence[float], axis: str, letters: int = _NAME
+) -> None:
+    """Draw a share for each name, rows downwards; ``axis`` is the label of the x axis."""
+    ax.barh(range(len(shares)), shares, color=PURPLE, height=0.7)
+    tidy(ax, xlabel=axis, xlim=(0, None))
+    name_rows(ax, names, letters)
+    ax.invert_yaxis()
+    ax.grid(axis="x", color=PALE, lw=0.6)
+    ax.grid(axis="y", visible=False)
 
 
 def save_figure(fig: Figure, path: str | os.PathLike) -> Path:

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sterling.base.text import counted, sentence
+from sterling.base.text import counted, percent, sentence
 from sterling.plot.style import (
     AMBER,
     BLUE,
     DASHED,
     GREEN,
     GREY,
-    PALE,
-    PURPLE,
     VERMILLION,
-    name_rows,
+    legend_above,
+    named_bars,
     note,
     tidy,
+    whole_ticks,
 )
 from sterling.visits.batch_means import DRIFT_LEVEL
 from sterling.visits.recurrence import home
@@ -82,7 +82,7 @@ def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:
     text = f"No one of {n} weights is ever wrong"
     if ever:
         are = "is" if ever == 1 else "are"
-        text = f"{ever} of {n} weights {are} ever wrong, the worst for {worst:.2%} of the steps"
+        text = f"{ever} of {n} weights {are} ever wrong, the worst for {percent(worst, 2)} of the steps"
     if predicted is not None:
         ax.plot(x, predicted[order], ms=5.5, label="predicted (mean-field)", **_PREDICTED)
         gap = float(np.abs(measured - predicted).max())
@@ -98,6 +98,7 @@ def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:
         ylabel="share of the steps in which it is wrong",
         ylim=(0, 1.12 * top),
     )
+    whole_ticks(ax.xaxis)
     return f"{text}."
 
 
@@ -123,7 +124,7 @@ def occupancy_law(
     told = f"{value:.4g}"
     if known is not None:
         value = known.value
-        told = f"{known.text} ({known.bounds}, {known.level:.0%})"
+        told = f"{known.text} ({known.bounds}, {percent(known.level)})"
         ax.vlines(samples, known.low, known.high, color=BLUE, lw=2.5)
     ax.plot(samples, value, "o", color=BLUE, ms=7, label="measured, this run")
     ax.set(xlabel="samples N (log scale)", ylabel="occupancy of the teacher")
@@ -201,6 +202,7 @@ def batches(ax: Axes, found: Recurrence) -> str:
         ylabel=f"share of the batch at the {home(found)}",
         xlim=(0, found.steps),
     )
+    legend_above(ax, 1)
     if found.drift is None:
         reason = f": {found.long_run_note}" if found.long_run_note else ""
         return f"Nothing can be said about drift{reason}."
@@ -215,17 +217,15 @@ def leavers(ax: Axes, found: Recurrence) -> str:
         note(ax, f"the {home(found)} was never left")
         return f"The {home(found)} was never left."
     shown = ranked[:_BARS]
-    ax.barh(range(len(shown)), [share for _, share in shown], color=PURPLE, height=0.7)
-    tidy(ax, xlabel="share of the departures", ylabel="weight")
-    name_rows(ax, [found.name(k) for k, _ in shown])
-    ax.invert_yaxis()
-    ax.grid(axis="x", color=PALE, lw=0.6)
-    ax.grid(axis="y", visible=False)
+    named_bars(
+        ax, [found.name(k) for k, _ in shown], [share for _, share in shown], "share of the departures"
+    )
+    ax.set_ylabel("weight")
     k, share = ranked[0]
     more = f"; the {len(shown)} most frequent are shown" if len(shown) < len(ranked) else ""
     return (
         f"{len(ranked)} of {len(found.first)} weights ever start an absence; weight {found.name(k)} takes "
-        f"part in {share:.0%} of the departures{more}."
+        f"part in {percent(share)} of the departures{more}."
     )
 
 
@@ -246,5 +246,6 @@ def distances(ax: Axes, found: Recurrence) -> str:
         xlim=(0.4, max(farthest, 4) + 0.6),
         ylim=(0.5 / total, 1.5),
     )
+    whole_ticks(ax.xaxis)
     common = int(np.argmax(found.reached))
     return f"Absences reach {counted(common, 'wrong weight')} most often and {farthest} at most."

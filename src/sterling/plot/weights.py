@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sterling.base.text import percent
-from sterling.plot.style import BLUE, PALE, PURPLE, note, plain, tidy
+from sterling.plot.style import BLUE, named_bars, note, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,13 +51,7 @@ def undecided(ax: Axes, names: Sequence[str], shares: Sequence[float]) -> str:
     >>> print(undecided(Figure().subplots(), ["first", "last"], [0.1, 0.3]))
     Most undecided is last, with 30.0...% of its weights.
     """
-    shown = list(zip(names, shares, strict=True))[:_BARS]
-    ax.barh(range(len(shown)), [share for _, share in shown], color=PURPLE, height=0.7)
-    ax.set_yticks(range(len(shown)), [plain(name) for name, _ in shown], fontsize=7.5)
-    ax.invert_yaxis()
-    tidy(ax, xlabel="share of undecided weights", xlim=(0, None))
-    ax.grid(axis="x", color=PALE, lw=0.6)
-    ax.grid(axis="y", visible=False)
+    named_bars(ax, names[:_BARS], shares[:_BARS], "share of undecided weights")
     place = int(np.argmax(shares))
     more = f"; the first {_BARS} of {len(names)} tensors are shown" if len(names) > _BARS else ""
     return f"Most undecided is {names[place]}, with {percent(shares[place], 1)} of its weights{more}."

@@ -19,6 +19,7 @@ from sterling.plot.svg import SMALLEST, inline, settings, source
 from sterling.report.described import described
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -84,33 +85,23 @@ def _flatten(ax: Axes) -> None:
 
     class Letters(LogFormatterSciNotation):
         def __call__(self, x: float, pos: int | None = None) -> str:
-            return _letters(super().__call__(x, pos))
+            text = re.sub(
+                r"\^\{(-?\d+)\}", lambda power: power[1].translate(RAISED), super().__call__(x, pos)
+            )
+            return re.sub(r"\$|\\mathdefault|[{}]", "", text).replace(r"\times", "×")
 
     for axis in (ax.xaxis, ax.yaxis):
-        base = getattr(axis.get_transform(), "base", 10.0)
-        for old, exchange in (
-            (axis.get_major_formatter(), axis.set_major_formatter),
-            (axis.get_minor_formatter(), axis.set_minor_formatter),
-        ):
-            if type(old) is LogFormatterSciNotation:
-                exchange(Letters(base, old.labelOnlyBase, old.minor_thresholds))
-
-
-def _letters(label: str) -> str:
-    """Return "2×10³" for Matplotlib's formula of it."""
-    text = re.sub(r"\^\{(-?\d+)\}", lambda power: power[1].translate(RAISED), label)
-    return re.sub(r"\$|\\mathdefault|[{}]", "", text).replace(r"\times", "×")
+        for ticks in (axis.major, axis.minor):
+            if type(ticks.formatter) is LogFormatterSciNotation:
+                ticks.formatter.__class__ = Letters
 
 
 def _lighten(ax: Axes) -> None:
     """Have artists of very many points drawn as pixels."""
-    for line in ax.lines:
-        if np.size(line.get_path().vertices) > 2 * _HEAVY:
-            line.set_rasterized(True)
-    for collection in ax.collections:
-        shapes = sum(np.size(path.vertices) for path in collection.get_paths())
-        if max(shapes, np.size(collection.get_offsets())) > 2 * _HEAVY:
-            collection.set_rasterized(True)
-    if 5 * len(ax.patches) > _HEAVY:  # a bar has five points
-        for patch in ax.patches:
-            patch.set_rasterized(True)
+    points: dict[Artist, int] = {line: np.size(line.get_path().vertices) for line in ax.lines}
+    for one in ax.collections:
+        points[one] = max(sum(np.size(path.vertices) for path in one.get_paths()), np.size(one.get_offsets()))
+    points |= dict.fromkeys(ax.patches, 10 * len(ax.patches))  # a bar has five points
+    for artist, size in points.items():
+        if size > 2 * _HEAVY:
+            artist.set_rasterized(True)

@@ -216,21 +216,16 @@ def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
     """Return what theory predicts for this data set, or None and why."""
     from sterling.theory import balance, drift
 
-    if _noise(instance) == 0:
-        return None, "There is no prediction: without label noise the teacher absorbs, and nothing recurs."
     given = {"surrogate": orbit.surrogate, "reference": orbit.reference}
     try:
         with np.errstate(all="ignore"):
             if not (drift(instance, **given) * orbit.reference > 0).any():
-                return (
-                    None,
-                    f"There is no prediction: the {home(orbit)} absorbs, and nothing recurs.",
-                )
+                raise InputError(f"the {home(orbit)} absorbs, and nothing recurs")
             predicted = balance(instance, **given)
+        if not np.isfinite([predicted.occupancy, *predicted.wrong_share]).all():
+            raise InputError("the mean-field equations have no solution here")
     except InputError as problem:
         return None, f"There is no prediction: {problem}."
-    if not np.isfinite([predicted.occupancy, *predicted.wrong_share]).all():
-        return None, "There is no prediction: the mean-field equations have no solution here."
     return predicted, ""
 
 

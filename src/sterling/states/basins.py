@@ -12,7 +12,7 @@ from sterling.base.checks import integer
 from sterling.base.checks import seed as checked_seed
 from sterling.base.pool import Pool
 from sterling.base.progress import Progress, Show, showing
-from sterling.base.text import Plain, counted, html_table
+from sterling.base.text import Plain, counted, html_table, percent
 from sterling.schedules import Schedule
 from sterling.states.numbering import number_of, signs_of
 
@@ -52,7 +52,9 @@ class Basins(Plain):
 
     def _repr_html_(self) -> str:
         ends = zip(self.states.tolist(), self.shares, self.distance, strict=True)
-        rows = [(f"state {state}", f"{share:.1%} of the starts, distance {d}") for state, share, d in ends]
+        rows = [
+            (f"state {state}", f"{percent(share, 1)} of the starts, distance {d}") for state, share, d in ends
+        ]
         return html_table([("starts", f"{self.starts:,}"), *rows, ("not absorbed", f"{self.unabsorbed:,}")])
 
 

@@ -25,35 +25,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from sterling.errors import SterlingError
+from sterling.states.numbering import members
+from sterling.states.programs import SLACK, minimum
+from sterling.states.proof import homewards, proved
 
 #: Entries of the table of states up to which cases are told apart at all, and programs that may be solved.
 MOST_STATES, MOST_CASES = 1 << 20, 128
 
 _WORK = 1 << 22  # states times cases, at most
 _NEW = 12  # states that a program may bring in at a time
-_SLACK = 1e-7  # what a price may be too low by
 _LARGE = 1e4  # cost of breaking a constraint: the first states may satisfy none
 _EXACT = 1e-12  # score below which no weight would make the bound better
-
-
-def homewards(block: np.ndarray, wrong: np.ndarray, inexact: float = 0.0) -> bool:
-    """Whether B_k ≤ 0 for every wrong weight of these states, with such an error of B_k."""
-    return bool((block[wrong] <= -inexact).all())
-
-
-def complete(cases: np.ndarray) -> bool:
-    """Whether cases exclude each other and leave nothing out, so that their volumes add up to one."""
-    clash = [(one * cases[place + 1 :] == -1).any(axis=1).all() for place, one in enumerate(cases)]
-    return all(clash) and float(np.exp2(-np.count_nonzero(cases, axis=1).astype(float)).sum()) == 1.0
-
-
-def proved(
-    block: np.ndarray, clipped: np.ndarray, wrong: np.ndarray, cases: np.ndarray, duals: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return Σ λ_k B′_k or B_k at states, (states, cases), and which states a case leaves out."""
-    free, even = np.where(cases == 0, duals, 0.0), np.where(cases == 1, duals, 0.0)
-    return clipped @ free.T + block @ even.T, (wrong @ (cases == -1).T.astype(np.float64)) > 0
 
 
 class _Programs:
@@ -67,8 +49,6 @@ class _Programs:
 
     def solve(self, case: np.ndarray, columns: np.ndarray):
         """Return the bound of a case, its dual vector, the states used, and their masses."""
-        from scipy.optimize import linprog
-
         resting = int((1 << np.flatnonzero(case == -1)).sum())
         columns = columns[columns & resting == 0]
         free, even = np.flatnonzero(case == 0), np.flatnonzero(case == 1)
@@ -79,16 +59,7 @@ class _Programs:
             equal = self.pushes[np.ix_(columns, even)].T / self.scale
             unit = np.eye(len(even))
             sides = np.hstack((equal, np.zeros((len(even), 1)), unit, -unit))
-            found = linprog(
-                goal,
-                A_ub=-np.hstack((rows, pad)) if len(free) else None,
-                b_ub=np.zeros(len(free)) if len(free) else None,
-                A_eq=np.vstack((np.ones(len(goal)), sides)),
-                b_eq=np.append(1.0, np.zeros(len(even))),
-                method="highs",
-            )
-            if found.status != 0:
-                raise SterlingError(f"a linear program of the certificate failed: {found.message}")
+            found = minimum(goal, np.hstack((rows, pad)), sides)
             dual = np.zeros(len(case))
             if len(free):
                 dual[free] = np.maximum(-found.ineqlin.marginals, 0.0) / self.scale
@@ -97,7 +68,7 @@ class _Programs:
             price = np.where(absent[:, 0], np.inf, self.home - total[:, 0])
             few = min(_NEW, len(price))
             cheap = np.argpartition(price, few - 1)[:few]
-            cheap = cheap[price[cheap] < found.fun - _SLACK]
+            cheap = cheap[price[cheap] < found.fun - SLACK]
             if np.isin(cheap, columns).all():
                 return float(price.min()), dual, columns, found.x[: len(columns)]
             columns = np.union1d(columns, cheap)
@@ -111,16 +82,20 @@ class _Programs:
         return chosen if score[chosen] > _EXACT else None
 
 
-def branch(pushes: np.ndarray, clipped: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def branch(pushes: np.ndarray, clipped: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return cases and a dual vector for each: best first, the case of the lowest bound is parted in two.
 
-    ``pushes`` and ``clipped`` are B and B′ of all sets of wrong weights, float64 (2ⁿ, n), ``wrong`` says
-    which weights are in each. There are no cases where wrong weights may be pushed further out, or the states
-    are too many. Duals are not negative where a case is 0, of any sign where it is 1, and 0 where it is −1.
+    ``pushes`` and ``clipped`` are B and B′ of all sets of wrong weights, float64 (2ⁿ, n). There are no cases
+    where wrong weights may be pushed further out, or the states are too many. Duals are not negative where a
+    case is 0, of any sign where it is 1, and 0 where it is −1.
     """
     n = pushes.shape[1]
-    if len(pushes) > MOST_STATES or not homewards(pushes, wrong):
-        return np.empty((0, n), np.int8), np.empty((0, n))
+    none = np.empty((0, n), np.int8), np.empty((0, n))
+    if len(pushes) > MOST_STATES:
+        return none
+    wrong = members(np.arange(len(pushes)), n)
+    if not homewards(pushes, wrong):
+        return none
     programs = _Programs(pushes, clipped, wrong)
     first = np.concatenate(([0], 1 << np.arange(n)))
     case = np.zeros(n, np.int8)

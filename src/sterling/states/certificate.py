@@ -5,10 +5,8 @@ By the balance (docs/science, 13) every limit of the shares of mass π(D), D the
     P = {π ≥ 0, Σ π = 1, Σ_D π(D) B′_k(D) ≥ 0 for all k},
 
 B′_k(D) being b*_k G_k(D) for k in D and its positive part for k outside. Linear programs over P bound what
-all runs do. They have n rows and 2ⁿ columns, so columns are generated: few at first, then those that the
-current dual vectors price too low, among all states at a time. `cases.py` sharpens the bound of π(∅). What
-proves a bound is its dual vectors alone; `check` evaluates them over all states from the definition, with a
-bound on every rounding.
+all runs do (`programs.py`), and `cases.py` sharpens the bound of π(∅). What proves a bound is its dual
+vectors alone; `proof.py` evaluates them over all states from the definition.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,21 +25,18 @@ from sterling.base.checks import instance_of
 from sterling.base.files import as_path, printable, unreadable, write_atomically
 from sterling.base.progress import Progress, showing
 from sterling.base.text import Plain, in_notebook
-from sterling.errors import InputError, SterlingError, StoreError
+from sterling.errors import InputError, StoreError
 from sterling.model.instance import Instance
-from sterling.states.cases import MOST_CASES, MOST_STATES, branch, complete, homewards, proved
+from sterling.states.cases import MOST_CASES, MOST_STATES, branch
 from sterling.states.landscape import check_dimension, check_surrogate, landscape
+from sterling.states.numbering import members
+from sterling.states.programs import PRICED, bounds
+from sterling.states.proof import check, clipped, judge
 from sterling.states.sweep import balances
 from sterling.surrogates import Surrogate, get_surrogate
 
 FORMAT, VERSION = "sterling-certificate", 2
 
-_BLOCK_BYTES = 1 << 21  # of a block of pre-activations, so that it stays in the cache
-_UNIT = 2.0**-53  # the largest relative error of one rounding
-_PRICED = 1 << 14  # states whose prices are found at a time
-_NEW = 8  # states that one program may bring in at a time
-_ROUNDS = 200  # of column generation, at most
-_SLACK = 1e-7  # what a price may be too low by: the proof is evaluated anyway, so this costs sharpness only
 #: Claims stay below what any order of the sums can find: a check of them then never fails by rounding.
 _CLAIMED = 4.0
 _SHOWN = 10_000  # parts of one that are told apart in words
@@ -300,20 +295,18 @@ def certify(
     check_dimension(instance.n)
     reference = _reference(instance)
     table = balances(instance, chosen, reference, threads, progress)
-    members = cases = case_duals = None
-    pushes = table
-    if len(table) <= MOST_STATES:
-        pushes, members = table.copy(), _members(np.arange(len(table)), instance.n)
-    for first in range(0, len(table), _PRICED):
-        block = table[first : first + _PRICED]
-        block[:] = _clipped(block, _members(first + np.arange(len(block)), instance.n))
+    pushes = (
+        table.copy() if len(table) <= MOST_STATES else table
+    )  # from B′ the balance alone is judged as well
+    for first in range(0, len(table), PRICED):
+        block = table[first : first + PRICED]
+        block[:] = clipped(block, members(first + np.arange(len(block)), instance.n))
     with showing(progress, "bounds") as show:
-        duals = _solve(table, show)
-    if members is not None:
-        cases, case_duals = branch(pushes, table, members)
-    blocks = ((first, pushes[first : first + _PRICED]) for first in range(0, len(table), _PRICED))
+        duals = bounds(table, show)
+    cases, case_duals = branch(pushes, table)
+    blocks = ((first, pushes[first : first + PRICED]) for first in range(0, len(table), PRICED))
     proofs = duals, cases, case_duals
-    alone, occupancy, wrong, absorbs = _judge(blocks, instance, reference, chosen, *proofs, margin=_CLAIMED)
+    alone, occupancy, wrong, absorbs = judge(blocks, instance, reference, chosen, *proofs, margin=_CLAIMED)
     return Certificate(
         occupancy=occupancy,
         balance_occupancy=alone,
@@ -323,105 +316,9 @@ def certify(
         reference=read_only(reference),
         surrogate=chosen.name,
         fingerprint=instance.fingerprint,
-        cases=read_only(np.empty((0, instance.n), np.int8) if cases is None else cases),
-        case_duals=read_only(np.empty((0, instance.n)) if case_duals is None else case_duals),
+        cases=read_only(cases),
+        case_duals=read_only(case_duals),
     )
-
-
-def check(
-    instance: Instance,
-    surrogate: str | Surrogate,
-    reference: np.ndarray,
-    duals: np.ndarray,
-    cases: np.ndarray | None = None,
-    case_duals: np.ndarray | None = None,
-) -> tuple[float, float, np.ndarray, bool]:
-    """Return what dual vectors prove, by going through all states with the definition of the gradient.
-
-    Nothing of the search is used: no Gray code, no table, no linear program. What is given and comes back is
-    as in `Certificate`: balance_occupancy, occupancy, wrong_share, absorbs.
-    """
-    blocks = _by_definition(instance, get_surrogate(surrogate), reference)
-    return _judge(blocks, instance, reference, surrogate, duals, cases, case_duals)
-
-
-def _by_definition(
-    instance: Instance, surrogate: Surrogate, reference: np.ndarray
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first, B of the sets of wrong weights first, first + 1, …) in blocks, float64 (block, n)."""
-    n, m = instance.n, instance.m
-    grid = instance.grid
-    codes = (grid.rows[:, :n].astype(np.float64) + grid.offsets) * np.ldexp(1.0, grid.shifts)
-    low, high = (float(end) for end in surrogate._thresholds(instance.unit_squared))
-    labels = instance.label_codes.astype(np.float64)
-    residual, readout = instance.residual_codes.astype(np.float64), instance.readout_codes.astype(np.float64)
-    block = max(1, min(1 << n, _BLOCK_BYTES // (8 * len(codes))))
-    for first in range(0, 1 << n, block):
-        wrong = _members(np.arange(first, min(first + block, 1 << n)), n)
-        signs = np.where(wrong, -reference, reference).astype(np.float64)
-        before = signs @ codes.T
-        outputs = (before > 0).reshape(len(wrong), -1, m) @ residual
-        slopes = (before >= low) & (before <= high)
-        weights = ((outputs - labels)[:, :, None] * readout).reshape(len(wrong), -1) * slopes
-        yield first, (weights @ codes) * (reference / instance.unit)
-
-
-def _members(sets: np.ndarray, n: int) -> np.ndarray:
-    """Return which weights are in each set, bool (sets, n); bit k of a set's number stands for weight k."""
-    return (sets[:, None] >> np.arange(n)) & 1 == 1
-
-
-def _clipped(pushes: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    """Return B′: B of the weights that are wrong, its positive part of the others."""
-    return np.where(wrong, pushes, np.maximum(pushes, 0.0))
-
-
-def _judge(
-    blocks: Iterable[tuple[int, np.ndarray]],
-    instance: Instance,
-    reference: np.ndarray,
-    surrogate: str | Surrogate,
-    duals: np.ndarray,
-    cases: np.ndarray | None = None,
-    case_duals: np.ndarray | None = None,
-    margin: float = 1.0,
-) -> tuple[float, float, np.ndarray, bool]:
-    """Return the bounds that the dual vectors prove, each lowered by what roundings may have added.
-
-    With u = 2⁻⁵³: an entry of B′ has the relative error 2u; a product adds u, a sum of n terms (n − 1) u of
-    the sum of sizes, the last addition u of the result. ``margin`` takes so many times the errors off.
-    """
-    n = instance.n
-    if duals.shape != (n + 1, n) or not (np.isfinite(duals).all() and (duals >= 0).all()):
-        raise InputError(f"dual vectors must be {n + 1} by {n} finite numbers, none negative")
-    inexact = 0.0
-    if instance.gradient_bound >= 1 << 53:  # sums of floats are rounded too
-        inexact = instance.samples * instance.m * _UNIT * instance.gradient_bound / instance.unit
-    if cases is None or case_duals is None or not complete(cases):
-        cases, case_duals = np.empty((0, n), np.int8), np.empty((0, n))
-    if not (np.isfinite(case_duals).all() and (case_duals[cases == 0] >= 0).all()):
-        raise InputError("dual vectors of cases must be finite numbers, negative for balanced weights alone")
-    parted = len(cases) > 0
-    occupancy, worst, least = math.inf, np.full(n, -math.inf), np.full(len(cases), math.inf)
-    for first, pushes in blocks:
-        wrong = _members(np.arange(first, first + len(pushes)), n)
-        block = _clipped(pushes, wrong)
-        totals = block @ duals.T
-        sizes = np.abs(block) + inexact / _UNIT / (n + 4)
-        errors = margin * (n + 4) * _UNIT * (1 + sizes @ duals.T * (1 + 1e-10))
-        empty = first + np.arange(len(block)) == 0
-        occupancy = min(occupancy, float((empty - totals[:, 0] - errors[:, 0]).min()))
-        worst = np.maximum(worst, (wrong + totals[:, 1:] + errors[:, 1:]).max(axis=0))
-        if parted:
-            parted = homewards(pushes, wrong, inexact)
-            totals, absent = proved(pushes, block, wrong, cases, case_duals)
-            sizes = np.abs(pushes) + inexact / _UNIT / (n + 4)
-            errors = margin * (2 * n + 4) * _UNIT * (1 + sizes @ np.abs(case_duals).T * (1 + 1e-10))
-            least = np.minimum(least, np.where(absent, np.inf, empty[:, None] - totals - errors).min(axis=0))
-    sharper = max(occupancy, float(least.min())) if parted else occupancy
-    absorbs = bool((reference * instance.gradient(reference, surrogate) <= 0).all())
-    alone, best = (min(1.0, max(0.0, bound)) for bound in (occupancy, sharper))
-    return alone, best, np.minimum(1.0, worst), absorbs
 
 
 def _below(bound: float) -> str:
@@ -439,70 +336,6 @@ def _reference(instance: Instance) -> np.ndarray:
     if instance.teacher is not None:
         return np.asarray(instance.teacher, np.int8)
     return landscape(instance).reference
-
-
-def _solve(table: np.ndarray, show) -> np.ndarray:
-    """Return the optimal dual vectors, (n + 1, n): first for the empty set, then for each weight.
-
-    All programs are minima over P: of π(∅), and of −Σ_{D∋k} π(D). They share their columns.
-    """
-    from scipy.optimize import linprog
-
-    n = table.shape[1]
-    scale = max(float(table.max()), -float(table.min()), np.finfo(float).tiny)
-    columns = np.unique(np.concatenate([[0], 1 << np.arange(n), [(1 << n) - 1]]))
-    duals, levels = np.zeros((n + 1, n)), np.zeros(n + 1)
-    open_programs = np.arange(n + 1)
-    for _ in range(_ROUNDS):
-        rows = table[columns] / scale
-        goals = _goals(columns, n)
-        for program in open_programs:
-            found = linprog(
-                goals[:, program],
-                A_ub=-rows.T,
-                b_ub=np.zeros(n),
-                A_eq=np.ones((1, len(columns))),
-                b_eq=[1.0],
-                method="highs",
-            )
-            if found.status != 0:
-                raise SterlingError(f"a linear program of the certificate failed: {found.message}")
-            duals[program] = np.maximum(-found.ineqlin.marginals, 0.0) / scale
-            levels[program] = float(found.eqlin.marginals[0])
-        new, open_programs = _price(table, duals, levels, open_programs)
-        if not open_programs.size:
-            break
-        columns = np.union1d(columns, new)
-        if show is not None:
-            show(Progress(n + 1 - open_programs.size, n + 1, f"{len(columns)} states in the programs"))
-    return duals
-
-
-def _goals(sets: np.ndarray, n: int) -> np.ndarray:
-    """Return the objectives of all programs at the sets, float64 (sets, n + 1)."""
-    return np.column_stack([sets == 0, -_members(sets, n).astype(np.float64)]).astype(np.float64)
-
-
-def _price(
-    table: np.ndarray, duals: np.ndarray, levels: np.ndarray, programs: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sets that the duals price too low, a few a program, and the programs that have some."""
-    n = table.shape[1]
-    found: list[np.ndarray] = []
-    costs: list[np.ndarray] = []
-    for first in range(0, len(table), _PRICED):
-        block = table[first : first + _PRICED]
-        sets = first + np.arange(len(block))
-        reduced = _goals(sets, n)[:, programs] - block @ duals[programs].T - levels[programs]
-        few = min(_NEW, len(block))
-        best = np.argpartition(reduced, few - 1, axis=0)[:few]
-        found.append(first + best)
-        costs.append(np.take_along_axis(reduced, best, axis=0))
-    sets, reduced = np.concatenate(found), np.concatenate(costs)
-    order = np.argsort(reduced, axis=0, kind="stable")[:_NEW]
-    sets, reduced = (np.take_along_axis(one, order, axis=0) for one in (sets, reduced))
-    cheap = reduced < -_SLACK
-    return np.unique(sets[cheap]), programs[cheap.any(axis=0)]
 
 
 def _from_bytes(data: bytes, name: str) -> Certificate:

@@ -14,10 +14,14 @@ def signs_of(states: np.ndarray, n: int) -> np.ndarray:
     states = np.asarray(states, np.int64)
     if states.size > _MANY:
         require_memory(10 * states.size * n, f"a table of {states.size:,} states")
-    bits = (states[:, None] >> np.arange(n)) & 1
-    return (2 * bits - 1).astype(np.int8)
+    return np.where(members(states, n), 1, -1).astype(np.int8)
 
 
 def number_of(signs: np.ndarray) -> int:
     """Return the number of a state."""
     return int(sum(1 << k for k, sign in enumerate(signs) if sign > 0))
+
+
+def members(sets: np.ndarray, n: int) -> np.ndarray:
+    """Return which weights are in each set, bool (sets, n); bit k of a set's number stands for weight k."""
+    return (sets[:, None] >> np.arange(n)) & 1 == 1

@@ -11,6 +11,7 @@ from sterling.base.pool import Pool
 from sterling.base.progress import Progress, Show, showing
 from sterling.base.resources import require_memory, thread_count
 from sterling.model.instance import Instance
+from sterling.states.numbering import number_of
 from sterling.surrogates import Surrogate
 
 _STRETCH = 0.05  # seconds that a stretch should take: Ctrl-C waits for its end
@@ -76,7 +77,7 @@ def balances(
     from sterling.states import kernels
 
     n = instance.n
-    home = int((reference > 0) @ (1 << np.arange(n)))
+    home = number_of(reference)
     require_memory(8 * n << n, f"a table of all gradients of n={n}")
     table = np.empty((1 << n, n))
 

@@ -6,8 +6,9 @@ problems and settings; `run` runs its trials into a folder, `fit_store` says how
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from sterling.base.lazy import lazily
 
 if TYPE_CHECKING:
     from sterling.study.cells import Cell as Cell
@@ -41,31 +42,6 @@ if TYPE_CHECKING:
     from sterling.study.store import Store as Store
     from sterling.study.trial import run_trial as run_trial
 
-#: Where the public names are at home.
-_ROOMS = {
-    "cells": "Cell Seeds trial_seeds",
-    "cluster": "open_cluster",
-    "collect": "Outcome Progress iterate replay run",
-    "criteria": "Criterion",
-    "fit": "ExponentFit FitError fit_exponent",
-    "grid": "Study",
-    "kinds": "COUNT FLAG REAL SHARE Cancelled Column Kind get_kind parse_criterion words",
-    "report": "SeriesFit Status fit_store status",
-    "store": "Store",
-    "trial": "run_trial",
-}
-_HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
+__getattr__, __dir__, _HOME = lazily(globals())
 
 __all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
-
-
-def __getattr__(name: str):
-    if name in _HOME:
-        value = getattr(import_module(f"sterling.study.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'sterling.study' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

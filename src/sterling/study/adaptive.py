@@ -69,7 +69,9 @@ class Placement:
         """Return the trials wanted next, given complete counts of those wanted before; empty when done."""
         if self.reason is not None:
             return {}
-        wish = self._explore(tallies) or self._first_spread(tallies) or self._improve(tallies)
+        wish = self._explore(tallies)
+        if not wish and self.reason is None:
+            wish = self._first_spread(tallies) or self._improve(tallies)
         room = self.max_trials - sum(tally.trials for tally in tallies.values())
         if wish and sum(count - _trials(tallies, place) for place, count in wish.items()) > room:
             return self._done("trials spent", f"the {self.max_trials:,} trials allowed are spent")
@@ -135,8 +137,6 @@ class Placement:
     # -- a first fit -----------------------------------------------------------------------------------------
 
     def _first_spread(self, tallies: Mapping[Place, Tally]) -> Wish:
-        if self.reason is not None:
-            return {}
         wish = {}
         for n, top in self.brackets.items():
             sizes = self._lattices[n]
@@ -154,8 +154,6 @@ class Placement:
         return Counts.of(*zip(*rows, strict=True))
 
     def _improve(self, tallies: Mapping[Place, Tally]) -> Wish:
-        if self.reason is not None:
-            return {}
         counts = self._counts(tallies)
         try:
             self.fit = fit_exponent(

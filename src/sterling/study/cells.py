@@ -106,6 +106,21 @@ class Cell(Plain):
             raise InputError(f"the surrogate {settings.get('surrogate')!r} is not the one of that name here")
         return cell
 
+    def at(self, n: int, samples: int) -> Cell:
+        """Return the cell with another dimension and sample size.
+
+        Parameters
+        ----------
+        n, samples : int
+            As in `Problem`.
+
+        Returns
+        -------
+        Cell
+            A changed copy.
+        """
+        return replace(self, problem=replace(self.problem, n=n, samples=samples))
+
     def small(self, n: int | None = None, **settings: Any) -> Cell:
         """Return a cell of few samples that needs the same kernels, as `Kind` asks for.
 
@@ -122,8 +137,7 @@ class Cell(Plain):
             Of the same kind.
         """
         few = min(self.problem.samples, 4 * self.problem.n + 16)  # enough to whiten
-        problem = replace(self.problem, samples=few, n=self.problem.n if n is None else n)
-        return Cell(self.kind, problem, {**self.settings, **settings})
+        return replace(self.at(n or self.problem.n, few), settings={**self.settings, **settings})
 
     @cached_property
     def text(self) -> str:

@@ -11,11 +11,11 @@ import polars as pl
 from sterling.study.cells import Cell, Seeds
 from sterling.study.criteria import Criterion
 from sterling.study.kinds import FLAG, REAL, SHARE, Kind, Look
+from sterling.study.landscape_kind import check_states, few_states
 from sterling.surrogates import get_surrogate
 
 # What a state, a row of it and a price cost, in seconds of one machine; only ratios matter.
 _TRIAL, _VISITED_ROW, _PRICED = 5e-2, 8e-9, 3e-8
-_WARM_N = 4
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
@@ -38,21 +38,9 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
     }
 
 
-def _check(cell: Cell) -> None:
-    from sterling.states.landscape import check_dimension, check_surrogate
-
-    check_dimension(cell.problem.n)
-    check_surrogate(cell.settings["surrogate"])
-
-
 def _work(cell: Cell) -> pl.Expr:
     n, rows = cell.problem.n, float(cell.problem.samples * cell.problem.m)
     return pl.lit(_TRIAL + 2.0**n * (_VISITED_ROW * rows + _PRICED * n * n))
-
-
-def _small(cell: Cell) -> Cell:
-    tiny = replace(cell.problem, n=min(cell.problem.n, _WARM_N), samples=min(cell.problem.samples, 32))
-    return Cell(cell.kind, tiny, cell.settings)
 
 
 KIND = Kind(
@@ -85,7 +73,7 @@ KIND = Kind(
             pl.col("decodes"),
         ),
     },
-    check=_check,
+    check=check_states,
     work=_work,
-    small=_small,
+    small=few_states,
 )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import replace
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from sterling.base.files import as_path
@@ -150,6 +152,17 @@ def run(
                 return end.value
             if show is not None:
                 show(now)
+
+
+@contextmanager
+def passing_store(study: Study, threads: int | None = None, progress: bool | Show = False) -> Iterator[Store]:
+    """Run a study in a folder that is gone at the end, and give its store."""
+    with TemporaryDirectory(prefix="sterling-") as folder:
+        try:
+            run(study, folder, threads=threads, progress=progress)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt from None  # without the word that the next run goes on
+        yield Store(folder)
 
 
 def open_store(study: Study | str | os.PathLike, folder: str | os.PathLike | None = None) -> Store:

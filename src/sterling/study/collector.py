@@ -174,10 +174,10 @@ class Collector:
     def _feed(self) -> Iterator[Batch | None]:
         """Give batches, round by round; None while all that is left of a round is being run."""
         self._scan()
-        for step in self.planning:
-            self.wanted, self.note = step.wanted, step.note
+        for wanted, note in self.planning:
+            self.wanted, self.note = wanted, note
             self.round += 1
-            self.missing = Missing(self.ledger, step.wanted, self.order)
+            self.missing = Missing(self.ledger, wanted, self.order)
             self._prepare(self.missing.cells)
             while self.missing or self.again or self.flying:
                 if self.halted:

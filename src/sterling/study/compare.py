@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -261,33 +260,26 @@ def compare_surrogates(
     >>> table["surrogate"].to_list(), table["trials"].to_list()
     (['relu', 'identity'], [3, 3])
     """
-    from sterling.study import Store, Study, run
+    from sterling.study.collect import passing_store
+    from sterling.study.grid import Study
 
     schedule = Power(0.5, 0.5) if schedule is None else schedule
     checks.instance_of(schedule, Schedule, "schedule", "one such as Power(0.5, 0.5)")
     checks.instance_of(problem, Problem, "the first argument", "a Problem")
-    checks.integer(trials, "trials", 1)
     checks.integer(steps, "steps", 4)
     names = _names(surrogates)
     study = Study(
+        **problem.to_dict(),
         kind=KIND.name,
-        n=problem.n,
-        samples=[problem.samples],
-        m=problem.m,
-        noise=problem.noise,
-        readout=problem.readout,
-        inputs=problem.inputs,
-        normalize=problem.normalize,
         schedule=schedule,
         surrogate=names,
         steps=steps,
         trials=trials,
         seed=seed,
     )
-    with TemporaryDirectory(prefix="sterling-") as folder:
-        run(study, folder, threads=threads)
-        rows = Store(folder).trials()
-    return Comparison(in_order(rows, names), problem, schedule, steps, seed)
+    with passing_store(study, threads) as store:
+        rows = in_order(store.trials(), names)
+    return Comparison(rows, problem, schedule, steps, seed)
 
 
 def in_order(rows: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:

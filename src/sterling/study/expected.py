@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,8 +11,8 @@ import numpy as np
 from sterling import theory
 from sterling.errors import InputError
 from sterling.model.families import Gaussian
-from sterling.model.problem import Problem
 from sterling.schedules import parse_schedule
+from sterling.study.cells import Cell
 from sterling.study.criteria import Criterion
 from sterling.study.kinds import parse_criterion
 
@@ -32,17 +31,15 @@ class Expected:
     samples: dict[int, float]  # N₅₀ by dimension; empty for a bound, which has no constant
 
 
-def expected(
-    series: dict[str, Any], criterion: str | Criterion, dimensions: Iterable[int]
-) -> tuple[Expected, ...]:
-    """Return what theory says of N₅₀ in a series: nothing where the theory does not speak of it.
+def expected(cell: Cell, criterion: str | Criterion, dimensions: Iterable[int]) -> tuple[Expected, ...]:
+    """Return what theory says of N₅₀ in the series of a cell: nothing where it does not speak of it.
 
     The paper and the laws are about independent Gaussian inputs.
     """
     known = sorted(int(n) for n in dimensions if n > 1)
-    if len(known) < 2 or "steps" not in series:  # the laws are about runs
+    if len(known) < 2 or "steps" not in cell.settings:  # the laws are about runs
         return ()
-    one, problem = parse_criterion(criterion), _problem(series)
+    one, problem = parse_criterion(criterion), cell.problem
     if not isinstance(problem.inputs, Gaussian) or problem.normalize is not None:
         return ()
     found = []
@@ -51,7 +48,7 @@ def expected(
         order = {n: theory.samples_proved(replace(problem, n=n), claim=claim) for n in known}
         source = f"{_PAPER}; without label noise" if claim == "ergodic" else _PAPER
         found.append(Expected(_slope(order), "theorem", source, {}))
-    law = _law(one, problem, series)
+    law = _law(one, cell)
     if law is not None:
         try:
             samples = {n: law(n) for n in known}
@@ -61,23 +58,14 @@ def expected(
     return tuple(found)
 
 
-def _problem(series: dict[str, Any]) -> Problem:
-    """Return a problem of the series; which n and N it has does not matter."""
-    values = {name: series[name] for name in ("m", "noise", "readout", "inputs", "normalize")}
-    if values["readout"].startswith("["):
-        values["readout"] = tuple(json.loads(values["readout"]))
-    if values["normalize"] == "none":
-        values["normalize"] = None
-    return Problem(n=2, samples=1, **values)
-
-
-def _law(criterion: Criterion, problem: Problem, series: dict[str, Any]) -> Callable[[int], float] | None:
+def _law(criterion: Criterion, cell: Cell) -> Callable[[int], float] | None:
     """Return the mean-field law of N₅₀ for a criterion, if there is one; the noiseless ones have a budget."""
-    noise, surrogate = problem.noise, series["surrogate"]
-    if series.get("restart", "none") != "none":
+    problem, settings = cell.problem, cell.settings
+    noise, surrogate = problem.noise, settings["surrogate"]
+    if settings.get("restart", "none") != "none":
         return None
-    given: Any = {"schedule": parse_schedule(series["schedule"]), "surrogate": surrogate}
-    given["steps"] = series["steps"]
+    given: Any = {"schedule": parse_schedule(settings["schedule"]), "surrogate": surrogate}
+    given["steps"] = settings["steps"]
     if criterion.column == "optimal" and not noise:
         return lambda n: theory.samples_for_iterate(replace(problem, n=n), **given)
     if criterion.column == "ergodic":

@@ -32,7 +32,7 @@ MAX_CELLS = 100_000
 MAX_TRIALS = 1_000_000_000
 
 #: n, m and N beyond which no computer holds an instance.
-MAX_SIZE = 10**12
+MAX_SIZE = 10**15
 
 #: 95 % width at which an exponent counts as known unless a study says otherwise.
 DEFAULT_WIDTH = 0.1
@@ -57,24 +57,6 @@ class Scaled:
                 f"they may be at most {MAX_SIZE:,}"
             )
         return sorted({math.ceil(round(c * n**self.a, 9)) for c in self.c})
-
-
-@dataclass(frozen=True)
-class Series:
-    """The cells of a study that differ in n and samples only: what one fit is made of."""
-
-    kind: str
-    problem: tuple[tuple[str, Any], ...]
-    settings: tuple[tuple[str, Any], ...]
-
-    def cell(self, n: int, samples: int) -> Cell:
-        """Return the cell of this series with the given n and samples."""
-        return Cell(self.kind, Problem(n=n, samples=samples, **dict(self.problem)), dict(self.settings))
-
-    @property
-    def units(self) -> int:
-        """The number m of hidden units."""
-        return dict(self.problem)["m"]
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -224,7 +206,7 @@ class Study(Plain):
             raise InputError(f"the study would have more than {MAX_CELLS:,} cells: give fewer values")
         for one in self.series:  # every value is met once: a wrong one is refused here, not in a worker
             for n in {min(self.n), max(self.n)}:
-                one.cell(n, 1 if self.samples is None else self.samples_at(n)[0])
+                one.at(n, 1 if self.samples is None else self.samples_at(n)[0])
 
     def _axes(self) -> dict[str, tuple]:
         return {name: getattr(self, name) for name in ("m", "noise", "readout", "inputs", "normalize")}
@@ -235,13 +217,17 @@ class Study(Plain):
         return self.target == "exponent"
 
     @cached_property
-    def series(self) -> tuple[Series, ...]:
-        """The parts of the study that are fitted apart."""
+    def series(self) -> tuple[Cell, ...]:
+        """A cell of each part that is fitted apart, whose cells differ in n and samples only."""
+        samples = 1 if self.samples is None else self.samples_at(self.n[0])[0]
         problems, settings = (
-            [tuple(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+            [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
             for axes in (self._axes(), self.settings)
         )
-        return tuple(Series(self.kind.name, *parts) for parts in itertools.product(problems, settings))
+        return tuple(
+            Cell(self.kind.name, Problem(self.n[0], samples, **problem), chosen)
+            for problem, chosen in itertools.product(problems, settings)
+        )
 
     def samples_at(self, n: int) -> list[int]:
         """Return the sample sizes listed for dimension n, none if the study finds them.
@@ -263,9 +249,7 @@ class Study(Plain):
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """The listed cells; none where the study finds the sample sizes by itself."""
-        return tuple(
-            series.cell(n, size) for series in self.series for n in self.n for size in self.samples_at(n)
-        )
+        return tuple(one.at(n, size) for one in self.series for n in self.n for size in self.samples_at(n))
 
     @cached_property
     def identity(self) -> str:

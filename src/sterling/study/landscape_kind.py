@@ -31,11 +31,17 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
     }
 
 
-def _check(cell: Cell) -> None:
+def check_states(cell: Cell) -> None:
+    """Refuse a cell whose states cannot all be visited."""
     from sterling.states.landscape import check_dimension, check_surrogate
 
     check_dimension(cell.problem.n)
     check_surrogate(cell.settings["surrogate"])
+
+
+def few_states(cell: Cell) -> Cell:
+    """Return a cell of few states that needs the same kernels."""
+    return cell.small(n=min(cell.problem.n, _WARM_N))
 
 
 def _work(cell: Cell) -> pl.Expr:
@@ -64,7 +70,7 @@ KIND = Kind(
             pl.col("trap_free"),
         )
     },
-    check=_check,
+    check=check_states,
     work=_work,
-    small=lambda cell: cell.small(n=min(cell.problem.n, _WARM_N)),
+    small=few_states,
 )

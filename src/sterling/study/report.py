@@ -153,15 +153,16 @@ def fit_store(store: Store | str | os.PathLike, criterion: str | Criterion | Non
     store = store if isinstance(store, Store) else Store(store)
     study = store.study
     criteria = study.criteria if criterion is None else (parse_criterion(criterion, study.kind),)
-    return [fit for one in criteria for fit in _fits(study, one, store.counts(one))]
+    return [fit for one in criteria for fit in _fits(store, one, store.counts(one))]
 
 
-def _fits(study: Study, criterion: Criterion, counts: pl.DataFrame) -> list[SeriesFit]:
+def _fits(store: Store, criterion: Criterion, counts: pl.DataFrame) -> list[SeriesFit]:
     """Fit every series of rows of `Store.counts`."""
-    names = [name for name in study.series[0].cell(study.n[0], 1).content if name not in ("n", "samples")]
+    names = [name for name in store._content if name not in ("n", "samples")]
     found = []
-    for key, cells in counts.group_by(names, maintain_order=True):
-        series = dict(zip(names, key, strict=True))
+    for _, cells in counts.group_by(names, maintain_order=True):
+        cell = store.cells[cells["cell"][0]]
+        series = {name: cell.content[name] for name in names}
         table = cells.select("n", "samples", "trials", "successes", "undecided")
         columns = table.to_numpy().T.astype(np.float64)
         fit, left_out, refusal = None, None, ""
@@ -172,8 +173,8 @@ def _fits(study: Study, criterion: Criterion, counts: pl.DataFrame) -> list[Seri
         if columns[-1].any():
             with contextlib.suppress(FitError):
                 left_out = fit_exponent(*columns, treatment="left out")
-        theory = expected(series, criterion, cells["n"].unique().to_list())
-        told = with_shares(cells), theory, study.adaptive
+        theory = expected(cell, criterion, cells["n"].unique().to_list())
+        told = with_shares(cells), theory, store.study.adaptive
         found.append(SeriesFit(series, str(criterion), criterion.meaning, fit, left_out, refusal, *told))
     return found
 
@@ -297,7 +298,7 @@ def status(store: Store | str | os.PathLike) -> Status:
     if study.adaptive:
         planned, done = 0, everything
         for criterion, table in zip(study.criteria, tables, strict=True):
-            fits += _fits(study, criterion, table)
+            fits += _fits(store, criterion, table)
         if len(fits) >= len(study.series) * len(study.criteria):
             widest = max(math.inf if one.fit is None else one.fit.width for one in fits)
             left = max(0.0, (widest / target) ** 2 - 1) * work

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from sterling.stats import jeffreys
 from sterling.study.adaptive import Place, Placement
 from sterling.study.cells import Cell
-from sterling.study.grid import Series, Study
+from sterling.study.grid import Study
 from sterling.study.ledger import Ledger, Wanted
 
 _FIRST_TRIALS = 32  # of each cell, where its interval decides how many it gets
 
 
-@dataclass(frozen=True)
-class Step:
-    """One round: the trials that must be there at its end, those of earlier rounds included."""
-
-    wanted: Wanted
-    note: str = ""
+#: The trials that must be there at the end of a round, those of earlier ones included, and a word on it.
+Round = tuple[Wanted, str]
 
 
 class Rounds:
@@ -34,20 +29,20 @@ class Rounds:
         self.reason = "complete"
         self.messages: list[str] = []
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Iterator[Round]:
         if self.study.adaptive:
             return self._exponents()
         if self.study.target == "proportion":
             return self._proportions()
-        return iter([Step(dict.fromkeys(self.study.cells, self.study.trials))])
+        return iter([(dict.fromkeys(self.study.cells, self.study.trials), "")])
 
-    def _proportions(self) -> Iterator[Step]:
+    def _proportions(self) -> Iterator[Round]:
         """Every cell gets trials until its interval under every criterion is narrow enough."""
         study = self.study
         assert study.width is not None
         wanted: Wanted = dict.fromkeys(study.cells, min(_FIRST_TRIALS, study.trials))
         while True:
-            yield Step(dict(wanted), "all cells")
+            yield dict(wanted), "all cells"
             widths = {cell: self._width(cell, count) for cell, count in wanted.items()}
             wide = {cell: width for cell, width in widths.items() if width > study.width}
             growing = {cell: width for cell, width in wide.items() if wanted[cell] < study.trials}
@@ -67,17 +62,17 @@ class Rounds:
         low, high = jeffreys([one.successes for one in tallies], [one.trials for one in tallies])
         return float((high - low).max())
 
-    def _exponents(self) -> Iterator[Step]:
+    def _exponents(self) -> Iterator[Round]:
         """Adaptive placement in all series under all criteria, side by side."""
         study = self.study
         assert study.width is not None
         listed = study.samples_at if study.samples is not None else None
         placements = [
-            (series, criterion, Placement(study.n, study.width, study.max_trials, listed, series.units))
+            (series, criterion, Placement(study.n, study.width, study.max_trials, listed, series.problem.m))
             for series in study.series
             for criterion in study.criteria
         ]
-        cells: dict[Series, dict[Place, Cell]] = {series: {} for series in study.series}
+        cells: dict[Cell, dict[Place, Cell]] = {series: {} for series in study.series}
         wanted: Wanted = {}
         while True:
             complete = dict(wanted)  # what this round's wishes go by, those of other criteria included
@@ -88,14 +83,14 @@ class Rounds:
                     if cell in complete
                 }
                 for place, count in placement.propose(tallies).items():
-                    cell = cells[series].get(place) or series.cell(*place)
+                    cell = cells[series].get(place) or series.at(*place)
                     cells[series][place] = cell
                     wanted[cell] = max(count, wanted.get(cell, 0))
             if wanted == complete:
                 break
             widths = [placement.fit.width for *_, placement in placements if placement.fit is not None]
             known = f"α known to {max(widths):.3g}, target {study.width:g}" if widths else "looking for N₅₀"
-            yield Step(dict(wanted), known)
+            yield dict(wanted), known
         reasons = {placement.reason or "stuck" for *_, placement in placements}
         order = ("stuck", "no threshold", "no place", "trials spent", "width reached")
         self.reason = next(reason for reason in order if reason in reasons)

@@ -218,12 +218,8 @@ def _wrong(name: str, kind: Kind) -> pl.Expr | None:
     return pl.any_horizontal(found).alias(name)
 
 
-class Contradiction(StoreError):
-    """Two rows of one trial differ in what was measured."""
-
-
 def merge(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    """Return the rows of several frames, each trial once, or raise Contradiction.
+    """Return the rows of several frames, each trial once, or raise StoreError where two rows contradict.
 
     Of a trial that was run twice the one that took less time stays, so the result does not depend on the
     order.
@@ -237,7 +233,7 @@ def merge(frames: list[pl.DataFrame]) -> pl.DataFrame:
     measured = [name for name in frame.columns if name not in ("cell", "trial", "seconds", "version")]
     plain = repeated.select("cell", "trial", *(_plain(name, repeated) for name in measured))
     if plain.n_unique() != plain.n_unique(["cell", "trial"]):
-        raise Contradiction(_contradiction(plain, measured))
+        raise StoreError(_contradiction(plain, measured))
     order = [name for name in ("seconds", "version") if name in frame.columns]
     if order:
         repeated = repeated.sort(*order)

@@ -43,7 +43,8 @@ def start_of(instance: Instance, seeds: Seeds, number: int) -> Any:
 def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
     instance = cell.problem.draw(seeds.data, threads=1)
     known = cell.settings["steps"] <= RECORDED
-    orbit = _orbit(cell, seeds, ("flips",) if known else (), look)
+    start = start_of(instance, seeds, cell.settings["start"])
+    orbit = run_orbit(cell, seeds, ("flips",) if known else (), look, start, instance)
     scale = 1 / instance.readout_norm2
     share = (1 - orbit.ergodic_mean * np.sqrt(instance.n) * orbit.reference) / 2
     return {
@@ -56,9 +57,10 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
     }
 
 
-def _orbit(cell: Cell, seeds: Seeds, record: Iterable[str] = (), look: Look | bool = False) -> Orbit:
+def _replay(cell: Cell, seeds: Seeds, record: Iterable[str]) -> Orbit:
     instance = cell.problem.draw(seeds.data, threads=1)
-    return run_orbit(cell, seeds, record, look, start_of(instance, seeds, cell.settings["start"]))
+    start = start_of(instance, seeds, cell.settings["start"])
+    return run_orbit(cell, seeds, record, init=start, instance=instance)
 
 
 def mass_occupancy(orbit: Orbit) -> float:
@@ -104,5 +106,5 @@ KIND = replace(
     },
     settings={**{name: value for name, value in TRAIN.settings.items() if name != "restart"}, "start": 0},
     check=_check,
-    replay=_orbit,
+    replay=_replay,
 )

@@ -169,7 +169,7 @@ class Store:
     @property
     def _content(self) -> dict[str, object]:
         """What describes some cell of the study."""
-        return self.study.series[0].cell(self.study.n[0], 1).content
+        return self.study.series[0].content
 
     def _described(self) -> pl.DataFrame:
         """Return one row for each cell: its hash, and what describes it."""

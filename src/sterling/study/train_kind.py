@@ -16,6 +16,7 @@ from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Kind, Look, words
 
 if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
+    from sterling.model.instance import Instance
 
 _CACHE_BYTES = 1 << 28  # fixed, so that the count of evaluated states does not depend on the machine
 
@@ -25,16 +26,23 @@ _WARM_STEPS = 20
 
 
 def run_orbit(
-    cell: Cell, seeds: Seeds, record: Iterable[str] = (), look: Look | bool = False, init: Any = None
+    cell: Cell,
+    seeds: Seeds,
+    record: Iterable[str] = (),
+    look: Look | bool = False,
+    init: Any = None,
+    instance: Instance | None = None,
 ) -> Orbit:
-    """Run one trial and return the whole run; it starts from the seed of the data unless told otherwise."""
+    """Run one trial and return the whole run; it starts from the seed of the data unless told otherwise.
+
+    ``instance`` is what the seed draws, where that was done already.
+    """
     from sterling.dynamics.restart import parse_restart
     from sterling.dynamics.train import train
 
     restart = cell.settings.get("restart", "none")
-
     return train(
-        cell.problem.draw(seeds.data),
+        cell.problem.draw(seeds.data, threads=1) if instance is None else instance,
         steps=cell.settings["steps"],
         schedule=parse_schedule(cell.settings["schedule"]),
         surrogate=cell.settings["surrogate"],

@@ -7,8 +7,8 @@ theorem.
 
 `population.py` holds the infinite sample, `recurrence.py` (with `response.py` and `shares.py`) one data set,
 `laws.py` (with `typical.py`, `clusters.py` and `slopes.py`) the case of no data yet; `numbers.py` reads what
-these need of a problem. `chatter.py` (with `box.py`) is about weights that keep each other wrong, `ladder.py`
-about what is possible at all.
+these need of a problem, `quadrature.py` has their nodes. `chatter.py` (with `box.py`) is about weights that
+keep each other wrong, `ladder.py` about what is possible at all.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sterling.surrogates import Surrogate
+from sterling.theory.quadrature import hermite, panels
 
 _START = 0.25  # share of wrong weights from which the iteration comes down
 _ROUNDS = 400
@@ -158,26 +159,16 @@ def within(h, s, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
 
 def _panels(scale: float, far: float) -> tuple[np.ndarray, np.ndarray]:
     """Return nodes and weights on [−far, far], dense to that scale at zero."""
-    nodes, weights = _legendre()
     edges = [0.0]
     while edges[-1] < far:
         edges.append(min(far, max(scale, _WIDER * edges[-1])))
-    low, high = np.array(edges[:-1])[:, None], np.array(edges[1:])[:, None]
-    half = ((low + high) / 2 + (high - low) / 2 * nodes).ravel()
-    part = ((high - low) / 2 * weights).ravel()
+    half, part = panels(np.array(edges), _PANEL)
     return np.concatenate((-half[::-1], half)), np.concatenate((part[::-1], part))
 
 
-@lru_cache
-def _legendre() -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes and weights of a panel on [−1, 1]."""
-    return np.polynomial.legendre.leggauss(_PANEL)
-
-
-@lru_cache(maxsize=64)
 def _errors(noise: float) -> tuple[np.ndarray, np.ndarray]:
     """Return values of the label noise with their weights."""
     if noise == 0:
         return np.zeros(1), np.ones(1)
-    nodes, weights = np.polynomial.hermite_e.hermegauss(_NOISE_NODES)
-    return noise * nodes, weights / weights.sum()
+    nodes, weights = hermite(_NOISE_NODES)
+    return noise * nodes, weights

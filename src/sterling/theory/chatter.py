@@ -116,12 +116,14 @@ def chatter(
 
 
 def _chatter(numbers: Numbers, samples: float) -> Chatter:
+    from scipy.special import ndtr
+
     shares = wrong_shares(numbers, samples)
     capped = np.minimum(shares, _STUCK)
     return Chatter(
         share=float(shares.mean()),
         moving=float(np.mean((shares > 0) & (shares < 1))),
-        misread=_misread(numbers, samples),
+        misread=float(ndtr(-_margin(numbers, samples))),
         log_lifetime=float(-numbers.n * np.log1p(-capped).mean()),
     )
 
@@ -133,13 +135,6 @@ def wrong_shares(numbers: Numbers, samples: float) -> np.ndarray:
         return settled(numbers, samples).shares[::-1]
     centre, spread = found
     return np.clip((1 - centre - spread * normal_quantiles(_POINTS)) / 2, 0, 1)
-
-
-def _misread(numbers: Numbers, samples: float) -> float:
-    """Return P(p_k > 1/2)."""
-    from scipy.special import ndtr
-
-    return float(ndtr(-_margin(numbers, samples)))
 
 
 def _margin(numbers: Numbers, samples: float) -> float:

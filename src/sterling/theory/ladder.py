@@ -24,6 +24,7 @@ from sterling.model.instance import Instance
 from sterling.model.problem import Problem
 from sterling.theory.labels import labelled
 from sterling.theory.numbers import numbers_of, samples_of
+from sterling.theory.quadrature import hermite, panels
 
 _NODES = 12  # of a panel of the quadratures
 _FAR = 10.0  # standard deviations
@@ -252,8 +253,7 @@ def _channel(q: float, sigma: float) -> tuple[float, float]:
         log_z = log_ndtr(u)
         slope = np.exp(-u * u / 2 - math.log(_ROOT) - log_z)
         return float(2 * (w * chance) @ log_z), float(2 * (w * chance) @ slope**2) / (1 - q)
-    nodes, parts = np.polynomial.hermite_e.hermegauss(_NOISE_NODES)
-    parts = parts / parts.sum()
+    nodes, parts = hermite(_NOISE_NODES)
     odds = np.exp(-(0.5 + sigma * nodes) / sigma**2)[:, None]  # P(y | 0)/P(y | 1) where the teacher says 1
     z = chance + odds * ndtr(-u)
     slope = density * (1 - odds) / z
@@ -263,7 +263,6 @@ def _channel(q: float, sigma: float) -> tuple[float, float]:
 
 def _normal(scale: float, centre: float) -> tuple[np.ndarray, np.ndarray]:
     """Return nodes and weights of the normal law, dense to that scale about a centre."""
-    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     edges = [0.0]
     while edges[-1] < 2 * _FAR:
         edges.append(max(scale / 2, 1.5 * edges[-1]))
@@ -271,7 +270,5 @@ def _normal(scale: float, centre: float) -> tuple[np.ndarray, np.ndarray]:
     ends = np.unique(np.clip(np.concatenate((centre - sides, centre + sides)), -_FAR, _FAR))
     # Panels of at most one half, so that the normal law itself is followed everywhere.
     ends = np.unique(np.concatenate((ends, np.arange(-_FAR, _FAR + 0.25, 0.5))))
-    low, high = ends[:-1, None], ends[1:, None]
-    x = ((low + high) / 2 + (high - low) / 2 * nodes).ravel()
-    w = ((high - low) / 2 * weights).ravel() * np.exp(-x * x / 2) / _ROOT
-    return x, w
+    x, w = panels(ends, _NODES)
+    return x, w * np.exp(-x * x / 2) / _ROOT

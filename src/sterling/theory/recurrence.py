@@ -17,7 +17,7 @@ import numpy as np
 
 from sterling.base.arrays import check_signs
 from sterling.base.checks import choice, instance_of, integer
-from sterling.base.text import Plain, in_notebook
+from sterling.base.text import Plain, in_notebook, percent
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.surrogates import Surrogate, get_surrogate
@@ -45,6 +45,7 @@ _BOTH = f"{BALANCE_CHECKED}. Method signal: {SIGNAL_ERRORS}"
 
 _STATES = 200  # at which exact gradients correct the prediction
 _FEWEST = 50  # fewer draws would add more noise than they correct
+_STILL = 1e-4  # change of a share at the end of its iteration, beyond which it did not settle
 _ENTRIES = 2e9  # input entries read for that, at most
 
 
@@ -150,7 +151,7 @@ class Balance(Plain):
     def _repr_html_(self) -> str:
         rows = [
             ("occupancy", f"{self.occupancy:.3g}"),
-            ("the worst weight is wrong", f"{self.wrong_share.max(initial=0.0):.2%} of the steps"),
+            ("the worst weight is wrong", f"{percent(self.wrong_share.max(initial=0.0), 2)} of the steps"),
             ("corrected at", f"{self.states:,} states"),
         ]
         return in_notebook(self, rows)
@@ -197,7 +198,11 @@ def balance(
         return signs * instance.gradient(np.where(wrong, -signs, signs), chosen)
 
     enough = states > 0 and few >= min(states, _FEWEST)
-    shares, alone, used = refine(response, exact, few) if enough else (*solve(response), 0)
+    shares, alone, moved, used = refine(response, exact, few) if enough else (*solve(response), 0)
+    if not moved <= _STILL:
+        raise InputError(
+            "the shares of wrong weights that are predicted do not settle on these data: take more samples"
+        )
     if shares.mean() > 0.5:
         raise InputError(
             "most weights of the reference would be wrong for most of the time: it is not a state that runs "

@@ -22,17 +22,18 @@ _STEEP = 5.0  # bound on the logarithmic slope of the tilt
 _TAIL = 1e-12  # numbers of wrong weights beyond this probability are left out
 
 
-def solve(response: Response, extra: np.ndarray | float = 0.0) -> tuple[np.ndarray, float]:
+def solve(response: Response, extra: np.ndarray | float = 0.0) -> tuple[np.ndarray, float, float]:
     """Return the shares p (n,) that balance the mean gradients, and the share of the time at w*.
 
-    ``extra`` (n,) is what the mean of b*_k G_k over the run has beside the prediction's.
+    Last comes by how much the shares still moved at the end. ``extra`` (n,) is what the mean of b*_k G_k over
+    the run has beside the prediction's.
     """
     n, pull, levels, weights = len(response.push), response.pull, response.levels, response.weights
     push = response.push + extra
     crossing = _Crossing(response)
     mean: list[np.ndarray] = []
     factor: list[np.ndarray] = []
-    shares = np.clip(push / pull, 0, 0.5)
+    shares, step = np.clip(push / pull, 0, 0.5), np.inf
     for count in range(_ROUNDS):
         if count % _RENEW == 0:
             crossing.update(shares)
@@ -54,13 +55,13 @@ def solve(response: Response, extra: np.ndarray | float = 0.0) -> tuple[np.ndarr
         if step < _CLOSE:
             break
     crossing.update(shares)
-    return shares, crossing.alone
+    return shares, crossing.alone, step
 
 
 def refine(
     response: Response, exact: Callable[[np.ndarray], np.ndarray], states: int
-) -> tuple[np.ndarray, float, int]:
-    """Return shares and occupancy as `solve` does, corrected by exact gradients at states of the run.
+) -> tuple[np.ndarray, float, float, int]:
+    """Return what `solve` does, corrected by exact gradients at states of the run.
 
     Last comes the number of distinct states at which they were taken.
 
@@ -72,7 +73,7 @@ def refine(
     n = len(response.push)
     rank = np.argsort(np.argsort(response.push, kind="stable"), kind="stable")
     uniform = np.random.default_rng(0).random((states, n))[:, rank]
-    shares, alone = solve(response)
+    shares, alone, step = solve(response)
     known: dict[bytes, np.ndarray] = {}
     extra = np.zeros(n)
     for turn in range(_TURNS):
@@ -86,8 +87,8 @@ def refine(
         weight = _tilt(shares, alone)[drawn.sum(axis=1)]
         mean = weight @ missed / weight.sum()
         extra = mean if turn == 0 else (extra + mean) / 2
-        shares, alone = solve(response, extra)
-    return shares, alone, len(known)
+        shares, alone, step = solve(response, extra)
+    return shares, alone, step, len(known)
 
 
 class _Crossing:

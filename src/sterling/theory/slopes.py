@@ -18,6 +18,7 @@ from itertools import pairwise
 import numpy as np
 
 from sterling.surrogates import Surrogate
+from sterling.theory.quadrature import legendre, panels
 
 _REACH = 12.0  # standard deviations; φ(12) is 2·10⁻³²
 _PEAK = 1 / math.sqrt(2 * math.pi)  # φ(0)
@@ -85,7 +86,7 @@ def _product_turned(surrogate: Surrogate, away: float, apart: float) -> float:
     """
     from scipy.special import ndtr
 
-    nodes, weights = _legendre()
+    nodes, weights = legendre(_NODES)
     close = math.cos(away) / math.cos(apart / 2)
     slant = close / math.sqrt(max(1 - close * close, 1e-300))
     reach = min(8.0, 8 / max(slant, 1e-300))
@@ -113,25 +114,18 @@ def _plackett(x: float, y: float, angle: float) -> float:
     """Return 1/(2π) ∫₀^θ exp(−(x² − 2xy cos t + y²)/(2 sin² t)) dt."""
     if x == y == 0 or angle <= 0:
         return max(angle, 0.0) / (2 * math.pi)
-    nodes, weights = _legendre()
+    nodes, weights = legendre(_NODES)
     t = angle * (nodes + 1) / 2
     # Half angles: nothing cancels where x = y, and where x ≠ y the exponent runs to −∞ at 0.
     exponent = -((x - y) ** 2) / (2 * np.sin(t) ** 2) - x * y * (1 - np.cos(t)) / np.sin(t) ** 2
     return float(weights @ np.exp(exponent)) * angle / (4 * math.pi)
 
 
-@lru_cache(maxsize=1)
-def _legendre() -> tuple[np.ndarray, np.ndarray]:
-    return np.polynomial.legendre.leggauss(_NODES)
-
-
 @lru_cache(maxsize=16)
 def _hermite_squares(surrogate: Surrogate) -> tuple[np.ndarray, float]:
     """Return c_k² of a smooth μ′ for k below the number of terms, and the sum of the others."""
-    nodes, weights = np.polynomial.legendre.leggauss(200)
-    cuts = [-_REACH, -4.0, -1.0, 0.0, 1.0, 4.0, _REACH]  # kinks lie at 0 and ±1
-    x = np.concatenate([(low + high) / 2 + (high - low) / 2 * nodes for low, high in pairwise(cuts)])
-    w = np.concatenate([(high - low) / 2 * weights for low, high in pairwise(cuts)])
+    cuts = np.array([-_REACH, -4.0, -1.0, 0.0, 1.0, 4.0, _REACH])  # kinks lie at 0 and ±1
+    x, w = panels(cuts, 200)
     before, now = np.zeros_like(x), np.sqrt(_PEAK) * np.exp(-x * x / 4)
     measure = w * surrogate.derivative(x) * now  # one root of the density here, one in the function
     squares = np.empty(_TERMS)

@@ -35,6 +35,7 @@ from sterling.theory.clusters import excursion_share
 from sterling.theory.labels import labelled
 from sterling.theory.numbers import Numbers, numbers_of
 from sterling.theory.population import pull
+from sterling.theory.quadrature import hermite
 from sterling.theory.slopes import mean_product_turned, mean_square_slope, slope_covariance
 
 _QUANTILES = 1000  # points that stand for the normal law of the pushes
@@ -115,7 +116,7 @@ def _mean_angle(n: int, share: float) -> float:
     share = min(share, _MOST)
     centre, spread = n * share, math.sqrt(n * share * (1 - share))
     if spread**2 > _MANY:
-        nodes, weights = _hermite()
+        nodes, weights = hermite(_NODES)
         return float(weights @ angle(n, np.clip(centre + spread * nodes, 0, n)))
     reach = 10 * spread + 10
     d = np.arange(max(0, int(centre - reach)), min(n, int(centre + reach)) + 1)
@@ -123,12 +124,6 @@ def _mean_angle(n: int, share: float) -> float:
     chances = np.concatenate(([0.0], steps.cumsum()))
     chances = np.exp(chances - chances.max())
     return float(chances @ angle(n, d) / chances.sum())
-
-
-@lru_cache(maxsize=1)
-def _hermite() -> tuple[np.ndarray, np.ndarray]:
-    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
-    return nodes, weights / weights.sum()
 
 
 def _any(n: int, share: float) -> float:

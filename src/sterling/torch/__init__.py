@@ -5,17 +5,17 @@ They need the extra `torch` and nothing of the simulator. The public names load 
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from sterling.base.extras import how_to_install
+from sterling.base.lazy import lazily
 
 if find_spec("torch") is None:
     raise ImportError(f"sterling.torch needs PyTorch, which is not installed: {how_to_install('torch')}")
 
 if TYPE_CHECKING:
-    from sterling.torch.auditing import Audit as Audit
+    from sterling.torch.audit_report import Audit as Audit
     from sterling.torch.auditing import audit as audit
     from sterling.torch.callbacks import lightning_callback as lightning_callback
     from sterling.torch.callbacks import transformers_callback as transformers_callback
@@ -33,31 +33,7 @@ if TYPE_CHECKING:
     from sterling.torch.weights import QuantisedWeight as QuantisedWeight
     from sterling.torch.weights import find as find
 
-#: Where the public names are at home. No module has the name of a function: it would take its place.
-_ROOMS = {
-    "auditing": "Audit audit",
-    "callbacks": "lightning_callback transformers_callback",
-    "clamps": "ClampGradient",
-    "decoding": "decode",
-    "export": "pack to_onnx",
-    "functions": "heaviside round_to sign",
-    "monitor": "OrbitMonitor",
-    "packed": "load_packed",
-    "parametrized": "binarize unbinarize",
-    "weights": "QuantisedWeight find",
-}
-_HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
+# No module has the name of a function: it would take its place.
+__getattr__, __dir__, _HOME = lazily(globals())
 
 __all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
-
-
-def __getattr__(name: str):
-    if name in _HOME:
-        value = getattr(import_module(f"sterling.torch.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'sterling.torch' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

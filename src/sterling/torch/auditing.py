@@ -1,33 +1,28 @@
-"""`audit`: what each quantiser of a model does to its latents, in numbers, sentences, a table and a page.
+"""`audit`: what each quantiser of a model does to its latents.
 
-`weights` finds the tensors, `probes` tries them; here it is judged and said.
+`weights` finds the tensors, `probes` tries them; here it is judged, and `audit_report` shows it.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
-from sterling.base.checks import instance_of, integer, shown
-from sterling.base.files import write_atomically
-from sterling.base.text import counted, number
+from sterling.base.checks import integer, shown
+from sterling.base.text import number
 from sterling.errors import InputError, InputTypeError
 from sterling.torch import probes
+from sterling.torch.audit_report import Audit, Finding, TensorAudit, readable
 from sterling.torch.clamps import ClampGradient
 from sterling.torch.grids import find_grid
 from sterling.torch.handle import QuantisedWeight, on_grid
+from sterling.torch.hooks import groups_of
 from sterling.torch.probes import CLAMP, DEAD, NONE, TAIL
-from sterling.torch.tables import Table, Told
-from sterling.torch.weights import find, is_parq
-
-if TYPE_CHECKING:
-    import polars as pl
+from sterling.torch.taps import in_one_sentence
+from sterling.torch.weights import find
 
 NOTABLE = 0.01  # a share of weights without gradient from which on it is a defect
 _TINY = 1e-6  # of the largest latent: next to 0
@@ -42,201 +37,6 @@ WHY = {
     NONE: "the quantiser has no straight-through gradient, so nothing is learnt: give it one",
     probes.OTHER: "the slope of the quantiser is 0 there",
 }
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to know about a tensor."""
-
-    short: str  # in a few words
-    sentence: str  # what it is, and what to do
-    wrong: bool  # whether it is a defect, and not only worth knowing
-
-
-@dataclass
-class TensorAudit:
-    """What was found about one quantised tensor; `Audit.frame` explains the numbers."""
-
-    tensor: str
-    framework: str
-    weights: int
-    levels: int
-    scale: float
-    latent: str
-    no_gradient: float | None = None
-    why: dict[str, float] = field(default_factory=dict)
-    other_clamp: float | None = None
-    at_zero: int | None = None
-    ties: str | None = None
-    surrogate: str = "not known"
-    window: tuple[float, float] | None = None
-    empty: tuple[int, ...] = ()
-    findings: list[Finding] = field(default_factory=list)
-
-
-class Audit(Told):
-    """What `audit` found.
-
-    Parameters
-    ----------
-    rows : list of TensorAudit
-        One for each quantised tensor.
-
-    Examples
-    --------
-    >>> import torch
-    >>> import sterling.torch as stt
-    >>> report = stt.audit(stt.binarize(torch.nn.Linear(32, 8), surrogate="hard_tanh", scale="none"))
-    >>> print(report.headline())
-    Nothing is wrong with the one quantised tensor.
-    >>> report.frame().select("tensor", "levels", "no_gradient", "at_zero", "surrogate").row(0)
-    ('weight', 2, 0.0, 1, 'hard_tanh')
-    """
-
-    def __init__(self, rows: list[TensorAudit]):
-        self.rows = rows
-
-    @property
-    def findings(self) -> list[str]:
-        """Sentences on all tensors: defects first."""
-        ordered = sorted(
-            ((not one.wrong, place, one) for place, row in enumerate(self.rows) for one in row.findings),
-            key=lambda entry: entry[:2],
-        )
-        return [f"{self.rows[place].tensor}: {one.sentence}." for _, place, one in ordered]
-
-    def headline(self) -> str:
-        """Return one line that says what is wrong, if anything is.
-
-        Returns
-        -------
-        str
-            The tensor with the largest share of weights without gradient, under either gradient of clamp,
-            stands for the others.
-        """
-        bad = [row for row in self.rows if any(one.wrong for one in row.findings)]
-        if not bad:
-            which = (
-                "the one quantised tensor"
-                if len(self.rows) == 1
-                else f"the {len(self.rows)} quantised tensors"
-            )
-            return f"Nothing is wrong with {which}."
-        worst = max(bad, key=lambda row: (row.levels < 2, max(row.no_gradient or 0, row.other_clamp or 0)))
-        told = "; ".join(one.short for one in worst.findings if one.wrong)
-        return (
-            f"Wrong in {len(bad)} of {counted(len(self.rows), 'quantised tensor')}: {worst.tensor}: {told}."
-        )
-
-    def frame(self) -> pl.DataFrame:
-        """Return one row for each tensor.
-
-        Returns
-        -------
-        polars.DataFrame
-            ``tensor``; ``framework``; ``weights``, their number; ``levels``, how many a weight can take;
-            ``scale``, the mean of what a unit of the codes stands for; ``latent``, where it lives;
-            ``no_gradient``, the share of weights whose latent gets none, and ``why``; ``other_clamp``, the
-            share under the other gradient of `torch.clamp` at its bounds (0 since PyTorch 2.14, 1 before);
-            ``at_zero``, the code of a latent that is 0; ``ties``, where those half-way go; ``surrogate``, by
-            probing, and its window in steps; ``empty``, codes that no weight has; ``findings``.
-        """
-        import polars as pl
-
-        rows = [
-            {
-                **vars(row),
-                "why": ", ".join(row.why),
-                "window": None if row.window is None else list(row.window),
-                "empty": list(row.empty),
-                "findings": [one.sentence for one in row.findings],
-            }
-            for row in self.rows
-        ]
-        lists = {"window": pl.List(pl.Float64), "empty": pl.List(pl.Int64), "findings": pl.List(pl.String)}
-        optional = {
-            "at_zero": pl.Int64,
-            "ties": pl.String,
-            "no_gradient": pl.Float64,
-            "other_clamp": pl.Float64,
-        }
-        return pl.DataFrame(rows, schema_overrides={**lists, **optional})
-
-    def table(self) -> list[tuple[str, ...]]:
-        """Return the table that pages and terminals show.
-
-        Returns
-        -------
-        list of tuples of str
-            The first one holds the titles.
-        """
-        titles = ("tensor", "levels", "scale", "no gradient", "why", "at zero", "surrogate", "latent")
-        return [titles, *(_cells(row) for row in self.rows)]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what was found as plain values.
-
-        Returns
-        -------
-        dict
-            ``headline``, ``findings`` and ``tensors``, the rows of `frame`.
-        """
-        return {"headline": self.headline(), "findings": self.findings, "tensors": self.frame().to_dicts()}
-
-    def to_html(self, command: str = "") -> str:
-        """Return a page with everything in it.
-
-        Parameters
-        ----------
-        command : str
-            What gives this page again; left out if empty.
-
-        Returns
-        -------
-        str
-            HTML that loads nothing from elsewhere.
-        """
-        from sterling.report.html import page
-
-        titles, *rows = self.table()
-        return page(
-            "audit.html",
-            headline=self.headline(),
-            titles=titles,
-            rows=rows,
-            findings=self.findings,
-            about=f"PyTorch {torch.__version__}",
-            command=command,
-        )
-
-    def save(self, path: str | os.PathLike, command: str = "") -> Path:
-        """Write the page to a file, whole or not at all.
-
-        Parameters
-        ----------
-        path : path
-            Of the HTML file.
-        command : str
-            What gives this page again; left out if empty.
-
-        Returns
-        -------
-        Path
-            That of the file.
-
-        Raises
-        ------
-        StoreError
-            If the file cannot be written.
-        """
-        return write_atomically(path, self.to_html(command).encode())
-
-    def told(self) -> tuple[Sequence[str], Table, Sequence[str]]:
-        titles, *rows = self.table()
-        return [self.headline()], Table(titles, rows), [f"• {one}" for one in self.findings]
-
-    def __repr__(self) -> str:
-        return f"<Audit of {counted(len(self.rows), 'quantised tensor')}: {self.headline()}>"
 
 
 def audit(
@@ -298,34 +98,26 @@ def audit(
     >>> report.frame()["why"].to_list()
     ['clamp at its bound']
     """
-    if _is_parq_quantiser(model):
+    if hasattr(model, "get_quant_size"):
         return Audit([_of_parq(model, integer(2 if bits is None else bits, "bits", 0, 8), example)])
     if bits is not None:
         raise InputError("bits is for a quantiser of PARQ alone: leave it out")
-    if not isinstance(model, nn.Module):
-        if not callable(model):
-            raise InputTypeError(f"model is {shown(model)}; give a torch.nn.Module, or a quantiser to call")
+    if not callable(model):
+        raise InputTypeError(f"model is {shown(model)}; give a torch.nn.Module, or a quantiser to call")
+    if not isinstance(model, nn.Module) or _is_quantiser(model):
         return Audit([_examined(_handle(model, example))])
-    if _is_quantiser(model):
-        return Audit([_examined(_handle(model, example))])
-    moved = None
-    if optimizer is not None:
-        instance_of(optimizer, torch.optim.Optimizer, "optimizer", "a torch.optim.Optimizer")
-        moved = {id(one) for group in optimizer.param_groups for one in group["params"]}
     rows = []
     for weight in find(model, example, codes, optimizer):
         row = _examined(weight)
-        if moved is not None and not any(id(one) in moved for one in weight.trained) and weight.trained:
+        if optimizer is not None and weight.trained and not groups_of(weight, optimizer):
             told = "the optimizer does not hold its latents, so they never move: add them to its parameters"
             row.findings.append(Finding("its latents are not in the optimizer", told, True))
-        if optimizer is not None and is_parq(optimizer) and weight.framework == "parq":
-            _compare_paths(row, optimizer.quantizer, weight, optimizer.quant_per_channel)  # type: ignore[attr-defined]
+        parq: Any = optimizer if weight.framework == "parq" else None
+        if parq is not None and not parq.quant_per_channel:
+            bits = 0 if row.levels == 3 else (row.levels - 1).bit_length()
+            _compare_paths(row, parq.quantizer, weight, bits)
         rows.append(row)
     return Audit(rows)
-
-
-def _is_parq_quantiser(thing: Any) -> bool:
-    return hasattr(thing, "get_quant_size") and hasattr(thing, "quantize")
 
 
 def _is_quantiser(module: nn.Module) -> bool:
@@ -355,15 +147,9 @@ def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
         found = found[0] if isinstance(found, tuple) else found
         return getattr(found, "value", found)
 
-    try:
-        with torch.enable_grad():
-            seen = values()
-    except (Exception, SystemExit) as problem:  # whatever a quantiser of the user's raises
-        words = " ".join(str(problem).split())[:200]
-        raise InputError(
-            f"the quantiser cannot be called on a tensor ({type(problem).__name__}: {words}): give a "
-            "function from latents to weights, and as example latents that it takes"
-        ) from problem
+    advice = "give a function from latents to weights, and as example latents that it takes"
+    with in_one_sentence("the quantiser cannot be called on a tensor", advice), torch.enable_grad():
+        seen = values()
     if not isinstance(seen, torch.Tensor) or seen.shape != latent.shape:
         raise InputError("the quantiser does not return a tensor of the latents' shape")
     if not seen.is_floating_point():
@@ -388,20 +174,14 @@ def _of_parq(quantiser: Any, bits: int, example: Any) -> TensorAudit:
     weight.name = type(quantiser).__name__
     weight.framework, weight.levels = "parq", int(quantiser.get_quant_size(bits))
     row = _examined(weight)
-    _compare_paths(row, quantiser, weight, False, bits)
+    _compare_paths(row, quantiser, weight, bits)
     return row
 
 
-def _compare_paths(
-    row: TensorAudit, quantiser: Any, weight: QuantisedWeight, per_channel: bool, bits: int | None = None
-) -> None:
+def _compare_paths(row: TensorAudit, quantiser: Any, weight: QuantisedWeight, bits: int) -> None:
     """PARQ quantises by its quantiser on some steps and to the nearest target on the others: compare ties."""
-    if per_channel and bits is None:
-        return
     latent = weight.latent.detach().clone()
     latent[(0,) * latent.ndim] = 0.0
-    if bits is None:
-        bits = max(0, (row.levels - 1).bit_length()) if row.levels != 3 else 0
     with torch.no_grad():
         direct, targets = quantiser.quantize(latent.clone(), bits)
         targets = targets.sort().values
@@ -493,7 +273,7 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, shares: dict[int, float])
     if now > 0:
         parts = sorted(row.why.items(), key=lambda part: -part[1])
         why = "; ".join(WHY[name] for name, _ in parts)
-        share = _percent(now)
+        share = readable(now)
         told = f"{share} of its weights get no gradient ({', '.join(row.why)}): {why}"
         short = f"{share} of its weights get no gradient ({', '.join(row.why)})"
         if NONE in row.why:
@@ -502,17 +282,17 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, shares: dict[int, float])
         yield Finding(short, told, now >= NOTABLE)
     if later > now + NOTABLE / 2:
         told = (
-            f"since PyTorch 2.14 the gradient of clamp is 0 at its bounds; there {_percent(later)} of its "
+            f"since PyTorch 2.14 the gradient of clamp is 0 at its bounds; there {readable(later)} of its "
             f"weights get no gradient, for {WHY[CLAMP]}"
         )
-        yield Finding(f"{_percent(later)} with PyTorch 2.14 and later (clamp at its bound)", told, True)
+        yield Finding(f"{readable(later)} with PyTorch 2.14 and later (clamp at its bound)", told, True)
     if row.at_zero == 0 and weight.levels <= 3 and _is_a_sign(weight):
         told = (
             "the sign of 0 is 0 here, a third level: a latent that is 0, as after pruning, makes a weight 0"
         )
         yield Finding("sign(0) is 0, a third level", told, True)
     if row.empty and row.levels <= _MANY:
-        some = ", ".join(f"{one:d}".replace("-", "−") for one in row.empty)
+        some = ", ".join(map(number, row.empty))
         yield Finding("empty levels", f"no weight is on level {some}, of {row.levels}", False)
     if weight.merged:
         told = "LoRA on a frozen base: what is quantised and told here is the merged weight"
@@ -528,23 +308,3 @@ def _is_a_sign(weight: QuantisedWeight) -> bool:
         flat[::4] = _TINY * float(flat.abs().max())  # a few of each channel, whose scale stays
         data.copy_(flat.reshape(data.shape))
         return bool((weight.codes().flatten()[::4] != 0).all())
-
-
-def _percent(share: float) -> str:
-    if share >= 0.9995:
-        return "100 %"
-    return f"{100 * share:.2g} %"
-
-
-def _cells(row: TensorAudit) -> tuple[str, ...]:
-    window = "" if row.window is None else f" ({number(row.window[0])} … {number(row.window[1])} steps)"
-    return (
-        row.tensor,
-        str(row.levels),
-        number(row.scale),
-        "not known" if row.no_gradient is None else _percent(row.no_gradient) if row.no_gradient else "none",
-        ", ".join(row.why),
-        "" if row.at_zero is None else f"{row.at_zero:d}".replace("-", "−"),
-        row.surrogate + window,
-        row.latent,
-    )

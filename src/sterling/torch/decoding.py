@@ -8,8 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +22,7 @@ from sterling.torch.counting import Tally
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.monitor import OrbitMonitor
 from sterling.torch.parametrized import own_class
-from sterling.torch.taps import unwrapped
+from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import find
 
 if TYPE_CHECKING:
@@ -64,10 +63,10 @@ class Changes:
     how: str
     horizon: float
     chosen_by: str
-    tensors: list[dict[str, Any]] = field(default_factory=list)
-    before: dict[str, float] = field(default_factory=dict)
-    after: dict[str, float] = field(default_factory=dict)
-    tried: dict[float, float] = field(default_factory=dict)
+    tensors: list[dict[str, Any]]
+    before: dict[str, float]
+    after: dict[str, float]
+    tried: dict[float, float]
 
     def frame(self) -> pl.DataFrame:
         """Return a table with a row for each tensor.
@@ -205,26 +204,22 @@ def decode(
     if monitor.steps == 0 and how != "last":
         raise InputError("the monitor has seen no step yet, so there is nothing to average: train first")
     score = _scorer(validate)
-    wanted = _wanted(how, horizon, monitor)
-    before = {}
+    wanted, chosen_by = _wanted(how, horizon, monitor), "given"
+    before, tried = {}, {}
     if score is not None:
         before = score(_built(monitor, "last", 0.0, bn, fit)[0])
     if wanted is None and score is not None:
-        candidates = [h for h in monitor.horizons if h <= monitor.steps or math.isinf(h)]
-        scores = {h: score(_built(monitor, how, h, bn, fit)[0])["loss"] for h in candidates}
-        tried = {0.0: before["loss"], **scores}
-        wanted = min(tried, key=tried.__getitem__)
-        result, changes = _built(monitor, how if wanted else "last", wanted, bn, fit)
-        changes.chosen_by, changes.tried = "validation", tried
-    else:
-        result, changes = _built(
-            monitor, how, monitor.settled_horizon() if wanted is None else wanted, bn, fit
-        )
-        changes.chosen_by = "the steps so far" if wanted is None else "given"
-    changes.how, changes.before = how, before
-    if score is not None:
-        changes.after = score(result)
-    result.changes = changes  # type: ignore[assignment]
+        tried = {0.0: before["loss"]}
+        for one in monitor.horizons:
+            if one <= monitor.steps or math.isinf(one):
+                tried[one] = score(_built(monitor, how, one, bn, fit)[0])["loss"]
+        wanted, chosen_by = min(tried, key=tried.__getitem__), "validation"
+    elif wanted is None:
+        wanted, chosen_by = monitor.settled_horizon(), "the steps so far"
+    result, tensors = _built(monitor, how if wanted else "last", wanted, bn, fit)
+    after = {} if score is None else score(result)
+    changes: Any = Changes(how, wanted, chosen_by, tensors, before, after, tried)
+    result.changes = changes
     return result
 
 
@@ -269,28 +264,24 @@ def _wanted(how: str, horizon: Any, monitor: OrbitMonitor) -> float | None:
 @torch.no_grad()
 def _built(
     monitor: OrbitMonitor, how: str, horizon: float, bn: Iterable[Any] | None, fit: bool
-) -> tuple[nn.Module, Changes]:
-    """Return a copy with decoded weights, and what changed."""
-    result = copy.deepcopy(monitor.model)
-    changes = Changes(how, horizon, "given")
+) -> tuple[nn.Module, list[dict[str, Any]]]:
+    """Return a copy with decoded weights, and what changed in each tensor."""
+    result, tensors = copy.deepcopy(monitor.model), []
     latents: dict[str, torch.Tensor] = {}
     for index, weight in enumerate(monitor.weights):
         codes, now = decoded_codes(monitor, index, how, horizon), weight.codes()
         ratio, plain = None, weight.framework in PLAIN
         if weight.framework == "torchao":  # some of its quantisers have levels that are not even
-            plain = torch.allclose(weight.values(), weight.scale() * weight.codes())
+            plain = torch.allclose(weight.values(), weight.scale() * now)
         if plain:
-            scale = weight.scale()
-            fitted = scale
+            scale = fitted = weight.scale()
             if fit and how != "last" and weight.framework == "binarize":
-                place = monitor._horizon(horizon)
-                average = monitor._tally.average(index, place).view(codes.shape)
-                fitted = refit(scale, codes, average)
+                fitted = refit(scale, codes, monitor.average(weight.name, horizon))
             ratio = float((fitted / scale).mean())
             make_plain(result, weight, weight.values() if how == "last" else fitted * codes)
         else:
             latents[weight.name] = codes
-        changes.tensors.append(
+        tensors.append(
             {
                 "tensor": weight.name,
                 "weights": codes.numel(),
@@ -302,7 +293,7 @@ def _built(
     if latents and how != "last":
         _set_latents(result, monitor, latents)
     recompute_norms(result, bn)
-    return result.eval(), changes
+    return result.eval(), tensors
 
 
 def recompute_norms(net: nn.Module, bn: Iterable[Any] | None) -> None:
@@ -319,20 +310,11 @@ def recompute_norms(net: nn.Module, bn: Iterable[Any] | None) -> None:
             batches += 1
             yield one
 
-    with _fitting("a batch of `bn`", "give batches of inputs, or tuples that begin with them"):
+    advice = "give batches of inputs, or tuples that begin with them"
+    with in_one_sentence("a batch of `bn` does not fit the model", advice):
         torch.optim.swa_utils.update_bn(passed(), net, device=next(net.parameters()).device)
     if not batches:
         raise InputError("bn gives no batch")
-
-
-@contextmanager
-def _fitting(what: str, advice: str) -> Iterator[None]:
-    """Turn what a model raises at inputs that are not its own into one sentence."""
-    try:
-        yield
-    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as problem:
-        words = " ".join(str(problem).split())[:150]
-        raise InputError(f"{what} does not fit the model ({words}); {advice}") from problem
 
 
 def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor) -> None:
@@ -393,37 +375,26 @@ def _number(loss: Any) -> float:
 
 @torch.no_grad()
 def evaluate(model: nn.Module, batches: Iterable[Any]) -> dict[str, float]:
-    """Return the loss on batches of (inputs, targets), and the accuracy where targets are classes."""
+    """Return the loss of a model in eval mode on (inputs, targets), and the accuracy of classes."""
     total, right, count, classes = 0.0, 0, 0, False
-    with _evaluating(model):
-        device = next(model.parameters()).device
-        for batch in batches:
-            if not isinstance(batch, list | tuple) or len(batch) != 2:
-                raise InputTypeError(
-                    "a batch of `validate` must be (inputs, targets); or give a function of a model"
-                )
-            with _fitting("`validate`", "give inputs and targets, or a function of a model"):
-                inputs, targets = (one.to(device) for one in batch)
-                outputs = model(inputs)
-                classes = not targets.is_floating_point()
-                if classes:
-                    flat = outputs.reshape(-1, outputs.shape[-1])
-                    total += float(nn.functional.cross_entropy(flat, targets.reshape(-1), reduction="sum"))
-                    right += int((flat.argmax(-1) == targets.reshape(-1)).sum())
-                else:
-                    total += float(nn.functional.mse_loss(outputs, targets, reduction="sum"))
-            count += targets.numel()
+    device = next(model.parameters()).device
+    for batch in batches:
+        if not isinstance(batch, list | tuple) or len(batch) != 2:
+            raise InputTypeError(
+                "a batch of `validate` must be (inputs, targets); or give a function of a model"
+            )
+        advice = "give inputs and targets, or a function of a model"
+        with in_one_sentence("`validate` does not fit the model", advice):
+            inputs, targets = (one.to(device) for one in batch)
+            outputs = model(inputs)
+            classes = not targets.is_floating_point()
+            if classes:
+                outputs, targets = outputs.reshape(-1, outputs.shape[-1]), targets.reshape(-1)
+                total += float(nn.functional.cross_entropy(outputs, targets, reduction="sum"))
+                right += int((outputs.argmax(-1) == targets).sum())
+            else:
+                total += float(nn.functional.mse_loss(outputs, targets, reduction="sum"))
+        count += targets.numel()
     if not count:
         raise InputError("validate gives no batch")
     return {"loss": total / count, **({"accuracy": right / count} if classes else {})}
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    training = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, flag in training.items():
-            module.training = flag

@@ -22,9 +22,8 @@ from sterling.base.files import write_atomically
 from sterling.errors import InputError
 from sterling.torch.decoding import make_plain
 from sterling.torch.grids import find_grid
-from sterling.torch.handle import QuantisedWeight
 from sterling.torch.packed import BITS, HEADER, KINDS, MAGIC, pack_codes, read_packed
-from sterling.torch.taps import unwrapped
+from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import find
 
 _ROUNDING = 1e-6  # relative, of float32 values that are scale · code
@@ -95,7 +94,7 @@ def pack(model: nn.Module, path: str | os.PathLike, example: torch.Tensor | None
     net, wanted = unwrapped(model), None
     if example is not None:
         wanted = _outputs(net, example)
-        net = _opened(net, example)
+        net = _plain_copy(net, example)
     for name, layer in _chain(net):
         described = _described(name, layer)
         if described is None:
@@ -127,25 +126,25 @@ def pack(model: nn.Module, path: str | os.PathLike, example: torch.Tensor | None
 @torch.no_grad()
 def _outputs(model: nn.Module, example: torch.Tensor) -> np.ndarray:
     instance_of(example, torch.Tensor, "example", "a tensor, which the model is called with")
-    try:
+    with in_one_sentence("the model cannot be run on the example", "give inputs that it can be called with"):
         return copy.deepcopy(model).eval()(example).cpu().numpy()
-    except Exception as problem:  # whatever a model raises
-        words = " ".join(str(problem).split())[:150]
-        raise InputError(
-            f"the model cannot be run on the example ({type(problem).__name__}: {words}); give inputs that "
-            "it can be called with"
-        ) from problem
 
 
-def _opened(model: nn.Module, example: torch.Tensor) -> nn.Module:
-    """Return a copy whose layers with forward passes of their own are plain, with the weights these see."""
-    net = copy.deepcopy(model).eval()
+def _plain_copy(model: nn.Module, example: torch.Tensor | None = None) -> nn.Module:
+    """Return a copy in eval mode whose layers of `binarize` hold what the forward pass sees.
+
+    With an example layers with forward passes of their own are made plain as well.
+    """
+    net = copy.deepcopy(unwrapped(model)).eval()
     try:
-        seen = [(weight, weight.values()) for weight in find(net, example)]
-    except InputError:  # a decoded net may have none
-        seen = []
+        found = find(net, example)
+    except InputError:  # a decoded net has none
+        found = []
+    seen = [(one, one.values()) for one in found if example is not None or one.framework == "binarize"]
     for weight, values in seen:
         make_plain(net, weight, values)
+    if example is None:
+        return net
     for layer in net.modules():
         for plain in (nn.Linear, nn.Conv2d):
             if isinstance(layer, plain) and type(layer).forward is not plain.forward:
@@ -188,19 +187,11 @@ def to_onnx(model: nn.Module, path: str | os.PathLike, example: Any, check: bool
     net = _plain_copy(model)
     batch = torch.export.Dim("batch")
     shapes = tuple({0: batch} if isinstance(one, torch.Tensor) and one.ndim else None for one in arguments)
-    try:
+    advice = "it must be traceable, and the example what it is called with: a tensor, or a tuple of arguments"
+    with in_one_sentence("the model cannot be written as ONNX", advice):
         program: Any = torch.onnx.export(net, arguments, dynamo=True, dynamic_shapes=shapes, verbose=False)
         data = program.model_proto.SerializeToString()
         worst = _compare(data, net, arguments) if check else math.nan
-    except InputError:
-        raise
-    except Exception as problem:  # whatever exporter and runtime raise
-        cause = problem.__cause__ or problem
-        words = " ".join(str(cause).split())[:200]
-        raise InputError(
-            f"the model cannot be written as ONNX ({type(cause).__name__}: {words}); it must be traceable, "
-            "and the example what it is called with: a tensor, or a tuple of arguments"
-        ) from problem
     write_atomically(path, data)
     return worst
 
@@ -219,19 +210,6 @@ def _compare(data: bytes, net: nn.Module, arguments: tuple[Any, ...]) -> float:
             raise InputError("onnxruntime's largest outputs are not PyTorch's: the file was not written")
         worst = max(worst, float(np.abs(theirs - mine).max()))
     return worst
-
-
-def _plain_copy(model: nn.Module) -> nn.Module:
-    """Return a copy in eval mode whose layers of `binarize` hold what the forward pass sees."""
-    model = unwrapped(model)
-    net = copy.deepcopy(model)
-    try:
-        weights: list[QuantisedWeight] = [one for one in find(model) if one.framework == "binarize"]
-    except InputError:  # a decoded net has none
-        weights = []
-    for weight in weights:
-        make_plain(net, weight, weight.values())
-    return net.eval()
 
 
 def _chain(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:

@@ -147,6 +147,11 @@ def _grid(codes: torch.Tensor, scale: torch.Tensor, even: bool, sharing: str, sh
     return Grid(_unrow(codes.to(small), sharing, shape), spread, even, sharing)
 
 
+def centred(rank: torch.Tensor, count: int) -> torch.Tensor:
+    """Return the codes of so many levels, of which the lowest has rank 0."""
+    return rank - (count - 1) // 2 if count % 2 else 2 * rank - (count - 1)
+
+
 def _levels(rows: torch.Tensor, noise: torch.Tensor, most: int) -> torch.Tensor | None:
     """Return the different values of each row, in order, the last one repeated; None if a row has more."""
     ordered = rows.double().sort(dim=1).values
@@ -233,7 +238,7 @@ def _uneven(rows: torch.Tensor, noise: torch.Tensor, sharing: str, shape: torch.
     between = torch.where(levels.diff(dim=1) > noise, (levels[:, 1:] + levels[:, :-1]) / 2, torch.inf)
     rank = torch.searchsorted(between.contiguous(), rows.double().contiguous())
     most = int(count.max())
-    codes = 2 * rank - (most - 1) if most % 2 == 0 else rank - (most - 1) // 2
+    codes = centred(rank, most)
     squares = (codes * codes).sum(dim=1, keepdim=True).clamp_min(1)
     scale = (rows.double() * codes).sum(dim=1, keepdim=True) / squares
     return _grid(codes, scale.to(rows.dtype), False, sharing, shape)

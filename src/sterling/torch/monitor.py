@@ -5,9 +5,7 @@ It knows when a step was one, and what to show; counting itself is done in `coun
 
 from __future__ import annotations
 
-import functools
 import math
-import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +17,8 @@ from sterling.base.text import counted
 from sterling.errors import InputError, InputTypeError, SterlingError
 from sterling.torch.counting import Tally
 from sterling.torch.handle import QuantisedWeight
-from sterling.torch.taps import unwrapped
+from sterling.torch.hooks import after_each_step, groups_of, innermost, skipped
+from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import find
 
 if TYPE_CHECKING:
@@ -168,10 +167,7 @@ class OrbitMonitor:
 
     @torch.no_grad()
     def _after_step(self) -> None:
-        infinite = getattr(
-            self.optimizer, "found_inf", None
-        )  # set while a GradScaler steps a fused optimiser
-        if infinite is not None and float(infinite) > 0:
+        if skipped(self.optimizer):
             self.skipped += 1
             return
         device = self.weights[0].latent.device
@@ -478,15 +474,11 @@ class OrbitMonitor:
             )
         before = self.state_dict()
         try:
-            self._load(state)
-        except Exception as problem:  # whatever a damaged file leads to
+            with in_one_sentence("this state of an OrbitMonitor is damaged", "save it again"):
+                self._load(state)
+        except SterlingError:
             self._load(before)
-            if isinstance(problem, SterlingError):
-                raise
-            words = " ".join(str(problem).split())[:100]
-            raise InputError(
-                f"this state of an OrbitMonitor is damaged ({words}): save it again"
-            ) from problem
+            raise
 
     def _load(self, state: Mapping[str, Any]) -> None:
         for mine, theirs in zip(self.weights, state["tensors"], strict=False):
@@ -527,46 +519,6 @@ class OrbitMonitor:
         weights = sum(one.latent.numel() for one in self.weights)
         where = f"{counted(weights, 'weight')} in {counted(len(self.weights), 'tensor')}"
         return f"<OrbitMonitor: {where}, {counted(self.steps, 'step')}>"
-
-
-def groups_of(weight: QuantisedWeight, optimizer: torch.optim.Optimizer) -> list[int]:
-    """Return the parameter groups of an optimiser that hold a weight, which may be frozen as yet."""
-    moved = {id(one) for one in weight.trained or (weight.latent,)}
-    return [
-        number
-        for number, group in enumerate(optimizer.param_groups)
-        if any(id(p) in moved for p in group["params"])
-    ]
-
-
-def after_each_step(optimizer: torch.optim.Optimizer, look: Callable[[], None]) -> Callable[[], None]:
-    """Have `look` called after each step; return how to end it.
-
-    An optimiser around another one, as PARQ's, has no hooks of its own: those that it passes on fire before
-    it is done. Its `step` is wrapped.
-    """
-    if getattr(type(optimizer).step, "hooked", False):
-        return optimizer.register_step_post_hook(lambda *_: look()).remove
-    inner, watched = optimizer.step, [True]
-
-    @functools.wraps(inner)
-    def step(_: Any, *args: Any, **kwargs: Any) -> Any:
-        result = inner(*args, **kwargs)
-        if watched:
-            look()
-        return result
-
-    optimizer.step = types.MethodType(step, optimizer)  # schedulers wrap it in their turn
-    return watched.clear
-
-
-def innermost(optimizer: Any) -> torch.optim.Optimizer:
-    """Return the optimiser that takes the steps, out of those of Accelerate or Lightning, which skip some."""
-    while isinstance(getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
-        optimizer = optimizer.optimizer
-    return instance_of(
-        optimizer, torch.optim.Optimizer, "optimizer", "the torch.optim.Optimizer of the model"
-    )
 
 
 def _shrunk(scale: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:

@@ -29,18 +29,13 @@ _BATCH = 256  # inputs that the runtime takes at a time
 
 def pack_codes(codes: np.ndarray, bits: int) -> bytes:
     """Return codes from 0 to 2^bits − 1 as ⌈n·bits/8⌉ bytes, the first in the lowest bits."""
-    per = 8 // bits
-    flat = np.ravel(codes).astype(np.uint8)
-    room = np.zeros(-(-flat.size // per) * per, np.uint8)
-    room[: flat.size] = flat
-    shifts = (np.arange(per, dtype=np.uint8) * bits).astype(np.uint8)
-    return np.bitwise_or.reduce(room.reshape(-1, per) << shifts, axis=1).astype(np.uint8).tobytes()
+    planes = np.unpackbits(np.ravel(codes).astype(np.uint8)[:, None], axis=1, count=bits, bitorder="little")
+    return np.packbits(planes, bitorder="little").tobytes()
 
 
 def unpack_codes(data: bytes, count: int, bits: int) -> np.ndarray:
     """Return the codes that `pack_codes` packed, uint8 (count,)."""
-    per = 8 // bits
-    shifts = (np.arange(per, dtype=np.uint8) * bits).astype(np.uint8)
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
     codes = (np.frombuffer(data, np.uint8)[:, None] >> shifts) & ((1 << bits) - 1)
     return codes.reshape(-1)[:count].astype(np.uint8)
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from functools import cache
+from statistics import NormalDist
 from typing import Any, TypeVar
 
 import torch
@@ -174,12 +175,11 @@ def unbinarize(model: Model, keep: str = "latent") -> Model:
     """
     instance_of(model, nn.Module, "model", "a torch.nn.Module")
     keep = choice(keep, "keep", ("latent", "quantised"))
-    found = list(quantisers(model))
+    found = quantisers(model)
     if not found:
         raise InputError("no layer of the model was quantised by `binarize`, so there is nothing to undo")
     done = set()
-    for _, layer, _ in found:
-        latent = latent_of(layer)
+    for layer, latent, _ in found:
         # A tied weight holds its quantised values once its first layer is done.
         quantised = keep == "quantised" and id(latent) not in done
         done.add(id(latent))
@@ -191,30 +191,15 @@ def unbinarize(model: Model, keep: str = "latent") -> Model:
     return model
 
 
-def quantisers(model: nn.Module) -> Iterable[tuple[str, nn.Module, Quantiser]]:
-    """Return the layers that `binarize` quantised: name, layer, quantiser."""
-    for name, layer in model.named_modules():
-        quantiser = quantiser_of(layer)
-        if quantiser is not None:
-            yield name, layer, quantiser
-
-
-def quantiser_of(layer: nn.Module) -> Quantiser | None:
-    """Return the quantiser of a layer, if `binarize` gave it one."""
-    if not parametrize.is_parametrized(layer, WEIGHT):
-        return None
-    last = layer.parametrizations[WEIGHT][-1]  # type: ignore[index]
-    return last if isinstance(last, Quantiser) else None
-
-
-def latent_of(layer: nn.Module) -> nn.Parameter:
-    """Return the latents of a layer that `binarize` quantised."""
-    return layer.parametrizations[WEIGHT].original  # type: ignore[index]
-
-
-def seen_by(layer: nn.Module) -> torch.Tensor:
-    """Return the weight that a layer's forward pass sees."""
-    return layer.weight  # type: ignore[return-value]
+def quantisers(model: nn.Module) -> list[tuple[Any, nn.Parameter, Quantiser]]:
+    """Return the layers that `binarize` quantised, with their latents and quantisers."""
+    found = []
+    for layer in model.modules():
+        if parametrize.is_parametrized(layer, WEIGHT):
+            chain: Any = layer.parametrizations[WEIGHT]  # type: ignore[index]
+            if isinstance(chain[-1], Quantiser):
+                found.append((layer, chain.original, chain[-1]))
+    return found
 
 
 def own_class(layer: nn.Module) -> None:
@@ -229,36 +214,26 @@ def own_class(layer: nn.Module) -> None:
 
 @cache
 def steps_in_absmean(levels: int) -> float:
-    """Return the unit of the codes over the mean of |u|, as `binarize` explains it."""
+    """Return the unit of the codes over the mean of |u|, as `binarize` explains it.
+
+    For codes c of a standard normal u, E(u − unit·c)² is least where E u·c = unit·E c². Both are sums over
+    the edges between two levels, and there is one such unit (Max 1960).
+    """
     if levels <= 3:
         return 1.0
-    spacing = 1 if levels % 2 else 2
-    low, high = 1e-3, 4.0  # in standard deviations; the error has one minimum in between (Max 1960)
-    for _ in range(100):
-        third = (high - low) / 3
-        if _error_of_gaussian(low + third, levels) < _error_of_gaussian(high - third, levels):
-            high -= third
+    normal, top, spacing = NormalDist(), top_code(levels), 1 if levels % 2 else 2
+    uppers = range(-top + spacing, top + 1, spacing)  # the levels above the edges
+    low, high = 1e-3, 4.0
+    for _ in range(60):
+        unit = (low + high) / 2
+        edges = [unit * (upper - spacing / 2) for upper in uppers]
+        product = spacing * sum(normal.pdf(edge) for edge in edges)
+        below = [(2 * upper - spacing) * normal.cdf(edge) for upper, edge in zip(uppers, edges, strict=True)]
+        if product > unit * (top**2 - spacing * sum(below)):
+            low = unit
         else:
-            low += third
-    return low / spacing / math.sqrt(2 / math.pi)
-
-
-def _error_of_gaussian(spacing: float, levels: int) -> float:
-    """Return the mean squared error of evenly spaced levels for a standard normal variable."""
-
-    def upto(x: float) -> tuple[float, float, float]:  # ∫ φ, ∫ t φ, ∫ t² φ up to x
-        density = math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
-        share = 0.5 * (1 + math.erf(x / math.sqrt(2)))
-        return share, -density, share - x * density
-
-    error, before = 0.0, (0.0, 0.0, 0.0)
-    for index in range(levels):
-        level = (index - (levels - 1) / 2) * spacing
-        last = index == levels - 1
-        after = (1.0, 0.0, 1.0) if last else upto(level + spacing / 2)
-        share, first, second = (b - a for a, b in zip(before, after, strict=True))
-        error, before = error + second - 2 * level * first + level * level * share, after
-    return error
+            high = unit
+    return low / math.sqrt(2 / math.pi)
 
 
 def _patterns(skip: Any) -> list[str]:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,12 +17,12 @@ from sterling.errors import InputError
 from sterling.torch.counting import Tally, grid_of
 from sterling.torch.decoding import make_plain
 from sterling.torch.functions import Step, top_code
-from sterling.torch.monitor import groups_of
-from sterling.torch.parametrized import Quantiser, latent_of, quantisers
+from sterling.torch.hooks import groups_of
+from sterling.torch.parametrized import Quantiser, quantisers
 from sterling.torch.rivals import Rival
 from sterling.torch.weights import find
 
-__all__ = ["Bop", "Dampening", "Freezing", "QEMA", "TransitionRate", "cosine_target", "parq"]
+__all__ = ["Bop", "Dampening", "Freezing", "QEMA", "TransitionRate", "parq"]
 
 
 class Freezing(Rival):
@@ -34,7 +33,7 @@ class Freezing(Rival):
 
     Parameters
     ----------
-    threshold : float or function of the step
+    threshold : function of the step
         Nagel et al. lower it along a cosine; it should be above 2m.
     momentum : float
         m, of f and of the average of the codes.
@@ -48,11 +47,10 @@ class Freezing(Rival):
         self,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        threshold: float | Callable[[int], float] = 0.02,
+        threshold: Callable[[int], float],
         momentum: float = 0.01,
     ):
-        self.momentum = real(momentum, "momentum", above=0, most=1)
-        self.threshold = threshold if callable(threshold) else real(threshold, "threshold", least=0)
+        self.threshold, self.momentum = threshold, real(momentum, "momentum", above=0, most=1)
         super().__init__(model, optimizer)
         self.codes = [one.codes().float() for one in self.weights]
         self.means = [one.clone() for one in self.codes]
@@ -66,8 +64,7 @@ class Freezing(Rival):
         ]
 
     def after_step(self) -> None:
-        limit = self.threshold(self.steps) if callable(self.threshold) else self.threshold
-        m = self.momentum
+        limit, m = self.threshold(self.steps), self.momentum
         for index, weight in enumerate(self.weights):
             now = torch.where(self.frozen[index], self.held[index], weight.codes().float())
             direction = torch.sign(now - self.codes[index])
@@ -95,7 +92,7 @@ class Dampening(Rival):
 
     Parameters
     ----------
-    strength : float or function of the step
+    strength : function of the step
         λ; Nagel et al. raise it along a cosine.
 
     References
@@ -103,39 +100,16 @@ class Dampening(Rival):
     Nagel et al. 2022, arXiv 2203.11086, and the authors' code.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        strength: float | Callable[[int], float] = 1e-3,
-    ):
-        self.strength = strength if callable(strength) else real(strength, "strength", least=0)
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, strength: Callable[[int], float]):
+        self.strength = strength
         super().__init__(model, optimizer)
-
-    def penalty(self) -> torch.Tensor:
-        """Return λ Σ (q(u) − clip(u))², with its gradient.
-
-        Returns
-        -------
-        Tensor
-            A number.
-        """
-        total = torch.zeros(())
-        for weight in self.weights:
-            level, top = weight.values(), top_code(weight.levels) * weight.scale()
-            clipped = torch.minimum(torch.maximum(weight.latent, -top), top)
-            total = total.to(level.device) + ((level - clipped) ** 2).sum()
-        return self._strength() * total
 
     def before_step(self) -> None:
         for weight in self.weights:
             if weight.latent.grad is not None:
                 latent, top = weight.latent.detach(), top_code(weight.levels) * weight.scale()
                 pull = 2 * (latent - weight.values()) * (latent.abs() <= top)
-                weight.latent.grad.add_(pull, alpha=self._strength())
-
-    def _strength(self) -> float:
-        return self.strength(self.steps) if callable(self.strength) else self.strength
+                weight.latent.grad.add_(pull, alpha=self.strength(self.steps))
 
 
 class TransitionRate(Rival):
@@ -148,7 +122,7 @@ class TransitionRate(Rival):
     Parameters
     ----------
     target : function of the step
-        R, the share of weights that are to flip at a step; `cosine_target` gives the usual one.
+        R, the share of weights that are to flip at a step; as a rule it falls to 0 along a cosine.
     momentum : float
         m.
 
@@ -164,8 +138,6 @@ class TransitionRate(Rival):
         target: Callable[[int], float],
         momentum: float = 0.99,
     ):
-        if not callable(target):
-            raise InputError("target must be a function of the step, such as `cosine_target(0.002, 1000)`")
         self.target, self.momentum = target, real(momentum, "momentum", least=0, below=1)
         super().__init__(model, optimizer)
         numbers = {number for one in self.weights for number in groups_of(one, self.optimizer)}
@@ -187,12 +159,6 @@ class TransitionRate(Rival):
             rate = self.rates[index] + self.first[index] * (self.target(self.steps) - self.running)
             self.rates[index] = max(0.0, rate)
             group["lr"] = self.rates[index]
-
-
-def cosine_target(first: float, steps: int) -> Callable[[int], float]:
-    """Return a target rate of flips that falls from `first` to 0 over so many steps, along a cosine."""
-    first, steps = real(first, "first", least=0), integer(steps, "steps", 1)
-    return lambda step: first * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
 
 
 class QEMA(Rival):
@@ -219,14 +185,13 @@ class QEMA(Rival):
         super().__init__(model, optimizer)
         known = {id(one.latent) for one in self.weights}
         self.averages: dict[int, torch.Tensor] = {}
-        self._replaced: list[tuple[nn.Module, Quantiser]] = []
-        for _, layer, quantiser in list(quantisers(self.model)):
-            latent = latent_of(layer)
+        self._replaced: list[tuple[Any, Quantiser]] = []
+        for layer, latent, quantiser in quantisers(self.model):
             if id(latent) in known:
                 average = self.averages.setdefault(id(latent), latent.detach().clone())
-                chain = layer.parametrizations["weight"]  # type: ignore[index]
-                chain[len(chain) - 1] = Guided(quantiser, average)  # type: ignore[index]
-                self._replaced.append((layer, quantiser))
+                chain = layer.parametrizations["weight"]
+                chain[len(chain) - 1] = Guided(quantiser, average)
+                self._replaced.append((chain, quantiser))
         self.weights = [one for one in find(self.model) if id(one.latent) in known]
 
     def after_step(self) -> None:
@@ -239,9 +204,8 @@ class QEMA(Rival):
 
     def close(self) -> None:
         super().close()
-        for layer, quantiser in self._replaced:
-            chain = layer.parametrizations["weight"]  # type: ignore[index]
-            chain[len(chain) - 1] = quantiser  # type: ignore[index]
+        for chain, quantiser in self._replaced:
+            chain[len(chain) - 1] = quantiser
 
 
 class Guided(Quantiser):

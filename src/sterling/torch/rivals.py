@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -18,13 +18,11 @@ from sterling.base.checks import choice, instance_of, integer, real
 from sterling.errors import InputError
 from sterling.torch.decoding import make_plain, recompute_norms
 from sterling.torch.functions import nearest_code
-from sterling.torch.handle import QuantisedWeight
-from sterling.torch.monitor import after_each_step, groups_of, innermost
-from sterling.torch.parametrized import latent_of
+from sterling.torch.hooks import after_each_step, groups_of, innermost, skipped
 from sterling.torch.taps import unwrapped
 from sterling.torch.weights import find
 
-__all__ = ["Best", "Last", "LatentAverage", "Rival", "best_schedule"]
+__all__ = ["Best", "LatentAverage", "Rival"]
 
 
 class Rival:
@@ -61,17 +59,12 @@ class Rival:
                 "the optimizer moves no weight that `binarize` quantised: give the optimizer of this very "
                 "model"
             )
-        self._before = optimizer.register_step_pre_hook(lambda *_: self._look(self.before_step))
+        self._before = optimizer.register_step_pre_hook(torch.no_grad()(lambda *_: self.before_step()))
         self._close = after_each_step(optimizer, self._count)
 
     @torch.no_grad()
-    def _look(self, work: Callable[[], None]) -> None:
-        work()
-
-    @torch.no_grad()
     def _count(self) -> None:
-        infinite = getattr(self.optimizer, "found_inf", None)  # a GradScaler skips this step
-        if infinite is None or not float(infinite) > 0:
+        if not skipped(self.optimizer):
             self.steps += 1
             self.after_step()
 
@@ -107,10 +100,6 @@ class Rival:
 
     def fill(self, net: nn.Module) -> None:
         """Give a copy of the model the rival's weights; the last ones if this does nothing."""
-
-
-class Last(Rival):
-    """The last iterate, of whatever schedule."""
 
 
 class LatentAverage(Rival):
@@ -155,9 +144,10 @@ class LatentAverage(Rival):
             average.lerp_(weight.latent.detach(), share)
 
     def fill(self, net: nn.Module) -> None:
+        latents = {one.name: one.latent for one in find(net)}
         for average, weight in zip(self.averages, self.weights, strict=True):
             if self.scale == "refit":
-                _latent_in(net, weight).data.copy_(average)
+                latents[weight.name].data.copy_(average)
             else:
                 scale = weight.scale()
                 make_plain(net, weight, scale * nearest_code(average / scale, weight.levels))
@@ -181,8 +171,6 @@ class Best(Rival):
         validate: Callable[[nn.Module], float],
         every: int = 100,
     ):
-        if not callable(validate):
-            raise InputError("validate must be a function of a model that returns its loss")
         self.validate, self.every = validate, integer(every, "every", 1)
         super().__init__(model, optimizer)
         self.loss, self.at = math.inf, 0
@@ -197,16 +185,3 @@ class Best(Rival):
 
     def fill(self, net: nn.Module) -> None:
         net.load_state_dict(self.kept)
-
-
-def best_schedule(nets: Sequence[nn.Module], validate: Callable[[nn.Module], float]) -> nn.Module:
-    """Return that of several nets, each the end of a run with a schedule of its own, whose loss is lowest."""
-    if not nets:
-        raise InputError("there is no net to choose from")
-    return min(nets, key=lambda net: float(validate(net)))
-
-
-def _latent_in(net: nn.Module, weight: QuantisedWeight) -> nn.Parameter:
-    """Return the latents of a copy of the model."""
-    path, _, _ = weight.places[0].rpartition(".")
-    return latent_of(net.get_submodule(path))

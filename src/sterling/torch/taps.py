@@ -17,7 +17,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
-from sterling.errors import InputError
+from sterling.errors import InputError, SterlingError
 from sterling.torch.grids import Grid, find_grid
 from sterling.torch.handle import QuantisedWeight, names_of, on_grid
 
@@ -108,15 +108,11 @@ def listen(model: nn.Module, example: Any) -> list[Tap]:
         stack.enter_context(undisturbed(model, parameters=True))
         stack.enter_context(torch.enable_grad())
         args, kwargs = arguments(example)
-        try:
-            with Taps(hear):
-                model(*args, **kwargs)
-        except (Exception, SystemExit) as problem:  # whatever a model of the user's raises
-            words = " ".join(str(problem).split())
-            raise InputError(
-                f"the model cannot be run on the example ({type(problem).__name__}: {words[:200]}); give as "
-                "example what you call it with: a tensor, a tuple of arguments, or a dict of named ones"
-            ) from problem
+        advice = "what you call it with: a tensor, a tuple of arguments, or a dict of named ones"
+        what = "the model cannot be run on the example"
+        stack.enter_context(in_one_sentence(what, f"give as example {advice}"))
+        stack.enter_context(Taps(hear))
+        model(*args, **kwargs)
     return taps
 
 
@@ -265,6 +261,19 @@ def arguments(example: Any) -> Call:
     if isinstance(example, Mapping):
         return (), dict(example)
     return (tuple(example) if isinstance(example, tuple | list) else (example,)), {}
+
+
+@contextlib.contextmanager
+def in_one_sentence(what: str, advice: str) -> Iterator[None]:
+    """Turn whatever code or data of the user's raise into one sentence."""
+    try:
+        yield
+    except SterlingError:
+        raise
+    except (Exception, SystemExit) as problem:
+        cause = problem.__cause__ or problem
+        words = " ".join(str(cause).split())[:200]
+        raise InputError(f"{what} ({type(cause).__name__}: {words}); {advice}") from problem
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

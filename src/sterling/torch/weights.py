@@ -6,7 +6,7 @@ weights. `handle` says what a handle is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -15,9 +15,10 @@ from torch.nn.parameter import UninitializedParameter
 
 from sterling.base.checks import flag, instance_of, shown
 from sterling.errors import InputError, InputTypeError
-from sterling.torch.grids import find_grid
+from sterling.torch.functions import top_code
+from sterling.torch.grids import centred, find_grid
 from sterling.torch.handle import QuantisedWeight, Reading, names_of, on_grid
-from sterling.torch.parametrized import WEIGHT, latent_of, quantisers, seen_by
+from sterling.torch.parametrized import quantisers
 from sterling.torch.taps import discover, unwrapped
 
 __all__ = ["QuantisedWeight", "find"]
@@ -81,30 +82,30 @@ def find(
         instance_of(optimizer, torch.optim.Optimizer, "optimizer", "a torch.optim.Optimizer")
     if codes is not None and not callable(codes):
         raise InputTypeError(f"codes is {shown(codes)}; give a function of a parameter's name and of itself")
-    model, found = unwrapped(model), {}
+    model = unwrapped(model)
     if any(one.is_meta or isinstance(one, UninitializedParameter) for one in model.parameters()):
         raise InputError(
             "some parameters of the model have no values yet (they are lazy, or on the device meta): give "
             "them values first"
         )
 
-    def add(more: list[QuantisedWeight]) -> None:
-        for one in more:
-            if one.latent.numel():
-                found.setdefault(id(one.latent), one)
-
-    if codes is not None:
-        add(by_codes(model, codes))
+    names = names_of(model)
+    handles = by_codes(model, codes) if codes is not None else []
     if optimizer is not None:
-        add(in_optimizer(model, optimizer))
+        handles += in_optimizer(names, optimizer)
     if flag(adaptors, "adaptors"):
         for adaptor in ADAPTORS:
-            add(adaptor(model))
+            handles += adaptor(model)
+    for one in handles:  # a tied weight is known by the first of its layers
+        one.places = tuple(names[id(one.latent)])
+        one.name = one.places[0]
+        one.modules = tuple(model.get_submodule(place.rpartition(".")[0]) for place in one.places)
     if example is not None:
-        add(discover(model, example, found))
+        handles += discover(model, example, {id(one.latent) for one in handles})
+    found = {id(one.latent): one for one in reversed(handles) if one.latent.numel()}
     if not found:
         raise InputError(_nothing(example, optimizer))
-    return [found[latent] for latent in names_of(model) if latent in found]
+    return [found[latent] for latent in names if latent in found]
 
 
 def _nothing(example: Any, optimizer: torch.optim.Optimizer | None) -> str:
@@ -121,25 +122,16 @@ def _nothing(example: Any, optimizer: torch.optim.Optimizer | None) -> str:
 
 def binarized(model: nn.Module) -> list[QuantisedWeight]:
     """Return handles of the layers that `binarize` quantised."""
-    readings = {}
-    for _, layer, quantiser in quantisers(model):
-        latent = latent_of(layer)
-        readings.setdefault(id(latent), []).append((layer, latent, quantiser))
-    names = names_of(model)
     return [
-        QuantisedWeight(
-            name=names[id(latent)][0],
-            latent=latent,
-            modules=[layer for layer, _, _ in users],
-            levels=quantiser.levels,
-            framework="binarize",
-            values=lambda layer=layer: seen_by(layer),
+        _nameless(
+            "binarize",
+            latent,
+            quantiser.levels,
+            values=lambda layer=layer: layer.weight,
             codes=lambda latent=latent, quantiser=quantiser: quantiser.codes(latent),
             scale=lambda latent=latent, quantiser=quantiser: quantiser.step(latent),
-            places=names[id(latent)],
         )
-        for users in readings.values()
-        for layer, latent, quantiser in users[:1]
+        for layer, latent, quantiser in quantisers(model)
     ]
 
 
@@ -166,7 +158,7 @@ def torchao(model: nn.Module) -> list[QuantisedWeight]:
             found.append(_scaled("torchao", layer, 2 ** int(bits), values, scale))
         else:
             found += _on_a_grid("torchao", layer, values)
-    return _joined(model, found)
+    return found
 
 
 def brevitas(model: nn.Module) -> list[QuantisedWeight]:
@@ -181,7 +173,7 @@ def brevitas(model: nn.Module) -> list[QuantisedWeight]:
             return layer.quant_weight().value
 
         found += _on_a_grid("brevitas", layer, values, _levels_of_brevitas(layer))
-    return _joined(model, found)
+    return found
 
 
 def _levels_of_brevitas(layer: Any) -> int:
@@ -207,7 +199,7 @@ def bitnet(model: nn.Module) -> list[QuantisedWeight]:
             return _Ternary.apply(layer.weight)
 
         found.append(_scaled("transformers", layer, 3, values, scale))
-    return _joined(model, found)
+    return found
 
 
 class _Ternary(torch.autograd.Function):
@@ -227,44 +219,27 @@ class _Ternary(torch.autograd.Function):
 ADAPTORS: tuple[Callable[[nn.Module], list[QuantisedWeight]], ...] = (binarized, torchao, brevitas, bitnet)
 
 
-def is_parq(optimizer: Any) -> bool:
-    """Whether an optimiser quantises the parameters itself, as PARQ does."""
-    return hasattr(optimizer, "regularized_param_groups") and hasattr(optimizer, "prox_map")
-
-
-def in_optimizer(model: nn.Module, optimizer: Any) -> list[QuantisedWeight]:
+def in_optimizer(known: Collection[int], optimizer: Any) -> list[QuantisedWeight]:
     """Return handles of the parameters that a PARQ optimiser quantises.
 
     Between steps the parameters hold what the forward pass sees, and the state holds the latents.
     """
-    if not is_parq(optimizer):
+    if not hasattr(optimizer, "regularized_param_groups"):  # another optimiser
         return []
-    names, modules = names_of(model), dict(model.named_modules())
     found = []
     for group in optimizer.regularized_param_groups():
         for parameter in group["params"]:
-            if id(parameter) not in names:
+            if id(parameter) not in known:
                 raise InputError(
                     "the optimizer quantises a parameter that the model does not have: give the optimizer of "
                     "this model"
                 )
-            if not parameter.requires_grad:
-                continue
-            places = names[id(parameter)]
-            reading = _Parq(optimizer, group, parameter)
-            found.append(
-                QuantisedWeight(
-                    name=places[0],
-                    latent=parameter,
-                    modules=[modules[place.rpartition(".")[0]] for place in places],
-                    levels=reading.levels(),
-                    framework="parq",
-                    values=lambda parameter=parameter: parameter,
-                    codes=reading.codes,
-                    scale=reading.scale,
-                    places=places,
+            if parameter.requires_grad:
+                reading = _Parq(optimizer, group, parameter)
+                levels = reading.targets().shape[-1]
+                found.append(
+                    _nameless("parq", parameter, levels, reading.values, reading.codes, reading.scale)
                 )
-            )
     return found
 
 
@@ -278,47 +253,38 @@ class _Parq:
         block, values = self.group.get("quant_block_size"), self.parameter.detach()
         if block is not None:
             return values.reshape(-1, block)
-        return (
-            values.flatten(1)
-            if self.optimizer.quant_per_channel and values.ndim > 1
-            else values.reshape(1, -1)
-        )
+        each = self.optimizer.quant_per_channel and values.ndim > 1
+        return values.flatten(1) if each else values.reshape(1, -1)
 
     def targets(self) -> torch.Tensor:
         rows = self.rows()
         quants = self.optimizer.state.get(self.parameter, {}).get("quants")
         if quants is None:  # before the first step
-            per_row = 1 if self.optimizer.quant_per_channel and rows.shape[0] > 1 else None
-            dim = -1 if per_row else None
-            quantiser = self.optimizer.quantizer
-            _, quants = quantiser.quantize(
-                rows if dim else rows.reshape(-1), self.group["quant_bits"], dim=dim
-            )
+            each = self.optimizer.quant_per_channel and rows.shape[0] > 1
+            given, dim = (rows, -1) if each else (rows.reshape(-1), None)
+            _, quants = self.optimizer.quantizer.quantize(given, self.group["quant_bits"], dim=dim)
         return quants.reshape(-1, quants.shape[-1]).sort(dim=-1).values.expand(rows.shape[0], -1)
 
-    def levels(self) -> int:
-        return int(self.targets().shape[-1])
+    def values(self) -> torch.Tensor:
+        return self.parameter
 
     def codes(self) -> torch.Tensor:
         targets, rows = self.targets(), self.rows()
         between = ((targets[:, 1:] + targets[:, :-1]) / 2).contiguous()
-        rank, count = torch.searchsorted(between, rows.contiguous()), targets.shape[-1]
-        centred = rank - (count - 1) // 2 if count % 2 else 2 * rank - (count - 1)
-        return centred.to(torch.int8).reshape(self.parameter.shape)
+        rank = torch.searchsorted(between, rows.contiguous())
+        return centred(rank, targets.shape[-1]).to(torch.int8).reshape(self.parameter.shape)
 
     def scale(self) -> torch.Tensor:
         targets = self.targets()
-        count, rows = targets.shape[-1], self.rows()
-        top = (count - 1) // 2 if count % 2 else count - 1
-        step = ((targets[:, -1:] - targets[:, :1]) / 2 / max(top, 1)).expand(rows.shape)
-        return step.reshape(self.parameter.shape)
+        step = (targets[:, -1:] - targets[:, :1]) / 2 / max(top_code(targets.shape[-1]), 1)
+        return step.expand(self.rows().shape).reshape(self.parameter.shape)
 
 
 def by_codes(
     model: nn.Module, codes: Callable[[str, nn.Parameter], torch.Tensor | None]
 ) -> list[QuantisedWeight]:
     """Return handles of the parameters for which the user's function returns codes."""
-    modules, names, found = dict(model.named_modules()), names_of(model), []
+    found = []
     for name, latent in model.named_parameters():
         with torch.no_grad():
             first = codes(name, latent)
@@ -328,17 +294,15 @@ def by_codes(
         def read(name: str = name, latent: nn.Parameter = latent) -> torch.Tensor:
             return _checked_codes(codes(name, latent), name, latent)
 
+        levels = int(_checked_codes(first, name, latent).unique().numel())
         found.append(
-            QuantisedWeight(
-                name=name,
-                latent=latent,
-                modules=[modules[name.rpartition(".")[0]]],
-                levels=int(_checked_codes(first, name, latent).unique().numel()),
-                framework="codes",
+            _nameless(
+                "codes",
+                latent,
+                levels,
                 values=lambda latent=latent, read=read: read().to(latent.dtype),
                 codes=read,
                 scale=lambda latent=latent: torch.ones((), dtype=latent.dtype, device=latent.device),
-                places=names[id(latent)],
             )
         )
     return found
@@ -372,7 +336,7 @@ def _scaled(framework: str, layer: Any, levels: int, values: Reading, scale: Rea
         values()  # the scale is that of the last forward pass
         return scale()
 
-    return QuantisedWeight(WEIGHT, layer.weight, [layer], levels, framework, values, codes, current)
+    return _nameless(framework, layer.weight, levels, values, codes, current)
 
 
 def _on_a_grid(
@@ -383,15 +347,11 @@ def _on_a_grid(
         grid = find_grid(values(), layer.weight)
     if grid is None:
         return []
-    return [on_grid(grid, layer.weight, values, levels, name=WEIGHT, modules=[layer], framework=framework)]
+    return [on_grid(grid, layer.weight, values, levels, name="", modules=(), framework=framework)]
 
 
-def _joined(model: nn.Module, found: list[QuantisedWeight]) -> list[QuantisedWeight]:
-    """Give handles of layers their names in the model, and a tied weight one handle."""
-    names, joined = names_of(model), {}
-    for one in found:
-        first = joined.setdefault(id(one.latent), one)
-        first.name, first.places = names[id(one.latent)][0], tuple(names[id(one.latent)])
-        if first is not one:
-            first.modules += one.modules
-    return list(joined.values())
+def _nameless(
+    framework: str, latent: nn.Parameter, levels: int, values: Reading, codes: Reading, scale: Reading
+) -> QuantisedWeight:
+    """Return a handle; `find` says by which names and layers the latent is known."""
+    return QuantisedWeight("", latent, (), levels, framework, values, codes, scale)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sterling.base.text import Plain, counted, in_notebook, number
+from sterling.base.text import Plain, counted, in_notebook, number, percent
 from sterling.visits.batch_means import (
     BURN_IN,
     DRIFT_LEVEL,
@@ -81,7 +81,7 @@ class Times(Plain):
     def text(self) -> str:
         """The distribution in words."""
         mean, median, most = (number(x) for x in (self.mean, self.quantile(0.5), self.quantile(0.99)))
-        return f"in steps: mean {mean}, median {median}, 99 % quantile {most}, longest {self.longest:,}"
+        return f"in steps: mean {mean}, median {median}, 99 % last at most {most}, longest {self.longest:,}"
 
     def __repr__(self) -> str:
         if not self.count:
@@ -157,8 +157,13 @@ class Recurrence(Plain):
         if self.growth is None:
             return ""
         steps = self.mark_steps[_grown(self.mark_steps - self.since, self.mark_visits)]
+        first, last = steps[[0, -1]]
+        decades = math.log10((last - self.since) / (first - self.since))
         where = f", T counted from step {self.since:,}" if self.since else ""
-        return f"like T^{self.growth:.3f} from step {steps[0]:,} to {steps[-1]:,}{where}"
+        return (
+            f"like T^{self.growth:.2f}, a fit over {decades:.1f} decades, from step {first:,} to "
+            f"{last:,}{where}"
+        )
 
     @property
     def left_out(self) -> str:
@@ -171,7 +176,8 @@ class Recurrence(Plain):
         if self.halves is None:
             return "The run is too short to say whether they get rarer"
         if self.halves.high < 1:
-            return f"They get rarer within the run, by {1 - self.halves.value:.2%} from one half to the next"
+            less = percent(1 - self.halves.value, 2)
+            return f"They get rarer within the run, by {less} from one half to the next"
         return (
             "No sign that they get rarer; a finite run cannot prove that they never do, `certify` can for up "
             "to 24 weights"
@@ -213,13 +219,13 @@ class Recurrence(Plain):
         coming = f", and {counted(len(self.arrivals), 'weight')} still to come" if self.arrivals else ""
         doubt = "; batches are still correlated, so it may be too narrow" if known.correlated else ""
         return (
-            f"{measured}; in the long run {known.text} ({known.bounds}, {known.level:.0%} by "
+            f"{measured}; in the long run {known.text} ({known.bounds}, {percent(known.level)} by "
             f"{known.batches} batch means of {known.length:,} steps after {self.left_out}{coming}{doubt})"
         )
 
     def _leavers_in_words(self) -> str:
         ranked = self.leavers()
-        named = ", ".join(f"{self.name(k)} ({share:.0%})" for k, share in ranked[:_NAMED])
+        named = ", ".join(f"{self.name(k)} ({percent(share)})" for k, share in ranked[:_NAMED])
         more = f" and {len(ranked) - _NAMED} more" if len(ranked) > _NAMED else ""
         several = "; several may flip in one" if self.first.sum() > self.sojourns.count else ""
         return (
@@ -230,7 +236,7 @@ class Recurrence(Plain):
     def _distances_in_words(self) -> str:
         common = int(self.reached.argmax())
         share = int(self.reached[common]) / self.returns.count
-        most = "all" if share == 1 else f"{share:.0%}" if share < 0.995 else f"{share:.2%}"
+        most = "all" if share == 1 else percent(share, 0 if share < 0.995 else 2)
         farthest = int(self.reached.nonzero()[0][-1])
         return f"{counted(common, 'weight')} in {most} of the absences, {farthest} at most"
 
@@ -241,7 +247,7 @@ class Recurrence(Plain):
         if self.halves is not None:
             parts.append(
                 f"after the first quarter of the run, later half over earlier half {self.halves.text} "
-                f"({self.halves.bounds}, {self.halves.level:.0%})"
+                f"({self.halves.bounds}, {percent(self.halves.level)})"
             )
         return f"{'; '.join(parts)}. {self.thinning}" if parts else "too few to say"
 

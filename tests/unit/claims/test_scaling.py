@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import sterling as st
 from sterling.claims.finding import Judgement
 from sterling.claims.scaling import ends, exponent, growth_rule, growth_sentence, notes_on, top_exponent
+from sterling.study.cells import Cell
 from sterling.study.expected import expected
 from sterling.study.fit import fit_exponent
 from sterling.study.report import SeriesFit
@@ -24,8 +26,13 @@ SERIES = {
     "schedule": "power:0.5,0.5",
     "surrogate": "relu",
     "steps": 1000,
-    "landscape": False,
 }
+
+
+def cell(**other):
+    """Return a cell of the series, or of one that differs."""
+    problem = {name: other.pop(name) for name in ("noise", "inputs") if name in other}
+    return Cell("train", st.Problem(n=8, samples=20, **problem), {"steps": 1000, **other})
 
 
 def series(exponent, bend=0.0, trials=1000, criterion="ergodic"):
@@ -36,7 +43,7 @@ def series(exponent, bend=0.0, trials=1000, criterion="ergodic"):
     won = np.round(trials / (1 + (middle / samples) ** 3))
     fit = fit_exponent(n, samples, np.full(len(n), trials), won)
     return SeriesFit(
-        SERIES, criterion, criterion, fit, None, "", None, expected(SERIES, criterion, DIMENSIONS)
+        SERIES, criterion, criterion, fit, None, "", None, expected(cell(), criterion, DIMENSIONS)
     )
 
 
@@ -69,20 +76,20 @@ def test_growth_in_words():
 
 
 def test_theory_stands_beside_the_series_it_speaks_of():
-    proved, law = expected(SERIES, "optimal", DIMENSIONS)
+    proved, law = expected(cell(), "optimal", DIMENSIONS)
     assert (proved.kind, proved.exponent, proved.samples) == ("theorem", pytest.approx(4), {})
     assert law.kind == "mean-field"
     assert law.samples[32] == pytest.approx(2.78 * 32, rel=0.02)
-    longer = expected({**SERIES, "steps": 10**5}, "optimal", DIMENSIONS)[1]
+    longer = expected(cell(steps=10**5), "optimal", DIMENSIONS)[1]
     assert longer.samples[64] < law.samples[64]
-    assert expected({**SERIES, "restart": "300,0.05"}, "optimal", DIMENSIONS) == (proved,)
-    (proved, law) = expected({**SERIES, "noise": 0.5}, "ergodic", DIMENSIONS)
+    assert expected(cell(restart="300,0.05"), "optimal", DIMENSIONS) == (proved,)
+    (proved, law) = expected(cell(noise=0.5), "ergodic", DIMENSIONS)
     assert proved.exponent == pytest.approx(2)
     assert "without label noise" in proved.source
     assert 1 < law.exponent < 2
-    (_, law) = expected({**SERIES, "noise": 0.5}, "occupancy>=0.5", DIMENSIONS)
+    (_, law) = expected(cell(noise=0.5), "occupancy>=0.5", DIMENSIONS)
     assert 2.5 < law.exponent < 3
-    assert expected({**SERIES, "inputs": "uniform"}, "optimal", DIMENSIONS) == ()
-    assert expected(SERIES, "optimal", [8]) == ()
-    assert [one.kind for one in expected(SERIES, "visit", DIMENSIONS)] == ["theorem"]
-    assert expected(SERIES, "certified", DIMENSIONS) == ()
+    assert expected(cell(inputs="uniform"), "optimal", DIMENSIONS) == ()
+    assert expected(cell(), "optimal", [8]) == ()
+    assert [one.kind for one in expected(cell(), "visit", DIMENSIONS)] == ["theorem"]
+    assert expected(cell(), "certified", DIMENSIONS) == ()

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 pytest.importorskip("torch", reason="the extra `torch` is not installed")
 
-from sterling.cli import app
+from sterling.cli.verbs import app
 
 MODELS = """
 import torch

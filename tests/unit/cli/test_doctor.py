@@ -6,7 +6,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from sterling.cli import app, checks
+from sterling.cli import checks
+from sterling.cli.verbs import app
 from sterling.exact import jit
 
 

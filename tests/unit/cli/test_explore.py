@@ -5,7 +5,7 @@ import webbrowser
 import pytest
 from typer.testing import CliRunner
 
-from sterling.cli import app
+from sterling.cli.verbs import app
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from sterling.cli import app
+from sterling.cli.verbs import app
 
 LONG = "x" * 256
 SMALL = "--n 4 --samples 30"

@@ -15,7 +15,7 @@ from sterling.base.progress import Progress
 from sterling.claims import reproduce as measuring
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.reproduce import Reproduction
-from sterling.cli import app
+from sterling.cli.verbs import app
 from sterling.errors import StoreError
 from sterling.report.terminal import table
 from tests.crash.processes import DEADLINE, start, wait_until

@@ -211,7 +211,7 @@ def test_the_heading_names_the_restart():
         (["--surrogate", "sigmoid", "--engine", "event"], "the event engine needs a piecewise-constant"),
         (["--schedule", "power:0.5"], "a schedule reads"),
         (["--schedule", "constant:-1"], "rate is -1"),
-        (["--init", "1,2"], "error: --init has shape (2,)"),
+        (["--init", "1,2"], "error: --init must have shape (64,) for n=64, not (2,)"),
         (["--init", "x"], "--init is 'x'"),
         (["--restart", "0"], "--restart is '0', where every is 0; it must be between 1 and"),
         (["--schedule", "constant:0"], "--schedule is 'constant:0', where rate is 0.0; it must be above 0"),

@@ -98,11 +98,11 @@ def test_what_is_no_instance(instance):
 @pytest.mark.parametrize(
     "init, message",
     [
-        (np.zeros(7), r"init has shape \(7,\); n=8 needs \(8,\)"),
-        (np.zeros((1, 8)), r"init has shape \(1, 8\)"),
-        (0.5, r"init has shape \(\)"),
-        ([0.1] * 7 + [np.nan], "init holds a value that is not finite, at 7"),
-        ([0.1, -np.inf] + [0.1] * 6, "not finite, at 1"),
+        (np.zeros(7), r"init must have shape \(8,\) for n=8, not \(7,\)"),
+        (np.zeros((1, 8)), r"init must have shape .* not \(1, 8\)"),
+        (0.5, r"init must have shape .* not \(\)"),
+        ([0.1] * 7 + [np.nan], "init must be finite; NaN is at weight 7"),
+        ([0.1, -np.inf] + [0.1] * 6, "infinity is at weight 1"),
         (True, "init is True"),
         ("0", "init is '0'"),
         (None, "init is None"),
@@ -162,7 +162,7 @@ def test_bad_threads(noisy, threads):
 
 
 def test_a_masked_start(noisy):
-    with pytest.raises(st.InputError, match="init has masked values"):
+    with pytest.raises(st.InputError, match="init must have no masked values"):
         st.train(noisy, 10, init=np.ma.masked_less(np.linspace(-1, 1, 8), 0))
 
 

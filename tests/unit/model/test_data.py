@@ -174,7 +174,7 @@ def with_row(number, text):
         # arrays
         ("d.npz", {"inputs": INPUTS}, {}, "no array 'labels', it holds inputs"),
         ("d.npz", {"x": INPUTS, "labels": LABELS}, {}, "no array 'inputs', it holds x, labels"),
-        ("d.npz", {"inputs": INPUTS, "labels": LABELS[:9]}, {}, "labels have shape \\(9,\\)"),
+        ("d.npz", {"inputs": INPUTS, "labels": LABELS[:9]}, {}, "labels must have shape .* not \\(9,\\)"),
         ("d.npz", {"inputs": INPUTS.astype(str), "labels": LABELS}, {}, "the array 'inputs' has type <U"),
         ("d.npz", {"inputs": INPUTS, "labels": LABELS}, {"labels": 1}, "give the name of their array"),
         ("d.npz", {"inputs": INPUTS * 1j, "labels": LABELS}, {}, "the array 'inputs' has type complex"),
@@ -185,7 +185,7 @@ def with_row(number, text):
         ("d.npy", np.empty((0, 3)), {}, "there are no samples"),
         ("d.csv", GOOD, {"normalize": "whiten!"}, "normalize is"),
         ("d.csv", GOOD, {"readout": "signs"}, "readout is 'signs'; data files take the numbers"),
-        ("d.csv", GOOD, {"readout": [1.0, 2.0]}, "readout has shape"),
+        ("d.csv", GOOD, {"readout": [1.0, 2.0]}, "readout must have shape"),
         ("d.csv", GOOD, {"precision": "int8"}, "int8"),
     ],
 )  # fmt: skip

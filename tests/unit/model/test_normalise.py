@@ -265,11 +265,11 @@ def test_a_normaliser_of_ones_own():
     [
         (lambda: Whiten().apply([[1.0]]), "not fitted"),
         (lambda: Whiten([0.0], [[1.0]]).apply([[1.0, 2.0]]), "2 features"),
-        (lambda: Whiten([0.0, 1.0], [[1.0]]), "matrix of Whiten has shape"),
+        (lambda: Whiten([0.0, 1.0], [[1.0]]), "matrix of Whiten must have shape"),
         (lambda: Whiten([0.0]), "matrix"),
         (lambda: Whiten(matrix=[[1.0]]), "mean"),
         (lambda: Whiten([np.nan], [[1.0]]), "NaN"),
-        (lambda: Whiten().fit([1.0, 2.0]), "shape"),
+        (lambda: Whiten().fit([1.0, 2.0]), "not 1 axes"),
         (lambda: Whiten().fit([[1.0], [np.nan]]), "NaN"),
         (lambda: check_normalize({"name": "whiten", "factor": [1.0]}), "told by its numbers"),
         (lambda: st.Problem(n=3, samples=9, normalize=Whiten([0.0], [[1.0]])).draw(0), "3 features"),

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import sterling as st
-from sterling.cli import app
+from sterling.cli.verbs import app
 from sterling.report.run_page import run_page
 from sterling.theory import Balance
 
@@ -72,7 +72,7 @@ def test_without_noise():
     assert "The labels have no noise" in text
     assert "was absorbed at the teacher at step" in text
     assert "so there are no return times" in text
-    assert "There is no prediction: without label noise" in text
+    assert "There is no prediction: the teacher absorbs, and nothing recurs." in text
 
 
 def test_data_without_a_teacher(noisy):

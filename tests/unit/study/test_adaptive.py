@@ -128,10 +128,10 @@ def test_criteria_side_by_side_go_by_complete_rounds_alone():
     """So a study that is broken off, and then knows more than it asks for, takes the same way again."""
     study = Study(n=[8, 16, 32], criteria=["optimal", "visit"], width=0.3)
     first, steps = Told({}), []
-    for step in Rounds(study, first):
-        steps.append(step.wanted)
-        first.known = step.wanted
-    assert [step.wanted for step in Rounds(study, Told())] == steps
+    for wanted, _ in Rounds(study, first):
+        steps.append(wanted)
+        first.known = wanted
+    assert [wanted for wanted, _ in Rounds(study, Told())] == steps
 
 
 STUDY = Study(n=[6, 9, 14], width=0.8, steps=1500, seed=2)

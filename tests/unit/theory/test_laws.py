@@ -277,9 +277,9 @@ def test_bad_correlations_and_signs():
     two = problem(2)
     with pytest.raises(st.InputError, match=r"signs must be -1 or \+1"):
         theory.population_gradient(two, [0, 1], teacher=[1, 1])
-    with pytest.raises(st.InputError, match="signs have shape"):
+    with pytest.raises(st.InputError, match="signs must have shape"):
         theory.population_gradient(two, [], teacher=[1, 1])
-    with pytest.raises(st.InputError, match="teacher has shape"):
+    with pytest.raises(st.InputError, match="teacher must have shape"):
         theory.population_gradient(two, [1, 1], teacher=[1, 1, 1])
     with pytest.raises(st.InputError, match="teacher is unknown"):
         theory.population_gradient(two, [1, 1])

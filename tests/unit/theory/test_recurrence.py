@@ -89,7 +89,7 @@ def test_a_reference_stands_in_for_the_teacher():
     for call in (theory.drift, theory.neighbours, theory.balance, theory.wrong_share, theory.occupancy):
         with pytest.raises(st.InputError, match="no teacher: give reference"):
             call(nameless)
-        with pytest.raises(st.InputError, match=r"reference have shape \(3,\); n=12 needs \(12,\)"):
+        with pytest.raises(st.InputError, match=r"reference must have shape \(12,\) for n=12, not \(3,\)"):
             call(base, reference=[1, 1, 1])
         with pytest.raises(st.InputError, match="unknown surrogate"):
             call(base, surrogate="rleu")
@@ -106,6 +106,13 @@ def test_refusals():
     opposite = -instance.teacher
     with pytest.raises(st.InputError, match="most weights of the reference would be wrong"):
         theory.balance(instance, reference=opposite)
+
+
+def test_an_iteration_that_does_not_settle_is_refused():
+    """Its shares went to and fro by 0.4 to the end, and one of the two ends was given."""
+    instance = st.Problem(n=6, samples=24, noise=3.0).draw(0)
+    with pytest.raises(st.InputError, match="do not settle"):
+        theory.balance(instance)
 
 
 def test_balance_agrees_with_its_parts():

@@ -68,7 +68,7 @@ def test_weights_of_two_flips():
 def test_balance_is_solved(case):
     """Σ p-law of the predicted gradient is zero for weights that flip and not outward for those at rest."""
     _, _, response = case
-    found, occupancy = shares.solve(response)
+    found, occupancy, _ = shares.solve(response)
     sets = (np.arange(1 << 9)[:, None] >> np.arange(9)) & 1 == 1
     law = np.prod(np.where(sets, found, 1 - found), axis=1)
     law *= shares._tilt(found, occupancy)[sets.sum(axis=1)]

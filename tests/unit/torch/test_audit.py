@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="the extra `torch` is not installed"
 
 import sterling as st  # noqa: E402
 import sterling.torch as stt  # noqa: E402
-from sterling.torch.auditing import Audit, Finding  # noqa: E402
+from sterling.torch.audit_report import Audit, Finding  # noqa: E402
 from tests.unit.torch import frameworks as fw  # noqa: E402
 from tests.unit.torch.test_discovery import parq  # noqa: E402
 

@@ -16,6 +16,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import sterling as st
+from sterling.base.text import percent
 from sterling.plot.visits import leavers
 from sterling.visits import counts
 from sterling.visits.recurrence import growth, recurrence
@@ -76,7 +77,10 @@ def test_counts_of_weights(orbit, found):
 def test_the_commonest_distance(found):
     """A run that never stops at one wrong weight is not told about 0 % of its absences."""
     far = replace(found, reached=np.array([0, 2, 7, 1] + 7 * [0]), returns=replace(found.returns, count=10))
-    assert dict(far.summary())["distance reached"] == "2 weights in 70% of the absences, 3 at most"
+    assert (
+        dict(far.summary())["distance reached"]
+        == "2 weights in 70\N{NO-BREAK SPACE}% of the absences, 3 at most"
+    )
 
 
 def test_growth_of_visits(orbit, found):
@@ -275,7 +279,7 @@ def test_growth_is_the_slope_of_the_last_two_decades():
 def test_which_steps_the_growth_is_of(found):
     """The range is told, for early visits may be missing; and T is counted from where visits are."""
     assert (
-        f"grows like T^{found.growth:.3f} from step 2,048 to 196,608"
+        f"grows like T^{found.growth:.2f}, a fit over 2.0 decades, from step 2,048 to 196,608"
         in dict(found.summary())["number of visits over time"]
     )
     noisy = st.Problem(n=10, samples=150, noise=0.5).draw(0)
@@ -300,5 +304,5 @@ def test_weights_go_by_their_names():
     assert orbit.weight_names == ("size", "US$", "age")
     found = orbit.recurrence()
     k, share = found.leavers()[0]
-    assert f"absence: {frame.columns[k]} ({share:.0%})" in dict(found.summary())["weights that leave"]
+    assert f"absence: {frame.columns[k]} ({percent(share)})" in dict(found.summary())["weights that leave"]
     assert f"weight {frame.columns[k]} takes part" in leavers(Figure().subplots(), found)

@@ -84,7 +84,7 @@ class Budget:
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     """Make a run and compare the labels of its last weights with the true ones."""
     instance = cell.problem.draw(seeds.data, threads=1)
-    orbit = run_orbit(cell, seeds, look=look)
+    orbit = run_orbit(cell, seeds, look=look, instance=instance)
     positive, found = instance.labels > 0, instance.predict(orbit.signs) > 0
 
     def within(of: np.ndarray, among: np.ndarray) -> float | None:

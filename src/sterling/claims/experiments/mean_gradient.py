@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from sterling.base.text import number, percent
+from sterling.base.text import percent
 from sterling.claims.claim import Claim
 from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Measured, Reference, mean, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.plot.curves import dots
-from sterling.plot.style import BLUE, GREY, VERMILLION, tidy
+from sterling.plot.style import BLUE, GREY, VERMILLION, tidy, whole_ticks
 from sterling.stats import mean_interval
 
 if TYPE_CHECKING:
@@ -84,16 +84,13 @@ def measure(context: Context, budget: Budget) -> Finding:
     raw = entries_of(trials)
     slopes = by_instance(raw)
     joint = 1 - (1 - JOINT) / len(budget.surrogates)
-    found, judged = [], []
-    for name in budget.surrogates:
-        values = slopes.filter(surrogate=name)["slope"]
-        found.append(mean(f"slope against E G, {name}", values))
-        judged.append(mean_interval(values, joint)[1:])
+    values = {name: slopes.filter(surrogate=name)["slope"] for name in budget.surrogates}
+    found = {name: mean(f"slope against E G, {name}", slope) for name, slope in values.items()}
     across = slopes["across"].to_numpy()
-    widest = max(found, key=lambda one: abs(one.value - 1))
+    farthest, widest = max(found.items(), key=lambda one: abs(one[1].value - 1))
     return CLAIM.found(
         RULE,
-        judged,
+        [mean_interval(slope, joint)[1:] for slope in values.values()],
         experiment=(
             f"{budget.instances} data sets of Gaussian inputs with n = {budget.n}, m = {budget.m}, N = "
             f"{budget.samples:,}, no noise; on each, gradients at {budget.distances} random states of "
@@ -102,10 +99,10 @@ def measure(context: Context, budget: Budget) -> Finding:
         ),
         reason=(
             f"All slopes lie within {percent(abs(widest.value - 1), 2)} of one; the farthest is "
-            f"{_surrogate(widest)} with {said(widest)}. Across the predicted direction the gradient of one "
+            f"{farthest} with {said(widest)}. Across the predicted direction the gradient of one "
             f"data set has {percent(float(np.median(across)), 1)} of its length (median)."
         ),
-        measured=tuple(found),
+        measured=tuple(found.values()),
         references=(
             Reference("slope against E G for every surrogate", 1.0, "exact", "sterling.theory.population"),
             Reference("1/(2√(2π)), ReLU's factor of ‖v‖²·(w − w*)", _FACTOR, "exact", SOURCE),
@@ -138,16 +135,11 @@ def by_instance(raw: pl.DataFrame) -> pl.DataFrame:
     return raw.group_by("surrogate", "trial", maintain_order=True).agg(slope=slope, across=across)
 
 
-def draw_slopes(ax: Axes, slopes: list[Measured]) -> str:
-    """Draw every slope with its interval."""
-    table = np.array([(one.value, one.low, one.high) for one in slopes])
-    dots(ax, [_surrogate(one) for one in slopes], {"slope": table}, "slope of G on E G", 1.0)
+def draw_slopes(ax: Axes, slopes: dict[str, Measured]) -> str:
+    """Draw the slope of every surrogate with its interval."""
+    table = np.array([(one.value, one.low, one.high) for one in slopes.values()])
+    dots(ax, list(slopes), {"slope": table}, "slope of G on E G", 1.0)
     return "A slope of one (dashed) is the law; bars are 95 % intervals over data sets."
-
-
-def _surrogate(slope: Measured) -> str:
-    """Return the surrogate that a measured slope is of: the last word of its name."""
-    return slope.name.rpartition(" ")[2]
 
 
 def entries(raw: pl.DataFrame) -> pl.DataFrame:
@@ -172,17 +164,6 @@ def entries(raw: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def entries_in_words(raw: pl.DataFrame) -> str:
-    """Return between what bounds the entries lie, measured and by theory."""
-    table = entries(raw)
-    parts = []
-    for group in _GROUPS:
-        mine = table.filter(weights=group).select("measured", "expected")
-        ends = [number(round(float(end), 4)) for one in mine.to_numpy().T for end in (one.min(), one.max())]
-        parts.append(f"{group} weights: measured {ends[0]} to {ends[1]}, by theory {ends[2]} to {ends[3]}")
-    return f"{'; '.join(parts).capitalize()}."
-
-
 def draw_entries(ax: Axes, raw: pl.DataFrame) -> str:
     """Draw `entries` against the number of wrong weights."""
     table = entries(raw)
@@ -194,9 +175,10 @@ def draw_entries(ax: Axes, raw: pl.DataFrame) -> str:
         ax.errorbar(distance, found, reach, fmt=marker, ms=5, color=colour, label=f"{name}, measured")
         ax.plot(distance, mine["expected"].to_numpy(), color=GREY, lw=1.2, ls=dash, label=f"{name}, E G")
     tidy(ax, xlabel="wrong weights (number)", ylabel="gradient along the weight, in ‖v‖²/√n")
+    whole_ticks(ax.xaxis)
     return (
         "By the law wrong weights are pushed home with the same force at every distance, and right ones not "
-        f"at all. {entries_in_words(raw)}"
+        "at all."
     )
 
 

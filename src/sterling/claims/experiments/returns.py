@@ -15,7 +15,7 @@ from sterling.base.text import percent
 from sterling.claims import proofs
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Picture, Reference, mean, measured, picture, share
+from sterling.claims.finding import Finding, Reference, mean, measured, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import places, said
 from sterling.errors import InputError
@@ -84,7 +84,7 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
         predicted = balance(instance)
     except InputError:  # w* does not hold its weights
         predicted = None
-    orbit = run_orbit(cell, seeds, ("recurrence",), look)
+    orbit = run_orbit(cell, seeds, ("recurrence",), look, instance=instance)
     found = orbit.recurrence()
     return {
         "verdict": orbit.verdict.name,
@@ -230,7 +230,16 @@ def measure(context: Context, budget: Budget) -> Finding:
         ),
         pictures=(
             picture("Share of the mass at w*: proved and measured", proofs.draw_bounds, bounded),
-            *(() if lasting.is_empty() else _pictures(marks, known, weights, times)),
+            *(
+                ()
+                if lasting.is_empty()
+                else (
+                    picture("Visits to w* grow with the steps", draw_visits, marks),
+                    picture("Occupancy, predicted and measured", draw_occupancy, known),
+                    picture("Wrong share of each weight, predicted and measured", draw_weights, weights),
+                    picture("How long absences from w* last", draw_times, times),
+                )
+            ),
         ),
         tables={
             "certificates": certificates,
@@ -247,18 +256,6 @@ def measure(context: Context, budget: Budget) -> Finding:
             if stopped
             else f"Each of the {len(lasting)} runs that returned did so in the last half of its steps too.",
         ),
-    )
-
-
-def _pictures(
-    marks: pl.DataFrame, known: pl.DataFrame, weights: pl.DataFrame, times: pl.DataFrame
-) -> tuple[Picture, ...]:
-    """Return the pictures of the runs that returned."""
-    return (
-        picture("Visits to w* grow with the steps", draw_visits, marks),
-        picture("Occupancy, predicted and measured", draw_occupancy, known),
-        picture("Wrong share of each weight, predicted and measured", draw_weights, weights),
-        picture("How long absences from w* last", draw_times, times),
     )
 
 

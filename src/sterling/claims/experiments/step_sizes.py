@@ -98,7 +98,7 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     instance = cell.problem.draw(seeds.data)
     known = set(landscape(instance, progress=look, threads=1).absorbing_states.tolist())
     start = start_of(instance, seeds, cell.settings["start"])
-    orbit = run_orbit(cell, seeds, look=look, init=start)
+    orbit = run_orbit(cell, seeds, look=look, init=start, instance=instance)
     return {
         "absorbing_states": len(known),
         "verdict": orbit.verdict.name,

@@ -1,0 +1,129 @@
+"""What dual vectors prove: evaluated over all states, with a bound on every rounding.
+
+Nothing of the search for them is used here. What they prove and why, `certificate.py` and `cases.py` tell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from sterling.errors import InputError
+from sterling.model.instance import Instance
+from sterling.states.numbering import members
+from sterling.surrogates import Surrogate, get_surrogate
+
+_BLOCK_BYTES = 1 << 21  # of a block of pre-activations, so that it stays in the cache
+_UNIT = 2.0**-53  # the largest relative error of one rounding
+
+
+def check(
+    instance: Instance,
+    surrogate: str | Surrogate,
+    reference: np.ndarray,
+    duals: np.ndarray,
+    cases: np.ndarray,
+    case_duals: np.ndarray,
+) -> tuple[float, float, np.ndarray, bool]:
+    """Return what dual vectors prove, by going through all states with the definition of the gradient.
+
+    Nothing of the search is used: no Gray code, no table, no linear program. What is given and comes back is
+    as in `Certificate`: balance_occupancy, occupancy, wrong_share, absorbs.
+    """
+    blocks = _by_definition(instance, get_surrogate(surrogate), reference)
+    return judge(blocks, instance, reference, surrogate, duals, cases, case_duals)
+
+
+def _by_definition(
+    instance: Instance, surrogate: Surrogate, reference: np.ndarray
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first, B of the sets of wrong weights first, first + 1, …) in blocks, float64 (block, n)."""
+    n, m = instance.n, instance.m
+    grid = instance.grid
+    codes = (grid.rows[:, :n].astype(np.float64) + grid.offsets) * np.ldexp(1.0, grid.shifts)
+    low, high = (float(end) for end in surrogate._thresholds(instance.unit_squared))
+    labels = instance.label_codes.astype(np.float64)
+    residual, readout = instance.residual_codes.astype(np.float64), instance.readout_codes.astype(np.float64)
+    block = max(1, min(1 << n, _BLOCK_BYTES // (8 * len(codes))))
+    for first in range(0, 1 << n, block):
+        wrong = members(np.arange(first, min(first + block, 1 << n)), n)
+        signs = np.where(wrong, -reference, reference).astype(np.float64)
+        before = signs @ codes.T
+        outputs = (before > 0).reshape(len(wrong), -1, m) @ residual
+        slopes = (before >= low) & (before <= high)
+        weights = ((outputs - labels)[:, :, None] * readout).reshape(len(wrong), -1) * slopes
+        yield first, (weights @ codes) * (reference / instance.unit)
+
+
+def clipped(pushes: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """Return B′: B of the weights that are wrong, its positive part of the others."""
+    return np.where(wrong, pushes, np.maximum(pushes, 0.0))
+
+
+def judge(
+    blocks: Iterable[tuple[int, np.ndarray]],
+    instance: Instance,
+    reference: np.ndarray,
+    surrogate: str | Surrogate,
+    duals: np.ndarray,
+    cases: np.ndarray,
+    case_duals: np.ndarray,
+    margin: float = 1.0,
+) -> tuple[float, float, np.ndarray, bool]:
+    """Return the bounds that the dual vectors prove, each lowered by what roundings may have added.
+
+    With u = 2⁻⁵³: an entry of B′ has the relative error 2u; a product adds u, a sum of n terms (n − 1) u of
+    the sum of sizes, the last addition u of the result. ``margin`` takes so many times the errors off.
+    """
+    n = instance.n
+    if duals.shape != (n + 1, n) or not (np.isfinite(duals).all() and (duals >= 0).all()):
+        raise InputError(f"dual vectors must be {n + 1} by {n} finite numbers, none negative")
+    inexact = 0.0
+    if instance.gradient_bound >= 1 << 53:  # sums of floats are rounded too
+        inexact = instance.samples * instance.m * _UNIT * instance.gradient_bound / instance.unit
+    if not complete(cases):  # they prove nothing
+        cases, case_duals = cases[:0], case_duals[:0]
+    if not (np.isfinite(case_duals).all() and (case_duals[cases == 0] >= 0).all()):
+        raise InputError("dual vectors of cases must be finite numbers, negative for balanced weights alone")
+    parted = len(cases) > 0
+    occupancy, worst, least = math.inf, np.full(n, -math.inf), np.full(len(cases), math.inf)
+    for first, pushes in blocks:
+        wrong = members(np.arange(first, first + len(pushes)), n)
+        block = clipped(pushes, wrong)
+        totals = block @ duals.T
+        sizes = np.abs(block) + inexact / _UNIT / (n + 4)
+        errors = margin * (n + 4) * _UNIT * (1 + sizes @ duals.T * (1 + 1e-10))
+        empty = first + np.arange(len(block)) == 0
+        occupancy = min(occupancy, float((empty - totals[:, 0] - errors[:, 0]).min()))
+        worst = np.maximum(worst, (wrong + totals[:, 1:] + errors[:, 1:]).max(axis=0))
+        if parted:
+            parted = homewards(pushes, wrong, inexact)
+            totals, absent = proved(pushes, block, wrong, cases, case_duals)
+            sizes = np.abs(pushes) + inexact / _UNIT / (n + 4)
+            errors = margin * (2 * n + 4) * _UNIT * (1 + sizes @ np.abs(case_duals).T * (1 + 1e-10))
+            least = np.minimum(least, np.where(absent, np.inf, empty[:, None] - totals - errors).min(axis=0))
+    sharper = max(occupancy, float(least.min())) if parted else occupancy
+    absorbs = bool((reference * instance.gradient(reference, surrogate) <= 0).all())
+    alone, best = (min(1.0, max(0.0, bound)) for bound in (occupancy, sharper))
+    return alone, best, np.minimum(1.0, worst), absorbs
+
+
+def homewards(block: np.ndarray, wrong: np.ndarray, inexact: float = 0.0) -> bool:
+    """Whether B_k ≤ 0 for every wrong weight of these states, with such an error of B_k."""
+    return bool((block[wrong] <= -inexact).all())
+
+
+def complete(cases: np.ndarray) -> bool:
+    """Whether cases exclude each other and leave nothing out, so that their volumes add up to one."""
+    clash = [(one * cases[place + 1 :] == -1).any(axis=1).all() for place, one in enumerate(cases)]
+    return all(clash) and float(np.exp2(-np.count_nonzero(cases, axis=1).astype(float)).sum()) == 1.0
+
+
+def proved(
+    block: np.ndarray, clipped: np.ndarray, wrong: np.ndarray, cases: np.ndarray, duals: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return Σ λ_k B′_k or B_k at states, (states, cases), and which states a case leaves out."""
+    free, even = np.where(cases == 0, duals, 0.0), np.where(cases == 1, duals, 0.0)
+    return clipped @ free.T + block @ even.T, (wrong @ (cases == -1).T.astype(np.float64)) > 0

@@ -1,0 +1,229 @@
+"""What `audit` found, as sentences, a table and a page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sterling.base.files import write_atomically
+from sterling.base.text import counted, number
+from sterling.torch.tables import Table, Told
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know about a tensor."""
+
+    short: str  # in a few words
+    sentence: str  # what it is, and what to do
+    wrong: bool  # whether it is a defect, and not only worth knowing
+
+
+@dataclass
+class TensorAudit:
+    """What was found about one quantised tensor; `Audit.frame` explains the numbers."""
+
+    tensor: str
+    framework: str
+    weights: int
+    levels: int
+    scale: float
+    latent: str
+    no_gradient: float | None = None
+    why: dict[str, float] = field(default_factory=dict)
+    other_clamp: float | None = None
+    at_zero: int | None = None
+    ties: str | None = None
+    surrogate: str = "not known"
+    window: tuple[float, float] | None = None
+    empty: tuple[int, ...] = ()
+    findings: list[Finding] = field(default_factory=list)
+
+
+class Audit(Told):
+    """What `audit` found.
+
+    Parameters
+    ----------
+    rows : list of TensorAudit
+        One for each quantised tensor.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sterling.torch as stt
+    >>> report = stt.audit(stt.binarize(torch.nn.Linear(32, 8), surrogate="hard_tanh", scale="none"))
+    >>> print(report.headline())
+    Nothing is wrong with the one quantised tensor.
+    >>> report.frame().select("tensor", "levels", "no_gradient", "at_zero", "surrogate").row(0)
+    ('weight', 2, 0.0, 1, 'hard_tanh')
+    """
+
+    def __init__(self, rows: list[TensorAudit]):
+        self.rows = rows
+
+    @property
+    def findings(self) -> list[str]:
+        """Sentences on all tensors: defects first."""
+        every = [(row.tensor, one) for row in self.rows for one in row.findings]
+        every.sort(key=lambda found: not found[1].wrong)
+        return [f"{tensor}: {one.sentence}." for tensor, one in every]
+
+    def headline(self) -> str:
+        """Return one line that says what is wrong, if anything is.
+
+        Returns
+        -------
+        str
+            The tensor with the largest share of weights without gradient, under either gradient of clamp,
+            stands for the others.
+        """
+        bad = [row for row in self.rows if any(one.wrong for one in row.findings)]
+        if not bad and len(self.rows) == 1:
+            return "Nothing is wrong with the one quantised tensor."
+        if not bad:
+            return f"Nothing is wrong with the {len(self.rows)} quantised tensors."
+        worst = max(bad, key=lambda row: (row.levels < 2, max(row.no_gradient or 0, row.other_clamp or 0)))
+        told = "; ".join(one.short for one in worst.findings if one.wrong)
+        return (
+            f"Wrong in {len(bad)} of {counted(len(self.rows), 'quantised tensor')}: {worst.tensor}: {told}."
+        )
+
+    def frame(self) -> pl.DataFrame:
+        """Return one row for each tensor.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``tensor``; ``framework``; ``weights``, their number; ``levels``, how many a weight can take;
+            ``scale``, the mean of what a unit of the codes stands for; ``latent``, where it lives;
+            ``no_gradient``, the share of weights whose latent gets none, and ``why``; ``other_clamp``, the
+            share under the other gradient of `torch.clamp` at its bounds (0 since PyTorch 2.14, 1 before);
+            ``at_zero``, the code of a latent that is 0; ``ties``, where those half-way go; ``surrogate``, by
+            probing, and its window in steps; ``empty``, codes that no weight has; ``findings``.
+        """
+        import polars as pl
+
+        rows = [
+            {
+                **vars(row),
+                "why": ", ".join(row.why),
+                "window": None if row.window is None else list(row.window),
+                "empty": list(row.empty),
+                "findings": [one.sentence for one in row.findings],
+            }
+            for row in self.rows
+        ]
+        lists = {"window": pl.List(pl.Float64), "empty": pl.List(pl.Int64), "findings": pl.List(pl.String)}
+        optional = {
+            "at_zero": pl.Int64,
+            "ties": pl.String,
+            "no_gradient": pl.Float64,
+            "other_clamp": pl.Float64,
+        }
+        return pl.DataFrame(rows, schema_overrides={**lists, **optional})
+
+    def table(self) -> list[tuple[str, ...]]:
+        """Return the table that pages and terminals show.
+
+        Returns
+        -------
+        list of tuples of str
+            The first one holds the titles.
+        """
+        titles = ("tensor", "levels", "scale", "no gradient", "why", "at zero", "surrogate", "latent")
+        return [titles, *(_cells(row) for row in self.rows)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what was found as plain values.
+
+        Returns
+        -------
+        dict
+            ``headline``, ``findings`` and ``tensors``, the rows of `frame`.
+        """
+        return {"headline": self.headline(), "findings": self.findings, "tensors": self.frame().to_dicts()}
+
+    def to_html(self, command: str = "") -> str:
+        """Return a page with everything in it.
+
+        Parameters
+        ----------
+        command : str
+            What gives this page again; left out if empty.
+
+        Returns
+        -------
+        str
+            HTML that loads nothing from elsewhere.
+        """
+        from sterling.report.html import page
+
+        titles, *rows = self.table()
+        return page(
+            "audit.html",
+            headline=self.headline(),
+            titles=titles,
+            rows=rows,
+            findings=self.findings,
+            about=f"PyTorch {torch.__version__}",
+            command=command,
+        )
+
+    def save(self, path: str | os.PathLike, command: str = "") -> Path:
+        """Write the page to a file, whole or not at all.
+
+        Parameters
+        ----------
+        path : path
+            Of the HTML file.
+        command : str
+            What gives this page again; left out if empty.
+
+        Returns
+        -------
+        Path
+            That of the file.
+
+        Raises
+        ------
+        StoreError
+            If the file cannot be written.
+        """
+        return write_atomically(path, self.to_html(command).encode())
+
+    def told(self) -> tuple[Sequence[str], Table, Sequence[str]]:
+        titles, *rows = self.table()
+        return [self.headline()], Table(titles, rows), [f"• {one}" for one in self.findings]
+
+    def __repr__(self) -> str:
+        return f"<Audit of {counted(len(self.rows), 'quantised tensor')}: {self.headline()}>"
+
+
+def _cells(row: TensorAudit) -> tuple[str, ...]:
+    window = "" if row.window is None else f" ({number(row.window[0])} … {number(row.window[1])} steps)"
+    return (
+        row.tensor,
+        str(row.levels),
+        number(row.scale),
+        "not known" if row.no_gradient is None else readable(row.no_gradient) if row.no_gradient else "none",
+        ", ".join(row.why),
+        "" if row.at_zero is None else number(row.at_zero),
+        row.surrogate + window,
+        row.latent,
+    )
+
+
+def readable(share: float) -> str:
+    """Return a share of weights in words."""
+    if share >= 0.9995:
+        return "100 %"
+    return f"{100 * share:.2g} %"
