@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from sterling import theory as theory
     from sterling.base.registry import register as register
     from sterling.dynamics.orbit import Orbit as Orbit
-    from sterling.dynamics.orbit import Verdict as Verdict
     from sterling.dynamics.restart import Restart as Restart
     from sterling.dynamics.train import resume as resume
     from sterling.dynamics.train import train as train
+    from sterling.dynamics.verdict import Verdict as Verdict
     from sterling.errors import CapacityError as CapacityError
     from sterling.errors import CheckpointError as CheckpointError
     from sterling.errors import InputError as InputError

@@ -194,13 +194,9 @@ def _prefix(name: str) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    try:
+    with contextlib.suppress(OSError):  # some systems cannot open folders; the rename itself has happened
         handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return  # some systems cannot open folders; the rename itself has happened
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -25,11 +25,9 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
         seen = seen or pressed
         return pressed
 
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
     previous = signal.getsignal(signal.SIGINT)
-    if previous in (signal.SIG_IGN, None):
+    here = threading.current_thread() is threading.main_thread()
+    if not here or previous in (signal.SIG_IGN, None):
         yield asked
         return
 

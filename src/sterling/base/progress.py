@@ -55,13 +55,16 @@ class Display:
             self._draw(progress)
 
     def say(self, text: str) -> None:
-        """Print a line that stays."""
-        say(text)
+        """Print a line that stays, at once; where stderr cannot be written to, nowhere."""
+        if sys.stderr is not None:
+            with contextlib.suppress(OSError, ValueError):
+                print(text, file=sys.stderr, flush=True)
 
     def _draw(self, progress: Progress) -> None:
         share = f"{100 * progress.done / progress.total:.0f} %" if progress.total else ""
         count = self._count(progress)
-        say(", ".join([f"{count} ({share})" if count and share else count or share, *self._words(progress)]))
+        first = f"{count} ({share})" if count and share else count or share
+        self.say(", ".join([first, *self._words(progress)]))
 
     def _count(self, progress: Progress) -> str:
         whole = f" of {progress.total:,.10g}" if progress.total else ""
@@ -112,16 +115,15 @@ class _Live(Display):
 
 
 @contextmanager
-def display(noun: str = "", every: float | None = None) -> Iterator[Display]:
+def display(noun: str = "") -> Iterator[Display]:
     """Give a function that shows a `Progress`; what a terminal shows is taken away at the end.
 
-    ``noun`` is what is counted, in the plural; without it the share alone is shown. ``every`` is the time
-    between two pictures, or between two lines where stderr is no terminal, or a dumb one.
+    ``noun`` is what is counted, in the plural; without it the share alone is shown.
     """
     if not is_terminal():
-        yield Display(noun, PLAIN_EVERY if every is None else every)
+        yield Display(noun, PLAIN_EVERY)
         return
-    live = _Live(noun, LIVE_EVERY if every is None else every)
+    live = _Live(noun, LIVE_EVERY)
     with live.bars:
         yield live
 
@@ -148,10 +150,3 @@ def is_terminal() -> bool:
         and sys.stderr.isatty()
         and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
     )
-
-
-def say(text: str) -> None:
-    """Print a line to stderr, at once; where that cannot be written to, nowhere."""
-    if sys.stderr is not None:
-        with contextlib.suppress(OSError, ValueError):
-            print(text, file=sys.stderr, flush=True)

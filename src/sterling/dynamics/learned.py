@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sterling.base.text import number
-from sterling.dynamics.orbit import Verdict
+from sterling.dynamics.verdict import Verdict, meaning
 
 if TYPE_CHECKING:
     import polars as pl
@@ -64,10 +64,10 @@ def told(orbit: Orbit, instance: Instance) -> tuple[str, list[tuple[str, str]]]:
     Where the teacher is not known, the table says how well each reading fits the data: how many labels are
     right where these are whole, else the error. The advice on which to take follows from that.
     """
-    meaning = orbit._meaning
+    words = meaning(orbit)
     _, steps, *rows = orbit.summary()
     if orbit.reference_kind == "teacher":
-        return meaning, [steps, *rows]
+        return words, [steps, *rows]
     readings = {"time average": orbit.ergodic_signs, "best state seen": orbit.reference}
     off = {name: instance.predict(signs) - instance.labels for name, signs in readings.items()}
     off["last iterate"] = instance.predict(orbit.signs) - instance.labels
@@ -84,5 +84,5 @@ def told(orbit: Orbit, instance: Instance) -> tuple[str, list[tuple[str, str]]]:
         advice = _ADVICE[best]
         if best == "time average" and misfit[best] == misfit["last iterate"]:
             advice = "decode with the time average: the last iterate fits these data as well, but moves on"
-        meaning = f"{meaning.partition(':')[0]}: {advice}"
-    return meaning, [steps, *((f"{measure}, {name}", text) for name, text in texts.items()), *rows]
+        words = f"{words.partition(':')[0]}: {advice}"
+    return words, [steps, *((f"{measure}, {name}", text) for name, text in texts.items()), *rows]

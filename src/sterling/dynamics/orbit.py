@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from copy import deepcopy
 from dataclasses import dataclass
-from enum import Enum
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from sterling.base.arrays import read_only
 from sterling.base.text import Plain, counted, in_notebook, number
 from sterling.dynamics import walk as cell
 from sterling.dynamics.bookkeeping import plain
+from sterling.dynamics.verdict import Verdict
 from sterling.dynamics.walk import Course, Log
 from sterling.errors import InputError
 from sterling.exact.mass import mass_between
@@ -25,66 +25,6 @@ if TYPE_CHECKING:
 
     from sterling.visits.counts import Counts
     from sterling.visits.recurrence import Recurrence
-
-
-class Verdict(Enum):
-    """What became of a run.
-
-    Attributes
-    ----------
-    value : str
-        The name in small letters, such as "optimal".
-    meaning : str
-        What it means and what to try, as the rest of a sentence.
-
-    Examples
-    --------
-    >>> import sterling as st
-    >>> verdict = st.train(st.Problem(n=8, samples=200).draw(seed=0), steps=1000).verdict
-    >>> verdict
-    Verdict.OPTIMAL
-    >>> verdict.value, verdict.meaning[:23]
-    ('optimal', 'absorbed at the teacher')
-    """
-
-    meaning: str
-
-    OPTIMAL = "optimal", "absorbed at the teacher or at zero empirical risk: the weights never change again"
-    TRAPPED = "trapped", "absorbed elsewhere: no step size and no patience will help, more samples may"
-    RECURRENT = (
-        "recurrent",
-        "the reference was left and visited again: decode with the time average, or take more samples",
-    )
-    CHATTERING = (
-        "chattering",
-        "the weights that are wrong keep each other wrong: trust the time average, or take ergodic restarts",
-    )
-    WANDERING = (
-        "wandering",
-        "none of the others within the run: more steps or samples may decide",
-    )
-    STALLED = (
-        "stalled",
-        "the step sizes sum to less than the next flip needs: take step sizes of infinite sum",
-    )
-
-    def __new__(cls, value: str, meaning: str) -> Verdict:
-        """Keep the meaning beside the value, so that ``Verdict("optimal")`` works."""
-        verdict = object.__new__(cls)
-        verdict._value_ = value
-        verdict.meaning = meaning
-        return verdict
-
-    @property
-    def absorbed(self) -> bool:
-        """Whether the weights can never change again: OPTIMAL and TRAPPED."""
-        return self in (Verdict.OPTIMAL, Verdict.TRAPPED)
-
-    def __str__(self) -> str:
-        return self.name
-
-    def __repr__(self) -> str:
-        return f"Verdict.{self.name}"
 
 
 @dataclass(frozen=True)
@@ -249,26 +189,6 @@ class Orbit(Plain):
         if self.visits >= 2:
             return Verdict.RECURRENT
         return Verdict.CHATTERING if self._chatters else Verdict.WANDERING
-
-    @property
-    def _meaning(self) -> str:
-        """What the verdict says of this run, in words; "elsewhere" needs a teacher."""
-        from sterling.visits.recurrence import home
-
-        if self.verdict is Verdict.TRAPPED and self.reference_kind != "teacher":
-            return (
-                "absorbed where not every label is right: no step size and no patience will help; more "
-                "samples or normalised features may"
-            )
-        if self.verdict is Verdict.RECURRENT and self.reference_kind != "teacher":
-            return (
-                f"the {home(self)} was left and visited again: compare it with the time average on data set "
-                "aside, or take more samples"
-            )
-        meaning = self.verdict.meaning.replace("reference", home(self))
-        if self.verdict is Verdict.RECURRENT and not self.errors:
-            return meaning.replace(": ", ", so the last iterate is right only by chance: ")
-        return meaning
 
     @property
     def weight_names(self) -> tuple[str, ...]:
@@ -472,29 +392,9 @@ class Orbit(Plain):
         >>> st.Orbit.load("run.orbit")
         Orbit(OPTIMAL certified, n=8, steps=1,000, errors=0, ergodic_errors=0, occupancy=0.992, visits=1)
         """
-        from sterling.dynamics import archive
+        from sterling.dynamics.saved import store
 
-        schedule = self.schedule.to_dict()
-        arrays = {f"walk-{name}": part for name, part in self._walk._asdict().items()}
-        arrays |= {"gradient": self._gradient, "start_latent": self.start_latent}
-        arrays["returns"], arrays["sojourns"] = self._times
-        if self.recorded:
-            arrays["flips"] = self.flips
-        if "rates" in schedule:  # there may be millions
-            arrays["rates"] = np.array(schedule.pop("rates"), np.float64)
-        header = {
-            "steps": self.steps,
-            "planned": self.planned,
-            "schedule": schedule,
-            "surrogate": self._surrogate.to_dict(),
-            "engine": self.engine,
-            "restart": None if self.restart is None else self.restart.to_dict(),
-            "recorded": self.recorded,
-            "flips_complete_to": self.flips_complete_to,
-            "seconds": self.stats.seconds,
-            "instance": self.instance,
-        }
-        archive.write(path, header, arrays)
+        store(self, path)
 
     @staticmethod
     def load(path: str | PathLike) -> Orbit:

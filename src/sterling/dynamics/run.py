@@ -18,7 +18,8 @@ from sterling.base.interrupts import deferred_interrupt
 from sterling.base.progress import Progress
 from sterling.dynamics import walk as cell
 from sterling.dynamics.options import Options
-from sterling.dynamics.orbit import Orbit, Verdict
+from sterling.dynamics.orbit import Orbit
+from sterling.dynamics.verdict import Verdict
 from sterling.dynamics.walk import (
     ABSORBED,
     FLIP,

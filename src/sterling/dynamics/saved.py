@@ -1,4 +1,4 @@
-"""Reading a saved run: all that it says is checked, for kernels trust it and people believe it.
+"""Saved runs. Of one that is read all that it says is checked, for kernels trust it and people believe it.
 
 Whether it fits the data can be asked only with them at hand: `train.check_belongs` does.
 """
@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sterling.dynamics import walk as cell
-from sterling.dynamics.archive import Archive, opened
+from sterling.dynamics.archive import Archive, opened, write
 from sterling.dynamics.restart import restart_from_dict
 from sterling.dynamics.walk import FLIP, FLIP_BOUND, TIME_BOUND, Course, Walk
 from sterling.errors import CheckpointError, InputError
 from sterling.schedules import MAX_STEPS, schedule_from_dict
 from sterling.surrogates import surrogate_from_dict
 from sterling.visits import counts
+
+if TYPE_CHECKING:
+    from sterling.dynamics.orbit import Orbit
 
 _FAR = 1 << 62
 _MOST_WEIGHTS = 10**7  # n; no data set of that width fits into memory
@@ -35,6 +38,31 @@ _TYPES = {  # of the parts of a walk, and sizes where they are not n
     "epoch": (np.float64, None),
     "mass": (np.float64, 3),
 }
+
+
+def store(orbit: Orbit, path: str | os.PathLike) -> None:
+    """Write a run to a file, whole or not at all."""
+    schedule = orbit.schedule.to_dict()
+    arrays = {f"walk-{name}": part for name, part in orbit._walk._asdict().items()}
+    arrays |= {"gradient": orbit._gradient, "start_latent": orbit.start_latent}
+    arrays["returns"], arrays["sojourns"] = orbit._times
+    if orbit.recorded:
+        arrays["flips"] = orbit.flips
+    if "rates" in schedule:  # there may be millions
+        arrays["rates"] = np.array(schedule.pop("rates"), np.float64)
+    header = {
+        "steps": orbit.steps,
+        "planned": orbit.planned,
+        "schedule": schedule,
+        "surrogate": orbit._surrogate.to_dict(),
+        "engine": orbit.engine,
+        "restart": None if orbit.restart is None else orbit.restart.to_dict(),
+        "recorded": orbit.recorded,
+        "flips_complete_to": orbit.flips_complete_to,
+        "seconds": orbit.stats.seconds,
+        "instance": orbit.instance,
+    }
+    write(path, header, arrays)
 
 
 def restore(path: str | os.PathLike) -> Course:

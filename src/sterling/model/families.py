@@ -213,7 +213,7 @@ class Rectified(Family):
 
 
 @dataclass(frozen=True, repr=False)
-class AutoRegressive(Family):
+class AutoRegressive(Gaussian):
     """Normal entries with correlation ρ^|k−l| between features k and l (AR(1) along the features)."""
 
     name: ClassVar[str] = "ar1"
@@ -222,11 +222,6 @@ class AutoRegressive(Family):
     def __post_init__(self):
         rho = real(self.rho, "the correlation of ar1 inputs", above=-1, below=1)
         object.__setattr__(self, "rho", rho + 0.0)  # −0.0 is 0
-
-    reach = 7.99
-
-    def cumulative(self, x):
-        return _normal(x)
 
     def correlate(self, codes):
         fresh = math.sqrt(1 - self.rho * self.rho)

@@ -14,6 +14,7 @@ from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sterling.base.arrays import (
     check_labels,
@@ -208,7 +209,7 @@ class Instance(Plain):
         def make(fineness: int) -> Instance:
             readout_codes = vector_codes(weights, fineness, "readout weights")
             label_codes = vector_codes(targets, fineness, "labels")
-            errors = [_error(*label_codes, targets), _error(*readout_codes, weights)]
+            errors = [largest_error(*label_codes, targets), largest_error(*readout_codes, weights)]
             rounding = Rounding(grid.rounding, *errors)
             return self._fill(grid, m, label_codes, readout_codes, signs, about, rounding, normalizer)
 
@@ -231,17 +232,15 @@ class Instance(Plain):
         self.m: int = m
         label_codes, label_bits = labels
         self.samples: int = len(label_codes)
-        self.label_codes: np.ndarray = label_codes
         readout_codes, self.readout_bits = readout
         self.readout_codes: np.ndarray = read_only(readout_codes)
         self.label_bits: int = max(label_bits, self.readout_bits)
         self.rounding, self.normalizer = rounding, normalizer
         self._origin: dict = origin
-        self.code_bound, self.preactivation_bound = grid.reach
         for codes, bits in (labels, readout):
             if int(np.abs(codes).max(initial=0)) << (self.label_bits - bits) >= 1 << 31:
                 raise self._too_large(label_codes, label_bits, helped=False)
-        self.label_codes = read_only(label_codes << (self.label_bits - label_bits))
+        self.label_codes: np.ndarray = read_only(label_codes << (self.label_bits - label_bits))
         self.teacher: np.ndarray | None = None if teacher is None else read_only(teacher)
         self._check_range()
         return self
@@ -254,21 +253,21 @@ class Instance(Plain):
 
     def _check_range(self) -> None:
         """Refuse data for which an exact sum could overflow; remember the bounds for the engines."""
+        codes, self.preactivation_bound = self.grid.reach
         if self.preactivation_bound >= EXACT:
             raise too_wide(self.grid, self.samples)
         scaled = self.residual_codes
         high, low = int(scaled[scaled > 0].sum()), int(scaled[scaled < 0].sum())
         top = np.maximum(np.abs(high - self.label_codes), np.abs(low - self.label_codes))
-        self.code_bound = max(self.code_bound, 1)
-        self.coefficient_bound: int = int(top.max()) * int(np.abs(self.readout_codes).max())
+        largest = int(top.max())
+        self.code_bound: int = max(codes, 1)
+        self.coefficient_bound: int = largest * int(np.abs(self.readout_codes).max())
         mass = int(top.astype(np.float64).sum() * 1.001) + 1  # a bound, so the rounding of floats is covered
         total = mass * int(np.abs(self.readout_codes).sum()) * self.code_bound << int(self.grid.shifts.max())
-        squares = int(top.max()) ** 2 * self.samples
-        product = self.coefficient_bound * self.code_bound
-        largest = int(top.max())
-        one_fits = product < EXACT and largest < 1 << 31
-        if max(total, squares) >= WHOLE or not one_fits:
-            helped = one_fits and max(total, squares) // self.samples < WHOLE
+        most = max(total, largest**2 * self.samples)
+        one_fits = self.coefficient_bound * self.code_bound < EXACT and largest < 1 << 31
+        if most >= WHOLE or not one_fits:
+            helped = one_fits and most // self.samples < WHOLE
             raise self._too_large(self.label_codes, self.label_bits, helped)
         self.gradient_bound: int = max(total, 1)
 
@@ -509,7 +508,8 @@ class Instance(Plain):
         return in_notebook(self, [*rows, *((name, shortened(value)) for name, value in self.origin.items())])
 
 
-def _error(codes: np.ndarray, bits: int, values: np.ndarray) -> float:
+def largest_error(codes: np.ndarray, bits: int, values: ArrayLike) -> float:
+    """Return by how much at most codes on the grid 2^-bits differ from the values that they stand for."""
     return float(np.abs(np.ldexp(codes.astype(np.float64), -bits) - values).max())
 
 

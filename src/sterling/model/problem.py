@@ -21,7 +21,7 @@ from sterling.errors import InputError, InputTypeError
 from sterling.exact.grid import InputGrid, aligned_zeros, padded_width, vector_codes
 from sterling.exact.ranges import finest
 from sterling.model.families import Family, family_table, get_family, normal_table
-from sterling.model.instance import Instance, Rounding, transpose
+from sterling.model.instance import Instance, Rounding, largest_error, transpose
 from sterling.model.normalise import Normalizer, check_normalize, normalise, told
 
 # Which part of a draw a seed is for. Latents of a run use LATENT, see dynamics/train.py.
@@ -147,6 +147,9 @@ class Problem(Plain):
         def make(fineness: int) -> Instance:
             readout, readout_bits = self._draw_readout(seed, fineness)
             labels, label_bits = self._label(seed, active, readout, readout_bits, threads)
+            error = (
+                0.0 if isinstance(self.readout, str) else largest_error(readout, readout_bits, self.readout)
+            )
             return Instance._from_codes(
                 grid,
                 self.m,
@@ -154,7 +157,7 @@ class Problem(Plain):
                 (readout, readout_bits),
                 teacher,
                 self._origin(seed),
-                Rounding(grid.rounding, 0.0, self._readout_rounding(readout, readout_bits)),
+                Rounding(grid.rounding, 0.0, error),
                 normalizer,
             )
 
@@ -224,11 +227,6 @@ class Problem(Plain):
                 codes[0] = 1  # probability below 0.007^m; a readout of zeros would teach nothing
             return codes, _READOUT_BITS
         return vector_codes(np.array(self.readout), fineness, "readout weights")
-
-    def _readout_rounding(self, codes: np.ndarray, bits: int) -> float:
-        if isinstance(self.readout, str):
-            return 0.0
-        return float(np.abs(np.ldexp(codes.astype(np.float64), -bits) - self.readout).max())
 
     def _activations(self, grid: InputGrid, teacher: np.ndarray, threads: int) -> np.ndarray:
         """Return which units the teacher activates, bool (samples, m)."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from sterling.base.text import counted, sentence
 from sterling.dynamics.history import History, history
+from sterling.dynamics.verdict import meaning
 from sterling.plot.style import (
     BLUE,
     DASHED,
@@ -247,7 +248,7 @@ def figure(orbit: Orbit) -> Figure:
     colour = VERDICT_COLOURS[orbit.verdict.name]
     interrupted = ", interrupted" if orbit.interrupted else ""
     fig.text(0.012, 0.983, f"{verdict}{interrupted}", fontsize=15, weight="bold", color=colour, va="top")
-    fig.text(0.012, 0.947, sentence(orbit._meaning), fontsize=10, color=INK, va="top")
+    fig.text(0.012, 0.947, sentence(meaning(orbit)), fontsize=10, color=INK, va="top")
     fig.text(0.012, 0.921, plain(problem_line(orbit.to_dict())), fontsize=9, color=GREY, va="top")
     return fig
 

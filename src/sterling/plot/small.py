@@ -22,14 +22,13 @@ from sterling.plot.style import (
     INK,
     PALE,
     VERMILLION,
-    any_letter,
     named_bars,
     note,
     plain,
     tidy,
     whole_ticks,
 )
-from sterling.plot.svg import inline, settings, source
+from sterling.plot.svg import canvas, inline, source
 from sterling.plot.weights import flips_over_steps
 
 if TYPE_CHECKING:
@@ -69,13 +68,8 @@ def picture(thing: Any) -> str:
     name = type(thing).__name__
     if name not in _DRAWN:
         return ""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    given: Any = settings(name)
-    with rc_context(given), any_letter():
-        figure = Figure(figsize=_SIZE, layout="constrained")
-        about = _DRAWN[name](figure.subplots(), thing)
+    with canvas(name, _SIZE) as (figure, ax):
+        about = _DRAWN[name](ax, thing)
         text = inline(source(figure), about, _STYLE)
     for colour, page in ((INK, "currentColor"), (PALE, "currentColor; stroke-opacity: 0.15")):
         text = text.replace(colour.lower(), page)

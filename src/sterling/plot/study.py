@@ -24,6 +24,7 @@ from sterling.plot.style import (
     PURPLE,
     caption,
     legend_above,
+    note,
     plain,
     tidy,
     verdict_bar,
@@ -98,9 +99,7 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
     """Draw N₅₀ against n on logarithmic axes with the law and the proved exponents; return a reading."""
     fit = series.fit
     if fit is None:
-        text = textwrap.fill(f"No fit: {series.refusal}.", 40)
-        ax.text(0.5, 0.5, text, ha="center", va="center", color=GREY)
-        ax.set_axis_off()
+        note(ax, textwrap.fill(f"No fit: {series.refusal}.", 40))
         return f"There is no fit: {series.refusal}."
     n = np.array([point.n for point in fit.thresholds], float)
     middle = np.array([point.samples for point in fit.thresholds])

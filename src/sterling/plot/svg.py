@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from sterling.plot.style import AMBER, BLUE, GREEN, GREY, INK, PALE, PURPLE, VERMILLION
+from sterling.plot.style import AMBER, BLUE, GREEN, GREY, INK, PURPLE, VERMILLION, any_letter
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 #: Points, below which no letter of a picture is: 10 pixels on a phone of 390.
@@ -25,16 +28,11 @@ _ID = re.compile(r' id="([^"]*)"')
 _TARGET = re.compile(r'(?:href="|url\()#([^")]+)')
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
-_SETTINGS = {
+#: What differs from Matplotlib's own settings.
+_SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
-    "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # for the layout; the page shows its own font
     "font.size": SMALLEST,
-    "axes.titlesize": 10,
-    "axes.labelsize": SMALLEST,
-    "legend.fontsize": SMALLEST,
-    "xtick.labelsize": SMALLEST,
-    "ytick.labelsize": SMALLEST,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": GREY,
@@ -46,13 +44,9 @@ _SETTINGS = {
     "ytick.major.size": 3,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "grid.color": PALE,
-    "grid.linewidth": 0.6,
+    "axes.prop_cycle": f"cycler(color={[BLUE, VERMILLION, GREEN, AMBER, PURPLE, GREY]})",
     "lines.linewidth": 1.6,
     "lines.markersize": 4.5,
-    "legend.frameon": False,
     "legend.handlelength": 1.6,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
@@ -60,12 +54,17 @@ _SETTINGS = {
 }
 
 
-def settings(salt: str) -> dict[str, Any]:
-    """Return the settings of Matplotlib for a picture; its ids are salted with a name."""
-    from cycler import cycler
+@contextmanager
+def canvas(salt: str, size: tuple[float, float]) -> Iterator[tuple[Figure, Axes]]:
+    """Give a figure and its axes, to be drawn and written in the block, where alone settings hold."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
 
-    colours = cycler(color=[BLUE, VERMILLION, GREEN, AMBER, PURPLE, GREY])
-    return {**_SETTINGS, "svg.hashsalt": salt, "axes.prop_cycle": colours}
+    with mpl.rc_context(), any_letter():
+        mpl.rcdefaults()  # whatever the user's are
+        mpl.rcParams.update({**_SETTINGS, "svg.hashsalt": salt})
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure, figure.subplots()
 
 
 def source(figure: Figure) -> str:

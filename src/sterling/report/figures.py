@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
 
 from sterling.base.text import RAISED
-from sterling.plot.style import any_letter
-from sterling.plot.svg import SMALLEST, inline, settings, source
+from sterling.plot.svg import SMALLEST, canvas, inline, source
 from sterling.report.described import described
 
 if TYPE_CHECKING:
@@ -48,21 +47,13 @@ def render(picture: Picture, name: str = "") -> Drawing:
     Artists of very many points are drawn as pixels, all else as lines and text. The same picture gives the
     same bytes.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    given: Any = settings(f"figure-{identifier(f'{name} {picture.title}')}")
-    with rc_context(given), any_letter():
-        figure = Figure(figsize=SIZE, layout="constrained")
-        ax = figure.subplots()
+    with canvas(f"figure-{identifier(f'{name} {picture.title}')}", SIZE) as (figure, ax):
         caption = picture.draw(ax)
         for one in figure.axes:
             _lighten(one)
             _flatten(one)
         _enlarge(figure)
-        written = source(figure)
-        about = described(figure)
-    return Drawing(inline(written, about), picture.title, caption)
+        return Drawing(inline(source(figure), described(figure)), picture.title, caption)
 
 
 def identifier(text: str) -> str:

@@ -6,6 +6,7 @@ It knows the shape of a finding (`sterling.claims.finding`) and nothing of exper
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from sterling import __version__
 from sterling.base.files import write_atomically
 from sterling.base.text import as_json, legible, readable_time
 from sterling.claims.finding import Finding, Judgement
-from sterling.errors import StoreError
 from sterling.report.explore import write_explorable
 from sterling.report.figures import Drawing, identifier, render
 from sterling.report.html import page
@@ -130,10 +130,8 @@ class Page:
 
     def _keep(self, name: str, table: str, frame: pl.DataFrame) -> tuple[str, str, int]:
         path = self.folder / RAW / f"{name}-{identifier(table)}.parquet"
-        try:
+        with suppress(OSError):  # writing says what is wrong
             path.parent.mkdir(exist_ok=True)
-        except OSError as problem:
-            raise StoreError(f"cannot make the folder {path.parent}: {problem.strerror}") from None
         write_atomically(path, frame.write_parquet)
         return f"{RAW}/{path.name}", table, len(frame)
 

@@ -191,17 +191,15 @@ def _occupancy(
     found: Recurrence | None, predicted: Balance | None, instance: Instance, orbit: Orbit, silence: str
 ) -> Section:
     name, title = "occupancy", "Occupancy against sample size"
-    lacking = ""
     if found is None or predicted is None:
-        lacking = silence or "The run did not count its visits."
-    elif _noise(instance) is None:
-        lacking = "The law over N needs labels of known noise, and these data have none."
-    elif orbit.certified:
-        lacking = "The run is over for all time, so its occupancy says nothing about recurrence."
-    elif unlike_gaussian(instance):
-        lacking = "The law over N is for Gaussian inputs, which these are not."
-    if lacking or predicted is None:
-        return Section(name, title, (lacking,))
+        return Section(name, title, (silence or "The run did not count its visits.",))
+    for lacks, words in (
+        (_noise(instance) is None, "The law over N needs labels of known noise, and these data have none."),
+        (orbit.certified, "The run is over for all time, so its occupancy says nothing about recurrence."),
+        (unlike_gaussian(instance), "The law over N is for Gaussian inputs, which these are not."),
+    ):
+        if lacks:
+            return Section(name, title, (words,))
     given = {"of": instance, "surrogate": orbit.surrogate, "here": predicted.occupancy}
     drawing = _draw("Occupancy over N", visits.occupancy_law, found=found, **given)
     words = (

@@ -246,16 +246,15 @@ def _best_portions(fisher, weights, derivative, cost, batch: float) -> np.ndarra
     """Place a batch in portions, each where it lowers the variance of α (parameter 1) most for its cost."""
     added = np.zeros(len(weights))
     scale = np.trace(fisher) / len(fisher)
-    inverse = np.linalg.inv(fisher + 1e-9 * scale * np.eye(len(fisher)))
+    information = fisher + 1e-9 * scale * np.eye(len(fisher))
     portion = batch / _PORTIONS
     for _ in range(_PORTIONS):
-        moved = derivative @ inverse  # (candidates, parameters)
+        moved = derivative @ np.linalg.inv(information)  # (candidates, parameters)
         spread = np.einsum("ij,ij->i", moved, derivative)
         gain = portion * weights * moved[:, 1] ** 2 / (1 + portion * weights * spread) / cost
         chosen = int(np.argmax(settled(gain)))
-        strength = portion * weights[chosen]
-        column = moved[chosen]
-        inverse = inverse - strength * np.outer(column, column) / (1 + strength * spread[chosen])
+        one = derivative[chosen]
+        information = information + portion * weights[chosen] * np.outer(one, one)
         added[chosen] += portion
     return added
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import chdtrc, expit, gammaincinv, gammaln, xlogy
+from scipy.special import chdtrc, expit, gammaincinv, gammaln, rel_entr
 
 _STEEPEST = 12.0  # log β beyond which the data are separated for all that can be seen
 _SMALL_VARIANCE = 25.0  # t·p(1−p) below which a cell's deviance is not near its limit law
@@ -185,13 +185,9 @@ def profile_interval(
     return ends[0], ends[1]
 
 
-def deviance(counts: Counts, shares: np.ndarray) -> np.ndarray:
-    """Return each cell's deviance from the saturated model."""
-    t, k = counts.trials, counts.successes
-    with np.errstate(divide="ignore", invalid="ignore"):
-        own = xlogy(k, k / t) + xlogy(t - k, (t - k) / t)
-        fitted = xlogy(k, shares) + xlogy(t - k, 1 - shares)
-    return 2 * (own - fitted)
+def _deviance(t, k, shares) -> np.ndarray:
+    """Return the deviance of k successes in t trials from the saturated model."""
+    return 2 * t * (rel_entr(k / t, shares) + rel_entr(1 - k / t, 1 - shares))
 
 
 def goodness_of_fit(counts: Counts, shares: np.ndarray, parameters: int) -> tuple[float, float, float]:
@@ -201,7 +197,7 @@ def goodness_of_fit(counts: Counts, shares: np.ndarray, parameters: int) -> tupl
     of the deviance are computed from the binomial law; a scaled χ² with the total mean and variance, less
     1 and 2 for each fitted parameter, gives the p-value.
     """
-    total = float(deviance(counts, shares).sum())
+    total = float(_deviance(counts.trials, counts.successes, shares).sum())
     mean = variance = 0.0
     for t, p in zip(counts.trials, shares, strict=True):
         one, two = _deviance_moments(int(t), float(p))
@@ -226,6 +222,6 @@ def _deviance_moments(t: int, p: float) -> tuple[float, float]:
     chances = np.exp(
         gammaln(t + 1) - gammaln(k + 1) - gammaln(t - k + 1) + k * math.log(p) + (t - k) * math.log1p(-p)
     )
-    values = 2 * (xlogy(k, k / t) + xlogy(t - k, (t - k) / t) - k * math.log(p) - (t - k) * math.log1p(-p))
+    values = _deviance(t, k, p)
     mean = float(chances @ values)
     return mean, float(chances @ (values - mean) ** 2)

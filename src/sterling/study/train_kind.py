@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from sterling.dynamics.orbit import Verdict
+from sterling.dynamics.verdict import Verdict
 from sterling.schedules import parse_schedule
 from sterling.study.cells import Cell, Seeds
 from sterling.study.criteria import Criterion

@@ -53,6 +53,8 @@ _APPROACH = 120  # steps within which the closest approach lies, with the usual 
 _FINE, _COARSE = 1e-6, 1e-3  # of ln N at a threshold
 _ROUNDS = 20_000
 _CLOSE = 1e-7
+_NONE = 1e9  # what stands in for an excess of samples so few that there is none, below zero
+_LEAST_VARIANCE = 1e-300  # where no weight is ever wrong it vanishes
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ def _margin(numbers: Numbers, samples: float) -> float:
     found = _single(numbers, samples)
     if found is not None:
         return found[0] / found[1]
-    return pull(numbers) * math.sqrt(samples / settled(numbers, samples).variance) / 2
+    variance = max(settled(numbers, samples).variance, _LEAST_VARIANCE)
+    return pull(numbers) * math.sqrt(samples / variance) / 2
 
 
 def _single(numbers: Numbers, samples: float) -> tuple[float, float] | None:
@@ -227,7 +230,7 @@ def _threshold(excess, n: int, close: float = _FINE) -> float:
         try:
             return excess(n * math.exp(size))
         except InputError:  # no stationary state near w*
-            return -math.inf
+            return -_NONE
 
     low, high = math.log(_LEAST), math.log(_LEAST)
     while at(high) <= 0:
@@ -236,11 +239,6 @@ def _threshold(excess, n: int, close: float = _FINE) -> float:
             raise BeyondError(f"more than {_MOST:g}·n samples would be needed, beyond what this law is for")
     if low == high:
         return n * _LEAST
-    while not math.isfinite(at(low)):
-        middle = (low + high) / 2
-        if high - low < close:
-            return n * math.exp(high)
-        low, high = (middle, high) if at(middle) <= 0 else (low, middle)
     return n * math.exp(brentq(at, low, high, xtol=close))  # type: ignore[arg-type]
 
 

@@ -46,15 +46,17 @@ def test_plain_lines_are_sparse(capsys, clock):
         (Progress(3, None, "looking"), "", "looking"),
     ],
 )
-def test_what_a_line_says(capsys, told, noun, line):
-    with progress.display(noun, every=0.0) as show:
+def test_what_a_line_says(capsys, monkeypatch, told, noun, line):
+    monkeypatch.setattr(progress, "PLAIN_EVERY", 0.0)
+    with progress.display(noun) as show:
         show(told)
     assert capsys.readouterr().err.strip(", \n") == line
 
 
-def test_the_time_left_follows_from_the_pace(capsys, clock):
+def test_the_time_left_follows_from_the_pace(capsys, monkeypatch, clock):
     """Work that was done before, as in a resumed run, says nothing about the pace."""
-    with progress.display("runs", every=0.0) as show:
+    monkeypatch.setattr(progress, "PLAIN_EVERY", 0.0)
+    with progress.display("runs") as show:
         show(Progress(40, 100))
         clock[0] += 10
         show(Progress(50, 100))
@@ -135,9 +137,10 @@ def test_no_stderr_costs_nothing(monkeypatch):
         def write(self, text):
             raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr(progress, "PLAIN_EVERY", 0.0)
     for stream in (None, Full()):
         monkeypatch.setattr(sys, "stderr", stream)
-        with progress.display(every=0.0) as show:
+        with progress.display() as show:
             show(Progress(1, 2))
 
 

@@ -93,7 +93,7 @@ def test_a_last_save_that_fails(noisy, monkeypatch, tmp_path):
     def fail(*_):
         raise st.StoreError("the disk is full")
 
-    monkeypatch.setattr("sterling.dynamics.archive.write", fail)
+    monkeypatch.setattr("sterling.dynamics.saved.write", fail)
     with pytest.raises(st.StoreError, match="the disk is full") as caught:
         st.train(noisy, 50, checkpoint=path)
     assert_same_orbit(caught.value.orbit, st.train(noisy, 50))
@@ -115,7 +115,7 @@ def test_a_save_that_fails_on_the_way_is_a_warning(noisy, monkeypatch, tmp_path)
             raise st.StoreError("the disk is full")
         written(*arguments)
 
-    monkeypatch.setattr("sterling.dynamics.archive.write", fail_at_first)
+    monkeypatch.setattr("sterling.dynamics.saved.write", fail_at_first)
     with pytest.warns(st.SterlingWarning, match="not saved: the disk is full; the run goes on"):
         orbit = st.train(noisy, 50, checkpoint=tmp_path / "run", checkpoint_every=1e-9)
     assert_same_orbit(st.Orbit.load(tmp_path / "run"), orbit)

@@ -90,6 +90,12 @@ def test_the_average_is_right_too_where_the_run_has_ended():
         theory.samples_for_average(few, steps=0)
 
 
+def test_samples_so_many_that_no_weight_is_ever_wrong():
+    """The variance of the pushes is zero there; a plan of four weights divided by it."""
+    few = st.Problem(4, samples=1, m=4)
+    assert 4 < theory.samples_for_average(few, confidence=0.99, surrogate="identity") < 1000
+
+
 def test_average_grows_a_little_faster_than_n():
     found = [theory.samples_for_average(problem(n=n)) / n for n in (10**3, 10**6)]
     slope = math.log(found[1] / found[0]) / math.log(math.log(10**6) / math.log(10**3))

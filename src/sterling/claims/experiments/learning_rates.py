@@ -16,7 +16,7 @@ from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Reference, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import schedule_words
-from sterling.dynamics.orbit import Verdict
+from sterling.dynamics.verdict import Verdict
 from sterling.plot.style import legend_above, verdict_bar
 from sterling.schedules import parse_schedule
 from sterling.stats import share_interval
@@ -108,11 +108,7 @@ def measure(context: Context, budget: Budget) -> Finding:
         trials.append(store.trials())
         parts[group] = verdicts(store.counts("optimal"), schedules)
     table = pl.concat(parts.values())
-    sums = {
-        group: {name: int(part[name].sum()) for name in ("trials", "STALLED", "OPTIMAL")}
-        for group, part in parts.items()
-    }
-    meeting, unbounded = sums["meeting"], sums["unbounded"]
+    meeting, unbounded = (parts[group].sum().row(0, named=True) for group in ("meeting", "unbounded"))
     ends = ("trials", "STALLED", "OPTIMAL", "left")
     stalled = parts["failing"].select("schedule", "STALLED", "trials").iter_rows()
     return CLAIM.found(

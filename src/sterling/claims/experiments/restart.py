@@ -100,9 +100,10 @@ def measure(context: Context, budget: Budget) -> Finding:
             "them without restart on the same data sets."
         ),
         reason=(
-            f"{growth_sentence('with restarts', series)}{_height(top, heights, edges)} With {PLENTY}n "
-            f"samples {percent(restarted[0])} of the runs end at w* at n = {top}, without restart "
-            f"{percent(plain[0])}."
+            f"{growth_sentence('with restarts', series)} At n = {top} N₅₀/n is "
+            f"{said(measured('', last, ''))}; message passing on the samples that ReLU reads begins to "
+            f"succeed at {number(edges['messages'], 2)}. With {PLENTY}n samples {percent(restarted[0])} of "
+            f"the runs end at w* at n = {top}, without restart {percent(plain[0])}."
         ),
         measured=(
             rates,
@@ -159,16 +160,6 @@ def _edges(dimensions: tuple[int, ...]) -> dict[str, float]:
         "messages": _READ * samples_for_messages(problem) / problem.n,
         "information": _READ * samples_for_information(problem) / problem.n,
     }
-
-
-def _height(n: int, heights: dict[int, tuple[float, float, float]], edges: dict[str, float]) -> str:
-    """Say how many samples a weight takes at n, where that is known."""
-    if n not in heights:
-        return ""
-    return (
-        f" At n = {n} N₅₀/n is {said(measured('', heights[n], ''))}; message passing on the samples that "
-        f"ReLU reads begins to succeed at {number(edges['messages'], 2)}."
-    )
 
 
 def thresholds(series: SeriesFit) -> dict[int, tuple[float, float, float]]:

@@ -1,0 +1,90 @@
+"""What became of a run: the words for it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sterling.dynamics.orbit import Orbit
+
+
+class Verdict(Enum):
+    """What became of a run.
+
+    Attributes
+    ----------
+    value : str
+        The name in small letters, such as "optimal".
+    meaning : str
+        What it means and what to try, as the rest of a sentence.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> verdict = st.train(st.Problem(n=8, samples=200).draw(seed=0), steps=1000).verdict
+    >>> verdict
+    Verdict.OPTIMAL
+    >>> verdict.value, verdict.meaning[:23]
+    ('optimal', 'absorbed at the teacher')
+    """
+
+    meaning: str
+
+    OPTIMAL = "optimal", "absorbed at the teacher or at zero empirical risk: the weights never change again"
+    TRAPPED = "trapped", "absorbed elsewhere: no step size and no patience will help, more samples may"
+    RECURRENT = (
+        "recurrent",
+        "the reference was left and visited again: decode with the time average, or take more samples",
+    )
+    CHATTERING = (
+        "chattering",
+        "the weights that are wrong keep each other wrong: trust the time average, or take ergodic restarts",
+    )
+    WANDERING = (
+        "wandering",
+        "none of the others within the run: more steps or samples may decide",
+    )
+    STALLED = (
+        "stalled",
+        "the step sizes sum to less than the next flip needs: take step sizes of infinite sum",
+    )
+
+    def __new__(cls, value: str, meaning: str) -> Verdict:
+        """Keep the meaning beside the value, so that ``Verdict("optimal")`` works."""
+        verdict = object.__new__(cls)
+        verdict._value_ = value
+        verdict.meaning = meaning
+        return verdict
+
+    @property
+    def absorbed(self) -> bool:
+        """Whether the weights can never change again: OPTIMAL and TRAPPED."""
+        return self in (Verdict.OPTIMAL, Verdict.TRAPPED)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"Verdict.{self.name}"
+
+
+def meaning(orbit: Orbit) -> str:
+    """Return what the verdict says of this run, in words; "elsewhere" needs a teacher."""
+    from sterling.visits.recurrence import home
+
+    if orbit.reference_kind != "teacher":
+        if orbit.verdict is Verdict.TRAPPED:
+            return (
+                "absorbed where not every label is right: no step size and no patience will help; more "
+                "samples or normalised features may"
+            )
+        if orbit.verdict is Verdict.RECURRENT:
+            return (
+                f"the {home(orbit)} was left and visited again: compare it with the time average on data set "
+                "aside, or take more samples"
+            )
+    words = orbit.verdict.meaning.replace("reference", home(orbit))
+    if orbit.verdict is Verdict.RECURRENT and not orbit.errors:
+        return words.replace(": ", ", so the last iterate is right only by chance: ")
+    return words
