@@ -137,7 +137,8 @@ def train(
         else:
             _print(orbit, instance)
     finally:  # a full stdout must not cost the files
-        _write(orbit, instance, out, plot, report, weights, predictions, say)
+        waiting = say if stopped else lambda text: None
+        _write(orbit, instance, out, plot, report, weights, predictions, say, waiting)
     if isinstance(stopped, KeyboardInterrupt):
         how = "with --checkpoint FILE it could go on"
         if checkpoint is not None:
@@ -222,8 +223,9 @@ def _write(
     weights: Path | None,
     predictions: Path | None,
     say: Say,
+    waiting: Say,
 ) -> None:
-    """Write what was asked for."""
+    """Write what was asked for; to somebody ``waiting`` for the end, say what is being done."""
     from sterling.dynamics.learned import predictions_table, weights_table
 
     def draw(path: Path) -> None:
@@ -245,6 +247,7 @@ def _write(
         (predictions, "predictions", lambda path: write_table(path, predictions_table(orbit, instance))),
     ):
         if path is not None:
+            waiting(f"writing {path} …")
             write(path)
             say(f"{what}: {path}")
 
