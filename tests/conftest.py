@@ -20,7 +20,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish():
-    gc.freeze()  # half a million objects of tests and libraries, which no search for garbage need look at again
+    gc.freeze()  # half a million objects of tests and libraries: no search for garbage need look at them
+    gc.set_threshold(10_000)
 
 
 @pytest.fixture
