@@ -137,7 +137,7 @@ def train(
         else:
             _print(orbit, instance)
     finally:  # a full stdout must not cost the files
-        waiting = say if stopped else lambda text: None
+        waiting = say if stopped else lambda text: None  # who asked for the end hears what takes seconds
         _write(orbit, instance, out, plot, report, weights, predictions, say, waiting)
     if isinstance(stopped, KeyboardInterrupt):
         how = "with --checkpoint FILE it could go on"
@@ -225,7 +225,7 @@ def _write(
     say: Say,
     waiting: Say,
 ) -> None:
-    """Write what was asked for; to somebody ``waiting`` for the end, say what is being done."""
+    """Write what was asked for."""
     from sterling.dynamics.learned import predictions_table, weights_table
 
     def draw(path: Path) -> None:
