@@ -187,7 +187,7 @@ def figure(series: SeriesFit, counts: pl.DataFrame, title: str = "") -> Figure:
     axes = fig.subplots(1, 3)
     readings = success_curves(axes[0], series), threshold_law(axes[1], series), phase_map(axes[2], counts)
     for ax, reading in zip(axes, readings, strict=True):
-        caption(ax, reading, 66)
+        caption(ax, reading, 58)
     heading = ": ".join(part for part in (title, f"{series.meaning}, {series.title}") if part)
     fig.suptitle(textwrap.fill(plain(heading), 150), x=0.01, ha="left", fontsize=11, color=INK)
     return fig
