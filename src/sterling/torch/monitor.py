@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from sterling.base.checks import instance_of, integer, is_number, real, shown
+from sterling.base.checks import instance_of, integer, real, shown
 from sterling.base.text import counted
 from sterling.errors import InputError, InputTypeError, SterlingError
 from sterling.torch.counting import Tally
@@ -495,10 +495,7 @@ class OrbitMonitor:
 def _checked_horizons(horizons: Any) -> tuple[float, ...]:
     if isinstance(horizons, str) or not isinstance(horizons, Iterable):
         raise InputTypeError(f"horizons is {shown(horizons)}; give numbers of steps")
-    values = []
-    for one in horizons:
-        infinite = is_number(one) and math.isinf(one) and one > 0
-        values.append(math.inf if infinite else real(one, "a horizon", least=1))
+    values = [math.inf if one == math.inf else real(one, "a horizon", least=1) for one in horizons]
     if not values or len(set(values)) != len(values):
         raise InputError(f"horizons is {shown(horizons)}; give at least one, each once")
     return tuple(sorted(values))

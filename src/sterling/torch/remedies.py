@@ -22,8 +22,6 @@ from sterling.torch.parametrized import Quantiser, quantisers
 from sterling.torch.rivals import Rival
 from sterling.torch.weights import find
 
-__all__ = ["Bop", "Dampening", "Freezing", "QEMA", "TransitionRate", "parq"]
-
 
 class Freezing(Rival):
     """Weights that oscillate are frozen at the level nearest to the average of their codes.
