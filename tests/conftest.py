@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import gc
 import os
 import signal
 import sys
@@ -16,6 +17,11 @@ from sterling.base import registry
 
 # A job in the background is started with Ctrl-C ignored, and its children inherit that; the tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish():
+    gc.freeze()  # half a million objects of tests and libraries: no search for garbage need look at them
+    gc.set_threshold(10_000)
 
 
 @pytest.fixture

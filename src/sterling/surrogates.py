@@ -247,12 +247,13 @@ def _last_inside(bound: float, closed: bool, square: Fraction) -> int:
     if math.isinf(bound):
         return int(math.copysign(UNBOUNDED, bound))
     reach = Fraction(bound) ** 2 * square
-    if bound < 0:  # −a is the smallest integer with −a ≥ or > √reach
-        least = math.isqrt(math.ceil(reach) - 1) + 1 if closed else math.isqrt(math.floor(reach)) + 1
-        return max(-least, -UNBOUNDED)
-    if closed:
-        return min(math.isqrt(math.floor(reach)), UNBOUNDED)
-    return min(math.isqrt(math.ceil(reach) - 1), UNBOUNDED) if reach else -1
+    most = math.isqrt(math.floor(reach))  # the largest integer up to √reach, and the largest below it
+    below = math.isqrt(math.ceil(reach) - 1) if reach else -1
+    if bound < 0:
+        last = -1 - (below if closed else most)
+    else:
+        last = most if closed else below
+    return max(-UNBOUNDED, min(last, UNBOUNDED))
 
 
 def _logistic(x: Any, xp: Any) -> Any:

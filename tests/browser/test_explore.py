@@ -188,7 +188,7 @@ BALANCE = """
 """
 
 
-@pytest.mark.parametrize("number", range(40))
+@pytest.mark.parametrize("number", range(20))
 def test_the_balance_is_that_of_the_theory(engine, number):
     """On problems drawn at random from the range of the controls."""
     rng = np.random.default_rng([20261128, number])

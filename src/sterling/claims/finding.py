@@ -13,7 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from sterling.base import checks
-from sterling.stats import mean_interval, share_interval
+from sterling.stats import Interval, mean_interval, share_interval
 from sterling.theory.labels import KINDS
 
 if TYPE_CHECKING:
@@ -69,6 +69,12 @@ def measured(name: str, interval: Iterable[float], how: str, unit: str = "") -> 
 def share(name: str, successes: int, trials: int) -> Measured:
     """Return a measured share of trials."""
     return measured(name, share_interval(successes, trials), "Jeffreys")
+
+
+def both_ways(successes: int, left: int, trials: int) -> Interval:
+    """Return a share of runs, with ends between which it lies if those ``left`` open all fail or succeed."""
+    value, low, _ = share_interval(successes, trials)
+    return value, low, share_interval(successes + left, trials)[2]
 
 
 def mean(name: str, values: ArrayLike, unit: str = "", how: str = "t over data sets") -> Measured:

@@ -137,7 +137,8 @@ def train(
         else:
             _print(orbit, instance)
     finally:  # a full stdout must not cost the files
-        _write(orbit, instance, out, plot, report, weights, predictions, say)
+        waiting = say if stopped else lambda text: None  # who asked for the end hears what takes seconds
+        _write(orbit, instance, out, plot, report, weights, predictions, say, waiting)
     if isinstance(stopped, KeyboardInterrupt):
         how = "with --checkpoint FILE it could go on"
         if checkpoint is not None:
@@ -222,6 +223,7 @@ def _write(
     weights: Path | None,
     predictions: Path | None,
     say: Say,
+    waiting: Say,
 ) -> None:
     """Write what was asked for."""
     from sterling.dynamics.learned import predictions_table, weights_table
@@ -245,6 +247,7 @@ def _write(
         (predictions, "predictions", lambda path: write_table(path, predictions_table(orbit, instance))),
     ):
         if path is not None:
+            waiting(f"writing {path} …")
             write(path)
             say(f"{what}: {path}")
 

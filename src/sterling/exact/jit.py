@@ -264,7 +264,8 @@ class _Kept(caching.NullCache):
 
     def _file(self, sig, codegen) -> Path | None:
         folder = cache_folder()
-        key = _digest(repr((sig, codegen.magic_tuple())).encode()).hex()
+        settings = [vars(config)[name] for name in ("OPT", "BOUNDSCHECK")]  # change the machine code
+        key = _digest(repr((sig, codegen.magic_tuple(), settings)).encode()).hex()
         return None if folder is None else folder / f"{self._function}-{key}{_SUFFIX}"
 
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.linear_model import LinearRegression
 from sklearn.utils import check_random_state
 
 from sterling.base.checks import integer
@@ -140,11 +141,8 @@ class StraightThroughRegressor(RegressorMixin, CodedEstimator):
         run = self._fit_codes(inputs, labels, seed)
         self.coef_, self.undecided_ = run.codes, run.undecided
         self.orbit_, self.verdict_ = run.orbit, run.orbit.verdict
-        counts = self._counts(X)
-        moved = counts - counts.mean()
-        square = moved @ moved
-        self.slope_ = float(moved @ (y - y.mean()) / square) if square > 0 else 0.0
-        self.intercept_ = float(y.mean() - self.slope_ * counts.mean())
+        line = LinearRegression().fit(self._counts(X)[:, None], y)
+        self.slope_, self.intercept_ = float(line.coef_[0]), float(line.intercept_)
         return self
 
     def predict(self, X) -> np.ndarray:

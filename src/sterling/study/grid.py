@@ -19,6 +19,7 @@ import numpy as np
 from sterling.base import checks
 from sterling.base.text import Plain, in_notebook, shortened
 from sterling.errors import InputError
+from sterling.model.normalise import told
 from sterling.model.problem import Problem
 from sterling.study.cells import SEMANTICS, Cell, canonical, digest
 from sterling.study.criteria import Criterion
@@ -160,7 +161,7 @@ class Study(Plain):
         put("noise", _values(noise, "noise", lambda one: checks.real(one, "noise") + 0.0))  # −0 is 0
         put("readout", _readouts(readout))
         put("inputs", _values(inputs, "inputs", str))
-        put("normalize", _values(normalize, "normalize", lambda value: None if value == "none" else value))
+        put("normalize", _values(normalize, "normalize", lambda one: told(None if one == "none" else one)))
         put("kind", get_kind(kind))
         put("trials", checks.integer(trials, "trials", 1, MAX_TRIALS))
         put("seed", checks.integer(seed, "seed", 0))

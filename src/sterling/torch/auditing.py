@@ -304,7 +304,6 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, shares: dict[int, float])
 def _is_a_sign(weight: QuantisedWeight) -> bool:
     """Whether latents next to 0 have outer levels, so that 0 is a level by accident."""
     with probes.kept(weight) as data:
-        flat = data.flatten().clone()
-        flat[::4] = _TINY * float(flat.abs().max())  # a few of each channel, whose scale stays
-        data.copy_(flat.reshape(data.shape))
-        return bool((weight.codes().flatten()[::4] != 0).all())
+        few = torch.arange(0, data.numel(), 4, device=data.device)  # of each channel, whose scale stays
+        data.put_(few, (_TINY * data.abs().max()).expand(few.shape))
+        return bool((weight.codes().flatten()[few] != 0).all())

@@ -232,7 +232,7 @@ class Tally:
         self.by_scale += self._count(tensor[by_scale])
         self._learn(tensor, new)
 
-        share = shares[self._group_of[tensor], (since - self.clock.epoch).clamp_min(0)]
+        share = self._share_of(since, tensor, shares)
         average = self._update(at, old, tensor, share)
         usual = self.nearest(average, self.grid[tensor])
         length = _log2(stay)
@@ -278,7 +278,8 @@ class Tally:
             for first in range(0, size, _PIECE):
                 start = self.starts[index]
                 at = torch.arange(start + first, start + min(size, first + _PIECE), device=self.now.device)
-                self._update(at, self.now[at], torch.full_like(at, index), self._share_of(at, index, shares))
+                tensor = torch.full_like(at, index)
+                self._update(at, self.now[at], tensor, self._share_of(self.moved_at[at], tensor, shares))
         self.clock.start_epoch()
         self.moved_at.keep_up(self.clock.step)
 
@@ -311,9 +312,7 @@ class Tally:
             kept = self.short[part, horizon] * (self.bound[index] / _UNITS)
         else:
             kept = self.long[part, horizon - short]
-        share = self._share_of(
-            torch.arange(part.start, part.stop, device=self.now.device), index, self._shares()
-        )
+        share = self._share_of(self.moved_at[part], index, self._shares())
         return kept + share[:, horizon] * (self.now[part].float() - kept)
 
     def commonest(self, index: int) -> torch.Tensor:
@@ -321,8 +320,7 @@ class Tally:
         if not self._many[index]:
             return self.nearest(self.average(index, self.vote), self.grid[index])
         part, ballots = self.part(index), self._ballots(index)
-        at = torch.arange(part.start, part.stop, device=self.now.device)
-        weight = self._share_of(at, index, self._shares())[:, self.vote]
+        weight = self._share_of(self.moved_at[part], index, self._shares())[:, self.vote]
         now, elected = self.now[part], self.elected[ballots]
         lead = self.lead[ballots].float() * (1 - weight) + torch.where(elected == now, weight, -weight)
         return torch.where(lead < 0, now, elected)
@@ -384,8 +382,10 @@ class Tally:
     def _shares(self) -> torch.Tensor:
         return torch.from_numpy(self.clock.shares()).to(self.now.device, torch.float32)
 
-    def _share_of(self, at: torch.Tensor, index: int, shares: torch.Tensor) -> torch.Tensor:
-        return shares[self.groups[index], (self.moved_at[at] - self.clock.epoch).clamp_min(0)]
+    def _share_of(
+        self, since: torch.Tensor, tensor: torch.Tensor | int, shares: torch.Tensor
+    ) -> torch.Tensor:
+        return shares[self._group_of[tensor], (since - self.clock.epoch).clamp_min(0)]
 
     def _learn(self, tensor: torch.Tensor, new: torch.Tensor) -> None:
         """Widen the grid of tensors whose levels were not all seen at the start."""

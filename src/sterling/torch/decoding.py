@@ -20,7 +20,7 @@ from sterling.base.text import counted, in_notebook, number, percent, sentence
 from sterling.errors import InputError, InputTypeError
 from sterling.torch.counting import Tally
 from sterling.torch.handle import QuantisedWeight
-from sterling.torch.monitor import OrbitMonitor
+from sterling.torch.monitor import OrbitMonitor, nearest
 from sterling.torch.parametrized import own_class
 from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import find
@@ -249,8 +249,11 @@ def refit(scale: torch.Tensor, codes: torch.Tensor, average: torch.Tensor) -> to
 
 def _wanted(how: str, horizon: Any, monitor: OrbitMonitor) -> float | None:
     """Return the horizon asked for; None where it is to be chosen."""
-    own = {"last": 0.0, "mode": monitor.horizons[monitor._tally.vote]}
-    own["frozen"] = min(monitor.horizons, key=lambda h: abs(math.log(h * monitor.momentum)))
+    own = {
+        "last": 0.0,
+        "mode": monitor.horizons[monitor._tally.vote],
+        "frozen": nearest(monitor.horizons, 1 / monitor.momentum),
+    }
     if isinstance(horizon, str):
         choice(horizon, "horizon", ("auto",))
         return own.get(how)

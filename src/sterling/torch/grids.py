@@ -83,10 +83,9 @@ class GridReader:
         old = _rows(self.grid.scale.expand(values.shape), self.grid.sharing)[:, :1]
         top = rows.abs().amax(dim=1, keepdim=True)
         # The largest value is a whole number of steps, and steps change little from one step to the next.
-        count = (
-            (top / torch.where(old > 0, old, top)).nan_to_num().round().clamp_min(1) if self.top > 1 else 1
-        )
-        scale = top / count
+        scale = top
+        if self.top > 1:
+            scale = top / (top / torch.where(old > 0, old, top)).nan_to_num().round().clamp_min(1)
         codes = (rows / torch.where(scale > 0, scale, 1)).round()
         wrong = (rows - scale * codes).abs() > _noise(rows, latent, self.grid.sharing)
         if bool(wrong.any()) or int(codes.abs().amax()) > max(self.top, 1):
@@ -136,14 +135,11 @@ def _unrow(rows: torch.Tensor, sharing: str, shape: torch.Size) -> torch.Tensor:
 
 def _grid(codes: torch.Tensor, scale: torch.Tensor, even: bool, sharing: str, shape: torch.Size) -> Grid:
     small = torch.int8 if int(codes.abs().amax()) <= 127 else torch.int16
-    if sharing == "tensor":
-        spread = scale.reshape([1] * len(shape))
-    elif sharing == "channel":
-        spread = scale.reshape(-1, *[1] * (len(shape) - 1))
-    elif sharing == "channel of axis 1":
-        spread = scale.reshape(1, -1, *[1] * (len(shape) - 2))
-    else:
+    if sharing.startswith("group"):
         spread = scale.expand(codes.shape).reshape(shape)
+    else:
+        axis = {"channel": 0, "channel of axis 1": 1}.get(sharing)
+        spread = scale.reshape([-1 if place == axis else 1 for place in range(len(shape))])
     return Grid(_unrow(codes.to(small), sharing, shape), spread, even, sharing)
 
 
@@ -194,10 +190,8 @@ def _believable(codes: torch.Tensor, step: torch.Tensor, noise: torch.Tensor) ->
     if float(used.abs().max()) <= _SIMPLE:
         return True
     sizes = codes.abs().sort(dim=1).values
-    different = ((sizes.diff(dim=1) > 0) & (sizes[:, 1:] > 0)).sum(
-        dim=1
-    )  # those above the first are evidence
-    different = different - (sizes[:, 0] == 0).long()
+    # Those above the first are evidence.
+    different = ((sizes.diff(dim=1) > 0) & (sizes[:, 1:] > 0)).sum(dim=1) - (sizes[:, 0] == 0).long()
     odds = torch.log2((step / (2 * noise).clamp_min(torch.finfo(step.dtype).tiny)).clamp_min(1))
     return float((different.clamp_min(0) * odds[:, 0]).sum()) >= _BITS
 

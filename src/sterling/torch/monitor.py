@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from sterling.base.checks import instance_of, integer, is_number, real, shown
+from sterling.base.checks import instance_of, integer, real, shown
 from sterling.base.text import counted
 from sterling.errors import InputError, InputTypeError, SterlingError
 from sterling.torch.counting import Tally
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.hooks import after_each_step, groups_of, innermost, skipped
+from sterling.torch.scales import LastScale, rounds
 from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import find
 
@@ -35,9 +37,6 @@ DECIDED = 0.5
 SETTLED = 16
 
 _VOTE = 64.0  # the horizon next to which the majority vote is held
-#: Share of the codes that are the nearest level of latent/scale, for a quantiser to be a rounding one. The
-#: largest weight of each group of torchao is half-way between two levels.
-_ROUNDING = 0.98
 _FORMAT = 1  # of the state
 
 
@@ -145,7 +144,6 @@ class OrbitMonitor:
         if len(devices) > 1:
             raise InputError(f"the quantised weights are on {len(devices)} devices; a monitor takes one")
         first = [one.codes() for one in self.weights]
-        vote = min(range(len(self.horizons)), key=lambda i: abs(math.log(self.horizons[i] / _VOTE)))
         self._tally = Tally(
             first,
             [one.levels for one in self.weights],
@@ -153,10 +151,13 @@ class OrbitMonitor:
             [group[0] for group in groups if group],
             self.horizons,
             self.within,
-            vote,
+            self.horizons.index(nearest(self.horizons, _VOTE)),
             self.momentum,
         )
-        self._scales = [self._first_scale(index, codes) for index, codes in enumerate(first)]
+        self._scales = [
+            LastScale(weight, grid) if rounds(weight, codes, grid) else None
+            for weight, codes, grid in zip(self.weights, first, self._tally.grid, strict=True)
+        ]
         self.skipped = 0
         self.history: list[dict[str, Any]] = []
         self._flips_before = self._tally.flips.clone()
@@ -185,30 +186,11 @@ class OrbitMonitor:
 
     def _changes(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return where codes changed, to what, and whether they would have stayed had the scale stayed."""
-        weight = self.weights[index]
-        where, new = self._tally.changed(index, weight.codes())
-        old = self._scales[index]
-        if old is None:
+        tally, scale = self._tally, self._scales[index]
+        where, new = tally.changed(index, self.weights[index].codes())
+        if scale is None:
             return where, new, torch.zeros_like(new, dtype=torch.bool)
-        self._scales[index] = _shrunk(weight.scale(), old)
-        if not len(where):
-            return where, new, torch.zeros_like(new, dtype=torch.bool)
-        latent = weight.latent.detach()
-        places = torch.unravel_index(where, latent.shape)
-        grouped = old.numel() > 1 and old.ndim == 1 < latent.ndim
-        there = old[where * old.numel() // latent.numel()] if grouped else old.expand(latent.shape)[places]
-        would_be = latent[places] / there
-        before = self._tally.now[self._tally.part(index)][where]
-        return where, new, Tally.nearest(would_be, self._tally.grid[index]) == before
-
-    def _first_scale(self, index: int, codes: torch.Tensor) -> torch.Tensor | None:
-        """Return the scale of a rounding quantiser, for which one can say what another scale would give."""
-        weight = self.weights[index]
-        if weight.levels == 2 or weight.merged:
-            return None  # the sign has no scale, and of LoRA the merged latents are not kept
-        scale = weight.scale()
-        nearest = Tally.nearest(weight.latent.detach() / scale, self._tally.grid[index])
-        return _shrunk(scale) if float((nearest == codes).float().mean()) >= _ROUNDING else None
+        return where, new, scale.made(where, tally.now[tally.part(index)][where])
 
     # what is known
 
@@ -220,7 +202,7 @@ class OrbitMonitor:
     @property
     def bytes_per_weight(self) -> float:
         """Bytes kept for each weight, with its part of the last scale."""
-        scales = sum(one.nbytes for one in self._scales if one is not None)
+        scales = sum(one.kept.nbytes for one in self._scales if one is not None)
         return (self._tally.bytes + scales) / sum(one.latent.numel() for one in self.weights)
 
     def _index(self, name: str) -> int:
@@ -232,11 +214,10 @@ class OrbitMonitor:
 
     def _horizon(self, horizon: float) -> int:
         """Return the place of a horizon among `horizons`."""
-        for place, one in enumerate(self.horizons):
-            if one == horizon:
-                return place
-        known = ", ".join(f"{one:g}" for one in self.horizons)
-        raise InputError(f"horizon is {shown(horizon)}; the monitor has {known}")
+        if horizon not in self.horizons:
+            known = ", ".join(f"{one:g}" for one in self.horizons)
+            raise InputError(f"horizon is {shown(horizon)}; the monitor has {known}")
+        return self.horizons.index(horizon)
 
     def average(self, name: str, horizon: float) -> torch.Tensor:
         """Return the time average of the codes of a tensor.
@@ -343,8 +324,8 @@ class OrbitMonitor:
         place = self._horizon(horizon)
         tally, rows = self._tally, []
         for index, weight in enumerate(self.weights):
-            margin = tally.margin(index, place)
-            size = weight.latent.numel()
+            margin, size = tally.margin(index, place), weight.latent.numel()
+            by_scale = weight.levels == 2 or self._scales[index] is not None
             rows.append(
                 {
                     "tensor": weight.name,
@@ -354,7 +335,7 @@ class OrbitMonitor:
                     "steps": self.steps,
                     "flips": int(tally.flips[index]),
                     "undone": int(tally.undone[index]),
-                    "by_scale": 0 if weight.levels == 2 else self._by_scale(index),
+                    "by_scale": int(tally.by_scale[index]) if by_scale else None,
                     "undecided": float((margin < DECIDED).float().mean()),
                     "margin": float(margin.mean()),
                     "never_moved": int((tally.moved_at[tally.part(index)] == 0).sum()),
@@ -441,14 +422,14 @@ class OrbitMonitor:
         """
         return {
             "format": _FORMAT,
-            "tensors": [[w.name, list(w.latent.shape), w.levels] for w in self.weights],
+            "tensors": self._tensors(),
             "horizons": list(self.horizons),
             "within": self.within,
             "momentum": self.momentum,
             "skipped": self.skipped,
             "history": [dict(row) for row in self.history],
             "flips_before": self._flips_before.clone(),
-            "scales": [None if one is None else one.clone() for one in self._scales],
+            "scales": [None if one is None else one.kept.clone() for one in self._scales],
             "tally": self._tally.state(),
         }
 
@@ -480,20 +461,16 @@ class OrbitMonitor:
             self._load(before)
             raise
 
+    def _tensors(self) -> list[list[Any]]:
+        return [[one.name, list(one.latent.shape), one.levels] for one in self.weights]
+
     def _load(self, state: Mapping[str, Any]) -> None:
-        for mine, theirs in zip(self.weights, state["tensors"], strict=False):
-            known = [mine.name, list(mine.latent.shape), mine.levels]
-            if known != list(theirs):
+        for mine, theirs in zip_longest(self._tensors(), map(list, state["tensors"])):
+            if mine != theirs:
                 raise InputError(
-                    f"the saved monitor watched {theirs[0]!r} of shape {tuple(theirs[1])} on {theirs[2]} "
-                    f"levels, this model has {mine.name!r} of shape {tuple(mine.latent.shape)} on "
-                    f"{mine.levels}: resume with the same model"
+                    f"the saved monitor watched {_described(theirs)}, this model has {_described(mine)}: "
+                    "resume with the same model"
                 )
-        if len(self.weights) != len(state["tensors"]):
-            raise InputError(
-                f"the saved monitor watched {counted(len(state['tensors']), 'tensor')}, this model has "
-                f"{len(self.weights)}: resume with the same model"
-            )
         given = (list(self.horizons), self.within, self.momentum)
         if given != (list(state["horizons"]), state["within"], state["momentum"]):
             raise InputError(
@@ -505,15 +482,9 @@ class OrbitMonitor:
         if any(len(row[key]) != len(self.weights) for row in self.history for key in ("flips", "churn")):
             raise InputError("the history of the saved monitor is of other tensors")
         self._flips_before.copy_(state["flips_before"])
-        for index, (mine, theirs) in enumerate(zip(self._scales, state["scales"], strict=True)):
+        for mine, theirs in zip(self._scales, state["scales"], strict=True):
             if mine is not None and theirs is not None:
-                runs = theirs.ndim == 1 and self.weights[index].latent.numel() % theirs.numel() == 0
-                if theirs.shape != mine.shape and not runs:
-                    raise InputError("the saved scales are not those of these weights")
-                self._scales[index] = theirs.to(mine)
-
-    def _by_scale(self, index: int) -> int | None:
-        return None if self._scales[index] is None else int(self._tally.by_scale[index])
+                mine.restore(theirs)
 
     def __repr__(self) -> str:
         weights = sum(one.latent.numel() for one in self.weights)
@@ -521,29 +492,21 @@ class OrbitMonitor:
         return f"<OrbitMonitor: {where}, {counted(self.steps, 'step')}>"
 
 
-def _shrunk(scale: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
-    """Return one entry for each run of weights with one scale, where a scale has an entry for each weight."""
-    if scale.ndim < 2 or 1 in scale.shape or (like is not None and like.ndim > 1):
-        return scale
-    flat = scale.flatten()
-    if like is None:
-        ends = (flat.diff() != 0).nonzero().flatten() + 1
-        run = math.gcd(flat.numel(), *(ends.tolist() or [scale.shape[-1]]))
-    else:
-        run = flat.numel() // like.numel()
-    return flat[::run].clone()
-
-
 def _checked_horizons(horizons: Any) -> tuple[float, ...]:
     if isinstance(horizons, str) or not isinstance(horizons, Iterable):
         raise InputTypeError(f"horizons is {shown(horizons)}; give numbers of steps")
-    values = []
-    for one in horizons:
-        infinite = is_number(one) and math.isinf(one) and one > 0
-        values.append(math.inf if infinite else real(one, "a horizon", least=1))
+    values = [math.inf if one == math.inf else real(one, "a horizon", least=1) for one in horizons]
     if not values or len(set(values)) != len(values):
         raise InputError(f"horizons is {shown(horizons)}; give at least one, each once")
     return tuple(sorted(values))
+
+
+def _described(tensor: list[Any] | None) -> str:
+    """Return name, shape and levels of a tensor in words."""
+    if tensor is None:
+        return "no further tensor"
+    name, shape, levels = tensor
+    return f"{name!r} of shape {tuple(shape)} on {levels} levels"
 
 
 def _median(bins: list[int]) -> int | None:
@@ -558,6 +521,10 @@ def _median(bins: list[int]) -> int | None:
 
 def settled(horizons: Sequence[float], steps: int) -> float:
     """Return the finite horizon nearest to steps/`SETTLED`, by ratio; infinity where there is no other."""
-    wanted = math.log(max(steps, SETTLED) / SETTLED)
-    finite = [h for h in horizons if h < math.inf] or list(horizons)
-    return min(finite, key=lambda h: abs(math.log(h) - wanted))
+    finite = [one for one in horizons if one < math.inf]
+    return nearest(finite or horizons, max(1.0, steps / SETTLED))
+
+
+def nearest(horizons: Sequence[float], wanted: float) -> float:
+    """Return the horizon nearest to a number of steps, by ratio."""
+    return min(horizons, key=lambda one: abs(math.log(one / wanted)))

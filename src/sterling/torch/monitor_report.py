@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sterling.base.text import counted, number, percent, sentence
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
 
-#: Columns of the table, with their headings.
-SHOWN = {
-    "tensor": "tensor",
-    "weights": "weights",
-    "levels": "levels",
-    "flips": "flips a step",
-    "undone": "undone",
-    "undecided": "undecided",
-    "never_moved": "never moved",
-    "churn": "churn",
-    "stay": "median stay",
-    "absence": "median absence",
+#: Headings of the table, and what stands under them for a row of the frame.
+COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "tensor": lambda row: row["tensor"],
+    "weights": lambda row: f"{row['weights']:,}",
+    "levels": lambda row: str(row["levels"]),
+    "flips a step": lambda row: number(row["flips"] / max(row["steps"], 1)),
+    "undone": lambda row: percent(row["undone"] / row["flips"]) if row["flips"] else "–",
+    "undecided": lambda row: percent(row["undecided"], 1),
+    "never moved": lambda row: percent(row["never_moved"] / row["weights"], 1),
+    "churn": lambda row: "–" if row["churn"] is None else percent(row["churn"], 1),
+    "median stay": lambda row: "–" if row["stay"] is None else f"{row['stay']:,}",
+    "median absence": lambda row: "–" if row["absence"] is None else f"{row['absence']:,}",
 }
 
 
@@ -72,29 +72,9 @@ class MonitorReport(Told):
                 said.append(sentence(f"{what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"))
         return said
 
-    def rows(self) -> list[list[str]]:
-        """The cells of the table, as text."""
-        table = []
-        for row in self.frame.iter_rows(named=True):
-            flips, steps = row["flips"], max(row["steps"], 1)
-            table.append(
-                [
-                    row["tensor"],
-                    f"{row['weights']:,}",
-                    str(row["levels"]),
-                    number(flips / steps),
-                    percent(row["undone"] / flips) if flips else "–",
-                    percent(row["undecided"], 1),
-                    percent(row["never_moved"] / row["weights"], 1),
-                    "–" if row["churn"] is None else percent(row["churn"], 1),
-                    "–" if row["stay"] is None else f"{row['stay']:,}",
-                    "–" if row["absence"] is None else f"{row['absence']:,}",
-                ]
-            )
-        return table
-
     def told(self) -> tuple[Sequence[str], Table, Sequence[str]]:
-        return self.sentences, Table(list(SHOWN.values()), self.rows()), ()
+        rows = [[cell(row) for cell in COLUMNS.values()] for row in self.frame.iter_rows(named=True)]
+        return self.sentences, Table(list(COLUMNS), rows), ()
 
     __repr__ = Told.__str__
 

@@ -5,10 +5,12 @@ Nothing here knows PyTorch; `export.py` writes such files.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
 import struct
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -113,27 +115,14 @@ def _batch(inputs: Any) -> np.ndarray:
     return x
 
 
-class _Cursor:
-    """Takes bytes one after the other, and never more than there are."""
-
-    def __init__(self, content: bytes, at: int):
-        self.content, self.at = content, at
-
-    def take(self, count: int) -> bytes:
-        if count > len(self.content) - self.at:
-            raise StoreError("it ends before all of its weights: it is cut off, or its header is wrong")
-        self.at += count
-        return self.content[self.at - count : self.at]
-
-
 def read_packed(content: bytes) -> PackedNet:
-    if content[: len(MAGIC)] != MAGIC:
+    stream = io.BytesIO(content)
+    if stream.read(len(MAGIC)) != MAGIC:
         raise StoreError("it is no file of `pack` of this version of sterling")
-    cursor = _Cursor(content, len(MAGIC))
-    (length,) = HEADER.unpack(cursor.take(HEADER.size))
+    (length,) = HEADER.unpack(_take(stream, HEADER.size))
     if length > _MOST_HEADER:
         raise StoreError("its header is longer than any that `pack` writes")
-    header = json.loads(cursor.take(length))
+    header = json.loads(_take(stream, length))
     described = header["layers"]
     if not isinstance(described, list) or len(described) > _MOST_LAYERS:
         raise StoreError("its list of layers is not one that `pack` writes")
@@ -145,20 +134,27 @@ def read_packed(content: bytes) -> PackedNet:
         read = {name: KINDS[kind][0][name](value) for name, value in settings.items()}
         if None in read.values():
             raise StoreError(f"it has a layer {kind} with the settings {shown(settings)}")
-        tensors = {name: _array(entry, cursor) for name, entry in one["tensors"].items()}
+        tensors = {name: _array(entry, stream) for name, entry in one["tensors"].items()}
         layers.append((kind, KINDS[kind][1](read, tensors)))
-    if cursor.at != len(content):
+    if stream.read(1):
         raise StoreError("it has bytes after its last weight")
     return PackedNet(layers)
 
 
-def _array(entry: Mapping[str, Any], cursor: _Cursor) -> np.ndarray:
+def _take(stream: io.BytesIO, count: int) -> bytes:
+    found = stream.read(min(count, sys.maxsize))  # a file may claim more than any number of bytes
+    if len(found) < count:
+        raise StoreError("it ends before all of its weights: it is cut off, or its header is wrong")
+    return found
+
+
+def _array(entry: Mapping[str, Any], stream: io.BytesIO) -> np.ndarray:
     shape, bits = entry["shape"], entry["bits"]
     if not isinstance(shape, list) or len(shape) > 4 or not all(_is_count(one) for one in shape):
         raise StoreError(f"it has a tensor of the shape {shown(shape)}")
     count = math.prod(shape)
     if type(bits) is int and bits == 0:
-        values = np.frombuffer(cursor.take(4 * count), "<f4").reshape(shape)
+        values = np.frombuffer(_take(stream, 4 * count), "<f4").reshape(shape)
     else:
         levels, scales, low, spacing = (entry[name] for name in ("levels", "scales", "low", "spacing"))
         if type(low) is not int or abs(low) > 1 << 15 or not _is_count(spacing) or spacing > 1 << 15:
@@ -167,10 +163,10 @@ def _array(entry: Mapping[str, Any], cursor: _Cursor) -> np.ndarray:
             raise StoreError(f"it has a tensor of {shown(levels)} levels in {shown(bits)} bits")
         if not _is_count(scales) or not shape or scales not in (1, shape[0]):
             raise StoreError(f"it has {shown(scales)} scales for a tensor of the shape {shape}")
-        stored = unpack_codes(cursor.take(-(-count * bits // 8)), count, bits)
+        stored = unpack_codes(_take(stream, -(-count * bits // 8)), count, bits)
         if count and int(stored.max()) >= levels:
             raise StoreError("it has a code beyond the levels of its tensor")
-        unit = np.frombuffer(cursor.take(4 * scales), "<f4").reshape(scales, 1)
+        unit = np.frombuffer(_take(stream, 4 * scales), "<f4").reshape(scales, 1)
         codes = stored.astype(np.float32) * spacing + low
         values = (codes.reshape(shape[0], -1) * unit).astype(np.float32).reshape(shape)
     if not np.all(np.isfinite(values)):

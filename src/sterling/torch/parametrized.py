@@ -246,20 +246,17 @@ def _patterns(skip: Any) -> list[str]:
     return patterns
 
 
-def _chosen(model: nn.Module, skip: list[str]) -> list[tuple[str, nn.Module]]:
-    names = [name for name, _ in model.named_modules()]
-    for pattern in skip:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise InputError(f"skip names {shown(pattern)}, but the model has no such layer")
-    kept = [name for name in names if not any(_within(name, pattern) for pattern in skip)]
+def _chosen(model: nn.Module, skip: list[str]) -> list[tuple[str, Any]]:
     modules = dict(model.named_modules())
-    chosen = [(name, modules[name]) for name in kept if isinstance(modules[name], LAYERS)]
+    for pattern in skip:
+        if not any(fnmatchcase(name, pattern) for name in modules):
+            raise InputError(f"skip names {shown(pattern)}, but the model has no such layer")
+    layers = [(name, one) for name, one in modules.items() if isinstance(one, LAYERS)]
+    chosen = [(name, one) for name, one in layers if not any(_within(name, pattern) for pattern in skip)]
     if not chosen:
         skipped = f", beside the skipped {', '.join(skip)}" if skip else ""
-        raise InputError(
-            f"the model has no Linear, Conv or Embedding layer{skipped}; looked at "
-            f"{counted(len(names), 'module')}"
-        )
+        looked = counted(len(modules), "module")
+        raise InputError(f"the model has no Linear, Conv or Embedding layer{skipped}; looked at {looked}")
     return chosen
 
 

@@ -147,18 +147,19 @@ class Shape:
 def shape_of(weight: QuantisedWeight) -> Shape:
     """Try a ramp of latents from far below the levels to far above; return what the slopes look like."""
     count = weight.latent.numel()
+    stride = max(1, count // _POINTS)
     with kept(weight) as data:
         far = max(1.5, 4 * float(data.abs().max()))
         ramp = torch.linspace(-1, 1, count, dtype=torch.float64) ** 3 * far
         order = torch.randperm(count, generator=torch.Generator().manual_seed(SEED))
         data.copy_(ramp[order].reshape(data.shape))
-        back = order.argsort()[:: max(1, count // _POINTS)]
+        back = order.argsort()[::stride]
         slope = slopes(weight).flatten()[back].double().cpu().numpy()
         steps = steps_of(weight).flatten()[back].double().cpu().numpy()
         seen = set(weight.codes().unique().tolist())
         data.neg_()  # a single weight would show one end of the ramp
         seen |= set(weight.codes().unique().tolist())
-    name, window = _recognised(ramp[:: max(1, count // _POINTS)].numpy(), slope, steps)
+    name, window = _recognised(ramp[::stride].numpy(), slope, steps)
     if name == "other":  # where each channel has its scale, windows are sharp in steps only
         order = np.argsort(steps)
         name, window = _recognised(steps[order], slope[order], steps[order])
@@ -218,10 +219,9 @@ def _smooth(x: np.ndarray, relative: np.ndarray) -> str:
 def code_at_zero(weight: QuantisedWeight) -> int | None:
     """Return the code of a latent that is exactly zero; None if it depends on the place."""
     with kept(weight) as data:
-        places = torch.arange(0, data.numel() - 1, max(2, data.numel() // 8))  # never all: scales would be 0
-        flat = data.flatten().clone()
-        flat[places] = 0.0
-        data.copy_(flat.reshape(data.shape))
+        stride = max(2, data.numel() // 8)
+        places = torch.arange(0, data.numel() - 1, stride, device=data.device)  # never all: scales would be 0
+        data.put_(places, data.new_zeros(len(places)))
         found = set(weight.codes().flatten()[places].tolist())
     return int(found.pop()) if len(found) == 1 else None
 
@@ -240,14 +240,12 @@ def ties(weight: QuantisedWeight) -> str | None:
         ones = torch.nonzero(codes == 1).flatten()
         if not bool((codes == 0).any()) or ones.numel() < 2:
             return None
-        place, found, flat = int(ones[0]), [], data.flatten().clone()
+        place, found = ones[0], []
         half = float(values[place]) / 2
         for tie in (half, -half):
             around = []
             for latent in (tie * (1 - _BESIDE), tie, tie * (1 + _BESIDE)):
-                tried = flat.clone()
-                tried[place] = latent
-                data.copy_(tried.reshape(data.shape))
+                data.put_(place, data.new_tensor(latent))
                 if not torch.equal(weight.values().flatten()[ones[1:]], values[ones[1:]]):
                     return None  # the scale has moved
                 around.append(int(weight.codes().flatten()[place]))

@@ -22,8 +22,6 @@ from sterling.torch.parametrized import Quantiser, quantisers
 from sterling.torch.rivals import Rival
 from sterling.torch.weights import find
 
-__all__ = ["Bop", "Dampening", "Freezing", "QEMA", "TransitionRate", "parq"]
-
 
 class Freezing(Rival):
     """Weights that oscillate are frozen at the level nearest to the average of their codes.
@@ -143,7 +141,6 @@ class TransitionRate(Rival):
         numbers = {number for one in self.weights for number in groups_of(one, self.optimizer)}
         self.groups = [self.optimizer.param_groups[number] for number in sorted(numbers)]
         self.first = [float(group["lr"]) for group in self.groups]
-        self.rates = list(self.first)
         self.running = 0.0
         self.codes = [one.codes() for one in self.weights]
 
@@ -155,10 +152,8 @@ class TransitionRate(Rival):
             self.codes[index] = now
         share = changed / sum(one.latent.numel() for one in self.weights)
         self.running = self.momentum * self.running + (1 - self.momentum) * share
-        for index, group in enumerate(self.groups):
-            rate = self.rates[index] + self.first[index] * (self.target(self.steps) - self.running)
-            self.rates[index] = max(0.0, rate)
-            group["lr"] = self.rates[index]
+        for group, first in zip(self.groups, self.first, strict=True):
+            group["lr"] = max(0.0, group["lr"] + first * (self.target(self.steps) - self.running))
 
 
 class QEMA(Rival):

@@ -22,8 +22,6 @@ from sterling.torch.hooks import after_each_step, groups_of, innermost, skipped
 from sterling.torch.taps import unwrapped
 from sterling.torch.weights import find
 
-__all__ = ["Best", "LatentAverage", "Rival"]
-
 
 class Rival:
     """What all rivals have in common: the hook on the step, and a copy of the model as the result.

@@ -75,3 +75,12 @@ def test_letters_that_the_output_has_not_are_question_marks(tmp_path):
 def test_warnings_are_lines_too():
     result = run(lambda: warnings.warn("the disk is\n slow", render.SterlingWarning, stacklevel=1))
     assert (result.exit_code, result.stderr) == (0, "warning: the disk is slow\n")
+
+
+def test_without_a_terminal_no_line_is_broken_and_no_frame_is_drawn(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    meaning = "word " * 60 + "end."
+    render.print_verdict("about", "VERDICT", "green", meaning, [("name", "value " * 40 + "end")])
+    out = capsys.readouterr().out
+    assert meaning in out.splitlines()
+    assert "╭" not in out

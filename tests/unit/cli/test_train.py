@@ -183,6 +183,20 @@ def test_the_advice_follows_what_fits(features, advice):
     assert meaning.startswith(f"the best state seen was left and visited again: {advice}")
 
 
+def test_a_last_iterate_that_is_right_by_chance_is_called_so():
+    """Both readings are right, and the advice is the time average all the same: it must say why."""
+    instance = st.Problem(n=8, samples=200, noise=0.5).draw(1)
+    orbits = (st.train(instance, steps) for steps in range(5000, 5100))
+    orbit = next(one for one in orbits if one.verdict is st.Verdict.RECURRENT and not one.errors)
+    meaning, _ = told(orbit, instance)
+    assert "the last iterate is right only by chance: decode with the time average" in meaning
+    free = st.Instance(instance.inputs, instance.labels)
+    orbits = (st.train(free, steps) for steps in range(5000, 5100))
+    tied = next(one for one in orbits if (one.signs == one.ergodic_signs).all())
+    meaning, _ = told(tied, free)
+    assert "the last iterate fits these data as well, but moves on" in meaning
+
+
 def test_the_heading_names_the_restart():
     shown = " ".join(call(*SMALL, "--steps", "50", "--restart", "20").stdout.split())
     assert "restart every 20 steps (scale 0.05)" in shown

@@ -110,6 +110,14 @@ def test_a_kernel_is_compiled_once(folder, start):
     assert all(file.is_relative_to(folder) for file in jit.kept_kernels())
 
 
+@pytest.mark.parametrize(("name", "value"), [("BOUNDSCHECK", 1), ("OPT", 0)])
+def test_kernels_compiled_in_another_way_are_others(folder, start, monkeypatch, name, value):
+    start()
+    monkeypatch.setattr(jit.config, name, value)
+    assert start() == 0
+    assert len(jit.kept_kernels()) == 2
+
+
 def altered(data, how):
     middle = len(data) // 2
     return {

@@ -10,10 +10,14 @@ from sterling.stats import jeffreys
 from sterling.study import FitError, fit_exponent
 from sterling.study.likelihood import Counts, goodness_of_fit
 
-statsmodels = pytest.importorskip("statsmodels.api")
-
 DIMENSIONS = np.array([8, 16, 32, 64])
 RATIOS = np.array([0.35, 0.6, 1.0, 1.6, 2.8])
+
+
+@pytest.fixture
+def statsmodels():
+    """The oracle; it takes long to import."""
+    return pytest.importorskip("statsmodels.api")
 
 
 def drawn(constant=2.0, exponent=1.4, slope=3.0, trials=120, seed=0, loglog=0.0):
@@ -30,7 +34,7 @@ def drawn(constant=2.0, exponent=1.4, slope=3.0, trials=120, seed=0, loglog=0.0)
     )
 
 
-def test_one_slope_is_the_model_of_statsmodels():
+def test_one_slope_is_the_model_of_statsmodels(statsmodels):
     n, samples, trials, successes = drawn()
     fit = fit_exponent(n, samples, trials, successes, slopes="common")
     design = statsmodels.add_constant(np.column_stack([np.log(samples), np.log(n)]))
@@ -45,7 +49,7 @@ def test_one_slope_is_the_model_of_statsmodels():
     assert fit.aic == pytest.approx(other.aic, abs=1e-5)
 
 
-def test_the_profile_is_the_likelihood_ratio_of_statsmodels():
+def test_the_profile_is_the_likelihood_ratio_of_statsmodels(statsmodels):
     """At the ends of α's interval the constrained GLM has lost χ²₀.₉₅/2 of log-likelihood."""
     n, samples, trials, successes = drawn(seed=1)
     fit = fit_exponent(n, samples, trials, successes, slopes="common")
@@ -56,9 +60,8 @@ def test_the_profile_is_the_likelihood_ratio_of_statsmodels():
         assert 2 * (fit.log_likelihood - held.llf) == pytest.approx(3.8415, abs=2e-3)
 
 
-def test_jeffreys_is_that_of_statsmodels():
-    from statsmodels.stats.proportion import proportion_confint
-
+def test_jeffreys_is_that_of_statsmodels(statsmodels):
+    proportion_confint = statsmodels.stats.proportion_confint
     k = np.array([1, 5, 19, 50])
     t = np.array([20, 20, 20, 1000])
     np.testing.assert_allclose(jeffreys(k, t), proportion_confint(k, t, method="jeffreys"), rtol=1e-9)

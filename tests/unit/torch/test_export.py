@@ -11,7 +11,7 @@ from torch import nn  # noqa: E402
 import sterling.torch as stt  # noqa: E402
 from sterling.errors import InputError, SterlingError, StoreError  # noqa: E402
 from sterling.torch.export import pack, to_onnx  # noqa: E402
-from sterling.torch.packed import load_packed, pack_codes, unpack_codes  # noqa: E402
+from sterling.torch.packed import HEADER, MAGIC, load_packed, pack_codes, unpack_codes  # noqa: E402
 from tests.unit.torch import frameworks as fw  # noqa: E402
 
 
@@ -285,6 +285,16 @@ def test_a_file_whose_claims_do_not_hold(file, old, new):
     assert old in content
     file.write_bytes(content.replace(old, new, 1))
     with pytest.raises(StoreError, match=r"net\.bits"):
+        load_packed(file)
+
+
+def test_a_shape_beyond_all_numbers_of_bytes(file):
+    content = file.read_bytes()
+    at = len(MAGIC) + HEADER.size
+    (length,) = HEADER.unpack(content[len(MAGIC) : at])
+    header = content[at : at + length].replace(b"[4, 16]", b"[4, 16, 1099511627775, 1099511627775]")
+    file.write_bytes(MAGIC + HEADER.pack(len(header)) + header + content[at + length :])
+    with pytest.raises(StoreError, match="ends before"):
         load_packed(file)
 
 

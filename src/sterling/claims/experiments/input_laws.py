@@ -15,12 +15,12 @@ from sterling.base.registry import register
 from sterling.base.text import percent
 from sterling.claims.claim import PAPER, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, measured, picture, share
+from sterling.claims.finding import Finding, both_ways, measured, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import listed, undecided
 from sterling.model.families import AutoRegressive, Gaussian, Rectified, Shifted, get_family
 from sterling.plot.curves import dots, intervals
-from sterling.stats import mean_interval, share_interval
+from sterling.stats import mean_interval
 from sterling.study.cells import Cell, Seeds
 from sterling.study.kinds import SHARE, Look
 from sterling.study.report import with_shares
@@ -183,9 +183,9 @@ def measure(context: Context, budget: Budget) -> Finding:
     )
     last = table.filter(samples=sizes[-1])
     intervals: dict[str, dict[str, tuple[float, float]]] = {family: {} for family in budget.families}
-    for row in last.iter_rows(named=True):  # runs left open may come there or not
-        most = share_interval(row["successes"] + row["undecided"], row["trials"])[2]
-        intervals[row["inputs"]][row["normalize"]] = row["share_low"], most
+    for row in last.iter_rows(named=True):
+        _, low, high = both_ways(row["successes"], row["undecided"], row["trials"])
+        intervals[row["inputs"]][row["normalize"]] = low, high
     normal = [f for f in budget.families if isinstance(get_family(f), Gaussian | Shifted | AutoRegressive)]
     healed = restored(intervals)
     succeed = [family for family in budget.families if intervals[family]["none"][0] > HALF]
@@ -283,10 +283,8 @@ def cross(context: Context, budget: Budget, samples: int) -> pl.DataFrame:
     for surrogate, (name, place) in product(budget.surrogates, laws.items()):
         cell = cells.filter(inputs=name, surrogate=surrogate)
         runs, won, left = cell.select("trials", "successes", "undecided").row(0)
-        share, low, _ = share_interval(won, runs)
-        _, _, high = share_interval(won + left, runs)
         missed = trials.filter(inputs=name, surrogate=surrogate)["missed"].drop_nulls()
-        rows.append((surrogate, *place, runs, won, left, share, low, high, *mean_interval(missed)))
+        rows.append((surrogate, *place, runs, won, left, *both_ways(won, left, runs), *mean_interval(missed)))
     names = ("surrogate", "mean", "shape", "trials", "successes", "undecided")
     ends = [f"{one}{end}" for one in ("share", "missed") for end in ("", "_low", "_high")]
     return pl.DataFrame(rows, [*names, *ends], orient="row")

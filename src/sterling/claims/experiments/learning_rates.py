@@ -13,13 +13,13 @@ import polars as pl
 from sterling.base.text import in_figure, percent
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Reference, picture, share
+from sterling.claims.finding import Finding, Reference, both_ways, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import schedule_words
 from sterling.dynamics.verdict import Verdict
 from sterling.plot.style import legend_above, verdict_bar
 from sterling.schedules import parse_schedule
-from sterling.stats import share_interval
+from sterling.stats import Interval
 from sterling.study.kinds import schedule_text
 
 if TYPE_CHECKING:
@@ -49,16 +49,9 @@ class Budget:
     failing: tuple[str, ...] = ("power:0.5,1.5", "power:0.5,2", "table:0.5,0.5,0.5,0.5,0")
 
 
-def _shares(counts: list[tuple[int, ...]]) -> np.ndarray:
-    """Return (k, 2) ends for the share absorbed at w*, from (trials, stalled, optimal, left open).
-
-    At the lower end no run that its budget left open gets there, at the upper one all do.
-    """
-    ends = [
-        (share_interval(optimal, trials)[1], share_interval(optimal + sum(left), trials)[2])
-        for trials, _, optimal, *left in counts
-    ]
-    return np.array(ends).reshape(-1, 2)
+def _absorbed(trials: int, stalled: int, optimal: int, left: int = 0) -> Interval:
+    """Return the share of runs absorbed at w*, with those that their budget left open counted both ways."""
+    return both_ways(optimal, left, trials)
 
 
 #: Judges (trials, stalled, optimal, left open) of each schedule that meets the terms, and of each of finite
@@ -72,14 +65,15 @@ RULE = Rule(
             lambda meeting, failing: (
                 all(stalled for _, stalled, *_ in failing)
                 and not any(stalled for _, stalled, *_ in meeting)
-                and bool((_shares(meeting)[:, 0] > HALF).all())
+                and all(_absorbed(*one)[1] > HALF for one in meeting)
             ),
         ),
         contradicted(
             f"one that meets the terms stalls a run or brings less than {percent(HALF)} to w*, even if all "
             "runs left open by their budget came there",
             lambda meeting, failing: (
-                any(stalled for _, stalled, *_ in meeting) or bool((_shares(meeting)[:, 1] < HALF).any())
+                any(stalled for _, stalled, *_ in meeting)
+                or any(_absorbed(*one)[2] < HALF for one in meeting)
             ),
         ),
     ),
