@@ -47,8 +47,7 @@ class Pool:
 
     Threads of our own, ``threads`` or as many as there are cores, end with the block; an executor of the
     caller's stays open, must be able to pickle the work, and is believed how many it runs at a time. Ctrl-C
-    in the block is held back to the next look of `results` (or call of `look`), and raised there; a second
-    one acts at once.
+    in the block is held back to the next look of `results`, and raised there; a second one acts at once.
 
     ``count`` is the number of workers, and may be set anew at any look, for an executor that grows.
     ``here`` says whether they are known to be on this machine, ``in_threads`` whether they are threads of
@@ -93,11 +92,6 @@ class Pool:
 
     def __exit__(self, *problem) -> bool | None:
         return self._stack.__exit__(*problem)
-
-    def look(self) -> None:
-        """Raise KeyboardInterrupt if Ctrl-C was pressed: for long stretches between two results."""
-        if self._asked():
-            raise KeyboardInterrupt
 
     def results(
         self,

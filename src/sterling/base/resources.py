@@ -59,10 +59,9 @@ def available_memory() -> int | None:
     """Return the bytes that can be allocated now (limits of control groups honoured), or None if unknown."""
     found = list(_room_in_groups())
     try:
-        for line in _MEMORY_TABLE.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                found.append(int(line.split()[1]) * 1024)
-    except (OSError, ValueError, IndexError):
+        table = dict(line.split(":", 1) for line in _MEMORY_TABLE.read_text().splitlines())
+        found.append(int(table["MemAvailable"].split()[0]) * 1024)
+    except (OSError, ValueError, LookupError):
         pass
     if not found:
         try:
@@ -129,11 +128,7 @@ def _room_in_groups() -> Iterator[int]:
 def _reclaimable(stat: str, version: int) -> int:
     """Return the bytes of cached files, which a control group counts as used but gives up when asked."""
     wanted = "inactive_file" if version == 2 else "total_inactive_file"
-    for line in stat.splitlines():
-        name, _, value = line.partition(" ")
-        if name == wanted:
-            return int(value)
-    return 0
+    return int(dict(line.split() for line in stat.splitlines()).get(wanted, 0))
 
 
 @lru_cache(maxsize=8)

@@ -89,7 +89,10 @@ def with_picture(thing: Any, shown: str) -> str:
 
 
 class Plain:
-    """What public objects have in common: they can be told as plain values, and a notebook shows those."""
+    """What public objects have in common: they can be told as plain values.
+
+    A notebook shows those, or what the method `summary` says in names and values.
+    """
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, which JSON can hold.
@@ -102,7 +105,9 @@ class Plain:
         return _told(asdict(self))  # type: ignore[call-overload]
 
     def _repr_html_(self) -> str:
-        return in_notebook(self, ((name, shortened(value)) for name, value in self.to_dict().items()))
+        summary = getattr(self, "summary", None)
+        told = self.to_dict().items() if summary is None else summary()
+        return in_notebook(self, ((name, shortened(value)) for name, value in told))
 
 
 def _told(value: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sterling.base.arrays import read_only
-from sterling.base.text import Plain, counted, in_notebook, number
+from sterling.base.text import Plain, counted, number
 from sterling.dynamics import walk as cell
 from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.verdict import Verdict
@@ -484,9 +484,6 @@ class Orbit(Plain):
             f"Orbit({self.verdict} {sure}, n={self.n}, steps={self.steps:,}, errors={self.errors}, "
             f"ergodic_errors={self.ergodic_errors}, occupancy={self.occupancy:.4g}, visits={self.visits:,})"
         )
-
-    def _repr_html_(self) -> str:
-        return in_notebook(self, self.summary())
 
 
 def _completed(clock: np.ndarray, steps: int) -> tuple[int, int]:

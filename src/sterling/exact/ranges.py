@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -22,17 +22,8 @@ _ENOUGH = 12  # fewer are taken only where sums would not fit otherwise
 _USUAL_ROWS = 10  # bits of the number of samples that every instance may have
 
 
-class Bounded(Protocol):
-    """Data with a bound on their gradient sums, in units of their own grid."""
-
-    gradient_bound: int
-
-
-Made = TypeVar("Made", bound=Bounded)
-
-
-def finest(make: Callable[[int], Made], aim: float = math.inf) -> Made:
-    """Return ``make(bits)`` for the finest grid of labels and readout, out of a few, on which sums fit.
+def finest(make: Callable[[int], Any], aim: float = math.inf) -> Any:
+    """Return ``make(bits)``, an instance, for the finest grid of labels and readout on which sums fit.
 
     ``aim`` is a bound on gradient sums that a coarser grid is worth, down to 12 bits.
     """

@@ -106,10 +106,8 @@ def _label_column(names: list[str], labels) -> int:
     if labels in names:
         return names.index(labels)
     number = whole(labels)
-    if number is not None and -len(names) <= number < len(names):
-        return number % len(names)
     if number is not None:
-        raise InputError(f"it has no column {number}: it has {len(names)}, counted from 0")
+        return place(number, len(names))
     near = difflib.get_close_matches(str(labels), names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"it has {_listed(names)}"
     raise InputError(f"it has no column {labels!r}: {hint}")
@@ -156,6 +154,13 @@ def _text(series: pl.Series, cast: pl.Series, what: str) -> InputError:
             first, second = (repr(value[:20]) for value in sorted(classes))
             return InputError(f"{what} holds {first} and {second}: map one to 0 and the other to 1")
     return InputError(f"{what} holds text ({series[row][:20]!r} in row {row + 1}): {advice}")
+
+
+def place(number: int, count: int) -> int:
+    """Return the place of a column out of so many, from 0; negative numbers count from the end."""
+    if not -count <= number < count:
+        raise InputError(f"it has no column {number}: it has {count}, counted from 0")
+    return number % count
 
 
 def whole(label) -> int | None:

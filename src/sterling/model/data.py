@@ -25,7 +25,7 @@ from sterling.base.parquet import weigh
 from sterling.base.resources import require_memory
 from sterling.base.text import counted
 from sterling.errors import InputError, RangeError, SterlingError, SterlingWarning
-from sterling.model.columns import Data, refuse_twins, split, whole
+from sterling.model.columns import Data, place, refuse_twins, split, whole
 from sterling.model.instance import Instance
 from sterling.model.normalise import Normalizer, check_normalize, told
 
@@ -241,9 +241,7 @@ def _column_number(labels, count: int) -> int:
         raise InputError(f"it has no column names, so labels={labels!r} means nothing: give a number")
     if count < 2:
         raise InputError(f"it has {counted(count, 'column')}, so no inputs beside the labels: give both")
-    if not -count <= number < count:
-        raise InputError(f"it has no column {number}: it has {count}, counted from 0")
-    return number % count
+    return place(number, count)
 
 
 # .csv and .parquet

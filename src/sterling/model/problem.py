@@ -161,7 +161,7 @@ class Problem(Plain):
                 normalizer,
             )
 
-        instance = finest(make)
+        instance: Instance = finest(make)
         instance.columns = transpose(grid, threads)
         return instance
 

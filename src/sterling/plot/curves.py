@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 #: Colours and markers of series that have no meaning of their own.
 SERIES_COLOURS = (BLUE, VERMILLION, GREEN, AMBER, PURPLE, GREY, INK)
-MARKERS = "osD^vPX"
+MARKERS = "osD^vP*X"
 
 _APART = 2.0  # points between series that stand at one place
 

@@ -22,6 +22,7 @@ from sterling.plot.style import (
     INK,
     PALE,
     VERMILLION,
+    dimensions_axis,
     named_bars,
     note,
     plain,
@@ -153,7 +154,6 @@ def plan(ax: Axes, thing: Plan) -> str:
 def study(ax: Axes, thing: Study) -> str:
     """Draw the cells over n and N, or the dimensions where the study finds the sample sizes by itself."""
     problems = [cell.problem for cell in thing.cells]
-    ax.set_xscale("log", base=2)
     if problems:
         ax.plot([p.n for p in problems], [p.samples for p in problems], "s", ms=4, color=BLUE)
         ax.set_yscale("log")
@@ -167,8 +167,7 @@ def study(ax: Axes, thing: Study) -> str:
         ax.vlines(thing.n, 0, 1, color=BLUE, lw=3, alpha=0.3)
         ax.set_yticks([])
         about = f"Sample sizes are found by the study itself, at n = {', '.join(map(str, thing.n))}."
-    ax.set_xticks(thing.n, [str(n) for n in thing.n])
-    ax.minorticks_off()
+    dimensions_axis(ax, thing.n)
     tidy(ax, xlabel="n", ylabel="samples N" if problems else "found by the study")
     return about
 

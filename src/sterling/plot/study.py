@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from sterling.base.text import number, percent
 from sterling.errors import InputError
-from sterling.plot.curves import shares
+from sterling.plot.curves import MARKERS, shares
 from sterling.plot.style import (
     BLUE,
     GREEN,
@@ -23,6 +23,7 @@ from sterling.plot.style import (
     PALE,
     PURPLE,
     caption,
+    dimensions_axis,
     legend_above,
     note,
     plain,
@@ -56,7 +57,6 @@ _OPTIMAL = (
 )
 #: Of rising n, from violet to red; each stands out from light and dark pages by 3 to 1 at least.
 SHADES = ("#440154", "#4f41a8", "#1f6fb0", "#12808a", "#1c8a5a", "#5c8a1a", "#a06f00", "#c8402a")
-_MARKERS = "osD^vP*X"
 
 
 def success_curves(ax: Axes, series: SeriesFit) -> str:
@@ -68,7 +68,7 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
     for place, n in enumerate(dimensions):
         cells = series.cells.filter(series.cells["n"] == n)
         shade = SHADES[round(place * (len(SHADES) - 1) / max(1, len(dimensions) - 1))]
-        look = {"marker": _MARKERS[place % len(_MARKERS)], "ms": 4, "lw": 1, "color": shade}
+        look = {"marker": MARKERS[place % len(MARKERS)], "ms": 4, "lw": 1, "color": shade}
         shares(ax, cells, 0, 1, ls="", label=f"n = {n}", **look)
         if fit is not None and n in fit.slope_at:
             x = cells["samples"].to_numpy()
@@ -124,9 +124,7 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
         look = {"color": PURPLE, "lw": 1.4, "ls": (0, (4, 1.5, 1, 1.5)), "marker": "D", "ms": 4}
         ax.plot(*zip(*law.samples.items(), strict=True), label=f"predicted ({law.kind})", **look)
         predicted = " The purple line is the mean-field prediction, made without any run."
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(dimensions, [f"{value:g}" for value in dimensions])
-    ax.minorticks_off()
+    dimensions_axis(ax, dimensions)
     what = f"samples N₅₀ {series.budget}".rstrip()
     tidy(ax, yscale="log", xlabel="dimension n", ylabel=what)
     growth = (

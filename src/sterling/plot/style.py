@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -89,6 +89,14 @@ def whole_numbers(ax: Axes) -> None:
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def dimensions_axis(ax: Axes, dimensions: Iterable[float]) -> None:
+    """Scale the x axis by factors of two, with a tick at each dimension."""
+    ticks = list(dimensions)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(ticks, [f"{n:g}" for n in ticks])
+    ax.minorticks_off()
 
 
 def note(ax: Axes, text: str) -> None:

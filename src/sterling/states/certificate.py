@@ -24,7 +24,7 @@ from sterling.base.arrays import check_signs, read_only
 from sterling.base.checks import instance_of
 from sterling.base.files import as_path, printable, unreadable, write_atomically
 from sterling.base.progress import Progress, showing
-from sterling.base.text import Plain, in_notebook
+from sterling.base.text import Plain
 from sterling.errors import InputError, StoreError
 from sterling.model.instance import Instance
 from sterling.states.cases import MOST_CASES, MOST_STATES, branch
@@ -199,9 +199,6 @@ class Certificate(Plain):
             f"wrong_share<={_above(self.wrong_share.max())}, recurrent={self.recurrent}, "
             f"decodes={self.decodes})"
         )
-
-    def _repr_html_(self) -> str:
-        return in_notebook(self, self.summary())
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the certificate as JSON, whole or not at all.

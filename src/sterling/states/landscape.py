@@ -16,7 +16,7 @@ from sterling.base.arrays import read_only
 from sterling.base.checks import flag, instance_of, integer
 from sterling.base.progress import Show
 from sterling.base.resources import require_memory
-from sterling.base.text import Plain, counted, in_notebook
+from sterling.base.text import Plain, counted
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.schedules import Schedule
@@ -277,9 +277,6 @@ class Landscape(Plain):
             "instance": self.instance.to_dict(),
             "seconds": self.seconds,
         }
-
-    def _repr_html_(self) -> str:
-        return in_notebook(self, self.summary())
 
     def __repr__(self) -> str:
         free = "trap free" if self.trap_free else counted(self.trap_states.size, "trap")

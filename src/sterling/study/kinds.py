@@ -133,7 +133,7 @@ def words(*known: str) -> Column:
     Returns
     -------
     Column
-        A changed copy.
+        Of texts, none of which may be missing.
 
     Examples
     --------

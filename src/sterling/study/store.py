@@ -105,8 +105,7 @@ class Store:
         except OSError as problem:
             folder = printable(self._shards)
             raise StoreError(f"cannot make the folder {folder}: {problem.strerror}") from problem
-        text = study.to_toml().encode()
-        write_atomically(self.folder / STUDY_FILE, lambda stream: stream.write(text))
+        write_atomically(self.folder / STUDY_FILE, study.to_toml().encode())
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -276,7 +275,7 @@ class Store:
     def _put(self, rows: pl.DataFrame) -> str:
         name, data = encode(rows, self.study.kind, self.study.identity)
         self._shards.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._shards / name, lambda stream: stream.write(data))
+        write_atomically(self._shards / name, data)
         self._mine[name] = len(rows)
         return name
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sterling.base.text import Plain, counted, in_notebook, number, percent
+from sterling.base.text import Plain, counted, number, percent
 from sterling.visits.batch_means import (
     BURN_IN,
     DRIFT_LEVEL,
@@ -293,9 +293,6 @@ class Recurrence(Plain):
             f"escapes={self.escapes:.4g}/1000 steps, mean return={self.returns.mean:.4g}, "
             f"mean stay={self.sojourns.mean:.4g})"
         )
-
-    def _repr_html_(self) -> str:
-        return in_notebook(self, self.summary())
 
 
 def recurrence(

@@ -19,7 +19,7 @@ from sterling.dynamics.restart import Restart
 from sterling.model.problem import Problem
 from sterling.plot.curves import style
 from sterling.plot.study import success_curves
-from sterling.plot.style import DASHED, GREY, note, tidy
+from sterling.plot.style import DASHED, GREY, dimensions_axis, note, tidy
 from sterling.stats import share_interval
 from sterling.study.report import SeriesFit, fit_store
 from sterling.theory import samples_for_average, samples_for_information, samples_for_messages
@@ -186,9 +186,7 @@ def draw_heights(ax: Axes, heights: dict[int, tuple[float, float, float]], edges
         ax.axhline(edges[name], color=GREY, lw=1, ls="--" if name == "messages" else ":")
         place = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "bottom"}
         ax.text(1, edges[name], f"{words}, n → ∞ ", fontsize=8, color=GREY, **place)
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(n, [f"{one:g}" for one in n])
-    ax.minorticks_off()
+    dimensions_axis(ax, n)
     tidy(ax, xlabel="dimension n", ylabel="N₅₀/n", ylim=(0, None))
     return (
         "Points on a level line would be growth in proportion to n. Grey are the limits for the samples that "
