@@ -23,7 +23,7 @@ from sterling.plot.style import (
     tidy,
 )
 from sterling.stats import mean_interval
-from sterling.torch.monitor import HORIZONS
+from sterling.torch.horizons import HORIZONS
 
 LINES = {  # how the three nets of a run at a constant rate are drawn
     "last": ("last iterate", VERMILLION, "-"),

@@ -29,7 +29,7 @@ from sterling.study.cells import Cell, Seeds
 from sterling.study.kinds import Look
 from sterling.torch import remedies, rivals
 from sterling.torch.decoding import evaluate, recompute_norms
-from sterling.torch.monitor import HORIZONS, settled
+from sterling.torch.horizons import HORIZONS, settled
 
 #: Parts of the run after which a run at a constant rate is looked at.
 MARKS = (1 / 4, 1 / 2, 3 / 4, 1)

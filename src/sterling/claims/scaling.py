@@ -144,7 +144,7 @@ def notes_on(series: list[SeriesFit], label: str) -> list[str]:
     fit = main.fit
     if fit is None:
         return [f"{label}: no exponent was fitted: {main.refusal}."]
-    notes = [*fit.notes]
+    notes = [*main.notes]
     if fit.curved:
         notes.append(fit.curvature)
     if main.left_out is not None:

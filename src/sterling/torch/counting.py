@@ -420,3 +420,13 @@ def grid_of(levels: int, codes: torch.Tensor | None = None) -> tuple[int, int, i
     if seen <= set(range(-top, top + 1, spacing)):
         return -top, top, spacing
     return min(seen), max(seen), 1
+
+
+def median(bins: list[int]) -> int | None:
+    """Return the median of times in bins, to a factor of two: the start of its bin."""
+    total, seen = sum(bins), 0
+    for place, count in enumerate(bins):
+        seen += count
+        if 2 * seen >= total > 0:
+            return 1 << place
+    return None

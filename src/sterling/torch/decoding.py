@@ -20,7 +20,8 @@ from sterling.base.text import counted, in_notebook, number, percent, sentence
 from sterling.errors import InputError, InputTypeError
 from sterling.torch.counting import Tally
 from sterling.torch.handle import QuantisedWeight
-from sterling.torch.monitor import OrbitMonitor, nearest
+from sterling.torch.horizons import nearest
+from sterling.torch.monitor import OrbitMonitor
 from sterling.torch.parametrized import own_class
 from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import find

@@ -5,8 +5,7 @@ It knows when a step was one, and what to show; counting itself is done in `coun
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,10 @@ from torch import nn
 from sterling.base.checks import instance_of, integer, real, shown
 from sterling.base.text import counted
 from sterling.errors import InputError, InputTypeError, SterlingError
-from sterling.torch.counting import Tally
+from sterling.torch.counting import Tally, median
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.hooks import after_each_step, groups_of, innermost, skipped
+from sterling.torch.horizons import HORIZONS, checked, nearest, settled
 from sterling.torch.scales import LastScale, rounds
 from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import find
@@ -28,13 +28,8 @@ if TYPE_CHECKING:
 
     from sterling.torch.monitor_report import MonitorReport
 
-#: Horizons of the averages, in steps; infinity stands for all steps since the start or `restart`.
-HORIZONS = (16.0, 64.0, 256.0, 1024.0, math.inf)
 #: An average nearer to a threshold than to its level leaves the weight undecided: the margin is below this.
 DECIDED = 0.5
-
-#: The horizon by default is nearest to the steps so far divided by this.
-SETTLED = 16
 
 _VOTE = 64.0  # the horizon next to which the majority vote is held
 _FORMAT = 1  # of the state
@@ -126,7 +121,7 @@ class OrbitMonitor:
     ):
         instance_of(model, nn.Module, "model", "a torch.nn.Module")
         optimizer = innermost(optimizer)
-        self.horizons = _checked_horizons(horizons)
+        self.horizons = checked(horizons)
         self.within = integer(within, "within", 1)
         self.momentum = real(momentum, "momentum", above=0, most=1)
         self.model, self.optimizer = unwrapped(model), optimizer
@@ -341,8 +336,8 @@ class OrbitMonitor:
                     "never_moved": int((tally.moved_at[tally.part(index)] == 0).sum()),
                     "churn": self.history[-1]["churn"][index] / size if self.history else None,
                     "oscillation": float(tally.oscillations(index).mean()),
-                    "stay": _median(tally.stays[index].tolist()),
-                    "absence": _median(tally.absences[index].tolist()),
+                    "stay": median(tally.stays[index].tolist()),
+                    "absence": median(tally.absences[index].tolist()),
                     "horizon": horizon,
                 }
             )
@@ -492,39 +487,9 @@ class OrbitMonitor:
         return f"<OrbitMonitor: {where}, {counted(self.steps, 'step')}>"
 
 
-def _checked_horizons(horizons: Any) -> tuple[float, ...]:
-    if isinstance(horizons, str) or not isinstance(horizons, Iterable):
-        raise InputTypeError(f"horizons is {shown(horizons)}; give numbers of steps")
-    values = [math.inf if one == math.inf else real(one, "a horizon", least=1) for one in horizons]
-    if not values or len(set(values)) != len(values):
-        raise InputError(f"horizons is {shown(horizons)}; give at least one, each once")
-    return tuple(sorted(values))
-
-
 def _described(tensor: list[Any] | None) -> str:
     """Return name, shape and levels of a tensor in words."""
     if tensor is None:
         return "no further tensor"
     name, shape, levels = tensor
     return f"{name!r} of shape {tuple(shape)} on {levels} levels"
-
-
-def _median(bins: list[int]) -> int | None:
-    """Return the start of the bin in which the median lies."""
-    total, seen = sum(bins), 0
-    for place, count in enumerate(bins):
-        seen += count
-        if 2 * seen >= total > 0:
-            return 1 << place
-    return None
-
-
-def settled(horizons: Sequence[float], steps: int) -> float:
-    """Return the finite horizon nearest to steps/`SETTLED`, by ratio; infinity where there is no other."""
-    finite = [one for one in horizons if one < math.inf]
-    return nearest(finite or horizons, max(1.0, steps / SETTLED))
-
-
-def nearest(horizons: Sequence[float], wanted: float) -> float:
-    """Return the horizon nearest to a number of steps, by ratio."""
-    return min(horizons, key=lambda one: abs(math.log(one / wanted)))

@@ -30,6 +30,7 @@ from sterling.claims.reproduce import reproduce
 from sterling.claims.scaling import Scaling
 from sterling.report.described import described
 from sterling.report.figures import identifier
+from sterling.study.report import PLACED
 
 QUIET = Scaling(n=(4, 8), width=1.0, steps=(300,), max_trials=2_000)
 TINY = {
@@ -162,6 +163,12 @@ def same(one: Finding, other: Finding):
 def test_threads_change_no_number(done, key, tmp_path):
     _, result, _ = done
     same(result[key], reproduce(tmp_path, budgets=TINY, threads=2, only=[key])[key])
+
+
+@pytest.mark.parametrize("key", ["P1", "P2"])
+def test_what_choosing_sample_sizes_costs_is_said(done, key):
+    _, result, _ = done
+    assert any(PLACED in note for note in result[key].notes)
 
 
 def test_another_seed_gives_other_data(done, tmp_path):

@@ -1,0 +1,36 @@
+"""Horizons of time averages, in steps: those by default, and which one to take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sterling.base.checks import real, shown
+from sterling.errors import InputError, InputTypeError
+
+#: By default; infinity stands for all steps since the start or `restart`.
+HORIZONS = (16.0, 64.0, 256.0, 1024.0, math.inf)
+#: The horizon by default is nearest to the steps so far divided by this.
+SETTLED = 16
+
+
+def checked(horizons: Any) -> tuple[float, ...]:
+    """Return horizons in ascending order."""
+    if isinstance(horizons, str) or not isinstance(horizons, Iterable):
+        raise InputTypeError(f"horizons is {shown(horizons)}; give numbers of steps")
+    values = [math.inf if one == math.inf else real(one, "a horizon", least=1) for one in horizons]
+    if not values or len(set(values)) != len(values):
+        raise InputError(f"horizons is {shown(horizons)}; give at least one, each once")
+    return tuple(sorted(values))
+
+
+def settled(horizons: Sequence[float], steps: int) -> float:
+    """Return the finite horizon nearest to steps/`SETTLED`, by ratio; infinity where there is no other."""
+    finite = [one for one in horizons if one < math.inf]
+    return nearest(finite or horizons, max(1.0, steps / SETTLED))
+
+
+def nearest(horizons: Sequence[float], wanted: float) -> float:
+    """Return the horizon nearest to a number of steps, by ratio."""
+    return min(horizons, key=lambda one: abs(math.log(one / wanted)))
