@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from copy import deepcopy
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -118,8 +117,8 @@ class Orbit(Plain):
         self.start_signs = np.where(course.start_latent >= 0, 1, -1).astype(np.int8)
         self.flips_complete_to = course.flips_complete_to
         self.instance = about
-        # Σ v², rounded once, as `Instance.readout_norm2` is
-        self._norm2 = float(sum(Fraction(weight) ** 2 for weight in about["readout"]))
+        # Rounded once, as `Instance.readout_norm2` is: the weights have so few digits that squares are exact.
+        self._norm2 = math.fsum(weight * weight for weight in about["readout"])
         self._settle()
         passes = float(clock[cell.READ] / (about["n"] * about["m"] * about["samples"]))
         self.stats = Stats(

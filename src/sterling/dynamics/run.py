@@ -132,7 +132,7 @@ class Run:
     ) -> None:
         """Let the engine run, a slice at a time, until it is done or Ctrl-C was pressed."""
         options, saved = self.options, time.monotonic()
-        restart, norm2 = options.restart, self.instance.readout_norm2
+        restart = options.restart
         while True:
             until = options.steps
             if restart is not None:
@@ -143,6 +143,7 @@ class Run:
                 self.finished = True
                 return
             if status == REACHED and restart is not None:
+                norm2 = self.instance.readout_norm2
                 restart._apply(self.walk, engine.log, until + 1, options.schedule, norm2)
                 engine.moved()
             if pace.tick(engine.position) and show is not None:

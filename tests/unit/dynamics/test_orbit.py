@@ -198,3 +198,11 @@ def test_small_buffers(noisy, monkeypatch, buffers):
     monkeypatch.setattr(module, "_TIME_BUFFER", buffers[1])
     assert_same_orbit(st.train(noisy, 3000, st.Constant(0.5)), expected)
     assert_same_orbit(st.train(noisy, 300, st.Constant(0.5), engine="dense"), dense)
+
+
+def test_the_norm_of_the_readout_is_that_of_the_instance():
+    """Step sizes are divided by it: a bit of difference would move the latents of a saved run."""
+    for seed in range(50):
+        readout = np.random.default_rng(seed).normal(size=7) * 2.0 ** (seed % 9 - 4)
+        drawn = st.Instance(np.eye(7)[:, None, :].repeat(7, axis=1), readout, readout, constant="keep")
+        assert st.train(drawn, 1)._norm2 == drawn.readout_norm2
