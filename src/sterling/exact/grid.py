@@ -19,6 +19,8 @@ from sterling.errors import RangeError
 _EXACT_BITS = 40
 #: Features must be smaller than this, and larger than its inverse.
 _USUAL = 1e31
+#: Rows of codes that are searched for extremes as one.
+_TOGETHER = 16
 #: Codes lie between minus this and this.
 _LARGEST_CODE = {"int16": (1 << 15) - 1, "int32": (1 << 23) - 1}
 
@@ -70,12 +72,21 @@ class InputGrid:
     @cached_property
     def reach(self) -> tuple[int, int]:
         """Bounds on |code + offset| and, in units of 2^-bits, on |Σ_k ± value_k|."""
-        codes = self.rows[:, : self.features]
-        low = codes.min(axis=0).astype(np.int64) + self.offsets
-        high = codes.max(axis=0).astype(np.int64) + self.offsets
+        low, high = (codes[: self.features] + self.offsets for codes in _extremes(self.rows))
         reach = np.maximum(np.abs(low), np.abs(high))
         total = sum(int(r) << int(s) for r, s in zip(reach, self.shifts, strict=True))
         return int((reach + np.abs(self.offsets)).max()), total
+
+
+def _extremes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the largest code of each column, int64; NumPy is slow on short rows."""
+    width, whole = rows.shape[1], len(rows) // _TOGETHER * _TOGETHER
+    long, rest = rows[:whole].reshape(-1, _TOGETHER * width), rows[whole:]
+    found = []
+    for extreme, none in ((np.min, np.iinfo(rows.dtype).max), (np.max, np.iinfo(rows.dtype).min)):
+        ends = extreme(long, axis=0, initial=none).reshape(_TOGETHER, width)
+        found.append(extreme(np.vstack([ends, rest]), axis=0).astype(np.int64))
+    return found[0], found[1]
 
 
 def exact_bits(values: np.ndarray) -> int | None:

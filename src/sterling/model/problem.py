@@ -256,7 +256,7 @@ class Problem(Plain):
                 noise = self._draw_noise(part_seed(seed, NOISE, block), noise_bits)
                 labels[first:last] += noise[: last - first] << (bits - noise_bits)
 
-        for_each(fill, range(-(-self.samples // _BLOCK)), threads)
+        for_each(fill, range(-(-self.samples // _BLOCK)), threads if self.noise > 0 else 1)
         return labels, bits
 
     def _draw_noise(self, seed, bits: int) -> np.ndarray:

@@ -209,3 +209,16 @@ def test_a_plain_grid():
     grid = InputGrid.plain(rows, 3, 12)
     np.testing.assert_array_equal(grid.values() * 4096, rows[:, :3])
     assert not grid.rounding.any()
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.int32])
+@pytest.mark.parametrize("samples", [1, 15, 16, 17, 100])
+def test_the_reach_of_codes_is_that_of_their_extremes(samples, kind):
+    rng = np.random.default_rng(samples)
+    rows = aligned_zeros((samples, padded_width(5)), kind)
+    rows[:, :5] = rng.integers(-900, -100, (samples, 5))  # padding and none of them lie beyond zero
+    rows[:, 4] = 7
+    offsets, shifts = np.array([0, 50, -50, 2000, 0]), np.array([0, 1, 2, 0, 3])
+    grid = InputGrid(rows, 5, 3, shifts, offsets, np.zeros(5))
+    largest = np.abs(rows[:, :5].astype(np.int64) + offsets).max(axis=0)
+    assert grid.reach == (int((largest + np.abs(offsets)).max()), int((largest << shifts).sum()))
