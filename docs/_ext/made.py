@@ -83,7 +83,7 @@ def commands():
     from typer.main import get_command
     from typer.testing import CliRunner
 
-    from sterling.cli import app
+    from sterling.cli.verbs import app
 
     known = get_command(app)
     names = set(known.list_commands(click.Context(known)))
