@@ -64,7 +64,11 @@ class Context:
             outcome = run(study, folder, threads=self.threads, progress=self.show or False)
             store = Store(folder)
             store.trials(["trial"])  # the first look warns of every shard that is left out
-        for told in (*(str(one.message) for one in caught), *map(sentence, outcome.messages)):
+        for one in caught:
+            if not issubclass(one.category, SterlingWarning):  # no matter of the claim
+                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        ours = (str(one.message) for one in caught if issubclass(one.category, SterlingWarning))
+        for told in (*ours, *map(sentence, outcome.messages)):
             if _TERM not in told:
                 self.note(told)
         return store

@@ -40,8 +40,8 @@ def explore(
 
 def _has_screen() -> bool:
     """Whether somebody sits there: a terminal, and a screen beside it."""
-    screen = sys.platform in ("win32", "darwin") or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
-    return sys.stdout.isatty() and bool(screen)
+    named = any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
+    return sys.stdout.isatty() and (named or sys.platform in ("win32", "darwin"))
 
 
 def _open(path: Path) -> None:

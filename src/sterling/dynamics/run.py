@@ -213,7 +213,7 @@ class Run:
         visits, events = int(clock[cell.VISITS]), int(clock[cell.EVENTS])
         verdict = verdict or (Verdict.RECURRENT if visits >= 2 else Verdict.WANDERING)
         occupancy = float(clock[cell.OCCUPIED] / max(1, clock[cell.ANCHOR]))
-        facts = (f"occupancy {occupancy:.3g}", f"visits {visits:,}", f"events {events:,}")
+        facts = (f"occupancy {occupancy:.3g}", f"visits {visits:,}", f"flips at {events:,} steps")
         return Progress(step, self.options.steps, f"{verdict} so far", facts, pace.left(step))
 
 

@@ -270,6 +270,8 @@ def initial_latent(n: int, init) -> np.ndarray:
         return (codes + within) * (2.0**-12 / np.sqrt(n))
     try:
         latent = real_array(init, "init", ("weight",), (n,), f"n={n}")
+        if np.asarray(init).dtype == bool:
+            raise InputTypeError("a mask says no latents")
     except InputTypeError:
         text = f"init is {checks.shown(init)}; give a seed or an array of {n} latents"
         raise InputTypeError(text, argument="init") from None

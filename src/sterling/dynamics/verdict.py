@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from sterling.base.text import percent
+
 if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
 
@@ -86,5 +88,6 @@ def meaning(orbit: Orbit) -> str:
             )
     words = orbit.verdict.meaning.replace("reference", home(orbit))
     if orbit.verdict is Verdict.RECURRENT and not orbit.errors:
-        return words.replace(": ", ", so the last iterate is right only by chance: ")
+        often = f"right only by chance, as in {percent(orbit.occupancy, 2)} of the steps"
+        return words.replace(": ", f", so the last iterate is {often}: ")
     return words

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 #: Columns that hold the labels unless the caller names another one; in any case, if none is written so.
 LABEL_NAMES = ("label", "y")
-_THE_LABELS = "the label column"
 
 
 class Data(NamedTuple):
@@ -45,7 +44,7 @@ def split(frame: pl.DataFrame, labels) -> Data:
             continue
         inputs.append(_numbers(series, f"column {name!r}"))
         kept.append(name)
-    targets = _numbers(frame.to_series(column), f"{_THE_LABELS} {names[column]!r}")
+    targets = _numbers(frame.to_series(column), f"the label column {names[column]!r}", is_label=True)
     if not inputs:
         raise InputError("it has no inputs beside the labels and the numbers of the rows: add some")
     numbered = len(kept) < len(names) - 1
@@ -118,7 +117,7 @@ def _listed(names: list[str], most: int = 8) -> str:
     return ", ".join(map(repr, names[:most])) + more
 
 
-def _numbers(series: pl.Series, what: str) -> np.ndarray:
+def _numbers(series: pl.Series, what: str, is_label: bool = False) -> np.ndarray:
     """Return one column as float64, or say which value is none."""
     import polars as pl
 
@@ -132,7 +131,7 @@ def _numbers(series: pl.Series, what: str) -> np.ndarray:
     if series.dtype == pl.String:
         cast = series.str.strip_chars().cast(pl.Float64, strict=False)
         if cast.null_count():
-            raise _text(series, cast, what)
+            raise _text(series, cast, what, is_label)
         series = cast
     if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
         raise InputError(f"{what} has type {series.dtype}: turn it into numbers, or drop it")
@@ -146,9 +145,9 @@ def _numbers(series: pl.Series, what: str) -> np.ndarray:
     return values
 
 
-def _text(series: pl.Series, cast: pl.Series, what: str) -> InputError:
+def _text(series: pl.Series, cast: pl.Series, what: str, is_label: bool) -> InputError:
     row, advice = cast.is_null().arg_max() or 0, "turn it into numbers, or drop it"
-    if what.startswith(_THE_LABELS):
+    if is_label:
         classes, advice = series.unique(maintain_order=True), "map its values to numbers"
         if len(classes) == 2:
             first, second = (repr(value[:20]) for value in sorted(classes))

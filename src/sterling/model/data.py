@@ -257,7 +257,6 @@ def _read_csv(path: Path, labels) -> Data:
 
     size = path.stat().st_size
     require_memory(size, printable(path))
-    _check_start(path, b"", "CSV file")
     with path.open("rb") as file:
         first = file.read(1 << 16)
     if b"\0" in first:
@@ -266,6 +265,8 @@ def _read_csv(path: Path, labels) -> Data:
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(first)
     except UnicodeDecodeError:
         raise InputError(f"it {_NOT_UTF8}") from None
+    if not text.strip():
+        raise InputError(f"it is empty: {_ANOTHER_COPY}")
     if text.lstrip()[:1] in ("<", "{", "["):
         raise _unlike("CSV file")
     if "\r" in text and "\n" not in text:

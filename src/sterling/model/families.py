@@ -213,11 +213,16 @@ class Rectified(Family):
 
 
 @dataclass(frozen=True, repr=False)
-class AutoRegressive(Gaussian):
-    """Normal entries with correlation ρ^|k−l| between features k and l (AR(1) along the features)."""
+class AutoRegressive(Family):
+    """Normal entries with correlation ρ^|k−l| between features k and l (AR(1) along the features).
+
+    No `Gaussian`, for laws of independent entries ask for that.
+    """
 
     name: ClassVar[str] = "ar1"
     rho: float = 0.5
+    reach = Gaussian.reach
+    cumulative = Gaussian.cumulative
 
     def __post_init__(self):
         rho = real(self.rho, "the correlation of ar1 inputs", above=-1, below=1)

@@ -112,6 +112,8 @@ class _Affine(Normalizer):
         if all(value is None for value in given.values()):
             return
         n = np.size(self.mean)
+        if not n:
+            raise InputError(f"mean of {type(self).__name__} is empty: give a number for each feature")
         for (name, value), axes in zip(given.items(), self._axes, strict=True):
             named, shape = ("feature", "feature")[:axes], (n,) * axes
             array = real_array(value, f"{name} of {type(self).__name__}", named, shape, f"n={n}")

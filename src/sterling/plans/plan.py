@@ -22,6 +22,7 @@ from sterling.model.problem import Problem
 from sterling.plans.check import Check, check_needs
 from sterling.plans.cost import Cost, measure_cost
 from sterling.schedules import Power, Schedule
+from sterling.states.landscape import MAX_DIMENSION
 from sterling.study.kinds import get_kind
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.chatter import PATHS
@@ -33,8 +34,6 @@ STEPS = 100_000
 LAW_STEPS, OCCUPANCY_STEPS, RESTART_STEPS = 10_000, 1_000_000, 12_600
 #: What is said of a row beyond the range of its check.
 UNCHECKED = "not checked here"
-#: Up to so many weights a data set can be certified; then that is advised.
-CERTIFIABLE = 24
 
 _HALF = 0.5  # the share of data sets that typical means
 # N₅₀/n with restarts of ReLU at these n (docs/science, 12: `benchmarks/restart.py`, parts `small` and
@@ -179,16 +178,16 @@ class Plan(Plain):
     @property
     def advice(self) -> str:
         """What to do, or not to do, besides, in a sentence; empty where there is nothing to say."""
-        if self.problem.noise > 0 and self.problem.n <= CERTIFIABLE:
+        if self.problem.noise > 0 and self.problem.n <= MAX_DIMENSION:
             return (
                 "For so few weights recurrence can be proved for the data set at hand: `sterling certify`, "
                 "`st.certify(instance)`."
             )
-        ends = [need.samples for need in self.needs if need.criterion == "optimal"]  # plain, with restart
-        if len(ends) == 2 and ends[0] <= ends[1]:
+        ends = [need for need in self.needs if need.criterion == "optimal"]  # plain, with restart
+        if len(ends) == 2 and ends[0].samples <= ends[1].samples:
             return (
-                "Ergodic restart gains nothing here; it does where runs chatter, from about n = 64 weights "
-                "on."
+                "By these rows ergodic restart needs no fewer samples here than the plain run; it gains with "
+                "more weights, where noiseless runs chatter."
             )
         return ""
 

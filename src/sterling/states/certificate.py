@@ -292,9 +292,8 @@ def certify(
     check_dimension(instance.n)
     reference = _reference(instance)
     table = balances(instance, chosen, reference, threads, progress)
-    pushes = (
-        table.copy() if len(table) <= MOST_STATES else table
-    )  # from B′ the balance alone is judged as well
+    # From B′ the balance alone is judged as well.
+    pushes = table.copy() if len(table) <= MOST_STATES else table
     for first in range(0, len(table), PRICED):
         block = table[first : first + PRICED]
         block[:] = clipped(block, members(first + np.arange(len(block)), instance.n))

@@ -122,8 +122,8 @@ def complete(cases: np.ndarray) -> bool:
 
 
 def proved(
-    block: np.ndarray, clipped: np.ndarray, wrong: np.ndarray, cases: np.ndarray, duals: np.ndarray
+    block: np.ndarray, kept: np.ndarray, wrong: np.ndarray, cases: np.ndarray, duals: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return Σ λ_k B′_k or B_k at states, (states, cases), and which states a case leaves out."""
     free, even = np.where(cases == 0, duals, 0.0), np.where(cases == 1, duals, 0.0)
-    return clipped @ free.T + block @ even.T, (wrong @ (cases == -1).T.astype(np.float64)) > 0
+    return kept @ free.T + block @ even.T, (wrong @ (cases == -1).T.astype(np.float64)) > 0

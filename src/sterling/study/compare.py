@@ -59,7 +59,7 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     wrong = float((whole.wrong_share * steps - start.wrong_share * early).sum()) / late
     try:
         predicted = balance(instance, surrogate=surrogate)
-    except InputError:  # w* does not hold its weights: the sample is far too small
+    except InputError:  # w* does not hold its weights, or no prediction settles: far too few samples
         predicted = None
     return {
         "seed": seeds.data,
@@ -100,7 +100,7 @@ class Comparison(Plain):
     ``surrogate``; ``occupancy`` (share of the iterates at w*) and ``wrong`` (mean number of wrong weights)
     after the burn-in; ``ergodic_errors``, ``errors``, ``verdict`` and ``certified`` of the whole run;
     ``predicted_occupancy`` and ``predicted_wrong`` by `theory.balance` of that data set (mean-field; null
-    where w* does not hold its weights); ``seconds``.
+    where w* does not hold its weights or no prediction settles); ``seconds``.
     """
 
     rows: pl.DataFrame

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from sterling.base import checks
 from sterling.errors import InputError
@@ -13,6 +14,7 @@ from sterling.study.cells import Cell, Seeds
 from sterling.study.kinds import COUNT, REAL, Column, Kind, Look
 
 _STATES = 5  # extends the seed of the data, beside the parts of a draw (`sterling.model.problem`)
+_TRIAL, _ENTRY = 2e-3, 1e-8  # seconds of one machine; only ratios matter
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
@@ -74,11 +76,17 @@ def _check(cell: Cell) -> None:
         )
 
 
+def _work(cell: Cell) -> pl.Expr:
+    entries = cell.problem.n * cell.problem.samples * cell.problem.m
+    return pl.lit(_TRIAL + entries * _ENTRY * (1 + cell.settings["distances"]))
+
+
 KIND = Kind(
     "gradients",
     _run,
     {"norm2": replace(REAL, low=0), **_LISTS},
     settings={"surrogate": "relu", "distances": 8},
     check=_check,
+    work=_work,
     small=Cell.small,
 )

@@ -13,7 +13,6 @@ from sterling.study.ledger import Ledger, Wanted
 
 _FIRST_TRIALS = 32  # of each cell, where its interval decides how many it gets
 
-
 #: The trials that must be there at the end of a round, those of earlier ones included, and a word on it.
 Round = tuple[Wanted, str]
 

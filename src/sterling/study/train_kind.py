@@ -42,7 +42,7 @@ def run_orbit(
 
     restart = cell.settings.get("restart", "none")
     return train(
-        cell.problem.draw(seeds.data, threads=1) if instance is None else instance,
+        cell.problem.draw(seeds.data) if instance is None else instance,
         steps=cell.settings["steps"],
         schedule=parse_schedule(cell.settings["schedule"]),
         surrogate=cell.settings["surrogate"],

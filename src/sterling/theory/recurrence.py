@@ -199,14 +199,14 @@ def balance(
 
     enough = states > 0 and few >= min(states, _FEWEST)
     shares, alone, moved, used = refine(response, exact, few) if enough else (*solve(response), 0)
-    if not moved <= _STILL:
-        raise InputError(
-            "the shares of wrong weights that are predicted do not settle on these data: take more samples"
-        )
     if shares.mean() > 0.5:
         raise InputError(
             "most weights of the reference would be wrong for most of the time: it is not a state that runs "
             "return to, give another one"
+        )
+    if not moved <= _STILL:
+        raise InputError(
+            "the shares of wrong weights that are predicted do not settle on these data: take more samples"
         )
     return Balance(shares, float(alone), used)
 

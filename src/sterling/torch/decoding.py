@@ -315,7 +315,7 @@ def recompute_norms(net: nn.Module, bn: Iterable[Any] | None) -> None:
             yield one
 
     advice = "give batches of inputs, or tuples that begin with them"
-    with in_one_sentence("a batch of `bn` does not fit the model", advice):
+    with in_one_sentence("the statistics of batch norm cannot be computed from `bn`", advice):
         torch.optim.swa_utils.update_bn(passed(), net, device=next(net.parameters()).device)
     if not batches:
         raise InputError("bn gives no batch")

@@ -189,7 +189,12 @@ def to_onnx(model: nn.Module, path: str | os.PathLike, example: Any, check: bool
     shapes = tuple({0: batch} if isinstance(one, torch.Tensor) and one.ndim else None for one in arguments)
     advice = "it must be traceable, and the example what it is called with: a tensor, or a tuple of arguments"
     with in_one_sentence("the model cannot be written as ONNX", advice):
-        program: Any = torch.onnx.export(net, arguments, dynamo=True, dynamic_shapes=shapes, verbose=False)
+        try:
+            program: Any = torch.onnx.export(
+                net, arguments, dynamo=True, dynamic_shapes=shapes, verbose=False
+            )
+        except Exception as problem:  # the exporter's words are long, those of its cause say more
+            raise problem.__cause__ or problem from None
         data = program.model_proto.SerializeToString()
         worst = _compare(data, net, arguments) if check else math.nan
     write_atomically(path, data)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sterling.base.checks import real, shown
+from sterling.base.checks import is_number, real, shown
 from sterling.errors import InputError, InputTypeError
 
 #: By default; infinity stands for all steps since the start or `restart`.
@@ -19,10 +19,14 @@ def checked(horizons: Any) -> tuple[float, ...]:
     """Return horizons in ascending order."""
     if isinstance(horizons, str) or not isinstance(horizons, Iterable):
         raise InputTypeError(f"horizons is {shown(horizons)}; give numbers of steps")
-    values = [math.inf if one == math.inf else real(one, "a horizon", least=1) for one in horizons]
+    values = [_checked(one) for one in horizons]
     if not values or len(set(values)) != len(values):
         raise InputError(f"horizons is {shown(horizons)}; give at least one, each once")
     return tuple(sorted(values))
+
+
+def _checked(horizon: Any) -> float:
+    return math.inf if is_number(horizon) and horizon == math.inf else real(horizon, "a horizon", least=1)
 
 
 def settled(horizons: Sequence[float], steps: int) -> float:

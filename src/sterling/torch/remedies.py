@@ -19,7 +19,7 @@ from sterling.torch.decoding import make_plain
 from sterling.torch.functions import Step, top_code
 from sterling.torch.hooks import groups_of
 from sterling.torch.parametrized import Quantiser, quantisers
-from sterling.torch.rivals import Rival
+from sterling.torch.rivals import Rival, check_function
 from sterling.torch.weights import find
 
 
@@ -48,6 +48,7 @@ class Freezing(Rival):
         threshold: Callable[[int], float],
         momentum: float = 0.01,
     ):
+        check_function(threshold, "threshold", "the step")
         self.threshold, self.momentum = threshold, real(momentum, "momentum", above=0, most=1)
         super().__init__(model, optimizer)
         self.codes = [one.codes().float() for one in self.weights]
@@ -99,6 +100,7 @@ class Dampening(Rival):
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, strength: Callable[[int], float]):
+        check_function(strength, "strength", "the step")
         self.strength = strength
         super().__init__(model, optimizer)
 
@@ -136,6 +138,7 @@ class TransitionRate(Rival):
         target: Callable[[int], float],
         momentum: float = 0.99,
     ):
+        check_function(target, "target", "the step")
         self.target, self.momentum = target, real(momentum, "momentum", least=0, below=1)
         super().__init__(model, optimizer)
         numbers = {number for one in self.weights for number in groups_of(one, self.optimizer)}

@@ -14,13 +14,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from sterling.base.checks import choice, instance_of, integer, real
-from sterling.errors import InputError
+from sterling.base.checks import choice, instance_of, integer, real, shown
+from sterling.errors import InputError, InputTypeError
 from sterling.torch.decoding import make_plain, recompute_norms
 from sterling.torch.functions import nearest_code
 from sterling.torch.hooks import after_each_step, groups_of, innermost, skipped
 from sterling.torch.taps import unwrapped
 from sterling.torch.weights import find
+
+
+def check_function(value: Any, name: str, of: str) -> None:
+    """Refuse what cannot be called, before a hook is there."""
+    if not callable(value):
+        raise InputTypeError(f"{name} is {shown(value)}; give a function of {of}", argument=name)
 
 
 class Rival:
@@ -169,6 +175,7 @@ class Best(Rival):
         validate: Callable[[nn.Module], float],
         every: int = 100,
     ):
+        check_function(validate, "validate", "a model that returns its loss")
         self.validate, self.every = validate, integer(every, "every", 1)
         super().__init__(model, optimizer)
         self.loss, self.at = math.inf, 0

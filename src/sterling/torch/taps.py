@@ -271,9 +271,8 @@ def in_one_sentence(what: str, advice: str) -> Iterator[None]:
     except SterlingError:
         raise
     except (Exception, SystemExit) as problem:
-        cause = problem.__cause__ or problem
-        words = " ".join(str(cause).split())[:200]
-        raise InputError(f"{what} ({type(cause).__name__}: {words}); {advice}") from problem
+        words = " ".join(str(problem).split())[:200]
+        raise InputError(f"{what} ({type(problem).__name__}: {words}); {advice}") from problem
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

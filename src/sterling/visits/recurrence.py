@@ -179,8 +179,8 @@ class Recurrence(Plain):
             less = percent(1 - self.halves.value, 2)
             return f"They get rarer within the run, by {less} from one half to the next"
         return (
-            "No sign that they get rarer; a finite run cannot prove that they never do, `certify` can for up "
-            "to 24 weights"
+            "No sign that they get rarer; a finite run cannot prove that they never do, sterling certify can "
+            "where weights are few"
         )
 
     def summary(self) -> list[tuple[str, str]]:

@@ -1,11 +1,15 @@
 """Certificates beside runs: no run is below its bound, and one that were would be seen."""
 
+import warnings
+
 import numpy as np
 import polars as pl
 import pytest
 
 from sterling.claims import proofs
 from sterling.claims.context import Context
+from sterling.errors import SterlingWarning
+from sterling.study.collect import run
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +65,19 @@ def test_what_is_said_counts_the_data_sets(found):
     assert np.isclose(second.value, count / 6)
     assert f"proved for {count + 6} of 12 data sets" in proofs.in_words(certificates, runs)
     assert "None of 180 runs" in proofs.in_words(certificates, runs)
+
+
+def test_warnings_of_others_stay_warnings(tmp_path, monkeypatch):
+    """Those of sterling become notes of the claim."""
+
+    def warning(study, folder, **options):
+        warnings.warn("rows were left out", SterlingWarning, stacklevel=1)
+        warnings.warn("something is old", DeprecationWarning, stacklevel=1)
+        return run(study, folder, **options)
+
+    monkeypatch.setattr("sterling.claims.context.run", warning)
+    context = Context(tmp_path, threads=1)
+    with pytest.warns(DeprecationWarning, match="old") as others:
+        context.run("few", n=4, samples=40, trials=1, steps=10)
+    assert len(others) == 1
+    assert any("left out" in note for note in context.notes)

@@ -188,7 +188,7 @@ def test_presses_anywhere_change_nothing_or_interrupt(body, number, how):
     """One press at a line, or one at each line from there on, to the last gasp of the process."""
     work, code, text = BODIES[body]
     whole = (body, number) == ("done", "SIGINT")
-    step = (1 if whole else 2) if how == "==" else 4  # the way out of Python, pressed at too, takes a while
+    step = 1 if how == "==" else 4  # the way out of Python, pressed at too, takes a while
     early = step if whole else 6  # before the verb all is the same
     script = f"""
 NUMBER, body = signal.{number}, {work}

@@ -192,7 +192,15 @@ def test_progress(noisy, monkeypatch):
     steps = [progress.done for progress in seen]
     assert steps == sorted(steps)
     assert steps[-1] == seen[-1].total == 300
-    assert seen[-1].facts[-1] == f"events {orbit.stats.events:,}"
+    occupancies = [float(one.facts[0].removeprefix("occupancy ")) for one in seen]
+    assert all(0 <= occupancy <= 1 for occupancy in occupancies)
+    assert occupancies[-1] == pytest.approx(orbit.occupancy, abs=0.01)  # that of the progress is up to a flip
+    visits = (
+        f"visits {orbit.visits:,}",
+        f"visits {orbit.visits - 1:,}",
+    )  # the last one counts once it has ended
+    assert seen[-1].facts[1] in visits
+    assert seen[-1].facts[2] == f"flips at {orbit.stats.events:,} steps"
     assert seen[-1].note == f"{orbit.verdict} so far"
 
 

@@ -104,6 +104,7 @@ def test_what_is_no_instance(instance):
         ([0.1] * 7 + [np.nan], "init must be finite; NaN is at weight 7"),
         ([0.1, -np.inf] + [0.1] * 6, "infinity is at weight 1"),
         (True, "init is True"),
+        (np.ones(8, bool), "init is"),
         ("0", "init is '0'"),
         (None, "init is None"),
         ([1j] * 8, "init is"),

@@ -132,6 +132,7 @@ def with_row(number, text):
         ("d.txt", "a,b\n1,2\n", {}, "suffix '.txt'.*known are .npz, .npy, .csv, .parquet"),
         ("data", "a,b\n1,2\n", {}, "no suffix"),
         ("d.csv", "", {}, "is empty"),
+        ("d.csv", "\ufeff", {}, "is empty"),
         ("d.npz", b"", {}, "is empty"),
         ("d.npy", b"", {}, "is empty"),
         ("d.parquet", b"", {}, "is empty"),

@@ -287,3 +287,8 @@ def test_the_bits_of_normalised_draws():
         problem = st.Problem(9, 5000, 3, 0.5, "gaussian", "ar1:0.7", name)
         prints.append(problem.draw(5).fingerprint)
     assert prints == ["ebd368249c3647f83370fb9cbb0aeb6a", "139364149606a27fc00057eda23fb13f"]
+
+
+def test_a_normaliser_without_features_is_refused():
+    with pytest.raises(st.InputError, match="empty"):
+        st.Standardize([], [])

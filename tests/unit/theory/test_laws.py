@@ -11,7 +11,7 @@ import pytest
 import sterling as st
 from sterling import theory
 from sterling.theory.laws import samples_untrapped
-from sterling.theory.numbers import MOST_WEIGHTS, numbers_of
+from sterling.theory.numbers import MOST_WEIGHTS, numbers_of, unlike_gaussian
 from sterling.theory.typical import _mean_angle
 
 LAWS = (
@@ -299,3 +299,10 @@ def test_the_teacher_of_an_instance_is_taken():
 def test_unknown_surrogates(law):
     with pytest.raises(st.InputError, match="relu"):
         law(problem(), surrogate="rleu")
+
+
+def test_laws_of_independent_inputs_are_refused_for_correlated_ones():
+    correlated = st.Problem(n=32, samples=1600, noise=0.5, inputs="ar1:0.9")
+    assert "ar1:0.9" in unlike_gaussian(correlated)
+    with pytest.raises(st.InputError):
+        theory.samples_for_occupancy(correlated)

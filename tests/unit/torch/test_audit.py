@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="the extra `torch` is not installed"
 
 import sterling as st  # noqa: E402
 import sterling.torch as stt  # noqa: E402
+from sterling.errors import InputError  # noqa: E402
 from sterling.torch.audit_report import Audit, Finding  # noqa: E402
 from tests.unit.torch import frameworks as fw  # noqa: E402
 from tests.unit.torch.test_discovery import parq  # noqa: E402
@@ -423,3 +424,12 @@ def test_names_of_tensors_stay_whole_where_titles_can_be_broken():
     console = Console(width=80, file=io.StringIO())
     console.print(Table(titles, rows))
     assert " model.layers.0.weight " in console.file.getvalue()
+
+
+def test_the_words_are_those_of_the_error_that_the_model_raised():
+    class Strict(torch.nn.Module):
+        def forward(self, inputs):
+            raise ValueError("inputs must have 3 features") from KeyError("k")
+
+    with pytest.raises(InputError, match="ValueError: inputs must have 3 features"):
+        stt.audit(Strict(), torch.ones(1, 2))

@@ -283,5 +283,5 @@ def test_statistics_of_no_batch_would_be_those_of_fresh_layers():
     for bn in (3, [], iter([torch.zeros(3, 6)])):
         with pytest.raises(InputError, match="bn "):
             stt.decode(task.model, task.monitor, horizon=8, bn=bn)
-    with pytest.raises(InputError, match="a batch of `bn` does not fit"):
+    with pytest.raises(InputError, match="cannot be computed from `bn`"):
         stt.decode(task.model, task.monitor, horizon=8, bn=torch.zeros(3, 5))

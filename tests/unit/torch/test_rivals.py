@@ -243,6 +243,10 @@ def test_a_refused_rival_leaves_no_hook():
         lambda: rivals.LatentAverage(loop.model, loop.optimizer, scale="new"),
         lambda: remedies.Freezing(loop.model, loop.optimizer, lambda step: 0.02, momentum=2),
         lambda: rivals.Best(loop.model, loop.optimizer, float, every=0),
+        lambda: rivals.Best(loop.model, loop.optimizer, None),
+        lambda: remedies.Freezing(loop.model, loop.optimizer, 0.02),
+        lambda: remedies.Dampening(loop.model, loop.optimizer, 0.1),
+        lambda: remedies.TransitionRate(loop.model, loop.optimizer, 0.1),
     ):
         with pytest.raises(InputError):
             make()

@@ -82,7 +82,7 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     push = instance.teacher * drift(instance)
     try:
         predicted = balance(instance)
-    except InputError:  # w* does not hold its weights
+    except InputError:  # w* does not hold its weights, or the prediction does not settle
         predicted = None
     orbit = run_orbit(cell, seeds, ("recurrence",), look, instance=instance)
     found = orbit.recurrence()
