@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from sterling.errors import SterlingError as SterlingError
     from sterling.errors import SterlingWarning as SterlingWarning
     from sterling.errors import StoreError as StoreError
+    from sterling.landscapes.certificate import Certificate as Certificate
+    from sterling.landscapes.certificate import certify as certify
+    from sterling.landscapes.landscape import Landscape as Landscape
+    from sterling.landscapes.landscape import landscape as landscape
     from sterling.model.data import load_data as load_data
     from sterling.model.families import Family as Family
     from sterling.model.families import get_family as get_family
@@ -40,10 +44,6 @@ if TYPE_CHECKING:
     from sterling.schedules import Constant as Constant
     from sterling.schedules import Power as Power
     from sterling.schedules import Table as Table
-    from sterling.states.certificate import Certificate as Certificate
-    from sterling.states.certificate import certify as certify
-    from sterling.states.landscape import Landscape as Landscape
-    from sterling.states.landscape import landscape as landscape
     from sterling.study.compare import compare_surrogates as compare_surrogates
     from sterling.surrogates import SURROGATES as SURROGATES
     from sterling.surrogates import Surrogate as Surrogate

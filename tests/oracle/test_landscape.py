@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 import sterling as st
-from sterling.states.landscape import landscape, number_of, signs_of
+from sterling.landscapes.landscape import landscape, number_of, signs_of
 from sterling.theory import population_coefficients
 from tests.oracle.naive import loss_and_gradient
 from tests.support import PIECEWISE

@@ -7,8 +7,8 @@ import pytest
 
 import sterling as st
 from sterling.dynamics import tally
-from sterling.visits import counts as layout
-from sterling.visits.counts import Counts
+from sterling.returns import counts as layout
+from sterling.returns.counts import Counts
 from tests.support import assert_same_orbit
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 import sterling as st
 from benchmarks.recurrence import stationary
-from sterling.visits.batch_means import DRIFT_LEVEL, LEVEL, coarsen, drift, interval, ratio_of_halves
+from sterling.returns.batch_means import DRIFT_LEVEL, LEVEL, coarsen, drift, interval, ratio_of_halves
 
 ALARM = 1e-4
 TRIALS = 400
@@ -29,7 +29,7 @@ def renewals(rng, steps, stay, away):
 
 @pytest.fixture(scope="module", params=[(2**13, 8, 12), (2**15, 60, 30), (2**15, 2, 40)], ids=str)
 def trials(request):
-    """What the estimators say of each series, as `sterling.visits.recurrence` calls them."""
+    """What the estimators say of each series, as `sterling.returns.recurrence` calls them."""
     steps, stay, away = request.param
     rng = np.random.default_rng([2024, *request.param])
     said = []

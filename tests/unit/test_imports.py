@@ -71,9 +71,9 @@ def test_no_public_name_is_a_module():
 
 def test_the_landscape_is_a_function_before_and_after_its_module_is_loaded():
     code = (
-        "import sterling as st; first = st.landscape; import sterling.states.landscape\n"
-        "import sterling.plot.landscape, sterling.states.sweep\n"
-        "assert st.landscape is first is st.states.landscape.landscape\n"
+        "import sterling as st; first = st.landscape; import sterling.landscapes.landscape\n"
+        "import sterling.plot.landscape, sterling.landscapes.sweep\n"
+        "assert st.landscape is first is st.landscapes.landscape.landscape\n"
         "assert len(st.landscape(st.Problem(n=3, samples=20).draw(0)).loss) == 8"
     )
     assert "matplotlib" not in loaded_by(code)

@@ -22,8 +22,8 @@ from sterling.cli.options import (
 from sterling.cli.render import FAILED, about, guarded, note, print_json, print_verdict, speaker
 
 if TYPE_CHECKING:
+    from sterling.landscapes.certificate import Certificate
     from sterling.model.instance import Instance
-    from sterling.states.certificate import Certificate
 
 
 @guarded
@@ -45,7 +45,7 @@ def certify(
     runs come to rest, so give --noise to see recurrence. The data are drawn from a problem, or read from
     FILE; n may be at most 24.
     """
-    from sterling.states.certificate import certify as prove
+    from sterling.landscapes.certificate import certify as prove
 
     check_targets(source.data, (out, "--out", ".json"))
     cores = parse_count(threads, "--threads", least=1)

@@ -41,8 +41,8 @@ from sterling.cli.render import (
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
-    from sterling.states.basins import Basins
-    from sterling.states.landscape import Landscape
+    from sterling.landscapes.basins import Basins
+    from sterling.landscapes.landscape import Landscape
 
 _SHOWN_BASINS = 5
 
@@ -85,7 +85,7 @@ def landscape(
     The data are drawn from a problem, or read from FILE; n may be at most 24. Ctrl-C ends it with exit code
     130; during --basins the landscape is shown all the same.
     """
-    from sterling.states.landscape import landscape as visit
+    from sterling.landscapes.landscape import landscape as visit
 
     check_targets(source.data, (plot, "--plot", *PICTURES), (out, "--out", *TABLES))
     cores = parse_count(threads, "--threads", least=1)
@@ -131,7 +131,7 @@ def _basin_settings(basins, steps, schedule, init) -> dict[str, Any] | None:
 
 def _print(found: "Landscape", ends: "Basins | None") -> None:
     from sterling.base.text import readable_time
-    from sterling.states.summary import sentence
+    from sterling.landscapes.summary import sentence
 
     (_, verdict), *rows = found.summary()
     rows.append(("time", readable_time(found.seconds)))

@@ -135,7 +135,7 @@ class SmallSource(Source):
 
     def check(self, surrogate: str) -> None:
         """Refuse, before any work, what has too many states or no counted ones."""
-        from sterling.states.landscape import check_dimension, check_surrogate
+        from sterling.landscapes.landscape import check_dimension, check_surrogate
 
         check_surrogate(surrogate)
         if self.data is None:

@@ -18,9 +18,9 @@ import math
 
 import numpy as np
 
+from sterling.returns.batch_means import BURN_IN, LONG_BURN_IN
 from sterling.schedules import MAX_STEPS, Schedule
 from sterling.surrogates import Surrogate
-from sterling.visits.batch_means import BURN_IN, LONG_BURN_IN
 
 _AMPLE = 15  # mass in units of √T from which on late arrivals are lost in the noise
 _ALLOWED = 2.0  # shares of coming weights are taken this many times: their speed is known to a factor or so

@@ -32,7 +32,7 @@ from sterling.dynamics.walk import (
     TOTAL,
     VISITS,
 )
-from sterling.visits.counts import NEXT, WRONG
+from sterling.returns.counts import NEXT, WRONG
 
 #: Functions of a `Walk` and a `Log`, which they change.
 Bookkeeping = namedtuple("Bookkeeping", "look close spend flip rest full")

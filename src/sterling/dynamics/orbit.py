@@ -22,8 +22,8 @@ from sterling.exact.mass import mass_between
 if TYPE_CHECKING:
     from os import PathLike
 
-    from sterling.visits.counts import Counts
-    from sterling.visits.recurrence import Recurrence
+    from sterling.returns.counts import Counts
+    from sterling.returns.recurrence import Recurrence
 
 
 @dataclass(frozen=True)
@@ -196,17 +196,17 @@ class Orbit(Plain):
 
     @property
     def _chatters(self) -> bool:
-        """Whether the run chatters, by the rule of `visits/chatter.py`; False where nothing was counted."""
+        """Whether the run chatters, by the rule of `returns/chatter.py`; False where nothing was counted."""
         if not self.counted:
             return False
-        from sterling.visits.chatter import chattering
+        from sterling.returns.chatter import chattering
 
         counts = self._counts
         return chattering(counts.late_wrong, counts.late_flips, counts.batch_steps).chatters
 
     @property
     def _counts(self) -> Counts:
-        from sterling.visits.counts import Counts
+        from sterling.returns.counts import Counts
 
         clock = self._settled.clock
         away, stayed = _completed(clock, self.steps)
@@ -347,7 +347,7 @@ class Orbit(Plain):
         (True, True)
         """
         from sterling.dynamics import arrivals
-        from sterling.visits.recurrence import recurrence
+        from sterling.returns.recurrence import recurrence
 
         if not self.counted:
             raise InputError('the visits to the reference were not counted: run with record=("recurrence",)')

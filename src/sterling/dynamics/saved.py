@@ -16,9 +16,9 @@ from sterling.dynamics.archive import Archive, opened, write
 from sterling.dynamics.restart import restart_from_dict
 from sterling.dynamics.walk import FLIP, FLIP_BOUND, TIME_BOUND, Course, Walk
 from sterling.errors import CheckpointError, InputError
+from sterling.returns import counts
 from sterling.schedules import MAX_STEPS, schedule_from_dict
 from sterling.surrogates import surrogate_from_dict
-from sterling.visits import counts
 
 if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit

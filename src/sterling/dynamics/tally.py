@@ -1,4 +1,4 @@
-"""Filling the counts of the visits to the reference as a run goes; `visits/counts.py` says what they are.
+"""Filling the counts of the visits to the reference as a run goes; `returns/counts.py` says what they are.
 
 All is counted exactly, so a run that is resumed counts as one that was not interrupted. `build` passes the
 bookkeeping through a compiler for the event loop, or leaves it as it is for the dense one.
@@ -6,7 +6,7 @@ bookkeeping through a compiler for the event loop, or leaves it as it is for the
 
 from __future__ import annotations
 
-from sterling.visits.counts import (
+from sterling.returns.counts import (
     BATCH_COUNTS,
     BATCHED,
     BATCHES,

@@ -73,7 +73,7 @@ class Verdict(Enum):
 
 def meaning(orbit: Orbit) -> str:
     """Return what the verdict says of this run, in words; "elsewhere" needs a teacher."""
-    from sterling.visits.recurrence import home
+    from sterling.returns.recurrence import home
 
     if orbit.reference_kind != "teacher":
         if orbit.verdict is Verdict.TRAPPED:

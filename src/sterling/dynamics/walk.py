@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sterling.visits import counts
+from sterling.returns import counts
 
 if TYPE_CHECKING:  # kernels are made of this file, and of all that it imports
     from sterling.dynamics.restart import Restart
@@ -70,7 +70,7 @@ class Walk(NamedTuple):
     balance: np.ndarray  # float64 (n,), Σ sign·mass of finished stretches
     epoch: np.ndarray  # float64 (n,), Σ sign·mass up to the last restart
     mass: np.ndarray  # float64 (3,), mass at the anchor in two floats, and that at the last restart
-    tally: np.ndarray  # int64, counts of the visits to the reference (`visits/counts.py`); empty if not kept
+    tally: np.ndarray  # int64, counts of the visits to the reference (`returns/counts.py`); empty if not kept
 
     @classmethod
     def start(cls, latent: np.ndarray, teacher: np.ndarray | None, counting: bool = True) -> Walk:

@@ -34,7 +34,7 @@ _SOURCES = (
     "exact/machine.py",
     "exact/sampling.py",
     "exact/mass.py",
-    "visits/counts.py",
+    "returns/counts.py",
     "dynamics/bookkeeping.py",
     "dynamics/tally.py",
     "dynamics/walk.py",
@@ -42,7 +42,7 @@ _SOURCES = (
     "dynamics/passes.py",
     "dynamics/lookup.py",
     "dynamics/kernels.py",
-    "states/kernels.py",
+    "landscapes/kernels.py",
 )
 _SUFFIX = ".kernel"
 _DIGEST_BYTES = 16  # before the contents of each file

@@ -18,11 +18,11 @@ from sterling.base.checks import flag, instance_of, integer, real
 from sterling.base.progress import Show
 from sterling.base.text import RAISED, Plain, in_notebook, number, percent
 from sterling.dynamics.restart import Restart
+from sterling.landscapes.landscape import MAX_DIMENSION
 from sterling.model.problem import Problem
 from sterling.plans.check import Check, check_needs
 from sterling.plans.cost import Cost, measure_cost
 from sterling.schedules import Power, Schedule
-from sterling.states.landscape import MAX_DIMENSION
 from sterling.study.kinds import get_kind
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.chatter import PATHS

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sterling.landscapes.summary import sentence
 from sterling.plot.style import BLUE, GREEN, INK, VERMILLION, tidy, whole_ticks
-from sterling.states.summary import sentence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from sterling.states.landscape import Landscape
+    from sterling.landscapes.landscape import Landscape
 
 _BINS = 90  # of the loss
 _MARKED = 2000  # traps drawn, at most: those of lowest loss

@@ -31,7 +31,7 @@ from sterling.plot.style import (
     tidy,
     whole_ticks,
 )
-from sterling.visits.recurrence import home
+from sterling.returns.recurrence import home
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -36,18 +36,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from sterling.dynamics.orbit import Orbit
+    from sterling.landscapes.certificate import Certificate
+    from sterling.landscapes.landscape import Landscape
     from sterling.model.instance import Instance
     from sterling.model.problem import Problem
     from sterling.plans.plan import Plan
-    from sterling.states.certificate import Certificate
-    from sterling.states.landscape import Landscape
+    from sterling.returns.recurrence import Recurrence
     from sterling.study.grid import Study
     from sterling.study.report import SeriesFit, Status
     from sterling.theory.recurrence import Balance
     from sterling.torch.audit_report import Audit
     from sterling.torch.decoding import Changes
     from sterling.torch.monitor_report import MonitorReport
-    from sterling.visits.recurrence import Recurrence
 
 _SIZE = (3.6, 2.3)  # inches
 _STYLE = "width:22em;max-width:100%;height:auto;flex:none"

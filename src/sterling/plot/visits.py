@@ -24,8 +24,8 @@ from sterling.plot.style import (
     tidy,
     whole_ticks,
 )
-from sterling.visits.batch_means import DRIFT_LEVEL
-from sterling.visits.recurrence import home
+from sterling.returns.batch_means import DRIFT_LEVEL
+from sterling.returns.recurrence import home
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from sterling.model.instance import Instance
     from sterling.model.problem import Problem
-    from sterling.visits.recurrence import Recurrence
+    from sterling.returns.recurrence import Recurrence
 
 _LAW_DECADES = 1.6  # to either side of the run's sample size
 _PREDICTED: dict[str, Any] = {"ls": "", "marker": "D", "mfc": "none", "mec": VERMILLION, "mew": 1.3}

@@ -22,15 +22,15 @@ from sterling.plot import visits
 from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster, problem_line
 from sterling.report.figures import Drawing, render
 from sterling.report.html import page
+from sterling.returns.recurrence import home
 from sterling.theory.labels import KINDS
 from sterling.theory.numbers import unlike_gaussian
-from sterling.visits.recurrence import home
 
 if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
     from sterling.model.instance import Instance
+    from sterling.returns.recurrence import Recurrence
     from sterling.theory import Balance
-    from sterling.visits.recurrence import Recurrence
 
 _ROWS = 500  # weights that the page shows
 _NAMES = 14  # of weights that a picture of the page has room for

@@ -23,7 +23,7 @@ _TRIAL, _ENTRY, _PASSES = 2e-3, 3e-9, 50  # seconds of one machine; only ratios 
 
 def _estimate(instance: Instance, name: str, noise: float) -> tuple[np.ndarray, bool]:
     """Return signs (count, n), more than one where several are as good, and whether the method settled."""
-    from sterling.states.landscape import landscape
+    from sterling.landscapes.landscape import landscape
     from sterling.study import baselines
 
     if name == "least_risk":
@@ -51,7 +51,7 @@ def _check(cell: Cell) -> None:
     if name == "gamp" and (str(problem.inputs) != "gaussian" or problem.normalize is not None):
         raise InputError("gamp is for Gaussian inputs as they are: take another estimator, or other inputs")
     if name == "least_risk":
-        from sterling.states.landscape import check_dimension
+        from sterling.landscapes.landscape import check_dimension
 
         check_dimension(problem.n)
 

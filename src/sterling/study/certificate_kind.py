@@ -19,8 +19,8 @@ _TRIAL, _VISITED_ROW, _PRICED = 5e-2, 8e-9, 3e-8
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
-    from sterling.states.certificate import certify
-    from sterling.states.sweep import balances
+    from sterling.landscapes.certificate import certify
+    from sterling.landscapes.sweep import balances
 
     instance = cell.problem.draw(seeds.data, threads=1)
     surrogate = get_surrogate(cell.settings["surrogate"])

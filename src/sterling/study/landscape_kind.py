@@ -17,7 +17,7 @@ _WARM_N = 4
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
-    from sterling.states.landscape import landscape
+    from sterling.landscapes.landscape import landscape
 
     instance = cell.problem.draw(seeds.data)
     found = landscape(instance, cell.settings["surrogate"], progress=look, threads=1)
@@ -33,7 +33,7 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
 
 def check_states(cell: Cell) -> None:
     """Refuse a cell whose states cannot all be visited."""
-    from sterling.states.landscape import check_dimension, check_surrogate
+    from sterling.landscapes.landscape import check_dimension, check_surrogate
 
     check_dimension(cell.problem.n)
     check_surrogate(cell.settings["surrogate"])

@@ -26,9 +26,9 @@ from sterling.claims.experiments import (
 )
 from sterling.claims.finding import Judgement, Measured
 from sterling.claims.judge import Rule, bound, consistent, contradicted, near
+from sterling.returns.counts import mark_steps
 from sterling.stats import clustered_correlation, mean_interval, quantile_interval, share_interval
 from sterling.study import Cell, run_trial, trial_seeds
-from sterling.visits.counts import mark_steps
 
 CONSISTENT, FAR, CONTRADICTED, OPEN = (
     Judgement.CONSISTENT,

@@ -141,7 +141,7 @@ def test_a_second_call_runs_nothing_and_finds_the_same(done, monkeypatch):
 
     monkeypatch.setattr("sterling.study.trial.run_trial", refuse)
     monkeypatch.setattr("sterling.dynamics.train.Run.go", refuse)
-    monkeypatch.setattr("sterling.states.landscape.sweep", refuse)
+    monkeypatch.setattr("sterling.landscapes.landscape.sweep", refuse)
     again = reproduce(folder, effort="quick", budgets=TINY, threads=2)
     for one, other in zip(result.findings, again.findings, strict=True):
         same(one, other)

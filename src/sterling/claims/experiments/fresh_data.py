@@ -22,13 +22,13 @@ from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.plot.curves import visits_over_steps
 from sterling.plot.style import GREY, tidy
+from sterling.returns.counts import mark_steps
+from sterling.returns.recurrence import growth
 from sterling.schedules import Schedule, parse_schedule
 from sterling.study.cells import Cell, Seeds
 from sterling.study.kinds import COUNT, REAL, SHARE, Kind, Look
 from sterling.surrogates import get_surrogate
 from sterling.theory import signal
-from sterling.visits.counts import mark_steps
-from sterling.visits.recurrence import growth
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

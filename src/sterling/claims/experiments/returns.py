@@ -21,12 +21,12 @@ from sterling.claims.words import places, said
 from sterling.errors import InputError
 from sterling.plot.curves import against, style, visits_over_steps
 from sterling.plot.style import GREY, tidy
+from sterling.returns.batch_means import DRIFT_LEVEL
 from sterling.stats import clustered_correlation, quantile_interval
 from sterling.study.cells import Cell, Seeds
 from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Column, Kind, Look
 from sterling.study.train_kind import run_orbit
 from sterling.theory import balance, drift
-from sterling.visits.batch_means import DRIFT_LEVEL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

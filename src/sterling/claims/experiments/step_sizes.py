@@ -18,9 +18,9 @@ from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Measured, Reference, measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import listed, said, schedule_words
+from sterling.landscapes.landscape import landscape, number_of
 from sterling.plot.curves import dots, intervals, share_lines
 from sterling.schedules import parse_schedule
-from sterling.states.landscape import landscape, number_of
 from sterling.stats import share_interval
 from sterling.study.cells import Cell, Seeds
 from sterling.study.fit import FitError

@@ -9,7 +9,7 @@ import numpy as np
 from sterling.base.text import counted
 
 if TYPE_CHECKING:
-    from sterling.states.landscape import Landscape
+    from sterling.landscapes.landscape import Landscape
 
 _LISTED = 8  # distances told apart
 

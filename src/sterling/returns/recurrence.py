@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from sterling.base.text import Plain, counted, number, percent
-from sterling.visits.batch_means import (
+from sterling.returns.batch_means import (
     BURN_IN,
     DRIFT_LEVEL,
     Estimate,
@@ -28,7 +28,7 @@ from sterling.visits.batch_means import (
     interval,
     ratio_of_halves,
 )
-from sterling.visits.counts import Counts, bin_starts, mark_steps
+from sterling.returns.counts import Counts, bin_starts, mark_steps
 
 _CYCLES = 10  # mean times from one visit to the next that a batch must have at least
 _GROWTH_SPAN = 100  # the exponent of growth is that of the last two decades

@@ -11,9 +11,9 @@ import pytest
 import sterling as st
 from sterling.base import resources
 from sterling.base.progress import Progress
+from sterling.landscapes.landscape import Landscape, landscape, number_of, signs_of
+from sterling.landscapes.summary import sentence
 from sterling.plot.landscape import plot_landscape
-from sterling.states.landscape import Landscape, landscape, number_of, signs_of
-from sterling.states.summary import sentence
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 import sterling as st
 from sterling.base.text import percent
 from sterling.plot.visits import leavers
-from sterling.visits import counts
-from sterling.visits.recurrence import growth, recurrence
+from sterling.returns import counts
+from sterling.returns.recurrence import growth, recurrence
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +215,7 @@ def test_visits_load_no_compiler():
     """PyTorch users need neither Numba nor the simulator."""
     code = (
         "import sys\n"
-        "import sterling.visits.recurrence\n"
+        "import sterling.returns.recurrence\n"
         "assert not {'numba', 'scipy', 'sterling.dynamics', 'sterling.exact'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.visits.chatter import TOLERANCE, chattering
+from sterling.returns.chatter import TOLERANCE, chattering
 
 
 def series(level=20.0, batches=32, trend=0.0, memory=0.0, seed=0):

@@ -13,11 +13,11 @@ from sterling.base.checks import seed as checked_seed
 from sterling.base.pool import Pool
 from sterling.base.progress import Progress, Show, showing
 from sterling.base.text import Plain, counted, html_table, percent
+from sterling.landscapes.numbering import number_of, signs_of
 from sterling.schedules import Schedule
-from sterling.states.numbering import number_of, signs_of
 
 if TYPE_CHECKING:
-    from sterling.states.landscape import Landscape
+    from sterling.landscapes.landscape import Landscape
 
 #: Steps of a run, at most, where no state absorbs: it would go on for ever, and only its verdict is told.
 ENDLESS_STEPS = 10_000

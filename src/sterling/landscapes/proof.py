@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from sterling.errors import InputError
+from sterling.landscapes.numbering import members
 from sterling.model.instance import Instance
-from sterling.states.numbering import members
 from sterling.surrogates import Surrogate, get_surrogate
 
 _BLOCK_BYTES = 1 << 21  # of a block of pre-activations, so that it stays in the cache

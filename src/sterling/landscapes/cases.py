@@ -25,9 +25,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sterling.states.numbering import members
-from sterling.states.programs import SLACK, minimum
-from sterling.states.proof import homewards, proved
+from sterling.landscapes.numbering import members
+from sterling.landscapes.programs import SLACK, minimum
+from sterling.landscapes.proof import homewards, proved
 
 #: Entries of the table of states up to which cases are told apart at all, and programs that may be solved.
 MOST_STATES, MOST_CASES = 1 << 20, 128

@@ -18,12 +18,12 @@ from sterling.base.progress import Show
 from sterling.base.resources import require_memory
 from sterling.base.text import Plain, counted
 from sterling.errors import InputError
+from sterling.landscapes.basins import Basins, find_basins
+from sterling.landscapes.numbering import number_of, signs_of
+from sterling.landscapes.summary import summary
+from sterling.landscapes.sweep import Found, sweep
 from sterling.model.instance import Instance
 from sterling.schedules import Schedule
-from sterling.states.basins import Basins, find_basins
-from sterling.states.numbering import number_of, signs_of
-from sterling.states.summary import summary
-from sterling.states.sweep import Found, sweep
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.laws import expected_deviation
 from sterling.theory.numbers import numbers_of, unlike_gaussian

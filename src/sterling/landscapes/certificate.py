@@ -26,13 +26,13 @@ from sterling.base.files import as_path, printable, unreadable, write_atomically
 from sterling.base.progress import Progress, showing
 from sterling.base.text import Plain
 from sterling.errors import InputError, StoreError
+from sterling.landscapes.cases import MOST_CASES, MOST_STATES, branch
+from sterling.landscapes.landscape import check_dimension, check_surrogate, landscape
+from sterling.landscapes.numbering import members
+from sterling.landscapes.programs import PRICED, bounds
+from sterling.landscapes.proof import check, clipped, judge
+from sterling.landscapes.sweep import balances
 from sterling.model.instance import Instance
-from sterling.states.cases import MOST_CASES, MOST_STATES, branch
-from sterling.states.landscape import check_dimension, check_surrogate, landscape
-from sterling.states.numbering import members
-from sterling.states.programs import PRICED, bounds
-from sterling.states.proof import check, clipped, judge
-from sterling.states.sweep import balances
 from sterling.surrogates import Surrogate, get_surrogate
 
 FORMAT, VERSION = "sterling-certificate", 2
@@ -77,7 +77,7 @@ class Certificate(Plain):
     Exact: the balance and its proof are in docs/science, 13. A dual vector λ ≥ 0 proves π(∅) ≥ c where
     1{D = ∅} − Σ_k λ_k B′_k(D) ≥ c for all D, and Σ_{D∋k} π(D) ≤ c where 1{k ∈ D} + Σ_j λ_j B′_j(D) ≤ c.
     In a case weights at rest are in no D, and λ_k of a balanced one has any sign and multiplies B_k(D);
-    the proof is at the top of `sterling.states.cases`.
+    the proof is at the top of `sterling.landscapes.cases`.
 
     Examples
     --------

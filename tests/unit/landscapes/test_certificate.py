@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import linprog
 
 import sterling as st
-from sterling.states.proof import check
+from sterling.landscapes.proof import check
 
 
 def draw(n=6, samples=400, noise=0.5, seed=0, **options):

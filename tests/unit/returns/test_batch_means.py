@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sterling.visits.batch_means import coarsen, decorrelate, drift, interval, ratio_of_halves
+from sterling.returns.batch_means import coarsen, decorrelate, drift, interval, ratio_of_halves
 
 
 def noise(count, seed=1):

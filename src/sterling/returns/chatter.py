@@ -29,7 +29,7 @@ import numpy as np
 from sterling.base.checks import integer
 from sterling.base.text import Plain
 from sterling.errors import InputError
-from sterling.visits.batch_means import Estimate, interval, ratio_of_halves
+from sterling.returns.batch_means import Estimate, interval, ratio_of_halves
 
 #: Largest relative change of the number of wrong weights that counts as none.
 TOLERANCE = 0.1

@@ -10,8 +10,8 @@ import numpy as np
 from sterling.base.pool import Pool
 from sterling.base.progress import Progress, Show, showing
 from sterling.base.resources import require_memory, thread_count
+from sterling.landscapes.numbering import number_of
 from sterling.model.instance import Instance
-from sterling.states.numbering import number_of
 from sterling.surrogates import Surrogate
 
 _STRETCH = 0.05  # seconds that a stretch should take: Ctrl-C waits for its end
@@ -38,7 +38,7 @@ def sweep(
     progress: bool | Show,
 ) -> Found:
     """Visit every state; ``levels`` is the mean of w*_k·G_k by `theory.population.profile`, if known."""
-    from sterling.states import kernels
+    from sterling.landscapes import kernels
 
     states, rows = 1 << instance.n, instance.samples * instance.m
     need = 8 * states + thread_count(threads) * rows * 41 + rows * instance.n * instance.grid.rows.itemsize
@@ -74,7 +74,7 @@ def balances(
 
     The row of a state is the set of weights that differ from the reference, bit k for weight k.
     """
-    from sterling.states import kernels
+    from sterling.landscapes import kernels
 
     n = instance.n
     home = number_of(reference)
@@ -98,7 +98,7 @@ def _visit(
 ) -> list:
     """Return what comes of ``work(place, signs, first, last)`` for each stretch of the code."""
     from sterling.dynamics.event import machinery
-    from sterling.states import kernels
+    from sterling.landscapes import kernels
 
     signs, states = reference.astype(np.int64), 1 << instance.n
     rows = instance.samples * instance.m

@@ -12,7 +12,7 @@ import numpy as np
 
 from sterling.base.progress import Progress
 from sterling.errors import SterlingError
-from sterling.states.numbering import members
+from sterling.landscapes.numbering import members
 
 #: States whose prices are found at a time.
 PRICED = 1 << 14
