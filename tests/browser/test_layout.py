@@ -1,5 +1,7 @@
 """Where things are on every page: no sideways scrolling, no text over text, nothing wider than its card."""
 
+from itertools import pairwise
+
 import pytest
 
 import sterling as st
@@ -20,14 +22,15 @@ OVERLAPS = """
         const found = [], walker = document.createTreeWalker(scope, NodeFilter.SHOW_TEXT);
         while (walker.nextNode()) {
             const node = walker.currentNode, parent = node.parentElement, range = document.createRange();
-            if (!node.data.trim() || parent.closest(".out-of-sight, option") || !parent.checkVisibility()) continue;
+            if (!node.data.trim() || parent.closest(".out-of-sight, option")) continue;
+            if (!parent.checkVisibility()) continue;
             range.selectNodeContents(node);
             for (const box of range.getClientRects()) if (box.width > 1) found.push([node.data.trim(), box]);
         }
         return found;
     };
-    const out = [];
-    for (const scope of document.querySelectorAll("header, thead, tr, figure, .transport, .clock, .steps, label")) {
+    const out = [], scopes = "header, thead, tr, figure, .transport, .clock, .steps, label";
+    for (const scope of document.querySelectorAll(scopes)) {
         const found = boxes(scope);
         found.forEach(([text, a], i) => found.slice(0, i).forEach(([other, b]) => {
             const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
@@ -45,7 +48,8 @@ OUTSIDE = """
         for (const one of card.querySelectorAll("*")) {
             if (one.closest("svg, .out-of-sight") || one.parentElement.closest(".plot")) continue;
             const box = one.getBoundingClientRect();
-            if (box.width && (box.left < left - 1 || box.right > right + 1)) out.push(one.outerHTML.slice(0, 80));
+            if (!box.width || (box.left >= left - 1 && box.right <= right + 1)) continue;
+            out.push(one.outerHTML.slice(0, 80));
         }
     }
     return out;
@@ -123,6 +127,6 @@ def test_panels_of_the_explorable_page_stand_side_by_side(driver, pages, width):
     """
     panels = driver.execute_script(script)
     assert len(panels) == 3
-    for (_, right, top), (left, _, other) in zip(panels, panels[1:], strict=False):
+    for (_, right, top), (left, _, other) in pairwise(panels):
         assert right <= left
         assert abs(top - other) <= 4
