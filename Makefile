@@ -11,7 +11,7 @@ DEV := $(VENV)/.dev
 TORCH := $(VENV)/.torch
 QAT := $(VENV)/.qat
 DOCS := $(VENV)/.docs
-HOME_OF := $(VENV)/.made-for
+LOCATION := $(VENV)/.location
 UNFINISHED := $(VENV)-unfinished
 SOURCES := pyproject.toml src/sterling/__init__.py
 
@@ -51,7 +51,7 @@ docs: $(DOCS) $(TORCH) ## build the documentation: build/docs/index.html
 	@echo "The documentation is there: build/docs/index.html"
 
 clean: ## remove caches and built files, keep .venv
-	@rm -rf build dist out docs/_made docs/api/generated .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+	@rm -rf build dist out docs/_generated docs/api/generated .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
 	@for folder in src tests benchmarks examples docs; do \
 		if [ -d $$folder ]; then find $$folder -name __pycache__ -type d -prune -exec rm -rf {} +; fi; \
 	done
@@ -73,7 +73,7 @@ define install
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.$(1)'; status=$$?; \
 	if [ $$status -lt 128 ]; then rm -f $(UNFINISHED); fi; \
 	if [ $$status -ne 0 ]; then echo "The set-up failed: see pip's message above." >&2; exit $$status; fi; \
-	echo '$(CURDIR)' > $(HOME_OF); touch $(2)
+	echo '$(CURDIR)' > $(LOCATION); touch $(2)
 endef
 
 $(CORE): $(SOURCES)
@@ -95,6 +95,6 @@ $(DOCS): $(SOURCES)
 # and in a copied folder, whose .venv still points at the original's sources.
 ifneq ($(wildcard $(UNFINISHED)),)
 $(CORE) $(DEV) $(TORCH) $(QAT) $(DOCS): FORCE
-else ifneq ($(shell test -x $(PY) && cat $(HOME_OF) 2>/dev/null),$(CURDIR))
+else ifneq ($(shell test -x $(PY) && cat $(LOCATION) 2>/dev/null),$(CURDIR))
 $(CORE) $(DEV) $(TORCH) $(QAT) $(DOCS): FORCE
 endif
