@@ -12,6 +12,7 @@ DOCS = Path(__file__).resolve().parents[1]
 GENERATED = DOCS / "_generated"
 GALLERY = DOCS / "gallery"
 
+
 def write(name, text):
     """Write a file below `GENERATED` if it says something new."""
     path = GENERATED / name
