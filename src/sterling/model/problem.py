@@ -16,7 +16,7 @@ from sterling.base import checks
 from sterling.base.arrays import refuse_masked
 from sterling.base.pool import for_each
 from sterling.base.resources import require_memory, thread_count
-from sterling.base.text import Plain
+from sterling.base.text import Described
 from sterling.errors import InputError, InputTypeError
 from sterling.exact.grid import InputGrid, aligned_zeros, padded_width, vector_codes
 from sterling.exact.ranges import finest
@@ -51,7 +51,7 @@ def part_seed(seed: int | np.random.SeedSequence, *part: int) -> np.random.SeedS
 
 
 @dataclass(frozen=True)
-class Problem(Plain):
+class Problem(Described):
     """Two-layer network y = vᵀH(Z w*) + ξ with binary weights, as a distribution of data sets.
 
     Parameters

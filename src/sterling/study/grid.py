@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from sterling.base import checks
-from sterling.base.text import Plain, in_notebook, shortened
+from sterling.base.text import Described, shortened
 from sterling.errors import InputError
 from sterling.model.normalise import told
 from sterling.model.problem import Problem
@@ -61,7 +61,7 @@ class Scaled:
 
 
 @dataclass(frozen=True, init=False, eq=False)
-class Study(Plain):
+class Study(Described):
     """Many trials over a grid of problems.
 
     Every argument that may be a list stands for all of its values; the study has every combination.
@@ -323,10 +323,10 @@ class Study(Plain):
         cells = f"{len(self.series)} series" if self.samples is None else f"{len(self.cells)} cells"
         return f"Study({self.name!r}: {self.kind.name}, n={n}, {cells}, seed={self.seed})"
 
-    def _repr_html_(self) -> str:
-        told = self.to_dict()
-        told |= {**told.pop("problem"), **told.pop("run"), **told.pop("stop")}
-        return in_notebook(self, ((name, shortened(value)) for name, value in told.items()))
+    def _rows(self) -> list[tuple[str, str]]:
+        values = self.to_dict()
+        values |= {**values.pop("problem"), **values.pop("run"), **values.pop("stop")}
+        return [(name, shortened(value)) for name, value in values.items()]
 
 
 def _values(value: Any, name: str, plain=lambda one: one) -> tuple:

@@ -32,6 +32,4 @@ if TYPE_CHECKING:
     from sterling.torch.weights import find as find
 
 # No module has the name of a function: it would take its place.
-__getattr__, __dir__, _HOME = lazily(globals())
-
-__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+__getattr__, __dir__, __all__ = lazily(globals())
