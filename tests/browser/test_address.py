@@ -16,19 +16,22 @@ ATTACKS = (
 SHELL = re.compile(r"[\w .,:=-]+", re.ASCII)
 PYTHON = re.compile(r'[\w .,:=()\[\]"\n-]+', re.ASCII)
 
-#: Fragments of keys and values that are right, nearly right and hostile; returns what left the allowed letters.
+KEYS = "n samples m noise surrogate schedule restart seed init steps story view speed at"
+PIECES = (
+    "1 8 0.5 12 300 1e3 0x10 -1 1e-9 Infinity NaN power: constant: table: 0.5,0.5 300,0.05 , : . relu identity "
+    "id ;id $(id) `id` |sh &&id >x <b> ' \" \\ %0A %00 # é = ! \n \r \t \u2028"
+)
+
+#: Random fragments, right and hostile; returns those whose lines have other letters, and some lines.
 FUZZ = """
+    const [count, shell, python] = arguments;
+    const keys = arguments[3].split(" "), pieces = [" ", "--out x", "", ...arguments[4].split(" ")];
     let state = 20261201;
     const random = (count) => {
         state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
         return Math.floor(state / 4294967296 * count);
     };
     const pick = (list) => list[random(list.length)];
-    const keys = ["n", "samples", "m", "noise", "surrogate", "schedule", "restart", "seed", "init", "steps", "story",
-        "view", "speed", "at"];
-    const pieces = ["1", "8", "0.5", "12", "300", "1e3", "0x10", "-1", "1e-9", "Infinity", "NaN", "power:", "constant:",
-        "table:", "0.5,0.5", "300,0.05", ",", ":", ".", "relu", "identity", "", " ", ";id", "$(id)", "`id`", "|sh",
-        "&&id", ">x", "<b>", "'", '"', "\\\\", "%0A", "%00", "\\n", "\\r", "\\t", "\\u2028", "#", "é", "--out x", "=", "!"];
     const usual = { schedule: ["power:0.5,", "constant:0.", "table:0.5,0."], restart: ["300,0.", "75,"] };
     const value = (key) => (random(2) && usual[key] ? pick(usual[key]) : "")
         + Array.from({ length: random(4) }, () => pick(pieces)).join("");
@@ -36,11 +39,12 @@ FUZZ = """
         const key = pick(keys);
         return `${key}=${random(2) ? value(key) : encodeURIComponent(value(key))}`;
     }).join("&");
-    const shell = new RegExp(arguments[1]), python = new RegExp(arguments[2]), bad = [], some = new Map();
-    for (let i = 0; i < arguments[0]; i++) {
+    const bad = [], some = new Map();
+    for (let i = 0; i < count; i++) {
         const text = fragment(), { settings } = sterling.fromAddress(text, sterling.storySettings);
         const line = sterling.shellLine(settings, settings.steps);
-        if (!shell.test(line) || !python.test(sterling.pythonLine(settings, settings.steps))) bad.push(text);
+        const other = sterling.pythonLine(settings, settings.steps);
+        if (!new RegExp(shell).test(line) || !new RegExp(python).test(other)) bad.push(text);
         some.set(`${settings.schedule} ${settings.restart}`, line);
     }
     return [bad, [...some.values()]];
@@ -56,7 +60,8 @@ def test_hostile_addresses_leave_the_lines_clean(driver, tmp_path):
         line = driver.find_element("id", "shell").text
         assert SHELL.fullmatch(line), line
         assert "id" not in line.replace("identity", ""), line
-    bad, lines = driver.execute_script(FUZZ, 100_000, f"^{SHELL.pattern}$", f"^{PYTHON.pattern}$")
+    patterns = (f"^{pattern.pattern}$" for pattern in (SHELL, PYTHON))
+    bad, lines = driver.execute_script(FUZZ, 100_000, *patterns, KEYS, PIECES)
     assert bad == []
     assert len(lines) > 60
     for line in lines[:: len(lines) // 30]:
