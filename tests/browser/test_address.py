@@ -18,8 +18,8 @@ PYTHON = re.compile(r'[\w .,:=()\[\]"\n-]+', re.ASCII)
 
 KEYS = "n samples m noise surrogate schedule restart seed init steps story view speed at"
 PIECES = (
-    "1 8 0.5 12 300 1e3 0x10 -1 1e-9 Infinity NaN power: constant: table: 0.5,0.5 300,0.05 , : . relu identity "
-    "id ;id $(id) `id` |sh &&id >x <b> ' \" \\ %0A %00 # é = ! \n \r \t \u2028"
+    "1 8 0.5 12 300 1e3 0x10 -1 1e-9 Infinity NaN power: constant: table: 0.5,0.5 300,0.05 , : . relu "
+    "identity id ;id $(id) `id` |sh &&id >x <b> ' \" \\ %0A %00 # é = ! \n \r \t \u2028"
 )
 
 #: Random fragments, right and hostile; returns those whose lines have other letters, and some lines.
