@@ -16,7 +16,7 @@ import numpy as np
 from sterling import theory
 from sterling.base.checks import flag, instance_of, integer, real
 from sterling.base.progress import Show
-from sterling.base.text import RAISED, Plain, in_notebook, number, percent
+from sterling.base.text import RAISED, Described, Result, number, percent
 from sterling.dynamics.restart import Restart
 from sterling.landscapes.landscape import MAX_DIMENSION
 from sterling.model.problem import Problem
@@ -46,7 +46,7 @@ _FEWEST_OCCUPIED = 8  # samples, in units of n, from which on the law of the occ
 
 
 @dataclass(frozen=True)
-class Need(Plain):
+class Need(Described):
     """One row of a plan: a goal, and the samples that it takes.
 
     Attributes
@@ -115,7 +115,7 @@ class Need(Plain):
 
 
 @dataclass(frozen=True)
-class Expectation(Plain):
+class Expectation(Described):
     """What to expect of a long run with a given number of samples (mean-field).
 
     Attributes
@@ -138,7 +138,7 @@ class Expectation(Plain):
 
 
 @dataclass(frozen=True)
-class Plan(Plain):
+class Plan(Result):
     """How many samples are needed, and what to expect of so many.
 
     Attributes
@@ -196,8 +196,8 @@ class Plan(Plain):
         about = self.problem
         return f"Plan(n={about.n}, m={about.m}, noise={about.noise:g}, {self.surrogate}: {rows})"
 
-    def _repr_html_(self) -> str:
-        return in_notebook(self, ((need.goal, f"{need.amount} ({need.label})") for need in self.needs))
+    def _rows(self) -> list[tuple[str, str]]:
+        return [(need.goal, f"{need.amount} ({need.label})") for need in self.needs]
 
 
 def plan(
