@@ -173,12 +173,13 @@ def drop_damaged(folder: Path | None = None) -> int:
     OSError
         If one cannot be removed.
     """
-    folder, damaged = folder or cache_folder(), 0
-    for file in [] if folder is None else folder.rglob(_FILES):
-        if not (folder / _SOUND / _digest(file)).exists():
-            file.unlink(missing_ok=True)
-            damaged += 1
-    return damaged
+    folder = folder or cache_folder()
+    if folder is None:
+        return 0
+    damaged = [file for file in folder.rglob(_FILES) if not (folder / _SOUND / _digest(file)).exists()]
+    for file in damaged:
+        file.unlink(missing_ok=True)
+    return len(damaged)
 
 
 def why_not_kept() -> str | None:
@@ -228,10 +229,12 @@ def _numba_keeps_in(folder: Path | None) -> Iterator[None]:
     """Let Numba keep what is decorated now in a folder of ours; kernels of others go where they would."""
     usual = {name: vars(config).get(name, "") for name in ("CACHE_DIR", "CACHE_LOCATOR_CLASSES")}
     try:
-        vars(config).update(CACHE_DIR=str(folder), CACHE_LOCATOR_CLASSES="")
+        for name, value in zip(usual, (str(folder), ""), strict=True):
+            setattr(config, name, value)
         yield
     finally:
-        vars(config).update(usual)
+        for name, value in usual.items():
+            setattr(config, name, value)
 
 
 def _digest(file: Path) -> str:
@@ -254,7 +257,9 @@ class _Announcer(event.Listener):
     """Hears of Numba's compilations, those of others included."""
 
     def on_start(self, event: event.Event) -> None:
-        if "compiling" not in _said and any(event.data["dispatcher"] is kernel for kernel in _kernels):
+        if "compiling" not in _said and any(
+            (event.data or {}).get("dispatcher") is kernel for kernel in _kernels
+        ):
             _said.add("compiling")
             reason = why_not_kept()
             if reason is not None:
