@@ -102,7 +102,7 @@ def pages():
 
     (MADE / "extra").mkdir(parents=True, exist_ok=True)
     write_explorable(MADE / "extra" / "explore.html")
-    claims = ["--quick", "--quiet", "--only", "P3,population", "--out", str(MADE / "extra" / "claims")]
+    claims = ["--quick", "--quiet", "--only", "P3,concentration", "--out", str(MADE / "extra" / "claims")]
     subprocess.run(
         [sys.executable, "-m", "sterling", "reproduce", *claims], check=True, stdout=subprocess.DEVNULL
     )
