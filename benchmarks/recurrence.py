@@ -41,7 +41,7 @@ st.train(instance, 1000, record=record)
 begun, processor = time.perf_counter(), time.process_time()
 orbit = st.train(instance, steps, record=record)
 seconds, processor = time.perf_counter() - begun, time.process_time() - processor
-words = orbit.recurrence().summary() if record else []
+words = orbit.recurrence().summary() if record else ""
 try:
     peak = int(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0]) * 1024
 except OSError:
@@ -79,8 +79,7 @@ def main() -> int:
                 f"{last['peak'] / 1e6:.0f} MB",
                 flush=True,
             )
-    for name, text in last["words"]:
-        print(f"  {name}: {text}")
+    print(last["words"])
     ratio = best[""] / best["recurrence"]
     print(
         f"{steps:,} steps: {ratio:.3f} of the speed without statistics (bar {SPEED_BAR}), peak memory "

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sterling.base import checks
-from sterling.base.text import Plain
+from sterling.base.text import Described
 from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.walk import ANCHOR, DISTANCE, EPOCH, EPOCH_MASS, EVENTS, Log, Walk
 from sterling.errors import InputError
@@ -22,7 +22,7 @@ from sterling.schedules import MAX_STEPS, Schedule
 
 
 @dataclass(frozen=True)
-class Restart(Plain):
+class Restart(Described):
     """Ergodic restart after every so many steps: u ← scale·Σ η_t w_t, and the schedule begins anew.
 
     The sum goes over the iterates since the last restart: it is their time average, weighted by step size,

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from sterling.base.text import RAISED, Plain, in_notebook, number
+from sterling.base.text import RAISED, Described, Result, number
 from sterling.dynamics.restart import Restart
 from sterling.landscapes.landscape import MAX_DIMENSION
 from sterling.model.problem import Problem
@@ -17,7 +17,7 @@ UNCHECKED = "not checked here"
 
 
 @dataclass(frozen=True)
-class Check(Plain):
+class Check(Described):
     """How often trials with the proposed samples reached the goal of a row.
 
     Attributes
@@ -51,7 +51,7 @@ class Check(Plain):
 
 
 @dataclass(frozen=True)
-class Need(Plain):
+class Need(Described):
     """One row of a plan: a goal, and the samples that it takes.
 
     Attributes
@@ -123,7 +123,7 @@ class Need(Plain):
 
 
 @dataclass(frozen=True)
-class Expectation(Plain):
+class Expectation(Described):
     """What to expect of a long run with a given number of samples (mean-field).
 
     Attributes
@@ -146,7 +146,7 @@ class Expectation(Plain):
 
 
 @dataclass(frozen=True)
-class Plan(Plain):
+class Plan(Result):
     """How many samples are needed, and what to expect of the samples of a problem.
 
     Attributes
@@ -200,5 +200,5 @@ class Plan(Plain):
         about = self.problem
         return f"Plan(n={about.n}, m={about.m}, noise={about.noise:g}, {self.surrogate}: {rows})"
 
-    def _repr_html_(self) -> str:
-        return in_notebook(self, ((need.goal, f"{need.amount} ({need.label})") for need in self.needs))
+    def _rows(self) -> list[tuple[str, str]]:
+        return [(need.goal, f"{need.amount} ({need.label})") for need in self.needs]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sterling.base import checks
-from sterling.base.text import Plain
+from sterling.base.text import Described
 from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.study.kinds import get_kind
@@ -25,7 +25,7 @@ _DIGEST = 12  # bytes of a cell's hash
 
 
 @dataclass(frozen=True)
-class Cell(Plain):
+class Cell(Described):
     """What all trials of one point of a study have in common.
 
     Parameters
@@ -176,7 +176,7 @@ def digest(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Seeds(Plain):
+class Seeds(Described):
     """The seeds of a trial, two 63-bit integers.
 
     Parameters

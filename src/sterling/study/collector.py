@@ -22,7 +22,7 @@ import polars as pl
 from sterling.base import progress as base
 from sterling.base.pool import Done, Pool
 from sterling.base.resources import require_memory
-from sterling.base.text import Plain
+from sterling.base.text import Described
 from sterling.errors import SterlingError
 from sterling.study.cells import Cell
 from sterling.study.grid import Study
@@ -46,7 +46,7 @@ _ATTEMPTS = 3  # for a batch whose worker was lost, or that came back empty
 
 
 @dataclass(frozen=True)
-class Outcome(Plain):
+class Outcome(Described):
     """How a run of a study ended.
 
     Parameters
@@ -85,7 +85,7 @@ class Outcome(Plain):
 
 
 @dataclass(frozen=True)
-class Progress(base.Progress, Plain):
+class Progress(base.Progress, Described):
     """How far a run of a study is, in trials of the round under way.
 
     Parameters

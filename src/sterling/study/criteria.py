@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from sterling.base.text import Plain
+from sterling.base.text import Described
 
 #: Outcome codes of a trial.
 FAILURE, SUCCESS, UNDECIDED = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Criterion(Plain):
+class Criterion(Described):
     """A criterion: its name as in a study, what it means, and how a row answers it.
 
     Two of one name are equal. Kinds of trials have criteria by name; a threshold of a measured number, such

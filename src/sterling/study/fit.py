@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sterling.base import checks
-from sterling.base.text import Plain, number
+from sterling.base.text import Result, number
 from sterling.errors import SterlingError
 from sterling.study.laws import CURVED, POWER, RIVALS, SLOPES, Law
 from sterling.study.likelihood import (
@@ -76,7 +76,7 @@ class LocalExponent:
 
 
 @dataclass(frozen=True)
-class ExponentFit(Plain):
+class ExponentFit(Result):
     """N₅₀(n) = C·n^α fitted to one series of cells.
 
     Parameters

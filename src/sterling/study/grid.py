@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from sterling.base import checks
-from sterling.base.text import Plain, in_notebook, shortened
+from sterling.base.text import Described, shortened
 from sterling.errors import InputError
-from sterling.model.normalise import told
+from sterling.model.normalise import normalize_values
 from sterling.model.problem import Problem
 from sterling.study.cells import SEMANTICS, Cell, canonical, digest
 from sterling.study.criteria import Criterion
@@ -61,7 +61,7 @@ class Scaled:
 
 
 @dataclass(frozen=True, init=False, eq=False)
-class Study(Plain):
+class Study(Described):
     """Many trials over a grid of problems.
 
     Every argument that may be a list stands for all of its values; the study has every combination.
@@ -161,7 +161,10 @@ class Study(Plain):
         put("noise", _values(noise, "noise", lambda one: checks.real(one, "noise") + 0.0))  # −0 is 0
         put("readout", _readouts(readout))
         put("inputs", _values(inputs, "inputs", str))
-        put("normalize", _values(normalize, "normalize", lambda one: told(None if one == "none" else one)))
+        put(
+            "normalize",
+            _values(normalize, "normalize", lambda one: normalize_values(None if one == "none" else one)),
+        )
         put("kind", get_kind(kind))
         put("trials", checks.integer(trials, "trials", 1, MAX_TRIALS))
         put("seed", checks.integer(seed, "seed", 0))
@@ -323,10 +326,10 @@ class Study(Plain):
         cells = f"{len(self.series)} series" if self.samples is None else f"{len(self.cells)} cells"
         return f"Study({self.name!r}: {self.kind.name}, n={n}, {cells}, seed={self.seed})"
 
-    def _repr_html_(self) -> str:
-        told = self.to_dict()
-        told |= {**told.pop("problem"), **told.pop("run"), **told.pop("stop")}
-        return in_notebook(self, ((name, shortened(value)) for name, value in told.items()))
+    def _rows(self) -> list[tuple[str, str]]:
+        values = self.to_dict()
+        values |= {**values.pop("problem"), **values.pop("run"), **values.pop("stop")}
+        return [(name, shortened(value)) for name, value in values.items()]
 
 
 def _values(value: Any, name: str, plain=lambda one: one) -> tuple:

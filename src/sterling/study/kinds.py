@@ -18,7 +18,7 @@ import polars as pl
 
 from sterling.base import checks
 from sterling.base.registry import Registry
-from sterling.base.text import Plain
+from sterling.base.text import Described
 from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.schedules import MAX_STEPS, Schedule, parse_schedule
@@ -44,7 +44,7 @@ class Cancelled(Exception):
 
 
 @dataclass(frozen=True)
-class Column(Plain):
+class Column(Described):
     """What a kind measures: the type of a column, and which values can be.
 
     Ready-made are COUNT, SHARE, REAL, FLAG and `words`; ``maybe()`` and ``list()`` make others of them.
@@ -148,7 +148,7 @@ def words(*known: str) -> Column:
 
 
 @dataclass(frozen=True, eq=False)
-class Kind(Plain):
+class Kind(Described):
     """A kind of trial.
 
     Parameters

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sterling.base.text import Plain, in_notebook, shortened
+from sterling.base.text import Result, shortened
 from sterling.stats import jeffreys
 from sterling.study.criteria import Criterion
 from sterling.study.expected import Expected, expected
@@ -29,7 +29,7 @@ PLACED = (
 
 
 @dataclass(frozen=True)
-class SeriesFit(Plain):
+class SeriesFit(Result):
     """The exponent of one series of cells (equal but for n and samples) under one criterion.
 
     Parameters
@@ -117,9 +117,9 @@ class SeriesFit(Plain):
     def __repr__(self) -> str:
         return f"SeriesFit({self.criterion}, {self.title}: {self.fit or self.refusal})"
 
-    def _repr_html_(self) -> str:
+    def _rows(self) -> list[tuple[str, str]]:
         rows = [("success", self.meaning), ("series", self.title), ("fit", str(self.fit or self.refusal))]
-        return in_notebook(self, [*rows, *(("note", note) for note in self.notes)])
+        return [*rows, *(("note", note) for note in self.notes)]
 
 
 def fit_store(store: Store | str | os.PathLike, criterion: str | Criterion | None = None) -> list[SeriesFit]:
@@ -190,7 +190,7 @@ def with_shares(cells: pl.DataFrame) -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
-class Status(Plain):
+class Status(Result):
     """What a store holds of its study.
 
     Parameters
@@ -253,10 +253,10 @@ class Status(Plain):
             "fits": [fit.to_dict() for fit in self.fits],
         }
 
-    def _repr_html_(self) -> str:
+    def _rows(self) -> list[tuple[str, str]]:
         values = self.to_dict()
         del values["cells"], values["fits"]
-        return in_notebook(self, ((name, shortened(value)) for name, value in values.items()))
+        return [(name, shortened(value)) for name, value in values.items()]
 
 
 def status(store: Store | str | os.PathLike) -> Status:
