@@ -29,8 +29,8 @@ LAW_STEPS, OCCUPANCY_STEPS, RESTART_STEPS = 10_000, 1_000_000, 12_600
 _MOST_ITERATE_STEPS = 100_000  # of the runs with which the law of the last iterate was compared
 
 _HALF = 0.5  # share of the data sets
-# N₅₀/n of ReLU with restarts at these n (docs/science, 12: `benchmarks/restart.py`, parts `small` and
-# `scaling`). The identity pulls twice as strongly, so it has half the scale and needs half the samples:
+# N₅₀/n of ReLU with restarts at these n (docs/science, 12: `benchmarks/papers/restart.py`, parts `small`
+# and `scaling`). The identity pulls twice as strongly, so it has half the scale and needs half the samples:
 # 1.56, 1.62, 1.56 at n = 64, 128, 256.
 _RESTART_N = (16, 32, 64, 128, 256, 512, 1024)
 _RESTART = (2.72, 2.83, 3.08, 3.18, 3.16, 3.15, 3.13)
