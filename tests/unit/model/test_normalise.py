@@ -267,9 +267,9 @@ def test_what_a_normaliser_of_ones_own_returns_is_checked(name):
     """An instance believed any number of rows, and kernels read beyond the array (W1)."""
     own = Halve()
     object.__setattr__(own, "apply", RETURNS[name])
-    with pytest.raises(InputError, match="result of Halve.apply"):
+    with pytest.raises(InputError, match=r"result of Halve\.apply"):
         st.Instance(skewed(100), np.arange(100) % 2, normalize=own)
-    with pytest.raises(InputError, match="result of Halve.apply"):
+    with pytest.raises(InputError, match=r"result of Halve\.apply"):
         st.Problem(n=5, samples=100, normalize=own).draw(0)
 
 
