@@ -379,7 +379,7 @@ def surrogate_from_dict(values: Mapping[str, Any]) -> Surrogate:
         keys = ("name", *_TEXTS, "window", "closed")
         new = Surrogate(**{key: values[key] for key in keys if key in values})
         known = SURROGATES.get(new.name)
-        return known if known == new else new
+        return new if known is None or known != new else known
     known = SURROGATES.find(values["name"])
     if known.piecewise_constant or any(getattr(known, word) != values.get(word, "") for word in _TEXTS):
         raise InputError(f"the registered surrogate {known.name!r} differs from the saved one of that name")
