@@ -250,7 +250,7 @@ class OrbitMonitor:
         Returns
         -------
         Tensor
-            float32, in the shape of the weight. Of two-level weights it is |average|.
+            float32, in the shape of the weight. For two-level weights it is the absolute average.
 
         Raises
         ------
