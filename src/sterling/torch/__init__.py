@@ -21,13 +21,11 @@ if TYPE_CHECKING:
     from sterling.torch.callbacks import transformers_callback as transformers_callback
     from sterling.torch.clamps import ClampGradient as ClampGradient
     from sterling.torch.decoding import decode as decode
-    from sterling.torch.export import pack as pack
     from sterling.torch.export import to_onnx as to_onnx
     from sterling.torch.functions import heaviside as heaviside
     from sterling.torch.functions import round_to as round_to
     from sterling.torch.functions import sign as sign
     from sterling.torch.monitor import OrbitMonitor as OrbitMonitor
-    from sterling.torch.packed import load_packed as load_packed
     from sterling.torch.parametrized import binarize as binarize
     from sterling.torch.parametrized import unbinarize as unbinarize
     from sterling.torch.weights import QuantisedWeight as QuantisedWeight
