@@ -1,4 +1,4 @@
-"""Public names link to their pages: literals such as `st.train` and `Orbit` in the text, and `st.train` in code.
+"""Public names link to their pages: literals such as `st.train` and `Orbit`, and `st.train` in blocks of code.
 
 Such a name with `st.`, `stt.` or `sterling.` before it that is not documented is a warning.
 """
@@ -35,7 +35,7 @@ def _find(app, docname, text):
     """Return the full public name that a literal means, or None."""
     known = app.env.get_domain("py").objects
     match = _NAME.match(text)
-    if match is None or text[match.end() :] and text[match.end()] != "(":
+    if match is None or (text[match.end() :] and text[match.end()] != "("):
         return None
     name = match[0].rstrip(".")
     head, _, rest = name.partition(".")
