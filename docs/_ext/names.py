@@ -1,4 +1,4 @@
-"""Public names link to their pages: literals such as `st.train` and `Orbit`, and `st.train` in blocks of code.
+"""Public names link to their pages: literals such as `st.train` and `Orbit`, and `st.train` in code blocks.
 
 Such a name with `st.`, `stt.` or `sterling.` before it that is not documented is a warning.
 """
