@@ -42,7 +42,7 @@ def inherited():
             thing = getattr(module, name)
             if inspect.isclass(thing):
                 full = f"{package}.{name}"
-                own = {key for key in public_methods(full) if getattr(vars(thing).get(key), "__doc__", None)}
+                own = {key for key in public_methods(full) if key in vars(thing) and vars(thing)[key].__doc__}
                 documented = {key for key in public_methods(full) if inspect.getdoc(getattr(thing, key))}
                 patterns += [rf"^{full}\.{key}$" for key in (*public_properties(full), *documented - own)]
     return set(patterns)
