@@ -42,7 +42,7 @@ def _find(app, docname, text):
     if rest:
         candidates = [
             f"{ALIASES.get(head, VARIABLES.get(head, head))}.{rest}",
-            VARIABLES.get(head, ""),  # an attribute that has no entry of its own
+            VARIABLES.get(head, ""),  # an attribute without its own entry
         ]
     else:
         candidates = [f"{ROOMS.get(docname, 'sterling')}.{name}", f"sterling.{name}"]
