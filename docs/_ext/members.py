@@ -68,5 +68,9 @@ def check(app, error):
 
 
 def setup(app):
+    public = {f"{package}.{name}" for package in PACKAGES for name in import_module(package).__all__}
+    for stub in Path(app.srcdir, "api", "generated").glob("*.rst"):
+        if stub.stem not in public:
+            stub.unlink()  # of a name that has gone since the last build
     app.connect("build-finished", check)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
