@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sterling.base.progress import Progress, Show, showing
+from sterling.base.progress import Progress, ProgressCallback, reporting
 from sterling.base.text import Described
 from sterling.model.problem import Problem
 from sterling.stats import jeffreys
@@ -59,7 +59,7 @@ def check_needs(
     trials: int,
     seed: int,
     threads: int | None,
-    progress: bool | Show,
+    progress: bool | ProgressCallback,
 ) -> list[Need]:
     """Return the rows of a plan, those that trials can measure with what they measured.
 
@@ -70,7 +70,7 @@ def check_needs(
         key=lambda place: -needs[place].proposed,
     )
     checked = list(needs)
-    with showing(progress, "trials") as show:
+    with reporting(progress, "trials") as show:
         for done, place in enumerate(asked):
 
             def told(now: Progress, before: int = done * trials) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from sterling import theory
 from sterling.base.checks import flag, instance_of, integer, real
-from sterling.base.progress import Show
+from sterling.base.progress import ProgressCallback
 from sterling.base.text import RAISED, Described, Result, number, percent
 from sterling.dynamics.restart import Restart
 from sterling.landscapes.landscape import MAX_DIMENSION
@@ -212,7 +212,7 @@ def plan(
     seed: int = 0,
     threads: int | None = None,
     cost: bool = False,
-    progress: bool | Show = False,
+    progress: bool | ProgressCallback = False,
 ) -> Plan:
     """Say how many samples a problem takes, and what to expect of those that it has.
 
