@@ -220,21 +220,22 @@ def test_claims_that_pages_name_exist():
 
 def test_every_benchmark_is_listed():
     """Those that say how they are called, and no others, once."""
-    called = {
-        file.stem
-        for file in (ROOT / "benchmarks").glob("*.py")
-        if f"python -m benchmarks.{file.stem}" in file.read_text(encoding="utf-8")
+    folder = ROOT / "benchmarks"
+    names = {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts): file.read_text(encoding="utf-8")
+        for file in (*folder.glob("*.py"), *folder.glob("papers/*.py"))
     }
+    called = {name for name, text in names.items() if f"python -m {name}" in text}
     page = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `python -m benchmarks\.(\w+)", page, re.MULTILINE)) == called
+    assert set(re.findall(r"^\| `python -m ([\w.]+)", page, re.MULTILINE)) == called
 
 
 def test_programs_that_pages_name_exist():
     """Benchmarks, tests and examples, as pages and the package call them."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        for name in re.findall(r"python -m benchmarks\.(\w+)", text):
-            program = ROOT / "benchmarks" / name
+        for name in re.findall(r"python -m (benchmarks\.[\w.]*\w)", text):
+            program = ROOT / name.replace(".", "/")
             assert program.with_suffix(".py").exists() or (program / "__main__.py").exists(), (page, name)
         for name in re.findall(r"`((?:tests|examples|benchmarks|docs)/[\w/.-]+)`", text):
             assert (ROOT / name).exists(), (page, name)

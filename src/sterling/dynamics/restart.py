@@ -45,10 +45,10 @@ class Restart(Described):
 
     Notes
     -----
-    Measured, not proved (`python -m benchmarks.restart`): without label noise N₅₀ is 3.1 to 3.2 n for ReLU,
-    m = 1 and n = 64 to 1024, within 12,600 steps. Any ``every`` from 75 to 600 did about as well with this
-    scale at n = 64 and 256; at 256 0.02 and 0.1 are clearly worse. At n = 256 it is best or level for step
-    sizes from constant to 0.5/(t+1), and 0.1 for the identity (16 runs each). With label noise the time
+    Measured, not proved (`python -m benchmarks.papers.restart`): without label noise N₅₀ is 3.1 to 3.2 n for
+    ReLU, m = 1 and n = 64 to 1024, within 12,600 steps. Any ``every`` from 75 to 600 did about as well with
+    this scale at n = 64 and 256; at 256 0.02 and 0.1 are clearly worse. At n = 256 it is best or level for
+    step sizes from constant to 0.5/(t+1), and 0.1 for the identity (16 runs each). With label noise the time
     average gains at σ = 0.1 (n = 64) and not clearly from 0.2 on.
 
     References

@@ -32,7 +32,7 @@ from sterling.errors import InputError, RangeError
 from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs, vector_codes
 from sterling.exact.ranges import EXACT, WHOLE, finest, limbs, too_large, too_wide
 from sterling.model.columns import from_frame, is_frame
-from sterling.model.normalise import Normalizer, check_normalize, normalise, told
+from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values
 from sterling.surrogates import Surrogate, get_surrogate
 
 _BLOCK_ROWS = 16384  # rows turned to float64 at a time
@@ -202,7 +202,10 @@ class Instance(Described):
         require_memory(flat.size * 8 + len(flat) * 24, f"{samples} samples with n={n}, m={m}")
         grid, normalizer = normalise(quantise_inputs(flat, precision, together=normalize is None), normalize)
         signs = None if teacher is None else check_signs(teacher, n, "teacher")
-        about = origin or {"data": f"arrays of shape {tuple(np.shape(inputs))}", "normalize": told(normalize)}
+        about = origin or {
+            "data": f"arrays of shape {tuple(np.shape(inputs))}",
+            "normalize": normalize_values(normalize),
+        }
         if names is not None:
             about = {**about, "columns": list(names)}
 

@@ -299,7 +299,7 @@ def check_normalize(given: Any) -> str | Normalizer | None:
     raise InputTypeError(f"normalize is {shown(given)}; give one of {', '.join(NORMALIZERS)} or a Normalizer")
 
 
-def told(given: str | Normalizer | None) -> str | dict[str, Any] | None:
+def normalize_values(given: str | Normalizer | None) -> str | dict[str, Any] | None:
     """Return a normalisation as plain values."""
     return given.to_dict() if isinstance(given, Normalizer) else given
 

@@ -22,7 +22,7 @@ from sterling.exact.grid import InputGrid, aligned_zeros, padded_width, vector_c
 from sterling.exact.ranges import finest
 from sterling.model.families import Family, family_table, get_family, normal_table
 from sterling.model.instance import Instance, Rounding, largest_error, transpose
-from sterling.model.normalise import Normalizer, check_normalize, normalise, told
+from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values
 
 # Which part of a draw a seed is for. Latents of a run use LATENT, see dynamics/train.py.
 TEACHER, READOUT, NOISE, INPUTS, LATENT = range(5)
@@ -275,7 +275,7 @@ class Problem(Described):
             "noise": self.noise,
             "readout": readout,
             "inputs": str(self.inputs),
-            "normalize": told(self.normalize),
+            "normalize": normalize_values(self.normalize),
         }
 
     def __repr__(self) -> str:

@@ -36,7 +36,7 @@ LAW_STEPS, OCCUPANCY_STEPS, RESTART_STEPS = 10_000, 1_000_000, 12_600
 UNCHECKED = "not checked here"
 
 _HALF = 0.5  # the share of data sets that typical means
-# N₅₀/n with restarts of ReLU at these n (docs/science, 12: `benchmarks/restart.py`, parts `small` and
+# N₅₀/n with restarts of ReLU at these n (docs/science, 12: `benchmarks/papers/restart.py`, parts `small` and
 # `scaling`). The identity, whose pull is twice as large and so the scale, takes half of it: 1.56, 1.62, 1.56
 # at n = 64, 128, 256.
 _RESTART_N = (16, 32, 64, 128, 256, 512, 1024)

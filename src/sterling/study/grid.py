@@ -19,7 +19,7 @@ import numpy as np
 from sterling.base import checks
 from sterling.base.text import Described, shortened
 from sterling.errors import InputError
-from sterling.model.normalise import told
+from sterling.model.normalise import normalize_values
 from sterling.model.problem import Problem
 from sterling.study.cells import SEMANTICS, Cell, canonical, digest
 from sterling.study.criteria import Criterion
@@ -161,7 +161,10 @@ class Study(Described):
         put("noise", _values(noise, "noise", lambda one: checks.real(one, "noise") + 0.0))  # −0 is 0
         put("readout", _readouts(readout))
         put("inputs", _values(inputs, "inputs", str))
-        put("normalize", _values(normalize, "normalize", lambda one: told(None if one == "none" else one)))
+        put(
+            "normalize",
+            _values(normalize, "normalize", lambda one: normalize_values(None if one == "none" else one)),
+        )
         put("kind", get_kind(kind))
         put("trials", checks.integer(trials, "trials", 1, MAX_TRIALS))
         put("seed", checks.integer(seed, "seed", 0))

@@ -8,7 +8,7 @@ few hundred steps (σ from 0.001 to 0.1, n = 128 and 256). A run comes down by c
 exponentially with n, or soon after its start, where decaying step sizes let it pass close to w*
 (`approach`). The time average is right long before.
 
-Everything here is mean-field; `benchmarks/chatter_theory.py` compares it with runs.
+Everything here is mean-field; `benchmarks/papers/chatter_theory.py` compares it with runs.
 """
 
 from __future__ import annotations

@@ -163,8 +163,8 @@ def balance(
     """Predict wrong shares and occupancy of a long run from gradients at w*, near it, and where it may go.
 
     The values are the stationary ones, of runs long enough that every weight which drifts outwards has come
-    to the border. The derivation is at the top of this file; `benchmarks/prediction.py` measures how well it
-    holds. Inputs should be near Gaussian; their scale does not matter.
+    to the border. The derivation is at the top of this file; `benchmarks/papers/prediction.py` measures how
+    well it holds. Inputs should be near Gaussian; their scale does not matter.
 
     Parameters
     ----------

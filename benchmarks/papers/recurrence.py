@@ -1,4 +1,4 @@
-"""What recurrence statistics cost and are worth: `python -m benchmarks.recurrence [--quick] [--coverage]`.
+"""What recurrence statistics cost and are worth: `python -m benchmarks.papers.recurrence [--coverage]`.
 
 Runs of 10⁹ steps at n = 16, m = 1, N = 1600, σ = 0.5, in turn without and with the statistics, each in a
 process of its own. Speed is taken in processor time, which other work on the machine disturbs least.
@@ -55,7 +55,7 @@ print(json.dumps({
 
 def main() -> int:
     """Measure, print, and return 1 where a bar is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.recurrence", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.papers.recurrence", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="10⁷ steps: a smoke test")
     parser.add_argument("--steps", type=int, help="of one run (10⁹)")
     parser.add_argument("--pairs", type=int, default=2, help="alternating measurements; the best counts (2)")
