@@ -89,7 +89,7 @@ def test_states_and_pictures_are_written_and_told_of(tmp_path):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["--n", "25"], "--n is 25, so there are 2^25 states to look at; n may be at most 24"),
+        (["--n", "25"], "--n is 25, so there are 2^25 states to visit; n may be at most 24"),
         (["--n", "100_000", "--samples", "1e9"], "n may be at most 24"),
         (["--surrogate", "sigmoid"], "sigmoid is smooth"),
         (["--surrogate", "rleu"], "Did you mean 'relu'"),
