@@ -10,7 +10,7 @@ import numpy as np
 from sterling.base.checks import integer
 from sterling.base.checks import seed as checked_seed
 from sterling.base.pool import Pool
-from sterling.base.progress import Progress, Show, showing
+from sterling.base.progress import Progress, ProgressCallback, reporting
 from sterling.base.text import Result, counted, percent
 from sterling.landscapes.numbering import distances, number_of, signs_of
 from sterling.model.instance import Instance
@@ -71,7 +71,7 @@ def find_basins(
     seed: int | np.random.SeedSequence | np.random.Generator,
     steps: int,
     threads: int | None,
-    progress: bool | Show,
+    progress: bool | ProgressCallback,
 ) -> Basins:
     """Run the dynamics from many starts and count where they end; see `Landscape.basins`.
 
@@ -84,7 +84,7 @@ def find_basins(
         steps = min(steps, ENDLESS_STEPS)
     where: list[int] = []
     verdicts: Counter[str] = Counter()
-    with Pool(threads) as pool, showing(progress, "runs") as show:
+    with Pool(threads) as pool, reporting(progress, "runs") as show:
 
         def look(_) -> None:
             if pool.stopping:

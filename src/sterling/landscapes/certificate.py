@@ -23,7 +23,7 @@ import numpy as np
 from sterling.base.arrays import check_signs, read_only
 from sterling.base.checks import instance_of, real
 from sterling.base.files import as_path, printable, unreadable, write_atomically
-from sterling.base.progress import Progress, showing
+from sterling.base.progress import Progress, reporting
 from sterling.base.text import Result
 from sterling.errors import InputError, StoreError
 from sterling.landscapes.cases import MOST_CASES, MOST_STATES, branch
@@ -298,7 +298,7 @@ def certify(
     for first in range(0, len(table), PRICED):
         block = table[first : first + PRICED]
         block[:] = clipped(block, members(first + np.arange(len(block)), instance.n))
-    with showing(progress, "bounds") as show:
+    with reporting(progress, "bounds") as show:
         duals = bounds(table, show)
     cases, case_duals = branch(pushes, table)
     blocks = ((first, pushes[first : first + PRICED]) for first in range(0, len(table), PRICED))

@@ -14,7 +14,7 @@ import numpy as np
 
 from sterling.base.arrays import read_only
 from sterling.base.checks import flag, instance_of, integer
-from sterling.base.progress import Show
+from sterling.base.progress import ProgressCallback
 from sterling.base.resources import require_memory
 from sterling.base.text import Result, counted
 from sterling.errors import InputError
@@ -173,7 +173,7 @@ class Landscape(Result):
         seed: int | np.random.SeedSequence | np.random.Generator = 0,
         steps: int = 1_000_000,
         threads: int | None = None,
-        progress: bool | Show = False,
+        progress: bool | ProgressCallback = False,
     ) -> Basins:
         """Run the dynamics from many starts and count where they end.
 
@@ -369,7 +369,7 @@ def landscape(
     *,
     gaussian: bool | None = None,
     threads: int | None = None,
-    progress: bool | Show = False,
+    progress: bool | ProgressCallback = False,
 ) -> Landscape:
     """Visit all 2ⁿ states of an instance with n ≤ 24.
 

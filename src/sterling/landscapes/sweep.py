@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sterling.base.pool import Pool
-from sterling.base.progress import Progress, Show, showing
+from sterling.base.progress import Progress, ProgressCallback, reporting
 from sterling.base.resources import require_memory, thread_count
 from sterling.landscapes.numbering import number_of
 from sterling.model.instance import Instance
@@ -35,7 +35,7 @@ def sweep(
     surrogate: Surrogate,
     levels: np.ndarray | None,
     threads: int | None,
-    progress: bool | Show,
+    progress: bool | ProgressCallback,
 ) -> Found:
     """Visit every state; ``levels`` is the mean of w*_k·G_k by `theory.population.profile`, if known."""
     from sterling.landscapes import kernels
@@ -68,7 +68,7 @@ def balances(
     surrogate: Surrogate,
     reference: np.ndarray,
     threads: int | None,
-    progress: bool | Show,
+    progress: bool | ProgressCallback,
 ) -> np.ndarray:
     """Return b_k·G_k of every state, b the reference: float64 (2**n, n).
 
@@ -94,7 +94,7 @@ def _visit(
     reference: np.ndarray,
     work: Callable[..., Any],
     threads: int | None,
-    progress: bool | Show,
+    progress: bool | ProgressCallback,
 ) -> list:
     """Return the results of ``work(position, signs, first, last)`` for all intervals of the code."""
     from sterling.dynamics.event import machinery
@@ -103,7 +103,7 @@ def _visit(
     signs, states = reference.astype(np.int64), 1 << instance.n
     rows = instance.samples * instance.m
     parts, done = [], 0
-    with Pool(threads) as pool, showing(progress, "states") as show:
+    with Pool(threads) as pool, reporting(progress, "states") as show:
         length = min(int(_INTERVAL / (_VISIT + _VISITED_ROW * rows)), states // (_EACH * pool.count))
         length = max(_SHORTEST, length)
 
