@@ -12,7 +12,7 @@ from sterling.base.text import Plain
 from sterling.dynamics.train import train
 from sterling.model.problem import Problem
 from sterling.schedules import parse_schedule
-from sterling.study.cells import Cell
+from sterling.study.kind import Cell
 from sterling.study.trial import warm_up
 
 _SECONDS = 1.0  # that a run is watched

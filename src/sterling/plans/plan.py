@@ -23,7 +23,7 @@ from sterling.model.problem import Problem
 from sterling.plans.check import Check, check_needs
 from sterling.plans.cost import Cost, measure_cost
 from sterling.schedules import Power, Schedule
-from sterling.study.kinds import get_kind
+from sterling.study.kind import get_kind
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.chatter import PATHS
 from sterling.theory.laws import MOST_SAMPLES, BeyondError

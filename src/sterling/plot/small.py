@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from sterling.model.problem import Problem
     from sterling.plans.plan import Plan
     from sterling.returns.recurrence import Recurrence
-    from sterling.study.grid import Study
     from sterling.study.report import SeriesFit, Status
+    from sterling.study.spec import Study
     from sterling.theory.recurrence import Balance
     from sterling.torch.audit_report import Audit
     from sterling.torch.decoding import Changes

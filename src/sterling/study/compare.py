@@ -14,8 +14,8 @@ from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.schedules import Power, Schedule
 from sterling.stats import bootstrap_counts, percentiles, share_interval
-from sterling.study.cells import Cell, Seeds
-from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Column, Kind, Look
+from sterling.study.columns import COUNT, FLAG, REAL, SHARE, Column
+from sterling.study.kind import Cell, Kind, Look, Seeds
 from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ def compare_surrogates(
     (['relu', 'identity'], [3, 3])
     """
     from sterling.study.collect import passing_store
-    from sterling.study.grid import Study
+    from sterling.study.spec import Study
 
     schedule = Power(0.5, 0.5) if schedule is None else schedule
     checks.instance_of(schedule, Schedule, "schedule", "one such as Power(0.5, 0.5)")

@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from sterling.base import checks
 from sterling.errors import InputError
-from sterling.study.cells import Cell, Seeds
-from sterling.study.kinds import COUNT, REAL, Column, Kind, Look
+from sterling.study.columns import COUNT, REAL, Column
+from sterling.study.kind import Cell, Kind, Look, Seeds
 
 _STATES = 5  # extends the seed of the data, beside the parts of a draw (`sterling.model.problem`)
 _TRIAL, _ENTRY = 2e-3, 1e-8  # seconds of one machine; only ratios matter
@@ -76,17 +75,11 @@ def _check(cell: Cell) -> None:
         )
 
 
-def _work(cell: Cell) -> pl.Expr:
-    entries = cell.problem.n * cell.problem.samples * cell.problem.m
-    return pl.lit(_TRIAL + entries * _ENTRY * (1 + cell.settings["distances"]))
-
-
 KIND = Kind(
     "gradients",
     _run,
     {"norm2": replace(REAL, low=0), **_LISTS},
     settings={"surrogate": "relu", "distances": 8},
     check=_check,
-    work=_work,
     small=Cell.small,
 )

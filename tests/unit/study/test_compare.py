@@ -13,7 +13,7 @@ import sterling as st
 from sterling.base.text import percent
 from sterling.plot.curves import predictions
 from sterling.study.compare import BURN_IN, KIND, NOTE
-from sterling.study.kinds import KINDS, get_kind
+from sterling.study.kind import KINDS, get_kind
 
 PROBLEM = st.Problem(n=8, samples=200, noise=0.5)
 STEPS = 2000
