@@ -11,7 +11,7 @@ DEV := $(VENV)/.dev
 TORCH := $(VENV)/.torch
 QAT := $(VENV)/.qat
 DOCS := $(VENV)/.docs
-HOME_OF := $(VENV)/.made-for
+LOCATION := $(VENV)/.location
 UNFINISHED := $(VENV)-unfinished
 SOURCES := pyproject.toml src/sterling/__init__.py
 
@@ -27,14 +27,18 @@ help: ## show this list
 demo: $(CORE) ## measure the claims of the paper: a summary and a page, in minutes
 	@$(PY) -m sterling reproduce --quick $(ARGS)
 
-# Hundreds of processes import the package here: none should have to compile it first.
-test: $(DEV) $(TORCH) $(if $(WITH_QAT),$(QAT)) ## run the tests (PyTorch is the oracle of one of them)
+# Hundreds of processes import the package: with bytecode on disk, none has to compile it first.
+test: $(DEV) $(TORCH) $(if $(WITH_QAT),$(QAT)) ## run the tests (PyTorch is the oracle of some)
 	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: $(DEV) $(TORCH) ## lint, formatting and types (those of sterling.torch need PyTorch)
+check: $(DEV) $(TORCH) ## lint, formatting, types, imports between rooms, and the package
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m pyright
+	@$(VENV)/bin/lint-imports
+	@rm -rf dist
+	@$(PY) -m hatchling build >/dev/null
+	@$(PY) -m twine check --strict dist/*
 
 format: $(DEV) ## sort the imports and format the code
 	@$(PY) -m ruff check --select I --fix
@@ -48,10 +52,10 @@ bench-qat: $(DEV) $(QAT) ## train hundreds of small nets: what decoding is worth
 
 docs: $(DOCS) $(TORCH) ## build the documentation: build/docs/index.html
 	@$(PY) -m sphinx -b html -W --keep-going -q docs build/docs $(ARGS)
-	@echo "The documentation is there: build/docs/index.html"
+	@echo "Open build/docs/index.html"
 
 clean: ## remove caches and built files, keep .venv
-	@rm -rf build dist out docs/_made docs/api/generated .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+	@rm -rf build dist out docs/_generated docs/api/generated .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov
 	@for folder in src tests benchmarks examples docs; do \
 		if [ -d $$folder ]; then find $$folder -name __pycache__ -type d -prune -exec rm -rf {} +; fi; \
 	done
@@ -60,8 +64,8 @@ distclean: clean ## the same, and remove .venv
 	@rm -rf $(VENV) $(UNFINISHED)
 
 # $(call install,EXTRAS,STAMPS): one `pip install`, then the stamps.
-# $(UNFINISHED) stands beside .venv while pip works. A set-up that was killed leaves it behind, and the next
-# one starts from an empty .venv. An ordinary failure of pip undoes itself, so it removes the mark.
+# $(UNFINISHED) exists beside .venv while pip works. A set-up that is killed leaves it behind, and the next
+# one starts from an empty .venv. pip undoes an ordinary failure itself, so then the mark is removed.
 define install
 	@if [ -e $(UNFINISHED) ] || ! $(PY) -m pip --version >/dev/null 2>&1; then \
 		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -73,7 +77,7 @@ define install
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.$(1)'; status=$$?; \
 	if [ $$status -lt 128 ]; then rm -f $(UNFINISHED); fi; \
 	if [ $$status -ne 0 ]; then echo "The set-up failed: see pip's message above." >&2; exit $$status; fi; \
-	echo '$(CURDIR)' > $(HOME_OF); touch $(2)
+	pwd -P > $(LOCATION); touch $(2)
 endef
 
 $(CORE): $(SOURCES)
@@ -91,10 +95,10 @@ $(QAT): $(SOURCES)
 $(DOCS): $(SOURCES)
 	$(call install,[docs],$(CORE) $(DOCS))
 
-# Every stamp is stale after an interrupted set-up, since .venv will be emptied; where .venv's Python is gone;
-# and in a copied folder, whose .venv still points at the original's sources.
+# Every stamp is stale after an interrupted set-up, since .venv will be emptied; when .venv's Python is gone;
+# and in a copied folder, where .venv still points at the sources of the original.
 ifneq ($(wildcard $(UNFINISHED)),)
 $(CORE) $(DEV) $(TORCH) $(QAT) $(DOCS): FORCE
-else ifneq ($(shell test -x $(PY) && cat $(HOME_OF) 2>/dev/null),$(CURDIR))
+else ifeq ($(shell test -x $(PY) && pwd -P | cmp -s - $(LOCATION) && echo here),)
 $(CORE) $(DEV) $(TORCH) $(QAT) $(DOCS): FORCE
 endif

@@ -12,7 +12,7 @@ sys.path.insert(0, str(HERE))
 
 import sterling  # noqa: E402
 
-(HERE / "_made" / "extra").mkdir(parents=True, exist_ok=True)
+(HERE / "_generated" / "extra").mkdir(parents=True, exist_ok=True)
 
 project = "sterling"
 author = "The sterling authors"
@@ -28,10 +28,10 @@ extensions = [
     "sphinx_copybutton",
     "sphinxcontrib.bibtex",
     "mathml",
-    "made",
+    "generate",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_made", "_ext"]
+exclude_patterns = ["_build", "_generated", "_ext"]
 nitpicky = False
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath", "html_image"]
@@ -55,7 +55,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "sterling"
 html_static_path = ["_static"]
 html_css_files = ["sterling.css"]
-html_extra_path = ["_made/extra"]
+html_extra_path = ["_generated/extra"]
 html_context = {"default_mode": "auto"}  # light or dark as the system says
 html_show_sourcelink = False
 html_copy_source = False

@@ -112,11 +112,7 @@ def headline(text: str) -> None:
 
 def show(what: str, orbit: st.Orbit) -> None:
     console.print(what)
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    for name, value in orbit.summary():
-        table.add_row(f"  {name}", value)
-    console.print(table)
+    console.print(orbit.summary())
 
 
 def verdict(orbit: st.Orbit) -> str:

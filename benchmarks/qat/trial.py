@@ -20,15 +20,15 @@ from torch import nn
 from torch.nn import functional as F
 
 import sterling.torch as stt
-from benchmarks.qat import bridge
+from benchmarks.qat import bridge, rivals
 from benchmarks.qat.tasks import SKIPPED, TASKS, Batch, Data, order_of
 from sterling.base.checks import choice
 from sterling.errors import InputError
 from sterling.study import COUNT, REAL, SHARE, Kind, words
 from sterling.study.kind import Cell, Look, Seeds
-from sterling.torch import remedies, rivals
 from sterling.torch.decoding import evaluate, recompute_norms
 from sterling.torch.horizons import HORIZONS, settled
+from sterling.torch.remedies import Dampening
 
 #: Parts of the run after which a run at a constant rate is looked at.
 MARKS = (1 / 4, 1 / 2, 3 / 4, 1)
@@ -225,7 +225,7 @@ class Run:
                 look()
             if self.settings["remedy"] != "transition_rate":
                 for one in optimizers:
-                    if not isinstance(one, remedies.Bop):
+                    if not isinstance(one, rivals.Bop):
                         set_rate(one, self.rate(step, self.settings["decay"]))
             train(self.model, optimizers, batch)
         net = self.normed(self.model) if rival is None else rival.result(self.bn)
@@ -243,10 +243,10 @@ class Run:
             stt.binarize(copied := copy.deepcopy(self.model), skip=SKIPPED[self.settings["net"]])
             chosen = {one.name for one in stt.find(copied)}
             return [
-                remedies.parq(
+                rivals.parq(
                     [named[name] for name in named if name in chosen],
-                    lambda groups: torch.optim.Adam(groups, lr=rate),
                     [named[name] for name in named if name not in chosen],
+                    rate,
                     self.levels,
                     self.steps,
                     strength,
@@ -256,19 +256,19 @@ class Run:
         if remedy == "bop":
             latents = [one.latent for one in stt.find(self.model)]
             others = [p for p in self.model.parameters() if all(p is not one for one in latents)]
-            bop = remedies.Bop(latents, adaptivity=1e-3, threshold=strength)
+            bop = rivals.Bop(latents, adaptivity=1e-3, threshold=strength)
             return [bop, torch.optim.Adam(others, lr=rate)], None
         optimizer = torch.optim.Adam(self.model.parameters(), lr=rate)
         if remedy == "freezing":  # the threshold falls along a cosine, as in the paper
             limit = cosine(0.04, strength, self.steps)
-            return [optimizer], remedies.Freezing(self.model, optimizer, limit)
+            return [optimizer], rivals.Freezing(self.model, optimizer, limit)
         if remedy == "dampening":
-            pull = cosine(0.0, strength, self.steps)
-            return [optimizer], remedies.Dampening(self.model, optimizer, pull)
+            Dampening(self.model, optimizer, cosine(0.0, strength, self.steps))
+            return [optimizer], None
         if remedy == "qema":
-            return [optimizer], remedies.QEMA(self.model, optimizer, strength)
+            return [optimizer], rivals.QEMA(self.model, optimizer, strength)
         target = cosine(strength, 0.0, self.steps)
-        return [optimizer], remedies.TransitionRate(self.model, optimizer, target)
+        return [optimizer], rivals.TransitionRate(self.model, optimizer, target)
 
 
 class Annealed:

@@ -1,4 +1,4 @@
-"""The ladder: samples per weight that each estimator needs, with the limits, from `ladder.csv`."""
+"""The ladder: samples per weight that each estimator needs, from `benchmarks/papers/ladder.csv`."""
 
 import csv
 import sys
@@ -23,7 +23,8 @@ LOOKS = {  # colour, marker
     "STE, restart, identity": (style.BLUE, "o"),
 }
 
-lines = Path(__file__).with_name("ladder.csv").read_text(encoding="utf-8").splitlines()
+table = Path(__file__).parents[2] / "benchmarks" / "papers" / "ladder.csv"
+lines = table.read_text(encoding="utf-8").splitlines()
 rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
 
 figure = Figure(figsize=(10, 6.6), layout="constrained")

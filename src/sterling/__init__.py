@@ -49,6 +49,5 @@ if TYPE_CHECKING:
     from sterling.surrogates import Surrogate as Surrogate
     from sterling.surrogates import get_surrogate as get_surrogate
 
-__getattr__, __dir__, _HOME = lazily(globals())
-
-__all__ = ["__version__", *sorted(_HOME)]  # pyright: ignore[reportUnsupportedDunderAll]
+__getattr__, __dir__, __all__ = lazily(globals())
+__all__ += ["__version__"]

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sterling.base.checks import integer, is_number, real, shown
-from sterling.base.text import Plain
+from sterling.base.text import Described
 from sterling.errors import InputError, InputTypeError
 from sterling.exact.mass import (
     KIND_POWER,
@@ -45,7 +45,7 @@ KernelArguments = tuple[int, float, float, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Conditions(Plain):
+class Conditions(Described):
     """The terms that the paper puts on the step sizes, each met (True) or not, and `failed`: why not.
 
     Source: Jeong, Xin & Yin, arXiv 2505.18113. They are checked on the formula, not on samples of it.
@@ -57,7 +57,7 @@ class Conditions(Plain):
     failed: tuple[str, ...] = ()
 
 
-class Schedule(Plain):
+class Schedule(Described):
     """What `Constant`, `Power` and `Table` have in common. η_t is in units where the readout has norm one.
 
     Steps t are integers from 0 to 2**60. A step that is none of these raises `InputError`.

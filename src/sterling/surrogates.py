@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from sterling.base.checks import flag, integer, is_number, shown
 from sterling.base.registry import Registry
-from sterling.base.text import Plain
+from sterling.base.text import Described
 from sterling.errors import InputError, InputTypeError
 
 __all__ = ["SURROGATES", "Surrogate", "get_surrogate", "surrogate_from_dict"]
@@ -32,7 +32,7 @@ ArrayFunction = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True, repr=False)
-class Surrogate(Plain):
+class Surrogate(Described):
     """One surrogate μ of the step function, given by its derivative μ′.
 
     Either ``window`` says where μ′ is 1 (elsewhere it is 0), and both engines take it, or ``slope`` is a

@@ -147,7 +147,7 @@ def test_an_interrupted_run_in_python_resumes_to_the_same_bits(engine, steps, tm
     assert orbit.interrupted
     assert pressed
     assert pressed[0] <= orbit.steps < steps
-    assert "(interrupted)" in dict(orbit.summary())["steps"]
+    assert "(interrupted)" in dict(orbit._rows())["steps"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     orbit.save(tmp_path / "run.orbit")
     for start_from in (orbit, st.Orbit.load(tmp_path / "run.orbit")):

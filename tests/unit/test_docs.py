@@ -24,8 +24,8 @@ from tests.support import ROOT
 
 DOCS = ROOT / "docs"
 #: What is made when the site is built is no page of ours.
-MADE = {"_made", "_build", "generated"}
-PAGES = [ROOT / "README.md", *(p for p in sorted(DOCS.rglob("*.md")) if not MADE & set(p.parts))]
+GENERATED = {"_generated", "_build", "generated"}
+PAGES = [ROOT / "README.md", *(p for p in sorted(DOCS.rglob("*.md")) if not GENERATED & set(p.parts))]
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 #: Commands that take long, or that need what a test has not: their options are checked, they are not run.
 ONLY_PARSED = ("reproduce", "study", "explore", "doctor", "audit", "plan --n 16")
@@ -120,7 +120,7 @@ def test_the_claim_of_the_page_is_found_and_measured(tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_links_inside_the_repository_lead_somewhere(page):
     for target, anchor in _LINK.findall(page.read_text(encoding="utf-8")):
-        if "://" in target or target.startswith("_made/") or "/_made/" in target:
+        if "://" in target or target.startswith("_generated/") or "/_generated/" in target:
             continue  # pictures are made when the site is built, and Sphinx refuses missing ones
         path = page.parent / target if target else page
         assert path.exists(), target
@@ -172,7 +172,7 @@ def test_the_gallery_shows_every_program():
     scripts = sorted(path.stem for path in (DOCS / "gallery").glob("*.py"))
     text = (DOCS / "gallery.md").read_text(encoding="utf-8")
     assert len(scripts) >= 6
-    assert sorted(re.findall(r"\(_made/gallery/(\w+)\.svg\)", text)) == scripts
+    assert sorted(re.findall(r"\(_generated/gallery/(\w+)\.svg\)", text)) == scripts
     assert sorted(re.findall(r"literalinclude\} gallery/(\w+)\.py", text)) == scripts
 
 
@@ -220,21 +220,22 @@ def test_claims_that_pages_name_exist():
 
 def test_every_benchmark_is_listed():
     """Those that say how they are called, and no others, once."""
-    called = {
-        file.stem
-        for file in (ROOT / "benchmarks").glob("*.py")
-        if f"python -m benchmarks.{file.stem}" in file.read_text(encoding="utf-8")
+    folder = ROOT / "benchmarks"
+    names = {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts): file.read_text(encoding="utf-8")
+        for file in (*folder.glob("*.py"), *folder.glob("papers/*.py"))
     }
+    called = {name for name, text in names.items() if f"python -m {name}" in text}
     page = (DOCS / "benchmarks.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `python -m benchmarks\.(\w+)", page, re.MULTILINE)) == called
+    assert set(re.findall(r"^\| `python -m ([\w.]+)", page, re.MULTILINE)) == called
 
 
 def test_programs_that_pages_name_exist():
     """Benchmarks, tests and examples, as pages and the package call them."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        for name in re.findall(r"python -m benchmarks\.(\w+)", text):
-            program = ROOT / "benchmarks" / name
+        for name in re.findall(r"python -m (benchmarks\.[\w.]*\w)", text):
+            program = ROOT / name.replace(".", "/")
             assert program.with_suffix(".py").exists() or (program / "__main__.py").exists(), (page, name)
         for name in re.findall(r"`((?:tests|examples|benchmarks|docs)/[\w/.-]+)`", text):
             assert (ROOT / name).exists(), (page, name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
+from inspect import ismodule
 from pathlib import Path
 
 import pytest
@@ -56,16 +58,21 @@ def test_every_public_name_resolves(name):
     assert getattr(st, name) is not None
 
 
-def test_dir_lists_the_public_names():
-    assert set(st.__all__) <= set(dir(st))
-    assert len(set(st.__all__)) == len(st.__all__)
+@pytest.mark.parametrize("room", ["", ".study", ".torch"])
+def test_dir_lists_the_public_names_and_no_others(room):
+    """What Tab shows in a notebook, before and after the names are used."""
+    package = import_module(f"sterling{room}")
+    for name in package.__all__:
+        getattr(package, name)
+    assert sorted(dir(package)) == sorted(set(package.__all__))
+    assert [name for name in package.__all__ if name.startswith("_")] == ["__version__"] * (not room)
 
 
 def test_no_public_name_is_a_module():
     """Importing a module sets it as an attribute of the package, in place of a function of that name."""
     folder = Path(st.__file__).parent
     modules = {path.stem for path in folder.glob("*.py")} | {path.name for path in folder.iterdir()}
-    functions = {name for name, home in st._HOME.items() if home != "sterling"}
+    functions = {name for name in st.__all__ if not ismodule(getattr(st, name))}
     assert modules & functions == set()
 
 

@@ -1,7 +1,7 @@
-"""Public names that load the module where they are at home on first use.
+"""Public names that load the module that defines them on first use.
 
-A package lists them once, as imports for type checkers; this reads that list. What is imported here costs
-every start, so it is little.
+A package lists its public names once, as imports for type checkers, and this module reads that list. Every
+start of sterling imports this file, so it imports almost nothing.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from importlib import import_module
 
 
 def lazily(package: dict):
-    """Return ``__getattr__`` and ``__dir__`` of a package, given its globals, and the homes of its names.
+    """Return ``__getattr__``, ``__dir__`` and ``__all__`` of a package, given its globals.
 
-    In its source each name stands on a line ``from module import name as name``.
+    In the package's source each name has its own line, ``from module import name as name``.
     """
     own, homes = package["__name__"], {}
     for line in package["__loader__"].get_data(package["__file__"]).decode().splitlines():
@@ -29,4 +29,4 @@ def lazily(package: dict):
             package[name] = getattr(import_module(homes[name]), name)
         return package[name]
 
-    return load, lambda: sorted({*package, *homes}), homes
+    return load, lambda: package["__all__"], sorted(homes)

@@ -8,15 +8,12 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import asdict
-from importlib import import_module
 from typing import Any
 
 #: Turns the digits of an exponent into raised ones.
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
-_DRAWERS = "sterling.plot.small"
-_BESIDE = "display:flex;flex-wrap:wrap;gap:1em 2em;align-items:center"
 _DIGITS = 4  # significant ones, of a number that comes without decimals
 
 
@@ -73,26 +70,8 @@ def html_table(rows: Iterable[tuple[str, Any]]) -> str:
     return f"<table>{cells}</table>"
 
 
-def in_notebook(thing: Any, rows: Iterable[tuple[str, Any]]) -> str:
-    """Return what a notebook shows of an object: names and values, and beside them its small picture."""
-    return with_picture(thing, html_table(rows))
-
-
-def with_picture(thing: Any, shown: str) -> str:
-    """Return what is shown of an object, and beside it its small picture, if it has one.
-
-    Pictures are drawn by `plot/small.py`. That room stands above all whose objects it draws, so it is found
-    by its name here, and loaded (Matplotlib with it) when a notebook asks.
-    """
-    picture = import_module(_DRAWERS).picture(thing)
-    return f"<div style='{_BESIDE}'>{shown}{picture}</div>" if picture else shown
-
-
-class Plain:
-    """What public objects have in common: they can be told as plain values.
-
-    A notebook shows those, or what the method `summary` says in names and values.
-    """
+class Described:
+    """Base of public objects: as plain values by `to_dict`, and as a small table in a notebook."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, which JSON can hold.
@@ -100,22 +79,40 @@ class Plain:
         Returns
         -------
         dict
-            By name, of the caller's own.
+            A new dictionary; changing it does not change the object.
         """
-        return _told(asdict(self))  # type: ignore[call-overload]
+        return _plain(asdict(self))  # type: ignore[call-overload]
+
+    def _rows(self) -> list[tuple[str, str]]:
+        """Return names and texts for a table."""
+        return [(name, shortened(value)) for name, value in self.to_dict().items()]
 
     def _repr_html_(self) -> str:
-        summary = getattr(self, "summary", None)
-        told = self.to_dict().items() if summary is None else summary()
-        return in_notebook(self, ((name, shortened(value)) for name, value in told))
+        return html_table(self._rows())
 
 
-def _told(value: Any) -> Any:
+class Result(Described):
+    """Base of results, which can also be summarised in words."""
+
+    def summary(self) -> str:
+        """Return the main results in words.
+
+        Returns
+        -------
+        str
+            One result a line, its name first.
+        """
+        rows = self._rows()
+        width = max((len(name) for name, _ in rows), default=0)
+        return "\n".join(f"{name:{width}}  {text}" for name, text in rows)
+
+
+def _plain(value: Any) -> Any:
     """Return dictionaries, sequences and arrays as JSON has them."""
     if isinstance(value, dict):
-        return {name: _told(one) for name, one in value.items()}
+        return {name: _plain(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_told(one) for one in value]
+        return [_plain(entry) for entry in value]
     return value.tolist() if hasattr(value, "tolist") else value
 
 

@@ -69,7 +69,7 @@ def certify(
 
 
 def _print(found: "Certificate", instance: "Instance", holds: bool | None) -> None:
-    (_, verdict), *rows = found.summary()
+    (_, verdict), *rows = found._rows()
     known = instance.teacher is not None
     home = "the teacher, which made the labels" if known else "the first state of lowest empirical risk"
     rows += [

@@ -133,7 +133,7 @@ def _print(found: "Landscape", ends: "Basins | None") -> None:
     from sterling.base.text import readable_time
     from sterling.landscapes.summary import sentence
 
-    (_, verdict), *rows = found.summary()
+    (_, verdict), *rows = found._rows()
     rows.append(("time", readable_time(found.seconds)))
     if ends is not None:
         rows += _basin_rows(found, ends)

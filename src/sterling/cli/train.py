@@ -156,7 +156,7 @@ def _print(orbit: "Orbit", instance: "Instance") -> None:
     from sterling.plot.style import VERDICT_COLOURS
 
     meaning, rows = told(orbit, instance)
-    colour, (_, verdict) = VERDICT_COLOURS[orbit.verdict.name], orbit.summary()[0]
+    colour, (_, verdict) = VERDICT_COLOURS[orbit.verdict.name], orbit._rows()[0]
     print_verdict(problem_line(orbit.to_dict()), verdict, colour, sentence(meaning), rows)
 
 

@@ -8,8 +8,9 @@ come to the border late in the run too. And the lower end allows for those still
 come closer by the speed g per unit of mass will be wrong for a share of about g/S of the time (mean-field),
 where S = (μ′(0+) + μ′(0−))/√(2πn) is the mean pull on one wrong weight to leading order in 1/n, for inputs of
 unit variance; it is exact for ReLU and identity. Twice that share is taken off. `python -m
-benchmarks.recurrence --coverage` counts how often it holds the stationary value: in 91 and 90 of 96 data sets
-at 10⁵ and 10⁶ steps with rates 0.5/√(t + 1), in 93 and 88 at constant rates of 0.1 and 0.003 (10⁵ steps).
+benchmarks.papers.recurrence --coverage` counts how often it holds the stationary value: in 91 and 90 of 96
+data sets at 10⁵ and 10⁶ steps with rates 0.5/√(t + 1), in 93 and 88 at constant rates of 0.1 and 0.003 (10⁵
+steps).
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def told(orbit: Orbit, instance: Instance) -> tuple[str, list[tuple[str, str]]]:
     right where these are whole, else the error. The advice on which to take follows from that.
     """
     words = meaning(orbit)
-    _, steps, *rows = orbit.summary()
+    _, steps, *rows = orbit._rows()
     if orbit.reference_kind == "teacher":
         return words, [steps, *rows]
     readings = {"time average": orbit.ergodic_signs, "best state seen": orbit.reference}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sterling.base.arrays import read_only
-from sterling.base.text import Plain, counted, number
+from sterling.base.text import Described, Result, counted, number
 from sterling.dynamics import walk as cell
 from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.verdict import Verdict
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Stats(Plain):
+class Stats(Described):
     """What a run cost."""
 
     events: int  # steps at which some weight flipped
@@ -37,7 +37,7 @@ class Stats(Plain):
     seconds: float  # wall-clock time
 
 
-class Orbit(Plain):
+class Orbit(Result):
     """One run of the STE-gradient method; `train` makes one, `Orbit.load` reads one.
 
     Iterates are w_0 … w_{T−1}, the weights at which a gradient was taken; w_T is the last one. Averages and
@@ -448,14 +448,7 @@ class Orbit(Plain):
             "wrong_share": self.wrong_share.tolist(),
         }
 
-    def summary(self) -> list[tuple[str, str]]:
-        """Return the main results for a table.
-
-        Returns
-        -------
-        list of (str, str)
-            Names and texts.
-        """
+    def _rows(self) -> list[tuple[str, str]]:
         sure = ", certified for all time" if self.certified else f" within {counted(self.steps, 'step')}"
         distance = "teacher" if self.reference_kind == "teacher" else "best state seen"
         rows = [

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sterling.base import checks
-from sterling.base.text import Plain
+from sterling.base.text import Described
 from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.walk import ANCHOR, DISTANCE, EPOCH, EPOCH_MASS, EVENTS, Log, Walk
 from sterling.errors import InputError
@@ -22,7 +22,7 @@ from sterling.schedules import MAX_STEPS, Schedule
 
 
 @dataclass(frozen=True)
-class Restart(Plain):
+class Restart(Described):
     """Ergodic restart after every so many steps: u ← scale·Σ η_t w_t, and the schedule begins anew.
 
     The sum goes over the iterates since the last restart: it is their time average, weighted by step size,
@@ -45,10 +45,10 @@ class Restart(Plain):
 
     Notes
     -----
-    Measured, not proved (`python -m benchmarks.restart`): without label noise N₅₀ is 3.1 to 3.2 n for ReLU,
-    m = 1 and n = 64 to 1024, within 12,600 steps. Any ``every`` from 75 to 600 did about as well with this
-    scale at n = 64 and 256; at 256 0.02 and 0.1 are clearly worse. At n = 256 it is best or level for step
-    sizes from constant to 0.5/(t+1), and 0.1 for the identity (16 runs each). With label noise the time
+    Measured, not proved (`python -m benchmarks.papers.restart`): without label noise N₅₀ is 3.1 to 3.2 n for
+    ReLU, m = 1 and n = 64 to 1024, within 12,600 steps. Any ``every`` from 75 to 600 did about as well with
+    this scale at n = 64 and 256; at 256 0.02 and 0.1 are clearly worse. At n = 256 it is best or level for
+    step sizes from constant to 0.5/(t+1), and 0.1 for the identity (16 runs each). With label noise the time
     average gains at σ = 0.1 (n = 64) and not clearly from 0.2 on.
 
     References

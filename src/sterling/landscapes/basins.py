@@ -12,7 +12,7 @@ from sterling.base.checks import integer
 from sterling.base.checks import seed as checked_seed
 from sterling.base.pool import Pool
 from sterling.base.progress import Progress, Show, showing
-from sterling.base.text import Plain, counted, html_table, percent
+from sterling.base.text import Result, counted, percent
 from sterling.landscapes.numbering import number_of, signs_of
 from sterling.schedules import Schedule
 
@@ -26,7 +26,7 @@ _CACHE_BYTES = 1 << 26  # for each run
 
 
 @dataclass(frozen=True, eq=False)
-class Basins(Plain):
+class Basins(Result):
     """Where runs from many starts ended, most frequent first."""
 
     starts: int  # runs
@@ -50,12 +50,12 @@ class Basins(Plain):
         ends = counted(len(self.states), "end state")
         return f"Basins({self.starts:,} starts, {ends}, {self.unabsorbed:,} not absorbed)"
 
-    def _repr_html_(self) -> str:
+    def _rows(self) -> list[tuple[str, str]]:
         ends = zip(self.states.tolist(), self.shares, self.distance, strict=True)
         rows = [
             (f"state {state}", f"{percent(share, 1)} of the starts, distance {d}") for state, share, d in ends
         ]
-        return html_table([("starts", f"{self.starts:,}"), *rows, ("not absorbed", f"{self.unabsorbed:,}")])
+        return [("starts", f"{self.starts:,}"), *rows, ("not absorbed", f"{self.unabsorbed:,}")]
 
 
 class _Stopped(Exception):

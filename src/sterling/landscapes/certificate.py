@@ -24,7 +24,7 @@ from sterling.base.arrays import check_signs, read_only
 from sterling.base.checks import instance_of
 from sterling.base.files import as_path, printable, unreadable, write_atomically
 from sterling.base.progress import Progress, showing
-from sterling.base.text import Plain
+from sterling.base.text import Result
 from sterling.errors import InputError, StoreError
 from sterling.landscapes.cases import MOST_CASES, MOST_STATES, branch
 from sterling.landscapes.landscape import check_dimension, check_surrogate, landscape
@@ -44,7 +44,7 @@ _LARGEST_FILE = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Certificate(Plain):
+class Certificate(Result):
     """What is proved for one data set, for every start and every bounded, non-summable schedule.
 
     Parameters
@@ -176,14 +176,7 @@ class Certificate(Plain):
         proved = {"recurrent": self.recurrent, "decodes": self.decodes}
         return {"format": FORMAT, "version": VERSION, **super().to_dict(), **proved}
 
-    def summary(self) -> list[tuple[str, str]]:
-        """Return the main results as (name, text) pairs, for tables.
-
-        Returns
-        -------
-        list of (str, str)
-            Names and values.
-        """
+    def _rows(self) -> list[tuple[str, str]]:
         return [
             ("recurrence", "proved" if self.recurrent else "not proved"),
             ("share of mass at the reference", f"at least {_below(self.occupancy)}"),

@@ -16,7 +16,7 @@ from sterling.base.arrays import read_only
 from sterling.base.checks import flag, instance_of, integer
 from sterling.base.progress import Show
 from sterling.base.resources import require_memory
-from sterling.base.text import Plain, counted
+from sterling.base.text import Result, counted
 from sterling.errors import InputError
 from sterling.landscapes.basins import Basins, find_basins
 from sterling.landscapes.numbering import number_of, signs_of
@@ -39,7 +39,7 @@ _ROW_BYTES = 14  # of a state in a table
 _COPIES = 3  # at once while a file is made of it
 
 
-class Landscape(Plain):
+class Landscape(Result):
     """All states of an instance, as `landscape` finds them. State s has sign k = +1 where bit k of s is set.
 
     Parameters
@@ -219,14 +219,7 @@ class Landscape(Plain):
         """
         return find_basins(self, starts, schedule, seed, steps, threads, progress)
 
-    def summary(self) -> list[tuple[str, str]]:
-        """Return names and values of the results, for a table.
-
-        Returns
-        -------
-        list of (str, str)
-            The first row is the verdict.
-        """
+    def _rows(self) -> list[tuple[str, str]]:
         return summary(self)
 
     def table(self) -> pl.DataFrame:

@@ -1,26 +1,26 @@
-"""The columns of a table: which one holds the labels, and numbers out of all of them."""
+"""The columns of a table: which one holds the labels, and all of them as numbers."""
 
 from __future__ import annotations
 
 import difflib
-import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sterling.errors import InputError
+from sterling.errors import InputError, SterlingWarning
 
 if TYPE_CHECKING:
     import polars as pl
 
-#: Columns that hold the labels unless the caller names another one; in any case, if none is written so.
+#: Columns that hold the labels unless the caller names another one, in upper or lower case.
 LABEL_NAMES = ("label", "y")
 
 
 class Data(NamedTuple):
-    """What a file holds."""
+    """The contents of a file."""
 
     inputs: np.ndarray
     labels: np.ndarray
@@ -28,74 +28,64 @@ class Data(NamedTuple):
     teacher: np.ndarray | None = None
     label_name: str | None = None
     names: list[str] | None = None  # of the input columns, where the file has names
-    numbered: bool = False  # whether a column without a name, left out here, numbers the rows
 
 
 def split(frame: pl.DataFrame, labels) -> Data:
-    """Part the labels from the inputs, and turn both into numbers."""
+    """Separate the labels from the inputs, and turn both into numbers."""
     names = [name.strip() for name in frame.columns]
-    refuse_twins("it", names)
+    refuse_twins(names)
+    if len(names) < 2:
+        raise InputError("it has one column only: give inputs and labels, separated by commas")
     if not frame.height:
         raise InputError("it has column names but no rows: take another copy of it")
     column = _label_column(names, labels)
     inputs, kept = [], []
     for index, (series, name) in enumerate(zip(frame.iter_columns(), names, strict=True)):
-        if index == column or (not name and _is_row_number(series, index)):
-            continue
-        inputs.append(_numbers(series, f"column {name!r}"))
-        kept.append(name)
-    targets = _numbers(frame.to_series(column), f"the label column {names[column]!r}", is_label=True)
+        if index != column and (name or not _is_row_number(series, index)):
+            inputs.append(_numbers(series, f"column {name!r}", "drop it"))
+            kept.append(name)
+    targets = _numbers(frame.to_series(column), f"the label column {names[column]!r}", "map it to 0 and 1")
     if not inputs:
-        raise InputError("it has no inputs beside the labels and the numbers of the rows: add some")
-    numbered = len(kept) < len(names) - 1
-    return Data(np.stack(inputs, axis=1), targets, label_name=names[column], names=kept, numbered=numbered)
+        raise InputError("it has no inputs beside the labels: add some")
+    return Data(np.stack(inputs, axis=1), targets, label_name=names[column], names=kept)
 
 
 def is_frame(table: Any) -> bool:
-    """Whether a table is a frame of Polars or pandas, told by what it can do: neither need be there."""
+    """Whether a table is a frame of Polars or pandas, judged by its methods: neither need be installed."""
     return hasattr(table, "columns") and hasattr(table, "to_numpy")
 
 
 def from_frame(frame: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the values of a frame of Polars or pandas as float64, and the names of its columns."""
     names = tuple(str(name).strip() for name in frame.columns)
-    refuse_twins("the frame", names)
+    refuse_twins(names)
     columns = []
     for key, name in zip(frame.columns, names, strict=True):
         column = np.asarray(frame[key])
         if column.dtype.kind not in "biuf":
-            raise InputError(
-                f"column {name!r} of the inputs holds no real numbers: turn it into some, or drop it"
-            )
+            raise InputError(f"column {name!r} is not numeric: turn it into numbers, or drop it")
         columns.append(column.astype(np.float64))
     return np.stack(columns, axis=1) if columns else np.empty((len(frame), 0)), names
 
 
-def refuse_twins(what: str, names: Sequence[str]) -> None:
+def refuse_twins(names: Sequence[str]) -> None:
     """Refuse two columns of one name: the labels might be among the inputs."""
-    twice = next((name for name, count in Counter(names).items() if count > 1), None)
-    if twice is not None:
-        told = f"named {twice!r}" if twice else "without a name"
-        raise InputError(f"{what} has two columns {told}: rename one, or drop it")
+    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
+    if count > 1:
+        raise InputError(f"there are two columns named {name!r}: rename one, or drop it")
 
 
 def _is_row_number(series: pl.Series, index: int) -> bool:
-    """Whether a column without a name only numbers the rows, as an index that a table was saved with does."""
-    count = len(series)
-    running = series.dtype.is_integer() and any(
-        (series == np.arange(first, first + count)).all() for first in (0, 1)
-    )
-    if not running:
-        raise InputError(f"it has a column without a name, column {index} from 0: name it, or drop it")
-    return True
+    """Whether a column without a name only numbers the rows, as the index of a saved table does."""
+    rows = np.arange(len(series))
+    if series.dtype.is_integer() and any((series == rows + first).all() for first in (0, 1)):
+        text = "a column without a name numbers the rows: it is left out"
+        warnings.warn(text, SterlingWarning, stacklevel=5)
+        return True
+    raise InputError(f"column {index} (counted from 0) has no name: name it, or drop it")
 
 
 def _label_column(names: list[str], labels) -> int:
-    if len(names) < 2:
-        raise InputError(
-            f"it has one column only, {names[0][:40]!r}: give inputs and labels, separated by commas, "
-            "semicolons or tabs"
-        )
     if labels is None:
         usual = [name for name in LABEL_NAMES if name in names]
         usual = usual or [name for name in names if name.lower() in LABEL_NAMES]
@@ -106,64 +96,44 @@ def _label_column(names: list[str], labels) -> int:
         return names.index(labels)
     number = whole(labels)
     if number is not None:
-        return place(number, len(names))
+        return column_index(number, len(names))
     near = difflib.get_close_matches(str(labels), names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it has {_listed(names)}"
+    hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(map(repr, names[:8]))}"
     raise InputError(f"it has no column {labels!r}: {hint}")
 
 
-def _listed(names: list[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more
-
-
-def _numbers(series: pl.Series, what: str, is_label: bool = False) -> np.ndarray:
-    """Return one column as float64, or say which value is none."""
+def _numbers(series: pl.Series, what: str, advice: str) -> np.ndarray:
+    """Return one column as float64, or say which value cannot be used."""
     import polars as pl
 
-    if series.null_count():
-        row = series.is_null().arg_max() or 0
+    numbers = series.str.strip_chars() if series.dtype == pl.String else series
+    numbers = numbers.cast(pl.Float64, strict=False)
+    if not numbers.null_count():
+        values = numbers.to_numpy()
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
+            value, row = values[bad[0]], bad[0] + 1
+            raise InputError(f"it has {value:g} in {what}, row {row}: correct the value, or drop the row")
+        return values
+    row = numbers.is_null().arg_max() or 0
+    if series[row] is None:
         cut = " (the last one: is the file cut off?)" if row == len(series) - 1 else ""
-        raise InputError(
-            f"it has no value in {what}, row {row + 1}{cut}: fill the gap or drop the row "
-            f"({series.null_count()} missing in this column)"
-        )
-    if series.dtype == pl.String:
-        cast = series.str.strip_chars().cast(pl.Float64, strict=False)
-        if cast.null_count():
-            raise _text(series, cast, what, is_label)
-        series = cast
-    if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
-        raise InputError(f"{what} has type {series.dtype}: turn it into numbers, or drop it")
-    values = series.cast(pl.Float64).to_numpy()
-    bad = np.flatnonzero(~np.isfinite(values))
-    if bad.size:
-        raise InputError(
-            f"it has {values[bad[0]]:g} in {what}, row {bad[0] + 1}: clean or drop the row "
-            f"({bad.size} such in this column)"
-        )
-    return values
+        raise InputError(f"it has no value in {what}, row {row + 1}{cut}: fill the gap, or drop the row")
+    raise InputError(
+        f"{what} holds text ({str(series[row])[:20]!r} in row {row + 1}): turn it into numbers, or {advice}"
+    )
 
 
-def _text(series: pl.Series, cast: pl.Series, what: str, is_label: bool) -> InputError:
-    row, advice = cast.is_null().arg_max() or 0, "turn it into numbers, or drop it"
-    if is_label:
-        classes, advice = series.unique(maintain_order=True), "map its values to numbers"
-        if len(classes) == 2:
-            first, second = (repr(value[:20]) for value in sorted(classes))
-            return InputError(f"{what} holds {first} and {second}: map one to 0 and the other to 1")
-    return InputError(f"{what} holds text ({series[row][:20]!r} in row {row + 1}): {advice}")
-
-
-def place(number: int, count: int) -> int:
-    """Return the place of a column out of so many, from 0; negative numbers count from the end."""
+def column_index(number: int, count: int) -> int:
+    """Return the index from 0 of one of ``count`` columns; negative numbers count from the end."""
     if not -count <= number < count:
         raise InputError(f"it has no column {number}: it has {count}, counted from 0")
     return number % count
 
 
-def whole(label) -> int | None:
+def whole(label: Any) -> int | None:
     """Return a column number given as an integer or as its text, else None."""
-    if isinstance(label, int | np.integer) and not isinstance(label, bool):
-        return int(label)
-    return int(label) if isinstance(label, str) and re.fullmatch(r"-?\d{1,9}", label) else None
+    try:
+        return int(label) if isinstance(label, int | np.integer | str) and label is not True else None
+    except ValueError:
+        return None

@@ -16,7 +16,7 @@ import numpy as np
 
 from sterling.base.checks import real, shown
 from sterling.base.registry import Registry
-from sterling.base.text import Plain
+from sterling.base.text import Described
 from sterling.errors import InputError, InputTypeError
 
 #: Grid of the inputs: 2^-12, or coarser where the family needs the range.
@@ -31,7 +31,7 @@ _RECTIFIED_DEVIATION = math.sqrt(0.5 - 0.5 / math.pi)  # of max(0, z) for a stan
 
 
 @dataclass(frozen=True, repr=False)
-class Family(Plain):
+class Family(Described):
     """A law of unit variance with independent entries.
 
     A subclass of your own is a frozen dataclass with one parameter at most, a ``name``, ``reach`` and

@@ -27,12 +27,12 @@ from sterling.base.arrays import (
 from sterling.base.checks import choice
 from sterling.base.pool import for_each
 from sterling.base.resources import require_memory
-from sterling.base.text import Plain, counted, in_notebook, shortened
+from sterling.base.text import Described, counted, shortened
 from sterling.errors import InputError, RangeError
 from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs, vector_codes
 from sterling.exact.ranges import EXACT, WHOLE, finest, limbs, too_large, too_wide
 from sterling.model.columns import from_frame, is_frame
-from sterling.model.normalise import Normalizer, check_normalize, normalise, told
+from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values
 from sterling.surrogates import Surrogate, get_surrogate
 
 _BLOCK_ROWS = 16384  # rows turned to float64 at a time
@@ -43,7 +43,7 @@ _DERIVATIVE_BITS = 20  # grid of the derivative of smooth surrogates
 
 
 @dataclass(frozen=True, eq=False)
-class Rounding(Plain):
+class Rounding(Described):
     """How much at most was rounded to put data on their grids; zero where nothing was.
 
     Parameters
@@ -108,7 +108,7 @@ def transpose(grid: InputGrid, threads: int | None = None) -> np.ndarray:
     return read_only(columns)
 
 
-class Instance(Plain):
+class Instance(Described):
     """A finite data set (Z_i, y_i), i = 1 … N, with readout v and, if known, the teacher's signs.
 
     Make one of data of your own, or draw one with `Problem.draw`.
@@ -202,7 +202,10 @@ class Instance(Plain):
         require_memory(flat.size * 8 + len(flat) * 24, f"{samples} samples with n={n}, m={m}")
         grid, normalizer = normalise(quantise_inputs(flat, precision, together=normalize is None), normalize)
         signs = None if teacher is None else check_signs(teacher, n, "teacher")
-        about = origin or {"data": f"arrays of shape {tuple(np.shape(inputs))}", "normalize": told(normalize)}
+        about = origin or {
+            "data": f"arrays of shape {tuple(np.shape(inputs))}",
+            "normalize": normalize_values(normalize),
+        }
         if names is not None:
             about = {**about, "columns": list(names)}
 
@@ -496,7 +499,7 @@ class Instance(Plain):
         exact = f", rounded: {self.rounding.words()}" if self.rounding.any() else ""
         return f"Instance(n={self.n}, samples={self.samples}, m={self.m}, {known}{exact})"
 
-    def _repr_html_(self) -> str:
+    def _rows(self) -> list[tuple[str, str]]:
         rows = [
             ("inputs, n", f"{self.n:,}"),
             ("samples, N", f"{self.samples:,}"),
@@ -505,7 +508,7 @@ class Instance(Plain):
             ("teacher", "unknown" if self.teacher is None else "known"),
             ("rounding", self.rounding.words()),
         ]
-        return in_notebook(self, [*rows, *((name, shortened(value)) for name, value in self.origin.items())])
+        return [*rows, *((name, shortened(value)) for name, value in self.origin.items())]
 
 
 def largest_error(codes: np.ndarray, bits: int, values: ArrayLike) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 
 from sterling.base.arrays import read_only, real_array, real_inputs
 from sterling.base.checks import choice, shown
-from sterling.base.text import Plain, counted
+from sterling.base.text import Described, counted
 from sterling.errors import InputError, InputTypeError, RangeError
 from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs
 
@@ -24,7 +24,7 @@ _LIMIT = 32767
 _SHOWN = 16  # numbers of a fitted normaliser that its repr holds
 
 
-class Normalizer(Plain):
+class Normalizer(Described):
     """A map of the inputs that is fitted to data and can be applied to others.
 
     A subclass of your own has ``fit``, ``apply`` and ``to_dict``; it works on floats, so its results may
@@ -299,7 +299,7 @@ def check_normalize(given: Any) -> str | Normalizer | None:
     raise InputTypeError(f"normalize is {shown(given)}; give one of {', '.join(NORMALIZERS)} or a Normalizer")
 
 
-def told(given: str | Normalizer | None) -> str | dict[str, Any] | None:
+def normalize_values(given: str | Normalizer | None) -> str | dict[str, Any] | None:
     """Return a normalisation as plain values."""
     return given.to_dict() if isinstance(given, Normalizer) else given
 

@@ -16,13 +16,13 @@ from sterling.base import checks
 from sterling.base.arrays import refuse_masked
 from sterling.base.pool import for_each
 from sterling.base.resources import require_memory, thread_count
-from sterling.base.text import Plain
+from sterling.base.text import Described
 from sterling.errors import InputError, InputTypeError
 from sterling.exact.grid import InputGrid, aligned_zeros, padded_width, vector_codes
 from sterling.exact.ranges import finest
 from sterling.model.families import Family, family_table, get_family, normal_table
 from sterling.model.instance import Instance, Rounding, largest_error, transpose
-from sterling.model.normalise import Normalizer, check_normalize, normalise, told
+from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values
 
 # Which part of a draw a seed is for. Latents of a run use LATENT, see dynamics/train.py.
 TEACHER, READOUT, NOISE, INPUTS, LATENT = range(5)
@@ -51,7 +51,7 @@ def part_seed(seed: int | np.random.SeedSequence, *part: int) -> np.random.SeedS
 
 
 @dataclass(frozen=True)
-class Problem(Plain):
+class Problem(Described):
     """Two-layer network y = vᵀH(Z w*) + ξ with binary weights, as a distribution of data sets.
 
     Parameters
@@ -275,7 +275,7 @@ class Problem(Plain):
             "noise": self.noise,
             "readout": readout,
             "inputs": str(self.inputs),
-            "normalize": told(self.normalize),
+            "normalize": normalize_values(self.normalize),
         }
 
     def __repr__(self) -> str:

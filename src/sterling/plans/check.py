@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sterling.base.progress import Progress, Show, showing
-from sterling.base.text import Plain
+from sterling.base.text import Described
 from sterling.model.problem import Problem
 from sterling.stats import jeffreys
 from sterling.study import Study
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Check(Plain):
+class Check(Described):
     """How often trials with the proposed samples did what a row promises.
 
     Attributes

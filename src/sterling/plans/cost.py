@@ -8,7 +8,7 @@ from typing import Any
 
 from sterling.base.progress import Progress
 from sterling.base.resources import available_memory, require_memory
-from sterling.base.text import Plain
+from sterling.base.text import Described
 from sterling.dynamics.train import train
 from sterling.model.problem import Problem
 from sterling.schedules import parse_schedule
@@ -19,7 +19,7 @@ _SECONDS = 1.0  # that a run is watched
 
 
 @dataclass(frozen=True)
-class Cost(Plain):
+class Cost(Described):
     """What one run takes.
 
     Attributes

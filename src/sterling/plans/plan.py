@@ -16,7 +16,7 @@ import numpy as np
 from sterling import theory
 from sterling.base.checks import flag, instance_of, integer, real
 from sterling.base.progress import Show
-from sterling.base.text import RAISED, Plain, in_notebook, number, percent
+from sterling.base.text import RAISED, Described, Result, number, percent
 from sterling.dynamics.restart import Restart
 from sterling.landscapes.landscape import MAX_DIMENSION
 from sterling.model.problem import Problem
@@ -36,7 +36,7 @@ LAW_STEPS, OCCUPANCY_STEPS, RESTART_STEPS = 10_000, 1_000_000, 12_600
 UNCHECKED = "not checked here"
 
 _HALF = 0.5  # the share of data sets that typical means
-# N₅₀/n with restarts of ReLU at these n (docs/science, 12: `benchmarks/restart.py`, parts `small` and
+# N₅₀/n with restarts of ReLU at these n (docs/science, 12: `benchmarks/papers/restart.py`, parts `small` and
 # `scaling`). The identity, whose pull is twice as large and so the scale, takes half of it: 1.56, 1.62, 1.56
 # at n = 64, 128, 256.
 _RESTART_N = (16, 32, 64, 128, 256, 512, 1024)
@@ -46,7 +46,7 @@ _FEWEST_OCCUPIED = 8  # samples, in units of n, from which on the law of the occ
 
 
 @dataclass(frozen=True)
-class Need(Plain):
+class Need(Described):
     """One row of a plan: a goal, and the samples that it takes.
 
     Attributes
@@ -115,7 +115,7 @@ class Need(Plain):
 
 
 @dataclass(frozen=True)
-class Expectation(Plain):
+class Expectation(Described):
     """What to expect of a long run with a given number of samples (mean-field).
 
     Attributes
@@ -138,7 +138,7 @@ class Expectation(Plain):
 
 
 @dataclass(frozen=True)
-class Plan(Plain):
+class Plan(Result):
     """How many samples are needed, and what to expect of so many.
 
     Attributes
@@ -196,8 +196,8 @@ class Plan(Plain):
         about = self.problem
         return f"Plan(n={about.n}, m={about.m}, noise={about.noise:g}, {self.surrogate}: {rows})"
 
-    def _repr_html_(self) -> str:
-        return in_notebook(self, ((need.goal, f"{need.amount} ({need.label})") for need in self.needs))
+    def _rows(self) -> list[tuple[str, str]]:
+        return [(need.goal, f"{need.amount} ({need.label})") for need in self.needs]
 
 
 def plan(

@@ -244,7 +244,7 @@ def figure(orbit: Orbit) -> Figure:
         axes[name].set_title(title, loc="left", fontsize=11.5, weight="bold", color=INK)
     axes["raster"].set_xlim(axes["errors"].get_xlim())
     axes["errors"].set_xlabel("")
-    (_, verdict), *_ = orbit.summary()
+    (_, verdict), *_ = orbit._rows()
     colour = VERDICT_COLOURS[orbit.verdict.name]
     interrupted = ", interrupted" if orbit.interrupted else ""
     fig.text(0.012, 0.983, f"{verdict}{interrupted}", fontsize=15, weight="bold", color=colour, va="top")

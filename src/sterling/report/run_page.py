@@ -59,7 +59,7 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
     """Return the page of a run as HTML; parameters as in `write_run_page`."""
     found = orbit.recurrence() if orbit.counted else None
     predicted, silence = _prediction(orbit, instance)
-    (_, verdict), *_ = orbit.summary()
+    (_, verdict), *_ = orbit._rows()
     meaning, rows = told(orbit, instance)
     weights = weights_table(orbit).head(_ROWS)
     return page(
@@ -68,7 +68,7 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
         meaning=sentence(meaning),
         problem=problem_line(orbit.to_dict()),
         rows=rows,
-        statistics=[] if found is None else found.summary(),
+        statistics=[] if found is None else found._rows(),
         since=0 if found is None else found.since,
         notice=_notice(orbit, found, instance),
         weights=weights.rows(),

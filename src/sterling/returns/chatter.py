@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sterling.base.checks import integer
-from sterling.base.text import Plain
+from sterling.base.text import Result
 from sterling.errors import InputError
 from sterling.returns.batch_means import Estimate, interval, ratio_of_halves
 
@@ -44,7 +44,7 @@ _BATCHES = 24  # below it the halves of uncorrelated series are too often taken 
 
 
 @dataclass(frozen=True)
-class Chattering(Plain):
+class Chattering(Result):
     """What `chattering` found; ``reason`` says which part of the rule fails, and is empty where none does."""
 
     chatters: bool

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sterling.base.text import Plain, counted, number, percent
+from sterling.base.text import Described, Result, counted, number, percent
 from sterling.returns.batch_means import (
     BURN_IN,
     DRIFT_LEVEL,
@@ -37,7 +37,7 @@ _NAMED = 5  # weights that are named
 
 
 @dataclass(frozen=True, repr=False)
-class Times(Plain):
+class Times(Described):
     """How long completed absences or stays lasted, in steps."""
 
     count: int
@@ -90,7 +90,7 @@ class Times(Plain):
 
 
 @dataclass(frozen=True, repr=False)
-class Recurrence(Plain):
+class Recurrence(Result):
     """The statistics of the visits to the reference over the iterates w_0 … w_{T−1}.
 
     `Orbit.recurrence` makes one; `recurrence` makes one of plain counts.
@@ -102,8 +102,8 @@ class Recurrence(Plain):
     >>> found = orbit.recurrence()
     >>> found.visits == orbit.visits, found.returns.longest == max(orbit.return_times.tolist())
     (True, True)
-    >>> [name for name, _ in found.summary()][:3]
-    ['visits to the teacher', 'occupancy of the teacher', 'escapes']
+    >>> print(found.summary().splitlines()[0])
+    visits to the teacher       9,595 in 50,000 steps
     """
 
     steps: int
@@ -183,7 +183,7 @@ class Recurrence(Plain):
             "where weights are few"
         )
 
-    def summary(self) -> list[tuple[str, str]]:
+    def _rows(self) -> list[tuple[str, str]]:
         """Return names and texts for a table; only what the run can tell."""
         where = home(self)
         if not self.visits:

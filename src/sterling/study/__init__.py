@@ -42,6 +42,4 @@ if TYPE_CHECKING:
     from sterling.study.store import replay as replay
     from sterling.study.trial import run_trial as run_trial
 
-__getattr__, __dir__, _HOME = lazily(globals())
-
-__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+__getattr__, __dir__, __all__ = lazily(globals())

@@ -29,7 +29,7 @@ from sterling.base.files import remove_left
 from sterling.base.pool import Done, Pool
 from sterling.base.progress import Show, showing
 from sterling.base.resources import require_memory
-from sterling.base.text import Plain
+from sterling.base.text import Described
 from sterling.errors import SterlingError
 from sterling.study.cluster import pressed
 from sterling.study.kind import KINDS, Cell
@@ -51,7 +51,7 @@ _NAMED = 3  # failed trials that a message names
 
 
 @dataclass(frozen=True)
-class Outcome(Plain):
+class Outcome(Described):
     """How a run of a study ended.
 
     Parameters
@@ -91,7 +91,7 @@ class Outcome(Plain):
 
 
 @dataclass(frozen=True)
-class Progress(base.Progress, Plain):
+class Progress(base.Progress, Described):
     """How far a run of a study is, in trials of the current round.
 
     Parameters

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from sterling.base import checks
-from sterling.base.text import Plain
+from sterling.base.text import Described
 from sterling.errors import InputError
 
 #: Outcome codes of a trial.
@@ -26,7 +26,7 @@ _TYPES = {
 
 
 @dataclass(frozen=True)
-class Column(Plain):
+class Column(Described):
     """A column that a kind measures: its type, and the values that are possible.
 
     Ready-made are COUNT, SHARE, REAL, FLAG and `words`; ``maybe()`` and ``list()`` derive others from them.
@@ -165,7 +165,7 @@ def words(*known: str) -> Column:
 
 
 @dataclass(frozen=True)
-class Criterion(Plain):
+class Criterion(Described):
     """A criterion: its name as in a study, its meaning, and how a row decides it.
 
     Two of one name are equal. Kinds of trials have criteria by name; a threshold of a measured number, such

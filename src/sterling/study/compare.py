@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sterling.base import checks
-from sterling.base.text import Plain
+from sterling.base.text import Described
 from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.schedules import Power, Schedule
@@ -93,7 +93,7 @@ KIND = Kind(
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison(Plain):
+class Comparison(Described):
     """What `compare_surrogates` measured, on what, and what to keep in mind.
 
     ``rows`` has one row a trial and surrogate: ``trial``, ``seed`` (of the draw and of the start),

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import gammaincc
 
 from sterling.base import checks
-from sterling.base.text import Plain
+from sterling.base.text import Result
 from sterling.errors import InputError, SterlingError
 from sterling.study.likelihood import (
     Counts,
@@ -63,7 +63,7 @@ class LocalExponent:
 
 
 @dataclass(frozen=True)
-class ExponentFit(Plain):
+class ExponentFit(Result):
     """N₅₀(n) = C·n^α fitted to one series of cells.
 
     Parameters

@@ -21,7 +21,7 @@ import polars as pl
 
 from sterling.base import checks
 from sterling.base.registry import Registry
-from sterling.base.text import Plain
+from sterling.base.text import Described
 from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.schedules import MAX_STEPS, Schedule, parse_schedule
@@ -49,7 +49,7 @@ class Cancelled(Exception):
 
 
 @dataclass(frozen=True)
-class Seeds(Plain):
+class Seeds(Described):
     """The seeds of a trial, two 63-bit integers.
 
     Parameters
@@ -113,7 +113,7 @@ def _seed(root: int, key: str, number: int) -> int:
 
 
 @dataclass(frozen=True)
-class Cell(Plain):
+class Cell(Described):
     """What all trials of one point of a study have in common.
 
     Parameters
@@ -182,7 +182,7 @@ class Cell(Plain):
         Parameters
         ----------
         values : mapping
-            Plain values.
+            Described values.
 
         Returns
         -------
@@ -277,7 +277,7 @@ def digest(text: str) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Kind(Plain):
+class Kind(Described):
     """A kind of trial.
 
     Parameters

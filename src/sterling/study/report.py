@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from sterling import theory
-from sterling.base.text import Plain, in_notebook, shortened
+from sterling.base.text import Result, shortened
 from sterling.errors import InputError
 from sterling.model.families import Gaussian
 from sterling.schedules import parse_schedule
@@ -99,7 +99,7 @@ def _slope(samples: dict[int, float]) -> float:
 
 
 @dataclass(frozen=True)
-class SeriesFit(Plain):
+class SeriesFit(Result):
     """The exponent of one series of cells (equal but for n and samples) under one criterion.
 
     Parameters
@@ -187,9 +187,9 @@ class SeriesFit(Plain):
     def __repr__(self) -> str:
         return f"SeriesFit({self.criterion}, {self.title}: {self.fit or self.refusal})"
 
-    def _repr_html_(self) -> str:
+    def _rows(self) -> list[tuple[str, str]]:
         rows = [("success", self.meaning), ("series", self.title), ("fit", str(self.fit or self.refusal))]
-        return in_notebook(self, [*rows, *(("note", note) for note in self.notes)])
+        return [*rows, *(("note", note) for note in self.notes)]
 
 
 def fit_store(store: Store | str | os.PathLike, criterion: str | Criterion | None = None) -> list[SeriesFit]:
@@ -260,7 +260,7 @@ def with_shares(cells: pl.DataFrame) -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
-class Status(Plain):
+class Status(Result):
     """What a store holds of its study.
 
     Parameters
@@ -323,10 +323,10 @@ class Status(Plain):
             "fits": [fit.to_dict() for fit in self.fits],
         }
 
-    def _repr_html_(self) -> str:
+    def _rows(self) -> list[tuple[str, str]]:
         values = self.to_dict()
         del values["cells"], values["fits"]
-        return in_notebook(self, ((name, shortened(value)) for name, value in values.items()))
+        return [(name, shortened(value)) for name, value in values.items()]
 
 
 def status(store: Store | str | os.PathLike) -> Status:

@@ -21,9 +21,9 @@ import numpy as np
 
 from sterling.base import checks
 from sterling.base.files import as_path, printable, unreadable
-from sterling.base.text import Plain, in_notebook, shortened
+from sterling.base.text import Described, shortened
 from sterling.errors import InputError
-from sterling.model.normalise import told
+from sterling.model.normalise import normalize_values
 from sterling.model.problem import Problem
 from sterling.study.columns import Criterion
 from sterling.study.kind import PROBLEM, SEMANTICS, Cell, Kind, canonical, digest, get_kind, parse_criterion
@@ -69,7 +69,7 @@ class Scaled:
 
 
 @dataclass(frozen=True, init=False, eq=False)
-class Study(Plain):
+class Study(Described):
     """Many trials over a grid of problems.
 
     Most arguments may be lists; the study then has every combination of their values.
@@ -168,7 +168,7 @@ class Study(Plain):
         put("noise", _values(noise, "noise", lambda one: checks.real(one, "noise") + 0.0))  # −0 is 0
         put("readout", _readouts(readout))
         put("inputs", _values(inputs, "inputs", str))
-        put("normalize", _values(normalize, "normalize", lambda one: told(None if one == "none" else one)))
+        put("normalize", _values(normalize, "normalize", _normalize))
         put("kind", get_kind(kind.name if isinstance(kind, Kind) else kind))
         put("trials", checks.integer(trials, "trials", 1, MAX_TRIALS))
         put("seed", checks.integer(seed, "seed", 0))
@@ -339,10 +339,10 @@ class Study(Plain):
         cells = f"{len(self.series)} series" if self.samples is None else f"{len(self.cells)} cells"
         return f"Study({self.name!r}: {self.kind.name}, n={n}, {cells}, seed={self.seed})"
 
-    def _repr_html_(self) -> str:
+    def _rows(self) -> list[tuple[str, str]]:
         values = self.to_dict()
         values |= {**values.pop("problem"), **values.pop("run"), **values.pop("stop")}
-        return in_notebook(self, ((name, shortened(value)) for name, value in values.items()))
+        return [(name, shortened(value)) for name, value in values.items()]
 
 
 def _values(value: Any, name: str, plain=lambda one: one) -> tuple:
@@ -359,6 +359,10 @@ def _values(value: Any, name: str, plain=lambda one: one) -> tuple:
             raise InputError(f"{name} holds {checks.shown(one)} twice")
         seen.add(key)
     return result
+
+
+def _normalize(value: Any) -> Any:
+    return normalize_values(None if value == "none" else value)
 
 
 def _integers(value: Any, name: str) -> tuple[int, ...]:

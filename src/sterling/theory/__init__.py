@@ -2,8 +2,8 @@
 
 Every function carries ``kind`` (one of `KINDS`), ``source`` and ``checked``, the range in which it was
 compared with runs, for tables and reports: an exact statement has a proof in its docstring or in the source,
-a mean-field one is a heuristic that simulation supports (`benchmarks/prediction.py` measures how well) and no
-theorem.
+a mean-field one is a heuristic that simulation supports (`benchmarks/papers/prediction.py` measures how well)
+and no theorem.
 
 `population.py` holds the infinite sample, `recurrence.py` (with `response.py` and `shares.py`) one data set,
 `laws.py` (with `typical.py`, `clusters.py` and `slopes.py`) the case of no data yet; `numbers.py` reads what

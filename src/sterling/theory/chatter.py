@@ -8,7 +8,7 @@ few hundred steps (σ from 0.001 to 0.1, n = 128 and 256). A run comes down by c
 exponentially with n, or soon after its start, where decaying step sizes let it pass close to w*
 (`approach`). The time average is right long before.
 
-Everything here is mean-field; `benchmarks/chatter_theory.py` compares it with runs.
+Everything here is mean-field; `benchmarks/papers/chatter_theory.py` compares it with runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from functools import lru_cache
 import numpy as np
 
 from sterling.base.checks import instance_of, integer, real
-from sterling.base.text import Plain
+from sterling.base.text import Result
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.model.problem import Problem
@@ -58,7 +58,7 @@ _LEAST_VARIANCE = 1e-300  # where no weight is ever wrong it vanishes
 
 
 @dataclass(frozen=True)
-class Chatter(Plain):
+class Chatter(Result):
     """What `chatter` says of a long run.
 
     Parameters

@@ -17,7 +17,7 @@ import numpy as np
 
 from sterling.base.arrays import check_signs
 from sterling.base.checks import choice, instance_of, integer
-from sterling.base.text import Plain, in_notebook, percent
+from sterling.base.text import Result, percent
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.surrogates import Surrogate, get_surrogate
@@ -125,7 +125,7 @@ def _changed_rows(instance: Instance, surrogate: Surrogate, start: np.ndarray) -
 
 
 @dataclass(frozen=True, eq=False)
-class Balance(Plain):
+class Balance(Result):
     """What `balance` predicts of a long run.
 
     Parameters
@@ -148,13 +148,12 @@ class Balance(Plain):
     occupancy: float
     states: int = 0
 
-    def _repr_html_(self) -> str:
-        rows = [
+    def _rows(self) -> list[tuple[str, str]]:
+        return [
             ("occupancy", f"{self.occupancy:.3g}"),
             ("the worst weight is wrong", f"{percent(self.wrong_share.max(initial=0.0), 2)} of the steps"),
             ("corrected at", f"{self.states:,} states"),
         ]
-        return in_notebook(self, rows)
 
 
 @labelled("mean-field", "sterling.theory.recurrence", BALANCE_CHECKED)
@@ -164,8 +163,8 @@ def balance(
     """Predict wrong shares and occupancy of a long run from gradients at w*, near it, and where it may go.
 
     The values are the stationary ones, of runs long enough that every weight which drifts outwards has come
-    to the border. The derivation is at the top of this file; `benchmarks/prediction.py` measures how well it
-    holds. Inputs should be near Gaussian; their scale does not matter.
+    to the border. The derivation is at the top of this file; `benchmarks/papers/prediction.py` measures how
+    well it holds. Inputs should be near Gaussian; their scale does not matter.
 
     Parameters
     ----------

@@ -21,19 +21,15 @@ if TYPE_CHECKING:
     from sterling.torch.callbacks import transformers_callback as transformers_callback
     from sterling.torch.clamps import ClampGradient as ClampGradient
     from sterling.torch.decoding import decode as decode
-    from sterling.torch.export import pack as pack
     from sterling.torch.export import to_onnx as to_onnx
     from sterling.torch.functions import heaviside as heaviside
     from sterling.torch.functions import round_to as round_to
     from sterling.torch.functions import sign as sign
     from sterling.torch.monitor import OrbitMonitor as OrbitMonitor
-    from sterling.torch.packed import load_packed as load_packed
     from sterling.torch.parametrized import binarize as binarize
     from sterling.torch.parametrized import unbinarize as unbinarize
     from sterling.torch.weights import QuantisedWeight as QuantisedWeight
     from sterling.torch.weights import find as find
 
 # No module has the name of a function: it would take its place.
-__getattr__, __dir__, _HOME = lazily(globals())
-
-__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+__getattr__, __dir__, __all__ = lazily(globals())

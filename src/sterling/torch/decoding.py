@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from sterling.base.checks import choice, instance_of, is_number, real, shown
-from sterling.base.text import counted, in_notebook, number, percent, sentence
+from sterling.base.text import counted, html_table, number, percent, sentence
 from sterling.errors import InputError, InputTypeError
 from sterling.torch.counting import Tally
 from sterling.torch.handle import QuantisedWeight
@@ -104,7 +104,7 @@ class Changes:
             ("horizon", number(self.horizon)),
             ("codes changed", percent(self.share, 2)),
         ]
-        return in_notebook(self, [*told, *rows])
+        return html_table([*told, *rows])
 
 
 def decode(

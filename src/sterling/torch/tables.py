@@ -7,8 +7,6 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from sterling.base.text import with_picture
-
 _WIDTH = 118  # letters, where the output is no terminal
 
 
@@ -86,4 +84,4 @@ class Told:
     def _repr_html_(self) -> str:
         before, table, after = self.told()
         first, last = ("".join(f"<p>{html.escape(one)}</p>" for one in said) for said in (before, after))
-        return first + with_picture(self, table.to_html()) + last
+        return first + table.to_html() + last

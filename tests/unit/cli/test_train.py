@@ -86,7 +86,7 @@ def test_a_data_file_and_its_options_reach_the_run(tmp_path):
 def test_the_table_shows_the_summary_and_the_advice():
     result = call(*SMALL, "--steps", "5000")
     orbit = small()
-    for name, value in orbit.summary():
+    for name, value in orbit._rows():
         if name not in ("time", "verdict"):
             assert name in result.stdout
             assert value in result.stdout

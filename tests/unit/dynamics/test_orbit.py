@@ -119,7 +119,7 @@ def test_descriptions(noisy):
     assert plain["verdict"] == "RECURRENT"
     assert plain["stats"]["events"] == orbit.stats.events
     assert plain["occupancy"] == orbit.occupancy
-    assert dict(orbit.summary())["steps"] == "1,000"
+    assert dict(orbit._rows())["steps"] == "1,000"
 
 
 @pytest.mark.parametrize("name", ("reference", "signs", "latent", "flips", "return_times"))

@@ -53,7 +53,7 @@ def test_interrupted(noisy, monkeypatch, engine, when, tmp_path):
     assert 0 <= orbit.occupancy <= 1
     assert np.all((orbit.wrong_share >= 0) & (orbit.wrong_share <= 1))
     assert np.all(np.isfinite(orbit.ergodic_mean))
-    assert "interrupted" in dict(orbit.summary())["steps"]
+    assert "interrupted" in dict(orbit._rows())["steps"]
     assert orbit.verdict in (st.Verdict.WANDERING, st.Verdict.RECURRENT)
     loaded = st.Orbit.load(tmp_path / "run")
     assert_same_orbit(loaded, orbit)

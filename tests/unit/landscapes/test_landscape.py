@@ -198,7 +198,7 @@ def test_a_surrogate_of_the_users_own_needs_no_name():
     found = landscape(st.Problem(n=6, samples=12, noise=0.3).draw(1), wide)
     assert found.surrogate == "never_registered"
     assert found.estimated_deviation == st.theory.expected_deviation(found.instance, surrogate=wide)
-    assert "(mean-field)" in dict(found.summary())["deviation"]
+    assert "(mean-field)" in dict(found._rows())["deviation"]
 
 
 def test_basins_where_no_state_absorbs():
@@ -223,7 +223,7 @@ def test_words_for_one_trap_and_for_many():
         elif count:
             assert text.startswith(f"{count} states other than the teacher absorb, the nearest ")
         solved = int((found.loss[found.trap_states] == 0).sum())
-        assert ("a run that ends there is called OPTIMAL" in dict(found.summary())["absorbing states"]) == (
+        assert ("a run that ends there is called OPTIMAL" in dict(found._rows())["absorbing states"]) == (
             solved > 0
         )
         seen.add((min(count, 2), solved > 0))
@@ -233,7 +233,7 @@ def test_words_for_one_trap_and_for_many():
 def test_words_without_a_teacher(instance):
     alone = landscape(st.Instance(instance.inputs, instance.labels))
     assert alone.minimiser_states.size == 1
-    assert dict(alone.summary())["lowest loss"] == "1 state, to which distances refer"
+    assert dict(alone._rows())["lowest loss"] == "1 state, to which distances refer"
 
 
 @pytest.mark.parametrize("samples, noise", [(8, 0.0), (300, 0.0), (300, 0.8)])
@@ -275,7 +275,7 @@ def test_below_the_pull_no_trap_can_exist():
             assert found.pull is not None
             below = found.deviation < found.pull
             assert found.trap_free or not below
-            said = dict(found.summary())["deviation"]
+            said = dict(found._rows())["deviation"]
             assert ("no trap can exist" in said) == below
             assert ("finds none" in said) == (found.trap_free and not below)
             seen.add((below, found.trap_free))

@@ -1,12 +1,12 @@
 """Data files: every format gives the same instance, and every bad file one clear sentence."""
 
 import errno
-import io
 import os
 import pickle
+import subprocess
+import sys
 import tracemalloc
 import warnings
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -116,80 +116,78 @@ def test_a_constant_column_is_kept_on_demand(tmp_path):
 
 
 GOOD = table().write_csv()
-ROWS = GOOD.splitlines()
 
 
 def with_row(number, text):
     """Return the good table with one row below the header replaced, counted from 1."""
-    lines = list(ROWS)
+    lines = GOOD.splitlines()
     lines[number] = text
     return "\n".join(lines) + "\n"
 
 
-@pytest.mark.parametrize(
-    "name, content, options, words",
-    [
-        ("d.txt", "a,b\n1,2\n", {}, "suffix '.txt'.*known are .npz, .npy, .csv, .parquet"),
-        ("data", "a,b\n1,2\n", {}, "no suffix"),
-        ("d.csv", "", {}, "is empty"),
-        ("d.csv", "\ufeff", {}, "is empty"),
-        ("d.npz", b"", {}, "is empty"),
-        ("d.npy", b"", {}, "is empty"),
-        ("d.parquet", b"", {}, "is empty"),
-        # not what the name says
-        ("d.npz", GOOD, {}, "is no NumPy archive"),
-        ("d.npy", GOOD, {}, "is no NumPy array"),
-        ("d.parquet", GOOD, {}, "is no Parquet file"),
-        ("d.csv", b"PAR1\0\1\2", {}, "is no CSV file.*binary"),
-        ("d.csv", GOOD.encode("utf-16"), {}, "not in UTF-8"),
-        ("d.csv", GOOD.replace("a,", "é,").encode("latin-1"), {}, "not in UTF-8"),
-        # headers and columns
-        ("d.csv", "a,b,label\n", {}, "no rows"),
-        ("d.csv", "1,2,3\n4,5,6\n", {}, "starts with numbers.*column names"),
-        ("d.csv", "label\n1\n", {}, "one column only, 'label'"),
-        ("d.csv", "a b label\n1 2 3\n", {}, "one column only"),
-        ("d.csv", "Label,Y\n1,2\n", {}, "columns 'Label' and 'Y'.*say which"),
-        ("d.csv", ",a,y\n5,1,0\n7,2,1\n", {}, "column without a name, column 0 from 0: name it, or drop it"),
-        ("d.csv", ",y\n0,0\n1,1\n", {}, "no inputs beside the labels"),
-        ("d.csv", "label,y\n1,2\n", {}, "columns 'label' and 'y'.*say which"),
-        ("d.csv", GOOD, {"labels": "lable"}, "no column 'lable': did you mean 'label'"),
-        ("d.csv", GOOD, {"labels": "zzz"}, "no column 'zzz': it has 'a', 'b', 'c', 'label'"),
-        ("d.csv", GOOD, {"labels": 4}, "no column 4: it has 4, counted from 0"),
-        # values
-        ("d.csv", with_row(5, "1,,3,0"), {}, "no value in column 'b', row 5.*fill the gap"),
-        ("d.csv", with_row(5, "1,2,3,"), {}, "no value in the label column 'label', row 5"),
-        ("d.csv", GOOD[: GOOD.rindex(",")] + "\n", {}, "row 40 \\(the last one: is the file cut off"),
-        ("d.csv", with_row(3, "1,x7,3,0"), {}, "column 'b' holds text \\('x7' in row 3\\)"),
-        ("d.csv", with_row(3, "1,NA,3,0"), {}, "holds text \\('NA' in row 3\\)"),
-        ("d.csv", with_row(3, "1,2,3,0,9"), {}, "more fields than the header"),
-        ("d.csv", with_row(3, '1,2,"3,0'), {}, "quotation mark"),
-        ("d.csv", with_row(3, "1,nan,3,0"), {}, "has nan in column 'b', row 3"),
-        ("d.csv", with_row(3, "1,1e999,3,0"), {}, "has inf in column 'b', row 3"),
-        ("d.csv", "a,kind\n1,M\n2,B\n3,M\n", {}, "'kind' holds 'B' and 'M': map one to 0 and the other"),
-        ("d.csv", "a,kind\n1,M\n2,B\n3,X\n", {}, "'kind' holds text \\('M' in row 1\\): map its values"),
-        ("d.csv", "a,y\n1,-1\n2,1\n", {}, "the labels hold -1"),
-        ("d.parquet", table().with_columns(pl.lit("x").alias("a")), {}, "column 'a' holds text"),
-        ("d.parquet", table().with_columns(pl.lit(None).alias("a")), {}, "no value in column 'a', row 1"),
-        ("d.parquet", pl.DataFrame({"a": [[1.0], [2.0]], "y": [0, 1]}), {}, "column 'a' has type List"),
-        ("d.parquet", table().head(0), {}, "no rows"),
-        # arrays
-        ("d.npz", {"inputs": INPUTS}, {}, "no array 'labels', it holds inputs"),
-        ("d.npz", {"x": INPUTS, "labels": LABELS}, {}, "no array 'inputs', it holds x, labels"),
-        ("d.npz", {"inputs": INPUTS, "labels": LABELS[:9]}, {}, "labels must have shape .* not \\(9,\\)"),
-        ("d.npz", {"inputs": INPUTS.astype(str), "labels": LABELS}, {}, "the array 'inputs' has type <U"),
-        ("d.npz", {"inputs": INPUTS, "labels": LABELS}, {"labels": 1}, "give the name of their array"),
-        ("d.npz", {"inputs": INPUTS * 1j, "labels": LABELS}, {}, "the array 'inputs' has type complex"),
-        ("d.npy", LABELS, {}, "shape \\(40,\\); give a table"),
-        ("d.npy", LABELS[:, None], {}, "1 column, so no inputs"),
-        ("d.npy", np.column_stack([INPUTS, LABELS]), {"labels": "label"}, "no column names"),
-        ("d.npy", np.column_stack([INPUTS, LABELS]), {"labels": 7}, "no column 7: it has 4"),
-        ("d.npy", np.empty((0, 3)), {}, "there are no samples"),
-        ("d.csv", GOOD, {"normalize": "whiten!"}, "normalize is"),
-        ("d.csv", GOOD, {"readout": "signs"}, "readout is 'signs'; data files take the numbers"),
-        ("d.csv", GOOD, {"readout": [1.0, 2.0]}, "readout must have shape"),
-        ("d.csv", GOOD, {"precision": "int8"}, "int8"),
-    ],
-)  # fmt: skip
+ARRAYS = {"inputs": INPUTS, "labels": LABELS}
+TABLE = np.column_stack([INPUTS, LABELS])
+SLIPS = [
+    ("d.txt", "a,b\n1,2\n", {}, "unsupported file type '.txt'.*npz"),
+    ("data", "a,b\n1,2\n", {}, "unsupported file type"),
+    ("d.csv", "", {}, "empty"),
+    ("d.npz", b"", {}, "empty"),
+    ("d.csv", "\ufeff", {}, "empty"),
+    # another format than the name says
+    ("d.npz", GOOD, {}, "not a .npz file"),
+    ("d.npy", GOOD, {}, "not a .npy file"),
+    ("d.parquet", GOOD, {}, "not a .parquet file"),
+    ("d.csv", b"PAR1\0\1\2", {}, "binary data"),
+    ("d.csv", GOOD.encode("utf-16"), {}, "UTF-8"),
+    # headers and columns
+    ("d.csv", "a,b,label\n", {}, "no rows"),
+    ("d.csv", "1,2,3\n4,5,6\n", {}, "starts with numbers.*column names"),
+    ("d.csv", "a b label\n1 2 3\n", {}, "one column only"),
+    ("d.csv", "Label,Y\n1,2\n", {}, "columns 'Label' and 'Y'"),
+    ("d.csv", ",a,y\n5,1,0\n7,2,1\n", {}, "column 0 .*no name"),
+    ("d.csv", ",y\n0,0\n1,1\n", {}, "no inputs"),
+    ("d.csv", "a,label,label\n1,0,0\n2,1,1\n", {}, "two columns named 'label'"),
+    ("d.csv", "a, a,y\n1,0,0\n2,1,1\n", {}, "two columns named 'a'"),
+    ("d.parquet", table("a ", 1), {}, "two columns named 'a'"),
+    ("d.csv", GOOD, {"labels": "lable"}, "'lable': did you mean 'label'"),
+    ("d.csv", GOOD, {"labels": "zzz"}, "'zzz': it has 'a', 'b', 'c', 'label'"),
+    ("d.csv", GOOD, {"labels": 4}, "no column 4"),
+    # values
+    ("d.csv", with_row(5, "1,,3,0"), {}, "no value in column 'b', row 5"),
+    ("d.csv", with_row(5, "1,2,3,"), {}, "no value in the label column 'label', row 5"),
+    ("d.csv", GOOD[: GOOD.rindex(",")] + "\n", {}, "row 40 .*cut off"),
+    ("d.csv", with_row(3, "1,x7,3,0"), {}, "column 'b' holds text \\('x7' in row 3\\)"),
+    ("d.csv", with_row(3, "1,2,3,0,9"), {}, "more fields than the header"),
+    ("d.csv", with_row(3, '1,2,"3,0'), {}, "quotation mark"),
+    ("d.csv", with_row(3, "1,nan,3,0"), {}, "nan in column 'b', row 3"),
+    ("d.csv", with_row(3, "1,2,3,1e999"), {}, "inf in the label column 'label', row 3"),
+    ("d.csv", "a,kind\n1,M\n2,B\n3,M\n", {}, "label column 'kind' holds text.*map it to 0 and 1"),
+    ("d.csv", "a,y\n1,-1\n2,1\n", {}, "-1"),
+    ("d.parquet", table().with_columns(pl.lit("x").alias("a")), {}, "column 'a' has type String"),
+    ("d.parquet", pl.DataFrame({"a": [[1.0], [2.0]], "y": [0, 1]}), {}, "column 'a' has type List"),
+    ("d.parquet", table().head(0), {}, "no rows"),
+    # arrays
+    ("d.npz", {"inputs": INPUTS}, {}, "no array 'labels'.*inputs"),
+    ("d.npz", {"x": INPUTS, "labels": LABELS}, {}, "no array 'inputs'.*x, labels"),
+    ("d.npz", ARRAYS | {"labels": LABELS[:9]}, {}, "labels .*shape"),
+    ("d.npz", ARRAYS | {"inputs": INPUTS.astype(str)}, {}, "inputs .*real numbers"),
+    ("d.npz", ARRAYS, {"labels": 1}, "name of their array"),
+    ("d.npy", LABELS, {}, "shape \\(40,\\); give a table"),
+    ("d.npy", LABELS[:, None], {}, "give a table"),
+    ("d.npy", TABLE, {"labels": "label"}, "no column names"),
+    ("d.npy", TABLE, {"labels": 7}, "no column 7"),
+    ("d.npy", TABLE * 1j, {}, "real numbers"),
+    ("d.npy", np.empty((0, 3)), {}, "no samples"),
+    # options
+    ("d.csv", GOOD, {"normalize": "whiten!"}, "normalize"),
+    ("d.csv", GOOD, {"readout": "signs"}, "readout is 'signs'"),
+    ("d.csv", GOOD, {"readout": [1.0, 2.0]}, "readout .*shape"),
+    ("d.csv", GOOD, {"readout": np.ma.masked_array([1.0], [True])}, "readout .*masked"),
+    ("d.csv", GOOD, {"precision": "int8"}, "int8"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, content, options, words", SLIPS)
 def test_a_bad_file_or_option_is_one_clear_sentence(tmp_path, name, content, options, words):
     path = write(tmp_path / name, content)
     with pytest.raises(InputError, match=words) as caught:
@@ -201,22 +199,20 @@ def test_a_bad_file_or_option_is_one_clear_sentence(tmp_path, name, content, opt
 
 @pytest.mark.parametrize("first", (0, 1))
 def test_a_nameless_column_that_numbers_the_rows_is_left_out(tmp_path, first):
-    """As pandas writes one unless told otherwise."""
+    """The index that pandas writes by default."""
     frame = table().insert_column(0, pl.Series("", np.arange(40) + first))
     path = write(tmp_path / "d.csv", frame)
-    with pytest.warns(SterlingWarning, match=r"d\.csv has a column without a name.*left out") as caught:
+    with pytest.warns(SterlingWarning, match="column without a name") as caught:
         found = load_data(path)
     assert caught[0].filename == __file__
     assert found.fingerprint == EXPECTED.fingerprint
-    assert found.origin["columns"] == ["a", "b", "c"]
+    assert found.feature_names == ("a", "b", "c")
 
 
 WIDE = [
     ("1e300,2,3,0", "feature 0 has the range .* column 'a'"),
     ("1e20,1e-20,3,0", "features 0 and 1 differ too much in scale.*column 'a', feature 1 is column 'b'"),
     ("1,2,3,1e200", "the labels reach .*the labels are 'label'"),
-    ("1,2,inf,0", "has inf in column 'c', row 4"),
-    ("1,2,3,nan", "has nan in the label column 'label', row 4"),
 ]
 
 
@@ -270,161 +266,52 @@ def test_nothing_is_ever_unpickled(tmp_path):
     np.savez(tmp_path / "d.npz", inputs=objects, labels=LABELS)
     (tmp_path / "raw.npz").write_bytes(pickle.dumps(Trap(mark)))
     (tmp_path / "raw.npy").write_bytes(pickle.dumps(Trap(mark)))
-    for name, words in (
-        ("d.npy", "pickled"),
-        ("d.npz", "pickled"),
-        ("raw.npz", "no NumPy archive"),
-        ("raw.npy", "no NumPy array"),
-    ):
-        with pytest.raises(InputError, match=words):
+    for name in ("d.npy", "d.npz", "raw.npz", "raw.npy"):
+        with pytest.raises(InputError, match=name):
             load_data(tmp_path / name)
     assert not mark.exists()
 
 
 @pytest.mark.parametrize("name", ["d.npz", "d.npy", "d.parquet"])
 def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path, name):
-    contents = {
-        "d.npz": {"inputs": INPUTS, "labels": LABELS},
-        "d.npy": np.column_stack([INPUTS, LABELS]),
-        "d.parquet": table(),
-    }
+    contents = {"d.npz": ARRAYS, "d.npy": TABLE, "d.parquet": table()}
     whole = write(tmp_path / name, contents[name]).read_bytes()
     for cut in (1, 5, 9, 40, 100, 130, len(whole) // 2, len(whole) - 30, len(whole) - 1):
         (tmp_path / name).write_bytes(whole[:cut])
-        with pytest.raises(InputError) as caught:
+        with pytest.raises(InputError, match=name) as caught:
             load_data(tmp_path / name)
-        assert name in str(caught.value)
         assert "\n" not in str(caught.value)
 
 
-def test_no_altered_byte_of_a_parquet_file_ends_the_process(tmp_path):
-    """A page that claims to hold −20 values made Polars ask for 2⁶¹ bytes, which ends the process."""
+def test_a_text_column_of_parquet_is_not_read(tmp_path):
+    """Three thousand copies of a text of 1 MB are a file of a few hundred bytes, and 3 GB once read (W6)."""
     path = tmp_path / "d.parquet"
-    table().write_parquet(path)
-    whole, refused = path.read_bytes(), 0
-    for place in range(4, 40):  # the header of the first page, and what follows
-        altered = bytearray(whole)
-        altered[place] ^= 1  # the sign of every number of a header
-        path.write_bytes(altered)
-        try:
-            load_data(path)
-        except InputError:
-            refused += 1
-    assert refused > 10
-
-
-def test_a_damaged_archive_member_is_noticed(tmp_path):
-    stream = io.BytesIO()
-    np.savez(stream, inputs=INPUTS, labels=LABELS)
-    whole = bytearray(stream.getvalue())
-    whole[300] ^= 0xFF  # inside the numbers: only the checksum tells
-    path = write(tmp_path / "d.npz", bytes(whole))
-    with pytest.raises(InputError, match="damaged or truncated"):
-        load_data(path)
-
-
-def test_an_archive_of_other_things_is_refused(tmp_path):
-    with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
-        archive.writestr("inputs", "no array")
-        archive.writestr("labels", "no array")
-    with pytest.raises(InputError, match="damaged or truncated NumPy archive"):
-        load_data(tmp_path / "d.npz")
-
-
-# ------------------------------------------------------------------ files that claim, leak or confuse
-
-
-def npy(array=None, *, header=None, version=b"\1\0", data=None):
-    """Return an .npy file, perhaps with another header or other data than its own."""
-    stream = io.BytesIO()
-    np.save(stream, np.column_stack([INPUTS, LABELS]) if array is None else array)
-    whole = stream.getvalue()
-    length = int.from_bytes(whole[8:10], "little")
-    head = whole[10 : 10 + length] if header is None else header.encode()
-    size = len(head).to_bytes(2 if version == b"\1\0" else 4, "little")
-    return whole[:6] + version + size + head + (whole[10 + length :] if data is None else data)
-
-
-def npz(compression=zipfile.ZIP_DEFLATED, **members):
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", compression) as archive:
-        for name, content in members.items():
-            archive.writestr(f"{name}.npy", content if isinstance(content, bytes) else npy(content))
-    return stream.getvalue()
-
-
-def header(shape, descr="'<f8'"):
-    return f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n"
-
-
-def patched(content, **fields):
-    """Return an archive with other bits in the directory entries of its members."""
-    content = bytearray(content)
-    for signature, flags in ((b"PK\1\2", 8), (b"PK\3\4", 6)):
-        at = content.find(signature)
-        while at >= 0:
-            if "flags" in fields:
-                content[at + flags] |= fields["flags"]
-            if "method" in fields:
-                content[at + flags + 2] = fields["method"]
-            at = content.find(signature, at + 4)
-    return bytes(content)
-
-
-ARCHIVE = npz(inputs=INPUTS, labels=LABELS)
-CLAIMS = {
-    "a shape beyond any": ("d.npy", npy(header=header(f"({2**64}, 1)")), "1,280 bytes for"),
-    "a shape beyond the memory": ("d.npy", npy(header=header("(10**13, 4)")), "damaged"),
-    "a negative shape": ("d.npy", npy(header=header("(-40, -4)")), "shape \\(-40, -4"),
-    "a shape of words": ("d.npy", npy(header=header("('a', 4)")), "shape is not valid"),
-    "a header that does not end": ("d.npy", npy(header="{'descr': '<f8', 'shape': ("), "damaged"),
-    "a header of nothing": ("d.npy", npy(header="{}"), "damaged"),
-    "a header of brackets": ("d.npy", npy(header="(" * 9000), "damaged"),
-    "a header of many bytes": ("d.npy", npy(header=header("(40, 4)") + " " * 20_000), "[Hh]eader"),
-    "a version to come": ("d.npy", npy(version=b"\x09\0"), "version 9"),
-    "bytes after the table": ("d.npy", npy() + npy(), "2,688 bytes for"),
-    "objects": ("d.npy", npy(header=header("(40, 4)", "'|O'")), "pickled"),
-    "fields": ("d.npy", npy(header=header("(160,)", "[('a', '<f8')]")), "the table has type"),
-    "an archive with a password": ("d.npz", patched(ARCHIVE, flags=1), "encrypted"),
-    "an archive of another packer": ("d.npz", patched(ARCHIVE, method=9), "method is not one"),
-    "an archive of LZMA": ("d.npz", npz(zipfile.ZIP_LZMA, inputs=INPUTS, labels=LABELS), "method is not one"),
-    "bytes after an array": ("d.npz", npz(inputs=npy(INPUTS) + b"x", labels=LABELS), "961 bytes for"),
-    "two label columns": ("d.csv", "a,label,label\n1,0,0\n2,1,1\n", "two columns named 'label'"),
-    "two columns by blanks": ("d.csv", "a, a,y\n1,0,0\n2,1,1\n", "two columns named 'a'"),
-    "two columns by quotes": ("d.csv", 'y,"a",a\n1,0,0\n2,1,1\n', "two columns named 'a'"),
-    "two nameless columns": ("d.csv", ",,y\n0,0,0\n1,1,1\n", "two columns without a name"),
-    "two Parquet columns": ("d.parquet", table("a ", 1), "two columns named 'a'"),
-    "carriage returns": ("d.csv", GOOD.replace("\n", "\r"), "carriage returns"),
-    "JSON": ("d.csv", '[{"a": 1,\n "label": 0}]', "is no CSV file"),
-    "HTML": ("d.csv", "<html>\n<table>a,b</table>", "is no CSV file"),
-    "no column": ("d.npy", np.empty((4, 0)), "0 columns"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", CLAIMS)
-def test_what_a_file_claims(tmp_path, name):
-    """Each ended in another exception, in silence or in a wrong sentence before."""
-    suffix, content, words = CLAIMS[name]
-    path = write(tmp_path / suffix, content)
-    with pytest.raises(InputError, match=words) as caught:
-        load_data(path)
-    assert "\n" not in str(caught.value)
-    assert suffix in str(caught.value)
+    frame = pl.DataFrame({"x": [0.0, 1.0] * 1500, "y": [0, 1] * 1500})
+    frame.with_columns(pl.lit("a" * 10**6).alias("t")).write_parquet(path)
+    assert path.stat().st_size < 5000
+    code = (
+        "import resource, sterling\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))\n"
+        f"try: sterling.load_data({str(path)!r})\n"
+        "except sterling.InputError as problem: print(problem)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "column 't' has type String" in done.stdout
 
 
 @pytest.mark.parametrize("name", ("d.npz", "d.npy", "d.parquet", "d.csv"))
-def test_what_is_in_a_file_is_held_against_the_memory_before_it_is_read(tmp_path, name, monkeypatch):
+def test_the_memory_that_a_file_takes_is_estimated_before_it_is_read(tmp_path, name, monkeypatch):
     """A few kilobytes on the disk, 64 MB in the memory."""
     rows, n = 100_000, 79
     if name == "d.npz":
-        content = npz(inputs=np.zeros((rows, n), np.int8), labels=np.zeros(rows, np.int8))
+        path = tmp_path / name
+        np.savez_compressed(path, inputs=np.zeros((rows, n), np.int8), labels=np.zeros(rows, np.int8))
     elif name == "d.npy":
-        content = npy(np.zeros((2000, n + 1), np.int8))
+        path = write(tmp_path / name, np.zeros((2000, n + 1), np.int8))
     elif name == "d.csv":
-        content = "a,b,label\n" + "0,1,0\n" * 20_000
+        path = write(tmp_path / name, "a,b,label\n" + "0,1,0\n" * 20_000)
     else:
-        content = pl.DataFrame({f"x{k}": np.zeros(rows) for k in range(n + 1)})
-    path = write(tmp_path / name, content)
+        path = write(tmp_path / name, pl.DataFrame({f"x{k}": np.zeros(rows) for k in range(n + 1)}))
     monkeypatch.setattr(resources, "available_memory", lambda: path.stat().st_size + 100_000)
     tracemalloc.start()
     try:
@@ -438,30 +325,12 @@ def test_what_is_in_a_file_is_held_against_the_memory_before_it_is_read(tmp_path
 @pytest.mark.parametrize("suffix", ("csv", "parquet", "npy"))
 def test_names_that_are_not_utf8(tmp_path, suffix):
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xfc." + suffix.encode()))
-    content = np.column_stack([INPUTS, LABELS]) if suffix == "npy" else table()
-    write(tmp_path / f"d.{suffix}", content).rename(path)
+    write(tmp_path / f"d.{suffix}", TABLE if suffix == "npy" else table()).rename(path)
     assert load_data(path).fingerprint == EXPECTED.fingerprint
     path.write_bytes(b"a")
     with pytest.raises(InputError) as caught:
         load_data(path)
     str(caught.value).encode()
-
-
-def test_a_folder_is_told_whatever_its_name(tmp_path):
-    for path in (tmp_path, "."):
-        with pytest.raises(InputError, match="is a folder"):
-            load_data(path)
-
-
-def test_a_masked_readout_is_refused(tmp_path):
-    path = write(tmp_path / "d.csv", table())
-    with pytest.raises(InputError, match="masked"):
-        load_data(path, readout=np.ma.masked_array([1.0], [True]))
-
-
-def test_names_are_kept(tmp_path):
-    assert load_data(write(tmp_path / "d.csv", table())).feature_names == ("a", "b", "c")
-    assert load_data(write(tmp_path / "d.npy", np.column_stack([INPUTS, LABELS]))).feature_names is None
 
 
 def mutated(content, rng):
@@ -483,19 +352,13 @@ def mutated(content, rng):
     return bytes(content)
 
 
-@pytest.mark.parametrize("name", ("d.npz", "d.npy", "d.csv", "d.parquet"))
+@pytest.mark.parametrize("name", ("d.npz", "d.npy", "d.csv"))
 def test_altered_files_end_in_one_sentence(tmp_path, name):
     """Seeded mutations; what still loads holds as many numbers as the file has room for."""
     rng = np.random.default_rng(18)
     few = table().head(6)
-    whole = {
-        "d.npz": lambda path: path.write_bytes(npz(inputs=INPUTS[:6], labels=LABELS[:6])),
-        "d.npy": lambda path: path.write_bytes(npy(np.column_stack([INPUTS, LABELS])[:6])),
-        "d.csv": few.write_csv,
-        "d.parquet": few.write_parquet,
-    }
-    path = tmp_path / name
-    whole[name](path)
+    whole = {"d.npz": {"inputs": INPUTS[:6], "labels": LABELS[:6]}, "d.npy": TABLE[:6], "d.csv": few}
+    path = write(tmp_path / name, whole[name])
     good, loaded, refused = path.read_bytes(), 0, []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SterlingWarning)

@@ -78,7 +78,7 @@ def test_the_commonest_distance(found):
     """A run that never stops at one wrong weight is not told about 0 % of its absences."""
     far = replace(found, reached=np.array([0, 2, 7, 1] + 7 * [0]), returns=replace(found.returns, count=10))
     assert (
-        dict(far.summary())["distance reached"]
+        dict(far._rows())["distance reached"]
         == "2 weights in 70\N{NO-BREAK SPACE}% of the absences, 3 at most"
     )
 
@@ -106,11 +106,11 @@ def test_long_run(found):
 def test_what_the_interval_leaves_out(found):
     """Little mass, and weights come to the border late in the run: more is left out, and that is said."""
     assert found.burn_in == 0.75
-    assert "after the first three quarters" in dict(found.summary())["occupancy of the teacher"]
+    assert "after the first three quarters" in dict(found._rows())["occupancy of the teacher"]
     instance = st.Problem(n=10, samples=150, noise=0.5).draw(0)
     ample = st.train(instance, 200_000, st.Constant(0.1)).recurrence()
     assert ample.burn_in == 0.25
-    assert "steps after the first quarter" in dict(ample.summary())["occupancy of the teacher"]
+    assert "steps after the first quarter" in dict(ample._rows())["occupancy of the teacher"]
 
 
 @pytest.mark.parametrize("steps", (1, 50, 400))
@@ -121,7 +121,7 @@ def test_too_short_for_an_interval(steps):
     assert found.halves is None
     assert found.drift is None
     if found.visits:
-        assert "no interval: " in dict(found.summary())["occupancy of the teacher"]
+        assert "no interval: " in dict(found._rows())["occupancy of the teacher"]
 
 
 def test_an_absorbed_run():
@@ -131,7 +131,7 @@ def test_an_absorbed_run():
     assert found.long_run is None
     assert found.growth is None
     assert not found.arrivals
-    assert dict(found.summary())["visits to the teacher"].endswith("and the run is over")
+    assert dict(found._rows())["visits to the teacher"].endswith("and the run is over")
     assert math.isnan(found.returns.mean)
     assert math.isnan(found.returns.quantile(0.5))
 
@@ -139,7 +139,7 @@ def test_an_absorbed_run():
 def test_a_run_that_never_arrives():
     found = st.train(st.Problem(n=60, samples=200, noise=0.5).draw(0), 3000).recurrence()
     assert found.visits == 0
-    assert found.summary()[0] == ("visits to the teacher", "none in 3,000 steps")
+    assert found._rows()[0] == ("visits to the teacher", "none in 3,000 steps")
     assert repr(found.returns) == "Times(none)"
 
 
@@ -158,7 +158,7 @@ def test_a_weight_on_its_way():
     first = int(whole.flips["step"][whole.flips["coordinate"] == k][0])
     assert first > 3000
     assert step == pytest.approx(first, rel=0.1)
-    assert f"weight {k} is the first" in dict(found.summary())["still to come"]
+    assert f"weight {k} is the first" in dict(found._rows())["still to come"]
 
 
 def test_the_interval_allows_for_weights_on_their_way():
@@ -171,7 +171,7 @@ def test_the_interval_allows_for_weights_on_their_way():
     stationary = st.resume(early, instance, steps=450_000).occupancy
     assert known.low < stationary < known.value
     assert known.value - known.low > 1.5 * (known.high - known.value)
-    text = dict(found.summary())
+    text = dict(found._rows())
     assert "and 1 weight still to come" in text["occupancy of the teacher"]
     assert "only the lower end of its interval allows for that" in text["still to come"]
 
@@ -191,7 +191,7 @@ def test_plain_values(found):
     assert sum(count for *_, count in values["returns"]["histogram"]) == found.returns.count
     assert values["long_run_occupancy"]["level"] == 0.95
     assert repr(found).startswith(f"Recurrence(visits={found.visits:,}, occupancy=")
-    assert all(text and not text.isspace() for _, text in found.summary())
+    assert all(text and not text.isspace() for _, text in found._rows())
 
 
 def test_the_statistics_need_counts_only():
@@ -280,7 +280,7 @@ def test_which_steps_the_growth_is_of(found):
     """The range is told, for early visits may be missing; and T is counted from where visits are."""
     assert (
         f"grows like T^{found.growth:.2f}, a fit over 2.0 decades, from step 2,048 to 196,608"
-        in dict(found.summary())["number of visits over time"]
+        in dict(found._rows())["number of visits over time"]
     )
     noisy = st.Problem(n=10, samples=150, noise=0.5).draw(0)
     free = st.Instance(noisy.inputs, noisy.labels)
@@ -294,7 +294,7 @@ def test_which_steps_the_growth_is_of(found):
 def test_a_reference_found_late_has_no_interval(orbit):
     late = recurrence(orbit._counts, reference_kind="lowest risk seen", since=orbit.steps // 2)
     assert (late.long_run, late.drift, late.halves) == (None, None, None)
-    assert "no interval: the best state seen was found too late" in late.summary()[1][1]
+    assert "no interval: the best state seen was found too late" in late._rows()[1][1]
 
 
 def test_weights_go_by_their_names():
@@ -304,5 +304,5 @@ def test_weights_go_by_their_names():
     assert orbit.weight_names == ("size", "US$", "age")
     found = orbit.recurrence()
     k, share = found.leavers()[0]
-    assert f"absence: {frame.columns[k]} ({percent(share)})" in dict(found.summary())["weights that leave"]
+    assert f"absence: {frame.columns[k]} ({percent(share)})" in dict(found._rows())["weights that leave"]
     assert f"weight {frame.columns[k]} takes part" in leavers(Figure().subplots(), found)

@@ -147,7 +147,7 @@ def measure(context: Context, budget: Budget) -> Finding:
             "A run that ends at w* is certified: it stays there for ever, whatever the step sizes (exact). "
             "That so many do is measured; nothing is proved of restarts.",
             f"This holds within {budget.steps:,} steps, and for these n; the defaults of Restart come from "
-            "runs with other seeds (python -m benchmarks.restart).",
+            "runs with other seeds (python -m benchmarks.papers.restart).",
             *notes_on([series], "Absorption at w* with restarts"),
         ),
     )

@@ -1,4 +1,4 @@
-"""The laws of chatter and of the ladder against runs: `python -m benchmarks.chatter_theory [--quick]`.
+"""The laws of chatter and of the ladder against runs: `python -m benchmarks.papers.chatter_theory [--quick]`.
 
 share     wrong weights at a time, stationary, at a constant rate: `theory.chatter`, and the same for each
           data set by `theory.chatter_mean`
@@ -289,7 +289,7 @@ PARTS = {
 def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.chatter_theory",
+        prog="python -m benchmarks.papers.chatter_theory",
         description="Laws of chatter and of the ladder against runs.",
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")

@@ -1,4 +1,4 @@
-"""Ergodic restart, measured: `python -m benchmarks.restart [PART …] [--quick] [--out FOLDER]`.
+"""Ergodic restart, measured: `python -m benchmarks.papers.restart [PART …] [--quick] [--out FOLDER]`.
 
 settings    share of the runs that end at w*, by `every` and `scale`, at n = 64, 256, 1024
 schedules   the same by the decay of the step sizes, and for the identity
@@ -89,7 +89,7 @@ import numpy as np
 import polars as pl
 
 import sterling as st
-from benchmarks.chatter_theory import threshold
+from benchmarks.papers.chatter_theory import threshold
 from sterling.study import Cell, ExponentFit, Store, Study, fit_exponent, run, trial_seeds
 
 STEPS = 12_600
@@ -372,7 +372,7 @@ PARTS = {
 def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.restart", description="Ergodic restart, measured."
+        prog="python -m benchmarks.papers.restart", description="Ergodic restart, measured."
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="a few small cells: a smoke test")

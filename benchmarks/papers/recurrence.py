@@ -1,4 +1,4 @@
-"""What recurrence statistics cost and are worth: `python -m benchmarks.recurrence [--quick] [--coverage]`.
+"""What recurrence statistics cost and are worth: `python -m benchmarks.papers.recurrence [--coverage]`.
 
 Runs of 10⁹ steps at n = 16, m = 1, N = 1600, σ = 0.5, in turn without and with the statistics, each in a
 process of its own. Speed is taken in processor time, which other work on the machine disturbs least.
@@ -41,7 +41,7 @@ st.train(instance, 1000, record=record)
 begun, processor = time.perf_counter(), time.process_time()
 orbit = st.train(instance, steps, record=record)
 seconds, processor = time.perf_counter() - begun, time.process_time() - processor
-words = orbit.recurrence().summary() if record else []
+words = orbit.recurrence().summary() if record else ""
 try:
     peak = int(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0]) * 1024
 except OSError:
@@ -55,7 +55,7 @@ print(json.dumps({
 
 def main() -> int:
     """Measure, print, and return 1 where a bar is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.recurrence", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.papers.recurrence", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="10⁷ steps: a smoke test")
     parser.add_argument("--steps", type=int, help="of one run (10⁹)")
     parser.add_argument("--pairs", type=int, default=2, help="alternating measurements; the best counts (2)")
@@ -79,8 +79,7 @@ def main() -> int:
                 f"{last['peak'] / 1e6:.0f} MB",
                 flush=True,
             )
-    for name, text in last["words"]:
-        print(f"  {name}: {text}")
+    print(last["words"])
     ratio = best[""] / best["recurrence"]
     print(
         f"{steps:,} steps: {ratio:.3f} of the speed without statistics (bar {SPEED_BAR}), peak memory "

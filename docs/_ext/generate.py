@@ -1,7 +1,7 @@
-"""What the pages show of the package is read from it when the site is built: tables, help texts, pictures.
+"""Generates what the pages show of the package whenever the site is built: tables, help texts, pictures.
 
-All goes to ``docs/_made``, which is not kept: nothing there can be older than the code. Pages that need no
-Sphinx, such as the explorable one, go to ``docs/_made/extra`` and from there to the root of the site.
+Everything goes to ``docs/_generated``, which Git ignores, so nothing there is older than the code. Pages that
+need no Sphinx, such as the explorable one, go to ``docs/_generated/extra`` and from there to the site's root.
 """
 
 import subprocess
@@ -9,17 +9,13 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[1]
-MADE = DOCS / "_made"
+GENERATED = DOCS / "_generated"
 GALLERY = DOCS / "gallery"
-
-#: Verbs whose help makes the page on the command line.
-VERBS = ("reproduce", "train", "landscape", "certify", "plan", "explore", "audit", "doctor")
-STUDY_VERBS = ("run", "status", "fit", "plot", "export")
 
 
 def write(name, text):
-    """Write a file below `MADE` if it says something new."""
-    path = MADE / name
+    """Write a file below `GENERATED` if it says something new."""
+    path = GENERATED / name
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
@@ -79,15 +75,15 @@ def ladder():
 
 def commands():
     """The help of every verb, as the command line prints it."""
-    import click
-    from typer.main import get_command
     from typer.testing import CliRunner
 
     from sterling.cli.verbs import app
 
-    known = get_command(app)
-    names = set(known.list_commands(click.Context(known)))
-    verbs = [[verb] for verb in VERBS if verb in names] + [["study", verb] for verb in STUDY_VERBS]
+    def names(group):
+        return [one.name or one.callback.__name__ for one in group.registered_commands]
+
+    verbs = [[name] for name in names(app)]
+    verbs += [[group.name, name] for group in app.registered_groups for name in names(group.typer_instance)]
     parts = []
     for verb in verbs:
         shown = CliRunner().invoke(app, [*verb, "--help"], env={"COLUMNS": "88", "TERM": "dumb"}).output
@@ -97,12 +93,12 @@ def commands():
 
 
 def pages():
-    """Pages of their own: what `sterling explore` writes, and `sterling reproduce` of two quick claims."""
+    """Write what `sterling explore` writes, and the page of `sterling reproduce` for one quick claim."""
     from sterling.report.explore import write_explorable
 
-    (MADE / "extra").mkdir(parents=True, exist_ok=True)
-    write_explorable(MADE / "extra" / "explore.html")
-    claims = ["--quick", "--quiet", "--only", "P3,population", "--out", str(MADE / "extra" / "claims")]
+    (GENERATED / "extra").mkdir(parents=True, exist_ok=True)
+    write_explorable(GENERATED / "extra" / "explore.html")
+    claims = ["--quick", "--quiet", "--only", "P3", "--out", str(GENERATED / "extra" / "claims")]
     subprocess.run(
         [sys.executable, "-m", "sterling", "reproduce", *claims], check=True, stdout=subprocess.DEVNULL
     )
@@ -114,15 +110,15 @@ def pictures():
 
     newest = max(path.stat().st_mtime for path in Path(sterling.__file__).parent.rglob("*.py"))
     for script in sorted(GALLERY.glob("[a-z]*.py")):
-        picture = MADE / "gallery" / f"{script.stem}.svg"
+        picture = GENERATED / "gallery" / f"{script.stem}.svg"
         picture.parent.mkdir(parents=True, exist_ok=True)
         if picture.exists() and picture.stat().st_mtime > max(newest, script.stat().st_mtime):
             continue
         subprocess.run([sys.executable, script, picture], check=True)
 
 
-def make(app):
-    """Make everything; Sphinx calls this before it reads the pages."""
+def generate(app):
+    """Generate everything; Sphinx calls this before it reads the pages."""
     for name, text in {
         "theory.md": theory,
         "surrogates.md": surrogates,
@@ -135,5 +131,5 @@ def make(app):
 
 
 def setup(app):
-    app.connect("builder-inited", make)
+    app.connect("builder-inited", generate)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,9 +1,9 @@
-"""The ladder measured: N₅₀/n of each estimator against n, `python -m benchmarks.ladder [--quick]`.
+"""The ladder measured, N₅₀/n of each estimator against n: `python -m benchmarks.papers.ladder [--quick]`.
 
 Least squares, Hebb's rule, logistic regression, message passing, the least risk of all 2ⁿ states, and STE:
 last iterate, time average, restart; without label noise and with σ = 1/2. ``--csv FILE`` writes the table
-from which `docs/gallery/ladder.py` draws; the one beside it was made so. A core takes some minutes, with
-OPENBLAS_NUM_THREADS=1 where others work beside.
+that `docs/gallery/ladder.py` draws; `ladder.csv` is that of the last run. One core needs some minutes; set
+OPENBLAS_NUM_THREADS=1 if it has other work.
 
 N₅₀ is that of a probit curve in ln N fitted to the trials, with the 95 % interval of its place. What counts:
 the teacher in every weight; of a last iterate absorption at w*, and with label noise half of the steps there.
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import sterling as st
-from benchmarks.chatter_theory import threshold
+from benchmarks.papers.chatter_theory import threshold
 from sterling import theory
 from sterling.study import Store, Study, run
 
@@ -47,7 +47,7 @@ def baseline(name: str) -> dict:
 
 
 def ratio(value: float) -> Callable[[st.Problem], float]:
-    """Guess so many samples for each weight."""
+    """Guess a number of samples for each weight."""
     return lambda problem: value * problem.n
 
 
@@ -157,7 +157,7 @@ def measure(arm: Arm, n: int, folder: Path, quick: bool, threads: int | None) ->
 
 def main() -> None:
     """Measure, print, and write the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ladder", description="The ladder measured.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.papers.ladder", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="n up to 32 and few trials: a smoke test")
     parser.add_argument("--out", type=Path, default=Path("out/ladder"), help="of the studies, kept")
     parser.add_argument("--csv", type=Path, help="where to write the table")
@@ -170,7 +170,7 @@ def main() -> None:
             if n <= 32 or not asked.quick:
                 rows.append(measure(arm, n, folder, asked.quick, asked.threads))
     if asked.csv:
-        lines = [f"# python -m benchmarks.ladder --csv {asked.csv.name}; seed {SEED}", ",".join(COLUMNS)]
+        lines = [f"# python -m benchmarks.papers.ladder --csv FILE; seed {SEED}", ",".join(COLUMNS)]
         for row in rows:
             shown = (f"{one:.4g}" if isinstance(one, float) else str(one) for one in row.values())
             lines.append(",".join(f'"{one}"' if "," in one else one for one in shown))

@@ -1,4 +1,4 @@
-"""Predicted against measured recurrence under label noise: `python -m benchmarks.prediction [--quick]`.
+"""Recurrence under label noise, predicted and measured: `python -m benchmarks.papers.prediction [--quick]`.
 
 Problems are drawn at random: n from 16 to 128 (other n with ``--n``), m from 1 to 8, readout of ones or of
 signs, σ from 0.1 to 2 on a logarithmic scale, and N by the law (`theory.samples_for_occupancy`) for an
@@ -188,7 +188,7 @@ def table(surrogate: str, rows: list[dict], outside: int, scores: dict[str, dict
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print and write; return 1 with --strict where a bar is missed."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.prediction", description="Predicted against measured recurrence."
+        prog="python -m benchmarks.papers.prediction", description="Predicted against measured recurrence."
     )
     parser.add_argument("--quick", action="store_true", help="a few short runs: a smoke test")
     parser.add_argument("--only", nargs="+", choices=tuple(PLAN), default=list(PLAN), metavar="SURROGATE")

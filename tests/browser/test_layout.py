@@ -1,0 +1,132 @@
+"""Where things are on every page: no sideways scrolling, no text over text, nothing wider than its card."""
+
+from itertools import pairwise
+
+import pytest
+
+import sterling as st
+from sterling.report.explore import write_explorable
+from sterling.report.page import Page
+from sterling.report.run_page import write_run_page
+from tests.browsing import look, settled
+from tests.findings import made_up
+
+WIDTHS = range(320, 1921, 20)
+TYPICAL = (320, 390, 600, 768, 880, 1024, 1440)
+PAPER = 718  # CSS pixels of an A4 page between its margins
+
+OVERFLOW = "const root = document.documentElement; return root.scrollWidth - root.clientWidth"
+
+OVERLAPS = """
+    const boxes = (scope) => {
+        const found = [], walker = document.createTreeWalker(scope, NodeFilter.SHOW_TEXT);
+        while (walker.nextNode()) {
+            const node = walker.currentNode, parent = node.parentElement, range = document.createRange();
+            if (!node.data.trim() || parent.closest(".out-of-sight, option")) continue;
+            if (!parent.checkVisibility()) continue;
+            range.selectNodeContents(node);
+            for (const box of range.getClientRects()) if (box.width > 1) found.push([node.data.trim(), box]);
+        }
+        return found;
+    };
+    const out = [], scopes = "header, thead, tr, figure, .transport, .clock, .steps, label";
+    for (const scope of document.querySelectorAll(scopes)) {
+        const found = boxes(scope);
+        found.forEach(([text, a], i) => found.slice(0, i).forEach(([other, b]) => {
+            const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+            const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+            if (across > 1 && down > 0.35 * Math.min(a.height, b.height)) out.push(`${other} × ${text}`);
+        }));
+    }
+    return out;
+"""
+
+OUTSIDE = """
+    const out = [];
+    for (const card of document.querySelectorAll(".card")) {
+        const { left, right } = card.getBoundingClientRect();
+        for (const one of card.querySelectorAll("*")) {
+            if (one.closest("svg, .out-of-sight") || one.parentElement.closest(".plot")) continue;
+            const box = one.getBoundingClientRect();
+            if (!box.width || (box.left >= left - 1 && box.right <= right + 1)) continue;
+            out.push(one.outerHTML.slice(0, 80));
+        }
+    }
+    return out;
+"""
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Every page that sterling writes, by its name."""
+    folder = tmp_path_factory.mktemp("layout")
+    results = Page(folder, "quick", 2026, "sterling reproduce --quick")
+    for finding in made_up():
+        results.add(finding)
+    instance = st.Problem(n=8, samples=150, noise=0.5).draw(0)
+    return {
+        "results": results.write(missing=[("P4", "Sample size decides")]),
+        "explorable": write_explorable(folder / "explore.html"),
+        "run": write_run_page(folder / "run.html", st.train(instance, 20_000), instance, "sterling train"),
+        "audit": audited(folder / "audit.html"),
+    }
+
+
+def audited(path):
+    torch = pytest.importorskip("torch")
+    import sterling.torch as stt
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a_rather_long_name_of_a_layer = torch.nn.Linear(16, 8)
+
+        def forward(self, x):
+            weight = self.a_rather_long_name_of_a_layer.weight
+            return torch.nn.functional.linear(x, (weight.sign() - weight).detach() + weight)
+
+    return stt.audit(Net(), torch.ones(4, 16)).save(path, "sterling audit models:net")
+
+
+@pytest.fixture(params=["results", "explorable", "run", "audit"])
+def page(request, driver, pages):
+    look(driver, "light", 1280)
+    driver.get("about:blank")
+    driver.get(pages[request.param].as_uri())
+    if request.param == "explorable":
+        settled(driver)
+    driver.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+    return driver
+
+
+def test_no_page_scrolls_sideways_at_any_width(page):
+    over = {}
+    for width in WIDTHS:
+        look(page, "light", width)
+        over[width] = page.execute_script(OVERFLOW)
+    assert {width: by for width, by in over.items() if by} == {}
+
+
+def test_no_text_lies_on_text_and_nothing_leaves_its_card(page):
+    for width, media in [*((width, "") for width in TYPICAL), (PAPER, "print")]:
+        look(page, "light", width, media=media)
+        assert page.execute_script(OVERLAPS) == [], (width, media)
+        assert page.execute_script(OUTSIDE) == [], (width, media)
+
+
+@pytest.mark.parametrize("width", [1024, 1280, 1440, 1920])
+def test_panels_of_the_explorable_page_stand_side_by_side(driver, pages, width):
+    look(driver, "light", width)
+    driver.get(pages["explorable"].as_uri())
+    settled(driver)
+    script = """
+        return [...document.querySelectorAll(".panels figure")].map((one) => {
+            const { left, right, top } = one.getBoundingClientRect();
+            return [left, right, top];
+        });
+    """
+    panels = driver.execute_script(script)
+    assert len(panels) == 3
+    for (_, right, top), (left, _, other) in pairwise(panels):
+        assert right <= left
+        assert abs(top - other) <= 4
