@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from sterling.schedules import Constant as Constant
     from sterling.schedules import Power as Power
     from sterling.schedules import Table as Table
-    from sterling.study.compare import compare_surrogates as compare_surrogates
     from sterling.surrogates import SURROGATES as SURROGATES
     from sterling.surrogates import Surrogate as Surrogate
     from sterling.surrogates import get_surrogate as get_surrogate

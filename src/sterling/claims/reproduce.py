@@ -65,13 +65,13 @@ def reproduce(
     Examples
     --------
     >>> import tempfile
-    >>> from sterling.claims.experiments.mean_gradient import Budget
+    >>> from sterling.claims.experiments.concentration import ConcentrationBudget
     >>> from sterling.claims.reproduce import reproduce
-    >>> small = Budget(n=4, m=1, samples=100, instances=3, distances=2, surrogates=("relu", "identity"))
-    >>> found = reproduce(tempfile.mkdtemp(), only="population", budgets={"population": small})
-    >>> finding = found["population"]
+    >>> small = ConcentrationBudget(n=(4, 5), samples=(50, 200), few=(10,), instances=2)
+    >>> found = reproduce(tempfile.mkdtemp(), only="concentration", budgets={"concentration": small})
+    >>> finding = found["concentration"]
     >>> finding.headline.name, str(finding.judgement)
-    ('slope against E G, relu', 'not decided')
+    ('exponent β of sup ‖G − E G‖ ∝ N^β', 'not decided')
     """
     checks.choice(effort, "effort", EFFORTS)
     keys, budgets = chosen(only), dict(budgets or {})

@@ -144,7 +144,8 @@ class Cell(Described):
         kind = get_kind(self.kind)
         checks.instance_of(self.problem, Problem, "the problem of a cell", "a Problem")
         given = checks.instance_of(self.settings, Mapping, "the settings of a cell", "a mapping")
-        self.__dict__.update(kind=kind.name, settings=kind._plain(given))
+        plain = {name: kind._setting(name, value) for name, value in {**kind.settings, **given}.items()}
+        self.__dict__.update(kind=kind.name, settings=plain)
         if kind.check is not None:
             kind.check(self)
 
@@ -372,10 +373,6 @@ class Kind(Described):
             "criteria": [criterion.to_dict() for criterion in self.criteria.values()],
         }
 
-    def _plain(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return settings as plain values, with defaults for those left out."""
-        return {name: self._setting(name, value) for name, value in {**self.settings, **settings}.items()}
-
     def _setting(self, name: str, value: Any) -> Any:
         """Return a value of one setting as a plain one, checked."""
         if name not in self.settings:
@@ -415,11 +412,8 @@ KINDS: Registry[Kind] = Registry(
     "sterling.kinds",
     lambda thing: isinstance(thing, Kind),
     modules={
-        **{
-            name: f"sterling.study.{name}_kind"
-            for name in ("train", "landscape", "gradients", "baseline", "certificate", "starts")
-        },
-        "occupancy": "sterling.study.compare",
+        name: f"sterling.study.{name}_kind"
+        for name in ("train", "landscape", "baseline", "certificate", "starts")
     },
 )
 
