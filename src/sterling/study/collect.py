@@ -27,7 +27,7 @@ from sterling.base import checks
 from sterling.base import progress as base
 from sterling.base.files import remove_left
 from sterling.base.pool import Done, Pool
-from sterling.base.progress import Show, showing
+from sterling.base.progress import ProgressCallback, reporting
 from sterling.base.resources import require_memory
 from sterling.base.text import Described
 from sterling.errors import SterlingError
@@ -268,7 +268,7 @@ class Collector:
         if self.pool.in_threads:
             return ()
         kind, surrogate = self.study.kind, cell.own_surrogate
-        kinds = () if KINDS.is_built_in(kind.name) else (kind,)
+        kinds = () if kind.name in KINDS.built_in else (kind,)
         return kinds if surrogate is None else (*kinds, surrogate)
 
     # -- what comes back -------------------------------------------------------------------------------------
@@ -451,7 +451,7 @@ def run(
     executor: Executor | None = None,
     width: float | None = None,
     time_limit: float | None = None,
-    progress: bool | Show = False,
+    progress: bool | ProgressCallback = False,
 ) -> Outcome:
     """Run a study, or go on with one.
 
@@ -481,7 +481,7 @@ def run(
     [(20, 10), (40, 10)]
     """
     steps = iterate(study, folder, threads=threads, executor=executor, width=width, time_limit=time_limit)
-    with contextlib.closing(steps), showing(progress, "trials") as show:
+    with contextlib.closing(steps), reporting(progress, "trials") as show:
         while True:
             try:
                 now = next(steps)
@@ -492,7 +492,9 @@ def run(
 
 
 @contextmanager
-def passing_store(study: Study, threads: int | None = None, progress: bool | Show = False) -> Iterator[Store]:
+def passing_store(
+    study: Study, threads: int | None = None, progress: bool | ProgressCallback = False
+) -> Iterator[Store]:
     """Run a study in a temporary folder, and yield its store."""
     with TemporaryDirectory(prefix="sterling-") as folder:
         try:

@@ -152,10 +152,11 @@ def test_a_pipe_with_the_name_of_a_shard_is_not_waited_for(store):
 
 
 def test_remains_of_killed_writers_are_cleared_away_and_nothing_else(store):
-    left = [store.folder / f".study.toml.{'a' * 12}.part", store.folder / f"trials/.x.{'0' * 12}.part"]
+    left = [store.folder / ".sterling-a.part", store.folder / "trials/.sterling-0.part"]
     other = store.folder / ".notes.part"
     for path in (*left, other):
         path.touch()
+        os.utime(path, (0, 0))
     run(store)
     assert other.exists()
     assert not any(path.exists() for path in left)
