@@ -10,7 +10,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a verb ends as by Ctrl-C, with its results
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
-            stream.reconfigure(errors="replace")  # without Unicode: question marks, no traceback
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # without Unicode: question marks, no traceback
     try:
         from sterling.cli.verbs import app
 

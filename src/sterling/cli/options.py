@@ -65,7 +65,7 @@ def _numbers(text: str) -> list[float]:
 
 COUNT: dict[str, Any] = {"metavar": "COUNT", "parser": count}
 SEED: dict[str, Any] = {"metavar": "SEED", "parser": count}
-FILE = {"metavar": "FILE"}
+FILE: dict[str, Any] = {"metavar": "FILE"}
 PAGES, PICTURES, TABLES = (".html", ".htm"), (".png", ".svg", ".pdf"), (".parquet", ".csv")
 SURROGATES = (
     "Surrogate gradient: relu, identity, clipped_relu, hard_tanh, sigmoid, approx_sign or swish_sign."
