@@ -17,9 +17,10 @@ def _members(fullname, accepts):
     module, _, name = fullname.rpartition(".")
     thing = getattr(import_module(module), name)
     found = {}
-    for owner in reversed(thing.__mro__):
+    for owner in thing.__mro__:
         if owner.__module__.startswith("sterling") and not issubclass(thing, BaseException):
-            found |= {key: member for key, member in vars(owner).items() if not key.startswith("_")}
+            own = {key: member for key, member in vars(owner).items() if not key.startswith("_")}
+            found = {**found, **own, **found}  # those of the class itself come first
     return [key for key, member in found.items() if accepts(member)]
 
 

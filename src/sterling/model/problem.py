@@ -1,7 +1,7 @@
 """A problem: the distribution from which finite samples are drawn, each an `Instance`.
 
-The parts of a draw (teacher, readout, noise, inputs) have seeds of their own, and inputs and noise are
-drawn in blocks of samples, so a larger sample begins with the smaller one of the same seed.
+Each part of a draw (teacher, readout, noise, inputs) has a seed. Inputs and noise are drawn in blocks of
+samples, so a larger sample begins with the smaller one of the same seed.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ TEACHER, READOUT, NOISE, INPUTS, LATENT = range(5)
 
 _BLOCK = 4096  # samples that share one stream of random bits
 _IN_FLOATS = 2048  # samples turned to float64 at a time
-# What a draw takes at most, in bytes: for each code (rows and columns; whitened, float32 values as well),
-# each row, each code of the blocks that threads draw, and normalise, in floats; and for the sampling tables.
+# Memory of a draw in bytes: for each code (rows and columns; whitened, float32 values as well), each row,
+# each code of the blocks that threads draw and normalise in floats, and for the sampling tables.
 _CODE_BYTES = {None: 4, "standard": 4, "whiten": 8}
 _ROW_BYTES, _BLOCK_BYTES, _MOMENT_BYTES, _TABLE_BYTES = 40, 10, 20, 1 << 20
-_OWN_BYTES = 24  # for each code, where a normaliser of the user's works on floats
-_UNASKED = 1 << 23  # bytes that are taken without a look at the memory: the look would take longer
+_OWN_BYTES = 24  # for each code, where a user's normaliser works on floats
+_UNCHECKED = 1 << 19  # inputs up to which the memory is not checked: the check would take longer
 _MOST_NOISE = 1e6
 _NOISE_CODES = 64  # codes to one standard deviation of the label noise, at least
 _FINE = 4096  # codes to one standard deviation before noise is scaled
@@ -66,13 +66,13 @@ class Problem(Described):
     noise : float
         Standard deviation σ of the label noise. It is drawn on a grid of at least 64 steps to σ.
     readout : "ones", "signs", "gaussian" or m numbers
-        Second-layer weights v; random ones belong to the draw. Gaussian ones lie on the grid 2^-6; given
-        numbers are rounded to 2^-20 of the largest, or coarser, to 2^-8 at most, where exact sums would not
-        fit otherwise. `Instance.readout` tells what they have become.
+        Second-layer weights v; random ones belong to the draw. Gaussian ones lie on the grid 2^-6. Given
+        numbers are rounded to 2^-20 of the largest; if exact sums would not fit, to coarser grids down to
+        2^-8. `Instance.readout` has the rounded values.
     inputs : str or Family
-        Law of the inputs, see `sterling.model.families`.
+        Distribution of the inputs, see `sterling.model.families`.
     normalize : None, "standard", "whiten" or Normalizer
-        What is done to the inputs before the teacher labels them. By name it is fitted to each draw.
+        Transformation of the inputs before the teacher labels them. By name it is fitted to each draw.
 
     References
     ----------
@@ -102,7 +102,10 @@ class Problem(Described):
                 f"noise is {noise}; below 10⁻⁶ take 0, the difference cannot be seen", argument="noise"
             )
         object.__setattr__(self, "noise", noise)
-        object.__setattr__(self, "readout", _check_readout(self.readout, self.m))
+        if isinstance(self.readout, str):
+            checks.choice(self.readout, "readout", READOUTS)
+        else:
+            object.__setattr__(self, "readout", _check_readout(self.readout, self.m))
         object.__setattr__(self, "inputs", get_family(self.inputs))
         object.__setattr__(self, "normalize", check_normalize(self.normalize))
 
@@ -112,9 +115,9 @@ class Problem(Described):
         Parameters
         ----------
         seed : int, SeedSequence or Generator
-            Names the draw. A Generator gives a seed, which is one step of it.
+            Random seed of the data. From a Generator one seed is drawn.
         threads : int, optional
-            How many to use; all cores by default.
+            Number of threads, all cores by default.
 
         Returns
         -------
@@ -124,7 +127,7 @@ class Problem(Described):
         Raises
         ------
         CapacityError
-            If it would not fit into memory, or noise and readout are too far apart for exact sums.
+            If the data would not fit into memory, or noise and readout are too far apart for exact sums.
 
         Examples
         --------
@@ -134,19 +137,23 @@ class Problem(Described):
         (100, 1, 8)
         """
         seed = checks.seed(seed)
-        small = threads is None and self.samples * self.m <= _BLOCK
-        threads = 1 if small else thread_count(threads)
-        need = self.memory(threads)
-        if need > _UNASKED:
-            require_memory(need, f"an instance with n={self.n}, m={self.m}, {self.samples} samples")
-        raw = self._draw_inputs(seed, threads)
-        grid, normalizer = normalise(raw, self.normalize)
-        if normalizer is not None:  # the teacher labels what is on the grid, so nothing was rounded
-            grid = replace(grid, rounding=np.zeros(self.n))
+        rows = self.samples * self.m
+        threads = 1 if threads is None and rows <= _BLOCK else thread_count(threads)
+        if rows * self.n > _UNCHECKED:
+            what = f"an instance with n={self.n}, m={self.m}, {self.samples} samples"
+            require_memory(self.memory(threads), what)
+        raw = grid = self._draw_inputs(seed, threads)
+        normalizer = None
+        if self.normalize is not None:
+            grid, normalizer = normalise(raw, self.normalize)
+            grid = replace(grid, rounding=np.zeros(self.n))  # the teacher labels the rounded inputs
         teacher = _draw_signs(part_seed(seed, TEACHER), self.n)
         active = self._activations(grid, teacher, threads)
         instance = Instance.__new__(Instance)
-        instance._describe(grid, raw, self.m, teacher, normalizer, self._origin(seed))
+        origin = {**self.to_dict(), "seed": seed}
+        if isinstance(seed, np.random.SeedSequence):
+            origin |= {"seed": seed.entropy, "spawn_key": list(seed.spawn_key)}
+        instance._describe(grid, raw, self.m, teacher, normalizer, origin)
 
         def fill(fineness: int) -> Instance:
             readout = self._draw_readout(seed, fineness)
@@ -159,11 +166,6 @@ class Problem(Described):
         instance.columns = transpose(grid, threads)
         return instance
 
-    def _origin(self, seed) -> dict:
-        if isinstance(seed, np.random.SeedSequence):
-            return {**self.to_dict(), "seed": seed.entropy, "spawn_key": list(seed.spawn_key)}
-        return {**self.to_dict(), "seed": int(seed)}
-
     @property
     def readout_norm2(self) -> float:
         """‖v‖², its mean over draws where the readout is random."""
@@ -172,12 +174,12 @@ class Problem(Described):
         return math.fsum(weight * weight for weight in self.readout)
 
     def memory(self, threads: int | None = None) -> int:
-        """Return the bytes that a draw takes at its peak, estimated from above.
+        """Return an upper estimate of the memory that a draw takes.
 
         Parameters
         ----------
         threads : int, optional
-            How many draw; all cores by default.
+            Number of threads, all cores by default.
 
         Returns
         -------
@@ -193,7 +195,7 @@ class Problem(Described):
         return whole + _BLOCK_BYTES * width * block * thread_count(threads) + _TABLE_BYTES
 
     def _draw_inputs(self, seed, threads: int) -> InputGrid:
-        family = get_family(self.inputs)
+        family: Family = self.inputs  # type: ignore[assignment]
         table = family_table(family)
         rows = aligned_zeros((self.samples * self.m, padded_width(self.n)), np.int16)
 
@@ -237,6 +239,8 @@ class Problem(Described):
 
     def _label(self, seed, active: np.ndarray, readout: np.ndarray, readout_bits: int, threads: int):
         """Return the labels, noise included, as int64 codes, and the bits of their grid."""
+        from sterling.exact.sampling import draw_codes
+
         noise_bits = 0
         if self.noise > 0:
             noise_bits = max(0, math.ceil(math.log2(_NOISE_CODES / self.noise)))
@@ -246,19 +250,15 @@ class Problem(Described):
         def fill(block: int) -> None:
             first, last = block * _BLOCK, min((block + 1) * _BLOCK, self.samples)
             labels[first:last] = (active[first:last] @ readout) << (bits - readout_bits)
-            if self.noise > 0:
-                noise = self._draw_noise(part_seed(seed, NOISE, block), noise_bits)
-                labels[first:last] += noise[: last - first] << (bits - noise_bits)
+            if self.noise > 0:  # fine normal codes, scaled by σ and rounded to the grid
+                codes = draw_codes(normal_table(_FINE), part_seed(seed, NOISE, block), (_BLOCK,))
+                noise = codes[: last - first].astype(np.float64) * (
+                    math.ldexp(self.noise, noise_bits) / _FINE
+                )
+                labels[first:last] += np.rint(noise).astype(np.int64) << (bits - noise_bits)
 
         for_each(fill, range(-(-self.samples // _BLOCK)), threads if self.noise > 0 else 1)
         return labels, bits
-
-    def _draw_noise(self, seed, bits: int) -> np.ndarray:
-        """Return one block of noise: fine normal codes, scaled by σ and rounded to the grid 2^-bits."""
-        from sterling.exact.sampling import draw_codes
-
-        fine = draw_codes(normal_table(_FINE), seed, (_BLOCK,)).astype(np.float64)
-        return np.rint(fine * (math.ldexp(self.noise, bits) / _FINE)).astype(np.int64)
 
     def to_dict(self) -> dict:
         readout = self.readout if isinstance(self.readout, str) else list(self.readout)
@@ -273,10 +273,8 @@ class Problem(Described):
         }
 
     def __repr__(self) -> str:
-        told = ", ".join(
-            f"{name}={value!r}" for name, value in {**vars(self), "inputs": str(self.inputs)}.items()
-        )
-        return f"Problem({told})"
+        values = {**vars(self), "inputs": str(self.inputs)}
+        return f"Problem({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
 
 def _draw_signs(seed: np.random.SeedSequence, count: int) -> np.ndarray:
@@ -286,9 +284,7 @@ def _draw_signs(seed: np.random.SeedSequence, count: int) -> np.ndarray:
     return (1 - 2 * bits.astype(np.int8)).astype(np.int8)
 
 
-def _check_readout(readout, m: int) -> str | tuple[float, ...]:
-    if isinstance(readout, str):
-        return checks.choice(readout, "readout", READOUTS)
+def _check_readout(readout, m: int) -> tuple[float, ...]:
     if not isinstance(readout, Sequence | np.ndarray):
         raise InputTypeError(
             f"readout is {checks.shown(readout)}; it must be one of {', '.join(READOUTS)} or m numbers"
