@@ -18,7 +18,7 @@ class TensorTable:
         self.titles, self.rows = titles, rows
 
     def __rich_console__(self, console: Any, options: Any) -> Any:
-        """Give Rich what it prints."""
+        """Yield the lines for Rich."""
         from rich import box
         from rich.table import Table as Grid
         from rich.text import Text
@@ -63,7 +63,7 @@ class Report:
         raise NotImplementedError
 
     def __rich_console__(self, console: Any, options: Any) -> Any:
-        """Give Rich what it prints."""
+        """Yield the lines for Rich."""
         from rich.text import Text
 
         before, table, after = self.parts()

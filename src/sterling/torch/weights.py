@@ -169,16 +169,12 @@ def brevitas(model: nn.Module) -> list[QuantisedWeight]:
         def values(layer: Any = layer) -> torch.Tensor:
             return layer.quant_weight().value
 
-        found += _on_a_grid("brevitas", layer, values, _levels_of_brevitas(layer))
+        with torch.no_grad():
+            bits = int(layer.quant_weight().bit_width)
+        ternary = type(proxy.tensor_quant).__name__ == "TernaryQuant"
+        narrow = bits > 1 and (ternary or getattr(proxy, "is_narrow_range", False))
+        found += _on_a_grid("brevitas", layer, values, 2**bits - narrow)
     return found
-
-
-def _levels_of_brevitas(layer: Any) -> int:
-    with torch.no_grad():
-        bits = int(layer.quant_weight().bit_width)
-    ternary = type(layer.weight_quant.tensor_quant).__name__ == "TernaryQuant"
-    narrow = bits > 1 and (ternary or getattr(layer.weight_quant, "is_narrow_range", False))
-    return 2**bits - narrow
 
 
 def bitnet(model: nn.Module) -> list[QuantisedWeight]:
