@@ -13,7 +13,6 @@ from sterling.claims.experiments.concentration import decay
 from sterling.claims.experiments.step_sizes import effects
 from sterling.claims.experiments.surrogate_choice import lead_over_identity
 from sterling.stats import mean_interval, quantile_interval
-from sterling.study.compare import Comparison
 
 
 def covered(intervals, truth):
@@ -105,19 +104,18 @@ def test_a_share_of_the_deviance_is_told_from_chance():
 
 
 def comparison(rng, advantage=0.0, sets=24):
-    """Return a comparison in which occupancies share the luck of the data set; hard_tanh may be better."""
+    """Return rows in which occupancies share the luck of the data set; hard_tanh may be better."""
     names = ["relu", "identity", "clipped_relu", "hard_tanh"]
     occupancy = 0.5 + 0.1 * rng.standard_normal((sets, 1)) + 0.05 * rng.standard_normal((sets, len(names)))
     occupancy[:, 0] -= 0.2
     occupancy[:, 3] += advantage
-    rows = pl.DataFrame(
+    return pl.DataFrame(
         {
             "trial": np.repeat(np.arange(sets), len(names)),
             "surrogate": names * sets,
             "occupancy": occupancy.ravel(),
         }
     )
-    return Comparison(rows, st.Problem(n=8, samples=100, noise=0.5), st.Power(0.5, 0.5), 100, 0)
 
 
 def test_a_lead_is_found_by_chance_no_more_often_than_said():
@@ -129,7 +127,7 @@ def test_a_lead_is_found_by_chance_no_more_often_than_said():
     rng = np.random.default_rng(7)
 
     def found(advantage=0.0):
-        lead = lead_over_identity(comparison(rng, advantage))
+        lead = lead_over_identity(comparison(rng, advantage), 100)
         return lead is not None and lead.low > 0
 
     assert sum(found() for _ in range(2000)) <= 74

@@ -119,7 +119,7 @@ class Statement:
     Attributes
     ----------
     key : str
-        "P1" … "P5" as in docs/science, or a short name such as "population".
+        "P1" … "P5" as in docs/science, or a short name such as "constants".
     title, statement : str
         The claim in a few words, and in a sentence.
     kind, source : str

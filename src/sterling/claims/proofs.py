@@ -28,7 +28,7 @@ _SET = ["n", "samples", "trial"]
 
 
 @dataclass(frozen=True)
-class Budget:
+class ProofsBudget:
     """Certificates of so many data sets at each place (n, N), and runs on each of them.
 
     Proofs are judged at the last place, of the largest n. Runs have so many random ``starts``, besides the
@@ -48,7 +48,7 @@ class Budget:
     )
 
 
-def prove(context: Context, budget: Budget, noise: float) -> tuple[pl.DataFrame, pl.DataFrame]:
+def prove(context: Context, budget: ProofsBudget, noise: float) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return one row a certificate, and one a run with the bound that holds for it."""
 
     def rows(kind: str, **settings) -> pl.DataFrame:
@@ -104,7 +104,7 @@ def in_words(certificates: pl.DataFrame, runs: pl.DataFrame) -> str:
     )
 
 
-def notes(certificates: pl.DataFrame, runs: pl.DataFrame, budget: Budget) -> list[str]:
+def notes(certificates: pl.DataFrame, runs: pl.DataFrame, budget: ProofsBudget) -> list[str]:
     """Return what a reader must know of the proofs."""
     verified, tested = int(certificates["verified"].sum()), int((runs["bound"] > runs["term"]).sum())
     return [

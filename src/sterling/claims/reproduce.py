@@ -12,7 +12,7 @@ from sterling import __version__
 from sterling.base import checks
 from sterling.base.files import as_path
 from sterling.base.interrupts import deferred_interrupt
-from sterling.base.progress import Progress, showing
+from sterling.base.progress import Progress, reporting
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.claim import EFFORTS
 from sterling.claims.context import Context
@@ -65,20 +65,20 @@ def reproduce(
     Examples
     --------
     >>> import tempfile
-    >>> from sterling.claims.experiments.mean_gradient import Budget
+    >>> from sterling.claims.experiments.concentration import ConcentrationBudget
     >>> from sterling.claims.reproduce import reproduce
-    >>> small = Budget(n=4, m=1, samples=100, instances=3, distances=2, surrogates=("relu", "identity"))
-    >>> found = reproduce(tempfile.mkdtemp(), only="population", budgets={"population": small})
-    >>> finding = found["population"]
+    >>> small = ConcentrationBudget(n=(4, 5), samples=(50, 200), few=(10,), instances=2)
+    >>> found = reproduce(tempfile.mkdtemp(), only="concentration", budgets={"concentration": small})
+    >>> finding = found["concentration"]
     >>> finding.headline.name, str(finding.judgement)
-    ('slope against E G, relu', 'not decided')
+    ('exponent β of sup ‖G − E G‖ ∝ N^β', 'not decided')
     """
     checks.choice(effort, "effort", EFFORTS)
     keys, budgets = chosen(only), dict(budgets or {})
     begun = time.monotonic()
     report = Reproduction((), effort, checks.integer(seed, "seed", 0))
     try:
-        with showing(progress) as show, deferred_interrupt() as pressed:
+        with reporting(progress) as show, deferred_interrupt() as pressed:
             for place, key in enumerate(keys):
                 claim = CLAIMS[key]
                 tell = _Teller(show, pressed, f"{key} {claim.title}", place, len(keys))

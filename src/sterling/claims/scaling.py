@@ -17,7 +17,7 @@ from sterling.study.store import Store
 
 
 @dataclass(frozen=True)
-class Scaling:
+class ScalingBudget:
     """An adaptive study of N₅₀ against n, which ends at so wide a 95 % interval of the exponent.
 
     Each of the step budgets of a trial is fitted by itself, the last one is the main one, and each gets so
@@ -33,9 +33,11 @@ class Scaling:
 
 #: Of P1, and of the first half of P2: without label noise.
 NOISELESS = {
-    "quick": Scaling(n=(8, 16, 32, 64), width=0.25, steps=(1_000, 10_000), max_trials=20_000),
-    "default": Scaling(n=(8, 16, 32, 64, 128), width=0.06, steps=(1_000, 10_000, 100_000), max_trials=50_000),
-    "full": Scaling(
+    "quick": ScalingBudget(n=(8, 16, 32, 64), width=0.25, steps=(1_000, 10_000), max_trials=20_000),
+    "default": ScalingBudget(
+        n=(8, 16, 32, 64, 128), width=0.06, steps=(1_000, 10_000, 100_000), max_trials=50_000
+    ),
+    "full": ScalingBudget(
         n=(8, 16, 32, 64, 128, 256),
         width=0.03,
         steps=(10_000, 100_000, 1_000_000),
@@ -44,7 +46,7 @@ NOISELESS = {
 }
 
 
-def run_scaling(context: Context, name: str, budget: Scaling, criteria: tuple[str, ...]) -> Store:
+def run_scaling(context: Context, name: str, budget: ScalingBudget, criteria: tuple[str, ...]) -> Store:
     """Run the adaptive study of a budget and return its store."""
     return context.run(
         name,
@@ -58,7 +60,7 @@ def run_scaling(context: Context, name: str, budget: Scaling, criteria: tuple[st
     )
 
 
-def run_noiseless(context: Context, budget: Scaling) -> Store:
+def run_noiseless(context: Context, budget: ScalingBudget) -> Store:
     """Run the study that P1 and P2 share; the second call finds it done."""
     return run_scaling(context, "noiseless", budget, ("ergodic", "optimal"))
 

@@ -23,7 +23,7 @@ from sterling.cli.render import console, guarded, print_json, speaker
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
-    from sterling.plans.plan import Need, Plan
+    from sterling.plans.needs import Need, Plan
 
 N = 64
 
@@ -38,7 +38,7 @@ def plan(
     readout: Readout = None,
     surrogate: Annotated[str, problem_option(SURROGATES, metavar="NAME")] = "relu",
     samples: Annotated[
-        str | None, _goal("Say what to expect of so many samples, and what a run takes.", **COUNT)
+        str | None, _goal("Number of samples of which to say what to expect.", **COUNT)
     ] = None,
     occupancy: Annotated[
         str, _goal("Share of the steps that the last iterate shall be right.", metavar="SHARE")
@@ -51,7 +51,7 @@ def plan(
     ] = None,
     steps: Annotated[
         str | None,
-        _check("The budget of all rows, and of the run with --samples. \\[that of its check]", **COUNT),
+        _check("Number of steps that all rows hold for. \\[that of its check]", **COUNT),
     ] = None,
     schedule: Annotated[str | None, _goal(f"{SCHEDULES} \\[power:0.5,0.5]", metavar="SCHEDULE")] = None,
     seed: Annotated[str | None, _check("Root of the trials' seeds. \\[0]", metavar="SEED")] = None,
@@ -70,12 +70,10 @@ def plan(
 
     trials = parse_count(check, "--check", 0, least=1)
     count = parse_count(samples, "--samples")
-    if not trials and count is None:
+    if not trials:
         for option, value in (("--seed", seed), ("--threads", threads)):
             if value is not None:
-                raise InputError(
-                    f"{option} is for trials and runs: give --check or --samples too, or drop it"
-                )
+                raise InputError(f"{option} is for trials: give --check too, or drop it")
     say = speaker(quiet)
     problem = Problem(
         n=parse_count(n, "--n", N),
@@ -94,22 +92,21 @@ def plan(
         schedule=None if schedule is None else parse_schedule(schedule),
         seed=parse_count(seed, "--seed", 0),
         threads=parse_count(threads, "--threads", least=1),
-        cost=count is not None,
         progress=not quiet,
     )
     if json:
         print_json({**made.to_dict(), **({} if count else {"expected": None})})
     else:
-        _print(made)
+        _print(made, count is not None)
         if not trials:
             say("--check 50 measures the rows that are no theorems")
 
 
-def _print(made: "Plan") -> None:
+def _print(made: "Plan", expected: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from sterling.plans.plan import UNCHECKED
+    from sterling.plans.needs import UNCHECKED
     from sterling.report.terminal import KIND_STYLES
     from sterling.theory import KINDS
 
@@ -144,8 +141,8 @@ def _print(made: "Plan") -> None:
         )
     if made.advice:
         out.print(made.advice)
-    for line in _expected(made):
-        out.print(line)
+    if expected:
+        out.print(_expected(made))
 
 
 def _measured(need: "Need") -> str:
@@ -164,31 +161,15 @@ def _measured(need: "Need") -> str:
     return text
 
 
-def _expected(made: "Plan") -> list[str]:
+def _expected(made: "Plan") -> str:
     """Return what to expect of the samples that were given."""
-    from sterling.base.resources import readable_bytes
-    from sterling.base.text import readable_time
-
-    expected, cost, lines = made.expected, made.cost, []
-    if cost is not None:
-        if not expected.reaches:
-            lines.append(
-                f"With {expected.samples:,} samples a run may not find w* at all, even without label noise "
-                "(mean-field)."
-            )
-        elif made.problem.noise > 0:
-            lines.append(
-                f"With {expected.samples:,} samples expect w* for {expected.occupancy:.3g} of the steps, and "
-                f"{percent(expected.wrong_share, 2)} of the weights wrong at a time (mean-field)."
-            )
-        else:
-            lines.append(f"With {expected.samples:,} samples expect runs to end at w* (mean-field).")
-        free = "" if cost.available is None else f" of {readable_bytes(cost.available)} free"
-        whole = cost.watched_steps >= cost.steps
-        how = "measured" if whole else f"at the pace of its first {cost.watched_steps:,} steps"
-        lines.append(
-            f"The data take at most {readable_bytes(cost.memory)}{free}; drawing them took "
-            f"{readable_time(cost.draw_seconds)}, and {cost.steps:,} steps take "
-            f"{readable_time(cost.seconds)} ({how})."
+    expected = made.expected
+    given = f"With {expected.samples:,} samples"
+    if not expected.reaches:
+        return f"{given} a run may not find w* at all, even without label noise (mean-field)."
+    if made.problem.noise > 0:
+        return (
+            f"{given} expect w* for {expected.occupancy:.3g} of the steps, and "
+            f"{percent(expected.wrong_share, 2)} of the weights wrong at a time (mean-field)."
         )
-    return lines
+    return f"{given} expect runs to end at w* (mean-field)."

@@ -41,7 +41,7 @@ A study is a TOML file such as this one; every value may be a list, and \\[stop]
   samples = { c = [1, 2, 4], a = 1.2 }  # or a list
   noise = 0.0
   \\[run]
-  kind = "train"  # landscape, gradients, your own
+  kind = "train"  # landscape, certificate, your own
   steps = 100_000
   schedule = "power:0.5,0.5"
   surrogate = "relu"

@@ -319,7 +319,7 @@ def _parameter(text: str, spec: str) -> float:
 def family_table(family: Family):
     """Return the sampling table of a family; code c stands for the cell around c·2^-bits."""
     law = family.base if isinstance(family, Displaced) else family
-    if not FAMILIES.is_built_in(law.name):
+    if law.name not in FAMILIES.built_in:
         _check_law(law, 2.0**-law.bits)
     return _table(family.cumulative, 2.0**-family.bits)
 

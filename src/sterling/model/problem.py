@@ -21,8 +21,9 @@ from sterling.errors import InputError, InputTypeError
 from sterling.exact.grid import InputGrid, aligned_zeros, padded_width, vector_codes
 from sterling.exact.ranges import finest
 from sterling.model.families import Family, family_table, get_family, normal_table
-from sterling.model.instance import Instance, Rounding, largest_error, transpose
+from sterling.model.instance import Instance, transpose
 from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values
+from sterling.model.rounding import Rounding, largest_error
 
 # Which part of a draw a seed is for. Latents of a run use LATENT, see dynamics/train.py.
 TEACHER, READOUT, NOISE, INPUTS, LATENT = range(5)
@@ -138,30 +139,23 @@ class Problem(Described):
         need = self.memory(threads)
         if need > _UNASKED:
             require_memory(need, f"an instance with n={self.n}, m={self.m}, {self.samples} samples")
-        grid, normalizer = normalise(self._draw_inputs(seed, threads), self.normalize)
+        raw = self._draw_inputs(seed, threads)
+        grid, normalizer = normalise(raw, self.normalize)
         if normalizer is not None:  # the teacher labels what is on the grid, so nothing was rounded
             grid = replace(grid, rounding=np.zeros(self.n))
         teacher = _draw_signs(part_seed(seed, TEACHER), self.n)
         active = self._activations(grid, teacher, threads)
+        instance = Instance.__new__(Instance)
+        instance._describe(grid, raw, self.m, teacher, normalizer, self._origin(seed))
 
-        def make(fineness: int) -> Instance:
-            readout, readout_bits = self._draw_readout(seed, fineness)
-            labels, label_bits = self._label(seed, active, readout, readout_bits, threads)
-            error = (
-                0.0 if isinstance(self.readout, str) else largest_error(readout, readout_bits, self.readout)
-            )
-            return Instance._from_codes(
-                grid,
-                self.m,
-                (labels, label_bits),
-                (readout, readout_bits),
-                teacher,
-                self._origin(seed),
-                Rounding(grid.rounding, 0.0, error),
-                normalizer,
-            )
+        def fill(fineness: int) -> Instance:
+            readout = self._draw_readout(seed, fineness)
+            error = 0.0 if isinstance(self.readout, str) else largest_error(*readout, self.readout)
+            labels = self._label(seed, active, *readout, threads)
+            instance._fill(labels, readout, Rounding(grid.rounding, 0.0, error))
+            return instance
 
-        instance: Instance = finest(make)
+        finest(fill)
         instance.columns = transpose(grid, threads)
         return instance
 

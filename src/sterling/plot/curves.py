@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sterling.base.text import percent
 from sterling.plot.style import (
     AMBER,
     BLUE,
     GREEN,
     GREY,
     INK,
-    PALE,
     PURPLE,
     VERMILLION,
     legend_above,
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     import polars as pl
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-
-    from sterling.study.compare import Comparison
 
 #: Colours and markers of series that have no meaning of their own.
 SERIES_COLOURS = (BLUE, VERMILLION, GREEN, AMBER, PURPLE, GREY, INK)
@@ -125,30 +121,3 @@ def set_aside(ax: Axes, drawn: Iterable[Artist], place: int, count: int) -> None
     move = _APART * (place - (count - 1) / 2) / 72
     for artist in drawn:
         artist.set_transform(ax.transData + ScaledTranslation(move, 0, ax.figure.dpi_scale_trans))  # type: ignore[union-attr]
-
-
-def predictions(ax: Axes, comparison: Comparison) -> str:
-    """Draw measured against predicted occupancy, a point a data set and the mean of each surrogate."""
-    ax.plot([0, 1], [0, 1], color=PALE, lw=1, zorder=0)
-    for place, name in enumerate(comparison.surrogates):
-        mine = comparison.rows.filter(comparison.rows["surrogate"] == name).sort("trial")
-        known = mine.drop_nulls("predicted_occupancy")
-        x, y = known["predicted_occupancy"].to_numpy(), known["occupancy"].to_numpy()
-        ax.plot(x, y, ms=3.5, alpha=0.35, lw=0, **style(place))
-        if len(known):
-            ax.plot(x.mean(), y.mean(), ms=8, mec=INK, mew=0.8, lw=0, label=name, **style(place))
-    ax.set(xlabel="predicted occupancy of w* (mean-field)", ylabel="measured occupancy")
-    tidy(ax, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    table = comparison.summary().sort("occupancy", descending=True)
-    first, last = (_occupancy(table.row(place, named=True)) for place in (0, -1))
-    if len(table) == 1:
-        return f"The iterates are at w*, the teacher, for {first}."
-    return (
-        f"On the same {comparison.trials} data sets the iterates are at w* for {first} and for "
-        f"{last}; small marks are data sets, large ones means, and on the line the prediction is right."
-    )
-
-
-def _occupancy(row: dict) -> str:
-    value, low, high = (percent(row[f"occupancy{end}"], 1) for end in ("", "_low", "_high"))
-    return f"{value} of the steps ({low} to {high}) with {row['surrogate']}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import expit
 
-from sterling.base.text import number, percent
+from sterling.base.text import number
 from sterling.errors import InputError
 from sterling.plot.curves import MARKERS, shares
 from sterling.plot.style import (
@@ -160,7 +160,6 @@ def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
     tidy(ax, yscale="log", xlim=(-0.5, len(dimensions) - 0.5), xlabel="dimension n", ylabel="samples N")
     ax.grid(False)
     legend_above(ax, min(3, len(present)), handlelength=1)
-    ax.set_label("; ".join(f"n = {n}: {_ends(counts.filter(counts['n'] == n), present)}" for n in dimensions))
     totals = {name: int(counts[name].sum()) for name in present}
     most = max(totals, key=lambda name: totals[name])
     share = totals[most] / sum(totals.values())
@@ -169,12 +168,6 @@ def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
         f"{'only' if share == 1 else 'commonest'} end is {most.lower()}, {100 * share:.0f} % of all trials."
         f"{_OPTIMAL if 'OPTIMAL' in totals else ''}"
     )
-
-
-def _ends(counts: pl.DataFrame, verdicts: list[str]) -> str:
-    """Say how the trials ended that a column of the map shows."""
-    whole = int(counts["trials"].sum())
-    return ", ".join(f"{name.lower()} {percent(int(counts[name].sum()) / whole)}" for name in verdicts)
 
 
 def figure(series: SeriesFit, counts: pl.DataFrame, title: str = "") -> Figure:

@@ -1,6 +1,6 @@
 """Many trials: grids of problems, a store that survives kills, workers of any kind, fits with intervals.
 
-A trial is of some kind: a run, a landscape, gradients, or what a user registers. A study is a grid of
+A trial is of some kind: a run, a landscape, a certificate, or what a user registers. A study is a grid of
 problems and settings; `run` runs its trials into a folder, `fit_store` says how the needed sample size grows.
 """
 

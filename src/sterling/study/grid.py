@@ -76,7 +76,7 @@ class Study(Described):
     m, noise, readout, inputs, normalize : values or lists of values
         As in `Problem`. A list of numbers is one readout.
     kind : str
-        The kind of trial: "train" (a run), "landscape" (all 2ⁿ states), "gradients" (at random states), or
+        The kind of trial: "train" (a run), "landscape" (all 2ⁿ states), or
         one that was registered.
     trials : int
         Trials in a cell, up to 10⁹; with target "proportion" at most so many. With target "exponent",

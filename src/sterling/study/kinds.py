@@ -282,11 +282,8 @@ KINDS: Registry[Kind] = Registry(
     "sterling.kinds",
     lambda thing: isinstance(thing, Kind),
     modules={
-        **{
-            name: f"sterling.study.{name}_kind"
-            for name in ("train", "landscape", "gradients", "baseline", "certificate", "starts")
-        },
-        "occupancy": "sterling.study.compare",
+        name: f"sterling.study.{name}_kind"
+        for name in ("train", "landscape", "baseline", "certificate", "starts")
     },
 )
 

@@ -246,7 +246,7 @@ class OrbitMonitor:
         Returns
         -------
         Tensor
-            float32, in the shape of the weight. With two levels it is |average|.
+            float32, in the shape of the weight. With two levels it is the absolute average.
 
         Raises
         ------

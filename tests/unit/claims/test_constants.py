@@ -14,7 +14,7 @@ from sterling.study import Cell, trial_seeds
 
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory):
-    budget = constants.Budget({4: 2}, ((4, 60), (5, 3000)), checked=6, steps=300, factor=50)
+    budget = constants.ConstantsBudget({4: 2}, ((4, 60), (5, 3000)), checked=6, steps=300, factor=50)
     return constants.check(Context(tmp_path_factory.mktemp("constants"), threads=1), budget)
 
 

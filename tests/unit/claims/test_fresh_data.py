@@ -62,7 +62,7 @@ def test_wrong_weights_are_as_many_as_the_random_walk_has():
 
     A prediction that is wrong by a half is seen with a chance of 95 %.
     """
-    budget = fresh_data.Budget(n=5, samples=40, instances=16, steps=8_000)
+    budget = fresh_data.FreshDataBudget(n=5, samples=40, instances=16, steps=8_000)
     cell = Cell("fresh", st.Problem(n=5, samples=40, noise=0.5), {"steps": 8_000})
     wrong = [run_trial(cell, number, 5)["wrong"] for number in range(16)]
     assert np.mean(wrong) == pytest.approx(fresh_data.predicted_wrong(budget), rel=0.3)

@@ -14,7 +14,7 @@ from sterling.study.collect import run
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    budget = proofs.Budget(places=((5, 40), (6, 600)), instances=6, starts=2, steps=200)
+    budget = proofs.ProofsBudget(places=((5, 40), (6, 600)), instances=6, starts=2, steps=200)
     return proofs.prove(Context(tmp_path_factory.mktemp("proofs"), threads=1), budget, noise=0.5)
 
 

@@ -18,7 +18,6 @@ from sterling.claims.experiments import (
     fresh_data,
     input_laws,
     learning_rates,
-    mean_gradient,
     restart,
     returns,
     step_sizes,
@@ -27,24 +26,25 @@ from sterling.claims.experiments import (
 )
 from sterling.claims.finding import Finding, Judgement
 from sterling.claims.reproduce import reproduce
-from sterling.claims.scaling import Scaling
-from sterling.report.described import described
+from sterling.claims.scaling import ScalingBudget
 from sterling.report.figures import identifier
 from sterling.study.report import PLACED
 
-QUIET = Scaling(n=(4, 8), width=1.0, steps=(300,), max_trials=2_000)
+QUIET = ScalingBudget(n=(4, 8), width=1.0, steps=(300,), max_trials=2_000)
 TINY = {
     "P1": QUIET,
-    "P2": visits.Budget(QUIET, Scaling(n=(4, 6), width=3.0, steps=(500,), max_trials=1_000, noise=0.5)),
-    "P3": returns.Budget(
+    "P2": visits.VisitsBudget(
+        QUIET, ScalingBudget(n=(4, 6), width=3.0, steps=(500,), max_trials=1_000, noise=0.5)
+    ),
+    "P3": returns.ReturnsBudget(
         places=((8, 200),),
         steps=20_000,
         instances=3,
-        proofs=proofs.Budget(
+        proofs=proofs.ProofsBudget(
             places=((5, 300),), instances=2, starts=1, steps=500, schedules=("constant:0.5",)
         ),
     ),
-    "P4": step_sizes.Budget(
+    "P4": step_sizes.StepSizeBudget(
         n=8,
         factors=(0.3, 0.6, 1.0, 2.0),
         courses={
@@ -56,7 +56,7 @@ TINY = {
         exact_trials=4,
         starts=1,
     ),
-    "P5": input_laws.Budget(
+    "P5": input_laws.InputBudget(
         n=8,
         factors=(4.0,),
         trials=6,
@@ -66,15 +66,12 @@ TINY = {
         crossed=4,
         crossed_steps=1_000,
     ),
-    "concentration": concentration.Budget(n=(4, 5), samples=(50, 200), few=(10,), instances=2),
-    "constants": constants.Budget({3: 3, 4: 3}, ((4, 300),), checked=2, steps=500, factor=30),
-    "online": fresh_data.Budget(n=4, samples=20, instances=2, steps=1_500),
-    "population": mean_gradient.Budget(
-        n=8, m=2, samples=500, instances=3, distances=2, surrogates=("relu", "sigmoid")
-    ),
-    "rates": learning_rates.Budget(n=8, factor=4.0, trials=6, steps=10**5, failing_steps=1_000),
-    "restart": restart.Budget(n=(8, 32), trials=20, plain=3, ratios=(1.0, 2.0, 4.0), steps=1_500),
-    "surrogates": surrogate_choice.Budget(
+    "concentration": concentration.ConcentrationBudget(n=(4, 5), samples=(50, 200), few=(10,), instances=2),
+    "constants": constants.ConstantsBudget({3: 3, 4: 3}, ((4, 300),), checked=2, steps=500, factor=30),
+    "online": fresh_data.FreshDataBudget(n=4, samples=20, instances=2, steps=1_500),
+    "rates": learning_rates.RateBudget(n=8, factor=4.0, trials=6, steps=10**5, failing_steps=1_000),
+    "restart": restart.RestartBudget(n=(8, 32), trials=20, plain=3, ratios=(1.0, 2.0, 4.0), steps=1_500),
+    "surrogates": surrogate_choice.SurrogateBudget(
         n=8,
         samples=(200,),
         instances=3,
@@ -123,7 +120,6 @@ def test_findings_can_be_shown(done):
             reading = picture.draw(figure.add_subplot())
             assert reading.endswith(".")
             figure.canvas.draw()
-            assert len(described(figure)) > 40
     assert len(set(titles)) == len(titles) >= len(CLAIMS)
 
 
@@ -159,7 +155,7 @@ def same(one: Finding, other: Finding):
         assert_frame_equal(left, right, check_row_order="trial" not in table.columns)
 
 
-@pytest.mark.parametrize("key", ["P2", "P3", "P4", "population", "concentration", "online", "surrogates"])
+@pytest.mark.parametrize("key", ["P2", "P3", "P4", "concentration", "online", "surrogates"])
 def test_threads_change_no_number(done, key, tmp_path):
     _, result, _ = done
     same(result[key], reproduce(tmp_path, budgets=TINY, threads=2, only=[key])[key])
@@ -184,7 +180,7 @@ def test_surrogates_meet_the_same_data_sets(done):
     assert runs.group_by("samples", "trial").n_unique()["seed"].to_list() == [1, 1]
 
 
-@pytest.mark.parametrize("key", ["P5", "population"])
+@pytest.mark.parametrize("key", ["P5", "concentration"])
 def test_ctrl_c_keeps_what_there_is_and_the_next_call_goes_on(done, key, tmp_path):
     if threading.current_thread() is not threading.main_thread():
         pytest.skip("signals reach the main thread only")

@@ -8,8 +8,7 @@ import pytest
 import sterling as st
 from sterling import theory
 from sterling.base.progress import Progress
-from sterling.plans import check as check_module
-from sterling.plans import cost as cost_module
+from sterling.plans.needs import Check
 from sterling.stats import jeffreys
 from sterling.study import Cell, get_kind, parse_criterion
 from sterling.study.shards import frame_of
@@ -34,7 +33,6 @@ def test_numbers_are_those_of_the_theory_with_its_labels():
     assert "80\N{NO-BREAK SPACE}%" in rows["occupancy>=0.8"].goal
     assert made.needs[-1].amount == "of order 160,000"
     assert st.plan(st.Problem(2_000_000, samples=1)).needs[-1].amount == "of order 1.6·10²⁵"
-    assert made.cost is None
 
 
 def test_the_rows_say_what_they_hold_for():
@@ -153,37 +151,21 @@ def test_restart_is_not_advised_where_it_gains_nothing():
     assert not st.plan(st.Problem(128, samples=1)).advice
 
 
-def test_the_cost_is_that_of_a_real_run(monkeypatch):
-    made = st.plan(st.Problem(10, samples=300, noise=0.5), steps=2000, cost=True)
-    assert made.cost is not None
-    assert made.cost.memory == st.Problem(10, 300).memory()
-    assert made.cost.watched_steps == made.cost.steps == 2000
-    assert made.cost.seconds == made.cost.watched_seconds > 0
-    monkeypatch.setattr(cost_module, "_SECONDS", 0.01)
-    long = st.plan(st.Problem(30, samples=300, noise=2.0), steps=10**9, cost=True).cost
-    assert long is not None
-    assert 0 < long.watched_steps < long.steps
-    assert long.seconds > long.watched_seconds
-
-
 def test_memory_is_asked_for_before_trials(monkeypatch):
     monkeypatch.setattr("sterling.base.resources.available_memory", lambda: 1000)
     with pytest.raises(st.CapacityError, match="2 trials with n=64"):
         st.plan(st.Problem(64, samples=1), check=3, threads=2)
     with pytest.raises(st.CapacityError, match="260000000000000 samples"):  # the row with most is tried first
         st.plan(st.Problem(100_000, samples=1, noise=0.5), check=3, threads=2)
-    with pytest.raises(st.CapacityError, match="a run with n=64"):
-        st.plan(st.Problem(64, samples=4000), cost=True)
 
 
 def test_it_is_plain_values_and_short():
-    made = st.plan(st.Problem(8, samples=50, noise=0.5), check=2, steps=100, cost=True, threads=1)
+    made = st.plan(st.Problem(8, samples=50, noise=0.5), check=2, steps=100, threads=1)
     values = json.loads(json.dumps(made.to_dict()))
     assert values["needs"][0]["check"]["trials"] == 2
     assert values["expected"]["samples"] == 50
-    assert values["cost"]["steps"] == 100
     assert "mean-field" in repr(made)
-    found = check_module.Check(10, 5, 4, 1, 2, 0.0, 1.0)
+    found = Check(10, 5, 4, 1, 2, 0.0, 1.0)
     assert (found.share, found.most) == (0.25, 0.75)
 
 
@@ -195,7 +177,6 @@ def test_it_is_plain_values_and_short():
         ({"confidence": 0}, "confidence is 0"),
         ({"check": -1}, "check is -1"),
         ({"check": 1.5}, "check is 1.5"),
-        ({"cost": 1}, "cost is 1"),
         ({"steps": 0}, "steps is 0"),
         ({"schedule": 0.5}, "schedule is of the type float"),
         ({"schedule": np.zeros(3)}, "schedule is of the type ndarray"),

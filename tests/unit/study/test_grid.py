@@ -55,7 +55,7 @@ def test_a_file_says_everything_and_comes_back():
 
 
 def test_a_fitted_normaliser_is_kept():
-    """The file could not be written, a TypeError of NumPy's, and so `compare_surrogates` ended in it."""
+    """The file could not be written: a TypeError of NumPy's."""
     fitted = st.Problem(n=3, samples=100, normalize="whiten").draw(seed=0).normalizer
     study = Study(n=3, samples=[10, 20], normalize=["none", fitted])
     assert parse_study(study.to_toml()) == study

@@ -29,7 +29,6 @@ from sterling.study.ledger import Ledger
 from sterling.study.shards import frame_of
 from sterling.study.spec import arguments
 from sterling.study.trial import Batch, run_batch, warm_up
-from sterling.theory.population import population_gradient
 
 LANDSCAPES = Study(n=[5, 6], samples=[4, 8, 30], trials=12, kind="landscape", seed=2)
 
@@ -81,32 +80,13 @@ def test_kinds_may_share_a_folder(tmp_path):
         assert len(Store(tmp_path / "s", runs).trials()) == 12
 
 
-def test_gradients_are_those_of_the_data_at_states_that_surrogates_share():
-    problem = st.Problem(n=6, samples=50, m=2, readout="gaussian")
-    one, two = (
-        Cell("gradients", problem, {"surrogate": name, "distances": 3}) for name in ("relu", "identity")
-    )
-    row, other = run_trial(one, 4, 7), run_trial(two, 4, 7)
-    assert row["distance"] == other["distance"] == [1, 1, 4, 4, 6]
-    assert row["weights"] == ["wrong", "right", "wrong", "right", "wrong"]
-    assert row["count"] == [1, 5, 4, 2, 6]
-    instance = problem.draw(trial_seeds(7, one, 4).data)
-    assert row["norm2"] == instance.readout_norm2
-    far = -instance.teacher  # at distance n there is one state
-    measured = instance.gradient(far, "relu")
-    expected = population_gradient(instance, far, surrogate="relu")
-    np.testing.assert_allclose(row["product"][-1], measured @ expected, rtol=1e-12)
-    np.testing.assert_allclose(row["measured"][-1], np.mean(measured * far), rtol=1e-12)
-    assert row["measured"] != other["measured"]
-
-
 def test_lists_are_stored_and_exported(tmp_path):
-    study = Study(n=6, samples=50, m=2, trials=3, kind="gradients", distances=2)
-    run(study, tmp_path / "s")
-    trials = Store(tmp_path / "s").trials(["trial", "distance", "weights", "measured"])
-    assert trials.explode("distance", "weights", "measured").height == 3 * 3
-    text = pl.read_csv(Store(tmp_path / "s").export(tmp_path / "t.csv"))
-    assert text["distance"].to_list() == ["1 1 6"] * 3
+    run(Study(n=6, samples=50, trials=3, kind="starts", steps=100), tmp_path / "s")
+    store = Store(tmp_path / "s")
+    trials = store.trials(["trial", "mass_wrong", "start_latent"])
+    assert trials.explode("mass_wrong", "start_latent").height == 3 * 6
+    text = pl.read_csv(store.export(tmp_path / "t.csv"))
+    assert [float(one) for one in text["mass_wrong"][0].split()] == trials["mass_wrong"][0].to_list()
 
 
 def test_a_landscape_costs_work():
@@ -154,9 +134,6 @@ def test_preparing_kernels_is_quick_and_quiet():
         ({"kind": "landscape", "surrogate": "sigmoid"}, "sigmoid is smooth"),
         ({"kind": "landscape", "steps": 100}, "have no steps"),
         ({"kind": "landscape", "criteria": "optimal"}, "criterion is 'optimal'"),
-        ({"kind": "gradients", "distances": 0}, "distances is 0"),
-        ({"kind": "gradients", "inputs": "uniform"}, "need Gaussian inputs"),
-        ({"kind": "gradients", "target": "proportion", "width": 0.1}, "needs a criterion"),
         ({"criteria": "trap_free"}, "criterion is 'trap_free'"),
         ({"stpes": 100}, "did you mean 'steps'"),
     ],
@@ -234,7 +211,7 @@ def test_a_kind_that_cannot_be_is_refused(arguments, words):
 
 
 def test_kinds_of_sterlings_own_stay(own):
-    with pytest.raises(st.InputError, match="sterling's own"):
+    with pytest.raises(st.InputError, match="another name"):
         register(Kind("train", mean_label, {"mean": REAL}))
     with pytest.raises(st.InputError, match="cannot be registered"):
         register("train")

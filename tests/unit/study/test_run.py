@@ -192,7 +192,7 @@ def test_cells_of_one_problem_meet_the_same_data_and_starts():
         replace(cell, settings={**cell.settings, "steps": 999}),
         replace(cell, settings={**cell.settings, "schedule": "power:0.5,0.4"}),
         Cell("landscape", cell.problem),
-        Cell("gradients", cell.problem),
+        Cell("certificate", cell.problem),
     ]
     mine = trial_seeds(5, cell, 3)
     assert {trial_seeds(5, other, 3).data for other in others} == {mine.data}

@@ -27,7 +27,7 @@ RULE = near("the exponent β", RATE, 0.05)
 
 
 @dataclass(frozen=True)
-class Budget:
+class ConcentrationBudget:
     """Exhaustive landscapes over n and N; ``few`` are sample sizes at which only traps are counted."""
 
     n: tuple[int, ...]
@@ -36,7 +36,7 @@ class Budget:
     few: tuple[int, ...] = (6, 12, 25, 50)
 
 
-def measure(context: Context, budget: Budget) -> Finding:
+def measure(context: Context, budget: ConcentrationBudget) -> Finding:
     """Fit sup ‖G − E G‖_∞ = C(n)·N^β over data sets of which all states are visited."""
     sizes = [*budget.few, *budget.samples]
     store = context.run("concentration", kind="landscape", n=budget.n, samples=sizes, trials=budget.instances)
@@ -139,8 +139,10 @@ CLAIM = Claim(
     PAPER,
     measure,
     {
-        "quick": Budget((8, 10, 12), (100, 400, 1600, 6400), instances=8),
-        "default": Budget((8, 10, 12, 14), (100, 400, 1600, 6400, 25_600), instances=16),
-        "full": Budget((8, 10, 12, 14, 16, 18), (100, 400, 1600, 6400, 25_600, 102_400), instances=24),
+        "quick": ConcentrationBudget((8, 10, 12), (100, 400, 1600, 6400), instances=8),
+        "default": ConcentrationBudget((8, 10, 12, 14), (100, 400, 1600, 6400, 25_600), instances=16),
+        "full": ConcentrationBudget(
+            (8, 10, 12, 14, 16, 18), (100, 400, 1600, 6400, 25_600, 102_400), instances=24
+        ),
     },
 )

@@ -46,7 +46,7 @@ RULE = Rule(
 
 
 @dataclass(frozen=True)
-class Budget:
+class ConstantsBudget:
     """All states of data sets over n, for C; and certificates and runs at some places, for the bound.
 
     ``instances`` are the data sets for each n where C is measured, at ``factor``·n samples. The bound is held
@@ -62,7 +62,7 @@ class Budget:
     surrogates: tuple[str, ...] = ("relu", "identity")
 
 
-def measure(context: Context, budget: Budget) -> Finding:
+def measure(context: Context, budget: ConstantsBudget) -> Finding:
     """Measure C = ε·√(N/n) and its exponent in n, and hold p ≤ ε/S against certificates and runs."""
     asked = {"kind": "landscape", "noise": budget.noises, "surrogate": budget.surrogates}
     table = with_constant(
@@ -162,7 +162,7 @@ def at_largest(table: pl.DataFrame, surrogate: str, noise: float) -> list[Measur
     ]
 
 
-def check(context: Context, budget: Budget) -> pl.DataFrame:
+def check(context: Context, budget: ConstantsBudget) -> pl.DataFrame:
     """Return, for each data set, ε/S beside the certified and the measured largest wrong share.
 
     ``excess`` is the most by which a weight of a run exceeds the bound of a run of finite length:
@@ -254,14 +254,16 @@ CLAIM = Claim(
     f"{SCIENCE}, 13, given ε; that C is a constant is measured",
     measure,
     {
-        "quick": Budget({6: 24, 8: 24, 10: 24, 12: 12}, ((6, 1600), (8, 6400)), checked=6, steps=100_000),
-        "default": Budget(
+        "quick": ConstantsBudget(
+            {6: 24, 8: 24, 10: 24, 12: 12}, ((6, 1600), (8, 6400)), checked=6, steps=100_000
+        ),
+        "default": ConstantsBudget(
             {6: 64, 8: 64, 10: 64, 12: 64, 14: 48, 16: 24},
             ((6, 600), (6, 6400), (8, 1600), (10, 1600), (10, 25_600)),
             checked=12,
             steps=300_000,
         ),
-        "full": Budget(
+        "full": ConstantsBudget(
             {6: 200, 8: 200, 10: 200, 12: 200, 14: 100, 16: 100, 18: 40, 20: 24},
             ((6, 600), (6, 6400), (8, 1600), (10, 1600), (10, 25_600), (12, 6400)),
             checked=40,

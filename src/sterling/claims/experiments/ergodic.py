@@ -6,7 +6,7 @@ from sterling.claims import scaling
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Reference, picture
-from sterling.claims.scaling import NOISELESS, Scaling
+from sterling.claims.scaling import NOISELESS, ScalingBudget
 from sterling.claims.words import listed
 from sterling.plot.study import phase_map, success_curves, threshold_law
 
@@ -14,7 +14,7 @@ PROVED = 2.0
 RULE = scaling.growth_rule("the exponent of the time average", PROVED)
 
 
-def measure(context: Context, budget: Scaling) -> Finding:
+def measure(context: Context, budget: ScalingBudget) -> Finding:
     """Fit N₅₀ = C·n^α for "the sign of the time average is w*"; it is judged at the largest step budget."""
     store = scaling.run_noiseless(context, budget)
     ergodic = scaling.fits_by_budget(store, "ergodic")

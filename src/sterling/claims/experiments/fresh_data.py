@@ -61,7 +61,7 @@ RULE = Rule(
 
 
 @dataclass(frozen=True)
-class Budget:
+class FreshDataBudget:
     """Runs on fixed and on fresh data from the same starts; the first schedule, a constant, is judged."""
 
     n: int
@@ -177,7 +177,7 @@ register(KIND)
 # -- the measurement -----------------------------------------------------------------------------------------
 
 
-def measure(context: Context, budget: Budget) -> Finding:
+def measure(context: Context, budget: FreshDataBudget) -> Finding:
     """Compare how visits grow, and how much time is spent away from w*, with fixed and with fresh data."""
     names = ("trial", "schedule", "visits", "occupancy", "growth", "mark_steps", "mark_visits")
     asked = {
@@ -263,7 +263,7 @@ def measure(context: Context, budget: Budget) -> Finding:
     )
 
 
-def predicted_wrong(budget: Budget) -> float:
+def predicted_wrong(budget: FreshDataBudget) -> float:
     """Return the share of weights that are wrong on fresh data with constant steps η.
 
     A latent is a walk of variance V = η²·T·v that is held at zero, v = σ²/(2N) being that of a gradient entry
@@ -299,8 +299,8 @@ CLAIM = Claim(
     f"{SCIENCE}, 7 and 13; a random walk held at zero",
     measure,
     {
-        "quick": Budget(n=8, samples=100, instances=8, steps=30_000, schedules=("constant:0.5",)),
-        "default": Budget(n=8, samples=100, instances=16, steps=100_000),
-        "full": Budget(n=16, samples=400, instances=40, steps=1_000_000),
+        "quick": FreshDataBudget(n=8, samples=100, instances=8, steps=30_000, schedules=("constant:0.5",)),
+        "default": FreshDataBudget(n=8, samples=100, instances=16, steps=100_000),
+        "full": FreshDataBudget(n=16, samples=400, instances=40, steps=1_000_000),
     },
 )

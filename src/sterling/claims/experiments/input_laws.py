@@ -50,7 +50,7 @@ Shares = Mapping[str, Mapping[str, tuple[float, float]]]
 
 
 @dataclass(frozen=True)
-class Budget:
+class InputBudget:
     """Success share of each input family and normalisation, at sample sizes in units of n·ln n.
 
     The second part crosses shapes, means and surrogates, at the largest of these sizes.
@@ -164,7 +164,7 @@ def in_order(families: Sequence[str], failing: Iterable[str], normal: Iterable[s
     return sorted(families, key=lambda name: (name not in first, name not in failing))
 
 
-def measure(context: Context, budget: Budget) -> Finding:
+def measure(context: Context, budget: InputBudget) -> Finding:
     """Count absorptions at w* for every input law and normalisation; the largest sample size is judged."""
     sizes = [math.ceil(factor * budget.n * math.log(budget.n)) for factor in budget.factors]
     store = context.run(
@@ -261,7 +261,7 @@ def law(shape: str, mean: float) -> str:
     return f"{centred}+{total:.4f}" if total else centred
 
 
-def cross(context: Context, budget: Budget, samples: int) -> pl.DataFrame:
+def cross(context: Context, budget: InputBudget, samples: int) -> pl.DataFrame:
     """Return one row for each shape, mean and surrogate, with its shares.
 
     ``high`` counts runs left open by their budget as successes, ``low`` as failures; ``missed`` is the mean
@@ -376,9 +376,9 @@ CLAIM = Claim(
     f"{PAPER}, second version, abstract",
     measure,
     {
-        "quick": Budget(n=24, factors=(4.0, 16.0), trials=30, steps=10_000, crossed=24),
-        "default": Budget(n=32, factors=(4.0, 16.0, 64.0), trials=100, steps=20_000, crossed=60),
-        "full": Budget(
+        "quick": InputBudget(n=24, factors=(4.0, 16.0), trials=30, steps=10_000, crossed=24),
+        "default": InputBudget(n=32, factors=(4.0, 16.0, 64.0), trials=100, steps=20_000, crossed=60),
+        "full": InputBudget(
             n=64,
             factors=(4.0, 16.0, 64.0, 256.0),
             trials=500,

@@ -33,7 +33,7 @@ _VERDICTS = tuple(verdict.name for verdict in Verdict)
 
 
 @dataclass(frozen=True)
-class Budget:
+class RateBudget:
     """Verdicts under step sizes that meet the theorem's terms and under some that do not.
 
     N is ``factor``·n·ln n. Under schedules that meet the terms runs that are absorbed end early; under
@@ -81,7 +81,7 @@ RULE = Rule(
 )
 
 
-def measure(context: Context, budget: Budget) -> Finding:
+def measure(context: Context, budget: RateBudget) -> Finding:
     """Count the verdicts of runs under each schedule, at an N where success is the rule."""
     samples = math.ceil(budget.factor * budget.n * math.log(budget.n))
     groups = {
@@ -195,8 +195,8 @@ CLAIM = Claim(
     PAPER,
     measure,
     {
-        "quick": Budget(n=24, factor=4.0, trials=60, steps=10**8, failing_steps=100_000),
-        "default": Budget(n=32, factor=4.0, trials=300, steps=10**9, failing_steps=200_000),
-        "full": Budget(n=64, factor=4.0, trials=2000, steps=10**10, failing_steps=1_000_000),
+        "quick": RateBudget(n=24, factor=4.0, trials=60, steps=10**8, failing_steps=100_000),
+        "default": RateBudget(n=32, factor=4.0, trials=300, steps=10**9, failing_steps=200_000),
+        "full": RateBudget(n=64, factor=4.0, trials=2000, steps=10**10, failing_steps=1_000_000),
     },
 )

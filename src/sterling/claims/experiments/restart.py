@@ -52,7 +52,7 @@ RULE = Rule(
 
 
 @dataclass(frozen=True)
-class Budget:
+class RestartBudget:
     """Runs with restarts at N = ratio·n for each ratio, and runs without beside them at N = 4n.
 
     Attributes
@@ -71,7 +71,7 @@ class Budget:
     steps: int = 12_600
 
 
-def measure(context: Context, budget: Budget) -> Finding:
+def measure(context: Context, budget: RestartBudget) -> Finding:
     """Fit N₅₀ = C·n^α of absorption at w* with restarts, and count at N = 4n those with and without."""
     common = {"n": list(budget.n), "steps": budget.steps, "criteria": "optimal"}
     told = str(Restart())
@@ -206,8 +206,8 @@ CLAIM = Claim(
     f"{SCIENCE}, 12",
     measure,
     {
-        "quick": Budget(n=(64, 128, 256), trials=24, plain=8),
-        "default": Budget(n=(64, 128, 256, 512), trials=24, plain=8),
-        "full": Budget(n=(64, 128, 256, 512, 1024), trials=400, plain=60),
+        "quick": RestartBudget(n=(64, 128, 256), trials=24, plain=8),
+        "default": RestartBudget(n=(64, 128, 256, 512), trials=24, plain=8),
+        "full": RestartBudget(n=(64, 128, 256, 512, 1024), trials=400, plain=60),
     },
 )

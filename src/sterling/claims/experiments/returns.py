@@ -65,13 +65,13 @@ RULE = Rule(
 
 
 @dataclass(frozen=True)
-class Budget:
+class ReturnsBudget:
     """Long runs under label noise at places (n, N), on so many data sets each, and proofs for small ones."""
 
     places: tuple[tuple[int, int], ...]
     steps: int
     instances: int
-    proofs: proofs.Budget
+    proofs: proofs.ProofsBudget
     noise: float = 0.5
 
 
@@ -143,7 +143,7 @@ KIND = Kind(
 register(KIND)
 
 
-def measure(context: Context, budget: Budget) -> Finding:
+def measure(context: Context, budget: ReturnsBudget) -> Finding:
     """Prove recurrence for small data sets, and count visits to w* in long runs, beside predictions.
 
     Of the visits the mean, over data sets, of their exponent in the last two decades of steps is judged.
@@ -375,25 +375,25 @@ CLAIM = Claim(
     PAPER,
     measure,
     {
-        "quick": Budget(
+        "quick": ReturnsBudget(
             places=((16, 400), (16, 1600), (32, 6400)),
             steps=1_000_000,
             instances=8,
-            proofs=proofs.Budget(places=((8, 400), (12, 1600)), instances=10, starts=2, steps=100_000),
+            proofs=proofs.ProofsBudget(places=((8, 400), (12, 1600)), instances=10, starts=2, steps=100_000),
         ),
-        "default": Budget(
+        "default": ReturnsBudget(
             places=((16, 400), (16, 1600), (32, 6400), (32, 12_800)),
             steps=10_000_000,
             instances=12,
-            proofs=proofs.Budget(
+            proofs=proofs.ProofsBudget(
                 places=((8, 400), (12, 1600), (16, 400), (16, 1600)), instances=20, starts=2, steps=300_000
             ),
         ),
-        "full": Budget(
+        "full": ReturnsBudget(
             places=((16, 400), (16, 1600), (32, 6400), (32, 12_800), (64, 50_000)),
             steps=100_000_000,
             instances=20,
-            proofs=proofs.Budget(
+            proofs=proofs.ProofsBudget(
                 places=((8, 400), (12, 1600), (16, 400), (16, 1600), (20, 6400)),
                 instances=40,
                 starts=19,

@@ -69,7 +69,7 @@ RULE = Rule(
 
 
 @dataclass(frozen=True)
-class Budget:
+class StepSizeBudget:
     """Success at one n over sample sizes, schedules and starts; ``exact_n`` and so on for the exact part.
 
     ``courses`` are schedules by the steps that give them a mass of some dozens at least. There are so many
@@ -199,7 +199,7 @@ def _share(won: np.ndarray, factor: int) -> float:
 # -- the measurement -----------------------------------------------------------------------------------------
 
 
-def measure(context: Context, budget: Budget) -> Finding:
+def measure(context: Context, budget: StepSizeBudget) -> Finding:
     """Fit how N₅₀ moves with rate, exponent and start, and check that absorbing states depend on neither."""
     sizes = sorted({math.ceil(factor * budget.n * math.log(budget.n)) for factor in budget.factors})
     schedules = [text for texts in budget.courses.values() for text in texts]
@@ -340,7 +340,9 @@ def _joined(intervals: list[tuple[float, float, float]], scale: float = 1.0) -> 
     return float(values[0, 0]), float(values[:, 1].min()), float(values[:, 2].max())
 
 
-def run_exact(context: Context, budget: Budget, schedules: list[str], starts: list[int]) -> pl.DataFrame:
+def run_exact(
+    context: Context, budget: StepSizeBudget, schedules: list[str], starts: list[int]
+) -> pl.DataFrame:
     """Return runs whose ends are looked up: under all schedules from one start, and from all starts."""
 
     def runs(name: str, **settings: Any) -> pl.DataFrame:
@@ -424,7 +426,7 @@ CLAIM = Claim(
     PAPER,
     measure,
     {
-        "quick": Budget(
+        "quick": StepSizeBudget(
             n=24,
             trials=40,
             exact_n=10,
@@ -436,7 +438,7 @@ CLAIM = Claim(
             },
             starts=2,
         ),
-        "default": Budget(n=32, trials=100, exact_n=12, exact_trials=60),
-        "full": Budget(n=64, trials=500, exact_n=16, exact_trials=300, starts=10),
+        "default": StepSizeBudget(n=32, trials=100, exact_n=12, exact_trials=60),
+        "full": StepSizeBudget(n=64, trials=500, exact_n=16, exact_trials=300, starts=10),
     },
 )

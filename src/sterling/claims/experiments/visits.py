@@ -8,7 +8,7 @@ from sterling.claims import scaling
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Reference, picture
-from sterling.claims.scaling import NOISELESS, Scaling
+from sterling.claims.scaling import NOISELESS, ScalingBudget
 from sterling.claims.words import listed
 from sterling.model.problem import Problem
 from sterling.plot.study import phase_map, success_curves, threshold_law
@@ -20,14 +20,14 @@ _LAWS = f"sterling.theory.laws; leading order: {SCIENCE}, 7"
 
 
 @dataclass(frozen=True)
-class Budget:
+class VisitsBudget:
     """Two studies: without label noise, which is that of P1, and with it."""
 
-    quiet: Scaling
-    noisy: Scaling
+    quiet: ScalingBudget
+    noisy: ScalingBudget
 
 
-def measure(context: Context, budget: Budget) -> Finding:
+def measure(context: Context, budget: VisitsBudget) -> Finding:
     """Fit N₅₀ = C·n^α for absorption at w* (no noise) and for spending half of the steps at w* (noise).
 
     Both are judged at their largest step budgets.
@@ -104,17 +104,19 @@ CLAIM = Claim(
     PAPER,
     measure,
     {
-        "quick": Budget(
+        "quick": VisitsBudget(
             NOISELESS["quick"],
-            Scaling(n=(6, 8, 12, 16), width=0.6, steps=(20_000,), max_trials=4_000, noise=0.5),
+            ScalingBudget(n=(6, 8, 12, 16), width=0.6, steps=(20_000,), max_trials=4_000, noise=0.5),
         ),
-        "default": Budget(
+        "default": VisitsBudget(
             NOISELESS["default"],
-            Scaling(n=(8, 12, 16, 24, 32, 48, 64), width=0.25, steps=(50_000,), max_trials=20_000, noise=0.5),
+            ScalingBudget(
+                n=(8, 12, 16, 24, 32, 48, 64), width=0.25, steps=(50_000,), max_trials=20_000, noise=0.5
+            ),
         ),
-        "full": Budget(
+        "full": VisitsBudget(
             NOISELESS["full"],
-            Scaling(
+            ScalingBudget(
                 n=(8, 12, 16, 24, 32, 48, 64),
                 width=0.1,
                 steps=(50_000, 500_000),

@@ -1,0 +1,204 @@
+"""What a plan says: a row for each goal, what trials measured of it, and what to expect of given samples."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from sterling.base.text import RAISED, Described, Result, number
+from sterling.dynamics.restart import Restart
+from sterling.landscapes.landscape import MAX_DIMENSION
+from sterling.model.problem import Problem
+from sterling.theory.laws import MOST_SAMPLES
+
+#: Label of a row that was not compared with runs in its range.
+UNCHECKED = "not checked here"
+
+
+@dataclass(frozen=True)
+class Check(Described):
+    """How often trials with the proposed samples reached the goal of a row.
+
+    Attributes
+    ----------
+    samples, steps : int
+        Of each trial.
+    trials, successes, undecided : int
+        Undecided trials spent their steps without a verdict for all time.
+    low, high : float
+        95 % Jeffreys interval of the share of successes. Undecided trials count as failures at its lower end
+        and as successes at its upper end.
+    """
+
+    samples: int
+    steps: int
+    trials: int
+    successes: int
+    undecided: int
+    low: float
+    high: float
+
+    @property
+    def share(self) -> float:
+        """Share of successes within the steps."""
+        return self.successes / self.trials
+
+    @property
+    def most(self) -> float:
+        """Share of successes if all undecided trials were successes."""
+        return (self.successes + self.undecided) / self.trials
+
+
+@dataclass(frozen=True)
+class Need(Described):
+    """One row of a plan: a goal, and the samples that it takes.
+
+    Attributes
+    ----------
+    goal : str
+        In words.
+    samples : float
+        Of a theorem the order alone, with the constant one. `MOST_SAMPLES` where more are needed; then no
+        trial measures the row.
+    kind : str
+        One of `sterling.theory.KINDS`.
+    criterion : str
+        The criterion of studies that measures the row; empty where no trial can.
+    promise : float or None
+        Share of the data sets that reach the goal; None for a theorem.
+    noise : float
+        Standard deviation of the label noise that the row is about.
+    steps : int or None
+        Number of steps that the row holds for, and of its trials; None for a theorem.
+    checked : bool
+        Whether the law was compared with runs in this range of n, m, noise, surrogates and step sizes; true
+        for a theorem.
+    source : str
+        Where the number comes from.
+    restart : Restart or None
+        Restarts of the runs that the row is about.
+    check : Check or None
+        What trials with these samples did.
+    """
+
+    goal: str
+    samples: float
+    kind: str
+    criterion: str
+    promise: float | None
+    noise: float
+    steps: int | None
+    checked: bool
+    source: str
+    restart: Restart | None = None
+    check: Check | None = None
+
+    @property
+    def amount(self) -> str:
+        """The samples in words."""
+        if self.kind == "theorem":
+            return f"of order {number(self.samples)}"
+        if self.samples >= MOST_SAMPLES:
+            return f"more than 10{str(round(math.log10(MOST_SAMPLES))).translate(RAISED)}"
+        return f"about {self.proposed:,}"
+
+    @property
+    def label(self) -> str:
+        """The kind, the steps, and "not checked here" where no runs were compared with the row."""
+        steps = [] if self.steps is None else [f"{self.steps:,} steps"]
+        return ", ".join([self.kind, *steps, *([] if self.checked else [UNCHECKED])])
+
+    @property
+    def proposed(self) -> int:
+        """The sample size at which trials check the row.
+
+        A measured law gives three significant digits, a mean-field law two.
+        """
+        if self.samples < 100:
+            return max(1, math.ceil(self.samples))
+        figures = 3 if self.kind == "measured" else 2
+        unit = 10 ** (math.floor(math.log10(self.samples)) - figures + 1)
+        return math.ceil(self.samples / unit) * unit
+
+
+@dataclass(frozen=True)
+class Expectation(Described):
+    """What to expect of a long run with a given number of samples (mean-field).
+
+    Attributes
+    ----------
+    samples : int
+        The sample size.
+    occupancy : float
+        Share of the steps at w* in a typical data set.
+    wrong_share : float
+        Share of the weights that are wrong at a time, on average over runs.
+    reaches : bool
+        Whether runs find w* at all with these samples, noise aside. If not, the two numbers above describe a
+        state that runs do not reach.
+    """
+
+    samples: int
+    occupancy: float
+    wrong_share: float
+    reaches: bool
+
+
+@dataclass(frozen=True)
+class Plan(Result):
+    """How many samples are needed, and what to expect of the samples of a problem.
+
+    Attributes
+    ----------
+    problem : Problem
+        What is planned; ``expected`` is about its samples.
+    surrogate : str
+        What replaces the derivative of the step function.
+    needs : tuple of Need
+        One row for each goal.
+    expected : Expectation
+        Of a long run with the problem's samples.
+    """
+
+    problem: Problem
+    surrogate: str
+    needs: tuple[Need, ...]
+    expected: Expectation
+
+    def to_dict(self) -> dict[str, Any]:
+        about = self.problem
+        return {
+            "n": about.n,
+            "m": about.m,
+            "noise": about.noise,
+            "readout_norm2": about.readout_norm2,
+            "surrogate": self.surrogate,
+            "needs": [need.to_dict() for need in self.needs],
+            "expected": self.expected.to_dict(),
+            "advice": self.advice,
+        }
+
+    @property
+    def advice(self) -> str:
+        """What else to do, in a sentence; empty where there is no advice."""
+        if self.problem.noise > 0 and self.problem.n <= MAX_DIMENSION:
+            return (
+                "With this few weights, recurrence can be proved for a given data set: `sterling certify`, "
+                "`st.certify(instance)`."
+            )
+        ends = [need for need in self.needs if need.criterion == "optimal"]  # plain, with restart
+        if len(ends) == 2 and ends[0].samples <= ends[1].samples:
+            return (
+                "By these rows ergodic restart needs no fewer samples here than the plain run. It helps with "
+                "more weights, where noiseless runs chatter."
+            )
+        return ""
+
+    def __repr__(self) -> str:
+        rows = "; ".join(f"{need.goal}: {need.amount} ({need.label})" for need in self.needs)
+        about = self.problem
+        return f"Plan(n={about.n}, m={about.m}, noise={about.noise:g}, {self.surrogate}: {rows})"
+
+    def _rows(self) -> list[tuple[str, str]]:
+        return [(need.goal, f"{need.amount} ({need.label})") for need in self.needs]
