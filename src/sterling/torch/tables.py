@@ -59,7 +59,13 @@ class Report:
     """Base of reports: sentences, a table, and further sentences."""
 
     def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
-        """Return the sentences before the table, the table, and the sentences after it."""
+        """Return the parts of the report.
+
+        Returns
+        -------
+        before, table, after : list of str, TensorTable, list of str
+            Sentences, the table, and further sentences.
+        """
         raise NotImplementedError
 
     def __rich_console__(self, console: Any, options: Any) -> Any:
