@@ -74,7 +74,9 @@ def measure(problem, need, trials: int, seconds: float, seed: int):
 def main() -> None:
     """Print a line for each row, and the sums."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.plan",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="n up to 64, and 3 s a row")
     parser.add_argument("--seconds", type=float, default=12.0, help="of a row")

@@ -162,7 +162,7 @@ def brevitas(model: nn.Module) -> list[QuantisedWeight]:
     """Return handles of the layers of Brevitas with quantised weights."""
     found = []
     for layer in model.modules():
-        proxy = getattr(layer, "weight_quant", None)
+        proxy: Any = getattr(layer, "weight_quant", None)
         if not _is_from("brevitas", proxy) or not getattr(proxy, "is_quant_enabled", False):
             continue
 
