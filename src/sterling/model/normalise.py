@@ -153,12 +153,12 @@ class _Affine(Normalizer):
         return {"name": self.name, **{name: array.tolist() for name, array in numbers.items()}}
 
     def __repr__(self) -> str:
-        told = ", ".join(
+        numbers = ", ".join(
             f"{one.name}={array.tolist() if array.size <= _SHOWN else '…'}"
             for one in fields(self)
             if (array := getattr(self, one.name)) is not None
         )
-        return f"{type(self).__name__}({told})"
+        return f"{type(self).__name__}({numbers})"
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and self._key() == other._key()  # pyright: ignore
@@ -301,7 +301,7 @@ def check_normalize(given: Any) -> str | Normalizer | None:
         numbers = dict(given)
         kind = NORMALIZERS[choice(numbers.pop("name", None), "the name of a normaliser", tuple(NORMALIZERS))]
         if set(numbers) - {one.name for one in fields(kind)}:
-            raise InputError(f"the normaliser {kind.name!r} is told by its numbers, not by {shown(given)}")
+            raise InputError(f"a normaliser {kind.name!r} has other values than {shown(given)}")
         given = type(kind)(**numbers)
     if isinstance(given, Normalizer):
         return given.name if given in NORMALIZERS.values() else given

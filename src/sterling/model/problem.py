@@ -1,7 +1,7 @@
 """A problem: the distribution from which finite samples are drawn, each an `Instance`.
 
-The parts of a draw (teacher, readout, noise, inputs) have seeds of their own, and inputs and noise are
-drawn in blocks of samples, so a larger sample begins with the smaller one of the same seed.
+Each part of a draw (teacher, readout, noise, inputs) has a seed. Inputs and noise are drawn in blocks of
+samples, so a larger sample begins with the smaller one of the same seed.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ TEACHER, READOUT, NOISE, INPUTS, LATENT = range(5)
 
 _BLOCK = 4096  # samples that share one stream of random bits
 _IN_FLOATS = 2048  # samples turned to float64 at a time
-# What a draw takes at most, in bytes: for each code (rows and columns; whitened, float32 values as well),
-# each row, each code of the blocks that threads draw, and normalise, in floats; and for the sampling tables.
+# Memory of a draw in bytes: for each code (rows and columns; whitened, float32 values as well), each row,
+# each code of the blocks that threads draw and normalise in floats, and for the sampling tables.
 _CODE_BYTES = {None: 4, "standard": 4, "whiten": 8}
 _ROW_BYTES, _BLOCK_BYTES, _MOMENT_BYTES, _TABLE_BYTES = 40, 10, 20, 1 << 20
-_OWN_BYTES = 24  # for each code, where a normaliser of the user's works on floats
-_UNASKED = 1 << 23  # bytes that are taken without a look at the memory: the look would take longer
+_OWN_BYTES = 24  # for each code, where a user's normaliser works on floats
+_UNASKED = 1 << 23  # bytes up to which the memory is not checked: the check would take longer
 _MOST_NOISE = 1e6
 _NOISE_CODES = 64  # codes to one standard deviation of the label noise, at least
 _FINE = 4096  # codes to one standard deviation before noise is scaled
@@ -66,13 +66,13 @@ class Problem(Described):
     noise : float
         Standard deviation σ of the label noise. It is drawn on a grid of at least 64 steps to σ.
     readout : "ones", "signs", "gaussian" or m numbers
-        Second-layer weights v; random ones belong to the draw. Gaussian ones lie on the grid 2^-6; given
-        numbers are rounded to 2^-20 of the largest, or coarser, to 2^-8 at most, where exact sums would not
-        fit otherwise. `Instance.readout` tells what they have become.
+        Second-layer weights v; random ones belong to the draw. Gaussian ones lie on the grid 2^-6. Given
+        numbers are rounded to 2^-20 of the largest; if exact sums would not fit, to coarser grids down to
+        2^-8. `Instance.readout` has the rounded values.
     inputs : str or Family
-        Law of the inputs, see `sterling.model.families`.
+        Distribution of the inputs, see `sterling.model.families`.
     normalize : None, "standard", "whiten" or Normalizer
-        What is done to the inputs before the teacher labels them. By name it is fitted to each draw.
+        Transformation of the inputs before the teacher labels them. By name it is fitted to each draw.
 
     References
     ----------
@@ -112,9 +112,9 @@ class Problem(Described):
         Parameters
         ----------
         seed : int, SeedSequence or Generator
-            Names the draw. A Generator gives a seed, which is one step of it.
+            Random seed of the data. From a Generator one seed is drawn.
         threads : int, optional
-            How many to use; all cores by default.
+            Number of threads, all cores by default.
 
         Returns
         -------
@@ -124,7 +124,7 @@ class Problem(Described):
         Raises
         ------
         CapacityError
-            If it would not fit into memory, or noise and readout are too far apart for exact sums.
+            If the data would not fit into memory, or noise and readout are too far apart for exact sums.
 
         Examples
         --------
@@ -172,12 +172,12 @@ class Problem(Described):
         return math.fsum(weight * weight for weight in self.readout)
 
     def memory(self, threads: int | None = None) -> int:
-        """Return the bytes that a draw takes at its peak, estimated from above.
+        """Return an upper estimate of the memory that a draw takes.
 
         Parameters
         ----------
         threads : int, optional
-            How many draw; all cores by default.
+            Number of threads, all cores by default.
 
         Returns
         -------
@@ -273,10 +273,8 @@ class Problem(Described):
         }
 
     def __repr__(self) -> str:
-        told = ", ".join(
-            f"{name}={value!r}" for name, value in {**vars(self), "inputs": str(self.inputs)}.items()
-        )
-        return f"Problem({told})"
+        values = {**vars(self), "inputs": str(self.inputs)}
+        return f"Problem({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
 
 def _draw_signs(seed: np.random.SeedSequence, count: int) -> np.ndarray:
