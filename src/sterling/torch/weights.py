@@ -161,8 +161,9 @@ def torchao(model: nn.Module) -> list[QuantisedWeight]:
 def brevitas(model: nn.Module) -> list[QuantisedWeight]:
     """Return handles of the layers of Brevitas with quantised weights."""
     found = []
+    layer: Any
     for layer in model.modules():
-        proxy: Any = getattr(layer, "weight_quant", None)
+        proxy = getattr(layer, "weight_quant", None)
         if not _is_from("brevitas", proxy) or not getattr(proxy, "is_quant_enabled", False):
             continue
 
