@@ -163,7 +163,7 @@ def brevitas(model: nn.Module) -> list[QuantisedWeight]:
     found = []
     layer: Any
     for layer in model.modules():
-        proxy = getattr(layer, "weight_quant", None)
+        proxy: Any = getattr(layer, "weight_quant", None)
         if not _is_from("brevitas", proxy) or not getattr(proxy, "is_quant_enabled", False):
             continue
 
