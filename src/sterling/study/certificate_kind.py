@@ -1,4 +1,4 @@
-"""Trials of the kind "certificate": what is proved of data of their own, for every start and schedule."""
+"""Trials of the kind "certificate": what is proved of a data set, for every start and schedule."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sterling.study.cells import Cell, Seeds
-from sterling.study.criteria import Criterion
-from sterling.study.kinds import FLAG, REAL, SHARE, Kind, Look
+from sterling.study.columns import FLAG, REAL, SHARE, Criterion
+from sterling.study.kind import Cell, Kind, Look, Seeds
 from sterling.study.landscape_kind import check_states, few_states
 from sterling.surrogates import get_surrogate
-
-# What a state, a row of it and a price cost, in seconds of one machine; only ratios matter.
-_TRIAL, _VISITED_ROW, _PRICED = 5e-2, 8e-9, 3e-8
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
@@ -38,11 +34,6 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
     }
 
 
-def _work(cell: Cell) -> pl.Expr:
-    n, rows = cell.problem.n, float(cell.problem.samples * cell.problem.m)
-    return pl.lit(_TRIAL + 2.0**n * (_VISITED_ROW * rows + _PRICED * n * n))
-
-
 KIND = Kind(
     "certificate",
     _run,
@@ -50,11 +41,11 @@ KIND = Kind(
         "proved": FLAG,
         "absorbs": FLAG,
         "occupancy": SHARE,
-        "by_balance": SHARE,  # the bound for which ``duals`` tell the term of a finite run
+        "by_balance": SHARE,  # the bound that ``duals`` correct for a finite run
         "decodes": FLAG,
-        "wrong_share": SHARE,  # the bound of the weight that has the largest
-        "verified": FLAG,  # by the definition of the gradient, without the program that found the proof
-        "duals": replace(REAL, low=0).list(),  # of the bound by the balance
+        "wrong_share": SHARE,  # the largest bound of a weight
+        "verified": FLAG,  # checked by the definition of the gradient alone
+        "duals": replace(REAL, low=0).list(),  # of ``by_balance``
         "steepest": replace(REAL, low=0),  # the largest |G_k| of all states
     },
     version=2,
@@ -62,18 +53,17 @@ KIND = Kind(
     criteria={
         "proved": Criterion(
             "proved",
-            "it is proved that every run leaves the teacher and visits it again, for ever",
+            "a proof shows that every run returns to the teacher infinitely often",
             ("proved",),
             pl.col("proved"),
         ),
         "decodes": Criterion(
             "decodes",
-            "it is proved that the sign of the time average is the teacher in the long run",
+            "a proof shows that the sign of the time average is the teacher in the long run",
             ("decodes",),
             pl.col("decodes"),
         ),
     },
     check=check_states,
-    work=_work,
     small=few_states,
 )

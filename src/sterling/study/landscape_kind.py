@@ -1,4 +1,4 @@
-"""Trials of the kind "landscape": all 2ⁿ states of data of their own."""
+"""Trials of the kind "landscape": all 2ⁿ states of a data set."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from sterling.study.cells import Cell, Seeds
-from sterling.study.criteria import Criterion
-from sterling.study.kinds import COUNT, FLAG, REAL, Kind, Look
+from sterling.study.columns import COUNT, FLAG, REAL, Criterion
+from sterling.study.kind import Cell, Kind, Look, Seeds
 
-# What a visit of a state and of its rows costs, in seconds of one machine; only ratios matter.
-_TRIAL, _ENTRY, _VISIT, _VISITED_ROW = 2e-3, 1e-8, 3e-7, 4e-9
 _WARM_N = 4
 
 
@@ -32,7 +29,7 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
 
 
 def check_states(cell: Cell) -> None:
-    """Refuse a cell whose states cannot all be visited."""
+    """Refuse a cell with too many states, or a surrogate that is not piecewise constant."""
     from sterling.landscapes.landscape import check_dimension, check_surrogate
 
     check_dimension(cell.problem.n)
@@ -42,12 +39,6 @@ def check_states(cell: Cell) -> None:
 def few_states(cell: Cell) -> Cell:
     """Return a cell of few states that needs the same kernels."""
     return cell.small(n=min(cell.problem.n, _WARM_N))
-
-
-def _work(cell: Cell) -> pl.Expr:
-    problem = cell.problem
-    rows = float(problem.samples * problem.m)
-    return pl.lit(_TRIAL + problem.n * rows * _ENTRY + 2.0**problem.n * (_VISIT + _VISITED_ROW * rows))
 
 
 KIND = Kind(
@@ -65,12 +56,11 @@ KIND = Kind(
     criteria={
         "trap_free": Criterion(
             "trap_free",
-            "no weights but the teacher's absorb, so no start can be caught",
+            "the teacher is the only absorbing state, so no run can get stuck",
             ("trap_free",),
             pl.col("trap_free"),
         )
     },
     check=check_states,
-    work=_work,
     small=few_states,
 )

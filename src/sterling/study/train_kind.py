@@ -1,4 +1,4 @@
-"""Trials of the kind "train": one run of the dynamics on data of its own."""
+"""Trials of the kind "train": one run of the dynamics on a data set."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import polars as pl
 
 from sterling.dynamics.verdict import Verdict
 from sterling.schedules import parse_schedule
-from sterling.study.cells import Cell, Seeds
-from sterling.study.criteria import Criterion
-from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Kind, Look, words
+from sterling.study.columns import COUNT, FLAG, REAL, SHARE, Criterion, words
+from sterling.study.kind import Cell, Kind, Look, Seeds
 
 if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 _CACHE_BYTES = 1 << 28  # fixed, so that the count of evaluated states does not depend on the machine
 
-# What operations cost, measured once on one machine; only ratios matter, and they decide placement only.
-_TRIAL, _ENTRY, _PASSED_ENTRY, _STATE, _EVENT = 2e-3, 1e-8, 6e-10, 8e-8, 1e-8
 _WARM_STEPS = 20
 
 
@@ -33,9 +30,9 @@ def run_orbit(
     init: Any = None,
     instance: Instance | None = None,
 ) -> Orbit:
-    """Run one trial and return the whole run; it starts from the seed of the data unless told otherwise.
+    """Run one trial and return the whole run; by default it starts from the seed of the data.
 
-    ``instance`` is what the seed draws, where that was done already.
+    ``instance`` is the data set of the seed, if it has been drawn already.
     """
     from sterling.dynamics.restart import parse_restart
     from sterling.dynamics.train import train
@@ -48,7 +45,7 @@ def run_orbit(
         surrogate=cell.settings["surrogate"],
         restart=None if restart == "none" else parse_restart(restart),
         init=seeds.data if init is None else init,
-        record=("recurrence", *record),  # without counts no verdict says that a run chatters
+        record=("recurrence", *record),  # the verdict CHATTERING needs these counts
         progress=look,
         threads=1,
         cache_bytes=_CACHE_BYTES,
@@ -60,7 +57,7 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
 
 
 def row_of(orbit: Orbit) -> dict[str, Any]:
-    """Return what a trial measures of its run."""
+    """Return the row of a run."""
     return {
         "verdict": orbit.verdict.name,
         "certified": orbit.certified,
@@ -80,7 +77,7 @@ CRITERIA = (
         "optimal",
         "absorbed at the teacher, for all time",
         ("verdict", "certified", "errors"),
-        # A run absorbed at zero empirical risk is OPTIMAL too, with few samples often not at the teacher.
+        # A run absorbed at zero empirical risk is OPTIMAL too; with few samples that is often elsewhere.
         (pl.col("verdict") == "OPTIMAL") & pl.col("certified") & (pl.col("errors") == 0),
         ~pl.col("certified"),
     ),
@@ -99,21 +96,11 @@ CRITERIA = (
     ),
     Criterion(
         "certified",
-        "the verdict holds for all time, whatever it is",
+        "the verdict holds for all time",
         ("certified",),
         pl.col("certified"),
     ),
 )
-
-
-def _work(cell: Cell) -> pl.Expr:
-    problem = cell.problem
-    entries = float(problem.n * problem.samples * problem.m)
-    return (
-        _TRIAL
-        + entries * (_ENTRY + _PASSED_ENTRY * pl.col("passes"))
-        + problem.n * (_STATE * pl.col("states") + _EVENT * pl.col("events"))
-    )
 
 
 KIND = Kind(
@@ -133,7 +120,6 @@ KIND = Kind(
     },
     settings={"schedule": "power:0.5,0.5", "surrogate": "relu", "steps": 1_000_000, "restart": "none"},
     criteria={one.text: one for one in CRITERIA},
-    work=_work,
     small=lambda cell: cell.small(steps=min(cell.settings["steps"], _WARM_STEPS)),
     replay=run_orbit,
 )
