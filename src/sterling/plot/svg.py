@@ -1,4 +1,4 @@
-"""A figure as an inline ``<svg>`` element: the settings that it is drawn with, and what is left out of it."""
+"""A figure as an inline ``<svg>`` element of an HTML page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Points, below which no letter of a picture is: 10 pixels on a phone of 390.
 SMALLEST = 9.5
 
-_DOTS = 200  # per inch, in parts that are drawn as pixels: twice what a screen shows
+_DOTS = 200  # per inch, in rasterised parts: twice the resolution of a screen
 
 _OUTER = re.compile(r'<svg[^>]* viewBox="([^"]*)"[^>]*>(.*)</svg>', re.DOTALL)
 _UNWANTED = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", re.DOTALL)
@@ -56,12 +56,12 @@ _SETTINGS: dict[Any, Any] = {
 
 @contextmanager
 def canvas(salt: str, size: tuple[float, float]) -> Iterator[tuple[Figure, Axes]]:
-    """Give a figure and its axes, to be drawn and written in the block, where alone settings hold."""
+    """Give a figure and its axes; the settings hold inside the block only."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context(), any_letter():
-        mpl.rcdefaults()  # whatever the user's are
+        mpl.rcdefaults()  # not the user's
         mpl.rcParams.update({**_SETTINGS, "svg.hashsalt": salt})
         figure = Figure(figsize=size, layout="constrained")
         yield figure, figure.subplots()
@@ -74,11 +74,8 @@ def source(figure: Figure) -> str:
     return stream.getvalue()
 
 
-def inline(written: str, about: str, style: str = "") -> Markup:
-    """Return what Matplotlib wrote as an ``<svg>`` element for an HTML page, without what serves no page.
-
-    Ids that something refers to are digests, salted with the figure's name, so figures share none.
-    """
+def inline(written: str, about: str) -> Markup:
+    """Return what Matplotlib wrote as an ``<svg>`` element, without what an HTML page does not need."""
     used = set(_TARGET.findall(written))
 
     def tidy(tag: re.Match) -> str:
@@ -88,5 +85,4 @@ def inline(written: str, about: str, style: str = "") -> Markup:
 
     box, body = _OUTER.search(written).groups()  # type: ignore[union-attr]
     body = re.sub(r">\s+<", "><", _TAG.sub(tidy, _UNWANTED.sub("", body)))
-    look = f' style="{style}"' if style else ""
-    return Markup(f'<svg viewBox="{box}" role="img" aria-label="{escape(about)}"{look}>{body}</svg>')
+    return Markup(f'<svg viewBox="{box}" role="img" aria-label="{escape(about)}">{body}</svg>')
