@@ -16,7 +16,7 @@ from sterling.claims.experiments import (
     concentration,
     constants,
     fresh_data,
-    input_laws,
+    input_distributions,
     learning_rates,
     restart,
     returns,
@@ -48,7 +48,7 @@ TINY = {
     "P4": step_sizes.StepSizeBudget(
         n=8,
         factors=(0.3, 0.6, 1.0, 2.0),
-        courses={
+        schedules={
             2_000: ("constant:0.1", "constant:1", "power:0.1,0.5", "power:1,0.5"),
             3_000: ("power:5,1",),
         },
@@ -57,7 +57,7 @@ TINY = {
         exact_trials=4,
         starts=1,
     ),
-    "P5": input_laws.InputBudget(
+    "P5": input_distributions.InputBudget(
         n=8,
         factors=(4.0,),
         trials=6,
