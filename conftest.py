@@ -38,10 +38,13 @@ def pytest_collection_finish():
 
 
 @pytest.fixture
-def registries(monkeypatch):
+def registries():
     """Forget after the test what it registers."""
-    for one in registry._ALL:
-        monkeypatch.setattr(one, "_things", dict(one._things))
+    before = [(one, dict(one)) for one in registry._ALL]
+    yield
+    for one, things in before:
+        one.clear()
+        one.update(things)
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "_ext"))
 sys.path.insert(0, str(HERE))
 
+from members import inherited, public_methods, public_properties  # noqa: E402
+
 import sterling  # noqa: E402
 
 (HERE / "_generated" / "extra").mkdir(parents=True, exist_ok=True)
@@ -29,6 +31,8 @@ extensions = [
     "sphinxcontrib.bibtex",
     "mathml",
     "generate",
+    "members",
+    "names",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_generated", "_ext"]
@@ -43,7 +47,14 @@ bibtex_reference_style = "author_year"
 bibtex_default_style = "plain"
 
 autosummary_generate = True
-autodoc_typehints = "none"  # types are told in the docstrings
+autosummary_context = {"public_methods": public_methods, "public_properties": public_properties}
+autodoc_typehints = "none"  # docstrings give the types
+# A docstring exists, its summary is a sentence, and it describes each parameter and what is returned.
+numpydoc_validation_checks = {
+    *("GL07", "GL08", "SS02", "SS03", "PR01", "PR02", "PR03", "PR07", "RT01", "RT03", "YD01"),
+}
+numpydoc_validation_exclude = inherited()
+suppress_warnings = ["config.cache"]  # functions in `autosummary_context` cannot be pickled
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 toc_object_entries = False

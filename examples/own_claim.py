@@ -1,4 +1,4 @@
-"""A claim of your own is one file: where the others are, `sterling reproduce` finds and measures it.
+"""Your own claim is one file: beside the others, `sterling reproduce` finds and measures it.
 
 cp examples/own_claim.py src/sterling/claims/experiments/
 sterling reproduce --quick --only enough
@@ -18,7 +18,7 @@ from sterling.study.report import with_shares
 
 HALF = 0.5
 
-#: Judges the interval of the share at the larger sample size: words and conditions stand side by side.
+#: Judges the interval of the share at the larger sample size: each condition beside its words.
 RULE = Rule(
     (
         consistent("the whole 95 % interval of the share lies above 50 %", lambda low, high: low > HALF),

@@ -44,14 +44,14 @@ def without_noise() -> None:
     show("A teacher with 100 binary weights labels 100,000 samples without noise.", orbit)
     console.print(
         f"{verdict(orbit)}: after {orbit.stats.events} steps with a flip the gradient pushes no weight "
-        "towards zero any more, so none can ever flip again, whatever the step sizes. That is a proof for "
+        "towards zero, so no weight can flip again, for any step sizes. This is a proof for "
         f"all time, found in {orbit.stats.seconds:.2g} s."
     )
     picture(orbit, "1-clean-labels.png")
 
 
 def with_noise() -> None:
-    headline("2. Noisy labels: the weights leave the truth and come back, for ever")
+    headline("2. Noisy labels: the weights leave the teacher and return, again and again")
     instance = st.Problem(n=32, samples=6400, noise=0.5).draw(seed=0)
     orbit = st.train(instance, steps=1_000_000)
     show("32 binary weights, 6,400 samples, label noise of standard deviation 0.5.", orbit)
@@ -69,8 +69,8 @@ def with_noise() -> None:
 def real_data() -> None:
     headline("3. A data file: is a tumour malignant?")
     console.print(
-        "569 tumours, 30 features of their cells (examples/data/README.md tells source and licence). The "
-        "network is a sum of the features, each with a sign, and nothing else. Share of the 569 that it gets "
+        "569 tumours, 30 features of their cells (source and licence: examples/data/README.md). The "
+        "network is a sum of the features, each with a sign. Share of the 569 that it gets "
         f"right after 100,000 steps, as mean (lowest–highest) over {STARTS} starts:"
     )
     table = Table(box=None, header_style="dim")
@@ -89,7 +89,7 @@ def real_data() -> None:
     larger = max(instance.labels.mean(), 1 - instance.labels.mean())
     console.print(
         f"Calling every tumour benign would be right for {larger:.1%}. The last iterate scatters, the time "
-        "average hardly does. These are the samples trained on: the numbers say how well the weights fit, "
+        "average hardly does. These are the training samples: the numbers show how well the weights fit, "
         "not how well they would do on new patients."
     )
     picture(first, "3-data-file.png")

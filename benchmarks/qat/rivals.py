@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import sterling.torch as stt
-from sterling.torch.counting import Tally, grid_of
+from sterling.torch.counting import CodeTracker, grid_of
 from sterling.torch.decoding import make_plain, recompute_norms
 from sterling.torch.functions import Step, nearest_code, top_code
 from sterling.torch.hooks import groups_of
@@ -146,7 +146,7 @@ class Freezing(Rival):
             self.directions[index] = torch.where(direction != 0, direction, self.directions[index])
             self.codes[index] = now
             fresh = (self.frequencies[index] > limit) & ~self.frozen[index]
-            self.held[index][fresh] = Tally.nearest(self.means[index], self.grids[index]).float()[fresh]
+            self.held[index][fresh] = CodeTracker.nearest(self.means[index], self.grids[index]).float()[fresh]
             self.frozen[index] |= fresh
             self.means[index].lerp_(now, m)
             if bool(self.frozen[index].any()):

@@ -4,9 +4,14 @@ Everything goes to ``docs/_generated``, which Git ignores, so nothing there is o
 need no Sphinx, such as the explorable one, go to ``docs/_generated/extra`` and from there to the site's root.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+# Typer reads these when it is imported, and then writes colours into help texts.
+for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
+    os.environ.pop(name, None)
 
 DOCS = Path(__file__).resolve().parents[1]
 GENERATED = DOCS / "_generated"

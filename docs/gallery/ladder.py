@@ -31,11 +31,11 @@ figure = Figure(figsize=(10, 6.6), layout="constrained")
 drawn = {}
 for ax, noise in zip(figure.subplots(1, 2), (0.0, 0.5), strict=True):
     for name, (colour, marker) in LOOKS.items():
-        mine = [row for row in rows if row["estimator"] == name and float(row["noise"]) == noise]
-        if not mine:
+        own = [row for row in rows if row["estimator"] == name and float(row["noise"]) == noise]
+        if not own:
             continue
         n, value, low, high = np.array(
-            [[float(row[key]) for key in ("n", "ratio", "low", "high")] for row in mine]
+            [[float(row[key]) for key in ("n", "ratio", "low", "high")] for row in own]
         ).T
         hollow = {"mfc": "none", "ls": "--"} if "identity" in name else {}
         bars = np.maximum([value - low, high - value], 0)
@@ -48,14 +48,12 @@ for ax, noise in zip(figure.subplots(1, 2), (0.0, 0.5), strict=True):
         "message passing": st.theory.samples_for_messages(problem) / 1000,
     }
     if noise == 0:
-        limits["message passing on the negatives, which ReLU reads"] = 2 * limits["message passing"]
+        limits["message passing,\nnegatives only"] = 2 * limits["message passing"]  # which ReLU reads
     for words, limit in limits.items():
-        ax.axhline(limit, color=style.GREY, lw=1, ls=":")
-        ax.text(
-            1, limit, f"{words}, n → ∞", transform=ax.get_yaxis_transform(), ha="right", va="bottom", size=7.5
-        )
+        limit_line = ax.axhline(limit, color=style.GREY, lw=1, ls=":")
+        ax.text(1.01, limit, words, transform=ax.get_yaxis_transform(), va="center", size=7.5)
     ax.set(xscale="log", yscale="log")
-    ticks = sorted({int(row["n"]) for row in rows if float(row["noise"]) == noise})
+    ticks = [8, 16, 32, 64, 128] if noise else [8, 16, 32, 64, 128, 256, 512, 1024]
     ax.set_xticks(ticks, ticks, fontsize=8)
     heights = (1, 2, 3, 5, 10, 20) if noise == 0 else (2, 5, 10, 20, 50, 100, 200)
     ax.set_yticks(heights, heights)
@@ -63,5 +61,6 @@ for ax, noise in zip(figure.subplots(1, 2), (0.0, 0.5), strict=True):
     ax.set_title("no label noise" if noise == 0 else "label noise σ = ½", loc="left", fontsize=11)
     ax.set(xlabel="number of weights n", ylabel="samples per weight, N₅₀/n")
     ax.spines[["top", "right"]].set_visible(False)
+drawn["limit, n → ∞"] = limit_line
 figure.legend(drawn.values(), drawn, loc="outside lower center", ncols=4, frameon=False, fontsize=8.5)
 style.save_figure(figure, sys.argv[1])

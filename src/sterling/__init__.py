@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from sterling.model.families import Family as Family
     from sterling.model.families import get_family as get_family
     from sterling.model.instance import Instance as Instance
-    from sterling.model.instance import Rounding as Rounding
     from sterling.model.normalise import Normalizer as Normalizer
     from sterling.model.normalise import Standardize as Standardize
     from sterling.model.normalise import Whiten as Whiten
     from sterling.model.problem import Problem as Problem
+    from sterling.model.rounding import Rounding as Rounding
     from sterling.plans.plan import plan as plan
     from sterling.schedules import Constant as Constant
     from sterling.schedules import Power as Power

@@ -60,7 +60,7 @@ class Conditions(Described):
 class Schedule(Described):
     """What `Constant`, `Power` and `Table` have in common. η_t is in units where the readout has norm one.
 
-    Steps t are integers from 0 to 2**60. A step that is none of these raises `InputError`.
+    Steps t are integers from 0 to 2**60; others raise `InputError`.
     """
 
     kind: ClassVar[str]
@@ -94,7 +94,7 @@ class Schedule(Described):
         return float(mass_between(*self._arguments, t0, t1))
 
     def first_reach(self, t0: int, mass: float) -> int | None:
-        """Return the smallest t ≥ t0 with mass(t0, t) ≥ `mass`, None if there is none up to 2**60.
+        """Return the smallest t ≥ t0 with mass(t0, t) ≥ `mass`, or None if it is above 2**60.
 
         It is the inverse of the computed `mass`, not of the ideal one: self.mass(t0, t − 1) < mass holds too.
         """
@@ -240,7 +240,7 @@ class Constant(_PowerLaw):
 
 @dataclass(frozen=True, repr=False)
 class Table(Schedule):
-    """Step sizes one by one: η_t = rates[t]; the last rate holds on for ever.
+    """Step sizes one by one: η_t = rates[t]; after the end the last rate stays.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Every straight-through surrogate, once: formula, derivative, source, and exact integer thresholds.
 
-The backward pass puts μ′ in the place of H′, the derivative of the step function H. The argument x is a
-pre-activation z·w with w = signs/√n. All other parts of sterling, and its documentation, read the surrogates
-from here. Smooth ones are functions of an array and of its namespace (NumPy, PyTorch).
+In the backward pass μ′ replaces H′, the derivative of the step function H. The argument x is a pre-activation
+z·w with w = signs/√n. All other parts of sterling, and its documentation, read the surrogates from here.
+Smooth ones are functions of an array and of its namespace (NumPy, PyTorch).
 """
 
 import math
@@ -14,18 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sterling.base.checks import flag, integer, is_number, shown
+from sterling.base.checks import flag, is_number, shown
 from sterling.base.registry import Registry
 from sterling.base.text import Described
 from sterling.errors import InputError, InputTypeError
 
 __all__ = ["SURROGATES", "Surrogate", "get_surrogate", "surrogate_from_dict"]
 
-UNBOUNDED = 2**62  # Stands for infinity among integer pre-activations, which are far smaller.
-#: No derivative exceeds this; step sizes scale, so a steeper surrogate is never needed.
+UNBOUNDED = 2**62  # stands for infinity; integer pre-activations are far smaller
+#: No derivative exceeds this. Step sizes scale, so a steeper surrogate is never needed.
 STEEPEST = 8.0
 SWISH_BETA = 5.0
-_FLAT = 800.0  # exp(−800) is 0 in float64, so larger arguments change nothing.
+_FLAT = 800.0  # exp(−800) is 0 in float64, so larger arguments change nothing
+
+_TEXTS = ("formula", "derivative_formula", "source")
 
 #: μ or μ′ of an array, given with its namespace: numpy, torch, or another with exp, abs, clip, tanh, where.
 ArrayFunction = Callable[[Any, Any], Any]
@@ -35,15 +37,15 @@ ArrayFunction = Callable[[Any, Any], Any]
 class Surrogate(Described):
     """One surrogate μ of the step function, given by its derivative μ′.
 
-    Either ``window`` says where μ′ is 1 (elsewhere it is 0), and both engines take it, or ``slope`` is a
-    smooth μ′, for the dense engine. A height other than 1 is another step size.
+    With a ``window``, μ′ is 1 inside and 0 outside, and both engines accept it. With a ``slope``, μ′ is
+    smooth, and the dense engine runs it. A height other than 1 would only rescale the step size.
 
     Parameters
     ----------
     name : str
         Letters, digits and underscores. `register` makes it usable by this name.
     window : (float or None, float or None), optional
-        The ends of the interval on which μ′ = 1; None where it has no end.
+        The ends of the interval on which μ′ = 1; None for no end.
     closed : bool
         Whether the ends of the window belong to it.
     slope : function of (x, xp), optional
@@ -84,14 +86,14 @@ class Surrogate(Described):
     source: str = ""
 
     def __post_init__(self) -> None:
-        for field in ("name", "formula", "derivative_formula", "source"):
+        for field in ("name", *_TEXTS):
             if not isinstance(getattr(self, field), str):
                 raise InputTypeError(f"{field} of a surrogate is {shown(getattr(self, field))}; give a text")
         object.__setattr__(self, "closed", flag(self.closed, "closed"))
         if (self.window is None) == (self.slope is None):
             raise InputError(
-                f"surrogate {self.name!r} needs either a window, where its derivative is 1, or a slope, the "
-                "function that its derivative is"
+                f"surrogate {self.name!r} needs either a window, where its derivative is 1, or a slope, a "
+                "function for its derivative"
             )
         if self.window is not None:
             object.__setattr__(self, "window", _checked_window(self.window))
@@ -109,7 +111,7 @@ class Surrogate(Described):
         Parameters
         ----------
         x : array_like
-            Without a namespace it is turned to float64.
+            Without a namespace it is converted to float64.
         xp : module, optional
             The array namespace of x, such as ``torch``.
 
@@ -121,19 +123,19 @@ class Surrogate(Described):
         Raises
         ------
         InputError
-            If the surrogate was given without its function μ.
+            If the surrogate has a slope but no function μ.
         """
         if self.window is not None:
             low, high = self.window
             return _evaluate(lambda x, xp: xp.clip(x, low, high), x, xp)
         if self.function is None:
-            raise InputError(f"surrogate {self.name!r} is known by its slope only: give its function as well")
+            raise InputError(f"surrogate {self.name!r} has a slope only: give its function as well")
         return _evaluate(self.function, x, xp)
 
     def derivative(self, x: Any, xp: Any = None) -> Any:
         """Return μ′(x).
 
-        It never overflows. At the very end of a window rounding in x decides; the engines are exact there.
+        It never overflows. At the end of a window the rounding of x decides; the engines are exact there.
 
         Parameters
         ----------
@@ -144,8 +146,21 @@ class Surrogate(Described):
         -------
         array
             In the shape of x.
+
+        Raises
+        ------
+        InputError
+            If a slope gives NaN or more than 8 in size (checked for NumPy arrays).
         """
-        return _evaluate(self.slope or self._inside, x, xp)
+        if self.slope is None:
+            return _evaluate(self._inside, x, xp)
+        slopes = _evaluate(self.slope, x, xp)
+        if xp is None and not (slopes.shape == np.shape(x) and (np.abs(slopes) <= STEEPEST).all()):
+            raise InputError(
+                f"the slope of surrogate {self.name!r} must be finite and within ±{STEEPEST:g} for every "
+                "entry of an array"
+            )
+        return slopes
 
     def _inside(self, x: Any, xp: Any) -> Any:
         assert self.window is not None
@@ -156,32 +171,18 @@ class Surrogate(Described):
     def _thresholds(self, unit_squared: int | Fraction) -> tuple[int, int]:
         """Return (low, high) such that μ′(a/√unit_squared) = 1 exactly where low ≤ a ≤ high.
 
-        ``unit_squared`` is the square of the pre-activation that stands for x = 1: n·4^bits for inputs on the
-        grid 2^−bits; it may be larger than an int64, and it is a fraction where the grid is coarser than one.
-        The bounds are within ±2**62; those stand for none.
+        ``unit_squared`` is the square of the integer pre-activation that stands for x = 1: n·4^bits for
+        inputs on the grid 2^−bits. Ends at ±2**62 stand for no end.
         """
-        if self.window is None:
-            raise InputError(
-                f"surrogate {self.name!r} is not piecewise constant, so it has no thresholds; "
-                f"use one of {', '.join(s.name for s in SURROGATES.values() if s.piecewise_constant)}."
-            )
-        if not isinstance(unit_squared, Fraction):
-            unit_squared = Fraction(integer(unit_squared, "unit_squared"))
-        if unit_squared <= 0:
-            raise InputError(f"unit_squared is {unit_squared}; it must be positive")
+        assert self.window is not None
         low, high = self.window
-        return (
-            -_last_inside(-low, self.closed, unit_squared),
-            _last_inside(high, self.closed, unit_squared),
-        )
+        square = Fraction(unit_squared)
+        return -_last_inside(-low, self.closed, square), _last_inside(high, self.closed, square)
 
     def to_dict(self) -> dict[str, Any]:
         window = self.window
         return {
-            "name": self.name,
-            "formula": self.formula,
-            "derivative_formula": self.derivative_formula,
-            "source": self.source,
+            **{word: getattr(self, word) for word in ("name", *_TEXTS)},
             "piecewise_constant": self.piecewise_constant,
             "window": None if window is None else [None if math.isinf(end) else end for end in window],
             "closed": self.closed,
@@ -193,10 +194,9 @@ class Surrogate(Described):
         if self.window is None:
             return f"<Surrogate {self.name!r}, smooth>"
         ends = ", ".join("None" if math.isinf(end) else repr(end) for end in self.window)
-        told = [f"{self.name!r}, window=({ends})"] + (["closed=True"] if self.closed else [])
-        words = ("formula", "derivative_formula", "source")
-        told += [f"{word}={getattr(self, word)!r}" for word in words if getattr(self, word)]
-        return f"Surrogate({', '.join(told)})"
+        parts = [f"{self.name!r}, window=({ends})"] + (["closed=True"] if self.closed else [])
+        parts += [f"{word}={getattr(self, word)!r}" for word in _TEXTS if getattr(self, word)]
+        return f"Surrogate({', '.join(parts)})"
 
     def _check_slope(self) -> None:
         for what in ("slope", "function"):
@@ -206,25 +206,19 @@ class Surrogate(Described):
                     f"{what} of surrogate {self.name!r} is {shown(given)}; give a function of an array and "
                     "its namespace"
                 )
-        x = np.array([-1e100, -30.0, -1.0, -0.1, 0.0, 0.1, 1.0, 30.0, 1e100])
         try:
-            slopes = np.asarray(self.derivative(x), np.float64)
-        except Exception as problem:  # whatever the user's function raises
+            self.derivative(np.array([-1e100, -30.0, -1.0, -0.1, 0.0, 0.1, 1.0, 30.0, 1e100]))
+        except InputError:
+            raise
+        except Exception as problem:  # from the user's function
             raise InputError(f"the slope of surrogate {self.name!r} fails on an array: {problem}") from None
-        if slopes.shape != x.shape or not (np.abs(slopes) <= STEEPEST).all():
-            raise InputError(
-                f"the slope of surrogate {self.name!r} must be finite and within ±{STEEPEST:g} for every "
-                f"entry of an array; at {x.tolist()} it is {shown(slopes.tolist())}"
-            )
 
 
 def _checked_window(window: Any) -> tuple[float, float]:
     try:
         low, high = window
     except (TypeError, ValueError):
-        raise InputTypeError(
-            f"window is {shown(window)}; give its two ends, None where it has none"
-        ) from None
+        raise InputTypeError(f"window is {shown(window)}; give two ends, each a number or None") from None
     ends = []
     for end, free in ((low, -math.inf), (high, math.inf)):
         if end is not None and not is_number(end):
@@ -357,12 +351,12 @@ def get_surrogate(surrogate: "str | Surrogate") -> Surrogate:
     Parameters
     ----------
     surrogate : str or Surrogate
-        A `Surrogate` comes back as it is.
+        A name, built in or registered. A `Surrogate` is returned as it is.
 
     Returns
     -------
     Surrogate
-        One of sterling's own, or a registered one.
+        The surrogate.
 
     Examples
     --------
@@ -374,20 +368,19 @@ def get_surrogate(surrogate: "str | Surrogate") -> Surrogate:
 
 
 def surrogate_from_dict(values: Mapping[str, Any]) -> Surrogate:
-    """Return the surrogate that `Surrogate.to_dict` told, or raise InputError.
+    """Return the surrogate that `Surrogate.to_dict` described, or raise InputError.
 
-    One with a window is made anew, if it is not registered. A smooth one must be registered: functions are
-    not saved.
+    A surrogate with a window is built from the values unless it is registered. A smooth one must be
+    registered: functions are not saved.
     """
     if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
-        raise InputError(f"a surrogate is told by its name and window, not by {shown(values)}")
-    words = ("name", "formula", "derivative_formula", "source")
+        raise InputError(f"a surrogate is described by its name and window, not by {shown(values)}")
     if values.get("window") is not None:
-        told = {word: values[word] for word in (*words, "window", "closed") if word in values}
-        made = Surrogate(**told)
-        known = SURROGATES.get(made.name)
-        return made if known is None or known != made else known
+        keys = ("name", *_TEXTS, "window", "closed")
+        new = Surrogate(**{key: values[key] for key in keys if key in values})
+        known = SURROGATES.get(new.name)
+        return new if known is None or known != new else known
     known = SURROGATES.find(values["name"])
-    if known.piecewise_constant or any(getattr(known, word) != values.get(word, "") for word in words):
-        raise InputError(f"the surrogate {known.name!r} is not the one of that name that was saved")
+    if known.piecewise_constant or any(getattr(known, word) != values.get(word, "") for word in _TEXTS):
+        raise InputError(f"the registered surrogate {known.name!r} differs from the saved one of that name")
     return known

@@ -53,7 +53,7 @@ def test_what_findings_say_does_not_run(page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_every_figure_is_shown_and_nothing_sticks_out(page, scheme, width):
+def test_every_figure_is_shown(page, scheme, width):
     look(page, scheme, width)
     figures = page.find_elements(By.CSS_SELECTOR, "figure svg[role=img]")
     assert len(figures) == FIGURES
@@ -72,26 +72,6 @@ def test_every_figure_is_shown_and_nothing_sticks_out(page, scheme, width):
             return copy.decode().then(() => copy.naturalWidth);
         }))"""
     assert min(page.execute_script(decoded)) > 0
-    reach, room = page.execute_script(
-        "const page = document.documentElement; return [page.scrollWidth, page.clientWidth]"
-    )
-    assert reach == room <= width
-
-
-@pytest.mark.parametrize("width", [320, 360, 390])
-def test_on_a_phone_letters_of_figures_are_readable_and_the_page_does_not_scroll_sideways(page, width):
-    """Ten pixels on most phones, a little less on small ones; what is wider scrolls in a box of its own."""
-    look(page, "light", width)
-    script = """
-        return [...document.querySelectorAll("figure svg[role=img]")].flatMap((figure) => {
-            const scale = figure.getBoundingClientRect().width / figure.viewBox.baseVal.width;
-            return [...figure.querySelectorAll("text")].map((text) =>
-                scale * parseFloat(getComputedStyle(text).fontSize));
-        })"""
-    assert min(page.execute_script(script)) >= (10 if width == 390 else 9.5)
-    for selector in ("html", "section.card", ".judgement"):
-        for one in page.find_elements(By.CSS_SELECTOR, selector):
-            assert page.execute_script("return arguments[0].scrollWidth <= arguments[0].clientWidth + 1", one)
 
 
 def test_the_table_sorts_by_click(page):

@@ -243,3 +243,34 @@ def test_ctrl_c_that_nobody_looks_at_goes_to_the_handler_before():
         assert outer()
     with pytest.raises(KeyboardInterrupt), deferred_interrupt():
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_sigterm_stops_a_run_where_ctrl_c_is_ignored(tmp_path):
+    """A script starts `command &` with Ctrl-C ignored; a batch system then ends it by SIGTERM."""
+
+    def ignore_ctrl_c():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    path = tmp_path / "run.orbit"
+    options = ["--json", "--checkpoint", path, "--checkpoint-every", "0.05"]
+    with start(*LONG, *options, preexec_fn=ignore_ctrl_c) as process:
+        wait_until(path.exists, process)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 130, err
+    assert st.Orbit.load(path).steps == json.loads(out)["steps"]
+
+
+def test_sigterm_is_deferred_where_it_has_a_handler():
+    with deferred_interrupt():
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with deferred_interrupt() as pressed:
+            signal.raise_signal(signal.SIGTERM)
+            assert pressed()
+        with pytest.raises(KeyboardInterrupt), deferred_interrupt():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,4 +1,4 @@
-"""Every public object can be told as plain values, which JSON can hold."""
+"""Every public object has plain values, which JSON can hold."""
 
 from __future__ import annotations
 

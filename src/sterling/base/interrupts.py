@@ -1,4 +1,4 @@
-"""Ctrl-C as a request to stop between two pieces of work, so that what is done is kept."""
+"""Ctrl-C as a request to stop between two pieces of work, so that finished work is kept."""
 
 from __future__ import annotations
 
@@ -10,38 +10,37 @@ from contextlib import contextmanager
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a flag, to look at between two pieces of work; a second one acts at once.
+    """Turn the first Ctrl-C into a flag, to check between two pieces of work; a second one acts at once.
 
-    The flag is looked at by calling what is yielded. A press that nobody has seen when the work ends goes on
-    to whoever handled Ctrl-C before. Outside the main thread, where Python delivers no signals, nothing
-    changes.
+    Call what is yielded to check the flag. A press that nobody has checked for by the end of the block is
+    passed on to the handler before. SIGTERM counts as Ctrl-C where a handler for it is set, as at the command
+    line. Outside the main thread, where Python delivers no signals, nothing changes.
     """
     # Plain values: a handler runs between any two instructions, so a lock that it took, such as the one
     # inside a threading.Event, might be held by the very code that it interrupts.
-    pressed = seen = False
+    pressed, seen = 0, False
 
     def asked() -> bool:
         nonlocal seen
-        seen = seen or pressed
-        return pressed
-
-    previous = signal.getsignal(signal.SIGINT)
-    here = threading.current_thread() is threading.main_thread()
-    if not here or previous in (signal.SIG_IGN, None):
-        yield asked
-        return
+        seen = seen or pressed > 0
+        return pressed > 0
 
     def note(number, frame):
         nonlocal pressed
         if pressed:
-            signal.signal(signal.SIGINT, previous)
             raise KeyboardInterrupt
-        pressed = True
+        pressed = number
 
-    signal.signal(signal.SIGINT, note)
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
     try:
+        for number in handlers:
+            signal.signal(number, note)
         yield asked
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     if pressed and not seen:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(pressed)

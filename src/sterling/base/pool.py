@@ -1,6 +1,6 @@
 """Work on threads, or on any executor: the one loop that hands out work, shows progress and heeds Ctrl-C.
 
-What the work is, and what becomes of results, is the caller's. How many cores there are says `resources.py`.
+The caller decides what the work is and what becomes of results. `resources.py` says how many cores there are.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ Value = TypeVar("Value")
 
 _AHEAD = 2  # items in flight for each worker, so that none waits for the next
 _LOOK = 0.2  # seconds between two looks
+_END = object()  # of the items
 
 
 @dataclass(frozen=True)
 class Done(Generic[Item, Value]):
-    """An item whose work is over: what came of it, or the error that it ended with."""
+    """An item whose work is over: its value, or the error that it ended with."""
 
     item: Item
     value: Value
@@ -45,14 +46,14 @@ class Done(Generic[Item, Value]):
 class Pool:
     """Workers, for the length of a `with` block.
 
-    Threads of our own, ``threads`` or as many as there are cores, end with the block; an executor of the
-    caller's stays open, must be able to pickle the work, and is believed how many it runs at a time. Ctrl-C
-    in the block is held back to the next look of `results`, and raised there; a second one acts at once.
+    Threads of our own, ``threads`` or as many as there are cores, end with the block. An executor of the
+    caller stays open and must be able to pickle the work. Ctrl-C in the block is held back to the next look
+    of `results`, and raised there; a second one acts at once.
 
-    ``count`` is the number of workers, and may be set anew at any look, for an executor that grows.
-    ``here`` says whether they are known to be on this machine, ``in_threads`` whether they are threads of
-    this process, which can see ``stopping``: whether results are no longer wanted. Long work should ask it
-    now and then, and end. Who takes results may set it: what is finished is still given, and the results end.
+    ``count`` is how many items are worked on at a time, ``in_threads`` whether the workers are threads of
+    this process, ``here`` whether they run on this machine. ``stopping`` says that results are no longer
+    wanted: long work in threads should check it now and then. Whoever takes results may set it: what is
+    finished is still given, and the results end.
 
     >>> with Pool(threads=2) as pool:
     ...     found = {done.item: done.value for done in pool.results(abs, [-1, 2, -3]) if done}
@@ -83,7 +84,7 @@ class Pool:
             self._asked = stack.enter_context(deferred_interrupt())
             if self._given is None:
                 self._executor: Executor = ThreadPoolExecutor(self.count, thread_name_prefix="sterling")
-                stack.callback(self._executor.shutdown, wait=True, cancel_futures=True)
+                stack.callback(self._executor.shutdown, cancel_futures=True)
             else:
                 self._executor = self._given
             stack.callback(setattr, self, "stopping", True)
@@ -100,62 +101,49 @@ class Pool:
         every: float = _LOOK,
         errors: str = "raise",
     ) -> Generator[Done[Item, Any] | None, None, None]:
-        """Give what comes of ``work(item)``, in the order of completion, and None at every look.
+        """Give the results of ``work(item)``, in the order of completion, and None at every look.
 
         Items are taken one by one, as workers have room. A generator of them may wait for results that were
         given: None in place of an item means that there is none at the moment. ``every`` is the time in
         seconds between two looks: to show progress, to write, to check a limit. With ``errors="give"`` an
-        error of the work is given like a value; otherwise, and so for KeyboardInterrupt at the first look
-        after Ctrl-C, it is raised once the workers were stopped and what else was finished has been given.
+        error of the work is given like a value. Otherwise it is raised, as KeyboardInterrupt is at the first
+        look after Ctrl-C, once the workers have stopped and all other results have been given.
         """
-        feed = iter(items)
+        feed, more, looked = iter(items), True, time.monotonic()
         running: dict[Future, Item] = {}
         failure: BaseException | None = None
-        more, looked = True, time.monotonic()
         try:
-            while failure is None:
-                if self.stopping:
+            while more or running:
+                if failure is not None or self.stopping:
                     more = False
                     self._stop(running)
-                idle = False
-                while more and not idle and len(running) < _AHEAD * self.count:
-                    try:
-                        item = next(feed)
-                    except StopIteration:
+                while more and len(running) < _AHEAD * self.count:
+                    item: Any = next(feed, _END)
+                    if item is None:
+                        break
+                    if item is _END:
                         more = False
                     else:
-                        idle = item is None
-                        if item is not None:
-                            running[self._submit(work, item)] = item
-                if not running and not more:
-                    return
+                        running[self._submit(work, item)] = item
                 patience = max(0.0, looked + every - time.monotonic())
-                if running:
-                    ended = wait(running, patience, FIRST_COMPLETED).done
-                else:  # all wait for something outside
-                    ended = set()
+                if more and not running:  # the items wait for something outside
                     time.sleep(patience)
-                for done in [_done(future, running.pop(future)) for future in ended]:
-                    if done.error is not None and errors == "raise":
-                        failure = failure or done.error
-                    else:
+                for future in wait(running, patience, FIRST_COMPLETED).done:
+                    done = _done(future, running.pop(future))
+                    if done.error is None or (errors == "give" and failure is None):
                         yield done
-                if self._asked():
-                    failure = failure or KeyboardInterrupt()
+                    else:
+                        failure = failure or done.error
+                if failure is None and self._asked():
+                    failure = KeyboardInterrupt()
                 elif time.monotonic() - looked >= every:
                     looked = time.monotonic()
                     yield None
+            if failure is not None:
+                raise failure
+        finally:  # the caller may have had enough, or the feed failed
             self._stop(running)
-            while running:
-                for future in wait(running, every, FIRST_COMPLETED).done:
-                    done = _done(future, running.pop(future))
-                    if done.error is None:
-                        yield done
-            raise failure
-        finally:
-            if running:  # the caller has had enough, or the feed failed
-                self._stop(running)
-                wait(running)
+            wait(running)
             self.stopping = False
 
     def _submit(self, work: Callable[[Item], Value], item: Item) -> Future:
@@ -169,7 +157,7 @@ class Pool:
             raise InputError(f"the executor takes no work ({problem}): give one that is open") from None
 
     def _stop(self, running: dict[Future, Any]) -> None:
-        """Have the work end; what has not begun is forgotten."""
+        """Have the work end; drop items that have not begun."""
         self.stopping = True
         for future in list(running):
             if future.cancel():
@@ -184,8 +172,8 @@ def for_each(work: Callable[[Any], Any], items: Iterable[Any], threads: int | No
         for item in listed:
             work(item)
         return
-    with Pool(count) as pool:
-        for _ in pool.results(work, listed):
+    with ThreadPoolExecutor(count) as executor:
+        for _ in executor.map(work, listed):  # an error or Ctrl-C cancels what has not begun
             pass
 
 

@@ -1,7 +1,7 @@
 """Cores and memory that this process may use, asked before work is shared out and before large allocations.
 
-Affinity is honoured, and CPU quotas and memory limits of control groups (containers, batch systems), of
-version 1 and 2 and of every group around ours. How work runs on the cores is in `pool.py`.
+Affinity counts, and so do CPU quotas and memory limits of control groups (version 2: containers, batch
+systems). How work runs on the cores is in `pool.py`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from pathlib import Path
 from sterling.base import checks
 from sterling.errors import CapacityError
 
-_PROCESS = Path("/proc/self")
+_OWN_GROUP, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 _MEMORY_TABLE = Path("/proc/meminfo")
-_UNLIMITED = 1 << 60  # version 1 writes "no limit" as a number near 2**63
 
 _here = threading.local()
 
@@ -30,23 +29,22 @@ def usable_cores() -> int:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system
         cores = os.cpu_count() or 1
-    return max(1, min([cores, *_quotas(_PROCESS)]))
+    return max(1, math.ceil(min(cores, _quota())))
 
 
 def thread_count(threads: int | None, name: str = "threads") -> int:
-    """Return how many threads to use: as asked for, but never more than there are cores to use.
+    """Return how many threads to use: as many as asked for, but at most one for each usable core.
 
-    None means all of them; within work that shares the cores already (`one_core`), it means one.
+    None means all cores; within work that shares the cores already (`one_core`), it means one.
     """
     if threads is None:
         return 1 if getattr(_here, "shared", False) else usable_cores()
-    asked = checks.integer(threads, name, 1)
-    return min(asked, usable_cores())
+    return min(checks.integer(threads, name, 1), usable_cores())
 
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """Within, in this thread, work that asks for all cores gets one: its siblings are on the others."""
+    """In this block and thread, work that asks for all cores gets one: its siblings use the others."""
     before = getattr(_here, "shared", False)
     _here.shared = True
     try:
@@ -56,19 +54,22 @@ def one_core() -> Iterator[None]:
 
 
 def available_memory() -> int | None:
-    """Return the bytes that can be allocated now (limits of control groups honoured), or None if unknown."""
-    found = list(_room_in_groups())
-    try:
-        table = dict(line.split(":", 1) for line in _MEMORY_TABLE.read_text().splitlines())
-        found.append(int(table["MemAvailable"].split()[0]) * 1024)
-    except (OSError, ValueError, LookupError):
-        pass
-    if not found:
+    """Return the bytes that can be allocated now, within the limits of control groups; None if unknown."""
+    found = []
+    for group in _groups():
         try:
-            found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-        except (AttributeError, ValueError, OSError):
-            return None
-    return max(0, min(found))
+            limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+            stat = (group / "memory.stat").read_text().split()
+            # Cached files count as used, but the system gives them up when asked.
+            found.append(limit - used + int(stat[stat.index("inactive_file") + 1]))
+        except (OSError, ValueError):  # no such file in the outermost group; "max" is not a number
+            continue
+    try:
+        table = _MEMORY_TABLE.read_text().split()
+        found.append(int(table[table.index("MemAvailable:") + 1]) * 1024)
+    except (OSError, ValueError):
+        pass
+    return max(0, min(found)) if found else None
 
 
 def require_memory(count: int, what: str) -> None:
@@ -82,7 +83,7 @@ def require_memory(count: int, what: str) -> None:
 
 
 def readable_bytes(count: float) -> str:
-    """Return a size as people read it: 1536 -> "1.5 KiB"."""
+    """Return a size in words: 1536 -> "1.5 KiB"."""
     units = ("KiB", "MiB", "GiB", "TiB")
     if count < 1024:
         return f"{count:.0f} bytes"
@@ -91,78 +92,25 @@ def readable_bytes(count: float) -> str:
     return f"{size:.0f} {units[power - 1]}" if size >= 100 else f"{size:.3g} {units[power - 1]}"
 
 
-# control groups
-
-
-@lru_cache(maxsize=8)  # small draws would spend most of their time here, and no quota changes often
-def _quotas(process: Path) -> tuple[int, ...]:
-    """Return the CPU quotas, in cores, of the groups around a process."""
-    found = []
-    for group, version in _groups("cpu", process):
+@lru_cache(maxsize=1)  # small draws would spend most of their time here, and quotas seldom change
+def _quota() -> float:
+    """Return the smallest CPU quota of the groups around this process, in cores."""
+    found = [math.inf]
+    for group in _groups():
         try:
-            if version == 2:
-                quota, period = (group / "cpu.max").read_text().split()
-            else:
-                quota = (group / "cpu.cfs_quota_us").read_text()
-                period = (group / "cpu.cfs_period_us").read_text()
-            share = float(quota) / float(period)
-        except (OSError, ValueError, ZeroDivisionError):
-            continue  # no such file in the outermost group; "max" is no number
-        if share > 0:
-            found.append(math.ceil(share))
-    return tuple(found)
-
-
-def _room_in_groups() -> Iterator[int]:
-    """Yield the bytes that each group with a memory limit leaves."""
-    names = {2: ("memory.max", "memory.current"), 1: ("memory.limit_in_bytes", "memory.usage_in_bytes")}
-    for group, version in _groups("memory", _PROCESS):
-        try:
-            limit, used = (int((group / name).read_text()) for name in names[version])
-            if limit < _UNLIMITED:
-                yield limit - used + _reclaimable((group / "memory.stat").read_text(), version)
-        except (OSError, ValueError):
+            quota, period = (group / "cpu.max").read_text().split()
+            found.append(float(quota) / float(period))
+        except (OSError, ValueError):  # no such file in the outermost group; "max" is not a number
             continue
+    return min(found)
 
 
-def _reclaimable(stat: str, version: int) -> int:
-    """Return the bytes of cached files, which a control group counts as used but gives up when asked."""
-    wanted = "inactive_file" if version == 2 else "total_inactive_file"
-    return int(dict(line.split() for line in stat.splitlines()).get(wanted, 0))
-
-
-@lru_cache(maxsize=8)
-def _groups(controller: str, process: Path) -> tuple[tuple[Path, int], ...]:
-    """Return the folders of the groups around a process, from its own outwards, with their version."""
+@lru_cache(maxsize=1)
+def _groups() -> tuple[Path, ...]:
+    """Return the folders of the control groups around this process, from its own outwards."""
     try:
-        own = (process / "cgroup").read_text().splitlines()
-        mounts = (process / "mountinfo").read_text().splitlines()
+        path = _OWN_GROUP.read_text().partition("0::/")[2].strip()
     except OSError:
         return ()
-    return tuple(_below_mounts(controller, own, mounts))
-
-
-def _below_mounts(controller: str, own: list[str], mounts: list[str]) -> Iterator[tuple[Path, int]]:
-    paths = {}  # of this process in the hierarchy of each version
-    for line in own:
-        number, controllers, path = line.split(":", 2)
-        if number == "0":
-            paths[2] = path
-        elif controller in controllers.split(","):
-            paths[1] = path
-    for line in mounts:
-        fields, _, kind = line.partition(" - ")
-        system, _, options = kind.split(" ", 2)
-        version = {"cgroup2": 2, "cgroup": 1}.get(system, 0)
-        if version not in paths or (version == 1 and controller not in options.split(",")):
-            continue
-        root, mounted = fields.split(" ")[3:5]
-        below = os.path.relpath(paths[version], root)  # a container may see a part of the hierarchy alone
-        if below.startswith(".."):
-            below = "."
-        folder = Path(mounted.replace("\\040", " "))
-        inner = folder / below
-        for group in (inner, *inner.parents):
-            yield group, version
-            if group == folder:
-                break
+    own = _GROUPS / path
+    return tuple(group for group in (own, *own.parents) if group.is_relative_to(_GROUPS))

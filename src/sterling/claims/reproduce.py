@@ -12,7 +12,7 @@ from sterling import __version__
 from sterling.base import checks
 from sterling.base.files import as_path
 from sterling.base.interrupts import deferred_interrupt
-from sterling.base.progress import Progress, showing
+from sterling.base.progress import Progress, reporting
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.claim import EFFORTS
 from sterling.claims.context import Context
@@ -79,7 +79,7 @@ def reproduce(
     begun = time.monotonic()
     report = Reproduction((), effort, checks.integer(seed, "seed", 0))
     try:
-        with showing(progress) as show, deferred_interrupt() as pressed:
+        with reporting(progress) as show, deferred_interrupt() as pressed:
             for index, key in enumerate(keys):
                 claim = CLAIMS[key]
                 where = f"{key} {claim.title}, claim {index + 1} of {len(keys)}"

@@ -51,7 +51,7 @@ def audit(
     if json:
         print_json(found.to_dict())
     else:
-        (first, *_), table, notes = found.told()
+        (first, *_), table, notes = found.parts()
         typer.echo(first)
         console().print(table, *notes, sep="\n", markup=False)
     if report is not None:

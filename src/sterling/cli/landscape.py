@@ -131,14 +131,13 @@ def _basin_settings(basins, steps, schedule, init) -> dict[str, Any] | None:
 
 def _print(found: "Landscape", ends: "Basins | None") -> None:
     from sterling.base.text import readable_time
-    from sterling.landscapes.summary import sentence
 
     (_, verdict), *rows = found._rows()
     rows.append(("time", readable_time(found.seconds)))
     if ends is not None:
         rows += _basin_rows(found, ends)
     colour = "green" if found.trap_free else "red"
-    print_verdict(about(found.instance, found.surrogate), verdict, colour, sentence(found), rows)
+    print_verdict(about(found.instance, found.surrogate), verdict, colour, found.sentence(), rows)
 
 
 def _basin_rows(found: "Landscape", ends: "Basins") -> list[tuple[str, str]]:

@@ -28,8 +28,8 @@ def listen() -> None:
     """Take over Ctrl-C and SIGTERM, first thing; where Ctrl-C was switched off before, it stays so."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _press)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGTERM, _pass_on)
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    signal.signal(signal.SIGTERM, signal.default_int_handler if ignored else _pass_on)
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, _pass_on)
         sys.unraisablehook = _swallowed

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sterling.base import checks
 from sterling.base.files import as_path, printable, refusal
-from sterling.base.progress import Show
+from sterling.base.progress import ProgressCallback
 from sterling.base.resources import thread_count
 from sterling.dynamics.restart import Restart
 from sterling.errors import InputError, InputTypeError, SterlingWarning
@@ -40,7 +40,7 @@ class Options:
     restart: Restart | None = None
     engine: str = "auto"
     record: tuple[str, ...] = RECORDS
-    progress: bool | Show = False
+    progress: bool | ProgressCallback = False
     threads: int = None  # type: ignore[assignment]
     cache_bytes: int | None = None
     checkpoint: Path | None = None

@@ -24,7 +24,7 @@ from sterling.dynamics.sums import (
     mark_counting,
     spill,
 )
-from sterling.exact.jit import embedded, loop, njit
+from sterling.exact.jit import embedded, helper, njit
 from sterling.exact.machine import (
     ADDED,
     add_eight,
@@ -194,14 +194,14 @@ def _flag_rows(data, before, after, flags, size):
         flags[i] = 0
 
 
-@loop
+@helper
 def _pack(flags, masks, size):
     """masks ← flags, 64 to a word."""
     for word in range((size + 63) // 64):
         masks[word] = byte_mask(flags, 64 * word)
 
 
-@loop
+@helper
 def _move_and_mark(data, job, before, after, flags, masks, first, size):
     """The move over the known state to the new one, and masks ← rows that changed, for few columns at once.
 
@@ -253,7 +253,7 @@ def _fill_rows(data, base, job, first, last):
         base.before[r] = total
 
 
-@loop
+@helper
 def _move(data, job, source, target, first, size, start, stop, constant):
     if data.paired:
         if not job.info[DIRECT]:  # else they are the same
@@ -263,7 +263,7 @@ def _move(data, job, source, target, first, size, start, stop, constant):
         _move_rows(data, job, source, target, first, size, start, stop, constant)
 
 
-@loop
+@helper
 def _do_chunk(data, base, job, scratch, chunk):
     first = chunk * data.chunk
     last = min(first + data.chunk, base.before.size)

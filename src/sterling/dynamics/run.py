@@ -102,7 +102,7 @@ class Run:
             finally:
                 engine.finish()
             if show is not None:
-                show(self._progress(pace, orbit.steps, orbit.verdict))
+                show(self._progress(pace, orbit.steps, orbit))
             if self.options.checkpoint is not None:
                 unsaved = _try_save(orbit, self.options.checkpoint)
             pressed = interrupted()
@@ -208,13 +208,21 @@ class Run:
         )
         return Orbit(course)
 
-    def _progress(self, pace: _Pace, step: int, verdict: Verdict | None = None) -> Progress:
+    def _progress(self, pace: _Pace, step: int, orbit: Orbit | None = None) -> Progress:
         clock = self.walk.clock
-        visits, events = int(clock[cell.VISITS]), int(clock[cell.EVENTS])
-        verdict = verdict or (Verdict.RECURRENT if visits >= 2 else Verdict.WANDERING)
-        occupancy = float(clock[cell.OCCUPIED] / max(1, clock[cell.ANCHOR]))
-        facts = (f"occupancy {occupancy:.3g}", f"visits {visits:,}", f"flips at {events:,} steps")
-        return Progress(step, self.options.steps, f"{verdict} so far", facts, pace.left(step))
+        if orbit is None:
+            visits, verdict = int(clock[cell.VISITS]), Verdict.WANDERING
+            if visits >= 2:
+                verdict = Verdict.RECURRENT
+            occupancy, note = clock[cell.OCCUPIED] / max(1, clock[cell.ANCHOR]), f"{verdict} so far"
+        else:
+            visits, occupancy, note = orbit.visits, orbit.occupancy, str(orbit.verdict)
+        facts = (
+            f"occupancy {occupancy:.3g}",
+            f"visits {visits:,}",
+            f"flips at {clock[cell.EVENTS]:,} steps",
+        )
+        return Progress(step, self.options.steps, note, facts, pace.left(step))
 
 
 class _Pace:

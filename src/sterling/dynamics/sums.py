@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sterling.exact.jit import embedded, loop
+from sterling.exact.jit import embedded, helper
 from sterling.exact.machine import ADDED, add_eight, alike, clear_lowest, prefetch, trailing_zeros
 
 #: Rows that `add_eight` takes at a time; lists have room for so many more entries.
@@ -171,7 +171,7 @@ def _add_wide(rows, listed, weight, count, sums):
             total[k] += w * np.int64(row[k])
 
 
-@loop
+@helper
 def spill(narrow, sums):
     """sums += narrow, and narrow ← 0."""
     for k in range(narrow.size):
@@ -179,7 +179,7 @@ def spill(narrow, sums):
         narrow[k] = 0
 
 
-@loop
+@helper
 def _add_narrow(rows, listed, weight, first, stop, sums):
     """sums += Σ weight·row over the entries first … stop of a list, which is filled up to whole groups."""
     for q in range(first, stop, GROUP):

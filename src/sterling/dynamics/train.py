@@ -9,7 +9,7 @@ import numpy as np
 
 from sterling.base import checks
 from sterling.base.arrays import real_array
-from sterling.base.progress import Show, showing
+from sterling.base.progress import ProgressCallback, reporting
 from sterling.dynamics.options import RECORDS, Options
 from sterling.dynamics.orbit import Orbit
 from sterling.dynamics.restart import Restart
@@ -33,7 +33,7 @@ def train(
     init: int | np.random.SeedSequence | np.random.Generator | np.ndarray = 0,
     engine: str = "auto",
     record: str | Iterable[str] = RECORDS,
-    progress: bool | Show = False,
+    progress: bool | ProgressCallback = False,
     *,
     restart: Restart | None = None,
     threads: int | None = None,
@@ -136,7 +136,7 @@ def resume(
     orbit: Orbit,
     instance: Instance,
     steps: int | None = None,
-    progress: bool | Show = False,
+    progress: bool | ProgressCallback = False,
     *,
     threads: int | None = None,
     cache_bytes: float | None = None,
@@ -283,7 +283,7 @@ def initial_latent(n: int, init) -> np.ndarray:
 
 
 def _go(run: Run) -> Orbit:
-    with showing(run.options.progress, "steps") as show:
+    with reporting(run.options.progress, "steps") as show:
         return run.go(show)
 
 

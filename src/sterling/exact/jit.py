@@ -1,25 +1,28 @@
-"""The one place where Numba is configured: the decorators, and the cache of compiled kernels.
+"""The one place where Numba is configured: the decorators, and the folder in which compiled kernels are kept.
 
-It knows nothing of what the kernels compute. Instructions that Numba has no name for are in `machine.py`.
+Numba's own cache writes and reads the kernels. Here is what it leaves open: a folder named by all sources, so
+that no kernel is stale; a digest of each file, so that no damaged one is run; and no folder of somebody else.
+Instructions that Numba has no name for are in `machine.py`.
 """
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import importlib
 import os
-import pickle
 import platform
+import stat
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import llvmlite
 import numba
-from numba.core import caching, codegen, config, serialize
-from numba.core.compiler import Compiler, CompileResult
+from numba import config
+from numba.core import event
 
 from sterling.base.files import printable, write_atomically
 from sterling.errors import SterlingWarning, StoreError
@@ -27,8 +30,8 @@ from sterling.errors import SterlingWarning, StoreError
 #: True when Numba runs kernels as plain Python (NUMBA_DISABLE_JIT=1), as one test job does.
 INTERPRETED = bool(vars(config)["DISABLE_JIT"])  # made at run time, out of sight of type checkers
 
-# Files whose text decides what the kernels compute; their digest names the folder of compiled ones. Numba's
-# own cache would see the file of the outermost function alone.
+# Files whose text decides what the kernels compute; their digest names the folder of compiled ones. Numba
+# looks at the file of the outermost function alone.
 _SOURCES = (
     "exact/jit.py",
     "exact/machine.py",
@@ -44,14 +47,14 @@ _SOURCES = (
     "dynamics/kernels.py",
     "landscapes/kernels.py",
 )
-_SUFFIX = ".kernel"
-_DIGEST_BYTES = 16  # before the contents of each file
+_FILES = "*.nb[ci]"  # Numba's data and index files
+_SOUND = "sound"  # folder of empty files named by the digests of what Numba wrote
 _ALL_BYTES = 1 << 22  # more than all kernels take
 
-# Kernels allocate nothing, so arrays need no reference counts (they would cost more than the work), and
-# division follows IEEE instead of raising.
-_PLAIN: dict = {"_nrt": False, "error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
-_INNER: dict = _PLAIN | {"no_cpython_wrapper": True}  # Python never calls them
+# Options of Numba's target, for speed: kernels allocate nothing, so arrays need no reference counts (they
+# would cost more than the work), and division follows IEEE instead of raising.
+_KERNEL: dict = {"_nrt": False, "error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
+_INNER: dict = _KERNEL | {"no_cpython_wrapper": True}  # Python never calls them
 
 
 def _load_array_functions() -> None:
@@ -73,82 +76,21 @@ if not INTERPRETED:
     _load_array_functions()
 
 
-class _KernelCompiler(Compiler):
-    """Spares the system what compiling would ask of it half a million times.
-
-    Garbage is looked for seldom, for nearly all that is made stays until the end. And CPython keeps its
-    frames in pieces of 16 KiB: calls that cross the end of one make and free the next each time. A frame with
-    this much room brings a piece of a mebibyte, in which all calls below it find theirs.
-    """
-
-    def compile_extra(self, func):
-        usual = gc.get_threshold()
-        gc.set_threshold(usual[0] and max(usual[0], 20_000), *usual[1:])
-        try:
-            return super().compile_extra(func)
-        finally:
-            gc.set_threshold(*usual)
-
-    compile_extra.__code__ = compile_extra.__code__.replace(co_stacksize=1 << 16)
-
-
-def njit(function):
+def njit(function) -> Any:
     """Compile in nopython mode, without the GIL, kept on disk; no fast-math, so IEEE results hold."""
     if INTERPRETED:
         return function
-    compiled: Any = numba.njit(pipeline_class=_KernelCompiler, **_PLAIN)(function)
-    compiled._cache = _Kept(function)
-    return compiled
-
-
-class _Part(codegen.JITCodeLibrary):
-    """A function that only others call: a part of their machine code, without any of its own."""
-
-    def _optimize_final_module(self):
-        pass  # its callers will be, with all their parts
-
-    def _finalize_final_module(self):
-        self._finalized = True
-
-    def get_pointer_to_function(self, name):
-        return 0  # none
-
-    @property
-    def codegen(self) -> Any:  # Numba asks for it to tell machine code its environment
-        return self
-
-    def set_env(self, name, environment):
-        pass
-
-
-class _Loop(_Part):
-    """A part that is optimised before it becomes one."""
-
-    _optimize_final_module = codegen.JITCodeLibrary._optimize_final_module
-
-
-class _PartCompiler(Compiler):
-    library: type[_Part] = _Part
-
-    def define_pipelines(self):
-        state = self.state
-        if state.library is None:
-            state.library = self.library(state.targetctx.codegen(), state.func_id.func_qualname)
-        return super().define_pipelines()
-
-
-class _LoopCompiler(_PartCompiler):
-    library = _Loop
+    folder = cache_folder()
+    kept = folder is not None and _refusal(folder) is None
+    with _numba_keeps_in(folder):
+        compiled = numba.njit(cache=kept, **_KERNEL)(function)
+    _kernels.append(compiled)
+    return _Kernel(compiled, folder if kept else None)
 
 
 def helper(function):
     """Compile a function that only other kernels call; it is kept as a part of them."""
-    return function if INTERPRETED else numba.njit(pipeline_class=_PartCompiler, **_INNER)(function)
-
-
-def loop(function):
-    """Like `helper`, for loops over rows: they are vectorised here, as they would not be within others."""
-    return function if INTERPRETED else numba.njit(pipeline_class=_LoopCompiler, **_INNER)(function)
+    return function if INTERPRETED else numba.njit(**_INNER)(function)
 
 
 def embedded(function):
@@ -159,6 +101,37 @@ def embedded(function):
     return function if INTERPRETED else numba.njit(inline="always", **_INNER)(function)
 
 
+class _Kernel:
+    """A compiled function for Python to call. No state of the disk ends a call."""
+
+    def __init__(self, compiled: Any, folder: Path | None):
+        self.compiled, self._folder, self._compilations = compiled, folder, 0
+
+    def __call__(self, *arguments) -> Any:
+        try:
+            result = self.compiled(*arguments)
+        except OSError as problem:  # Numba could not write what it compiled: it is compiled all the same
+            _warn_not_kept(problem)
+            return self.compiled(*arguments)
+        compilations = len(self.compiled.stats.cache_misses)
+        if self._folder is not None and compilations > self._compilations:
+            self._compilations = compilations
+            self._note_digests(self._folder)
+        return result
+
+    def _note_digests(self, folder: Path) -> None:
+        """Note what Numba has just written of this kernel as sound."""
+        function = self.compiled.py_func
+        name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}-"
+        try:
+            for file in folder.rglob(_FILES):
+                if file.name.startswith(name):
+                    (folder / _SOUND).mkdir(mode=0o700, exist_ok=True)
+                    (folder / _SOUND / _digest(file)).touch()
+        except OSError as problem:
+            _warn_not_kept(problem)
+
+
 # what is kept
 
 
@@ -167,6 +140,7 @@ def _name_of_folder() -> str:
     for name in _SOURCES:
         digest.update((Path(__file__).parent.parent / name).read_bytes())
     digest.update(f"{numba.__version__} {llvmlite.__version__} {platform.python_version()}".encode())
+    digest.update(f"{[vars(config)[name] for name in ('OPT', 'BOUNDSCHECK')]}".encode())
     return f"kernels-{digest.hexdigest()}"
 
 
@@ -188,17 +162,24 @@ def cache_folder() -> Path | None:
 def kept_kernels() -> list[Path]:
     """Return the files of compiled kernels."""
     folder = cache_folder()
-    return [] if folder is None else sorted(folder.glob(f"*{_SUFFIX}"))
+    return [] if folder is None else sorted(folder.rglob("*.nbc"))
 
 
-def drop_damaged() -> int:
-    """Remove compiled kernels whose digest does not fit, and return how many there were."""
-    damaged = 0
-    for file in kept_kernels():
-        if _contents(file) is None:
-            file.unlink(missing_ok=True)
-            damaged += 1
-    return damaged
+def drop_damaged(folder: Path | None = None) -> int:
+    """Remove files of compiled kernels that are not as they were written, and return how many there were.
+
+    Raises
+    ------
+    OSError
+        If one cannot be removed.
+    """
+    folder = folder or cache_folder()
+    if folder is None:
+        return 0
+    damaged = [file for file in folder.rglob(_FILES) if not (folder / _SOUND / _digest(file)).exists()]
+    for file in damaged:
+        file.unlink(missing_ok=True)
+    return len(damaged)
 
 
 def why_not_kept() -> str | None:
@@ -206,92 +187,102 @@ def why_not_kept() -> str | None:
     folder = cache_folder()
     if folder is None:
         return "there is no home folder"
-    probe = folder / f"probe-{os.getpid()}"
+    reason = _refusal(folder)
+    if reason is None:
+        probe = folder / f"probe-{os.getpid()}"
+        try:
+            write_atomically(probe, bytes(_ALL_BYTES))
+            probe.unlink()
+        except (StoreError, OSError) as problem:
+            return str(problem)
+    return reason
+
+
+@cache
+def _refusal(folder: Path) -> str | None:
+    """Return why a folder cannot keep kernels, None if it can; make it, and remove what is damaged there.
+
+    Numba unpickles what it finds. So the folder must be ours alone, and nobody else may be able to put
+    another in its place.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(probe, lambda stream: stream.write(bytes(_ALL_BYTES)))
-        probe.unlink()
-    except (StoreError, OSError) as problem:
+        folder.parent.parent.mkdir(parents=True, exist_ok=True)
+        for part in (folder.parent, folder):
+            part.mkdir(mode=0o700, exist_ok=True)
+        root, parent, own = (part.stat().st_mode for part in (folder.parent.parent, folder.parent, folder))
+        if hasattr(os, "getuid"):
+            owners = {part.lstat().st_uid for part in (folder.parent, folder)}
+            movable = root & stat.S_IWOTH and not root & stat.S_ISVTX
+            if owners != {os.getuid()} or movable or parent & 0o022 or own & 0o077:
+                return f"others than you can write to {printable(folder)}"
+        if drop_damaged(folder):
+            _warn_once(
+                f"damaged compiled kernels in {printable(folder)} were removed; they are compiled again"
+            )
+    except OSError as problem:
         return str(problem)
     return None
 
 
+@contextmanager
+def _numba_keeps_in(folder: Path | None) -> Iterator[None]:
+    """Let Numba keep what is decorated now in a folder of ours; kernels of others go where they would."""
+    usual = {name: vars(config).get(name, "") for name in ("CACHE_DIR", "CACHE_LOCATOR_CLASSES")}
+    try:
+        for name, value in zip(usual, (str(folder), ""), strict=True):
+            setattr(config, name, value)
+        yield
+    finally:
+        for name, value in usual.items():
+            setattr(config, name, value)
+
+
+def _digest(file: Path) -> str:
+    try:
+        return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
+    except IsADirectoryError:
+        return "a folder"
+
+
+# what is said
+
 #: Called before this process compiles its first kernel, with whether what it compiles can be kept.
 on_compiling: list[Callable[[bool], Any]] = []
 
-_told: set[str] = set()
+_said: set[str] = set()
+_kernels: list[Any] = []  # what Numba made of them
 
 
-class _Kept(caching.NullCache):
-    """The compiled forms of a function: a file for each signature, whole or absent, with a digest.
+class _Announcer(event.Listener):
+    """Hears of Numba's compilations, those of others included."""
 
-    What is damaged, or cannot be kept, is compiled again and said once; no state of the disk ends a run.
-    """
-
-    def __init__(self, function: Callable):
-        self._function = f"{function.__module__}.{function.__qualname__}"
-
-    def load_overload(self, sig, target_context) -> Any:
-        target_context.refresh()
-        file = self._file(sig, target_context.codegen())
-        if file is not None and file.exists():
-            contents = _contents(file)
-            if contents is not None:
-                try:
-                    return CompileResult._rebuild(target_context, *pickle.loads(contents))
-                except Exception:  # of another Numba that calls itself the same, say
-                    pass
-            _tell_once(f"the compiled kernels in {printable(file.parent)} are damaged: they are made anew")
-        if "compiling" not in _told:
-            _told.add("compiling")
+    def on_start(self, event: event.Event) -> None:
+        if "compiling" not in _said and any(
+            (event.data or {}).get("dispatcher") is kernel for kernel in _kernels
+        ):
+            _said.add("compiling")
             reason = why_not_kept()
             if reason is not None:
-                _tell_not_kept(reason)
-            for tell in on_compiling:
-                tell(reason is None)
-        return None
+                _warn_not_kept(reason)
+            for say in on_compiling:
+                say(reason is None)
 
-    def save_overload(self, sig, cres) -> None:
-        file = self._file(sig, cres.codegen)
-        if file is None or cres.lifted or cres.library.has_dynamic_globals:
-            return
-        contents = serialize.dumps(cres._reduce())
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(file, lambda stream: stream.write(_digest(contents) + contents))
-        except (StoreError, OSError) as problem:
-            _tell_not_kept(problem)
-
-    def _file(self, sig, codegen) -> Path | None:
-        folder = cache_folder()
-        settings = [vars(config)[name] for name in ("OPT", "BOUNDSCHECK")]  # change the machine code
-        key = _digest(repr((sig, codegen.magic_tuple(), settings)).encode()).hex()
-        return None if folder is None else folder / f"{self._function}-{key}{_SUFFIX}"
+    def on_end(self, event: event.Event) -> None:
+        pass
 
 
-def _contents(file: Path) -> bytes | None:
-    """Return what a file holds, None if it is damaged."""
-    try:
-        data = file.read_bytes()
-    except OSError:
-        return None
-    contents = data[_DIGEST_BYTES:]
-    return contents if data[:_DIGEST_BYTES] == _digest(contents) else None
+event.register("numba:compile", _Announcer())
 
 
-def _digest(contents: bytes) -> bytes:
-    return hashlib.blake2b(contents, digest_size=_DIGEST_BYTES).digest()
-
-
-def _tell_not_kept(reason: object) -> None:
-    _tell_once(
-        f"compiled kernels cannot be kept, so each start compiles them again ({reason}): name a folder that "
-        "can be written to in NUMBA_CACHE_DIR"
+def _warn_not_kept(reason: object) -> None:
+    _warn_once(
+        f"compiled kernels cannot be kept, so each start compiles them again ({reason}): name a folder of "
+        "yours in NUMBA_CACHE_DIR"
     )
 
 
-def _tell_once(text: str) -> None:
+def _warn_once(text: str) -> None:
     kind = text.split(" (")[0]
-    if kind not in _told:
-        _told.add(kind)
+    if kind not in _said:
+        _said.add(kind)
         warnings.warn(text, SterlingWarning, stacklevel=2)

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from sterling.exact.jit import INTERPRETED, loop
+from sterling.exact.jit import INTERPRETED, helper
 
 #: Codes that `add_eight` and `add_two` take of each row; rows are padded to a multiple.
 ADDED = 32
@@ -187,7 +187,7 @@ class _Codes:
         self.context, self.builder, self.signature, self.args = context, builder, signature, args
         self.matrix = context.make_array(signature.args[0])(context, builder, args[0])
         self.stride = builder.extract_value(self.matrix.strides, 0)
-        self.paired = "+avx512bw" in context.codegen()._get_host_cpu_features()
+        self.paired = "+avx512bw" in context.codegen().magic_tuple()[2]
 
     def entry(self, position, index, kind):
         """Load from the list ``position``, at least 16 bits aligned."""
@@ -383,21 +383,21 @@ def _atomic_store(typing_context, board, index, value):
     return types.void(board, types.int64, types.int64), generate
 
 
-@loop
+@helper
 def _prefetch_row(rows, row):
     """Ask the processor to bring one row of a matrix near; changes no result."""
     for offset in range(0, rows.shape[1] * rows.itemsize, 64):
         _prefetch(rows, row, offset)  # pyright: ignore[reportCallIssue]  # Numba supplies the context
 
 
-@loop
+@helper
 def _prefetch_part(rows, row, first, size):
     """Ask for ``size`` entries of one row of a matrix."""
     for offset in range(first * rows.itemsize, (first + size) * rows.itemsize, 64):
         _prefetch(rows, row, offset)  # pyright: ignore[reportCallIssue]
 
 
-@loop
+@helper
 def _clear_lowest(word):
     """The word without its lowest set bit."""
     return word & (word - types.uint64(1))

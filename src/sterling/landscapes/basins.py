@@ -1,25 +1,24 @@
-"""Where runs end: the dynamics from many starts, counted by the absorbing state that caught them."""
+"""Where runs end: the dynamics from many starts, counted by the absorbing state that they reach."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sterling.base.checks import integer
 from sterling.base.checks import seed as checked_seed
 from sterling.base.pool import Pool
-from sterling.base.progress import Progress, Show, showing
+from sterling.base.progress import Progress, ProgressCallback, reporting
 from sterling.base.text import Result, counted, percent
-from sterling.landscapes.numbering import number_of, signs_of
+from sterling.landscapes.numbering import distances, number_of, signs_of
+from sterling.model.instance import Instance
+from sterling.model.problem import LATENT, part_seed
 from sterling.schedules import Schedule
+from sterling.surrogates import Surrogate
 
-if TYPE_CHECKING:
-    from sterling.landscapes.landscape import Landscape
-
-#: Steps of a run, at most, where no state absorbs: it would go on for ever, and only its verdict is told.
+#: Most steps of a run where no state absorbs: it would never end, and only its verdict counts.
 ENDLESS_STEPS = 10_000
 
 _CACHE_BYTES = 1 << 26  # for each run
@@ -34,13 +33,13 @@ class Basins(Result):
     counts: np.ndarray  # int64 (count,), runs that ended in each
     absorbing: np.ndarray  # int8 (count, n), the same states as signs
     distance: np.ndarray  # uint8 (count,), to the reference
-    unabsorbed: int  # runs that were under way at their last step
+    unabsorbed: int  # runs that no state had absorbed at their last step
     verdicts: dict[str, int]  # runs by verdict
     steps: int  # bound on each run, `ENDLESS_STEPS` at most where no state absorbs
 
     @property
     def shares(self) -> np.ndarray:
-        """Counts as shares of all starts: the sizes of the basins under this law of starts."""
+        """Counts as shares of all starts: the sizes of the basins for this distribution of starts."""
         return self.counts / self.starts
 
     def to_dict(self) -> dict:
@@ -59,28 +58,33 @@ class Basins(Result):
 
 
 class _Stopped(Exception):
-    """A run was given up on request."""
+    """A run was stopped on request."""
 
 
 def find_basins(
-    landscape: Landscape,
+    instance: Instance,
+    surrogate: Surrogate,
+    reference: int,
+    endless: bool,
     starts: int,
     schedule: Schedule | None,
     seed: int | np.random.SeedSequence | np.random.Generator,
     steps: int,
     threads: int | None,
-    progress: bool | Show,
+    progress: bool | ProgressCallback,
 ) -> Basins:
-    """Run the dynamics from many starts and count where they end; see `Landscape.basins`."""
+    """Run the dynamics from many starts and count where they end; see `Landscape.basins`.
+
+    ``reference`` is a state's number, ``endless`` whether no state absorbs.
+    """
     from sterling.dynamics.train import train
-    from sterling.model.problem import LATENT, part_seed
 
     starts, steps, root = integer(starts, "starts", 1), integer(steps, "steps", 1), checked_seed(seed)
-    if not landscape.absorbing_states.size:
+    if endless:
         steps = min(steps, ENDLESS_STEPS)
     where: list[int] = []
     verdicts: Counter[str] = Counter()
-    with Pool(threads) as pool, showing(progress, "runs") as show:
+    with Pool(threads) as pool, reporting(progress, "runs") as show:
 
         def look(_) -> None:
             if pool.stopping:
@@ -88,10 +92,10 @@ def find_basins(
 
         def run(number: int) -> tuple[int | None, str]:
             orbit = train(
-                landscape.instance,
+                instance,
                 steps,
                 schedule,
-                landscape._surrogate,
+                surrogate,
                 part_seed(root, LATENT, number),
                 record=(),
                 progress=look,
@@ -113,8 +117,8 @@ def find_basins(
         starts=starts,
         states=states[order],
         counts=counts[order],
-        absorbing=signs_of(states[order], landscape.n),
-        distance=landscape._distance_of(states[order]),
+        absorbing=signs_of(states[order], instance.n),
+        distance=distances(states[order], reference),
         unabsorbed=starts - len(where),
         verdicts=dict(sorted(verdicts.items())),
         steps=steps,

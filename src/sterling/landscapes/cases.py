@@ -29,7 +29,7 @@ from sterling.landscapes.numbering import members
 from sterling.landscapes.programs import SLACK, minimum
 from sterling.landscapes.proof import homewards, proved
 
-#: Entries of the table of states up to which cases are told apart at all, and programs that may be solved.
+#: Most states for which cases are distinguished at all, and most programs to solve.
 MOST_STATES, MOST_CASES = 1 << 20, 128
 
 _WORK = 1 << 22  # states times cases, at most

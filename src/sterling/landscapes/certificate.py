@@ -1,12 +1,12 @@
-"""Proofs for one data set: how often runs are at w*, whatever their start and their step sizes.
+"""Proofs for one data set: how often runs are at w*, for every start and all step sizes.
 
 By the balance (docs/science, 13) every limit of the shares of mass π(D), D the set of wrong weights, lies in
 
     P = {π ≥ 0, Σ π = 1, Σ_D π(D) B′_k(D) ≥ 0 for all k},
 
-B′_k(D) being b*_k G_k(D) for k in D and its positive part for k outside. Linear programs over P bound what
-all runs do (`programs.py`), and `cases.py` sharpens the bound of π(∅). What proves a bound is its dual
-vectors alone; `proof.py` evaluates them over all states from the definition.
+B′_k(D) being b*_k G_k(D) for k in D and its positive part for k outside. Linear programs over P bound all
+runs (`programs.py`), and `cases.py` sharpens the bound of π(∅). The dual vectors alone prove a bound;
+`proof.py` evaluates them over all states from the definition.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from sterling.base.arrays import check_signs, read_only
-from sterling.base.checks import instance_of
+from sterling.base.checks import instance_of, real
 from sterling.base.files import as_path, printable, unreadable, write_atomically
-from sterling.base.progress import Progress, showing
+from sterling.base.progress import Progress, reporting
 from sterling.base.text import Result
 from sterling.errors import InputError, StoreError
 from sterling.landscapes.cases import MOST_CASES, MOST_STATES, branch
@@ -37,9 +37,9 @@ from sterling.surrogates import Surrogate, get_surrogate
 
 FORMAT, VERSION = "sterling-certificate", 2
 
-#: Claims stay below what any order of the sums can find: a check of them then never fails by rounding.
+#: Factor on the rounding errors in claims: a later check, in another order of sums, then never fails.
 _CLAIMED = 4.0
-_SHOWN = 10_000  # parts of one that are told apart in words
+_SHOWN = 10_000  # parts of one that words distinguish
 _LARGEST_FILE = 1 << 20  # bytes
 
 
@@ -52,8 +52,8 @@ class Certificate(Result):
     occupancy : float
         Proved lower bound of the share of mass at the reference in the long run; 0 where nothing is proved.
     balance_occupancy : float
-        The one that the balance alone proves: below it a run of T steps lies by no more than the term of
-        docs/science, 13, which row 0 of ``duals`` tells. The sharper one has no such term.
+        The bound that the balance alone proves. A run of T steps may lie below it by at most the term of
+        docs/science, 13, which follows from row 0 of ``duals``. The sharper bound has no such term.
     wrong_share : float64 (n,)
         Proved upper bound of the share of mass in which each weight is wrong.
     absorbs : bool
@@ -63,14 +63,18 @@ class Certificate(Result):
     reference : int8 (n,)
         The teacher, or without one the first state of lowest empirical risk.
     surrogate : str
-        Whose gradient it is.
+        Name of the surrogate that determines the gradient.
     fingerprint : str
-        Of the data.
+        Digest of the data.
     cases : int8 (count, n)
         Cases that exclude each other and leave nothing out: in each a weight is balanced (1), at rest (−1),
-        or either (0). None where the dichotomy is not proved.
+        or either (0). Empty where the dichotomy is not proved.
     case_duals : float64 (count, n)
         A proof for each case; the least bound holds.
+    window : (float, float)
+        Where the derivative of the surrogate is 1.
+    closed : bool
+        Whether the ends of the window belong to it.
 
     Notes
     -----
@@ -102,6 +106,8 @@ class Certificate(Result):
     fingerprint: str
     cases: np.ndarray
     case_duals: np.ndarray
+    window: tuple[float, float]
+    closed: bool
 
     @property
     def n(self) -> int:
@@ -110,7 +116,7 @@ class Certificate(Result):
 
     @property
     def recurrent(self) -> bool:
-        """Whether it is proved that the reference is left and visited again for ever."""
+        """Whether it is proved that runs leave the reference and return to it again and again."""
         return self.occupancy > 0 and not self.absorbs
 
     @property
@@ -136,11 +142,12 @@ class Certificate(Result):
         InputError
             If the certificate belongs to other data.
         """
-        instance_of(instance, Instance, "instance", "the Instance that the certificate was made for")
+        instance_of(instance, Instance, "instance", "the Instance that was certified")
         if instance.fingerprint != self.fingerprint:
-            raise InputError("the certificate belongs to other data: give the instance it was made for")
+            raise InputError("the certificate belongs to other data: give the instance that was certified")
         proofs = self.duals, self.cases, self.case_duals
-        alone, occupancy, wrong, absorbs = check(instance, self.surrogate, self.reference, *proofs)
+        surrogate = Surrogate(self.surrogate, self.window, self.closed)
+        alone, occupancy, wrong, absorbs = check(instance, surrogate, self.reference, *proofs)
         claims = (
             self.occupancy <= occupancy
             and self.balance_occupancy <= alone
@@ -157,12 +164,12 @@ class Certificate(Result):
             One or two sentences.
         """
         if self.absorbs:
-            first = "The reference absorbs: a run that comes there stays"
+            first = "The reference absorbs: a run that reaches it stays there"
             if self.occupancy > 0:
                 first += f", and at least {_below(self.occupancy)} of the mass is spent there"
         elif self.recurrent:
             first = (
-                "Recurrence is proved: from every start, the reference is left and visited again for ever, "
+                "Recurrence is proved: from every start, runs return to the reference again and again, "
                 f"and at least {_below(self.occupancy)} of the mass is spent there"
             )
         else:
@@ -174,7 +181,8 @@ class Certificate(Result):
 
     def to_dict(self) -> dict[str, Any]:
         proved = {"recurrent": self.recurrent, "decodes": self.decodes}
-        return {"format": FORMAT, "version": VERSION, **super().to_dict(), **proved}
+        window = [None if math.isinf(end) else end for end in self.window]
+        return {"format": FORMAT, "version": VERSION, **super().to_dict(), "window": window, **proved}
 
     def _rows(self) -> list[tuple[str, str]]:
         return [
@@ -211,7 +219,7 @@ class Certificate(Result):
 
     @staticmethod
     def load(path: str | os.PathLike) -> Certificate:
-        """Read a certificate that `save` wrote; `verify` says whether it proves what it claims.
+        """Read a certificate that `save` wrote; `verify` says whether it proves its claims.
 
         Parameters
         ----------
@@ -221,19 +229,19 @@ class Certificate(Result):
         Returns
         -------
         Certificate
-            As it was written; nothing in it is believed before `verify`.
+            The saved one. Its claims are possible numbers; only `verify` checks that they are true.
 
         Raises
         ------
         StoreError
-            If the file cannot be read or is no certificate.
+            If the file cannot be read or is not a certificate.
         """
-        place = as_path(path)
-        reason = unreadable(place)
+        file = as_path(path)
+        reason = unreadable(file)
         if reason is not None:
             raise StoreError(reason)
-        with open(place, "rb") as stream:
-            return _from_bytes(stream.read(_LARGEST_FILE + 1), printable(place))
+        with open(file, "rb") as stream:
+            return _from_bytes(stream.read(_LARGEST_FILE + 1), printable(file))
 
 
 def certify(
@@ -243,7 +251,7 @@ def certify(
     threads: int | None = None,
     progress: bool | Callable[[Progress], None] = False,
 ) -> Certificate:
-    """Prove what every run on a data set does in the long run, whatever its start and step sizes.
+    """Prove what every run on a data set does in the long run, for every start and all step sizes.
 
     Parameters
     ----------
@@ -252,7 +260,7 @@ def certify(
     surrogate : str or Surrogate
         A piecewise-constant one.
     threads : int, optional
-        All cores by default. The result does not depend on it.
+        Number of threads, all cores by default; results are the same for any value.
     progress : bool or callable
         True shows a display; a callable gets a `Progress` now and then.
 
@@ -280,17 +288,17 @@ def certify(
     >>> certificate.recurrent
     True
     """
-    instance_of(instance, Instance, "instance", "an Instance, as Problem.draw(seed) makes it")
+    instance_of(instance, Instance, "instance", "an Instance, such as problem.draw(0)")
     chosen = check_surrogate(surrogate)
     check_dimension(instance.n)
-    reference = _reference(instance)
+    reference = landscape(instance).reference if instance.teacher is None else instance.teacher
     table = balances(instance, chosen, reference, threads, progress)
     # From B′ the balance alone is judged as well.
     pushes = table.copy() if len(table) <= MOST_STATES else table
     for first in range(0, len(table), PRICED):
         block = table[first : first + PRICED]
         block[:] = clipped(block, members(first + np.arange(len(block)), instance.n))
-    with showing(progress, "bounds") as show:
+    with reporting(progress, "bounds") as show:
         duals = bounds(table, show)
     cases, case_duals = branch(pushes, table)
     blocks = ((first, pushes[first : first + PRICED]) for first in range(0, len(table), PRICED))
@@ -307,28 +315,23 @@ def certify(
         fingerprint=instance.fingerprint,
         cases=read_only(cases),
         case_duals=read_only(case_duals),
+        window=chosen.window,  # type: ignore[arg-type]
+        closed=chosen.closed,
     )
 
 
 def _below(bound: float) -> str:
     """Return a lower bound in four decimals that are never above it."""
-    return f"{math.floor(bound * _SHOWN) / _SHOWN:g}"
+    return f"{math.floor(bound * _SHOWN) / _SHOWN:g}" if math.isfinite(bound) else str(bound)
 
 
 def _above(bound: float) -> str:
     """Return an upper bound in four decimals that are never below it."""
-    return f"{math.ceil(bound * _SHOWN) / _SHOWN:g}"
-
-
-def _reference(instance: Instance) -> np.ndarray:
-    """Return the teacher, or else the first state of lowest empirical risk."""
-    if instance.teacher is not None:
-        return np.asarray(instance.teacher, np.int8)
-    return landscape(instance).reference
+    return f"{math.ceil(bound * _SHOWN) / _SHOWN:g}" if math.isfinite(bound) else str(bound)
 
 
 def _from_bytes(data: bytes, name: str) -> Certificate:
-    """Return the certificate that a file holds, or say why it is none."""
+    """Return the certificate that a file holds, or say why it holds none."""
     try:
         if len(data) > _LARGEST_FILE:
             raise ValueError(f"it has more than {_LARGEST_FILE:,} bytes")
@@ -336,22 +339,29 @@ def _from_bytes(data: bytes, name: str) -> Certificate:
         if (facts["format"], facts["version"]) != (FORMAT, VERSION):
             raise ValueError(f"it is of the format {facts['format']} {facts['version']}")
         n = len(facts["reference"])
-        made = Certificate(
-            occupancy=float(facts["occupancy"]),
-            balance_occupancy=float(facts["balance_occupancy"]),
-            wrong_share=np.array(facts["wrong_share"], np.float64).reshape(n),
+        if "window" in facts:
+            surrogate = Surrogate(facts["surrogate"], facts["window"], facts["closed"])
+        else:  # as earlier versions wrote it
+            surrogate = get_surrogate(facts["surrogate"])
+        wrong_share = np.array(facts["wrong_share"], np.float64).reshape(n)
+        if not ((wrong_share >= 0) & (wrong_share <= 1)).all():
+            raise ValueError("a share of mass is not between 0 and 1")
+        cases = np.array(facts["cases"], np.int8).reshape(-1, n)
+        if len(cases) > MOST_CASES or (np.abs(cases) > 1).any():
+            raise ValueError("its cases are too many, or not 1, 0 and -1")
+        return Certificate(
+            occupancy=real(facts["occupancy"], "occupancy", 0, 1),
+            balance_occupancy=real(facts["balance_occupancy"], "balance_occupancy", 0, 1),
+            wrong_share=wrong_share,
             absorbs=facts["absorbs"] is True,
             duals=np.array(facts["duals"], np.float64).reshape(n + 1, n),
             reference=check_signs(facts["reference"], n, "reference"),
-            surrogate=get_surrogate(str(facts["surrogate"])).name,
+            surrogate=surrogate.name,
             fingerprint=str(facts["fingerprint"]),
-            cases=np.array(facts["cases"], np.int8).reshape(-1, n),
-            case_duals=np.array(facts["case_duals"], np.float64).reshape(-1, n),
+            cases=cases,
+            case_duals=np.array(facts["case_duals"], np.float64).reshape(cases.shape),
+            window=surrogate.window,  # type: ignore[arg-type]
+            closed=surrogate.closed,
         )
-        if made.case_duals.shape != made.cases.shape or len(made.cases) > MOST_CASES:
-            raise ValueError("its cases do not fit their proofs, or are too many")
-        if (np.abs(made.cases) > 1).any():
-            raise ValueError("a case is neither 1, 0 nor -1")
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as problem:
-        raise StoreError(f"{name} is no certificate of sterling: {problem}") from None
-    return made
+        raise StoreError(f"{name} is not a certificate of sterling: {problem}") from None

@@ -1,7 +1,7 @@
 """Every state of a small instance: losses, absorbing states, minimisers, deviation from the mean gradient.
 
-The 2ⁿ sign vectors are visited once each (`kernels.py`, shared among threads by `sweep.py`); all numbers are
-exact. Where runs end is in `basins.py`, words in `summary.py`, pictures in `sterling.plot.landscape`.
+Each of the 2ⁿ sign vectors is visited once (`kernels.py`, shared among threads by `sweep.py`). All
+numbers are exact. Runs from many starts are in `basins.py`, pictures in `sterling.plot.landscape`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import numpy as np
 
 from sterling.base.arrays import read_only
 from sterling.base.checks import flag, instance_of, integer
-from sterling.base.progress import Show
+from sterling.base.progress import ProgressCallback
 from sterling.base.resources import require_memory
 from sterling.base.text import Result, counted
 from sterling.errors import InputError
 from sterling.landscapes.basins import Basins, find_basins
-from sterling.landscapes.numbering import number_of, signs_of
-from sterling.landscapes.summary import summary
+from sterling.landscapes.numbering import distances, number_of, signs_of
 from sterling.landscapes.sweep import Found, sweep
 from sterling.model.instance import Instance
 from sterling.schedules import Schedule
@@ -36,7 +35,8 @@ if TYPE_CHECKING:
 MAX_DIMENSION = 24
 
 _ROW_BYTES = 14  # of a state in a table
-_COPIES = 3  # at once while a file is made of it
+_COPIES = 3  # of a table at once, while a file is written
+_LISTED = 8  # distances listed one by one
 
 
 class Landscape(Result):
@@ -47,17 +47,17 @@ class Landscape(Result):
     instance : Instance
         The data set.
     surrogate : Surrogate
-        What the gradient, and so absorption and deviation, belong to; the loss does not depend on it. The
-        attribute is its name.
+        It determines the gradient, and so absorption and deviation, but not the loss. The attribute is its
+        name.
     found : Found
-        What a visit brought: the attributes below.
+        The results of the visit: the attributes below.
     reason : str
-        Why there is no deviation: the attribute ``deviation_reason``.
+        Why the deviation is unknown: the attribute ``deviation_reason``.
     pull : float or None
-        The smallest mean pull home on a wrong weight, over all states: where the deviation is smaller, no
-        state but the teacher absorbs (exact). None where the mean is unknown.
+        The smallest mean pull home on a wrong weight, over all states. If the deviation is smaller, only the
+        teacher absorbs (exact). None where the mean is unknown.
     seconds : float
-        That the visit took.
+        Duration of the visit.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Landscape(Result):
 
     @cached_property
     def absorbing(self) -> np.ndarray:
-        """The absorbing states (docs/science, 5): a run that gets there never leaves. int8 (count, n)."""
+        """The absorbing states (docs/science, 5): a run that reaches one never leaves it. int8 (count, n)."""
         return signs_of(self.absorbing_states, self.n)
 
     @cached_property
@@ -124,7 +124,7 @@ class Landscape(Result):
 
     @property
     def trap_free(self) -> bool:
-        """Whether no state but the teacher (without one: but minimisers) absorbs: no start can be caught."""
+        """Whether only the teacher absorbs (without one: only minimisers), so that no run can get stuck."""
         return self.trap_states.size == 0
 
     @property
@@ -140,7 +140,7 @@ class Landscape(Result):
     @property
     def distance(self) -> np.ndarray:
         """Hamming distance of every state to the reference, uint8 (2**n,)."""
-        return self._distance_of(np.arange(len(self.loss)))
+        return distances(np.arange(len(self.loss)), self.reference_state)
 
     @property
     def estimated_deviation(self) -> float | None:
@@ -149,11 +149,6 @@ class Landscape(Result):
         if self.deviation is None or not known:
             return None
         return expected_deviation(self.instance, surrogate=self._surrogate)
-
-    def _distance_of(self, states: np.ndarray) -> np.ndarray:
-        """Return the Hamming distances to the reference of states given by number, uint8 (count,)."""
-        different = np.asarray(states).astype(np.uint32) ^ np.uint32(self.reference_state)
-        return np.bitwise_count(different)
 
     def signs(self, state: int) -> np.ndarray:
         """Return the signs of the state of that number.
@@ -178,25 +173,24 @@ class Landscape(Result):
         seed: int | np.random.SeedSequence | np.random.Generator = 0,
         steps: int = 1_000_000,
         threads: int | None = None,
-        progress: bool | Show = False,
+        progress: bool | ProgressCallback = False,
     ) -> Basins:
         """Run the dynamics from many starts and count where they end.
 
         Parameters
         ----------
         starts : int
-            Runs, with latents N(0, 1/n) of their own seeds.
+            Number of runs; each starts from latents drawn from N(0, 1/n).
         schedule : Schedule, optional
             As in `train`.
         seed : int, SeedSequence or Generator
-            Names the starts.
+            Random seed of the starts.
         steps : int
-            Bound on each run; an absorbed one ends at once. Where no state absorbs no run ends, however long
-            it is, so 10,000 are taken at most.
+            Most steps of a run; an absorbed run ends at once. Where no state absorbs, 10,000 at most.
         threads : int, optional
-            Runs at a time; all cores by default. The result does not depend on it.
+            Runs at a time, all cores by default; results are the same for any value.
         progress : bool or callable
-            Whether to show how many runs are done; or what gets a `Progress` several times a second.
+            True shows a display; a callable gets a `Progress` several times a second.
 
         Returns
         -------
@@ -217,10 +211,96 @@ class Landscape(Result):
         >>> found.basins(50, steps=10_000)
         Basins(50 starts, 7 end states, 0 not absorbed)
         """
-        return find_basins(self, starts, schedule, seed, steps, threads, progress)
+        return find_basins(
+            self.instance,
+            self._surrogate,
+            self.reference_state,
+            not self.absorbing_states.size,
+            starts,
+            schedule,
+            seed,
+            steps,
+            threads,
+            progress,
+        )
+
+    def sentence(self) -> str:
+        """Return in words whether runs on these data can get stuck.
+
+        Returns
+        -------
+        str
+            One sentence.
+        """
+        traps, home = self.trap_states, "the teacher"
+        if self.instance.teacher is None:
+            home = "a minimiser"
+        elif self.reference_state not in self.minimiser_states:
+            home += f" ({self._nearest(self.minimiser_states)} from the lowest loss)"
+        if traps.size == 1:
+            return f"One state other than {home} absorbs, {self._nearest(traps)} away: runs can get stuck."
+        if traps.size:
+            many = f"{traps.size:,} states other than {home} absorb"
+            return f"{many}, the nearest {self._nearest(traps)} away: runs can get stuck."
+        if not self.absorbing_states.size:
+            return f"No state absorbs: no run can get stuck, and runs that reach {home} leave it again."
+        if self.instance.teacher is None:
+            return "No state other than a minimiser of the loss absorbs: no run can get stuck."
+        return f"{home[:1].upper()}{home[1:]} is the only absorbing state: no run can get stuck."
+
+    def _nearest(self, states: np.ndarray) -> str:
+        return counted(int(distances(states, self.reference_state).min()), "flip")
 
     def _rows(self) -> list[tuple[str, str]]:
-        return summary(self)
+        reference = "the teacher" if self.instance.teacher is not None else "the lowest minimiser"
+        loss, minimisers, absorbing = self.loss, self.minimiser_states, self.absorbing_states
+        if minimisers.size == 1 and self.instance.teacher is None:
+            lowest = "1 state, the reference of distances"
+        else:
+            lowest = f"{counted(minimisers.size, 'state')}: {self._spread(minimisers, reference)}"
+        ends = "none: runs leave every state again"
+        if absorbing.size:
+            ends = f"{absorbing.size:,}: {self._spread(absorbing, reference)}"
+        solved = int((loss[self.trap_states] == 0).sum())
+        if solved:  # `train` does not call them traps
+            ends += f"; {counted(solved, 'trap')} with zero loss: a run that ends there is called OPTIMAL"
+        return [
+            ("verdict", "trap free" if self.trap_free else "has traps"),
+            ("states", f"{len(loss):,} (2^{self.n}), losses from {loss.min():.4g} to {loss.max():.4g}"),
+            ("lowest loss", lowest),
+            (f"loss of {reference}", f"{loss[self.reference_state]:.4g}"),
+            (reference.removeprefix("the "), "absorbs" if self.reference_absorbs else "does not absorb"),
+            ("absorbing states", ends),
+            ("deviation", self._deviation_in_words()),
+        ]
+
+    def _spread(self, states: np.ndarray, reference: str) -> str:
+        """Return how many of the states lie at which distance."""
+        found, counts = np.unique(distances(states, self.reference_state), return_counts=True)
+        parts = [
+            f"{count:,} at {counted(distance, 'flip')}" if distance else reference
+            for distance, count in zip(found[:_LISTED].tolist(), counts[:_LISTED], strict=True)
+        ]
+        if len(found) > _LISTED:
+            parts.append(f"{counts[_LISTED:].sum():,} at {counted(int(found[_LISTED]), 'flip')} or more")
+        return ", ".join(parts) + ("" if parts == [reference] else f" from {reference}")
+
+    def _deviation_in_words(self) -> str:
+        if self.deviation is None or self.pull is None:
+            return f"unknown: {self.deviation_reason}"
+        if self.pull <= 0:
+            consequence = "some wrong weights have no mean pull home"
+        else:
+            consequence = f"the smallest mean pull on a wrong weight is {self.pull:.3g} (exact), so "
+            if self.deviation < self.pull:
+                consequence += "no trap can exist"
+            elif self.trap_free:
+                consequence += "traps are possible; the visit to every state finds none"
+            else:
+                consequence += "traps are possible"
+        estimate = self.estimated_deviation
+        beside = "" if estimate is None else f"; estimated {estimate:.3g} (mean-field)"
+        return f"{self.deviation:.3g} = sup ‖G − E G‖_∞{beside}; {consequence}"
 
     def table(self) -> pl.DataFrame:
         """Return one row a state.
@@ -289,7 +369,7 @@ def landscape(
     *,
     gaussian: bool | None = None,
     threads: int | None = None,
-    progress: bool | Show = False,
+    progress: bool | ProgressCallback = False,
 ) -> Landscape:
     """Visit all 2ⁿ states of an instance with n ≤ 24.
 
@@ -301,16 +381,16 @@ def landscape(
         One with a piecewise-constant derivative.
     gaussian : bool, optional
         Whether the rows of the inputs are independent standard Gaussian vectors, for which E G(w) is known.
-        By default that is read from the problem that the instance was drawn from.
+        By default this is read from the problem that the instance was drawn from.
     threads : int, optional
-        All cores by default. The result does not depend on it.
+        Number of threads, all cores by default; results are the same for any value.
     progress : bool or callable
-        Whether to show how many states are done; or what gets a `Progress` several times a second.
+        True shows a display; a callable gets a `Progress` several times a second.
 
     Returns
     -------
     Landscape
-        Losses, absorbing states, minimisers, how far the gradient strays from its mean (docs/science, 5, 9).
+        Losses, absorbing states, minimisers, deviation of the gradient from its mean (docs/science, 5, 9).
 
     Raises
     ------
@@ -343,7 +423,7 @@ def check_dimension(n: int) -> None:
     """Raise InputError if there are too many states to visit."""
     if n > MAX_DIMENSION:
         raise InputError(
-            f"n is {n}, so there are 2^{n} states to look at; n may be at most {MAX_DIMENSION}: take fewer "
+            f"n is {n}, so there are 2^{n} states to visit; n may be at most {MAX_DIMENSION}: take fewer "
             "inputs, or train single runs",
             argument="n",
         )
@@ -354,7 +434,7 @@ def check_surrogate(surrogate: str | Surrogate) -> Surrogate:
     chosen = get_surrogate(surrogate)
     if not chosen.piecewise_constant:
         raise InputError(
-            f"to look at every state takes a piecewise-constant surrogate, and {chosen.name} is smooth: take "
+            f"a visit to every state needs a piecewise-constant surrogate, and {chosen.name} is smooth: take "
             "relu, identity, clipped_relu or hard_tanh (the loss is the same for all)"
         )
     return chosen
@@ -366,7 +446,7 @@ def _mean_levels(instance: Instance, surrogate: Surrogate, gaussian: bool | None
         return "the mean gradient needs a teacher, and the instance has none"
     if gaussian is None:
         if "inputs" not in instance.origin:
-            return "the law of the inputs is unknown; the option gaussian says that it is standard Gaussian"
+            return "the distribution of the inputs is unknown; if it is standard Gaussian, set gaussian=True"
         reason = unlike_gaussian(instance)
         if reason:
             return f"the mean gradient is known for plain Gaussian inputs, and {reason}"

@@ -22,6 +22,11 @@ def number_of(signs: np.ndarray) -> int:
     return int(sum(1 << k for k, sign in enumerate(signs) if sign > 0))
 
 
+def distances(states: np.ndarray, reference: int) -> np.ndarray:
+    """Return the Hamming distances of states to a reference, all given by number, uint8 (count,)."""
+    return np.bitwise_count(np.asarray(states).astype(np.uint32) ^ np.uint32(reference))
+
+
 def members(sets: np.ndarray, n: int) -> np.ndarray:
     """Return which weights are in each set, bool (sets, n); bit k of a set's number stands for weight k."""
     return (sets[:, None] >> np.arange(n)) & 1 == 1

@@ -1,6 +1,6 @@
 """What dual vectors prove: evaluated over all states, with a bound on every rounding.
 
-Nothing of the search for them is used here. What they prove and why, `certificate.py` and `cases.py` tell.
+Nothing of the search for them is used here. `certificate.py` and `cases.py` say what they prove, and why.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def check(
 ) -> tuple[float, float, np.ndarray, bool]:
     """Return what dual vectors prove, by going through all states with the definition of the gradient.
 
-    Nothing of the search is used: no Gray code, no table, no linear program. What is given and comes back is
-    as in `Certificate`: balance_occupancy, occupancy, wrong_share, absorbs.
+    Nothing of the search is used: no Gray code, no table, no linear program. Arguments and results are as in
+    `Certificate`: balance_occupancy, occupancy, wrong_share, absorbs.
     """
     blocks = _by_definition(instance, get_surrogate(surrogate), reference)
     return judge(blocks, instance, reference, surrogate, duals, cases, case_duals)
@@ -75,7 +75,7 @@ def judge(
     """Return the bounds that the dual vectors prove, each lowered by what roundings may have added.
 
     With u = 2⁻⁵³: an entry of B′ has the relative error 2u; a product adds u, a sum of n terms (n − 1) u of
-    the sum of sizes, the last addition u of the result. ``margin`` takes so many times the errors off.
+    the sum of sizes, the last addition u of the result. ``margin`` is a factor on the errors.
     """
     n = instance.n
     if duals.shape != (n + 1, n) or not (np.isfinite(duals).all() and (duals >= 0).all()):
@@ -111,13 +111,13 @@ def judge(
 
 
 def homewards(block: np.ndarray, wrong: np.ndarray, inexact: float = 0.0) -> bool:
-    """Whether B_k ≤ 0 for every wrong weight of these states, with such an error of B_k."""
+    """Whether B_k ≤ 0 for every wrong weight of these states, with that error of B_k."""
     return bool((block[wrong] <= -inexact).all())
 
 
 def complete(cases: np.ndarray) -> bool:
     """Whether cases exclude each other and leave nothing out, so that their volumes add up to one."""
-    clash = [(one * cases[place + 1 :] == -1).any(axis=1).all() for place, one in enumerate(cases)]
+    clash = [(one * cases[k + 1 :] == -1).any(axis=1).all() for k, one in enumerate(cases)]
     return all(clash) and float(np.exp2(-np.count_nonzero(cases, axis=1).astype(float)).sum()) == 1.0
 
 

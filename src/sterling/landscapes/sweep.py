@@ -1,4 +1,4 @@
-"""The visit to all states: what the kernels need, and the stretches of the Gray code that threads work on."""
+"""The visit to all states: arguments of the kernels, and the intervals of the Gray code given to threads."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sterling.base.pool import Pool
-from sterling.base.progress import Progress, Show, showing
+from sterling.base.progress import Progress, ProgressCallback, reporting
 from sterling.base.resources import require_memory, thread_count
 from sterling.landscapes.numbering import number_of
 from sterling.model.instance import Instance
 from sterling.surrogates import Surrogate
 
-_STRETCH = 0.05  # seconds that a stretch should take: Ctrl-C waits for its end
-_VISIT, _VISITED_ROW = 3e-7, 4e-9  # what a state and a row of it take, in seconds of one machine
-_SHORTEST = 1 << 8  # states in a stretch; beginning one costs as much as several
-_EACH = 4  # stretches for each thread at least, so that all end at about the same time
+_INTERVAL = 0.05  # seconds that an interval should take: Ctrl-C waits for its end
+_VISIT, _VISITED_ROW = 3e-7, 4e-9  # seconds for a state and for a row of it, on one machine
+_SHORTEST = 1 << 8  # states in an interval; beginning one costs as much as several
+_EACH = 4  # intervals for each thread at least, so that all end at about the same time
 _STRIP = 1 << 20  # losses converted at a time
 
 
 class Found(NamedTuple):
-    """What a visit to all states brings."""
+    """The results of a visit to all states."""
 
     loss: np.ndarray  # float64 (2**n,)
     minimisers: np.ndarray  # int64, numbers of states
@@ -35,7 +35,7 @@ def sweep(
     surrogate: Surrogate,
     levels: np.ndarray | None,
     threads: int | None,
-    progress: bool | Show,
+    progress: bool | ProgressCallback,
 ) -> Found:
     """Visit every state; ``levels`` is the mean of w*_k·G_k by `theory.population.profile`, if known."""
     from sterling.landscapes import kernels
@@ -47,17 +47,17 @@ def sweep(
     means = np.zeros((2, 0)) if levels is None else levels
     teacher = np.ones(instance.n) if instance.teacher is None else instance.teacher
 
-    def work(place, signs, first: int, last: int) -> tuple[np.ndarray, float, int]:
+    def work(position, signs, first: int, last: int) -> tuple[np.ndarray, float, int]:
         room = np.zeros(last - first, np.int64)
         count, farthest, deviation = np.zeros(1, np.int64), np.zeros(1, np.int64), np.full(1, -1.0)
         found = kernels.Found(squares, room, count, deviation, farthest)
-        kernels.sweep(place, signs, means, instance.unit, found, first, last)
+        kernels.sweep(position, signs, means, instance.unit, found, first, last)
         return room[: count[0]].copy(), float(deviation[0]), -int(farthest[0])
 
     parts = _visit(instance, surrogate, teacher, work, threads, progress)
     absorbing = np.sort(np.concatenate([part[0] for part in parts]))
     minimisers = np.flatnonzero(squares == squares.min())
-    # Of equals the state of the lowest number, so that threads do not show.
+    # Of equals the state of the lowest number, for any number of threads.
     largest, state = max(part[1:] for part in parts)
     deviation = None if levels is None else (largest, -state)
     return Found(_to_losses(squares, instance), minimisers, absorbing, deviation)
@@ -68,7 +68,7 @@ def balances(
     surrogate: Surrogate,
     reference: np.ndarray,
     threads: int | None,
-    progress: bool | Show,
+    progress: bool | ProgressCallback,
 ) -> np.ndarray:
     """Return b_k·G_k of every state, b the reference: float64 (2**n, n).
 
@@ -81,8 +81,8 @@ def balances(
     require_memory(8 * n << n, f"a table of all gradients of n={n}")
     table = np.empty((1 << n, n))
 
-    def work(place, signs, first: int, last: int) -> None:
-        kernels.gather(place, signs, home, instance.unit, table, first, last)
+    def work(position, signs, first: int, last: int) -> None:
+        kernels.gather(position, signs, home, instance.unit, table, first, last)
 
     _visit(instance, surrogate, reference, work, threads, progress)
     return table
@@ -94,25 +94,25 @@ def _visit(
     reference: np.ndarray,
     work: Callable[..., Any],
     threads: int | None,
-    progress: bool | Show,
+    progress: bool | ProgressCallback,
 ) -> list:
-    """Return what comes of ``work(place, signs, first, last)`` for each stretch of the code."""
+    """Return the results of ``work(position, signs, first, last)`` for all intervals of the code."""
     from sterling.dynamics.event import machinery
     from sterling.landscapes import kernels
 
     signs, states = reference.astype(np.int64), 1 << instance.n
     rows = instance.samples * instance.m
     parts, done = [], 0
-    with Pool(threads) as pool, showing(progress, "states") as show:
-        length = min(int(_STRETCH / (_VISIT + _VISITED_ROW * rows)), states // (_EACH * pool.count))
+    with Pool(threads) as pool, reporting(progress, "states") as show:
+        length = min(int(_INTERVAL / (_VISIT + _VISITED_ROW * rows)), states // (_EACH * pool.count))
         length = max(_SHORTEST, length)
 
-        def stretch(first: int):
+        def interval(first: int):
             totals, info = np.zeros(instance.n, np.int64), np.zeros(2, np.int64)
-            place = kernels.Place(*machinery(instance, surrogate, reference, 1), totals, info)
-            return work(place, signs, first, min(first + length, states))
+            position = kernels.Position(*machinery(instance, surrogate, reference, 1), totals, info)
+            return work(position, signs, first, min(first + length, states))
 
-        for found in pool.results(stretch, range(0, states, length), every=2 * _STRETCH):
+        for found in pool.results(interval, range(0, states, length), every=2 * _INTERVAL):
             if found is not None:
                 parts.append(found.value)
                 done += length

@@ -1,7 +1,7 @@
-"""Input families: the laws from which the entries of the inputs are drawn, each of unit variance.
+"""Input families: distributions of the entries of the inputs, each of unit variance.
 
 Every family is a table of integer codes (`sampling.py`), so a draw has the same bits on every machine.
-Normalisations, which act on drawn or given data alike, live in `normalise.py`.
+Normalisation of drawn and given data is in `normalise.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sterling.errors import InputError, InputTypeError
 FINEST_BITS = 12
 #: A family's grid reaches at least the quantile of this tail; what lies beyond is drawn as the last code.
 TAIL = 1e-7
-#: By so much the variance of a law of a user's own, cut off at its reach, may differ from 1.
+#: Largest difference from 1 of the variance of a user's distribution, cut off at its reach.
 _VARIANCE_OFF = 0.05
 
 _POWER = re.compile(r":.*\d[eE]$")  # the "+" after it belongs to a number such as 1e+2
@@ -32,9 +32,9 @@ _RECTIFIED_DEVIATION = math.sqrt(0.5 - 0.5 / math.pi)  # of max(0, z) for a stan
 
 @dataclass(frozen=True, repr=False)
 class Family(Described):
-    """A law of unit variance with independent entries.
+    """A distribution of unit variance with independent entries.
 
-    A subclass of your own is a frozen dataclass with one parameter at most, a ``name``, ``reach`` and
+    Your own subclass is a frozen dataclass with at most one parameter, a ``name``, ``reach`` and
     ``cumulative``; `register` makes it usable by name. ``reach`` bounds all but a share of 10^-7 of the
     entries.
 
@@ -67,7 +67,7 @@ class Family(Described):
         Parameters
         ----------
         x : float64 array
-            Where.
+            Values.
 
         Returns
         -------
@@ -77,17 +77,17 @@ class Family(Described):
         raise NotImplementedError
 
     def correlate(self, codes: np.ndarray) -> np.ndarray:
-        """Couple the entries of each row of freshly drawn codes; independent ones stay as they are.
+        """Correlate the entries of each row of drawn codes; by default they stay independent.
 
         Parameters
         ----------
         codes : int16 array (rows, n)
-            Independent ones.
+            Independent codes.
 
         Returns
         -------
         int16 array (rows, n)
-            Those that are used.
+            The codes to use.
         """
         return codes
 
@@ -101,8 +101,8 @@ class Family(Described):
         values = ",".join(f"{getattr(self, f.name)!r}" for f in fields(self))
         if FAMILIES.get(self.name) is not type(self):
             raise InputError(
-                f"{type(self).__name__} is an input family without a name of its own: give it one, and "
-                "sterling.register it"
+                f"the input family {type(self).__name__} has no registered name: give it one, and pass it to "
+                "sterling.register"
             )
         return f"{self.name}:{values}" if values else self.name
 
@@ -216,7 +216,7 @@ class Rectified(Family):
 class AutoRegressive(Family):
     """Normal entries with correlation ρ^|k−l| between features k and l (AR(1) along the features).
 
-    No `Gaussian`, for laws of independent entries ask for that.
+    It is not a subclass of `Gaussian`, which stands for independent entries.
     """
 
     name: ClassVar[str] = "ar1"
@@ -240,7 +240,7 @@ class AutoRegressive(Family):
 
 @dataclass(frozen=True, repr=False)
 class Displaced(Family):
-    """Another family around ``mean`` more than its own: "uniform+0.5" keeps the shape and moves it."""
+    """Another family shifted by ``mean``: "uniform+0.5" keeps the shape and moves it."""
 
     base: Family
     mean: float
@@ -248,7 +248,7 @@ class Displaced(Family):
     def __post_init__(self):
         object.__setattr__(self, "mean", real(self.mean, "the mean of displaced inputs", -100, 100) + 0.0)
         if type(self.base).correlate is not Family.correlate or isinstance(self.base, Displaced):
-            raise InputError(f"{self.base} takes no mean: give a law of independent entries, once")
+            raise InputError(f"{self.base} takes no mean: give a distribution of independent entries, once")
 
     @property
     def reach(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -273,18 +273,18 @@ FAMILIES: Registry[type[Family]] = Registry(
 
 
 def get_family(spec: str | Family) -> Family:
-    """Return the family that a name such as "gaussian", "student_t:4", "ar1:0.8" or "uniform+0.5" stands for.
+    """Return the family of a name such as "gaussian", "student_t:4", "ar1:0.8" or "uniform+0.5".
 
     Parameters
     ----------
     spec : str or Family
-        A name, perhaps with a parameter, perhaps with "+" and what its mean is moved by; a family comes back
+        A name, optionally with a parameter after ":" and a shift of the mean after "+". A family is returned
         as it is.
 
     Returns
     -------
     Family
-        With its parameter, or the usual one.
+        With the given or its default parameter.
 
     Examples
     --------
@@ -312,20 +312,20 @@ def _parameter(text: str, spec: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise InputError(f"the parameter of {shown(spec)} is no number") from None
+        raise InputError(f"the parameter of {shown(spec)} is not a number") from None
 
 
 @lru_cache(maxsize=16)
 def family_table(family: Family):
     """Return the sampling table of a family; code c stands for the cell around c·2^-bits."""
-    law = family.base if isinstance(family, Displaced) else family
-    if not FAMILIES.is_built_in(law.name):
-        _check_law(law, 2.0**-law.bits)
+    base = family.base if isinstance(family, Displaced) else family
+    if base.name not in FAMILIES.built_in:
+        _check_distribution(base, 2.0**-base.bits)
     return _table(family.cumulative, 2.0**-family.bits)
 
 
-def _check_law(family: Family, step: float) -> None:
-    """Refuse a law of a user's own that is none, or not of unit variance."""
+def _check_distribution(family: Family, step: float) -> None:
+    """Refuse a user's distribution that is not one, or not of unit variance."""
     edges = _edges(step)
     below = np.asarray(family.cumulative(edges), np.float64)
     if below.shape != edges.shape or not np.all(np.diff(below) >= 0) or below[0] < 0 or below[-1] > 1 + 1e-9:
@@ -338,13 +338,13 @@ def _check_law(family: Family, step: float) -> None:
     variance = (centres - mean) ** 2 @ masses
     if abs(variance - 1) > _VARIANCE_OFF:
         raise InputError(
-            f"the input family {family.name!r} has the variance {variance:.3g}; it must be 1, scale the law"
+            f"the input family {family.name!r} has the variance {variance:.3g}; it must be 1: rescale it"
         )
 
 
 @lru_cache(maxsize=16)
 def normal_table(codes_per_deviation: int):
-    """Return the table of a rounded normal law with so many codes to one standard deviation."""
+    """Return the table of a rounded normal distribution; its codes are fractions of a standard deviation."""
     return _table(Gaussian().cumulative, 1.0 / codes_per_deviation)
 
 

@@ -1,7 +1,7 @@
 """An instance: one finite data set with everything that the dynamics need, exactly.
 
-Inputs, labels and readout are integers on dyadic grids, so losses and gradient sums have one value,
-whatever the order, the number of threads or the machine.
+Inputs, labels and readout are integers on dyadic grids. Losses and gradient sums therefore do not depend on
+the order of the terms, the number of threads or the machine.
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ from __future__ import annotations
 import hashlib
 import math
 from copy import deepcopy
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from sterling.base.arrays import (
     check_labels,
@@ -33,65 +31,14 @@ from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs, vecto
 from sterling.exact.ranges import EXACT, WHOLE, finest, limbs, too_large, too_wide
 from sterling.model.columns import from_frame, is_frame
 from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values
+from sterling.model.rounding import Rounding, largest_error, rounded
 from sterling.surrogates import Surrogate, get_surrogate
 
-_BLOCK_ROWS = 16384  # rows turned to float64 at a time
+_BLOCK_ROWS = 16384  # rows converted to float64 at a time
 _KEEP_FLOATS = 1 << 29  # float64 copies up to this size are kept between calls
-_TAKEN_BYTES = 16  # for each input, while an instance is made: float64 values and work on them
-_ROWS = 32  # that float64 shall be able to add exactly, so that sums are not cut too finely
+_PEAK_BYTES = 16  # per input, while an instance is made: float64 values and work on them
+_ROWS = 32  # rows that float64 must be able to add exactly, so that sums are not cut too finely
 _DERIVATIVE_BITS = 20  # grid of the derivative of smooth surrogates
-
-
-@dataclass(frozen=True, eq=False)
-class Rounding(Described):
-    """How much at most was rounded to put data on their grids; zero where nothing was.
-
-    Parameters
-    ----------
-    inputs : float64 array (n,)
-        For each feature, in units of the normalised inputs.
-    labels : float
-        The largest error of a label.
-    readout : float
-        The largest error of a weight of the readout.
-
-    Examples
-    --------
-    >>> import sterling as st
-    >>> st.Instance([[0.1], [0.25]], [0, 1]).rounding
-    <Rounding: inputs by at most 1.5e-06>
-    """
-
-    inputs: np.ndarray
-    labels: float
-    readout: float
-
-    def any(self) -> bool:
-        """Return whether anything was rounded.
-
-        Returns
-        -------
-        bool
-            False for drawn data, but where a readout was given in numbers.
-        """
-        return bool(self.inputs.any()) or self.labels > 0 or self.readout > 0
-
-    def to_dict(self) -> dict[str, float]:
-        return {"inputs": float(self.inputs.max()), "labels": self.labels, "readout": self.readout}
-
-    def __repr__(self) -> str:
-        return f"<Rounding: {self.words()}>"
-
-    def words(self) -> str:
-        """Return it for a sentence.
-
-        Returns
-        -------
-        str
-            Such as "inputs by at most 1.5e-05", or "none".
-        """
-        parts = [f"{name} by at most {size:.2g}" for name, size in self.to_dict().items() if size]
-        return ", ".join(parts) or "none"
 
 
 def transpose(grid: InputGrid, threads: int | None = None) -> np.ndarray:
@@ -111,24 +58,24 @@ def transpose(grid: InputGrid, threads: int | None = None) -> np.ndarray:
 class Instance(Described):
     """A finite data set (Z_i, y_i), i = 1 … N, with readout v and, if known, the teacher's signs.
 
-    Make one of data of your own, or draw one with `Problem.draw`.
+    Make one from your own data, or draw one with `Problem.draw`.
 
     Parameters
     ----------
     inputs : array (N, n) or (N, m, n), or a frame of Polars or pandas
         The columns of a frame are the features, and their names are kept.
     labels : array (N,)
-        What the network shall put out.
+        The target outputs y.
     readout : array (m,), optional
         The second-layer weights v; ones by default.
     teacher : array (n,) of −1 and +1, optional
         The reference that verdicts are measured against.
     normalize : None, "standard", "whiten" or Normalizer
-        What is done to the inputs first; a normaliser that was fitted before is applied as it is.
+        Transformation of the inputs. By name it is fitted to them; a fitted normaliser is applied as it is.
     precision : "int16" or "int32"
-        Width of the stored codes. Rounding errors are at most 2^-15 of each feature's range (2^-23);
-        `rounding` says how large they are. Labels that no coarser grid holds exactly are rounded to 2^-20 of
-        the largest, or coarser, to 2^-8 at most, where sums would not fit otherwise.
+        Width of the stored codes. Rounding errors are at most 2^-15 of each feature's range (int16) or 2^-23
+        (int32); `rounding` has their sizes. Labels without an exact grid are rounded to 2^-20 of the largest;
+        if sums would not fit, to coarser grids down to 2^-8.
     constant : "refuse" or "keep"
         What to do with a feature that has one value in every sample, such as a bias column.
     origin : dict, optional
@@ -145,9 +92,9 @@ class Instance(Described):
     origin : dict
         Where the data come from.
     rounding : Rounding
-        How much was rounded to put inputs, labels and readout on their grids.
+        Rounding errors of inputs, labels and readout.
     normalizer : Normalizer or None
-        The fitted one, for data to come.
+        The fitted normaliser, for new data.
 
     Raises
     ------
@@ -182,7 +129,7 @@ class Instance(Described):
         if is_frame(inputs):
             inputs, names = from_frame(inputs)
         if isinstance(inputs, np.ndarray):  # before the copy in float64
-            require_memory(_TAKEN_BYTES * inputs.size, f"inputs of shape {inputs.shape}")
+            require_memory(_PEAK_BYTES * inputs.size, f"inputs of shape {inputs.shape}")
         values = real_inputs(inputs)
         samples, m, n = values.shape
         for name, size in (("samples", samples), ("hidden units", m), ("features", n)):
@@ -194,79 +141,75 @@ class Instance(Described):
         if not weights.any():
             raise InputError("readout is all zero, so the inputs would not reach the output")
         check_labels(targets, weights)
-        choice(constant, "constant", ("refuse", "keep"))
         normalize = check_normalize(normalize)
         flat = values.reshape(samples * m, n)
-        if constant == "refuse" and len(flat) > 1:
+        if choice(constant, "constant", ("refuse", "keep")) == "refuse" and len(flat) > 1:
             refuse_constant(flat)
         require_memory(flat.size * 8 + len(flat) * 24, f"{samples} samples with n={n}, m={m}")
-        grid, normalizer = normalise(quantise_inputs(flat, precision, together=normalize is None), normalize)
+        raw = quantise_inputs(flat, precision, together=normalize is None)
+        grid, normalizer = normalise(raw, normalize)
         signs = None if teacher is None else check_signs(teacher, n, "teacher")
-        about = origin or {
-            "data": f"arrays of shape {tuple(np.shape(inputs))}",
-            "normalize": normalize_values(normalize),
-        }
+        if origin is None:
+            data = f"arrays of shape {tuple(np.shape(inputs))}"
+            origin = {"data": data, "normalize": normalize_values(normalize)}
         if names is not None:
-            about = {**about, "columns": list(names)}
+            origin = {**origin, "columns": list(names)}
+        self._describe(grid, raw, m, signs, normalizer, origin)
 
-        def make(fineness: int) -> Instance:
+        def fill(fineness: int) -> Instance:
             readout_codes = vector_codes(weights, fineness, "readout weights")
             label_codes = vector_codes(targets, fineness, "labels")
             errors = [largest_error(*label_codes, targets), largest_error(*readout_codes, weights)]
-            rounding = Rounding(grid.rounding, *errors)
-            return self._fill(grid, m, label_codes, readout_codes, signs, about, rounding, normalizer)
+            self._fill(label_codes, readout_codes, Rounding(grid.rounding, *errors))
+            return self
 
-        finest(make, EXACT)
+        finest(fill, EXACT)
 
-    def _fill(
+    def _describe(
         self,
         grid: InputGrid,
+        raw: InputGrid,
         m: int,
-        labels: tuple[np.ndarray, int],
-        readout: tuple[np.ndarray, int],
         teacher: np.ndarray | None,
-        origin: dict,
-        rounding: Rounding,
         normalizer: Normalizer | None,
-    ) -> Instance:
-        """Take over codes with their bits; raise RangeError where exact sums over them would not fit."""
+        origin: dict,
+    ) -> None:
+        """Take over inputs on their grid, after and before the normalisation, and facts about them."""
         self.grid: InputGrid = grid
+        self._raw_bits: np.ndarray = raw.bits - raw.shifts
         self.n: int = grid.features
         self.m: int = m
-        label_codes, label_bits = labels
-        self.samples: int = len(label_codes)
-        readout_codes, self.readout_bits = readout
+        self.samples: int = len(grid.rows) // m
+        self.teacher: np.ndarray | None = None if teacher is None else read_only(teacher)
+        self.normalizer: Normalizer | None = normalizer
+        self._origin: dict = origin
+
+    def _fill(
+        self, labels: tuple[np.ndarray, int], readout: tuple[np.ndarray, int], rounding: Rounding
+    ) -> None:
+        """Take over codes with the bits of their grids, and bound the sums over them for the engines.
+
+        RangeError says that an exact sum could overflow.
+        """
+        grid, (label_codes, label_bits), (readout_codes, self.readout_bits) = self.grid, labels, readout
+        self.rounding: Rounding = rounding
         self.readout_codes: np.ndarray = read_only(readout_codes)
         self.label_bits: int = max(label_bits, self.readout_bits)
-        self.rounding, self.normalizer = rounding, normalizer
-        self._origin: dict = origin
         for codes, bits in (labels, readout):
             if int(np.abs(codes).max(initial=0)) << (self.label_bits - bits) >= 1 << 31:
                 raise self._too_large(label_codes, label_bits, helped=False)
         self.label_codes: np.ndarray = read_only(label_codes << (self.label_bits - label_bits))
-        self.teacher: np.ndarray | None = None if teacher is None else read_only(teacher)
-        self._check_range()
-        return self
-
-    @classmethod
-    def _from_codes(cls, *codes) -> Instance:
-        """Make an instance from what is on its grids already, as drawn data are; see `_fill`."""
-        instance = cls.__new__(cls)
-        return instance._fill(*codes)
-
-    def _check_range(self) -> None:
-        """Refuse data for which an exact sum could overflow; remember the bounds for the engines."""
-        codes, self.preactivation_bound = self.grid.reach
+        codes, self.preactivation_bound = grid.reach
         if self.preactivation_bound >= EXACT:
-            raise too_wide(self.grid, self.samples)
+            raise too_wide(grid, self.samples)
         scaled = self.residual_codes
         high, low = int(scaled[scaled > 0].sum()), int(scaled[scaled < 0].sum())
         top = np.maximum(np.abs(high - self.label_codes), np.abs(low - self.label_codes))
         largest = int(top.max())
         self.code_bound: int = max(codes, 1)
-        self.coefficient_bound: int = largest * int(np.abs(self.readout_codes).max())
+        self.coefficient_bound: int = largest * int(np.abs(readout_codes).max())
         mass = int(top.astype(np.float64).sum() * 1.001) + 1  # a bound, so the rounding of floats is covered
-        total = mass * int(np.abs(self.readout_codes).sum()) * self.code_bound << int(self.grid.shifts.max())
+        total = mass * int(np.abs(readout_codes).sum()) * self.code_bound << int(grid.shifts.max())
         most = max(total, largest**2 * self.samples)
         one_fits = self.coefficient_bound * self.code_bound < EXACT and largest < 1 << 31
         if most >= WHOLE or not one_fits:
@@ -287,15 +230,15 @@ class Instance(Described):
 
     @property
     def origin(self) -> dict:
-        """Where the data come from, as plain values of the caller's own."""
+        """Where the data come from: a new dictionary of plain values."""
         return deepcopy(self._origin)
 
     @cached_property
     def inputs(self) -> np.ndarray:
         """The inputs, float64 (N, m, n), exactly as the engines see them; read-only.
 
-        They are made of the codes at the first access, 8·N·m·n bytes, and kept. ``instance.grid.values(first,
-        last)`` makes a part of the rows and keeps nothing.
+        They are made from the codes at the first access and kept, 8·N·m·n bytes. To keep nothing, read rows
+        with ``instance.grid.values(first, last)``.
         """
         require_memory(8 * self.samples * self.m * self.n, "the inputs as float64")
         return read_only(self.grid.values().reshape(self.samples, self.m, self.n))
@@ -379,7 +322,8 @@ class Instance(Described):
         signs : array (n,) of −1 and +1
             The state.
         inputs : array (N, n) or (N, m, n), optional
-            New ones, as they come: they are normalised as the instance's were. By default its own.
+            New inputs, not normalised: they are rounded and normalised as those of the instance were. By
+            default the instance's own.
 
         Returns
         -------
@@ -392,16 +336,18 @@ class Instance(Described):
         values = real_inputs(inputs)
         if values.shape[1:] != (self.m, self.n):
             raise InputError(f"inputs have shape {np.shape(inputs)}; n={self.n} and m={self.m} need others")
+        flat = rounded(values.reshape(-1, self.n), self._raw_bits)
         if self.normalizer is not None:
-            values = self.normalizer.apply(values)
-        return (values @ signs.astype(np.float64) > 0) @ self.readout
+            flat = rounded(self.normalizer._again(flat), self.grid.bits - self.grid.shifts)
+        before = flat @ signs.astype(np.float64)  # exact, as multiples of one power of two
+        return (before.reshape(-1, self.m) > 0) @ self.readout
 
     def gradient(self, signs, surrogate: str | Surrogate = "relu") -> np.ndarray:
         """Return the STE gradient G(w) at w = signs/√n, float64 (n,).
 
         G = 1/N Σ_i r_i Σ_j v_j μ′(z_ij·w) z_ij with r_i = vᵀH(Z_i w) − y_i (docs/science, 2). The sum is an
-        exact integer; below 2^53, as usual, G is that integer divided with one rounding, and above it is
-        rounded once more. Smooth derivatives are taken on the grid 2^-20, whatever the data.
+        exact integer. Below 2^53, the usual case, dividing it rounds once; above, converting it to a float
+        rounds as well. Smooth derivatives are rounded to the grid 2^-20.
 
         Parameters
         ----------
@@ -419,7 +365,13 @@ class Instance(Described):
         chosen = get_surrogate(surrogate)
         before = self._preactivations(signs)
         residuals = (before > 0) @ self.residual_codes - self.label_codes
-        slopes, bits = self._slopes(before, chosen)
+        if chosen.piecewise_constant:
+            (low, high), bits = chosen._thresholds(self.unit_squared), 0
+            slopes = ((before >= low) & (before <= high)).astype(np.int64)
+        else:
+            bits = _DERIVATIVE_BITS
+            slopes = chosen.derivative(np.ldexp(before, -self.grid.bits) / np.sqrt(self.n))
+            slopes = np.rint(np.ldexp(slopes, bits)).astype(np.int64)
         sums = self._weigh((residuals[:, None] * self.readout_codes).ravel(), slopes.ravel())
         shifted = sums << self.grid.shifts.astype(sums.dtype)
         return shifted.astype(np.float64) / np.ldexp(self.unit, bits)
@@ -437,14 +389,6 @@ class Instance(Described):
             total = self._weigh_rows(part) + self.grid.offsets * int(part.sum())
             sums = total if shift == 0 else sums.astype(object) + (total.astype(object) << shift)
         return sums
-
-    def _slopes(self, before: np.ndarray, surrogate: Surrogate) -> tuple[np.ndarray, int]:
-        """Return μ′ as integers on the grid 2^-bits."""
-        if surrogate.piecewise_constant:
-            low, high = surrogate._thresholds(self.unit_squared)
-            return ((before >= low) & (before <= high)).astype(np.int64), 0
-        slopes = surrogate.derivative(np.ldexp(before, -self.grid.bits) / np.sqrt(self.n))
-        return np.rint(np.ldexp(slopes, _DERIVATIVE_BITS)).astype(np.int64), _DERIVATIVE_BITS
 
     def _preactivations(self, signs: np.ndarray) -> np.ndarray:
         """Return √n Z_i w in units of 2^-bits, int64 (N, m), exact; the signs are not checked."""
@@ -511,16 +455,10 @@ class Instance(Described):
         return [*rows, *((name, shortened(value)) for name, value in self.origin.items())]
 
 
-def largest_error(codes: np.ndarray, bits: int, values: ArrayLike) -> float:
-    """Return by how much at most codes on the grid 2^-bits differ from the values that they stand for."""
-    return float(np.abs(np.ldexp(codes.astype(np.float64), -bits) - values).max())
-
-
 def _condense(rows: np.ndarray) -> np.ndarray:
-    """Return one 64-bit word for every 4096 of the rows: sums weighted by random odd words, modulo 2^64.
+    """Return a 64-bit word for each 4096 words of the rows: sums weighted by random odd words, modulo 2^64.
 
-    A digest of these words sees any change of the data that is not made to deceive, ten times faster than a
-    digest of the rows.
+    A digest of these words detects any accidental change of the data, ten times faster than one of the rows.
     """
     words = rows.reshape(-1).view(np.uint64)
     weights = np.random.PCG64(0).random_raw(4096) | np.uint64(1)

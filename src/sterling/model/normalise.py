@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sterling.base.arrays import read_only, real_array, real_inputs
-from sterling.base.checks import choice, shown
+from sterling.base.checks import choice, instance_of, shown
 from sterling.base.text import Described, counted
 from sterling.errors import InputError, InputTypeError, RangeError
 from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs
@@ -98,7 +98,13 @@ class Normalizer(Described):
         """Return the normalised inputs on a grid, and the normaliser, fitted to them unless it was before."""
         values = grid.values()
         ready = self if self.fitted else self.fit(values)
-        return quantise_inputs(ready.apply(values)), ready
+        instance_of(ready, Normalizer, "the result of fit", "a fitted Normalizer")
+        return quantise_inputs(ready._again(values)), ready
+
+    def _again(self, values: np.ndarray) -> np.ndarray:
+        """Return raw inputs (rows, n) as `_on_grid` has them before rounding, checked."""
+        what, axes = f"the result of {type(self).__name__}.apply", ("row", "feature")
+        return real_array(self.apply(values), what, axes, values.shape, "these inputs")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -147,12 +153,12 @@ class _Affine(Normalizer):
         return {"name": self.name, **{name: array.tolist() for name, array in numbers.items()}}
 
     def __repr__(self) -> str:
-        told = ", ".join(
+        numbers = ", ".join(
             f"{one.name}={array.tolist() if array.size <= _SHOWN else '…'}"
             for one in fields(self)
             if (array := getattr(self, one.name)) is not None
         )
-        return f"{type(self).__name__}({told})"
+        return f"{type(self).__name__}({numbers})"
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and self._key() == other._key()  # pyright: ignore
@@ -255,6 +261,9 @@ class Whiten(_Affine):
     def apply(self, inputs: Any) -> np.ndarray:
         return self._centred(inputs) @ self.matrix.T
 
+    def _again(self, values: np.ndarray) -> np.ndarray:
+        return self.apply(values).astype(np.float32).astype(np.float64)  # as `_move` stores them
+
     def _fit(self, codes: _Codes) -> Whiten:
         means, covariance = codes.moments(codes.features + 1, "whiten", full=True)
         weights, exponent = _whole(_inverse_factor(covariance))
@@ -292,7 +301,7 @@ def check_normalize(given: Any) -> str | Normalizer | None:
         numbers = dict(given)
         kind = NORMALIZERS[choice(numbers.pop("name", None), "the name of a normaliser", tuple(NORMALIZERS))]
         if set(numbers) - {one.name for one in fields(kind)}:
-            raise InputError(f"the normaliser {kind.name!r} is told by its numbers, not by {shown(given)}")
+            raise InputError(f"a normaliser {kind.name!r} has other values than {shown(given)}")
         given = type(kind)(**numbers)
     if isinstance(given, Normalizer):
         return given.name if given in NORMALIZERS.values() else given
@@ -323,7 +332,7 @@ class _Codes:
         scale = np.ldexp(1.0, (grid.shifts - grid.bits).astype(np.int32))
         self.unit = np.ldexp(scale, spent)
         self.base = grid.offsets * scale
-        self.rounding = grid.rounding / self.unit  # error so far, in codes
+        self.rounding = grid.rounding / self.unit + 0.5 * (np.asarray(spent) > 0)  # error so far, in codes
 
     def mean_values(self, means: np.ndarray) -> np.ndarray:
         return means * self.unit + self.base
@@ -362,8 +371,8 @@ def _recode(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     codes = rows.astype(np.int64)
     span = np.maximum(np.abs(codes).max(axis=0), 1)
     spent = np.maximum(0, np.ceil(np.log2(span)).astype(np.int64) - 15)
-    codes >>= spent
-    return codes.clip(-_LIMIT, _LIMIT).astype(np.int16), spent
+    short = np.rint(np.ldexp(codes.astype(np.float64), -spent))  # not cut off, which would shift the mean
+    return short.clip(-_LIMIT, _LIMIT).astype(np.int16), spent
 
 
 def _blocks(count: int):

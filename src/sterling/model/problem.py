@@ -1,7 +1,7 @@
 """A problem: the distribution from which finite samples are drawn, each an `Instance`.
 
-The parts of a draw (teacher, readout, noise, inputs) have seeds of their own, and inputs and noise are
-drawn in blocks of samples, so a larger sample begins with the smaller one of the same seed.
+Each part of a draw (teacher, readout, noise, inputs) has a seed. Inputs and noise are drawn in blocks of
+samples, so a larger sample begins with the smaller one of the same seed.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from sterling.errors import InputError, InputTypeError
 from sterling.exact.grid import InputGrid, aligned_zeros, padded_width, vector_codes
 from sterling.exact.ranges import finest
 from sterling.model.families import Family, family_table, get_family, normal_table
-from sterling.model.instance import Instance, Rounding, largest_error, transpose
+from sterling.model.instance import Instance, transpose
 from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values
+from sterling.model.rounding import Rounding, largest_error
 
 # Which part of a draw a seed is for. Latents of a run use LATENT, see dynamics/train.py.
 TEACHER, READOUT, NOISE, INPUTS, LATENT = range(5)
 
 _BLOCK = 4096  # samples that share one stream of random bits
 _IN_FLOATS = 2048  # samples turned to float64 at a time
-# What a draw takes at most, in bytes: for each code (rows and columns; whitened, float32 values as well),
-# each row, each code of the blocks that threads draw, and normalise, in floats; and for the sampling tables.
+# Memory of a draw in bytes: for each code (rows and columns; whitened, float32 values as well), each row,
+# each code of the blocks that threads draw and normalise in floats, and for the sampling tables.
 _CODE_BYTES = {None: 4, "standard": 4, "whiten": 8}
 _ROW_BYTES, _BLOCK_BYTES, _MOMENT_BYTES, _TABLE_BYTES = 40, 10, 20, 1 << 20
-_OWN_BYTES = 24  # for each code, where a normaliser of the user's works on floats
-_UNASKED = 1 << 23  # bytes that are taken without a look at the memory: the look would take longer
+_OWN_BYTES = 24  # for each code, where a user's normaliser works on floats
+_UNASKED = 1 << 23  # bytes up to which the memory is not checked: the check would take longer
 _MOST_NOISE = 1e6
 _NOISE_CODES = 64  # codes to one standard deviation of the label noise, at least
 _FINE = 4096  # codes to one standard deviation before noise is scaled
@@ -65,13 +66,13 @@ class Problem(Described):
     noise : float
         Standard deviation σ of the label noise. It is drawn on a grid of at least 64 steps to σ.
     readout : "ones", "signs", "gaussian" or m numbers
-        Second-layer weights v; random ones belong to the draw. Gaussian ones lie on the grid 2^-6; given
-        numbers are rounded to 2^-20 of the largest, or coarser, to 2^-8 at most, where exact sums would not
-        fit otherwise. `Instance.readout` tells what they have become.
+        Second-layer weights v; random ones belong to the draw. Gaussian ones lie on the grid 2^-6. Given
+        numbers are rounded to 2^-20 of the largest; if exact sums would not fit, to coarser grids down to
+        2^-8. `Instance.readout` has the rounded values.
     inputs : str or Family
-        Law of the inputs, see `sterling.model.families`.
+        Distribution of the inputs, see `sterling.model.families`.
     normalize : None, "standard", "whiten" or Normalizer
-        What is done to the inputs before the teacher labels them. By name it is fitted to each draw.
+        Transformation of the inputs before the teacher labels them. By name it is fitted to each draw.
 
     References
     ----------
@@ -111,9 +112,9 @@ class Problem(Described):
         Parameters
         ----------
         seed : int, SeedSequence or Generator
-            Names the draw. A Generator gives a seed, which is one step of it.
+            Random seed of the data. From a Generator one seed is drawn.
         threads : int, optional
-            How many to use; all cores by default.
+            Number of threads, all cores by default.
 
         Returns
         -------
@@ -123,7 +124,7 @@ class Problem(Described):
         Raises
         ------
         CapacityError
-            If it would not fit into memory, or noise and readout are too far apart for exact sums.
+            If the data would not fit into memory, or noise and readout are too far apart for exact sums.
 
         Examples
         --------
@@ -138,30 +139,23 @@ class Problem(Described):
         need = self.memory(threads)
         if need > _UNASKED:
             require_memory(need, f"an instance with n={self.n}, m={self.m}, {self.samples} samples")
-        grid, normalizer = normalise(self._draw_inputs(seed, threads), self.normalize)
+        raw = self._draw_inputs(seed, threads)
+        grid, normalizer = normalise(raw, self.normalize)
         if normalizer is not None:  # the teacher labels what is on the grid, so nothing was rounded
             grid = replace(grid, rounding=np.zeros(self.n))
         teacher = _draw_signs(part_seed(seed, TEACHER), self.n)
         active = self._activations(grid, teacher, threads)
+        instance = Instance.__new__(Instance)
+        instance._describe(grid, raw, self.m, teacher, normalizer, self._origin(seed))
 
-        def make(fineness: int) -> Instance:
-            readout, readout_bits = self._draw_readout(seed, fineness)
-            labels, label_bits = self._label(seed, active, readout, readout_bits, threads)
-            error = (
-                0.0 if isinstance(self.readout, str) else largest_error(readout, readout_bits, self.readout)
-            )
-            return Instance._from_codes(
-                grid,
-                self.m,
-                (labels, label_bits),
-                (readout, readout_bits),
-                teacher,
-                self._origin(seed),
-                Rounding(grid.rounding, 0.0, error),
-                normalizer,
-            )
+        def fill(fineness: int) -> Instance:
+            readout = self._draw_readout(seed, fineness)
+            error = 0.0 if isinstance(self.readout, str) else largest_error(*readout, self.readout)
+            labels = self._label(seed, active, *readout, threads)
+            instance._fill(labels, readout, Rounding(grid.rounding, 0.0, error))
+            return instance
 
-        instance: Instance = finest(make)
+        finest(fill)
         instance.columns = transpose(grid, threads)
         return instance
 
@@ -178,12 +172,12 @@ class Problem(Described):
         return math.fsum(weight * weight for weight in self.readout)
 
     def memory(self, threads: int | None = None) -> int:
-        """Return the bytes that a draw takes at its peak, estimated from above.
+        """Return an upper estimate of the memory that a draw takes.
 
         Parameters
         ----------
         threads : int, optional
-            How many draw; all cores by default.
+            Number of threads, all cores by default.
 
         Returns
         -------
@@ -279,10 +273,8 @@ class Problem(Described):
         }
 
     def __repr__(self) -> str:
-        told = ", ".join(
-            f"{name}={value!r}" for name, value in {**vars(self), "inputs": str(self.inputs)}.items()
-        )
-        return f"Problem({told})"
+        values = {**vars(self), "inputs": str(self.inputs)}
+        return f"Problem({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
 
 def _draw_signs(seed: np.random.SeedSequence, count: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sterling.base.progress import Progress, Show, showing
+from sterling.base.progress import Progress, ProgressCallback, reporting
 from sterling.model.problem import Problem
 from sterling.plans.needs import Check, Need
 from sterling.stats import jeffreys
@@ -21,7 +21,7 @@ def check_needs(
     trials: int,
     seed: int,
     threads: int | None,
-    progress: bool | Show,
+    progress: bool | ProgressCallback,
 ) -> list[Need]:
     """Return the rows of a plan, with the result of trials where trials can measure a row.
 
@@ -32,7 +32,7 @@ def check_needs(
         key=lambda index: -needs[index].proposed,
     )
     checked = list(needs)
-    with showing(progress, "trials") as show:
+    with reporting(progress, "trials") as show:
         for done, index in enumerate(asked):
 
             def report(now: Progress, before: int = done * trials) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from sterling import theory
 from sterling.base.checks import instance_of, integer, real
-from sterling.base.progress import Show
+from sterling.base.progress import ProgressCallback
 from sterling.base.text import percent
 from sterling.dynamics.restart import Restart
 from sterling.model.problem import Problem
@@ -49,7 +49,7 @@ def plan(
     schedule: Schedule | None = None,
     seed: int = 0,
     threads: int | None = None,
-    progress: bool | Show = False,
+    progress: bool | ProgressCallback = False,
 ) -> Plan:
     """Say how many samples a problem takes, and what to expect of the samples that it has.
 

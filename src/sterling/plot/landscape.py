@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.landscapes.summary import sentence
 from sterling.plot.style import BLUE, GREEN, INK, VERMILLION, tidy, whole_ticks
 
 if TYPE_CHECKING:
@@ -59,4 +58,4 @@ def plot_landscape(ax: Axes, landscape: Landscape) -> str:
     tidy(ax, legend="lower right")
     whole_ticks(ax.xaxis)
     ax.grid(False)
-    return sentence(landscape)
+    return landscape.sentence()

@@ -1,40 +1,68 @@
-"""Pictures drawn for a page: one `Picture` in, one inline SVG out, with its caption and a description.
+"""Pictures drawn for a page: one `Picture` in, one inline SVG with its caption out.
 
 Drawing touches no global state of Matplotlib: no pyplot, and settings hold inside a context only. Figures are
-drawn once, in ink on nothing; on dark pages the style sheet turns their lightness round.
+drawn once, in ink on nothing; on dark pages the style sheet inverts their lightness.
 """
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from sterling.base.text import RAISED
-from sterling.plot.svg import SMALLEST, canvas, inline, source
-from sterling.report.described import described
+from sterling.plot.style import AMBER, BLUE, GREEN, GREY, INK, PURPLE, VERMILLION, any_letter
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from sterling.claims.finding import Picture
 
 #: Inches. A phone of 390 pixels shows a picture of this width at about its own size.
 SIZE = (4.4, 3.4)
 _HEAVY = 2500  # points of one artist beyond which pixels are smaller than lines
+_DOTS = 200  # per inch, in parts that are drawn as pixels: twice what a screen shows
+
+_OUTER = re.compile(r'<svg[^>]* viewBox="([^"]*)"[^>]*>(.*)</svg>', re.DOTALL)
+_UNWANTED = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", re.DOTALL)
+_TAG = re.compile(r"<[^>]*>")
+_ID = re.compile(r' id="([^"]*)"')
+_TARGET = re.compile(r'(?:href="|url\()#([^")]+)')
+_LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+
+#: What differs from Matplotlib's own settings.
+_SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.sans-serif": ["DejaVu Sans"],  # for the layout; the page shows its own font
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": f"cycler(color={[BLUE, VERMILLION, GREEN, AMBER, PURPLE, GREY]})",
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.5,
+    "legend.handlelength": 1.6,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture on the page: an ``<svg>`` element, its title, and the sentence that says what to see.
-
-    The element has a description for readers who cannot see it, made from what was drawn.
-    """
+    """A picture on the page: an ``<svg>`` element, its title, and the sentence that says what to see."""
 
     svg: Markup
     title: str
@@ -44,47 +72,28 @@ class Drawing:
 def render(picture: Picture, name: str = "") -> Drawing:
     """Draw a picture for a page; ``name`` and its title tell the drawing apart from the others there.
 
-    Artists of very many points are drawn as pixels, all else as lines and text. The same picture gives the
-    same bytes.
+    Artists of very many points are drawn as pixels, all else as lines and text. Readers who cannot see the
+    drawing get its caption. The same picture gives the same bytes.
     """
-    with canvas(f"figure-{identifier(f'{name} {picture.title}')}", SIZE) as (figure, ax):
-        caption = picture.draw(ax)
-        for one in figure.axes:
-            _lighten(one)
-            _flatten(one)
-        _enlarge(figure)
-        return Drawing(inline(source(figure), described(figure)), picture.title, caption)
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(), any_letter():
+        mpl.rcdefaults()  # the user's settings do not count
+        salt = f"figure-{identifier(f'{name} {picture.title}')}"
+        mpl.rcParams.update({**_SETTINGS, "svg.hashsalt": salt})
+        figure = Figure(figsize=SIZE, layout="constrained")
+        caption = picture.draw(figure.subplots())
+        for ax in figure.axes:
+            _lighten(ax)
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", dpi=_DOTS, metadata={"Date": None})
+    return Drawing(_inline(stream.getvalue(), caption), picture.title, caption)
 
 
 def identifier(text: str) -> str:
     """Return the text as a name for ids and files: letters, digits and hyphens."""
     return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-") or "x"
-
-
-def _enlarge(figure: Figure) -> None:
-    """Raise the letters that a drawing function made small for paper to `SMALLEST`."""
-    from matplotlib.text import Text
-
-    for text in figure.findobj(Text):
-        assert isinstance(text, Text)
-        text.set_fontsize(max(text.get_fontsize(), SMALLEST))
-
-
-def _flatten(ax: Axes) -> None:
-    """Have powers of ten at ticks written in letters of one size, since raised small ones are too small."""
-    from matplotlib.ticker import LogFormatterSciNotation
-
-    class Letters(LogFormatterSciNotation):
-        def __call__(self, x: float, pos: int | None = None) -> str:
-            text = re.sub(
-                r"\^\{(-?\d+)\}", lambda power: power[1].translate(RAISED), super().__call__(x, pos)
-            )
-            return re.sub(r"\$|\\mathdefault|[{}]", "", text).replace(r"\times", "×")
-
-    for axis in (ax.xaxis, ax.yaxis):
-        for ticks in (axis.major, axis.minor):
-            if type(ticks.formatter) is LogFormatterSciNotation:
-                ticks.formatter.__class__ = Letters
 
 
 def _lighten(ax: Axes) -> None:
@@ -96,3 +105,20 @@ def _lighten(ax: Axes) -> None:
     for artist, size in points.items():
         if size > 2 * _HEAVY:
             artist.set_rasterized(True)
+
+
+def _inline(written: str, caption: str) -> Markup:
+    """Return what Matplotlib wrote as an ``<svg>`` element for an HTML page.
+
+    Ids that something refers to are digests, salted with the figure's name, so figures share none; others go.
+    """
+    used = set(_TARGET.findall(written))
+
+    def tidy(tag: re.Match) -> str:
+        text = _ID.sub(lambda one: one[0] if one[1] in used else "", " ".join(tag[0].split()))
+        text = text.replace("xlink:href=", "href=")
+        return _LONG_NUMBER.sub(lambda one: f"{float(one[0]):.2f}".rstrip("0").rstrip("."), text)
+
+    box, body = _OUTER.search(written).groups()  # type: ignore[union-attr]
+    body = re.sub(r">\s+<", "><", _TAG.sub(tidy, _UNWANTED.sub("", body)))
+    return Markup(f'<svg viewBox="{box}" role="img" aria-label="{escape(caption)}">{body}</svg>')

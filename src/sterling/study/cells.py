@@ -77,7 +77,7 @@ class Cell(Described):
     def own_surrogate(self) -> Surrogate | None:
         """The surrogate, if it is none of sterling's own: its definition is then a part of the cell."""
         name = self.settings.get("surrogate")
-        return None if name is None or SURROGATES.is_built_in(name) else get_surrogate(name)
+        return None if name is None or name in SURROGATES.built_in else get_surrogate(name)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Cell:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sterling.base.files import as_path
 from sterling.base.pool import Pool
-from sterling.base.progress import Show, showing
+from sterling.base.progress import ProgressCallback, reporting
 from sterling.errors import InputError
 from sterling.study.cells import split_key, trial_seeds
 from sterling.study.collector import Collector, Outcome, Progress
@@ -114,7 +114,7 @@ def run(
     executor: Executor | None = None,
     width: float | None = None,
     time_limit: float | None = None,
-    progress: bool | Show = False,
+    progress: bool | ProgressCallback = False,
 ) -> Outcome:
     """Run a study, or go on with one.
 
@@ -144,7 +144,7 @@ def run(
     [(20, 10), (40, 10)]
     """
     steps = iterate(study, folder, threads=threads, executor=executor, width=width, time_limit=time_limit)
-    with contextlib.closing(steps), showing(progress, "trials") as show:
+    with contextlib.closing(steps), reporting(progress, "trials") as show:
         while True:
             try:
                 now = next(steps)
@@ -155,7 +155,9 @@ def run(
 
 
 @contextmanager
-def passing_store(study: Study, threads: int | None = None, progress: bool | Show = False) -> Iterator[Store]:
+def passing_store(
+    study: Study, threads: int | None = None, progress: bool | ProgressCallback = False
+) -> Iterator[Store]:
     """Run a study in a folder that is gone at the end, and give its store."""
     with TemporaryDirectory(prefix="sterling-") as folder:
         try:

@@ -201,7 +201,7 @@ class Collector:
         if self.pool.in_threads:
             return ()
         kind, surrogate = self.study.kind, cell.own_surrogate
-        mine = () if KINDS.is_built_in(kind.name) else (kind,)
+        mine = () if kind.name in KINDS.built_in else (kind,)
         return mine if surrogate is None else (*mine, surrogate)
 
     def _size(self, cell: Cell) -> int:

@@ -6,9 +6,9 @@ normal with mean h_i = w̄·z_i/√n and variance s², so the mean residual time
 
     g(h, y) = E (H(h + s ζ) − y) μ′(h + s ζ),       ζ ~ N(0, 1).
 
-The latent of a weight that flips for ever is bounded, so Σ_i z_ik g(h_i, y_i) = 0; a weight that rests at
-w*_k has the sign that holds it there. Those are the conditions of a minimum of Σ_i ψ(h_i, y_i), ∂ψ/∂h = g,
-over the cube |w̄_k| ≤ 1: the time average is a maximum-likelihood-like fit with a box for its prior.
+The latent of a weight that never stops flipping is bounded, so Σ_i z_ik g(h_i, y_i) = 0. A weight that rests
+at w*_k has the sign that holds it there. These are the conditions of a minimum of Σ_i ψ(h_i, y_i), ∂ψ/∂h = g,
+over the cube |w̄_k| ≤ 1: the time average is like a maximum-likelihood fit with a box as its prior.
 
 **Replica symmetry.** With α = N/n and w* = 1, leaving out a sample moves its h by the reaction χ g, and
 leaving out a weight turns the fit into a scalar one:

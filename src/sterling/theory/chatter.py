@@ -43,7 +43,7 @@ PLAIN_CHECKED = (
 #: Surrogates whose way from a random start is known, and the part of the samples' gradients that they read.
 PATHS = {"identity": 1.0, "relu": 0.5}
 _POINTS = 4000  # that stand for the normal law over weights
-_STUCK = 0.95  # share of the time beyond which p_k is not told apart: such data sets do not end at w*
+_STUCK = 0.95  # p_k is capped here: such data sets do not end at w*
 _LEAST, _MOST = 1.0, 1e6  # samples between which thresholds are looked for, in units of n
 _FEWEST_PATHS, _MOST_PATHS = 4000, 16_000  # weights that stand for all in `approach`
 _PATHS = 16  # and as many for each weight, within these: exp(−n x) is to be known
@@ -53,7 +53,7 @@ _APPROACH = 120  # steps within which the closest approach lies, with the usual 
 _FINE, _COARSE = 1e-6, 1e-3  # of ln N at a threshold
 _ROUNDS = 20_000
 _CLOSE = 1e-7
-_NONE = 1e9  # what stands in for an excess of samples so few that there is none, below zero
+_NONE = 1e9  # stands for the excess where samples are so few that it does not exist
 _LEAST_VARIANCE = 1e-300  # where no weight is ever wrong it vanishes
 
 
@@ -149,7 +149,7 @@ def _margin(numbers: Numbers, samples: float) -> float:
 
 
 def _single(numbers: Numbers, samples: float) -> tuple[float, float] | None:
-    """Return r and t of `box.py`; None where that does not speak of so many units or such a surrogate."""
+    """Return r and t of `box.py`; None for several units and for smooth surrogates."""
     if numbers.m > 1 or numbers.surrogate.window is None:
         return None
     found = fit(samples / numbers.n, numbers.sigma / math.sqrt(numbers.norm2), numbers.surrogate)
@@ -176,7 +176,7 @@ def samples_for_average(
     schedule: Schedule | None = None,
     surrogate: str | Surrogate = "relu",
 ) -> float:
-    """Return the samples at which the sign of the time average is w* in so many data sets.
+    """Return the samples at which the sign of the time average is w* in a given share of the data sets.
 
     That needs p_k < 1/2 for all k, and the p_k of different weights are nearly independent. Without label
     noise N/n grows like (ln n)^(3/4): as a power law it looks a little steeper than linear.
@@ -256,7 +256,7 @@ def samples_for_iterate(
     schedule: Schedule | None = None,
     surrogate: str | Surrogate = "relu",
 ) -> float:
-    """Return the samples at which half of the runs without label noise end at w* within so many steps.
+    """Return the samples at which half of the runs without label noise end at w* within a number of steps.
 
     At a step with the share x of wrong weights all are right with the chance exp(−n x), and then the run is
     over. There are two ways. *By the dip*: with step sizes that decay, weights which are to chatter come back
@@ -319,7 +319,7 @@ def approach(
 ) -> np.ndarray:
     """Return the share of wrong weights at each step of a run from a random start, as n grows.
 
-    Dynamical mean field: each latent feels the pull of its own weight and a Gaussian noise whose correlation
+    Dynamical mean field: each latent feels the pull of its weight and a Gaussian noise whose correlation
     between two steps is that of the gradients at the states of those steps. What a weight does to itself by
     way of the others is left out. The result is a sample of 4,000 to 16,000 such latents, the same at each
     call.

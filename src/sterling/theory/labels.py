@@ -1,7 +1,6 @@
 """The label that says how sure a statement is, from theorem to interpretation.
 
-A labelled function tells what is its own: its label, its source, and the arguments that all of them share are
-written into its docstring from here.
+The label, the source and the arguments that labelled functions share are added to each docstring here.
 """
 
 from __future__ import annotations
@@ -59,15 +58,15 @@ def labelled(
         function.source = source  # type: ignore[attr-defined]
         function.checked = checked  # type: ignore[attr-defined]
         text, *parts = re.split(r"\n\n(\w+)\n-+\n", inspect.cleandoc(function.__doc__ or ""))
-        told = {"Raises": _RAISES, **dict(zip(parts[::2], parts[1::2], strict=True))}
-        told["Parameters"] = _parameters(function, told.get("Parameters", ""))
-        told["Notes"] = f"{kind.capitalize()}: {KINDS[kind]}." + (
+        sections = {"Raises": _RAISES, **dict(zip(parts[::2], parts[1::2], strict=True))}
+        sections["Parameters"] = _parameters(function, sections.get("Parameters", ""))
+        sections["Notes"] = f"{kind.capitalize()}: {KINDS[kind]}." + (
             f"\n\nChecked against runs: {checked}." if checked else ""
         )
-        told["References"] = "\n\n".join(filter(None, (f"{source}.", told.get("References"))))
+        sections["References"] = "\n\n".join(filter(None, (f"{source}.", sections.get("References"))))
         for title in _SECTIONS:
-            if told.get(title):
-                text += f"\n\n{title}\n{'-' * len(title)}\n{told[title]}"
+            if sections.get(title):
+                text += f"\n\n{title}\n{'-' * len(title)}\n{sections[title]}"
         function.__doc__ = f"{text}\n"
         FUNCTIONS[function.__name__] = function
         return function

@@ -33,6 +33,7 @@ _LEAST_NOISE = 0.05  # below it the quadrature over labels would need more nodes
 _MOST_NOISE = 10.0
 _GRID = 60  # points at which α(r) is looked at
 _FIELDS = 1e-3, 40.0  # r of the weakest and the strongest of them; 1 − q is 10⁻⁹ there
+_CERTAIN = 1e3  # r from which tanh is 1 within ten standard deviations
 _NEAREST = 1e-9  # 1 − q beyond which q counts as 1
 _ROOT = math.sqrt(2 * math.pi)
 _SOURCE = "Györgyi 1990; Sompolinsky, Tishby and Seung 1990; proof: Barbier et al. 2019, PNAS 116, 5451"
@@ -222,6 +223,8 @@ def _weight(r: float) -> tuple[float, float]:
     """Return ψ(r) and E tanh(r + √r ζ)."""
     if r <= 0:
         return 0.0, 0.0
+    if r > _CERTAIN:
+        return r / 2 - math.log(2), 1.0
     x, w = _normal(min(1.0, 1 / math.sqrt(r)), -math.sqrt(r))
     field = r + math.sqrt(r) * x
     size = np.abs(field)

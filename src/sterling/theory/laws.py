@@ -1,4 +1,4 @@
-"""How many samples it takes, and what to expect of so many, before there are any data.
+"""How many samples a goal needs, and what to expect of a sample size, before there are any data.
 
 The typical data set is that of `typical.py`, for Gaussian inputs. At n = 16 and 64, σ from 0.001 to 1 and
 sample sizes from 6n and 11n on, the median occupancy of runs lay within 0.08 of it.

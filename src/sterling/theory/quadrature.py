@@ -21,7 +21,7 @@ def hermite(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def panels(edges: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes and weights, so many between each edge and the next."""
+    """Return nodes and weights, the same number between each edge and the next."""
     nodes, weights = legendre(count)
     low, high = edges[:-1, None], edges[1:, None]
     half = (high - low) / 2

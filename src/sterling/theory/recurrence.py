@@ -1,12 +1,12 @@
 """One data set: its drift at the teacher, and from gradients near it the share of time each weight is wrong.
 
-**The balance.** A weight that flips for ever has a bounded latent, so its gradient averages to zero over the
-run: Σ_D π(D) G_k(D) = 0, where D is the set of wrong weights and π(D) its share of the time. A weight that
-rests at w*_k has Σ_D π(D) b*_k G_k(D) ≤ 0. That much is exact for infinite mass. Two assumptions make it a
-formula. (1) Weights are wrong independently, π(D) = Π p_k Π (1 − p_k), but for how many there are at a time.
-(2) The gradient at D is its best linear prediction from those at w* and at its n neighbours (`response.py`).
-The second is then corrected by exact gradients at a few hundred states drawn from that law. `shares.py`
-solves for the shares and for the occupancy.
+**The balance.** A weight that never stops flipping has a bounded latent, so its gradient averages to zero
+over the run: Σ_D π(D) G_k(D) = 0, where D is the set of wrong weights and π(D) its share of the time. A
+weight that rests at w*_k has Σ_D π(D) b*_k G_k(D) ≤ 0. This is exact for infinite mass. Two assumptions
+make it a formula. (1) Weights are wrong independently, π(D) = Π p_k Π (1 − p_k), except for how many are
+wrong at a time. (2) The gradient at D is its best linear prediction from those at w* and at its n
+neighbours (`response.py`). The second is then corrected by exact gradients at a few hundred states drawn
+from that law. `shares.py` solves for the shares and for the occupancy.
 """
 
 from __future__ import annotations

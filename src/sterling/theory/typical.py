@@ -133,7 +133,7 @@ def _any(n: int, share: float) -> float:
 
 @lru_cache(maxsize=4)
 def normal_quantiles(count: int) -> np.ndarray:
-    """Return so many points that stand for the normal law."""
+    """Return ``count`` quantiles of the normal distribution."""
     from scipy.special import ndtri
 
     return ndtri((np.arange(count) + 0.5) / count)

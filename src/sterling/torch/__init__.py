@@ -1,6 +1,6 @@
 """Instruments for quantisation-aware training in PyTorch: quantisers, flips, averages of weights.
 
-They need the extra `torch` and nothing of the simulator. The public names load what they need on first use.
+They need the extra `torch`, and do not use the simulator. Public names load their modules on first use.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from sterling.torch.functions import heaviside as heaviside
     from sterling.torch.functions import round_to as round_to
     from sterling.torch.functions import sign as sign
+    from sterling.torch.handle import QuantisedWeight as QuantisedWeight
     from sterling.torch.monitor import OrbitMonitor as OrbitMonitor
     from sterling.torch.parametrized import binarize as binarize
     from sterling.torch.parametrized import unbinarize as unbinarize
-    from sterling.torch.weights import QuantisedWeight as QuantisedWeight
     from sterling.torch.weights import find as find
 
 # No module has the name of a function: it would take its place.

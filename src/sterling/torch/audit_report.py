@@ -1,4 +1,4 @@
-"""What `audit` found, as sentences, a table and a page."""
+"""The result of `audit`: sentences, a table and a page."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import torch
 
 from sterling.base.files import write_atomically
 from sterling.base.text import counted, number
-from sterling.torch.tables import Table, Told
+from sterling.torch.tables import Report, TensorTable
 
 if TYPE_CHECKING:
     import polars as pl
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing to know about a tensor."""
+class AuditFinding:
+    """One fact about a tensor that its user should know."""
 
     short: str  # in a few words
-    sentence: str  # what it is, and what to do
-    wrong: bool  # whether it is a defect, and not only worth knowing
+    sentence: str  # the fact, and what to do
+    wrong: bool  # whether it is a defect
 
 
 @dataclass
 class TensorAudit:
-    """What was found about one quantised tensor; `Audit.frame` explains the numbers."""
+    """One quantised tensor; `Audit.frame` explains the numbers."""
 
     tensor: str
     framework: str
@@ -45,16 +45,16 @@ class TensorAudit:
     surrogate: str = "not known"
     window: tuple[float, float] | None = None
     empty: tuple[int, ...] = ()
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[AuditFinding] = field(default_factory=list)
 
 
-class Audit(Told):
-    """What `audit` found.
+class Audit(Report):
+    """The result of `audit`.
 
     Parameters
     ----------
     rows : list of TensorAudit
-        One for each quantised tensor.
+        One row for each quantised tensor.
 
     Examples
     --------
@@ -73,18 +73,18 @@ class Audit(Told):
     @property
     def findings(self) -> list[str]:
         """Sentences on all tensors: defects first."""
-        every = [(row.tensor, one) for row in self.rows for one in row.findings]
-        every.sort(key=lambda found: not found[1].wrong)
-        return [f"{tensor}: {one.sentence}." for tensor, one in every]
+        found = [(row.tensor, one) for row in self.rows for one in row.findings]
+        found.sort(key=lambda pair: not pair[1].wrong)
+        return [f"{tensor}: {one.sentence}." for tensor, one in found]
 
     def headline(self) -> str:
-        """Return one line that says what is wrong, if anything is.
+        """Return one line that says what is wrong.
 
         Returns
         -------
         str
-            The tensor with the largest share of weights without gradient, under either gradient of clamp,
-            stands for the others.
+            It names the tensor with the largest share of weights without gradient, under either gradient of
+            clamp.
         """
         bad = [row for row in self.rows if any(one.wrong for one in row.findings)]
         if not bad and len(self.rows) == 1:
@@ -92,9 +92,9 @@ class Audit(Told):
         if not bad:
             return f"Nothing is wrong with the {len(self.rows)} quantised tensors."
         worst = max(bad, key=lambda row: (row.levels < 2, max(row.no_gradient or 0, row.other_clamp or 0)))
-        told = "; ".join(one.short for one in worst.findings if one.wrong)
+        causes = "; ".join(one.short for one in worst.findings if one.wrong)
         return (
-            f"Wrong in {len(bad)} of {counted(len(self.rows), 'quantised tensor')}: {worst.tensor}: {told}."
+            f"Wrong in {len(bad)} of {counted(len(self.rows), 'quantised tensor')}: {worst.tensor}: {causes}."
         )
 
     def frame(self) -> pl.DataFrame:
@@ -103,12 +103,13 @@ class Audit(Told):
         Returns
         -------
         polars.DataFrame
-            ``tensor``; ``framework``; ``weights``, their number; ``levels``, how many a weight can take;
-            ``scale``, the mean of what a unit of the codes stands for; ``latent``, where it lives;
-            ``no_gradient``, the share of weights whose latent gets none, and ``why``; ``other_clamp``, the
-            share under the other gradient of `torch.clamp` at its bounds (0 since PyTorch 2.14, 1 before);
-            ``at_zero``, the code of a latent that is 0; ``ties``, where those half-way go; ``surrogate``, by
-            probing, and its window in steps; ``empty``, codes that no weight has; ``findings``.
+            ``tensor``; ``framework``; ``weights``, their number; ``levels``, the number of values a weight
+            can take; ``scale``, the mean value of a unit of the codes; ``latent``, where it is stored;
+            ``no_gradient``, the share of weights with a latent that gets no gradient, and ``why``;
+            ``other_clamp``, that share under the other gradient of `torch.clamp` at its bounds (0 since
+            PyTorch 2.14, 1 before); ``at_zero``, the code of a latent that is 0; ``ties``, where latents
+            half-way between levels go; ``surrogate``, by probing, and its window in steps; ``empty``, codes
+            that no weight has; ``findings``.
         """
         import polars as pl
 
@@ -137,13 +138,13 @@ class Audit(Told):
         Returns
         -------
         list of tuples of str
-            The first one holds the titles.
+            The titles, then a row for each tensor.
         """
         titles = ("tensor", "levels", "scale", "no gradient", "why", "at zero", "surrogate", "latent")
         return [titles, *(_cells(row) for row in self.rows)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what was found as plain values.
+        """Return the result as plain values.
 
         Returns
         -------
@@ -153,17 +154,17 @@ class Audit(Told):
         return {"headline": self.headline(), "findings": self.findings, "tensors": self.frame().to_dicts()}
 
     def to_html(self, command: str = "") -> str:
-        """Return a page with everything in it.
+        """Return the result as a page.
 
         Parameters
         ----------
         command : str
-            What gives this page again; left out if empty.
+            The command that makes this page again; left out if empty.
 
         Returns
         -------
         str
-            HTML that loads nothing from elsewhere.
+            HTML that loads no other file.
         """
         from sterling.report.html import page
 
@@ -179,30 +180,30 @@ class Audit(Told):
         )
 
     def save(self, path: str | os.PathLike, command: str = "") -> Path:
-        """Write the page to a file, whole or not at all.
+        """Write the page to a file.
 
         Parameters
         ----------
         path : path
-            Of the HTML file.
+            The HTML file.
         command : str
-            What gives this page again; left out if empty.
+            The command that makes this page again; left out if empty.
 
         Returns
         -------
         Path
-            That of the file.
+            The file.
 
         Raises
         ------
         StoreError
-            If the file cannot be written.
+            If the file cannot be written; then none is left behind.
         """
         return write_atomically(path, self.to_html(command).encode())
 
-    def told(self) -> tuple[Sequence[str], Table, Sequence[str]]:
+    def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
         titles, *rows = self.table()
-        return [self.headline()], Table(titles, rows), [f"• {one}" for one in self.findings]
+        return [self.headline()], TensorTable(titles, rows), [f"• {one}" for one in self.findings]
 
     def __repr__(self) -> str:
         return f"<Audit of {counted(len(self.rows), 'quantised tensor')}: {self.headline()}>"

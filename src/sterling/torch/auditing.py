@@ -1,6 +1,6 @@
 """`audit`: what each quantiser of a model does to its latents.
 
-`weights` finds the tensors, `probes` tries them; here it is judged, and `audit_report` shows it.
+`weights` finds the tensors and `probes` tries them. This module judges, and `audit_report` shows the result.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sterling.base.checks import integer, shown
 from sterling.base.text import number
 from sterling.errors import InputError, InputTypeError
 from sterling.torch import probes
-from sterling.torch.audit_report import Audit, Finding, TensorAudit, readable
+from sterling.torch.audit_report import Audit, AuditFinding, TensorAudit, readable
 from sterling.torch.clamps import ClampGradient
 from sterling.torch.grids import find_grid
 from sterling.torch.handle import QuantisedWeight, on_grid
@@ -24,9 +24,9 @@ from sterling.torch.probes import CLAMP, DEAD, NONE, TAIL
 from sterling.torch.taps import in_one_sentence
 from sterling.torch.weights import find
 
-NOTABLE = 0.01  # a share of weights without gradient from which on it is a defect
-_TINY = 1e-6  # of the largest latent: next to 0
-_MANY = 16  # levels up to which empty ones are named
+NOTABLE = 0.01  # least share of weights without gradient that is a defect
+_TINY = 1e-6  # of the largest latent: a latent next to 0
+_MANY = 16  # most levels of a tensor whose empty levels are named
 
 WHY = {
     CLAMP: "it clamps rounded values, and the gradient of the clamp is 0 at its bounds, so weights on an "
@@ -46,10 +46,10 @@ def audit(
     optimizer: torch.optim.Optimizer | None = None,
     bits: int | None = None,
 ) -> Audit:
-    """Say for each quantised weight tensor of a model what its quantiser does, and what is wrong with it.
+    """Say what the quantiser of each weight tensor of a model does, and what is wrong with it.
 
-    The quantisers are tried: with the latents as they are, with a ramp, with zeros and ties. Everything is
-    afterwards as it was.
+    Each quantiser is tried on the latents as they are, on a ramp, on zeros and on ties. The model is left
+    unchanged.
 
     Parameters
     ----------
@@ -59,11 +59,11 @@ def audit(
         PARQ, with `bits`.
     example : Tensor, tuple or dict, optional
         What the model is called with, so that weights of unknown quantisers are found. For a single
-        quantiser: latents; else it gets Gaussian ones of standard deviation 0.1.
+        quantiser: latents; by default Gaussian ones of standard deviation 0.1.
     codes : function of (name, parameter), optional
         As for `find`.
     optimizer : Optimizer, optional
-        Whether it moves the latents is looked at. PARQ's holds the quantiser.
+        The audit checks that it moves the latents. PARQ's optimiser holds the quantiser.
     bits : int, optional
         For a quantiser of PARQ; 0 is ternary there.
 
@@ -101,17 +101,17 @@ def audit(
     if hasattr(model, "get_quant_size"):
         return Audit([_of_parq(model, integer(2 if bits is None else bits, "bits", 0, 8), example)])
     if bits is not None:
-        raise InputError("bits is for a quantiser of PARQ alone: leave it out")
+        raise InputError("bits is for a quantiser of PARQ: leave it out")
     if not callable(model):
-        raise InputTypeError(f"model is {shown(model)}; give a torch.nn.Module, or a quantiser to call")
+        raise InputTypeError(f"model is {shown(model)}; give a torch.nn.Module or a quantiser")
     if not isinstance(model, nn.Module) or _is_quantiser(model):
         return Audit([_examined(_handle(model, example))])
     rows = []
     for weight in find(model, example, codes, optimizer):
         row = _examined(weight)
         if optimizer is not None and weight.trained and not groups_of(weight, optimizer):
-            told = "the optimizer does not hold its latents, so they never move: add them to its parameters"
-            row.findings.append(Finding("its latents are not in the optimizer", told, True))
+            words = "the optimizer does not hold its latents, so they never move: add them to its parameters"
+            row.findings.append(AuditFinding("its latents are not in the optimizer", words, True))
         parq: Any = optimizer if weight.framework == "parq" else None
         if parq is not None and not parq.quant_per_channel:
             bits = 0 if row.levels == 3 else (row.levels - 1).bit_length()
@@ -121,7 +121,7 @@ def audit(
 
 
 def _is_quantiser(module: nn.Module) -> bool:
-    """Whether a module takes latents, rather than being a model: it has no matrix of parameters."""
+    """Whether a module is a quantiser and no model: it has no matrix of parameters."""
     return not any(one.ndim > 1 for one in module.parameters())
 
 
@@ -130,16 +130,14 @@ def _latents(example: Any) -> nn.Parameter:
         generator = torch.Generator().manual_seed(probes.SEED)
         return nn.Parameter(0.1 * torch.randn(64, 64, generator=generator))
     if not isinstance(example, torch.Tensor) or not example.is_floating_point():
-        raise InputTypeError(
-            f"example is {shown(example)}; a single quantiser is tried on a tensor of latents"
-        )
+        raise InputTypeError(f"example is {shown(example)}; for a single quantiser give a tensor of latents")
     if not example.numel() or not bool(example.isfinite().all()):
-        raise InputError("example is empty or not finite; a single quantiser is tried on a tensor of latents")
+        raise InputError("example is empty or not finite; for a single quantiser give a tensor of latents")
     return nn.Parameter(example.detach().clone())
 
 
 def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
-    """Return a handle of latents that only this quantiser sees."""
+    """Return a handle with latents for this quantiser alone."""
     latent = _latents(example)
 
     def values() -> torch.Tensor:
@@ -147,27 +145,26 @@ def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
         found = found[0] if isinstance(found, tuple) else found
         return getattr(found, "value", found)
 
-    advice = "give a function from latents to weights, and as example latents that it takes"
+    advice = "give a function from latents to weights, and latents as example"
     with in_one_sentence("the quantiser cannot be called on a tensor", advice), torch.enable_grad():
         seen = values()
     if not isinstance(seen, torch.Tensor) or seen.shape != latent.shape:
-        raise InputError("the quantiser does not return a tensor of the latents' shape")
+        raise InputError("the quantiser must return a tensor of the latents' shape")
     if not seen.is_floating_point():
-        raise InputError(f"the quantiser returns a tensor of {seen.dtype}, not of a floating-point type")
+        raise InputError(f"the quantiser returns a tensor of {seen.dtype}; it must be floating-point")
     grid = find_grid(seen.detach(), latent)
     if grid is None:
         raise InputError(
-            "what the quantiser returns is on no levels: looked for evenly spaced ones, and for at most 16 "
-            "others"
+            "the quantiser returns values on no levels: neither on even ones, nor on at most 16 others"
         )
     name = type(quantiser).__name__ if isinstance(quantiser, nn.Module) else "quantiser"
-    return on_grid(grid, latent, values, name=name, modules=(), framework="callable")
+    return on_grid(grid, latent, "callable", values, name=name)
 
 
 def _of_parq(quantiser: Any, bits: int, example: Any) -> TensorAudit:
     def quantise(latent: torch.Tensor) -> torch.Tensor:
         quantised, _ = quantiser.quantize(latent.detach().clone(), bits)
-        # Gradients are taken at the levels, and move the latents.
+        # PARQ takes gradients at the levels, and moves the latents by them.
         return latent + (quantised - latent).detach()
 
     weight = _handle(quantise, example)
@@ -179,7 +176,7 @@ def _of_parq(quantiser: Any, bits: int, example: Any) -> TensorAudit:
 
 
 def _compare_paths(row: TensorAudit, quantiser: Any, weight: QuantisedWeight, bits: int) -> None:
-    """PARQ quantises by its quantiser on some steps and to the nearest target on the others: compare ties."""
+    """Compare ties: PARQ uses its quantiser on some steps, and the nearest target on the others."""
     latent = weight.latent.detach().clone()
     latent[(0,) * latent.ndim] = 0.0
     with torch.no_grad():
@@ -188,17 +185,17 @@ def _compare_paths(row: TensorAudit, quantiser: Any, weight: QuantisedWeight, bi
         nearest = targets[torch.bucketize(latent, (targets[1:] + targets[:-1]) / 2)]
     first, second = float(direct.flatten()[0]), float(nearest.flatten()[0])
     if abs(first - second) > 1e-3 * float(targets.abs().max()):
-        told = (
+        words = (
             f"ties differ between PARQ's two paths: a latent that is 0 becomes {number(first)} on steps that "
             f"update the targets and {number(second)} on the others, so it flips without moving; start from "
             "latents that are not exactly 0, or set quant_period=1"
         )
-        row.findings.append(Finding("ties differ between PARQ's two paths", told, True))
+        row.findings.append(AuditFinding("ties differ between PARQ's two paths", words, True))
         row.ties = "differ"
 
 
 def _examined(weight: QuantisedWeight) -> TensorAudit:
-    """Try one quantiser and judge it."""
+    """Try one quantiser, and judge it."""
     row = TensorAudit(
         tensor=weight.name,
         framework=weight.framework,
@@ -233,18 +230,18 @@ def _examined(weight: QuantisedWeight) -> TensorAudit:
     return row
 
 
-def _untried(weight: QuantisedWeight) -> Finding | None:
-    """Return why there is nothing to try, if there is not."""
+def _untried(weight: QuantisedWeight) -> AuditFinding | None:
+    """Return why a quantiser cannot be tried, or None if it can."""
     latent = weight.latent.detach()
     if not bool(latent.isfinite().all()):
-        told = "its latents are not finite, so nothing else can be said of it: the training has diverged"
-        return Finding("latents are not finite", told, True)
+        words = "its latents are not finite, so it cannot be audited: the training has diverged"
+        return AuditFinding("latents are not finite", words, True)
     if weight.framework == "codes":
-        told = "only its codes are known, so its gradient was not looked at: give an example input instead"
-        return Finding("only codes are known", told, False)
+        words = "only its codes are known, so its gradient was not checked: give an example input instead"
+        return AuditFinding("only codes are known", words, False)
     if weight.framework == "discovery" and torch.equal(weight.values(), latent):
-        told = "the parameter itself is on levels, as after decoding, and nothing quantises it in training"
-        return Finding("no quantiser", told, False)
+        words = "the parameter itself is on levels, as after decoding, and nothing quantises it in training"
+        return AuditFinding("no quantiser", words, False)
     return None
 
 
@@ -261,48 +258,46 @@ def _home(weight: QuantisedWeight) -> str:
 def _judged(row: TensorAudit, weight: QuantisedWeight, shares: dict[int, float]):
     if row.levels == 1:
         value = number(float(weight.values().flatten()[0]))
-        told = f"all {row.weights:,} weights are {value}, whatever their latents: one level says nothing"
+        words = f"all {row.weights:,} weights are {value} for any latents: there is one level only"
         if weight.framework == "torchao":
-            told += "; signed integers of one bit are −1 and 0, so take int2, or two levels ±s (`binarize`)"
+            words += "; signed integers of one bit are −1 and 0: use int2, or two levels ±s (`binarize`)"
         else:
-            told += "; make the scale smaller against the latents, or take other levels"
+            words += "; make the scale smaller than the latents, or use other levels"
         what = "a layer of zeros" if value == "0" else f"all weights are {value}"
-        yield Finding(what, told, True)
+        yield AuditFinding(what, words, True)
         return
     later, now = shares[0], row.no_gradient or 0.0
     if now > 0:
         parts = sorted(row.why.items(), key=lambda part: -part[1])
         why = "; ".join(WHY[name] for name, _ in parts)
         share = readable(now)
-        told = f"{share} of its weights get no gradient ({', '.join(row.why)}): {why}"
+        words = f"{share} of its weights get no gradient ({', '.join(row.why)}): {why}"
         short = f"{share} of its weights get no gradient ({', '.join(row.why)})"
         if NONE in row.why:
             short = "no gradient reaches its latents, unless through the scale"
-            told = f"{short}: {why}"
-        yield Finding(short, told, now >= NOTABLE)
+            words = f"{short}: {why}"
+        yield AuditFinding(short, words, now >= NOTABLE)
     if later > now + NOTABLE / 2:
-        told = (
-            f"since PyTorch 2.14 the gradient of clamp is 0 at its bounds; there {readable(later)} of its "
-            f"weights get no gradient, for {WHY[CLAMP]}"
+        words = (
+            f"with PyTorch 2.14 and later {readable(later)} of its weights get no gradient, because the "
+            f"gradient of clamp is 0 at its bounds: {WHY[CLAMP]}"
         )
-        yield Finding(f"{readable(later)} with PyTorch 2.14 and later (clamp at its bound)", told, True)
+        yield AuditFinding(f"{readable(later)} with PyTorch 2.14 and later (clamp at its bound)", words, True)
     if row.at_zero == 0 and weight.levels <= 3 and _is_a_sign(weight):
-        told = (
-            "the sign of 0 is 0 here, a third level: a latent that is 0, as after pruning, makes a weight 0"
-        )
-        yield Finding("sign(0) is 0, a third level", told, True)
+        words = "the sign of 0 is 0 here, a third level: a latent of 0, as after pruning, gives a weight of 0"
+        yield AuditFinding("sign(0) is 0, a third level", words, True)
     if row.empty and row.levels <= _MANY:
         some = ", ".join(map(number, row.empty))
-        yield Finding("empty levels", f"no weight is on level {some}, of {row.levels}", False)
+        yield AuditFinding("empty levels", f"no weight is on level {some}, of {row.levels}", False)
     if weight.merged:
-        told = "LoRA on a frozen base: what is quantised and told here is the merged weight"
-        yield Finding("LoRA on a frozen base", told, False)
+        words = "LoRA on a frozen base: the merged weight is quantised, and audited here"
+        yield AuditFinding("LoRA on a frozen base", words, False)
     elif not weight.trained:
-        yield Finding("frozen", "its latents are frozen, so the weights stay as they are", False)
+        yield AuditFinding("frozen", "its latents are frozen, so the weights stay as they are", False)
 
 
 def _is_a_sign(weight: QuantisedWeight) -> bool:
-    """Whether latents next to 0 have outer levels, so that 0 is a level by accident."""
+    """Whether latents next to 0 go to outer levels, so that 0 is a level by accident."""
     with probes.kept(weight) as data:
         few = torch.arange(0, data.numel(), 4, device=data.device)  # of each channel, whose scale stays
         data.put_(few, (_TINY * data.abs().max()).expand(few.shape))

@@ -1,6 +1,6 @@
-"""Monitors for those who do not write the loop: callbacks of Lightning and of transformers' Trainer.
+"""Monitors for training loops of others: callbacks of Lightning and of transformers' Trainer.
 
-Neither package is imported before its function is called.
+Each package is imported when its function is called.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from sterling.torch.monitor import OrbitMonitor
 def lightning_callback(**options: Any) -> Any:
     """Return a callback of Lightning that keeps a monitor while a model is fitted.
 
-    Its attribute `monitor` is the `OrbitMonitor`, made when training starts. Checkpoints of the trainer hold
-    its state, and resumed training goes on counting.
+    Its attribute `monitor` is the `OrbitMonitor`, which is made when training starts. Checkpoints of the
+    trainer hold its state, so resumed training continues the counts.
 
     Parameters
     ----------
@@ -50,8 +50,7 @@ def lightning_callback(**options: Any) -> Any:
         def on_train_start(self, trainer: Any, pl_module: Any) -> None:
             if len(trainer.optimizers) != 1:
                 raise InputError(
-                    f"the module has {len(trainer.optimizers)} optimizers; make an OrbitMonitor for each by "
-                    "hand"
+                    f"the module has {len(trainer.optimizers)} optimizers: make an OrbitMonitor for each"
                 )
             self.monitor = OrbitMonitor(pl_module, trainer.optimizers[0], **options)
             if self._state is not None:
@@ -74,8 +73,8 @@ def lightning_callback(**options: Any) -> Any:
 def transformers_callback(**options: Any) -> Any:
     """Return a callback of transformers' Trainer that keeps a monitor during training.
 
-    Its attribute `monitor` is the `OrbitMonitor`, made when training starts. It is not part of the trainer's
-    checkpoints: keep `monitor.state_dict()` beside them.
+    Its attribute `monitor` is the `OrbitMonitor`, which is made when training starts. Checkpoints of the
+    trainer do not hold its state: save `monitor.state_dict()` beside them.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""The gradient of `torch.clamp` at its bounds: 1 up to PyTorch 2.13, 0 since 2.14. Either can be had here.
+"""The gradient of `torch.clamp` at its bounds: 1 up to PyTorch 2.13, 0 since 2.14.
 
-A quantiser that clamps rounded values stands on a bound with every outermost weight, so it matters there.
+It matters for quantisers that clamp rounded values, since every outermost weight then lies on a bound.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _CLAMPS = frozenset((torch.clamp, torch.clip, torch.Tensor.clamp, torch.Tensor.c
 
 
 class ClampGradient(TorchFunctionMode):
-    """While it is on, `clamp` has this gradient at its bounds, whatever the version of PyTorch.
+    """A context in which `torch.clamp` has this gradient at its bounds, in any version of PyTorch.
 
     Parameters
     ----------

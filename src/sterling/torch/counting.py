@@ -1,8 +1,7 @@
-"""What is counted of the codes of weights from step to step, in memory that does not grow with the run.
+"""Statistics of the codes of weights over the steps of training, in memory that does not grow with the run.
 
-Between two flips of a weight nothing happens, so all that is kept of it is brought up to date when it flips:
-`Tally` looks at codes for changes, and touches no other weight. `Clock` knows how much mass passed since.
-Whose codes they are, and when there is a step, is the caller's.
+Nothing happens to a weight between two flips. So `CodeTracker` compares codes, and updates a weight only when
+it flips; `Clock` holds the mass of the steps in between. The caller says when a step is taken.
 """
 
 from __future__ import annotations
@@ -17,21 +16,21 @@ import torch
 from sterling.errors import InputError
 from sterling.torch.functions import top_code
 
-#: Steps after which all weights are brought up to date, so that the table of masses has a fixed length.
+#: Steps after which all weights are updated, so that the table of masses has a fixed length.
 EPOCH = 1024
-#: Averages with horizons up to this are kept in 16 bits: one step moves them by many units of the last place.
+#: Averages with horizons up to this take 16 bits: one step moves them by many units of the last place.
 SHORT = 1024.0
-#: Of return and sojourn times: [1, 2), [2, 4), … steps.
+#: Number of bins of return and sojourn times: [1, 2), [2, 4), … steps.
 BINS = 40
-WORD = 8  # codes of one byte
-_UNITS = 32767  # of a 16-bit average, between no code and the largest
-_FAINT = -700.0  # log of the mass that the first codes are given, so that averages are defined at once
-_PIECE = 1 << 18  # weights handled at a time
-_FAR = 1 << 23  # steps back that three bytes can tell at least
+WORD = 8  # codes, of one byte each
+_UNITS = 32767  # units of a 16-bit average from zero to the largest code
+_FAINT = -700.0  # log of the mass of the first codes, so that averages are defined from the start
+_PIECE = 1 << 18  # weights updated at a time
+_FAR = 1 << 23  # steps back that three bytes hold exactly
 
 
 class Clock:
-    """Mass that passes: in a group, at a horizon of h steps, step s weighs η_s·exp(−(t − s)/h) at step t."""
+    """Mass by parameter group and horizon: at step t, step s weighs η_s·exp(−(t − s)/h)."""
 
     def __init__(self, groups: int, horizons: Sequence[float]):
         self.decay = np.array([0.0 if math.isinf(h) else 1 / h for h in horizons])
@@ -40,7 +39,7 @@ class Clock:
         self._log = np.full((groups, EPOCH + 1, len(horizons)), _FAINT)  # log Σ η_s exp((s − epoch)/h)
 
     def tick(self, rates: Sequence[float]) -> None:
-        """Take one step, of the rate of each group; one that is no number weighs nothing."""
+        """Take one step with the rate of each group; a rate that is not finite weighs nothing."""
         self.step += 1
         at = self.step - self.epoch
         mass = np.nan_to_num(np.abs(np.asarray(rates, np.float64)), posinf=0.0)
@@ -49,50 +48,49 @@ class Clock:
         self._log[:, at] = np.logaddexp(self._log[:, at - 1], new)
 
     def shares(self) -> np.ndarray:
-        """Return what the steps since each of the epoch weigh among all: (groups, steps + 1, horizons)."""
+        """Return the share of the mass since each step of the epoch: (groups, steps + 1, horizons)."""
         log = self._log[:, : self.step - self.epoch + 1]
         return -np.expm1(log - log[:, -1:])
 
     @property
     def full(self) -> bool:
-        """Whether the table has no room for a further step."""
+        """Whether the table has no room for another step."""
         return self.step - self.epoch == EPOCH
 
     def start_epoch(self) -> None:
-        """Begin a new table; everybody must be up to date."""
+        """Begin a new table; all weights must be up to date."""
         at = self.step - self.epoch
         self._log[:, 0] = self._log[:, at] - at * self.decay
         self.epoch = self.step
 
     def forget(self) -> None:
-        """Begin all averages without a horizon anew."""
+        """Begin the averages over all steps anew."""
         self._log[:, 0, self.decay == 0] = _FAINT
 
     def state(self) -> dict[str, Any]:
-        """Return what `restore` takes."""
+        """Return the state for `restore`."""
         log = torch.from_numpy(self._log[:, : self.step - self.epoch + 1].copy())
         return {"step": self.step, "epoch": self.epoch, "log": log}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up the state of a clock of the same groups and horizons."""
         log, step, epoch = state["log"].numpy(), int(state["step"]), int(state["epoch"])
-        whole = 0 <= step - epoch <= EPOCH and log.shape == self._log[:, : step - epoch + 1].shape
-        if not whole or np.isnan(log).any():
-            raise InputError("the saved monitor had other parameter groups or horizons, or is damaged")
+        if log.shape != self._log[:, : step - epoch + 1].shape:
+            raise InputError("the saved monitor had other parameter groups or horizons")
         self.step, self.epoch = step, epoch
         self._log[:, : step - epoch + 1] = log
 
 
 class Moments:
-    """Steps at which weights flipped last, 0 where they never did: three bytes each.
+    """The step of the last flip of each weight, 0 if it never flipped, in three bytes.
 
-    They are exact as far as 2²³ steps back. An older one may be moved up, to 2²³ steps back and no further.
+    Steps are exact up to 2²³ steps back. An older one may be stored as 2²³ steps back.
     """
 
     def __init__(self, like: torch.Tensor):
         self._low = torch.zeros_like(like, dtype=torch.int16)
         self._high = torch.zeros_like(like, dtype=torch.uint8)
-        self._origin = 0  # the step from which they count
+        self._origin = 0  # steps are stored relative to it
 
     def __getitem__(self, at: torch.Tensor | slice) -> torch.Tensor:
         kept = (self._high[at].int() << 16) | (self._low[at].int() & 0xFFFF)
@@ -104,7 +102,7 @@ class Moments:
         self._high[at] = high
 
     def take(self, moments: torch.Tensor, step: int) -> None:
-        """Take up those of all weights, as they are at a step."""
+        """Take up the last flips of all weights at a step."""
         self._origin = max(0, step - _FAR - 1)
         kept = torch.where(moments > 0, (moments - self._origin).clamp_min(1), 0)
         low = kept & 0xFFFF
@@ -112,37 +110,37 @@ class Moments:
         self._high.copy_(kept >> 16)
 
     def keep_up(self, step: int) -> None:
-        """Make room for an epoch from a step on."""
+        """Make room for an epoch that begins at a step."""
         if step + EPOCH >= self._origin + 2 * _FAR:
             self.take(self[:], step)
 
     @property
     def bytes(self) -> int:
-        """Bytes of all."""
+        """Bytes of all weights."""
         return self._low.nbytes + self._high.nbytes
 
 
-class Tally:
-    """What is counted of the weights of several tensors, flat and one after the other.
+class CodeTracker:
+    """Statistics of the codes of several tensors, flat and one after the other.
 
     Bytes a weight: code, code before and code k steps ago 1 each, step of the last flip 3, oscillation 2,
-    averages 2 each up to a horizon of `SHORT` and 4 beyond; with more than two levels 3 for the vote. Tensors
-    begin on a multiple of eight places.
+    averages 2 each up to a horizon of `SHORT` and 4 beyond; with more than two levels 3 for the vote. Each
+    tensor begins at a multiple of eight weights.
     """
 
     def __init__(
         self,
-        codes: Sequence[torch.Tensor],  # the first of each tensor, int8, all on one device
+        codes: Sequence[torch.Tensor],  # the first codes of each tensor, int8, all on one device
         levels: Sequence[int],
-        open_ended: Sequence[bool],  # whether codes that were not seen at the start may come
+        open_ended: Sequence[bool],  # whether other codes than those of the start may come
         groups: Sequence[int],  # the parameter group of each tensor
         horizons: Sequence[float],  # of the averages, ascending
-        within: int,  # k: a flip is undone if the weight is back after at most so many steps
-        vote: int,  # which horizon the vote has, for tensors of more than two levels
+        within: int,  # k: a flip is undone if the weight is back after at most k steps
+        vote: int,  # index of the horizon of the vote, for tensors of more than two levels
         momentum: float,  # m of the oscillation metric
     ):
         self.sizes = [one.numel() for one in codes]
-        room = [-(-size // WORD) * WORD for size in self.sizes]  # so that each tensor begins on a word
+        room = [-(-size // WORD) * WORD for size in self.sizes]  # each tensor begins on a word
         self.starts = [0, *np.cumsum(room).tolist()]
         self.horizons, self.within, self.vote, self.momentum = list(horizons), within, vote, momentum
         self.clock = Clock(max(groups) + 1, horizons)
@@ -187,31 +185,25 @@ class Tally:
         self._ballot_shift = torch.tensor(shifts, device=device)
         self._votes = torch.tensor(many, device=device)
 
-    # one step
-
     def changed(self, index: int, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return where the codes of a tensor are others than before, as places in it, and those codes."""
+        """Return the indices of the codes of a tensor that have changed, and the new codes."""
         codes, known = codes.reshape(-1), self.now[self.part(index)]
         even = len(codes) // WORD * WORD
-        # A word at a time: almost all codes are what they were.
+        # A word at a time, because almost all codes stay.
         words = (codes[:even].view(torch.int64) != known[:even].view(torch.int64)).nonzero()
-        places = (words * WORD + torch.arange(WORD, device=codes.device)).reshape(-1)
-        places = torch.cat([places, torch.arange(even, len(codes), device=codes.device)])
-        new = codes[places]
-        real = new != known[places]
-        return places[real], new[real]
+        indices = (words * WORD + torch.arange(WORD, device=codes.device)).reshape(-1)
+        indices = torch.cat([indices, torch.arange(even, len(codes), device=codes.device)])
+        new = codes[indices]
+        real = new != known[indices]
+        return indices[real], new[real]
 
     def take(
         self, rates: Sequence[float], changes: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
     ) -> None:
-        """Take one step: of each tensor the places that changed, their codes, and which the scale changed."""
+        """Take one step: for each tensor the changed indices, their codes, and which the scale changed."""
         self.clock.tick(rates)
-        places, codes, by_scale = [], [], []
-        for start, (where, new, scale) in zip(self.starts, changes, strict=False):
-            places.append(where + start)
-            codes.append(new)
-            by_scale.append(scale)
-        where, new, scale = torch.cat(places), torch.cat(codes), torch.cat(by_scale)
+        moved = [(where + start, *rest) for start, (where, *rest) in zip(self.starts, changes, strict=False)]
+        where, new, scale = (torch.cat(one) for one in zip(*moved, strict=True))
         if len(where):
             shares = self._shares()
             for first in range(0, len(where), _PIECE):
@@ -249,7 +241,7 @@ class Tally:
     def _update(
         self, at: torch.Tensor, code: torch.Tensor, tensor: torch.Tensor, share: torch.Tensor
     ) -> torch.Tensor:
-        """Let the codes that held until now have their share; return the average of the longest horizon."""
+        """Add the codes until now to the averages; return the average of the longest horizon."""
         held, short = code.float()[:, None], self._short
         average = held
         if short:
@@ -264,15 +256,15 @@ class Tally:
         votes = self._votes[tensor]
         if len(self.elected) and bool(votes.any()):
             ballot = (at - self._ballot_shift[tensor])[votes]
-            mine, elected = code[votes], self.elected[ballot]
+            current, elected = code[votes], self.elected[ballot]
             weight = share[votes, self.vote]
-            lead = self.lead[ballot].float() * (1 - weight) + torch.where(elected == mine, weight, -weight)
-            self.elected[ballot] = torch.where(lead < 0, mine, elected)
+            lead = self.lead[ballot].float() * (1 - weight) + torch.where(elected == current, weight, -weight)
+            self.elected[ballot] = torch.where(lead < 0, current, elected)
             self.lead[ballot] = lead.abs_().half()
         return average[:, -1]
 
     def settle(self) -> None:
-        """Bring every weight up to date and begin a new epoch of the clock."""
+        """Update every weight, and begin a new epoch of the clock."""
         shares = self._shares()
         for index, size in enumerate(self.sizes):
             for first in range(0, size, _PIECE):
@@ -284,29 +276,26 @@ class Tally:
         self.moved_at.keep_up(self.clock.step)
 
     def forget(self) -> None:
-        """Begin the averages without a horizon anew, from the present codes."""
+        """Begin the averages over all steps anew, from the present codes."""
         self.settle()
         self.clock.forget()
-        for place, horizon in enumerate(self.horizons[self._short :]):
+        for index, horizon in enumerate(self.horizons[self._short :]):
             if math.isinf(horizon):
-                self.long[:, place] = self.now.float()
+                self.long[:, index] = self.now.float()
 
     def mark(self) -> list[int]:
-        """Return how many weights of each tensor changed their code since the last mark; set a new one."""
-        other = [
-            int((self.now[self.part(i)] != self.marked[self.part(i)]).sum()) for i in range(len(self.sizes))
-        ]
+        """Return how many weights of each tensor have another code than at the last mark; set a new mark."""
+        parts = [self.part(index) for index in range(len(self.sizes))]
+        changed = [int((self.now[part] != self.marked[part]).sum()) for part in parts]
         self.marked.copy_(self.now)
-        return other
-
-    # what is known now
+        return changed
 
     def part(self, index: int) -> slice:
-        """Return where the weights of a tensor stand."""
+        """Return the slice of the weights of a tensor."""
         return slice(self.starts[index], self.starts[index] + self.sizes[index])
 
     def average(self, index: int, horizon: int) -> torch.Tensor:
-        """Return the time averages of the codes of a tensor at a horizon, up to now."""
+        """Return the time averages of the codes of a tensor up to now; the horizon is an index."""
         part, short = self.part(index), self._short
         if horizon < short:
             kept = self.short[part, horizon] * (self.bound[index] / _UNITS)
@@ -316,7 +305,7 @@ class Tally:
         return kept + share[:, horizon] * (self.now[part].float() - kept)
 
     def commonest(self, index: int) -> torch.Tensor:
-        """Return the codes that win the vote now; of two levels, the one with more of the mass."""
+        """Return the codes that win the vote; with two levels, the code with more of the mass."""
         if not self._many[index]:
             return self.nearest(self.average(index, self.vote), self.grid[index])
         part, ballots = self.part(index), self._ballots(index)
@@ -326,55 +315,44 @@ class Tally:
         return torch.where(lead < 0, now, elected)
 
     def oscillations(self, index: int) -> torch.Tensor:
-        """Return the oscillation metric f of the weights of a tensor now."""
+        """Return the present oscillation metric f of the weights of a tensor."""
         part = self.part(index)
         return self.oscillation[part].float() * (1 - self.momentum) ** (self.clock.step - self.moved_at[part])
 
     def margin(self, index: int, horizon: int) -> torch.Tensor:
-        """Return 1 where the average is on a level, 0 where it is half-way between two."""
+        """Return 1 for an average on a level, 0 for one half-way between two."""
         average, grid = self.average(index, horizon), self.grid[index]
         return 1 - 2 * (average - self.nearest(average, grid).float()).abs() / grid[2]
 
     @staticmethod
     def nearest(average: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-        """Return the code nearest to an average, the upper one of two."""
+        """Return the code nearest to an average; of two, the upper one."""
         least, largest, spacing = grid.unbind(-1)
-        place = torch.floor((average - least) / spacing + 0.5)
-        return torch.minimum(torch.maximum(least + spacing * place, least), largest).to(torch.int8)
+        rank = torch.floor((average - least) / spacing + 0.5)
+        return torch.minimum(torch.maximum(least + spacing * rank, least), largest).to(torch.int8)
 
     @property
     def bytes(self) -> int:
-        """Bytes of all that is kept for each weight."""
+        """Bytes of everything that is kept for each weight."""
         return self.moved_at.bytes + sum(one.nbytes for one in self._arrays().values())
 
-    # saving
-
     def state(self) -> dict[str, Any]:
-        """Return what `restore` takes: tensors and numbers."""
+        """Return the state for `restore`: tensors and numbers."""
         counts = {name: getattr(self, name).clone() for name in _COUNTS}
         arrays = {name: one.clone() for name, one in self._arrays().items()}
         return {"clock": self.clock.state(), "moved_at": self.moved_at[:], **counts, **arrays}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a state of the same weights, levels and horizons."""
-        mine = {**self._arrays(), **{name: getattr(self, name) for name in _COUNTS}}
-        for name, one in {**mine, "moved_at": self.moved_at[:]}.items():
-            given = state.get(name)
-            if not isinstance(given, torch.Tensor) or given.shape != one.shape or given.dtype != one.dtype:
+        for name, kept in {**self._arrays(), **{name: getattr(self, name) for name in _COUNTS}}.items():
+            if state[name].shape != kept.shape:
                 raise InputError(f"the saved {name} are not those of these weights, levels and horizons")
-        for name, one in mine.items():
-            one.copy_(state[name])
+            kept.copy_(state[name])
         self.clock.restore(state["clock"])
-        moved_at, spacing = state["moved_at"], self.grid[:, 2]
-        sound = int(moved_at.min()) >= 0 and int(moved_at.max()) <= self.clock.step
-        if not sound or not bool((spacing > 0).all()) or not bool(self.long.isfinite().all()):
-            raise InputError("the saved monitor is damaged: its times, levels or averages cannot be")
-        self.moved_at.take(moved_at.to(self.now.device), self.clock.step)
+        self.moved_at.take(state["moved_at"].to(self.now.device), self.clock.step)
 
     def _arrays(self) -> dict[str, torch.Tensor]:
         return {name: getattr(self, name) for name in _ARRAYS}
-
-    # inside
 
     def _ballots(self, index: int) -> slice:
         return slice(self._ballot_starts[index], self._ballot_starts[index + 1])
@@ -388,7 +366,7 @@ class Tally:
         return shares[self._group_of[tensor], (since - self.clock.epoch).clamp_min(0)]
 
     def _learn(self, tensor: torch.Tensor, new: torch.Tensor) -> None:
-        """Widen the grid of tensors whose levels were not all seen at the start."""
+        """Widen the grid of tensors that show new codes."""
         if not self._open:
             return
         code = new.float()
@@ -398,7 +376,7 @@ class Tally:
         self.grid[tensor[between], 2] = 1.0
 
     def _count(self, tensor: torch.Tensor, length: torch.Tensor | None = None) -> torch.Tensor:
-        """Return how many entries each tensor has, or how many of each length."""
+        """Return the number of entries of each tensor, or of each tensor and length."""
         if length is None:
             return torch.bincount(tensor, minlength=len(self.sizes))
         return torch.bincount(tensor * BINS + length, minlength=len(self.sizes) * BINS).view(-1, BINS)
@@ -409,12 +387,12 @@ _COUNTS = ("flips", "undone", "by_scale", "stays", "absences", "grid")
 
 
 def _log2(times: torch.Tensor) -> torch.Tensor:
-    """Return the bins of times of at least one step: exact, for float64 holds every one of them."""
+    """Return the bins of times of one step or more, exactly, because float64 holds all of them."""
     return times.double().frexp().exponent.long() - 1
 
 
 def grid_of(levels: int, codes: torch.Tensor | None = None) -> tuple[int, int, int]:
-    """Return least code, largest code and spacing: of centred levels, or else of the codes that are seen."""
+    """Return least code, largest code and spacing of centred levels, or of the codes that are seen."""
     seen = set() if codes is None else set(codes.unique().tolist())
     top, spacing = top_code(levels), 1 if levels % 2 else 2
     if seen <= set(range(-top, top + 1, spacing)):
@@ -423,10 +401,10 @@ def grid_of(levels: int, codes: torch.Tensor | None = None) -> tuple[int, int, i
 
 
 def median(bins: list[int]) -> int | None:
-    """Return the median of times in bins, to a factor of two: the start of its bin."""
+    """Return the median of binned times, to a factor of two: the start of its bin."""
     total, seen = sum(bins), 0
-    for place, count in enumerate(bins):
+    for index, count in enumerate(bins):
         seen += count
         if 2 * seen >= total > 0:
-            return 1 << place
+            return 1 << index
     return None

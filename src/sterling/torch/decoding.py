@@ -1,6 +1,6 @@
-"""`decode`: from a run that goes on flipping to one net: the level of each weight read off its time average.
+"""`decode` turns a run that keeps flipping into one net: each weight takes a level by its time average.
 
-Averages come from a monitor; what the copy's forward pass sees is what was decoded, exactly.
+The averages come from a monitor. The forward pass of the copy uses exactly the decoded codes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn.utils import parametrize
 from sterling.base.checks import choice, instance_of, is_number, real, shown
 from sterling.base.text import counted, html_table, number, percent, sentence
 from sterling.errors import InputError, InputTypeError
-from sterling.torch.counting import Tally
+from sterling.torch.counting import CodeTracker
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.horizons import nearest
 from sterling.torch.monitor import OrbitMonitor
@@ -30,35 +30,35 @@ if TYPE_CHECKING:
     import polars as pl
 
 HOW = ("mean", "mode", "frozen", "last")
-#: Weights whose oscillation metric is above so many times the momentum are frozen (Nagel et al.: 2 to 3).
+#: A weight is frozen if its oscillation metric exceeds this times the momentum (Nagel et al.: 2 to 3).
 FREEZE = 2.0
-#: Frameworks whose layers take plain weights: the copy holds what was decoded. In others latents are set.
-#: torchao's scale is that of the largest latent, so there no latents may give the decoded codes.
+#: Frameworks whose layers can hold the decoded weights as constants; in others `decode` sets the latents.
+#: The scale of torchao follows the largest latent, so no latents may give the decoded codes.
 PLAIN = ("binarize", "parq", "torchao")
 
-_ROUNDS = 8  # of setting latents until the quantiser gives the codes
+_ROUNDS = 8  # attempts to set latents that give the codes
 
 
 @dataclass
 class Changes:
-    """What `decode` changed.
+    """The changes that `decode` made.
 
     Parameters
     ----------
     how : str
     horizon : float
-        Of the average, in steps; 0 where the last codes were taken.
+        Of the average, in steps; 0 for the last codes.
     chosen_by : str
         "given", "validation" or "the steps so far".
     tensors : list of dict
         For each tensor: tensor, weights, changed (codes that differ from the last ones), scale_ratio (mean of
-        the new scale over the old one, None where the quantiser's own rule stays), kept_as ("constants" or
+        the new scale over the old one, None if the quantiser still computes it), kept_as ("constants" or
         "latents").
     before, after : dict
-        Scores of the model as it is and of the copy: loss, and accuracy where there are classes. Empty if
-        nothing was given to compute them on. Where batch norm was recomputed, it was so in both.
+        Scores of the model and of the copy: loss, and accuracy if there are classes. Empty without
+        validation. If batch norm was recomputed, then in both.
     tried : dict
-        Loss at each horizon that validation tried.
+        Validation loss at each horizon.
     """
 
     how: str
@@ -82,29 +82,27 @@ class Changes:
 
     @property
     def share(self) -> float:
-        """Share of all quantised weights whose code is another one than the last."""
+        """Share of all quantised weights whose code differs from the last one."""
         return sum(row["changed"] for row in self.tensors) / sum(row["weights"] for row in self.tensors)
 
     def __str__(self) -> str:
         over = f" over {number(self.horizon)} steps ({self.chosen_by})" if self.horizon else ""
         changed = sum(row["changed"] for row in self.tensors)
-        said = [f"{self.how}{over}: {percent(self.share, 2)} of the codes differ from the last ({changed:,})"]
+        parts = [
+            f"{self.how}{over}: {percent(self.share, 2)} of the codes differ from the last ({changed:,})"
+        ]
         for name, value in self.after.items():
-            said.append(f"{name} {number(self.before[name])} before, {number(value)} after")
-        return sentence("; ".join(said))
+            parts.append(f"{name} {number(self.before[name])} before, {number(value)} after")
+        return sentence("; ".join(parts))
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = [
-            (name, f"{number(self.before[name])} → {number(value)}") for name, value in self.after.items()
-        ]
-        told = [
-            ("how", self.how),
-            ("horizon", number(self.horizon)),
-            ("codes changed", percent(self.share, 2)),
-        ]
-        return html_table([*told, *rows])
+        rows = [("how", self.how), ("horizon", number(self.horizon))]
+        rows.append(("codes changed", percent(self.share, 2)))
+        for name, value in self.after.items():
+            rows.append((name, f"{number(self.before[name])} → {number(value)}"))
+        return html_table(rows)
 
 
 def decode(
@@ -116,33 +114,33 @@ def decode(
     validate: Iterable[Any] | Callable[[nn.Module], float] | None = None,
     scale: str = "kept",
 ) -> nn.Module:
-    """Return a copy of a model in training whose quantised weights are read off the run.
+    """Return a copy of a model in training, with quantised weights that the run as a whole decides.
 
     Parameters
     ----------
     model : Module
-        The monitored one, as it is now.
+        The monitored model.
     monitor : OrbitMonitor
-        Made with this very model.
+        Its monitor.
     how : str
-        "mean": the level nearest to the time average of the codes. "mode": the commonest level, that is the
-        winner of a running majority vote; exact wherever a level has more than half of the mass. "frozen":
-        weights that oscillate (metric above twice the momentum) take the level nearest to the average, the
-        others the last one (Nagel et al. 2022). "last": the present codes.
+        "mean": the level nearest to the time average of the codes. "mode": the commonest level, by a running
+        majority vote; it is exact for a level with more than half of the mass. "frozen": the level nearest to
+        the average for weights that oscillate (metric above twice the momentum), the last level for the
+        others (Nagel et al. 2022). "last": the present codes.
     horizon : float or "auto"
-        Of the average, one of the monitor's. "auto" takes the one of lowest validation loss, the present
-        codes among the candidates, if `validate` is given; else, for "mean", `monitor.settled_horizon()`: the
-        one nearest to a sixteenth of the steps so far. The metric and the vote have a horizon of their own,
-        so that "frozen" and "mode" take that.
+        Horizon of the average, one of the monitor's. With `validate`, "auto" takes the horizon of lowest
+        validation loss, with the present codes among the candidates. Without, it is
+        `monitor.settled_horizon()`, the horizon nearest to a sixteenth of the steps so far. The vote of
+        "mode" and the metric of "frozen" have fixed horizons.
     bn : iterable of batches, optional
-        Training data; with it the statistics of batch norm are computed anew, as `update_bn` of
-        `torch.optim.swa_utils` does. Batches are inputs, or tuples that begin with them.
+        Training data, to recompute the statistics of batch norm as `update_bn` of `torch.optim.swa_utils`
+        does. Batches are inputs, or tuples that begin with them.
     validate : iterable of (inputs, targets), or function of a model, optional
-        What scores are computed on: cross-entropy and accuracy for integer targets, mean squared error for
-        others. A function returns a loss.
+        Validation data, for cross-entropy and accuracy if targets are integers, else for the mean squared
+        error. A function returns a loss.
     scale : str
-        Of layers of `binarize`. "kept": what the present latents give. "fitted": the one that makes the
-        squared distance to the averaged quantised weight least, which is smaller.
+        Scale of layers of `binarize`. "kept": that of the present latents. "fitted": the one with the least
+        squared distance to the averaged quantised weight, which is smaller.
 
     Returns
     -------
@@ -152,16 +150,16 @@ def decode(
     Raises
     ------
     InputError
-        If the monitor is of another model, has no such horizon, has seen no step, or a quantiser cannot be
-        made to give the decoded codes.
+        If the monitor is of another model, has no such horizon or has counted no step, or if no latents were
+        found that give the decoded codes.
 
     Notes
     -----
-    Layers of `binarize` become plain ones that hold code × scale; those of torchao hold that too, and lose
-    the quantiser of their weights, not that of activations. In layers of other quantisers latents are set:
-    where the code stays the latent stays, elsewhere it becomes the mean latent of the weights on the decoded
-    level (where the scale would then move too far, all latents become code × mean size); the quantiser's own
-    rule gives the scale. That the codes of the copy are the decoded ones is checked.
+    Layers of `binarize` become plain ones with the weights code × scale. Layers of torchao hold these too,
+    and lose the quantiser of their weights but not that of activations. In layers of other quantisers
+    `decode` sets the latents. A latent stays if its code stays; else it becomes the mean latent of the
+    decoded level. If that moves the scale too far, all latents become code × mean size. `decode` checks that
+    the copy has the decoded codes.
 
     References
     ----------
@@ -191,7 +189,7 @@ def decode(
     instance_of(monitor, OrbitMonitor, "monitor", "the OrbitMonitor of the model")
     how, fit = choice(how, "how", HOW), choice(scale, "scale", ("kept", "fitted")) == "fitted"
     if unwrapped(model) is not monitor.model:
-        raise InputError("the monitor is of another model: give the model that it was made with")
+        raise InputError("the monitor is of another model: give the model that it watches")
     held = {id(one) for one in monitor.model.parameters()}
     for weight in monitor.weights:
         if id(weight.latent) not in held:
@@ -199,11 +197,9 @@ def decode(
                 f"the latents of {weight.name!r} are no longer in the model: decode before its layers change"
             )
         if not bool(weight.latent.isfinite().all()):
-            raise InputError(
-                f"the latents of {weight.name!r} are not finite, so they say nothing: the run has diverged"
-            )
+            raise InputError(f"the latents of {weight.name!r} are not finite: the run has diverged")
     if monitor.steps == 0 and how != "last":
-        raise InputError("the monitor has seen no step yet, so there is nothing to average: train first")
+        raise InputError("the monitor has counted no step, so there is no average: train first")
     score = _scorer(validate)
     wanted, chosen_by = _wanted(how, horizon, monitor), "given"
     before, tried = {}, {}
@@ -225,23 +221,23 @@ def decode(
 
 
 def decoded_codes(monitor: OrbitMonitor, index: int, how: str, horizon: float) -> torch.Tensor:
-    """Return the codes that decoding gives for a tensor, int8 in the shape of the weight."""
-    tally, shape = monitor._tally, monitor.weights[index].latent.shape
+    """Return the decoded codes of a tensor, int8 in the shape of the weight."""
+    tracker, shape = monitor._tracker, monitor.weights[index].latent.shape
     if how == "last":
         return monitor.weights[index].codes()
     if how == "mode":
-        return tally.commonest(index).view(shape)
-    place = monitor._horizon(horizon)
-    codes = Tally.nearest(tally.average(index, place), tally.grid[index])
+        return tracker.commonest(index).view(shape)
+    average = tracker.average(index, monitor._horizon(horizon))
+    codes = CodeTracker.nearest(average, tracker.grid[index])
     if how == "frozen":
         codes = torch.where(
-            tally.oscillations(index) > FREEZE * tally.momentum, codes, tally.now[tally.part(index)]
+            tracker.oscillations(index) > FREEZE * tracker.momentum, codes, tracker.now[tracker.part(index)]
         )
     return codes.view(shape)
 
 
 def refit(scale: torch.Tensor, codes: torch.Tensor, average: torch.Tensor) -> torch.Tensor:
-    """Return the scale s′ that makes Σ (s′·code − s·average)² least, for each entry of the scale s."""
+    """Return the scale s′ of least Σ (s′·code − s·average)², for each entry of the scale s."""
     codes = codes.to(scale.dtype)
     cross = (codes * average * scale).sum_to_size(scale.shape)
     square = (codes * codes).sum_to_size(scale.shape)
@@ -249,10 +245,10 @@ def refit(scale: torch.Tensor, codes: torch.Tensor, average: torch.Tensor) -> to
 
 
 def _wanted(how: str, horizon: Any, monitor: OrbitMonitor) -> float | None:
-    """Return the horizon asked for; None where it is to be chosen."""
+    """Return the horizon asked for, or None for a choice."""
     own = {
         "last": 0.0,
-        "mode": monitor.horizons[monitor._tally.vote],
+        "mode": monitor.horizons[monitor._tracker.vote],
         "frozen": nearest(monitor.horizons, 1 / monitor.momentum),
     }
     if isinstance(horizon, str):
@@ -269,13 +265,13 @@ def _wanted(how: str, horizon: Any, monitor: OrbitMonitor) -> float | None:
 def _built(
     monitor: OrbitMonitor, how: str, horizon: float, bn: Iterable[Any] | None, fit: bool
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
-    """Return a copy with decoded weights, and what changed in each tensor."""
+    """Return a copy with decoded weights, and the changes of each tensor."""
     result, tensors = copy.deepcopy(monitor.model), []
     latents: dict[str, torch.Tensor] = {}
     for index, weight in enumerate(monitor.weights):
         codes, now = decoded_codes(monitor, index, how, horizon), weight.codes()
         ratio, plain = None, weight.framework in PLAIN
-        if weight.framework == "torchao":  # some of its quantisers have levels that are not even
+        if weight.framework == "torchao":  # some of its quantisers have uneven levels
             plain = torch.allclose(weight.values(), weight.scale() * now)
         if plain:
             scale = fitted = weight.scale()
@@ -301,11 +297,11 @@ def _built(
 
 
 def recompute_norms(net: nn.Module, bn: Iterable[Any] | None) -> None:
-    """Compute the statistics of batch norm anew, if there are batches to do it with."""
+    """Recompute the statistics of batch norm, if there are batches."""
     if bn is None or not any(isinstance(one, nn.modules.batchnorm._BatchNorm) for one in net.modules()):
         return
     if not isinstance(bn, Iterable) or isinstance(bn, Iterator):
-        raise InputTypeError(f"bn is {shown(bn)}; give a loader, which can be gone through again")
+        raise InputTypeError(f"bn is {shown(bn)}; give a loader, which can be read more than once")
     batches = 0
 
     def passed() -> Iterator[Any]:
@@ -318,13 +314,13 @@ def recompute_norms(net: nn.Module, bn: Iterable[Any] | None) -> None:
     with in_one_sentence("the statistics of batch norm cannot be computed from `bn`", advice):
         torch.optim.swa_utils.update_bn(passed(), net, device=next(net.parameters()).device)
     if not batches:
-        raise InputError("bn gives no batch")
+        raise InputError("bn has no batch")
 
 
 def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor) -> None:
-    """Give the layers of a copy a plain weight."""
-    for place in weight.places:
-        path, _, name = place.rpartition(".")
+    """Give the layers of a copy these constants as weights."""
+    for full_name in weight.places:
+        path, _, name = full_name.rpartition(".")
         layer: Any = model.get_submodule(path)
         if parametrize.is_parametrized(layer, name):
             own_class(layer)
@@ -335,7 +331,7 @@ def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor) 
 
 
 def _set_latents(model: nn.Module, monitor: OrbitMonitor, wanted: dict[str, torch.Tensor]) -> None:
-    """Move latents until the quantisers of a copy give the codes."""
+    """Set the latents of a copy so that its quantisers give the codes."""
     handles = {one.name: one for one in find(model, monitor.example, monitor.codes)}
     for name, codes in wanted.items():
         handle = handles[name]
@@ -346,7 +342,7 @@ def _set_latents(model: nn.Module, monitor: OrbitMonitor, wanted: dict[str, torc
             wrong = now != codes
             if not bool(wrong.any()):
                 break
-            if attempt == _ROUNDS - 1:  # the scale moved too far: all weights onto the points of the grid
+            if attempt == _ROUNDS - 1:  # the scale moved too far: put all latents onto the grid
                 latent.copy_(codes * (latent.abs().sum() / codes.abs().sum().clamp_min(1)))
             for code in codes[wrong].unique().tolist():
                 if code in centre and attempt < _ROUNDS - 1:
@@ -355,8 +351,8 @@ def _set_latents(model: nn.Module, monitor: OrbitMonitor, wanted: dict[str, torc
         left = int((now != codes).sum())
         if left:
             raise InputError(
-                f"the quantiser of {name!r} cannot be made to give {counted(left, 'decoded code')}: its "
-                "levels depend on the latents in a way that `decode` does not know"
+                f"no latents were found for {counted(left, 'decoded code')} of {name!r}: the levels of its "
+                "quantiser depend on the latents in a way that `decode` does not know"
             )
 
 
@@ -365,16 +361,17 @@ def _scorer(validate: Any) -> Callable[[nn.Module], dict[str, float]] | None:
         return None
     if isinstance(validate, Iterable) and not isinstance(validate, Iterator):
         return lambda model: evaluate(model, validate)
-    if callable(validate):
-        return lambda model: {"loss": _number(validate(model))}
-    raise InputTypeError(
-        "validate must be a loader, which can be gone through again, or a function of a model"
-    )
+    if not callable(validate):
+        raise InputTypeError(
+            "validate must be a loader, which can be read more than once, or a function of a model"
+        )
 
+    def score(model: nn.Module) -> dict[str, float]:
+        loss = validate(model)
+        plain = loss.item() if isinstance(loss, torch.Tensor) and loss.numel() == 1 else loss
+        return {"loss": real(plain, "the loss that `validate` returned")}
 
-def _number(loss: Any) -> float:
-    plain = loss.item() if isinstance(loss, torch.Tensor) and loss.numel() == 1 else loss
-    return real(plain, "the loss that `validate` returned")
+    return score
 
 
 @torch.no_grad()
@@ -400,5 +397,5 @@ def evaluate(model: nn.Module, batches: Iterable[Any]) -> dict[str, float]:
                 total += float(nn.functional.mse_loss(outputs, targets, reduction="sum"))
         count += targets.numel()
     if not count:
-        raise InputError("validate gives no batch")
+        raise InputError("validate has no batch")
     return {"loss": total / count, **({"accuracy": right / count} if classes else {})}

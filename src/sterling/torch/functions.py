@@ -1,7 +1,6 @@
 """Step functions with a surrogate gradient: heaviside, sign, and rounding to k levels.
 
-The formulas are those of `sterling.surrogates`; here they become autograd functions. Scales and layers are
-left to `parametrized`.
+They are autograd functions on the formulas of `sterling.surrogates`. `parametrized` adds scales and layers.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ MOST_ODD, MOST_EVEN = 255, 128
 
 
 def heaviside(x: torch.Tensor, surrogate: str | Surrogate = "relu") -> torch.Tensor:
-    """Return H(x) = 1 where x > 0, else 0; the backward pass puts μ′(x) in the place of H′(x).
+    """Return H(x) = 1 for x > 0, else 0; the backward pass uses μ′(x) as derivative.
 
     Parameters
     ----------
@@ -36,7 +35,7 @@ def heaviside(x: torch.Tensor, surrogate: str | Surrogate = "relu") -> torch.Ten
     Raises
     ------
     InputError
-        If x is no floating-point tensor, or there is no surrogate of that name.
+        If x is not a floating-point tensor, or no surrogate has that name.
 
     Examples
     --------
@@ -54,7 +53,7 @@ def heaviside(x: torch.Tensor, surrogate: str | Surrogate = "relu") -> torch.Ten
 
 
 def sign(x: torch.Tensor, surrogate: str | Surrogate = "identity") -> torch.Tensor:
-    """Return the sign of x, with sign(0) = +1; the backward pass has μ′(x) as its derivative.
+    """Return the sign of x, with sign(0) = +1; the backward pass uses μ′(x) as derivative.
 
     Parameters
     ----------
@@ -71,7 +70,7 @@ def sign(x: torch.Tensor, surrogate: str | Surrogate = "identity") -> torch.Tens
     Raises
     ------
     InputError
-        If x is no floating-point tensor, or there is no surrogate of that name.
+        If x is not a floating-point tensor, or no surrogate has that name.
 
     Examples
     --------
@@ -92,8 +91,8 @@ def round_to(x: torch.Tensor, levels: int, surrogate: str | Surrogate = "identit
     """Return the nearest of k evenly spaced levels about zero, as its integer code.
 
     Odd k: the integers −(k−1)/2 … (k−1)/2. Even k, which has no level at zero: the odd integers
-    −(k−1) … k−1, two apart. So two levels are the sign. The backward pass has μ′(x/top) as its derivative,
-    where top is the largest code: the surrogate is stretched over the levels.
+    −(k−1) … k−1, two apart; so two levels are the sign. The backward pass uses μ′(x/top) as derivative, with
+    the largest code top.
 
     Parameters
     ----------
@@ -107,13 +106,13 @@ def round_to(x: torch.Tensor, levels: int, surrogate: str | Surrogate = "identit
     Returns
     -------
     Tensor
-        Codes, in the shape and type of x. Half-way between two levels an even k takes the upper one and an
-        odd k the even one, as `torch.round` does.
+        Codes, in the shape and type of x. A tie goes to the upper level if k is even, and to the even code if
+        k is odd, as in `torch.round`.
 
     Raises
     ------
     InputError
-        If x is no floating-point tensor, k is out of its range, or there is no surrogate of that name.
+        If x is not a floating-point tensor, k is out of range, or no surrogate has that name.
 
     Examples
     --------
@@ -134,13 +133,13 @@ def checked_levels(levels: Any) -> int:
     if levels > (MOST_ODD if levels % 2 else MOST_EVEN):
         raise InputError(
             f"levels is {levels}; it must be at most {MOST_ODD} if odd and {MOST_EVEN} if even, "
-            "for codes are int8"
+            "because codes are int8"
         )
     return levels
 
 
 def top_code(levels: int) -> int:
-    """Return the largest code of so many levels."""
+    """Return the largest code of a number of levels."""
     return (levels - 1) // 2 if levels % 2 else levels - 1
 
 
@@ -154,7 +153,7 @@ def nearest_code(x: torch.Tensor, levels: int) -> torch.Tensor:
 
 
 class Step(torch.autograd.Function):
-    """Codes of the nearest of so many levels, with a surrogate; no level stands for the step function H."""
+    """Codes of the nearest levels, with a surrogate; `levels=0` is the step function H."""
 
     generate_vmap_rule = True
 
@@ -177,7 +176,7 @@ class Step(torch.autograd.Function):
 
 
 def _slope(surrogate: Surrogate, x: torch.Tensor, reach: float) -> torch.Tensor:
-    """Return μ′(x/reach) in the type of x; of half types it is computed in float32."""
+    """Return μ′(x/reach) in the type of x; half types are computed in float32."""
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     return surrogate.derivative(wide / reach if reach != 1.0 else wide, torch).to(x.dtype)
 

@@ -1,7 +1,7 @@
-"""The levels of a quantised tensor, read off its values alone: groups that share a scale, scales, codes.
+"""The levels of a quantised tensor, from its values alone: groups that share a scale, scales, codes.
 
-Codes are values over the scale, where the scale is the greatest common divisor of the values of a group. So
-zero has code 0, and levels without a zero, such as ±s/2 and ±3s/2, have the odd codes.
+The scale of a group is the greatest common divisor of its values, and codes are values over the scale. So
+zero has code 0, and levels without a zero, such as ±s/2 and ±3s/2, have odd codes.
 """
 
 from __future__ import annotations
@@ -13,51 +13,51 @@ import torch
 
 MOST_LEVELS = 256  # of one group, evenly spaced
 MOST_UNEVEN = 16
-GROUPS = (1024, 512, 256, 128, 64, 32, 16, 8)  # sizes of groups along the last axis that are looked for
-_PER_LEVEL = 4  # weights a level, before uneven levels are believed in
+GROUPS = (1024, 512, 256, 128, 64, 32, 16, 8)  # sizes of groups along the last axis that are tried
+_PER_LEVEL = 4  # least number of weights a level for uneven levels
 _NEAR = 0.02  # of a step, by which a multiple of a rough divisor may be off
-#: Units of the last place, of the largest value, that values of one level may differ by; half types, whose
-#: last place is large, come without sums of rounded numbers.
+#: Values of one level may differ by this many units in the last place of the largest value. Half types have
+#: a large last place, and come without sums of rounded numbers.
 _ROUNDING, _ROUNDING_HALF = 8.0, 1.0
-_CLEAR = 4.0  # a step is at least so many times that
-_SIMPLE = 3  # the largest code of few levels, which need no further evidence
-_BITS = 20.0  # of evidence that many levels are multiples of one step: log₂ of the odds against an accident
+_CLEAR = 4.0  # least step, in units of that rounding
+_SIMPLE = 3  # largest code that needs no further evidence
+_BITS = 20.0  # evidence that many levels are multiples of one step: log₂ of the odds against chance
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What the values of a tensor lie on."""
+    """The levels on which the values of a tensor lie."""
 
-    codes: torch.Tensor  # int8, or int16 where they reach beyond ±127; of the tensor's shape
-    scale: torch.Tensor  # what a unit of the codes stands for; can be broadcast to the tensor
+    codes: torch.Tensor  # int8, or int16 if one is beyond ±127; in the tensor's shape
+    scale: torch.Tensor  # value of a unit of the codes; broadcasts to the tensor
     even: bool  # whether values are scale · codes; if not, codes are ranks, centred
-    sharing: str  # who shares a scale: "tensor", "channel", or "group of 32"
+    sharing: str  # what shares a scale: "tensor", "channel", or "group of 32"
 
     @property
     def levels(self) -> int:
-        """The number of different codes that are in use."""
+        """Number of different codes in use."""
         return int(self.codes.unique().numel())
 
 
 def find_grid(values: torch.Tensor, latent: torch.Tensor | None = None) -> Grid | None:
-    """Return the grid that the values lie on, or None where they lie on none.
+    """Return the grid on which the values lie, or None if there is no such grid.
 
-    Where values are made as latent + (quantised − latent), the rounding of the latents is in them.
+    Values computed as latent + (quantised − latent) carry the rounding error of the latents.
     """
     values = values.detach()
     if not values.numel() or not bool(values.isfinite().all()):
         return None
-    for look in (_even, _uneven):
+    for fit in (_even, _uneven):
         for sharing in _ways(values):
             rows = _rows(values, sharing)
-            grid = look(rows, _noise(rows, latent, sharing), sharing, values.shape)
+            grid = fit(rows, _noise(rows, latent, sharing), sharing, values.shape)
             if grid is not None:
                 return grid
     return None
 
 
 class GridReader:
-    """Codes of the same tensor again and again: the groups are known, so mostly no values are sorted."""
+    """Reads the codes of one tensor repeatedly; it knows the groups, so it seldom sorts the values."""
 
     def __init__(self, grid: Grid):
         self.grid = grid
@@ -66,10 +66,10 @@ class GridReader:
         self.zero = bool((codes == 0).any())
 
     def read(self, values: torch.Tensor, latent: torch.Tensor | None = None) -> Grid:
-        """Return the grid of the values as they are now."""
+        """Return the grid of the present values."""
         fast = self._fast(values, latent) if self.grid.even else None
         found = fast or find_grid(values, latent)
-        if found is None:  # in between, as while an optimiser anneals: the nearest level of the last grid
+        if found is None:  # values between levels, as while an optimiser anneals: take the nearest level
             scale = torch.where(self.grid.scale > 0, self.grid.scale, 1)
             codes = (values / scale).round().clamp(-self.top, self.top).to(self.grid.codes.dtype)
             return Grid(codes, self.grid.scale, False, self.grid.sharing)
@@ -139,12 +139,12 @@ def _grid(codes: torch.Tensor, scale: torch.Tensor, even: bool, sharing: str, sh
         spread = scale.expand(codes.shape).reshape(shape)
     else:
         axis = {"channel": 0, "channel of axis 1": 1}.get(sharing)
-        spread = scale.reshape([-1 if place == axis else 1 for place in range(len(shape))])
+        spread = scale.reshape([-1 if index == axis else 1 for index in range(len(shape))])
     return Grid(_unrow(codes.to(small), sharing, shape), spread, even, sharing)
 
 
 def centred(rank: torch.Tensor, count: int) -> torch.Tensor:
-    """Return the codes of so many levels, of which the lowest has rank 0."""
+    """Return the codes of ranks from 0 to count − 1."""
     return rank - (count - 1) // 2 if count % 2 else 2 * rank - (count - 1)
 
 
@@ -156,9 +156,9 @@ def _levels(rows: torch.Tensor, noise: torch.Tensor, most: int) -> torch.Tensor 
     count = new.sum(dim=1)
     if int(count.max()) > most:
         return None
-    places = new.long().cumsum(dim=1) - 1
+    ranks = new.long().cumsum(dim=1) - 1
     levels = ordered[:, -1:].repeat(1, int(count.max()))
-    return levels.scatter_(1, places.flip(1), ordered.flip(1))  # of equal ones the first remains
+    return levels.scatter_(1, ranks.flip(1), ordered.flip(1))  # of equal ones the first remains
 
 
 def _even(rows: torch.Tensor, noise: torch.Tensor, sharing: str, shape: torch.Size) -> Grid | None:
@@ -183,21 +183,21 @@ def _even(rows: torch.Tensor, noise: torch.Tensor, sharing: str, shape: torch.Si
 
 
 def _believable(codes: torch.Tensor, step: torch.Tensor, noise: torch.Tensor) -> bool:
-    """Whether whole multiples are no accident: two numbers always have a ratio near a simple one."""
+    """Whether multiples of a step are no coincidence: any two numbers have nearly a simple ratio."""
     used = codes.unique()
     if used.numel() == 2:
-        return used.tolist() == [-1, 1]  # of other two levels the ranks say more
+        return used.tolist() == [-1, 1]  # ranks describe any other two levels better
     if float(used.abs().max()) <= _SIMPLE:
         return True
     sizes = codes.abs().sort(dim=1).values
-    # Those above the first are evidence.
+    # Each size beyond the first is evidence.
     different = ((sizes.diff(dim=1) > 0) & (sizes[:, 1:] > 0)).sum(dim=1) - (sizes[:, 0] == 0).long()
     odds = torch.log2((step / (2 * noise).clamp_min(torch.finfo(step.dtype).tiny)).clamp_min(1))
     return float((different.clamp_min(0) * odds[:, 0]).sum()) >= _BITS
 
 
 def _divisor(sizes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor | None:
-    """Return the greatest common divisor of each row by Euclid's algorithm, 0 where all are zero."""
+    """Return the greatest common divisor of each row by Euclid's algorithm, 0 for a row of zeros."""
     rest = torch.where(sizes > noise, sizes, 0)
     infinite = torch.full_like(rest, torch.inf)
     step = torch.zeros_like(rest[:, :1])
@@ -212,7 +212,7 @@ def _divisor(sizes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor | None:
         off = torch.where(off > torch.maximum(_NEAR * whole, noise), off, 0)
         if bool(((off > 0) & (off < 4 * noise)).any()):
             return None  # no common divisor above the rounding
-        # What is left over goes on; the divisor stays among the numbers while something is left.
+        # The remainders go on, with the divisor among them while any is left.
         left = (off > 0).any(dim=1, keepdim=True)
         off[:, :1] = torch.where(left & (off[:, :1] == 0), step, off[:, :1])
         if bool((left & (off[:, :1] != step)).any()):

@@ -1,6 +1,6 @@
-"""One handle for each quantised weight tensor, of whatever framework: latents, values, codes, scale.
+"""A handle for each quantised weight tensor of any framework: latents, values, codes, scale.
 
-`weights.find` gives the handles of a model; monitor, audit and decoding work on them alone.
+`weights.find` returns the handles of a model; monitor, audit and decoding use nothing else of a framework.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ Reading = Callable[[], torch.Tensor]
 
 
 class QuantisedWeight:
-    """A weight tensor that the forward pass sees quantised, and the latents behind it.
+    """A weight tensor that is quantised in the forward pass, and the latents behind it.
 
-    `find` makes them. Each call of `values`, `codes` and `scale` reads the model as it is now.
+    `find` returns these. Each call of `values`, `codes` and `scale` reads the present model.
 
     Parameters
     ----------
-    name : str
-        The parameter's name in the model, such as "layers.0.weight".
     latent : Parameter
         The leaf that the optimiser moves.
-    modules : iterable of Module
-        The layers that use the weight; several where it is tied.
     levels : int
-        How many values a weight can take.
+        Number of values that a weight can take.
     framework : str
         What quantises it, such as "binarize".
     values, codes, scale : function without arguments
-        What the methods of these names return.
+        The methods of these names call it.
+    name : str
+        The parameter's name in the model, such as "layers.0.weight".
+    modules : iterable of Module
+        The layers that use the weight; several if it is tied.
     places : iterable of str
         The names under which the layers hold the weight; the first is `name`.
     factors : iterable of Parameter
-        What is trained where the latents are frozen: the factors of LoRA.
+        The factors of LoRA, which are trained if the latents are frozen.
 
     Examples
     --------
@@ -57,14 +57,14 @@ class QuantisedWeight:
 
     def __init__(
         self,
-        name: str,
         latent: nn.Parameter,
-        modules: Iterable[nn.Module],
         levels: int,
         framework: str,
         values: Reading,
         codes: Reading,
         scale: Reading,
+        name: str = "",
+        modules: Iterable[nn.Module] = (),
         places: Iterable[str] = (),
         factors: Iterable[torch.Tensor] = (),
     ):
@@ -75,7 +75,7 @@ class QuantisedWeight:
 
     @torch.no_grad()
     def values(self) -> torch.Tensor:
-        """Return the quantised tensor as the forward pass would see it now.
+        """Return the quantised tensor that the forward pass would use now.
 
         Returns
         -------
@@ -99,18 +99,18 @@ class QuantisedWeight:
 
     @torch.no_grad()
     def scale(self) -> torch.Tensor:
-        """Return what one unit of a code stands for now.
+        """Return the present value of one unit of a code.
 
         Returns
         -------
         Tensor
-            It can be broadcast to the weight: values ≈ scale · codes.
+            Broadcasts to the weight: values ≈ scale · codes.
         """
         return self._scale().detach()
 
     @property
     def trained(self) -> tuple[torch.Tensor, ...]:
-        """What an optimiser moves: the latents, the factors of LoRA on a frozen weight, or nothing."""
+        """The parameters that an optimiser moves: the latents, or the factors of LoRA, or none."""
         return (self.latent,) if self.latent.requires_grad else self._factors
 
     @property
@@ -119,7 +119,7 @@ class QuantisedWeight:
         return bool(self._factors) and not self.latent.requires_grad
 
     def traced(self) -> torch.Tensor:
-        """Return the values with their graph, for gradients of the latents.
+        """Return the values with their graph, to compute gradients of the latents.
 
         Returns
         -------
@@ -136,14 +136,20 @@ class QuantisedWeight:
 
 
 def on_grid(
-    grid: Grid, latent: nn.Parameter, values: Reading, levels: int | None = None, **rest: Any
+    grid: Grid,
+    latent: nn.Parameter,
+    framework: str,
+    values: Reading,
+    levels: int | None = None,
+    **rest: Any,
 ) -> QuantisedWeight:
     """Return a handle whose codes and scale are read off the values."""
     reader = GridReader(grid)
     return QuantisedWeight(
-        latent=latent,
-        levels=levels or grid.levels,
-        values=values,
+        latent,
+        levels or grid.levels,
+        framework,
+        values,
         codes=lambda: reader.read(values(), latent).codes,
         scale=lambda: reader.read(values(), latent).scale,
         **rest,
@@ -151,7 +157,7 @@ def on_grid(
 
 
 def names_of(model: nn.Module) -> dict[int, list[str]]:
-    """Return the names of each parameter by its identity; a latent has the name of what is parametrised."""
+    """Return the names of each parameter by its identity; a latent has the name of the quantised weight."""
     found: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         found.setdefault(id(parameter), []).append(_PARAMETRIZED.sub(r"\1", name))

@@ -1,4 +1,4 @@
-"""When an optimiser has taken a step: hooks for all sorts of optimisers, wrapped ones and PARQ's too."""
+"""Hooks on the step of an optimiser, also of wrapped ones and of PARQ's."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from sterling.torch.handle import QuantisedWeight
 
 
 def groups_of(weight: QuantisedWeight, optimizer: torch.optim.Optimizer) -> list[int]:
-    """Return the parameter groups of an optimiser that hold a weight, which may be frozen as yet."""
+    """Return the indices of an optimiser's parameter groups that hold a weight, even a frozen one."""
     moved = {id(one) for one in weight.trained or (weight.latent,)}
     return [
-        number
-        for number, group in enumerate(optimizer.param_groups)
+        index
+        for index, group in enumerate(optimizer.param_groups)
         if any(id(p) in moved for p in group["params"])
     ]
 
 
 def after_each_step(optimizer: torch.optim.Optimizer, look: Callable[[], None]) -> Callable[[], None]:
-    """Have `look` called after each step; return how to end it.
+    """Call `look` after each step; return a function that ends this.
 
-    An optimiser around another one, as PARQ's, has no hooks of its own: those that it passes on fire before
-    it is done. Its `step` is wrapped.
+    The hooks of an optimiser around another one, such as PARQ's, are those of the inner optimiser and run too
+    early. So its `step` is wrapped.
     """
     if getattr(type(optimizer).step, "hooked", False):
         return optimizer.register_step_post_hook(lambda *_: look()).remove
@@ -45,7 +45,7 @@ def after_each_step(optimizer: torch.optim.Optimizer, look: Callable[[], None]) 
 
 
 def innermost(optimizer: Any) -> torch.optim.Optimizer:
-    """Return the optimiser that takes the steps, out of those of Accelerate or Lightning, which skip some."""
+    """Return the optimiser that takes the steps, inside a wrapper of Accelerate or Lightning."""
     while isinstance(getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
         optimizer = optimizer.optimizer
     return instance_of(
@@ -54,5 +54,5 @@ def innermost(optimizer: Any) -> torch.optim.Optimizer:
 
 
 def skipped(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether a step moved nothing: a `GradScaler` tells a fused optimiser that it found infinities."""
+    """Whether a step moved nothing, because a `GradScaler` found infinities for a fused optimiser."""
     return float(getattr(optimizer, "found_inf", 0.0)) > 0

@@ -1,4 +1,4 @@
-"""Horizons of time averages, in steps: those by default, and which one to take."""
+"""Horizons of time averages, in steps: the defaults, and the choice of one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from sterling.base.checks import is_number, real, shown
 from sterling.errors import InputError, InputTypeError
 
-#: By default; infinity stands for all steps since the start or `restart`.
+#: Defaults; infinity is the average over all steps since the start or `restart`.
 HORIZONS = (16.0, 64.0, 256.0, 1024.0, math.inf)
-#: The horizon by default is nearest to the steps so far divided by this.
+#: The default horizon is the one nearest to the steps so far divided by this.
 SETTLED = 16
 
 
@@ -19,18 +19,14 @@ def checked(horizons: Any) -> tuple[float, ...]:
     """Return horizons in ascending order."""
     if isinstance(horizons, str) or not isinstance(horizons, Iterable):
         raise InputTypeError(f"horizons is {shown(horizons)}; give numbers of steps")
-    values = [_checked(one) for one in horizons]
+    values = [math.inf if is_number(h) and h == math.inf else real(h, "a horizon", least=1) for h in horizons]
     if not values or len(set(values)) != len(values):
         raise InputError(f"horizons is {shown(horizons)}; give at least one, each once")
     return tuple(sorted(values))
 
 
-def _checked(horizon: Any) -> float:
-    return math.inf if is_number(horizon) and horizon == math.inf else real(horizon, "a horizon", least=1)
-
-
 def settled(horizons: Sequence[float], steps: int) -> float:
-    """Return the finite horizon nearest to steps/`SETTLED`, by ratio; infinity where there is no other."""
+    """Return the finite horizon nearest to steps/`SETTLED`, by ratio; infinity if there is no other."""
     finite = [one for one in horizons if one < math.inf]
     return nearest(finite or horizons, max(1.0, steps / SETTLED))
 

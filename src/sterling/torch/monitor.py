@@ -1,6 +1,6 @@
 """`OrbitMonitor` watches the quantised weights of a model in training, from a hook on the optimiser's step.
 
-It knows when a step was one, and what to show; counting itself is done in `counting`.
+It decides when a step was taken, and reports; `counting` keeps the statistics.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import nn
 from sterling.base.checks import instance_of, integer, real, shown
 from sterling.base.text import counted
 from sterling.errors import InputError, InputTypeError, SterlingError
-from sterling.torch.counting import Tally, median
+from sterling.torch.counting import CodeTracker, median
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.hooks import after_each_step, groups_of, innermost, skipped
 from sterling.torch.horizons import HORIZONS, checked, nearest, settled
@@ -28,62 +28,61 @@ if TYPE_CHECKING:
 
     from sterling.torch.monitor_report import MonitorReport
 
-#: An average nearer to a threshold than to its level leaves the weight undecided: the margin is below this.
+#: A weight with a smaller margin is undecided: its average is nearer to a threshold than to its level.
 DECIDED = 0.5
 
-_VOTE = 64.0  # the horizon next to which the majority vote is held
+_VOTE = 64.0  # the majority vote has the horizon nearest to this
 _FORMAT = 1  # of the state
 
 
 class OrbitMonitor:
-    """Counts what the quantised weights of a model do at each step of its optimiser.
+    """Counts the flips of the quantised weights of a model at each step of its optimiser.
 
-    Nothing has to be called in the training loop. A step is counted when the optimiser has taken it: gradient
-    accumulation, steps that a `GradScaler` skips (of fused optimisers too) and PARQ's projection after the
-    step are seen as what they are. Of each weight a fixed number of bytes is kept, with the horizons that
-    stand here 20 of two levels and 23 of more; the weights that share a scale share its last value as well.
+    The training loop calls nothing. A step counts when the optimiser has taken it: gradient accumulation,
+    steps that a `GradScaler` skips (also of fused optimisers) and PARQ's projection after the step are
+    handled. With the default horizons the monitor keeps 20 bytes for each weight of two levels and 23 for
+    each weight of more, and the last value of each scale.
 
     Parameters
     ----------
     model : Module
-        On the device on which it is trained. Compiled and DDP models are taken as they are.
+        On the device on which it is trained. It may be compiled or wrapped in DDP.
     optimizer : Optimizer
-        The one whose `step` is called. Weights that it does not move are left out, see `left_out`.
+        The one whose `step` is called. The monitor leaves out weights that it does not move: `left_out`.
     example : Tensor or tuple, optional
-        What the model is called with, for quantisers that only a traced call shows; see `find`.
+        What the model is called with, to find quantisers of unknown frameworks; see `find`.
     codes : function of (name, parameter), optional
         For quantisers that nothing finds; see `find`.
     horizons : sequence of float
-        Of the time averages, in steps: at step t, step s weighs η_s·exp(−(t − s)/h), where η_s is the rate of
-        the weight's parameter group. Infinity gives the average since the start, or since `restart`.
+        Horizons h of the time averages, in steps: at step t, step s weighs η_s·exp(−(t − s)/h), where η_s is
+        the rate of the weight's parameter group. Infinity: the average since the start, or since `restart`.
     within : int
         k: a flip is undone if the weight is back at most k steps after it left; churn is over k steps.
     momentum : float
-        m of the oscillation metric of Nagel et al.
+        Momentum m of the oscillation metric of Nagel et al.
 
     Attributes
     ----------
     weights : list of QuantisedWeight
-        What is monitored.
+        The monitored weights.
     left_out : list of str
         Quantised weights that the optimiser did not hold when the monitor was made.
     steps : int
         Steps counted.
     skipped : int
-        Calls of the hook at which the optimiser had moved nothing, because a `GradScaler` found infinities.
+        Steps in which the optimiser moved nothing, because a `GradScaler` found infinities.
     history : list of dict
-        A row for each k steps: step, flips of each tensor in them, churn of each.
+        A row every k steps: step, and for each tensor the flips and the churn in these steps.
 
     Raises
     ------
     InputError
-        If the model has no quantised weight, or the optimiser moves none of them, or an argument is out of
-        its range.
+        If the model has no quantised weight, if the optimiser moves none, or for an argument out of range.
 
     Notes
     -----
-    The code with which step s was taken weighs with the rate of step s. Up to a horizon of 1,024 steps
-    averages are kept in 16 bits, beyond in float32.
+    The code before step s has the weight of step s. Averages up to a horizon of 1,024 steps take 16 bits,
+    others float32.
 
     References
     ----------
@@ -133,13 +132,13 @@ class OrbitMonitor:
         if not self.weights:
             raise InputError(
                 f"the optimizer moves none of the model's {counted(len(found), 'quantised weight tensor')} "
-                f"({', '.join(self.left_out[:3])}): give the optimizer of this very model"
+                f"({', '.join(self.left_out[:3])}): give the optimizer of this model"
             )
         devices = {one.latent.device for one in self.weights}
         if len(devices) > 1:
-            raise InputError(f"the quantised weights are on {len(devices)} devices; a monitor takes one")
+            raise InputError(f"the quantised weights are on {len(devices)} devices; they must be on one")
         first = [one.codes() for one in self.weights]
-        self._tally = Tally(
+        self._tracker = CodeTracker(
             first,
             [one.levels for one in self.weights],
             [one.levels > 3 or one.framework == "codes" for one in self.weights],
@@ -151,15 +150,13 @@ class OrbitMonitor:
         )
         self._scales = [
             LastScale(weight, grid) if rounds(weight, codes, grid) else None
-            for weight, codes, grid in zip(self.weights, first, self._tally.grid, strict=True)
+            for weight, codes, grid in zip(self.weights, first, self._tracker.grid, strict=True)
         ]
         self.skipped = 0
         self.history: list[dict[str, Any]] = []
-        self._flips_before = self._tally.flips.clone()
+        self._flips_before = self._tracker.flips.clone()
         self._writers: list[Any] = []
         self._undo = after_each_step(optimizer, self._after_step)
-
-    # the hook
 
     @torch.no_grad()
     def _after_step(self) -> None:
@@ -167,48 +164,47 @@ class OrbitMonitor:
             self.skipped += 1
             return
         device = self.weights[0].latent.device
-        if device != self._tally.now.device:
-            raise InputError(f"the model has moved to {device}: make its monitor where it is trained")
+        if device != self._tracker.now.device:
+            raise InputError(f"the model has moved to {device}: make its monitor on that device")
         rates = [float(group.get("lr", 1.0)) for group in self.optimizer.param_groups]
-        rates = (rates + [0.0] * self._tally.clock.groups)[: self._tally.clock.groups]  # some may have gone
-        self._tally.take(rates, (self._changes(index) for index in range(len(self.weights))))
+        groups = self._tracker.clock.groups
+        rates = (rates + [0.0] * groups)[:groups]  # some may be gone
+        self._tracker.take(rates, (self._changes(index) for index in range(len(self.weights))))
         if self.steps % self.within == 0:
-            flips = self._tally.flips - self._flips_before
-            self._flips_before = self._tally.flips.clone()
-            self.history.append({"step": self.steps, "flips": flips.tolist(), "churn": self._tally.mark()})
+            flips = self._tracker.flips - self._flips_before
+            self._flips_before = self._tracker.flips.clone()
+            self.history.append({"step": self.steps, "flips": flips.tolist(), "churn": self._tracker.mark()})
             for writer in self._writers:
                 self._write(writer)
 
     def _changes(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return where codes changed, to what, and whether they would have stayed had the scale stayed."""
-        tally, scale = self._tally, self._scales[index]
-        where, new = tally.changed(index, self.weights[index].codes())
+        """Return the indices of changed codes, the new codes, and whether the scale alone changed them."""
+        tracker, scale = self._tracker, self._scales[index]
+        where, new = tracker.changed(index, self.weights[index].codes())
         if scale is None:
             return where, new, torch.zeros_like(new, dtype=torch.bool)
-        return where, new, scale.made(where, tally.now[tally.part(index)][where])
-
-    # what is known
+        return where, new, scale.caused(where, tracker.now[tracker.part(index)][where])
 
     @property
     def steps(self) -> int:
         """Steps counted."""
-        return self._tally.clock.step
+        return self._tracker.clock.step
 
     @property
     def bytes_per_weight(self) -> float:
-        """Bytes kept for each weight, with its part of the last scale."""
+        """Bytes kept for each weight, its part of the last scale included."""
         scales = sum(one.kept.nbytes for one in self._scales if one is not None)
-        return (self._tally.bytes + scales) / sum(one.latent.numel() for one in self.weights)
+        return (self._tracker.bytes + scales) / sum(one.latent.numel() for one in self.weights)
 
     def _index(self, name: str) -> int:
-        """Return the place among `weights` of a tensor, by any of its names."""
-        for place, weight in enumerate(self.weights):
-            if name == weight.name or name in weight.places:
-                return place
+        """Return the index of a tensor among `weights`, by any of its names."""
+        for index, weight in enumerate(self.weights):
+            if name in weight.places:
+                return index
         raise InputError(f"no monitored tensor is called {shown(name)}: see `frame()` for their names")
 
     def _horizon(self, horizon: float) -> int:
-        """Return the place of a horizon among `horizons`."""
+        """Return the index of a horizon."""
         if horizon not in self.horizons:
             known = ", ".join(f"{one:g}" for one in self.horizons)
             raise InputError(f"horizon is {shown(horizon)}; the monitor has {known}")
@@ -220,7 +216,7 @@ class OrbitMonitor:
         Parameters
         ----------
         name : str
-            Of the tensor, as in `frame`.
+            Name of the tensor, as in `frame`.
         horizon : float
             One of the monitor's.
 
@@ -232,61 +228,60 @@ class OrbitMonitor:
         Raises
         ------
         InputError
-            If there is no such tensor or horizon.
+            If the monitor has no such tensor or horizon.
         """
         index = self._index(name)
-        return self._tally.average(index, self._horizon(horizon)).view(self.weights[index].latent.shape)
+        return self._tracker.average(index, self._horizon(horizon)).view(self.weights[index].latent.shape)
 
     def margin(self, name: str, horizon: float | None = None) -> torch.Tensor:
-        """Return how far averages of a tensor are from the next threshold: 1 on a level, 0 on a threshold.
+        """Return the distance of each average from the next threshold: 1 on a level, 0 on a threshold.
 
         Parameters
         ----------
         name : str
-            Of the tensor, as in `frame`.
+            Name of the tensor, as in `frame`.
         horizon : float, optional
             One of the monitor's; `settled_horizon` by default.
 
         Returns
         -------
         Tensor
-            float32, in the shape of the weight. Of two-level weights it is |average|.
+            float32, in the shape of the weight. With two levels it is the absolute average.
 
         Raises
         ------
         InputError
-            If there is no such tensor or horizon.
+            If the monitor has no such tensor or horizon.
         """
         index = self._index(name)
-        place = self._horizon(self.settled_horizon() if horizon is None else horizon)
-        return self._tally.margin(index, place).view(self.weights[index].latent.shape)
+        at = self._horizon(self.settled_horizon() if horizon is None else horizon)
+        return self._tracker.margin(index, at).view(self.weights[index].latent.shape)
 
     def times(self, name: str) -> tuple[list[int], list[int]]:
-        """Return how many stays and absences of a tensor's weights lasted [1, 2), [2, 4), [4, 8), … steps.
+        """Count the stays and absences of a tensor's weights that lasted [1, 2), [2, 4), [4, 8), … steps.
 
-        A stay is one at the usual code, the level nearest to the average at the longest horizon; an absence
-        leads from it to another level and back. What began before the monitor is not counted, and an absence
-        by way of several levels neither.
+        The usual code of a weight is the level nearest to its average at the longest horizon. A stay is at
+        the usual code; an absence leads from it to another level and back. Stays that began before the
+        monitor are not counted, nor are absences over several levels.
 
         Parameters
         ----------
         name : str
-            Of the tensor, as in `frame`.
+            Name of the tensor, as in `frame`.
 
         Returns
         -------
         stays, absences : list of int
-            Counts, one a bin.
+            One count for each bin.
         """
         index = self._index(name)
-        return self._tally.stays[index].tolist(), self._tally.absences[index].tolist()
+        return self._tracker.stays[index].tolist(), self._tracker.absences[index].tolist()
 
     def settled_horizon(self) -> float:
         """Return the horizon nearest to a sixteenth of the steps so far, by ratio.
 
-        Long enough to average the chatter out, short enough that old codes are not stale while the net
-        still learns. It is a rule of thumb, not a law; docs/science/evidence.md shows what other horizons
-        would have given.
+        This rule of thumb averages the chatter out, and forgets old codes while the net still learns.
+        docs/science/evidence.md compares horizons.
 
         Returns
         -------
@@ -301,25 +296,25 @@ class OrbitMonitor:
         Parameters
         ----------
         horizon : float, optional
-            At which averages are taken for `undecided` and `margin`; `settled_horizon` by default.
+            Of the averages for `undecided` and `margin`; `settled_horizon` by default.
 
         Returns
         -------
         polars.DataFrame
-            tensor, framework, weights, levels; steps counted; flips; undone: flips that led back within k
-            steps; by_scale: changes that the scale alone made (null where the quantiser does not round
-            latent/scale); undecided: share of weights with a margin below ½; margin: its mean; never_moved:
-            weights without a flip; churn: share of weights with another code than k steps before (at the
-            last mark; null before the first); oscillation: mean of Nagel's metric; stay and absence: median
+            tensor, framework, weights, levels; steps counted; flips; undone: flips back to the code
+            before, within k steps; by_scale: flips that the scale alone caused (null if the quantiser does
+            not round latent/scale); undecided: share of weights with a margin below ½; margin: its mean;
+            never_moved: weights without a flip; churn: share of weights with another code than k steps
+            before (null in the first k steps); oscillation: mean of Nagel's metric; stay and absence: median
             times, to a factor of two; horizon.
         """
         import polars as pl
 
         horizon = self.settled_horizon() if horizon is None else horizon
-        place = self._horizon(horizon)
-        tally, rows = self._tally, []
+        at = self._horizon(horizon)
+        tracker, rows = self._tracker, []
         for index, weight in enumerate(self.weights):
-            margin, size = tally.margin(index, place), weight.latent.numel()
+            margin, size = tracker.margin(index, at), weight.latent.numel()
             by_scale = weight.levels == 2 or self._scales[index] is not None
             rows.append(
                 {
@@ -328,16 +323,16 @@ class OrbitMonitor:
                     "weights": size,
                     "levels": weight.levels,
                     "steps": self.steps,
-                    "flips": int(tally.flips[index]),
-                    "undone": int(tally.undone[index]),
-                    "by_scale": int(tally.by_scale[index]) if by_scale else None,
+                    "flips": int(tracker.flips[index]),
+                    "undone": int(tracker.undone[index]),
+                    "by_scale": int(tracker.by_scale[index]) if by_scale else None,
                     "undecided": float((margin < DECIDED).float().mean()),
                     "margin": float(margin.mean()),
-                    "never_moved": int((tally.moved_at[tally.part(index)] == 0).sum()),
+                    "never_moved": int((tracker.moved_at[tracker.part(index)] == 0).sum()),
                     "churn": self.history[-1]["churn"][index] / size if self.history else None,
-                    "oscillation": float(tally.oscillations(index).mean()),
-                    "stay": median(tally.stays[index].tolist()),
-                    "absence": median(tally.absences[index].tolist()),
+                    "oscillation": float(tracker.oscillations(index).mean()),
+                    "stay": median(tracker.stays[index].tolist()),
+                    "absence": median(tracker.absences[index].tolist()),
                     "horizon": horizon,
                 }
             )
@@ -351,12 +346,12 @@ class OrbitMonitor:
         return pl.DataFrame(rows, schema_overrides=kinds)
 
     def report(self) -> MonitorReport:
-        """Return what there is to see, for a terminal or a notebook.
+        """Return a report for a terminal or a notebook.
 
         Returns
         -------
         MonitorReport
-            Its text is a table and plain sentences.
+            Its text is a table and sentences.
         """
         from sterling.torch.monitor_report import MonitorReport
 
@@ -364,17 +359,17 @@ class OrbitMonitor:
         return MonitorReport(self.frame(), self.history, self.within, self.left_out, diverged)
 
     def tensorboard(self, writer: Any) -> None:
-        """Write numbers of each tensor to TensorBoard, now and after every k steps from now on.
+        """Write the statistics of each tensor to TensorBoard now, and then every k steps.
 
         Parameters
         ----------
         writer : torch.utils.tensorboard.SummaryWriter
-            Or anything else with `add_scalar(tag, value, step)`.
+            Or any object with `add_scalar(tag, value, step)`.
 
         Raises
         ------
         InputTypeError
-            If it has no such method.
+            If the writer has no such method.
         """
         if not callable(getattr(writer, "add_scalar", None)):
             raise InputTypeError(
@@ -390,25 +385,23 @@ class OrbitMonitor:
                     writer.add_scalar(f"sterling/{name}/{row['tensor']}", row[name], self.steps)
 
     def restart(self) -> None:
-        """Begin the averages since the start anew, from the present codes; all else goes on."""
-        self._tally.forget()
+        """Begin the average since the start anew; all other statistics go on."""
+        self._tracker.forget()
 
     def close(self) -> None:
-        """Take the hook off the optimiser; what was counted stays."""
+        """Remove the hook from the optimiser; the statistics stay."""
         self._undo()
 
     def __deepcopy__(self, memo: Any) -> OrbitMonitor:
-        return self  # a copy of a model that holds its monitor refers to the one that counts
+        return self  # the copy of a model that holds its monitor shares the monitor
 
     def __reduce__(self) -> Any:
         raise InputTypeError(
-            "a monitor hangs on its optimizer and cannot be pickled: save its `state_dict()`"
+            "a monitor belongs to its optimizer and cannot be pickled: save its `state_dict()`"
         )
 
-    # saving
-
     def state_dict(self) -> dict[str, Any]:
-        """Return all that was counted, as tensors, numbers and texts, which `torch.load` takes as it is.
+        """Return all statistics as tensors, numbers and strings, which `torch.load` reads with its defaults.
 
         Returns
         -------
@@ -425,14 +418,14 @@ class OrbitMonitor:
             "history": [dict(row) for row in self.history],
             "flips_before": self._flips_before.clone(),
             "scales": [None if one is None else one.kept.clone() for one in self._scales],
-            "tally": self._tally.state(),
+            "tally": self._tracker.state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where a monitor of the same model stopped: the counts are those of an uninterrupted run.
+        """Continue from the state of a monitor of the same model, as if the run had not been interrupted.
 
-        Load the model and the optimiser as well; codes that differ from those of the state count as flips of
-        the next step.
+        Load the model and the optimiser too: codes that differ from the saved ones count as flips of the next
+        step.
 
         Parameters
         ----------
@@ -442,11 +435,11 @@ class OrbitMonitor:
         Raises
         ------
         InputError
-            If it is of another model, or of other horizons.
+            If the state is of another model or of other horizons, or is damaged. The monitor keeps its state.
         """
         if not isinstance(state, Mapping) or state.get("format") != _FORMAT:
             raise InputError(
-                "this is no state of an OrbitMonitor of this version: give what `state_dict` returned"
+                "this is no state of an OrbitMonitor of this version: give the result of `state_dict`"
             )
         before = self.state_dict()
         try:
@@ -460,10 +453,10 @@ class OrbitMonitor:
         return [[one.name, list(one.latent.shape), one.levels] for one in self.weights]
 
     def _load(self, state: Mapping[str, Any]) -> None:
-        for mine, theirs in zip_longest(self._tensors(), map(list, state["tensors"])):
-            if mine != theirs:
+        for ours, saved in zip_longest(self._tensors(), map(list, state["tensors"])):
+            if ours != saved:
                 raise InputError(
-                    f"the saved monitor watched {_described(theirs)}, this model has {_described(mine)}: "
+                    f"the saved monitor watched {_described(saved)}, this model has {_described(ours)}: "
                     "resume with the same model"
                 )
         given = (list(self.horizons), self.within, self.momentum)
@@ -471,15 +464,13 @@ class OrbitMonitor:
             raise InputError(
                 "the saved monitor had other horizons, `within` or `momentum`: make this one with them"
             )
-        self._tally.restore(state["tally"])
+        self._tracker.restore(state["tally"])
         self.skipped = int(state["skipped"])
         self.history = [{key: row[key] for key in ("step", "flips", "churn")} for row in state["history"]]
-        if any(len(row[key]) != len(self.weights) for row in self.history for key in ("flips", "churn")):
-            raise InputError("the history of the saved monitor is of other tensors")
         self._flips_before.copy_(state["flips_before"])
-        for mine, theirs in zip(self._scales, state["scales"], strict=True):
-            if mine is not None and theirs is not None:
-                mine.restore(theirs)
+        for scale, saved in zip(self._scales, state["scales"], strict=True):
+            if scale is not None and saved is not None:
+                scale.restore(saved)
 
     def __repr__(self) -> str:
         weights = sum(one.latent.numel() for one in self.weights)

@@ -1,4 +1,4 @@
-"""What a monitor shows in a terminal and in a notebook: plain sentences and a table of the tensors."""
+"""The report of a monitor: sentences and a table of the tensors."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sterling.base.text import counted, number, percent, sentence
-from sterling.torch.tables import Table, Told
+from sterling.torch.tables import Report, TensorTable
 
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
 
-#: Headings of the table, and what stands under them for a row of the frame.
+#: Headings of the table, and how each cell is made of a row of the frame.
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "tensor": lambda row: row["tensor"],
     "weights": lambda row: f"{row['weights']:,}",
@@ -27,8 +27,8 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-class MonitorReport(Told):
-    """What a monitor has seen, as text, as HTML in a notebook, and as a figure."""
+class MonitorReport(Report):
+    """The report of a monitor, as text, as HTML in a notebook, and as a figure."""
 
     def __init__(
         self,
@@ -36,23 +36,23 @@ class MonitorReport(Told):
         history: Sequence[dict[str, Any]],
         within: int,
         left_out: Sequence[str],  # tensors that the optimiser did not hold
-        diverged: Sequence[str] = (),  # tensors whose latents are not finite
+        diverged: Sequence[str] = (),  # tensors with latents that are not finite
     ):
         self.frame, self.history, self.within = frame, list(history), within
         self.left_out, self.diverged = left_out, diverged
 
     @property
     def sentences(self) -> list[str]:
-        """What is to be said of all tensors together."""
+        """Sentences about all tensors together."""
         columns = self.frame.to_dict(as_series=False)
         steps, weights, flips = columns["steps"][0], sum(columns["weights"]), sum(columns["flips"])
-        said = [sentence(f"{counted(weights, 'quantised weight')} over {counted(steps, 'step')}")]
+        lines = [sentence(f"{counted(weights, 'quantised weight')} over {counted(steps, 'step')}")]
         if not steps:
-            return said
+            return lines
         still = sum(columns["never_moved"]) / weights
         open_ = zip(columns["undecided"], columns["weights"], strict=True)
         undecided = sum(share * size for share, size in open_) / weights
-        said.append(
+        lines.append(
             sentence(
                 f"a step changes {percent(flips / steps / weights, 3)} of them; {percent(still)} never moved "
                 f"and {percent(undecided)} are undecided over the last {number(columns['horizon'][0])} steps"
@@ -60,23 +60,23 @@ class MonitorReport(Told):
         )
         if flips:
             share = percent(sum(columns["undone"]) / flips)
-            said.append(sentence(f"{share} of the flips led back within {counted(self.within, 'step')}"))
+            lines.append(sentence(f"{share} of the flips were undone within {counted(self.within, 'step')}"))
         by_scale = sum(one or 0 for one in columns["by_scale"])
         if by_scale and flips:
-            said.append(sentence(f"{percent(by_scale / flips)} of the flips were made by the scale alone"))
+            lines.append(sentence(f"the scale alone caused {percent(by_scale / flips)} of the flips"))
         for names, what in (
-            (self.left_out, "left out, since the optimiser did not hold them when the monitor was made"),
-            (self.diverged, "latents are no longer finite, so that codes mean nothing"),
+            (self.left_out, "not monitored, because the optimiser did not hold them at the start"),
+            (self.diverged, "the run has diverged, latents are no longer finite"),
         ):
             if names:
-                said.append(sentence(f"{what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"))
-        return said
+                lines.append(sentence(f"{what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"))
+        return lines
 
-    def told(self) -> tuple[Sequence[str], Table, Sequence[str]]:
+    def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
         rows = [[cell(row) for cell in COLUMNS.values()] for row in self.frame.iter_rows(named=True)]
-        return self.sentences, Table(list(COLUMNS), rows), ()
+        return self.sentences, TensorTable(list(COLUMNS), rows), ()
 
-    __repr__ = Told.__str__
+    __repr__ = Report.__str__
 
     def figure(self) -> Figure:
         """Draw flips over the steps, and undecided weights by tensor.

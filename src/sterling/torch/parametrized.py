@@ -1,6 +1,6 @@
-"""Any model with quantised weights: `binarize` puts a quantiser before Linear, Conv and Embedding weights.
+"""`binarize` puts a quantiser before the weights of the Linear, Conv and Embedding layers of a model.
 
-It is a parametrisation of PyTorch's own, so the optimiser keeps its parameters, which become the latents.
+The quantiser is a parametrisation of PyTorch: the parameters stay, and become the latents.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from sterling.torch.functions import Step, checked_levels, nearest_code, top_cod
 
 Model = TypeVar("Model", bound=nn.Module)
 
-#: Layers whose weight is quantised, with the axis of their channels.
+#: Layers whose weight is quantised.
 LAYERS = (nn.Linear, nn.modules.conv._ConvNd, nn.Embedding, nn.EmbeddingBag)
 SCALES = ("absmean", "absmax", "none")
 WEIGHT = "weight"
 
 
 class Quantiser(nn.Module):
-    """From latents u to weights s·code(u/s), with the step s taken from the latents; no gradient flows to s.
+    """Maps latents u to weights s·code(u/s); the step s follows the latents, without a gradient.
 
-    With an axis each channel along it has its own s.
+    With an axis each channel along it has one s.
     """
 
     def __init__(self, levels: int, scale: str, axis: int | None, surrogate: Surrogate):
@@ -48,7 +48,7 @@ class Quantiser(nn.Module):
 
     @torch.no_grad()
     def step(self, latent: torch.Tensor) -> torch.Tensor:
-        """Return what one unit of a code stands for; it can be broadcast to the weight."""
+        """Return the value of one unit of a code; it broadcasts to the weight."""
         if self.scale == "none":
             return torch.ones((), dtype=latent.dtype, device=latent.device)
         axes = [axis for axis in range(latent.ndim) if axis != self.axis]
@@ -61,7 +61,7 @@ class Quantiser(nn.Module):
 
     @torch.no_grad()
     def codes(self, latent: torch.Tensor) -> torch.Tensor:
-        """Return the integer codes of the latents as int8."""
+        """Return the codes of the latents, int8."""
         return nearest_code(latent / self.step(latent), self.levels).to(torch.int8)
 
     def extra_repr(self) -> str:
@@ -77,29 +77,27 @@ def binarize(
     skip: Iterable[str] = (),
     per: str = "tensor",
 ) -> Model:
-    """Quantise the weights of all Linear, Conv and Embedding layers, in place; the parameters become latents.
+    """Quantise the weights of all Linear, Conv and Embedding layers in place; the parameters become latents.
 
-    The weight is s·code(u/s), where u are the latents, codes those of `round_to`, and the step s follows the
-    latents. No gradient flows through s, so with the identity as surrogate the latents get the gradient of
-    the weights as it is.
+    The weight is s·code(u/s) with latents u, the codes of `round_to`, and a step s that follows the latents.
+    No gradient flows through s: with the identity as surrogate the latents get the gradient of the weights.
 
     Parameters
     ----------
     model : Module
-        Its parameters stay the same objects, so an optimiser made before or after takes them.
+        Its parameters stay the same objects, so the optimiser can be made before or after.
     levels : int
         2 for binary, 3 for ternary; at most 255 if odd and 128 if even.
     scale : str
-        "absmean": the mean size of u for two and three levels (XNOR-Net, BitNet b1.58); for more, the
-        multiple of it that makes the mean squared error least for Gaussian latents. "absmax": the largest u
-        is on the outermost level. "none": s = 1.
+        "absmean": the mean size of u for two and three levels (XNOR-Net, BitNet b1.58); for more levels the
+        multiple of it with the least mean squared error for Gaussian latents. "absmax": the largest u lies on
+        the outermost level. "none": s = 1.
     surrogate : str or Surrogate
-        μ, by its name; for more than two levels it is stretched over them.
+        μ, by its name; with more than two levels it spans all of them.
     skip : iterable of str
-        Layers to leave alone: their names, or patterns such as "blocks.*.head". Layers inside are left alone
-        as well.
+        Layers to skip, with all layers inside: names, or patterns such as "blocks.*.head".
     per : str
-        "tensor", or "channel": each output channel (each row of an embedding) has its own s.
+        "tensor", or "channel": one s for each output channel (each row of an embedding).
 
     Returns
     -------
@@ -109,12 +107,12 @@ def binarize(
     Raises
     ------
     InputError
-        If an argument is out of its range, an entry of `skip` names nothing, a layer is quantised already, or
-        no layer is left.
+        If an argument is out of range, `skip` names an unknown layer, a layer is quantised already, or no
+        layer is left.
 
     Notes
     -----
-    Checkpoints of the model as it was still load. `unbinarize` is the way back.
+    Checkpoints of the plain model still load. `unbinarize` undoes this.
 
     References
     ----------
@@ -134,7 +132,7 @@ def binarize(
     instance_of(model, nn.Module, "model", "a torch.nn.Module")
     levels, scale = checked_levels(levels), choice(scale, "scale", SCALES)
     per, surrogate = choice(per, "per", ("tensor", "channel")), get_surrogate(surrogate)
-    layers = _chosen(model, _patterns(skip))
+    layers = _chosen(model, skip)
     for name, layer in layers:
         _check_layer(name, layer, levels)
     for _, layer in layers:
@@ -145,14 +143,14 @@ def binarize(
 
 
 def unbinarize(model: Model, keep: str = "latent") -> Model:
-    """Take all quantisers of `binarize` away, in place.
+    """Remove all quantisers of `binarize`, in place.
 
     Parameters
     ----------
     model : Module
         It was given to `binarize`.
     keep : str
-        "latent": the parameters are the latents again. "quantised": they become what the forward pass saw.
+        "latent": the parameters are the latents. "quantised": they become the quantised weights.
 
     Returns
     -------
@@ -162,7 +160,7 @@ def unbinarize(model: Model, keep: str = "latent") -> Model:
     Raises
     ------
     InputError
-        If `keep` is neither, or no layer was quantised by `binarize`.
+        If `keep` is neither, or `binarize` quantised no layer.
 
     Examples
     --------
@@ -177,10 +175,10 @@ def unbinarize(model: Model, keep: str = "latent") -> Model:
     keep = choice(keep, "keep", ("latent", "quantised"))
     found = quantisers(model)
     if not found:
-        raise InputError("no layer of the model was quantised by `binarize`, so there is nothing to undo")
+        raise InputError("`binarize` quantised no layer of the model: there is nothing to undo")
     done = set()
     for layer, latent, _ in found:
-        # A tied weight holds its quantised values once its first layer is done.
+        # The first of tied layers sets the quantised values.
         quantised = keep == "quantised" and id(latent) not in done
         done.add(id(latent))
         own_class(layer)
@@ -203,9 +201,9 @@ def quantisers(model: nn.Module) -> list[tuple[Any, nn.Parameter, Quantiser]]:
 
 
 def own_class(layer: nn.Module) -> None:
-    """Give a copied layer a class of its own.
+    """Give a copied layer a separate class.
 
-    It shares the parametrised one with its original, and PyTorch removes a parametrisation from the class.
+    A copy shares its parametrised class with the original, and PyTorch removes parametrisations from it.
     """
     shared = type(layer)
     content = {key: one for key, one in vars(shared).items() if key not in ("__dict__", "__weakref__")}
@@ -214,10 +212,10 @@ def own_class(layer: nn.Module) -> None:
 
 @cache
 def steps_in_absmean(levels: int) -> float:
-    """Return the unit of the codes over the mean of |u|, as `binarize` explains it.
+    """Return the unit of the codes over the mean of |u|, see `binarize`.
 
-    For codes c of a standard normal u, E(u − unit·c)² is least where E u·c = unit·E c². Both are sums over
-    the edges between two levels, and there is one such unit (Max 1960).
+    For codes c of a standard normal u, E(u − unit·c)² is least if E u·c = unit·E c². Both are sums over the
+    edges between two levels, and exactly one unit solves this (Max 1960).
     """
     if levels <= 3:
         return 1.0
@@ -236,17 +234,11 @@ def steps_in_absmean(levels: int) -> float:
     return low / math.sqrt(2 / math.pi)
 
 
-def _patterns(skip: Any) -> list[str]:
+def _chosen(model: nn.Module, skip: Any) -> list[tuple[str, Any]]:
+    """Return the layers to quantise, with their names."""
     if isinstance(skip, str) or not isinstance(skip, Iterable):
         raise InputTypeError(f'skip is {shown(skip)}; give a list of names, such as ["head"]')
-    patterns = list(skip)
-    for one in patterns:
-        if not isinstance(one, str):
-            raise InputTypeError(f"skip holds {shown(one)}; give names of layers, or patterns of them")
-    return patterns
-
-
-def _chosen(model: nn.Module, skip: list[str]) -> list[tuple[str, Any]]:
+    skip = [instance_of(one, str, "an entry of skip", "the name of a layer, or a pattern") for one in skip]
     modules = dict(model.named_modules())
     for pattern in skip:
         if not any(fnmatchcase(name, pattern) for name in modules):
@@ -261,7 +253,7 @@ def _chosen(model: nn.Module, skip: list[str]) -> list[tuple[str, Any]]:
 
 
 def _within(name: str, pattern: str) -> bool:
-    """Whether a layer, or one that holds it, fits the pattern."""
+    """Whether the pattern matches a layer, or one that holds it."""
     parts = name.split(".")
     return any(fnmatchcase(".".join(parts[: end + 1]), pattern) for end in range(len(parts)))
 
@@ -272,24 +264,24 @@ def _check_layer(name: str, layer: nn.Module, levels: int) -> None:
     quantised = any(getattr(layer, one, None) is not None for one in foreign)
     if quantised or parametrize.is_parametrized(layer, WEIGHT):
         raise InputError(
-            f"the weight of {where} is quantised or parametrised already: name it in `skip`, "
-            "or undo that first (`unbinarize`)"
+            f"the weight of {where} is quantised or parametrised already: name it in `skip`, or undo that "
+            "first (`unbinarize`)"
         )
     weight = layer._parameters.get(WEIGHT)
     if weight is None or isinstance(weight, UninitializedParameter) or not weight.is_floating_point():
         raise InputError(
-            f"the weight of {where} is no floating-point parameter of a known shape, as where it is pruned, "
-            "normed or lazy: name it in `skip`"
+            f"the weight of {where} is pruned, normed, lazy or for another reason not a floating-point "
+            "parameter of known shape: name it in `skip`"
         )
     if levels % 2 == 0 and getattr(layer, "padding_idx", None) is not None:
         raise InputError(
-            f"{where} has a row for padding, which must stay zero, and {levels} levels have no zero: "
-            "name it in `skip`, or take an odd number"
+            f"{where} has a padding row, which must stay zero, and {levels} levels have no zero: name it in "
+            "`skip`, or use an odd number of levels"
         )
 
 
 def _take_plain_key(layer: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Let a checkpoint of the model without quantisers load: its weights are the latents."""
+    """Load a checkpoint of the plain model: its weights are the latents."""
     plain, latent = prefix + WEIGHT, f"{prefix}parametrizations.{WEIGHT}.original"
     if plain in state and latent not in state:
         state[latent] = state.pop(plain)

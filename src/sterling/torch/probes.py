@@ -1,7 +1,6 @@
-"""What a quantiser does to single latents, by trying: slopes and where they vanish, zero, ties, surrogate.
+"""Probes of a quantiser: slopes and where they vanish, zero, ties, surrogate.
 
-Each probe works on a handle, writes into its latents where it must, and leaves them as they were. What
-follows from it for a user is said in `auditing`.
+Each probe takes a handle. It may write into the latents, and restores them. `auditing` draws the conclusions.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from sterling.surrogates import SURROGATES
 from sterling.torch.handle import QuantisedWeight
 
 SEED = 0  # of the probes' random vectors
-_VECTORS = 32  # random ones, where the derivative is not diagonal
-_ALL = 512  # weights up to which each is tried alone then
-_VAGUE = 0.1  # a standard error above this part of the largest slope is too large
-_BY_SCALE = 10.0  # over the number of weights: slopes below may come from the scale alone
-_DEVIATIONS = 5.0  # a slope below so many standard errors counts as none
-_MOST = 0.95  # of the cut weights of a level lie at one end of it
-_WHOLE = 0.999  # share of a level's weights without gradient that is all of them
-_SAME = 0.02  # by which slopes of one height may differ
-_BESIDE = 1e-3  # of a tie: latents so close to it must go either way
-_POINTS = 2000  # of a ramp that are looked at
-_STRAY = 0.03  # of the slopes within a window may be 0, where rounding decides at its ends
-_FIT = 0.03  # root of the mean squared error of a smooth surrogate that is recognised
+_VECTORS = 32  # random vectors for a derivative that is not diagonal
+_ALL = 512  # most weights that are then tried one by one
+_VAGUE = 0.1  # largest standard error, as a part of the largest slope
+_BY_SCALE = 10.0  # over the number of weights: smaller slopes may come from the scale alone
+_DEVIATIONS = 5.0  # standard errors: a smaller slope counts as 0
+_MOST = 0.95  # share of the cut weights of a level that lie at one end of it
+_WHOLE = 0.999  # share of a level's weights without gradient that counts as all
+_SAME = 0.02  # relative difference of slopes of one height
+_BESIDE = 1e-3  # relative distance of the latents on both sides of a tie
+_POINTS = 2000  # points of a ramp
+_STRAY = 0.03  # share of the slopes in a window that may be 0 by rounding at its ends
+_FIT = 0.03  # largest root mean squared error of a smooth surrogate
 
 #: Why a latent gets no gradient.
 CLAMP, TAIL, DEAD, NONE, OTHER = (
@@ -42,7 +41,7 @@ CLAMP, TAIL, DEAD, NONE, OTHER = (
 
 @contextlib.contextmanager
 def kept(weight: QuantisedWeight) -> Iterator[torch.Tensor]:
-    """Give the latents to write into, with gradients on, and put back what was there."""
+    """Yield the latents to write into, with gradients on; restore them afterwards."""
     latent, trained = weight.latent, weight.latent.requires_grad
     before = latent.detach().clone()
     latent.requires_grad_(True)
@@ -56,9 +55,9 @@ def kept(weight: QuantisedWeight) -> Iterator[torch.Tensor]:
 def slopes(weight: QuantisedWeight) -> torch.Tensor:
     """Return the derivative of each weight by its own latent, in the shape of the latents.
 
-    Where a scale that follows the latents has a gradient, so that the derivative is no diagonal matrix, the
-    diagonal is estimated with random signs, and what cannot be told from 0 is 0. So is the whole where no
-    slope exceeds what a mean size as scale passes by itself, code/n for each of n weights.
+    If gradients flow through a scale that follows the latents, the derivative is not diagonal. Then random
+    signs estimate its diagonal, and slopes that do not differ significantly from 0 are 0. All slopes are 0 if
+    none exceeds that of a mean size as scale, code/n for each of n weights.
     """
     with kept(weight), torch.enable_grad():
         values = weight.traced()
@@ -78,12 +77,12 @@ def slopes(weight: QuantisedWeight) -> torch.Tensor:
         if not pull(mixed)[~half.to(values.device)].any():
             return pull(torch.ones(values.shape))
 
-        def single(places: list[int]) -> torch.Tensor:
-            found = torch.zeros(len(places))
-            for number, place in enumerate(places):
+        def single(indices: list[int]) -> torch.Tensor:
+            found = torch.zeros(len(indices))
+            for number, index in enumerate(indices):
                 unit = torch.zeros(values.numel())
-                unit[place] = 1
-                found[number] = pull(unit.reshape(values.shape)).flatten()[place]
+                unit[index] = 1
+                found[number] = pull(unit.reshape(values.shape)).flatten()[index]
             return found.to(weight.latent)
 
         if values.numel() <= _ALL:
@@ -98,18 +97,18 @@ def slopes(weight: QuantisedWeight) -> torch.Tensor:
         sure = torch.where(mean.abs() > _DEVIATIONS * error, mean, 0).flatten()
         if float(sure.abs().max()) * sure.numel() < _BY_SCALE:
             return torch.zeros_like(weight.latent)
-        # On few latents, such as the largest, the whole scale may rest: those are tried one by one.
+        # The scale may depend on few latents, such as the largest: try those one by one.
         vague = torch.nonzero((error > _VAGUE * float(sure.abs().max())).flatten()).flatten()[:_ALL]
         sure[vague] = single(vague.tolist())
         return sure.reshape(values.shape)
 
 
 def reasons(slope: torch.Tensor, codes: torch.Tensor, steps: torch.Tensor) -> dict[str, float]:
-    """Return the shares of weights without gradient, by why; steps are the latents over the scale."""
+    """Return the share of weights without gradient for each reason; steps are the latents over the scale."""
     none, count = slope == 0, slope.numel()
     if not bool(none.any()):
         return {}
-    if int((~none).sum()) <= (count > _ALL):  # the largest of many latents may have that of the scale
+    if int((~none).sum()) <= (count > _ALL):  # the largest of many latents may get the scale's gradient
         return {NONE: 1.0}
     found: dict[str, int] = {}
     used = codes.unique().tolist()
@@ -129,7 +128,7 @@ def reasons(slope: torch.Tensor, codes: torch.Tensor, steps: torch.Tensor) -> di
 
 
 def _end(steps: torch.Tensor, passed: torch.Tensor, cut: torch.Tensor) -> str:
-    """Return at which end of a level the gradient is missing."""
+    """Return the end of a level at which the gradient is missing."""
     sizes = steps.abs()
     farther = float((sizes[cut] > sizes[passed].median()).float().mean())
     return TAIL if farther > _MOST else DEAD if farther < 1 - _MOST else OTHER
@@ -137,15 +136,15 @@ def _end(steps: torch.Tensor, passed: torch.Tensor, cut: torch.Tensor) -> str:
 
 @dataclass(frozen=True)
 class Shape:
-    """What a ramp of latents shows."""
+    """The result of a ramp of latents."""
 
     surrogate: str  # a name of `sterling.surrogates`, "none", or "other"
-    window: tuple[float, float] | None  # where the slope is not zero, in steps; None where it has no end
-    codes: tuple[int, ...]  # all that were seen
+    window: tuple[float, float] | None  # where the slope is not 0, in steps; None if everywhere
+    codes: tuple[int, ...]  # all codes that occurred
 
 
 def shape_of(weight: QuantisedWeight) -> Shape:
-    """Try a ramp of latents from far below the levels to far above; return what the slopes look like."""
+    """Try a ramp of latents from far below the levels to far above; return the shape of the slopes."""
     count = weight.latent.numel()
     stride = max(1, count // _POINTS)
     with kept(weight) as data:
@@ -160,7 +159,7 @@ def shape_of(weight: QuantisedWeight) -> Shape:
         data.neg_()  # a single weight would show one end of the ramp
         seen |= set(weight.codes().unique().tolist())
     name, window = _recognised(ramp[::stride].numpy(), slope, steps)
-    if name == "other":  # where each channel has its scale, windows are sharp in steps only
+    if name == "other":  # with one scale for each channel windows are sharp in steps only
         order = np.argsort(steps)
         name, window = _recognised(steps[order], slope[order], steps[order])
     return Shape(name, window, tuple(sorted(seen)))
@@ -188,8 +187,7 @@ def _recognised(
 def _window(x: np.ndarray, on: np.ndarray, steps: np.ndarray) -> tuple[str, tuple[float, float] | None]:
     if on.all():
         return "identity", None
-    places = np.flatnonzero(on)
-    first, last = places[0], places[-1]
+    first, last = np.flatnonzero(on)[[0, -1]]
     if np.mean(~on[first : last + 1]) > _STRAY:
         return "other", None
     window = (float(steps[first]), float(steps[last]))
@@ -201,14 +199,14 @@ def _window(x: np.ndarray, on: np.ndarray, steps: np.ndarray) -> tuple[str, tupl
 
 
 def _smooth(x: np.ndarray, relative: np.ndarray) -> str:
-    """Return the smooth surrogate that fits best when it is stretched, or "other"."""
+    """Return the smooth surrogate that fits best at any width, or "other"."""
     best, chosen = _FIT, "other"
     width = max(float(np.abs(x[np.abs(relative) > 0.5]).max()), 1e-12)
     for name, surrogate in SURROGATES.items():
         if surrogate.piecewise_constant:
             continue
-        for stretch in width * np.geomspace(0.02, 20, 241):
-            fitted = surrogate.derivative(x / stretch)
+        for unit in width * np.geomspace(0.02, 20, 241):
+            fitted = surrogate.derivative(x / unit)
             fitted = fitted / np.abs(fitted).max()
             error = float(np.sqrt(np.mean((fitted - relative) ** 2)))
             if error < best:
@@ -217,38 +215,39 @@ def _smooth(x: np.ndarray, relative: np.ndarray) -> str:
 
 
 def code_at_zero(weight: QuantisedWeight) -> int | None:
-    """Return the code of a latent that is exactly zero; None if it depends on the place."""
+    """Return the code of a latent that is exactly zero, or None if different weights have different codes."""
     with kept(weight) as data:
         stride = max(2, data.numel() // 8)
-        places = torch.arange(0, data.numel() - 1, stride, device=data.device)  # never all: scales would be 0
-        data.put_(places, data.new_zeros(len(places)))
-        found = set(weight.codes().flatten()[places].tolist())
+        # Not all of them, or the scale would be 0.
+        indices = torch.arange(0, data.numel() - 1, stride, device=data.device)
+        data.put_(indices, data.new_zeros(len(indices)))
+        found = set(weight.codes().flatten()[indices].tolist())
     return int(found.pop()) if len(found) == 1 else None
 
 
-#: The codes of ties at +½ and −½ steps, in words.
+#: Names of the codes of ties at +½ and −½ steps.
 TIES = {(1, 0): "up", (0, -1): "down", (0, 0): "to zero", (1, -1): "away from zero"}
 
 
 def ties(weight: QuantisedWeight) -> str | None:
-    """Return what becomes of latents half-way between code 0 and its neighbours.
+    """Return the rounding of latents half-way between code 0 and its neighbours.
 
-    None where there is no code 0, or the scale moves with each latent, so that no tie can be set up.
+    None if there is no code 0, or if the scale moves with each latent, so that no tie can be made.
     """
     with kept(weight) as data:
         codes, values = weight.codes().flatten(), weight.values().flatten()
         ones = torch.nonzero(codes == 1).flatten()
         if not bool((codes == 0).any()) or ones.numel() < 2:
             return None
-        place, found = ones[0], []
-        half = float(values[place]) / 2
+        index, found = ones[0], []
+        half = float(values[index]) / 2
         for tie in (half, -half):
             around = []
             for latent in (tie * (1 - _BESIDE), tie, tie * (1 + _BESIDE)):
-                data.put_(place, data.new_tensor(latent))
+                data.put_(index, data.new_tensor(latent))
                 if not torch.equal(weight.values().flatten()[ones[1:]], values[ones[1:]]):
                     return None  # the scale has moved
-                around.append(int(weight.codes().flatten()[place]))
+                around.append(int(weight.codes().flatten()[index]))
             if around[0] != 0 or around[2] != (1 if tie > 0 else -1):
                 return None
             found.append(around[1])

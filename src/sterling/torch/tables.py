@@ -1,4 +1,4 @@
-"""Sentences and a table of tensors, as a terminal of any width and a notebook show them."""
+"""Reports: sentences and a table of tensors, for a terminal of any width and for a notebook."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-_WIDTH = 118  # letters, where the output is no terminal
+_WIDTH = 118  # letters, unless the output is a terminal
+_BETWEEN = 3  # letters between two columns
 
 
-class Table:
-    """Rows under titles; where a terminal is too narrow, a block of names and values for each row."""
+class TensorTable:
+    """Rows under titles; a narrow terminal shows a block of names and values for each row instead."""
 
     def __init__(self, titles: Sequence[str], rows: Sequence[Sequence[str]]):
         self.titles, self.rows = titles, rows
@@ -22,16 +23,18 @@ class Table:
         from rich.table import Table as Grid
         from rich.text import Text
 
-        words = [
-            max(len(word) for cell in column for word in ["", *cell.split()])
-            for column in zip(self.titles, *self.rows, strict=True)
-        ]
-        if sum(words) + 2 * len(words) <= options.max_width:
+        columns = list(zip(self.titles, *self.rows, strict=True))
+        longest = [max(len(word) for cell in column for word in ["", *cell.split()]) for column in columns]
+        widths = [max(map(len, column)) for column in columns]
+        most = options.max_width - _BETWEEN * len(columns)
+        if sum(longest) <= most:
+            while sum(widths) > most:  # rich would break words
+                slack = [width - word for width, word in zip(widths, longest, strict=True)]
+                widths[slack.index(max(slack))] -= 1
             grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-            for place, (title, *cells) in enumerate(zip(self.titles, *self.rows, strict=True)):
-                numbers = not any(cell[:1].isalpha() for cell in cells)
-                justify = "right" if numbers else "left"
-                grid.add_column(title, overflow="fold", justify=justify, no_wrap=place == 0)  # the name
+            for (title, *cells), width in zip(columns, widths, strict=True):
+                justify = "left" if any(cell[:1].isalpha() for cell in cells) else "right"
+                grid.add_column(title, justify=justify, width=width)
             for row in self.rows:
                 grid.add_row(*map(Text, row))
             yield grid
@@ -44,7 +47,7 @@ class Table:
             yield block
 
     def to_html(self) -> str:
-        """Return the table of HTML, escaped."""
+        """Return the table as HTML, escaped."""
         head = "".join(f"<th>{html.escape(one)}</th>" for one in self.titles)
         body = "".join(
             f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows
@@ -52,24 +55,18 @@ class Table:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-class Told:
-    """What has sentences to say before and after a table; subclasses give all three by `told`."""
+class Report:
+    """Base of reports: sentences, a table, and further sentences."""
 
-    def told(self) -> tuple[Sequence[str], Table, Sequence[str]]:
-        """Return what there is to say.
-
-        Returns
-        -------
-        before, table, after : list of str, Table, list of str
-            Sentences, the table, and further sentences.
-        """
+    def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
+        """Return the sentences before the table, the table, and the sentences after it."""
         raise NotImplementedError
 
     def __rich_console__(self, console: Any, options: Any) -> Any:
         """Give Rich what it prints."""
         from rich.text import Text
 
-        before, table, after = self.told()
+        before, table, after = self.parts()
         yield from map(Text, before)
         yield table
         yield from map(Text, after)
@@ -82,6 +79,6 @@ class Told:
         return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
     def _repr_html_(self) -> str:
-        before, table, after = self.told()
-        first, last = ("".join(f"<p>{html.escape(one)}</p>" for one in said) for said in (before, after))
+        before, table, after = self.parts()
+        first, last = ("".join(f"<p>{html.escape(one)}</p>" for one in lines) for lines in (before, after))
         return first + table.to_html() + last

@@ -1,7 +1,7 @@
-"""Finding quantised weights in any model: listen at its layers, count levels, walk the graph to the latents.
+"""Find quantised weights in any model: listen to its layers, count levels, follow the graph to the latents.
 
-A mode of PyTorch hears every call of linear, conv, embedding and products of matrices. The model stays as it
-is, and no framework is known here. `weights` joins what is found with the adaptors.
+A mode of PyTorch intercepts every call of linear, conv, embedding and matrix products. The model is left
+unchanged, and no framework is known here. `weights` joins the result with that of the adaptors.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from sterling.torch.grids import Grid, find_grid
 from sterling.torch.handle import QuantisedWeight, names_of, on_grid
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
-#: Functions whose argument of that number is a weight; those of the modules call these.
+#: Functions and the index of their weight among the arguments; the modules call these.
 WEIGHT_ARGUMENT = {
     **dict.fromkeys((F.linear, F.embedding, F.embedding_bag, *_CONVOLUTIONS), 1),
     F.bilinear: 2,
 }
-#: Products in which either factor may be a weight, as in layers written by hand.
+#: Products of layers written by hand, in which either factor may be a weight.
 PRODUCTS = frozenset(
     (
         *(torch.matmul, torch.mm, torch.bmm, torch.addmm, torch.einsum),
@@ -37,13 +37,13 @@ PRODUCTS = frozenset(
 )
 _ATTENTION = {"in_proj_weight": 5, "out_proj_weight": 11}  # of F.multi_head_attention_forward
 _TURNS = ("TBackward", "TransposeBackward", "PermuteBackward")
-_ENOUGH = 4  # weights a level, where a tensor that nothing computes is taken for quantised
+_ENOUGH = 4  # least number of weights a level of a quantised parameter that nothing computes
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 class Taps(TorchFunctionMode):
-    """Tells a listener each tensor that a layer takes as its weight, in the order of the calls."""
+    """Passes each tensor that a layer takes as its weight to a listener, in the order of the calls."""
 
     def __init__(self, listener: Callable[[torch.Tensor], None]):
         super().__init__()
@@ -58,8 +58,8 @@ class Taps(TorchFunctionMode):
 
 def _weights(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[torch.Tensor]:
     if func in WEIGHT_ARGUMENT:
-        place = WEIGHT_ARGUMENT[func]
-        found = [args[place] if len(args) > place else kwargs.get("weight")]
+        index = WEIGHT_ARGUMENT[func]
+        found = [args[index] if len(args) > index else kwargs.get("weight")]
     elif func is F.multi_head_attention_forward:
         found = [args[n] if len(args) > n else kwargs.get(name) for name, n in _ATTENTION.items()]
     elif func in PRODUCTS:
@@ -77,16 +77,16 @@ class Tap:
     """A weight that a layer was called with."""
 
     owner: nn.Module  # the innermost module that was running
-    order: int  # how many weights were heard before it since the owner was called
-    call: Call  # what the owner was called with
+    order: int  # number of weights heard before it since the owner was called
+    call: Call  # arguments of the owner
     value: torch.Tensor  # the weight, with its graph
 
 
 def listen(model: nn.Module, example: Any) -> list[Tap]:
     """Run the model on the example once and return the weights of its layers.
 
-    All parameters count as trained meanwhile, so that graphs reach frozen ones too. Afterwards the model is
-    as it was.
+    All parameters require gradients meanwhile, so that graphs reach frozen ones too. The model is left
+    unchanged.
     """
     taps: list[Tap] = []
     running: list[tuple[nn.Module, Call, int]] = []
@@ -108,23 +108,22 @@ def listen(model: nn.Module, example: Any) -> list[Tap]:
         stack.enter_context(undisturbed(model, parameters=True))
         stack.enter_context(torch.enable_grad())
         args, kwargs = arguments(example)
-        advice = "what you call it with: a tensor, a tuple of arguments, or a dict of named ones"
-        what = "the model cannot be run on the example"
-        stack.enter_context(in_one_sentence(what, f"give as example {advice}"))
+        advice = "give its arguments: a tensor, a tuple of arguments, or a dict of named ones"
+        stack.enter_context(in_one_sentence("the model cannot be run on the example", advice))
         stack.enter_context(Taps(hear))
         model(*args, **kwargs)
     return taps
 
 
 class _Heard(BaseException):
-    """Ends a forward pass once the weight is known; no handler in the model is to catch it."""
+    """Ends a forward pass once the weight is known; no handler in the model should catch it."""
 
     def __init__(self, weight: torch.Tensor):
         self.weight = weight
 
 
 def hear_again(tap: Tap) -> torch.Tensor:
-    """Return the weight of a tap as it is now, with its graph where gradients are on."""
+    """Return the present weight of a tap, with its graph if gradients are on."""
     left = tap.order
 
     def hear(weight: torch.Tensor) -> None:
@@ -145,7 +144,7 @@ def hear_again(tap: Tap) -> torch.Tensor:
 
 
 def discover(model: nn.Module, example: Any, known: Collection[int] = ()) -> list[QuantisedWeight]:
-    """Return handles of the quantised weights that the layers are called with, but for the latents known."""
+    """Return handles of the quantised weights of the layers, without those of known latents."""
     names = names_of(model)
     users: dict[int, list[_Found]] = {}
     for tap in listen(model, example):
@@ -165,7 +164,7 @@ class _Found:
 
 
 def _quantised(tap: Tap) -> _Found | None:
-    """Return the latents and levels of a tap, or None if its weight is on no levels."""
+    """Return the latents and levels of a tap, or None if its weight lies on no levels."""
     leaves = tuple(leaves_of(tap.value))
     latent = _latent(tap, leaves)
     if latent is None:
@@ -178,12 +177,12 @@ def _quantised(tap: Tap) -> _Found | None:
     if torch.equal(values.detach(), latent.detach()) and (
         grid.levels < 2 or latent.numel() < _ENOUGH * grid.levels
     ):
-        return None  # constants, as after an initialisation with zeros, and small tensors
+        return None  # a constant, as after an initialisation with zeros, or a small tensor
     return _Found(_lean(tap), latent, leaves, grid, turned)
 
 
 def _latent(tap: Tap, leaves: tuple[torch.Tensor, ...]) -> nn.Parameter | None:
-    """Return the leaf of the weight's size; where no graph leads on, the owner's parameter of its shape."""
+    """Return the leaf of the weight's size, or without a graph the owner's parameter of its shape."""
     fit = [one for one in leaves if one.numel() == tap.value.numel()]
     if not fit and tap.value.grad_fn is None:
         fit = [one for one in tap.owner.parameters() if one.shape == tap.value.shape]
@@ -191,7 +190,7 @@ def _latent(tap: Tap, leaves: tuple[torch.Tensor, ...]) -> nn.Parameter | None:
 
 
 def _is_turned(value: torch.Tensor, latent: torch.Tensor) -> bool:
-    """Whether the weight is its latents' transpose, as a product written by hand may take it."""
+    """Whether the weight is the transpose of its latents, as in a product written by hand."""
     if value.ndim != 2 or value.t().shape != latent.shape:
         return False
     return value.shape != latent.shape or type(value.grad_fn).__name__.startswith(_TURNS)
@@ -207,15 +206,12 @@ def _lean(tap: Tap) -> Tap:
     value = tap.value.detach().clone()
     call = tree_map_only(torch.Tensor, lambda one: one.detach(), tap.call)
     whole = Tap(tap.owner, tap.order, call, value)
-    lean = Tap(tap.owner, tap.order, tree_map_only(torch.Tensor, _first, call), value)
+    first = tree_map_only(torch.Tensor, lambda one: one[:1].clone() if one.ndim > 1 else one, call)
+    lean = Tap(tap.owner, tap.order, first, value)
     with contextlib.suppress(Exception), torch.no_grad():
         if torch.equal(hear_again(lean), value):
             return lean
     return whole
-
-
-def _first(one: torch.Tensor) -> torch.Tensor:
-    return one[:1].clone() if one.ndim > 1 else one
 
 
 def _handle(found: list[_Found], places: list[str]) -> QuantisedWeight:
@@ -228,10 +224,10 @@ def _handle(found: list[_Found], places: list[str]) -> QuantisedWeight:
     return on_grid(
         first.grid,
         latent,
+        "discovery",
         values,
         name=places[0],
         modules=dict.fromkeys(one.tap.owner for one in found),
-        framework="discovery",
         places=places,
         factors=[one for one in first.leaves if one.requires_grad and one.ndim > 1 and one is not latent],
     )
@@ -265,7 +261,7 @@ def arguments(example: Any) -> Call:
 
 @contextlib.contextmanager
 def in_one_sentence(what: str, advice: str) -> Iterator[None]:
-    """Turn whatever code or data of the user's raise into one sentence."""
+    """Turn any error of the user's code or data into one sentence."""
     try:
         yield
     except SterlingError:
@@ -276,7 +272,7 @@ def in_one_sentence(what: str, advice: str) -> Iterator[None]:
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the user's own module, out of a compiled or distributed one."""
+    """Return the user's module inside a compiled or distributed one."""
     while True:
         if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
             model = model.module
@@ -288,16 +284,18 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 @contextlib.contextmanager
 def undisturbed(module: nn.Module, parameters: bool = False) -> Iterator[None]:
-    """Run something that leaves buffers and random numbers as they were; nothing is compiled meanwhile.
+    """Restore buffers and random numbers afterwards; compile nothing meanwhile.
 
-    With ``parameters`` their values are kept as well, and all of them count as trained meanwhile.
+    With ``parameters`` their values are restored too, and all of them require gradients meanwhile.
     """
     buffers = [
         (one, name, kept, _copy(kept)) for one in module.modules() for name, kept in one._buffers.items()
     ]
     weights = [(one, one.requires_grad, _copy(one)) for one in module.parameters()] if parameters else []
     devices = {one.device.index for one in module.parameters() if one.device.type == "cuda"}
-    with torch.random.fork_rng(devices=devices), _eager():
+    set_stance = getattr(torch.compiler, "set_stance", None)  # since PyTorch 2.6
+    eager = contextlib.nullcontext() if set_stance is None else set_stance("force_eager")
+    with torch.random.fork_rng(devices=devices), eager:
         try:
             for one, _, _ in weights:
                 if one.is_floating_point():
@@ -311,12 +309,6 @@ def undisturbed(module: nn.Module, parameters: bool = False) -> Iterator[None]:
             for one, trained, copy in weights:
                 one.data.copy_(copy)
                 one.requires_grad_(trained)
-
-
-def _eager() -> contextlib.AbstractContextManager[Any]:
-    """Compile nothing, where the version of PyTorch can be told so."""
-    stance = getattr(torch.compiler, "set_stance", None)  # since 2.6
-    return contextlib.nullcontext() if stance is None else stance("force_eager")
 
 
 def _copy(one: torch.Tensor | None) -> Any:

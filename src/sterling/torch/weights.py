@@ -1,7 +1,7 @@
-"""The quantised weights of a model, as handles: by adaptors of known frameworks, else by listening.
+"""The quantised weights of a model, as handles: by adaptors for known frameworks, or by listening.
 
-A framework is told by the names of its classes, and none is imported; `taps` listens, and finds the same
-weights. `handle` says what a handle is.
+Adaptors recognise a framework by the names of its classes and import none. `taps` listens and finds the same
+weights. `handle` defines the handles.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from sterling.torch.handle import QuantisedWeight, Reading, names_of, on_grid
 from sterling.torch.parametrized import quantisers
 from sterling.torch.taps import discover, unwrapped
 
-__all__ = ["QuantisedWeight", "find"]
-
 
 def find(
     model: nn.Module,
@@ -34,23 +32,23 @@ def find(
     """Return a handle for each quantised weight of a model.
 
     Layers of `binarize`, torchao, Brevitas and transformers' BitNet, and parameters in a PARQ optimiser, are
-    known. With an example all others are found too: the model runs on it once, and a weight with which a
-    linear, conv or embedding layer is called is quantised if its values lie on few levels. The graph leads to
-    its latents. The model is left as it was.
+    known. With an example all others are found too. The model runs on it once; if a linear, conv or embedding
+    layer is called with a weight on few levels, that weight is quantised, and its graph leads to the latents.
+    The model is left unchanged.
 
     Parameters
     ----------
     model : Module
-        As it is trained; one that is compiled or distributed as well.
+        It may be compiled or distributed.
     example : Tensor, tuple or dict, optional
-        What the model is called with: one tensor, a tuple of arguments, or a dict of named ones.
+        Arguments of the model: one tensor, a tuple of arguments, or a dict of named ones.
     codes : function of (name, parameter), optional
-        For quantisers that nothing else finds: returns the integer codes of a parameter, or None where it is
-        not quantised.
+        For quantisers that nothing else finds: returns the integer codes of a parameter, or None if it is not
+        quantised.
     optimizer : Optimizer, optional
-        Where the quantiser is in the optimiser, as with PARQ.
+        Needed if it holds the quantiser, as with PARQ.
     adaptors : bool
-        Whether what is known of frameworks is used, which is quicker; the example finds their layers too.
+        Whether to use what is known of frameworks, which is faster than listening.
 
     Returns
     -------
@@ -60,8 +58,7 @@ def find(
     Raises
     ------
     InputError
-        If there is no quantised weight; the message says what was looked for. If the model cannot be run on
-        the example.
+        If the model has no quantised weight, or cannot be run on the example.
 
     Examples
     --------
@@ -81,12 +78,12 @@ def find(
     if optimizer is not None:
         instance_of(optimizer, torch.optim.Optimizer, "optimizer", "a torch.optim.Optimizer")
     if codes is not None and not callable(codes):
-        raise InputTypeError(f"codes is {shown(codes)}; give a function of a parameter's name and of itself")
+        raise InputTypeError(f"codes is {shown(codes)}; give a function of (name, parameter)")
     model = unwrapped(model)
     if any(one.is_meta or isinstance(one, UninitializedParameter) for one in model.parameters()):
         raise InputError(
-            "some parameters of the model have no values yet (they are lazy, or on the device meta): give "
-            "them values first"
+            "some parameters of the model have no values yet, because they are lazy or on the device meta: "
+            "initialise them first"
         )
 
     names = names_of(model)
@@ -113,7 +110,7 @@ def _nothing(example: Any, optimizer: torch.optim.Optimizer | None) -> str:
     if optimizer is not None:
         looked += ", for parameters that the optimizer quantises"
     if example is None:
-        return f"no quantised weight was found: {looked}; give an example input, and others are found too"
+        return f"no quantised weight was found: {looked}; give an example input to find others"
     return (
         f"no quantised weight was found: {looked}, and for linear, conv and embedding layers that are called "
         "with a weight on few levels; give `codes`, a function that returns the codes of a parameter"
@@ -123,10 +120,10 @@ def _nothing(example: Any, optimizer: torch.optim.Optimizer | None) -> str:
 def binarized(model: nn.Module) -> list[QuantisedWeight]:
     """Return handles of the layers that `binarize` quantised."""
     return [
-        _nameless(
-            "binarize",
+        QuantisedWeight(
             latent,
             quantiser.levels,
+            "binarize",
             values=lambda layer=layer: layer.weight,
             codes=lambda latent=latent, quantiser=quantiser: quantiser.codes(latent),
             scale=lambda latent=latent, quantiser=quantiser: quantiser.step(latent),
@@ -136,7 +133,7 @@ def binarized(model: nn.Module) -> list[QuantisedWeight]:
 
 
 def torchao(model: nn.Module) -> list[QuantisedWeight]:
-    """Return handles of layers that torchao prepared for quantisation-aware training."""
+    """Return handles of the layers that torchao prepared for quantisation-aware training."""
     found = []
     for layer in model.modules():
         quantiser: Any = getattr(layer, "weight_fake_quantizer", None)
@@ -162,7 +159,7 @@ def torchao(model: nn.Module) -> list[QuantisedWeight]:
 
 
 def brevitas(model: nn.Module) -> list[QuantisedWeight]:
-    """Return handles of layers of Brevitas whose weights are quantised."""
+    """Return handles of the layers of Brevitas with quantised weights."""
     found = []
     for layer in model.modules():
         proxy = getattr(layer, "weight_quant", None)
@@ -203,7 +200,7 @@ def bitnet(model: nn.Module) -> list[QuantisedWeight]:
 
 
 class _Ternary(torch.autograd.Function):
-    """What `WeightQuant` of transformers computes, which compiles itself."""
+    """The formula of `WeightQuant` of transformers, which compiles itself."""
 
     @staticmethod
     def forward(ctx: Any, weight: torch.Tensor) -> torch.Tensor:
@@ -215,14 +212,14 @@ class _Ternary(torch.autograd.Function):
         return gradients[0]
 
 
-#: Frameworks whose layers hold their quantiser.
+#: Adaptors of frameworks whose layers hold their quantiser.
 ADAPTORS: tuple[Callable[[nn.Module], list[QuantisedWeight]], ...] = (binarized, torchao, brevitas, bitnet)
 
 
 def in_optimizer(known: Collection[int], optimizer: Any) -> list[QuantisedWeight]:
     """Return handles of the parameters that a PARQ optimiser quantises.
 
-    Between steps the parameters hold what the forward pass sees, and the state holds the latents.
+    Between steps the parameters hold the quantised values, and the state of the optimiser holds the latents.
     """
     if not hasattr(optimizer, "regularized_param_groups"):  # another optimiser
         return []
@@ -231,20 +228,22 @@ def in_optimizer(known: Collection[int], optimizer: Any) -> list[QuantisedWeight
         for parameter in group["params"]:
             if id(parameter) not in known:
                 raise InputError(
-                    "the optimizer quantises a parameter that the model does not have: give the optimizer of "
+                    "the optimizer quantises a parameter that is not in the model: give the optimizer of "
                     "this model"
                 )
             if parameter.requires_grad:
                 reading = _Parq(optimizer, group, parameter)
                 levels = reading.targets().shape[-1]
                 found.append(
-                    _nameless("parq", parameter, levels, reading.values, reading.codes, reading.scale)
+                    QuantisedWeight(
+                        parameter, levels, "parq", lambda p=parameter: p, reading.codes, reading.scale
+                    )
                 )
     return found
 
 
 class _Parq:
-    """Codes of a parameter that PARQ quantises: the nearest of its targets, as centred ranks."""
+    """Codes of a parameter that PARQ quantises: centred ranks of its nearest targets."""
 
     def __init__(self, optimizer: Any, group: dict[str, Any], parameter: nn.Parameter):
         self.optimizer, self.group, self.parameter = optimizer, group, parameter
@@ -264,9 +263,6 @@ class _Parq:
             given, dim = (rows, -1) if each else (rows.reshape(-1), None)
             _, quants = self.optimizer.quantizer.quantize(given, self.group["quant_bits"], dim=dim)
         return quants.reshape(-1, quants.shape[-1]).sort(dim=-1).values.expand(rows.shape[0], -1)
-
-    def values(self) -> torch.Tensor:
-        return self.parameter
 
     def codes(self) -> torch.Tensor:
         targets, rows = self.targets(), self.rows()
@@ -296,10 +292,10 @@ def by_codes(
 
         levels = int(_checked_codes(first, name, latent).unique().numel())
         found.append(
-            _nameless(
-                "codes",
+            QuantisedWeight(
                 latent,
                 levels,
+                "codes",
                 values=lambda latent=latent, read=read: read().to(latent.dtype),
                 codes=read,
                 scale=lambda latent=latent: torch.ones((), dtype=latent.dtype, device=latent.device),
@@ -326,7 +322,7 @@ def _is_from(package: str, thing: Any) -> bool:
 
 
 def _scaled(framework: str, layer: Any, levels: int, values: Reading, scale: Reading) -> QuantisedWeight:
-    """Return a handle whose codes are values over a scale that is known."""
+    """Return a handle whose codes are the values over a known scale."""
 
     def codes() -> torch.Tensor:
         seen = values()
@@ -336,22 +332,15 @@ def _scaled(framework: str, layer: Any, levels: int, values: Reading, scale: Rea
         values()  # the scale is that of the last forward pass
         return scale()
 
-    return _nameless(framework, layer.weight, levels, values, codes, current)
+    return QuantisedWeight(layer.weight, levels, framework, values, codes, current)
 
 
 def _on_a_grid(
     framework: str, layer: Any, values: Reading, levels: int | None = None
 ) -> list[QuantisedWeight]:
-    """Return a handle whose codes are read off the values."""
+    """Return a handle whose codes are read off the values, or none if they lie on no grid."""
     with torch.no_grad():
         grid = find_grid(values(), layer.weight)
     if grid is None:
         return []
-    return [on_grid(grid, layer.weight, values, levels, name="", modules=(), framework=framework)]
-
-
-def _nameless(
-    framework: str, latent: nn.Parameter, levels: int, values: Reading, codes: Reading, scale: Reading
-) -> QuantisedWeight:
-    """Return a handle; `find` says by which names and layers the latent is known."""
-    return QuantisedWeight("", latent, (), levels, framework, values, codes, scale)
+    return [on_grid(grid, layer.weight, framework, values, levels)]

@@ -271,16 +271,3 @@ def test_for_each(threads):
     with pytest.raises(ZeroDivisionError):
         for_each(lambda item: 1 // item, [1, 0, 1], threads)
     for_each(done.append, [])
-
-
-def test_for_each_heeds_ctrl_c_after_the_items_under_way():
-    started = []
-
-    def work(item):
-        started.append(item)
-        if item == 0:
-            press()
-
-    with pytest.raises(KeyboardInterrupt):
-        for_each(work, range(10_000))
-    assert len(started) < 10_000

@@ -39,16 +39,18 @@ def test_a_damaged_kernel_is_dropped_and_made_anew(monkeypatch, tmp_path):
     if jit.INTERPRETED:
         pytest.skip("nothing is compiled")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    assert checks.kernels()["not_writable"] is None
     folder = jit.cache_folder()
     assert folder is not None
-    folder.mkdir(parents=True)
-    (folder / "a.kernel").write_bytes(jit._digest(b"whole") + b"whole")
-    (folder / "b.kernel").write_bytes(jit._digest(b"whole") + b"cut")
+    (folder / "a.nbc").write_bytes(b"whole")
+    (folder / "b.nbc").write_bytes(b"cut")
+    (folder / "sound").mkdir()
+    (folder / "sound" / jit._digest(folder / "a.nbc")).touch()
     found = checks.kernels()
     assert (found["damaged"], found["files"], found["not_writable"]) == (1, 1, None)
-    assert [file.name for file in jit.kept_kernels()] == ["a.kernel"]
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder / "a.kernel"))
-    assert "a.kernel" in checks.kernels()["not_writable"]
+    assert [file.name for file in jit.kept_kernels()] == ["a.nbc"]
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder / "a.nbc"))
+    assert "a.nbc" in checks.kernels()["not_writable"]
 
 
 def test_extras_are_those_that_work(report):

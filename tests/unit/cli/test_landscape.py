@@ -89,7 +89,7 @@ def test_states_and_pictures_are_written_and_told_of(tmp_path):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["--n", "25"], "--n is 25, so there are 2^25 states to look at; n may be at most 24"),
+        (["--n", "25"], "--n is 25, so there are 2^25 states to visit; n may be at most 24"),
         (["--n", "100_000", "--samples", "1e9"], "n may be at most 24"),
         (["--surrogate", "sigmoid"], "sigmoid is smooth"),
         (["--surrogate", "rleu"], "Did you mean 'relu'"),
@@ -115,7 +115,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, mon
 
 @contextmanager
 def interrupting(progress, noun):
-    """Stand in for `showing`: Ctrl-C is pressed as soon as something is counted."""
+    """Stand in for `reporting`: Ctrl-C is pressed as soon as something is counted."""
 
     def press(_):
         raise KeyboardInterrupt
@@ -124,7 +124,7 @@ def interrupting(progress, noun):
 
 
 def test_ctrl_c_ends_the_visit(monkeypatch, tmp_path):
-    monkeypatch.setattr("sterling.landscapes.sweep.showing", interrupting)
+    monkeypatch.setattr("sterling.landscapes.sweep.reporting", interrupting)
     result = call(*SMALL, "--out", tmp_path / "s.csv", code=130)
     assert result.stdout == ""
     assert result.stderr == f"{STOPPED}\n"
@@ -132,7 +132,7 @@ def test_ctrl_c_ends_the_visit(monkeypatch, tmp_path):
 
 
 def test_ctrl_c_during_basins_still_shows_the_landscape(monkeypatch):
-    monkeypatch.setattr("sterling.landscapes.basins.showing", interrupting)
+    monkeypatch.setattr("sterling.landscapes.basins.reporting", interrupting)
     arguments = ["--basins", "100_000", "--steps", "1e12", "--noise", "1", "--json"]
     result = call(*SMALL, *arguments, code=130)
     values = json.loads(result.stdout)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import errno
 import os
+import pickle
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -89,33 +91,34 @@ def folder(monkeypatch, tmp_path):
     return tmp_path / "cache"
 
 
-@pytest.fixture
-def start(monkeypatch):
-    def start(value=3):
-        monkeypatch.setattr(jit, "_told", set())
-        compiled = jit.njit(tripled)
-        assert compiled(value) == 3 * value
-        return sum(compiled.stats.cache_hits.values())
-
-    return start
-
-
 def tripled(value):
     return 3 * value
 
 
-def test_a_kernel_is_compiled_once(folder, start):
+def new_process():
+    jit._said.clear()
+    jit._refusal.cache_clear()
+    return jit.njit(tripled)
+
+
+def start(value=3):
+    """Return how many kernels were found."""
+    kernel = new_process()
+    assert kernel(value) == 3 * value
+    return sum(kernel.compiled.stats.cache_hits.values())
+
+
+def test_a_kernel_is_compiled_once(folder):
     assert [start(), start(), start(2.5), start(2.5)] == [0, 1, 0, 1]
     assert len(jit.kept_kernels()) == 2
     assert all(file.is_relative_to(folder) for file in jit.kept_kernels())
 
 
 @pytest.mark.parametrize(("name", "value"), [("BOUNDSCHECK", 1), ("OPT", 0)])
-def test_kernels_compiled_in_another_way_are_others(folder, start, monkeypatch, name, value):
-    start()
+def test_kernels_compiled_in_another_way_are_others(monkeypatch, name, value):
+    usual = jit._name_of_folder()
     monkeypatch.setattr(jit.config, name, value)
-    assert start() == 0
-    assert len(jit.kept_kernels()) == 2
+    assert jit._name_of_folder() != usual
 
 
 def altered(data, how):
@@ -124,27 +127,27 @@ def altered(data, how):
         "empty": b"",
         "truncated": data[:middle],
         "flipped": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
-        "digest": bytes([data[0] ^ 1]) + data[1:],
-        "other": jit._digest(b"no pickle") + b"no pickle",
         "zeros": bytes(len(data)),
     }[how]
 
 
-@pytest.mark.parametrize("how", ["empty", "truncated", "flipped", "digest", "other", "zeros"])
-def test_a_damaged_kernel_is_compiled_again_and_said_once(folder, start, how):
+def files():
+    return sorted(jit.cache_folder().rglob("*.nb[ci]"))
+
+
+@pytest.mark.parametrize("how", ["empty", "truncated", "flipped", "zeros"])
+def test_a_damaged_kernel_is_compiled_again_and_said_once(folder, how):
     start()
     start(2.5)
-    for file in jit.kept_kernels():
+    for file in files():
         file.write_bytes(altered(file.read_bytes(), how))
-    compiled = jit.njit(tripled)
-    jit._told.clear()
     with pytest.warns(SterlingWarning, match="damaged") as caught:
-        assert [compiled(value) for value in (3, 2.5)] == [9, 7.5]
+        assert start() == 0
     assert len(caught) == 1
-    assert start() == start(2.5) == 1
+    assert [start(), start(2.5), start(2.5)] == [1, 0, 1]
 
 
-def test_damaged_kernels_can_be_dropped(folder, start):
+def test_damaged_kernels_can_be_dropped(folder):
     start()
     start(2.5)
     good, bad = jit.kept_kernels()
@@ -154,13 +157,63 @@ def test_damaged_kernels_can_be_dropped(folder, start):
     assert jit.drop_damaged() == 0
 
 
-def test_a_folder_in_the_place_of_a_kernel(folder, start):
+@pytest.mark.parametrize("ending", [".nbc", ".nbi"])
+def test_a_folder_in_the_place_of_a_kernel(folder, ending):
     start()
-    (file,) = jit.kept_kernels()
+    (file,) = (file for file in files() if file.suffix == ending)
     file.unlink()
     file.mkdir()
     with pytest.warns(SterlingWarning):
         assert start() == 0
+
+
+class Planted:
+    """Whoever unpickles it leaves a trace."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.trace),)
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="folders have no modes")
+@pytest.mark.parametrize("how", ["of another", "open", "open above", "open root", "only added", "link"])
+def test_a_planted_kernel_is_never_unpickled(folder, monkeypatch, tmp_path, how):
+    """Others may write to the folder that NUMBA_CACHE_DIR names, as on a shared machine."""
+    start()
+    start(2.5)
+    for file in files():
+        file.write_bytes(pickle.dumps(Planted(tmp_path / "trace")))
+        if how != "only added":  # the sound ones can be forged by whoever can plant kernels
+            (jit.cache_folder() / "sound" / jit._digest(file)).touch()
+    own = jit.cache_folder()
+    if how == "of another":
+        monkeypatch.setattr("os.getuid", lambda: 987_654)
+    elif how == "link":
+        own.rename(tmp_path / "elsewhere")
+        own.symlink_to(tmp_path / "elsewhere")
+        monkeypatch.setattr("os.getuid", lambda: 987_654)
+    elif how != "only added":
+        part, mode = {"open": (own, 0o770), "open above": (own.parent, 0o777), "open root": (folder, 0o777)}[
+            how
+        ]
+        part.chmod(mode)
+    reason = "damaged" if how == "only added" else "others than you"
+    with pytest.warns(SterlingWarning, match=reason) as caught:
+        assert start() == 0
+    assert len(caught) == 1
+    assert not (tmp_path / "trace").exists()
+
+
+def test_only_we_can_read_and_write_what_is_kept(folder):
+    start()
+    assert [
+        stat.S_IMODE(part.stat().st_mode) for part in (jit.cache_folder(), jit.cache_folder().parent)
+    ] == [
+        0o700,
+        0o700,
+    ]
 
 
 def full(*arguments, **named):
@@ -168,17 +221,17 @@ def full(*arguments, **named):
 
 
 @pytest.mark.parametrize("reason", ["a file in the way", "no home", "a full disk", "a full disk later"])
-def test_kernels_that_cannot_be_kept_are_compiled_at_each_start(monkeypatch, folder, start, reason):
+def test_kernels_that_cannot_be_kept_are_compiled_at_each_start(monkeypatch, folder, reason):
     said = []
     monkeypatch.setattr(jit, "on_compiling", [said.append])
     if reason == "a file in the way":
         folder.write_text("not a folder")
     elif reason == "no home":
         monkeypatch.setattr(jit, "cache_folder", lambda: None)
-    elif reason == "a full disk":
-        monkeypatch.setattr("os.fsync", full)
     else:
-        monkeypatch.setattr(jit, "why_not_kept", lambda: monkeypatch.setattr("os.fsync", full))
+        monkeypatch.setattr("os.replace", full)
+        if reason == "a full disk later":
+            monkeypatch.setattr(jit, "why_not_kept", lambda: None)
     for _ in range(2):
         with pytest.warns(SterlingWarning, match="NUMBA_CACHE_DIR") as caught:
             assert start() == 0
@@ -188,7 +241,7 @@ def test_kernels_that_cannot_be_kept_are_compiled_at_each_start(monkeypatch, fol
     assert not list(FOLDER.rglob("*.nb[ic]"))  # never beside the sources
 
 
-def test_compiling_is_announced_where_it_happens(monkeypatch, folder, start):
+def test_compiling_is_announced_where_it_happens(monkeypatch, folder):
     said = []
     monkeypatch.setattr(jit, "on_compiling", [said.append])
     start()

@@ -202,6 +202,21 @@ def test_saved_and_loaded(tmp_path):
     assert again.verify(draw())
 
 
+def test_a_surrogate_that_is_not_registered(tmp_path):
+    """The certificate knows its window, so it can be verified in another process (W13)."""
+    wide = st.Surrogate("never_registered", window=(-1, None))
+    certificate = st.certify(draw(), wide)
+    certificate.save(tmp_path / "proof.json")
+    again = st.Certificate.load(tmp_path / "proof.json")
+    assert again.to_dict() == certificate.to_dict()
+    assert again.verify(draw())
+    assert not replace(again, window=(0.0, 1.0)).verify(draw())
+
+
+def test_an_impossible_claim_has_a_repr():
+    assert "inf" in repr(replace(st.certify(draw()), occupancy=np.inf, wrong_share=np.full(6, np.inf)))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -211,14 +226,18 @@ def test_saved_and_loaded(tmp_path):
         lambda facts: facts["duals"].pop(),
         lambda facts: facts.update(duals="x"),
         lambda facts: facts.update(reference=[0] * 6),
-        lambda facts: facts.update(surrogate="__import__"),
+        lambda facts: facts.update(surrogate=3),
         lambda facts: facts.update(occupancy="much"),
+        lambda facts: facts.update(occupancy=7),
+        lambda facts: facts.update(balance_occupancy=float("inf")),
+        lambda facts: facts.update(wrong_share=[-1.0] * 6),
+        lambda facts: facts.update(window=[1, 0]),
         lambda facts: facts["cases"].pop(),
         lambda facts: facts["cases"][0].append(1),
         lambda facts: facts.update(cases=[[2] * 6] * len(facts["cases"])),
     ],
 )
-def test_what_is_no_certificate_is_refused(tmp_path, change):
+def test_other_facts_are_refused(tmp_path, change):
     facts = st.certify(draw()).to_dict()
     change(facts)
     (tmp_path / "proof.json").write_text(json.dumps(facts))

@@ -206,7 +206,7 @@ def test_parameters_keep_their_digits():
         ("zebra", "unknown input family 'zebra'.*gaussian, rademacher, uniform"),
         ("", "unknown input family ''"),
         ("gaussian:2", "takes no parameter"),
-        ("student_t:x", "is no number"),
+        ("student_t:x", "not a number"),
         ("student_t:2", "degrees of freedom of student_t .* above 2"),
         ("student_t:nan", "finite number"),
         ("student_t:-3", "above 2"),

@@ -253,6 +253,33 @@ class Halve(Normalizer):
         return {"name": self.name}
 
 
+RETURNS = {
+    "rows": lambda x: x[: len(x) // 2],
+    "columns": lambda x: x[:, :2],
+    "text": lambda x: x.astype(str),
+    "NaN": lambda x: np.where(x > 1, np.nan, x),
+    "infinity": lambda x: np.where(x > 1, np.inf, x),
+}
+
+
+@pytest.mark.parametrize("name", RETURNS)
+def test_what_a_normaliser_of_ones_own_returns_is_checked(name):
+    """An instance believed any number of rows, and kernels read beyond the array (W1)."""
+    own = Halve()
+    object.__setattr__(own, "apply", RETURNS[name])
+    with pytest.raises(InputError, match=r"result of Halve\.apply"):
+        st.Instance(skewed(100), np.arange(100) % 2, normalize=own)
+    with pytest.raises(InputError, match=r"result of Halve\.apply"):
+        st.Problem(n=5, samples=100, normalize=own).draw(0)
+
+
+def test_the_fitted_means_are_those_of_the_data():
+    """Codes that were cut off instead of rounded moved all means down (W13)."""
+    values = np.random.default_rng(0).normal(size=(20_000, 3)) + 1
+    for kind in NORMALIZERS.values():
+        np.testing.assert_allclose(kind.fit(values).mean, values.mean(axis=0), rtol=0, atol=2e-6)
+
+
 def test_a_normaliser_of_ones_own():
     problem = st.Problem(n=4, samples=100, inputs="uniform")
     halved = replace(problem, normalize=Halve())
@@ -271,7 +298,7 @@ def test_a_normaliser_of_ones_own():
         (lambda: Whiten([np.nan], [[1.0]]), "NaN"),
         (lambda: Whiten().fit([1.0, 2.0]), "not 1 axes"),
         (lambda: Whiten().fit([[1.0], [np.nan]]), "NaN"),
-        (lambda: check_normalize({"name": "whiten", "factor": [1.0]}), "told by its numbers"),
+        (lambda: check_normalize({"name": "whiten", "factor": [1.0]}), "whiten"),
         (lambda: st.Problem(n=3, samples=9, normalize=Whiten([0.0], [[1.0]])).draw(0), "3 features"),
     ],
 )

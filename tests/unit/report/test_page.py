@@ -4,26 +4,24 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from itertools import combinations, pairwise
+from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
 import polars as pl
 import pytest
 
-from sterling.base.text import in_figure, number, percent
+from sterling.base.text import number, percent
 from sterling.claims.finding import Measured, Picture, Reference
-from sterling.claims.words import MARKS, amount, interval, leading, said, schedule_words
+from sterling.claims.words import MARKS, amount, interval, leading, said
 from sterling.errors import StoreError
-from sterling.plot.curves import MARKERS, SERIES_COLOURS
+from sterling.plot.curves import SERIES_COLOURS
 from sterling.plot.study import SHADES
-from sterling.plot.style import GREY, INK, VERDICT_COLOURS, verdict_bar
-from sterling.report.figures import SMALLEST, identifier, render
+from sterling.plot.style import GREY, INK, VERDICT_COLOURS
+from sterling.report.figures import render
 from sterling.report.html import raised
 from sterling.report.page import Page
-from sterling.schedules import parse_schedule
-from sterling.theory.labels import KINDS
-from tests.colours import SIGHTS, contrast, darkened, distance, from_hex, schemes
+from tests.colours import contrast, darkened, schemes
 from tests.findings import HOSTILE, made_up
 
 FACTS = ("quick", 2026, "sterling reproduce --quick")
@@ -137,30 +135,17 @@ def test_the_page_has_landmarks_headings_and_labelled_tables(text):
     assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
 
 
-def test_every_claim_shows_its_numbers_kinds_and_judgement(text, findings):
+def test_every_claim_shows_its_words_and_numbers(text, findings):
     sections = re.split(r'<section class="card"', text)[1:]
-    assert len(sections) == len(findings)
     for section, finding in zip(sections, findings, strict=True):
-        plain = flat(re.sub("<[^>]*>", "", section))
-        assert str(finding.judgement) in plain
-        assert f'<span class="kind {finding.kind}">' in section
-        for one in finding.references:
-            assert f'<span class="kind {one.kind}">{one.kind}</span>' in section
-        assert ("How it was judged" in plain) == bool(finding.rule)
+        shown = flat(re.sub("<[^>]*>", "", section))
+        assert str(finding.judgement) in shown
         if finding.title != HOSTILE:
-            for words in (
-                finding.statement,
-                finding.experiment,
-                finding.source,
-                finding.rule,
-                *finding.notes,
-            ):
-                assert words in plain
+            for one in (finding.statement, finding.experiment, finding.source, finding.rule, *finding.notes):
+                assert one in shown
             for one in finding.measured:
-                assert flat(amount(one)) in plain
-                assert flat(interval(one)) in plain
-    for kind in KINDS:
-        assert f'<dt><span class="kind {kind}">{kind}</span></dt>' in text
+                assert flat(amount(one)) in shown
+                assert flat(interval(one)) in shown
 
 
 def test_many_numbers_are_folded_and_all_there(findings, tmp_path):
@@ -174,34 +159,11 @@ def test_many_numbers_are_folded_and_all_there(findings, tmp_path):
     Reader(text)
 
 
-def test_missing_claims_are_named(text, findings, tmp_path):
-    assert "This run was ended early." in text
-    assert "5 of 7 claims" in text
-    assert "P4: Sample size decides" in text
-    running = write(tmp_path / "running", findings[:1], missing=WAITING, finished=False).read_text("utf-8")
-    assert "still running" in running
-    whole = write(tmp_path / "whole", findings[:1]).read_text("utf-8")
-    assert "Missing" not in whole
-    empty = write(tmp_path / "empty", [], missing=WAITING).read_text("utf-8")
-    assert "No claim is finished yet." in empty
-
-
 def test_the_same_findings_give_the_same_bytes(findings, tmp_path):
     for name in ("one", "other"):
         write(tmp_path / name, findings[1:2], missing=WAITING)
     for name in ("index.html", "findings.json", "data/P3-runs.parquet"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
-
-
-def test_a_page_grows_claim_by_claim(findings, tmp_path):
-    page = Page(tmp_path, *FACTS)
-    sizes = []
-    for finding in findings:
-        page.add(replace(finding, pictures=()))
-        page.write()
-        sizes.append(page.path.read_text("utf-8").count('<section class="card"'))
-    assert sizes == [1, 2, 3, 4, 5]
-    assert [path for path in tmp_path.rglob("*.part")] == []
 
 
 def test_raw_rows_lie_beside_the_page(folder, text, findings):
@@ -250,17 +212,11 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, findings):
 # -- figures -------------------------------------------------------------------------------------------------
 
 
-def test_a_figure_says_what_it_shows(findings):
-    (picture,) = findings[0].pictures
-    drawing = render(picture)
-    assert drawing.caption == "The points follow the fitted line; the proved bound rises faster."
-    svg = Reader(str(drawing.svg)).all("svg")[0]
-    assert svg["role"] == "img"
-    assert svg["aria-label"].startswith(
-        "N₅₀: half of the trials succeed (logarithmic) against dimension n (log"
-    )
-    assert "measured (made up), 95 %: 40.8 at 8, 81.6 at 16" in svg["aria-label"]
-    assert "dimension n" in drawing.svg  # text stays text
+def test_a_figure_keeps_its_text_and_its_caption_is_its_name(findings):
+    drawing = render(findings[0].pictures[0])
+    (svg,) = Reader(str(drawing.svg)).all("svg")
+    assert (svg["role"], svg["aria-label"]) == ("img", drawing.caption)
+    assert "dimension n" in drawing.svg
 
 
 @pytest.mark.filterwarnings("error")
@@ -274,25 +230,6 @@ def test_drawing_touches_nothing_global(findings):
     for picture in findings[1].pictures:
         render(picture)
     assert dict(mpl.rcParams) == before
-
-
-def test_letters_of_a_figure_are_large_enough_for_a_phone():
-    """Also those that a drawing function made small, and the powers at the ticks of a logarithmic axis."""
-
-    def small(ax):
-        ax.plot([1, 1e4], [2, 30], label="a line")
-        ax.set_xscale("log")
-        ax.set_yscale("log")
-        ax.legend(fontsize=6)
-        ax.text(10, 10, "here", fontsize=4)
-        return "A line."
-
-    svg = str(render(Picture("Small", small)).svg)
-    sizes = [float(size) for size in re.findall(r"font: (?:\w+ )*([\d.]+)px", svg)]
-    sizes += [float(size) for size in re.findall(r"font-size: ([\d.]+)px", svg)]
-    assert sizes
-    assert min(sizes) >= SMALLEST
-    assert "10⁴" in svg
 
 
 def test_two_figures_share_no_names(findings):
@@ -317,61 +254,18 @@ def test_many_points_become_pixels():
     assert len(many) < 200_000
 
 
-def test_a_page_of_many_figures_stays_small(folder):
-    assert (folder / "index.html").stat().st_size < 300_000
-
-
 # -- colours -------------------------------------------------------------------------------------------------
 
 
-def test_contrast_agrees_with_the_standard():
-    assert contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
-
-
-def test_figures_on_dark_pages_keep_their_hues():
-    """White becomes nearly the surface of a dark page, ink nearly white; blue stays blue."""
-    assert contrast(darkened("#ffffff"), "#1b1f23") < 1.15
-    assert contrast(darkened("#000000"), "#1b1f23") > 10
-    for colour in SERIES_COLOURS[:5]:
-        assert np.argmax(from_hex(darkened(colour))) == np.argmax(from_hex(colour)), colour
-
-
-COLOURS = sorted({*SHADES, *SERIES_COLOURS, *VERDICT_COLOURS.values(), GREY, INK})
-
-
-@pytest.mark.parametrize("colour", COLOURS)
-def test_lines_and_marks_stand_out_in_both_schemes(colour):
-    """WCAG 2.2 asks for 3 of what a picture needs to be understood."""
-    for scheme, shown in (("light", colour), ("dark", darkened(colour))):
-        for back in ("page", "surface"):
-            assert contrast(shown, schemes()[scheme][back]) >= 3, (scheme, back)
-
-
-@pytest.mark.parametrize("sight", SIGHTS)
-def test_ends_that_are_no_success_are_told_apart_by_all_readers(sight):
-    """A just noticeable difference is about 2; beside the colour each has a pattern."""
-    bad = ("TRAPPED", "CHATTERING", "WANDERING")
-    assert len({verdict_bar(name)["hatch"] for name in bad}) == len(bad)
-    for one, other in combinations((VERDICT_COLOURS[name] for name in bad), 2):
-        assert distance(one, other, sight) > 40
-
-
-def test_series_are_told_apart_by_marks_too():
-    assert len(set(MARKERS)) == len(MARKERS) >= len(SERIES_COLOURS) == len(set(SERIES_COLOURS))
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_enough_contrast(scheme):
-    """WCAG 2.2 AA asks for 4.5 for text, and for 3 for a mark of focus."""
+def test_lines_and_marks_stand_out_in_both_schemes(scheme):
+    """WCAG 2.2 asks for 3 of what a picture needs to be understood, and for a mark of focus."""
     colours = schemes()[scheme]
-    for ink in ("ink", "quiet", "link", "theorem", "exact", "mean-field"):
-        for back in ("page", "surface", "shade"):
-            assert contrast(colours[ink], colours[back]) >= 4.5, (ink, back)
-    for name in ("good", "far", "bad", "open"):
-        assert contrast(colours[name], colours[f"{name}-back"]) >= 4.5, name
     for back in ("page", "surface"):
         assert contrast(colours["focus"], colours[back]) >= 3
+        for colour in {*SHADES, *SERIES_COLOURS, *VERDICT_COLOURS.values(), GREY, INK}:
+            shown = darkened(colour) if scheme == "dark" else colour
+            assert contrast(shown, colours[back]) >= 3, (colour, back)
 
 
 # -- words ---------------------------------------------------------------------------------------------------
@@ -432,53 +326,25 @@ def test_a_number_in_a_sentence_has_its_interval():
     assert (percent(0.984, 1), percent(-0.5)) == ("98.4\N{NO-BREAK SPACE}%", "−50\N{NO-BREAK SPACE}%")
 
 
-@pytest.mark.parametrize(
-    "text, words",
-    [
-        ("constant:0.5", "η = 0.5"),
-        ("power:0.5,0.5", "η = 0.5/√(t+1)"),
-        ("power:2,1", "η = 2/(t+1)"),
-        ("power:0.5,1.5", "η = 0.5/(t+1)^1.5"),
-        ("power:0.5,-0.5", "η = 0.5·√(t+1)"),
-        ("table:0.5,0.5,0", "η = 0.5, and 0 from step 2 on"),
-    ],
-)
-def test_schedules_in_words(text, words):
-    assert schedule_words(parse_schedule(text)) == words
-    assert in_figure("η = 0.5/(t+1)^1.5, (t+1)^2") == "η = 0.5/(t+1)^1.5, (t+1)²"
-
-
-def test_references_have_their_unit():
-    assert amount(Reference("x", 0.5, "exact", "here", "steps")) == "0.5\N{NO-BREAK SPACE}steps"
-
-
 @pytest.mark.parametrize("count, shown, more", [(0, 0, 0), (1, 1, 0), (3, 3, 0), (4, 2, 2), (9, 2, 7)])
 def test_a_summary_shows_few_references(count, shown, more):
     references = [Reference(str(place), place, "exact", "here") for place in range(count)]
     assert leading(references) == (references[:shown], more)
 
 
-def test_powers_are_raised_and_all_else_escaped():
-    assert raised("n^1.23, N^(−1/2), C·n^α & <b>") == (
-        "n<sup>1.23</sup>, N<sup>−1/2</sup>, C·n<sup>α</sup> &amp; &lt;b&gt;"
-    )
-    assert raised("x^(<i>)") == "x<sup>&lt;i&gt;</sup>"
-    assert raised("2^ and ^") == "2^ and ^"
-    assert raised("N^−0.501 (t+1)^1.5") == "N<sup>−0.501</sup> (t+1)<sup>1.5</sup>"
-    assert raised("ρ^|k−l| between") == "ρ<sup>|k−l|</sup> between"
-
-
-def test_numbers_stay_with_their_names_and_signs():
-    assert raised("at n = 16, σ = 0.5: 95 %").count("\N{NO-BREAK SPACE}") == 5
-    assert raised("E G(w) = w") == "E G(w) = w"
-
-
-def test_indices_are_lowered_and_names_left_alone():
-    assert raised("some b*_k G_k(w*) > 0") == "some b*<sub>k</sub> G<sub>k</sub>(w*) &gt; 0"
-    for name in ("student_t:4", "hard_tanh", "clipped_relu", "samples_ratio"):
-        assert raised(name) == name
-
-
-def test_names_of_files():
-    assert identifier("../a b<c>") == "a-b-c"
-    assert identifier("///") == "x"
+@pytest.mark.parametrize(
+    "text, html",
+    [
+        (
+            "n^1.23, N^(−1/2), C·n^α & <b>",
+            "n<sup>1.23</sup>, N<sup>−1/2</sup>, C·n<sup>α</sup> &amp; &lt;b&gt;",
+        ),
+        ("x^(<i>)", "x<sup>&lt;i&gt;</sup>"),
+        ("ρ^|k−l|, 2^ and ^", "ρ<sup>|k−l|</sup>, 2^ and ^"),
+        ("some b*_k G_k(w*) > 0", "some b*<sub>k</sub> G<sub>k</sub>(w*) &gt; 0"),
+        ("student_t:4", "student_t:4"),
+        ("at n = 16: 95 %", "at n\xa0=\xa016: 95\xa0%"),
+    ],
+)
+def test_powers_are_raised_indices_lowered_and_all_else_escaped(text, html):
+    assert raised(text) == html

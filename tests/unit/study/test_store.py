@@ -268,10 +268,11 @@ def test_shards_of_another_process_are_left_where_they_are(store, finished):
 
 
 def test_remains_of_killed_writers_are_cleared_away_and_nothing_else(store):
-    left = [store.folder / f".study.toml.{'a' * 12}.part", store.folder / f"trials/.x.{'0' * 12}.part"]
+    left = [store.folder / ".sterling-a.part", store.folder / "trials/.sterling-0.part"]
     other = store.folder / ".notes.part"
     for path in (*left, other):
         path.touch()
+        os.utime(path, (0, 0))
     store._tidy()
     assert other.exists()
     assert not any(path.exists() for path in left)

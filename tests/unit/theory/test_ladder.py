@@ -96,6 +96,14 @@ def test_state_evolution_succeeds_beyond_the_edge(noise):
     assert below[-1] == pytest.approx(_weight(r)[1], abs=1e-4)
 
 
+def test_any_number_of_samples():
+    """It ran for minutes with 1e308 samples (W13)."""
+    found = theory.state_evolution(st.Problem(n=8, samples=8), samples=1e308)
+    assert found[-1] == 1
+    r = 1000 * (1 + 1e-9)
+    np.testing.assert_allclose(_weight(r), _weight(1000), rtol=1e-8)
+
+
 def test_readout_and_noise_scale_together():
     one = theory.samples_for_messages(st.Problem(**ONE, noise=0.5))
     assert theory.samples_for_messages(st.Problem(**ONE, noise=1.0, readout=(2.0,))) == pytest.approx(one)

@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch", reason="the extra `torch` is not installed"
 
 import sterling as st  # noqa: E402
 import sterling.torch as stt  # noqa: E402
-from sterling.errors import InputError  # noqa: E402
-from sterling.torch.audit_report import Audit, Finding  # noqa: E402
+from sterling.torch.audit_report import Audit, AuditFinding  # noqa: E402
+from sterling.torch.tables import TensorTable  # noqa: E402
 from tests.unit.torch import frameworks as fw  # noqa: E402
 from tests.unit.torch.test_discovery import parq  # noqa: E402
 
@@ -307,23 +307,40 @@ def test_table_frame_and_page(tmp_path):
     assert report.to_dict()["tensors"][0]["levels"] == 3
 
 
+class Strict(nn.Module):
+    def forward(self, inputs):
+        raise ValueError("inputs must have 3 features") from KeyError("k")
+
+
 @pytest.mark.parametrize(
-    "call, about",
+    "arguments, about",
     [
-        (lambda: stt.audit(nn.Linear(3, 2)), "no quantised weight"),
-        (lambda: stt.audit(fw.Quantised(home_made), torch.ones(1, 2)), "cannot be run"),
-        (lambda: stt.audit(3), "Module"),
-        (lambda: stt.audit(torch.tanh), "no levels"),
-        (lambda: stt.audit(lambda w: w[0]), "shape"),
-        (lambda: stt.audit(lambda w: w.nothing), "cannot be called"),
-        (lambda: stt.audit(stt.sign, [1.0]), "tensor of latents"),
-        (lambda: stt.audit(stt.sign, bits=2), "PARQ"),
+        ((nn.Linear(3, 2),), "no quantised weight"),
+        ((fw.Quantised(home_made), torch.ones(1, 2)), "cannot be run"),
+        ((Strict(), torch.ones(1, 2)), "ValueError: inputs must have 3 features"),
+        ((3,), "Module"),
+        ((torch.tanh,), "levels"),
+        ((lambda w: w[0],), "shape"),
+        ((lambda w: None,), "shape"),
+        ((lambda w: w.nothing,), "cannot be called"),
+        ((lambda w: w.sign_(),), "cannot be called"),
+        ((lambda w: (),), "cannot be called"),
+        ((lambda w: exec("raise SystemExit(3)"),), "SystemExit"),
+        ((lambda w: w.sign().to(torch.int8),), "int8"),
+        ((stt.sign, [1.0]), "latents"),
+        ((stt.sign, torch.zeros(0)), "empty"),
+        ((stt.sign, torch.full((3, 3), math.nan)), "not finite"),
     ],
 )
-def test_refusals(call, about):
+def test_refusals(arguments, about):
     with pytest.raises(st.InputError, match=about) as caught:
-        call()
+        stt.audit(*arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_bits_are_for_parq():
+    with pytest.raises(st.InputError, match="PARQ"):
+        stt.audit(stt.sign, bits=2)
 
 
 @pytest.mark.parametrize("per", ["tensor", "channel"])
@@ -365,21 +382,6 @@ def test_a_parameter_on_levels_has_no_quantiser():
 
 
 @pytest.mark.parametrize(
-    "quantiser, about",
-    [
-        (lambda w: w.sign().to(torch.int8), "int8"),
-        (lambda w: w.sign_(), "cannot be called"),
-        (lambda w: (), "cannot be called"),
-        (lambda w: exec("raise SystemExit(3)"), "SystemExit"),
-        (lambda w: None, "shape"),
-    ],
-)
-def test_quantisers_that_are_none(quantiser, about):
-    with pytest.raises(st.InputError, match=about):
-        stt.audit(quantiser)
-
-
-@pytest.mark.parametrize(
     "quantise",
     [
         lambda w: torch.sign(w) * w.abs().mean(),
@@ -398,38 +400,20 @@ def test_the_headline_names_the_tensor_that_is_worst_under_either_clamp():
     rows = stt.audit(nn.Sequential(fw.Quantised(fw.detached), fw.Quantised(fw.detached, 48)), X).rows
     for row, now, later in zip(rows, (0.0, 0.01), (0.4, 0.3), strict=True):
         row.no_gradient, row.other_clamp = now, later
-        row.findings.append(Finding("bad", "bad", True))
+        row.findings.append(AuditFinding("bad", "bad", True))
     assert "0.weight" in Audit(rows).headline()
 
 
-def test_latents_that_say_nothing():
-    for example in (torch.zeros(0), torch.full((3, 3), math.nan)):
-        with pytest.raises(st.InputError, match="empty or not finite"):
-            stt.audit(stt.sign, example)
-
-
-def test_a_narrow_terminal_gets_blocks():
-    report = stt.audit(stt.binarize(nn.Linear(64, 8)))
-    for width, line in ((30, "no gradient  none"), (100, "tensor   levels")):
+def test_a_table_breaks_no_word_and_stays_within_the_terminal():
+    titles = ["tensor", "levels", "no gradient", "why", "at zero", "surrogate"]
+    rows = [["model.layers.0.weight", "16", "1.5 %", "cut tail", "0", "hard_tanh (−7.5 … 7.4 steps)"]]
+    words = [word for row in (titles, *rows) for cell in row for word in cell.split()]
+    shapes = set()
+    for width in range(40, 120):
         console = Console(width=width, file=io.StringIO())
-        console.print(report)
-        assert line in console.file.getvalue()
-
-
-def test_names_of_tensors_stay_whole_where_titles_can_be_broken():
-    from sterling.torch.tables import Table
-
-    titles = ["tensor", "weights", *("a title of many words",) * 6]
-    rows = [["model.layers.0.weight", "4,608", *("68 %",) * 6]]
-    console = Console(width=80, file=io.StringIO())
-    console.print(Table(titles, rows))
-    assert " model.layers.0.weight " in console.file.getvalue()
-
-
-def test_the_words_are_those_of_the_error_that_the_model_raised():
-    class Strict(torch.nn.Module):
-        def forward(self, inputs):
-            raise ValueError("inputs must have 3 features") from KeyError("k")
-
-    with pytest.raises(InputError, match="ValueError: inputs must have 3 features"):
-        stt.audit(Strict(), torch.ones(1, 2))
+        console.print(TensorTable(titles, rows))
+        text = console.file.getvalue()
+        assert all(word in text for word in words)
+        assert max(map(len, text.splitlines())) <= width
+        shapes.add("─" in text)
+    assert shapes == {False, True}  # a block of names and values, and a table

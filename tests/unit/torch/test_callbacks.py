@@ -93,21 +93,6 @@ def test_transformers_counts_its_steps(tmp_path):
     assert callback.monitor.frame()["flips"][0] > 0
 
 
-def test_the_trainers_part_alone():
-    pytest.importorskip("transformers", reason="transformers is not installed")
-    model = stt.binarize(torch.nn.Sequential(torch.nn.Linear(6, 1)))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    callback = transformers_callback(horizons=(8,))
-    wrapped = SimpleNamespace(optimizer=optimizer)
-    callback.on_train_begin(None, None, None, model=model, optimizer=wrapped)
-    for _ in range(3):
-        model(torch.randn(4, 6)).sum().backward()
-        optimizer.step()
-    callback.on_train_end(None, None, None)
-    optimizer.step()
-    assert callback.monitor.steps == 3
-
-
 @pytest.mark.parametrize("make", [lightning_callback, transformers_callback])
 def test_a_package_that_is_missing(make, monkeypatch):
     monkeypatch.setattr(callbacks, "installed", lambda name: None)

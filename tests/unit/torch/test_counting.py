@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
 
 from sterling.torch import counting  # noqa: E402
-from sterling.torch.counting import BINS, Moments, Tally  # noqa: E402
+from sterling.torch.counting import BINS, CodeTracker, Moments  # noqa: E402
 from tests.unit.torch.byhand import Record, nearest  # noqa: E402
 
 HORIZONS = (8.0, 50.0, 3000.0, math.inf)
@@ -43,7 +43,7 @@ def tally_of(records, groups=None):
     codes = [torch.tensor(record.rows[0], dtype=torch.int8) for record in records]
     levels = [len(record.levels) for record in records]
     more = [k > 3 for k in levels]
-    return Tally(codes, levels, more, groups or [0] * len(records), HORIZONS, WITHIN, VOTE, MOMENTUM)
+    return CodeTracker(codes, levels, more, groups or [0] * len(records), HORIZONS, WITHIN, VOTE, MOMENTUM)
 
 
 LEVELS = ((-1, 1), (-1, 0, 1), (-3, -1, 1, 3), (-8, -3, 0, 2, 7))
@@ -189,7 +189,7 @@ def test_pieces_change_nothing(monkeypatch):
 def test_a_weight_takes_so_many_bytes(levels, most):
     codes = [torch.zeros(8000, dtype=torch.int8), torch.ones(8000, dtype=torch.int8)]
     more = [k > 3 for k in levels]
-    tally = Tally(codes, levels, more, [0, 0], (16.0, 64.0, 256.0, 1024.0, math.inf), 100, 1, 0.01)
+    tally = CodeTracker(codes, levels, more, [0, 0], (16.0, 64.0, 256.0, 1024.0, math.inf), 100, 1, 0.01)
     assert tally.bytes == most * 16_000
 
 

@@ -17,66 +17,8 @@ torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it
 
 import sterling.torch as stt  # noqa: E402
 from sterling.errors import InputError, InputTypeError  # noqa: E402
-from tests.unit.torch.byhand import Record  # noqa: E402
-
-HORIZONS = (8.0, 3000.0, math.inf)
-
-
-class Task:
-    """A small binary or ternary net on random data, whose loop writes all codes down."""
-
-    def __init__(self, levels=3, seed=0, make=torch.optim.SGD, model=None, horizons=HORIZONS, **options):
-        torch.manual_seed(seed)
-        self.model = model or torch.nn.Sequential(
-            torch.nn.Linear(6, 7), torch.nn.ReLU(), torch.nn.Linear(7, 2)
-        )
-        stt.binarize(self.model, levels=levels)
-        options = {"lr": 0.2, **options}
-        self.optimizer = make(self.model.parameters(), **options)
-        self.monitor = stt.OrbitMonitor(self.model, self.optimizer, horizons=horizons, within=5)
-        self.levels = (-1, 1) if levels == 2 else (-1, 0, 1)
-        self.generator = torch.Generator().manual_seed(seed)
-        self.rows, self.rates = [self.look()], []
-
-    def look(self):
-        return [w.codes().flatten().tolist() for w in stt.find(self.model)]
-
-    def batch(self):
-        x = torch.randn(8, 6, generator=self.generator)
-        return x, (x[:, :2].sum(1) > 0).long()
-
-    def loss(self, call=None):
-        x, y = self.batch()
-        return torch.nn.functional.cross_entropy((call or self.model)(x), y)
-
-    def note(self):
-        self.rows.append(self.look())
-        self.rates.append([group["lr"] for group in self.optimizer.param_groups])
-
-    def step(self, call=None):
-        self.optimizer.zero_grad()
-        self.loss(call).backward()
-        self.optimizer.step()
-        self.note()
-
-    def records(self, groups=(0, 0)):
-        return [
-            Record([row[i] for row in self.rows], [rates[groups[i]] for rates in self.rates], self.levels)
-            for i in range(2)
-        ]
-
-    def agrees(self, groups=(0, 0)):
-        """Assert that the monitor counted what the loop wrote down."""
-        frame, records = self.monitor.frame(), self.records(groups)
-        assert frame["steps"].to_list() == [len(self.rates)] * 2
-        assert frame["flips"].to_list() == [len(record.flips()) for record in records]
-        assert frame["undone"].to_list() == [record.undone(5) for record in records]
-        assert frame["never_moved"].to_list() == [record.never_moved() for record in records]
-        assert frame["flips"].sum() > 0
-        for name, record in zip(frame["tensor"], records, strict=True):
-            expected = [record.average(k, record.steps, math.inf) for k in range(record.weights)]
-            measured = self.monitor.average(name, math.inf).flatten()
-            np.testing.assert_allclose(measured, expected, rtol=0, atol=1e-5)
+from sterling.torch.horizons import settled  # noqa: E402
+from tests.unit.torch.loops import HORIZONS, Task  # noqa: E402
 
 
 @pytest.mark.parametrize("levels", [2, 3])
@@ -142,32 +84,6 @@ def test_a_compiled_model():
     for _ in range(8):
         task.step(compiled)
     task.agrees()
-
-
-def test_an_optimizer_around_another_one_is_looked_at_when_it_is_done():
-    class Shifting(torch.optim.SGD):
-        """Moves the weights again after the step of the optimiser inside, as PARQ's projection does."""
-
-        @torch.no_grad()
-        def step(self, closure=None):
-            super().step(closure)
-            for group in self.param_groups:
-                for p in group["params"]:
-                    p.add_(0.03 * torch.randn(p.shape, generator=shifts))
-
-    shifts = torch.Generator().manual_seed(1)
-    task = Task(2)
-    task.monitor.close()
-    optimizer = Shifting(task.model.parameters(), lr=0.1)
-    Shifting.step = Shifting.__dict__["step"].__wrapped__  # as where a class leaves out Optimizer.__init__
-    task.optimizer = optimizer
-    task.monitor = stt.OrbitMonitor(task.model, optimizer, horizons=HORIZONS, within=5)
-    for _ in range(20):
-        task.step()
-    task.agrees()
-    task.monitor.close()
-    task.step()
-    assert task.monitor.steps == 20
 
 
 @pytest.mark.parametrize("stop", [0, 7, 23])
@@ -303,50 +219,52 @@ def test_steps_that_a_wrapper_does_not_pass_on_are_none():
     task.agrees()
 
 
-class Unhooked(torch.optim.SGD):
-    """Without hooks, as PARQ's optimiser."""
+class Shifting(torch.optim.SGD):
+    """Moves the weights again after its step and has no hooks, as PARQ's optimiser."""
 
+    @torch.no_grad()
     def step(self, closure=None):
-        return super().step(closure)
+        super().step(closure)
+        for p in self.param_groups[0]["params"]:
+            p.add_(0.03 * torch.sin(7 * p))
 
 
 @pytest.fixture
-def unhooked():
-    model = stt.binarize(torch.nn.Linear(6, 5))
-    optimizer = Unhooked(model.parameters(), lr=0.1)
-    Unhooked.step = Unhooked.__dict__["step"].__wrapped__
-
-    def steps(count):
-        for _ in range(count):
-            optimizer.zero_grad()
-            model(torch.randn(4, 6)).pow(2).mean().backward()
-            optimizer.step()
-
-    return model, optimizer, steps
+def shifting():
+    task = Task(2)
+    task.monitor.close()
+    task.optimizer = Shifting(task.model.parameters(), lr=0.1)
+    Shifting.step = Shifting.__dict__["step"].__wrapped__  # as where a class leaves out Optimizer.__init__
+    return task
 
 
-def test_the_older_of_two_monitors_is_closed(unhooked):
-    model, optimizer, steps = unhooked
-    first, second = stt.OrbitMonitor(model, optimizer), stt.OrbitMonitor(model, optimizer)
-    steps(2)
+def test_an_optimizer_without_hooks_is_looked_at_when_it_is_done(shifting):
+    shifting.monitor = stt.OrbitMonitor(shifting.model, shifting.optimizer, horizons=HORIZONS, within=5)
+    for _ in range(20):
+        shifting.step()
+    shifting.agrees()
+
+
+def test_the_older_of_two_monitors_is_closed(shifting):
+    first, second = (stt.OrbitMonitor(shifting.model, shifting.optimizer) for _ in range(2))
+    shifting.step()
     first.close()
     first.close()
-    steps(3)
-    assert (first.steps, second.steps) == (2, 5)
+    shifting.step()
+    assert (first.steps, second.steps) == (1, 2)
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("scheduler_first", [True, False])
-def test_a_scheduler_wraps_the_step_as_well(unhooked, scheduler_first):
-    model, optimizer, steps = unhooked
-    monitor = None if scheduler_first else stt.OrbitMonitor(model, optimizer)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
-    monitor = monitor or stt.OrbitMonitor(model, optimizer)
+def test_a_scheduler_wraps_the_step_as_well(shifting, scheduler_first):
+    monitor = None if scheduler_first else stt.OrbitMonitor(shifting.model, shifting.optimizer)
+    scheduler = torch.optim.lr_scheduler.StepLR(shifting.optimizer, 1, gamma=0.5)
+    monitor = monitor or stt.OrbitMonitor(shifting.model, shifting.optimizer)
     for _ in range(3):
-        steps(1)
+        shifting.step()
         scheduler.step()
     assert monitor.steps == 3
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 / 8)
+    assert shifting.optimizer.param_groups[0]["lr"] == pytest.approx(0.1 / 8)
 
 
 def test_a_group_that_is_gone_moves_nothing():
@@ -391,14 +309,6 @@ def test_an_empty_weight_is_none():
     monitor = stt.OrbitMonitor(model, torch.optim.SGD(model.parameters(), lr=0.1), within=1)
     monitor._after_step()
     assert monitor.frame()["tensor"].to_list() == ["0.weight"]
-
-
-def test_a_model_that_has_moved():
-    task = Task(2)
-    tally = task.monitor._tally
-    tally.now = tally.now.to("meta")  # as if it had been made on another device
-    with pytest.raises(InputError, match="moved to cpu"):
-        task.monitor._after_step()
 
 
 def test_a_copy_of_the_model_refers_to_the_monitor_that_counts():
@@ -460,12 +370,9 @@ def test_the_report_is_a_table_and_escaped_html(ran):
 @pytest.mark.parametrize(
     ("steps", "horizon"), [(0, 16), (256, 16), (511, 16), (513, 64), (2047, 64), (2049, 256), (10**6, 1024)]
 )
-def test_the_settled_horizon_is_nearest_to_a_sixteenth_of_the_steps(ran, monkeypatch, steps, horizon):
-    monkeypatch.setattr(type(ran.monitor), "steps", steps)
-    monkeypatch.setattr(ran.monitor, "horizons", (16.0, 64.0, 256.0, 1024.0, math.inf))
-    assert ran.monitor.settled_horizon() == horizon
-    monkeypatch.setattr(ran.monitor, "horizons", (math.inf,))
-    assert ran.monitor.settled_horizon() == math.inf
+def test_the_settled_horizon_is_nearest_to_a_sixteenth_of_the_steps(steps, horizon):
+    assert settled((16.0, 64.0, 256.0, 1024.0, math.inf), steps) == horizon
+    assert settled((math.inf,), steps) == math.inf
 
 
 def test_restart_forgets_only_the_average_without_a_horizon():
@@ -536,33 +443,17 @@ def test_a_state_of_another_monitor(make, cause):
         make().monitor.load_state_dict(state)
 
 
-def put(state, path, value):
-    *inner, last = path.split(".")
-    for key in inner:
-        state = state[key]
-    state[last] = value
-
-
 @pytest.mark.parametrize(
     "path, value",
     [
-        ("tensors", None),
-        ("tensors", [["0.weight"]] * 2),
-        ("horizons", 3),
-        ("skipped", "many"),
-        ("history", [{"step": 5}]),
-        ("history", [{"step": 5, "flips": [1], "churn": [1]}]),
-        ("flips_before", torch.zeros(7)),
-        ("scales", [torch.zeros(7, 9), None]),
-        ("tally", None),
-        ("tally.now", torch.zeros(3)),
-        ("tally.clock", {}),
-        ("tally.clock.step", 10**30),
-        ("tally.clock.epoch", -1),
-        ("tally.clock.log", torch.full((1, 8, 3), math.nan)),
-        ("tally.moved_at", "future"),
-        ("tally.long", "nan"),
-        ("tally.grid", "zero"),
+        (("format",), None),
+        (("tensors",), [["0.weight"]] * 2),
+        (("history",), [{"step": 5}]),
+        (("scales",), [torch.zeros(7, 9), None]),
+        (("tally",), None),
+        (("tally", "now"), torch.zeros(3)),
+        (("tally", "clock"), {}),
+        (("tally", "clock", "step"), 10**30),
     ],
 )
 def test_a_damaged_state_is_refused_and_changes_nothing(path, value):
@@ -570,14 +461,11 @@ def test_a_damaged_state_is_refused_and_changes_nothing(path, value):
     for _ in range(7):
         task.step()
         other.step()
-    state = other.monitor.state_dict()
-    if isinstance(value, str) and path.startswith("tally"):
-        value = {
-            "future": lambda one: torch.full_like(one, 2**31 - 1),
-            "nan": lambda one: torch.full_like(one, math.nan),
-            "zero": torch.zeros_like,
-        }[value](state["tally"][path[6:]])
-    put(state, path, value)
+    state = part = other.monitor.state_dict()
+    *inner, last = path
+    for key in inner:
+        part = part[key]
+    part[last] = value
     before = task.monitor.frame()
     with pytest.raises(InputError) as caught:
         task.monitor.load_state_dict(state)
@@ -594,11 +482,6 @@ def test_a_run_that_diverged_is_told():
     assert "no longer finite" in str(task.monitor.report())
     with pytest.raises(InputError, match="diverged"):
         stt.decode(task.model, task.monitor, horizon=8)
-
-
-def test_what_is_no_state_at_all():
-    with pytest.raises(InputError, match="state_dict"):
-        Task(2).monitor.load_state_dict({"weights": 3})
 
 
 def test_wrong_arguments():

@@ -401,7 +401,7 @@ function listen() {
 
 // What tests and the curious may use from the console.
 globalThis.sterling = {
-  draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, pythonLine, shellLine, storySettings,
+  draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, fromAddress, pythonLine, shellLine, storySettings,
   get page() {
     return { run, data, settings, averages, mode, tasks: tasks.length };
   },

@@ -15,23 +15,33 @@ export const USUAL = Object.freeze({
 const MOST_CODES = 1 << 23;  // input entries of a data set
 const MOST_STEPS = 1e9;
 
-/** A schedule as `Run` takes it, from its text; null if it is none. */
+const isSize = (x) => x >= 1e-6 && x <= 100;
+
+/** A schedule as `Run` takes it, from its text; null if the text is not a schedule. */
 export function readSchedule(text) {
-  const [kind, rest = ""] = text.split(":"), numbers = rest.split(",").map(Number);
-  if (numbers.some((x) => !(x >= 0 && x <= 100)) || numbers.length > 100) return null;
-  if (kind === "constant" && numbers.length === 1 && numbers[0] > 0) return { kind, rate: numbers[0] };
-  if (kind === "power" && numbers.length === 2 && numbers[0] > 0 && numbers[1] <= 1) {
-    return { kind, rate: numbers[0], exponent: numbers[1] };
-  }
+  const [kind, rest = "", ...more] = text.split(":"), numbers = rest.split(",").map(Number);
+  if (more.length > 0 || numbers.length > 100 || numbers.some((x) => x !== 0 && !isSize(x))) return null;
+  const [rate, exponent] = numbers;
+  if (kind === "constant" && numbers.length === 1 && rate > 0) return { kind, rate };
+  if (kind === "power" && numbers.length === 2 && rate > 0 && exponent <= 1) return { kind, rate, exponent };
   if (kind === "table" && numbers[numbers.length - 1] > 0) return { kind, rates: numbers };
   return null;
 }
 
-/** A restart as `Run` takes it, from EVERY,SCALE; null for none. */
+/** The text of a schedule: built from its numbers, so nothing else can enter the shell's line. */
+const scheduleText = ({ kind, rate, exponent, rates }) => `${kind}:${rates ?? (kind === "power" ? [rate, exponent] : [rate])}`;
+
+/** A restart as `Run` takes it, from EVERY,SCALE; null for a run without restarts. */
 export function readRestart(text) {
-  const [every, scale] = text.split(",").map(Number);
-  return Number.isInteger(every) && every >= 1 && every <= 1e9 && scale > 0 && scale <= 100 ? { every, scale } : null;
+  const [every, scale, ...more] = text.split(",").map(Number);
+  return more.length === 0 && Number.isInteger(every) && every >= 1 && every <= MOST_STEPS && isSize(scale) ? { every, scale } : null;
 }
+
+/** What `read` finds in a text, as text again; null where it finds nothing. */
+const rewritten = (read, write) => (text) => {
+  const found = read(text);
+  return found && write(found);
+};
 
 const whole = (least, most) => (text) => {
   const value = Number(text);
@@ -43,8 +53,8 @@ const READ = {
   m: whole(1, 8),
   noise: (text) => (/^\d(\.\d{1,2})?$/.test(text) && Number(text) <= 2 ? Number(text) : null),
   surrogate: (text) => (SURROGATES.includes(text) ? text : null),
-  schedule: (text) => (readSchedule(text) ? text : null),
-  restart: (text) => (text === "" || readRestart(text) ? text : null),
+  schedule: rewritten(readSchedule, scheduleText),
+  restart: (text) => (text === "" ? text : rewritten(readRestart, ({ every, scale }) => `${every},${scale}`)(text)),
   seed: whole(0, 999999999),
   init: whole(0, 999999999),
   steps: whole(1, MOST_STEPS),
