@@ -33,8 +33,8 @@ from pathlib import Path
 
 import sterling as st
 from sterling.plans.check import study_of
-from sterling.study.criteria import SUCCESS, UNDECIDED
-from sterling.study.kinds import get_kind, parse_criterion
+from sterling.study.columns import SUCCESS, UNDECIDED
+from sterling.study.kind import get_kind, parse_criterion
 from sterling.study.trial import run_trial, warm_up
 
 SEED = 20261126  # used nowhere else

@@ -3,19 +3,20 @@
 import shutil
 
 from selenium import webdriver
+from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.colours import to_hex
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 MISSING = (
-    "the pages are tested in Chromium, which is not here: install it, on Debian or Ubuntu with "
+    "the tests of pages need Chromium: install it, on Debian or Ubuntu with "
     "`apt-get install chromium chromium-driver`"
 )
 
 
 def start():
-    """Return a driver of headless Chromium, or None where there is none."""
+    """Return a driver of headless Chromium, or None if it is not installed."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     service = shutil.which("chromedriver")
     if browser is None or service is None:
@@ -50,9 +51,14 @@ def settled(driver, seconds=60):
     WebDriverWait(driver, seconds, 0.02).until(lambda one: one.execute_script(idle))
 
 
+def text(driver, selector):
+    """Return the text of an element."""
+    return driver.find_element(By.CSS_SELECTOR, selector).text
+
+
 def colour(driver, selector, name):
     """Return a computed colour as #rrggbb."""
     script = "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
-    text = driver.execute_script(script, selector, name)
-    assert text.startswith("rgb("), text
-    return to_hex([int(part) / 255 for part in text[4:-1].split(",")])
+    value = driver.execute_script(script, selector, name)
+    assert value.startswith("rgb("), value
+    return to_hex([int(part) / 255 for part in value[4:-1].split(",")])

@@ -22,7 +22,7 @@ import sterling.torch as stt
 
 if TYPE_CHECKING:
     from benchmarks.qat.trial import Run
-    from sterling.study.kinds import Look
+    from sterling.study.kind import Look
 
 FLIPPED = 24  # weights of each layer whose own pull is measured
 MOST = 6  # batches of 500 training rows that the push is measured on

@@ -25,8 +25,7 @@ from benchmarks.qat.tasks import SKIPPED, TASKS, Batch, Data, order_of
 from sterling.base.checks import choice
 from sterling.errors import InputError
 from sterling.study import COUNT, REAL, SHARE, Kind, words
-from sterling.study.cells import Cell, Seeds
-from sterling.study.kinds import Look
+from sterling.study.kind import Cell, Look, Seeds
 from sterling.torch.decoding import evaluate, recompute_norms
 from sterling.torch.horizons import HORIZONS, settled
 from sterling.torch.remedies import Dampening

@@ -1,6 +1,6 @@
 """Step sizes η_t and their mass H(t) = Σ_{s<t} η_s, the clock of the dynamics.
 
-`Constant`, `Power` and `Table` are what users meet. The numbers come from the scalar functions of `mass.py`.
+`Constant`, `Power` and `Table` are for users. The numbers come from the scalar functions of `mass.py`.
 """
 
 import math
@@ -35,9 +35,9 @@ __all__ = [
     "schedule_from_dict",
 ]
 
-#: Largest number of steps of a run; the error figures below are measured up to here.
+#: Most steps of a run; errors of the mass are measured up to here.
 MAX_STEPS = 10**12
-MAX_EXPONENT = 8.0  # The error figures below are measured up to here; steeper schedules hardly move at all.
+MAX_EXPONENT = 8.0  # errors of the mass are measured up to here; steeper schedules hardly move at all
 
 _SHOWN = 32  # rates of a table that its repr holds
 
@@ -46,7 +46,7 @@ KernelArguments = tuple[int, float, float, np.ndarray]
 
 @dataclass(frozen=True)
 class Conditions(Described):
-    """The terms that the paper puts on the step sizes, each met (True) or not, and `failed`: why not.
+    """The paper's conditions on the step sizes, each met (True) or not; ``failed`` says why not.
 
     Source: Jeong, Xin & Yin, arXiv 2505.18113. They are checked on the formula, not on samples of it.
     """
@@ -58,7 +58,7 @@ class Conditions(Described):
 
 
 class Schedule(Described):
-    """What `Constant`, `Power` and `Table` have in common. η_t is in units where the readout has norm one.
+    """Base class of `Constant`, `Power` and `Table`. η_t is in units where the readout has norm one.
 
     Steps t are integers from 0 to 2**60; others raise `InputError`.
     """
@@ -85,7 +85,7 @@ class Schedule(Described):
     def mass(self, t0: int, t1: int | None = None) -> float:
         """Return Σ η_t over t0 ≤ t < t1; with one argument, H(t0), the sum over t < t0.
 
-        For its accuracy see `sterling.exact.mass.MassFunctions`.
+        `sterling.exact.mass.MassFunctions` states its accuracy.
         """
         t0, t1 = (0, t0) if t1 is None else (t0, t1)
         t0, t1 = _step(t0, "t0"), _step(t1, "t1")
@@ -114,7 +114,7 @@ class Schedule(Described):
         Parameters
         ----------
         t0 : int
-            The step from which on.
+            The first step of the sum.
 
         Returns
         -------
@@ -124,21 +124,20 @@ class Schedule(Described):
         raise NotImplementedError
 
     def conditions(self) -> Conditions:
-        """Check the paper's terms on the step sizes.
+        """Check the paper's conditions on the step sizes.
 
         Returns
         -------
         Conditions
-            Which are met, and why others are not.
+            Which conditions are met, and why others are not.
         """
         raise NotImplementedError
 
     def _kernel_arguments(self, scale: float = 1.0) -> KernelArguments:
-        """Return (kind, rate, exponent, sums) for the functions of `mass.build`, the rates times ``scale``,
-        1/‖v‖².
+        """Return (kind, rate, exponent, sums) for `mass.build`, with rates times ``scale``, 1/‖v‖².
 
-        ``sums`` is a new contiguous float64 array: for a table of K rates the upper parts and then the lower
-        parts of its K + 1 prefix sums. InputError says that a scaled rate overflows or vanishes.
+        ``sums`` is a new float64 array: for a table of K rates the upper and then the lower parts of its K
+        + 1 prefix sums. InputError says that a scaled rate overflows or vanishes.
         """
         raise NotImplementedError
 
@@ -184,14 +183,14 @@ class _PowerLaw(Schedule):
 
 @dataclass(frozen=True)
 class Power(_PowerLaw):
-    """Step sizes that fall off as a power: η_t = rate · (t+1)**−exponent.
+    """Step sizes that decay as a power: η_t = rate · (t+1)**−exponent.
 
     Parameters
     ----------
     rate : float
         η_0, positive, in units where the readout has norm one.
     exponent : float
-        Between −8 and 8. The paper's terms hold from 0 to 1.
+        Between −8 and 8. The paper's conditions are met from 0 to 1.
 
     Examples
     --------
@@ -216,7 +215,7 @@ class Power(_PowerLaw):
 
 @dataclass(frozen=True)
 class Constant(_PowerLaw):
-    """Step sizes that stay: η_t = rate.
+    """Constant step sizes: η_t = rate.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
-"""The browser of these tests, one for all. Where it is missing they are skipped with the reason, or fail if
-STERLING_REQUIRE_BROWSER is set, as in ``.ci/run``."""
+"""One browser for all tests. Without one they are skipped, or fail if STERLING_REQUIRE_BROWSER is set."""
 
 import os
 
 import pytest
 
+from sterling.report.explore import write_explorable
 from tests.browsing import MISSING, start
 
 
@@ -15,3 +15,9 @@ def driver():
         (pytest.fail if os.environ.get("STERLING_REQUIRE_BROWSER") else pytest.skip)(MISSING)
     yield started
     started.quit()
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory):
+    """The address of the explorable page."""
+    return write_explorable(tmp_path_factory.mktemp("explore") / "explore.html").as_uri()

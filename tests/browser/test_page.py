@@ -1,8 +1,4 @@
-"""The page of a reproduction in a real browser, headless Chromium: figures, sorting, colour schemes, width.
-
-The findings are made up; everything else is what `sterling reproduce` runs. The browser comes from
-`conftest.py`.
-"""
+"""The page of a reproduction in a browser: figures, sorting, colour schemes. Its findings are invented."""
 
 import os
 

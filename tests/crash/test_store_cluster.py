@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 
 from sterling.errors import SterlingError
 from sterling.study import Store, Study, open_cluster, run
-from sterling.study.trial import pressed
+from sterling.study.cluster import pressed
 from tests.crash.processes import DEADLINE, start, wait_until
 
 distributed = pytest.importorskip("distributed")

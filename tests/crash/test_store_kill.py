@@ -20,11 +20,14 @@ TOTAL = 9 * 40
 DRIVER = """
 import os, signal, sys
 from pathlib import Path
-from sterling.study import Study, Store, run, collector
-collector._FLUSH_SECONDS = 0.01, 0.01
+from sterling.study import Study, Store, run, collect
+collect._FLUSH_SECONDS = 0.01, 0.01
 computed = []
-batch = collector.run_batch
-collector.run_batch = lambda *work: computed.extend(rows := batch(*work)) or rows
+def counted(*work, batch=collect.run_batch):
+    found = batch(*work)
+    computed.extend(found.rows)
+    return found
+collect.run_batch = counted
 {extra}
 try:
     outcome = run(Study.from_toml(sys.argv[1]), sys.argv[2], threads=2)
@@ -107,32 +110,9 @@ def test_kill_between_writing_and_renaming(toml, expected, tmp_path):
     assert not [name for name in os.listdir(folder / "trials") if name.endswith(".part")]
 
 
-KILL_IN_MERGE = """
-from sterling.study import store
-store._MANY = 1_000_000  # so that there is one merge, at the end
-real = Path.unlink
-def unlink(self, missing_ok=False):
-    real(self, missing_ok)
-    if self.suffix == ".parquet":
-        os.kill(os.getpid(), signal.SIGKILL)
-Path.unlink = unlink
-"""
-
-
-def test_kill_in_the_middle_of_a_merge(toml, expected, tmp_path):
-    folder = tmp_path / "s"
-    with start(toml, folder, KILL_IN_MERGE) as process:
-        process.communicate(timeout=DEADLINE)
-    assert process.returncode == -signal.SIGKILL
-    assert len(shards(folder)) > 2  # the merged one and most of its sources
-    assert_frame_equal(rows(folder), expected)
-    assert run(folder).new == 0
-    assert_frame_equal(rows(folder), expected)
-
-
 def test_two_processes_share_the_work(toml, expected, tmp_path):
     folder = tmp_path / "s"
-    extra = "collector._FLUSH_SECONDS = 0.1, 2.0"
+    extra = "collect._FLUSH_SECONDS = 0.1, 2.0"
     with start(toml, folder, extra) as one, start(toml, folder, extra) as two:
         outputs = [process.communicate(timeout=DEADLINE) for process in (one, two)]
     assert (one.returncode, two.returncode) == (0, 0), outputs
@@ -141,7 +121,7 @@ def test_two_processes_share_the_work(toml, expected, tmp_path):
     new, done, computed = ([int(number) for number in both] for both in numbers)
     assert reasons == ("complete", "complete")
     assert done == [TOTAL, TOTAL]
-    assert TOTAL <= sum(new) <= sum(computed)  # how little is done twice: tests/unit/study/test_missing.py
+    assert TOTAL <= sum(new) <= sum(computed)  # how little is done twice: tests/unit/study/test_sharing.py
     assert not list(folder.glob(".*.part"))
 
 
@@ -163,7 +143,7 @@ def _small_files():
 
 def test_a_write_that_the_system_refuses(toml, expected, tmp_path):
     folder = tmp_path / "s"
-    with start(toml, folder, "collector._FLUSH_SECONDS = 1e9, 1e9", preexec_fn=_small_files) as process:
+    with start(toml, folder, "collect._FLUSH_SECONDS = 1e9, 1e9", preexec_fn=_small_files) as process:
         _, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 1
     assert "StoreError: cannot write" in err

@@ -13,8 +13,7 @@ from scipy.stats import binom
 
 from sterling.stats import jeffreys
 from sterling.study import fit_exponent
-from sterling.study.adaptive import Placement
-from sterling.study.ledger import Tally
+from sterling.study.place import Placement
 
 ALARM = 0.01
 DRAWS = 120
@@ -54,16 +53,15 @@ def test_intervals_of_exponent_and_constant(growth):
     assert low <= constant <= high
 
 
-def simulate(placement, rng, law=lambda n, size: share(n, size, growth=0.3)):
-    """Run a placement against a known law; return all tallies."""
+def simulate(placement, rng):
+    """Run a placement against a known law."""
     tallies = {}
     while wish := placement.propose(tallies):
         for (n, size), count in wish.items():
-            old = tallies.get((n, size), Tally())
-            more = max(0, count - old.trials)
-            won = int(rng.binomial(more, law(n, size)))
-            tallies[n, size] = Tally(old.trials + more, old.successes + won, 0, 1.0)
-    return tallies
+            trials, successes = tallies.get((n, size), (0, 0))
+            more = max(0, count - trials)
+            won = int(rng.binomial(more, share(n, size, growth=0.3)))
+            tallies[n, size] = trials + more, successes + won
 
 
 def test_intervals_after_adaptive_placement():
@@ -79,24 +77,19 @@ def test_intervals_after_adaptive_placement():
     assert covered >= binom.ppf(ALARM, DRAWS, ADAPTIVE)
 
 
-def test_intervals_of_the_mean_exponent_where_no_power_law_holds():
-    """As above for thresholds that bend: one number is estimated, wherever the trials were placed."""
+def test_the_test_of_curvature_has_its_size_and_its_power():
+    """Straight thresholds are called bent in 1 % of the studies, clearly bent ones nearly always."""
     rng = np.random.default_rng(4)
-
-    def bent(n):
-        return 2.0 * n**1.3 * np.exp(0.5 * np.log(n / 16) ** 2)
-
-    truth = np.polyfit(np.log(DIMENSIONS), np.log(bent(DIMENSIONS)), 1)[0]
-    covered = curved = 0
-    for _ in range(DRAWS):
-        placement = Placement((8, 16, 32, 64), width=0.15)
-        simulate(placement, rng, law=lambda n, size: 1 / (1 + (bent(n) / size) ** 3))
-        assert placement.reason == "width reached"
-        assert placement.fit is not None
-        covered += placement.fit.exponent_low <= truth <= placement.fit.exponent_high
-        curved += placement.fit.curved
-    assert covered >= binom.ppf(ALARM, DRAWS, ADAPTIVE)
-    assert curved > DRAWS / 2
+    n = np.repeat(DIMENSIONS, 5)
+    trials, ratios = np.full(len(n), 200), np.tile([0.4, 0.65, 1.0, 1.5, 2.4], 4)
+    called = {}
+    for bend in (0.0, 0.15):
+        middle = 2.0 * n**1.3 * np.exp(bend * np.log(n / 16) ** 2)
+        samples = np.round(middle * ratios)
+        won = [rng.binomial(trials, 1 / (1 + (middle / samples) ** 3)) for _ in range(DRAWS)]
+        called[bend] = sum(fit_exponent(n, samples, trials, one, thresholds=False).curved for one in won)
+    assert called[0.0] <= binom.ppf(1 - ALARM / 2, DRAWS, 0.01)
+    assert called[0.15] >= 0.9 * DRAWS
 
 
 def test_jeffreys_intervals_cover_on_average():

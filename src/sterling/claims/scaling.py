@@ -80,20 +80,16 @@ def exponent(series: SeriesFit, name: str) -> Measured:
     fit, name = series.fit, f"{name}, {_budget(series)}"
     if fit is None:
         return Measured(name, math.nan, how=f"refused: {series.refusal}")
-    how = "profile likelihood"
-    if fit.curved:
-        how += " of the mean exponent over the dimensions"
-    if fit.stretch > 1:
-        how += f", stretched by {fit.stretch:.2f} for the poor fit (p = {fit.p_value:.1g})"
-    return Measured(name, fit.exponent, fit.exponent_low, fit.exponent_high, fit.level, how=how)
+    ends = fit.exponent_low, fit.exponent_high
+    return Measured(name, fit.exponent, *ends, fit.level, how="profile likelihood")
 
 
 def top_exponent(series: SeriesFit, name: str) -> list[Measured]:
     """Return the exponent between the two largest dimensions, where no power law holds over all of them."""
     fit = series.fit
-    if fit is None or not fit.curved or not fit.local_exponents:
+    last = fit.top_exponent if fit is not None and fit.curved else None
+    if fit is None or last is None:
         return []
-    last = fit.local_exponents[-1]
     where = f"{name}, from n = {last.n} to {last.next_n}, {_budget(series)}"
     return [Measured(where, last.exponent, last.low, last.high, fit.level, how="difference of two N₅₀")]
 
@@ -129,9 +125,10 @@ def growth_sentence(what: str, series: SeriesFit) -> str:
     if fit is None:
         return f"No exponent of N₅₀ {what} could be fitted: {series.refusal}."
     text = f"N₅₀ {what} grows like n^{_told(fit)}"
-    for one in fit.local_exponents[-1:] if fit.curved else ():
+    one = fit.top_exponent if fit.curved else None
+    if one is not None:
         top = _interval(one.exponent, one.low, one.high)
-        text += f" on average, and like n^{top} from n = {one.n} to {one.next_n}"
+        text += f" over all n, and like n^{top} from n = {one.n} to {one.next_n}"
     return f"{text}."
 
 
@@ -147,8 +144,6 @@ def notes_on(series: list[SeriesFit], label: str) -> list[str]:
     if fit is None:
         return [f"{label}: no exponent was fitted: {main.refusal}."]
     notes = [*main.notes]
-    if fit.curved:
-        notes.append(fit.curvature)
     if main.left_out is not None:
         notes.append(
             f"without the {fit.undecided:,} undecided of {fit.trials:,} trials the exponent is "
@@ -157,15 +152,6 @@ def notes_on(series: list[SeriesFit], label: str) -> list[str]:
     if len(series) > 1:
         parts = [f"{_told(one.fit)} with {one.series['steps']:,} steps" for one in series if one.fit]
         notes.append(f"the exponent at each step budget is {'; '.join(parts)}")
-    for rival in fit.rivals:
-        if rival.law == "C n log n":
-            better = "n log n does better" if rival.delta < 0 else "the power law does better"
-            verdict = "both do about equally well" if abs(rival.delta) < 2 else better
-            above = f"{number(abs(rival.delta), 1)} {'above' if rival.delta > 0 else 'below'}"
-            notes.append(
-                f"the rival law {rival.constant:.3g}·n·ln n has an AIC {above} that of the power law, so "
-                f"{verdict}"
-            )
     for law in main.expected:
         if law.kind == "mean-field":
             where = "inside" if fit.exponent_low <= law.exponent <= fit.exponent_high else "outside"

@@ -23,9 +23,8 @@ from sterling.cli.render import FAILED, end_interrupted, guarded, print_json, sp
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
-    from sterling.study.expected import Expected
     from sterling.study.fit import ExponentFit
-    from sterling.study.report import SeriesFit, Status
+    from sterling.study.report import Expected, SeriesFit, Status
 
 #: Brackets of tables are escaped, for Rich takes them for markup.
 _HELP = """Many trials over a grid of problems: run and resume, fit, draw, export.
@@ -110,8 +109,8 @@ def run_study(
     from sterling.base.checks import real  # NumPy comes with it
     from sterling.study.cluster import open_cluster
     from sterling.study.collect import open_store, run
-    from sterling.study.grid import seconds
     from sterling.study.report import status
+    from sterling.study.spec import seconds
 
     width, cores = parse_number(target_width, "--target-width"), parse_count(threads, "--threads", least=1)
     if width is not None:
@@ -125,7 +124,7 @@ def run_study(
             if cluster is not None:
                 executor, workers = stack.enter_context(open_cluster(cluster, cores))
                 options |= {"executor": executor, "threads": workers}
-            outcome = run(store.study, store.folder, **options, progress=not quiet)
+            outcome = run(store, **options, progress=not quiet)
     except KeyboardInterrupt as error:
         outcome = getattr(error, "outcome", None)
         if outcome is None:  # pressed before there was anything to tell
@@ -161,7 +160,7 @@ def show_status(folder: _Folder, json: Json = False) -> None:
 @app.command("fit")
 @guarded
 def fit(folder: _Folder, criterion: _Criterion = None, json: Json = False) -> None:
-    """Fit how the needed sample size grows with n, beside rival laws.
+    """Fit how the needed sample size grows with n.
 
     N₅₀ is the sample size at which half of the trials succeed. The exit code is 1 if no series can be fitted.
     """
@@ -251,21 +250,15 @@ def _print_fit(one: "SeriesFit") -> None:
     if fit is None:
         lines.append(f"no fit: {one.refusal}")
     else:
-        what = "mean exponent over these n: a" if fit.curved else "N50 = C n^a: a"
         lines.append(
-            f"{what} = {_exponent(fit)}, C = {fit.constant:.4g} [{fit.constant_low:.4g}, "
+            f"N50 = C n^a: a = {_exponent(fit)}, C = {fit.constant:.4g} [{fit.constant_low:.4g}, "
             f"{fit.constant_high:.4g}], {fit.trials:,} trials"
         )
-        lines += [fit.curvature] if fit.curved else []
         alone = [f"n={at.n} {_size(at.samples)} [{_size(at.low)}, {_size(at.high)}]" for at in fit.thresholds]
         lines += [f"N50 alone: {'; '.join(alone)}"] if alone else []
         lines += [_law(law) for law in one.expected]
-        lines.append(
-            f"goodness of fit: deviance {fit.deviance:.1f}, expected {fit.expected_deviance:.1f}, "
-            f"p = {fit.p_value:.2g}; slopes {fit.slopes}"
-        )
-        lines.append("other laws, AIC less that of C n^a:")
-        lines += [f"  {rival.law} {rival.delta:+.1f} ({rival.kind})" for rival in fit.rivals]
+        if not math.isnan(fit.p_value):
+            lines.append(f"test of curvature: p = {fit.p_value:.2g}")
         lines += [f"undecided trials left out: a = {_exponent(one.left_out)}"] if one.left_out else []
         lines += one.notes
     typer.echo("\n  ".join(lines))

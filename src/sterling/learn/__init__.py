@@ -13,6 +13,5 @@ except ImportError as error:
     raise ImportError(f"sterling.learn needs scikit-learn: {how_to_install('learn')}") from error
 
 from sterling.learn.classifier import StraightThroughClassifier
-from sterling.learn.regressor import StraightThroughRegressor
 
-__all__ = ["StraightThroughClassifier", "StraightThroughRegressor"]
+__all__ = ["StraightThroughClassifier"]

@@ -98,13 +98,13 @@ class Family(Described):
         return min(FINEST_BITS, 15 - math.ceil(math.log2(reach)))
 
     def __str__(self) -> str:
-        values = ",".join(f"{getattr(self, f.name)!r}" for f in fields(self))
         if FAMILIES.get(self.name) is not type(self):
             raise InputError(
                 f"the input family {type(self).__name__} has no registered name: give it one, and pass it to "
                 "sterling.register"
             )
-        return f"{self.name}:{values}" if values else self.name
+        parameters = fields(self)
+        return f"{self.name}:{getattr(self, parameters[0].name)!r}" if parameters else self.name
 
     def __repr__(self) -> str:
         return f"get_family({str(self)!r})"

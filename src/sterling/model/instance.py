@@ -147,7 +147,7 @@ class Instance(Described):
             refuse_constant(flat)
         require_memory(flat.size * 8 + len(flat) * 24, f"{samples} samples with n={n}, m={m}")
         raw = quantise_inputs(flat, precision, together=normalize is None)
-        grid, normalizer = normalise(raw, normalize)
+        grid, normalizer = (raw, None) if normalize is None else normalise(raw, normalize)
         signs = None if teacher is None else check_signs(teacher, n, "teacher")
         if origin is None:
             data = f"arrays of shape {tuple(np.shape(inputs))}"

@@ -27,9 +27,9 @@ _SHOWN = 16  # numbers of a fitted normaliser that its repr holds
 class Normalizer(Described):
     """A map of the inputs that is fitted to data and can be applied to others.
 
-    A subclass of your own has ``fit``, ``apply`` and ``to_dict``; it works on floats, so its results may
-    depend on the machine. Those of sterling do not. All rows (samples and units alike) count as draws of the
-    features.
+    Your own subclass has ``fit``, ``apply`` and ``to_dict``. It works on floats, so its results may depend on
+    the machine; those of sterling's normalisers do not. All rows (samples and units alike) count as draws of
+    the features.
 
     Examples
     --------
@@ -59,38 +59,38 @@ class Normalizer(Described):
         Parameters
         ----------
         inputs : array (N, n) or (N, m, n)
-            As they come.
+            The inputs, not normalised.
 
         Returns
         -------
         Normalizer
-            A new one.
+            A new, fitted one.
 
         Raises
         ------
         InputError
-            Those of sterling: for a feature without variance, for too few rows, or, when whitening, features
-            that are linearly dependent.
+            From sterling's normalisers: for a feature without variance, for too few rows, or, when whitening,
+            for linearly dependent features.
         """
         raise NotImplementedError
 
     def apply(self, inputs: Any) -> np.ndarray:
-        """Return inputs as they become.
+        """Return normalised inputs.
 
         Parameters
         ----------
         inputs : array (…, n)
-            As they come.
+            The inputs, not normalised.
 
         Returns
         -------
         float64 array (…, n)
-            Not put on a grid.
+            The normalised inputs, not rounded to a grid.
 
         Raises
         ------
         InputError
-            Those of sterling: if it is not fitted, or was fitted to another number of features.
+            From sterling's normalisers: if it is not fitted, or was fitted to another number of features.
         """
         raise NotImplementedError
 
@@ -109,7 +109,7 @@ class Normalizer(Described):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Affine(Normalizer):
-    """What is known once fitted, as arrays that cannot be changed: subtract a mean, then scale or mix."""
+    """Subtracts a mean, then scales or mixes; its arrays cannot be changed."""
 
     mean: Any = None
 
@@ -313,10 +313,8 @@ def normalize_values(given: str | Normalizer | None) -> str | dict[str, Any] | N
     return given.to_dict() if isinstance(given, Normalizer) else given
 
 
-def normalise(grid: InputGrid, given: str | Normalizer | None) -> tuple[InputGrid, Normalizer | None]:
-    """Return the inputs normalised as `check_normalize` said, and the normaliser that did it."""
-    if given is None:
-        return grid, None
+def normalise(grid: InputGrid, given: str | Normalizer) -> tuple[InputGrid, Normalizer]:
+    """Return the normalised inputs and the fitted normaliser; ``given`` comes from `check_normalize`."""
     return (NORMALIZERS[given] if isinstance(given, str) else given)._on_grid(grid)
 
 

@@ -35,7 +35,7 @@ _IN_FLOATS = 2048  # samples turned to float64 at a time
 _CODE_BYTES = {None: 4, "standard": 4, "whiten": 8}
 _ROW_BYTES, _BLOCK_BYTES, _MOMENT_BYTES, _TABLE_BYTES = 40, 10, 20, 1 << 20
 _OWN_BYTES = 24  # for each code, where a user's normaliser works on floats
-_UNASKED = 1 << 23  # bytes up to which the memory is not checked: the check would take longer
+_UNCHECKED = 1 << 19  # inputs up to which the memory is not checked: the check would take longer
 _MOST_NOISE = 1e6
 _NOISE_CODES = 64  # codes to one standard deviation of the label noise, at least
 _FINE = 4096  # codes to one standard deviation before noise is scaled
@@ -102,7 +102,10 @@ class Problem(Described):
                 f"noise is {noise}; below 10⁻⁶ take 0, the difference cannot be seen", argument="noise"
             )
         object.__setattr__(self, "noise", noise)
-        object.__setattr__(self, "readout", _check_readout(self.readout, self.m))
+        if isinstance(self.readout, str):
+            checks.choice(self.readout, "readout", READOUTS)
+        else:
+            object.__setattr__(self, "readout", _check_readout(self.readout, self.m))
         object.__setattr__(self, "inputs", get_family(self.inputs))
         object.__setattr__(self, "normalize", check_normalize(self.normalize))
 
@@ -134,19 +137,23 @@ class Problem(Described):
         (100, 1, 8)
         """
         seed = checks.seed(seed)
-        small = threads is None and self.samples * self.m <= _BLOCK
-        threads = 1 if small else thread_count(threads)
-        need = self.memory(threads)
-        if need > _UNASKED:
-            require_memory(need, f"an instance with n={self.n}, m={self.m}, {self.samples} samples")
-        raw = self._draw_inputs(seed, threads)
-        grid, normalizer = normalise(raw, self.normalize)
-        if normalizer is not None:  # the teacher labels what is on the grid, so nothing was rounded
-            grid = replace(grid, rounding=np.zeros(self.n))
+        rows = self.samples * self.m
+        threads = 1 if threads is None and rows <= _BLOCK else thread_count(threads)
+        if rows * self.n > _UNCHECKED:
+            what = f"an instance with n={self.n}, m={self.m}, {self.samples} samples"
+            require_memory(self.memory(threads), what)
+        raw = grid = self._draw_inputs(seed, threads)
+        normalizer = None
+        if self.normalize is not None:
+            grid, normalizer = normalise(raw, self.normalize)
+            grid = replace(grid, rounding=np.zeros(self.n))  # the teacher labels the rounded inputs
         teacher = _draw_signs(part_seed(seed, TEACHER), self.n)
         active = self._activations(grid, teacher, threads)
         instance = Instance.__new__(Instance)
-        instance._describe(grid, raw, self.m, teacher, normalizer, self._origin(seed))
+        origin = {**self.to_dict(), "seed": seed}
+        if isinstance(seed, np.random.SeedSequence):
+            origin |= {"seed": seed.entropy, "spawn_key": list(seed.spawn_key)}
+        instance._describe(grid, raw, self.m, teacher, normalizer, origin)
 
         def fill(fineness: int) -> Instance:
             readout = self._draw_readout(seed, fineness)
@@ -158,11 +165,6 @@ class Problem(Described):
         finest(fill)
         instance.columns = transpose(grid, threads)
         return instance
-
-    def _origin(self, seed) -> dict:
-        if isinstance(seed, np.random.SeedSequence):
-            return {**self.to_dict(), "seed": seed.entropy, "spawn_key": list(seed.spawn_key)}
-        return {**self.to_dict(), "seed": int(seed)}
 
     @property
     def readout_norm2(self) -> float:
@@ -193,7 +195,7 @@ class Problem(Described):
         return whole + _BLOCK_BYTES * width * block * thread_count(threads) + _TABLE_BYTES
 
     def _draw_inputs(self, seed, threads: int) -> InputGrid:
-        family = get_family(self.inputs)
+        family: Family = self.inputs  # type: ignore[assignment]
         table = family_table(family)
         rows = aligned_zeros((self.samples * self.m, padded_width(self.n)), np.int16)
 
@@ -237,6 +239,8 @@ class Problem(Described):
 
     def _label(self, seed, active: np.ndarray, readout: np.ndarray, readout_bits: int, threads: int):
         """Return the labels, noise included, as int64 codes, and the bits of their grid."""
+        from sterling.exact.sampling import draw_codes
+
         noise_bits = 0
         if self.noise > 0:
             noise_bits = max(0, math.ceil(math.log2(_NOISE_CODES / self.noise)))
@@ -246,19 +250,15 @@ class Problem(Described):
         def fill(block: int) -> None:
             first, last = block * _BLOCK, min((block + 1) * _BLOCK, self.samples)
             labels[first:last] = (active[first:last] @ readout) << (bits - readout_bits)
-            if self.noise > 0:
-                noise = self._draw_noise(part_seed(seed, NOISE, block), noise_bits)
-                labels[first:last] += noise[: last - first] << (bits - noise_bits)
+            if self.noise > 0:  # fine normal codes, scaled by σ and rounded to the grid
+                codes = draw_codes(normal_table(_FINE), part_seed(seed, NOISE, block), (_BLOCK,))
+                noise = codes[: last - first].astype(np.float64) * (
+                    math.ldexp(self.noise, noise_bits) / _FINE
+                )
+                labels[first:last] += np.rint(noise).astype(np.int64) << (bits - noise_bits)
 
         for_each(fill, range(-(-self.samples // _BLOCK)), threads if self.noise > 0 else 1)
         return labels, bits
-
-    def _draw_noise(self, seed, bits: int) -> np.ndarray:
-        """Return one block of noise: fine normal codes, scaled by σ and rounded to the grid 2^-bits."""
-        from sterling.exact.sampling import draw_codes
-
-        fine = draw_codes(normal_table(_FINE), seed, (_BLOCK,)).astype(np.float64)
-        return np.rint(fine * (math.ldexp(self.noise, bits) / _FINE)).astype(np.int64)
 
     def to_dict(self) -> dict:
         readout = self.readout if isinstance(self.readout, str) else list(self.readout)
@@ -284,9 +284,7 @@ def _draw_signs(seed: np.random.SeedSequence, count: int) -> np.ndarray:
     return (1 - 2 * bits.astype(np.int8)).astype(np.int8)
 
 
-def _check_readout(readout, m: int) -> str | tuple[float, ...]:
-    if isinstance(readout, str):
-        return checks.choice(readout, "readout", READOUTS)
+def _check_readout(readout, m: int) -> tuple[float, ...]:
     if not isinstance(readout, Sequence | np.ndarray):
         raise InputTypeError(
             f"readout is {checks.shown(readout)}; it must be one of {', '.join(READOUTS)} or m numbers"

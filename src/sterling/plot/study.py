@@ -14,7 +14,6 @@ from sterling.errors import InputError
 from sterling.plot.curves import MARKERS, shares
 from sterling.plot.style import (
     BLUE,
-    GREEN,
     GREY,
     INK,
     PALE,
@@ -28,7 +27,6 @@ from sterling.plot.style import (
     verdict_bar,
     whole_numbers,
 )
-from sterling.study.fit import POOR
 from sterling.study.report import SeriesFit
 
 if TYPE_CHECKING:
@@ -70,7 +68,7 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
         if fit is not None and n in fit.slope_at:
             x = cells["samples"].to_numpy()
             line = np.geomspace(x.min(), x.max(), 200)
-            curve = expit(fit.slope_at[n] * (np.log(line) - math.log(fit.middle_at[n])))
+            curve = expit(fit.slope_at[n] * (np.log(line) - math.log(fit.samples_at(n))))
             ax.plot(line, curve, color=shade, lw=1.2)
     ax.axhline(0.5, color=PALE, lw=1, zorder=0)
     tidy(ax, xscale="log", ylim=(-0.03, 1.03), xlabel="samples N", ylabel="share of trials that succeed")
@@ -78,8 +76,11 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
     text = f"Success: {series.meaning}. Each point is one sample size, with its 95 % Jeffreys interval."
     if fit is None:
         return f"{text} No curve is drawn: {series.refusal}."
-    verdict = "fit poorly" if fit.p_value < POOR else "agree with the points"
-    return f"{text} The fitted curves {verdict} (p = {fit.p_value:.2g})."
+    return (
+        f"{text} Curves: the power law, which does not fit."
+        if fit.curved
+        else f"{text} Curves: the power law."
+    )
 
 
 def threshold_law(ax: Axes, series: SeriesFit) -> str:
@@ -93,16 +94,11 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
     reach = np.array([(one.samples - one.low, one.high - one.samples) for one in fit.thresholds])
     dimensions = np.array(sorted(series.cells["n"].unique()), float)
     line = np.geomspace(dimensions.min(), dimensions.max(), 50)
-    law = "line nearest to the points" if fit.curved else "C·nᵅ"
     exponent, *ends = (number(value, 3) for value in (fit.exponent, fit.exponent_low, fit.exponent_high))
-    band = f"{law}, α = {exponent} ({' to '.join(ends)})"
+    band = f"C·nᵅ, α = {exponent} ({' to '.join(ends)})"
     ax.plot(line, fit.samples_at(1) * line**fit.exponent, color=BLUE, lw=1.6, label=band)
     bounded = np.where(np.isfinite(reach), reach, 0).reshape(-1, 2).T
     ax.errorbar(n, middle, bounded, fmt="o", ms=5, color=INK, label="N₅₀ of each n alone, 95 %")
-    for rival in fit.rivals:
-        if rival.law == "C n log n":
-            label = f"C·n log n, AIC {rival.delta:+.1f}".replace("-", "−")
-            ax.plot(line, rival.constant * line * np.log(line), color=GREEN, ls="-.", lw=1.2, label=label)
     for proved, (text, dashes) in GUIDES.items():
         guide = fit.samples_at(line[0]) * (line / line[0]) ** proved
         ax.plot(line, guide, color=GREY, ls=dashes, lw=1, label=text)
@@ -114,9 +110,7 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
     dimensions_axis(ax, dimensions)
     what = f"samples N₅₀ {series.budget}".rstrip()
     tidy(ax, yscale="log", xlabel="dimension n", ylabel=what)
-    growth = (
-        "No power law fits; the line nearest to the thresholds grows" if fit.curved else "The threshold grows"
-    )
+    growth = "No power law fits; the nearest one grows" if fit.curved else "The threshold grows"
     power = f"{number(fit.exponent, 2)} {series.budget}".rstrip()
     return (
         f"{growth} as n to the power {power}; the grey guides show how fast the proved bounds grow from the "

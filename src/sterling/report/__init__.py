@@ -1,1 +1,1 @@
-"""From results to one HTML file: figures as inline SVG, tables, words; nothing is loaded from elsewhere."""
+"""Results as one HTML file with inline SVG figures, tables and text; it loads nothing from elsewhere."""

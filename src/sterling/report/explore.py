@@ -1,6 +1,6 @@
-"""The explorable page: one HTML file in which runs are made, by the JavaScript in ``templates/explore``.
+"""The explorable page: one HTML file that computes runs, by the JavaScript in ``templates/explore``.
 
-Its engine makes the same orbits as `train`; `tests/browser/test_explore.py` compares them flip for flip.
+Its engine makes the same orbits as `train`; `tests/browser/test_engine.py` compares them flip for flip.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from sterling.report.html import page
 from sterling.theory.chatter import PLAIN_CHECKED
 from sterling.theory.recurrence import BALANCE_CHECKED, SIGNAL_ERRORS
 
-_START = "page"  # the module that is run
+_START = "page"  # the main module
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.M)
 _EXPORT = re.compile(r"^export (?=(?:function\*?|class|const) ([\w$]+))", re.M)
 
 
 def write_explorable(path: str | os.PathLike) -> Path:
-    """Write the explorable page, whole or not at all, and return where it is.
+    """Write the explorable page, completely or not at all, and return its path.
 
     The page draws the same data as `Problem.draw` and makes the same flips as `train`, for Gaussian inputs, a
     readout of ones and surrogates with a window. It needs no network.
@@ -47,8 +47,7 @@ def write_explorable(path: str | os.PathLike) -> Path:
 def joined(start: str) -> str:
     """Return an ES module of ``templates/explore`` and all that it imports as one classic script.
 
-    Each module becomes a function that is called once and returns what it exports, so that names of one do
-    not meet those of another.
+    Each module becomes a function that is called once and returns its exports, so that names do not clash.
     """
     parts: list[str] = []
     done: set[str] = set()
@@ -72,7 +71,7 @@ def joined(start: str) -> str:
     script = '"use strict";\n' + "\n".join(parts)
     for forbidden in ("</script", "<!--"):
         if forbidden in script:
-            raise ValueError(f"a script in a page must not hold {forbidden}")
+            raise ValueError(f"a script in a page must not contain {forbidden}")
     return f"(() => {{\n{script}}})();\n"
 
 

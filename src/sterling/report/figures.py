@@ -34,7 +34,7 @@ _ID = re.compile(r' id="([^"]*)"')
 _TARGET = re.compile(r'(?:href="|url\()#([^")]+)')
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
-#: What differs from Matplotlib's own settings.
+#: Differences from Matplotlib's defaults.
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.sans-serif": ["DejaVu Sans"],  # for the layout; the page shows its own font
@@ -62,7 +62,7 @@ _SETTINGS: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture on the page: an ``<svg>`` element, its title, and the sentence that says what to see."""
+    """A picture on the page: an ``<svg>`` element, its title, and the sentence that explains it."""
 
     svg: Markup
     title: str
@@ -70,7 +70,7 @@ class Drawing:
 
 
 def render(picture: Picture, name: str = "") -> Drawing:
-    """Draw a picture for a page; ``name`` and its title tell the drawing apart from the others there.
+    """Draw a picture for a page; ``name`` and the title distinguish it from the others there.
 
     Artists of very many points are drawn as pixels, all else as lines and text. Readers who cannot see the
     drawing get its caption. The same picture gives the same bytes.
@@ -97,7 +97,7 @@ def identifier(text: str) -> str:
 
 
 def _lighten(ax: Axes) -> None:
-    """Have artists of very many points drawn as pixels."""
+    """Draw artists with very many points as pixels."""
     points: dict[Artist, int] = {line: np.size(line.get_path().vertices) for line in ax.lines}
     for one in ax.collections:
         points[one] = max(sum(np.size(path.vertices) for path in one.get_paths()), np.size(one.get_offsets()))
@@ -110,7 +110,7 @@ def _lighten(ax: Axes) -> None:
 def _inline(written: str, caption: str) -> Markup:
     """Return what Matplotlib wrote as an ``<svg>`` element for an HTML page.
 
-    Ids that something refers to are digests, salted with the figure's name, so figures share none; others go.
+    Ids with references are digests, salted with the figure's name, so figures share none; other ids go.
     """
     used = set(_TARGET.findall(written))
 

@@ -1,4 +1,4 @@
-"""Templates to pages. Everything that is put into one is escaped; nothing in one is loaded from elsewhere."""
+"""Pages from templates. All values are escaped, and a page loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _INDEX = re.compile(r"(?<!\w)(\w\*?|‖)_([\w∞])(?!\w)")  # b*_k and G_k, but 
 def page(template: str, script: str = "", code: str = "", **values: Any) -> str:
     """Return a page as text: the template that extends ``base.html``, with values.
 
-    The page runs the JavaScript of the file ``script`` or of ``code`` and, by its content policy, no other.
+    The page runs the JavaScript of the file ``script`` or of ``code``; its content policy forbids any other.
     """
     text = (files("sterling.report") / "templates" / script).read_text("utf-8") if script else code
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
@@ -67,7 +67,7 @@ def _environment() -> Environment:
 
 
 def key(one: Measured | Reference | None) -> str:
-    """Return what a table sorts a number by: nothing where there is none."""
+    """Return the key by which a table sorts a number: empty for a missing number."""
     return "" if one is None or math.isnan(one.value) else repr(float(one.value))
 
 

@@ -1,6 +1,6 @@
 """The page of a reproduction: findings in, a folder with one HTML file, raw Parquet and JSON out.
 
-It knows the shape of a finding (`sterling.claims.finding`) and nothing of experiments.
+It uses findings (`sterling.claims.finding`) and knows nothing of experiments.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ PAGE, RAW, NUMBERS, EXPLORABLE = "index.html", "data", "findings.json", "explore
 
 _FORMAT = 1  # of findings.json
 
-#: What the page says before it uses it; each thing has one word.
+#: The terms of the page.
 WORDS = {
-    "w*": "the weights that made the labels, also called the teacher; training is to find them",
-    "n, N, m, σ, T": "how many weights, samples, hidden units; deviation of the label noise; steps of a run",
-    "absorbed": "said of a run whose weights can change no more, at w* or elsewhere, in a trap",
-    "mass": "of a run: the sum of its step sizes so far, the clock by which its latent weights move",
-    "time average": "of the weights, each step counted with its step size; its sign is what is looked at",
-    "occupancy": "the share of the steps at which the weights are w*",
+    "w*": "the weights that produced the labels, also called the teacher; training has to find them",
+    "n, N, m, σ, T": "number of weights, samples, hidden units; deviation of the label noise; steps of a run",
+    "absorbed": "a run is absorbed when its weights can no longer change: at w*, or at another state, a trap",
+    "mass": "the sum of the step sizes of a run so far: the clock of its latent weights",
+    "time average": "the average of the weights over a run, weighted by step size; its sign counts",
+    "occupancy": "the share of the steps at which the weights equal w*",
     "N₅₀": "the number of samples at which half of the runs succeed",
-    "surrogate": "what stands in for the derivative of the step function: by default that of ReLU",
-    "G, E G": "the gradient of one data set that training uses, and its mean over all data sets",
+    "surrogate": "the function that replaces the derivative of the step function: by default that of ReLU",
+    "G, E G": "the gradient that training computes from one data set, and its mean over all data sets",
 }
 
 
@@ -53,17 +53,17 @@ class _Section:
 
 
 class Page:
-    """A folder that always holds a whole page of the findings so far.
+    """A folder that always holds a complete page of the findings so far.
 
     The folder must exist. ``index.html``, ``findings.json``, ``data/*.parquet`` and the explorable page are
-    written there, atomically. ``command`` is what gives these numbers again, by effort and seed.
+    written there, atomically. ``command`` reproduces these numbers.
     """
 
     def __init__(self, folder: str | Path, effort: str, seed: int, command: str) -> None:
         self.folder = Path(folder)
         self._facts = {"effort": effort, "seed": seed, "version": __version__, "command": command}
         self._sections: list[_Section] = []
-        self._explorable = False  # whether it is there
+        self._explorable = False  # whether it is written
 
     @property
     def path(self) -> Path:
@@ -85,8 +85,7 @@ class Page:
     def write(self, missing: Sequence[tuple[str, str]] = (), finished: bool = True) -> Path:
         """Write the page and the numbers, or leave the former page untouched; return the page's path.
 
-        ``missing`` are (key, title) of the claims still to come; ``finished`` says that nothing more is on
-        its way in this call.
+        ``missing`` are (key, title) of the claims to come; ``finished`` means that this call has ended.
         """
         numbers = legible(as_json(self.to_dict(missing), indent=1, ensure_ascii=False))
         write_atomically(self.folder / NUMBERS, f"{numbers}\n".encode())
@@ -96,7 +95,7 @@ class Page:
         return write_atomically(self.path, self._html(missing, finished).encode())
 
     def to_dict(self, missing: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
-        """Return the numbers and words as plain values."""
+        """Return numbers and texts as plain values."""
         return {
             "format": _FORMAT,
             **self._facts,
@@ -130,7 +129,7 @@ class Page:
 
     def _keep(self, name: str, table: str, frame: pl.DataFrame) -> tuple[str, str, int]:
         path = self.folder / RAW / f"{name}-{identifier(table)}.parquet"
-        with suppress(OSError):  # writing says what is wrong
+        with suppress(OSError):  # the write below reports the error
             path.parent.mkdir(exist_ok=True)
         write_atomically(path, frame.write_parquet)
         return f"{RAW}/{path.name}", table, len(frame)

@@ -1,6 +1,6 @@
 """The page of one run: its verdict, what its weights did, and how it left the reference and came back.
 
-One HTML file with everything in it. What the run cannot show is said in words, not left as an empty picture.
+One HTML file. A sentence stands where the run has nothing to draw.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from sterling.returns.recurrence import Recurrence
     from sterling.theory import Balance
 
-_ROWS = 500  # weights that the page shows
-_NAMES = 14  # of weights that a picture of the page has room for
+_ROWS = 500  # weights in the table
+_NAMES = 14  # weights in the flip raster
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: figures under one title, or the sentences that say why there are none."""
+    """A part of the page: figures under one title, or sentences that say why it has no figure."""
 
     name: str
     title: str
@@ -48,9 +48,9 @@ class Section:
 
 
 def write_run_page(path: str | os.PathLike, orbit: Orbit, instance: Instance, command: str = "") -> Path:
-    """Write the page of a run to one HTML file, whole or not at all; the predictions are of its instance.
+    """Write the page of a run and its instance to one HTML file, completely or not at all.
 
-    ``command`` is what gives this page again; left out if empty.
+    ``command`` reproduces the page; the page leaves it out if it is empty.
     """
     return write_atomically(path, run_page(orbit, instance, command).encode())
 
@@ -86,49 +86,47 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
 
 
 def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[str]:
-    """Return what a reader must know first."""
+    """Return the facts that a reader needs first."""
     notes = []
     if instance.teacher is None:
         notes.append(
-            "Which weights made the labels is not known. So distances and visits refer to the best state "
-            "seen, that of lowest empirical risk in this run, found at step "
-            f"{orbit.first_hit or 0:,}; all counts about it start there."
+            "The teacher of these data is not known. So distances and visits refer to the best state seen, "
+            f"that of lowest empirical risk, found at step {orbit.first_hit or 0:,}. All counts start there."
         )
     else:
         notes.append(
-            "The teacher is the weights that made the labels; distances and visits refer to it, and a weight "
-            "is wrong where it differs from the teacher’s."
+            "The teacher is known: the weights that produced the labels. Distances and visits refer to it, "
+            "and a weight is wrong if it differs from the teacher’s."
         )
     if _noise(instance) == 0:
-        notes.append(
-            "The labels have no noise, so the teacher absorbs: once there, the weights never leave it."
-        )
+        notes.append("The labels have no noise, so the teacher absorbs: a run that reaches it never leaves.")
     if orbit.verdict.absorbed:
         away = f"{counted(orbit.errors, 'weight')} away from" if orbit.errors else "at"
-        before = ", and what follows is about the steps before" if orbit.last_flip else ""
+        before = "; this page describes the steps before" if orbit.last_flip else ""
         notes.append(
-            f"The run was absorbed {away} the {home(orbit)} at step {orbit.last_flip:,}: no weight moves "
-            f"any more, whatever the step sizes. So there is no recurrence to describe{before}."
+            f"The run was absorbed {away} the {home(orbit)} at step {orbit.last_flip:,}: no weight "
+            f"can flip any more, with any step sizes. So there is no recurrence{before}."
         )
     elif orbit.certified:
-        notes.append("The step sizes left do not suffice for another flip, so nothing recurs any more.")
+        notes.append(
+            "The remaining step sizes do not suffice for another flip, so there is no further recurrence."
+        )
     elif orbit.visits < 2:
         seen = "never visited" if not orbit.visits else "visited once"
         notes.append(
-            f"The {home(orbit)} was {seen} in {counted(orbit.steps, 'step')}, so there is no recurrence to "
-            "describe."
+            f"The {home(orbit)} was {seen} in {counted(orbit.steps, 'step')}, so there is no recurrence."
         )
     if orbit.interrupted:
         notes.append(f"The run was interrupted at step {orbit.steps:,} of {orbit.planned:,}.")
     if found is None:
-        notes.append("This run did not count its visits, so times and distances of absences are not known.")
+        notes.append("This run did not record its visits, so times and distances of absences are unknown.")
     return notes
 
 
 def _over_time(orbit: Orbit) -> Section:
     name, title = "time", "What the weights did"
     if not orbit.recorded:
-        words = "The run kept no flips, so neither its distance over time nor a raster of flips can be drawn."
+        words = "The run did not record its flips, so its distance over time and its flips cannot be drawn."
         return Section(name, title, (words,))
     words = ()
     if orbit.flips_complete_to < orbit.steps:
@@ -144,7 +142,7 @@ def _over_time(orbit: Orbit) -> Section:
 def _returns(found: Recurrence | None, where: str) -> Section:
     name, title = "returns", f"Leaving the {where} and coming back"
     if found is None or not found.returns.count:
-        never = f"The {where} was not left and visited again, so there are no return times."
+        never = f"The run did not leave the {where} and return, so there are no return times."
         return Section(name, title, (never,))
     drawings = (
         _draw("How long absences and stays last", visits.survival, found=found),
@@ -154,9 +152,9 @@ def _returns(found: Recurrence | None, where: str) -> Section:
         _draw("Occupancy over the run", visits.batches, found=found),
     )
     words = (
-        "Times are in steps. With slowly decaying step sizes stays and absences keep their lengths in steps, "
-        "for the orbit does not change when all step sizes are scaled alike. Weights that drift slowly to "
-        "their first flip move in the mass instead, the sum of the step sizes so far.",
+        "Times are in steps. Scaling all step sizes alike does not change the orbit, so with slowly decaying "
+        "step sizes stays and absences keep their lengths in steps. Slow drift to a first flip follows the "
+        "mass instead, the sum of the step sizes so far.",
     )
     return Section(name, title, words, drawings)
 
@@ -168,22 +166,21 @@ def _shares(orbit: Orbit, predicted: Balance | None, silence: str) -> Section:
         return Section(name, title, (silence,), (drawing,))
     given = {"measured": orbit.wrong_share, "predicted": predicted.wrong_share}
     drawing = _draw("Measured against predicted", visits.shares, **given)
-    return Section(name, title, _made_from(orbit, predicted), (drawing,), "mean-field")
+    return Section(name, title, _inputs_of(orbit, predicted), (drawing,), "mean-field")
 
 
-def _made_from(orbit: Orbit, predicted: Balance) -> tuple[str, ...]:
-    """Return what the prediction was made from."""
-    further = f" and at {counted(predicted.states, 'further state')} that it draws itself"
+def _inputs_of(orbit: Orbit, predicted: Balance) -> tuple[str, ...]:
+    """Return the inputs of the prediction."""
+    further = f" and at {counted(predicted.states, 'further state')} that it samples"
     words = (
-        f"The prediction is made from exact gradients at the {home(orbit)}, at its "
-        f"{counted(orbit.n, 'neighbour')}{further if predicted.states else ''}, and from no step of the run."
+        f"The prediction uses exact gradients at the {home(orbit)}, at its "
+        f"{counted(orbit.n, 'neighbour')}{further if predicted.states else ''}. It uses no step of the run."
     )
     if orbit.reference_kind == "teacher":
         return (words,)
     return (
         words,
-        "Of the run the prediction knows the best state seen, and it takes its misfit to the "
-        "labels for noise.",
+        "From the run it takes only the best state seen, and it treats the misfit there as label noise.",
     )
 
 
@@ -192,33 +189,32 @@ def _occupancy(
 ) -> Section:
     name, title = "occupancy", "Occupancy against sample size"
     if found is None or predicted is None:
-        return Section(name, title, (silence or "The run did not count its visits.",))
+        return Section(name, title, (silence or "The run did not record its visits.",))
     for lacks, words in (
-        (_noise(instance) is None, "The law over N needs labels of known noise, and these data have none."),
-        (orbit.certified, "The run is over for all time, so its occupancy says nothing about recurrence."),
-        (unlike_gaussian(instance), "The law over N is for Gaussian inputs, which these are not."),
+        (_noise(instance) is None, "The law over N needs the label noise, which is unknown for these data."),
+        (orbit.certified, "The run can never flip again, so its occupancy says nothing about recurrence."),
+        (unlike_gaussian(instance), "The law over N holds for Gaussian inputs only."),
     ):
         if lacks:
             return Section(name, title, (words,))
     given = {"of": instance, "surrogate": orbit.surrogate, "here": predicted.occupancy}
     drawing = _draw("Occupancy over N", visits.occupancy_law, found=found, **given)
     words = (
-        "To leading order the occupancy is exp(−n^(3/2) σ/(√2 ‖v‖ √N)) for ReLU; the dashed line also counts "
-        "what wrong weights do to each other. Data sets differ from the typical one, so the prediction for "
-        "this data set is the sharper one.",
+        "To leading order the occupancy is exp(−n^(3/2) σ/(√2 ‖v‖ √N)) for ReLU; the dashed line includes "
+        "the interaction of wrong weights. Data sets differ, so the prediction for this data set is sharper.",
     )
     return Section(name, title, words, (drawing,), "mean-field")
 
 
 def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
-    """Return what theory predicts for this data set, or None and why."""
+    """Return the prediction of theory for this data set, or None and the reason."""
     from sterling.theory import balance, drift
 
     given = {"surrogate": orbit.surrogate, "reference": orbit.reference}
     try:
         with np.errstate(all="ignore"):
             if not (drift(instance, **given) * orbit.reference > 0).any():
-                raise InputError(f"the {home(orbit)} absorbs, and nothing recurs")
+                raise InputError(f"the {home(orbit)} absorbs, so there is no recurrence")
             predicted = balance(instance, **given)
         if not np.isfinite([predicted.occupancy, *predicted.wrong_share]).all():
             raise InputError("the mean-field equations have no solution here")
@@ -228,7 +224,7 @@ def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
 
 
 def _noise(instance: Instance) -> float | None:
-    """Return the standard deviation of the label noise, if the instance knows it."""
+    """Return the standard deviation of the label noise, or None if the instance does not know it."""
     noise = instance.to_dict().get("origin", {}).get("noise")
     return None if noise is None else float(noise)
 

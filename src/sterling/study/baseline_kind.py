@@ -9,16 +9,14 @@ import polars as pl
 
 from sterling.base import checks
 from sterling.errors import InputError
-from sterling.study.cells import Cell, Seeds
-from sterling.study.criteria import Criterion
-from sterling.study.kinds import COUNT, FLAG, Kind, Look
+from sterling.study.columns import COUNT, FLAG, Criterion
+from sterling.study.kind import Cell, Kind, Look, Seeds
 
 if TYPE_CHECKING:
     from sterling.model.instance import Instance
 
 #: The estimators of `baselines.py`: what each asks of the data, and what it costs in passes over them.
 ESTIMATORS = ("least_squares", "hebb", "logistic", "gamp", "least_risk")
-_TRIAL, _ENTRY, _PASSES = 2e-3, 3e-9, 50  # seconds of one machine; only ratios matter
 
 
 def _estimate(instance: Instance, name: str, noise: float) -> tuple[np.ndarray, bool]:
@@ -56,13 +54,6 @@ def _check(cell: Cell) -> None:
         check_dimension(problem.n)
 
 
-def _work(cell: Cell) -> pl.Expr:
-    rows = float(cell.problem.samples)
-    if cell.settings["estimator"] == "least_risk":
-        return pl.lit(_TRIAL + 2.0**cell.problem.n * rows * _ENTRY)
-    return pl.lit(_TRIAL + _PASSES * cell.problem.n * rows * _ENTRY)
-
-
 KIND = Kind(
     "baseline",
     _run,
@@ -78,6 +69,5 @@ KIND = Kind(
         )
     },
     check=_check,
-    work=_work,
     small=Cell.small,
 )

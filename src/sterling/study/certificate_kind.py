@@ -8,14 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sterling.study.cells import Cell, Seeds
-from sterling.study.criteria import Criterion
-from sterling.study.kinds import FLAG, REAL, SHARE, Kind, Look
+from sterling.study.columns import FLAG, REAL, SHARE, Criterion
+from sterling.study.kind import Cell, Kind, Look, Seeds
 from sterling.study.landscape_kind import check_states, few_states
 from sterling.surrogates import get_surrogate
-
-# What a state, a row of it and a price cost, in seconds of one machine; only ratios matter.
-_TRIAL, _VISITED_ROW, _PRICED = 5e-2, 8e-9, 3e-8
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
@@ -36,11 +32,6 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
         "duals": found.duals[0].tolist(),
         "steepest": float(np.abs(balances(instance, surrogate, found.reference, 1, look)).max()),
     }
-
-
-def _work(cell: Cell) -> pl.Expr:
-    n, rows = cell.problem.n, float(cell.problem.samples * cell.problem.m)
-    return pl.lit(_TRIAL + 2.0**n * (_VISITED_ROW * rows + _PRICED * n * n))
 
 
 KIND = Kind(
@@ -74,6 +65,5 @@ KIND = Kind(
         ),
     },
     check=check_states,
-    work=_work,
     small=few_states,
 )

@@ -1,4 +1,4 @@
-"""Workers beyond the threads of this process, as an executor: processes of this machine, or Dask's."""
+"""Executors beyond the threads of this process: processes of this machine, or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
 
+from sterling.base import checks
 from sterling.base.extras import how_to_install
 from sterling.base.resources import thread_count
 from sterling.errors import InputError, SterlingError
-from sterling.study.trial import be_worker
 
 _CONNECT_SECONDS = 30
 _DASK_LOGGERS = ("distributed", "tornado")
@@ -26,11 +26,11 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[tuple[Exe
     Parameters
     ----------
     address : "local", or one such as "tcp://host:8786"
-        Processes of this machine, which talk through pipes: no port is opened. Or a Dask scheduler that runs
-        already, with its own means of keeping strangers out ("tls://…"): who can reach a Dask scheduler over
-        plain TCP can run programs in its workers.
+        Processes of this machine, which communicate through pipes and open no port; or a running Dask
+        scheduler. Anyone who can reach a Dask scheduler over plain TCP can run programs in its workers: use
+        "tls://…" where strangers share the network.
     workers : int, optional
-        How many trials to run at a time: by default one for each core, or each thread of the cluster.
+        Number of trials at a time: by default one for each core, or each thread of the cluster.
 
     Yields
     ------
@@ -42,7 +42,7 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[tuple[Exe
     Raises
     ------
     InputError
-        If the address is none, or Dask is missing.
+        If the address is not valid, or Dask is missing.
     SterlingError
         If the cluster does not answer.
 
@@ -57,13 +57,33 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[tuple[Exe
             yield executor, thread_count(workers)
     elif isinstance(address, str) and "://" in address:
         with _dask(address) as (executor, known):
-            yield executor, known if workers is None else workers
+            yield executor, known if workers is None else checks.integer(workers, "workers", 1)
     else:
-        raise InputError(f"the cluster {address!r:.60} is no address; write 'local' or 'tcp://host:8786'")
+        raise InputError(f"{address!r:.60} is no address of a cluster; write 'local' or 'tcp://host:8786'")
+
+
+_pressed = False  # whether this worker got Ctrl-C
+
+
+def pressed() -> bool:
+    """Whether this process, a worker of a pool, was asked to end."""
+    return _pressed
+
+
+def _be_worker() -> None:
+    """Handle Ctrl-C in a worker: give up the current trial in silence, and wait for the end of the pool."""
+
+    def note(number, frame):
+        global _pressed
+        _pressed = True
+
+    signal.signal(signal.SIGINT, note)
+    if hasattr(signal, "pthread_sigmask"):  # a signal that came while the process began arrives now
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 class _Worker(SpawnProcess):
-    """A process that hears of Ctrl-C only once it heeds it: what comes while it still imports waits."""
+    """A process that blocks Ctrl-C until it can handle it: a signal during its imports waits."""
 
     def start(self) -> None:
         if not hasattr(signal, "pthread_sigmask"):  # Windows
@@ -82,12 +102,12 @@ class _Context(SpawnContext):
 
 @contextmanager
 def _processes(workers: int) -> Iterator[Executor]:
-    # Spawned, not forked: threads and locks of this process are none of theirs.
-    pool = ProcessPoolExecutor(workers, _Context(), be_worker)
+    # Spawned, not forked: a fork would copy locks that threads of this process hold.
+    pool = ProcessPoolExecutor(workers, _Context(), _be_worker)
     try:
         yield pool
     except BaseException:
-        for process in list((pool._processes or {}).values()):  # nobody wants what they are at
+        for process in list((pool._processes or {}).values()):  # their results are not wanted
             process.terminate()
         raise
     finally:
@@ -114,7 +134,7 @@ def _dask(address: str) -> Iterator[tuple[Executor, int]]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Dask's own reports from stderr: what its user should know, our errors say."""
+    """Keep Dask's log from stderr: our errors say what the user needs to know."""
     loggers = [
         logging.getLogger(name)
         for name in {*logging.root.manager.loggerDict, *_DASK_LOGGERS}

@@ -1,32 +1,370 @@
-"""Running a study, or going on with one; and running one of its trials again."""
+"""Running a study: rounds of trials, handed to workers in batches, stored as they come back.
+
+What is run is decided in `place.py` from complete rounds alone, so it depends neither on the workers nor on
+where a study was broken off. Processes that share a folder do not talk to each other. Each begins at a random
+trial, and jumps to another one where it meets trials that are in the store; it looks there before a batch.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
+import time
+from collections import Counter
 from collections.abc import Generator, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sterling.base.files import as_path
-from sterling.base.pool import Pool
+import numpy as np
+import polars as pl
+
+from sterling.base import checks
+from sterling.base import progress as base
+from sterling.base.files import remove_left
+from sterling.base.pool import Done, Pool
 from sterling.base.progress import ProgressCallback, reporting
-from sterling.errors import InputError
-from sterling.study.cells import split_key, trial_seeds
-from sterling.study.collector import Collector, Outcome, Progress
-from sterling.study.grid import Study
-from sterling.study.store import Store
-from sterling.study.trial import run_trial
+from sterling.base.resources import require_memory
+from sterling.base.text import Described
+from sterling.errors import SterlingError
+from sterling.study.cluster import pressed
+from sterling.study.kind import KINDS, Cell
+from sterling.study.place import FAILED, KNOWN, MISSING, TAKEN, Known, Rounds, Wanted
+from sterling.study.spec import Study, seconds
+from sterling.study.store import SHARD_FOLDER, Store, frame_of, open_store
+from sterling.study.trial import Batch, Finished, Row, kernel_group, run_batch, warm_up
 
-if TYPE_CHECKING:
-    from sterling.dynamics.orbit import Orbit
+_BATCH_SECONDS, _BATCH_TRIALS = 0.1, 500  # of a batch: the time it should last, and its largest size
+_FIRST_BATCH = 4  # trials of a cell whose pace is unknown
+_BATCHES = 8  # for each worker in what is left of a round: other processes may be at the rest
+_LOOK_SECONDS = 0.2  # between looks at clocks and Ctrl-C
+_FLUSH_SHARE = 0.05  # rows are written after this share of the time spent, for others to see, and sooner
+_AWAITED = 0.1  # where they are more than this share of the trials that a round still lacks
+_FLUSH_SECONDS = 0.1, 20.0  # bounds of the time between two writes
+_TRIES, _WINDOW = 20, 1 << 14  # random numbers that are tried; trials that are then looked through at a time
+_ATTEMPTS = 3  # for a trial whose worker was lost
+_NAMED = 3  # failed trials that a message names
+
+
+@dataclass(frozen=True)
+class Outcome(Described):
+    """How a run of a study ended.
+
+    Parameters
+    ----------
+    reason : str
+        "complete", "width reached", "trials spent", "time", "trials failed", or another reason why an
+        exponent is not known.
+    new : int
+        Trials that this run added to the store.
+    done : int
+        Trials in the store out of those that the last round asked for.
+    seconds : float
+        Duration of the run.
+    messages : tuple of str
+        What the reader should know, such as which trials failed, or why no exponent could be fitted.
+
+    Examples
+    --------
+    >>> from sterling.study import Outcome
+    >>> Outcome("time", new=20, done=20, seconds=60.0).finished
+    False
+    """
+
+    reason: str
+    new: int
+    done: int
+    seconds: float
+    messages: tuple[str, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to run."""
+        return self.reason not in ("time", "interrupted", "trials failed")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "finished": self.finished}
+
+
+@dataclass(frozen=True)
+class Progress(base.Progress, Described):
+    """How far a run of a study is, in trials of the current round.
+
+    Parameters
+    ----------
+    done, total, note, facts, seconds_left
+        As of all progress.
+    round : int
+        Its number, from one.
+    new : int
+        Trials run so far.
+    seconds : float
+        Since the beginning.
+    rows : Polars frame or None
+        The trials finished since the last `Progress`, if any: cell, trial, what was measured, seconds and
+        version.
+
+    Examples
+    --------
+    >>> from sterling.study import Progress
+    >>> Progress(done=5, total=20, new=5).to_dict()["total"]
+    20
+    """
+
+    round: int = 0
+    new: int = 0
+    seconds: float = 0.0
+    rows: pl.DataFrame | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        names = ("round", "done", "total", "new", "seconds", "note", "seconds_left")
+        return {**{name: getattr(self, name) for name in names}, "facts": list(self.facts)}
+
+
+class Collector:
+    """One run of a study under way; `go` yields its progress."""
+
+    def __init__(self, store: Store, study: Study, pool: Pool, limit: float | None):
+        self.store, self.study, self.pool = store, study, pool
+        self.begun = self.flushed = time.monotonic()
+        self.deadline = None if limit is None else self.begun + limit
+        self.known = Known(study.criteria)
+        self.planning = Rounds(study, self.known)
+        self.order = random.Random(os.urandom(16))  # another one in each process on the folder
+        self.wanted: Wanted = {}
+        self.lacking: dict[str, tuple[Cell, int]] = {}  # trials to hand out in this round, by cell
+        self.next: tuple[Cell, int] | None = None  # the trial to go on with
+        self.seen: set[str] = set()  # shards
+        self.buffer: list[Row] = []  # rows to write
+        self.fresh: list[pl.DataFrame] = []  # rows for the next progress
+        self.flying = 0  # trials that workers are at
+        self.paces: dict[str, float] = {}  # seconds a trial, by cell
+        self.lost: Counter[tuple[str, int]] = Counter()  # first trials of batches whose worker was lost
+        self.failed: list[str] = []
+        self.written = self.round = 0
+        self.halted: str | None = None
+        self.note = ""
+        self.warmed: set[tuple] = set()
+
+    def go(self) -> Generator[Progress, None, None]:
+        """Run rounds until there are no more, and yield progress at every look."""
+        stop = (lambda: self.pool.stopping) if self.pool.in_threads else pressed
+        results = self.pool.results(
+            partial(run_batch, self.study.seed, stop), self._feed(), _LOOK_SECONDS, errors="give"
+        )
+        try:
+            for done in results:
+                if done is not None:
+                    self._take(done)
+                else:
+                    if self.deadline is not None and time.monotonic() >= self.deadline:
+                        self.halted, self.pool.stopping = "time", True
+                    if self._flush_is_due():
+                        self._flush()
+                    yield self._progress()
+        except KeyboardInterrupt:
+            self.halted = "interrupted"
+            raise
+        finally:
+            results.close()
+            self._flush()
+        yield self._progress()
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended."""
+        done = sum(self.known.done(cell, count) for cell, count in self.wanted.items())
+        failed = self.failed[:_NAMED]
+        if len(self.failed) > _NAMED:
+            failed.append(f"{len(self.failed):,} trials failed in all; the others are kept")
+        reason = self.halted or ("trials failed" if failed else self.planning.reason)
+        spent = time.monotonic() - self.begun
+        return Outcome(reason, self.written, done, spent, (*failed, *self.planning.messages))
+
+    # -- what goes out ---------------------------------------------------------------------------------------
+
+    def _feed(self) -> Iterator[Batch | None]:
+        """Yield batches, round by round; None while all that is left of a round is being run."""
+        self._scan()
+        for wanted, note in self.planning:
+            self.wanted, self.note, self.lacking, self.next = wanted, note, {}, None
+            self.round += 1
+            for cell, count in wanted.items():
+                missing = count - int(np.count_nonzero(self.known.states(cell, count)))
+                if missing:
+                    self.lacking[cell.key] = cell, missing
+            self._prepare([cell for cell, _ in self.lacking.values()])
+            while self.lacking or self.flying:
+                if self.halted:
+                    return
+                yield self._batch()
+            self._flush()  # other processes may wait for these rows
+
+    def _prepare(self, cells: list[Cell]) -> None:
+        """Refuse what does not fit into memory, and compile kernels before trials fan out."""
+        if cells and self.pool.here:
+            largest = max((cell.problem for cell in cells), key=lambda one: one.n * one.samples * one.m)
+            what = f"{self.pool.count} trials with n={largest.n}, m={largest.m}, {largest.samples} samples"
+            require_memory(self.pool.count * largest.memory(), f"{what} at a time")
+        groups = {kernel_group(cell): cell for cell in cells}
+        warm_up(cell for group, cell in groups.items() if group not in self.warmed)
+        self.warmed.update(groups)
+
+    def _batch(self) -> Batch | None:
+        """Return the next trials to run; None if all are being run."""
+        if self._flush_is_due():
+            self._flush()
+        if not self.lacking:
+            return None
+        cell, first = self.next if self.next and self._is_missing(*self.next) else self._jump()
+        states = self.known.states(cell, self.wanted[cell])[first : first + self._size(cell)]
+        taken = np.flatnonzero(states != MISSING)
+        count = int(taken[0]) if taken.size else len(states)
+        states[:count] = TAKEN
+        self._change_lacking(cell, -count)
+        self.flying += count
+        self.next = cell, first + count
+        return Batch(cell, np.arange(first, first + count), self._own(cell))
+
+    def _is_missing(self, cell: Cell, number: int) -> bool:
+        count = self.wanted[cell]
+        return number < count and self.known.states(cell, count)[number] == MISSING
+
+    def _jump(self) -> tuple[Cell, int]:
+        """Return a random missing trial of a random cell."""
+        cell, _ = self.lacking[self.order.choice(list(self.lacking))]
+        states = self.known.states(cell, self.wanted[cell])
+        tried = [self.order.randrange(len(states)) for _ in range(_TRIES)]
+        begin = next((number for number in tried if states[number] == MISSING), tried[0])
+        for start, stop in ((begin, len(states)), (0, begin)):
+            for first in range(start, stop, _WINDOW):
+                found = np.flatnonzero(states[first : min(first + _WINDOW, stop)] == MISSING)
+                if found.size:
+                    return cell, first + int(found[0])
+        raise AssertionError("a cell lacks trials, and none is missing")
+
+    def _size(self, cell: Cell) -> int:
+        pace = self.paces.get(cell.key)
+        size = _FIRST_BATCH if pace is None else _BATCH_SECONDS / max(pace, 1e-6)
+        share = self._waiting / (_BATCHES * self.pool.count)
+        return int(np.clip(min(size, share), 1, _BATCH_TRIALS))
+
+    @property
+    def _waiting(self) -> int:
+        """How many trials of the round there are to hand out."""
+        return sum(count for _, count in self.lacking.values())
+
+    def _change_lacking(self, cell: Cell, change: int) -> None:
+        count = self.lacking.pop(cell.key, (cell, 0))[1] + change
+        if count > 0:
+            self.lacking[cell.key] = cell, count
+
+    def _own(self, cell: Cell) -> tuple:
+        """Return the user's kind and surrogate, which a worker in another process does not know."""
+        if self.pool.in_threads:
+            return ()
+        kind, surrogate = self.study.kind, cell.own_surrogate
+        kinds = () if kind.name in KINDS.built_in else (kind,)
+        return kinds if surrogate is None else (*kinds, surrogate)
+
+    # -- what comes back -------------------------------------------------------------------------------------
+
+    def _take(self, done: Done) -> None:
+        """Keep the rows of a batch; raise what stopped it, unless its trials shall be tried again."""
+        cell, numbers = done.item.cell, done.item.numbers
+        finished: Finished = done.value or Finished([], {})
+        self.flying -= len(numbers)
+        states = self.known.states(cell, self.wanted[cell])
+        states[list(finished.failed)] = FAILED
+        self.failed += finished.failed.values()
+        if finished.rows:
+            frame = frame_of(self.study.kind, finished.rows).with_columns(cell=pl.lit(cell.key))
+            _, before = self.known.record(frame)[cell.key]
+            self.buffer += [row for row, state in zip(finished.rows, before, strict=True) if state != KNOWN]
+            self.fresh.append(frame)
+            self.paces[cell.key] = float(frame["seconds"].mean())  # type: ignore[arg-type]
+        left = numbers[states[numbers] == TAKEN]
+        if not left.size:
+            return
+        states[left] = MISSING
+        self._change_lacking(cell, len(left))
+        if self.halted or self.pool.stopping or finished.rows:
+            return
+        lost = isinstance(done.error, KeyboardInterrupt) or type(done.error).__name__ == "KilledWorker"
+        if done.error is not None and not lost:
+            raise _readable(done.error)
+        place = cell.key, int(left[0])
+        self.lost[place] += 1
+        if self.lost[place] > _ATTEMPTS:
+            where = f"n={cell.problem.n}, samples={cell.problem.samples}"
+            why = done.error or "they end early"
+            raise SterlingError(
+                f"workers give no rows for trials of {where} ({why}): is something stopping or killing them?"
+            )
+
+    def _progress(self) -> Progress:
+        rows = pl.concat(self.fresh) if self.fresh else None
+        self.fresh = []
+        total = sum(self.wanted.values())
+        new, spent = self.written + len(self.buffer), time.monotonic() - self.begun
+        facts = (f"{new / spent:.3g} a second",) if new else ()
+        note = f"round {self.round}: {self.note}" if self.note else ""
+        done = total - self._waiting - self.flying
+        left = (total - done) * spent / new if new and done < total else None
+        return Progress(done, total, note, facts, left, self.round, new, spent, rows)
+
+    # -- the store -------------------------------------------------------------------------------------------
+
+    def _flush_is_due(self) -> bool:
+        now, (least, most) = time.monotonic(), _FLUSH_SECONDS
+        spent = now - self.flushed
+        if len(self.buffer) > _AWAITED * self._waiting:
+            return spent >= least
+        return spent >= min(most, max(least, _FLUSH_SHARE * (now - self.begun)))
+
+    def _flush(self) -> None:
+        """Write rows, and look for those that others have written."""
+        self.flushed = time.monotonic()
+        if self.buffer:
+            name = self.store.add(self.buffer)
+            self.written += len(self.buffer)
+            self.buffer = []  # only now: rows that could not be written are tried again
+            self.seen.add(name or "")
+        self._scan()
+
+    def _scan(self) -> None:
+        """Read the shards that are new."""
+        for name in self.store._names():
+            if name in self.seen:
+                continue
+            self.seen.add(name)
+            frame = self.store._read(name, self.known.columns)
+            if frame is not None:
+                for key, (numbers, before) in self.known.record(frame).items():
+                    cell, _ = self.lacking.get(key, (None, 0))
+                    if cell is not None:
+                        missing = (before == MISSING) & (numbers < self.wanted[cell])
+                        self._change_lacking(cell, -int(np.count_nonzero(missing)))
+
+
+def _readable(problem: BaseException) -> BaseException:
+    """Return the error to raise for a batch that failed."""
+    if isinstance(problem, CancelledError):
+        return SterlingError("trials were given up: is the cluster or the executor still running?")
+    if isinstance(problem, BrokenExecutor):
+        return SterlingError(
+            f"a worker of the executor died, for lack of memory perhaps ({problem}): finished trials are "
+            "kept, and a run with a new executor goes on"
+        )
+    return problem
 
 
 def iterate(
-    study: Study | str | os.PathLike,
+    study: Study | Store | str | os.PathLike,
     folder: str | os.PathLike | None = None,
     *,
     threads: int | None = None,
@@ -34,25 +372,25 @@ def iterate(
     width: float | None = None,
     time_limit: float | None = None,
 ) -> Generator[Progress, None, Outcome]:
-    """Run a study, or go on with one, giving progress with the new rows several times a second.
+    """Run a study, or go on with one, and yield progress with the new rows several times a second.
 
     Leaving the loop early stops the workers; what is finished by then is in the store.
 
     Parameters
     ----------
-    study : Study or path
-        A study, its TOML file, or the folder of one begun earlier.
+    study : Study, Store or path
+        A study, its store, its TOML file, or its folder.
     folder : path, optional
-        Where to keep it. Needed unless ``study`` is a folder or a file.
+        Where to keep a new study. A TOML file needs none: its study lies beside it.
     threads : int, optional
-        Trials at a time: all cores by default. No result depends on it.
+        Number of trials at a time, all cores by default; results are the same for any value.
     executor : concurrent.futures.Executor, optional
-        Where trials run instead of threads; see `open_cluster`. After Ctrl-C threads give up what they are
-        at; processes do so where Ctrl-C reaches them too, as at a terminal, and else end their batches.
-        Whether all trials at a time fit into memory is checked for threads and for a ProcessPoolExecutor;
-        the memory of other executors' workers is not known here.
+        Where trials run instead of threads; see `open_cluster`. After Ctrl-C threads give up their trials;
+        processes do so where Ctrl-C reaches them too, as at a terminal, and else finish their batches.
+        Whether all trials at a time fit into memory is checked for threads and for a ProcessPoolExecutor
+        only.
     width, time_limit : float, optional
-        Instead of the study's own ``width`` and ``time`` in this call.
+        Replace the study's ``width`` and ``time`` in this call.
 
     Returns
     -------
@@ -62,7 +400,7 @@ def iterate(
     Yields
     ------
     Progress
-        With ``rows``, the trials finished since the one before.
+        With ``rows``, the trials finished since the last one.
 
     Raises
     ------
@@ -86,28 +424,27 @@ def iterate(
     """
     store = open_store(study, folder)
     narrowed = store.study if width is None else replace(store.study, width=width)
-    limit = time_limit if time_limit is not None else narrowed.time
-    store._tidy()
-    try:
-        with Pool(threads, executor) as pool:
-            collector = Collector(store, narrowed, pool, limit)
-            try:
-                yield from collector.go()
-            except KeyboardInterrupt as error:
-                error.outcome = collector.outcome  # type: ignore[attr-defined]
-                error.add_note(
-                    f"interrupted after {collector.written:,} new trials, which are in {store.folder}: the "
-                    "next run goes on"
-                )
-                raise
-    finally:
-        with contextlib.suppress(OSError):  # many small shards cost speed only
-            store._gather()
+    limit = narrowed.time
+    if time_limit is not None:
+        limit = checks.real(seconds(time_limit), "time_limit", above=0)
+    for place in (store.folder, store.folder / SHARD_FOLDER):
+        remove_left(place)  # temporary files of writers that were killed
+    with Pool(threads, executor) as pool:
+        collector = Collector(store, narrowed, pool, limit)
+        try:
+            yield from collector.go()
+        except KeyboardInterrupt as error:
+            error.outcome = collector.outcome  # type: ignore[attr-defined]
+            error.add_note(
+                f"interrupted after {collector.written:,} new trials, which are in {store.folder}: the next "
+                "run goes on"
+            )
+            raise
     return collector.outcome
 
 
 def run(
-    study: Study | str | os.PathLike,
+    study: Study | Store | str | os.PathLike,
     folder: str | os.PathLike | None = None,
     *,
     threads: int | None = None,
@@ -123,7 +460,7 @@ def run(
     study, folder, threads, executor, width, time_limit
         As in `iterate`.
     progress : bool or callable
-        Shows progress, or gets a `Progress` several times a second.
+        True shows progress; a function is called with a `Progress` several times a second.
 
     Returns
     -------
@@ -158,70 +495,10 @@ def run(
 def passing_store(
     study: Study, threads: int | None = None, progress: bool | ProgressCallback = False
 ) -> Iterator[Store]:
-    """Run a study in a folder that is gone at the end, and give its store."""
+    """Run a study in a temporary folder, and yield its store."""
     with TemporaryDirectory(prefix="sterling-") as folder:
         try:
             run(study, folder, threads=threads, progress=progress)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt from None  # without the word that the next run goes on
+            raise KeyboardInterrupt from None  # without the note that the next run goes on
         yield Store(folder)
-
-
-def open_store(study: Study | str | os.PathLike, folder: str | os.PathLike | None = None) -> Store:
-    """Return the store of a study, made if it is new."""
-    if isinstance(study, Study):
-        if folder is None:
-            raise InputError("name the folder in which the study shall lie")
-        return Store(folder, study)
-    path = as_path(study, "the study")
-    if os.path.isdir(path):
-        if folder is not None:
-            raise InputError(f"{path} is the folder of a study, which goes on where it is: give no other")
-        return Store(path)
-    read = Study.from_toml(path)
-    return Store(path.with_suffix("") if folder is None else folder, read)
-
-
-def replay(
-    folder: str | os.PathLike, key: str, record: tuple[str, ...] = ("flips",)
-) -> Orbit | dict[str, Any]:
-    """Run one trial of a study again, bit for bit as in the study.
-
-    Parameters
-    ----------
-    folder : path
-        The folder of the study.
-    key : str
-        The trial's name, HASH-NUMBER: the columns ``cell`` and ``trial`` of its row. The trial need not have
-        been run before.
-    record : tuple of str
-        What the orbit shall keep of its course, as in `train`.
-
-    Returns
-    -------
-    Orbit or dict
-        The whole run; of a trial that is no run, what its kind measures.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from sterling.study import Store, Study, replay, run
-    >>> folder = tempfile.mkdtemp()
-    >>> _ = run(Study(n=8, samples=40, trials=2, steps=500), folder)
-    >>> row = Store(folder).trials().row(1, named=True)
-    >>> orbit = replay(folder, f"{row['cell']}-{row['trial']}")
-    >>> orbit.occupancy == row["occupancy"]
-    True
-    """
-    store = Store(folder)
-    name, number = split_key(key)
-    cells = {cell.key: cell for cell in store.study.cells}
-    if name not in cells:
-        store.trials(["cell"])  # the shards know the cells of an adaptive study
-        cells = store.cells
-    if name not in cells:
-        raise InputError(f"the study in {store.folder} has no cell {name}")
-    cell = cells[name]
-    if store.study.kind.replay is not None:
-        return store.study.kind.replay(cell, trial_seeds(store.study.seed, cell, number), record)
-    return run_trial(cell, number, store.study.seed)

@@ -7,12 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from sterling.study.cells import Cell, Seeds
-from sterling.study.criteria import Criterion
-from sterling.study.kinds import COUNT, FLAG, REAL, Kind, Look
+from sterling.study.columns import COUNT, FLAG, REAL, Criterion
+from sterling.study.kind import Cell, Kind, Look, Seeds
 
-# What a visit of a state and of its rows costs, in seconds of one machine; only ratios matter.
-_TRIAL, _ENTRY, _VISIT, _VISITED_ROW = 2e-3, 1e-8, 3e-7, 4e-9
 _WARM_N = 4
 
 
@@ -44,12 +41,6 @@ def few_states(cell: Cell) -> Cell:
     return cell.small(n=min(cell.problem.n, _WARM_N))
 
 
-def _work(cell: Cell) -> pl.Expr:
-    problem = cell.problem
-    rows = float(problem.samples * problem.m)
-    return pl.lit(_TRIAL + problem.n * rows * _ENTRY + 2.0**problem.n * (_VISIT + _VISITED_ROW * rows))
-
-
 KIND = Kind(
     "landscape",
     _run,
@@ -71,6 +62,5 @@ KIND = Kind(
         )
     },
     check=check_states,
-    work=_work,
     small=few_states,
 )

@@ -3,9 +3,6 @@
 A cell of dimension n and sample size N gives k successes in t trials, k ~ Binomial(t, p), with
 
     logit p = β(n) · (log N − log N₅₀(n)),   log N₅₀ = Σ aⱼ xⱼ(n) + offset(n),   log β = Σ bⱼ zⱼ(n).
-
-With one slope for all n it is the generalised linear model of statsmodels, which the
-tests compare it with.
 """
 
 from __future__ import annotations
@@ -15,19 +12,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import chdtrc, expit, gammaincinv, gammaln, rel_entr
+from scipy.special import expit, gammaincinv, gammaln
 
-_STEEPEST = 12.0  # log β beyond which the data are separated for all that can be seen
-_SMALL_VARIANCE = 25.0  # t·p(1−p) below which a cell's deviance is not near its limit law
+_STEEPEST = 12.0  # log β; beyond it the data are separated for all that can be seen
 _GRADIENT = 1e-6  # of the log-likelihood of a trial, below which it is flat
 _DAMPING, _STEPS = 1e-4, 200  # at the start, and at most
 
 
 def settled(values: Any) -> Any:
-    """Return numbers to six significant digits: what a decision may look at.
+    """Return numbers rounded to six significant digits, on which decisions are based.
 
-    BLAS and the C library leave the last bits of a fit open. Rounded, a decision is the same on every
-    machine, but for about one in a million, where a number lies next to the edge between two roundings.
+    The last bits of a fit depend on BLAS and the C library. With rounded numbers decisions are the same on
+    every machine, except about once in a million, next to an edge between two roundings.
     """
     rounded = [float(f"{value:.6g}") for value in np.ravel(values)]
     return rounded[0] if np.ndim(values) == 0 else np.reshape(rounded, np.shape(values))
@@ -62,10 +58,6 @@ class Model:
     slope: np.ndarray
     offset: np.ndarray
 
-    @property
-    def size(self) -> int:
-        return self.location.shape[1] + self.slope.shape[1]
-
     def without(self, column: int, value: float) -> Model:
         """Return the model with one location parameter held at a value."""
         return replace(
@@ -85,10 +77,6 @@ class Maximum:
     information: np.ndarray
     converged: bool
 
-    @property
-    def aic(self) -> float:
-        return 2 * len(self.parameters) - 2 * self.value
-
 
 def predictor(model: Model, log_samples: np.ndarray, parameters: np.ndarray):
     """Return η and its derivatives (cells, parameters)."""
@@ -104,7 +92,7 @@ def maximise(counts: Counts, model: Model, start: np.ndarray | None = None) -> M
     """Return the maximum of the likelihood, from a start or from weighted least squares on logits.
 
     Fisher scoring, damped after Levenberg where a step leads down. (`scipy.optimize` takes three times as
-    long: what it does beside the few additions here is far more than these.)
+    long.)
     """
     log_samples, t, k = np.log(counts.samples), counts.trials, counts.successes
     constant = float(np.sum(gammaln(t + 1) - gammaln(k + 1) - gammaln(t - k + 1)))
@@ -152,7 +140,7 @@ def profile_interval(
     counts: Counts, model: Model, best: Maximum, column: int, level: float = 0.95
 ) -> tuple[float, float]:
     """Return the profile-likelihood interval of a location parameter, an end infinite where it has none."""
-    from scipy.optimize import brentq  # takes longer to load than all the rest of this room
+    from scipy.optimize import brentq  # slow to load
 
     limit = math.sqrt(2 * float(gammaincinv(0.5, level)))  # the quantile of χ² of one degree of freedom
     middle = float(best.parameters[column])
@@ -183,45 +171,3 @@ def profile_interval(
         root = brentq(lambda x, sign=sign: depth(middle + sign * x * step), inner, outer, xtol=1e-4)
         ends.append(middle + sign * float(root) * step)  # type: ignore[arg-type]
     return ends[0], ends[1]
-
-
-def _deviance(t, k, shares) -> np.ndarray:
-    """Return the deviance of k successes in t trials from the saturated model."""
-    return 2 * t * (rel_entr(k / t, shares) + rel_entr(1 - k / t, 1 - shares))
-
-
-def goodness_of_fit(counts: Counts, shares: np.ndarray, parameters: int) -> tuple[float, float, float]:
-    """Return the deviance, its expectation if the model is true, and the p-value.
-
-    The textbook χ² law fails in cells where nearly all trials succeed or fail. There the mean and variance
-    of the deviance are computed from the binomial law; a scaled χ² with the total mean and variance, less
-    1 and 2 for each fitted parameter, gives the p-value.
-    """
-    total = float(_deviance(counts.trials, counts.successes, shares).sum())
-    mean = variance = 0.0
-    for t, p in zip(counts.trials, shares, strict=True):
-        one, two = _deviance_moments(int(t), float(p))
-        mean, variance = mean + one, variance + two
-    free = len(counts.trials) - parameters
-    if free < 1:
-        return total, 0.0, math.nan
-    mean = max(mean - parameters, mean * free / len(counts.trials) / 2)
-    variance = max(variance - 2 * parameters, variance * free / len(counts.trials) / 2)
-    if mean <= 0 or variance <= 0:
-        return total, mean, math.nan
-    scale = variance / (2 * mean)
-    return total, mean, float(chdtrc(2 * mean * mean / variance, total / scale))
-
-
-def _deviance_moments(t: int, p: float) -> tuple[float, float]:
-    if t * p * (1 - p) > _SMALL_VARIANCE:
-        return 1.0, 2.0
-    if not 0 < p < 1:
-        return 0.0, 0.0
-    k = np.arange(t + 1)
-    chances = np.exp(
-        gammaln(t + 1) - gammaln(k + 1) - gammaln(t - k + 1) + k * math.log(p) + (t - k) * math.log1p(-p)
-    )
-    values = _deviance(t, k, p)
-    mean = float(chances @ values)
-    return mean, float(chances @ (values - mean) ** 2)

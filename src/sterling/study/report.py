@@ -1,31 +1,101 @@
-"""What a store says: fits of every series under both treatments of undecided trials, and what is done."""
+"""What a store says: fits of every series under both treatments of undecided trials, beside what theory says
+of them; and how much of the study is done.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import os
-from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from sterling import theory
 from sterling.base.text import Result, shortened
+from sterling.errors import InputError
+from sterling.model.families import Gaussian
+from sterling.schedules import parse_schedule
 from sterling.stats import jeffreys
-from sterling.study.criteria import Criterion
-from sterling.study.expected import Expected, expected
+from sterling.study.columns import Criterion
 from sterling.study.fit import ExponentFit, FitError, fit_exponent
-from sterling.study.grid import Study
-from sterling.study.kinds import parse_criterion
+from sterling.study.kind import Cell, parse_criterion
+from sterling.study.spec import Study
 from sterling.study.store import Store
+
+_PAPER = "Jeong, Xin & Yin, arXiv 2505.18113"
+#: Which of the paper's claims is about a criterion: `theory.samples_proved`.
+_PROVED = {"ergodic": "ergodic", "optimal": "recurrent", "visit": "recurrent", "occupancy": "recurrent"}
 
 #: Placing trials and stopping by what was seen costs coverage: simulated, 93.4 % ± 0.6 of intervals held.
 PLACED = (
     "the study chose sample sizes and its end by what it saw, so intervals said to hold at 95 % do so in "
     "about 93 % of studies"
 )
+
+
+@dataclass(frozen=True)
+class Expected:
+    """An exponent that theory gives for a series."""
+
+    exponent: float  # of a bound, or the slope of the line nearest to a law over the dimensions run
+    kind: str
+    source: str
+    samples: dict[int, float]  # N₅₀ by dimension; empty for a bound, which has no constant
+
+
+def expected(cell: Cell, criterion: str | Criterion, dimensions: Iterable[int]) -> tuple[Expected, ...]:
+    """Return the exponents that theory gives for N₅₀ in the series of a cell.
+
+    The paper and the laws are about independent Gaussian inputs; for others nothing is known.
+    """
+    known = sorted(int(n) for n in dimensions if n > 1)
+    if len(known) < 2 or "steps" not in cell.settings:  # the laws are about runs
+        return ()
+    one, problem = parse_criterion(criterion), cell.problem
+    if not isinstance(problem.inputs, Gaussian) or problem.normalize is not None:
+        return ()
+    found = []
+    claim = _PROVED.get(one.column)
+    if claim:
+        order = {n: theory.samples_proved(replace(problem, n=n), claim=claim) for n in known}
+        source = f"{_PAPER}; without label noise" if claim == "ergodic" else _PAPER
+        found.append(Expected(_slope(order), "theorem", source, {}))
+    law = _law(one, cell)
+    if law is not None:
+        try:
+            samples = {n: law(n) for n in known}
+        except InputError:  # beyond what the law is solved for
+            return tuple(found)
+        found.append(Expected(_slope(samples), "mean-field", "sterling.theory", samples))
+    return tuple(found)
+
+
+def _law(criterion: Criterion, cell: Cell) -> Callable[[int], float] | None:
+    """Return the mean-field law of N₅₀ for a criterion, if there is one; the noiseless ones have a budget."""
+    problem, settings = cell.problem, cell.settings
+    noise, surrogate = problem.noise, settings["surrogate"]
+    if settings.get("restart", "none") != "none":
+        return None
+    given: Any = {"schedule": parse_schedule(settings["schedule"]), "surrogate": surrogate}
+    given["steps"] = settings["steps"]
+    if criterion.column == "optimal" and not noise:
+        return lambda n: theory.samples_for_iterate(replace(problem, n=n), **given)
+    if criterion.column == "ergodic":
+        return lambda n: theory.samples_for_average(replace(problem, n=n), **given)
+    share = criterion.threshold
+    if criterion.column == "occupancy" and noise and share is not None and share < 1:
+        return lambda n: theory.samples_for_occupancy(
+            replace(problem, n=n), occupancy=share, surrogate=surrogate
+        )
+    return None
+
+
+def _slope(samples: dict[int, float]) -> float:
+    return float(np.polyfit(np.log(list(samples)), np.log(list(samples.values())), 1)[0])
 
 
 @dataclass(frozen=True)

@@ -1,54 +1,440 @@
-"""Study files: TOML read into the arguments of a `Study`, and written from its tables."""
+"""What a study asks for: its cells, how many trials each gets, and when enough is known; and its TOML file.
+
+A `Study` is a plain value. Running its trials is left to `collect.py`.
+"""
 
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
-import os
+import math
+import re
 import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from os import PathLike
 from typing import Any
 
-from sterling.base.files import as_path, printable, unreadable
-from sterling.errors import InputError
-from sterling.study.kinds import PROBLEM, get_kind
+import numpy as np
 
-_TOP = ("name", "seed", "criteria")
-_TABLES = {
+from sterling.base import checks
+from sterling.base.files import as_path, printable, unreadable
+from sterling.base.text import Described, shortened
+from sterling.errors import InputError
+from sterling.model.normalise import normalize_values
+from sterling.model.problem import Problem
+from sterling.study.columns import Criterion
+from sterling.study.kind import PROBLEM, SEMANTICS, Cell, Kind, canonical, digest, get_kind, parse_criterion
+
+TARGETS = ("exponent", "proportion")
+
+#: Bounds of cells in a study, and of trials in a cell or series.
+MAX_CELLS = 100_000
+MAX_TRIALS = 1_000_000_000
+
+#: Upper bound of n, m and N: no computer holds a larger instance.
+MAX_SIZE = 10**15
+
+#: Default width of the 95 % interval of an exponent.
+DEFAULT_WIDTH = 0.1
+
+_MOST_POWER = 8.0  # a of samples = c·n^a
+_MOST_LETTERS = 1000  # of a study's name
+_TABLES = {  # of a study file, with their keys
     "problem": PROBLEM,
     "run": ("kind", "trials"),  # and the settings of the kind
     "stop": ("target", "width", "time", "max_trials"),
 }
-_MOST_BYTES = 1 << 24  # of a study file
+_UNITS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def read_text(path: str | os.PathLike) -> str:
-    """Return the text of a study's file, or raise InputError that names it."""
-    path = as_path(path, "the study")
-    reason = unreadable(path)
-    if reason is not None:
-        raise InputError(reason)
+@dataclass(frozen=True)
+class Scaled:
+    """Sample sizes ⌈c·n^a⌉ for each c."""
+
+    c: tuple[float, ...]
+    a: float
+
+    def at(self, n: int) -> list[int]:
+        """Return the sample sizes for dimension n, rising, each once."""
+        largest = max(self.c) * n**self.a
+        if largest > MAX_SIZE:
+            raise InputError(
+                f"samples c·n^a with c = {max(self.c):g} and a = {self.a:g} are {largest:.3g} at n = {n}; "
+                f"they may be at most {MAX_SIZE:,}"
+            )
+        return sorted({math.ceil(round(c * n**self.a, 9)) for c in self.c})
+
+
+@dataclass(frozen=True, init=False, eq=False)
+class Study(Described):
+    """Many trials over a grid of problems.
+
+    Most arguments may be lists; the study then has every combination of their values.
+
+    Parameters
+    ----------
+    n : int or list of int
+        Input dimensions.
+    samples : list of int, or dict(c=[…], a=…), optional
+        Sample sizes N: absolute, or ⌈c·n^a⌉. Without them the study chooses sample sizes as it goes; its
+        target is then "exponent".
+    m, noise, readout, inputs, normalize : values or lists of values
+        As in `Problem`. A list of numbers is one readout.
+    kind : str
+        The kind of trial: "train" (a run), "landscape" (all 2ⁿ states), "baseline" (another estimator),
+        "certificate" (a proof), "starts" (runs from other starts), or one that was registered.
+    trials : int
+        Trials in a cell, up to 10⁹; with target "proportion" their upper bound. With target "exponent",
+        `max_trials` bounds them instead. A run keeps one byte of each trial, and one for each criterion.
+    criteria : str or list of str, optional
+        What counts as success, by default the first criterion of the kind; see `parse_criterion`.
+    seed : int
+        The root of all seeds.
+    target : "exponent", "proportion" or None
+        What to measure to the given width: the exponent α of N₅₀ = C·n^α in each series, or the share of
+        successes in each cell. None: run all trials.
+    width : float, optional
+        The width of the 95 % interval at which the target is reached; of an exponent 0.1 by default.
+    time : float or str, optional
+        Seconds, or a text such as "15min", after which a call of `run` stops. How many trials that allows
+        depends on the machine.
+    max_trials : int, optional
+        Upper bound of the trials of one series where the study chooses the sample sizes.
+    name : str
+        For headings.
+    settings : mapping, optional
+        Settings of the kind; keywords work as well.
+    **more : values or lists of values
+        Settings of the kind: of "train" ``schedule`` (such as "power:0.5,0.5"), ``surrogate`` and ``steps``,
+        the step budget of a trial.
+
+    Examples
+    --------
+    >>> from sterling.study import Study
+    >>> study = Study(n=[8, 16], samples={"c": [1, 2], "a": 1.5}, noise=[0.0, 0.5], steps=10_000)
+    >>> len(study.series), len(study.cells)
+    (2, 8)
+    >>> study.samples_at(16)
+    [64, 128]
+    """
+
+    n: tuple[int, ...]
+    samples: tuple[int, ...] | Scaled | None
+    m: tuple[int, ...]
+    noise: tuple[float, ...]
+    readout: tuple[Any, ...]
+    inputs: tuple[str, ...]
+    normalize: tuple[str | None, ...]
+    kind: Kind
+    trials: int
+    criteria: tuple[Criterion, ...]
+    seed: int
+    target: str | None
+    width: float | None
+    time: float | None
+    max_trials: int
+    name: str
+    settings: dict[str, tuple]
+
+    def __init__(
+        self,
+        n: Any,
+        samples: Any = None,
+        m: Any = 1,
+        noise: Any = 0.0,
+        readout: Any = "ones",
+        inputs: Any = "gaussian",
+        normalize: Any = None,
+        *,
+        kind: str | Kind = "train",
+        trials: int = 100,
+        criteria: Any = None,
+        seed: int = 0,
+        target: str | None = None,
+        width: float | None = None,
+        time: float | str | None = None,
+        max_trials: int = 200_000,
+        name: str = "study",
+        settings: Mapping[str, Any] | None = None,
+        **more: Any,
+    ):
+        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
+        put("n", _integers(n, "n"))
+        put("samples", _samples(samples))
+        put("m", _integers(m, "m"))
+        put("noise", _values(noise, "noise", lambda one: checks.real(one, "noise") + 0.0))  # −0 is 0
+        put("readout", _readouts(readout))
+        put("inputs", _values(inputs, "inputs", str))
+        put("normalize", _values(normalize, "normalize", _normalize))
+        put("kind", get_kind(kind.name if isinstance(kind, Kind) else kind))
+        put("trials", checks.integer(trials, "trials", 1, MAX_TRIALS))
+        put("seed", checks.integer(seed, "seed", 0))
+        put("target", None if target is None else checks.choice(target, "target", TARGETS))
+        put("width", None if width is None else checks.real(width, "width", above=0))
+        put("time", None if time is None else checks.real(seconds(time), "time", above=0))
+        put("max_trials", checks.integer(max_trials, "max_trials", 1, MAX_TRIALS))
+        put("name", _name(name))
+        plain, given = {}, checks.instance_of(settings or {}, Mapping, "settings", "a mapping")
+        for setting, value in {**self.kind.settings, **given, **more}.items():
+            plain[setting] = _values(value, setting, partial(self.kind._setting, setting))
+        put("settings", plain)
+        named = list(self.kind.criteria)[:1] if criteria is None else criteria
+        put("criteria", _values(named, "criteria", partial(parse_criterion, kind=self.kind)) if named else ())
+        self._check_target()
+        self._check_cells()
+
+    def _check_target(self) -> None:
+        if self.samples is None and self.target is None:
+            object.__setattr__(self, "target", "exponent")
+        if self.samples is None and self.target != "exponent":
+            raise InputError(
+                "samples are missing: list them, or give samples = {c = […], a = …}; only target = "
+                '"exponent" finds them by itself'
+            )
+        if self.width is not None and self.target is None:
+            object.__setattr__(self, "target", "proportion")
+        if self.target == "proportion" and self.width is None:
+            raise InputError('target = "proportion" needs a width, such as 0.1')
+        if self.target is not None and not self.criteria:
+            raise InputError(
+                f"the target {self.target!r} needs a criterion, and trials of this kind have none"
+            )
+        if self.target == "exponent" and (len(self.n) < 2 or min(self.n) < 2):
+            raise InputError("an exponent needs at least two values of n, each at least 2")
+        if self.target == "exponent" and self.width is None:
+            object.__setattr__(self, "width", DEFAULT_WIDTH)
+
+    def _check_cells(self) -> None:
+        series = math.prod(len(values) for values in (*self._axes().values(), *self.settings.values()))
+        sizes = 0 if self.samples is None else sum(len(self.samples_at(n)) for n in self.n)
+        if series * max(sizes, len(self.n)) > MAX_CELLS:
+            raise InputError(f"the study would have more than {MAX_CELLS:,} cells: give fewer values")
+        for one in self.series:  # so that a wrong value is refused here, not in a worker
+            for n in {min(self.n), max(self.n)}:
+                cell = one.at(n, 1 if self.samples is None else self.samples_at(n)[0])
+                if self.kind.check is not None:
+                    self.kind.check(cell)
+
+    def _axes(self) -> dict[str, tuple]:
+        return {name: getattr(self, name) for name in ("m", "noise", "readout", "inputs", "normalize")}
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the study chooses sample sizes and trials as it goes."""
+        return self.target == "exponent"
+
+    @cached_property
+    def series(self) -> tuple[Cell, ...]:
+        """One cell of each series; the cells of a series differ in n and samples only, and get one fit."""
+        samples = 1 if self.samples is None else self.samples_at(self.n[0])[0]
+        problems, settings = (
+            [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+            for axes in (self._axes(), self.settings)
+        )
+        return tuple(
+            Cell._trusted(self.kind.name, Problem(self.n[0], samples, **problem), chosen)
+            for problem, chosen in itertools.product(problems, settings)
+        )
+
+    def samples_at(self, n: int) -> list[int]:
+        """Return the sample sizes listed for dimension n; none if the study chooses them.
+
+        Parameters
+        ----------
+        n : int
+            Dimension.
+
+        Returns
+        -------
+        list of int
+            Sample sizes, rising.
+        """
+        if self.samples is None:
+            return []
+        return self.samples.at(n) if isinstance(self.samples, Scaled) else list(self.samples)
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """The listed cells; none where the study chooses the sample sizes."""
+        return tuple(one.at(n, size) for one in self.series for n in self.n for size in self.samples_at(n))
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of the root seed and the semantics version: rows of equal identity may lie in one store."""
+        return digest(canonical({"seed": self.seed, "semantics": SEMANTICS}))
+
+    @classmethod
+    def from_toml(cls, path: str | PathLike) -> Study:
+        """Read a study from a TOML file. Raises InputError with the place of a mistake in it.
+
+        Parameters
+        ----------
+        path : path
+            Of the file.
+
+        Returns
+        -------
+        Study
+            The study.
+        """
+        path = as_path(path, "the study")
+        reason = unreadable(path)
+        if reason is not None:
+            raise InputError(reason)
+        try:
+            return cls(**arguments(path.read_text(encoding="utf-8")))
+        except OSError as problem:
+            raise InputError(f"cannot read {printable(path)}: {problem.strerror or problem}") from None
+        except UnicodeDecodeError:
+            raise InputError(f"{printable(path)} is not a text in UTF-8, so it is no study file") from None
+        except InputError as problem:
+            raise InputError(f"{path}: {problem}") from None
+
+    def to_toml(self) -> str:
+        """Return the study as a TOML text that `from_toml` reads.
+
+        Returns
+        -------
+        str
+            The text.
+        """
+        return to_toml(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        samples = self.samples
+        if isinstance(samples, Scaled):
+            samples = {"c": list(samples.c), "a": samples.a}
+        readout = tuple(value if isinstance(value, str) else list(value) for value in self.readout)
+        problem = {
+            "n": _one(self.n),
+            "samples": list(samples) if isinstance(samples, tuple) else samples,
+            "m": _one(self.m),
+            "noise": _one(self.noise),
+            "readout": _one(readout),
+            "inputs": _one(self.inputs),
+            "normalize": _one(tuple(value or "none" for value in self.normalize)),
+        }
+        run = {name: _one(values) for name, values in self.settings.items()}
+        stop = {name: getattr(self, name) for name in ("target", "width", "time", "max_trials")}
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "criteria": [str(criterion) for criterion in self.criteria],
+            "problem": {key: value for key, value in problem.items() if value is not None},
+            "run": {"kind": self.kind.name, **run, "trials": self.trials},
+            "stop": {key: value for key, value in stop.items() if value is not None},
+        }
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_dict() == other.to_dict() if isinstance(other, Study) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(canonical(self.to_dict()))
+
+    def __repr__(self) -> str:
+        n = self.n[0] if len(self.n) == 1 else f"{self.n[0]}…{self.n[-1]}"
+        cells = f"{len(self.series)} series" if self.samples is None else f"{len(self.cells)} cells"
+        return f"Study({self.name!r}: {self.kind.name}, n={n}, {cells}, seed={self.seed})"
+
+    def _rows(self) -> list[tuple[str, str]]:
+        values = self.to_dict()
+        values |= {**values.pop("problem"), **values.pop("run"), **values.pop("stop")}
+        return [(name, shortened(value)) for name, value in values.items()]
+
+
+def _values(value: Any, name: str, plain=lambda one: one) -> tuple:
+    """Return a value, or a list of different values, as a tuple of plain values."""
+    values = value if isinstance(value, list | tuple | range | np.ndarray) else [value]
+    if not len(values):
+        raise InputError(f"{name} is an empty list; give at least one value")
+    if len(values) > MAX_CELLS:
+        raise InputError(f"{name} has {len(values):,} values; give at most {MAX_CELLS:,}")
+    result, seen = tuple(plain(one) for one in values), set()
+    for one in result:
+        key = one if isinstance(one, int | float | str | tuple | None) else repr(one)
+        if key in seen:
+            raise InputError(f"{name} holds {checks.shown(one)} twice")
+        seen.add(key)
+    return result
+
+
+def _normalize(value: Any) -> Any:
+    return normalize_values(None if value == "none" else value)
+
+
+def _integers(value: Any, name: str) -> tuple[int, ...]:
+    return _values(value, name, lambda one: checks.integer(one, name, 1, MAX_SIZE))
+
+
+def _samples(value: Any) -> tuple[int, ...] | Scaled | None:
+    if value is None or isinstance(value, Scaled):
+        return value
+    if not isinstance(value, Mapping):
+        return _integers(value, "samples")
+    if set(value) != {"c", "a"}:
+        raise InputError(
+            f"samples as c·n^a need exactly c and a; got {', '.join(map(str, value)) or 'nothing'}"
+        )
+    factors = _values(value["c"], "samples.c", lambda one: checks.real(one, "samples.c", above=0))
+    return Scaled(factors, checks.real(value["a"], "samples.a", -_MOST_POWER, _MOST_POWER))
+
+
+def _readouts(value: Any) -> tuple:
+    """One readout is a name or a list of numbers; several are a list of those."""
+    if not isinstance(value, list | tuple | np.ndarray):
+        return (value,)
+    if len(value) and all(map(checks.is_number, value)):
+        return (tuple(float(one) for one in value),)
+    return _values(list(value), "readout", _readout)
+
+
+def _readout(value: Any) -> Any:
+    if isinstance(value, np.ndarray) or (isinstance(value, Sequence) and not isinstance(value, str)):
+        return tuple(checks.real(one, "readout") for one in value)
+    return value
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or value.encode(errors="ignore").decode() != value:
+        raise InputError(f"name is {checks.shown(value)}; it must be a text")
+    if len(value) > _MOST_LETTERS:
+        raise InputError(f"name has {len(value):,} letters; {_MOST_LETTERS} are enough")
+    return value
+
+
+def _one(values: tuple[Any, ...]) -> Any:
+    return values[0] if len(values) == 1 else list(values)
+
+
+def seconds(value: float | str) -> float:
+    """Return a duration such as 90, "90s", "15min" or "2h" in seconds."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([a-z]*)\s*", value)
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"{printable(path)} is far too large for a study file")
-        return path.read_text(encoding="utf-8")
-    except OSError as problem:
-        raise InputError(f"cannot read the study {path}: {problem.strerror or problem}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is no text in UTF-8, so it is no study file") from None
+        return float(match[1]) * _UNITS[match[2] or "s"]  # type: ignore[index]
+    except (TypeError, KeyError, ValueError):
+        raise InputError(f"{value!r:.60} is not a duration; write 90, '90s', '15min' or '2h'") from None
+
+
+# -- the file ----------------------------------------------------------------------------------------------
 
 
 def arguments(text: str) -> dict[str, Any]:
-    """Return the arguments of the study that a TOML text describes; InputError tells the place in it."""
+    """Return the arguments of the study that a TOML text describes; InputError names the place."""
     try:
         tables = tomllib.loads(text)
-    except (ValueError, RecursionError) as problem:  # the second and numbers of 4,300 digits: no TOML errors
+    except (ValueError, RecursionError) as problem:  # TOMLDecodeError is a ValueError
         raise InputError(f"no valid TOML: {problem}") from None
     for title in _TABLES:
         if not isinstance(tables.get(title, {}), dict):
             raise InputError(f"{title} must be a table, [{title}]")
     run = tables.get("run", {})
     kind = get_kind(run.get("kind", "train"))
-    known = {"": (*_TOP, *_TABLES), **_TABLES, "run": (*_TABLES["run"], *kind.settings)}
+    known = {"": ("name", "seed", "criteria", *_TABLES), **_TABLES, "run": (*_TABLES["run"], *kind.settings)}
     for title, table in (("", tables), *((name, tables.get(name, {})) for name in _TABLES)):
         for key in table:
             if key not in known[title]:

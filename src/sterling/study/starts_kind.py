@@ -14,8 +14,8 @@ import numpy as np
 
 from sterling.base import checks
 from sterling.schedules import Schedule, Table, parse_schedule
-from sterling.study.cells import Cell, Seeds
-from sterling.study.kinds import REAL, SHARE, Look
+from sterling.study.columns import REAL, SHARE
+from sterling.study.kind import Cell, Look, Seeds
 from sterling.study.train_kind import KIND as TRAIN
 from sterling.study.train_kind import row_of, run_orbit
 

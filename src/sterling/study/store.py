@@ -1,36 +1,45 @@
-"""The folder of a study: its TOML, and shards of finished trials.
+"""The folder of a study: its TOML and shards of finished trials; and one of its trials run again.
 
-A shard is written under a temporary name, synced and renamed, so it is whole or absent, and its name holds
-the digest of its bytes, so damage is seen. No shard is ever changed. Several processes may share a folder:
-each adds shards of its own, and a trial that two of them ran counts once. A process merges the small shards
-that it wrote itself, and no others; they go after the large one is on disk, so a kill at any moment leaves at
-worst a row twice.
+A shard is a Parquet file of trials of one kind: the canonical JSON of the cell, the trial's number, what the
+kind measures, seconds and the version of the program. It is written under a temporary name, synced and
+renamed, so it is whole or absent; its name holds the digest of its bytes, so damage is seen. No shard is ever
+changed. Several processes may share a folder: each adds shards, and a trial that two of them ran counts once.
 """
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from sterling.base import checks
-from sterling.base.files import as_path, printable, remove_left, write_atomically
-from sterling.errors import InputError, SterlingWarning, StoreError
-from sterling.study.cells import Cell
-from sterling.study.criteria import SUCCESS, UNDECIDED, Criterion
-from sterling.study.grid import Study
-from sterling.study.kinds import parse_criterion
-from sterling.study.shards import encode, frame_of, merge, open_shard, read_name, schema_of
-from sterling.study.trial import Row
+from sterling.base.files import as_path, printable, write_atomically
+from sterling.errors import InputError, SterlingError, SterlingWarning, StoreError
+from sterling.study.columns import SUCCESS, UNDECIDED, Criterion
+from sterling.study.kind import Cell, Kind, parse_criterion, trial_seeds
+from sterling.study.spec import Study
+from sterling.study.trial import Row, run_trial
+
+if TYPE_CHECKING:
+    from sterling.dynamics.orbit import Orbit
 
 STUDY_FILE = "study.toml"
 SHARD_FOLDER = "trials"
+FORMAT = "sterling-study-2"
 
-_SMALL = 25_000  # rows; shards below are merged
-_MANY = 40  # small shards that are worth a merge
+_GROUP = 1 << 15  # rows of a Parquet row group; readers hold a few at a time
+_NAME = re.compile(r"(?P<kind>[a-z][a-z0-9_]{0,39})-\d{1,10}-(?P<digest>[0-9a-f]{32})\.parquet")
+_KEY = re.compile(r"([0-9a-f]{24})-([0-9]{1,11})")  # of a trial
 
 
 class Store:
@@ -39,9 +48,9 @@ class Store:
     Parameters
     ----------
     folder : path
-        Where the study lies.
+        The folder.
     study : Study, optional
-        Made or extended there; by default the one that the folder holds.
+        Written there if it is new or has changed; by default the study that the folder holds.
 
     Raises
     ------
@@ -63,9 +72,9 @@ class Store:
 
     def __init__(self, folder: str | os.PathLike, study: Study | None = None):
         self.folder = as_path(folder, "the folder of a study")
-        self._mine: dict[str, int] = {}  # shards that were written here, and their rows
-        self._bad: set[str] = set()
-        self._cells: dict[str, Cell] = {}
+        if study is not None:
+            checks.instance_of(study, Study, "study", "a Study")
+        self._left_out: set[str] = set()
         held = self._read_study()
         if held is None and study is None:
             raise StoreError(
@@ -85,6 +94,11 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({str(self.folder)!r})"
+
+    @cached_property
+    def _cells(self) -> dict[str, Cell]:
+        """The cells by their texts: those of the grid, and then those of shards that were read."""
+        return {cell.text: cell for cell in self.study.cells}
 
     @property
     def _shards(self) -> Path:
@@ -110,40 +124,77 @@ class Store:
     # -- reading ---------------------------------------------------------------------------------------------
 
     def _names(self) -> list[str]:
-        """Return the names of the shards of the study's kind, sorted; a stray file is told of, once."""
+        """Return the names of the shards of the study's kind, sorted; warn of other files, once."""
         try:
             names = sorted(entry.name for entry in os.scandir(self._shards) if entry.name[0] != ".")
         except FileNotFoundError:
             return []
         except OSError as problem:
             raise StoreError(f"cannot list {self._shards}: {problem.strerror}") from problem
-        kinds = {name: read_name(name)[0] for name in names}
+        found = []
         for name in names:
-            if not kinds[name]:
+            match = _NAME.fullmatch(name)
+            if match is None:
                 self._leave_out(name, "it is no shard of a study")
-        return [name for name in names if kinds[name] == self.study.kind.name]
+            elif match["kind"] == self.study.kind.name:
+                found.append(name)
+        return found
 
     def _read(self, name: str, columns: Iterable[str]) -> pl.DataFrame | None:
-        """Return columns of the rows of one shard; None, with a warning, if they cannot be believed.
-
-        FileNotFoundError says that it has been merged into another meanwhile.
+        """Return columns of the rows of one shard, cells by their hashes; None, with a warning, if it is
+        damaged or of another study.
         """
-        if name in self._bad:
+        if name in self._left_out:
             return None
+        path = self._shards / name
         try:
-            shard = open_shard(self._shards / name, self.study.kind, self.study.identity)
-            rows = shard.rows(columns)
-        except FileNotFoundError:
-            raise
-        except OSError as problem:  # a StoreError, too
+            if not path.is_file():
+                raise StoreError("it is no regular file")
+            data = path.read_bytes()
+            if _digest(data) not in name:
+                raise StoreError(f"it is damaged or cut off ({len(data):,} bytes are left)")
+            with _polars_errors():
+                self._check_origin(data)
+                scan = pl.scan_parquet(io.BytesIO(data))
+                texts = scan.select(pl.col("cell").unique()).collect(engine="streaming")["cell"]
+                keys = {text: self._cell(text).key for text in texts}
+                hashed = pl.col("cell").replace_strict(keys).cast(pl.Categorical)
+                # The streaming engine reads group by group, which saves most of the memory.
+                return scan.select(
+                    hashed if column == "cell" else pl.col(column) for column in columns
+                ).collect(engine="streaming")
+        except OSError as problem:  # a StoreError is one
             self._leave_out(name, str(problem))
             return None
-        self._cells |= {cell.key: cell for cell in shard.cells.values()}
-        return rows
+
+    def _check_origin(self, data: bytes) -> None:
+        """Refuse a Parquet file of another program, study, kind or version."""
+        kind, identity = self.study.kind, self.study.identity
+        about = pl.read_parquet_metadata(io.BytesIO(data))
+        if about.get("format") != FORMAT:
+            raise StoreError(f"it has the format {about.get('format')!r:.60}, not {FORMAT!r}")
+        if about.get("study") != identity:
+            raise StoreError("it belongs to a study with another seed or another semantics version")
+        if (about.get("kind"), about.get("version")) != (kind.name, str(kind.version)):
+            raise StoreError(f"its trials are not of the kind {kind.name!r}, version {kind.version}")
+        if dict(pl.read_parquet_schema(io.BytesIO(data))) != schema_of(kind):
+            raise StoreError(f"its columns are not those of the kind {kind.name!r}")
+
+    def _cell(self, text: str) -> Cell:
+        """Return the cell that a text of a shard describes."""
+        if text not in self._cells:
+            try:
+                cell = Cell.from_dict(json.loads(text))
+            except (SterlingError, ValueError, TypeError, RecursionError) as problem:
+                raise StoreError(f"a cell is described by impossible values ({problem!s:.100})") from None
+            if cell.text != text or cell.kind != self.study.kind.name:
+                raise StoreError("a cell is described in another way than this program does")
+            self._cells[text] = cell
+        return self._cells[text]
 
     def _leave_out(self, name: str, reason: str) -> None:
-        if name not in self._bad:
-            self._bad.add(name)
+        if name not in self._left_out:
+            self._left_out.add(name)
             warnings.warn(
                 f"{self._shards / name}: {reason}; the file is left out and its trials count as not done",
                 SterlingWarning,
@@ -151,19 +202,14 @@ class Store:
             )
 
     @property
-    def cells(self) -> Mapping[str, Cell]:
-        """The cells met so far, by their hashes: those of the grid, and of the shards that were read."""
-        return self._cells
+    def cells(self) -> dict[str, Cell]:
+        """The cells by their hashes: those of the grid, and of the shards that were read."""
+        return {cell.key: cell for cell in self._cells.values()}
 
     def _read_all(self, columns: list[str]) -> pl.DataFrame:
         """Return columns of all rows, each trial once."""
-        for _ in range(100):
-            try:
-                frames = [frame for name in self._names() if (frame := self._read(name, columns)) is not None]
-            except FileNotFoundError:  # another process has merged shards away under our hands
-                continue
-            return merge(frames) if frames else frame_of(self.study.kind, []).select(columns)
-        raise StoreError(f"{self._shards} changes faster than it can be read")
+        frames = [frame for name in self._names() if (frame := self._read(name, columns)) is not None]
+        return merge(frames) if frames else frame_of(self.study.kind, []).select(columns)
 
     @property
     def _content(self) -> dict[str, object]:
@@ -172,7 +218,7 @@ class Store:
 
     def _described(self) -> pl.DataFrame:
         """Return one row for each cell: its hash, and what describes it."""
-        rows = [{"cell": key, **cell.content} for key, cell in self._cells.items()]
+        rows = [{"cell": key, **cell.content} for key, cell in self.cells.items()]
         return pl.DataFrame(rows or [{"cell": "", **self._content}], infer_schema_length=None)
 
     @property
@@ -181,7 +227,7 @@ class Store:
         return ["cell", "trial", *self._content, *self.study.kind.columns, "seconds", "version"]
 
     def trials(self, columns: Iterable[str] | None = None) -> pl.DataFrame:
-        """Return every trial done, one row each.
+        """Return every finished trial, one row each.
 
         Parameters
         ----------
@@ -193,11 +239,18 @@ class Store:
         Polars frame
             One row a trial.
 
+        Raises
+        ------
+        StoreError
+            If two rows of a trial contradict each other.
+
         Warns
         -----
         SterlingWarning
-            For each file that had to be left out.
+            For each file that is left out.
         """
+        if columns is not None:
+            checks.instance_of(columns, Iterable, "columns", "a list of names")
         wanted = self.columns if columns is None else list(columns)
         for name in wanted:
             checks.choice(name, "a column of trials", self.columns)
@@ -252,51 +305,25 @@ class Store:
         Parameters
         ----------
         rows : iterable of rows
-            As `run_batch` gives them.
+            As `run_batch` returns them.
 
         Returns
         -------
         str or None
-            None where there are no rows.
+            None without rows.
 
         Raises
         ------
         StoreError
-            If it cannot be written, for a full disk say. Nothing half-written is left.
+            If it cannot be written, for example because the disk is full. Nothing half-written is left.
         """
         rows = list(rows)
         if not rows:
             return None
-        name = self._put(frame_of(self.study.kind, rows))
-        if sum(size < _SMALL for size in self._mine.values()) >= _MANY:
-            self._gather()
-        return name
-
-    def _put(self, rows: pl.DataFrame) -> str:
-        name, data = encode(rows, self.study.kind, self.study.identity)
+        name, data = encode(frame_of(self.study.kind, rows), self.study.kind, self.study.identity)
         self._shards.mkdir(parents=True, exist_ok=True)
         write_atomically(self._shards / name, data)
-        self._mine[name] = len(rows)
         return name
-
-    def _gather(self) -> None:
-        """Merge the small shards that were written here: nobody else takes them away."""
-        columns = list(schema_of(self.study.kind))
-        small = [name for name, size in self._mine.items() if size < _SMALL]
-        frames = {name: frame for name in small if (frame := self._read(name, columns)) is not None}
-        if len(frames) < 2:
-            return
-        texts = {key: cell.text for key, cell in self._cells.items()}
-        rows = merge(list(frames.values())).with_columns(pl.col("cell").cast(pl.String).replace_strict(texts))
-        target = self._put(rows)
-        for name in frames.keys() - {target}:
-            (self._shards / name).unlink(missing_ok=True)
-            del self._mine[name]
-
-    def _tidy(self) -> None:
-        """Remove the temporary files that killed writers left behind."""
-        for folder in (self.folder, self._shards):
-            remove_left(folder)
 
     def export(self, path: str | os.PathLike, kind: str | None = None) -> Path:
         """Write all trials to one CSV, Parquet or JSON file.
@@ -306,8 +333,8 @@ class Store:
         path : path
             Where to write.
         kind : "csv", "parquet" or "json", optional
-            By default as the suffix says. In CSV lists are written as words, and a text that a spreadsheet
-            would compute gets a quotation mark before it.
+            By default the suffix of the path. In CSV lists are written as words, and a text that a
+            spreadsheet would compute gets a quotation mark before it.
 
         Returns
         -------
@@ -322,15 +349,144 @@ class Store:
             If it cannot be written, or rows contradict each other.
         """
         path = as_path(path)
-        kind = (kind or path.suffix.lstrip(".")).lower()
         writers: dict[str, Callable] = {
             "csv": lambda frame, stream: _for_spreadsheets(frame).write_csv(stream),
             "parquet": lambda frame, stream: frame.write_parquet(stream),
             "json": lambda frame, stream: frame.write_json(stream),
         }
-        checks.choice(kind, "the kind of export", tuple(writers))
+        suffix = path.suffix.lstrip(".").lower()
+        write = writers[checks.choice(suffix if kind is None else kind, "the kind of export", tuple(writers))]
         frame = self.trials().sort("cell", "trial")
-        return write_atomically(path, lambda stream: writers[kind](frame, stream))
+        return write_atomically(path, lambda stream: write(frame, stream))
+
+
+def replay(
+    folder: str | os.PathLike, key: str, record: tuple[str, ...] = ("flips",)
+) -> Orbit | dict[str, Any]:
+    """Run one trial of a study again, bit for bit as in the study.
+
+    Parameters
+    ----------
+    folder : path
+        The folder of the study.
+    key : str
+        The trial's name, HASH-NUMBER: the columns ``cell`` and ``trial`` of its row. The trial need not have
+        been run before.
+    record : tuple of str
+        What the orbit records, as in `train`.
+
+    Returns
+    -------
+    Orbit or dict
+        The whole run; of a trial that is no run, what its kind measures.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sterling.study import Store, Study, replay, run
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = run(Study(n=8, samples=40, trials=2, steps=500), folder)
+    >>> row = Store(folder).trials().row(1, named=True)
+    >>> orbit = replay(folder, f"{row['cell']}-{row['trial']}")
+    >>> orbit.occupancy == row["occupancy"]
+    True
+    """
+    store = Store(folder)
+    match = _KEY.fullmatch(key) if isinstance(key, str) else None
+    if match is None:
+        name = checks.shown(key)
+        raise InputError(f"{name} is no trial: one is named HASH-NUMBER, as in the store's rows")
+    name, number = match[1], int(match[2])
+    if name not in store.cells:
+        store.trials(["cell"])  # the shards know the cells of an adaptive study
+    if name not in store.cells:
+        raise InputError(f"the study in {store.folder} has no cell {name}")
+    cell, study = store.cells[name], store.study
+    if study.kind.replay is not None:
+        return study.kind.replay(cell, trial_seeds(study.seed, cell, number), record)
+    return run_trial(cell, number, study.seed)
+
+
+def open_store(study: Study | Store | str | os.PathLike, folder: str | os.PathLike | None = None) -> Store:
+    """Return the store of a study, a new one if need be."""
+    if isinstance(study, Store):
+        return study
+    if isinstance(study, Study):
+        if folder is None:
+            raise InputError("name the folder of the study: run(study, folder)")
+        return Store(folder, study)
+    path = as_path(study, "the study")
+    if os.path.isdir(path):
+        if folder is not None:
+            raise InputError(f"{path} is the folder of a study: run it without another folder")
+        return Store(path)
+    read = Study.from_toml(path)
+    return Store(path.with_suffix("") if folder is None else folder, read)
+
+
+# -- shards --------------------------------------------------------------------------------------------------
+
+
+def schema_of(kind: Kind) -> dict[str, pl.DataType]:
+    """Return the columns of a shard in their order."""
+    measured = {name: column.polars for name, column in kind.columns.items()}
+    trial = {"cell": pl.String(), "trial": pl.Int64()}
+    return {**trial, **measured, "seconds": pl.Float64(), "version": pl.String()}
+
+
+def frame_of(kind: Kind, rows: Iterable[Row]) -> pl.DataFrame:
+    """Return rows of trials as a frame of the kind's shards."""
+    return pl.DataFrame(list(rows), schema=schema_of(kind), orient="row")
+
+
+def encode(frame: pl.DataFrame, kind: Kind, identity: str) -> tuple[str, bytes]:
+    """Return the name and the bytes of a shard; equal rows give equal files."""
+    stored = frame.select(pl.col(name).cast(dtype) for name, dtype in schema_of(kind).items())
+    stored = stored.sort("cell", "trial", "seconds", "version")
+    stream = io.BytesIO()
+    about = {"format": FORMAT, "study": identity, "kind": kind.name, "version": str(kind.version)}
+    stored.write_parquet(stream, row_group_size=_GROUP, metadata=about)
+    data = stream.getvalue()
+    return f"{kind.name}-{len(stored)}-{_digest(data)}.parquet", data
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+@contextmanager
+def _polars_errors() -> Iterator[None]:
+    """Turn what Polars raises for a file of another program into a StoreError."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError) as problem:
+        raise StoreError(f"it cannot be read ({' '.join(str(problem).split())[:100]})") from None
+
+
+def merge(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return the rows of several frames, each trial once, or raise StoreError where two rows contradict.
+
+    Of a trial that was run twice the faster run stays, so the result does not depend on the order.
+    """
+    frame = pl.concat(frames) if len(frames) != 1 else frames[0]
+    cell = pl.col("cell").cast(pl.Categorical).to_physical().cast(pl.UInt64)
+    twice = frame.select((cell * 2**40 + pl.col("trial").cast(pl.UInt64)).is_duplicated()).to_series()
+    if not twice.any():
+        return frame
+    repeated = frame.filter(twice)
+    measured = [name for name in frame.columns if name not in ("seconds", "version")]
+    different = repeated.unique(measured, maintain_order=True)
+    conflicts = different.filter(pl.struct("cell", "trial").is_duplicated())
+    if len(conflicts):
+        cell, trial = conflicts.select("cell", "trial").row(0)
+        raise StoreError(
+            f"two rows of the trial {cell}-{trial} differ: one was written by another program; remove the "
+            "shards of one program"
+        )
+    order = [name for name in ("seconds", "version") if name in frame.columns]
+    repeated = repeated.sort(order) if order else repeated
+    kept = repeated.unique(["cell", "trial"], keep="first", maintain_order=True)
+    return pl.concat([frame.filter(~twice), kept])
 
 
 def _for_spreadsheets(frame: pl.DataFrame) -> pl.DataFrame:

@@ -10,9 +10,8 @@ import polars as pl
 
 from sterling.dynamics.verdict import Verdict
 from sterling.schedules import parse_schedule
-from sterling.study.cells import Cell, Seeds
-from sterling.study.criteria import Criterion
-from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Kind, Look, words
+from sterling.study.columns import COUNT, FLAG, REAL, SHARE, Criterion, words
+from sterling.study.kind import Cell, Kind, Look, Seeds
 
 if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 _CACHE_BYTES = 1 << 28  # fixed, so that the count of evaluated states does not depend on the machine
 
-# What operations cost, measured once on one machine; only ratios matter, and they decide placement only.
-_TRIAL, _ENTRY, _PASSED_ENTRY, _STATE, _EVENT = 2e-3, 1e-8, 6e-10, 8e-8, 1e-8
 _WARM_STEPS = 20
 
 
@@ -106,16 +103,6 @@ CRITERIA = (
 )
 
 
-def _work(cell: Cell) -> pl.Expr:
-    problem = cell.problem
-    entries = float(problem.n * problem.samples * problem.m)
-    return (
-        _TRIAL
-        + entries * (_ENTRY + _PASSED_ENTRY * pl.col("passes"))
-        + problem.n * (_STATE * pl.col("states") + _EVENT * pl.col("events"))
-    )
-
-
 KIND = Kind(
     "train",
     _run,
@@ -133,7 +120,6 @@ KIND = Kind(
     },
     settings={"schedule": "power:0.5,0.5", "surrogate": "relu", "steps": 1_000_000, "restart": "none"},
     criteria={one.text: one for one in CRITERIA},
-    work=_work,
     small=lambda cell: cell.small(steps=min(cell.settings["steps"], _WARM_STEPS)),
     replay=run_orbit,
 )

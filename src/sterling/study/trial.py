@@ -1,26 +1,29 @@
-"""Running trials, of whatever kind: one, a batch, and the short ones that compile kernels beforehand."""
+"""Running trials: one, a batch as a worker does, and the short ones that compile kernels beforehand."""
 
 from __future__ import annotations
 
-import signal
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sterling import __version__
+from sterling.base import checks
 from sterling.base.registry import register
 from sterling.errors import SterlingError, SterlingWarning
-from sterling.study.cells import Cell, trial_seeds
-from sterling.study.kinds import Cancelled, Kind, get_kind
+from sterling.study.kind import Cancelled, Cell, Kind, get_kind, trial_seeds
 
 #: A row of a shard: the cell's text, the number, what the kind measured, seconds and version.
 Row = tuple[Any, ...]
 
 Stop = Callable[[], bool]
+
+
+class TrialError(SterlingError):
+    """A trial returned a value that its kind does not allow."""
 
 
 def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> dict[str, Any]:
@@ -29,9 +32,9 @@ def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> d
     Parameters
     ----------
     cell, number, root : Cell, int, int
-        What the trial is one of, which, and the seed of the study.
+        The cell of the trial, its number, and the seed of the study.
     stop : callable, optional
-        Without arguments; whether the trial is wanted no more. It is asked several times a second.
+        Without arguments; returns whether to give up the trial. It is called several times a second.
 
     Returns
     -------
@@ -41,7 +44,9 @@ def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> d
     Raises
     ------
     Cancelled
-        If ``stop()`` came true meanwhile.
+        If ``stop()`` returned True meanwhile.
+    SterlingError
+        If the kind returned other columns, or a value that its columns do not allow.
 
     Examples
     --------
@@ -56,15 +61,23 @@ def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> d
         if stop is not None and stop():
             raise Cancelled
 
+    seeds = trial_seeds(root, cell, number)
     kind = get_kind(cell.kind)
-    return _checked(kind, kind.run(cell, trial_seeds(root, cell, number), look))
+    row = _ordered(kind, kind.run(cell, seeds, look))
+    for name, value in row.items():
+        fault = kind.columns[name]._fault(value)
+        if fault:
+            raise TrialError(f"the trial {cell.key}-{number} ({kind.name}): {name} {fault}")
+    return row
 
 
-def _checked(kind: Kind, found: Any) -> dict[str, Any]:
-    """Return the row that a kind gave, in the order of its columns."""
-    rows: list[Mapping[str, Any]] = [found] if isinstance(found, Mapping) else list(found)
-    if len(rows) != 1 or set(rows[0]) != set(kind.columns):
-        what = f"{len(rows)} rows" if len(rows) != 1 else f"the columns {', '.join(map(str, rows[0]))}"
+def _ordered(kind: Kind, found: Any) -> dict[str, Any]:
+    """Return the row that a kind returned, in the order of its columns."""
+    checks.instance_of(found, Iterable, f"the row of the kind {kind.name!r}", "a mapping of column to value")
+    rows = [found] if isinstance(found, Mapping) else list(found)
+    if len(rows) != 1 or not isinstance(rows[0], Mapping) or set(rows[0]) != set(kind.columns):
+        names = ", ".join(map(str, rows[0])) if rows and isinstance(rows[0], Mapping) else ""
+        what = f"{len(rows)} rows" if len(rows) != 1 else f"the columns {names}"
         raise SterlingError(
             f"a trial of the kind {kind.name!r} gave {what}; it must give one row with "
             f"{', '.join(kind.columns)}"
@@ -74,53 +87,43 @@ def _checked(kind: Kind, found: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some trials of a cell, as they go to a worker; ``attempt`` counts from one.
+    """Trials of a cell, as they go to a worker.
 
-    ``own`` are the kind and the surrogate of the cell where they are the user's: other processes do not know
+    ``own`` are the kind and the surrogate of the cell if a user registered them: other processes do not know
     them.
     """
 
     cell: Cell
     numbers: np.ndarray
     own: tuple[Any, ...] = ()
-    attempt: int = 1
 
 
-def run_batch(root: int, stop: Stop | None, batch: Batch) -> list[Row]:
+class Finished(NamedTuple):
+    """What a worker returns of a batch: rows, and why other trials failed, by their numbers."""
+
+    rows: list[Row]
+    failed: dict[int, str]
+
+
+def run_batch(root: int, stop: Stop | None, batch: Batch) -> Finished:
     """Run the trials of a batch, one after the other; stop early, with what is done, once ``stop()``."""
     for thing in batch.own:
         register(thing)
-    cell, rows = batch.cell, []
-    try:
-        for number in map(int, batch.numbers):
-            if stop is not None and stop():
-                break
-            begun = time.perf_counter()
+    cell, finished = batch.cell, Finished([], {})
+    for number in map(int, batch.numbers):
+        if stop is not None and stop():
+            break
+        begun = time.perf_counter()
+        try:
             found = run_trial(cell, number, root, stop)
-            rows.append((cell.text, number, *found.values(), time.perf_counter() - begun, __version__))
-    except Cancelled:
-        pass
-    return rows
-
-
-_pressed = False  # whether Ctrl-C came to this worker
-
-
-def pressed() -> bool:
-    """Whether this process, a worker of a pool, was asked to end."""
-    return _pressed
-
-
-def be_worker() -> None:
-    """Heed Ctrl-C in a worker: give up the trial under way, without a word, and wait to be stopped."""
-
-    def note(number, frame):
-        global _pressed
-        _pressed = True
-
-    signal.signal(signal.SIGINT, note)
-    if hasattr(signal, "pthread_sigmask"):  # what came while the process began is heard now
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        except Cancelled:
+            break
+        except TrialError as problem:
+            finished.failed[number] = str(problem)
+            continue
+        seconds = time.perf_counter() - begun
+        finished.rows.append((cell.text, number, *found.values(), seconds, __version__))
+    return finished
 
 
 def kernel_group(cell: Cell) -> tuple:
@@ -133,7 +136,7 @@ def kernel_group(cell: Cell) -> tuple:
 def warm_up(cells: Iterable[Cell]) -> None:
     """Compile (or load) every kernel that the cells need, by short trials on tiny samples."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SterlingWarning)  # they would speak of the tiny trial
+        warnings.simplefilter("ignore", SterlingWarning)  # they would be about the tiny trial
         for cell in {kernel_group(cell): cell for cell in cells}.values():
             small = get_kind(cell.kind).small
             if small is not None:

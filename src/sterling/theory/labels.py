@@ -16,7 +16,7 @@ KINDS = {
     "exact": "follows by a short proof, or is computed from the data without approximation",
     "mean-field": "a heuristic that simulation supports; not proved",
     "measured": "seen in simulations, by the paper or by us; neither proved nor derived",
-    "interpretation": "what somebody makes of other statements; not proved, and not measured there",
+    "interpretation": "a conclusion from other statements; not proved, and not measured there",
 }
 
 #: Every labelled function, by name.
@@ -25,16 +25,15 @@ FUNCTIONS: dict[str, Callable] = {}
 _ARGUMENTS = {
     "of": "Problem or Instance\n    What the data are drawn from, or data that know it.",
     "instance": "Instance\n    The data set.",
-    "samples": "float, optional\n    N, where it shall be another than the problem's.",
+    "samples": "float, optional\n    N; by default the sample size of the problem.",
     "surrogate": "str or Surrogate\n    What replaces the derivative of the step function.",
-    "reference": "array (n,) of −1 and +1, optional\n    Another state in the place of the teacher, such as "
+    "reference": "array (n,) of −1 and +1, optional\n    A state to use instead of the teacher, such as "
     "``orbit.reference``.",
     "schedule": "Schedule, optional\n    Step sizes, `Power(0.5, 0.5)` by default.",
 }
 _RAISES = """InputError
-    For an argument out of its range; for data that the statement is not about or that lack what it needs,
-    such as Gaussian inputs, a known label noise, a teacher or reference; and where the law has no solution,
-    as with very few samples, or none up to the sample sizes for which it is solved."""
+    For an argument out of its range; for data without what the statement needs, such as Gaussian inputs, a
+    known label noise, a teacher or reference; and where the law has no solution, as with very few samples."""
 _SECTIONS = ("Parameters", "Returns", "Raises", "Notes", "References", "Examples")
 
 Arguments = ParamSpec("Arguments")
@@ -46,9 +45,9 @@ def labelled(
 ) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
     """Give a function the attributes ``kind``, ``source`` and ``checked``, and list it in `FUNCTIONS`.
 
-    ``checked`` is the range in which it was compared with runs and how well it did; outside it the law is not
-    checked. All become the sections Notes and References of its docstring. Common arguments that it does not
-    describe are described as everywhere, and so is when it raises.
+    ``checked`` is the range in which the law was compared with runs, and how well they agreed. These become
+    the sections Notes and References of the docstring. Common arguments and errors that it does not
+    describe are added.
     """
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(KINDS)}")

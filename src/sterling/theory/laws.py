@@ -21,7 +21,7 @@ from sterling.theory.population import pull
 from sterling.theory.slopes import mean_square_turned, slope_covariance
 from sterling.theory.typical import angle, solution, variance
 
-#: Sample sizes beyond which the laws are not solved.
+#: Largest sample size for which the laws are solved.
 MOST_SAMPLES = 1e15
 #: Of samples at which traps leave half of the runs without label noise alone, ReLU. Measured.
 UNTRAPPED, UNTRAPPED_LOG = 1.8, 0.28

@@ -1,4 +1,4 @@
-"""The numbers that the laws speak of, taken from a `Problem` or an `Instance` and checked in one place."""
+"""The numbers that the laws depend on, read from a `Problem` or an `Instance` and checked in one place."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from sterling.surrogates import Surrogate, get_surrogate
 
 #: Weights up to which the laws are given.
 MOST_WEIGHTS = 10**12
-#: ‖v‖² from and up to which they are given: its square is still a float.
+#: Range of ‖v‖² for which the laws are given: its square is still a float.
 NORM_RANGE = (1e-100, 1e100)
 
 
 class Numbers(NamedTuple):
-    """What the laws know of a problem; it can name a solution in a cache."""
+    """The numbers of a problem that the laws use, hashable for caches."""
 
     n: int  # weights
     m: int  # hidden units, taken to have readouts of the same size
     norm2: float  # ‖v‖²
-    noise: float | None  # σ; None for data that do not tell
+    noise: float | None  # σ; None where it is unknown
     surrogate: Surrogate
 
     @property
@@ -38,9 +38,7 @@ class Numbers(NamedTuple):
 
 
 def numbers_of(of, surrogate: str | Surrogate, gaussian: bool = True) -> Numbers:
-    """Return the numbers of a problem or an instance, by default for a law of Gaussian inputs, or raise
-    InputError.
-    """
+    """Return the numbers of a problem or an instance; by default refuse inputs that are not Gaussian."""
     if isinstance(of, Problem):
         noise = of.noise
     elif isinstance(of, Instance):
@@ -62,12 +60,12 @@ def numbers_of(of, surrogate: str | Surrogate, gaussian: bool = True) -> Numbers
 
 
 def samples_of(of: Problem | Instance, samples: float | None) -> float:
-    """Return N: what is given, else the sample size of the problem or the instance."""
+    """Return N as given, else the sample size of the problem or the instance."""
     return real(of.samples if samples is None else samples, "samples", 1)
 
 
 def unlike_gaussian(of: Problem | Instance) -> str:
-    """Return why the rows of the inputs are no standard Gaussian vectors; empty where nothing says so."""
+    """Return why the rows of the inputs are not standard Gaussian vectors, or an empty text."""
     if isinstance(of, Problem):
         plain, inputs, normalize = isinstance(of.inputs, Gaussian), of.inputs, of.normalize
     else:

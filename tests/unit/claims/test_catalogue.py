@@ -9,7 +9,7 @@ from sterling.claims import catalogue, experiments
 from sterling.claims.finding import Judgement
 from sterling.claims.reproduce import reproduce
 from sterling.report.figures import render
-from sterling.study.kinds import KINDS
+from sterling.study.kind import KINDS
 from tests.support import ROOT
 
 

@@ -11,8 +11,7 @@ import pytest
 import sterling as st
 from sterling.base import resources
 from sterling.base.progress import Progress
-from sterling.landscapes.landscape import Landscape, landscape, number_of, signs_of
-from sterling.plot.landscape import plot_landscape
+from sterling.landscapes.landscape import landscape, number_of, signs_of
 
 
 @pytest.fixture(scope="module")
@@ -105,33 +104,11 @@ def test_refusals(arguments, message):
         landscape(*arguments)
 
 
-@pytest.mark.parametrize(
-    "name, bad", [*(("threads", bad) for bad in (0, -1, 1.5, True)), ("progress", 3), ("gaussian", "yes")]
-)
-def test_wrong_options(instance, name, bad):
-    with pytest.raises(st.InputError, match=name):
-        landscape(instance, **{name: bad})
-
-
-def test_numbers_of_numpy_and_a_display(instance, found, capsys):
-    """progress=True was a TypeError, and np.int64 was refused."""
-    assert landscape(instance, threads=np.int64(1), progress=True).trap_free == found.trap_free
-    basins = found.basins(np.int64(3), seed=np.int64(1), steps=np.int64(50), threads=1, progress=True)
-    assert basins.to_dict() == found.basins(3, seed=1, steps=50).to_dict()
-    assert capsys.readouterr().out == ""
-
-
 def test_memory_is_asked_for_first(monkeypatch):
     monkeypatch.setattr(resources, "available_memory", lambda: 100 << 20)
     big = st.Problem(n=24, samples=4).draw(0)
     with pytest.raises(st.CapacityError, match="landscape of n=24"):
         landscape(big)
-
-
-def test_progress(instance):
-    seen = []
-    landscape(instance, progress=seen.append)
-    assert seen[-1] == Progress(256, 256)
 
 
 def test_an_interrupt_ends_all_threads():
@@ -226,41 +203,6 @@ def test_words_for_one_trap_and_for_many():
     assert {(0, False), (1, False), (1, True), (2, False), (2, True)} <= seen
 
 
-def test_words_without_a_teacher(instance):
-    alone = landscape(st.Instance(instance.inputs, instance.labels))
-    assert alone.minimiser_states.size == 1
-    assert dict(alone._rows())["lowest loss"].startswith("1 state")
-
-
-@pytest.mark.parametrize("samples, noise", [(8, 0.0), (300, 0.0), (300, 0.8)])
-def test_picture(samples, noise):
-    from matplotlib.figure import Figure
-
-    found = landscape(st.Problem(n=8, samples=samples, noise=noise).draw(0))
-    figure = Figure()
-    ax = figure.add_subplot()
-    sentence = plot_landscape(ax, found)
-    assert sentence.endswith(".")
-    assert sentence.count(". ") == 0
-    assert ("no run can get stuck" in sentence) == found.trap_free
-    assert "distance" in ax.get_xlabel()
-    assert "loss" in ax.get_ylabel()
-    labels = [text.get_text() for text in ax.get_legend().get_texts()]  # type: ignore[union-attr]
-    assert any(label.startswith("trap") for label in labels) != found.trap_free
-    figure.canvas.draw()
-
-
-def test_picture_without_a_teacher_or_contrast():
-    from matplotlib.figure import Figure
-
-    zero = st.Instance(np.zeros((3, 4)), np.zeros(3), constant="keep")
-    found = landscape(zero)
-    assert isinstance(found, Landscape)
-    ax = Figure().add_subplot()
-    assert "minimiser" in plot_landscape(ax, found)
-    ax.figure.canvas.draw()
-
-
 def test_below_the_pull_no_trap_can_exist():
     """Where the deviation is smaller than the mean pull on a wrong weight, no such state absorbs (exact)."""
     seen = set()
@@ -280,19 +222,11 @@ def test_below_the_pull_no_trap_can_exist():
     assert landscape(few.draw(0)).pull == pytest.approx(st.theory.signal(few))
 
 
-def test_basins_report_and_can_be_interrupted():
+def test_basins_report_their_progress():
     found = landscape(st.Problem(n=12, samples=60, noise=2.0).draw(0))
     seen = []
     found.basins(7, steps=200, threads=1, progress=seen.append)
     assert seen[-1] == Progress(7, 7)
-
-    def press(_):
-        raise KeyboardInterrupt
-
-    before = threading.active_count()
-    with pytest.raises(KeyboardInterrupt):
-        found.basins(10**6, steps=10**12, progress=press)
-    assert threading.active_count() == before
 
 
 def test_a_table_that_does_not_fit_is_refused(monkeypatch):

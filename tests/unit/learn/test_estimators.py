@@ -13,13 +13,13 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sterling.learn import StraightThroughClassifier, StraightThroughRegressor
+from sterling.learn import StraightThroughClassifier
 from sterling.learn.codes import polished
 
 SHORT = 300  # steps that do for what is no matter of quality
 
 
-@parametrize_with_checks([StraightThroughClassifier(steps=2_000), StraightThroughRegressor(steps=SHORT)])
+@parametrize_with_checks([StraightThroughClassifier(steps=2_000)])
 def test_the_contract_of_scikit_learn(estimator, check):
     check(estimator)
 
@@ -130,14 +130,6 @@ def test_polishing_ends_where_no_flip_helps():
         assert follows(flipped) <= follows(signs) + 1e-8
 
 
-def test_a_regressor_of_patches_predicts_counts():
-    counted = st.Problem(n=16, samples=400, m=4, noise=0.1).draw(seed=1)
-    inputs = counted.inputs.reshape(400, 64)
-    found = StraightThroughRegressor(patches=4).fit(inputs, 3.0 * counted.labels - 1.0)
-    np.testing.assert_array_equal(found.coef_, counted.teacher)
-    assert found.score(inputs, 3.0 * counted.labels - 1.0) > 0.95
-
-
 @pytest.mark.parametrize(
     "settings, cause",
     [
@@ -161,5 +153,3 @@ def test_data_that_cannot_be_used():
         StraightThroughClassifier().fit(inputs, np.zeros(20))
     with pytest.raises(st.InputError, match="nothing to learn"):
         StraightThroughClassifier().fit(np.ones((20, 6)), np.arange(20) % 2)
-    with pytest.raises(st.InputError, match="patches"):
-        StraightThroughRegressor(patches=4).fit(inputs, np.arange(20.0))

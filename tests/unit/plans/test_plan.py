@@ -11,7 +11,7 @@ from sterling.base.progress import Progress
 from sterling.plans.needs import Check
 from sterling.stats import jeffreys
 from sterling.study import Cell, get_kind, parse_criterion
-from sterling.study.shards import frame_of
+from sterling.study.store import frame_of
 from sterling.study.trial import Batch, run_batch
 
 
@@ -120,7 +120,7 @@ def test_a_check_counts_trials_of_the_study_kind():
     assert made == again
     for text, need in by_criterion(made).items():
         cell = Cell("train", st.Problem(8, need.proposed, noise=need.noise), {"steps": 500})
-        rows = run_batch(11, None, Batch(cell, np.arange(6)))
+        rows = run_batch(11, None, Batch(cell, np.arange(6))).rows
         outcomes = frame_of(get_kind("train"), rows).select(parse_criterion(text).outcome())["outcome"]
         found = need.check
         assert found is not None

@@ -1,4 +1,4 @@
-"""Figures, words and pages of reports, from made-up findings."""
+"""Figures, texts and the page of a reproduction, from invented findings."""
 
 import json
 import re

@@ -10,7 +10,7 @@ import sterling as st  # noqa: E402
 from benchmarks.qat import evidence, figures, summary  # noqa: E402
 from benchmarks.qat.trial import KIND, Annealed, Run  # noqa: E402
 from sterling.errors import InputError  # noqa: E402
-from sterling.study.cells import Cell, Seeds  # noqa: E402
+from sterling.study.kind import Cell, Seeds  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -25,8 +25,8 @@ from sterling.plot.style import GREY, tidy
 from sterling.returns.counts import mark_steps
 from sterling.returns.recurrence import growth
 from sterling.schedules import Schedule, parse_schedule
-from sterling.study.cells import Cell, Seeds
-from sterling.study.kinds import COUNT, REAL, SHARE, Kind, Look
+from sterling.study.columns import COUNT, REAL, SHARE
+from sterling.study.kind import Cell, Kind, Look, Seeds
 from sterling.surrogates import get_surrogate
 from sterling.theory import signal
 

@@ -21,8 +21,8 @@ from sterling.claims.words import listed, undecided
 from sterling.model.families import AutoRegressive, Gaussian, Rectified, Shifted, get_family
 from sterling.plot.curves import dots, intervals
 from sterling.stats import mean_interval
-from sterling.study.cells import Cell, Seeds
-from sterling.study.kinds import SHARE, Look
+from sterling.study.columns import SHARE
+from sterling.study.kind import Cell, Look, Seeds
 from sterling.study.report import with_shares
 from sterling.study.train_kind import KIND as TRAIN
 from sterling.study.train_kind import row_of, run_orbit

@@ -20,7 +20,7 @@ from sterling.dynamics.verdict import Verdict
 from sterling.plot.style import legend_above, verdict_bar
 from sterling.schedules import parse_schedule
 from sterling.stats import Interval
-from sterling.study.kinds import schedule_text
+from sterling.study.kind import schedule_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

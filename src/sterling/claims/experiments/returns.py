@@ -23,8 +23,8 @@ from sterling.plot.curves import against, style, visits_over_steps
 from sterling.plot.style import GREY, tidy
 from sterling.returns.batch_means import DRIFT_LEVEL
 from sterling.stats import clustered_correlation, quantile_interval
-from sterling.study.cells import Cell, Seeds
-from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Column, Kind, Look
+from sterling.study.columns import COUNT, FLAG, REAL, SHARE, Column
+from sterling.study.kind import Cell, Kind, Look, Seeds
 from sterling.study.train_kind import run_orbit
 from sterling.theory import balance, drift
 

@@ -22,9 +22,9 @@ from sterling.landscapes.landscape import landscape, number_of
 from sterling.plot.curves import dots, intervals, share_lines
 from sterling.schedules import parse_schedule
 from sterling.stats import share_interval
-from sterling.study.cells import Cell, Seeds
+from sterling.study.columns import COUNT, FLAG, Column
 from sterling.study.fit import FitError
-from sterling.study.kinds import COUNT, FLAG, Column, Kind, Look, schedule_text
+from sterling.study.kind import Cell, Kind, Look, Seeds, schedule_text
 from sterling.study.likelihood import Counts, Model, maximise, predictor
 from sterling.study.starts_kind import OPPOSITE, start_of
 from sterling.study.train_kind import KIND as TRAIN

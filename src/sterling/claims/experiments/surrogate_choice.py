@@ -24,8 +24,8 @@ from sterling.plot.curves import dots, style
 from sterling.plot.style import INK, PALE, tidy
 from sterling.schedules import parse_schedule
 from sterling.stats import Interval, bootstrap_counts, mean_interval, percentiles, share_interval
-from sterling.study.cells import Cell, Seeds
-from sterling.study.kinds import COUNT, FLAG, REAL, SHARE, Column, Kind, Look
+from sterling.study.columns import COUNT, FLAG, REAL, SHARE, Column
+from sterling.study.kind import Cell, Kind, Look, Seeds
 from sterling.theory import balance, samples_for_occupancy
 
 if TYPE_CHECKING:

@@ -1,5 +1,5 @@
 "use strict";
-// Sorting of the summary table. Buttons in the head bring the keyboard along; aria-sort tells the order.
+// Sorts the summary table. Buttons in the head work with the keyboard; aria-sort states the order.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];

@@ -1,5 +1,5 @@
-// What `sterling.theory.balance` predicts of a long run, by the same steps, mean-field: the shares of time that balance
-// the mean gradients near the teacher. Python's recurrence.py, response.py and shares.py say why; constants are theirs.
+// The mean-field prediction of `sterling.theory.balance` for a long run, by the same steps: the shares of time that
+// balance the mean gradients near the teacher. Constants and reasons are in Python: recurrence.py, response.py, shares.py.
 
 import { Gradients } from "./gradient.js";
 import { below, coefficients, ENDS } from "./laws.js";
@@ -46,14 +46,14 @@ export function* balancing(data, surrogate) {
   const { across, level, member } = response, missed = new Map(), rank = [], words = randomWords(0, [], DRAWS * n);
   const random = (i) => (words[2 * i + 1] * 2 ** 21 + (words[2 * i] >>> 11)) / 2 ** 53;
   if (response.pull <= 0) return null;
-  [...push.keys()].sort((k, l) => push[k] - push[l]).forEach((k, place) => { rank[k] = place; });
+  [...push.keys()].sort((k, l) => push[k] - push[l]).forEach((k, index) => { rank[k] = index; });
   let extra = push.map(() => 0), found = yield* solving(response, extra);
   for (let turn = 0; turn < TURNS; turn++) {
     // The mean error of the prediction over states that are drawn from it is added to the balance.
     const tilt = tiltOf(found.shares, found.occupancy), mean = push.map(() => 0);
     let weight = 0;
     for (let draw = 0; draw < DRAWS; draw++) {
-      const wrong = rank.map((place, k) => Number(random(draw * n + place) < found.shares[k]));
+      const wrong = rank.map((index, k) => Number(random(draw * n + index) < found.shares[k]));
       const d = total(wrong), key = wrong.join("");
       weight += tilt[d];
       if (d < 2) continue;  // exact there
@@ -94,8 +94,8 @@ function responseOf(push, change, surrogate, own) {
   const sums = mixed(push.map(() => 1), across);
   // b*_k G_k with |D| = d, but for the push and for what each member of D adds to it by itself.
   const level = (k, inside, d) => {
-    const [mine, , outside] = weights[inside][d];
-    return levels[inside][d] + mine * (change[k][k] + pull) + outside * sums[k];
+    const [itself, , outside] = weights[inside][d];
+    return levels[inside][d] + itself * (change[k][k] + pull) + outside * sums[k];
   };
   const member = (inside, d) => weights[inside][d][1] - weights[inside][d][2];
   const home = push.map((x) => Math.max(0, x));
@@ -114,12 +114,12 @@ function predictionWeights(n, own) {
   return [0, 1].map((inside) => Array.from({ length: n + 1 }, (_, d) => {
     const members = d - inside, rest = n - 1 - members, here = kappa(d, inside);
     if (d === 0 || rest < 0) return [0, 0, 0];
-    const mine = (here + itself - (inside ? kappa(d - 1, 0) : kappa(d + 1, 1))) / 2;
+    const flipped = (here + itself - (inside ? kappa(d - 1, 0) : kappa(d + 1, 1))) / 2;
     const member = members && (here + single - kappa(d - 1, inside)) / 2;
     const outside = rest && (here + single - kappa(d + 1, inside)) / 2;
     // The normal equations, solved for the first weight and for the sum of the others, which then tells each.
     const both = members * member + rest * outside, det = itself * all - withOwn ** 2 * (n - 1);
-    const first = (mine * all - withOwn * both) / det, sum = (itself * both - withOwn * (n - 1) * mine) / det;
+    const first = (flipped * all - withOwn * both) / det, sum = (itself * both - withOwn * (n - 1) * flipped) / det;
     const each = (x) => (x - withOwn * first - pair * sum) / apart;
     return [first, members && each(member), rest && each(outside)];
   }));
@@ -169,7 +169,7 @@ function aloneIn({ push, home, away }, shares, before) {
   return alone;
 }
 
-/** Factors that turn the law of the number of wrong weights into one with `alone` at none and the same mean. */
+/** Factors that give the distribution of the number of wrong weights the value `alone` at zero and the same mean. */
 function tiltOf(shares, alone) {
   const law = lawOf(shares, -1), last = law.length - 1, out = new Array(shares.length + 3).fill(1);
   if (last < 2 || !(0 < law[0] && law[0] * (1 + CLOSE) < alone && alone < 1)) return out;
@@ -182,7 +182,7 @@ function tiltOf(shares, alone) {
   return out.map((_, d) => (d ? scale * Math.exp(slope * (Math.min(d, last) - 1)) : alone / law[0]));
 }
 
-/** The law of the number of wrong weights other than `but`, if they are wrong independently. */
+/** The distribution of the number of wrong weights other than `but`, if they are wrong independently. */
 function lawOf(shares, but) {
   let law = [1];
   shares.forEach((x, k) => {

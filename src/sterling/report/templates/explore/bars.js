@@ -5,7 +5,7 @@ import { cleared, palette } from "./canvas.js";
 /** Averages within ± this are shown as undecided. */
 export const UNDECIDED = 0.2;
 
-/** Draw averages, null before the first step; `shares` are the predicted shares of wrong steps, or null. */
+/** Draw averages (null before the first step); `shares` are the predicted shares of wrong steps, or null. */
 export function drawBars(canvas, averages, teacher, shares) {
   const { context, width, height } = cleared(canvas), n = teacher.length, colour = palette();
   const top = 4, bottom = height - 20, margin = 12;

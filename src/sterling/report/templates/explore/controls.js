@@ -1,4 +1,4 @@
-// The form and the switch beside the bits: they show settings, and tell what a reader changes.
+// The form and the switch beside the bits: they show the settings and report changes.
 
 import { brief } from "./chart.js";
 import { $, put } from "./dom.js";
@@ -8,9 +8,9 @@ const SLIDERS = {
   n: [WIDTHS, (value) => String(value)],
   samples: [SAMPLES, (value) => value.toLocaleString("en")],
   noise: [NOISES, (value) => String(value)],
-  speed: [SPEEDS, (value) => (value >= 1e7 ? "as fast as it goes" : `${brief(value)} ${value === 1 ? "step" : "steps"}/s`)],
+  speed: [SPEEDS, (value) => (value >= 1e7 ? "as fast as possible" : `${brief(value)} ${value === 1 ? "step" : "steps"}/s`)],
 };
-const PLAIN = ["surrogate", "schedule", "restart", "m", "seed", "init"];
+const FIELDS = ["surrogate", "schedule", "restart", "m", "seed", "init"];
 
 const nearest = (values, value) =>
   values.reduce((best, other, i) => (Math.abs(other - value) < Math.abs(values[best] - value) ? i : best), 0);
@@ -24,7 +24,7 @@ export function showControls(settings) {
     slider.setAttribute("aria-valuetext", text);
     put(`${name}-shown`, text);
   }
-  for (const name of PLAIN) {
+  for (const name of FIELDS) {
     const field = $(name), value = String(settings[name]);
     if (field.tagName === "SELECT" && ![...field.options].some((option) => option.value === value)) {
       field.add(new Option(value, value));  // from an address
@@ -43,12 +43,12 @@ function settingWords(label) {
   return `${name.textContent} ${field.tagName === "SELECT" ? field.selectedOptions[0].text : field.value}`;
 }
 
-/** Call change(name, value) when something is changed; `settings()` are those that hold. */
+/** Call change(name, value) on each change; `settings()` returns the present ones. */
 export function listenToControls(settings, change) {
   for (const [name, [values]] of Object.entries(SLIDERS)) {
     $(name).addEventListener("input", () => change(name, values[Number($(name).value)]));
   }
-  for (const name of PLAIN) {
+  for (const name of FIELDS) {
     $(name).addEventListener("change", () => {
       const field = $(name), number = field.tagName === "INPUT" || name === "m";
       if (field.value === "" || !field.checkValidity()) showControls(settings());

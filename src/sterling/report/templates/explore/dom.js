@@ -1,14 +1,14 @@
-// Elements of the page and what they say.
+// Elements of the page and their texts.
 
 export const $ = (id) => document.getElementById(id);
 
-/** Write a text where it is not there yet. */
+/** Set the text of an element if it differs. */
 export function put(id, text) {
-  const place = $(id);
-  if (place.textContent !== text) place.textContent = text;
+  const element = $(id);
+  if (element.textContent !== text) element.textContent = text;
 }
 
-/** Say what a canvas shows to those who do not see it. */
+/** Set the label of a canvas for screen readers. */
 export function describe(canvas, text) {
   if (canvas.getAttribute("aria-label") !== text) canvas.setAttribute("aria-label", text);
 }

@@ -171,7 +171,7 @@ export class Masses {
     return this.table ? tableMass(this.rate, this.sums, t0, t1) : powerMass(this.rate, this.exponent, t0, t1);
   }
 
-  /** The smallest t in (t0, limit] whose mass from t0 on reaches `target`, or limit + 1 if there is none. */
+  /** The smallest t in (t0, limit] whose mass from t0 on reaches `target`, or limit + 1. */
   firstReach(t0, target, limit) {
     if (limit <= t0) return limit + 1;
     const guess = this.table ? t0 + 1 : guessReach(this.rate, this.exponent, t0, target);

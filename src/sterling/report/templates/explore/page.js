@@ -1,4 +1,4 @@
-// The page: controls and address in, a run that moves between frames, panels and words out.
+// The page: reads controls and address, moves the run between frames, draws panels and writes text.
 
 import { balancing, MOST_BALANCED } from "./balance.js";
 import { drawBars } from "./bars.js";
@@ -18,9 +18,9 @@ import { STORY, storySettings } from "./story.js";
 import { landscapeWords, lawWords, proofWords, provedWords, recurs, runWords, verdictWords } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
-const WORK = 6;  // of them for what is prepared beside it
+const WORK = 6;  // of them for background tasks
 const GLOW = 500;  // milliseconds that a flip is marked
-const WORDS = 120;  // milliseconds between two looks at the numbers
+const WORDS = 120;  // milliseconds between two updates of the numbers
 const SAMPLES_OF_AVERAGE = 400;  // points of the average's line
 const MOST_STEPS = 1e9;
 
@@ -40,7 +40,7 @@ let owed = 0;  // steps that play owes, a fraction
 let flashed = null;  // when each weight flipped last
 let averages = [];  // [step, wrong weights of the average]
 let stale = true;  // whether panels must be drawn
-let told = 0;  // when the numbers were written last
+let written = 0;  // when the numbers were written last
 let last = 0;  // time of the last frame
 
 // ---- Data and run
@@ -96,7 +96,7 @@ function begin() {
 }
 
 function work(until) {
-  do {  // once at least: a run that needs all of its time holds nothing up
+  do {  // at least once, so that a run that takes all the time does not stop the tasks
     if (tasks[0].next().done) tasks.shift();
   } while (tasks.length && performance.now() < until);
 }
@@ -114,9 +114,9 @@ function frame(now) {
   const glowing = !calm.matches && flashed.some((when) => now - when < GLOW);
   if (!stale && !glowing && mode === "still") return;
   paint(now);
-  if (now - told > WORDS || mode === "still") {
+  if (now - written > WORDS || mode === "still") {
     tellRun();
-    told = now;
+    written = now;
   }
   stale = false;
 }
@@ -127,9 +127,9 @@ function move(passed, deadline) {
     owed += settings.speed * passed / 1000;
     const whole = Math.floor(owed), until = Math.min(settings.steps, run.step + whole);
     if (whole > 0) {
-      owed = run.advance(until, pause) ? owed - whole : 0;  // what is too fast to be made is not owed
+      owed = run.advance(until, pause) ? owed - whole : 0;  // steps that were too many for one frame are dropped
     }
-    if (run.step >= settings.steps) halt(`The run has taken its ${settings.steps.toLocaleString("en")} steps. Play goes on.`);
+    if (run.step >= settings.steps) halt(`The run has taken its ${settings.steps.toLocaleString("en")} steps. Play continues it.`);
     else if (run.absorbed && run.step > run.anchor + 60) halt("Nothing can flip any more.");
   } else if (goal === "return") {
     seekReturn(pause);
@@ -140,7 +140,7 @@ function move(passed, deadline) {
   stale = true;
 }
 
-/** Go on to the step that is the goal, with as many looks at the average as its line has points. */
+/** Run on to the goal, and note the average as often as its line has points. */
 function seekStep(pause) {
   const stride = Math.ceil(goal / SAMPLES_OF_AVERAGE);
   while (run.step < goal) {
@@ -162,7 +162,7 @@ function seekReturn(pause) {
     }
     if ((++count & 15) === 0 && pause()) return;
   }
-  halt(run.absorbed ? "There is no return to come: nothing can flip any more." : "No return comes within a billion steps.");
+  halt(run.absorbed ? "The run cannot return: nothing can flip any more." : "The run does not return within a billion steps.");
 }
 
 function seek(step) {
@@ -259,12 +259,12 @@ function tellCode() {
   put("shell", shellLine(settings, steps));
 }
 
-/** What the landscape and its proof say; the place keeps its height. */
+/** What the landscape and its proof say; the panel keeps its height. */
 function tellProof() {
   $("land").hidden = settings.n > MOST_WEIGHTS;
   if (proof) tellLaw();
   stale = true;  // the verdict may say more now
-  $("proof").innerHTML = landscapeWords(land, law) + proofWords(proof, land, settings.restart) || "<p class='quiet'>Looking at all states …</p>";
+  $("proof").innerHTML = landscapeWords(land, law) + proofWords(proof, land, settings.restart) || "<p class='quiet'>Checking all states …</p>";
 }
 
 function tellStory() {
@@ -274,7 +274,7 @@ function tellStory() {
   });
   $("telling").innerHTML = story
     ? `<h3 class="out-of-sight">${story} of ${STORY.length}: ${STORY[story - 1].title}</h3>${STORY[story - 1].text}`
-    : "<h3 class=\"out-of-sight\">Your own run</h3><p><strong>Your own run.</strong> Set dimension, samples and noise as you like. The address keeps all settings: share it. The story is one click away.</p>";
+    : "<h3 class=\"out-of-sight\">Your own run</h3><p><strong>Your own run.</strong> Set dimension, samples and noise as you like. The address holds all settings, so you can share it. Click a step above to go back to the story.</p>";
   for (const link of $("telling").querySelectorAll("a")) turnBy(link);
   $("back").disabled = story === 1;
   $("next").disabled = story === STORY.length;
@@ -287,7 +287,7 @@ function buttons() {
   put("play-word", going ? "Pause" : "Play");
 }
 
-/** Everything that follows from settings, data and run. */
+/** Show everything that follows from settings, data and run. */
 function refresh() {
   showControls(settings);
   buttons();
@@ -295,7 +295,7 @@ function refresh() {
   tellLaw();
   tellProof();
   stale = true;
-  told = 0;
+  written = 0;
 }
 
 function change(name, value) {
@@ -338,7 +338,7 @@ function turnTo(step) {
   enter(location.hash, true);
 }
 
-/** A link to a step of the story turns to it, and shows the place that it names. */
+/** A link to a step of the story turns to it, and scrolls to the section that it names. */
 function turnBy(link) {
   link.addEventListener("click", (event) => {
     event.preventDefault();
@@ -399,7 +399,7 @@ function listen() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { stale = true; });
 }
 
-// What tests and the curious may use from the console.
+// For tests, and for the console.
 globalThis.sterling = {
   draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, fromAddress, pythonLine, shellLine, storySettings,
   get page() {

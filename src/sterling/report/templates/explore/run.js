@@ -35,7 +35,7 @@ export class Run {
     this.since = new Float64Array(n);  // step of each weight's last flip
     this.wrongSteps = new Float64Array(n);
     this.sinceMass = new Float64Array(n);
-    this.balance = new Float64Array(n);  // Σ sign·mass of finished stretches
+    this.balance = new Float64Array(n);  // Σ sign·mass of finished intervals
     this.epochBalance = new Float64Array(n);
     this.total = 0;  // mass at the anchor, in two floats
     this.carry = 0;
@@ -158,7 +158,7 @@ export class Run {
     return Math.min(this.nextStep, this.restart ? this.limit + 1 : Infinity);
   }
 
-  /** Account for the stretch from the anchor to `step`, in which the weights rested. */
+  /** Account for the interval from the anchor to `step`, in which no weight flipped. */
   close(step) {
     const anchor = this.anchor;
     if (this.stays !== null) this.stays[this.key.words[0]] += step - anchor;
@@ -241,9 +241,9 @@ export class Run {
     return this.distance === 0 ? this.anchor : Infinity;
   }
 
-  // ---- What there is to see at step T
+  // ---- At step T
 
-  /** Latents u_T, and below the rest in the same way: accounting for the stretch that is under way. */
+  /** Latents u_T. This and what follows include the interval since the anchor. */
   latents() {
     const mass = this.masses.between(this.anchor - this.epoch, this.step - this.epoch), G = this.gradients.values;
     return Float64Array.from(this.latent, (u, k) => u - mass * G[this.at + k]);
@@ -279,7 +279,7 @@ export class Run {
     };
   }
 
-  /** What is sure: "OPTIMAL" or "TRAPPED" for all time, "RECURRENT" for this run; null while nothing is. */
+  /** "OPTIMAL" or "TRAPPED", which hold for all time, "RECURRENT" for this run, or null. */
   verdict() {
     if (this.absorbed) return this.distance === 0 || this.gradients.isPerfect(this.signs) ? "OPTIMAL" : "TRAPPED";
     return this.visited().visits >= 2 ? "RECURRENT" : null;

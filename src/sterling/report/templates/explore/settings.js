@@ -1,4 +1,4 @@
-// What a page is set to: the address keeps it, the controls change it, and lines of Python and shell tell it.
+// The settings of the page: the address holds them, controls change them, lines of Python and shell repeat them.
 
 import { SURROGATES } from "./problem.js";
 
@@ -62,7 +62,7 @@ const READ = {
   view: (text) => (["last", "average"].includes(text) ? text : null),
 };
 
-/** What an address says: {story, settings, at}, with `base(story)` for what it leaves out. */
+/** The contents of an address: {story, settings, at}; `base(story)` gives what it leaves out. */
 export function fromAddress(fragment, base) {
   const given = new URLSearchParams(fragment.replace(/^#/, "")), story = whole(1, 5)(given.get("story") ?? "");
   const settings = { ...base(story) };
@@ -76,7 +76,7 @@ export function fromAddress(fragment, base) {
   return { story, settings, at: whole(0, MOST_STEPS)(given.get("at") ?? "") };
 }
 
-/** The address of settings: the story's step, and what differs from it. */
+/** The address of settings: the step of the story, and what differs from it. */
 export function toAddress(story, settings, base, at) {
   const parts = story ? [`story=${story}`] : [];
   const usual = story ? base(story) : {};
@@ -94,12 +94,12 @@ export function pythonLine(settings, steps) {
   if (m !== 1) parts.push(`m=${m}`);
   if (noise > 0) parts.push(`noise=${noise}`);
   const schedule = readSchedule(settings.schedule), restart = readRestart(settings.restart);
-  const made = {
+  const step = {
     constant: () => `st.Constant(${schedule.rate})`,
     power: () => `st.Power(${schedule.rate}, ${schedule.exponent})`,
     table: () => `st.Table([${schedule.rates.join(", ")}])`,
   }[schedule.kind]();
-  const options = [`steps=${grouped(steps)}`, `schedule=${made}`];
+  const options = [`steps=${grouped(steps)}`, `schedule=${step}`];
   if (surrogate !== "relu") options.push(`surrogate="${surrogate}"`);
   options.push(`init=${init}`);
   if (restart) options.push(`restart=st.Restart(${restart.every}, ${restart.scale})`);

@@ -1,4 +1,4 @@
-// What the page says in words: of a run, of the law for its data, of the landscape and its proof.
+// The sentences and table entries of the page: of a run, of the law for its data, of the landscape and its proof.
 
 import { MOST_BALANCED } from "./balance.js";
 import { UNDECIDED } from "./bars.js";
@@ -7,26 +7,26 @@ import { MOST_WEIGHTS } from "./landscape.js";
 import { chatterShare } from "./laws.js";
 
 const percent = (share) => (share > 0 && share < 0.001 ? "below 0.1 %" : `${(100 * share).toFixed(1)} %`);
-/** Bounds that are proved are rounded to the side that is proved too. */
+/** Proved bounds are rounded away from the bound, so the rounded number is proved too. */
 const atLeast = (share) => `at least ${Math.floor(1000 * share) / 10} %`;
 const atMost = (number, digits) => `at most ${(Math.ceil(number * 10 ** digits) / 10 ** digits).toFixed(digits)}`;
 const average = (number) => (number >= 100 ? number.toFixed(0) : number.toFixed(2));
 
 const VERDICTS = {
-  OPTIMAL: ["certified", "OPTIMAL, proved: it rests at the teacher for ever"],
-  TRAPPED: ["trapped", "TRAPPED, proved: it rests elsewhere for ever"],
+  OPTIMAL: ["certified", "OPTIMAL, proved: it stays at the teacher"],
+  TRAPPED: ["trapped", "TRAPPED, proved: it stays at another state"],
   RECURRENT: ["recurrent", "RECURRENT, seen: it left the teacher and came back"],
 };
 
-/** The verdict on a run as [class, words]; `comesBack` says that it is proved to return for ever. */
+/** The verdict on a run as [class, words]; `comesBack` says that endless returns are proved. */
 export function verdictWords(run, comesBack) {
   const name = run.verdict();
-  if (name === "OPTIMAL" && run.distance > 0) return ["certified", "OPTIMAL, proved: it rests with every label right"];
-  if (name === "RECURRENT" && comesBack) return ["recurrent", "RECURRENT, proved: it leaves the teacher and returns for ever"];
+  if (name === "OPTIMAL" && run.distance > 0) return ["certified", "OPTIMAL, proved: it stays, with every label right"];
+  if (name === "RECURRENT" && comesBack) return ["recurrent", "RECURRENT, proved: it leaves the teacher and returns without end"];
   return VERDICTS[name] ?? ["", run.distance === 0 ? "at the teacher" : "away from the teacher"];
 }
 
-/** What a run has come to: the texts of the table by their places, and of the pictures for those who do not see them. */
+/** The state of a run: texts of the table by the ids of their cells, and labels of the pictures for screen readers. */
 export function runWords(run, view) {
   const { n, data } = run, mean = run.average(), { returns, occupied } = run.visited(), some = run.step > 0;
   let wrong = 0, undecided = 0, worst = 0, sum = 0;
@@ -57,17 +57,17 @@ export function runWords(run, view) {
   };
 }
 
-const ALONE = "It takes each bit for itself, from the gradient at the teacher:";
-const BALANCED = "It is <code>theory.balance</code> of sterling, made from the gradients at the teacher and near it.";
-/** What the law is made of. */
+const ALONE = "The law treats each bit by itself, from the gradient at the teacher:";
+const BALANCED = "The law is <code>theory.balance</code> of sterling, computed from gradients at the teacher and near it.";
+/** How the law was computed. */
 const BALANCES = {
   coming: BALANCED,
   found: BALANCED,
-  large: `${ALONE} the closer <code>theory.balance</code> is made here up to <i>n</i> = ${MOST_BALANCED} only.`,
-  none: `${ALONE} the closer <code>theory.balance</code> finds no shares for these data.`,
+  large: `${ALONE} this page computes the closer <code>theory.balance</code> up to <i>n</i> = ${MOST_BALANCED} only.`,
+  none: `${ALONE} the closer <code>theory.balance</code> has no solution for these data.`,
 };
 
-/** What the law says of a long run: a note as HTML, and texts by places in the table. */
+/** What the law says of a long run: a note as HTML, and texts by the ids of their cells. */
 export function lawWords(law, settings) {
   const { n, surrogate, restart } = settings, none = "–";
   const words = { occupancy: none, wrong: none, worst: none, last: none, average: none, returns: none };
@@ -76,7 +76,7 @@ export function lawWords(law, settings) {
     const chatter = restart ? null : chatterShare(settings, surrogate);
     if (chatter !== null) {
       words.wrong = `${average(chatter * n)} while it chatters`;
-      note = "Here, the share of wrong bits at which chatter keeps itself going.";
+      note = "Here it is the share of wrong bits at which chatter sustains itself.";
     }
   } else if (!restart) {  // with restarts the law was not compared with runs
     note = BALANCES[law.balance];
@@ -94,22 +94,22 @@ const sharesWords = ({ shares, occupancy }, n) => ({
   average: `${shares.filter((share) => share > 0.5).length} of ${n}`,
 });
 
-/** What is proved of the data, in the same form, from the gradient at the teacher and from the proof once it is there. */
+/** What is proved of the data, in the same form: from the gradient at the teacher, and from the proof once it is found. */
 export function provedWords(law, proof, land, { n, restart }) {
   const none = "–", words = { occupancy: none, wrong: none, worst: none, last: none, average: none, returns: none };
   const known = proof && !restart && !trapped(proof, land), decodes = known && proof.wrong.every((share) => share < 0.5);
   let note = "";
-  if (n > MOST_WEIGHTS) note = `${law.absorbs ? "That the teacher cannot be left takes one look at it; a" : "A"} proof for every start goes through all 2<sup><i>n</i></sup> states: this page does it up to ${MOST_WEIGHTS} weights, <code>sterling certify</code> up to 24.`;
-  else if (restart) note = "The proof is of runs without restarts.";
-  else if (!law.absorbs) note = "Its shares are of time weighted by step size.";
+  if (n > MOST_WEIGHTS) note = `${law.absorbs ? "One gradient proves that no run can leave the teacher; a" : "A"} proof for every start goes through all 2<sup><i>n</i></sup> states. This page does so up to ${MOST_WEIGHTS} weights, <code>sterling certify</code> up to 24.`;
+  else if (restart) note = "The proof holds for runs without restarts.";
+  else if (!law.absorbs) note = "Its shares weight each step by its step size.";
   if (law.absorbs) {
     const comes = known && proof.occupancy > 0.999, end = comes ? "from some step on" : "if it gets there";
-    Object.assign(words, { occupancy: `all, ${end}`, wrong: `none, ${end}`, last: `none, ${end}`, returns: "none: it cannot leave" });
+    Object.assign(words, { occupancy: `all, ${end}`, wrong: `none, ${end}`, last: `none, ${end}`, returns: "none, it cannot leave" });
     if (decodes) words.average = "none, from some step on";
   } else if (known) {
     if (proof.occupancy > 0) {
       words.occupancy = atLeast(proof.occupancy);
-      words.returns = "for ever";
+      words.returns = "without end";
     }
     const worst = Math.max(...proof.wrong);
     words.wrong = atMost(proof.wrong.reduce((sum, share) => sum + share, 0), 2);
@@ -121,48 +121,48 @@ export function provedWords(law, proof, land, { n, restart }) {
 
 const placed = (column, words) => Object.fromEntries(Object.entries(words).map(([row, text]) => [`${column}-${row}`, text]));
 
-/** Whether runs are proved to leave the teacher and to return, for ever and from every start. */
+/** Whether it is proved that runs from every start leave the teacher and return without end. */
 export const recurs = (proof, land) => !proof.absorbs && proof.occupancy > 0 && !trapped(proof, land);
 
-/** Whether a state other than the teacher catches runs. */
+/** Whether a run can get stuck at a state other than the teacher. */
 const trapped = (proof, land) => land.absorbing.length > (proof.absorbs ? 1 : 0);
 
-/** What was found by going through all states, as HTML; "" while it is not there. */
+/** What a sweep through all states found, as HTML; "" before it ends. */
 export function landscapeWords(land, law) {
   if (!land) return "";
   const others = land.absorbing.length - (law.absorbs ? 1 : 0);
   const traps = `${others === 1 ? "One other state is a trap" : `${others} other states are traps`}, ringed in the picture.`;
-  return `<h3>Resting points <span class="kind exact">proved</span></h3><p>All ${brief(land.distances.length)} states were looked at. ${
-    law.absorbs ? "The teacher is a resting point: no run that gets there can leave."
-      : "The teacher can be left: it is no resting point."} ${
-    others ? traps : "No other state can catch a run, whatever its start and its step sizes."}</p>`;
+  return `<h3>Resting points <span class="kind exact">proved</span></h3><p>All ${brief(land.distances.length)} states were checked. ${
+    law.absorbs ? "The teacher is a resting point: no run can leave it."
+      : "The teacher is not a resting point: runs leave it."} ${
+    others ? traps : "No run can get stuck anywhere else, from any start and with any step sizes."}</p>`;
 }
 
-/** What is proved of the data, as HTML; "" while it is not there. */
+/** What is proved of the data, as HTML; "" before the proof ends. */
 export function proofWords(proof, land, restart) {
   if (!proof) return "";
   const title = (mark) => `<h3>The certificate of these data${mark}</h3>`;
   if (trapped(proof, land)) {
-    return `${title("")}<p>There is none: a run that begins in a trap stays there. More samples help.</p>`;
+    return `${title("")}<p>These data have no certificate: a run that begins in a trap stays there. More samples help.</p>`;
   }
   const { absorbs, occupancy } = proof;
   const share = `<strong>${atLeast(occupancy)}</strong> of the time`, all = brief(land.distances.length);
-  let told;
+  let claim;
   if (absorbs) {
-    told = occupancy > 0.999 ? "From every start the run <strong>ends at the teacher</strong>, and stays."
-      : "The teacher absorbs; that every start leads there is not proved by this method.";
+    claim = occupancy > 0.999 ? "From every start the run <strong>ends at the teacher</strong>, and stays."
+      : "The teacher absorbs. This method does not prove that every start leads there.";
   } else if (occupancy > 0) {
-    told = `From every start the run <strong>leaves the teacher and comes back for ever</strong>, and spends ${share} there.`;
+    claim = `From every start the run <strong>leaves the teacher and comes back without end</strong>. It spends ${share} there.`;
   } else {
-    told = "Recurrence is not proved for these data: the method finds no bound above zero. More samples help.";
+    claim = "Recurrence is not proved for these data: the method finds no bound above zero. More samples help.";
   }
   const decodes = proof.wrong.every((share) => share < 0.5)
-    ? "Each bit is right for more than half of the time, so the <strong>sign of the average</strong> ends at the teacher."
-    : "That the average decodes every bit is not proved for these data.";
+    ? "Each bit is right for more than half of the time, so the <strong>sign of the average</strong> becomes that of the teacher."
+    : "It is not proved that the sign of the average gets every bit of these data right.";
   const how = occupancy > 0
-    ? `<details class="small"><summary>The certificate in numbers</summary><p class="quiet">It is one number for each bit, λ = ${proof.dual.map((x) => x.toFixed(2)).join(", ")}. In the long run a latent weight is pulled home no more than it was pushed out: one inequality for each bit. Times λ and added up, they leave ${
-      absorbs ? "no time for any other state" : share}; this was checked just now in all ${all} states. Time is weighted by step size.</p></details>`
+    ? `<details class="small"><summary>The certificate in numbers</summary><p class="quiet">A certificate is one number for each bit, here λ = ${proof.dual.map((x) => x.toFixed(2)).join(", ")}. In the long run a latent weight is pulled home no more than it was pushed out: one inequality for each bit. Their sum, weighted by λ, proves ${
+      absorbs ? "that no time is left for any other state" : `${share} at the teacher`}. This page has just checked it in all ${all} states. Each step counts by its step size.</p></details>`
     : "";
-  if (restart) told = `Without the restarts: ${told}`;
-  return `${title(" <span class=\"kind exact\">proved</span>")}<p>${told}</p><p>${decodes}</p>${how}`;
+  if (restart) claim = `Without the restarts: ${claim}`;
+  return `${title(" <span class=\"kind exact\">proved</span>")}<p>${claim}</p><p>${decodes}</p>${how}`;
 }

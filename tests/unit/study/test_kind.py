@@ -13,9 +13,12 @@ import sterling as st
 from sterling.base.registry import register
 from sterling.study import (
     COUNT,
+    FLAG,
     REAL,
+    SHARE,
     Cancelled,
     Cell,
+    Column,
     Kind,
     Store,
     Study,
@@ -24,9 +27,8 @@ from sterling.study import (
     run,
     run_trial,
     trial_seeds,
+    words,
 )
-from sterling.study.ledger import Ledger
-from sterling.study.shards import frame_of
 from sterling.study.spec import arguments
 from sterling.study.trial import Batch, run_batch, warm_up
 
@@ -80,26 +82,17 @@ def test_kinds_may_share_a_folder(tmp_path):
         assert len(Store(tmp_path / "s", runs).trials()) == 12
 
 
-def test_lists_are_stored_and_exported(tmp_path):
-    run(Study(n=6, samples=50, trials=3, kind="starts", steps=100), tmp_path / "s")
-    store = Store(tmp_path / "s")
-    trials = store.trials(["trial", "mass_wrong", "start_latent"])
-    assert trials.explode("mass_wrong", "start_latent").height == 3 * 6
-    text = pl.read_csv(store.export(tmp_path / "t.csv"))
-    assert [float(one) for one in text["mass_wrong"][0].split()] == trials["mass_wrong"][0].to_list()
+def test_lists_are_stored_and_exported(registries, tmp_path):
+    def three(cell, seeds, look):
+        return {"list": np.arange(3), "word": ["a", "b"]}
 
-
-def test_a_landscape_costs_work():
-    """Adaptive placement must know that it grows as 2ⁿ."""
-    works = []
-    for cell in (LANDSCAPES.cells[0], Cell("landscape", st.Problem(n=12, samples=4))):
-        ledger = Ledger(LANDSCAPES.kind, LANDSCAPES.criteria)
-        frame = frame_of(LANDSCAPES.kind, run_batch(2, None, Batch(cell, np.array([0, 1])))).with_columns(
-            cell=pl.lit(cell.key)
-        )
-        ledger.record(frame, {cell.key: cell})
-        works.append(ledger.tally(cell, 2, LANDSCAPES.criteria[0]).work)
-    assert works[1] > works[0] + (2**12 - 2**5) * 3e-7
+    register(Kind("three", three, {"list": COUNT.list(), "word": words("a", "b").list()}))
+    run(Study(n=6, samples=50, trials=3, kind="three"), tmp_path / "s")
+    trials = Store(tmp_path / "s").trials(["trial", "list"])
+    assert trials.explode("list").height == 3 * 3
+    text = pl.read_csv(Store(tmp_path / "s").export(tmp_path / "t.csv"))
+    assert text["list"].to_list() == ["0 1 2"] * 3
+    assert text["word"].to_list() == ["a b"] * 3
 
 
 @pytest.mark.parametrize("kind, settings", [("landscape", {}), ("train", {"steps": 10**11})])
@@ -113,7 +106,7 @@ def test_a_trial_is_given_up_on_request(kind, settings):
     cell = Cell(kind, st.Problem(n=20, samples=100, noise=1.0), settings)
     with pytest.raises(Cancelled):
         run_trial(cell, 0, 0, stop)
-    assert run_batch(0, stop, Batch(cell, np.arange(2))) == []
+    assert run_batch(0, stop, Batch(cell, np.arange(2))) == ([], {})
 
 
 def test_preparing_kernels_is_quick_and_quiet():
@@ -127,19 +120,21 @@ def test_preparing_kernels_is_quick_and_quiet():
 
 
 @pytest.mark.parametrize(
-    "arguments, words",
+    "arguments, part",
     [
         ({"kind": "landscpe"}, "Did you mean 'landscape'"),
         ({"kind": "landscape", "n": 25}, "n may be at most 24"),
         ({"kind": "landscape", "surrogate": "sigmoid"}, "sigmoid is smooth"),
         ({"kind": "landscape", "steps": 100}, "have no steps"),
         ({"kind": "landscape", "criteria": "optimal"}, "criterion is 'optimal'"),
+        ({"kind": 5}, "kind of trial"),
+        ({"settings": 5}, "settings"),
         ({"criteria": "trap_free"}, "criterion is 'trap_free'"),
         ({"stpes": 100}, "did you mean 'steps'"),
     ],
 )
-def test_what_a_kind_cannot_do_is_refused(arguments, words):
-    with pytest.raises(st.InputError, match=words):
+def test_what_a_kind_cannot_do_is_refused(arguments, part):
+    with pytest.raises(st.InputError, match=part):
         Study(**{"n": 6, "samples": 8, **arguments})
 
 
@@ -189,25 +184,63 @@ def test_surrogates_of_the_users_own_are_a_part_of_the_cell(registries, tmp_path
     assert wide.to_dict()["surrogate"]["window"] == [-2.0, 2.0]
     assert len(Store(tmp_path / "s").trials()) == 8
     register(st.Surrogate("wide", window=(-3, 3)))
-    with pytest.warns(st.SterlingWarning, match="not the one of that name"):
-        assert Store(tmp_path / "s").trials().is_empty()
+    with pytest.warns(st.SterlingWarning, match="another definition"):
+        assert Store(tmp_path / "s").trials().filter(surrogate="wide").is_empty()
     with pytest.raises(st.InputError, match="is not registered"):
         Study(n=6, samples=30, surrogate=st.Surrogate("other", window=(-3, 3)))
 
 
 @pytest.mark.parametrize(
-    "arguments, words",
+    "arguments, part",
     [
         (("Own", mean_label, {}), "lower-case"),
         (("own", mean_label, {"n": REAL}), "another name"),
         (("own", mean_label, {"a": REAL}, 1, {"a": 3}), "twice"),
         (("own", mean_label, {"a": "Decimal"}), "Float64"),
         (("own", mean_label, {"a": REAL}, 0), "version"),
+        (("own", mean_label, 5), "columns"),
+        (("own", mean_label, {"a": 5}), "'a'"),
+        (("own", 5, {"a": REAL}), "run"),
+        (("own", mean_label, {"a": REAL}, 1, 5), "settings"),
+        (("own", mean_label, {"a": REAL}, 1, {}, {"a": 5}), "criterion"),
     ],
 )
-def test_a_kind_that_cannot_be_is_refused(arguments, words):
-    with pytest.raises(st.InputError, match=words):
+def test_a_kind_that_cannot_be_is_refused(arguments, part):
+    with pytest.raises(st.InputError, match=part):
         Kind(*arguments)
+
+
+@pytest.mark.parametrize("change", [{"dtype": 5}, {"low": "x"}, {"words": 5}, {"optional": "no"}])
+def test_a_column_that_cannot_be_is_refused(change):
+    (name,) = change
+    with pytest.raises(st.InputError, match="type" if name == "dtype" else name):
+        Column(**{"dtype": "Float64", **change})
+
+
+POSSIBLE = {
+    REAL: (
+        [1.5, 2, np.float32(1), np.int64(3)],
+        [None, "x", True, float("nan"), float("inf"), [1.0], 10**400],
+    ),
+    COUNT: ([0, np.int64(5)], [-1, 1.0, 2**63, True]),
+    SHARE.maybe(): ([None, 0, 1.0], [1.1, -0.1]),
+    FLAG: ([True, np.bool_(False)], [0, None]),
+    words("a", "b"): (["a"], ["c", 1]),
+    Column("String"): (["any"], ["a\ud800"]),
+    COUNT.list(): ([[], [1, 2], np.arange(3), (1,)], [None, 3, [1, -1], [None]]),
+    REAL.list().maybe(): ([None, [1.0, None]], [[float("nan")]]),
+}
+
+
+@pytest.mark.parametrize("column", POSSIBLE, ids=repr)
+def test_what_the_store_can_keep_is_let_through_and_all_else_is_not(column, registries, tmp_path):
+    good, bad = POSSIBLE[column]
+    values = [*good, *bad]
+    given = lambda cell, seeds, look: {"value": values[cell.settings["at"]]}  # noqa: E731
+    register(Kind("given", given, {"value": column}, settings={"at": 0}))
+    outcome = run(Study(n=4, samples=8, kind="given", trials=1, at=list(range(len(values)))), tmp_path / "s")
+    assert outcome.new == len(good)
+    assert sorted(Store(tmp_path / "s").trials(["at"])["at"]) == list(range(len(good)))
 
 
 def test_kinds_of_sterlings_own_stay(own):

@@ -8,8 +8,7 @@ import pytest
 import sterling as st
 from sterling.schedules import parse_schedule
 from sterling.study import Cell, Study, parse_criterion
-from sterling.study.grid import seconds
-from sterling.study.spec import arguments
+from sterling.study.spec import arguments, seconds
 
 
 def parse_study(text):
@@ -106,60 +105,41 @@ def test_identity_is_the_content_alone():
     assert len({one.key, *others}) == len(others) + 1
 
 
+PLAIN = "[problem]\nn = 4\nsamples = 3\n"
+
+
 @pytest.mark.parametrize(
     "text, words",
     [
         ("x =", "no valid TOML"),
         ("seed = 3", "problem.n is missing"),
-        ("n = 3\n[problem]\nn = 3", "n: unknown key; it belongs to [problem]"),
-        ("[problem]\nn = 3\nnosie = 1", "problem.nosie: unknown key; did you mean 'noise'?"),
-        ("[problem]\nn = 2.5\nsamples = 3", "n is 2.5; it must be an integer"),
-        ("[problem]\nn = 4\nsamples = { c = 1 }", "samples as c·n^a need exactly c and a; got c"),
-        (
-            "[problem]\nn = 4\nsamples = { c = 1, a = 1, b = 2 }",
-            "some.toml: samples as c·n^a need exactly c and a; got c, a, b",
-        ),
-        (
-            "[problem]\nn = 4\nsamples = { c = [1], a = 1, A = 2 }",
-            "some.toml: samples as c·n^a need exactly c and a; got c, a, A",
-        ),
-        (
-            '[problem]\nn = 4\nsamples = [1, "x"]',
-            "some.toml: samples is 'x'; it must be an integer",
-        ),
-        (
-            '[problem]\nn = 4\nsamples = { c = "x", a = 1 }',
-            "some.toml: samples.c is 'x'; it must be a number",
-        ),
-        ("[problem]\nn = 8\nsamples = { c = [1e300], a = 1 }", "c = 1e+300 and a = 1 are 8e+300 at n = 8"),
-        ("[problem]\nn = 8\nsamples = { c = [1e308], a = 8 }", "are inf at n = 8; they may be at most"),
-        (f"[problem]\nn = 8\nsamples = 1{'0' * 400}", "samples is about 10^400; it must be between 1 and"),
+        ("n = 3\n[problem]\nn = 3", "it belongs to [problem]"),
+        ("[problem]\nn = 3\nnosie = 1", "did you mean 'noise'"),
+        (PLAIN.replace("n = 4", "n = 2.5"), "n is 2.5"),
+        ("[problem]\nn = 4\nsamples = { c = [1], a = 1, A = 2 }", "got c, a, A"),
+        ('[problem]\nn = 4\nsamples = [1, "x"]', "samples is 'x'"),
+        ('[problem]\nn = 4\nsamples = { c = "x", a = 1 }', "samples.c is 'x'"),
+        ("[problem]\nn = 8\nsamples = { c = [1e308], a = 8 }", "inf at n = 8"),
+        (f"[problem]\nn = 8\nsamples = 1{'0' * 400}", "samples is about 10^400"),
         (f"[problem]\nn = 8\nsamples = 1{'0' * 5000}", "no valid TOML"),
-        ("[problem]\nn = 4\nsamples = 3\n[run]\ntrials = 0", "trials is 0; it must be between 1 and"),
-        (
-            "[problem]\nn = 4\nsamples = 3\n[run]\ntrials = 99999999999999999999",
-            "trials is 99999999999999999999; it must be between 1 and 1,000,000,000",
-        ),
-        (
-            "[problem]\nn = 4\nsamples = 3\n[stop]\nmax_trials = 2_000_000_000",
-            "max_trials is 2000000000; it must",
-        ),
-        ("[problem]\nn = 4\nsamples = 3\nnoise = -1", "noise is -1"),
-        ("[problem]\nn = 4\nsamples = 0", "samples is 0"),
-        ("[problem]\nn = 4\nsamples = []", "empty list"),
+        (f"{PLAIN}[run]\ntrials = 0", "trials is 0"),
+        (f"{PLAIN}[run]\ntrials = 99999999999999999999", "trials is 99999999999999999999"),
+        (f"{PLAIN}[stop]\nmax_trials = 2_000_000_000", "max_trials is 2000000000"),
+        (f"{PLAIN}noise = -1", "noise is -1"),
+        ("[problem]\nn = 4\nsamples = []", "empty"),
         ("[problem]\nn = [4, 4]\nsamples = 3", "n holds 4 twice"),
         ("[problem]\nn = 4", "at least two values of n"),
-        ('[problem]\nn = 4\nsamples = 3\ninputs = "gauss"', "mean 'gaussian'"),
-        ('[problem]\nn = 4\nsamples = 3\n[run]\nsurrogate = "rleu"', "Did you mean 'relu'"),
-        ('[problem]\nn = 4\nsamples = 3\n[run]\nschedule = "power"', "power:RATE,EXPONENT"),
-        ("[problem]\nn = 4\nsamples = 3\n[run]\nsteps = 0", "steps is 0"),
-        ('[problem]\nn = 4\nsamples = 3\n[stop]\ntime = "soon"', "no duration"),
-        ('[problem]\nn = 4\nsamples = 3\n[stop]\ntarget = "proportion"', "needs a width"),
-        ('[problem]\nn = 4\nsamples = 3\n[stop]\ntarget = "all"', "target is 'all'"),
-        ("[problem]\nn = 4\nsamples = 3\n[stop]\nwidth = 0", "width is 0"),
-        ('criteria = "optmal"\n[problem]\nn = 4\nsamples = 3', "did you mean 'optimal'"),
-        ('criteria = "occupancy>=2"\n[problem]\nn = 4\nsamples = 3', "at most 1 and above 0"),
-        ("seed = -1\n[problem]\nn = 4\nsamples = 3", "seed is -1"),
+        (f'{PLAIN}inputs = "gauss"', "mean 'gaussian'"),
+        (f'{PLAIN}[run]\nsurrogate = "rleu"', "Did you mean 'relu'"),
+        (f'{PLAIN}[run]\nschedule = "power"', "power:RATE,EXPONENT"),
+        (f"{PLAIN}[run]\nsteps = 0", "steps is 0"),
+        (f'{PLAIN}[stop]\ntime = "soon"', "duration"),
+        (f'{PLAIN}[stop]\ntarget = "proportion"', "width"),
+        (f'{PLAIN}[stop]\ntarget = "all"', "target is 'all'"),
+        (f"{PLAIN}[stop]\nwidth = 0", "width is 0"),
+        (f'criteria = "optmal"\n{PLAIN}', "did you mean 'optimal'"),
+        (f'criteria = "occupancy>=2"\n{PLAIN}', "at most 1 and above 0"),
+        (f"seed = -1\n{PLAIN}", "seed is -1"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_place(text, words, tmp_path):

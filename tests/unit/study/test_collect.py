@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -14,18 +15,20 @@ from polars.testing import assert_frame_equal
 
 import sterling as st
 from sterling.study import (
+    SHARE,
     Cell,
+    Kind,
     Store,
     Study,
-    collector,  # the module
+    collect,
     iterate,
     open_cluster,
     replay,
     run,
-    run_trial,
     trial_seeds,
 )
-from sterling.study.collector import Collector
+from sterling.study.collect import Collector
+from sterling.study.trial import Finished
 
 SMALL = Study(n=[6, 10], samples=[8, 24, 60], trials=9, steps=3000, criteria=["optimal", "visit"], seed=5)
 
@@ -100,7 +103,7 @@ class Interrupted(ThreadPoolExecutor):
         if self.how == "first row":
             return super().submit(task, replace(batch, numbers=batch.numbers[:1]))
         if self.how == "killed" or self.calls <= 3:
-            return super().submit(_interrupt if self.how == "pressed" else lambda: [])
+            return super().submit(_interrupt if self.how == "pressed" else lambda: Finished([], {}))
         return super().submit(task, batch)
 
 
@@ -192,7 +195,7 @@ def test_cells_of_one_problem_meet_the_same_data_and_starts():
         replace(cell, settings={**cell.settings, "steps": 999}),
         replace(cell, settings={**cell.settings, "schedule": "power:0.5,0.4"}),
         Cell("landscape", cell.problem),
-        Cell("certificate", cell.problem),
+        Cell("baseline", cell.problem),
     ]
     mine = trial_seeds(5, cell, 3)
     assert {trial_seeds(5, other, 3).data for other in others} == {mine.data}
@@ -208,10 +211,6 @@ def test_the_identity_of_a_trial_does_not_drift():
     assert trial_seeds(0, cell, 0).rest == 5297147968073756636
 
 
-def test_a_run_trial_follows_the_columns():
-    assert list(run_trial(SMALL.cells[0], 2, 5)) == list(SMALL.kind.columns)
-
-
 @pytest.fixture
 def clock_of_batches(monkeypatch):
     """Time that passes as batches come back, a tenth of a second each: on a slow machine as on a fast one."""
@@ -222,7 +221,7 @@ def clock_of_batches(monkeypatch):
         take(self, done)
 
     monkeypatch.setattr(Collector, "_take", counted)
-    monkeypatch.setattr(collector, "time", SimpleNamespace(monotonic=lambda: taken[0] / 10))
+    monkeypatch.setattr(collect, "time", SimpleNamespace(monotonic=lambda: taken[0] / 10))
 
 
 def test_time_stops_a_run_and_what_is_done_stays(tmp_path, clock_of_batches):
@@ -262,11 +261,12 @@ def test_cells_get_trials_until_their_intervals_are_narrow(tmp_path):
     assert "1 of 2 cells stay wider" in again.messages[0]
 
 
-def test_progress_is_told(tmp_path):
+def test_progress_grows_to_its_total(tmp_path):
     seen = []
     run(Study(n=6, samples=20, trials=30, steps=500), tmp_path / "s", progress=seen.append)
     assert seen[-1].done == seen[-1].total == 30
     assert [one.done for one in seen] == sorted(one.done for one in seen)
+    assert not [one for one in threading.enumerate() if one.name.startswith("sterling")]
 
 
 def test_iterate_gives_the_rows_as_they_come(tmp_path):
@@ -291,11 +291,6 @@ def test_who_leaves_the_loop_keeps_what_is_done(tmp_path):
     assert not [one for one in threading.enumerate() if one.name.startswith("sterling")]
 
 
-def test_nothing_is_left_running(tmp_path):
-    run(Study(n=6, samples=20, trials=5, steps=500), tmp_path / "s")
-    assert not [one for one in threading.enumerate() if one.name.startswith("sterling")]
-
-
 def test_counts_know_regimes_and_undecided(done):
     table = Store(done).counts("optimal")
     regimes = table.select("OPTIMAL", "TRAPPED", "RECURRENT", "CHATTERING", "WANDERING", "STALLED")
@@ -314,7 +309,10 @@ def test_a_failing_trial_is_not_swallowed(tmp_path):
     [
         ({"threads": 0}, "threads is 0"),
         ({"threads": "two"}, "threads is 'two'"),
-        ({"executor": object()}, "executor is of the type object; give a concurrent.futures.Executor"),
+        ({"executor": object()}, "executor"),
+        ({"time_limit": "x"}, "not a duration"),
+        ({"time_limit": -1}, "time_limit"),
+        ({"width": "x"}, "width"),
     ],
 )
 def test_wrong_arguments_are_refused(tmp_path, arguments, words):
@@ -330,8 +328,56 @@ def test_a_cluster_without_dask_names_the_extra(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("address", ["here", 3])
 def test_an_address_that_is_none_is_refused(address):
-    with pytest.raises(st.InputError, match="is no address"), open_cluster(address):
+    with pytest.raises(st.InputError, match="address"), open_cluster(address):
         pass
+
+
+def wrong_now_and_then(cell, seeds, look):
+    """NaN in some trials, out of range or no list in others."""
+    value = (seeds.rest >> 8) % 50
+    return {"share": [float("nan"), 7.0][value] if value < 2 else 0.5, "list": None if value == 2 else [0.5]}
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_a_trial_with_an_impossible_value_fails_alone(registries, tmp_path, processes):
+    """W2: one NaN discarded its whole shard, and the study was called complete."""
+    st.register(Kind("wrong", wrong_now_and_then, {"share": SHARE, "list": SHARE.list()}))
+    study = Study(n=4, samples=8, kind="wrong", trials=300)
+    with ProcessPoolExecutor(1, get_context("spawn")) if processes else ThreadPoolExecutor(2) as pool:
+        outcome = run(study, tmp_path / "s", executor=pool)
+    bad = [n for n in range(300) if (trial_seeds(0, study.cells[0], n).rest >> 8) % 50 < 3]
+    assert 5 < len(bad) < 60
+    assert (outcome.reason, outcome.finished) == ("trials failed", False)
+    assert outcome.new == outcome.done == 300 - len(bad)
+    assert f"{study.cells[0].key}-" in outcome.messages[0]
+    assert f"{len(bad)} trials failed" in outcome.messages[-1]
+    kept = Store(tmp_path / "s").trials()["trial"].to_list()
+    assert sorted([*kept, *bad]) == list(range(300))
+    assert run(tmp_path / "s").new == 0
+
+
+def test_a_study_is_checked_once(monkeypatch, tmp_path):
+    """For one cell and ten trials, each was done more often before."""
+    counts = Counter()
+
+    def counted(owner, name):
+        real = getattr(owner, name)
+
+        def method(*arguments, **more):
+            counts[name] += 1
+            return real(*arguments, **more)
+
+        monkeypatch.setattr(owner, name, method)
+
+    counted(Study, "__init__")
+    counted(Cell, "__post_init__")
+    counted(Kind, "_setting")
+    counted(Store, "_read")
+    run(Study(n=8, samples=20, trials=10, steps=500), tmp_path / "s")
+    assert counts["__init__"] == 1
+    assert counts["__post_init__"] <= 1
+    assert counts["_setting"] == 4  # one for each setting
+    assert counts["_read"] == 0  # no shard of our own
 
 
 def test_optimal_means_at_the_teacher(tmp_path):

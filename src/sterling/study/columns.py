@@ -1,0 +1,224 @@
+"""What trials measure, and what counts as a success: columns, and criteria that read them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from sterling.base import checks
+from sterling.base.text import Described
+from sterling.errors import InputError
+
+#: Outcome codes of a trial.
+FAILURE, SUCCESS, UNDECIDED = 0, 1, 2
+
+_TYPES = {
+    "Int64": (int, np.integer),
+    "Int32": (int, np.integer),
+    "Float64": (int, float, np.integer, np.floating),
+    "Boolean": (bool, np.bool_),
+    "String": (str,),
+}
+
+
+@dataclass(frozen=True)
+class Column(Described):
+    """A column that a kind measures: its type, and the values that are possible.
+
+    Ready-made are COUNT, SHARE, REAL, FLAG and `words`; ``maybe()`` and ``list()`` derive others from them.
+
+    Parameters
+    ----------
+    dtype : str
+        Name of a Polars type: "Int64", "Float64", "Boolean", "String", or "List(…)" of one.
+    low, high : float, optional
+        Bounds of a number. Numbers are finite.
+    words : tuple of str, optional
+        The possible texts.
+    optional : bool
+        Whether a value may be missing.
+
+    Examples
+    --------
+    >>> from sterling.study import COUNT
+    >>> COUNT.maybe().list().dtype
+    'List(Int64)'
+    """
+
+    dtype: str
+    low: float | None = None
+    high: float | None = None
+    words: tuple[str, ...] | None = None
+    optional: bool = False
+
+    def __post_init__(self):
+        if not isinstance(self.dtype, str) or self.scalar not in _TYPES:
+            names = "Int64, Float64, Boolean, String or a List of one"
+            raise InputError(f"the type of a column is {checks.shown(self.dtype)}; give {names}")
+        for name in ("low", "high"):
+            if getattr(self, name) is not None:
+                checks.real(getattr(self, name), f"{name} of a column")
+        if self.words is not None:
+            checks.instance_of(self.words, tuple, "words of a column", "a tuple of texts")
+            for word in self.words:
+                checks.instance_of(word, str, "a word of a column", "a text")
+        checks.flag(self.optional, "optional of a column")
+
+    @property
+    def scalar(self) -> str:
+        """The type of one value: of a list, the type of its entries."""
+        return self.dtype.removeprefix("List(").removesuffix(")")
+
+    @property
+    def listed(self) -> bool:
+        """Whether a value is a list."""
+        return self.dtype != self.scalar
+
+    @property
+    def polars(self) -> pl.DataType:
+        """The Polars type."""
+        scalar = getattr(pl, self.scalar)()
+        return pl.List(scalar) if self.listed else scalar
+
+    def maybe(self) -> Column:
+        """Return the column whose values may be missing.
+
+        Returns
+        -------
+        Column
+            A changed copy.
+        """
+        return replace(self, optional=True)
+
+    def list(self) -> Column:
+        """Return the column of lists of such values.
+
+        Returns
+        -------
+        Column
+            A changed copy.
+        """
+        return replace(self, dtype=f"List({self.dtype})")
+
+    def _fault(self, value: Any) -> str:
+        """Return why the store cannot keep a value, as the end of a sentence; empty if it can."""
+        if not self.listed or (value is None and self.optional):
+            return self._scalar_fault(value)
+        if not isinstance(value, (list, tuple, np.ndarray)):
+            return f"is {checks.shown(value)}, not a list"
+        return next(filter(None, map(self._scalar_fault, value)), "")
+
+    def _scalar_fault(self, value: Any) -> str:
+        if value is None:
+            return "" if self.optional else "is missing"
+        flag = isinstance(value, (bool, np.bool_))
+        if not isinstance(value, _TYPES[self.scalar]) or flag != (self.scalar == "Boolean"):
+            return f"is {checks.shown(value)}, not of the type {self.scalar}"
+        if isinstance(value, str):
+            possible = value in self.words if self.words is not None else _is_text(value)
+            return "" if possible else f"is {checks.shown(value)}, not a possible text"
+        bits = int(self.scalar[3:]) if self.scalar.startswith("Int") else 1000
+        if isinstance(value, int) and abs(value) >= 1 << (bits - 1):
+            return f"is {checks.shown(value)}, too large"
+        if not math.isfinite(value):
+            return f"is {value}, not a finite number"
+        if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
+            return f"is {checks.shown(value)}, out of range"
+        return ""
+
+
+def _is_text(value: str) -> bool:
+    """Whether a text can be written in UTF-8."""
+    return value.encode(errors="ignore").decode() == value
+
+
+COUNT = Column("Int64", low=0)
+SHARE = Column("Float64", low=0, high=1)
+REAL = Column("Float64")
+FLAG = Column("Boolean")
+
+
+def words(*known: str) -> Column:
+    """Return a column of texts out of a given set.
+
+    Parameters
+    ----------
+    *known : str
+        The possible texts.
+
+    Returns
+    -------
+    Column
+        Of texts, none of which may be missing.
+
+    Examples
+    --------
+    >>> from sterling.study import words
+    >>> words("left", "right").words
+    ('left', 'right')
+    """
+    return Column("String", words=known)
+
+
+@dataclass(frozen=True)
+class Criterion(Described):
+    """A criterion: its name as in a study, its meaning, and how a row decides it.
+
+    Two of one name are equal. Kinds of trials have criteria by name; a threshold of a measured number, such
+    as "occupancy>=0.5", is a criterion of every kind. `parse_criterion` returns them.
+
+    Parameters
+    ----------
+    text : str
+        The name, as studies write it.
+    meaning : str
+        What success means, in words.
+    columns : tuple of str
+        Measured columns that it reads.
+    success, undecided : Polars expression
+        Boolean, over the columns. A trial is undecided where its budget was spent and more steps could still
+        change the answer.
+    threshold : float, optional
+        That a measured number has to reach.
+
+    Examples
+    --------
+    >>> from sterling.study import parse_criterion
+    >>> criterion = parse_criterion("occupancy>=0.5")
+    >>> criterion.column, criterion.threshold
+    ('occupancy', 0.5)
+    """
+
+    text: str
+    meaning: str = field(compare=False)
+    columns: tuple[str, ...] = field(compare=False)
+    success: pl.Expr = field(compare=False, repr=False)
+    undecided: pl.Expr | None = field(default=None, compare=False, repr=False)
+    threshold: float | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def column(self) -> str:
+        """The column that a threshold is on, else the name of the criterion."""
+        return self.text if self.threshold is None else self.columns[0]
+
+    def to_dict(self) -> dict[str, str]:
+        return {"criterion": self.text, "meaning": self.meaning}
+
+    def outcome(self) -> pl.Expr:
+        """Return the expression over a kind's columns: FAILURE, SUCCESS or UNDECIDED, int8 "outcome".
+
+        Returns
+        -------
+        Polars expression
+            Over the columns of a kind.
+        """
+        undecided = pl.lit(False) if self.undecided is None else self.undecided
+        code = pl.when(self.success).then(SUCCESS).when(undecided).then(UNDECIDED).otherwise(FAILURE)
+        return code.cast(pl.Int8).alias("outcome")

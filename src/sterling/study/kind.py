@@ -1,0 +1,494 @@
+"""What a trial is: its kind, the cell that it belongs to, and the seeds that it is drawn from.
+
+What a kind of sterling's own does is in a file NAME_kind.py. Nothing here knows of workers, files or orders,
+so a trial gives the same row wherever and whenever it runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from hashlib import blake2b
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from sterling.base import checks
+from sterling.base.registry import Registry
+from sterling.base.text import Described
+from sterling.errors import InputError
+from sterling.model.problem import Problem
+from sterling.schedules import MAX_STEPS, Schedule, parse_schedule
+from sterling.study.columns import Column, Criterion
+from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
+
+#: Raised whenever the same cell and number would give another trial; such rows are not mixed.
+SEMANTICS = 2
+
+#: The parameters of a problem, which all kinds have, in the order of tables.
+PROBLEM = tuple(one.name for one in fields(Problem))
+
+_DIGEST = 12  # bytes of a cell's hash
+_RESERVED = (*PROBLEM, "cell", "trial", "seconds", "version", "outcome", "trials", "successes", "undecided")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+Look = Callable[..., None]
+
+
+class Cancelled(Exception):
+    """A trial was given up on request; it leaves no row."""
+
+
+# -- seeds ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Seeds(Described):
+    """The seeds of a trial, two 63-bit integers.
+
+    Parameters
+    ----------
+    data : int
+        From the root seed, the problem and the trial's number: for `Problem.draw` and for ``init``. Cells of
+        one problem that differ in kind or settings get the same data sets and starts, so comparisons between
+        them are paired.
+    rest : int
+        From the root seed, the cell and the number: for everything else that is random.
+
+    Examples
+    --------
+    >>> from sterling.study import Seeds
+    >>> Seeds(data=1, rest=2).to_dict()
+    {'data': 1, 'rest': 2}
+    """
+
+    data: int
+    rest: int
+
+
+def trial_seeds(root: int, cell: Cell, number: int) -> Seeds:
+    """Return the seeds of a trial.
+
+    Each is the first word of SeedSequence(root, spawn_key=(a hash as 32-bit words, number)), without its
+    lowest bit: the hash of the problem, or of the cell.
+
+    Parameters
+    ----------
+    root, cell, number : int, Cell, int
+        The seed of the study, the cell of the trial, and its number.
+
+    Returns
+    -------
+    Seeds
+        Of the data and of the rest.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> from sterling.study import Cell, trial_seeds
+    >>> problem = st.Problem(n=8, samples=50)
+    >>> cells = [Cell("train", problem, {"surrogate": name}) for name in ("relu", "identity")]
+    >>> one, two = (trial_seeds(0, cell, 3) for cell in cells)
+    >>> one.data == two.data, one.rest == two.rest
+    (True, False)
+    """
+    checks.instance_of(cell, Cell, "cell", "a Cell")
+    root, number = checks.integer(root, "root", 0), checks.integer(number, "number", 0)
+    return Seeds(_seed(root, cell.data_key, number), _seed(root, cell.key, number))
+
+
+def _seed(root: int, key: str, number: int) -> int:
+    hashed = np.frombuffer(bytes.fromhex(key), "<u4").tolist()
+    sequence = np.random.SeedSequence(root, spawn_key=(*hashed, number))
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+# -- cells ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cell(Described):
+    """What all trials of one point of a study have in common.
+
+    Parameters
+    ----------
+    kind : str
+        The kind of trial.
+    problem : Problem
+        The distribution of the data.
+    settings : mapping
+        The kind's settings; those left out have their defaults.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> from sterling.study import Cell
+    >>> cell = Cell("train", st.Problem(n=8, samples=50), {"steps": 1000})
+    >>> cell.settings["surrogate"]
+    'relu'
+    >>> Cell.from_dict(cell.to_dict()) == cell
+    True
+    """
+
+    kind: str
+    problem: Problem
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        kind = get_kind(self.kind)
+        checks.instance_of(self.problem, Problem, "the problem of a cell", "a Problem")
+        given = checks.instance_of(self.settings, Mapping, "the settings of a cell", "a mapping")
+        plain = {name: kind._setting(name, value) for name, value in {**kind.settings, **given}.items()}
+        self.__dict__.update(kind=kind.name, settings=plain)
+        if kind.check is not None:
+            kind.check(self)
+
+    @classmethod
+    def _trusted(cls, kind: str, problem: Problem, settings: Mapping[str, Any]) -> Cell:
+        """Return the cell of values that were checked before."""
+        cell = object.__new__(cls)
+        cell.__dict__.update(kind=kind, problem=problem, settings=settings)
+        return cell
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def to_dict(self) -> dict[str, Any]:
+        values = {
+            "kind": self.kind,
+            "version": get_kind(self.kind).version,
+            "problem": self.problem.to_dict(),
+            "settings": dict(self.settings),
+        }
+        own = self.own_surrogate
+        return values if own is None else {**values, "surrogate": own.to_dict()}
+
+    @property
+    def own_surrogate(self) -> Surrogate | None:
+        """The surrogate if a user registered it: its definition is then a part of the cell."""
+        name = self.settings.get("surrogate")
+        return None if name is None or name in SURROGATES.built_in else get_surrogate(name)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Cell:
+        """Return the cell that `to_dict` described. Raises InputError for any other values, and for a cell of
+        another version.
+
+        Parameters
+        ----------
+        values : mapping
+            Described values.
+
+        Returns
+        -------
+        Cell
+            The cell.
+        """
+        try:
+            kind, version = get_kind(values["kind"]), values["version"]
+            problem, settings = Problem(**values["problem"]), dict(values["settings"])
+        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+            raise InputError(f"these values describe no cell: {problem}") from None
+        if version != kind.version:
+            raise InputError(f"trials of the kind {kind.name!r} have version {kind.version}, not {version!r}")
+        cell = cls(kind.name, problem, settings)
+        if cell.to_dict().get("surrogate") != values.get("surrogate"):
+            raise InputError(f"the surrogate {settings.get('surrogate')!r} has another definition here")
+        return cell
+
+    def at(self, n: int, samples: int) -> Cell:
+        """Return the cell with another dimension and sample size.
+
+        Parameters
+        ----------
+        n, samples : int
+            As in `Problem`.
+
+        Returns
+        -------
+        Cell
+            A changed copy.
+        """
+        if (n, samples) == (self.problem.n, self.problem.samples):
+            return self
+        return self._trusted(self.kind, replace(self.problem, n=n, samples=samples), self.settings)
+
+    def small(self, n: int | None = None, **settings: Any) -> Cell:
+        """Return a cell of few samples that needs the same kernels, for the ``small`` of a `Kind`.
+
+        Parameters
+        ----------
+        n : int, optional
+            Dimension, where it has to be smaller too.
+        **settings : value
+            Settings to change.
+
+        Returns
+        -------
+        Cell
+            Of the same kind.
+        """
+        few = min(self.problem.samples, 4 * self.problem.n + 16)  # enough to whiten
+        other = self.at(n or self.problem.n, few)
+        return self._trusted(self.kind, other.problem, {**self.settings, **settings})
+
+    @cached_property
+    def text(self) -> str:
+        """The canonical JSON of `to_dict`: what the store keeps."""
+        return canonical(self.to_dict())
+
+    @cached_property
+    def key(self) -> str:
+        """Hash (hexadecimal) of the canonical JSON: the cell's name."""
+        return digest(self.text)
+
+    @cached_property
+    def data_key(self) -> str:
+        """Hash of the problem alone: cells of equal problems share data sets and starts."""
+        return digest(canonical(self.problem.to_dict()))
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """Problem and settings in one flat dictionary, as columns of tables."""
+        problem = self.problem.to_dict()
+        problem["normalize"] = problem["normalize"] or "none"
+        for name in ("readout", "normalize"):
+            if not isinstance(problem[name], str):
+                problem[name] = json.dumps(problem[name])
+        return {**problem, **self.settings}
+
+
+def canonical(value: Any) -> str:
+    """Return plain values as the one JSON text that stands for them."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(text: str) -> str:
+    """Return the hash that names a canonical text."""
+    return blake2b(text.encode(), digest_size=_DIGEST).hexdigest()
+
+
+# -- kinds ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Kind(Described):
+    """A kind of trial.
+
+    Parameters
+    ----------
+    name : str
+        Lower-case letters, digits and underscores.
+    run : callable
+        ``run(cell, seeds, look)`` runs one trial on one thread and returns its row: a mapping of column to
+        value. What is random comes from ``seeds``; ``look()`` should be called several times a second. It
+        raises when the trial is no longer wanted, and can be given as ``progress`` to long computations.
+    columns : mapping of str to Column or str
+        What a trial measures, all of it in every row. A text is the name of a Polars type, with values that
+        may be missing.
+    version : int
+        Raised whenever the same trial would give another row.
+    settings : mapping of str to value
+        What a cell of this kind says beside its problem, and the default values. "schedule", "surrogate" and
+        "steps" mean the same in every kind; any other value must be of the type of its default.
+    criteria : mapping of str to Criterion
+        What can be called a success; the first is a study's default.
+    check : callable, optional
+        ``check(cell)`` raises `InputError` for a cell that cannot be run.
+    small : callable, optional
+        ``small(cell)`` returns a tiny cell that needs the same kernels.
+    replay : callable, optional
+        ``replay(cell, seeds, record)`` returns a trial in full; see `replay`.
+
+    Examples
+    --------
+    How far from the origin a teacher's labels are:
+
+    >>> import sterling as st
+    >>> from sterling.study import Kind, REAL, Study
+    >>> def run(cell, seeds, look):
+    ...     return {"mean": float(cell.problem.draw(seeds.data).labels.mean())}
+    >>> st.register(Kind("label_mean", run, {"mean": REAL}))
+    <Kind 'label_mean', version 1: mean>
+    >>> Study(n=4, samples=8, kind="label_mean")
+    Study('study': label_mean, n=4, 1 cells, seed=0)
+    """
+
+    name: str
+    run: Callable[[Cell, Seeds, Look], Mapping[str, Any] | Iterable[Mapping[str, Any]]]
+    columns: Mapping[str, Any]
+    version: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    criteria: Mapping[str, Criterion] = field(default_factory=dict)
+    check: Callable[[Cell], None] | None = None
+    small: Callable[[Cell], Cell] | None = None
+    replay: Callable[[Cell, Seeds, Iterable[str]], Any] | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            name = checks.shown(self.name)
+            raise InputError(f"a kind is named {name}; use lower-case letters, digits and underscores")
+        checks.integer(self.version, "the version of a kind", 1)
+        for name in ("columns", "settings", "criteria"):
+            given = checks.instance_of(getattr(self, name), Mapping, f"{name} of a kind", "a mapping")
+            object.__setattr__(self, name, MappingProxyType(dict(given)))
+        for name in ("run", "check", "small", "replay"):
+            given = getattr(self, name)
+            if not callable(given) and (name == "run" or given is not None):
+                raise InputError(f"{name} of a kind is {checks.shown(given)}; give a function")
+        columns = {
+            name: Column(one, optional=True) if isinstance(one, str) else one
+            for name, one in self.columns.items()
+        }
+        for name in (*columns, *self.settings):
+            if not isinstance(name, str) or not name.isidentifier() or name in _RESERVED:
+                raise InputError(f"the kind {self.name!r} has {checks.shown(name)}; give it another name")
+            if name in columns and name in self.settings:
+                raise InputError(f"the kind {self.name!r} has {name!r} twice: as a column and as a setting")
+        for name, column in columns.items():
+            checks.instance_of(column, Column, f"the column {name!r}", "a Column, or the name of a type")
+        for name, one in self.criteria.items():
+            checks.instance_of(one, Criterion, f"the criterion {checks.shown(name)}", "a Criterion")
+        object.__setattr__(self, "columns", MappingProxyType(columns))
+
+    def __repr__(self) -> str:
+        return f"<Kind {self.name!r}, version {self.version}: {', '.join(self.columns)}>"
+
+    def __reduce__(self):
+        # A worker gets what running a trial takes; it has no use for expressions and checks.
+        return Kind, (self.name, self.run, dict(self.columns), self.version, dict(self.settings))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "version": self.version,
+            "settings": dict(self.settings),
+            "columns": {name: column.to_dict() for name, column in self.columns.items()},
+            "criteria": [criterion.to_dict() for criterion in self.criteria.values()],
+        }
+
+    def _setting(self, name: str, value: Any) -> Any:
+        """Return a value of one setting as a plain one, checked."""
+        if name not in self.settings:
+            names = ", ".join(self.settings) or "none"
+            near = difflib.get_close_matches(str(name), self.settings, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise InputError(f"trials of the kind {self.name!r} have no {name}; known are {names}{hint}")
+        default = self.settings[name]
+        if name == "schedule":
+            return schedule_text(value)
+        if name == "surrogate":
+            known = get_surrogate(value)
+            if SURROGATES.get(known.name) != known:
+                raise InputError(
+                    f"the surrogate {known.name!r} is not registered: call sterling.register first"
+                )
+            return known.name
+        if name == "restart" and value != "none":
+            from sterling.dynamics.restart import parse_restart
+
+            return str(parse_restart(value))
+        if name == "steps":
+            return checks.integer(value, name, 1, MAX_STEPS)
+        if isinstance(default, bool):
+            return checks.flag(value, name)
+        if isinstance(default, int):
+            return checks.integer(value, name)
+        if isinstance(default, float):
+            return checks.real(value, name) + 0.0  # −0 is 0
+        if default is not None and not isinstance(default, str):
+            raise InputError(f"the default of {name} is {checks.shown(default)}; give a number or a text")
+        return None if value is None else checks.instance_of(value, str, name, "a text")
+
+
+KINDS: Registry[Kind] = Registry(
+    "kind of trial",
+    "sterling.kinds",
+    lambda thing: isinstance(thing, Kind),
+    modules={
+        name: f"sterling.study.{name}_kind"
+        for name in ("train", "landscape", "baseline", "certificate", "starts")
+    },
+)
+
+
+def get_kind(name: str | Kind) -> Kind:
+    """Return the kind of trial of that name.
+
+    Parameters
+    ----------
+    name : str or Kind
+        A kind is returned unchanged.
+
+    Returns
+    -------
+    Kind
+        The kind.
+
+    Examples
+    --------
+    >>> from sterling.study import get_kind
+    >>> sorted(get_kind("train").criteria)
+    ['certified', 'ergodic', 'optimal', 'visit']
+    """
+    return name if isinstance(name, Kind) else KINDS.find(name)
+
+
+#: What a threshold on a column of a kind means, where the name of the column does not say it.
+_THRESHOLDS = {("train", "occupancy"): "at the teacher for at least {} of the steps"}
+
+
+def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criterion:
+    """Return the criterion that a text such as "optimal" or "occupancy>=0.5" names for a kind of trial.
+
+    Parameters
+    ----------
+    text : str or Criterion
+        Such as "optimal" or "occupancy>=0.5".
+    kind : str or Kind
+        The kind of the trials.
+
+    Returns
+    -------
+    Criterion
+        The criterion.
+
+    Examples
+    --------
+    >>> from sterling.study import parse_criterion
+    >>> parse_criterion("ergodic").meaning
+    'the sign of the time average is the teacher at the end'
+    """
+    if isinstance(text, Criterion):
+        return text
+    kind = get_kind(kind)
+    numbers = [name for name, one in kind.columns.items() if one.dtype in ("Int64", "Int32", "Float64")]
+    word = text.strip() if isinstance(text, str) else text
+    column, reaches, number = map(str.strip, str(word).partition(">="))
+    if reaches and column in numbers:
+        try:
+            bounds = kind.columns[column]
+            share = checks.real(float(number), column, above=bounds.low, most=bounds.high)
+        except ValueError as problem:
+            raise InputError(f"criterion {text!r}: {problem}") from None
+        number = repr(share).removesuffix(".0")  # every digit, so that it reads back
+        meaning = _THRESHOLDS.get((kind.name, column), f"{column.replace('_', ' ')} at least {{}}")
+        success = pl.col(column) >= share
+        return Criterion(f"{column}>={number}", meaning.format(number), (column,), success, threshold=share)
+    known = [*kind.criteria, *(f"{name}>=R" for name in numbers)]
+    return kind.criteria[checks.choice(word, "the criterion", known)]
+
+
+def schedule_text(schedule: Schedule | str) -> str:
+    """Return a schedule as `parse_schedule` reads it, in full precision."""
+    if isinstance(schedule, str):
+        schedule = parse_schedule(schedule)
+    checks.instance_of(schedule, Schedule, "the schedule", "one such as Power(0.5, 0.5)")
+    kind, *values = schedule.to_dict().values()
+    return f"{kind}:" + ",".join(repr(rate) for rate in np.hstack(values).tolist())

@@ -1,0 +1,335 @@
+"""Which trials a study runs next: decided round by round, from the counts of complete rounds alone.
+
+So the rounds depend neither on clocks or workers, nor on where a study was broken off. Of fits they use six
+digits, so they are the same on other machines too (`likelihood.settled`). Where the study chooses the sample
+sizes, one `Placement` serves one series and one criterion: it brackets N₅₀ of each dimension by doubling,
+then adds trials at the sample sizes where the success is nearest one half.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+
+from sterling.stats import jeffreys
+from sterling.study.columns import SUCCESS, Criterion
+from sterling.study.fit import ExponentFit, FitError, fit_exponent, overlaps
+from sterling.study.kind import Cell
+from sterling.study.likelihood import Counts, settled
+from sterling.study.spec import DEFAULT_WIDTH, Study
+
+Point = tuple[int, int]  # (n, samples)
+Tally = tuple[int, int]  # (trials, successes)
+Wish = dict[Point, int]  # how many trials a point shall have in all
+Wanted = dict[Cell, int]  # how many of its first trials each cell shall have
+
+_FIRST_TRIALS = 32  # of each cell, where its interval decides how many it gets
+_PER_OCTAVE = 8  # sample sizes lie at 2^(j/8)
+_EXPLORE = 8  # trials that decide on which side of N₅₀ a sample size lies
+_FIRST = 16  # trials of each point around a bracket
+_SPREAD = (-6, -3, 0, 3, 6)  # points around the middle of a bracket, in eighths of an octave
+_FIRST_GUESS = 1.5  # exponent by which a bracket is carried to the next dimension, before two are known
+_LARGEST = 1 << 31  # entries of an instance (n·N·m) beyond which no bracket is looked for
+_EVEN_SHARE = 0.2  # of each round, spread over all dimensions
+_LEAST_GROWTH, _MOST_GROWTH = 0.15, 1.0  # of the trials so far, in one round
+
+MISSING, TAKEN, KNOWN, FAILED = range(4)  # states of a trial
+
+
+class Known:
+    """State and outcomes of each trial of a study, by cell and number.
+
+    int8 arrays (1 + criteria, numbers): the first row holds states, the others outcomes. Memory that nobody
+    writes to costs nothing, so numbers may lie far apart.
+    """
+
+    def __init__(self, criteria: tuple[Criterion, ...]):
+        self.criteria = criteria
+        self._codes: dict[str, np.ndarray] = {}
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that `record` reads."""
+        read = [name for criterion in self.criteria for name in criterion.columns]
+        return list(dict.fromkeys(["cell", "trial", *read]))
+
+    def _of(self, key: str, count: int) -> np.ndarray:
+        """Return the codes of a cell, for ``count`` numbers at least."""
+        old = self._codes.get(key)
+        if old is None or old.shape[1] < count:
+            size = count if old is None else max(count, 2 * old.shape[1])
+            self._codes[key] = np.zeros((1 + len(self.criteria), size), np.int8)
+            if old is not None:
+                self._codes[key][:, : old.shape[1]] = old
+        return self._codes[key]
+
+    def states(self, cell: Cell, count: int) -> np.ndarray:
+        """Return the states of the first ``count`` trials of a cell, to read and to change."""
+        return self._of(cell.key, count)[0, :count]
+
+    def record(self, frame: pl.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Take finished trials, rows with `columns`; return their numbers and the states before, by cell."""
+        found = {}
+        for (key,), rows in frame.partition_by("cell", as_dict=True, include_key=False).items():
+            outcomes = (one.outcome().alias(f"{place}") for place, one in enumerate(self.criteria))
+            numbers, *codes = (column.to_numpy() for column in rows.select("trial", *outcomes))
+            known = self._of(str(key), int(numbers.max()) + 1)
+            found[str(key)] = numbers, known[0, numbers]
+            known[:, numbers] = [np.full(len(numbers), KNOWN, np.int8), *codes]
+        return found
+
+    def done(self, cell: Cell, count: int) -> int:
+        """Return how many of the cell's first ``count`` trials are known."""
+        return int(np.count_nonzero(self.states(cell, count) == KNOWN))
+
+    def tally(self, cell: Cell, count: int, criterion: Criterion) -> Tally:
+        """Count the known trials and the successes among the cell's first ``count``."""
+        codes = self._of(cell.key, count)[:, :count]
+        known = codes[0] == KNOWN
+        outcomes = codes[1 + self.criteria.index(criterion)][known]
+        return len(outcomes), int(np.count_nonzero(outcomes == SUCCESS))
+
+
+class Rounds:
+    """The rounds of a study: each is asked for when all trials of the one before are known.
+
+    A round is the number of first trials that each cell shall have, those of earlier rounds included, and a
+    note. ``reason`` says at the end why there are no more; ``messages`` hold what the reader should know.
+    """
+
+    def __init__(self, study: Study, known: Known):
+        self.study, self.known = study, known
+        self.reason = "complete"
+        self.messages: list[str] = []
+
+    def __iter__(self) -> Iterator[tuple[Wanted, str]]:
+        if self.study.adaptive:
+            return self._exponents()
+        if self.study.target == "proportion":
+            return self._proportions()
+        return iter([(dict.fromkeys(self.study.cells, self.study.trials), "")])
+
+    def _proportions(self) -> Iterator[tuple[Wanted, str]]:
+        """Every cell gets trials until its interval under every criterion is narrow enough."""
+        study = self.study
+        assert study.width is not None
+        wanted: Wanted = dict.fromkeys(study.cells, min(_FIRST_TRIALS, study.trials))
+        while True:
+            yield dict(wanted), "all cells"
+            widths = {cell: self._width(cell, count) for cell, count in wanted.items()}
+            wide = {cell: width for cell, width in widths.items() if width > study.width}
+            growing = {cell: width for cell, width in wide.items() if wanted[cell] < study.trials}
+            if not growing:
+                break
+            for cell, width in growing.items():
+                growth = min(2.0, max(1.1, (width / study.width) ** 2))
+                wanted[cell] = min(study.trials, math.ceil(wanted[cell] * growth))
+        self.reason = "trials spent" if wide else "width reached"
+        if wide:
+            these = f"{len(wide)} of {len(wanted)} cells"
+            self.messages.append(f"{these} stay wider than {study.width:g} after {study.trials:,} trials")
+
+    def _width(self, cell: Cell, count: int) -> float:
+        """Return the widest Jeffreys interval of the cell over the criteria."""
+        tallies = [self.known.tally(cell, count, criterion) for criterion in self.study.criteria]
+        trials, successes = zip(*tallies, strict=True)
+        low, high = jeffreys(successes, trials)
+        return float((high - low).max())
+
+    def _exponents(self) -> Iterator[tuple[Wanted, str]]:
+        """Adaptive placement in all series under all criteria, side by side."""
+        study = self.study
+        assert study.width is not None
+        listed = study.samples_at if study.samples is not None else None
+        placements = [
+            (series, criterion, Placement(study.n, study.width, study.max_trials, listed, series.problem.m))
+            for series in study.series
+            for criterion in study.criteria
+        ]
+        cells: dict[Cell, dict[Point, Cell]] = {series: {} for series in study.series}
+        wanted: Wanted = {}
+        while True:
+            complete = dict(wanted)  # all that this round's wishes go by, also those of other criteria
+            for series, criterion, placement in placements:
+                tallies = {
+                    point: self.known.tally(cell, complete[cell], criterion)
+                    for point, cell in cells[series].items()
+                    if cell in complete
+                }
+                for point, count in placement.propose(tallies).items():
+                    cell = cells[series].get(point) or series.at(*point)
+                    cells[series][point] = cell
+                    wanted[cell] = max(count, wanted.get(cell, 0))
+            if wanted == complete:
+                break
+            widths = [placement.fit.width for *_, placement in placements if placement.fit is not None]
+            note = f"α known to {max(widths):.3g}, target {study.width:g}" if widths else "looking for N₅₀"
+            yield dict(wanted), note
+        reasons = {placement.reason or "stuck" for *_, placement in placements}
+        order = ("stuck", "no threshold", "trials spent", "width reached")
+        self.reason = next(reason for reason in order if reason in reasons)
+        self.messages += [f"{criterion}: {one.message}" for _, criterion, one in placements if one.message]
+
+
+@dataclass
+class Placement:
+    """Decides the next trials of a series under a criterion."""
+
+    dimensions: tuple[int, ...]
+    width: float = DEFAULT_WIDTH  # target for the interval of α
+    max_trials: int = 200_000  # in all
+    listed: Callable[[int], list[int]] | None = None  # sample sizes allowed at n; by default any
+    units: int = 1  # m
+    fit: ExponentFit | None = None
+    reason: str | None = None  # why it is done, None while it is not
+    message: str = ""
+    brackets: dict[int, int] = field(default_factory=dict)  # n → index of the first majority in the lattice
+
+    def __post_init__(self):
+        self.dimensions = tuple(sorted(self.dimensions))
+        self._lattices = {n: self._lattice(n) for n in self.dimensions}
+        self._lost: dict[int, str] = {}
+
+    def _lattice(self, n: int) -> list[int]:
+        """Return the allowed sample sizes of a dimension, rising."""
+        listed = self.listed(n) if self.listed is not None else []
+        if listed:
+            return sorted(set(listed))
+        top = max(2, int(math.log2(_LARGEST / (n * self.units))) * _PER_OCTAVE)
+        return sorted({round(2 ** (j / _PER_OCTAVE)) for j in range(top + 1)})
+
+    def propose(self, tallies: Mapping[Point, Tally]) -> Wish:
+        """Return the trials wanted next, given complete counts of those wanted before; empty when done."""
+        if self.reason is not None:
+            return {}
+        wish = self._explore(tallies)
+        if not wish and self.reason is None:
+            wish = self._first_spread(tallies) or self._improve(tallies)
+        room = self.max_trials - sum(trials for trials, _ in tallies.values())
+        if wish and sum(count - _trials(tallies, point) for point, count in wish.items()) > room:
+            return self._done("trials spent", f"the {self.max_trials:,} trials allowed are spent")
+        return wish
+
+    def _done(self, reason: str, message: str = "") -> Wish:
+        self.reason, self.message = reason, message
+        return {}
+
+    def _explore(self, tallies: Mapping[Point, Tally]) -> Wish:
+        """Bracket N₅₀, one dimension after the other, by steps of an octave."""
+        for n in self.dimensions:
+            if n in self.brackets or n in self._lost:
+                continue
+            sizes = self._lattices[n]
+            stride = _PER_OCTAVE if not (self.listed and self.listed(n)) else max(1, len(sizes) // 8)
+            index = self._begin(n, sizes)
+            while True:
+                found = self._succeeds((n, sizes[index]), tallies)
+                if found is None:
+                    return {(n, sizes[index]): _EXPLORE}
+                beyond = min(max(index + (-stride if found else stride), 0), len(sizes) - 1)
+                if beyond == index:
+                    how = "succeed" if found else "fail"
+                    self._lost[n] = f"at n = {n} most trials {how} even with {sizes[index]:,} samples"
+                    break
+                other = self._succeeds((n, sizes[beyond]), tallies)
+                if other is None:
+                    return {(n, sizes[beyond]): _EXPLORE}
+                if other != found:
+                    self.brackets[n] = max(index, beyond)
+                    break
+                index = beyond
+        if len(self.brackets) < 2:
+            self._done("no threshold", "; ".join(self._lost.values()))
+        return {}
+
+    def _begin(self, n: int, sizes: list[int]) -> int:
+        """Return the index to look first: carried over from smaller dimensions, or 2n samples."""
+        target = 2.0 * n
+        known = {k: float(self._lattices[k][top]) for k, top in sorted(self.brackets.items())}
+        if known:
+            last, exponent = max(known), _FIRST_GUESS
+            for one, two in list(pairwise(known))[-1:]:
+                exponent = math.log(known[two] / known[one]) / math.log(two / one)
+            target = known[last] * (n / last) ** max(0.25, min(exponent, 6.0))
+        return int(np.argmin(settled(np.abs(np.log(sizes) - math.log(target)))))
+
+    def _succeeds(self, point: Point, tallies: Mapping[Point, Tally]) -> bool | None:
+        """Whether most trials succeed at a point, None if they have not been run."""
+        trials, successes = tallies.get(point, (0, 0))
+        return None if trials < _EXPLORE else 2 * successes > trials
+
+    def _first_spread(self, tallies: Mapping[Point, Tally]) -> Wish:
+        """Spread trials around the brackets, as a first fit needs them."""
+        wish = {}
+        for n, top in self.brackets.items():
+            sizes = self._lattices[n]
+            middle = top - _PER_OCTAVE // 2
+            for shift in _SPREAD:
+                wish[n, sizes[min(max(middle + shift, 0), len(sizes) - 1)]] = _FIRST
+        return {point: count for point, count in wish.items() if _trials(tallies, point) < count}
+
+    def _improve(self, tallies: Mapping[Point, Tally]) -> Wish:
+        rows = [(*point, *tally) for point, tally in sorted(tallies.items()) if point[0] in self.brackets]
+        counts = Counts.of(*zip(*rows, strict=True))
+        try:
+            self.fit = fit_exponent(
+                counts.n, counts.samples, counts.trials, counts.successes, thresholds=False
+            )
+        except FitError as problem:
+            self.message = str(problem)
+            return self._more_overlap(tallies, counts)
+        self.message = ""
+        if settled(self.fit.width) <= self.width:
+            return self._done("width reached", "; ".join(self._lost.values()))
+        return self._near_one_half(tallies, self.fit)
+
+    def _more_overlap(self, tallies: Mapping[Point, Tally], counts: Counts) -> Wish:
+        """Ask for twice the trials near N₅₀ of dimensions whose successes and failures do not overlap."""
+        wish: Wish = {}
+        for n in self.brackets:
+            one = counts.where(counts.n == n)
+            if overlaps(one) and len(self.brackets) > 2:
+                continue
+            sizes = self._lattices[n]
+            share = (one.successes + 0.5) / (one.trials + 1)
+            middle = sizes.index(int(one.samples[np.argmin(np.abs(share - 0.5))]))
+            for size in sizes[max(0, middle - 2) : middle + 3]:
+                wish[n, size] = max(_FIRST, 2 * _trials(tallies, (n, size)))
+        return wish
+
+    def _near_one_half(self, tallies: Mapping[Point, Tally], fit: ExponentFit) -> Wish:
+        """Add trials at the sample sizes next to N₅₀, below and above, of each dimension.
+
+        Of the dimensions those get most that tell most of a slope for what they cost: the share is the
+        distance from the mean log n, over the root of the size of an instance. Some go to all alike, so that
+        curvature would be seen.
+        """
+        n = np.array(sorted(self.brackets), np.float64)
+        middles = settled([fit.samples_at(one) for one in n])
+        lever = np.abs(np.log(n) - np.log(n).mean()) / np.sqrt(n * middles)
+        share = (1 - _EVEN_SHARE) * lever / lever.sum() + _EVEN_SHARE / len(n)
+        wish: Wish = {}
+        for dimension, middle, more in zip(n.astype(int).tolist(), middles, share, strict=True):
+            sizes = self._lattices[dimension]
+            above = min(int(np.searchsorted(sizes, middle)), len(sizes) - 1)
+            for size in {sizes[max(0, above - 1)], sizes[above]}:
+                point = dimension, size
+                count = math.ceil(settled(more * self._batch(tallies, fit) / 2))
+                wish[point] = _trials(tallies, point) + count
+        return wish
+
+    def _batch(self, tallies: Mapping[Point, Tally], fit: ExponentFit) -> float:
+        """Return how many trials to add: what the target should need, within bounds."""
+        total = sum(trials for (n, _), (trials, _) in tallies.items() if n in self.brackets)
+        ratio = settled(fit.width) / self.width
+        growth = ratio * ratio - 1 if math.isfinite(ratio) else _MOST_GROWTH
+        return total * min(max(growth, _LEAST_GROWTH), _MOST_GROWTH)
+
+
+def _trials(tallies: Mapping[Point, Tally], point: Point) -> int:
+    return tallies.get(point, (0, 0))[0]

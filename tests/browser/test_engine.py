@@ -1,0 +1,211 @@
+"""The engine of the explorable page in a real browser, against Python: flip for flip, law for law."""
+
+import json
+
+import numpy as np
+import pytest
+
+import sterling as st
+from sterling.schedules import schedule_from_dict
+from sterling.surrogates import get_surrogate
+from sterling.theory.box import fit
+from tests.browsing import look, visit
+from tests.support import PIECEWISE
+
+SHAPES = (  # n, samples, m, noise
+    (1, 5, 1, 0), (1, 40, 1, 0.5), (2, 30, 3, 0.5), (3, 50, 1, 1), (5, 80, 3, 0), (7, 100, 1, 0.25),
+    (8, 100, 1, 0.5), (12, 400, 3, 0.5), (16, 400, 1, 0.5), (16, 300, 1, 0), (24, 500, 3, 1),
+    (31, 700, 1, 0.5), (32, 1600, 1, 0.5), (33, 300, 1, 0.1), (48, 900, 3, 0.5), (63, 500, 1, 0),
+    (64, 5000, 1, 0.5), (64, 400, 1, 0),
+)  # fmt: skip
+SCHEDULES = (
+    {"kind": "power", "rate": 0.5, "exponent": 0.5},
+    {"kind": "constant", "rate": 0.05},
+    {"kind": "table", "rates": [0.5, 0.25, 0.125, 0.1, 0.07]},
+    {"kind": "power", "rate": 0.3, "exponent": 1.0},
+    {"kind": "power", "rate": 1.0, "exponent": 0.3},
+    {"kind": "power", "rate": 0.2, "exponent": 0.8},
+)
+RESTARTS = (None, None, {"every": 100, "scale": 0.1}, None, {"every": 17, "scale": 0.5})
+
+
+def setting(number):
+    """Return one of the settings that both engines go through: each part goes its own round."""
+    n, samples, m, noise = SHAPES[number * 7 % len(SHAPES)]
+    seed = number if number % 5 else number * 123_456_789_012  # seeds of more than 32 bits as well
+    return {
+        "problem": {"n": n, "samples": samples, "m": m, "noise": noise, "seed": seed},
+        "run": {
+            "surrogate": PIECEWISE[number % 4],
+            "schedule": SCHEDULES[number // 2 % 6],
+            "restart": RESTARTS[number % 5],
+            "init": 3 * number,
+        },
+        "steps": 1000 if n > 40 else 6000,  # long enough for the expansions of the mass
+    }
+
+
+@pytest.fixture
+def engine(driver, address):
+    """The page as the test before left it: what its functions compute does not depend on what it shows."""
+    if not driver.current_url.startswith(address):
+        look(driver, "light", 1280)  # a page that nothing may move in does not play on its own
+        visit(driver, address)
+    driver.get_log("browser")
+    yield driver
+    assert driver.get_log("browser") == []
+
+
+MAKE = """
+    const {problem, run, steps} = arguments[0];
+    const data = sterling.draw(problem), done = new sterling.Run(data, {...run, log: true});
+    done.advance(steps);
+    const shares = Array.from({length: data.n}, (_, k) => done.wrongShare(k));
+    return JSON.stringify({
+        inputs: [...data.rows], labels: [...data.labels], teacher: [...data.teacher],
+        start: [...sterling.initialLatent(data.n, run.init)],
+        flips: done.flips, latent: [...done.latents()], average: [...done.average()], shares,
+        verdict: done.verdict(), ...done.visited(), distance: done.distance,
+    });
+"""
+
+
+@pytest.mark.parametrize("number", range(45))
+def test_the_same_orbit_as_in_python(engine, number):
+    """Same seed, same data, same flips at the same steps, same latents, to the last bit."""
+    given = setting(number)
+    there = json.loads(engine.execute_script(MAKE, given))
+    problem, run = dict(given["problem"]), given["run"]
+    instance = st.Problem(**{name: problem[name] for name in ("n", "samples", "m", "noise")}).draw(
+        problem["seed"]
+    )
+    restart = run["restart"] and st.Restart(**run["restart"])
+    options = {
+        "schedule": schedule_from_dict(run["schedule"]),
+        "surrogate": run["surrogate"],
+        "restart": restart,
+    }
+    orbit = st.train(instance, steps=given["steps"], init=run["init"], **options)
+    assert there["inputs"] == instance.grid.rows[:, : instance.n].ravel().tolist()
+    assert there["labels"] == instance.label_codes.tolist()
+    assert there["teacher"] == instance.teacher.tolist()
+    assert there["start"] == orbit.start_latent.tolist()
+    flips = np.column_stack([orbit.flips[name] for name in ("step", "coordinate", "sign")])
+    assert there["flips"] == flips.ravel().tolist()
+    assert there["latent"] == orbit.latent.tolist()
+    np.testing.assert_allclose(there["average"], orbit.ergodic_mean * np.sqrt(instance.n), rtol=0, atol=1e-12)
+    assert there["shares"] == orbit.wrong_share.tolist()
+    assert (there["visits"], there["occupied"]) == (orbit.visits, round(orbit.occupancy * orbit.steps))
+    assert there["returns"] == len(orbit.return_times)
+    assert there["firstHit"] == (-1 if orbit.first_hit is None else orbit.first_hit)
+    assert there["distance"] == orbit.errors
+    assert there["verdict"] == orbit.verdict.name or (
+        there["verdict"] is None and orbit.verdict.name in ("WANDERING", "CHATTERING")
+    )
+
+
+def test_a_long_run_taken_in_pieces_is_the_same(engine):
+    """Past the narrow spans of the mass, with pauses and looks on the way."""
+    script = """
+        const data = sterling.draw({n: 8, samples: 100, m: 1, noise: 0.5, seed: 0});
+        const schedule = {kind: "power", rate: 0.5, exponent: 0.5};
+        const run = new sterling.Run(data, {surrogate: "relu", schedule, init: 1, log: true});
+        for (let step = 7; step < 200000; step = Math.floor(1.3 * step)) {
+            while (!run.advance(step, () => Math.random() < 0.5)) run.average();
+        }
+        run.advance(200000);
+        return [run.flips.length / 3, run.visited().visits, run.visited().occupied, ...run.latents()];
+    """
+    flips, visits, occupied, *latent = engine.execute_script(script)
+    orbit = st.train(st.Problem(n=8, samples=100, noise=0.5).draw(0), steps=200_000, init=1)
+    assert (flips, visits) == (orbit.stats.flips, orbit.visits)
+    assert occupied == round(orbit.occupancy * orbit.steps)
+    assert latent == orbit.latent.tolist()
+
+
+@pytest.mark.parametrize("surrogate", PIECEWISE)
+def test_the_laws_are_those_of_the_theory(engine, surrogate):
+    for n, m, seed in ((1, 1, 0), (6, 3, 1), (20, 1, 2)):
+        script = """
+            const law = sterling.expectation(sterling.draw(arguments[0]), arguments[1]);
+            return [[...law.shares], law.occupancy];
+        """
+        problem = {"n": n, "samples": 50 * n, "m": m, "noise": 0.5}
+        shares, occupancy = engine.execute_script(script, {**problem, "seed": seed}, surrogate)
+        instance = st.Problem(**problem).draw(seed)
+        expected = st.theory.wrong_share(instance, method="signal", surrogate=surrogate)
+        np.testing.assert_allclose(shares, expected, rtol=1e-12, atol=1e-13)
+        assert occupancy == pytest.approx(st.theory.occupancy(instance, method="signal", surrogate=surrogate))
+
+
+BALANCE = """
+    const work = sterling.balancing(sterling.draw(arguments[0]), arguments[1]);
+    for (let step = work.next(); ; step = work.next()) {
+        if (step.done) return step.value && [[...step.value.shares], step.value.occupancy];
+    }
+"""
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_the_balance_is_that_of_the_theory(engine, number):
+    """On problems drawn at random from the range of the controls."""
+    rng = np.random.default_rng([20261128, number])
+    surrogate, seed = PIECEWISE[number % 4], int(rng.integers(10**9))
+    problem = {
+        "n": int(rng.integers(1, 65)),
+        "samples": round(50 * 512 ** rng.random()),
+        "m": int(rng.integers(1, 5)),
+        "noise": round(0.05 * 40 ** rng.random(), 2),
+    }
+    found = engine.execute_script(BALANCE, {**problem, "seed": seed}, surrogate)
+    expected = st.theory.balance(st.Problem(**problem).draw(seed), surrogate=surrogate)
+    np.testing.assert_allclose(found[0], expected.wrong_share, rtol=0, atol=1e-9)
+    assert found[1] == pytest.approx(expected.occupancy, abs=1e-9)
+
+
+@pytest.mark.parametrize("surrogate", ["relu", "identity"])
+def test_the_chatter_is_the_fit_without_reaction(engine, surrogate):
+    for n, ratio in ((128, 2), (192, 3), (256, 4)):
+        problem = {"n": n, "samples": ratio * n * (2 if surrogate == "relu" else 1), "m": 1, "noise": 0}
+        share = engine.execute_script(
+            "return sterling.chatterShare(arguments[0], arguments[1])", problem, surrogate
+        )
+        expected = fit(problem["samples"] / n, 0.0, get_surrogate(surrogate), reacts=False)
+        assert share == pytest.approx((1 - expected.mean) / 2, rel=1e-6)
+        closer = st.theory.chatter(st.Problem(n=n, samples=problem["samples"]), surrogate=surrogate).share
+        assert 1 < share / closer < 1.04
+
+
+@pytest.mark.parametrize(
+    "problem, surrogate",
+    [
+        ({"n": 8, "samples": 400, "m": 1, "noise": 0.5}, "relu"),
+        ({"n": 6, "samples": 100, "m": 3, "noise": 0.5}, "hard_tanh"),
+        ({"n": 7, "samples": 30, "m": 1, "noise": 0}, "identity"),
+        ({"n": 6, "samples": 12, "m": 1, "noise": 1}, "clipped_relu"),
+        ({"n": 1, "samples": 9, "m": 1, "noise": 0.5}, "relu"),
+    ],
+)
+def test_landscape_and_certificate_are_those_of_python(engine, problem, surrogate):
+    """What is claimed is a proof: never more than Python proves, and less by roundings only."""
+    script = """
+        const all = (work) => {
+            for (let step = work.next(); ; step = work.next()) if (step.done) return step.value;
+        };
+        const data = sterling.draw(arguments[0]), land = all(sterling.sweeping(data, arguments[1]));
+        const losses = Array.from(land.distances, (_, state) => land.loss(state));
+        return [losses, land.absorbing, all(sterling.certifying(data, land))];
+    """
+    losses, absorbing, proof = engine.execute_script(script, {**problem, "seed": 3}, surrogate)
+    instance = st.Problem(**problem).draw(3)
+    for state in range(2**instance.n):
+        signs = np.array([1 if state >> k & 1 else -1 for k in range(instance.n)])
+        assert losses[state] == pytest.approx(instance.loss(signs), rel=1e-14, abs=1e-15)
+        held = bool((signs * instance.gradient(signs, surrogate) <= 0).all())
+        assert held == (state in absorbing)
+    certificate = st.certify(instance, surrogate=surrogate)
+    assert proof["absorbs"] == certificate.absorbs
+    alone = certificate.balance_occupancy  # the page distinguishes no cases
+    assert alone - 1e-6 <= proof["occupancy"] <= alone + 1e-12
+    for bound, other in zip(proof["wrong"], certificate.wrong_share, strict=True):
+        assert other - 1e-12 <= bound <= other + 1e-6
