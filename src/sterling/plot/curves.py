@@ -96,7 +96,7 @@ def against(
     """Draw the points of each named series and the diagonal up to ``end``, with the label ``line``."""
     ax.plot([0, end], [0, end], color=GREY, lw=1.2, ls="--", zorder=0, label=line)
     for index, (label, points) in enumerate(series.items()):
-        # Hollow marks can be told apart where they overlap.
+        # Hollow marks stay visible where they overlap.
         ax.plot(*points, ls="", ms=5, mfc="none", label=label, **style(index))
     whole = (-0.02 * end, 1.02 * end)
     tidy(ax, "lower right", xlim=whole, ylim=whole, xlabel=axes[0], ylabel=axes[1])
