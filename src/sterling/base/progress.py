@@ -55,7 +55,11 @@ class Display:
         if self._first is None:
             self._first, self._begun, self._printed = progress.done, now, now
         done, total = progress.done, progress.total
-        words = [progress.note, *progress.facts, self._time_left(progress, now)]
+        seconds = progress.seconds_left
+        if seconds is None and total and done > self._first and now - self._begun > _KNOWN_AFTER:
+            seconds = (total - done) * (now - self._begun) / (done - self._first)
+        left = "" if seconds is None or (total and done >= total) else f"{readable_time(seconds)} left"
+        words = [progress.note, *progress.facts, left]
         if self._noun:
             words.insert(0, f"{done:,.10g}{f' of {total:,.10g}' if total else ''} {self._noun}")
         if self._bars is not None and self._task is not None:
@@ -74,20 +78,24 @@ class Display:
             with contextlib.suppress(OSError, ValueError):
                 print(text, file=sys.stderr, flush=True)
 
-    def _time_left(self, progress: Progress, now: float) -> str:
-        seconds, done, total = progress.seconds_left, progress.done, progress.total
-        if seconds is None and total and self._first is not None and done > self._first:
-            spent = now - self._begun
-            seconds = (total - done) * spent / (done - self._first) if spent > _KNOWN_AFTER else None
-        return "" if seconds is None or (total and done >= total) else f"{readable_time(seconds)} left"
-
 
 @contextmanager
-def display(noun: str = "") -> Iterator[Display]:
-    """Give a function that shows a `Progress`; what a terminal shows is removed at the end.
+def reporting(progress: bool | ProgressCallback, noun: str = "") -> Iterator[Any]:
+    """Turn an argument ``progress`` into a callback: True gives a `Display` on stderr, False gives None.
 
-    ``noun`` is what is counted, in the plural; without it only the share is shown.
+    ``noun`` is what is counted, in the plural; without it only the share is shown. What a terminal shows is
+    removed at the end.
     """
+    if callable(progress):
+        yield progress
+        return
+    if not isinstance(progress, bool):
+        from sterling.base import checks  # NumPy comes with it, and `sterling --help` can do without
+
+        progress = checks.flag(progress, "progress")
+    if not progress:
+        yield None
+        return
     if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
         yield Display(noun)
         return
@@ -101,18 +109,3 @@ def display(noun: str = "") -> Iterator[Display]:
     columns = BarColumn(_BAR), TaskProgressColumn(), words
     with Bars(*columns, console=console, transient=True, expand=True) as bars:
         yield Display(noun, bars)
-
-
-@contextmanager
-def reporting(progress: bool | ProgressCallback, noun: str = "") -> Iterator[ProgressCallback | None]:
-    """Turn an argument ``progress`` into a callback: True shows it on stderr, False gives None."""
-    if callable(progress):
-        yield progress
-        return
-    from sterling.base import checks  # NumPy comes with it, and `sterling --help` can do without
-
-    if checks.flag(progress, "progress"):
-        with display(noun) as shown:
-            yield shown
-    else:
-        yield None

@@ -1,18 +1,24 @@
-"""The command line, `sterling VERB`: one thin file a verb, over the functions that Python users call.
+"""The command line, `sterling VERB`: one thin file a verb, over the functions that Python users call."""
 
-Nothing is imported here but what hears Ctrl-C, so that it does from the first moment on. The verbs are joined
-in `verbs.py`.
-"""
-
-from sterling.cli.presses import end, listen
+import os
+import signal
+import sys
 
 
 def main() -> None:
     """Run the command line; what the `sterling` command calls."""
-    listen()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a verb ends as by Ctrl-C, with its results
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # without Unicode: question marks, no traceback
     try:
-        from sterling.cli.verbs import run
+        from sterling.cli.verbs import app
 
-        run()
+        app(prog_name="sterling")
+    except KeyboardInterrupt:
+        sys.exit(130)
     finally:
-        end()
+        try:
+            sys.stdout.flush()
+        except OSError:  # a reader such as `head` has gone
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115

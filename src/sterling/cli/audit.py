@@ -14,8 +14,8 @@ import typer
 
 from sterling.base.extras import how_to_install
 from sterling.base.files import printable
-from sterling.cli.options import FILE, PAGES, Json, Quiet, check_target, output
-from sterling.cli.render import console, guarded, note, one_line, print_json
+from sterling.cli.options import FILE, PAGES, Json, Quiet, check_targets, output
+from sterling.cli.render import console, note, print_json
 from sterling.errors import InputError, SterlingError
 
 if TYPE_CHECKING:
@@ -24,27 +24,26 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
-@guarded
 def audit(
     source: Annotated[
         str,
         typer.Argument(
             metavar="MODULE:FUNCTION",
-            help="A function without arguments that returns a model, or a model and an example input.",
+            help="Function without arguments that returns a model, or a model and an example input.",
             show_default=False,
         ),
     ],
-    report: Annotated[Path | None, output("Write a page: .html.", **FILE)] = None,
+    report: Annotated[Path | None, output(help="Write a page of the findings: .html.", **FILE)] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Say what each quantiser of a PyTorch model does: levels, where gradients stop, zero, ties, surrogate.
 
-    MODULE is imported and FUNCTION called, as Python would from this folder: that runs code, so name your
-    own. The first line says what is wrong. With an example input the quantised weights of any framework are
-    found; without one, those of binarize, torchao, Brevitas and transformers' BitNet.
+    Python imports MODULE from this folder and calls FUNCTION: that runs code, so name only code that you
+    trust. The first line of the result says what is wrong. With an example input, the quantised weights of
+    any framework are found; without one, those of binarize, torchao, Brevitas and transformers' BitNet.
     """
-    check_target(report, "--report", *PAGES)
+    check_targets(None, (report, "--report", *PAGES))
     if find_spec("torch") is None:
         raise InputError(f"sterling audit needs PyTorch, which is not installed: {how_to_install('torch')}")
     found = _examined(source)
@@ -61,24 +60,24 @@ def audit(
 
 
 def _examined(source: str) -> "Audit":
-    """Call the user's function and audit what it returns; what their code prints is no result."""
+    """Call the user's function and audit what it returns; what the user's code prints goes to stderr."""
     from sterling.torch.auditing import audit as examine
 
     with contextlib.redirect_stdout(sys.stderr):
         try:
-            made = _made(source)
-            return examine(*made) if isinstance(made, tuple) else examine(made)
+            model = _call(source)
+            return examine(*model) if isinstance(model, tuple) else examine(model)
         except SystemExit as problem:
             raise InputError(
-                f"{source} cannot be used (it called sys.exit, {problem.code!r:.100}): keep what a script "
+                f"{source} cannot be used (it called sys.exit, {problem.code!r:.100}): put what a script "
                 'does under `if __name__ == "__main__"`'
             ) from problem
 
 
-def _made(source: str) -> Any:
-    """Import the user's function and call it."""
+def _call(source: str) -> Any:
+    """Import the user's function, call it and return its result."""
     if _NAME.fullmatch(source) is None:
-        raise InputError(f"{source!r} names no function: give MODULE:FUNCTION, such as train:make_model")
+        raise InputError(f"{source!r} is not a function: give MODULE:FUNCTION, such as train:make_model")
     module, _, name = source.partition(":")
     folder = os.getcwd()
     if folder not in sys.path:
@@ -89,14 +88,15 @@ def _made(source: str) -> Any:
         function = importlib.import_module(module)
         for part in name.split("."):
             function = getattr(function, part)
-        made = function() if callable(function) and not isinstance(function, torch.nn.Module) else function
+        is_model = isinstance(function, torch.nn.Module)
+        model = function() if callable(function) and not is_model else function
     except SterlingError:
         raise
-    except Exception as problem:  # whatever the user's code raises
+    except Exception as problem:  # the user's code may raise anything
         kind = type(problem).__name__
-        raise InputError(f"{source} cannot be used ({kind}: {one_line(problem)[:200]})") from problem
-    if isinstance(made, tuple) and len(made) != 2:
+        raise InputError(f"{source} cannot be used ({kind}: {problem!s:.200})") from problem
+    if isinstance(model, tuple) and len(model) != 2:
         raise InputError(
-            f"{source} returns {len(made)} things: return a model, or a model and an example input"
+            f"{source} returns {len(model)} things: return a model, or a model and an example input"
         )
-    return made
+    return model

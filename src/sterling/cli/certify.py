@@ -7,52 +7,78 @@ import typer
 
 from sterling.base.files import printable
 from sterling.cli.options import (
+    COUNT,
     FILE,
+    Data,
+    Inputs,
     Json,
+    KeepConstant,
+    Labels,
+    Noise,
+    Normalize,
     PiecewiseConstant,
+    Precision,
     Quiet,
-    SmallSource,
+    Readout,
+    Seed,
+    SmallWidth,
     Threads,
+    Units,
     check_targets,
+    load,
     output,
-    parse_count,
+    problem_option,
     run_option,
-    with_source,
 )
-from sterling.cli.render import FAILED, about, guarded, note, print_json, print_verdict, speaker
+from sterling.cli.render import FAILED, about, note, print_json, print_verdict, speaker
 
 if TYPE_CHECKING:
     from sterling.landscapes.certificate import Certificate
     from sterling.model.instance import Instance
 
+_USUAL = 12, 1600  # n and samples
 
-@guarded
-@with_source(SmallSource)
+
 def certify(
-    source: SmallSource,
+    data: Data = None,
+    n: SmallWidth = None,
+    samples: Annotated[int | None, problem_option(help="Number of samples, N. \\[1600]", **COUNT)] = None,
+    m: Units = None,
+    noise: Noise = None,
+    readout: Readout = None,
+    inputs: Inputs = None,
+    seed: Seed = None,
+    labels: Labels = None,
+    precision: Precision = None,
+    keep_constant: KeepConstant = False,
+    normalize: Normalize = "none",
     surrogate: PiecewiseConstant = "relu",
     check: Annotated[
-        bool, run_option("Check the proof by the definition of the gradient, state by state.", "--check")
+        bool, run_option("--check", help="Check the proof by the definition of the gradient, state by state.")
     ] = False,
     threads: Threads = None,
-    out: Annotated[Path | None, output("Save the certificate: .json.", **FILE)] = None,
+    out: Annotated[Path | None, output(help="Save the certificate in this file: .json.", **FILE)] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Prove for one data set that training returns to the teacher for ever, and that its average is right.
+    """Prove for one data set that training keeps returning to the teacher, and that its average is right.
 
     The proof holds for every start and for all bounded step sizes whose sum is infinite. Without label noise
     runs come to rest, so give --noise to see recurrence. The data are drawn from a problem, or read from
     FILE; n may be at most 24.
     """
     from sterling.landscapes.certificate import certify as prove
+    from sterling.landscapes.landscape import check_dimension, check_surrogate
 
-    check_targets(source.data, (out, "--out", ".json"))
-    cores = parse_count(threads, "--threads", least=1)
-    source.check(surrogate)
+    check_targets(data, (out, "--out", ".json"))
+    check_surrogate(surrogate)
+    if data is None:
+        check_dimension(_USUAL[0] if n is None else n)
     say = speaker(quiet)
-    instance = source.instance()
-    found = prove(instance, surrogate, threads=cores, progress=not quiet)
+    drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
+    read = {"labels": labels, "precision": precision, "keep_constant": keep_constant}
+    instance = load(data, drawn, read, readout, normalize, _USUAL)
+    found = prove(instance, surrogate, threads=threads, progress=not quiet)
     holds = found.verify(instance) if check else None
     try:
         if json:
@@ -71,13 +97,12 @@ def certify(
 def _print(found: "Certificate", instance: "Instance", holds: bool | None) -> None:
     (_, verdict), *rows = found._rows()
     known = instance.teacher is not None
-    home = "the teacher, which made the labels" if known else "the first state of lowest empirical risk"
     rows += [
-        ("reference", home),
-        ("mass", "the sum of the step sizes: shares of it are of time weighted by step size"),
+        ("reference", "the teacher" if known else "the first state of lowest empirical risk"),
+        ("mass", "sum of the step sizes; a share of the mass is a share of time weighted by step size"),
     ]
     if holds is not None:
-        rows.append(("checked by the definition", "holds" if holds else "does not hold"))
+        rows.append(("check by the definition", "holds" if holds else "does not hold"))
     colour = "green" if found.recurrent or found.absorbs else "yellow"
     title = "reference absorbs" if found.absorbs else f"recurrence {verdict}"
     print_verdict(about(instance, found.surrogate), title, colour, found.sentence(), rows)

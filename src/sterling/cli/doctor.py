@@ -3,17 +3,16 @@
 import typer
 
 from sterling.cli.options import Json
-from sterling.cli.render import FAILED, console, facts_table, guarded, print_json, speaker
+from sterling.cli.render import FAILED, console, facts_table, print_json, speaker
 
 
-@guarded
 def doctor(json: Json = False) -> None:
     """Say what is installed, and whether it works.
 
-    The event engine runs against the step-by-step one on small instances; if they disagree, the exit code
-    is 1. Compiled kernels that were damaged are made anew.
+    Both engines run on small instances; if their orbits differ, the exit code is 1. Damaged kernels are
+    compiled anew.
     """
-    from sterling.cli.checks import examine
+    from sterling.cli.doctor_findings import examine
 
     speaker(quiet=False)
     report = examine()
@@ -36,18 +35,18 @@ def _print(report: dict) -> None:
     memory = host["available_memory"]
     state = f"{cache['files']} files, {readable_bytes(cache['bytes'])}"
     if cache["damaged"]:
-        state += f", [yellow]{counted(cache['damaged'], 'other')} had been damaged and went[/]"
+        state += f", [yellow]{counted(cache['damaged'], 'damaged file')} removed[/]"
     if cache["not_writable"] is not None:
-        state += f", [yellow]more cannot be kept, so each start compiles: {escape(cache['not_writable'])}[/]"
+        state += f", [yellow]no more can be kept, so each start compiles: {escape(cache['not_writable'])}[/]"
     if cache["switched_off"]:
-        state += ", [yellow]compiling is switched off (NUMBA_DISABLE_JIT)[/]"
+        state += ", [yellow]compilation is switched off (NUMBA_DISABLE_JIT)[/]"
     frames = {
         "versions": [(name, found or "[red]missing[/]") for name, found in report["versions"].items()],
         "machine": [
             ("system", host["system"]),
             ("cores", f"{host['usable_cores']} usable of {host['cores']}"),
             ("memory", "unknown" if memory is None else f"{readable_bytes(memory)} available"),
-            ("kernel cache", escape(cache["folder"] or "nowhere")),
+            ("kernel cache", escape(cache["folder"] or "none")),
             ("", state),
         ],
         "engine against engine": [
@@ -56,8 +55,8 @@ def _print(report: dict) -> None:
         ],
         "speed": [
             (pace["case"], f"{pace['seconds']:.2g} s"),
-            ("", f"{pace['steps_per_second'] / 1e6:.3g} million steps a second"),
-            ("", f"{pace['nanoseconds_per_event']:.3g} ns a flip event"),
+            ("", f"{pace['steps_per_second'] / 1e6:.3g} million steps per second"),
+            ("", f"{pace['nanoseconds_per_event']:.3g} ns per flip event"),
         ],
         "extras": [(name, _extra(extra)) for name, extra in report["extras"].items()],
     }
@@ -68,9 +67,7 @@ def _print(report: dict) -> None:
     if report["healthy"]:
         out.print("[bold green]Healthy: both engines agree.[/]")
     else:
-        out.print(
-            "[bold red]The engines disagree: do not trust results of this installation, and report it.[/]"
-        )
+        out.print("[bold red]The engines disagree: please report this, and trust no results from here.[/]")
 
 
 def _mark(good: bool) -> str:

@@ -8,30 +8,28 @@ from typing import Annotated
 import typer
 
 from sterling.base.files import printable
-from sterling.cli.options import PAGES, check_suffix, check_target, make_folder, output
-from sterling.cli.render import guarded, note
+from sterling.cli.options import PAGES, check_targets, make_folder, output
+from sterling.cli.render import note
 
 FILE = Path("out") / "explore.html"
 
 
-@guarded
 def explore(
-    out: Annotated[Path, output("Where to write the page: .html.", "-o", "--out", metavar="FILE")] = FILE,
+    out: Annotated[Path, output("-o", "--out", help="File of the page: .html.", metavar="FILE")] = FILE,
     show: Annotated[
         bool | None,
-        output("Open it in a browser. \\[where there is a screen]", "--open/--no-open"),
+        output("--open/--no-open", help="Open the page in a browser. \\[if there is a screen]"),
     ] = None,
 ) -> None:
     """Write the explorable page: watch weights flip, leave the optimum and come back.
 
-    One HTML file, which needs no network. Its runs are those of `sterling train`, flip for flip; beside each
-    stand the lines of Python and of the shell that make it.
+    The page is one HTML file and needs no network. Its runs equal those of `sterling train`, flip for flip.
+    It shows the Python code and the command for each run.
     """
     from sterling.report.explore import write_explorable
 
-    check_suffix(out, "--out", *PAGES)
     make_folder(out.parent, "--out")
-    check_target(out, "--out")
+    check_targets(None, (out, "--out", *PAGES))
     write_explorable(out)
     typer.echo(f"page: {printable(out)}")
     if show or (show is None and _has_screen()):
@@ -39,7 +37,7 @@ def explore(
 
 
 def _has_screen() -> bool:
-    """Whether somebody sits there: a terminal, and a screen beside it."""
+    """Whether a person can see a browser: a terminal, and a screen."""
     named = any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
     return sys.stdout.isatty() and (named or sys.platform in ("win32", "darwin"))
 

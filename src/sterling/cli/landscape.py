@@ -1,10 +1,9 @@
 """`sterling landscape`: every state of a small instance, drawn or from a data file."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
-
-import typer
+from typing import TYPE_CHECKING, Annotated, Any
 
 from sterling.base.text import counted, percent
 from sterling.cli.options import (
@@ -12,95 +11,100 @@ from sterling.cli.options import (
     FILE,
     PICTURES,
     SCHEDULES,
+    SEED,
     TABLES,
+    Data,
+    Inputs,
     Json,
+    KeepConstant,
+    Labels,
+    Noise,
+    Normalize,
     PiecewiseConstant,
+    Precision,
     Quiet,
-    SmallSource,
+    Readout,
+    Seed,
+    SmallWidth,
     Threads,
+    Units,
     check_targets,
+    load,
     output,
-    panel,
-    parse_count,
     problem_option,
     run_option,
-    with_source,
 )
-from sterling.cli.presses import settle
-from sterling.cli.render import (
-    INTERRUPTED,
-    Say,
-    about,
-    guarded,
-    note,
-    print_json,
-    print_verdict,
-    speaker,
-    write_table,
-)
+from sterling.cli.render import about, print_json, print_verdict, speaker, write_table
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
     from sterling.landscapes.basins import Basins
     from sterling.landscapes.landscape import Landscape
 
+_USUAL = 12, 200  # n and samples
 _SHOWN_BASINS = 5
 
-_basin = panel("Basins")
+_basin = partial(run_option, rich_help_panel="Basins")
 
 
-@dataclass
-class _Source(SmallSource):
-    samples: Annotated[str | None, problem_option("Sample size N. \\[200]", **COUNT)] = None
-    usual: ClassVar[tuple[int, int]] = (12, 200)
-
-
-@guarded
-@with_source(_Source)
 def landscape(
-    source: _Source,
+    data: Data = None,
+    n: SmallWidth = None,
+    samples: Annotated[int | None, problem_option(help="Number of samples, N. \\[200]", **COUNT)] = None,
+    m: Units = None,
+    noise: Noise = None,
+    readout: Readout = None,
+    inputs: Inputs = None,
+    seed: Seed = None,
+    labels: Labels = None,
+    precision: Precision = None,
+    keep_constant: KeepConstant = False,
+    normalize: Normalize = "none",
     surrogate: PiecewiseConstant = "relu",
     gaussian: Annotated[
         bool,
-        run_option(
-            "The rows of the inputs are standard Gaussian, so the mean gradient is known.", "--gaussian"
-        ),
+        run_option("--gaussian", help="Take the inputs as standard Gaussian, so the mean gradient is known."),
     ] = False,
     threads: Threads = None,
-    basins: Annotated[str | None, _basin("Run from so many starts, and count the ends.", **COUNT)] = None,
-    steps: Annotated[str | None, _basin("Bound on each of these runs. \\[1e6]", **COUNT)] = None,
-    schedule: Annotated[str | None, _basin(f"{SCHEDULES} \\[power:0.5,0.5]", metavar="SCHEDULE")] = None,
-    init: Annotated[str | None, _basin("Names the starts. \\[0]", metavar="SEED")] = None,
+    basins: Annotated[
+        int | None, _basin(help="Start from COUNT random states and count where they end.", **COUNT)
+    ] = None,
+    steps: Annotated[int | None, _basin(help="Largest number of steps of each run. \\[1e6]", **COUNT)] = None,
+    schedule: Annotated[str | None, _basin(help=f"{SCHEDULES} \\[power:0.5,0.5]", metavar="SCHEDULE")] = None,
+    init: Annotated[int | None, _basin(help="Random seed of the starts. \\[0]", **SEED)] = None,
     plot: Annotated[
-        Path | None, output("Draw loss against distance to the teacher: .png, .svg or .pdf.", **FILE)
+        Path | None, output(help="Draw loss against distance to the teacher: .png, .svg or .pdf.", **FILE)
     ] = None,
     out: Annotated[
-        Path | None, output("Save number, loss and distance of all states: .parquet or .csv.", **FILE)
+        Path | None, output(help="Write number, loss and distance of all states: .parquet or .csv.", **FILE)
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Visit all 2ⁿ weight vectors of a small network, and say which of them training can never leave.
 
-    The data are drawn from a problem, or read from FILE; n may be at most 24. Ctrl-C ends it with exit code
-    130; during --basins the landscape is shown all the same.
+    The data are drawn from a problem, or read from FILE; n may be at most 24. After Ctrl-C the exit code is
+    130; the landscape is still shown if only the runs of --basins are unfinished.
     """
+    from sterling.landscapes.landscape import check_dimension, check_surrogate
     from sterling.landscapes.landscape import landscape as visit
 
-    check_targets(source.data, (plot, "--plot", *PICTURES), (out, "--out", *TABLES))
-    cores = parse_count(threads, "--threads", least=1)
+    check_targets(data, (plot, "--plot", *PICTURES), (out, "--out", *TABLES))
     runs = _basin_settings(basins, steps, schedule, init)
-    source.check(surrogate)
+    check_surrogate(surrogate)
+    if data is None:
+        check_dimension(_USUAL[0] if n is None else n)
     say = speaker(quiet)
-    instance = source.instance()
-    found = visit(instance, surrogate, gaussian=gaussian or None, threads=cores, progress=not quiet)
-    ends = None
+    drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
+    read = {"labels": labels, "precision": precision, "keep_constant": keep_constant}
+    instance = load(data, drawn, read, readout, normalize, _USUAL)
+    found = visit(instance, surrogate, gaussian=gaussian or None, threads=threads, progress=not quiet)
+    ends, stopped = None, None
     if runs is not None:
         try:
-            ends = found.basins(**runs, threads=cores, progress=not quiet)
+            ends = found.basins(**runs, threads=threads, progress=not quiet)
         except KeyboardInterrupt:
-            settle()
-            note("interrupted before all runs had ended, so there are no basins")
+            stopped = KeyboardInterrupt("interrupted before all runs had ended: no basins are known")
     try:
         if json:
             print_json({**found.to_dict(), "basins": None if ends is None else ends.to_dict()})
@@ -108,11 +112,13 @@ def landscape(
             _print(found, ends)
     finally:  # a full stdout must not cost the files
         _write(found, plot, out, say)
-    if runs is not None and ends is None:
-        raise typer.Exit(INTERRUPTED)
+    if stopped is not None:
+        raise stopped
 
 
-def _basin_settings(basins, steps, schedule, init) -> dict[str, Any] | None:
+def _basin_settings(
+    basins: int | None, steps: int | None, schedule: str | None, init: int | None
+) -> dict[str, Any] | None:
     """Return the arguments of `Landscape.basins`; None if it was not asked for."""
     from sterling.schedules import parse_schedule
 
@@ -122,10 +128,10 @@ def _basin_settings(basins, steps, schedule, init) -> dict[str, Any] | None:
                 raise InputError(f"{option} is for the runs of --basins: give --basins COUNT, or drop it")
         return None
     return {
-        "starts": parse_count(basins, "--basins", least=1),
-        "steps": parse_count(steps, "--steps", 1_000_000),
+        "starts": basins,
+        "steps": 1_000_000 if steps is None else steps,
         "schedule": None if schedule is None else parse_schedule(schedule),
-        "seed": parse_count(init, "--init", 0),
+        "seed": 0 if init is None else init,
     }
 
 
@@ -154,13 +160,13 @@ def _basin_rows(found: "Landscape", ends: "Basins") -> list[tuple[str, str]]:
         end = home if distance == 0 else f"a state at distance {distance}"
         rows.append((f"basin {number + 1}", f"{percent(share, 1)} of the starts end at {end}"))
     if ends.unabsorbed:
-        why = "" if found.absorbing_states.size else "; no state absorbs, so none would end"
-        runs = f"{counted(ends.unabsorbed, 'run')} under way after {counted(ends.steps, 'step')}{why}"
+        why = "" if found.absorbing_states.size else "; no state absorbs, so no run ends"
+        runs = f"{counted(ends.unabsorbed, 'run')} unfinished after {counted(ends.steps, 'step')}{why}"
         rows.append(("not absorbed", runs))
     return rows
 
 
-def _write(found: "Landscape", plot: Path | None, out: Path | None, say: Say) -> None:
+def _write(found: "Landscape", plot: Path | None, out: Path | None, say: Callable[[str], None]) -> None:
     if out is not None:
         write_table(out, found.table())
         say(f"states saved: {out}")

@@ -1,24 +1,22 @@
 """`sterling reproduce`: the claims of the paper, measured; a table, a page, and the raw rows."""
 
 import shlex
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sterling.cli.options import (
+    SEED,
     Json,
     Quiet,
     Threads,
-    check_target,
+    check_targets,
     make_folder,
     output,
-    parse_count,
     run_option,
 )
-from sterling.cli.presses import settle
-from sterling.cli.render import console, end_interrupted, guarded, print_json, speaker
+from sterling.cli.render import console, print_json, speaker
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,30 +24,29 @@ if TYPE_CHECKING:
     from sterling.report.page import Page
 
 FOLDER = Path("out") / "reproduce"
-SEED = 2026
+ROOT = 2026  # seed
 
 
-@guarded
 def reproduce(
-    quick: Annotated[bool, run_option("Small samples: minutes.", "--quick")] = False,
-    full: Annotated[bool, run_option("Narrow intervals: hours.", "--full")] = False,
+    quick: Annotated[bool, run_option("--quick", help="Measure few trials, which takes minutes.")] = False,
+    full: Annotated[bool, run_option("--full", help="Measure many trials, which takes hours.")] = False,
     only: Annotated[
         list[str] | None,
-        run_option("Only these claims: P1,P3 or --only P1 --only P3. \\[all]", metavar="KEYS"),
+        run_option(help="Measure these claims only: P1,P3 or --only P1 --only P3. \\[all]", metavar="KEYS"),
     ] = None,
     threads: Threads = None,
-    seed: Annotated[str, run_option("The root of all seeds.", metavar="SEED")] = str(SEED),
+    seed: Annotated[int, run_option(help="Random seed, from which all others follow.", **SEED)] = ROOT,
     out: Annotated[
-        Path, output("Where to put the page and the rows.", "-o", "--out", metavar="DIR")
+        Path, output("-o", "--out", help="Folder for the page and the rows.", metavar="DIR")
     ] = FOLDER,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure every claim of the paper, and show each beside what theory says.
 
-    DIR gets a page to open in a browser (index.html), the numbers (findings.json) and the raw rows (data).
-    The page is there from the first claim on. Ctrl-C ends the run with what there is, exit code 130; the
-    same command goes on from there.
+    The results in DIR are a page for a browser (index.html), the numbers (findings.json) and the raw rows
+    (data). The page exists from the first claim on. After Ctrl-C the exit code is 130, finished claims are
+    shown, and the same command continues.
     """
     from sterling.claims.reproduce import chosen
     from sterling.report.page import PAGE, Page
@@ -57,37 +54,34 @@ def reproduce(
     if quick and full:
         raise InputError("--quick and --full exclude each other: give one of them")
     effort = "quick" if quick else "full" if full else "default"
-    root = parse_count(seed, "--seed", least=0)
     asked = only and [key for text in only for key in text.split(",") if key.strip()]
     keys = chosen(asked, "--only")
     make_folder(out, "--out")
-    check_target(out / PAGE, "the page in --out")
+    check_targets(None, (out / PAGE, "the page in --out"))
     speaker(quiet)
-    command = command_line(effort, keys, root, out)
-    page = Page(out, effort, root, command)
-    cores = parse_count(threads, "--threads", least=1)
-    report, interrupted = run(out, effort, keys, cores, root, page, quiet)
+    command = command_line(effort, keys, seed, out)
+    page = Page(out, effort, seed, command)
+    report, interrupted = run(out, effort, keys, threads, seed, page, quiet)
     missing = keys[len(report.findings) :]
-    if interrupted:
-        settle()  # in a moment all is said
     page.write(_titles(missing))
     if json:
         print_json({**page.to_dict(), "interrupted": interrupted, "folder": str(out)})
     else:
         _print_results(report, out)
     if interrupted:
-        end_interrupted(f"interrupted; missing: {', '.join(missing) or 'nothing'}. {command} goes on")
+        missed = ", ".join(missing) or "nothing"
+        raise KeyboardInterrupt(f"interrupted; missing: {missed}. Continue with: {command}")
 
 
 def run(
     folder: Path, effort: str, keys: list[str], threads: int | None, seed: int, page: "Page", quiet: bool
 ) -> "tuple[Reproduction, bool]":
-    """Measure the claims and keep the page in step; return what there is, and whether Ctrl-C ended it."""
-    from sterling.base.progress import display
+    """Measure the claims and update the page; return the results, and whether Ctrl-C ended the work."""
+    from sterling.base.progress import reporting
     from sterling.claims.reproduce import reproduce
     from sterling.report.terminal import judged
 
-    with nullcontext() if quiet else display() as shown:
+    with reporting(not quiet) as shown:
 
         def keep(report: "Reproduction") -> None:
             page.add(report.findings[-1])
@@ -117,7 +111,7 @@ def command_line(effort: str, keys: list[str], seed: int, out: Path) -> str:
         words.append(f"--{effort}")
     if keys != list(CLAIMS):
         words += ["--only", ",".join(keys)]
-    if seed != SEED:
+    if seed != ROOT:
         words += ["--seed", str(seed)]
     if out != FOLDER:
         words += ["-o", str(out)]
@@ -135,4 +129,4 @@ def _print_results(report: "Reproduction", folder: Path) -> None:
     )
     typer.echo(f"numbers: {folder / NUMBERS}")
     typer.echo(f"rows:    {folder / RAW}")
-    typer.echo(f"Open {folder / PAGE} in a browser; it leads to {EXPLORABLE}, where you watch runs happen.")
+    typer.echo(f"Open {folder / PAGE} in a browser; from there, {EXPLORABLE} shows runs as they happen.")

@@ -1,4 +1,4 @@
-"""`sterling study`: run, status, fit, plot and export, thin shells over `sterling.study`."""
+"""`sterling study`: run, status, fit, plot and export, over the functions of `sterling.study`."""
 
 import contextlib
 import math
@@ -10,16 +10,16 @@ import typer
 from sterling.cli.options import (
     FILE,
     PICTURES,
+    Group,
     Json,
     Quiet,
     Threads,
-    check_target,
+    add_verb,
+    check_targets,
     output,
-    parse_count,
-    parse_number,
     run_option,
 )
-from sterling.cli.render import FAILED, end_interrupted, guarded, print_json, speaker
+from sterling.cli.render import FAILED, print_json, speaker
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,12 +50,14 @@ A study is a TOML file such as this one; every value may be a list, and \\[stop]
   width = 0.1
   time = "15min"
 
-Sample sizes are c n^a, or a list; without them a study whose target is an exponent finds them. A study with a
-target stops by itself.
+Sample sizes are c n^a, or a list. Without them, a study whose target is an exponent finds them.
+
+A study with a target stops by itself.
 """
 
 app = typer.Typer(
     name="study",
+    cls=Group,
     help=_HELP,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -65,46 +67,45 @@ _Folder = Annotated[
     Path,
     typer.Argument(
         metavar="FOLDER",
-        help="The folder of a study, or the .toml file that it lies beside.",
+        help="Folder of a study, or the .toml file beside it.",
         callback=lambda path: path.with_suffix("") if path.suffix == ".toml" and path.is_file() else path,
     ),
 ]
 _Criterion = Annotated[
     str | None,
     run_option(
-        "Such as optimal, ergodic, visit, certified or occupancy>=R. \\[those of the study]", metavar="NAME"
+        help="Criterion: optimal, ergodic, visit, certified or occupancy>=R. \\[those of the study]",
+        metavar="NAME",
     ),
 ]
 
 
-@app.command("run")
-@guarded
 def run_study(
     study: Annotated[
-        Path, typer.Argument(metavar="TOML|FOLDER", help="A study file, or a folder to go on with.")
+        Path, typer.Argument(metavar="TOML|FOLDER", help="Study file, or the folder of a study to continue.")
     ],
     threads: Threads = None,
     cluster: Annotated[
         str | None,
         run_option(
-            "Where trials run: local, in processes that open no port; or a Dask scheduler, tcp://HOST:PORT.",
+            help="Workers of the trials: local (processes on this machine) or a Dask scheduler, tcp://HOST:PORT.",
             metavar="ADDRESS",
         ),
     ] = None,
     target_width: Annotated[
-        str | None, run_option("Stop when the 95 % intervals are so narrow.", metavar="WIDTH")
+        float | None, run_option(help="Stop when no 95 % interval is wider than WIDTH.", metavar="WIDTH")
     ] = None,
     time: Annotated[
-        str | None, run_option("Stop after 90s, 15min or 2h; run again to go on.", metavar="TIME")
+        str | None, run_option(help="Stop after TIME, such as 90s, 15min or 2h.", metavar="TIME")
     ] = None,
-    out: Annotated[Path | None, output("Where to keep the study.", "-o", "--out", metavar="DIR")] = None,
+    out: Annotated[Path | None, output("-o", "--out", help="Folder of the study.", metavar="DIR")] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run the trials of a study, or go on with one.
+    """Run the trials of a study, or continue a study.
 
-    Ctrl-C ends it early, with exit code 130; what is finished is kept, and the same command goes on. Without
-    --out the study lies beside its file, in a folder of the same name.
+    Ctrl-C ends it early, with exit code 130. Finished trials are kept, and the same command continues.
+    Without --out, the folder of the study is beside its file and has the same name.
     """
     from sterling.base.checks import real  # NumPy comes with it
     from sterling.study.cluster import open_cluster
@@ -112,22 +113,21 @@ def run_study(
     from sterling.study.report import status
     from sterling.study.spec import seconds
 
-    width, cores = parse_number(target_width, "--target-width"), parse_count(threads, "--threads", least=1)
-    if width is not None:
-        real(width, "--target-width", above=0)
+    if target_width is not None:
+        real(target_width, "--target-width", above=0)
     limit = None if time is None else real(seconds(time), "--time", above=0)
     store = open_store(study, out)
     speaker(quiet)
-    options = {"threads": cores, "width": width, "time_limit": limit}
+    options = {"threads": threads, "width": target_width, "time_limit": limit}
     try:
         with contextlib.ExitStack() as stack:
             if cluster is not None:
-                executor, workers = stack.enter_context(open_cluster(cluster, cores))
+                executor, workers = stack.enter_context(open_cluster(cluster, threads))
                 options |= {"executor": executor, "threads": workers}
             outcome = run(store, **options, progress=not quiet)
     except KeyboardInterrupt as error:
         outcome = getattr(error, "outcome", None)
-        if outcome is None:  # pressed before there was anything to tell
+        if outcome is None:  # pressed before the first trial
             raise
     if json:
         print_json({**outcome.to_dict(), "folder": str(store.folder)})
@@ -141,13 +141,11 @@ def run_study(
         if not quiet:
             _print_status(status(store))
     if outcome.reason == "interrupted":
-        end_interrupted(f"interrupted: sterling study run {store.folder} goes on")
+        raise KeyboardInterrupt(f"interrupted; continue with: sterling study run {store.folder}")
 
 
-@app.command("status")
-@guarded
 def show_status(folder: _Folder, json: Json = False) -> None:
-    """Say what is done, which widths are reached and how much work is left."""
+    """Say how many trials are done, which widths are reached and how much work is left."""
     from sterling.study.report import status
 
     found = status(folder)
@@ -157,8 +155,6 @@ def show_status(folder: _Folder, json: Json = False) -> None:
         _print_status(found)
 
 
-@app.command("fit")
-@guarded
 def fit(folder: _Folder, criterion: _Criterion = None, json: Json = False) -> None:
     """Fit how the needed sample size grows with n.
 
@@ -178,18 +174,17 @@ def fit(folder: _Folder, criterion: _Criterion = None, json: Json = False) -> No
         raise typer.Exit(FAILED)
 
 
-@app.command("plot")
-@guarded
 def plot(
     folder: _Folder,
     out: Annotated[
-        Path | None, output(".png, .svg or .pdf. \\[study.png in FOLDER]", "-o", "--out", **FILE)
+        Path | None,
+        output("-o", "--out", help="File of the figure: .png, .svg or .pdf. \\[study.png in FOLDER]", **FILE),
     ] = None,
     criterion: _Criterion = None,
 ) -> None:
     """Draw success against samples, the threshold against n, and the map of regimes.
 
-    Each series and criterion gets a figure of its own; more than one are numbered.
+    Each series and criterion gets its own figure; the files of several figures are numbered.
     """
     from sterling.plot.study import figure
     from sterling.plot.style import save_figure
@@ -198,7 +193,7 @@ def plot(
 
     store = Store(folder)
     target = folder / "study.png" if out is None else out
-    check_target(target, "--out", *PICTURES)
+    check_targets(None, (target, "--out", *PICTURES))
     fits = fit_store(store, criterion)
     if not fits:
         raise InputError(f"{folder} holds no trials yet: run the study first")
@@ -211,17 +206,22 @@ def plot(
         typer.echo(str(path))
 
 
-@app.command("export")
-@guarded
 def export(
     folder: _Folder,
-    out: Annotated[Path, output(".csv, .parquet or .json.", "-o", "--out", **FILE)],
+    out: Annotated[Path, output("-o", "--out", help="File of the trials: .csv, .parquet or .json.", **FILE)],
 ) -> None:
     """Write all trials to one file, one row each."""
     from sterling.study.store import Store
 
-    check_target(out, "--out")
+    check_targets(None, (out, "--out"))
     typer.echo(str(Store(folder).export(out)))
+
+
+add_verb(app, run_study, "run")
+add_verb(app, show_status, "status")
+add_verb(app, fit)
+add_verb(app, plot)
+add_verb(app, export)
 
 
 def _print_status(found: "Status") -> None:

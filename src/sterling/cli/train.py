@@ -2,9 +2,11 @@
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+from sterling.base.files import printable
 from sterling.base.text import sentence
 from sterling.cli.options import (
     COUNT,
@@ -14,29 +16,29 @@ from sterling.cli.options import (
     SCHEDULES,
     SURROGATES,
     TABLES,
+    Data,
+    Inputs,
     Json,
+    KeepConstant,
+    Labels,
+    Noise,
+    Normalize,
+    Precision,
     Quiet,
-    Source,
+    Readout,
+    Samples,
+    Seed,
     Threads,
+    Units,
+    Width,
     check_targets,
+    load,
     output,
-    parse_bytes,
-    parse_count,
-    parse_number,
-    parse_start,
     run_option,
-    with_source,
+    size,
+    start,
 )
-from sterling.cli.render import (
-    Say,
-    end_interrupted,
-    guarded,
-    note,
-    print_json,
-    print_verdict,
-    speaker,
-    write_table,
-)
+from sterling.cli.render import note, print_json, print_verdict, speaker, write_table
 from sterling.errors import CheckpointError, StoreError
 
 if TYPE_CHECKING:
@@ -47,59 +49,93 @@ if TYPE_CHECKING:
     from sterling.model.instance import Instance
 
 
-@guarded
-@with_source(Source)
 def train(
-    source: Source,
-    steps: Annotated[str, run_option("Steps: 1000000, 1_000_000, 1e6 or 1M.", **COUNT)] = "1e6",
-    schedule: Annotated[str, run_option(SCHEDULES, metavar="SCHEDULE")] = "power:0.5,0.5",
-    surrogate: Annotated[str, run_option(SURROGATES, metavar="NAME")] = "relu",
+    data: Data = None,
+    n: Width = None,
+    samples: Samples = None,
+    m: Units = None,
+    noise: Noise = None,
+    readout: Readout = None,
+    inputs: Inputs = None,
+    seed: Seed = None,
+    labels: Labels = None,
+    precision: Precision = None,
+    keep_constant: KeepConstant = False,
+    normalize: Normalize = "none",
+    steps: Annotated[
+        int, run_option(help="Number of steps, such as 1000000, 1_000_000 or 1e6.", **COUNT)
+    ] = 1_000_000,
+    schedule: Annotated[str, run_option(help=SCHEDULES, metavar="SCHEDULE")] = "power:0.5,0.5",
+    surrogate: Annotated[str, run_option(help=SURROGATES, metavar="NAME")] = "relu",
     restart: Annotated[
         str | None,
-        run_option("Go back to the time average: steps between, and scale: 300,0.05.", metavar="EVERY,SCALE"),
+        run_option(
+            help="Ergodic restart: every EVERY steps, go back to the time average times SCALE: 300,0.05.",
+            metavar="EVERY,SCALE",
+        ),
     ] = None,
-    init: Annotated[str, run_option("Start: a seed, or latent weights: 0.1,-0.2.", metavar="SEED")] = "0",
+    init: Annotated[
+        Any,
+        run_option(
+            help="Start of the run: a random seed, or latent weights such as 0.1,-0.2. \\[0]",
+            metavar="SEED",
+            parser=start,
+        ),
+    ] = None,
     engine: Annotated[
         str,
-        run_option("auto, event (from flip to flip) or dense (every step); the same result.", metavar="NAME"),
+        run_option(
+            help="Engine: event (from flip to flip), dense (every step) or auto; results are the same.",
+            metavar="NAME",
+        ),
     ] = "auto",
     threads: Threads = None,
     cache: Annotated[
-        str | None, run_option("Memory for visited states, such as 512MB. \\[1GiB]", metavar="SIZE")
+        int | None,
+        run_option(help="Memory for visited states, such as 512MB. \\[1GiB]", metavar="SIZE", parser=size),
     ] = None,
-    plot: Annotated[Path | None, output("Draw the run: .png, .svg or .pdf.", **FILE)] = None,
+    plot: Annotated[
+        Path | None, output(help="Draw the run in this file: .png, .svg or .pdf.", **FILE)
+    ] = None,
     report: Annotated[
-        Path | None, output("Write a page on the run and its recurrence: .html.", **FILE)
+        Path | None, output(help="Write a page about the run and its recurrence: .html.", **FILE)
     ] = None,
     weights: Annotated[
         Path | None,
-        output("Write the weights by the last iterate and by the average: .csv or .parquet.", **FILE),
+        output(help="Write the weights by last iterate and by time average: .csv or .parquet.", **FILE),
     ] = None,
     predictions: Annotated[
-        Path | None, output("Write what each of these answers to each sample: .csv or .parquet.", **FILE)
+        Path | None, output(help="Write what they predict for each sample: .csv or .parquet.", **FILE)
     ] = None,
-    out: Annotated[Path | None, output("Save the run, for Orbit.load and resume.", **FILE)] = None,
+    out: Annotated[Path | None, output(help="Save the run, for Orbit.load and resume.", **FILE)] = None,
     checkpoint: Annotated[
-        Path | None, output("Save the run on the way, and go on from FILE if it is there.", **FILE)
+        Path | None,
+        output(help="Save the run in this file on the way, and continue from it if it exists.", **FILE),
     ] = None,
-    checkpoint_every: Annotated[str, output("Time between two saves.", metavar="SECONDS")] = "20",
+    checkpoint_every: Annotated[
+        float, output(help="Seconds between two checkpoints.", metavar="SECONDS")
+    ] = 20,
     record: Annotated[
-        bool, output("Record every flip; --plot, --report and --out do so as well.", "--record")
+        bool, output("--record", help="Record every flip; --plot, --report and --out do so anyway.")
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a two-layer network of binary weights, and say what became of it.
+    """Train a two-layer network with binary weights, and say how the run ended.
 
     The data are drawn from a problem, or read from FILE. Ctrl-C ends the run early: the results so far are
-    shown, and the exit code is 130. With --checkpoint the same command goes on from there.
+    shown, and the exit code is 130. With --checkpoint, the same command continues the run.
     """
+    from sterling.dynamics.learned import told
     from sterling.dynamics.options import Options
     from sterling.dynamics.restart import parse_restart
-    from sterling.dynamics.train import initial_latent
+    from sterling.dynamics.train import begin, initial_latent
+    from sterling.plot.run import problem_line
+    from sterling.plot.style import VERDICT_COLOURS
     from sterling.schedules import parse_schedule
 
-    targets = (
+    check_targets(
+        data,
         (plot, "--plot", *PICTURES),
         (report, "--report", *PAGES),
         (weights, "--weights", *TABLES),
@@ -107,26 +143,30 @@ def train(
         (out, "--out"),
         (checkpoint, "--checkpoint"),
     )
-    check_targets(source.data, *targets)
     options = Options(
-        steps=parse_count(steps, "--steps"),
+        steps=steps,
         schedule=parse_schedule(schedule),
         surrogate=surrogate,  # type: ignore[arg-type]
         restart=None if restart is None else parse_restart(restart),
         engine=engine,
         record=("recurrence", *(("flips",) if record or plot or report or out else ())),
         progress=not quiet,
-        threads=parse_count(threads, "--threads"),  # type: ignore[arg-type]
-        cache_bytes=None if cache is None else parse_bytes(cache, "--cache"),
+        threads=threads,  # type: ignore[arg-type]
+        cache_bytes=cache,
         checkpoint=checkpoint,
-        checkpoint_every=parse_number(checkpoint_every, "--checkpoint-every"),
+        checkpoint_every=checkpoint_every,
     )
-    start, say = parse_start(init), speaker(quiet)
-    instance = source.instance()
-    latent = initial_latent(instance.n, start)
+    say = speaker(quiet)
+    drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
+    read = {"labels": labels, "precision": precision, "keep_constant": keep_constant}
+    instance = load(data, drawn, read, readout, normalize)
+    latent = initial_latent(instance.n, 0 if init is None else init)
     stopped: BaseException | None = None
     try:
-        orbit = _run(instance, options, latent, engine, say)
+        if options.checkpoint is not None and options.checkpoint.exists():
+            orbit = _go_on(instance, options, latent, engine, say)
+        else:
+            orbit = begin(instance, options, latent)
     except (KeyboardInterrupt, StoreError) as problem:
         if not hasattr(problem, "orbit"):
             raise
@@ -135,55 +175,48 @@ def train(
         if json:
             print_json(orbit.to_dict())
         else:
-            _print(orbit, instance)
+            meaning, rows = told(orbit, instance)
+            colour, (_, verdict) = VERDICT_COLOURS[orbit.verdict.name], orbit._rows()[0]
+            print_verdict(problem_line(orbit.to_dict()), verdict, colour, sentence(meaning), rows)
     finally:  # a full stdout must not cost the files
-        waiting = say if stopped else lambda text: None  # who asked for the end hears what takes seconds
-        _write(orbit, instance, out, plot, report, weights, predictions, say, waiting)
+        if plot or report or weights or predictions or out:
+            _write(orbit, instance, say, stopped is not None, plot, report, weights, predictions, out)
     if isinstance(stopped, KeyboardInterrupt):
-        how = "with --checkpoint FILE it could go on"
-        if checkpoint is not None:
-            how = f"the same command goes on from {options.checkpoint}"
-            if stopped.__cause__ is not None:
-                how = f"it cannot go on, for {stopped.__cause__}"
-        end_interrupted(f"interrupted at step {orbit.steps:,} of {options.steps:,}: {how}")
+        how = "use --checkpoint FILE to be able to continue"
+        if stopped.__cause__ is not None:
+            how = f"it cannot be continued: {stopped.__cause__}"
+        elif checkpoint is not None:
+            how = f"the same command continues from {printable(checkpoint)}"
+        raise KeyboardInterrupt(f"interrupted at step {orbit.steps:,} of {steps:,}: {how}")
     if stopped is not None:
         raise stopped
 
 
-def _print(orbit: "Orbit", instance: "Instance") -> None:
-    from sterling.dynamics.learned import told
-    from sterling.plot.run import problem_line
-    from sterling.plot.style import VERDICT_COLOURS
-
-    meaning, rows = told(orbit, instance)
-    colour, (_, verdict) = VERDICT_COLOURS[orbit.verdict.name], orbit._rows()[0]
-    print_verdict(problem_line(orbit.to_dict()), verdict, colour, sentence(meaning), rows)
-
-
-def _run(instance: "Instance", options: "Options", latent: "np.ndarray", engine: str, say: Say) -> "Orbit":
-    """Start the run, or go on from its checkpoint."""
+def _go_on(
+    instance: "Instance", options: "Options", latent: "np.ndarray", engine: str, say: Callable[[str], None]
+) -> "Orbit":
+    """Continue the run from its checkpoint."""
     from sterling.dynamics.orbit import Orbit
-    from sterling.dynamics.train import begin, check_end, go_on
+    from sterling.dynamics.train import check_end, go_on
 
     path = options.checkpoint
-    if path is None or not path.exists():
-        return begin(instance, options, latent)
+    assert path is not None
     orbit = Orbit.load(path)
     _check_same(orbit, instance, options, latent, engine)
     if "flips" in options.record and not orbit.recorded:
-        note(f"warning: {path} holds no flips, so they will not be drawn or saved; start anew to record them")
+        note(f"warning: {path} holds no flips, so none will be drawn or saved; start anew to record them")
     if orbit.steps == options.steps:
         check_end(orbit, instance)
         say(f"{path} has all {orbit.steps:,} steps already")
         return orbit
-    say(f"going on from {path}, step {orbit.steps:,}")
+    say(f"continuing from {path}, step {orbit.steps:,}")
     return go_on(orbit, instance, options)
 
 
 def _check_same(
     orbit: "Orbit", instance: "Instance", options: "Options", latent: "np.ndarray", engine: str
 ) -> None:
-    """Refuse a checkpoint of another run than the one asked for, and say what is different."""
+    """Raise CheckpointError if the checkpoint belongs to another run than the one asked for."""
     from sterling.dynamics.train import check_belongs
 
     path, saved = options.checkpoint, orbit.instance
@@ -217,41 +250,49 @@ def _check_same(
 def _write(
     orbit: "Orbit",
     instance: "Instance",
-    out: Path | None,
+    say: Callable[[str], None],
+    interrupted: bool,
     plot: Path | None,
     report: Path | None,
     weights: Path | None,
     predictions: Path | None,
-    say: Say,
-    waiting: Say,
+    out: Path | None,
 ) -> None:
-    """Write what was asked for."""
-    from sterling.dynamics.learned import predictions_table, weights_table
+    """Write the files that were asked for."""
 
-    def draw(path: Path) -> None:
+    def announce(path: Path) -> None:
+        if interrupted:  # the user waits for the end
+            say(f"writing {path} …")
+
+    if out is not None:
+        announce(out)
+        orbit.save(out)
+        say(f"run saved: {out}")
+    if plot is not None:
         from sterling.plot.run import figure
         from sterling.plot.style import save_figure
 
-        save_figure(figure(orbit), path)
-
-    def tell(path: Path) -> None:
+        announce(plot)
+        save_figure(figure(orbit), plot)
+        say(f"picture: {plot}")
+    if report is not None:
         from sterling.report.run_page import write_run_page
 
-        write_run_page(path, orbit, instance, _command())
+        announce(report)
+        write_run_page(report, orbit, instance, _command())
+        say(f"report: {report}")
+    if weights is not None:
+        from sterling.dynamics.learned import weights_table
 
-    for path, what, write in (
-        (out, "run saved", orbit.save),
-        (plot, "picture", draw),
-        (report, "report", tell),
-        (weights, "weights", lambda path: write_table(path, weights_table(orbit))),
-        (predictions, "predictions", lambda path: write_table(path, predictions_table(orbit, instance))),
-    ):
-        if path is not None:
-            waiting(f"writing {path} …")
-            write(path)
-            say(f"{what}: {path}")
+        write_table(weights, weights_table(orbit))
+        say(f"weights: {weights}")
+    if predictions is not None:
+        from sterling.dynamics.learned import predictions_table
+
+        write_table(predictions, predictions_table(orbit, instance))
+        say(f"predictions: {predictions}")
 
 
 def _command() -> str:
-    """Return the command that was given, for the page; nothing where it was called from a program."""
+    """Return the command that was given, for the page; empty where a program called it."""
     return shlex.join(["sterling", *sys.argv[1:]]) if sys.argv[1:2] == ["train"] else ""

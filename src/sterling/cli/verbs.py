@@ -1,26 +1,57 @@
-"""All verbs in one command line, and its way out. Nothing heavy is imported before a verb runs."""
+"""All verbs in one command line, and how each of them ends. Nothing heavy is imported before a verb runs."""
 
-import io
-import os
+import errno
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from sterling import __version__
+from sterling.base.files import printable
 from sterling.cli import study
 from sterling.cli.audit import audit
 from sterling.cli.certify import certify
 from sterling.cli.doctor import doctor
 from sterling.cli.explore import explore
 from sterling.cli.landscape import landscape
+from sterling.cli.options import Group, add_verb
 from sterling.cli.plan import plan
-from sterling.cli.render import FAILED, OutputError, lose_output, note, open_output
+from sterling.cli.render import FAILED, INTERRUPTED, WRONG, note
 from sterling.cli.reproduce import reproduce
 from sterling.cli.train import train
+from sterling.errors import CheckpointError, InputError, SterlingError, SterlingWarning
+
+
+class _Verbs(Group):
+    """Runs a verb; whatever ends it becomes one line on stderr and an exit code, a warning becomes a line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        typed = list(ctx.args)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", SterlingWarning)
+            warnings.showwarning = _show_warning
+            try:
+                super().invoke(ctx)
+                sys.stdout.flush()
+            except KeyboardInterrupt as stop:  # Ctrl-C or SIGTERM
+                _end(str(stop) or "interrupted: unsaved results are lost", INTERRUPTED)
+            except (InputError, CheckpointError) as problem:
+                _end(f"error: {_as_typed(problem, typed)}", WRONG)
+            except SterlingError as problem:
+                _end(f"error: {problem}", FAILED)
+            except MemoryError:
+                _end("error: out of memory: take fewer samples, or a smaller n or m", FAILED)
+            except OSError as problem:  # of the system: out of space, of handles
+                if problem.errno == errno.EPIPE:  # a reader such as `head` has gone; Typer ends quietly
+                    raise
+                where = "" if problem.filename is None else f"{printable(problem.filename)}: "
+                _end(f"error: {where}{problem.strerror or problem}", FAILED)
+
 
 app = typer.Typer(
     name="sterling",
+    cls=_Verbs,
     help="A laboratory for the straight-through estimator: exact, fast dynamics of binary-weight training.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted by Ctrl-C.",
     no_args_is_help=True,
@@ -28,46 +59,37 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(reproduce)
-app.command()(train)
-app.command()(landscape)
-app.command()(certify)
-app.command()(plan)
-app.command()(explore)
-app.command()(audit)
-app.command()(doctor)
+for verb in (reproduce, train, landscape, certify, plan, explore, audit, doctor):
+    add_verb(app, verb)
 app.add_typer(study.app, name="study")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+@app.callback(invoke_without_command=True)
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", metavar="")
+    ] = False,
+) -> None:
+    if version:
         typer.echo(f"sterling {__version__}")
         raise typer.Exit
 
 
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    pass
+def _end(text: str, code: int) -> NoReturn:
+    note(" ".join(text.split()))
+    raise typer.Exit(code) from None
 
 
-def run() -> None:
-    """Run the verb; texts such as `--help`, which no verb guards, leave the buffer before the end too."""
-    if sys.stderr is None:  # notes and progress go nowhere, rather than to stdout
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-    if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr.reconfigure(errors="replace")  # without Unicode: question marks, no traceback
-    if sys.stdout is None:
-        note("error: standard output is closed, so a result has no place to go: leave it open")
-        sys.exit(FAILED)
-    sys.stdout = open_output(sys.stdout)
-    try:
-        try:
-            app(prog_name="sterling")
-        finally:
-            sys.stdout.flush()
-    except OutputError as problem:
-        sys.exit(lose_output(problem))
+def _as_typed(problem: Exception, typed: list[str]) -> str:
+    """Return the message; where it begins with the name of an option that was given, as it was typed."""
+    message, name = str(problem), getattr(problem, "argument", None) or ""
+    option = f"--{name.replace('_', '-')}"
+    given = any(word == option or word.startswith(f"{option}=") for word in typed)
+    return f"{option}{message.removeprefix(name)}" if given and message.startswith(name) else message
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    if issubclass(category, SterlingWarning):
+        note(f"warning: {' '.join(str(message).split())}")
+    else:
+        note(warnings.formatwarning(message, category, filename, lineno, line).rstrip())

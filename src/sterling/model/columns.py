@@ -78,7 +78,7 @@ def refuse_twins(names: Sequence[str]) -> None:
 def _is_row_number(series: pl.Series, index: int) -> bool:
     """Whether a column without a name only numbers the rows, as the index of a saved table does."""
     rows = np.arange(len(series))
-    if series.dtype.is_integer() and any((series == rows + first).all() for first in (0, 1)):
+    if series.dtype.is_integer() and any((series.to_numpy() == rows + first).all() for first in (0, 1)):
         text = "a column without a name numbers the rows: it is left out"
         warnings.warn(text, SterlingWarning, stacklevel=5)
         return True

@@ -193,7 +193,7 @@ class Cell(Described):
         try:
             kind, version = get_kind(values["kind"]), values["version"]
             problem, settings = Problem(**values["problem"]), dict(values["settings"])
-        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        except (LookupError, TypeError, ValueError, AttributeError) as problem:
             raise InputError(f"these values describe no cell: {problem}") from None
         if version != kind.version:
             raise InputError(f"trials of the kind {kind.name!r} have version {kind.version}, not {version!r}")

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import sterling as st
-from sterling.base.progress import Display, Progress, display, reporting
+from sterling.base.progress import Display, Progress, reporting
 from sterling.errors import InputTypeError
 
 
@@ -24,7 +24,7 @@ def clock(monkeypatch):
 
 def lines(capsys, clock, *calls, noun="steps"):
     """Return what is printed if a call comes every eleven seconds."""
-    with display(noun) as show:
+    with reporting(True, noun) as show:
         for call in calls:
             clock[0] += 11
             show(call)
@@ -32,7 +32,7 @@ def lines(capsys, clock, *calls, noun="steps"):
 
 
 def test_lines_are_sparse(capsys, clock):
-    with display("steps") as show:
+    with reporting(True, "steps") as show:
         for tick in range(1, 700):
             clock[0] += 1 / 32
             show(at(2000 * tick))
@@ -73,7 +73,7 @@ def test_a_bar_on_a_real_terminal_only(monkeypatch, width, term):
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("TERM", term)
     monkeypatch.setenv("COLUMNS", str(width))
-    with display("steps") as show:
+    with reporting(True, "steps") as show:
         show(at(1_000_000))
         show.say("[bold]P1[/] is judged")
     text = stream.getvalue()
@@ -99,7 +99,7 @@ def test_no_stderr_costs_nothing(monkeypatch):
 
     for stream in (None, Full()):
         monkeypatch.setattr(sys, "stderr", stream)
-        with display() as show:
+        with reporting(True) as show:
             show.say("1 of 2")
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from sterling.cli import checks
+from sterling.cli import doctor_findings
 from sterling.cli.verbs import app
 from sterling.exact import jit
 
@@ -20,12 +20,12 @@ def report():
 
 def test_the_engines_agree(report):
     assert report["healthy"]
-    assert len(report["self_test"]) == len(checks.CASES)
+    assert len(report["self_test"]) == len(doctor_findings.CASES)
     assert all(test["equal"] for test in report["self_test"])
     assert any(test["flips"] > 1000 for test in report["self_test"])
 
 
-def test_versions_machine_cache_and_speed_are_told(report):
+def test_versions_machine_cache_and_speed_are_there(report):
     assert all(
         report["versions"][name] for name in ("sterling", "python", "numpy", "numba", "polars", "matplotlib")
     )
@@ -39,18 +39,18 @@ def test_a_damaged_kernel_is_dropped_and_made_anew(monkeypatch, tmp_path):
     if jit.INTERPRETED:
         pytest.skip("nothing is compiled")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    assert checks.kernels()["not_writable"] is None
+    assert doctor_findings.kernels()["not_writable"] is None
     folder = jit.cache_folder()
     assert folder is not None
     (folder / "a.nbc").write_bytes(b"whole")
     (folder / "b.nbc").write_bytes(b"cut")
     (folder / "sound").mkdir()
     (folder / "sound" / jit._digest(folder / "a.nbc")).touch()
-    found = checks.kernels()
+    found = doctor_findings.kernels()
     assert (found["damaged"], found["files"], found["not_writable"]) == (1, 1, None)
     assert [file.name for file in jit.kept_kernels()] == ["a.nbc"]
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder / "a.nbc"))
-    assert "a.nbc" in checks.kernels()["not_writable"]
+    assert "a.nbc" in doctor_findings.kernels()["not_writable"]
 
 
 def test_extras_are_those_that_work(report):
@@ -70,7 +70,7 @@ def test_a_failed_self_test_is_said_and_is_exit_code_1(report, monkeypatch, equa
     report["extras"] = {
         "torch": {"packages": {"torch": None}, "complete": False, "install": "pip install 'torch>=2.4,<3'"}
     }
-    monkeypatch.setattr(checks, "examine", lambda: report)
+    monkeypatch.setattr(doctor_findings, "examine", lambda: report)
     for columns in ("40", "100"):
         result = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": columns})
         assert result.exit_code == code

@@ -42,12 +42,6 @@ def test_without_a_browser_the_page_is_there_and_said_to_be(tmp_path, monkeypatc
     assert (tmp_path / "page.html").exists()
 
 
-def test_the_usual_place(tmp_path, monkeypatch, opened):
-    monkeypatch.chdir(tmp_path)
-    call("--no-open")
-    assert (tmp_path / "out" / "explore.html").exists()
-
-
 def test_what_is_no_place_for_a_page_is_refused(tmp_path, opened):
     assert ".html" in call("-o", tmp_path / "page.png", code=2).stderr
     (tmp_path / "file").write_text("")

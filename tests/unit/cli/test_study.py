@@ -4,21 +4,15 @@ import json
 
 import polars as pl
 import pytest
-import typer
-from typer.testing import CliRunner
 
+import tests.support
 from sterling.cli import study
 from sterling.study import Store, Study
 from sterling.study.spec import arguments
 
-app = typer.Typer()
-app.add_typer(study.app, name="study")
-
 
 def call(*arguments, code=0):
-    result = CliRunner().invoke(app, ["study", *map(str, arguments)])
-    assert result.exit_code == code, result.output
-    return result
+    return tests.support.call("study", *arguments, code=code)
 
 
 @pytest.fixture(scope="module")

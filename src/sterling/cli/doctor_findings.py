@@ -1,4 +1,4 @@
-"""What `sterling doctor` finds out: versions, machine, kernel cache, engine against engine, speed, extras."""
+"""The findings of `sterling doctor`: versions, machine, kernel cache, both engines, speed, extras."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def machine() -> dict:
 
 
 def kernels() -> dict:
-    """Look at the kernels that are kept, drop those that are damaged, and try whether more can be kept."""
+    """Count the kernels in the cache, remove damaged ones, and try whether more can be kept."""
     damaged = drop_damaged()
     files = kept_kernels()
     return {
@@ -65,7 +65,7 @@ def kernels() -> dict:
 
 
 def self_test() -> list[dict]:
-    """Run the event engine and the step-by-step one on small instances; they must agree flip for flip."""
+    """Run both engines on small instances; they must agree flip for flip."""
     results = []
     for name, problem, surrogate, schedule in CASES:
         instance = Problem(**problem).draw(seed=1)
@@ -79,8 +79,8 @@ def self_test() -> list[dict]:
             and np.array_equal(event.ergodic_mean, dense.ergodic_mean)
             and event.verdict is dense.verdict
         )
-        told = {"flips": int(event.flips.size), "verdict": event.verdict.name}
-        results.append({"case": name, **told, "equal": equal})
+        facts = {"flips": int(event.flips.size), "verdict": event.verdict.name}
+        results.append({"case": name, **facts, "equal": equal})
     return results
 
 
@@ -100,7 +100,7 @@ def speed() -> dict:
 
 
 def optional() -> dict[str, dict]:
-    """Say for each extra what is installed, and how to install the rest."""
+    """Return for each extra what is installed, and how to install the rest."""
     found = {}
     for extra in extras():
         have = {package: installed(package) for package in requirements().get(extra, {})}
@@ -109,15 +109,15 @@ def optional() -> dict[str, dict]:
 
 
 def examine() -> dict:
-    """Do all of it; ``healthy`` is False if the engines disagree."""
-    kept = kernels()  # first, so that what is damaged is compiled anew
+    """Return all findings; ``healthy`` is False if the engines disagree."""
+    kept = kernels()  # first, so that damaged kernels are compiled anew
     report = {
         "versions": versions(),
         "executable": str(Path(sys.executable)),
         "machine": machine(),
         "self_test": self_test(),
         "speed": speed(),
-        "kernels": {**kernels(), "damaged": kept["damaged"]},  # again, now that they were needed
+        "kernels": {**kernels(), "damaged": kept["damaged"]},  # again, now that they have been used
         "extras": optional(),
     }
     report["healthy"] = all(test["equal"] for test in report["self_test"])

@@ -1,0 +1,162 @@
+"""What all verbs share: exit codes, one line for each error and warning, streams that fail, parsers, help."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import subprocess
+import sys
+import warnings
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import sterling as st
+from sterling.cli import options, render, verbs
+from sterling.errors import CapacityError, CheckpointError, InputError, SterlingWarning, StoreError
+from tests.support import call
+
+STERLING = [sys.executable, "-m", "sterling"]
+SMALL = ["train", "--n", "8", "--samples", "200", "--steps", "10", "--quiet"]
+FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a file that is always full")
+
+
+def run(body):
+    """Run a verb that does this."""
+    app = typer.Typer(cls=verbs._Verbs)
+    app.callback()(lambda: None)
+    app.command("probe")(body)
+    return CliRunner().invoke(app, ["probe"])
+
+
+@pytest.mark.parametrize(
+    "problem, code, text",
+    [
+        (InputError("n is 0;\n give more"), 2, "error: n is 0; give more"),
+        (CheckpointError("damaged"), 2, "error: damaged"),
+        (StoreError("cannot write"), 1, "error: cannot write"),
+        (CapacityError("it needs 4 GiB"), 1, "error: it needs 4 GiB"),
+        (MemoryError(), 1, "error: out of memory: take fewer samples, or a smaller n or m"),
+        (KeyboardInterrupt(), 130, "interrupted: unsaved results are lost"),
+        (KeyboardInterrupt("interrupted at step 3"), 130, "interrupted at step 3"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "error: No space left on device"),
+        (PermissionError(13, "Permission denied", "a\x1b.csv"), 1, "error: a\\x1b.csv: Permission denied"),
+    ],
+)
+def test_each_error_is_one_line_and_a_code(problem, code, text):
+    def body():
+        raise problem
+
+    result = run(body)
+    assert (result.exit_code, result.stderr, result.stdout) == (code, f"{text}\n", "")
+
+
+def test_warnings_are_lines_too():
+    result = run(lambda: warnings.warn("the disk is\n slow", SterlingWarning, stacklevel=1))
+    assert (result.exit_code, result.stderr) == (0, "warning: the disk is slow\n")
+
+
+def test_results_in_a_pipe_have_no_frame_and_no_trailing_blanks(capsys):
+    meaning = "word " * 60 + "end."
+    render.print_verdict("about", "VERDICT", "green", meaning, [("name", "value"), ("n", "v" * 200)])
+    out = capsys.readouterr().out
+    assert out == f"about\nVERDICT\n{meaning}\n\nname  value\nn     {'v' * 200}\n"
+
+
+# Parsers
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [("7", 7), ("1e6", 10**6), ("10_000", 10_000), ("2M", 2 * 10**6), ("1.5k", 1500), ("-3", -3)],
+)
+def test_counts(text, value):
+    assert options.count(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "e6", "1.5", "12,8", "2MB", "1e400", "0x10", "nan", "inf", "1 2"])
+def test_what_is_not_a_count(text):
+    with pytest.raises(typer.BadParameter, match="whole number"):
+        options.count(text)
+
+
+@pytest.mark.parametrize("text, value", [("100", 100), ("512MB", 512 * 10**6), ("1.5 GiB", 3 * 2**29)])
+def test_sizes(text, value):
+    assert options.size(text) == value
+
+
+def test_readouts_and_starts():
+    assert options.readout("signs") == "signs"
+    assert options.readout("-1,0.5") == (-1.0, 0.5)
+    assert options.start("12") == 12
+    assert options.start("0.5,-1") == [0.5, -1.0]
+
+
+# Real processes
+
+
+@pytest.mark.parametrize("words", [[*SMALL, "--json"], ["train", "--help"]])
+def test_a_reader_that_has_gone_is_no_disaster(words):
+    with subprocess.Popen([*STERLING, *words], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        errors = process.stderr.read()
+        process.wait(timeout=120)
+    assert errors == b""
+
+
+@FULL
+def test_a_full_output_is_one_line_and_does_not_cost_the_files(tmp_path):
+    with open("/dev/full", "w") as full:
+        command = [*STERLING, *SMALL, "--out", tmp_path / "run"]
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: No space left on device\n"
+    assert st.Orbit.load(tmp_path / "run").steps == 10
+
+
+def test_a_closed_stderr_spoils_no_result():
+    command = f"{shlex.join([*STERLING, *SMALL, '--json'])} 2>&-"
+    done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, text=True, timeout=120, check=True)
+    assert json.loads(done.stdout)["steps"] == 10
+
+
+@pytest.mark.parametrize("words", [SMALL, ["plan", "--n", "8"], ["train", "--help"]])
+def test_without_unicode_no_letter_is_fatal(words):
+    settings = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([*STERLING, *words], capture_output=True, env=settings, timeout=120, check=True)
+    assert b"Traceback" not in done.stderr
+
+
+def test_help_and_version_load_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from sterling.cli import main\n"
+        "sys.argv[1:] = ['--version']\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "assert not {'numpy', 'numba', 'polars', 'matplotlib'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout == f"sterling {st.__version__}\n"
+
+
+VERBS = ["reproduce", "train", "landscape", "certify", "plan", "explore", "audit", "doctor"]
+STUDY = ["run", "status", "fit", "plot", "export"]
+
+
+@pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS), *(["study", verb] for verb in STUDY)])
+def test_help_names_what_it_wants(verb):
+    """Types of Python are not words for users."""
+    said = call(*verb, "--help", columns=120).stdout
+    assert "Usage" in said
+    for word in ("<bool>", "BOOLEAN", "<int>", "INTEGER", "<float>", "FLOAT"):
+        assert word not in said
