@@ -10,7 +10,7 @@ from scipy.integrate import quad
 
 from sterling.model.problem import Problem
 from sterling.surrogates import get_surrogate
-from sterling.theory.box import clipped, fit, mean_force, within
+from sterling.theory.box import clipped, fit, mean_force
 from sterling.theory.numbers import numbers_of
 from sterling.theory.typical import settled
 
@@ -55,11 +55,6 @@ def test_mean_force(window, h, label):
     step = 1e-5
     near = [mean_force(np.array([h + e]), label, s, window)[0][0] for e in (-step, step)]
     assert slope[0] == pytest.approx((near[1] - near[0]) / (2 * step), abs=1e-8)
-
-
-def test_within_everything():
-    chance, slope = within(np.array([0.3]), 1.0, -math.inf, math.inf)
-    assert (chance[0], slope[0]) == (1, 0)
 
 
 @pytest.mark.parametrize(("ratio", "noise"), [(3.0, 0.0), (6.0, 0.5)])
@@ -116,7 +111,3 @@ def test_relu_reads_half_of_the_samples():
     one, other = fit(6.0, 0.0, RELU), fit(3.0, 0.0, IDENTITY)
     assert one is not None
     assert one == pytest.approx(other, rel=1e-5)
-
-
-def test_few_samples_have_no_state():
-    assert fit(1.5, 1.0, get_surrogate("hard_tanh")) is None
