@@ -1,44 +1,44 @@
-"""Wrong weights come together: how far, from how much stronger the pushes are away from w* than at it.
+"""How much wrong weights cluster in time, from the ratio of the pushes at w* to those away from it.
 
-At w* label noise alone pushes; while some weight is wrong the rest are pushed by what it does to them too. If
-a weight crosses in a step with a chance in proportion to its outward push, then with A₀ and A₁ the mean
-numbers of crossings at w* and away from it, ε = A₀/A₁ the ratio of the pushes and q the share of the steps
-away, the number of wrong weights and q are
+At w* only label noise pushes; away from it wrong weights push the others as well. Let a weight flip in a step
+with a probability proportional to its outward push. With A₀ and A₁ the mean numbers of flips in a step at w*
+and away from it, ε = A₀/A₁, and q the share of the steps away from w*, the mean number x of wrong weights and
+q are
 
     x = (1 − q) A₀ + q A₁,        q = (1 − q)(1 − exp(−A₀)) + q (1 − exp(−A₁)).
 
-With much noise ε is near 1 and q = 1 − exp(−x), as for independent weights. With little noise few excursions
-leave w*, and several weights are wrong in each. That is written as independent weights within excursions
-which take the share w of the time: q = w (1 − exp(−x/w)).
+With much noise ε is near 1 and q = 1 − exp(−x), as for independent weights. With little noise excursions from
+w* are rare, and several weights are wrong in each. The model for this is independent weights within
+excursions that take the share w of the time: q = w (1 − exp(−x/w)).
 """
 
 from __future__ import annotations
 
 import math
 
-_FEWEST = 1e-9  # wrong weights, below which nothing clusters
-_MOST = 50.0  # crossings in a step, at most
+_FEWEST = 1e-9  # least number of wrong weights that can cluster
+_MOST = 50.0  # flips in a step, at most
 
 
 def excursion_share(wrong: float, ratio: float) -> float:
-    """Return w for x, the mean number of wrong weights over the run, and the ratio ε from 0 to 1."""
+    """Return w for the mean number x of wrong weights and the ratio ε from 0 to 1."""
     from scipy.optimize import brentq
 
     if wrong < _FEWEST or ratio > 1 - _FEWEST:
         return 1.0
 
-    def away(crossings: float) -> float:
-        leave = -math.expm1(-ratio * crossings)
-        return leave / (math.exp(-crossings) + leave)
+    def away(flips: float) -> float:
+        leave = -math.expm1(-ratio * flips)
+        return leave / (math.exp(-flips) + leave)
 
-    def mean(crossings: float) -> float:
-        q = away(crossings)
-        return (1 - q) * ratio * crossings + q * crossings
+    def mean(flips: float) -> float:
+        q = away(flips)
+        return (1 - q) * ratio * flips + q * flips
 
     if mean(_MOST) <= wrong:
         return 1.0
-    crossings = float(brentq(lambda c: mean(c) - wrong, 0, _MOST, xtol=1e-14))  # type: ignore[arg-type]
-    together = wrong / away(crossings)  # wrong weights at a time while away
+    flips = float(brentq(lambda c: mean(c) - wrong, 0, _MOST, xtol=1e-14))  # type: ignore[arg-type]
+    together = wrong / away(flips)  # mean number of wrong weights in a step away from w*
     if together <= 1 + _FEWEST:
         return 1.0
     # t/(1 − exp(−t)) = together, t = x/w

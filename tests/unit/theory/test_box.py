@@ -12,7 +12,7 @@ from sterling.model.problem import Problem
 from sterling.surrogates import get_surrogate
 from sterling.theory.box import clipped, fit, mean_force
 from sterling.theory.numbers import numbers_of
-from sterling.theory.typical import settled
+from sterling.theory.typical import upper_solution
 
 WINDOWS = [(-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0), (-1.0, 1.0)]
 IDENTITY, RELU = get_surrogate("identity"), get_surrogate("relu")
@@ -98,7 +98,7 @@ def test_the_equations_hold_on_samples(ratio, noise):
 def test_without_reaction_it_is_the_law_of_typical(ratio):
     plain = fit(ratio, 0.0, IDENTITY, reacts=False)
     n = 10**9
-    other = settled(numbers_of(Problem(n=n, samples=1), "identity"), ratio * n)
+    other = upper_solution(numbers_of(Problem(n=n, samples=1), "identity"), ratio * n)
     assert plain is not None
     assert (1 - plain.mean) / 2 == pytest.approx(other.shares.mean(), rel=2e-3)
     reacting = fit(ratio, 0.0, IDENTITY)
