@@ -1,4 +1,4 @@
-"""Where runs end: the dynamics from many starts, counted by the absorbing state that they reach."""
+"""Basins: runs from many starts, counted by the absorbing state that each reaches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sterling.model.problem import LATENT, part_seed
 from sterling.schedules import Schedule
 from sterling.surrogates import Surrogate
 
-#: Most steps of a run where no state absorbs: it would never end, and only its verdict counts.
+#: Steps of a run if no state absorbs, at most: such a run never ends by itself.
 ENDLESS_STEPS = 10_000
 
 _CACHE_BYTES = 1 << 26  # for each run
@@ -26,20 +26,20 @@ _CACHE_BYTES = 1 << 26  # for each run
 
 @dataclass(frozen=True, eq=False)
 class Basins(Result):
-    """Where runs from many starts ended, most frequent first."""
+    """End states of runs from many starts, most frequent first."""
 
     starts: int  # runs
     states: np.ndarray  # int64 (count,), numbers of the absorbing states that were reached
     counts: np.ndarray  # int64 (count,), runs that ended in each
     absorbing: np.ndarray  # int8 (count, n), the same states as signs
     distance: np.ndarray  # uint8 (count,), to the reference
-    unabsorbed: int  # runs that no state had absorbed at their last step
-    verdicts: dict[str, int]  # runs by verdict
-    steps: int  # bound on each run, `ENDLESS_STEPS` at most where no state absorbs
+    unabsorbed: int  # runs that were not absorbed within the steps
+    verdicts: dict[str, int]  # number of runs by verdict
+    steps: int  # most steps of a run
 
     @property
     def shares(self) -> np.ndarray:
-        """Counts as shares of all starts: the sizes of the basins for this distribution of starts."""
+        """Counts divided by the number of starts: the sizes of the basins."""
         return self.counts / self.starts
 
     def to_dict(self) -> dict:
@@ -58,7 +58,7 @@ class Basins(Result):
 
 
 class _Stopped(Exception):
-    """A run was stopped on request."""
+    """Another thread has failed or was interrupted."""
 
 
 def find_basins(

@@ -50,12 +50,12 @@ class Landscape(Result):
         It determines the gradient, and so absorption and deviation, but not the loss. The attribute is its
         name.
     found : Found
-        The results of the visit: the attributes below.
+        The results of the visit.
     reason : str
         Why the deviation is unknown: the attribute ``deviation_reason``.
     pull : float or None
-        The smallest mean pull home on a wrong weight, over all states. If the deviation is smaller, only the
-        teacher absorbs (exact). None where the mean is unknown.
+        The smallest mean pull towards the teacher on a wrong weight, over all states. If the deviation is
+        smaller, only the teacher absorbs (exact). None if the mean is unknown.
     seconds : float
         Duration of the visit.
 
@@ -66,9 +66,9 @@ class Landscape(Result):
     minimiser_states, absorbing_states : int64
         Numbers of the global minimisers of the loss and of the absorbing states, ascending.
     deviation : float or None
-        sup over all states of ‖G(w) − E G(w)‖_∞; None where the mean is unknown.
+        sup over all states of ‖G(w) − E G(w)‖_∞; None if the mean is unknown.
     farthest : int8 (n,) or None
-        Signs of a state where it occurs.
+        Signs of a state with this deviation.
 
     Examples
     --------
@@ -124,7 +124,7 @@ class Landscape(Result):
 
     @property
     def trap_free(self) -> bool:
-        """Whether only the teacher absorbs (without one: only minimisers), so that no run can get stuck."""
+        """Whether no state but the teacher absorbs (without one: but minimisers): no run can get stuck."""
         return self.trap_states.size == 0
 
     @property
@@ -144,7 +144,7 @@ class Landscape(Result):
 
     @property
     def estimated_deviation(self) -> float | None:
-        """The mean-field estimate of the deviation; None where there is no deviation or no known noise."""
+        """The mean-field estimate of the deviation; None if the deviation or the noise is unknown."""
         known = self.instance.origin.get("noise") is not None and not unlike_gaussian(self.instance)
         if self.deviation is None or not known:
             return None
@@ -175,7 +175,7 @@ class Landscape(Result):
         threads: int | None = None,
         progress: bool | ProgressCallback = False,
     ) -> Basins:
-        """Run the dynamics from many starts and count where they end.
+        """Run the dynamics from many starts and count the end states.
 
         Parameters
         ----------
@@ -195,7 +195,7 @@ class Landscape(Result):
         Returns
         -------
         Basins
-            The ends, most frequent first.
+            The end states, most frequent first.
 
         Raises
         ------
@@ -225,7 +225,7 @@ class Landscape(Result):
         )
 
     def sentence(self) -> str:
-        """Return in words whether runs on these data can get stuck.
+        """Return whether runs on these data can get stuck, in words.
 
         Returns
         -------
@@ -245,7 +245,7 @@ class Landscape(Result):
         if not self.absorbing_states.size:
             return f"No state absorbs: no run can get stuck, and runs that reach {home} leave it again."
         if self.instance.teacher is None:
-            return "No state other than a minimiser of the loss absorbs: no run can get stuck."
+            return "Only minimisers of the loss absorb: no run can get stuck."
         return f"{home[:1].upper()}{home[1:]} is the only absorbing state: no run can get stuck."
 
     def _nearest(self, states: np.ndarray) -> str:
@@ -262,8 +262,8 @@ class Landscape(Result):
         if absorbing.size:
             ends = f"{absorbing.size:,}: {self._spread(absorbing, reference)}"
         solved = int((loss[self.trap_states] == 0).sum())
-        if solved:  # `train` does not call them traps
-            ends += f"; {counted(solved, 'trap')} with zero loss: a run that ends there is called OPTIMAL"
+        if solved:
+            ends += f"; {counted(solved, 'trap')} with zero loss: a run that ends there is OPTIMAL"
         return [
             ("verdict", "trap free" if self.trap_free else "has traps"),
             ("states", f"{len(loss):,} (2^{self.n}), losses from {loss.min():.4g} to {loss.max():.4g}"),
@@ -275,7 +275,7 @@ class Landscape(Result):
         ]
 
     def _spread(self, states: np.ndarray, reference: str) -> str:
-        """Return how many of the states lie at which distance."""
+        """Return the number of states at each distance, in words."""
         found, counts = np.unique(distances(states, self.reference_state), return_counts=True)
         parts = [
             f"{count:,} at {counted(distance, 'flip')}" if distance else reference
@@ -289,13 +289,13 @@ class Landscape(Result):
         if self.deviation is None or self.pull is None:
             return f"unknown: {self.deviation_reason}"
         if self.pull <= 0:
-            consequence = "some wrong weights have no mean pull home"
+            consequence = "some wrong weights have no mean pull towards the teacher"
         else:
             consequence = f"the smallest mean pull on a wrong weight is {self.pull:.3g} (exact), so "
             if self.deviation < self.pull:
                 consequence += "no trap can exist"
             elif self.trap_free:
-                consequence += "traps are possible; the visit to every state finds none"
+                consequence += "traps are possible, but there are none in these data"
             else:
                 consequence += "traps are possible"
         estimate = self.estimated_deviation
@@ -303,7 +303,7 @@ class Landscape(Result):
         return f"{self.deviation:.3g} = sup ‖G − E G‖_∞{beside}; {consequence}"
 
     def table(self) -> pl.DataFrame:
-        """Return one row a state.
+        """Return a table with one row for each state.
 
         Returns
         -------
@@ -314,7 +314,7 @@ class Landscape(Result):
         Raises
         ------
         CapacityError
-            If it would not fit into memory.
+            If the table would not fit into memory.
         """
         import polars as pl
 
@@ -397,7 +397,7 @@ def landscape(
     InputError
         If n > 24, or the surrogate is smooth.
     CapacityError
-        If it would not fit into memory.
+        If the landscape would not fit into memory.
     KeyboardInterrupt
         Within half a second of Ctrl-C.
 
@@ -423,8 +423,7 @@ def check_dimension(n: int) -> None:
     """Raise InputError if there are too many states to visit."""
     if n > MAX_DIMENSION:
         raise InputError(
-            f"n is {n}, so there are 2^{n} states to visit; n may be at most {MAX_DIMENSION}: take fewer "
-            "inputs, or train single runs",
+            f"n is {n}, so there are 2^{n} states to visit; n may be at most {MAX_DIMENSION}",
             argument="n",
         )
 
@@ -434,14 +433,14 @@ def check_surrogate(surrogate: str | Surrogate) -> Surrogate:
     chosen = get_surrogate(surrogate)
     if not chosen.piecewise_constant:
         raise InputError(
-            f"a visit to every state needs a piecewise-constant surrogate, and {chosen.name} is smooth: take "
-            "relu, identity, clipped_relu or hard_tanh (the loss is the same for all)"
+            f"a visit to every state needs a piecewise-constant surrogate, and {chosen.name} is smooth: use "
+            "relu, identity, clipped_relu or hard_tanh"
         )
     return chosen
 
 
 def _mean_levels(instance: Instance, surrogate: Surrogate, gaussian: bool | None) -> np.ndarray | str:
-    """Return w*_k·E G_k by distance, float64 (2, n + 1), or why it is unknown."""
+    """Return w*_k·E G_k by distance, float64 (2, n + 1), or the reason why it is unknown."""
     if instance.teacher is None:
         return "the mean gradient needs a teacher, and the instance has none"
     if gaussian is None:

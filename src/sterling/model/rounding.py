@@ -1,4 +1,4 @@
-"""Rounding of data to their grids: to a given grid, and how large the errors are."""
+"""Rounding of data to their grids, and the size of the errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sterling.base.text import Described
 
 @dataclass(frozen=True, eq=False)
 class Rounding(Described):
-    """Largest rounding errors of the data on their grids; zero where nothing was rounded.
+    """Largest rounding errors of the data on their grids; zero for data that lie on them.
 
     Parameters
     ----------
