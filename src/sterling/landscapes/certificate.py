@@ -240,7 +240,14 @@ class Certificate(Result):
         if reason is not None:
             raise StoreError(reason)
         with open(file, "rb") as stream:
-            return _from_bytes(stream.read(_LARGEST_FILE + 1), printable(file))
+            data = stream.read(_LARGEST_FILE + 1)
+        try:
+            if len(data) > _LARGEST_FILE:
+                raise ValueError(f"it has more than {_LARGEST_FILE:,} bytes")
+            return _from_dict(json.loads(data))
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as problem:
+            text = f"{printable(file)} is not a certificate of sterling: {problem}"
+            raise StoreError(text) from None
 
 
 def certify(
@@ -329,38 +336,32 @@ def _above(bound: float) -> str:
     return f"{math.ceil(bound * _SHOWN) / _SHOWN:g}" if math.isfinite(bound) else str(bound)
 
 
-def _from_bytes(data: bytes, name: str) -> Certificate:
-    """Return the certificate in a file; StoreError if there is none."""
-    try:
-        if len(data) > _LARGEST_FILE:
-            raise ValueError(f"it has more than {_LARGEST_FILE:,} bytes")
-        facts = json.loads(data)
-        if (facts["format"], facts["version"]) != (FORMAT, VERSION):
-            raise ValueError(f"its format is {facts['format']} {facts['version']}")
-        n = len(facts["reference"])
-        if "window" in facts:
-            surrogate = Surrogate(facts["surrogate"], facts["window"], facts["closed"])
-        else:  # as earlier versions wrote it
-            surrogate = get_surrogate(facts["surrogate"])
-        wrong_share = np.array(facts["wrong_share"], np.float64).reshape(n)
-        if not ((wrong_share >= 0) & (wrong_share <= 1)).all():
-            raise ValueError("a share of mass is not between 0 and 1")
-        cases = np.array(facts["cases"], np.int8).reshape(-1, n)
-        if len(cases) > MOST_CASES or (np.abs(cases) > 1).any():
-            raise ValueError("its cases are too many, or not 1, 0 and -1")
-        return Certificate(
-            occupancy=real(facts["occupancy"], "occupancy", 0, 1),
-            balance_occupancy=real(facts["balance_occupancy"], "balance_occupancy", 0, 1),
-            wrong_share=wrong_share,
-            absorbs=facts["absorbs"] is True,
-            duals=np.array(facts["duals"], np.float64).reshape(n + 1, n),
-            reference=check_signs(facts["reference"], n, "reference"),
-            surrogate=surrogate.name,
-            fingerprint=str(facts["fingerprint"]),
-            cases=cases,
-            case_duals=np.array(facts["case_duals"], np.float64).reshape(cases.shape),
-            window=surrogate.window,  # type: ignore[arg-type]
-            closed=surrogate.closed,
-        )
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as problem:
-        raise StoreError(f"{name} is not a certificate of sterling: {problem}") from None
+def _from_dict(facts: dict[str, Any]) -> Certificate:
+    """Return the certificate of a dictionary, or raise ValueError, TypeError or KeyError."""
+    if (facts["format"], facts["version"]) != (FORMAT, VERSION):
+        raise ValueError(f"its format is {facts['format']} {facts['version']}")
+    n = len(facts["reference"])
+    if "window" in facts:
+        surrogate = Surrogate(facts["surrogate"], facts["window"], facts["closed"])
+    else:  # as earlier versions wrote it
+        surrogate = get_surrogate(facts["surrogate"])
+    wrong_share = np.array(facts["wrong_share"], np.float64).reshape(n)
+    if not ((wrong_share >= 0) & (wrong_share <= 1)).all():
+        raise ValueError("a share of mass is not between 0 and 1")
+    cases = np.array(facts["cases"], np.int8).reshape(-1, n)
+    if len(cases) > MOST_CASES or (np.abs(cases) > 1).any():
+        raise ValueError("its cases are too many, or not 1, 0 and -1")
+    return Certificate(
+        occupancy=real(facts["occupancy"], "occupancy", 0, 1),
+        balance_occupancy=real(facts["balance_occupancy"], "balance_occupancy", 0, 1),
+        wrong_share=wrong_share,
+        absorbs=facts["absorbs"] is True,
+        duals=np.array(facts["duals"], np.float64).reshape(n + 1, n),
+        reference=check_signs(facts["reference"], n, "reference"),
+        surrogate=surrogate.name,
+        fingerprint=str(facts["fingerprint"]),
+        cases=cases,
+        case_duals=np.array(facts["case_duals"], np.float64).reshape(cases.shape),
+        window=surrogate.window,  # type: ignore[arg-type]
+        closed=surrogate.closed,
+    )

@@ -1,27 +1,31 @@
 """Every state of a small instance: losses, absorbing states, minimisers, deviation from the mean gradient.
 
 Each of the 2ⁿ sign vectors is visited once (`kernels.py`, shared among threads by `sweep.py`). All
-numbers are exact. Runs from many starts are in `basins.py`, pictures in `sterling.plot.landscape`.
+numbers are exact.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sterling.base import checks
 from sterling.base.arrays import read_only
 from sterling.base.checks import flag, instance_of, integer
-from sterling.base.progress import ProgressCallback
+from sterling.base.pool import Pool
+from sterling.base.progress import Progress, ProgressCallback, reporting
 from sterling.base.resources import require_memory
 from sterling.base.text import Result, counted
 from sterling.errors import InputError
-from sterling.landscapes.basins import Basins, find_basins
+from sterling.landscapes.basins import Basins
 from sterling.landscapes.numbering import distances, number_of, signs_of
 from sterling.landscapes.sweep import Found, sweep
 from sterling.model.instance import Instance
+from sterling.model.problem import LATENT, part_seed
 from sterling.schedules import Schedule
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.laws import expected_deviation
@@ -33,10 +37,17 @@ if TYPE_CHECKING:
 
 #: Largest dimension: 2²⁴ losses take 128 MiB.
 MAX_DIMENSION = 24
+#: Steps of a run if no state absorbs, at most: such a run never ends by itself.
+ENDLESS_STEPS = 10_000
 
 _ROW_BYTES = 14  # of a state in a table
 _COPIES = 3  # of a table at once, while a file is written
 _LISTED = 8  # distances listed one by one
+_CACHE_BYTES = 1 << 26  # of a run in `basins`
+
+
+class _Stopped(Exception):
+    """Another thread has failed or was interrupted."""
 
 
 class Landscape(Result):
@@ -211,17 +222,44 @@ class Landscape(Result):
         >>> found.basins(50, steps=10_000)
         Basins(50 starts, 7 end states, 0 not absorbed)
         """
-        return find_basins(
-            self.instance,
-            self._surrogate,
-            self.reference_state,
-            not self.absorbing_states.size,
-            starts,
-            schedule,
-            seed,
-            steps,
-            threads,
-            progress,
+        from sterling.dynamics.train import train
+
+        starts, steps, root = integer(starts, "starts", 1), integer(steps, "steps", 1), checks.seed(seed)
+        if not self.absorbing_states.size:
+            steps = min(steps, ENDLESS_STEPS)
+        ends: list[int] = []
+        verdicts: Counter[str] = Counter()
+        with Pool(threads) as pool, reporting(progress, "runs") as show:
+
+            def look(_) -> None:
+                if pool.stopping:
+                    raise _Stopped
+
+            def run(number: int) -> tuple[int | None, str]:
+                start = part_seed(root, LATENT, number)
+                options = {"record": (), "progress": look, "threads": 1, "cache_bytes": _CACHE_BYTES}
+                orbit = train(self.instance, steps, schedule, self._surrogate, start, **options)
+                return number_of(orbit.signs) if orbit.verdict.absorbed else None, orbit.verdict.name
+
+            for done in pool.results(run, range(starts)):
+                if done is not None:
+                    end, verdict = done.value
+                    verdicts[verdict] += 1
+                    ends += [] if end is None else [end]
+                if show is not None:
+                    show(Progress(verdicts.total(), starts))
+        states, counts = np.unique(np.array(ends, np.int64), return_counts=True)
+        order = np.argsort(-counts, kind="stable")
+        states = states[order]
+        return Basins(
+            starts=starts,
+            states=states,
+            counts=counts[order],
+            absorbing=signs_of(states, self.n),
+            distance=distances(states, self.reference_state),
+            unabsorbed=starts - len(ends),
+            verdicts=dict(sorted(verdicts.items())),
+            steps=steps,
         )
 
     def sentence(self) -> str:
@@ -254,10 +292,7 @@ class Landscape(Result):
     def _rows(self) -> list[tuple[str, str]]:
         reference = "the teacher" if self.instance.teacher is not None else "the lowest minimiser"
         loss, minimisers, absorbing = self.loss, self.minimiser_states, self.absorbing_states
-        if minimisers.size == 1 and self.instance.teacher is None:
-            lowest = "1 state, the reference of distances"
-        else:
-            lowest = f"{counted(minimisers.size, 'state')}: {self._spread(minimisers, reference)}"
+        lowest = f"{counted(minimisers.size, 'state')}: {self._spread(minimisers, reference)}"
         ends = "none: runs leave every state again"
         if absorbing.size:
             ends = f"{absorbing.size:,}: {self._spread(absorbing, reference)}"

@@ -115,7 +115,12 @@ def chatter(
 def _chatter(numbers: Numbers, samples: float) -> Chatter:
     from scipy.special import ndtr
 
-    shares = wrong_shares(numbers, samples)
+    found = _single(numbers, samples)
+    if found is None:
+        shares = upper_solution(numbers, samples).shares[::-1]
+    else:
+        centre, spread = found
+        shares = np.clip((1 - centre - spread * normal_quantiles(_POINTS)) / 2, 0, 1)
     capped = np.minimum(shares, _STUCK)
     return Chatter(
         share=float(shares.mean()),
@@ -123,15 +128,6 @@ def _chatter(numbers: Numbers, samples: float) -> Chatter:
         misread=float(ndtr(-_margin(numbers, samples))),
         log_lifetime=float(-numbers.n * np.log1p(-capped).mean()),
     )
-
-
-def wrong_shares(numbers: Numbers, samples: float) -> np.ndarray:
-    """Return quantiles of p_k over weights and data sets, in descending order of p_k."""
-    found = _single(numbers, samples)
-    if found is None:
-        return upper_solution(numbers, samples).shares[::-1]
-    centre, spread = found
-    return np.clip((1 - centre - spread * normal_quantiles(_POINTS)) / 2, 0, 1)
 
 
 def _margin(numbers: Numbers, samples: float) -> float:
@@ -278,10 +274,9 @@ def samples_for_iterate(
     >>> [round(samples_for_iterate(problem, steps=t) / 128) for t in (10**4, 10**5)]
     [7, 5]
     """
-    numbers = numbers_of(of, surrogate)._replace(noise=0.0)
+    numbers = _path_numbers(of, surrogate)._replace(noise=0.0)
     budget = integer(steps, "steps", 1)
     chosen = _checked_schedule(schedule)
-    _factor(numbers)
     return max(_ends(numbers, budget, chosen), samples_untrapped(numbers))
 
 
@@ -340,10 +335,9 @@ def approach(
     >>> bool(shares.min() < 0.02 < shares[-1] + 0.005)
     True
     """
-    numbers = numbers_of(of, surrogate)
-    _factor(numbers)
-    many = integer(steps, "steps", 1, _LONGEST)
-    return _path(numbers, samples_of(of, samples), many, _checked_schedule(schedule)).copy()
+    numbers = _path_numbers(of, surrogate)
+    count = integer(steps, "steps", 1, _LONGEST)
+    return _path(numbers, samples_of(of, samples), count, _checked_schedule(schedule)).copy()
 
 
 def _checked_schedule(schedule) -> Schedule:
@@ -354,21 +348,20 @@ def _checked_schedule(schedule) -> Schedule:
     )
 
 
-def _factor(numbers: Numbers) -> float:
-    """Return the share of the samples whose slope is 1; InputError for other surrogates."""
+def _path_numbers(of: Problem | Instance, surrogate: str | Surrogate) -> Numbers:
+    numbers = numbers_of(of, surrogate)
     if numbers.surrogate.name not in PATHS:
         raise InputError(
-            f"the path of a run is known for identity and relu, not for {numbers.surrogate.name}: "
-            "take one of them"
+            f"surrogate is {numbers.surrogate.name}; the path is known for identity and relu only"
         )
-    return PATHS[numbers.surrogate.name]
+    return numbers
 
 
 def _path(numbers: Numbers, samples: float, steps: int, schedule: Schedule) -> np.ndarray:
     from scipy.linalg import solve_triangular
     from scipy.special import ndtri
 
-    part = _factor(numbers)
+    part = PATHS[numbers.surrogate.name]
     rng = np.random.default_rng(_PATH_SEED)
     paths = min(max(_FEWEST_PATHS, _PATHS * numbers.n), _MOST_PATHS)
     latent = ndtri((rng.permutation(paths) + 0.5) / paths)  # √n·u, right where positive
