@@ -67,7 +67,8 @@ def drift(instance: Instance, *, surrogate: str | Surrogate = "relu", reference=
     >>> bool(drift(instance).any())
     False
     """
-    return instance.gradient(_reference(instance, reference), surrogate)
+    signs = _reference(instance, reference)  # checks the instance
+    return instance.gradient(signs, surrogate)
 
 
 @labelled("exact", "definition")
