@@ -208,28 +208,18 @@ def test_numbers_out_of_range_are_named_by_file_and_column(tmp_path, row, words)
         load_data(path)
 
 
-def test_a_pipe_is_no_data_file(tmp_path):
-    os.mkfifo(tmp_path / "d.csv")
-    with pytest.raises(InputError, match="a pipe"):
-        load_data(tmp_path / "d.csv")
-
-
-def test_missing_files_and_folders(tmp_path):
-    with pytest.raises(InputError, match=r"there is no file .*nothing\.csv"):
-        load_data(tmp_path / "nothing.csv")
-    (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(InputError, match="is a folder"):
-        load_data(tmp_path / "folder.csv")
-
-
-def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+def test_what_is_no_readable_file(tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")
 
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "folder.csv").mkdir()
     path = write(tmp_path / "d.csv", GOOD)
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(InputError, match="cannot be read: Permission denied"):
-        load_data(path)
+    causes = {"nothing": "no file", "folder": "is a folder", "pipe": "a pipe", "d": "Permission denied"}
+    for name, cause in causes.items():
+        with pytest.raises(InputError, match=cause):
+            load_data(path.with_stem(name))
 
 
 class Trap:
@@ -321,17 +311,8 @@ def mutated(content, rng):
     content = bytearray(content)
     for _ in range(int(rng.integers(1, 4))):
         at, length = int(rng.integers(len(content))), int(rng.integers(1, 9))
-        match int(rng.integers(5)):
-            case 0:
-                content[at] ^= 1 << int(rng.integers(8))
-            case 1:
-                content[at : at + length] = rng.bytes(length)
-            case 2:
-                del content[at : at + length]
-            case 3:
-                content[at:at] = content[at : at + length]
-            case 4:
-                content[at : at + length] = rng.choice([b"\xff", b"\0", b"9", b","]) * length
+        old = content[at : at + length]
+        content[at : at + length] = (rng.bytes(length), b"", 2 * old, b"9" * length)[int(rng.integers(4))]
     return bytes(content)
 
 

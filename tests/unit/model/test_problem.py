@@ -10,8 +10,6 @@ import pytest
 
 import sterling as st
 from sterling.base import pool, resources
-from sterling.errors import RangeError
-from sterling.exact.ranges import finest
 from sterling.model.families import get_family
 from sterling.model.problem import INPUTS, TEACHER, part_seed
 
@@ -30,7 +28,7 @@ def assert_same_instance(one, other):
 BAD = [
     *({"n": bad} for bad in (0, -3, 2.5, "4", True, None)),
     *({"m": 0}, {"samples": 0}, {"samples": 1e3}),
-    *({"noise": bad} for bad in (-0.5, float("nan"), float("inf"), 1e7, 1e-9, "much", True)),
+    *({"noise": bad} for bad in (-0.5, float("nan"), 1e7, 1e-9, "much")),
     *({"readout": bad} for bad in ("one", 3, None, (1.0, 2.0), (float("nan"),), (0.0,), ("a",), ([1.0],))),
     *({"inputs": bad} for bad in ("gausian", 5)),
     {"normalize": "zscore"},
@@ -240,7 +238,7 @@ def test_seeds():
     assert_same_instance(asked.draw(children[1]), asked.draw(again[1]))
 
 
-@pytest.mark.parametrize("noise, readout", [(1e4, (1e-9,)), (1e6, (1e-12,)), (1e6, (2.0**-40,))])
+@pytest.mark.parametrize("noise, readout", [(1e4, (1e-9,)), (1e6, (2.0**-40,)), (1e-6, (3e4,))])
 def test_noise_and_readout_too_far_apart(noise, readout):
     """Labels on a grid as fine as the readout would not fit 64 bits: say so, rather than wrap around."""
     with pytest.raises(st.CapacityError):
@@ -264,19 +262,3 @@ def test_a_fine_readout_keeps_its_bits():
     instance = st.Problem(n=7, samples=9000, m=2, readout=(0.5, -2.0)).draw(3)
     assert instance.fingerprint == "a9c17cb66ec1abf6f73d488ee605a3ae"
     assert instance.readout_bits == 1
-
-
-def test_the_finest_grid_that_fits_is_taken():
-    tried = []
-
-    def make(bits):
-        tried.append(bits)
-        if bits > 12:
-            raise RangeError("too fine")
-        return instance
-
-    instance = st.Problem(n=4, samples=10).draw(0)
-    assert finest(make) is instance
-    assert tried == [20, 16, 12]
-    with pytest.raises(RangeError, match="always"):
-        finest(lambda bits: (_ for _ in ()).throw(RangeError("always")))
