@@ -95,8 +95,13 @@ class Surrogate(Described):
             )
         if self.window is not None:
             object.__setattr__(self, "window", _checked_window(self.window))
-        else:
-            self._check_slope()
+            return
+        try:
+            self.derivative(np.array([-1e100, -30.0, -1.0, -0.1, 0.0, 0.1, 1.0, 30.0, 1e100]))
+        except InputError:
+            raise
+        except Exception as problem:  # from the user's function
+            raise InputError(f"the slope of surrogate {self.name!r} fails on an array: {problem}") from None
 
     @property
     def piecewise_constant(self) -> bool:
@@ -194,14 +199,6 @@ class Surrogate(Described):
         parts = [f"{self.name!r}, window=({ends})"] + (["closed=True"] if self.closed else [])
         parts += [f"{word}={getattr(self, word)!r}" for word in _TEXTS if getattr(self, word)]
         return f"Surrogate({', '.join(parts)})"
-
-    def _check_slope(self) -> None:
-        try:
-            self.derivative(np.array([-1e100, -30.0, -1.0, -0.1, 0.0, 0.1, 1.0, 30.0, 1e100]))
-        except InputError:
-            raise
-        except Exception as problem:  # from the user's function
-            raise InputError(f"the slope of surrogate {self.name!r} fails on an array: {problem}") from None
 
 
 def _checked_window(window: Any) -> tuple[float, float]:

@@ -193,7 +193,7 @@ def _read_csv(path: Path, labels) -> Data:
         frame = pl.read_csv(_source(path), separator=separator, glob=False, infer_schema_length=None)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as problem:
         raise InputError(f"it cannot be read as CSV: {_csv_reason(str(problem))}") from None
-    if all(map(_is_number, frame.columns)):
+    if not pl.Series(frame.columns).cast(pl.Float64, strict=False).null_count():
         raise InputError(f"it starts with numbers ({frame.columns[:8]}): put a line of column names on top")
     refuse_twins([name.partition("_duplicated_")[0] for name in frame.columns])  # as Polars marks them
     while frame.height and frame.width > 1 and all(value is None for value in frame.row(-1)):
@@ -209,14 +209,6 @@ def _csv_reason(text: str) -> str:
     if "not properly escaped" in text:
         return "a quotation mark is opened and never closed; is the file cut off?"
     return (text or "it is empty").splitlines()[0].rstrip(".") + "; save it again as plain CSV"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _read_parquet(path: Path, labels) -> Data:

@@ -2,7 +2,7 @@
 
 Every function has the attributes ``kind`` (one of `KINDS`), ``source`` and ``checked``, the range in which
 it was compared with runs. `population.py` is about the infinite sample, `recurrence.py` (with `response.py`
-and `shares.py`) about one data set, `laws.py` (with `typical.py`, `clusters.py` and `slopes.py`) about the
+and `shares.py`) about one data set, `laws.py` (with `typical.py` and `slopes.py`) about the
 typical one. `chatter.py` (with `box.py`) is about weights that keep each other wrong, `ladder.py` about the
 limits of every method.
 """

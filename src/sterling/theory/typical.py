@@ -10,13 +10,24 @@ the angles θ_d = arccos(1 − 2d/n) and A = θ_|D| + θ_|E| − θ_|DΔE|,
 M(θ) = E μ′(a) μ′(a′) for unit normals at the angle θ, and T is the mean of μ′(a) μ′(a′) over the rows that
 both states turn: 1/2 for ReLU, 1 for the identity (`slopes.py`). The first term is the label noise, the
 second the effect of wrong weights on the others. The shares give the distributions of |D| and |DΔE| (binomial
-within excursions from w*, `clusters.py`), these give V, and V gives the shares. The iteration starts from V
+within excursions from w*, see below), these give V, and V gives the shares. The iteration starts from V
 at w* and ends at the smallest solution. Without the second term and with N large this is docs/science, 7,
 p ≈ push/S and occupancy ≈ exp(−n^(3/2) σ/(√2 ‖v‖ √N)).
 
 With little label noise it matters that weights are wrong at the same time. If they were independent, their
 small shares would add up to a push that sustains itself: at n = 64, N = 1000, σ = 0.001 the occupancy would
 be 0.14, while runs have 0.96 and this law 0.95.
+
+**Clusters in time.** At w* only label noise pushes; away from it wrong weights push the others as well. Let a
+weight flip in a step with a probability proportional to its outward push. With A₀ and A₁ the mean numbers of
+flips in a step at w* and away from it, ε = A₀/A₁, and q the share of the steps away from w*, the mean number
+x of wrong weights and q are
+
+    x = (1 − q) A₀ + q A₁,        q = (1 − q)(1 − exp(−A₀)) + q (1 − exp(−A₁)).
+
+With much noise ε is near 1 and q = 1 − exp(−x), as for independent weights. With little noise excursions from
+w* are rare, and several weights are wrong in each. The model for this is independent weights within
+excursions that take the share w of the time: q = w (1 − exp(−x/w)).
 """
 
 from __future__ import annotations
@@ -30,7 +41,6 @@ import numpy as np
 from sterling.model.instance import Instance
 from sterling.model.problem import Problem
 from sterling.surrogates import Surrogate
-from sterling.theory.clusters import excursion_share
 from sterling.theory.labels import labelled
 from sterling.theory.numbers import Numbers, numbers_of
 from sterling.theory.population import pull
@@ -42,6 +52,8 @@ _ROUNDS = 2000
 _CLOSE = 1e-9  # relative change of the mean share at which the iteration ends
 _HIGH = 0.25  # share of wrong weights at which the search for the largest solution starts
 _MOST = 1 - 1e-12  # upper bound of a share
+_FEWEST_WRONG = 1e-9  # least number of wrong weights that can cluster
+_MOST_FLIPS = 50.0  # in a step
 _MANY = 1e5  # variance from which a number of weights is taken as normal
 _NODES = 20  # of the quadrature over it
 
@@ -66,7 +78,7 @@ def drift_variance(of: Problem | Instance, *, surrogate: str | Surrogate = "relu
 
 
 def variance(numbers: Numbers, mean: float, square: float, w: float = 1.0) -> float:
-    """Return V for the means of p_k and p_k² over the weights and for w of `clusters.py`."""
+    """Return V for the means of p_k and p_k² over the weights and for w."""
     n, norm2, surrogate = numbers.n, numbers.norm2, numbers.surrogate
     mean, square = mean / w, square / w**2
     away, apart = _mean_angle(n, mean), _mean_angle(n, 2 * (mean - square))
@@ -120,7 +132,7 @@ class Solution(NamedTuple):
     """A self-consistent distribution of p_k over weights and data sets."""
 
     shares: np.ndarray  # quantiles of p_k
-    excursions: float  # w of `clusters.py`
+    excursions: float  # w
     variance: float  # V
 
 
@@ -165,3 +177,29 @@ def _excursions(numbers: Numbers, mean: float, w: float, home: float) -> float:
     others = (1 - 1 / m) * mean_square_slope(surrogate)
     response = wide / math.pi * numbers.norm2**2 * (mean_product_turned(surrogate, wide, 0.0) / m + others)
     return excursion_share(n * mean, math.sqrt(home / (home + response)))
+
+
+def excursion_share(wrong: float, ratio: float) -> float:
+    """Return w for the mean number x of wrong weights and the ratio ε from 0 to 1."""
+    from scipy.optimize import brentq
+
+    if wrong < _FEWEST_WRONG or ratio > 1 - _FEWEST_WRONG:
+        return 1.0
+
+    def away(flips: float) -> float:
+        leave = -math.expm1(-ratio * flips)
+        return leave / (math.exp(-flips) + leave)
+
+    def mean(flips: float) -> float:
+        q = away(flips)
+        return (1 - q) * ratio * flips + q * flips
+
+    if mean(_MOST_FLIPS) <= wrong:
+        return 1.0
+    flips = float(brentq(lambda c: mean(c) - wrong, 0, _MOST_FLIPS, xtol=1e-14))  # type: ignore[arg-type]
+    together = wrong / away(flips)  # mean number of wrong weights in a step away from w*
+    if together <= 1 + _FEWEST_WRONG:
+        return 1.0
+    # t/(1 − exp(−t)) = together, t = x/w
+    t = float(brentq(lambda t: t + together * math.expm1(-t), _FEWEST_WRONG / 2, together + 1))  # type: ignore[arg-type]
+    return min(1.0, wrong / t)
