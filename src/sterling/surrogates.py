@@ -85,9 +85,8 @@ class Surrogate(Described):
     source: str = ""
 
     def __post_init__(self) -> None:
-        for field in ("name", *_TEXTS):
-            if not isinstance(getattr(self, field), str):
-                raise InputTypeError(f"{field} of a surrogate is {shown(getattr(self, field))}; give a text")
+        if not isinstance(self.name, str):
+            raise InputTypeError(f"name of a surrogate is {shown(self.name)}; give a text")
         object.__setattr__(self, "closed", flag(self.closed, "closed"))
         if (self.window is None) == (self.slope is None):
             raise InputError(

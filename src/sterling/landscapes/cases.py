@@ -1,20 +1,8 @@
 """A sharper bound of the mass at the reference: at every moment a weight is balanced or at rest.
 
-Let D be the set of wrong weights, B_k = b*_k G_k(D), and s_k = b*_k u_k, negative while weight k is wrong.
-
-**Dichotomy.** Suppose that wrong weights are never pushed further out: B_k(D) ≤ 0 for all D and all k in D.
-Then, for bounded step sizes whose sum is infinite, every limit π of the shares of mass is a mixture of
-measures of the following kind. For some set S of weights, Σ_D π(D) B_k(D) = 0 for each k in S (*balanced*),
-and π(D) = 0 for each D with a weight outside S (*at rest*).
-
-Proof. Let T run through a sequence on which π_T converges, and H = H(T). For 0 ≤ h ≤ 1 let X_k(h) be s_k/H
-at the step where the mass is h·H, joined by straight lines. X_k is Lipschitz with the constant max |B_k|,
-and X_k(0) → 0, so along a subsequence X_k converges uniformly. Along it the measure of the mass at (h, D)
-converges weakly to dh π_h(D), with X_k(h) = −∫₀^h Σ_D π_u(D) B_k(D) du. A wrong weight is not pushed
-further, so s_k is never below min(s_k(0), −max η · max |B|), and X_k ≥ 0. If X_k(h) > 0, then late in the
-sequence weight k is right near h: π_h gives no mass to sets that contain k. Where X_k = 0, the derivative of
-the Lipschitz function X_k vanishes almost everywhere, so Σ_D π_h(D) B_k(D) = 0. So for almost every h the
-measure π_h is of the kind claimed, with S = {k: X_k(h) = 0}, and π = ∫ π_h dh. ∎
+By the dichotomy of docs/science, 13, every limit of the shares of mass is a mixture of measures π of the
+following kind, if wrong weights are never pushed further out. For some set S of weights, Σ_D π(D) B_k(D) = 0
+for each k in S (*balanced*), and π(D) = 0 for each set D of wrong weights that is not inside S (*at rest*).
 
 A *case* assigns to each weight 1 (balanced), −1 (at rest) or 0 (either: Σ π B′_k ≥ 0 holds for both). Cases
 that exclude each other and cover everything bound π(∅) by the least of their programs. `branch` finds some.

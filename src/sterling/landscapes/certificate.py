@@ -79,8 +79,7 @@ class Certificate(Result):
     -----
     Exact: the balance and its proof are in docs/science, 13. A dual vector λ ≥ 0 proves π(∅) ≥ c where
     1{D = ∅} − Σ_k λ_k B′_k(D) ≥ c for all D, and Σ_{D∋k} π(D) ≤ c where 1{k ∈ D} + Σ_j λ_j B′_j(D) ≤ c.
-    In a case weights at rest are in no D, and λ_k of a balanced one has any sign and multiplies B_k(D);
-    the proof is at the top of `sterling.landscapes.cases`.
+    In a case weights at rest are in no D, and λ_k of a balanced one has any sign and multiplies B_k(D).
 
     Examples
     --------
