@@ -1,1 +1,1 @@
-"""Measures every bar that sterling has set itself: ``python -m benchmarks`` or ``make bench``."""
+"""Benchmarks: ``python -m benchmarks`` or ``make bench`` measures the bars of the engine."""

@@ -1,4 +1,4 @@
-"""The command line of the benchmarks: measure, print, write, and nothing else."""
+"""Measure the bars of the engine, print them and write them as JSON."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from benchmarks import machine
 from benchmarks.cases import CASES
 from benchmarks.report import Options, Row, show_row, table, write
 
-_WIDTH = 130  # columns, where the output is no terminal
-_BUSY = 0.3  # load per core above which times are not to be trusted
+_WIDTH = 130  # columns, unless the output is a terminal
+_BUSY = 0.3  # load per core above which times are doubtful
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure the cases asked for; return 1 where measuring failed or, with --strict, a bar is missed."""
+    """Measure the cases asked for; return 1 if one failed or, with --strict, misses its bar."""
     asked = _parse(arguments)
     options = Options(
         repeat=asked.repeat or (1 if asked.quick else 3),
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     known = machine.facts(options.threads)
     console.print(machine.summary(known), highlight=False)
     if (known["load_at_start"] or 0) > _BUSY * (known["cores"] or 1):
-        console.print("[yellow]The machine is busy with other work: the times will suffer.[/]")
+        console.print("[yellow]The machine is busy with other work: times are doubtful.[/]")
     if options.quick:
         console.print("[yellow]Quick: shortened runs, a smoke test only.[/]")
     console.print()
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
             write(asked.output, rows, options, known, time.monotonic() - begun)
     except KeyboardInterrupt:
         interrupted = True
-        console.print("[yellow]Interrupted: what was measured so far follows.[/]")
+        console.print("[yellow]Interrupted: the results so far follow.[/]")
     known["load_at_end"] = machine.load()
     write(asked.output, rows, options, known, time.monotonic() - begun)
     console.print()
@@ -80,10 +80,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=tuple(CASES), help=", ".join(CASES))
     parser.add_argument("--quick", action="store_true", help="shorter runs, once each: a smoke test")
-    parser.add_argument("--repeat", type=_positive, help="repetitions, the best counts (3, with --quick 1)")
-    parser.add_argument("--threads", type=_positive, help="for sterling and PyTorch alike (all cores)")
+    parser.add_argument(
+        "--repeat", type=_positive, help="repetitions, of which the best counts (3, with --quick 1)"
+    )
+    parser.add_argument("--threads", type=_positive, help="threads of sterling and of PyTorch (all cores)")
     parser.add_argument("--output", type=Path, default=Path("out/bench.json"), help="JSON file (%(default)s)")
-    parser.add_argument("--strict", action="store_true", help="exit 1 where a bar is missed")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if a bar is missed")
     return parser.parse_args(arguments)
 
 

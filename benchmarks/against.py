@@ -1,10 +1,10 @@
-"""This version against an earlier one: the cases of `python -m benchmarks`, both trees in turns.
+"""Compare this version with an earlier one by the cases of `python -m benchmarks`, both in turns.
 
     python -m benchmarks.against REVISION [--only NAME …] [--rounds 3]
 
-The earlier tree is checked out into a temporary folder. Of each tree the best round counts; a ratio above one
-says that this version is slower (or takes more). Of a cost that is none at all (zero or less) there is no
-ratio: one is shown, or two where there is a cost now. Exit code 1 where one is more than 5 % above.
+The earlier version is checked out into a temporary folder, and each measures itself. The best round counts. A
+ratio above 1 means that this version is slower or takes more; the exit code is 1 if one exceeds 1.05. A cost
+of zero or less has no ratio: the table shows 1, or 2 if only this version has a cost.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from benchmarks.cases import CASES
 
 ROOT = Path(__file__).parent.parent
 ALLOWED = 1.05
-_OURS = ("sterling, a step", "drawing", "training")  # where a row has a rival, its own time alone is compared
+_OURS = ("sterling, a step", "drawing", "training")  # compared without the rival, which adds noise
 _RIVALS = ("PyTorch", "NumPy")
 
 
 def measure(tree: Path, case: str, output: Path) -> dict[str, tuple[float, bool]]:
-    """Return what one run of a case in a tree measured, by title, and whether more is better."""
+    """Run a case in a tree; return the result of each title, and whether more is better."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tree / "src"), str(tree)])}
     command = [sys.executable, "-m", "benchmarks", "--only", case, "--repeat", "1", "--output", str(output)]
     subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.DEVNULL, check=True)
@@ -41,7 +41,7 @@ def measure(tree: Path, case: str, output: Path) -> dict[str, tuple[float, bool]
 
 
 def own_time(row: dict) -> tuple[float, bool] | None:
-    """Return the least seconds of a row measured in those of a rival, which would add noise of its own."""
+    """Return the least seconds of ours in a row that compares with a rival; else None."""
     runs = row["runs"]
     if not any(name.startswith(_RIVALS) for name in runs):
         return None
@@ -52,7 +52,7 @@ def own_time(row: dict) -> tuple[float, bool] | None:
 def main() -> int:
     """Run the cases in turns and print the ratios."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.against", description=__doc__)
-    parser.add_argument("revision", help="what git calls the earlier version")
+    parser.add_argument("revision", help="the earlier version, as a git revision")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=tuple(CASES), default=list(CASES))
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
@@ -75,7 +75,7 @@ def main() -> int:
 
 
 def compare(case: str, before: list[dict], after: list[dict]) -> list[tuple[str, str, float, float, float]]:
-    """Return (case, title, best before, best after, ratio) of the titles that both versions have."""
+    """Return (case, title, best before, best after, ratio) for the titles that both versions have."""
     rows = []
     for title, (_, more) in after[0].items():
         if title in before[0]:

@@ -1,4 +1,4 @@
-"""Bars that are measured inside this process: against PyTorch, against NumPy, and steps per second."""
+"""Bars measured in this process: against PyTorch, against NumPy, and in steps per second."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import sterling as st
 from benchmarks import processes
 from benchmarks.report import Options, Row
 
-_PAUSE = 0.3  # seconds of rest, in which PyTorch's threads stop waiting actively for the next product
-_SLICES, _QUICK_SLICES = 8, 2  # of PyTorch before each run of sterling; the quickest one counts
-_SLICE = 0.25  # seconds: two threads that wait for each other are easily disturbed, so slices are short
-_COMPARED = 50  # steps for which both must have the same weights; float32 may part from float64 later
+_PAUSE = 0.3  # seconds, in which PyTorch's threads stop waiting actively for the next product
+_SLICES, _QUICK_SLICES = 8, 2  # of PyTorch before each run of sterling; the fastest counts
+_SLICE = 0.25  # seconds; short, since two threads that wait for each other are easily disturbed
+_COMPARED = 50  # steps for which both must have the same weights; later float32 may differ
 _MOST_STEPS = 50_000  # that a slice of PyTorch may have
 _LATENT_SEED = 7
 
@@ -35,10 +35,10 @@ class Ratio:
     aim: float
 
     def __call__(self, options: Options) -> list[Row]:
-        """Let both take turns on one instance; compare the time for a step.
+        """Measure both in turns on one instance; compare the time of a step.
 
-        Of PyTorch the quickest slice counts, of sterling the quickest whole run: on a busy machine the ratio
-        comes out too small rather than too large.
+        The fastest slice of PyTorch counts, and the fastest whole run of sterling: on a busy machine the
+        ratio is rather too small than too large.
         """
         import torch
 
@@ -67,7 +67,7 @@ class Ratio:
         times: dict[str, list[float]] = {"PyTorch, a step": [], "sterling, a step": []}
         for _ in range(options.repeat):
             times["PyTorch, a step"] += [loop.time(piece) for _ in range(slices)]
-            instance = problem.draw(0)  # afresh, so that nothing kept from an earlier run helps
+            instance = problem.draw(0)  # a new one, so that no cache of an earlier run helps
             time.sleep(_PAUSE)
             begun = time.perf_counter()
             orbit = train(instance, steps)
@@ -102,7 +102,7 @@ def _require_all_steps(orbit: st.Orbit, steps: int) -> None:
 
 
 def _same_weights(orbit: st.Orbit, loop, rates: list[float]) -> int:
-    """Return for how many steps from the first both had the same weights."""
+    """Return the number of first steps with the same weights in both."""
     watched: list[np.ndarray] = []
     loop.run(rates[: orbit.steps], watched)
     signs = orbit.start_signs.copy()
@@ -117,7 +117,7 @@ def _same_weights(orbit: st.Orbit, loop, rates: list[float]) -> int:
 
 
 def noiseless(options: Options) -> list[Row]:
-    """Drawing an instance without noise, and training to a certified verdict, in units of plain drawing."""
+    """Time drawing without noise, and training to a certified verdict, in units of NumPy's drawing."""
     n, samples, steps = 100, 100_000, 10**9
     problem, schedule = st.Problem(n=n, samples=samples), st.Power(0.5, 0.5)
     small = st.Problem(n=n, samples=samples // 50)
@@ -162,7 +162,7 @@ def _plain_normals(count: int) -> np.ndarray:
 
 
 def stepping(options: Options) -> list[Row]:
-    """Steps per second of a small instance whose states all fit into memory, on one thread."""
+    """Measure steps per second of a small instance, whose states all fit into memory, on one thread."""
     steps = 10**7 if options.quick else 10**8
     problem, schedule = st.Problem(n=16, samples=1600, noise=0.5), st.Power(0.5, 0.5)
     st.train(problem.draw(0), 1000, schedule, record=(), threads=1)
@@ -211,7 +211,7 @@ def _describe_schedule(schedule: st.Power) -> str:
     return f"Power({schedule.at(0):g}, {schedule.exponent:g})"
 
 
-#: Every case by the name that ``--only`` takes, in the order of the table.
+#: All cases by their name for ``--only``, in the order of the table.
 CASES: dict[str, Callable[[Options], list[Row]]] = {
     "noisy-100": Ratio(
         st.Problem(n=100, samples=100_000, noise=0.5), st.Power(0.5, 0.5), 200_000, 2000, bar=150, aim=300

@@ -1,11 +1,12 @@
-"""Certificates of recurrence: how many data sets, how fast, and against runs.
+"""Certificates of recurrence: how many data sets have one, how long it takes, and whether runs agree.
 
     python -m benchmarks.certificates [--quick]
 
-Rows: at each (n, N) with σ = 0.5, data sets for which recurrence and decoding are proved, seconds of a proof
-(two cores, kernels warm) and of its check by the definition. Then runs from 20 starts under 5 schedules on
-one data set: the share of the mass at w* beside the proved bound, which no run may be below by more than the
-finite-run term of the balance (docs/science, 13). Exit code 1 where a check or a run contradicts a proof.
+For each (n, N) with σ = 0.5 a row shows the number of data sets with proved recurrence and decoding, the
+seconds of a proof (two cores, kernels warm) and of its check by the definition. Then runs from 20 starts
+under 5 schedules compare the share of the mass at w* with the proved bound of one data set. No run may be
+below it by more than the finite-run term of the balance (docs/science, 13). The exit code is 1 if a check or
+a run contradicts a proof.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from rich.table import Table
 import sterling as st
 
 NOISE = 0.5
-#: n, N, data sets; of those of the last column the check by the definition is timed as well.
-PLACES = ((8, 400, 20, True), (12, 1600, 20, True), (16, 1600, 20, True), (20, 6400, 3, False))
+#: n, N, number of data sets, and whether the check by the definition is timed.
+SIZES = ((8, 400, 20, True), (12, 1600, 20, True), (16, 1600, 20, True), (20, 6400, 3, False))
 QUICK = ((8, 400, 5, True), (12, 1600, 3, True))
 SCHEDULES = (
     st.Constant(0.05),
@@ -37,7 +38,7 @@ RUNS_AT = (12, 1600)
 
 
 def prove(n: int, samples: int, count: int, checked: bool) -> tuple[list, bool]:
-    """Return the row of one place, and whether all checks hold."""
+    """Return the row of one (n, N), and whether all checks hold."""
     st.certify(st.Problem(n=min(n, 6), samples=60, noise=NOISE).draw(0))  # warms the kernels
     found, seconds, checks, sound = [], [], [], True
     for seed in range(count):
@@ -62,7 +63,7 @@ def prove(n: int, samples: int, count: int, checked: bool) -> tuple[list, bool]:
 
 
 def runs(console: Console) -> bool:
-    """Compare runs with the bound of one data set; return whether none contradicts it."""
+    """Compare runs with the bound of one data set; return whether all agree with it."""
     n, samples = RUNS_AT
     instance = st.Problem(n=n, samples=samples, noise=NOISE).draw(0)
     certificate = st.certify(instance)
@@ -94,7 +95,7 @@ def runs(console: Console) -> bool:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.certificates", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two small places, no runs: a smoke test")
+    parser.add_argument("--quick", action="store_true", help="two small sizes, no runs: a smoke test")
     asked = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 120)
     table = Table(
@@ -108,8 +109,8 @@ def main() -> int:
         box=box.SIMPLE_HEAD,
     )
     sound = True
-    for place in QUICK if asked.quick else PLACES:
-        row, holds = prove(*place)
+    for size in QUICK if asked.quick else SIZES:
+        row, holds = prove(*size)
         table.add_row(*row)
         sound &= holds
     console.print(table)

@@ -1,10 +1,9 @@
 """Runs that chatter, against a compiled float32 loop: `python -m benchmarks.chatter`.
 
 Without label noise and with N of a few n, every step flips tens of weights and every state is new. The rival
-is the plain full-batch loop, written as well as we know how. Both take turns in one process, on one thread,
-of which the time on a core is taken, and of each the quickest turn counts. The rival looks at every row, as
-one must with label noise; that rows of positive label never count without it, neither of them makes use of.
-Exit code 1 where they take other steps and, with --strict, where a bar is missed.
+is the plain full-batch loop, as fast as we can write it. Both take turns in one process on one thread; the
+fastest turn counts, in processor time. Neither uses that rows of positive label never count without label
+noise. The exit code is 1 if their steps differ or, with --strict, if a bar is missed.
 """
 
 from __future__ import annotations
@@ -22,20 +21,20 @@ from rich.table import Table
 
 import sterling as st
 
-#: n, N, the least ratio wanted, and steps of one turn of sterling.
+#: n, N, the bar of the ratio, and the steps of one turn of sterling.
 SHAPES = ((256, 1024, 3.2, 20_000), (512, 2048, 3.4, 8_000), (1024, 4096, 3.6, 3_000))
 SCHEDULE = st.Power(0.5, 0.5)
 
 _COMPARED = 40  # steps for which both must have the same weights
-_SHARE = 40  # the rival takes this share of the steps in each of its turns,
-_MORE = 4  # which are so many to one of sterling: short ones meet a quiet moment more often
-_SKIPPED = 2000  # steps before the rival is timed, so that it too is among chattering states
+_SHARE = 40  # a turn of the rival has the steps of one of sterling over this
+_MORE = 4  # turns of the rival for one of sterling, since short ones more often meet a quiet moment
+_SKIPPED = 2000  # steps before the rival is timed, so that its states chatter too
 _LATENT_SEED = 7
 
 
 @numba.njit(fastmath=True, nogil=True)
 def row_by_row(rows, labels, latent, signs, gradient, rates):
-    """One pass over the rows a step; a row is read again, still near, where its residual and unit are on."""
+    """One pass over the rows a step; rows with an active unit and a residual are read again."""
     for rate in rates:
         gradient[:] = 0.0
         for i in range(len(rows)):
@@ -55,7 +54,7 @@ def row_by_row(rows, labels, latent, signs, gradient, rates):
 
 @numba.njit(fastmath=True, nogil=True)
 def four_rows(rows, labels, latent, signs, gradient, rates):
-    """The same, four rows at a time: each weight is loaded once for all of them. N is a multiple of four."""
+    """The same for four rows at a time, which load each weight once. N is a multiple of four."""
     before = np.empty(4, np.float32)
     for rate in rates:
         gradient[:] = 0.0
@@ -107,14 +106,14 @@ class Rival:
         self.step = 0
 
     def run(self, steps: int) -> None:
-        """Take so many steps more."""
+        """Take this number of steps more."""
         rates = SCHEDULE.at(np.arange(self.step, self.step + steps)) / len(self.rows)
         self.loop(self.rows, self.labels, self.latent, self.signs, self.gradient, rates.astype(np.float32))
         self.step += steps
 
 
 def agreed(instance: st.Instance, latent: np.ndarray, rival: Rival) -> int:
-    """Return for how many steps from the first both have the same weights."""
+    """Return the number of first steps with the same weights in both."""
     orbit = st.train(instance, _COMPARED, SCHEDULE, init=latent, record=("flips",), threads=1)
     signs, flips = orbit.start_signs.copy(), orbit.flips
     assert flips is not None
@@ -128,7 +127,7 @@ def agreed(instance: st.Instance, latent: np.ndarray, rival: Rival) -> int:
 
 
 def measure(n: int, samples: int, steps: int, turns: int) -> dict:
-    """Return the best seconds a step of sterling and of each rival, and what sterling's run was like."""
+    """Return the best seconds a step of sterling and of each rival, and the counts of sterling's run."""
     instance = st.Problem(n=n, samples=samples).draw(0)
     latent = np.random.default_rng(_LATENT_SEED).standard_normal(n) / np.sqrt(n)
     rivals = {loop.__name__: Rival(loop, instance, latent) for loop in (row_by_row, four_rows)}
@@ -156,7 +155,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.chatter", description=__doc__)
     parser.add_argument("--only", nargs="+", type=int, metavar="N", help="these n alone")
     parser.add_argument("--turns", type=int, default=7, help="turns of each (%(default)s)")
-    parser.add_argument("--strict", action="store_true", help="exit 1 where a bar is missed")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if a bar is missed")
     asked = parser.parse_args()
     table = Table(
         "",

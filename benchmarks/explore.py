@@ -1,9 +1,9 @@
 """The explorable page against its bars: `python -m benchmarks.explore [--quick] [--repeat 3]`.
 
-In headless Chromium, which draws without a graphics card: the steps a second of the page's engine at n = 32,
-N = 1600, σ = 0.5, from an empty table of gradients on; the frames a second while the page plays; and how long
-the balance of mean gradients holds the page up. What was fast must have been right: the latent weights at the
-end are those of `train`, and the shares those of `theory.balance`.
+It runs headless Chromium, which draws without a graphics card. It measures the steps a second of the page's
+engine at n = 32, N = 1600, σ = 0.5 from an empty table of gradients, the frames a second while the page
+plays, and how long the balance of mean gradients blocks the page. The latent weights at the end must equal
+those of `train`, and the shares those of `theory.balance`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ STEPS = 4_000_000
 FRAMES_FOR = 5000  # milliseconds
 STEPS_BAR, FRAMES_BAR = 1e6, 50
 SLICE_BAR = 33  # milliseconds, two frames
-_WIDTH = 130  # columns, where the output is no terminal
+_WIDTH = 130  # columns, unless the output is a terminal
 
-#: Data sets for the balance, n and N; the last has as many entries as the page takes.
+#: Data sets for the balance; the last has the most entries that the page takes.
 BALANCED = {"n": (12, 32, 64, 64), "samples": (1600, 1600, 1600, 25_600), "m": (1, 1, 1, 4)}
-_CLOSE = 1e-9  # of its shares to Python's
+_CLOSE = 1e-9  # largest difference of its shares from Python's
 
-#: What plays while frames are counted, as the address of the page says it.
+#: Addresses of the page whose frames are counted.
 PLAYS = {
     "as fast as it goes": f"n={N}&samples={SAMPLES}&speed=10000000&steps=1000000000",
     "2,000 steps a second": f"n={N}&samples={SAMPLES}&speed=2000",
@@ -74,7 +74,7 @@ _FRAMES = """
 
 
 def speed(driver, address: str, options: Options) -> Row:
-    """Steps a second of the engine, each time a new run on new tables."""
+    """Measure steps a second of the engine, in new runs on new tables."""
     visit(driver, address)
     steps = STEPS // 20 if options.quick else STEPS
     problem = {"n": N, "samples": SAMPLES, "m": 1, "noise": NOISE, "seed": SEED}
@@ -107,7 +107,7 @@ def speed(driver, address: str, options: Options) -> Row:
 
 
 def frames(driver, address: str, options: Options) -> Row:
-    """Frames a second while it plays: the worst of several plays, each the best of its repetitions."""
+    """Measure frames a second: the worst of several plays, each the best of its repetitions."""
     length = FRAMES_FOR // 5 if options.quick else FRAMES_FOR
     rates: dict[str, list[float]] = {}
     paces: dict[str, float] = {}
@@ -118,9 +118,7 @@ def frames(driver, address: str, options: Options) -> Row:
             driver.find_element("id", "play").click()
             rate, pace = driver.execute_async_script(_FRAMES, length)
             if not pace:
-                raise SystemExit(
-                    f"the page stands still while it should play ({name}): frames of it say nothing"
-                )
+                raise SystemExit(f"the page does not play ({name}), so its frames cannot be counted")
             rates[name].append(rate)
             paces[name] = max(pace, paces.get(name, 0))
     return Row(
@@ -176,7 +174,7 @@ BARS: dict[str, Callable[..., Row]] = {"steps": speed, "frames": frames, "balanc
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print and write; return 1 where a bar is missed or a run is wrong."""
+    """Measure, print and write; return 1 if a bar is missed or a run is wrong."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.explore", description="The explorable page.")
     parser.add_argument("--only", nargs="+", choices=tuple(BARS), default=tuple(BARS), help="(all)")
     parser.add_argument("--quick", action="store_true", help="short runs, once each: a smoke test")

@@ -1,7 +1,7 @@
 """The exhaustive landscape against its bars: `python -m benchmarks.landscape [--quick] [--repeat 3]`.
 
-The bars are 5 s for n=20 and 80 s for n=24, m=1 and N=400 in both, on two cores. Some states of each result
-are compared with `Instance.loss` and `Instance.gradient`, so that what was fast was right as well.
+The bars are 5 s for n=20 and 80 s for n=24, with m=1 and N=400, on two cores. Some states of each result are
+compared with `Instance.loss` and `Instance.gradient`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from benchmarks import machine
 from benchmarks.report import Options, Row, show_row, table, write
 
 THREADS = 2
-_WIDTH = 130  # columns, where the output is no terminal
-_CHECKED = 50  # states
+_WIDTH = 130  # columns, unless the output is a terminal
+_CHECKED = 50  # states compared
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A landscape and the seconds it may take."""
+    """A landscape and its bar in seconds."""
 
     n: int
     seconds: float
@@ -34,7 +34,7 @@ class Bar:
     samples: int = 400
 
     def __call__(self, options: Options) -> Row:
-        """Return the best of the repetitions."""
+        """Measure; return the best repetition."""
         n = self.quick_n if options.quick else self.n
         instance = st.Problem(n=n, samples=self.samples).draw(0)
         times = []
@@ -63,7 +63,7 @@ BARS = {"n20": Bar(20, 5.0, 14), "n24": Bar(24, 80.0, 16)}
 
 
 def _is_right(found: st.Landscape) -> bool:
-    """Whether some states have the loss and the absorption that the instance gives for them."""
+    """Whether loss and absorption of some states agree with the instance."""
     instance, absorbing = found.instance, set(found.absorbing_states.tolist())
     states = np.random.default_rng(0).integers(0, len(found.loss), _CHECKED).tolist()
     for state in [*states, *found.absorbing_states[:_CHECKED].tolist(), found.reference_state]:
@@ -75,11 +75,13 @@ def _is_right(found: st.Landscape) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print and write; return 1 where a result is wrong."""
+    """Measure, print and write; return 1 if a result is wrong."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.landscape", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=tuple(BARS), default=tuple(BARS), help="(all)")
     parser.add_argument("--quick", action="store_true", help="small n, once each: a smoke test")
-    parser.add_argument("--repeat", type=int, help="repetitions, the best counts (3, with --quick 1)")
+    parser.add_argument(
+        "--repeat", type=int, help="repetitions, of which the best counts (3, with --quick 1)"
+    )
     parser.add_argument("--output", type=Path, default=Path("out/bench-landscape.json"), help="(%(default)s)")
     asked = parser.parse_args(arguments)
     if asked.repeat is not None and asked.repeat < 1:

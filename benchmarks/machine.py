@@ -1,4 +1,4 @@
-"""Facts about the machine and the software, without which a time says nothing."""
+"""Facts about the machine and the software that belong to every measured time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PACKAGES = ("sterling", "numpy", "numba", "llvmlite", "torch")
 
 
 def facts(threads: int) -> dict:
-    """Return what is known about the machine, now."""
+    """Return the present facts about the machine."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": cpu_model(),
@@ -44,7 +44,7 @@ def cpu_model() -> str:
 
 
 def cores_allowed() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -63,13 +63,13 @@ def load() -> float | None:
 
 
 class OtherWork:
-    """Measures what the machine does besides this process and the children it has waited for."""
+    """Measures the work of other processes, without this one and the children it has waited for."""
 
     def __init__(self):
         self._begun = self._now()
 
     def share(self) -> float | None:
-        """Return the share of all cores' time that other work took since; None where it cannot be known."""
+        """Return the share of all cores' time that other work has taken, or None if unknown."""
         now = self._now()
         if self._begun is None or now is None or now[0] <= self._begun[0]:
             return None

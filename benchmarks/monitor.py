@@ -1,9 +1,7 @@
 """What a monitor costs: `python -m benchmarks.monitor`.
 
-A step of training of a ResNet-18 (the form for 32 × 32 images) with binary or ternary weights, with the
-monitor's hook and without it, in turns in one process, so that both meet the same machine. The overhead is
-the median over the turns of the difference, over the median step. Exit code 1 where, with --strict, a bar is
-missed.
+It trains a ResNet-18 for 32 × 32 images with binary or ternary weights, and times the monitor's hook within
+each step. The overhead is the median share of the hook. With --strict the exit code is 1 if a bar is missed.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ _SEED = 11
 
 
 class Block(nn.Module):
-    """Two convolutions beside a way round them."""
+    """Two convolutions with a shortcut."""
 
     def __init__(self, inside: int, out: int, stride: int):
         super().__init__()
@@ -45,7 +43,7 @@ class Block(nn.Module):
 
 
 def resnet18(classes: int = 10) -> nn.Sequential:
-    """Return the net of He et al. with 11.2 million weights, as it is used for images of 32 × 32."""
+    """Return the net of He et al. with 11.2 million weights, in its form for images of 32 × 32."""
     layers: list[nn.Module] = [nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
     inside = 64
     for out, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
@@ -55,7 +53,7 @@ def resnet18(classes: int = 10) -> nn.Sequential:
 
 
 class Run:
-    """Training on random images, with or without the monitor."""
+    """Training on random images, with a timed monitor."""
 
     def __init__(self, levels: int, batch: int, lr: float):
         torch.manual_seed(_SEED)
@@ -75,7 +73,7 @@ class Run:
         self.optimizer.register_step_post_hook(lambda *_: timed())
 
     def step(self) -> tuple[float, float]:
-        """Take a step; return seconds without the monitor, and those of the monitor."""
+        """Take a step; return its seconds without the monitor, and those of the monitor."""
         begun = time.perf_counter()
         self.optimizer.zero_grad()
         F.cross_entropy(self.model(self.x), self.y).backward()
@@ -85,7 +83,7 @@ class Run:
 
 
 def measure(levels: int, batch: int, steps: int, lr: float) -> dict[str, float]:
-    """Return median seconds of a step and of the monitor in it, after a few to warm up."""
+    """Return the median seconds of a step and of the monitor, after a warm-up."""
     run = Run(levels, batch, lr)
     for _ in range(3):
         run.step()
@@ -109,7 +107,7 @@ def main() -> int:
     parser.add_argument("--lr", type=float, default=0.01)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--levels", type=int, nargs="*", default=[2, 3])
-    parser.add_argument("--strict", action="store_true", help="fail where a bar is missed")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if a bar is missed")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     console = Console(width=None if sys.stdout.isatty() else 110)

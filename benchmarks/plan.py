@@ -1,12 +1,12 @@
 """What `plan` recommends, measured: `python -m benchmarks.plan [--quick]`.
 
-A grid of n = 16 to 512, m = 1 and 4, σ = 0, 0.1, 0.5 and 1. Each row of each plan that is no theorem
-proposes N and a budget, and promises half of the data sets; fresh trials with both tell the share. A row is
-*near* where its share lies within 0.35 to 0.65. Rows that are marked "not checked" count apart.
+The grid has n = 16 to 512, m = 1 and 4, σ = 0, 0.1, 0.5 and 1. A row of a plan that is not a theorem proposes
+N and a budget for success on half of the data sets; new trials with both measure the share. A row is *near*
+if the share is between 0.35 and 0.65. Rows that are marked "not checked" count apart.
 
-Cheap rows come first. A row ends after 100 trials or its share of processor time, and one with fewer than 10
-trials by then tells nothing; it should not be marked as checked. Seeds are fixed, so a row that comes to its
-100 trials is the same on every machine.
+Cheap rows come first. A row ends after 100 trials or at its limit of processor time. With fewer than 10
+trials it says nothing, and should not be marked as checked. Seeds are fixed, so a row of 100 trials is the
+same on every machine.
 
 Found with fresh seeds once the marks stood (`--seed 20261128 --seconds 40 --trials 60`, an hour): of 102 rows
 34 are marked, and 63 of the 67 others that came to ten trials were near. Far were
@@ -45,7 +45,7 @@ LARGEST = 2e7  # input entries of a data set
 
 
 def rows(dimensions=DIMENSIONS):
-    """Give every row of the grid that trials can measure, the cheap ones first."""
+    """Return all rows of the grid that trials can measure, cheap ones first."""
     found = []
     for n in dimensions:
         for m in UNITS:
@@ -72,9 +72,11 @@ def measure(problem, need, trials: int, seconds: float, seed: int):
 
 
 def main() -> None:
-    """Print a line a row, and the sums that count."""
+    """Print a line for each row, and the sums."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.plan",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="n up to 64, and 3 s a row")
     parser.add_argument("--seconds", type=float, default=12.0, help="of a row")
@@ -91,10 +93,10 @@ def main() -> None:
         count = won = left = 0
         if problem.n * problem.m * need.proposed <= LARGEST:
             count, won, left = measure(problem, need, asked.trials, seconds, asked.seed)
-        told = count >= FEWEST
-        near = told and LOW <= won / count <= HIGH
+        enough = count >= FEWEST
+        near = enough and LOW <= won / count <= HIGH
         said = f"{won / count:.2f} to {(won + left) / count:.2f} of {count}" if count else "too large to run"
-        print(f"{line} {said} {'near' if near else 'FAR' if told else '?'}", flush=True)
+        print(f"{line} {said} {'near' if near else 'FAR' if enough else '?'}", flush=True)
         table.append(
             {
                 "n": problem.n,
@@ -113,9 +115,9 @@ def main() -> None:
         if asked.out:
             asked.out.write_text(json.dumps(table, indent=1))
     checked = [row for row in table if row["checked"]]
-    told = [row for row in checked if row["trials"] >= FEWEST]
-    near = sum(row["near"] for row in told)
-    print(f"checked rows within {LOW} to {HIGH}: {near} of {len(told)} measured, of {len(checked)} checked")
+    measured = [row for row in checked if row["trials"] >= FEWEST]
+    near = sum(row["near"] for row in measured)
+    print(f"checked rows near one half: {near} of {len(measured)} measured, {len(checked)} in all")
     print(f"rows marked as not checked: {len(table) - len(checked)} of {len(table)}")
 
 

@@ -1,4 +1,4 @@
-"""Bars that need fresh processes: memory, import time, the command's first and later runs."""
+"""Bars that need fresh processes: memory, import time, first and later runs of the command."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import time
 
 from benchmarks.report import Options, Row
 
-# The high-water mark of this very program. `ru_maxrss` will not do on Linux: it survives exec, so a child
-# would report the size of its parent.
+# The high-water mark of this program. On Linux a child inherits `ru_maxrss` from its parent.
 _DRAW_AND_TRAIN = """
 import sys
 import sterling as st
@@ -35,7 +34,7 @@ _TIME_LIMIT = 600  # seconds, for one child
 def memory(options: Options) -> list[Row]:
     """Peak memory of drawing and training, beyond that of the same program on a tiny instance."""
     n, samples, steps = 1000, 100_000, 300
-    _peak(n, 64, 10, options.threads)  # compiles the kernels, which takes memory of its own
+    _peak(n, 64, 10, options.threads)  # compiles the kernels, which takes memory too
     tiny = [_peak(2, 64, steps, options.threads) for _ in range(options.repeat)]
     full = [_peak(n, samples, steps, options.threads) for _ in range(options.repeat)]
     row = Row(
@@ -57,7 +56,7 @@ def _peak(n: int, samples: int, steps: int, threads: int) -> float:
 
 
 def imports(options: Options) -> list[Row]:
-    """Time that ``import sterling`` takes beyond ``import numpy``, processes taking turns."""
+    """Time of ``import sterling`` beyond ``import numpy``, in processes that take turns."""
     times: dict[str, list[float]] = {"import numpy": [], "import sterling": []}
     for command in times:
         _call([sys.executable, "-c", command])  # fills the disk cache
@@ -80,13 +79,13 @@ def imports(options: Options) -> list[Row]:
 
 
 def command(options: Options) -> list[Row]:
-    """``sterling train`` on a small problem: with an empty kernel cache, and again."""
+    """Time of ``sterling train`` on a small problem, with an empty kernel cache and again."""
     if importlib.util.find_spec("sterling.__main__"):
         start = [sys.executable, "-m", "sterling"]
     elif importlib.util.find_spec("sterling.cli"):
         start = [sys.executable, "-c", "from sterling.cli import main; main()"]
     else:
-        raise RuntimeError("sterling has no command line yet: neither sterling.__main__ nor sterling.cli")
+        raise RuntimeError("sterling has no command line: neither sterling.__main__ nor sterling.cli")
     train = [*start, "train", "--n", "20", "--samples", "500", "--steps", "10000"]
     first, later = [], []
     for _ in range(options.repeat):

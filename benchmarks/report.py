@@ -1,4 +1,4 @@
-"""What a measurement is, and how it is shown: a table for people, JSON for machines."""
+"""Results of measurements, as a table for people and as JSON for machines."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-DISTURBED = 0.05  # share of the cores' time that other work may take before a number is doubtful
+DISTURBED = 0.05  # share of the cores' time for other work above which a number is doubtful
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to measure."""
+    """Options of a measurement."""
 
     repeat: int
     threads: int
@@ -27,27 +27,27 @@ class Options:
 
 @dataclass(frozen=True)
 class Row:
-    """One bar and what was measured against it.
+    """One bar and its measurement.
 
     Attributes
     ----------
     title : str
-        What is measured.
+        The measured quantity.
     measured : float
-        Of the best repetitions; NaN where measuring failed.
+        The result of the best repetitions; NaN after a failure.
     unit : str
-        What ``measured`` counts.
+        The unit of ``measured``.
     bar, aim : float
-        What must be reached, and what should be.
+        The value to reach, and the value to wish for.
     more_is_better : bool
     runs : dict
-        Every repetition, by what was timed, in seconds unless the name says otherwise.
+        All repetitions by their name, in seconds unless the name says otherwise.
     note : str
-        How the number came about, for people.
+        Details for people.
     failure : str
-        Why there is no number, or none to be trusted.
+        Why there is no trustworthy number.
     case : str
-        The name that ``--only`` takes.
+        The name for ``--only``.
     other_work : float or None
         Share of the cores' time that other processes took meanwhile, if known.
     """

@@ -69,7 +69,7 @@ def _overhead(n: int, samples: int, trials: int) -> None:
 
 
 def million(rows: int = 1_000_000) -> None:
-    """Fill a store with copies of real rows, then time the verbs in processes of their own."""
+    """Fill a store with copies of real rows, then time each verb in a separate process."""
     with tempfile.TemporaryDirectory() as folder:
         study = Study(
             n=[8, 16, 32, 64],

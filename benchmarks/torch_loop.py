@@ -1,7 +1,7 @@
-"""The rival: the full-batch loop in PyTorch, float32, written as well as we know how.
+"""The rival: the full-batch loop in PyTorch, float32, as fast as we can write it.
 
-Two matrix–vector products a step, no autograd, nothing allocated inside the loop, as few element-wise passes
-as PyTorch has operators for. Several layouts of the inputs are tried and the fastest is taken.
+A step takes two matrix–vector products and the fewest element-wise operators, without autograd or allocation.
+Several layouts of the inputs are tried, and the fastest is taken.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 
-# How the inputs are stored: (samples, n), as they usually come, or (n, samples); and in how many blocks of
-# samples, each of which goes through the whole step while it is in the processor's cache.
+# Layouts of the inputs, (samples, n) or (n, samples), and numbers of blocks of samples. A block goes through
+# the whole step while it is in the processor's cache.
 LAYOUTS = (("rows", 1), ("rows", 8), ("columns", 1), ("columns", 4), ("columns", 16))
 
 _ROUNDS = 5  # rounds of the contest between layouts
-_SAMPLE = 10  # steps that tell how long a step takes, roughly
+_SAMPLE = 10  # steps for a rough estimate of the time of a step
 
-# Where `before` > 0, pass `values` on: the derivative of relu, in one operator.
+# The derivative of relu in one operator: pass `values` on if `before` > 0.
 _gate = torch.ops.aten.threshold_backward.grad_input
 
 
@@ -32,11 +32,11 @@ class _Block:
     backward: Any  # (n, m·samples) view of the same memory
     before: Any  # pre-activations, (m, samples)
     values: Any  # m = 1: v·(v − y); m > 1: v
-    passed: Any  # values where the unit is active, else 0, (m, samples)
+    passed: Any  # values of active units, else 0, (m, samples)
     labels: Any
     residuals: Any
-    coefficients: Any  # what each input row weighs in the gradient; m = 1: the same as passed
-    part: Any  # this block's share of the gradient, (n,)
+    coefficients: Any  # weights of the input rows in the gradient; m = 1: the same as passed
+    part: Any  # the gradient of this block, (n,)
 
 
 class TorchLoop:
@@ -75,7 +75,7 @@ class TorchLoop:
 
     def _block(self, inputs, labels, readout, part) -> _Block:
         samples, m, n = inputs.shape
-        # Unit by unit, so that what is done for every sample runs along memory.
+        # Unit by unit, so that operations on all samples run along memory.
         rows = torch.tensor(inputs.transpose(1, 0, 2).reshape(-1, n), dtype=torch.float32)
         forward = rows if self.layout == "rows" else rows.t().contiguous().t()
         y = torch.tensor(labels, dtype=torch.float32)
@@ -114,7 +114,7 @@ class TorchLoop:
             torch.copysign(self.ones, self.latent, out=self.signs)
 
     def time(self, rates: Sequence[float]) -> float:
-        """Return the seconds a step takes, on average over the given rates."""
+        """Return the mean seconds of a step over the given rates."""
         begun = time.perf_counter()
         self.run(rates)
         return (time.perf_counter() - begun) / len(rates)
@@ -126,9 +126,9 @@ class TorchLoop:
 def fastest_loop(
     inputs, labels, readout, latent, rates: Sequence[float], seconds: float
 ) -> tuple[TorchLoop, dict[str, float]]:
-    """Return the loop with the fastest layout, warmed up, and the seconds a step took with each.
+    """Return the loop with the fastest layout, warmed up, and the seconds of a step with each layout.
 
-    The contestants take turns of ``seconds`` each, so that a busy moment of the machine hits all.
+    The layouts take turns of ``seconds`` each, so that a busy moment of the machine affects all of them.
     """
     loops = [TorchLoop(inputs, labels, readout, latent, *layout) for layout in LAYOUTS]
     turns = [rates[: turn_length(loop, rates, seconds)] for loop in loops]
@@ -140,7 +140,7 @@ def fastest_loop(
 
 
 def turn_length(loop: TorchLoop, rates: Sequence[float], seconds: float) -> int:
-    """Return how many steps take about so many seconds; at least 10, at most one for each rate."""
+    """Return the number of steps in about ``seconds``: at least 10, at most one for each rate."""
     loop.run(rates[:_SAMPLE])
     step = min(loop.time(rates[:_SAMPLE]) for _ in range(3))
     return max(_SAMPLE, min(len(rates), int(seconds / step)))

@@ -1,12 +1,12 @@
 """Evidence on decoding: `python -m benchmarks.qat [PART …] [--out FOLDER] [--results FOLDER] [--workers W]`.
 
-rates      pilot: at which rate the last iterate of a cosine run is best
-strengths  pilot: how strong each remedy is to be
-runs       constant rates and cosines, with all that is read off them
-remedies   the same at a constant rate with each remedy, and Bop and PARQ
-summary    tables and figures of `runs` and `remedies`, with `--results` kept there
+rates      pilot: the best rate for the last iterate of a cosine run
+strengths  pilot: the best strength of each remedy
+runs       constant rates and cosines, and all nets of these runs
+remedies   a constant rate with each remedy, and Bop and PARQ
+summary    tables and figures of `runs` and `remedies`, in the folder of `--results`
 
-Without a part: runs, remedies, summary. What was done before is not done again.
+Default: runs, remedies, summary. Finished trials are not repeated.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
-"""From theory to nets: does the occupancy law order the layers by how many of their weights are undecided?
+"""From theory to nets: does the occupancy law order layers by their share of undecided weights?
 
-In the teacher model (docs/science, 7 and 8) weight k is wrong for the share p = max(0, outward push)/S of
-the time: the push on its latent while all weights are right, over the pull S back that its own flip makes.
-Here the weights of the decoded net stand for the right ones, the gradient over 3,000 training rows or all
-there are for the push, and S is measured: the change of the gradient of a weight when this one weight
-flips, the median over some weights of the layer. A rate that differs from weight to weight, as Adam's does,
-multiplies both and drops out. What is predicted is the share of a layer's weights with p between ¼ and ¾,
-which is what the monitor calls undecided. Nothing is fitted.
+In the teacher model (docs/science, 7 and 8) weight k is wrong for the share p = max(0, push)/S of the time.
+The push is the outward force on its latent while all weights are right; S is the pull back after its flip.
+Here the decoded weights stand for the right ones, and the gradient over at most 3,000 training rows for the
+push. S is the change of a weight's gradient when it alone flips, the median over some weights of the layer. A
+rate that differs between weights, as Adam's, multiplies both and cancels. The prediction is the share of a
+layer's weights with p between ¼ and ¾, which the monitor calls undecided. Nothing is fitted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The studies of the evidence: which trials there are, and what was fixed before they ran.
+"""The studies of the evidence, and the settings that were fixed before they ran.
 
-Rates and strengths of the remedies come from `PILOTS`, which have other seeds: of each task and net the rate
-at which the last iterate of a *cosine* run has the lowest validation loss over both numbers of levels, so the
-rival's favourite; of each remedy the strength of the lowest validation loss.
+Rates and strengths of the remedies come from pilot studies with other seeds. The rate of a task and net gives
+the last iterate of a *cosine* run, the rival, its lowest validation loss over both numbers of levels. The
+strength of each remedy is that of its lowest validation loss.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ STRENGTHS = {
 
 
 def collect(part: str, out: Path, workers: int, only: str = "") -> None:
-    """Run the studies of a part, each in a folder of its own, and say how far they are."""
+    """Run the studies of a part, each in its folder, and print the progress."""
     with open_cluster("local", workers) as (pool, count):
         for one in studies(part):
             if only not in one.name:

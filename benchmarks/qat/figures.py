@@ -25,7 +25,7 @@ from sterling.plot.style import (
 from sterling.stats import mean_interval
 from sterling.torch.horizons import HORIZONS
 
-LINES = {  # how the three nets of a run at a constant rate are drawn
+LINES = {  # label, colour and line of the three nets of a run at a constant rate
     "last": ("last iterate", VERMILLION, "-"),
     "mean": ("decoded from the average", BLUE, "-"),
     "annealed": ("annealed copy", GREEN, DASHED),
@@ -105,7 +105,7 @@ def along(scores: pl.DataFrame) -> Figure:
 
 
 def rivals(scores: pl.DataFrame) -> Figure:
-    """Draw what each way to a net gains over the last iterate at a constant rate, after equal steps."""
+    """Draw the gain of each method over the last iterate at a constant rate, after equal steps."""
     figure = Figure(figsize=(10, 6.4), layout="constrained")
     groups = (
         ("text", pl.col("task") == "text", "nats"),
@@ -193,6 +193,6 @@ def bridge(rows: pl.DataFrame) -> Figure:
 
 
 def _with_half(values: pl.Series) -> tuple[float, float]:
-    """Return the mean and half of its 95 % interval; none where there is one value."""
+    """Return the mean and half of its 95 % interval, which is 0 for a single value."""
     mean, low, _ = mean_interval(values.to_numpy())
     return mean, mean - low if len(values) > 1 else 0.0

@@ -1,4 +1,4 @@
-"""Paired differences between nets of the evidence that differ in nothing but how they were made."""
+"""Paired differences between nets of the evidence: same data, latents and batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CELL = ("task", "net", "levels", "noise")
 def differences(scores: pl.DataFrame, own: bool = False) -> pl.DataFrame:
     """Return each net at the end of its run, with its gains over a last iterate in points and nats.
 
-    That is the last iterate at a constant rate of the same seed, or with ``own`` that of the same run.
+    The last iterate is that of the same seed at a constant rate, or with ``own`` that of the same run.
     """
     ends = scores.filter(pl.col("step") == pl.col("step").max().over("task"))
     last = ends.filter(pl.col("reading") == "last")

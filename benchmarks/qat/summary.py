@@ -1,12 +1,12 @@
-"""What came out: tables of the evidence, from the trials in the folder of stores.
+"""Tables of the evidence, from the trials in the folder of stores.
 
-Arms of which no trial is there are taken from the tables in the folder of results, so that a part can be run
-again without the rest. An arm that was run takes the place of the kept one of the same task, net and levels.
+Arms without a trial come from the tables in the folder of results, so that a part can be repeated without the
+rest. An arm with trials replaces the kept arm of the same task, net and levels.
 
-All comparisons are paired: of runs with the same split, wrong labels, latents and batches. A gain is the
-difference to the last iterate at a constant rate, in points of test accuracy and in nats of test loss, with
-Student's interval over the seeds. The share of the gap that decoding closes is the sum over the seeds of
-decoded − last, over that of annealed − last, with an interval from resampled seeds of cells.
+All comparisons pair runs with the same split, wrong labels, latents and batches. A gain is the difference to
+the last iterate at a constant rate, in points of test accuracy and in nats of test loss, with Student's
+interval over the seeds. The share of the gap that decoding closes is the sum over the seeds of decoded − last
+over that of annealed − last, with an interval from resampled seeds of cells.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MOST_POINTS, MOST_NATS = 0.3, 0.01
 
 
 def write(out: Path, results: Path) -> None:
-    """Write tables and figures, and print what is judged."""
+    """Write tables and figures, and print the verdicts."""
     results.mkdir(parents=True, exist_ok=True)
     scores = all_scores(out, results / "scores.parquet")
     gained = gains(scores)
@@ -90,13 +90,13 @@ def with_kept(own: list[pl.DataFrame], kept: Path, key: Sequence[str]) -> pl.Dat
 
 
 def gains(scores: pl.DataFrame) -> pl.DataFrame:
-    """Return what each reading of each arm gains over the last iterate at a constant rate, at the end."""
+    """Return the gain of each reading of each arm over the last iterate at a constant rate, at the end."""
     itself = (pl.col("arm") == "constant") & (pl.col("reading") == "last")
     return _means(differences(scores).filter(~itself))
 
 
 def changes(scores: pl.DataFrame) -> pl.DataFrame:
-    """Return what decoding gains over the last iterate of the same run, after any rate."""
+    """Return the gain of decoding over the last iterate of the same run."""
     return _means(differences(scores, own=True).filter(pl.col("reading") == "mean"))
 
 
@@ -189,7 +189,7 @@ def agreement(bridge: pl.DataFrame, task: Iterable[str]) -> tuple[Interval, floa
 
 
 def verdicts(tables: dict[str, pl.DataFrame]) -> list[str]:
-    """Return the bars and what became of them."""
+    """Return a sentence for each bar."""
     said = []
     for row in tables["shares"].filter(pl.col("part") == 1).iter_rows(named=True):
         said.append(f"{row['group']}, {row['levels']} levels: ")

@@ -56,7 +56,7 @@ class Task:
     classes: int
     nets: tuple[str, ...]
     batch: int
-    pulls: int  # training rows that the bridge measures pulls on
+    pulls: int  # training rows for the pulls of the bridge
 
     def data(self, seed: np.random.SeedSequence, noise: float) -> Data:
         """Return a random split; a share of the labels of training and validation is drawn anew."""
@@ -84,7 +84,7 @@ class Task:
             return Transformer(self.inputs, CONTEXT)
 
 
-#: Layers of the nets that stay as they are, for `binarize`.
+#: Layers that are not quantised.
 SKIPPED = {"mlp": (), "conv": (), "transformer": ("letters", "places", "head")}
 
 TASKS = {
@@ -123,7 +123,7 @@ def _images(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def _letters() -> np.ndarray:
-    """Return the text as numbers of letters; what is not printable ASCII is left out."""
+    """Return the text as numbers of letters, without characters other than printable ASCII."""
     place = {letter: number for number, letter in enumerate(_LETTERS)}
     text = []
     for name in _MODULES.split():
@@ -138,7 +138,7 @@ def _letters() -> np.ndarray:
 
 
 def _text(rng: np.random.Generator, train: int, valid: int) -> Data:
-    """Return windows of the text: its first nine tenths to train on, others to validate and test on."""
+    """Return windows of the text: the first nine tenths for training, the rest for validation and test."""
     letters = _letters()
     cuts = (0, int(0.9 * len(letters)), int(0.95 * len(letters)), len(letters))
     pairs = []
@@ -167,7 +167,7 @@ def _conv(classes: int) -> nn.Module:
 
 
 class Transformer(nn.Module):
-    """A decoder over letters, 0.1 million weights in its linear layers; each of these begins with a norm."""
+    """A decoder over letters with 0.1 million weights in its linear layers, each behind a norm."""
 
     def __init__(self, letters: int, context: int, width: int = 64, blocks: int = 2):
         super().__init__()
@@ -183,7 +183,7 @@ class Transformer(nn.Module):
 
 
 class Block(nn.Module):
-    """Causal attention and a feed-forward part, each beside a way round it."""
+    """Causal attention and a feed-forward part, each with a shortcut."""
 
     def __init__(self, width: int, heads: int = 4):
         super().__init__()

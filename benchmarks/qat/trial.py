@@ -1,9 +1,9 @@
-"""Trials of the kind "torch": one training run of a net with quantised weights, and all that is read off it.
+"""Trials of the kind "torch": one training run of a net with quantised weights, and the scores of its nets.
 
-A run at a constant rate is looked at several times on its way. Each time a copy of the run anneals: from four
-fifths of the steps so far its rate falls to zero, with the batches that the run itself met; so its last
-iterate is that of a warm-up–stable–decay run of this length. Everything of a run comes from the seed of the
-data, so runs of other settings meet the same split, wrong labels, latents and batches.
+A run at a constant rate is scored several times. Each time a copy of the run anneals on the same batches: its
+rate falls to zero over the last fifth of the steps so far. So its last iterate is that of a
+warm-up–stable–decay run of this length. The seed of the data decides everything, so that runs with other
+settings have the same split, wrong labels, latents and batches.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from sterling.torch.decoding import evaluate, recompute_norms
 from sterling.torch.horizons import HORIZONS, settled
 from sterling.torch.remedies import Dampening
 
-#: Parts of the run after which a run at a constant rate is looked at.
+#: Parts of a run at a constant rate after which it is scored.
 MARKS = (1 / 4, 1 / 2, 3 / 4, 1)
-DECAY = 0.2  # of the steps so far, in which a copy anneals
-WARM_UP = 0.02  # of the steps, in which every rate rises from zero
+DECAY = 0.2  # part of the steps so far in which a copy anneals
+WARM_UP = 0.02  # part of the steps in which the rate rises from zero
 DECAYS = ("constant", "cosine")
-#: What replaces or accompanies the optimiser.
+#: Methods that replace or accompany the optimiser.
 REMEDIES = ("none", "freezing", "dampening", "transition_rate", "qema", "parq", "bop")
 READINGS = (
     *("last", "mean", "mode", "frozen", "validated", "annealed"),
     *("ema_old", "ema_refit", "swa", "best_checkpoint"),
     *(f"mean_{h:g}" for h in HORIZONS),
 )
-BEST_EVERY = 16  # checkpoints are this part of the run apart
+BEST_EVERY = 16  # checkpoints in a run
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
@@ -59,14 +59,14 @@ def _check(cell: Cell) -> None:
     choice(cell.settings["decay"], "decay", DECAYS)
     remedy = choice(cell.settings["remedy"], "remedy", REMEDIES)
     if remedy == "transition_rate" and cell.settings["decay"] != "constant":
-        raise InputError("transition_rate makes its own rates: its decay stays constant")
+        raise InputError("transition_rate sets the rates: its decay must be constant")
 
 
 KIND = Kind(
     "torch",
     _run,
     columns={
-        "reading": words(*READINGS).list(),  # four lists of one length: what was read off, after which step,
+        "reading": words(*READINGS).list(),  # four lists of one length: the net, the step,
         "step": COUNT.list(),  # and its scores on the test data
         "loss": REAL.list(),
         "accuracy": SHARE.list(),
@@ -75,7 +75,7 @@ KIND = Kind(
         "flips": COUNT.list(),
         "weights": COUNT.list(),
         "open": SHARE.list(),  # share of undecided weights, as the monitor counts it
-        "predicted": SHARE.list(),  # by the law of the bridge; empty where it was not asked
+        "predicted": SHARE.list(),  # by the law of the bridge, or empty
     },
     settings={
         "task": "digits",
@@ -129,11 +129,11 @@ class Run:
         return evaluate(net, self.test)
 
     def validate(self, net: nn.Module) -> float:
-        """Return the loss on the validation data, whose labels are as wrong as those of the training data."""
+        """Return the loss on the validation data, which has as many wrong labels as the training data."""
         return evaluate(self.normed(net), self.valid)["loss"]
 
     def normed(self, net: nn.Module) -> nn.Module:
-        """Return a copy whose statistics of batch norm are those of the training data."""
+        """Return a copy with statistics of batch norm from the training data."""
         net = copy.deepcopy(net)
         recompute_norms(net, self.bn)
         return net.eval()
@@ -149,10 +149,8 @@ class Run:
         skipped = SKIPPED[self.settings["net"]]
         stt.binarize(self.model, levels=self.levels, surrogate="identity", skip=skipped)
 
-    # a plain run, and what is read off it
-
     def watched(self, look: Look) -> dict[str, Any]:
-        """Run at a constant rate or along a cosine, with all instruments."""
+        """Run at a constant rate or along a cosine, and score all nets of the run."""
         self.quantise()
         constant = self.settings["decay"] == "constant"
         optimizer = torch.optim.Adam(self.model.parameters(), lr=self.settings["rate"])
@@ -198,7 +196,7 @@ class Run:
         }
 
     def _read(self, step: int, monitor: stt.OrbitMonitor) -> None:
-        """Score what the monitor has to give after a step."""
+        """Score the decoded nets after a step."""
         readings: dict[str, Callable[[], nn.Module]] = {
             name: lambda how=name: stt.decode(self.model, monitor, how=how, bn=self.bn)
             for name in ("last", "mean", "mode", "frozen")
@@ -212,12 +210,10 @@ class Run:
         for name, net in readings.items():
             self.found.add(name, step, self.score(net()))
 
-    # a run with a remedy
-
     def remedied(self, look: Look) -> dict[str, Any]:
-        """Run with one of the remedies, and read off the end.
+        """Run with one of the remedies, and score its net.
 
-        Transition-rate scheduling makes its own rate and Bop has none, so neither warms up.
+        Transition-rate scheduling sets the rate and Bop has none, so neither warms up.
         """
         optimizers, rival = self._remedy()
         for step, batch in enumerate(self.batches()):
@@ -235,7 +231,7 @@ class Run:
         return {**self.found.rows, "valid_loss": loss, **{name: [] for name in empty}}
 
     def _remedy(self) -> tuple[list[Any], rivals.Rival | None]:
-        """Return the optimisers and what was hung onto them."""
+        """Return the optimisers and the rival on them."""
         remedy, strength = self.settings["remedy"], self.settings["strength"]
         rate = self.settings["rate"]
         if remedy == "parq":
@@ -272,7 +268,7 @@ class Run:
 
 
 class Annealed:
-    """A copy of a run whose rate falls to zero in a straight line."""
+    """A copy of a run whose rate falls linearly to zero."""
 
     def __init__(self, run: Run, optimizer: torch.optim.Optimizer, first: int, last: int):
         self.run, self.first, self.last = run, first, last
@@ -281,7 +277,7 @@ class Annealed:
         self.optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
 
     def step(self, step: int, batch: Batch) -> None:
-        """Take the step that the run takes with the same batch."""
+        """Take a step with the batch of the run."""
         left = (self.last - step) / (self.last - self.first)
         set_rate(self.optimizer, self.run.rate(step) * left)
         train(self.model, self.optimizer, batch)
@@ -311,5 +307,5 @@ def loss_of(model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> to
 
 
 def cosine(first: float, last: float, steps: int) -> Callable[[int], float]:
-    """Return what goes from one value to another over so many steps, along half a cosine."""
+    """Return a function of the step that goes from one value to another along half a cosine."""
     return lambda step: last + (first - last) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))

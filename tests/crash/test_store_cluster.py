@@ -14,7 +14,6 @@ from polars.testing import assert_frame_equal
 
 from sterling.errors import SterlingError
 from sterling.study import Store, Study, open_cluster, run
-from sterling.study.cluster import pressed
 from tests.crash.processes import DEADLINE, start, wait_until
 
 distributed = pytest.importorskip("distributed")
@@ -103,15 +102,6 @@ def test_ctrl_c_at_a_terminal_reaches_the_workers_and_nobody_complains(tmp_path)
     assert process.returncode == 130, err
     assert out.startswith("interrupted: ")
     assert err == f"interrupted: sterling study run {tmp_path / 's'} goes on\n"
-
-
-def test_ctrl_c_that_comes_while_a_worker_begins_is_heard_and_nobody_complains(capfd):
-    with open_cluster("local", 1) as (executor, _):
-        future = executor.submit(pressed)
-        (worker,) = executor._processes.values()
-        os.kill(worker.pid, signal.SIGINT)  # it is far from having imported anything
-        assert future.result(timeout=DEADLINE)
-    assert capfd.readouterr().err == ""
 
 
 def test_a_scheduler_that_dies_is_told_in_one_line(tmp_path):

@@ -1,4 +1,4 @@
-"""Trials of the kind "baseline": another estimator on the data that a run of the same problem would get."""
+"""Trials of the kind "baseline": another estimator on the data of a run of the same problem."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sterling.study.kind import Cell, Kind, Look, Seeds
 if TYPE_CHECKING:
     from sterling.model.instance import Instance
 
-#: The estimators of `baselines.py`: what each asks of the data, and what it costs in passes over them.
+#: The estimators of `baselines.py`, and the states of least risk.
 ESTIMATORS = ("least_squares", "hebb", "logistic", "gamp", "least_risk")
 
 
 def _estimate(instance: Instance, name: str, noise: float) -> tuple[np.ndarray, bool]:
-    """Return signs (count, n), more than one where several are as good, and whether the method settled."""
+    """Return signs (count, n), several if they are equally good, and whether the method settled."""
     from sterling.landscapes.landscape import landscape
     from sterling.study import baselines
 
@@ -47,7 +47,7 @@ def _check(cell: Cell) -> None:
     if problem.m != 1:
         raise InputError(f"the estimators of the kind 'baseline' are for m = 1, not {problem.m}")
     if name == "gamp" and (str(problem.inputs) != "gaussian" or problem.normalize is not None):
-        raise InputError("gamp is for Gaussian inputs as they are: take another estimator, or other inputs")
+        raise InputError("gamp needs Gaussian inputs without normalisation: use another estimator or inputs")
     if name == "least_risk":
         from sterling.landscapes.landscape import check_dimension
 

@@ -1,8 +1,8 @@
-"""Other ways to find the teacher, as functions of arrays, to measure STE against; docs/science, 14.
+"""Other estimators of the teacher, as functions of arrays, to compare STE with; docs/science, 14.
 
-Each takes inputs, float (N, n) or (N, 1, n), and labels, float (N,), and gives signs, int8 (n,), with
-sign(0) = +1; shapes that do not fit and values that are not finite raise `InputError`. They know no step
-sizes and no runs. `theory/ladder.py` says what is possible at all.
+Each takes inputs, float (N, n) or (N, 1, n), and labels, float (N,), and returns signs, int8 (n,), with
+sign(0) = +1; shapes that do not fit and values that are not finite raise `InputError`. `theory/ladder.py`
+gives the limits of any estimator.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from sterling.base.checks import integer, real
 from sterling.errors import InputError
 
 _ROOT = math.sqrt(2 * math.pi)
-_SETTLED = 1e-6  # change of the mean guess in a round, at which it is over
-_SURE = 1e-3  # mean uncertainty of the weights below which it has made up its mind
+_SETTLED = 1e-6  # change of the mean guess in a round, at which the iteration ends
+_SURE = 1e-3  # mean uncertainty of the weights below which the guess counts as certain
 _DOUBT = 6.0  # standard errors of the mean square error
 _SMALL = 1e-12
 _FLAT = 1e-9  # slope of the logistic loss of a sample, at its minimum
 
 
 class Messages(NamedTuple):
-    """What `gamp` ends with; not settled where it diverged, moved at the last round, or was sure of what is
-    not so.
+    """The result of `gamp`; not settled if it diverged, still moved in the last round, or was certain of
+    signs that do not explain the labels.
     """
 
     signs: np.ndarray  # int8 (n,), the rounded guess
@@ -53,7 +53,7 @@ def _signs(values: np.ndarray) -> np.ndarray:
 
 
 def hebb(inputs, labels) -> np.ndarray:
-    """Return the sign of Σ (y − ȳ) z, the majority vote of the samples, whatever the units of the labels.
+    """Return the sign of Σ (y − ȳ) z, the majority vote of the samples; the units of labels do not matter.
 
     Golea and Marchand 1993; Fang and Venkatesh 1996: π n ln n samples suffice to leading order.
     """
@@ -62,7 +62,7 @@ def hebb(inputs, labels) -> np.ndarray:
 
 
 def least_squares(inputs, labels) -> np.ndarray:
-    """Return the sign of the least-squares fit of y − ȳ, the shortest one where there are many."""
+    """Return the sign of the least-squares fit of y − ȳ, the shortest one if there are many."""
     rows, values = _arrays(inputs, labels)
     return _signs(np.linalg.lstsq(rows, values - values.mean(), rcond=None)[0])
 
@@ -92,10 +92,10 @@ def gamp(
     """Find the teacher by generalised approximate message passing, for y = readout·H(z·w*) + noise·ξ.
 
     The weights' prior is ±1, and both the channel and the prior are the true ones: for Gaussian inputs of
-    variance one and many weights nothing faster is known to need fewer samples. Without noise a label counts
-    by its side of readout/2. Small systems oscillate without damping, the part of the old messages that is
-    kept. It is not settled either where it comes to signs for certain that do not explain the labels: all of
-    them without noise, to six standard errors with.
+    variance one and many weights no algorithm of polynomial time is known that needs fewer samples. Without
+    noise only the side of readout/2 counts on which a label lies. Damping is the part of the old messages
+    that is kept; without it small systems oscillate. The result is not settled if its signs do not explain
+    the labels: all of them without noise, and with noise to six standard errors.
 
     Rangan 2011, arXiv 1010.5141; for the edge Barbier et al. 2019, PNAS 116, 5451.
 
@@ -111,7 +111,7 @@ def gamp(
     sigma, v = real(noise, "noise", 0), real(readout, "readout")
     kept, most = real(damping, "damping", 0, below=1), integer(rounds, "rounds", 1)
     if v == 0:
-        raise InputError("readout is 0; no label tells anything then")
+        raise InputError("readout is 0, so the labels do not depend on the weights; give another readout")
     count, n = rows.shape
     rows = rows / math.sqrt(n)
     squares = rows**2
@@ -147,7 +147,7 @@ def gamp(
 
 
 def _explains(rows: np.ndarray, values: np.ndarray, mean: np.ndarray, sigma: float, readout: float) -> bool:
-    """Whether the labels are what these weights and so much label noise would give."""
+    """Whether these weights and label noise of this size explain the labels."""
     answer = rows @ _signs(mean) > 0
     if sigma == 0:
         return bool(np.all((values > readout / 2) == (answer if readout > 0 else ~answer)))

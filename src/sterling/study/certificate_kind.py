@@ -1,4 +1,4 @@
-"""Trials of the kind "certificate": what is proved of data of their own, for every start and schedule."""
+"""Trials of the kind "certificate": what is proved of a data set, for every start and schedule."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ KIND = Kind(
         "proved": FLAG,
         "absorbs": FLAG,
         "occupancy": SHARE,
-        "by_balance": SHARE,  # the bound for which ``duals`` tell the term of a finite run
+        "by_balance": SHARE,  # the bound that ``duals`` correct for a finite run
         "decodes": FLAG,
-        "wrong_share": SHARE,  # the bound of the weight that has the largest
-        "verified": FLAG,  # by the definition of the gradient, without the program that found the proof
-        "duals": replace(REAL, low=0).list(),  # of the bound by the balance
+        "wrong_share": SHARE,  # the largest bound of a weight
+        "verified": FLAG,  # checked by the definition of the gradient alone
+        "duals": replace(REAL, low=0).list(),  # of ``by_balance``
         "steepest": replace(REAL, low=0),  # the largest |G_k| of all states
     },
     version=2,
@@ -53,13 +53,13 @@ KIND = Kind(
     criteria={
         "proved": Criterion(
             "proved",
-            "it is proved that every run leaves the teacher and visits it again, for ever",
+            "a proof shows that every run returns to the teacher infinitely often",
             ("proved",),
             pl.col("proved"),
         ),
         "decodes": Criterion(
             "decodes",
-            "it is proved that the sign of the time average is the teacher in the long run",
+            "a proof shows that the sign of the time average is the teacher in the long run",
             ("decodes",),
             pl.col("decodes"),
         ),

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing import get_context
 
 from sterling.base import checks
 from sterling.base.extras import how_to_install
@@ -78,32 +78,12 @@ def _be_worker() -> None:
         _pressed = True
 
     signal.signal(signal.SIGINT, note)
-    if hasattr(signal, "pthread_sigmask"):  # a signal that came while the process began arrives now
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-
-class _Worker(SpawnProcess):
-    """A process that blocks Ctrl-C until it can handle it: a signal during its imports waits."""
-
-    def start(self) -> None:
-        if not hasattr(signal, "pthread_sigmask"):  # Windows
-            super().start()
-            return
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which the process inherits
-        try:
-            super().start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class _Context(SpawnContext):
-    Process = _Worker
 
 
 @contextmanager
 def _processes(workers: int) -> Iterator[Executor]:
     # Spawned, not forked: a fork would copy locks that threads of this process hold.
-    pool = ProcessPoolExecutor(workers, _Context(), _be_worker)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _be_worker)
     try:
         yield pool
     except BaseException:

@@ -45,7 +45,7 @@ _LOOK_SECONDS = 0.2  # between looks at clocks and Ctrl-C
 _FLUSH_SHARE = 0.05  # rows are written after this share of the time spent, for others to see, and sooner
 _AWAITED = 0.1  # where they are more than this share of the trials that a round still lacks
 _FLUSH_SECONDS = 0.1, 20.0  # bounds of the time between two writes
-_TRIES, _WINDOW = 20, 1 << 14  # random numbers that are tried; trials that are then looked through at a time
+_TRIES = 20  # random numbers that are tried before all trials are looked through
 _ATTEMPTS = 3  # for a trial whose worker was lost
 _NAMED = 3  # failed trials that a message names
 
@@ -220,7 +220,9 @@ class Collector:
             self._flush()
         if not self.lacking:
             return None
-        cell, first = self.next if self.next and self._is_missing(*self.next) else self._jump()
+        cell, first = self.next or self._jump()
+        if not (self.known.states(cell, self.wanted[cell])[first : first + 1] == MISSING).any():
+            cell, first = self._jump()  # the cell is at its end, or another process has been here
         states = self.known.states(cell, self.wanted[cell])[first : first + self._size(cell)]
         taken = np.flatnonzero(states != MISSING)
         count = int(taken[0]) if taken.size else len(states)
@@ -230,22 +232,15 @@ class Collector:
         self.next = cell, first + count
         return Batch(cell, np.arange(first, first + count), self._own(cell))
 
-    def _is_missing(self, cell: Cell, number: int) -> bool:
-        count = self.wanted[cell]
-        return number < count and self.known.states(cell, count)[number] == MISSING
-
     def _jump(self) -> tuple[Cell, int]:
         """Return a random missing trial of a random cell."""
         cell, _ = self.lacking[self.order.choice(list(self.lacking))]
         states = self.known.states(cell, self.wanted[cell])
-        tried = [self.order.randrange(len(states)) for _ in range(_TRIES)]
-        begin = next((number for number in tried if states[number] == MISSING), tried[0])
-        for start, stop in ((begin, len(states)), (0, begin)):
-            for first in range(start, stop, _WINDOW):
-                found = np.flatnonzero(states[first : min(first + _WINDOW, stop)] == MISSING)
-                if found.size:
-                    return cell, first + int(found[0])
-        raise AssertionError("a cell lacks trials, and none is missing")
+        for _ in range(_TRIES):
+            number = self.order.randrange(len(states))
+            if states[number] == MISSING:
+                return cell, number
+        return cell, int(self.order.choice(np.flatnonzero(states == MISSING)))
 
     def _size(self, cell: Cell) -> int:
         pace = self.paces.get(cell.key)
@@ -297,9 +292,9 @@ class Collector:
         lost = isinstance(done.error, KeyboardInterrupt) or type(done.error).__name__ == "KilledWorker"
         if done.error is not None and not lost:
             raise _readable(done.error)
-        place = cell.key, int(left[0])
-        self.lost[place] += 1
-        if self.lost[place] > _ATTEMPTS:
+        first = cell.key, int(left[0])
+        self.lost[first] += 1
+        if self.lost[first] > _ATTEMPTS:
             where = f"n={cell.problem.n}, samples={cell.problem.samples}"
             why = done.error or "they end early"
             raise SterlingError(
@@ -427,8 +422,8 @@ def iterate(
     limit = narrowed.time
     if time_limit is not None:
         limit = checks.real(seconds(time_limit), "time_limit", above=0)
-    for place in (store.folder, store.folder / SHARD_FOLDER):
-        remove_left(place)  # temporary files of writers that were killed
+    for written in (store.folder, store.folder / SHARD_FOLDER):
+        remove_left(written)  # temporary files of writers that were killed
     with Pool(threads, executor) as pool:
         collector = Collector(store, narrowed, pool, limit)
         try:

@@ -231,8 +231,7 @@ def fit_exponent(
     low, high = profile_interval(counts, model, best, 1, level)
     origin = replace(model, location=line + np.array([0, centre]))  # its first parameter is log C
     constant = profile_interval(counts, origin, maximise(counts, origin, at_one), 0, level)
-    places = model.location.shape[1]
-    slopes = np.exp(model.slope @ best.parameters[places:])
+    slopes = np.exp(model.slope @ best.parameters[2:])
     p_value = _curvature(counts, model, best, line[:, 1])
     return ExponentFit(
         exponent=exponent,
@@ -261,7 +260,7 @@ def _columns(n, samples, trials, successes, undecided) -> dict[str, np.ndarray]:
     for name, values in given.items():
         try:
             arrays[name] = np.asarray(values, np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise InputError(f"{name} is {checks.shown(values)}; give numbers, one a cell") from None
         if arrays[name].ndim != 1 or arrays[name].shape != arrays["n"].shape:
             shapes = f"the shape {arrays[name].shape}, and n the shape {arrays['n'].shape}"
@@ -359,7 +358,7 @@ def _require_information(counts: Counts) -> None:
     for n in dimensions:
         obstacles.setdefault(_obstacle(counts.where(counts.n == n)), []).append(f"{n:g}")
     if len(obstacles.pop("", [])) < 2:
-        reasons = [text.format(", ".join(places)) for text, places in obstacles.items()]
+        reasons = [text.format(", ".join(sizes)) for text, sizes in obstacles.items()]
         raise FitError(
             f"fewer than two dimensions have successes and failures that overlap: {'; '.join(reasons)}"
         )

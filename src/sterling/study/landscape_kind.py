@@ -1,4 +1,4 @@
-"""Trials of the kind "landscape": all 2ⁿ states of data of their own."""
+"""Trials of the kind "landscape": all 2ⁿ states of a data set."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
 
 
 def check_states(cell: Cell) -> None:
-    """Refuse a cell whose states cannot all be visited."""
+    """Refuse a cell with too many states, or a surrogate that is not piecewise constant."""
     from sterling.landscapes.landscape import check_dimension, check_surrogate
 
     check_dimension(cell.problem.n)
@@ -56,7 +56,7 @@ KIND = Kind(
     criteria={
         "trap_free": Criterion(
             "trap_free",
-            "no weights but the teacher's absorb, so no start can be caught",
+            "the teacher is the only absorbing state, so no run can get stuck",
             ("trap_free",),
             pl.col("trap_free"),
         )

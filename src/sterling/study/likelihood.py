@@ -80,10 +80,10 @@ class Maximum:
 
 def predictor(model: Model, log_samples: np.ndarray, parameters: np.ndarray):
     """Return η and its derivatives (cells, parameters)."""
-    places = model.location.shape[1]
+    count = model.location.shape[1]
     # The log slope is kept finite so that a wild step of the optimiser ends in a bad value, not in overflow.
-    slope = np.exp(np.clip(model.slope @ parameters[places:], -_STEEPEST, _STEEPEST))
-    distance = log_samples - model.offset - model.location @ parameters[:places]
+    slope = np.exp(np.clip(model.slope @ parameters[count:], -_STEEPEST, _STEEPEST))
+    distance = log_samples - model.offset - model.location @ parameters[:count]
     eta = slope * distance
     return eta, np.hstack([-slope[:, None] * model.location, eta[:, None] * model.slope])
 

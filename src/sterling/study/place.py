@@ -76,7 +76,7 @@ class Known:
         """Take finished trials, rows with `columns`; return their numbers and the states before, by cell."""
         found = {}
         for (key,), rows in frame.partition_by("cell", as_dict=True, include_key=False).items():
-            outcomes = (one.outcome().alias(f"{place}") for place, one in enumerate(self.criteria))
+            outcomes = (one.outcome().alias(f"{index}") for index, one in enumerate(self.criteria))
             numbers, *codes = (column.to_numpy() for column in rows.select("trial", *outcomes))
             known = self._of(str(key), int(numbers.max()) + 1)
             found[str(key)] = numbers, known[0, numbers]

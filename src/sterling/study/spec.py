@@ -438,8 +438,8 @@ def arguments(text: str) -> dict[str, Any]:
     for title, table in (("", tables), *((name, tables.get(name, {})) for name in _TABLES)):
         for key in table:
             if key not in known[title]:
-                place = f"{title}.{key}" if title else key
-                raise InputError(f"{place}: unknown key{_hint(key, title, known)}")
+                path = f"{title}.{key}" if title else key
+                raise InputError(f"{path}: unknown key{_hint(key, title, known)}")
     if "n" not in tables.get("problem", {}):
         raise InputError("problem.n is missing: give the dimensions, such as n = [8, 16, 32]")
     top = {key: value for key, value in tables.items() if key not in _TABLES}

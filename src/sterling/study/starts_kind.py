@@ -1,6 +1,6 @@
-"""Trials of the kind "starts": runs like those of "train" from several starts, with shares of the mass.
+"""Trials of the kind "starts": runs as of "train" from several starts, with shares of the mass H(T).
 
-The balance (docs/science, 13) speaks of mass H(T) and not of steps, so what is to be held against it is here.
+The balance (docs/science, 13) bounds shares of mass, not of steps; these columns are compared with it.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
     from sterling.model.instance import Instance
 
-#: The start that has every weight wrong, each latent at the deviation of random ones.
+#: The start with every weight wrong; each latent has the standard deviation of random ones.
 OPPOSITE = -1
-#: Runs of more steps have no shares of mass: they are made of recorded flips.
+#: Longer runs have no share of mass at the teacher: it is computed from recorded flips.
 RECORDED = 1_000_000
 _STARTS = 6  # extends the seed of the data, beside the parts of a draw (`sterling.model.problem`)
 
 
 def start_of(instance: Instance, seeds: Seeds, number: int) -> Any:
-    """Return ``init`` of `train`: number 0 is the start of the kind "train", others are fresh ones."""
+    """Return ``init`` of `train`: number 0 is the start of the kind "train", the others are new ones."""
     if number == OPPOSITE:
         assert instance.teacher is not None  # it was drawn
         return -instance.teacher / np.sqrt(instance.n)

@@ -13,8 +13,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -24,7 +23,7 @@ import polars as pl
 
 from sterling.base import checks
 from sterling.base.files import as_path, printable, write_atomically
-from sterling.errors import InputError, SterlingError, SterlingWarning, StoreError
+from sterling.errors import InputError, InputTypeError, SterlingError, SterlingWarning, StoreError
 from sterling.study.columns import SUCCESS, UNDECIDED, Criterion
 from sterling.study.kind import Cell, Kind, parse_criterion, trial_seeds
 from sterling.study.spec import Study
@@ -153,19 +152,20 @@ class Store:
             data = path.read_bytes()
             if _digest(data) not in name:
                 raise StoreError(f"it is damaged or cut off ({len(data):,} bytes are left)")
-            with _polars_errors():
-                self._check_origin(data)
-                scan = pl.scan_parquet(io.BytesIO(data))
-                texts = scan.select(pl.col("cell").unique()).collect(engine="streaming")["cell"]
-                keys = {text: self._cell(text).key for text in texts}
-                hashed = pl.col("cell").replace_strict(keys).cast(pl.Categorical)
-                # The streaming engine reads group by group, which saves most of the memory.
-                return scan.select(
-                    hashed if column == "cell" else pl.col(column) for column in columns
-                ).collect(engine="streaming")
+            self._check_origin(data)
+            scan = pl.scan_parquet(io.BytesIO(data))
+            texts = scan.select(pl.col("cell").unique()).collect(engine="streaming")["cell"]
+            keys = {text: self._cell(text).key for text in texts}
+            hashed = pl.col("cell").replace_strict(keys).cast(pl.Categorical)
+            # The streaming engine reads group by group, which saves most of the memory.
+            return scan.select(hashed if column == "cell" else pl.col(column) for column in columns).collect(
+                engine="streaming"
+            )
         except OSError as problem:  # a StoreError is one
             self._leave_out(name, str(problem))
-            return None
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError) as problem:
+            self._leave_out(name, f"it cannot be read ({' '.join(str(problem).split())[:100]})")
+        return None
 
     def _check_origin(self, data: bytes) -> None:
         """Refuse a Parquet file of another program, study, kind or version."""
@@ -317,10 +317,14 @@ class Store:
         StoreError
             If it cannot be written, for example because the disk is full. Nothing half-written is left.
         """
-        rows = list(rows)
+        rows = list(checks.instance_of(rows, Iterable, "rows", "the rows of `run_batch`"))
         if not rows:
             return None
-        name, data = encode(frame_of(self.study.kind, rows), self.study.kind, self.study.identity)
+        try:
+            frame = frame_of(self.study.kind, rows)
+        except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as problem:
+            raise InputError(f"these are no rows of the kind {self.study.kind.name!r}: {problem}") from None
+        name, data = encode(frame, self.study.kind, self.study.identity)
         self._shards.mkdir(parents=True, exist_ok=True)
         write_atomically(self._shards / name, data)
         return name
@@ -392,6 +396,8 @@ def replay(
     True
     """
     store = Store(folder)
+    if not isinstance(record, tuple | list):
+        raise InputTypeError(f"record is {checks.shown(record)}; give a tuple of names")
     match = _KEY.fullmatch(key) if isinstance(key, str) else None
     if match is None:
         name = checks.shown(key)
@@ -452,15 +458,6 @@ def encode(frame: pl.DataFrame, kind: Kind, identity: str) -> tuple[str, bytes]:
 
 def _digest(data: bytes) -> str:
     return blake2b(data, digest_size=16).hexdigest()
-
-
-@contextmanager
-def _polars_errors() -> Iterator[None]:
-    """Turn what Polars raises for a file of another program into a StoreError."""
-    try:
-        yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError) as problem:
-        raise StoreError(f"it cannot be read ({' '.join(str(problem).split())[:100]})") from None
 
 
 def merge(frames: list[pl.DataFrame]) -> pl.DataFrame:

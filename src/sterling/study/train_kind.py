@@ -1,4 +1,4 @@
-"""Trials of the kind "train": one run of the dynamics on data of its own."""
+"""Trials of the kind "train": one run of the dynamics on a data set."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def run_orbit(
     init: Any = None,
     instance: Instance | None = None,
 ) -> Orbit:
-    """Run one trial and return the whole run; it starts from the seed of the data unless told otherwise.
+    """Run one trial and return the whole run; by default it starts from the seed of the data.
 
-    ``instance`` is what the seed draws, where that was done already.
+    ``instance`` is the data set of the seed, if it has been drawn already.
     """
     from sterling.dynamics.restart import parse_restart
     from sterling.dynamics.train import train
@@ -45,7 +45,7 @@ def run_orbit(
         surrogate=cell.settings["surrogate"],
         restart=None if restart == "none" else parse_restart(restart),
         init=seeds.data if init is None else init,
-        record=("recurrence", *record),  # without counts no verdict says that a run chatters
+        record=("recurrence", *record),  # the verdict CHATTERING needs these counts
         progress=look,
         threads=1,
         cache_bytes=_CACHE_BYTES,
@@ -57,7 +57,7 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
 
 
 def row_of(orbit: Orbit) -> dict[str, Any]:
-    """Return what a trial measures of its run."""
+    """Return the row of a run."""
     return {
         "verdict": orbit.verdict.name,
         "certified": orbit.certified,
@@ -77,7 +77,7 @@ CRITERIA = (
         "optimal",
         "absorbed at the teacher, for all time",
         ("verdict", "certified", "errors"),
-        # A run absorbed at zero empirical risk is OPTIMAL too, with few samples often not at the teacher.
+        # A run absorbed at zero empirical risk is OPTIMAL too; with few samples that is often elsewhere.
         (pl.col("verdict") == "OPTIMAL") & pl.col("certified") & (pl.col("errors") == 0),
         ~pl.col("certified"),
     ),
@@ -96,7 +96,7 @@ CRITERIA = (
     ),
     Criterion(
         "certified",
-        "the verdict holds for all time, whatever it is",
+        "the verdict holds for all time",
         ("certified",),
         pl.col("certified"),
     ),

@@ -13,7 +13,7 @@ import numpy as np
 from sterling import __version__
 from sterling.base import checks
 from sterling.base.registry import register
-from sterling.errors import SterlingError, SterlingWarning
+from sterling.errors import InputTypeError, SterlingError, SterlingWarning
 from sterling.study.kind import Cancelled, Cell, Kind, get_kind, trial_seeds
 
 #: A row of a shard: the cell's text, the number, what the kind measured, seconds and version.
@@ -61,6 +61,8 @@ def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> d
         if stop is not None and stop():
             raise Cancelled
 
+    if stop is not None and not callable(stop):
+        raise InputTypeError(f"stop is {checks.shown(stop)}; give a function")
     seeds = trial_seeds(root, cell, number)
     kind = get_kind(cell.kind)
     row = _ordered(kind, kind.run(cell, seeds, look))

@@ -104,7 +104,8 @@ def audit(
         raise InputError("bits is for a quantiser of PARQ: leave it out")
     if not callable(model):
         raise InputTypeError(f"model is {shown(model)}; give a torch.nn.Module or a quantiser")
-    if not isinstance(model, nn.Module) or _is_quantiser(model):
+    # A module without a matrix of parameters is a quantiser and no model.
+    if not isinstance(model, nn.Module) or not any(one.ndim > 1 for one in model.parameters()):
         return Audit([_examined(_handle(model, example))])
     rows = []
     for weight in find(model, example, codes, optimizer):
@@ -118,11 +119,6 @@ def audit(
             _compare_paths(row, parq.quantizer, weight, bits)
         rows.append(row)
     return Audit(rows)
-
-
-def _is_quantiser(module: nn.Module) -> bool:
-    """Whether a module is a quantiser and no model: it has no matrix of parameters."""
-    return not any(one.ndim > 1 for one in module.parameters())
 
 
 def _latents(example: Any) -> nn.Parameter:

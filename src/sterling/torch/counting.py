@@ -346,7 +346,9 @@ class CodeTracker:
         """Take up a state of the same weights, levels and horizons."""
         for name, kept in {**self._arrays(), **{name: getattr(self, name) for name in _COUNTS}}.items():
             if state[name].shape != kept.shape:
-                raise InputError(f"the saved {name} are not those of these weights, levels and horizons")
+                raise InputError(
+                    f"the saved `{name}` has another shape: resume with the same model and horizons"
+                )
             kept.copy_(state[name])
         self.clock.restore(state["clock"])
         self.moved_at.take(state["moved_at"].to(self.now.device), self.clock.step)

@@ -26,11 +26,11 @@ def to_onnx(model: nn.Module, path: str | os.PathLike, example: Any, check: bool
     Parameters
     ----------
     model : Module
-        In eval mode its forward pass must be traceable.
+        Its forward pass in eval mode must be traceable.
     path : path
-        Of the file.
+        The ONNX file.
     example : Tensor or tuple
-        What the model is called with; the first axis is the batch, of any size later.
+        Arguments of the model. The first axis is the batch, which may have any size later.
     check : bool
         Run the file on the example in onnxruntime and compare.
 
@@ -42,7 +42,7 @@ def to_onnx(model: nn.Module, path: str | os.PathLike, example: Any, check: bool
     Raises
     ------
     InputError
-        If ONNX, or for the check onnxruntime, is not installed, or the largest outputs differ.
+        If ONNX (or onnxruntime for the check) is not installed, or the largest outputs differ.
     StoreError
         If the file cannot be written.
     """
@@ -57,13 +57,13 @@ def to_onnx(model: nn.Module, path: str | os.PathLike, example: Any, check: bool
         unbinarize(net, keep="quantised")
     batch = torch.export.Dim("batch")
     shapes = tuple({0: batch} if isinstance(one, torch.Tensor) and one.ndim else None for one in arguments)
-    advice = "it must be traceable, and the example what it is called with: a tensor, or a tuple of arguments"
+    advice = "it must be traceable, and the example its arguments: a tensor, or a tuple of them"
     with in_one_sentence("the model cannot be written as ONNX", advice):
         try:
             program: Any = torch.onnx.export(
                 net, arguments, dynamo=True, dynamic_shapes=shapes, verbose=False
             )
-        except Exception as problem:  # the exporter's words are long, those of its cause say more
+        except Exception as problem:  # the message of its cause is shorter and clearer
             raise problem.__cause__ or problem from None
         data = program.model_proto.SerializeToString()
         largest = _compared(data, net, arguments) if check else math.nan

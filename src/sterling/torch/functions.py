@@ -171,14 +171,10 @@ class Step(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (x,) = ctx.saved_tensors
-        reach = float(top_code(ctx.levels)) if ctx.levels else 1.0
-        return gradients[0] * _slope(ctx.surrogate, x, reach), None, None
-
-
-def _slope(surrogate: Surrogate, x: torch.Tensor, reach: float) -> torch.Tensor:
-    """Return μ′(x/reach) in the type of x; half types are computed in float32."""
-    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-    return surrogate.derivative(wide / reach if reach != 1.0 else wide, torch).to(x.dtype)
+        top = float(top_code(ctx.levels)) if ctx.levels else 1.0
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        slope = ctx.surrogate.derivative(wide / top if top != 1.0 else wide, torch)
+        return gradients[0] * slope.to(x.dtype), None, None
 
 
 def _checked(x: Any) -> torch.Tensor:

@@ -23,21 +23,21 @@ def groups_of(weight: QuantisedWeight, optimizer: torch.optim.Optimizer) -> list
     ]
 
 
-def after_each_step(optimizer: torch.optim.Optimizer, look: Callable[[], None]) -> Callable[[], None]:
-    """Call `look` after each step; return a function that ends this.
+def after_each_step(optimizer: torch.optim.Optimizer, action: Callable[[], None]) -> Callable[[], None]:
+    """Call `action` after each step; return a function that ends this.
 
     The hooks of an optimiser around another one, such as PARQ's, are those of the inner optimiser and run too
     early. So its `step` is wrapped.
     """
     if getattr(type(optimizer).step, "hooked", False):
-        return optimizer.register_step_post_hook(lambda *_: look()).remove
+        return optimizer.register_step_post_hook(lambda *_: action()).remove
     inner, watched = optimizer.step, [True]
 
     @functools.wraps(inner)
     def step(_: Any, *args: Any, **kwargs: Any) -> Any:
         result = inner(*args, **kwargs)
         if watched:
-            look()
+            action()
         return result
 
     optimizer.step = types.MethodType(step, optimizer)  # schedulers wrap it in their turn

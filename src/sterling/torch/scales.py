@@ -43,7 +43,7 @@ class LastScale:
         """Take up a saved scale."""
         runs = kept.ndim == 1 and self.weight.latent.numel() % kept.numel() == 0
         if kept.shape != self.kept.shape and not runs:
-            raise InputError("the saved scales are not those of these weights")
+            raise InputError("the saved scales have another shape: resume with the same model")
         self.kept = kept.to(self.kept)
 
 

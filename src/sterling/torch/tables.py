@@ -18,7 +18,7 @@ class TensorTable:
         self.titles, self.rows = titles, rows
 
     def __rich_console__(self, console: Any, options: Any) -> Any:
-        """Give Rich what it prints."""
+        """Yield the lines for Rich."""
         from rich import box
         from rich.table import Table as Grid
         from rich.text import Text
@@ -59,11 +59,17 @@ class Report:
     """Base of reports: sentences, a table, and further sentences."""
 
     def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
-        """Return the sentences before the table, the table, and the sentences after it."""
+        """Return the parts of the report.
+
+        Returns
+        -------
+        before, table, after : list of str, TensorTable, list of str
+            Sentences, the table, and further sentences.
+        """
         raise NotImplementedError
 
     def __rich_console__(self, console: Any, options: Any) -> Any:
-        """Give Rich what it prints."""
+        """Yield the lines for Rich."""
         from rich.text import Text
 
         before, table, after = self.parts()

@@ -161,24 +161,21 @@ def torchao(model: nn.Module) -> list[QuantisedWeight]:
 def brevitas(model: nn.Module) -> list[QuantisedWeight]:
     """Return handles of the layers of Brevitas with quantised weights."""
     found = []
+    layer: Any
     for layer in model.modules():
-        proxy = getattr(layer, "weight_quant", None)
+        proxy: Any = getattr(layer, "weight_quant", None)
         if not _is_from("brevitas", proxy) or not getattr(proxy, "is_quant_enabled", False):
             continue
 
         def values(layer: Any = layer) -> torch.Tensor:
             return layer.quant_weight().value
 
-        found += _on_a_grid("brevitas", layer, values, _levels_of_brevitas(layer))
+        with torch.no_grad():
+            bits = int(layer.quant_weight().bit_width)
+        ternary = type(proxy.tensor_quant).__name__ == "TernaryQuant"
+        narrow = bits > 1 and (ternary or getattr(proxy, "is_narrow_range", False))
+        found += _on_a_grid("brevitas", layer, values, 2**bits - narrow)
     return found
-
-
-def _levels_of_brevitas(layer: Any) -> int:
-    with torch.no_grad():
-        bits = int(layer.quant_weight().bit_width)
-    ternary = type(layer.weight_quant.tensor_quant).__name__ == "TernaryQuant"
-    narrow = bits > 1 and (ternary or getattr(layer.weight_quant, "is_narrow_range", False))
-    return 2**bits - narrow
 
 
 def bitnet(model: nn.Module) -> list[QuantisedWeight]:

@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import count
 from multiprocessing import get_context
 from types import SimpleNamespace
 
@@ -145,7 +146,8 @@ def test_an_executor_that_is_shut_down_is_refused(tmp_path, cancel):
 
 def test_ctrl_c_stops_threads_of_the_user_in_a_long_trial(tmp_path):
     study = Study(n=64, samples=100, noise=1.0, trials=9, steps=10**11)
-    press = lambda progress: signal.raise_signal(signal.SIGINT)  # noqa: E731
+    looks = count()
+    press = lambda progress: next(looks) or signal.raise_signal(signal.SIGINT)  # noqa: E731
     with ThreadPoolExecutor(2) as pool, pytest.raises(KeyboardInterrupt) as pressed:
         run(study, tmp_path / "s", executor=pool, progress=press)
     assert (pressed.value.outcome.reason, pressed.value.outcome.new) == ("interrupted", 0)
