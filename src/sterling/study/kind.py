@@ -393,7 +393,7 @@ class Kind(Described):
         if name == "restart" and value != "none":
             from sterling.dynamics.restart import parse_restart
 
-            return str(parse_restart(value))
+            return str(parse_restart(value) or "none")
         if name == "steps":
             return checks.integer(value, name, 1, MAX_STEPS)
         if isinstance(default, bool):
