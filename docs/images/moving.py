@@ -27,17 +27,17 @@ def history(orbit):
     """Return the iterates at the frames' steps, and the time average up to each, both times the teacher."""
     at = np.unique(np.geomspace(1, orbit.steps - 1, FRAMES).round().astype(int))
     sizes = np.array([orbit.schedule.at(t) for t in range(orbit.steps)])
-    signs, place, last = orbit.start_signs.astype(float), 0, 0
+    signs, index, last = orbit.start_signs.astype(float), 0, 0
     total, states, means = np.zeros(orbit.n), [], []
     mass = np.concatenate([[0.0], np.cumsum(sizes)])
     flips = orbit.flips
     for step in at:
-        while place < len(flips) and flips["step"][place] <= step:
-            moved = int(flips["step"][place])
+        while index < len(flips) and flips["step"][index] <= step:
+            moved = int(flips["step"][index])
             total += (mass[moved] - mass[last]) * signs
             last = moved
-            signs[flips["coordinate"][place]] = flips["sign"][place]
-            place += 1
+            signs[flips["coordinate"][index]] = flips["sign"][index]
+            index += 1
         total += (mass[step + 1] - mass[last]) * signs
         last = step + 1
         states.append(signs * orbit.reference)

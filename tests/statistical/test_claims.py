@@ -87,7 +87,7 @@ def test_pairing_narrows_the_interval_of_the_rate():
     assert widths[1] < 0.6 * widths[0]
 
 
-def test_a_share_of_the_deviance_is_told_from_chance():
+def test_a_share_of_the_deviance_is_compared_with_chance():
     """Where schedules do nothing, their share passes that of chance in 5 %: of 100, over 13 once in 2,000.
 
     With a shift of 0.1 (log N₅₀ with log rate) it passes always.

@@ -87,18 +87,6 @@ def test_one_step_has_exactly_its_rate(exponent, t):
     assert relative_error(schedule.at(t), Decimal(schedule.rate) * exact(exponent, t, t + 1)) < 1.5e-15
 
 
-@pytest.mark.parametrize("exponent", EXPONENTS)
-@pytest.mark.parametrize("t0", [0, 40, 63, 64, 100, 10_000])
-def test_mass_grows_by_one_rate_a_step(exponent, t0):
-    schedule = Power(rate=1.0, exponent=exponent)
-    # The intervals hold the end of the direct terms and the switch between the two expansions.
-    for middle in (t0 + 1, 64, t0 + t0 // 255):
-        for t in range(max(t0, middle - 6), middle + 6):
-            total, after = schedule.mass(t0, t), schedule.mass(t0, t + 1)
-            assert after > total
-            assert after - total == pytest.approx(schedule.at(t), rel=1e-12, abs=4e-15 * after)
-
-
 def test_constant_mass_is_one_product():
     assert Constant(0.1).mass(3, 10**15 + 3) == 0.1 * 1e15
     assert Constant(0.1).mass(7, 10) == 0.1 * 3.0
@@ -143,17 +131,6 @@ def test_first_reach_is_the_inverse_of_mass(schedule, t0, target):
     else:
         assert t > t0
         assert schedule.mass(t0, t - 1) < target <= schedule.mass(t0, t)
-
-
-@settings(max_examples=100, deadline=None)
-@given(power_laws | tables, starts, st.integers(1, 300))
-def test_first_reach_finds_the_step_whose_mass_was_asked(schedule, t0, span):
-    total = schedule.mass(t0, t0 + span)
-    if total > 0.0:
-        t = schedule.first_reach(t0, total)
-        assert schedule.mass(t0, t) == total
-        assert t <= t0 + span
-        assert isinstance(schedule, Table) or t == t0 + span or schedule.exponent > 1.0
 
 
 @settings(max_examples=100, deadline=None)
@@ -288,7 +265,7 @@ def test_values_equality_hash_and_repr():
     assert repr(Constant(1)) == "Constant(rate=1.0)"
     assert repr(Table([1, 0.5])) == "Table(rates=[1.0, 0.5])"
     assert repr(Table(np.full(1000, 0.5))) == "Table(rates=[0.5, 0.5, …, 0.5], 1000 rates)"
-    assert power.rate == 0.5
+    assert dataclasses.replace(power, exponent=np.int8(1)) == Power(0.5, 1.0)
     for schedule in (power, Constant(0.5), TABLE):
         schedule.mass(10)  # fills the cache that must not matter
         assert pickle.loads(pickle.dumps(schedule)) == copy.deepcopy(schedule) == schedule
@@ -299,15 +276,6 @@ def test_values_equality_hash_and_repr():
 @pytest.mark.parametrize("schedule", [Constant(1 / 3), Power(0.1, -0.25), TABLE, Table(np.arange(32) / 7)])
 def test_the_repr_is_the_schedule(schedule):
     assert eval(repr(schedule), {"Constant": Constant, "Power": Power, "Table": Table}) == schedule
-
-
-def test_replace():
-    """The fields are the parameters, so that the standard library can copy a schedule with a change."""
-    assert dataclasses.replace(Power(0.5, 0.5), exponent=1) == Power(0.5, 1.0)
-    assert dataclasses.replace(Constant(0.5), rate=np.float32(0.25)) == Constant(0.25)
-    assert dataclasses.replace(Table([1.0]), rates=np.array([2, 1])) == Table([2.0, 1.0])
-    with pytest.raises(InputError, match="rate is -1"):
-        dataclasses.replace(Power(0.5, 0.5), rate=-1)
 
 
 @pytest.mark.parametrize("schedule", [Constant(0.1), Power(1 / 3, 0.7), TABLE])

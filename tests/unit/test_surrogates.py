@@ -100,12 +100,6 @@ def test_shape_and_type(name):
             assert result.shape == np.shape(x)
 
 
-def test_value_gives_a_new_array():
-    x = np.ones(3)
-    SURROGATES["identity"].value(x)[:] = 7.0
-    assert x.tolist() == [1.0, 1.0, 1.0]
-
-
 def inside(name, a, square):
     """Whether μ′(a/√square) = 1, in exact integers."""
     return {
@@ -125,17 +119,6 @@ def test_thresholds_are_exact(name, square):
     for a in {low, low - 1, high, high + 1, -root - 1, -root, 1 - root, -1, 0, 1, root - 1, root, root + 1}:
         if abs(a) < UNBOUNDED:
             assert (low <= a <= high) == inside(name, a, square)
-
-
-def test_thresholds_by_hand():
-    square = 100 * 4**12
-    assert SURROGATES["relu"]._thresholds(square) == (1, 2**62)
-    assert SURROGATES["identity"]._thresholds(square) == (-(2**62), 2**62)
-    assert SURROGATES["clipped_relu"]._thresholds(square) == (1, 40959)
-    assert SURROGATES["hard_tanh"]._thresholds(square) == (-40960, 40960)
-    assert SURROGATES["clipped_relu"]._thresholds(1) == (1, 0)  # empty
-    assert SURROGATES["hard_tanh"]._thresholds(10**60) == (-(2**62), 2**62)
-    assert SURROGATES["relu"]._thresholds(np.int64(4)) == (1, 2**62)
 
 
 WINDOWS = [
@@ -178,12 +161,6 @@ def test_unknown_names():
     for value in (None, 3, ["relu"], math.sin):
         with pytest.raises(TypeError):
             get_surrogate(value)
-
-
-def test_a_surrogate_cannot_be_changed():
-    with pytest.raises(AttributeError):
-        SURROGATES["relu"].name = "other"
-    assert isinstance(SURROGATES["relu"], Surrogate)
 
 
 def bell(x, xp):
@@ -243,7 +220,6 @@ def test_a_registered_surrogate_is_as_good_as_ours(registries):
         ({"window": (0, 1), "source": None}, "source"),
         ({"name": 3, "window": (0, 1)}, "name"),
         ({"slope": 3}, "slope"),
-        ({"slope": bell, "function": 3}, "function"),
         ({"slope": lambda x: x}, "fails on an array"),
         ({"slope": lambda x, xp: 1.0}, "every entry"),
         ({"slope": lambda x, xp: 0 * x + np.nan}, "finite"),

@@ -16,5 +16,5 @@ def find() -> dict[str, Claim]:
     return {claim.key: claim for claim in sorted(found, key=lambda claim: claim.key)}
 
 
-#: Every claim by key, in the order in which they are measured: P1 to P5, then the others.
+#: Every claim by key, in the order of measurement: P1 to P5, then the others.
 CLAIMS = find()

@@ -1,4 +1,4 @@
-"""What an experiment is given: a folder, a seed, threads, and studies that go on where they were left."""
+"""What an experiment may use: a folder, a seed, threads, and studies that continue after a break."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from sterling.base.text import sentence
 from sterling.errors import SterlingWarning
 from sterling.study import Store, Study, run
 
-_TERM = "this schedule fails a term"  # a warning of `train` that experiments on such schedules provoke
+_TERM = "this schedule fails a term"  # a warning of `train` that some experiments cause on purpose
 
 
 @dataclass
 class Context:
     """What an experiment may use: a folder for its stores, and the root of all seeds.
 
-    No number depends on ``threads``, all cores by default. ``show`` gets the `Progress` of studies several
-    times a second; ``notes`` are what the reader should know, gathered on the way.
+    Results are the same for any value of ``threads``; the default is all cores. ``show`` gets the `Progress`
+    of studies several times a second; ``notes`` are for the reader of the page.
     """
 
     folder: Path
@@ -35,12 +35,12 @@ class Context:
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
-        """Keep a note for the reader, once."""
+        """Add a note for the reader, unless it is there already."""
         if text not in self.notes:
             self.notes.append(text)
 
     def trials(self, name: str, **asked: Any) -> pl.DataFrame:
-        """Run a study as `run` does, and return one row a trial."""
+        """Run a study as `run` does, and return one row for each trial."""
         return self.run(name, **asked).trials()
 
     def at(self, places: Iterable[tuple[int, int]], name: str, **asked: Any) -> pl.DataFrame:
@@ -50,10 +50,10 @@ class Context:
         )
 
     def run(self, name: str, **asked: Any) -> Store:
-        """Run the `Study` that is asked for, or what is left of it, and return its store.
+        """Run a `Study`, or the rest of it after a break, and return its store.
 
-        Its folder is named after the study and a digest of all that it asks for, so one that asks for
-        something else begins anew. Ctrl-C is raised once what was finished is in the store.
+        The name of its folder has a digest of the study, so a changed study begins anew. After Ctrl-C the
+        finished trials are stored before KeyboardInterrupt is raised.
         """
         study = Study(name=name, seed=self.seed, **asked)
         digest = blake2b(f"{study.to_toml()}{__version__}".encode(), digest_size=4).hexdigest()
@@ -63,12 +63,14 @@ class Context:
             warnings.simplefilter("always", SterlingWarning)
             outcome = run(study, folder, threads=self.threads, progress=self.show or False)
             store = Store(folder)
-            store.trials(["trial"])  # the first look warns of every shard that is left out
+            store.trials(["trial"])  # reading warns of damaged shards
+        notes = []
         for one in caught:
-            if not issubclass(one.category, SterlingWarning):  # no matter of the claim
+            if issubclass(one.category, SterlingWarning):
+                notes.append(str(one.message))
+            else:
                 warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-        ours = (str(one.message) for one in caught if issubclass(one.category, SterlingWarning))
-        for told in (*ours, *map(sentence, outcome.messages)):
-            if _TERM not in told:
-                self.note(told)
+        for text in (*notes, *map(sentence, outcome.messages)):
+            if _TERM not in text:
+                self.note(text)
         return store

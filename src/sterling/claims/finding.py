@@ -1,7 +1,7 @@
-"""What the measurement of one claim yields: numbers with intervals, a verdict in words, figures, raw tables.
+"""The result of one claim: numbers with intervals, a judgement, figures and tables.
 
-A `Finding` is plain data but for its figures, which are functions that draw into an ``ax`` and return the
-sentence that says what to see. `sterling.report` makes a page of findings and knows nothing of experiments.
+Figures are functions that draw into an ``ax`` and return a caption; all else is plain data. `sterling.report`
+makes a page of findings and knows no experiment.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Judgement(Enum):
-    """How a measurement stands to the statement it was made for."""
+    """Whether a measurement agrees with the statement."""
 
     CONSISTENT = "consistent"
     FAR_INSIDE = "far inside the bound"
@@ -36,10 +36,10 @@ class Judgement(Enum):
 
 @dataclass(frozen=True)
 class Measured:
-    """One number from data, with its interval where it has one: NaN for what is exact or a bare count.
+    """One number from data, with its interval, which is NaN for exact numbers and counts.
 
-    ``name`` says what was measured, such as "exponent α of N₅₀ = C·n^α", and ``how`` in what way the interval
-    was made, such as "Jeffreys".
+    ``name`` says what was measured, such as "exponent α of N₅₀ = C·n^α"; ``how`` names the method of the
+    interval, such as "Jeffreys".
     """
 
     name: str
@@ -72,21 +72,21 @@ def share(name: str, successes: int, trials: int) -> Measured:
 
 
 def both_ways(successes: int, left: int, trials: int) -> Interval:
-    """Return a share of runs, with ends between which it lies if those ``left`` open all fail or succeed."""
+    """Return a share of runs; its ends count the runs ``left`` open as failures and as successes."""
     value, low, _ = share_interval(successes, trials)
     return value, low, share_interval(successes + left, trials)[2]
 
 
 def mean(name: str, values: ArrayLike, unit: str = "", how: str = "t over data sets") -> Measured:
-    """Return the measured mean of values, one a data set."""
+    """Return the measured mean of values, one for each data set."""
     return measured(name, mean_interval(values), how, unit)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A number that theory gives, to stand beside a measured one.
+    """A number from theory, shown beside a measured one.
 
-    ``kind`` is one of `sterling.theory.labels.KINDS`, and is always shown.
+    ``kind`` is one of `sterling.theory.labels.KINDS`; every page shows it.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure to be: ``draw(ax)`` draws into one ``Axes`` and returns the sentence that says what to see."""
+    """A figure: ``draw(ax)`` draws into one ``Axes`` and returns the caption."""
 
     title: str
     draw: Callable[[Axes], str]
@@ -114,7 +114,7 @@ def picture(title: str, draw: Callable[..., str], *given: Any, **named: Any) -> 
 
 @dataclass(frozen=True)
 class Statement:
-    """What a source states.
+    """The statement of a source.
 
     Attributes
     ----------
@@ -135,21 +135,21 @@ class Statement:
 
 @dataclass(frozen=True)
 class Finding(Statement):
-    """What came out for one claim.
+    """The result of one claim.
 
     Attributes
     ----------
     experiment, reason : str
-        What was done, and why it was judged so, made from the numbers that the program used and measured.
+        What was done, and the reason of the judgement, with the numbers that were used and measured.
     tables : dict of name to Polars frame
         The raw rows; each becomes NAME.parquet beside the page.
     notes : tuple of str
-        What a reader must know before trusting the number: undecided trials, poor fits, dependence on budget.
+        Undecided trials, poor fits, dependence on the budget, and the like.
     seconds : float
-        What the experiment took in this call (close to zero where everything was reused).
+        Duration of the experiment in this call, close to zero if all rows were stored.
     rule : str
-        How the judgement was made, in one or two sentences: "Consistent where …; contradicted where …; not
-        decided otherwise." Its numbers are those of the code that judges.
+        The rule of the judgement: "Consistent where …; contradicted where …; not decided otherwise." Its
+        numbers come from the code that judges.
     """
 
     experiment: str
@@ -168,5 +168,5 @@ class Finding(Statement):
 
     @property
     def headline(self) -> Measured | None:
-        """The number that stands in the summary table: the first measured one."""
+        """The number in the summary table: the first measured one."""
         return self.measured[0] if self.measured else None

@@ -1,4 +1,4 @@
-"""Rules by which measured numbers decide between the four judgements; each both judges and says how."""
+"""Rules that judge measured numbers; each rule can also be put in words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FAR = 0.5
 
 @dataclass(frozen=True)
 class Case:
-    """One judgement, where it is made in words, and the same as a function of the evidence."""
+    """One judgement, and its condition in words and as a function of the evidence."""
 
     judgement: Judgement
     where: str
@@ -25,23 +25,23 @@ class Case:
 
 @dataclass(frozen=True)
 class Rule:
-    """Cases that exclude each other; where none holds, nothing is decided.
+    """Cases that exclude each other; if no case holds, the judgement is "not decided".
 
     Attributes
     ----------
     cases : tuple of Case
     note : str
-        What else to say of the evidence, as whole sentences.
+        Whole sentences that follow the cases.
     """
 
     cases: tuple[Case, ...]
     note: str = ""
 
     def judge(self, pieces: Iterable[tuple[Any, ...]]) -> Judgement:
-        """Judge every piece of evidence, and join what comes out.
+        """Judge every piece of evidence and return the common judgement.
 
-        Contradicted if a piece is; else not decided if a piece is, or if there is none; else far inside if
-        all are; else consistent.
+        This is "contradicted" if one piece is, else "not decided" if one piece is or there is no evidence,
+        else "far inside" if all pieces are, else "consistent".
         """
         found = {self._judge(piece) for piece in pieces}
         for judgement in (Judgement.CONTRADICTED, Judgement.NOT_DECIDED, Judgement.CONSISTENT):
@@ -73,10 +73,10 @@ def contradicted(where: str, holds: Callable[..., bool]) -> Case:
 
 
 def bound(what: str, value: float, note: str = "") -> Rule:
-    """Return the rule for (low, high, left): an exponent that is proved to be at most ``value``.
+    """Return the rule for (low, high, left) of an exponent that is proved to be at most ``value``.
 
-    ``left`` is how many runs their budget left open, 0 unless given: such runs may succeed later, so an
-    exponent at a finite budget contradicts nothing while there are any.
+    ``left`` is the number of runs left open by their budget, 0 by default. Such runs may succeed later, so an
+    exponent at this budget contradicts nothing.
     """
     return Rule(
         (
@@ -99,7 +99,7 @@ def bound(what: str, value: float, note: str = "") -> Rule:
 
 
 def near(what: str, value: float, tolerance: float) -> Rule:
-    """Return the rule for the interval (low, high) of a number that theory says is ``value``."""
+    """Return the rule for the interval (low, high) of a number that is ``value`` by theory."""
     least, most = value - tolerance, value + tolerance
     return Rule(
         (

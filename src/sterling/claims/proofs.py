@@ -1,4 +1,4 @@
-"""What certificates prove for data sets, and runs on the same data sets beside: the exact part of P3.
+"""The exact part of P3: what certificates prove for data sets, compared with runs on the same data sets.
 
 A certificate bounds the share π(∅) of the mass H(T) that a run spends at w* in the long run. For a run of T
 steps the balance (docs/science, 13) gives the same bound less a term: with the dual vector λ of the bound,
@@ -22,17 +22,17 @@ from sterling.study.starts_kind import OPPOSITE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: What a measured share of mass may lie below a bound by: sums of up to a million step sizes are rounded.
+#: Tolerance below a bound: sums of up to a million step sizes are rounded.
 ROUNDING = 1e-9
 _SET = ["n", "samples", "trial"]
 
 
 @dataclass(frozen=True)
 class ProofsBudget:
-    """Certificates of so many data sets at each place (n, N), and runs on each of them.
+    """Certificates of ``instances`` data sets at each place (n, N), and runs on each of them.
 
-    Proofs are judged at the last place, of the largest n. Runs have so many random ``starts``, besides the
-    one that has every weight wrong, and schedules that are bounded and of infinite sum, as the proofs ask.
+    Proofs are judged at the last place, which has the largest n. Runs have ``starts`` random starts and one
+    with every weight wrong. Their schedules are bounded and of infinite sum, as the proofs require.
     """
 
     places: tuple[tuple[int, int], ...]
@@ -49,7 +49,7 @@ class ProofsBudget:
 
 
 def prove(context: Context, budget: ProofsBudget, noise: float) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return one row a certificate, and one a run with the bound that holds for it."""
+    """Return one row for each certificate, and one for each run with its bound."""
 
     def rows(kind: str, **settings) -> pl.DataFrame:
         asked = {"noise": noise, "trials": budget.instances, **settings}
@@ -62,7 +62,7 @@ def prove(context: Context, budget: ProofsBudget, noise: float) -> tuple[pl.Data
 
 
 def with_bounds(runs: pl.DataFrame, certificates: pl.DataFrame) -> pl.DataFrame:
-    """Return runs with ``bound``, the share of mass at w* in the long run, and ``term``, as above."""
+    """Return runs with ``bound``, of the share of mass at w* in the long run, and ``term``."""
     rows = runs.join(certificates.select(*_SET, "duals", "steepest", bound="by_balance"), on=_SET)
     term = pl.Series("term", [_term(row) for row in rows.iter_rows(named=True)])
     names = (*_SET, "schedule", "start", "verdict", "mass", "mass_occupancy", "bound")
@@ -70,13 +70,13 @@ def with_bounds(runs: pl.DataFrame, certificates: pl.DataFrame) -> pl.DataFrame:
 
 
 def _term(row: dict[str, Any]) -> float:
-    """Return what a run may lie below its bound by, for it is finite."""
+    """Return how far a run may lie below its bound because it is finite."""
     slack = np.abs(row["start_latent"]) + row["largest_step"] * row["steepest"]
     return float(np.dot(row["duals"], slack)) / row["mass"]
 
 
 def below(runs: pl.DataFrame) -> int:
-    """Return how many runs spent less mass at w* than is proved of them."""
+    """Count the runs that spent less of their mass at w* than is proved."""
     least = runs["bound"] - runs["term"] - ROUNDING
     return int((runs["mass_occupancy"] < least).sum())
 
@@ -90,12 +90,12 @@ def proved_shares(certificates: pl.DataFrame) -> list[Measured]:
 
 
 def _proved(certificates: pl.DataFrame) -> list[tuple[str, int, int]]:
-    """Return each place, for how many data sets recurrence is proved there, and how many there are."""
+    """Return the label of each place, the number of data sets with proved recurrence, and of all."""
     return [(label, int(one["proved"].sum()), len(one)) for label, one in places(certificates).items()]
 
 
 def in_words(certificates: pl.DataFrame, runs: pl.DataFrame) -> str:
-    """Say for how many data sets recurrence is proved, and how runs on them stand to the bounds."""
+    """Count the data sets with proved recurrence, and the runs below their bounds."""
     parts = [f"{proved} of {count} at {label}" for label, proved, count in _proved(certificates)]
     return (
         f"Recurrence is proved for {int(certificates['proved'].sum())} of {len(certificates)} data sets "
@@ -105,17 +105,17 @@ def in_words(certificates: pl.DataFrame, runs: pl.DataFrame) -> str:
 
 
 def notes(certificates: pl.DataFrame, runs: pl.DataFrame, budget: ProofsBudget) -> list[str]:
-    """Return what a reader must know of the proofs."""
+    """Return the notes on the proofs."""
     verified, tested = int(certificates["verified"].sum()), int((runs["bound"] > runs["term"]).sum())
     return [
-        "The mass of a run is the sum of its step sizes; its share at w* is the sum over the steps at w*, "
-        "divided by the whole. With constant steps it is the share of the steps.",
+        "The mass of a run is the sum of its step sizes. Its share at w* is the sum over the steps at w*, "
+        "divided by the mass; with constant steps it is the share of the steps.",
         "A certificate is a vector that proves a lower bound of that share in the long run, by the balance "
-        f"of pushes on each weight (exact); {verified} of {len(certificates)} were confirmed by a second "
-        "program that goes through all states by the definition of the gradient. No certificate means that "
-        "this way of proof fails, not that the run does not recur.",
-        "A run of finite length may stay below the bound by a term that is known too and falls like one over "
-        f"its mass; for {tested:,} of {len(runs):,} runs bound less term is above zero, so they test it. "
+        "of pushes on each weight (exact). A second program, which goes through all states by the definition "
+        f"of the gradient, confirmed {verified} of {len(certificates)}. Without a certificate the run may "
+        "still recur: this proof fails.",
+        "A finite run may stay below the bound by a known term that falls like one over its mass. For "
+        f"{tested:,} of {len(runs):,} runs the bound less this term is above zero, so they test it. "
         f"Each data set has {budget.starts} random starts and one with every weight wrong, under "
         f"{len(budget.schedules)} schedules.",
     ]
@@ -124,17 +124,17 @@ def notes(certificates: pl.DataFrame, runs: pl.DataFrame, budget: ProofsBudget) 
 def draw_bounds(ax: Axes, runs: pl.DataFrame) -> str:
     """Draw the shares of mass of the runs of each data set, from least to most, against its bound."""
     share, series = pl.col("mass_occupancy"), {}
-    for place, (label, one) in enumerate(places(runs).items()):
+    for index, (label, one) in enumerate(places(runs).items()):
         sets = one.group_by("trial", maintain_order=True).agg(
             pl.first("bound"), least=share.min(), most=share.max()
         )
         bound, least, most = (sets[name].to_numpy() for name in ("bound", "least", "most"))
-        ax.vlines(bound, least, most, color=style(place)["color"], lw=1)
+        ax.vlines(bound, least, most, color=style(index)["color"], lw=1)
         series[label] = bound, least
     axes = "proved: at least this share of the mass at w*", "measured share of the mass at w*"
     against(ax, series, 1.0, axes, "the proved bound")
     return (
-        "Each mark is the run of one data set that was least at w*, the line above it reaches to the run "
-        "that was most. No mark can lie far below the dashed line: every run is at w* at least as long as "
-        "proved, up to a term that falls with its length. At zero nothing is proved."
+        "For each data set a mark shows the run with the smallest share of mass at w*; the line above it "
+        "ends at the largest share. No mark can lie far below the dashed line: every run is at w* at least "
+        "as long as proved, up to a term that falls with its length. At zero nothing is proved."
     )

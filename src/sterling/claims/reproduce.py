@@ -1,4 +1,4 @@
-"""The claims of the paper, measured one after the other: what `sterling reproduce` does."""
+"""Measure the claims of the paper, one after the other, as `sterling reproduce` does."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from sterling.claims.context import Context
 from sterling.claims.finding import Finding
 from sterling.errors import InputError
 
-#: Of the rows below the folder of a reproduction.
+#: Folder of the rows, below the folder of a reproduction.
 DATA_FOLDER = "data"
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came out, in the order of the claims; fewer than asked for if it was broken off.
+    """Findings in the order of the claims, and the seconds of this call.
 
-    The seconds are those of this call.
+    After an interrupt there are fewer findings than claims.
     """
 
     findings: tuple[Finding, ...]
@@ -52,15 +52,16 @@ def reproduce(
     progress: bool | Callable[[Progress], Any] = False,
     on_finding: Callable[[Reproduction], None] | None = None,
 ) -> Reproduction:
-    """Measure the claims of the paper, or ``only`` some, by their keys.
+    """Measure the claims of the paper, or ``only`` some of them, named by their keys.
 
-    Rows go to the subfolder ``data``. What lies there already is used again, so a second call is short, and
-    one that was broken off goes on. An effort is "quick" (a minute or two), "default" (a quarter of an hour)
-    or "full" (hours); ``budgets`` replace those of claims, by key. No number depends on ``threads``. A
-    function as ``progress`` gets a `Progress` counted in claims, and ``on_finding`` the reproduction so far.
+    Rows are stored in the subfolder ``data`` and used again, so a second call is short, and a call after an
+    interrupt continues. An effort is "quick" (a minute or two), "default" (a quarter of an hour) or "full"
+    (hours); ``budgets`` replace the budgets of claims, by key. Results are the same for any value of
+    ``threads``. A function as ``progress`` gets a `Progress` counted in claims; ``on_finding`` gets the
+    reproduction after each claim.
 
-    The KeyboardInterrupt after Ctrl-C comes once what was finished is written; its ``reproduction`` holds
-    what there is. InputError is raised for what cannot be used, StoreError if rows cannot be written.
+    After Ctrl-C the finished rows are written; then KeyboardInterrupt is raised, with the findings as its
+    ``reproduction``. InputError is raised for a wrong argument, StoreError if rows cannot be written.
 
     Examples
     --------
@@ -79,12 +80,13 @@ def reproduce(
     report = Reproduction((), effort, checks.integer(seed, "seed", 0))
     try:
         with reporting(progress) as show, deferred_interrupt() as pressed:
-            for place, key in enumerate(keys):
+            for index, key in enumerate(keys):
                 claim = CLAIMS[key]
-                tell = _Teller(show, pressed, f"{key} {claim.title}", place, len(keys))
-                context = Context(as_path(folder) / DATA_FOLDER, threads, report.seed, tell)
+                where = f"{key} {claim.title}, claim {index + 1} of {len(keys)}"
+                report_progress = _claim_progress(show, pressed, where, index, len(keys))
+                context = Context(as_path(folder) / DATA_FOLDER, threads, report.seed, report_progress)
                 started = time.monotonic()
-                tell(Progress(0, None))
+                report_progress(Progress(0, None))
                 finding = claim.measure(context, budgets.get(key, claim.budgets[effort]))
                 now = time.monotonic()
                 finding = replace(finding, notes=(*finding.notes, *context.notes), seconds=now - started)
@@ -97,33 +99,30 @@ def reproduce(
     return report
 
 
-@dataclass
-class _Teller:
-    """Says how far the measurement of a claim is, and heeds Ctrl-C."""
+def _claim_progress(
+    show: Callable[[Progress], Any] | None, pressed: Callable[[], bool], where: str, index: int, count: int
+) -> Callable[[Progress], None]:
+    """Return a function that shows the progress of a claim from that of its studies, and heeds Ctrl-C."""
+    reached = 0.0  # of the claim; each of its studies begins at zero
 
-    show: Callable[[Progress], Any] | None
-    pressed: Callable[[], bool]
-    title: str
-    place: int
-    count: int
-    reached: float = 0.0  # of the claim; of several studies each begins again, this does not
-
-    def __call__(self, of_study: Progress) -> None:
-        if self.pressed():
+    def report(of_study: Progress) -> None:
+        nonlocal reached
+        if pressed():
             raise KeyboardInterrupt
-        if self.show is None:
+        if show is None:
             return
         done, total = of_study.done, of_study.total
         if total:
-            self.reached = max(self.reached, min(1.0, done / total))
-        where = f"{self.title}, claim {self.place + 1} of {self.count}"
+            reached = max(reached, min(1.0, done / total))
         trials = f"{min(done, total):,.10g} of {total:,.10g} done" if total else ""
         facts = tuple(words for words in (trials, of_study.note, *of_study.facts) if words)
-        self.show(Progress(self.place + self.reached, self.count, where, facts))
+        show(Progress(index + reached, count, where, facts))
+
+    return report
 
 
 def chosen(only: Iterable[str] | str | None, name: str = "only") -> list[str]:
-    """Return the keys of the claims asked for, in their order; all for None, and an InputError for others."""
+    """Return the keys of the chosen claims in their order, all for None; other keys raise InputError."""
     if only is None:
         return list(CLAIMS)
     known = {key.lower(): key for key in CLAIMS}

@@ -1,4 +1,4 @@
-"""What P1 and P2 share: an adaptive study of N₅₀ against n, and its fits as numbers, notes and pictures."""
+"""What P1 and P2 share: an adaptive study of N₅₀ against n, and its fits as numbers and notes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from sterling.study.store import Store
 
 @dataclass(frozen=True)
 class ScalingBudget:
-    """An adaptive study of N₅₀ against n, which ends at so wide a 95 % interval of the exponent.
+    """An adaptive study of N₅₀ against n, until the 95 % interval of the exponent is at most ``width``.
 
-    Each of the step budgets of a trial is fitted by itself, the last one is the main one, and each gets so
-    many trials at most.
+    Each number of steps has its own fit and at most ``max_trials`` trials; the last one is the main fit.
     """
 
     n: tuple[int, ...]
@@ -31,7 +30,7 @@ class ScalingBudget:
     noise: float = 0.0
 
 
-#: Of P1, and of the first half of P2: without label noise.
+#: Budgets of P1 and of the first half of P2: without label noise.
 NOISELESS = {
     "quick": ScalingBudget(n=(8, 16, 32, 64), width=0.25, steps=(1_000, 10_000), max_trials=20_000),
     "default": ScalingBudget(
@@ -71,12 +70,12 @@ def fits_by_budget(store: Store, criterion: str) -> list[SeriesFit]:
 
 
 def exponents(series: SeriesFit, name: str, again: str) -> list[Measured]:
-    """Return the exponent of a fit as a measured number, and beside it, named ``again``, `top_exponent`."""
+    """Return the exponent of a fit as a measured number, then `top_exponent` under the name ``again``."""
     return [exponent(series, name), *top_exponent(series, again)]
 
 
 def exponent(series: SeriesFit, name: str) -> Measured:
-    """Return the exponent of a fit as a measured number; its name tells the step budget that it is for."""
+    """Return the exponent of a fit as a measured number; its name includes the number of steps."""
     fit, name = series.fit, f"{name}, {_budget(series)}"
     if fit is None:
         return Measured(name, math.nan, how=f"refused: {series.refusal}")
@@ -85,7 +84,7 @@ def exponent(series: SeriesFit, name: str) -> Measured:
 
 
 def top_exponent(series: SeriesFit, name: str) -> list[Measured]:
-    """Return the exponent between the two largest dimensions, where no power law holds over all of them."""
+    """Return the exponent between the two largest dimensions if no power law fits over all n."""
     fit = series.fit
     last = fit.top_exponent if fit is not None and fit.curved else None
     if fit is None or last is None:
@@ -99,12 +98,12 @@ def _budget(series: SeriesFit) -> str:
 
 
 def ends(series: SeriesFit, left: int = 0) -> list[tuple[float, float, int]]:
-    """Return the intervals by which `growth_rule` judges a fit, with the number of runs left open."""
+    """Return the evidence of a fit for `growth_rule`, with the number of runs left open."""
     return [(one.low, one.high, left) for one in exponents(series, "", "")]
 
 
 def left_open(store: Store, steps: int) -> int:
-    """Return how many runs of a budget ended without a verdict for all time."""
+    """Count the runs with this number of steps that ended without a verdict for all time."""
     cells = store.counts("certified").filter(steps=steps)
     return int((cells["trials"] - cells["successes"]).sum())
 
@@ -115,16 +114,16 @@ def growth_rule(what: str, value: float) -> Rule:
         what,
         value,
         f"Where no power law fits (p < {POOR:g}), the exponent between the two largest dimensions is judged "
-        "as well, for the theorem speaks of large n.",
+        "as well, because the theorem is about large n.",
     )
 
 
 def growth_sentence(what: str, series: SeriesFit) -> str:
-    """Say how N₅₀ grows, in one sentence, and at which step budget: without it an exponent says nothing."""
+    """Say in one sentence how N₅₀ grows, and with how many steps."""
     fit, what = series.fit, f"{what} ({_budget(series)})"
     if fit is None:
         return f"No exponent of N₅₀ {what} could be fitted: {series.refusal}."
-    text = f"N₅₀ {what} grows like n^{_told(fit)}"
+    text = f"N₅₀ {what} grows like n^{_with_interval(fit)}"
     one = fit.top_exponent if fit.curved else None
     if one is not None:
         top = _interval(one.exponent, one.low, one.high)
@@ -133,12 +132,12 @@ def growth_sentence(what: str, series: SeriesFit) -> str:
 
 
 def local_exponent(law: dict[int, float]) -> float:
-    """Return the exponent of the power law nearest to a law N(n) over its dimensions."""
+    """Return the exponent of the power law that is nearest to a law N(n)."""
     return float(np.polyfit(np.log(list(law)), np.log(list(law.values())), 1)[0])
 
 
 def notes_on(series: list[SeriesFit], label: str) -> list[str]:
-    """Return what a reader must know of the fits of one criterion over all budgets."""
+    """Return the notes on the fits of one criterion with all numbers of steps."""
     main = series[-1]
     fit = main.fit
     if fit is None:
@@ -147,10 +146,10 @@ def notes_on(series: list[SeriesFit], label: str) -> list[str]:
     if main.left_out is not None:
         notes.append(
             f"without the {fit.undecided:,} undecided of {fit.trials:,} trials the exponent is "
-            f"{_told(main.left_out)}"
+            f"{_with_interval(main.left_out)}"
         )
     if len(series) > 1:
-        parts = [f"{_told(one.fit)} with {one.series['steps']:,} steps" for one in series if one.fit]
+        parts = [f"{_with_interval(one.fit)} with {one.series['steps']:,} steps" for one in series if one.fit]
         notes.append(f"the exponent at each step budget is {'; '.join(parts)}")
     for law in main.expected:
         if law.kind == "mean-field":
@@ -162,7 +161,7 @@ def notes_on(series: list[SeriesFit], label: str) -> list[str]:
     return [f"{label}: {note}." for note in notes]
 
 
-def _told(fit: ExponentFit) -> str:
+def _with_interval(fit: ExponentFit) -> str:
     return _interval(fit.exponent, fit.exponent_low, fit.exponent_high)
 
 

@@ -1,7 +1,7 @@
-"""Numbers as people read them, the same in sentences, on pages and in terminals.
+"""Numbers in words, the same in sentences, on pages and in terminals.
 
-The interval decides the digits. A printed interval never takes in a value that it leaves out, nor the other
-way round: where rounding would do that to one of `MARKS` or to a reference beside it, there are more digits.
+The width of the interval decides the number of digits. Rounding never moves an end of an interval across one
+of `MARKS` or a reference beside it; if it would, there are more digits.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from sterling.claims.finding import Measured, Reference
     from sterling.schedules import Schedule
 
-#: What statements are about: nothing, no change, one half, and the proved exponents.
+#: Values that statements are about, such as the proved exponents.
 MARKS = (-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0)
 _LEADING = 3
-_MORE = 4  # decimals that an interval may get beyond two digits of its width
+_MORE = 4  # largest number of extra decimals of an interval
 
 
 def decimals_of(measured: Measured, beside: Sequence[Reference] = ()) -> int | None:
-    """Return how many decimals the interval carries; None where an end is open.
+    """Return the number of decimals of an interval; None if an end is infinite or missing.
 
-    Two significant digits of its width, and more where an end would fall on a value, or pass one, that
-    stands beside it.
+    These are two significant digits of its width, and more if rounding would move an end across a mark or a
+    reference.
     """
     width = measured.high - measured.low
     if not math.isfinite(width) or width <= 0:
@@ -55,10 +55,7 @@ def amount(one: Measured | Reference, beside: Sequence[Reference] = ()) -> str:
 
 
 def interval(one: Measured, beside: Sequence[Reference] = ()) -> str:
-    """Return the interval as "0.98 to 1.05"; empty where there is none.
-
-    ``beside`` are the references that stand beside it.
-    """
+    """Return the interval as "0.98 to 1.05", or an empty text; ``beside`` has the references beside it."""
     if not one.has_interval:
         return ""
     decimals = decimals_of(one, beside)
@@ -85,7 +82,7 @@ def schedule_words(schedule: Schedule) -> str:
 
 
 def places(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Return the rows at each n and N by its name, in rising order."""
+    """Return the rows at each n and N by label, in rising order."""
     groups = frame.sort("n", "samples", maintain_order=True).group_by("n", "samples", maintain_order=True)
     return {f"n = {n}, N = {samples:,}": one for (n, samples), one in groups}
 
@@ -96,14 +93,14 @@ def listed(values: Iterable[float]) -> str:
 
 
 def undecided(runs: int) -> list[str]:
-    """Return the note on runs that were not certified; none if there are none."""
+    """Return the note on runs without a certificate, if there are any."""
     if not runs:
         return []
     return [f"{runs:,} runs spent their steps without a certificate and count as failures."]
 
 
 def leading(references: Sequence[Reference]) -> tuple[Sequence[Reference], int]:
-    """Return the references that a summary shows, the first three at most, and how many it leaves out."""
+    """Return the references that a summary shows, at most three, and the number of the others."""
     shown = references if len(references) <= _LEADING else references[: _LEADING - 1]
     return shown, len(references) - len(shown)
 

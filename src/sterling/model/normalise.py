@@ -325,8 +325,11 @@ class _Codes:
         self.shape, self.features = grid.rows.shape, grid.features
         spent: Any = 0
         self.rows = grid.rows[:, : grid.features]
-        if self.rows.dtype != np.int16:
-            self.rows, spent = _recode(self.rows)
+        if self.rows.dtype != np.int16:  # shorten codes by whole bits, feature by feature
+            codes = self.rows.astype(np.float64)
+            spent = np.maximum(0, np.ceil(np.log2(np.maximum(np.abs(codes).max(axis=0), 1))).astype(int) - 15)
+            short = np.rint(np.ldexp(codes, -spent))  # cutting off would shift the mean
+            self.rows = short.clip(-_LIMIT, _LIMIT).astype(np.int16)
         scale = np.ldexp(1.0, (grid.shifts - grid.bits).astype(np.int32))
         self.unit = np.ldexp(scale, spent)
         self.base = grid.offsets * scale
@@ -362,15 +365,6 @@ class _Codes:
                 about=(int(flat[0]),),
             )
         return means, covariance
-
-
-def _recode(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return 32-bit codes shortened to 16 bits, feature by feature, and by how many bits."""
-    codes = rows.astype(np.int64)
-    span = np.maximum(np.abs(codes).max(axis=0), 1)
-    spent = np.maximum(0, np.ceil(np.log2(span)).astype(np.int64) - 15)
-    short = np.rint(np.ldexp(codes.astype(np.float64), -spent))  # not cut off, which would shift the mean
-    return short.clip(-_LIMIT, _LIMIT).astype(np.int16), spent
 
 
 def _blocks(count: int):

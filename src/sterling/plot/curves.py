@@ -1,4 +1,4 @@
-"""Pictures that claims and comparisons share. As in `sterling.plot.run`, they draw into an ``ax``."""
+"""Parts of pictures that several claims share; they draw into an ``ax``."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-#: Colours and markers of series that have no meaning of their own.
+#: Colours and markers of series by their order.
 SERIES_COLOURS = (BLUE, VERMILLION, GREEN, AMBER, PURPLE, GREY, INK)
 MARKERS = "osD^vP*X"
 
-_APART = 2.0  # points between series that stand at one place
+_APART = 2.0  # points between series at the same x
 
 
-def style(place: int) -> dict[str, Any]:
-    """Return the colour and the marker of a series that has no meaning of its own, by its place."""
-    return {"color": SERIES_COLOURS[place % len(SERIES_COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+def style(index: int) -> dict[str, Any]:
+    """Return the colour and the marker of a series by its number."""
+    return {"color": SERIES_COLOURS[index % len(SERIES_COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
 
 
-def shares(ax: Axes, cells: pl.DataFrame, place: int, count: int, **look: Any) -> None:
-    """Draw shares with their intervals against N, as series number ``place`` of ``count``.
+def shares(ax: Axes, cells: pl.DataFrame, index: int, count: int, **given: Any) -> None:
+    """Draw shares with their intervals against N, as series number ``index`` of ``count``.
 
-    ``cells`` has the columns samples, share, share_low and share_high.
+    ``cells`` has the columns samples, share, share_low and share_high; ``given`` goes to ``ax.errorbar``.
     """
     cells = cells.sort("samples")
     share, low, high = (cells[f"share{end}"].to_numpy() for end in ("", "_low", "_high"))
     bars = np.maximum([share - low, high - share], 0)
-    look = {"lw": 1.3, "ms": 5, **style(place), **look}
-    drawn = ax.errorbar(cells["samples"].to_numpy(), share, bars, **look)
-    set_aside(ax, drawn.get_children(), place, count)
+    given = {"lw": 1.3, "ms": 5, **style(index), **given}
+    drawn = ax.errorbar(cells["samples"].to_numpy(), share, bars, **given)
+    set_aside(ax, drawn.get_children(), index, count)
 
 
-def share_lines(ax: Axes, groups: Mapping[str, pl.DataFrame], axis: str, **look: Any) -> None:
+def share_lines(ax: Axes, groups: Mapping[str, pl.DataFrame], axis: str, **given: Any) -> None:
     """Draw the shares of each named group of cells against N; ``axis`` is the label of the y axis."""
-    for place, (label, cells) in enumerate(groups.items()):
-        shares(ax, cells, place, len(groups), label=label)
-    tidy(ax, xscale="log", ylim=(-0.03, 1.03), xlabel="samples N", ylabel=axis, **look)
+    for index, (label, cells) in enumerate(groups.items()):
+        shares(ax, cells, index, len(groups), label=label)
+    tidy(ax, xscale="log", ylim=(-0.03, 1.03), xlabel="samples N", ylabel=axis, **given)
     whole_numbers(ax)
 
 
@@ -68,17 +68,17 @@ def dots(
 ) -> None:
     """Draw a value with its interval for each row and group, rows downwards.
 
-    ``groups`` gives float (rows, 3) for each label: value, low, high; NaN where there is none. ``axis`` is
-    the label of the x axis, and at ``line`` stands a vertical line.
+    ``groups`` gives float (rows, 3) for each label: value, low, high; a missing value is NaN. ``axis`` is
+    the label of the x axis, and ``line`` the position of a vertical line.
     """
     if line is not None:
         ax.axvline(line, color=GREY, lw=1, ls="--", zorder=0)
     height = 0.62 / max(1, len(groups))
-    for place, (label, table) in enumerate(groups.items()):
-        y = np.arange(len(rows)) + (place - (len(groups) - 1) / 2) * height
+    for index, (label, table) in enumerate(groups.items()):
+        y = np.arange(len(rows)) + (index - (len(groups) - 1) / 2) * height
         value, low, high = table.T
         spread = np.nan_to_num(np.maximum([value - low, high - value], 0))
-        ax.errorbar(value, y, xerr=spread, ls="", ms=5.5, lw=1.4, label=label, **style(place))
+        ax.errorbar(value, y, xerr=spread, ls="", ms=5.5, lw=1.4, label=label, **style(index))
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel=axis)
     ax.locator_params(axis="x", nbins=6)
@@ -93,31 +93,31 @@ def against(
     axes: tuple[str, str],
     line: str | None = None,
 ) -> None:
-    """Draw the points of each named series against the diagonal up to ``end``, which may have a name."""
+    """Draw the points of each named series and the diagonal up to ``end``, with the label ``line``."""
     ax.plot([0, end], [0, end], color=GREY, lw=1.2, ls="--", zorder=0, label=line)
-    for place, (label, points) in enumerate(series.items()):
-        # Marks that lie on each other stay apart, at the full contrast of their colour.
-        ax.plot(*points, ls="", ms=5, mfc="none", label=label, **style(place))
+    for index, (label, points) in enumerate(series.items()):
+        # Hollow marks stay visible where they overlap.
+        ax.plot(*points, ls="", ms=5, mfc="none", label=label, **style(index))
     whole = (-0.02 * end, 1.02 * end)
     tidy(ax, "lower right", xlim=whole, ylim=whole, xlabel=axes[0], ylabel=axes[1])
 
 
 def visits_over_steps(ax: Axes, groups: Mapping[str, pl.DataFrame]) -> None:
     """Draw the number of visits before each mark, a line for each trial and a colour for each group."""
-    for place, (label, marks) in enumerate(groups.items()):
+    for index, (label, marks) in enumerate(groups.items()):
         marks = marks.filter(marks["mark_visits"] > 0).sort("mark_steps")
         for number, (_, run) in enumerate(marks.group_by("trial", maintain_order=True)):
             line = run["mark_steps"].to_numpy(), run["mark_visits"].to_numpy()
-            ax.plot(*line, lw=1, label=None if number else label, color=style(place)["color"])
+            ax.plot(*line, lw=1, label=None if number else label, color=style(index)["color"])
 
 
-def set_aside(ax: Axes, drawn: Iterable[Artist], place: int, count: int) -> None:
-    """Move series number ``place`` of ``count`` a little aside, so that bars at one place can be told apart.
+def set_aside(ax: Axes, drawn: Iterable[Artist], index: int, count: int) -> None:
+    """Move series number ``index`` of ``count`` a little aside, so that bars at the same x do not overlap.
 
-    In the data its points stay where they are, and so do the limits of the axes.
+    The data and the limits of the axes stay as they are.
     """
     from matplotlib.transforms import ScaledTranslation
 
-    move = _APART * (place - (count - 1) / 2) / 72
+    move = _APART * (index - (count - 1) / 2) / 72
     for artist in drawn:
         artist.set_transform(ax.transData + ScaledTranslation(move, 0, ax.figure.dpi_scale_trans))  # type: ignore[union-attr]

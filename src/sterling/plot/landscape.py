@@ -1,7 +1,4 @@
-"""The picture of a landscape: loss against distance to the teacher, with what absorbs marked.
-
-It draws into an `ax` and touches nothing global.
-"""
+"""The picture of a landscape: loss against distance to the teacher, with absorbing states marked."""
 
 from __future__ import annotations
 
@@ -17,15 +14,15 @@ if TYPE_CHECKING:
     from sterling.landscapes.landscape import Landscape
 
 _BINS = 90  # of the loss
-_MARKED = 2000  # traps drawn, at most: those of lowest loss
+_MARKED = 2000  # largest number of traps drawn: those of lowest loss
 _WIDTH = 0.4  # half the width of a column
 
 
 def plot_landscape(ax: Axes, landscape: Landscape) -> str:
-    """Draw the loss of all states against their Hamming distance to the teacher; return what there is to see.
+    """Draw the loss of all states against their Hamming distance to the teacher; return a caption.
 
-    Each column is a histogram, darker where more of the states at that distance lie, with a line through the
-    medians. Traps (absorbing states other than the teacher), minimisers and the teacher are marked.
+    Each column is a histogram of the states at that distance, and a line joins the medians. Traps (absorbing
+    states other than the teacher), minimisers and the teacher are marked.
     """
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
 

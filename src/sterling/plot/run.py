@@ -1,9 +1,4 @@
-"""Pictures of a run: functions that draw it into an ``ax`` and return in a sentence what there is to see, and
-one figure of all three.
-
-Nothing global is touched: no pyplot, no style. Everything shown is computed from the orbit; where it has not
-recorded its flips, the picture says so.
-"""
+"""Pictures of a run: functions that draw into an ``ax`` and return a caption, and a figure of all three."""
 
 from __future__ import annotations
 
@@ -24,10 +19,10 @@ from sterling.plot.style import (
     VERDICT_COLOURS,
     VERMILLION,
     caption,
+    escaped,
     legend_above,
     name_rows,
     note,
-    plain,
     tidy,
     whole_ticks,
 )
@@ -40,15 +35,15 @@ if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
 
 _CELLS = 360  # time cells of the raster
-_ROWS = 20  # weights in the raster, at most
-#: Where a legend stands above the axes, so that a caption can be put to its left.
+_ROWS = 20  # largest number of weights in the raster
+#: Position of a legend above the axes, with room for a title to its left.
 _BESIDE = {"loc": "lower right", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.1}
 
 
 def errors_over_time(ax: Axes, orbit: Orbit) -> str:
     """Draw the distance to the reference over a logarithmic time axis.
 
-    The line is the mean over each time bin and the band its range; the dashed line is the time average's.
+    The line is the mean over each time bin and the band its range; the dashed line is the time average.
 
     Examples
     --------
@@ -79,7 +74,7 @@ def errors_over_time(ax: Axes, orbit: Orbit) -> str:
 
 
 def _count_axis(ax: Axes, top: float) -> None:
-    """Scale the axis of a number that often is zero: linear, or logarithmic above one if it is large."""
+    """Scale the axis of a count that is often zero: linear, or logarithmic above one if it is large."""
     from matplotlib.ticker import FuncFormatter
 
     if top <= 12:
@@ -114,7 +109,7 @@ def _read_errors(orbit: Orbit, h: History) -> str:
 
 
 def _last_of_interest(orbit: Orbit, h: History) -> int:
-    """Return the last step worth showing: all of them, or a while after the weights have come to rest."""
+    """Return the last step to show: that of the run, or some time after the last flip."""
     if not orbit.certified:
         return orbit.steps
     last = int(orbit.flips["step"][-1]) if orbit.flips.size else 0
@@ -124,9 +119,9 @@ def _last_of_interest(orbit: Orbit, h: History) -> int:
 
 
 def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
-    """Draw when the most active weights, so many rows at most, flipped, and which way.
+    """Draw when the most active weights flipped, and in which direction, in at most ``rows`` rows.
 
-    Upper half of a row: to +1; lower half: to −1. The colour deepens with the share of steps with a flip.
+    The upper half of a row shows flips to +1, the lower half flips to −1. A deeper colour means more flips.
     """
     from matplotlib.patches import Patch
 
@@ -163,14 +158,14 @@ def _raster(orbit: Orbit, busy: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """Return the colours (2 rows to a weight, time cells, RGBA) of the raster."""
     from matplotlib.colors import to_rgb
 
-    place = np.full(orbit.n, -1)
-    place[busy] = np.arange(len(busy))
-    flips = orbit.flips[place[orbit.flips["coordinate"]] >= 0]
+    row = np.full(orbit.n, -1)
+    row[busy] = np.arange(len(busy))
+    flips = orbit.flips[row[orbit.flips["coordinate"]] >= 0]
     time = np.clip(np.searchsorted(cells, flips["step"] + 1, side="right") - 1, 0, len(cells) - 2)
-    half = 2 * place[flips["coordinate"]] + (flips["sign"] < 0)
+    half = 2 * row[flips["coordinate"]] + (flips["sign"] < 0)
     shape = (2 * len(busy), len(cells) - 1)
     image = np.bincount(half * shape[1] + time, minlength=shape[0] * shape[1]).reshape(shape)
-    # A weight can turn to + at every other step, so half is all.
+    # A weight can flip to +1 at every other step at most.
     share = np.minimum(2 * image / np.maximum(np.diff(cells), 1.0), 1.0)
     colours = np.zeros((*shape, 4))
     for offset, colour in enumerate((BLUE, VERMILLION)):
@@ -180,9 +175,9 @@ def _raster(orbit: Orbit, busy: np.ndarray, cells: np.ndarray) -> np.ndarray:
 
 
 def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
-    """Draw √n times the ergodic mean, times the reference's sign, in order.
+    """Draw √n times the ergodic mean times the sign of the reference, sorted.
 
-    1 is always right, 0 undecided, below 0 the time average has the wrong sign.
+    At 1 a weight is always right, at 0 undecided; below 0 the time average has the wrong sign.
     """
     margin = np.clip(orbit.ergodic_mean * math.sqrt(orbit.n) * orbit.reference, -1, 1)
     order = np.argsort(margin, kind="stable")
@@ -226,7 +221,7 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
 
 
 def figure(orbit: Orbit) -> Figure:
-    """Return a figure of the three panels, each with a sentence on what it shows."""
+    """Return a figure of the three panels with their captions."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -249,7 +244,7 @@ def figure(orbit: Orbit) -> Figure:
     interrupted = ", interrupted" if orbit.interrupted else ""
     fig.text(0.012, 0.983, f"{verdict}{interrupted}", fontsize=15, weight="bold", color=colour, va="top")
     fig.text(0.012, 0.947, sentence(meaning(orbit)), fontsize=10, color=INK, va="top")
-    fig.text(0.012, 0.921, plain(problem_line(orbit)), fontsize=9, color=GREY, va="top")
+    fig.text(0.012, 0.921, escaped(problem_line(orbit)), fontsize=9, color=GREY, va="top")
     return fig
 
 
@@ -262,9 +257,9 @@ def _time_axis(ax: Axes, steps: int) -> None:
 
 
 def _right_end(steps: int) -> float:
-    return max(12.0, 1.15 * steps)  # a decade at least, or the axis has no labels
+    return max(12.0, 1.15 * steps)  # an axis shorter than a decade has no labels
 
 
-def _unrecorded(ax: Axes, sentence: str) -> str:
+def _unrecorded(ax: Axes, words: str) -> str:
     note(ax, "flips were not recorded")
-    return f"{sentence}: the run kept no flips."
+    return f"{words}: the run kept no flips."

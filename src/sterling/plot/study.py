@@ -1,7 +1,4 @@
-"""Pictures of a study: functions that draw into an `ax` and return a sentence on what to see.
-
-As in `sterling.plot.run` nothing global is touched, and colours and files come from there.
-"""
+"""Pictures of a study: functions that draw into an ``ax`` and return a caption."""
 
 from __future__ import annotations
 
@@ -23,9 +20,9 @@ from sterling.plot.style import (
     PURPLE,
     caption,
     dimensions_axis,
+    escaped,
     legend_above,
     note,
-    plain,
     tidy,
     verdict_bar,
     whole_numbers,
@@ -53,38 +50,28 @@ _OPTIMAL = (
     " *Absorbed at w* or at other weights of zero empirical risk, which few samples allow; success is "
     "w* alone."
 )
-#: Of rising n, from violet to red; each stands out from light and dark pages by 3 to 1 at least.
+#: Colours of rising n; each has a contrast of at least 3 to 1 with light and dark pages.
 SHADES = ("#440154", "#4f41a8", "#1f6fb0", "#12808a", "#1c8a5a", "#5c8a1a", "#a06f00", "#c8402a")
 
 
 def success_curves(ax: Axes, series: SeriesFit) -> str:
-    """Draw the share of successes against N, one colour and marker for each n; return a reading.
+    """Draw the share of successes against N, one colour and marker for each n; return a caption.
 
-    Bars are 95 % Jeffreys intervals; lines are the fitted curves, where there is a fit.
+    Bars are 95 % Jeffreys intervals; lines are the fitted curves if there is a fit.
     """
     fit, dimensions = series.fit, sorted(series.cells["n"].unique())
-    for place, n in enumerate(dimensions):
+    for index, n in enumerate(dimensions):
         cells = series.cells.filter(series.cells["n"] == n)
-        shade = SHADES[round(place * (len(SHADES) - 1) / max(1, len(dimensions) - 1))]
-        look = {"marker": MARKERS[place % len(MARKERS)], "ms": 4, "lw": 1, "color": shade}
-        shares(ax, cells, 0, 1, ls="", label=f"n = {n}", **look)
+        shade = SHADES[round(index * (len(SHADES) - 1) / max(1, len(dimensions) - 1))]
+        marker = MARKERS[index % len(MARKERS)]
+        shares(ax, cells, 0, 1, ls="", label=f"n = {n}", marker=marker, ms=4, lw=1, color=shade)
         if fit is not None and n in fit.slope_at:
             x = cells["samples"].to_numpy()
             line = np.geomspace(x.min(), x.max(), 200)
-            ax.plot(
-                line,
-                expit(fit.slope_at[n] * (np.log(line) - math.log(fit.samples_at(n)))),
-                color=shade,
-                lw=1.2,
-            )
+            curve = expit(fit.slope_at[n] * (np.log(line) - math.log(fit.samples_at(n))))
+            ax.plot(line, curve, color=shade, lw=1.2)
     ax.axhline(0.5, color=PALE, lw=1, zorder=0)
-    tidy(
-        ax,
-        xscale="log",
-        ylim=(-0.03, 1.03),
-        xlabel="samples N",
-        ylabel="share of trials that succeed",
-    )
+    tidy(ax, xscale="log", ylim=(-0.03, 1.03), xlabel="samples N", ylabel="share of trials that succeed")
     whole_numbers(ax)
     text = f"Success: {series.meaning}. Each point is one sample size, with its 95 % Jeffreys interval."
     if fit is None:
@@ -97,7 +84,7 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
 
 
 def threshold_law(ax: Axes, series: SeriesFit) -> str:
-    """Draw N₅₀ against n on logarithmic axes with the law and the proved exponents; return a reading."""
+    """Draw N₅₀ against n on logarithmic axes with the fit and the proved exponents; return a caption."""
     fit = series.fit
     if fit is None:
         note(ax, textwrap.fill(f"No fit: {series.refusal}.", 40))
@@ -111,14 +98,14 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
     band = f"C·nᵅ, α = {exponent} ({' to '.join(ends)})"
     ax.plot(line, fit.samples_at(1) * line**fit.exponent, color=BLUE, lw=1.6, label=band)
     bounded = np.where(np.isfinite(reach), reach, 0).reshape(-1, 2).T
-    ax.errorbar(n, middle, bounded, fmt="o", ms=5, color=INK, label="N₅₀ of one n alone, 95 %")
+    ax.errorbar(n, middle, bounded, fmt="o", ms=5, color=INK, label="N₅₀ of each n alone, 95 %")
     for proved, (text, dashes) in GUIDES.items():
         guide = fit.samples_at(line[0]) * (line / line[0]) ** proved
         ax.plot(line, guide, color=GREY, ls=dashes, lw=1, label=text)
     predicted = ""
     for law in [one for one in series.expected if one.samples][:1]:
-        look = {"color": PURPLE, "lw": 1.4, "ls": (0, (4, 1.5, 1, 1.5)), "marker": "D", "ms": 4}
-        ax.plot(*zip(*law.samples.items(), strict=True), label=f"predicted ({law.kind})", **look)
+        line_style = {"color": PURPLE, "lw": 1.4, "ls": (0, (4, 1.5, 1, 1.5)), "marker": "D", "ms": 4}
+        ax.plot(*zip(*law.samples.items(), strict=True), label=f"predicted ({law.kind})", **line_style)
         predicted = " The purple line is the mean-field prediction, made without any run."
     dimensions_axis(ax, dimensions)
     what = f"samples N₅₀ {series.budget}".rstrip()
@@ -147,8 +134,8 @@ def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
         left = np.full(len(cells), column - 0.46)
         for name in present:
             share = 0.92 * (cells[name] / cells["trials"]).to_numpy()
-            look = {"label": _REGIMES[name] if column == 0 else None, **verdict_bar(name)}
-            ax.barh(edges[:-1], share, np.diff(edges), left, align="edge", **look)
+            label = _REGIMES[name] if column == 0 else None
+            ax.barh(edges[:-1], share, np.diff(edges), left, align="edge", label=label, **verdict_bar(name))
             left = left + share
     ax.set_xticks(range(len(dimensions)), [str(n) for n in dimensions])
     tidy(ax, yscale="log", xlim=(-0.5, len(dimensions) - 0.5), xlabel="dimension n", ylabel="samples N")
@@ -158,28 +145,28 @@ def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
     most = max(totals, key=lambda name: totals[name])
     share = totals[most] / sum(totals.values())
     return (
-        "Each bar is one sample size; its colours take the shares in which trials ended. The "
+        "Each bar is one sample size; its colours show the shares of the verdicts. The "
         f"{'only' if share == 1 else 'commonest'} end is {most.lower()}, {100 * share:.0f} % of all trials."
         f"{_OPTIMAL if 'OPTIMAL' in totals else ''}"
     )
 
 
 def figure(series: SeriesFit, counts: pl.DataFrame, title: str = "") -> Figure:
-    """Return a figure of the three pictures of one series, each with its reading."""
+    """Return a figure of the three pictures of one series, each with its caption."""
     from matplotlib.figure import Figure
 
     fig = Figure(figsize=(15, 5.6), layout="constrained", facecolor="white")
     axes = fig.subplots(1, 3)
-    readings = success_curves(axes[0], series), threshold_law(axes[1], series), phase_map(axes[2], counts)
-    for ax, reading in zip(axes, readings, strict=True):
-        caption(ax, reading, 58)
+    captions = success_curves(axes[0], series), threshold_law(axes[1], series), phase_map(axes[2], counts)
+    for ax, text in zip(axes, captions, strict=True):
+        caption(ax, text, 58)
     heading = ": ".join(part for part in (title, f"{series.meaning}, {series.title}") if part)
-    fig.suptitle(textwrap.fill(plain(heading), 150), x=0.01, ha="left", fontsize=11, color=INK)
+    fig.suptitle(textwrap.fill(escaped(heading), 150), x=0.01, ha="left", fontsize=11, color=INK)
     return fig
 
 
 def _edges(sizes: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
-    """Return bar edges around rising sample sizes: geometric means, and outer ones at the same distance."""
+    """Return the edges of bars around rising sample sizes: geometric means, outer ones mirrored."""
     logs = np.log(sizes)
     if len(logs) == 1:
         gaps = np.diff(np.log(everywhere.astype(float)))

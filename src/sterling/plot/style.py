@@ -1,6 +1,6 @@
-"""The one look of all pictures: colours, axes, legends, names of a user's own, and the writing of a figure.
+"""Colours, axes, legends and files of all pictures.
 
-No global setting of Matplotlib is touched, and `matplotlib.pyplot` is never loaded.
+No function changes a global setting of Matplotlib or loads `matplotlib.pyplot`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-#: Suffixes that `save_figure` can write.
+#: File types that `save_figure` can write.
 FORMATS = ("png", "svg", "pdf")
 
-# After Okabe and Ito, told apart by colour-blind readers; those for text are a little darker.
+# The palette of Okabe and Ito, which colour-blind readers can distinguish; darker where text has the colour.
 BLUE, VERMILLION, GREEN, AMBER, PURPLE = "#0072B2", "#D55E00", "#00815E", "#A66A00", "#A8487E"
 OLIVE, TEAL, VIOLET = "#6B7030", "#3A98A8", "#8A3FD6"
 INK, GREY, PALE = "#222222", "#6B6B6B", "#DDDDDD"
@@ -39,12 +39,12 @@ VERDICT_COLOURS = {
 _HATCHES = {"TRAPPED": "xxx", "CHATTERING": "///", "WANDERING": "..."}
 
 DASHED = (0, (5, 1.5))  # what is predicted or averaged, beside what is measured
-SMALL = 8.5  # points, for legends and ticks
-_NAME = 28  # letters of a name that are shown, at most
+SMALL = 8.5  # points, of legends and ticks
+_NAME = 28  # longest name shown, in letters
 
 
 def tidy(ax: Axes, legend: Literal["best", "lower right"] = "best", **given: Any) -> None:
-    """Give axes the common look, and a legend where something has a name; ``given`` goes to ``ax.set``."""
+    """Style axes, and add a legend if anything has a label; ``given`` goes to ``ax.set``."""
     ax.set(**given)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(GREY)
@@ -58,31 +58,31 @@ def tidy(ax: Axes, legend: Literal["best", "lower right"] = "best", **given: Any
 
 
 def verdict_bar(name: str) -> dict[str, Any]:
-    """Return the look of a bar for a verdict: colour, and for those that look bad a pattern as well."""
+    """Return the style of a bar for a verdict: its colour, and a hatch for some."""
     return {"color": VERDICT_COLOURS[name], "hatch": _HATCHES.get(name), "ec": "white", "lw": 0.4}
 
 
-def legend_above(ax: Axes, columns: int, **look: Any) -> None:
-    """Put the legend above the axes, in so many columns."""
-    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "columnspacing": 1.1, **look}
-    ax.legend(frameon=False, fontsize=SMALL, ncols=columns, **place)
+def legend_above(ax: Axes, columns: int, **given: Any) -> None:
+    """Put the legend above the axes."""
+    given = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "columnspacing": 1.1, **given}
+    ax.legend(frameon=False, fontsize=SMALL, ncols=columns, **given)
 
 
 def caption(ax: Axes, text: str, width: int) -> None:
-    """Put a sentence below the axes, in lines of so many letters."""
+    """Put a sentence below the axes, wrapped to ``width`` letters."""
     lines = textwrap.fill(text, width)
     ax.annotate(lines, (0, 0), (0, -38), "axes fraction", "offset points", color=GREY, va="top", fontsize=9)
 
 
 def whole_ticks(axis: Axis) -> None:
-    """Have ticks at whole numbers only."""
+    """Put ticks at whole numbers only."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def whole_numbers(ax: Axes) -> None:
-    """Label a logarithmic x axis with a few whole numbers: 10^k written out, and 2 and 5 of each if few."""
+    """Label a logarithmic x axis with whole numbers: powers of ten, and twice and five times each if few."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = ax.get_xlim()
@@ -100,45 +100,43 @@ def dimensions_axis(ax: Axes, dimensions: Iterable[float]) -> None:
 
 
 def note(ax: Axes, text: str) -> None:
-    """Say in the middle of the axes why nothing is drawn there."""
+    """Write into the middle of the axes why nothing is drawn."""
     ax.tick_params(which="both", length=0, labelbottom=False, labelleft=False)
     ax.grid(False)
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY, fontsize=11)
 
 
-def plain(text: str) -> str:
-    """Return a text of a user's own, such as a column's name, so that no dollar is taken for a formula.
+def escaped(text: str) -> str:
+    """Return a user's text, such as a column's name, with dollar signs escaped for Matplotlib.
 
     Examples
     --------
-    >>> from sterling.plot.style import plain
-    >>> print(plain("US$ of 2020"))
+    >>> from sterling.plot.style import escaped
+    >>> print(escaped("US$ of 2020"))
     US\\$ of 2020
     """
     return text.replace("$", r"\$")
 
 
-def name_rows(ax: Axes, names: Sequence[str], letters: int = _NAME) -> None:
-    """Put names of a user's own, cut short in the middle, to the left of the rows 0, 1, 2, …"""
-    end = letters // 2
-    short = [plain(one if len(one) <= letters else f"{one[: end - 1]}…{one[-end:]}") for one in names]
+def name_rows(ax: Axes, names: Sequence[str]) -> None:
+    """Write users' names, shortened in the middle, to the left of the rows 0, 1, 2, …"""
+    end = _NAME // 2
+    short = [escaped(name if len(name) <= _NAME else f"{name[: end - 1]}…{name[-end:]}") for name in names]
     ax.set_yticks(range(len(short)), short, fontsize=7.5)
 
 
-def named_bars(
-    ax: Axes, names: Sequence[str], shares: Sequence[float], axis: str, letters: int = _NAME
-) -> None:
+def named_bars(ax: Axes, names: Sequence[str], shares: Sequence[float], axis: str) -> None:
     """Draw a share for each name, rows downwards; ``axis`` is the label of the x axis."""
     ax.barh(range(len(shares)), shares, color=PURPLE, height=0.7)
     tidy(ax, xlabel=axis, xlim=(0, None))
-    name_rows(ax, names, letters)
+    name_rows(ax, names)
     ax.invert_yaxis()
     ax.grid(axis="x", color=PALE, lw=0.6)
     ax.grid(axis="y", visible=False)
 
 
 def save_figure(fig: Figure, path: str | os.PathLike) -> Path:
-    """Write a figure to .png, .svg or .pdf, whole or not at all; return where it is."""
+    """Write a figure to .png, .svg or .pdf, whole or not at all; return its path."""
     kind = picture_format(path)
     stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)  # equal pictures, equal files
     import matplotlib as mpl
@@ -151,14 +149,14 @@ def save_figure(fig: Figure, path: str | os.PathLike) -> Path:
 
 @contextmanager
 def any_letter() -> Iterator[None]:
-    """Have no warning of letters that the font lacks: each is a box in the picture, which says it."""
+    """Silence warnings of letters that the font lacks; the picture shows a box for each."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph \d+")
         yield
 
 
 def picture_format(path: str | os.PathLike) -> str:
-    """Return "png", "svg" or "pdf" by the suffix of a name; raise InputError for another one."""
+    """Return "png", "svg" or "pdf" by the suffix of a name; raise InputError for any other."""
     kind = as_path(path).suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise InputError(f"cannot draw {os.fspath(path)!r:.200}: its name must end in .png, .svg or .pdf")

@@ -1,7 +1,7 @@
-"""Pictures of a run's visits to its reference: functions that draw into an ``ax`` and return what to see.
+"""Pictures of a run's visits to its reference: functions that draw into an ``ax`` and return a caption.
 
-Most take the `Recurrence` of a run; where it has nothing to draw, the picture says so. Everything measured is
-computed from the run; what comes from theory is drawn dashed or hollow and named so."""
+Predictions are dashed or hollow, and their label names the theory.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
 _LAW_DECADES = 1.6  # to either side of the run's sample size
 _PREDICTED: dict[str, Any] = {"ls": "", "marker": "D", "mfc": "none", "mec": VERMILLION, "mew": 1.3}
-_BARS = 14  # weights that have a bar, at most
+_BARS = 14  # largest number of weights with a bar
 
 
 def survival(ax: Axes, found: Recurrence) -> str:
     """Draw the share of absences and of stays that last t steps or longer, on logarithmic axes."""
-    drawn: list[str] = []
-    for times, colour, style, name in (
+    parts: list[str] = []
+    for times, colour, line_style, name in (
         (found.returns, BLUE, "-", "absences"),
         (found.sojourns, GREEN, DASHED, "stays"),
     ):
@@ -52,10 +52,10 @@ def survival(ax: Axes, found: Recurrence) -> str:
         t, share = times.survival()
         ends = np.append(t, times.longest), np.append(share, share[-1])
         label = f"{name} ({times.count:,})"
-        ax.plot(*ends, color=colour, ls=style, lw=1.6, drawstyle="steps-pre", label=label)
+        ax.plot(*ends, color=colour, ls=line_style, lw=1.6, drawstyle="steps-pre", label=label)
         ax.plot(t[-1], share[-1], "o", color=colour, ms=3.5)
         mean = counted(float(f"{times.mean:.3g}"), "step")
-        drawn.append(f"{name} last {mean} on average and {times.longest:,} at most")
+        parts.append(f"{name} last {mean} on average and {times.longest:,} at most")
     tidy(
         ax,
         xscale="log",
@@ -65,13 +65,13 @@ def survival(ax: Axes, found: Recurrence) -> str:
         xlim=(0.9, max(12.0, 1.3 * max(found.returns.longest, found.sojourns.longest))),
         ylim=(min(0.5 / max(found.returns.count, found.sojourns.count, 1), 0.05), 1.6),
     )
-    return sentence(" and ".join(drawn) or "there is no completed absence or stay")
+    return sentence(" and ".join(parts) or "there is no completed absence or stay")
 
 
 def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:
     """Draw the share of the iterates in which each weight is wrong, in order, beside a prediction.
 
-    ``predicted`` holds mean-field shares (`sterling.theory.wrong_share`), or None where there is none.
+    ``predicted`` holds mean-field shares (`sterling.theory.wrong_share`), or None.
     """
     n = len(measured)
     order = np.argsort(-measured, kind="stable")
@@ -79,7 +79,7 @@ def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:
     ax.vlines(x, 0, measured[order], color=BLUE, lw=min(6.0, 160 / n), alpha=0.5, label="measured")
     ax.plot(x, measured[order], "o", color=BLUE, ms=3)
     worst, ever = float(measured.max()), int(np.count_nonzero(measured > 0))
-    text = f"No one of {n} weights is ever wrong"
+    text = f"None of the {n} weights is ever wrong"
     if ever:
         are = "is" if ever == 1 else "are"
         text = f"{ever} of {n} weights {are} ever wrong, the worst for {percent(worst, 2)} of the steps"
@@ -105,10 +105,10 @@ def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:
 def occupancy_law(
     ax: Axes, found: Recurrence, of: Problem | Instance, surrogate: str, here: float | None
 ) -> str:
-    """Draw the mean-field occupancy over N and the run's own, with its interval.
+    """Draw the mean-field occupancy over N, and the measured occupancy with its interval.
 
-    ``of`` is what the run trained on, or the problem that it was drawn from, and ``here`` the occupancy
-    predicted for this very data set (mean-field), or None.
+    ``of`` is the instance of the run or its problem, and ``here`` the occupancy predicted for this data set
+    (mean-field), or None.
     """
     from sterling.theory import expected_occupancy
 
@@ -121,10 +121,10 @@ def occupancy_law(
     if here is not None:
         ax.plot(samples, here, ms=8, label="this data set (mean-field)", **_PREDICTED)
     known, value = found.long_run, found.occupancy
-    told = f"{value:.4g}"
+    text = f"{value:.4g}"
     if known is not None:
         value = known.value
-        told = f"{known.text} ({known.bounds}, {percent(known.level)})"
+        text = f"{known.text} ({known.bounds}, {percent(known.level)})"
         ax.vlines(samples, known.low, known.high, color=BLUE, lw=2.5)
     ax.plot(samples, value, "o", color=BLUE, ms=7, label="measured, this run")
     ax.set(xlabel="samples N (log scale)", ylabel="occupancy of the teacher")
@@ -132,7 +132,7 @@ def occupancy_law(
     this = "" if here is None else f"this data set {here:.3g}, for "
     leading = f", by the leading order {leading_law(of, samples):.3g}" if surrogate == "relu" else ""
     return (
-        f"Measured at N = {samples:,}: {told}; predicted for {this}a typical one "
+        f"Measured at N = {samples:,}: {text}; predicted for {this}a typical one "
         f"{expected_occupancy(of, surrogate=surrogate):.3g}{leading} (all predictions mean-field)."
     )
 
@@ -147,7 +147,7 @@ def leading_law(of: Problem | Instance, samples: ArrayLike) -> np.ndarray:
 
 
 def growth(ax: Axes, found: Recurrence) -> str:
-    """Draw the number of visits over the number of steps, with a line of slope one.
+    """Draw the number of visits over the number of steps, and a line of slope one.
 
     Examples
     --------
@@ -176,7 +176,7 @@ def growth(ax: Axes, found: Recurrence) -> str:
 
 
 def batches(ax: Axes, found: Recurrence) -> str:
-    """Draw the occupancy of each batch of steps, the part left out in grey, and the long-run interval."""
+    """Draw the occupancy of each batch of steps, those left out in grey, and the long-run interval."""
     occupancy, length = found.batch_occupancy, found.batch_steps
     if not len(occupancy):
         note(ax, "no batch is full")
@@ -184,53 +184,41 @@ def batches(ax: Axes, found: Recurrence) -> str:
     skipped = math.ceil(found.burn_in * len(occupancy))
     x = (np.arange(len(occupancy)) + 0.5) * length
     ax.plot(x[:skipped], occupancy[:skipped], "o", color=GREY, ms=3.5, label=f"left out: {found.left_out}")
-    ax.plot(
-        x[skipped:],
-        occupancy[skipped:],
-        "o",
-        color=BLUE,
-        ms=3.5,
-        label=f"batches of {counted(length, 'step')}",
-    )
+    label = f"batches of {counted(length, 'step')}"
+    ax.plot(x[skipped:], occupancy[skipped:], "o", color=BLUE, ms=3.5, label=label)
     if found.long_run is not None:
         ax.axhspan(found.long_run.low, found.long_run.high, color=VERMILLION, alpha=0.25, lw=0)
         ax.axhline(found.long_run.value, color=VERMILLION, lw=1.2, label="long run, with its interval")
     ax.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4), useMathText=True)
-    tidy(
-        ax,
-        xlabel="step",
-        ylabel=f"share of the batch at the {home(found)}",
-        xlim=(0, found.steps),
-    )
+    tidy(ax, xlabel="step", ylabel=f"share of the batch at the {home(found)}", xlim=(0, found.steps))
     legend_above(ax, 1)
     if found.drift is None:
         reason = f": {found.long_run_note}" if found.long_run_note else ""
-        return f"Nothing can be said about drift{reason}."
+        return f"Drift is not tested{reason}."
     verdict = "no drift of the batches is seen" if found.drift >= DRIFT_LEVEL else "the batches drift"
     return f"After {found.left_out} {verdict} (Geweke's test, p = {found.drift:.2g})."
 
 
 def leavers(ax: Axes, found: Recurrence) -> str:
-    """Draw in which share of the departures each weight flips."""
+    """Draw the share of the departures in which each weight flips."""
     ranked = found.leavers()
     if not ranked:
         note(ax, f"the {home(found)} was never left")
         return f"The {home(found)} was never left."
     shown = ranked[:_BARS]
-    named_bars(
-        ax, [found.name(k) for k, _ in shown], [share for _, share in shown], "share of the departures"
-    )
+    names, shares = [found.name(k) for k, _ in shown], [share for _, share in shown]
+    named_bars(ax, names, shares, "share of the departures")
     ax.set_ylabel("weight")
     k, share = ranked[0]
     more = f"; the {len(shown)} most frequent are shown" if len(shown) < len(ranked) else ""
     return (
-        f"{len(ranked)} of {len(found.first)} weights ever start an absence; weight {found.name(k)} takes "
-        f"part in {percent(share)} of the departures{more}."
+        f"{len(ranked)} of {len(found.first)} weights start an absence; weight {found.name(k)} takes part in "
+        f"{percent(share)} of the departures{more}."
     )
 
 
 def distances(ax: Axes, found: Recurrence) -> str:
-    """Draw how the absences divide by the largest number of wrong weights."""
+    """Draw the share of absences by their largest number of wrong weights."""
     total = int(found.reached.sum())
     if not total:
         note(ax, "no completed absence")

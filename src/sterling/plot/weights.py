@@ -1,4 +1,4 @@
-"""Pictures of quantised weights in training: functions that draw into an ``ax`` and return what to see."""
+"""Pictures of quantised weights in training: functions that draw into an ``ax`` and return a caption."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from sterling.plot.style import BLUE, named_bars, note, tidy
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BARS = 24  # tensors that have a bar, at most
+_BARS = 24  # largest number of tensors with a bar
 
 
 def flips_over_steps(
     ax: Axes, steps: Sequence[int], flips: Sequence[Sequence[int]], weights: Sequence[int]
 ) -> str:
-    """Draw which share of the weights flips at a step, over windows that end at ``steps``.
+    """Draw the share of the weights that flip at a step, over windows that end at ``steps``.
 
-    ``flips`` has those in each window, of each tensor, and ``weights`` how many weights a tensor has.
+    ``flips`` has the flips of each tensor in each window, and ``weights`` the size of each tensor.
 
     Examples
     --------
@@ -52,6 +52,6 @@ def undecided(ax: Axes, names: Sequence[str], shares: Sequence[float]) -> str:
     Most undecided is last, with 30.0...% of its weights.
     """
     named_bars(ax, names[:_BARS], shares[:_BARS], "share of undecided weights")
-    place = int(np.argmax(shares))
+    worst = int(np.argmax(shares))
     more = f"; the first {_BARS} of {len(names)} tensors are shown" if len(names) > _BARS else ""
-    return f"Most undecided is {names[place]}, with {percent(shares[place], 1)} of its weights{more}."
+    return f"Most undecided is {names[worst]}, with {percent(shares[worst], 1)} of its weights{more}."

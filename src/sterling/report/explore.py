@@ -15,7 +15,6 @@ from sterling.report.html import page
 from sterling.theory.chatter import PLAIN_CHECKED
 from sterling.theory.recurrence import BALANCE_CHECKED, SIGNAL_ERRORS
 
-_START = "page"  # the main module
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.M)
 _EXPORT = re.compile(r"^export (?=(?:function\*?|class|const) ([\w$]+))", re.M)
 
@@ -36,7 +35,7 @@ def write_explorable(path: str | os.PathLike) -> Path:
     """
     text = page(
         "explore.html",
-        code=joined(_START),
+        code=_joined("page"),
         noisy=BALANCE_CHECKED,
         alone=SIGNAL_ERRORS,
         noiseless=PLAIN_CHECKED,
@@ -44,36 +43,24 @@ def write_explorable(path: str | os.PathLike) -> Path:
     return write_atomically(path, text.encode())
 
 
-def joined(start: str) -> str:
+def _joined(start: str) -> str:
     """Return an ES module of ``templates/explore`` and all that it imports as one classic script.
 
     Each module becomes a function that is called once and returns its exports, so that names do not clash.
     """
-    parts: list[str] = []
-    done: set[str] = set()
+    parts: dict[str, str] = {}
 
-    def add(name: str, above: tuple[str, ...]) -> None:
-        if name in above:
-            raise ValueError(f"modules import each other: {' → '.join((*above, name))}")
-        if name in done:
-            return
+    def add(name: str) -> None:
         text = (files("sterling.report") / "templates" / "explore" / f"{name}.js").read_text("utf-8")
         for _, other in _IMPORT.findall(text):
-            add(other, (*above, name))
-        done.add(name)
-        body = _IMPORT.sub(lambda found: f"const {{{found[1]}}} = {_variable(found[2])};\n", text)
-        names = ", ".join(_EXPORT.findall(body))
-        parts.append(
-            f"const {_variable(name)} = (() => {{\n{_EXPORT.sub('', body)}return {{ {names} }};\n}})();\n"
+            if other not in parts:
+                add(other)
+        body = _IMPORT.sub(r"const {\1} = module_\2;\n", text)
+        exports = ", ".join(_EXPORT.findall(body))
+        parts[name] = (
+            f"const module_{name} = (() => {{\n{_EXPORT.sub('', body)}return {{ {exports} }};\n}})();\n"
         )
 
-    add(start, ())
-    script = '"use strict";\n' + "\n".join(parts)
-    for forbidden in ("</script", "<!--"):
-        if forbidden in script:
-            raise ValueError(f"a script in a page must not contain {forbidden}")
-    return f"(() => {{\n{script}}})();\n"
-
-
-def _variable(name: str) -> str:
-    return f"module_{name}"
+    add(start)
+    script = "\n".join(parts.values())
+    return f'(() => {{\n"use strict";\n{script}}})();\n'

@@ -110,7 +110,7 @@ def _lighten(ax: Axes) -> None:
 def _inline(written: str, caption: str) -> Markup:
     """Return what Matplotlib wrote as an ``<svg>`` element for an HTML page.
 
-    Ids with references are digests, salted with the figure's name, so figures share none; other ids go.
+    Ids that are referred to are digests, salted with the figure's name, so they are unique; other ids go.
     """
     used = set(_TARGET.findall(written))
 

@@ -37,7 +37,7 @@ _NAMES = 14  # weights in the flip raster
 
 
 @dataclass(frozen=True)
-class Section:
+class _Part:
     """A part of the page: figures under one title, or sentences that say why it has no figure."""
 
     name: str
@@ -123,11 +123,11 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
     return notes
 
 
-def _over_time(orbit: Orbit) -> Section:
+def _over_time(orbit: Orbit) -> _Part:
     name, title = "time", "What the weights did"
     if not orbit.recorded:
         words = "The run did not record its flips, so its distance over time and its flips cannot be drawn."
-        return Section(name, title, (words,))
+        return _Part(name, title, (words,))
     words = ()
     if orbit.flips_complete_to < orbit.steps:
         words = (f"Flips are recorded up to step {orbit.flips_complete_to:,}; pictures over time end there.",)
@@ -136,14 +136,14 @@ def _over_time(orbit: Orbit) -> Section:
         _draw("Flip raster", flip_raster, orbit=orbit, rows=_NAMES),
         _draw("Time average of the weights", ergodic_mean, orbit=orbit),
     )
-    return Section(name, title, words, drawings)
+    return _Part(name, title, words, drawings)
 
 
-def _returns(found: Recurrence | None, where: str) -> Section:
+def _returns(found: Recurrence | None, where: str) -> _Part:
     name, title = "returns", f"Leaving the {where} and coming back"
     if found is None or not found.returns.count:
         never = f"The run did not leave the {where} and return, so there are no return times."
-        return Section(name, title, (never,))
+        return _Part(name, title, (never,))
     drawings = (
         _draw("How long absences and stays last", visits.survival, found=found),
         _draw("Visits over time", visits.growth, found=found),
@@ -156,17 +156,17 @@ def _returns(found: Recurrence | None, where: str) -> Section:
         "step sizes stays and absences keep their lengths in steps. Slow drift to a first flip follows the "
         "mass instead, the sum of the step sizes so far.",
     )
-    return Section(name, title, words, drawings)
+    return _Part(name, title, words, drawings)
 
 
-def _shares(orbit: Orbit, predicted: Balance | None, silence: str) -> Section:
+def _shares(orbit: Orbit, predicted: Balance | None, silence: str) -> _Part:
     name, title = "shares", "How often each weight is wrong"
     if predicted is None:
         drawing = _draw("Measured", visits.shares, measured=orbit.wrong_share, predicted=None)
-        return Section(name, title, (silence,), (drawing,))
+        return _Part(name, title, (silence,), (drawing,))
     given = {"measured": orbit.wrong_share, "predicted": predicted.wrong_share}
     drawing = _draw("Measured against predicted", visits.shares, **given)
-    return Section(name, title, _inputs_of(orbit, predicted), (drawing,), "mean-field")
+    return _Part(name, title, _inputs_of(orbit, predicted), (drawing,), "mean-field")
 
 
 def _inputs_of(orbit: Orbit, predicted: Balance) -> tuple[str, ...]:
@@ -186,24 +186,24 @@ def _inputs_of(orbit: Orbit, predicted: Balance) -> tuple[str, ...]:
 
 def _occupancy(
     found: Recurrence | None, predicted: Balance | None, instance: Instance, orbit: Orbit, silence: str
-) -> Section:
+) -> _Part:
     name, title = "occupancy", "Occupancy against sample size"
     if found is None or predicted is None:
-        return Section(name, title, (silence or "The run did not record its visits.",))
+        return _Part(name, title, (silence or "The run did not record its visits.",))
     for lacks, words in (
         (_noise(instance) is None, "The law over N needs the label noise, which is unknown for these data."),
         (orbit.certified, "The run can never flip again, so its occupancy says nothing about recurrence."),
         (unlike_gaussian(instance), "The law over N holds for Gaussian inputs only."),
     ):
         if lacks:
-            return Section(name, title, (words,))
+            return _Part(name, title, (words,))
     given = {"of": instance, "surrogate": orbit.surrogate, "here": predicted.occupancy}
     drawing = _draw("Occupancy over N", visits.occupancy_law, found=found, **given)
     words = (
         "To leading order the occupancy is exp(−n^(3/2) σ/(√2 ‖v‖ √N)) for ReLU; the dashed line includes "
         "the interaction of wrong weights. Data sets differ, so the prediction for this data set is sharper.",
     )
-    return Section(name, title, words, (drawing,), "mean-field")
+    return _Part(name, title, words, (drawing,), "mean-field")
 
 
 def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:

@@ -59,18 +59,18 @@ _LEAST_VARIANCE = 1e-300  # where no weight is ever wrong it vanishes
 
 @dataclass(frozen=True)
 class Chatter(Result):
-    """What `chatter` says of a long run.
+    """Predictions of `chatter` for a long run.
 
     Parameters
     ----------
     share : float
-        Wrong weights at a time, as a share of all.
+        Mean share of wrong weights.
     moving : float
-        Weights that are wrong at some time and right at another, as a share of all.
+        Share of the weights that are sometimes wrong and sometimes right.
     misread : float
-        Weights that are wrong for more than half of the time, as a share of all.
+        Share of the weights that are wrong for more than half of the time.
     log_lifetime : float
-        Logarithm of the steps until all weights are right at once.
+        Logarithm of the number of steps until all weights are right at once.
 
     Examples
     --------

@@ -126,7 +126,7 @@ def _changed_rows(instance: Instance, surrogate: Surrogate, start: np.ndarray) -
 
 @dataclass(frozen=True, eq=False)
 class Balance(Result):
-    """What `balance` predicts of a long run.
+    """Predictions of `balance` for a long run.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from sterling.claims.experiments import (
     concentration,
     constants,
     fresh_data,
-    input_laws,
+    input_distributions,
     learning_rates,
     restart,
     returns,
@@ -47,7 +47,7 @@ TINY = {
     "P4": step_sizes.StepSizeBudget(
         n=8,
         factors=(0.3, 0.6, 1.0, 2.0),
-        courses={
+        schedules={
             2_000: ("constant:0.1", "constant:1", "power:0.1,0.5", "power:1,0.5"),
             3_000: ("power:5,1",),
         },
@@ -56,7 +56,7 @@ TINY = {
         exact_trials=4,
         starts=1,
     ),
-    "P5": input_laws.InputBudget(
+    "P5": input_distributions.InputBudget(
         n=8,
         factors=(4.0,),
         trials=6,
@@ -185,17 +185,17 @@ def test_ctrl_c_keeps_what_there_is_and_the_next_call_goes_on(done, key, tmp_pat
     if threading.current_thread() is not threading.main_thread():
         pytest.skip("signals reach the main thread only")
     _, result, _ = done
-    told = []
+    seen = []
 
     def press(progress):
-        told.append(progress)
-        if len(told) == 3:
+        seen.append(progress)
+        if len(seen) == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt) as stop:
         reproduce(tmp_path, budgets=TINY, threads=1, only=["rates", key], progress=press)
     assert len(stop.value.reproduction.findings) < 2
-    assert told[0].total == 2
+    assert seen[0].total == 2
     same(result[key], reproduce(tmp_path, budgets=TINY, threads=1, only=[key])[key])
 
 
@@ -226,7 +226,7 @@ def test_wrong_arguments_are_refused(arguments, words, tmp_path):
         reproduce(tmp_path, **arguments)
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "data").write_text("in the way")
     with pytest.raises(st.StoreError, match="data"):
         reproduce(tmp_path, budgets=TINY, only=["concentration"])

@@ -60,7 +60,7 @@ def test_the_phase_map_has_the_shares(store, ax):
         phase_map(ax, counts.head(0))
 
 
-def test_the_phase_map_tells_a_plurality_and_what_optimal_counts(ax):
+def test_the_phase_map_names_a_plurality_and_explains_optimal(ax):
     verdicts = {
         "OPTIMAL": [4],
         "RECURRENT": [0],
@@ -76,7 +76,7 @@ def test_the_phase_map_tells_a_plurality_and_what_optimal_counts(ax):
     assert "optimal*" in ax.get_legend_handles_labels()[1]
 
 
-def test_eight_dimensions_are_told_apart(ax):
+def test_eight_dimensions_have_different_marks(ax):
     """Each has its own colour and mark, and nothing is drawn half transparent."""
     rows = [(n, n, 10, 5, 0.5, 0.3, 0.7) for n in range(1, 9)]
     names = ["n", "samples", "trials", "successes", "share", "share_low", "share_high"]

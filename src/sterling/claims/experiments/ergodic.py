@@ -52,8 +52,8 @@ def measure(context: Context, budget: ScalingBudget) -> Finding:
         tables={"noiseless-trials": trials, "noiseless-ergodic-cells": average.cells},
         notes=(
             *scaling.notes_on(ergodic, "Time average"),
-            "A run absorbed at w* stays there for ever (exact), so its time average converges to w* too.",
-            "Exponents are those of the range of n that was run; the theorem speaks of all large n.",
+            "A run absorbed at w* stays there (exact), so its time average converges to w* too.",
+            "Exponents are for the n that were run; the theorem is about all large n.",
         ),
     )
 

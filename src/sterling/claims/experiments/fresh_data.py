@@ -1,4 +1,4 @@
-"""Recurrence needs fixed data: the same samples at every step against fresh ones at each step (online)."""
+"""Recurrence needs fixed data: the same samples at every step, compared with fresh samples (online)."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from sterling.theory import signal
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Visits that go on at a constant pace grow like T, those of fresh data like its root: what lies between.
+#: Visits at a constant pace grow like T, visits with fresh data like √T: an exponent between both.
 BETWEEN = 0.75
-_BLOCK = 512  # steps whose samples are drawn at a time
-_LEAST, _MOST = 4, 128  # steps that are taken at once while no weight flips
+_BLOCK = 512  # steps whose samples are drawn together
+_LEAST, _MOST = 4, 128  # steps taken together while no weight flips
 _ARMS = {"fixed": "the same samples at every step", "fresh": "fresh samples at each step"}
 
-#: Judges the intervals (low, high) of the exponents of visits with fixed and with fresh data, and the
-#: interval of the ratio of steps away from w*, last half over first half, with fresh data.
+#: Evidence: the intervals (low, high) of the exponents of visits with fixed and with fresh data, and that of
+#: the ratio of steps away from w*, last half over first half, with fresh data.
 RULE = Rule(
     (
         consistent(
@@ -56,13 +56,13 @@ RULE = Rule(
             lambda fixed, fresh, away: fixed[1] < BETWEEN or fresh[0] > BETWEEN or away[0] > 1,
         ),
     ),
-    "The law is one for these T: by it the first visits and slow starts are over well before.",
+    "The claim is about these T: the first visits and slow starts are over long before.",
 )
 
 
 @dataclass(frozen=True)
 class FreshDataBudget:
-    """Runs on fixed and on fresh data from the same starts; the first schedule, a constant, is judged."""
+    """Runs on fixed and on fresh data from the same starts; the first schedule, constant steps, is judged."""
 
     n: int
     samples: int
@@ -78,14 +78,12 @@ class FreshDataBudget:
 def fresh_iterates(
     problem: Problem, seeds: Seeds, schedule: Schedule, surrogate: str, steps: int, look: Look
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (step, signs) of w_0 and of every w_t that differs from the one before, for t < steps.
+    """Yield (step, signs) of w_0 and of every w_t that differs from the previous one, for t < steps.
 
-    The teacher and the start are those of the kind "train". Each step has N samples of its own, drawn by
-    `Problem.draw` in blocks; a draw has its own teacher w′, and Gaussian columns may be multiplied by w*·w′,
-    which makes w* the teacher and changes no probability. Inputs and labels lie on dyadic grids, so sums are
-    exact and the run is the same on every machine.
-
-    While no weight flips, gradients of many steps are taken at once.
+    The teacher and the start are those of the kind "train". `Problem.draw` draws N samples for each step, in
+    blocks. Each draw has another teacher w′; multiplying its Gaussian columns by w*·w′ makes w* the teacher
+    and changes no probability. Inputs and labels lie on dyadic grids, so sums are exact and the run is the
+    same on every machine. While no weight flips, the gradients of many steps are computed together.
     """
     teacher = problem.draw(seeds.data, threads=1).teacher
     assert teacher is not None  # it was drawn
@@ -151,7 +149,7 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
 def _check(cell: Cell) -> None:
     problem = cell.problem
     if problem.m != 1 or str(problem.inputs) != "gaussian" or problem.normalize is not None:
-        raise InputError("runs on fresh data are for m = 1 and Gaussian inputs as they are")
+        raise InputError("runs on fresh data need m = 1 and Gaussian inputs that are not normalised")
     get_surrogate(cell.settings["surrogate"])
 
 
@@ -178,7 +176,7 @@ register(KIND)
 
 
 def measure(context: Context, budget: FreshDataBudget) -> Finding:
-    """Compare how visits grow, and how much time is spent away from w*, with fixed and with fresh data."""
+    """Compare the growth of visits, and the time away from w*, with fixed and with fresh data."""
     names = ("trial", "schedule", "visits", "occupancy", "growth", "mark_steps", "mark_visits")
     asked = {
         "n": budget.n,
@@ -222,9 +220,9 @@ def measure(context: Context, budget: FreshDataBudget) -> Finding:
         ),
         reason=(
             f"With the same samples at every step visits grow like T^{said(fixed)}, with fresh ones like "
-            f"T^{said(fresh)}; then w* is left ever more seldom, and the last half of the run has "
-            f"{said(away)} of the steps away from w* that the first half has. Recurrence at a constant pace "
-            "comes from the errors of one data set, which push the same weights for ever."
+            f"T^{said(fresh)}. With fresh samples the run leaves w* less and less often: the last half of "
+            f"the run has {said(away)} of the steps away from w* of the first half. Recurrence at a constant "
+            "pace comes from the errors of one data set, which push the same weights at every step."
         ),
         measured=(
             fresh,
@@ -248,17 +246,17 @@ def measure(context: Context, budget: FreshDataBudget) -> Finding:
         pictures=(picture("Visits to w*: fixed against fresh data", draw_visits, marks),),
         tables={"fresh-data-runs": runs.select(pl.exclude(pl.List)), "fresh-data-visits": marks},
         notes=(
-            "Why: at w* the gradient of fresh samples is zero on average (exact), so each latent walks at "
-            "random and is sent back while its weight is wrong. Such a walk wanders off like √T and comes to "
-            "zero, where its weight flips, ever more seldom: visits grow like √T, and the share of time away "
-            "falls like 1/√T (mean-field). One fixed data set pushes some latents towards zero for ever.",
+            "At w* the gradient of fresh samples is zero on average (exact), so each latent walks at random, "
+            "and is pulled back while its weight is wrong. Such a walk moves away from zero like √T, so its "
+            "weight flips less and less often. Visits grow like √T, and the share of time away falls like "
+            "1/√T (mean-field). One fixed data set pushes some latents towards zero at every step.",
             *(
-                "With decaying steps the walk covers less ground: over a run of this length the start still "
-                "counts. That schedule is shown beside and decides nothing."
+                "With decaying steps the random walk is slower: over a run of this length the start still "
+                "matters. That schedule is shown for comparison and decides nothing."
                 for _ in schedules[1:]
             ),
-            f"The prediction of the share of wrong weights, {number(predicted)}, is for the constant steps "
-            "and knows neither data nor start.",
+            f"The predicted share of wrong weights, {number(predicted)}, is for constant steps; it uses "
+            "neither data nor start.",
         ),
     )
 
@@ -285,8 +283,8 @@ def draw_visits(ax: Axes, marks: pl.DataFrame) -> str:
     ax.set_ylim(bottom=0.8)
     tidy(ax, xscale="log", yscale="log", xlabel="steps T", ylabel="visits to w* (number)")
     return (
-        "Each line is one run. With one data set visits keep coming at the same pace (slope one); with fresh "
-        "samples their pace falls, and their number grows about like the root of T."
+        "Each line is one run. With one data set visits keep coming at the same pace (slope one). With fresh "
+        "samples the pace falls, and the number of visits grows about like √T."
     )
 
 

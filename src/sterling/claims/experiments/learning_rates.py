@@ -25,19 +25,18 @@ from sterling.study.kind import schedule_text
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Of infinite sum and slowly decaying, as the theorems ask, but growing without end.
+#: Of infinite sum and slowly decaying, as the theorems require, but unbounded.
 UNBOUNDED = ("power:0.5,-0.5", "power:0.5,-1")
-#: A schedule brings runs to w* where the interval of their share lies above this.
+#: A schedule brings runs to w* if the interval of their share lies above this.
 HALF = 0.5
 _VERDICTS = tuple(verdict.name for verdict in Verdict)
 
 
 @dataclass(frozen=True)
 class RateBudget:
-    """Verdicts under step sizes that meet the theorem's terms and under some that do not.
+    """Runs under step sizes that meet the theorem's terms, and under some that do not.
 
-    N is ``factor``·n·ln n. Under schedules that meet the terms runs that are absorbed end early; under
-    summable ones, of ``failing_steps``, the last weights can flip for ever around zero.
+    N is ``factor``·n·ln n. Schedules of finite sum run for ``failing_steps``.
     """
 
     n: int
@@ -50,12 +49,12 @@ class RateBudget:
 
 
 def _absorbed(trials: int, stalled: int, optimal: int, left: int = 0) -> Interval:
-    """Return the share of runs absorbed at w*, with those that their budget left open counted both ways."""
+    """Return the share of runs absorbed at w*; its ends count runs left open as failures and successes."""
     return both_ways(optimal, left, trials)
 
 
-#: Judges (trials, stalled, optimal, left open) of each schedule that meets the terms, and of each of finite
-#: sum.
+#: Evidence: (trials, stalled, optimal, left open) of each schedule that meets the terms, and of each schedule
+#: of finite sum.
 RULE = Rule(
     (
         consistent(
@@ -77,12 +76,12 @@ RULE = Rule(
             ),
         ),
     ),
-    "Unbounded schedules are shown beside and decide nothing.",
+    "Unbounded schedules are shown for comparison and decide nothing.",
 )
 
 
 def measure(context: Context, budget: RateBudget) -> Finding:
-    """Count the verdicts of runs under each schedule, at an N where success is the rule."""
+    """Count the verdicts of runs under each schedule, at an N where most runs succeed."""
     samples = math.ceil(budget.factor * budget.n * math.log(budget.n))
     groups = {
         "meeting": (budget.meeting, budget.steps),
@@ -136,23 +135,23 @@ def measure(context: Context, budget: RateBudget) -> Finding:
         pictures=(picture("How runs end under each schedule", draw_verdicts, table),),
         tables={"learning-rates-trials": pl.concat(trials), "learning-rates-cells": table},
         notes=(
-            "By proof, so that the experiment only checks the program (exact): no run stalls under an "
-            "infinite sum, bounded or not, since every state that does not absorb is left after a finite "
-            "mass; a table that ends in zero stops every run that is not absorbed by then; and a stalled "
-            "verdict is certified, for the mass that is left cannot reach the next flip.",
-            "The theorems ask for bounded steps; they do not say that unbounded ones fail. Slow decay is not "
-            "tested by itself: all power laws decay slowly, and the table that does not has a finite sum.",
-            "Under a summable schedule a run can also wander: one weight flips for ever around zero while "
-            "the mass that is left is too small to move the others. Such a run counts neither as stalled nor "
-            "as absorbed. More runs stall where the initial latents are larger against the total mass.",
+            "Some of this is proved, so the experiment only checks the program (exact). With an infinite sum "
+            "no run stalls, because a run leaves every state that does not absorb after a finite mass. A "
+            "table that ends in zero stops every run that is not absorbed before. A stalled verdict is "
+            "certified: the remaining mass cannot reach the next flip.",
+            "The theorems require bounded steps; they do not say that unbounded steps fail. Slow decay is "
+            "not tested alone: all power laws decay slowly, and the table that does not has a finite sum.",
+            "With a finite sum a run can also wander: one weight keeps flipping around zero while the "
+            "remaining mass is too small to move the others. Such a run counts neither as stalled nor as "
+            "absorbed. More runs stall where the initial latents are larger relative to the total mass.",
         ),
     )
 
 
 def verdicts(counts: pl.DataFrame, schedules: Sequence[str]) -> pl.DataFrame:
-    """Return how runs ended under each schedule, in this order, from the counts of a store."""
+    """Return the verdicts under each schedule, in this order, from the counts of a store."""
     parsed = {schedule_text(text): parse_schedule(text) for text in schedules}
-    order = {text: place for place, text in enumerate(parsed)}
+    order = {text: index for index, text in enumerate(parsed)}
     counts = counts.sort(pl.col("schedule").replace_strict(order))
     kinds = [parsed[text] for text in counts["schedule"]]
     return counts.select(

@@ -1,4 +1,4 @@
-"""Ergodic restart: the samples with which half of the noiseless runs end at w*, and how they grow with n."""
+"""Ergodic restart: the samples with which half of the noiseless runs end at w*, and their growth with n."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from sterling.theory import samples_for_average, samples_for_information, sample
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: How far the exponent may be from 1, and N₅₀ above the edge of message passing.
+#: Tolerance of the exponent around 1, and largest N₅₀ in units of the threshold of message passing.
 TOLERANCE, ABOVE = 0.1, 1.2
-#: Samples, in units of n, with which runs with restarts and without are compared.
+#: Samples in units of n, for the comparison of runs with and without restarts.
 PLENTY = 4
 _READ = 2  # without noise ReLU reads the negatives only, every second sample
 
-#: Judges the intervals of the exponent of N₅₀, and of N₅₀ at the largest n in units of the edge.
+#: Evidence: the intervals of the exponent of N₅₀, and of N₅₀ at the largest n in units of that threshold.
 RULE = Rule(
     (
         consistent(
@@ -53,7 +53,7 @@ RULE = Rule(
 
 @dataclass(frozen=True)
 class RestartBudget:
-    """Runs with restarts at N = ratio·n for each ratio, and runs without beside them at N = 4n.
+    """Runs with restarts at N = ratio·n for each ratio, and runs with and without at N = 4n.
 
     Attributes
     ----------
@@ -72,13 +72,13 @@ class RestartBudget:
 
 
 def measure(context: Context, budget: RestartBudget) -> Finding:
-    """Fit N₅₀ = C·n^α of absorption at w* with restarts, and count at N = 4n those with and without."""
+    """Fit N₅₀ = C·n^α of absorption at w* with restarts, and compare runs with and without at N = 4n."""
     common = {"n": list(budget.n), "steps": budget.steps, "criteria": "optimal"}
-    told = str(Restart())
+    restart = str(Restart())
     near = {"c": list(budget.ratios), "a": 1}
-    store = context.run("restart", samples=near, restart=told, trials=budget.trials, **common)
+    store = context.run("restart", samples=near, restart=restart, trials=budget.trials, **common)
     (series,) = fit_store(store, "optimal")
-    both = {"samples": {"c": [PLENTY], "a": 1}, "restart": ["none", told]}
+    both = {"samples": {"c": [PLENTY], "a": 1}, "restart": ["none", restart]}
     beside = context.run("restart-beside", trials=budget.plain, **both, **common)
     counts = beside.counts("optimal")
     rates, edges = exponent(series, "exponent α of N₅₀ with restarts"), _edges(budget.n)
@@ -89,7 +89,7 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
         (row["n"], row["restart"]): share_interval(row["successes"], row["trials"])
         for row in counts.select("n", "restart", "successes", "trials").to_dicts()
     }
-    plain, restarted = (shares[top, name] for name in ("none", told))
+    plain, restarted = (shares[top, name] for name in ("none", restart))
     return CLAIM.found(
         RULE,
         [(rates.ends, tuple(one / edges["messages"] for one in last[1:]))],
@@ -144,9 +144,9 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
         ),
         tables={"restart-trials": store.trials(), "restart-cells": series.cells, "restart-beside": counts},
         notes=(
-            "A run that ends at w* is certified: it stays there for ever, whatever the step sizes (exact). "
-            "That so many do is measured; nothing is proved of restarts.",
-            f"This holds within {budget.steps:,} steps, and for these n; the defaults of Restart come from "
+            "A run that ends at w* is certified: it stays there with any step sizes (exact). "
+            "How many runs end there is measured; nothing is proved about restarts.",
+            f"The result is for {budget.steps:,} steps and these n. The defaults of Restart come from "
             "runs with other seeds (python -m benchmarks.papers.restart).",
             *notes_on([series], "Absorption at w* with restarts"),
         ),
@@ -163,19 +163,19 @@ def _edges(dimensions: tuple[int, ...]) -> dict[str, float]:
 
 
 def thresholds(series: SeriesFit) -> dict[int, tuple[float, float, float]]:
-    """Return N₅₀/n of each dimension alone with its interval, where its data tell."""
+    """Return N₅₀/n of each dimension alone with its interval, where it can be estimated."""
     found = () if series.fit is None else series.fit.thresholds
     return {one.n: (one.samples / one.n, one.low / one.n, one.high / one.n) for one in found}
 
 
 def draw_heights(ax: Axes, heights: dict[int, tuple[float, float, float]], edges: dict[str, float]) -> str:
-    """Draw N₅₀/n against n, beside the limits and the law of the plain time average."""
+    """Draw N₅₀/n against n, with the limits and the law of the plain time average."""
     if not heights:
         note(ax, "No dimension has a threshold.")
-        return "There is nothing to draw: no dimension has both successes and failures enough."
+        return "There is nothing to draw: no dimension has enough successes and failures."
     n = np.array(list(heights), float)
     value, low, high = np.array(list(heights.values())).reshape(-1, 3).T
-    known = (low > 0) & np.isfinite(high)  # an interval without an end says nothing that could be drawn
+    known = (low > 0) & np.isfinite(high)  # an open interval cannot be drawn
     bars = np.where(known, np.maximum([value - low, high - value], 0), 0)
     ax.errorbar(n, value, bars, lw=1.4, ms=5.5, label="STE with restarts, 95 %", **style(0))
     law = [samples_for_average(Problem(int(one), 1)) / one for one in n]
@@ -184,13 +184,13 @@ def draw_heights(ax: Axes, heights: dict[int, tuple[float, float, float]], edges
     )
     for name, words in (("messages", "message passing"), ("information", "information")):
         ax.axhline(edges[name], color=GREY, lw=1, ls="--" if name == "messages" else ":")
-        place = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "bottom"}
-        ax.text(1, edges[name], f"{words}, n → ∞ ", fontsize=8, color=GREY, **place)
+        at_right = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "bottom"}
+        ax.text(1, edges[name], f"{words}, n → ∞ ", fontsize=8, color=GREY, **at_right)
     dimensions_axis(ax, n)
     tidy(ax, xlabel="dimension n", ylabel="N₅₀/n", ylim=(0, None))
     return (
-        "Points on a level line would be growth in proportion to n. Grey are the limits for the samples that "
-        "ReLU reads, which are the negatives, about half of all."
+        "Points on a level line mean growth in proportion to n. Grey lines are the limits for the samples "
+        "that ReLU reads: the negative ones, about half of all."
     )
 
 

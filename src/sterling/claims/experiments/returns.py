@@ -1,4 +1,4 @@
-"""P3: the iterates leave w* under label noise and come back: proved for data sets, and counted in runs."""
+"""P3: under label noise the iterates leave w* and return, proved for data sets and counted in runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from sterling.theory import balance, drift
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Visits that go on must grow faster than T to this power.
+#: Visits must grow faster than T to this power.
 GROWTH = 0.5
 #: Recurrence must be proved for more than this share of the data sets.
 HALF = 0.5
@@ -40,10 +40,10 @@ _QUANTILES = (0.5, 0.99)
 _PROVED = "runs at w* for less than is proved, by more than the term of a finite run", 0.0
 _STEADY = "visits per step of a stationary run, later half over earlier half", 1.0
 
-#: Judges the interval (low, high) of the exponent with which visits grow, whether the exact check held, how
-#: many runs made no visit in their last half, the lower end of the share of data sets with recurrence proved,
-#: and how many runs were at w* for less than is proved. Steps are finite and a proof may be missed: neither
-#: too few visits nor too few proofs contradict anything.
+#: Evidence: the interval (low, high) of the exponent with which visits grow, whether the exact check held,
+#: the number of runs without a visit in their last half, the lower end of the share of data sets with proved
+#: recurrence, and the number of runs at w* for less than is proved. Runs are finite and a proof may be
+#: missed, so few visits or few proofs contradict nothing.
 RULE = Rule(
     (
         consistent(
@@ -66,7 +66,7 @@ RULE = Rule(
 
 @dataclass(frozen=True)
 class ReturnsBudget:
-    """Long runs under label noise at places (n, N), on so many data sets each, and proofs for small ones."""
+    """Long runs under label noise on ``instances`` data sets at each place (n, N), and proofs for small n."""
 
     places: tuple[tuple[int, int], ...]
     steps: int
@@ -76,13 +76,13 @@ class ReturnsBudget:
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
-    """Make one long run; return its recurrence and what theory predicts for its data."""
+    """Make one long run; return its recurrence, and what theory predicts for its data."""
     instance = cell.problem.draw(seeds.data)
     assert instance.teacher is not None
     push = instance.teacher * drift(instance)
     try:
         predicted = balance(instance)
-    except InputError:  # w* does not hold its weights, or the prediction does not settle
+    except InputError:  # there is no prediction
         predicted = None
     orbit = run_orbit(cell, seeds, ("recurrence",), look, instance=instance)
     found = orbit.recurrence()
@@ -94,11 +94,11 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
         "visits": found.visits,
         "occupancy": found.occupancy,
         "predicted_occupancy": None if predicted is None else predicted.occupancy,
-        "drift_p_value": _known(found.drift),
-        "growth": _known(found.growth),
+        "drift_p_value": _finite(found.drift),
+        "growth": _finite(found.growth),
         "halves": None if found.halves is None else found.halves.value,
-        "mean_return": _known(found.returns.mean),
-        "mean_stay": _known(found.sojourns.mean),
+        "mean_return": _finite(found.returns.mean),
+        "mean_stay": _finite(found.sojourns.mean),
         "ergodic_errors": orbit.ergodic_errors,
         "wrong_share": orbit.wrong_share.tolist(),
         "predicted_share": [] if predicted is None else predicted.wrong_share.tolist(),
@@ -109,8 +109,8 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     }
 
 
-def _known(value: float | None) -> float | None:
-    """Return None for a number that there is not."""
+def _finite(value: float | None) -> float | None:
+    """Return None for NaN."""
     return None if value is None or math.isnan(value) else value
 
 
@@ -146,8 +146,8 @@ register(KIND)
 def measure(context: Context, budget: ReturnsBudget) -> Finding:
     """Prove recurrence for small data sets, and count visits to w* in long runs, beside predictions.
 
-    Of the visits the mean, over data sets, of their exponent in the last two decades of steps is judged.
-    Runs that never reached w* have no exponent; they are counted in a note.
+    The exponent of the visits in the last two decades of steps is judged, as a mean over data sets. Runs that
+    never reached w* have no exponent; a note counts them.
     """
     certificates, bounded = proofs.prove(context, budget.proofs, budget.noise)
     shares = proofs.proved_shares(certificates)
@@ -187,6 +187,11 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
     returned = share(
         "share of the runs that returned to w*, where w* does not hold them", len(lasting), len(free)
     )
+    half_words = (
+        f" Half of the predicted occupancies are within {percent(half[0], 1)} of the measured ones."
+        if error.size
+        else ""
+    )
     return CLAIM.found(
         RULE,
         [(*exponent.ends, exact, stopped, shares[0].low, proofs.below(bounded))],
@@ -200,12 +205,7 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
         reason=(
             f"{proofs.in_words(certificates, bounded)} Visits grow like T^{said(exponent)}; {len(lasting)} "
             f"of {len(free)} runs that w* does not hold returned, each between {visits.min() or 0:,} and "
-            f"{visits.max() or 0:,} times."
-            + (
-                f" Half of the predicted occupancies are within {percent(half[0], 1)} of the measured ones."
-                if error.size
-                else ""
-            )
+            f"{visits.max() or 0:,} times." + half_words
         ),
         measured=(
             *shares,
@@ -231,14 +231,14 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
         pictures=(
             picture("Share of the mass at w*: proved and measured", proofs.draw_bounds, bounded),
             *(
-                ()
-                if lasting.is_empty()
-                else (
-                    picture("Visits to w* grow with the steps", draw_visits, marks),
-                    picture("Occupancy, predicted and measured", draw_occupancy, known),
-                    picture("Wrong share of each weight, predicted and measured", draw_weights, weights),
-                    picture("How long absences from w* last", draw_times, times),
+                picture(title, draw, rows)
+                for title, draw, rows in (
+                    ("Visits to w* grow with the steps", draw_visits, marks),
+                    ("Occupancy, predicted and measured", draw_occupancy, known),
+                    ("Wrong share of each weight, predicted and measured", draw_weights, weights),
+                    ("How long absences from w* last", draw_times, times),
                 )
+                if len(lasting)
             ),
         ),
         tables={
@@ -260,7 +260,7 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
 
 
 def stopped_runs(marks: pl.DataFrame) -> int:
-    """Return how many runs made no visit in the last half of their steps, from visits before each mark."""
+    """Count the runs without a visit in the last half of their steps, from the visits before each mark."""
     step, visits = pl.col("mark_steps"), pl.col("mark_visits")
     runs = marks.group_by(_RUN).agg(before=visits.filter(2 * step <= step.max()).max(), all=visits.max())
     return int((runs["before"] == runs["all"]).sum())
@@ -269,15 +269,15 @@ def stopped_runs(marks: pl.DataFrame) -> int:
 def _notes(runs: pl.DataFrame, free: pl.DataFrame, lasting: pl.DataFrame, exact: bool) -> list[str]:
     held = len(runs) - len(free)
     notes = [
-        "w* is left if and only if some weight has b*_k G_k(w*) > 0 (exact); "
-        f"{held} of {len(runs)} data sets hold w* for ever, and the runs "
+        "w* is left if and only if some weight has b*_k G_k(w*) > 0 (exact). "
+        f"{held} of {len(runs)} data sets hold every run that reaches w*, and the runs "
         + ("agree." if exact else "do NOT agree."),
         "No finite run proves infinitely many visits; steady growth with T is evidence for them.",
-        "The exponent tends to 1 for ever longer runs. One of this length need not show that: the first "
+        "The exponent tends to 1 as runs get longer. A run of this length need not show that: the first "
         "visits come late, and a weight that is pushed outwards weakly begins to flip late, after which w* "
         "is visited less often. Visits per step in the two halves of a run compare its pace after that.",
-        "The relative error of the predicted occupancy is |predicted/measured − 1|, one number a data set; "
-        "the prediction (mean-field, sterling.theory.balance) knows the data and no run.",
+        "The relative error of the predicted occupancy is |predicted/measured − 1|, one number for each data "
+        "set. The prediction (mean-field, sterling.theory.balance) uses the data and no run.",
     ]
     missing = len(free) - len(lasting)
     if missing:
@@ -288,8 +288,7 @@ def _notes(runs: pl.DataFrame, free: pl.DataFrame, lasting: pl.DataFrame, exact:
     if drifting:
         notes.append(
             f"In {drifting} of {len(lasting)} runs the occupancy still drifted after the part that is left "
-            f"out (Geweke's test at {percent(DRIFT_LEVEL)}): their averages are not yet those of a "
-            "stationary run."
+            f"out (Geweke's test at {percent(DRIFT_LEVEL)}). Their averages are not yet stationary."
         )
     return notes
 
@@ -301,13 +300,13 @@ def draw_visits(ax: Axes, marks: pl.DataFrame) -> str:
     ax.plot(line, 0.02 * line, color=GREY, lw=1, ls="--", label="slope one")
     tidy(ax, xscale="log", yscale="log", xlabel="steps T", ylabel="visits to w* (number)")
     ax.set_ylim(bottom=0.8)
-    return "A line of slope one means that visits keep coming at the same pace, however long the run."
+    return "A line of slope one means that visits keep coming at the same pace."
 
 
 def draw_occupancy(ax: Axes, runs: pl.DataFrame) -> str:
     """Draw measured against predicted occupancy."""
     _against(ax, runs, "occupancy", "predicted_occupancy", 1.0)
-    return "Each point is one data set; on the line the prediction, made from the data alone, is right."
+    return "Each point is one data set. On the line the prediction, made from the data alone, is right."
 
 
 def draw_weights(ax: Axes, weights: pl.DataFrame) -> str:
@@ -318,7 +317,7 @@ def draw_weights(ax: Axes, weights: pl.DataFrame) -> str:
 
 
 def _against(ax: Axes, frame: pl.DataFrame, found: str, predicted: str, end: float) -> None:
-    """Draw a measured column against its prediction, a mark a row."""
+    """Draw a measured column against its prediction, one mark for each row."""
     series = {
         label: (one[predicted].to_numpy(), one[found].to_numpy()) for label, one in places(frame).items()
     }
@@ -327,7 +326,7 @@ def _against(ax: Axes, frame: pl.DataFrame, found: str, predicted: str, end: flo
 
 
 def _distances_in_words(weights: pl.DataFrame) -> str:
-    """Say how far measured wrong shares lie from predicted ones, without the weights that both give none."""
+    """Say how far measured wrong shares lie from predicted ones, without weights where both are zero."""
     known = weights.filter((weights["wrong_share"] > 0) | (weights["predicted_share"] > 0))
     if known.is_empty():
         return "No weight is wrong at any time or predicted to be."
@@ -339,11 +338,11 @@ def _distances_in_words(weights: pl.DataFrame) -> str:
 
 
 def draw_times(ax: Axes, times: pl.DataFrame) -> str:
-    """Draw the share of absences that last so long or longer, all data sets of a place together."""
+    """Draw the share of absences that last t steps or longer, all data sets of a place together."""
     for rank, (label, lengths, counts) in enumerate(_absences(times)):
         share = counts[::-1].cumsum()[::-1] / counts.sum()
         ax.step(lengths, share, where="post", lw=1.4, label=label, color=style(rank)["color"])
-    ax.set(xlabel="absence from w*, steps", ylabel="share that lasts so long or longer")
+    ax.set(xlabel="absence from w*, t (steps)", ylabel="share that lasts t or longer")
     tidy(ax, xscale="log", yscale="log")
     return times_in_words(times)
 
@@ -355,12 +354,11 @@ def times_in_words(times: pl.DataFrame) -> str:
         share = counts.cumsum() / counts.sum()
         middle, far = (lengths[np.searchsorted(share, level)] for level in _QUANTILES)
         parts.append(f"{label}: {middle:,}, {far:,} and {lengths[-1]:,}")
-    ends = "Steps that half of the absences last at most, that 99 % last at most, and the longest"
-    return f"{ends}: {'; '.join(parts)}."
+    return f"Median, 99th percentile and longest absence in steps: {'; '.join(parts)}."
 
 
 def _absences(times: pl.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Give the lengths of absences at each place in rising order, and how many there are of each."""
+    """Yield the lengths of absences at each place in rising order, and how often each occurs."""
     for label, one in places(times).items():
         found = one.select("return_times", "return_counts").group_by("return_times").sum()
         found = found.sort("return_times")

@@ -1,4 +1,4 @@
-"""P4: what decides success: the sample size, or the step sizes and the start."""
+"""P4: does the sample size decide success, or do the step sizes and the start?"""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _PERMUTATIONS = 200
 _OPTIMAL = TRAIN.criteria["optimal"].success
 _UNKNOWN = (math.nan, math.nan, math.nan)
 
-COURSES = {
+SCHEDULES = {
     200_000: (
         *("constant:0.05", "constant:0.5", "constant:5", "power:0.5,0.25", "power:5,0.25"),
         *("power:0.05,0.5", "power:0.5,0.5", "power:5,0.5"),
@@ -48,8 +48,8 @@ COURSES = {
     1_000_000: ("power:0.5,0.75", "power:5,0.75", "power:5,1", "power:50,1"),
 }
 
-#: Judges the interval (low, high) of a factor by which N₅₀ moves, and how many runs ended where none can. The
-#: interval holds what comes out with runs left open by their budget as failures, and as successes.
+#: Evidence: the interval (low, high) of a factor by which N₅₀ moves, and the number of runs that ended where
+#: no run can end. The interval covers both cases: runs left open by their budget fail, or succeed.
 RULE = Rule(
     (
         consistent(
@@ -70,10 +70,10 @@ RULE = Rule(
 
 @dataclass(frozen=True)
 class StepSizeBudget:
-    """Success at one n over sample sizes, schedules and starts; ``exact_n`` and so on for the exact part.
+    """Success at one n over sample sizes, schedules and starts; ``exact_…`` are for the exact part.
 
-    ``courses`` are schedules by the steps that give them a mass of some dozens at least. There are so many
-    random ``starts``, besides the one that has every weight wrong.
+    ``schedules`` has schedules by number of steps, so that each has a mass of some dozens at least. Runs have
+    ``starts`` random starts and one with every weight wrong.
     """
 
     n: int
@@ -81,20 +81,20 @@ class StepSizeBudget:
     exact_n: int
     exact_trials: int
     factors: tuple[float, ...] = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
-    courses: Mapping[int, tuple[str, ...]] = field(default_factory=lambda: COURSES)
+    schedules: Mapping[int, tuple[str, ...]] = field(default_factory=lambda: SCHEDULES)
     starts: int = 4
 
     @property
     def steps(self) -> int:
-        """The least steps of a schedule, which runs of the usual one get."""
-        return min(self.courses)
+        """The fewest steps of a schedule, for runs of the usual schedule."""
+        return min(self.schedules)
 
 
 # -- the exact part ------------------------------------------------------------------------------------------
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
-    """Look the end of a run up among the absorbing states of its data."""
+    """Make a run and check that it ends in an absorbing state of its data."""
     instance = cell.problem.draw(seeds.data)
     known = set(landscape(instance, progress=look, threads=1).absorbing_states.tolist())
     start = start_of(instance, seeds, cell.settings["start"])
@@ -124,10 +124,10 @@ class Effects:
     """How the threshold moves, from logit p = β·(log N − log N₅₀ − γ·log rate − δ·exponent).
 
     β, γ and δ are (value, low, high) with 95 % intervals by Wald, on log β, γ and δ; δ is NaN where there is
-    one exponent. Runs on the same data set are not taken for independent: the covariance is the sandwich with
-    data sets as clusters. The rest are shares of the deviance that the sample sizes alone, and the schedules
-    alone, explain as factors. A share is never negative, so the last one is what schedules that do nothing
-    would seem to explain, in one case of twenty: results of a data set are dealt out to them anew.
+    one exponent. Runs on the same data set are dependent, so the covariance is the sandwich with data sets as
+    clusters. The rest are shares of the deviance that the sample sizes alone and the schedules alone explain
+    as factors. ``by_chance`` is the 95th percentile of what schedules without effect would explain, found by
+    permuting the results of each data set.
     """
 
     slope: tuple[float, float, float]
@@ -141,8 +141,8 @@ class Effects:
 def effects(samples, rates, exponents, won) -> Effects:
     """Fit the effects of schedules with rates and exponents (s,) at sample sizes (k,).
 
-    ``won``, bool (k, s, d), says whether the run on data set number d of that size, under that schedule,
-    succeeded. FitError is raised where the likelihood has no maximum.
+    ``won``, bool (k, s, d), has the successes of the d data sets of each size under each schedule. FitError
+    is raised if the likelihood has no maximum.
     """
     won = np.asarray(won, bool)
     sizes, kinds, sets = won.shape
@@ -166,9 +166,9 @@ def effects(samples, rates, exponents, won) -> Effects:
     reach = _NORMAL_95 * np.sqrt(np.diag(sandwich))
     steepness = float(best.parameters[-1])
 
-    def effect(place: int) -> tuple[float, float, float]:
-        value = float(best.parameters[place])
-        return value, value - reach[place], value + reach[place]
+    def effect(index: int) -> tuple[float, float, float]:
+        value = float(best.parameters[index])
+        return value, value - reach[index], value + reach[index]
 
     return Effects(
         (math.exp(steepness), math.exp(steepness - reach[-1]), math.exp(steepness + reach[-1])),
@@ -200,9 +200,9 @@ def _share(won: np.ndarray, factor: int) -> float:
 
 
 def measure(context: Context, budget: StepSizeBudget) -> Finding:
-    """Fit how N₅₀ moves with rate, exponent and start, and check that absorbing states depend on neither."""
+    """Fit how N₅₀ moves with rate, exponent and start, and compare the ends of runs with absorbing states."""
     sizes = sorted({math.ceil(factor * budget.n * math.log(budget.n)) for factor in budget.factors})
-    schedules = [text for texts in budget.courses.values() for text in texts]
+    schedules = [text for texts in budget.schedules.values() for text in texts]
     kinds = [parse_schedule(text) for text in schedules]
     rates = [kind.at(0) for kind in kinds]
     powers = [kind.to_dict().get("exponent", 0.0) for kind in kinds]
@@ -210,7 +210,7 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
     asked = {"n": budget.n, "samples": sizes, "trials": budget.trials}
     trials = pl.concat(
         context.trials(f"step-sizes-{steps}", schedule=texts, steps=steps, **asked)
-        for steps, texts in sorted(budget.courses.items())
+        for steps, texts in sorted(budget.schedules.items())
     )
     begun = context.trials("step-sizes-starts", kind="starts", start=starts, steps=budget.steps, **asked)
     exact = run_exact(context, budget, schedules, starts)
@@ -234,17 +234,17 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
     cells = start_cells(sizes, by_start.won, starts)
     main, beside = found[0], far[0]
     chance = "results dealt out anew, 95th percentile"
-    elsewhere = "absorbed runs that can end elsewhere, whatever step sizes and start"
+    elsewhere = "absorbed runs that can end elsewhere, for any step sizes and start"
     return CLAIM.found(
         RULE,
         [(*one.ends, outside) for one in factors],
         experiment=(
             f"{len(trials):,} runs without label noise at n = {budget.n}, N = {sizes[0]} to {sizes[-1]}: for "
-            f"each N on {budget.trials} data sets, each run from the same start under {len(kinds)} schedules "
+            f"each N on {budget.trials} data sets, from the same start under each of {len(kinds)} schedules "
             f"rate/(t+1)^exponent, with rates {listed(sorted(set(rates)))} and exponents "
             f"{listed(sorted(set(powers)))}. {len(begun):,} more on the same data sets, from {budget.starts} "
-            "random starts and from the one that has every weight wrong. Then "
-            f"{len(exact):,} runs on {budget.exact_trials} data sets with n = {budget.exact_n} of which "
+            "random starts and from the one with every weight wrong. Then "
+            f"{len(exact):,} runs on {budget.exact_trials} data sets with n = {budget.exact_n}, of which "
             "every absorbing state is known."
         ),
         reason=(
@@ -287,14 +287,14 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
             "step-sizes-exact": exact,
         },
         notes=(
-            "Absorbing states depend on the data alone, neither on step sizes nor on the start (exact); "
-            "which of them a run reaches may depend on both.",
-            "Runs scale: the same factor on rate and initial latents leaves the orbit unchanged (exact), so "
+            "Absorbing states depend on the data alone, not on step sizes or start (exact). Which of them a "
+            "run reaches may depend on both.",
+            "Runs scale: the same factor on rate and initial latents leaves the orbit unchanged (exact). So "
             "a small rate is a large start.",
             "With steps like 1/(t+1) the mass grows like the logarithm of T. Those schedules get larger "
-            "rates and more steps, since a run that has no mass left to move says nothing of the data.",
-            "A share of the deviance is never negative and chance makes it positive, so it has no interval; "
-            "what chance alone explains is found by dealing results out anew.",
+            "rates and more steps, since a run without mass left to move says nothing about the data.",
+            "A share of the deviance is never negative and chance makes it positive, so it has no interval. "
+            "Permuting the results shows what chance alone explains.",
             *left_in_words(by_schedule, by_start),
         ),
     )
@@ -302,7 +302,7 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Runs as flags (sizes, schedules or starts, data sets): absorbed at w*, and left open by the budget."""
+    """Runs as flags (sizes, schedules or starts, data sets): absorbed at w*, or left open by the budget."""
 
     won: np.ndarray
     left: np.ndarray
@@ -310,19 +310,18 @@ class Outcomes:
     @classmethod
     def of(cls, trials: pl.DataFrame, column: str, order: list) -> Outcomes:
         """Return the outcomes of trials, in the order of the values of a column."""
-        places = [order.index(value) for value in trials[column]]
-        rows = trials.select(
-            "samples", "trial", won=_OPTIMAL, left=~pl.col("certified"), place=pl.Series(places)
-        ).sort("samples", "place", "trial")
+        index = pl.Series([order.index(value) for value in trials[column]])
+        rows = trials.select("samples", "trial", won=_OPTIMAL, left=~pl.col("certified"), index=index)
+        rows = rows.sort("samples", "index", "trial")
         shape = (rows["samples"].n_unique(), len(order), -1)
         return cls(*(rows[name].to_numpy().reshape(shape) for name in ("won", "left")))
 
     def effects(
         self, context: Context, sizes: list[int], rates: list[float], powers: list[float]
     ) -> list[Effects]:
-        """Return the effects with runs left open as failures, and as successes where there are any.
+        """Return the effects with runs left open as failures, and as successes if there are such runs.
 
-        Numbers are missing, and a note says why, where none can be fitted.
+        If no effect can be fitted, numbers are NaN and a note says why.
         """
         found = []
         for won in (self.won, self.won | self.left) if self.left.any() else (self.won,):
@@ -335,7 +334,7 @@ class Outcomes:
 
 
 def _joined(intervals: list[tuple[float, float, float]], scale: float = 1.0) -> tuple[float, float, float]:
-    """Return the factor exp(scale·value) of the first interval, with ends that hold those of all."""
+    """Return exp(scale·value) of the first interval, with ends that cover all intervals."""
     values = np.exp(scale * np.array(intervals))
     return float(values[0, 0]), float(values[:, 1].min()), float(values[:, 2].max())
 
@@ -343,7 +342,7 @@ def _joined(intervals: list[tuple[float, float, float]], scale: float = 1.0) -> 
 def run_exact(
     context: Context, budget: StepSizeBudget, schedules: list[str], starts: list[int]
 ) -> pl.DataFrame:
-    """Return runs whose ends are looked up: under all schedules from one start, and from all starts."""
+    """Return runs of the exact part: under all schedules from one start, and from all starts."""
 
     def runs(name: str, **settings: Any) -> pl.DataFrame:
         samples = math.ceil(budget.exact_n * math.log(budget.exact_n))  # near the threshold: with traps
@@ -357,22 +356,22 @@ def run_exact(
 
 
 def left_in_words(*parts: Outcomes) -> list[str]:
-    """Return the note on runs that their budget left open; none if there are none."""
+    """Return the note on runs that their budget left open, if any."""
     left, runs = sum(int(one.left.sum()) for one in parts), sum(one.left.size for one in parts)
     if not left:
         return []
     return [
         f"{left:,} of {runs:,} runs spent their steps without a certificate. Each fit is made with them as "
-        "failures, which is the value shown, and as successes; intervals hold both."
+        "failures, which gives the value shown, and as successes; intervals cover both."
     ]
 
 
 def thresholds_of(sizes: list[int], won: np.ndarray, names: list[str]) -> pl.DataFrame:
     """Return N₅₀ of each schedule alone, with its 95 % interval by Wald."""
     rows = []
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         ones = np.ones((len(sizes), 1))
-        counts = Counts.of(ones[:, 0], sizes, won.shape[-1] * ones[:, 0], won[:, place].sum(-1))
+        counts = Counts.of(ones[:, 0], sizes, won.shape[-1] * ones[:, 0], won[:, index].sum(-1))
         best = maximise(counts, Model(ones, ones, np.zeros(len(sizes))))
         middle, reach = math.nan, math.nan
         if best.converged:
@@ -385,8 +384,8 @@ def thresholds_of(sizes: list[int], won: np.ndarray, names: list[str]) -> pl.Dat
 def start_cells(sizes: list[int], won: np.ndarray, starts: list[int]) -> pl.DataFrame:
     """Return the share of successes at each sample size from each start."""
     rows = [
-        (start, size, *share_interval(int(won[i, place].sum()), won.shape[-1]))
-        for place, start in enumerate(starts)
+        (start, size, *share_interval(int(won[i, index].sum()), won.shape[-1]))
+        for index, start in enumerate(starts)
         for i, size in enumerate(sizes)
     ]
     return pl.DataFrame(rows, ["start", "samples", "share", "share_low", "share_high"], orient="row")
@@ -399,8 +398,8 @@ def draw_thresholds(ax: Axes, thresholds: pl.DataFrame) -> str:
     dots(ax, names, found, "N₅₀: samples at which half of the runs succeed")
     ax.set_xlim(left=0)
     return (
-        "Each row is one schedule of step sizes, with its 95 % interval. If step sizes decided anything, the "
-        "marks would not stand above each other; from zero, as here, a factor of two would be plain to see."
+        "Each row is one schedule of step sizes, with its 95 % interval. If step sizes decided success, the "
+        "marks would not stand above each other. The axis begins at zero, so a factor of two is easy to see."
     )
 
 
@@ -412,8 +411,8 @@ def draw_starts(ax: Axes, cells: pl.DataFrame) -> str:
     }
     share_lines(ax, lines, "share of runs absorbed at w*", legend="lower right")
     return (
-        "The same data sets from different starts; bars are 95 % Jeffreys intervals. Where the curves lie on "
-        "each other, the start makes no difference and N decides."
+        "The same data sets from different starts; bars are 95 % Jeffreys intervals. Where the curves "
+        "coincide, the start makes no difference and N decides."
     )
 
 
@@ -432,7 +431,7 @@ CLAIM = Claim(
             exact_n=10,
             exact_trials=24,
             factors=(0.25, 0.4, 0.6, 0.9, 1.4, 2.0),
-            courses={
+            schedules={
                 100_000: ("constant:0.05", "constant:0.5", "constant:5", "power:0.5,0.5", "power:5,0.5"),
                 1_000_000: ("power:5,1",),
             },

@@ -1,9 +1,9 @@
-"""Surrogates under noise: each on the same data sets, occupancy and ergodic success beside predictions."""
+"""Surrogates under noise: occupancy and ergodic success on the same data sets, beside predictions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,10 @@ from sterling.claims.words import listed, said
 from sterling.dynamics.train import resume, train
 from sterling.errors import InputError
 from sterling.model.problem import Problem
-from sterling.plot.curves import dots, intervals, style
+from sterling.plot.curves import dots, style
 from sterling.plot.style import INK, PALE, tidy
 from sterling.schedules import parse_schedule
-from sterling.stats import bootstrap_counts, mean_interval, percentiles, share_interval
+from sterling.stats import Interval, bootstrap_counts, mean_interval, percentiles, share_interval
 from sterling.study.columns import COUNT, FLAG, REAL, SHARE, Column
 from sterling.study.kind import Cell, Kind, Look, Seeds
 from sterling.theory import balance, samples_for_occupancy
@@ -153,13 +153,12 @@ def run_all(context: Context, budget: SurrogateBudget) -> tuple[pl.DataFrame, pl
 
 def by_surrogate(rows: pl.DataFrame, column: str) -> dict[str, np.ndarray]:
     """Return a column of each surrogate in the order of the data sets; missing values are NaN."""
-    groups = rows.sort("trial").group_by("surrogate", maintain_order=True)
-    found = {name: one[column].cast(float).to_numpy() for (name,), one in groups}
-    return {name: found[name] for name in rows["surrogate"].unique(maintain_order=True)}
+    groups = rows.sort("trial", maintain_order=True).group_by("surrogate", maintain_order=True)
+    return {name: one[column].cast(float).to_numpy() for (name,), one in groups}
 
 
-def summary(rows: pl.DataFrame, problem: Problem, seed: int) -> pl.DataFrame:
-    """Return one row a surrogate, with 95 % intervals, from the rows at one sample size.
+def summary(rows: pl.DataFrame, seed: int) -> dict[str, dict[str, Interval]]:
+    """Return intervals of each surrogate by surrogate and quantity, from the rows at one sample size.
 
     ``difference`` is the mean paired difference of the occupancy to ReLU's, ``ergodic`` the share of data
     sets whose time average is w*. ``samples_ratio``, the squared ratio of wrong weights, is the share of
@@ -167,47 +166,36 @@ def summary(rows: pl.DataFrame, problem: Problem, seed: int) -> pl.DataFrame:
     """
     count = rows["trial"].n_unique()
     picks = bootstrap_counts(count, np.random.SeedSequence(seed, spawn_key=(_BOOTSTRAP,))) / count
-    columns = ("occupancy", "wrong", "ergodic_errors", "predicted_occupancy")
-    occupancy, wrong, ergodic, predicted = (by_surrogate(rows, column) for column in columns)
+    occupancy, wrong, ergodic = (
+        by_surrogate(rows, name) for name in ("occupancy", "wrong", "ergodic_errors")
+    )
 
-    def mean(values: np.ndarray) -> tuple[float, float, float]:
+    def mean(values: np.ndarray) -> Interval:
         return percentiles(picks @ values, values.mean(), LEVEL)
 
-    def ratio(name: str) -> tuple[float, float, float]:
+    def ratio(name: str) -> Interval:
         with np.errstate(divide="ignore", invalid="ignore"):
             whole = (wrong[name].mean() / wrong["relu"].mean()) ** 2
             resampled = ((picks @ wrong[name]) / (picks @ wrong["relu"])) ** 2
         known = np.isfinite(resampled).all()
         return percentiles(resampled, whole, LEVEL) if known else (math.nan, math.nan, math.nan)
 
-    out = []
-    needed = {name: samples_for_occupancy(problem, surrogate=name) for name in occupancy}
-    for name in occupancy:
-        found = {
+    return {
+        name: {
             "occupancy": mean(occupancy[name]),
             "difference": mean(occupancy[name] - occupancy["relu"]),
             "ergodic": share_interval(int(np.count_nonzero(ergodic[name] == 0)), count, LEVEL),
-            "wrong": mean(wrong[name]),
             "samples_ratio": ratio(name),
         }
-        ends = {
-            f"{what}{end}": value
-            for what, interval in found.items()
-            for end, value in zip(("", "_low", "_high"), interval, strict=True)
-        }
-        predictions = {
-            "predicted_occupancy": float(predicted[name].mean()),
-            "predicted_samples_ratio": needed[name] / needed["relu"],
-        }
-        out.append({"samples": problem.samples, "surrogate": name, **ends, **predictions})
-    return pl.DataFrame(out)
+        for name in occupancy
+    }
 
 
 def lead_over_identity(rows: pl.DataFrame, samples: int) -> Measured | None:
     """Return the largest mean paired difference of an occupancy to the identity's; None if none is positive.
 
     The surrogate is chosen by these data, so its interval is one of all candidates' that hold together
-    (Bonferroni): where none is better than the identity, a lead is found in 2.5 % of the cases at most.
+    (Bonferroni): if no surrogate is better than the identity, a lead is found in 2.5 % of the cases at most.
     """
     occupancy = by_surrogate(rows, "occupancy")
     identity = occupancy.pop("identity")
@@ -249,34 +237,46 @@ def measure(context: Context, budget: SurrogateBudget) -> Finding:
     What is judged is the identity's share of ReLU's samples at the largest sample size.
     """
     many, few = run_all(context, budget)
-
-    def tables(rows: pl.DataFrame) -> list[pl.DataFrame]:
-        problems = [Problem(budget.n, size, noise=budget.noise) for size in budget.samples]
-        return [summary(rows.filter(samples=one.samples), one, context.seed) for one in problems]
-
-    summaries, small = tables(many), tables(few)
-    last = budget.samples[-1]
-    rows = {row["surrogate"]: row for row in summaries[-1].to_dicts()}
-    others = [row for name, row in rows.items() if name != "relu"]
-    smooth = [row for row in small[-1].to_dicts() if row["surrogate"] in budget.smooth]
+    first, last = budget.samples[0], budget.samples[-1]
+    many_last, few_last = many.filter(samples=last), few.filter(samples=last)
+    found, small = summary(many_last, context.seed), summary(few_last, context.seed)
+    problem = Problem(budget.n, last, noise=budget.noise)
+    needed = {name: samples_for_occupancy(problem, surrogate=name) for name in budget.surrogates}
+    predicted = needed["identity"] / needed["relu"]
     size, bootstrap = f"N = {last:,}", "bootstrap over data sets"
-    predicted = rows["identity"]["predicted_samples_ratio"]
-    ratio = _measured(
-        rows["identity"],
-        "samples_ratio",
+    ratio = measured(
         "share of ReLU's samples that identity needs",
+        found["identity"]["samples_ratio"],
         f"{bootstrap}, from the squared ratio of wrong weights",
     )
-    lead = lead_over_identity(many.filter(samples=last), last)
-    occupied = f"occupancy of w* at {size}"
-    paired = f"occupancy less ReLU's, paired, at {size}"
-    ergodic = f"ergodic success at N = {budget.samples[0]:,}"
-    shown = [
-        *((row, "occupancy", occupied, bootstrap) for row in rows.values()),
-        *((row, "difference", paired, bootstrap) for row in (*others, *smooth)),
-        *((row, "ergodic", ergodic, "Jeffreys") for row in summaries[0].to_dicts()),
+    lead = lead_over_identity(many_last, last)
+    differences = {**found, **{name: small[name] for name in budget.smooth}}
+    differences.pop("relu")
+    numbers = [
+        measured(f"{words}, {name}", one[quantity], how)
+        for quantity, words, how, rows in (
+            ("occupancy", f"occupancy of w* at {size}", bootstrap, found),
+            ("difference", f"occupancy less ReLU's, paired, at {size}", bootstrap, differences),
+            (
+                "ergodic",
+                f"ergodic success at N = {first:,}",
+                "Jeffreys",
+                summary(many.filter(samples=first), context.seed),
+            ),
+        )
+        for name, one in rows.items()
     ]
-    numbers = [_measured(row, column, f"{name}, {row['surrogate']}", how) for row, column, name, how in shown]
+    predictions = []
+    for name, occupancy in by_surrogate(many_last, "predicted_occupancy").items():
+        if name != "relu":
+            what = f"predicted share of ReLU's samples, {name}"
+            share = needed[name] / needed["relu"]
+            predictions.append(Reference(what, share, "mean-field", "sterling.theory.laws"))
+        if np.isfinite(occupancy).all():
+            what = f"predicted occupancy at {size}, {name}"
+            predictions.append(
+                Reference(what, float(occupancy.mean()), "mean-field", "sterling.theory.balance")
+            )
     return CLAIM.found(
         rule(predicted),
         [ratio.ends],
@@ -289,33 +289,33 @@ def measure(context: Context, budget: SurrogateBudget) -> Finding:
         reason=(
             f"At {size} the identity does with {said(ratio)} of ReLU's samples; predicted are "
             f"{number(predicted)} at this size and {HALF} to leading order. "
-            f"{best_in_words(summaries[-1], lead)}"
+            f"{best_in_words(found, lead)}"
         ),
         measured=(ratio, *([lead] if lead else []), *numbers),
         references=(
             Reference(
                 "identity's share of ReLU's samples, leading order", HALF, "mean-field", f"{SCIENCE}, 7"
             ),
-            *_predictions(rows.values(), size),
+            *predictions,
         ),
         pictures=(
             *(
-                picture(f"Occupancy of w* at N = {samples:,}", draw_table, table)
-                for samples, table in zip(budget.samples, summaries, strict=True)
+                picture(
+                    f"Occupancy of w* at N = {samples:,}",
+                    draw_occupancy,
+                    many.filter(samples=samples),
+                    context.seed,
+                )
+                for samples in budget.samples
             ),
             picture(
                 f"Measured against predicted occupancy at {size}, all surrogates",
                 draw_predictions,
-                few.filter(samples=last),
-                small[-1],
+                few_last,
+                context.seed,
             ),
         ),
-        tables={
-            "surrogates-runs": many,
-            "surrogates-summary": pl.concat(summaries),
-            "surrogates-smooth-runs": few,
-            "surrogates-smooth-summary": pl.concat(small),
-        },
+        tables={"surrogates-runs": many, "surrogates-smooth-runs": few},
         notes=(
             NOTE,
             "The share of samples is the squared ratio of mean numbers of wrong weights, which fall as "
@@ -324,28 +324,9 @@ def measure(context: Context, budget: SurrogateBudget) -> Finding:
     )
 
 
-def _measured(row: dict, column: str, name: str, how: str) -> Measured:
-    return measured(name, (row[f"{column}{end}"] for end in ("", "_low", "_high")), how)
-
-
-def _predictions(rows: Iterable[dict], size: str) -> list[Reference]:
-    found = []
-    for row in rows:
-        name = row["surrogate"]
-        if name != "relu":
-            ratio = row["predicted_samples_ratio"]
-            what = f"predicted share of ReLU's samples, {name}"
-            found.append(Reference(what, ratio, "mean-field", "sterling.theory.laws"))
-        occupancy = row["predicted_occupancy"]
-        if math.isfinite(occupancy):
-            what = f"predicted occupancy at {size}, {name}"
-            found.append(Reference(what, occupancy, "mean-field", "sterling.theory.balance"))
-    return found
-
-
-def best_in_words(table: pl.DataFrame, lead: Measured | None) -> str:
+def best_in_words(found: dict[str, dict[str, Interval]], lead: Measured | None) -> str:
     """Say with which surrogate the mean occupancy is largest, and by how much it leads the identity's."""
-    occupancy = dict(table.select("surrogate", "occupancy").iter_rows())
+    occupancy = {name: one["occupancy"][0] for name, one in found.items()}
     best = max(occupancy, key=lambda name: occupancy[name])
     text = (
         f"Of {', '.join(occupancy)}, the mean occupancy of w* is largest with {best}: "
@@ -357,18 +338,20 @@ def best_in_words(table: pl.DataFrame, lead: Measured | None) -> str:
     return f"{text}; on the same data sets its lead over the identity {verb} {said(lead)}."
 
 
-def draw_table(ax: Axes, table: pl.DataFrame) -> str:
-    """Draw the occupancy of each surrogate beside its prediction."""
-    table = table.sort("occupancy", descending=True)
-    predicted = np.full((len(table), 3), np.nan)
-    predicted[:, 0] = table["predicted_occupancy"].to_numpy()
-    groups = {"measured": intervals(table, "occupancy"), "predicted (mean-field)": predicted}
-    dots(ax, table["surrogate"].to_list(), groups, "occupancy of w*")
+def draw_occupancy(ax: Axes, rows: pl.DataFrame, seed: int) -> str:
+    """Draw the mean occupancy of each surrogate beside its prediction."""
+    found, predicted = summary(rows, seed), by_surrogate(rows, "predicted_occupancy")
+    names = sorted(found, key=lambda name: -found[name]["occupancy"][0])
+    groups = {
+        "measured": np.array([found[name]["occupancy"] for name in names]),
+        "predicted (mean-field)": np.array([(predicted[name].mean(), math.nan, math.nan) for name in names]),
+    }
+    dots(ax, names, groups, "occupancy of w*")
     ax.set_xlim(-0.03, 1.03)
     return "Share of the steps at w*, mean over the same data sets; bars are 95 % bootstrap intervals."
 
 
-def draw_predictions(ax: Axes, rows: pl.DataFrame, table: pl.DataFrame) -> str:
+def draw_predictions(ax: Axes, rows: pl.DataFrame, seed: int) -> str:
     """Draw measured against predicted occupancy, a point a data set and the mean of each surrogate."""
     ax.plot([0, 1], [0, 1], color=PALE, lw=1, zorder=0)
     measured, predicted = (by_surrogate(rows, name) for name in ("occupancy", "predicted_occupancy"))
@@ -380,17 +363,15 @@ def draw_predictions(ax: Axes, rows: pl.DataFrame, table: pl.DataFrame) -> str:
             ax.plot(x.mean(), y.mean(), ms=8, mec=INK, mew=0.8, lw=0, label=name, **style(index))
     ax.set(xlabel="predicted occupancy of w* (mean-field)", ylabel="measured occupancy")
     tidy(ax, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    table = table.sort("occupancy", descending=True)
-    first, last = (_occupancy(table.row(index, named=True)) for index in (0, -1))
-    return (
-        f"On the same {rows['trial'].n_unique()} data sets the iterates are at w* for {first} and for "
-        f"{last}; small marks are data sets, large ones means, and on the line the prediction is right."
+    found = sorted(summary(rows, seed).items(), key=lambda item: -item[1]["occupancy"][0])
+    best, worst = (
+        "{} of the steps ({} to {}) with {}".format(*(percent(x, 1) for x in one["occupancy"]), name)
+        for name, one in (found[0], found[-1])
     )
-
-
-def _occupancy(row: dict) -> str:
-    value, low, high = (percent(row[f"occupancy{end}"], 1) for end in ("", "_low", "_high"))
-    return f"{value} of the steps ({low} to {high}) with {row['surrogate']}"
+    return (
+        f"On the same {rows['trial'].n_unique()} data sets the iterates are at w* for {best} and for "
+        f"{worst}; small marks are data sets, large ones means, and on the line the prediction is right."
+    )
 
 
 CLAIM = Claim(

@@ -1,4 +1,4 @@
-"""P2: visits of the iterates to w*, for ever without label noise, half of the time with it."""
+"""P2: visits of the iterates to w*: at every later step without label noise, half of the time with it."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ def measure(context: Context, budget: VisitsBudget) -> Finding:
             *scaling.notes_on(half, "Half of the steps at w*"),
             *scaling.notes_on(average, "Time average under noise"),
             "Absorption at w* is certified from the data: the run visits w* at every later step (exact).",
-            "Under noise no run of finite length proves infinitely many visits; half of the steps at w* is a "
-            "stronger demand than visits that recur, so its threshold lies higher.",
+            "Under noise no finite run proves infinitely many visits. Half of the steps at w* is a stronger "
+            "condition than recurrent visits, so its threshold lies higher.",
         ),
     )
 

@@ -30,7 +30,7 @@ export function coefficients(c, surrogate) {
 }
 
 /** S, the mean pull on one wrong weight while all others are right. */
-export function signal(n, m, surrogate) {
+function signal(n, m, surrogate) {
   const [alpha, beta] = coefficients(1 - 2 / n, surrogate);
   return m / Math.sqrt(n) * (alpha + beta);
 }

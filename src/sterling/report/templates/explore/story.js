@@ -25,7 +25,7 @@ below</a>, and fills the column <em>proved</em> of the table.</p>`,
     title: "The average knows",
     set: { steps: 20000, speed: 1000, view: "average" },
     text: `<p>When should training stop? At any step, it is a matter of luck whether the last bits are right. Watch the bars instead:
-they are the time averages of the bits, and a law predicts their ends, the ticks. The dashed line counts the averages with
+they are the time averages of the bits. The ticks show where a law expects them to end. The dashed line counts the averages with
 a wrong sign. It goes to zero and stays there.</p><p><strong>Why the average is right</strong>: the push of the noise acts at every step, but it nearly cancels
 among 1,600 samples. The pull of the data acts only while a bit is wrong, and does not cancel. So each bit is right most of
 the time. Switch between <em>last</em> and <em>average</em> above the bits.</p>`,

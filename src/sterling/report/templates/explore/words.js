@@ -101,7 +101,7 @@ export function provedWords(law, proof, land, { n, restart }) {
   let note = "";
   if (n > MOST_WEIGHTS) note = `${law.absorbs ? "One gradient proves that no run can leave the teacher; a" : "A"} proof for every start goes through all 2<sup><i>n</i></sup> states. This page does so up to ${MOST_WEIGHTS} weights, <code>sterling certify</code> up to 24.`;
   else if (restart) note = "The proof holds for runs without restarts.";
-  else if (!law.absorbs) note = "Its shares weight each step by its step size.";
+  else if (!law.absorbs) note = "The proved shares weight each step by its step size.";
   if (law.absorbs) {
     const comes = known && proof.occupancy > 0.999, end = comes ? "from some step on" : "if it gets there";
     Object.assign(words, { occupancy: `all, ${end}`, wrong: `none, ${end}`, last: `none, ${end}`, returns: "none, it cannot leave" });

@@ -1,4 +1,4 @@
-"""P5: success on inputs of other laws, as they are and normalised; and what makes runs fail there."""
+"""P5: success on inputs of other distributions, raw and normalised, and what makes runs fail there."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from sterling.study.train_kind import row_of, run_orbit
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_DISPLACED = (Shifted, Rectified, AutoRegressive)  # laws with a mean, or with correlations
-#: Success and failure of a family are told by its interval against this share.
+_DISPLACED = (Shifted, Rectified, AutoRegressive)  # distributions with a mean or with correlations
+#: A family succeeds or fails if its interval lies wholly above or below this share.
 HALF = 0.5
 _WORDS = {"none": "as they are", "standard": "standardised", "whiten": "whitened"}
 
-#: Shapes of the second part, and the law of each of them that has mean zero.
+#: Shapes of the second part, each with its distribution of mean zero.
 SHAPES = {
     "gaussian": "gaussian",
     "uniform": "uniform",
@@ -51,9 +51,9 @@ Shares = Mapping[str, Mapping[str, tuple[float, float]]]
 
 @dataclass(frozen=True)
 class InputBudget:
-    """Success share of each input family and normalisation, at sample sizes in units of n·ln n.
+    """Runs on each input family and normalisation, at sample sizes ``factors`` in units of n·ln n.
 
-    The second part crosses shapes, means and surrogates, at the largest of these sizes.
+    The second part crosses shapes, means and surrogates at the largest of these sizes.
     """
 
     n: int
@@ -87,13 +87,13 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     orbit = run_orbit(cell, seeds, look=look, instance=instance)
     positive, found = instance.labels > 0, instance.predict(orbit.signs) > 0
 
-    def within(of: np.ndarray, among: np.ndarray) -> float | None:
-        return float((of & among).sum() / among.sum()) if among.any() else None
+    def share_of(chosen: np.ndarray, among: np.ndarray) -> float | None:
+        return float(chosen[among].mean()) if among.any() else None
 
     return {
         **row_of(orbit),
-        "missed": within(~found, positive),
-        "false_alarms": within(found, ~positive),
+        "missed": share_of(~found, positive),
+        "false_alarms": share_of(found, ~positive),
     }
 
 
@@ -103,18 +103,18 @@ KIND = replace(
     run=_run,
     columns={
         **TRAIN.columns,
-        "missed": SHARE.maybe(),  # share of the positive samples whose output is zero at the end
-        "false_alarms": SHARE.maybe(),  # share of the others whose output is not
+        "missed": SHARE.maybe(),  # share of the positive samples whose final output is zero
+        "false_alarms": SHARE.maybe(),  # share of the other samples whose final output is positive
     },
 )
 register(KIND)
 
 
-# -- what restores, and what fails ---------------------------------------------------------------------------
+# -- which families fail, and what restores them -------------------------------------------------------------
 
 
 def restored(shares: Shares) -> dict[str, list[str]]:
-    """Return the families that fail as they are, each with the normalisations that restore it."""
+    """Return the families that fail without normalisation, each with the normalisations that restore it."""
     return {
         family: [kind for kind, (low, _) in row.items() if kind != "none" and low > HALF]
         for family, row in shares.items()
@@ -129,35 +129,35 @@ def _refutes(shares: Shares) -> bool:
 
 
 def rule(size: int) -> Rule:
-    """Return the rule for shares at a sample size, and the families whose entries are Gaussian.
+    """Return the rule for the shares at a sample size and the families with Gaussian entries.
 
-    These may have a mean or correlations; their failure says nothing about non-Gaussian inputs.
+    Those may have a mean or correlations, so their failure says nothing about non-Gaussian inputs.
     """
     return Rule(
         (
             consistent(
-                "a law with non-Gaussian entries fails and every failing law is restored",
+                "a distribution with non-Gaussian entries fails and every failing one is restored",
                 lambda shares, normal: (
                     bool(set(restored(shares)) - set(normal)) and all(restored(shares).values())
                 ),
             ),
             contradicted(
-                "all laws succeed as they are, or one fails however it is normalised",
+                "all distributions succeed as they are, or one fails with every normalisation",
                 lambda shares, normal: _refutes(shares),
             ),
         ),
-        f"By the 95 % interval of each success share at N = {size:,}, at whose upper end runs left open by "
-        f"their budget count as successes: an input law fails where it lies below "
-        f"{percent(HALF)} as it is, and a normalisation restores it where it then lies above "
+        f"This is judged by the 95 % interval of each success share at N = {size:,}; at its upper end, runs "
+        f"left open by their budget count as successes. An input distribution fails where the interval lies "
+        f"below {percent(HALF)} as it is. A normalisation restores it where the interval then lies above "
         f"{percent(HALF)}.",
     )
 
 
 def in_order(families: Sequence[str], failing: Iterable[str], normal: Iterable[str]) -> list[str]:
-    """Return the families as the numbers list them, the one that the claim is about first.
+    """Return the families in the order of the page.
 
-    That is a failing one with non-Gaussian entries, or a succeeding one where none fails; the other failing
-    ones follow.
+    First comes one that the claim is about: a failing one with non-Gaussian entries, or a succeeding one if
+    none fails. The other failing families follow.
     """
     first = [name for name in families if name in failing and name not in normal]
     first = first or [name for name in families if name not in normal][:1]
@@ -165,7 +165,7 @@ def in_order(families: Sequence[str], failing: Iterable[str], normal: Iterable[s
 
 
 def measure(context: Context, budget: InputBudget) -> Finding:
-    """Count absorptions at w* for every input law and normalisation; the largest sample size is judged."""
+    """Count absorptions at w* for each input distribution and normalisation, and judge the largest N."""
     sizes = [math.ceil(factor * budget.n * math.log(budget.n)) for factor in budget.factors]
     store = context.run(
         "inputs",
@@ -196,8 +196,8 @@ def measure(context: Context, budget: InputBudget) -> Finding:
         experiment=(
             f"{int(cells['trials'].sum()):,} runs without label noise at n = {budget.n}, N = "
             f"{listed(sizes)}, {budget.steps:,} steps of 0.5/√(t+1), on "
-            f"{len(budget.families)} input laws of unit variance, as they are, standardised and whitened. "
-            "The labels are those of w* on the normalised inputs. Then, chosen beforehand, "
+            f"{len(budget.families)} input distributions of unit variance, as they are, standardised and "
+            "whitened. w* makes the labels from the normalised inputs. Then, chosen beforehand, "
             f"{crossed['trials'].sum():,} runs at N = {sizes[-1]:,} on {len(budget.shapes)} shapes of unit "
             f"variance, each with a mean of {' and of '.join(f'{one:g}' for one in budget.means)}, with "
             f"{' and '.join(budget.surrogates)}."
@@ -227,7 +227,7 @@ def measure(context: Context, budget: InputBudget) -> Finding:
             picture("Positive samples that the last weights miss", draw_missed, crossed),
             *(
                 picture(
-                    f"Success by input law at N = {size:,}",
+                    f"Success by input distribution at N = {size:,}",
                     draw_families,
                     table.filter(samples=size),
                     budget.families,
@@ -237,14 +237,13 @@ def measure(context: Context, budget: InputBudget) -> Finding:
         ),
         tables={"inputs-trials": store.trials(), "inputs-cells": table, "inputs-crossed": crossed},
         notes=(
-            "The laws were chosen by us, ar1:0.98 because weaker correlations do no harm here; others may "
-            "behave otherwise. Ar1 inputs have correlation ρ^|k−l| between features k and l; rectified ones "
-            "are positive parts of normal ones, as a ReLU layer gives them.",
-            "Standardising removes the mean of each feature, whitening the correlations too; neither makes "
-            "an entry Gaussian. The shifted and ar1 laws are normal but for these. So a shifted law "
-            "standardised, and a shifted or ar1 law whitened, is the Gaussian problem itself but for "
-            "estimated moments, and its restoration holds by construction; laws with non-Gaussian entries "
-            "are what tests it.",
+            "We chose the distributions; ar1:0.98 because weaker correlations do no harm here. Others may "
+            "behave differently. Ar1 inputs have the correlation ρ^|k−l| between features k and l. Rectified "
+            "inputs are positive parts of normal ones, as a ReLU layer outputs them.",
+            "Standardising removes the mean of each feature; whitening removes the correlations too. Neither "
+            "makes an entry Gaussian. A shifted distribution standardised, or a shifted or ar1 one whitened, "
+            "is the Gaussian problem itself but for estimated moments, so its restoration holds by "
+            "construction. Only distributions with non-Gaussian entries test it.",
             "ReLU reads a sample only where the output is on, and there only false alarms have a residual. "
             "With a mean they can all be silenced at once: the unit is dead, misses nearly all positive "
             "samples, and gets no gradient any more. The identity reads every sample.",
@@ -254,62 +253,62 @@ def measure(context: Context, budget: InputBudget) -> Finding:
     )
 
 
-def law(shape: str, mean: float) -> str:
-    """Return the input law of a shape around a mean."""
+def distribution(shape: str, mean: float) -> str:
+    """Return the input distribution of a shape around a mean."""
     centred, _, moved = SHAPES[shape].partition("+")
     total = mean + (float(moved) if moved else 0.0)
     return f"{centred}+{total:.4f}" if total else centred
 
 
 def cross(context: Context, budget: InputBudget, samples: int) -> pl.DataFrame:
-    """Return one row for each shape, mean and surrogate, with its shares.
+    """Return one row for each shape, mean and surrogate, with the share of successes.
 
-    ``high`` counts runs left open by their budget as successes, ``low`` as failures; ``missed`` is the mean
-    share of the positive samples that the last weights miss.
+    Runs left open by their budget count as failures in ``share_low``, as successes in ``share_high``.
+    ``missed`` is the mean share of the positive samples that the last weights miss.
     """
-    places = [(mean, shape) for mean in budget.means for shape in budget.shapes]
-    laws = {str(get_family(law(shape, mean))): (mean, shape) for mean, shape in places}
+    pairs = product(budget.means, budget.shapes)
+    inputs = {str(get_family(distribution(shape, mean))): (mean, shape) for mean, shape in pairs}
     store = context.run(
         "inputs-crossed",
         kind="labelled",
         n=budget.n,
         samples=samples,
-        inputs=list(laws),
+        inputs=list(inputs),
         surrogate=budget.surrogates,
         steps=budget.crossed_steps,
         trials=budget.crossed,
     )
     trials, cells, rows = store.trials(), store.counts("optimal"), []
-    for surrogate, (name, place) in product(budget.surrogates, laws.items()):
+    for surrogate, (name, pair) in product(budget.surrogates, inputs.items()):
         cell = cells.filter(inputs=name, surrogate=surrogate)
         runs, won, left = cell.select("trials", "successes", "undecided").row(0)
         missed = trials.filter(inputs=name, surrogate=surrogate)["missed"].drop_nulls()
-        rows.append((surrogate, *place, runs, won, left, *both_ways(won, left, runs), *mean_interval(missed)))
+        rows.append((surrogate, *pair, runs, won, left, *both_ways(won, left, runs), *mean_interval(missed)))
     names = ("surrogate", "mean", "shape", "trials", "successes", "undecided")
     ends = [f"{one}{end}" for one in ("share", "missed") for end in ("", "_low", "_high")]
     return pl.DataFrame(rows, [*names, *ends], orient="row")
 
 
 def _conditions(crossed: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Give the rows of each surrogate and mean, named."""
+    """Yield the label and the rows of each surrogate and mean."""
     for (surrogate, mean), one in crossed.group_by("surrogate", "mean", maintain_order=True):
         yield f"{surrogate}, mean {mean:g}", one
 
 
 def causes_in_words(crossed: pl.DataFrame) -> str:
-    """Say how many shapes succeed and fail with each surrogate and mean, and how dead the failing unit is."""
+    """Count the shapes that succeed and fail with each surrogate and mean, and say what failing runs miss."""
     parts = []
     for label, one in _conditions(crossed):
         won, lost = int((one["share_low"] > HALF).sum()), int((one["share_high"] < HALF).sum())
         parts.append(f"{label}: {won} of {len(one)} shapes succeed, {lost} fail")
-    text = f"What decides is surrogate and mean together, shape by shape: {'; '.join(parts)}."
+    text = f"Surrogate and mean together decide, shape by shape: {'; '.join(parts)}."
     missed = crossed.filter(crossed["share_high"] < HALF)["missed"].to_numpy()
     if not missed.size:
         return text
     dead = ": the unit is dead" if missed.min() > HALF else ""
     return (
-        f"{text} Where runs fail the last weights miss {percent(missed.min())} to {percent(missed.max())} of "
-        f"the positive samples{dead}."
+        f"{text} Where runs fail, the last weights miss {percent(missed.min())} to {percent(missed.max())} "
+        f"of the positive samples{dead}."
     )
 
 
@@ -317,13 +316,13 @@ def draw_successes(ax: Axes, crossed: pl.DataFrame) -> str:
     """Draw the share of successes of each shape, with a mark for each surrogate and mean."""
     _draw_shapes(ax, crossed, "share", "share of runs absorbed at w*")
     return (
-        "Each row is a shape of the input law. Marks of one colour stand above each other where the shape "
-        "makes no difference."
+        "Each row is a shape of the input distribution. Marks of one colour stand above each other where the "
+        "shape makes no difference."
     )
 
 
 def draw_missed(ax: Axes, crossed: pl.DataFrame) -> str:
-    """Draw the share of positive samples that the last weights miss, likewise."""
+    """Draw the share of positive samples that the last weights miss, in the same way."""
     _draw_shapes(ax, crossed, "missed", "share of positive samples missed at the end")
     return "At one the unit is dead: silent on every positive sample. Bars are 95 % intervals of means."
 
@@ -337,7 +336,7 @@ def _draw_shapes(ax: Axes, crossed: pl.DataFrame, column: str, axis: str) -> Non
 def _reason(succeed: list[str], healed: dict[str, list[str]], normal: list[str], size: int) -> str:
     these = ", ".join(succeed) or "none"
     if not healed:
-        return f"At N = {size:,} no input law fails for certain; these succeed: {these}."
+        return f"At N = {size:,} no input distribution fails for certain; these succeed: {these}."
     parts = [
         f"{family} ({' or '.join(_WORDS[kind] for kind in kinds)} it succeeds)"
         if kinds
@@ -347,20 +346,20 @@ def _reason(succeed: list[str], healed: dict[str, list[str]], normal: list[str],
     text = f"At N = {size:,} these fail as they are: {'; '.join(parts)}. These succeed: {these}."
     if set(healed) <= set(normal):
         text += (
-            " So a mean and strong correlations break the method and normalisation restores it, but no law "
-            "with non-Gaussian entries failed here."
+            " So a mean and strong correlations break the method and normalisation restores it, but no "
+            "distribution with non-Gaussian entries failed here."
         )
     elif all(isinstance(get_family(family), _DISPLACED) for family in healed):
         text += (
-            " All that fail have a mean or strong correlations; none of the laws tried with independent "
-            "entries of mean zero fails, whatever its shape."
+            " All that fail have a mean or strong correlations; no distribution with independent entries of "
+            "mean zero fails, of any shape tried."
         )
     return text
 
 
 def draw_families(ax: Axes, cells: pl.DataFrame, families: Sequence[str]) -> str:
     """Draw the success share of every family and normalisation at one sample size."""
-    cells = cells.sort(pl.col("inputs").replace_strict({one: place for place, one in enumerate(families)}))
+    cells = cells.sort(pl.col("inputs").replace_strict({name: index for index, name in enumerate(families)}))
     groups = {words: intervals(cells.filter(normalize=kind), "share") for kind, words in _WORDS.items()}
     dots(ax, families, groups, "share of runs absorbed at w*", HALF)
     ax.set_xlim(-0.03, 1.03)
