@@ -266,18 +266,6 @@ def test_the_data_file_is_never_an_output(name, tmp_path, monkeypatch):
     assert (tmp_path / "d.csv").read_bytes() == before
 
 
-def test_numbers_out_of_range_are_wrong_input(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "d.csv").write_text("a,b,label\n1,1e300,0\n2,1,1\n")
-    assert "d.csv: feature 1 has the range 1 to 1e+300" in refused("train", "d.csv", "--quiet")
-
-
-def test_the_table_names_the_column_of_the_labels(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "d.csv").write_text("a,b,Label\n1,2,0\n2,1,1\n3,5,1\n")
-    assert "d.csv · labels in 'Label' · n = 2" in call("train", "d.csv", "--quiet", "--steps", "10").stdout
-
-
 def test_two_outputs_are_two_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     line = refused(*SMALL, "--out", "./run", "--checkpoint", "run")
