@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import sterling as st
-from sterling.dynamics.learned import told
+from sterling.dynamics.learned import outcome
 from tests.support import call, refused
 
 SMALL = ["train", "--n", "8", "--samples", "200", "--noise", "0.5", "--seed", "3", "--quiet"]
@@ -167,7 +167,7 @@ def test_the_advice_follows_what_fits(features, advice):
     instance = st.Instance(table[:, :features], table["label"], normalize="standard")
     orbit = st.train(instance, 20_000)
     assert orbit.verdict is st.Verdict.RECURRENT
-    meaning, rows = told(orbit, instance)
+    meaning, rows = outcome(orbit, instance)
     right = [
         int(np.sum(instance.predict(signs) == instance.labels))
         for signs in (orbit.ergodic_signs, orbit.reference, orbit.signs)
@@ -182,7 +182,7 @@ def test_a_last_iterate_that_is_right_by_chance_is_called_so():
     instance = st.Problem(n=8, samples=200, noise=0.5).draw(1)
     orbits = (st.train(instance, steps) for steps in range(5000, 5100))
     orbit = next(one for one in orbits if one.verdict is st.Verdict.RECURRENT and not one.errors)
-    meaning, _ = told(orbit, instance)
+    meaning, _ = outcome(orbit, instance)
     assert (
         "the last iterate is right only by chance, as in 39.52 % of the steps: decode with the time average"
         in meaning
@@ -190,7 +190,7 @@ def test_a_last_iterate_that_is_right_by_chance_is_called_so():
     free = st.Instance(instance.inputs, instance.labels)
     orbits = (st.train(free, steps) for steps in range(5000, 5100))
     tied = next(one for one in orbits if (one.signs == one.ergodic_signs).all())
-    meaning, _ = told(tied, free)
+    meaning, _ = outcome(tied, free)
     assert "the last iterate fits these data as well, but moves on" in meaning
 
 
