@@ -29,7 +29,7 @@ from sterling.dynamics.passes import (
     copy_into,
     run_job,
 )
-from sterling.dynamics.walk import EVALUATIONS, READ
+from sterling.dynamics.state import EVALUATIONS, READ
 from sterling.exact.jit import embedded, helper, njit
 from sterling.exact.machine import clear_lowest, ones, trailing_zeros
 
@@ -430,9 +430,9 @@ def note_found(cache, slot):
 
 
 @helper
-def evaluate(data, base, job, scratch, cache, walk, unit):
+def evaluate(data, base, job, scratch, cache, run, unit):
     """Compute loss and gradient of the current state and cache them; return its slot and the cost."""
-    signs = walk.signs
+    signs = run.signs
     entries = scratch.sums.shape[1] - TOTALS + ENTRIES
     passing = cache.state[PASSING]
     near = np.int64(-1)
@@ -450,9 +450,9 @@ def evaluate(data, base, job, scratch, cache, walk, unit):
     else:
         slot = _keep_sums(data, base, job, scratch, cache, signs, unit, near)
         job.info[FULL] = 0
-    walk.clock[EVALUATIONS] += 1
-    walk.clock[READ] += scratch.sums[0, entries]
-    _count_miss(cache, walk.clock[READ])
+    run.clock[EVALUATIONS] += 1
+    run.clock[READ] += scratch.sums[0, entries]
+    _count_miss(cache, run.clock[READ])
     return slot, 1000 + scratch.sums[0, entries] // 4
 
 

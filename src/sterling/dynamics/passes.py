@@ -57,7 +57,7 @@ BALANCE, SQUARE, ENTRIES, LISTED = range(4)
 TOTALS = 4
 
 
-class Data(NamedTuple):
+class PassData(NamedTuple):
     """An instance and a surrogate, as the passes read them."""
 
     rows: np.ndarray  # int16|int32 (R, width), R = N·m

@@ -18,8 +18,7 @@ from sterling.base.pool import for_each
 from sterling.base.resources import require_memory, thread_count
 from sterling.base.text import Described
 from sterling.errors import InputError, InputTypeError
-from sterling.exact.grid import InputGrid, aligned_zeros, padded_width, vector_codes
-from sterling.exact.ranges import finest
+from sterling.exact.grid import InputGrid, aligned_zeros, finest, padded_width, vector_codes
 from sterling.model.families import Family, family_table, get_family, normal_table
 from sterling.model.instance import Instance, transpose
 from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values

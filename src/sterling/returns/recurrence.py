@@ -28,7 +28,7 @@ from sterling.returns.batch_means import (
     interval,
     ratio_of_halves,
 )
-from sterling.returns.counts import Counts, bin_starts, mark_steps
+from sterling.returns.counts import VisitCounts, bin_starts, mark_steps
 
 _CYCLES = 10  # mean times from one visit to the next that a batch must have at least
 _GROWTH_SPAN = 100  # the exponent of growth is that of the last two decades
@@ -296,7 +296,7 @@ class Recurrence(Result):
 
 
 def recurrence(
-    counts: Counts,
+    counts: VisitCounts,
     *,
     reference_kind: str = "teacher",
     certified: bool = False,
