@@ -11,7 +11,7 @@ import pytest
 import sterling as st
 from sterling.base import pool, resources
 from sterling.errors import RangeError
-from sterling.exact.ranges import finest
+from sterling.exact.grid import finest
 from sterling.model.families import StudentT, get_family
 from sterling.model.problem import INPUTS, TEACHER, part_seed
 
