@@ -4,6 +4,9 @@
 PYTHON ?= python3
 ARGS ?=
 
+# Paths may have any letters, in any locale.
+export PYTHONUTF8 := 1
+
 VENV := .venv
 PY := $(VENV)/bin/python
 CORE := $(VENV)/.core

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import sterling as st
 from sterling.cli.verbs import app
 from sterling.dynamics.run import _Pace
-from sterling.dynamics.walk import EVALUATIONS, READ
+from sterling.dynamics.state import EVALUATIONS, READ
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -51,10 +51,11 @@ def assert_same_orbit(one, other):
         assert one.flips_complete_to == other.flips_complete_to
     assert one.stats.events == other.stats.events
     assert one.stats.flips == other.stats.flips
-    for name, mine, theirs in zip(one._walk._fields, one._walk, other._walk, strict=True):
+    states = one._course.state, other._course.state
+    for name, a, b in zip(states[0]._fields, *states, strict=True):
         if name == "clock":  # all that a checkpoint holds, less what the run cost
-            mine, theirs = np.delete(mine, [EVALUATIONS, READ]), np.delete(theirs, [EVALUATIONS, READ])
-        assert mine.tobytes() == theirs.tobytes(), f"walk.{name}: {mine} and {theirs}"
+            a, b = np.delete(a, [EVALUATIONS, READ]), np.delete(b, [EVALUATIONS, READ])
+        assert a.tobytes() == b.tobytes(), f"state.{name}: {a} and {b}"
 
 
 def assert_agrees(orbit, run, *, tolerance=1e-10):
@@ -97,10 +98,9 @@ def interrupted(function, *arguments, **options):
 def go_slowly(monkeypatch, budget=1):
     """Let the loop look up after every bit of work, whatever the clock says."""
 
-    def start(self, planned, step):
-        self.planned, self.first, self.budget = planned, step, budget
-        self.begun = self.mark = 0.0
-        self._rate, self._last = None, (0.0, step)
+    def start(self, step):
+        self.budget, self.begun, self.mark = budget, 0.0, 0.0
+        self.rate, self._last = None, (0.0, step)
 
     monkeypatch.setattr(_Pace, "__init__", start)
     monkeypatch.setattr(_Pace, "tick", lambda self, step: True)

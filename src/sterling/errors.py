@@ -6,10 +6,10 @@ class SterlingError(Exception):
 
 
 class InputError(SterlingError, ValueError):
-    """Something the caller gave is wrong; the message says what, where, and what to do.
+    """An argument is wrong; the message says what, where, and what to do.
 
-    ``about`` is what of the data it speaks of, for who knows their names: numbers of features, or "labels".
-    ``argument`` is the name of the argument with which the message begins, for who gave it by another name.
+    ``about`` names the part of the data, so that a caller can add its name: numbers of features, or "labels".
+    ``argument`` is the name of the argument with which the message begins, so that a caller can rename it.
     """
 
     def __init__(self, *message: object, about: tuple[int | str, ...] = (), argument: str | None = None):
@@ -19,7 +19,7 @@ class InputError(SterlingError, ValueError):
 
 
 class InputTypeError(InputError, TypeError):
-    """An argument is of a type that cannot be used, such as a text where a number is due."""
+    """An argument has a wrong type, such as a text in place of a number."""
 
 
 class CapacityError(SterlingError, MemoryError):
@@ -27,11 +27,11 @@ class CapacityError(SterlingError, MemoryError):
 
 
 class RangeError(InputError, CapacityError):
-    """Numbers of the caller's that exact arithmetic cannot hold: other numbers would do, more memory not."""
+    """Exact arithmetic cannot hold these numbers: other numbers would help, more memory would not."""
 
 
 class StoreError(SterlingError, OSError):
-    """A file that sterling wrote, or should write, cannot be used."""
+    """A file cannot be written, or a file of sterling cannot be read."""
 
 
 class CheckpointError(StoreError):
@@ -39,4 +39,4 @@ class CheckpointError(StoreError):
 
 
 class SterlingWarning(UserWarning):
-    """A condition that does not stop the work but that the user should know of."""
+    """A condition that the user should know, but that does not stop the work."""

@@ -133,7 +133,7 @@ class Schedule(Described):
     def _kernel_arguments(self, scale: float = 1.0) -> KernelArguments:
         """Return (kind, rate, exponent, sums) for `mass.build`, with rates times ``scale``, 1/‖v‖².
 
-        For a table, ``sums`` has the high parts of the prefix sums, then the low parts.
+        For a table, ``sums`` has the high parts of the prefix sums, then the low parts. It is never changed.
         """
         raise NotImplementedError
 
@@ -285,7 +285,14 @@ class Table(Schedule):
         )
         return Conditions(True, False, False, failed)
 
+    @cached_property
+    def _summed(self) -> dict[float, KernelArguments]:
+        return {}  # by the last scale, for to sum a million rates takes half a second
+
     def _kernel_arguments(self, scale: float = 1.0) -> KernelArguments:
+        found = self._summed.get(scale)
+        if found is not None:
+            return found
         rates = [_scaled(value, scale) for value in self.rates]
         sums = np.zeros((2, len(rates) + 1))
         total = carry = 0.0
@@ -299,7 +306,10 @@ class Table(Schedule):
             sums[:, i + 1] = total, carry
         if not math.isfinite(total):
             raise InputError(f"the sum of the rates times {scale} overflows; give smaller ones.")
-        return KIND_TABLE, rates[-1], 0.0, sums.ravel()
+        found = KIND_TABLE, rates[-1], 0.0, sums.ravel()
+        self._summed.clear()
+        self._summed[scale] = found
+        return found
 
     def __repr__(self) -> str:
         if len(self.rates) <= _SHOWN:
@@ -332,9 +342,9 @@ def parse_schedule(text: str) -> Schedule:
     if not isinstance(text, str):
         raise InputTypeError(f"the schedule is {shown(text)}; give a text such as 'power:0.5,0.5'")
     kind, _, rest = text.strip().partition(":")
-    words = [word.strip() for word in rest.split(",")]
+    words = list(map(str.strip, rest.split(",")))
     try:
-        numbers = [] if any(map(_GROUPED.fullmatch, words)) else [float(word) for word in words]
+        numbers = [] if any(map(_GROUPED.fullmatch, words)) else list(map(float, words))
     except ValueError:
         numbers = []
     try:

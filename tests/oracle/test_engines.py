@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 import sterling as st
-from sterling.dynamics import event, passes, run, walk
-from sterling.dynamics.train import initial_latent
+from sterling.dynamics import event, passes, run, state
+from sterling.dynamics.train import first_state, initial_latent
 from tests.support import PIECEWISE, assert_same_orbit, interrupted, make_schedule
 
 # Shapes are drawn, not chosen; the draws are the same in every run of the tests.
@@ -195,9 +195,9 @@ def test_to_a_certified_verdict_in_a_billion_steps():
     assert not orbit.return_times.size
     np.testing.assert_allclose(orbit.ergodic_mean, instance.teacher / np.sqrt(60), rtol=2e-3)
     mass = st.Power(0.5, 0.5).mass(int(orbit.flips["step"][-1]), 10**9)
-    moved = np.abs(orbit.latent - orbit._walk.latent)
-    np.testing.assert_allclose(moved, mass * np.abs(orbit._gradient), rtol=1e-9)
-    assert np.all(orbit.signs * orbit._gradient <= 0)
+    moved = np.abs(orbit.latent - orbit._course.state.latent)
+    np.testing.assert_allclose(moved, mass * np.abs(orbit._course.gradient), rtol=1e-9)
+    assert np.all(orbit.signs * orbit._course.gradient <= 0)
 
 
 # ---------------------------------------------------------------------- settings that must not matter
@@ -236,9 +236,10 @@ def test_threads_with_other_surrogates(big, surrogate, monkeypatch):
 
 def test_helpers_do_help(big):
     """While the main thread has nothing to say, a helper does all of a job, and gets the same sums."""
-    log = walk.Log.sized(1 << 16, 1 << 10, 1 << 10)
-    start = walk.Walk.start(initial_latent(big.n, 0), big.teacher)
-    engine = event.EventEngine(big, st.SURROGATES["relu"], st.Power(0.5, 0.5), start, log, 2)
+    log = state.Log(np.empty(0, state.FLIP), np.empty(0, int), np.empty(0, int), np.zeros(3, int))
+    start = first_state(initial_latent(big.n, 0), big.teacher)
+    arguments = st.Power(0.5, 0.5)._kernel_arguments(1 / big.readout_norm2)
+    engine = event.EventEngine(big, st.SURROGATES["relu"], arguments, start, log, 2)
     info, board = engine.job.info, engine.job.board
     engine.job.steps[: big.n] = start.signs
     info[[passes.LEAD, passes.COUNT, passes.CONSTANT, passes.MOVE]] = 0
@@ -259,7 +260,7 @@ def test_idle_helpers_sleep(big, monkeypatch):
 
     def watched(engine, until, budget):
         status = advance(engine, until, min(budget, most[0]))
-        watching.append((engine._wanted.is_set(), int(engine.walk.clock[walk.EVALUATIONS])))
+        watching.append((engine._wanted.is_set(), int(engine.state.clock[state.EVALUATIONS])))
         return status
 
     monkeypatch.setattr(event.EventEngine, "advance", watched)
@@ -413,10 +414,9 @@ def test_interrupted_at_every_slice(monkeypatch):
 def slice_often(monkeypatch, budget=100_000):
     """Let the loop look up after about a tenth of a millisecond of work, whatever the clock says."""
 
-    def start(self, planned, step):
-        self.planned, self.first, self.budget = planned, step, budget
-        self.begun = self.mark = 0.0
-        self._rate, self._last = None, (0.0, step)
+    def start(self, step):
+        self.budget, self.begun, self.mark = budget, 0.0, 0.0
+        self.rate, self._last = None, (0.0, step)
 
     monkeypatch.setattr(run._Pace, "__init__", start)
     monkeypatch.setattr(run._Pace, "tick", lambda self, step: True)

@@ -111,7 +111,7 @@ def test_numbers_that_cannot_be():
         with pytest.raises(st.InputError):
             st.Restart(**wrong)
     with pytest.raises(st.InputError):
-        st.train(st.Problem(n=3, samples=9).draw(0), 10, restart=600)
+        st.train(st.Problem(n=3, samples=9).draw(0), 10, restart="600")
 
 
 def test_a_damaged_restart_is_refused(tmp_path):

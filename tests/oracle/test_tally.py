@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.dynamics import tally
+from sterling.dynamics.bookkeeping import plain
+from sterling.dynamics.state import ANCHOR, FLIP, LEFT, Log
+from sterling.dynamics.train import first_state
 from sterling.returns import counts as layout
-from sterling.returns.counts import Counts
+from sterling.returns.counts import VisitCounts
 from tests.support import assert_same_orbit
 
 
@@ -56,8 +58,8 @@ def naive(orbit):
 
 
 def assert_counts(orbit, expected):
-    cells = orbit._settled.tally
-    counts = Counts.read(cells, steps=orbit.steps, visits=0, occupied=0, away=0, stayed=0)
+    cells = orbit._end.tally
+    counts = VisitCounts.read(cells, steps=orbit.steps, visits=0, occupied=0, away=0, stayed=0)
     starts = layout.bin_starts()
     for name in ("returns", "sojourns"):
         times = np.array(expected[name], int)
@@ -146,7 +148,7 @@ def test_resumed(cuts, tmp_path):
         orbit.save(tmp_path / "run")
         orbit = st.resume(st.Orbit.load(tmp_path / "run"), instance, steps=steps)
     assert_same_orbit(orbit, whole)
-    np.testing.assert_array_equal(orbit._settled.tally, whole._settled.tally)
+    np.testing.assert_array_equal(orbit._end.tally, whole._end.tally)
     assert_counts(orbit, naive(orbit))
 
 
@@ -155,10 +157,10 @@ def test_the_orbit_does_not_depend_on_counting():
     counted, plain = (
         st.train(instance, 20_000, record=record) for record in (("flips", "recurrence"), ("flips",))
     )
-    assert plain._settled.tally.size == 0
-    assert counted._settled.tally.size == layout.size_of(12)
+    assert plain._end.tally.size == 0
+    assert counted._end.tally.size == layout.size_of(12)
     np.testing.assert_array_equal(counted.flips, plain.flips)
-    np.testing.assert_array_equal(counted._walk.clock, plain._walk.clock)
+    np.testing.assert_array_equal(counted._course.state.clock, plain._course.state.clock)
 
 
 def test_bins():
@@ -169,13 +171,14 @@ def test_bins():
     assert starts[-1] > 10**12
     np.testing.assert_array_equal(starts[:65], np.arange(65))
     assert np.all(np.diff(starts)[64:] / starts[64:-1] <= 1 / 32)
-    returned = tally.build(lambda function: function)[0]
+    log = Log(np.empty(0, FLIP), np.empty(0, int), np.empty(0, int), np.zeros(3, int))
     rng = np.random.default_rng(0)
     for time in [1, 63, 64, 65, 127, 128, 10**12, *np.exp(rng.uniform(0, np.log(1e12), 200)).astype(int)]:
-        cells = layout.start(1)
-        returned(cells, 1, np.int64(time))
-        (place,) = np.flatnonzero(cells[layout.RETURN_TIMES : layout.SOJOURN_TIMES])
-        assert starts[place] <= time < starts[place + 1]
+        state = first_state(np.ones(1), np.ones(1))
+        state.clock[[ANCHOR, LEFT]] = time, 0
+        plain.close(state, log, time)  # the run has just come back
+        (index,) = np.flatnonzero(state.tally[layout.RETURN_TIMES : layout.SOJOURN_TIMES])
+        assert starts[index] <= time < starts[index + 1]
 
 
 def test_marks_reach_beyond_the_longest_run():

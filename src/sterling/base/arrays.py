@@ -1,4 +1,4 @@
-"""What arrays of a user must be like: shapes, finite numbers, signs, labels that the network can output.
+"""Checks of users' arrays: shapes, finite numbers, signs, labels that the network can output.
 
 Each check raises an `InputError` that says what is wrong, where, and what to do.
 """
@@ -21,13 +21,13 @@ def check_signs(signs, n: int, what: str) -> np.ndarray:
 
 
 def real_array(values, what: str, axes: tuple[str, ...] = (), shape=None, reason: str = "") -> np.ndarray:
-    """Return values as float64, or raise InputError if they are no real numbers, or of another shape.
+    """Return values as float64, or raise InputError if they are not real numbers of the shape.
 
-    Where axes are named, numbers must be finite as well. The reason says what asks for the shape.
+    Where axes are named, numbers must be finite too. The reason explains the shape.
     """
     array = _array(values, what)
     if array.dtype.kind not in "biuf":
-        text = f"{what} must be an array of real numbers; the type {array.dtype} is none"
+        text = f"{what} must be an array of real numbers, not of the type {array.dtype}"
         raise InputTypeError(text, argument=what)
     if shape is not None:
         _check_shape(array, what, shape, reason)
@@ -56,7 +56,7 @@ def read_only(array: np.ndarray) -> np.ndarray:
 
 
 def refuse_masked(values, what: str) -> None:
-    """Refuse a masked array with gaps: NumPy would hand on the values behind the mask as if they counted."""
+    """Refuse a masked array with gaps: NumPy would use the values behind the mask."""
     if np.ma.is_masked(values):
         mask = np.ma.getmaskarray(values)
         first = ", ".join(map(str, np.argwhere(mask)[0]))
@@ -86,20 +86,19 @@ def _check_finite(values: np.ndarray, what: str, axes: tuple[str, ...]) -> None:
     if not bad.any():
         return
     where = np.argwhere(bad)[0]
-    place = ", ".join(f"{axis} {index}" for axis, index in zip(axes, where, strict=True))
+    position = ", ".join(f"{axis} {index}" for axis, index in zip(axes, where, strict=True))
     kind = "NaN" if np.isnan(values[tuple(where)]) else "infinity"
     about = int(where[-1]) if axes[-1] == "feature" else what
-    text = (
-        f"{what} must be finite; {kind} is at {place} ({int(bad.sum())} bad in all): clean or drop them first"
-    )
+    text = f"{what} must be finite; {kind} is at {position} ({int(bad.sum())} bad in all): clean or drop them"
     raise InputError(text, about=(about,), argument=what)
 
 
 def refuse_constant(flat: np.ndarray) -> None:
+    """Refuse features with the same value in every sample."""
     same = np.flatnonzero(flat.min(axis=0) == flat.max(axis=0))
     if same.size:
         raise InputError(
-            f"feature {same[0]} is {flat[0, same[0]]:g} in every sample: drop it, or keep it on purpose as a "
+            f"feature {same[0]} is {flat[0, same[0]]:g} in every sample: drop it, or keep it as a "
             "bias (constant: keep; in the shell --keep-constant)",
             about=(int(same[0]),),
         )
@@ -108,7 +107,7 @@ def refuse_constant(flat: np.ndarray) -> None:
 def check_labels(labels: np.ndarray, readout: np.ndarray) -> None:
     """Refuse class labels that the network cannot output, such as −1 with a readout of one.
 
-    Only whole-number labels and readouts are judged: real-valued labels may well carry noise.
+    Only whole-number labels and readouts are checked: real-valued labels may carry noise.
     """
     if len(readout) > 20 or np.any(labels != np.rint(labels)) or np.any(readout != np.rint(readout)):
         return
@@ -120,6 +119,6 @@ def check_labels(labels: np.ndarray, readout: np.ndarray) -> None:
         nearest = min(outputs, key=lambda value: abs(value - foreign[0]))
         can = ", ".join(f"{value:g}" for value in sorted(outputs)[:8])
         raise InputError(
-            f"the labels hold {foreign[0]:g}, and with this readout the network answers {can}: map them to "
-            f"these, such as {foreign[0]:g} to {nearest:g}, or give another readout"
+            f"the labels contain {foreign[0]:g}, but with this readout the network outputs {can}: map labels "
+            f"to these, such as {foreign[0]:g} to {nearest:g}, or give another readout"
         )

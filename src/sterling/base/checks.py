@@ -1,8 +1,8 @@
-"""Single arguments: each is taken as Python's or NumPy's number, and refused in one sentence.
+"""Checks of single arguments; Python's and NumPy's numbers are both accepted.
 
 Every function returns the plain value. A wrong type raises `InputTypeError` (a ValueError and a TypeError),
-a wrong value `InputError`; the message names the argument, the value and what would do. Arrays are checked in
-`arrays.py`.
+a wrong value `InputError`; the message names the argument, its value and the accepted values. Arrays are
+checked in `arrays.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _DIGITS = 24  # of an integer shown in full
 
 
 def integer(value: Any, name: str, least: int | None = None, most: int | None = None) -> int:
-    """Return an integer of Python or NumPy within [least, most]; a boolean is none."""
+    """Return an integer within [least, most]; booleans are refused."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         raise InputTypeError(f"{name} is {shown(value)}; it must be an integer", argument=name)
     number = int(value)
@@ -60,7 +60,7 @@ def real(
 
 
 def choice(value: Any, name: str, options: Collection[str]) -> str:
-    """Return a text that is one of the options; a near miss is told."""
+    """Return a text that is one of the options; the error names the nearest option."""
     if not isinstance(value, str):
         raise InputTypeError(
             f"{name} is {shown(value)}; it must be one of {', '.join(options)}", argument=name
@@ -75,7 +75,7 @@ def choice(value: Any, name: str, options: Collection[str]) -> str:
 
 
 def flag(value: Any, name: str) -> bool:
-    """Return a boolean of Python or NumPy."""
+    """Return a boolean of Python or NumPy as Python's."""
     if not isinstance(value, bool | np.bool_):
         raise InputTypeError(f"{name} is {shown(value)}; it must be True or False", argument=name)
     return bool(value)
@@ -101,7 +101,7 @@ def seed(value: Any, name: str = "seed") -> int | np.random.SeedSequence:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a real number of Python or NumPy; booleans are none."""
+    """Return whether a value is a real number of Python or NumPy; booleans are not."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 

@@ -1,4 +1,4 @@
-"""What sterling asks for beside its core: optional packages, whether they are there, how to install them."""
+"""Optional packages: whether they are installed, and how to install them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def installed(package: str) -> str | None:
 
 
 def requirements() -> dict[str, dict[str, str]]:
-    """Return the packages that sterling asks for, with versions, by extra; its core under an empty name."""
+    """Return the packages that each extra needs, with versions; those of the core under an empty name."""
     found: dict[str, dict[str, str]] = {"": {}}
     try:
         lines = requires("sterling") or ()
@@ -32,11 +32,11 @@ def requirements() -> dict[str, dict[str, str]]:
 
 
 def extras() -> list[str]:
-    """Return the extras that open something to users in this version."""
+    """Return the extras that this version uses."""
     names = {"cluster": "study", "learn": "learn", "torch": "torch"}
     return [extra for extra, room in names.items() if importlib.util.find_spec(f"sterling.{room}")]
 
 
 def how_to_install(extra: str) -> str:
-    """Return the command that installs what an extra needs, however sterling itself was installed."""
+    """Return the command that installs the packages of an extra."""
     return shlex.join(["pip", "install", *requirements().get(extra, {}).values()])

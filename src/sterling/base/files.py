@@ -130,7 +130,7 @@ def _create(path: Path, mode: int | None = None) -> BinaryIO:
     """Open a new file, never an existing one or a link, with these permissions from the first moment."""
     stream = open(path, "xb", opener=partial(os.open, mode=0o666 if mode is None else mode))  # noqa: SIM115
     if mode is not None and hasattr(os, "fchmod"):
-        os.fchmod(stream.fileno(), mode)  # whatever the umask took away
+        os.fchmod(stream.fileno(), mode)  # the umask may have removed some
     return stream
 
 

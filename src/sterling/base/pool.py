@@ -104,7 +104,7 @@ class Pool:
         """Give the results of ``work(item)``, in the order of completion, and None at every look.
 
         Items are taken one by one, as workers have room. A generator of them may wait for results that were
-        given: None in place of an item means that there is none at the moment. ``every`` is the time in
+        given: None in place of an item means "not yet". ``every`` is the time in
         seconds between two looks: to show progress, to write, to check a limit. With ``errors="give"`` an
         error of the work is given like a value. Otherwise it is raised, as KeyboardInterrupt is at the first
         look after Ctrl-C, once the workers have stopped and all other results have been given.

@@ -84,7 +84,7 @@ def register(thing: T) -> T:
     Raises
     ------
     InputError
-        If it is none of these (`InputTypeError`), or has the name of a built-in thing.
+        If it is not one of these (`InputTypeError`), or has the name of a built-in thing.
 
     Notes
     -----

@@ -28,7 +28,7 @@ def sentence(words: str) -> str:
 
 
 def readable_time(seconds: float) -> str:
-    """Return a duration as people read it: 75 -> "1 min 15 s"."""
+    """Return a duration in words: 75 -> "1 min 15 s"."""
     if seconds < 1:
         return "under 1 s"
     if seconds < 99.5:
@@ -43,12 +43,12 @@ def readable_time(seconds: float) -> str:
 
 
 def legible(text: str) -> str:
-    """Return a text that can be written: what is no character, as in a file name that is not UTF-8, is �."""
+    """Return a text that can be written, with � for bytes of a name that are not UTF-8."""
     return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def as_json(values: Any, **look: Any) -> str:
-    """Return values as JSON, which has no infinite and no undefined numbers: they become null."""
+    """Return values as JSON; infinite and undefined numbers become null."""
     plain = json.loads(json.dumps(values), parse_constant=lambda name: None)
     return json.dumps(plain, allow_nan=False, **look)
 
@@ -121,7 +121,7 @@ def _plain(value: Any) -> Any:
 
 
 def number(value: float, decimals: int | None = None) -> str:
-    """Return a number in words: four significant digits, or so many decimals; 12,345 and 1.2·10⁻⁵."""
+    """Return a number in words: four significant digits, or the given decimals; 12,345 and 1.2·10⁻⁵."""
     if math.isnan(value):
         return "not known"
     if math.isinf(value):
@@ -149,5 +149,5 @@ def percent(value: float, decimals: int = 0) -> str:
 
 
 def in_figure(text: str) -> str:
-    """Return a text with powers such as x^2 in raised letters; x^1.5 stays: no letter is a raised point."""
+    """Return a text with powers such as x^2 in raised letters; x^1.5 stays: there is no raised point."""
     return re.sub(r"\^(\d+)(?![\d.])", lambda power: power[1].translate(RAISED), text)

@@ -75,7 +75,7 @@ def facts_table(rows: Iterable[tuple[str, RenderableType]]) -> Table:
 
 def about(instance: Instance, surrogate: str) -> str:
     """Return one line on the data and the surrogate."""
-    from sterling.plot.run import data_line
+    from sterling.dynamics.learned import data_line
 
     return f"{data_line(instance.to_dict())} · surrogate {surrogate}"
 

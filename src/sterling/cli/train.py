@@ -44,8 +44,8 @@ from sterling.errors import CheckpointError, StoreError
 if TYPE_CHECKING:
     import numpy as np
 
-    from sterling.dynamics.options import Options
     from sterling.dynamics.orbit import Orbit
+    from sterling.dynamics.run import Options
     from sterling.model.instance import Instance
 
 
@@ -126,11 +126,10 @@ def train(
     The data are drawn from a problem, or read from FILE. Ctrl-C ends the run early: the results so far are
     shown, and the exit code is 130. With --checkpoint, the same command continues the run.
     """
-    from sterling.dynamics.learned import told
-    from sterling.dynamics.options import Options
+    from sterling.dynamics.learned import outcome, problem_line
     from sterling.dynamics.restart import parse_restart
+    from sterling.dynamics.run import Options
     from sterling.dynamics.train import begin, initial_latent
-    from sterling.plot.run import problem_line
     from sterling.plot.style import VERDICT_COLOURS
     from sterling.schedules import parse_schedule
 
@@ -175,9 +174,9 @@ def train(
         if json:
             print_json(orbit.to_dict())
         else:
-            meaning, rows = told(orbit, instance)
+            meaning, rows = outcome(orbit, instance)
             colour, (_, verdict) = VERDICT_COLOURS[orbit.verdict.name], orbit._rows()[0]
-            print_verdict(problem_line(orbit.to_dict()), verdict, colour, sentence(meaning), rows)
+            print_verdict(problem_line(orbit), verdict, colour, sentence(meaning), rows)
     finally:  # a full stdout must not cost the files
         if plot or report or weights or predictions or out:
             _write(orbit, instance, say, stopped is not None, plot, report, weights, predictions, out)
@@ -197,7 +196,7 @@ def _go_on(
 ) -> "Orbit":
     """Continue the run from its checkpoint."""
     from sterling.dynamics.orbit import Orbit
-    from sterling.dynamics.train import check_end, go_on
+    from sterling.dynamics.train import go_on
 
     path = options.checkpoint
     assert path is not None
@@ -206,7 +205,6 @@ def _go_on(
     if "flips" in options.record and not orbit.recorded:
         note(f"warning: {path} holds no flips, so none will be drawn or saved; start anew to record them")
     if orbit.steps == options.steps:
-        check_end(orbit, instance)
         say(f"{path} has all {orbit.steps:,} steps already")
         return orbit
     say(f"continuing from {path}, step {orbit.steps:,}")
@@ -230,7 +228,7 @@ def _check_same(
         differences.append(f"step sizes {orbit.schedule}")
     if orbit.restart != options.restart:
         differences.append("no restart" if orbit.restart is None else f"the restart {orbit.restart}")
-    if orbit._surrogate != options.surrogate:
+    if orbit._course.surrogate != options.surrogate:
         differences.append(f"surrogate {orbit.surrogate}")
     if engine not in ("auto", orbit.engine):
         differences.append(f"engine {orbit.engine}")

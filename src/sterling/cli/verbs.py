@@ -24,7 +24,7 @@ from sterling.errors import CheckpointError, InputError, SterlingError, Sterling
 
 
 class _Verbs(Group):
-    """Runs a verb; whatever ends it becomes one line on stderr and an exit code, a warning becomes a line."""
+    """Runs a verb; its error becomes one line on stderr and an exit code, its warnings become lines."""
 
     def invoke(self, ctx: Any) -> Any:
         typed = list(ctx.args)

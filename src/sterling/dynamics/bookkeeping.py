@@ -1,7 +1,7 @@
 """What both engines write down when weights flip: visits to the reference, averages, records.
 
 `build` passes the functions through a compiler for the event engine, or leaves them as they are for the dense
-one. A *stretch* is a span of steps in which no weight flips; it starts at the anchor.
+one. An *interval* is a span of steps in which no weight flips; it starts at the anchor.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from collections import namedtuple
 from collections.abc import Callable
 from typing import Any
 
-from sterling.dynamics import tally
-from sterling.dynamics.walk import (
+from sterling.dynamics.state import (
     ANCHOR,
     ARRIVED,
     BEST,
@@ -32,29 +31,136 @@ from sterling.dynamics.walk import (
     TOTAL,
     VISITS,
 )
-from sterling.returns.counts import NEXT, WRONG
+from sterling.returns.counts import (
+    BATCH_COUNTS,
+    BATCHED,
+    BATCHES,
+    DEEPEST,
+    EXACT,
+    FLIPPED,
+    LONGEST_RETURN,
+    LONGEST_SOJOURN,
+    MARK_COUNTS,
+    MARKED,
+    MOVED,
+    NEXT,
+    NEXT_BATCH,
+    NEXT_MARK,
+    RETURN_TIMES,
+    SOJOURN_TIMES,
+    SPACING,
+    WRONG,
+    WRONG_SUMS,
+)
 
-#: Functions of a `Walk` and a `Log`, which they change.
+#: Functions of a `RunState` and a `Log`, which they change.
 Bookkeeping = namedtuple("Bookkeeping", "look close spend flip rest full")
 
 
 def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]) -> Bookkeeping:
     """Return the functions, passed through a compiler: ``embedded`` ones become part of their callers."""
-    returned, stayed, away, flipped, note, restart = tally.build(helper)
+
+    @helper
+    def bin_of(time):
+        shift = 0
+        while (time >> shift) >= EXACT:
+            shift += 1
+        return 32 * shift + (time >> shift)
+
+    @helper
+    def returned(cells, n, time):
+        """Count an absence of ``time`` steps, which ends."""
+        cells[RETURN_TIMES + bin_of(time)] += 1
+        cells[LONGEST_RETURN] = max(cells[LONGEST_RETURN], time)
+        cells[FLIPPED + 2 * n + cells[DEEPEST]] += 1
+        cells[DEEPEST] = 0
+
+    @helper
+    def stayed(cells, time):
+        """Count a stay of ``time`` steps, which ends; an absence begins."""
+        cells[SOJOURN_TIMES + bin_of(time)] += 1
+        cells[LONGEST_SOJOURN] = max(cells[LONGEST_SOJOURN], time)
+        cells[DEEPEST] = 0
+
+    @helper
+    def away(cells, distance):
+        """Note the distance of a interval away from the reference."""
+        cells[DEEPEST] = max(cells[DEEPEST], distance)
+
+    @helper
+    def flipped(cells, n, k, leaving):
+        """Count the flip of weight k; ``leaving`` says whether it is one that leaves the reference."""
+        cells[FLIPPED + k] += 1
+        if leaving:
+            cells[FLIPPED + n + k] += 1
+
+    @helper
+    def note(cells, n, anchor, stop, occupied, visits, distance):
+        """Note the counts at the marks and ends of batches within the interval (anchor, stop].
+
+        ``occupied`` counts the steps at the reference before the anchor, ``visits`` also the arrival at the
+        beginning of the interval, which is spent at a ``distance`` from the reference.
+        """
+        while cells[NEXT] <= stop:
+            step = cells[NEXT]
+            here = occupied + (step - anchor if distance == 0 else 0)
+            if step == cells[NEXT_MARK]:
+                index = MARK_COUNTS + 2 * cells[MARKED]
+                cells[index] = here
+                cells[index + 1] = visits
+                cells[MARKED] += 1
+                following = cells[MARKED]
+                eighth = max(following - 7, 0)
+                cells[NEXT_MARK] = following + 1 if following < 8 else (8 + eighth % 8) << (eighth // 8)
+            if step == cells[NEXT_BATCH]:
+                index = BATCH_COUNTS + 2 * cells[BATCHED]
+                cells[index] = here
+                cells[index + 1] = visits
+                cells[WRONG_SUMS + cells[BATCHED]] = cells[WRONG] + distance * (step - anchor)
+                cells[BATCHED] += 1
+                if cells[BATCHED] == BATCHES:
+                    for i in range(BATCHES // 2):
+                        cells[BATCH_COUNTS + 2 * i] = cells[BATCH_COUNTS + 4 * i + 2]
+                        cells[BATCH_COUNTS + 2 * i + 1] = cells[BATCH_COUNTS + 4 * i + 3]
+                        cells[WRONG_SUMS + i] = cells[WRONG_SUMS + 2 * i + 1]
+                    for i in range(BATCHES):
+                        cells[BATCH_COUNTS + BATCHES + i] = 0
+                    for i in range(BATCHES // 2, BATCHES):
+                        cells[WRONG_SUMS + i] = 0
+                    last = FLIPPED + 3 * n + 1
+                    for k in range(n):
+                        cells[last + n + k] = cells[last + k]
+                        cells[last + k] = cells[FLIPPED + k]
+                    cells[BATCHED] = BATCHES // 2
+                    cells[SPACING] *= 2
+                cells[NEXT_BATCH] = (cells[BATCHED] + 1) * cells[SPACING]
+            cells[NEXT] = min(cells[NEXT_MARK], cells[NEXT_BATCH])
+
+    @helper
+    def restart(cells, n, step):
+        """Forget what was counted about a former reference: the new one was never visited before the step."""
+        cells[MOVED] = step
+        cells[DEEPEST] = 0
+        cells[LONGEST_RETURN] = 0
+        cells[LONGEST_SOJOURN] = 0
+        for cell in range(RETURN_TIMES, FLIPPED):
+            cells[cell] = 0
+        for cell in range(FLIPPED + n, FLIPPED + 3 * n + 1):
+            cells[cell] = 0
 
     @embedded
-    def look(walk, log, square):
+    def look(run, log, square):
         """Note the loss of the current state; while seeking, make it the reference if it is the best so far.
 
         Returns whether it is: then all counts about the reference start afresh. Nothing is lost by that: a
         state of strictly lower risk than all before has not been visited before.
         """
-        clock = walk.clock
+        clock = run.clock
         clock[CURRENT] = square
         if clock[SEEKING] and square < clock[BEST]:
             clock[BEST] = square
-            for k in range(walk.signs.size):
-                walk.reference[k] = walk.signs[k]
+            for k in range(run.signs.size):
+                run.reference[k] = run.signs[k]
             clock[DISTANCE] = 0
             clock[VISITS] = 0
             clock[FIRST_HIT] = -1
@@ -63,18 +169,18 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
             clock[LEFT] = -1
             clock[RETURNS] = 0
             clock[SOJOURNS] = 0
-            if walk.tally.size:
-                restart(walk.tally, walk.signs.size, clock[ANCHOR])
+            if run.tally.size:
+                restart(run.tally, run.signs.size, clock[ANCHOR])
             log.counts[LOGGED_RETURNS] = 0  # what was recorded of the former reference is void
             log.counts[LOGGED_SOJOURNS] = 0
             return True
         return False
 
     @embedded
-    def close(walk, log, step):
+    def close(run, log, step):
         """Account for the steps from the anchor to ``step`` (excluded), in which the weights rested."""
-        clock = walk.clock
-        anchor, occupied, counting = clock[ANCHOR], clock[OCCUPIED], walk.tally.size > 0
+        clock = run.clock
+        anchor, occupied, counting = clock[ANCHOR], clock[OCCUPIED], run.tally.size > 0
         present = clock[DISTANCE] == 0
         if present:
             if clock[ARRIVED] < 0:
@@ -88,7 +194,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
                         log.returns[log.counts[LOGGED_RETURNS]] = anchor - clock[LEFT]
                         log.counts[LOGGED_RETURNS] += 1
                     if counting:
-                        returned(walk.tally, walk.signs.size, anchor - clock[LEFT])
+                        returned(run.tally, run.signs.size, anchor - clock[LEFT])
             clock[OCCUPIED] += step - anchor
         elif clock[ARRIVED] >= 0:
             clock[SOJOURNS] += 1
@@ -96,36 +202,36 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
                 log.sojourns[log.counts[LOGGED_SOJOURNS]] = anchor - clock[ARRIVED]
                 log.counts[LOGGED_SOJOURNS] += 1
             if counting:
-                stayed(walk.tally, anchor - clock[ARRIVED])
+                stayed(run.tally, anchor - clock[ARRIVED])
             clock[LEFT] = anchor
             clock[ARRIVED] = -1
         if counting:
             if not present:
-                away(walk.tally, clock[DISTANCE])
-            if walk.tally[NEXT] <= step:
-                note(walk.tally, walk.signs.size, anchor, step, occupied, clock[VISITS], clock[DISTANCE])
-            walk.tally[WRONG] += clock[DISTANCE] * (step - anchor)
+                away(run.tally, clock[DISTANCE])
+            if run.tally[NEXT] <= step:
+                note(run.tally, run.signs.size, anchor, step, occupied, clock[VISITS], clock[DISTANCE])
+            run.tally[WRONG] += clock[DISTANCE] * (step - anchor)
 
     @embedded
-    def spend(walk, mass):
-        """Return the mass up to the end of a stretch that has so much; two floats keep the last digits."""
-        total, carry = walk.mass[TOTAL], walk.mass[CARRY]
+    def spend(run, mass):
+        """Return the mass up to the end of a interval that has so much; two floats keep the last digits."""
+        total, carry = run.mass[TOTAL], run.mass[CARRY]
         part = mass + carry
         new = total + part
-        walk.mass[TOTAL], walk.mass[CARRY] = new, part - (new - total)
+        run.mass[TOTAL], run.mass[CARRY] = new, part - (new - total)
         return new
 
     @embedded
-    def flip(walk, log, step, total, k, leaving):
+    def flip(run, log, step, total, k, leaving):
         """Flip a weight at a step; ``total`` is the mass up to it, ``leaving`` means off the reference."""
-        clock, signs = walk.clock, walk.signs
+        clock, signs = run.clock, run.signs
         sign = signs[k]
         if sign > 0:
-            walk.plus[k] += step - walk.since[k]
-        walk.balance[k] += sign * (total - walk.since_mass[k])
-        walk.since[k] = step
-        walk.since_mass[k] = total
-        clock[DISTANCE] += 1 if sign == walk.reference[k] else -1
+            run.plus[k] += step - run.since[k]
+        run.balance[k] += sign * (total - run.since_mass[k])
+        run.since[k] = step
+        run.since_mass[k] = total
+        clock[DISTANCE] += 1 if sign == run.reference[k] else -1
         signs[k] = -sign
         clock[FLIPS] += 1
         if log.flips.size:
@@ -134,14 +240,14 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
             record["coordinate"] = k
             record["sign"] = -sign
             log.counts[LOGGED] += 1
-        if walk.tally.size:
-            flipped(walk.tally, signs.size, k, leaving)
+        if run.tally.size:
+            flipped(run.tally, signs.size, k, leaving)
 
     @embedded
-    def rest(walk, step):
-        """Begin the next stretch."""
-        walk.clock[ANCHOR] = step
-        walk.clock[EVENTS] += 1
+    def rest(run, step):
+        """Begin the next interval."""
+        run.clock[ANCHOR] = step
+        run.clock[EVENTS] += 1
 
     @embedded
     def full(log, n):

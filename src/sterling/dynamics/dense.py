@@ -3,7 +3,7 @@
     u_{t+1} = u_t − η_t G(w_t),   w_{t+1} = sign(u_{t+1})/√n with sign(0) = +1          (docs/science, 2)
 
 While the weights rest, G does not change, so u_t is taken from the last flip (the anchor) in one product,
-u_t = u_a − (η_a + … + η_{t−1})·G, as the event engine does: one rounding for a stretch, not one a step.
+u_t = u_a − (η_a + … + η_{t−1})·G, as the event engine does: one rounding for an interval, not one a step.
 Gradients and losses of visited states are kept, since a run under label noise sees few states many times.
 """
 
@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from sterling.dynamics import walk as cell
+from sterling.dynamics import state as cell
 from sterling.dynamics.bookkeeping import plain
-from sterling.dynamics.walk import ABSORBED, FULL_LOG, PAUSED, REACHED, RESTARTED, Log, Walk
+from sterling.dynamics.state import ABSORBED, FULL_LOG, PAUSED, REACHED, RESTARTED, Log, RunState
 from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
-from sterling.schedules import Schedule
 from sterling.surrogates import Surrogate
 
 _GRADIENT_COST = 2  # budget units, about nanoseconds, that one input entry costs
@@ -27,31 +26,28 @@ _KEPT_BYTES = 1 << 26  # gradients of visited states, at most
 class DenseEngine:
     """Takes every step, with any surrogate."""
 
-    def __init__(self, instance: Instance, surrogate: Surrogate, schedule: Schedule, walk: Walk, log: Log):
-        self.instance, self.surrogate, self.walk, self.log = instance, surrogate, walk, log
-        self.arguments = schedule._kernel_arguments(1 / instance.readout_norm2)
-        self.position = int(walk.clock[cell.ANCHOR])  # a resumed run walks its last stretch again
+    def __init__(self, instance: Instance, surrogate: Surrogate, arguments: tuple, state: RunState, log: Log):
+        self.instance, self.surrogate, self.state, self.log = instance, surrogate, state, log
+        self.arguments = arguments  # of the schedule, for `mass_between`
+        self.position = int(state.clock[cell.ANCHOR])  # a resumed run takes its last interval again
         self.gradient, self._square = np.zeros(0), 0  # at the current weights; empty while it is not known
         self._known: dict[bytes, tuple[np.ndarray, int]] = {}
 
-    def start(self) -> None:
-        """Nothing to get ready."""
-
     def advance(self, until: int, budget: int) -> int:
-        """Take steps up to ``until``; the return value says why it stopped (see `walk.py`)."""
-        walk, log = self.walk, self.log
+        """Take steps up to ``until``; the return value says why it stopped (see `state.py`)."""
+        state, log = self.state, self.log
         while True:
-            anchor = int(walk.clock[cell.ANCHOR])
+            anchor = int(state.clock[cell.ANCHOR])
             if not self.gradient.size:
                 if budget <= 0:
                     return PAUSED
                 budget -= self._look_up()
-                if plain.look(walk, log, self._square):
+                if plain.look(state, log, self._square):
                     return RESTARTED
             gradient = self.gradient
-            if np.all(walk.signs * gradient <= 0):
+            if np.all(state.signs * gradient <= 0):
                 return ABSORBED
-            if plain.full(log, len(walk.signs)):
+            if plain.full(log, len(state.signs)):
                 return FULL_LOG
             if self.position >= until:
                 return REACHED
@@ -59,38 +55,38 @@ class DenseEngine:
                 return PAUSED
             self.position += 1
             budget -= _STEP_COST
-            begun = int(walk.clock[cell.EPOCH])
+            begun = int(state.clock[cell.EPOCH])
             mass = mass_between(*self.arguments, anchor - begun, self.position - begun)
-            latent = walk.latent - mass * gradient
-            flips = np.flatnonzero((latent >= 0) != (walk.signs > 0))
+            latent = state.latent - mass * gradient
+            flips = np.flatnonzero((latent >= 0) != (state.signs > 0))
             if flips.size:
-                plain.close(walk, log, self.position)
-                total, leaving = plain.spend(walk, mass), walk.clock[cell.DISTANCE] == 0
+                plain.close(state, log, self.position)
+                total, leaving = plain.spend(state, mass), state.clock[cell.DISTANCE] == 0
                 for k in flips:
-                    plain.flip(walk, log, self.position, total, k, leaving)
-                walk.latent[:] = latent
-                plain.rest(walk, self.position)
+                    plain.flip(state, log, self.position, total, k, leaving)
+                state.latent[:] = latent
+                plain.rest(state, self.position)
                 self.gradient = np.zeros(0)
 
     def _look_up(self) -> int:
         """Find gradient and loss at the current weights; return what that costs."""
-        key = self.walk.signs.tobytes()
+        key = self.state.signs.tobytes()
         if key in self._known:
             self.gradient, self._square = self._known[key]
             return 0
         if len(self._known) * 9 * len(key) > _KEPT_BYTES:
             self._known.clear()
-        self.gradient = self.instance.gradient(self.walk.signs, self.surrogate)
-        self._square = self.instance._square(self.walk.signs)
+        self.gradient = self.instance.gradient(self.state.signs, self.surrogate)
+        self._square = self.instance._square(self.state.signs)
         self._known[key] = self.gradient, self._square
-        self.walk.clock[cell.EVALUATIONS] += 1
+        self.state.clock[cell.EVALUATIONS] += 1
         entries = self.instance.samples * self.instance.m * self.instance.n
-        self.walk.clock[cell.READ] += 2 * entries  # forwards and backwards
+        self.state.clock[cell.READ] += 2 * entries  # forwards and backwards
         return entries * _GRADIENT_COST
 
     def moved(self) -> None:
         """Take note of weights that were changed from outside."""
-        self.position, self.gradient = int(self.walk.clock[cell.ANCHOR]), np.zeros(0)
+        self.position, self.gradient = int(self.state.clock[cell.ANCHOR]), np.zeros(0)
 
     def finish(self) -> None:
         """Nothing to release."""

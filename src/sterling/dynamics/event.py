@@ -12,11 +12,11 @@ import numpy as np
 
 from sterling.base.resources import available_memory
 from sterling.dynamics import kernels, lookup, passes, sums
-from sterling.dynamics.walk import ANCHOR, EVENTS, GROW, READ, Log, Walk
-from sterling.exact.grid import aligned_zeros
+from sterling.dynamics.state import ANCHOR, EVENTS, GROW, READ, Log, RunState
+from sterling.errors import InputError
+from sterling.exact.grid import aligned_zeros, padded_width
 from sterling.exact.jit import INTERPRETED
 from sterling.model.instance import Instance
-from sterling.schedules import Schedule
 from sterling.surrogates import Surrogate
 
 #: Memory for gradients of visited states unless the caller sets another bound.
@@ -44,42 +44,39 @@ class EventEngine:
         self,
         instance: Instance,
         surrogate: Surrogate,
-        schedule: Schedule,
-        walk: Walk,
+        arguments: tuple,
+        state: RunState,
         log: Log,
         threads: int,
         cache_bytes: int | None = None,
     ):
-        self.walk, self.log = walk, log
+        self.state, self.log = state, log
         self.unit, n = instance.unit, instance.n
-        kind, rate, exponent, table = schedule._kernel_arguments(1 / instance.readout_norm2)
-        self.schedule = kernels.Schedule(kind, rate, float(exponent), table)
+        self.schedule = kernels.StepSizes(*arguments)
         if INTERPRETED or instance.grid.rows.size < _SPLIT:
             threads = 1
         threads = min(threads, _MOST_THREADS)
-        self.data, self.base, self.job, self.scratch = machinery(instance, surrogate, walk.signs, threads)
+        self.data, self.base, self.job, self.scratch = machinery(instance, surrogate, state.signs, threads)
         self.job.board[passes.CLAIMED] = 1 << 40  # nothing to claim yet
         self.job.info[passes.FULL] = 1  # the first state is computed from nothing
         self._exact = instance.gradient_bound >= _RECOVERABLE
         self._slot_bound = _slot_bound(n, self._exact, cache_bytes)
-        self.cache = self._new_cache(_FIRST_SLOTS)
+        self.cache = _cache(n, _FIRST_SLOTS, self._slot_bound, self._exact)
         self.moved()
         self._stop = False
         self._wanted = threading.Event()  # helpers sleep while it is not set
-        self._helpers = [
-            threading.Thread(target=self._help, args=(thread,), daemon=True, name=f"sterling-helper-{thread}")
-            for thread in range(1, threads)
-        ]
-
-    def start(self) -> None:
-        """Start the helper threads; whoever calls this calls `finish` in the end, whatever happens."""
         self._wanted.set()
-        for helper in self._helpers:
-            helper.start()
+        self._helpers: list[threading.Thread] = []
+        for thread in range(1, threads):
+            name = f"sterling-helper-{thread}"
+            self._helpers.append(threading.Thread(target=self._help, args=(thread,), daemon=True, name=name))
 
     def advance(self, until: int, budget: int) -> int:
-        """Run events up to step ``until``; the return value says why it stopped (see `walk.py`)."""
-        before = self.walk.clock.copy()
+        """Run events up to step ``until``; the return value says why it stopped (see `state.py`)."""
+        for helper in self._helpers:
+            if helper.ident is None:
+                helper.start()
+        before = self.state.clock.copy()
         while True:
             status = kernels.advance(
                 self.data,
@@ -88,7 +85,7 @@ class EventEngine:
                 self.scratch,
                 self.schedule,
                 self.unit,
-                self.walk,
+                self.state,
                 self.cache,
                 self.log,
                 until,
@@ -97,8 +94,8 @@ class EventEngine:
             if status != GROW:
                 break
             self._grow()
-        spent = self.walk.clock - before
-        if spent[READ] >= _WORTHWHILE * len(self.walk.signs) * spent[EVENTS]:
+        spent = self.state.clock - before
+        if spent[READ] >= _WORTHWHILE * len(self.state.signs) * spent[EVENTS]:
             self._wanted.set()
         else:
             self._wanted.clear()  # few new states, or none: nobody has to watch for work
@@ -112,13 +109,13 @@ class EventEngine:
     @property
     def position(self) -> int:
         """The step up to which the run is known."""
-        return int(self.walk.clock[ANCHOR])
+        return int(self.state.clock[ANCHOR])
 
     def _grow(self) -> None:
         """Replace the cache by one of twice the size, with the same content."""
         old = self.cache
         filled = len(old.uses)
-        new = self._new_cache(2 * filled)
+        new = _cache(len(self.state.signs), 2 * filled, self._slot_bound, self._exact)
         for name in ("gradients", "totals", "squares", "hashes", "uses"):
             getattr(new, name)[:filled] = getattr(old, name)
         new.keys[:, :filled] = old.keys
@@ -130,12 +127,8 @@ class EventEngine:
         lookup.rehash(new)
         self.cache = new
 
-    def _new_cache(self, slots: int) -> lookup.Cache:
-        slots = min(slots, self._slot_bound)
-        return _cache(len(self.walk.signs), slots, slots == self._slot_bound, self._exact)
-
     def finish(self) -> None:
-        """Stop the helper threads, also where Ctrl-C fell between the starts of two."""
+        """Stop the helper threads. Whoever calls `advance` calls this in the end, whatever happens."""
         self._stop = True
         self.job.board[passes.STOP] = 1
         self._wanted.set()
@@ -150,7 +143,7 @@ class EventEngine:
 
     def moved(self) -> None:
         """Write the packed signs and their hash, which the kernels keep up to date, anew."""
-        positive = self.walk.signs > 0
+        positive = self.state.signs > 0
         packed = np.zeros(64 * (self.cache.key.size - 1), np.uint8)
         packed[: positive.size] = positive
         words = np.packbits(packed, bitorder="little").view("<u8")
@@ -160,29 +153,38 @@ class EventEngine:
 
 def machinery(
     instance: Instance, surrogate: Surrogate, signs: np.ndarray, threads: int
-) -> tuple[passes.Data, passes.Base, passes.Job, passes.Scratch]:
-    """Return what the passes over the data need, with a base of these signs."""
-    n, wide = instance.n, 3 * instance.preactivation_bound >= 1 << 31
-    before = aligned_zeros((1, instance.samples * instance.m), np.int64 if wide else np.int32)[0]
-    base, data = passes.Base(before, signs.copy()), _data(instance, surrogate, threads, wide)
-    job = passes.Job(
-        np.zeros(2 * n + 2, np.int64),
-        np.zeros(2 * n + 2, before.dtype),
-        np.zeros(2 * n + 2, np.int16),
-        np.zeros(8, np.int64),
-        np.zeros(passes.BOARD, np.int64),
-    )
-    return data, base, job, _scratch(data, base, threads)
+) -> tuple[passes.PassData, passes.Base, passes.Job, passes.Scratch]:
+    """Return what the passes over the data need, with a base of these signs.
 
-
-def _data(instance: Instance, surrogate: Surrogate, threads: int, wide: bool) -> passes.Data:
-    grid = instance.grid
+    Kernels do not look at lengths, so they are checked here: the data come from a user's code and files.
+    """
+    grid, n, m, samples = instance.grid, instance.n, instance.m, instance.samples
+    rows, width, code = samples * m, padded_width(n), grid.rows.dtype
+    shapes = {
+        "inputs": (grid.rows, (rows, width), ("int16", "int32")),
+        "columns of the inputs": (instance.columns, (n, rows), (code,)),
+        "labels": (instance.label_codes, (samples,), ("int64",)),
+        "readout": (instance.readout_codes, (m,), ("int64",)),
+        "residuals": (instance.residual_codes, (m,), ("int64",)),
+        "shifts": (grid.shifts, (n,), ("int64",)),
+        "offsets": (grid.offsets, (n,), ("int64",)),
+    }
+    for what, (array, shape, types) in shapes.items():
+        if array.shape != shape or array.dtype not in types:
+            raise InputError(
+                f"the {what} of this instance are {array.dtype} {array.shape}, where {shape} belongs to "
+                f"n={n}, m={m}, N={samples}: draw or read the data again"
+            )
+    wide = 3 * instance.preactivation_bound >= 1 << 31
+    before = aligned_zeros((1, rows), np.int64 if wide else np.int32)[0]
     low, high = surrogate._thresholds(instance.unit_squared)
-    far, row_limit = 1 << 62 if wide else (1 << 31) - 1, row_sum_limit(instance)
-    return passes.Data(
+    far, limit = 1 << 62 if wide else (1 << 31) - 1, row_sum_limit(instance)
+    # Rows of a chunk: whole samples and, where possible, whole vectors.
+    chunk = max(1, passes.CHUNK // (32 * m) * 32 or passes.CHUNK // m) * m
+    data = passes.PassData(
         grid.rows,
         instance.columns,
-        instance.label_codes.astype(np.int16 if row_limit else np.int32),
+        instance.label_codes.astype(np.int16 if limit else np.int32),
         instance.residual_codes,
         instance.readout_codes,
         grid.shifts,
@@ -190,16 +192,30 @@ def _data(instance: Instance, surrogate: Surrogate, threads: int, wide: bool) ->
         min(max(low, -far), far),
         max(min(high, far), -far),
         int((low <= -far or low == 1) and high >= far),
-        row_limit,
-        _chunk_rows(instance.m),
-        int(instance.columns.dtype == np.int16 and not wide and int(grid.shifts.max()) < 14),
+        limit,
+        chunk,
+        int(code == np.int16 and not wide and int(grid.shifts.max()) < 14),
         threads,
     )
-
-
-def _chunk_rows(m: int) -> int:
-    """Return the rows of a chunk: whole samples and, where possible, whole vectors."""
-    return max(1, passes.CHUNK // (32 * m) * 32 or passes.CHUNK // m) * m
+    job = passes.Job(
+        np.zeros(2 * n + 2, np.int64),
+        np.zeros(2 * n + 2, before.dtype),
+        np.zeros(2 * n + 2, np.int16),
+        np.zeros(8, np.int64),
+        np.zeros(passes.BOARD, np.int64),
+    )
+    scratch = passes.Scratch(
+        aligned_zeros((threads, chunk), before.dtype),
+        aligned_zeros((threads, chunk), before.dtype),
+        np.zeros((threads, chunk + 64), np.uint8),
+        np.zeros((threads, chunk // 64 + 1), np.uint64),
+        np.zeros((threads, 2, chunk + sums.GROUP), np.int64),
+        np.zeros((threads, 2, chunk + sums.GROUP), np.int16 if limit else np.int64),
+        np.zeros((threads, 4), np.int64),
+        np.zeros((threads, width), np.int32),
+        np.zeros((threads, width + passes.TOTALS), np.int64),
+    )
+    return data, passes.Base(before, signs.copy()), job, scratch
 
 
 def row_sum_limit(instance: Instance) -> int:
@@ -211,21 +227,6 @@ def row_sum_limit(instance: Instance) -> int:
     limit = ((1 << 31) - 1) // instance.code_bound
     narrow = instance.grid.rows.dtype == np.int16 and largest < 1 << 15 and sums.GROUP * largest <= limit
     return limit if narrow else 0
-
-
-def _scratch(data: passes.Data, base: passes.Base, threads: int) -> passes.Scratch:
-    width = data.rows.shape[1]
-    return passes.Scratch(
-        aligned_zeros((threads, data.chunk), base.before.dtype),
-        aligned_zeros((threads, data.chunk), base.before.dtype),
-        np.zeros((threads, data.chunk + 64), np.uint8),
-        np.zeros((threads, data.chunk // 64 + 1), np.uint64),
-        np.zeros((threads, 2, data.chunk + sums.GROUP), np.int64),
-        np.zeros((threads, 2, data.chunk + sums.GROUP), np.int16 if data.limit else np.int64),
-        np.zeros((threads, 4), np.int64),
-        np.zeros((threads, width), np.int32),
-        np.zeros((threads, width + passes.TOTALS), np.int64),
-    )
 
 
 def _slot_bound(n: int, exact: bool, cache_bytes: int | None) -> int:
@@ -240,14 +241,14 @@ def _slot_bound(n: int, exact: bool, cache_bytes: int | None) -> int:
     return min(states, max(2, cache_bytes // each)) + 1  # and the spare one
 
 
-def _cache(n: int, slots: int, last: bool, exact: bool) -> lookup.Cache:
-    """Return an empty cache; ``last`` forbids the kernels to ask for a larger one."""
-    words = -(-n // 64)
+def _cache(n: int, slots: int, bound: int, exact: bool) -> lookup.Cache:
+    """Return an empty cache; at its bound the kernels do not ask for a larger one."""
+    words, slots = -(-n // 64), min(slots, bound)
     buckets = 1 << max(1, (slots - 1).bit_length())
     zobrist = np.random.PCG64(np.random.SeedSequence(0)).random_raw(n)  # any fixed words do
     state = np.zeros(12, np.int64)
     state[[lookup.SIZE, lookup.HAND]] = lookup.SPARE + 1
-    state[lookup.LAST_SIZE] = last
+    state[lookup.LAST_SIZE] = slots == bound
     state[lookup.WAIT] = lookup.FIRST_WAIT
     return lookup.Cache(
         np.empty((slots, n)),

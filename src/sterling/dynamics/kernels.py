@@ -14,7 +14,7 @@ import numpy as np
 
 from sterling.dynamics import bookkeeping
 from sterling.dynamics.lookup import CURRENT_SLOT, cache_full, evaluate, find, note_found
-from sterling.dynamics.walk import (
+from sterling.dynamics.state import (
     ABSORBED,
     ANCHOR,
     CURRENT,
@@ -36,8 +36,8 @@ _look, _close, _spend, _flip, _rest, _full = bookkeeping.build(helper, embedded)
 _UNSURE = 1e-12  # a flip time this close to a step boundary is decided by the definition itself
 
 
-class Schedule(NamedTuple):
-    """Arguments of the functions of `mass.build`, with the rates divided by ‖v‖²."""
+class StepSizes(NamedTuple):
+    """A schedule as the functions of `mass.build` take it, with the rates divided by ‖v‖²."""
 
     kind: int
     rate: float
@@ -124,15 +124,15 @@ def _search(schedule, gradient, latent, signs, anchor, until, target):
 
 
 @embedded
-def _next_flip(schedule, gradient, walk, ratio, until, pace):
+def _next_flip(schedule, gradient, run, ratio, until, pace):
     """Return the first step after the anchor with a flip, at most until + 1, and the mass up to it.
 
     ``ratio`` is the inverse of the mass to the flip, ``pace`` the step size of late, 0 if unknown. Where
     that foretells the step so clearly that rounding cannot matter, one mass settles it; anything else is
     decided by the definition, to the last bit.
     """
-    begun = walk.clock[EPOCH]  # of the schedule: its steps are counted from there
-    anchor = walk.clock[ANCHOR] - begun
+    begun = run.clock[EPOCH]  # of the schedule: its steps are counted from there
+    anchor = run.clock[ANCHOR] - begun
     until -= begun
     target = 1.0 / ratio
     if pace > 0.0 and anchor >= NARROW_FROM and ratio * pace * (NARROW_SPAN - 1) > 1.0:
@@ -146,7 +146,7 @@ def _next_flip(schedule, gradient, walk, ratio, until, pace):
             and mass * (span - last_rate) < target * span * (1.0 - _UNSURE)
         ):
             return begun + step, mass
-    step, mass = _search(schedule, gradient, walk.latent, walk.signs, anchor, until, target)
+    step, mass = _search(schedule, gradient, run.latent, run.signs, anchor, until, target)
     return begun + step, mass
 
 
@@ -169,12 +169,12 @@ def _move_latents(latent, gradient, mass, first):
 
 
 @embedded
-def _step_to(walk, gradient, cache, log, step, mass):
+def _step_to(run, gradient, cache, log, step, mass):
     """Move to the step of the next flip, and flip."""
-    latent = walk.latent
-    total = _spend(walk, mass)
+    latent = run.latent
+    total = _spend(run, mass)
     words = cache.keys.shape[0]
-    leaving = walk.clock[DISTANCE] == 0
+    leaving = run.clock[DISTANCE] == 0
     for word in range(words):
         mask = _move_latents(latent, gradient, mass, 64 * word)
         cache.key[word] ^= mask
@@ -182,18 +182,18 @@ def _step_to(walk, gradient, cache, log, step, mass):
             k = 64 * word + trailing_zeros(mask)
             mask = clear_lowest(mask)
             cache.key[words] ^= cache.zobrist[k]
-            _flip(walk, log, step, total, k, leaving)
-    _rest(walk, step)
+            _flip(run, log, step, total, k, leaving)
+    _rest(run, step)
 
 
 @njit
-def advance(data, base, job, scratch, schedule, unit, walk, cache, log, until, budget):
+def advance(data, base, job, scratch, schedule, unit, run, cache, log, until, budget):
     """Run the events up to step ``until``, or until something needs the caller.
 
     ``budget`` is spent in units of about a nanosecond, so that the caller can look after signals and the
-    display. Returns one of the reasons of `walk.py`.
+    display. Returns one of the reasons of `state.py`.
     """
-    size = walk.signs.size
+    size = run.signs.size
     pace = 0.0
     slot = find(cache)
     while True:
@@ -202,27 +202,27 @@ def advance(data, base, job, scratch, schedule, unit, walk, cache, log, until, b
                 return PAUSED
             if cache_full(cache):
                 return GROW
-            slot, cost = evaluate(data, base, job, scratch, cache, walk, unit)
+            slot, cost = evaluate(data, base, job, scratch, cache, run, unit)
             budget -= cost
         else:
             note_found(cache, slot)
         cache.state[CURRENT_SLOT] = slot
-        if walk.clock[CURRENT] != cache.squares[slot] and _look(walk, log, cache.squares[slot]):
+        if run.clock[CURRENT] != cache.squares[slot] and _look(run, log, cache.squares[slot]):
             return RESTARTED
         gradient = cache.gradients[slot]
-        ratio = _fastest(gradient, walk.latent)
+        ratio = _fastest(gradient, run.latent)
         if ratio <= 0.0:
             return ABSORBED
         if budget <= 0:
             return PAUSED
         if _full(log, size):
             return FULL_LOG
-        step, mass = _next_flip(schedule, gradient, walk, ratio, until, pace)
+        step, mass = _next_flip(schedule, gradient, run, ratio, until, pace)
         if step > until:
             return REACHED
         if schedule.kind == KIND_POWER:
-            pace = mass / float(step - walk.clock[ANCHOR])
-        _close(walk, log, step)
-        _step_to(walk, gradient, cache, log, step, mass)
+            pace = mass / float(step - run.clock[ANCHOR])
+        _close(run, log, step)
+        _step_to(run, gradient, cache, log, step, mass)
         slot = find(cache)
         budget -= 2 * size + 60

@@ -1,4 +1,4 @@
-"""What a run has learned, as tables: its weights under the names of their features, and what they predict.
+"""What a run has learned, in words and tables: its verdict, its weights by feature, and what they predict.
 
 The weights are decoded by the last iterate and by the sign of the time average, and, where the teacher is not
 known, by the best state seen as well.
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.base.text import number
-from sterling.dynamics.verdict import Verdict, meaning
+from sterling.base.text import counted, number, percent
+from sterling.dynamics.verdict import Verdict
+from sterling.schedules import Constant, Power
 
 if TYPE_CHECKING:
     import polars as pl
@@ -58,7 +59,63 @@ def predictions_table(orbit: Orbit, instance: Instance) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-def told(orbit: Orbit, instance: Instance) -> tuple[str, list[tuple[str, str]]]:
+def data_line(about: dict) -> str:
+    """Return one line that describes the data, from the values of `Instance.to_dict`."""
+    origin = about.get("origin", {})
+    parts = [f"n = {about['n']}", f"N = {about['samples']:,}", f"m = {about['m']}"]
+    if "file" in origin:
+        parts.insert(0, str(origin["file"]))
+    if "labels" in origin:
+        parts.insert(1, f"labels in {origin['labels']!r}")
+    if "noise" in origin:
+        parts.append(f"σ = {origin['noise']:g}")
+    if "inputs" in origin:
+        parts.append(f"{origin['inputs']} inputs")
+    if origin.get("normalize") in ("standard", "whiten"):
+        parts.append("standardised" if origin["normalize"] == "standard" else "whitened")
+    return " · ".join(parts)
+
+
+def problem_line(orbit: Orbit) -> str:
+    """Return one line that describes a run: data, surrogate, step sizes.
+
+    Users' names are not escaped for Matplotlib; see `sterling.plot.style.escaped`.
+    """
+    schedule, restart = orbit.schedule, orbit.restart
+    if isinstance(schedule, Power):
+        values = f"rate {schedule.rate:g}, exponent {schedule.exponent:g}"
+    elif isinstance(schedule, Constant):
+        values = f"rate {schedule.rate:g}"
+    else:
+        values = f"{len(schedule.to_dict()['rates'])} rates"
+    line = f"{data_line(orbit.instance)} · surrogate {orbit.surrogate} · {schedule.kind} steps ({values})"
+    if restart is not None:
+        line += f" · restart every {counted(restart.every, 'step')} (scale {restart.scale:g})"
+    return line
+
+
+def meaning(orbit: Orbit) -> str:
+    """Return what the verdict says of this run, in words; "elsewhere" needs a teacher."""
+    reference = "teacher" if orbit.reference_kind == "teacher" else "best state seen"
+    if reference != "teacher":
+        if orbit.verdict is Verdict.TRAPPED:
+            return (
+                "absorbed where not every label is right: no step size and no patience will help; more "
+                "samples or normalised features may"
+            )
+        if orbit.verdict is Verdict.RECURRENT:
+            return (
+                f"the {reference} was left and visited again: compare it with the time average on data set "
+                "aside, or take more samples"
+            )
+    words = orbit.verdict.meaning.replace("reference", reference)
+    if orbit.verdict is Verdict.RECURRENT and not orbit.errors:
+        often = f"right only by chance, as in {percent(orbit.occupancy, 2)} of the steps"
+        return words.replace(": ", f", so the last iterate is {often}: ")
+    return words
+
+
+def outcome(orbit: Orbit, instance: Instance) -> tuple[str, list[tuple[str, str]]]:
     """Return what the verdict means and what to do, and the main results for a table, without the verdict.
 
     Where the teacher is not known, the table says how well each reading fits the data: how many labels are

@@ -29,7 +29,7 @@ from sterling.dynamics.passes import (
     copy_into,
     run_job,
 )
-from sterling.dynamics.walk import EVALUATIONS, READ
+from sterling.dynamics.state import EVALUATIONS, READ
 from sterling.exact.jit import embedded, helper, njit
 from sterling.exact.machine import clear_lowest, ones, trailing_zeros
 
@@ -42,7 +42,7 @@ from sterling.exact.machine import clear_lowest, ones, trailing_zeros
     MISSES,  # states computed since one was last found
     PASSING,  # 1 while states are not kept, see `_count_miss`
     WAIT,  # misses after which that is tried
-    READ_THEN,  # entries read, all told, when the stretch now measured began
+    READ_THEN,  # entries read in all when the interval now measured began
     READ_KEPT,  # entries that the stretch before that trial took
     COUNTING,  # rows that had a coefficient, at the last look
     KNOWN,  # 1 where `Cache.parked` holds the sums of the base
@@ -274,7 +274,7 @@ def _plan(data, base, job, cache, signs, near):
 
 @embedded
 def _foretold(rows, n, flips):
-    """Return how many of the rows change sign with so many of n weights, if inputs are normal and alike.
+    """Return how many of the rows change sign when ``flips`` of n weights do, if inputs are normal and alike.
 
     Two sums of n normal numbers that differ in the signs of a share x of these have unlike signs with
     probability 2/π·arcsin √x.
@@ -430,9 +430,9 @@ def note_found(cache, slot):
 
 
 @helper
-def evaluate(data, base, job, scratch, cache, walk, unit):
+def evaluate(data, base, job, scratch, cache, run, unit):
     """Compute loss and gradient of the current state and cache them; return its slot and the cost."""
-    signs = walk.signs
+    signs = run.signs
     entries = scratch.sums.shape[1] - TOTALS + ENTRIES
     passing = cache.state[PASSING]
     near = np.int64(-1)
@@ -450,9 +450,9 @@ def evaluate(data, base, job, scratch, cache, walk, unit):
     else:
         slot = _keep_sums(data, base, job, scratch, cache, signs, unit, near)
         job.info[FULL] = 0
-    walk.clock[EVALUATIONS] += 1
-    walk.clock[READ] += scratch.sums[0, entries]
-    _count_miss(cache, walk.clock[READ])
+    run.clock[EVALUATIONS] += 1
+    run.clock[READ] += scratch.sums[0, entries]
+    _count_miss(cache, run.clock[READ])
     return slot, 1000 + scratch.sums[0, entries] // 4
 
 

@@ -12,17 +12,18 @@ import numpy as np
 
 from sterling.base.arrays import read_only
 from sterling.base.text import Described, Result, counted, number
-from sterling.dynamics import walk as cell
+from sterling.dynamics import state as cell
 from sterling.dynamics.bookkeeping import plain
+from sterling.dynamics.saved import Course, restore, store
+from sterling.dynamics.state import FLIP, Log, RunState
 from sterling.dynamics.verdict import Verdict
-from sterling.dynamics.walk import Course, Log
 from sterling.errors import InputError
 from sterling.exact.mass import mass_between
 
 if TYPE_CHECKING:
     from os import PathLike
 
-    from sterling.returns.counts import Counts
+    from sterling.returns.counts import VisitCounts
     from sterling.returns.recurrence import Recurrence
 
 
@@ -104,57 +105,47 @@ class Orbit(Result):
     """
 
     def __init__(self, course: Course):
-        walk, about = course.walk, course.instance
-        clock = walk.clock
-        self._walk = walk
-        self._gradient, self._times, self.planned = course.gradient, course.times, course.planned
-        self._flips = None if course.flips is None else read_only(course.flips)
-        self._surrogate = course.surrogate
-        self.n, self.steps = len(walk.signs), course.steps
+        state, clock, about = course.state, course.state.clock, course.instance
+        self._course = course
+        self.n, self.steps, self.planned = len(state.signs), course.steps, course.planned
         self.schedule, self.surrogate, self.engine = course.schedule, course.surrogate.name, course.engine
-        self.restart = course.restart
-        self.start_latent = read_only(course.start_latent)
+        self.restart, self.instance = course.restart, about
+        self.start_latent = course.start_latent
         self.start_signs = np.where(course.start_latent >= 0, 1, -1).astype(np.int8)
         self.flips_complete_to = course.flips_complete_to
-        self.instance = about
-        # Rounded once, as `Instance.readout_norm2` is: the weights have so few digits that squares are exact.
-        self._norm2 = math.fsum(weight * weight for weight in about["readout"])
-        self._settle()
         passes = float(clock[cell.READ] / (about["n"] * about["m"] * about["samples"]))
-        self.stats = Stats(
-            int(clock[cell.EVENTS]),
-            int(clock[cell.FLIPS]),
-            int(clock[cell.EVALUATIONS]),
-            passes,
-            course.seconds,
-        )
-
-    def _settle(self) -> None:
-        """Account for the unfinished stretch up to T, on a copy."""
-        done = self._walk.copy()
-        log = Log.sized(0, 1, 1)
-        anchor = int(done.clock[cell.ANCHOR])
+        events, flips, states = clock[[cell.EVENTS, cell.FLIPS, cell.EVALUATIONS]].tolist()
+        self.stats = Stats(events, flips, states, passes, course.seconds)
+        # The unfinished interval up to T is accounted for on a copy.
+        self._end = end = RunState(*map(np.copy, state))
+        log = Log(np.empty(0, FLIP), np.empty(1, np.int64), np.empty(1, np.int64), np.zeros(3, np.int64))
+        anchor, begun = int(clock[cell.ANCHOR]), int(clock[cell.EPOCH])
         if self.steps > anchor:
-            plain.close(done, log, self.steps)
-        begun = int(done.clock[cell.EPOCH])
-        arguments = self.schedule._kernel_arguments(1 / self._norm2)
+            plain.close(end, log, self.steps)
+        # Rounded once, as `Instance.readout_norm2` is: the weights have so few digits that squares are exact.
+        self._norm2 = math.fsum(np.square(about["readout"]))
+        arguments = course.schedule._kernel_arguments(1 / self._norm2)
         mass = mass_between(*arguments, anchor - begun, self.steps - begun)
-        total = done.mass[cell.TOTAL] + (mass + done.mass[cell.CARRY])
-        self._plus = done.plus + np.where(done.signs > 0, self.steps - done.since, 0)
-        self._balance = done.balance + done.signs * (total - done.since_mass)
+        total = end.mass[cell.TOTAL] + (mass + end.mass[cell.CARRY])
+        self._plus = end.plus + np.where(end.signs > 0, self.steps - end.since, 0)
+        self._balance = end.balance + end.signs * (total - end.since_mass)
         self._total_mass = float(total)
-        returns, sojourns = self._times
-        clock, (_, returned, stayed) = self._walk.clock, log.counts
-        self.return_times = _extended(returns, log.returns[:returned], clock[cell.RETURNS])
-        self.sojourn_times = _extended(sojourns, log.sojourns[:stayed], clock[cell.SOJOURNS])
-        self.occupancy = float(done.clock[cell.OCCUPIED] / max(self.steps, 1))
-        self.visits = int(done.clock[cell.VISITS])
-        first = int(done.clock[cell.FIRST_HIT])
+        times = []
+        for record, more, count, kept in zip(
+            course.times, log[1:3], log.counts[1:], clock[[cell.RETURNS, cell.SOJOURNS]], strict=True
+        ):
+            whole = len(record) == kept  # else it was cut short
+            times.append(np.concatenate([record, more[:count]]) if whole and count else record)
+        self.return_times, self.sojourn_times = times
+        self.occupancy = float(end.clock[cell.OCCUPIED] / max(self.steps, 1))
+        self.visits = int(end.clock[cell.VISITS])
+        first = int(end.clock[cell.FIRST_HIT])
         self.first_hit = first if first >= 0 else None
-        self.signs = read_only(done.signs)
-        self._settled = done  # with the unfinished stretch accounted for
-        self.latent = read_only(done.latent - mass * self._gradient if mass else done.latent)
-        self.reference = read_only(done.reference)
+        self.signs, self.reference = end.signs, end.reference
+        self.latent = end.latent - mass * course.gradient if mass else end.latent
+        self._flips = None if course.flips is None else read_only(course.flips)
+        for name in ("signs", "reference", "latent", "start_latent", "return_times", "sojourn_times"):
+            setattr(self, name, read_only(getattr(self, name)))
 
     @property
     def interrupted(self) -> bool:
@@ -164,30 +155,45 @@ class Orbit(Result):
     @property
     def counted(self) -> bool:
         """Whether the visits to the reference were counted, so that `recurrence` is there."""
-        return self._walk.tally.size > 0
+        return self._course.state.tally.size > 0
 
     @property
     def last_flip(self) -> int:
         """Step of the last flip; 0 if there was none."""
-        return int(self._walk.clock[cell.ANCHOR])
+        return int(self._course.state.clock[cell.ANCHOR])
 
     @property
     def reference_kind(self) -> str:
         """ "teacher" or "lowest risk seen"."""
-        return "lowest risk seen" if self._walk.clock[cell.SEEKING] else "teacher"
+        return "lowest risk seen" if self._course.state.clock[cell.SEEKING] else "teacher"
 
     @cached_property
     def verdict(self) -> Verdict:
         """What became of the run, measured against the reference."""
-        if self._absorbed:
-            there = self.reference_kind == "teacher" and bool(np.all(self.signs == self.reference))
-            zero_risk = self._walk.clock[cell.CURRENT] == 0
-            return Verdict.OPTIMAL if there or zero_risk else Verdict.TRAPPED
-        if self._stalled:
+        course, clock = self._course, self._course.state.clock
+        push = self.signs * course.gradient if course.gradient.size else course.gradient
+        if push.size and np.all(push <= 0):  # the gradient moves no latent weight towards zero
+            there = not clock[cell.SEEKING] and np.array_equal(self.signs, self.reference)
+            return Verdict.OPTIMAL if there or clock[cell.CURRENT] == 0 else Verdict.TRAPPED
+        if push.size and self.restart is None and self._stalled(push):
             return Verdict.STALLED
         if self.visits >= 2:
             return Verdict.RECURRENT
-        return Verdict.CHATTERING if self._chatters else Verdict.WANDERING
+        if self.counted:
+            from sterling.returns.chatter import chattering
+
+            counts = self._counts
+            if chattering(counts.late_wrong, counts.late_flips, counts.batch_steps).chatters:
+                return Verdict.CHATTERING
+        return Verdict.WANDERING
+
+    def _stalled(self, push: np.ndarray) -> bool:
+        """Whether all steps to come weigh less than the next flip needs; ``push`` is w·G of each weight."""
+        latent, coming = self._course.state.latent, push > 0
+        with np.errstate(divide="ignore", over="ignore"):
+            need = 1 / np.max(push[coming] / np.abs(latent[coming]))
+        left = self.schedule.remaining_mass(int(self._course.state.clock[cell.ANCHOR])) / self._norm2
+        return bool(need > left * (1 + 1e-9))
 
     @property
     def weight_names(self) -> tuple[str, ...]:
@@ -195,23 +201,13 @@ class Orbit(Result):
         return tuple(self.instance.get("origin", {}).get("columns") or map(str, range(self.n)))
 
     @property
-    def _chatters(self) -> bool:
-        """Whether the run chatters, by the rule of `returns/chatter.py`; False where nothing was counted."""
-        if not self.counted:
-            return False
-        from sterling.returns.chatter import chattering
+    def _counts(self) -> VisitCounts:
+        from sterling.returns.counts import VisitCounts
 
-        counts = self._counts
-        return chattering(counts.late_wrong, counts.late_flips, counts.batch_steps).chatters
-
-    @property
-    def _counts(self) -> Counts:
-        from sterling.returns.counts import Counts
-
-        clock = self._settled.clock
+        clock = self._end.clock
         away, stayed = _completed(clock, self.steps)
-        return Counts.read(
-            self._settled.tally,
+        return VisitCounts.read(
+            self._end.tally,
             steps=self.steps,
             visits=self.visits,
             occupied=int(clock[cell.OCCUPIED]),
@@ -222,23 +218,7 @@ class Orbit(Result):
     @property
     def certified(self) -> bool:
         """Whether the verdict is proved to hold for all time (docs/science, 5)."""
-        return self.verdict.absorbed or self.verdict is Verdict.STALLED
-
-    @property
-    def _absorbed(self) -> bool:
-        """Whether the gradient pushes no weight towards its border; False while it is not known."""
-        return self._gradient.size > 0 and bool(np.all(self.signs * self._gradient <= 0))
-
-    @property
-    def _stalled(self) -> bool:
-        """Whether all steps to come, for ever, weigh less than the next flip needs."""
-        if not self._gradient.size or self.restart is not None:
-            return False
-        latent = self._walk.latent
-        with np.errstate(divide="ignore", over="ignore"):
-            need = 1 / np.max(self.signs * self._gradient / np.abs(latent), initial=0.0)
-        left = self.schedule.remaining_mass(int(self._walk.clock[cell.ANCHOR])) / self._norm2
-        return bool(need > left * (1 + 1e-9))
+        return self.verdict in (Verdict.OPTIMAL, Verdict.TRAPPED, Verdict.STALLED)
 
     @property
     def ergodic_mean(self) -> np.ndarray:
@@ -351,7 +331,7 @@ class Orbit(Result):
 
         if not self.counted:
             raise InputError('the visits to the reference were not counted: run with record=("recurrence",)')
-        resting = self._settled.since == 0
+        resting = self._end.since == 0
         before, now = self.start_latent, self.latent
         over = self.certified or self.restart is not None  # after a restart no weight is on its way
         found = () if over else arrivals.arrivals(self.schedule, self.steps, before, now, resting)
@@ -364,7 +344,7 @@ class Orbit(Result):
             since=(self.first_hit or 0) if self.reference_kind != "teacher" else 0,
             names=self.weight_names,
             arrivals=found,
-            allowance=arrivals.allowance(self._surrogate, mass, before[coming], now[coming], self.n),
+            allowance=arrivals.allowance(self._course.surrogate, mass, before[coming], now[coming], self.n),
         )
 
     def save(self, path: str | PathLike) -> None:
@@ -391,9 +371,7 @@ class Orbit(Result):
         >>> st.Orbit.load("run.orbit")
         Orbit(OPTIMAL certified, n=8, steps=1,000, errors=0, ergodic_errors=0, occupancy=0.992, visits=1)
         """
-        from sterling.dynamics.saved import store
-
-        store(self, path)
+        store(self._course, path)
 
     @staticmethod
     def load(path: str | PathLike) -> Orbit:
@@ -421,8 +399,6 @@ class Orbit(Result):
         >>> st.Orbit.load("run.orbit").verdict
         Verdict.OPTIMAL
         """
-        from sterling.dynamics.saved import restore
-
         return Orbit(restore(path))
 
     def to_dict(self) -> dict:
@@ -452,7 +428,7 @@ class Orbit(Result):
         sure = ", certified for all time" if self.certified else f" within {counted(self.steps, 'step')}"
         distance = "teacher" if self.reference_kind == "teacher" else "best state seen"
         rows = [
-            ("verdict", f"{self.verdict}{sure}"),
+            ("verdict", f"{self.verdict.name}{sure}"),
             ("steps", f"{self.steps:,}" + (" (interrupted)" if self.interrupted else "")),
             (f"errors, last iterate against {distance}", f"{self.errors} of {self.n}"),
             (f"errors, time average against {distance}", f"{self.ergodic_errors} of {self.n}"),
@@ -489,8 +465,3 @@ def _completed(clock: np.ndarray, steps: int) -> tuple[int, int]:
         return left - first - occupied, occupied
     stayed = occupied - (steps - arrived)  # less the stay under way
     return arrived - first - stayed, stayed
-
-
-def _extended(record: np.ndarray, more: np.ndarray, count: int) -> np.ndarray:
-    """Return the record with more at its end, unless it was cut short and holds fewer than the count."""
-    return read_only(np.concatenate([record, more]) if more.size and len(record) == count else record)

@@ -1,4 +1,4 @@
-"""Ergodic restart: now and then the latents go back to the time average, and the schedule starts anew.
+"""Ergodic restart: at regular steps the latents go back to the time average, and the schedule starts anew.
 
 Where runs chatter, the wrong weights are other ones at each moment while their time average is right; a run
 that starts from the average comes to rest (docs/science, 12). What happens between two restarts is plain STE.
@@ -15,19 +15,19 @@ import numpy as np
 from sterling.base import checks
 from sterling.base.text import Described
 from sterling.dynamics.bookkeeping import plain
-from sterling.dynamics.walk import ANCHOR, DISTANCE, EPOCH, EPOCH_MASS, EVENTS, Log, Walk
-from sterling.errors import InputError
+from sterling.dynamics.state import ANCHOR, DISTANCE, EPOCH, EPOCH_MASS, EVENTS, Log, RunState
+from sterling.errors import InputError, InputTypeError
 from sterling.exact.mass import mass_between
-from sterling.schedules import MAX_STEPS, Schedule
+from sterling.schedules import MAX_STEPS
 
 
 @dataclass(frozen=True)
 class Restart(Described):
-    """Ergodic restart after every so many steps: u ← scale·Σ η_t w_t, and the schedule begins anew.
+    """Ergodic restart: u ← scale·Σ η_t w_t after a fixed number of steps, and the schedule starts anew.
 
     The sum goes over the iterates since the last restart: it is their time average, weighted by step size,
-    times the mass spent, so that a restart knows no units. Step sizes are those of a readout of norm one. A
-    run that is absorbed is over, as ever.
+    times the mass spent, so that a restart does not depend on units. Step sizes are those of a readout of
+    norm one. A run that is absorbed is over.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Restart(Described):
 
     Examples
     --------
-    A run that chatters for ever, as far as one can wait, and the same with restarts:
+    A run that chatters on, and the same with restarts:
 
     >>> import sterling as st
     >>> instance = st.Problem(n=128, samples=512).draw(seed=0)
@@ -77,46 +77,60 @@ class Restart(Described):
     def __str__(self) -> str:
         return f"{self.every},{self.scale!r}"
 
-    def _apply(self, walk: Walk, log: Log, step: int, schedule: Schedule, norm2: float) -> None:
-        """Restart at a step, up to which the weights have rested since the anchor; change walk and log.
+    def _apply(self, state: RunState, log: Log, step: int, arguments: tuple, norm2: float) -> None:
+        """Restart at a step, up to which the weights have rested since the anchor; change state and log.
 
-        ``norm2`` is the squared norm of the readout.
+        ``arguments`` are those of the schedule for `mass_between`, ``norm2`` is the readout's squared norm.
         """
-        begun, anchor = int(walk.clock[EPOCH]), int(walk.clock[ANCHOR])
-        mass = mass_between(*schedule._kernel_arguments(1 / norm2), anchor - begun, step - begun)
-        plain.close(walk, log, step)
-        total, leaving = plain.spend(walk, mass), walk.clock[DISTANCE] == 0
-        balance = walk.balance + walk.signs * (total - walk.since_mass)  # Σ mass·sign of all iterates so far
-        latent = walk.latent
-        if total > walk.mass[EPOCH_MASS]:  # where all steps had size zero the latents stay
-            latent = self.scale * norm2 / math.sqrt(walk.signs.size) * (balance - walk.epoch)
-        flips = np.flatnonzero((latent >= 0) != (walk.signs > 0))
+        begun, anchor = int(state.clock[EPOCH]), int(state.clock[ANCHOR])
+        mass = mass_between(*arguments, anchor - begun, step - begun)
+        plain.close(state, log, step)
+        total, leaving = plain.spend(state, mass), state.clock[DISTANCE] == 0
+        balance = state.balance + state.signs * (total - state.since_mass)  # Σ mass·sign so far
+        latent = state.latent
+        if total > state.mass[EPOCH_MASS]:  # where all steps had size zero the latents stay
+            latent = self.scale * norm2 / math.sqrt(state.signs.size) * (balance - state.epoch)
+        flips = np.flatnonzero((latent >= 0) != (state.signs > 0))
         for k in flips:
-            plain.flip(walk, log, step, total, k, leaving)
-        walk.latent[:] = latent
-        plain.rest(walk, step)
+            plain.flip(state, log, step, total, k, leaving)
+        state.latent[:] = latent
+        plain.rest(state, step)
         if not flips.size:
-            walk.clock[EVENTS] -= 1  # an event is a step with a flip
-        walk.epoch[:] = balance
-        walk.clock[EPOCH], walk.mass[EPOCH_MASS] = step, total
+            state.clock[EVENTS] -= 1  # an event is a step with a flip
+        state.epoch[:] = balance
+        state.clock[EPOCH], state.mass[EPOCH_MASS] = step, total
 
 
-def parse_restart(text: str) -> Restart:
-    """Return the restart that a text such as "300,0.05" or "300" describes, or raise InputError."""
+def as_restart(value: Any) -> Restart | None:
+    """Return the restart that a user names: a `Restart`, the steps between two, or nothing for none."""
+    if value is None or isinstance(value, Restart):
+        return value
+    if value is False or (checks.is_number(value) and value == 0):
+        return None
+    if checks.is_number(value) and value is not True:
+        return Restart(value)
+    text = f"restart is {checks.shown(value)}; give a Restart, or the number of steps between two"
+    raise InputTypeError(text, argument="restart")
+
+
+def parse_restart(text: Any) -> Restart | None:
+    """Return the restart that a text such as "300,0.05" or "300" describes; of others as `as_restart`."""
+    if not isinstance(text, str):
+        return as_restart(text)
     every, _, scale = text.partition(",")
     try:
         return Restart(int(every), float(scale)) if scale else Restart(int(every))
     except InputError as problem:
-        told = f", where {problem}"
+        reason = f", where {problem}"
     except ValueError:
-        told = "; write EVERY or EVERY,SCALE such as 300,0.05"
-    raise InputError(f"restart is {checks.shown(text)}{told}", argument="restart")
+        reason = "; write EVERY or EVERY,SCALE such as 300,0.05"
+    raise InputError(f"restart is {checks.shown(text)}{reason}", argument="restart")
 
 
-def restart_from_dict(told: Any) -> Restart | None:
-    """Return the restart that `Restart.to_dict` told, or None for None; InputError if it is none."""
-    if told is None:
+def restart_from_dict(values: Any) -> Restart | None:
+    """Return the restart that `Restart.to_dict` describes, None for None; else InputError."""
+    if values is None:
         return None
-    if not isinstance(told, dict) or set(told) != {"every", "scale"}:
-        raise InputError(f"{checks.shown(told)} describes no restart")
-    return Restart(**told)
+    if not isinstance(values, dict) or set(values) != {"every", "scale"}:
+        raise InputError(f"{checks.shown(values)} does not describe a restart")
+    return Restart(**values)

@@ -1,10 +1,11 @@
-"""The loop around an engine: time slices, recording, progress, interruption, checkpoints.
+"""The options of a run, and the loop around an engine: time slices, records, progress, Ctrl-C, checkpoints.
 
 `train.py` is the door for users; the engines know nothing of clocks, signals or files.
 """
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -14,25 +15,30 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from sterling.base import checks
+from sterling.base.files import as_path, printable, refusal
 from sterling.base.interrupts import deferred_interrupt
-from sterling.base.progress import Progress
-from sterling.dynamics import walk as cell
-from sterling.dynamics.options import Options
+from sterling.base.progress import Progress, ProgressCallback, reporting
+from sterling.base.resources import thread_count
+from sterling.dynamics import state as cell
 from sterling.dynamics.orbit import Orbit
-from sterling.dynamics.verdict import Verdict
-from sterling.dynamics.walk import (
+from sterling.dynamics.restart import Restart, as_restart
+from sterling.dynamics.saved import Course
+from sterling.dynamics.state import (
     ABSORBED,
     FLIP,
     FLIP_BOUND,
     REACHED,
     RESTARTED,
     TIME_BOUND,
-    Course,
     Log,
-    Walk,
+    RunState,
 )
-from sterling.errors import SterlingWarning, StoreError
+from sterling.errors import InputError, InputTypeError, SterlingWarning, StoreError
+from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
+from sterling.schedules import MAX_STEPS, Power, Schedule
+from sterling.surrogates import STEEPEST, Surrogate, get_surrogate
 
 if TYPE_CHECKING:
     from sterling.dynamics.dense import DenseEngine
@@ -42,86 +48,155 @@ if TYPE_CHECKING:
 
 Error = TypeVar("Error", bound=BaseException)
 
+ENGINES = ("auto", "event", "dense")
+RECORDS = ("flips", "recurrence")
+
+#: Bound on what latents and masses may reach; a little less than the largest float.
+_LARGEST = 1e307
+
 _SLICE = 0.1  # seconds between looks at signals and the display
 _FLIP_BUFFER = 1 << 16
 _TIME_BUFFER = 1 << 14
+_CHUNKS = 1 << 10  # arrays of a record that are kept apart
 
 
-class Times:
-    """Return or sojourn times up to their bound, in one array; what is not filled takes no memory yet."""
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of `train`, where they are described; checked here, once.
 
-    def __init__(self, earlier: np.ndarray | None = None) -> None:
-        self._room = np.empty(TIME_BOUND, np.int64)
-        self.count = 0
-        if earlier is not None:
-            self.extend(earlier)
+    After the checks ``surrogate`` and ``schedule`` are objects, ``engine`` is "event" or "dense", ``threads``
+    a number, and ``steps`` the length of the whole run, what was done before a resume included.
+    """
 
-    def extend(self, times: np.ndarray) -> None:
-        """Add times; those beyond the bound are dropped."""
-        kept = times[: len(self._room) - self.count]
-        self._room[self.count : self.count + len(kept)] = kept
-        self.count += len(kept)
+    steps: int = 1_000_000
+    schedule: Schedule = None  # type: ignore[assignment]
+    surrogate: Surrogate = "relu"  # type: ignore[assignment]
+    restart: Restart | None = None
+    engine: str = "auto"
+    record: tuple[str, ...] = RECORDS
+    progress: bool | ProgressCallback = False
+    threads: int = None  # type: ignore[assignment]
+    cache_bytes: int | None = None
+    checkpoint: Path | None = None
+    checkpoint_every: float = 20.0
 
-    @property
-    def filled(self) -> np.ndarray:
-        """The times so far, a view that later ones do not change."""
-        return self._room[: self.count]
+    def __post_init__(self) -> None:
+        schedule = Power(0.5, 0.5) if self.schedule is None else self.schedule
+        surrogate, engine = get_surrogate(self.surrogate), checks.choice(self.engine, "engine", ENGINES)
+        if engine == "event" and not surrogate.piecewise_constant:
+            raise InputError(
+                f"the event engine needs a piecewise-constant surrogate, and {surrogate.name} is smooth: "
+                "use the dense engine"
+            )
+        if engine == "auto":
+            engine = "event" if surrogate.piecewise_constant else "dense"
+        if isinstance(self.record, str):
+            record = (self.record,)
+        else:
+            try:
+                record = tuple(self.record)
+            except TypeError:
+                text = f"record is {checks.shown(self.record)}; give names such as flips"
+                raise InputTypeError(text) from None
+        for name in record:
+            checks.choice(name, "record", RECORDS)
+        if not callable(self.progress):
+            checks.flag(self.progress, "progress")
+        room, checkpoint = self.cache_bytes, self.checkpoint
+        if room is not None:
+            room = int(checks.real(room, "cache_bytes", 0))
+        if checkpoint is not None:
+            checkpoint = as_path(checkpoint, "checkpoint")
+            reason = refusal(checkpoint)
+            if reason is not None:
+                raise InputError(f"checkpoint is {printable(checkpoint)}, {reason}")
+        known = "Constant(rate), Power(rate, exponent) or Table(rates)"
+        for name, value in (
+            ("steps", checks.integer(self.steps, "steps", 1, MAX_STEPS)),
+            ("schedule", checks.instance_of(schedule, Schedule, "schedule", known)),
+            ("surrogate", surrogate),
+            ("restart", None if self.restart is None else as_restart(self.restart)),
+            ("engine", engine),
+            ("record", record),
+            ("threads", thread_count(self.threads)),
+            ("cache_bytes", room),
+            ("checkpoint", checkpoint),
+            ("checkpoint_every", checks.real(self.checkpoint_every, "checkpoint_every", above=0)),
+        ):
+            object.__setattr__(self, name, value)
 
 
 @dataclass
 class Run:
     """One run under way.
 
-    ``walk`` is the state to go on from; ``flips``, ``returns`` and ``sojourns`` hold what a run that this one
+    ``state`` is where to go on from; ``flips``, ``returns`` and ``sojourns`` hold what a run that this one
     resumes has recorded, and ``spent`` the seconds it took.
+
+    Raises
+    ------
+    InputError
+        If latents could leave the range of floats.
     """
 
     instance: Instance
     options: Options
-    walk: Walk
+    state: RunState
     start_latent: np.ndarray
     record_flips: bool
     flips: list[np.ndarray] = field(default_factory=list)
-    returns: Times = field(default_factory=lambda: Times())
-    sojourns: Times = field(default_factory=lambda: Times())
+    returns: list[np.ndarray] = field(default_factory=list)
+    sojourns: list[np.ndarray] = field(default_factory=list)
     flips_complete_to: int | None = None  # None while all flips are recorded
     spent: float = 0.0
     finished: bool = False
 
-    def go(self, show: Callable[[Progress], None] | None = None) -> Orbit:
+    def __post_init__(self) -> None:
+        instance, options, restart = self.instance, self.options, self.options.restart
+        self.arguments = options.schedule._kernel_arguments(1 / instance.readout_norm2)
+        epoch = options.steps if restart is None else min(restart.every, options.steps)
+        mass = mass_between(*self.arguments, 0, epoch)
+        total = mass * math.ceil(options.steps / epoch)
+        slope = 1 if options.surrogate.piecewise_constant else STEEPEST
+        pull = instance.gradient_bound / instance.unit * slope
+        back = 0.0 if restart is None else restart.scale * instance.readout_norm2
+        if not total * max(pull, back, 1.0) < _LARGEST:
+            raise InputError(
+                f"{options.schedule!r} moves latents beyond the range of floats within {options.steps:,} "
+                f"steps (their sum is {total:.3g}): use smaller rates or fewer steps"
+            )
+
+    def go(self) -> Orbit:
         """Run to the planned step and return the result; after Ctrl-C, raise it with the result so far."""
         unsaved: StoreError | None = None
-        with deferred_interrupt() as interrupted:
-            engine = self._make_engine()
+        options = self.options
+        with reporting(options.progress, "steps") as show, deferred_interrupt() as interrupted:
+            what = self.instance, options.surrogate, self.arguments, self.state, self._buffers()
+            if options.engine == "dense":
+                from sterling.dynamics.dense import DenseEngine
+
+                engine = DenseEngine(*what)
+            else:
+                from sterling.dynamics.event import EventEngine
+
+                engine = EventEngine(*what, options.threads, options.cache_bytes)
             try:
-                engine.start()
                 engine.advance(0, 0)  # does nothing but compile what is not: that is no time of the run
-                pace = _Pace(self.options.steps, int(self.walk.clock[cell.ANCHOR]))
+                pace = _Pace(int(self.state.clock[cell.ANCHOR]))
                 self._loop(engine, pace, show, interrupted)
                 orbit = self._orbit(engine, pace)
             finally:
                 engine.finish()
             if show is not None:
-                show(self._progress(pace, orbit.steps, orbit))
-            if self.options.checkpoint is not None:
-                unsaved = _try_save(orbit, self.options.checkpoint)
+                show(self._progress(orbit.steps, pace, orbit))
+            if options.checkpoint is not None:
+                unsaved = _try_save(orbit, options.checkpoint)
             pressed = interrupted()
         if pressed:
             raise _holding(KeyboardInterrupt(), orbit) from unsaved
         if unsaved is not None:
             raise _holding(unsaved, orbit)
         return orbit
-
-    def _make_engine(self) -> Engine:
-        options = self.options
-        what = self.instance, options.surrogate, options.schedule, self.walk, self._buffers()
-        if options.engine == "dense":
-            from sterling.dynamics.dense import DenseEngine
-
-            return DenseEngine(*what)
-        from sterling.dynamics.event import EventEngine
-
-        return EventEngine(*what, options.threads, options.cache_bytes)
 
     def _loop(
         self,
@@ -136,7 +211,7 @@ class Run:
         while True:
             until = options.steps
             if restart is not None:
-                until = min(until, int(self.walk.clock[cell.EPOCH]) + restart.every - 1)
+                until = min(until, int(self.state.clock[cell.EPOCH]) + restart.every - 1)
             status = engine.advance(until, pace.budget)
             self._collect(engine, status)
             if status == ABSORBED or (status == REACHED and until == options.steps):
@@ -144,10 +219,10 @@ class Run:
                 return
             if status == REACHED and restart is not None:
                 norm2 = self.instance.readout_norm2
-                restart._apply(self.walk, engine.log, until + 1, options.schedule, norm2)
+                restart._apply(self.state, engine.log, until + 1, self.arguments, norm2)
                 engine.moved()
             if pace.tick(engine.position) and show is not None:
-                show(self._progress(pace, engine.position))
+                show(self._progress(engine.position, pace))
             if interrupted():
                 return
             if options.checkpoint is not None and time.monotonic() - saved >= options.checkpoint_every:
@@ -159,39 +234,45 @@ class Run:
 
     def _buffers(self) -> Log:
         """Return empty buffers for what is still recorded; what has passed its bound is not."""
-        clock = self.walk.clock
+        clock = self.state.clock
         flips = _FLIP_BUFFER + self.instance.n if self.record_flips and self.flips_complete_to is None else 0
-        returns = _TIME_BUFFER if self.returns.count == clock[cell.RETURNS] else 0
-        sojourns = _TIME_BUFFER if self.sojourns.count == clock[cell.SOJOURNS] else 0
-        return Log.sized(flips, returns, sojourns)
+        returns = _TIME_BUFFER if sum(map(len, self.returns)) == clock[cell.RETURNS] else 0
+        sojourns = _TIME_BUFFER if sum(map(len, self.sojourns)) == clock[cell.SOJOURNS] else 0
+        times = np.empty(returns, np.int64), np.empty(sojourns, np.int64)
+        return Log(np.empty(flips, FLIP), *times, np.zeros(3, np.int64))
 
     def _collect(self, engine: Engine, status: int) -> None:
         """Take over what the engine logged, up to the bounds, which do not depend on when this is called."""
         log = engine.log
         if status == RESTARTED:
-            self.returns, self.sojourns = Times(), Times()
-        flips, returns, sojourns = log.counts
-        if flips:
-            self.flips.append(log.flips[:flips].copy())
-        self.returns.extend(log.returns[:returns])
-        self.sojourns.extend(log.sojourns[:sojourns])
+            self.returns, self.sojourns = [], []
+        records = self.flips, self.returns, self.sojourns
+        for record, logged, count in zip(records, log[:3], log.counts, strict=True):
+            if count:
+                record.append(logged[:count].copy())
+            if len(record) > _CHUNKS:
+                record[:] = [np.concatenate(record)]
         log.counts[:] = 0
+        for record in (self.returns, self.sojourns):
+            excess = sum(map(len, record)) - TIME_BOUND
+            if excess > 0:
+                record[-1] = record[-1][:-excess]
         if len(log.flips) and sum(map(len, self.flips)) > FLIP_BOUND:
             flips = np.concatenate(self.flips)
             end = flips["step"][FLIP_BOUND]  # this step is not kept whole
             self.flips = [flips[flips["step"] < end]]
             self.flips_complete_to = int(end) - 1
         wanted = self._buffers()
-        if any(len(new) != len(old) for new, old in zip(wanted[:3], log[:3], strict=True)):
+        if list(map(len, wanted)) != list(map(len, log)):
             engine.log = wanted
 
     def _orbit(self, engine: Engine, pace: _Pace) -> Orbit:
         """Return the result as of now."""
-        options, walk = self.options, self.walk
+        options, state, no_times = self.options, self.state, np.zeros(0, np.int64)
         steps = options.steps if self.finished else engine.position
-        known = self.finished or steps > walk.clock[cell.ANCHOR]
+        known = self.finished or steps > state.clock[cell.ANCHOR]
         course = Course(
-            walk=walk.copy(),
+            state=RunState(*map(np.copy, state)),
             steps=steps,
             planned=options.steps,
             gradient=engine.gradient if known else np.zeros(0),
@@ -202,42 +283,34 @@ class Run:
             start_latent=self.start_latent,
             flips=np.concatenate([np.zeros(0, FLIP), *self.flips]) if self.record_flips else None,
             flips_complete_to=steps if self.flips_complete_to is None else self.flips_complete_to,
-            times=(self.returns.filled, self.sojourns.filled),
-            seconds=self.spent + pace.seconds,
+            times=(np.concatenate([no_times, *self.returns]), np.concatenate([no_times, *self.sojourns])),
+            seconds=self.spent + time.monotonic() - pace.begun,
             instance=self.instance.to_dict(),
         )
         return Orbit(course)
 
-    def _progress(self, pace: _Pace, step: int, orbit: Orbit | None = None) -> Progress:
-        clock = self.walk.clock
+    def _progress(self, step: int, pace: _Pace, orbit: Orbit | None = None) -> Progress:
+        """Return how far the run is; ``orbit`` is the result, at the end."""
+        clock = self.state.clock
         if orbit is None:
-            visits, verdict = int(clock[cell.VISITS]), Verdict.WANDERING
-            if visits >= 2:
-                verdict = Verdict.RECURRENT
-            occupancy, note = clock[cell.OCCUPIED] / max(1, clock[cell.ANCHOR]), f"{verdict} so far"
+            visits, occupancy = int(clock[cell.VISITS]), clock[cell.OCCUPIED] / max(1, clock[cell.ANCHOR])
+            note = f"{'RECURRENT' if visits >= 2 else 'WANDERING'} so far"
         else:
-            visits, occupancy, note = orbit.visits, orbit.occupancy, str(orbit.verdict)
-        facts = (
-            f"occupancy {occupancy:.3g}",
-            f"visits {visits:,}",
-            f"flips at {clock[cell.EVENTS]:,} steps",
-        )
-        return Progress(step, self.options.steps, note, facts, pace.left(step))
+            visits, occupancy, note = orbit.visits, orbit.occupancy, orbit.verdict.name
+        facts = f"occupancy {occupancy:.3g}", f"visits {visits:,}", f"flips at {clock[cell.EVENTS]:,} steps"
+        left = self.options.steps - step
+        seconds = None if left and not pace.rate else left / (pace.rate or 1.0)
+        return Progress(step, self.options.steps, note, facts, seconds)
 
 
 class _Pace:
     """Adapts the budget of a slice to the machine, and estimates the time left."""
 
-    def __init__(self, planned: int, step: int):
-        self.planned, self.first = planned, step
+    def __init__(self, step: int):
         self.begun = self.mark = time.monotonic()
         self.budget = 20_000_000
-        self._rate: float | None = None
+        self.rate: float | None = None  # steps a second of late, None while unknown
         self._last = (self.begun, step)
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.begun
 
     def tick(self, step: int) -> bool:
         """Note the end of a slice; return whether it is time to look up."""
@@ -252,17 +325,9 @@ class _Pace:
         if now - since < _SLICE:
             return False
         rate = (step - at) / (now - since)
-        self._rate = rate if self._rate is None else 0.9 * self._rate + 0.1 * rate
+        self.rate = rate if self.rate is None else 0.9 * self.rate + 0.1 * rate
         self._last = (now, step)
         return True
-
-    def left(self, step: int) -> float | None:
-        """Return the seconds that the rest will take at the recent pace, None if unknown."""
-        if step >= self.planned:
-            return 0.0
-        if not self._rate:
-            return None
-        return (self.planned - step) / self._rate
 
 
 def _try_save(orbit: Orbit, path: Path) -> StoreError | None:

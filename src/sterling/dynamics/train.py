@@ -1,23 +1,25 @@
-"""`train` and `resume`, the doors to a run: `options.py` checks what they take, `run.py` does the work."""
+"""`train` and `resume`, the doors to a run; `run.py` checks the options and does the work."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 
 import numpy as np
 
 from sterling.base import checks
 from sterling.base.arrays import real_array
-from sterling.base.progress import ProgressCallback, reporting
-from sterling.dynamics.options import RECORDS, Options
+from sterling.base.progress import ProgressCallback
+from sterling.dynamics import state as cell
 from sterling.dynamics.orbit import Orbit
 from sterling.dynamics.restart import Restart
-from sterling.dynamics.run import Run, Times
-from sterling.dynamics.walk import CURRENT, Walk
-from sterling.errors import CheckpointError, InputError, InputTypeError
+from sterling.dynamics.run import RECORDS, Options, Run
+from sterling.dynamics.state import RunState
+from sterling.errors import CheckpointError, InputError, InputTypeError, SterlingWarning
 from sterling.model.instance import Instance
 from sterling.model.problem import LATENT, part_seed
+from sterling.returns import counts
 from sterling.schedules import MAX_STEPS, Schedule
 from sterling.surrogates import Surrogate
 
@@ -35,7 +37,7 @@ def train(
     record: str | Iterable[str] = RECORDS,
     progress: bool | ProgressCallback = False,
     *,
-    restart: Restart | None = None,
+    restart: Restart | int | None = None,
     threads: int | None = None,
     cache_bytes: float | None = None,
     checkpoint: str | os.PathLike | None = None,
@@ -48,7 +50,7 @@ def train(
     instance : Instance
         The data.
     steps : int
-        T, at most 10¹². Once the weights can change no more, the rest is stood in for.
+        T, at most 10¹². Once the weights can change no more, the remaining steps take no time.
     schedule : Schedule
         Step sizes η_t in units where the readout has norm one; `Power(0.5, 0.5)` by default.
     surrogate : str or Surrogate
@@ -60,17 +62,18 @@ def train(
         step. Both give the same orbit. "auto" takes "event" where it can.
     record : collection of str
         What to keep besides averages and verdict: "flips", and "recurrence" for `Orbit.recurrence`, which
-        takes a fixed amount of memory. Both by default; none with ``()``.
+        takes a fixed amount of memory. Both by default; neither with ``()``.
     progress : bool or callable
         True shows a display; a callable gets a `Progress` several times a second.
-    restart : Restart, optional
-        Go back to the time average now and then, see `Restart`; never by default.
+    restart : Restart or int, optional
+        Go back to the time average at regular steps, see `Restart`; a number is ``Restart(every)``. Never by
+        default.
     threads : int, optional
-        Threads for one gradient, at most as many as there are cores; all by default. The result does not
-        depend on it.
+        Number of threads for one gradient; as many as there are cores by default. Results are the same for
+        any value.
     cache_bytes : float, optional
-        Memory for gradients of visited states; 1 GiB by default, less where memory is short. The result
-        does not depend on it.
+        Memory for gradients of visited states, in bytes; 1 GiB by default, less where memory is short.
+        Results are the same for any value.
     checkpoint : path, optional
         A file to save the run to, every ``checkpoint_every`` seconds and at the end.
     checkpoint_every : float
@@ -121,7 +124,7 @@ def train(
         schedule=schedule,  # type: ignore[arg-type]
         surrogate=surrogate,  # type: ignore[arg-type]
         engine=engine,
-        restart=restart,
+        restart=restart,  # type: ignore[arg-type]
         record=record,  # type: ignore[arg-type]
         progress=progress,
         threads=threads,  # type: ignore[arg-type]
@@ -165,7 +168,7 @@ def resume(
     Raises
     ------
     CheckpointError
-        If the run belongs to another instance, or contradicts this one.
+        If the run belongs to another instance.
     InputError
         If no steps are left and none are given.
     KeyboardInterrupt, StoreError
@@ -190,7 +193,7 @@ def resume(
     options = Options(
         steps=planned,
         schedule=orbit.schedule,
-        surrogate=orbit._surrogate,
+        surrogate=orbit._course.surrogate,
         engine=orbit.engine,
         restart=orbit.restart,
         progress=progress,
@@ -204,54 +207,67 @@ def resume(
 
 def begin(instance: Instance, options: Options, latent: np.ndarray) -> Orbit:
     """Run from latents u_0, with options that are checked."""
-    options.check_reach(instance)
-    options.warn(stacklevel=3)
-    walk = Walk.start(latent, instance.teacher, "recurrence" in options.record)
-    return _go(Run(instance, options, walk, latent, "flips" in options.record))
+    state = first_state(latent, instance.teacher, "recurrence" in options.record)
+    run = Run(instance, options, state, latent, "flips" in options.record)
+    for reason in options.schedule.conditions().failed:
+        text = f"this schedule fails a term of the theorem. {reason}"
+        warnings.warn(text, SterlingWarning, stacklevel=3)
+    return run.go()
+
+
+def first_state(latent: np.ndarray, teacher: np.ndarray | None, counting: bool = True) -> RunState:
+    """Return the state at step 0; ``counting`` says whether the visits to the reference are counted."""
+    n = len(latent)
+    signs = np.where(latent >= 0, 1, -1).astype(np.int8)
+    reference = signs.copy() if teacher is None else teacher.astype(np.int8)
+    clock = np.zeros(cell.CLOCK, np.int64)
+    clock[[cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.CURRENT]] = -1
+    clock[cell.BEST] = np.iinfo(np.int64).max
+    clock[cell.SEEKING] = teacher is None
+    clock[cell.DISTANCE] = np.count_nonzero(signs != reference)
+    return RunState(
+        clock,
+        latent.astype(np.float64),
+        signs,
+        reference,
+        since=np.zeros(n, np.int64),
+        plus=np.zeros(n, np.int64),
+        since_mass=np.zeros(n),
+        balance=np.zeros(n),
+        epoch=np.zeros(n),
+        mass=np.zeros(3),
+        tally=counts.start(n) if counting else np.zeros(0, np.int64),
+    )
 
 
 def go_on(orbit: Orbit, instance: Instance, options: Options) -> Orbit:
     """Run on from an orbit; of the options, ``record`` does not count, for what was recorded goes on."""
     check_belongs(orbit, instance)
-    options.check_reach(instance)
-    returns, sojourns = orbit._times
-    complete = orbit.flips_complete_to == orbit.steps
+    course = orbit._course
+    returns, sojourns = course.times
     run = Run(
         instance,
         options,
-        orbit._walk.copy(),
+        RunState(*map(np.copy, course.state)),
         orbit.start_latent,
         orbit.recorded,
         flips=[orbit.flips] if orbit.recorded else [],
-        returns=Times(returns),
-        sojourns=Times(sojourns),
-        flips_complete_to=None if complete else orbit.flips_complete_to,
+        returns=[returns],
+        sojourns=[sojourns],
+        flips_complete_to=None if orbit.flips_complete_to == orbit.steps else orbit.flips_complete_to,
         spent=orbit.stats.seconds,
     )
-    return _go(run)
+    return run.go()
 
 
 def check_belongs(orbit: Orbit, instance: Instance) -> None:
-    """Refuse a run of another instance, or one from a file that says what the data do not."""
+    """Refuse a run of another instance."""
     if orbit.instance.get("fingerprint") != instance.fingerprint:
         saved, given = _describe(orbit.instance), _describe(instance.to_dict())
         what = f"({saved}) than the one given ({given})" if saved != given else f"of the same size ({given})"
         raise CheckpointError(
             f"the saved run belongs to another instance {what}: give the same data, or start anew"
         )
-    teacher = orbit.reference if orbit.reference_kind == "teacher" else None
-    if not np.array_equal(teacher, instance.teacher):  # type: ignore[arg-type]
-        raise CheckpointError("the saved run refers to another teacher than that of its data: start anew")
-
-
-def check_end(orbit: Orbit, instance: Instance) -> None:
-    """Refuse a run from a file that says of its last weights what the data do not: one pass over the data."""
-    gradient, square = orbit._gradient, orbit._walk.clock[CURRENT]
-    if gradient.size and not (
-        np.array_equal(gradient, instance.gradient(orbit.signs, orbit._surrogate))
-        and square == instance._square(orbit.signs)
-    ):
-        raise CheckpointError("the saved run contradicts its data at its last weights: start anew")
 
 
 def initial_latent(n: int, init) -> np.ndarray:
@@ -280,11 +296,6 @@ def initial_latent(n: int, init) -> np.ndarray:
             f"init reaches {np.abs(latent).max():g}; latents must lie within ±{_FARTHEST:g}", argument="init"
         )
     return latent
-
-
-def _go(run: Run) -> Orbit:
-    with reporting(run.options.progress, "steps") as show:
-        return run.go(show)
 
 
 def _describe(instance: dict) -> str:

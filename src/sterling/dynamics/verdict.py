@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
-
-from sterling.base.text import percent
-
-if TYPE_CHECKING:
-    from sterling.dynamics.orbit import Orbit
 
 
 class Verdict(Enum):
@@ -69,25 +63,3 @@ class Verdict(Enum):
 
     def __repr__(self) -> str:
         return f"Verdict.{self.name}"
-
-
-def meaning(orbit: Orbit) -> str:
-    """Return what the verdict says of this run, in words; "elsewhere" needs a teacher."""
-    from sterling.returns.recurrence import home
-
-    if orbit.reference_kind != "teacher":
-        if orbit.verdict is Verdict.TRAPPED:
-            return (
-                "absorbed where not every label is right: no step size and no patience will help; more "
-                "samples or normalised features may"
-            )
-        if orbit.verdict is Verdict.RECURRENT:
-            return (
-                f"the {home(orbit)} was left and visited again: compare it with the time average on data set "
-                "aside, or take more samples"
-            )
-    words = orbit.verdict.meaning.replace("reference", home(orbit))
-    if orbit.verdict is Verdict.RECURRENT and not orbit.errors:
-        often = f"right only by chance, as in {percent(orbit.occupancy, 2)} of the steps"
-        return words.replace(": ", f", so the last iterate is {often}: ")
-    return words

@@ -1,4 +1,4 @@
-"""Numbers on dyadic grids: floats in, integers out, with the rounding told.
+"""Numbers on dyadic grids: floats in, integers out, with the size of the rounding.
 
 An `InputGrid` holds the inputs of an instance as small integers; value = (code + offset)·2^(shift − bits),
 with one offset and one shift for each feature. Sums over such codes are exact and the same in any order.
@@ -6,8 +6,11 @@ with one offset and one shift for each feature. Sums over such codes are exact a
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +20,8 @@ from sterling.errors import RangeError
 
 #: Finest grid that is tried when values might be represented without any rounding.
 _EXACT_BITS = 40
+FINENESS = (20, 16, 12, 10, 8)  # bits of the codes of labels and readout that are tried in turn
+_ENOUGH = 12  # fewer are taken only where sums would not fit otherwise
 #: Features must be smaller than this, and larger than its inverse.
 _USUAL = 1e31
 #: Rows of codes that are searched for extremes as one.
@@ -72,21 +77,19 @@ class InputGrid:
     @cached_property
     def reach(self) -> tuple[int, int]:
         """Bounds on |code + offset| and, in units of 2^-bits, on |Σ_k ± value_k|."""
-        low, high = (codes[: self.features] + self.offsets for codes in _extremes(self.rows))
-        reach = np.maximum(np.abs(low), np.abs(high))
-        total = sum(int(r) << int(s) for r, s in zip(reach, self.shifts, strict=True))
+        # NumPy is slow on short rows, so several are searched as one.
+        rows, limits = self.rows, np.iinfo(self.rows.dtype)
+        width, whole = rows.shape[1], len(rows) // _TOGETHER * _TOGETHER
+        long, rest = rows[:whole].reshape(-1, _TOGETHER * width), rows[whole:]
+        reach = np.zeros(self.features, np.int64)
+        for extreme, none in ((np.min, limits.max), (np.max, limits.min)):
+            ends = extreme(long, axis=0, initial=none).reshape(_TOGETHER, width)
+            codes = extreme(np.vstack([ends, rest]), axis=0).astype(np.int64)[: self.features]
+            reach = np.maximum(reach, np.abs(codes + self.offsets))
+        total = 0
+        for largest, shift in zip(reach.tolist(), self.shifts.tolist(), strict=True):
+            total += largest << shift
         return int((reach + np.abs(self.offsets)).max()), total
-
-
-def _extremes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the least and the largest code of each column, int64; NumPy is slow on short rows."""
-    width, whole = rows.shape[1], len(rows) // _TOGETHER * _TOGETHER
-    long, rest = rows[:whole].reshape(-1, _TOGETHER * width), rows[whole:]
-    found = []
-    for extreme, none in ((np.min, np.iinfo(rows.dtype).max), (np.max, np.iinfo(rows.dtype).min)):
-        ends = extreme(long, axis=0, initial=none).reshape(_TOGETHER, width)
-        found.append(extreme(np.vstack([ends, rest]), axis=0).astype(np.int64))
-    return found[0], found[1]
 
 
 def exact_bits(values: np.ndarray) -> int | None:
@@ -104,6 +107,23 @@ def exact_bits(values: np.ndarray) -> int | None:
         values = values[odd]  # only what did not fit can need a finer grid
         bits += 1
     return None
+
+
+def finest(make: Callable[[int], Any], aim: float = math.inf) -> Any:
+    """Return ``make(bits)``, an instance, for the finest grid of labels and readout on which sums fit.
+
+    ``aim`` is a bound on gradient sums that a coarser grid is worth, down to 12 bits.
+    """
+    for bits in FINENESS:
+        try:
+            instance = make(bits)
+        except RangeError:
+            if bits == FINENESS[-1]:
+                raise
+            continue
+        if bits <= _ENOUGH or instance.gradient_bound < aim:
+            return instance
+    raise AssertionError("unreachable")
 
 
 def vector_codes(values: np.ndarray, fineness: int, what: str) -> tuple[np.ndarray, int]:

@@ -1,4 +1,4 @@
-"""What exact sums can hold: the finest grid of labels and readout that fits, and limbs of wide factors.
+"""What exact sums can hold, and limbs of wide factors.
 
 Where nothing fits, the error names the cause: features, labels beside outputs, or too many samples.
 """
@@ -6,37 +6,17 @@ Where nothing fits, the error names the cause: features, labels beside outputs, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
 from sterling.errors import RangeError
-from sterling.exact.grid import InputGrid
+from sterling.exact.grid import FINENESS, InputGrid
 
 EXACT = 1 << 53  # integers below are exact in float64
 WHOLE = 1 << 62  # sums below leave an int64 one bit to spare
 
-_FINENESS = (20, 16, 12, 10, 8)  # bits of the codes of labels and readout that are tried in turn
-_ENOUGH = 12  # fewer are taken only where sums would not fit otherwise
 _USUAL_ROWS = 10  # bits of the number of samples that every instance may have
-
-
-def finest(make: Callable[[int], Any], aim: float = math.inf) -> Any:
-    """Return ``make(bits)``, an instance, for the finest grid of labels and readout on which sums fit.
-
-    ``aim`` is a bound on gradient sums that a coarser grid is worth, down to 12 bits.
-    """
-    for bits in _FINENESS:
-        try:
-            made = make(bits)
-        except RangeError:
-            if bits == _FINENESS[-1]:
-                raise
-            continue
-        if bits <= _ENOUGH or made.gradient_bound < aim:
-            return made
-    raise AssertionError("unreachable")
 
 
 def limbs(values: np.ndarray, width: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -78,7 +58,7 @@ def too_large(
     """
     tiny = math.ldexp(1.0, -bits)
     apart = abs(math.log2(max(labels, tiny) / outputs))
-    fine = math.log2(max(labels, outputs) / tiny) - apart - _FINENESS[-1] - math.log2(units)
+    fine = math.log2(max(labels, outputs) / tiny) - apart - FINENESS[-1] - math.log2(units)
     scores = {
         "features": math.log2(max(grid.reach[0], 1)) + int(grid.shifts.max()) - 15,
         "apart": apart,

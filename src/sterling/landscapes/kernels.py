@@ -36,7 +36,7 @@ _LARGEST = (1 << 63) - 1
 class Position(NamedTuple):
     """The position of one thread: the state of the base, with its sums."""
 
-    data: passes.Data
+    data: passes.PassData
     base: passes.Base
     job: passes.Job
     scratch: passes.Scratch

@@ -1,4 +1,4 @@
-"""A classifier with 1-bit or low-bit weights; several classes are told apart one against the rest."""
+"""A classifier with 1-bit or low-bit weights; several classes are separated one against the rest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class StraightThroughClassifier(ClassifierMixin, CodedEstimator):
 
     For each class one network H(z·w) is trained to say whether a sample belongs to it. Its weights are read
     off the time average of the run, and a slope and an intercept are fitted to the scores z·w by logistic
-    regression, so that classes can be compared and probabilities told.
+    regression, so that classes can be compared and have probabilities.
 
     Parameters
     ----------
@@ -103,21 +103,21 @@ class StraightThroughClassifier(ClassifierMixin, CodedEstimator):
         if len(self.classes_) < 2:
             raise InputError("there is one class only; a classifier needs samples of two or more classes")
         inputs = self._prepare(X[:, None, :])
-        told = [1] if len(self.classes_) == 2 else list(range(len(self.classes_)))
-        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=len(told))
+        targets = [1] if len(self.classes_) == 2 else list(range(len(self.classes_)))
+        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=len(targets))
         runs = [
             self._fit_codes(inputs, (codes == one).astype(np.float64), int(seed))
-            for one, seed in zip(told, seeds, strict=True)
+            for one, seed in zip(targets, seeds, strict=True)
         ]
         self.coef_ = np.stack([run.codes for run in runs])
         self.undecided_ = np.stack([run.undecided for run in runs])
         scores = self._preactivations(X[:, None, :])[:, 0]
-        fits = [LogisticRegression().fit(scores[:, [k]], codes == one) for k, one in enumerate(told)]
+        fits = [LogisticRegression().fit(scores[:, [k]], codes == one) for k, one in enumerate(targets)]
         self.slope_ = np.array([fit.coef_[0, 0] for fit in fits])
         self.intercept_ = np.array([fit.intercept_[0] for fit in fits])
         orbits = [run.orbit for run in runs]
-        self.orbit_ = orbits if len(told) > 1 else orbits[0]
-        self.verdict_ = [o.verdict for o in orbits] if len(told) > 1 else orbits[0].verdict
+        self.orbit_ = orbits if len(targets) > 1 else orbits[0]
+        self.verdict_ = [o.verdict for o in orbits] if len(targets) > 1 else orbits[0].verdict
         return self
 
     @staticmethod

@@ -11,6 +11,7 @@ import math
 from copy import deepcopy
 from fractions import Fraction
 from functools import cached_property
+from operator import mul
 
 import numpy as np
 
@@ -27,8 +28,8 @@ from sterling.base.pool import for_each
 from sterling.base.resources import require_memory
 from sterling.base.text import Described, counted, shortened
 from sterling.errors import InputError, RangeError
-from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs, vector_codes
-from sterling.exact.ranges import EXACT, WHOLE, finest, limbs, too_large, too_wide
+from sterling.exact.grid import InputGrid, aligned_zeros, finest, quantise_inputs, vector_codes
+from sterling.exact.ranges import EXACT, WHOLE, limbs, too_large, too_wide
 from sterling.model.columns import from_frame, is_frame
 from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values
 from sterling.model.rounding import Rounding, largest_error, rounded
@@ -253,8 +254,8 @@ class Instance(Described):
     @property
     def readout_norm2(self) -> float:
         """‖v‖², the divisor of step sizes."""
-        square = sum(int(code) ** 2 for code in self.readout_codes)
-        return float(square) / 4.0**self.readout_bits
+        codes = self.readout_codes.tolist()
+        return float(sum(map(mul, codes, codes))) / 4.0**self.readout_bits
 
     @property
     def residual_codes(self) -> np.ndarray:

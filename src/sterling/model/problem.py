@@ -18,8 +18,7 @@ from sterling.base.pool import for_each
 from sterling.base.resources import require_memory, thread_count
 from sterling.base.text import Described
 from sterling.errors import InputError, InputTypeError
-from sterling.exact.grid import InputGrid, aligned_zeros, padded_width, vector_codes
-from sterling.exact.ranges import finest
+from sterling.exact.grid import InputGrid, aligned_zeros, finest, padded_width, vector_codes
 from sterling.model.families import Family, family_table, get_family, normal_table
 from sterling.model.instance import Instance, transpose
 from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values
@@ -107,7 +106,8 @@ class Problem(Described):
         else:
             object.__setattr__(self, "readout", _check_readout(self.readout, self.m))
         object.__setattr__(self, "inputs", get_family(self.inputs))
-        object.__setattr__(self, "normalize", check_normalize(self.normalize))
+        if self.normalize is not None:
+            object.__setattr__(self, "normalize", check_normalize(self.normalize))
 
     def draw(self, seed=0, threads: int | None = None) -> Instance:
         """Draw a finite sample: the same bits on every machine and for any number of threads.
@@ -269,7 +269,7 @@ class Problem(Described):
             "noise": self.noise,
             "readout": readout,
             "inputs": str(self.inputs),
-            "normalize": normalize_values(self.normalize),
+            "normalize": None if self.normalize is None else normalize_values(self.normalize),
         }
 
     def __repr__(self) -> str:

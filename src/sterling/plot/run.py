@@ -9,7 +9,7 @@ import numpy as np
 
 from sterling.base.text import counted, sentence
 from sterling.dynamics.history import History, history
-from sterling.dynamics.verdict import meaning
+from sterling.dynamics.learned import meaning, problem_line
 from sterling.plot.style import (
     BLUE,
     DASHED,
@@ -244,42 +244,8 @@ def figure(orbit: Orbit) -> Figure:
     interrupted = ", interrupted" if orbit.interrupted else ""
     fig.text(0.012, 0.983, f"{verdict}{interrupted}", fontsize=15, weight="bold", color=colour, va="top")
     fig.text(0.012, 0.947, sentence(meaning(orbit)), fontsize=10, color=INK, va="top")
-    fig.text(0.012, 0.921, escaped(problem_line(orbit.to_dict())), fontsize=9, color=GREY, va="top")
+    fig.text(0.012, 0.921, escaped(problem_line(orbit)), fontsize=9, color=GREY, va="top")
     return fig
-
-
-def data_line(about: dict) -> str:
-    """Describe the data in one line, from the values of `Instance.to_dict`."""
-    origin = about.get("origin", {})
-    parts = [f"n = {about['n']}", f"N = {about['samples']:,}", f"m = {about['m']}"]
-    if "file" in origin:
-        parts.insert(0, str(origin["file"]))
-    if "labels" in origin:
-        parts.insert(1, f"labels in {origin['labels']!r}")
-    if "noise" in origin:
-        parts.append(f"σ = {origin['noise']:g}")
-    if "inputs" in origin:
-        parts.append(f"{origin['inputs']} inputs")
-    if origin.get("normalize"):
-        parts.append({"standard": "standardised", "whiten": "whitened"}.get(origin["normalize"], ""))
-    return " · ".join(filter(None, parts))
-
-
-def problem_line(result: dict) -> str:
-    """Describe a run in one line, from the values of `Orbit.to_dict`: data, surrogate, step sizes.
-
-    Users' names are not escaped for Matplotlib; see `sterling.plot.style.escaped`.
-    """
-    rates, restart = dict(result["schedule"]), result.get("restart")
-    kind = rates.pop("kind")
-    if kind == "table":
-        values = f"{len(rates['rates'])} rates"
-    else:
-        values = ", ".join(f"{name} {value:g}" for name, value in rates.items())
-    parts = [data_line(result["instance"]), f"surrogate {result['surrogate']}", f"{kind} steps ({values})"]
-    if restart:
-        parts.append(f"restart every {counted(restart['every'], 'step')} (scale {restart['scale']:g})")
-    return " · ".join(parts)
 
 
 def _wrong(orbit: Orbit) -> str:

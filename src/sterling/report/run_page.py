@@ -16,10 +16,10 @@ import numpy as np
 from sterling.base.files import write_atomically
 from sterling.base.text import counted, sentence
 from sterling.claims.finding import picture
-from sterling.dynamics.learned import told, weights_table
+from sterling.dynamics.learned import outcome, problem_line, weights_table
 from sterling.errors import InputError
 from sterling.plot import visits
-from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster, problem_line
+from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster
 from sterling.report.figures import Drawing, render
 from sterling.report.html import page
 from sterling.returns.recurrence import home
@@ -60,13 +60,13 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
     found = orbit.recurrence() if orbit.counted else None
     predicted, silence = _prediction(orbit, instance)
     (_, verdict), *_ = orbit._rows()
-    meaning, rows = told(orbit, instance)
+    meaning, rows = outcome(orbit, instance)
     weights = weights_table(orbit).head(_ROWS)
     return page(
         "run.html",
         verdict=verdict,
         meaning=sentence(meaning),
-        problem=problem_line(orbit.to_dict()),
+        problem=problem_line(orbit),
         rows=rows,
         statistics=[] if found is None else found._rows(),
         since=0 if found is None else found.since,

@@ -1,4 +1,4 @@
-"""Findings in a terminal: one line for each as it comes, and all of them in the end."""
+"""Findings in a terminal: one line for each when it is measured, and a table of all at the end."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ KIND_STYLES = {
 
 
 def judged(finding: Finding) -> str:
-    """Return one line that says how a claim came out."""
+    """Return one line with the judgement of a claim."""
     mark, _ = JUDGEMENT_STYLES[finding.judgement]
     return f"{mark} {finding.key}: {finding.judgement} ({readable_time(finding.seconds)})"
 
 
 def table(findings: Iterable[Finding]) -> RenderableType:
-    """Return the findings, a few lines a claim: how it came out, what was measured, theory."""
+    """Return the findings, a few lines per claim: judgement, measurement, theory."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text

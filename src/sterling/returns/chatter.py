@@ -4,13 +4,13 @@ A run that is neither absorbed nor back at its reference may be on its way (it w
 state of `theory/chatter.py`, where it stays for a time that grows exponentially with n. The rule here tells
 them apart from counts alone; it knows of no orbit.
 
-**The rule.** Over the last part of the run, half of it to three quarters (`Counts.late`), (1) the mean number
-of wrong weights in the later half of it is within 10 % of that in the earlier one, with both ends of its 95 %
-interval, which is taken twice as wide where even the longest batches are correlated; (2) at least one weight
-is wrong on average, with the lower end of the interval; (3) at least 1.5 times as many weights flip twice or
-more as are wrong at a time, so the wrong ones are not always the same; (4) a weight stays wrong for less than
-a tenth of the time looked at, on average. What is not shown is not claimed: a short run wanders, and so does
-one whose visits were not counted.
+**The rule.** Over the last part of the run, half of it to three quarters (`VisitCounts.late`), (1) the mean
+number of wrong weights in the later half of it is within 10 % of that in the earlier one, with both ends of
+its 95 % interval, which is taken twice as wide where even the longest batches are correlated; (2) at least
+one weight is wrong on average, with the lower end of the interval; (3) at least 1.5 times as many weights
+flip twice or more as are wrong at a time, so the wrong ones are not always the same; (4) a weight stays
+wrong for less than a tenth of the time looked at, on average. What is not shown is not claimed: a short run
+wanders, and so does one whose visits were not counted.
 
 **How often it errs.** A series whose mean changes by a tenth from one half to the other is said to chatter in
 at most 1.3 % of the cases where neighbouring batches are correlated up to 0.6, in up to 3.7 % at 0.8 (1,000

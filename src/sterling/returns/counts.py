@@ -8,8 +8,8 @@ doubles, so between 64 and 127 batches are there, however long the run. For `cha
 summed up to the ends of batches as well, and the flips of each weight are kept as they were at the last two
 doublings.
 
-Here are the places in the array, and `Counts`, which has them as plain arrays with names. Who fills the array
-is no business of this file.
+This file names the cells of the array; `VisitCounts` has them as plain arrays. `dynamics/bookkeeping.py`
+fills it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _KNOWN = 4  # spacing from which on the doubling before the last was one too
 
 
 @dataclass(frozen=True)
-class Counts:
+class VisitCounts:
     """The counts of one run, as plain arrays."""
 
     steps: int  # iterates that were looked at
@@ -59,7 +59,7 @@ class Counts:
     stayed: int  # and in completed stays
     returns: np.ndarray  # int64 (BINS,), completed absences by their length; see `bin_starts`
     sojourns: np.ndarray  # the same of stays
-    longest_return: int  # 0 if there are none
+    longest_return: int  # 0 without any
     longest_sojourn: int
     flips: np.ndarray  # int64 (n,), of each weight
     first: np.ndarray  # int64 (n,), departures from the reference in which the weight flipped
@@ -74,7 +74,7 @@ class Counts:
     @classmethod
     def read(
         cls, cells: np.ndarray, *, steps: int, visits: int, occupied: int, away: int, stayed: int
-    ) -> Counts:
+    ) -> VisitCounts:
         """Return what an array made by `start` holds, a copy; the numbers are kept elsewhere by those who
         fill it.
         """
@@ -106,7 +106,7 @@ class Counts:
 
     @property
     def late_wrong(self) -> np.ndarray:
-        """Mean number of wrong weights in each batch of the last part; empty where there is none."""
+        """Mean number of wrong weights in each batch of the last part; empty without one."""
         if self.late < 0:
             return np.zeros(0)
         return np.diff(self.wrong[self.late // self.batch_steps - 1 :]) / self.batch_steps
@@ -119,7 +119,7 @@ def size_of(n: int) -> int:
 
 def start(n: int) -> np.ndarray:
     """Return the array at step 0."""
-    cells = np.zeros(size_of(n), np.int64)
+    cells = np.zeros(FLIPPED + 5 * n + 1, np.int64)
     cells[[NEXT, NEXT_MARK, NEXT_BATCH, SPACING]] = 1
     return cells
 
@@ -140,14 +140,3 @@ def mark_steps() -> np.ndarray:
     index = np.arange(MARKS)
     eighth = np.maximum(index - 7, 0)
     return np.where(index < 8, index + 1, (8 + eighth % 8) << (eighth // 8))
-
-
-def check(cells: np.ndarray, n: int, step: int) -> bool:
-    """Whether an array from a file is one that a run of n weights can have at a step: kernels trust it."""
-    if cells.size != size_of(n) or cells.min() < 0:
-        return False
-    marked, batched, spacing = (int(cells[cell]) for cell in (MARKED, BATCHED, SPACING))
-    if marked >= MARKS or batched >= BATCHES or spacing < 1 or cells[DEEPEST] > n:
-        return False
-    mark, end = int(mark_steps()[marked]), (batched + 1) * spacing
-    return cells[NEXT_MARK] == mark and cells[NEXT_BATCH] == end and step < cells[NEXT] == min(mark, end)

@@ -1,7 +1,7 @@
 """What a trial is: its kind, the cell that it belongs to, and the seeds that it is drawn from.
 
-What a kind of sterling's own does is in a file NAME_kind.py. Nothing here knows of workers, files or orders,
-so a trial gives the same row wherever and whenever it runs.
+The built-in kinds are in files NAME_kind.py. Nothing here knows of workers, files or orders, so a trial has
+the same row wherever and whenever it runs.
 """
 
 from __future__ import annotations
@@ -31,10 +31,9 @@ from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
 #: Raised whenever the same cell and number would give another trial; such rows are not mixed.
 SEMANTICS = 2
 
-#: The parameters of a problem, which all kinds have, in the order of tables.
+#: The parameters of a problem, in the order of tables.
 PROBLEM = tuple(one.name for one in fields(Problem))
 
-_DIGEST = 12  # bytes of a cell's hash
 _RESERVED = (*PROBLEM, "cell", "trial", "seconds", "version", "outcome", "trials", "successes", "undecided")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -43,9 +42,6 @@ Look = Callable[..., None]
 
 class Cancelled(Exception):
     """A trial was given up on request; it leaves no row."""
-
-
-# -- seeds ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -271,7 +267,7 @@ def canonical(value: Any) -> str:
 
 def digest(text: str) -> str:
     """Return the hash that names a canonical text."""
-    return blake2b(text.encode(), digest_size=_DIGEST).hexdigest()
+    return blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 # -- kinds ---------------------------------------------------------------------------------------------------
@@ -390,10 +386,8 @@ class Kind(Described):
                     f"the surrogate {known.name!r} is not registered: call sterling.register first"
                 )
             return known.name
-        if name == "restart" and value != "none":
-            from sterling.dynamics.restart import parse_restart
-
-            return str(parse_restart(value))
+        if name == "restart":
+            return _restart_text(value)
         if name == "steps":
             return checks.integer(value, name, 1, MAX_STEPS)
         if isinstance(default, bool):
@@ -483,6 +477,17 @@ def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criter
         return Criterion(f"{column}>={number}", meaning.format(number), (column,), success, threshold=share)
     known = [*kind.criteria, *(f"{name}>=R" for name in numbers)]
     return kind.criteria[checks.choice(word, "the criterion", known)]
+
+
+def _restart_text(value: Any) -> str:
+    """Return a restart as a text: "none", or as `parse_restart` reads it."""
+    from sterling.dynamics.restart import Restart, parse_restart
+
+    if value is None or value is False or (isinstance(value, str) and value == "none"):
+        return "none"
+    if isinstance(value, int | str):
+        return str(parse_restart(str(value)))
+    return str(checks.instance_of(value, Restart, "restart", "one such as Restart(300, 0.05), or 300"))
 
 
 def schedule_text(schedule: Schedule | str) -> str:

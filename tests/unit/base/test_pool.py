@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 
 import pytest
 
@@ -204,19 +204,6 @@ def test_ctrl_c_comes_out_of_the_block(after):
         in_a_block(lambda pool: press(), after)
 
 
-def test_ctrl_c_while_threads_start_leaves_none(monkeypatch):
-    """A press between the start of a thread and whatever comes next is held back like any other."""
-    start = threading.Thread.start
-
-    def pressed(thread):
-        start(thread)
-        press()
-
-    monkeypatch.setattr(threading.Thread, "start", pressed)
-    with pytest.raises(KeyboardInterrupt):
-        in_a_block(lambda pool: list(pool.results(str, range(3))))
-
-
 def test_leaving_early_stops_the_work():
     released = threading.Event()
 
@@ -243,17 +230,6 @@ def test_processes():
         assert not pool.in_threads
         assert pool.count == 1
         assert sorted(done.value for done in pool.results(abs, [-1, -2]) if done) == [1, 2]
-
-
-def test_cancelled_elsewhere():
-    hand = ByHand()
-    with Pool(threads=1, executor=hand) as pool:
-        given = pool.results(abs, [1], every=0.0)
-        next(given)
-        hand.waiting[0][0].cancel()
-        hand.run()
-        with pytest.raises(CancelledError):
-            list(given)
 
 
 def test_work_in_a_pool_leaves_the_other_cores_alone():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.base.text import counted, html_table, readable_time, sentence, shortened
+from sterling.base.text import counted, html_table, readable_time, shortened
 
 INSTANCE = st.Problem(n=4, samples=30, m=9, noise=0.5, readout="signs").draw(0)
 OWN = st.Instance(np.eye(3) / 3, [0, 1, 1], origin={"file": "<b>.csv"})
@@ -90,8 +90,3 @@ def test_counts():
         "1,000 steps",
         "2.5 steps",
     ]
-
-
-def test_words_become_a_sentence():
-    assert sentence("w* absorbs") == "W* absorbs."
-    assert sentence("ReLU of NumPy") == "ReLU of NumPy."

@@ -109,16 +109,3 @@ def test_what_the_users_code_prints_is_no_result(run):
 
 def test_a_model_may_be_named_itself(run):
     assert run("audited_models:ready").stdout.startswith("Nothing is wrong")
-
-
-def test_a_narrow_terminal_is_told_in_blocks(run, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "30")
-    assert "surrogate    identity" in run("audited_models:ready").stdout
-
-
-def test_a_page_that_cannot_be_written(run):
-    assert run("audited_models:detached", "--report", "no/folder/page.html").exit_code == 2
-
-
-def test_help_says_that_code_is_run(run):
-    assert "runs code" in " ".join(run("--help").stdout.split())

@@ -99,14 +99,6 @@ def test_options_reach_the_experiments_and_the_page(fake, tmp_path, arguments, w
     assert [one["key"] for one in numbers["findings"]] == wanted["only"]
 
 
-def test_json_is_one_line_and_the_rest_is_silent(fake, tmp_path):
-    result = call("--only", "P1", "-o", tmp_path, "--json", "-q")
-    values = json.loads(result.stdout)
-    assert (values["interrupted"], values["missing"], values["folder"]) == (False, [], str(tmp_path))
-    assert values["findings"][0]["measured"][0]["value"] == 1.0432
-    assert result.stderr == ""
-
-
 @pytest.mark.parametrize("finish", [0, 2])
 def test_an_interrupted_run_leaves_a_page_of_what_there_is(fake, tmp_path, finish):
     fake["finish"] = finish

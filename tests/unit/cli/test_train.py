@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import sterling as st
-from sterling.dynamics.learned import told
+from sterling.dynamics.learned import outcome
 from tests.support import call, refused
 
 SMALL = ["train", "--n", "8", "--samples", "200", "--noise", "0.5", "--seed", "3", "--quiet"]
@@ -167,7 +167,7 @@ def test_the_advice_follows_what_fits(features, advice):
     instance = st.Instance(table[:, :features], table["label"], normalize="standard")
     orbit = st.train(instance, 20_000)
     assert orbit.verdict is st.Verdict.RECURRENT
-    meaning, rows = told(orbit, instance)
+    meaning, rows = outcome(orbit, instance)
     right = [
         int(np.sum(instance.predict(signs) == instance.labels))
         for signs in (orbit.ergodic_signs, orbit.reference, orbit.signs)
@@ -182,7 +182,7 @@ def test_a_last_iterate_that_is_right_by_chance_is_called_so():
     instance = st.Problem(n=8, samples=200, noise=0.5).draw(1)
     orbits = (st.train(instance, steps) for steps in range(5000, 5100))
     orbit = next(one for one in orbits if one.verdict is st.Verdict.RECURRENT and not one.errors)
-    meaning, _ = told(orbit, instance)
+    meaning, _ = outcome(orbit, instance)
     assert (
         "the last iterate is right only by chance, as in 39.52 % of the steps: decode with the time average"
         in meaning
@@ -190,7 +190,7 @@ def test_a_last_iterate_that_is_right_by_chance_is_called_so():
     free = st.Instance(instance.inputs, instance.labels)
     orbits = (st.train(free, steps) for steps in range(5000, 5100))
     tied = next(one for one in orbits if (one.signs == one.ergodic_signs).all())
-    meaning, _ = told(tied, free)
+    meaning, _ = outcome(tied, free)
     assert "the last iterate fits these data as well, but moves on" in meaning
 
 
@@ -264,18 +264,6 @@ def test_the_data_file_is_never_an_output(name, tmp_path, monkeypatch):
     before = (tmp_path / "d.csv").read_bytes()
     assert "the data file" in refused("train", "d.csv", "--quiet", "--out", name)
     assert (tmp_path / "d.csv").read_bytes() == before
-
-
-def test_numbers_out_of_range_are_wrong_input(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "d.csv").write_text("a,b,label\n1,1e300,0\n2,1,1\n")
-    assert "d.csv: feature 1 has the range 1 to 1e+300" in refused("train", "d.csv", "--quiet")
-
-
-def test_the_table_names_the_column_of_the_labels(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "d.csv").write_text("a,b,Label\n1,2,0\n2,1,1\n3,5,1\n")
-    assert "d.csv · labels in 'Label' · n = 2" in call("train", "d.csv", "--quiet", "--steps", "10").stdout
 
 
 def test_two_outputs_are_two_files(tmp_path, monkeypatch):

@@ -11,7 +11,8 @@ import pytest
 import sterling as st
 from sterling.dynamics import run
 from sterling.dynamics.event import EventEngine
-from sterling.dynamics.options import Options
+from sterling.dynamics.restart import parse_restart
+from sterling.dynamics.run import Options
 from sterling.dynamics.train import MAX_STEPS, initial_latent
 from tests.support import SMOOTH, assert_same_orbit, go_slowly
 
@@ -29,6 +30,45 @@ def clean():
 
 
 # ---------------------------------------------------------------------------------------- arguments
+
+
+@pytest.mark.parametrize("name", ["columns", "label_codes"])
+@pytest.mark.parametrize("call", [lambda instance: st.train(instance, 10), st.landscape])
+def test_arrays_of_other_lengths_never_reach_a_kernel(name, call):
+    """A kernel would read beyond them."""
+    instance = st.Problem(n=4, samples=40).draw(0)
+    cut = np.ascontiguousarray(getattr(instance, name)[..., :20])
+    object.__setattr__(instance, name, cut)
+    with pytest.raises(st.InputError, match="of this instance are"):
+        call(instance)
+
+
+def test_a_restart_may_be_a_number(noisy):
+    """As in a study's TOML; what is false means none."""
+    every = st.train(noisy, 50, restart=20)
+    assert every.restart == st.Restart(20)
+    assert_same_orbit(every, st.train(noisy, 50, restart=st.Restart(20)))
+    assert parse_restart(300) == parse_restart("300") == st.Restart()
+    for nothing in (None, False, 0):
+        assert Options(restart=nothing).restart is parse_restart(nothing) is None
+    for wrong in (True, "often", [300], -1, 2.5):
+        with pytest.raises(st.InputError, match=r"restart is|every is"):
+            st.train(noisy, 50, restart=wrong)
+
+
+@pytest.mark.parametrize("restart", [st.Restart(1, 1e-300), st.Restart(100, 1e80)])
+def test_masses_of_restarts_stay_finite(noisy, restart):
+    """Each epoch is short, but their masses add up, and latents start anew from them."""
+    with pytest.raises(st.InputError, match="beyond the range of floats"):
+        st.train(noisy, 100_000, st.Power(1e304, 8.0), restart=restart)
+
+
+def test_a_table_is_summed_once(noisy):
+    """A million rates take half a second each time; restarts and checkpoints would do so again and again."""
+    schedule = st.Table(np.full(100, 0.1))
+    first = schedule._kernel_arguments(0.25)
+    assert schedule._kernel_arguments(0.25) is first
+    assert schedule._kernel_arguments(0.5) is not first
 
 
 @pytest.mark.parametrize("steps", (0, -1, MAX_STEPS + 1, 10**30))
@@ -73,7 +113,7 @@ def test_unknown_engines(noisy, engine):
 
 @pytest.mark.parametrize("surrogate", SMOOTH)
 def test_smooth_surrogates_need_the_dense_engine(noisy, surrogate):
-    with pytest.raises(st.InputError, match=f"{surrogate} is smooth: take the dense engine"):
+    with pytest.raises(st.InputError, match=f"{surrogate} is smooth: use the dense engine"):
         st.train(noisy, 10, surrogate=surrogate, engine="event")
     assert st.train(noisy, 10, surrogate=surrogate).engine == "dense"
     assert st.train(noisy, 10).engine == "event"
@@ -389,6 +429,17 @@ def test_stalled(noisy, engine):
         orbit = st.train(noisy, 50, schedule, init=start * 1e3, engine=engine)
         assert orbit.verdict is st.Verdict.WANDERING
         assert not orbit.certified
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.filterwarnings("ignore::sterling.SterlingWarning")
+def test_stalled_where_a_latent_and_its_gradient_are_zero(engine):
+    inputs = np.array([[1.0, 2.0, 0.0], [2.0, -1.0, 0.0], [1.0, 1.0, 0.0], [-1.0, 2.0, 0.0]])
+    instance = st.Instance(inputs, np.zeros(4), constant="keep")
+    start = np.array([0.5, 5.0, 0.0])
+    orbit = st.train(instance, 50, st.Table([0.01, 0.0]), init=start, engine=engine)
+    assert orbit._course.gradient[2] == 0 < orbit._course.gradient.max()
+    assert (orbit.verdict, orbit.certified) == (st.Verdict.STALLED, True)
 
 
 @pytest.mark.filterwarnings("ignore::sterling.SterlingWarning")

@@ -261,7 +261,6 @@ def test_a_text_column_of_parquet_is_not_read(tmp_path):
     path = tmp_path / "d.parquet"
     frame = pl.DataFrame({"x": [0.0, 1.0] * 1500, "y": [0, 1] * 1500})
     frame.with_columns(pl.lit("a" * 10**6).alias("t")).write_parquet(path)
-    assert path.stat().st_size < 5000
     code = (
         "import resource, sterling\n"
         "resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))\n"

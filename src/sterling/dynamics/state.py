@@ -1,0 +1,75 @@
+"""The state of a run, which both engines move and checkpoints keep, and the log of what happens.
+
+Arrays rather than attributes, so that the kernels can change them in place. The functions that change them
+are in `bookkeeping.py`. Kernels are made of this file: an edit here discards all compiled ones.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+# Why an engine returned.
+REACHED, ABSORBED, FULL_LOG, RESTARTED, PAUSED, GROW = range(6)
+
+CLOCK = 17
+# Cells of RunState.clock, all int64.
+(
+    ANCHOR,  # step from which the current weights hold
+    EVENTS,  # steps at which some weight flipped
+    FLIPS,  # weights flipped
+    EVALUATIONS,  # states whose gradient was computed from the data
+    DISTANCE,  # Hamming distance to the reference
+    VISITS,  # arrivals at the reference
+    FIRST_HIT,  # step of the first, or -1
+    OCCUPIED,  # steps spent there
+    ARRIVED,  # step of the last arrival, or -1 while away
+    LEFT,  # step of the last departure, or -1 if there was none
+    SEEKING,  # 1 where the reference is the best state seen so far
+    BEST,  # sum of squared residual codes at the reference, while seeking
+    CURRENT,  # the same at the current state, -1 before the first look
+    RETURNS,  # completed absences
+    SOJOURNS,  # completed stays
+    READ,  # input entries read in all
+    EPOCH,  # step of the last restart, 0 before the first: there the schedule began
+) = range(CLOCK)
+
+# Cells of RunState.mass.
+TOTAL, CARRY, EPOCH_MASS = range(3)
+
+# Cells of Log.counts.
+LOGGED, LOGGED_RETURNS, LOGGED_SOJOURNS = range(3)
+
+#: Bound on recorded flips, of 13 bytes each; a run with more goes on without recording.
+FLIP_BOUND = 20_000_000
+#: Bound on recorded return times, and on recorded sojourn times.
+TIME_BOUND = 4_000_000
+
+#: One weight flip: the step t of the first w_t with the new sign, the coordinate, the new sign.
+FLIP = np.dtype([("step", "<i8"), ("coordinate", "<i4"), ("sign", "i1")])
+
+
+class RunState(NamedTuple):
+    """Everything that a checkpoint needs, and nothing that can be recomputed."""
+
+    clock: np.ndarray  # int64 (17,)
+    latent: np.ndarray  # float64 (n,), latents at the anchor
+    signs: np.ndarray  # int8 (n,), weights since the anchor
+    reference: np.ndarray  # int8 (n,)
+    since: np.ndarray  # int64 (n,), step of the last flip
+    plus: np.ndarray  # int64 (n,), finished steps at +1
+    since_mass: np.ndarray  # float64 (n,), mass at the last flip
+    balance: np.ndarray  # float64 (n,), Σ sign·mass of finished intervals
+    epoch: np.ndarray  # float64 (n,), Σ sign·mass up to the last restart
+    mass: np.ndarray  # float64 (3,), mass at the anchor in two floats, and that at the last restart
+    tally: np.ndarray  # int64, counts of the visits to the reference (`returns/counts.py`); empty if not kept
+
+
+class Log(NamedTuple):
+    """Buffers of what happened; an array of length zero is not kept. The caller empties full ones."""
+
+    flips: np.ndarray  # FLIP
+    returns: np.ndarray  # int64, steps from a departure to the next arrival
+    sojourns: np.ndarray  # int64, steps from an arrival to the next departure
+    counts: np.ndarray  # int64 (3,), how many of each are filled

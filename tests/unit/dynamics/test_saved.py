@@ -1,0 +1,290 @@
+"""Saved runs: what comes back is what went in, and a damaged file ends in a clear error."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+
+import numpy as np
+import pytest
+
+import sterling as st
+from sterling.dynamics.saved import VERSION
+from sterling.dynamics.state import FLIP
+from tests.support import assert_same_orbit
+
+
+@pytest.fixture(scope="module")
+def instance():
+    return st.Problem(n=5, samples=30, noise=0.6).draw(0)
+
+
+@pytest.fixture(scope="module")
+def orbit(instance):
+    return st.train(instance, 300)
+
+
+@pytest.fixture
+def path(orbit, tmp_path):
+    file = tmp_path / "run.orbit"
+    orbit.save(file)
+    return file
+
+
+def rewrite(path, *, header=None, text=None, drop=(), compression=zipfile.ZIP_STORED, **arrays):
+    """Write the file again with some of its parts replaced."""
+    with zipfile.ZipFile(path) as old:
+        parts = {name: old.read(name) for name in old.namelist()}
+    head = json.loads(parts["header.json"])
+    head.update(header or {})
+    parts["header.json"] = json.dumps(head).encode() if text is None else text
+    for name, array in arrays.items():
+        parts[f"{name.replace('walk_', 'walk-')}.npy"] = array if isinstance(array, bytes) else as_npy(array)
+    with zipfile.ZipFile(path, "w", compression) as new:
+        for name, part in parts.items():
+            if name not in drop:
+                new.writestr(name, part)
+
+
+def as_npy(array, **options):
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, array, **options)
+    return stream.getvalue()
+
+
+def part_of(path, name):
+    with zipfile.ZipFile(path) as archive:
+        return np.lib.format.read_array(io.BytesIO(archive.read(f"{name}.npy")))
+
+
+# ---------------------------------------------------------------------------------------- round trip
+
+
+@pytest.mark.filterwarnings("ignore::sterling.SterlingWarning")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"record": ()},
+        {"steps": 1},
+        {"schedule": st.Constant(0.1)},
+        {"schedule": st.Table([1.0, 0.1, 0.0])},
+        {"schedule": st.Power(1 / 3, 0.7)},
+        {"surrogate": "sigmoid", "steps": 30},
+        {"engine": "dense", "steps": 30},
+        {"init": np.array([1e-300, -1e100, 0.0, -0.0, 1.0])},
+    ],
+    ids=str,
+)
+def test_round_trip(instance, tmp_path, options):
+    """All fields, to the last bit, also when the file is saved again."""
+    orbit = st.train(instance, **{"steps": 200, **options})
+    orbit.save(tmp_path / "a")
+    back = st.Orbit.load(tmp_path / "a")
+    assert_same_orbit(back, orbit)
+    assert back.to_dict() == orbit.to_dict()
+    assert back.engine == orbit.engine
+    assert back.schedule == orbit.schedule
+    if orbit.recorded:
+        assert back.flips.dtype == FLIP
+    back.save(tmp_path / "b")
+    assert_same_orbit(st.Orbit.load(tmp_path / "b"), orbit)
+
+
+@pytest.mark.parametrize("clean", (True, False))
+def test_saved_loaded_resumed_and_saved_again(tmp_path, clean):
+    """The life of a checkpoint, also where a part of the run has no flips at all."""
+    data = st.Problem(n=5, samples=150, noise=0.0 if clean else 0.5).draw(0)
+    orbit = st.train(data, 200)
+    for _ in range(4):
+        orbit.save(tmp_path / "run")
+        orbit = st.resume(st.Orbit.load(tmp_path / "run"), data, steps=200)
+    orbit.save(tmp_path / "run")
+    assert_same_orbit(st.Orbit.load(tmp_path / "run"), st.train(data, 1000))
+
+
+def test_without_a_teacher(instance, tmp_path):
+    free = st.Instance(instance.inputs, instance.labels)
+    orbit = st.train(free, 300)
+    orbit.save(tmp_path / "a")
+    back = st.Orbit.load(tmp_path / "a")
+    assert back.reference_kind == "lowest risk seen"
+    assert_same_orbit(st.resume(back, free, steps=200), st.train(free, 500))
+
+
+def test_surrogates_of_ones_own(instance, tmp_path, registries):
+    """The file holds the window; a smooth one is found by its name, which must be known where it is read."""
+    wide = st.Surrogate("wide", window=(-0.25, 1.5))
+    orbit = st.train(instance, 300, surrogate=wide)
+    assert orbit.engine == "event"
+    assert_same_orbit(orbit, st.train(instance, 300, surrogate=wide, engine="dense"))
+    orbit.save(tmp_path / "a")
+    assert_same_orbit(
+        st.resume(st.Orbit.load(tmp_path / "a"), instance, steps=100), st.resume(orbit, instance, 100)
+    )
+    assert st.Orbit.load(tmp_path / "a").surrogate == "wide"
+
+    bell = st.Surrogate("bell", slope=lambda x, xp: xp.exp(-x * x))
+    orbit = st.train(instance, 30, surrogate=bell)
+    assert orbit.engine == "dense"
+    orbit.save(tmp_path / "b")
+    with pytest.raises(st.CheckpointError, match=r"unknown surrogate 'bell'.*register it"):
+        st.Orbit.load(tmp_path / "b")
+    st.register(bell)
+    assert_same_orbit(
+        st.resume(st.Orbit.load(tmp_path / "b"), instance, 30), st.train(instance, 60, surrogate="bell")
+    )
+
+
+def test_a_failed_save_leaves_the_old_file(orbit, path, monkeypatch):
+    """Half a file never stands under the final name, nor is one left beside it."""
+    before = path.read_bytes()
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(st.StoreError, match=r"cannot write .*: No space left on device"):
+        orbit.save(path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+# ----------------------------------------------------------------------------------------- damage
+
+
+def test_truncated_anywhere(path):
+    """A crash of the machine or a full disk may cut a copy at any byte."""
+    whole = path.read_bytes()
+    for length in [0, 1, 4, 30, *range(50, len(whole), 211), len(whole) - 22, len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        with pytest.raises(st.CheckpointError, match="damaged, truncated"):
+            st.Orbit.load(path)
+
+
+def test_any_byte_changed(path, orbit):
+    """Each changed byte is found by a checksum, or lies where it changes nothing."""
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for index in rng.choice(len(whole), 500, replace=False):
+        broken = bytearray(whole)
+        broken[index] ^= 1 << int(rng.integers(8))
+        path.write_bytes(broken)
+        try:
+            back = st.Orbit.load(path)
+        except st.CheckpointError:
+            continue
+        assert_same_orbit(back, orbit)
+
+
+# -------------------------------------------------------------------------------------- other files
+
+
+def test_other_files(tmp_path):
+    for content in (b"", b"hello", b"PK\x03\x04", b"\x93NUMPY", b"\0" * 4096):
+        (tmp_path / "x").write_bytes(content)
+        with pytest.raises(st.CheckpointError, match="/x is damaged"):
+            st.Orbit.load(tmp_path / "x")
+    np.savez(tmp_path / "x.npz", a=np.arange(3))
+    for text in ("{}", "[]", "null", "[" * 100_000, '{"format": "other"}'):
+        with zipfile.ZipFile(tmp_path / "y", "w") as archive:
+            archive.writestr("header.json", text)
+        with pytest.raises(st.CheckpointError, match="not a saved run"):
+            st.Orbit.load(tmp_path / "y")
+    for name in ("", "x.npz", "missing"):
+        with pytest.raises(st.CheckpointError, match=str(tmp_path / name)):
+            st.Orbit.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("version", (VERSION + 1, "1", None))
+def test_other_versions(path, version):
+    """Says which version it is, and which program reads it."""
+    rewrite(path, header={"version": version, "sterling": "9.9"})
+    with pytest.raises(
+        st.CheckpointError,
+        match=rf"format version {re.escape(repr(version))}.*reads {VERSION}: use sterling 9\.9",
+    ):
+        st.Orbit.load(path)
+
+
+def test_another_instance(path, instance):
+    other = st.Problem(n=5, samples=31, noise=0.6).draw(0)
+    with pytest.raises(st.CheckpointError, match=r"another instance .*30 samples.*31 samples"):
+        st.resume(st.Orbit.load(path), other, steps=10)
+    slightly = st.Instance(instance.inputs, instance.labels + 2.0**-8, teacher=instance.teacher)
+    with pytest.raises(st.CheckpointError, match="another instance"):
+        st.resume(st.Orbit.load(path), slightly, steps=10)
+
+
+# --------------------------------------------------------------------------------- contents
+
+
+class Bomb:
+    """Would write a file if it were ever unpickled."""
+
+    def __init__(self, file):
+        self.file = str(file)
+
+    def __reduce__(self):
+        return open, (self.file, "w")
+
+
+def test_nothing_is_unpickled(path, tmp_path):
+    """An array of objects is a program; it must be refused before it runs."""
+    trap = tmp_path / "trap"
+    bombs = np.array([Bomb(trap)] * 5, dtype=object)
+    for name in ("walk_latent", "gradient", "flips", "returns"):
+        rewrite(path, **{name: as_npy(bombs, allow_pickle=True)})
+        with pytest.raises(st.CheckpointError):
+            st.Orbit.load(path)
+    assert not trap.exists()
+
+
+ARRAYS = {
+    "shorter": {"walk_clock": np.zeros(15, np.int64)},
+    "longer": {"walk_latent": np.zeros(6)},
+    "scalar": {"walk_latent": np.float64(0)},
+    "matrix": {"walk_latent": np.zeros((5, 1))},
+    "type": {"walk_latent": np.zeros(5, np.float32)},
+    "order": {"walk_latent": np.zeros(5, ">f8")},
+    "tally": {"walk_tally": np.zeros(7, np.int64)},
+    "gradient": {"gradient": np.zeros(4)},
+    "flips": {"flips": np.zeros(3, np.int64)},
+    "cut": {"gradient": as_npy(np.zeros(5))[:-3]},
+    "empty": {"gradient": b""},
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_that_do_not_fit(path, name):
+    """Types and shapes are checked: kernels would read past the end of anything shorter."""
+    rewrite(path, **ARRAYS[name])
+    with pytest.raises(st.CheckpointError, match=r"run\.orbit"):
+        st.Orbit.load(path)
+
+
+def test_more_than_there_is_memory(path, monkeypatch):
+    monkeypatch.setattr("sterling.base.resources.available_memory", lambda: 1000)
+    with pytest.raises(st.CheckpointError, match=r"run\.orbit cannot be used: .* needs .* of memory"):
+        st.Orbit.load(path)
+
+
+def test_missing_members(path):
+    """Nothing in the file is optional."""
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    assert len(names) > 10
+    for name in names:
+        path.write_bytes(whole)
+        rewrite(path, drop=(name,))
+        with pytest.raises(st.CheckpointError, match=r"run\.orbit"):
+            st.Orbit.load(path)
+
+
+def test_a_compressed_file_will_do(path, orbit):
+    """Somebody may pack a file again with other tools."""
+    rewrite(path, compression=zipfile.ZIP_DEFLATED)
+    assert_same_orbit(st.Orbit.load(path), orbit)
