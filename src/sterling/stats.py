@@ -64,30 +64,6 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     return middle, middle - reach, middle + reach
 
 
-def quantile_interval(values: ArrayLike, share: float, level: float = 0.95) -> Interval:
-    """Return a quantile of independent values, 0 < share < 1, and its distribution-free interval.
-
-    The ends are order statistics: the quantile lies between them with the probability ``level`` at least, by
-    the binomial law.
-
-    >>> quantile_interval(range(11), 0.5)
-    (5.0, 1.0, 9.0)
-    """
-    from scipy.stats import binom
-
-    values = np.sort(np.asarray(values, np.float64))
-    tail, count = _tail(level), len(values)
-    if count == 0:
-        return math.nan, math.nan, math.nan
-    low = int(binom.ppf(tail, count, share)) - 1
-    high = int(binom.ppf(1 - tail, count, share))
-    return (
-        float(np.quantile(values, share)),
-        float(values[low]) if low >= 0 else -math.inf,
-        float(values[high]) if high < count else math.inf,
-    )
-
-
 def bootstrap_counts(count: int, seed: int | np.random.SeedSequence = 0) -> np.ndarray:
     """Return how often each of ``count`` draws is in each of 4000 resamples, int64 (4000, count).
 
