@@ -98,10 +98,9 @@ def interrupted(function, *arguments, **options):
 def go_slowly(monkeypatch, budget=1):
     """Let the loop look up after every bit of work, whatever the clock says."""
 
-    def start(self, planned, step):
-        self.planned, self.first, self.budget = planned, step, budget
-        self.begun = self.mark = 0.0
-        self._rate, self._last = None, (0.0, step)
+    def start(self, step):
+        self.budget, self.begun, self.mark = budget, 0.0, 0.0
+        self.rate, self._last = None, (0.0, step)
 
     monkeypatch.setattr(_Pace, "__init__", start)
     monkeypatch.setattr(_Pace, "tick", lambda self, step: True)

@@ -1,7 +1,7 @@
 """Intervals for counts and for values of independent draws, each once for the whole package.
 
-What they are of, and which verdict they carry, is the caller's. An end that the data do not bound is
-infinite; without data all is NaN. The same values give the same ends, on any machine.
+An end that the data do not bound is infinite; without data all numbers are NaN. The same values give the
+same ends, on any machine.
 """
 
 from __future__ import annotations
@@ -64,34 +64,10 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     return middle, middle - reach, middle + reach
 
 
-def quantile_interval(values: ArrayLike, share: float, level: float = 0.95) -> Interval:
-    """Return a quantile of independent values, 0 < share < 1, and its distribution-free interval.
-
-    The ends are order statistics: the quantile lies between them with the probability ``level`` at least, by
-    the binomial law.
-
-    >>> quantile_interval(range(11), 0.5)
-    (5.0, 1.0, 9.0)
-    """
-    from scipy.stats import binom
-
-    values = np.sort(np.asarray(values, np.float64))
-    tail, count = _tail(level), len(values)
-    if count == 0:
-        return math.nan, math.nan, math.nan
-    low = int(binom.ppf(tail, count, share)) - 1
-    high = int(binom.ppf(1 - tail, count, share))
-    return (
-        float(np.quantile(values, share)),
-        float(values[low]) if low >= 0 else -math.inf,
-        float(values[high]) if high < count else math.inf,
-    )
-
-
 def bootstrap_counts(count: int, seed: int | np.random.SeedSequence = 0) -> np.ndarray:
     """Return how often each of ``count`` draws is in each of 4000 resamples, int64 (4000, count).
 
-    Resamples that are to be compared with each other, those of paired values say, take the same ones.
+    Quantities that are compared with each other, such as paired values, should use the same resamples.
     """
     checks.integer(count, "count", 1)
     return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), _RESAMPLES)
@@ -107,8 +83,7 @@ def percentiles(resampled: ArrayLike, value: float, level: float = 0.95) -> Inte
 def clustered_correlation(x: ArrayLike, y: ArrayLike, cluster: ArrayLike, level: float = 0.95) -> Interval:
     """Return the correlation of values that come in clusters, and its bootstrap interval over whole clusters.
 
-    The ends are percentiles, so Fisher's z in between would not move them. They are NaN for less than three
-    clusters, and all is NaN where a value does not vary.
+    The ends are NaN for fewer than three clusters, and all numbers are NaN if a value does not vary.
     """
     x, y, cluster = np.asarray(x, np.float64), np.asarray(y, np.float64), np.asarray(cluster)
     members = (cluster[:, None] == np.unique(cluster)).astype(float)

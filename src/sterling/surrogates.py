@@ -357,7 +357,10 @@ def get_surrogate(surrogate: "str | Surrogate") -> Surrogate:
     >>> st.get_surrogate("hard_tanh").window
     (-1.0, 1.0)
     """
-    return surrogate if isinstance(surrogate, Surrogate) else SURROGATES.find(surrogate)
+    if isinstance(surrogate, Surrogate):
+        return surrogate
+    found = SURROGATES.get(surrogate) if isinstance(surrogate, str) else None
+    return SURROGATES.find(surrogate) if found is None else found
 
 
 def surrogate_from_dict(values: Mapping[str, Any]) -> Surrogate:

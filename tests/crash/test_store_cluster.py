@@ -101,7 +101,7 @@ def test_ctrl_c_at_a_terminal_reaches_the_workers_and_nobody_complains(tmp_path)
         out, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130, err
     assert out.startswith("interrupted: ")
-    assert err == f"interrupted: sterling study run {tmp_path / 's'} goes on\n"
+    assert err == f"interrupted; continue with: sterling study run {tmp_path / 's'}\n"
 
 
 def test_a_scheduler_that_dies_is_told_in_one_line(tmp_path):

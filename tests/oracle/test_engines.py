@@ -414,10 +414,9 @@ def test_interrupted_at_every_slice(monkeypatch):
 def slice_often(monkeypatch, budget=100_000):
     """Let the loop look up after about a tenth of a millisecond of work, whatever the clock says."""
 
-    def start(self, planned, step):
-        self.planned, self.first, self.budget = planned, step, budget
-        self.begun = self.mark = 0.0
-        self._rate, self._last = None, (0.0, step)
+    def start(self, step):
+        self.budget, self.begun, self.mark = budget, 0.0, 0.0
+        self.rate, self._last = None, (0.0, step)
 
     monkeypatch.setattr(run._Pace, "__init__", start)
     monkeypatch.setattr(run._Pace, "tick", lambda self, step: True)

@@ -1,7 +1,7 @@
 """What both engines write down when weights flip: visits to the reference, averages, records.
 
 `build` passes the functions through a compiler for the event engine, or leaves them as they are for the dense
-one. A *interval* is a span of steps in which no weight flips; it starts at the anchor.
+one. An *interval* is a span of steps in which no weight flips; it starts at the anchor.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
 
     @helper
     def returned(cells, n, time):
-        """Count an absence that ended after so many steps."""
+        """Count an absence of ``time`` steps, which ends."""
         cells[RETURN_TIMES + bin_of(time)] += 1
         cells[LONGEST_RETURN] = max(cells[LONGEST_RETURN], time)
         cells[FLIPPED + 2 * n + cells[DEEPEST]] += 1
@@ -77,7 +77,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
 
     @helper
     def stayed(cells, time):
-        """Count a stay that ended after so many steps; an absence begins."""
+        """Count a stay of ``time`` steps, which ends; an absence begins."""
         cells[SOJOURN_TIMES + bin_of(time)] += 1
         cells[LONGEST_SOJOURN] = max(cells[LONGEST_SOJOURN], time)
         cells[DEEPEST] = 0

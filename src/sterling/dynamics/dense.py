@@ -33,9 +33,6 @@ class DenseEngine:
         self.gradient, self._square = np.zeros(0), 0  # at the current weights; empty while it is not known
         self._known: dict[bytes, tuple[np.ndarray, int]] = {}
 
-    def start(self) -> None:
-        """Nothing to get ready."""
-
     def advance(self, until: int, budget: int) -> int:
         """Take steps up to ``until``; the return value says why it stopped (see `state.py`)."""
         state, log = self.state, self.log

@@ -65,19 +65,17 @@ class EventEngine:
         self.moved()
         self._stop = False
         self._wanted = threading.Event()  # helpers sleep while it is not set
+        self._wanted.set()
         self._helpers: list[threading.Thread] = []
         for thread in range(1, threads):
             name = f"sterling-helper-{thread}"
             self._helpers.append(threading.Thread(target=self._help, args=(thread,), daemon=True, name=name))
 
-    def start(self) -> None:
-        """Start the helper threads; whoever calls this calls `finish` in the end, whatever happens."""
-        self._wanted.set()
-        for helper in self._helpers:
-            helper.start()
-
     def advance(self, until: int, budget: int) -> int:
         """Run events up to step ``until``; the return value says why it stopped (see `state.py`)."""
+        for helper in self._helpers:
+            if helper.ident is None:
+                helper.start()
         before = self.state.clock.copy()
         while True:
             status = kernels.advance(
@@ -130,7 +128,7 @@ class EventEngine:
         self.cache = new
 
     def finish(self) -> None:
-        """Stop the helper threads, also where Ctrl-C fell between the starts of two."""
+        """Stop the helper threads. Whoever calls `advance` calls this in the end, whatever happens."""
         self._stop = True
         self.job.board[passes.STOP] = 1
         self._wanted.set()

@@ -79,7 +79,7 @@ def data_line(about: dict) -> str:
 def problem_line(orbit: Orbit) -> str:
     """Return one line that describes a run: data, surrogate, step sizes.
 
-    Names of the user's are as they are; `sterling.plot.style.plain` makes them fit for a picture.
+    Users' names are not escaped for Matplotlib; see `sterling.plot.style.escaped`.
     """
     schedule, restart = orbit.schedule, orbit.restart
     if isinstance(schedule, Power):

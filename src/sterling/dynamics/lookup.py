@@ -42,7 +42,7 @@ from sterling.exact.machine import clear_lowest, ones, trailing_zeros
     MISSES,  # states computed since one was last found
     PASSING,  # 1 while states are not kept, see `_count_miss`
     WAIT,  # misses after which that is tried
-    READ_THEN,  # entries read, all told, when the stretch now measured began
+    READ_THEN,  # entries read in all when the interval now measured began
     READ_KEPT,  # entries that the stretch before that trial took
     COUNTING,  # rows that had a coefficient, at the last look
     KNOWN,  # 1 where `Cache.parked` holds the sums of the base
@@ -274,7 +274,7 @@ def _plan(data, base, job, cache, signs, near):
 
 @embedded
 def _foretold(rows, n, flips):
-    """Return how many of the rows change sign with so many of n weights, if inputs are normal and alike.
+    """Return how many of the rows change sign when ``flips`` of n weights do, if inputs are normal and alike.
 
     Two sums of n normal numbers that differ in the signs of a share x of these have unlike signs with
     probability 2/π·arcsin √x.

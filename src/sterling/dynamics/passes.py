@@ -340,7 +340,7 @@ def _share_chunks(data, base, job, scratch, thread):
 
 @embedded
 def run_job(data, base, job, scratch):
-    """Run the job with whatever threads are awake; the totals end in ``scratch.sums[0]``."""
+    """Run the job with all threads that are awake; the totals end in ``scratch.sums[0]``."""
     chunks = (data.rows.shape[0] + data.chunk - 1) // data.chunk
     mine = _own(scratch, 0)
     for k in range(mine.sums.size):
@@ -360,7 +360,7 @@ def run_job(data, base, job, scratch):
 
 @njit
 def assist(data, base, job, scratch, thread, patience):
-    """Help with jobs as they come; return when told to stop, or after so many idle polls in a row."""
+    """Help with jobs as they come; return on STOP, or after ``patience`` idle polls in a row."""
     mine = _own(scratch, thread)
     idle = 0
     while idle < patience and atomic_load(job.board, STOP) == 0:

@@ -181,9 +181,8 @@ class Run:
 
                 engine = EventEngine(*what, options.threads, options.cache_bytes)
             try:
-                engine.start()
                 engine.advance(0, 0)  # does nothing but compile what is not: that is no time of the run
-                pace = _Pace(options.steps, int(self.state.clock[cell.ANCHOR]))
+                pace = _Pace(int(self.state.clock[cell.ANCHOR]))
                 self._loop(engine, pace, show, interrupted)
                 orbit = self._orbit(engine, pace)
             finally:
@@ -299,17 +298,18 @@ class Run:
         else:
             visits, occupancy, note = orbit.visits, orbit.occupancy, orbit.verdict.name
         facts = f"occupancy {occupancy:.3g}", f"visits {visits:,}", f"flips at {clock[cell.EVENTS]:,} steps"
-        return Progress(step, self.options.steps, note, facts, pace.left(step))
+        left = self.options.steps - step
+        seconds = None if left and not pace.rate else left / (pace.rate or 1.0)
+        return Progress(step, self.options.steps, note, facts, seconds)
 
 
 class _Pace:
     """Adapts the budget of a slice to the machine, and estimates the time left."""
 
-    def __init__(self, planned: int, step: int):
-        self.planned, self.first = planned, step
+    def __init__(self, step: int):
         self.begun = self.mark = time.monotonic()
         self.budget = 20_000_000
-        self._rate: float | None = None
+        self.rate: float | None = None  # steps a second of late, None while unknown
         self._last = (self.begun, step)
 
     def tick(self, step: int) -> bool:
@@ -325,17 +325,9 @@ class _Pace:
         if now - since < _SLICE:
             return False
         rate = (step - at) / (now - since)
-        self._rate = rate if self._rate is None else 0.9 * self._rate + 0.1 * rate
+        self.rate = rate if self.rate is None else 0.9 * self.rate + 0.1 * rate
         self._last = (now, step)
         return True
-
-    def left(self, step: int) -> float | None:
-        """Return the seconds that the rest will take at the recent pace, None if unknown."""
-        if step >= self.planned:
-            return 0.0
-        if not self._rate:
-            return None
-        return (self.planned - step) / self._rate
 
 
 def _try_save(orbit: Orbit, path: Path) -> StoreError | None:

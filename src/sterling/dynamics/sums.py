@@ -12,7 +12,7 @@ import numpy as np
 from sterling.exact.jit import embedded, helper
 from sterling.exact.machine import ADDED, add_eight, alike, clear_lowest, prefetch, trailing_zeros
 
-#: Rows that `add_eight` takes at a time; lists have room for so many more entries.
+#: Rows that `add_eight` takes at a time; lists have room for as many more entries.
 GROUP = 8
 
 # Cells of Scratch.held: entries in the list that waits, its absolute weights, which half it fills, and the

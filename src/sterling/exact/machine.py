@@ -257,7 +257,7 @@ class _Codes:
 
 
 def _adder(count):
-    """Return the intrinsic that adds so many listed rows, an even number, to 32 sums."""
+    """Return the intrinsic that adds ``count`` listed rows, an even number, to 32 sums."""
 
     @intrinsic
     def add(typing_context, rows, listed, weights, first, column, sums):

@@ -14,7 +14,7 @@ STEP_LIMIT = 2**60  # Sums of two steps stay inside int64.
 
 _DIRECT = 64  # Below this step terms are added one by one: the expansions need a large argument.
 _NARROW = 1.0 / 256.0  # Spans narrower than this share of their centre take two moments and one power.
-NARROW_FROM, NARROW_SPAN = 4096, 16  # Spans up to 16 from step 4096 on are narrow, whatever else.
+NARROW_FROM, NARROW_SPAN = 4096, 16  # Spans up to 16 from step 4096 on are always narrow.
 _RATIO = 9.0 / 7.0  # Pieces [x, 9x/7] have half width over centre = 1/8.
 _PIECE_TERMS = 12  # (1/8)^24 C_12/25 < 1e-16 for every exponent allowed.
 _ROOT_HALF = 0.7071067811865476
@@ -236,7 +236,7 @@ class MassFunctions(NamedTuple):
 
     first_reach(kind, rate, exponent, sums, t0, target, guess, limit) is the smallest t in (t0, limit] with
     mass(t0, t) ≥ target, or limit + 1 where mass(t0, limit) < target. It is exact with respect to the
-    computed mass, whatever the guess. A good guess makes it cost two masses.
+    computed mass for any guess. A good guess makes it cost two masses.
 
     narrow(exponent, d, centre), times the rate, is the mass of a power law over d steps whose numbers t + 1
     have the mean `centre`, bit for bit, where t0 ≥ `NARROW_FROM` and d ≤ `NARROW_SPAN`: for hot loops.

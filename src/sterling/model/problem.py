@@ -106,7 +106,8 @@ class Problem(Described):
         else:
             object.__setattr__(self, "readout", _check_readout(self.readout, self.m))
         object.__setattr__(self, "inputs", get_family(self.inputs))
-        object.__setattr__(self, "normalize", check_normalize(self.normalize))
+        if self.normalize is not None:
+            object.__setattr__(self, "normalize", check_normalize(self.normalize))
 
     def draw(self, seed=0, threads: int | None = None) -> Instance:
         """Draw a finite sample: the same bits on every machine and for any number of threads.
@@ -268,7 +269,7 @@ class Problem(Described):
             "noise": self.noise,
             "readout": readout,
             "inputs": str(self.inputs),
-            "normalize": normalize_values(self.normalize),
+            "normalize": None if self.normalize is None else normalize_values(self.normalize),
         }
 
     def __repr__(self) -> str:

@@ -1,6 +1,6 @@
 """Long-run means of a correlated series, from its sums over batches of equal length.
 
-Means over long batches are nearly independent and nearly normal, whatever the series does within a batch, so
+Means over long batches are nearly independent and nearly normal for any behaviour within a batch, so
 Student's interval holds for them: the method of batch means. Neighbours that still are correlated are merged
 first. The visits of a run to w* are no renewals, for the latents differ from one visit to the next; an
 interval over return cycles would take correlated cycles for independent ones.
@@ -57,7 +57,7 @@ class Estimate:
 
 
 def coarsen(means: np.ndarray, length: int, least: float) -> tuple[np.ndarray, int]:
-    """Merge batches, pair by pair, until one has at least so many steps; return the means and the length.
+    """Merge batches, pair by pair, until one has at least ``least`` steps; return the means and the length.
 
     What does not fill a merged batch is left out at the beginning.
     """

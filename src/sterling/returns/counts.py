@@ -59,7 +59,7 @@ class VisitCounts:
     stayed: int  # and in completed stays
     returns: np.ndarray  # int64 (BINS,), completed absences by their length; see `bin_starts`
     sojourns: np.ndarray  # the same of stays
-    longest_return: int  # 0 if there are none
+    longest_return: int  # 0 without any
     longest_sojourn: int
     flips: np.ndarray  # int64 (n,), of each weight
     first: np.ndarray  # int64 (n,), departures from the reference in which the weight flipped
@@ -106,7 +106,7 @@ class VisitCounts:
 
     @property
     def late_wrong(self) -> np.ndarray:
-        """Mean number of wrong weights in each batch of the last part; empty where there is none."""
+        """Mean number of wrong weights in each batch of the last part; empty without one."""
         if self.late < 0:
             return np.zeros(0)
         return np.diff(self.wrong[self.late // self.batch_steps - 1 :]) / self.batch_steps

@@ -41,8 +41,8 @@ class Times(Described):
     """How long completed absences or stays lasted, in steps."""
 
     count: int
-    mean: float  # exact; NaN if there are none
-    longest: int  # 0 if there are none
+    mean: float  # exact; NaN without any
+    longest: int  # 0 without any
     starts: np.ndarray  # int64 (bins,), smallest time of each bin that is not empty
     stops: np.ndarray  # first time beyond it: one more below 64 steps, above it at most 1/32 further
     counts: np.ndarray  # how many times lie in it
@@ -50,8 +50,8 @@ class Times(Described):
     def quantile(self, share: float) -> float:
         """Return the smallest time t such that at least this share of the times is t or less.
 
-        Exact up to 64 steps; beyond, the middle of a bin that is at most 1/32 of the time wide. NaN if there
-        are none.
+        Exact up to 64 steps; beyond, the middle of a bin that is at most 1/32 of the time wide. NaN
+        without any.
         """
         if not self.count:
             return math.nan
@@ -362,7 +362,7 @@ def _long_run(
 ) -> tuple[Estimate | None, str, float | None, Estimate | None]:
     """Return the occupancy of a stationary run, or None and why; the p-value for drift; the ratio of halves.
 
-    The ratio leaves out a quarter of the run, whatever the burn-in: it is there to see change.
+    The ratio leaves out a quarter of the run for any burn-in, so that change shows.
     """
     if certified:
         return None, "the run is over for all time, so there is nothing to estimate", None, None

@@ -23,10 +23,10 @@ from sterling.claims.experiments import (
     surrogate_choice,
     visits,
 )
-from sterling.claims.finding import Judgement, Measured
+from sterling.claims.finding import Judgement
 from sterling.claims.judge import Rule, bound, consistent, contradicted, near
 from sterling.returns.counts import mark_steps
-from sterling.stats import clustered_correlation, mean_interval, quantile_interval, share_interval
+from sterling.stats import clustered_correlation, mean_interval, share_interval
 from sterling.study import Cell, run_trial, trial_seeds
 
 CONSISTENT, FAR, CONTRADICTED, OPEN = (
@@ -217,10 +217,6 @@ def test_intervals_of_few_values_say_so():
     assert np.isnan(mean_interval(np.array([]))).all()
     assert mean_interval(np.array([2.0])) == (2.0, -math.inf, math.inf)
     assert np.isnan(share_interval(0, 0)).all()
-    middle, low, high = quantile_interval(np.arange(5.0), 0.9)
-    assert middle == pytest.approx(3.6)
-    assert low < middle
-    assert high == math.inf
 
 
 def test_a_t_interval_is_the_textbook_one():
@@ -338,28 +334,6 @@ def test_traps_are_counted_in_the_data_sets_tried():
     shares = pl.DataFrame(rows, ["n", "samples", "trials", "successes"], orient="row")
     text = concentration.traps_in_words(shares)
     assert "all 10 with N of 40 or more at n = 8; not all at the largest N at n = 10" in text
-
-
-@pytest.mark.parametrize("low, words", [(0.01, "is 0.0"), (-0.01, "may be chance: 0.0")])
-def test_the_best_surrogate_is_named_with_its_lead(low, words):
-    means = {"relu": 0.5, "identity": 0.6, "hard_tanh": 0.64}
-    found = {name: {"occupancy": (value, value, value)} for name, value in means.items()}
-    lead = Measured("lead", 0.04, low, 0.09)
-    assert f"its lead over the identity {words}" in surrogate_choice.best_in_words(found, lead)
-    assert "lead" not in surrogate_choice.best_in_words(found, None)
-
-
-def test_times_in_words_are_quantiles_of_all_absences():
-    times = pl.DataFrame(
-        {
-            "n": 8,
-            "samples": 50,
-            "trial": [0, 0, 1],
-            "return_times": [1, 3, 900],
-            "return_counts": [150, 49, 1],
-        }
-    )
-    assert returns.times_in_words(times).endswith("n = 8, N = 50: 1, 3 and 900.")
 
 
 def test_a_correlation_is_bounded_by_resampling_whole_clusters():

@@ -86,12 +86,6 @@ def test_the_number_of_threads_changes_nothing(done, tmp_path):
     assert_frame_equal(rows(tmp_path / "two"), rows(done))
 
 
-def test_any_executor_will_do(done, tmp_path):
-    with ThreadPoolExecutor(3) as pool:
-        run(SMALL, tmp_path / "pool", executor=pool)
-    assert_frame_equal(rows(tmp_path / "pool"), rows(done))
-
-
 class Interrupted(ThreadPoolExecutor):
     """Workers that are interrupted: each batch gives its first row only, or nothing, or no rows ever."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +15,16 @@ from sterling.base.text import percent
 from sterling.claims import proofs
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Reference, mean, measured, picture, share
+from sterling.claims.finding import Finding, Reference, mean, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import places, said
-from sterling.errors import InputError
-from sterling.plot.curves import against, style, visits_over_steps
+from sterling.plot.curves import visits_over_steps
 from sterling.plot.style import GREY, tidy
 from sterling.returns.batch_means import DRIFT_LEVEL
-from sterling.stats import clustered_correlation, quantile_interval
 from sterling.study.columns import COUNT, FLAG, REAL, SHARE, Column
 from sterling.study.kind import Cell, Kind, Look, Seeds
 from sterling.study.train_kind import run_orbit
-from sterling.theory import balance, drift
+from sterling.theory import drift
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +34,6 @@ GROWTH = 0.5
 #: Recurrence must be proved for more than this share of the data sets.
 HALF = 0.5
 _RUN = ["n", "samples", "trial"]
-_QUANTILES = (0.5, 0.99)
 _PROVED = "runs at w* for less than is proved, by more than the term of a finite run", 0.0
 _STEADY = "visits per step of a stationary run, later half over earlier half", 1.0
 
@@ -76,36 +73,25 @@ class ReturnsBudget:
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
-    """Make one long run; return its recurrence, and what theory predicts for its data."""
+    """Make one long run; return its recurrence, and whether its data push a weight out of w*."""
     instance = cell.problem.draw(seeds.data)
     assert instance.teacher is not None
     push = instance.teacher * drift(instance)
-    try:
-        predicted = balance(instance)
-    except InputError:  # there is no prediction
-        predicted = None
     orbit = run_orbit(cell, seeds, ("recurrence",), look, instance=instance)
     found = orbit.recurrence()
     return {
         "verdict": orbit.verdict.name,
         "certified": orbit.certified,
         "holds": bool((push <= 0).all()),
-        "pushed_outwards": int((push > 0).sum()),
         "visits": found.visits,
         "occupancy": found.occupancy,
-        "predicted_occupancy": None if predicted is None else predicted.occupancy,
         "drift_p_value": _finite(found.drift),
         "growth": _finite(found.growth),
         "halves": None if found.halves is None else found.halves.value,
         "mean_return": _finite(found.returns.mean),
-        "mean_stay": _finite(found.sojourns.mean),
         "ergodic_errors": orbit.ergodic_errors,
-        "wrong_share": orbit.wrong_share.tolist(),
-        "predicted_share": [] if predicted is None else predicted.wrong_share.tolist(),
         "mark_steps": found.mark_steps.tolist(),
         "mark_visits": found.mark_visits.tolist(),
-        "return_times": found.returns.starts.tolist(),
-        "return_counts": found.returns.counts.tolist(),
     }
 
 
@@ -121,22 +107,15 @@ KIND = Kind(
         "verdict": Column("String"),
         "certified": FLAG,
         "holds": FLAG,
-        "pushed_outwards": COUNT,
         "visits": COUNT,
         "occupancy": SHARE,
-        "predicted_occupancy": REAL.maybe(),
         "drift_p_value": SHARE.maybe(),
         "growth": REAL.maybe(),
         "halves": REAL.maybe(),
         "mean_return": REAL.maybe(),
-        "mean_stay": REAL.maybe(),
         "ergodic_errors": COUNT,
-        "wrong_share": SHARE.list(),
-        "predicted_share": REAL.list(),
         "mark_steps": COUNT.list(),
         "mark_visits": COUNT.list(),
-        "return_times": COUNT.list(),
-        "return_counts": COUNT.list(),
     },
     settings={"schedule": "power:0.5,0.5", "surrogate": "relu", "steps": 1_000_000},
 )
@@ -144,7 +123,7 @@ register(KIND)
 
 
 def measure(context: Context, budget: ReturnsBudget) -> Finding:
-    """Prove recurrence for small data sets, and count visits to w* in long runs, beside predictions.
+    """Prove recurrence for small data sets, and count visits to w* in long runs.
 
     The exponent of the visits in the last two decades of steps is judged, as a mean over data sets. Runs that
     never reached w* have no exponent; a note counts them.
@@ -155,12 +134,7 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
     raw = context.at(budget.places, "recurrence", kind="recurrence", **asked).sort(_RUN)
     runs = raw.select(pl.exclude(pl.List))
 
-    def exploded(*names: str) -> pl.DataFrame:
-        return raw.filter(pl.col(names[0]).list.len() > 0).select(*_RUN, *names).explode(names)
-
-    weights = exploded("predicted_share", "wrong_share")
-    marks = exploded("mark_steps", "mark_visits")
-    times = exploded("return_times", "return_counts")
+    marks = raw.select(*_RUN, "mark_steps", "mark_visits").explode("mark_steps", "mark_visits")
     free = runs.filter(~pl.col("holds"))
     lasting = free.filter(pl.col("visits") >= 2)
     exponent = mean("exponent of visits to w* over T", lasting["growth"].drop_nulls())
@@ -168,16 +142,6 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
     came = runs.filter(pl.col("visits") >= 1)
     holding = bool((came["holds"] == (came["verdict"] == "OPTIMAL")).all())
     exact = holding and bool(certificates["verified"].all())
-    known = lasting.filter(pl.col("predicted_occupancy").is_not_null() & (pl.col("occupancy") > 0))
-    error = (known["predicted_occupancy"] / known["occupancy"] - 1).abs().to_numpy()
-    half, most = quantile_interval(error, 0.5), quantile_interval(error, 0.9)
-    run = pl.struct(_RUN).rank("dense").alias("run")
-    pairs = weights.select("predicted_share", "wrong_share", run).to_numpy().T
-    correlation = measured(
-        "correlation of predicted and measured wrong shares of weights",
-        clustered_correlation(*pairs),
-        "bootstrap over data sets",
-    )
     visits = lasting["visits"]
     pace = mean(
         "visits per step, later half over earlier half",
@@ -186,11 +150,6 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
     )
     returned = share(
         "share of the runs that returned to w*, where w* does not hold them", len(lasting), len(free)
-    )
-    half_words = (
-        f" Half of the predicted occupancies are within {percent(half[0], 1)} of the measured ones."
-        if error.size
-        else ""
     )
     return CLAIM.found(
         RULE,
@@ -205,16 +164,13 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
         reason=(
             f"{proofs.in_words(certificates, bounded)} Visits grow like T^{said(exponent)}; {len(lasting)} "
             f"of {len(free)} runs that w* does not hold returned, each between {visits.min() or 0:,} and "
-            f"{visits.max() or 0:,} times." + half_words
+            f"{visits.max() or 0:,} times."
         ),
         measured=(
             *shares,
             exponent,
             pace,
             returned,
-            measured("median relative error of the predicted occupancy", half, "order statistics"),
-            measured("90th percentile of that error", most, "order statistics"),
-            correlation,
             *(
                 number
                 for label, one in places(lasting).items()
@@ -230,24 +186,13 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
         ),
         pictures=(
             picture("Share of the mass at w*: proved and measured", proofs.draw_bounds, bounded),
-            *(
-                picture(title, draw, rows)
-                for title, draw, rows in (
-                    ("Visits to w* grow with the steps", draw_visits, marks),
-                    ("Occupancy, predicted and measured", draw_occupancy, known),
-                    ("Wrong share of each weight, predicted and measured", draw_weights, weights),
-                    ("How long absences from w* last", draw_times, times),
-                )
-                if len(lasting)
-            ),
+            *([picture("Visits to w* grow with the steps", draw_visits, marks)] if len(lasting) else []),
         ),
         tables={
             "certificates": certificates,
             "certified-runs": bounded,
             "recurrence-runs": runs,
-            "recurrence-weights": weights,
             "recurrence-visits": marks,
-            "recurrence-returns": times,
         },
         notes=(
             *proofs.notes(certificates, bounded, budget.proofs),
@@ -276,8 +221,6 @@ def _notes(runs: pl.DataFrame, free: pl.DataFrame, lasting: pl.DataFrame, exact:
         "The exponent tends to 1 as runs get longer. A run of this length need not show that: the first "
         "visits come late, and a weight that is pushed outwards weakly begins to flip late, after which w* "
         "is visited less often. Visits per step in the two halves of a run compare its pace after that.",
-        "The relative error of the predicted occupancy is |predicted/measured − 1|, one number for each data "
-        "set. The prediction (mean-field, sterling.theory.balance) uses the data and no run.",
     ]
     missing = len(free) - len(lasting)
     if missing:
@@ -301,68 +244,6 @@ def draw_visits(ax: Axes, marks: pl.DataFrame) -> str:
     tidy(ax, xscale="log", yscale="log", xlabel="steps T", ylabel="visits to w* (number)")
     ax.set_ylim(bottom=0.8)
     return "A line of slope one means that visits keep coming at the same pace."
-
-
-def draw_occupancy(ax: Axes, runs: pl.DataFrame) -> str:
-    """Draw measured against predicted occupancy."""
-    _against(ax, runs, "occupancy", "predicted_occupancy", 1.0)
-    return "Each point is one data set. On the line the prediction, made from the data alone, is right."
-
-
-def draw_weights(ax: Axes, weights: pl.DataFrame) -> str:
-    """Draw measured against predicted wrong share of every weight."""
-    end = max(0.05, *weights.select(pl.max("wrong_share", "predicted_share").fill_null(0)).row(0))
-    _against(ax, weights, "wrong_share", "predicted_share", end)
-    return f"Each point is one weight; on the line the prediction is right. {_distances_in_words(weights)}"
-
-
-def _against(ax: Axes, frame: pl.DataFrame, found: str, predicted: str, end: float) -> None:
-    """Draw a measured column against its prediction, one mark for each row."""
-    series = {
-        label: (one[predicted].to_numpy(), one[found].to_numpy()) for label, one in places(frame).items()
-    }
-    what = found.replace("_", " ")
-    against(ax, series, end, (f"predicted {what} (mean-field)", f"measured {what}"))
-
-
-def _distances_in_words(weights: pl.DataFrame) -> str:
-    """Say how far measured wrong shares lie from predicted ones, without weights where both are zero."""
-    known = weights.filter((weights["wrong_share"] > 0) | (weights["predicted_share"] > 0))
-    if known.is_empty():
-        return "No weight is wrong at any time or predicted to be."
-    distance = (known["wrong_share"] - known["predicted_share"]).abs().to_numpy()
-    return (
-        f"Of the {len(distance):,} weights that are wrong at some time or predicted to be, half lie within "
-        f"{np.median(distance):.2g} of it and the farthest {distance.max():.2g} away."
-    )
-
-
-def draw_times(ax: Axes, times: pl.DataFrame) -> str:
-    """Draw the share of absences that last t steps or longer, all data sets of a place together."""
-    for rank, (label, lengths, counts) in enumerate(_absences(times)):
-        share = counts[::-1].cumsum()[::-1] / counts.sum()
-        ax.step(lengths, share, where="post", lw=1.4, label=label, color=style(rank)["color"])
-    ax.set(xlabel="absence from w*, t (steps)", ylabel="share that lasts t or longer")
-    tidy(ax, xscale="log", yscale="log")
-    return times_in_words(times)
-
-
-def times_in_words(times: pl.DataFrame) -> str:
-    """Return the median, the 99th percentile and the longest of all absences at each n and N."""
-    parts = []
-    for label, lengths, counts in _absences(times):
-        share = counts.cumsum() / counts.sum()
-        middle, far = (lengths[np.searchsorted(share, level)] for level in _QUANTILES)
-        parts.append(f"{label}: {middle:,}, {far:,} and {lengths[-1]:,}")
-    return f"Median, 99th percentile and longest absence in steps: {'; '.join(parts)}."
-
-
-def _absences(times: pl.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield the lengths of absences at each place in rising order, and how often each occurs."""
-    for label, one in places(times).items():
-        found = one.select("return_times", "return_counts").group_by("return_times").sum()
-        found = found.sort("return_times")
-        yield label, found["return_times"].to_numpy(), found["return_counts"].to_numpy()
 
 
 CLAIM = Claim(

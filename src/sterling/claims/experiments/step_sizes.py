@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from scipy.special import expit, xlogy
+from scipy.special import expit
 
 from sterling.base.registry import register
-from sterling.base.text import in_figure, number, percent
+from sterling.base.text import in_figure, number
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Measured, Reference, measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import listed, said, schedule_words
 from sterling.landscapes.landscape import landscape, number_of
-from sterling.plot.curves import dots, intervals, share_lines
+from sterling.plot.curves import dots, intervals
 from sterling.schedules import parse_schedule
-from sterling.stats import share_interval
+from sterling.stats import Interval
 from sterling.study.columns import COUNT, FLAG, Column
 from sterling.study.fit import FitError
 from sterling.study.kind import Cell, Kind, Look, Seeds, schedule_text
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 #: The threshold must move by less than this factor over all rates for the step size not to decide.
 FACTOR = 2.0
 _NORMAL_95 = 1.959963984540054
-_PERMUTATIONS = 200
 _OPTIMAL = TRAIN.criteria["optimal"].success
 _UNKNOWN = (math.nan, math.nan, math.nan)
 
@@ -125,17 +124,12 @@ class Effects:
 
     β, γ and δ are (value, low, high) with 95 % intervals by Wald, on log β, γ and δ; δ is NaN where there is
     one exponent. Runs on the same data set are dependent, so the covariance is the sandwich with data sets as
-    clusters. The rest are shares of the deviance that the sample sizes alone and the schedules alone explain
-    as factors. ``by_chance`` is the 95th percentile of what schedules without effect would explain, found by
-    permuting the results of each data set.
+    clusters.
     """
 
-    slope: tuple[float, float, float]
-    rate: tuple[float, float, float]
-    exponent: tuple[float, float, float]
-    by_samples: float
-    by_schedule: float
-    by_chance: float
+    slope: Interval
+    rate: Interval
+    exponent: Interval
 
 
 def effects(samples, rates, exponents, won) -> Effects:
@@ -166,7 +160,7 @@ def effects(samples, rates, exponents, won) -> Effects:
     reach = _NORMAL_95 * np.sqrt(np.diag(sandwich))
     steepness = float(best.parameters[-1])
 
-    def effect(index: int) -> tuple[float, float, float]:
+    def effect(index: int) -> Interval:
         value = float(best.parameters[index])
         return value, value - reach[index], value + reach[index]
 
@@ -174,26 +168,7 @@ def effects(samples, rates, exponents, won) -> Effects:
         (math.exp(steepness), math.exp(steepness - reach[-1]), math.exp(steepness + reach[-1])),
         effect(1),
         effect(2) if len(columns) > 2 else _UNKNOWN,
-        *_explained(won),
     )
-
-
-def _explained(won: np.ndarray) -> tuple[float, float, float]:
-    """Return the shares of the deviance that sizes and schedules explain, and schedules by chance."""
-    rng = np.random.default_rng(0)
-    chance = [_share(rng.permuted(won, axis=1), 1) for _ in range(_PERMUTATIONS)]
-    return _share(won, 0), _share(won, 1), float(np.quantile(chance, 0.95))
-
-
-def _share(won: np.ndarray, factor: int) -> float:
-    """Return the share of the deviance of the cells' counts that one of their factors explains."""
-    p = won.mean(-1)
-    within, overall = p.mean(1 - factor, keepdims=True), p.mean()
-    rest, whole = (
-        float((xlogy(p, p) + xlogy(1 - p, 1 - p) - xlogy(p, q) - xlogy(1 - p, 1 - q)).sum())
-        for q in (within, overall)
-    )
-    return 1 - rest / whole if whole > 0 else math.nan
 
 
 # -- the measurement -----------------------------------------------------------------------------------------
@@ -230,10 +205,12 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
             ("from random starts to the one with every weight wrong", [one.rate for one in far], 1.0),
         )
     ]
-    thresholds = thresholds_of(sizes, by_schedule.won, [schedule_words(kind) for kind in kinds])
-    cells = start_cells(sizes, by_start.won, starts)
-    main, beside = found[0], far[0]
-    chance = "results dealt out anew, 95th percentile"
+    thresholds = pl.concat(
+        (
+            thresholds_of(sizes, by_schedule.won, [schedule_words(kind) for kind in kinds]),
+            thresholds_of(sizes, by_start.won, [_start_words(start) for start in starts]),
+        )
+    )
     elsewhere = "absorbed runs that can end elsewhere, for any step sizes and start"
     return CLAIM.found(
         RULE,
@@ -250,9 +227,7 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
         reason=(
             f"The threshold N₅₀ moves by a factor {said(factors[0])} over rates from {min(rates):g} to "
             f"{max(rates):g}, by {said(factors[1])} from constant steps to 1/(t+1), and by "
-            f"{said(factors[2])} from random starts to the farthest one. The sample size alone explains "
-            f"{percent(main.by_samples, 1)} of the deviance, the schedules alone "
-            f"{percent(main.by_schedule, 2)}, where chance alone would reach {percent(main.by_chance, 2)}. "
+            f"{said(factors[2])} from random starts to the farthest one. "
             f"{absorbed - outside} of {absorbed} absorbed runs ended in an absorbing state that the data "
             "alone determine."
         ),
@@ -260,26 +235,13 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
             *factors,
             measured(
                 "log-odds of success for each doubling of N",
-                (math.log(2) * one for one in main.slope),
+                (math.log(2) * one for one in found[0].slope),
                 "Wald, runs on one data set not taken for independent",
-            ),
-            *(
-                Measured(f"share of the deviance that {what}", 100 * value, unit="%", how=how)
-                for what, value, how in (
-                    ("N alone explains", main.by_samples, "as a factor"),
-                    ("the schedules alone explain", main.by_schedule, "as a factor"),
-                    ("schedules which do nothing seem to explain", main.by_chance, chance),
-                    ("the starts alone explain", beside.by_schedule, "as a factor"),
-                    ("starts which do nothing seem to explain", beside.by_chance, chance),
-                )
             ),
             Measured("absorbed runs that ended outside the data's absorbing states", float(outside)),
         ),
         references=(Reference(elsewhere, 0.0, "exact", f"{SCIENCE}, 5"),),
-        pictures=(
-            picture("Samples that half of the runs need, under each schedule", draw_thresholds, thresholds),
-            picture("Success from different starts", draw_starts, cells),
-        ),
+        pictures=(picture("Samples that half of the runs need", draw_thresholds, thresholds),),
         tables={
             "step-sizes-trials": trials,
             "step-sizes-thresholds": thresholds,
@@ -293,8 +255,6 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
             "a small rate is a large start.",
             "With steps like 1/(t+1) the mass grows like the logarithm of T. Those schedules get larger "
             "rates and more steps, since a run without mass left to move says nothing about the data.",
-            "A share of the deviance is never negative and chance makes it positive, so it has no interval. "
-            "Permuting the results shows what chance alone explains.",
             *left_in_words(by_schedule, by_start),
         ),
     )
@@ -329,11 +289,11 @@ class Outcomes:
                 found.append(effects(sizes, rates, powers, won))
             except FitError as problem:
                 context.note(f"No effect was fitted: {problem}.")
-                found.append(Effects(_UNKNOWN, _UNKNOWN, _UNKNOWN, *_explained(won)))
+                found.append(Effects(_UNKNOWN, _UNKNOWN, _UNKNOWN))
         return found
 
 
-def _joined(intervals: list[tuple[float, float, float]], scale: float = 1.0) -> tuple[float, float, float]:
+def _joined(intervals: list[Interval], scale: float = 1.0) -> Interval:
     """Return exp(scale·value) of the first interval, with ends that cover all intervals."""
     values = np.exp(scale * np.array(intervals))
     return float(values[0, 0]), float(values[:, 1].min()), float(values[:, 2].max())
@@ -367,7 +327,7 @@ def left_in_words(*parts: Outcomes) -> list[str]:
 
 
 def thresholds_of(sizes: list[int], won: np.ndarray, names: list[str]) -> pl.DataFrame:
-    """Return N₅₀ of each schedule alone, with its 95 % interval by Wald."""
+    """Return N₅₀ of each schedule or start alone, with its 95 % interval by Wald."""
     rows = []
     for index, name in enumerate(names):
         ones = np.ones((len(sizes), 1))
@@ -378,41 +338,23 @@ def thresholds_of(sizes: list[int], won: np.ndarray, names: list[str]) -> pl.Dat
             middle = float(best.parameters[0])
             reach = _NORMAL_95 * math.sqrt(np.linalg.inv(best.information)[0, 0])
         rows.append((name, *(math.exp(middle + side * reach) for side in (0, -1, 1))))
-    return pl.DataFrame(rows, ["schedule", "samples", "samples_low", "samples_high"], orient="row")
+    return pl.DataFrame(rows, ["settings", "samples", "samples_low", "samples_high"], orient="row")
 
 
-def start_cells(sizes: list[int], won: np.ndarray, starts: list[int]) -> pl.DataFrame:
-    """Return the share of successes at each sample size from each start."""
-    rows = [
-        (start, size, *share_interval(int(won[i, index].sum()), won.shape[-1]))
-        for index, start in enumerate(starts)
-        for i, size in enumerate(sizes)
-    ]
-    return pl.DataFrame(rows, ["start", "samples", "share", "share_low", "share_high"], orient="row")
+def _start_words(start: int) -> str:
+    return "start with every weight wrong" if start == OPPOSITE else f"random start {start + 1}"
 
 
 def draw_thresholds(ax: Axes, thresholds: pl.DataFrame) -> str:
-    """Draw N₅₀ under each schedule, with its interval."""
-    names = [in_figure(text) for text in thresholds["schedule"]]
-    found = {"N₅₀": intervals(thresholds, "samples")}
-    dots(ax, names, found, "N₅₀: samples at which half of the runs succeed")
+    """Draw N₅₀ under each schedule and from each start, with its interval."""
+    names = [in_figure(text) for text in thresholds["settings"]]
+    dots(
+        ax, names, {"N₅₀": intervals(thresholds, "samples")}, "N₅₀: samples at which half of the runs succeed"
+    )
     ax.set_xlim(left=0)
     return (
-        "Each row is one schedule of step sizes, with its 95 % interval. If step sizes decided success, the "
-        "marks would not stand above each other. The axis begins at zero, so a factor of two is easy to see."
-    )
-
-
-def draw_starts(ax: Axes, cells: pl.DataFrame) -> str:
-    """Draw the share of successes against N, a line for each start."""
-    lines = {
-        "every weight wrong" if start == OPPOSITE else f"random start {start + 1}": one
-        for (start,), one in cells.group_by("start", maintain_order=True)
-    }
-    share_lines(ax, lines, "share of runs absorbed at w*", legend="lower right")
-    return (
-        "The same data sets from different starts; bars are 95 % Jeffreys intervals. Where the curves "
-        "coincide, the start makes no difference and N decides."
+        "Each row is one schedule from the same start, or one start under the usual schedule, with its 95 % "
+        "interval. If step sizes or the start decided success, the marks would not stand above each other."
     )
 
 
