@@ -49,8 +49,8 @@ class Surrogate(Described):
     closed : bool
         Whether the ends of the window belong to it.
     slope : function of (x, xp), optional
-        μ′ of a float array x in the array namespace xp, finite and at most 8 in absolute value. If you write it
-        with the functions of xp, it works with NumPy and PyTorch.
+        μ′ of a float array x in the array namespace xp, finite and at most 8 in absolute value. If you write
+        it with the functions of xp, it works with NumPy and PyTorch.
     function : function of (x, xp), optional
         μ itself, for pictures.
     formula, derivative_formula : str
@@ -135,8 +135,8 @@ class Surrogate(Described):
     def derivative(self, x: Any, xp: Any = None) -> Any:
         """Return μ′(x).
 
-        It never overflows. At the ends of a window its result depends on the rounding of x; the engines are exact
-        there.
+        It never overflows. At the ends of a window its result depends on the rounding of x; the engines are
+        exact there.
 
         Parameters
         ----------

@@ -79,8 +79,8 @@ class Study(Described):
     n : int or list of int
         Input dimensions.
     samples : list of int, or dict(c=[…], a=…), optional
-        Sample sizes N: absolute, or ⌈c·n^a⌉. Without them the study chooses its sample sizes while it runs, and
-        its target is "exponent".
+        Sample sizes N: absolute, or ⌈c·n^a⌉. Without them the study chooses its sample sizes while it runs,
+        and its target is "exponent".
     m, noise, readout, inputs, normalize : values or lists of values
         As in `Problem`. A list of numbers is one readout.
     kind : str
@@ -88,7 +88,8 @@ class Study(Described):
         "certificate" (a proof), "starts" (runs from other starts), or one that you registered.
     trials : int
         Trials in a cell, up to 10⁹; with target "proportion" their upper bound. With target "exponent",
-        `max_trials` bounds them instead. For each trial, a run keeps one byte in memory, and one more for each criterion.
+        `max_trials` bounds them instead. For each trial, a run keeps one byte in memory, and one more for
+        each criterion.
     criteria : str or list of str, optional
         What counts as success, by default the first criterion of the kind; see `parse_criterion`.
     seed : int

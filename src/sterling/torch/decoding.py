@@ -123,10 +123,10 @@ def decode(
     monitor : OrbitMonitor
         Its monitor.
     how : str
-        "mean": the level nearest to the time average of the codes. "mode": the most frequent level, by a running
-        majority vote; it is exact for a level with more than half of the mass. "frozen": the level nearest to
-        the average for weights that oscillate (metric above twice the momentum), the last level for the
-        others (Nagel et al. 2022). "last": the current codes.
+        "mean": the level nearest to the time average of the codes. "mode": the most frequent level, by a
+        running majority vote; it is exact for a level with more than half of the mass. "frozen": the level
+        nearest to the average for weights that oscillate (metric above twice the momentum), the last level
+        for the others (Nagel et al. 2022). "last": the current codes.
     horizon : float or "auto"
         Horizon of the average, one of the monitor's. With `validate`, "auto" takes the horizon of lowest
         validation loss; the current codes are a candidate too. Without, it is
@@ -150,16 +150,16 @@ def decode(
     Raises
     ------
     InputError
-        If the monitor belongs to another model, lacks the horizon or has counted no step, or if `decode` finds
-        no latents that give the decoded codes.
+        If the monitor belongs to another model, lacks the horizon or has counted no step, or if `decode`
+        finds no latents that give the decoded codes.
 
     Notes
     -----
-    Layers of `binarize` become plain layers with the weights code × scale. Layers of torchao get these weights
-    too; they lose the quantiser of their weights but keep that of activations. In layers of other quantisers
-    `decode` sets the latents. A latent stays if its code stays; else it becomes the mean latent of the
-    decoded level. If that moves the scale too far, all latents become code × mean size. `decode` checks that
-    the copy has the decoded codes.
+    Layers of `binarize` become plain layers with the weights code × scale. Layers of torchao get these
+    weights too; they lose the quantiser of their weights but keep that of activations. In layers of other
+    quantisers `decode` sets the latents. A latent stays if its code stays; else it becomes the mean latent of
+    the decoded level. If that moves the scale too far, all latents become code × mean size. `decode` checks
+    that the copy has the decoded codes.
 
     References
     ----------

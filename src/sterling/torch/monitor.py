@@ -40,8 +40,8 @@ class OrbitMonitor:
 
     The training loop calls nothing. A step counts when the optimiser has taken it. The monitor handles
     gradient accumulation, steps that a `GradScaler` skips (with fused optimisers too) and PARQ's projection
-    after the step. With the default horizons the monitor keeps 20 bytes for each weight of two levels and 23 for
-    each weight of more, and the last value of each scale.
+    after the step. With the default horizons the monitor keeps 20 bytes for each weight of two levels and 23
+    for each weight of more, and the last value of each scale.
 
     Parameters
     ----------
@@ -82,8 +82,8 @@ class OrbitMonitor:
 
     Notes
     -----
-    An average gives the code before step s the weight of step s. Averages up to a horizon of 1,024 steps take 16 bits,
-    others float32.
+    An average gives the code before step s the weight of step s. Averages up to a horizon of 1,024 steps take
+    16 bits, others float32.
 
     References
     ----------
