@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 
 import sterling as st
 from sterling.dynamics import event, passes, run, state
-from sterling.dynamics.train import first_state, initial_latent
+from sterling.dynamics.run import first_state, initial_latent
 from tests.support import PIECEWISE, assert_same_orbit, interrupted, make_schedule
 
 # Shapes are drawn, not chosen; the draws are the same in every run of the tests.

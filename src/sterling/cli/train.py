@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from sterling.base.files import printable
-from sterling.base.text import sentence
 from sterling.cli.options import (
     COUNT,
     FILE,
@@ -128,8 +127,7 @@ def train(
     """
     from sterling.dynamics.learned import outcome, problem_line
     from sterling.dynamics.restart import parse_restart
-    from sterling.dynamics.run import Options
-    from sterling.dynamics.train import begin, initial_latent
+    from sterling.dynamics.run import Options, begin, initial_latent
     from sterling.plot.style import VERDICT_COLOURS
     from sterling.schedules import parse_schedule
 
@@ -176,7 +174,7 @@ def train(
         else:
             meaning, rows = outcome(orbit, instance)
             colour, (_, verdict) = VERDICT_COLOURS[orbit.verdict.name], orbit._rows()[0]
-            print_verdict(problem_line(orbit), verdict, colour, sentence(meaning), rows)
+            print_verdict(problem_line(orbit), verdict, colour, meaning, rows)
     finally:  # a full stdout must not cost the files
         if plot or report or weights or predictions or out:
             _write(orbit, instance, say, stopped is not None, plot, report, weights, predictions, out)
@@ -196,7 +194,7 @@ def _go_on(
 ) -> "Orbit":
     """Continue the run from its checkpoint."""
     from sterling.dynamics.orbit import Orbit
-    from sterling.dynamics.train import go_on
+    from sterling.dynamics.run import go_on
 
     path = options.checkpoint
     assert path is not None
@@ -215,7 +213,7 @@ def _check_same(
     orbit: "Orbit", instance: "Instance", options: "Options", latent: "np.ndarray", engine: str
 ) -> None:
     """Raise CheckpointError if the checkpoint belongs to another run than the one asked for."""
-    from sterling.dynamics.train import check_belongs
+    from sterling.dynamics.run import check_belongs
 
     path, saved = options.checkpoint, orbit.instance
     differences = []

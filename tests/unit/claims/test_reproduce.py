@@ -124,7 +124,7 @@ def test_a_second_call_runs_nothing_and_finds_the_same(done, monkeypatch):
         raise AssertionError("a trial was run again")
 
     monkeypatch.setattr("sterling.study.trial.run_trial", refuse)
-    monkeypatch.setattr("sterling.dynamics.train.Run.go", refuse)
+    monkeypatch.setattr("sterling.dynamics.run.Run.go", refuse)
     monkeypatch.setattr("sterling.landscapes.landscape.sweep", refuse)
     again = reproduce(folder, effort="quick", budgets=TINY, threads=2)
     for one, other in zip(result.findings, again.findings, strict=True):
