@@ -55,14 +55,6 @@ def test_history_is_what_a_replay_of_the_flips_gives(schedule):
     assert np.array_equal(h.ergodic, ergodic[h.edges[1:] - 1])
 
 
-def test_history_agrees_with_the_orbit():
-    orbit = st.train(noisy(20, 800), 50_000)
-    h = history(orbit)
-    assert h.ergodic[-1] == orbit.ergodic_errors
-    wrong = (h.mean * np.diff(h.edges)).sum() / orbit.steps
-    assert wrong == pytest.approx(orbit.wrong_share.sum(), rel=1e-12)
-
-
 def test_history_of_a_run_of_a_trillion_steps():
     orbit = st.train(st.Problem(n=10, samples=500).draw(seed=0), 10**12)
     h = history(orbit)
