@@ -34,11 +34,12 @@ demo: $(CORE) ## measure the claims of the paper: a summary and a page, in minut
 test: $(DEV) $(TORCH) $(if $(WITH_QAT),$(QAT)) ## run the tests (PyTorch is the oracle of some)
 	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: $(DEV) $(TORCH) ## lint, formatting, types, imports between rooms, and the package
+check: $(DEV) $(TORCH) ## lint, formatting, types, imports between rooms, layers of a run, and the package
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m pyright
 	@$(VENV)/bin/lint-imports
+	@$(PY) -m benchmarks.calls
 	@rm -rf dist
 	@$(PY) -m hatchling build >/dev/null
 	@$(PY) -m twine check --strict dist/*

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sterling.errors import SterlingError as SterlingError
     from sterling.errors import SterlingWarning as SterlingWarning
     from sterling.errors import StoreError as StoreError
+    from sterling.exact.grid import Rounding as Rounding
     from sterling.landscapes.certificate import Certificate as Certificate
     from sterling.landscapes.certificate import certify as certify
     from sterling.landscapes.landscape import Landscape as Landscape
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from sterling.model.normalise import Standardize as Standardize
     from sterling.model.normalise import Whiten as Whiten
     from sterling.model.problem import Problem as Problem
-    from sterling.model.rounding import Rounding as Rounding
     from sterling.plans.plan import plan as plan
     from sterling.schedules import Constant as Constant
     from sterling.schedules import Power as Power

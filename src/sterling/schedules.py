@@ -239,7 +239,7 @@ class Constant(_PowerLaw):
 
 @dataclass(frozen=True, repr=False)
 class Table(Schedule):
-    """Step sizes one by one: η_t = rates[t]; after the end the last rate stays.
+    """Listed step sizes: η_t = rates[t]; after the end of the list the last rate stays.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ ArrayFunction = Callable[[Any, Any], Any]
 
 @dataclass(frozen=True, repr=False)
 class Surrogate(Described):
-    """One surrogate μ of the step function, given by its derivative μ′.
+    """A surrogate μ of the step function, defined by its derivative μ′.
 
     With a ``window``, μ′ is 1 inside and 0 outside, and both engines accept it. With a ``slope``, μ′ is
     smooth, and the dense engine runs it. A height other than 1 would only rescale the step size.
@@ -49,8 +49,8 @@ class Surrogate(Described):
     closed : bool
         Whether the ends of the window belong to it.
     slope : function of (x, xp), optional
-        μ′ of a float array x in the array namespace xp, finite and at most 8 in size. Written with the
-        functions of xp, it serves NumPy and PyTorch.
+        μ′ of a float array x in the array namespace xp, finite and at most 8 in absolute value. If you write
+        it with the functions of xp, it works with NumPy and PyTorch.
     function : function of (x, xp), optional
         μ itself, for pictures.
     formula, derivative_formula : str
@@ -135,7 +135,8 @@ class Surrogate(Described):
     def derivative(self, x: Any, xp: Any = None) -> Any:
         """Return μ′(x).
 
-        It never overflows. At the end of a window the rounding of x decides; the engines are exact there.
+        It never overflows. At the ends of a window its result depends on the rounding of x; the engines are
+        exact there.
 
         Parameters
         ----------
@@ -150,7 +151,7 @@ class Surrogate(Described):
         Raises
         ------
         InputError
-            If a slope gives NaN or more than 8 in size (checked for NumPy arrays).
+            If a slope gives NaN or more than 8 in absolute value (checked for NumPy arrays).
         """
         if self.slope is None:
             return _evaluate(self._inside, x, xp)

@@ -7,8 +7,8 @@ import pytest
 
 import sterling as st
 from sterling.dynamics.bookkeeping import plain
+from sterling.dynamics.run import first_state
 from sterling.dynamics.state import ANCHOR, FLIP, LEFT, Log
-from sterling.dynamics.train import first_state
 from sterling.returns import counts as layout
 from sterling.returns.counts import VisitCounts
 from tests.support import assert_same_orbit

@@ -58,7 +58,8 @@ def available_memory() -> int | None:
     found = []
     for group in _groups():
         try:
-            limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+            limit = int((group / "memory.max").read_text())
+            used = int((group / "memory.current").read_text())
             stat = (group / "memory.stat").read_text().split()
             # Cached files count as used, but the system gives them up when asked.
             found.append(limit - used + int(stat[stat.index("inactive_file") + 1]))

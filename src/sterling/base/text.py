@@ -6,7 +6,7 @@ import html
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -61,12 +61,6 @@ def shortened(value: Any, most: int = 8) -> str:
     return ", ".join(words) + (f", … ({len(value)} in all)" if len(value) > most else "")
 
 
-def aligned(rows: Sequence[tuple[str, str]]) -> str:
-    """Return names and texts as lines with two columns."""
-    width = max((len(name) for name, _ in rows), default=0)
-    return "\n".join(f"{name:{width}}  {text}" for name, text in rows)
-
-
 def html_table(rows: Iterable[tuple[str, Any]]) -> str:
     """Return names and values as the small HTML table that a notebook shows, both escaped."""
     escaped = ((html.escape(str(name)), html.escape(str(value))) for name, value in rows)
@@ -108,7 +102,9 @@ class Result(Described):
         str
             One result a line, its name first.
         """
-        return aligned(self._rows())
+        rows = self._rows()
+        width = max((len(name) for name, _ in rows), default=0)
+        return "\n".join(f"{name:{width}}  {text}" for name, text in rows)
 
 
 def _plain(value: Any) -> Any:

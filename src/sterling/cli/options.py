@@ -196,11 +196,13 @@ def load(
         )
     from sterling.model.problem import Problem
 
-    given = {name: value for name, value in drawn.items() if value is not None}
-    seed = given.pop("seed", 0)
-    sizes = dict(zip(("n", "samples"), usual, strict=True))
-    problem = Problem(**{**sizes, **given}, readout=readout or "ones", normalize=normalize)
-    return problem.draw(seed)
+    values: dict[str, Any] = {"n": usual[0], "samples": usual[1], "seed": 0}
+    for name, value in drawn.items():
+        if value is not None:
+            values[name] = value
+    seed = values.pop("seed")
+    method = None if normalize == "none" else normalize
+    return Problem(**values, readout=readout or "ones", normalize=method).draw(seed)
 
 
 def check_targets(data: Path | None, *targets: tuple[Path | None, *tuple[str, ...]]) -> None:

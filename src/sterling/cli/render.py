@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sterling.base.files import write_atomically
-from sterling.base.text import aligned, as_json
+from sterling.base.text import as_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +83,10 @@ def about(instance: Instance, surrogate: str) -> str:
 def print_verdict(about: str, verdict: str, colour: str, meaning: str, rows: list[tuple[str, str]]) -> None:
     """Print the data, the verdict, what it means and the numbers, in a frame on a terminal."""
     if not sys.stdout.isatty():
-        typer.echo(f"{about}\n{verdict}\n{meaning}\n\n{aligned(rows)}")
+        typer.echo(f"{about}\n{verdict}\n{meaning}\n")
+        width = max(map(len, dict(rows)))
+        for name, text in rows:
+            typer.echo(f"{name:{width}}  {text}")
         return
     from rich.console import Group
     from rich.panel import Panel

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from sterling.base.files import printable
-from sterling.base.text import sentence
 from sterling.cli.options import (
     COUNT,
     FILE,
@@ -102,34 +101,36 @@ def train(
     ] = None,
     weights: Annotated[
         Path | None,
-        output(help="Write the weights by last iterate and by time average: .csv or .parquet.", **FILE),
+        output(
+            help="Write the weights of the last iterate and of the time average: .csv or .parquet.", **FILE
+        ),
     ] = None,
     predictions: Annotated[
-        Path | None, output(help="Write what they predict for each sample: .csv or .parquet.", **FILE)
+        Path | None,
+        output(help="Write the predictions of these weights for each sample: .csv or .parquet.", **FILE),
     ] = None,
     out: Annotated[Path | None, output(help="Save the run, for Orbit.load and resume.", **FILE)] = None,
     checkpoint: Annotated[
         Path | None,
-        output(help="Save the run in this file on the way, and continue from it if it exists.", **FILE),
+        output(help="Save the run in this file at intervals, and continue from it if it exists.", **FILE),
     ] = None,
     checkpoint_every: Annotated[
         float, output(help="Seconds between two checkpoints.", metavar="SECONDS")
     ] = 20,
     record: Annotated[
-        bool, output("--record", help="Record every flip; --plot, --report and --out do so anyway.")
+        bool, output("--record", help="Record every flip, as --plot, --report and --out always do.")
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a two-layer network with binary weights, and say how the run ended.
+    """Train a two-layer network with binary weights, and report how the run ended.
 
-    The data are drawn from a problem, or read from FILE. Ctrl-C ends the run early: the results so far are
-    shown, and the exit code is 130. With --checkpoint, the same command continues the run.
+    The data are drawn from a problem, or read from FILE. Ctrl-C stops the run with exit code 130 and
+    shows the results so far. With --checkpoint, the same command continues the run.
     """
     from sterling.dynamics.learned import outcome, problem_line
     from sterling.dynamics.restart import parse_restart
-    from sterling.dynamics.run import Options
-    from sterling.dynamics.train import begin, initial_latent
+    from sterling.dynamics.run import Options, begin, initial_latent
     from sterling.plot.style import VERDICT_COLOURS
     from sterling.schedules import parse_schedule
 
@@ -176,7 +177,7 @@ def train(
         else:
             meaning, rows = outcome(orbit, instance)
             colour, (_, verdict) = VERDICT_COLOURS[orbit.verdict.name], orbit._rows()[0]
-            print_verdict(problem_line(orbit), verdict, colour, sentence(meaning), rows)
+            print_verdict(problem_line(orbit), verdict, colour, meaning, rows)
     finally:  # a full stdout must not cost the files
         if plot or report or weights or predictions or out:
             _write(orbit, instance, say, stopped is not None, plot, report, weights, predictions, out)
@@ -196,7 +197,7 @@ def _go_on(
 ) -> "Orbit":
     """Continue the run from its checkpoint."""
     from sterling.dynamics.orbit import Orbit
-    from sterling.dynamics.train import go_on
+    from sterling.dynamics.run import go_on
 
     path = options.checkpoint
     assert path is not None
@@ -215,7 +216,7 @@ def _check_same(
     orbit: "Orbit", instance: "Instance", options: "Options", latent: "np.ndarray", engine: str
 ) -> None:
     """Raise CheckpointError if the checkpoint belongs to another run than the one asked for."""
-    from sterling.dynamics.train import check_belongs
+    from sterling.dynamics.run import check_belongs
 
     path, saved = options.checkpoint, orbit.instance
     differences = []

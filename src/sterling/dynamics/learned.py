@@ -95,24 +95,24 @@ def problem_line(orbit: Orbit) -> str:
 
 
 def meaning(orbit: Orbit) -> str:
-    """Return what the verdict says of this run, in words; "elsewhere" needs a teacher."""
+    """Return what the verdict says of this run, as a sentence; "elsewhere" needs a teacher."""
     reference = "teacher" if orbit.reference_kind == "teacher" else "best state seen"
     if reference != "teacher":
         if orbit.verdict is Verdict.TRAPPED:
             return (
-                "absorbed where not every label is right: no step size and no patience will help; more "
-                "samples or normalised features may"
+                "Absorbed where not every label is right: no step size and no patience will help; more "
+                "samples or normalised features may."
             )
         if orbit.verdict is Verdict.RECURRENT:
             return (
-                f"the {reference} was left and visited again: compare it with the time average on data set "
-                "aside, or take more samples"
+                f"The {reference} was left and visited again: compare it with the time average on data set "
+                "aside, or take more samples."
             )
     words = orbit.verdict.meaning.replace("reference", reference)
     if orbit.verdict is Verdict.RECURRENT and not orbit.errors:
         often = f"right only by chance, as in {percent(orbit.occupancy, 2)} of the steps"
-        return words.replace(": ", f", so the last iterate is {often}: ")
-    return words
+        words = words.replace(": ", f", so the last iterate is {often}: ")
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def outcome(orbit: Orbit, instance: Instance) -> tuple[str, list[tuple[str, str]]]:
@@ -141,5 +141,5 @@ def outcome(orbit: Orbit, instance: Instance) -> tuple[str, list[tuple[str, str]
         advice = _ADVICE[best]
         if best == "time average" and misfit[best] == misfit["last iterate"]:
             advice = "decode with the time average: the last iterate fits these data as well, but moves on"
-        words = f"{words.partition(':')[0]}: {advice}"
+        words = f"{words.partition(':')[0]}: {advice}."
     return words, [steps, *((f"{measure}, {name}", text) for name, text in texts.items()), *rows]

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.base.arrays import read_only
-from sterling.base.text import Described, Result, counted, number
+from sterling.base.text import Described, Result, counted
 from sterling.dynamics import state as cell
 from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.saved import Course, restore, store
@@ -143,9 +142,10 @@ class Orbit(Result):
         self.first_hit = first if first >= 0 else None
         self.signs, self.reference = end.signs, end.reference
         self.latent = end.latent - mass * course.gradient if mass else end.latent
-        self._flips = None if course.flips is None else read_only(course.flips)
-        for name in ("signs", "reference", "latent", "start_latent", "return_times", "sojourn_times"):
-            setattr(self, name, read_only(getattr(self, name)))
+        self._flips = course.flips
+        public = self.signs, self.reference, self.latent, self.start_latent, *times
+        for array in public if course.flips is None else (*public, course.flips):
+            array.setflags(write=False)
 
     @property
     def interrupted(self) -> bool:
@@ -440,7 +440,7 @@ class Orbit(Result):
                 "distinct states",
                 f"{self.stats.states:,}, found in {self.stats.passes:,.1f} passes over the data",
             ),
-            ("time", f"{number(float(f'{self.stats.seconds:.3g}'))} s"),
+            ("time", f"{self.stats.seconds:,.3f} s"),
         ]
         if self.return_times.size:
             rows.insert(7, ("median absence", counted(float(np.median(self.return_times)), "step")))

@@ -1,4 +1,4 @@
-"""The options of a run, and the loop around an engine: time slices, records, progress, Ctrl-C, checkpoints.
+"""The options and latents of a run, and the loop around an engine: records, progress, Ctrl-C, checkpoints.
 
 `train.py` is the door for users; the engines know nothing of clocks, signals or files.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from sterling.base import checks
+from sterling.base.arrays import real_array
 from sterling.base.files import as_path, printable, refusal
 from sterling.base.interrupts import deferred_interrupt
 from sterling.base.progress import Progress, ProgressCallback, reporting
@@ -34,9 +35,11 @@ from sterling.dynamics.state import (
     Log,
     RunState,
 )
-from sterling.errors import InputError, InputTypeError, SterlingWarning, StoreError
+from sterling.errors import CheckpointError, InputError, InputTypeError, SterlingWarning, StoreError
 from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
+from sterling.model.problem import LATENT, part_seed
+from sterling.returns import counts
 from sterling.schedules import MAX_STEPS, Power, Schedule
 from sterling.surrogates import STEEPEST, Surrogate, get_surrogate
 
@@ -53,6 +56,8 @@ RECORDS = ("flips", "recurrence")
 
 #: Bound on what latents and masses may reach; a little less than the largest float.
 _LARGEST = 1e307
+#: Latents farther out would make ratios of gradient and latent vanish.
+_FARTHEST = 1e100
 
 _SLICE = 0.1  # seconds between looks at signals and the display
 _FLIP_BUFFER = 1 << 16
@@ -344,3 +349,103 @@ def _holding(error: Error, orbit: Orbit) -> Error:
     error.orbit = orbit  # type: ignore[attr-defined]
     error.add_note(f"The run is kept, up to step {orbit.steps:,}: it is the attribute `orbit` of this error.")
     return error
+
+
+def begin(instance: Instance, options: Options, latent: np.ndarray) -> Orbit:
+    """Run from latents u_0, with options that are checked."""
+    state = first_state(latent, instance.teacher, "recurrence" in options.record)
+    run = Run(instance, options, state, latent, "flips" in options.record)
+    for reason in options.schedule.conditions().failed:
+        text = f"this schedule fails a term of the theorem. {reason}"
+        warnings.warn(text, SterlingWarning, stacklevel=3)
+    return run.go()
+
+
+def first_state(latent: np.ndarray, teacher: np.ndarray | None, counting: bool = True) -> RunState:
+    """Return the state at step 0; ``counting`` says whether the visits to the reference are counted."""
+    n = len(latent)
+    signs = np.where(latent >= 0, 1, -1).astype(np.int8)
+    reference = signs.copy() if teacher is None else teacher.astype(np.int8)
+    clock = np.zeros(cell.CLOCK, np.int64)
+    clock[[cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.CURRENT]] = -1
+    clock[cell.BEST] = np.iinfo(np.int64).max
+    clock[cell.SEEKING] = teacher is None
+    clock[cell.DISTANCE] = np.count_nonzero(signs != reference)
+    tally = np.zeros(counts.FLIPPED + 5 * n + 1 if counting else 0, np.int64)
+    if counting:
+        tally[[counts.NEXT, counts.NEXT_MARK, counts.NEXT_BATCH, counts.SPACING]] = 1
+    return RunState(
+        clock,
+        latent.astype(np.float64),
+        signs,
+        reference,
+        since=np.zeros(n, np.int64),
+        plus=np.zeros(n, np.int64),
+        since_mass=np.zeros(n),
+        balance=np.zeros(n),
+        epoch=np.zeros(n),
+        mass=np.zeros(3),
+        tally=tally,
+    )
+
+
+def go_on(orbit: Orbit, instance: Instance, options: Options) -> Orbit:
+    """Run on from an orbit; of the options, ``record`` does not count, for what was recorded goes on."""
+    check_belongs(orbit, instance)
+    course = orbit._course
+    returns, sojourns = course.times
+    run = Run(
+        instance,
+        options,
+        RunState(*map(np.copy, course.state)),
+        orbit.start_latent,
+        orbit.recorded,
+        flips=[orbit.flips] if orbit.recorded else [],
+        returns=[returns],
+        sojourns=[sojourns],
+        flips_complete_to=None if orbit.flips_complete_to == orbit.steps else orbit.flips_complete_to,
+        spent=orbit.stats.seconds,
+    )
+    return run.go()
+
+
+def check_belongs(orbit: Orbit, instance: Instance) -> None:
+    """Refuse a run of another instance."""
+    if orbit.instance.get("fingerprint") != instance.fingerprint:
+        saved, given = _describe(orbit.instance), _describe(instance.to_dict())
+        what = f"({saved}) than the one given ({given})" if saved != given else f"of the same size ({given})"
+        raise CheckpointError(
+            f"the saved run belongs to another instance {what}: give the same data, or start anew"
+        )
+
+
+def initial_latent(n: int, init) -> np.ndarray:
+    """Return u_0: the latents given, or N(0, 1/n) ones from a seed, the same on every machine.
+
+    Normal codes on the grid 2^-12 are drawn exactly; a uniform share of a cell is added, so that no latent
+    lies on a grid.
+    """
+    if isinstance(init, int | np.integer | np.random.SeedSequence | np.random.Generator):
+        seed = checks.seed(init, "init")
+        from sterling.exact.sampling import draw_codes, words
+        from sterling.model.families import Gaussian, family_table
+
+        codes = draw_codes(family_table(Gaussian()), part_seed(seed, LATENT, 0), (n,)).astype(np.float64)
+        within = (words(part_seed(seed, LATENT, 1), n) >> np.uint64(11)) * 2.0**-53 - 0.5
+        return (codes + within) * (2.0**-12 / np.sqrt(n))
+    try:
+        latent = real_array(init, "init", ("weight",), (n,), f"n={n}")
+        if np.asarray(init).dtype == bool:
+            raise InputTypeError("a mask says no latents")
+    except InputTypeError:
+        text = f"init is {checks.shown(init)}; give a seed or an array of {n} latents"
+        raise InputTypeError(text, argument="init") from None
+    if np.abs(latent).max() > _FARTHEST:
+        raise InputError(
+            f"init reaches {np.abs(latent).max():g}; latents must lie within ±{_FARTHEST:g}", argument="init"
+        )
+    return latent
+
+
+def _describe(instance: dict) -> str:
+    return f"n={instance.get('n')}, m={instance.get('m')}, {instance.get('samples')} samples"

@@ -1,30 +1,21 @@
-"""`train` and `resume`, the doors to a run; `run.py` checks the options and does the work."""
+"""`train` and `resume`, the doors to a run; `run.py` checks options and latents, and does the work."""
 
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable
 
 import numpy as np
 
 from sterling.base import checks
-from sterling.base.arrays import real_array
 from sterling.base.progress import ProgressCallback
-from sterling.dynamics import state as cell
 from sterling.dynamics.orbit import Orbit
 from sterling.dynamics.restart import Restart
-from sterling.dynamics.run import RECORDS, Options, Run
-from sterling.dynamics.state import RunState
-from sterling.errors import CheckpointError, InputError, InputTypeError, SterlingWarning
+from sterling.dynamics.run import RECORDS, Options, begin, go_on, initial_latent
+from sterling.errors import InputError
 from sterling.model.instance import Instance
-from sterling.model.problem import LATENT, part_seed
-from sterling.returns import counts
 from sterling.schedules import MAX_STEPS, Schedule
 from sterling.surrogates import Surrogate
-
-#: Latents farther out would make ratios of gradient and latent vanish.
-_FARTHEST = 1e100
 
 
 def train(
@@ -203,100 +194,3 @@ def resume(
         checkpoint_every=checkpoint_every,
     )
     return go_on(orbit, instance, options)
-
-
-def begin(instance: Instance, options: Options, latent: np.ndarray) -> Orbit:
-    """Run from latents u_0, with options that are checked."""
-    state = first_state(latent, instance.teacher, "recurrence" in options.record)
-    run = Run(instance, options, state, latent, "flips" in options.record)
-    for reason in options.schedule.conditions().failed:
-        text = f"this schedule fails a term of the theorem. {reason}"
-        warnings.warn(text, SterlingWarning, stacklevel=3)
-    return run.go()
-
-
-def first_state(latent: np.ndarray, teacher: np.ndarray | None, counting: bool = True) -> RunState:
-    """Return the state at step 0; ``counting`` says whether the visits to the reference are counted."""
-    n = len(latent)
-    signs = np.where(latent >= 0, 1, -1).astype(np.int8)
-    reference = signs.copy() if teacher is None else teacher.astype(np.int8)
-    clock = np.zeros(cell.CLOCK, np.int64)
-    clock[[cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.CURRENT]] = -1
-    clock[cell.BEST] = np.iinfo(np.int64).max
-    clock[cell.SEEKING] = teacher is None
-    clock[cell.DISTANCE] = np.count_nonzero(signs != reference)
-    return RunState(
-        clock,
-        latent.astype(np.float64),
-        signs,
-        reference,
-        since=np.zeros(n, np.int64),
-        plus=np.zeros(n, np.int64),
-        since_mass=np.zeros(n),
-        balance=np.zeros(n),
-        epoch=np.zeros(n),
-        mass=np.zeros(3),
-        tally=counts.start(n) if counting else np.zeros(0, np.int64),
-    )
-
-
-def go_on(orbit: Orbit, instance: Instance, options: Options) -> Orbit:
-    """Run on from an orbit; of the options, ``record`` does not count, for what was recorded goes on."""
-    check_belongs(orbit, instance)
-    course = orbit._course
-    returns, sojourns = course.times
-    run = Run(
-        instance,
-        options,
-        RunState(*map(np.copy, course.state)),
-        orbit.start_latent,
-        orbit.recorded,
-        flips=[orbit.flips] if orbit.recorded else [],
-        returns=[returns],
-        sojourns=[sojourns],
-        flips_complete_to=None if orbit.flips_complete_to == orbit.steps else orbit.flips_complete_to,
-        spent=orbit.stats.seconds,
-    )
-    return run.go()
-
-
-def check_belongs(orbit: Orbit, instance: Instance) -> None:
-    """Refuse a run of another instance."""
-    if orbit.instance.get("fingerprint") != instance.fingerprint:
-        saved, given = _describe(orbit.instance), _describe(instance.to_dict())
-        what = f"({saved}) than the one given ({given})" if saved != given else f"of the same size ({given})"
-        raise CheckpointError(
-            f"the saved run belongs to another instance {what}: give the same data, or start anew"
-        )
-
-
-def initial_latent(n: int, init) -> np.ndarray:
-    """Return u_0: the latents given, or N(0, 1/n) ones from a seed, the same on every machine.
-
-    Normal codes on the grid 2^-12 are drawn exactly; a uniform share of a cell is added, so that no latent
-    lies on a grid.
-    """
-    if isinstance(init, int | np.integer | np.random.SeedSequence | np.random.Generator):
-        seed = checks.seed(init, "init")
-        from sterling.exact.sampling import draw_codes, words
-        from sterling.model.families import Gaussian, family_table
-
-        codes = draw_codes(family_table(Gaussian()), part_seed(seed, LATENT, 0), (n,)).astype(np.float64)
-        within = (words(part_seed(seed, LATENT, 1), n) >> np.uint64(11)) * 2.0**-53 - 0.5
-        return (codes + within) * (2.0**-12 / np.sqrt(n))
-    try:
-        latent = real_array(init, "init", ("weight",), (n,), f"n={n}")
-        if np.asarray(init).dtype == bool:
-            raise InputTypeError("a mask says no latents")
-    except InputTypeError:
-        text = f"init is {checks.shown(init)}; give a seed or an array of {n} latents"
-        raise InputTypeError(text, argument="init") from None
-    if np.abs(latent).max() > _FARTHEST:
-        raise InputError(
-            f"init reaches {np.abs(latent).max():g}; latents must lie within ±{_FARTHEST:g}", argument="init"
-        )
-    return latent
-
-
-def _describe(instance: dict) -> str:
-    return f"n={instance.get('n')}, m={instance.get('m')}, {instance.get('samples')} samples"

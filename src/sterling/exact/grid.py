@@ -13,9 +13,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from sterling.base.arrays import read_only
 from sterling.base.checks import choice
+from sterling.base.text import Described
 from sterling.errors import RangeError
 
 #: Finest grid that is tried when values might be represented without any rounding.
@@ -45,6 +46,58 @@ def aligned_zeros(shape: tuple[int, int], dtype) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
+class Rounding(Described):
+    """Largest rounding errors of the data on their grids; zero where nothing was rounded.
+
+    Parameters
+    ----------
+    inputs : float64 array (n,)
+        For each feature, in units of the normalised inputs.
+    labels : float
+        The largest error of a label.
+    readout : float
+        The largest error of a readout weight.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> st.Instance([[0.1], [0.25]], [0, 1]).rounding
+    <Rounding: inputs by at most 1.5e-06>
+    """
+
+    inputs: np.ndarray
+    labels: float
+    readout: float
+
+    def any(self) -> bool:
+        """Return whether anything was rounded.
+
+        Returns
+        -------
+        bool
+            False for drawn data, unless the readout was given in numbers.
+        """
+        return bool(self.inputs.any()) or self.labels > 0 or self.readout > 0
+
+    def to_dict(self) -> dict[str, float]:
+        return {"inputs": float(self.inputs.max()), "labels": self.labels, "readout": self.readout}
+
+    def __repr__(self) -> str:
+        return f"<Rounding: {self.words()}>"
+
+    def words(self) -> str:
+        """Return the errors in words.
+
+        Returns
+        -------
+        str
+            Such as "inputs by at most 1.5e-05", or "none".
+        """
+        parts = [f"{name} by at most {size:.2g}" for name, size in self.to_dict().items() if size]
+        return ", ".join(parts) or "none"
+
+
+@dataclass(frozen=True, eq=False)
 class InputGrid:
     """The inputs of an instance as integers: value = (code + offset)·2^(shift − bits), feature by feature."""
 
@@ -56,8 +109,8 @@ class InputGrid:
     rounding: np.ndarray = field(repr=False)  # float64 (n,), largest errors of each feature
 
     def __post_init__(self):
-        for name in ("rows", "shifts", "offsets", "rounding"):  # an instance shares them
-            object.__setattr__(self, name, read_only(getattr(self, name)))
+        for array in (self.rows, self.shifts, self.offsets, self.rounding):  # an instance shares them
+            array.setflags(write=False)
 
     @classmethod
     def plain(
@@ -191,3 +244,13 @@ def quantise_inputs(values: np.ndarray, precision: str = "int16", together: bool
         rows[:, k] = scaled - centres[k]
         rounding[k] = np.abs(np.ldexp(scaled, int(exponents[k])) - values[:, k]).max()
     return InputGrid(rows, features, bits, shifts, centres, rounding)
+
+
+def rounded(values: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    """Return values (rows, n) rounded to multiples of 2^-bits, feature by feature."""
+    return np.ldexp(np.rint(np.ldexp(values, bits)), -bits)
+
+
+def largest_error(codes: np.ndarray, bits: int, values: ArrayLike) -> float:
+    """Return the largest difference between values and their codes on the grid 2^-bits."""
+    return float(np.abs(np.ldexp(codes.astype(np.float64), -bits) - values).max())

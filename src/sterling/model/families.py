@@ -300,7 +300,7 @@ def get_family(spec: str | Family) -> Family:
     if plus and not base.endswith(":") and not _POWER.search(base):
         return Displaced(get_family(base), _parameter(mean, spec))
     name, _, argument = spec.partition(":")
-    kind = FAMILIES.find(name)
+    kind = FAMILIES.get(name) or FAMILIES.find(name)
     if not argument:
         return kind()
     if not fields(kind):

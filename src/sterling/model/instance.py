@@ -18,7 +18,6 @@ import numpy as np
 from sterling.base.arrays import (
     check_labels,
     check_signs,
-    read_only,
     real_array,
     real_inputs,
     refuse_constant,
@@ -28,11 +27,19 @@ from sterling.base.pool import for_each
 from sterling.base.resources import require_memory
 from sterling.base.text import Described, counted, shortened
 from sterling.errors import InputError, RangeError
-from sterling.exact.grid import InputGrid, aligned_zeros, finest, quantise_inputs, vector_codes
+from sterling.exact.grid import (
+    InputGrid,
+    Rounding,
+    aligned_zeros,
+    finest,
+    largest_error,
+    quantise_inputs,
+    rounded,
+    vector_codes,
+)
 from sterling.exact.ranges import EXACT, WHOLE, limbs, too_large, too_wide
 from sterling.model.columns import from_frame, is_frame
 from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values
-from sterling.model.rounding import Rounding, largest_error, rounded
 from sterling.surrogates import Surrogate, get_surrogate
 
 _BLOCK_ROWS = 16384  # rows converted to float64 at a time
@@ -53,7 +60,8 @@ def transpose(grid: InputGrid, threads: int | None = None) -> np.ndarray:
         range(0, len(rows), 4096),
         threads,
     )
-    return read_only(columns)
+    columns.setflags(write=False)
+    return columns
 
 
 class Instance(Described):
@@ -181,7 +189,9 @@ class Instance(Described):
         self.n: int = grid.features
         self.m: int = m
         self.samples: int = len(grid.rows) // m
-        self.teacher: np.ndarray | None = None if teacher is None else read_only(teacher)
+        self.teacher: np.ndarray | None = teacher
+        if teacher is not None:
+            teacher.setflags(write=False)
         self.normalizer: Normalizer | None = normalizer
         self._origin: dict = origin
 
@@ -194,12 +204,14 @@ class Instance(Described):
         """
         grid, (label_codes, label_bits), (readout_codes, self.readout_bits) = self.grid, labels, readout
         self.rounding: Rounding = rounding
-        self.readout_codes: np.ndarray = read_only(readout_codes)
+        self.readout_codes: np.ndarray = readout_codes
+        readout_codes.setflags(write=False)
         self.label_bits: int = max(label_bits, self.readout_bits)
         for codes, bits in (labels, readout):
             if int(np.abs(codes).max(initial=0)) << (self.label_bits - bits) >= 1 << 31:
                 raise self._too_large(label_codes, label_bits, helped=False)
-        self.label_codes: np.ndarray = read_only(label_codes << (self.label_bits - label_bits))
+        self.label_codes: np.ndarray = label_codes << (self.label_bits - label_bits)
+        self.label_codes.setflags(write=False)
         codes, self.preactivation_bound = grid.reach
         if self.preactivation_bound >= EXACT:
             raise too_wide(grid, self.samples)
@@ -242,7 +254,9 @@ class Instance(Described):
         with ``instance.grid.values(first, last)``.
         """
         require_memory(8 * self.samples * self.m * self.n, "the inputs as float64")
-        return read_only(self.grid.values().reshape(self.samples, self.m, self.n))
+        values = self.grid.values().reshape(self.samples, self.m, self.n)
+        values.setflags(write=False)
+        return values
 
     @property
     def labels(self) -> np.ndarray:

@@ -18,13 +18,20 @@ from sterling.base.pool import for_each
 from sterling.base.resources import require_memory, thread_count
 from sterling.base.text import Described
 from sterling.errors import InputError, InputTypeError
-from sterling.exact.grid import InputGrid, aligned_zeros, finest, padded_width, vector_codes
+from sterling.exact.grid import (
+    InputGrid,
+    Rounding,
+    aligned_zeros,
+    finest,
+    largest_error,
+    padded_width,
+    vector_codes,
+)
 from sterling.model.families import Family, family_table, get_family, normal_table
 from sterling.model.instance import Instance, transpose
 from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values
-from sterling.model.rounding import Rounding, largest_error
 
-# Which part of a draw a seed is for. Latents of a run use LATENT, see dynamics/train.py.
+# Which part of a draw a seed is for. Latents of a run use LATENT, see dynamics/run.py.
 TEACHER, READOUT, NOISE, INPUTS, LATENT = range(5)
 
 _BLOCK = 4096  # samples that share one stream of random bits

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.base.text import counted, sentence
+from sterling.base.text import counted
 from sterling.dynamics.history import History, history
 from sterling.dynamics.learned import meaning, problem_line
 from sterling.plot.style import (
@@ -243,7 +243,7 @@ def figure(orbit: Orbit) -> Figure:
     colour = VERDICT_COLOURS[orbit.verdict.name]
     interrupted = ", interrupted" if orbit.interrupted else ""
     fig.text(0.012, 0.983, f"{verdict}{interrupted}", fontsize=15, weight="bold", color=colour, va="top")
-    fig.text(0.012, 0.947, sentence(meaning(orbit)), fontsize=10, color=INK, va="top")
+    fig.text(0.012, 0.947, meaning(orbit), fontsize=10, color=INK, va="top")
     fig.text(0.012, 0.921, escaped(problem_line(orbit)), fontsize=9, color=GREY, va="top")
     return fig
 

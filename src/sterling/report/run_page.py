@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sterling.base.files import write_atomically
-from sterling.base.text import counted, sentence
+from sterling.base.text import counted
 from sterling.claims.finding import picture
 from sterling.dynamics.learned import outcome, problem_line, weights_table
 from sterling.errors import InputError
@@ -65,7 +65,7 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
     return page(
         "run.html",
         verdict=verdict,
-        meaning=sentence(meaning),
+        meaning=meaning,
         problem=problem_line(orbit),
         rows=rows,
         statistics=[] if found is None else found._rows(),

@@ -166,7 +166,7 @@ def test_the_advice_follows_what_fits(features, advice):
     ]
     assert [text for name, text in rows if "right" in name] == [f"{count} of 569" for count in right]
     assert right.index(max(right)) == ["decode with the time average", "the best state seen"].index(advice)
-    assert meaning.startswith(f"the best state seen was left and visited again: {advice}")
+    assert meaning.startswith(f"The best state seen was left and visited again: {advice}")
 
 
 # What is refused

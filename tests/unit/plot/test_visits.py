@@ -49,8 +49,10 @@ def test_shares(ax, instance, orbit):
     assert f"{np.count_nonzero(orbit.wrong_share)} of 12 weights are ever wrong, the worst for" in text
 
 
-def test_numbers_of_weights_have_whole_ticks(ax):
-    plots.shares(ax, np.array([0.3, 0.2, 0.1]), None)
+def test_shares_without_a_prediction(ax, orbit):
+    text = plots.shares(ax, orbit.wrong_share, None)
+    assert "prediction" not in text
+    assert len(ax.get_legend().get_texts()) == 1
     ax.figure.draw_without_rendering()
     assert all(tick == int(tick) for tick in ax.get_xticks())
 
