@@ -45,7 +45,7 @@ _LARGEST_FILE = 1 << 20  # bytes
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Certificate(Result):
-    """What is proved for one data set, for every start and every bounded, non-summable schedule.
+    """A proof for one data set, for every start and all bounded step sizes with an infinite sum.
 
     Parameters
     ----------
@@ -116,12 +116,12 @@ class Certificate(Result):
 
     @property
     def recurrent(self) -> bool:
-        """Whether it is proved that runs leave the reference and return to it again and again."""
+        """Whether the proof shows that runs leave the reference and return to it infinitely often."""
         return self.occupancy > 0 and not self.absorbs
 
     @property
     def decodes(self) -> bool:
-        """Whether it is proved that the sign of the time average is the reference in the long run."""
+        """Whether the proof shows that the sign of the time average is the reference in the long run."""
         return bool((self.wrong_share < 0.5).all())
 
     def verify(self, instance: Instance) -> bool:
@@ -135,7 +135,7 @@ class Certificate(Result):
         Returns
         -------
         bool
-            Whether every claimed bound is proved by its dual vector, roundings allowed for.
+            Whether each dual vector proves its bound, with an allowance for rounding.
 
         Raises
         ------
@@ -229,7 +229,8 @@ class Certificate(Result):
         Returns
         -------
         Certificate
-            The saved one. Its claims are possible numbers; only `verify` checks that they are true.
+            The saved certificate. `load` checks that its claims are possible, only `verify` that they are
+            true.
 
         Raises
         ------
@@ -251,12 +252,12 @@ def certify(
     threads: int | None = None,
     progress: bool | Callable[[Progress], None] = False,
 ) -> Certificate:
-    """Prove what every run on a data set does in the long run, for every start and all step sizes.
+    """Prove how every run on a data set behaves in the long run, for every start and all step sizes.
 
     Parameters
     ----------
     instance : Instance
-        With n ≤ 24; 2ⁿ rows of n numbers are kept, 8 bytes each.
+        With n ≤ 24; the memory holds 2ⁿ rows of n numbers, 8 bytes each.
     surrogate : str or Surrogate
         A piecewise-constant one.
     threads : int, optional

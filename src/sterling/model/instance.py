@@ -67,7 +67,7 @@ def transpose(grid: InputGrid, threads: int | None = None) -> np.ndarray:
 class Instance(Described):
     """A finite data set (Z_i, y_i), i = 1 … N, with readout v and, if known, the teacher's signs.
 
-    Make one from your own data, or draw one with `Problem.draw`.
+    Create one from your own data, or draw one with `Problem.draw`.
 
     Parameters
     ----------
@@ -78,15 +78,15 @@ class Instance(Described):
     readout : array (m,), optional
         The second-layer weights v; ones by default.
     teacher : array (n,) of −1 and +1, optional
-        The reference that verdicts are measured against.
+        The reference for verdicts.
     normalize : None, "standard", "whiten" or Normalizer
-        Transformation of the inputs. By name it is fitted to them; a fitted normaliser is applied as it is.
+        Transformation of the inputs. A name is fitted to them; a fitted normaliser is applied as it is.
     precision : "int16" or "int32"
         Width of the stored codes. Rounding errors are at most 2^-15 of each feature's range (int16) or 2^-23
         (int32); `rounding` has their sizes. Labels without an exact grid are rounded to 2^-20 of the largest;
         if sums would not fit, to coarser grids down to 2^-8.
     constant : "refuse" or "keep"
-        What to do with a feature that has one value in every sample, such as a bias column.
+        What to do with a constant feature, such as a bias column.
     origin : dict, optional
         Where the data come from, for tables and files.
 
@@ -108,7 +108,7 @@ class Instance(Described):
     Raises
     ------
     InputError
-        For data that are empty, not finite, of the wrong shape, or cannot be produced.
+        For data that are empty, not finite or of the wrong shape, or labels that the network cannot output.
     CapacityError
         When exact sums would not fit.
 
@@ -250,8 +250,8 @@ class Instance(Described):
     def inputs(self) -> np.ndarray:
         """The inputs, float64 (N, m, n), exactly as the engines see them; read-only.
 
-        They are made from the codes at the first access and kept, 8·N·m·n bytes. To keep nothing, read rows
-        with ``instance.grid.values(first, last)``.
+        The first access computes them from the codes and keeps them (8·N·m·n bytes). To keep nothing, read
+        rows with ``instance.grid.values(first, last)``.
         """
         require_memory(8 * self.samples * self.m * self.n, "the inputs as float64")
         values = self.grid.values().reshape(self.samples, self.m, self.n)
@@ -270,7 +270,7 @@ class Instance(Described):
 
     @property
     def readout_norm2(self) -> float:
-        """‖v‖², which the step sizes are divided by."""
+        """‖v‖², by which step sizes are divided."""
         codes = self.readout_codes.tolist()
         return float(sum(map(mul, codes, codes))) / 4.0**self.readout_bits
 
@@ -297,7 +297,7 @@ class Instance(Described):
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of the data: two instances with the same one have the same orbits."""
+        """A digest of the data: instances with equal digests have the same orbits."""
         digest = hashlib.blake2b(digest_size=16)
         grid = self.grid
         for array in (_condense(grid.rows), grid.shifts, grid.offsets, self.label_codes, self.readout_codes):
@@ -337,7 +337,7 @@ class Instance(Described):
         signs : array (n,) of −1 and +1
             The state.
         inputs : array (N, n) or (N, m, n), optional
-            New inputs, not normalised: they are rounded and normalised as those of the instance were. By
+            New inputs, not normalised: `predict` rounds and normalises them like those of the instance. By
             default the instance's own.
 
         Returns
@@ -369,7 +369,7 @@ class Instance(Described):
         signs : array (n,) of −1 and +1
             The state.
         surrogate : str or Surrogate
-            Its μ′ takes the place of H′.
+            Its μ′ replaces H′.
 
         Returns
         -------

@@ -25,7 +25,7 @@ _SHOWN = 16  # numbers of a fitted normaliser that its repr holds
 
 
 class Normalizer(Described):
-    """A map of the inputs that is fitted to data and can be applied to others.
+    """A map of the inputs, fitted to some data and applicable to others.
 
     Your own subclass has ``fit``, ``apply`` and ``to_dict``. It works on floats, so its results may depend on
     the machine; those of sterling's normalisers do not. All rows (samples and units alike) count as draws of
@@ -196,7 +196,7 @@ class Standardize(_Affine):
     Parameters
     ----------
     mean, factor : float64 (n,), optional
-        What was fitted: the means, and one over the standard deviations.
+        The fitted means, and the inverse standard deviations.
 
     Examples
     --------
@@ -242,7 +242,7 @@ class Whiten(_Affine):
     Parameters
     ----------
     mean : float64 (n,), optional
-        The means that were fitted.
+        The fitted means.
     matrix : float64 (n, n), optional
         The inverse factor, rounded to 2^-20 of the largest entry of each row.
 

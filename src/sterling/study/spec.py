@@ -193,7 +193,7 @@ class Study(Described):
         if self.samples is None and self.target != "exponent":
             raise InputError(
                 "samples are missing: list them, or give samples = {c = […], a = …}; only target = "
-                '"exponent" finds them by itself'
+                '"exponent" chooses them by itself'
             )
         if self.width is not None and self.target is None:
             object.__setattr__(self, "target", "proportion")
@@ -290,7 +290,7 @@ class Study(Described):
         except OSError as problem:
             raise InputError(f"cannot read {printable(path)}: {problem.strerror or problem}") from None
         except UnicodeDecodeError:
-            raise InputError(f"{printable(path)} is not a text in UTF-8, so it is no study file") from None
+            raise InputError(f"{printable(path)} is not UTF-8 text, so it is not a study file") from None
         except InputError as problem:
             raise InputError(f"{path}: {problem}") from None
 
@@ -402,7 +402,7 @@ def _name(value: Any) -> str:
     if not isinstance(value, str) or value.encode(errors="ignore").decode() != value:
         raise InputError(f"name is {checks.shown(value)}; it must be a text")
     if len(value) > _MOST_LETTERS:
-        raise InputError(f"name has {len(value):,} letters; {_MOST_LETTERS} are enough")
+        raise InputError(f"name has {len(value):,} letters; it may have at most {_MOST_LETTERS}")
     return value
 
 
@@ -429,7 +429,7 @@ def arguments(text: str) -> dict[str, Any]:
     try:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as problem:  # TOMLDecodeError is a ValueError
-        raise InputError(f"no valid TOML: {problem}") from None
+        raise InputError(f"not valid TOML: {problem}") from None
     for title in _TABLES:
         if not isinstance(tables.get(title, {}), dict):
             raise InputError(f"{title} must be a table, [{title}]")

@@ -1,4 +1,4 @@
-"""What can be said before a run, of a `Problem` or of one data set, an `Instance`; see docs/science, 3 to 8.
+"""Predictions without a run, for a `Problem` or for one data set, an `Instance`; see docs/science, 3 to 8.
 
 Every function carries ``kind`` (one of `KINDS`), ``source`` and ``checked``, the range in which it was
 compared with runs, for tables and reports: an exact statement has a proof in its docstring or in the source,

@@ -95,12 +95,12 @@ class Chatter(Result):
 def chatter(
     of: Problem | Instance, *, samples: float | None = None, surrogate: str | Surrogate = "relu"
 ) -> Chatter:
-    """Return the upper branch: the share of wrong weights that keeps itself alive, and for how long.
+    """Return the upper branch: the share of wrong weights that sustains itself, and its lifetime.
 
-    ``share`` is the stationary one. Runs at a constant rate come to it within some 200 steps, those with
-    step sizes like 1/√t from below within some 10⁴. The lifetime is that of the typical data set at a
-    constant rate, 1/Π(1 − p_k): weights are right or wrong independently and anew at each step. With label
-    noise it is the time between visits to w*.
+    ``share`` is the stationary one. Runs at a constant rate reach it within about 200 steps; runs with
+    step sizes like 1/√t reach it from below within about 10⁴. The lifetime is that of the typical data set at
+    a constant rate, 1/Π(1 − p_k): weights are right or wrong independently, and drawn again at each step.
+    With label noise it is the time between visits to w*.
 
     Returns
     -------
@@ -176,9 +176,9 @@ def samples_for_average(
     schedule: Schedule | None = None,
     surrogate: str | Surrogate = "relu",
 ) -> float:
-    """Return the samples at which the sign of the time average is w* in a given share of the data sets.
+    """Return the sample size at which the sign of the time average is w* in a given share of the data sets.
 
-    That needs p_k < 1/2 for all k, and the p_k of different weights are nearly independent. Without label
+    This needs p_k < 1/2 for all k; the p_k of different weights are nearly independent. Without label
     noise N/n grows like (ln n)^(3/4): as a power law it looks a little steeper than linear.
 
     Parameters
@@ -186,8 +186,8 @@ def samples_for_average(
     confidence : float
         Share of the data sets, strictly between 0 and 1.
     steps : int, optional
-        Budget of the run. Without label noise half of the data sets may be right sooner, where the run has
-        ended at w* (`samples_for_iterate`); without a budget that is left out.
+        Budget of the run. Without label noise, half of the data sets may be right with fewer samples, because
+        their runs have ended at w* (`samples_for_iterate`). Without a budget this effect is left out.
 
     Returns
     -------
@@ -256,14 +256,14 @@ def samples_for_iterate(
     schedule: Schedule | None = None,
     surrogate: str | Surrogate = "relu",
 ) -> float:
-    """Return the samples at which half of the runs without label noise end at w* within a number of steps.
+    """Return the sample size at which half of the noiseless runs end at w* within a number of steps.
 
-    At a step with the share x of wrong weights all are right with the chance exp(−n x), and then the run is
-    over. There are two ways. *By the dip*: with step sizes that decay, weights which are to chatter come back
-    to the border late, and meanwhile few are wrong (`approach`, the first 120 steps). *By chance*: later on
-    the chance in a step is that of `chatter`. A constant rate has no dip. At 10⁵ steps the dip decides from
-    n = 400 or so on. Up to n = 64 or so something else stops the runs, states that absorb elsewhere, and the
-    result is not below n·(1.8 + 0.28 ln n) (ReLU, m = 1; others by `laws.samples_untrapped`), as measured.
+    At a step with the share x of wrong weights, all weights are right with probability exp(−n x), and then
+    the run ends. There are two ways. *By the dip*: with decaying step sizes, weights that will chatter return
+    to the border late, and until then few are wrong (`approach`, the first 120 steps). *By chance*: later on
+    `chatter` gives the probability in a step. A constant rate has no dip. At 10⁵ steps the dip decides from
+    about n = 400 on. Up to about n = 64 traps stop the runs instead, and the result is not below n·(1.8 +
+    0.28 ln n) (ReLU, m = 1; others by `laws.samples_untrapped`), as measured.
 
     Parameters
     ----------
@@ -319,10 +319,10 @@ def approach(
 ) -> np.ndarray:
     """Return the share of wrong weights at each step of a run from a random start, as n grows.
 
-    Dynamical mean field: each latent feels the pull of its weight and a Gaussian noise whose correlation
-    between two steps is that of the gradients at the states of those steps. What a weight does to itself by
-    way of the others is left out. The result is a sample of 4,000 to 16,000 such latents, the same at each
-    call.
+    Dynamical mean field: each latent feels the pull of its weight and Gaussian noise, whose correlation
+    between two steps is that of the gradients at the states of those steps. The theory leaves out how a
+    weight acts on itself through the others. The result is a sample of 4,000 to 16,000 such latents, the same
+    at each call.
 
     Parameters
     ----------
@@ -413,9 +413,9 @@ def _covariance(numbers: Numbers, part: float, away: np.ndarray, apart: np.ndarr
 def chatter_mean(instance: Instance, surrogate: str | Surrogate = "relu") -> np.ndarray:
     """Return √n times the time average of a long run on this data set, without running it.
 
-    The average is the box-constrained fit that `box.py` derives: coordinate k is where the mean gradient
-    vanishes, or ±1 where it holds the weight. No teacher is needed. With one, the share of the time in which
-    weight k is wrong is (1 − w*_k·value)/2.
+    The average is the box-constrained fit that `box.py` derives: coordinate k is the value at which the mean
+    gradient vanishes, or ±1 if the gradient holds the weight there. No teacher is needed. With one, the share
+    of the time in which weight k is wrong is (1 − w*_k·value)/2.
 
     Parameters
     ----------

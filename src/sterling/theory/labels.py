@@ -23,7 +23,7 @@ KINDS = {
 FUNCTIONS: dict[str, Callable] = {}
 
 _ARGUMENTS = {
-    "of": "Problem or Instance\n    What the data are drawn from, or data that know it.",
+    "of": "Problem or Instance\n    The problem, or an instance that was drawn from one.",
     "instance": "Instance\n    The data set.",
     "samples": "float, optional\n    N; by default the sample size of the problem.",
     "surrogate": "str or Surrogate\n    What replaces the derivative of the step function.",
@@ -32,7 +32,7 @@ _ARGUMENTS = {
     "schedule": "Schedule, optional\n    Step sizes, `Power(0.5, 0.5)` by default.",
 }
 _RAISES = """InputError
-    For an argument out of its range; for data without what the statement needs, such as Gaussian inputs, a
+    For an argument out of its range; for data that lack a requirement, such as Gaussian inputs, a
     known label noise, a teacher or reference; and where the law has no solution, as with very few samples."""
 _SECTIONS = ("Parameters", "Returns", "Raises", "Notes", "References", "Examples")
 

@@ -48,7 +48,7 @@ class BeyondError(InputError):
 def expected_wrong(
     of: Problem | Instance, *, samples: float | None = None, surrogate: str | Surrogate = "relu"
 ) -> float:
-    """Return how many weights are wrong at a time, on average over a long run and over data sets.
+    """Return the number of wrong weights at a step, averaged over a long run and over data sets.
 
     Returns
     -------
@@ -70,8 +70,8 @@ def expected_occupancy(
 ) -> float:
     """Return the occupancy of w*, the share of the iterates that are w*, in a typical data set.
 
-    Typical is the geometric mean over data sets. They differ: to leading order ln(occupancy) of one is off by
-    √((π − 1)/n) of its mean. For the one at hand use `occupancy`, which is far sharper.
+    "Typical" means the geometric mean over data sets. To leading order, ln(occupancy) of one data set has a
+    relative standard deviation of √((π − 1)/n). For a given data set use `occupancy`, which is far sharper.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def expected_occupancy(
 def samples_for_occupancy(
     of: Problem | Instance, *, occupancy: float = 0.5, surrogate: str | Surrogate = "relu"
 ) -> float:
-    """Return the samples at which the iterates spend so large a share of a long run at w*.
+    """Return the sample size at which the iterates spend a given share of a long run at w*.
 
     To leading order n³σ²/(2‖v‖² ln²(1/occupancy)) for ReLU and half of it for the identity. Zero without
     noise, where w* absorbs: see `samples_for_iterate`.
@@ -160,12 +160,12 @@ def _turning_variance(numbers: Numbers) -> float:
 
 @labelled("theorem", "Jeong, Xin and Yin, arXiv 2505.18113")
 def samples_proved(of: Problem | Instance, *, claim: str = "ergodic") -> float:
-    """Return the order of the sample size that the paper proves to suffice, with its constant left at one.
+    """Return the order of the sample size that the paper proves to suffice, with a constant of one.
 
     Parameters
     ----------
     of : Problem or Instance
-        What the data are drawn from; only n counts.
+        The problem; only its n matters.
     claim : "ergodic" or "recurrent"
         n² for convergence of the time average to w* without label noise; n⁴ for iterates that visit w*
         infinitely often.

@@ -51,7 +51,7 @@ _ENTRIES = 2e9  # input entries read for that, at most
 
 @labelled("exact", "definition; docs/science, 7")
 def drift(instance: Instance, *, surrogate: str | Surrogate = "relu", reference=None) -> np.ndarray:
-    """Return G(w*): what moves the latents while the weights stay at the teacher.
+    """Return the drift G(w*), the gradient that moves the latents while the weights stay at the teacher.
 
     Without label noise it is zero. Coordinates with b*_k G_k > 0 are pushed out, the rest held
     as long as all others are right.
@@ -135,7 +135,8 @@ class Balance(Result):
     occupancy : float
         Share of the iterates at w*.
     states : int
-        Distinct states, beside w* and its neighbours, at which exact gradients corrected it.
+        Number of distinct states, besides w* and its neighbours, whose exact gradients corrected the
+        prediction.
 
     Examples
     --------
@@ -160,10 +161,10 @@ class Balance(Result):
 def balance(
     instance: Instance, *, surrogate: str | Surrogate = "relu", reference=None, states: int = _STATES
 ) -> Balance:
-    """Predict wrong shares and occupancy of a long run from gradients at w*, near it, and where it may go.
+    """Predict wrong shares and occupancy of a long run from gradients at w* and at other states it may visit.
 
-    The values are the stationary ones, of runs long enough that every weight which drifts outwards has come
-    to the border. The derivation is at the top of this file; `benchmarks/papers/prediction.py` measures how
+    The values are stationary: they hold for runs so long that every weight that drifts outwards has reached
+    the border. The derivation is at the top of this file; `benchmarks/papers/prediction.py` measures how
     well it holds. Inputs should be near Gaussian; their scale does not matter.
 
     Parameters
@@ -250,7 +251,7 @@ def occupancy(
     Parameters
     ----------
     method : "balance" or "signal"
-        "signal" is Π_k (1 − p_k), "balance" the one of `balance`, which knows that wrong weights cluster.
+        "signal" is Π_k (1 − p_k); "balance" is that of `balance`, which allows for clusters of wrong weights.
 
     Returns
     -------
