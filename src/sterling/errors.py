@@ -6,7 +6,7 @@ class SterlingError(Exception):
 
 
 class InputError(SterlingError, ValueError):
-    """An argument is wrong; the message says what, where, and what to do.
+    """An argument is wrong; the message says what is wrong, where, and what to do.
 
     ``about`` names the part of the data, so that a caller can add its name: numbers of features, or "labels".
     ``argument`` is the name of the argument with which the message begins, so that a caller can rename it.
@@ -19,11 +19,11 @@ class InputError(SterlingError, ValueError):
 
 
 class InputTypeError(InputError, TypeError):
-    """An argument has a wrong type, such as a text in place of a number."""
+    """An argument has the wrong type, such as a text in place of a number."""
 
 
 class CapacityError(SterlingError, MemoryError):
-    """The work does not fit: not enough memory, or numbers too large for exact arithmetic."""
+    """The work does not fit: there is not enough memory, or numbers are too large for exact arithmetic."""
 
 
 class RangeError(InputError, CapacityError):
@@ -39,4 +39,4 @@ class CheckpointError(StoreError):
 
 
 class SterlingWarning(UserWarning):
-    """A condition that the user should know, but that does not stop the work."""
+    """A condition that the user should know about, but that does not stop the work."""

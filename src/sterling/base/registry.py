@@ -69,12 +69,12 @@ class Registry(dict[str, T], Generic[T]):
 
 
 def register(thing: T) -> T:
-    """Make a surrogate, an input family or a kind of trial usable by its name everywhere.
+    """Register a surrogate, an input family or a kind of trial, so that its name works everywhere.
 
     Parameters
     ----------
     thing : Surrogate, subclass of Family, or Kind
-        It has a ``name``. It replaces one that was registered under that name before.
+        An object with a ``name``. It replaces any earlier one that was registered under that name.
 
     Returns
     -------
@@ -84,12 +84,12 @@ def register(thing: T) -> T:
     Raises
     ------
     InputError
-        If it is not one of these (`InputTypeError`), or has the name of a built-in thing.
+        If it is of another type (`InputTypeError`), or has a built-in name.
 
     Notes
     -----
-    Another process, such as a worker of a cluster, knows only what was registered in it. A package makes its
-    things known in every process by entry points of the same names, in the groups ``sterling.surrogates``,
+    Another process, such as a worker of a cluster, knows only what was registered in it. A package registers
+    its objects in every process by entry points of the same names, in the groups ``sterling.surrogates``,
     ``sterling.families`` and ``sterling.kinds``.
 
     Examples

@@ -92,13 +92,6 @@ def listed(values: Iterable[float]) -> str:
     return ", ".join(map(number, values))
 
 
-def undecided(runs: int) -> list[str]:
-    """Return the note on runs without a certificate, if there are any."""
-    if not runs:
-        return []
-    return [f"{runs:,} runs spent their steps without a certificate and count as failures."]
-
-
 def leading(references: Sequence[Reference]) -> tuple[Sequence[Reference], int]:
     """Return the references that a summary shows, at most three, and the number of the others."""
     shown = references if len(references) <= _LEADING else references[: _LEADING - 1]

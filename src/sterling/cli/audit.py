@@ -33,15 +33,16 @@ def audit(
             show_default=False,
         ),
     ],
-    report: Annotated[Path | None, output(help="Write a page of the findings: .html.", **FILE)] = None,
+    report: Annotated[Path | None, output(help="Write a page with the findings: .html.", **FILE)] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say what each quantiser of a PyTorch model does: levels, where gradients stop, zero, ties, surrogate.
+    """Report what each quantiser of a PyTorch model does: levels, stopped gradients, zeros, ties, surrogate.
 
     Python imports MODULE from this folder and calls FUNCTION: that runs code, so name only code that you
-    trust. The first line of the result says what is wrong. With an example input, the quantised weights of
-    any framework are found; without one, those of binarize, torchao, Brevitas and transformers' BitNet.
+    trust. The first line of the result says what is wrong. With an example input, sterling finds the
+    quantised weights of any framework; without one, those of binarize, torchao, Brevitas and transformers'
+    BitNet.
     """
     check_targets(None, (report, "--report", *PAGES))
     if find_spec("torch") is None:

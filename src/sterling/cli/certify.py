@@ -54,7 +54,8 @@ def certify(
     normalize: Normalize = "none",
     surrogate: PiecewiseConstant = "relu",
     check: Annotated[
-        bool, run_option("--check", help="Check the proof by the definition of the gradient, state by state.")
+        bool,
+        run_option("--check", help="Check the proof against the definition of the gradient, state by state."),
     ] = False,
     threads: Threads = None,
     out: Annotated[Path | None, output(help="Save the certificate in this file: .json.", **FILE)] = None,

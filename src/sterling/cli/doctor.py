@@ -7,10 +7,10 @@ from sterling.cli.render import FAILED, console, facts_table, print_json, speake
 
 
 def doctor(json: Json = False) -> None:
-    """Say what is installed, and whether it works.
+    """Report what is installed, and whether it works.
 
-    Both engines run on small instances; if their orbits differ, the exit code is 1. Damaged kernels are
-    compiled anew.
+    sterling runs both engines on small instances, and exits with 1 if their orbits differ. It recompiles
+    damaged kernels.
     """
     from sterling.cli.doctor_findings import examine
 

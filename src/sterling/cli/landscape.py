@@ -63,7 +63,9 @@ def landscape(
     surrogate: PiecewiseConstant = "relu",
     gaussian: Annotated[
         bool,
-        run_option("--gaussian", help="Take the inputs as standard Gaussian, so the mean gradient is known."),
+        run_option(
+            "--gaussian", help="Assume standard Gaussian inputs, for which the mean gradient is known."
+        ),
     ] = False,
     threads: Threads = None,
     basins: Annotated[
@@ -81,10 +83,10 @@ def landscape(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Visit all 2ⁿ weight vectors of a small network, and say which of them training can never leave.
+    """Visit all 2ⁿ weight vectors of a small network, and find those that training can never leave.
 
-    The data are drawn from a problem, or read from FILE; n may be at most 24. After Ctrl-C the exit code is
-    130; the landscape is still shown if only the runs of --basins are unfinished.
+    The data are drawn from a problem, or read from FILE; n may be at most 24. Ctrl-C stops with exit
+    code 130, and shows the landscape if only the runs of --basins are unfinished.
     """
     from sterling.landscapes.landscape import check_dimension, check_surrogate
     from sterling.landscapes.landscape import landscape as visit

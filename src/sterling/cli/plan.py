@@ -37,25 +37,25 @@ def plan(
     readout: Readout = None,
     surrogate: Annotated[str, problem_option(help=SURROGATES, metavar="NAME")] = "relu",
     samples: Annotated[
-        int | None, _goal(help="Number of samples whose results are predicted.", **COUNT)
+        int | None, _goal(help="Also predict the results for this number of samples.", **COUNT)
     ] = None,
     occupancy: Annotated[
-        float, _goal(help="Wanted share of the steps in which the last iterate is right.", metavar="SHARE")
+        float, _goal(help="Target share of the steps in which the last iterate is right.", metavar="SHARE")
     ] = 0.5,
     confidence: Annotated[
-        float, _goal(help="Wanted share of data sets whose time average is right.", metavar="SHARE")
+        float, _goal(help="Target share of data sets whose time average is right.", metavar="SHARE")
     ] = 0.5,
     check: Annotated[
         int,
         _check(
-            help="Number of trials by which each row that is not a theorem is measured.",
+            help="Measure each row that is not a theorem, in this number of trials.",
             metavar="TRIALS",
             parser=count,
         ),
     ] = 0,
     steps: Annotated[
         int | None,
-        _check(help="Number of steps of each run. \\[as many as the check of the row used]", **COUNT),
+        _check(help="Number of steps of each run. \\[the number at which the row was checked]", **COUNT),
     ] = None,
     schedule: Annotated[str | None, _goal(help=f"{SCHEDULES} \\[power:0.5,0.5]", metavar="SCHEDULE")] = None,
     seed: Annotated[int | None, _check(help="Random seed of the trials. \\[0]", **SEED)] = None,
@@ -66,7 +66,7 @@ def plan(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say how many samples training needs in dimension n, for Gaussian inputs.
+    """Estimate how many samples training needs for n weights and Gaussian inputs.
 
     Each row says whether it is proved, measured or a mean-field estimate. --check measures how good the
     estimates are.

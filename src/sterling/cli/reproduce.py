@@ -42,11 +42,11 @@ def reproduce(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure every claim of the paper, and show each beside what theory says.
+    """Measure every claim of the paper, and compare each with theory.
 
     The results in DIR are a page for a browser (index.html), the numbers (findings.json) and the raw rows
-    (data). The page exists from the first claim on. After Ctrl-C the exit code is 130, finished claims are
-    shown, and the same command continues.
+    (data). The page appears with the first claim. Ctrl-C stops with exit code 130 and shows the finished
+    claims; the same command continues.
     """
     from sterling.claims.reproduce import chosen
     from sterling.report.page import PAGE, Page

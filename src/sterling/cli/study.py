@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sterling.study.report import Expected, SeriesFit, Status
 
 #: Brackets of tables are escaped, for Rich takes them for markup.
-_HELP = """Many trials over a grid of problems: run and resume, fit, draw, export.
+_HELP = """Run many trials over a grid of problems; resume, fit, draw and export them.
 
 A study is a TOML file such as this one; every value may be a list, and \\[stop] may be left out.
 
@@ -50,9 +50,9 @@ A study is a TOML file such as this one; every value may be a list, and \\[stop]
   width = 0.1
   time = "15min"
 
-Sample sizes are c n^a, or a list. Without them, a study whose target is an exponent finds them.
+Sample sizes are c n^a, or a list. Without them, a study with target "exponent" chooses them.
 
-A study with a target stops by itself.
+A study with a target stops when it reaches that target.
 """
 
 app = typer.Typer(
@@ -88,7 +88,7 @@ def run_study(
     cluster: Annotated[
         str | None,
         run_option(
-            help="Workers of the trials: local (processes on this machine) or a Dask scheduler, tcp://HOST:PORT.",
+            help="Workers that run the trials: local (processes on this machine) or a Dask scheduler, tcp://HOST:PORT.",
             metavar="ADDRESS",
         ),
     ] = None,
@@ -104,7 +104,7 @@ def run_study(
 ) -> None:
     """Run the trials of a study, or continue a study.
 
-    Ctrl-C ends it early, with exit code 130. Finished trials are kept, and the same command continues.
+    Ctrl-C stops with exit code 130. The store keeps finished trials, and the same command continues.
     Without --out, the folder of the study is beside its file and has the same name.
     """
     from sterling.base.checks import real  # NumPy comes with it
@@ -145,7 +145,7 @@ def run_study(
 
 
 def show_status(folder: _Folder, json: Json = False) -> None:
-    """Say how many trials are done, which widths are reached and how much work is left."""
+    """Report how many trials are done, how wide the intervals are and how much work is left."""
     from sterling.study.report import status
 
     found = status(folder)

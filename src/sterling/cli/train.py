@@ -101,29 +101,32 @@ def train(
     ] = None,
     weights: Annotated[
         Path | None,
-        output(help="Write the weights by last iterate and by time average: .csv or .parquet.", **FILE),
+        output(
+            help="Write the weights of the last iterate and of the time average: .csv or .parquet.", **FILE
+        ),
     ] = None,
     predictions: Annotated[
-        Path | None, output(help="Write what they predict for each sample: .csv or .parquet.", **FILE)
+        Path | None,
+        output(help="Write the predictions of these weights for each sample: .csv or .parquet.", **FILE),
     ] = None,
     out: Annotated[Path | None, output(help="Save the run, for Orbit.load and resume.", **FILE)] = None,
     checkpoint: Annotated[
         Path | None,
-        output(help="Save the run in this file on the way, and continue from it if it exists.", **FILE),
+        output(help="Save the run in this file at intervals, and continue from it if it exists.", **FILE),
     ] = None,
     checkpoint_every: Annotated[
         float, output(help="Seconds between two checkpoints.", metavar="SECONDS")
     ] = 20,
     record: Annotated[
-        bool, output("--record", help="Record every flip; --plot, --report and --out do so anyway.")
+        bool, output("--record", help="Record every flip, as --plot, --report and --out always do.")
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a two-layer network with binary weights, and say how the run ended.
+    """Train a two-layer network with binary weights, and report how the run ended.
 
-    The data are drawn from a problem, or read from FILE. Ctrl-C ends the run early: the results so far are
-    shown, and the exit code is 130. With --checkpoint, the same command continues the run.
+    The data are drawn from a problem, or read from FILE. Ctrl-C stops the run with exit code 130 and
+    shows the results so far. With --checkpoint, the same command continues the run.
     """
     from sterling.dynamics.learned import outcome, problem_line
     from sterling.dynamics.restart import parse_restart

@@ -1,6 +1,6 @@
 """Estimators for scikit-learn: 1-bit and low-bit models trained by the straight-through estimator.
 
-They are thin: data go to an `Instance`, `train` moves the weights, the time average is decoded.
+They are thin: they put the data into an `Instance`, call `train`, and decode the time average.
 """
 
 from __future__ import annotations

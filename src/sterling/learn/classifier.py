@@ -15,25 +15,25 @@ from sterling.learn.codes import CodedEstimator
 class StraightThroughClassifier(ClassifierMixin, CodedEstimator):
     """Linear classifier whose weights are 1-bit (or k levels), trained by the straight-through estimator.
 
-    For each class one network H(z·w) is trained to say whether a sample belongs to it. Its weights are read
-    off the time average of the run, and a slope and an intercept are fitted to the scores z·w by logistic
-    regression, so that classes can be compared and have probabilities.
+    For each class it trains one network H(z·w), which predicts whether a sample belongs to the class. The
+    weights come from the time average of the run. Logistic regression then fits a slope and an intercept to
+    the scores z·w, so that classes have comparable probabilities.
 
     Parameters
     ----------
     levels : int
         Values that a weight can have, 2 to 16: 2 gives −1 and +1, 3 gives −1, 0 and +1.
     decode : "ergodic", "last" or "best"
-        What the weights are read off: the time average of the run, its last state, or the state of lowest
-        empirical risk that it saw.
+        Source of the weights: the time average of the run, its last state, or the state of lowest empirical
+        risk that it saw.
     undecided : "sign" or "zero"
-        What becomes of weights that the run has not decided: the nearer level, or zero.
+        Value of weights that the run has not decided: the nearer level, or zero.
     polish : bool
-        Whether to flip single bits afterwards as long as that lowers the empirical risk.
+        Whether to flip single bits after training as long as this lowers the empirical risk.
     normalize : "standard", "whiten", None or Normalizer
-        What is done to the inputs first.
+        Normalisation of the inputs.
     margin : float
-        A weight is undecided where the time average of one of its bits lies in (−margin, margin).
+        A weight is undecided if the time average of one of its bits lies in (−margin, margin).
     surrogate : str or Surrogate
         What replaces the derivative of the Heaviside function.
     steps : int
@@ -41,22 +41,22 @@ class StraightThroughClassifier(ClassifierMixin, CodedEstimator):
     schedule : Schedule, optional
         Step sizes; ``Power(0.5, 0.5)`` by default.
     random_state : int, RandomState or None
-        Where the starts come from.
+        Random seed of the starts.
 
     Attributes
     ----------
     classes_ : array (classes,)
         The labels.
     coef_ : int8 array (1, n) or (classes, n)
-        The weights; one row where there are two classes. A feature of one value has the weight zero.
+        The weights; one row if there are two classes. A constant feature has the weight zero.
     slope_, intercept_ : float64 array (rows,)
-        What makes a score a decision: slope·(z·w) + intercept.
+        Terms of the decision function slope·(z·w) + intercept.
     undecided_ : bool array (rows, n)
         Which weights the run has not decided.
     orbit_ : Orbit, or list of Orbit
-        The runs; a list where there are more than two classes.
+        The runs; a list if there are more than two classes.
     verdict_ : Verdict, or list of Verdict
-        What became of them.
+        How the runs ended.
     n_features_in_ : int
         Features seen in `fit`.
 
@@ -125,7 +125,7 @@ class StraightThroughClassifier(ClassifierMixin, CodedEstimator):
         return scores[:, 0]
 
     def decision_function(self, X) -> np.ndarray:
-        """Return how far samples are on the side of each class.
+        """Return the log-odds of each class.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class StraightThroughClassifier(ClassifierMixin, CodedEstimator):
         Returns
         -------
         float64 array (N,) or (N, classes)
-            Log-odds; of the second class where there are two.
+            Log-odds; those of the second class if there are two.
         """
         X = self._new(X)
         odds = self._preactivations(X[:, None, :])[:, 0] * self.slope_ + self.intercept_
@@ -152,8 +152,8 @@ class StraightThroughClassifier(ClassifierMixin, CodedEstimator):
         Returns
         -------
         float64 array (N, classes)
-            Each row sums to one. Of several classes, each one's own probability against the rest, divided by
-            their sum.
+            Each row sums to one. With more than two classes, these are the probabilities of each class
+            against the rest, divided by their sum.
         """
         odds = self.decision_function(X)
         own = 0.5 * (1.0 + np.tanh(0.5 * odds))  # the logistic function, without overflow
@@ -162,7 +162,7 @@ class StraightThroughClassifier(ClassifierMixin, CodedEstimator):
         return own / own.sum(axis=1, keepdims=True)
 
     def predict(self, X) -> np.ndarray:
-        """Return the likeliest class of samples.
+        """Return the most probable class of each sample.
 
         Parameters
         ----------

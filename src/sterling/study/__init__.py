@@ -1,7 +1,8 @@
-"""Many trials: grids of problems, a store that survives kills, workers of any kind, fits with intervals.
+"""Many trials: grids of problems, a store that survives crashes, workers of any kind, fits with intervals.
 
-A trial is of some kind: a run, a landscape, a certificate, or what a user registers. A study is a grid of
-problems and settings; `run` runs its trials into a folder, `fit_store` says how the needed sample size grows.
+Each trial has a kind: a run, a landscape, a certificate, or a kind that a user registers. A study is a grid
+of problems and settings; `run` writes its trials to a folder, `fit_store` fits how the needed sample size
+grows.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class Outcome(Described):
     new : int
         Trials that this run added to the store.
     done : int
-        Trials in the store out of those that the last round asked for.
+        How many of the trials that the last round asked for are in the store.
     seconds : float
         Duration of the run.
     messages : tuple of str
@@ -369,21 +369,21 @@ def iterate(
 ) -> Generator[Progress, None, Outcome]:
     """Run a study, or go on with one, and yield progress with the new rows several times a second.
 
-    Leaving the loop early stops the workers; what is finished by then is in the store.
+    Leaving the loop early stops the workers; the store has all trials finished by then.
 
     Parameters
     ----------
     study : Study, Store or path
         A study, its store, its TOML file, or its folder.
     folder : path, optional
-        Where to keep a new study. A TOML file needs none: its study lies beside it.
+        Folder for a new study. A TOML file needs none: its study goes to a folder beside it.
     threads : int, optional
         Number of trials at a time, all cores by default; results are the same for any value.
     executor : concurrent.futures.Executor, optional
-        Where trials run instead of threads; see `open_cluster`. After Ctrl-C threads give up their trials;
-        processes do so where Ctrl-C reaches them too, as at a terminal, and else finish their batches.
-        Whether all trials at a time fit into memory is checked for threads and for a ProcessPoolExecutor
-        only.
+        Runs the trials instead of threads; see `open_cluster`. After Ctrl-C threads cancel their trials.
+        Processes do the same if Ctrl-C reaches them, as at a terminal; otherwise they finish their batches.
+        sterling checks that simultaneous trials fit into memory only for threads and for a
+        ProcessPoolExecutor.
     width, time_limit : float, optional
         Replace the study's ``width`` and ``time`` in this call.
 
@@ -406,7 +406,7 @@ def iterate(
     SterlingError
         If workers die again and again.
     KeyboardInterrupt
-        After Ctrl-C, with ``error.outcome``; what was finished is in the store.
+        After Ctrl-C, with ``error.outcome``; finished trials are in the store.
 
     Examples
     --------

@@ -27,9 +27,9 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Column(Described):
-    """A column that a kind measures: its type, and the values that are possible.
+    """A column that a kind measures: its type and its valid values.
 
-    Ready-made are COUNT, SHARE, REAL, FLAG and `words`; ``maybe()`` and ``list()`` derive others from them.
+    COUNT, SHARE, REAL, FLAG and `words` are ready-made; ``maybe()`` and ``list()`` derive others from them.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ FLAG = Column("Boolean")
 
 
 def words(*known: str) -> Column:
-    """Return a column of texts out of a given set.
+    """Return a column whose values are texts from a given set.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def words(*known: str) -> Column:
     Returns
     -------
     Column
-        Of texts, none of which may be missing.
+        A column of texts without missing values.
 
     Examples
     --------
@@ -167,8 +167,8 @@ def words(*known: str) -> Column:
 class Criterion(Described):
     """A criterion: its name as in a study, its meaning, and how a row decides it.
 
-    Two of one name are equal. Kinds of trials have criteria by name; a threshold of a measured number, such
-    as "occupancy>=0.5", is a criterion of every kind. `parse_criterion` returns them.
+    Two criteria of the same name are equal. Each kind of trial has named criteria; a threshold on a measured
+    number, such as "occupancy>=0.5", works for every kind. `parse_criterion` returns both sorts.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ class Criterion(Described):
     columns : tuple of str
         Measured columns that it reads.
     success, undecided : Polars expression
-        Boolean, over the columns. A trial is undecided where its budget was spent and more steps could still
+        Boolean, over the columns. A trial is undecided if it used up its budget and more steps could still
         change the answer.
     threshold : float, optional
         That a measured number has to reach.
@@ -204,7 +204,7 @@ class Criterion(Described):
 
     @property
     def column(self) -> str:
-        """The column that a threshold is on, else the name of the criterion."""
+        """The column of a threshold, otherwise the name of the criterion."""
         return self.text if self.threshold is None else self.columns[0]
 
     def to_dict(self) -> dict[str, str]:

@@ -34,7 +34,7 @@ POOR = 0.01
 
 
 class FitError(SterlingError):
-    """The data cannot carry the fit; the message says why and what would help."""
+    """The data do not allow the fit; the message says why and what would help."""
 
 
 # -- results -------------------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ class ExponentFit(Result):
         Of the test of curvature, a likelihood ratio against log N₅₀ quadratic in log n; NaN for two
         dimensions. A small value says that no power law fits.
     thresholds : tuple of Threshold
-        N₅₀ of each dimension fitted alone, where its data allow.
+        N₅₀ of each dimension fitted alone, where the data allow it.
     treatment : str
         Undecided trials counted as "failure", or "left out".
     trials, undecided, cells : int
@@ -86,7 +86,7 @@ class ExponentFit(Result):
     level : float
         Of the intervals.
     notes : tuple of str
-        What a reader must know besides.
+        Caveats for the reader.
 
     Examples
     --------
@@ -184,9 +184,9 @@ def fit_exponent(
     Parameters
     ----------
     n, samples, trials, successes, undecided : sequences
-        One entry a cell. Undecided trials are among the trials and not among the successes.
+        One entry a cell. Trials include undecided ones; successes do not.
     treatment : "failure" or "left out"
-        Whether undecided trials count as failures or not at all.
+        Whether undecided trials count as failures or are left out.
     level : float
         Of the intervals.
     thresholds : bool
@@ -200,7 +200,7 @@ def fit_exponent(
     Raises
     ------
     FitError
-        If the data cannot carry the fit.
+        If the data do not allow the fit.
     InputError
         For counts that are impossible, or another treatment.
 

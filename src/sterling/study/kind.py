@@ -41,7 +41,7 @@ Look = Callable[..., None]
 
 
 class Cancelled(Exception):
-    """A trial was given up on request; it leaves no row."""
+    """The caller cancelled this trial; it leaves no row."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Seeds(Described):
         one problem that differ in kind or settings get the same data sets and starts, so comparisons between
         them are paired.
     rest : int
-        From the root seed, the cell and the number: for everything else that is random.
+        From the root seed, the cell and the number: for all other randomness.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def _seed(root: int, key: str, number: int) -> int:
 
 @dataclass(frozen=True)
 class Cell(Described):
-    """What all trials of one point of a study have in common.
+    """One point of a study: the problem and the settings that its trials share.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class Cell(Described):
     problem : Problem
         The distribution of the data.
     settings : mapping
-        The kind's settings; those left out have their defaults.
+        Settings of the kind; missing ones take their defaults.
 
     Examples
     --------
@@ -167,7 +167,7 @@ class Cell(Described):
 
     @property
     def own_surrogate(self) -> Surrogate | None:
-        """The surrogate if a user registered it: its definition is then a part of the cell."""
+        """The surrogate, if a user registered it; its definition is then part of the cell."""
         name = self.settings.get("surrogate")
         return None if name is None or name in SURROGATES.built_in else get_surrogate(name)
 
@@ -216,12 +216,12 @@ class Cell(Described):
         return self._trusted(self.kind, replace(self.problem, n=n, samples=samples), self.settings)
 
     def small(self, n: int | None = None, **settings: Any) -> Cell:
-        """Return a cell of few samples that needs the same kernels, for the ``small`` of a `Kind`.
+        """Return a cell with few samples that needs the same kernels; use it for the ``small`` of a `Kind`.
 
         Parameters
         ----------
         n : int, optional
-            Dimension, where it has to be smaller too.
+            Dimension, if it must be smaller too.
         **settings : value
             Settings to change.
 
@@ -283,20 +283,20 @@ class Kind(Described):
         Lower-case letters, digits and underscores.
     run : callable
         ``run(cell, seeds, look)`` runs one trial on one thread and returns its row: a mapping of column to
-        value. What is random comes from ``seeds``; ``look()`` should be called several times a second. It
-        raises when the trial is no longer wanted, and can be given as ``progress`` to long computations.
+        value. Take all randomness from ``seeds`` and call ``look()`` several times a second. It
+        raises when the trial is cancelled; long computations accept it as ``progress``.
     columns : mapping of str to Column or str
-        What a trial measures, all of it in every row. A text is the name of a Polars type, with values that
+        What a trial measures; every row has all columns. A text is the name of a Polars type whose values
         may be missing.
     version : int
-        Raised whenever the same trial would give another row.
+        Increase it whenever the same trial would give another row.
     settings : mapping of str to value
-        What a cell of this kind says beside its problem, and the default values. "schedule", "surrogate" and
+        The settings of a cell besides its problem, with their default values. "schedule", "surrogate" and
         "steps" mean the same in every kind; any other value must be of the type of its default.
     criteria : mapping of str to Criterion
-        What can be called a success; the first is a study's default.
+        Definitions of success; the first is a study's default.
     check : callable, optional
-        ``check(cell)`` raises `InputError` for a cell that cannot be run.
+        ``check(cell)`` raises `InputError` for a cell that cannot run.
     small : callable, optional
         ``small(cell)`` returns a tiny cell that needs the same kernels.
     replay : callable, optional

@@ -98,7 +98,7 @@ def _slope(samples: dict[int, float]) -> float:
 
 @dataclass(frozen=True)
 class SeriesFit(Result):
-    """The exponent of one series of cells (equal but for n and samples) under one criterion.
+    """The exponent of one series of cells, which differ only in n and samples, under one criterion.
 
     Parameters
     ----------
@@ -107,9 +107,9 @@ class SeriesFit(Result):
     criterion, meaning : str
         What counts as success: its name, and in words.
     fit : ExponentFit or None
-        Undecided trials counted as failures; None if it was refused.
+        The fit in which undecided trials count as failures; None if there is none.
     left_out : ExponentFit or None
-        The same with undecided trials left out; None without undecided trials, or if it was refused.
+        The fit without undecided trials; None if there are no undecided trials, or no fit.
     refusal : str
         Why there is no fit, empty if there is one.
     cells : Polars frame
@@ -117,7 +117,7 @@ class SeriesFit(Result):
     expected : tuple of Expected
         The exponents that theory gives for such a series.
     placed : bool
-        Whether the study chose sample sizes and its end by its results.
+        Whether the study chose its sample sizes and when to stop from its results.
 
     Examples
     --------
@@ -147,7 +147,7 @@ class SeriesFit(Result):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know about the fit."""
+        """Caveats about the fit."""
         notes = [] if self.fit is None else [*self.fit.notes]
         if self.budget:
             notes.append(f"the fit holds {self.budget}: longer runs may need fewer samples")
@@ -198,7 +198,7 @@ def fit_store(store: Store | str | os.PathLike, criterion: str | Criterion | Non
     store : Store or folder
         The store of the study, or its folder.
     criterion : str, optional
-        By default each criterion of the study. Rows keep what every other criterion of the kind needs.
+        By default each criterion of the study. Any other criterion of the kind works too.
 
     Returns
     -------
@@ -268,7 +268,7 @@ class Status(Result):
         Finished and planned trials of the grid. If the study chooses its trials, ``planned`` is 0 and
         ``done`` counts all.
     extra : int
-        Further trials in the store, of cells or numbers that the grid does not ask for.
+        Further trials in the store, of cells or trial numbers outside the grid.
     cells : Polars frame
         As in `SeriesFit`, with mean seconds, for the first criterion.
     fits : list of SeriesFit

@@ -78,32 +78,33 @@ class Study(Described):
     n : int or list of int
         Input dimensions.
     samples : list of int, or dict(c=[…], a=…), optional
-        Sample sizes N: absolute, or ⌈c·n^a⌉. Without them the study chooses sample sizes as it goes; its
-        target is then "exponent".
+        Sample sizes N: absolute, or ⌈c·n^a⌉. Without them the study chooses its sample sizes while it runs,
+        and its target is "exponent".
     m, noise, readout, inputs, normalize : values or lists of values
         As in `Problem`. A list of numbers is one readout.
     kind : str
         The kind of trial: "train" (a run), "landscape" (all 2ⁿ states), "baseline" (another estimator),
-        "certificate" (a proof), "starts" (runs from other starts), or one that was registered.
+        "certificate" (a proof), "starts" (runs from other starts), or one that you registered.
     trials : int
         Trials in a cell, up to 10⁹; with target "proportion" their upper bound. With target "exponent",
-        `max_trials` bounds them instead. A run keeps one byte of each trial, and one for each criterion.
+        `max_trials` bounds them instead. For each trial, a run keeps one byte in memory, and one more for
+        each criterion.
     criteria : str or list of str, optional
         What counts as success, by default the first criterion of the kind; see `parse_criterion`.
     seed : int
         The root of all seeds.
     target : "exponent", "proportion" or None
-        What to measure to the given width: the exponent α of N₅₀ = C·n^α in each series, or the share of
-        successes in each cell. None: run all trials.
+        What the study measures to the given width: the exponent α of N₅₀ = C·n^α in each series, or the share
+        of successes in each cell. None: run all trials.
     width : float, optional
         The width of the 95 % interval at which the target is reached; of an exponent 0.1 by default.
     time : float or str, optional
-        Seconds, or a text such as "15min", after which a call of `run` stops. How many trials that allows
+        Seconds, or a text such as "15min", after which a call of `run` stops. The number of trials until then
         depends on the machine.
     max_trials : int, optional
         Upper bound of the trials of one series where the study chooses the sample sizes.
     name : str
-        For headings.
+        Name of the study, for headings.
     settings : mapping, optional
         Settings of the kind; keywords work as well.
     **more : values or lists of values
@@ -265,12 +266,12 @@ class Study(Described):
 
     @cached_property
     def identity(self) -> str:
-        """Hash of the root seed and the semantics version: rows of equal identity may lie in one store."""
+        """Hash of the root seed and the semantics version: one store holds only rows of equal identity."""
         return digest(canonical({"seed": self.seed, "semantics": SEMANTICS}))
 
     @classmethod
     def from_toml(cls, path: str | PathLike) -> Study:
-        """Read a study from a TOML file. Raises InputError with the place of a mistake in it.
+        """Read a study from a TOML file. Raises InputError that says where the file is wrong.
 
         Parameters
         ----------

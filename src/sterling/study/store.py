@@ -49,12 +49,12 @@ class Store:
     folder : path
         The folder.
     study : Study, optional
-        Written there if it is new or has changed; by default the study that the folder holds.
+        The study to write to the folder if it is new or has changed; by default the study in the folder.
 
     Raises
     ------
     StoreError
-        If the folder holds no study, or one with another seed.
+        If the folder holds no study, or a study with another seed.
 
     Examples
     --------
@@ -223,7 +223,7 @@ class Store:
 
     @property
     def columns(self) -> list[str]:
-        """The columns of `trials`: what describes the cell, what was measured, seconds and version."""
+        """The columns of `trials`: the cell, the measured values, seconds and version."""
         return ["cell", "trial", *self._content, *self.study.kind.columns, "seconds", "version"]
 
     def trials(self, columns: Iterable[str] | None = None) -> pl.DataFrame:
@@ -247,7 +247,7 @@ class Store:
         Warns
         -----
         SterlingWarning
-            For each file that is left out.
+            For each file that it skips.
         """
         if columns is not None:
             checks.instance_of(columns, Iterable, "columns", "a list of names")
@@ -261,17 +261,17 @@ class Store:
         return rows.join(about, on="cell", how="left", maintain_order="left").select(wanted)
 
     def counts(self, criterion: str | Criterion | None = None) -> pl.DataFrame:
-        """Return one row a cell: what describes it, trials, successes, undecided, mean seconds, and regimes.
+        """Return one row for each cell: its values, trials, successes, undecided, mean seconds, and regimes.
 
         Parameters
         ----------
         criterion : str, optional
-            By default the study's first; without any, nothing succeeds.
+            By default the study's first criterion; if it has none, no trial counts as a success.
 
         Returns
         -------
         Polars frame
-            Regimes are the numbers of trials of each word that the kind measures, such as each verdict.
+            The regimes count the trials with each word that the kind measures, such as each verdict.
         """
         kind = self.study.kind
         chosen = self.study.criteria[0] if criterion is None and self.study.criteria else criterion
@@ -337,8 +337,8 @@ class Store:
         path : path
             Where to write.
         kind : "csv", "parquet" or "json", optional
-            By default the suffix of the path. In CSV lists are written as words, and a text that a
-            spreadsheet would compute gets a quotation mark before it.
+            By default the suffix of the path. CSV files hold lists as words, and a text that a
+            spreadsheet would evaluate gets a leading quotation mark.
 
         Returns
         -------
@@ -374,15 +374,15 @@ def replay(
     folder : path
         The folder of the study.
     key : str
-        The trial's name, HASH-NUMBER: the columns ``cell`` and ``trial`` of its row. The trial need not have
-        been run before.
+        The trial's name, HASH-NUMBER: the columns ``cell`` and ``trial`` of its row. It need not have
+        run before.
     record : tuple of str
         What the orbit records, as in `train`.
 
     Returns
     -------
     Orbit or dict
-        The whole run; of a trial that is no run, what its kind measures.
+        The whole run; for a trial that is not a run, what its kind measures.
 
     Examples
     --------

@@ -34,7 +34,8 @@ def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> d
     cell, number, root : Cell, int, int
         The cell of the trial, its number, and the seed of the study.
     stop : callable, optional
-        Without arguments; returns whether to give up the trial. It is called several times a second.
+        A function without arguments that returns whether to cancel the trial. sterling calls it several times
+        a second.
 
     Returns
     -------
@@ -44,7 +45,7 @@ def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> d
     Raises
     ------
     Cancelled
-        If ``stop()`` returned True meanwhile.
+        If ``stop()`` returned True.
     SterlingError
         If the kind returned other columns, or a value that its columns do not allow.
 

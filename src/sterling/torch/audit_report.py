@@ -72,7 +72,7 @@ class Audit(Report):
 
     @property
     def findings(self) -> list[str]:
-        """Sentences on all tensors: defects first."""
+        """Sentences about all tensors, defects first."""
         found = [(row.tensor, one) for row in self.rows for one in row.findings]
         found.sort(key=lambda pair: not pair[1].wrong)
         return [f"{tensor}: {one.sentence}." for tensor, one in found]
@@ -83,8 +83,8 @@ class Audit(Report):
         Returns
         -------
         str
-            It names the tensor with the largest share of weights without gradient, under either gradient of
-            clamp.
+            It names the tensor with the largest share of weights that get no gradient, under either gradient
+            of clamp.
         """
         bad = [row for row in self.rows if any(one.wrong for one in row.findings)]
         if not bad and len(self.rows) == 1:
@@ -107,9 +107,9 @@ class Audit(Report):
             can take; ``scale``, the mean value of a unit of the codes; ``latent``, where it is stored;
             ``no_gradient``, the share of weights with a latent that gets no gradient, and ``why``;
             ``other_clamp``, that share under the other gradient of `torch.clamp` at its bounds (0 since
-            PyTorch 2.14, 1 before); ``at_zero``, the code of a latent that is 0; ``ties``, where latents
-            half-way between levels go; ``surrogate``, by probing, and its window in steps; ``empty``, codes
-            that no weight has; ``findings``.
+            PyTorch 2.14, 1 before); ``at_zero``, the code of a latent that is 0; ``ties``, the level that
+            latents half-way between two levels take; ``surrogate``, by probing, and its window in steps;
+            ``empty``, codes that no weight has; ``findings``.
         """
         import polars as pl
 
@@ -197,7 +197,7 @@ class Audit(Report):
         Raises
         ------
         StoreError
-            If the file cannot be written; then none is left behind.
+            If the file cannot be written; no partial file is left behind.
         """
         return write_atomically(path, self.to_html(command).encode())
 

@@ -46,10 +46,10 @@ def audit(
     optimizer: torch.optim.Optimizer | None = None,
     bits: int | None = None,
 ) -> Audit:
-    """Say what the quantiser of each weight tensor of a model does, and what is wrong with it.
+    """Report what the quantiser of each weight tensor of a model does, and what is wrong with it.
 
-    Each quantiser is tried on the latents as they are, on a ramp, on zeros and on ties. The model is left
-    unchanged.
+    `audit` tests each quantiser on the present latents, on a ramp, on zeros and on ties. It does not change
+    the model.
 
     Parameters
     ----------
@@ -58,14 +58,14 @@ def audit(
         one of weights (or to a tuple that begins with it), which may be a module as well; or a quantiser of
         PARQ, with `bits`.
     example : Tensor, tuple or dict, optional
-        What the model is called with, so that weights of unknown quantisers are found. For a single
-        quantiser: latents; by default Gaussian ones of standard deviation 0.1.
+        Arguments for the model, to find weights of unknown quantisers. For a single quantiser: latents; by
+        default Gaussian ones of standard deviation 0.1.
     codes : function of (name, parameter), optional
         As for `find`.
     optimizer : Optimizer, optional
         The audit checks that it moves the latents. PARQ's optimiser holds the quantiser.
     bits : int, optional
-        For a quantiser of PARQ; 0 is ternary there.
+        For a quantiser of PARQ; there 0 means ternary.
 
     Returns
     -------

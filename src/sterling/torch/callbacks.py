@@ -14,7 +14,7 @@ from sterling.torch.monitor import OrbitMonitor
 
 
 def lightning_callback(**options: Any) -> Any:
-    """Return a callback of Lightning that keeps a monitor while a model is fitted.
+    """Return a Lightning callback that runs a monitor during training.
 
     Its attribute `monitor` is the `OrbitMonitor`, which is made when training starts. Checkpoints of the
     trainer hold its state, so resumed training continues the counts.
@@ -71,7 +71,7 @@ def lightning_callback(**options: Any) -> Any:
 
 
 def transformers_callback(**options: Any) -> Any:
-    """Return a callback of transformers' Trainer that keeps a monitor during training.
+    """Return a callback for transformers' Trainer that runs a monitor during training.
 
     Its attribute `monitor` is the `OrbitMonitor`, which is made when training starts. Checkpoints of the
     trainer do not hold its state: save `monitor.state_dict()` beside them.

@@ -16,7 +16,7 @@ _CLAMPS = frozenset((torch.clamp, torch.clip, torch.Tensor.clamp, torch.Tensor.c
 
 
 class ClampGradient(TorchFunctionMode):
-    """A context in which `torch.clamp` has this gradient at its bounds, in any version of PyTorch.
+    """A context that sets the gradient of `torch.clamp` at its bounds, in any version of PyTorch.
 
     Parameters
     ----------

@@ -114,7 +114,7 @@ def decode(
     validate: Iterable[Any] | Callable[[nn.Module], float] | None = None,
     scale: str = "kept",
 ) -> nn.Module:
-    """Return a copy of a model in training, with quantised weights that the run as a whole decides.
+    """Return a copy of a model in training, with quantised weights taken from the run as a whole.
 
     Parameters
     ----------
@@ -123,13 +123,13 @@ def decode(
     monitor : OrbitMonitor
         Its monitor.
     how : str
-        "mean": the level nearest to the time average of the codes. "mode": the commonest level, by a running
-        majority vote; it is exact for a level with more than half of the mass. "frozen": the level nearest to
-        the average for weights that oscillate (metric above twice the momentum), the last level for the
-        others (Nagel et al. 2022). "last": the present codes.
+        "mean": the level nearest to the time average of the codes. "mode": the most frequent level, by a
+        running majority vote; it is exact for a level with more than half of the mass. "frozen": the level
+        nearest to the average for weights that oscillate (metric above twice the momentum), the last level
+        for the others (Nagel et al. 2022). "last": the current codes.
     horizon : float or "auto"
         Horizon of the average, one of the monitor's. With `validate`, "auto" takes the horizon of lowest
-        validation loss, with the present codes among the candidates. Without, it is
+        validation loss; the current codes are a candidate too. Without, it is
         `monitor.settled_horizon()`, the horizon nearest to a sixteenth of the steps so far. The vote of
         "mode" and the metric of "frozen" have fixed horizons.
     bn : iterable of batches, optional
@@ -150,16 +150,16 @@ def decode(
     Raises
     ------
     InputError
-        If the monitor is of another model, has no such horizon or has counted no step, or if no latents were
-        found that give the decoded codes.
+        If the monitor belongs to another model, lacks the horizon or has counted no step, or if `decode`
+        finds no latents that give the decoded codes.
 
     Notes
     -----
-    Layers of `binarize` become plain ones with the weights code × scale. Layers of torchao hold these too,
-    and lose the quantiser of their weights but not that of activations. In layers of other quantisers
-    `decode` sets the latents. A latent stays if its code stays; else it becomes the mean latent of the
-    decoded level. If that moves the scale too far, all latents become code × mean size. `decode` checks that
-    the copy has the decoded codes.
+    Layers of `binarize` become plain layers with the weights code × scale. Layers of torchao get these
+    weights too; they lose the quantiser of their weights but keep that of activations. In layers of other
+    quantisers `decode` sets the latents. A latent stays if its code stays; else it becomes the mean latent of
+    the decoded level. If that moves the scale too far, all latents become code × mean size. `decode` checks
+    that the copy has the decoded codes.
 
     References
     ----------

@@ -37,7 +37,7 @@ def to_onnx(model: nn.Module, path: str | os.PathLike, example: Any, check: bool
     Returns
     -------
     float
-        The largest difference of an output from PyTorch's; NaN without a check.
+        The largest difference between outputs of onnxruntime and PyTorch; NaN without a check.
 
     Raises
     ------

@@ -90,9 +90,9 @@ def sign(x: torch.Tensor, surrogate: str | Surrogate = "identity") -> torch.Tens
 def round_to(x: torch.Tensor, levels: int, surrogate: str | Surrogate = "identity") -> torch.Tensor:
     """Return the nearest of k evenly spaced levels about zero, as its integer code.
 
-    Odd k: the integers −(k−1)/2 … (k−1)/2. Even k, which has no level at zero: the odd integers
-    −(k−1) … k−1, two apart; so two levels are the sign. The backward pass uses μ′(x/top) as derivative, with
-    the largest code top.
+    For odd k the codes are the integers −(k−1)/2 … (k−1)/2. For even k there is no level at zero: the codes
+    are the odd integers −(k−1) … k−1, so two levels give the sign. The backward pass uses μ′(x/top) as
+    derivative, where top is the largest code.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def round_to(x: torch.Tensor, levels: int, surrogate: str | Surrogate = "identit
     Raises
     ------
     InputError
-        If x is not a floating-point tensor, k is out of range, or no surrogate has that name.
+        If x is not a floating-point tensor, k is out of range, or the surrogate is unknown.
 
     Examples
     --------

@@ -20,9 +20,9 @@ Reading = Callable[[], torch.Tensor]
 
 
 class QuantisedWeight:
-    """A weight tensor that is quantised in the forward pass, and the latents behind it.
+    """A weight tensor that the forward pass quantises, and its latents.
 
-    `find` returns these. Each call of `values`, `codes` and `scale` reads the present model.
+    `find` returns these. Each call of `values`, `codes` and `scale` reads the current model.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class QuantisedWeight:
     levels : int
         Number of values that a weight can take.
     framework : str
-        What quantises it, such as "binarize".
+        Name of its quantiser's framework, such as "binarize".
     values, codes, scale : function without arguments
         The methods of these names call it.
     name : str
@@ -99,7 +99,7 @@ class QuantisedWeight:
 
     @torch.no_grad()
     def scale(self) -> torch.Tensor:
-        """Return the present value of one unit of a code.
+        """Return the current value of one unit of a code.
 
         Returns
         -------
@@ -115,7 +115,7 @@ class QuantisedWeight:
 
     @property
     def merged(self) -> bool:
-        """Whether the weight is a frozen one with trained factors (LoRA) merged into it."""
+        """Whether the weight is frozen and has trained factors (LoRA) merged into it."""
         return bool(self._factors) and not self.latent.requires_grad
 
     def traced(self) -> torch.Tensor:

@@ -36,28 +36,29 @@ _FORMAT = 1  # of the state
 
 
 class OrbitMonitor:
-    """Counts the flips of the quantised weights of a model at each step of its optimiser.
+    """Counts the flips of a model's quantised weights at each step of its optimiser.
 
-    The training loop calls nothing. A step counts when the optimiser has taken it: gradient accumulation,
-    steps that a `GradScaler` skips (also of fused optimisers) and PARQ's projection after the step are
-    handled. With the default horizons the monitor keeps 20 bytes for each weight of two levels and 23 for
-    each weight of more, and the last value of each scale.
+    The training loop calls nothing. A step counts when the optimiser has taken it. The monitor handles
+    gradient accumulation, steps that a `GradScaler` skips (with fused optimisers too) and PARQ's projection
+    after the step. With the default horizons the monitor keeps 20 bytes for each weight of two levels and 23
+    for each weight of more, and the last value of each scale.
 
     Parameters
     ----------
     model : Module
         On the device on which it is trained. It may be compiled or wrapped in DDP.
     optimizer : Optimizer
-        The one whose `step` is called. The monitor leaves out weights that it does not move: `left_out`.
+        The optimiser that the training loop calls. The monitor leaves out weights that it does not move; see
+        `left_out`.
     example : Tensor or tuple, optional
-        What the model is called with, to find quantisers of unknown frameworks; see `find`.
+        Arguments for the model, to find quantisers of unknown frameworks; see `find`.
     codes : function of (name, parameter), optional
-        For quantisers that nothing finds; see `find`.
+        For quantisers that `find` does not find otherwise.
     horizons : sequence of float
         Horizons h of the time averages, in steps: at step t, step s weighs η_s·exp(−(t − s)/h), where η_s is
         the rate of the weight's parameter group. Infinity: the average since the start, or since `restart`.
     within : int
-        k: a flip is undone if the weight is back at most k steps after it left; churn is over k steps.
+        k: a flip is undone if the weight returns within k steps; churn is over k steps.
     momentum : float
         Momentum m of the oscillation metric of Nagel et al.
 
@@ -66,7 +67,7 @@ class OrbitMonitor:
     weights : list of QuantisedWeight
         The monitored weights.
     left_out : list of str
-        Quantised weights that the optimiser did not hold when the monitor was made.
+        Quantised weights that were not in the optimiser when the monitor was created.
     steps : int
         Steps counted.
     skipped : int
@@ -81,8 +82,8 @@ class OrbitMonitor:
 
     Notes
     -----
-    The code before step s has the weight of step s. Averages up to a horizon of 1,024 steps take 16 bits,
-    others float32.
+    An average gives the code before step s the weight of step s. Averages up to a horizon of 1,024 steps take
+    16 bits, others float32.
 
     References
     ----------
@@ -192,7 +193,7 @@ class OrbitMonitor:
 
     @property
     def bytes_per_weight(self) -> float:
-        """Bytes kept for each weight, its part of the last scale included."""
+        """Bytes in memory for each weight, including its part of the last scale."""
         scales = sum(one.kept.nbytes for one in self._scales if one is not None)
         return (self._tracker.bytes + scales) / sum(one.latent.numel() for one in self.weights)
 
@@ -218,7 +219,7 @@ class OrbitMonitor:
         name : str
             Name of the tensor, as in `frame`.
         horizon : float
-            One of the monitor's.
+            One of the monitor's horizons.
 
         Returns
         -------
@@ -241,7 +242,7 @@ class OrbitMonitor:
         name : str
             Name of the tensor, as in `frame`.
         horizon : float, optional
-            One of the monitor's; `settled_horizon` by default.
+            One of the monitor's horizons; `settled_horizon` by default.
 
         Returns
         -------
@@ -260,9 +261,9 @@ class OrbitMonitor:
     def times(self, name: str) -> tuple[list[int], list[int]]:
         """Count the stays and absences of a tensor's weights that lasted [1, 2), [2, 4), [4, 8), … steps.
 
-        The usual code of a weight is the level nearest to its average at the longest horizon. A stay is at
-        the usual code; an absence leads from it to another level and back. Stays that began before the
-        monitor are not counted, nor are absences over several levels.
+        The usual code of a weight is the level nearest to its average at the longest horizon. A stay is an
+        interval at the usual code; an absence leads from it to another level and back. Stays that began
+        before the monitor are not counted, and neither are absences over several levels.
 
         Parameters
         ----------
@@ -280,7 +281,7 @@ class OrbitMonitor:
     def settled_horizon(self) -> float:
         """Return the horizon nearest to a sixteenth of the steps so far, by ratio.
 
-        This rule of thumb averages the chatter out, and forgets old codes while the net still learns.
+        This rule of thumb averages out the chatter, but forgets old codes while the net still learns.
         docs/science/evidence.md compares horizons.
 
         Returns
@@ -385,7 +386,7 @@ class OrbitMonitor:
                     writer.add_scalar(f"sterling/{name}/{row['tensor']}", row[name], self.steps)
 
     def restart(self) -> None:
-        """Begin the average since the start anew; all other statistics go on."""
+        """Restart the average since the start; all other statistics continue."""
         self._tracker.forget()
 
     def close(self) -> None:
@@ -435,7 +436,8 @@ class OrbitMonitor:
         Raises
         ------
         InputError
-            If the state is of another model or of other horizons, or is damaged. The monitor keeps its state.
+            If the state belongs to another model or other horizons, or is damaged. The monitor then keeps its
+            own state.
         """
         if not isinstance(state, Mapping) or state.get("format") != _FORMAT:
             raise InputError(

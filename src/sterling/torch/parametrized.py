@@ -85,7 +85,7 @@ def binarize(
     Parameters
     ----------
     model : Module
-        Its parameters stay the same objects, so the optimiser can be made before or after.
+        Its parameters stay the same objects, so you can create the optimiser before or after.
     levels : int
         2 for binary, 3 for ternary; at most 255 if odd and 128 if even.
     scale : str
@@ -107,7 +107,7 @@ def binarize(
     Raises
     ------
     InputError
-        If an argument is out of range, `skip` names an unknown layer, a layer is quantised already, or no
+        If an argument is out of range, `skip` names an unknown layer, a layer is already quantised, or no
         layer is left.
 
     Notes
@@ -148,7 +148,7 @@ def unbinarize(model: Model, keep: str = "latent") -> Model:
     Parameters
     ----------
     model : Module
-        It was given to `binarize`.
+        A model that `binarize` quantised.
     keep : str
         "latent": the parameters are the latents. "quantised": they become the quantised weights.
 

@@ -31,10 +31,10 @@ def find(
 ) -> list[QuantisedWeight]:
     """Return a handle for each quantised weight of a model.
 
-    Layers of `binarize`, torchao, Brevitas and transformers' BitNet, and parameters in a PARQ optimiser, are
-    known. With an example all others are found too. The model runs on it once; if a linear, conv or embedding
-    layer is called with a weight on few levels, that weight is quantised, and its graph leads to the latents.
-    The model is left unchanged.
+    `find` knows the layers of `binarize`, torchao, Brevitas and transformers' BitNet, and parameters in a
+    PARQ optimiser. With an example it finds all others too: it runs the model once, and takes a weight as
+    quantised if a linear, conv or embedding layer uses it on few levels. The weight's graph leads to the
+    latents. `find` does not change the model.
 
     Parameters
     ----------
@@ -43,12 +43,12 @@ def find(
     example : Tensor, tuple or dict, optional
         Arguments of the model: one tensor, a tuple of arguments, or a dict of named ones.
     codes : function of (name, parameter), optional
-        For quantisers that nothing else finds: returns the integer codes of a parameter, or None if it is not
-        quantised.
+        For quantisers that `find` does not find otherwise. It returns the integer codes of a parameter, or
+        None if the parameter is not quantised.
     optimizer : Optimizer, optional
         Needed if it holds the quantiser, as with PARQ.
     adaptors : bool
-        Whether to use what is known of frameworks, which is faster than listening.
+        Whether to use the known frameworks, which is faster than running the model.
 
     Returns
     -------

@@ -167,10 +167,6 @@ def test_correlated_gaussians_are_no_evidence_about_other_laws():
     assert input_distributions.rule(100).judge([(table, [])]) is CONSISTENT
 
 
-def test_what_restores_a_family_is_named():
-    assert input_distributions.restored({"x": row(LOW, MIDDLE, HIGH)}) == {"x": ["whiten"]}
-
-
 def test_visits_that_stop_are_not_recurrence():
     """Visits that grow like T and stop for ever at a tenth of the run passed with an exponent of 0.51."""
     steps = mark_steps()[mark_steps() <= 10**6]
@@ -216,14 +212,9 @@ def test_runs_left_open_are_counted_both_ways():
 def test_intervals_of_few_values_say_so():
     assert np.isnan(mean_interval(np.array([]))).all()
     assert mean_interval(np.array([2.0])) == (2.0, -math.inf, math.inf)
+    reach = 4.302652729911275 / math.sqrt(3)  # of Student's t with two degrees of freedom
+    assert mean_interval(np.array([1.0, 2.0, 3.0])) == pytest.approx((2.0, 2.0 - reach, 2.0 + reach))
     assert np.isnan(share_interval(0, 0)).all()
-
-
-def test_a_t_interval_is_the_textbook_one():
-    value, low, high = mean_interval(np.array([1.0, 2.0, 3.0]))
-    assert value == 2.0
-    assert high - value == pytest.approx(4.302652729911275 / math.sqrt(3))
-    assert value - low == pytest.approx(high - value)
 
 
 # -- the rules in words --------------------------------------------------------------------------------------
@@ -253,28 +244,12 @@ def test_rules_in_words_have_the_numbers_of_the_code(rule, numbers):
 
 
 def test_every_claim_is_found_and_has_a_budget_for_each_effort():
-    assert list(CLAIMS) == [
-        "P1",
-        "P2",
-        "P3",
-        "P4",
-        "P5",
-        "concentration",
-        "constants",
-        "online",
-        "rates",
-        "restart",
-        "surrogates",
-    ]
+    others = ["concentration", "constants", "online", "rates", "restart", "surrogates"]
+    assert list(CLAIMS) == ["P1", "P2", "P3", "P4", "P5", *others]
     for claim in CLAIMS.values():
         assert list(claim.budgets) == ["quick", "default", "full"]
-    assert {key: claim.kind for key, claim in CLAIMS.items() if key.startswith("P")} == {
-        "P1": "theorem",
-        "P2": "theorem",
-        "P3": "theorem",
-        "P4": "interpretation",
-        "P5": "measured",
-    }
+    kinds = [claim.kind for claim in CLAIMS.values()][:5]
+    assert kinds == ["theorem", "theorem", "theorem", "interpretation", "measured"]
     widths = [budget.width for budget in CLAIMS["P1"].budgets.values()]
     assert widths == sorted(widths, reverse=True)
 
@@ -321,10 +296,8 @@ def test_a_dead_unit_misses_the_positive_samples():
     orbit = st.train(instance, steps=20_000, init=data)
     outputs = [sample @ orbit.signs > 0 for sample in instance.inputs[:, 0]]
     missed = [not on for on, label in zip(outputs, instance.labels, strict=True) if label == 1]
-    false = [on for on, label in zip(outputs, instance.labels, strict=True) if label == 0]
     assert row["missed"] == pytest.approx(np.mean(missed))
     assert row["missed"] > 0.9
-    assert row["false_alarms"] == pytest.approx(np.mean(false))
     sound = Cell("labelled", replace(cell.problem, inputs="gaussian"), {"steps": 20_000})
     assert run_trial(sound, 0, 0)["missed"] == 0
 

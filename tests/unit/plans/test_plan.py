@@ -8,7 +8,6 @@ import pytest
 import sterling as st
 from sterling import theory
 from sterling.base.progress import Progress
-from sterling.plans.needs import Check
 from sterling.stats import jeffreys
 from sterling.study import Cell, get_kind, parse_criterion
 from sterling.study.store import frame_of
@@ -21,6 +20,7 @@ def by_criterion(made):
 
 def test_numbers_are_those_of_the_theory_with_its_labels():
     of, law = st.Problem(20, 900, m=2, noise=0.5, readout=(1.0, -0.5)), {"surrogate": "identity"}
+    assert of.readout_norm2 == 1.25
     made = st.plan(of, **law, occupancy=0.8, confidence=0.9)
     rows = by_criterion(made)
     assert rows["ergodic"].samples == theory.samples_for_average(of, **law, confidence=0.9)
@@ -61,17 +61,14 @@ def test_very_many_weights():
         st.plan(st.Problem(10**18, 1))
 
 
-def test_without_noise_there_is_no_occupancy_to_buy():
-    made = st.plan(st.Problem(20, samples=1))
-    assert [need.criterion for need in made.needs] == ["ergodic", "optimal", "optimal", "", ""]
-    assert [need.kind for need in made.needs[:3]] == ["mean-field", "mean-field", "measured"]
-    assert [need.restart for need in made.needs[:3]] == [None, None, st.Restart()]
-
-
 def test_without_noise_the_budget_decides_what_the_last_iterate_needs():
     """Issue 8: the plan said 0.8·n·ln n, at which no run of n = 128 ended at w*."""
     of = st.Problem(128, samples=1)
-    average, ends, restart, *_ = st.plan(of).needs
+    made = st.plan(of)
+    assert [need.criterion for need in made.needs] == ["ergodic", "optimal", "optimal", "", ""]
+    assert [need.kind for need in made.needs[:3]] == ["mean-field", "mean-field", "measured"]
+    assert [need.restart for need in made.needs[:3]] == [None, None, st.Restart()]
+    average, ends, restart, *_ = made.needs
     assert average.samples == theory.samples_for_average(of)
     assert ends.samples == theory.samples_for_iterate(of, steps=10_000)
     assert restart.samples == pytest.approx(3.18 * 128)
@@ -82,16 +79,11 @@ def test_without_noise_the_budget_decides_what_the_last_iterate_needs():
     assert few[0].samples == few[1].samples < theory.samples_for_average(st.Problem(32, samples=1))
 
 
-def test_recurrence_of_few_weights_can_be_proved():
+def test_advice():
     assert "certify" in st.plan(st.Problem(24, 1, noise=0.5)).advice
     assert not st.plan(st.Problem(25, 1, noise=0.5)).advice
-    assert "certify" not in st.plan(st.Problem(24, 1)).advice
-
-
-def test_the_norm_of_the_readout():
-    assert st.Problem(4, 9, m=3).readout_norm2 == 3
-    assert st.Problem(4, 9, m=3, readout="signs").readout_norm2 == 3
-    assert st.Problem(4, 9, m=2, readout=(2.0, 0.5)).readout_norm2 == 4.25
+    assert "needs no fewer samples here" in st.plan(st.Problem(32, samples=1)).advice
+    assert not st.plan(st.Problem(128, samples=1)).advice
 
 
 def test_what_to_expect_of_given_samples():
@@ -146,11 +138,6 @@ def test_a_check_reports_and_can_be_interrupted():
     assert not hasattr(pressed.value, "__notes__")  # there is no store to go on with
 
 
-def test_restart_is_not_advised_where_it_gains_nothing():
-    assert "needs no fewer samples here" in st.plan(st.Problem(32, samples=1)).advice
-    assert not st.plan(st.Problem(128, samples=1)).advice
-
-
 def test_memory_is_asked_for_before_trials(monkeypatch):
     monkeypatch.setattr("sterling.base.resources.available_memory", lambda: 1000)
     with pytest.raises(st.CapacityError, match="2 trials with n=64"):
@@ -159,14 +146,12 @@ def test_memory_is_asked_for_before_trials(monkeypatch):
         st.plan(st.Problem(100_000, samples=1, noise=0.5), check=3, threads=2)
 
 
-def test_it_is_plain_values_and_short():
+def test_it_is_plain_values():
     made = st.plan(st.Problem(8, samples=50, noise=0.5), check=2, steps=100, threads=1)
     values = json.loads(json.dumps(made.to_dict()))
     assert values["needs"][0]["check"]["trials"] == 2
     assert values["expected"]["samples"] == 50
     assert "mean-field" in repr(made)
-    found = Check(10, 5, 4, 1, 2, 0.0, 1.0)
-    assert (found.share, found.most) == (0.25, 0.75)
 
 
 @pytest.mark.parametrize(
@@ -176,10 +161,8 @@ def test_it_is_plain_values_and_short():
         ({"occupancy": 1.0}, "occupancy is 1"),
         ({"confidence": 0}, "confidence is 0"),
         ({"check": -1}, "check is -1"),
-        ({"check": 1.5}, "check is 1.5"),
         ({"steps": 0}, "steps is 0"),
         ({"schedule": 0.5}, "schedule is of the type float"),
-        ({"schedule": np.zeros(3)}, "schedule is of the type ndarray"),
         ({"seed": -1}, "seed is -1"),
         ({"check": 1, "threads": 0}, "threads is 0"),
         ({"check": 1, "progress": "yes"}, "progress is 'yes'"),

@@ -55,14 +55,6 @@ def test_history_is_what_a_replay_of_the_flips_gives(schedule):
     assert np.array_equal(h.ergodic, ergodic[h.edges[1:] - 1])
 
 
-def test_history_agrees_with_the_orbit():
-    orbit = st.train(noisy(20, 800), 50_000)
-    h = history(orbit)
-    assert h.ergodic[-1] == orbit.ergodic_errors
-    wrong = (h.mean * np.diff(h.edges)).sum() / orbit.steps
-    assert wrong == pytest.approx(orbit.wrong_share.sum(), rel=1e-12)
-
-
 def test_history_of_a_run_of_a_trillion_steps():
     orbit = st.train(st.Problem(n=10, samples=500).draw(seed=0), 10**12)
     h = history(orbit)
@@ -124,24 +116,6 @@ def test_the_flips_of_a_part_of_the_run_are_drawn_as_such(monkeypatch):
     plot.errors_over_time(ax, orbit)
     assert "not recorded" in [text.get_text() for text in ax.get_legend().get_texts()]
     plot.flip_raster(Figure().subplots(), orbit)
-
-
-def test_the_readings_say_what_is_so():
-    ax = Figure().subplots()
-    orbit = st.train(noisy(), 2000)
-    late = orbit.distance(np.arange(200, 2000))
-    reading = plot.errors_over_time(ax, orbit)
-    assert f"{late.min()} to {late.max()} ({late.mean():.2g} on average) of 6 weights are wrong" in reading
-    assert f"{orbit.flips.size:,} flips by" in plot.flip_raster(Figure().subplots(), orbit)
-
-    settled = st.train(st.Problem(n=30, samples=1000).draw(seed=0), 1000)
-    last = settled.flips["step"][-1]
-    reading = plot.errors_over_time(Figure().subplots(), settled)
-    assert reading == f"No weight moves after step {last:,}, and none ever will: 0 of 30 are wrong."
-    reading = plot.ergodic_mean(Figure().subplots(), settled)
-    assert reading.startswith("Every sign of the time average agrees with the teacher")
-    weakest = np.argmin(settled.ergodic_mean * settled.reference)
-    assert f"weight {weakest}," in reading
 
 
 def test_the_raster_marks_each_flip_in_its_half():

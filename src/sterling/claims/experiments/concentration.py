@@ -66,7 +66,7 @@ def measure(context: Context, budget: ConcentrationBudget) -> Finding:
             picture("Largest deviation over all states", draw_deviation, fitted),
             picture("Data sets without a trap", draw_traps, shares),
         ),
-        tables={"concentration-landscapes": raw, "concentration-traps": shares},
+        tables={"concentration-landscapes": raw},
         notes=(
             "The supremum is over all states, computed without approximation; E G is the closed formula.",
             "On a trap-free data set no run can get stuck, with any step sizes and start (exact).",

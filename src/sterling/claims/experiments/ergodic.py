@@ -49,7 +49,7 @@ def measure(context: Context, budget: ScalingBudget) -> Finding:
             picture("Success of the time average", success_curves, average),
             picture("How runs end without label noise", phase_map, counts),
         ),
-        tables={"noiseless-trials": trials, "noiseless-ergodic-cells": average.cells},
+        tables={"noiseless-trials": trials},
         notes=(
             *scaling.notes_on(ergodic, "Time average"),
             "A run absorbed at w* stays there (exact), so its time average converges to w* too.",

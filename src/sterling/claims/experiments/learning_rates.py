@@ -133,7 +133,7 @@ def measure(context: Context, budget: RateBudget) -> Finding:
             Reference("stalled share of any schedule of infinite sum", 0.0, "exact", f"{SCIENCE}, 5"),
         ),
         pictures=(picture("How runs end under each schedule", draw_verdicts, table),),
-        tables={"learning-rates-trials": pl.concat(trials), "learning-rates-cells": table},
+        tables={"learning-rates-trials": pl.concat(trials)},
         notes=(
             "Some of this is proved, so the experiment only checks the program (exact). With an infinite sum "
             "no run stalls, because a run leaves every state that does not absorb after a finite mass. A "

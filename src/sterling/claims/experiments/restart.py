@@ -142,7 +142,7 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
             picture("Samples per weight with restarts", draw_heights, heights, edges),
             picture("Success with restarts", success_curves, series),
         ),
-        tables={"restart-trials": store.trials(), "restart-cells": series.cells, "restart-beside": counts},
+        tables={"restart-trials": store.trials(), "restart-beside": counts},
         notes=(
             "A run that ends at w* is certified: it stays there with any step sizes (exact). "
             "How many runs end there is measured; nothing is proved about restarts.",

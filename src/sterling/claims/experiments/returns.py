@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 
 from sterling.base.registry import register
-from sterling.base.text import percent
 from sterling.claims import proofs
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
@@ -20,7 +19,6 @@ from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import places, said
 from sterling.plot.curves import visits_over_steps
 from sterling.plot.style import GREY, tidy
-from sterling.returns.batch_means import DRIFT_LEVEL
 from sterling.study.columns import COUNT, FLAG, REAL, SHARE, Column
 from sterling.study.kind import Cell, Kind, Look, Seeds
 from sterling.study.train_kind import run_orbit
@@ -85,11 +83,9 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
         "holds": bool((push <= 0).all()),
         "visits": found.visits,
         "occupancy": found.occupancy,
-        "drift_p_value": _finite(found.drift),
         "growth": _finite(found.growth),
         "halves": None if found.halves is None else found.halves.value,
         "mean_return": _finite(found.returns.mean),
-        "ergodic_errors": orbit.ergodic_errors,
         "mark_steps": found.mark_steps.tolist(),
         "mark_visits": found.mark_visits.tolist(),
     }
@@ -109,11 +105,9 @@ KIND = Kind(
         "holds": FLAG,
         "visits": COUNT,
         "occupancy": SHARE,
-        "drift_p_value": SHARE.maybe(),
         "growth": REAL.maybe(),
         "halves": REAL.maybe(),
         "mean_return": REAL.maybe(),
-        "ergodic_errors": COUNT,
         "mark_steps": COUNT.list(),
         "mark_visits": COUNT.list(),
     },
@@ -225,14 +219,6 @@ def _notes(runs: pl.DataFrame, free: pl.DataFrame, lasting: pl.DataFrame, exact:
     missing = len(free) - len(lasting)
     if missing:
         notes.append(f"{missing} runs did not return to w* within their steps; they have no exponent.")
-    decoded = int((runs["ergodic_errors"] == 0).sum())
-    notes.append(f"The sign of the time average was w* in {decoded} of {len(runs)} runs.")
-    drifting = int((lasting["drift_p_value"].fill_null(1.0) < DRIFT_LEVEL).sum())
-    if drifting:
-        notes.append(
-            f"In {drifting} of {len(lasting)} runs the occupancy still drifted after the part that is left "
-            f"out (Geweke's test at {percent(DRIFT_LEVEL)}). Their averages are not yet stationary."
-        )
     return notes
 
 

@@ -22,7 +22,7 @@ from sterling.landscapes.landscape import landscape, number_of
 from sterling.plot.curves import dots, intervals
 from sterling.schedules import parse_schedule
 from sterling.stats import Interval
-from sterling.study.columns import COUNT, FLAG, Column
+from sterling.study.columns import FLAG
 from sterling.study.fit import FitError
 from sterling.study.kind import Cell, Kind, Look, Seeds, schedule_text
 from sterling.study.likelihood import Counts, Model, maximise, predictor
@@ -98,18 +98,13 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     known = set(landscape(instance, progress=look, threads=1).absorbing_states.tolist())
     start = start_of(instance, seeds, cell.settings["start"])
     orbit = run_orbit(cell, seeds, look=look, init=start, instance=instance)
-    return {
-        "absorbing_states": len(known),
-        "verdict": orbit.verdict.name,
-        "absorbed": orbit.verdict.absorbed,
-        "listed": number_of(orbit.signs) in known,
-    }
+    return {"absorbed": orbit.verdict.absorbed, "listed": number_of(orbit.signs) in known}
 
 
 KIND = Kind(
     "run_ends",
     _run,
-    {"absorbing_states": COUNT, "verdict": Column("String"), "absorbed": FLAG, "listed": FLAG},
+    {"absorbed": FLAG, "listed": FLAG},
     settings={"schedule": "power:0.5,0.5", "surrogate": "relu", "steps": 1_000_000, "start": 0},
 )
 register(KIND)

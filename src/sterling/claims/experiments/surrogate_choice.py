@@ -39,15 +39,12 @@ _CACHE_BYTES = 1 << 28  # of each run
 
 #: What to keep in mind when one surrogate does better than another here.
 NOTE = (
-    "The identity looks better here than it is in deep nets. In this model teacher and student share a "
-    "known, fixed readout, and the only weights that learn are those of the one hidden layer. For Gaussian "
-    "inputs the expected gradient of the identity then lies exactly along w − w* with twice the slope of "
-    "ReLU, while the variance from label noise only doubles: hence half of ReLU's samples (mean-field). What "
-    "costs the identity dearly in a deep net cannot happen here: the surrogate's derivative enters once a "
-    "layer, so its mismatch with the forward pass is compounded on the way down, and a readout that is "
-    "learned does not supply the right residuals from the start. Even here the identity need not be the "
-    "best: near w* the signal comes from rows next to the threshold, and noise from all rows where the "
-    "derivative is not zero, so windows about zero such as hard tanh can do with fewer samples still."
+    "The identity looks better here than it is in deep nets. In this model the readout is known and fixed, "
+    "and only one hidden layer learns. For Gaussian inputs the expected gradient of the identity then lies "
+    "exactly along w − w* with twice the slope of ReLU, while the variance from label noise only doubles: "
+    "hence half of ReLU's samples (mean-field). In a deep net the surrogate's derivative enters once a "
+    "layer, so its mismatch with the forward pass is compounded, and a readout that is learned gives wrong "
+    "residuals at first. Windows about zero such as hard tanh can do with fewer samples still."
 )
 
 

@@ -11,7 +11,7 @@ from sterling.claims.finding import Finding, Reference, picture
 from sterling.claims.scaling import NOISELESS, ScalingBudget
 from sterling.claims.words import listed
 from sterling.model.problem import Problem
-from sterling.plot.study import phase_map, success_curves, threshold_law
+from sterling.plot.study import threshold_law
 from sterling.theory import samples_for_average, samples_for_occupancy
 
 PROVED = 4.0
@@ -44,7 +44,6 @@ def measure(context: Context, budget: VisitsBudget) -> Finding:
     )
     again, sigma = "the same law over the dimensions run: exponent", f"σ = {noisy.noise:g}"
     trials = store.trials()
-    counts = store.counts("ergodic").filter(steps=noisy.steps[-1])
     return CLAIM.found(
         RULE,
         scaling.ends(absorbed[-1], scaling.left_open(quiet_store, budget.quiet.steps[-1]))
@@ -80,11 +79,9 @@ def measure(context: Context, budget: VisitsBudget) -> Finding:
         pictures=(
             picture("Samples to be absorbed at w*, no noise", threshold_law, absorbed[-1]),
             picture("Samples to be at w* half of the time, with noise", threshold_law, half[-1]),
-            picture("Half of the time at w*, with noise", success_curves, half[-1]),
             picture("Samples for the time average, with noise", threshold_law, average[-1]),
-            picture("How runs end with label noise", phase_map, counts),
         ),
-        tables={"noisy-trials": trials, "noisy-occupancy-cells": half[-1].cells},
+        tables={"noisy-trials": trials},
         notes=(
             *scaling.notes_on(absorbed, "Absorption, no noise"),
             *scaling.notes_on(half, "Half of the steps at w*"),
