@@ -60,15 +60,6 @@ def test_a_truncated_checkpoint_is_refused_and_kept(checkpoint, share):
     assert checkpoint.read_bytes() == part
 
 
-def test_a_checkpoint_of_another_instance_is_refused_and_kept(checkpoint):
-    before = checkpoint.read_bytes()
-    out, err = finish(*RUN, "--seed", "1", "--checkpoint", checkpoint, code=2)
-    assert out == ""
-    assert err.count("\n") == 1
-    assert err.startswith(f"error: {checkpoint} holds another run, with other data of n=50, m=1, N=600")
-    assert checkpoint.read_bytes() == before
-
-
 def test_a_full_disk_leaves_the_old_checkpoint(checkpoint):
     before = checkpoint.read_bytes()
 

@@ -10,7 +10,6 @@ import signal
 import threading
 import time
 
-import numpy as np
 import pytest
 
 import sterling as st
@@ -19,7 +18,7 @@ from sterling.dynamics.event import EventEngine
 from sterling.study import Study
 from sterling.study.trial import warm_up
 from tests.crash.processes import DEADLINE, STERLING, start, wait_until
-from tests.support import interrupted
+from tests.support import assert_same_orbit, interrupted
 
 LONG = ["train", "--n", "50", "--samples", "600", "--noise", "0.5", "--steps", "1e11"]
 
@@ -58,25 +57,6 @@ def test_what_is_done_after_ctrl_c_is_said(tmp_path):
         assert file.exists()
 
 
-def assert_same(first, second):
-    """Check that two runs came to the same, bit for bit."""
-    for name in (
-        "latent",
-        "signs",
-        "ergodic_mean",
-        "wrong_share",
-        "return_times",
-        "sojourn_times",
-        "reference",
-    ):
-        assert np.array_equal(getattr(first, name), getattr(second, name)), name
-    for name in ("steps", "occupancy", "visits", "first_hit", "verdict", "recorded"):
-        assert getattr(first, name) == getattr(second, name), name
-    assert first.stats.events == second.stats.events
-    if first.recorded:
-        assert np.array_equal(first.flips, second.flips)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_command_prints_what_there_is_and_can_go_on(number, tmp_path):
     path = tmp_path / "run.orbit"
@@ -96,7 +76,7 @@ def test_an_interrupted_command_prints_what_there_is_and_can_go_on(number, tmp_p
     assert orbit.to_dict() == result
     instance = st.Problem(n=50, samples=600, noise=0.5).draw(seed=0)
     resumed = st.resume(orbit, instance, steps=1000)
-    assert_same(resumed, st.train(instance, orbit.steps + 1000, record=()))
+    assert_same_orbit(resumed, st.train(instance, orbit.steps + 1000, record=()))
 
 
 @pytest.mark.skipif(not hasattr(pty, "fork"), reason="needs a terminal of its own")
@@ -126,31 +106,6 @@ def test_ctrl_c_typed_at_a_terminal():
     assert "Traceback" not in text
     assert "(interrupted)" in text
     assert re.search(r"interrupted at step [\d,]+ of 100,000,000,000: use --checkpoint FILE", text)
-
-
-@pytest.mark.parametrize("engine, steps", [("event", 120_000), ("dense", 6_000)])
-def test_an_interrupted_run_in_python_resumes_to_the_same_bits(engine, steps, tmp_path):
-    instance = st.Problem(n=50, samples=600, noise=0.5).draw(seed=0)
-    options = {"steps": steps, "engine": engine, "init": 4}
-    whole = st.train(instance, **options)
-    pressed = []
-
-    def press(progress):
-        if not pressed:
-            pressed.append(progress.done)
-            os.kill(os.getpid(), signal.SIGINT)
-
-    orbit = interrupted(st.train, instance, **options, progress=press)
-    assert orbit.interrupted
-    assert pressed
-    assert pressed[0] <= orbit.steps < steps
-    assert "(interrupted)" in dict(orbit._rows())["steps"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    orbit.save(tmp_path / "run.orbit")
-    for start_from in (orbit, st.Orbit.load(tmp_path / "run.orbit")):
-        resumed = st.resume(start_from, instance)
-        assert not resumed.interrupted
-        assert_same(resumed, whole)
 
 
 class _HalfStarted(threading.Thread):

@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 import sterling as st
-from sterling.dynamics import event, passes, run, state
-from sterling.dynamics.run import first_state, initial_latent
+from sterling.dynamics import event, run, state
 from tests.support import PIECEWISE, assert_same_orbit, interrupted, make_schedule
 
 # Shapes are drawn, not chosen; the draws are the same in every run of the tests.
@@ -232,24 +231,6 @@ def test_threads_with_other_surrogates(big, surrogate, monkeypatch):
     monkeypatch.setattr("sterling.base.resources.usable_cores", lambda: 3)
     one, three = (st.train(big, 600, surrogate=surrogate, threads=threads) for threads in (1, 3))
     assert_same_orbit(one, three)
-
-
-def test_helpers_do_help(big):
-    """While the main thread has nothing to say, a helper does all of a job, and gets the same sums."""
-    log = state.Log(np.empty(0, state.FLIP), np.empty(0, int), np.empty(0, int), np.zeros(3, int))
-    start = first_state(initial_latent(big.n, 0), big.teacher)
-    arguments = st.Power(0.5, 0.5)._kernel_arguments(1 / big.readout_norm2)
-    engine = event.EventEngine(big, st.SURROGATES["relu"], arguments, start, log, 2)
-    info, board = engine.job.info, engine.job.board
-    engine.job.steps[: big.n] = start.signs
-    info[[passes.LEAD, passes.COUNT, passes.CONSTANT, passes.MOVE]] = 0
-    board[[passes.BACK, passes.FINISHED, passes.CLAIMED]] = 0  # as `run_job` offers work
-    passes.assist(engine.data, engine.base, engine.job, engine.scratch, 1, 1)
-    chunks = -(-len(big.grid.rows) // engine.data.chunk)
-    assert chunks > 2
-    assert board[passes.FINISHED] == board[passes.BACK] == chunks
-    gradient = engine.scratch.sums[1][: big.n] / big.unit
-    np.testing.assert_array_equal(gradient, big.gradient(start.signs))
 
 
 def test_idle_helpers_sleep(big, monkeypatch):

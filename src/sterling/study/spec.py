@@ -41,7 +41,6 @@ MAX_SIZE = 10**15
 DEFAULT_WIDTH = 0.1
 
 _MOST_POWER = 8.0  # a of samples = c·n^a
-_MOST_LETTERS = 1000  # of a study's name
 _TABLES = {  # of a study file, with their keys
     "problem": PROBLEM,
     "run": ("kind", "trials"),  # and the settings of the kind
@@ -169,7 +168,10 @@ class Study(Described):
         put("noise", _values(noise, "noise", lambda one: checks.real(one, "noise") + 0.0))  # −0 is 0
         put("readout", _readouts(readout))
         put("inputs", _values(inputs, "inputs", str))
-        put("normalize", _values(normalize, "normalize", _normalize))
+        put(
+            "normalize",
+            _values(normalize, "normalize", lambda one: normalize_values(None if one == "none" else one)),
+        )
         put("kind", get_kind(kind.name if isinstance(kind, Kind) else kind))
         put("trials", checks.integer(trials, "trials", 1, MAX_TRIALS))
         put("seed", checks.integer(seed, "seed", 0))
@@ -362,10 +364,6 @@ def _values(value: Any, name: str, plain=lambda one: one) -> tuple:
     return result
 
 
-def _normalize(value: Any) -> Any:
-    return normalize_values(None if value == "none" else value)
-
-
 def _integers(value: Any, name: str) -> tuple[int, ...]:
     return _values(value, name, lambda one: checks.integer(one, name, 1, MAX_SIZE))
 
@@ -401,8 +399,6 @@ def _readout(value: Any) -> Any:
 def _name(value: Any) -> str:
     if not isinstance(value, str) or value.encode(errors="ignore").decode() != value:
         raise InputError(f"name is {checks.shown(value)}; it must be a text")
-    if len(value) > _MOST_LETTERS:
-        raise InputError(f"name has {len(value):,} letters; it may have at most {_MOST_LETTERS}")
     return value
 
 

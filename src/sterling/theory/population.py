@@ -1,4 +1,4 @@
-"""The infinite sample: what the STE gradient is on average for Gaussian inputs.
+"""The infinite sample: the mean of the STE gradient for Gaussian inputs.
 
 Let w and w* be unit vectors with correlation c = w·w*, s = √(1 − c²), and let the rows z of an input be
 independent standard Gaussian vectors. In E G(w) = E Σ_l v_l (H(z_l·w) − H(z_l·w*)) Σ_j v_j μ′(z_j·w) z_j the
@@ -73,7 +73,7 @@ def population_coefficients(correlation: float, surrogate: str | Surrogate = "re
 
 
 def _one_end(c: float, x: float) -> tuple[float, float]:
-    """Return the parts of α and β that belong to the window from 0 to x, an odd function of it."""
+    """Return the parts of α and β from the window (0, x), an odd function of x."""
     from scipy.special import ndtr
 
     if x < 0:
@@ -164,8 +164,8 @@ def population_gradient(
 def profile(numbers: Numbers) -> np.ndarray:
     """Return b*_k E G_k at Hamming distance d of w*, float64 (2, n + 1): row 0 right k, row 1 wrong k.
 
-    Positive values push away from w*_k. Entries of impossible pairs (no wrong k at d = 0, no right one at
-    d = n) are there by the formula.
+    Positive values push away from w*_k. The formula also fills the impossible pairs: wrong k at d = 0, right
+    k at d = n.
     """
     n, scale = numbers.n, _scale(numbers)
     pairs = [population_coefficients(1 - 2 * d / n, numbers.surrogate) for d in range(n + 1)]

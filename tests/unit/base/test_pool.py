@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future
 
 import pytest
 
@@ -223,13 +223,6 @@ def test_leaving_early_stops_the_work():
 def test_an_error_in_the_block_ends_the_threads():
     with pytest.raises(ZeroDivisionError):
         in_a_block(lambda pool: [1 // 0 for done in pool.results(str, range(100))])
-
-
-def test_processes():
-    with ProcessPoolExecutor(1) as executor, Pool(executor=executor) as pool:
-        assert not pool.in_threads
-        assert pool.count == 1
-        assert sorted(done.value for done in pool.results(abs, [-1, -2]) if done) == [1, 2]
 
 
 def test_work_in_a_pool_leaves_the_other_cores_alone():

@@ -106,10 +106,3 @@ def test_no_stderr_costs_nothing(monkeypatch):
 def test_train_shows_its_progress_and_takes_it_away(capsys):
     st.train(st.Problem(n=4, samples=60).draw(0), 100, progress=True)
     assert capsys.readouterr() == ("", "")
-
-
-def test_the_last_progress_of_a_run_agrees_with_its_result():
-    calls = []
-    orbit = st.train(st.Problem(n=8, samples=200).draw(0), 10_000, progress=calls.append)
-    assert calls[-1].note == str(orbit.verdict) == "OPTIMAL"
-    assert calls[-1].facts[:2] == (f"occupancy {orbit.occupancy:.3g}", f"visits {orbit.visits:,}")

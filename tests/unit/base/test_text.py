@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.base.text import counted, html_table, readable_time, shortened
+from sterling.base.text import readable_time, shortened
 
 INSTANCE = st.Problem(n=4, samples=30, m=9, noise=0.5, readout="signs").draw(0)
 OWN = st.Instance(np.eye(3) / 3, [0, 1, 1], origin={"file": "<b>.csv"})
@@ -52,12 +52,6 @@ def test_what_they_show():
     assert "at most" in own
 
 
-def test_text_is_escaped():
-    assert html_table([("a&b", "<i>")]) == (
-        "<table><tr><th style='text-align:left'>a&amp;b</th><td>&lt;i&gt;</td></tr></table>"
-    )
-
-
 LISTS = [(None, "None"), ("x", "x"), ([0.5, 2.0], "0.5, 2"), (list(range(10)), "0, 1, … (10 in all)")]
 
 
@@ -81,12 +75,3 @@ def test_long_lists_are_cut(value, text):
 )
 def test_durations(seconds, text):
     assert readable_time(seconds) == text
-
-
-def test_counts():
-    assert [counted(count, "step") for count in (1, 0, 1000, 2.5)] == [
-        "1 step",
-        "0 steps",
-        "1,000 steps",
-        "2.5 steps",
-    ]

@@ -38,14 +38,6 @@ def test_the_table_tells_theorems_from_estimates_and_measurements():
     assert "--check 50 measures" in plain.stderr
 
 
-def test_the_screen_tells_its_symbols_and_where_restart_gains():
-    few, many = (call("plan", "--n", n, "-q", columns=160).stdout for n in (32, 128))
-    for words in ("label noise σ = 0", "the readout ‖v‖² = 1", "w*: the weights that", "of order: n² and n⁴"):
-        assert words in few
-    assert "restart needs no fewer samples here" in few
-    assert "needs no fewer samples" not in many
-
-
 def test_given_samples_say_what_to_expect():
     said = call(
         "plan", "--n", 16, "--noise", 0.5, "--samples", 800, "--steps", 1000, "-q", columns=160

@@ -6,7 +6,6 @@ import polars as pl
 import pytest
 
 import tests.support
-from sterling.cli import study
 from sterling.study import Store, Study
 from sterling.study.spec import arguments
 
@@ -58,10 +57,6 @@ def test_the_status_of_a_study_with_an_aim_is_short(tmp_path):
     assert "): a = " in said
     assert "N50 alone" not in said
     assert "N50 alone" in call("fit", tmp_path / "s").output
-
-
-def test_sizes_are_told_as_people_read_them():
-    assert [study._size(size) for size in (0.4, 6.316, 37_215.3)] == ["below 1", "6.316", "37,215"]
 
 
 def test_fit(folder):

@@ -63,14 +63,6 @@ def test_interrupted(noisy, monkeypatch, engine, when, tmp_path):
         assert_same_orbit(resumed, whole)
 
 
-def test_the_handler_is_put_back(noisy, monkeypatch):
-    """After a run, Ctrl-C does what it did before."""
-    before = signal.getsignal(signal.SIGINT)
-    go_slowly(monkeypatch)
-    interrupted(st.train, noisy, 100, progress=Press(0))
-    assert signal.getsignal(signal.SIGINT) is before
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_run_that_ends_all_the_same(noisy, engine):
     """A press that the run did not notice is not lost, or a loop around short runs could not be stopped."""
@@ -121,17 +113,6 @@ def test_a_save_that_fails_on_the_way_is_a_warning(noisy, monkeypatch, tmp_path)
     assert_same_orbit(st.Orbit.load(tmp_path / "run"), orbit)
 
 
-def test_a_second_press_acts_at_once(noisy, monkeypatch):
-    go_slowly(monkeypatch)
-
-    def twice(progress):
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-
-    with pytest.raises(KeyboardInterrupt):
-        st.train(noisy, 100, progress=twice)
-
-
 def test_a_failing_display_stops_the_run(noisy, monkeypatch):
     """Its error reaches the caller; helper threads and the signal handler are put away."""
     before = signal.getsignal(signal.SIGINT)
@@ -171,13 +152,6 @@ def test_resume_knows_its_instance(noisy, clean):
 def test_resume_knows_its_orbit(noisy, orbit):
     with pytest.raises(st.InputError, match=r"[Oo]rbit"):
         st.resume(orbit, noisy, steps=10)
-
-
-def test_resume_takes_an_equal_instance(noisy):
-    """The data count, not the object, nor where they came from."""
-    orbit = st.train(noisy, 10)
-    again = st.Problem(n=8, samples=60, m=2, noise=0.5).draw(0)
-    assert_same_orbit(st.resume(orbit, again, steps=10), st.train(noisy, 20))
 
 
 # --------------------------------------------------------------------------------------- progress

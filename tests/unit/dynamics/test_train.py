@@ -70,44 +70,22 @@ def test_a_table_is_summed_once(noisy):
     assert schedule._kernel_arguments(0.5) is not first
 
 
-@pytest.mark.parametrize("steps", (0, -1, MAX_STEPS + 1, 10**30))
-def test_steps_out_of_range(noisy, steps):
-    with pytest.raises(st.InputError, match=r"steps is .*between 1 and 1,000,000,000,000"):
-        st.train(noisy, steps)
-
-
-@pytest.mark.parametrize("steps", (1.5, 1e6, "100", None, True, [5], np.float64(10)))
-def test_steps_that_are_no_integers(noisy, steps):
-    with pytest.raises(st.InputError, match=r"steps is .*; it must be an integer"):
-        st.train(noisy, steps)
-
-
-def test_steps_of_any_integer_type(noisy):
-    assert st.train(noisy, np.int32(7)).steps == 7
-    assert st.train(noisy, 1).steps == 1
-
-
 @pytest.mark.parametrize(
-    "name, hint",
-    [("rleu", "relu"), ("hard-tanh", "hard_tanh"), ("Sigmoid", "sigmoid"), ("clip_relu", "clipped_relu")],
+    "name, values",
+    [
+        ("steps", (0, -1, MAX_STEPS + 1)),
+        ("surrogate", ("zebra", "")),
+        ("engine", ("fast", "Event")),
+        ("record", (("flip",), "all", ["flips", "states"])),
+        ("threads", (0, -1)),
+        ("cache_bytes", (np.inf, np.nan, -1)),
+        ("checkpoint_every", (0, -5, np.nan)),
+    ],
 )
-def test_unknown_surrogates_suggest_the_nearest(noisy, name, hint):
-    with pytest.raises(
-        st.InputError, match=f"unknown surrogate '{name}'; known: relu, .*Did you mean '{hint}'"
-    ):
-        st.train(noisy, 10, surrogate=name)
-
-
-@pytest.mark.parametrize("surrogate", ("zebra", "", None, 3, ["relu"]))
-def test_what_is_no_surrogate(noisy, surrogate):
-    with pytest.raises(st.InputError, match="surrogate"):
-        st.train(noisy, 10, surrogate=surrogate)
-
-
-@pytest.mark.parametrize("engine", ("fast", "", None, "Event", 1))
-def test_unknown_engines(noisy, engine):
-    with pytest.raises(st.InputError, match=r"engine is .*; it must be one of auto, event, dense"):
-        st.train(noisy, 10, engine=engine)
+def test_wrong_values_are_refused(noisy, name, values):
+    for value in values:
+        with pytest.raises(st.InputError, match=name):
+            st.train(noisy, **{"steps": 10, name: value})
 
 
 @pytest.mark.parametrize("surrogate", SMOOTH)
@@ -116,12 +94,6 @@ def test_smooth_surrogates_need_the_dense_engine(noisy, surrogate):
         st.train(noisy, 10, surrogate=surrogate, engine="event")
     assert st.train(noisy, 10, surrogate=surrogate).engine == "dense"
     assert st.train(noisy, 10).engine == "event"
-
-
-@pytest.mark.parametrize("schedule", (0.5, "power:0.5,0.5", [0.5], st.Power))
-def test_what_is_no_schedule(noisy, schedule):
-    with pytest.raises(st.InputError, match=r"schedule is .*; give Constant\(rate\)"):
-        st.train(noisy, 10, schedule)
 
 
 def test_the_default_schedule(noisy):
@@ -143,11 +115,9 @@ def test_what_is_no_instance(instance):
         ([0.1] * 7 + [np.nan], "init must be finite; NaN is at weight 7"),
         ([0.1, -np.inf] + [0.1] * 6, "infinity is at weight 1"),
         (True, "init is True"),
-        (np.ones(8, bool), "init is"),
         ("0", "init is '0'"),
-        (None, "init is None"),
+        (np.ma.masked_less(np.linspace(-1, 1, 8), 0), "init must have no masked values"),
         ([1j] * 8, "init is"),
-        ([[1], [2, 3]], "init"),
         (-1, "-1"),
     ],
 )
@@ -170,18 +140,6 @@ def test_starts(noisy):
     assert initial_latent(20_000, 0).std() == pytest.approx(1 / np.sqrt(20_000), rel=0.025)  # 5σ
 
 
-@pytest.mark.parametrize("record", (("flip",), "all", ["flips", "states"], (1,)))
-def test_unknown_records(noisy, record):
-    with pytest.raises(st.InputError, match=r"record is .*one of flips, recurrence"):
-        st.train(noisy, 10, record=record)
-
-
-@pytest.mark.parametrize("record", (None, 5, True))
-def test_records_that_are_no_names(noisy, record):
-    with pytest.raises(st.InputError, match="record"):
-        st.train(noisy, 10, record=record)
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 def test_without_recording(noisy, engine):
     """Nothing else changes, and asking for flips says how to get them."""
@@ -193,29 +151,6 @@ def test_without_recording(noisy, engine):
     for ask in (lambda: bare.flips, lambda: bare.distance([0])):
         with pytest.raises(st.InputError, match="flips were not recorded"):
             ask()
-
-
-@pytest.mark.parametrize("threads", (0, -1, 1.5, "2", True))
-def test_bad_threads(noisy, threads):
-    with pytest.raises(st.InputError, match=r"threads is .*must be"):
-        st.train(noisy, 10, threads=threads)
-
-
-def test_a_masked_start(noisy):
-    with pytest.raises(st.InputError, match="init must have no masked values"):
-        st.train(noisy, 10, init=np.ma.masked_less(np.linspace(-1, 1, 8), 0))
-
-
-@pytest.mark.parametrize("path", (None, 3))
-def test_saving_to_what_is_no_path(noisy, path):
-    with pytest.raises(st.InputError, match="give a path"):
-        st.train(noisy, 10).save(path)
-
-
-@pytest.mark.parametrize("every", (0, -5, float("nan"), "a", None, True))
-def test_bad_checkpoint_times(noisy, every):
-    with pytest.raises(st.InputError, match=r"checkpoint_every is .*must be"):
-        st.train(noisy, 10, checkpoint_every=every)
 
 
 @pytest.mark.parametrize("surrogate", ("relu", "swish_sign"))
@@ -306,12 +241,6 @@ def test_numbers_of_numpy(noisy):
     assert_same_orbit(st.train(noisy, np.uint16(50), **options), st.train(noisy, 50))
 
 
-@pytest.mark.parametrize("room", (np.inf, np.nan, -1, "1GB", True))
-def test_bad_cache_sizes(noisy, room):
-    with pytest.raises(st.InputError, match=r"cache_bytes is .*must be"):
-        st.train(noisy, 10, cache_bytes=room)
-
-
 def test_a_generator_as_a_start(noisy):
     """It gives a start, and goes on: two runs from one generator differ."""
     one, again = np.random.default_rng(5), np.random.default_rng(5)
@@ -321,45 +250,28 @@ def test_a_generator_as_a_start(noisy):
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "name, values",
     [
-        {"steps": "7"},
-        {"schedule": 0.5},
-        {"surrogate": 3},
-        {"engine": 1},
-        {"record": 5},
-        {"progress": "yes"},
-        {"threads": 1.5},
-        {"cache_bytes": "1"},
-        {"checkpoint_every": None},
-        {"init": "0"},
+        ("steps", ("7", 1.5, None, True)),
+        ("schedule", (0.5, "power:0.5,0.5", st.Power)),
+        ("surrogate", (3, None, ["relu"])),
+        ("engine", (1, None)),
+        ("record", (5, None, True)),
+        ("progress", ("yes",)),
+        ("threads", (1.5, "2", True)),
+        ("cache_bytes", ("1GB", True)),
+        ("checkpoint_every", (None, "a", True)),
+        ("init", ("0",)),
     ],
-    ids=str,
 )
-def test_wrong_types_are_type_errors_too(noisy, wrong):
-    with pytest.raises(TypeError) as caught:
-        st.train(noisy, **{"steps": 10, **wrong})
-    assert isinstance(caught.value, st.InputError)
-
-
-def test_more_threads_than_cores_are_not_started(monkeypatch):
-    """They would wait for each other."""
-    monkeypatch.setattr("sterling.base.resources.usable_cores", lambda: 2)
-    assert Options(threads=32).threads == 2
-    assert Options(threads=1).threads == 1
+def test_wrong_types_are_type_errors_too(noisy, name, values):
+    for value in values:
+        with pytest.raises(TypeError, match=name) as caught:
+            st.train(noisy, **{"steps": 10, name: value})
+        assert isinstance(caught.value, st.InputError)
 
 
 # ----------------------------------------------------------------------------------------- verdicts
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_optimal(clean, engine):
-    orbit = st.train(clean, 500, engine=engine)
-    assert orbit.verdict is st.Verdict.OPTIMAL
-    assert orbit.certified
-    assert orbit.errors == orbit.ergodic_errors == 0
-    assert orbit.visits == 1
-    assert orbit.return_times.size == orbit.sojourn_times.size == 0
 
 
 @pytest.mark.parametrize("engine", ENGINES)

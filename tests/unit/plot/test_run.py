@@ -118,24 +118,6 @@ def test_the_flips_of_a_part_of_the_run_are_drawn_as_such(monkeypatch):
     plot.flip_raster(Figure().subplots(), orbit)
 
 
-def test_the_readings_say_what_is_so():
-    ax = Figure().subplots()
-    orbit = st.train(noisy(), 2000)
-    late = orbit.distance(np.arange(200, 2000))
-    reading = plot.errors_over_time(ax, orbit)
-    assert f"{late.min()} to {late.max()} ({late.mean():.2g} on average) of 6 weights are wrong" in reading
-    assert f"{orbit.flips.size:,} flips by" in plot.flip_raster(Figure().subplots(), orbit)
-
-    settled = st.train(st.Problem(n=30, samples=1000).draw(seed=0), 1000)
-    last = settled.flips["step"][-1]
-    reading = plot.errors_over_time(Figure().subplots(), settled)
-    assert reading == f"No weight moves after step {last:,}, and none ever will: 0 of 30 are wrong."
-    reading = plot.ergodic_mean(Figure().subplots(), settled)
-    assert reading.startswith("Every sign of the time average agrees with the teacher")
-    weakest = np.argmin(settled.ergodic_mean * settled.reference)
-    assert f"weight {weakest}," in reading
-
-
 def test_the_raster_marks_each_flip_in_its_half():
     orbit = st.train(noisy(), 400)
     counts = np.bincount(orbit.flips["coordinate"], minlength=6)

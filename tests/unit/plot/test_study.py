@@ -60,22 +60,6 @@ def test_the_phase_map_has_the_shares(store, ax):
         phase_map(ax, counts.head(0))
 
 
-def test_the_phase_map_names_a_plurality_and_explains_optimal(ax):
-    verdicts = {
-        "OPTIMAL": [4],
-        "RECURRENT": [0],
-        "CHATTERING": [1],
-        "WANDERING": [2],
-        "TRAPPED": [3],
-        "STALLED": [0],
-    }
-    text = phase_map(ax, pl.DataFrame({"n": [8], "samples": [5], "trials": [10], **verdicts}))
-    assert "commonest end is optimal, 40 % of all trials" in text
-    assert "Most" not in text
-    assert "zero empirical risk" in text
-    assert "optimal*" in ax.get_legend_handles_labels()[1]
-
-
 def test_eight_dimensions_have_different_marks(ax):
     """Each has its own colour and mark, and nothing is drawn half transparent."""
     rows = [(n, n, 10, 5, 0.5, 0.3, 0.7) for n in range(1, 9)]

@@ -49,15 +49,6 @@ def test_shares(ax, instance, orbit):
     assert f"{np.count_nonzero(orbit.wrong_share)} of 12 weights are ever wrong, the worst for" in text
 
 
-def test_shares_of_a_run_that_is_never_wrong(ax):
-    assert plots.shares(ax, np.zeros(5), None) == "None of the 5 weights is ever wrong."
-    assert (
-        plots.shares(ax, np.eye(5)[0], None)
-        == "1 of 5 weights is ever wrong, the worst for 100.00\N{NO-BREAK SPACE}% of the steps."
-    )
-    assert ax.get_legend().get_texts()[-1].get_text() == "half of the steps"
-
-
 def test_shares_without_a_prediction(ax, orbit):
     text = plots.shares(ax, orbit.wrong_share, None)
     assert "prediction" not in text

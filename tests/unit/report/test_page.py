@@ -6,7 +6,6 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
-import matplotlib as mpl
 import numpy as np
 import polars as pl
 import pytest
@@ -223,13 +222,6 @@ def test_a_figure_keeps_its_text_and_its_caption_is_its_name(findings):
 def test_a_letter_that_the_font_lacks_is_no_matter():
     title = "\N{HIRAGANA LETTER A}"
     assert title in str(render(Picture("Title", lambda ax: str(ax.set_title(title)))).svg)
-
-
-def test_drawing_touches_nothing_global(findings):
-    before = dict(mpl.rcParams)
-    for picture in findings[1].pictures:
-        render(picture)
-    assert dict(mpl.rcParams) == before
 
 
 def test_two_figures_share_no_names(findings):

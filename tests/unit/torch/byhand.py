@@ -89,17 +89,6 @@ class Record:
             before = direction or before
         return f
 
-    def vote(self, k, horizon):
-        """Return the winner of the weighted vote of Boyer and Moore."""
-        candidate, lead = self.rows[0][k], 0.0
-        decay = 0.0 if math.isinf(horizon) else 1 / horizon
-        for s in range(1, self.steps + 1):
-            code, weight = self.rows[s - 1][k], self.rates[s - 1] * math.exp(s * decay)
-            lead += weight if code == candidate else -weight
-            if lead < 0:
-                candidate, lead = code, -lead
-        return candidate
-
     def never_moved(self):
         return sum(len(set(self.column(k))) == 1 for k in range(self.weights))
 

@@ -122,10 +122,20 @@ def test_home_made_ternary(at_bound):
     assert row.window == pytest.approx((-0.5 - at_bound, 0.5 + at_bound), abs=0.02)
 
 
-def test_brevitas_binary():
-    row = row_of(nn.Sequential(fw.brevitas("binary")))
-    assert (row.levels, row.no_gradient, row.at_zero, row.surrogate) == (2, 0, 1, "identity")
-    assert row.findings == []
+@pytest.mark.parametrize(
+    "make, levels, at_zero",
+    [
+        (lambda: fw.brevitas("binary"), 2, 1),
+        (lambda: fw.brevitas("int4"), 15, 0),  # its scale has a gradient too, which is not the latents' own
+        (fw.bitnet, 3, 0),
+        (lambda: fw.Quantised(fw.detached), 3, 0),
+    ],
+    ids=["brevitas binary", "brevitas int4", "bitnet", "detached"],
+)
+def test_quantisers_that_pass_every_gradient(make, levels, at_zero):
+    row = row_of(nn.Sequential(make()))
+    assert (row.levels, row.no_gradient, row.at_zero, row.surrogate) == (levels, 0, at_zero, "identity")
+    assert not any(one.wrong for one in row.findings)
 
 
 def test_brevitas_clamped_binary():
@@ -148,21 +158,8 @@ def test_brevitas_ternary_has_no_gradient_at_code_0():
     assert "dead zone" in report.headline()
 
 
-def test_brevitas_int4():
-    """The scale follows the largest latent and has a gradient; what is told is the latents' own."""
-    row = row_of(nn.Sequential(fw.brevitas("int4")))
-    assert (row.levels, row.no_gradient, row.at_zero, row.surrogate) == (15, 0, 0, "identity")
-
-
-def test_bitnet():
-    row = row_of(nn.Sequential(fw.bitnet()))
-    assert (row.levels, row.no_gradient, row.surrogate) == (3, 0, "identity")
-    assert row.findings == []
-
-
-@pytest.mark.parametrize("as_layer", [False, True])
-def test_the_detach_idiom(as_layer):
-    row = row_of(fw.Quantised(fw.detached)) if as_layer else quick(fw.detached)
+def test_the_detach_idiom_as_a_function():
+    row = quick(fw.detached)
     assert (row.levels, row.no_gradient, row.at_zero, row.surrogate) == (3, 0, 0, "identity")
 
 
@@ -321,13 +318,9 @@ class Strict(nn.Module):
         ((3,), "Module"),
         ((torch.tanh,), "levels"),
         ((lambda w: w[0],), "shape"),
-        ((lambda w: None,), "shape"),
         ((lambda w: w.nothing,), "cannot be called"),
-        ((lambda w: w.sign_(),), "cannot be called"),
-        ((lambda w: (),), "cannot be called"),
         ((lambda w: exec("raise SystemExit(3)"),), "SystemExit"),
         ((lambda w: w.sign().to(torch.int8),), "int8"),
-        ((stt.sign, [1.0]), "latents"),
         ((stt.sign, torch.zeros(0)), "empty"),
         ((stt.sign, torch.full((3, 3), math.nan)), "not finite"),
     ],
@@ -356,14 +349,6 @@ def test_few_weights_have_two_levels_too(latents):
     row = quick(lambda w: stt.sign(w) * w.abs().mean().detach(), latents)
     assert row.levels == 2
     assert not any(one.wrong for one in row.findings)
-
-
-def test_a_frozen_layer_of_binarize_is_told():
-    model = stt.binarize(nn.Sequential(nn.Linear(40, 30)))
-    model.requires_grad_(False)
-    row = stt.audit(model).rows[0]
-    assert [one.short for one in row.findings] == ["frozen"]
-    assert row.latent == "frozen parameter"
 
 
 def test_latents_that_are_not_finite():

@@ -165,41 +165,6 @@ def test_without_a_loader_the_steps_so_far_choose(ran):
     assert better.changes.chosen_by == "the steps so far"
 
 
-class Homemade(torch.nn.Linear):
-    """Ternary weights in a layer of one's own; the scale follows the latents."""
-
-    @staticmethod
-    def round(weight):
-        return (weight / weight.abs().mean()).round().clamp(-1, 1)
-
-    def forward(self, x):
-        scale = self.weight.abs().mean().detach()
-        values = self.weight + (scale * self.round(self.weight) - self.weight).detach()
-        return torch.nn.functional.linear(x, values, self.bias)
-
-
-def test_latents_of_other_quantisers_are_set_so_that_they_give_the_codes():
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(Homemade(6, 7), torch.nn.ReLU(), Homemade(7, 2))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
-
-    def codes(name, p):
-        return Homemade.round(p) if name.endswith("weight") else None
-
-    monitor = stt.OrbitMonitor(model, optimizer, codes=codes, horizons=(8, 64))
-    for _ in range(60):
-        x = torch.randn(8, 6)
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(model(x), (x[:, 0] > 0).long()).backward()
-        optimizer.step()
-    better = stt.decode(model, monitor, horizon=64)
-    assert better.changes.share > 0
-    assert better.changes.frame()["kept_as"].to_list() == ["latents"] * 2
-    for layer, name in ((better[0], "0.weight"), (better[2], "2.weight")):
-        average = monitor.average(name, 64)
-        assert torch.equal(Homemade.round(layer.weight), (average + 0.5).floor())
-
-
 @pytest.mark.parametrize("dtype", ["int2", "int4"])
 def test_layers_of_torchao_hold_the_decoded_codes(dtype):
     model = torch.nn.Sequential(fw.torchao(dtype))
@@ -265,14 +230,6 @@ def test_wrong_input(ran):
     for loss in ("low", None, torch.ones(2), math.nan):
         with pytest.raises(InputError, match="the loss that `validate` returned"):
             stt.decode(ran.model, ran.monitor, validate=lambda model, loss=loss: loss)
-
-
-def test_layers_that_are_gone():
-    task = Task(2)
-    task.step()
-    task.model[0] = torch.nn.Linear(6, 7)
-    with pytest.raises(InputError, match=r"'0\.weight' are no longer in the model"):
-        stt.decode(task.model, task.monitor, horizon=8)
 
 
 def test_statistics_of_no_batch_would_be_those_of_fresh_layers():

@@ -7,9 +7,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="the evidence trains nets")
 
 import sterling as st  # noqa: E402
-from benchmarks.qat import evidence, figures, summary  # noqa: E402
+from benchmarks.qat import figures, summary  # noqa: E402
 from benchmarks.qat.trial import KIND, Annealed, Run  # noqa: E402
-from sterling.errors import InputError  # noqa: E402
 from sterling.study.kind import Cell, Seeds  # noqa: E402
 
 
@@ -103,74 +102,3 @@ def test_shares_and_gains_are_paired():
     assert cosine["nats_low"] == pytest.approx(0.1)
     assert cosine["points"] == pytest.approx(5)
     assert figures.rivals(scores()).axes
-
-
-def test_what_was_not_run_here_is_taken_from_the_kept_tables(tmp_path, monkeypatch):
-    kept = tmp_path / "scores.parquet"
-    with pytest.raises(InputError, match="no trial was run"):
-        summary.all_scores(tmp_path, kept)
-    known = [*summary.CELL, "arm", "strength", "seed", "reading", "step", "loss", "accuracy"]
-    frozen = scores().with_columns(arm=pl.lit("freezing"), strength=0.01)
-    plain = scores().with_columns(strength=0.0)
-    binary = [one.with_columns(levels=pl.lit(2, pl.Int64)) for one in (plain, frozen)]
-    pl.concat([plain, frozen, *binary]).select(known).write_parquet(kept)
-
-    def run_with(strength, levels):
-        trial = {"remedy": "freezing", "strength": strength, "decay": "constant", "trial": 0}
-        cell = {"task": "text", "net": "transformer", "noise": 0.0}
-        read = {"reading": ["last"], "step": [100], "loss": [1.0], "accuracy": [0.6]}
-        trials = [cell | trial | read | {"levels": number} for number in levels]
-        monkeypatch.setattr(evidence, "rows", lambda *_: pl.DataFrame(trials))
-        (tmp_path / "remedies").mkdir(exist_ok=True)
-        return summary.all_scores(tmp_path, kept)
-
-    both = run_with(0.02, (2, 3))
-    assert both.filter(pl.col("arm") != "freezing").height == 2 * plain.height
-    assert both.filter(pl.col("arm") == "freezing").select("levels", "strength", "loss").rows() == [
-        (2, 0.02, 1.0),
-        (3, 0.02, 1.0),
-    ]
-    with pytest.raises(InputError, match=r"freezing on text, transformer, has .* strengths \[0.01, 0.02\]"):
-        run_with(0.02, (2,))
-    layers = pl.DataFrame([("text", "t", 2, 0.0, "a", 3, 0.1, 0.2, 0)], orient="row")
-    layers.columns = [*summary.CELL, "tensor", "weights", "open", "predicted", "seed"]
-    layers.write_csv(tmp_path / "bridge.csv")
-    assert summary.layers(tmp_path, tmp_path / "bridge.csv").equals(layers)
-
-
-def test_verdicts_follow_the_numbers():
-    bridge = pl.DataFrame(
-        {
-            **{name: [value] * 6 for name, value in zip(summary.CELL, ("text", "t", 2, 0.0), strict=True)},
-            "seed": [0, 0, 1, 1, 2, 2],
-            "open": [0.1, 0.2, 0.1, 0.2, 0.1, 0.2],
-            "predicted": [0.2, 0.4, 0.3, 0.4, 0.4, 0.3],
-        }
-    )
-
-    def said(one):
-        tables = {"scores": one, "gains": summary.gains(one), "shares": summary.shares(one), "bridge": bridge}
-        return "\n".join(summary.verdicts(tables))
-
-    good = said(scores())
-    assert "closes 0.75 (0.75 to 0.75) of the gap: the bar holds" in good
-    assert "in 0 of 1 cells" in good
-    assert "67% of the pairs in order" in good
-    assert "over decoding" not in good
-    cosine = pl.col("arm") == "cosine"
-    arms = scores().with_columns(arm=pl.when(cosine).then(pl.lit("dampening")).otherwise("arm"))
-    assert "3 levels, remedies over decoding in nats: dampening -0.050 (-0.050 to -0.050)" in said(arms)
-    mean, annealed = pl.col("reading") == "mean", pl.col("reading") == "annealed"
-    poor = scores().with_columns(loss=pl.when(mean).then(pl.col("loss") + 0.2).otherwise("loss"))
-    assert "the bar is missed" in said(poor)
-    assert "in 1 of 1 cells" in said(poor)
-    level = scores().with_columns(loss=pl.when(annealed).then(pl.col("loss") + 0.3).otherwise("loss"))
-    assert "there is no gap to close" in said(level)
-
-
-def test_the_parts_have_their_studies():
-    remedies = evidence.studies("remedies")
-    assert len(remedies) == len(evidence.NETS) * 6
-    assert sum(len(study.cells) for study in evidence.studies("runs")) == 3 * 2 * 2 * 3 + 2 * 2
-    assert {study.seed for study in [*evidence.studies("rates"), *evidence.studies("strengths")]} == {1}
-    assert {study.seed for study in remedies} == {evidence.SEED}

@@ -147,7 +147,3 @@ def test_no_code_is_minus_zero():
         assert not torch.signbit(codes).any()
         codes.sum().backward()
         assert x.grad.tolist() == [1, 1, 1]
-
-
-def test_levels_of_numpy():
-    assert stt.round_to(torch.ones(1), np.int64(3)).tolist() == [1]

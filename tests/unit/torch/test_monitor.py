@@ -259,17 +259,6 @@ def test_a_scheduler_wraps_the_step_as_well(shifting, scheduler_first):
     assert shifting.optimizer.param_groups[0]["lr"] == pytest.approx(0.1 / 8)
 
 
-def test_a_group_that_is_gone_moves_nothing():
-    model = stt.binarize(torch.nn.Sequential(*[torch.nn.Linear(4, 4) for _ in range(3)]))
-    optimizer = torch.optim.SGD([{"params": layer.parameters()} for layer in model], lr=0.3)
-    monitor = stt.OrbitMonitor(model, optimizer)
-    for _ in range(2):
-        model(torch.randn(8, 4)).pow(2).mean().backward()
-        optimizer.step()
-        optimizer.param_groups.pop()
-    assert monitor.steps == 2
-
-
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("rate", [-0.1, math.nan, math.inf])
 def test_averages_survive_any_rate(rate):
@@ -293,14 +282,6 @@ def test_weights_may_be_frozen_at_first():
     latent.grad = 2 * latent.detach()
     optimizer.step()
     assert monitor.frame()["flips"].to_list() == [42, 0]
-
-
-def test_an_empty_weight_is_none():
-    with pytest.warns(UserWarning, match="zero-element"):
-        model = stt.binarize(torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.Linear(4, 0)))
-    monitor = stt.OrbitMonitor(model, torch.optim.SGD(model.parameters(), lr=0.1), within=1)
-    monitor._after_step()
-    assert monitor.frame()["tensor"].to_list() == ["0.weight"]
 
 
 def test_a_copy_of_the_model_refers_to_the_monitor_that_counts():
