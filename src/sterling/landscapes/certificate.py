@@ -261,7 +261,7 @@ def certify(
     Parameters
     ----------
     instance : Instance
-        With n ≤ 24; the memory holds 2ⁿ rows of n numbers, 8 bytes each.
+        With n ≤ 24; the work needs memory for 2ⁿ rows of n numbers, 8 bytes each.
     surrogate : str or Surrogate
         A piecewise-constant one.
     threads : int, optional

@@ -80,7 +80,7 @@ class Instance(Described):
     teacher : array (n,) of −1 and +1, optional
         The reference of verdicts.
     normalize : None, "standard", "whiten" or Normalizer
-        Transformation of the inputs. A name is fitted to them; a fitted normaliser is applied as it is.
+        Transformation of the inputs. A named one is fitted to them; a fitted normaliser is applied as it is.
     precision : "int16" or "int32"
         Width of the stored codes. Rounding errors are at most 2^-15 of each feature's range (int16) or 2^-23
         (int32); `rounding` has their sizes. Labels without an exact grid are rounded to 2^-20 of the largest;
