@@ -150,23 +150,23 @@ class StraightThroughClassifier(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise InputError("there is one class only; a classifier needs samples of two or more classes")
+            raise InputError("the labels have only one class; a classifier needs two or more")
         inputs = self._prepare(X)
-        separated = [1] if len(self.classes_) == 2 else list(range(len(self.classes_)))
-        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=len(separated))
+        targets = [1] if len(self.classes_) == 2 else list(range(len(self.classes_)))
+        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=len(targets))
         runs = [
             self._fit_codes(inputs, (codes == one).astype(np.float64), int(seed))
-            for one, seed in zip(separated, seeds, strict=True)
+            for one, seed in zip(targets, seeds, strict=True)
         ]
         self.coef_ = np.stack([run.codes for run in runs])
         self.undecided_ = np.stack([run.undecided for run in runs])
         scores = self._scores(X)
-        fits = [LogisticRegression().fit(scores[:, [k]], codes == one) for k, one in enumerate(separated)]
+        fits = [LogisticRegression().fit(scores[:, [k]], codes == one) for k, one in enumerate(targets)]
         self.slope_ = np.array([fit.coef_[0, 0] for fit in fits])
         self.intercept_ = np.array([fit.intercept_[0] for fit in fits])
         orbits = [run.orbit for run in runs]
-        self.orbit_ = orbits if len(separated) > 1 else orbits[0]
-        self.verdict_ = [o.verdict for o in orbits] if len(separated) > 1 else orbits[0].verdict
+        self.orbit_ = orbits if len(targets) > 1 else orbits[0]
+        self.verdict_ = [o.verdict for o in orbits] if len(targets) > 1 else orbits[0].verdict
         return self
 
     def decision_function(self, X) -> np.ndarray:
