@@ -359,7 +359,7 @@ def parse_schedule(text: str) -> Schedule:
         raise InputError(f"schedule is {shown(text)}, where {problem}", argument="schedule") from None
     raise InputError(
         f"a schedule reads 'constant:RATE', 'power:RATE,EXPONENT' or 'table:RATE,RATE,...', "
-        f"such as 'power:0.5,0.5', with commas between numbers and none in them; got {shown(text)}."
+        f"such as 'power:0.5,0.5', with commas only between numbers; got {shown(text)}."
     )
 
 
@@ -371,7 +371,7 @@ def _scaled(rate: float, scale: float) -> float:
     scaled = rate * scale
     if not (0.0 < scaled < math.inf or (rate == 0.0 and 0.0 < scale < math.inf)):
         raise InputError(
-            f"the rate {rate} times {scale} leaves the range of floats; change the rate or the readout."
+            f"the rate {rate} times {scale} is outside the range of floats; change the rate or the readout."
         )
     return scaled
 

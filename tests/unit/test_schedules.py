@@ -219,7 +219,7 @@ def test_kernel_arguments():
     assert sums.dtype == np.float64
     assert Constant(0.5)._kernel_arguments()[:3] == Power(0.5, 0.0)._kernel_arguments()[:3]
     for scale in (math.inf, 0.0, -1.0, math.nan, 1e-320):
-        with pytest.raises(InputError, match="leaves the range of floats"):
+        with pytest.raises(InputError, match="range of floats"):
             Constant(1e-10)._kernel_arguments(scale)
     with pytest.raises(InputError, match="overflows"):
         Table([1e300] * 2)._kernel_arguments(1e8)

@@ -114,12 +114,12 @@ class Certificate(Result):
 
     @property
     def recurrent(self) -> bool:
-        """Whether it is proved that runs leave the reference and return to it again and again."""
+        """Whether the proof shows that runs leave the reference and return to it infinitely often."""
         return self.occupancy > 0 and not self.absorbs
 
     @property
     def decodes(self) -> bool:
-        """Whether it is proved that the sign of the time average is the reference in the long run."""
+        """Whether the proof shows that the sign of the time average is the reference in the long run."""
         return bool((self.wrong_share < 0.5).all())
 
     def verify(self, instance: Instance) -> bool:
@@ -261,7 +261,7 @@ def certify(
     Parameters
     ----------
     instance : Instance
-        With n ≤ 24; 2ⁿ rows of n numbers are kept, 8 bytes each.
+        With n ≤ 24; the work needs memory for 2ⁿ rows of n numbers, 8 bytes each.
     surrogate : str or Surrogate
         A piecewise-constant one.
     threads : int, optional

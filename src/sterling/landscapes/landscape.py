@@ -150,7 +150,7 @@ class Landscape(Result):
 
     @property
     def distance(self) -> np.ndarray:
-        """Hamming distance of every state to the reference, uint8 (2**n,)."""
+        """Hamming distance from every state to the reference, uint8 (2**n,)."""
         return distances(np.arange(len(self.loss)), self.reference_state)
 
     @property
@@ -162,7 +162,7 @@ class Landscape(Result):
         return expected_deviation(self.instance, surrogate=self._surrogate)
 
     def signs(self, state: int) -> np.ndarray:
-        """Return the signs of the state of that number.
+        """Return the signs of the state with a given number.
 
         Parameters
         ----------
@@ -191,15 +191,16 @@ class Landscape(Result):
         Parameters
         ----------
         starts : int
-            Number of runs; each starts from latents drawn from N(0, 1/n).
+            Number of runs. Each starts from latents drawn from N(0, 1/n).
         schedule : Schedule, optional
             As in `train`.
         seed : int, SeedSequence or Generator
             Random seed of the starts.
         steps : int
-            Most steps of a run; an absorbed run ends at once. Where no state absorbs, 10,000 at most.
+            Largest number of steps of a run; an absorbed run ends at once. If no state absorbs, 10,000 at
+            most.
         threads : int, optional
-            Runs at a time, all cores by default; results are the same for any value.
+            Number of runs at a time, all cores by default; results are the same for any value.
         progress : bool or callable
             True shows a display; a callable gets a `Progress` several times a second.
 

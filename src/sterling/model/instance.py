@@ -67,7 +67,7 @@ def transpose(grid: InputGrid, threads: int | None = None) -> np.ndarray:
 class Instance(Described):
     """A finite data set (Z_i, y_i), i = 1 … N, with readout v and, if known, the teacher's signs.
 
-    Make one from your own data, or draw one with `Problem.draw`.
+    Create one from your own data, or draw one with `Problem.draw`.
 
     Parameters
     ----------
@@ -80,13 +80,13 @@ class Instance(Described):
     teacher : array (n,) of −1 and +1, optional
         The reference of verdicts.
     normalize : None, "standard", "whiten" or Normalizer
-        Transformation of the inputs. By name it is fitted to them; a fitted normaliser is applied as it is.
+        Transformation of the inputs. A named one is fitted to them; a fitted normaliser is applied as it is.
     precision : "int16" or "int32"
         Width of the stored codes. Rounding errors are at most 2^-15 of each feature's range (int16) or 2^-23
         (int32); `rounding` has their sizes. Labels without an exact grid are rounded to 2^-20 of the largest;
         if sums would not fit, to coarser grids down to 2^-8.
     constant : "refuse" or "keep"
-        What to do with a feature that has one value in every sample, such as a bias column.
+        What to do with a constant feature, such as a bias column.
     origin : dict, optional
         Source of the data, for tables and files.
 
@@ -108,7 +108,7 @@ class Instance(Described):
     Raises
     ------
     InputError
-        For data that are empty, not finite, of the wrong shape, or cannot be produced.
+        For data that are empty, not finite or of the wrong shape, or labels that the network cannot output.
     CapacityError
         When exact sums would not fit.
 
@@ -294,7 +294,7 @@ class Instance(Described):
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of the data: two instances with the same one have the same orbits."""
+        """A digest of the data: instances with equal digests have the same orbits."""
         digest = hashlib.blake2b(digest_size=16)
         grid = self.grid
         for array in (_condense(grid.rows), grid.shifts, grid.offsets, self.label_codes, self.readout_codes):

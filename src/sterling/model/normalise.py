@@ -192,7 +192,7 @@ class Standardize(_Affine):
     Parameters
     ----------
     mean, factor : float64 (n,), optional
-        What was fitted: the means, and one over the standard deviations.
+        The fitted means, and the inverse standard deviations.
 
     Examples
     --------
@@ -238,7 +238,7 @@ class Whiten(_Affine):
     Parameters
     ----------
     mean : float64 (n,), optional
-        The means that were fitted.
+        The fitted means.
     matrix : float64 (n, n), optional
         The inverse factor, rounded to 2^-20 of the largest entry of each row.
 

@@ -190,7 +190,7 @@ class Cell(Described):
             kind, version = get_kind(values["kind"]), values["version"]
             problem, settings = Problem(**values["problem"]), dict(values["settings"])
         except (LookupError, TypeError, ValueError, AttributeError) as problem:
-            raise InputError(f"these values describe no cell: {problem}") from None
+            raise InputError(f"these values do not describe a cell: {problem}") from None
         if version != kind.version:
             raise InputError(f"trials of the kind {kind.name!r} have version {kind.version}, not {version!r}")
         cell = cls(kind.name, problem, settings)

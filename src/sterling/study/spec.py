@@ -195,7 +195,7 @@ class Study(Described):
         if self.samples is None and self.target != "exponent":
             raise InputError(
                 "samples are missing: list them, or give samples = {c = […], a = …}; only target = "
-                '"exponent" finds them by itself'
+                '"exponent" chooses them by itself'
             )
         if self.width is not None and self.target is None:
             object.__setattr__(self, "target", "proportion")
@@ -292,7 +292,7 @@ class Study(Described):
         except OSError as problem:
             raise InputError(f"cannot read {printable(path)}: {problem.strerror or problem}") from None
         except UnicodeDecodeError:
-            raise InputError(f"{printable(path)} is not a text in UTF-8, so it is no study file") from None
+            raise InputError(f"{printable(path)} is not UTF-8 text, so it is not a study file") from None
         except InputError as problem:
             raise InputError(f"{path}: {problem}") from None
 
@@ -425,7 +425,7 @@ def arguments(text: str) -> dict[str, Any]:
     try:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as problem:  # TOMLDecodeError is a ValueError
-        raise InputError(f"no valid TOML: {problem}") from None
+        raise InputError(f"not valid TOML: {problem}") from None
     for title in _TABLES:
         if not isinstance(tables.get(title, {}), dict):
             raise InputError(f"{title} must be a table, [{title}]")

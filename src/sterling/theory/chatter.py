@@ -167,7 +167,7 @@ def samples_for_average(
     schedule: Schedule | None = None,
     surrogate: str | Surrogate = "relu",
 ) -> float:
-    """Return the samples at which the sign of the time average is w* in a given share of the data sets.
+    """Return the sample size at which the sign of the time average is w* in a given share of the data sets.
 
     This needs p_k < 1/2 for all k, and the p_k of different weights are nearly independent. Without label
     noise N/n grows like (ln n)^(3/4), so a fitted power law is slightly steeper than linear.
@@ -247,7 +247,7 @@ def samples_for_iterate(
     schedule: Schedule | None = None,
     surrogate: str | Surrogate = "relu",
 ) -> float:
-    """Return the samples at which half of the runs without label noise end at w* within a number of steps.
+    """Return the sample size at which half of the noiseless runs end at w* within a number of steps.
 
     At a step with the share x of wrong weights all are right with probability exp(−n x), which ends the run.
     There are two ways. *By the dip*: with decaying step sizes, weights that will chatter return to zero late,

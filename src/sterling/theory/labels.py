@@ -29,7 +29,7 @@ _ARGUMENTS = {
     "schedule": "Schedule, optional\n    Step sizes, `Power(0.5, 0.5)` by default.",
 }
 _RAISES = """InputError
-    For an argument out of its range; for data without what the statement needs, such as Gaussian inputs, a
+    For an argument out of its range; for data that lack a requirement, such as Gaussian inputs, a
     known label noise, a teacher or reference; and where the law has no solution, as with very few samples."""
 _SECTIONS = ("Parameters", "Returns", "Raises", "Notes", "References", "Examples")
 

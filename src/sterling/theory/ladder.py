@@ -55,7 +55,7 @@ def _numbers(of) -> tuple[int, float]:
 
 @labelled("exact", _SOURCE, _OURS)
 def samples_for_information(of: Problem | Instance) -> float:
-    """Return the samples below which no method finds w*, as n grows.
+    """Return the sample size below which no method finds w*, as n grows.
 
     There q = 1 becomes the highest point of the potential. The proof of Barbier et al. covers this channel;
     the numbers are computed here.
@@ -85,7 +85,7 @@ def samples_for_information(of: Problem | Instance) -> float:
 
 @labelled("exact", "Rangan 2011, arXiv 1010.5141; Barbier et al. 2019, PNAS 116, 5451", _OURS)
 def samples_for_messages(of: Problem | Instance) -> float:
-    """Return the samples from which approximate message passing finds w*, as n grows.
+    """Return the sample size from which approximate message passing finds w*, as n grows.
 
     There the fixed point with overlap below one disappears. No fast method is known that needs fewer.
 
@@ -115,7 +115,7 @@ def state_evolution(of: Problem | Instance, *, samples: float | None = None, rou
     Returns
     -------
     float64 (rounds + 1,)
-        q, the correlation of the mean guess with w*, from 0 to 1.
+        q, the correlation of the mean estimate with w*, from 0 to 1.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def state_evolution(of: Problem | Instance, *, samples: float | None = None, rou
     "n = 64, σ = 0 and 0.5, 100 data sets a size: within 10 %",
 )
 def samples_for_hebb(of: Problem | Instance) -> float:
-    """Return the samples at which half of the data sets are solved by the sign of Σ (y − ȳ) z.
+    """Return the sample size at which the sign of Σ (y − ȳ) z solves half of the data sets.
 
     It is 2π (1/4 + σ²/v²) x² n with Φ(x)ⁿ = 1/2, so π n ln n to leading order without noise.
 
@@ -161,7 +161,7 @@ def samples_for_hebb(of: Problem | Instance) -> float:
     "n = 64, σ = 0 and 0.5, 100 data sets a size: within 5 %",
 )
 def samples_for_least_squares(of: Problem | Instance) -> float:
-    """Return the samples at which half of the data sets are solved by the sign of least squares.
+    """Return the sample size at which the sign of least squares solves half of the data sets.
 
     The best linear prediction of y leaves the variance V = 1/4 − 1/(2π) + σ²/v², and a coefficient has the
     variance V/(N − n). So N = n + 2π V x² n with Φ(x)ⁿ = 1/2.

@@ -161,7 +161,7 @@ def samples_proved(of: Problem | Instance, *, claim: str = "ergodic") -> float:
     Parameters
     ----------
     of : Problem or Instance
-        What the data are drawn from; only n counts.
+        The problem; only its n matters.
     claim : "ergodic" or "recurrent"
         n² for convergence of the time average to w* without label noise; n⁴ for iterates that visit w*
         infinitely often.

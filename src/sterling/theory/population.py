@@ -44,7 +44,8 @@ _DERIVED = "sterling.theory.population, after Yin et al. 2019, arXiv 1903.05662"
 def population_coefficients(correlation: float, surrogate: str | Surrogate = "relu") -> tuple[float, float]:
     """Return α and β in E G(w) = ‖v‖² (α w − β w*), for Gaussian inputs and w·w* = correlation.
 
-    Closed for surrogates with a window, by quadrature (error below 10⁻¹⁰) for smooth ones.
+    For surrogates with a window the result is in closed form; for smooth ones it is by quadrature, with an
+    error below 10⁻¹⁰.
 
     Parameters
     ----------

@@ -262,5 +262,5 @@ def test_kinds_of_sterlings_own_stay(own):
 
 def test_a_kind_that_gives_other_columns_is_told(own, tmp_path):
     register(Kind("label_mean", mean_label, {"mean": REAL}, settings={"sides": 6}))
-    with pytest.raises(st.SterlingError, match="it must give one row with mean"):
+    with pytest.raises(st.SterlingError, match="one row with mean"):
         run(Study(n=4, samples=8, kind="label_mean", trials=2), tmp_path / "s")
