@@ -7,7 +7,7 @@ import pytest
 import sterling as st
 from sterling.report.explore import write_explorable
 from sterling.report.page import Page
-from sterling.report.run_page import write_run_page
+from sterling.report.run_page import run_page
 from tests.browsing import look, settled
 from tests.findings import made_up
 
@@ -64,10 +64,12 @@ def pages(tmp_path_factory):
     for finding in made_up():
         results.add(finding)
     instance = st.Problem(n=8, samples=150, noise=0.5).draw(0)
+    run = folder / "run.html"
+    run.write_text(run_page(st.train(instance, 20_000), instance, "sterling train"), "utf-8")
     return {
         "results": results.write(missing=[("P4", "Sample size decides")]),
         "explorable": write_explorable(folder / "explore.html"),
-        "run": write_run_page(folder / "run.html", st.train(instance, 20_000), instance, "sterling train"),
+        "run": run,
         "audit": audited(folder / "audit.html"),
     }
 

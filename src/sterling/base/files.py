@@ -49,7 +49,11 @@ def write_atomically(path: str | os.PathLike, fill: bytes | Callable[[BinaryIO],
             os.fsync(stream.fileno())
         os.replace(temporary, target)
         with contextlib.suppress(OSError):  # some systems cannot open folders; the rename has happened
-            _sync(target.parent)
+            folder = os.open(target.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
         if mode is not None:
             remove_left(target.parent)
     except OSError as problem:
@@ -132,11 +136,3 @@ def _create(path: Path, mode: int | None = None) -> BinaryIO:
     if mode is not None and hasattr(os, "fchmod"):
         os.fchmod(stream.fileno(), mode)  # the umask may have removed some
     return stream
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -12,9 +12,8 @@ from contextlib import contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C into a flag, to check between two pieces of work; a second one acts at once.
 
-    Call what is yielded to check the flag. A press that nobody has checked for by the end of the block is
-    passed on to the handler before. SIGTERM counts as Ctrl-C where a handler for it is set, as at the command
-    line. Outside the main thread, where Python delivers no signals, nothing changes.
+    Call what is yielded to check the flag; the handler before gets a press that nobody has checked for.
+    SIGTERM counts as Ctrl-C where a handler for it is set. Outside the main thread nothing changes.
     """
     # Plain values: a handler runs between any two instructions, so a lock that it took, such as the one
     # inside a threading.Event, might be held by the very code that it interrupts.

@@ -44,21 +44,12 @@ class Done(Generic[Item, Value]):
 
 
 class Pool:
-    """Workers, for the length of a `with` block.
+    """Workers, for the length of a `with` block: threads of our own, or an executor of the caller.
 
-    Threads of our own, ``threads`` or as many as there are cores, end with the block. An executor of the
-    caller stays open and must be able to pickle the work. Ctrl-C in the block is held back to the next look
-    of `results`, and raised there; a second one acts at once.
-
-    ``count`` is how many items are worked on at a time, ``in_threads`` whether the workers are threads of
-    this process, ``here`` whether they run on this machine. ``stopping`` says that results are no longer
-    wanted: long work in threads should check it now and then. Whoever takes results may set it: what is
-    finished is still given, and the results end.
-
-    >>> with Pool(threads=2) as pool:
-    ...     found = {done.item: done.value for done in pool.results(abs, [-1, 2, -3]) if done}
-    >>> sorted(found.items())
-    [(-3, 3), (-1, 1), (2, 2)]
+    The caller's executor stays open and must be able to pickle the work. Ctrl-C is raised at the next look of
+    `results`; a second one acts at once. ``count`` is how many items are worked on at a time, ``in_threads``
+    whether the workers are threads of this process, ``here`` whether they run on this machine. Long work in
+    threads should check ``stopping`` now and then. Whoever sets it still gets what is finished.
     """
 
     def __init__(self, threads: int | None = None, executor: Executor | None = None):
@@ -103,11 +94,9 @@ class Pool:
     ) -> Generator[Done[Item, Any] | None, None, None]:
         """Give the results of ``work(item)``, in the order of completion, and None at every look.
 
-        Items are taken one by one, as workers have room. A generator of them may wait for results that were
-        given: None in place of an item means "not yet". ``every`` is the time in
-        seconds between two looks: to show progress, to write, to check a limit. With ``errors="give"`` an
-        error of the work is given like a value. Otherwise it is raised, as KeyboardInterrupt is at the first
-        look after Ctrl-C, once the workers have stopped and all other results have been given.
+        None in place of an item means "not yet": it waits for results that were given. ``every`` is the time
+        between two looks in seconds. With ``errors="give"`` an error of the work is given like a value.
+        Otherwise it is raised, as KeyboardInterrupt is after Ctrl-C, once all other results have been given.
         """
         feed, more, looked = iter(items), True, time.monotonic()
         running: dict[Future, Item] = {}

@@ -14,7 +14,8 @@ import typer
 
 from sterling.base.extras import how_to_install
 from sterling.base.files import printable
-from sterling.cli.options import FILE, PAGES, Json, Quiet, check_targets, output
+from sterling.cli import options
+from sterling.cli.options import FILE, PAGES, check_targets, output
 from sterling.cli.render import console, note, print_json
 from sterling.errors import InputError, SterlingError
 
@@ -34,8 +35,8 @@ def audit(
         ),
     ],
     report: Annotated[Path | None, output(help="Write a page with the findings: .html.", **FILE)] = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Report what each quantiser of a PyTorch model does: levels, stopped gradients, zeros, ties, surrogate.
 

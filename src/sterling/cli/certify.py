@@ -6,30 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sterling.base.files import printable
-from sterling.cli.options import (
-    COUNT,
-    FILE,
-    Data,
-    Inputs,
-    Json,
-    KeepConstant,
-    Labels,
-    Noise,
-    Normalize,
-    PiecewiseConstant,
-    Precision,
-    Quiet,
-    Readout,
-    Seed,
-    SmallWidth,
-    Threads,
-    Units,
-    check_targets,
-    load,
-    output,
-    problem_option,
-    run_option,
-)
+from sterling.cli import options
+from sterling.cli.options import COUNT, FILE, check_targets, load, output, problem_option, run_option
 from sterling.cli.render import FAILED, about, note, print_json, print_verdict, speaker
 
 if TYPE_CHECKING:
@@ -40,27 +18,27 @@ _USUAL = 12, 1600  # n and samples
 
 
 def certify(
-    data: Data = None,
-    n: SmallWidth = None,
+    data: options.Data = None,
+    n: options.SmallWidth = None,
     samples: Annotated[int | None, problem_option(help="Number of samples, N. \\[1600]", **COUNT)] = None,
-    m: Units = None,
-    noise: Noise = None,
-    readout: Readout = None,
-    inputs: Inputs = None,
-    seed: Seed = None,
-    labels: Labels = None,
-    precision: Precision = None,
-    keep_constant: KeepConstant = False,
-    normalize: Normalize = "none",
-    surrogate: PiecewiseConstant = "relu",
+    m: options.Units = None,
+    noise: options.Noise = None,
+    readout: options.Readout = None,
+    inputs: options.Inputs = None,
+    seed: options.Seed = None,
+    labels: options.Labels = None,
+    precision: options.Precision = None,
+    keep_constant: options.KeepConstant = False,
+    normalize: options.Normalize = "none",
+    surrogate: options.PiecewiseConstant = "relu",
     check: Annotated[
         bool,
         run_option("--check", help="Check the proof against the definition of the gradient, state by state."),
     ] = False,
-    threads: Threads = None,
+    threads: options.Threads = None,
     out: Annotated[Path | None, output(help="Save the certificate in this file: .json.", **FILE)] = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Prove for one data set that training keeps returning to the teacher, and that its average is right.
 

@@ -2,11 +2,11 @@
 
 import typer
 
-from sterling.cli.options import Json
+from sterling.cli import options
 from sterling.cli.render import FAILED, console, facts_table, print_json, speaker
 
 
-def doctor(json: Json = False) -> None:
+def doctor(json: options.Json = False) -> None:
     """Report what is installed, and whether it works.
 
     sterling runs both engines on small instances, and exits with 1 if their orbits differ. It recompiles
@@ -31,7 +31,7 @@ def _print(report: dict) -> None:
     from sterling.base.resources import readable_bytes
     from sterling.base.text import counted
 
-    host, cache, pace = report["machine"], report["kernels"], report["speed"]
+    host, cache = report["machine"], report["kernels"]
     memory = host["available_memory"]
     state = f"{cache['files']} files, {readable_bytes(cache['bytes'])}"
     if cache["damaged"]:
@@ -50,16 +50,20 @@ def _print(report: dict) -> None:
             ("", state),
         ],
         "engine against engine": [
-            (test["case"], f"{_mark(test['equal'])} {test['flips']:,} flips, {test['verdict']}")
+            (
+                test["case"],
+                ("[green]equal[/]" if test["equal"] else "[bold red]DIFFERENT[/]")
+                + f": {test['flips']:,} flips, {test['verdict']}",
+            )
             for test in report["self_test"]
         ],
-        "speed": [
-            (pace["case"], f"{pace['seconds']:.2g} s"),
-            ("", f"{pace['steps_per_second'] / 1e6:.3g} million steps per second"),
-            ("", f"{pace['nanoseconds_per_event']:.3g} ns per flip event"),
-        ],
-        "extras": [(name, _extra(extra)) for name, extra in report["extras"].items()],
     }
+    frames["extras"] = []
+    for name, extra in report["extras"].items():
+        found = extra["packages"]
+        have = " ".join(f"{package} {version or '[yellow]missing[/]'}" for package, version in found.items())
+        advice = "" if all(found.values()) else f": {escape(extra['install'])}"
+        frames["extras"].append((name, f"{have}{advice}"))
     out = console()
     for title, rows in frames.items():
         frame = Panel(facts_table(rows), title=title, title_align="left", border_style="dim", expand=False)
@@ -68,16 +72,3 @@ def _print(report: dict) -> None:
         out.print("[bold green]Healthy: both engines agree.[/]")
     else:
         out.print("[bold red]The engines disagree: please report this, and trust no results from here.[/]")
-
-
-def _mark(good: bool) -> str:
-    return "[green]equal[/]:" if good else "[bold red]DIFFERENT[/]:"
-
-
-def _extra(extra: dict) -> str:
-    from rich.markup import escape
-
-    have = " ".join(
-        f"{package} {found or '[yellow]missing[/]'}" for package, found in extra["packages"].items()
-    )
-    return have if extra["complete"] else f"{have}: {escape(extra['install'])}"

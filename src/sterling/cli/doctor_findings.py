@@ -1,12 +1,9 @@
-"""The findings of `sterling doctor`: versions, machine, kernel cache, both engines, speed, extras."""
+"""The findings of `sterling doctor`: versions, machine, kernel cache, both engines, extras."""
 
 from __future__ import annotations
 
 import os
 import platform
-import sys
-import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,22 +29,6 @@ CASES: tuple[tuple[str, dict[str, Any], str, str], ...] = (
     ("heavy tails", {"n": 15, "samples": 90, "inputs": "student_t:4"}, "hard_tanh", "power:0.5,0.75"),
 )
 _CHECK_STEPS = 2000
-_SPEED: dict[str, Any] = {"n": 16, "samples": 1600, "noise": 0.5}
-_SPEED_STEPS = 2_000_000
-
-
-def versions() -> dict[str, str | None]:
-    found = {name: installed(name) for name in requirements()[""]}
-    return {"sterling": __version__, "python": platform.python_version(), **found}
-
-
-def machine() -> dict:
-    return {
-        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
-        "cores": os.cpu_count(),
-        "usable_cores": usable_cores(),
-        "available_memory": available_memory(),
-    }
 
 
 def kernels() -> dict:
@@ -84,41 +65,31 @@ def self_test() -> list[dict]:
     return results
 
 
-def speed() -> dict:
-    """Time a small run, once the kernels are compiled."""
-    instance = Problem(**_SPEED).draw(seed=0)
-    train(instance, 10_000, record=())
-    begun = time.perf_counter()
-    orbit = train(instance, _SPEED_STEPS, record=())
-    seconds = time.perf_counter() - begun
-    return {
-        "case": f"n={_SPEED['n']}, N={_SPEED['samples']}, σ={_SPEED['noise']}, {_SPEED_STEPS:,} steps",
-        "seconds": seconds,
-        "steps_per_second": _SPEED_STEPS / seconds,
-        "nanoseconds_per_event": 1e9 * seconds / max(1, orbit.stats.events),
-    }
-
-
-def optional() -> dict[str, dict]:
-    """Return for each extra what is installed, and how to install the rest."""
-    found = {}
-    for extra in extras():
-        have = {package: installed(package) for package in requirements().get(extra, {})}
-        found[extra] = {"packages": have, "complete": all(have.values()), "install": how_to_install(extra)}
-    return found
-
-
 def examine() -> dict:
     """Return all findings; ``healthy`` is False if the engines disagree."""
-    kept = kernels()  # first, so that damaged kernels are compiled anew
-    report = {
-        "versions": versions(),
-        "executable": str(Path(sys.executable)),
-        "machine": machine(),
-        "self_test": self_test(),
-        "speed": speed(),
-        "kernels": {**kernels(), "damaged": kept["damaged"]},  # again, now that they have been used
-        "extras": optional(),
+    damaged = kernels()["damaged"]  # first, so that damaged kernels are compiled anew
+    needed = requirements()
+    tests = self_test()
+    return {
+        "versions": {
+            "sterling": __version__,
+            "python": platform.python_version(),
+            **{name: installed(name) for name in needed[""]},
+        },
+        "machine": {
+            "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+            "cores": os.cpu_count(),
+            "usable_cores": usable_cores(),
+            "available_memory": available_memory(),
+        },
+        "self_test": tests,
+        "kernels": {**kernels(), "damaged": damaged},  # again, now that they have been used
+        "extras": {
+            extra: {
+                "packages": {package: installed(package) for package in needed.get(extra, {})},
+                "install": how_to_install(extra),
+            }
+            for extra in extras()
+        },
+        "healthy": all(test["equal"] for test in tests),
     }
-    report["healthy"] = all(test["equal"] for test in report["self_test"])
-    return report

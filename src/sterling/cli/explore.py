@@ -26,6 +26,8 @@ def explore(
     The page is one HTML file and needs no network. Its runs equal those of `sterling train`, flip for flip.
     It shows the Python code and the command for each run.
     """
+    import webbrowser
+
     from sterling.report.explore import write_explorable
 
     make_folder(out.parent, "--out")
@@ -33,21 +35,15 @@ def explore(
     write_explorable(out)
     typer.echo(f"page: {printable(out)}")
     if show or (show is None and _has_screen()):
-        _open(out)
+        try:
+            opened = webbrowser.open(out.resolve().as_uri())
+        except webbrowser.Error:
+            opened = False
+        if not opened:
+            note(f"no browser was found: open {printable(out)} in one")
 
 
 def _has_screen() -> bool:
     """Whether a person can see a browser: a terminal, and a screen."""
     named = any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
     return sys.stdout.isatty() and (named or sys.platform in ("win32", "darwin"))
-
-
-def _open(path: Path) -> None:
-    import webbrowser
-
-    try:
-        opened = webbrowser.open(path.resolve().as_uri())
-    except webbrowser.Error:
-        opened = False
-    if not opened:
-        note(f"no browser was found: open {printable(path)} in one")

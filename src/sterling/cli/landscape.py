@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from sterling.base.text import counted, percent
+from sterling.cli import options
 from sterling.cli.options import (
     COUNT,
     FILE,
@@ -13,21 +14,6 @@ from sterling.cli.options import (
     SCHEDULES,
     SEED,
     TABLES,
-    Data,
-    Inputs,
-    Json,
-    KeepConstant,
-    Labels,
-    Noise,
-    Normalize,
-    PiecewiseConstant,
-    Precision,
-    Quiet,
-    Readout,
-    Seed,
-    SmallWidth,
-    Threads,
-    Units,
     check_targets,
     load,
     output,
@@ -48,26 +34,26 @@ _basin = partial(run_option, rich_help_panel="Basins")
 
 
 def landscape(
-    data: Data = None,
-    n: SmallWidth = None,
+    data: options.Data = None,
+    n: options.SmallWidth = None,
     samples: Annotated[int | None, problem_option(help="Number of samples, N. \\[200]", **COUNT)] = None,
-    m: Units = None,
-    noise: Noise = None,
-    readout: Readout = None,
-    inputs: Inputs = None,
-    seed: Seed = None,
-    labels: Labels = None,
-    precision: Precision = None,
-    keep_constant: KeepConstant = False,
-    normalize: Normalize = "none",
-    surrogate: PiecewiseConstant = "relu",
+    m: options.Units = None,
+    noise: options.Noise = None,
+    readout: options.Readout = None,
+    inputs: options.Inputs = None,
+    seed: options.Seed = None,
+    labels: options.Labels = None,
+    precision: options.Precision = None,
+    keep_constant: options.KeepConstant = False,
+    normalize: options.Normalize = "none",
+    surrogate: options.PiecewiseConstant = "relu",
     gaussian: Annotated[
         bool,
         run_option(
             "--gaussian", help="Assume standard Gaussian inputs, for which the mean gradient is known."
         ),
     ] = False,
-    threads: Threads = None,
+    threads: options.Threads = None,
     basins: Annotated[
         int | None, _basin(help="Start from COUNT random states and count where they end.", **COUNT)
     ] = None,
@@ -80,8 +66,8 @@ def landscape(
     out: Annotated[
         Path | None, output(help="Write number, loss and distance of all states: .parquet or .csv.", **FILE)
     ] = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Visit all 2ⁿ weight vectors of a small network, and find those that training can never leave.
 
@@ -90,9 +76,13 @@ def landscape(
     """
     from sterling.landscapes.landscape import check_dimension, check_surrogate
     from sterling.landscapes.landscape import landscape as visit
+    from sterling.schedules import parse_schedule
 
     check_targets(data, (plot, "--plot", *PICTURES), (out, "--out", *TABLES))
-    runs = _basin_settings(basins, steps, schedule, init)
+    for option, value in (("--steps", steps), ("--schedule", schedule), ("--init", init)):
+        if basins is None and value is not None:
+            raise InputError(f"{option} needs --basins: give --basins COUNT too, or drop {option}")
+    sizes = None if schedule is None else parse_schedule(schedule)
     check_surrogate(surrogate)
     if data is None:
         check_dimension(_USUAL[0] if n is None else n)
@@ -102,9 +92,11 @@ def landscape(
     instance = load(data, drawn, read, readout, normalize, _USUAL)
     found = visit(instance, surrogate, gaussian=gaussian or None, threads=threads, progress=not quiet)
     ends, stopped = None, None
-    if runs is not None:
+    if basins is not None:
+        most = 1_000_000 if steps is None else steps
         try:
-            ends = found.basins(**runs, threads=threads, progress=not quiet)
+            given = {"schedule": sizes, "seed": init or 0, "steps": most, "threads": threads}
+            ends = found.basins(basins, **given, progress=not quiet)
         except KeyboardInterrupt:
             stopped = KeyboardInterrupt("interrupted before all runs had ended: no basins are known")
     try:
@@ -116,25 +108,6 @@ def landscape(
         _write(found, plot, out, say)
     if stopped is not None:
         raise stopped
-
-
-def _basin_settings(
-    basins: int | None, steps: int | None, schedule: str | None, init: int | None
-) -> dict[str, Any] | None:
-    """Return the arguments of `Landscape.basins`; None if it was not asked for."""
-    from sterling.schedules import parse_schedule
-
-    if basins is None:
-        for option, value in (("--steps", steps), ("--schedule", schedule), ("--init", init)):
-            if value is not None:
-                raise InputError(f"{option} needs --basins: give --basins COUNT too, or drop {option}")
-        return None
-    return {
-        "starts": basins,
-        "steps": 1_000_000 if steps is None else steps,
-        "schedule": None if schedule is None else parse_schedule(schedule),
-        "seed": 0 if init is None else init,
-    }
 
 
 def _print(found: "Landscape", ends: "Basins | None") -> None:
@@ -151,16 +124,16 @@ def _print(found: "Landscape", ends: "Basins | None") -> None:
 def _basin_rows(found: "Landscape", ends: "Basins") -> list[tuple[str, str]]:
     """Return the largest basins in words."""
     rows = [("starts", f"{ends.starts:,}: " + ", ".join(f"{v:,} {k}" for k, v in ends.verdicts.items()))]
-    for number, (share, distance) in enumerate(zip(ends.shares, ends.distance, strict=True)):
-        if number == _SHOWN_BASINS:
-            rest = float(ends.shares[number:].sum())
-            rows.append(
-                ("other basins", f"{len(ends.shares) - number:,}, together {percent(rest, 1)} of the starts")
-            )
-            break
-        home = "the lowest minimiser" if found.instance.teacher is None else "the teacher"
+    home = "the lowest minimiser" if found.instance.teacher is None else "the teacher"
+    largest = zip(ends.shares[:_SHOWN_BASINS], ends.distance[:_SHOWN_BASINS], strict=True)
+    for number, (share, distance) in enumerate(largest, 1):
         end = home if distance == 0 else f"a state at distance {distance}"
-        rows.append((f"basin {number + 1}", f"{percent(share, 1)} of the starts end at {end}"))
+        rows.append((f"basin {number}", f"{percent(share, 1)} of the starts end at {end}"))
+    rest = ends.shares[_SHOWN_BASINS:]
+    if len(rest):
+        rows.append(
+            ("other basins", f"{len(rest):,}, together {percent(float(rest.sum()), 1)} of the starts")
+        )
     if ends.unabsorbed:
         why = "" if found.absorbing_states.size else "; no state absorbs, so no run ends"
         runs = f"{counted(ends.unabsorbed, 'run')} unfinished after {counted(ends.steps, 'step')}{why}"

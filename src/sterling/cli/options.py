@@ -70,6 +70,7 @@ PAGES, PICTURES, TABLES = (".html", ".htm"), (".png", ".svg", ".pdf"), (".parque
 SURROGATES = (
     "Surrogate gradient: relu, identity, clipped_relu, hard_tanh, sigmoid, approx_sign or swish_sign."
 )
+THREADS = "Number of threads; results are the same for any value. \\[all cores]"
 SCHEDULES = "Step sizes: power:RATE,EXPONENT, constant:RATE or table:RATE,RATE,…"
 _INPUTS = (
     "Distribution of the inputs: gaussian, rademacher, uniform, student_t:4, exponential, rectified, "
@@ -152,10 +153,7 @@ Normalize = Annotated[
 PiecewiseConstant = Annotated[
     str, run_option(help="Surrogate gradient: relu, identity, clipped_relu or hard_tanh.", metavar="NAME")
 ]
-Threads = Annotated[
-    int | None,
-    run_option(help="Number of threads; results are the same for any value. \\[all cores]", **COUNT),
-]
+Threads = Annotated[int | None, run_option(help=THREADS, **COUNT)]
 Json = Annotated[bool, output("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, output("--quiet", "-q", help="Print no progress and no notes.")]
 

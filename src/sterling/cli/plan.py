@@ -4,20 +4,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from sterling.base.text import percent
-from sterling.cli.options import (
-    COUNT,
-    SCHEDULES,
-    SEED,
-    SURROGATES,
-    Json,
-    Noise,
-    Quiet,
-    Readout,
-    Units,
-    Width,
-    count,
-    problem_option,
-)
+from sterling.cli import options
+from sterling.cli.options import COUNT, SCHEDULES, SEED, SURROGATES, problem_option
 from sterling.cli.render import console, print_json, speaker
 from sterling.errors import InputError
 
@@ -31,10 +19,10 @@ _check = partial(problem_option, rich_help_panel="Measuring it")
 
 
 def plan(
-    n: Width = None,
-    m: Units = None,
-    noise: Noise = None,
-    readout: Readout = None,
+    n: options.Width = None,
+    m: options.Units = None,
+    noise: options.Noise = None,
+    readout: options.Readout = None,
     surrogate: Annotated[str, problem_option(help=SURROGATES, metavar="NAME")] = "relu",
     samples: Annotated[
         int | None, _goal(help="Also predict the results for this number of samples.", **COUNT)
@@ -49,8 +37,7 @@ def plan(
         int,
         _check(
             help="Measure each row that is not a theorem, in this number of trials.",
-            metavar="TRIALS",
-            parser=count,
+            **COUNT | {"metavar": "TRIALS"},
         ),
     ] = 0,
     steps: Annotated[
@@ -59,12 +46,9 @@ def plan(
     ] = None,
     schedule: Annotated[str | None, _goal(help=f"{SCHEDULES} \\[power:0.5,0.5]", metavar="SCHEDULE")] = None,
     seed: Annotated[int | None, _check(help="Random seed of the trials. \\[0]", **SEED)] = None,
-    threads: Annotated[
-        int | None,
-        _check(help="Number of threads; results are the same for any value. \\[all cores]", **COUNT),
-    ] = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    threads: Annotated[int | None, _check(help=options.THREADS, **COUNT)] = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Estimate how many samples training needs for n weights and Gaussian inputs.
 

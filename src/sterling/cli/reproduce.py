@@ -6,16 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sterling.cli.options import (
-    SEED,
-    Json,
-    Quiet,
-    Threads,
-    check_targets,
-    make_folder,
-    output,
-    run_option,
-)
+from sterling.cli import options
+from sterling.cli.options import SEED, check_targets, make_folder, output, run_option
 from sterling.cli.render import console, print_json, speaker
 from sterling.errors import InputError
 
@@ -34,13 +26,13 @@ def reproduce(
         list[str] | None,
         run_option(help="Measure these claims only: P1,P3 or --only P1 --only P3. \\[all]", metavar="KEYS"),
     ] = None,
-    threads: Threads = None,
+    threads: options.Threads = None,
     seed: Annotated[int, run_option(help="Random seed, from which all others follow.", **SEED)] = ROOT,
     out: Annotated[
         Path, output("-o", "--out", help="Folder for the page and the rows.", metavar="DIR")
     ] = FOLDER,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Measure every claim of the paper, and compare each with theory.
 

@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sterling.cli.options import (
-    FILE,
-    PICTURES,
-    Group,
-    Json,
-    Quiet,
-    Threads,
-    add_verb,
-    check_targets,
-    output,
-    run_option,
-)
+from sterling.cli import options
+from sterling.cli.options import FILE, PICTURES, Group, add_verb, check_targets, output, run_option
 from sterling.cli.render import FAILED, print_json, speaker
 from sterling.errors import InputError
 
@@ -84,7 +74,7 @@ def run_study(
     study: Annotated[
         Path, typer.Argument(metavar="TOML|FOLDER", help="Study file, or the folder of a study to continue.")
     ],
-    threads: Threads = None,
+    threads: options.Threads = None,
     cluster: Annotated[
         str | None,
         run_option(
@@ -99,8 +89,8 @@ def run_study(
         str | None, run_option(help="Stop after TIME, such as 90s, 15min or 2h.", metavar="TIME")
     ] = None,
     out: Annotated[Path | None, output("-o", "--out", help="Folder of the study.", metavar="DIR")] = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Run the trials of a study, or continue a study.
 
@@ -118,13 +108,13 @@ def run_study(
     limit = None if time is None else real(seconds(time), "--time", above=0)
     store = open_store(study, out)
     speaker(quiet)
-    options = {"threads": threads, "width": target_width, "time_limit": limit}
+    settings = {"threads": threads, "width": target_width, "time_limit": limit}
     try:
         with contextlib.ExitStack() as stack:
             if cluster is not None:
                 executor, workers = stack.enter_context(open_cluster(cluster, threads))
-                options |= {"executor": executor, "threads": workers}
-            outcome = run(store, **options, progress=not quiet)
+                settings |= {"executor": executor, "threads": workers}
+            outcome = run(store, **settings, progress=not quiet)
     except KeyboardInterrupt as error:
         outcome = getattr(error, "outcome", None)
         if outcome is None:  # pressed before the first trial
@@ -144,7 +134,7 @@ def run_study(
         raise KeyboardInterrupt(f"interrupted; continue with: sterling study run {store.folder}")
 
 
-def show_status(folder: _Folder, json: Json = False) -> None:
+def show_status(folder: _Folder, json: options.Json = False) -> None:
     """Report how many trials are done, how wide the intervals are and how much work is left."""
     from sterling.study.report import status
 
@@ -155,7 +145,7 @@ def show_status(folder: _Folder, json: Json = False) -> None:
         _print_status(found)
 
 
-def fit(folder: _Folder, criterion: _Criterion = None, json: Json = False) -> None:
+def fit(folder: _Folder, criterion: _Criterion = None, json: options.Json = False) -> None:
     """Fit how the needed sample size grows with n.
 
     N₅₀ is the sample size at which half of the trials succeed. The exit code is 1 if no series can be fitted.

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from sterling.base.files import printable
+from sterling.base.files import printable, write_atomically
+from sterling.cli import options
 from sterling.cli.options import (
     COUNT,
     FILE,
@@ -15,21 +16,6 @@ from sterling.cli.options import (
     SCHEDULES,
     SURROGATES,
     TABLES,
-    Data,
-    Inputs,
-    Json,
-    KeepConstant,
-    Labels,
-    Noise,
-    Normalize,
-    Precision,
-    Quiet,
-    Readout,
-    Samples,
-    Seed,
-    Threads,
-    Units,
-    Width,
     check_targets,
     load,
     output,
@@ -49,18 +35,18 @@ if TYPE_CHECKING:
 
 
 def train(
-    data: Data = None,
-    n: Width = None,
-    samples: Samples = None,
-    m: Units = None,
-    noise: Noise = None,
-    readout: Readout = None,
-    inputs: Inputs = None,
-    seed: Seed = None,
-    labels: Labels = None,
-    precision: Precision = None,
-    keep_constant: KeepConstant = False,
-    normalize: Normalize = "none",
+    data: options.Data = None,
+    n: options.Width = None,
+    samples: options.Samples = None,
+    m: options.Units = None,
+    noise: options.Noise = None,
+    readout: options.Readout = None,
+    inputs: options.Inputs = None,
+    seed: options.Seed = None,
+    labels: options.Labels = None,
+    precision: options.Precision = None,
+    keep_constant: options.KeepConstant = False,
+    normalize: options.Normalize = "none",
     steps: Annotated[
         int, run_option(help="Number of steps, such as 1000000, 1_000_000 or 1e6.", **COUNT)
     ] = 1_000_000,
@@ -88,7 +74,7 @@ def train(
             metavar="NAME",
         ),
     ] = "auto",
-    threads: Threads = None,
+    threads: options.Threads = None,
     cache: Annotated[
         int | None,
         run_option(help="Memory for visited states, such as 512MB. \\[1GiB]", metavar="SIZE", parser=size),
@@ -120,8 +106,8 @@ def train(
     record: Annotated[
         bool, output("--record", help="Record every flip, as --plot, --report and --out always do.")
     ] = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train a two-layer network with binary weights, and report how the run ended.
 
@@ -143,7 +129,7 @@ def train(
         (out, "--out"),
         (checkpoint, "--checkpoint"),
     )
-    options = Options(
+    settings = Options(
         steps=steps,
         schedule=parse_schedule(schedule),
         surrogate=surrogate,  # type: ignore[arg-type]
@@ -163,10 +149,10 @@ def train(
     latent = initial_latent(instance.n, 0 if init is None else init)
     stopped: BaseException | None = None
     try:
-        if options.checkpoint is not None and options.checkpoint.exists():
-            orbit = _go_on(instance, options, latent, engine, say)
+        if settings.checkpoint is not None and settings.checkpoint.exists():
+            orbit = _go_on(instance, settings, latent, engine, say)
         else:
-            orbit = begin(instance, options, latent)
+            orbit = begin(instance, settings, latent)
     except (KeyboardInterrupt, StoreError) as problem:
         if not hasattr(problem, "orbit"):
             raise
@@ -193,43 +179,43 @@ def train(
 
 
 def _go_on(
-    instance: "Instance", options: "Options", latent: "np.ndarray", engine: str, say: Callable[[str], None]
+    instance: "Instance", settings: "Options", latent: "np.ndarray", engine: str, say: Callable[[str], None]
 ) -> "Orbit":
     """Continue the run from its checkpoint."""
     from sterling.dynamics.orbit import Orbit
     from sterling.dynamics.run import go_on
 
-    path = options.checkpoint
+    path = settings.checkpoint
     assert path is not None
     orbit = Orbit.load(path)
-    _check_same(orbit, instance, options, latent, engine)
-    if "flips" in options.record and not orbit.recorded:
+    _check_same(orbit, instance, settings, latent, engine)
+    if "flips" in settings.record and not orbit.recorded:
         note(f"warning: {path} holds no flips, so none will be drawn or saved; start anew to record them")
-    if orbit.steps == options.steps:
+    if orbit.steps == settings.steps:
         say(f"{path} has all {orbit.steps:,} steps already")
         return orbit
     say(f"continuing from {path}, step {orbit.steps:,}")
-    return go_on(orbit, instance, options)
+    return go_on(orbit, instance, settings)
 
 
 def _check_same(
-    orbit: "Orbit", instance: "Instance", options: "Options", latent: "np.ndarray", engine: str
+    orbit: "Orbit", instance: "Instance", settings: "Options", latent: "np.ndarray", engine: str
 ) -> None:
     """Raise CheckpointError if the checkpoint belongs to another run than the one asked for."""
     from sterling.dynamics.run import check_belongs
 
-    path, saved = options.checkpoint, orbit.instance
+    path, saved = settings.checkpoint, orbit.instance
     differences = []
     if saved.get("fingerprint") != instance.fingerprint:
         there, here = (f"n={d['n']}, m={d['m']}, N={d['samples']:,}" for d in (saved, instance.to_dict()))
         differences.append(f"other data ({there}, not {here})" if there != here else f"other data of {here}")
     elif (latent != orbit.start_latent).any():
         differences.append("another --init")
-    if orbit.schedule != options.schedule:
+    if orbit.schedule != settings.schedule:
         differences.append(f"step sizes {orbit.schedule}")
-    if orbit.restart != options.restart:
+    if orbit.restart != settings.restart:
         differences.append("no restart" if orbit.restart is None else f"the restart {orbit.restart}")
-    if orbit._course.surrogate != options.surrogate:
+    if orbit._course.surrogate != settings.surrogate:
         differences.append(f"surrogate {orbit.surrogate}")
     if engine not in ("auto", orbit.engine):
         differences.append(f"engine {orbit.engine}")
@@ -238,9 +224,9 @@ def _check_same(
             f"{path} holds another run, with {' and '.join(differences)}: name another file, or give "
             "the options of that run"
         )
-    if orbit.steps > options.steps:
+    if orbit.steps > settings.steps:
         raise CheckpointError(
-            f"{path} has {orbit.steps:,} steps already, more than the {options.steps:,} asked for: name "
+            f"{path} has {orbit.steps:,} steps already, more than the {settings.steps:,} asked for: name "
             "another file, or give more --steps"
         )
     check_belongs(orbit, instance)
@@ -275,10 +261,12 @@ def _write(
         save_figure(figure(orbit), plot)
         say(f"picture: {plot}")
     if report is not None:
-        from sterling.report.run_page import write_run_page
+        from sterling.report.run_page import run_page
 
         announce(report)
-        write_run_page(report, orbit, instance, _command())
+        # The command for the page; empty where a program called it.
+        command = shlex.join(["sterling", *sys.argv[1:]]) if sys.argv[1:2] == ["train"] else ""
+        write_atomically(report, run_page(orbit, instance, command).encode())
         say(f"report: {report}")
     if weights is not None:
         from sterling.dynamics.learned import weights_table
@@ -290,8 +278,3 @@ def _write(
 
         write_table(predictions, predictions_table(orbit, instance))
         say(f"predictions: {predictions}")
-
-
-def _command() -> str:
-    """Return the command that was given, for the page; empty where a program called it."""
-    return shlex.join(["sterling", *sys.argv[1:]]) if sys.argv[1:2] == ["train"] else ""

@@ -66,11 +66,7 @@ def intervals(table: pl.DataFrame, column: str) -> np.ndarray:
 def dots(
     ax: Axes, rows: Sequence[str], groups: dict[str, np.ndarray], axis: str, line: float | None = None
 ) -> None:
-    """Draw a value with its interval for each row and group, rows downwards.
-
-    ``groups`` gives float (rows, 3) for each label: value, low, high; a missing value is NaN. ``axis`` is
-    the label of the x axis, and ``line`` the position of a vertical line.
-    """
+    """Draw a value with its interval for each row and group: float (rows, 3) of value, low, high."""
     if line is not None:
         ax.axvline(line, color=GREY, lw=1, ls="--", zorder=0)
     height = 0.62 / max(1, len(groups))
@@ -112,10 +108,7 @@ def visits_over_steps(ax: Axes, groups: Mapping[str, pl.DataFrame]) -> None:
 
 
 def set_aside(ax: Axes, drawn: Iterable[Artist], index: int, count: int) -> None:
-    """Move series number ``index`` of ``count`` a little aside, so that bars at the same x do not overlap.
-
-    The data and the limits of the axes stay as they are.
-    """
+    """Move series number ``index`` of ``count`` aside on the page: bars at the same x do not overlap."""
     from matplotlib.transforms import ScaledTranslation
 
     move = _APART * (index - (count - 1) / 2) / 72

@@ -19,11 +19,7 @@ _WIDTH = 0.4  # half the width of a column
 
 
 def plot_landscape(ax: Axes, landscape: Landscape) -> str:
-    """Draw the loss of all states against their Hamming distance to the teacher; return a caption.
-
-    Each column is a histogram of the states at that distance, and a line joins the medians. Traps (absorbing
-    states other than the teacher), minimisers and the teacher are marked.
-    """
+    """Draw a histogram of the loss at each Hamming distance to the teacher; return a caption."""
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
     n, loss, distance = landscape.n, landscape.loss, landscape.distance

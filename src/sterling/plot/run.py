@@ -44,15 +44,6 @@ def errors_over_time(ax: Axes, orbit: Orbit) -> str:
     """Draw the distance to the reference over a logarithmic time axis.
 
     The line is the mean over each time bin and the band its range; the dashed line is the time average.
-
-    Examples
-    --------
-    >>> import sterling as st
-    >>> from matplotlib.figure import Figure
-    >>> from sterling.plot.run import errors_over_time
-    >>> orbit = st.train(st.Problem(n=8, samples=200).draw(seed=0), steps=1000)
-    >>> errors_over_time(Figure().subplots(), orbit)
-    'No weight moves after step ..., and none ever will: 0 of 8 are wrong.'
     """
     ax.set_ylabel(
         "wrong weights (number)" if orbit.reference_kind == "teacher" else "differing weights (number)"

@@ -107,14 +107,7 @@ def note(ax: Axes, text: str) -> None:
 
 
 def escaped(text: str) -> str:
-    """Return a user's text, such as a column's name, with dollar signs escaped for Matplotlib.
-
-    Examples
-    --------
-    >>> from sterling.plot.style import escaped
-    >>> print(escaped("US$ of 2020"))
-    US\\$ of 2020
-    """
+    """Return a user's text, such as a column's name, with dollar signs escaped for Matplotlib."""
     return text.replace("$", r"\$")
 
 
@@ -137,7 +130,9 @@ def named_bars(ax: Axes, names: Sequence[str], shares: Sequence[float], axis: st
 
 def save_figure(fig: Figure, path: str | os.PathLike) -> Path:
     """Write a figure to .png, .svg or .pdf, whole or not at all; return its path."""
-    kind = picture_format(path)
+    kind = as_path(path).suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        raise InputError(f"cannot draw {os.fspath(path)!r:.200}: its name must end in .png, .svg or .pdf")
     stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)  # equal pictures, equal files
     import matplotlib as mpl
 
@@ -153,11 +148,3 @@ def any_letter() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph \d+")
         yield
-
-
-def picture_format(path: str | os.PathLike) -> str:
-    """Return "png", "svg" or "pdf" by the suffix of a name; raise InputError for any other."""
-    kind = as_path(path).suffix.lower().removeprefix(".")
-    if kind not in FORMATS:
-        raise InputError(f"cannot draw {os.fspath(path)!r:.200}: its name must end in .png, .svg or .pdf")
-    return kind

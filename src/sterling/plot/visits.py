@@ -105,11 +105,7 @@ def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:
 def occupancy_law(
     ax: Axes, found: Recurrence, of: Problem | Instance, surrogate: str, here: float | None
 ) -> str:
-    """Draw the mean-field occupancy over N, and the measured occupancy with its interval.
-
-    ``of`` is the instance of the run or its problem, and ``here`` the occupancy predicted for this data set
-    (mean-field), or None.
-    """
+    """Draw the mean-field occupancy over N, that predicted for this data set, and the measured one."""
     from sterling.theory import expected_occupancy
 
     samples = of.samples
@@ -147,17 +143,7 @@ def leading_law(of: Problem | Instance, samples: ArrayLike) -> np.ndarray:
 
 
 def growth(ax: Axes, found: Recurrence) -> str:
-    """Draw the number of visits over the number of steps, and a line of slope one.
-
-    Examples
-    --------
-    >>> import sterling as st
-    >>> from matplotlib.figure import Figure
-    >>> from sterling.plot.visits import growth
-    >>> orbit = st.train(st.Problem(n=8, samples=200).draw(seed=0), steps=1000)
-    >>> growth(Figure().subplots(), orbit.recurrence())
-    '1 visit, and the run is over for all time.'
-    """
+    """Draw the number of visits over the number of steps, and a line of slope one."""
     seen = found.mark_visits > 0
     steps, visits = found.mark_steps[seen], found.mark_visits[seen]
     if not len(steps):

@@ -20,19 +20,7 @@ _EXPORT = re.compile(r"^export (?=(?:function\*?|class|const) ([\w$]+))", re.M)
 
 
 def write_explorable(path: str | os.PathLike) -> Path:
-    """Write the explorable page, completely or not at all, and return its path.
-
-    The page draws the same data as `Problem.draw` and makes the same flips as `train`, for Gaussian inputs, a
-    readout of ones and surrogates with a window. It needs no network.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from sterling.report.explore import write_explorable
-    >>> write_explorable(Path(tempfile.mkdtemp()) / "explore.html").name
-    'explore.html'
-    """
+    """Write the explorable page, completely or not at all, and return its path."""
     text = page(
         "explore.html",
         code=_joined("page"),

@@ -70,11 +70,7 @@ class Drawing:
 
 
 def render(picture: Picture, name: str = "") -> Drawing:
-    """Draw a picture for a page; ``name`` and the title distinguish it from the others there.
-
-    Artists of very many points are drawn as pixels, all else as lines and text. Readers who cannot see the
-    drawing get its caption. The same picture gives the same bytes.
-    """
+    """Draw a picture for a page, with equal bytes each time; its name and title distinguish it there."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -108,10 +104,8 @@ def _lighten(ax: Axes) -> None:
 
 
 def _inline(written: str, caption: str) -> Markup:
-    """Return what Matplotlib wrote as an ``<svg>`` element for an HTML page.
-
-    Ids that are referred to are digests, salted with the figure's name, so they are unique; other ids go.
-    """
+    """Return what Matplotlib wrote as an ``<svg>`` element for an HTML page."""
+    # Ids that are referred to are digests, salted with the figure's name, so they are unique; other ids go.
     used = set(_TARGET.findall(written))
 
     def tidy(tag: re.Match) -> str:

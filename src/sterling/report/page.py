@@ -53,22 +53,13 @@ class _Section:
 
 
 class Page:
-    """A folder that always holds a complete page of the findings so far.
-
-    The folder must exist. ``index.html``, ``findings.json``, ``data/*.parquet`` and the explorable page are
-    written there, atomically. ``command`` reproduces these numbers.
-    """
+    """An existing folder that always holds a complete page of the findings; ``command`` reproduces them."""
 
     def __init__(self, folder: str | Path, effort: str, seed: int, command: str) -> None:
         self.folder = Path(folder)
         self._facts = {"effort": effort, "seed": seed, "version": __version__, "command": command}
         self._sections: list[_Section] = []
         self._explorable = False  # whether it is written
-
-    @property
-    def path(self) -> Path:
-        """The HTML file."""
-        return self.folder / PAGE
 
     def add(self, finding: Finding) -> None:
         """Draw the figures of a finding and write its raw tables; `write` shows it."""
@@ -92,7 +83,7 @@ class Page:
         if not self._explorable:
             write_explorable(self.folder / EXPLORABLE)
             self._explorable = True
-        return write_atomically(self.path, self._html(missing, finished).encode())
+        return write_atomically(self.folder / PAGE, self._html(missing, finished).encode())
 
     def to_dict(self, missing: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
         """Return numbers and texts as plain values."""

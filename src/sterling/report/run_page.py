@@ -5,15 +5,12 @@ One HTML file. A sentence stands where the run has nothing to draw.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sterling.base.files import write_atomically
 from sterling.base.text import counted
 from sterling.claims.finding import picture
 from sterling.dynamics.learned import outcome, problem_line, weights_table
@@ -47,16 +44,8 @@ class _Part:
     kind: str = ""
 
 
-def write_run_page(path: str | os.PathLike, orbit: Orbit, instance: Instance, command: str = "") -> Path:
-    """Write the page of a run and its instance to one HTML file, completely or not at all.
-
-    ``command`` reproduces the page; the page leaves it out if it is empty.
-    """
-    return write_atomically(path, run_page(orbit, instance, command).encode())
-
-
 def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
-    """Return the page of a run as HTML; parameters as in `write_run_page`."""
+    """Return the page of a run and its instance as HTML; ``command``, if any, reproduces it."""
     found = orbit.recurrence() if orbit.counted else None
     predicted, silence = _prediction(orbit, instance)
     (_, verdict), *_ = orbit._rows()
@@ -166,22 +155,16 @@ def _shares(orbit: Orbit, predicted: Balance | None, silence: str) -> _Part:
         return _Part(name, title, (silence,), (drawing,))
     given = {"measured": orbit.wrong_share, "predicted": predicted.wrong_share}
     drawing = _draw("Measured against predicted", visits.shares, **given)
-    return _Part(name, title, _inputs_of(orbit, predicted), (drawing,), "mean-field")
-
-
-def _inputs_of(orbit: Orbit, predicted: Balance) -> tuple[str, ...]:
-    """Return the inputs of the prediction."""
     further = f" and at {counted(predicted.states, 'further state')} that it samples"
-    words = (
+    words = [
         f"The prediction uses exact gradients at the {home(orbit)}, at its "
         f"{counted(orbit.n, 'neighbour')}{further if predicted.states else ''}. It uses no step of the run."
-    )
-    if orbit.reference_kind == "teacher":
-        return (words,)
-    return (
-        words,
-        "From the run it takes only the best state seen, and it treats the misfit there as label noise.",
-    )
+    ]
+    if orbit.reference_kind != "teacher":
+        words.append(
+            "From the run it takes only the best state seen, and it treats the misfit there as label noise."
+        )
+    return _Part(name, title, tuple(words), (drawing,), "mean-field")
 
 
 def _occupancy(

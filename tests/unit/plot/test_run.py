@@ -139,7 +139,6 @@ def test_figures_are_written_by_suffix(tmp_path, suffix, magic):
     written = style.save_figure(figure, tmp_path / f"a.{suffix}")
     assert written.read_bytes().startswith(magic)
     assert [path.name for path in tmp_path.iterdir()] == [f"a.{suffix}"]
-    assert style.picture_format(f"A.{suffix.upper()}") == suffix
 
 
 def test_other_suffixes_and_missing_folders_are_refused(tmp_path):
