@@ -26,12 +26,12 @@ Found, ReLU, m = 1, no label noise, within 12,600 steps. Shares at N = 3.2 n, n 
                                       256       3.164 [3.146, 3.183]
                                       512       3.149 [3.133, 3.165]
                                       1024      3.128 [3.108, 3.147]
-    slope 1.003 [1.000, 1.007], 10,100 runs, fit p = 0.4; the edge of message passing is 2.985
+    slope 1.003 [1.000, 1.007], 10,100 runs; the edge of message passing is 2.985
 
     The identity, scale = 0.1:        n = 64    1.563 [1.526, 1.603]
                                       128       1.616 [1.566, 1.693]
                                       256       1.556 [1.522, 1.591]
-    slope 0.995 [0.970, 1.019], 480 runs, fit p = 0.049; the edge is 1.493
+    slope 0.995 [0.970, 1.019], 480 runs; the edge is 1.493
 
     N = 4n, certified:  n = 64    22 of 24 (plain 17)   after 386 steps (median)
                         128       23 of 24 (plain 1)    625

@@ -35,9 +35,9 @@ __all__ = [
     "schedule_from_dict",
 ]
 
-#: Most steps of a run; errors of the mass are measured up to here.
+#: Steps of a run, at most; the accuracy of the mass was tested up to here.
 MAX_STEPS = 10**12
-MAX_EXPONENT = 8.0  # errors of the mass are measured up to here; steeper schedules hardly move at all
+MAX_EXPONENT = 8.0  # the accuracy of the mass was tested up to here
 
 _SHOWN = 32  # rates of a table that its repr holds
 
@@ -46,10 +46,7 @@ KernelArguments = tuple[int, float, float, np.ndarray]
 
 @dataclass(frozen=True)
 class Conditions(Described):
-    """The paper's conditions on the step sizes, each met (True) or not; ``failed`` says why not.
-
-    Source: Jeong, Xin & Yin, arXiv 2505.18113. They are checked on the formula, not on samples of it.
-    """
+    """The conditions of Jeong, Xin & Yin, arXiv 2505.18113, on the step sizes; ``failed`` has the reasons."""
 
     bounded: bool  # sup η_t < ∞: the exponent is not negative; a table is always bounded
     non_summable: bool  # Σ η_t = ∞: the exponent is at most 1, or the table's last rate is positive
@@ -96,7 +93,7 @@ class Schedule(Described):
     def first_reach(self, t0: int, mass: float) -> int | None:
         """Return the smallest t ≥ t0 with mass(t0, t) ≥ `mass`, or None if it is above 2**60.
 
-        It is the inverse of the computed `mass`, not of the ideal one: self.mass(t0, t − 1) < mass holds too.
+        It is the inverse of `mass` as computed, so mass(t0, t − 1) is below `mass`.
         """
         t0 = _step(t0, "t0")
         if not is_number(mass) or math.isnan(mass):
@@ -136,8 +133,7 @@ class Schedule(Described):
     def _kernel_arguments(self, scale: float = 1.0) -> KernelArguments:
         """Return (kind, rate, exponent, sums) for `mass.build`, with rates times ``scale``, 1/‖v‖².
 
-        ``sums`` is a float64 array that nobody changes: for a table of K rates the upper and then the lower
-        parts of its K + 1 prefix sums. InputError says that a scaled rate overflows or vanishes.
+        For a table, ``sums`` has the high parts of the prefix sums, then the low parts. It is never changed.
         """
         raise NotImplementedError
 
@@ -165,14 +161,14 @@ class _PowerLaw(Schedule):
         t0, p = _step(t0, "t0"), self.exponent
         if p <= 1.0:
             return math.inf
-        # Far out the integral is all there is: the next term is smaller by p(p−1)/24 · 2**−60.
+        # Far out the integral is exact enough: the next term is smaller by p(p−1)/24 · 2**−60.
         far = max(t0, 2**30)
         return self.mass(t0, far) + self.rate * pow_neg(float(far) + 0.5, p - 1.0) / (p - 1.0)
 
     def conditions(self) -> Conditions:
         p, failed = self.exponent, []
         if p < 0.0:
-            failed.append(f"The steps are not bounded: with exponent {p} the rate grows without end.")
+            failed.append(f"The steps are not bounded: with exponent {p} the rate grows without limit.")
         if p > 1.0:
             failed.append(f"The steps are summable: with exponent {p} > 1 the total mass is finite.")
         return Conditions(p >= 0.0, p <= 1.0, True, tuple(failed))
@@ -301,7 +297,7 @@ class Table(Schedule):
         sums = np.zeros((2, len(rates) + 1))
         total = carry = 0.0
         for i, value in enumerate(rates):
-            # TwoSum: the sum and its exact rounding error; the second line keeps the pair normalised.
+            # TwoSum: the sum and its exact rounding error, kept normalised.
             new = total + value
             part = new - total
             carry += (total - (new - part)) + (value - part)
@@ -363,11 +359,11 @@ def parse_schedule(text: str) -> Schedule:
         raise InputError(f"schedule is {shown(text)}, where {problem}", argument="schedule") from None
     raise InputError(
         f"a schedule reads 'constant:RATE', 'power:RATE,EXPONENT' or 'table:RATE,RATE,...', "
-        f"such as 'power:0.5,0.5', with commas between numbers and none in them; got {shown(text)}."
+        f"such as 'power:0.5,0.5', with commas only between numbers; got {shown(text)}."
     )
 
 
-#: What follows a comma that groups digits, as in 1,000, or is grouped itself, as in 1_000.
+#: A number after a comma that groups digits, as in 1,000, or one with grouped digits, as in 1_000.
 _GROUPED = re.compile(r"0\d+|.*_.*")
 
 
@@ -375,7 +371,7 @@ def _scaled(rate: float, scale: float) -> float:
     scaled = rate * scale
     if not (0.0 < scaled < math.inf or (rate == 0.0 and 0.0 < scale < math.inf)):
         raise InputError(
-            f"the rate {rate} times {scale} leaves the range of floats; change the rate or the readout."
+            f"the rate {rate} times {scale} is outside the range of floats; change the rate or the readout."
         )
     return scaled
 

@@ -1,8 +1,7 @@
-"""Every straight-through surrogate, once: formula, derivative, source, and exact integer thresholds.
+"""The straight-through surrogates: formula, derivative, source, and exact integer thresholds.
 
 In the backward pass μ′ replaces H′, the derivative of the step function H. The argument x is a pre-activation
-z·w with w = signs/√n. All other parts of sterling, and its documentation, read the surrogates from here.
-Smooth ones are functions of an array and of its namespace (NumPy, PyTorch).
+z·w with w = signs/√n. Smooth surrogates are functions of an array and its namespace (NumPy, PyTorch).
 """
 
 import math
@@ -22,10 +21,10 @@ from sterling.errors import InputError, InputTypeError
 __all__ = ["SURROGATES", "Surrogate", "get_surrogate", "surrogate_from_dict"]
 
 UNBOUNDED = 2**62  # stands for infinity; integer pre-activations are far smaller
-#: No derivative exceeds this. Step sizes scale, so a steeper surrogate is never needed.
+#: Bound on derivatives. A steeper surrogate is equivalent to larger steps.
 STEEPEST = 8.0
 SWISH_BETA = 5.0
-_FLAT = 800.0  # exp(−800) is 0 in float64, so larger arguments change nothing
+_FLAT = 800.0  # exp(−800) is 0 in float64
 
 _TEXTS = ("formula", "derivative_formula", "source")
 
@@ -38,7 +37,7 @@ class Surrogate(Described):
     """A surrogate μ of the step function, defined by its derivative μ′.
 
     With a ``window``, μ′ is 1 inside and 0 outside, and both engines accept it. With a ``slope``, μ′ is
-    smooth, and the dense engine runs it. A height other than 1 would only rescale the step size.
+    smooth, and only the dense engine accepts it. Another height than 1 would only rescale the step size.
 
     Parameters
     ----------
@@ -86,23 +85,26 @@ class Surrogate(Described):
     source: str = ""
 
     def __post_init__(self) -> None:
-        for field in ("name", *_TEXTS):
-            if not isinstance(getattr(self, field), str):
-                raise InputTypeError(f"{field} of a surrogate is {shown(getattr(self, field))}; give a text")
+        if not isinstance(self.name, str):
+            raise InputTypeError(f"name of a surrogate is {shown(self.name)}; give a text")
         object.__setattr__(self, "closed", flag(self.closed, "closed"))
         if (self.window is None) == (self.slope is None):
             raise InputError(
-                f"surrogate {self.name!r} needs either a window, where its derivative is 1, or a slope, a "
-                "function for its derivative"
+                f"surrogate {self.name!r} needs either a window, where its derivative is 1, or a slope"
             )
         if self.window is not None:
             object.__setattr__(self, "window", _checked_window(self.window))
-        else:
-            self._check_slope()
+            return
+        try:
+            self.derivative(np.array([-1e100, -30.0, -1.0, -0.1, 0.0, 0.1, 1.0, 30.0, 1e100]))
+        except InputError:
+            raise
+        except Exception as problem:  # from the user's function
+            raise InputError(f"the slope of surrogate {self.name!r} fails on an array: {problem}") from None
 
     @property
     def piecewise_constant(self) -> bool:
-        """Whether μ′ takes the values 0 and 1 only. The event engine needs this."""
+        """Whether μ′ has only the values 0 and 1, as the event engine needs."""
         return self.window is not None
 
     def value(self, x: Any, xp: Any = None) -> Any:
@@ -172,8 +174,7 @@ class Surrogate(Described):
     def _thresholds(self, unit_squared: int | Fraction) -> tuple[int, int]:
         """Return (low, high) such that μ′(a/√unit_squared) = 1 exactly where low ≤ a ≤ high.
 
-        ``unit_squared`` is the square of the integer pre-activation that stands for x = 1: n·4^bits for
-        inputs on the grid 2^−bits. Ends at ±2**62 stand for no end.
+        ``unit_squared`` is the square of the integer pre-activation for x = 1. ±2**62 means no end.
         """
         assert self.window is not None
         low, high = self.window
@@ -198,14 +199,6 @@ class Surrogate(Described):
         parts = [f"{self.name!r}, window=({ends})"] + (["closed=True"] if self.closed else [])
         parts += [f"{word}={getattr(self, word)!r}" for word in _TEXTS if getattr(self, word)]
         return f"Surrogate({', '.join(parts)})"
-
-    def _check_slope(self) -> None:
-        try:
-            self.derivative(np.array([-1e100, -30.0, -1.0, -0.1, 0.0, 0.1, 1.0, 30.0, 1e100]))
-        except InputError:
-            raise
-        except Exception as problem:  # from the user's function
-            raise InputError(f"the slope of surrogate {self.name!r} fails on an array: {problem}") from None
 
 
 def _checked_window(window: Any) -> tuple[float, float]:
@@ -271,7 +264,7 @@ def _swish_sign(x: Any, xp: Any) -> Any:
 
 def _swish_sign_derivative(x: Any, xp: Any) -> Any:
     y = SWISH_BETA * xp.clip(x, -_FLAT / SWISH_BETA, _FLAT / SWISH_BETA)
-    # 1/(1 + cosh y) = 2σ′(y), and σ′ has no large number in it.
+    # 1/(1 + cosh y) = 2σ′(y), and σ′ does not overflow.
     return SWISH_BETA * (2.0 - y * xp.tanh(0.5 * y)) * 2.0 * _logistic_derivative(y, xp)
 
 
@@ -367,8 +360,7 @@ def get_surrogate(surrogate: "str | Surrogate") -> Surrogate:
 def surrogate_from_dict(values: Mapping[str, Any]) -> Surrogate:
     """Return the surrogate that `Surrogate.to_dict` described, or raise InputError.
 
-    A surrogate with a window is built from the values unless it is registered. A smooth one must be
-    registered: functions are not saved.
+    A smooth one must be registered, because functions are not saved.
     """
     if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
         raise InputError(f"a surrogate is described by its name and window, not by {shown(values)}")

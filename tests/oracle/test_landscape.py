@@ -98,7 +98,7 @@ def test_arrays_with_odd_scales_and_offsets(n, m, samples, surrogate, precision,
 @pytest.mark.parametrize("surrogate", PIECEWISE)
 @pytest.mark.parametrize("m, noise", [(1, 0.5), (3, 0.0)])
 def test_n_12(surrogate, m, noise):
-    """Large enough for several stretches and threads."""
+    """Large enough for several intervals and threads."""
     instance = st.Problem(n=12, samples=50, m=m, noise=noise, readout="gaussian").draw(m)
     found = landscape(instance, surrogate, threads=2)
     assert_equal(found, instance, surrogate)

@@ -15,6 +15,8 @@ import pytest
 
 import sterling as st
 from sterling import theory
+from sterling.theory.numbers import numbers_of
+from sterling.theory.typical import variance
 
 ERRORS = 4.9
 SETS, SAMPLES, STATES = 250, 256, 64
@@ -43,9 +45,7 @@ def simulated(n, noise, share, surrogate):
 def test_variance_of_the_mean_gradient(surrogate, share):
     """V of independent wrong weights within 12 %; with M held constant it was up to 5 times too large."""
     found, error = simulated(16, 0.5, share, surrogate)
-    law = theory.drift_variance(
-        st.Problem(16, SAMPLES, noise=0.5), surrogate=surrogate, mean_share=share, mean_square_share=share**2
-    )
+    law = variance(numbers_of(st.Problem(16, SAMPLES, noise=0.5), surrogate), share, share**2)
     assert law == pytest.approx(found, abs=0.12 * found + ERRORS * error)
 
 

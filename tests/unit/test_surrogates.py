@@ -167,7 +167,7 @@ def bell(x, xp):
     return xp.exp(-x * x)
 
 
-def test_a_window_of_ones_own():
+def test_a_users_window():
     mine = Surrogate("mine", window=(np.int64(-1), None), closed=np.True_)
     assert mine.window == (-1.0, math.inf)
     assert mine.piecewise_constant
@@ -180,7 +180,7 @@ def test_a_window_of_ones_own():
     assert eval(repr(described), names) == described
 
 
-def test_a_smooth_one_of_ones_own(registries):
+def test_a_users_slope(registries):
     mine = Surrogate("bell", slope=bell)
     assert not mine.piecewise_constant
     assert mine.derivative([[0.0, 1.0]]).tolist() == [[1.0, math.exp(-1)]]
@@ -213,16 +213,12 @@ def test_a_registered_surrogate_is_as_good_as_ours(registries):
         ({"window": (0, 1), "slope": bell}, "either a window"),
         ({"window": (1, 1)}, "window"),
         ({"window": (math.nan, 1)}, "window"),
-        ({"window": (0, 1, 2)}, "two ends"),
         ({"window": 3}, "two ends"),
         ({"window": ("a", 1)}, "number or None"),
         ({"window": (0, 1), "closed": "yes"}, "closed"),
-        ({"window": (0, 1), "source": None}, "source"),
         ({"name": 3, "window": (0, 1)}, "name"),
-        ({"slope": 3}, "slope"),
         ({"slope": lambda x: x}, "fails on an array"),
         ({"slope": lambda x, xp: 1.0}, "every entry"),
-        ({"slope": lambda x, xp: 0 * x + np.nan}, "finite"),
         ({"slope": lambda x, xp: 0 * x + 9}, "within ±8"),
     ],
 )

@@ -154,7 +154,7 @@ class Pool:
             future.set_exception(problem)
             return future
         except RuntimeError as problem:
-            raise InputError(f"the executor takes no work ({problem}): give one that is open") from None
+            raise InputError(f"the executor accepts no work ({problem}): give an open one") from None
 
     def _stop(self, running: dict[Future, Any]) -> None:
         """Have the work end; drop items that have not begun."""

@@ -98,6 +98,6 @@ def _call(source: str) -> Any:
         raise InputError(f"{source} cannot be used ({kind}: {problem!s:.200})") from problem
     if isinstance(model, tuple) and len(model) != 2:
         raise InputError(
-            f"{source} returns {len(model)} things: return a model, or a model and an example input"
+            f"{source} returns {len(model)} objects: return a model, or a model and an example input"
         )
     return model

@@ -127,7 +127,7 @@ def _basin_settings(
     if basins is None:
         for option, value in (("--steps", steps), ("--schedule", schedule), ("--init", init)):
             if value is not None:
-                raise InputError(f"{option} is for the runs of --basins: give --basins COUNT, or drop it")
+                raise InputError(f"{option} needs --basins: give --basins COUNT too, or drop {option}")
         return None
     return {
         "starts": basins,

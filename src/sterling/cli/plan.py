@@ -78,7 +78,7 @@ def plan(
     if not check:
         for option, value in (("--seed", seed), ("--threads", threads)):
             if value is not None:
-                raise InputError(f"{option} is for trials: give --check too, or drop it")
+                raise InputError(f"{option} needs --check: give --check too, or drop {option}")
     say = speaker(quiet)
     given = {"m": m, "noise": noise, "readout": readout}
     problem = Problem(

@@ -84,7 +84,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
 
     @helper
     def away(cells, distance):
-        """Note the distance of a interval away from the reference."""
+        """Note the distance in an interval away from the reference."""
         cells[DEEPEST] = max(cells[DEEPEST], distance)
 
     @helper
@@ -214,7 +214,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
 
     @embedded
     def spend(run, mass):
-        """Return the mass up to the end of a interval that has so much; two floats keep the last digits."""
+        """Return the mass up to the end of an interval of this mass; two floats keep the last digits."""
         total, carry = run.mass[TOTAL], run.mass[CARRY]
         part = mass + carry
         new = total + part

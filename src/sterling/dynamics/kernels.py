@@ -84,7 +84,7 @@ def _flips_at(gradient, latent, signs, mass):
 def _search(schedule, gradient, latent, signs, anchor, until, target):
     """Return the first step after the anchor with a flip, at most until + 1, and the mass up to it.
 
-    The mass foretells the step but for rounding; between ``below``, without a flip, and ``above`` the
+    The mass gives the step up to rounding; between ``below``, without a flip, and ``above`` the
     definition decides. As a rule one of the two is next to the other at once. Where a step adds less than
     rounding (rates of zero, subnormal ones) they may be far apart, so strides double.
     """
@@ -128,7 +128,7 @@ def _next_flip(schedule, gradient, run, ratio, until, pace):
     """Return the first step after the anchor with a flip, at most until + 1, and the mass up to it.
 
     ``ratio`` is the inverse of the mass to the flip, ``pace`` the step size of late, 0 if unknown. Where
-    that foretells the step so clearly that rounding cannot matter, one mass settles it; anything else is
+    they give the step so clearly that rounding cannot matter, one mass settles it; anything else is
     decided by the definition, to the last bit.
     """
     begun = run.clock[EPOCH]  # of the schedule: its steps are counted from there

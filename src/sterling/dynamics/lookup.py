@@ -1,6 +1,6 @@
 """Gradients of states: kept in a cache of bounded memory, or computed from those of the nearest known state.
 
-A run that finds no state again passes them by: each is computed from the one before, and none is kept.
+A run that finds no state again keeps none: each is computed from the one before.
 The event loop (`kernels.py`) asks for the gradient at the current signs; the work on the data is done by
 `passes.py`.
 """
@@ -43,7 +43,7 @@ from sterling.exact.machine import clear_lowest, ones, trailing_zeros
     PASSING,  # 1 while states are not kept, see `_count_miss`
     WAIT,  # misses after which that is tried
     READ_THEN,  # entries read in all when the interval now measured began
-    READ_KEPT,  # entries that the stretch before that trial took
+    READ_KEPT,  # entries read in the interval before that trial
     COUNTING,  # rows that had a coefficient, at the last look
     KNOWN,  # 1 where `Cache.parked` holds the sums of the base
     SINCE,  # states since the dearer way was last measured
@@ -52,13 +52,13 @@ from sterling.exact.machine import clear_lowest, ones, trailing_zeros
 SPARE = 0  #: the slot of a state that is not kept
 
 _ROWS = 8  # what the rows of one more differing sign cost, in columns
-_PLACE = 32  # bits for a place beside its cost
+_INDEX = 32  # bits for an index beside its cost
 _SEARCHED = 1 << 13  # cached states among which the nearest to a new one is sought
-_LEAN = 0.1  # weight of the newest state in the base's choice of place
+_LEAN = 0.1  # weight of the newest state when the base chooses where to move
 MANY = 1 << 30  # uses are not counted beyond
 SEEN = 1 << 12  # states that are remembered, by hash alone, while none is kept
 FIRST_WAIT, _LONGEST_WAIT = 256, 1 << 20
-_TRIAL = 128  # states in each of the two stretches that are compared
+_TRIAL = 128  # states in each of the two intervals that are compared
 _WORD = 2  # what a word of the search costs, in entries
 _LOOK_AGAIN = 1024  # states after which the dearer way is measured again
 
@@ -82,7 +82,7 @@ class Cache(NamedTuple):
     apart: np.ndarray  # int64, room for distances
     seen: np.ndarray  # uint64 (SEEN,), hashes of recent states that were not kept
     parked: np.ndarray  # int64 (n,), gradient sums of the base, where known
-    share: np.ndarray  # float64 (1,), rows that change from state to state, over what normal inputs foretell
+    share: np.ndarray  # float64 (1,), rows that change from state to state, over what normal inputs predict
 
 
 @embedded
@@ -170,15 +170,15 @@ def _nearest(cache):
         for i in range(apart.size):
             apart[i] = 0
         for w in range(words):
-            theirs, mine, parked = cache.keys[w, start:stop], cache.key[w], cache.base[w, 0]
+            known, key, parked = cache.keys[w, start:stop], cache.key[w], cache.base[w, 0]
             for i in range(apart.size):
-                apart[i] += _ROWS * ones(theirs[i] ^ mine) + ones(theirs[i] ^ parked)
-        cheapest = best << _PLACE  # cost and place in one number, so that many are compared at once
+                apart[i] += _ROWS * ones(known[i] ^ key) + ones(known[i] ^ parked)
+        cheapest = best << _INDEX  # cost and index in one number, so that many are compared at once
         for i in range(apart.size):
-            cheapest = min(cheapest, (apart[i] << _PLACE) + i)
-        if cheapest < best << _PLACE:
-            best = cheapest >> _PLACE
-            found = start + (cheapest & ((1 << _PLACE) - 1))
+            cheapest = min(cheapest, (apart[i] << _INDEX) + i)
+        if cheapest < best << _INDEX:
+            best = cheapest >> _INDEX
+            found = start + (cheapest & ((1 << _INDEX) - 1))
         stop = start
     return found
 
@@ -199,13 +199,13 @@ def plan_first(data, job, signs):
 
 
 @helper
-def write_flip(data, job, place, k, sign):
+def write_flip(data, job, index, k, sign):
     """Write down that weight k takes this sign; return what its offset adds."""
     step = np.int64(2 * sign) << data.shifts[k]
-    job.flips[place] = k
-    job.steps[place] = step
+    job.flips[index] = k
+    job.steps[index] = step
     if data.paired:
-        job.weights[place] = step
+        job.weights[index] = step
     return step * data.offsets[k]
 
 
@@ -273,7 +273,7 @@ def _plan(data, base, job, cache, signs, near):
 
 
 @embedded
-def _foretold(rows, n, flips):
+def _predicted(rows, n, flips):
     """Return how many of the rows change sign when ``flips`` of n weights do, if inputs are normal and alike.
 
     Two sums of n normal numbers that differ in the signs of a share x of these have unlike signs with
@@ -288,7 +288,7 @@ def _plan_passing(data, job, cache, signs):
     """Write the job that moves the base to these signs, in the way that reads fewer rows.
 
     Either the rows are added of which the coefficient changed, or all of those that have one, which are few
-    where most residuals are zero. Returns what `_foretold` says.
+    where most residuals are zero. Returns what `_predicted` says.
     """
     state = cache.state
     job.info[LEAD] = 0
@@ -296,7 +296,7 @@ def _plan_passing(data, job, cache, signs):
     job.info[PADDED] = 0
     job.info[MOVE] = 1
     count = _plan_rest(data, job, cache.base[:, 0], cache.key, signs, np.int64(0))
-    changing = _foretold(float(data.rows.shape[0]), float(signs.size), float(count))
+    changing = _predicted(float(data.rows.shape[0]), float(signs.size), float(count))
     direct = state[COUNTING] < cache.share[0] * changing
     state[SINCE] += 1
     if state[SINCE] >= _LOOK_AGAIN:
@@ -308,11 +308,11 @@ def _plan_passing(data, job, cache, signs):
 
 @embedded
 def _count_miss(cache, read):
-    """Decide whether states shall be kept: not where none is found again and keeping them saves no reading.
+    """Decide whether to keep states: not where no state is found again and keeping them saves no reading.
 
-    A run that chatters never comes back to a state. Its states are computed from the one before, and all that
-    is kept of them is a hash, which tells when that ends. What each way reads is measured over a stretch;
-    times are not, so that all runs decide alike.
+    A run that chatters never comes back to a state. Its states are computed from the one before, and only a
+    hash of each is kept, which tells when that ends. The entries that each way reads are measured over an
+    interval; times are not, so that all runs decide alike.
     """
     state = cache.state
     state[MISSES] += 1
@@ -406,9 +406,9 @@ def _pass_sums(data, base, job, scratch, cache, signs, unit, changing):
     code = cache.key[words]
     cache.hashes[SPARE] = code
     cache.uses[SPARE] = 1
-    place = np.int64(code & np.uint64(cache.seen.size - 1))
-    if cache.seen[place] != code:
-        cache.seen[place] = code
+    index = np.int64(code & np.uint64(cache.seen.size - 1))
+    if cache.seen[index] != code:
+        cache.seen[index] = code
         return np.int64(SPARE)
     slot = _insert(cache)
     copy_into(cache.gradients[slot], gradient, signs.size)

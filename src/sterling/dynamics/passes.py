@@ -3,8 +3,8 @@
 A parked base keeps the pre-activations of every row. From it, one column for each differing sign leads to the
 known state nearest to the new one, and a few more lead on to the new state; then only the rows whose
 activations differ between these two need to be read; or the base moves along with the run, and all rows are
-read that have a coefficient, where these are fewer. All sums are integers, so chunks of rows can be shared
-between threads in any order. What the states are for is `kernels.py`'s business.
+read that have a coefficient, where these are fewer. All sums are integers, so threads can share chunks of
+rows in any order.
 """
 
 from __future__ import annotations
@@ -86,9 +86,7 @@ class Base(NamedTuple):
 class Job(NamedTuple):
     """What all threads are to compute now."""
 
-    flips: (
-        np.ndarray
-    )  # int64 (2n + 2,), LEAD coordinates from base to known state, COUNT from there to the new one
+    flips: np.ndarray  # int64 (2n + 2,), LEAD weights from base to known state, COUNT from there to the new
     steps: np.ndarray  # like Base.before, same length, what one code of that column adds to a pre-activation
     weights: np.ndarray  # int16, the same steps, if `paired`
     info: np.ndarray  # int64 (8,)
@@ -342,29 +340,29 @@ def _share_chunks(data, base, job, scratch, thread):
 def run_job(data, base, job, scratch):
     """Run the job with all threads that are awake; the totals end in ``scratch.sums[0]``."""
     chunks = (data.rows.shape[0] + data.chunk - 1) // data.chunk
-    mine = _own(scratch, 0)
-    for k in range(mine.sums.size):
-        mine.sums[k] = 0
+    own = _own(scratch, 0)
+    for k in range(own.sums.size):
+        own.sums[k] = 0
     atomic_store(job.board, BACK, 0)
     atomic_store(job.board, FINISHED, 0)
     atomic_store(job.board, CLAIMED, 0)  # from here on helpers may claim chunks
-    _share_chunks(data, base, job, mine, 0)
+    _share_chunks(data, base, job, own, 0)
     while atomic_load(job.board, FINISHED) < chunks:
         pass
     for thread in range(1, data.threads):
-        theirs = scratch.sums[thread]
-        for k in range(theirs.size):
-            mine.sums[k] += theirs[k]
-            theirs[k] = 0
+        others = scratch.sums[thread]
+        for k in range(others.size):
+            own.sums[k] += others[k]
+            others[k] = 0
 
 
 @njit
 def assist(data, base, job, scratch, thread, patience):
     """Help with jobs as they come; return on STOP, or after ``patience`` idle polls in a row."""
-    mine = _own(scratch, thread)
+    own = _own(scratch, thread)
     idle = 0
     while idle < patience and atomic_load(job.board, STOP) == 0:
-        if _share_chunks(data, base, job, mine, thread):
+        if _share_chunks(data, base, job, own, thread):
             idle = 0
         else:
             idle += 1

@@ -121,19 +121,19 @@ def _subtract_and_compare(typing_context, target, source, factor, start):
 
     def generate(context, builder, signature, args):
         lanes, bits = ir.VectorType(ir.DoubleType(), 8), ir.VectorType(ir.IntType(1), 8)
-        place, other = (
+        address, other = (
             builder.bitcast(
                 _element(context, builder, signature, position, (args[position], args[3])), lanes.as_pointer()
             )
             for position in (0, 1)
         )
-        before = builder.load(place, align=8)
+        before = builder.load(address, align=8)
         spread = builder.insert_element(ir.Constant(lanes, ir.Undefined), args[2], ir.IntType(32)(0))
         spread = builder.shuffle_vector(
             spread, spread, ir.Constant(ir.VectorType(ir.IntType(32), 8), [0] * 8)
         )
         after = builder.fsub(before, builder.fmul(spread, builder.load(other, align=8)))
-        builder.store(after, place, align=8)
+        builder.store(after, address, align=8)
         zero = ir.Constant(lanes, [0.0] * 8)
         changed = builder.xor(
             builder.fcmp_ordered(">=", before, zero), builder.fcmp_ordered(">=", after, zero)
@@ -146,7 +146,7 @@ def _subtract_and_compare(typing_context, target, source, factor, start):
 
 @intrinsic
 def _largest_ratio(typing_context, top, bottom, start):
-    """max of top/bottom over eight places; infinite if some bottom is zero."""
+    """max of top/bottom over eight entries; infinite if some bottom is zero."""
 
     def generate(context, builder, signature, args):
         lanes = ir.VectorType(ir.DoubleType(), 8)
@@ -224,11 +224,11 @@ class _Codes:
     def add_pair(self, totals, index, column, ahead=0):
         """Return the sums with the rows at ``index`` and ``index`` + 1 added."""
         builder = self.builder
-        rows = [self.row(builder.add(index, self.long(place)), column, ahead) for place in (0, 1)]
+        rows = [self.row(builder.add(index, self.long(i)), column, ahead) for i in (0, 1)]
         if not self.paired:
             (total,) = totals
-            for place, row in enumerate(rows):
-                weight = self.entry(2, builder.add(index, self.long(place)), self.half)
+            for i, row in enumerate(rows):
+                weight = self.entry(2, builder.add(index, self.long(i)), self.half)
                 weight = self.spread(builder.sext(weight, self.word), ADDED)
                 total = builder.add(total, builder.mul(builder.sext(row, self.products), weight))
             return [total]
@@ -250,7 +250,7 @@ class _Codes:
         order = [e // 2 + 16 * half + k for e in eights for half in (0, 1) for k in range(4)]
         return self.shuffled(totals[0], totals[1], order)
 
-    def place(self, position, index):
+    def sums_at(self, position, index):
         """Return the address of 32 sums in the list ``position``."""
         address = _element(self.context, self.builder, self.signature, position, (self.args[position], index))
         return self.builder.bitcast(address, self.products.as_pointer())
@@ -268,9 +268,9 @@ def _adder(count):
             totals = codes.nothing()
             for q in range(0, count, 2):
                 totals = codes.add_pair(totals, builder.add(args[3], codes.long(q)), args[4])
-            place = codes.place(5, args[4])
-            total = builder.add(builder.load(place, align=4), codes.ordered(totals))
-            builder.store(total, place, align=4)
+            address = codes.sums_at(5, args[4])
+            total = builder.add(builder.load(address, align=4), codes.ordered(totals))
+            builder.store(total, address, align=4)
             return context.get_dummy_value()
 
         return types.void(rows, listed, weights, types.int64, types.int64, sums), generate
@@ -326,7 +326,7 @@ def _marker(windows):
                 for slot, total in zip(slots, codes.nothing(), strict=True):
                     builder.store(total, slot)
                 sums.append(slots)
-            values = [builder.load(codes.place(6, start), align=4) for start in starts]
+            values = [builder.load(codes.sums_at(6, start), align=4) for start in starts]
             run(codes.long(0), args[3], sums)
             known = []
             for half in (0, 1):
@@ -337,7 +337,7 @@ def _marker(windows):
             for half in (0, 1):
                 total = codes.ordered([builder.load(slot) for slot in sums[half]])
                 after = builder.add(builder.add(values[half], total), constant(args[9]))
-                builder.store(after, codes.place(7, starts[half]), align=4)
+                builder.store(after, codes.sums_at(7, starts[half]), align=4)
                 differs = ir.Constant(flags, None)
                 for old, new in zip(known[half], sides(after), strict=True):
                     differs = builder.or_(differs, builder.xor(old, new))

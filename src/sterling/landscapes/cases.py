@@ -1,24 +1,11 @@
 """A sharper bound of the mass at the reference: at every moment a weight is balanced or at rest.
 
-Let s_k = b*_k u_k, which is negative while weight k is wrong, D the set of wrong weights, B_k = b*_k G_k(D).
+By the dichotomy of docs/science, 13, every limit of the shares of mass is a mixture of measures π of the
+following kind, if wrong weights are never pushed further out. For some set S of weights, Σ_D π(D) B_k(D) = 0
+for each k in S (*balanced*), and π(D) = 0 for each set D of wrong weights that is not inside S (*at rest*).
 
-**Dichotomy.** Suppose that wrong weights are never pushed further out: B_k(D) ≤ 0 for all D and all k in D.
-Then, for bounded step sizes whose sum is infinite, every limit π of the shares of mass is a mixture of
-measures of this kind: for some set S of weights, Σ_D π(D) B_k(D) = 0 for each k in S (*balanced*), and π(D)
-= 0 wherever D holds a weight that is not in S (*at rest*).
-
-Proof. Let T run through a sequence on which π_T converges, H = H(T), and for 0 ≤ h ≤ 1 let X_k(h) be s_k/H
-at the step where the mass is h·H, joined by straight lines. X_k is Lipschitz with the constant max |B_k|,
-and X_k(0) → 0, so along a subsequence X_k converges uniformly, and so does, weakly, the measure that a run
-spends at (h, D): to dh π_h(D), with X_k(h) = −∫₀^h Σ_D π_u(D) B_k(D) du. A wrong weight is not pushed
-further, so s_k is never below min(s_k(0), −max η · max |B|), and X_k ≥ 0. Where X_k > 0 weight k is right
-in all runs far enough along the sequence, in a neighbourhood: π_h gives no mass to sets that hold k. On the
-set where X_k = 0 the derivative of the Lipschitz function X_k vanishes almost everywhere, so Σ_D π_h(D)
-B_k(D) = 0. So for almost every h the measure π_h is of the kind claimed, with S = {k: X_k(h) = 0}, and π =
-∫ π_h dh. ∎
-
-A *case* says of each weight 1 (balanced), −1 (at rest) or 0 (either: Σ π B′_k ≥ 0 holds for both). Cases that
-exclude each other and leave nothing out bound π(∅) by the least of their programs. `branch` finds some.
+A *case* assigns to each weight 1 (balanced), −1 (at rest) or 0 (either: Σ π B′_k ≥ 0 holds for both). Cases
+that exclude each other and cover everything bound π(∅) by the least of their programs. `branch` finds some.
 """
 
 from __future__ import annotations
@@ -34,8 +21,8 @@ MOST_STATES, MOST_CASES = 1 << 20, 128
 
 _WORK = 1 << 22  # states times cases, at most
 _NEW = 12  # states that a program may bring in at a time
-_LARGE = 1e4  # cost of breaking a constraint: the first states may satisfy none
-_EXACT = 1e-12  # score below which no weight would make the bound better
+_LARGE = 1e4  # cost of breaking a constraint: the first states may break all of them
+_EXACT = 1e-12  # least score of a weight whose split can improve the bound
 
 
 class _Programs:
@@ -74,7 +61,7 @@ class _Programs:
             columns = np.union1d(columns, cheap)
 
     def undecided(self, case: np.ndarray, columns: np.ndarray, mass: np.ndarray) -> int | None:
-        """Return the weight that is the least balanced or at rest in a solution; None if all are."""
+        """Return the weight that is furthest from balanced or at rest in a solution; None if all are."""
         wrong, pushes = self.wrong[columns], self.pushes[columns]
         unused = mass @ np.where(wrong, 0.0, np.maximum(-pushes, 0.0)) / self.scale
         score = np.where(case == 0, unused * (mass @ wrong), 0.0)
@@ -83,11 +70,10 @@ class _Programs:
 
 
 def branch(pushes: np.ndarray, clipped: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return cases and a dual vector for each: best first, the case of the lowest bound is parted in two.
+    """Return cases and a dual vector for each; the case with the lowest bound is split again and again.
 
     ``pushes`` and ``clipped`` are B and B′ of all sets of wrong weights, float64 (2ⁿ, n). There are no cases
-    where wrong weights may be pushed further out, or the states are too many. Duals are not negative where a
-    case is 0, of any sign where it is 1, and 0 where it is −1.
+    if wrong weights may be pushed further out, or if there are too many states.
     """
     n = pushes.shape[1]
     none = np.empty((0, n), np.int8), np.empty((0, n))

@@ -1,11 +1,11 @@
-"""Proofs for one data set: how often runs are at w*, for every start and all step sizes.
+"""Proofs for one data set: bounds on the mass at w*, for every start and all step sizes.
 
 By the balance (docs/science, 13) every limit of the shares of mass π(D), D the set of wrong weights, lies in
 
     P = {π ≥ 0, Σ π = 1, Σ_D π(D) B′_k(D) ≥ 0 for all k},
 
 B′_k(D) being b*_k G_k(D) for k in D and its positive part for k outside. Linear programs over P bound all
-runs (`programs.py`), and `cases.py` sharpens the bound of π(∅). The dual vectors alone prove a bound;
+runs (`programs.py`), and `cases.py` sharpens the bound of π(∅). The dual vectors are the proof;
 `proof.py` evaluates them over all states from the definition.
 """
 
@@ -37,22 +37,21 @@ from sterling.surrogates import Surrogate, get_surrogate
 
 FORMAT, VERSION = "sterling-certificate", 2
 
-#: Factor on the rounding errors in claims: a later check, in another order of sums, then never fails.
-_CLAIMED = 4.0
-_SHOWN = 10_000  # parts of one that words distinguish
+_CLAIMED = 4.0  # factor on rounding errors in claims: a check with sums in another order then cannot fail
+_SHOWN = 10_000  # bounds are shown in units of 1/10,000
 _LARGEST_FILE = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Certificate(Result):
-    """What is proved for one data set, for every start and every bounded, non-summable schedule.
+    """Proved bounds for one data set, for every start and every bounded, non-summable schedule.
 
     Parameters
     ----------
     occupancy : float
-        Proved lower bound of the share of mass at the reference in the long run; 0 where nothing is proved.
+        Proved lower bound of the share of mass at the reference in the long run; 0 if nothing is proved.
     balance_occupancy : float
-        The bound that the balance alone proves. A run of T steps may lie below it by at most the term of
+        The bound that the balance alone proves. A run of T steps may be below it by at most the term of
         docs/science, 13, which follows from row 0 of ``duals``. The sharper bound has no such term.
     wrong_share : float64 (n,)
         Proved upper bound of the share of mass in which each weight is wrong.
@@ -63,16 +62,16 @@ class Certificate(Result):
     reference : int8 (n,)
         The teacher, or without one the first state of lowest empirical risk.
     surrogate : str
-        Name of the surrogate that determines the gradient.
+        Name of the surrogate.
     fingerprint : str
         Digest of the data.
     cases : int8 (count, n)
-        Cases that exclude each other and leave nothing out: in each a weight is balanced (1), at rest (−1),
-        or either (0). Empty where the dichotomy is not proved.
+        Cases that exclude each other and cover everything: in each a weight is balanced (1), at rest (−1),
+        or either (0). Empty if the dichotomy is not proved.
     case_duals : float64 (count, n)
-        A proof for each case; the least bound holds.
+        A proof for each case. The least of their bounds holds.
     window : (float, float)
-        Where the derivative of the surrogate is 1.
+        The interval on which the derivative of the surrogate is 1.
     closed : bool
         Whether the ends of the window belong to it.
 
@@ -80,8 +79,7 @@ class Certificate(Result):
     -----
     Exact: the balance and its proof are in docs/science, 13. A dual vector λ ≥ 0 proves π(∅) ≥ c where
     1{D = ∅} − Σ_k λ_k B′_k(D) ≥ c for all D, and Σ_{D∋k} π(D) ≤ c where 1{k ∈ D} + Σ_j λ_j B′_j(D) ≤ c.
-    In a case weights at rest are in no D, and λ_k of a balanced one has any sign and multiplies B_k(D);
-    the proof is at the top of `sterling.landscapes.cases`.
+    In a case weights at rest are in no D, and λ_k of a balanced one has any sign and multiplies B_k(D).
 
     Examples
     --------
@@ -116,16 +114,16 @@ class Certificate(Result):
 
     @property
     def recurrent(self) -> bool:
-        """Whether it is proved that runs leave the reference and return to it again and again."""
+        """Whether the proof shows that runs leave the reference and return to it infinitely often."""
         return self.occupancy > 0 and not self.absorbs
 
     @property
     def decodes(self) -> bool:
-        """Whether it is proved that the sign of the time average is the reference in the long run."""
+        """Whether the proof shows that the sign of the time average is the reference in the long run."""
         return bool((self.wrong_share < 0.5).all())
 
     def verify(self, instance: Instance) -> bool:
-        """Check the proofs on the data, from the definition of the gradient alone.
+        """Check the proofs on the data, with the definition of the gradient.
 
         Parameters
         ----------
@@ -135,7 +133,7 @@ class Certificate(Result):
         Returns
         -------
         bool
-            Whether every claimed bound is proved by its dual vector, roundings allowed for.
+            Whether the dual vectors prove every claimed bound, rounding errors included.
 
         Raises
         ------
@@ -156,7 +154,7 @@ class Certificate(Result):
         return claims and self.absorbs == absorbs
 
     def sentence(self) -> str:
-        """Return what is proved, in words.
+        """Return the proved bounds in words.
 
         Returns
         -------
@@ -177,7 +175,7 @@ class Certificate(Result):
         if self.decodes:
             return f"{first}. The time average decodes to the reference in every weight."
         unproved = int((self.wrong_share >= 0.5).sum())
-        return f"{first}. That the time average is right is not proved for {unproved} of {self.n} weights."
+        return f"{first}. For {unproved} of {self.n} weights the time average is not proved to be right."
 
     def to_dict(self) -> dict[str, Any]:
         proved = {"recurrent": self.recurrent, "decodes": self.decodes}
@@ -219,7 +217,7 @@ class Certificate(Result):
 
     @staticmethod
     def load(path: str | os.PathLike) -> Certificate:
-        """Read a certificate that `save` wrote; `verify` says whether it proves its claims.
+        """Read a certificate that `save` wrote; `verify` checks whether its claims are proved.
 
         Parameters
         ----------
@@ -229,7 +227,7 @@ class Certificate(Result):
         Returns
         -------
         Certificate
-            The saved one. Its claims are possible numbers; only `verify` checks that they are true.
+            The saved one. Loading checks the form of the claims, `verify` their truth.
 
         Raises
         ------
@@ -241,7 +239,14 @@ class Certificate(Result):
         if reason is not None:
             raise StoreError(reason)
         with open(file, "rb") as stream:
-            return _from_bytes(stream.read(_LARGEST_FILE + 1), printable(file))
+            data = stream.read(_LARGEST_FILE + 1)
+        try:
+            if len(data) > _LARGEST_FILE:
+                raise ValueError(f"it has more than {_LARGEST_FILE:,} bytes")
+            return _from_dict(json.loads(data))
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as problem:
+            text = f"{printable(file)} is not a certificate of sterling: {problem}"
+            raise StoreError(text) from None
 
 
 def certify(
@@ -251,18 +256,18 @@ def certify(
     threads: int | None = None,
     progress: bool | Callable[[Progress], None] = False,
 ) -> Certificate:
-    """Prove what every run on a data set does in the long run, for every start and all step sizes.
+    """Prove how a run on a data set behaves in the long run, for every start and all step sizes.
 
     Parameters
     ----------
     instance : Instance
-        With n ≤ 24; 2ⁿ rows of n numbers are kept, 8 bytes each.
+        With n ≤ 24; the work needs memory for 2ⁿ rows of n numbers, 8 bytes each.
     surrogate : str or Surrogate
         A piecewise-constant one.
     threads : int, optional
         Number of threads, all cores by default; results are the same for any value.
     progress : bool or callable
-        True shows a display; a callable gets a `Progress` now and then.
+        True shows a display; a callable gets a `Progress` at intervals.
 
     Returns
     -------
@@ -293,7 +298,7 @@ def certify(
     check_dimension(instance.n)
     reference = landscape(instance).reference if instance.teacher is None else instance.teacher
     table = balances(instance, chosen, reference, threads, progress)
-    # From B′ the balance alone is judged as well.
+    # The table becomes B′. For more states no cases are used, and B′ gives the bounds of the balance.
     pushes = table.copy() if len(table) <= MOST_STATES else table
     for first in range(0, len(table), PRICED):
         block = table[first : first + PRICED]
@@ -321,47 +326,41 @@ def certify(
 
 
 def _below(bound: float) -> str:
-    """Return a lower bound in four decimals that are never above it."""
+    """Return a lower bound, rounded down to four decimals."""
     return f"{math.floor(bound * _SHOWN) / _SHOWN:g}" if math.isfinite(bound) else str(bound)
 
 
 def _above(bound: float) -> str:
-    """Return an upper bound in four decimals that are never below it."""
+    """Return an upper bound, rounded up to four decimals."""
     return f"{math.ceil(bound * _SHOWN) / _SHOWN:g}" if math.isfinite(bound) else str(bound)
 
 
-def _from_bytes(data: bytes, name: str) -> Certificate:
-    """Return the certificate that a file holds, or say why it holds none."""
-    try:
-        if len(data) > _LARGEST_FILE:
-            raise ValueError(f"it has more than {_LARGEST_FILE:,} bytes")
-        facts = json.loads(data)
-        if (facts["format"], facts["version"]) != (FORMAT, VERSION):
-            raise ValueError(f"it is of the format {facts['format']} {facts['version']}")
-        n = len(facts["reference"])
-        if "window" in facts:
-            surrogate = Surrogate(facts["surrogate"], facts["window"], facts["closed"])
-        else:  # as earlier versions wrote it
-            surrogate = get_surrogate(facts["surrogate"])
-        wrong_share = np.array(facts["wrong_share"], np.float64).reshape(n)
-        if not ((wrong_share >= 0) & (wrong_share <= 1)).all():
-            raise ValueError("a share of mass is not between 0 and 1")
-        cases = np.array(facts["cases"], np.int8).reshape(-1, n)
-        if len(cases) > MOST_CASES or (np.abs(cases) > 1).any():
-            raise ValueError("its cases are too many, or not 1, 0 and -1")
-        return Certificate(
-            occupancy=real(facts["occupancy"], "occupancy", 0, 1),
-            balance_occupancy=real(facts["balance_occupancy"], "balance_occupancy", 0, 1),
-            wrong_share=wrong_share,
-            absorbs=facts["absorbs"] is True,
-            duals=np.array(facts["duals"], np.float64).reshape(n + 1, n),
-            reference=check_signs(facts["reference"], n, "reference"),
-            surrogate=surrogate.name,
-            fingerprint=str(facts["fingerprint"]),
-            cases=cases,
-            case_duals=np.array(facts["case_duals"], np.float64).reshape(cases.shape),
-            window=surrogate.window,  # type: ignore[arg-type]
-            closed=surrogate.closed,
-        )
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as problem:
-        raise StoreError(f"{name} is not a certificate of sterling: {problem}") from None
+def _from_dict(facts: dict[str, Any]) -> Certificate:
+    """Return the certificate of a dictionary, or raise ValueError, TypeError or KeyError."""
+    if (facts["format"], facts["version"]) != (FORMAT, VERSION):
+        raise ValueError(f"its format is {facts['format']} {facts['version']}")
+    n = len(facts["reference"])
+    if "window" in facts:
+        surrogate = Surrogate(facts["surrogate"], facts["window"], facts["closed"])
+    else:  # as earlier versions wrote it
+        surrogate = get_surrogate(facts["surrogate"])
+    wrong_share = np.array(facts["wrong_share"], np.float64).reshape(n)
+    if not ((wrong_share >= 0) & (wrong_share <= 1)).all():
+        raise ValueError("a share of mass is not between 0 and 1")
+    cases = np.array(facts["cases"], np.int8).reshape(-1, n)
+    if len(cases) > MOST_CASES or (np.abs(cases) > 1).any():
+        raise ValueError("its cases are too many, or not 1, 0 and -1")
+    return Certificate(
+        occupancy=real(facts["occupancy"], "occupancy", 0, 1),
+        balance_occupancy=real(facts["balance_occupancy"], "balance_occupancy", 0, 1),
+        wrong_share=wrong_share,
+        absorbs=facts["absorbs"] is True,
+        duals=np.array(facts["duals"], np.float64).reshape(n + 1, n),
+        reference=check_signs(facts["reference"], n, "reference"),
+        surrogate=surrogate.name,
+        fingerprint=str(facts["fingerprint"]),
+        cases=cases,
+        case_duals=np.array(facts["case_duals"], np.float64).reshape(cases.shape),
+        window=surrogate.window,  # type: ignore[arg-type]
+        closed=surrogate.closed,
+    )

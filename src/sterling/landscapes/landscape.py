@@ -1,27 +1,31 @@
 """Every state of a small instance: losses, absorbing states, minimisers, deviation from the mean gradient.
 
 Each of the 2ⁿ sign vectors is visited once (`kernels.py`, shared among threads by `sweep.py`). All
-numbers are exact. Runs from many starts are in `basins.py`, pictures in `sterling.plot.landscape`.
+numbers are exact.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sterling.base import checks
 from sterling.base.arrays import read_only
 from sterling.base.checks import flag, instance_of, integer
-from sterling.base.progress import ProgressCallback
+from sterling.base.pool import Pool
+from sterling.base.progress import Progress, ProgressCallback, reporting
 from sterling.base.resources import require_memory
 from sterling.base.text import Result, counted
 from sterling.errors import InputError
-from sterling.landscapes.basins import Basins, find_basins
+from sterling.landscapes.basins import Basins
 from sterling.landscapes.numbering import distances, number_of, signs_of
 from sterling.landscapes.sweep import Found, sweep
 from sterling.model.instance import Instance
+from sterling.model.problem import LATENT, part_seed
 from sterling.schedules import Schedule
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.laws import expected_deviation
@@ -33,10 +37,17 @@ if TYPE_CHECKING:
 
 #: Largest dimension: 2²⁴ losses take 128 MiB.
 MAX_DIMENSION = 24
+#: Steps of a run if no state absorbs, at most: such a run never ends by itself.
+ENDLESS_STEPS = 10_000
 
 _ROW_BYTES = 14  # of a state in a table
 _COPIES = 3  # of a table at once, while a file is written
 _LISTED = 8  # distances listed one by one
+_CACHE_BYTES = 1 << 26  # of a run in `basins`
+
+
+class _Stopped(Exception):
+    """Another thread has failed or was interrupted."""
 
 
 class Landscape(Result):
@@ -50,12 +61,12 @@ class Landscape(Result):
         It determines the gradient, and so absorption and deviation, but not the loss. The attribute is its
         name.
     found : Found
-        The results of the visit: the attributes below.
+        The results of the visit.
     reason : str
         Why the deviation is unknown: the attribute ``deviation_reason``.
     pull : float or None
-        The smallest mean pull home on a wrong weight, over all states. If the deviation is smaller, only the
-        teacher absorbs (exact). None where the mean is unknown.
+        The smallest mean pull towards the teacher on a wrong weight, over all states. If the deviation is
+        smaller, only the teacher absorbs (exact). None if the mean is unknown.
     seconds : float
         Duration of the visit.
 
@@ -66,9 +77,9 @@ class Landscape(Result):
     minimiser_states, absorbing_states : int64
         Numbers of the global minimisers of the loss and of the absorbing states, ascending.
     deviation : float or None
-        sup over all states of ‖G(w) − E G(w)‖_∞; None where the mean is unknown.
+        sup over all states of ‖G(w) − E G(w)‖_∞; None if the mean is unknown.
     farthest : int8 (n,) or None
-        Signs of a state where it occurs.
+        Signs of a state with this deviation.
 
     Examples
     --------
@@ -124,7 +135,7 @@ class Landscape(Result):
 
     @property
     def trap_free(self) -> bool:
-        """Whether only the teacher absorbs (without one: only minimisers), so that no run can get stuck."""
+        """Whether no state but the teacher absorbs (without one: but minimisers): no run can get stuck."""
         return self.trap_states.size == 0
 
     @property
@@ -139,19 +150,19 @@ class Landscape(Result):
 
     @property
     def distance(self) -> np.ndarray:
-        """Hamming distance of every state to the reference, uint8 (2**n,)."""
+        """Hamming distance from every state to the reference, uint8 (2**n,)."""
         return distances(np.arange(len(self.loss)), self.reference_state)
 
     @property
     def estimated_deviation(self) -> float | None:
-        """The mean-field estimate of the deviation; None where there is no deviation or no known noise."""
+        """The mean-field estimate of the deviation; None if the deviation or the noise is unknown."""
         known = self.instance.origin.get("noise") is not None and not unlike_gaussian(self.instance)
         if self.deviation is None or not known:
             return None
         return expected_deviation(self.instance, surrogate=self._surrogate)
 
     def signs(self, state: int) -> np.ndarray:
-        """Return the signs of the state of that number.
+        """Return the signs of the state with a given number.
 
         Parameters
         ----------
@@ -175,27 +186,28 @@ class Landscape(Result):
         threads: int | None = None,
         progress: bool | ProgressCallback = False,
     ) -> Basins:
-        """Run the dynamics from many starts and count where they end.
+        """Run the dynamics from many starts and count the end states.
 
         Parameters
         ----------
         starts : int
-            Number of runs; each starts from latents drawn from N(0, 1/n).
+            Number of runs. Each starts from latents drawn from N(0, 1/n).
         schedule : Schedule, optional
             As in `train`.
         seed : int, SeedSequence or Generator
             Random seed of the starts.
         steps : int
-            Most steps of a run; an absorbed run ends at once. Where no state absorbs, 10,000 at most.
+            Largest number of steps of a run; an absorbed run ends at once. If no state absorbs, 10,000 at
+            most.
         threads : int, optional
-            Runs at a time, all cores by default; results are the same for any value.
+            Number of runs at a time, all cores by default; results are the same for any value.
         progress : bool or callable
             True shows a display; a callable gets a `Progress` several times a second.
 
         Returns
         -------
         Basins
-            The ends, most frequent first.
+            The end states, most frequent first.
 
         Raises
         ------
@@ -211,21 +223,48 @@ class Landscape(Result):
         >>> found.basins(50, steps=10_000)
         Basins(50 starts, 7 end states, 0 not absorbed)
         """
-        return find_basins(
-            self.instance,
-            self._surrogate,
-            self.reference_state,
-            not self.absorbing_states.size,
-            starts,
-            schedule,
-            seed,
-            steps,
-            threads,
-            progress,
+        from sterling.dynamics.train import train
+
+        starts, steps, root = integer(starts, "starts", 1), integer(steps, "steps", 1), checks.seed(seed)
+        if not self.absorbing_states.size:
+            steps = min(steps, ENDLESS_STEPS)
+        ends: list[int] = []
+        verdicts: Counter[str] = Counter()
+        with Pool(threads) as pool, reporting(progress, "runs") as show:
+
+            def look(_) -> None:
+                if pool.stopping:
+                    raise _Stopped
+
+            def run(number: int) -> tuple[int | None, str]:
+                start = part_seed(root, LATENT, number)
+                options = {"record": (), "progress": look, "threads": 1, "cache_bytes": _CACHE_BYTES}
+                orbit = train(self.instance, steps, schedule, self._surrogate, start, **options)
+                return number_of(orbit.signs) if orbit.verdict.absorbed else None, orbit.verdict.name
+
+            for done in pool.results(run, range(starts)):
+                if done is not None:
+                    end, verdict = done.value
+                    verdicts[verdict] += 1
+                    ends += [] if end is None else [end]
+                if show is not None:
+                    show(Progress(verdicts.total(), starts))
+        states, counts = np.unique(np.array(ends, np.int64), return_counts=True)
+        order = np.argsort(-counts, kind="stable")
+        states = states[order]
+        return Basins(
+            starts=starts,
+            states=states,
+            counts=counts[order],
+            absorbing=signs_of(states, self.n),
+            distance=distances(states, self.reference_state),
+            unabsorbed=starts - len(ends),
+            verdicts=dict(sorted(verdicts.items())),
+            steps=steps,
         )
 
     def sentence(self) -> str:
-        """Return in words whether runs on these data can get stuck.
+        """Return whether runs on these data can get stuck, in words.
 
         Returns
         -------
@@ -245,7 +284,7 @@ class Landscape(Result):
         if not self.absorbing_states.size:
             return f"No state absorbs: no run can get stuck, and runs that reach {home} leave it again."
         if self.instance.teacher is None:
-            return "No state other than a minimiser of the loss absorbs: no run can get stuck."
+            return "Only minimisers of the loss absorb: no run can get stuck."
         return f"{home[:1].upper()}{home[1:]} is the only absorbing state: no run can get stuck."
 
     def _nearest(self, states: np.ndarray) -> str:
@@ -254,16 +293,13 @@ class Landscape(Result):
     def _rows(self) -> list[tuple[str, str]]:
         reference = "the teacher" if self.instance.teacher is not None else "the lowest minimiser"
         loss, minimisers, absorbing = self.loss, self.minimiser_states, self.absorbing_states
-        if minimisers.size == 1 and self.instance.teacher is None:
-            lowest = "1 state, the reference of distances"
-        else:
-            lowest = f"{counted(minimisers.size, 'state')}: {self._spread(minimisers, reference)}"
+        lowest = f"{counted(minimisers.size, 'state')}: {self._spread(minimisers, reference)}"
         ends = "none: runs leave every state again"
         if absorbing.size:
             ends = f"{absorbing.size:,}: {self._spread(absorbing, reference)}"
         solved = int((loss[self.trap_states] == 0).sum())
-        if solved:  # `train` does not call them traps
-            ends += f"; {counted(solved, 'trap')} with zero loss: a run that ends there is called OPTIMAL"
+        if solved:
+            ends += f"; {counted(solved, 'trap')} with zero loss: a run that ends there is OPTIMAL"
         return [
             ("verdict", "trap free" if self.trap_free else "has traps"),
             ("states", f"{len(loss):,} (2^{self.n}), losses from {loss.min():.4g} to {loss.max():.4g}"),
@@ -275,7 +311,7 @@ class Landscape(Result):
         ]
 
     def _spread(self, states: np.ndarray, reference: str) -> str:
-        """Return how many of the states lie at which distance."""
+        """Return the number of states at each distance, in words."""
         found, counts = np.unique(distances(states, self.reference_state), return_counts=True)
         parts = [
             f"{count:,} at {counted(distance, 'flip')}" if distance else reference
@@ -289,13 +325,13 @@ class Landscape(Result):
         if self.deviation is None or self.pull is None:
             return f"unknown: {self.deviation_reason}"
         if self.pull <= 0:
-            consequence = "some wrong weights have no mean pull home"
+            consequence = "some wrong weights have no mean pull towards the teacher"
         else:
             consequence = f"the smallest mean pull on a wrong weight is {self.pull:.3g} (exact), so "
             if self.deviation < self.pull:
                 consequence += "no trap can exist"
             elif self.trap_free:
-                consequence += "traps are possible; the visit to every state finds none"
+                consequence += "traps are possible, but there are none in these data"
             else:
                 consequence += "traps are possible"
         estimate = self.estimated_deviation
@@ -303,7 +339,7 @@ class Landscape(Result):
         return f"{self.deviation:.3g} = sup ‖G − E G‖_∞{beside}; {consequence}"
 
     def table(self) -> pl.DataFrame:
-        """Return one row a state.
+        """Return a table with one row for each state.
 
         Returns
         -------
@@ -314,7 +350,7 @@ class Landscape(Result):
         Raises
         ------
         CapacityError
-            If it would not fit into memory.
+            If the table would not fit into memory.
         """
         import polars as pl
 
@@ -397,7 +433,7 @@ def landscape(
     InputError
         If n > 24, or the surrogate is smooth.
     CapacityError
-        If it would not fit into memory.
+        If the landscape would not fit into memory.
     KeyboardInterrupt
         Within half a second of Ctrl-C.
 
@@ -423,8 +459,7 @@ def check_dimension(n: int) -> None:
     """Raise InputError if there are too many states to visit."""
     if n > MAX_DIMENSION:
         raise InputError(
-            f"n is {n}, so there are 2^{n} states to visit; n may be at most {MAX_DIMENSION}: take fewer "
-            "inputs, or train single runs",
+            f"n is {n}, so there are 2^{n} states to visit; n may be at most {MAX_DIMENSION}",
             argument="n",
         )
 
@@ -434,14 +469,14 @@ def check_surrogate(surrogate: str | Surrogate) -> Surrogate:
     chosen = get_surrogate(surrogate)
     if not chosen.piecewise_constant:
         raise InputError(
-            f"a visit to every state needs a piecewise-constant surrogate, and {chosen.name} is smooth: take "
-            "relu, identity, clipped_relu or hard_tanh (the loss is the same for all)"
+            f"a visit to every state needs a piecewise-constant surrogate, and {chosen.name} is smooth: use "
+            "relu, identity, clipped_relu or hard_tanh"
         )
     return chosen
 
 
 def _mean_levels(instance: Instance, surrogate: Surrogate, gaussian: bool | None) -> np.ndarray | str:
-    """Return w*_k·E G_k by distance, float64 (2, n + 1), or why it is unknown."""
+    """Return w*_k·E G_k by distance, float64 (2, n + 1), or the reason why it is unknown."""
     if instance.teacher is None:
         return "the mean gradient needs a teacher, and the instance has none"
     if gaussian is None:

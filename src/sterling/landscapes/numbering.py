@@ -1,4 +1,4 @@
-"""States by number: bit k of the number is set where sign k is +1."""
+"""Numbers of states: bit k of the number is set where sign k is +1."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Linear programs over the polytope of the balance, solved by generating columns.
-
-They have n rows and 2ⁿ columns: few at first, then those that the current dual vectors price too low, among
-all states at a time.
-"""
+"""Linear programs over the polytope of the balance, with n rows and 2ⁿ columns, by column generation."""
 
 from __future__ import annotations
 
@@ -14,9 +10,9 @@ from sterling.base.progress import Progress
 from sterling.errors import SterlingError
 from sterling.landscapes.numbering import members
 
-#: States whose prices are found at a time.
+#: States priced at a time.
 PRICED = 1 << 14
-#: What a price may be too low by: the proof is evaluated anyway, so this costs sharpness only.
+#: Tolerance of a price. It affects only the sharpness of the bound, because the proof is evaluated again.
 SLACK = 1e-7
 
 _NEW = 8  # states that one program may bring in at a time
@@ -41,10 +37,7 @@ def minimum(goal: np.ndarray, rows: np.ndarray, equal: np.ndarray) -> Any:
 
 
 def bounds(table: np.ndarray, show) -> np.ndarray:
-    """Return the optimal dual vectors, (n + 1, n): first for the empty set, then for each weight.
-
-    All programs are minima over P: of π(∅), and of −Σ_{D∋k} π(D). They share their columns.
-    """
+    """Return the optimal dual vectors, (n + 1, n), of the minima of π(∅) and of −Σ_{D∋k} π(D) over P."""
     n = table.shape[1]
     scale = max(float(table.max()), -float(table.min()), np.finfo(float).tiny)
     columns = np.unique(np.concatenate([[0], 1 << np.arange(n), [(1 << n) - 1]]))
@@ -74,7 +67,7 @@ def _goals(sets: np.ndarray, n: int) -> np.ndarray:
 def _price(
     table: np.ndarray, duals: np.ndarray, levels: np.ndarray, programs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sets that the duals price too low, a few a program, and the programs that have some."""
+    """Return a few sets per program that the duals price too low, and the programs with such sets."""
     n = table.shape[1]
     found: list[np.ndarray] = []
     costs: list[np.ndarray] = []

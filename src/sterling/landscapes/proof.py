@@ -1,6 +1,6 @@
-"""What dual vectors prove: evaluated over all states, with a bound on every rounding.
+"""The bounds that dual vectors prove, evaluated over all states with a bound on every rounding error.
 
-Nothing of the search for them is used here. `certificate.py` and `cases.py` say what they prove, and why.
+This file uses no part of the search for them. `certificate.py` and `cases.py` state the proofs.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ def check(
     cases: np.ndarray,
     case_duals: np.ndarray,
 ) -> tuple[float, float, np.ndarray, bool]:
-    """Return what dual vectors prove, by going through all states with the definition of the gradient.
+    """Return what the dual vectors prove: balance_occupancy, occupancy, wrong_share, absorbs.
 
-    Nothing of the search is used: no Gray code, no table, no linear program. Arguments and results are as in
-    `Certificate`: balance_occupancy, occupancy, wrong_share, absorbs.
+    The gradient of each state comes from its definition: no Gray code, no table, no linear program.
     """
     blocks = _by_definition(instance, get_surrogate(surrogate), reference)
     return judge(blocks, instance, reference, surrogate, duals, cases, case_duals)
@@ -72,21 +71,21 @@ def judge(
     case_duals: np.ndarray,
     margin: float = 1.0,
 ) -> tuple[float, float, np.ndarray, bool]:
-    """Return the bounds that the dual vectors prove, each lowered by what roundings may have added.
+    """Return the bounds that the dual vectors prove, less a bound on the rounding errors times ``margin``.
 
     With u = 2⁻⁵³: an entry of B′ has the relative error 2u; a product adds u, a sum of n terms (n − 1) u of
-    the sum of sizes, the last addition u of the result. ``margin`` is a factor on the errors.
+    the sum of sizes, the last addition u of the result.
     """
     n = instance.n
     if duals.shape != (n + 1, n) or not (np.isfinite(duals).all() and (duals >= 0).all()):
-        raise InputError(f"dual vectors must be {n + 1} by {n} finite numbers, none negative")
+        raise InputError(f"dual vectors must be {n + 1} by {n} finite numbers that are not negative")
     inexact = 0.0
     if instance.gradient_bound >= 1 << 53:  # sums of floats are rounded too
         inexact = instance.samples * instance.m * _UNIT * instance.gradient_bound / instance.unit
     if not complete(cases):  # they prove nothing
         cases, case_duals = cases[:0], case_duals[:0]
     if not (np.isfinite(case_duals).all() and (case_duals[cases == 0] >= 0).all()):
-        raise InputError("dual vectors of cases must be finite numbers, negative for balanced weights alone")
+        raise InputError("dual vectors of cases must be finite, and negative for balanced weights only")
     parted = len(cases) > 0
     occupancy, worst, least = math.inf, np.full(n, -math.inf), np.full(len(cases), math.inf)
     for first, pushes in blocks:
@@ -111,12 +110,12 @@ def judge(
 
 
 def homewards(block: np.ndarray, wrong: np.ndarray, inexact: float = 0.0) -> bool:
-    """Whether B_k ≤ 0 for every wrong weight of these states, with that error of B_k."""
+    """Whether B_k ≤ 0 for every wrong weight of these states; ``inexact`` bounds the error of B_k."""
     return bool((block[wrong] <= -inexact).all())
 
 
 def complete(cases: np.ndarray) -> bool:
-    """Whether cases exclude each other and leave nothing out, so that their volumes add up to one."""
+    """Whether cases exclude each other and cover everything: their volumes then add up to one."""
     clash = [(one * cases[k + 1 :] == -1).any(axis=1).all() for k, one in enumerate(cases)]
     return all(clash) and float(np.exp2(-np.count_nonzero(cases, axis=1).astype(float)).sum()) == 1.0
 
@@ -124,6 +123,6 @@ def complete(cases: np.ndarray) -> bool:
 def proved(
     block: np.ndarray, kept: np.ndarray, wrong: np.ndarray, cases: np.ndarray, duals: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return Σ λ_k B′_k or B_k at states, (states, cases), and which states a case leaves out."""
+    """Return Σ λ_k B′_k or B_k at states, (states, cases), and which states a case excludes."""
     free, even = np.where(cases == 0, duals, 0.0), np.where(cases == 1, duals, 0.0)
     return kept @ free.T + block @ even.T, (wrong @ (cases == -1).T.astype(np.float64)) > 0

@@ -1,4 +1,4 @@
-"""The visit to all states: arguments of the kernels, and the intervals of the Gray code given to threads."""
+"""The visit to all states: prepares the kernels, and divides the Gray code into intervals for threads."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sterling.landscapes.numbering import number_of
 from sterling.model.instance import Instance
 from sterling.surrogates import Surrogate
 
-_INTERVAL = 0.05  # seconds that an interval should take: Ctrl-C waits for its end
-_VISIT, _VISITED_ROW = 3e-7, 4e-9  # seconds for a state and for a row of it, on one machine
-_SHORTEST = 1 << 8  # states in an interval; beginning one costs as much as several
-_EACH = 4  # intervals for each thread at least, so that all end at about the same time
+_INTERVAL = 0.05  # intended seconds of an interval: Ctrl-C waits for its end
+_VISIT, _VISITED_ROW = 3e-7, 4e-9  # estimated seconds for a state and for a row of it
+_SHORTEST = 1 << 8  # states in an interval, at least: its first state costs as much as several
+_EACH = 4  # intervals for each thread at least, so that all threads end at about the same time
 _STRIP = 1 << 20  # losses converted at a time
 
 
@@ -27,7 +27,7 @@ class Found(NamedTuple):
     loss: np.ndarray  # float64 (2**n,)
     minimisers: np.ndarray  # int64, numbers of states
     absorbing: np.ndarray  # int64, numbers of states
-    deviation: tuple[float, int] | None  # and the number of a state where it occurs
+    deviation: tuple[float, int] | None  # with the number of a state where it occurs
 
 
 def sweep(
@@ -57,10 +57,14 @@ def sweep(
     parts = _visit(instance, surrogate, teacher, work, threads, progress)
     absorbing = np.sort(np.concatenate([part[0] for part in parts]))
     minimisers = np.flatnonzero(squares == squares.min())
-    # Of equals the state of the lowest number, for any number of threads.
+    # Among equal deviations the lowest state number, so that the number of threads does not matter.
     largest, state = max(part[1:] for part in parts)
     deviation = None if levels is None else (largest, -state)
-    return Found(_to_losses(squares, instance), minimisers, absorbing, deviation)
+    losses = squares.view(np.float64)  # converted in place
+    divisor = 2.0 * instance.samples * 4.0**instance.label_bits
+    for first in range(0, states, _STRIP):
+        losses[first : first + _STRIP] = squares[first : first + _STRIP].astype(np.float64) / divisor
+    return Found(losses, minimisers, absorbing, deviation)
 
 
 def balances(
@@ -119,13 +123,3 @@ def _visit(
             if show is not None:
                 show(Progress(min(done, states), states))
     return parts
-
-
-def _to_losses(squares: np.ndarray, instance: Instance) -> np.ndarray:
-    """Turn the exact integers into losses, in place."""
-    losses = squares.view(np.float64)
-    divisor = 2.0 * instance.samples * 4.0**instance.label_bits
-    for first in range(0, len(squares), _STRIP):
-        strip = slice(first, first + _STRIP)
-        losses[strip] = squares[strip].astype(np.float64) / divisor
-    return losses

@@ -101,7 +101,7 @@ class StraightThroughClassifier(ClassifierMixin, CodedEstimator):
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise InputError("there is one class only; a classifier needs samples of two or more classes")
+            raise InputError("the labels have only one class; a classifier needs two or more")
         inputs = self._prepare(X[:, None, :])
         targets = [1] if len(self.classes_) == 2 else list(range(len(self.classes_)))
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=len(targets))

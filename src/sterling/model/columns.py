@@ -1,4 +1,4 @@
-"""The columns of a table: which one holds the labels, and all of them as numbers."""
+"""The columns of a table: finds the labels, and turns all columns into numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sterling.errors import InputError, SterlingWarning
 if TYPE_CHECKING:
     import polars as pl
 
-#: Columns that hold the labels unless the caller names another one, in upper or lower case.
+#: Default names of the label column, in upper or lower case.
 LABEL_NAMES = ("label", "y")
 
 
@@ -37,7 +37,7 @@ def split(frame: pl.DataFrame, labels) -> Data:
     if len(names) < 2:
         raise InputError("it has one column only: give inputs and labels, separated by commas")
     if not frame.height:
-        raise InputError("it has column names but no rows: take another copy of it")
+        raise InputError("it has column names but no rows")
     column = _label_column(names, labels)
     inputs, kept = [], []
     for index, (series, name) in enumerate(zip(frame.iter_columns(), names, strict=True)):
@@ -46,12 +46,12 @@ def split(frame: pl.DataFrame, labels) -> Data:
             kept.append(name)
     targets = _numbers(frame.to_series(column), f"the label column {names[column]!r}", "map it to 0 and 1")
     if not inputs:
-        raise InputError("it has no inputs beside the labels: add some")
+        raise InputError("it has labels but no inputs")
     return Data(np.stack(inputs, axis=1), targets, label_name=names[column], names=kept)
 
 
 def is_frame(table: Any) -> bool:
-    """Whether a table is a frame of Polars or pandas, judged by its methods: neither need be installed."""
+    """Whether a table is a frame of Polars or pandas, by its attributes: pandas may not be installed."""
     return hasattr(table, "columns") and hasattr(table, "to_numpy")
 
 
@@ -69,17 +69,17 @@ def from_frame(frame: Any) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def refuse_twins(names: Sequence[str]) -> None:
-    """Refuse two columns of one name: the labels might be among the inputs."""
+    """Raise InputError if two columns have the same name."""
     name, count = Counter(names).most_common(1)[0] if names else ("", 0)
     if count > 1:
         raise InputError(f"there are two columns named {name!r}: rename one, or drop it")
 
 
 def _is_row_number(series: pl.Series, index: int) -> bool:
-    """Whether a column without a name only numbers the rows, as the index of a saved table does."""
+    """Whether a column without a name numbers the rows, like the index that pandas saves."""
     rows = np.arange(len(series))
     if series.dtype.is_integer() and any((series.to_numpy() == rows + first).all() for first in (0, 1)):
-        text = "a column without a name numbers the rows: it is left out"
+        text = "the column without a name is left out, because it only numbers the rows"
         warnings.warn(text, SterlingWarning, stacklevel=5)
         return True
     raise InputError(f"column {index} (counted from 0) has no name: name it, or drop it")
@@ -90,7 +90,7 @@ def _label_column(names: list[str], labels) -> int:
         usual = [name for name in LABEL_NAMES if name in names]
         usual = usual or [name for name in names if name.lower() in LABEL_NAMES]
         if len(usual) > 1:
-            raise InputError(f"it has columns {usual[0]!r} and {usual[1]!r}: say which one holds the labels")
+            raise InputError(f"it has columns {usual[0]!r} and {usual[1]!r}: give labels=, the name of one")
         return names.index(usual[0]) if usual else len(names) - 1
     if labels in names:
         return names.index(labels)
@@ -103,7 +103,7 @@ def _label_column(names: list[str], labels) -> int:
 
 
 def _numbers(series: pl.Series, what: str, advice: str) -> np.ndarray:
-    """Return one column as float64, or say which value cannot be used."""
+    """Return a column as float64; InputError names the first value that is not a finite number."""
     import polars as pl
 
     numbers = series.str.strip_chars() if series.dtype == pl.String else series

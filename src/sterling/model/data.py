@@ -1,7 +1,6 @@
 """Data files: one function that reads .npz, .npy, .csv and .parquet into an `Instance`.
 
-It finds the labels and says in one sentence why a file cannot be used. Shapes, finite values, grids and
-normalisation are left to `Instance`.
+`columns.py` finds the labels; `Instance` checks shapes and values, rounds, and normalises.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from sterling.model.instance import Instance
 from sterling.model.normalise import Normalizer, check_normalize, normalize_values
 
 _SEPARATORS = ",;\t"
-_ENTRY_BYTES = 28  # that a number takes at the peak: as read, as float64 twice, and as a code
+_ENTRY_BYTES = 28  # memory of a number at the peak: as read, as float64 twice, and as a code
 _STARTS = {".npz": b"PK", ".npy": b"\x93NUMPY", ".parquet": b"PAR1"}
 
 
@@ -72,8 +71,8 @@ def load_data(
     Raises
     ------
     InputError
-        For a file that is missing, empty, damaged or of another format than its suffix says, for columns
-        that are not numbers or have gaps, and for anything that `Instance` refuses.
+        For a file that is missing, empty, damaged or in another format than its suffix says, for columns
+        that are not numbers or have gaps, and for data that `Instance` refuses.
     CapacityError
         If the data do not fit into memory. The size is estimated before the data are read.
 
@@ -102,9 +101,9 @@ def load_data(
         with path.open("rb") as file:
             start = file.read(8)
         if not start:
-            raise InputError("the file is empty: take another copy of it")
+            raise InputError("the file is empty")
         if not start.startswith(_STARTS.get(suffix, b"")):
-            raise InputError(f"this is not a {suffix} file: rename it, or save it again as one")
+            raise InputError(f"it is not a {suffix} file, in spite of its name")
         data = _READERS[suffix](path, labels)
         if data.label_name is not None:
             origin["labels"] = data.label_name
@@ -126,7 +125,7 @@ def load_data(
 
 
 def _columns_of(problem: InputError, origin: dict[str, Any]) -> str:
-    """Return the names of the columns that a message is about, in brackets."""
+    """Return the names of the columns in a message, in brackets."""
     names = []
     for what in problem.about:
         if what == "labels" and "labels" in origin:
@@ -138,7 +137,7 @@ def _columns_of(problem: InputError, origin: dict[str, Any]) -> str:
 
 def _unusable(suffix: str, problem: BaseException) -> InputError:
     reason = (str(problem) or type(problem).__name__).splitlines()[0].rstrip(".:")
-    return InputError(f"it cannot be read as a {suffix} file ({reason}): save the numbers again")
+    return InputError(f"it cannot be read as a {suffix} file: {reason}")
 
 
 def _read_npz(path: Path, labels) -> Data:
@@ -149,14 +148,12 @@ def _read_npz(path: Path, labels) -> Data:
         with np.load(path, allow_pickle=False) as archive:
             for key in ("inputs", name):
                 if key not in archive.files:
-                    raise InputError(
-                        f"it has no array {key!r}, only {', '.join(archive.files) or 'an empty list'}"
-                    )
+                    raise InputError(f"it has no array {key!r}; it has {', '.join(archive.files) or 'none'}")
             require_memory(sum(info.file_size for info in archive.zip.infolist()), printable(path))
             parts = [archive.get(key) for key in ("inputs", name, "readout", "teacher")]
     except SterlingError:
         raise
-    except Exception as problem:  # the readers of damaged bytes raise ten kinds of errors
+    except Exception as problem:  # damaged files raise many kinds of errors
         raise _unusable(".npz", problem) from None
     return Data(*parts, label_name=None if name == "labels" else name)
 
@@ -170,14 +167,14 @@ def _read_npy(path: Path, labels) -> Data:
         raise InputError(f"it has shape {table.shape}; give a table of inputs, with the labels in a column")
     number = -1 if labels is None else whole(labels)
     if number is None:
-        raise InputError(f"it has no column names, so labels={labels!r} means nothing: give a number")
+        raise InputError(f"it has no column names, and labels is {labels!r}: give a number")
     require_memory(table.size * (table.itemsize + _ENTRY_BYTES), printable(path))
     column = column_index(number, table.shape[1])
     return Data(np.delete(table, column, axis=1), table[:, column], label_name=f"column {column}")
 
 
 def _source(path: Path) -> Path | io.BytesIO:
-    """Return what Polars can read: it takes no names that are not UTF-8."""
+    """Return the file for Polars, as bytes if its name is not UTF-8."""
     return path if printable(path) == str(path) else io.BytesIO(path.read_bytes())
 
 
@@ -188,7 +185,7 @@ def _read_csv(path: Path, labels) -> Data:
     with path.open("rb") as file:
         text = file.read(1 << 16).decode("utf-8-sig", errors="replace")
     if "\0" in text:
-        raise InputError("it is not CSV in UTF-8, it holds binary data: save it again as CSV")
+        raise InputError("it is not CSV in UTF-8 but binary data")
     separator = max(_SEPARATORS, key=text.partition("\n")[0].count)  # a comma where none occurs
     entries = size * (text.count(separator) + text.count("\n") + 1) / (len(text) or 1)
     require_memory(size + int(_ENTRY_BYTES * entries), printable(path))
@@ -196,7 +193,7 @@ def _read_csv(path: Path, labels) -> Data:
         frame = pl.read_csv(_source(path), separator=separator, glob=False, infer_schema_length=None)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as problem:
         raise InputError(f"it cannot be read as CSV: {_csv_reason(str(problem))}") from None
-    if all(map(_is_number, frame.columns)):
+    if not pl.Series(frame.columns).cast(pl.Float64, strict=False).null_count():
         raise InputError(f"it starts with numbers ({frame.columns[:8]}): put a line of column names on top")
     refuse_twins([name.partition("_duplicated_")[0] for name in frame.columns])  # as Polars marks them
     while frame.height and frame.width > 1 and all(value is None for value in frame.row(-1)):
@@ -214,21 +211,16 @@ def _csv_reason(text: str) -> str:
     return (text or "it is empty").splitlines()[0].rstrip(".") + "; save it again as plain CSV"
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _read_parquet(path: Path, labels) -> Data:
     import polars as pl
 
     try:
         lazy = pl.scan_parquet(_source(path), glob=False)
         schema, rows = lazy.collect_schema(), lazy.select(pl.len()).collect().item()
-        for name, kind in schema.items():  # a text of few bytes in the file may fill the memory
+        for (
+            name,
+            kind,
+        ) in schema.items():  # a repeated text may take few bytes in the file and fill the memory
             if not (kind.is_numeric() or kind == pl.Boolean):
                 raise InputError(f"column {name!r} has type {kind}: turn it into numbers, or drop it")
         require_memory(rows * len(schema) * _ENTRY_BYTES, printable(path))

@@ -21,9 +21,9 @@ from sterling.errors import InputError, InputTypeError
 
 #: Grid of the inputs: 2^-12, or coarser where the family needs the range.
 FINEST_BITS = 12
-#: A family's grid reaches at least the quantile of this tail; what lies beyond is drawn as the last code.
+#: Probability of entries beyond a family's grid. They are drawn as the last code.
 TAIL = 1e-7
-#: Largest difference from 1 of the variance of a user's distribution, cut off at its reach.
+#: Largest difference from 1 of the variance of a user's distribution.
 _VARIANCE_OFF = 0.05
 
 _POWER = re.compile(r":.*\d[eE]$")  # the "+" after it belongs to a number such as 1e+2
@@ -34,9 +34,8 @@ _RECTIFIED_DEVIATION = math.sqrt(0.5 - 0.5 / math.pi)  # of max(0, z) for a stan
 class Family(Described):
     """A distribution of unit variance with independent entries.
 
-    Your own subclass is a frozen dataclass with at most one parameter, a ``name``, ``reach`` and
-    ``cumulative``; `register` makes it usable by name. ``reach`` bounds all but a share of 10^-7 of the
-    entries.
+    A subclass is a frozen dataclass with at most one parameter, a ``name``, ``reach`` and ``cumulative``;
+    `register` makes it usable by name. At most a share of 10^-7 of the entries is larger than ``reach``.
 
     Examples
     --------
@@ -58,7 +57,7 @@ class Family(Described):
 
     name: ClassVar[str] = ""
 
-    #: The size that hardly any entry exceeds: a number, or a property.
+    #: Largest size of nearly all entries: a number, or a property.
     reach: ClassVar[Any]
 
     def cumulative(self, x: np.ndarray) -> np.ndarray:
@@ -93,15 +92,14 @@ class Family(Described):
 
     @property
     def bits(self) -> int:
-        """The grid of the family is 2^-bits; codes of 16 bits then reach far enough."""
+        """The grid of the family is 2^-bits, as fine as 16 bits allow, at most 2^-12."""
         reach = real(self.reach, f"the reach of the input family {self.name!r}", above=0)
         return min(FINEST_BITS, 15 - math.ceil(math.log2(reach)))
 
     def __str__(self) -> str:
         if FAMILIES.get(self.name) is not type(self):
             raise InputError(
-                f"the input family {type(self).__name__} has no registered name: give it one, and pass it to "
-                "sterling.register"
+                f"the input family {type(self).__name__} has no registered name: use sterling.register"
             )
         parameters = fields(self)
         return f"{self.name}:{getattr(self, parameters[0].name)!r}" if parameters else self.name
@@ -325,7 +323,7 @@ def family_table(family: Family):
 
 
 def _check_distribution(family: Family, step: float) -> None:
-    """Refuse a user's distribution that is not one, or not of unit variance."""
+    """Raise InputError if a user's `cumulative` is no distribution function or not of unit variance."""
     edges = _edges(step)
     below = np.asarray(family.cumulative(edges), np.float64)
     if below.shape != edges.shape or not np.all(np.diff(below) >= 0) or below[0] < 0 or below[-1] > 1 + 1e-9:
@@ -344,12 +342,12 @@ def _check_distribution(family: Family, step: float) -> None:
 
 @lru_cache(maxsize=16)
 def normal_table(codes_per_deviation: int):
-    """Return the table of a rounded normal distribution; its codes are fractions of a standard deviation."""
+    """Return the sampling table of a normal distribution rounded to fractions of its deviation."""
     return _table(Gaussian().cumulative, 1.0 / codes_per_deviation)
 
 
 def _normal(x: np.ndarray) -> np.ndarray:
-    """Return the normal distribution function (SciPy's would cost a third of a second of start-up)."""
+    """Return the normal distribution function. SciPy's would add a third of a second to the first draw."""
     return np.array([0.5 * math.erfc(-value * math.sqrt(0.5)) for value in x.tolist()])
 
 

@@ -44,8 +44,8 @@ from sterling.surrogates import Surrogate, get_surrogate
 
 _BLOCK_ROWS = 16384  # rows converted to float64 at a time
 _KEEP_FLOATS = 1 << 29  # float64 copies up to this size are kept between calls
-_PEAK_BYTES = 16  # per input, while an instance is made: float64 values and work on them
-_ROWS = 32  # rows that float64 must be able to add exactly, so that sums are not cut too finely
+_PEAK_BYTES = 16  # memory of an input while an instance is made
+_ROWS = 32  # rows in an exact sum of floats, at least
 _DERIVATIVE_BITS = 20  # grid of the derivative of smooth surrogates
 
 
@@ -67,7 +67,7 @@ def transpose(grid: InputGrid, threads: int | None = None) -> np.ndarray:
 class Instance(Described):
     """A finite data set (Z_i, y_i), i = 1 … N, with readout v and, if known, the teacher's signs.
 
-    Make one from your own data, or draw one with `Problem.draw`.
+    Create one from your own data, or draw one with `Problem.draw`.
 
     Parameters
     ----------
@@ -78,17 +78,17 @@ class Instance(Described):
     readout : array (m,), optional
         The second-layer weights v; ones by default.
     teacher : array (n,) of −1 and +1, optional
-        The reference that verdicts are measured against.
+        The reference of verdicts.
     normalize : None, "standard", "whiten" or Normalizer
-        Transformation of the inputs. By name it is fitted to them; a fitted normaliser is applied as it is.
+        Transformation of the inputs. A named one is fitted to them; a fitted normaliser is applied as it is.
     precision : "int16" or "int32"
         Width of the stored codes. Rounding errors are at most 2^-15 of each feature's range (int16) or 2^-23
         (int32); `rounding` has their sizes. Labels without an exact grid are rounded to 2^-20 of the largest;
         if sums would not fit, to coarser grids down to 2^-8.
     constant : "refuse" or "keep"
-        What to do with a feature that has one value in every sample, such as a bias column.
+        What to do with a constant feature, such as a bias column.
     origin : dict, optional
-        Where the data come from, for tables and files.
+        Source of the data, for tables and files.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class Instance(Described):
     feature_names : tuple of str, or None
         The columns of the frame.
     origin : dict
-        Where the data come from.
+        Source of the data.
     rounding : Rounding
         Rounding errors of inputs, labels and readout.
     normalizer : Normalizer or None
@@ -108,7 +108,7 @@ class Instance(Described):
     Raises
     ------
     InputError
-        For data that are empty, not finite, of the wrong shape, or cannot be produced.
+        For data that are empty, not finite or of the wrong shape, or labels that the network cannot output.
     CapacityError
         When exact sums would not fit.
 
@@ -183,7 +183,7 @@ class Instance(Described):
         normalizer: Normalizer | None,
         origin: dict,
     ) -> None:
-        """Take over inputs on their grid, after and before the normalisation, and facts about them."""
+        """Store the inputs on their grid and what is known about them; ``raw`` is not normalised."""
         self.grid: InputGrid = grid
         self._raw_bits: np.ndarray = raw.bits - raw.shifts
         self.n: int = grid.features
@@ -198,10 +198,7 @@ class Instance(Described):
     def _fill(
         self, labels: tuple[np.ndarray, int], readout: tuple[np.ndarray, int], rounding: Rounding
     ) -> None:
-        """Take over codes with the bits of their grids, and bound the sums over them for the engines.
-
-        RangeError says that an exact sum could overflow.
-        """
+        """Store labels and readout as codes, and bound all sums; RangeError if one could overflow."""
         grid, (label_codes, label_bits), (readout_codes, self.readout_bits) = self.grid, labels, readout
         self.rounding: Rounding = rounding
         self.readout_codes: np.ndarray = readout_codes
@@ -243,15 +240,15 @@ class Instance(Described):
 
     @property
     def origin(self) -> dict:
-        """Where the data come from: a new dictionary of plain values."""
+        """Source of the data: a new dictionary of plain values."""
         return deepcopy(self._origin)
 
     @cached_property
     def inputs(self) -> np.ndarray:
         """The inputs, float64 (N, m, n), exactly as the engines see them; read-only.
 
-        They are made from the codes at the first access and kept, 8·N·m·n bytes. To keep nothing, read rows
-        with ``instance.grid.values(first, last)``.
+        They are computed from the codes at the first access and kept, 8·N·m·n bytes.
+        ``instance.grid.values(first, last)`` returns some rows and keeps nothing.
         """
         require_memory(8 * self.samples * self.m * self.n, "the inputs as float64")
         values = self.grid.values().reshape(self.samples, self.m, self.n)
@@ -270,7 +267,7 @@ class Instance(Described):
 
     @property
     def readout_norm2(self) -> float:
-        """‖v‖², which the step sizes are divided by."""
+        """‖v‖², the divisor of step sizes."""
         codes = self.readout_codes.tolist()
         return float(sum(map(mul, codes, codes))) / 4.0**self.readout_bits
 
@@ -281,7 +278,7 @@ class Instance(Described):
 
     @property
     def unit(self) -> float:
-        """Gradient sums are integers; divided by this they are G."""
+        """Divisor that turns integer gradient sums into G."""
         bits = self.grid.bits + self.label_bits + self.readout_bits
         return float(np.ldexp(float(self.samples), bits))
 
@@ -297,7 +294,7 @@ class Instance(Described):
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of the data: two instances with the same one have the same orbits."""
+        """A digest of the data: instances with equal digests have the same orbits."""
         digest = hashlib.blake2b(digest_size=16)
         grid = self.grid
         for array in (_condense(grid.rows), grid.shifts, grid.offsets, self.label_codes, self.readout_codes):
@@ -337,8 +334,8 @@ class Instance(Described):
         signs : array (n,) of −1 and +1
             The state.
         inputs : array (N, n) or (N, m, n), optional
-            New inputs, not normalised: they are rounded and normalised as those of the instance were. By
-            default the instance's own.
+            New inputs, not normalised: they are rounded and normalised like those of the instance. By default
+            the inputs of the instance.
 
         Returns
         -------
@@ -361,20 +358,20 @@ class Instance(Described):
         """Return the STE gradient G(w) at w = signs/√n, float64 (n,).
 
         G = 1/N Σ_i r_i Σ_j v_j μ′(z_ij·w) z_ij with r_i = vᵀH(Z_i w) − y_i (docs/science, 2). The sum is an
-        exact integer. Below 2^53, the usual case, dividing it rounds once; above, converting it to a float
-        rounds as well. Smooth derivatives are rounded to the grid 2^-20.
+        exact integer, and the division rounds once. Sums above 2^53 are rare, and rounded once more. Smooth
+        derivatives are rounded to the grid 2^-20.
 
         Parameters
         ----------
         signs : array (n,) of −1 and +1
             The state.
         surrogate : str or Surrogate
-            Its μ′ takes the place of H′.
+            Its μ′ replaces H′.
 
         Returns
         -------
         float64 array (n,)
-            The gradient, in which each feature has the units of the inputs.
+            The gradient.
         """
         signs = check_signs(signs, self.n, "signs")
         chosen = get_surrogate(surrogate)
@@ -392,10 +389,8 @@ class Instance(Described):
         return shifted.astype(np.float64) / np.ldexp(self.unit, bits)
 
     def _weigh(self, coefficients: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-        """Return Σ_r c_r·slope_r·(codes_r + offsets) exactly, (n,): int64, or Python's integers if wide.
-
-        Slopes whose products would not be exact are split into limbs, whose sums are.
-        """
+        """Return Σ_r c_r·slope_r·(codes_r + offsets) exactly, (n,): int64, or Python's integers if wide."""
+        # Slopes are split into limbs so short that each sum of products is exact.
         most = max(int(np.abs(coefficients).max(initial=0)), 1) * self.code_bound
         room = min(EXACT // (_ROWS * most), WHOLE // self.gradient_bound)
         sums: np.ndarray = np.zeros(self.n, np.int64)

@@ -1,4 +1,4 @@
-"""Normalisers of inputs: centre and scale each feature, or whiten them together; fitted once, applied again.
+"""Normalisers of inputs, which centre and scale each feature, or whiten all of them together.
 
 The results do not depend on the machine: moments are exact integer sums, and matrix products run over
 integers below 2^53, where float64 is exact in any order.
@@ -18,18 +18,18 @@ from sterling.base.text import Described, counted
 from sterling.errors import InputError, InputTypeError, RangeError
 from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs
 
-_ROWS = 8192  # rows handled at a time, which bounds the memory of the float copies
+_ROWS = 8192  # rows converted to floats at a time
 _WEIGHT_BITS = 20  # grid of the whitening matrix, relative to its largest entry
 _LIMIT = 32767
 _SHOWN = 16  # numbers of a fitted normaliser that its repr holds
 
 
 class Normalizer(Described):
-    """A map of the inputs that is fitted to data and can be applied to others.
+    """A map of the inputs that is fitted to data and can be applied to other data.
 
-    Your own subclass has ``fit``, ``apply`` and ``to_dict``. It works on floats, so its results may depend on
-    the machine; those of sterling's normalisers do not. All rows (samples and units alike) count as draws of
-    the features.
+    A subclass has ``fit``, ``apply`` and ``to_dict``. It works on floats, so its results may depend on the
+    machine; those of sterling's normalisers do not. Each row, that is each unit of each sample, counts as a
+    draw of the features.
 
     Examples
     --------
@@ -69,8 +69,8 @@ class Normalizer(Described):
         Raises
         ------
         InputError
-            From sterling's normalisers: for a feature without variance, for too few rows, or, when whitening,
-            for linearly dependent features.
+            For a feature without variance, for too few rows, or, when whitening, for linearly dependent
+            features.
         """
         raise NotImplementedError
 
@@ -90,19 +90,19 @@ class Normalizer(Described):
         Raises
         ------
         InputError
-            From sterling's normalisers: if it is not fitted, or was fitted to another number of features.
+            If it is not fitted, or was fitted to another number of features.
         """
         raise NotImplementedError
 
     def _on_grid(self, grid: InputGrid) -> tuple[InputGrid, Normalizer]:
-        """Return the normalised inputs on a grid, and the normaliser, fitted to them unless it was before."""
+        """Return the normalised inputs on a grid, and the fitted normaliser."""
         values = grid.values()
         ready = self if self.fitted else self.fit(values)
         instance_of(ready, Normalizer, "the result of fit", "a fitted Normalizer")
         return quantise_inputs(ready._again(values)), ready
 
     def _again(self, values: np.ndarray) -> np.ndarray:
-        """Return raw inputs (rows, n) as `_on_grid` has them before rounding, checked."""
+        """Return normalised inputs (rows, n), checked, as `_on_grid` has them before rounding."""
         what, axes = f"the result of {type(self).__name__}.apply", ("row", "feature")
         return real_array(self.apply(values), what, axes, values.shape, "these inputs")
 
@@ -139,10 +139,6 @@ class _Affine(Normalizer):
         return self._fit(_Codes(grid))
 
     def _on_grid(self, grid: InputGrid) -> tuple[InputGrid, Normalizer]:
-        """Return the normalised inputs, and the normaliser, fitted to them unless it was before.
-
-        They lie on the finest common grid on which their codes fit 16 bits, at best 2^-12.
-        """
         codes = _Codes(grid)
         ready = self if self.fitted else self._fit(codes)
         ready._check_width(grid.features)
@@ -196,7 +192,7 @@ class Standardize(_Affine):
     Parameters
     ----------
     mean, factor : float64 (n,), optional
-        What was fitted: the means, and one over the standard deviations.
+        The fitted means, and the inverse standard deviations.
 
     Examples
     --------
@@ -242,7 +238,7 @@ class Whiten(_Affine):
     Parameters
     ----------
     mean : float64 (n,), optional
-        The means that were fitted.
+        The fitted means.
     matrix : float64 (n, n), optional
         The inverse factor, rounded to 2^-20 of the largest entry of each row.
 
@@ -293,7 +289,7 @@ NORMALIZERS: dict[str, _Affine] = {one.name: one for one in (Standardize(), Whit
 
 
 def check_normalize(given: Any) -> str | Normalizer | None:
-    """Return None, the name of a normaliser of sterling that is to be fitted, or another normaliser."""
+    """Return None, the name of a built-in normaliser to be fitted, or another normaliser."""
     if given is None or isinstance(given, str):
         known = "none" if given is None else choice(given, "normalize", ("none", *NORMALIZERS))
         return None if known == "none" else known
@@ -301,7 +297,7 @@ def check_normalize(given: Any) -> str | Normalizer | None:
         numbers = dict(given)
         kind = NORMALIZERS[choice(numbers.pop("name", None), "the name of a normaliser", tuple(NORMALIZERS))]
         if set(numbers) - {one.name for one in fields(kind)}:
-            raise InputError(f"a normaliser {kind.name!r} has other values than {shown(given)}")
+            raise InputError(f"{shown(given)} is not a normaliser {kind.name!r}")
         given = type(kind)(**numbers)
     if isinstance(given, Normalizer):
         return given.name if given in NORMALIZERS.values() else given
@@ -342,7 +338,7 @@ class _Codes:
         return (means - self.base) / self.unit
 
     def moments(self, need: int, verb: str, full: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Return means and covariance (only its diagonal unless full); the sums behind them are exact."""
+        """Return means and covariance (the diagonal, unless full) from exact sums."""
         count, features = self.rows.shape
         if count < need:
             have = "one row of inputs is" if count == 1 else f"{count} rows of inputs are"
@@ -372,7 +368,7 @@ def _blocks(count: int):
 
 
 def _inverse_factor(covariance: np.ndarray) -> np.ndarray:
-    """Return the inverse of the Cholesky factor, by element-wise steps that every machine rounds alike."""
+    """Return the inverse Cholesky factor, by element-wise steps with the same bits on every machine."""
     size = len(covariance)
     rest, factor = covariance.copy(), np.zeros_like(covariance)
     for k in range(size):

@@ -36,12 +36,14 @@ TEACHER, READOUT, NOISE, INPUTS, LATENT = range(5)
 
 _BLOCK = 4096  # samples that share one stream of random bits
 _IN_FLOATS = 2048  # samples turned to float64 at a time
-# Memory of a draw in bytes: for each code (rows and columns; whitened, float32 values as well), each row,
-# each code of the blocks that threads draw and normalise in floats, and for the sampling tables.
+# Memory of a draw in bytes: for each code (rows, columns, and float32 values if whitened), for each row, for
+# each code in the blocks of the threads and in the blocks that are normalised, and for the sampling tables.
 _CODE_BYTES = {None: 4, "standard": 4, "whiten": 8}
 _ROW_BYTES, _BLOCK_BYTES, _MOMENT_BYTES, _TABLE_BYTES = 40, 10, 20, 1 << 20
-_OWN_BYTES = 24  # for each code, where a user's normaliser works on floats
-_UNCHECKED = 1 << 19  # inputs up to which the memory is not checked: the check would take longer
+_OWN_BYTES = 24  # for each code, with a user's normaliser, which works on floats
+_UNCHECKED = (
+    1 << 19
+)  # inputs up to which the memory is not checked: the check would take longer than the draw
 _MOST_NOISE = 1e6
 _NOISE_CODES = 64  # codes to one standard deviation of the label noise, at least
 _FINE = 4096  # codes to one standard deviation before noise is scaled
@@ -51,7 +53,7 @@ READOUTS = ("ones", "signs", "gaussian")
 
 
 def part_seed(seed: int | np.random.SeedSequence, *part: int) -> np.random.SeedSequence:
-    """Return the seed of one part of a draw: the user's seed, extended by numbers that name the part."""
+    """Return the seed of one part of a draw: the user's seed, extended by the numbers of the part."""
     if isinstance(seed, np.random.SeedSequence):
         return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, *part))
     return np.random.SeedSequence(checks.integer(seed, "seed", 0), spawn_key=part)
@@ -104,9 +106,7 @@ class Problem(Described):
             object.__setattr__(self, name, checks.integer(getattr(self, name), name, 1))
         noise = checks.real(self.noise, "noise", 0, _MOST_NOISE) + 0.0  # −0.0 is 0
         if 0 < noise < 1 / _MOST_NOISE:
-            raise InputError(
-                f"noise is {noise}; below 10⁻⁶ take 0, the difference cannot be seen", argument="noise"
-            )
+            raise InputError(f"noise is {noise}; it must be 0 or at least 10⁻⁶", argument="noise")
         object.__setattr__(self, "noise", noise)
         if isinstance(self.readout, str):
             checks.choice(self.readout, "readout", READOUTS)
@@ -129,7 +129,7 @@ class Problem(Described):
         Returns
         -------
         Instance
-            With the teacher that made its labels.
+            With the teacher that generated its labels.
 
         Raises
         ------
@@ -153,7 +153,7 @@ class Problem(Described):
         normalizer = None
         if self.normalize is not None:
             grid, normalizer = normalise(raw, self.normalize)
-            grid = replace(grid, rounding=np.zeros(self.n))  # the teacher labels the rounded inputs
+            grid = replace(grid, rounding=np.zeros(self.n))  # no error: the teacher labels the rounded inputs
         teacher = _draw_signs(part_seed(seed, TEACHER), self.n)
         active = self._activations(grid, teacher, threads)
         instance = Instance.__new__(Instance)
@@ -227,7 +227,7 @@ class Problem(Described):
             table = normal_table(1 << _READOUT_BITS)
             codes = draw_codes(table, part_seed(seed, READOUT), (self.m,)).astype(np.int64)
             if not codes.any():
-                codes[0] = 1  # probability below 0.007^m; a readout of zeros would teach nothing
+                codes[0] = 1  # a readout of zeros has a probability below 0.007^m
             return codes, _READOUT_BITS
         return vector_codes(np.array(self.readout), fineness, "readout weights")
 

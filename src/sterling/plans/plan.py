@@ -51,7 +51,7 @@ def plan(
     threads: int | None = None,
     progress: bool | ProgressCallback = False,
 ) -> Plan:
-    """Say how many samples a problem takes, and what to expect of the samples that it has.
+    """Estimate how many samples a problem needs, and what its own sample size achieves.
 
     Parameters
     ----------

@@ -26,9 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sterling.base.checks import integer
 from sterling.base.text import Result
-from sterling.errors import InputError
 from sterling.returns.batch_means import Estimate, interval, ratio_of_halves
 
 #: Largest relative change of the number of wrong weights that counts as none.
@@ -55,11 +53,11 @@ class Chattering(Result):
     turns: float  # how many times the wrong weights were replaced by others
 
 
-def chattering(wrong, flips, length: int) -> Chattering:
-    """Say whether a run chatters, from its last part: mean wrong weights of batches, and flips of each
-    weight.
+def chattering(wrong: np.ndarray, flips: np.ndarray, length: int) -> Chattering:
+    """Say whether a run chatters, from its last part.
 
-    ``length`` is the number of steps of a batch. Source: Geyer 1992 for batch means; the rule is ours.
+    ``wrong`` is the mean number of wrong weights in each batch, ``flips`` the number of flips of each weight,
+    ``length`` the steps of a batch. Source: Geyer 1992 for batch means; the rule is ours.
 
     >>> rng = np.random.default_rng(0)
     >>> chattering(20 + rng.standard_normal(24), rng.poisson(300, 256), length=1000).chatters
@@ -67,25 +65,17 @@ def chattering(wrong, flips, length: int) -> Chattering:
     >>> chattering(np.linspace(30, 20, 24), rng.poisson(300, 256), length=1000).reason
     'the number of wrong weights may change: in the later half it is 0.72 to 0.91 times that in the earlier'
     """
-    counts = _counts(wrong, "wrong")
-    flipped = _counts(flips, "flips")
-    length = integer(length, "length", 1)
-    moving = int(np.count_nonzero(flipped >= 2))
-    level = float(counts.mean()) if len(counts) else 0.0
+    moving = int(np.count_nonzero(flips >= 2))
+    level = float(wrong.mean()) if len(wrong) else 0.0
     # A weight that turns wrong flips once and once more when it turns right.
-    turns = float(flipped.sum()) / 2 / level if level > 0 else 0.0
-    known, change = interval(counts, length), ratio_of_halves(counts, length)
-    reason = _refusal(len(counts), level, known, change, moving, turns)
+    turns = float(flips.sum()) / 2 / level if level > 0 else 0.0
+    known, change = interval(wrong, length), ratio_of_halves(wrong, length)
+    reason = _refusal(len(wrong), level, known, change, moving, turns)
     return Chattering(not reason, reason, known, change, moving, turns)
 
 
 def _refusal(
-    batches: int,
-    level: float,
-    known: Estimate | None,
-    change: Estimate | None,
-    moving: int,
-    turns: float,
+    batches: int, level: float, known: Estimate | None, change: Estimate | None, moving: int, turns: float
 ) -> str:
     """Return the first part of the rule that fails, in words."""
     if batches < _BATCHES:
@@ -106,12 +96,3 @@ def _refusal(
     if turns < FEWEST_TURNS:
         return f"the wrong weights were replaced {turns:.2g} times; it takes {FEWEST_TURNS:g}"
     return ""
-
-
-def _counts(values, name: str) -> np.ndarray:
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1:
-        raise InputError(f"{name} has the shape {array.shape}; give one number a batch or a weight")
-    if not (np.isfinite(array).all() and (array >= 0).all()):
-        raise InputError(f"{name} holds a number that is negative or not finite: give counts")
-    return array

@@ -75,9 +75,7 @@ class VisitCounts:
     def read(
         cls, cells: np.ndarray, *, steps: int, visits: int, occupied: int, away: int, stayed: int
     ) -> VisitCounts:
-        """Return what an array made by `start` holds, a copy; the numbers are kept elsewhere by those who
-        fill it.
-        """
+        """Return a copy of what the array holds, with the numbers that a run keeps elsewhere."""
         n = (cells.size - FLIPPED - 1) // 5
         cells = cells.copy()
         spacing = int(cells[SPACING])
@@ -115,13 +113,6 @@ class VisitCounts:
 def size_of(n: int) -> int:
     """Return the number of cells for n weights."""
     return FLIPPED + 5 * n + 1
-
-
-def start(n: int) -> np.ndarray:
-    """Return the array at step 0."""
-    cells = np.zeros(FLIPPED + 5 * n + 1, np.int64)
-    cells[[NEXT, NEXT_MARK, NEXT_BATCH, SPACING]] = 1
-    return cells
 
 
 def bin_starts() -> np.ndarray:

@@ -59,7 +59,9 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[tuple[Exe
         with _dask(address) as (executor, known):
             yield executor, known if workers is None else checks.integer(workers, "workers", 1)
     else:
-        raise InputError(f"{address!r:.60} is no address of a cluster; write 'local' or 'tcp://host:8786'")
+        raise InputError(
+            f"{address!r:.60} is not the address of a cluster; write 'local' or 'tcp://host:8786'"
+        )
 
 
 _pressed = False  # whether this worker got Ctrl-C

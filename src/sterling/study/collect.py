@@ -298,7 +298,8 @@ class Collector:
             where = f"n={cell.problem.n}, samples={cell.problem.samples}"
             why = done.error or "they end early"
             raise SterlingError(
-                f"workers give no rows for trials of {where} ({why}): is something stopping or killing them?"
+                f"workers return no rows for trials of {where} ({why}): is something stopping or killing "
+                "them?"
             )
 
     def _progress(self) -> Progress:
@@ -352,8 +353,8 @@ def _readable(problem: BaseException) -> BaseException:
         return SterlingError("trials were given up: is the cluster or the executor still running?")
     if isinstance(problem, BrokenExecutor):
         return SterlingError(
-            f"a worker of the executor died, for lack of memory perhaps ({problem}): finished trials are "
-            "kept, and a run with a new executor goes on"
+            f"a worker of the executor died, perhaps for lack of memory ({problem}): finished trials are "
+            "in the store; run the study again with a new executor"
         )
     return problem
 

@@ -119,7 +119,11 @@ class Column(Described):
         if not isinstance(value, _TYPES[self.scalar]) or flag != (self.scalar == "Boolean"):
             return f"is {checks.shown(value)}, not of the type {self.scalar}"
         if isinstance(value, str):
-            possible = value in self.words if self.words is not None else _is_text(value)
+            possible = (
+                value in self.words
+                if self.words is not None
+                else value.encode(errors="ignore").decode() == value
+            )
             return "" if possible else f"is {checks.shown(value)}, not a possible text"
         bits = int(self.scalar[3:]) if self.scalar.startswith("Int") else 1000
         if isinstance(value, int) and abs(value) >= 1 << (bits - 1):
@@ -129,11 +133,6 @@ class Column(Described):
         if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
             return f"is {checks.shown(value)}, out of range"
         return ""
-
-
-def _is_text(value: str) -> bool:
-    """Whether a text can be written in UTF-8."""
-    return value.encode(errors="ignore").decode() == value
 
 
 COUNT = Column("Int64", low=0)

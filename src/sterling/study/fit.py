@@ -261,10 +261,10 @@ def _columns(n, samples, trials, successes, undecided) -> dict[str, np.ndarray]:
         try:
             arrays[name] = np.asarray(values, np.float64)
         except (TypeError, ValueError, OverflowError):
-            raise InputError(f"{name} is {checks.shown(values)}; give numbers, one a cell") from None
+            raise InputError(f"{name} is {checks.shown(values)}; give numbers, one for each cell") from None
         if arrays[name].ndim != 1 or arrays[name].shape != arrays["n"].shape:
             shapes = f"the shape {arrays[name].shape}, and n the shape {arrays['n'].shape}"
-            raise InputError(f"{name} has {shapes}; give one number a cell in each")
+            raise InputError(f"{name} has {shapes}; give one number for each cell in both")
         least = 1 if name in ("n", "samples") else 0
         if not (np.isfinite(arrays[name]) & (arrays[name] >= least)).all():
             raise InputError(f"{name} holds a number below {least}, or one that is not finite")
@@ -273,7 +273,7 @@ def _columns(n, samples, trials, successes, undecided) -> dict[str, np.ndarray]:
         worst = int(np.argmax(decided - arrays["trials"]))
         raise InputError(
             f"cell {worst} has {arrays['successes'][worst]:g} successes and {arrays['undecided'][worst]:g} "
-            f"undecided in {arrays['trials'][worst]:g} trials; there cannot be more than trials"
+            f"undecided in {arrays['trials'][worst]:g} trials; their sum may not exceed the trials"
         )
     return arrays
 

@@ -190,7 +190,7 @@ class Cell(Described):
             kind, version = get_kind(values["kind"]), values["version"]
             problem, settings = Problem(**values["problem"]), dict(values["settings"])
         except (LookupError, TypeError, ValueError, AttributeError) as problem:
-            raise InputError(f"these values describe no cell: {problem}") from None
+            raise InputError(f"these values do not describe a cell: {problem}") from None
         if version != kind.version:
             raise InputError(f"trials of the kind {kind.name!r} have version {kind.version}, not {version!r}")
         cell = cls(kind.name, problem, settings)
@@ -387,7 +387,9 @@ class Kind(Described):
                 )
             return known.name
         if name == "restart":
-            return _restart_text(value)
+            from sterling.dynamics.restart import parse_restart
+
+            return str(parse_restart(None if value == "none" else value) or "none")
         if name == "steps":
             return checks.integer(value, name, 1, MAX_STEPS)
         if isinstance(default, bool):
@@ -477,17 +479,6 @@ def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criter
         return Criterion(f"{column}>={number}", meaning.format(number), (column,), success, threshold=share)
     known = [*kind.criteria, *(f"{name}>=R" for name in numbers)]
     return kind.criteria[checks.choice(word, "the criterion", known)]
-
-
-def _restart_text(value: Any) -> str:
-    """Return a restart as a text: "none", or as `parse_restart` reads it."""
-    from sterling.dynamics.restart import Restart, parse_restart
-
-    if value is None or value is False or (isinstance(value, str) and value == "none"):
-        return "none"
-    if isinstance(value, int | str):
-        return str(parse_restart(str(value)))
-    return str(checks.instance_of(value, Restart, "restart", "one such as Restart(300, 0.05), or 300"))
 
 
 def schedule_text(schedule: Schedule | str) -> str:

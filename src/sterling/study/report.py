@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -370,7 +370,9 @@ def status(store: Store | str | os.PathLike) -> Status:
             widest = max(math.inf if one.fit is None else one.fit.width for one in fits)
             left = max(0.0, (widest / target) ** 2 - 1) * work
     elif study.target == "proportion":
-        widest = max(_widest(table, missing) for table in tables)
+        known = [with_shares(table.filter(pl.col("cell").is_in(list(missing)))) for table in tables]
+        widths = [one["share_high"] - one["share_low"] for one in known if len(one) == len(missing)]
+        widest = max(float(width.max()) for width in widths) if len(widths) == len(known) else 1.0  # type: ignore[arg-type]
         left = 0.0 if widest <= target else left
     return Status(
         study=study,
@@ -383,14 +385,4 @@ def status(store: Store | str | os.PathLike) -> Status:
         target_width=study.width,
         widest=widest,
         work_left=left if math.isfinite(left) else None,
-    )
-
-
-def _widest(table: pl.DataFrame, cells: Collection[str]) -> float:
-    """Return the widest interval of a share in the cells of these hashes."""
-    known = with_shares(table.filter(pl.col("cell").is_in(list(cells))))
-    return (
-        float((known["share_high"] - known["share_low"]).to_numpy().max())
-        if len(known) == len(cells)
-        else 1.0
     )

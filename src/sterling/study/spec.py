@@ -41,7 +41,6 @@ MAX_SIZE = 10**15
 DEFAULT_WIDTH = 0.1
 
 _MOST_POWER = 8.0  # a of samples = c·n^a
-_MOST_LETTERS = 1000  # of a study's name
 _TABLES = {  # of a study file, with their keys
     "problem": PROBLEM,
     "run": ("kind", "trials"),  # and the settings of the kind
@@ -169,7 +168,10 @@ class Study(Described):
         put("noise", _values(noise, "noise", lambda one: checks.real(one, "noise") + 0.0))  # −0 is 0
         put("readout", _readouts(readout))
         put("inputs", _values(inputs, "inputs", str))
-        put("normalize", _values(normalize, "normalize", _normalize))
+        put(
+            "normalize",
+            _values(normalize, "normalize", lambda one: normalize_values(None if one == "none" else one)),
+        )
         put("kind", get_kind(kind.name if isinstance(kind, Kind) else kind))
         put("trials", checks.integer(trials, "trials", 1, MAX_TRIALS))
         put("seed", checks.integer(seed, "seed", 0))
@@ -193,7 +195,7 @@ class Study(Described):
         if self.samples is None and self.target != "exponent":
             raise InputError(
                 "samples are missing: list them, or give samples = {c = […], a = …}; only target = "
-                '"exponent" finds them by itself'
+                '"exponent" chooses them by itself'
             )
         if self.width is not None and self.target is None:
             object.__setattr__(self, "target", "proportion")
@@ -290,7 +292,7 @@ class Study(Described):
         except OSError as problem:
             raise InputError(f"cannot read {printable(path)}: {problem.strerror or problem}") from None
         except UnicodeDecodeError:
-            raise InputError(f"{printable(path)} is not a text in UTF-8, so it is no study file") from None
+            raise InputError(f"{printable(path)} is not UTF-8 text, so it is not a study file") from None
         except InputError as problem:
             raise InputError(f"{path}: {problem}") from None
 
@@ -362,10 +364,6 @@ def _values(value: Any, name: str, plain=lambda one: one) -> tuple:
     return result
 
 
-def _normalize(value: Any) -> Any:
-    return normalize_values(None if value == "none" else value)
-
-
 def _integers(value: Any, name: str) -> tuple[int, ...]:
     return _values(value, name, lambda one: checks.integer(one, name, 1, MAX_SIZE))
 
@@ -401,8 +399,6 @@ def _readout(value: Any) -> Any:
 def _name(value: Any) -> str:
     if not isinstance(value, str) or value.encode(errors="ignore").decode() != value:
         raise InputError(f"name is {checks.shown(value)}; it must be a text")
-    if len(value) > _MOST_LETTERS:
-        raise InputError(f"name has {len(value):,} letters; {_MOST_LETTERS} are enough")
     return value
 
 
@@ -429,7 +425,7 @@ def arguments(text: str) -> dict[str, Any]:
     try:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as problem:  # TOMLDecodeError is a ValueError
-        raise InputError(f"no valid TOML: {problem}") from None
+        raise InputError(f"not valid TOML: {problem}") from None
     for title in _TABLES:
         if not isinstance(tables.get(title, {}), dict):
             raise InputError(f"{title} must be a table, [{title}]")

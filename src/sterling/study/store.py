@@ -148,7 +148,7 @@ class Store:
         path = self._shards / name
         try:
             if not path.is_file():
-                raise StoreError("it is no regular file")
+                raise StoreError("it is not a regular file")
             data = path.read_bytes()
             if _digest(data) not in name:
                 raise StoreError(f"it is damaged or cut off ({len(data):,} bytes are left)")
@@ -186,9 +186,9 @@ class Store:
             try:
                 cell = Cell.from_dict(json.loads(text))
             except (SterlingError, ValueError, TypeError, RecursionError) as problem:
-                raise StoreError(f"a cell is described by impossible values ({problem!s:.100})") from None
+                raise StoreError(f"a cell has impossible values ({problem!s:.100})") from None
             if cell.text != text or cell.kind != self.study.kind.name:
-                raise StoreError("a cell is described in another way than this program does")
+                raise StoreError("this program describes the cell in another way")
             self._cells[text] = cell
         return self._cells[text]
 
@@ -323,7 +323,7 @@ class Store:
         try:
             frame = frame_of(self.study.kind, rows)
         except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as problem:
-            raise InputError(f"these are no rows of the kind {self.study.kind.name!r}: {problem}") from None
+            raise InputError(f"these are not rows of the kind {self.study.kind.name!r}: {problem}") from None
         name, data = encode(frame, self.study.kind, self.study.identity)
         self._shards.mkdir(parents=True, exist_ok=True)
         write_atomically(self._shards / name, data)
@@ -401,7 +401,7 @@ def replay(
     match = _KEY.fullmatch(key) if isinstance(key, str) else None
     if match is None:
         name = checks.shown(key)
-        raise InputError(f"{name} is no trial: one is named HASH-NUMBER, as in the store's rows")
+        raise InputError(f"{name} is not the name of a trial: give HASH-NUMBER, as in the store's rows")
     name, number = match[1], int(match[2])
     if name not in store.cells:
         store.trials(["cell"])  # the shards know the cells of an adaptive study

@@ -82,7 +82,7 @@ def _ordered(kind: Kind, found: Any) -> dict[str, Any]:
         names = ", ".join(map(str, rows[0])) if rows and isinstance(rows[0], Mapping) else ""
         what = f"{len(rows)} rows" if len(rows) != 1 else f"the columns {names}"
         raise SterlingError(
-            f"a trial of the kind {kind.name!r} gave {what}; it must give one row with "
+            f"a trial of the kind {kind.name!r} returned {what}; it must return one row with "
             f"{', '.join(kind.columns)}"
         )
     return {name: rows[0][name] for name in kind.columns}

@@ -1,14 +1,10 @@
-"""What can be said before a run, of a `Problem` or of one data set, an `Instance`; see docs/science, 3 to 8.
+"""Predictions without a run, for a `Problem` or for one data set, an `Instance`; see docs/science, 3 to 8.
 
-Every function carries ``kind`` (one of `KINDS`), ``source`` and ``checked``, the range in which it was
-compared with runs, for tables and reports: an exact statement has a proof in its docstring or in the source,
-a mean-field one is a heuristic that simulation supports (`benchmarks/papers/prediction.py` measures how well)
-and no theorem.
-
-`population.py` holds the infinite sample, `recurrence.py` (with `response.py` and `shares.py`) one data set,
-`laws.py` (with `typical.py`, `clusters.py` and `slopes.py`) the case of no data yet; `numbers.py` reads what
-these need of a problem, `quadrature.py` has their nodes. `chatter.py` (with `box.py`) is about weights that
-keep each other wrong, `ladder.py` about what is possible at all.
+Every function has the attributes ``kind`` (one of `KINDS`), ``source`` and ``checked``, the range in which
+it was compared with runs. `population.py` is about the infinite sample, `recurrence.py` (with `response.py`
+and `shares.py`) about one data set, `laws.py` (with `typical.py` and `slopes.py`) about the
+typical one. `chatter.py` (with `box.py`) is about weights that keep each other wrong, `ladder.py` about the
+limits of every method.
 """
 
 from __future__ import annotations

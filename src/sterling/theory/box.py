@@ -1,8 +1,8 @@
 """The time average of a chattering run as a box-constrained fit, for the typical data set.
 
-**From a run to a static problem.** While weights chatter, w_t loses its memory within a few steps. Let w̄ be
-the time average in signs, Q = |w̄|²/n, and s² = 1 − Q. Over time a pre-activation of sample i is nearly
-normal with mean h_i = w̄·z_i/√n and variance s², so the mean residual times slope is a smooth function
+**From a run to a static problem.** While weights chatter, w_t forgets its past within a few steps. Let w̄ be
+the time average of the signs, Q = |w̄|²/n, and s² = 1 − Q. Over time a pre-activation of sample i is nearly
+normal with mean h_i = w̄·z_i/√n and variance s², so the mean of residual times slope is a smooth function
 
     g(h, y) = E (H(h + s ζ) − y) μ′(h + s ζ),       ζ ~ N(0, 1).
 
@@ -16,8 +16,8 @@ leaving out a weight turns the fit into a scalar one:
     h = h° − χ g(h, y),  (h°, h*) ~ N(0, (Q, m; m, 1)),        w̄ = clip(r + t ζ, −1, 1),
     r = m̂/Λ,  t = √q̂/Λ,   q̂ = α E g²,   Λ = α E dg/dh°,   m̂ = −α E dg/dh*,   χ = P(|w̄| < 1)/Λ,
 
-m = E w̄ and Q = E w̄². With χ = 0 this is the law of `typical.py` with excursions that never end: there each
-weight is pushed by the others as if they did not answer. χ lowers the share of wrong weights by 3 %.
+m = E w̄ and Q = E w̄². With χ = 0 this is the largest solution of `typical.py`, where the other weights do not
+respond to a weight. χ lowers the share of wrong weights by 3 %.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ import numpy as np
 from sterling.surrogates import Surrogate
 from sterling.theory.quadrature import hermite, panels
 
-_START = 0.25  # share of wrong weights from which the iteration comes down
+_START = 0.25  # share of wrong weights at which the iteration starts
 _ROUNDS = 400
-_CLOSE = 1e-9  # of two iterates, as a part of the share
+_CLOSE = 1e-9  # relative change of the share at which the iteration ends
 _NOISE_NODES = 12  # of the quadrature over label noise
-_PANEL = 8  # nodes of a panel of that over pre-activations
-_WIDER = 2.0  # each panel than the last
-_FAR = 9.0  # standard deviations
-_SOFT = 1e-3  # stiffness below which nothing holds the average
-_LEAST = 1e-6  # Q is kept above: without any order the equations say nothing
-_NEWTON = 12
-_SOLVED = 1e-9  # step of Newton's method that is the last
-_STIFF = 0.1  # least slope of a proximal map: below it the fit would have two answers
+_PANEL = 8  # nodes of a panel of the quadrature over pre-activations
+_WIDER = 2.0  # width of a panel, in units of the last
+_FAR = 9.0  # end of the quadrature, in standard deviations
+_SOFT = 1e-3  # least stiffness of a solution
+_LEAST = 1e-6  # lower bound of Q
+_NEWTON = 12  # steps of Newton's method, at most
+_SOLVED = 1e-9  # step of Newton's method at which it ends
+_STIFF = 0.1  # least slope of a proximal map; a smaller one would allow two solutions
 _ROOT = math.sqrt(2 * math.pi)
 
 
 class Fit(NamedTuple):
-    """What solves the equations at the top of this file."""
+    """A solution of the equations at the top of this file."""
 
     mean: float  # m
     square: float  # Q
@@ -75,8 +75,7 @@ def clipped(centre: float, spread: float) -> tuple[float, float, float]:
 def fit(ratio: float, noise: float, surrogate: Surrogate, reacts: bool = True) -> Fit | None:
     """Return the solution with the larger share of wrong weights, for m = 1, readout 1 and a window.
 
-    ``ratio`` is α, ``noise`` σ; without ``reacts`` χ is left out. None where samples are so few that the
-    equations have no such solution.
+    ``ratio`` is α, ``noise`` σ; without ``reacts`` χ is 0. None if samples are too few for a solution.
     """
     assert surrogate.window is not None
     share = _START
@@ -110,8 +109,8 @@ def _sums(
     at_zero = weights * np.exp(-((h / beyond) ** 2) / 2) / (beyond * _ROOT) / _ROOT  # joint density at h* = 0
     weights = weights * np.exp(-h * h / (2 * square)) / math.sqrt(2 * math.pi * square)
     active = ndtr(mean / square * h / width)
-    errors, parts = _errors(noise)
-    label = np.array([1.0, 0.0])[:, None, None] + errors[:, None]
+    nodes, parts = hermite(_NOISE_NODES if noise else 1)
+    label = np.array([1.0, 0.0])[:, None, None] + (noise * nodes)[:, None]
     chance = np.array([active, 1 - active])[:, None, :] * parts[:, None] * weights
     g, slope = _proximal(np.broadcast_to(h, chance.shape), label, chi, s, window)
     signs = np.array([-1.0, 1.0])[:, None, None] * parts[:, None] * at_zero
@@ -134,7 +133,7 @@ def _proximal(
 
 
 def mean_force(h, label, s, window: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Return g(h, y) and ∂g/∂h; see the top of this file. All but the window may be arrays."""
+    """Return g(h, y) and ∂g/∂h of the top of this file. All arguments but the window may be arrays."""
     low, high = window
     inside, edge = active, active_edge = within(h, s, max(low, 0.0), high)
     if low < 0:
@@ -158,17 +157,9 @@ def within(h, s, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _panels(scale: float, far: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes and weights on [−far, far], dense to that scale at zero."""
+    """Return nodes and weights on [−far, far], with panels as narrow as ``scale`` at zero."""
     edges = [0.0]
     while edges[-1] < far:
         edges.append(min(far, max(scale, _WIDER * edges[-1])))
     half, part = panels(np.array(edges), _PANEL)
     return np.concatenate((-half[::-1], half)), np.concatenate((part[::-1], part))
-
-
-def _errors(noise: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return values of the label noise with their weights."""
-    if noise == 0:
-        return np.zeros(1), np.ones(1)
-    nodes, weights = hermite(_NOISE_NODES)
-    return noise * nodes, weights

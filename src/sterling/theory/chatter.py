@@ -1,14 +1,9 @@
 """Chatter: wrong weights that keep each other wrong, and when a run finds w* nevertheless; docs/science, 8.
 
-A share of wrong weights pushes the others about, and that keeps about as many wrong, at every sample size.
-This is the *upper branch*: the equations of `box.py` for one hidden unit, those of `typical.py` followed from
-above for several and for smooth surrogates. The *lower branch* is w* itself. It exists without label noise
-only, where w* absorbs; with any noise, however little, runs that start at w* are on the upper branch after a
-few hundred steps (σ from 0.001 to 0.1, n = 128 and 256). A run comes down by chance, after a time that grows
-exponentially with n, or soon after its start, where decaying step sizes let it pass close to w*
-(`approach`). The time average is right long before.
-
-Everything here is mean-field; `benchmarks/papers/chatter_theory.py` compares it with runs.
+The *upper branch* is a steady share of wrong weights: the equations of `box.py` for one hidden unit, those of
+`typical.py` iterated from above for several units and for smooth surrogates. The *lower branch* is w* itself,
+which absorbs only without label noise. A run comes down by chance, or early, when decaying step sizes let it
+pass close to w* (`approach`). Everything here is mean-field.
 """
 
 from __future__ import annotations
@@ -31,30 +26,30 @@ from sterling.theory.labels import labelled
 from sterling.theory.laws import BeyondError, samples_untrapped
 from sterling.theory.numbers import Numbers, numbers_of, samples_of
 from sterling.theory.population import pull
-from sterling.theory.typical import normal_quantiles, settled
+from sterling.theory.typical import normal_quantiles, upper_solution
 
 _SOURCE = "sterling.theory.chatter and box; docs/science, 8"
 
-#: Where the share without the reaction χ of `box.py` was compared with runs.
+#: The range in which the share without the reaction χ of `box.py` was compared with runs.
 PLAIN_CHECKED = (
     "n = 128 and 256, m = 1, N/n = 2 to 4.5 for the identity and twice that for ReLU, constant rate: wrong "
     "weights are from 1 % too few to 8 % too many"
 )
-#: Surrogates whose way from a random start is known, and the part of the samples' gradients that they read.
+#: Surrogates whose path from a random start is known, each with the share of the samples whose slope is 1.
 PATHS = {"identity": 1.0, "relu": 0.5}
-_POINTS = 4000  # that stand for the normal law over weights
-_STUCK = 0.95  # p_k is capped here: such data sets do not end at w*
-_LEAST, _MOST = 1.0, 1e6  # samples between which thresholds are looked for, in units of n
-_FEWEST_PATHS, _MOST_PATHS = 4000, 16_000  # weights that stand for all in `approach`
-_PATHS = 16  # and as many for each weight, within these: exp(−n x) is to be known
-_PATH_SEED = 20250518  # of their noise, so that the result is a function of its arguments
-_LONGEST = 1000  # steps of an approach
-_APPROACH = 120  # steps within which the closest approach lies, with the usual step sizes
-_FINE, _COARSE = 1e-6, 1e-3  # of ln N at a threshold
+_POINTS = 4000  # quantiles that represent the normal distribution over weights
+_STUCK = 0.95  # cap on p_k: data sets above it do not end at w*
+_LEAST, _MOST = 1.0, 1e6  # range of thresholds, in units of n
+_FEWEST_PATHS, _MOST_PATHS = 4000, 16_000  # latents simulated in `approach`
+_PATHS = 16  # latents per weight between these bounds, so that exp(−n x) is accurate
+_PATH_SEED = 20250518  # seed of their noise: the same arguments give the same result
+_LONGEST = 1000  # steps of an approach, at most
+_APPROACH = 120  # the usual step sizes come closest to w* within this number of steps
+_FINE, _COARSE = 1e-6, 1e-3  # error of ln N at a threshold
 _ROUNDS = 20_000
 _CLOSE = 1e-7
-_NONE = 1e9  # stands for the excess where samples are so few that it does not exist
-_LEAST_VARIANCE = 1e-300  # where no weight is ever wrong it vanishes
+_NONE = 1e9  # size of the excess where samples are too few for a solution
+_LEAST_VARIANCE = 1e-300  # the variance vanishes where no weight is ever wrong
 
 
 @dataclass(frozen=True)
@@ -95,12 +90,12 @@ class Chatter(Result):
 def chatter(
     of: Problem | Instance, *, samples: float | None = None, surrogate: str | Surrogate = "relu"
 ) -> Chatter:
-    """Return the upper branch: the share of wrong weights that keeps itself alive, and for how long.
+    """Return the upper branch: the share of wrong weights that sustains itself, and for how long.
 
-    ``share`` is the stationary one. Runs at a constant rate come to it within some 200 steps, those with
-    step sizes like 1/√t from below within some 10⁴. The lifetime is that of the typical data set at a
-    constant rate, 1/Π(1 − p_k): weights are right or wrong independently and anew at each step. With label
-    noise it is the time between visits to w*.
+    ``share`` is stationary. Runs at a constant rate reach it within about 200 steps, runs with step sizes
+    like 1/√t from below within about 10⁴. The lifetime is that of the typical data set at a constant rate,
+    1/Π(1 − p_k): at each step every weight is wrong with probability p_k, independently of all others. With
+    label noise it is the time between visits to w*.
 
     Returns
     -------
@@ -120,7 +115,12 @@ def chatter(
 def _chatter(numbers: Numbers, samples: float) -> Chatter:
     from scipy.special import ndtr
 
-    shares = wrong_shares(numbers, samples)
+    found = _single(numbers, samples)
+    if found is None:
+        shares = upper_solution(numbers, samples).shares[::-1]
+    else:
+        centre, spread = found
+        shares = np.clip((1 - centre - spread * normal_quantiles(_POINTS)) / 2, 0, 1)
     capped = np.minimum(shares, _STUCK)
     return Chatter(
         share=float(shares.mean()),
@@ -130,33 +130,24 @@ def _chatter(numbers: Numbers, samples: float) -> Chatter:
     )
 
 
-def wrong_shares(numbers: Numbers, samples: float) -> np.ndarray:
-    """Return quantiles of p_k over weights and data sets, in descending order of p_k."""
-    found = _single(numbers, samples)
-    if found is None:
-        return settled(numbers, samples).shares[::-1]
-    centre, spread = found
-    return np.clip((1 - centre - spread * normal_quantiles(_POINTS)) / 2, 0, 1)
-
-
 def _margin(numbers: Numbers, samples: float) -> float:
     """Return x such that a weight is wrong for less than half of the time with probability Φ(x)."""
     found = _single(numbers, samples)
     if found is not None:
         return found[0] / found[1]
-    variance = max(settled(numbers, samples).variance, _LEAST_VARIANCE)
+    variance = max(upper_solution(numbers, samples).variance, _LEAST_VARIANCE)
     return pull(numbers) * math.sqrt(samples / variance) / 2
 
 
 def _single(numbers: Numbers, samples: float) -> tuple[float, float] | None:
-    """Return r and t of `box.py`; None for several units and for smooth surrogates."""
+    """Return r and t of `box.py`, or None for several units and for smooth surrogates."""
     if numbers.m > 1 or numbers.surrogate.window is None:
         return None
     found = fit(samples / numbers.n, numbers.sigma / math.sqrt(numbers.norm2), numbers.surrogate)
     if found is None:
         raise InputError(
-            f"{samples:g} samples are so few at n={numbers.n} that a run has no stationary state near w*: "
-            "take more samples"
+            f"with {samples:g} samples at n={numbers.n} a run has no stationary state near w*: take more "
+            "samples"
         )
     return found.centre, found.spread
 
@@ -165,8 +156,8 @@ def _single(numbers: Numbers, samples: float) -> tuple[float, float] | None:
     "mean-field",
     _SOURCE,
     "3,500 steps at a constant rate: n = 128 to 1024, m = 1, σ = 0, ReLU, identity and hard tanh, n = 128, "
-    "m = 4, σ = 0 and 0.5, and n = 64, σ = 0.5: within 5 %. At n = 64 and σ = 0 it is 24 % too high, for the "
-    "chatter ends within the run",
+    "m = 4, σ = 0 and 0.5, and n = 64, σ = 0.5: within 5 %. At n = 64 and σ = 0 it is 24 % too high, because "
+    "the chatter ends within the run",
 )
 def samples_for_average(
     of: Problem | Instance,
@@ -176,18 +167,18 @@ def samples_for_average(
     schedule: Schedule | None = None,
     surrogate: str | Surrogate = "relu",
 ) -> float:
-    """Return the samples at which the sign of the time average is w* in a given share of the data sets.
+    """Return the sample size at which the sign of the time average is w* in a given share of the data sets.
 
-    That needs p_k < 1/2 for all k, and the p_k of different weights are nearly independent. Without label
-    noise N/n grows like (ln n)^(3/4): as a power law it looks a little steeper than linear.
+    This needs p_k < 1/2 for all k, and the p_k of different weights are nearly independent. Without label
+    noise N/n grows like (ln n)^(3/4), so a fitted power law is slightly steeper than linear.
 
     Parameters
     ----------
     confidence : float
         Share of the data sets, strictly between 0 and 1.
     steps : int, optional
-        Budget of the run. Without label noise half of the data sets may be right sooner, where the run has
-        ended at w* (`samples_for_iterate`); without a budget that is left out.
+        Budget of the run. Without label noise, half of the runs may have ended at w* with fewer samples
+        (`samples_for_iterate`). Without a budget such ends are not counted.
 
     Returns
     -------
@@ -205,7 +196,7 @@ def samples_for_average(
 
     share = real(confidence, "confidence", above=0, below=1)
     numbers = numbers_of(of, surrogate)
-    _ = numbers.sigma  # unknown noise is refused here, not taken for a missing state below
+    noise = numbers.sigma  # raises InputError if it is unknown, before `_threshold` catches such errors
 
     def excess(samples: float) -> float:
         return numbers.n * float(log_ndtr(_margin(numbers, samples))) - math.log(share)
@@ -214,7 +205,7 @@ def samples_for_average(
     if steps is None:
         return samples
     budget, chosen = integer(steps, "steps", 1), _checked_schedule(schedule)
-    if numbers.sigma or share != 0.5 or numbers.n == 1 or numbers.surrogate.name not in PATHS:
+    if noise or share != 0.5 or numbers.n == 1 or numbers.surrogate.name not in PATHS:
         return samples
     try:
         return min(samples, samples_for_iterate(of, steps=budget, schedule=chosen, surrogate=surrogate))
@@ -223,7 +214,7 @@ def samples_for_average(
 
 
 def _threshold(excess, n: int, close: float = _FINE) -> float:
-    """Return the sample size at which a function that increases crosses zero."""
+    """Return the sample size at which an increasing function crosses zero."""
     from scipy.optimize import brentq
 
     def at(size: float) -> float:
@@ -236,7 +227,7 @@ def _threshold(excess, n: int, close: float = _FINE) -> float:
     while at(high) <= 0:
         low, high = high, high + math.log(2)
         if high > math.log(_MOST):
-            raise BeyondError(f"more than {_MOST:g}·n samples would be needed, beyond what this law is for")
+            raise BeyondError(f"more than {_MOST:g}·n samples would be needed, outside the range of this law")
     if low == high:
         return n * _LEAST
     return n * math.exp(brentq(at, low, high, xtol=close))  # type: ignore[arg-type]
@@ -256,14 +247,14 @@ def samples_for_iterate(
     schedule: Schedule | None = None,
     surrogate: str | Surrogate = "relu",
 ) -> float:
-    """Return the samples at which half of the runs without label noise end at w* within a number of steps.
+    """Return the sample size at which half of the noiseless runs end at w* within a number of steps.
 
-    At a step with the share x of wrong weights all are right with the chance exp(−n x), and then the run is
-    over. There are two ways. *By the dip*: with step sizes that decay, weights which are to chatter come back
-    to the border late, and meanwhile few are wrong (`approach`, the first 120 steps). *By chance*: later on
-    the chance in a step is that of `chatter`. A constant rate has no dip. At 10⁵ steps the dip decides from
-    n = 400 or so on. Up to n = 64 or so something else stops the runs, states that absorb elsewhere, and the
-    result is not below n·(1.8 + 0.28 ln n) (ReLU, m = 1; others by `laws.samples_untrapped`), as measured.
+    At a step with the share x of wrong weights all are right with probability exp(−n x), which ends the run.
+    There are two ways. *By the dip*: with decaying step sizes, weights that will chatter return to zero late,
+    and until then few are wrong (`approach`, the first 120 steps). *By chance*: later the probability in a
+    step is that of `chatter`. A constant rate has no dip. At 10⁵ steps the dip decides from about n = 400 on.
+    Up to about n = 64 runs end in traps instead: the result is not below n·(1.8 + 0.28 ln n), as measured
+    (ReLU, m = 1; others by `laws.samples_untrapped`).
 
     Parameters
     ----------
@@ -283,10 +274,9 @@ def samples_for_iterate(
     >>> [round(samples_for_iterate(problem, steps=t) / 128) for t in (10**4, 10**5)]
     [7, 5]
     """
-    numbers = numbers_of(of, surrogate)._replace(noise=0.0)
+    numbers = _path_numbers(of, surrogate)._replace(noise=0.0)
     budget = integer(steps, "steps", 1)
     chosen = _checked_schedule(schedule)
-    _factor(numbers)
     return max(_ends(numbers, budget, chosen), samples_untrapped(numbers))
 
 
@@ -319,10 +309,9 @@ def approach(
 ) -> np.ndarray:
     """Return the share of wrong weights at each step of a run from a random start, as n grows.
 
-    Dynamical mean field: each latent feels the pull of its weight and a Gaussian noise whose correlation
-    between two steps is that of the gradients at the states of those steps. What a weight does to itself by
-    way of the others is left out. The result is a sample of 4,000 to 16,000 such latents, the same at each
-    call.
+    Dynamical mean field: each latent moves by the pull on its weight and by Gaussian noise. The noise at two
+    steps has the correlation of the gradients at the states of those steps. The effect of a weight on itself
+    through the others is left out. Between 4,000 and 16,000 latents are simulated, the same at each call.
 
     Parameters
     ----------
@@ -346,10 +335,9 @@ def approach(
     >>> bool(shares.min() < 0.02 < shares[-1] + 0.005)
     True
     """
-    numbers = numbers_of(of, surrogate)
-    _factor(numbers)
-    many = integer(steps, "steps", 1, _LONGEST)
-    return _path(numbers, samples_of(of, samples), many, _checked_schedule(schedule)).copy()
+    numbers = _path_numbers(of, surrogate)
+    count = integer(steps, "steps", 1, _LONGEST)
+    return _path(numbers, samples_of(of, samples), count, _checked_schedule(schedule)).copy()
 
 
 def _checked_schedule(schedule) -> Schedule:
@@ -360,21 +348,20 @@ def _checked_schedule(schedule) -> Schedule:
     )
 
 
-def _factor(numbers: Numbers) -> float:
-    """Return the part of the samples' gradients that a surrogate reads, or say that it is not known."""
+def _path_numbers(of: Problem | Instance, surrogate: str | Surrogate) -> Numbers:
+    numbers = numbers_of(of, surrogate)
     if numbers.surrogate.name not in PATHS:
         raise InputError(
-            f"the path of a run is known for identity and relu, not for {numbers.surrogate.name}: "
-            "take one of them"
+            f"surrogate is {numbers.surrogate.name}; the path is known for identity and relu only"
         )
-    return PATHS[numbers.surrogate.name]
+    return numbers
 
 
 def _path(numbers: Numbers, samples: float, steps: int, schedule: Schedule) -> np.ndarray:
     from scipy.linalg import solve_triangular
     from scipy.special import ndtri
 
-    part = _factor(numbers)
+    part = PATHS[numbers.surrogate.name]
     rng = np.random.default_rng(_PATH_SEED)
     paths = min(max(_FEWEST_PATHS, _PATHS * numbers.n), _MOST_PATHS)
     latent = ndtri((rng.permutation(paths) + 0.5) / paths)  # √n·u, right where positive
@@ -397,7 +384,7 @@ def _path(numbers: Numbers, samples: float, steps: int, schedule: Schedule) -> n
 
 
 def _covariance(numbers: Numbers, part: float, away: np.ndarray, apart: np.ndarray) -> np.ndarray:
-    """Return N·cov of a coordinate of G/‖v‖² at the last state and at each, from the angles of states."""
+    """Return N·cov of a coordinate of G/‖v‖² between the last state and each, from angles between states."""
     turned = np.maximum(0.0, away + away[-1] - apart) / (2 * math.pi)
     both = 1.0 if part == 1 else 0.5 - apart / (2 * math.pi)  # M of `slopes.py`
     m = numbers.m
@@ -414,8 +401,8 @@ def chatter_mean(instance: Instance, surrogate: str | Surrogate = "relu") -> np.
     """Return √n times the time average of a long run on this data set, without running it.
 
     The average is the box-constrained fit that `box.py` derives: coordinate k is where the mean gradient
-    vanishes, or ±1 where it holds the weight. No teacher is needed. With one, the share of the time in which
-    weight k is wrong is (1 − w*_k·value)/2.
+    vanishes, or ±1 where the gradient holds the weight. No teacher is needed. With one, weight k is wrong for
+    the share (1 − w*_k·value)/2 of the time.
 
     Parameters
     ----------
@@ -437,7 +424,7 @@ def chatter_mean(instance: Instance, surrogate: str | Surrogate = "relu") -> np.
     instance_of(instance, Instance, "the first argument", "an Instance, such as problem.draw(0)")
     chosen = get_surrogate(surrogate)
     if chosen.window is None:
-        raise InputError(f"the surrogate {chosen.name} is smooth, and the fit is for those with a window")
+        raise InputError(f"the surrogate {chosen.name} is smooth: the fit needs one with a window")
     n, count = instance.n, instance.samples * instance.m
     rows = instance.inputs.reshape(count, n)
     squares = rows**2 / n
@@ -456,7 +443,7 @@ def chatter_mean(instance: Instance, surrogate: str | Surrogate = "relu") -> np.
         average = moved
         if change < _CLOSE:
             return average
-    raise InputError("the fit does not settle on these data: take more samples")
+    raise InputError("the fit does not converge on these data: take more samples")
 
 
 def mean_pull(
@@ -466,10 +453,8 @@ def mean_pull(
     readout: np.ndarray,
     window: tuple[float, float],
 ) -> np.ndarray:
-    """Return E r v_j μ′(h_j), (N, m), for independent normal pre-activations h_j of these means and widths.
-
-    Of the residual r = Σ v_l H(h_l) − y only the term of unit j itself is correlated with the slope there.
-    """
+    """Return E r v_j μ′(h_j), (N, m), for independent normal pre-activations of these means and widths."""
+    # Only the term l = j of the residual r = Σ v_l H(h_l) − y is correlated with μ′(h_j).
     none = np.zeros((1, 1))
     own, _ = mean_force(centre, none, spread, window)  # E H(h) μ′(h)
     slope = own - mean_force(centre, none + 1, spread, window)[0]  # E μ′(h)

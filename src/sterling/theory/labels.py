@@ -1,7 +1,4 @@
-"""The label that says how sure a statement is, from theorem to interpretation.
-
-The label, the source and the arguments that labelled functions share are added to each docstring here.
-"""
+"""Labels for how certain a statement is, from theorem to interpretation, shown in docstrings."""
 
 from __future__ import annotations
 
@@ -23,16 +20,16 @@ KINDS = {
 FUNCTIONS: dict[str, Callable] = {}
 
 _ARGUMENTS = {
-    "of": "Problem or Instance\n    What the data are drawn from, or data that know it.",
+    "of": "Problem or Instance\n    The distribution of the data, or data that were drawn from one.",
     "instance": "Instance\n    The data set.",
     "samples": "float, optional\n    N; by default the sample size of the problem.",
-    "surrogate": "str or Surrogate\n    What replaces the derivative of the step function.",
+    "surrogate": "str or Surrogate\n    Replaces the derivative of the step function.",
     "reference": "array (n,) of −1 and +1, optional\n    A state to use instead of the teacher, such as "
     "``orbit.reference``.",
     "schedule": "Schedule, optional\n    Step sizes, `Power(0.5, 0.5)` by default.",
 }
 _RAISES = """InputError
-    For an argument out of its range; for data without what the statement needs, such as Gaussian inputs, a
+    For an argument out of its range; for data that lack a requirement, such as Gaussian inputs, a
     known label noise, a teacher or reference; and where the law has no solution, as with very few samples."""
 _SECTIONS = ("Parameters", "Returns", "Raises", "Notes", "References", "Examples")
 
@@ -45,12 +42,9 @@ def labelled(
 ) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
     """Give a function the attributes ``kind``, ``source`` and ``checked``, and list it in `FUNCTIONS`.
 
-    ``checked`` is the range in which the law was compared with runs, and how well they agreed. These become
-    the sections Notes and References of the docstring. Common arguments and errors that it does not
-    describe are added.
+    ``checked`` says in which range the law was compared with runs, and how well they agreed. The docstring
+    gets the sections Notes and References from these, and the common arguments and errors.
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(KINDS)}")
 
     def attach(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
         function.kind = kind  # type: ignore[attr-defined]
@@ -74,7 +68,7 @@ def labelled(
 
 
 def _parameters(function: Callable, own: str) -> str:
-    """Return the section on the arguments: its own descriptions, and the common ones of the others."""
+    """Return the section Parameters: ``own``, and the common arguments that it does not describe."""
     given = dict(entry.split(" : ", 1) for entry in re.split(r"\n(?=\S)", own) if entry)
     names = list(inspect.signature(function).parameters)
     described = {name for key in given for name in key.split(", ")}

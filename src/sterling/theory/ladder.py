@@ -1,4 +1,4 @@
-"""What is possible with N samples: information, message passing, and where STE stands; docs/science, 14.
+"""What is possible with N samples: information limit, message passing, linear methods; docs/science, 14.
 
 With one hidden unit the problem is the Ising perceptron with a teacher: binary weights, labels
 y = H(z·w*) + ξ, N = α n, n → ∞. Replica symmetry gives two functions of the overlap q = w·w* of a guess,
@@ -7,8 +7,8 @@ y = H(z·w*) + ξ, N = α n, n → ∞. Replica symmetry gives two functions of 
     Ψ(q) = E_{ω, y} ln Z(y, ω),   Z = ∫ Dx P(y | H(√q ω + √(1 − q) x))
 
 and the potential φ(q, r) = ψ(r) + α Ψ(q) − r q/2. Its stationary points, q = E tanh(r + √r ζ) and
-r = 2 α Ψ′(q), are the fixed points of approximate message passing. It succeeds from α where none but q = 1 is
-left, and no method succeeds below the α where q = 1 becomes the highest one.
+r = 2 α Ψ′(q), are the fixed points of approximate message passing. It succeeds from the α at which q = 1 is
+the only one left. Below the α at which q = 1 becomes the highest point no method succeeds.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from sterling.theory.quadrature import hermite, panels
 _NODES = 12  # of a panel of the quadratures
 _FAR = 10.0  # standard deviations
 _NOISE_NODES = 32  # of the quadrature over label noise
-_LEAST_NOISE = 0.05  # below it the quadrature over labels would need more nodes
+_LEAST_NOISE = 0.05  # less noise would need more nodes
 _MOST_NOISE = 10.0
-_GRID = 60  # points at which α(r) is looked at
-_FIELDS = 1e-3, 40.0  # r of the weakest and the strongest of them; 1 − q is 10⁻⁹ there
-_CERTAIN = 1e3  # r from which tanh is 1 within ten standard deviations
-_NEAREST = 1e-9  # 1 − q beyond which q counts as 1
+_GRID = 60  # values of r in the search for the largest α(r)
+_FIELDS = 1e-3, 40.0  # range of r; 1 − q is 10⁻⁹ at its end
+_CERTAIN = 1e3  # for larger r, tanh is 1 within ten standard deviations
+_NEAREST = 1e-9  # least 1 − q in `state_evolution`
 _ROOT = math.sqrt(2 * math.pi)
 _SOURCE = "Györgyi 1990; Sompolinsky, Tishby and Seung 1990; proof: Barbier et al. 2019, PNAS 116, 5451"
 _OURS = "message passing at n = 64 solves half of the data sets with 3 % (σ = 0) and 18 % (σ = 0.5) more"
@@ -44,26 +44,26 @@ def _numbers(of) -> tuple[int, float]:
     """Return n and the label noise in units of the readout."""
     numbers = numbers_of(of, "identity")
     if numbers.m > 1:
-        raise InputError(f"the ladder is for one hidden unit, and m={numbers.m}: give a problem with m=1")
+        raise InputError(f"this limit is for one hidden unit, and m={numbers.m}: give a problem with m=1")
     noise = numbers.sigma / math.sqrt(numbers.norm2)
     if noise > _MOST_NOISE or 0 < noise < _LEAST_NOISE:
         raise InputError(
-            f"noise/‖v‖ is {noise:g}; the quadrature is good at 0 and from {_LEAST_NOISE} to {_MOST_NOISE:g}"
+            f"noise/‖v‖ is {noise:g}; it must be 0 or between {_LEAST_NOISE} and {_MOST_NOISE:g}"
         )
     return numbers.n, noise
 
 
 @labelled("exact", _SOURCE, _OURS)
 def samples_for_information(of: Problem | Instance) -> float:
-    """Return the samples below which no method finds w*, as n grows.
+    """Return the sample size below which no method finds w*, as n grows.
 
-    It is where q = 1 becomes the highest point of the potential. The proof of Barbier et al. is for a class
-    of channels that this one belongs to; the numbers are computed here.
+    There q = 1 becomes the highest point of the potential. The proof of Barbier et al. covers this channel;
+    the numbers are computed here.
 
     Returns
     -------
     float
-        N. A surrogate that reads the negatives alone, ReLU, needs twice as many without noise.
+        N. ReLU uses only half of the samples and needs twice as many without noise.
 
     Examples
     --------
@@ -85,9 +85,9 @@ def samples_for_information(of: Problem | Instance) -> float:
 
 @labelled("exact", "Rangan 2011, arXiv 1010.5141; Barbier et al. 2019, PNAS 116, 5451", _OURS)
 def samples_for_messages(of: Problem | Instance) -> float:
-    """Return the samples from which approximate message passing finds w*, as n grows.
+    """Return the sample size from which approximate message passing finds w*, as n grows.
 
-    It is where the fixed point with overlap below one disappears. No faster method is known to do with less.
+    There the fixed point with overlap below one disappears. No fast method is known that needs fewer.
 
     Returns
     -------
@@ -110,12 +110,12 @@ def state_evolution(of: Problem | Instance, *, samples: float | None = None, rou
     Parameters
     ----------
     rounds : int
-        How many; the first entry is the start, at no overlap.
+        Number of rounds. The first entry of the result is the start, without overlap.
 
     Returns
     -------
     float64 (rounds + 1,)
-        q, the correlation of the mean guess with w*, from 0 to 1.
+        q, the correlation of the mean estimate with w*, from 0 to 1.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def state_evolution(of: Problem | Instance, *, samples: float | None = None, rou
     "n = 64, σ = 0 and 0.5, 100 data sets a size: within 10 %",
 )
 def samples_for_hebb(of: Problem | Instance) -> float:
-    """Return the samples at which half of the data sets are solved by the sign of Σ (y − ȳ) z.
+    """Return the sample size at which the sign of Σ (y − ȳ) z solves half of the data sets.
 
     It is 2π (1/4 + σ²/v²) x² n with Φ(x)ⁿ = 1/2, so π n ln n to leading order without noise.
 
@@ -161,10 +161,10 @@ def samples_for_hebb(of: Problem | Instance) -> float:
     "n = 64, σ = 0 and 0.5, 100 data sets a size: within 5 %",
 )
 def samples_for_least_squares(of: Problem | Instance) -> float:
-    """Return the samples at which half of the data sets are solved by the sign of least squares.
+    """Return the sample size at which the sign of least squares solves half of the data sets.
 
-    The best linear guess of y leaves the variance 1/4 − 1/(2π) + σ²/v², and a coefficient is off by it over
-    N − n: n + 2π (1/4 − 1/(2π) + σ²/v²) x² n with Φ(x)ⁿ = 1/2.
+    The best linear prediction of y leaves the variance V = 1/4 − 1/(2π) + σ²/v², and a coefficient has the
+    variance V/(N − n). So N = n + 2π V x² n with Φ(x)ⁿ = 1/2.
 
     Returns
     -------
@@ -183,7 +183,7 @@ def samples_for_least_squares(of: Problem | Instance) -> float:
 
 
 def _quantile(n: int) -> float:
-    """Return x with Φ(x)ⁿ = 1/2, and no less than zero."""
+    """Return x with Φ(x)ⁿ = 1/2, at least zero."""
     from scipy.special import ndtri
 
     return max(0.0, -float(ndtri(-math.expm1(-math.log(2) / n))))
@@ -196,7 +196,7 @@ def _ratio(r: float, sigma: float) -> float:
 
 @lru_cache(maxsize=64)
 def _edge(sigma: float) -> tuple[float, float]:
-    """Return the largest α that has a fixed point with q < 1, and the r of that."""
+    """Return the largest α that has a fixed point with q < 1, and its r."""
     from scipy.optimize import minimize_scalar
 
     grid = np.geomspace(*_FIELDS, _GRID)
@@ -211,7 +211,7 @@ def _edge(sigma: float) -> tuple[float, float]:
 
 
 def _lower(ratio: float, sigma: float) -> float:
-    """Return r at the fixed point that message passing comes to from no overlap, for α below the edge."""
+    """Return r at the fixed point that message passing reaches from no overlap, for α below the edge."""
     from scipy.optimize import brentq
 
     top = _edge(sigma)[1]
@@ -234,11 +234,9 @@ def _weight(r: float) -> tuple[float, float]:
 
 @lru_cache(maxsize=4096)
 def _channel(q: float, sigma: float) -> tuple[float, float]:
-    """Return Ψ(q) and 2 Ψ′(q) = E (∂ ln Z/∂ω)², ω the mean of the pre-activation.
-
-    With label noise ln P(y | 1)/P(y | 0) = (y − 1/2)/σ², and by symmetry the teacher may be taken to say 1. Ψ
-    is the mean of ln (Z/P(y | the teacher's answer)): without the noise's own entropy it vanishes at q = 1.
-    """
+    """Return Ψ(q) and 2 Ψ′(q) = E (∂ ln Z/∂ω)², ω the mean of the pre-activation; Ψ(1) = 0."""
+    # With label noise ln P(y | 1)/P(y | 0) = (y − 1/2)/σ². By symmetry the teacher's answer may be 1,
+    # and Ψ is the mean of ln (Z/P(y | the teacher's answer)), without the entropy of the noise.
     from scipy.special import log_ndtr, ndtr
 
     if q >= 1:
@@ -250,14 +248,14 @@ def _channel(q: float, sigma: float) -> tuple[float, float]:
     else:
         w, u = np.ones(1), np.zeros(1)
     density = np.exp(-u * u / 2) / _ROOT
-    chance = ndtr(u)  # that the teacher says 1
+    chance = ndtr(u)  # of the teacher's answer 1
     if sigma == 0:
         # y = 1; y = 0 is the mirror image and as likely
         log_z = log_ndtr(u)
         slope = np.exp(-u * u / 2 - math.log(_ROOT) - log_z)
         return float(2 * (w * chance) @ log_z), float(2 * (w * chance) @ slope**2) / (1 - q)
     nodes, parts = hermite(_NOISE_NODES)
-    odds = np.exp(-(0.5 + sigma * nodes) / sigma**2)[:, None]  # P(y | 0)/P(y | 1) where the teacher says 1
+    odds = np.exp(-(0.5 + sigma * nodes) / sigma**2)[:, None]  # P(y | 0)/P(y | 1) for the teacher's answer 1
     z = chance + odds * ndtr(-u)
     slope = density * (1 - odds) / z
     both = parts[:, None] * w * chance
@@ -265,13 +263,13 @@ def _channel(q: float, sigma: float) -> tuple[float, float]:
 
 
 def _normal(scale: float, centre: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes and weights of the normal law, dense to that scale about a centre."""
+    """Return nodes and weights of the normal distribution, with panels as narrow as ``scale`` at a centre."""
     edges = [0.0]
     while edges[-1] < 2 * _FAR:
         edges.append(max(scale / 2, 1.5 * edges[-1]))
     sides = np.array(edges)
     ends = np.unique(np.clip(np.concatenate((centre - sides, centre + sides)), -_FAR, _FAR))
-    # Panels of at most one half, so that the normal law itself is followed everywhere.
+    # No panel is wider than 1/2, so that the normal density is smooth on each.
     ends = np.unique(np.concatenate((ends, np.arange(-_FAR, _FAR + 0.25, 0.5))))
     x, w = panels(ends, _NODES)
     return x, w * np.exp(-x * x / 2) / _ROOT

@@ -1,7 +1,6 @@
-"""How many samples a goal needs, and what to expect of a sample size, before there are any data.
+"""How many samples a goal needs, and what to expect of a sample size, for the data set of `typical.py`.
 
-The typical data set is that of `typical.py`, for Gaussian inputs. At n = 16 and 64, σ from 0.001 to 1 and
-sample sizes from 6n and 11n on, the median occupancy of runs lay within 0.08 of it.
+At n = 16 and 64, σ from 0.001 to 1 and N from 6n and 11n on, the median occupancy of runs was within 0.08.
 """
 
 from __future__ import annotations
@@ -23,9 +22,8 @@ from sterling.theory.typical import angle, solution, variance
 
 #: Largest sample size for which the laws are solved.
 MOST_SAMPLES = 1e15
-#: Of samples at which traps leave half of the runs without label noise alone, ReLU. Measured.
-UNTRAPPED, UNTRAPPED_LOG = 1.8, 0.28
-UNTRAPPED_UNITS = 0.8
+#: Measured coefficients of `samples_untrapped`.
+UNTRAPPED, UNTRAPPED_LOG, UNTRAPPED_UNITS = 1.8, 0.28, 0.8
 
 _MEAN_FIELD = "sterling.theory.laws; to leading order docs/science, 7"
 _OCCUPANCY_CHECKED = (
@@ -33,22 +31,22 @@ _OCCUPANCY_CHECKED = (
     "(`benchmarks/papers/prediction.py`, `benchmarks/plan.py`)"
 )
 
-_MOST = 1 - 1e-12  # a share is kept below this
+_MOST = 1 - 1e-12  # upper bound of a share
 _QUARTER = math.pi / 3  # angle between w and w* with a quarter of the weights wrong
-_DISTANCES = 256  # at which the deviation is looked for, at most
-_ONE = 2 / math.pi  # square of the mean size of a single normal number
+_DISTANCES = 256  # number of distances in the search for the largest deviation, at most
+_ONE = 2 / math.pi  # square of the mean of |ζ|, ζ standard normal
 _POWERS = {"ergodic": 2, "recurrent": 4}
 
 
 class BeyondError(InputError):
-    """More samples would be needed than the laws are solved for."""
+    """The laws are not solved for as many samples as would be needed."""
 
 
 @labelled("mean-field", _MEAN_FIELD)
 def expected_wrong(
     of: Problem | Instance, *, samples: float | None = None, surrogate: str | Surrogate = "relu"
 ) -> float:
-    """Return how many weights are wrong at a time, on average over a long run and over data sets.
+    """Return the mean number of wrong weights, over a long run and over data sets.
 
     Returns
     -------
@@ -70,8 +68,8 @@ def expected_occupancy(
 ) -> float:
     """Return the occupancy of w*, the share of the iterates that are w*, in a typical data set.
 
-    Typical is the geometric mean over data sets. They differ: to leading order ln(occupancy) of one is off by
-    √((π − 1)/n) of its mean. For the one at hand use `occupancy`, which is far sharper.
+    Typical means the geometric mean over data sets. To leading order the relative standard deviation of
+    ln(occupancy) is √((π − 1)/n). For a given data set use `occupancy`, which is far sharper.
 
     Returns
     -------
@@ -93,7 +91,7 @@ def expected_occupancy(
 def samples_for_occupancy(
     of: Problem | Instance, *, occupancy: float = 0.5, surrogate: str | Surrogate = "relu"
 ) -> float:
-    """Return the samples at which the iterates spend so large a share of a long run at w*.
+    """Return the samples at which a long run has the given occupancy.
 
     To leading order n³σ²/(2‖v‖² ln²(1/occupancy)) for ReLU and half of it for the identity. Zero without
     noise, where w* absorbs: see `samples_for_iterate`.
@@ -101,7 +99,7 @@ def samples_for_occupancy(
     Parameters
     ----------
     occupancy : float
-        The share, strictly between 0 and 1.
+        Share of the iterates at w*, strictly between 0 and 1.
 
     Returns
     -------
@@ -128,21 +126,19 @@ def _solve(excess) -> float:
         return 1.0
     if excess(MOST_SAMPLES) < 0:
         raise BeyondError(
-            f"more than {MOST_SAMPLES:g} samples would be needed, beyond what this law is solved for: take "
-            "less label noise or a smaller n"
+            f"more than {MOST_SAMPLES:g} samples would be needed, outside the range of this law: take less "
+            "label noise or a smaller n"
         )
     high = math.log(MOST_SAMPLES)
     return math.exp(brentq(lambda x: excess(math.exp(x)), 0.0, high, xtol=1e-10))  # type: ignore[arg-type]
 
 
 def samples_untrapped(numbers: Numbers) -> float:
-    """Return the samples at which traps leave half of the runs without label noise alone; n up to 64.
+    """Return the samples at which half of the runs without label noise avoid traps; for n up to 64.
 
-    n·(1.8 + 0.28 ln n) for ReLU and m = 1, through runs of 10⁴ steps that gave 2.58 n and 2.78 n at n = 16
-    and 32. For several units 0.8·n·ln n, scaled by V/S², V being the variance that wrong weights cause (top
-    of `typical.py`) with a quarter of them wrong: 0.62·n·ln n measured for ReLU, m = 4 and n = 32. That also
-    scales other surrogates: half as many for the identity and hard tanh (0.43 and 0.44·n·ln n measured,
-    n = 32). The readout's norm cancels. Beyond n = 64 it is chatter that decides, see `chatter.py`.
+    n·(1.8 + 0.28 ln n) for ReLU and m = 1, fitted to runs of 10⁴ steps. For several units 0.8·n·ln n. Both
+    are scaled by V/S², with V the variance from wrong weights (`typical.py`) if a quarter are wrong. Measured
+    at n = 32: 0.62·n·ln n for ReLU and m = 4, 0.43 and 0.44·n·ln n for identity and hard tanh.
     """
     relu = numbers._replace(m=1, norm2=1.0, surrogate=get_surrogate("relu"))
     pulls = pull(relu) / pull(numbers._replace(norm2=1.0))
@@ -160,12 +156,12 @@ def _turning_variance(numbers: Numbers) -> float:
 
 @labelled("theorem", "Jeong, Xin and Yin, arXiv 2505.18113")
 def samples_proved(of: Problem | Instance, *, claim: str = "ergodic") -> float:
-    """Return the order of the sample size that the paper proves to suffice, with its constant left at one.
+    """Return the order of the sample size that the paper proves to be sufficient, with the constant one.
 
     Parameters
     ----------
     of : Problem or Instance
-        What the data are drawn from; only n counts.
+        The problem; only its n matters.
     claim : "ergodic" or "recurrent"
         n² for convergence of the time average to w* without label noise; n⁴ for iterates that visit w*
         infinitely often.
@@ -190,11 +186,11 @@ def expected_deviation(
 ) -> float:
     """Return an estimate of sup over Q₁ of ‖G(w) − E G(w)‖_∞ for Gaussian inputs.
 
-    At distance d from the teacher there are n·C(n, d) numbers G_k(w) − E G_k(w), nearly normal with the
-    variance V_d/N of `drift_variance` at shares d/n. The largest of M independent ones lies near
-    √(2 ln M · V_d/N); the estimate is the largest of these over d. States are correlated, so most data sets
-    stay below it: of 288 with n = 6 to 12, m = 1 or 4, noise 0 to 1 and N = 100 to 1600, nine in ten lay
-    between 0.70 and 1.12 of it, and the median at 0.90. `Landscape.deviation` is the number itself.
+    At distance d from the teacher there are n·C(n, d) numbers G_k(w) − E G_k(w), nearly normal with variance
+    V_d/N. The largest of M independent ones lies near √(2 ln M · V_d/N); the estimate is the largest of these
+    over d. States are correlated, so most data sets are below it: of 288 with n = 6 to 12, m = 1 or 4, noise
+    0 to 1 and N = 100 to 1600, nine in ten were between 0.70 and 1.12 of it, with median 0.90.
+    `Landscape.deviation` is the exact number.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The numbers that the laws depend on, read from a `Problem` or an `Instance` and checked in one place."""
+"""The numbers that the laws depend on, read from a `Problem` or an `Instance` and checked here."""
 
 from __future__ import annotations
 
@@ -30,10 +30,7 @@ class Numbers(NamedTuple):
     def sigma(self) -> float:
         """The label noise, where the law needs it."""
         if self.noise is None:
-            raise InputError(
-                "the label noise of these data is unknown, and the law needs it: give a Problem that "
-                "describes them"
-            )
+            raise InputError("the label noise of these data is unknown: give a Problem that describes them")
         return self.noise
 
 

@@ -1,4 +1,4 @@
-"""The infinite sample: what the STE gradient is on average for Gaussian inputs.
+"""The infinite sample: the mean of the STE gradient for Gaussian inputs.
 
 Let w and w* be unit vectors with correlation c = w·w*, s = √(1 − c²), and let the rows z of an input be
 independent standard Gaussian vectors. In E G(w) = E Σ_l v_l (H(z_l·w) − H(z_l·w*)) Σ_j v_j μ′(z_j·w) z_j the
@@ -44,7 +44,8 @@ _DERIVED = "sterling.theory.population, after Yin et al. 2019, arXiv 1903.05662"
 def population_coefficients(correlation: float, surrogate: str | Surrogate = "relu") -> tuple[float, float]:
     """Return α and β in E G(w) = ‖v‖² (α w − β w*), for Gaussian inputs and w·w* = correlation.
 
-    Closed for surrogates with a window, by quadrature (error below 10⁻¹⁰) for smooth ones.
+    For surrogates with a window the result is in closed form; for smooth ones it is by quadrature, with an
+    error below 10⁻¹⁰.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def population_coefficients(correlation: float, surrogate: str | Surrogate = "re
 
 
 def _one_end(c: float, x: float) -> tuple[float, float]:
-    """Return the parts of α and β that belong to the window from 0 to x, an odd function of it."""
+    """Return the parts of α and β from the window (0, x), an odd function of x."""
     from scipy.special import ndtr
 
     if x < 0:
@@ -163,8 +164,8 @@ def population_gradient(
 def profile(numbers: Numbers) -> np.ndarray:
     """Return b*_k E G_k at Hamming distance d of w*, float64 (2, n + 1): row 0 right k, row 1 wrong k.
 
-    Positive values push away from w*_k. Entries of impossible pairs (no wrong k at d = 0, no right one at
-    d = n) are there by the formula.
+    Positive values push away from w*_k. The formula also fills the impossible pairs: wrong k at d = 0, right
+    k at d = n.
     """
     n, scale = numbers.n, _scale(numbers)
     pairs = [population_coefficients(1 - 2 * d / n, numbers.surrogate) for d in range(n + 1)]

@@ -1,4 +1,4 @@
-"""Nodes and weights for the integrals of this room: Gauss between edges, and over the normal law."""
+"""Nodes and weights of Gauss quadrature, between edges and over the normal distribution."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def legendre(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache
 def hermite(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes and weights of the normal law, which sum up to one."""
+    """Return nodes and weights of the normal distribution; the weights sum to one."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(count)
     return nodes, weights / weights.sum()
 
 
 def panels(edges: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes and weights, the same number between each edge and the next."""
+    """Return ``count`` nodes and weights between each edge and the next."""
     nodes, weights = legendre(count)
     low, high = edges[:-1, None], edges[1:, None]
     half = (high - low) / 2

@@ -1,12 +1,11 @@
-"""One data set: its drift at the teacher, and from gradients near it the share of time each weight is wrong.
+"""One data set: its drift at the teacher, and the share of the time in which each weight is wrong.
 
 **The balance.** A weight that never stops flipping has a bounded latent, so its gradient averages to zero
 over the run: Σ_D π(D) G_k(D) = 0, where D is the set of wrong weights and π(D) its share of the time. A
 weight that rests at w*_k has Σ_D π(D) b*_k G_k(D) ≤ 0. This is exact for infinite mass. Two assumptions
-make it a formula. (1) Weights are wrong independently, π(D) = Π p_k Π (1 − p_k), except for how many are
-wrong at a time. (2) The gradient at D is its best linear prediction from those at w* and at its n
-neighbours (`response.py`). The second is then corrected by exact gradients at a few hundred states drawn
-from that law. `shares.py` solves for the shares and for the occupancy.
+make it a formula. (1) Given their number, wrong weights are independent, π(D) ∝ Π p_k Π (1 − p_k). (2) The
+gradient at D is its best linear prediction from those at w* and at its n neighbours (`response.py`). Exact
+gradients at a few hundred states then correct the prediction. `shares.py` solves for shares and occupancy.
 """
 
 from __future__ import annotations
@@ -32,34 +31,34 @@ from sterling.theory.typical import angle
 METHODS = ("balance", "signal")
 
 _COMPARED = "n = 4 to 128, m = 1 to 8, σ = 0.1 to 2, occupancies of 0.05 to 0.95, 10⁵ steps"
-#: How well the shares push/S and their product, the method "signal", agreed with runs there.
+#: How well the method "signal" agreed with runs.
 SIGNAL_ERRORS = (
     "the occupancy is off by 6 to 15 % of itself in half of the data sets, by 26 to 145 % in one of ten"
 )
-#: Where `balance` was compared with runs, and how well.
+#: How well `balance` agreed with runs, and in which range.
 BALANCE_CHECKED = (
     f"{_COMPARED}; ReLU, identity, clipped ReLU and hard tanh: the occupancy is off by 0.3 to 3.4 % of "
     "itself in half of the data sets and by 2 to 43 % in one of ten (from n = 16 on by 0.9 % and 9 % at most)"
 )
 _BOTH = f"{BALANCE_CHECKED}. Method signal: {SIGNAL_ERRORS}"
 
-_STATES = 200  # at which exact gradients correct the prediction
+_STATES = 200  # draws for the correction by exact gradients
 _FEWEST = 50  # fewer draws would add more noise than they correct
-_STILL = 1e-4  # change of a share at the end of its iteration, beyond which it did not settle
-_ENTRIES = 2e9  # input entries read for that, at most
+_ENTRIES = 2e9  # input entries read for the correction, at most
+_STILL = 1e-4  # largest last change of a share in an iteration that has converged
 
 
 @labelled("exact", "definition; docs/science, 7")
 def drift(instance: Instance, *, surrogate: str | Surrogate = "relu", reference=None) -> np.ndarray:
-    """Return G(w*): what moves the latents while the weights stay at the teacher.
+    """Return G(w*), which moves the latents while the weights are at the teacher.
 
-    Without label noise it is zero. Coordinates with b*_k G_k > 0 are pushed out, the rest held
-    as long as all others are right.
+    Without label noise it is zero. Weights with b*_k G_k > 0 are pushed outwards; the gradient holds all
+    others while every weight is right.
 
     Returns
     -------
     float64 (n,)
-        The gradient there.
+        The gradient at the teacher.
 
     Examples
     --------
@@ -68,21 +67,21 @@ def drift(instance: Instance, *, surrogate: str | Surrogate = "relu", reference=
     >>> bool(drift(instance).any())
     False
     """
-    signs = _reference(instance, reference)
+    signs = _reference(instance, reference)  # checks the instance
     return instance.gradient(signs, surrogate)
 
 
 @labelled("exact", "definition")
 def neighbours(instance: Instance, *, surrogate: str | Surrogate = "relu", reference=None) -> np.ndarray:
-    """Return the gradients at the n states with one wrong weight: row l with l flipped.
+    """Return the gradients at the n states with one wrong weight.
 
-    One flip changes few rows of a piecewise-constant surrogate, so this costs little more than one gradient;
-    a smooth one needs n of them.
+    With a piecewise-constant surrogate this costs little more than one gradient, because a flip changes few
+    rows. With a smooth surrogate it costs n gradients.
 
     Returns
     -------
     float64 (n, n)
-        One gradient a row.
+        Row l is the gradient with weight l flipped.
 
     Examples
     --------
@@ -99,7 +98,7 @@ def neighbours(instance: Instance, *, surrogate: str | Surrogate = "relu", refer
 
 
 def _changed_rows(instance: Instance, surrogate: Surrogate, start: np.ndarray) -> np.ndarray:
-    """Return the gradients at all neighbours from the rows whose coefficients change: exact integer sums."""
+    """Return the gradients at all neighbours, as exact sums over the rows whose coefficients change."""
     low, high = surrogate._thresholds(instance.unit_squared)
     grid = instance.grid
 
@@ -135,7 +134,7 @@ class Balance(Result):
     occupancy : float
         Share of the iterates at w*.
     states : int
-        Distinct states, beside w* and its neighbours, at which exact gradients corrected it.
+        Number of distinct states, except w* and its neighbours, whose exact gradients were used.
 
     Examples
     --------
@@ -160,17 +159,17 @@ class Balance(Result):
 def balance(
     instance: Instance, *, surrogate: str | Surrogate = "relu", reference=None, states: int = _STATES
 ) -> Balance:
-    """Predict wrong shares and occupancy of a long run from gradients at w*, near it, and where it may go.
+    """Predict wrong shares and occupancy of a long run from gradients at w* and at states near it.
 
-    The values are the stationary ones, of runs long enough that every weight which drifts outwards has come
-    to the border. The derivation is at the top of this file; `benchmarks/papers/prediction.py` measures how
-    well it holds. Inputs should be near Gaussian; their scale does not matter.
+    The values are stationary: they hold for runs so long that every weight that drifts outwards has reached
+    zero. The derivation is at the top of `sterling.theory.recurrence`. Inputs should be nearly Gaussian;
+    their scale does not matter.
 
     Parameters
     ----------
     states : int
-        Draws of states at which exact gradients correct the prediction; 0 for none, which is faster. Where
-        N·m·n passes 10⁷ fewer are taken, and above 4·10⁷ none: the prediction needs none there.
+        Number of states drawn for the correction by exact gradients; 0 is faster. Fewer are used if N·m·n is
+        above 10⁷, and none above 4·10⁷, where the prediction needs no correction.
 
     Returns
     -------
@@ -191,22 +190,17 @@ def balance(
     push = signs * drift(instance, surrogate=chosen, reference=signs)
     change = signs * neighbours(instance, surrogate=chosen, reference=signs) - push
     response = Response(push, change, profile(numbers), _own_part(instance, chosen, signs))
-    few = min(states, int(_ENTRIES / (instance.samples * instance.m * instance.n)))
+    affordable = min(states, int(_ENTRIES / (instance.samples * instance.m * instance.n)))
 
     def exact(wrong: np.ndarray) -> np.ndarray:
         return signs * instance.gradient(np.where(wrong, -signs, signs), chosen)
 
-    enough = states > 0 and few >= min(states, _FEWEST)
-    shares, alone, moved, used = refine(response, exact, few) if enough else (*solve(response), 0)
+    enough = states > 0 and affordable >= min(states, _FEWEST)
+    shares, alone, moved, used = refine(response, exact, affordable) if enough else (*solve(response), 0)
     if shares.mean() > 0.5:
-        raise InputError(
-            "most weights of the reference would be wrong for most of the time: it is not a state that runs "
-            "return to, give another one"
-        )
+        raise InputError("runs do not return to this reference: most weights would be wrong most of the time")
     if not moved <= _STILL:
-        raise InputError(
-            "the shares of wrong weights that are predicted do not settle on these data: take more samples"
-        )
+        raise InputError("the predicted shares do not converge on these data: take more samples")
     return Balance(shares, float(alone), used)
 
 
@@ -219,8 +213,8 @@ def wrong_share(
     Parameters
     ----------
     method : "balance" or "signal"
-        "balance": with the other weights' flips taken into account, see `balance`. "signal": each weight for
-        itself, p_k = max(0, b*_k G_k(w*))/S; needs one gradient, and Gaussian inputs of unit variance.
+        "balance" includes the effect of the other weights' flips, see `balance`. "signal" ignores it: p_k =
+        max(0, b*_k G_k(w*))/S. It needs one gradient, and Gaussian inputs of unit variance.
 
     Returns
     -------
@@ -250,7 +244,7 @@ def occupancy(
     Parameters
     ----------
     method : "balance" or "signal"
-        "signal" is Π_k (1 − p_k), "balance" the one of `balance`, which knows that wrong weights cluster.
+        "signal" is Π_k (1 − p_k); "balance" also models that wrong weights cluster, see `balance`.
 
     Returns
     -------
@@ -271,25 +265,19 @@ def occupancy(
 
 
 def _reference(instance: Instance, reference) -> np.ndarray:
-    """Return the signs that the statement refers to, int64 (n,)."""
+    """Return the signs of the reference, int64 (n,)."""
     instance_of(instance, Instance, "the first argument", "an Instance, such as problem.draw(0)")
     if reference is not None:
         return check_signs(reference, instance.n, "reference").astype(np.int64)
     if instance.teacher is None:
-        raise InputError(
-            "the instance has no teacher: give reference=…, such as the reference of an orbit or the last "
-            "weights of a long run"
-        )
+        raise InputError("the instance has no teacher: give reference=…, such as the reference of an orbit")
     return instance.teacher.astype(np.int64)
 
 
 def _own_part(instance: Instance, surrogate: Surrogate, signs: np.ndarray) -> float:
-    """Return γ, the share of the turning row itself in the variance of a response.
-
-    When unit l of a sample turns, the residual changes by ±v_l. Its own row changes by v_l·(μ′·v_l) where
-    the derivative stays one, by v_l·(v_l − ξ) or v_l·ξ where it goes on or off; each other row j by
-    v_l·v_j·μ′.
-    """
+    """Return γ, the share of the turning row itself in the variance of a response."""
+    # When unit l of a sample turns, the residual changes by ±v_l. The coefficient of its own row changes by
+    # v_l·(μ′·v_l), or by v_l·(v_l − ξ) or v_l·ξ where μ′ jumps; that of another row j by v_l·v_j·μ′.
     noise2 = float(np.mean((instance.labels - instance.predict(signs)) ** 2))
     v2 = instance.readout**2
     left, right = (float(surrogate.derivative(x)) for x in (-1e-9, 1e-9))

@@ -1,20 +1,17 @@
-"""How the mean gradient answers to several wrong weights at a time, from the answers to single ones.
+"""The response of the mean gradient to several wrong weights, predicted from the responses to single ones.
 
 For Gaussian inputs F_k(D) = b*_k (G_k(D) − G_k(w*)) minus its mean over data sets is a random field on sets
-D of wrong weights with a covariance of a known form. It sums z_ik times a coefficient over the rows that H
-sees on different sides at D and w*. For two sets D and E the same rows, with the same sign, count in both
-where D and E lie on one side and w* on the other, and indicators obey 2·1{both} = 1{D} + 1{E} − 1{D|E} with
-D|E the rows between D and E. So
+D of wrong weights with a known covariance. It is a sum of z_ik times a coefficient over the rows on which H
+differs between D and w*. The covariance of two sets D and E comes from the rows on which both differ from w*.
+Indicators obey 2·1{both} = 1{D} + 1{E} − 1{D|E}, with D|E the rows on which D and E differ. So
 
     cov(F_k(D), F_k(E)) ∝ κ_k(D) + κ_k(E) − κ_k(D Δ E),      κ_k(D) = θ_d + γ sin θ_d · (1/d or −1/(n − d))
 
 with d = |D|, cos θ_d = 1 − 2d/n, and 1/d for k ∈ D, −1/(n − d) else (E z_k² over a double wedge of angle θ).
-γ is the part of the variance that the turning row itself carries: 1 for m = 1; with more units most is
-carried by the other rows of its sample. As θ_d ≈ 2√(d/n), F is a fractional Brownian motion of Hurst index
-1/4 on the cube: the response to two flips together is about 0.52 times the sum of the two, not the sum.
-Adding them up, as linear response does, predicts a runaway where the truth is calm.
-
-Numbers in, numbers out: nothing here knows of instances.
+γ is the part of the variance from the turning row itself: 1 for m = 1; with more units most of it comes from
+the other rows of the sample. As θ_d ≈ 2√(d/n), F is a fractional Brownian motion of Hurst index 1/4 on the
+cube: the response to two flips together is about 0.52 times the sum of the two. Linear response takes the sum
+and predicts a runaway that does not happen.
 """
 
 from __future__ import annotations
@@ -29,12 +26,10 @@ from sterling.errors import InputError
 class Response:
     """The best linear prediction of b*_k G_k(D) from the gradients at w* and its n neighbours.
 
-    ``push`` is b*_k G_k(w*), positive where w*_k is pushed out; row l of ``change`` is b*_k (G_k(w* with l
-    flipped) − G_k(w*)); ``levels`` is the mean of b*_k G_k at distance d by `profile`. Its scale is fitted to
-    the data by the mean ``pull`` on a single wrong weight, so inputs need not have unit variance.
-    ``own_part`` is γ. What differs from the mean in the response to k's own flip is ``own``, in that to l's
-    row l of ``across``, which sums up to ``total``. ``weights`` are those of `prediction_weights`. InputError
-    says that a flip of one weight is not undone on average.
+    ``push`` is b*_k G_k(w*), positive where weight k is pushed outwards; row l of ``change`` is b*_k (G_k(w*
+    with l flipped) − G_k(w*)); ``levels`` is the mean of b*_k G_k at distance d by `profile`, here scaled to
+    the mean ``pull`` on a single wrong weight in the data. ``own_part`` is γ. ``own`` is the deviation from
+    the mean in the response to the weight's own flip, row l of ``across`` in that to the flip of l.
     """
 
     def __init__(self, push: np.ndarray, change: np.ndarray, levels: np.ndarray, own_part: float):
@@ -42,8 +37,8 @@ class Response:
         self.pull = -float(np.diag(change).mean())
         if self.pull <= 0:
             raise InputError(
-                "flipping one weight of the reference is not undone on average, so no weight is held there: "
-                "the sample is far too small, or the reference is not a state that runs return to"
+                "at the reference the mean gradient does not undo single flips: the sample is far too small, "
+                "or runs do not return to the reference"
             )
         self.levels = levels * (self.pull / -levels[1, 1])
         self.own = np.diag(change) - self.levels[1, 1]
@@ -71,9 +66,8 @@ class Response:
 def prediction_weights(n: int, own_part: float) -> np.ndarray:
     """Return the weights by which responses to single flips predict that to a set D, float64 (2, n + 1, 3).
 
-    First index: whether k ∈ D; second: |D|. Third: weight of k's own flip, of each other member of D, and of
-    each weight outside D. Flips are exchangeable, so the normal equations of the covariance at the top of
-    this file have three unknowns.
+    First index: whether k ∈ D; second: |D|; third: the flip of k, of each other member of D, and of each
+    weight outside D. Flips are exchangeable, so the normal equations have three unknowns.
     """
 
     def kappa(d: int, inside: bool) -> float:

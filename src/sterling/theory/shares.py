@@ -1,7 +1,4 @@
-"""The shares of time that balance the mean gradients of one data set; what they mean is in `recurrence.py`.
-
-Numbers in, numbers out: nothing here knows of instances.
-"""
+"""The shares of time that balance the mean gradients of one data set; `recurrence.py` explains them."""
 
 from __future__ import annotations
 
@@ -11,65 +8,64 @@ import numpy as np
 
 from sterling.theory.response import Response
 
-_ROUNDS = 1000  # of the iteration for the shares; about a hundred are needed
-_STEP = 0.2  # of that iteration, in units of the single weight's own solution
-_RENEW = 4  # rounds between two looks at how many weights are wrong at a time
-_CLOSE = 1e-10  # of two iterates, where it ends
+_ROUNDS = 1000  # of the iteration for the shares, at most; about a hundred are needed
+_STEP = 0.2  # size of its steps, in units of the solution for a single weight
+_RENEW = 4  # rounds between updates of the distribution of the number of wrong weights
+_CLOSE = 1e-10  # change of the shares at which the iteration ends
 _TURNS = 4  # of the correction by exact gradients
-_PASSES = 3  # of the iteration for the share of the time at w*, at each look
-_MOST = 0.999  # a probability of crossing is kept below this
+_PASSES = 3  # of the iteration for the share of the time at w*, in an update
+_MOST = 0.999  # upper bound of the probability of a flip
 _STEEP = 5.0  # bound on the logarithmic slope of the tilt
-_TAIL = 1e-12  # numbers of wrong weights beyond this probability are left out
+_TAIL = 1e-12  # probability of the numbers of wrong weights that are left out
 
 
 def solve(response: Response, extra: np.ndarray | float = 0.0) -> tuple[np.ndarray, float, float]:
     """Return the shares p (n,) that balance the mean gradients, and the share of the time at w*.
 
-    Last comes by how much the shares still moved at the end. ``extra`` (n,) is what the mean of b*_k G_k over
-    the run has beside the prediction's.
+    The third value is the last change of the shares. ``extra`` (n,) is added to the predicted mean of
+    b*_k G_k over the run.
     """
     n, pull, levels, weights = len(response.push), response.pull, response.levels, response.weights
     push = response.push + extra
-    crossing = _Crossing(response)
+    clusters = _Clusters(response)
     mean: list[np.ndarray] = []
     factor: list[np.ndarray] = []
     shares, step = np.clip(push / pull, 0, 0.5), np.inf
     for count in range(_ROUNDS):
         if count % _RENEW == 0:
-            crossing.update(shares)
-            others, tilt = _count_others(shares), crossing.tilt
+            clusters.update(shares)
+            others, tilt = _count_others(shares), clusters.tilt
             d = np.arange(others.shape[1])
-            # How many others are wrong, given that k is right; that it is wrong; and that l is wrong too.
-            laws = [_normalised(others * tilt[d + more]) for more in (0, 1, 2)]
+            # Number of other wrong weights, given that k is right, that k is wrong, and that l is wrong too.
+            chances = [_normalised(others * tilt[d + more]) for more in (0, 1, 2)]
             at = d, d + 1
-            mean = [laws[i] @ levels[i, at[i]] for i in (0, 1)]
+            mean = [chances[i] @ levels[i, at[i]] for i in (0, 1)]
             for i in (0, 1):
                 used = weights[i, at[i]]
-                mean[i] += (laws[i] @ used[:, 0]) * response.own + (laws[i] @ used[:, 2]) * response.total
+                mean[i] += (chances[i] @ used[:, 0]) * response.own
+                mean[i] += (chances[i] @ used[:, 2]) * response.total
             used = [weights[i, np.minimum(at[i] + 1, n - 1 + i)] for i in (0, 1)]
-            factor = [laws[i + 1] @ (used[i][:, 1] - used[i][:, 2]) for i in (0, 1)]
+            factor = [chances[i + 1] @ (used[i][:, 1] - used[i][:, 2]) for i in (0, 1)]
         right, wrong = (mean[i] + (shares * factor[i]) @ response.across for i in (0, 1))
         new = np.clip(shares + _STEP * (push + (1 - shares) * right + shares * wrong) / pull, 0, 1)
         step = float(np.abs(new - shares).max())
         shares = new
         if step < _CLOSE:
             break
-    crossing.update(shares)
-    return shares, crossing.alone, step
+    clusters.update(shares)
+    return shares, clusters.alone, step
 
 
 def refine(
     response: Response, exact: Callable[[np.ndarray], np.ndarray], states: int
 ) -> tuple[np.ndarray, float, float, int]:
-    """Return what `solve` does, corrected by exact gradients at states of the run.
+    """Return the result of `solve`, corrected by exact gradients, and the number of distinct states used.
 
-    Last comes the number of distinct states at which they were taken.
-
-    States are drawn from the predicted law, the prediction's mean error over them is added to the balance,
-    and that is repeated with the new shares and the same random numbers. A weight's random numbers go by the
-    rank of its push, so that the order of the weights does not matter. ``exact`` returns b*_k G_k, float64
-    (n,), at the state where these weights are wrong, bool (n,); of the draws most are usually of few states.
+    States are drawn from the predicted distribution, and the mean error of the prediction over them is added
+    to the balance; both are repeated with the new shares and the same random numbers. ``exact`` returns
+    b*_k G_k, float64 (n,), at the state with these wrong weights, bool (n,).
     """
+    # Random numbers are assigned by the rank of the push, so the order of the weights does not matter.
     n = len(response.push)
     rank = np.argsort(np.argsort(response.push, kind="stable"), kind="stable")
     uniform = np.random.default_rng(0).random((states, n))[:, rank]
@@ -79,7 +75,7 @@ def refine(
     for turn in range(_TURNS):
         drawn = uniform < shares
         missed = np.zeros((states, n))
-        for row in np.flatnonzero(drawn.sum(axis=1) > 1):  # exact below two
+        for row in np.flatnonzero(drawn.sum(axis=1) > 1):  # the prediction is exact below two
             key = drawn[row].tobytes()
             if key not in known:
                 known[key] = exact(drawn[row]) - response.at(drawn[row])
@@ -91,16 +87,16 @@ def refine(
     return shares, alone, step, len(known)
 
 
-class _Crossing:
+class _Clusters:
     """How wrong weights cluster: a state that pushes several weights outwards flips them together.
 
-    While D is wrong, weight k crosses with a probability proportional to max(0, b*_k G_k(D)), independently
-    of the others; the factor is such that its share comes out as p_k. So the share of the time at w* is
+    At D weight k flips with a probability proportional to max(0, b*_k G_k(D)), independently of the others;
+    the factor f_k makes its share p_k. So the share of the time at w* is
 
         π(∅) = Σ_D π(D) Π_k (1 − f_k max(0, b*_k G_k(D))),
 
-    with the exact gradients for D = ∅ and for single weights, whose π(l) is taken as p_l/(1 − p_l)·π(∅), and
-    independent weights for the rest.
+    with exact gradients for D = ∅ and for single weights, π(l) = p_l/(1 − p_l)·π(∅), and independent weights
+    for all other D.
     """
 
     def __init__(self, response: Response):
@@ -130,17 +126,17 @@ class _Crossing:
 
 
 def _tilt(shares: np.ndarray, alone: float) -> np.ndarray:
-    """Return factors t_d that turn the law of the number of wrong weights into one with t_0·P(0) = alone.
+    """Return factors t_d on the probabilities P(d) of d wrong weights that make t_0·P(0) = ``alone``.
 
-    t_d is geometric from d = 1 on, and the mean stays. Where weights do not cluster all factors are one.
+    t_d is geometric from d = 1 on, and the mean does not change. All factors are 1 if weights do not cluster.
     """
     from scipy.optimize import brentq
 
-    law = _law(shares)
+    chances = _count(shares)
     out = np.ones(len(shares) + 3)
-    if len(law) < 3 or law[0] == 0 or not law[0] * (1 + _CLOSE) < alone < 1:
+    if len(chances) < 3 or chances[0] == 0 or not chances[0] * (1 + _CLOSE) < alone < 1:
         return out
-    rest, d = law[1:], np.arange(len(law) - 1)
+    rest, d = chances[1:], np.arange(len(chances) - 1)
     goal = float(shares.sum()) / (1 - alone) - 1
 
     def excess(x: float) -> float:
@@ -151,38 +147,37 @@ def _tilt(shares: np.ndarray, alone: float) -> np.ndarray:
         return out
     slope = float(brentq(excess, -_STEEP, _STEEP))  # type: ignore[arg-type]
     w = np.exp(slope * d)
-    out[0] = alone / law[0]
-    out[1 : len(law)] = w * (1 - alone) / float((rest * w).sum())
-    out[len(law) :] = out[len(law) - 1]
+    out[0] = alone / chances[0]
+    out[1 : len(chances)] = w * (1 - alone) / float((rest * w).sum())
+    out[len(chances) :] = out[len(chances) - 1]
     return out
 
 
-def _normalised(laws: np.ndarray) -> np.ndarray:
-    return laws / np.maximum(laws.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+def _normalised(chances: np.ndarray) -> np.ndarray:
+    return chances / np.maximum(chances.sum(axis=1, keepdims=True), np.finfo(float).tiny)
 
 
 def _count_others(shares: np.ndarray) -> np.ndarray:
-    """Return the law of the number of wrong weights other than k, float64 (n, J); independent weights.
-
-    Dividing the generating function of all by that of one is stable for shares up to a half.
-    """
+    """Return the distribution of the number of wrong weights other than k, independent, float64 (n, J)."""
+    # Division of the generating function of all weights by that of one is stable for shares up to 1/2.
     n = len(shares)
-    law = _law(shares)
-    reach = max(1, min(n, int(np.searchsorted(-law[::-1].cumsum()[::-1], -_TAIL)) + 1))
+    chances = _count(shares)
+    reach = max(1, min(n, int(np.searchsorted(-chances[::-1].cumsum()[::-1], -_TAIL)) + 1))
     out = np.zeros((n, reach))
     small = shares <= 0.5
     before = np.zeros(n)
-    for j in range(min(reach, len(law))):
-        before = np.where(small, (law[j] - shares * before) / (1 - np.where(small, shares, 0)), 0)
+    for j in range(min(reach, len(chances))):
+        before = np.where(small, (chances[j] - shares * before) / (1 - np.where(small, shares, 0)), 0)
         out[:, j] = before
     for k in np.flatnonzero(~small):
-        part = _law(np.delete(shares, k))[:reach]
+        part = _count(np.delete(shares, k))[:reach]
         out[k, : len(part)] = part
     return np.maximum(out, 0)
 
 
-def _law(shares: np.ndarray) -> np.ndarray:
-    law = np.ones(1)
+def _count(shares: np.ndarray) -> np.ndarray:
+    """Return the distribution of the number of wrong weights, if they are independent."""
+    chances = np.ones(1)
     for share in shares[shares > 0]:
-        law = np.convolve(law, (1 - share, share))
-    return law
+        chances = np.convolve(chances, (1 - share, share))
+    return chances

@@ -1,4 +1,4 @@
-"""Moments of a surrogate's derivative under the normal law: of one pre-activation, and of two that correlate.
+"""Moments of a surrogate's derivative at one normal pre-activation, and at two correlated ones.
 
 For unit normals a, a′ at the angle θ, M(θ) = E μ′(a) μ′(a′). Where μ′ is one on a window and zero elsewhere,
 its jumps at x₁, x₂ … have the signs s, and Plackett's identity gives
@@ -20,12 +20,12 @@ import numpy as np
 from sterling.surrogates import Surrogate
 from sterling.theory.quadrature import legendre, panels
 
-_REACH = 12.0  # standard deviations; φ(12) is 2·10⁻³²
+_REACH = 12.0  # end of integrals, in standard deviations; φ(12) is 2·10⁻³²
 _PEAK = 1 / math.sqrt(2 * math.pi)  # φ(0)
-_TERMS = 400  # of the Hermite series; the rest is lumped together, about 10⁻⁴ of the sum at a kink
+_TERMS = 400  # of the Hermite series; the rest is one term, about 10⁻⁴ of the sum for a slope with a kink
 _NODES = 60  # of a quadrature
-_GRID = 25  # angles each way in a table
-_WIDEST = 0.98  # two weights are this near to as far apart as they can be, in a table
+_GRID = 25  # angles in each direction of a table
+_WIDEST = 0.98  # largest angle apart in a table, in units of the largest possible
 
 
 @lru_cache(maxsize=64)
@@ -41,9 +41,9 @@ def mean_square_slope(surrogate: Surrogate) -> float:
 
 @lru_cache(maxsize=256)
 def mean_square_turned(surrogate: Surrogate, angle: float) -> float:
-    """Return E μ′(a)² over the rows that H sees on different sides at two weights with that angle between.
+    """Return E μ′(a)² over the rows on which H differs between two weight vectors with that angle between.
 
-    Given a = z·w such a row has the chance Φ(−|a| cot(angle)), and angle/π on the whole.
+    Given a = z·w a row is such with probability Φ(−|a| cot(angle)), and on average with angle/π.
     """
     from scipy.integrate import quad
     from scipy.special import ndtr
@@ -60,9 +60,9 @@ def mean_square_turned(surrogate: Surrogate, angle: float) -> float:
 
 
 def mean_product_turned(surrogate: Surrogate, away: float, apart: float) -> float:
-    """Return E μ′(a) μ′(a′) over the rows that H sees on one side at two weights and on the other at w*.
+    """Return E μ′(a) μ′(a′) over the rows on which H is equal at two weight vectors and differs from w*.
 
-    ``away`` is the angle of both to w*, π/2 at most; ``apart`` the one between them, at most twice that.
+    ``away`` is their angle to w*, at most π/2; ``apart`` the angle between them, at most twice ``away``.
     """
     away = min(max(away, 0.0), math.pi / 2)
     part = min(apart / (2 * away), _WIDEST) if away > 0 else 0.0
@@ -71,7 +71,7 @@ def mean_product_turned(surrogate: Surrogate, away: float, apart: float) -> floa
 
 @lru_cache(maxsize=16)
 def _turned_table(surrogate: Surrogate):
-    """Return an interpolation of values on a grid: continuous, as the iteration for shares needs it."""
+    """Return an interpolation on a grid; it is continuous, which the iteration for shares needs."""
     from scipy.interpolate import RectBivariateSpline
 
     away, part = np.linspace(0, math.pi / 2, _GRID), np.linspace(0, _WIDEST, _GRID)
@@ -80,10 +80,8 @@ def _turned_table(surrogate: Surrogate):
 
 
 def _product_turned(surrogate: Surrogate, away: float, apart: float) -> float:
-    """Return the mean by quadrature over u = (a + a′)/(2 cos), v = (a − a′)/(2 sin) of half the angle apart.
-
-    They are independent unit normals, and z·w* correlates with u alone.
-    """
+    """Return the mean by quadrature over two independent unit normals, u and v."""
+    # u = (a + a′)/(2 cos), v = (a − a′)/(2 sin) of half the angle apart; z·w* is correlated with u only.
     from scipy.special import ndtr
 
     nodes, weights = legendre(_NODES)
@@ -116,7 +114,7 @@ def _plackett(x: float, y: float, angle: float) -> float:
         return max(angle, 0.0) / (2 * math.pi)
     nodes, weights = legendre(_NODES)
     t = angle * (nodes + 1) / 2
-    # Half angles: nothing cancels where x = y, and where x ≠ y the exponent runs to −∞ at 0.
+    # In this form nothing cancels where x = y, and where x ≠ y the exponent goes to −∞ at 0.
     exponent = -((x - y) ** 2) / (2 * np.sin(t) ** 2) - x * y * (1 - np.cos(t)) / np.sin(t) ** 2
     return float(weights @ np.exp(exponent)) * angle / (4 * math.pi)
 
@@ -127,7 +125,7 @@ def _hermite_squares(surrogate: Surrogate) -> tuple[np.ndarray, float]:
     cuts = np.array([-_REACH, -4.0, -1.0, 0.0, 1.0, 4.0, _REACH])  # kinks lie at 0 and ±1
     x, w = panels(cuts, 200)
     before, now = np.zeros_like(x), np.sqrt(_PEAK) * np.exp(-x * x / 4)
-    measure = w * surrogate.derivative(x) * now  # one root of the density here, one in the function
+    measure = w * surrogate.derivative(x) * now  # one square root of the density here, one in the function
     squares = np.empty(_TERMS)
     for k in range(_TERMS):
         squares[k] = float(measure @ now) ** 2

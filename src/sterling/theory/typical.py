@@ -1,22 +1,33 @@
-"""The run in a typical data set, from its numbers alone: pushes and shares of wrong weights make each other.
+"""A run on the typical data set: shares of wrong weights determine the pushes, and pushes the shares.
 
-**Mean field.** Averaged over a run, the push on weight k is a sum over the data set, so over data sets it is
-nearly normal with mean zero and a variance V/N; the weight is wrong for the share p = max(0, push)/S of the
+**Mean field.** Averaged over a run, the push on weight k is a sum over the samples. Over data sets it is
+nearly normal with mean zero and variance V/N; the weight is wrong for the share p = max(0, push)/S of the
 time, at most 1. V is the mean of N·cov(G_k(D), G_k(E)) over two independent states D, E of the run, and with
-the angles of the kernel in `response.py`, θ_d = arccos(1 − 2d/n), A = θ_|D| + θ_|E| − θ_|DΔE|,
+the angles θ_d = arccos(1 − 2d/n) and A = θ_|D| + θ_|E| − θ_|DΔE|,
 
     V = noise² ‖v‖² M(θ_|DΔE|) + A/(2π) · (Σ v⁴ T + (‖v‖⁴ − Σ v⁴) M(θ_|DΔE|)).
 
 M(θ) = E μ′(a) μ′(a′) for unit normals at the angle θ, and T is the mean of μ′(a) μ′(a′) over the rows that
 both states turn: 1/2 for ReLU, 1 for the identity (`slopes.py`). The first term is the label noise, the
-second what the weights that happen to be wrong do to the others. Shares give the laws of |D| and |DΔE|
-(binomial within excursions from w*, `clusters.py`), these give V, and V gives the shares: iterated from V at
-w* upwards, to the smallest solution. Without the second term and with N large this is docs/science, 7,
+second the effect of wrong weights on the others. The shares give the distributions of |D| and |DΔE| (binomial
+within excursions from w*, see below), these give V, and V gives the shares. The iteration starts from V
+at w* and ends at the smallest solution. Without the second term and with N large this is docs/science, 7,
 p ≈ push/S and occupancy ≈ exp(−n^(3/2) σ/(√2 ‖v‖ √N)).
 
-That weights are wrong together matters where label noise is little. Were they independent, their small
-shares would add up to a push that keeps itself alive: at n = 64, N = 1000, σ = 0.001 an occupancy of 0.14,
-where runs have 0.96 and this law 0.95.
+With little label noise it matters that weights are wrong at the same time. If they were independent, their
+small shares would add up to a push that sustains itself: at n = 64, N = 1000, σ = 0.001 the occupancy would
+be 0.14, while runs have 0.96 and this law 0.95.
+
+**Clusters in time.** At w* only label noise pushes; away from it wrong weights push the others as well. Let a
+weight flip in a step with a probability proportional to its outward push. With A₀ and A₁ the mean numbers of
+flips in a step at w* and away from it, ε = A₀/A₁, and q the share of the steps away from w*, the mean number
+x of wrong weights and q are
+
+    x = (1 − q) A₀ + q A₁,        q = (1 − q)(1 − exp(−A₀)) + q (1 − exp(−A₁)).
+
+With much noise ε is near 1 and q = 1 − exp(−x), as for independent weights. With little noise excursions from
+w* are rare, and several weights are wrong in each. The model for this is independent weights within
+excursions that take the share w of the time: q = w (1 − exp(−x/w)).
 """
 
 from __future__ import annotations
@@ -27,47 +38,31 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling.base.checks import real
 from sterling.model.instance import Instance
 from sterling.model.problem import Problem
 from sterling.surrogates import Surrogate
-from sterling.theory.clusters import excursion_share
 from sterling.theory.labels import labelled
 from sterling.theory.numbers import Numbers, numbers_of
 from sterling.theory.population import pull
 from sterling.theory.quadrature import hermite
 from sterling.theory.slopes import mean_product_turned, mean_square_slope, slope_covariance
 
-_QUANTILES = 1000  # points that stand for the normal law of the pushes
+_QUANTILES = 1000  # that represent the normal distribution of the pushes
 _ROUNDS = 2000
-_CLOSE = 1e-9  # of two iterates of the mean share, as a part of it
-_HIGH = 0.25  # share of wrong weights from which the largest solution is sought
-_MOST = 1 - 1e-12  # a share is kept below this
-_RAREST = 1e-9  # share of the time in excursions
-_MANY = 1e5  # variance of a number of weights from which its law counts as normal
-_NODES = 20  # of the quadrature over that
+_CLOSE = 1e-9  # relative change of the mean share at which the iteration ends
+_HIGH = 0.25  # share of wrong weights at which the search for the largest solution starts
+_MOST = 1 - 1e-12  # upper bound of a share
+_FEWEST_WRONG = 1e-9  # least number of wrong weights that can cluster
+_MOST_FLIPS = 50.0  # in a step
+_MANY = 1e5  # variance from which a number of weights is taken as normal
+_NODES = 20  # of the quadrature over it
 
 
 @labelled("mean-field", "sterling.theory.typical; to leading order docs/science, 7")
-def drift_variance(
-    of: Problem | Instance,
-    *,
-    surrogate: str | Surrogate = "relu",
-    mean_share: float = 0.0,
-    mean_square_share: float = 0.0,
-    excursions: float = 1.0,
-) -> float:
-    """Return V, so that V/N is the variance over data sets of a coordinate of the run's mean gradient.
+def drift_variance(of: Problem | Instance, *, surrogate: str | Surrogate = "relu") -> float:
+    """Return V, so that V/N is the variance over data sets of a coordinate of G(w*).
 
-    At the default shares of zero it belongs to G(w*): noise²·‖v‖²/2 for ReLU, noise²·‖v‖² for the identity.
-
-    Parameters
-    ----------
-    mean_share, mean_square_share : float
-        Mean over the weights of p_k and p_k², the shares of the time in which they are wrong; from 0 to 1.
-    excursions : float
-        Share of the time in which weights are wrong at all, independently of each other, at least 10⁻⁹; see
-        `clusters.py`.
+    V = noise²·‖v‖²/2 for ReLU, noise²·‖v‖² for the identity.
 
     Returns
     -------
@@ -79,17 +74,11 @@ def drift_variance(
     >>> round(drift_variance(Problem(n=64, samples=4096, noise=0.5)), 6)
     0.125
     """
-    numbers = numbers_of(of, surrogate)
-    mean_share, mean_square_share = (
-        real(share, name, 0, 1)
-        for share, name in ((mean_share, "mean_share"), (mean_square_share, "mean_square_share"))
-    )
-    w = real(excursions, "excursions", _RAREST, 1)
-    return variance(numbers, mean_share, mean_square_share, w)
+    return variance(numbers_of(of, surrogate), 0.0, 0.0)
 
 
 def variance(numbers: Numbers, mean: float, square: float, w: float = 1.0) -> float:
-    """Return V for these means of p_k and p_k² and for w of `clusters.py`."""
+    """Return V for the means of p_k and p_k² over the weights and for w."""
     n, norm2, surrogate = numbers.n, numbers.norm2, numbers.surrogate
     mean, square = mean / w, square / w**2
     away, apart = _mean_angle(n, mean), _mean_angle(n, 2 * (mean - square))
@@ -98,7 +87,7 @@ def variance(numbers: Numbers, mean: float, square: float, w: float = 1.0) -> fl
     label = numbers.sigma**2 * norm2 * slope_covariance(surrogate, apart_ever)
     if common == 0:
         return label
-    some = _any(n, mean)  # of an excursion some weight is wrong; angles are then wider
+    some = _any(n, mean)  # in an excursion at least one weight is wrong, which widens the angles
     turned = mean_product_turned(surrogate, away / some, max(0.0, apart - 2 * (1 - some) * away) / some**2)
     others = (1 - 1 / numbers.m) * slope_covariance(surrogate, apart)
     return label + common * norm2**2 * (turned / numbers.m + others)
@@ -110,7 +99,7 @@ def angle(n: int, d: np.ndarray | float) -> np.ndarray:
 
 
 def _mean_angle(n: int, share: float) -> float:
-    """Return the mean of θ_d for a binomial number d of n weights, each counted with that probability."""
+    """Return the mean of θ_d for a binomial number d out of n with probability ``share``."""
     if share <= 0:
         return 0.0
     share = min(share, _MOST)
@@ -127,39 +116,39 @@ def _mean_angle(n: int, share: float) -> float:
 
 
 def _any(n: int, share: float) -> float:
-    """Return the chance that a binomial number is not zero."""
+    """Return the probability that a binomial number is not zero."""
     return -math.expm1(n * math.log1p(-min(share, _MOST)))
 
 
 @lru_cache(maxsize=4)
 def normal_quantiles(count: int) -> np.ndarray:
-    """Return ``count`` quantiles of the normal distribution."""
+    """Return quantiles of the normal distribution."""
     from scipy.special import ndtri
 
     return ndtri((np.arange(count) + 0.5) / count)
 
 
-class Law(NamedTuple):
-    """The law of p_k over weights and data sets that reproduces itself."""
+class Solution(NamedTuple):
+    """A self-consistent distribution of p_k over weights and data sets."""
 
     shares: np.ndarray  # quantiles of p_k
-    excursions: float  # w of `clusters.py`
+    excursions: float  # w
     variance: float  # V
 
 
 @lru_cache(maxsize=4096)
-def solution(numbers: Numbers, samples: float) -> Law:
-    """Return the smallest law that reproduces itself."""
+def solution(numbers: Numbers, samples: float) -> Solution:
+    """Return the smallest self-consistent solution."""
     return _iterated(numbers, samples, 0.0, clusters=True)
 
 
 @lru_cache(maxsize=1024)
-def settled(numbers: Numbers, samples: float) -> Law:
-    """Return the largest law that reproduces itself: excursions that never end, iterated from above."""
+def upper_solution(numbers: Numbers, samples: float) -> Solution:
+    """Return the largest self-consistent solution, in which excursions never end."""
     return _iterated(numbers, samples, _HIGH, clusters=False)
 
 
-def _iterated(numbers: Numbers, samples: float, start: float, clusters: bool) -> Law:
+def _iterated(numbers: Numbers, samples: float, start: float, clusters: bool) -> Solution:
     size = math.sqrt(samples) * pull(numbers)
     z = normal_quantiles(_QUANTILES)
     home, v = variance(numbers, 0.0, 0.0), 0.0
@@ -175,11 +164,11 @@ def _iterated(numbers: Numbers, samples: float, start: float, clusters: bool) ->
             w += (_excursions(numbers, mean, w, home) - w) / 2
         if abs(step) < _CLOSE * mean:
             break
-    return Law(shares, w, v)
+    return Solution(shares, w, v)
 
 
 def _excursions(numbers: Numbers, mean: float, w: float, home: float) -> float:
-    """Return w anew; V away from w* is that at w* and the variance of the response to an excursion's D."""
+    """Return the next w. V away from w* is V at w* plus the variance of the response to an excursion."""
     if mean <= 0:
         return 1.0
     n, m, surrogate = numbers.n, numbers.m, numbers.surrogate
@@ -188,3 +177,29 @@ def _excursions(numbers: Numbers, mean: float, w: float, home: float) -> float:
     others = (1 - 1 / m) * mean_square_slope(surrogate)
     response = wide / math.pi * numbers.norm2**2 * (mean_product_turned(surrogate, wide, 0.0) / m + others)
     return excursion_share(n * mean, math.sqrt(home / (home + response)))
+
+
+def excursion_share(wrong: float, ratio: float) -> float:
+    """Return w for the mean number x of wrong weights and the ratio ε from 0 to 1."""
+    from scipy.optimize import brentq
+
+    if wrong < _FEWEST_WRONG or ratio > 1 - _FEWEST_WRONG:
+        return 1.0
+
+    def away(flips: float) -> float:
+        leave = -math.expm1(-ratio * flips)
+        return leave / (math.exp(-flips) + leave)
+
+    def mean(flips: float) -> float:
+        q = away(flips)
+        return (1 - q) * ratio * flips + q * flips
+
+    if mean(_MOST_FLIPS) <= wrong:
+        return 1.0
+    flips = float(brentq(lambda c: mean(c) - wrong, 0, _MOST_FLIPS, xtol=1e-14))  # type: ignore[arg-type]
+    together = wrong / away(flips)  # mean number of wrong weights in a step away from w*
+    if together <= 1 + _FEWEST_WRONG:
+        return 1.0
+    # t/(1 − exp(−t)) = together, t = x/w
+    t = float(brentq(lambda t: t + together * math.expm1(-t), _FEWEST_WRONG / 2, together + 1))  # type: ignore[arg-type]
+    return min(1.0, wrong / t)

@@ -151,7 +151,7 @@ def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
     grid = find_grid(seen.detach(), latent)
     if grid is None:
         raise InputError(
-            "the quantiser returns values on no levels: neither on even ones, nor on at most 16 others"
+            "the quantiser returns values that are on no levels: neither evenly spaced, nor at most 16 others"
         )
     name = type(quantiser).__name__ if isinstance(quantiser, nn.Module) else "quantiser"
     return on_grid(grid, latent, "callable", values, name=name)

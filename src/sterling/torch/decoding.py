@@ -189,7 +189,7 @@ def decode(
     instance_of(monitor, OrbitMonitor, "monitor", "the OrbitMonitor of the model")
     how, fit = choice(how, "how", HOW), choice(scale, "scale", ("kept", "fitted")) == "fitted"
     if unwrapped(model) is not monitor.model:
-        raise InputError("the monitor is of another model: give the model that it watches")
+        raise InputError("the monitor belongs to another model: give the model that it watches")
     held = {id(one) for one in monitor.model.parameters()}
     for weight in monitor.weights:
         if id(weight.latent) not in held:
@@ -351,8 +351,8 @@ def _set_latents(model: nn.Module, monitor: OrbitMonitor, wanted: dict[str, torc
         left = int((now != codes).sum())
         if left:
             raise InputError(
-                f"no latents were found for {counted(left, 'decoded code')} of {name!r}: the levels of its "
-                "quantiser depend on the latents in a way that `decode` does not know"
+                f"`decode` found no latents for {counted(left, 'decoded code')} of {name!r}: the levels of "
+                "its quantiser depend on the latents in a way that `decode` does not know"
             )
 
 

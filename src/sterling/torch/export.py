@@ -83,6 +83,8 @@ def _compared(data: bytes, net: nn.Module, arguments: tuple[Any, ...]) -> float:
     largest = 0.0
     for ours, found in zip(expected, session.run(None, given), strict=True):
         if not np.array_equal(np.asarray(found).argmax(-1), ours.argmax(-1)):
-            raise InputError("onnxruntime's largest outputs are not PyTorch's: the file was not written")
+            raise InputError(
+                "the largest outputs of onnxruntime and PyTorch differ: the file was not written"
+            )
         largest = max(largest, float(np.abs(found - ours).max()))
     return largest

@@ -441,7 +441,7 @@ class OrbitMonitor:
         """
         if not isinstance(state, Mapping) or state.get("format") != _FORMAT:
             raise InputError(
-                "this is no state of an OrbitMonitor of this version: give the result of `state_dict`"
+                "this is not the state of an OrbitMonitor of this version: give the result of `state_dict`"
             )
         before = self.state_dict()
         try:

@@ -86,8 +86,8 @@ def test_states_and_pictures_are_written_and_told_of(tmp_path):
     [
         (["--n", "100_000", "--samples", "1e9"], "n may be at most 24"),
         (["--basins", "0"], "starts is 0"),
-        (["--steps", "5"], "--steps is for the runs of --basins"),
-        (["--schedule", "constant:1"], "--schedule is for the runs of --basins"),
+        (["--steps", "5"], "--steps needs --basins"),
+        (["--schedule", "constant:1"], "--schedule needs --basins"),
         (["--out", "states.npz"], "must end in .parquet or .csv"),
         (["missing.csv", "--noise", "3"], "--noise describes a drawn problem"),
     ],
@@ -117,7 +117,7 @@ def test_ctrl_c_ends_the_visit(monkeypatch, tmp_path):
 
 
 def test_ctrl_c_during_basins_still_shows_the_landscape(monkeypatch):
-    monkeypatch.setattr("sterling.landscapes.basins.reporting", interrupting)
+    monkeypatch.setattr("sterling.landscapes.landscape.reporting", interrupting)
     arguments = ["--basins", "100_000", "--steps", "1e12", "--noise", "1", "--json"]
     result = call(*SMALL, *arguments, code=130)
     values = json.loads(result.stdout)

@@ -63,8 +63,8 @@ def test_given_samples_say_what_to_expect():
         (["--surrogate", "rleu"], "'relu'"),
         (["--check", "5", "--steps", "0"], "steps is 0"),
         (["--check", "5", "--schedule", "constant:-1"], "rate is -1"),
-        (["--seed", "10"], "--seed is for trials: give --check too"),
-        (["--threads", "2"], "--threads is for trials"),
+        (["--seed", "10"], "--seed needs --check"),
+        (["--threads", "2"], "--threads needs --check"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(arguments, words):

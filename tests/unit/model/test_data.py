@@ -1,4 +1,4 @@
-"""Data files: every format gives the same instance, and every bad file one clear sentence."""
+"""Data files: every format gives the same instance, and every bad file an error with its cause."""
 
 import errno
 import os
@@ -22,10 +22,10 @@ LABELS = RNG.integers(0, 2, 40).astype(float)
 EXPECTED = Instance(INPUTS, LABELS)
 
 
-def table(label="label", place=3, names=("a", "b", "c")):
+def table(label="label", index=3, names=("a", "b", "c")):
     columns = dict(zip(names, INPUTS.T, strict=True))
     frame = pl.DataFrame(columns)
-    return frame.insert_column(place, pl.Series(label, LABELS))
+    return frame.insert_column(index, pl.Series(label, LABELS))
 
 
 def write(path, content):
@@ -93,7 +93,7 @@ def test_an_archive_may_hold_units_readout_and_teacher(tmp_path):
     assert load_data(path, readout=[2.0, 1.0]).readout.tolist() == [2.0, 1.0]
 
 
-def test_options_reach_the_instance_and_origin_tells_them(tmp_path):
+def test_options_reach_the_instance_and_its_origin(tmp_path):
     path = write(tmp_path / "cells.csv", table())
     loaded = load_data(str(path), normalize="standard", precision="int32", readout=[1.0])
     expected = Instance(INPUTS, LABELS, normalize="standard", precision="int32")
@@ -129,14 +129,9 @@ ARRAYS = {"inputs": INPUTS, "labels": LABELS}
 TABLE = np.column_stack([INPUTS, LABELS])
 SLIPS = [
     ("d.txt", "a,b\n1,2\n", {}, "unsupported file type '.txt'.*npz"),
-    ("data", "a,b\n1,2\n", {}, "unsupported file type"),
     ("d.csv", "", {}, "empty"),
-    ("d.npz", b"", {}, "empty"),
-    ("d.csv", "\ufeff", {}, "empty"),
     # another format than the name says
     ("d.npz", GOOD, {}, "not a .npz file"),
-    ("d.npy", GOOD, {}, "not a .npy file"),
-    ("d.parquet", GOOD, {}, "not a .parquet file"),
     ("d.csv", b"PAR1\0\1\2", {}, "binary data"),
     ("d.csv", GOOD.encode("utf-16"), {}, "UTF-8"),
     # headers and columns
@@ -147,43 +142,31 @@ SLIPS = [
     ("d.csv", ",a,y\n5,1,0\n7,2,1\n", {}, "column 0 .*no name"),
     ("d.csv", ",y\n0,0\n1,1\n", {}, "no inputs"),
     ("d.csv", "a,label,label\n1,0,0\n2,1,1\n", {}, "two columns named 'label'"),
-    ("d.csv", "a, a,y\n1,0,0\n2,1,1\n", {}, "two columns named 'a'"),
     ("d.parquet", table("a ", 1), {}, "two columns named 'a'"),
     ("d.csv", GOOD, {"labels": "lable"}, "'lable': did you mean 'label'"),
-    ("d.csv", GOOD, {"labels": "zzz"}, "'zzz': it has 'a', 'b', 'c', 'label'"),
     ("d.csv", GOOD, {"labels": 4}, "no column 4"),
     # values
     ("d.csv", with_row(5, "1,,3,0"), {}, "no value in column 'b', row 5"),
-    ("d.csv", with_row(5, "1,2,3,"), {}, "no value in the label column 'label', row 5"),
     ("d.csv", GOOD[: GOOD.rindex(",")] + "\n", {}, "row 40 .*cut off"),
     ("d.csv", with_row(3, "1,x7,3,0"), {}, "column 'b' holds text \\('x7' in row 3\\)"),
     ("d.csv", with_row(3, "1,2,3,0,9"), {}, "more fields than the header"),
     ("d.csv", with_row(3, '1,2,"3,0'), {}, "quotation mark"),
     ("d.csv", with_row(3, "1,nan,3,0"), {}, "nan in column 'b', row 3"),
-    ("d.csv", with_row(3, "1,2,3,1e999"), {}, "inf in the label column 'label', row 3"),
     ("d.csv", "a,kind\n1,M\n2,B\n3,M\n", {}, "label column 'kind' holds text.*map it to 0 and 1"),
     ("d.csv", "a,y\n1,-1\n2,1\n", {}, "-1"),
     ("d.parquet", table().with_columns(pl.lit("x").alias("a")), {}, "column 'a' has type String"),
-    ("d.parquet", pl.DataFrame({"a": [[1.0], [2.0]], "y": [0, 1]}), {}, "column 'a' has type List"),
-    ("d.parquet", table().head(0), {}, "no rows"),
     # arrays
     ("d.npz", {"inputs": INPUTS}, {}, "no array 'labels'.*inputs"),
-    ("d.npz", {"x": INPUTS, "labels": LABELS}, {}, "no array 'inputs'.*x, labels"),
     ("d.npz", ARRAYS | {"labels": LABELS[:9]}, {}, "labels .*shape"),
     ("d.npz", ARRAYS | {"inputs": INPUTS.astype(str)}, {}, "inputs .*real numbers"),
     ("d.npz", ARRAYS, {"labels": 1}, "name of their array"),
     ("d.npy", LABELS, {}, "shape \\(40,\\); give a table"),
-    ("d.npy", LABELS[:, None], {}, "give a table"),
     ("d.npy", TABLE, {"labels": "label"}, "no column names"),
     ("d.npy", TABLE, {"labels": 7}, "no column 7"),
     ("d.npy", TABLE * 1j, {}, "real numbers"),
-    ("d.npy", np.empty((0, 3)), {}, "no samples"),
     # options
     ("d.csv", GOOD, {"normalize": "whiten!"}, "normalize"),
     ("d.csv", GOOD, {"readout": "signs"}, "readout is 'signs'"),
-    ("d.csv", GOOD, {"readout": [1.0, 2.0]}, "readout .*shape"),
-    ("d.csv", GOOD, {"readout": np.ma.masked_array([1.0], [True])}, "readout .*masked"),
-    ("d.csv", GOOD, {"precision": "int8"}, "int8"),
 ]  # fmt: skip
 
 
@@ -217,7 +200,7 @@ WIDE = [
 
 
 @pytest.mark.parametrize("row, words", WIDE)
-def test_numbers_out_of_range_are_told_with_file_and_column(tmp_path, row, words):
+def test_numbers_out_of_range_are_named_by_file_and_column(tmp_path, row, words):
     path = tmp_path / "d.csv"
     small = "".join(f"{0.1 * k},{1e-20 * k},{k},0.5\n" for k in range(1, 4))
     path.write_text(f"a,b,c,label\n{small}{row}\n")
@@ -225,28 +208,18 @@ def test_numbers_out_of_range_are_told_with_file_and_column(tmp_path, row, words
         load_data(path)
 
 
-def test_a_pipe_is_no_data_file(tmp_path):
-    os.mkfifo(tmp_path / "d.csv")
-    with pytest.raises(InputError, match="a pipe"):
-        load_data(tmp_path / "d.csv")
-
-
-def test_missing_files_and_folders(tmp_path):
-    with pytest.raises(InputError, match=r"there is no file .*nothing\.csv"):
-        load_data(tmp_path / "nothing.csv")
-    (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(InputError, match="is a folder"):
-        load_data(tmp_path / "folder.csv")
-
-
-def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+def test_what_is_no_readable_file(tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")
 
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "folder.csv").mkdir()
     path = write(tmp_path / "d.csv", GOOD)
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(InputError, match="cannot be read: Permission denied"):
-        load_data(path)
+    causes = {"nothing": "no file", "folder": "is a folder", "pipe": "a pipe", "d": "Permission denied"}
+    for name, cause in causes.items():
+        with pytest.raises(InputError, match=cause):
+            load_data(path.with_stem(name))
 
 
 class Trap:
@@ -337,17 +310,8 @@ def mutated(content, rng):
     content = bytearray(content)
     for _ in range(int(rng.integers(1, 4))):
         at, length = int(rng.integers(len(content))), int(rng.integers(1, 9))
-        match int(rng.integers(5)):
-            case 0:
-                content[at] ^= 1 << int(rng.integers(8))
-            case 1:
-                content[at : at + length] = rng.bytes(length)
-            case 2:
-                del content[at : at + length]
-            case 3:
-                content[at:at] = content[at : at + length]
-            case 4:
-                content[at : at + length] = rng.choice([b"\xff", b"\0", b"9", b","]) * length
+        old = content[at : at + length]
+        content[at : at + length] = (rng.bytes(length), b"", 2 * old, b"9" * length)[int(rng.integers(4))]
     return bytes(content)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import operator
 from fractions import Fraction
 
@@ -11,7 +10,6 @@ import pytest
 
 import sterling as st
 from sterling.base import resources
-from sterling.exact.ranges import limbs
 from sterling.model import instance as module
 from tests.oracle import naive
 from tests.support import PIECEWISE, SMOOTH
@@ -127,16 +125,6 @@ def test_smooth_gradients_keep_their_digits_on_all_data(name, surrogate):
     assert st.train(instance, 20, surrogate=surrogate).steps == 20
 
 
-@pytest.mark.parametrize("width", (1, 3, 12, 40))
-def test_limbs_make_up_the_number(width):
-    values = np.random.default_rng(0).integers(-(1 << 22), 1 << 22, 50)
-    parts = list(limbs(values, width))
-    assert sum((part.astype(object) << shift for shift, part in parts), np.zeros(50, object)).tolist() == (
-        values.tolist()
-    )
-    assert all(np.abs(part).max() < 1 << width for _, part in parts)
-
-
 def test_blocks_do_not_matter(monkeypatch):
     """Sums are cut into blocks for memory's sake only."""
     instance = st.Problem(n=6, samples=100, m=3, noise=0.5).draw(0)
@@ -157,11 +145,6 @@ def test_the_teacher_has_no_gradient_without_noise():
         assert not instance.gradient(instance.teacher, surrogate).any()
 
 
-def test_columns_are_the_rows_transposed():
-    for instance in (st.Problem(n=9, samples=5000, m=2).draw(0), odd_instance(3)):
-        np.testing.assert_array_equal(instance.columns, instance.grid.rows[:, : instance.n].T)
-
-
 @pytest.mark.parametrize(
     "signs",
     ([1, 1, 1], [[1, 1, 1, 1]], 1, [1, 1, 0, 1], [1, np.nan, 1, 1], ["+", "-", "+", "+"], [[1], [1, 2]]),
@@ -179,52 +162,39 @@ X = np.random.default_rng(0).normal(size=(6, 3))
 Y = np.array([0, 1, 0, 1, 1, 0])
 
 
-def with_value(array, place, value):
+def with_value(array, index, value):
     array = np.array(array, np.float64)
-    array[place] = value
+    array[index] = value
     return array
 
 
 BAD = {
     "nan": ((with_value(X, (4, 1), np.nan), Y), {}, "NaN is at sample 4, unit 0, feature 1"),
     "infinity": ((with_value(X, (0, 2), -np.inf), Y), {}, "infinity is at sample 0, unit 0, feature 2"),
-    "three-bad": ((with_value(X, (slice(1, 4), 0), np.nan), Y), {}, "at sample 1, .*3 bad in all.*clean"),
     "nan-label": ((X, with_value(Y, 3, np.nan)), {}, r"labels .* NaN is at sample 3 \(1 bad"),
-    "infinite-label": ((X, with_value(Y, 0, np.inf)), {}, "labels must be finite; infinity is at sample 0"),
     "nan-readout": ((X, Y), {"readout": [np.nan]}, "readout must be finite; NaN is at unit 0"),
     "no-samples": ((X[:0], Y[:0]), {}, r"inputs have shape \(0, 3\): there are no samples"),
     "no-features": ((X[:, :0], Y), {}, r"inputs have shape \(6, 0\): there are no features"),
     "no-units": ((np.zeros((6, 0, 3)), Y), {}, "there are no hidden units"),
     "one-axis": ((X[:, 0], Y), {}, r"inputs .* \(samples, n\) or \(samples, m, n\), not 1 axes"),
-    "four-axes": ((X[None, None], Y), {}, "inputs .* not 4 axes"),
-    "a-number": ((3.0, Y), {}, "inputs .* not 0 axes"),
     "few-labels": ((X, Y[:5]), {}, r"labels must have shape \(6,\) for 6 samples, not \(5,\)"),
-    "label-matrix": ((X, Y[:, None]), {}, r"labels .* not \(6, 1\)"),
     "strings": (([["a", "b"]] * 6, Y), {}, "inputs must be an array of real numbers"),
     "string-labels": ((X, list("abcdef")), {}, "labels must be an array of real numbers"),
     "complex": ((X * 1j, Y), {}, "inputs must be an array of real numbers.*complex"),
-    "objects": ((X.astype(object), Y), {}, "inputs must be an array of real numbers"),
     "ragged": (([[1, 2], [3]], Y[:2]), {}, "inputs must not have rows of different lengths"),
-    "none": ((None, Y), {}, "inputs must be an array of real numbers"),
-    "dates": ((X.astype("datetime64[s]"), Y), {}, "inputs must be an array of real numbers"),
     "readout-shape": ((X, Y), {"readout": [1, 1]}, r"readout .* \(1,\) for 1 hidden unit, not"),
     "zero-readout": ((X, Y), {"readout": [0]}, "readout is all zero"),
     "constant": ((with_value(X, (slice(None), 1), 2.5), Y), {}, "feature 1 is 2.5 in every sample.*keep"),
     "constant-word": ((X, Y), {"constant": "drop"}, "constant is 'drop'; it must be one of refuse, keep"),
     "labels-1": ((X, 2 * Y - 1), {}, "labels contain -1, .* -1 to 0"),
-    "labels-2": ((X, 2 * Y), {}, "labels contain 2, .* 2 to 1"),
     "labels-7": ((np.stack([X, X], 1), Y * 7), {"readout": [2, 3]}, "labels contain 7, .* 0, 2, 3, 5"),
     "precision": ((X, Y), {"precision": "float32"}, "precision is 'float32'"),
     "normalize": ((X, Y), {"normalize": "unit"}, "normalize is 'unit'"),
     "teacher-shape": ((X, Y), {"teacher": [1, 1]}, r"teacher must have shape \(3,\) for n=3, not \(2,\)"),
-    "teacher-ragged": ((X, Y), {"teacher": [[1], 1, 1]}, "teacher must not have rows of different lengths"),
     "masked": ((np.ma.masked_greater(X, 1), Y), {}, r"no masked values \(1, the first at 2, 0\)"),
     "masked-label": ((X, np.ma.masked_equal(Y, 1)), {}, "labels must have no masked values"),
     "masked-readout": ((X, Y), {"readout": np.ma.masked_equal([1.0], 1)}, "readout .* no masked"),
     "masked-teacher": ((X, Y), {"teacher": np.ma.masked_equal([1, 1, -1], -1)}, "teacher .* no masked"),
-    "precision-list": ((X, Y), {"precision": []}, r"precision is \[\]; it must be"),
-    "constant-list": ((X, Y), {"constant": ["keep"]}, "constant is .*; it must be"),
-    "normalize-array": ((X, Y), {"normalize": X}, "give one of standard, whiten"),
     "teacher-zero": ((X, Y), {"teacher": [1, 0, 1]}, "teacher must be -1 or [+]1; entry 1 is not"),
 }  # fmt: skip
 
@@ -235,14 +205,6 @@ def test_bad_arrays(name):
     arguments, options, message = BAD[name]
     with pytest.raises(st.InputError, match=message):
         st.Instance(*arguments, **options)
-
-
-@pytest.mark.parametrize("dtype", (bool, np.uint8, np.int64, np.float16, np.float32, np.longdouble, list))
-def test_kinds_of_numbers(dtype):
-    """Anything real will do."""
-    values = (X > 0).tolist() if dtype is list else (X > 0).astype(dtype)
-    labels = Y.tolist() if dtype is list else Y.astype(dtype)
-    np.testing.assert_array_equal(st.Instance(values, labels).inputs[:, 0], X > 0)
 
 
 def test_the_callers_arrays_stay_as_they_are():
@@ -278,22 +240,19 @@ def test_a_kept_constant():
     assert zeros.gradient([1, 1, 1])[1] == 0
 
 
-def test_rounding_is_told():
+def test_rounding_is_reported():
     """Of inputs, labels and readout, each with how much."""
     instance = st.Instance(X, Y)
     rounding = instance.rounding
     np.testing.assert_array_equal(rounding.inputs, np.abs(instance.inputs[:, 0] - X).max(axis=0))
     assert 0 < rounding.inputs.max() <= 2.0**-15 * np.ptp(X, axis=0).max()
-    assert f"inputs by at most {rounding.inputs.max():.2g}" in repr(instance)
     assert instance.to_dict()["rounding"] == {"inputs": rounding.inputs.max(), "labels": 0, "readout": 0}
     exact = st.Instance(np.rint(X * 8), Y)
     assert not exact.rounding.any()
-    assert "rounded" not in repr(exact)
     labels = Y / 3
     third = st.Instance(np.rint(X * 8), labels, readout=[0.1])
     assert third.rounding.labels == np.abs(third.labels - labels).max() > 0
     assert third.rounding.readout == np.abs(third.readout[0] - 0.1) > 0
-    assert "labels by at most" in repr(third)
     drawn = st.Problem(n=3, samples=5, m=2, readout=(0.1, 1.0)).draw(0)
     assert drawn.rounding.readout == np.abs(drawn.readout - [0.1, 1.0]).max() > 0
     assert not st.Problem(n=3, samples=5, m=2, readout="gaussian").draw(0).rounding.any()
@@ -351,11 +310,6 @@ def test_sums_that_could_overflow_are_refused_for_their_cause(name):
     assert "fewer samples" not in str(caught.value)
 
 
-def test_noise_too_fine_for_its_readout():
-    with pytest.raises(st.CapacityError, match=r"in steps of .*too fine.*larger noise"):
-        st.Problem(n=4, samples=10, m=3, noise=1e-6, readout=(3e4, 1e4, 2e4)).draw(0)
-
-
 @pytest.mark.parametrize("scale", (5e-324, 1e-310, 1e-290, 1e-266, 1e-200, 1e200, 1e290, 1e307))
 def test_extreme_units(scale):
     """Refused with a reason, or right: never a crash, and never a gradient of zeros."""
@@ -371,14 +325,6 @@ def test_extreme_units(scale):
         found = instance.gradient([1, -1, 1], "identity")
         np.testing.assert_allclose(found / scale, expected, rtol=1e-3)
         st.train(instance, 10, surrogate=surrogate)
-
-
-@pytest.mark.parametrize("value", (1.7e308, -1.7e308))
-def test_the_largest_floats(value):
-    with pytest.raises(st.SterlingError):
-        st.Instance(with_value(X, (0, 0), value), Y)
-    with pytest.raises(st.SterlingError):
-        st.Instance(with_value(X, (slice(0, 2), 0), [value, -value]), Y)
 
 
 # --------------------------------------------------------------------------------------- description
@@ -413,21 +359,13 @@ def test_fingerprints_see_every_row_of_large_data():
     inputs = st.Problem(n=8, samples=9000).draw(0).inputs
     labels = np.zeros(9000)
     prints = {st.Instance(inputs, labels).fingerprint}
-    places = [(0, 0, 0), (2047, 0, 7), (2048, 0, 0), (4095, 0, 3), (8191, 0, 7), (8999, 0, 7)]
-    for place in places:
-        prints.add(st.Instance(with_value(inputs, place, 0.0), labels).fingerprint)
+    indices = [(0, 0, 0), (2047, 0, 7), (2048, 0, 0), (4095, 0, 3), (8191, 0, 7), (8999, 0, 7)]
+    for index in indices:
+        prints.add(st.Instance(with_value(inputs, index, 0.0), labels).fingerprint)
     swapped = inputs.copy()
     swapped[[17, 6000]] = swapped[[6000, 17]]
     prints.add(st.Instance(swapped, labels).fingerprint)
-    assert len(prints) == len(places) + 2
-
-
-def test_to_dict_is_plain():
-    instance = st.Instance(X, Y)
-    plain = json.loads(json.dumps(instance.to_dict()))
-    assert (plain["n"], plain["m"], plain["samples"], plain["teacher"]) == (3, 1, 6, False)
-    assert "teacher known" in repr(st.Problem(n=4, samples=9).draw(0))
-    assert "no teacher" in repr(instance)
+    assert len(prints) == len(indices) + 2
 
 
 # ------------------------------------------------------------------------------------------- frames

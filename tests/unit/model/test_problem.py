@@ -1,4 +1,4 @@
-"""Problems: what they refuse, and that a draw is one thing whatever drew it."""
+"""Problems: what they refuse, and that a draw depends on nothing but the problem and the seed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import pytest
 
 import sterling as st
 from sterling.base import pool, resources
-from sterling.errors import RangeError
-from sterling.exact.grid import finest
-from sterling.model.families import StudentT, get_family
+from sterling.model.families import get_family
 from sterling.model.problem import INPUTS, TEACHER, part_seed
 
 
@@ -30,7 +28,7 @@ def assert_same_instance(one, other):
 BAD = [
     *({"n": bad} for bad in (0, -3, 2.5, "4", True, None)),
     *({"m": 0}, {"samples": 0}, {"samples": 1e3}),
-    *({"noise": bad} for bad in (-0.5, float("nan"), float("inf"), 1e7, 1e-9, "much", True)),
+    *({"noise": bad} for bad in (-0.5, float("nan"), 1e7, 1e-9, "much")),
     *({"readout": bad} for bad in ("one", 3, None, (1.0, 2.0), (float("nan"),), (0.0,), ("a",), ([1.0],))),
     *({"inputs": bad} for bad in ("gausian", 5)),
     {"normalize": "zscore"},
@@ -64,14 +62,14 @@ def test_problems_are_values():
 
 
 @pytest.mark.parametrize(
-    "spec, told", [("uniform+0.5", "uniform+0.5"), ("student_t:4+-1", "student_t:4.0+-1.0")]
+    "spec, text", [("uniform+0.5", "uniform+0.5"), ("student_t:4.123456+-1", "student_t:4.123456+-1.0")]
 )
-def test_a_law_may_get_a_mean(spec, told):
+def test_a_family_may_get_a_mean(spec, text):
     family = get_family(spec)
-    assert str(family) == told
-    assert get_family(told) == family
-    problem = st.Problem(n=4, samples=10, inputs=spec)
-    assert st.Problem(**problem.to_dict()) == problem
+    assert str(family) == text
+    assert get_family(text) == family
+    problem = st.Problem(6, 20, 2, 0.25, (1.0, -0.5), spec, "standard")
+    assert st.Problem(**json.loads(json.dumps(problem.to_dict()))) == problem
 
 
 @pytest.mark.parametrize(
@@ -140,15 +138,6 @@ def test_a_draw_uses_no_more_threads_than_it_may(threads, monkeypatch):
     assert bool(made) == (threads > 1)
     with pytest.raises(st.InputError, match="threads is 0"):
         st.Problem(n=9, samples=20).draw(3, threads=0)
-
-
-def test_to_dict_is_plain_and_complete():
-    made = st.Problem(6, 20, 2, 0.25, (1.0, -0.5), "student_t:4.5", "standard")
-    plain = json.loads(json.dumps(made.to_dict()))
-    assert st.Problem(**plain) == made
-    assert made.to_dict()["inputs"] == "student_t:4.5"
-    exact = st.Problem(6, 20, inputs=StudentT(4.123456789))
-    assert st.Problem(**exact.to_dict()) == exact
 
 
 def test_not_enough_memory(monkeypatch):
@@ -223,15 +212,6 @@ def test_samples_are_nested(inputs, small, large):
     np.testing.assert_array_equal(one.teacher, other.teacher)
 
 
-@pytest.mark.parametrize("cores", (1, 2, 16))
-def test_threads_do_not_matter(monkeypatch, cores):
-    """Each block of samples has a stream of its own, so it does not matter who draws it."""
-    asked = st.Problem(n=9, samples=20_000, m=2, noise=0.3, inputs="exponential")
-    expected = asked.draw(3)
-    monkeypatch.setattr("sterling.base.resources.usable_cores", lambda: cores)
-    assert_same_instance(asked.draw(3), expected)
-
-
 def test_parts_of_a_draw_are_independent():
     """More noise or another readout must not change the inputs or the teacher of the same seed."""
     plain = st.Problem(n=6, samples=50, m=2).draw(1)
@@ -258,7 +238,7 @@ def test_seeds():
     assert_same_instance(asked.draw(children[1]), asked.draw(again[1]))
 
 
-@pytest.mark.parametrize("noise, readout", [(1e4, (1e-9,)), (1e6, (1e-12,)), (1e6, (2.0**-40,))])
+@pytest.mark.parametrize("noise, readout", [(1e4, (1e-9,)), (1e6, (2.0**-40,)), (1e-6, (3e4,))])
 def test_noise_and_readout_too_far_apart(noise, readout):
     """Labels on a grid as fine as the readout would not fit 64 bits: say so, rather than wrap around."""
     with pytest.raises(st.CapacityError):
@@ -282,19 +262,3 @@ def test_a_fine_readout_keeps_its_bits():
     instance = st.Problem(n=7, samples=9000, m=2, readout=(0.5, -2.0)).draw(3)
     assert instance.fingerprint == "a9c17cb66ec1abf6f73d488ee605a3ae"
     assert instance.readout_bits == 1
-
-
-def test_the_finest_grid_that_fits_is_taken():
-    tried = []
-
-    def make(bits):
-        tried.append(bits)
-        if bits > 12:
-            raise RangeError("too fine")
-        return instance
-
-    instance = st.Problem(n=4, samples=10).draw(0)
-    assert finest(make) is instance
-    assert tried == [20, 16, 12]
-    with pytest.raises(RangeError, match="always"):
-        finest(lambda bits: (_ for _ in ()).throw(RangeError("always")))

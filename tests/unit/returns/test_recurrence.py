@@ -194,7 +194,8 @@ def test_plain_values(found):
 
 def test_the_statistics_need_counts_only():
     """Whoever counts visits to something, a monitor of another framework say, gets the same statistics."""
-    cells = counts.start(2)
+    cells = np.zeros(counts.size_of(2), np.int64)
+    cells[counts.SPACING] = 1
     cells[[counts.MARKED, counts.BATCHED]] = 3
     cells[counts.BATCH_COUNTS : counts.BATCH_COUNTS + 6] = [1, 1, 1, 1, 2, 2]
     cells[counts.MARK_COUNTS : counts.MARK_COUNTS + 6] = [1, 1, 1, 1, 2, 2]

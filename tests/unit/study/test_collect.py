@@ -117,7 +117,7 @@ def test_trials_that_a_worker_left_out_are_run_again(done, tmp_path, how):
 def test_a_worker_that_never_returns_rows_ends_in_an_error(tmp_path):
     with (
         Interrupted("killed") as pool,
-        pytest.raises(st.SterlingError, match="give no rows for trials of n="),
+        pytest.raises(st.SterlingError, match="no rows for trials of n="),
     ):
         run(SMALL, tmp_path / "s", executor=pool)
 

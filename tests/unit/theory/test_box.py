@@ -10,9 +10,9 @@ from scipy.integrate import quad
 
 from sterling.model.problem import Problem
 from sterling.surrogates import get_surrogate
-from sterling.theory.box import clipped, fit, mean_force, within
+from sterling.theory.box import clipped, fit, mean_force
 from sterling.theory.numbers import numbers_of
-from sterling.theory.typical import settled
+from sterling.theory.typical import upper_solution
 
 WINDOWS = [(-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0), (-1.0, 1.0)]
 IDENTITY, RELU = get_surrogate("identity"), get_surrogate("relu")
@@ -57,11 +57,6 @@ def test_mean_force(window, h, label):
     assert slope[0] == pytest.approx((near[1] - near[0]) / (2 * step), abs=1e-8)
 
 
-def test_within_everything():
-    chance, slope = within(np.array([0.3]), 1.0, -math.inf, math.inf)
-    assert (chance[0], slope[0]) == (1, 0)
-
-
 @pytest.mark.parametrize(("ratio", "noise"), [(3.0, 0.0), (6.0, 0.5)])
 def test_the_equations_hold_on_samples(ratio, noise):
     """r, t and χ are recomputed from 100,000 draws of (h°, h*, y), the proximal map by bisection.
@@ -103,7 +98,7 @@ def test_the_equations_hold_on_samples(ratio, noise):
 def test_without_reaction_it_is_the_law_of_typical(ratio):
     plain = fit(ratio, 0.0, IDENTITY, reacts=False)
     n = 10**9
-    other = settled(numbers_of(Problem(n=n, samples=1), "identity"), ratio * n)
+    other = upper_solution(numbers_of(Problem(n=n, samples=1), "identity"), ratio * n)
     assert plain is not None
     assert (1 - plain.mean) / 2 == pytest.approx(other.shares.mean(), rel=2e-3)
     reacting = fit(ratio, 0.0, IDENTITY)
@@ -116,7 +111,3 @@ def test_relu_reads_half_of_the_samples():
     one, other = fit(6.0, 0.0, RELU), fit(3.0, 0.0, IDENTITY)
     assert one is not None
     assert one == pytest.approx(other, rel=1e-5)
-
-
-def test_few_samples_have_no_state():
-    assert fit(1.5, 1.0, get_surrogate("hard_tanh")) is None

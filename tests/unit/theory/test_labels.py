@@ -1,4 +1,4 @@
-"""Theorem, exact and mean-field are told apart: by every function itself and in its documentation."""
+"""Every function states its kind (theorem, exact, mean-field) in an attribute and in its documentation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import inspect
 import pytest
 
 from sterling import theory
-from sterling.theory.labels import labelled
 
 PUBLIC = [name for name in theory.__all__ if inspect.isfunction(getattr(theory, name))]
 
@@ -34,8 +33,3 @@ def test_the_documentation_says_it(name):
     assert notes.strip() == said
     assert references.startswith(f"{function.source}.")
     assert ">>> " in references  # the example comes last
-
-
-def test_unknown_kind():
-    with pytest.raises(ValueError, match="proven"):
-        labelled("proven", "nowhere")

@@ -11,7 +11,7 @@ import pytest
 import sterling as st
 from sterling import theory
 from sterling.theory.laws import samples_untrapped
-from sterling.theory.numbers import MOST_WEIGHTS, numbers_of, unlike_gaussian
+from sterling.theory.numbers import MOST_WEIGHTS, numbers_of
 
 LAWS = (
     theory.signal,
@@ -29,14 +29,6 @@ def problem(n=32, samples=1000, m=1, noise=0.5, norm2=None):
     return st.Problem(n, samples, m, noise, readout)
 
 
-@pytest.mark.parametrize("surrogate, factor", [("relu", 1.0), ("identity", 2.0)])
-def test_signal(surrogate, factor):
-    """docs/science, 4: S = ‖v‖²/√(2πn) for ReLU, twice that for the identity."""
-    for n in (1, 2, 16, 129):
-        expected = factor * 2.5 / math.sqrt(2 * math.pi * n)
-        assert theory.signal(problem(n, norm2=2.5), surrogate=surrogate) == pytest.approx(expected, rel=1e-12)
-
-
 @pytest.mark.parametrize("surrogate", st.SURROGATES)
 def test_signal_is_the_population_pull_on_a_single_wrong_weight(surrogate):
     teacher = np.array([1, -1, 1, 1, -1])
@@ -52,12 +44,6 @@ def test_signal_is_the_population_pull_on_a_single_wrong_weight(surrogate):
 def test_drift_variance_at_the_teacher(surrogate, share):
     of = problem(20, m=3, noise=0.7)
     assert theory.drift_variance(of, surrogate=surrogate) == pytest.approx(share * 0.49 * 3.0)
-
-
-def test_drift_variance_grows_with_the_wrong_weights_of_a_noiseless_run():
-    quiet = problem(20, noise=0.0)
-    values = [theory.drift_variance(quiet, mean_share=p, mean_square_share=p * p) for p in (0.0, 0.01, 0.1)]
-    assert values[0] == 0 < values[1] < values[2]
 
 
 @pytest.mark.parametrize("surrogate, share", [("relu", 1.0), ("identity", 0.5)])
@@ -176,7 +162,7 @@ def test_the_estimate_of_the_deviation():
 @pytest.mark.parametrize("law", LAWS)
 def test_the_law_is_for_gaussian_inputs(law):
     """Numbers for others would look as sure as those that were compared with runs."""
-    for other in ({"inputs": "student_t:4"}, {"normalize": "whiten"}):
+    for other in ({"inputs": "student_t:4"}, {"inputs": "ar1:0.9"}, {"normalize": "whiten"}):
         of = st.Problem(8, 60, noise=0.5, **other)
         (word,) = other.values()
         for one in (of, of.draw(0)):
@@ -216,13 +202,9 @@ OF = problem()
 REFUSED = [
     *(("‖v‖²", lambda law=law: law(st.Problem(8, 100, noise=0.5, readout=(1e-170,)))) for law in LAWS),
     *(("n is", lambda law=law: law(problem(10**18))) for law in LAWS),
-    *(("relu", lambda law=law: law(problem(), surrogate="rleu")) for law in LAWS),
     *(("occupancy is", lambda x=x: theory.samples_for_occupancy(OF, occupancy=x)) for x in (0.0, 1.5, "x")),
     *(("confidence is", lambda x=x: theory.samples_for_average(OF, confidence=x)) for x in (1.0, math.nan)),
     *(("samples is", lambda x=x: theory.expected_wrong(OF, samples=x)) for x in (0.5, math.inf, "1")),
-    ("mean_share is", lambda: theory.drift_variance(problem(), mean_share=2)),
-    ("mean_square_share is", lambda: theory.drift_variance(problem(), mean_square_share=-0.1)),
-    ("excursions is", lambda: theory.drift_variance(problem(), excursions=5e-324)),
     *(("correlation is", lambda x=x: theory.population_coefficients(x)) for x in (1.01, math.nan, True)),
     ("signs must", lambda: theory.population_gradient(problem(2), [0, 1], teacher=[1, 1])),
     ("teacher must", lambda: theory.population_gradient(problem(2), [1, 1], teacher=[1, 1, 1])),
@@ -242,19 +224,3 @@ def test_a_name_registered_anew_is_another_surrogate(registries):
         return theory.population_coefficients(0.5, "hump")[1]
 
     assert beta(0.1) < 0.5 * beta(1.0)
-
-
-def test_the_teacher_of_an_instance_is_taken():
-    instance = problem(6, 50).draw(3)
-    signs = np.ones(6)
-    found = theory.population_gradient(instance, signs)
-    np.testing.assert_array_equal(
-        found, theory.population_gradient(problem(6), signs, teacher=instance.teacher)
-    )
-
-
-def test_laws_of_independent_inputs_are_refused_for_correlated_ones():
-    correlated = st.Problem(n=32, samples=1600, noise=0.5, inputs="ar1:0.9")
-    assert "ar1:0.9" in unlike_gaussian(correlated)
-    with pytest.raises(st.InputError):
-        theory.samples_for_occupancy(correlated)

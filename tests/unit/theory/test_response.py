@@ -54,8 +54,8 @@ def test_better_than_adding_up_or_forgetting():
                 continue
             truth = exact(instance, signs, wrong)
             mean = push + levels[wrong.astype(int), wrong.sum()]
-            for place, guess in enumerate((response.at(wrong), push + wrong @ change, mean)):
-                errors[place] += ((guess - truth) ** 2).sum()
+            for index, guess in enumerate((response.at(wrong), push + wrong @ change, mean)):
+                errors[index] += ((guess - truth) ** 2).sum()
     assert errors[0] < 0.8 * errors[1:].min()
 
 
@@ -77,26 +77,3 @@ def test_balance_is_solved(case):
     assert flips.any()
     assert np.abs(mean[flips]).max() < 0.03 * response.pull
     assert mean[~flips].max(initial=-1.0) < 1e-3 * response.pull
-
-
-def test_count_of_the_others():
-    """The law of the number of wrong weights but one, against convolution, also for shares above a half."""
-    p = np.array([0.7, 0.2, 0.0, 0.5, 0.01])
-    found = shares._count_others(p)
-    for k in range(5):
-        law = np.ones(1)
-        for j in set(range(5)) - {k}:
-            law = np.convolve(law, [1 - p[j], p[j]])
-        np.testing.assert_allclose(found[k, : len(law)], law[: found.shape[1]], atol=1e-11)
-        assert found[k].sum() == pytest.approx(1)
-
-
-def test_tilt_keeps_the_mean():
-    p = np.full(10, 0.1)
-    alone = 0.5  # against 0.35 for independent weights
-    law = shares._law(p)
-    tilted = law * shares._tilt(p, alone)[: len(law)]
-    assert tilted[0] == pytest.approx(alone)
-    assert tilted.sum() == pytest.approx(1)
-    assert tilted @ np.arange(len(law)) == pytest.approx(1.0)
-    np.testing.assert_array_equal(shares._tilt(p, 0.2), 1)  # weights that repel are taken as independent

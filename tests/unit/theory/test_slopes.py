@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 import sterling as st
-from sterling.theory.clusters import excursion_share
 from sterling.theory.slopes import mean_product_turned, mean_square_slope, slope_covariance
+from sterling.theory.typical import excursion_share
 
 ANGLES = (0.02, 0.4, 1.05, 2.2)
 SMOOTH = [name for name, one in st.SURROGATES.items() if one.window is None]
