@@ -11,6 +11,7 @@ over that of annealed − last, with an interval from resampled seeds of cells.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from benchmarks.qat.pairs import CELL, differences
 from benchmarks.qat.trial import REMEDIES
 from sterling.base.files import write_atomically
 from sterling.errors import InputError
-from sterling.stats import Interval, bootstrap_counts, clustered_correlation, mean_interval, percentiles
+from sterling.stats import Interval, bootstrap_counts, mean_interval, percentiles
 
 #: Judged at the end of the run; the bars were fixed before these seeds were drawn.
 LEAST_SHARE, LEAST_LOW = 0.6, 0.4
@@ -247,3 +248,24 @@ def verdicts(tables: dict[str, pl.DataFrame]) -> list[str]:
 
 def _interval(name: str, interval: Interval | tuple[None, ...]) -> dict[str, float | None]:
     return dict(zip((name, f"{name}_low", f"{name}_high"), interval, strict=True))
+
+
+def clustered_correlation(x: np.ndarray, y: np.ndarray, cluster: np.ndarray) -> Interval:
+    """Return the correlation of values that come in clusters, and its bootstrap interval over whole clusters.
+
+    The ends are NaN for fewer than three clusters, and all numbers are NaN if a value does not vary.
+    """
+    x, y, cluster = np.asarray(x, np.float64), np.asarray(y, np.float64), np.asarray(cluster)
+    members = (cluster[:, None] == np.unique(cluster)).astype(float)
+    sums = members.T @ np.column_stack([np.ones(len(x)), x, y, x * x, y * y, x * y])
+    whole = float(_correlation(sums.sum(0)))
+    if len(sums) < 3 or math.isnan(whole):
+        return whole, math.nan, math.nan
+    return percentiles(_correlation(bootstrap_counts(len(sums)) @ sums), whole)
+
+
+def _correlation(sums: np.ndarray) -> np.ndarray:
+    """Return correlations from sums of 1, x, y, x², y² and x·y along the last axis."""
+    count, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (xy - x * y / count) / np.sqrt((xx - x * x / count) * (yy - y * y / count))

@@ -80,26 +80,5 @@ def percentiles(resampled: ArrayLike, value: float, level: float = 0.95) -> Inte
     return float(value), float(low), float(high)
 
 
-def clustered_correlation(x: ArrayLike, y: ArrayLike, cluster: ArrayLike, level: float = 0.95) -> Interval:
-    """Return the correlation of values that come in clusters, and its bootstrap interval over whole clusters.
-
-    The ends are NaN for fewer than three clusters, and all numbers are NaN if a value does not vary.
-    """
-    x, y, cluster = np.asarray(x, np.float64), np.asarray(y, np.float64), np.asarray(cluster)
-    members = (cluster[:, None] == np.unique(cluster)).astype(float)
-    sums = members.T @ np.column_stack([np.ones(len(x)), x, y, x * x, y * y, x * y])
-    whole = float(_correlation(sums.sum(0)))
-    if len(sums) < 3 or math.isnan(whole):
-        return whole, math.nan, math.nan
-    return percentiles(_correlation(bootstrap_counts(len(sums)) @ sums), whole, level)
-
-
-def _correlation(sums: np.ndarray) -> np.ndarray:
-    """Return correlations from sums of 1, x, y, x², y² and x·y along the last axis."""
-    count, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return (xy - x * y / count) / np.sqrt((xx - x * x / count) * (yy - y * y / count))
-
-
 def _tail(level: float) -> float:
     return (1 - checks.real(level, "level", above=0, below=1)) / 2

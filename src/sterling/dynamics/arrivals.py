@@ -1,16 +1,19 @@
 """Weights that are still on their way to their first flip, and what they leave unknown of the long run.
 
-Their latents move in the mass of the schedule, not in steps. After the mass H those have arrived whose share
-of wrong steps will be some √(2π)/H or more; later ones lower the occupancy further, by as much in all, while
-chance moves its estimate by some 1/√T. Where H is not far above √T, as with rates like 1/√t, two things keep
-the interval of the long run honest. The first three quarters of the steps are left out, not one, for weights
-come to the border late in the run too. And the lower end allows for those still on their way: one that has
-come closer by the speed g per unit of mass will be wrong for a share of about g/S of the time (mean-field),
-where S = (μ′(0+) + μ′(0−))/√(2πn) is the mean pull on one wrong weight to leading order in 1/n, for inputs of
-unit variance; it is exact for ReLU and identity. Twice that share is taken off. `python -m
-benchmarks.papers.recurrence --coverage` counts how often it holds the stationary value: in 91 and 90 of 96
-data sets at 10⁵ and 10⁶ steps with rates 0.5/√(t + 1), in 93 and 88 at constant rates of 0.1 and 0.003 (10⁵
-steps).
+Latents move in the mass of the schedule, not in steps. After the mass H, the weights that have arrived are
+those that will be wrong in a share √(2π)/H of the steps or more. Later ones lower the occupancy by about as
+much again, while chance moves its estimate by about 1/√T. Where H is not far above √T, as with rates like
+1/√t, the interval of the long run is corrected twice:
+
+1. It leaves out the first three quarters of the steps instead of one, since some weights arrive late.
+2. Its lower end allows for weights still on their way. One that comes closer at speed g per unit of mass is
+   wrong for a share of about g/S of the time (mean-field). S = (μ′(0+) + μ′(0−))/√(2πn) is the mean pull on
+   one wrong weight to leading order in 1/n, for inputs of unit variance; it is exact for ReLU and identity.
+   Twice that share is taken off.
+
+`python -m benchmarks.papers.recurrence --coverage` counts how often the interval holds the stationary value:
+in 91 and 90 of 96 data sets at 10⁵ and 10⁶ steps with rates 0.5/√(t + 1), in 93 and 88 at constant rates of
+0.1 and 0.003 (10⁵ steps).
 """
 
 from __future__ import annotations
@@ -52,7 +55,7 @@ def arrivals(
 
 
 def _step_of_mass(schedule: Schedule, mass: float, low: int) -> float:
-    """Return the step at which so much mass is spent, infinity if it is beyond all runs."""
+    """Return the step at which this mass is spent; infinity if no run reaches it."""
     if schedule.mass(MAX_STEPS) < mass:
         return math.inf
     step = schedule.first_reach(0, mass)

@@ -36,8 +36,8 @@ _SPLIT = 1 << 17  # entries below which a second thread costs more than it bring
 class EventEngine:
     """Moves from flip to flip; the surrogate must be piecewise constant.
 
-    Up to ``threads`` work on one new state, and gradients of visited states are kept in ``cache_bytes``; the
-    result depends on neither.
+    At most ``threads`` threads work on one new state. Gradients of visited states take ``cache_bytes``.
+    Results are the same for any value of either.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class EventEngine:
         self.cache = new
 
     def finish(self) -> None:
-        """Stop the helper threads. Whoever calls `advance` calls this in the end, whatever happens."""
+        """Stop the helper threads. A caller of `advance` must call this in the end, after an error too."""
         self._stop = True
         self.job.board[passes.STOP] = 1
         self._wanted.set()

@@ -1,9 +1,9 @@
 """Long-run means of a correlated series, from its sums over batches of equal length.
 
 Means over long batches are nearly independent and nearly normal for any behaviour within a batch, so
-Student's interval holds for them: the method of batch means. Neighbours that still are correlated are merged
-first. The visits of a run to w* are no renewals, for the latents differ from one visit to the next; an
-interval over return cycles would take correlated cycles for independent ones.
+Student's interval holds for them: the method of batch means. Neighbours that are still correlated are merged
+first. Return cycles would not do instead: latents differ from one visit of w* to the next, so cycles are
+correlated.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from sterling.stats import mean_interval
 
 #: Confidence level of the intervals.
 LEVEL = 0.95
-#: Share of the batches at the beginning that is left out, for the run has to forget its start.
+#: Share of the batches left out at the beginning, where the run still depends on its start.
 BURN_IN = 0.25
-#: The same where the step sizes spend little mass, so that weights come to the border late in the run.
+#: The same where the step sizes spend little mass, so that weights first flip late in the run.
 LONG_BURN_IN = 0.75
-#: A difference is called one where it would be this rare without any.
+#: Level of the test for drift.
 DRIFT_LEVEL = 0.01
 
 _FEWEST = 12  # batches that an interval needs

@@ -61,9 +61,7 @@ class Times(Described):
         return (int(self.starts[i]) + last) / 2
 
     def survival(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the beginnings of the bins, and the share of all times that are so long or longer, both
-        exact.
-        """
+        """Return the starts of the bins, and the share of times that are at least that long; both exact."""
         return self.starts, self.counts[::-1].cumsum()[::-1] / max(self.count, 1)
 
     def to_dict(self) -> dict:

@@ -26,7 +26,7 @@ from sterling.claims.experiments import (
 from sterling.claims.finding import Judgement
 from sterling.claims.judge import Rule, bound, consistent, contradicted, near
 from sterling.returns.counts import mark_steps
-from sterling.stats import clustered_correlation, mean_interval, share_interval
+from sterling.stats import mean_interval, share_interval
 from sterling.study import Cell, run_trial, trial_seeds
 
 CONSISTENT, FAR, CONTRADICTED, OPEN = (
@@ -307,18 +307,3 @@ def test_traps_are_counted_in_the_data_sets_tried():
     shares = pl.DataFrame(rows, ["n", "samples", "trials", "successes"], orient="row")
     text = concentration.traps_in_words(shares)
     assert "all 10 with N of 40 or more at n = 8; not all at the largest N at n = 10" in text
-
-
-def test_a_correlation_is_bounded_by_resampling_whole_clusters():
-    rng = np.random.default_rng(0)
-    cluster = np.repeat(np.arange(20), 10)
-    x = rng.standard_normal(200)
-    y = x + rng.standard_normal(200)
-    value, low, high = clustered_correlation(x, y, cluster)
-    assert value == pytest.approx(np.corrcoef(x, y)[0, 1])
-    assert low < value < high
-    assert clustered_correlation(x, y, cluster) == (value, low, high)
-    z = math.atanh(value)
-    assert math.atanh(high) - z == pytest.approx(1.96 / math.sqrt(197), rel=0.5)
-    assert np.isnan(clustered_correlation(x, y, np.zeros(200))[1:]).all()
-    assert np.isnan(clustered_correlation(x, np.ones(200), cluster)).all()

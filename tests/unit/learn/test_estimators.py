@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sterling.learn import StraightThroughClassifier
-from sterling.learn.codes import polished
+from sterling.learn.classifier import polished
 
 SHORT = 300  # steps that do for what is no matter of quality
 
@@ -112,17 +112,14 @@ def test_decoding_the_average_is_worth_it_on_digits():
 def test_polishing_ends_where_no_flip_helps():
     """Against the obvious way: correlations by NumPy, one flip after the other."""
     generator = np.random.default_rng(0)
-    inputs = generator.normal(size=(50, 2, 8))
+    inputs = generator.normal(size=(50, 8))
     labels = generator.normal(size=50)
     start = generator.choice(np.array([-1, 1], np.int8), 8)
 
-    def counts(scores):
-        return (scores > 0).sum(axis=1).astype(float)
-
     def follows(signs):
-        return max(np.corrcoef(counts(inputs @ signs), labels)[0, 1], 0) ** 2
+        return max(np.corrcoef(inputs @ signs, labels)[0, 1], 0) ** 2
 
-    signs = polished(inputs, labels, start, counts)
+    signs = polished(inputs, labels, start)
     assert follows(signs) > follows(start)
     for k in range(8):
         flipped = signs.copy()

@@ -1,5 +1,7 @@
 """The evidence: a trial gives the same row twice, and the tables say what the scores say."""
 
+import math
+
 import numpy as np
 import polars as pl
 import pytest
@@ -102,3 +104,18 @@ def test_shares_and_gains_are_paired():
     assert cosine["nats_low"] == pytest.approx(0.1)
     assert cosine["points"] == pytest.approx(5)
     assert figures.rivals(scores()).axes
+
+
+def test_a_correlation_is_bounded_by_resampling_whole_clusters():
+    rng = np.random.default_rng(0)
+    cluster = np.repeat(np.arange(20), 10)
+    x = rng.standard_normal(200)
+    y = x + rng.standard_normal(200)
+    value, low, high = summary.clustered_correlation(x, y, cluster)
+    assert value == pytest.approx(np.corrcoef(x, y)[0, 1])
+    assert low < value < high
+    assert summary.clustered_correlation(x, y, cluster) == (value, low, high)
+    z = math.atanh(value)
+    assert math.atanh(high) - z == pytest.approx(1.96 / math.sqrt(197), rel=0.5)
+    assert np.isnan(summary.clustered_correlation(x, y, np.zeros(200))[1:]).all()
+    assert np.isnan(summary.clustered_correlation(x, np.ones(200), cluster)).all()
