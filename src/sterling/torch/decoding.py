@@ -46,17 +46,18 @@ class Changes:
     Parameters
     ----------
     how : str
+        "mean", "mode", "frozen" or "last", see `decode`.
     horizon : float
-        Of the average, in steps; 0 for the last codes.
+        Horizon of the average, in steps; 0 for the last codes.
     chosen_by : str
         "given", "validation" or "the steps so far".
     tensors : list of dict
-        For each tensor: tensor, weights, changed (codes that differ from the last ones), scale_ratio (mean of
-        the new scale over the old one, None if the quantiser still computes it), kept_as ("constants" or
-        "latents").
+        A row for each tensor: tensor, weights, changed (codes that differ from the last ones), scale_ratio
+        (mean of the new scale over the old one, None if the quantiser still computes it), kept_as
+        ("constants" or "latents").
     before, after : dict
         Scores of the model and of the copy: loss, and accuracy if there are classes. Empty without
-        validation. If batch norm was recomputed, then in both.
+        validation. If batch-norm statistics were computed again, then for both.
     tried : dict
         Validation loss at each horizon.
     """

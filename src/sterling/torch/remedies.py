@@ -24,9 +24,9 @@ class Dampening:
     Parameters
     ----------
     model : Module
-        With layers of `binarize`.
+        A model with layers quantised by `binarize`.
     optimizer : Optimizer
-        Of the model.
+        The optimiser of the model.
     strength : function of the step
         λ; Nagel et al. raise it along a cosine.
 
