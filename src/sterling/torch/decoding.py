@@ -9,6 +9,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -43,39 +44,20 @@ _ROUNDS = 8  # attempts to set latents that give the codes
 class Changes:
     """The changes that `decode` made.
 
-    Parameters
-    ----------
-    how : str
-    horizon : float
-        Of the average, in steps; 0 for the last codes.
-    chosen_by : str
-        "given", "validation" or "the steps so far".
-    tensors : list of dict
-        For each tensor: tensor, weights, changed (codes that differ from the last ones), scale_ratio (mean of
-        the new scale over the old one, None if the quantiser still computes it), kept_as ("constants" or
-        "latents").
-    before, after : dict
-        Scores of the model and of the copy: loss, and accuracy if there are classes. Empty without
-        validation. If batch norm was recomputed, then in both.
-    tried : dict
-        Validation loss at each horizon.
+    In `tensors`, `changed` counts codes that differ from the last ones; `scale_ratio` is the mean of the new
+    scale over the old one, None if the quantiser still computes it. `bn` applies to both scores.
     """
 
     how: str
-    horizon: float
-    chosen_by: str
-    tensors: list[dict[str, Any]]
-    before: dict[str, float]
-    after: dict[str, float]
-    tried: dict[float, float]
+    horizon: float  # of the average, in steps; 0 for the last codes
+    chosen_by: str  # "given", "validation" or "the steps so far"
+    tensors: list[dict[str, Any]]  # tensor, weights, changed, scale_ratio, kept_as ("constants" or "latents")
+    before: dict[str, float]  # loss of the model, and accuracy if there are classes; empty without validation
+    after: dict[str, float]  # the same of the copy
+    tried: dict[float, float]  # validation loss at each horizon
 
     def frame(self) -> pl.DataFrame:
-        """Return a table with a row for each tensor.
-
-        Returns
-        -------
-        polars.DataFrame
-        """
+        """Return a table with a row for each tensor."""
         import polars as pl
 
         return pl.DataFrame(self.tensors, schema_overrides={"scale_ratio": pl.Float64})
@@ -98,8 +80,8 @@ class Changes:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = [("how", self.how), ("horizon", number(self.horizon))]
-        rows.append(("codes changed", percent(self.share, 2)))
+        share = percent(self.share, 2)
+        rows = [("how", self.how), ("horizon", number(self.horizon)), ("codes changed", share)]
         for name, value in self.after.items():
             rows.append((name, f"{number(self.before[name])} → {number(value)}"))
         return html_table(rows)
@@ -302,19 +284,13 @@ def recompute_norms(net: nn.Module, bn: Iterable[Any] | None) -> None:
         return
     if not isinstance(bn, Iterable) or isinstance(bn, Iterator):
         raise InputTypeError(f"bn is {shown(bn)}; give a loader, which can be read more than once")
-    batches = 0
-
-    def passed() -> Iterator[Any]:
-        nonlocal batches
-        for one in bn:
-            batches += 1
-            yield one
-
     advice = "give batches of inputs, or tuples that begin with them"
     with in_one_sentence("the statistics of batch norm cannot be computed from `bn`", advice):
-        torch.optim.swa_utils.update_bn(passed(), net, device=next(net.parameters()).device)
-    if not batches:
-        raise InputError("bn has no batch")
+        batches = iter(bn)
+        first = list(islice(batches, 1))
+        if not first:
+            raise InputError("bn has no batch")
+        torch.optim.swa_utils.update_bn(chain(first, batches), net, device=next(net.parameters()).device)
 
 
 def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor) -> None:
