@@ -55,7 +55,7 @@ def test_a_truncated_checkpoint_is_refused_and_kept(checkpoint, share):
     out, err = finish(*RUN, "--checkpoint", checkpoint, code=2)
     assert out == ""
     assert err.count("\n") == 1
-    assert err.startswith(f"error: {checkpoint} is damaged, truncated or no saved run")
+    assert err.startswith(f"error: {checkpoint} is damaged, truncated")
     assert "use another copy, or start anew" in err
     assert checkpoint.read_bytes() == part
 

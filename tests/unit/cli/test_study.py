@@ -44,21 +44,6 @@ def test_status(folder):
     assert len(values["cells"]) == 8
 
 
-def test_the_status_of_a_study_with_an_aim_is_short(tmp_path):
-    """An exponent with its interval for each series; the rest of the fit is told by `fit`."""
-    toml = tmp_path / "s.toml"
-    toml.write_text(
-        "[problem]\nn = [2, 4]\nsamples = [1, 2, 4, 8, 16, 32]\n[run]\ntrials = 30\nsteps = 1000\n"
-        '[stop]\ntarget = "exponent"\nwidth = 9\n'
-    )
-    call("run", toml, "-q")
-    said = call("status", tmp_path / "s").output
-    assert "optimal (" in said
-    assert "): a = " in said
-    assert "N50 alone" not in said
-    assert "N50 alone" in call("fit", tmp_path / "s").output
-
-
 def test_fit(folder):
     said = call("fit", folder).output
     assert call("fit", folder.with_suffix(".toml")).output == said  # its file names the study as well

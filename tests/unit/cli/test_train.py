@@ -192,10 +192,8 @@ def test_the_advice_follows_what_fits(features, advice):
         (["--checkpoint", "."], "a folder"),
         (["--checkpoint-every", "0", "--checkpoint", "c"], "--checkpoint-every is 0"),
         (["--labels", "y"], "--labels is for a data file"),
-        (["--keep-constant"], "--keep-constant is for a data file"),
         (["missing.csv"], "there is no file missing.csv"),
         (["missing.csv", "--n", "3"], "--n describes a drawn problem"),
-        (["missing.csv", "--readout", "signs"], "--readout is 'signs'"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, monkeypatch):

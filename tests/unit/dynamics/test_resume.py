@@ -146,12 +146,8 @@ def test_resume_knows_its_instance(noisy, clean):
         st.resume(orbit, other, steps=10)
     with pytest.raises(st.InputError, match="instance is of the type str"):
         st.resume(orbit, "noisy", steps=10)
-
-
-@pytest.mark.parametrize("orbit", ("run.orbit", None))
-def test_resume_knows_its_orbit(noisy, orbit):
     with pytest.raises(st.InputError, match=r"[Oo]rbit"):
-        st.resume(orbit, noisy, steps=10)
+        st.resume("run.orbit", noisy, steps=10)
 
 
 # --------------------------------------------------------------------------------------- progress

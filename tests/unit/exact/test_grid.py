@@ -185,12 +185,6 @@ def test_rows_are_padded_and_aligned(features):
     assert not grid.rows[:, features:].any()
 
 
-def test_values_of_some_rows():
-    values = np.arange(12.0).reshape(6, 2)
-    grid = quantise_inputs(values)
-    np.testing.assert_array_equal(grid.values(2, 4), values[2:4])
-
-
 def test_a_plain_grid():
     rows = aligned_zeros((2, 8), np.int16)
     rows[:, :3] = [[1, 2, 3], [-4, 5, 32767]]

@@ -71,11 +71,6 @@ def test_occupancy_over_samples(ax, instance, found):
     assert (measured[0][0], measured[1][0]) == (300, found.long_run.value)
 
 
-def test_the_leading_law_is_for_relu_only(ax, instance, found):
-    plots.occupancy_law(ax, found, instance, "identity", None)
-    assert not any("leading" in text.get_text() for text in ax.get_legend().get_texts())
-
-
 def test_growth(ax, orbit, found):
     text = plots.growth(ax, found)
     assert text.startswith(f"{orbit.visits:,} visits")

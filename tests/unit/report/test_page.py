@@ -12,7 +12,7 @@ import pytest
 
 from sterling.base.text import number, percent
 from sterling.claims.finding import Measured, Picture, Reference
-from sterling.claims.words import MARKS, amount, interval, leading, said
+from sterling.claims.words import MARKS, amount, interval, said
 from sterling.errors import StoreError
 from sterling.plot.curves import SERIES_COLOURS
 from sterling.plot.study import SHADES
@@ -145,17 +145,6 @@ def test_every_claim_shows_its_words_and_numbers(text, findings):
             for one in finding.measured:
                 assert flat(amount(one)) in shown
                 assert flat(interval(one)) in shown
-
-
-def test_many_numbers_are_folded_and_all_there(findings, tmp_path):
-    many = tuple(Measured(f"quantity {place}", 1000.5 + place) for place in range(20))
-    text = write(tmp_path, [replace(findings[0], measured=many, pictures=())]).read_text("utf-8")
-    before, after = text.split("<details>")
-    assert "14 more numbers" in after
-    for place, one in enumerate(many):
-        assert (f">{one.name}<" in before.split('class="card"')[1]) == (place < 6)
-        assert (f">{one.name}<" in after) == (place >= 6)
-    Reader(text)
 
 
 def test_the_same_findings_give_the_same_bytes(findings, tmp_path):
@@ -316,12 +305,6 @@ def test_a_number_in_a_sentence_has_its_interval():
     assert said(Measured("x", -0.501, -0.5204, -0.48151)) == "−0.501 (−0.520 to −0.482)"
     assert said(Measured("x", 3)) == "3"
     assert (percent(0.984, 1), percent(-0.5)) == ("98.4\N{NO-BREAK SPACE}%", "−50\N{NO-BREAK SPACE}%")
-
-
-@pytest.mark.parametrize("count, shown, more", [(0, 0, 0), (1, 1, 0), (3, 3, 0), (4, 2, 2), (9, 2, 7)])
-def test_a_summary_shows_few_references(count, shown, more):
-    references = [Reference(str(place), place, "exact", "here") for place in range(count)]
-    assert leading(references) == (references[:shown], more)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_a_trial_is_replayed_by_its_key(done):
     assert (orbit.stats.events, orbit.occupancy) == (row["events"], row["occupancy"])
 
 
-@pytest.mark.parametrize("key, words", [("abc", "no trial"), (f"{'0' * 24}-1", "no cell 000")])
+@pytest.mark.parametrize("key, words", [("abc", "name of a trial"), (f"{'0' * 24}-1", "no cell 000")])
 def test_an_unknown_key_is_refused(done, key, words):
     with pytest.raises(st.InputError, match=words):
         replay(done, key)
@@ -134,7 +134,7 @@ def test_an_executor_that_is_shut_down_is_refused(tmp_path, cancel):
     endless = Study(n=8, samples=20, trials=10**6, steps=500)
     closing = lambda progress: pool.shutdown(wait=False, cancel_futures=cancel)  # noqa: E731
     for _ in range(2):
-        with pytest.raises(st.InputError, match="give one that is open"):
+        with pytest.raises(st.InputError, match="accepts no work"):
             run(endless, tmp_path / "s", executor=pool, progress=closing)
 
 

@@ -13,7 +13,6 @@ torch = pytest.importorskip("torch", reason="the extra `torch` is not installed"
 
 import sterling as st  # noqa: E402
 import sterling.torch as stt  # noqa: E402
-from sterling.torch.audit_report import Audit, AuditFinding  # noqa: E402
 from sterling.torch.tables import TensorTable  # noqa: E402
 from tests.unit.torch import frameworks as fw  # noqa: E402
 from tests.unit.torch.test_discovery import parq  # noqa: E402
@@ -379,14 +378,6 @@ def test_a_gradient_through_the_scale_alone_is_none(quantise):
     report = stt.audit(quantise)
     assert "no gradient reaches its latents, unless through the scale" in report.headline()
     assert report.frame()["why"].to_list() == ["no gradient at all"]
-
-
-def test_the_headline_names_the_tensor_that_is_worst_under_either_clamp():
-    rows = stt.audit(nn.Sequential(fw.Quantised(fw.detached), fw.Quantised(fw.detached, 48)), X).rows
-    for row, now, later in zip(rows, (0.0, 0.01), (0.4, 0.3), strict=True):
-        row.no_gradient, row.other_clamp = now, later
-        row.findings.append(AuditFinding("bad", "bad", True))
-    assert "0.weight" in Audit(rows).headline()
 
 
 def test_a_table_breaks_no_word_and_stays_within_the_terminal():

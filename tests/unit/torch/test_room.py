@@ -52,8 +52,3 @@ def test_every_public_name_resolves(name):
 def test_no_public_name_is_a_module():
     modules = {path.stem for path in Path(stt.__file__).parent.iterdir()}
     assert modules & set(stt.__all__) == set()
-
-
-def test_an_unknown_name():
-    with pytest.raises(AttributeError, match="binarise"):
-        stt.binarise  # noqa: B018
