@@ -19,7 +19,7 @@ class InputError(SterlingError, ValueError):
 
 
 class InputTypeError(InputError, TypeError):
-    """An argument has the wrong type, such as a text in place of a number."""
+    """An argument has the wrong type, such as a string in place of a number."""
 
 
 class CapacityError(SterlingError, MemoryError):

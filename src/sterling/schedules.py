@@ -73,7 +73,7 @@ class Schedule(Described):
         Returns
         -------
         float, or float64 array of the same shape
-            In units where the readout has norm one.
+            The step size, in units where the readout has norm one.
         """
         if isinstance(t, np.ndarray):
             return np.array([self._rate(_step(s, "t")) for s in t.ravel()], dtype=np.float64).reshape(t.shape)
@@ -340,7 +340,7 @@ def schedule_from_dict(d: Mapping[str, Any]) -> Schedule:
 def parse_schedule(text: str) -> Schedule:
     """Read "constant:RATE", "power:RATE,EXPONENT" or "table:RATE,RATE,…". Else `InputError`, one sentence."""
     if not isinstance(text, str):
-        raise InputTypeError(f"the schedule is {shown(text)}; give a text such as 'power:0.5,0.5'")
+        raise InputTypeError(f"the schedule is {shown(text)}; give a string such as 'power:0.5,0.5'")
     kind, _, rest = text.strip().partition(":")
     words = list(map(str.strip, rest.split(",")))
     try:

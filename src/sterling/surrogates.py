@@ -37,12 +37,12 @@ class Surrogate(Described):
     """A surrogate μ of the step function, defined by its derivative μ′.
 
     With a ``window``, μ′ is 1 inside and 0 outside, and both engines accept it. With a ``slope``, μ′ is
-    smooth, and only the dense engine accepts it. Another height than 1 would only rescale the step size.
+    smooth, and only the dense engine accepts it. A window of another height would only rescale the step size.
 
     Parameters
     ----------
     name : str
-        Letters, digits and underscores. `register` makes it usable by this name.
+        Name of letters, digits and underscores. After `register` the name stands for the surrogate.
     window : (float or None, float or None), optional
         The ends of the interval on which μ′ = 1; None for no end.
     closed : bool
@@ -55,7 +55,7 @@ class Surrogate(Described):
     formula, derivative_formula : str
         μ(x) and μ′(x) in LaTeX.
     source : str
-        Where it was proposed or analysed.
+        Publication that proposed or analysed it.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Surrogate(Described):
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
-            raise InputTypeError(f"name of a surrogate is {shown(self.name)}; give a text")
+            raise InputTypeError(f"name of a surrogate is {shown(self.name)}; give a string")
         object.__setattr__(self, "closed", flag(self.closed, "closed"))
         if (self.window is None) == (self.slope is None):
             raise InputError(
@@ -120,7 +120,7 @@ class Surrogate(Described):
         Returns
         -------
         array
-            In the shape of x.
+            The values, in the shape of x.
 
         Raises
         ------
@@ -148,7 +148,7 @@ class Surrogate(Described):
         Returns
         -------
         array
-            In the shape of x.
+            The values, in the shape of x.
 
         Raises
         ------

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stats(Described):
-    """What a run cost."""
+    """Cost of a run."""
 
     events: int  # steps at which some weight flipped
     flips: int  # weights flipped
-    states: int  # of which the gradient was computed, again where it was not kept or after a resume
+    states: int  # gradients computed; those not kept, or needed after a resume, count again
     passes: float  # input entries read, in passes over the data
     seconds: float  # wall-clock time
 
@@ -40,21 +40,21 @@ class Stats(Described):
 class Orbit(Result):
     """One run of the STE-gradient method; `train` makes one, `Orbit.load` reads one.
 
-    Iterates are w_0 … w_{T−1}, the weights at which a gradient was taken; w_T is the last one. Averages and
-    visits are over the iterates. The reference is the teacher, or else the state of lowest empirical risk
-    seen so far, about which all counts then start when it is found.
+    The iterates w_0 … w_{T−1} are the weights at which a gradient was taken; w_T is the result. Averages and
+    visits are over the iterates. The reference is the teacher or, if that is unknown, the state of lowest
+    empirical risk seen so far. In that case all counts about it start when the run first sees this state.
 
     Parameters
     ----------
     course : Course
-        What `train` and `load` have to hand over.
+        Internal record of the run, from `train` or `load`.
 
     Attributes
     ----------
     n : int
         Number of weights.
     steps : int
-        T, steps taken, or stood in for once the weights could change no more.
+        T, the number of steps. Steps count, without being computed, once no weight can change any more.
     planned : int
         Steps that were asked for; an interrupted run has fewer.
     signs : int8 (n,)
@@ -64,7 +64,7 @@ class Orbit(Result):
     start_latent, start_signs : float64 (n,), int8 (n,)
         u_0 and its signs.
     reference, reference_kind : int8 (n,), "teacher" or "lowest risk seen"
-        What distances and visits refer to.
+        The state that distances and visits refer to, and its origin.
     occupancy : float
         Share of the iterates that are the reference.
     visits : int
@@ -75,21 +75,21 @@ class Orbit(Result):
         Completed absences from and stays at the reference, in steps; the first four million of each.
         `recurrence` counts all of them.
     recorded : bool
-        Whether flips were recorded, so that `flips` and `distance` are there.
+        Whether flips were recorded; `flips` and `distance` need them.
     flips_complete_to : int
-        Flips are recorded up to this step; below `steps` only where their number passed the bound.
+        Flips are recorded up to this step. It is below `steps` only if their number reached its limit.
     schedule, surrogate, engine : Schedule, str, str
-        What was run, and by which engine.
+        Step sizes, name of the surrogate, and name of the engine.
     restart : Restart or None
-        When the latents went back to the average.
+        Rule by which the latents return to the time average; None without restarts.
     instance : dict
-        What the data were, as `Instance.to_dict` tells it.
+        Description of the data, as `Instance.to_dict` gives it.
     stats : Stats
-        What the run cost.
+        Cost of the run.
 
     Notes
     -----
-    Arrays are read-only: they belong to the run, and other results are made of them.
+    Arrays are read-only, because other results are computed from them.
 
     Examples
     --------
@@ -154,7 +154,7 @@ class Orbit(Result):
 
     @property
     def counted(self) -> bool:
-        """Whether the visits to the reference were counted, so that `recurrence` is there."""
+        """Whether visits to the reference were counted; `recurrence` needs them."""
         return self._course.state.tally.size > 0
 
     @property
@@ -169,7 +169,7 @@ class Orbit(Result):
 
     @cached_property
     def verdict(self) -> Verdict:
-        """What became of the run, measured against the reference."""
+        """How the run ended, judged against the reference."""
         course, clock = self._course, self._course.state.clock
         push = self.signs * course.gradient if course.gradient.size else course.gradient
         if push.size and np.all(push <= 0):  # the gradient moves no latent weight towards zero
@@ -188,7 +188,7 @@ class Orbit(Result):
         return Verdict.WANDERING
 
     def _stalled(self, push: np.ndarray) -> bool:
-        """Whether all steps to come weigh less than the next flip needs; ``push`` is w·G of each weight."""
+        """Whether the remaining mass is too small for another flip; ``push`` is w·G of each weight."""
         latent, coming = self._course.state.latent, push > 0
         with np.errstate(divide="ignore", over="ignore"):
             need = 1 / np.max(push[coming] / np.abs(latent[coming]))
@@ -197,7 +197,7 @@ class Orbit(Result):
 
     @property
     def weight_names(self) -> tuple[str, ...]:
-        """What the weights are called: their features, or their numbers, counted from 0."""
+        """Names of the weights: their features, or their numbers, counted from 0."""
         return tuple(self.instance.get("origin", {}).get("columns") or map(str, range(self.n)))
 
     @property
@@ -251,7 +251,7 @@ class Orbit(Result):
 
     @property
     def flips(self) -> np.ndarray:
-        """The recorded flips, in the order of steps and, within one, of coordinates."""
+        """The recorded flips, ordered by step, then by coordinate."""
         if self._flips is None:
             raise InputError("flips were not recorded: have the run record flips")
         return self._flips
@@ -306,17 +306,17 @@ class Orbit(Result):
         return distances[np.searchsorted(steps, at, side="right")]
 
     def recurrence(self) -> Recurrence:
-        """Return what the visits to the reference were like: times, escapes, an interval for the occupancy.
+        """Return statistics of the visits to the reference: times, escapes, an interval for the occupancy.
 
         Returns
         -------
         Recurrence
-            Counted over all of the run, in memory that does not grow with it.
+            Statistics of the whole run; their memory does not grow with its length.
 
         Raises
         ------
         InputError
-            If that was not recorded.
+            If the run did not record recurrence.
 
         Examples
         --------
@@ -348,7 +348,7 @@ class Orbit(Result):
         )
 
     def save(self, path: str | PathLike) -> None:
-        """Write the run to a file, whole or not at all; `Orbit.load` and `resume` take it up again.
+        """Write the run to a file, whole or not at all. `Orbit.load` reads it; `resume` continues it.
 
         A surrogate of your own is saved with its window; a smooth one must be registered under its name where
         the file is read.
@@ -356,12 +356,12 @@ class Orbit(Result):
         Parameters
         ----------
         path : path
-            Replaced if it is there.
+            The file; an existing one is replaced.
 
         Raises
         ------
         StoreError
-            If the file cannot be written; what was there is untouched.
+            If the file cannot be written; an existing file is then unchanged.
 
         Examples
         --------
@@ -380,17 +380,17 @@ class Orbit(Result):
         Parameters
         ----------
         path : path
-            Nothing in the file is ever executed, and what it claims is checked.
+            The file. Its content is checked, and none of it is executed.
 
         Returns
         -------
         Orbit
-            Equal to the one that was saved.
+            The saved run.
 
         Raises
         ------
         CheckpointError
-            With the reason, if the file cannot be used.
+            If the file cannot be used; the message says why.
 
         Examples
         --------

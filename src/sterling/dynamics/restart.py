@@ -1,7 +1,7 @@
-"""Ergodic restart: at regular steps the latents go back to the time average, and the schedule starts anew.
+"""Ergodic restart: at regular steps the latents return to the time average, and the schedule restarts.
 
-Where runs chatter, the wrong weights are other ones at each moment while their time average is right; a run
-that starts from the average comes to rest (docs/science, 12). What happens between two restarts is plain STE.
+In a run that chatters different weights are wrong at each moment, but the time average is right. A run that
+starts from this average comes to rest (docs/science, 12). Between two restarts the run is plain STE.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from sterling.schedules import MAX_STEPS
 
 @dataclass(frozen=True)
 class Restart(Described):
-    """Ergodic restart: u ← scale·Σ η_t w_t after a fixed number of steps, and the schedule starts anew.
+    """Ergodic restart: after a fixed number of steps u ← scale·Σ η_t w_t, and the schedule restarts at t = 0.
 
-    The sum goes over the iterates since the last restart: it is their time average, weighted by step size,
-    times the mass spent, so that a restart does not depend on units. Step sizes are those of a readout of
-    norm one. A run that is absorbed is over.
+    The sum runs over the iterates since the last restart. It is their time average, weighted by step size,
+    times the mass since then, so the best scale does not depend on the unit of the step sizes. Step sizes
+    are in units where the readout has norm one. A run that is absorbed never restarts.
 
     Parameters
     ----------
     every : int
         Steps between two restarts.
     scale : float
-        0.05 makes a latent whose weight never changed an eighth of the way that a wrong weight is pulled home
-        meanwhile by Gaussian inputs and ReLU, 1/√(2π) = 0.4 in the same units. The identity pulls twice as
-        much, and takes 0.1.
+        Factor on Σ η_t w_t. Over the same steps the mean gradient (Gaussian inputs, ReLU) pulls a wrong
+        latent by 1/√(2π) = 0.4 in these units. So 0.05 sets a latent whose weight never changed to an eighth
+        of that distance from zero. The identity pulls twice as hard and takes 0.1.
 
     Raises
     ------
     InputError
-        For a number out of its range.
+        If a number is out of range.
 
     Notes
     -----
     Measured, not proved (`python -m benchmarks.papers.restart`): without label noise N₅₀ is 3.1 to 3.2 n for
     ReLU, m = 1 and n = 64 to 1024, within 12,600 steps. Any ``every`` from 75 to 600 did about as well with
-    this scale at n = 64 and 256; at 256 0.02 and 0.1 are clearly worse. At n = 256 it is best or level for
-    step sizes from constant to 0.5/(t+1), and 0.1 for the identity (16 runs each). With label noise the time
-    average gains at σ = 0.1 (n = 64) and not clearly from 0.2 on.
+    this scale at n = 64 and 256; at n = 256 the scales 0.02 and 0.1 are clearly worse. At n = 256 no scale
+    did better for step sizes from constant to 0.5/(t+1), and none better than 0.1 for the identity (16 runs
+    each). With label noise restart improves the time average at σ = 0.1 (n = 64), but not clearly from 0.2.
 
     References
     ----------
@@ -57,7 +57,7 @@ class Restart(Described):
 
     Examples
     --------
-    A run that chatters on, and the same with restarts:
+    A run that chatters to its end, and the same run with restarts:
 
     >>> import sterling as st
     >>> instance = st.Problem(n=128, samples=512).draw(seed=0)
@@ -114,7 +114,7 @@ def as_restart(value: Any) -> Restart | None:
 
 
 def parse_restart(text: Any) -> Restart | None:
-    """Return the restart that a text such as "300,0.05" or "300" describes; of others as `as_restart`."""
+    """Return the restart that a string such as "300,0.05" describes; other values as in `as_restart`."""
     if not isinstance(text, str):
         return as_restart(text)
     every, _, scale = text.partition(",")

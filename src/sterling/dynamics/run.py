@@ -390,7 +390,7 @@ def first_state(latent: np.ndarray, teacher: np.ndarray | None, counting: bool =
 
 
 def go_on(orbit: Orbit, instance: Instance, options: Options) -> Orbit:
-    """Run on from an orbit; of the options, ``record`` does not count, for what was recorded goes on."""
+    """Continue from an orbit; the option ``record`` is ignored: the run records what it recorded before."""
     check_belongs(orbit, instance)
     course = orbit._course
     returns, sojourns = course.times
@@ -415,7 +415,7 @@ def check_belongs(orbit: Orbit, instance: Instance) -> None:
         saved, given = _describe(orbit.instance), _describe(instance.to_dict())
         what = f"({saved}) than the one given ({given})" if saved != given else f"of the same size ({given})"
         raise CheckpointError(
-            f"the saved run belongs to another instance {what}: give the same data, or start anew"
+            f"the saved run belongs to another instance {what}: give the same data, or start again"
         )
 
 

@@ -118,7 +118,7 @@ def restore(path: str | os.PathLike) -> Course:
     except Exception as problem:  # a damaged file can raise almost anything
         raise CheckpointError(
             f"{printable(path)} is damaged, truncated or not a saved run ({problem!s:.200}): use another "
-            "copy, or start anew"
+            "copy, or start again"
         ) from problem
 
 

@@ -45,20 +45,20 @@ def train(
     schedule : Schedule
         Step sizes η_t in units where the readout has norm one; `Power(0.5, 0.5)` by default.
     surrogate : str or Surrogate
-        What replaces the derivative of the Heaviside function: a name, or a surrogate of your own.
+        Surrogate gradient: a name or a `Surrogate`.
     init : int, SeedSequence, Generator or float array (n,)
         A seed for latents u_0 ~ N(0, 1/n), or the latents.
     engine : "auto", "event" or "dense"
         "event" moves from flip to flip and is exact for piecewise-constant surrogates; "dense" takes every
         step. Both give the same orbit. "auto" takes "event" where it can.
     record : collection of str
-        What to keep besides averages and verdict: "flips", and "recurrence" for `Orbit.recurrence`, which
-        takes a fixed amount of memory. Both by default; neither with ``()``.
+        Records besides averages and verdict: "flips", and "recurrence" for `Orbit.recurrence`, which takes a
+        fixed amount of memory. Both by default; ``()`` for neither.
     progress : bool or callable
         True shows a display; a callable gets a `Progress` several times a second.
     restart : Restart or int, optional
-        Go back to the time average at regular steps, see `Restart`; a number is ``Restart(every)``. Never by
-        default.
+        Set the latents to a multiple of the time average at regular steps, see `Restart`; a number means
+        ``Restart(every)``. By default the run never restarts.
     threads : int, optional
         Number of threads for one gradient; as many as there are cores by default. Results are the same for
         any value.
@@ -78,21 +78,21 @@ def train(
     Raises
     ------
     InputError
-        For an argument that cannot be used (`InputTypeError` for one of a wrong type).
+        If an argument cannot be used (`InputTypeError` if its type is wrong).
     KeyboardInterrupt
-        After Ctrl-C, with the run so far as its attribute ``orbit``; `resume` goes on from there.
+        After Ctrl-C, with the run so far as its attribute ``orbit``; `resume` continues it.
     StoreError
-        If the last save fails, with the run as its attribute ``orbit``. Earlier failures are warnings.
+        If the last save fails, with the run as its attribute ``orbit``. Earlier failures give a warning.
 
     Warns
     -----
     SterlingWarning
-        If the schedule fails one of the paper's terms, or a checkpoint cannot be saved on the way.
+        If the schedule violates one of the paper's conditions, or a save before the end fails.
 
     References
     ----------
-    The method: Jeong, Xin & Yin, arXiv 2505.18113. That both engines give the same orbit is tested flip for
-    flip (`tests/oracle`).
+    The method: Jeong, Xin & Yin, arXiv 2505.18113. Tests compare the orbits of both engines flip for flip
+    (`tests/oracle`).
 
     Examples
     --------
@@ -137,17 +137,17 @@ def resume(
     checkpoint: str | os.PathLike | None = None,
     checkpoint_every: float = 20.0,
 ) -> Orbit:
-    """Go on from the end of a run; the result equals that of one uninterrupted run, bit for bit.
+    """Continue a run from its end; the result equals that of one uninterrupted run, bit for bit.
 
     Parameters
     ----------
     orbit : Orbit
-        From `train`, `resume` or `Orbit.load`. It stays as it is.
+        A run from `train`, `resume` or `Orbit.load`. It is not changed.
     instance : Instance
         The instance of that run.
     steps : int, optional
         Further steps to take: after ``train(instance, steps=a)``, ``steps=b`` gives the run of a + b steps.
-        By default what an interrupted run had left.
+        By default, those that an interrupted run did not take.
     progress, threads, cache_bytes, checkpoint, checkpoint_every
         As in `train`.
 
@@ -161,7 +161,7 @@ def resume(
     CheckpointError
         If the run belongs to another instance.
     InputError
-        If no steps are left and none are given.
+        If the run has all its planned steps and ``steps`` is not given.
     KeyboardInterrupt, StoreError
         As in `train`.
 

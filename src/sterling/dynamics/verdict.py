@@ -1,4 +1,4 @@
-"""What became of a run: the words for it."""
+"""Verdicts: how a run ended, and the words for it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from enum import Enum
 
 
 class Verdict(Enum):
-    """What became of a run.
+    """How a run ended.
 
     Attributes
     ----------
     value : str
         The name in small letters, such as "optimal".
     meaning : str
-        What it means and what to try, as the rest of a sentence.
+        Meaning of the verdict and advice, as the second half of a sentence.
 
     Examples
     --------
@@ -47,7 +47,7 @@ class Verdict(Enum):
     )
 
     def __new__(cls, value: str, meaning: str) -> Verdict:
-        """Keep the meaning beside the value, so that ``Verdict("optimal")`` works."""
+        """Store the meaning apart from the value, so that ``Verdict("optimal")`` works."""
         verdict = object.__new__(cls)
         verdict._value_ = value
         verdict.meaning = meaning

@@ -51,8 +51,9 @@ class Certificate(Result):
     occupancy : float
         Proved lower bound of the share of mass at the reference in the long run; 0 if nothing is proved.
     balance_occupancy : float
-        The bound that the balance alone proves. A run of T steps may be below it by at most the term of
-        docs/science, 13, which follows from row 0 of ``duals``. The sharper bound has no such term.
+        The bound that the balance alone proves. A run of T steps can fall below it by at most the term in
+        docs/science, 13, which follows from row 0 of ``duals``. For the sharper bound, `occupancy`, no such
+        term is given.
     wrong_share : float64 (n,)
         Proved upper bound of the share of mass in which each weight is wrong.
     absorbs : bool
@@ -69,7 +70,7 @@ class Certificate(Result):
         Cases that exclude each other and cover everything: in each a weight is balanced (1), at rest (−1),
         or either (0). Empty if the dichotomy is not proved.
     case_duals : float64 (count, n)
-        A proof for each case. The least of their bounds holds.
+        A proof for each case. The smallest of their bounds is the proved one.
     window : (float, float)
         The interval on which the derivative of the surrogate is 1.
     closed : bool
@@ -77,9 +78,9 @@ class Certificate(Result):
 
     Notes
     -----
-    Exact: the balance and its proof are in docs/science, 13. A dual vector λ ≥ 0 proves π(∅) ≥ c where
-    1{D = ∅} − Σ_k λ_k B′_k(D) ≥ c for all D, and Σ_{D∋k} π(D) ≤ c where 1{k ∈ D} + Σ_j λ_j B′_j(D) ≤ c.
-    In a case weights at rest are in no D, and λ_k of a balanced one has any sign and multiplies B_k(D).
+    Exact: the balance and its proof are in docs/science, 13. A dual vector λ ≥ 0 proves π(∅) ≥ c where 1{D =
+    ∅} − Σ_k λ_k B′_k(D) ≥ c for all D, and Σ_{D∋k} π(D) ≤ c where 1{k ∈ D} + Σ_j λ_j B′_j(D) ≤ c. Within a
+    case, a weight at rest is in no D; for a balanced weight, λ_k may have any sign and multiplies B_k(D).
 
     Examples
     --------
@@ -227,7 +228,7 @@ class Certificate(Result):
         Returns
         -------
         Certificate
-            The saved one. Loading checks the form of the claims, `verify` their truth.
+            The saved certificate. `load` checks the form of the claims, `verify` their truth.
 
         Raises
         ------
@@ -261,9 +262,9 @@ def certify(
     Parameters
     ----------
     instance : Instance
-        With n ≤ 24; the work needs memory for 2ⁿ rows of n numbers, 8 bytes each.
+        The data set, with n ≤ 24. The proof needs memory for 2ⁿ rows of n numbers, 8 bytes each.
     surrogate : str or Surrogate
-        A piecewise-constant one.
+        Surrogate gradient: a name or a `Surrogate`. It must be piecewise constant.
     threads : int, optional
         Number of threads, all cores by default; results are the same for any value.
     progress : bool or callable

@@ -58,12 +58,12 @@ class Landscape(Result):
     instance : Instance
         The data set.
     surrogate : Surrogate
-        It determines the gradient, and so absorption and deviation, but not the loss. The attribute is its
-        name.
+        The surrogate: it determines the gradient, and so absorption and deviation, but not the loss. The
+        attribute holds its name.
     found : Found
         The results of the visit.
     reason : str
-        Why the deviation is unknown: the attribute ``deviation_reason``.
+        Reason why the deviation is unknown, kept as ``deviation_reason``.
     pull : float or None
         The smallest mean pull towards the teacher on a wrong weight, over all states. If the deviation is
         smaller, only the teacher absorbs (exact). None if the mean is unknown.
@@ -167,7 +167,7 @@ class Landscape(Result):
         Parameters
         ----------
         state : int
-            From 0 to 2**n − 1.
+            Number of the state, from 0 to 2**n − 1.
 
         Returns
         -------
@@ -197,8 +197,8 @@ class Landscape(Result):
         seed : int, SeedSequence or Generator
             Random seed of the starts.
         steps : int
-            Largest number of steps of a run; an absorbed run ends at once. If no state absorbs, 10,000 at
-            most.
+            Largest number of steps of a run; a run ends when it is absorbed. If no state absorbs, a run takes
+            at most 10,000 steps.
         threads : int, optional
             Number of runs at a time, all cores by default; results are the same for any value.
         progress : bool or callable
@@ -212,7 +212,7 @@ class Landscape(Result):
         Raises
         ------
         InputError
-            For arguments that cannot be used.
+            If an argument cannot be used.
         KeyboardInterrupt
             Within half a second of Ctrl-C.
 
@@ -414,7 +414,7 @@ def landscape(
     instance : Instance
         The data set.
     surrogate : str or Surrogate
-        One with a piecewise-constant derivative.
+        Surrogate gradient: a name or a `Surrogate`. It must be piecewise constant.
     gaussian : bool, optional
         Whether the rows of the inputs are independent standard Gaussian vectors, for which E G(w) is known.
         By default this is read from the problem that the instance was drawn from.

@@ -52,13 +52,13 @@ class StraightThroughClassifier(ClassifierMixin, BaseEstimator):
     undecided : "sign" or "zero"
         Value of weights that the run has not decided: the nearer level, or zero.
     polish : bool
-        Whether to flip single bits after training as long as this lowers the empirical risk.
+        Whether to flip single bits after training until no flip lowers the empirical risk.
     normalize : "standard", "whiten", None or Normalizer
         Normalisation of the inputs.
     margin : float
         A weight is undecided if the time average of one of its bits lies in (−margin, margin).
     surrogate : str or Surrogate
-        What replaces the derivative of the Heaviside function.
+        Surrogate gradient: a name or a `Surrogate`.
     steps : int
         Steps of each run.
     schedule : Schedule, optional
@@ -86,7 +86,7 @@ class StraightThroughClassifier(ClassifierMixin, BaseEstimator):
     Raises
     ------
     InputError
-        In `fit`, for settings or data that cannot be used.
+        From `fit`, if settings or data cannot be used.
 
     References
     ----------
@@ -216,7 +216,7 @@ class StraightThroughClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         array (N,)
-            Of ``classes_``.
+            Labels from ``classes_``.
         """
         odds = self.decision_function(X)
         best = (odds > 0).astype(int) if odds.ndim == 1 else odds.argmax(axis=1)

@@ -60,7 +60,7 @@ def load_data(
     precision : "int16" or "int32"
         Width of the stored codes.
     constant : "refuse" or "keep"
-        What to do with a column that has one value.
+        Whether to refuse or keep a column with only one value.
 
     Returns
     -------
@@ -71,8 +71,8 @@ def load_data(
     Raises
     ------
     InputError
-        For a file that is missing, empty, damaged or in another format than its suffix says, for columns
-        that are not numbers or have gaps, and for data that `Instance` refuses.
+        If the file is missing, empty, damaged or not in the format of its suffix, if a column is not numeric
+        or has gaps, or if `Instance` refuses the data.
     CapacityError
         If the data do not fit into memory. The size is estimated before the data are read.
 

@@ -282,7 +282,7 @@ def get_family(spec: str | Family) -> Family:
     Returns
     -------
     Family
-        With the given or its default parameter.
+        The family with the given parameter, or with its default.
 
     Examples
     --------

@@ -78,7 +78,7 @@ class Instance(Described):
     readout : array (m,), optional
         The second-layer weights v; ones by default.
     teacher : array (n,) of −1 and +1, optional
-        The reference of verdicts.
+        Signs of w*, which verdicts then use as reference.
     normalize : None, "standard", "whiten" or Normalizer
         Transformation of the inputs. A named one is fitted to them; a fitted normaliser is applied as it is.
     precision : "int16" or "int32"
@@ -86,7 +86,7 @@ class Instance(Described):
         (int32); `rounding` has their sizes. Labels without an exact grid are rounded to 2^-20 of the largest;
         if sums would not fit, to coarser grids down to 2^-8.
     constant : "refuse" or "keep"
-        What to do with a constant feature, such as a bias column.
+        Whether to refuse or keep a constant feature, such as a bias column.
     origin : dict, optional
         Source of the data, for tables and files.
 
@@ -108,7 +108,7 @@ class Instance(Described):
     Raises
     ------
     InputError
-        For data that are empty, not finite or of the wrong shape, or labels that the network cannot output.
+        If data are empty, not finite or of the wrong shape, or if the network cannot output a label.
     CapacityError
         When exact sums would not fit.
 

@@ -69,8 +69,8 @@ class Normalizer(Described):
         Raises
         ------
         InputError
-            For a feature without variance, for too few rows, or, when whitening, for linearly dependent
-            features.
+            If a feature has no variance, if there are too few rows, or, for whitening, if features are
+            linearly dependent.
         """
         raise NotImplementedError
 

@@ -129,7 +129,7 @@ class Problem(Described):
         Returns
         -------
         Instance
-            With the teacher that generated its labels.
+            The data set, with the teacher that generated its labels.
 
         Raises
         ------

@@ -23,9 +23,9 @@ class Check(Described):
     Attributes
     ----------
     samples, steps : int
-        Of each trial.
+        Sample size and number of steps of each trial.
     trials, successes, undecided : int
-        Undecided trials spent their steps without a verdict for all time.
+        Numbers of trials. An undecided trial took all its steps without a verdict for all time.
     low, high : float
         95 % Jeffreys interval of the share of successes. Undecided trials count as failures at its lower end
         and as successes at its upper end.
@@ -57,10 +57,10 @@ class Need(Described):
     Attributes
     ----------
     goal : str
-        In words.
+        The goal in words.
     samples : float
-        Of a theorem the order alone, with the constant one. `MOST_SAMPLES` where more are needed; then no
-        trial measures the row.
+        Sample size; for a theorem only its order, a power of n without its constant. `MOST_SAMPLES` if more
+        are needed; then no trial measures the row.
     kind : str
         One of `sterling.theory.KINDS`.
     criterion : str
@@ -68,18 +68,18 @@ class Need(Described):
     promise : float or None
         Share of the data sets that reach the goal; None for a theorem.
     noise : float
-        Standard deviation of the label noise that the row is about.
+        Standard deviation of the label noise.
     steps : int or None
-        Number of steps that the row holds for, and of its trials; None for a theorem.
+        Number of steps of a run, and of the trials; None for a theorem.
     checked : bool
         Whether the law was compared with runs in this range of n, m, noise, surrogates and step sizes; true
         for a theorem.
     source : str
-        Where the number comes from.
+        Source of the number.
     restart : Restart or None
-        Restarts of the runs that the row is about.
+        Restarts of the runs; None if the runs are plain.
     check : Check or None
-        What trials with these samples did.
+        Results of trials with these samples; None without trials.
     """
 
     goal: str
@@ -135,8 +135,8 @@ class Expectation(Described):
     wrong_share : float
         Share of the weights that are wrong at a time, on average over runs.
     reaches : bool
-        Whether runs find w* at all with these samples, noise aside. If not, the two numbers above describe a
-        state that runs do not reach.
+        Whether runs with these samples would find w* without label noise. If not, runs do not reach the
+        state that the two numbers above describe.
     """
 
     samples: int
@@ -152,13 +152,13 @@ class Plan(Result):
     Attributes
     ----------
     problem : Problem
-        What is planned; ``expected`` is about its samples.
+        The problem; ``expected`` refers to its sample size.
     surrogate : str
-        What replaces the derivative of the step function.
+        Name of the surrogate.
     needs : tuple of Need
         One row for each goal.
     expected : Expectation
-        Of a long run with the problem's samples.
+        Predictions for a long run with the sample size of the problem.
     """
 
     problem: Problem
@@ -184,7 +184,7 @@ class Plan(Result):
         """What else to do, in a sentence; empty where there is no advice."""
         if self.problem.noise > 0 and self.problem.n <= MAX_DIMENSION:
             return (
-                "With this few weights, recurrence can be proved for a given data set: `sterling certify`, "
+                "With at most 24 weights you can prove recurrence for a given data set: `sterling certify`, "
                 "`st.certify(instance)`."
             )
         ends = [need for need in self.needs if need.criterion == "optimal"]  # plain, with restart

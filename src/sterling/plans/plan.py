@@ -56,25 +56,26 @@ def plan(
     Parameters
     ----------
     problem : Problem
-        With Gaussian inputs; the laws hold for those.
+        The problem. Its inputs must be Gaussian, because the laws hold for these only.
     surrogate : str or Surrogate
-        What replaces the derivative of the step function.
+        Surrogate gradient: a name or a `Surrogate`.
     occupancy : float
-        Goal of a row: the share of the steps that the last iterate is w*.
+        Goal of one row: the share of the steps at which the weights are w*.
     confidence : float
-        Goal of a row: the share of the data sets in which the time average decodes to w*.
+        Goal of one row: the share of the data sets in which the time average decodes to w*. It is not the
+        confidence level of an interval.
     check : int
-        Number of trials that measure each row; theorems are not measured. 0 for none.
+        Number of trials for each row, 0 for none. Trials do not measure the rows of theorems.
     steps : int, optional
-        Number of steps that all rows hold for. By default each row has the number at which it was checked.
+        Number of steps of a run, for all rows. By default each row has the number at which it was checked.
     schedule : Schedule, optional
         Step sizes, as in `train`.
     seed : int
-        Root of the seeds of the trials.
+        Random seed of the trials.
     threads : int, optional
         Trials at a time; all cores by default. Results are the same for any value.
     progress : bool or callable
-        Whether to show how many trials are done, or a function that gets a `Progress` several times a second.
+        True shows how many trials are done; a callable gets a `Progress` several times a second.
 
     Returns
     -------
@@ -84,7 +85,7 @@ def plan(
     Raises
     ------
     InputError
-        For an argument that cannot be used.
+        If an argument cannot be used.
     CapacityError
         If trials would not fit into memory.
     KeyboardInterrupt

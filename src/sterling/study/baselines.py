@@ -62,7 +62,7 @@ def hebb(inputs, labels) -> np.ndarray:
 
 
 def least_squares(inputs, labels) -> np.ndarray:
-    """Return the sign of the least-squares fit of y − ȳ, the shortest one if there are many."""
+    """Return the sign of the least-squares fit of y − ȳ; if it is not unique, of the shortest one."""
     rows, values = _arrays(inputs, labels)
     return _signs(np.linalg.lstsq(rows, values - values.mean(), rcond=None)[0])
 
@@ -93,9 +93,9 @@ def gamp(
 
     The weights' prior is ±1, and both the channel and the prior are the true ones: for Gaussian inputs of
     variance one and many weights no algorithm of polynomial time is known that needs fewer samples. Without
-    noise only the side of readout/2 counts on which a label lies. Damping is the part of the old messages
-    that is kept; without it small systems oscillate. The result is not settled if its signs do not explain
-    the labels: all of them without noise, and with noise to six standard errors.
+    noise a label counts only by whether it is above or below readout/2. Damping is the share of the old
+    messages that is kept; without it small systems oscillate. The result is not settled if its signs do not
+    explain the labels: all of them without noise, and to within six standard errors with noise.
 
     Rangan 2011, arXiv 1010.5141; for the edge Barbier et al. 2019, PNAS 116, 5451.
 

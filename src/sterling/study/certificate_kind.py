@@ -1,4 +1,4 @@
-"""Trials of the kind "certificate": what is proved of a data set, for every start and schedule."""
+"""Trials of the kind "certificate": bounds proved for a data set, for every start and schedule."""
 
 from __future__ import annotations
 

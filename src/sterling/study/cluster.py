@@ -26,18 +26,18 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[tuple[Exe
     Parameters
     ----------
     address : "local", or one such as "tcp://host:8786"
-        Processes of this machine, which communicate through pipes and open no port; or a running Dask
-        scheduler. Anyone who can reach a Dask scheduler over plain TCP can run programs in its workers: use
-        "tls://…" where strangers share the network.
+        "local" starts processes on this machine, which communicate through pipes and open no port; an address
+        names a running Dask scheduler. Anyone who can reach a Dask scheduler over plain TCP can run programs
+        in its workers: use "tls://…" where strangers share the network.
     workers : int, optional
         Number of trials at a time: by default one for each core, or each thread of the cluster.
 
     Yields
     ------
     executor : Executor
-        For `run` and `iterate`.
+        The executor to pass to `run` or `iterate`.
     workers : int
-        For their ``threads``.
+        Number of trials at a time, for their argument ``threads``.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def _dask(address: str) -> Iterator[tuple[Executor, int]]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Dask's log from stderr: our errors say what the user needs to know."""
+    """Keep Dask's log out of stderr: our errors say what the user needs to know."""
     loggers = [
         logging.getLogger(name)
         for name in {*logging.root.manager.loggerDict, *_DASK_LOGGERS}

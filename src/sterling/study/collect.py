@@ -62,11 +62,11 @@ class Outcome(Described):
     new : int
         Trials that this run added to the store.
     done : int
-        How many of the trials that the last round asked for are in the store.
+        Number of trials of the last round that are in the store.
     seconds : float
         Duration of the run.
     messages : tuple of str
-        What the reader should know, such as which trials failed, or why no exponent could be fitted.
+        Messages for the user, such as which trials failed, or why no exponent could be fitted.
 
     Examples
     --------
@@ -92,14 +92,14 @@ class Outcome(Described):
 
 @dataclass(frozen=True)
 class Progress(base.Progress, Described):
-    """How far a run of a study is, in trials of the current round.
+    """Progress of a run of a study, in trials of the current round.
 
     Parameters
     ----------
     done, total, note, facts, seconds_left
         As of all progress.
     round : int
-        Its number, from one.
+        Number of the round, from 1.
     new : int
         Trials run so far.
     seconds : float
@@ -151,7 +151,7 @@ class Collector:
         self.warmed: set[tuple] = set()
 
     def go(self) -> Generator[Progress, None, None]:
-        """Run rounds until there are no more, and yield progress at every look."""
+        """Run rounds until there are no more, and yield progress several times a second."""
         stop = (lambda: self.pool.stopping) if self.pool.in_threads else pressed
         results = self.pool.results(
             partial(run_batch, self.study.seed, stop), self._feed(), _LOOK_SECONDS, errors="give"
@@ -259,7 +259,7 @@ class Collector:
             self.lacking[cell.key] = cell, count
 
     def _own(self, cell: Cell) -> tuple:
-        """Return the user's kind and surrogate, which a worker in another process does not know."""
+        """Return the user's kind and surrogate: workers in other processes do not know them."""
         if self.pool.in_threads:
             return ()
         kind, surrogate = self.study.kind, cell.own_surrogate
@@ -269,7 +269,7 @@ class Collector:
     # -- what comes back -------------------------------------------------------------------------------------
 
     def _take(self, done: Done) -> None:
-        """Keep the rows of a batch; raise what stopped it, unless its trials shall be tried again."""
+        """Keep the rows of a batch; raise the error that stopped it, unless its trials are to be repeated."""
         cell, numbers = done.item.cell, done.item.numbers
         finished: Finished = done.value or Finished([], {})
         self.flying -= len(numbers)
@@ -323,7 +323,7 @@ class Collector:
         return spent >= min(most, max(least, _FLUSH_SHARE * (now - self.begun)))
 
     def _flush(self) -> None:
-        """Write rows, and look for those that others have written."""
+        """Write rows, and read those that other processes have written."""
         self.flushed = time.monotonic()
         if self.buffer:
             name = self.store.add(self.buffer)
@@ -368,7 +368,7 @@ def iterate(
     width: float | None = None,
     time_limit: float | None = None,
 ) -> Generator[Progress, None, Outcome]:
-    """Run a study, or go on with one, and yield progress with the new rows several times a second.
+    """Start or continue a study, and yield progress with the new rows several times a second.
 
     Leaving the loop early stops the workers; the store has all trials finished by then.
 
@@ -377,7 +377,8 @@ def iterate(
     study : Study, Store or path
         A study, its store, its TOML file, or its folder.
     folder : path, optional
-        Folder for a new study. A TOML file needs none: its study goes to a folder beside it.
+        Folder for a new study. By default the study of a TOML file goes to the folder next to it of the same
+        name.
     threads : int, optional
         Number of trials at a time, all cores by default; results are the same for any value.
     executor : concurrent.futures.Executor, optional
@@ -396,7 +397,7 @@ def iterate(
     Yields
     ------
     Progress
-        With ``rows``, the trials finished since the last one.
+        The progress so far; its ``rows`` are the trials finished since the last `Progress`.
 
     Raises
     ------
@@ -449,7 +450,7 @@ def run(
     time_limit: float | None = None,
     progress: bool | ProgressCallback = False,
 ) -> Outcome:
-    """Run a study, or go on with one.
+    """Start or continue a study.
 
     Parameters
     ----------
@@ -461,7 +462,7 @@ def run(
     Returns
     -------
     Outcome
-        How it ended; it raises as `iterate` does.
+        How the run ended. `run` raises the same errors as `iterate`.
 
     Examples
     --------

@@ -38,7 +38,7 @@ class Column(Described):
     low, high : float, optional
         Bounds of a number. Numbers are finite.
     words : tuple of str, optional
-        The possible texts.
+        The allowed strings.
     optional : bool
         Whether a value may be missing.
 
@@ -65,7 +65,7 @@ class Column(Described):
         if self.words is not None:
             checks.instance_of(self.words, tuple, "words of a column", "a tuple of texts")
             for word in self.words:
-                checks.instance_of(word, str, "a word of a column", "a text")
+                checks.instance_of(word, str, "a word of a column", "a string")
         checks.flag(self.optional, "optional of a column")
 
     @property
@@ -142,17 +142,17 @@ FLAG = Column("Boolean")
 
 
 def words(*known: str) -> Column:
-    """Return a column whose values are texts from a given set.
+    """Return a column whose values are strings from a given set.
 
     Parameters
     ----------
     *known : str
-        The possible texts.
+        The allowed strings.
 
     Returns
     -------
     Column
-        A column of texts without missing values.
+        A column of strings without missing values.
 
     Examples
     --------
@@ -175,14 +175,14 @@ class Criterion(Described):
     text : str
         The name, as studies write it.
     meaning : str
-        What success means, in words.
+        Definition of success, in words.
     columns : tuple of str
         Measured columns that it reads.
     success, undecided : Polars expression
-        Boolean, over the columns. A trial is undecided if it used up its budget and more steps could still
-        change the answer.
+        Boolean expressions over the columns. A trial is undecided if it took all its steps and more steps
+        could still change the answer.
     threshold : float, optional
-        That a measured number has to reach.
+        Lowest value of the measured number that counts as a success.
 
     Examples
     --------
@@ -216,7 +216,7 @@ class Criterion(Described):
         Returns
         -------
         Polars expression
-            Over the columns of a kind.
+            An expression over the columns of a kind.
         """
         undecided = pl.lit(False) if self.undecided is None else self.undecided
         code = pl.when(self.success).then(SUCCESS).when(undecided).then(UNDECIDED).otherwise(FAILURE)

@@ -1,7 +1,7 @@
 """The power law N₅₀ = C·n^α fitted to counted trials, with intervals, and a test of whether it bends.
 
 N₅₀(n) is the sample size at which half of the trials succeed. Success follows a logistic curve in log N whose
-slope is a power of n too. A fit that the data cannot carry is refused with the reason, as a `FitError`.
+slope is a power of n too. If the data do not determine a fit, `FitError` gives the reason.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class FitError(SterlingError):
 
 @dataclass(frozen=True)
 class Threshold:
-    """N₅₀ of one dimension by itself, with its profile-likelihood interval, and the slope β there."""
+    """N₅₀ fitted to one dimension alone, with its profile-likelihood interval, and its slope β."""
 
     n: int
     samples: float
@@ -75,16 +75,16 @@ class ExponentFit(Result):
     slope_at : dict of int to float
         β of each dimension.
     p_value : float
-        Of the test of curvature, a likelihood ratio against log N₅₀ quadratic in log n; NaN for two
-        dimensions. A small value says that no power law fits.
+        p-value of the test of curvature, a likelihood-ratio test against log N₅₀ quadratic in log n; NaN for
+        two dimensions. A small value means that no power law fits.
     thresholds : tuple of Threshold
         N₅₀ of each dimension fitted alone, where the data allow it.
     treatment : str
-        Undecided trials counted as "failure", or "left out".
+        Treatment of undecided trials: "failure" or "left out".
     trials, undecided, cells : int
         Numbers of trials and cells.
     level : float
-        Of the intervals.
+        Confidence level of the intervals.
     notes : tuple of str
         Caveats for the reader.
 
@@ -184,13 +184,13 @@ def fit_exponent(
     Parameters
     ----------
     n, samples, trials, successes, undecided : sequences
-        One entry a cell. Trials include undecided ones; successes do not.
+        One entry for each cell. Trials include undecided ones; successes do not.
     treatment : "failure" or "left out"
         Whether undecided trials count as failures or are left out.
     level : float
-        Of the intervals.
+        Confidence level of the intervals.
     thresholds : bool
-        Whether to fit each dimension by itself too.
+        Whether to fit each dimension separately as well.
 
     Returns
     -------
@@ -202,7 +202,7 @@ def fit_exponent(
     FitError
         If the data do not allow the fit.
     InputError
-        For counts that are impossible, or another treatment.
+        If counts are impossible, or the treatment is unknown.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """What a trial is: its kind, the cell that it belongs to, and the seeds that it is drawn from.
 
-The built-in kinds are in files NAME_kind.py. Nothing here knows of workers, files or orders, so a trial has
-the same row wherever and whenever it runs.
+The built-in kinds are in files NAME_kind.py. Nothing here depends on workers, files or the order of
+work, so a trial gives the same row wherever and whenever it runs.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class Seeds(Described):
     Parameters
     ----------
     data : int
-        From the root seed, the problem and the trial's number: for `Problem.draw` and for ``init``. Cells of
-        one problem that differ in kind or settings get the same data sets and starts, so comparisons between
-        them are paired.
+        Seed for `Problem.draw` and ``init``, derived from the root seed, the problem and the trial's number.
+        Cells of one problem that differ in kind or settings get the same data sets and starts, so comparisons
+        between them are paired.
     rest : int
-        From the root seed, the cell and the number: for all other randomness.
+        Seed for all other randomness, derived from the root seed, the cell and the number.
 
     Examples
     --------
@@ -71,8 +71,8 @@ class Seeds(Described):
 def trial_seeds(root: int, cell: Cell, number: int) -> Seeds:
     """Return the seeds of a trial.
 
-    Each is the first word of SeedSequence(root, spawn_key=(a hash as 32-bit words, number)), without its
-    lowest bit: the hash of the problem, or of the cell.
+    Each is the first word of SeedSequence(root, spawn_key=(hash as 32-bit words, number)), without its lowest
+    bit. The hash is that of the problem for ``data``, and that of the cell for ``rest``.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def trial_seeds(root: int, cell: Cell, number: int) -> Seeds:
     Returns
     -------
     Seeds
-        Of the data and of the rest.
+        Both seeds of the trial.
 
     Examples
     --------
@@ -228,7 +228,7 @@ class Cell(Described):
         Returns
         -------
         Cell
-            Of the same kind.
+            A cell of the same kind.
         """
         few = min(self.problem.samples, 4 * self.problem.n + 16)  # enough to whiten
         other = self.at(n or self.problem.n, few)
@@ -286,8 +286,8 @@ class Kind(Described):
         value. Take all randomness from ``seeds`` and call ``look()`` several times a second. It
         raises when the trial is cancelled; long computations accept it as ``progress``.
     columns : mapping of str to Column or str
-        What a trial measures; every row has all columns. A text is the name of a Polars type whose values
-        may be missing.
+        The columns that a trial measures; every row has all of them. A string names a Polars type, whose
+        values may be missing.
     version : int
         Increase it whenever the same trial would give another row.
     settings : mapping of str to value
@@ -304,7 +304,7 @@ class Kind(Described):
 
     Examples
     --------
-    How far from the origin a teacher's labels are:
+    A kind that measures the mean label of a data set:
 
     >>> import sterling as st
     >>> from sterling.study import Kind, REAL, Study
@@ -399,8 +399,8 @@ class Kind(Described):
         if isinstance(default, float):
             return checks.real(value, name) + 0.0  # −0 is 0
         if default is not None and not isinstance(default, str):
-            raise InputError(f"the default of {name} is {checks.shown(default)}; give a number or a text")
-        return None if value is None else checks.instance_of(value, str, name, "a text")
+            raise InputError(f"the default of {name} is {checks.shown(default)}; give a number or a string")
+        return None if value is None else checks.instance_of(value, str, name, "a string")
 
 
 KINDS: Registry[Kind] = Registry(
@@ -441,7 +441,7 @@ _THRESHOLDS = {("train", "occupancy"): "at the teacher for at least {} of the st
 
 
 def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criterion:
-    """Return the criterion that a text such as "optimal" or "occupancy>=0.5" names for a kind of trial.
+    """Return the criterion that a string such as "optimal" or "occupancy>=0.5" names for a kind of trial.
 
     Parameters
     ----------

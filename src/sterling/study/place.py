@@ -1,9 +1,9 @@
 """Which trials a study runs next: decided round by round, from the counts of complete rounds alone.
 
-So the rounds depend neither on clocks or workers, nor on where a study was broken off. Of fits they use six
-digits, so they are the same on other machines too (`likelihood.settled`). Where the study chooses the sample
-sizes, one `Placement` serves one series and one criterion: it brackets N₅₀ of each dimension by doubling,
-then adds trials at the sample sizes where the success is nearest one half.
+So the rounds do not depend on clocks, on workers, or on where a study was interrupted. They use fitted
+numbers to six digits, so they are the same on every machine (`likelihood.settled`). Where the study chooses
+the sample sizes, one `Placement` serves one series and one criterion: it brackets N₅₀ of each dimension by
+doubling, then adds trials at the sample sizes where the success is nearest one half.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ MISSING, TAKEN, KNOWN, FAILED = range(4)  # states of a trial
 class Known:
     """State and outcomes of each trial of a study, by cell and number.
 
-    int8 arrays (1 + criteria, numbers): the first row holds states, the others outcomes. Memory that nobody
-    writes to costs nothing, so numbers may lie far apart.
+    Each cell has an int8 array (1 + criteria, numbers): the first row holds states, the others outcomes.
+    Memory that is never written costs nothing, so the numbers can be far apart.
     """
 
     def __init__(self, criteria: tuple[Criterion, ...]):
@@ -98,8 +98,8 @@ class Known:
 class Rounds:
     """The rounds of a study: each is asked for when all trials of the one before are known.
 
-    A round is the number of first trials that each cell shall have, those of earlier rounds included, and a
-    note. ``reason`` says at the end why there are no more; ``messages`` hold what the reader should know.
+    A round gives a note and, for each cell, the number of trials that it must have in all, those of earlier
+    rounds included. At the end ``reason`` says why there are no more rounds; ``messages`` are for the user.
     """
 
     def __init__(self, study: Study, known: Known):
@@ -305,9 +305,9 @@ class Placement:
     def _near_one_half(self, tallies: Mapping[Point, Tally], fit: ExponentFit) -> Wish:
         """Add trials at the sample sizes next to N₅₀, below and above, of each dimension.
 
-        Of the dimensions those get most that tell most of a slope for what they cost: the share is the
-        distance from the mean log n, over the root of the size of an instance. Some go to all alike, so that
-        curvature would be seen.
+        Dimensions that determine a slope best for their cost get most trials: their share is proportional to
+        the distance from the mean log n, divided by the root of the size of an instance. A fifth of the
+        trials is spread evenly, so that curvature would show.
         """
         n = np.array(sorted(self.brackets), np.float64)
         middles = settled([fit.samples_at(one) for one in n])
@@ -324,7 +324,7 @@ class Placement:
         return wish
 
     def _batch(self, tallies: Mapping[Point, Tally], fit: ExponentFit) -> float:
-        """Return how many trials to add: what the target should need, within bounds."""
+        """Return how many trials to add: the estimated need of the target, within bounds."""
         total = sum(trials for (n, _), (trials, _) in tallies.items() if n in self.brackets)
         ratio = settled(fit.width) / self.width
         growth = ratio * ratio - 1 if math.isfinite(ratio) else _MOST_GROWTH

@@ -1,4 +1,4 @@
-"""Results of a store: fits of every series beside the exponents of theory, and how much is done."""
+"""Results of a store: fits of every series next to the exponents of theory, and the work done so far."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Expected:
 def expected(cell: Cell, criterion: str | Criterion, dimensions: Iterable[int]) -> tuple[Expected, ...]:
     """Return the exponents that theory gives for N₅₀ in the series of a cell.
 
-    The paper and the laws are about independent Gaussian inputs; for others nothing is known.
+    The paper and the laws assume independent Gaussian inputs; other inputs have no expected exponent.
     """
     known = sorted(int(n) for n in dimensions if n > 1)
     if len(known) < 2 or "steps" not in cell.settings:  # theory is about runs
@@ -105,7 +105,7 @@ class SeriesFit(Result):
     series : dict
         The values that its cells have in common.
     criterion, meaning : str
-        What counts as success: its name, and in words.
+        The definition of success: its name, and its meaning in words.
     fit : ExponentFit or None
         The fit in which undecided trials count as failures; None if there is none.
     left_out : ExponentFit or None
@@ -117,7 +117,7 @@ class SeriesFit(Result):
     expected : tuple of Expected
         The exponents that theory gives for such a series.
     placed : bool
-        Whether the study chose its sample sizes and when to stop from its results.
+        Whether the study used its results to choose sample sizes and when to stop.
 
     Examples
     --------
@@ -198,7 +198,7 @@ def fit_store(store: Store | str | os.PathLike, criterion: str | Criterion | Non
     store : Store or folder
         The store of the study, or its folder.
     criterion : str, optional
-        By default each criterion of the study. Any other criterion of the kind works too.
+        Any criterion of the kind; by default each criterion of the study.
 
     Returns
     -------
@@ -272,7 +272,7 @@ class Status(Result):
     cells : Polars frame
         As in `SeriesFit`, with mean seconds, for the first criterion.
     fits : list of SeriesFit
-        For a study whose target is an exponent.
+        Fits of all series if the target is an exponent; otherwise empty.
     target : str or None
         "exponent", "proportion" or None, as in the study.
     target_width, widest : float or None

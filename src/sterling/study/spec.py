@@ -90,17 +90,17 @@ class Study(Described):
         `max_trials` bounds them instead. For each trial, a run keeps one byte in memory, and one more for
         each criterion.
     criteria : str or list of str, optional
-        What counts as success, by default the first criterion of the kind; see `parse_criterion`.
+        Definitions of success, by default the first criterion of the kind; see `parse_criterion`.
     seed : int
         The root of all seeds.
     target : "exponent", "proportion" or None
-        What the study measures to the given width: the exponent α of N₅₀ = C·n^α in each series, or the share
+        The quantity to measure to the given width: the exponent α of N₅₀ = C·n^α in each series, or the share
         of successes in each cell. None: run all trials.
     width : float, optional
         The width of the 95 % interval at which the target is reached; of an exponent 0.1 by default.
     time : float or str, optional
-        Seconds, or a text such as "15min", after which a call of `run` stops. The number of trials until then
-        depends on the machine.
+        Time limit of a call of `run`, in seconds or as a string such as "15min". The number of trials until
+        then depends on the machine.
     max_trials : int, optional
         Upper bound of the trials of one series where the study chooses the sample sizes.
     name : str
@@ -248,7 +248,7 @@ class Study(Described):
         Parameters
         ----------
         n : int
-            Dimension.
+            The dimension.
 
         Returns
         -------
@@ -271,12 +271,12 @@ class Study(Described):
 
     @classmethod
     def from_toml(cls, path: str | PathLike) -> Study:
-        """Read a study from a TOML file. Raises InputError that says where the file is wrong.
+        """Read a study from a TOML file. If the file is wrong, the InputError says where.
 
         Parameters
         ----------
         path : path
-            Of the file.
+            Path of the file.
 
         Returns
         -------
@@ -398,7 +398,7 @@ def _readout(value: Any) -> Any:
 
 def _name(value: Any) -> str:
     if not isinstance(value, str) or value.encode(errors="ignore").decode() != value:
-        raise InputError(f"name is {checks.shown(value)}; it must be a text")
+        raise InputError(f"name is {checks.shown(value)}; it must be a string")
     return value
 
 

@@ -247,7 +247,7 @@ class Store:
         Warns
         -----
         SterlingWarning
-            For each file that it skips.
+            Once for each file that is skipped.
         """
         if columns is not None:
             checks.instance_of(columns, Iterable, "columns", "a list of names")
@@ -266,7 +266,7 @@ class Store:
         Parameters
         ----------
         criterion : str, optional
-            By default the study's first criterion; if it has none, no trial counts as a success.
+            The criterion; by default the study's first. If the study has none, no trial counts as a success.
 
         Returns
         -------
@@ -305,12 +305,12 @@ class Store:
         Parameters
         ----------
         rows : iterable of rows
-            As `run_batch` returns them.
+            Rows as `run_batch` returns them.
 
         Returns
         -------
         str or None
-            None without rows.
+            Name of the shard; None if there are no rows.
 
         Raises
         ------
@@ -335,10 +335,10 @@ class Store:
         Parameters
         ----------
         path : path
-            Where to write.
+            Path of the file.
         kind : "csv", "parquet" or "json", optional
-            By default the suffix of the path. CSV files hold lists as words, and a text that a
-            spreadsheet would evaluate gets a leading quotation mark.
+            Format of the file; by default given by the suffix of the path. CSV files hold lists as text, and
+            a string that a spreadsheet would evaluate gets a leading quotation mark.
 
         Returns
         -------
@@ -348,7 +348,7 @@ class Store:
         Raises
         ------
         InputError
-            For another kind.
+            If the format is unknown.
         StoreError
             If it cannot be written, or rows contradict each other.
         """
@@ -377,7 +377,7 @@ def replay(
         The trial's name, HASH-NUMBER: the columns ``cell`` and ``trial`` of its row. It need not have
         run before.
     record : tuple of str
-        What the orbit records, as in `train`.
+        Records of the orbit, as in `train`.
 
     Returns
     -------
@@ -414,7 +414,7 @@ def replay(
 
 
 def open_store(study: Study | Store | str | os.PathLike, folder: str | os.PathLike | None = None) -> Store:
-    """Return the store of a study, a new one if need be."""
+    """Return the store of a study; create it if there is none."""
     if isinstance(study, Store):
         return study
     if isinstance(study, Study):
@@ -463,7 +463,7 @@ def _digest(data: bytes) -> str:
 def merge(frames: list[pl.DataFrame]) -> pl.DataFrame:
     """Return the rows of several frames, each trial once, or raise StoreError where two rows contradict.
 
-    Of a trial that was run twice the faster run stays, so the result does not depend on the order.
+    If a trial was run twice, the faster run is kept, so the result does not depend on the order.
     """
     frame = pl.concat(frames) if len(frames) != 1 else frames[0]
     cell = pl.col("cell").cast(pl.Categorical).to_physical().cast(pl.UInt64)

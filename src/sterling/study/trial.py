@@ -40,7 +40,7 @@ def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> d
     Returns
     -------
     dict
-        Column to value.
+        The value of each column.
 
     Raises
     ------
@@ -102,14 +102,14 @@ class Batch:
 
 
 class Finished(NamedTuple):
-    """What a worker returns of a batch: rows, and why other trials failed, by their numbers."""
+    """Result of a batch: the rows, and for each failed trial, by its number, the reason."""
 
     rows: list[Row]
     failed: dict[int, str]
 
 
 def run_batch(root: int, stop: Stop | None, batch: Batch) -> Finished:
-    """Run the trials of a batch, one after the other; stop early, with what is done, once ``stop()``."""
+    """Run the trials of a batch one after the other. Once ``stop()`` is true, return those done so far."""
     for thing in batch.own:
         register(thing)
     cell, finished = batch.cell, Finished([], {})
@@ -130,7 +130,7 @@ def run_batch(root: int, stop: Stop | None, batch: Batch) -> Finished:
 
 
 def kernel_group(cell: Cell) -> tuple:
-    """Return what decides which kernels a cell needs."""
+    """Return a key: cells with equal keys need the same kernels."""
     problem = cell.problem
     surrogate = cell.settings.get("surrogate")
     return cell.kind, surrogate, problem.m > 1, problem.noise > 0, str(problem.inputs), problem.normalize

@@ -1,9 +1,13 @@
 """Chatter: wrong weights that keep each other wrong, and when a run finds w* nevertheless; docs/science, 8.
 
-The *upper branch* is a steady share of wrong weights: the equations of `box.py` for one hidden unit, those of
-`typical.py` iterated from above for several units and for smooth surrogates. The *lower branch* is w* itself,
-which absorbs only without label noise. A run comes down by chance, or early, when decaying step sizes let it
-pass close to w* (`approach`). Everything here is mean-field.
+The equations have two branches of solutions. On the *upper branch* a steady share of wrong weights sustains
+itself: this is chatter. The share solves the equations of `box.py` for one hidden unit; for several units and
+for smooth surrogates it solves those of `typical.py`, iterated from above. The *lower branch* is w* itself,
+which absorbs only without label noise.
+
+A run that chatters reaches w* by chance. With decaying step sizes it may reach w* earlier, in the *dip*: the
+share of wrong weights first falls close to zero, then rises to the upper branch (`approach`). Everything here
+is mean-field.
 """
 
 from __future__ import annotations
@@ -90,17 +94,17 @@ class Chatter(Result):
 def chatter(
     of: Problem | Instance, *, samples: float | None = None, surrogate: str | Surrogate = "relu"
 ) -> Chatter:
-    """Return the upper branch: the share of wrong weights that sustains itself, and for how long.
+    """Return the share of wrong weights that sustains itself (the upper branch), and how long it lasts.
 
-    ``share`` is stationary. Runs at a constant rate reach it within about 200 steps, runs with step sizes
-    like 1/√t from below within about 10⁴. The lifetime is that of the typical data set at a constant rate,
-    1/Π(1 − p_k): at each step every weight is wrong with probability p_k, independently of all others. With
-    label noise it is the time between visits to w*.
+    ``share`` is stationary. Runs at a constant rate reach it within about 200 steps. Runs with step sizes
+    like 1/√t approach it from below, within about 10⁴ steps. The lifetime is that of the typical data set at
+    a constant rate, 1/Π(1 − p_k): at each step weight k is wrong with probability p_k, independently of the
+    others. With label noise it is the time between visits to w*.
 
     Returns
     -------
     Chatter
-        The shares as parts of n.
+        Shares of the n weights, and the logarithm of the lifetime in steps.
 
     Examples
     --------
@@ -167,18 +171,21 @@ def samples_for_average(
     schedule: Schedule | None = None,
     surrogate: str | Surrogate = "relu",
 ) -> float:
-    """Return the sample size at which the sign of the time average is w* in a given share of the data sets.
+    """Return the sample size at which the time average decodes to w* in a given share of the data sets.
 
-    This needs p_k < 1/2 for all k, and the p_k of different weights are nearly independent. Without label
-    noise N/n grows like (ln n)^(3/4), so a fitted power law is slightly steeper than linear.
+    The average decodes if each weight k is wrong for a share p_k < 1/2 of the time; the p_k of different
+    weights are nearly independent. Without label noise N/n grows like (ln n)^(3/4), so a fitted power law is
+    slightly steeper than linear.
 
     Parameters
     ----------
     confidence : float
-        Share of the data sets, strictly between 0 and 1.
+        Share of the data sets in which the time average decodes, strictly between 0 and 1. It is not the
+        confidence level of an interval.
     steps : int, optional
-        Budget of the run. Without label noise, half of the runs may have ended at w* with fewer samples
-        (`samples_for_iterate`). Without a budget such ends are not counted.
+        Number of steps of a run. Without label noise half of the runs may end at w* within these steps with
+        fewer samples (`samples_for_iterate`); then the function returns that smaller number. Without
+        ``steps`` it ignores such ends.
 
     Returns
     -------
@@ -249,19 +256,21 @@ def samples_for_iterate(
 ) -> float:
     """Return the sample size at which half of the noiseless runs end at w* within a number of steps.
 
-    At a step with the share x of wrong weights all are right with probability exp(−n x), which ends the run.
-    There are two ways. *By the dip*: with decaying step sizes, weights that will chatter return to zero late,
-    and until then few are wrong (`approach`, the first 120 steps). *By chance*: later the probability in a
-    step is that of `chatter`. A constant rate has no dip. At 10⁵ steps the dip decides from about n = 400 on.
-    Up to about n = 64 runs end in traps instead: the result is not below n·(1.8 + 0.28 ln n), as measured
-    (ReLU, m = 1; others by `laws.samples_untrapped`).
+    If the share of wrong weights is x at a step, all weights are right at once with probability exp(−n x),
+    and the run ends. This can happen in two ways. *In the dip*: with decaying step sizes the latents that
+    will chatter return to zero late, so few weights are wrong early, in the first 120 steps (`approach`). *By
+    chance*: later the probability at each step is that of `chatter`. A constant rate has no dip. At 10⁵ steps
+    the dip determines the result from about n = 400.
+
+    Up to about n = 64 runs end in traps instead. So the result is at least n·(1.8 + 0.28 ln n), as measured
+    for ReLU and m = 1 (`laws.samples_untrapped` has the others).
 
     Parameters
     ----------
     steps : int
-        T.
+        Number of steps of a run.
     surrogate : "relu" or "identity"
-        What replaces the derivative of the step function.
+        Surrogate gradient: a name or a `Surrogate`.
 
     Returns
     -------
@@ -309,21 +318,21 @@ def approach(
 ) -> np.ndarray:
     """Return the share of wrong weights at each step of a run from a random start, as n grows.
 
-    Dynamical mean field: each latent moves by the pull on its weight and by Gaussian noise. The noise at two
-    steps has the correlation of the gradients at the states of those steps. The effect of a weight on itself
-    through the others is left out. Between 4,000 and 16,000 latents are simulated, the same at each call.
+    In this dynamical mean field each latent moves by the pull on its weight and by Gaussian noise. The noise
+    at two steps is correlated as the gradients at the states of these steps are. The effect of a weight on
+    itself through the others is left out. The function simulates 4,000 to 16,000 latents with a fixed seed.
 
     Parameters
     ----------
     steps : int
-        At most 1,000.
+        Number of steps, at most 1,000.
     surrogate : "relu" or "identity"
-        What replaces the derivative of the step function.
+        Surrogate gradient: a name or a `Surrogate`.
 
     Returns
     -------
     float64 (steps,)
-        Shares at w_0, w_1 …
+        Share of wrong weights at w_0, w_1, …
 
     References
     ----------
@@ -400,19 +409,20 @@ def _covariance(numbers: Numbers, part: float, away: np.ndarray, apart: np.ndarr
 def chatter_mean(instance: Instance, surrogate: str | Surrogate = "relu") -> np.ndarray:
     """Return √n times the time average of a long run on this data set, without running it.
 
-    The average is the box-constrained fit that `box.py` derives: coordinate k is where the mean gradient
-    vanishes, or ±1 where the gradient holds the weight. No teacher is needed. With one, weight k is wrong for
-    the share (1 − w*_k·value)/2 of the time.
+    The average is the box-constrained fit that `box.py` derives. Each entry either makes its mean gradient
+    zero or, if the gradient holds the weight, is ±1. No teacher is needed. With a teacher b = √n·w*, weight k
+    is wrong for the share (1 − b_k·value_k)/2 of the time.
 
     Parameters
     ----------
     surrogate : str or Surrogate
-        One with a window: its derivative is one there and zero elsewhere.
+        Surrogate gradient: a name or a `Surrogate`. It must have a window: its derivative is one inside
+        and zero outside.
 
     Returns
     -------
     float64 (n,)
-        From −1 to 1.
+        One value for each weight, from −1 to 1.
 
     Examples
     --------

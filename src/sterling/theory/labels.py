@@ -20,17 +20,17 @@ KINDS = {
 FUNCTIONS: dict[str, Callable] = {}
 
 _ARGUMENTS = {
-    "of": "Problem or Instance\n    The distribution of the data, or data that were drawn from one.",
+    "of": "Problem or Instance\n    The distribution of the data, or a data set drawn from one.",
     "instance": "Instance\n    The data set.",
     "samples": "float, optional\n    N; by default the sample size of the problem.",
-    "surrogate": "str or Surrogate\n    Replaces the derivative of the step function.",
+    "surrogate": "str or Surrogate\n    Surrogate gradient: a name or a `Surrogate`.",
     "reference": "array (n,) of −1 and +1, optional\n    A state to use instead of the teacher, such as "
     "``orbit.reference``.",
     "schedule": "Schedule, optional\n    Step sizes, `Power(0.5, 0.5)` by default.",
 }
 _RAISES = """InputError
-    For an argument out of its range; for data that lack a requirement, such as Gaussian inputs, a
-    known label noise, a teacher or reference; and where the law has no solution, as with very few samples."""
+    If an argument is out of range; if the data lack what the law requires, such as Gaussian inputs, a
+    known label noise, a teacher or a reference; or if the law has no solution, as with very few samples."""
 _SECTIONS = ("Parameters", "Returns", "Raises", "Notes", "References", "Examples")
 
 Arguments = ParamSpec("Arguments")
@@ -74,6 +74,6 @@ def _parameters(function: Callable, own: str) -> str:
     described = {name for key in given for name in key.split(", ")}
     given |= {name: _ARGUMENTS[name] for name in names if name in _ARGUMENTS and name not in described}
     if "of" in given and "samples" not in names:
-        given["of"] = given["of"].removesuffix(".") + "; its sample size does not count."
+        given["of"] = given["of"].removesuffix(".") + "; its sample size is not used."
     ordered = sorted(given, key=lambda key: names.index(key.split(", ")[0]))
     return "\n".join(f"{key} : {given[key].rstrip()}" for key in ordered)

@@ -57,13 +57,13 @@ def _numbers(of) -> tuple[int, float]:
 def samples_for_information(of: Problem | Instance) -> float:
     """Return the sample size below which no method finds w*, as n grows.
 
-    There q = 1 becomes the highest point of the potential. The proof of Barbier et al. covers this channel;
-    the numbers are computed here.
+    At this size q = 1 becomes the highest point of the potential. The proof of Barbier et al. covers
+    this channel; the numbers are computed here.
 
     Returns
     -------
     float
-        N. ReLU uses only half of the samples and needs twice as many without noise.
+        Number of samples N. ReLU uses only half of the samples, so without noise it needs twice as many.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def samples_for_information(of: Problem | Instance) -> float:
 def samples_for_messages(of: Problem | Instance) -> float:
     """Return the sample size from which approximate message passing finds w*, as n grows.
 
-    There the fixed point with overlap below one disappears. No fast method is known that needs fewer.
+    At this size the fixed point with overlap below one disappears. No fast method is known that needs fewer.
 
     Returns
     -------
@@ -110,12 +110,13 @@ def state_evolution(of: Problem | Instance, *, samples: float | None = None, rou
     Parameters
     ----------
     rounds : int
-        Number of rounds. The first entry of the result is the start, without overlap.
+        Number of rounds.
 
     Returns
     -------
     float64 (rounds + 1,)
-        q, the correlation of the mean estimate with w*, from 0 to 1.
+        q, the correlation of the mean estimate with w*, from 0 to 1. The first entry is the
+        start, without overlap.
 
     Examples
     --------
@@ -139,7 +140,7 @@ def state_evolution(of: Problem | Instance, *, samples: float | None = None, rou
 def samples_for_hebb(of: Problem | Instance) -> float:
     """Return the sample size at which the sign of Σ (y − ȳ) z solves half of the data sets.
 
-    It is 2π (1/4 + σ²/v²) x² n with Φ(x)ⁿ = 1/2, so π n ln n to leading order without noise.
+    It is 2π (1/4 + σ²/v²) x² n with Φ(x)ⁿ = 1/2. Without noise this is π n ln n to leading order.
 
     Returns
     -------

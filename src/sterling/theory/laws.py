@@ -39,7 +39,7 @@ _POWERS = {"ergodic": 2, "recurrent": 4}
 
 
 class BeyondError(InputError):
-    """The laws are not solved for as many samples as would be needed."""
+    """The result would need more samples than the range in which the laws are solved."""
 
 
 @labelled("mean-field", _MEAN_FIELD)
@@ -51,7 +51,7 @@ def expected_wrong(
     Returns
     -------
     float
-        From 0 to n.
+        Number of weights, from 0 to n.
 
     Examples
     --------
@@ -93,8 +93,8 @@ def samples_for_occupancy(
 ) -> float:
     """Return the samples at which a long run has the given occupancy.
 
-    To leading order n³σ²/(2‖v‖² ln²(1/occupancy)) for ReLU and half of it for the identity. Zero without
-    noise, where w* absorbs: see `samples_for_iterate`.
+    To leading order it is n³σ²/(2‖v‖² ln²(1/occupancy)) for ReLU and half of that for the identity. Without
+    noise w* absorbs and the result is zero: use `samples_for_iterate`.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def samples_for_occupancy(
     Returns
     -------
     float
-        N, at least one.
+        Number of samples N, at least one.
 
     Examples
     --------
@@ -156,7 +156,7 @@ def _turning_variance(numbers: Numbers) -> float:
 
 @labelled("theorem", "Jeong, Xin and Yin, arXiv 2505.18113")
 def samples_proved(of: Problem | Instance, *, claim: str = "ergodic") -> float:
-    """Return the order of the sample size that the paper proves to be sufficient, with the constant one.
+    """Return the order of the sample size that the paper proves sufficient: a power of n, no constant.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def samples_proved(of: Problem | Instance, *, claim: str = "ergodic") -> float:
     Returns
     -------
     float
-        The power of n.
+        n² or n⁴.
 
     Examples
     --------
@@ -187,15 +187,16 @@ def expected_deviation(
     """Return an estimate of sup over Q₁ of ‖G(w) − E G(w)‖_∞ for Gaussian inputs.
 
     At distance d from the teacher there are n·C(n, d) numbers G_k(w) − E G_k(w), nearly normal with variance
-    V_d/N. The largest of M independent ones lies near √(2 ln M · V_d/N); the estimate is the largest of these
-    over d. States are correlated, so most data sets are below it: of 288 with n = 6 to 12, m = 1 or 4, noise
-    0 to 1 and N = 100 to 1600, nine in ten were between 0.70 and 1.12 of it, with median 0.90.
+    V_d/N. The largest of M independent ones lies near √(2 ln M · V_d/N); the estimate is the maximum of this
+    over d. States are correlated, so in most data sets the deviation is smaller. In 288 data sets (n = 6 to
+    12, m = 1 or 4, noise 0 to 1, N = 100 to 1600) the median ratio of deviation to estimate was 0.90; nine in
+    ten ratios were between 0.70 and 1.12.
     `Landscape.deviation` is the exact number.
 
     Returns
     -------
     float
-        In units of a gradient.
+        The largest deviation, in units of a gradient entry.
 
     Examples
     --------

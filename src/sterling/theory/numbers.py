@@ -28,7 +28,7 @@ class Numbers(NamedTuple):
 
     @property
     def sigma(self) -> float:
-        """The label noise, where the law needs it."""
+        """The label noise; InputError if it is unknown."""
         if self.noise is None:
             raise InputError("the label noise of these data is unknown: give a Problem that describes them")
         return self.noise
@@ -62,7 +62,7 @@ def samples_of(of: Problem | Instance, samples: float | None) -> float:
 
 
 def unlike_gaussian(of: Problem | Instance) -> str:
-    """Return why the rows of the inputs are not standard Gaussian vectors, or an empty text."""
+    """Return why the rows of the inputs are not standard Gaussian vectors; empty if they are."""
     if isinstance(of, Problem):
         plain, inputs, normalize = isinstance(of.inputs, Gaussian), of.inputs, of.normalize
     else:

@@ -44,13 +44,13 @@ _DERIVED = "sterling.theory.population, after Yin et al. 2019, arXiv 1903.05662"
 def population_coefficients(correlation: float, surrogate: str | Surrogate = "relu") -> tuple[float, float]:
     """Return α and β in E G(w) = ‖v‖² (α w − β w*), for Gaussian inputs and w·w* = correlation.
 
-    For surrogates with a window the result is in closed form; for smooth ones it is by quadrature, with an
-    error below 10⁻¹⁰.
+    A surrogate with a window has a closed form. For a smooth one the function uses quadrature, with an error
+    below 10⁻¹⁰.
 
     Parameters
     ----------
     correlation : float
-        From −1 to 1; w and w* are of norm one, so it is 1 − 2d/n with d of n weights wrong.
+        w·w*, from −1 to 1: if d of n weights are wrong, it is 1 − 2d/n.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def population_gradient(
     """Return E G(w) at w = signs/√n for Gaussian inputs.
 
     Label noise has mean zero and is independent of the inputs, so it does not appear. For ReLU and identity
-    it is a multiple of w − w*, the part proved by Yin et al.; the other surrogates add a part along w alone.
+    the mean is a multiple of w − w*, as Yin et al. proved; other surrogates add a part along w alone.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def population_gradient(
     Returns
     -------
     float64 (n,)
-        The mean over data sets.
+        The expected gradient.
 
     Examples
     --------
@@ -183,7 +183,7 @@ def signal(of: Problem | Instance, *, surrogate: str | Surrogate = "relu") -> fl
     Returns
     -------
     float
-        In units of a gradient.
+        S, in units of a gradient entry.
 
     Examples
     --------

@@ -161,20 +161,20 @@ def balance(
 ) -> Balance:
     """Predict wrong shares and occupancy of a long run from gradients at w* and at states near it.
 
-    The values are stationary: they hold for runs so long that every weight that drifts outwards has reached
-    zero. The derivation is at the top of `sterling.theory.recurrence`. Inputs should be nearly Gaussian;
-    their scale does not matter.
+    The values are stationary: they hold once every latent that drifts outwards has reached zero. The
+    derivation is at the top of `sterling.theory.recurrence`. Inputs should be nearly Gaussian; their scale
+    does not matter.
 
     Parameters
     ----------
     states : int
-        Number of states drawn for the correction by exact gradients; 0 is faster. Fewer are used if N·m·n is
-        above 10⁷, and none above 4·10⁷, where the prediction needs no correction.
+        Number of states drawn for the correction by exact gradients; 0 is faster. Above N·m·n = 10⁷ fewer are
+        drawn, and above 4·10⁷ none, because the prediction then needs no correction.
 
     Returns
     -------
     Balance
-        With ``wrong_share`` float64 (n,), ``occupancy`` float and ``states`` int.
+        The predicted shares, and the number of states used.
 
     Examples
     --------
@@ -213,13 +213,14 @@ def wrong_share(
     Parameters
     ----------
     method : "balance" or "signal"
-        "balance" includes the effect of the other weights' flips, see `balance`. "signal" ignores it: p_k =
-        max(0, b*_k G_k(w*))/S. It needs one gradient, and Gaussian inputs of unit variance.
+        "balance" includes the effect of the other weights' flips, see `balance`. "signal" ignores it and
+        takes p_k = max(0, b*_k G_k(w*))/S: one gradient is enough, but the inputs must be Gaussian with unit
+        variance.
 
     Returns
     -------
     float64 (n,)
-        From 0 to 1 each.
+        One share for each weight, from 0 to 1.
 
     Examples
     --------
@@ -244,7 +245,8 @@ def occupancy(
     Parameters
     ----------
     method : "balance" or "signal"
-        "signal" is Π_k (1 − p_k); "balance" also models that wrong weights cluster, see `balance`.
+        "signal" takes Π_k (1 − p_k), as if weights were wrong independently. "balance" also models that wrong
+        weights cluster, see `balance`.
 
     Returns
     -------

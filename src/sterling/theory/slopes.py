@@ -43,7 +43,7 @@ def mean_square_slope(surrogate: Surrogate) -> float:
 def mean_square_turned(surrogate: Surrogate, angle: float) -> float:
     """Return E μ′(a)² over the rows on which H differs between two weight vectors with that angle between.
 
-    Given a = z·w a row is such with probability Φ(−|a| cot(angle)), and on average with angle/π.
+    Given a = z·w, H differs on a row with probability Φ(−|a| cot(angle)); on average with angle/π.
     """
     from scipy.integrate import quad
     from scipy.special import ndtr

@@ -61,11 +61,12 @@ def audit(
         Arguments for the model, to find weights of unknown quantisers. For a single quantiser: latents; by
         default Gaussian ones of standard deviation 0.1.
     codes : function of (name, parameter), optional
-        As for `find`.
+        Function for quantisers that `find` does not know; see `find`.
     optimizer : Optimizer, optional
-        The audit checks that it moves the latents. PARQ's optimiser holds the quantiser.
+        The optimiser; the audit checks that it moves the latents. Needed for PARQ, whose optimiser holds the
+        quantiser.
     bits : int, optional
-        For a quantiser of PARQ; there 0 means ternary.
+        Number of bits of a PARQ quantiser; 0 means ternary.
 
     Returns
     -------

@@ -22,12 +22,12 @@ def lightning_callback(**options: Any) -> Any:
     Parameters
     ----------
     **options
-        For `OrbitMonitor`: example, codes, horizons, within, momentum.
+        Options of `OrbitMonitor`: example, codes, horizons, within, momentum.
 
     Returns
     -------
     lightning.pytorch.Callback
-        For ``Trainer(callbacks=[…])``.
+        The callback, for ``Trainer(callbacks=[…])``.
 
     Raises
     ------
@@ -73,17 +73,17 @@ def transformers_callback(**options: Any) -> Any:
     """Return a callback for transformers' Trainer that runs a monitor during training.
 
     Its attribute `monitor` is the `OrbitMonitor`, which is made when training starts. Checkpoints of the
-    trainer do not hold its state: save `monitor.state_dict()` beside them.
+    trainer do not hold its state: save `monitor.state_dict()` with them.
 
     Parameters
     ----------
     **options
-        For `OrbitMonitor`: example, codes, horizons, within, momentum.
+        Options of `OrbitMonitor`: example, codes, horizons, within, momentum.
 
     Returns
     -------
     transformers.TrainerCallback
-        For ``Trainer(callbacks=[…])``.
+        The callback, for ``Trainer(callbacks=[…])``.
 
     Raises
     ------

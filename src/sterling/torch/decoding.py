@@ -48,8 +48,8 @@ class Changes:
     scale over the old one, None if the quantiser still computes it. `bn` applies to both scores.
     """
 
-    how: str
-    horizon: float  # of the average, in steps; 0 for the last codes
+    how: str  # "mean", "mode", "frozen" or "last", see `decode`
+    horizon: float  # horizon of the average, in steps; 0 for the last codes
     chosen_by: str  # "given", "validation" or "the steps so far"
     tensors: list[dict[str, Any]]  # tensor, weights, changed, scale_ratio, kept_as ("constants" or "latents")
     before: dict[str, float]  # loss of the model, and accuracy if there are classes; empty without validation

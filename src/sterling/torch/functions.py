@@ -18,19 +18,19 @@ MOST_ODD, MOST_EVEN = 255, 128
 
 
 def heaviside(x: torch.Tensor, surrogate: str | Surrogate = "relu") -> torch.Tensor:
-    """Return H(x) = 1 for x > 0, else 0; the backward pass uses μ′(x) as derivative.
+    """Return H(x) = 1 for x > 0, else 0; the backward pass uses the surrogate gradient μ′(x).
 
     Parameters
     ----------
     x : Tensor
-        Of a floating-point type.
+        Values of a floating-point type.
     surrogate : str or Surrogate
-        μ, by its name.
+        Surrogate gradient: a name or a `Surrogate`.
 
     Returns
     -------
     Tensor
-        Of the shape and type of x.
+        0 or 1, in the shape and type of x.
 
     Raises
     ------
@@ -53,19 +53,19 @@ def heaviside(x: torch.Tensor, surrogate: str | Surrogate = "relu") -> torch.Ten
 
 
 def sign(x: torch.Tensor, surrogate: str | Surrogate = "identity") -> torch.Tensor:
-    """Return the sign of x, with sign(0) = +1; the backward pass uses μ′(x) as derivative.
+    """Return the sign of x, with sign(0) = +1; the backward pass uses the surrogate gradient μ′(x).
 
     Parameters
     ----------
     x : Tensor
-        Of a floating-point type.
+        Values of a floating-point type.
     surrogate : str or Surrogate
-        μ, by its name.
+        Surrogate gradient: a name or a `Surrogate`.
 
     Returns
     -------
     Tensor
-        ±1, of the shape and type of x.
+        −1 or +1, in the shape and type of x.
 
     Raises
     ------
@@ -91,17 +91,17 @@ def round_to(x: torch.Tensor, levels: int, surrogate: str | Surrogate = "identit
     """Return the nearest of k evenly spaced levels about zero, as its integer code.
 
     For odd k the codes are the integers −(k−1)/2 … (k−1)/2. For even k there is no level at zero: the codes
-    are the odd integers −(k−1) … k−1, so two levels give the sign. The backward pass uses μ′(x/top) as
-    derivative, where top is the largest code.
+    are the odd integers −(k−1) … k−1, so two levels give the sign. The backward pass uses the
+    surrogate gradient μ′(x/top), where top is the largest code.
 
     Parameters
     ----------
     x : Tensor
-        Of a floating-point type, in units of the codes.
+        Values of a floating-point type, in units of the codes.
     levels : int
         k, at least 2; at most 255 if it is odd and 128 if it is even, so that codes fit into int8.
     surrogate : str or Surrogate
-        μ, by its name.
+        Surrogate gradient: a name or a `Surrogate`.
 
     Returns
     -------

@@ -93,7 +93,7 @@ class QuantisedWeight:
         Returns
         -------
         Tensor
-            Of int8, in the shape of the latents.
+            int8, in the shape of the latents.
         """
         return self._codes().detach()
 
@@ -124,7 +124,7 @@ class QuantisedWeight:
         Returns
         -------
         Tensor
-            In the shape of the latents.
+            The values, in the shape of the latents.
         """
         with torch.enable_grad():
             return self._values()

@@ -40,25 +40,26 @@ class OrbitMonitor:
 
     The training loop calls nothing. A step counts when the optimiser has taken it. The monitor handles
     gradient accumulation, steps that a `GradScaler` skips (with fused optimisers too) and PARQ's projection
-    after the step. With the default horizons the monitor keeps 20 bytes for each weight of two levels and 23
-    for each weight of more, and the last value of each scale.
+    after the step. With the default horizons the monitor keeps 20 bytes for each weight with two levels and
+    23 for each weight with more, and also the last value of each scale.
 
     Parameters
     ----------
     model : Module
-        On the device on which it is trained. It may be compiled or wrapped in DDP.
+        The model, on the device on which it is trained. It may be compiled or wrapped in DDP.
     optimizer : Optimizer
-        The optimiser that the training loop calls. The monitor leaves out weights that it does not move; see
-        `left_out`.
+        The optimiser that the training loop calls. The monitor leaves out weights that this optimiser does
+        not move; see `left_out`.
     example : Tensor or tuple, optional
         Arguments for the model, to find quantisers of unknown frameworks; see `find`.
     codes : function of (name, parameter), optional
-        For quantisers that `find` does not find otherwise.
+        Function for quantisers that `find` does not know; see `find`.
     horizons : sequence of float
         Horizons h of the time averages, in steps: at step t, step s weighs η_s·exp(−(t − s)/h), where η_s is
         the rate of the weight's parameter group. Infinity: the average since the start, or since `restart`.
     within : int
-        k: a flip is undone if the weight returns within k steps; churn is over k steps.
+        k, in steps: a flip is undone if the weight returns within k steps; churn compares codes k steps
+        apart.
     momentum : float
         Momentum m of the oscillation metric of Nagel et al.
 
@@ -82,8 +83,8 @@ class OrbitMonitor:
 
     Notes
     -----
-    An average gives the code before step s the weight of step s. Averages up to a horizon of 1,024 steps take
-    16 bits, others float32.
+    In an average, the code before step s has the weight of step s. Averages up to a horizon of 1,024 steps
+    take 16 bits, others float32.
 
     References
     ----------
@@ -297,7 +298,7 @@ class OrbitMonitor:
         Parameters
         ----------
         horizon : float, optional
-            Of the averages for `undecided` and `margin`; `settled_horizon` by default.
+            Horizon of the averages in `undecided` and `margin`; `settled_horizon` by default.
 
         Returns
         -------
@@ -424,7 +425,7 @@ class OrbitMonitor:
         Parameters
         ----------
         state : dict
-            From `state_dict`.
+            A state from `state_dict`.
 
         Raises
         ------

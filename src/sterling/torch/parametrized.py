@@ -90,7 +90,7 @@ def binarize(
         multiple of it with the least mean squared error for Gaussian latents. "absmax": the largest u lies on
         the outermost level. "none": s = 1.
     surrogate : str or Surrogate
-        μ, by its name; with more than two levels it spans all of them.
+        Surrogate gradient: a name or a `Surrogate`. With more than two levels it spans all of them.
     skip : iterable of str
         Layers to skip, with all layers inside: names, or patterns such as "blocks.*.head".
     per : str

@@ -43,7 +43,7 @@ def find(
     example : Tensor, tuple or dict, optional
         Arguments of the model: one tensor, a tuple of arguments, or a dict of named ones.
     codes : function of (name, parameter), optional
-        For quantisers that `find` does not find otherwise. It returns the integer codes of a parameter, or
+        Function for quantisers that `find` does not know. It returns the integer codes of a parameter, or
         None if the parameter is not quantised.
     optimizer : Optimizer, optional
         Needed if it holds the quantiser, as with PARQ.
@@ -53,7 +53,7 @@ def find(
     Returns
     -------
     list of QuantisedWeight
-        In the order of the model's parameters; a tied weight once.
+        The weights in the order of the model's parameters; a tied weight appears once.
 
     Raises
     ------
