@@ -44,20 +44,40 @@ _ROUNDS = 8  # attempts to set latents that give the codes
 class Changes:
     """The changes that `decode` made.
 
-    In `tensors`, `changed` counts codes that differ from the last ones; `scale_ratio` is the mean of the new
-    scale over the old one, None if the quantiser still computes it. `bn` applies to both scores.
+    Parameters
+    ----------
+    how : str
+        "mean", "mode", "frozen" or "last", see `decode`.
+    horizon : float
+        Horizon of the average, in steps; 0 for the last codes.
+    chosen_by : str
+        "given", "validation" or "the steps so far".
+    tensors : list of dict
+        A row for each tensor: tensor, weights, changed (codes that differ from the last ones), scale_ratio
+        (mean of the new scale over the old one, None if the quantiser still computes it), kept_as
+        ("constants" or "latents").
+    before, after : dict
+        Scores of the model and of the copy: loss, and accuracy if there are classes. Empty without
+        validation. If batch-norm statistics were computed again, then for both.
+    tried : dict
+        Validation loss at each horizon.
     """
 
-    how: str  # "mean", "mode", "frozen" or "last", see `decode`
-    horizon: float  # horizon of the average, in steps; 0 for the last codes
-    chosen_by: str  # "given", "validation" or "the steps so far"
-    tensors: list[dict[str, Any]]  # tensor, weights, changed, scale_ratio, kept_as ("constants" or "latents")
-    before: dict[str, float]  # loss of the model, and accuracy if there are classes; empty without validation
-    after: dict[str, float]  # the same of the copy
-    tried: dict[float, float]  # validation loss at each horizon
+    how: str
+    horizon: float
+    chosen_by: str
+    tensors: list[dict[str, Any]]
+    before: dict[str, float]
+    after: dict[str, float]
+    tried: dict[float, float]
 
     def frame(self) -> pl.DataFrame:
-        """Return a table with a row for each tensor."""
+        """Return a table with a row for each tensor.
+
+        Returns
+        -------
+        polars.DataFrame
+        """
         import polars as pl
 
         return pl.DataFrame(self.tensors, schema_overrides={"scale_ratio": pl.Float64})

@@ -19,8 +19,32 @@ from sterling.torch.weights import find
 class Dampening:
     """Pull each latent towards its level, from a hook on the optimiser's step.
 
-    The gradient of λ Σ (q(u) − clip(u))² is added to that of the latents u of `binarize`; q(u) is held fixed.
-    λ is ``strength(step)``; Nagel et al. 2022 (arXiv 2203.11086) raise it along a cosine.
+    The gradient of λ Σ (q(u) − clip(u))² is added to that of the latents u; q(u) is held fixed.
+
+    Parameters
+    ----------
+    model : Module
+        A model with layers quantised by `binarize`.
+    optimizer : Optimizer
+        The optimiser of the model.
+    strength : function of the step
+        λ; Nagel et al. raise it along a cosine.
+
+    Attributes
+    ----------
+    weights : list of QuantisedWeight
+        Those of `binarize` that the optimiser moves.
+    steps : int
+        Steps taken.
+
+    Raises
+    ------
+    InputError
+        If the optimiser moves no weight that `binarize` quantised.
+
+    References
+    ----------
+    Nagel et al. 2022, arXiv 2203.11086, and the authors' code.
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, strength: Callable[[int], float]):
