@@ -95,7 +95,7 @@ def plan(
     --------
     >>> import sterling as st
     >>> found = st.plan(st.Problem(n=64, samples=4096, noise=0.5))
-    >>> for need in found.needs:
+    >>> for need in found.needs:  # doctest: +NORMALIZE_WHITESPACE
     ...     print(f"{need.goal}: {need.amount}")
     in half of the data sets the time average decodes to w*: about 1,300
     in half of the data sets the iterates are w* for 50 % of the steps: about 67,000
