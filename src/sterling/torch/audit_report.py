@@ -225,6 +225,4 @@ def _cells(row: TensorAudit) -> tuple[str, ...]:
 
 def readable(share: float) -> str:
     """Return a share of weights in words."""
-    if share >= 0.9995:
-        return "100 %"
-    return f"{100 * share:.2g} %"
+    return "100 %" if share >= 0.9995 else f"{100 * share:.2g} %"

@@ -122,20 +122,15 @@ def audit(
     return Audit(rows)
 
 
-def _latents(example: Any) -> nn.Parameter:
+def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
+    """Return a handle with latents for this quantiser alone."""
     if example is None:
-        generator = torch.Generator().manual_seed(probes.SEED)
-        return nn.Parameter(0.1 * torch.randn(64, 64, generator=generator))
+        example = 0.1 * torch.randn(64, 64, generator=torch.Generator().manual_seed(probes.SEED))
     if not isinstance(example, torch.Tensor) or not example.is_floating_point():
         raise InputTypeError(f"example is {shown(example)}; for a single quantiser give a tensor of latents")
     if not example.numel() or not bool(example.isfinite().all()):
         raise InputError("example is empty or not finite; for a single quantiser give a tensor of latents")
-    return nn.Parameter(example.detach().clone())
-
-
-def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
-    """Return a handle with latents for this quantiser alone."""
-    latent = _latents(example)
+    latent = nn.Parameter(example.detach().clone())
 
     def values() -> torch.Tensor:
         found = quantiser(latent)
@@ -216,11 +211,10 @@ def _examined(weight: QuantisedWeight) -> TensorAudit:
                 shares[at_bound] = float((probes.slopes(weight) == 0).float().mean())
     share = row.no_gradient = float((slope == 0).float().mean())
     row.other_clamp = max(shares.values(), key=lambda one: abs(one - share))
-    shape = probes.shape_of(weight)
-    row.surrogate, row.window = shape.surrogate, shape.window
+    row.surrogate, row.window, seen = probes.try_ramp(weight)
     row.at_zero, row.ties = probes.code_at_zero(weight), probes.ties(weight)
     used = set(codes.unique().tolist())
-    possible = used | set(shape.codes)
+    possible = used | seen
     row.levels = 1 if len(possible) == 1 else max(weight.levels, len(possible))
     row.empty = tuple(sorted(possible - used))
     row.findings = list(_judged(row, weight, shares))
@@ -267,13 +261,10 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, shares: dict[int, float])
     if now > 0:
         parts = sorted(row.why.items(), key=lambda part: -part[1])
         why = "; ".join(WHY[name] for name, _ in parts)
-        share = readable(now)
-        words = f"{share} of its weights get no gradient ({', '.join(row.why)}): {why}"
-        short = f"{share} of its weights get no gradient ({', '.join(row.why)})"
+        short = f"{readable(now)} of its weights get no gradient ({', '.join(row.why)})"
         if NONE in row.why:
             short = "no gradient reaches its latents, unless through the scale"
-            words = f"{short}: {why}"
-        yield AuditFinding(short, words, now >= NOTABLE)
+        yield AuditFinding(short, f"{short}: {why}", now >= NOTABLE)
     if later > now + NOTABLE / 2:
         words = (
             f"with PyTorch 2.14 and later {readable(later)} of its weights get no gradient, because the "

@@ -43,9 +43,8 @@ def lightning_callback(**options: Any) -> Any:
     class MonitorCallback(base):
         """Keeps a monitor; see `lightning_callback`."""
 
-        def __init__(self) -> None:
-            self.monitor: OrbitMonitor | None = None
-            self._state: dict[str, Any] | None = None
+        monitor: OrbitMonitor | None = None
+        _state: dict[str, Any] | None = None
 
         def on_train_start(self, trainer: Any, pl_module: Any) -> None:
             if len(trainer.optimizers) != 1:
@@ -98,8 +97,7 @@ def transformers_callback(**options: Any) -> Any:
     class MonitorCallback(TrainerCallback):
         """Keeps a monitor; see `transformers_callback`."""
 
-        def __init__(self) -> None:
-            self.monitor: OrbitMonitor | None = None
+        monitor: OrbitMonitor | None = None
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             self.monitor = OrbitMonitor(given["model"], given["optimizer"], **options)

@@ -52,11 +52,6 @@ class Clock:
         log = self._log[:, : self.step - self.epoch + 1]
         return -np.expm1(log - log[:, -1:])
 
-    @property
-    def full(self) -> bool:
-        """Whether the table has no room for another step."""
-        return self.step - self.epoch == EPOCH
-
     def start_epoch(self) -> None:
         """Begin a new table; all weights must be up to date."""
         at = self.step - self.epoch
@@ -123,9 +118,8 @@ class Moments:
 class CodeTracker:
     """Statistics of the codes of several tensors, flat and one after the other.
 
-    Bytes a weight: code, code before and code k steps ago 1 each, step of the last flip 3, oscillation 2,
-    averages 2 each up to a horizon of `SHORT` and 4 beyond; with more than two levels 3 for the vote. Each
-    tensor begins at a multiple of eight weights.
+    Bytes a weight: each of three codes 1, step of the last flip 3, oscillation 2, averages 2 each up to a
+    horizon of `SHORT` and 4 beyond; with more than two levels 3 for the vote.
     """
 
     def __init__(
@@ -209,7 +203,7 @@ class CodeTracker:
             for first in range(0, len(where), _PIECE):
                 piece = slice(first, first + _PIECE)
                 self._flip(where[piece], new[piece], scale[piece], shares)
-        if self.clock.full:
+        if self.clock.step - self.clock.epoch == EPOCH:  # its table is full
             self.settle()
 
     def _flip(
@@ -334,17 +328,17 @@ class CodeTracker:
     @property
     def bytes(self) -> int:
         """Bytes of everything that is kept for each weight."""
-        return self.moved_at.bytes + sum(one.nbytes for one in self._arrays().values())
+        return self.moved_at.bytes + sum(getattr(self, name).nbytes for name in _ARRAYS)
 
     def state(self) -> dict[str, Any]:
         """Return the state for `restore`: tensors and numbers."""
-        counts = {name: getattr(self, name).clone() for name in _COUNTS}
-        arrays = {name: one.clone() for name, one in self._arrays().items()}
-        return {"clock": self.clock.state(), "moved_at": self.moved_at[:], **counts, **arrays}
+        kept = {name: getattr(self, name).clone() for name in _COUNTS + _ARRAYS}
+        return {"clock": self.clock.state(), "moved_at": self.moved_at[:], **kept}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a state of the same weights, levels and horizons."""
-        for name, kept in {**self._arrays(), **{name: getattr(self, name) for name in _COUNTS}}.items():
+        for name in _ARRAYS + _COUNTS:
+            kept = getattr(self, name)
             if state[name].shape != kept.shape:
                 raise InputError(
                     f"the saved `{name}` has another shape: resume with the same model and horizons"
@@ -352,9 +346,6 @@ class CodeTracker:
             kept.copy_(state[name])
         self.clock.restore(state["clock"])
         self.moved_at.take(state["moved_at"].to(self.now.device), self.clock.step)
-
-    def _arrays(self) -> dict[str, torch.Tensor]:
-        return {name: getattr(self, name) for name in _ARRAYS}
 
     def _ballots(self, index: int) -> slice:
         return slice(self._ballot_starts[index], self._ballot_starts[index + 1])

@@ -9,6 +9,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -99,8 +100,8 @@ class Changes:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = [("how", self.how), ("horizon", number(self.horizon))]
-        rows.append(("codes changed", percent(self.share, 2)))
+        share = percent(self.share, 2)
+        rows = [("how", self.how), ("horizon", number(self.horizon)), ("codes changed", share)]
         for name, value in self.after.items():
             rows.append((name, f"{number(self.before[name])} → {number(value)}"))
         return html_table(rows)
@@ -303,19 +304,13 @@ def recompute_norms(net: nn.Module, bn: Iterable[Any] | None) -> None:
         return
     if not isinstance(bn, Iterable) or isinstance(bn, Iterator):
         raise InputTypeError(f"bn is {shown(bn)}; give a loader, which can be read more than once")
-    batches = 0
-
-    def passed() -> Iterator[Any]:
-        nonlocal batches
-        for one in bn:
-            batches += 1
-            yield one
-
     advice = "give batches of inputs, or tuples that begin with them"
     with in_one_sentence("the statistics of batch norm cannot be computed from `bn`", advice):
-        torch.optim.swa_utils.update_bn(passed(), net, device=next(net.parameters()).device)
-    if not batches:
-        raise InputError("bn has no batch")
+        batches = iter(bn)
+        first = list(islice(batches, 1))
+        if not first:
+            raise InputError("bn has no batch")
+        torch.optim.swa_utils.update_bn(chain(first, batches), net, device=next(net.parameters()).device)
 
 
 def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor) -> None:

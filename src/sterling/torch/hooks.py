@@ -24,13 +24,10 @@ def groups_of(weight: QuantisedWeight, optimizer: torch.optim.Optimizer) -> list
 
 
 def after_each_step(optimizer: torch.optim.Optimizer, action: Callable[[], None]) -> Callable[[], None]:
-    """Call `action` after each step; return a function that ends this.
-
-    The hooks of an optimiser around another one, such as PARQ's, are those of the inner optimiser and run too
-    early. So its `step` is wrapped.
-    """
+    """Call `action` after each step; return a function that ends this."""
     if getattr(type(optimizer).step, "hooked", False):
         return optimizer.register_step_post_hook(lambda *_: action()).remove
+    # The hooks of an optimiser around another one, such as PARQ's, run too early: its `step` is wrapped.
     inner, watched = optimizer.step, [True]
 
     @functools.wraps(inner)
@@ -48,9 +45,8 @@ def innermost(optimizer: Any) -> torch.optim.Optimizer:
     """Return the optimiser that takes the steps, inside a wrapper of Accelerate or Lightning."""
     while isinstance(getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
         optimizer = optimizer.optimizer
-    return instance_of(
-        optimizer, torch.optim.Optimizer, "optimizer", "the torch.optim.Optimizer of the model"
-    )
+    wanted = "the torch.optim.Optimizer of the model"
+    return instance_of(optimizer, torch.optim.Optimizer, "optimizer", wanted)
 
 
 def skipped(optimizer: torch.optim.Optimizer) -> bool:

@@ -313,8 +313,7 @@ class OrbitMonitor:
         """
         import polars as pl
 
-        horizon = self.settled_horizon() if horizon is None else horizon
-        at = self._horizon(horizon)
+        at = self._horizon(self.settled_horizon() if horizon is None else horizon)
         tracker, rows = self._tracker, []
         for index, weight in enumerate(self.weights):
             margin, size = tracker.margin(index, at), weight.latent.numel()
@@ -336,16 +335,10 @@ class OrbitMonitor:
                     "oscillation": float(tracker.oscillations(index).mean()),
                     "stay": median(tracker.stays[index].tolist()),
                     "absence": median(tracker.absences[index].tolist()),
-                    "horizon": horizon,
+                    "horizon": self.horizons[at],
                 }
             )
-        kinds = {
-            "by_scale": pl.Int64,
-            "churn": pl.Float64,
-            "stay": pl.Int64,
-            "absence": pl.Int64,
-            "horizon": pl.Float64,
-        }
+        kinds = {"by_scale": pl.Int64, "churn": pl.Float64, "stay": pl.Int64, "absence": pl.Int64}
         return pl.DataFrame(rows, schema_overrides=kinds)
 
     def report(self) -> MonitorReport:
@@ -359,7 +352,7 @@ class OrbitMonitor:
         from sterling.torch.monitor_report import MonitorReport
 
         diverged = [one.name for one in self.weights if not bool(one.latent.isfinite().all())]
-        return MonitorReport(self.frame(), self.history, self.within, self.left_out, diverged)
+        return MonitorReport(self.frame(), self.within, self.left_out, diverged)
 
     def tensorboard(self, writer: Any) -> None:
         """Write the statistics of each tensor to TensorBoard now, and then every k steps.

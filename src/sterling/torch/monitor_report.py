@@ -10,7 +10,6 @@ from sterling.torch.tables import Report, TensorTable
 
 if TYPE_CHECKING:
     import polars as pl
-    from matplotlib.figure import Figure
 
 #: Headings of the table, and how each cell is made of a row of the frame.
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -28,18 +27,16 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 class MonitorReport(Report):
-    """The report of a monitor, as text, as HTML in a notebook, and as a figure."""
+    """The report of a monitor, as text, and as HTML in a notebook."""
 
     def __init__(
         self,
         frame: pl.DataFrame,
-        history: Sequence[dict[str, Any]],
         within: int,
         left_out: Sequence[str],  # tensors that the optimiser did not hold
-        diverged: Sequence[str] = (),  # tensors with latents that are not finite
+        diverged: Sequence[str],  # tensors with latents that are not finite
     ):
-        self.frame, self.history, self.within = frame, list(history), within
-        self.left_out, self.diverged = left_out, diverged
+        self.frame, self.within, self.left_out, self.diverged = frame, within, left_out, diverged
 
     @property
     def sentences(self) -> list[str]:
@@ -77,22 +74,3 @@ class MonitorReport(Report):
         return self.sentences, TensorTable(list(COLUMNS), rows), ()
 
     __repr__ = Report.__str__
-
-    def figure(self) -> Figure:
-        """Draw flips over the steps, and undecided weights by tensor.
-
-        Returns
-        -------
-        matplotlib Figure
-        """
-        from matplotlib.figure import Figure
-
-        from sterling.plot.weights import flips_over_steps, undecided
-
-        fig = Figure(figsize=(10, 3.6), layout="constrained")
-        left, right = fig.subplots(1, 2)
-        steps = [row["step"] for row in self.history]
-        flips = [row["flips"] for row in self.history]
-        flips_over_steps(left, steps, flips, self.frame["weights"].to_list())
-        undecided(right, self.frame["tensor"].to_list(), self.frame["undecided"].to_list())
-        return fig

@@ -53,10 +53,7 @@ class Quantiser(nn.Module):
             return torch.ones((), dtype=latent.dtype, device=latent.device)
         axes = [axis for axis in range(latent.ndim) if axis != self.axis]
         size = latent.detach().abs()
-        if self.scale == "absmean":
-            step = size.mean(axes, keepdim=True)
-        else:
-            step = size.amax(axes, keepdim=True)
+        step = size.mean(axes, keepdim=True) if self.scale == "absmean" else size.amax(axes, keepdim=True)
         return (step * self.unit).clamp_min(torch.finfo(latent.dtype).tiny)  # of a layer of zeros
 
     @torch.no_grad()
@@ -189,22 +186,22 @@ def unbinarize(model: Model, keep: str = "latent") -> Model:
     return model
 
 
+def quantiser_of(layer: Any) -> tuple[nn.Parameter, Quantiser] | None:
+    """Return the latents and the quantiser of a layer that `binarize` quantised."""
+    if not parametrize.is_parametrized(layer, WEIGHT):
+        return None
+    chain = layer.parametrizations[WEIGHT]
+    return (chain.original, chain[-1]) if isinstance(chain[-1], Quantiser) else None
+
+
 def quantisers(model: nn.Module) -> list[tuple[Any, nn.Parameter, Quantiser]]:
     """Return the layers that `binarize` quantised, with their latents and quantisers."""
-    found = []
-    for layer in model.modules():
-        if parametrize.is_parametrized(layer, WEIGHT):
-            chain: Any = layer.parametrizations[WEIGHT]  # type: ignore[index]
-            if isinstance(chain[-1], Quantiser):
-                found.append((layer, chain.original, chain[-1]))
-    return found
+    found = [(layer, quantiser_of(layer)) for layer in model.modules()]
+    return [(layer, *parts) for layer, parts in found if parts is not None]
 
 
 def own_class(layer: nn.Module) -> None:
-    """Give a copied layer a separate class.
-
-    A copy shares its parametrised class with the original, and PyTorch removes parametrisations from it.
-    """
+    """Give a copied layer a separate class, because PyTorch removes parametrisations from the class."""
     shared = type(layer)
     content = {key: one for key, one in vars(shared).items() if key not in ("__dict__", "__weakref__")}
     layer.__class__ = type(shared.__name__, shared.__bases__, content)  # type: ignore[assignment]
@@ -212,16 +209,13 @@ def own_class(layer: nn.Module) -> None:
 
 @cache
 def steps_in_absmean(levels: int) -> float:
-    """Return the unit of the codes over the mean of |u|, see `binarize`.
-
-    For codes c of a standard normal u, E(u − unit·c)² is least if E u·c = unit·E c². Both are sums over the
-    edges between two levels, and exactly one unit solves this (Max 1960).
-    """
+    """Return the unit of the codes over the mean of |u|, see `binarize`."""
     if levels <= 3:
         return 1.0
     normal, top, spacing = NormalDist(), top_code(levels), 1 if levels % 2 else 2
     uppers = range(-top + spacing, top + 1, spacing)  # the levels above the edges
-    low, high = 1e-3, 4.0
+    # For codes c of a standard normal u, E(u − unit·c)² is least if E u·c = unit·E c²: sums over the edges.
+    low, high = 1e-3, 4.0  # exactly one unit solves this (Max 1960)
     for _ in range(60):
         unit = (low + high) / 2
         edges = [unit * (upper - spacing / 2) for upper in uppers]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -30,13 +29,11 @@ _STRAY = 0.03  # share of the slopes in a window that may be 0 by rounding at it
 _FIT = 0.03  # largest root mean squared error of a smooth surrogate
 
 #: Why a latent gets no gradient.
-CLAMP, TAIL, DEAD, NONE, OTHER = (
-    "clamp at its bound",
-    "cut tail",
-    "dead zone",
-    "no gradient at all",
-    "elsewhere",
-)
+CLAMP = "clamp at its bound"
+TAIL = "cut tail"
+DEAD = "dead zone"
+NONE = "no gradient at all"
+OTHER = "elsewhere"
 
 
 @contextlib.contextmanager
@@ -55,9 +52,8 @@ def kept(weight: QuantisedWeight) -> Iterator[torch.Tensor]:
 def slopes(weight: QuantisedWeight) -> torch.Tensor:
     """Return the derivative of each weight by its own latent, in the shape of the latents.
 
-    If gradients flow through a scale that follows the latents, the derivative is not diagonal. Then random
-    signs estimate its diagonal, and slopes that do not differ significantly from 0 are 0. All slopes are 0 if
-    none exceeds that of a mean size as scale, code/n for each of n weights.
+    If gradients flow through the scale, random signs estimate the diagonal of the derivative. Slopes near 0
+    are 0, and all are if none exceeds that of a mean size as scale, code/n for each of n weights.
     """
     with kept(weight), torch.enable_grad():
         values = weight.traced()
@@ -68,9 +64,9 @@ def slopes(weight: QuantisedWeight) -> torch.Tensor:
         def pull(vector: torch.Tensor) -> torch.Tensor:
             vector = vector.to(values)
             (pulled,) = torch.autograd.grad(
-                values, weight.latent, vector, retain_graph=True, allow_unused=True
+                values, weight.latent, vector, retain_graph=True, materialize_grads=True
             )
-            return torch.zeros_like(weight.latent) if pulled is None else pulled.detach()
+            return pulled.detach()
 
         half = torch.rand(values.shape, generator=generator) < 0.5
         mixed = half * torch.randn(values.shape, generator=generator)
@@ -134,17 +130,11 @@ def _end(steps: torch.Tensor, passed: torch.Tensor, cut: torch.Tensor) -> str:
     return TAIL if farther > _MOST else DEAD if farther < 1 - _MOST else OTHER
 
 
-@dataclass(frozen=True)
-class Shape:
-    """The result of a ramp of latents."""
+def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, set[int]]:
+    """Try latents from far below the levels to far above; return surrogate, window and the codes that occur.
 
-    surrogate: str  # a name of `sterling.surrogates`, "none", or "other"
-    window: tuple[float, float] | None  # where the slope is not 0, in steps; None if everywhere
-    codes: tuple[int, ...]  # all codes that occurred
-
-
-def shape_of(weight: QuantisedWeight) -> Shape:
-    """Try a ramp of latents from far below the levels to far above; return the shape of the slopes."""
+    The surrogate may be "none" or "other". The window is in steps, and None if no slope is 0.
+    """
     count = weight.latent.numel()
     stride = max(1, count // _POINTS)
     with kept(weight) as data:
@@ -162,7 +152,7 @@ def shape_of(weight: QuantisedWeight) -> Shape:
     if name == "other":  # with one scale for each channel windows are sharp in steps only
         order = np.argsort(steps)
         name, window = _recognised(steps[order], slope[order], steps[order])
-    return Shape(name, window, tuple(sorted(seen)))
+    return name, window, seen
 
 
 def steps_of(weight: QuantisedWeight) -> torch.Tensor:
@@ -179,12 +169,8 @@ def _recognised(
         return "none", None
     relative = slope / height
     on = np.abs(relative - 1) < _SAME
-    if np.all(on | (np.abs(relative) < _SAME)):
-        return _window(x, on, steps)
-    return _smooth(x, relative), None
-
-
-def _window(x: np.ndarray, on: np.ndarray, steps: np.ndarray) -> tuple[str, tuple[float, float] | None]:
+    if not np.all(on | (np.abs(relative) < _SAME)):
+        return _smooth(x, relative), None
     if on.all():
         return "identity", None
     first, last = np.flatnonzero(on)[[0, -1]]

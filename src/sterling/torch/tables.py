@@ -59,13 +59,7 @@ class Report:
     """Base of reports: sentences, a table, and further sentences."""
 
     def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
-        """Return the parts of the report.
-
-        Returns
-        -------
-        before, table, after : list of str, TensorTable, list of str
-            Sentences, the table, and further sentences.
-        """
+        """Return sentences, the table, and further sentences."""
         raise NotImplementedError
 
     def __rich_console__(self, console: Any, options: Any) -> Any:

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
 from sterling.errors import InputError, SterlingError
-from sterling.torch.grids import Grid, find_grid
+from sterling.torch.grids import find_grid
 from sterling.torch.handle import QuantisedWeight, names_of, on_grid
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
@@ -83,11 +83,7 @@ class Tap:
 
 
 def listen(model: nn.Module, example: Any) -> list[Tap]:
-    """Run the model on the example once and return the weights of its layers.
-
-    All parameters require gradients meanwhile, so that graphs reach frozen ones too. The model is left
-    unchanged.
-    """
+    """Run the model on the example once; return the weights of its layers, with graphs to frozen ones too."""
     taps: list[Tap] = []
     running: list[tuple[nn.Module, Call, int]] = []
 
@@ -145,48 +141,46 @@ def hear_again(tap: Tap) -> torch.Tensor:
 
 def discover(model: nn.Module, example: Any, known: Collection[int] = ()) -> list[QuantisedWeight]:
     """Return handles of the quantised weights of the layers, without those of known latents."""
-    names = names_of(model)
-    users: dict[int, list[_Found]] = {}
+    names = {latent: places for latent, places in names_of(model).items() if latent not in known}
+    handles: dict[int, QuantisedWeight] = {}
     for tap in listen(model, example):
-        found = _quantised(tap)
-        if found is not None and id(found.latent) not in known and id(found.latent) in names:
-            users.setdefault(id(found.latent), []).append(found)
-    return [_handle(found, names[latent]) for latent, found in users.items()]
+        handle = _handle(tap, names)
+        if handle is not None:
+            first = handles.setdefault(id(handle.latent), handle)
+            first.modules = tuple(dict.fromkeys((*first.modules, tap.owner)))
+    return list(handles.values())
 
 
-@dataclass(frozen=True, eq=False)
-class _Found:
-    tap: Tap
-    latent: nn.Parameter
-    leaves: tuple[torch.Tensor, ...]
-    grid: Grid
-    turned: bool
-
-
-def _quantised(tap: Tap) -> _Found | None:
-    """Return the latents and levels of a tap, or None if its weight lies on no levels."""
-    leaves = tuple(leaves_of(tap.value))
-    latent = _latent(tap, leaves)
-    if latent is None:
-        return None
-    turned = _is_turned(tap.value, latent)
-    values = _like(tap.value, latent, turned)
-    grid = find_grid(values, latent)
-    if grid is None:
-        return None
-    if torch.equal(values.detach(), latent.detach()) and (
-        grid.levels < 2 or latent.numel() < _ENOUGH * grid.levels
-    ):
-        return None  # a constant, as after an initialisation with zeros, or a small tensor
-    return _Found(_lean(tap), latent, leaves, grid, turned)
-
-
-def _latent(tap: Tap, leaves: tuple[torch.Tensor, ...]) -> nn.Parameter | None:
-    """Return the leaf of the weight's size, or without a graph the owner's parameter of its shape."""
+def _handle(tap: Tap, names: dict[int, list[str]]) -> QuantisedWeight | None:
+    """Return a handle of the weight of a tap, or None if it is on no levels or its latents have no name."""
+    leaves = leaves_of(tap.value)
+    # The leaf of the weight's size, or without a graph the owner's parameter of its shape.
     fit = [one for one in leaves if one.numel() == tap.value.numel()]
     if not fit and tap.value.grad_fn is None:
         fit = [one for one in tap.owner.parameters() if one.shape == tap.value.shape]
-    return next((one for one in fit if isinstance(one, nn.Parameter)), None)
+    latent = next((one for one in fit if isinstance(one, nn.Parameter)), None)
+    if latent is None or id(latent) not in names:
+        return None
+    turned = _is_turned(tap.value, latent)
+    seen = _like(tap.value, latent, turned)
+    grid = find_grid(seen, latent)
+    if grid is None:
+        return None
+    if torch.equal(seen.detach(), latent.detach()) and (
+        grid.levels < 2 or latent.numel() < _ENOUGH * grid.levels
+    ):
+        return None  # a constant, as after an initialisation with zeros, or a small tensor
+    lean, places = _lean(tap), names[id(latent)]
+    return on_grid(
+        grid,
+        latent,
+        "discovery",
+        values=lambda: _like(hear_again(lean), latent, turned),
+        name=places[0],
+        modules=(tap.owner,),
+        places=places,
+        factors=[one for one in leaves if one.requires_grad and one.ndim > 1 and one is not latent],
+    )
 
 
 def _is_turned(value: torch.Tensor, latent: torch.Tensor) -> bool:
@@ -205,51 +199,26 @@ def _lean(tap: Tap) -> Tap:
     """Return the tap without its graph, and with one sample of its inputs if that gives the same weight."""
     value = tap.value.detach().clone()
     call = tree_map_only(torch.Tensor, lambda one: one.detach(), tap.call)
-    whole = Tap(tap.owner, tap.order, call, value)
     first = tree_map_only(torch.Tensor, lambda one: one[:1].clone() if one.ndim > 1 else one, call)
     lean = Tap(tap.owner, tap.order, first, value)
     with contextlib.suppress(Exception), torch.no_grad():
         if torch.equal(hear_again(lean), value):
             return lean
-    return whole
-
-
-def _handle(found: list[_Found], places: list[str]) -> QuantisedWeight:
-    first = found[0]
-    latent, tap = first.latent, first.tap
-
-    def values() -> torch.Tensor:
-        return _like(hear_again(tap), latent, first.turned)
-
-    return on_grid(
-        first.grid,
-        latent,
-        "discovery",
-        values,
-        name=places[0],
-        modules=dict.fromkeys(one.tap.owner for one in found),
-        places=places,
-        factors=[one for one in first.leaves if one.requires_grad and one.ndim > 1 and one is not latent],
-    )
+    return Tap(tap.owner, tap.order, call, value)
 
 
 def leaves_of(value: torch.Tensor) -> list[torch.Tensor]:
     """Return the leaves of a tensor's graph, nearest first; of a leaf itself, it alone."""
     if value.grad_fn is None:
         return [value]
-    seen, found, front = {value.grad_fn}, [], [value.grad_fn]
-    while front:
-        further = []
-        for node in front:
-            leaf = getattr(node, "variable", None)
-            if leaf is not None:
-                found.append(leaf)
-            for inner, _ in node.next_functions:
-                if inner is not None and inner not in seen:
-                    seen.add(inner)
-                    further.append(inner)
-        front = further
-    return found
+    nodes: list[Any] = [value.grad_fn]
+    seen = set(nodes)
+    for node in nodes:  # the list grows
+        for inner, _ in node.next_functions:
+            if inner is not None and inner not in seen:
+                seen.add(inner)
+                nodes.append(inner)
+    return [node.variable for node in nodes if hasattr(node, "variable")]
 
 
 def arguments(example: Any) -> Call:

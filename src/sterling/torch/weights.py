@@ -18,7 +18,7 @@ from sterling.errors import InputError, InputTypeError
 from sterling.torch.functions import top_code
 from sterling.torch.grids import centred, find_grid
 from sterling.torch.handle import QuantisedWeight, Reading, names_of, on_grid
-from sterling.torch.parametrized import quantisers
+from sterling.torch.parametrized import quantiser_of
 from sterling.torch.taps import discover, unwrapped
 
 
@@ -91,8 +91,8 @@ def find(
     if optimizer is not None:
         handles += in_optimizer(names, optimizer)
     if flag(adaptors, "adaptors"):
-        for adaptor in ADAPTORS:
-            handles += adaptor(model)
+        tried = [adaptor(layer) for layer in model.modules() for adaptor in ADAPTORS]
+        handles += [one for one in tried if one is not None]
     for one in handles:  # a tied weight is known by the first of its layers
         one.places = tuple(names[id(one.latent)])
         one.name = one.places[0]
@@ -101,99 +101,77 @@ def find(
         handles += discover(model, example, {id(one.latent) for one in handles})
     found = {id(one.latent): one for one in reversed(handles) if one.latent.numel()}
     if not found:
-        raise InputError(_nothing(example, optimizer))
+        looked = "looked for layers of `binarize`, torchao, Brevitas and transformers' BitNet"
+        if optimizer is not None:
+            looked += ", for parameters that the optimizer quantises"
+        advice = "give an example input to find others"
+        if example is not None:
+            looked += (
+                ", and for linear, conv and embedding layers that are called with a weight on few levels"
+            )
+            advice = "give `codes`, a function that returns the codes of a parameter"
+        raise InputError(f"no quantised weight was found: {looked}; {advice}")
     return [found[latent] for latent in names if latent in found]
 
 
-def _nothing(example: Any, optimizer: torch.optim.Optimizer | None) -> str:
-    looked = "looked for layers of `binarize`, torchao, Brevitas and transformers' BitNet"
-    if optimizer is not None:
-        looked += ", for parameters that the optimizer quantises"
-    if example is None:
-        return f"no quantised weight was found: {looked}; give an example input to find others"
-    return (
-        f"no quantised weight was found: {looked}, and for linear, conv and embedding layers that are called "
-        "with a weight on few levels; give `codes`, a function that returns the codes of a parameter"
+def binarized(layer: Any) -> QuantisedWeight | None:
+    """Return a handle of a layer that `binarize` quantised."""
+    found = quantiser_of(layer)
+    if found is None:
+        return None
+    latent, quantiser = found
+    return QuantisedWeight(
+        latent,
+        quantiser.levels,
+        "binarize",
+        values=lambda: layer.weight,
+        codes=lambda: quantiser.codes(latent),
+        scale=lambda: quantiser.step(latent),
     )
 
 
-def binarized(model: nn.Module) -> list[QuantisedWeight]:
-    """Return handles of the layers that `binarize` quantised."""
-    return [
-        QuantisedWeight(
-            latent,
-            quantiser.levels,
-            "binarize",
-            values=lambda layer=layer: layer.weight,
-            codes=lambda latent=latent, quantiser=quantiser: quantiser.codes(latent),
-            scale=lambda latent=latent, quantiser=quantiser: quantiser.step(latent),
-        )
-        for layer, latent, quantiser in quantisers(model)
-    ]
+def torchao(layer: Any) -> QuantisedWeight | None:
+    """Return a handle of a layer that torchao prepared for quantisation-aware training."""
+    quantiser: Any = getattr(layer, "weight_fake_quantizer", None)
+    if not _is_from("torchao", quantiser) or not getattr(quantiser, "enabled", True):
+        return None
+
+    def values() -> torch.Tensor:
+        return layer.weight_fake_quantizer(layer.weight)
+
+    def scale() -> torch.Tensor:
+        step = layer.weight_fake_quantizer.scale
+        return step.repeat_interleave(layer.weight.shape[-1] // step.shape[-1], dim=-1)
+
+    dtype = str(getattr(quantiser.config, "dtype", "")).rpartition(".")[2]
+    bits = dtype.removeprefix("u").removeprefix("int")
+    if bits.isdigit() and hasattr(quantiser, "scale"):
+        return _scaled("torchao", layer, 2 ** int(bits), values, scale)
+    return _on_a_grid("torchao", layer, values)
 
 
-def torchao(model: nn.Module) -> list[QuantisedWeight]:
-    """Return handles of the layers that torchao prepared for quantisation-aware training."""
-    found = []
-    for layer in model.modules():
-        quantiser: Any = getattr(layer, "weight_fake_quantizer", None)
-        if not _is_from("torchao", quantiser) or not getattr(quantiser, "enabled", True):
-            continue
-
-        def values(layer: Any = layer) -> torch.Tensor:
-            return layer.weight_fake_quantizer(layer.weight)
-
-        dtype = str(getattr(quantiser.config, "dtype", "")).rpartition(".")[2]
-        bits = dtype.removeprefix("u").removeprefix("int")
-        exact = bits.isdigit() and getattr(quantiser, "scale", values) is not values
-        if exact:
-
-            def scale(layer: Any = layer) -> torch.Tensor:
-                step = layer.weight_fake_quantizer.scale
-                return step.repeat_interleave(layer.weight.shape[-1] // step.shape[-1], dim=-1)
-
-            found.append(_scaled("torchao", layer, 2 ** int(bits), values, scale))
-        else:
-            found += _on_a_grid("torchao", layer, values)
-    return found
+def brevitas(layer: Any) -> QuantisedWeight | None:
+    """Return a handle of a layer of Brevitas with quantised weights."""
+    proxy: Any = getattr(layer, "weight_quant", None)
+    if not _is_from("brevitas", proxy) or not getattr(proxy, "is_quant_enabled", False):
+        return None
+    with torch.no_grad():
+        bits = int(layer.quant_weight().bit_width)
+    ternary = type(proxy.tensor_quant).__name__ == "TernaryQuant"
+    narrow = bits > 1 and (ternary or getattr(proxy, "is_narrow_range", False))
+    return _on_a_grid("brevitas", layer, lambda: layer.quant_weight().value, 2**bits - narrow)
 
 
-def brevitas(model: nn.Module) -> list[QuantisedWeight]:
-    """Return handles of the layers of Brevitas with quantised weights."""
-    found = []
-    layer: Any
-    for layer in model.modules():
-        proxy: Any = getattr(layer, "weight_quant", None)
-        if not _is_from("brevitas", proxy) or not getattr(proxy, "is_quant_enabled", False):
-            continue
+def bitnet(layer: Any) -> QuantisedWeight | None:
+    """Return a handle of a layer of transformers' BitNet that quantises while it trains."""
+    if type(layer).__name__ != "AutoBitLinear" or not getattr(layer, "online_quant", False):
+        return None
 
-        def values(layer: Any = layer) -> torch.Tensor:
-            return layer.quant_weight().value
+    def scale() -> torch.Tensor:
+        size = layer.weight.float().abs().mean().clamp(min=1e-5)
+        return size.to(layer.weight.dtype).reshape(1, 1)
 
-        with torch.no_grad():
-            bits = int(layer.quant_weight().bit_width)
-        ternary = type(proxy.tensor_quant).__name__ == "TernaryQuant"
-        narrow = bits > 1 and (ternary or getattr(proxy, "is_narrow_range", False))
-        found += _on_a_grid("brevitas", layer, values, 2**bits - narrow)
-    return found
-
-
-def bitnet(model: nn.Module) -> list[QuantisedWeight]:
-    """Return handles of the layers of transformers' BitNet that quantise while they train."""
-    found = []
-    for layer in model.modules():
-        if type(layer).__name__ != "AutoBitLinear" or not getattr(layer, "online_quant", False):
-            continue
-
-        def scale(layer: Any = layer) -> torch.Tensor:
-            size = layer.weight.float().abs().mean().clamp(min=1e-5)
-            return size.to(layer.weight.dtype).reshape(1, 1)
-
-        def values(layer: Any = layer) -> torch.Tensor:
-            return _Ternary.apply(layer.weight)
-
-        found.append(_scaled("transformers", layer, 3, values, scale))
-    return found
+    return _scaled("transformers", layer, 3, lambda: _Ternary.apply(layer.weight), scale)
 
 
 class _Ternary(torch.autograd.Function):
@@ -210,7 +188,7 @@ class _Ternary(torch.autograd.Function):
 
 
 #: Adaptors of frameworks whose layers hold their quantiser.
-ADAPTORS: tuple[Callable[[nn.Module], list[QuantisedWeight]], ...] = (binarized, torchao, brevitas, bitnet)
+ADAPTORS: tuple[Callable[[Any], QuantisedWeight | None], ...] = (binarized, torchao, brevitas, bitnet)
 
 
 def in_optimizer(known: Collection[int], optimizer: Any) -> list[QuantisedWeight]:
@@ -321,23 +299,20 @@ def _is_from(package: str, thing: Any) -> bool:
 def _scaled(framework: str, layer: Any, levels: int, values: Reading, scale: Reading) -> QuantisedWeight:
     """Return a handle whose codes are the values over a known scale."""
 
-    def codes() -> torch.Tensor:
-        seen = values()
-        return (seen / scale()).round().to(torch.int8)
-
     def current() -> torch.Tensor:
         values()  # the scale is that of the last forward pass
         return scale()
+
+    def codes() -> torch.Tensor:
+        return (values() / scale()).round().to(torch.int8)
 
     return QuantisedWeight(layer.weight, levels, framework, values, codes, current)
 
 
 def _on_a_grid(
     framework: str, layer: Any, values: Reading, levels: int | None = None
-) -> list[QuantisedWeight]:
-    """Return a handle whose codes are read off the values, or none if they lie on no grid."""
+) -> QuantisedWeight | None:
+    """Return a handle whose codes are read off the values, or None if they lie on no grid."""
     with torch.no_grad():
         grid = find_grid(values(), layer.weight)
-    if grid is None:
-        return []
-    return [on_grid(grid, layer.weight, framework, values, levels)]
+    return None if grid is None else on_grid(grid, layer.weight, framework, values, levels)

@@ -88,7 +88,7 @@ def test_json_and_page(run, tmp_path):
         ("audited_models:nothing", "AttributeError"),
         ("no_such_module_here:f", "ModuleNotFoundError"),
         ("audited_models:broken", "KeyError"),
-        ("audited_models:three", "3 things"),
+        ("audited_models:three", "3 objects"),
         ("audited_models:exits", "sys.exit"),
         ("audited_models:needs", "argument"),
         ("audited_models:plain", "no quantised weight"),
