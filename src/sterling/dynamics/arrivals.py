@@ -1,9 +1,9 @@
-"""Weights that are still on their way to their first flip, and what they leave unknown of the long run.
+"""Weights that are still on their way to their first flip, and how they can change the long run.
 
-Latents move in the mass of the schedule, not in steps. After the mass H, the weights that have arrived are
-those that will be wrong in a share √(2π)/H of the steps or more. Later ones lower the occupancy by about as
-much again, while chance moves its estimate by about 1/√T. Where H is not far above √T, as with rates like
-1/√t, the interval of the long run is corrected twice:
+Latents move in proportion to the mass of the schedule, not to steps. After the mass H, the weights that have
+flipped are those that will be wrong in a share √(2π)/H of the steps or more. Weights that flip later lower
+the occupancy by about that share again, while chance moves its estimate by about 1/√T. Where H is not far
+above √T, as with rates like 1/√t, the interval of the long run is corrected twice:
 
 1. It leaves out the first three quarters of the steps instead of one, since some weights arrive late.
 2. Its lower end allows for weights still on their way. One that comes closer at speed g per unit of mass is
@@ -26,9 +26,9 @@ from sterling.returns.batch_means import BURN_IN, LONG_BURN_IN
 from sterling.schedules import MAX_STEPS, Schedule
 from sterling.surrogates import Surrogate
 
-_AMPLE = 15  # mass in units of √T from which on late arrivals are lost in the noise
-_ALLOWED = 2.0  # shares of coming weights are taken this many times: their speed is known to a factor or so
-_NEAR = 1e-9  # an argument next to zero, on either side of the step
+_AMPLE = 15  # mass in units of √T above which late arrivals are lost in the noise
+_ALLOWED = 2.0  # safety factor on the shares of coming weights, whose speed is known only roughly
+_NEAR = 1e-9  # an argument close to zero, to evaluate μ′ on either side of the step
 
 
 def burn_in(schedule: Schedule, steps: int) -> float:
@@ -40,7 +40,7 @@ def burn_in(schedule: Schedule, steps: int) -> float:
 def arrivals(
     schedule: Schedule, steps: int, before: np.ndarray, now: np.ndarray, resting: np.ndarray
 ) -> tuple[tuple[int, float], ...]:
-    """Return (weight, step) for weights that come closer to their first flip, the nearest first.
+    """Return (weight, step of the first flip) for weights that move towards it, the earliest first.
 
     Latents were ``before`` at step 0 and are ``now``, at ``steps``; ``resting`` marks weights that never
     flipped.
@@ -63,7 +63,7 @@ def _step_of_mass(schedule: Schedule, mass: float, low: int) -> float:
 
 
 def allowance(surrogate: Surrogate, mass: float, before: np.ndarray, now: np.ndarray, n: int) -> float:
-    """Return the factor by which weights on their way may lower the occupancy; latents as in `arrivals`."""
+    """Return the factor by which weights on their way can lower the occupancy; latents as in `arrivals`."""
     slopes = float(surrogate.derivative(_NEAR) + surrogate.derivative(-_NEAR))
     pull = slopes / math.sqrt(2 * math.pi * n)
     if not len(before) or pull <= 0:

@@ -1,4 +1,4 @@
-"""The dense engine: one gradient step after the other. Slow, obvious, and the definition of a run.
+"""The dense engine takes one gradient step after the other. It is slow and simple: the definition of a run.
 
     u_{t+1} = u_t − η_t G(w_t),   w_{t+1} = sign(u_{t+1})/√n with sign(0) = +1          (docs/science, 2)
 
@@ -19,8 +19,8 @@ from sterling.model.instance import Instance
 from sterling.surrogates import Surrogate
 
 _GRADIENT_COST = 2  # budget units, about nanoseconds, that one input entry costs
-_STEP_COST = 8000  # and one step
-_KEPT_BYTES = 1 << 26  # gradients of visited states, at most
+_STEP_COST = 8000  # budget units that one step costs
+_KEPT_BYTES = 1 << 26  # limit for gradients of visited states
 
 
 class DenseEngine:
@@ -30,7 +30,7 @@ class DenseEngine:
         self.instance, self.surrogate, self.state, self.log = instance, surrogate, state, log
         self.arguments = arguments  # of the schedule, for `mass_between`
         self.position = int(state.clock[cell.ANCHOR])  # a resumed run takes its last interval again
-        self.gradient, self._square = np.zeros(0), 0  # at the current weights; empty while it is not known
+        self.gradient, self._square = np.zeros(0), 0  # at the current weights; empty while unknown
         self._known: dict[bytes, tuple[np.ndarray, int]] = {}
 
     def advance(self, until: int, budget: int) -> int:
@@ -69,7 +69,7 @@ class DenseEngine:
                 self.gradient = np.zeros(0)
 
     def _look_up(self) -> int:
-        """Find gradient and loss at the current weights; return what that costs."""
+        """Find gradient and loss at the current weights; return the cost."""
         key = self.state.signs.tobytes()
         if key in self._known:
             self.gradient, self._square = self._known[key]
@@ -89,4 +89,4 @@ class DenseEngine:
         self.position, self.gradient = int(self.state.clock[cell.ANCHOR]), np.zeros(0)
 
     def finish(self) -> None:
-        """Nothing to release."""
+        """Do nothing: this engine holds no threads."""

@@ -21,16 +21,16 @@ from sterling.surrogates import Surrogate
 
 #: Memory for gradients of visited states unless the caller sets another bound.
 CACHE_BYTES = 1 << 30
-_LITTLE = 1 << 20  # bytes for all states that there are, for which nobody asks how much memory is free
+_LITTLE = 1 << 20  # bytes; if all states fit into these, free memory is not checked
 
-_PATIENCE = 20_000  # idle polls, some tens of microseconds, after which a helper thread naps
-_NAP = 2e-4  # seconds
-_WORTHWHILE = 0.3  # entries read for new states, over n for each event, from which on helpers keep watch
+_PATIENCE = 20_000  # idle polls (some tens of microseconds) before a helper thread sleeps
+_NAP = 2e-4  # seconds that it sleeps
+_WORTHWHILE = 0.3  # helpers poll for work above this many entries read for new states, per event and n
 _MOST_THREADS = 64
 _FIRST_SLOTS = 1024  # states the cache starts with; it doubles up to its bound
 _APART = 1024  # distances between states computed at a time
-_RECOVERABLE = 1 << 50  # smaller sums are found again, exactly, from the float64 gradients made of them
-_SPLIT = 1 << 17  # entries below which a second thread costs more than it brings
+_RECOVERABLE = 1 << 50  # smaller sums can be recovered exactly from their float64 gradients
+_SPLIT = 1 << 17  # with fewer entries a second thread costs more than it saves
 
 
 class EventEngine:
@@ -98,7 +98,7 @@ class EventEngine:
         if spent[READ] >= _WORTHWHILE * len(self.state.signs) * spent[EVENTS]:
             self._wanted.set()
         else:
-            self._wanted.clear()  # few new states, or none: nobody has to watch for work
+            self._wanted.clear()  # few new states or none: helpers need not poll
         return status
 
     @property
@@ -128,7 +128,7 @@ class EventEngine:
         self.cache = new
 
     def finish(self) -> None:
-        """Stop the helper threads. A caller of `advance` must call this in the end, after an error too."""
+        """Stop the helper threads. A caller of `advance` must call this at the end, even after an error."""
         self._stop = True
         self.job.board[passes.STOP] = 1
         self._wanted.set()
@@ -142,7 +142,7 @@ class EventEngine:
             time.sleep(_NAP)
 
     def moved(self) -> None:
-        """Write the packed signs and their hash, which the kernels keep up to date, anew."""
+        """Recompute the packed signs and their hash, which the kernels otherwise update."""
         positive = self.state.signs > 0
         packed = np.zeros(64 * (self.cache.key.size - 1), np.uint8)
         packed[: positive.size] = positive
@@ -156,7 +156,7 @@ def machinery(
 ) -> tuple[passes.PassData, passes.Base, passes.Job, passes.Scratch]:
     """Return what the passes over the data need, with a base of these signs.
 
-    Kernels do not look at lengths, so they are checked here: the data come from a user's code and files.
+    Kernels do not check lengths, and the data come from users' code and files, so lengths are checked here.
     """
     grid, n, m, samples = instance.grid, instance.n, instance.m, instance.samples
     rows, width, code = samples * m, padded_width(n), grid.rows.dtype
@@ -245,7 +245,7 @@ def _cache(n: int, slots: int, bound: int, exact: bool) -> lookup.Cache:
     """Return an empty cache; at its bound the kernels do not ask for a larger one."""
     words, slots = -(-n // 64), min(slots, bound)
     buckets = 1 << max(1, (slots - 1).bit_length())
-    zobrist = np.random.PCG64(np.random.SeedSequence(0)).random_raw(n)  # any fixed words do
+    zobrist = np.random.PCG64(np.random.SeedSequence(0)).random_raw(n)  # any fixed words will do
     state = np.zeros(12, np.int64)
     state[[lookup.SIZE, lookup.HAND]] = lookup.SPARE + 1
     state[lookup.LAST_SIZE] = slots == bound

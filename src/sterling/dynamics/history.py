@@ -1,4 +1,4 @@
-"""The errors of a run over time, in time bins that grow with time: what `plot` draws and reads out.
+"""The errors of a run over time, in bins that grow with time; `plot` draws them.
 
 Computed from the recorded flips, so it is exact however many steps the run has.
 """
@@ -15,12 +15,12 @@ from sterling.schedules import Schedule, Table
 if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
 
-_BINS = 240  # at most
+_BINS = 240  # largest number of bins
 
 
 @dataclass(frozen=True)
 class History:
-    """How wrong a run was over time. Bin i holds the iterates w_t with edges[i] ≤ t < edges[i + 1]."""
+    """Errors of a run over time. Bin i holds the iterates w_t with edges[i] ≤ t < edges[i + 1]."""
 
     edges: np.ndarray
     mean: np.ndarray  # Hamming distance to the reference over the iterates of each bin
@@ -38,7 +38,7 @@ def history(orbit: Orbit) -> History:
     """Return the errors over time, as far as flips were recorded; InputError if they were not."""
     end = max(1, orbit.flips_complete_to)
     edges = np.unique(np.rint(np.geomspace(1, end, _BINS)).astype(np.int64))
-    edges = np.union1d([0, end // 10], edges)  # the steps after a tenth are spoken of
+    edges = np.union1d([0, end // 10], edges)  # one edge at a tenth of the steps, which the text mentions
     steps, after = orbit._distances
     count = np.searchsorted(steps, end)
     flips, steps, after = orbit.flips[:count], steps[:count], after[: count + 1]  # the distance after flips
@@ -46,7 +46,7 @@ def history(orbit: Orbit) -> History:
     before = np.searchsorted(steps, edges)  # flips before each edge
     sums = edges * after[before] - moments[before]  # Σ distance over t < edge
     mean = np.diff(sums) / np.diff(edges)
-    last = np.ones(len(steps), bool)  # of several flips in one step only the last leaves a true distance
+    last = np.ones(len(steps), bool)  # within a step, only the distance after the last flip is real
     last[:-1] = steps[1:] != steps[:-1]
     moved, reached = steps[last], after[1:][last]
     low = after[np.searchsorted(steps, edges[:-1], side="right")]
@@ -74,7 +74,7 @@ def _ergodic_errors(orbit: Orbit, flips: np.ndarray, edges: np.ndarray) -> np.nd
 
 
 def _mass_at(orbit: Orbit, steps: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return the mass of a run at many steps, that of its restarts included."""
+    """Return the mass of a run at many steps, summed over its restarts."""
     schedule = orbit.schedule
     if orbit.restart is None:
         return _plain_mass_at(schedule, steps, edges)
@@ -85,7 +85,7 @@ def _mass_at(orbit: Orbit, steps: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def _plain_mass_at(schedule: Schedule, steps: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return H at many steps: exact for a table, else interpolated between the edges.
+    """Return H at many steps: exact for a table, otherwise interpolated between the edges.
 
     The integral of the power law is the axis of the interpolation, so H is a straight line there up to the
     small terms of Euler and Maclaurin.

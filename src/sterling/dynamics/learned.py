@@ -1,4 +1,4 @@
-"""What a run has learned, in words and tables: its verdict, its weights by feature, and what they predict.
+"""The outcome of a run in words and tables: its verdict, its weights by feature, and their predictions.
 
 The weights are decoded by the last iterate and by the sign of the time average, and, where the teacher is not
 known, by the best state seen as well.
@@ -31,7 +31,7 @@ _ADVICE = {
 
 
 def weights_table(orbit: Orbit) -> pl.DataFrame:
-    """Return a row a weight: its feature, its sign by the last iterate, by the time average and in the
+    """Return a row for each weight: its feature, its sign by the last iterate, by the time average and in the
     reference, and the time average itself, in units of 1/√n, so from −1 to 1.
     """
     import polars as pl
@@ -49,7 +49,7 @@ def weights_table(orbit: Orbit) -> pl.DataFrame:
 
 
 def predictions_table(orbit: Orbit, instance: Instance) -> pl.DataFrame:
-    """Return a row a sample, in the order of the data: its label, and what each reading answers."""
+    """Return a row for each sample, in the order of the data: its label, and each reading's answer."""
     import polars as pl
 
     columns = {"sample": np.arange(instance.samples), "label": instance.labels}
@@ -95,7 +95,7 @@ def problem_line(orbit: Orbit) -> str:
 
 
 def meaning(orbit: Orbit) -> str:
-    """Return what the verdict says of this run, as a sentence; "elsewhere" needs a teacher."""
+    """Return the meaning of the verdict for this run, as a sentence; "elsewhere" needs a teacher."""
     reference = "teacher" if orbit.reference_kind == "teacher" else "best state seen"
     if reference != "teacher":
         if orbit.verdict is Verdict.TRAPPED:
@@ -116,7 +116,7 @@ def meaning(orbit: Orbit) -> str:
 
 
 def outcome(orbit: Orbit, instance: Instance) -> tuple[str, list[tuple[str, str]]]:
-    """Return what the verdict means and what to do, and the main results for a table, without the verdict.
+    """Return the meaning of the verdict with advice, and the main results as a table.
 
     Where the teacher is not known, the table says how well each reading fits the data: how many labels are
     right where these are whole, else the error. The advice on which to take follows from that.

@@ -59,7 +59,7 @@ _LARGEST = 1e307
 #: Latents farther out would make ratios of gradient and latent vanish.
 _FARTHEST = 1e100
 
-_SLICE = 0.1  # seconds between looks at signals and the display
+_SLICE = 0.1  # seconds between checks of signals and updates of the display
 _FLIP_BUFFER = 1 << 16
 _TIME_BUFFER = 1 << 14
 _CHUNKS = 1 << 10  # arrays of a record that are kept apart
@@ -186,7 +186,7 @@ class Run:
 
                 engine = EventEngine(*what, options.threads, options.cache_bytes)
             try:
-                engine.advance(0, 0)  # does nothing but compile what is not: that is no time of the run
+                engine.advance(0, 0)  # only compiles kernels, so that compilation does not count as run time
                 pace = _Pace(int(self.state.clock[cell.ANCHOR]))
                 self._loop(engine, pace, show, interrupted)
                 orbit = self._orbit(engine, pace)
@@ -210,7 +210,7 @@ class Run:
         show: Callable[[Progress], None] | None,
         interrupted: Callable[[], bool],
     ) -> None:
-        """Let the engine run, a slice at a time, until it is done or Ctrl-C was pressed."""
+        """Run the engine slice by slice, until it is done or Ctrl-C is pressed."""
         options, saved = self.options, time.monotonic()
         restart = options.restart
         while True:
@@ -232,13 +232,13 @@ class Run:
                 return
             if options.checkpoint is not None and time.monotonic() - saved >= options.checkpoint_every:
                 problem = _try_save(self._orbit(engine, pace), options.checkpoint)
-                if problem is not None:  # a full disk must not cost the run
+                if problem is not None:  # a full disk must not end the run
                     text = f"the checkpoint was not saved: {problem}; the run goes on"
                     warnings.warn(text, SterlingWarning, stacklevel=2)
                 saved = time.monotonic()
 
     def _buffers(self) -> Log:
-        """Return empty buffers for what is still recorded; what has passed its bound is not."""
+        """Return empty buffers for the records that have not reached their limit."""
         clock = self.state.clock
         flips = _FLIP_BUFFER + self.instance.n if self.record_flips and self.flips_complete_to is None else 0
         returns = _TIME_BUFFER if sum(map(len, self.returns)) == clock[cell.RETURNS] else 0
@@ -247,7 +247,7 @@ class Run:
         return Log(np.empty(flips, FLIP), *times, np.zeros(3, np.int64))
 
     def _collect(self, engine: Engine, status: int) -> None:
-        """Take over what the engine logged, up to the bounds, which do not depend on when this is called."""
+        """Store what the engine logged, up to limits that do not depend on when this is called."""
         log = engine.log
         if status == RESTARTED:
             self.returns, self.sojourns = [], []
@@ -264,7 +264,7 @@ class Run:
                 record[-1] = record[-1][:-excess]
         if len(log.flips) and sum(map(len, self.flips)) > FLIP_BOUND:
             flips = np.concatenate(self.flips)
-            end = flips["step"][FLIP_BOUND]  # this step is not kept whole
+            end = flips["step"][FLIP_BOUND]  # some flips of this step are lost
             self.flips = [flips[flips["step"] < end]]
             self.flips_complete_to = int(end) - 1
         wanted = self._buffers()
@@ -314,11 +314,11 @@ class _Pace:
     def __init__(self, step: int):
         self.begun = self.mark = time.monotonic()
         self.budget = 20_000_000
-        self.rate: float | None = None  # steps a second of late, None while unknown
+        self.rate: float | None = None  # recent steps per second; None while unknown
         self._last = (self.begun, step)
 
     def tick(self, step: int) -> bool:
-        """Note the end of a slice; return whether it is time to look up."""
+        """Note the end of a slice; return whether to check signals and the display."""
         now = time.monotonic()
         used = max(now - self.mark, 1e-6)
         self.mark = now
@@ -336,7 +336,7 @@ class _Pace:
 
 
 def _try_save(orbit: Orbit, path: Path) -> StoreError | None:
-    """Save; return why that was not possible, if so."""
+    """Save; if that fails, return the reason."""
     try:
         orbit.save(path)
     except StoreError as problem:
@@ -345,7 +345,7 @@ def _try_save(orbit: Orbit, path: Path) -> StoreError | None:
 
 
 def _holding(error: Error, orbit: Orbit) -> Error:
-    """Return an error that brings the run so far to whoever catches it."""
+    """Return the error with the run so far as its attribute ``orbit``."""
     error.orbit = orbit  # type: ignore[attr-defined]
     error.add_note(f"The run is kept, up to step {orbit.steps:,}: it is the attribute `orbit` of this error.")
     return error

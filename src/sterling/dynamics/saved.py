@@ -1,4 +1,4 @@
-"""What is kept of a run, and its file: a zip of plain arrays and one JSON text.
+"""The record of a run, and its file: a zip of plain arrays and one JSON text.
 
 The sizes and checksums in a file are checked before anything is read; nothing is ever unpickled. Arrays must
 have the types and sizes that kernels expect.
@@ -30,7 +30,7 @@ FORMAT = "sterling-run"
 VERSION = 1
 
 _HEADER = "header.json"
-_PARTS = {  # of a state, and sizes where they are not n
+_PARTS = {  # parts of a state, with their sizes where these are not n
     "clock": (np.int64, cell.CLOCK),
     "latent": (np.float64, None),
     "signs": (np.int8, None),
@@ -46,12 +46,12 @@ _PARTS = {  # of a state, and sizes where they are not n
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """A run up to its step T: what an orbit is made of, and what a file holds."""
+    """A run up to its step T: the content of an orbit and of a file."""
 
     state: RunState  # where the run stood after its last flip
     steps: int
     planned: int
-    gradient: np.ndarray  # at the last weights; empty while it is not known
+    gradient: np.ndarray  # at the last weights; empty if unknown
     schedule: Schedule
     surrogate: Surrogate
     engine: str

@@ -21,8 +21,8 @@ from sterling.errors import RangeError
 
 #: Finest grid that is tried when values might be represented without any rounding.
 _EXACT_BITS = 40
-FINENESS = (20, 16, 12, 10, 8)  # bits of the codes of labels and readout that are tried in turn
-_ENOUGH = 12  # fewer are taken only where sums would not fit otherwise
+FINENESS = (20, 16, 12, 10, 8)  # bits of the codes of labels and readout, tried in this order
+_ENOUGH = 12  # fewer bits are used only if sums would not fit otherwise
 #: Features must be smaller than this, and larger than its inverse.
 _USUAL = 1e31
 #: Rows of codes that are searched for extremes as one.
@@ -157,7 +157,7 @@ def exact_bits(values: np.ndarray) -> int | None:
         odd = scaled != np.rint(scaled)
         if not odd.any():
             return bits
-        values = values[odd]  # only what did not fit can need a finer grid
+        values = values[odd]  # only values that did not fit can need a finer grid
         bits += 1
     return None
 

@@ -1,6 +1,6 @@
-"""What exact sums can hold, and limbs of wide factors.
+"""Limits of exact sums, and limbs of wide factors.
 
-Where nothing fits, the error names the cause: features, labels beside outputs, or too many samples.
+If no grid fits, the error names the cause: features, labels relative to outputs, or too many samples.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def too_wide(grid: InputGrid, samples: int) -> RangeError:
         text = f"features {wide} and {fine} differ too much in scale for {sums}: {cure}"
         return RangeError(text, about=(wide, fine))
     if abs(int(grid.offsets[far])) >= 1 << 16:
-        text = f"feature {far} lies too far from zero, beside its spread, for {sums}: {cure}"
+        text = f"feature {far} lies too far from zero, compared with its spread, for {sums}: {cure}"
         return RangeError(text, about=(far,))
     return RangeError(f"precision int32 leaves too little room for {sums}: take precision int16")
 

@@ -98,7 +98,7 @@ def plan(
     >>> for need in found.needs:
     ...     print(f"{need.goal}: {need.amount}")
     in half of the data sets the time average decodes to w*: about 1,300
-    in half of the data sets the iterates are w* for 50 % of the steps: about 67,000
+    in half of the data sets the iterates are w* for 50\xa0% of the steps: about 67,000
     proved: the time average converges to w*, no label noise: of order 4,096
     proved: the iterates visit w* again and again: of order 16,777,216
     >>> found.needs[0].label

@@ -25,7 +25,7 @@ LONG_BURN_IN = 0.75
 DRIFT_LEVEL = 0.01
 
 _FEWEST = 12  # batches that an interval needs
-_MERGE_LEVEL = 0.1  # batches are merged while their correlation is that significant, one-sided
+_MERGE_LEVEL = 0.1  # one-sided: batches are merged while their correlation is significant at this level
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Estimate:
     value: float
     low: float
     high: float
-    level: float  # of confidence
-    batches: int  # means that the interval is made from
-    length: int  # steps of each
-    correlated: bool  # even the longest batches are: it may be too narrow, and only a longer run helps
+    level: float  # confidence level
+    batches: int  # number of batch means behind the interval
+    length: int  # steps in a batch
+    correlated: bool  # whether even the longest batches are: the interval may then be too narrow
 
     @property
     def text(self) -> str:
@@ -47,7 +47,7 @@ class Estimate:
 
     @property
     def bounds(self) -> str:
-        """The ends of the interval with as many digits as tell them apart."""
+        """The ends of the interval, with enough digits to tell them apart."""
         return f"{self.low:.{self._digits}f} to {self.high:.{self._digits}f}"
 
     @property
@@ -59,7 +59,7 @@ class Estimate:
 def coarsen(means: np.ndarray, length: int, least: float) -> tuple[np.ndarray, int]:
     """Merge batches, pair by pair, until one has at least ``least`` steps; return the means and the length.
 
-    What does not fill a merged batch is left out at the beginning.
+    Values at the beginning that do not fill a merged batch are left out.
     """
     while length < least and len(means) > 1:
         means, length = _paired(means), 2 * length
@@ -80,8 +80,8 @@ def interval(means: np.ndarray, length: int) -> Estimate | None:
 def decorrelate(means: np.ndarray) -> tuple[np.ndarray, int, bool]:
     """Merge neighbours, pair by pair, while von Neumann's ratio says that they are correlated.
 
-    Returns the means, over how many batches each is, and whether they still are correlated. What does not
-    fill a merged batch is left out at the beginning.
+    Returns the means, the number of batches in each, and whether they are still correlated. Batches at the
+    beginning that do not fill a merged one are left out.
     """
     factor = 1
     while _correlated(means):
@@ -97,7 +97,7 @@ def _paired(means: np.ndarray) -> np.ndarray:
 
 
 def _correlated(means: np.ndarray) -> bool:
-    """Whether neighbours are alike, by von Neumann's ratio.
+    """Whether neighbours are positively correlated, by von Neumann's ratio.
 
     For independent means it is nearly normal with variance (k−2)/(k²−1).
     """
@@ -112,7 +112,7 @@ def _correlated(means: np.ndarray) -> bool:
 
 
 def drift(means: np.ndarray) -> float | None:
-    """Return the p-value of Geweke's test that the first third and the last half have one mean.
+    """Return the p-value of Geweke's test that the first third and the last half have the same mean.
 
     Welch's test over decorrelated batch means; None where there are too few, or they do not vary.
     """

@@ -1,23 +1,23 @@
 """Whether a run chatters: a stationary share of wrong weights, different ones at each moment.
 
-A run that is neither absorbed nor back at its reference may be on its way (it wanders) or have arrived in the
-state of `theory/chatter.py`, where it stays for a time that grows exponentially with n. The rule here tells
-them apart from counts alone; it knows of no orbit.
+A run that is neither absorbed nor back at its reference is either on its way (it wanders) or in the
+stationary state of `theory/chatter.py`, where it stays for a time that grows exponentially with n. The rule
+below tells the two apart from counts alone.
 
 **The rule.** Over the last part of the run, half of it to three quarters (`VisitCounts.late`), (1) the mean
-number of wrong weights in the later half of it is within 10 % of that in the earlier one, with both ends of
-its 95 % interval, which is taken twice as wide where even the longest batches are correlated; (2) at least
+number of wrong weights in the later half is within 10 % of that in the earlier half, and so are both ends of
+the 95 % interval of their ratio (twice as wide if even the longest batches are correlated); (2) at least
 one weight is wrong on average, with the lower end of the interval; (3) at least 1.5 times as many weights
 flip twice or more as are wrong at a time, so the wrong ones are not always the same; (4) a weight stays
-wrong for less than a tenth of the time looked at, on average. What is not shown is not claimed: a short run
-wanders, and so does one whose visits were not counted.
+wrong for less than a tenth of the time looked at, on average. If any part fails, the run
+counts as wandering, and so does a run whose visits were not counted.
 
 **How often it errs.** A series whose mean changes by a tenth from one half to the other is said to chatter in
 at most 1.3 % of the cases where neighbouring batches are correlated up to 0.6, in up to 3.7 % at 0.8 (1,000
-made-up series a case, 24 to 100 batches). Of 204 runs at a constant rate that were not absorbed (n = 128,
-256, 512, N/n = 3 and 4.5 for the identity and twice that for ReLU, σ = 0 and 0.5; 32 batches) it named 190
-after 500 steps and all 204 after 2,500. With step sizes that decay the share goes on growing slowly, by less
-than the tenth: 13 of 69 such runs were named after 200 steps, 65 after 1,000 and all after 5,000.
+simulated series in each case, 24 to 100 batches). Of 204 runs at a constant rate that were not absorbed (n =
+128, 256, 512, N/n = 3 and 4.5 for the identity and twice that for ReLU, σ = 0 and 0.5; 32 batches) it named
+190 after 500 steps and all 204 after 2,500. With decaying step sizes the share keeps growing slowly, by less
+than a tenth: 13 of 69 such runs were named after 200 steps, 65 after 1,000 and all after 5,000.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """How a run leaves its reference and comes back: times, escapes, occupancy with an interval, growth with T.
 
-Made from counts of fixed size (`counts.py`), so 10⁹ steps cost no more memory than 10³, and every number
-counts all of the run, not only the part whose flips were recorded. What made the counts does not matter.
+The numbers come from counts of fixed size (`counts.py`), so 10⁹ steps cost no more memory than 10³. They
+cover the whole run, not only the part whose flips were recorded.
 
 **The clock is the step.** The orbit does not change when all step sizes and the first latents are scaled
 alike (docs/science, 5): a slowly decaying schedule changes the scale of the moving latents, and stays and
-absences keep their lengths in steps. In the mass of the schedule they would shrink. So batches have
-equal numbers of steps. What does move in the mass are weights on a long way to their first flip; who knows of
-them says how much of the run to leave out and how far they may lower the occupancy (`dynamics/arrivals.py`).
+absences keep their lengths in steps. In the mass of the schedule they would shrink. So batches have equal
+numbers of steps. Only weights on a long way to their first flip move in the mass; `dynamics/arrivals.py` says
+how much of the run to leave out for them, and how far they can lower the occupancy.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from sterling.returns.counts import VisitCounts, bin_starts, mark_steps
 
 _CYCLES = 10  # mean times from one visit to the next that a batch must have at least
 _GROWTH_SPAN = 100  # the exponent of growth is that of the last two decades
-_FEW = 10  # visits below which growth is not looked at
-_NAMED = 5  # weights that are named
+_FEW = 10  # with fewer visits no growth is estimated
+_NAMED = 5  # weights listed by name
 
 
 @dataclass(frozen=True, repr=False)
 class Times(Described):
-    """How long completed absences or stays lasted, in steps."""
+    """Lengths of completed absences or stays, in steps."""
 
     count: int
-    mean: float  # exact; NaN without any
-    longest: int  # 0 without any
+    mean: float  # exact; NaN if there are no times
+    longest: int  # 0 if there are no times
     starts: np.ndarray  # int64 (bins,), smallest time of each bin that is not empty
-    stops: np.ndarray  # first time beyond it: one more below 64 steps, above it at most 1/32 further
-    counts: np.ndarray  # how many times lie in it
+    stops: np.ndarray  # first time beyond each bin: one more below 64 steps, at most 1/32 more above
+    counts: np.ndarray  # number of times in each bin
 
     def quantile(self, share: float) -> float:
         """Return the smallest time t such that at least this share of the times is t or less.
@@ -106,25 +106,25 @@ class Recurrence(Result):
 
     steps: int
     reference_kind: str  # "teacher" or "lowest risk seen"
-    certified: bool  # proved to be over, so that nothing recurs any more
+    certified: bool  # whether the verdict is proved: then no further visit occurs
     visits: int  # arrivals at the reference
     occupancy: float  # share of the steps spent there
-    long_run: Estimate | None  # of a stationary run, by batch means; lowered for `arrivals`
-    long_run_note: str  # why it cannot be had
+    long_run: Estimate | None  # occupancy of a stationary run, by batch means; lowered for `arrivals`
+    long_run_note: str  # why the long-run occupancy is unknown
     drift: float | None  # p-value of Geweke's test after the burn-in
     returns: Times  # completed absences
     sojourns: Times  # completed stays
     first: np.ndarray  # int64 (n,), departures in which each weight flipped, w_T included
-    flips: np.ndarray  # int64 (n,), of each weight
+    flips: np.ndarray  # int64 (n,), flips of each weight
     reached: np.ndarray  # int64 (n + 1,), completed absences by their largest distance
     mark_steps: np.ndarray  # int64 (marks,), 8 to a factor of two
-    mark_visits: np.ndarray  # among the iterates before each
-    mark_occupied: np.ndarray  # steps at the reference, likewise
+    mark_visits: np.ndarray  # visits among the iterates before each mark
+    mark_occupied: np.ndarray  # steps at the reference before each mark
     growth: float | None  # exponent of visits over T in the last two decades, without an interval
     halves: Estimate | None  # visits, later half over earlier, without the first quarter
     since: int = 0  # step at which the reference was found, and its counts began
-    names: tuple[str, ...] = ()  # of the weights, if they have any
-    arrivals: tuple[tuple[int, float], ...] = ()  # weights on their way to their first flip, and when
+    names: tuple[str, ...] = ()  # names of the weights, if they have names
+    arrivals: tuple[tuple[int, float], ...] = ()  # weights on their way to their first flip, and its step
     burn_in: float = BURN_IN  # share of the steps that the interval leaves out
     batch_steps: int = 0
     batch_occupancy: np.ndarray = field(default_factory=lambda: np.zeros(0))  # float (batches,)
@@ -140,18 +140,18 @@ class Recurrence(Result):
         return self.visits >= 2 and not self.certified
 
     def leavers(self) -> list[tuple[int, float]]:
-        """Return the weights that leave the reference, with the share of departures in which each flips."""
+        """Return the weights that flip when the reference is left, with their shares of the departures."""
         departures = max(int(self.sojourns.count), 1)
         order = np.argsort(-self.first, kind="stable")[: np.count_nonzero(self.first)]
         return [(int(k), min(1.0, float(self.first[k] / departures))) for k in order]
 
     def name(self, k: int) -> str:
-        """Return what weight k is called: its number, counted from 0, where it has no name."""
+        """Return the name of weight k, or its number, counted from 0."""
         return self.names[k] if self.names else str(k)
 
     @property
     def grown(self) -> str:
-        """How the visits grow, and over which steps, in words; empty where too few were seen."""
+        """Growth of the visits, and over which steps, in words; empty if there are too few visits."""
         if self.growth is None:
             return ""
         steps = self.mark_steps[_grown(self.mark_steps - self.since, self.mark_visits)]
@@ -170,7 +170,7 @@ class Recurrence(Result):
 
     @property
     def thinning(self) -> str:
-        """What the growth of visits says of "infinitely often", and no more, in words."""
+        """What the growth of visits implies about "infinitely often", in words."""
         if self.halves is None:
             return "The run is too short to say whether they get rarer"
         if self.halves.high < 1:
@@ -182,7 +182,7 @@ class Recurrence(Result):
         )
 
     def _rows(self) -> list[tuple[str, str]]:
-        """Return names and texts for a table; only what the run can tell."""
+        """Return names and texts for a table; rows that the run cannot determine are left out."""
         where = home(self)
         if not self.visits:
             return [(f"visits to the {where}", f"none in {counted(self.steps, 'step')}")]
@@ -304,7 +304,7 @@ def recurrence(
     since: int = 0,
     names: tuple[str, ...] = (),
 ) -> Recurrence:
-    """Return the statistics of the visits to a reference, from what was counted; the options are its fields.
+    """Return the statistics of the visits to a reference from counts; the options are fields of the result.
 
     ``allowance`` is a factor on the lower end of the interval, for the weights that are on their way.
     """
@@ -377,7 +377,7 @@ def _long_run(
 
 
 def home(run: Any) -> str:
-    """Return what visits and distances of an orbit or its recurrence refer to, in words."""
+    """Return the reference of an orbit or of its recurrence, in words."""
     return "teacher" if run.reference_kind == "teacher" else "best state seen"
 
 
@@ -390,7 +390,7 @@ def growth(steps: np.ndarray, visits: np.ndarray) -> float | None:
 
 
 def _grown(steps: np.ndarray, visits: np.ndarray) -> np.ndarray:
-    """Return which marks the exponent of growth is made of."""
+    """Return which marks determine the exponent of growth."""
     return (visits >= _FEW) & (steps * _GROWTH_SPAN >= steps[-1])
 
 

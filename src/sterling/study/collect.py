@@ -1,8 +1,9 @@
 """Running a study: rounds of trials, handed to workers in batches, stored as they come back.
 
-What is run is decided in `place.py` from complete rounds alone, so it depends neither on the workers nor on
-where a study was broken off. Processes that share a folder do not talk to each other. Each begins at a random
-trial, and jumps to another one where it meets trials that are in the store; it looks there before a batch.
+`place.py` chooses the trials from complete rounds alone, so the choice depends neither on the workers nor on
+where a study was interrupted. Processes that share a folder do not communicate. Each starts at a random
+trial. It reads the store before each batch, and jumps to another random trial when it meets trials that are
+there.
 """
 
 from __future__ import annotations
@@ -188,7 +189,7 @@ class Collector:
     # -- what goes out ---------------------------------------------------------------------------------------
 
     def _feed(self) -> Iterator[Batch | None]:
-        """Yield batches, round by round; None while all that is left of a round is being run."""
+        """Yield batches, round by round; None while all remaining trials of a round are running."""
         self._scan()
         for wanted, note in self.planning:
             self.wanted, self.note, self.lacking, self.next = wanted, note, {}, None
@@ -205,7 +206,7 @@ class Collector:
             self._flush()  # other processes may wait for these rows
 
     def _prepare(self, cells: list[Cell]) -> None:
-        """Refuse what does not fit into memory, and compile kernels before trials fan out."""
+        """Refuse trials that do not fit into memory, and compile kernels before workers start."""
         if cells and self.pool.here:
             largest = max((cell.problem for cell in cells), key=lambda one: one.n * one.samples * one.m)
             what = f"{self.pool.count} trials with n={largest.n}, m={largest.m}, {largest.samples} samples"
@@ -215,7 +216,7 @@ class Collector:
         self.warmed.update(groups)
 
     def _batch(self) -> Batch | None:
-        """Return the next trials to run; None if all are being run."""
+        """Return the next trials to run; None if all are running."""
         if self._flush_is_due():
             self._flush()
         if not self.lacking:
@@ -250,7 +251,7 @@ class Collector:
 
     @property
     def _waiting(self) -> int:
-        """How many trials of the round there are to hand out."""
+        """Number of trials of the round that no worker has yet."""
         return sum(count for _, count in self.lacking.values())
 
     def _change_lacking(self, cell: Cell, change: int) -> None:

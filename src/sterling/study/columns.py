@@ -1,4 +1,4 @@
-"""What trials measure, and what counts as a success: columns, and criteria that read them."""
+"""The columns that trials measure, and the criteria of success that read them."""
 
 from __future__ import annotations
 

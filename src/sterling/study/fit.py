@@ -34,7 +34,7 @@ POOR = 0.01
 
 
 class FitError(SterlingError):
-    """The data do not allow the fit; the message says why and what would help."""
+    """The data do not determine the fit; the message gives the reason and a remedy."""
 
 
 # -- results -------------------------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ def fit_exponent(
 
 
 def _columns(n, samples, trials, successes, undecided) -> dict[str, np.ndarray]:
-    """Return counts as float64 arrays, by name; InputError for what cannot be counts."""
+    """Return counts as float64 arrays, by name; raise InputError if they cannot be counts."""
     given = {"n": n, "samples": samples, "trials": trials, "successes": successes}
     given["undecided"] = np.zeros(np.shape(n)) if undecided is None else undecided
     arrays = {}
@@ -333,9 +333,9 @@ def _thresholds(counts: Counts, level: float):
 def overlaps(counts: Counts, strictly: bool = False) -> bool:
     """Whether, at one n, some failure has at least as many samples as some success.
 
-    Without that the slope has no bound: a jump between two sample sizes explains all counts. Where a single
-    size has both, ``strictly`` also asks for failures below it and successes above it; else this n alone
-    bounds its threshold on one side only.
+    Without an overlap the slope has no bound: a jump between two sample sizes explains all counts. If only
+    one size has both failures and successes, ``strictly`` also requires smaller and larger sizes; without
+    them this n alone bounds its threshold on one side only.
     """
     failed = counts.samples[counts.successes < counts.trials]
     passed = counts.samples[counts.successes > 0]
@@ -348,7 +348,7 @@ def overlaps(counts: Counts, strictly: bool = False) -> bool:
 
 
 def _require_information(counts: Counts) -> None:
-    """Raise FitError, with the reason and a remedy, if no exponent can come out of these counts."""
+    """Raise FitError, with the reason and a remedy, if these counts determine no exponent."""
     dimensions = np.unique(counts.n)
     if len(counts.n) == 0:
         raise FitError("there are no trials: run the study first")

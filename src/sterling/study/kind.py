@@ -28,7 +28,7 @@ from sterling.schedules import MAX_STEPS, Schedule, parse_schedule
 from sterling.study.columns import Column, Criterion
 from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
 
-#: Raised whenever the same cell and number would give another trial; such rows are not mixed.
+#: Increased whenever the same cell and number would give another trial; rows of two versions are not mixed.
 SEMANTICS = 2
 
 #: The parameters of a problem, in the order of tables.
@@ -236,7 +236,7 @@ class Cell(Described):
 
     @cached_property
     def text(self) -> str:
-        """The canonical JSON of `to_dict`: what the store keeps."""
+        """The canonical JSON of `to_dict`, which the store keeps."""
         return canonical(self.to_dict())
 
     @cached_property
@@ -261,7 +261,7 @@ class Cell(Described):
 
 
 def canonical(value: Any) -> str:
-    """Return plain values as the one JSON text that stands for them."""
+    """Return plain values as canonical JSON: equal values give equal strings."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

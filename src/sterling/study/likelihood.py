@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, gammaincinv, gammaln
 
-_STEEPEST = 12.0  # log β; beyond it the data are separated for all that can be seen
-_GRADIENT = 1e-6  # of the log-likelihood of a trial, below which it is flat
-_DAMPING, _STEPS = 1e-4, 200  # at the start, and at most
+_STEEPEST = 12.0  # log β; with a steeper slope the data look separated
+_GRADIENT = 1e-6  # gradient of the log-likelihood per trial, below which it counts as flat
+_DAMPING, _STEPS = 1e-4, 200  # damping at the start, and largest number of steps
 
 
 def settled(values: Any) -> Any:
     """Return numbers rounded to six significant digits, on which decisions are based.
 
-    The last bits of a fit depend on BLAS and the C library. With rounded numbers decisions are the same on
-    every machine, except about once in a million, next to an edge between two roundings.
+    The last bits of a fit depend on BLAS and the C library. With rounded numbers, decisions are the
+    same on every machine, except about once in a million, when a number lies next to the edge of a rounding.
     """
     rounded = [float(f"{value:.6g}") for value in np.ravel(values)]
     return rounded[0] if np.ndim(values) == 0 else np.reshape(rounded, np.shape(values))
@@ -81,7 +81,7 @@ class Maximum:
 def predictor(model: Model, log_samples: np.ndarray, parameters: np.ndarray):
     """Return η and its derivatives (cells, parameters)."""
     count = model.location.shape[1]
-    # The log slope is kept finite so that a wild step of the optimiser ends in a bad value, not in overflow.
+    # The log slope is kept finite, so that a wild step of the optimiser gives a bad value, not overflow.
     slope = np.exp(np.clip(model.slope @ parameters[count:], -_STEEPEST, _STEEPEST))
     distance = log_samples - model.offset - model.location @ parameters[:count]
     eta = slope * distance
@@ -91,8 +91,8 @@ def predictor(model: Model, log_samples: np.ndarray, parameters: np.ndarray):
 def maximise(counts: Counts, model: Model, start: np.ndarray | None = None) -> Maximum:
     """Return the maximum of the likelihood, from a start or from weighted least squares on logits.
 
-    Fisher scoring, damped after Levenberg where a step leads down. (`scipy.optimize` takes three times as
-    long.)
+    The method is Fisher scoring, with Levenberg's damping if a step lowers the likelihood. (`scipy.optimize`
+    takes three times as long.)
     """
     log_samples, t, k = np.log(counts.samples), counts.trials, counts.successes
     constant = float(np.sum(gammaln(t + 1) - gammaln(k + 1) - gammaln(t - k + 1)))
@@ -139,7 +139,7 @@ def first_guess(counts: Counts, model: Model) -> np.ndarray:
 def profile_interval(
     counts: Counts, model: Model, best: Maximum, column: int, level: float = 0.95
 ) -> tuple[float, float]:
-    """Return the profile-likelihood interval of a location parameter, an end infinite where it has none."""
+    """Return the profile-likelihood interval of a location parameter; an unbounded end is infinite."""
     from scipy.optimize import brentq  # slow to load
 
     limit = math.sqrt(2 * float(gammaincinv(0.5, level)))  # the quantile of χ² of one degree of freedom
@@ -152,11 +152,11 @@ def profile_interval(
         return -math.inf, math.inf
     step = limit * math.sqrt(covariance[column])
     rest = np.delete(best.parameters, column)
-    # Where the others move to first order, as this one is moved.
+    # To first order, how the other parameters move with this one.
     moves = np.delete(covariance, column) / covariance[column]
 
     def depth(value: float) -> float:
-        """The root of the likelihood ratio, which is nearly linear, so that its zero is found fast."""
+        """The root of the likelihood ratio: it is nearly linear, so its zero is found fast."""
         held = maximise(counts, model.without(column, value), rest + (value - middle) * moves)
         return math.sqrt(max(0.0, 2 * (best.value - held.value))) - limit
 

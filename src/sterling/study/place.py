@@ -25,18 +25,18 @@ from sterling.study.spec import DEFAULT_WIDTH, Study
 
 Point = tuple[int, int]  # (n, samples)
 Tally = tuple[int, int]  # (trials, successes)
-Wish = dict[Point, int]  # how many trials a point shall have in all
-Wanted = dict[Cell, int]  # how many of its first trials each cell shall have
+Wish = dict[Point, int]  # number of trials that a point should have in all
+Wanted = dict[Cell, int]  # number of trials that each cell should have in all
 
-_FIRST_TRIALS = 32  # of each cell, where its interval decides how many it gets
+_FIRST_TRIALS = 32  # first trials of each cell if its interval decides how many it gets
 _PER_OCTAVE = 8  # sample sizes lie at 2^(j/8)
 _EXPLORE = 8  # trials that decide on which side of N₅₀ a sample size lies
 _FIRST = 16  # trials of each point around a bracket
 _SPREAD = (-6, -3, 0, 3, 6)  # points around the middle of a bracket, in eighths of an octave
 _FIRST_GUESS = 1.5  # exponent by which a bracket is carried to the next dimension, before two are known
-_LARGEST = 1 << 31  # entries of an instance (n·N·m) beyond which no bracket is looked for
-_EVEN_SHARE = 0.2  # of each round, spread over all dimensions
-_LEAST_GROWTH, _MOST_GROWTH = 0.15, 1.0  # of the trials so far, in one round
+_LARGEST = 1 << 31  # entries of an instance (n·N·m) above which no bracket is sought
+_EVEN_SHARE = 0.2  # share of each round that is spread evenly over all dimensions
+_LEAST_GROWTH, _MOST_GROWTH = 0.15, 1.0  # growth in one round, relative to the trials so far
 
 MISSING, TAKEN, KNOWN, FAILED = range(4)  # states of a trial
 
@@ -96,7 +96,7 @@ class Known:
 
 
 class Rounds:
-    """The rounds of a study: each is asked for when all trials of the one before are known.
+    """The rounds of a study; each is requested when all trials of the previous round are known.
 
     A round gives a note and, for each cell, the number of trials that it must have in all, those of earlier
     rounds included. At the end ``reason`` says why there are no more rounds; ``messages`` are for the user.
@@ -248,7 +248,7 @@ class Placement:
         return {}
 
     def _begin(self, n: int, sizes: list[int]) -> int:
-        """Return the index to look first: carried over from smaller dimensions, or 2n samples."""
+        """Return the index of the first sample size to try: extrapolated from smaller n, or 2n samples."""
         target = 2.0 * n
         known = {k: float(self._lattices[k][top]) for k, top in sorted(self.brackets.items())}
         if known:
@@ -264,7 +264,7 @@ class Placement:
         return None if trials < _EXPLORE else 2 * successes > trials
 
     def _first_spread(self, tallies: Mapping[Point, Tally]) -> Wish:
-        """Spread trials around the brackets, as a first fit needs them."""
+        """Spread trials around the brackets for the first fit."""
         wish = {}
         for n, top in self.brackets.items():
             sizes = self._lattices[n]

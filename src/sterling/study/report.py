@@ -327,7 +327,7 @@ class Status(Result):
 
 
 def status(store: Store | str | os.PathLike) -> Status:
-    """Return how much of a study is done, the widths reached so far, and how much work is left.
+    """Return how much of a study is done, the interval widths so far, and how much work is left.
 
     Parameters
     ----------

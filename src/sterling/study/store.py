@@ -181,7 +181,7 @@ class Store:
             raise StoreError(f"its columns are not those of the kind {kind.name!r}")
 
     def _cell(self, text: str) -> Cell:
-        """Return the cell that a text of a shard describes."""
+        """Return the cell that a string in a shard describes."""
         if text not in self._cells:
             try:
                 cell = Cell.from_dict(json.loads(text))
@@ -213,11 +213,11 @@ class Store:
 
     @property
     def _content(self) -> dict[str, object]:
-        """What describes some cell of the study."""
+        """The columns that describe the cells of the study."""
         return self.study.series[0].content
 
     def _described(self) -> pl.DataFrame:
-        """Return one row for each cell: its hash, and what describes it."""
+        """Return one row for each cell: its hash and its description."""
         rows = [{"cell": key, **cell.content} for key, cell in self.cells.items()]
         return pl.DataFrame(rows or [{"cell": "", **self._content}], infer_schema_length=None)
 
@@ -461,7 +461,7 @@ def _digest(data: bytes) -> str:
 
 
 def merge(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    """Return the rows of several frames, each trial once, or raise StoreError where two rows contradict.
+    """Return the rows of several frames, each trial once; raise StoreError if two rows contradict.
 
     If a trial was run twice, the faster run is kept, so the result does not depend on the order.
     """
@@ -487,7 +487,7 @@ def merge(frames: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _for_spreadsheets(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a table of numbers and texts: lists written out, and no text that a program would compute."""
+    """Return a table of numbers and strings, without strings that a spreadsheet would evaluate."""
     lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
     frame = frame.with_columns(pl.col(lists).cast(pl.List(pl.String)).list.join(" "))
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]

@@ -79,7 +79,8 @@ class OrbitMonitor:
     Raises
     ------
     InputError
-        If the model has no quantised weight, if the optimiser moves none, or for an argument out of range.
+        If the model has no quantised weight, if the optimiser moves none, or if an argument is
+        out of range.
 
     Notes
     -----
