@@ -37,7 +37,8 @@ def plan(
         int,
         _check(
             help="Measure each row that is not a theorem, in this number of trials.",
-            **COUNT | {"metavar": "TRIALS"},
+            metavar="TRIALS",
+            parser=options.count,
         ),
     ] = 0,
     steps: Annotated[
