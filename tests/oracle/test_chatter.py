@@ -7,8 +7,7 @@ import pytest
 
 import sterling as st
 from sterling.dynamics import event, lookup, passes
-from tests.oracle.test_engines import slice_often
-from tests.support import PIECEWISE, assert_same_orbit
+from tests.support import PIECEWISE, assert_same_orbit, go_slowly
 
 pytestmark = pytest.mark.filterwarnings("ignore::sterling.SterlingWarning")
 
@@ -98,7 +97,7 @@ def test_interruptions_do_not_count(noise, soon, monkeypatch):
     """What is kept, and so the cost, depends on the run alone, not on when the loop looked up."""
     instance = drawn(96, 384, noise=noise)
     whole = st.train(instance, 1500, SCHEDULE)
-    slice_often(monkeypatch, budget=30_000)
+    go_slowly(monkeypatch, budget=30_000)
     cut = st.train(instance, 1500, SCHEDULE)
     assert_same_orbit(whole, cut)
     assert whole.stats.states == cut.stats.states

@@ -145,7 +145,7 @@ def _read_npz(path: Path, labels) -> Data:
     if not isinstance(name, str):
         raise InputError(f"labels is {labels!r}; for an .npz file give the name of their array")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             for key in ("inputs", name):
                 if key not in archive.files:
                     raise InputError(f"it has no array {key!r}; it has {', '.join(archive.files) or 'none'}")
