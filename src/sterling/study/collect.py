@@ -2,8 +2,7 @@
 
 `place.py` chooses the trials from complete rounds alone, so the choice depends neither on the workers nor on
 where a study was interrupted. Processes that share a folder do not communicate. Each starts at a random
-trial. It reads the store before each batch, and jumps to another random trial when it meets trials that are
-there.
+trial, reads the store before each batch, and jumps to another trial when it meets stored ones.
 """
 
 from __future__ import annotations
@@ -299,8 +298,7 @@ class Collector:
             where = f"n={cell.problem.n}, samples={cell.problem.samples}"
             why = done.error or "they end early"
             raise SterlingError(
-                f"workers return no rows for trials of {where} ({why}): is something stopping or killing "
-                "them?"
+                f"workers return no rows for trials of {where} ({why}): is something killing them?"
             )
 
     def _progress(self) -> Progress:
