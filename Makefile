@@ -70,6 +70,7 @@ distclean: clean ## the same, and remove .venv
 # $(call install,EXTRAS,STAMPS): one `pip install`, then the stamps.
 # $(UNFINISHED) exists beside .venv while pip works. A set-up that is killed leaves it behind, and the next
 # one starts from an empty .venv. pip undoes an ordinary failure itself, so then the mark is removed.
+# Python reads .pth files in the locale's encoding, so the path of the sources is written relative to its file.
 define install
 	@if [ -e $(UNFINISHED) ] || ! $(PY) -m pip --version >/dev/null 2>&1; then \
 		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -81,6 +82,7 @@ define install
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.$(1)'; status=$$?; \
 	if [ $$status -lt 128 ]; then rm -f $(UNFINISHED); fi; \
 	if [ $$status -ne 0 ]; then echo "The set-up failed: see pip's message above." >&2; exit $$status; fi; \
+	for pth in $(VENV)/lib/python*/site-packages/_editable_impl_sterling.pth; do echo ../../../../src > "$$pth"; done; \
 	pwd -P > $(LOCATION); touch $(2)
 endef
 
