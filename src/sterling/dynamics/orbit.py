@@ -32,7 +32,7 @@ class Stats(Described):
 
     events: int  # steps at which some weight flipped
     flips: int  # weights flipped
-    states: int  # gradients computed; those not kept, or needed after a resume, count again
+    states: int  # gradients computed; one that is computed again counts again
     passes: float  # input entries read, in passes over the data
     seconds: float  # wall-clock time
 
@@ -54,9 +54,9 @@ class Orbit(Result):
     n : int
         Number of weights.
     steps : int
-        T, the number of steps. Steps count, without being computed, once no weight can change any more.
+        T, the number of steps. Once no weight can change any more, steps are counted but not computed.
     planned : int
-        Steps that were asked for; an interrupted run has fewer.
+        Number of steps requested; an interrupted run has taken fewer.
     signs : int8 (n,)
         √n·w_T.
     latent : float64 (n,)
@@ -68,7 +68,7 @@ class Orbit(Result):
     occupancy : float
         Share of the iterates that are the reference.
     visits : int
-        Arrivals at the reference: iterates that are the reference where the one before was not, w_0 included.
+        Arrivals at the reference: iterates that are the reference while the one before, if any, was not.
     first_hit : int or None
         Step of the first arrival; None if there was none.
     return_times, sojourn_times : int64
@@ -115,13 +115,13 @@ class Orbit(Result):
         passes = float(clock[cell.READ] / (about["n"] * about["m"] * about["samples"]))
         events, flips, states = clock[[cell.EVENTS, cell.FLIPS, cell.EVALUATIONS]].tolist()
         self.stats = Stats(events, flips, states, passes, course.seconds)
-        # The unfinished interval up to T is accounted for on a copy.
+        # The steps of the unfinished interval up to T are counted in a copy.
         self._end = end = RunState(*map(np.copy, state))
         log = Log(np.empty(0, FLIP), np.empty(1, np.int64), np.empty(1, np.int64), np.zeros(3, np.int64))
         anchor, begun = int(clock[cell.ANCHOR]), int(clock[cell.EPOCH])
         if self.steps > anchor:
             plain.close(end, log, self.steps)
-        # Rounded once, as `Instance.readout_norm2` is: the weights have so few digits that squares are exact.
+        # Rounded once, as in `Instance.readout_norm2`: weights have few digits, so their squares are exact.
         self._norm2 = math.fsum(np.square(about["readout"]))
         arguments = course.schedule._kernel_arguments(1 / self._norm2)
         mass = mass_between(*arguments, anchor - begun, self.steps - begun)
@@ -133,7 +133,7 @@ class Orbit(Result):
         for record, more, count, kept in zip(
             course.times, log[1:3], log.counts[1:], clock[[cell.RETURNS, cell.SOJOURNS]], strict=True
         ):
-            whole = len(record) == kept  # else it was cut short
+            whole = len(record) == kept  # else the record was cut at its limit
             times.append(np.concatenate([record, more[:count]]) if whole and count else record)
         self.return_times, self.sojourn_times = times
         self.occupancy = float(end.clock[cell.OCCUPIED] / max(self.steps, 1))
@@ -253,7 +253,7 @@ class Orbit(Result):
     def flips(self) -> np.ndarray:
         """The recorded flips, ordered by step, then by coordinate."""
         if self._flips is None:
-            raise InputError("flips were not recorded: have the run record flips")
+            raise InputError('flips were not recorded: run with record=("flips",)')
         return self._flips
 
     @property
@@ -284,7 +284,7 @@ class Orbit(Result):
         Raises
         ------
         InputError
-            If flips were not recorded, or not up to the largest step asked for.
+            If flips were not recorded, or not up to the largest of the steps.
 
         Examples
         --------
@@ -350,8 +350,8 @@ class Orbit(Result):
     def save(self, path: str | PathLike) -> None:
         """Write the run to a file, whole or not at all. `Orbit.load` reads it; `resume` continues it.
 
-        A surrogate of your own is saved with its window; a smooth one must be registered under its name where
-        the file is read.
+        A custom piecewise-constant surrogate is saved with its window. A custom smooth one must be registered
+        under its name before the file is read.
 
         Parameters
         ----------

@@ -54,23 +54,23 @@ Error = TypeVar("Error", bound=BaseException)
 ENGINES = ("auto", "event", "dense")
 RECORDS = ("flips", "recurrence")
 
-#: Bound on what latents and masses may reach; a little less than the largest float.
+#: Bound on latents and masses during a run; a little less than the largest float.
 _LARGEST = 1e307
-#: Latents farther out would make ratios of gradient and latent vanish.
+#: Bound on initial latents; beyond it, ratios of gradient and latent would vanish.
 _FARTHEST = 1e100
 
 _SLICE = 0.1  # seconds between checks of signals and updates of the display
 _FLIP_BUFFER = 1 << 16
 _TIME_BUFFER = 1 << 14
-_CHUNKS = 1 << 10  # arrays of a record that are kept apart
+_CHUNKS = 1 << 10  # arrays of a record after which they are joined into one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The options of `train`, where they are described; checked here, once.
+    """The options of `train`, which describes them; they are checked here, once.
 
-    After the checks ``surrogate`` and ``schedule`` are objects, ``engine`` is "event" or "dense", ``threads``
-    a number, and ``steps`` the length of the whole run, what was done before a resume included.
+    After the checks ``surrogate`` and ``schedule`` are objects, ``engine`` is "event" or "dense", and
+    ``threads`` is a number. ``steps`` is the length of the whole run, with the steps before a resume.
     """
 
     steps: int = 1_000_000
@@ -133,10 +133,10 @@ class Options:
 
 @dataclass
 class Run:
-    """One run under way.
+    """One run in progress.
 
-    ``state`` is where to go on from; ``flips``, ``returns`` and ``sojourns`` hold what a run that this one
-    resumes has recorded, and ``spent`` the seconds it took.
+    The run continues from ``state``. If it resumes an earlier run, ``flips``, ``returns`` and ``sojourns``
+    hold the records of that run and ``spent`` its seconds.
 
     Raises
     ------
@@ -295,7 +295,7 @@ class Run:
         return Orbit(course)
 
     def _progress(self, step: int, pace: _Pace, orbit: Orbit | None = None) -> Progress:
-        """Return how far the run is; ``orbit`` is the result, at the end."""
+        """Return the progress of the run; at the end, ``orbit`` is its result."""
         clock = self.state.clock
         if orbit is None:
             visits, occupancy = int(clock[cell.VISITS]), clock[cell.OCCUPIED] / max(1, clock[cell.ANCHOR])
@@ -322,7 +322,7 @@ class _Pace:
         now = time.monotonic()
         used = max(now - self.mark, 1e-6)
         self.mark = now
-        if used > _SLICE / 4:  # shorter ones ended early, for a full log
+        if used > _SLICE / 4:  # shorter slices ended early because a log was full
             self.budget = int(np.clip(self.budget * np.clip(_SLICE / used, 0.25, 4), 1e5, 1e10))
         elif self.budget < 4e8:
             self.budget *= 2
@@ -347,16 +347,16 @@ def _try_save(orbit: Orbit, path: Path) -> StoreError | None:
 def _holding(error: Error, orbit: Orbit) -> Error:
     """Return the error with the run so far as its attribute ``orbit``."""
     error.orbit = orbit  # type: ignore[attr-defined]
-    error.add_note(f"The run is kept, up to step {orbit.steps:,}: it is the attribute `orbit` of this error.")
+    error.add_note(f"The run up to step {orbit.steps:,} is the attribute `orbit` of this error.")
     return error
 
 
 def begin(instance: Instance, options: Options, latent: np.ndarray) -> Orbit:
-    """Run from latents u_0, with options that are checked."""
+    """Run from latents u_0, with checked options."""
     state = first_state(latent, instance.teacher, "recurrence" in options.record)
     run = Run(instance, options, state, latent, "flips" in options.record)
     for reason in options.schedule.conditions().failed:
-        text = f"this schedule fails a term of the theorem. {reason}"
+        text = f"this schedule violates a condition of the theorem. {reason}"
         warnings.warn(text, SterlingWarning, stacklevel=3)
     return run.go()
 
@@ -422,8 +422,8 @@ def check_belongs(orbit: Orbit, instance: Instance) -> None:
 def initial_latent(n: int, init) -> np.ndarray:
     """Return u_0: the latents given, or N(0, 1/n) ones from a seed, the same on every machine.
 
-    Normal codes on the grid 2^-12 are drawn exactly; a uniform share of a cell is added, so that no latent
-    lies on a grid.
+    Normal codes on the grid 2^-12 are drawn exactly. A uniform offset within the cell is added, so that no
+    latent lies on the grid.
     """
     if isinstance(init, int | np.integer | np.random.SeedSequence | np.random.Generator):
         seed = checks.seed(init, "init")
@@ -436,7 +436,7 @@ def initial_latent(n: int, init) -> np.ndarray:
     try:
         latent = real_array(init, "init", ("weight",), (n,), f"n={n}")
         if np.asarray(init).dtype == bool:
-            raise InputTypeError("a mask says no latents")
+            raise InputTypeError("a mask is not an array of latents")
     except InputTypeError:
         text = f"init is {checks.shown(init)}; give a seed or an array of {n} latents"
         raise InputTypeError(text, argument="init") from None

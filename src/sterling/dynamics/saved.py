@@ -26,7 +26,7 @@ from sterling.schedules import Schedule, schedule_from_dict
 from sterling.surrogates import Surrogate, surrogate_from_dict
 
 FORMAT = "sterling-run"
-#: Raised when a run saved before would not go on to the same bits.
+#: Version of the format; it grows when an older run could not be continued to the same bits.
 VERSION = 1
 
 _HEADER = "header.json"
@@ -137,7 +137,7 @@ def _read(archive: zipfile.ZipFile) -> Course:
             found = np.lib.format.read_array(member, allow_pickle=False)
         if found.dtype != dtype or found.ndim != 1 or (sizes and found.size not in sizes):
             raise CheckpointError(
-                f"{name} has type {found.dtype} and shape {found.shape}, not what it should"
+                f"{name} has type {found.dtype} and shape {found.shape}, which no saved run has"
             )
         return found
 

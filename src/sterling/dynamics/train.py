@@ -41,7 +41,7 @@ def train(
     instance : Instance
         The data.
     steps : int
-        T, at most 10¹². Once the weights can change no more, the remaining steps take no time.
+        Number of steps T, at most 10¹². Once no weight can change any more, the rest takes no time.
     schedule : Schedule
         Step sizes η_t in units where the readout has norm one; `Power(0.5, 0.5)` by default.
     surrogate : str or Surrogate
@@ -57,7 +57,7 @@ def train(
     progress : bool or callable
         True shows a display; a callable gets a `Progress` several times a second.
     restart : Restart or int, optional
-        Set the latents to a multiple of the time average at regular steps, see `Restart`; a number means
+        Set the latents to a multiple of the time average at regular intervals, see `Restart`; a number means
         ``Restart(every)``. By default the run never restarts.
     threads : int, optional
         Number of threads for one gradient; as many as there are cores by default. Results are the same for
@@ -147,7 +147,7 @@ def resume(
         The instance of that run.
     steps : int, optional
         Further steps to take: after ``train(instance, steps=a)``, ``steps=b`` gives the run of a + b steps.
-        By default, those that an interrupted run did not take.
+        By default, the steps that an interrupted run still has to take.
     progress, threads, cache_bytes, checkpoint, checkpoint_every
         As in `train`.
 
