@@ -79,3 +79,6 @@ class Adam(Optimizer):
         size = rate / (1.0 - state[-2])
         spread = np.sqrt(square) / np.sqrt(1.0 - state[-1]) + self.eps
         return (1.0 - rate * self.decay) * latent - size * (mean / spread)
+
+
+OPTIMIZER = Adam

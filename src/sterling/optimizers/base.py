@@ -110,6 +110,11 @@ class Optimizer(Described):
         raise NotImplementedError
 
     @property
+    def _built_in(self) -> bool:
+        """Whether the compiled engines know it."""
+        return self.name in OPTIMIZERS.built_in and OPTIMIZERS.find(self.name) is type(self)
+
+    @property
     def uses_signal(self) -> bool:
         """Whether the run needs S, the unit of damping and band."""
         return self.damping > 0 or self.band > 0
@@ -210,7 +215,9 @@ def parse_optimizer(text: str) -> Optimizer:
     try:
         return kind(**values)
     except InputError as problem:
-        raise InputError(f"optimizer is {checks.shown(text)}, where {problem}", argument="optimizer") from None
+        raise InputError(
+            f"optimizer is {checks.shown(text)}, where {problem}", argument="optimizer"
+        ) from None
 
 
 def optimizer_from_dict(values: Any) -> Optimizer:
@@ -219,7 +226,9 @@ def optimizer_from_dict(values: Any) -> Optimizer:
         raise InputError(f"{checks.shown(values)} does not describe an optimizer")
     kind = OPTIMIZERS.find(values["name"])
     names = {one.name for one in fields(kind)}  # type: ignore[arg-type]
-    given = {key: tuple(one) if isinstance(one, list) else one for key, one in values.items() if key != "name"}
+    given = {
+        key: tuple(one) if isinstance(one, list) else one for key, one in values.items() if key != "name"
+    }
     if set(given) != names:
         raise InputError(f"the optimizer {values['name']!r} has other fields than the saved one")
     return kind(**given)
@@ -230,7 +239,9 @@ def check_betas(betas: Any) -> tuple[float, float]:
     try:
         first, second = betas
     except (TypeError, ValueError):
-        raise InputTypeError(f"betas is {checks.shown(betas)}; give two numbers such as (0.9, 0.99)") from None
+        raise InputTypeError(
+            f"betas is {checks.shown(betas)}; give two numbers such as (0.9, 0.99)"
+        ) from None
     return tuple(checks.real(one, "betas", 0, below=1) + 0.0 for one in (first, second))  # type: ignore
 
 

@@ -68,3 +68,6 @@ class Bop(Optimizer):
     def _motion(self, signal: float) -> Motion | None:
         # The clock needs γ < ½.
         return Motion(self.gamma, 0.0, self.gamma, self.threshold * signal) if self.gamma < 0.5 else None
+
+
+OPTIMIZER = Bop

@@ -62,3 +62,6 @@ class Lion(Optimizer):
         direction = np.sign(first * state + (1.0 - first) * gradient)
         state[:] = second * state + (1.0 - second) * gradient
         return (1.0 - rate * self.decay) * latent - rate * direction
+
+
+OPTIMIZER = Lion

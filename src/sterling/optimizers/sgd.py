@@ -91,3 +91,6 @@ class SGD(Optimizer):
             return None
         back = self.damping * signal
         return Motion(1.0, back, back + self.decay, self.band * signal)
+
+
+OPTIMIZER = SGD

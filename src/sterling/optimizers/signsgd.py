@@ -39,3 +39,6 @@ class SignSGD(Optimizer):
         self, latent: np.ndarray, gradient: np.ndarray, signs: np.ndarray, rate: float, state: Any
     ) -> np.ndarray:
         return latent - rate * np.sign(gradient)
+
+
+OPTIMIZER = SignSGD
