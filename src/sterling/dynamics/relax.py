@@ -66,7 +66,8 @@ def way_of(motion: Motion, arguments: tuple, n: int) -> Way:
     """Return how n latents move, for a schedule with these arguments."""
     movement = Movement(motion, arguments)
     kind, rate, _, sums = movement.clock
-    return Way(*motion, movement.hold, *arguments, kind, rate, sums, np.empty(n), np.empty(n))
+    numbers = *motion, movement.hold, *arguments, kind, rate, sums
+    return Way._make((*numbers, np.empty(n), np.empty(n)))
 
 
 @embedded

@@ -223,7 +223,7 @@ class Run:
             batch=options.batch,
             seed=options.seed,
             signal=options.signal,
-            rest=engine.rest if stepwise else None,
+            rest=getattr(engine, "rest", None),
             start_latent=self.start_latent,
             flips=np.concatenate([np.zeros(0, FLIP), *self.flips]) if self.record_flips else None,
             flips_complete_to=steps if self.flips_complete_to is None else self.flips_complete_to,
