@@ -1,7 +1,7 @@
 """Damping, decay, bands and Bop: the event engine equals the dense one, flip for flip.
 
-Sizes, noise, surrogates, schedules and strengths are drawn; so are latents that start at zero, at a threshold,
-or equal to one another, so that several weights turn at once or sit exactly on a tie.
+Sizes, noise, surrogates, schedules and strengths are drawn. Some latents start at zero, at a threshold, or
+equal to one another, so that several weights turn at once or sit exactly on a tie.
 """
 
 from __future__ import annotations
