@@ -19,7 +19,7 @@ import numpy as np
 import sterling as st
 from sterling.exact import jit as _jit
 from sterling.dynamics import lookup, passes
-from sterling.dynamics.run import initial_latent
+from sterling.dynamics.options import initial_latent
 from tests.oracle import naive
 from tests.support import PIECEWISE, assert_agrees, assert_same_orbit, make_schedule
 
