@@ -37,6 +37,7 @@ _SOURCES = (
     "exact/machine.py",
     "exact/sampling.py",
     "exact/mass.py",
+    "exact/relaxation.py",
     "returns/counts.py",
     "dynamics/bookkeeping.py",
     "dynamics/state.py",
@@ -44,6 +45,7 @@ _SOURCES = (
     "dynamics/passes.py",
     "dynamics/lookup.py",
     "dynamics/kernels.py",
+    "dynamics/relax.py",
     "landscapes/kernels.py",
 )
 _FILES = "*.nb[ci]"  # Numba's data and index files

@@ -77,7 +77,7 @@ def pow_neg(x, p):
     return math.ldexp(value, k)
 
 
-def _make_narrow(pow_neg: Callable) -> Callable:
+def make_narrow(pow_neg: Callable) -> Callable:
     def narrow(exponent, d, centre):
         # d times the mean of x^-p over d points one apart, by their second and fourth moments.
         p = exponent
@@ -90,7 +90,7 @@ def _make_narrow(pow_neg: Callable) -> Callable:
     return narrow
 
 
-def _make_power_mass(pow_neg: Callable, narrow: Callable) -> Callable:
+def make_power_mass(pow_neg: Callable, narrow: Callable) -> Callable:
     def power_mass(rate, exponent, t0, t1):
         if t1 <= t0:
             return 0.0
@@ -149,7 +149,7 @@ def _make_power_mass(pow_neg: Callable, narrow: Callable) -> Callable:
     return power_mass
 
 
-def _table_mass(rate, sums, t0, t1):
+def table_mass_of(rate, sums, t0, t1):
     if t1 <= t0:
         return 0.0
     size = len(sums) // 2
@@ -255,9 +255,9 @@ def build(compiler: Callable[[Callable], Callable]) -> MassFunctions:
     one another, which Numba's disk cache cannot recognise again: cache the kernels that call them instead.
     """
     power = compiler(pow_neg)
-    narrow = compiler(_make_narrow(power))
-    power_mass = compiler(_make_power_mass(power, narrow))
-    table_mass = compiler(_table_mass)
+    narrow = compiler(make_narrow(power))
+    power_mass = compiler(make_power_mass(power, narrow))
+    table_mass = compiler(table_mass_of)
     power_search = compiler(_make_search(power_mass))
     table_search = compiler(_make_search(table_mass))
 

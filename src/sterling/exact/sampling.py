@@ -93,6 +93,26 @@ def transpose_block(rows, columns, first, last):
                     target[r] = rows[top + r, k]
 
 
+@njit
+def _indices(words, count, out):
+    """Turn random 64-bit words into integers below ``count``, at most 2^31; no one is likelier by 2^-32."""
+    for i in range(out.size):
+        out[i] = ((words[i] >> np.uint64(32)) * np.uint64(count)) >> np.uint64(32)
+
+
+@njit
+def _shuffle(words, out):
+    """Fill each row of ``out`` with a random order of its indices (Fisher and Yates)."""
+    orders, count = out.shape
+    for row in range(orders):
+        order, first = out[row], row * count
+        for i in range(count):
+            order[i] = i
+        for i in range(count - 1, 0, -1):
+            j = np.int64(((words[first + i] >> np.uint64(32)) * np.uint64(i + 1)) >> np.uint64(32))
+            order[i], order[j] = order[j], order[i]
+
+
 def alias_table(cumulative: np.ndarray) -> AliasTable:
     """Build the table of a law from P(code < -32768 + i), float64 (65537,), rounded to 2^-32."""
     edges = np.rint(np.asarray(cumulative, np.float64) * TOTAL).astype(np.int64)
@@ -116,3 +136,17 @@ def draw_codes(table: AliasTable, seed: np.random.SeedSequence, shape: tuple[int
     out = np.empty(int(np.prod(shape)), np.int16)
     _look_up(words(seed, (out.size + 1) // 2), table.keep, table.alias, out)
     return out.reshape(shape)
+
+
+def draw_indices(seed: np.random.SeedSequence, size: int, count: int) -> np.ndarray:
+    """Draw integers from 0 to ``count`` − 1, independent, int32 (size,)."""
+    out = np.empty(size, np.int32)
+    _indices(words(seed, size), count, out)
+    return out
+
+
+def draw_orders(seed: np.random.SeedSequence, orders: int, count: int) -> np.ndarray:
+    """Draw random orders of the integers from 0 to ``count`` − 1, one after the other, int32."""
+    out = np.empty((orders, count), np.int32)
+    _shuffle(words(seed, orders * count), out)
+    return out.ravel()

@@ -22,7 +22,6 @@ which is 1/(2√(2π)) for both at (0, ∞), the ReLU, and twice that at (−∞
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 
@@ -31,12 +30,11 @@ from sterling.base.checks import real
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.model.problem import Problem
+from sterling.model.signal import coefficients, pull_of
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.labels import labelled
 from sterling.theory.numbers import Numbers, numbers_of
 
-_PEAK = 1 / math.sqrt(2 * math.pi)  # φ(0)
-_REACH = 12.0  # standard deviations; φ(12) is 2·10⁻³²
 _DERIVED = "sterling.theory.population, after Yin et al. 2019, arXiv 1903.05662"
 
 
@@ -63,64 +61,7 @@ def population_coefficients(correlation: float, surrogate: str | Surrogate = "re
     >>> round(alpha, 4), round(beta, 4)
     (0.1995, 0.1995)
     """
-    c = real(correlation, "correlation", -1, 1)
-    chosen = get_surrogate(surrogate)
-    if chosen.window is None:
-        return _by_quadrature(c, chosen)
-    low, high = chosen.window
-    parts = [_one_end(c, end) for end in (-low, high)]
-    return sum(alpha for alpha, _ in parts), sum(beta for _, beta in parts)
-
-
-def _one_end(c: float, x: float) -> tuple[float, float]:
-    """Return the parts of α and β from the window (0, x), an odd function of x."""
-    from scipy.special import ndtr
-
-    if x < 0:
-        alpha, beta = _one_end(c, -x)
-        return -alpha, -beta
-    if x == 0:
-        return 0.0, 0.0
-    s = math.sqrt((1 - c) * (1 + c))
-    if math.isinf(x):
-        return _PEAK / 2, _PEAK / 2
-    ratio = x / s if s > 0 else math.inf
-    inner = float(ndtr(-c * ratio))
-    return _PEAK / 2 - _density(x) * inner, _PEAK * (float(ndtr(ratio)) - 0.5)
-
-
-@lru_cache(maxsize=4096)
-def _by_quadrature(c: float, surrogate: Surrogate) -> tuple[float, float]:
-    from scipy.integrate import quad
-    from scipy.special import ndtr
-
-    slope = surrogate.derivative
-    s = math.sqrt((1 - c) * (1 + c))
-
-    def both(x: float) -> float:
-        return float(slope(x) + slope(-x))
-
-    def outer(a: float) -> float:
-        share = float(ndtr(-c * a / s)) if s > 0 else float(c < 0)
-        return both(a) * a * _density(a) * share
-
-    def inner(t: float) -> float:
-        return both(s * t) * _density(t)
-
-    # Kinks of μ′ at 1, and the width s of the step in `outer`.
-    cuts = sorted({min(1.0, _REACH), min(6 * s, _REACH)})
-    a = sum(
-        quad(outer, low, high, epsabs=1e-13, limit=200)[0]
-        for low, high in zip([0.0, *cuts], [*cuts, _REACH], strict=True)
-    )
-    cut = min(1 / s, _REACH) if s > 0 else _REACH
-    b = sum(quad(inner, low, high, epsabs=1e-13, limit=200)[0] for low, high in ((0.0, cut), (cut, _REACH)))
-    beta = _PEAK * b
-    return a + c * beta, beta
-
-
-def _density(x: float) -> float:
-    return _PEAK * math.exp(-x * x / 2)
+    return coefficients(real(correlation, "correlation", -1, 1), get_surrogate(surrogate))
 
 
 @labelled("exact", _DERIVED)
@@ -195,8 +136,7 @@ def signal(of: Problem | Instance, *, surrogate: str | Surrogate = "relu") -> fl
 
 def pull(numbers: Numbers) -> float:
     """Return S."""
-    alpha, beta = population_coefficients(1 - 2 / numbers.n, numbers.surrogate)
-    return _scale(numbers) * (alpha + beta)
+    return pull_of(numbers.n, numbers.norm2, numbers.surrogate)
 
 
 def _scale(numbers: Numbers) -> float:

@@ -17,7 +17,7 @@ from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Reference, mean, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said, schedule_words
-from sterling.dynamics.run import initial_latent
+from sterling.dynamics.options import initial_latent
 from sterling.errors import InputError
 from sterling.model.problem import Problem
 from sterling.plot.curves import visits_over_steps
