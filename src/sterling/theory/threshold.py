@@ -131,8 +131,8 @@ def expected_traps(
 @labelled(
     "mean-field",
     _SOURCE,
-    f"{_CELLS}, shares of 0.04 to 0.89: within 0.11; n = 384, identity, σ = 0.5 and 1, 60 data sets each: within "
-    "0.04; n = 96, θ = 0.3 and 0.5, σ = 0.25, 30 data sets each: within 0.19",
+    f"{_CELLS}, shares of 0.04 to 0.89: within 0.11; n = 384, identity, σ = 0.5 and 1, 60 data sets each: "
+    "within 0.04; n = 96, θ = 0.3 and 0.5, σ = 0.25, 30 data sets each: within 0.19",
 )
 def expected_last(
     of: Problem | Instance,
