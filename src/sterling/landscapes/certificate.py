@@ -183,7 +183,8 @@ class Certificate(Result):
             return 0
         if not np.isfinite(self.absence).all():
             return None
-        return longest(*self.absence.tolist(), schedule, step)
+        outward, overshoot = self.absence.tolist()
+        return longest(outward, overshoot, schedule, step)
 
     def verify(self, instance: Instance) -> bool:
         """Check the proofs on the data, with the definition of the gradient.
