@@ -4,7 +4,7 @@ Every function has the attributes ``kind`` (one of `KINDS`), ``source`` and ``ch
 it was compared with runs. `population.py` is about the infinite sample, `recurrence.py` (with `response.py`
 and `shares.py`) about one data set, `laws.py` (with `typical.py` and `slopes.py`) about the
 typical one. `chatter.py` (with `box.py`) is about weights that keep each other wrong, `threshold.py` about
-damping, `ladder.py` about the limits of every method.
+damping, `ladder.py` about the limits of every method, `proved.py` about samples that are proved to suffice.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from sterling.theory.laws import (
     samples_proved,
 )
 from sterling.theory.population import population_coefficients, population_gradient, signal
+from sterling.theory.proved import samples_for_proof
 from sterling.theory.recurrence import Balance, balance, drift, neighbours, occupancy, wrong_share
 from sterling.theory.threshold import expected_absorbed, expected_last, expected_traps, samples_for_last
 from sterling.theory.typical import drift_variance
@@ -66,6 +67,7 @@ __all__ = [
     "samples_for_least_squares",
     "samples_for_messages",
     "samples_for_occupancy",
+    "samples_for_proof",
     "samples_proved",
     "signal",
     "state_evolution",
