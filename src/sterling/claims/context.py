@@ -17,7 +17,7 @@ from sterling.base.text import sentence
 from sterling.errors import SterlingWarning
 from sterling.study import Store, Study, run
 
-_TERM = "this schedule fails a term"  # a warning of `train` that some experiments cause on purpose
+_TERM = "this schedule violates a condition"  # a warning of `train` that some experiments cause on purpose
 
 
 @dataclass

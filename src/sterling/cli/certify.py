@@ -7,7 +7,7 @@ import typer
 
 from sterling.base.files import printable
 from sterling.cli import options
-from sterling.cli.options import COUNT, FILE, check_targets, load, output, problem_option, run_option
+from sterling.cli.options import FILE, check_targets, load, output, run_option
 from sterling.cli.render import FAILED, about, note, print_json, print_verdict, speaker
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _USUAL = 12, 1600  # n and samples
 def certify(
     data: options.Data = None,
     n: options.SmallWidth = None,
-    samples: Annotated[int | None, problem_option(help="Number of samples, N. \\[1600]", **COUNT)] = None,
+    samples: Annotated[int | None, options.samples(1600)] = None,
     m: options.Units = None,
     noise: options.Noise = None,
     readout: options.Readout = None,

@@ -11,13 +11,12 @@ from sterling.cli.options import (
     COUNT,
     FILE,
     PICTURES,
-    SCHEDULES,
+    SCHEDULE,
     SEED,
     TABLES,
     check_targets,
     load,
     output,
-    problem_option,
     run_option,
 )
 from sterling.cli.render import about, print_json, print_verdict, speaker, write_table
@@ -36,7 +35,7 @@ _basin = partial(run_option, rich_help_panel="Basins")
 def landscape(
     data: options.Data = None,
     n: options.SmallWidth = None,
-    samples: Annotated[int | None, problem_option(help="Number of samples, N. \\[200]", **COUNT)] = None,
+    samples: Annotated[int | None, options.samples(200)] = None,
     m: options.Units = None,
     noise: options.Noise = None,
     readout: options.Readout = None,
@@ -58,7 +57,7 @@ def landscape(
         int | None, _basin(help="Start from COUNT random states and count where they end.", **COUNT)
     ] = None,
     steps: Annotated[int | None, _basin(help="Largest number of steps of each run. \\[1e6]", **COUNT)] = None,
-    schedule: Annotated[str | None, _basin(help=f"{SCHEDULES} \\[power:0.5,0.5]", metavar="SCHEDULE")] = None,
+    schedule: Annotated[str | None, _basin(**SCHEDULE)] = None,
     init: Annotated[int | None, _basin(help="Random seed of the starts. \\[0]", **SEED)] = None,
     plot: Annotated[
         Path | None, output(help="Draw loss against distance to the teacher: .png, .svg or .pdf.", **FILE)

@@ -67,15 +67,20 @@ COUNT: dict[str, Any] = {"metavar": "COUNT", "parser": count}
 SEED: dict[str, Any] = {"metavar": "SEED", "parser": count}
 FILE: dict[str, Any] = {"metavar": "FILE"}
 PAGES, PICTURES, TABLES = (".html", ".htm"), (".png", ".svg", ".pdf"), (".parquet", ".csv")
-SURROGATES = (
-    "Surrogate gradient: relu, identity, clipped_relu, hard_tanh, sigmoid, approx_sign or swish_sign."
-)
-THREADS = "Number of threads; results are the same for any value. \\[all cores]"
-SCHEDULES = "Step sizes: power:RATE,EXPONENT, constant:RATE or table:RATE,RATE,…"
-_INPUTS = (
-    "Distribution of the inputs: gaussian, rademacher, uniform, student_t:4, exponential, rectified, "
-    "shifted:0.5 or ar1:0.5; uniform+0.5 adds a mean. \\[gaussian]"
-)
+
+# What options say that verbs show under different titles.
+SURROGATE: dict[str, Any] = {
+    "help": "Surrogate gradient: relu, identity, clipped_relu, hard_tanh, sigmoid, approx_sign, swish_sign.",
+    "metavar": "NAME",
+}
+THREADS: dict[str, Any] = {
+    "help": "Number of threads; results are the same for any value. \\[all cores]",
+    **COUNT,
+}
+SCHEDULE: dict[str, Any] = {
+    "help": "Step sizes: power:RATE,EXPONENT, constant:RATE or table:RATE,RATE,… \\[power:0.5,0.5]",
+    "metavar": "SCHEDULE",
+}
 
 
 class _WithPlainHelp:
@@ -111,14 +116,16 @@ output = partial(problem_option, rich_help_panel="Output")
 
 # The data; None where an option was not given, so that those of a problem and of a file are not mixed up.
 Data = Annotated[Path | None, typer.Argument(metavar="FILE", help="Data file: .npz, .npy, .csv or .parquet.")]
-Width = Annotated[
-    int | None, problem_option("--n", help="Number of inputs, each with one binary weight. \\[64]", **COUNT)
-]
-SmallWidth = Annotated[
-    int | None,
-    problem_option("--n", help="Number of inputs, each with one binary weight; at most 24. \\[12]", **COUNT),
-]
-Samples = Annotated[int | None, problem_option(help="Number of samples, N. \\[4096]", **COUNT)]
+_N = "Number of inputs, each with one binary weight"
+Width = Annotated[int | None, problem_option("--n", help=f"{_N}. \\[64]", **COUNT)]
+SmallWidth = Annotated[int | None, problem_option("--n", help=f"{_N}; at most 24. \\[12]", **COUNT)]
+
+
+def samples(usual: int) -> Any:
+    """Return the option --samples, of ``usual`` samples where it is not given."""
+    return problem_option(help=f"Number of samples, N. \\[{usual}]", **COUNT)
+
+
 Units = Annotated[
     int | None, problem_option("--m", help="Number of hidden units, which share the weights. \\[1]", **COUNT)
 ]
@@ -133,7 +140,14 @@ Readout = Annotated[
         parser=readout,
     ),
 ]
-Inputs = Annotated[str | None, problem_option(help=_INPUTS, metavar="DISTRIBUTION")]
+Inputs = Annotated[
+    str | None,
+    problem_option(
+        help="Distribution of the inputs: gaussian, rademacher, uniform, student_t:4, exponential, "
+        "rectified, shifted:0.5 or ar1:0.5; uniform+0.5 adds a mean. \\[gaussian]",
+        metavar="DISTRIBUTION",
+    ),
+]
 Seed = Annotated[int | None, problem_option(help="Random seed of the data. \\[0]", **SEED)]
 Labels = Annotated[
     str | None,
@@ -153,7 +167,7 @@ Normalize = Annotated[
 PiecewiseConstant = Annotated[
     str, run_option(help="Surrogate gradient: relu, identity, clipped_relu or hard_tanh.", metavar="NAME")
 ]
-Threads = Annotated[int | None, run_option(help=THREADS, **COUNT)]
+Threads = Annotated[int | None, run_option(**THREADS)]
 Json = Annotated[bool, output("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, output("--quiet", "-q", help="Print no progress and no notes.")]
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from sterling.base.text import percent
 from sterling.cli import options
-from sterling.cli.options import COUNT, SCHEDULES, SEED, SURROGATES, problem_option
+from sterling.cli.options import COUNT, SCHEDULE, SEED, SURROGATE, THREADS, problem_option
 from sterling.cli.render import console, print_json, speaker
 from sterling.errors import InputError
 
@@ -23,7 +23,7 @@ def plan(
     m: options.Units = None,
     noise: options.Noise = None,
     readout: options.Readout = None,
-    surrogate: Annotated[str, problem_option(help=SURROGATES, metavar="NAME")] = "relu",
+    surrogate: Annotated[str, problem_option(**SURROGATE)] = "relu",
     samples: Annotated[
         int | None, _goal(help="Also predict the results for this number of samples.", **COUNT)
     ] = None,
@@ -45,9 +45,9 @@ def plan(
         int | None,
         _check(help="Number of steps of each run. \\[the number at which the row was checked]", **COUNT),
     ] = None,
-    schedule: Annotated[str | None, _goal(help=f"{SCHEDULES} \\[power:0.5,0.5]", metavar="SCHEDULE")] = None,
+    schedule: Annotated[str | None, _goal(**SCHEDULE)] = None,
     seed: Annotated[int | None, _check(help="Random seed of the trials. \\[0]", **SEED)] = None,
-    threads: Annotated[int | None, _check(help=options.THREADS, **COUNT)] = None,
+    threads: Annotated[int | None, _check(**THREADS)] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +13,8 @@ from sterling.cli.options import (
     FILE,
     PAGES,
     PICTURES,
-    SCHEDULES,
-    SURROGATES,
+    SCHEDULE,
+    SURROGATE,
     TABLES,
     check_targets,
     load,
@@ -29,15 +29,15 @@ from sterling.errors import CheckpointError, StoreError
 if TYPE_CHECKING:
     import numpy as np
 
+    from sterling.dynamics.options import Options
     from sterling.dynamics.orbit import Orbit
-    from sterling.dynamics.run import Options
     from sterling.model.instance import Instance
 
 
 def train(
     data: options.Data = None,
     n: options.Width = None,
-    samples: options.Samples = None,
+    samples: Annotated[int | None, options.samples(4096)] = None,
     m: options.Units = None,
     noise: options.Noise = None,
     readout: options.Readout = None,
@@ -50,8 +50,8 @@ def train(
     steps: Annotated[
         int, run_option(help="Number of steps, such as 1000000, 1_000_000 or 1e6.", **COUNT)
     ] = 1_000_000,
-    schedule: Annotated[str, run_option(help=SCHEDULES, metavar="SCHEDULE")] = "power:0.5,0.5",
-    surrogate: Annotated[str, run_option(help=SURROGATES, metavar="NAME")] = "relu",
+    schedule: Annotated[str | None, run_option(**SCHEDULE)] = None,
+    surrogate: Annotated[str, run_option(**SURROGATE)] = "relu",
     restart: Annotated[
         str | None,
         run_option(
@@ -115,8 +115,9 @@ def train(
     shows the results so far. With --checkpoint, the same command continues the run.
     """
     from sterling.dynamics.learned import outcome, problem_line
+    from sterling.dynamics.options import Options, initial_latent
     from sterling.dynamics.restart import parse_restart
-    from sterling.dynamics.run import Options, begin, initial_latent
+    from sterling.dynamics.run import begin
     from sterling.plot.style import VERDICT_COLOURS
     from sterling.schedules import parse_schedule
 
@@ -131,7 +132,7 @@ def train(
     )
     settings = Options(
         steps=steps,
-        schedule=parse_schedule(schedule),
+        schedule=None if schedule is None else parse_schedule(schedule),  # type: ignore[arg-type]
         surrogate=surrogate,  # type: ignore[arg-type]
         restart=None if restart is None else parse_restart(restart),
         engine=engine,
@@ -165,8 +166,9 @@ def train(
             colour, (_, verdict) = VERDICT_COLOURS[orbit.verdict.name], orbit._rows()[0]
             print_verdict(problem_line(orbit), verdict, colour, meaning, rows)
     finally:  # a full stdout must not cost the files
-        if plot or report or weights or predictions or out:
-            _write(orbit, instance, say, stopped is not None, plot, report, weights, predictions, out)
+        files = {"run saved": out, "picture": plot, "report": report}
+        files |= {"weights": weights, "predictions": predictions}
+        _write(orbit, instance, say, stopped is not None, files)
     if isinstance(stopped, KeyboardInterrupt):
         how = "use --checkpoint FILE to be able to continue"
         if stopped.__cause__ is not None:
@@ -237,44 +239,32 @@ def _write(
     instance: "Instance",
     say: Callable[[str], None],
     interrupted: bool,
-    plot: Path | None,
-    report: Path | None,
-    weights: Path | None,
-    predictions: Path | None,
-    out: Path | None,
+    files: Mapping[str, Path | None],
 ) -> None:
-    """Write the files that were asked for."""
+    """Write the files that were asked for, named by what they hold."""
+    from sterling.dynamics.learned import predictions_table, weights_table
 
-    def announce(path: Path) -> None:
+    for what, path in files.items():
+        if path is None:
+            continue
         if interrupted:  # the user waits for the end
             say(f"writing {path} …")
+        match what:
+            case "run saved":
+                orbit.save(path)
+            case "picture":
+                from sterling.plot.run import figure
+                from sterling.plot.style import save_figure
 
-    if out is not None:
-        announce(out)
-        orbit.save(out)
-        say(f"run saved: {out}")
-    if plot is not None:
-        from sterling.plot.run import figure
-        from sterling.plot.style import save_figure
+                save_figure(figure(orbit), path)
+            case "report":
+                from sterling.report.run_page import run_page
 
-        announce(plot)
-        save_figure(figure(orbit), plot)
-        say(f"picture: {plot}")
-    if report is not None:
-        from sterling.report.run_page import run_page
-
-        announce(report)
-        # The command for the page; empty where a program called it.
-        command = shlex.join(["sterling", *sys.argv[1:]]) if sys.argv[1:2] == ["train"] else ""
-        write_atomically(report, run_page(orbit, instance, command).encode())
-        say(f"report: {report}")
-    if weights is not None:
-        from sterling.dynamics.learned import weights_table
-
-        write_table(weights, weights_table(orbit))
-        say(f"weights: {weights}")
-    if predictions is not None:
-        from sterling.dynamics.learned import predictions_table
-
-        write_table(predictions, predictions_table(orbit, instance))
-        say(f"predictions: {predictions}")
+                # The command for the page; empty where a program called it.
+                command = shlex.join(["sterling", *sys.argv[1:]]) if sys.argv[1:2] == ["train"] else ""
+                write_atomically(path, run_page(orbit, instance, command).encode())
+            case "weights":
+                write_table(path, weights_table(orbit))
+            case "predictions":
+                write_table(path, predictions_table(orbit, instance))
+        say(f"{what}: {path}")

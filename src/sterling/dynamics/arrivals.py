@@ -1,19 +1,19 @@
-"""Weights that are still on their way to their first flip, and how they can change the long run.
+"""Weights that have not yet reached their first flip, and how they can change the long run.
 
-Latents move in proportion to the mass of the schedule, not to steps. After the mass H, the weights that have
-flipped are those that will be wrong in a share √(2π)/H of the steps or more. Weights that flip later lower
-the occupancy by about that share again, while chance moves its estimate by about 1/√T. Where H is not far
-above √T, as with rates like 1/√t, the interval of the long run is corrected twice:
+Latents move in proportion to the mass of the schedule, not to steps. The weights that flip within the mass H
+are those that will be wrong in a share √(2π)/H of the steps or more. Weights that flip later lower the
+occupancy by about that share again, while chance moves its estimate by about 1/√T. Where H is not far above
+√T, as with rates like 1/√t, the interval of the long run is corrected twice:
 
-1. It leaves out the first three quarters of the steps instead of one, since some weights arrive late.
-2. Its lower end allows for weights still on their way. One that comes closer at speed g per unit of mass is
-   wrong for a share of about g/S of the time (mean-field). S = (μ′(0+) + μ′(0−))/√(2πn) is the mean pull on
-   one wrong weight to leading order in 1/n, for inputs of unit variance; it is exact for ReLU and identity.
-   Twice that share is taken off.
+1. It leaves out the first three quarters of the steps, not just one quarter: some weights flip late.
+2. Its lower end allows for weights that have not flipped. If the latent nears zero at speed g per unit of
+   mass, its weight is wrong for a share of about g/S of the time (mean-field). Twice that share is
+   subtracted. S = (μ′(0+) + μ′(0−))/√(2πn) is the mean pull on one wrong weight to leading order in 1/n, for
+   inputs of unit variance; it is exact for ReLU and identity.
 
-`python -m benchmarks.papers.recurrence --coverage` counts how often the interval holds the stationary value:
-in 91 and 90 of 96 data sets at 10⁵ and 10⁶ steps with rates 0.5/√(t + 1), in 93 and 88 at constant rates of
-0.1 and 0.003 (10⁵ steps).
+`python -m benchmarks.papers.recurrence --coverage` counts in how many of 96 data sets the interval contains
+the stationary value. With rates 0.5/√(t + 1) it does in 91 after 10⁵ steps and in 90 after 10⁶; with constant
+rates of 0.1 and 0.003 in 93 and 88 after 10⁵ steps.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from sterling.returns.batch_means import BURN_IN, LONG_BURN_IN
 from sterling.schedules import MAX_STEPS, Schedule
 from sterling.surrogates import Surrogate
 
-_AMPLE = 15  # mass in units of √T above which late arrivals are lost in the noise
-_ALLOWED = 2.0  # safety factor on the shares of coming weights, whose speed is known only roughly
+_AMPLE = 15  # mass in units of √T above which the effect of late flips is lost in the noise
+_ALLOWED = 2.0  # safety factor on the shares of weights that will flip, whose speed is known only roughly
 _NEAR = 1e-9  # an argument close to zero, to evaluate μ′ on either side of the step
 
 
 def burn_in(schedule: Schedule, steps: int) -> float:
-    """Return the share of a run to leave out."""
+    """Return the share of a run that the interval leaves out."""
     ample = schedule.mass(steps) >= _AMPLE * math.sqrt(steps)
     return BURN_IN if ample else LONG_BURN_IN
 
@@ -40,9 +40,9 @@ def burn_in(schedule: Schedule, steps: int) -> float:
 def arrivals(
     schedule: Schedule, steps: int, before: np.ndarray, now: np.ndarray, resting: np.ndarray
 ) -> tuple[tuple[int, float], ...]:
-    """Return (weight, step of the first flip) for weights that move towards it, the earliest first.
+    """Return (weight, predicted step of its first flip) for latents that near zero, the earliest first.
 
-    Latents were ``before`` at step 0 and are ``now``, at ``steps``; ``resting`` marks weights that never
+    ``before`` and ``now`` are the latents at step 0 and at ``steps``; ``resting`` marks weights that never
     flipped.
     """
     before, now = np.abs(before), np.abs(now)
@@ -63,7 +63,7 @@ def _step_of_mass(schedule: Schedule, mass: float, low: int) -> float:
 
 
 def allowance(surrogate: Surrogate, mass: float, before: np.ndarray, now: np.ndarray, n: int) -> float:
-    """Return the factor by which weights on their way can lower the occupancy; latents as in `arrivals`."""
+    """Return the factor by which weights yet to flip can lower the occupancy; latents as in `arrivals`."""
     slopes = float(surrogate.derivative(_NEAR) + surrogate.derivative(-_NEAR))
     pull = slopes / math.sqrt(2 * math.pi * n)
     if not len(before) or pull <= 0:

@@ -1,7 +1,7 @@
 """What both engines write down when weights flip: visits to the reference, averages, records.
 
-`build` passes the functions through a compiler for the event engine, or leaves them as they are for the dense
-one. An *interval* is a span of steps in which no weight flips; it starts at the anchor.
+`build` compiles the functions for the event engine, or leaves them as they are for the dense one. An
+*interval* is a span of steps in which no weight flips; it starts at the anchor.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ from sterling.returns.counts import (
     WRONG_SUMS,
 )
 
-#: Functions of a `RunState` and a `Log`, which they change.
+#: Functions that change a `RunState` and a `Log`.
 Bookkeeping = namedtuple("Bookkeeping", "look close spend flip rest full")
 
 
 def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]) -> Bookkeeping:
-    """Return the functions, passed through a compiler: ``embedded`` ones become part of their callers."""
+    """Return the functions, each compiled by ``helper`` or by ``embedded``, which inlines it."""
 
     @helper
     def bin_of(time):
@@ -69,7 +69,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
 
     @helper
     def returned(cells, n, time):
-        """Count an absence of ``time`` steps, which ends."""
+        """Count a completed absence of ``time`` steps."""
         cells[RETURN_TIMES + bin_of(time)] += 1
         cells[LONGEST_RETURN] = max(cells[LONGEST_RETURN], time)
         cells[FLIPPED + 2 * n + cells[DEEPEST]] += 1
@@ -77,7 +77,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
 
     @helper
     def stayed(cells, time):
-        """Count a stay of ``time`` steps, which ends; an absence begins."""
+        """Count a completed stay of ``time`` steps; an absence begins."""
         cells[SOJOURN_TIMES + bin_of(time)] += 1
         cells[LONGEST_SOJOURN] = max(cells[LONGEST_SOJOURN], time)
         cells[DEEPEST] = 0
@@ -89,7 +89,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
 
     @helper
     def flipped(cells, n, k, leaving):
-        """Count the flip of weight k; ``leaving`` says whether it is one that leaves the reference."""
+        """Count the flip of weight k; ``leaving`` says whether this flip leaves the reference."""
         cells[FLIPPED + k] += 1
         if leaving:
             cells[FLIPPED + n + k] += 1
@@ -98,8 +98,8 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
     def note(cells, n, anchor, stop, occupied, visits, distance):
         """Note the counts at the marks and ends of batches within the interval (anchor, stop].
 
-        ``occupied`` counts the steps at the reference before the anchor, ``visits`` also the arrival at the
-        beginning of the interval, which is spent at a ``distance`` from the reference.
+        ``occupied`` counts the steps at the reference before the anchor; ``visits`` includes an arrival at
+        the anchor. ``distance`` is the distance from the reference throughout the interval.
         """
         while cells[NEXT] <= stop:
             step = cells[NEXT]
@@ -138,7 +138,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
 
     @helper
     def restart(cells, n, step):
-        """Forget what was counted about a former reference: the new one was never visited before the step."""
+        """Discard the counts of a former reference: the new one was never visited before the step."""
         cells[MOVED] = step
         cells[DEEPEST] = 0
         cells[LONGEST_RETURN] = 0
@@ -152,7 +152,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
     def look(run, log, square):
         """Note the loss of the current state; while seeking, make it the reference if it is the best so far.
 
-        Returns whether it is: then all counts about the reference start afresh. Nothing is lost by that: a
+        Returns whether it became the reference; all counts of visits then start at zero. Nothing is lost: a
         state of strictly lower risk than all before has not been visited before.
         """
         clock = run.clock
@@ -171,14 +171,14 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
             clock[SOJOURNS] = 0
             if run.tally.size:
                 restart(run.tally, run.signs.size, clock[ANCHOR])
-            log.counts[LOGGED_RETURNS] = 0  # what was recorded of the former reference is void
+            log.counts[LOGGED_RETURNS] = 0  # records of the former reference are void
             log.counts[LOGGED_SOJOURNS] = 0
             return True
         return False
 
     @embedded
     def close(run, log, step):
-        """Account for the steps from the anchor to ``step`` (excluded), in which the weights rested."""
+        """Count the steps from the anchor to ``step`` (excluded), in which no weight flipped."""
         clock = run.clock
         anchor, occupied, counting = clock[ANCHOR], clock[OCCUPIED], run.tally.size > 0
         present = clock[DISTANCE] == 0
@@ -214,7 +214,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
 
     @embedded
     def spend(run, mass):
-        """Return the mass up to the end of an interval of this mass; two floats keep the last digits."""
+        """Add the mass of an interval; return the sum so far, of which two floats keep the last digits."""
         total, carry = run.mass[TOTAL], run.mass[CARRY]
         part = mass + carry
         new = total + part
@@ -223,7 +223,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
 
     @embedded
     def flip(run, log, step, total, k, leaving):
-        """Flip a weight at a step; ``total`` is the mass up to it, ``leaving`` means off the reference."""
+        """Flip weight k at a step; ``total`` is the mass up to it, ``leaving`` as in `flipped`."""
         clock, signs = run.clock, run.signs
         sign = signs[k]
         if sign > 0:
@@ -251,7 +251,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
 
     @embedded
     def full(log, n):
-        """Whether one more event might not fit into the log."""
+        """Return whether the log may be too full for one more event."""
         counts = log.counts
         return (
             (log.flips.size > 0 and counts[LOGGED] + n > log.flips.size)

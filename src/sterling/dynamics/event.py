@@ -1,6 +1,6 @@
-"""The event engine: sets up the kernels for an instance, lends them threads, and calls them.
+"""The event engine sets up the kernels for an instance, gives them threads, and calls them.
 
-Exact for piecewise-constant surrogates, whose gradients are constant while no weight flips.
+It is exact for piecewise-constant surrogates, whose gradients are constant while no weight flips.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sterling.errors import InputError
 from sterling.exact.grid import aligned_zeros, padded_width
 from sterling.exact.jit import INTERPRETED
 from sterling.model.instance import Instance
+from sterling.optimizers.base import PLAIN, Motion
 from sterling.surrogates import Surrogate
 
 #: Memory for gradients of visited states unless the caller sets another bound.
@@ -25,16 +26,16 @@ _LITTLE = 1 << 20  # bytes; if all states fit into these, free memory is not che
 
 _PATIENCE = 20_000  # idle polls (some tens of microseconds) before a helper thread sleeps
 _NAP = 2e-4  # seconds that it sleeps
-_WORTHWHILE = 0.3  # helpers poll for work above this many entries read for new states, per event and n
+_WORTHWHILE = 0.3  # entries read for new states, per event and weight, above which helpers poll for work
 _MOST_THREADS = 64
-_FIRST_SLOTS = 1024  # states the cache starts with; it doubles up to its bound
+_FIRST_SLOTS = 1024  # room of the first cache, in states; it doubles up to its bound
 _APART = 1024  # distances between states computed at a time
 _RECOVERABLE = 1 << 50  # smaller sums can be recovered exactly from their float64 gradients
 _SPLIT = 1 << 17  # with fewer entries a second thread costs more than it saves
 
 
 class EventEngine:
-    """Moves from flip to flip; the surrogate must be piecewise constant.
+    """The engine that moves from flip to flip; the surrogate must be piecewise constant.
 
     At most ``threads`` threads work on one new state. Gradients of visited states take ``cache_bytes``.
     Results are the same for any value of either.
@@ -47,12 +48,17 @@ class EventEngine:
         arguments: tuple,
         state: RunState,
         log: Log,
+        motion: Motion,
         threads: int,
         cache_bytes: int | None = None,
     ):
         self.state, self.log = state, log
         self.unit, n = instance.unit, instance.n
-        self.schedule = kernels.StepSizes(*arguments)
+        self.kernel, self.schedule = kernels.advance, kernels.StepSizes(*arguments)
+        if motion != PLAIN:
+            from sterling.dynamics import relax
+
+            self.kernel, self.schedule = relax.advance, relax.way_of(motion, arguments, n)
         if INTERPRETED or instance.grid.rows.size < _SPLIT:
             threads = 1
         threads = min(threads, _MOST_THREADS)
@@ -78,7 +84,7 @@ class EventEngine:
                 helper.start()
         before = self.state.clock.copy()
         while True:
-            status = kernels.advance(
+            status = self.kernel(
                 self.data,
                 self.base,
                 self.job,
@@ -154,9 +160,9 @@ class EventEngine:
 def machinery(
     instance: Instance, surrogate: Surrogate, signs: np.ndarray, threads: int
 ) -> tuple[passes.PassData, passes.Base, passes.Job, passes.Scratch]:
-    """Return what the passes over the data need, with a base of these signs.
+    """Return the arguments of the passes over the data, with a base of these signs.
 
-    Kernels do not check lengths, and the data come from users' code and files, so lengths are checked here.
+    The data come from users' code and files, and kernels do not check lengths, so lengths are checked here.
     """
     grid, n, m, samples = instance.grid, instance.n, instance.m, instance.samples
     rows, width, code = samples * m, padded_width(n), grid.rows.dtype
@@ -172,8 +178,8 @@ def machinery(
     for what, (array, shape, types) in shapes.items():
         if array.shape != shape or array.dtype not in types:
             raise InputError(
-                f"the {what} of this instance are {array.dtype} {array.shape}, where {shape} belongs to "
-                f"n={n}, m={m}, N={samples}: draw or read the data again"
+                f"the {what} of this instance are {array.dtype} {array.shape}, but n={n}, m={m}, "
+                f"N={samples} need {shape}: draw or read the data again"
             )
     wide = 3 * instance.preactivation_bound >= 1 << 31
     before = aligned_zeros((1, rows), np.int64 if wide else np.int32)[0]
@@ -219,9 +225,9 @@ def machinery(
 
 
 def row_sum_limit(instance: Instance) -> int:
-    """Return the Σ |weight| of rows whose sum is sure to fit 32 bits, or 0 where 64 bits are needed.
+    """Return the largest Σ |weight| for which a sum of rows fits 32 bits, or 0 if it needs 64 bits.
 
-    A weight is a change of a coefficient, which reaches twice the bound of coefficients.
+    A weight is the change of a coefficient, so it is at most twice the bound of coefficients.
     """
     largest = 2 * instance.coefficient_bound
     limit = ((1 << 31) - 1) // instance.code_bound
@@ -230,7 +236,7 @@ def row_sum_limit(instance: Instance) -> int:
 
 
 def _slot_bound(n: int, exact: bool, cache_bytes: int | None) -> int:
-    """Return how many states the cache may hold; where sums are kept ``exact``, each takes two rows of n."""
+    """Return how many states the cache may hold; with ``exact`` sums, each takes two rows of n."""
     states = 1 << min(n, 30)
     each = 8 * n * (2 if exact else 1) + 8 * -(-n // 64) + 36
     if cache_bytes is None:

@@ -1,6 +1,6 @@
 """The errors of a run over time, in bins that grow with time; `plot` draws them.
 
-Computed from the recorded flips, so it is exact however many steps the run has.
+They are computed from the recorded flips, so they are exact for any number of steps.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def history(orbit: Orbit) -> History:
 
 
 def _ergodic_errors(orbit: Orbit, flips: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Distance of sign(Σ η_s w_s, s < edge) to the reference at the end of each bin."""
+    """Return the distance of sign(Σ η_s w_s, s < edge) to the reference at the end of each bin."""
     clock = _mass_at(orbit, edges, edges)
     shape = (len(edges) - 1, orbit.n)
     cell = (np.searchsorted(edges, flips["step"], side="right") - 1) * orbit.n + flips["coordinate"]
@@ -85,10 +85,10 @@ def _mass_at(orbit: Orbit, steps: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def _plain_mass_at(schedule: Schedule, steps: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return H at many steps: exact for a table, otherwise interpolated between the edges.
+    """Return the mass H at many steps: exact for a table, otherwise interpolated between the edges.
 
-    The integral of the power law is the axis of the interpolation, so H is a straight line there up to the
-    small terms of Euler and Maclaurin.
+    The interpolation is linear in the integral of the power law. As a function of that integral, H is a
+    straight line up to the small terms of Euler and Maclaurin.
     """
     if isinstance(schedule, Table):
         sums = np.concatenate([[0.0], np.cumsum(schedule.rates)])

@@ -1,8 +1,8 @@
-"""The event loop: from weight flip to weight flip, in time proportional to n for a state seen before.
+"""The event loop moves from flip to flip, in time proportional to n if the state was seen before.
 
 Between two flips the latents move on straight lines in the mass of the schedule, so the next flip has a
 closed form (docs/science, 6). Gradients of visited states are kept in a cache of bounded memory; a new state
-costs one pass over the data (`passes.py`). What a run means is defined, slowly, in `dense.py`.
+costs one pass over the data (`passes.py`). `dense.py` defines what a run is.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class StepSizes(NamedTuple):
 
 
 @embedded
-def _fastest(gradient, latent):
+def fastest(gradient, latent):
     """Return max_k G_k/u_k; its inverse is the mass to the next flip, and ≤ 0 means never.
 
     A latent moves towards zero where G_k and u_k have the same sign. A zero latent, which has sign +1, flips
@@ -73,7 +73,7 @@ def _fastest(gradient, latent):
 
 @helper
 def _flips_at(gradient, latent, signs, mass):
-    """Whether some weight differs once so much mass is spent: the definition, to the last bit."""
+    """Return whether some weight has flipped after this mass: the definition, to the last bit."""
     for k in range(latent.size):
         if (latent[k] - mass * gradient[k] >= 0.0) != (signs[k] > 0):
             return True
@@ -84,9 +84,9 @@ def _flips_at(gradient, latent, signs, mass):
 def _search(schedule, gradient, latent, signs, anchor, until, target):
     """Return the first step after the anchor with a flip, at most until + 1, and the mass up to it.
 
-    The mass gives the step up to rounding; between ``below``, without a flip, and ``above`` the
-    definition decides. As a rule one of the two is next to the other at once. Where a step adds less than
-    rounding (rates of zero, subnormal ones) they may be far apart, so strides double.
+    The mass gives the step up to rounding. The definition then decides between ``below``, where no weight
+    has flipped, and ``above``. These are usually neighbours from the start. They may be far apart where a
+    step adds less than rounding (zero or subnormal rates), so strides double.
     """
     kind, rate, exponent, sums = schedule.kind, schedule.rate, schedule.exponent, schedule.sums
     step = _guess(kind, rate, exponent, anchor, target)
@@ -127,11 +127,11 @@ def _search(schedule, gradient, latent, signs, anchor, until, target):
 def _next_flip(schedule, gradient, run, ratio, until, pace):
     """Return the first step after the anchor with a flip, at most until + 1, and the mass up to it.
 
-    ``ratio`` is the inverse of the mass to the flip, ``pace`` the step size of late, 0 if unknown. Where
-    they give the step so clearly that rounding cannot matter, one mass settles it; anything else is
-    decided by the definition, to the last bit.
+    ``ratio`` is the inverse of the mass to the flip, ``pace`` the recent step size, 0 if unknown. Often
+    they give the step so clearly that rounding cannot matter, and one mass proves it. Otherwise the
+    definition decides, to the last bit.
     """
-    begun = run.clock[EPOCH]  # of the schedule: its steps are counted from there
+    begun = run.clock[EPOCH]  # step at which the schedule began
     anchor = run.clock[ANCHOR] - begun
     until -= begun
     target = 1.0 / ratio
@@ -139,7 +139,7 @@ def _next_flip(schedule, gradient, run, ratio, until, pace):
         span = math.floor(1.0 / (ratio * pace)) + 1.0
         step = anchor + np.int64(span)
         mass = schedule.rate * _narrow(schedule.exponent, span, float(anchor) + 0.5 * (span + 1.0))
-        last_rate = 1.0 - abs(schedule.exponent) * span / (anchor + 1.0)  # at least, as a share of the mean
+        last_rate = 1.0 - abs(schedule.exponent) * span / (anchor + 1.0)  # lower bound as a share of the mean
         if (
             step <= until
             and mass > target * (1.0 + _UNSURE)
@@ -151,7 +151,7 @@ def _next_flip(schedule, gradient, run, ratio, until, pace):
 
 
 @embedded
-def _move_latents(latent, gradient, mass, first):
+def move_latents(latent, gradient, mass, first):
     """Move up to 64 latents; bit i says that weight first + i flips."""
     mask = np.uint64(0)
     last = min(first + 64, latent.size)
@@ -176,7 +176,7 @@ def _step_to(run, gradient, cache, log, step, mass):
     words = cache.keys.shape[0]
     leaving = run.clock[DISTANCE] == 0
     for word in range(words):
-        mask = _move_latents(latent, gradient, mass, 64 * word)
+        mask = move_latents(latent, gradient, mass, 64 * word)
         cache.key[word] ^= mask
         while mask != 0:
             k = 64 * word + trailing_zeros(mask)
@@ -188,10 +188,10 @@ def _step_to(run, gradient, cache, log, step, mass):
 
 @njit
 def advance(data, base, job, scratch, schedule, unit, run, cache, log, until, budget):
-    """Run the events up to step ``until``, or until something needs the caller.
+    """Run the events up to step ``until``, or until the caller is needed; return a reason of `state.py`.
 
-    ``budget`` is spent in units of about a nanosecond, so that the caller can look after signals and the
-    display. Returns one of the reasons of `state.py`.
+    ``budget`` limits the work, in units of about a nanosecond, so that the caller can check signals and
+    update the display.
     """
     size = run.signs.size
     pace = 0.0
@@ -210,7 +210,7 @@ def advance(data, base, job, scratch, schedule, unit, run, cache, log, until, bu
         if run.clock[CURRENT] != cache.squares[slot] and _look(run, log, cache.squares[slot]):
             return RESTARTED
         gradient = cache.gradients[slot]
-        ratio = _fastest(gradient, run.latent)
+        ratio = fastest(gradient, run.latent)
         if ratio <= 0.0:
             return ABSORBED
         if budget <= 0:

@@ -1,7 +1,7 @@
 """The outcome of a run in words and tables: its verdict, its weights by feature, and their predictions.
 
-The weights are decoded by the last iterate and by the sign of the time average, and, where the teacher is not
-known, by the best state seen as well.
+Weights are decoded in two ways: the last iterate, and the sign of the time average. If the teacher is
+unknown, the best state seen is a third.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 _ADVICE = {
     "time average": "decode with the time average, which fits these data best",
     "best state seen": "the best state seen fits these data best, but was chosen by them: compare it "
-    "with the time average on data set aside",
+    "with the time average on held-out data",
     "last iterate": "the last iterate fits these data best, but that is luck: compare it with the time "
-    "average on data set aside",
+    "average on held-out data",
 }
 
 
 def weights_table(orbit: Orbit) -> pl.DataFrame:
-    """Return a row for each weight: its feature, its sign by the last iterate, by the time average and in the
-    reference, and the time average itself, in units of 1/√n, so from −1 to 1.
+    """Return a row for each weight: its feature, and its sign in last iterate, time average and reference.
+    The last column is the time average in units of 1/√n, from −1 to 1.
     """
     import polars as pl
 
@@ -43,13 +43,13 @@ def weights_table(orbit: Orbit) -> pl.DataFrame:
             "last": orbit.signs,
             "average": orbit.ergodic_signs,
             reference: orbit.reference,
-            "time_average": (orbit.ergodic_mean * math.sqrt(orbit.n)).round(12),  # ±1 where it never changed
+            "time_average": (orbit.ergodic_mean * math.sqrt(orbit.n)).round(12),  # ±1 if it never flipped
         }
     )
 
 
 def predictions_table(orbit: Orbit, instance: Instance) -> pl.DataFrame:
-    """Return a row for each sample, in the order of the data: its label, and each reading's answer."""
+    """Return a row for each sample, in the order of the data: its label, and what each decoding predicts."""
     import polars as pl
 
     columns = {"sample": np.arange(instance.samples), "label": instance.labels}
@@ -95,7 +95,7 @@ def problem_line(orbit: Orbit) -> str:
 
 
 def meaning(orbit: Orbit) -> str:
-    """Return the meaning of the verdict for this run, as a sentence; "elsewhere" needs a teacher."""
+    """Return the meaning of the verdict for this run, as a sentence that fits the kind of reference."""
     reference = "teacher" if orbit.reference_kind == "teacher" else "best state seen"
     if reference != "teacher":
         if orbit.verdict is Verdict.TRAPPED:
@@ -105,8 +105,8 @@ def meaning(orbit: Orbit) -> str:
             )
         if orbit.verdict is Verdict.RECURRENT:
             return (
-                f"The {reference} was left and visited again: compare it with the time average on data set "
-                "aside, or take more samples."
+                f"The {reference} was left and visited again: compare it with the time average on held-out "
+                "data, or take more samples."
             )
     words = orbit.verdict.meaning.replace("reference", reference)
     if orbit.verdict is Verdict.RECURRENT and not orbit.errors:
@@ -118,8 +118,8 @@ def meaning(orbit: Orbit) -> str:
 def outcome(orbit: Orbit, instance: Instance) -> tuple[str, list[tuple[str, str]]]:
     """Return the meaning of the verdict with advice, and the main results as a table.
 
-    Where the teacher is not known, the table says how well each reading fits the data: how many labels are
-    right where these are whole, else the error. The advice on which to take follows from that.
+    If the teacher is unknown, the table says how well each decoding fits the data: the number of right labels
+    if all labels are integers, else the error. The advice follows from that.
     """
     words = meaning(orbit)
     _, steps, *rows = orbit._rows()

@@ -1,8 +1,7 @@
 """Gradients of states: kept in a cache of bounded memory, or computed from those of the nearest known state.
 
-A run that finds no state again keeps none: each is computed from the one before.
-The event loop (`kernels.py`) asks for the gradient at the current signs; the work on the data is done by
-`passes.py`.
+A run that never returns to a state keeps no states: it computes each from the one before.
+The event loop (`kernels.py`) asks for the gradient at the current signs; `passes.py` works on the data.
 """
 
 from __future__ import annotations
@@ -36,53 +35,53 @@ from sterling.exact.machine import clear_lowest, ones, trailing_zeros
 # Cells of Cache.state
 (
     SIZE,  # slots in use
-    HAND,  # where the search for a slot to free goes on
+    HAND,  # slot at which the search for one to free continues
     CURRENT_SLOT,
     LAST_SIZE,  # 1 once the memory bound forbids growth
     MISSES,  # states computed since one was last found
     PASSING,  # 1 while states are not kept, see `_count_miss`
-    WAIT,  # misses after which that is tried
-    READ_THEN,  # entries read in all when the interval now measured began
-    READ_KEPT,  # entries read in the interval before that trial
-    COUNTING,  # rows that had a coefficient, at the last look
+    WAIT,  # misses after which the run tries to keep no states
+    READ_THEN,  # total of entries read when the current trial interval began
+    READ_KEPT,  # entries read in the last interval in which states were kept
+    COUNTING,  # rows with a nonzero coefficient, when last counted
     KNOWN,  # 1 where `Cache.parked` holds the sums of the base
     SINCE,  # states since the dearer way was last measured
 ) = range(12)
 
 SPARE = 0  #: the slot of a state that is not kept
 
-_ROWS = 8  # what the rows of one more differing sign cost, in columns
-_INDEX = 32  # bits for an index beside its cost
+_ROWS = 8  # cost of the rows for one more differing sign, in columns
+_INDEX = 32  # bits for the index in a number that packs cost and index
 _SEARCHED = 1 << 13  # cached states among which the nearest to a new one is sought
-_LEAN = 0.1  # weight of the newest state when the base chooses where to move
-MANY = 1 << 30  # uses are not counted beyond
-SEEN = 1 << 12  # states that are remembered, by hash alone, while none is kept
+_LEAN = 0.1  # weight of the newest state in `Cache.lean`
+MANY = 1 << 30  # uses are counted up to this number
+SEEN = 1 << 12  # states remembered by their hash alone while states are not kept
 FIRST_WAIT, _LONGEST_WAIT = 256, 1 << 20
 _TRIAL = 128  # states in each of the two intervals that are compared
-_WORD = 2  # what a word of the search costs, in entries
+_WORD = 2  # cost of one word of the search, in entries
 _LOOK_AGAIN = 1024  # states after which the dearer way is measured again
 
 
 class Cache(NamedTuple):
-    """Gradients of visited states, found by a hash of the signs; the least useful leave first."""
+    """Gradients of visited states, found by a hash of the signs; those not used lately are dropped first."""
 
     gradients: np.ndarray  # float64 (slots, n)
-    totals: np.ndarray  # int64 (slots, n), the sums behind them where floats cannot hold these, else empty
+    totals: np.ndarray  # int64 (slots, n), the exact sums if floats cannot hold them, else empty
     squares: np.ndarray  # int64 (slots,), sums of squared residual codes
     keys: np.ndarray  # uint64 (words, slots), packed signs
     hashes: np.ndarray  # uint64 (slots,)
     uses: np.ndarray  # int32 (slots,)
     following: np.ndarray  # int32 (slots,), next slot of the same bucket or -1
     buckets: np.ndarray  # int32 (power of two,), first slot or -1
-    zobrist: np.ndarray  # uint64 (n,), what a flip does to the hash
+    zobrist: np.ndarray  # uint64 (n,), a flip of weight k changes the hash by XOR with entry k
     key: np.ndarray  # uint64 (words + 1,), key of the current state, then its hash
-    state: np.ndarray  # int64 (4,)
+    state: np.ndarray  # int64 (12,), the cells above
     base: np.ndarray  # uint64 (words, 1), key of the base
     lean: np.ndarray  # float64 (n,), recent share of new states that differ from the base
     apart: np.ndarray  # int64, room for distances
     seen: np.ndarray  # uint64 (SEEN,), hashes of recent states that were not kept
     parked: np.ndarray  # int64 (n,), gradient sums of the base, where known
-    share: np.ndarray  # float64 (1,), rows that change from state to state, over what normal inputs predict
+    share: np.ndarray  # float64 (1,), rows that changed, divided by the number that `_predicted` gives
 
 
 @embedded
@@ -110,12 +109,12 @@ def find(cache):
 
 @helper
 def _forget(cache):
-    """Free the slot that the sweeping hand finds unused; uses fade as it passes."""
+    """Free the first unused slot after the hand, which halves the uses of all slots it passes; return it."""
     hand = cache.state[HAND]
     last = cache.uses.size - 1
     while cache.uses[hand] > 0:
         cache.uses[hand] >>= 1
-        hand = hand % last + 1  # the spare slot is passed over
+        hand = hand % last + 1  # skips the spare slot
     cache.state[HAND] = hand % last + 1
     bucket = np.int64(cache.hashes[hand] & np.uint64(cache.buckets.size - 1))
     slot = cache.buckets[bucket]
@@ -150,10 +149,10 @@ def _insert(cache):
 
 @embedded
 def _nearest(cache):
-    """Return the cached state from which the current one is cheapest to reach, looking at the newest slots.
+    """Return the slot of the state, among the newest, from which the current one is cheapest to compute.
 
-    Each sign in which the two differ costs rows of the data, as many bytes as eight columns; each in which
-    the cached state differs from the base costs one column.
+    Each sign in which the two differ costs rows of the data, about as many bytes as eight columns. Each sign
+    in which the cached state differs from the base costs one column.
     """
     words = cache.keys.shape[0]
     direct = np.int64(0)
@@ -173,7 +172,7 @@ def _nearest(cache):
             known, key, parked = cache.keys[w, start:stop], cache.key[w], cache.base[w, 0]
             for i in range(apart.size):
                 apart[i] += _ROWS * ones(known[i] ^ key) + ones(known[i] ^ parked)
-        cheapest = best << _INDEX  # cost and index in one number, so that many are compared at once
+        cheapest = best << _INDEX  # cost and index in one number: one minimum finds both
         for i in range(apart.size):
             cheapest = min(cheapest, (apart[i] << _INDEX) + i)
         if cheapest < best << _INDEX:
@@ -185,7 +184,7 @@ def _nearest(cache):
 
 @embedded
 def plan_first(data, job, signs):
-    """Write the job that computes a state from nothing and parks the base there."""
+    """Write the job that computes a state from scratch and makes it the base."""
     constant = np.int64(0)
     for k in range(signs.size):
         weight = np.int64(signs[k]) << data.shifts[k]
@@ -200,7 +199,7 @@ def plan_first(data, job, signs):
 
 @helper
 def write_flip(data, job, index, k, sign):
-    """Write down that weight k takes this sign; return what its offset adds."""
+    """Add to the job that weight k takes this sign; return what its offset adds to pre-activations."""
     step = np.int64(2 * sign) << data.shifts[k]
     job.flips[index] = k
     job.steps[index] = step
@@ -211,7 +210,7 @@ def write_flip(data, job, index, k, sign):
 
 @helper
 def pad(data, job, first, count):
-    """Fill an odd list up with a step of zero, where columns are taken in pairs; return its length."""
+    """Pad a list of odd length with a step of zero if columns are taken in pairs; return its length."""
     if data.paired and count % 2 == 1:
         job.flips[first + count] = job.flips[first]
         job.steps[first + count] = 0
@@ -240,13 +239,13 @@ def _plan_rest(data, job, known, key, signs, lead):
 
 @embedded
 def _plan(data, base, job, cache, signs, near):
-    """Write the job that leads from the base over the known state in slot ``near`` to these signs.
+    """Write the job that leads from the base via the known state in slot ``near`` to these signs.
 
-    The base follows when more coordinates of recent new states differ from it than agree, and this state
-    is nearer to their majority.
+    The base moves to this state if it is nearer than the base to the majority of recent new states, taken
+    sign by sign.
     """
     lean = cache.lean
-    lead = np.int64(0)  # of the one type with which the parts below are compiled
+    lead = np.int64(0)  # typed: the functions below are compiled for this type alone
     constant = np.int64(0)
     majority = 0
     apart = 0
@@ -274,10 +273,10 @@ def _plan(data, base, job, cache, signs, near):
 
 @embedded
 def _predicted(rows, n, flips):
-    """Return how many of the rows change sign when ``flips`` of n weights do, if inputs are normal and alike.
+    """Return the expected number of rows that change sign with ``flips`` of n weights, for normal inputs.
 
-    Two sums of n normal numbers that differ in the signs of a share x of these have unlike signs with
-    probability 2/π·arcsin √x.
+    If two sums of the same n normal numbers differ in the signs of a share x of the terms, they have opposite
+    signs with probability 2/π·arcsin √x.
     """
     part = flips / n
     return rows * 0.6366 * math.sqrt(part) * (1.0 + part / 6.0)
@@ -287,8 +286,8 @@ def _predicted(rows, n, flips):
 def _plan_passing(data, job, cache, signs):
     """Write the job that moves the base to these signs, in the way that reads fewer rows.
 
-    Either the rows are added of which the coefficient changed, or all of those that have one, which are few
-    where most residuals are zero. Returns what `_predicted` says.
+    It adds either the rows whose coefficient changed, or all rows with a nonzero coefficient, which are few
+    where most residuals are zero. Returns the number that `_predicted` gives.
     """
     state = cache.state
     job.info[LEAD] = 0
@@ -308,11 +307,11 @@ def _plan_passing(data, job, cache, signs):
 
 @embedded
 def _count_miss(cache, read):
-    """Decide whether to keep states: not where no state is found again and keeping them saves no reading.
+    """Decide whether to keep states: not if the run never returns to a state and keeping saves no reading.
 
-    A run that chatters never comes back to a state. Its states are computed from the one before, and only a
-    hash of each is kept, which tells when that ends. The entries that each way reads are measured over an
-    interval; times are not, so that all runs decide alike.
+    A run that chatters never returns to a state. Each state is then computed from the one before, and only
+    its hash is kept, which shows when that ends. The two ways are compared by the entries that they read in
+    an interval, not by time, so that all machines decide alike.
     """
     state = cache.state
     state[MISSES] += 1
@@ -344,13 +343,13 @@ def _keep_again(state, lean):
 
 @embedded
 def _keep_sums(data, base, job, scratch, cache, signs, unit, near):
-    """Make a slot for the current state out of the sums of the job and those of the slot ``near``, if any."""
+    """Fill a slot for the current state: the sums of the job plus those of the slot ``near``, if any."""
     sums = scratch.sums[0]
     width = sums.size - TOTALS
     for k in range(signs.size):
         total = (sums[k] + data.offsets[k] * sums[width + BALANCE]) << data.shifts[k]
         if near >= 0:
-            # The quotient that was stored is within half a unit of the integer, see `event.py`.
+            # Rounding recovers the sum from the stored quotient, see `_RECOVERABLE` in `event.py`.
             kept = (
                 cache.totals[near, k]
                 if cache.totals.size
@@ -379,7 +378,7 @@ def _keep_sums(data, base, job, scratch, cache, signs, unit, near):
 
 @embedded
 def _pass_sums(data, base, job, scratch, cache, signs, unit, changing):
-    """Put the current state into the spare slot; where it was seen before, keep it and those that follow."""
+    """Put the current state into the spare slot; if it was seen before, keep it and all later states."""
     sums, parked, gradient, state = scratch.sums[0], cache.parked, cache.gradients[SPARE], cache.state
     width = sums.size - TOTALS
     balance = sums[width + BALANCE]
@@ -421,7 +420,7 @@ def _pass_sums(data, base, job, scratch, cache, signs, unit, changing):
 
 @embedded
 def note_found(cache, slot):
-    """Note that a state was found, unless it is the one where the run stands."""
+    """Note that a state was found, unless it is the current one."""
     if slot != cache.state[CURRENT_SLOT]:
         if cache.uses[slot] < MANY:
             cache.uses[slot] += 1

@@ -1,10 +1,10 @@
 """Passes over the data: the change of loss and gradient sums from a known state to a new one.
 
-A parked base keeps the pre-activations of every row. From it, one column for each differing sign leads to the
-known state nearest to the new one, and a few more lead on to the new state; then only the rows whose
-activations differ between these two need to be read; or the base moves along with the run, and all rows are
-read that have a coefficient, where these are fewer. All sums are integers, so threads can share chunks of
-rows in any order.
+The base is a state whose pre-activations are kept for every row. One column for each differing sign leads
+from it to the known state nearest to the new one, and a few more columns lead on to the new state. Then only
+the rows whose activations differ between these two are read. If fewer rows have a nonzero coefficient, the
+base moves with the run, and those rows are read instead. All sums are integers, so threads can share chunks
+of rows in any order.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ from sterling.exact.machine import (
 
 #: Rows in a chunk: its buffers fit the nearest cache.
 CHUNK = 2048
-_FEW = 16  # columns that are best taken row by row, all at once
+_FEW = 16  # up to this many columns are best added row by row, all at once
 
 # Cells of Job.info
 FULL, LEAD, COUNT, LEAD_CONSTANT, CONSTANT, MOVE, DIRECT, PADDED = range(8)
-# Cells of the board that threads share, a cache line apart: chunks claimed, those of them claimed by helper
-# threads, chunks done, and whether helpers are to end.
+# Cells of the board that threads share, one cache line apart: chunks claimed, chunks claimed by helper
+# threads, chunks done, and a flag that ends the helpers.
 CLAIMED, BACK, FINISHED, STOP = 0, 8, 16, 24
 BOARD = 32
 
 
-# Cells of Scratch.sums behind the sums: Σ c, Σ r², input entries read, rows listed.
+# Cells of Scratch.sums after the sums: Σ c, Σ r², input entries read, rows listed.
 BALANCE, SQUARE, ENTRIES, LISTED = range(4)
 TOTALS = 4
 
@@ -77,34 +77,34 @@ class PassData(NamedTuple):
 
 
 class Base(NamedTuple):
-    """The parked state."""
+    """The base: the state from which jobs start."""
 
     before: np.ndarray  # int32|int64 (R,), pre-activations
     signs: np.ndarray  # int8 (n,)
 
 
 class Job(NamedTuple):
-    """What all threads are to compute now."""
+    """The work that all threads share now."""
 
     flips: np.ndarray  # int64 (2n + 2,), LEAD weights from base to known state, COUNT from there to the new
-    steps: np.ndarray  # like Base.before, same length, what one code of that column adds to a pre-activation
+    steps: np.ndarray  # type of Base.before, length of flips: what one code of the column adds
     weights: np.ndarray  # int16, the same steps, if `paired`
     info: np.ndarray  # int64 (8,)
     board: np.ndarray  # int64 (BOARD,)
 
 
 class Scratch(NamedTuple):
-    """Buffers of the threads; `_own` cuts out those of one of them."""
+    """Buffers of the threads; `_own` selects those of one thread."""
 
     known: np.ndarray  # like Base.before (threads, chunk), pre-activations of the known state
-    after: np.ndarray  # and of the new one
-    flags: np.ndarray  # uint8 (threads, chunk + 64), rows to look at
+    after: np.ndarray  # the same, of the new state
+    flags: np.ndarray  # uint8 (threads, chunk + 64), 1 for each row to list
     masks: np.ndarray  # uint64 (threads, chunk / 64 + 1), the same in bits
     listed: np.ndarray  # int64 (threads, 2, chunk + GROUP), rows to add; one half waits while the other fills
-    weight: np.ndarray  # int16|int64, the same shape, and how often
+    weight: np.ndarray  # int16|int64, the same shape, their weights
     held: np.ndarray  # int64 (threads, 4), see `sums.py`
     narrow: np.ndarray  # int32 (threads, width)
-    sums: np.ndarray  # int64 (threads, width + TOTALS): Σ c·code, then the cells below
+    sums: np.ndarray  # int64 (threads, width + TOTALS): Σ c·code, then the cells above
 
 
 @embedded
@@ -133,7 +133,7 @@ def copy_into(target, source, size):
 def _move_rows(data, job, source, target, first, size, start, stop, constant):
     """target ← source with the signs of the job's flips start … stop changed, in rows from first on.
 
-    Each next column is asked for in advance, that of the move which follows included.
+    The next column is prefetched, also that of the move which follows.
     """
     last = job.info[LEAD] + job.info[COUNT]
     column = data.columns[job.flips[start], first : first + size]
@@ -201,9 +201,9 @@ def _pack(flags, masks, size):
 
 @helper
 def _move_and_mark(data, job, before, after, flags, masks, first, size):
-    """The move over the known state to the new one, and masks ← rows that changed, for few columns at once.
+    """Move via the known state to the new one, and masks ← rows that changed, for few columns at once.
 
-    Each row is met once: its pre-activations stay in registers from the base over the known state.
+    Each row is read once: its pre-activations stay in registers on the way from the base to the new state.
     """
     info = job.info
     lead, stop = info[LEAD], info[LEAD] + info[COUNT]
@@ -241,7 +241,7 @@ def _move_and_mark(data, job, before, after, flags, masks, first, size):
 
 @embedded
 def _fill_rows(data, base, job, first, last):
-    """before ← pre-activations from nothing; the job's steps are the weights of all columns."""
+    """before ← pre-activations from scratch; the job's steps are the weights of all columns."""
     count = data.columns.shape[0]
     for r in range(first, last):
         row = data.rows[r, :count]
@@ -254,7 +254,7 @@ def _fill_rows(data, base, job, first, last):
 @helper
 def _move(data, job, source, target, first, size, start, stop, constant):
     if data.paired:
-        if not job.info[DIRECT]:  # else they are the same
+        if not job.info[DIRECT]:  # else source and target are the same array
             copy_into(target, source, size)
         _move_rows_paired(data, job, target, first, size, start, stop, constant)
     else:
@@ -275,7 +275,7 @@ def _do_chunk(data, base, job, scratch, chunk):
     if info[FULL] or info[DIRECT]:
         if info[FULL]:
             _fill_rows(data, base, job, first, last)
-        else:  # the base moves with every such job, and no other state is led to
+        else:  # the base itself moves, without a known state on the way
             _move(data, job, before, before, first, size, np.int64(0), columns, info[CONSTANT])
         if data.readout.size == 1:
             square = mark_counting(data, before, flags, first, size)
@@ -315,9 +315,9 @@ def _do_chunk(data, base, job, scratch, chunk):
 
 @embedded
 def _share_chunks(data, base, job, scratch, thread):
-    """Do chunks until none is left to claim; return whether there was any.
+    """Process chunks until all are claimed; return whether this thread claimed any.
 
-    The main thread starts at the front and helpers at the back, so that each core meets the same rows again.
+    The main thread starts at the front and helpers at the back, so that each core reads the same rows again.
     """
     chunks = (data.rows.shape[0] + data.chunk - 1) // data.chunk
     done = np.int64(0)
@@ -338,7 +338,7 @@ def _share_chunks(data, base, job, scratch, thread):
 
 @embedded
 def run_job(data, base, job, scratch):
-    """Run the job with all threads that are awake; the totals end in ``scratch.sums[0]``."""
+    """Run the job with all threads that are awake; leave the totals in ``scratch.sums[0]``."""
     chunks = (data.rows.shape[0] + data.chunk - 1) // data.chunk
     own = _own(scratch, 0)
     for k in range(own.sums.size):
@@ -358,7 +358,7 @@ def run_job(data, base, job, scratch):
 
 @njit
 def assist(data, base, job, scratch, thread, patience):
-    """Help with jobs as they come; return on STOP, or after ``patience`` idle polls in a row."""
+    """Help with each job that appears; return on STOP, or after ``patience`` idle polls in a row."""
     own = _own(scratch, thread)
     idle = 0
     while idle < patience and atomic_load(job.board, STOP) == 0:

@@ -25,9 +25,9 @@ from sterling.schedules import MAX_STEPS
 class Restart(Described):
     """Ergodic restart: after a fixed number of steps u ← scale·Σ η_t w_t, and the schedule restarts at t = 0.
 
-    The sum runs over the iterates since the last restart. It is their time average, weighted by step size,
-    times the mass since then, so the best scale does not depend on the unit of the step sizes. Step sizes
-    are in units where the readout has norm one. A run that is absorbed never restarts.
+    The sum runs over the iterates since the last restart: it is their time average times the mass since
+    then. So the best scale does not depend on the unit of the step sizes. Step sizes are in units where the
+    readout has norm one. A run that is absorbed never restarts.
 
     Parameters
     ----------
@@ -46,9 +46,9 @@ class Restart(Described):
     Notes
     -----
     Measured, not proved (`python -m benchmarks.papers.restart`): without label noise N₅₀ is 3.1 to 3.2 n for
-    ReLU, m = 1 and n = 64 to 1024, within 12,600 steps. Any ``every`` from 75 to 600 did about as well with
-    this scale at n = 64 and 256; at n = 256 the scales 0.02 and 0.1 are clearly worse. At n = 256 no scale
-    did better for step sizes from constant to 0.5/(t+1), and none better than 0.1 for the identity (16 runs
+    ReLU, m = 1 and n = 64 to 1024, within 12,600 steps. With this scale, any ``every`` from 75 to 600 did
+    about as well at n = 64 and 256; at n = 256 the scales 0.02 and 0.1 are clearly worse. At n = 256 no scale
+    did better for step sizes from constant to 0.5/(t+1), and for the identity no scale beat 0.1 (16 runs
     each). With label noise restart improves the time average at σ = 0.1 (n = 64), but not clearly from 0.2.
 
     References
@@ -78,7 +78,7 @@ class Restart(Described):
         return f"{self.every},{self.scale!r}"
 
     def _apply(self, state: RunState, log: Log, step: int, arguments: tuple, norm2: float) -> None:
-        """Restart at a step, up to which the weights have rested since the anchor; change state and log.
+        """Restart at a step, with no flip since the anchor; change state and log.
 
         ``arguments`` are those of the schedule for `mass_between`, ``norm2`` is the readout's squared norm.
         """
@@ -88,7 +88,7 @@ class Restart(Described):
         total, leaving = plain.spend(state, mass), state.clock[DISTANCE] == 0
         balance = state.balance + state.signs * (total - state.since_mass)  # Σ mass·sign so far
         latent = state.latent
-        if total > state.mass[EPOCH_MASS]:  # where all steps had size zero the latents stay
+        if total > state.mass[EPOCH_MASS]:  # if all steps had size zero, the latents stay
             latent = self.scale * norm2 / math.sqrt(state.signs.size) * (balance - state.epoch)
         flips = np.flatnonzero((latent >= 0) != (state.signs > 0))
         for k in flips:
@@ -102,7 +102,7 @@ class Restart(Described):
 
 
 def as_restart(value: Any) -> Restart | None:
-    """Return the restart that a user names: a `Restart`, the steps between two, or nothing for none."""
+    """Return a user's restart: a `Restart` or the steps between two; None, False and 0 mean no restart."""
     if value is None or isinstance(value, Restart):
         return value
     if value is False or (checks.is_number(value) and value == 0):

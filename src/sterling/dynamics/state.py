@@ -1,7 +1,7 @@
-"""The state of a run, which both engines move and checkpoints keep, and the log of what happens.
+"""The state of a run, which both engines change and checkpoints store, and the log of its events.
 
-Arrays rather than attributes, so that the kernels can change them in place. The functions that change them
-are in `bookkeeping.py`. Kernels are made of this file: an edit here discards all compiled ones.
+The state is made of arrays, so that the kernels can change it in place. The functions that change it are in
+`bookkeeping.py`. This file is part of the kernels' source: after an edit all kernels are compiled again.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ CLOCK = 17
     CURRENT,  # the same at the current state, -1 before the first look
     RETURNS,  # completed absences
     SOJOURNS,  # completed stays
-    READ,  # input entries read in all
-    EPOCH,  # step of the last restart, 0 before the first: there the schedule began
+    READ,  # total of input entries read
+    EPOCH,  # step at which the schedule began: the last restart, or 0
 ) = range(CLOCK)
 
 # Cells of RunState.mass.
@@ -63,13 +63,14 @@ class RunState(NamedTuple):
     balance: np.ndarray  # float64 (n,), Σ sign·mass of finished intervals
     epoch: np.ndarray  # float64 (n,), Σ sign·mass up to the last restart
     mass: np.ndarray  # float64 (3,), mass at the anchor in two floats, and that at the last restart
+    moments: np.ndarray  # float64, what the optimiser remembers, flat; empty for plain SGD
     tally: np.ndarray  # int64, counts of the visits to the reference (`returns/counts.py`); empty if not kept
 
 
 class Log(NamedTuple):
-    """Buffers of what happened; an array of length zero is not kept. The caller empties full ones."""
+    """Buffers of events; one of length zero records nothing. The caller empties full ones."""
 
     flips: np.ndarray  # FLIP
     returns: np.ndarray  # int64, steps from a departure to the next arrival
     sojourns: np.ndarray  # int64, steps from an arrival to the next departure
-    counts: np.ndarray  # int64 (3,), how many of each are filled
+    counts: np.ndarray  # int64 (3,), entries used in each

@@ -1,8 +1,8 @@
-"""Sums over the rows that change: which they are, how often each counts, and Σ weight·row.
+"""Sums over the rows that change: the list of these rows, their weights, and Σ weight·row.
 
-All sums are integers. Where codes have 16 bits, eight rows at a time are added in 32 bits, and the totals are
-spilled to 64 bits before the absolute weights could carry them past that. A list is made, its rows are asked
-for, and while they are on their way the list made before is added.
+All sums are integers. With 16-bit codes, rows are added eight at a time in 32 bits. The totals move to 64
+bits before the sum of absolute weights allows an overflow. The rows of a new list are prefetched, and the
+list before it is added meanwhile.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ WAITING, WEIGHED, HALF, CARRIED = range(4)
 def list_flips(data, after, masks, listed, weight, first, size):
     """List the rows whose sign changed, with the change of their coefficient, for one hidden unit.
 
-    Returns how many, Σ change, Σ |change| and ΔΣr². On the active side the derivative is one; on the other it
-    has one value, which is what ``sign_only`` says.
+    Returns the number of rows, Σ change, Σ |change| and ΔΣr². Requires ``sign_only``: the derivative is one
+    on the active side and has a single value on the other.
     """
     jump, readout = data.residual[0], data.readout[0]
     resting = np.int64(data.low <= 0)
@@ -45,7 +45,7 @@ def list_flips(data, after, masks, listed, weight, first, size):
             square += side * (on * on - off * off)
             balance += change
             load += abs(change)
-            if change != 0:  # without noise half of the rows never count
+            if change != 0:  # without noise it is zero for half of the rows
                 listed[count] = first + local
                 prefetch(data.rows, first + local)
                 weight[count] = change
@@ -68,8 +68,8 @@ def list_changes(data, before, after, masks, listed, weight, first, size):
             local = start + trailing_zeros(mask)
             mask = clear_lowest(mask)
             if local < done:
-                continue  # its sample is dealt with
-            sample = first + local if units == 1 else (first + local) // units  # a division takes long
+                continue  # its sample is done
+            sample = first + local if units == 1 else (first + local) // units  # division is slow
             head = sample * units - first
             done = head + units
             old = -np.int64(data.labels[sample])
@@ -94,7 +94,7 @@ def list_changes(data, before, after, masks, listed, weight, first, size):
 
 @embedded
 def list_all(data, before, listed, weight, first, size):
-    """The same for a state from nothing: every row with a coefficient counts."""
+    """The same for a state computed from scratch: every row with a nonzero coefficient counts."""
     units = data.readout.size
     count = 0
     balance = np.int64(0)
@@ -120,14 +120,14 @@ def list_all(data, before, listed, weight, first, size):
 
 @embedded
 def mark_counting(data, before, flags, first, size):
-    """flags ← 1 where a row has a coefficient, for one hidden unit; return Σr²."""
+    """flags ← 1 where a row has a nonzero coefficient, for one hidden unit; return Σr²."""
     values, labels, marks = before[:size], data.labels[first : first + size], flags[:size]
     jump, counts = data.residual[0], data.readout[0] != 0
     square = np.int64(0)
     for i in range(size):
         now = (jump if values[i] > 0 else np.int64(0)) - np.int64(labels[i])
         square += now * now
-    # In the types of the arrays, so that many rows fit into one instruction.
+    # These take the types of the arrays, so that one instruction handles many rows.
     jump, low, high = alike(jump, labels), alike(data.low, values), alike(data.high, values)
     zero = alike(np.int64(0), labels)
     for i in range(size):
@@ -181,7 +181,7 @@ def spill(narrow, sums):
 
 @helper
 def _add_narrow(rows, listed, weight, first, stop, sums):
-    """sums += Σ weight·row over the entries first … stop of a list, which is filled up to whole groups."""
+    """sums += Σ weight·row over the entries first … stop of a list, which is padded to whole groups."""
     for q in range(first, stop, GROUP):
         for column in range(0, sums.size, ADDED):
             add_eight(rows, listed, weight, q, column, sums)
@@ -189,14 +189,14 @@ def _add_narrow(rows, listed, weight, first, stop, sums):
 
 @embedded
 def add_waiting(data, scratch, count, load):
-    """Add the list that waits; the one just made, ``count`` entries of total weight ``load``, waits next."""
+    """Add the waiting list; the new one, with ``count`` entries of total weight ``load``, waits next."""
     held = scratch.held
     waiting, half = held[WAITING], held[HALF]
     listed, weight = scratch.listed[half], scratch.weight[half]
     if data.limit == 0:
         _add_wide(data.rows, listed, weight, waiting, scratch.sums)
     else:
-        # Only where labels differ wildly can one list pass the limit: then it goes group by group.
+        # Only if labels differ widely can one list exceed the limit; then it is added group by group.
         step = waiting if held[WEIGHED] <= data.limit else np.int64(GROUP)
         charge = min(held[WEIGHED], data.limit)
         start = np.int64(0)

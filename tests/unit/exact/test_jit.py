@@ -211,7 +211,7 @@ def test_a_planted_kernel_is_never_unpickled(folder, monkeypatch, tmp_path, how)
             how
         ]
         part.chmod(mode)
-    reason = "damaged" if how == "only added" else "others than you"
+    reason = "damaged" if how == "only added" else "other users"
     with pytest.warns(SterlingWarning, match=reason) as caught:
         assert start() == 0
     assert len(caught) == 1
