@@ -31,6 +31,7 @@ from sterling.base.progress import ProgressCallback, reporting
 from sterling.base.resources import require_memory
 from sterling.base.text import Described
 from sterling.errors import SterlingError
+from sterling.optimizers.base import Optimizer
 from sterling.study.cluster import pressed
 from sterling.study.kind import KINDS, Cell
 from sterling.study.place import FAILED, KNOWN, MISSING, TAKEN, Known, Rounds, Wanted
@@ -259,12 +260,12 @@ class Collector:
             self.lacking[cell.key] = cell, count
 
     def _own(self, cell: Cell) -> tuple:
-        """Return the user's kind and surrogate: workers in other processes do not know them."""
+        """Return what a user registered for these trials: workers in other processes do not know it."""
         if self.pool.in_threads:
             return ()
-        kind, surrogate = self.study.kind, cell.own_surrogate
+        kind, own = self.study.kind, cell.own.values()
         kinds = () if kind.name in KINDS.built_in else (kind,)
-        return kinds if surrogate is None else (*kinds, surrogate)
+        return (*kinds, *(type(one) if isinstance(one, Optimizer) else one for one in own))
 
     # -- what comes back -------------------------------------------------------------------------------------
 

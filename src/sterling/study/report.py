@@ -25,6 +25,8 @@ from sterling.study.spec import Study
 from sterling.study.store import Store
 
 _PAPER = "Jeong, Xin & Yin, arXiv 2505.18113"
+#: Settings of the method that the paper and the laws are about.
+_PLAIN = {"optimizer": "sgd", "batch": "none"}
 #: Which of the paper's claims is about a criterion: `theory.samples_proved`.
 _PROVED = {"ergodic": "ergodic", "optimal": "recurrent", "visit": "recurrent", "occupancy": "recurrent"}
 
@@ -48,13 +50,16 @@ class Expected:
 def expected(cell: Cell, criterion: str | Criterion, dimensions: Iterable[int]) -> tuple[Expected, ...]:
     """Return the exponents that theory gives for N₅₀ in the series of a cell.
 
-    The paper and the laws assume independent Gaussian inputs; other inputs have no expected exponent.
+    The paper and the laws assume independent Gaussian inputs and plain SGD at full batch; other inputs and
+    optimisers have no expected exponent.
     """
     known = sorted(int(n) for n in dimensions if n > 1)
     if len(known) < 2 or "steps" not in cell.settings:  # theory is about runs
         return ()
     one, problem = parse_criterion(criterion), cell.problem
     if not isinstance(problem.inputs, Gaussian) or problem.normalize is not None:
+        return ()
+    if any(cell.settings.get(name, plain) != plain for name, plain in _PLAIN.items()):
         return ()
     found = []
     claim = _PROVED.get(one.column)
