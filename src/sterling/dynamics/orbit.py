@@ -456,6 +456,8 @@ class Orbit(Result):
         }
 
     def _rows(self) -> list[tuple[str, str]]:
+        from sterling.dynamics.learned import method
+
         sure = ", certified for all time" if self.certified else f" within {counted(self.steps, 'step')}"
         distance = "teacher" if self.reference_kind == "teacher" else "best state seen"
         rows = [
@@ -475,6 +477,7 @@ class Orbit(Result):
         ]
         if self.return_times.size:
             rows.insert(7, ("median absence", counted(float(np.median(self.return_times)), "step")))
+        rows[2:2] = method(self)
         return rows
 
     def __repr__(self) -> str:

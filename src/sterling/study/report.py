@@ -170,6 +170,8 @@ class SeriesFit(Result):
             "inputs": "gaussian",
             "normalize": "none",
             "restart": "none",
+            "damping": 0.0,
+            **_PLAIN,
         }
         parts = [f"{name}={value}" for name, value in self.series.items() if usual.get(name) != value]
         return ", ".join(parts)
