@@ -7,6 +7,7 @@ Instructions that Numba does not offer are in `machine.py`.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib
 import os
@@ -61,6 +62,8 @@ _SOURCES = (
 _FILES = "*.nb[ci]"  # Numba's data and index files
 _SOUND = "sound"  # folder of empty files, each named by the digest of a file that Numba wrote
 _ALL_BYTES = 1 << 22  # more than all kernels take
+_SELDOM = 100_000  # new objects between two searches for garbage while kernels compile
+_ROOM = 1 << 14  # names in the frame below a compilation, of eight bytes each
 
 # Options of Numba's target, for speed: kernels allocate nothing, so arrays need no reference counts (they
 # would cost more than the work), and division follows IEEE instead of raising.
@@ -118,10 +121,15 @@ class _Kernel:
 
     def __init__(self, compiled: Any, folder: Path | None):
         self.compiled, self._folder, self._compilations = compiled, folder, 0
+        self._called = False
 
     def __call__(self, *arguments) -> Any:
         try:
-            result = self.compiled(*arguments)
+            if self._called or any(self._files()):
+                result = self.compiled(*arguments)
+            else:
+                result = _roomy_frame()(self.compiled, arguments)
+            self._called = True
         except OSError as problem:  # Numba could not write the kernel, but has compiled it
             _warn_not_kept(problem)
             return self.compiled(*arguments)
@@ -131,17 +139,35 @@ class _Kernel:
             self._note_digests(self._folder)
         return result
 
-    def _note_digests(self, folder: Path) -> None:
-        """Note the digests of the files that Numba has just written for this kernel."""
+    def _files(self) -> list[Path]:
+        """Return the files that Numba has written for this kernel."""
         function = self.compiled.py_func
         name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}-"
+        files = self._folder.rglob(_FILES) if self._folder is not None else ()
+        return [file for file in files if file.name.startswith(name)]
+
+    def _note_digests(self, folder: Path) -> None:
+        """Note the digests of the files that Numba has just written for this kernel."""
         try:
-            for file in folder.rglob(_FILES):
-                if file.name.startswith(name):
-                    (folder / _SOUND).mkdir(mode=0o700, exist_ok=True)
-                    (folder / _SOUND / _digest(file)).touch()
+            for file in self._files():
+                (folder / _SOUND).mkdir(mode=0o700, exist_ok=True)
+                (folder / _SOUND / _digest(file)).touch()
         except OSError as problem:
             _warn_not_kept(problem)
+
+
+@cache
+def _roomy_frame() -> Callable[[Callable, tuple], Any]:
+    """Return a function that calls another from a large frame: one with many local names.
+
+    CPython keeps frames in pieces of 16 KiB. A call that crosses the end of a piece allocates the next one,
+    and its return frees it; one compilation of all kernels does so 160,000 times. A frame too large for a
+    piece brings a larger one, and the calls above it find room there.
+    """
+    names = " = ".join(f"_{i}" for i in range(_ROOM))
+    scope: dict[str, Any] = {}
+    exec(f"def call(function, arguments):\n return function(*arguments)\n {names} = None", scope)
+    return scope["call"]
 
 
 # what is kept
@@ -265,13 +291,20 @@ _said: set[str] = set()
 _kernels: list[Any] = []  # as Numba's dispatchers
 
 
-class _Announcer(event.Listener):
+class _Watcher(event.Listener):
     """Listens to Numba's compilations, including those of other packages."""
 
+    def __init__(self):
+        self._thresholds: list[tuple[int, int, int]] = []
+
     def on_start(self, event: event.Event) -> None:
-        if "compiling" not in _said and any(
-            (event.data or {}).get("dispatcher") is kernel for kernel in _kernels
-        ):
+        if not _is_ours(event):
+            return
+        # Nearly all objects that a compilation makes live until it ends.
+        usual = gc.get_threshold()
+        self._thresholds.append(usual)
+        gc.set_threshold(usual[0] and max(usual[0], _SELDOM), *usual[1:])
+        if "compiling" not in _said:
             _said.add("compiling")
             reason = why_not_kept()
             if reason is not None:
@@ -280,10 +313,15 @@ class _Announcer(event.Listener):
                 say(reason is None)
 
     def on_end(self, event: event.Event) -> None:
-        pass
+        if _is_ours(event):
+            gc.set_threshold(*self._thresholds.pop())
 
 
-event.register("numba:compile", _Announcer())
+def _is_ours(event: event.Event) -> bool:
+    return any((event.data or {}).get("dispatcher") is kernel for kernel in _kernels)
+
+
+event.register("numba:compile", _Watcher())
 
 
 def _warn_not_kept(reason: object) -> None:

@@ -10,8 +10,8 @@ The latent of a weight that never stops flipping is bounded, so Σ_i z_ik g(h_i,
 rests at w*_k, the sum has the sign that holds it there. These are the conditions for a minimum of
 Σ_i ψ(h_i, y_i), ∂ψ/∂h = g, over |w̄_k| ≤ 1: the average is like a maximum-likelihood fit with a box as prior.
 
-**Replica symmetry.** With α = N/n and w* = 1, leaving out a sample moves its h by the reaction χ g, and
-leaving out a weight turns the fit into a scalar one:
+**Replica symmetry.** Let α = N/n and w* = 1. Leaving out a sample moves its h by the reaction χ g. Leaving
+out a weight turns the fit into a scalar one:
 
     h = h° − χ g(h, y),  (h°, h*) ~ N(0, (Q, m; m, 1)),        w̄ = clip(r + t ζ, −1, 1),
     r = m̂/Λ,  t = √q̂/Λ,   q̂ = α E g²,   Λ = α E dg/dh°,   m̂ = −α E dg/dh*,   χ = P(|w̄| < 1)/Λ,

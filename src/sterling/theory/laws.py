@@ -188,9 +188,9 @@ def expected_deviation(
 
     At distance d from the teacher there are n·C(n, d) numbers G_k(w) − E G_k(w), nearly normal with variance
     V_d/N. The largest of M independent ones lies near √(2 ln M · V_d/N); the estimate is the maximum of this
-    over d. States are correlated, so in most data sets the deviation is smaller. In 288 data sets (n = 6 to
-    12, m = 1 or 4, noise 0 to 1, N = 100 to 1600) the median ratio of deviation to estimate was 0.90; nine in
-    ten ratios were between 0.70 and 1.12.
+    over d. States are correlated, so in most data sets the deviation is smaller. The law was compared with
+    288 data sets (n = 6 to 12, m = 1 or 4, noise 0 to 1, N = 100 to 1600). The median ratio of deviation to
+    estimate was 0.90; nine in ten ratios were between 0.70 and 1.12.
     `Landscape.deviation` is the exact number.
 
     Returns

@@ -20,8 +20,8 @@ be 0.14, while runs have 0.96 and this law gives 0.95.
 
 **Clusters in time.** At w* only label noise pushes; away from it wrong weights push the others as well. Let a
 weight flip in a step with a probability proportional to its outward push. Let A₀ and A₁ be the mean numbers
-of flips in a step at w* and away from it, ε = A₀/A₁, and q the share of the steps away from w*. The mean
-number x of wrong weights and q then obey
+of flips in a step at w* and away from it, and ε = A₀/A₁. The mean number x of wrong weights and the share q
+of the steps away from w* then obey
 
     x = (1 − q) A₀ + q A₁,        q = (1 − q)(1 − exp(−A₀)) + q (1 − exp(−A₁)).
 
