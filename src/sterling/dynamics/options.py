@@ -175,6 +175,10 @@ class Options:
         built_in = self.optimizer._built_in
         if self.engine == "step" and not built_in:
             raise InputError(f"the step engine does not know {self.optimizer!r}: use the dense engine")
+        if self.engine == "step" and self.motion is not None:
+            raise InputError(
+                f"{self.optimizer!r} at full batch does not need the step engine: use the event engine"
+            )
         if self.engine != "auto":
             return self.engine
         if smooth or not built_in:
