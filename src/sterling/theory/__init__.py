@@ -3,8 +3,8 @@
 Every function has the attributes ``kind`` (one of `KINDS`), ``source`` and ``checked``, the range in which
 it was compared with runs. `population.py` is about the infinite sample, `recurrence.py` (with `response.py`
 and `shares.py`) about one data set, `laws.py` (with `typical.py` and `slopes.py`) about the
-typical one. `chatter.py` (with `box.py`) is about weights that keep each other wrong, `ladder.py` about the
-limits of every method.
+typical one. `chatter.py` (with `box.py`) is about weights that keep each other wrong, `threshold.py` about
+damping, `ladder.py` about the limits of every method.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from sterling.theory.laws import (
 )
 from sterling.theory.population import population_coefficients, population_gradient, signal
 from sterling.theory.recurrence import Balance, balance, drift, neighbours, occupancy, wrong_share
+from sterling.theory.threshold import expected_absorbed, expected_last, expected_traps, samples_for_last
 from sterling.theory.typical import drift_variance
 
 __all__ = [
@@ -47,8 +48,11 @@ __all__ = [
     "chatter_mean",
     "drift",
     "drift_variance",
+    "expected_absorbed",
     "expected_deviation",
+    "expected_last",
     "expected_occupancy",
+    "expected_traps",
     "expected_wrong",
     "neighbours",
     "occupancy",
@@ -58,6 +62,7 @@ __all__ = [
     "samples_for_hebb",
     "samples_for_information",
     "samples_for_iterate",
+    "samples_for_last",
     "samples_for_least_squares",
     "samples_for_messages",
     "samples_for_occupancy",
