@@ -383,21 +383,18 @@ def _path(numbers: Numbers, samples: float, steps: int, schedule: Schedule) -> n
         signs[t] = np.where(latent >= 0, 1, -1)
         means[t] = signs[t].mean()
         common = np.clip(signs[: t + 1] @ signs[t] / paths, -1, 1)
-        row = _covariance(numbers, part, np.arccos(np.clip(means[: t + 1], -1, 1)), np.arccos(common))
+        away, apart = np.arccos(np.clip(means[: t + 1], -1, 1)), np.arccos(common)
+        # N·cov of a coordinate of G/‖v‖² between this state and each before, from angles between states.
+        turned = np.maximum(0.0, away + away[-1] - apart) / (2 * math.pi)
+        both = 1.0 if part == 1 else 0.5 - apart / (2 * math.pi)  # M of `slopes.py`
+        row = numbers.sigma**2 / numbers.norm2 * both
+        row = row + turned * (part / numbers.m + (1 - 1 / numbers.m) * both)
         if t:
             root[t, :t] = solve_triangular(root[:t, :t], row[:t], lower=True)
         root[t, t] = math.sqrt(max(row[t] - root[t, :t] @ root[t, :t], 1e-10))
         push = size * (root[t, : t + 1].astype(np.float32) @ noise[: t + 1])
         latent = latent - schedule.at(t) * (part * (signs[t] - 1) / math.sqrt(2 * math.pi) + push)
     return (1 - means) / 2
-
-
-def _covariance(numbers: Numbers, part: float, away: np.ndarray, apart: np.ndarray) -> np.ndarray:
-    """Return N·cov of a coordinate of G/‖v‖² between the last state and each, from angles between states."""
-    turned = np.maximum(0.0, away + away[-1] - apart) / (2 * math.pi)
-    both = 1.0 if part == 1 else 0.5 - apart / (2 * math.pi)  # M of `slopes.py`
-    m = numbers.m
-    return numbers.sigma**2 / numbers.norm2 * both + turned * (part / m + (1 - 1 / m) * both)
 
 
 @labelled(

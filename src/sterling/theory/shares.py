@@ -16,6 +16,7 @@ _TURNS = 4  # of the correction by exact gradients
 _PASSES = 3  # of the iteration for the share of the time at w*, in an update
 _MOST = 0.999  # upper bound of the probability of a flip
 _STEEP = 5.0  # bound on the logarithmic slope of the tilt
+_LEAST = np.finfo(float).tiny
 _TAIL = 1e-12  # probability of the numbers of wrong weights that are left out
 
 
@@ -37,7 +38,8 @@ def solve(response: Response, extra: np.ndarray | float = 0.0) -> tuple[np.ndarr
             others, tilt = _count_others(shares), clusters.tilt
             d = np.arange(others.shape[1])
             # Number of other wrong weights, given that k is right, that k is wrong, and that l is wrong too.
-            chances = [_normalised(others * tilt[d + more]) for more in (0, 1, 2)]
+            chances = [others * tilt[d + more] for more in (0, 1, 2)]
+            chances = [one / np.maximum(one.sum(axis=1, keepdims=True), _LEAST) for one in chances]
             at = d, d + 1
             mean = [chances[i] @ levels[i, at[i]] for i in (0, 1)]
             for i in (0, 1):
@@ -115,7 +117,7 @@ class _Clusters:
             if seen > 1:
                 single *= (1 - alone) / float(single.sum())
                 seen = 1.0
-            mean = (alone * self.home + single @ self.away) / max(seen, np.finfo(float).tiny)
+            mean = (alone * self.home + single @ self.away) / max(seen, _LEAST)
             factor = np.divide(shares, mean, out=np.zeros_like(shares), where=mean > 0)
             stay = np.prod(1 - np.minimum(factor * self.home, _MOST))
             back = np.prod(1 - np.minimum(factor * self.away, _MOST), axis=1)
@@ -151,10 +153,6 @@ def _tilt(shares: np.ndarray, alone: float) -> np.ndarray:
     out[1 : len(chances)] = w * (1 - alone) / float((rest * w).sum())
     out[len(chances) :] = out[len(chances) - 1]
     return out
-
-
-def _normalised(chances: np.ndarray) -> np.ndarray:
-    return chances / np.maximum(chances.sum(axis=1, keepdims=True), np.finfo(float).tiny)
 
 
 def _count_others(shares: np.ndarray) -> np.ndarray:
