@@ -36,13 +36,7 @@ def measure(context: Context, budget: ScalingBudget) -> Finding:
         measured=tuple(scaling.exponents(average, "exponent α of N₅₀ for the time average", "the same")),
         references=(
             Reference("proved to suffice: exponent", PROVED, "theorem", PAPER),
-            *(
-                Reference(
-                    "the law over the dimensions run: exponent", one.exponent, one.kind, f"{SCIENCE}, 8"
-                )
-                for one in average.expected
-                if one.kind == "mean-field"
-            ),
+            *scaling.law_exponents(average, "the law over the dimensions run: exponent", f"{SCIENCE}, 8"),
         ),
         pictures=(
             picture("Samples for the time average", threshold_law, average),
