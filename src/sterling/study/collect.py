@@ -289,7 +289,6 @@ class Collector:
         self._scan()
 
     def _scan(self) -> None:
-        """Read the shards that are new."""
         for name in self.store._names():
             if name in self.seen:
                 continue

@@ -159,7 +159,6 @@ class Queue:
         return found
 
     def _jump(self) -> tuple[Cell, int]:
-        """Return a random missing trial of a random cell."""
         cell, _ = self._missing[self._order.choice(list(self._missing))]
         states = self.states(cell)
         for _ in range(_TRIES):
@@ -200,7 +199,13 @@ class Rounds:
         wanted: Wanted = dict.fromkeys(study.cells, min(_FIRST_TRIALS, study.trials))
         while True:
             yield dict(wanted), "all cells"
-            widths = {cell: self._width(cell, count) for cell, count in wanted.items()}
+            widths = {}  # of each cell, the widest Jeffreys interval over the criteria
+            for cell, count in wanted.items():
+                trials, successes = zip(
+                    *(self.known.tally(cell, count, one) for one in study.criteria), strict=True
+                )
+                low, high = jeffreys(successes, trials)
+                widths[cell] = float((high - low).max())
             wide = {cell: width for cell, width in widths.items() if width > study.width}
             growing = {cell: width for cell, width in wide.items() if wanted[cell] < study.trials}
             if not growing:
@@ -212,13 +217,6 @@ class Rounds:
         if wide:
             these = f"{len(wide)} of {len(wanted)} cells"
             self.messages.append(f"{these} stay wider than {study.width:g} after {study.trials:,} trials")
-
-    def _width(self, cell: Cell, count: int) -> float:
-        """Return the widest Jeffreys interval of the cell over the criteria."""
-        tallies = [self.known.tally(cell, count, criterion) for criterion in self.study.criteria]
-        trials, successes = zip(*tallies, strict=True)
-        low, high = jeffreys(successes, trials)
-        return float((high - low).max())
 
     def _exponents(self) -> Iterator[tuple[Wanted, str]]:
         """Adaptive placement in all series under all criteria, side by side."""
