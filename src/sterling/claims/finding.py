@@ -84,16 +84,14 @@ def mean(name: str, values: ArrayLike, unit: str = "", how: str = "t over data s
 
 @dataclass(frozen=True)
 class Reference:
-    """A number from theory, shown beside a measured one.
-
-    ``kind`` is one of `sterling.theory.labels.KINDS`; every page shows it.
-    """
+    """A number from theory. ``kind`` is one of `sterling.theory.labels.KINDS`; every page shows it."""
 
     name: str
     value: float
     kind: str
     source: str
     unit: str = ""
+    beside: bool = False  # whether it is about the headline, so that a summary shows the two side by side
 
     def __post_init__(self) -> None:
         checks.choice(self.kind, "kind", KINDS)
@@ -145,3 +143,8 @@ class Finding(Statement):
     def headline(self) -> Measured | None:
         """The number in the summary table: the first measured one."""
         return self.measured[0] if self.measured else None
+
+    @property
+    def theory(self) -> tuple[Reference, ...]:
+        """What theory says about the headline."""
+        return tuple(one for one in self.references if one.beside)

@@ -112,7 +112,8 @@ def growth_rule(what: str, value: float) -> Rule:
         what,
         value,
         f"Where no power law fits (p < {POOR:g}), the exponent between the two largest dimensions is judged "
-        "as well, because the theorem is about large n.",
+        "as well. No finite run can contradict the theorem, which is about all large n and leaves a constant "
+        "open; what could be contradicted is that the proved order holds over these n.",
     )
 
 
@@ -129,10 +130,12 @@ def growth_sentence(what: str, series: SeriesFit) -> str:
     return f"{text}."
 
 
-def law_exponents(series: SeriesFit, name: str, source: str) -> list[Reference]:
+def law_exponents(series: SeriesFit, name: str, source: str, beside: bool = False) -> list[Reference]:
     """Return the exponent of the mean-field law over the dimensions that were run, if there is a law."""
     return [
-        Reference(name, one.exponent, one.kind, source) for one in series.expected if one.kind == "mean-field"
+        Reference(name, one.exponent, one.kind, source, beside=beside)
+        for one in series.expected
+        if one.kind == "mean-field"
     ]
 
 

@@ -35,8 +35,10 @@ def measure(context: Context, budget: ScalingBudget) -> Finding:
         ),
         measured=tuple(scaling.exponents(average, "exponent α of N₅₀ for the time average", "the same")),
         references=(
-            Reference("proved to suffice: exponent", PROVED, "theorem", PAPER),
-            *scaling.law_exponents(average, "the law over the dimensions run: exponent", f"{SCIENCE}, 8"),
+            Reference("proved to suffice: exponent", PROVED, "theorem", PAPER, beside=True),
+            *scaling.law_exponents(
+                average, "the law over the dimensions run: exponent", f"{SCIENCE}, 8", beside=True
+            ),
         ),
         pictures=(
             picture("Samples for the time average", threshold_law, average),
@@ -47,7 +49,6 @@ def measure(context: Context, budget: ScalingBudget) -> Finding:
         notes=(
             *scaling.notes_on(ergodic, "Time average"),
             "A run absorbed at w* stays there (exact), so its time average converges to w* too.",
-            "Exponents are for the n that were run; the theorem is about all large n.",
         ),
     )
 

@@ -118,14 +118,14 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
             ),
         ),
         references=(
-            Reference("linear growth: exponent", 1.0, "mean-field", f"{SCIENCE}, 12"),
+            Reference("linear growth: exponent", 1.0, "mean-field", f"{SCIENCE}, 12", beside=True),
             Reference(
-                "message passing on the negative samples, n → ∞: N/n", edges["messages"], "exact", _LADDER
+                "message passing on the negative samples, n → ∞: N/n", edges["messages"], "theorem", _LADDER
             ),
             Reference(
                 "below it no method finds w* from those samples, n → ∞: N/n",
                 edges["information"],
-                "exact",
+                "theorem",
                 _LADDER,
             ),
             Reference(

@@ -93,7 +93,6 @@ class StepSizeBudget:
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
-    """Make a run and check that it ends in an absorbing state of its data."""
     instance = cell.problem.draw(seeds.data)
     known = set(landscape(instance, progress=look, threads=1).absorbing_states.tolist())
     start = start_of(instance, seeds, cell.settings["start"])

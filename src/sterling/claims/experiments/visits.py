@@ -61,7 +61,7 @@ def measure(context: Context, budget: VisitsBudget) -> Finding:
             for one in scaling.exponents(fits[-1], f"exponent α of N₅₀ for {what}", "the same")
         ),
         references=(
-            Reference("proved to suffice: exponent", PROVED, "theorem", PAPER),
+            Reference("proved to suffice: exponent", PROVED, "theorem", PAPER, beside=True),
             Reference("the same for the time average, without label noise", 2.0, "theorem", PAPER),
             Reference("half of the steps at w* under noise: leading exponent", 3.0, "mean-field", _LAWS),
             *scaling.law_exponents(half[-1], again, _LAWS),
