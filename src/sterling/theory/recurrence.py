@@ -267,7 +267,6 @@ def occupancy(
 
 
 def _reference(instance: Instance, reference) -> np.ndarray:
-    """Return the signs of the reference, int64 (n,)."""
     instance_of(instance, Instance, "the first argument", "an Instance, such as problem.draw(0)")
     if reference is not None:
         return check_signs(reference, instance.n, "reference").astype(np.int64)

@@ -174,7 +174,6 @@ def _count_others(shares: np.ndarray) -> np.ndarray:
 
 
 def _count(shares: np.ndarray) -> np.ndarray:
-    """Return the distribution of the number of wrong weights, if they are independent."""
     chances = np.ones(1)
     for share in shares[shares > 0]:
         chances = np.convolve(chances, (1 - share, share))

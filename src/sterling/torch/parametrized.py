@@ -229,7 +229,6 @@ def steps_in_absmean(levels: int) -> float:
 
 
 def _chosen(model: nn.Module, skip: Any) -> list[tuple[str, Any]]:
-    """Return the layers to quantise, with their names."""
     if isinstance(skip, str) or not isinstance(skip, Iterable):
         raise InputTypeError(f'skip is {shown(skip)}; give a list of names, such as ["head"]')
     skip = [instance_of(one, str, "an entry of skip", "the name of a layer, or a pattern") for one in skip]
