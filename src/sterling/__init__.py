@@ -40,6 +40,13 @@ if TYPE_CHECKING:
     from sterling.model.normalise import Standardize as Standardize
     from sterling.model.normalise import Whiten as Whiten
     from sterling.model.problem import Problem as Problem
+    from sterling.optimizers.adam import Adam as Adam
+    from sterling.optimizers.base import Optimizer as Optimizer
+    from sterling.optimizers.batch import Batch as Batch
+    from sterling.optimizers.bop import Bop as Bop
+    from sterling.optimizers.lion import Lion as Lion
+    from sterling.optimizers.sgd import SGD as SGD
+    from sterling.optimizers.signsgd import SignSGD as SignSGD
     from sterling.plans.plan import plan as plan
     from sterling.schedules import Constant as Constant
     from sterling.schedules import Power as Power

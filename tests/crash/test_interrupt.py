@@ -57,12 +57,26 @@ def test_what_is_done_after_ctrl_c_is_said(tmp_path):
         assert file.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_command_prints_what_there_is_and_can_go_on(number, tmp_path):
+def ignore_ctrl_c():
+    """As a script does that starts `command &`; a batch system then ends the command by SIGTERM."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize(
+    "before, numbers",
+    [
+        (None, [signal.SIGINT]),
+        (ignore_ctrl_c, [signal.SIGINT, signal.SIGTERM]),
+    ],
+    ids=["ctrl-c", "sigterm"],
+)
+def test_an_interrupted_command_prints_what_there_is_and_can_go_on(before, numbers, tmp_path):
     path = tmp_path / "run.orbit"
-    with start(*LONG, "--json", "--checkpoint", path, "--checkpoint-every", "0.05") as process:
+    options = ["--json", "--checkpoint", path, "--checkpoint-every", "0.05"]
+    with start(*LONG, *options, preexec_fn=before) as process:
         wait_until(path.exists, process)
-        process.send_signal(number)
+        for number in numbers:
+            process.send_signal(number)
         out, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130, err
     result = json.loads(out)
@@ -195,23 +209,6 @@ def test_ctrl_c_that_nobody_looks_at_goes_to_the_handler_before():
         assert outer()
     with pytest.raises(KeyboardInterrupt), deferred_interrupt():
         os.kill(os.getpid(), signal.SIGINT)
-
-
-def test_sigterm_stops_a_run_where_ctrl_c_is_ignored(tmp_path):
-    """A script starts `command &` with Ctrl-C ignored; a batch system then ends it by SIGTERM."""
-
-    def ignore_ctrl_c():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    path = tmp_path / "run.orbit"
-    options = ["--json", "--checkpoint", path, "--checkpoint-every", "0.05"]
-    with start(*LONG, *options, preexec_fn=ignore_ctrl_c) as process:
-        wait_until(path.exists, process)
-        process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 130, err
-    assert st.Orbit.load(path).steps == json.loads(out)["steps"]
 
 
 def test_sigterm_is_deferred_where_it_has_a_handler():

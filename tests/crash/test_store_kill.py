@@ -13,8 +13,8 @@ from polars.testing import assert_frame_equal
 from sterling.study import Store, Study, run
 from tests.crash.processes import DEADLINE, wait_until
 
-STUDY = Study(n=[8, 12, 16], samples=[16, 32, 64], trials=40, steps=2000, seed=11)
-TOTAL = 9 * 40
+STUDY = Study(n=[8, 12, 16], samples=[16, 32, 64], trials=24, steps=2000, seed=11)
+TOTAL = 9 * 24
 
 # Shards of a few rows each, so that there is much to kill in.
 DRIVER = """
@@ -72,7 +72,7 @@ def shards(folder):
     return []
 
 
-@pytest.mark.parametrize("after", [1, 15])
+@pytest.mark.parametrize("after", [1, 10])
 def test_kill_at_any_moment(toml, expected, tmp_path, after):
     folder = tmp_path / "s"
     with start(toml, folder) as process:

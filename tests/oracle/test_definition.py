@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.dynamics.run import initial_latent
+from sterling.dynamics.options import initial_latent
 from tests.oracle import naive
 from tests.support import PIECEWISE, SMOOTH, assert_agrees, label, make_schedule
 

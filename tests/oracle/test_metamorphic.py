@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 import sterling as st
-from sterling.dynamics.run import initial_latent
+from sterling.dynamics.options import initial_latent
 from tests.support import PIECEWISE
 
 pytestmark = pytest.mark.filterwarnings("ignore::sterling.SterlingWarning")

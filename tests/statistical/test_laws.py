@@ -16,7 +16,7 @@ import pytest
 from scipy import integrate, stats
 
 import sterling as st
-from sterling.dynamics.run import initial_latent
+from sterling.dynamics.options import initial_latent
 from tests.oracle import naive
 
 ONE, LARGEST_OF_HUNDRED = 4.9, 5.7

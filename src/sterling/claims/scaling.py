@@ -112,8 +112,8 @@ def growth_rule(what: str, value: float) -> Rule:
         what,
         value,
         f"Where no power law fits (p < {POOR:g}), the exponent between the two largest dimensions is judged "
-        "as well. No finite run can contradict the theorem, which is about all large n and leaves a constant "
-        "open; what could be contradicted is that the proved order holds over these n.",
+        "as well. No finite run can contradict the theorem: it is about large n and leaves a constant open. "
+        "These runs could contradict that its order holds over these n.",
     )
 
 

@@ -29,8 +29,8 @@ from sterling.errors import CheckpointError, StoreError
 if TYPE_CHECKING:
     import numpy as np
 
+    from sterling.dynamics.options import Options
     from sterling.dynamics.orbit import Orbit
-    from sterling.dynamics.run import Options
     from sterling.model.instance import Instance
 
 
@@ -115,8 +115,9 @@ def train(
     shows the results so far. With --checkpoint, the same command continues the run.
     """
     from sterling.dynamics.learned import outcome, problem_line
+    from sterling.dynamics.options import Options, initial_latent
     from sterling.dynamics.restart import parse_restart
-    from sterling.dynamics.run import Options, begin, initial_latent
+    from sterling.dynamics.run import begin
     from sterling.plot.style import VERDICT_COLOURS
     from sterling.schedules import parse_schedule
 

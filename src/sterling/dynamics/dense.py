@@ -13,9 +13,11 @@ import numpy as np
 
 from sterling.dynamics import state as cell
 from sterling.dynamics.bookkeeping import plain
+from sterling.dynamics.motion import Movement
 from sterling.dynamics.state import ABSORBED, FULL_LOG, PAUSED, REACHED, RESTARTED, Log, RunState
 from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
+from sterling.optimizers.base import PLAIN, Motion
 from sterling.surrogates import Surrogate
 
 _GRADIENT_COST = 2  # cost of one input entry in budget units, which are about nanoseconds
@@ -26,9 +28,18 @@ _KEPT_BYTES = 1 << 26  # limit for gradients of visited states
 class DenseEngine:
     """The engine that takes every step; it works with any surrogate."""
 
-    def __init__(self, instance: Instance, surrogate: Surrogate, arguments: tuple, state: RunState, log: Log):
+    def __init__(
+        self,
+        instance: Instance,
+        surrogate: Surrogate,
+        arguments: tuple,
+        state: RunState,
+        log: Log,
+        motion: Motion = PLAIN,
+    ):
         self.instance, self.surrogate, self.state, self.log = instance, surrogate, state, log
         self.arguments = arguments  # arguments of the schedule for `mass_between`
+        self.movement = Movement(motion, arguments)
         self.position = int(state.clock[cell.ANCHOR])  # a resumed run repeats its last interval
         self.gradient, self._square = np.zeros(0), 0  # at the current weights; empty while unknown
         self._known: dict[bytes, tuple[np.ndarray, int]] = {}
@@ -45,7 +56,7 @@ class DenseEngine:
                 if plain.look(state, log, self._square):
                     return RESTARTED
             gradient = self.gradient
-            if np.all(state.signs * gradient <= 0):
+            if np.all(self.movement.push(gradient, state.signs) <= 0):
                 return ABSORBED
             if plain.full(log, len(state.signs)):
                 return FULL_LOG
@@ -56,10 +67,11 @@ class DenseEngine:
             self.position += 1
             budget -= _STEP_COST
             begun = int(state.clock[cell.EPOCH])
-            mass = mass_between(*self.arguments, anchor - begun, self.position - begun)
-            latent = state.latent - mass * gradient
-            flips = np.flatnonzero((latent >= 0) != (state.signs > 0))
+            interval = anchor - begun, self.position - begun
+            travel = self.movement.travel(*interval)
+            latent, flips = self.movement.move(state.latent, gradient, state.signs, travel)
             if flips.size:
+                mass = mass_between(*self.arguments, *interval)
                 plain.close(state, log, self.position)
                 total, leaving = plain.spend(state, mass), state.clock[cell.DISTANCE] == 0
                 for k in flips:

@@ -17,6 +17,7 @@ from sterling.errors import InputError
 from sterling.exact.grid import aligned_zeros, padded_width
 from sterling.exact.jit import INTERPRETED
 from sterling.model.instance import Instance
+from sterling.optimizers.base import PLAIN, Motion
 from sterling.surrogates import Surrogate
 
 #: Memory for gradients of visited states unless the caller sets another bound.
@@ -47,12 +48,17 @@ class EventEngine:
         arguments: tuple,
         state: RunState,
         log: Log,
+        motion: Motion,
         threads: int,
         cache_bytes: int | None = None,
     ):
         self.state, self.log = state, log
         self.unit, n = instance.unit, instance.n
-        self.schedule = kernels.StepSizes(*arguments)
+        self.kernel, self.schedule = kernels.advance, kernels.StepSizes(*arguments)
+        if motion != PLAIN:
+            from sterling.dynamics import relax
+
+            self.kernel, self.schedule = relax.advance, relax.way_of(motion, arguments, n)
         if INTERPRETED or instance.grid.rows.size < _SPLIT:
             threads = 1
         threads = min(threads, _MOST_THREADS)
@@ -78,7 +84,7 @@ class EventEngine:
                 helper.start()
         before = self.state.clock.copy()
         while True:
-            status = kernels.advance(
+            status = self.kernel(
                 self.data,
                 self.base,
                 self.job,

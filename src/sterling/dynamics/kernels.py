@@ -46,7 +46,7 @@ class StepSizes(NamedTuple):
 
 
 @embedded
-def _fastest(gradient, latent):
+def fastest(gradient, latent):
     """Return max_k G_k/u_k; its inverse is the mass to the next flip, and ≤ 0 means never.
 
     A latent moves towards zero where G_k and u_k have the same sign. A zero latent, which has sign +1, flips
@@ -151,7 +151,7 @@ def _next_flip(schedule, gradient, run, ratio, until, pace):
 
 
 @embedded
-def _move_latents(latent, gradient, mass, first):
+def move_latents(latent, gradient, mass, first):
     """Move up to 64 latents; bit i says that weight first + i flips."""
     mask = np.uint64(0)
     last = min(first + 64, latent.size)
@@ -176,7 +176,7 @@ def _step_to(run, gradient, cache, log, step, mass):
     words = cache.keys.shape[0]
     leaving = run.clock[DISTANCE] == 0
     for word in range(words):
-        mask = _move_latents(latent, gradient, mass, 64 * word)
+        mask = move_latents(latent, gradient, mass, 64 * word)
         cache.key[word] ^= mask
         while mask != 0:
             k = 64 * word + trailing_zeros(mask)
@@ -210,7 +210,7 @@ def advance(data, base, job, scratch, schedule, unit, run, cache, log, until, bu
         if run.clock[CURRENT] != cache.squares[slot] and _look(run, log, cache.squares[slot]):
             return RESTARTED
         gradient = cache.gradients[slot]
-        ratio = _fastest(gradient, run.latent)
+        ratio = fastest(gradient, run.latent)
         if ratio <= 0.0:
             return ABSORBED
         if budget <= 0:

@@ -13,11 +13,13 @@ import numpy as np
 from sterling.base.text import Described, Result, counted
 from sterling.dynamics import state as cell
 from sterling.dynamics.bookkeeping import plain
+from sterling.dynamics.motion import Movement, motion_of
 from sterling.dynamics.saved import Course, restore, store
 from sterling.dynamics.state import FLIP, Log, RunState
 from sterling.dynamics.verdict import Verdict
 from sterling.errors import InputError
 from sterling.exact.mass import mass_between
+from sterling.optimizers.base import PLAIN
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -82,6 +84,8 @@ class Orbit(Result):
         Step sizes, name of the surrogate, and name of the engine.
     restart : Restart or None
         Rule by which the latents return to the time average; None without restarts.
+    optimizer, batch, seed : Optimizer, Batch or None, int or SeedSequence
+        How a step uses the gradient, the samples of a step (None for all), and the seed of the batches.
     instance : dict
         Description of the data, as `Instance.to_dict` gives it.
     stats : Stats
@@ -109,6 +113,7 @@ class Orbit(Result):
         self.n, self.steps, self.planned = len(state.signs), course.steps, course.planned
         self.schedule, self.surrogate, self.engine = course.schedule, course.surrogate.name, course.engine
         self.restart, self.instance = course.restart, about
+        self.optimizer, self.batch, self.seed = course.optimizer, course.batch, course.seed
         self.start_latent = course.start_latent
         self.start_signs = np.where(course.start_latent >= 0, 1, -1).astype(np.int8)
         self.flips_complete_to = course.flips_complete_to
@@ -123,7 +128,8 @@ class Orbit(Result):
             plain.close(end, log, self.steps)
         # Rounded once, as in `Instance.readout_norm2`: weights have few digits, so their squares are exact.
         self._norm2 = math.fsum(np.square(about["readout"]))
-        arguments = course.schedule._kernel_arguments(1 / self._norm2)
+        scale = 1.0 if course.optimizer.scale_free else 1 / self._norm2
+        arguments = course.schedule._kernel_arguments(scale)
         mass = mass_between(*arguments, anchor - begun, self.steps - begun)
         total = end.mass[cell.TOTAL] + (mass + end.mass[cell.CARRY])
         self._plus = end.plus + np.where(end.signs > 0, self.steps - end.since, 0)
@@ -141,7 +147,12 @@ class Orbit(Result):
         first = int(end.clock[cell.FIRST_HIT])
         self.first_hit = first if first >= 0 else None
         self.signs, self.reference = end.signs, end.reference
-        self.latent = end.latent - mass * course.gradient if mass else end.latent
+        motion = motion_of(course.optimizer, course.batch, course.signal)
+        self._movement = None if motion is None else Movement(motion, arguments)
+        self.latent = end.latent
+        if self._movement is not None and mass:
+            travel = self._movement.travel(anchor - begun, self.steps - begun)
+            self.latent, _ = self._movement.move(end.latent, course.gradient, end.signs, travel)
         self._flips = course.flips
         public = self.signs, self.reference, self.latent, self.start_latent, *times
         for array in public if course.flips is None else (*public, course.flips):
@@ -170,12 +181,11 @@ class Orbit(Result):
     @cached_property
     def verdict(self) -> Verdict:
         """How the run ended, judged against the reference."""
-        course, clock = self._course, self._course.state.clock
-        push = self.signs * course.gradient if course.gradient.size else course.gradient
-        if push.size and np.all(push <= 0):  # the gradient moves no latent weight towards zero
+        clock = self._course.state.clock
+        if self._rest:
             there = not clock[cell.SEEKING] and np.array_equal(self.signs, self.reference)
             return Verdict.OPTIMAL if there or clock[cell.CURRENT] == 0 else Verdict.TRAPPED
-        if push.size and self.restart is None and self._stalled(push):
+        if self.restart is None and self._stalled():
             return Verdict.STALLED
         if self.visits >= 2:
             return Verdict.RECURRENT
@@ -187,12 +197,29 @@ class Orbit(Result):
                 return Verdict.CHATTERING
         return Verdict.WANDERING
 
-    def _stalled(self, push: np.ndarray) -> bool:
-        """Whether the remaining mass is too small for another flip; ``push`` is w·G of each weight."""
-        latent, coming = self._course.state.latent, push > 0
+    @property
+    def _rest(self) -> int:
+        """2 if no weight can turn any more, 1 if the gradient pushes none to, which proves less; else 0."""
+        course = self._course
+        if self._movement is None:
+            return course.rest or 0
+        if not course.gradient.size:
+            return 0
+        return 2 if np.all(self._movement.push(course.gradient, self.signs) <= 0) else 0
+
+    def _stalled(self) -> bool:
+        """Whether the remaining mass is too small for another flip."""
+        course, movement = self._course, self._movement
+        if movement is None or not course.gradient.size:
+            return False
+        signs, latent, anchor = self.signs, course.state.latent, int(course.state.clock[cell.ANCHOR])
+        coming = movement.push(course.gradient, signs) > 0
+        force = movement.force(course.gradient, latent, signs) * signs
+        away = np.abs(latent + movement.motion.band * signs)
         with np.errstate(divide="ignore", over="ignore"):
-            need = 1 / np.max(push[coming] / np.abs(latent[coming]))
-        left = self.schedule.remaining_mass(int(self._course.state.clock[cell.ANCHOR])) / self._norm2
+            need = 1 / np.max(force[coming] / away[coming])
+        # Damped latents travel less than the mass.
+        left = self.schedule.remaining_mass(anchor) * (1.0 if self.optimizer.scale_free else 1 / self._norm2)
         return bool(need > left * (1 + 1e-9))
 
     @property
@@ -218,7 +245,7 @@ class Orbit(Result):
     @property
     def certified(self) -> bool:
         """Whether the verdict is proved to hold for all time (docs/science, 5)."""
-        return self.verdict in (Verdict.OPTIMAL, Verdict.TRAPPED, Verdict.STALLED)
+        return self.verdict is Verdict.STALLED or (self.verdict.absorbed and self._rest == 2)
 
     @property
     def ergodic_mean(self) -> np.ndarray:
@@ -333,7 +360,9 @@ class Orbit(Result):
             raise InputError('the visits to the reference were not counted: run with record=("recurrence",)')
         resting = self._end.since == 0
         before, now = self.start_latent, self.latent
-        over = self.certified or self.restart is not None  # after a restart no weight is on its way
+        # After a restart no weight is on its way; other optimisers do not move in proportion to the mass.
+        plain = self._movement is not None and self._movement.motion == PLAIN
+        over = self.certified or self.restart is not None or not plain
         found = () if over else arrivals.arrivals(self.schedule, self.steps, before, now, resting)
         coming, mass = [k for k, _ in found], self.schedule.mass(self.steps)
         return recurrence(
@@ -416,6 +445,8 @@ class Orbit(Result):
             "surrogate": self.surrogate,
             "schedule": self.schedule.to_dict(),
             "restart": None if self.restart is None else self.restart.to_dict(),
+            "optimizer": self.optimizer.to_dict(),
+            "batch": None if self.batch is None else self.batch.to_dict(),
             "engine": self.engine,
             "instance": deepcopy(self.instance),
             "stats": self.stats.to_dict(),

@@ -1,4 +1,4 @@
-"""The options and latents of a run, and the loop around an engine: records, progress, Ctrl-C, checkpoints.
+"""The loop around an engine: records, progress, Ctrl-C, checkpoints.
 
 `train.py` is the door for users; the engines know nothing of clocks, signals or files.
 """
@@ -15,15 +15,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from sterling.base import checks
-from sterling.base.arrays import real_array
-from sterling.base.files import as_path, printable, refusal
 from sterling.base.interrupts import deferred_interrupt
-from sterling.base.progress import Progress, ProgressCallback, reporting
-from sterling.base.resources import thread_count
+from sterling.base.progress import Progress, reporting
 from sterling.dynamics import state as cell
+from sterling.dynamics.options import Options
 from sterling.dynamics.orbit import Orbit
-from sterling.dynamics.restart import Restart, as_restart
 from sterling.dynamics.saved import Course
 from sterling.dynamics.state import (
     ABSORBED,
@@ -35,100 +31,27 @@ from sterling.dynamics.state import (
     Log,
     RunState,
 )
-from sterling.errors import CheckpointError, InputError, InputTypeError, SterlingWarning, StoreError
+from sterling.errors import CheckpointError, InputError, SterlingWarning, StoreError
 from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
-from sterling.model.problem import LATENT, part_seed
 from sterling.returns import counts
-from sterling.schedules import MAX_STEPS, Power, Schedule
-from sterling.surrogates import STEEPEST, Surrogate, get_surrogate
+from sterling.surrogates import STEEPEST
 
 if TYPE_CHECKING:
     from sterling.dynamics.dense import DenseEngine
     from sterling.dynamics.event import EventEngine
+    from sterling.dynamics.steps import StepwiseEngine
 
-    Engine = DenseEngine | EventEngine
+    Engine = DenseEngine | EventEngine | StepwiseEngine
 
 Error = TypeVar("Error", bound=BaseException)
 
-ENGINES = ("auto", "event", "dense")
-RECORDS = ("flips", "recurrence")
-
 #: Bound on latents and masses during a run; a little less than the largest float.
 _LARGEST = 1e307
-#: Bound on initial latents; beyond it, ratios of gradient and latent would vanish.
-_FARTHEST = 1e100
-
 _SLICE = 0.1  # seconds between checks of signals and updates of the display
 _FLIP_BUFFER = 1 << 16
 _TIME_BUFFER = 1 << 14
 _CHUNKS = 1 << 10  # arrays of a record after which they are joined into one
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """The options of `train`, which describes them; they are checked here, once.
-
-    After the checks ``surrogate`` and ``schedule`` are objects, ``engine`` is "event" or "dense", and
-    ``threads`` is a number. ``steps`` is the length of the whole run, with the steps before a resume.
-    """
-
-    steps: int = 1_000_000
-    schedule: Schedule = None  # type: ignore[assignment]
-    surrogate: Surrogate = "relu"  # type: ignore[assignment]
-    restart: Restart | None = None
-    engine: str = "auto"
-    record: tuple[str, ...] = RECORDS
-    progress: bool | ProgressCallback = False
-    threads: int = None  # type: ignore[assignment]
-    cache_bytes: int | None = None
-    checkpoint: Path | None = None
-    checkpoint_every: float = 20.0
-
-    def __post_init__(self) -> None:
-        schedule = Power(0.5, 0.5) if self.schedule is None else self.schedule
-        surrogate, engine = get_surrogate(self.surrogate), checks.choice(self.engine, "engine", ENGINES)
-        if engine == "event" and not surrogate.piecewise_constant:
-            raise InputError(
-                f"the event engine needs a piecewise-constant surrogate, and {surrogate.name} is smooth: "
-                "use the dense engine"
-            )
-        if engine == "auto":
-            engine = "event" if surrogate.piecewise_constant else "dense"
-        if isinstance(self.record, str):
-            record = (self.record,)
-        else:
-            try:
-                record = tuple(self.record)
-            except TypeError:
-                text = f"record is {checks.shown(self.record)}; give names such as flips"
-                raise InputTypeError(text) from None
-        for name in record:
-            checks.choice(name, "record", RECORDS)
-        if not callable(self.progress):
-            checks.flag(self.progress, "progress")
-        room, checkpoint = self.cache_bytes, self.checkpoint
-        if room is not None:
-            room = int(checks.real(room, "cache_bytes", 0))
-        if checkpoint is not None:
-            checkpoint = as_path(checkpoint, "checkpoint")
-            reason = refusal(checkpoint)
-            if reason is not None:
-                raise InputError(f"checkpoint is {printable(checkpoint)}, {reason}")
-        known = "Constant(rate), Power(rate, exponent) or Table(rates)"
-        for name, value in (
-            ("steps", checks.integer(self.steps, "steps", 1, MAX_STEPS)),
-            ("schedule", checks.instance_of(schedule, Schedule, "schedule", known)),
-            ("surrogate", surrogate),
-            ("restart", None if self.restart is None else as_restart(self.restart)),
-            ("engine", engine),
-            ("record", record),
-            ("threads", thread_count(self.threads)),
-            ("cache_bytes", room),
-            ("checkpoint", checkpoint),
-            ("checkpoint_every", checks.real(self.checkpoint_every, "checkpoint_every", above=0)),
-        ):
-            object.__setattr__(self, name, value)
 
 
 @dataclass
@@ -154,11 +77,12 @@ class Run:
     sojourns: list[np.ndarray] = field(default_factory=list)
     flips_complete_to: int | None = None  # None while all flips are recorded
     spent: float = 0.0
+    position: int = 0  # step at which the run begins or goes on
     finished: bool = False
 
     def __post_init__(self) -> None:
         instance, options, restart = self.instance, self.options, self.options.restart
-        self.arguments = options.schedule._kernel_arguments(1 / instance.readout_norm2)
+        self.arguments = options.schedule._kernel_arguments(options.scale(instance.readout_norm2))
         epoch = options.steps if restart is None else min(restart.every, options.steps)
         mass = mass_between(*self.arguments, 0, epoch)
         total = mass * math.ceil(options.steps / epoch)
@@ -176,15 +100,7 @@ class Run:
         unsaved: StoreError | None = None
         options = self.options
         with reporting(options.progress, "steps") as show, deferred_interrupt() as interrupted:
-            what = self.instance, options.surrogate, self.arguments, self.state, self._buffers()
-            if options.engine == "dense":
-                from sterling.dynamics.dense import DenseEngine
-
-                engine = DenseEngine(*what)
-            else:
-                from sterling.dynamics.event import EventEngine
-
-                engine = EventEngine(*what, options.threads, options.cache_bytes)
+            engine = self._engine()
             try:
                 engine.advance(0, 0)  # only compiles kernels, so that compilation does not count as run time
                 pace = _Pace(int(self.state.clock[cell.ANCHOR]))
@@ -202,6 +118,23 @@ class Run:
         if unsaved is not None:
             raise _holding(unsaved, orbit)
         return orbit
+
+    def _engine(self) -> Engine:
+        """Return the engine that the options name."""
+        options, motion = self.options, self.options.motion
+        what = self.instance, options.surrogate, self.arguments, self.state, self._buffers()
+        if options.engine == "event":
+            from sterling.dynamics.event import EventEngine
+
+            assert motion is not None
+            return EventEngine(*what, motion, options.threads, options.cache_bytes)
+        if motion is not None and options.engine == "dense":
+            from sterling.dynamics.dense import DenseEngine
+
+            return DenseEngine(*what, motion)
+        from sterling.dynamics.steps import StepwiseEngine
+
+        return StepwiseEngine(self.instance, options, *what[2:], self.position)
 
     def _loop(
         self,
@@ -276,15 +209,21 @@ class Run:
         options, state, no_times = self.options, self.state, np.zeros(0, np.int64)
         steps = options.steps if self.finished else engine.position
         known = self.finished or steps > state.clock[cell.ANCHOR]
+        stepwise = options.motion is None
         course = Course(
             state=RunState(*map(np.copy, state)),
             steps=steps,
             planned=options.steps,
-            gradient=engine.gradient if known else np.zeros(0),
+            gradient=engine.gradient if known or stepwise else np.zeros(0),
             schedule=options.schedule,
             surrogate=options.surrogate,
             engine=options.engine,
             restart=options.restart,
+            optimizer=options.optimizer,
+            batch=options.batch,
+            seed=options.seed,
+            signal=options.signal,
+            rest=getattr(engine, "rest", None),
             start_latent=self.start_latent,
             flips=np.concatenate([np.zeros(0, FLIP), *self.flips]) if self.record_flips else None,
             flips_complete_to=steps if self.flips_complete_to is None else self.flips_complete_to,
@@ -353,7 +292,12 @@ def _holding(error: Error, orbit: Orbit) -> Error:
 
 def begin(instance: Instance, options: Options, latent: np.ndarray) -> Orbit:
     """Run from latents u_0, with checked options."""
+    options = options.for_data(instance)
     state = first_state(latent, instance.teacher, "recurrence" in options.record)
+    state.latent[:] = options.optimizer.begin(latent)
+    moments = options.optimizer.start(instance.n)
+    if moments is not None:
+        state = state._replace(moments=np.array(moments, np.float64).ravel())
     run = Run(instance, options, state, latent, "flips" in options.record)
     for reason in options.schedule.conditions().failed:
         text = f"this schedule violates a condition of the theorem. {reason}"
@@ -385,6 +329,7 @@ def first_state(latent: np.ndarray, teacher: np.ndarray | None, counting: bool =
         balance=np.zeros(n),
         epoch=np.zeros(n),
         mass=np.zeros(3),
+        moments=np.zeros(0),
         tally=tally,
     )
 
@@ -396,7 +341,7 @@ def go_on(orbit: Orbit, instance: Instance, options: Options) -> Orbit:
     returns, sojourns = course.times
     run = Run(
         instance,
-        options,
+        options.for_data(instance),
         RunState(*map(np.copy, course.state)),
         orbit.start_latent,
         orbit.recorded,
@@ -405,6 +350,7 @@ def go_on(orbit: Orbit, instance: Instance, options: Options) -> Orbit:
         sojourns=[sojourns],
         flips_complete_to=None if orbit.flips_complete_to == orbit.steps else orbit.flips_complete_to,
         spent=orbit.stats.seconds,
+        position=orbit.steps,
     )
     return run.go()
 
@@ -417,34 +363,6 @@ def check_belongs(orbit: Orbit, instance: Instance) -> None:
         raise CheckpointError(
             f"the saved run belongs to another instance {what}: give the same data, or start again"
         )
-
-
-def initial_latent(n: int, init) -> np.ndarray:
-    """Return u_0: the latents given, or N(0, 1/n) ones from a seed, the same on every machine.
-
-    Normal codes on the grid 2^-12 are drawn exactly. A uniform offset within the cell is added, so that no
-    latent lies on the grid.
-    """
-    if isinstance(init, int | np.integer | np.random.SeedSequence | np.random.Generator):
-        seed = checks.seed(init, "init")
-        from sterling.exact.sampling import draw_codes, words
-        from sterling.model.families import Gaussian, family_table
-
-        codes = draw_codes(family_table(Gaussian()), part_seed(seed, LATENT, 0), (n,)).astype(np.float64)
-        within = (words(part_seed(seed, LATENT, 1), n) >> np.uint64(11)) * 2.0**-53 - 0.5
-        return (codes + within) * (2.0**-12 / np.sqrt(n))
-    try:
-        latent = real_array(init, "init", ("weight",), (n,), f"n={n}")
-        if np.asarray(init).dtype == bool:
-            raise InputTypeError("a mask is not an array of latents")
-    except InputTypeError:
-        text = f"init is {checks.shown(init)}; give a seed or an array of {n} latents"
-        raise InputTypeError(text, argument="init") from None
-    if np.abs(latent).max() > _FARTHEST:
-        raise InputError(
-            f"init reaches {np.abs(latent).max():g}; latents must lie within ±{_FARTHEST:g}", argument="init"
-        )
-    return latent
 
 
 def _describe(instance: dict) -> str:

@@ -21,6 +21,9 @@ from sterling.dynamics import state as cell
 from sterling.dynamics.restart import Restart, restart_from_dict
 from sterling.dynamics.state import FLIP, RunState
 from sterling.errors import CapacityError, CheckpointError, InputError
+from sterling.optimizers.base import Optimizer, optimizer_from_dict
+from sterling.optimizers.batch import Batch
+from sterling.optimizers.sgd import SGD
 from sterling.returns import counts
 from sterling.schedules import Schedule, schedule_from_dict
 from sterling.surrogates import Surrogate, surrogate_from_dict
@@ -56,6 +59,11 @@ class Course:
     surrogate: Surrogate
     engine: str
     restart: Restart | None
+    optimizer: Optimizer
+    batch: Batch | None
+    seed: int | np.random.SeedSequence  # of the batches
+    signal: float  # S, where the optimiser uses it, else 0
+    rest: int | None  # where every step is taken: 2 if no weight can turn any more, 1 if none is pushed to
     start_latent: np.ndarray
     flips: np.ndarray | None  # None if they were not recorded
     flips_complete_to: int
@@ -74,6 +82,8 @@ def store(course: Course, path: str | os.PathLike) -> None:
         arrays["flips"] = course.flips
     if "rates" in schedule:  # there may be millions
         arrays["rates"] = np.array(schedule.pop("rates"), np.float64)
+    if not course.state.moments.size:
+        del arrays["walk-moments"]
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -89,6 +99,17 @@ def store(course: Course, path: str | os.PathLike) -> None:
         "seconds": course.seconds,
         "instance": course.instance,
     }
+    if course.optimizer != SGD() or course.batch is not None:
+        seed = course.seed
+        if isinstance(seed, np.random.SeedSequence):
+            seed = {"entropy": seed.entropy, "spawn_key": list(seed.spawn_key)}
+        header |= {
+            "optimizer": course.optimizer.to_dict(),
+            "batch": None if course.batch is None else course.batch.to_dict(),
+            "seed": seed,
+            "signal": course.signal,
+            "rest": course.rest,
+        }
 
     def fill(stream):
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
@@ -149,10 +170,19 @@ def _read(archive: zipfile.ZipFile) -> Course:
         schedule["rates"] = array("rates", np.float64).tolist()
     try:
         surrogate = surrogate_from_dict(header["surrogate"])
+        optimizer = optimizer_from_dict(header["optimizer"]) if "optimizer" in header else SGD()
     except InputError as problem:
         raise CheckpointError(f"{problem}: register it first") from None
+    moments, batch, seed = np.zeros(0), header.get("batch"), header.get("seed", 0)
+    if "walk-moments.npy" in archive.namelist():
+        moments = array("walk-moments", np.float64)
+    started = optimizer.start(n)
+    if moments.size != (0 if started is None else np.size(started)):
+        raise CheckpointError(f"moments have {moments.size} numbers, not what {optimizer!r} needs")
+    if isinstance(seed, dict):
+        seed = np.random.SeedSequence(seed["entropy"], spawn_key=tuple(seed["spawn_key"]))
     return Course(
-        state=RunState(**parts, tally=tally),
+        state=RunState(**parts, moments=moments, tally=tally),
         steps=header["steps"],
         planned=header["planned"],
         gradient=array("gradient", np.float64, 0, n),
@@ -160,6 +190,11 @@ def _read(archive: zipfile.ZipFile) -> Course:
         surrogate=surrogate,
         engine=header["engine"],
         restart=restart_from_dict(header["restart"]),
+        optimizer=optimizer,
+        batch=None if batch is None else Batch(**batch),
+        seed=seed,
+        signal=float(header.get("signal", 0.0)),
+        rest=header.get("rest"),
         start_latent=array("start_latent", np.float64, n),
         flips=array("flips", FLIP) if header["recorded"] else None,
         flips_complete_to=header["flips_complete_to"],

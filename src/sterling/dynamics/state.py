@@ -63,6 +63,7 @@ class RunState(NamedTuple):
     balance: np.ndarray  # float64 (n,), Σ sign·mass of finished intervals
     epoch: np.ndarray  # float64 (n,), Σ sign·mass up to the last restart
     mass: np.ndarray  # float64 (3,), mass at the anchor in two floats, and that at the last restart
+    moments: np.ndarray  # float64, what the optimiser remembers, flat; empty for plain SGD
     tally: np.ndarray  # int64, counts of the visits to the reference (`returns/counts.py`); empty if not kept
 
 

@@ -9,11 +9,14 @@ import numpy as np
 
 from sterling.base import checks
 from sterling.base.progress import ProgressCallback
+from sterling.dynamics.options import RECORDS, Options, initial_latent
 from sterling.dynamics.orbit import Orbit
 from sterling.dynamics.restart import Restart
-from sterling.dynamics.run import RECORDS, Options, begin, go_on, initial_latent
+from sterling.dynamics.run import begin, go_on
 from sterling.errors import InputError
 from sterling.model.instance import Instance
+from sterling.optimizers.base import Optimizer
+from sterling.optimizers.batch import Batch
 from sterling.schedules import MAX_STEPS, Schedule
 from sterling.surrogates import Surrogate
 
@@ -29,6 +32,9 @@ def train(
     progress: bool | ProgressCallback = False,
     *,
     restart: Restart | int | None = None,
+    optimizer: Optimizer | str = "sgd",
+    batch: Batch | int | None = None,
+    seed: int | np.random.SeedSequence | np.random.Generator = 0,
     threads: int | None = None,
     cache_bytes: float | None = None,
     checkpoint: str | os.PathLike | None = None,
@@ -43,14 +49,16 @@ def train(
     steps : int
         Number of steps T, at most 10¹². Once no weight can change any more, the rest takes no time.
     schedule : Schedule
-        Step sizes η_t in units where the readout has norm one; `Power(0.5, 0.5)` by default.
+        Step sizes η_t in units where the readout has norm one; `Power(0.5, 0.5)` by default. Other optimisers
+        have other defaults, see there.
     surrogate : str or Surrogate
         Surrogate gradient: a name or a `Surrogate`.
     init : int, SeedSequence, Generator or float array (n,)
         A seed for latents u_0 ~ N(0, 1/n), or the latents.
-    engine : "auto", "event" or "dense"
-        "event" moves from flip to flip and is exact for piecewise-constant surrogates; "dense" takes every
-        step. Both give the same orbit. "auto" takes "event" where it can.
+    engine : "auto", "event", "step" or "dense"
+        "event" moves from flip to flip. It needs a piecewise-constant surrogate, and SGD without momentum
+        and clip, or Bop, at full batch. "step" takes every step, compiled. "dense" takes every step in NumPy,
+        with any surrogate and optimiser, and defines what a run is. "auto" takes the first of them that can.
     record : collection of str
         Records besides averages and verdict: "flips", and "recurrence" for `Orbit.recurrence`, which takes a
         fixed amount of memory. Both by default; ``()`` for neither.
@@ -59,6 +67,13 @@ def train(
     restart : Restart or int, optional
         Set the latents to a multiple of the time average at regular intervals, see `Restart`; a number means
         ``Restart(every)``. By default the run never restarts.
+    optimizer : Optimizer or str
+        How a step uses the gradient: `SGD`, `Adam`, `Lion`, `SignSGD`, `Bop`, an `Optimizer` of your own, or
+        text such as "sgd:momentum=0.9". By default plain gradient steps.
+    batch : int or Batch, optional
+        Samples of one step; all of them by default. A number means ``Batch(size)``, without replacement.
+    seed : int, SeedSequence or Generator
+        Seed of the batches.
     threads : int, optional
         Number of threads for one gradient; as many as there are cores by default. Results are the same for
         any value.
@@ -116,6 +131,9 @@ def train(
         surrogate=surrogate,  # type: ignore[arg-type]
         engine=engine,
         restart=restart,  # type: ignore[arg-type]
+        optimizer=optimizer,  # type: ignore[arg-type]
+        batch=batch,  # type: ignore[arg-type]
+        seed=seed,  # type: ignore[arg-type]
         record=record,  # type: ignore[arg-type]
         progress=progress,
         threads=threads,  # type: ignore[arg-type]
@@ -187,6 +205,10 @@ def resume(
         surrogate=orbit._course.surrogate,
         engine=orbit.engine,
         restart=orbit.restart,
+        optimizer=orbit.optimizer,
+        batch=orbit.batch,
+        seed=orbit.seed,
+        signal=orbit._course.signal,
         progress=progress,
         threads=threads,  # type: ignore[arg-type]
         cache_bytes=cache_bytes,  # type: ignore[arg-type]

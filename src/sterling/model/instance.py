@@ -377,16 +377,52 @@ class Instance(Described):
         chosen = get_surrogate(surrogate)
         before = self._preactivations(signs)
         residuals = (before > 0) @ self.residual_codes - self.label_codes
-        if chosen.piecewise_constant:
-            (low, high), bits = chosen._thresholds(self.unit_squared), 0
-            slopes = ((before >= low) & (before <= high)).astype(np.int64)
-        else:
-            bits = _DERIVATIVE_BITS
-            slopes = chosen.derivative(np.ldexp(before, -self.grid.bits) / np.sqrt(self.n))
-            slopes = np.rint(np.ldexp(slopes, bits)).astype(np.int64)
+        slopes, bits = self._slopes(before, chosen)
         sums = self._weigh((residuals[:, None] * self.readout_codes).ravel(), slopes.ravel())
         shifted = sums << self.grid.shifts.astype(sums.dtype)
         return shifted.astype(np.float64) / np.ldexp(self.unit, bits)
+
+    def _batch_gradient(self, signs: np.ndarray, surrogate: Surrogate, batch: np.ndarray) -> np.ndarray:
+        """Return the gradient of some samples, which may repeat, float64 (n,); signs are not checked."""
+        codes, coefficients, slopes, bits = self._terms(signs, surrogate, batch)
+        sums = ((coefficients * slopes)[:, None] * codes).sum(axis=0)
+        shifted = sums << self.grid.shifts.astype(sums.dtype)
+        unit = np.ldexp(float(len(batch)), self.grid.bits + self.label_bits + self.readout_bits + bits)
+        return shifted.astype(np.float64) / unit
+
+    def _largest_pushes(self, signs: np.ndarray, surrogate: Surrogate) -> np.ndarray:
+        """Return max_i b_k G_k over the gradients of single samples, float64 (n,)."""
+        largest = np.full(self.n, -np.inf)
+        for first in range(0, self.samples, _BLOCK_ROWS):
+            batch = np.arange(first, min(first + _BLOCK_ROWS, self.samples))
+            codes, coefficients, slopes, bits = self._terms(signs, surrogate, batch)
+            sums = ((coefficients * slopes)[:, None] * codes).reshape(len(batch), self.m, self.n).sum(axis=1)
+            shifted = sums << self.grid.shifts.astype(sums.dtype)
+            unit = np.ldexp(1.0, self.grid.bits + self.label_bits + self.readout_bits + bits)
+            largest = np.maximum(largest, (signs * shifted.astype(np.float64) / unit).max(axis=0))
+        return largest
+
+    def _terms(
+        self, signs: np.ndarray, surrogate: Surrogate, batch: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        """Return codes of the inputs, coefficients, and slopes with their bits, for each row of a batch."""
+        rows = (batch.astype(np.int64)[:, None] * self.m + np.arange(self.m)).ravel()
+        codes = self.grid.rows[rows, : self.n].astype(np.int64) + self.grid.offsets
+        before = (codes @ (signs.astype(np.int64) << self.grid.shifts)).reshape(len(batch), self.m)
+        residuals = (before > 0) @ self.residual_codes - self.label_codes[batch]
+        slopes, bits = self._slopes(before, surrogate)
+        coefficients = (residuals[:, None] * self.readout_codes).ravel()
+        if bits:  # wider than 64 bits
+            return codes.astype(object), coefficients.astype(object), slopes.ravel(), bits
+        return codes, coefficients, slopes.ravel(), bits
+
+    def _slopes(self, before: np.ndarray, surrogate: Surrogate) -> tuple[np.ndarray, int]:
+        """Return μ′ at these pre-activations, as integers in units of 2^-bits."""
+        if surrogate.piecewise_constant:
+            low, high = surrogate._thresholds(self.unit_squared)
+            return ((before >= low) & (before <= high)).astype(np.int64), 0
+        slopes = surrogate.derivative(np.ldexp(before, -self.grid.bits) / np.sqrt(self.n))
+        return np.rint(np.ldexp(slopes, _DERIVATIVE_BITS)).astype(np.int64), _DERIVATIVE_BITS
 
     def _weigh(self, coefficients: np.ndarray, slopes: np.ndarray) -> np.ndarray:
         """Return Σ_r c_r·slope_r·(codes_r + offsets) exactly, (n,): int64, or Python's integers if wide."""

@@ -31,8 +31,8 @@ from sterling.model.families import Family, family_table, get_family, normal_tab
 from sterling.model.instance import Instance, transpose
 from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values
 
-# Which part of a draw a seed is for. Latents of a run use LATENT, see dynamics/run.py.
-TEACHER, READOUT, NOISE, INPUTS, LATENT = range(5)
+# Which part of a draw a seed is for. Latents of a run use LATENT and its batches BATCH, see dynamics/run.py.
+TEACHER, READOUT, NOISE, INPUTS, LATENT, BATCH = range(6)
 
 _BLOCK = 4096  # samples that share one stream of random bits
 _IN_FLOATS = 2048  # samples turned to float64 at a time

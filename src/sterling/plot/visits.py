@@ -142,7 +142,7 @@ def growth(ax: Axes, found: Recurrence) -> str:
     tidy(ax, xscale="log", yscale="log", ylim=(0.8, most))
     slope_triangles(ax, {"constant rate": 1.0})
     if found.certified:
-        return f"{counted(found.visits, 'visit')}, and the run is over for all time."
+        return f"{counted(found.visits, 'visit')}, and no weight flips any more."
     slope = found.grown and f", growing {found.grown}"
     return f"{counted(found.visits, 'visit')}{slope}. {found.thinning}."
 

@@ -3,8 +3,8 @@
 Every function has the attributes ``kind`` (one of `KINDS`), ``source`` and ``checked``, the range in which
 it was compared with runs. `population.py` is about the infinite sample, `recurrence.py` (with `response.py`
 and `shares.py`) about one data set, `laws.py` (with `typical.py` and `slopes.py`) about the
-typical one. `chatter.py` (with `box.py`) is about weights that keep each other wrong, `ladder.py` about the
-limits of every method.
+typical one. `chatter.py` (with `box.py`) is about weights that keep each other wrong, `threshold.py` about
+damping, `ladder.py` about the limits of every method.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ from sterling.theory.recurrence import drift as drift
 from sterling.theory.recurrence import neighbours as neighbours
 from sterling.theory.recurrence import occupancy as occupancy
 from sterling.theory.recurrence import wrong_share as wrong_share
+from sterling.theory.threshold import expected_absorbed as expected_absorbed
+from sterling.theory.threshold import expected_last as expected_last
+from sterling.theory.threshold import expected_traps as expected_traps
+from sterling.theory.threshold import samples_for_last as samples_for_last
 from sterling.theory.typical import drift_variance as drift_variance
 
 _, __dir__, __all__ = lazily(globals())  # everything is here already

@@ -3,7 +3,7 @@
 The equations have two branches of solutions. On the *upper branch* a steady share of wrong weights sustains
 itself: this is chatter. The share solves the equations of `box.py` for one hidden unit; for several units and
 for smooth surrogates it solves those of `typical.py`, iterated from above. The *lower branch* is w* itself,
-which absorbs only without label noise.
+which is absorbing only without label noise.
 
 A run that chatters reaches w* by chance. With decaying step sizes it may reach w* earlier, in the *dip*: the
 share of wrong weights first falls close to zero, then rises to the upper branch (`approach`). Everything here
@@ -47,7 +47,7 @@ _LEAST, _MOST = 1.0, 1e6  # range of thresholds, in units of n
 _FEWEST_PATHS, _MOST_PATHS = 4000, 16_000  # latents simulated in `approach`
 _PATHS = 16  # latents per weight between these bounds, so that exp(−n x) is accurate
 _PATH_SEED = 20250518  # seed of their noise: the same arguments give the same result
-_LONGEST = 1000  # steps of an approach, at most
+_LONGEST = 1000  # largest number of steps of an approach
 _APPROACH = 120  # the usual step sizes come closest to w* within this number of steps
 _FINE, _COARSE = 1e-6, 1e-3  # error of ln N at a threshold
 _ROUNDS = 20_000
@@ -282,7 +282,7 @@ def samples_for_iterate(
     >>> [round(samples_for_iterate(problem, steps=t) / 128) for t in (10**4, 10**5)]
     [7, 5]
     """
-    numbers = _path_numbers(of, surrogate)._replace(noise=0.0)
+    numbers = path_numbers(of, surrogate)._replace(noise=0.0)
     budget = integer(steps, "steps", 1)
     chosen = _checked_schedule(schedule)
     return max(_ends(numbers, budget, chosen), samples_untrapped(numbers))
@@ -343,7 +343,7 @@ def approach(
     >>> bool(shares.min() < 0.02 < shares[-1] + 0.005)
     True
     """
-    numbers = _path_numbers(of, surrogate)
+    numbers = path_numbers(of, surrogate)
     count = integer(steps, "steps", 1, _LONGEST)
     return _path(numbers, samples_of(of, samples), count, _checked_schedule(schedule)).copy()
 
@@ -356,7 +356,8 @@ def _checked_schedule(schedule) -> Schedule:
     )
 
 
-def _path_numbers(of: Problem | Instance, surrogate: str | Surrogate) -> Numbers:
+def path_numbers(of: Problem | Instance, surrogate: str | Surrogate) -> Numbers:
+    """Return the numbers of a problem whose surrogate is in `PATHS`; InputError if it is not."""
     numbers = numbers_of(of, surrogate)
     if numbers.surrogate.name not in PATHS:
         raise InputError(
@@ -382,18 +383,22 @@ def _path(numbers: Numbers, samples: float, steps: int, schedule: Schedule) -> n
         signs[t] = np.where(latent >= 0, 1, -1)
         means[t] = signs[t].mean()
         common = np.clip(signs[: t + 1] @ signs[t] / paths, -1, 1)
-        away, apart = np.arccos(np.clip(means[: t + 1], -1, 1)), np.arccos(common)
-        # N·cov of a coordinate of G/‖v‖² between this state and each before, from angles between states.
-        turned = np.maximum(0.0, away + away[-1] - apart) / (2 * math.pi)
-        both = 1.0 if part == 1 else 0.5 - apart / (2 * math.pi)  # M of `slopes.py`
-        row = numbers.sigma**2 / numbers.norm2 * both
-        row = row + turned * (part / numbers.m + (1 - 1 / numbers.m) * both)
+        away = np.arccos(np.clip(means[: t + 1], -1, 1))
+        row = covariance(numbers, part, away, away[t], np.arccos(common))
         if t:
             root[t, :t] = solve_triangular(root[:t, :t], row[:t], lower=True)
         root[t, t] = math.sqrt(max(row[t] - root[t, :t] @ root[t, :t], 1e-10))
         push = size * (root[t, : t + 1].astype(np.float32) @ noise[: t + 1])
         latent = latent - schedule.at(t) * (part * (signs[t] - 1) / math.sqrt(2 * math.pi) + push)
     return (1 - means) / 2
+
+
+def covariance(numbers: Numbers, part: float, one, two, apart):
+    """Return N·cov of a coordinate of G/‖v‖² at two states, from their angles to w* and between them."""
+    turned = np.maximum(0.0, one + two - apart) / (2 * math.pi)
+    both = 1.0 if part == 1 else 0.5 - apart / (2 * math.pi)  # M of `slopes.py`
+    m = numbers.m
+    return numbers.sigma**2 / numbers.norm2 * both + turned * (part / m + (1 - 1 / m) * both)
 
 
 @labelled(

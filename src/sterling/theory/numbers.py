@@ -11,7 +11,7 @@ from sterling.model.instance import Instance
 from sterling.model.problem import Problem
 from sterling.surrogates import Surrogate, get_surrogate
 
-#: Weights up to which the laws are given.
+#: Largest number of weights for which the laws are given.
 MOST_WEIGHTS = 10**12
 #: Range of ‖v‖² for which the laws are given: its square is still a float.
 NORM_RANGE = (1e-100, 1e100)

@@ -2,10 +2,10 @@
 
 Let w and w* be unit vectors with correlation c = w·w*, s = √(1 − c²), and let the rows z of an input be
 independent standard Gaussian vectors. In E G(w) = E Σ_l v_l (H(z_l·w) − H(z_l·w*)) Σ_j v_j μ′(z_j·w) z_j the
-terms with l ≠ j vanish, since H(z_l·w) − H(z_l·w*) has mean 1/2 − 1/2 and is independent of row j. What is
-left is ‖v‖² E (H(z·w) − H(z·w*)) μ′(z·w) z of one row. Write a = z·w and z·w* = ca + sb with b, a standard
-Gaussian, independent of a, along e = (w* − cw)/s. Given a, H(ca + sb) has mean Φ(ca/s) and b·H(ca + sb) has
-mean φ(ca/s), so the row's mean is A·w − sβ·e with
+terms with l ≠ j vanish, since H(z_l·w) − H(z_l·w*) has mean 1/2 − 1/2 and is independent of row j. There
+remains ‖v‖² E (H(z·w) − H(z·w*)) μ′(z·w) z of one row. Write a = z·w and z·w* = ca + sb, where b = z·e with
+e = (w* − cw)/s is standard Gaussian and independent of a. Given a, H(ca + sb) has mean Φ(ca/s) and
+b·H(ca + sb) has mean φ(ca/s), so the row's mean is A·w − sβ·e with
 
     A = E a μ′(a) (H(a) − Φ(ca/s)) = ∫₀^∞ (μ′(a) + μ′(−a)) a φ(a) Φ(−ca/s) da
     β = E μ′(a) φ(ca/s)/s          = φ(0) ∫₀^∞ (μ′(st) + μ′(−st)) φ(t) dt        (φ(a)φ(ca/s) = φ(0)φ(a/s))
@@ -16,13 +16,12 @@ For a window μ′ = 1 on (−g, h) both integrals are elementary. With the sum 
 
     α = Σ_x [φ(0)/2 − φ(x) Φ(−cx/s)],   β = φ(0) Σ_x [Φ(x/s) − 1/2],
 
-which is 1/(2√(2π)) for both at (0, ∞), the ReLU, and twice that at (−∞, ∞), the identity: Yin et al. 2019.
+each of which is 1/(2√(2π)) at (0, ∞), the ReLU, and twice that at (−∞, ∞), the identity: Yin et al. 2019.
 """
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 
@@ -31,12 +30,11 @@ from sterling.base.checks import real
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.model.problem import Problem
+from sterling.model.signal import coefficients, pull_of
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.labels import labelled
 from sterling.theory.numbers import Numbers, numbers_of
 
-_PEAK = 1 / math.sqrt(2 * math.pi)  # φ(0)
-_REACH = 12.0  # standard deviations; φ(12) is 2·10⁻³²
 _DERIVED = "sterling.theory.population, after Yin et al. 2019, arXiv 1903.05662"
 
 
@@ -63,64 +61,7 @@ def population_coefficients(correlation: float, surrogate: str | Surrogate = "re
     >>> round(alpha, 4), round(beta, 4)
     (0.1995, 0.1995)
     """
-    c = real(correlation, "correlation", -1, 1)
-    chosen = get_surrogate(surrogate)
-    if chosen.window is None:
-        return _by_quadrature(c, chosen)
-    low, high = chosen.window
-    parts = [_one_end(c, end) for end in (-low, high)]
-    return sum(alpha for alpha, _ in parts), sum(beta for _, beta in parts)
-
-
-def _one_end(c: float, x: float) -> tuple[float, float]:
-    """Return the parts of α and β from the window (0, x), an odd function of x."""
-    from scipy.special import ndtr
-
-    if x < 0:
-        alpha, beta = _one_end(c, -x)
-        return -alpha, -beta
-    if x == 0:
-        return 0.0, 0.0
-    s = math.sqrt((1 - c) * (1 + c))
-    if math.isinf(x):
-        return _PEAK / 2, _PEAK / 2
-    ratio = x / s if s > 0 else math.inf
-    inner = float(ndtr(-c * ratio))
-    return _PEAK / 2 - _density(x) * inner, _PEAK * (float(ndtr(ratio)) - 0.5)
-
-
-@lru_cache(maxsize=4096)
-def _by_quadrature(c: float, surrogate: Surrogate) -> tuple[float, float]:
-    from scipy.integrate import quad
-    from scipy.special import ndtr
-
-    slope = surrogate.derivative
-    s = math.sqrt((1 - c) * (1 + c))
-
-    def both(x: float) -> float:
-        return float(slope(x) + slope(-x))
-
-    def outer(a: float) -> float:
-        share = float(ndtr(-c * a / s)) if s > 0 else float(c < 0)
-        return both(a) * a * _density(a) * share
-
-    def inner(t: float) -> float:
-        return both(s * t) * _density(t)
-
-    # Kinks of μ′ at 1, and the width s of the step in `outer`.
-    cuts = sorted({min(1.0, _REACH), min(6 * s, _REACH)})
-    a = sum(
-        quad(outer, low, high, epsabs=1e-13, limit=200)[0]
-        for low, high in zip([0.0, *cuts], [*cuts, _REACH], strict=True)
-    )
-    cut = min(1 / s, _REACH) if s > 0 else _REACH
-    b = sum(quad(inner, low, high, epsabs=1e-13, limit=200)[0] for low, high in ((0.0, cut), (cut, _REACH)))
-    beta = _PEAK * b
-    return a + c * beta, beta
-
-
-def _density(x: float) -> float:
-    return _PEAK * math.exp(-x * x / 2)
+    return coefficients(real(correlation, "correlation", -1, 1), get_surrogate(surrogate))
 
 
 @labelled("exact", _DERIVED)
@@ -195,8 +136,7 @@ def signal(of: Problem | Instance, *, surrogate: str | Surrogate = "relu") -> fl
 
 def pull(numbers: Numbers) -> float:
     """Return S."""
-    alpha, beta = population_coefficients(1 - 2 / numbers.n, numbers.surrogate)
-    return _scale(numbers) * (alpha + beta)
+    return pull_of(numbers.n, numbers.norm2, numbers.surrogate)
 
 
 def _scale(numbers: Numbers) -> float:

@@ -33,12 +33,12 @@ METHODS = ("balance", "signal")
 _COMPARED = "n = 4 to 128, m = 1 to 8, σ = 0.1 to 2, occupancies of 0.05 to 0.95, 10⁵ steps"
 #: How well the method "signal" agreed with runs.
 SIGNAL_ERRORS = (
-    "the occupancy is off by 6 to 15 % of itself in half of the data sets, by 26 to 145 % in one of ten"
+    "the relative error of the occupancy has the median 6 to 15 % and the 90th percentile 26 to 145 %"
 )
 #: How well `balance` agreed with runs, and in which range.
 BALANCE_CHECKED = (
-    f"{_COMPARED}; ReLU, identity, clipped ReLU and hard tanh: the occupancy is off by 0.3 to 3.4 % of "
-    "itself in half of the data sets and by 2 to 43 % in one of ten (from n = 16 on by 0.9 % and 9 % at most)"
+    f"{_COMPARED}; ReLU, identity, clipped ReLU and hard tanh: the relative error of the occupancy has the "
+    "median 0.3 to 3.4 % and the 90th percentile 2 to 43 % (at most 0.9 % and 9 % from n = 16 on)"
 )
 _BOTH = f"{BALANCE_CHECKED}. Method signal: {SIGNAL_ERRORS}"
 

@@ -9,7 +9,7 @@ import pytest
 
 import sterling as st
 from sterling.dynamics import run as module
-from sterling.dynamics.run import initial_latent
+from sterling.dynamics.options import initial_latent
 from tests.support import assert_same_orbit, go_slowly
 
 ENGINES = ("event", "dense")

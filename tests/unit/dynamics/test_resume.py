@@ -9,7 +9,7 @@ import pytest
 
 import sterling as st
 from sterling.dynamics import saved
-from sterling.dynamics.run import MAX_STEPS
+from sterling.dynamics.options import MAX_STEPS
 from tests.support import assert_same_orbit, go_slowly, interrupted
 
 ENGINES = ("event", "dense")

@@ -11,8 +11,8 @@ import pytest
 import sterling as st
 from sterling.dynamics import run
 from sterling.dynamics.event import EventEngine
+from sterling.dynamics.options import MAX_STEPS, Options, initial_latent
 from sterling.dynamics.restart import parse_restart
-from sterling.dynamics.run import MAX_STEPS, Options, initial_latent
 from tests.support import SMOOTH, assert_same_orbit, go_slowly
 
 ENGINES = ("event", "dense")

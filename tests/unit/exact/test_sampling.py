@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.dynamics.run import initial_latent
+from sterling.dynamics.options import initial_latent
 from sterling.exact.sampling import LOWEST, draw_codes, transpose_block, words
 from sterling.model.families import family_table, get_family, normal_table
 

@@ -1,0 +1,220 @@
+"""The options of a run, and its first latents; `train.py` describes them to users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from sterling.base import checks
+from sterling.base.arrays import real_array
+from sterling.base.files import as_path, printable, refusal
+from sterling.base.progress import ProgressCallback
+from sterling.base.resources import thread_count
+from sterling.dynamics.motion import motion_of
+from sterling.dynamics.restart import Restart, as_restart
+from sterling.errors import InputError, InputTypeError
+from sterling.model.instance import Instance
+from sterling.model.problem import LATENT, part_seed
+from sterling.model.signal import signal_of
+from sterling.optimizers.base import Motion, Optimizer, as_optimizer
+from sterling.optimizers.batch import Batch, as_batch
+from sterling.optimizers.sgd import SGD
+from sterling.schedules import MAX_STEPS, Constant, Power, Schedule, Table
+from sterling.surrogates import Surrogate, get_surrogate
+
+ENGINES = ("auto", "event", "step", "dense")
+RECORDS = ("flips", "recurrence")
+
+#: Latents farther out would make ratios of gradient and latent vanish.
+_FARTHEST = 1e100
+
+_FULL_MEMORY, _BATCH_MEMORY = 30, 100  # steps over which a damped run averages the gradient by default
+_SCALE_FREE_RATE = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of `train`, which describes them; they are checked here, once.
+
+    ``steps`` is the length of the whole run, with the steps before a resume. `for_data` fills in what depends
+    on the data; before it ``schedule`` may be None and ``engine`` "auto".
+    """
+
+    steps: int = 1_000_000
+    schedule: Schedule = None  # type: ignore[assignment]
+    surrogate: Surrogate = "relu"  # type: ignore[assignment]
+    restart: Restart | None = None
+    optimizer: Optimizer = SGD()  # noqa: RUF009 - a frozen value
+    batch: Batch | None = None
+    seed: int | np.random.SeedSequence = 0
+    engine: str = "auto"
+    record: tuple[str, ...] = RECORDS
+    progress: bool | ProgressCallback = False
+    threads: int = None  # type: ignore[assignment]
+    cache_bytes: int | None = None
+    checkpoint: Path | None = None
+    checkpoint_every: float = 20.0
+    signal: float = 0.0  # S; 0 where the optimiser does not use it
+
+    def __post_init__(self) -> None:
+        surrogate, engine = get_surrogate(self.surrogate), checks.choice(self.engine, "engine", ENGINES)
+        if engine in ("event", "step") and not surrogate.piecewise_constant:
+            raise InputError(
+                f"the {engine} engine needs a piecewise-constant surrogate, and {surrogate.name} is smooth: "
+                "use the dense engine"
+            )
+        if isinstance(self.record, str):
+            record = (self.record,)
+        else:
+            try:
+                record = tuple(self.record)
+            except TypeError:
+                text = f"record is {checks.shown(self.record)}; give names such as flips"
+                raise InputTypeError(text) from None
+        for name in record:
+            checks.choice(name, "record", RECORDS)
+        if not callable(self.progress):
+            checks.flag(self.progress, "progress")
+        room, checkpoint = self.cache_bytes, self.checkpoint
+        if room is not None:
+            room = int(checks.real(room, "cache_bytes", 0))
+        if checkpoint is not None:
+            checkpoint = as_path(checkpoint, "checkpoint")
+            reason = refusal(checkpoint)
+            if reason is not None:
+                raise InputError(f"checkpoint is {printable(checkpoint)}, {reason}")
+        known = "Constant(rate), Power(rate, exponent) or Table(rates)"
+        schedule = self.schedule
+        if schedule is not None:
+            checks.instance_of(schedule, Schedule, "schedule", known)
+        for name, value in (
+            ("steps", checks.integer(self.steps, "steps", 1, MAX_STEPS)),
+            ("surrogate", surrogate),
+            ("restart", None if self.restart is None else as_restart(self.restart)),
+            ("optimizer", as_optimizer(self.optimizer)),
+            ("batch", as_batch(self.batch)),
+            ("seed", checks.seed(self.seed)),
+            ("record", record),
+            ("threads", thread_count(self.threads)),
+            ("cache_bytes", room),
+            ("checkpoint", checkpoint),
+            ("checkpoint_every", checks.real(self.checkpoint_every, "checkpoint_every", above=0)),
+        ):
+            object.__setattr__(self, name, value)
+        if self.restart is not None and (self.optimizer != SGD() or self.batch is not None):
+            raise InputError(
+                "ergodic restart is for plain SGD at full batch: drop restart, or the optimizer and the batch"
+            )
+        if self.optimizer.name == "bop" and schedule not in (None, Constant(1.0)):
+            raise InputError("Bop has no step sizes: drop the schedule", argument="schedule")
+
+    def for_data(self, instance: Instance) -> Options:
+        """Return the options with batch, S, schedule and engine as they are for these data."""
+        optimizer, batch = self.optimizer, as_batch(self.batch, instance.samples)
+        signal = self.signal
+        if optimizer.uses_signal and not signal:
+            signal = signal_of(instance, self.surrogate)
+            if not signal > 0:
+                raise InputError(
+                    f"the mean pull S on one wrong weight is {signal:.3g} for these data, so damping, band "
+                    "and threshold have no unit: use an optimizer without them"
+                )
+        schedule = self.schedule
+        if schedule is None:
+            schedule = default_schedule(optimizer, batch, signal, instance.readout_norm2)
+        if batch is not None and batch.size > instance.samples:
+            raise InputError(
+                f"batch has {batch.size:,} samples, but the data have {instance.samples:,}: take fewer",
+                argument="batch",
+            )
+        chosen = replace(self, batch=batch, signal=signal, schedule=schedule)
+        chosen._check_rates(instance.readout_norm2)
+        return replace(chosen, engine=chosen._choose_engine())
+
+    @property
+    def motion(self) -> Motion | None:
+        """How latents move between two flips, None where they do not just drift and relax."""
+        return motion_of(self.optimizer, self.batch, self.signal)
+
+    def scale(self, norm2: float) -> float:
+        """Return the factor from rates to step sizes."""
+        return 1.0 if self.optimizer.scale_free else 1 / norm2
+
+    def _check_rates(self, norm2: float) -> None:
+        """Refuse steps so large that damping or decay would turn latents over."""
+        optimizer, schedule = self.optimizer, self.schedule
+        kappa = optimizer.damping * self.signal + getattr(optimizer, "decay", 0.0)
+        if optimizer.name == "bop" or not kappa:
+            return
+        if isinstance(schedule, Table):
+            largest = max(schedule.rates)
+        elif schedule._kernel_arguments()[2] < 0:
+            raise InputError("damping and decay need step sizes that do not grow: give an exponent ≥ 0")
+        else:
+            largest = schedule.at(0)
+        share = largest * self.scale(norm2) * kappa
+        if not share < 0.5:
+            raise InputError(
+                f"η(θS + λ) reaches {share:.3g} with {schedule!r}; it must stay below 0.5: use rates below "
+                f"{0.5 * largest / share:.3g}",
+                argument="schedule",
+            )
+
+    def _choose_engine(self) -> str:
+        """Return the engine: "event" where it can, then "step", else "dense"."""
+        smooth = not self.surrogate.piecewise_constant
+        if self.engine == "event" and self.motion is None:
+            raise InputError(
+                "the event engine needs SGD without momentum and clip, or Bop with gamma below 0.5, at full "
+                "batch: use another engine"
+            )
+        built_in = self.optimizer._built_in
+        if self.engine == "step" and not built_in:
+            raise InputError(f"the step engine does not know {self.optimizer!r}: use the dense engine")
+        if self.engine != "auto":
+            return self.engine
+        if smooth or not built_in:
+            return "dense"
+        return "step" if self.motion is None else "event"
+
+
+def default_schedule(optimizer: Optimizer, batch: Batch | None, signal: float, norm2: float) -> Schedule:
+    """Return the schedule of a run that names none: one with enough mass, if the run is damped."""
+    if optimizer.name == "bop":
+        return Constant(1.0)
+    if optimizer.scale_free:
+        return Constant(_SCALE_FREE_RATE)
+    if optimizer.damping > 0:
+        memory = _FULL_MEMORY if batch is None else _BATCH_MEMORY
+        return Constant(norm2 / (memory * optimizer.damping * signal))
+    return Power(0.5, 0.5)
+
+
+def initial_latent(n: int, init) -> np.ndarray:
+    """Return u_0: the latents given, or N(0, 1/n) ones from a seed, the same on every machine.
+
+    Normal codes on the grid 2^-12 are drawn exactly. A uniform offset within the cell is added, so that no
+    latent lies on the grid.
+    """
+    if isinstance(init, int | np.integer | np.random.SeedSequence | np.random.Generator):
+        seed = checks.seed(init, "init")
+        from sterling.exact.sampling import draw_codes, words
+        from sterling.model.families import Gaussian, family_table
+
+        codes = draw_codes(family_table(Gaussian()), part_seed(seed, LATENT, 0), (n,)).astype(np.float64)
+        within = (words(part_seed(seed, LATENT, 1), n) >> np.uint64(11)) * 2.0**-53 - 0.5
+        return (codes + within) * (2.0**-12 / np.sqrt(n))
+    try:
+        latent = real_array(init, "init", ("weight",), (n,), f"n={n}")
+        if np.asarray(init).dtype == bool:
+            raise InputTypeError("a mask is not an array of latents")
+    except InputTypeError:
+        text = f"init is {checks.shown(init)}; give a seed or an array of {n} latents"
+        raise InputTypeError(text, argument="init") from None
+    if np.abs(latent).max() > _FARTHEST:
+        raise InputError(
+            f"init reaches {np.abs(latent).max():g}; latents must lie within ±{_FARTHEST:g}", argument="init"
+        )
+    return latent

@@ -1,0 +1,228 @@
+"""The event loop for latents that relax: damping, decay, a band of hysteresis, Bop (docs/science, 17).
+
+While no weight turns, u_t = u_a − M·F with F = pull·G − back·b + κ u_a, so latents move on straight lines
+in M as plain ones do in the mass (`kernels.py`). M is the mass H where κ = 0, else (1 − e^{−L})/κ in the
+clock L of `exact/relaxation.py`. A band shifts the threshold of every latent away from zero. `Movement` in
+`motion.py` defines all of this in NumPy.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from sterling.dynamics import bookkeeping
+from sterling.dynamics.kernels import fastest, move_latents
+from sterling.dynamics.lookup import CURRENT_SLOT, cache_full, evaluate, find, note_found
+from sterling.dynamics.motion import Movement
+from sterling.dynamics.state import (
+    ABSORBED,
+    ANCHOR,
+    CURRENT,
+    DISTANCE,
+    FULL_LOG,
+    GROW,
+    PAUSED,
+    REACHED,
+    RESTARTED,
+)
+from sterling.exact.jit import embedded, helper, njit
+from sterling.exact.machine import clear_lowest, trailing_zeros
+from sterling.exact.mass import KIND_POWER, build
+from sterling.exact.relaxation import build_clock
+from sterling.optimizers.base import Motion
+
+_mass_between, _guess, _, _ = build(helper)
+_clock_between, _decay, _spent = build_clock(helper)
+_look, _close, _spend, _flip, _rest, _full = bookkeeping.build(helper, embedded)
+
+_UNSURE = 1e-11  # a flip time this close to a step boundary is decided by the definition
+_BARELY = 1e-9  # a ratio this close to κ says too little about whether the weight can turn
+_TINY = 5e-324
+
+
+class Way(NamedTuple):
+    """How latents move: the numbers of `optimizers.base.Motion`, the schedule, and its clock."""
+
+    pull: float
+    back: float
+    kappa: float
+    band: float
+    hold: float  # weight k turns in the end if and only if pull·b_k G_k is larger
+    kind: int  # of the schedule, as the functions of `mass.build` take it
+    rate: float
+    exponent: float
+    sums: np.ndarray
+    clock_kind: int  # of the clock, as `build_clock` takes it
+    clock_rate: float
+    clock_sums: np.ndarray
+    force: np.ndarray  # float64 (n,), room
+    shifted: np.ndarray  # float64 (n,), room: u + band·b, which changes its sign where a weight turns
+
+
+def way_of(motion: Motion, arguments: tuple, n: int) -> Way:
+    """Return how n latents move, for a schedule with these arguments."""
+    movement = Movement(motion, arguments)
+    kind, rate, _, sums = movement.clock
+    numbers = *motion, movement.hold, *arguments, kind, rate, sums
+    return Way._make((*numbers, np.empty(n), np.empty(n)))
+
+
+@embedded
+def _prepare(way, run, gradient):
+    """Compute the force and the shifted latents; return the inverse of M at the next flip, ≤ 0 for never."""
+    force, shifted, latent, signs = way.force, way.shifted, run.latent, run.signs
+    pull, back, kappa, band = way.pull, way.back, way.kappa, way.band
+    for k in range(latent.size):
+        sign = float(signs[k])
+        force[k] = (pull * gradient[k] - back * sign) + kappa * latent[k]
+        shifted[k] = latent[k] + band * sign
+    ratio = fastest(force, shifted)
+    if ratio <= kappa * (1.0 + _BARELY):
+        ratio = -1.0
+        for k in range(latent.size):
+            if pull * gradient[k] * signs[k] > way.hold:
+                ratio = max(ratio, force[k] / shifted[k] if shifted[k] != 0.0 else math.inf)
+    return ratio
+
+
+@helper
+def _travel(way, t0, t1):
+    """Return M over t0 ≤ t < t1."""
+    if way.kappa == 0.0:
+        return _mass_between(way.kind, way.rate, way.exponent, way.sums, t0, t1)
+    clock = _clock_between(way.clock_kind, way.clock_rate, way.exponent, way.clock_sums, t0, t1)
+    return _spent(clock) / way.kappa
+
+
+@helper
+def _turns_at(way, gradient, signs, travel):
+    """Return whether some weight has turned once latents travelled this far: the definition."""
+    force, shifted = way.force, way.shifted
+    for k in range(signs.size):
+        crossed = (shifted[k] - travel * force[k] >= 0.0) != (signs[k] > 0)
+        if crossed and way.pull * gradient[k] * signs[k] > way.hold:
+            return True
+    return False
+
+
+@helper
+def _search(way, gradient, signs, anchor, until, target):
+    """Return the first step after the anchor with a flip, at most until + 1, and the travel up to it."""
+    step = until
+    if way.kappa * target < 1.0:  # else rounding decides whether the latent ever arrives
+        mass = target if way.kappa == 0.0 else _decay(way.kappa * target) / way.kappa
+        step = _guess(way.kind, way.rate, way.exponent, anchor, mass)
+    above, stride = min(step, until), 1
+    travel = _travel(way, anchor, above)
+    if _turns_at(way, gradient, signs, travel):
+        below = above - 1
+        while below > anchor:
+            less = _travel(way, anchor, below)
+            if not _turns_at(way, gradient, signs, less):
+                break
+            above, travel = below, less
+            stride *= 2
+            below = max(above - stride, anchor)
+    else:
+        below = above
+        while True:
+            if below >= until:
+                return until + 1, travel
+            above = min(below + stride, until)
+            travel = _travel(way, anchor, above)
+            if _turns_at(way, gradient, signs, travel):
+                break
+            below = above
+            stride *= 2
+    while above - below > 1:
+        middle = below + (above - below) // 2
+        less = _travel(way, anchor, middle)
+        if _turns_at(way, gradient, signs, less):
+            above, travel = middle, less
+        else:
+            below = middle
+    return above, travel
+
+
+@embedded
+def _next_flip(way, gradient, run, ratio, until):
+    """Return the first step after the anchor with a flip, at most until + 1, and the travel up to it.
+
+    At a constant rate the travel of one step and of the step before usually prove it. Otherwise the
+    definition decides.
+    """
+    anchor = run.clock[ANCHOR]
+    target = 1.0 / ratio
+    share = way.kappa * target
+    if way.kind == KIND_POWER and way.exponent == 0.0 and 0.0 < share < 0.999:
+        span = math.floor(_decay(share) / way.clock_rate) + 1.0
+        if span <= until - anchor:
+            travel = _spent(way.clock_rate * span) / way.kappa
+            before = _spent(way.clock_rate * (span - 1.0)) / way.kappa
+            if travel > target * (1.0 + _UNSURE) and before < target * (1.0 - _UNSURE):
+                return anchor + np.int64(span), travel
+    return _search(way, gradient, run.signs, anchor, until, target)
+
+
+@embedded
+def _step_to(way, run, gradient, cache, log, step, travel):
+    """Move to the step of the next flip, and flip."""
+    latent, shifted = run.latent, way.shifted
+    mass = _mass_between(way.kind, way.rate, way.exponent, way.sums, run.clock[ANCHOR], step)
+    total = _spend(run, mass)
+    words = cache.keys.shape[0]
+    leaving = run.clock[DISTANCE] == 0
+    for word in range(words):
+        mask = move_latents(shifted, way.force, travel, 64 * word)
+        first, last = 64 * word, min(64 * word + 64, latent.size)
+        for k in range(first, last):
+            latent[k] = shifted[k] - way.band * float(run.signs[k])
+        while mask != 0:
+            k = 64 * word + trailing_zeros(mask)
+            mask = clear_lowest(mask)
+            sign = run.signs[k]
+            if way.pull * gradient[k] * sign > way.hold:
+                cache.key[word] ^= np.uint64(1) << np.uint64(k - 64 * word)
+                cache.key[words] ^= cache.zobrist[k]
+                _flip(run, log, step, total, k, leaving)
+            else:  # the latent stays on its side; only rounding took it across
+                latent[k] = (0.0 if sign > 0 else -_TINY) - way.band * float(sign)
+    _rest(run, step)
+
+
+@njit
+def advance(data, base, job, scratch, way, unit, run, cache, log, until, budget):
+    """Run the events up to step ``until``, as `kernels.advance` does."""
+    size = run.signs.size
+    slot = find(cache)
+    while True:
+        if slot < 0:
+            if budget <= 0:
+                return PAUSED
+            if cache_full(cache):
+                return GROW
+            slot, cost = evaluate(data, base, job, scratch, cache, run, unit)
+            budget -= cost
+        else:
+            note_found(cache, slot)
+        cache.state[CURRENT_SLOT] = slot
+        if run.clock[CURRENT] != cache.squares[slot] and _look(run, log, cache.squares[slot]):
+            return RESTARTED
+        gradient = cache.gradients[slot]
+        ratio = _prepare(way, run, gradient)
+        if ratio <= 0.0:
+            return ABSORBED
+        if budget <= 0:
+            return PAUSED
+        if _full(log, size):
+            return FULL_LOG
+        step, travel = _next_flip(way, gradient, run, ratio, until)
+        if step > until:
+            return REACHED
+        _close(run, log, step)
+        _step_to(way, run, gradient, cache, log, step, travel)
+        slot = find(cache)
+        budget -= 3 * size + 120

@@ -1,0 +1,98 @@
+"""S, the pull on one wrong weight: the unit of damping, bands and thresholds.
+
+`theory/population.py` derives the coefficients α and β of the mean gradient and offers them to users.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+from sterling.model.instance import Instance
+from sterling.surrogates import Surrogate
+
+_PEAK = 1 / math.sqrt(2 * math.pi)  # φ(0)
+_REACH = 12.0  # standard deviations; φ(12) is 2·10⁻³²
+
+
+def signal_of(instance: Instance, surrogate: Surrogate) -> float:
+    """Return S for the data of a run.
+
+    For Gaussian inputs, and where no teacher is known, it is the formula of `pull_of`. For other inputs it is
+    the mean of b_k G_k at the teacher with weight k turned, over all k.
+    """
+    about, teacher = instance.origin, instance.teacher
+    if teacher is None or (about.get("inputs") == "gaussian" and about.get("normalize") is None):
+        return pull_of(instance.n, instance.readout_norm2, surrogate)
+    pulls = []
+    for k in range(instance.n):
+        signs = teacher.copy()
+        signs[k] = -signs[k]
+        pulls.append(float(signs[k] * instance.gradient(signs, surrogate)[k]))
+    return math.fsum(pulls) / len(pulls)
+
+
+def pull_of(n: int, norm2: float, surrogate: Surrogate) -> float:
+    """Return ‖v‖² (α + β)/√n at w·w* = 1 − 2/n, for Gaussian inputs."""
+    alpha, beta = coefficients(1 - 2 / n, surrogate)
+    return norm2 / math.sqrt(n) * (alpha + beta)
+
+
+def coefficients(c: float, surrogate: Surrogate) -> tuple[float, float]:
+    """Return α and β at w·w* = c, −1 ≤ c ≤ 1."""
+    if surrogate.window is None:
+        return _by_quadrature(c, surrogate)
+    low, high = surrogate.window
+    parts = [_one_end(c, end) for end in (-low, high)]
+    return sum(alpha for alpha, _ in parts), sum(beta for _, beta in parts)
+
+
+def _one_end(c: float, x: float) -> tuple[float, float]:
+    """Return the parts of α and β from the window (0, x), an odd function of x."""
+    from scipy.special import ndtr
+
+    if x < 0:
+        alpha, beta = _one_end(c, -x)
+        return -alpha, -beta
+    if x == 0:
+        return 0.0, 0.0
+    s = math.sqrt((1 - c) * (1 + c))
+    if math.isinf(x):
+        return _PEAK / 2, _PEAK / 2
+    ratio = x / s if s > 0 else math.inf
+    inner = float(ndtr(-c * ratio))
+    return _PEAK / 2 - _density(x) * inner, _PEAK * (float(ndtr(ratio)) - 0.5)
+
+
+@lru_cache(maxsize=4096)
+def _by_quadrature(c: float, surrogate: Surrogate) -> tuple[float, float]:
+    from scipy.integrate import quad
+    from scipy.special import ndtr
+
+    slope = surrogate.derivative
+    s = math.sqrt((1 - c) * (1 + c))
+
+    def both(x: float) -> float:
+        return float(slope(x) + slope(-x))
+
+    def outer(a: float) -> float:
+        share = float(ndtr(-c * a / s)) if s > 0 else float(c < 0)
+        return both(a) * a * _density(a) * share
+
+    def inner(t: float) -> float:
+        return both(s * t) * _density(t)
+
+    # Kinks of μ′ at 1, and the width s of the step in `outer`.
+    cuts = sorted({min(1.0, _REACH), min(6 * s, _REACH)})
+    a = sum(
+        quad(outer, low, high, epsabs=1e-13, limit=200)[0]
+        for low, high in zip([0.0, *cuts], [*cuts, _REACH], strict=True)
+    )
+    cut = min(1 / s, _REACH) if s > 0 else _REACH
+    b = sum(quad(inner, low, high, epsabs=1e-13, limit=200)[0] for low, high in ((0.0, cut), (cut, _REACH)))
+    beta = _PEAK * b
+    return a + c * beta, beta
+
+
+def _density(x: float) -> float:
+    return _PEAK * math.exp(-x * x / 2)

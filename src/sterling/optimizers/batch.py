@@ -1,0 +1,137 @@
+"""Batches: which samples a step uses, as a function of the seed and of the step or epoch alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sterling.base import checks
+from sterling.base.text import Described
+from sterling.errors import InputError, InputTypeError
+from sterling.exact.sampling import draw_indices, draw_orders
+
+_DRAWN = 1 << 16  # numbers drawn from one seed, at least one epoch or step
+_LARGEST = 1 << 31
+
+
+@dataclass(frozen=True)
+class Batch(Described):
+    """Random batches of samples.
+
+    Parameters
+    ----------
+    size : int
+        Samples in a batch.
+    replace : bool
+        True draws each sample of a batch independently. False, the default, goes through a new random order
+        of all samples in each epoch; the last batch of an epoch is smaller where ``size`` does not divide N.
+
+    Raises
+    ------
+    InputError
+        If the size is out of range.
+
+    Notes
+    -----
+    A batch depends on the seed and on its step alone, so resumed runs need no state. Without replacement a
+    batch of N or more samples is the full batch.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> instance = st.Problem(n=8, samples=100, noise=0.5).draw(seed=0)
+    >>> orbit = st.train(instance, steps=2_000, batch=st.Batch(16, replace=True), seed=1)
+    >>> orbit.batch
+    Batch(size=16, replace=True)
+    """
+
+    size: int
+    replace: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", checks.integer(self.size, "batch", 1, _LARGEST))
+        object.__setattr__(self, "replace", checks.flag(self.replace, "replace"))
+
+    def __str__(self) -> str:
+        return f"{self.size},replace" if self.replace else str(self.size)
+
+    def at(self, seed: np.random.SeedSequence, samples: int, step: int) -> tuple[np.ndarray, int, int]:
+        """Return a stretch of batches that holds the one of a step.
+
+        Parameters
+        ----------
+        seed : SeedSequence
+            Root of the random numbers.
+        samples : int
+            N.
+        step : int
+            t.
+
+        Returns
+        -------
+        order : int32 (count,)
+            Numbers of samples, batch after batch.
+        first, stop : int
+            The stretch has the batches of the steps first … stop − 1. Each has ``size`` samples, except that
+            without replacement the last one of each epoch of N samples has what is left.
+        """
+        each = self.size if self.replace else samples  # numbers of a step, or of an epoch
+        group = max(1, _DRAWN // each)
+        steps = group if self.replace else group * self.steps_per_epoch(samples)
+        index = step // steps
+        child = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, index))
+        if self.replace:
+            order = draw_indices(child, group * each, samples)
+        else:
+            order = draw_orders(child, group, samples)
+        return order, index * steps, (index + 1) * steps
+
+    def steps_per_epoch(self, samples: int) -> int:
+        """Return ⌈N/size⌉.
+
+        Parameters
+        ----------
+        samples : int
+            N.
+
+        Returns
+        -------
+        int
+            Batches that go through all samples once.
+        """
+        return -(-samples // self.size)
+
+
+def as_batch(value: Any, samples: int | None = None) -> Batch | None:
+    """Return the batch that a user names: a `Batch`, a size, or None for all samples.
+
+    With ``samples``, a batch of all samples without replacement is None too.
+    """
+    if value is None or isinstance(value, Batch):
+        batch = value
+    elif checks.is_number(value) and value is not True:
+        batch = Batch(value)
+    else:
+        text = f"batch is {checks.shown(value)}; give a size, a Batch, or None for all samples"
+        raise InputTypeError(text, argument="batch")
+    if batch is not None and samples is not None and not batch.replace and batch.size >= samples:
+        return None
+    return batch
+
+
+def parse_batch(text: Any) -> Batch | None:
+    """Return the batch that "none", "32" or "32,replace" describes; other values as in `as_batch`."""
+    if not isinstance(text, str):
+        return as_batch(text)
+    if text == "none":
+        return None
+    size, _, rest = text.partition(",")
+    try:
+        if rest not in ("", "replace"):
+            raise ValueError
+        return Batch(int(size), rest == "replace")
+    except ValueError:
+        reason = "write SIZE or SIZE,replace such as 32,replace"
+    raise InputError(f"batch is {checks.shown(text)}; {reason}", argument="batch")

@@ -1,0 +1,369 @@
+"""A threshold on the mean gradient, damping: how often w* absorbs, and how often a run ends there.
+
+With damping θ a state b absorbs if and only if b_k G_k(b) ≤ θS for every k (docs/science). The laws are for
+Gaussian inputs, with gradients in units of the signal S.
+
+**The push on a weight.** Let D be the set of wrong weights. Over data sets the outward push b*_k G_k(D)/S on
+weight k is nearly normal, with mean −1 if k ∈ D, else 0. At two sets D and E the pushes have the covariance
+
+    (σ²‖v‖² M + (κ_k(D) + κ_k(E) − κ_k(D Δ E))/(2π) · (Σ v⁴ T + (‖v‖⁴ − Σ v⁴) M))/(N S²),
+
+less 1/N if k is in both. κ_k is that of `response.py`, with γ = 1/m. T = M = 1 for the identity; T = 1/2 and
+M = 1/2 − κ_k(D Δ E)/(2π) for ReLU. At w* this is V/(N S²) with V of `drift_variance`. The pull on a single
+wrong weight varies by the label noise and by the response to its own flip: κ_k({k}) = θ₁ + sin θ₁.
+
+**Traps.** A state with weight l turned absorbs if the pull on l and every other push are at most θ. For each
+weight the push at w* and the push at that state are a normal pair. The law takes the pairs of different
+weights as independent.
+
+**Runs.** Each latent follows its own push along the path that all others take together, as in
+`chatter.approach`. Here |D| has its binomial distribution for this n. The push depends on whether the weight
+itself is wrong, so a weight can trap itself. A weight fails if its last push leaves it wrong or turns it away
+from w*_k. The probability that no weight fails is a product of n conditional ones. In the first factor the
+others take their usual path, in the last the path on which none of them fails. The law is the geometric mean
+of two products, one with all factors like the first and one with all factors like the last.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+
+from sterling.base.checks import real
+from sterling.errors import InputError
+from sterling.model.instance import Instance
+from sterling.model.problem import Problem
+from sterling.surrogates import Surrogate
+from sterling.theory.chatter import PATHS, covariance, path_numbers
+from sterling.theory.labels import labelled
+from sterling.theory.laws import BeyondError
+from sterling.theory.numbers import Numbers, numbers_of, samples_of
+from sterling.theory.population import pull
+from sterling.theory.quadrature import panels
+from sterling.theory.typical import angle, variance
+
+_SOURCE = "sterling.theory.threshold; docs/science"
+_CELLS = (
+    "n = 96 and 192, m = 1, ReLU and identity, σ = 0.5 and 1, θ = 0.5, N where `expected_absorbed` is 0.3, "
+    "0.6 and 0.9, 100 data sets each"
+)
+
+_REACH = 9.0  # end of integrals, in standard deviations
+_MEMORY = 30  # steps in which a latent forgets: the rate of these runs is 1/(30 θS)
+_STEPS = 60  # of a path; the pushes after it decide
+_FEWEST_PATHS, _MOST_PATHS, _PATHS = 10_000, 80_000, 200  # latents, and latents per weight
+_PATH_SEED = 20261201  # seed of their noise: the same arguments give the same result
+_TABLE = np.concatenate(([0.0], np.geomspace(1e-8, 1, 400)))  # shares of wrong weights of a table of angles
+_FRESH = 1e-3  # least new part of the variance of a step, so that equal states can be factored
+_WIDER, _MOST = 1.25, 1e6  # steps of the search for a sample size, and its end in units of n
+_COUNTED = 4096  # numbers of wrong weights whose chances are summed
+_PANELS, _NODES, _TINY = 30, 20, 1e-30  # of integrals over a normal distribution
+_CLOSE = 3e-3  # error of ln N
+_WEAK, _QUIET = 0.25, 0.1  # below this damping and this σ/‖v‖ the law asks for too many samples
+_NEVER = -1e3  # logarithm of a share that cannot be distinguished from 0
+
+
+@labelled("mean-field", _SOURCE, f"{_CELLS}: within 0.08")
+def expected_absorbed(
+    of: Problem | Instance,
+    *,
+    damping: float = 0.5,
+    samples: float | None = None,
+    surrogate: str | Surrogate = "relu",
+) -> float:
+    """Return the share of the data sets in which w* absorbs under damping.
+
+    It is Φ(θS/s)ⁿ with the normal distribution function Φ and s² = V/N, where V is `drift_variance`. Without
+    label noise it is 1. A run may end elsewhere nevertheless: see `expected_last`.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Examples
+    --------
+    >>> round(expected_absorbed(Problem(n=96, samples=1210, noise=0.5), surrogate="identity"), 2)
+    0.8
+    """
+    theta = _damping(damping)
+    return math.exp(_log_absorbed(numbers_of(of, surrogate), samples_of(of, samples), theta))
+
+
+@labelled("mean-field", _SOURCE, f"{_CELLS}: 0.06 to 0.89 traps, within 0.21")
+def expected_traps(
+    of: Problem | Instance,
+    *,
+    damping: float = 0.5,
+    samples: float | None = None,
+    surrogate: str | Surrogate = "relu",
+) -> float:
+    """Return the mean number of one-flip traps in the data sets in which w* absorbs under damping.
+
+    A one-flip trap is a state with one wrong weight that absorbs as well.
+
+    Parameters
+    ----------
+    surrogate : "relu" or "identity"
+        Surrogate gradient: a name or a `Surrogate`.
+
+    Returns
+    -------
+    float
+        Number of states, from 0 to n.
+
+    Examples
+    --------
+    >>> round(expected_traps(Problem(n=96, samples=1414, noise=0.5), surrogate="identity"), 2)
+    0.41
+    """
+    theta, numbers, size = _damping(damping), path_numbers(of, surrogate), samples_of(of, samples)
+    wrong, right = (_pair(numbers, size, inside) for inside in (1, 0))
+    holds = _both(theta, math.inf, *right)
+    if holds == 0:
+        return 0.0
+    caught = _both(theta, math.inf, *wrong) - _both(theta, 1 - theta, *wrong)
+    return numbers.n * caught / holds * (_both(theta, theta, *right) / holds) ** (numbers.n - 1)
+
+
+@labelled(
+    "mean-field",
+    _SOURCE,
+    f"{_CELLS}, shares of 0.04 to 0.89: within 0.11; n = 384, identity, σ = 0.5 and 1, 60 data sets each: "
+    "within 0.04; n = 96, θ = 0.3 and 0.5, σ = 0.25, 30 data sets each: within 0.19",
+)
+def expected_last(
+    of: Problem | Instance,
+    *,
+    damping: float = 0.5,
+    samples: float | None = None,
+    surrogate: str | Surrogate = "relu",
+) -> float:
+    """Return the share of damped runs that end at w*.
+
+    The runs are full batch, start at random, and have the constant rate 1/(30 θS). A run may end in a trap
+    although w* absorbs. The function simulates 10,000 to 80,000 latents with a fixed seed.
+
+    Parameters
+    ----------
+    surrogate : "relu" or "identity"
+        Surrogate gradient: a name or a `Surrogate`.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Examples
+    --------
+    >>> problem = Problem(n=96, samples=1210, noise=0.5)
+    >>> expected_last(problem, surrogate="identity") < expected_absorbed(problem, surrogate="identity")
+    True
+    """
+    theta, numbers = _settings(of, damping, surrogate)
+    return math.exp(_log_last(numbers, samples_of(of, samples), theta))
+
+
+@labelled(
+    "mean-field",
+    _SOURCE,
+    "n = 96, m = 1, σ = 0, ReLU and identity: within 8 % for θ = 0.5, 16 % too many for θ = 0.3, 52 % for "
+    "θ = 0.15 (refused). For σ = 0.5 and 1 see `expected_last`",
+)
+def samples_for_last(
+    of: Problem | Instance,
+    *,
+    damping: float = 0.5,
+    confidence: float = 0.5,
+    surrogate: str | Surrogate = "relu",
+) -> float:
+    """Return the sample size at which a given share of the damped runs ends at w*, by `expected_last`.
+
+    Parameters
+    ----------
+    confidence : float
+        Share of the runs, strictly between 0 and 1. It is not the confidence level of an interval.
+    surrogate : "relu" or "identity"
+        Surrogate gradient: a name or a `Surrogate`.
+
+    Returns
+    -------
+    float
+        N.
+
+    Examples
+    --------
+    >>> round(samples_for_last(Problem(n=64, samples=1, noise=0.5)) / 64)
+    21
+    """
+    theta, numbers = _settings(of, damping, surrogate)
+    return _samples(numbers, theta, real(confidence, "confidence", above=0, below=1))
+
+
+@lru_cache(maxsize=64)
+def _samples(numbers: Numbers, theta: float, share: float) -> float:
+    from scipy.optimize import brentq
+    from scipy.special import ndtri_exp
+
+    goal = math.log(share)
+
+    def excess(size: float) -> float:
+        return _log_last(numbers, math.exp(size), theta) - goal
+
+    # No more runs end at w* than it absorbs data sets.
+    root = float(ndtri_exp(goal / numbers.n)) / (theta * pull(numbers))
+    low = high = math.log(max(numbers.n, root**2 * variance(numbers, 0.0, 0.0)))
+    while excess(high) < 0:
+        low, high = high, high + math.log(_WIDER)
+        if high > math.log(_MOST * numbers.n):
+            raise BeyondError(f"more than {_MOST:g}·n samples would be needed, outside the range of this law")
+    return math.exp(low if low == high else brentq(excess, low, high, xtol=_CLOSE))  # type: ignore[arg-type]
+
+
+def _damping(damping) -> float:
+    return real(damping, "damping", above=0, below=1)
+
+
+def _settings(of: Problem | Instance, damping, surrogate: str | Surrogate) -> tuple[float, Numbers]:
+    """Return θ and the numbers of a problem; refuse where chatter decides, not traps."""
+    theta, numbers = _damping(damping), path_numbers(of, surrogate)
+    if theta < _WEAK and numbers.sigma < _QUIET * math.sqrt(numbers.norm2):
+        raise InputError(
+            f"with damping below {_WEAK} and σ/‖v‖ below {_QUIET} the noise that a run makes itself decides: "
+            "there is no law for it, so take more damping or measure with `st.train`"
+        )
+    return theta, numbers
+
+
+def _log_absorbed(numbers: Numbers, samples: float, theta: float) -> float:
+    from scipy.special import log_ndtr
+
+    spread = math.sqrt(variance(numbers, 0.0, 0.0) / samples)
+    return 0.0 if spread == 0 else numbers.n * float(log_ndtr(theta * pull(numbers) / spread))
+
+
+def _pair(numbers: Numbers, samples: float, inside: int) -> tuple[float, float, float]:
+    """Return the variances of a push at w* and with one wrong weight, and their covariance, in units of S².
+
+    The wrong weight is the pushed one if ``inside`` is 1, another one if it is 0.
+    """
+    other = np.array([min(1 - inside, numbers.n - 1)])
+    turned = float(_wedge(numbers.n, 1 / numbers.m, other, inside)[0])
+    home, here, both = (
+        float(_pushes(numbers, samples, one, two, apart))
+        for one, two, apart in ((0.0, 0.0, 0.0), (turned, turned, 0.0), (0.0, turned, turned))
+    )
+    return home, here - inside / samples, both
+
+
+def _pushes(numbers: Numbers, samples: float, one, two, apart):
+    """Return the covariance of the pushes at two states, before the means are subtracted, in units of S²."""
+    size = numbers.norm2**2 / (samples * pull(numbers) ** 2)
+    return size * covariance(numbers, PATHS[numbers.surrogate.name], one, two, apart)
+
+
+def _both(one: float, two: float, x: float, y: float, common: float) -> float:
+    """Return P(X ≤ one, Y ≤ two) for normal X and Y with mean 0, variances x and y and this covariance."""
+    from scipy.special import ndtr
+
+    if x == 0:
+        return float(one >= 0) * float(ndtr(two / math.sqrt(y)))
+    end = min(one / math.sqrt(x), _REACH)
+    z, weights = panels(np.linspace(-_REACH, end, _PANELS), _NODES)
+    rest = math.sqrt(max(y - common**2 / x, _TINY))
+    given = ndtr((two - common / math.sqrt(x) * z) / rest)
+    return float(weights @ (np.exp(-z * z / 2) * given)) / math.sqrt(2 * math.pi)
+
+
+def _wedge(n: int, part: float, d: np.ndarray, inside: int) -> np.ndarray:
+    """Return κ_k(D) of `response.py` for d other wrong weights; weight k is one more if ``inside`` is 1."""
+    wide = angle(n, d + inside)
+    return wide + part * np.sin(wide) * (1 / (d + 1) if inside else -1 / (n - d))
+
+
+@lru_cache(maxsize=16)
+def _wedges(n: int, part: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of κ_k(D) at each share of `_TABLE`, for a right and for a wrong weight k."""
+    from scipy.special import gammaln, xlog1py, xlogy
+
+    others = n - 1
+    d = np.arange(min(n, _COUNTED))
+    share = _TABLE[:, None]
+    chances = gammaln(n) - gammaln(d + 1) - gammaln(n - d) + xlogy(d, share) + xlog1py(others - d, -share)
+    chances = np.exp(chances)
+    # Beyond the counted numbers the relative spread of d is negligible.
+    many = _TABLE * others > _COUNTED / 2 if n > _COUNTED else np.zeros(len(_TABLE), bool)
+    right, wrong = (
+        np.where(many, _wedge(n, part, _TABLE * others, inside), chances @ _wedge(n, part, d, inside))
+        for inside in (0, 1)
+    )
+    return right, wrong
+
+
+@lru_cache(maxsize=1024)
+def _log_last(numbers: Numbers, samples: float, theta: float) -> float:
+    """Return the logarithm of the share of the runs that end at w*."""
+    usual, failed = _path(numbers, samples, theta, None)
+    good, _ = _path(numbers, samples, theta, ~failed)
+    product = (1 - usual) * (1 - good)
+    return numbers.n * math.log(product) / 2 if product > 0 else _NEVER
+
+
+def _path(
+    numbers: Numbers, samples: float, theta: float, seen: np.ndarray | None
+) -> tuple[float, np.ndarray]:
+    """Return the probability that a weight fails, and which of the simulated ones do.
+
+    The other weights take the paths of those that are ``seen``, by default of all.
+    """
+    from scipy.linalg import solve_triangular
+    from scipy.special import ndtr, ndtri
+
+    n = numbers.n
+    paths = min(max(_FEWEST_PATHS, _PATHS * n), _MOST_PATHS)
+    rng = np.random.default_rng(_PATH_SEED)
+    latent = ndtri((rng.permutation(paths) + 0.5) / paths) / math.sqrt(n)  # right where positive
+    counted = np.ones(paths, np.float32) if seen is None else seen.astype(np.float32)
+    if not counted.any():
+        return 1.0, np.ones(paths, bool)
+    counted /= counted.sum()
+    wedges = _wedges(n, 1 / numbers.m)
+    signs = np.empty((_STEPS, paths), np.float32)
+    noise = np.empty((2 * _STEPS, paths), np.float32)
+    root = np.zeros(
+        (2 * _STEPS, 2 * _STEPS)
+    )  # Cholesky factor; even rows if the weight is right, odd if wrong
+    angles = np.empty((_STEPS, 2))
+    push, sizes = np.zeros((2, paths), np.float32), [0.0, 0.0]
+    wrong = latent < 0
+    for t in range(_STEPS):
+        signs[t] = np.where(wrong, -1, 1)
+        apart = np.maximum(0.0, (1 - signs[: t + 1] @ (signs[t] * counted)) / 2)
+        if t and apart[t - 1] == 0:
+            break  # no weight turns any more
+        angles[t] = [np.interp(float(wrong @ counted), _TABLE, wedge) for wedge in wedges]
+        between = [np.interp(apart, _TABLE, wedge) for wedge in wedges]
+        rng.standard_normal(out=noise[2 * t : 2 * t + 2], dtype=np.float32)
+        for own in (0, 1):
+            row = np.empty((t + 1, 2))
+            for then in (0, 1):
+                apart = between[own ^ then]
+                row[:, then] = _pushes(numbers, samples, angles[: t + 1, then], angles[t, own], apart)
+            row[:, 1] -= own / samples
+            i, size = 2 * t + own, max(float(row[t, own]), _TINY)
+            if i:
+                known = solve_triangular(root[:i, :i], row.ravel()[:i], lower=True, check_finite=False)
+                most = (1 - _FRESH) * size / max(float(known @ known), _TINY)
+                root[i, :i] = known * min(1.0, math.sqrt(most))
+            root[i, i] = math.sqrt(size - root[i, :i] @ root[i, :i])
+            push[own] = root[i, : i + 1].astype(np.float32) @ noise[: i + 1]
+            sizes[own] = size
+        felt = np.where(wrong, push[1] - 1, push[0])
+        latent += (signs[t] - latent - felt / theta) / _MEMORY
+        wrong = latent < 0
+    leaves, stays = push[0] > theta, wrong & (push[1] - 1 >= -theta)
+    # The chance of leaving is known; only the chance of being caught is counted.
+    chance = float(ndtr(-theta / math.sqrt(sizes[0]))) + float(np.mean(stays & ~leaves))
+    return min(chance, 1.0), leaves | stays
