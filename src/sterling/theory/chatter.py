@@ -221,7 +221,6 @@ def samples_for_average(
 
 
 def _threshold(excess, n: int, close: float = _FINE) -> float:
-    """Return the sample size at which an increasing function crosses zero."""
     from scipy.optimize import brentq
 
     def at(size: float) -> float:
@@ -262,8 +261,8 @@ def samples_for_iterate(
     chance*: later the probability at each step is that of `chatter`. A constant rate has no dip. At 10⁵ steps
     the dip determines the result from about n = 400.
 
-    Up to about n = 64 runs end in traps instead. So the result is at least n·(1.8 + 0.28 ln n), as measured
-    for ReLU and m = 1 (`laws.samples_untrapped` has the others).
+    Up to about n = 32 most runs that fail end in traps instead. So the result is at least
+    n·(1.8 + 0.28 ln n), as measured for ReLU and m = 1 (`laws.samples_untrapped` has the others).
 
     Parameters
     ----------
