@@ -90,7 +90,7 @@ def bound(what: str, value: float, note: str = "") -> Rule:
                 lambda low, high, left=0: math.isfinite(low) and value - FAR <= high <= value,
             ),
             contradicted(
-                "it begins above and no run was left open by its budget",
+                f"it begins above {value:g} and no run was left open by its budget",
                 lambda low, high, left=0: low > value and not left,
             ),
         ),

@@ -1,8 +1,8 @@
 """The exact part of P3: what certificates prove for data sets, compared with runs on the same data sets.
 
-A certificate bounds the share π(∅) of the mass H(T) that a run spends at w* in the long run. For a run of T
-steps the balance (docs/science, 13) gives the same bound less a term: with the dual vector λ of the bound,
-Σ_k λ_k (|u_k(0)| + max η · max |G|)/H(T). Both are exact, so one run below both would contradict the proof.
+A certificate bounds the share π(∅) of its mass H(T) that a run spends at w* in the long run. For T steps the
+balance (docs/science, 13) proves this bound minus Σ_k λ_k (|u_k(0)| + max η · max |G|)/H(T), where λ is the
+dual vector of the bound. Both are exact, so one run below both would contradict the proof.
 """
 
 from __future__ import annotations
@@ -111,11 +111,11 @@ def notes(certificates: pl.DataFrame, runs: pl.DataFrame, budget: ProofsBudget) 
         "The mass of a run is the sum of its step sizes. Its share at w* is the sum over the steps at w*, "
         "divided by the mass; with constant steps it is the share of the steps.",
         "A certificate is a vector that proves a lower bound of that share in the long run, by the balance "
-        "of pushes on each weight (exact). A second program, which goes through all states by the definition "
-        f"of the gradient, confirmed {verified} of {len(certificates)}. Without a certificate the run may "
-        "still recur: this proof fails.",
-        "A finite run may stay below the bound by a known term that falls like one over its mass. For "
-        f"{tested:,} of {len(runs):,} runs the bound less this term is above zero, so they test it. "
+        "of pushes on each weight (exact). A second program, which computes the gradient at all states from "
+        f"its definition, confirmed {verified} of {len(certificates)}. Without a certificate a run may still "
+        "recur, but this proof fails.",
+        "A finite run may stay below the bound by a known term, which falls like one over its mass. For "
+        f"{tested:,} of {len(runs):,} runs the bound minus this term is above zero, so they test it. "
         f"Each data set has {budget.starts} random starts and one with every weight wrong, under "
         f"{len(budget.schedules)} schedules.",
     ]

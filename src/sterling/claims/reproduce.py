@@ -1,4 +1,4 @@
-"""Measure the claims of the paper, one after the other, as `sterling reproduce` does."""
+"""Measure the claims of the paper, one after another, as `sterling reproduce` does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sterling.claims.context import Context
 from sterling.claims.finding import Finding
 from sterling.errors import InputError
 
-#: Folder of the rows, below the folder of a reproduction.
+#: Subfolder of a reproduction that holds the rows.
 DATA_FOLDER = "data"
 
 
@@ -57,8 +57,8 @@ def reproduce(
     Rows are stored in the subfolder ``data`` and used again, so a second call is short, and a call after an
     interrupt continues. An effort is "quick" (a minute or two), "default" (a quarter of an hour) or "full"
     (hours); ``budgets`` replace the budgets of claims, by key. Results are the same for any value of
-    ``threads``. A function as ``progress`` gets a `Progress` counted in claims; ``on_finding`` gets the
-    reproduction after each claim.
+    ``threads``. If ``progress`` is a function, it gets a `Progress` in units of claims; ``on_finding`` gets
+    the reproduction after each claim.
 
     After Ctrl-C the finished rows are written; then KeyboardInterrupt is raised, with the findings as its
     ``reproduction``. InputError is raised for a wrong argument, StoreError if rows cannot be written.
@@ -102,8 +102,8 @@ def reproduce(
 def _claim_progress(
     show: Callable[[Progress], Any] | None, pressed: Callable[[], bool], where: str, index: int, count: int
 ) -> Callable[[Progress], None]:
-    """Return a function that shows the progress of a claim from that of its studies, and heeds Ctrl-C."""
-    reached = 0.0  # of the claim; each of its studies begins at zero
+    """Return a function that turns the progress of studies into that of a claim, and stops at Ctrl-C."""
+    reached = 0.0  # progress of the claim; that of each study begins at zero
 
     def report(of_study: Progress) -> None:
         nonlocal reached

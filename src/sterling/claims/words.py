@@ -42,7 +42,7 @@ def decimals_of(measured: Measured, beside: Sequence[Reference] = ()) -> int | N
 
 
 def _same_side(end: float, mark: float, decimals: int) -> bool:
-    """Whether an end of an interval lies on the same side of a value after rounding as before."""
+    """Return whether rounding keeps an end of an interval on the same side of a value."""
     shown = round(end, max(0, decimals))
     return (shown > mark, shown < mark) == (end > mark, end < mark)
 

@@ -16,6 +16,7 @@ from sterling.dynamics.motion import motion_of
 from sterling.dynamics.restart import Restart, as_restart
 from sterling.errors import InputError, InputTypeError
 from sterling.model.instance import Instance
+from sterling.model.levels import require_two
 from sterling.model.problem import LATENT, part_seed
 from sterling.model.signal import signal_of
 from sterling.optimizers.base import Motion, Optimizer, as_optimizer
@@ -112,6 +113,7 @@ class Options:
 
     def for_data(self, instance: Instance) -> Options:
         """Return the options with batch, S, schedule and engine as they are for these data."""
+        require_two(instance, "train is")
         optimizer, batch = self.optimizer, as_batch(self.batch, instance.samples)
         signal = self.signal
         if optimizer.uses_signal and not signal:
@@ -173,6 +175,10 @@ class Options:
         built_in = self.optimizer._built_in
         if self.engine == "step" and not built_in:
             raise InputError(f"the step engine does not know {self.optimizer!r}: use the dense engine")
+        if self.engine == "step" and self.motion is not None:
+            raise InputError(
+                f"{self.optimizer!r} at full batch does not need the step engine: use the event engine"
+            )
         if self.engine != "auto":
             return self.engine
         if smooth or not built_in:

@@ -16,18 +16,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sterling.base.checks import choice
+from sterling.base.pool import for_each
 from sterling.base.text import Described
 from sterling.errors import RangeError
 
-#: Finest grid that is tried when values might be represented without any rounding.
+#: Finest grid, in bits, that is tried to represent values without rounding.
 _EXACT_BITS = 40
 FINENESS = (20, 16, 12, 10, 8)  # bits of the codes of labels and readout, tried in this order
 _ENOUGH = 12  # fewer bits are used only if sums would not fit otherwise
-#: Features must be smaller than this, and larger than its inverse.
+#: Features must have absolute values below this, and above its inverse.
 _USUAL = 1e31
-#: Rows of codes that are searched for extremes as one.
+#: Number of rows of codes that are joined to one when extremes are searched.
 _TOGETHER = 16
-#: Codes lie between minus this and this.
+#: Bound on the absolute value of a code.
 _LARGEST_CODE = {"int16": (1 << 15) - 1, "int32": (1 << 23) - 1}
 
 
@@ -47,12 +48,12 @@ def aligned_zeros(shape: tuple[int, int], dtype) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Rounding(Described):
-    """Largest rounding errors of the data on their grids; zero where nothing was rounded.
+    """Largest rounding errors of the data on their grids; zero if nothing was rounded.
 
     Parameters
     ----------
     inputs : float64 array (n,)
-        For each feature, in units of the normalised inputs.
+        The largest error of each feature, in units of the normalised inputs.
     labels : float
         The largest error of a label.
     readout : float
@@ -75,7 +76,7 @@ class Rounding(Described):
         Returns
         -------
         bool
-            False for drawn data, unless the readout was given in numbers.
+            False for drawn data, unless the readout was given as numbers.
         """
         return bool(self.inputs.any()) or self.labels > 0 or self.readout > 0
 
@@ -109,14 +110,14 @@ class InputGrid:
     rounding: np.ndarray = field(repr=False)  # float64 (n,), largest errors of each feature
 
     def __post_init__(self):
-        for array in (self.rows, self.shifts, self.offsets, self.rounding):  # an instance shares them
+        for array in (self.rows, self.shifts, self.offsets, self.rounding):  # they are shared
             array.setflags(write=False)
 
     @classmethod
     def plain(
         cls, rows: np.ndarray, features: int, bits: int, rounding: np.ndarray | None = None
     ) -> InputGrid:
-        """Wrap padded codes that all share one grid, as drawn and normalised data do."""
+        """Return the grid of padded codes whose features share scale and offset, as in drawn data."""
         zeros = np.zeros(features, np.int64)
         return cls(rows, features, bits, zeros, zeros, np.zeros(features) if rounding is None else rounding)
 
@@ -165,7 +166,7 @@ def exact_bits(values: np.ndarray) -> int | None:
 def finest(make: Callable[[int], Any], aim: float = math.inf) -> Any:
     """Return ``make(bits)``, an instance, for the finest grid of labels and readout on which sums fit.
 
-    ``aim`` is a bound on gradient sums that a coarser grid is worth, down to 12 bits.
+    A grid finer than 12 bits is used only if gradient sums stay below ``aim``.
     """
     for bits in FINENESS:
         try:
@@ -180,7 +181,7 @@ def finest(make: Callable[[int], Any], aim: float = math.inf) -> Any:
 
 
 def vector_codes(values: np.ndarray, fineness: int, what: str) -> tuple[np.ndarray, int]:
-    """Put labels or a readout on a grid, with codes of at most ``fineness`` bits unless one would be exact.
+    """Round labels or a readout to the finest grid on which codes have ``fineness`` bits, or an exact one.
 
     Returns the int64 codes and the bits of the grid.
     """
@@ -191,21 +192,20 @@ def vector_codes(values: np.ndarray, fineness: int, what: str) -> tuple[np.ndarr
         bits = fineness - int(np.ceil(np.log2(top)))
     if not -30 <= bits <= 60:
         raise RangeError(
-            f"the {what} reach {np.abs(values).max():g}, too far from one: rescale them to a usual range",
+            f"the {what} reach {np.abs(values).max():g}, too far from one: rescale them to values near one",
             about=(what,),
         )
     return np.rint(np.ldexp(values, bits)).astype(np.int64), bits
 
 
 def quantise_inputs(values: np.ndarray, precision: str = "int16", together: bool = True) -> InputGrid:
-    """Put a float matrix (rows, n) on a grid, feature by feature.
+    """Round a float matrix (rows, n) to a grid, feature by feature.
 
-    A feature that some dyadic grid holds exactly stays as it is, if its codes fit. Any other gets the finest
-    power of two for which they fit, so that the largest rounding error is at most 2^-15 of the feature's
-    range with int16. "int32" keeps 24 bits of each feature, an error of at most 2^-23: sums of wider codes
-    would soon pass 62 bits. ``together`` says that the features are to be added up as they are, without a
-    normalisation in between; then they may not differ so much in scale that their exact sum would not fit in
-    62 bits.
+    A feature is not rounded if some dyadic grid holds it exactly and its codes fit. Otherwise its grid is the
+    finest power of two for which the codes fit: with int16 the rounding error is at most 2^-15 of the
+    feature's range. "int32" keeps 24 bits of each feature, an error of at most 2^-23: sums of wider codes
+    would soon exceed 62 bits. ``together`` says that features are added without being normalised first. Their
+    scales must then be close enough for an exact sum in 62 bits.
     """
     dtype = np.dtype(choice(precision, "precision", tuple(_LARGEST_CODE)))
     count, features = values.shape
@@ -218,7 +218,7 @@ def quantise_inputs(values: np.ndarray, precision: str = "int16", together: bool
         low, high = float(column.min()), float(column.max())
         bits = exact_bits(column)
         if max(abs(low), abs(high)) > _USUAL or 0 < max(high - low, abs(high)) < 1 / _USUAL:
-            text = f"feature {k} has the range {low:g} to {high:g}: rescale it to a usual one"
+            text = f"feature {k} has the range {low:g} to {high:g}: rescale it to values near one"
             raise RangeError(text, about=(k,))
         if bits is None or np.ldexp(high - low, bits) > span:
             width = high - low if high > low else 2 * abs(high)
@@ -254,3 +254,30 @@ def rounded(values: np.ndarray, bits: np.ndarray) -> np.ndarray:
 def largest_error(codes: np.ndarray, bits: int, values: ArrayLike) -> float:
     """Return the largest difference between values and their codes on the grid 2^-bits."""
     return float(np.abs(np.ldexp(codes.astype(np.float64), -bits) - values).max())
+
+
+def transpose(grid: InputGrid, threads: int | None = None) -> np.ndarray:
+    """Return the codes column by column, (n, rows), for the event engine."""
+    from sterling.exact.sampling import transpose_block
+
+    rows = grid.rows
+    columns = aligned_zeros((grid.features, len(rows)), rows.dtype)
+    for_each(
+        lambda first: transpose_block(rows, columns, first, min(first + 4096, len(rows))),
+        range(0, len(rows), 4096),
+        threads,
+    )
+    columns.setflags(write=False)
+    return columns
+
+
+def condense(rows: np.ndarray) -> np.ndarray:
+    """Return a 64-bit word for each 4096 words of the rows: sums weighted by random odd words, modulo 2^64.
+
+    A digest of these words detects any accidental change of the data, ten times faster than one of the rows.
+    """
+    words = rows.reshape(-1).view(np.uint64)
+    weights = np.random.PCG64(0).random_raw(4096) | np.uint64(1)
+    whole = len(words) - len(words) % 4096
+    rest = (words[whole:] * weights[: len(words) - whole]).sum(dtype=np.uint64)
+    return np.append(words[:whole].reshape(-1, 4096) @ weights, rest)

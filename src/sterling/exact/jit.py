@@ -1,12 +1,13 @@
-"""The one place where Numba is configured: the decorators, and the folder in which compiled kernels are kept.
+"""The one file that configures Numba: the decorators, and the folder in which compiled kernels are kept.
 
-Numba's own cache writes and reads the kernels. Here is what it leaves open: a folder named by all sources, so
-that no kernel is stale; a digest of each file, so that no damaged one is run; and no folder of somebody else.
-Instructions that Numba has no name for are in `machine.py`.
+Numba's own cache writes and reads the kernels. This file adds three checks. The folder is named by all
+sources, so no kernel is stale; each file has a digest, so no damaged one runs; only the user can write there.
+Instructions that Numba does not offer are in `machine.py`.
 """
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib
 import os
@@ -30,14 +31,22 @@ from sterling.errors import SterlingWarning, StoreError
 #: True when Numba runs kernels as plain Python (NUMBA_DISABLE_JIT=1), as one test job does.
 INTERPRETED = bool(vars(config)["DISABLE_JIT"])  # made at run time, out of sight of type checkers
 
-# Files whose text decides what the kernels compute; their digest names the folder of compiled ones. Numba
-# looks at the file of the outermost function alone.
+# Files whose text decides what the kernels compute; their digest names the folder of compiled kernels. Numba
+# checks only the file of the outermost function.
 _SOURCES = (
     "exact/jit.py",
     "exact/machine.py",
     "exact/sampling.py",
     "exact/mass.py",
     "exact/relaxation.py",
+    "exact/batches.py",
+    "optimizers/base.py",
+    "optimizers/batch.py",
+    "optimizers/sgd.py",
+    "optimizers/adam.py",
+    "optimizers/lion.py",
+    "optimizers/signsgd.py",
+    "optimizers/bop.py",
     "returns/counts.py",
     "dynamics/bookkeeping.py",
     "dynamics/state.py",
@@ -45,12 +54,16 @@ _SOURCES = (
     "dynamics/passes.py",
     "dynamics/lookup.py",
     "dynamics/kernels.py",
+    "dynamics/motion.py",
     "dynamics/relax.py",
+    "dynamics/step_kernels.py",
     "landscapes/kernels.py",
 )
 _FILES = "*.nb[ci]"  # Numba's data and index files
-_SOUND = "sound"  # folder of empty files named by the digests of what Numba wrote
+_SOUND = "sound"  # folder of empty files, each named by the digest of a file that Numba wrote
 _ALL_BYTES = 1 << 22  # more than all kernels take
+_SELDOM = 100_000  # new objects between two searches for garbage while kernels compile
+_ROOM = 1 << 14  # names in the frame below a compilation, of eight bytes each
 
 # Options of Numba's target, for speed: kernels allocate nothing, so arrays need no reference counts (they
 # would cost more than the work), and division follows IEEE instead of raising.
@@ -59,10 +72,10 @@ _INNER: dict = _KERNEL | {"no_cpython_wrapper": True}  # Python never calls them
 
 
 def _load_array_functions() -> None:
-    """Load Numba's array functions without SciPy's linear algebra, which they look for and no kernel uses.
+    """Load Numba's array functions without SciPy's linear algebra, which they import and no kernel uses.
 
-    It takes as long to import as all that a run needs of us. Whoever compiles a product of matrices still
-    makes Numba look for it then.
+    That import takes as long as all imports of ours for a run. If someone compiles a product of matrices,
+    Numba still imports it then.
     """
     from numba.np import linalg
 
@@ -78,11 +91,11 @@ if not INTERPRETED:
 
 
 def njit(function) -> Any:
-    """Compile in nopython mode, without the GIL, kept on disk; no fast-math, so IEEE results hold."""
+    """Compile in nopython mode, without the GIL, cached on disk; no fast-math, so results follow IEEE 754."""
     if INTERPRETED:
         return function
     folder = cache_folder()
-    # Numba cannot keep code that checks bounds.
+    # Numba cannot cache code that checks bounds.
     kept = folder is not None and not vars(config)["BOUNDSCHECK"] and _refusal(folder) is None
     with _numba_keeps_in(folder):
         compiled = numba.njit(cache=kept, **_KERNEL)(function)
@@ -91,28 +104,33 @@ def njit(function) -> Any:
 
 
 def helper(function):
-    """Compile a function that only other kernels call; it is kept as a part of them."""
+    """Compile a function that only other kernels call; it is cached as a part of them."""
     return function if INTERPRETED else numba.njit(**_INNER)(function)
 
 
 def embedded(function):
-    """Like `helper`, for functions with one caller or two: part of their bodies, so compiled once less.
+    """Inline a function with one or two callers into them, which saves one compilation; else like `helper`.
 
-    Numba copies the body of the caller as well, so large ones within large ones take seconds to compile.
+    Numba copies the body of the caller as well, so a large function in a large one takes seconds to compile.
     """
     return function if INTERPRETED else numba.njit(inline="always", **_INNER)(function)
 
 
 class _Kernel:
-    """A compiled function for Python to call. No state of the disk ends a call."""
+    """A compiled function for Python to call. A call never fails because of the disk."""
 
     def __init__(self, compiled: Any, folder: Path | None):
         self.compiled, self._folder, self._compilations = compiled, folder, 0
+        self._called = False
 
     def __call__(self, *arguments) -> Any:
         try:
-            result = self.compiled(*arguments)
-        except OSError as problem:  # Numba could not write what it compiled: it is compiled all the same
+            if self._called or any(self._files()):
+                result = self.compiled(*arguments)
+            else:
+                result = _roomy_frame()(self.compiled, arguments)
+            self._called = True
+        except OSError as problem:  # Numba could not write the kernel, but has compiled it
             _warn_not_kept(problem)
             return self.compiled(*arguments)
         compilations = len(self.compiled.stats.cache_misses)
@@ -121,17 +139,35 @@ class _Kernel:
             self._note_digests(self._folder)
         return result
 
-    def _note_digests(self, folder: Path) -> None:
-        """Note what Numba has just written of this kernel as sound."""
+    def _files(self) -> list[Path]:
+        """Return the files that Numba has written for this kernel."""
         function = self.compiled.py_func
         name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}-"
+        files = self._folder.rglob(_FILES) if self._folder is not None else ()
+        return [file for file in files if file.name.startswith(name)]
+
+    def _note_digests(self, folder: Path) -> None:
+        """Note the digests of the files that Numba has just written for this kernel."""
         try:
-            for file in folder.rglob(_FILES):
-                if file.name.startswith(name):
-                    (folder / _SOUND).mkdir(mode=0o700, exist_ok=True)
-                    (folder / _SOUND / _digest(file)).touch()
+            for file in self._files():
+                (folder / _SOUND).mkdir(mode=0o700, exist_ok=True)
+                (folder / _SOUND / _digest(file)).touch()
         except OSError as problem:
             _warn_not_kept(problem)
+
+
+@cache
+def _roomy_frame() -> Callable[[Callable, tuple], Any]:
+    """Return a function that calls another from a large frame: one with many local names.
+
+    CPython keeps frames in pieces of 16 KiB. A call that crosses the end of a piece allocates the next one,
+    and its return frees it; one compilation of all kernels does so 160,000 times. A frame too large for a
+    piece brings a larger one, and the calls above it find room there.
+    """
+    names = " = ".join(f"_{i}" for i in range(_ROOM))
+    scope: dict[str, Any] = {}
+    exec(f"def call(function, arguments):\n return function(*arguments)\n {names} = None", scope)
+    return scope["call"]
 
 
 # what is kept
@@ -146,18 +182,18 @@ def _name_of_folder() -> str:
     return f"kernels-{digest.hexdigest()}"
 
 
-_FOLDER = _name_of_folder()  # now, for what is compiled later is what is imported now
+_FOLDER = _name_of_folder()  # at import, since the sources imported now are those compiled later
 
 
 def cache_folder() -> Path | None:
     """Return the folder in which compiled kernels are kept, never beside the sources; None without a home.
 
-    ``NUMBA_CACHE_DIR`` is honoured; otherwise the user's cache folder is taken.
+    It is in ``NUMBA_CACHE_DIR`` if that is set, else in the user's cache folder.
     """
     root = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     try:
         return Path(root).expanduser() / "sterling" / _FOLDER
-    except RuntimeError:  # of a user without a home, as in some containers
+    except RuntimeError:  # the user has no home, as in some containers
         return None
 
 
@@ -168,7 +204,7 @@ def kept_kernels() -> list[Path]:
 
 
 def drop_damaged(folder: Path | None = None) -> int:
-    """Remove files of compiled kernels that are not as they were written, and return how many there were.
+    """Remove files of compiled kernels that changed since they were written, and return their number.
 
     Raises
     ------
@@ -202,10 +238,10 @@ def why_not_kept() -> str | None:
 
 @cache
 def _refusal(folder: Path) -> str | None:
-    """Return why a folder cannot keep kernels, None if it can; make it, and remove what is damaged there.
+    """Return why a folder cannot keep kernels, None if it can; make it, and remove damaged files from it.
 
-    Numba unpickles what it finds. So the folder must be ours alone, and nobody else may be able to put
-    another in its place.
+    Numba unpickles the files that it finds. So only this user may be able to write to the folder or to
+    replace it.
     """
     try:
         folder.parent.parent.mkdir(parents=True, exist_ok=True)
@@ -216,7 +252,7 @@ def _refusal(folder: Path) -> str | None:
             owners = {part.lstat().st_uid for part in (folder.parent, folder)}
             movable = root & stat.S_IWOTH and not root & stat.S_ISVTX
             if owners != {os.getuid()} or movable or parent & 0o022 or own & 0o077:
-                return f"others than you can write to {printable(folder)}"
+                return f"other users can write to {printable(folder)}"
         if drop_damaged(folder):
             _warn_once(
                 f"damaged compiled kernels in {printable(folder)} were removed; they are compiled again"
@@ -228,7 +264,7 @@ def _refusal(folder: Path) -> str | None:
 
 @contextmanager
 def _numba_keeps_in(folder: Path | None) -> Iterator[None]:
-    """Let Numba keep what is decorated now in a folder of ours; kernels of others go where they would."""
+    """Let Numba keep the kernels decorated in this context in our folder; others go to Numba's usual one."""
     usual = {name: vars(config).get(name, "") for name in ("CACHE_DIR", "CACHE_LOCATOR_CLASSES")}
     try:
         for name, value in zip(usual, (str(folder), ""), strict=True):
@@ -248,20 +284,27 @@ def _digest(file: Path) -> str:
 
 # what is said
 
-#: Called before this process compiles its first kernel, with whether what it compiles can be kept.
+#: Functions called before this process compiles its first kernel; the argument says whether it can be kept.
 on_compiling: list[Callable[[bool], Any]] = []
 
 _said: set[str] = set()
-_kernels: list[Any] = []  # what Numba made of them
+_kernels: list[Any] = []  # as Numba's dispatchers
 
 
-class _Announcer(event.Listener):
-    """Hears of Numba's compilations, those of others included."""
+class _Watcher(event.Listener):
+    """Listens to Numba's compilations, including those of other packages."""
+
+    def __init__(self):
+        self._thresholds: list[tuple[int, int, int]] = []
 
     def on_start(self, event: event.Event) -> None:
-        if "compiling" not in _said and any(
-            (event.data or {}).get("dispatcher") is kernel for kernel in _kernels
-        ):
+        if not _is_ours(event):
+            return
+        # Nearly all objects that a compilation makes live until it ends.
+        usual = gc.get_threshold()
+        self._thresholds.append(usual)
+        gc.set_threshold(usual[0] and max(usual[0], _SELDOM), *usual[1:])
+        if "compiling" not in _said:
             _said.add("compiling")
             reason = why_not_kept()
             if reason is not None:
@@ -270,16 +313,21 @@ class _Announcer(event.Listener):
                 say(reason is None)
 
     def on_end(self, event: event.Event) -> None:
-        pass
+        if _is_ours(event):
+            gc.set_threshold(*self._thresholds.pop())
 
 
-event.register("numba:compile", _Announcer())
+def _is_ours(event: event.Event) -> bool:
+    return any((event.data or {}).get("dispatcher") is kernel for kernel in _kernels)
+
+
+event.register("numba:compile", _Watcher())
 
 
 def _warn_not_kept(reason: object) -> None:
     _warn_once(
-        f"compiled kernels cannot be kept, so each start compiles them again ({reason}): name a folder of "
-        "yours in NUMBA_CACHE_DIR"
+        f"compiled kernels cannot be kept, so each start compiles them again ({reason}): set NUMBA_CACHE_DIR "
+        "to a folder of yours"
     )
 
 

@@ -1,6 +1,6 @@
-"""Instructions that Numba has no name for, as portable LLVM, each with a plain Python twin.
+"""Instructions that Numba does not offer, as portable LLVM, each with a plain Python twin.
 
-The twins run where Numba is switched off (NUMBA_DISABLE_JIT=1) and say what the instructions mean.
+The twins define the instructions, and run where Numba is switched off (NUMBA_DISABLE_JIT=1).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from numba.extending import intrinsic
 
 from sterling.exact.jit import INTERPRETED, helper
 
-#: Codes that `add_eight` and `add_two` take of each row; rows are padded to a multiple.
+#: Number of codes of each row that `add_eight` and `add_two` add; rows are padded to a multiple of it.
 ADDED = 32
 
-_AHEAD = 1024  # codes that `_marker` asks for in advance
+_AHEAD = 1024  # distance, in codes, at which `_marker` prefetches
 
 
 def _element(context, builder, signature, position, index):
@@ -30,7 +30,7 @@ def _element(context, builder, signature, position, index):
 
 
 def _ask(builder, address, level):
-    """Ask for the cache line at an address, an integer: level 3 brings it nearest, 2 to the second cache."""
+    """Prefetch the cache line at an address, an integer: to the nearest cache (level 3) or the second (2)."""
     word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
     name, kind = "llvm.prefetch.p0", ir.FunctionType(ir.VoidType(), [byte, word, word, word])
     function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
@@ -39,7 +39,7 @@ def _ask(builder, address, level):
 
 @intrinsic
 def _times(typing_context, factor, code):
-    """Product in the type of the first argument: Numba alone would widen 32 bits to 64."""
+    """Product in the type of the first argument; Numba would widen 32 bits to 64."""
 
     def generate(context, builder, signature, args):
         wide = context.cast(builder, args[1], signature.args[1], signature.args[0])
@@ -103,7 +103,7 @@ def _byte_mask(typing_context, flags, start):
 
 @intrinsic
 def _prefetch(typing_context, rows, row, offset):
-    """Ask for the cache line ``offset`` bytes into one row of a C-contiguous matrix."""
+    """Prefetch the cache line ``offset`` bytes into one row of a C-contiguous matrix."""
 
     def generate(context, builder, signature, args):
         matrix = context.make_array(signature.args[0])(context, builder, args[0])
@@ -117,7 +117,7 @@ def _prefetch(typing_context, rows, row, offset):
 
 @intrinsic
 def _subtract_and_compare(typing_context, target, source, factor, start):
-    """Eight lanes of target −= factor·source (two roundings); bit i says that lane i changed side of zero."""
+    """Eight lanes of target −= factor·source (two roundings); bit i says that lane i crossed zero."""
 
     def generate(context, builder, signature, args):
         lanes, bits = ir.VectorType(ir.DoubleType(), 8), ir.VectorType(ir.IntType(1), 8)
@@ -172,10 +172,10 @@ def _largest_ratio(typing_context, top, bottom, start):
 
 
 class _Codes:
-    """What `_adder` and `_marker` write alike: sums of 16-bit codes times weights, 32 codes of many rows.
+    """Code that `_adder` and `_marker` share: sums of weight times row, for 32 codes of 16 bits.
 
-    Where the processor can, two rows at a time are interleaved, and one instruction multiplies and adds their
-    pairs of codes; the sums are then out of order until `ordered` puts them right.
+    If the processor has AVX-512BW, two rows at a time are interleaved, and one instruction multiplies and
+    adds their pairs of codes. The sums are then out of order; `ordered` restores the order.
     """
 
     word, half, long = ir.IntType(32), ir.IntType(16), ir.IntType(64)
@@ -183,14 +183,14 @@ class _Codes:
     parts = ir.VectorType(word, 16)
 
     def __init__(self, context, builder, signature, args):
-        """Arguments 0, 1 and 2 are the rows, which of them, and their weights."""
+        """Take the rows, the list of row numbers, and their weights from arguments 0, 1 and 2."""
         self.context, self.builder, self.signature, self.args = context, builder, signature, args
         self.matrix = context.make_array(signature.args[0])(context, builder, args[0])
         self.stride = builder.extract_value(self.matrix.strides, 0)
         self.paired = "+avx512bw" in context.codegen().magic_tuple()[2]
 
     def entry(self, position, index, kind):
-        """Load from the list ``position``, at least 16 bits aligned."""
+        """Load an entry of the list that is argument ``position``, aligned to at least 16 bits."""
         address = _element(self.context, self.builder, self.signature, position, (self.args[position], index))
         return self.builder.load(self.builder.bitcast(address, kind.as_pointer()), align=kind.width // 16)
 
@@ -201,7 +201,7 @@ class _Codes:
         return builder.add(start, builder.mul(column, self.long(2)))
 
     def row(self, index, column, ahead=0):
-        """Load 32 codes of the row that stands at ``index`` in the list, and ask for those so much later."""
+        """Load 32 codes of the row at ``index`` in the list, and prefetch those ``ahead`` codes later."""
         address = self.address(index, column)
         if ahead:
             _ask(self.builder, self.builder.add(address, self.long(2 * ahead)), 3)
@@ -251,7 +251,7 @@ class _Codes:
         return self.shuffled(totals[0], totals[1], order)
 
     def sums_at(self, position, index):
-        """Return the address of 32 sums in the list ``position``."""
+        """Return the address of 32 sums in the array that is argument ``position``."""
         address = _element(self.context, self.builder, self.signature, position, (self.args[position], index))
         return self.builder.bitcast(address, self.products.as_pointer())
 
@@ -279,9 +279,9 @@ def _adder(count):
 
 
 def _marker(windows):
-    """Return the intrinsic that moves 64 rows over a known state to a new one and marks what changed.
+    """Return the intrinsic that moves 64 rows via a known state to a new one and marks rows that changed.
 
-    Sums of columns stay in registers all the way, so each pre-activation is read and written once.
+    Sums of columns stay in registers throughout, so each pre-activation is read and written once.
     """
 
     @intrinsic
@@ -290,9 +290,9 @@ def _marker(windows):
     ):
         """target ← source + more + Σ weight·column over the flips 0 … stop, in rows row … row + 64.
 
-        The known state is source + lead_more + Σ weight·column over the flips 0 … lead. Returns a word of
-        the rows that have another sign than there or, with ``windows``, are in or out of low … high where
-        they were not. Lead and stop are even.
+        The known state is source + lead_more + Σ weight·column over the flips 0 … lead. Returns a word with
+        a bit for each row whose sign differs from the known state. With ``windows``, rows that enter or leave
+        low … high are marked too. ``lead`` and ``stop`` are even.
         """
 
         def generate(context, builder, signature, args):
@@ -385,14 +385,14 @@ def _atomic_store(typing_context, board, index, value):
 
 @helper
 def _prefetch_row(rows, row):
-    """Ask the processor to bring one row of a matrix near; changes no result."""
+    """Prefetch one row of a matrix, which changes no result."""
     for offset in range(0, rows.shape[1] * rows.itemsize, 64):
         _prefetch(rows, row, offset)  # pyright: ignore[reportCallIssue]  # Numba supplies the context
 
 
 @helper
 def _prefetch_part(rows, row, first, size):
-    """Ask for ``size`` entries of one row of a matrix."""
+    """Prefetch ``size`` entries of one row of a matrix."""
     for offset in range(first * rows.itemsize, (first + size) * rows.itemsize, 64):
         _prefetch(rows, row, offset)  # pyright: ignore[reportCallIssue]
 

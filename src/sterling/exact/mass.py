@@ -1,7 +1,7 @@
 """Mass of the step sizes, Σ η_t over a span of steps, and its inverse, as plain scalar functions.
 
 They use only + − * /, sqrt, frexp, ldexp and floor, so pure Python and a compiler give the same bits on every
-machine. `build` makes them for either. What schedules there are is `schedules.py`'s business.
+machine. `build` makes them for either; `schedules.py` defines the schedules.
 """
 
 import math
@@ -12,7 +12,7 @@ KIND_POWER = 0
 KIND_TABLE = 1
 STEP_LIMIT = 2**60  # Sums of two steps stay inside int64.
 
-_DIRECT = 64  # Below this step terms are added one by one: the expansions need a large argument.
+_DIRECT = 64  # Terms of earlier steps are added one by one: the expansions need a large argument.
 _NARROW = 1.0 / 256.0  # Spans narrower than this share of their centre take two moments and one power.
 NARROW_FROM, NARROW_SPAN = 4096, 16  # Spans up to 16 from step 4096 on are always narrow.
 _RATIO = 9.0 / 7.0  # Pieces [x, 9x/7] have half width over centre = 1/8.
@@ -49,7 +49,7 @@ def pow_neg(x, p):
     if f < _ROOT_HALF:
         f *= 2.0
         e -= 1
-    # log2 f = (2/ln 2) atanh s. Sums in pairs: a chain of twelve would wait for each product in turn.
+    # log2 f = (2/ln 2) atanh s, summed in pairs: in a chain of twelve each product would wait for the last.
     s = (f - 1.0) / (f + 1.0)
     z = s * s
     z2 = z * z
@@ -58,7 +58,7 @@ def pow_neg(x, p):
     b = (_ATANH[4] + _ATANH[5] * z) + (_ATANH[6] + _ATANH[7] * z) * z2
     c = (_ATANH[8] + _ATANH[9] * z) + (_ATANH[10] + _ATANH[11] * z) * z2
     log2_f = s * ((a + b * z4) + c * (z4 * z4))
-    # The upper half of p times e is exact, so that large exponents of two cost no digits.
+    # The upper half of p times e is exact, so no digit is lost to a large exponent e.
     upper = 134217729.0 * p
     upper = upper - (upper - p)
     exact = upper * float(e)
@@ -73,13 +73,13 @@ def pow_neg(x, p):
     d = _EXP2[12] + _EXP2[13] * r
     value = (a + b * r4) + (c + d * r4) * (r4 * r4)
     if -62 <= k <= 0:
-        return value / float(1 << -k)  # exact, and quicker than ldexp
+        return value / float(1 << -k)  # exact, and faster than ldexp
     return math.ldexp(value, k)
 
 
 def make_narrow(pow_neg: Callable) -> Callable:
     def narrow(exponent, d, centre):
-        # d times the mean of x^-p over d points one apart, by their second and fourth moments.
+        # d times the mean of x^-p over d points at distance one, by their second and fourth moments.
         p = exponent
         scale = 1.0 / math.sqrt(centre) if p == 0.5 else pow_neg(centre, p)
         inverse = 1.0 / (centre * centre)
@@ -212,7 +212,7 @@ def _make_guess(pow_neg: Callable) -> Callable:
             third = 1.0 + (0.75 * p - 0.5) * q * fourth
             second = 1.0 + (2.0 * p - 1.0) * (1.0 / 3.0) * q * third
             d *= 1.0 + 0.5 * p * q * second
-        if not d < float(STEP_LIMIT - t0):  # also where d is no number
+        if not d < float(STEP_LIMIT - t0):  # also if d is NaN
             return max(STEP_LIMIT, t0 + 1)
         steps = int(d)
         if float(steps) < d or steps < 1:
@@ -226,20 +226,20 @@ class MassFunctions(NamedTuple):
     """Functions of (kind, rate, exponent, sums) = `Schedule._kernel_arguments` and of steps up to 2**60.
 
     mass(kind, rate, exponent, sums, t0, t1) = Σ η_t over t0 ≤ t < t1. For 0 ≤ t0 ≤ t1 ≤ 1e12 its relative
-    error is below 2e-15 for |exponent| ≤ 3 and below 1e-14 for |exponent| ≤ 8 (measured against 40 digits). A
-    span of one step gives the rate of a power law itself; a constant rate costs one product. The result grows
-    with t1 wherever η_{t1} exceeds the rounding of the sum.
+    error is below 2e-15 for |exponent| ≤ 3 and below 1e-14 for |exponent| ≤ 8 (measured against 40 digits).
+    For a span of one step of a power law it is the rate of that step. A constant rate costs one product. The
+    result grows with t1 wherever η_{t1} exceeds the rounding of the sum.
 
     guess(kind, rate, exponent, t0, target) is a step t > t0 near which mass(t0, t) reaches `target`. For a
-    power law it is as a rule the first such step or one off, elsewhere it may be far. It costs one or two
-    powers.
+    power law it is usually off by at most one step; for other schedules it may be far off. It costs one or
+    two powers.
 
     first_reach(kind, rate, exponent, sums, t0, target, guess, limit) is the smallest t in (t0, limit] with
-    mass(t0, t) ≥ target, or limit + 1 where mass(t0, limit) < target. It is exact with respect to the
-    computed mass for any guess. A good guess makes it cost two masses.
+    mass(t0, t) ≥ target, or limit + 1 if mass(t0, limit) < target. It is exact with respect to the computed
+    mass for any guess. With a good guess it costs two masses.
 
     narrow(exponent, d, centre), times the rate, is the mass of a power law over d steps whose numbers t + 1
-    have the mean `centre`, bit for bit, where t0 ≥ `NARROW_FROM` and d ≤ `NARROW_SPAN`: for hot loops.
+    have the mean `centre`, for hot loops. It agrees bit for bit for t0 ≥ `NARROW_FROM` and d ≤ `NARROW_SPAN`.
     """
 
     mass: Callable[..., Any]
@@ -249,10 +249,10 @@ class MassFunctions(NamedTuple):
 
 
 def build(compiler: Callable[[Callable], Callable]) -> MassFunctions:
-    """Make the four functions, each part of them passed through `compiler`, such as numba.njit.
+    """Make the four functions, with all their parts passed through `compiler`, such as numba.njit.
 
-    Compiled code can call compiled functions only, hence one call that makes them all. They are closures over
-    one another, which Numba's disk cache cannot recognise again: cache the kernels that call them instead.
+    Compiled code can call only compiled functions, so one call makes them all. They are closures over one
+    another, which Numba's disk cache cannot recognise again: cache the kernels that call them instead.
     """
     power = compiler(pow_neg)
     narrow = compiler(make_narrow(power))
@@ -266,7 +266,7 @@ def build(compiler: Callable[[Callable], Callable]) -> MassFunctions:
             return table_mass(rate, sums, t0, t1)
         return power_mass(rate, exponent, t0, t1)
 
-    # Compiled code pays for every array that it hands on, so a power law is searched without one.
+    # In compiled code every array argument costs time, so a power law is searched without one.
     def first_reach(kind, rate, exponent, sums, t0, target, guess, limit):
         if kind == KIND_TABLE:
             return table_search((rate, sums), t0, target, guess, limit)

@@ -14,15 +14,15 @@ from sterling.errors import RangeError
 from sterling.exact.grid import FINENESS, InputGrid
 
 EXACT = 1 << 53  # integers below are exact in float64
-WHOLE = 1 << 62  # sums below leave an int64 one bit to spare
+WHOLE = 1 << 62  # sums below this leave one spare bit in an int64
 
-_USUAL_ROWS = 10  # bits of the number of samples that every instance may have
+_USUAL_ROWS = 10  # bits of the number of samples that is never blamed for sums that do not fit
 
 
 def limbs(values: np.ndarray, width: int) -> Iterator[tuple[int, np.ndarray]]:
     """Split integers into limbs of ``width`` bits with their sign: values = Σ limb·2^shift.
 
-    Yields (shift, limb), one at least.
+    Yields at least one (shift, limb).
     """
     sizes = np.abs(values)
     bits = int(sizes.max(initial=0)).bit_length()
@@ -35,7 +35,7 @@ def limbs(values: np.ndarray, width: int) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def too_wide(grid: InputGrid, samples: int) -> RangeError:
-    """Return the error for features whose codes leave exact sums no room."""
+    """Return the error for features whose codes are too wide for exact sums."""
     wide, fine = int(grid.shifts.argmax()), int(grid.shifts.argmin())
     far = int(np.abs(grid.offsets).argmax())
     sums, cure = f"exact sums over {samples} samples", "standardise the inputs (normalize: standard)"
@@ -53,8 +53,8 @@ def too_large(
 ) -> RangeError:
     """Return the error for exact sums that would not fit, with the likeliest cause.
 
-    ``bits`` is the grid of the labels, ``labels`` the largest one, ``outputs`` Σ|v|, the reach of the
-    outputs; ``helped`` says whether fewer samples would make the sums fit.
+    ``bits`` is the grid of the labels, ``labels`` the largest label and ``outputs`` the largest output, Σ|v|.
+    ``helped`` says whether the sums would fit with fewer samples.
     """
     tiny = math.ldexp(1.0, -bits)
     apart = abs(math.log2(max(labels, tiny) / outputs))
@@ -73,7 +73,7 @@ def too_large(
     if cause == "apart":
         return RangeError(
             f"the labels reach {labels:.3g} and the outputs of this readout {outputs:.3g}, too far apart for "
-            "exact sums: rescale the labels or the readout so that both are of one size",
+            "exact sums: rescale the labels or the readout to similar size",
             about=("labels",),
         )
     return RangeError(

@@ -1,8 +1,8 @@
-"""Exact sampling of discrete laws on an integer grid: the same bits on every machine.
+"""Exact sampling of discrete distributions on an integer grid: the same bits on every machine.
 
-A law is a table of 2^16 integer codes with weights that sum to 2^32. It is sampled by Walker's alias
+A distribution is a table of 2^16 integer codes with weights that sum to 2^32. It is sampled by Walker's alias
 method (A. J. Walker, ACM TOMS 3, 1977) from 32 random bits, with integer operations only.
-What the codes mean is the business of the input families.
+The input families define what the codes mean.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ LOWEST = -(1 << 15)
 
 
 class AliasTable(NamedTuple):
-    """A law over the codes -32768 … 32767. Column i keeps code i + LOWEST for the first ``keep[i]`` of its
-    65536 shares; the rest goes to ``alias[i]``.
+    """A distribution over the codes -32768 … 32767. Of the 65536 shares of column i, the first ``keep[i]``
+    give the code i + LOWEST; the others give ``alias[i]``.
     """
 
     keep: np.ndarray  # uint32 (65536,)
@@ -29,9 +29,9 @@ class AliasTable(NamedTuple):
 
 @njit
 def _fill_alias(left, keep, alias, small, large):
-    """Deal weights that sum to 2^32 into 65536 columns of 65536 shares with at most two codes each.
+    """Divide weights that sum to 2^32 among 65536 columns of 65536 shares with at most two codes each.
 
-    ``left`` holds the weights and is used up; ``small`` and ``large`` are room for as many indices.
+    ``left`` holds the weights and is overwritten; ``small`` and ``large`` are buffers for as many indices.
     """
     share = 65536
     smalls = larges = 0
@@ -52,7 +52,7 @@ def _fill_alias(left, keep, alias, small, large):
             larges -= 1
             small[smalls] = rich
             smalls += 1
-    for i in range(larges):  # the weights are integers, so what is left holds exactly one full column
+    for i in range(larges):  # the weights are integers, so each that is left fills exactly one column
         keep[large[i]] = share
         alias[large[i]] = large[i] - 32768
 
@@ -80,7 +80,7 @@ def _look_up(words, keep, alias, out):
 
 @njit
 def transpose_block(rows, columns, first, last):
-    """Copy ``rows[first:last]`` (row major, maybe padded) into ``columns[:, first:last]``, tile by tile."""
+    """Copy ``rows[first:last]`` (row major, may be padded) into ``columns[:, first:last]``, tile by tile."""
     tile = 32
     count = columns.shape[0]
     for top in range(first, last, tile):
@@ -114,7 +114,7 @@ def _shuffle(words, out):
 
 
 def alias_table(cumulative: np.ndarray) -> AliasTable:
-    """Build the table of a law from P(code < -32768 + i), float64 (65537,), rounded to 2^-32."""
+    """Build the table of a distribution from P(code < -32768 + i), float64 (65537,), rounded to 2^-32."""
     edges = np.rint(np.asarray(cumulative, np.float64) * TOTAL).astype(np.int64)
     edges[0], edges[-1] = 0, TOTAL
     weights = np.diff(edges)
@@ -132,7 +132,7 @@ def words(seed: np.random.SeedSequence, count: int) -> np.ndarray:
 
 
 def draw_codes(table: AliasTable, seed: np.random.SeedSequence, shape: tuple[int, ...]) -> np.ndarray:
-    """Draw int16 codes, independent and distributed by the table."""
+    """Draw independent int16 codes from the distribution of the table."""
     out = np.empty(int(np.prod(shape)), np.int16)
     _look_up(words(seed, (out.size + 1) // 2), table.keep, table.alias, out)
     return out.reshape(shape)

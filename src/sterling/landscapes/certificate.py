@@ -5,8 +5,9 @@ By the balance (docs/science, 13) every limit of the shares of mass π(D), D the
     P = {π ≥ 0, Σ π = 1, Σ_D π(D) B′_k(D) ≥ 0 for all k},
 
 B′_k(D) being b*_k G_k(D) for k in D and its positive part for k outside. Linear programs over P bound all
-runs (`programs.py`), and `cases.py` sharpens the bound of π(∅). The dual vectors are the proof;
-`proof.py` evaluates them over all states from the definition.
+runs (`programs.py`), and `cases.py` sharpens the bound of π(∅). One more program bounds every absence from
+w* (`absences.py`). The dual vectors are the proof; `proof.py` evaluates them over all states from the
+definition.
 """
 
 from __future__ import annotations
@@ -21,18 +22,22 @@ from typing import Any
 import numpy as np
 
 from sterling.base.arrays import check_signs, read_only
-from sterling.base.checks import instance_of, real
+from sterling.base.checks import instance_of, integer, real
 from sterling.base.files import as_path, printable, unreadable, write_atomically
 from sterling.base.progress import Progress, reporting
-from sterling.base.text import Result
+from sterling.base.text import Result, counted
 from sterling.errors import InputError, StoreError
+from sterling.exact.mass import STEP_LIMIT
+from sterling.landscapes.absences import longest
 from sterling.landscapes.cases import MOST_CASES, MOST_STATES, branch
 from sterling.landscapes.landscape import check_dimension, check_surrogate, landscape
 from sterling.landscapes.numbering import members
-from sterling.landscapes.programs import PRICED, bounds
+from sterling.landscapes.programs import PRICED, absence, bounds
 from sterling.landscapes.proof import check, clipped, judge
 from sterling.landscapes.sweep import balances
 from sterling.model.instance import Instance
+from sterling.model.levels import require_two
+from sterling.schedules import Schedule
 from sterling.surrogates import Surrogate, get_surrogate
 
 FORMAT, VERSION = "sterling-certificate", 2
@@ -75,13 +80,19 @@ class Certificate(Result):
         The interval on which the derivative of the surrogate is 1.
     closed : bool
         Whether the ends of the window belong to it.
+    absence : float64 (2,)
+        Proved bound of the mass of an absence from the reference: the first number times the last step size
+        before it, plus the second times the largest step size in it. Infinite where nothing is proved.
+    absence_dual : float64 (2, n)
+        The proof of `absence`, λ and p. No entry is negative; all are zero where nothing is proved.
 
     Notes
     -----
     Exact: the balance and its proof are in docs/science, 13. A dual vector λ ≥ 0 proves π(∅) ≥ c where
     1{D = ∅} − Σ_k λ_k B′_k(D) ≥ c for all D, and Σ_{D∋k} π(D) ≤ c where 1{k ∈ D} + Σ_j λ_j B′_j(D) ≤ c.
     Within a case, a weight at rest is in no D; for a balanced weight, λ_k may have any sign and multiplies
-    B_k(D).
+    B_k(D). Two vectors λ and p with −Σ_k max(λ_k B′_k(D), −p_k) ≥ c > 0 for all D ≠ ∅ prove `absence`: its
+    numbers are Σ_k λ_k B′_k(∅)/c and Σ_k p_k/c.
 
     Examples
     --------
@@ -91,6 +102,9 @@ class Certificate(Result):
     >>> certificate.recurrent, certificate.decodes
     (True, True)
     >>> bool(0 < certificate.occupancy < 1)
+    True
+    >>> longest = certificate.longest_absence()
+    >>> bool((st.train(instance, steps=100_000, schedule=st.Constant(0.1)).return_times <= longest).all())
     True
     >>> certificate.verify(instance)
     True
@@ -108,6 +122,8 @@ class Certificate(Result):
     case_duals: np.ndarray
     window: tuple[float, float]
     closed: bool
+    absence: np.ndarray
+    absence_dual: np.ndarray
 
     @property
     def n(self) -> int:
@@ -123,6 +139,53 @@ class Certificate(Result):
     def decodes(self) -> bool:
         """Whether the proof shows that the sign of the time average is the reference in the long run."""
         return bool((self.wrong_share < 0.5).all())
+
+    def longest_absence(self, schedule: Schedule | None = None, after: int = 0) -> int | None:
+        """Return a proved upper bound of the length of every absence from the reference.
+
+        An absence begins when a weight leaves the reference, and ends at the next visit: its length is an
+        entry of `Orbit.return_times`. The time before the first visit is not an absence.
+
+        Parameters
+        ----------
+        schedule : Schedule, optional
+            Step sizes that do not grow, or a `Table`. Without one, the bound is for every constant rate.
+        after : int, optional
+            Only absences that begin at this step or later count. Where rates fall, the bound falls with it.
+
+        Returns
+        -------
+        int or None
+            Number of steps, and 0 if the reference absorbs. None if no bound is proved for these data.
+
+        Raises
+        ------
+        InputError
+            If the step sizes grow, or if those from step ``after`` on sum to less than an absence may take.
+
+        Notes
+        -----
+        Exact: docs/science, 13. For full-batch steps, as in `certify`, but for no other optimiser there.
+
+        Examples
+        --------
+        >>> import sterling as st
+        >>> certificate = st.certify(st.Problem(n=6, samples=400, noise=0.5).draw(seed=0))
+        >>> certificate.longest_absence()
+        7
+        >>> schedule = st.Power(rate=0.5, exponent=0.5)
+        >>> [certificate.longest_absence(schedule, after=step) for step in (0, 10, 1000)]
+        [15, 9, 7]
+        """
+        step = integer(after, "after", 0, STEP_LIMIT)
+        if schedule is not None:
+            instance_of(schedule, Schedule, "schedule", "a Schedule, such as Constant(0.1), or None")
+        if self.absorbs:
+            return 0
+        if not np.isfinite(self.absence).all():
+            return None
+        outward, overshoot = self.absence.tolist()
+        return longest(outward, overshoot, schedule, step)
 
     def verify(self, instance: Instance) -> bool:
         """Check the proofs on the data, with the definition of the gradient.
@@ -145,15 +208,16 @@ class Certificate(Result):
         instance_of(instance, Instance, "instance", "the Instance that was certified")
         if instance.fingerprint != self.fingerprint:
             raise InputError("the certificate belongs to other data: give the instance that was certified")
-        proofs = self.duals, self.cases, self.case_duals
+        proofs = self.duals, self.cases, self.case_duals, self.absence_dual
         surrogate = Surrogate(self.surrogate, self.window, self.closed)
-        alone, occupancy, wrong, absorbs = check(instance, surrogate, self.reference, *proofs)
+        proved = check(instance, surrogate, self.reference, *proofs)
         claims = (
-            self.occupancy <= occupancy
-            and self.balance_occupancy <= alone
-            and bool((self.wrong_share >= wrong).all())
+            self.occupancy <= proved.occupancy
+            and self.balance_occupancy <= proved.balance_occupancy
+            and bool((self.wrong_share >= proved.wrong_share).all())
+            and bool((self.absence >= proved.absence).all())
         )
-        return claims and self.absorbs == absorbs
+        return claims and self.absorbs == proved.absorbs
 
     def sentence(self) -> str:
         """Return the proved bounds in words.
@@ -181,13 +245,21 @@ class Certificate(Result):
 
     def to_dict(self) -> dict[str, Any]:
         proved = {"recurrent": self.recurrent, "decodes": self.decodes}
-        window = [None if math.isinf(end) else end for end in self.window]
-        return {"format": FORMAT, "version": VERSION, **super().to_dict(), "window": window, **proved}
+        ends = {
+            name: [None if math.isinf(end) else float(end) for end in getattr(self, name)]
+            for name in ("window", "absence")
+        }
+        return {"format": FORMAT, "version": VERSION, **super().to_dict(), **ends, **proved}
 
     def _rows(self) -> list[tuple[str, str]]:
+        absence = self.longest_absence()
         return [
             ("recurrence", "proved" if self.recurrent else "not proved"),
             ("share of mass at the reference", f"at least {_below(self.occupancy)}"),
+            (
+                "absence at a constant rate",
+                "not bounded" if absence is None else f"at most {counted(absence, 'step')}",
+            ),
             ("share of mass in which a weight is wrong", f"at most {_above(self.wrong_share.max())}"),
             ("time average decodes", "proved" if self.decodes else "not proved"),
             ("reference absorbs", "yes" if self.absorbs else "no"),
@@ -296,6 +368,7 @@ def certify(
     True
     """
     instance_of(instance, Instance, "instance", "an Instance, such as problem.draw(0)")
+    require_two(instance, "certify is")
     chosen = check_surrogate(surrogate)
     check_dimension(instance.n)
     reference = landscape(instance).reference if instance.teacher is None else instance.teacher
@@ -309,13 +382,13 @@ def certify(
         duals = bounds(table, show)
     cases, case_duals = branch(pushes, table)
     blocks = ((first, pushes[first : first + PRICED]) for first in range(0, len(table), PRICED))
-    proofs = duals, cases, case_duals
-    alone, occupancy, wrong, absorbs = judge(blocks, instance, reference, chosen, *proofs, margin=_CLAIMED)
+    proofs = duals, cases, case_duals, absence(table)
+    proved = judge(blocks, instance, reference, chosen, *proofs, margin=_CLAIMED)
     return Certificate(
-        occupancy=occupancy,
-        balance_occupancy=alone,
-        wrong_share=read_only(wrong),
-        absorbs=absorbs,
+        occupancy=proved.occupancy,
+        balance_occupancy=proved.balance_occupancy,
+        wrong_share=read_only(proved.wrong_share),
+        absorbs=proved.absorbs,
         duals=read_only(duals),
         reference=read_only(reference),
         surrogate=chosen.name,
@@ -324,6 +397,8 @@ def certify(
         case_duals=read_only(case_duals),
         window=chosen.window,  # type: ignore[arg-type]
         closed=chosen.closed,
+        absence=read_only(proved.absence),
+        absence_dual=read_only(proofs[-1]),
     )
 
 
@@ -352,6 +427,10 @@ def _from_dict(facts: dict[str, Any]) -> Certificate:
     cases = np.array(facts["cases"], np.int8).reshape(-1, n)
     if len(cases) > MOST_CASES or (np.abs(cases) > 1).any():
         raise ValueError("its cases are too many, or not 1, 0 and -1")
+    ends = facts.get("absence", [None, None])  # earlier versions proved no bound on absences
+    away = np.array([math.inf if end is None else end for end in ends], np.float64).reshape(2)
+    if not (away >= 0).all():
+        raise ValueError("the bound of an absence is negative or not a number")
     return Certificate(
         occupancy=real(facts["occupancy"], "occupancy", 0, 1),
         balance_occupancy=real(facts["balance_occupancy"], "balance_occupancy", 0, 1),
@@ -365,4 +444,6 @@ def _from_dict(facts: dict[str, Any]) -> Certificate:
         case_duals=np.array(facts["case_duals"], np.float64).reshape(cases.shape),
         window=surrogate.window,  # type: ignore[arg-type]
         closed=surrogate.closed,
+        absence=away,
+        absence_dual=np.array(facts.get("absence_dual", [[0.0] * n] * 2), np.float64).reshape(2, n),
     )

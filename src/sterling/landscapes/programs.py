@@ -59,6 +59,48 @@ def bounds(table: np.ndarray, show) -> np.ndarray:
     return duals
 
 
+def absence(table: np.ndarray) -> np.ndarray:
+    """Return λ and p, (2, n), that prove the shortest absences; zeros where no vectors prove any.
+
+    They minimise Σ λ_k B′_k(∅) + Σ p_k subject to Σ_k max(λ_k B′_k(D), −p_k) ≤ −1 for all D ≠ ∅. Each cut
+    fixes a state and the weights for which −p_k counts: docs/science, 13.
+    """
+    from scipy.optimize import linprog
+
+    n = table.shape[1]
+    scale = max(float(table.max()), -float(table.min()), np.finfo(float).tiny)
+    cost = np.append(table[0] / scale, np.ones(n))
+    columns = np.append(1 << np.arange(n), len(table) - 1)
+    cuts = np.hstack((table[columns] / scale, np.zeros((n + 1, n))))
+    for _ in range(_ROUNDS):
+        found = linprog(cost, A_ub=cuts, b_ub=-np.ones(len(cuts)), method="highs")
+        if found.status != 0:  # 2: no vectors satisfy all cuts
+            break
+        dual, caps = found.x[:n] / scale, found.x[n:]
+        rows = _broken(table, dual, caps)
+        if not len(rows):
+            return np.array([dual, caps])
+        capped = rows * dual < -caps
+        new = np.hstack((np.where(capped, 0.0, rows / scale), -capped.astype(np.float64)))
+        cuts = np.vstack((cuts, new))
+    return np.zeros((2, n))
+
+
+def _broken(table: np.ndarray, dual: np.ndarray, caps: np.ndarray) -> np.ndarray:
+    """Return B′ of the few states that break the constraint on absences most, (states, n)."""
+    rows, excess = [], []
+    for first in range(0, len(table), PRICED):
+        block = table[first : first + PRICED]
+        found = 1 + np.maximum(block * dual, -caps).sum(axis=1)
+        found[: first == 0] = 0.0  # the empty set has no constraint
+        best = np.argsort(-found, kind="stable")[:_NEW]
+        rows.append(block[best])
+        excess.append(found[best])
+    worst = np.concatenate(excess)
+    best = np.argsort(-worst, kind="stable")[:_NEW]
+    return np.concatenate(rows)[best[worst[best] > SLACK]]
+
+
 def _goals(sets: np.ndarray, n: int) -> np.ndarray:
     """Return the objectives of all programs at the sets, float64 (sets, n + 1)."""
     return np.column_stack([sets == 0, -members(sets, n).astype(np.float64)]).astype(np.float64)

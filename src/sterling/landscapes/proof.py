@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,16 @@ _BLOCK_BYTES = 1 << 21  # of a block of pre-activations, so that it stays in the
 _UNIT = 2.0**-53  # the largest relative error of one rounding
 
 
+class Proved(NamedTuple):
+    """The bounds that dual vectors prove."""
+
+    balance_occupancy: float
+    occupancy: float
+    wrong_share: np.ndarray  # float64 (n,)
+    absence: np.ndarray  # float64 (2,), see `Certificate.absence`
+    absorbs: bool
+
+
 def check(
     instance: Instance,
     surrogate: str | Surrogate,
@@ -26,13 +37,14 @@ def check(
     duals: np.ndarray,
     cases: np.ndarray,
     case_duals: np.ndarray,
-) -> tuple[float, float, np.ndarray, bool]:
-    """Return what the dual vectors prove: balance_occupancy, occupancy, wrong_share, absorbs.
+    absence_dual: np.ndarray,
+) -> Proved:
+    """Return what the dual vectors prove.
 
     The gradient of each state comes from its definition: no Gray code, no table, no linear program.
     """
     blocks = _by_definition(instance, get_surrogate(surrogate), reference)
-    return judge(blocks, instance, reference, surrogate, duals, cases, case_duals)
+    return judge(blocks, instance, reference, surrogate, duals, cases, case_duals, absence_dual)
 
 
 def _by_definition(
@@ -69,16 +81,19 @@ def judge(
     duals: np.ndarray,
     cases: np.ndarray,
     case_duals: np.ndarray,
+    absence_dual: np.ndarray,
     margin: float = 1.0,
-) -> tuple[float, float, np.ndarray, bool]:
+) -> Proved:
     """Return the bounds that the dual vectors prove, less a bound on the rounding errors times ``margin``.
 
     With u = 2⁻⁵³: an entry of B′ has the relative error 2u; a product adds u, a sum of n terms (n − 1) u of
     the sum of sizes, the last addition u of the result.
     """
     n = instance.n
-    if duals.shape != (n + 1, n) or not (np.isfinite(duals).all() and (duals >= 0).all()):
-        raise InputError(f"dual vectors must be {n + 1} by {n} finite numbers that are not negative")
+    vectors = np.vstack((duals, absence_dual))
+    if vectors.shape != (n + 3, n) or not (np.isfinite(vectors).all() and (vectors >= 0).all()):
+        raise InputError(f"dual vectors must be {n + 3} by {n} finite numbers that are not negative")
+    vectors, caps = vectors[:-1], vectors[-1]
     inexact = 0.0
     if instance.gradient_bound >= 1 << 53:  # sums of floats are rounded too
         inexact = instance.samples * instance.m * _UNIT * instance.gradient_bound / instance.unit
@@ -88,15 +103,20 @@ def judge(
         raise InputError("dual vectors of cases must be finite, and negative for balanced weights only")
     parted = len(cases) > 0
     occupancy, worst, least = math.inf, np.full(n, -math.inf), np.full(len(cases), math.inf)
+    outward, pull = 0.0, math.inf  # of the bound on absences
     for first, pushes in blocks:
         wrong = members(np.arange(first, first + len(pushes)), n)
         block = clipped(pushes, wrong)
-        totals = block @ duals.T
+        totals = block @ vectors.T
+        capped = np.maximum(block * vectors[-1], -caps).sum(axis=1)
         sizes = np.abs(block) + inexact / _UNIT / (n + 4)
-        errors = margin * (n + 4) * _UNIT * (1 + sizes @ duals.T * (1 + 1e-10))
+        errors = margin * (n + 4) * _UNIT * (1 + sizes @ vectors.T * (1 + 1e-10))
         empty = first + np.arange(len(block)) == 0
         occupancy = min(occupancy, float((empty - totals[:, 0] - errors[:, 0]).min()))
-        worst = np.maximum(worst, (wrong + totals[:, 1:] + errors[:, 1:]).max(axis=0))
+        worst = np.maximum(worst, (wrong + totals[:, 1:-1] + errors[:, 1:-1]).max(axis=0))
+        if first == 0:
+            outward = float(totals[0, -1] + errors[0, -1])
+        pull = min(pull, float((-capped - errors[:, -1])[~empty].min(initial=math.inf)))
         if parted:
             parted = homewards(pushes, wrong, inexact)
             totals, absent = proved(pushes, block, wrong, cases, case_duals)
@@ -106,7 +126,11 @@ def judge(
     sharper = max(occupancy, float(least.min())) if parted else occupancy
     absorbs = bool((reference * instance.gradient(reference, surrogate) <= 0).all())
     alone, best = (min(1.0, max(0.0, bound)) for bound in (occupancy, sharper))
-    return alone, best, np.minimum(1.0, worst), absorbs
+    absence = np.full(2, math.inf)
+    if pull > 0:
+        rounded = 1 + margin * (n + 4) * _UNIT
+        absence = np.array([outward, caps.sum()]) / pull * rounded
+    return Proved(alone, best, np.minimum(1.0, worst), absence, absorbs)
 
 
 def homewards(block: np.ndarray, wrong: np.ndarray, inexact: float = 0.0) -> bool:

@@ -108,7 +108,7 @@ def visits_over_steps(ax: Axes, groups: Mapping[str, pl.DataFrame]) -> None:
 
 
 def set_aside(ax: Axes, drawn: Iterable[Artist], index: int, count: int) -> None:
-    """Move series number ``index`` of ``count`` aside on the page: bars at the same x do not overlap."""
+    """Shift series number ``index`` of ``count`` sideways, so that bars at the same x do not overlap."""
     from matplotlib.transforms import ScaledTranslation
 
     move = _APART * (index - (count - 1) / 2) / 72

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sterling.landscapes.landscape import Landscape
 
-_BINS = 90  # of the loss
+_BINS = 90  # bins of the loss
 _MARKED = 2000  # largest number of traps drawn: those of lowest loss
 _WIDTH = 0.4  # half the width of a column
 
@@ -45,7 +45,7 @@ def plot_landscape(ax: Axes, landscape: Landscape) -> str:
         fill, name = (BLUE, "absorbs") if landscape.reference_absorbs else ("none", "is left")
         ring = {"ms": 12, "mfc": fill, "mec": BLUE, "mew": 1.6, "clip_on": False}
         ax.plot(0, loss[landscape.reference_state], "o", label=f"teacher ({name})", **ring)
-    best = landscape.minimiser_states  # often the teacher: last and smaller, so that both can be seen
+    best = landscape.minimiser_states  # often the teacher: drawn last and smaller, so both are visible
     mark = {"ms": 7, "mfc": "#FFFFFF", "mec": GREEN, "mew": 1.4, "clip_on": False}
     ax.plot(distance[best], loss[best], "v", label="lowest loss", **mark)
     reference = "teacher" if landscape.instance.teacher is not None else "lowest minimiser"

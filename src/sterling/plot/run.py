@@ -84,7 +84,7 @@ def _read_errors(orbit: Orbit, h: History) -> str:
         whole = orbit.flips_complete_to == orbit.steps
         moves = f"after step {int(orbit.flips['step'][-1]):,}" if orbit.flips.size and whole else "any more"
         count = f"{orbit.errors} of {orbit.n} {'is' if orbit.errors == 1 else 'are'}"
-        return f"No weight moves {moves}, and none ever will: {count} {_wrong(orbit)}."
+        return f"No weight flips {moves}, and none ever will: {count} {_wrong(orbit)}."
     late = h.edges[:-1] >= h.edges[-1] // 10
     low, high = int(h.low[late].min()), int(h.high[late].max())
     mean = float(np.average(h.mean[late], weights=np.diff(h.edges)[late]))
@@ -156,7 +156,7 @@ def _raster(orbit: Orbit, busy: np.ndarray, cells: np.ndarray) -> np.ndarray:
     half = 2 * row[flips["coordinate"]] + (flips["sign"] < 0)
     shape = (2 * len(busy), len(cells) - 1)
     image = np.bincount(half * shape[1] + time, minlength=shape[0] * shape[1]).reshape(shape)
-    # A weight can flip to +1 at every other step at most.
+    # A weight can flip to +1 at most at every other step.
     share = np.minimum(2 * image / np.maximum(np.diff(cells), 1.0), 1.0)
     colours = np.zeros((*shape, 4))
     for offset, colour in enumerate((BLUE, VERMILLION)):
@@ -202,7 +202,7 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
     wrong = orbit.ergodic_errors
     if wrong:
         has = "has" if wrong == 1 else "have"
-        return f"{wrong} of {orbit.n} weights {has} another sign than the {against} in the time average."
+        return f"In the time average {wrong} of {orbit.n} weights {has} a sign other than the {against}'s."
     closest = (
         f"; the closest call is weight {orbit.weight_names[order[0]]}, {margin[0]:.2f} from 0"
         if orbit.n > 1

@@ -47,8 +47,8 @@ _REGIMES = {
     "STALLED": "stalled",
 }
 _OPTIMAL = (
-    " *Absorbed at w* or at other weights of zero empirical risk, which few samples allow; success is "
-    "w* alone."
+    " *Absorbed at w* or at other weights of zero empirical risk, which exist with few samples; only w* is "
+    "a success."
 )
 #: Colours of rising n; each has a contrast of at least 3 to 1 with light and dark pages.
 SHADES = ("#440154", "#4f41a8", "#1f6fb0", "#12808a", "#1c8a5a", "#5c8a1a", "#a06f00", "#c8402a")
@@ -106,7 +106,7 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
     for law in [one for one in series.expected if one.samples][:1]:
         line_style = {"color": PURPLE, "lw": 1.4, "ls": (0, (4, 1.5, 1, 1.5)), "marker": "D", "ms": 4}
         ax.plot(*zip(*law.samples.items(), strict=True), label=f"predicted ({law.kind})", **line_style)
-        predicted = " The purple line is the mean-field prediction, made without any run."
+        predicted = " The purple line is the mean-field prediction, which uses no run."
     dimensions_axis(ax, dimensions)
     what = f"samples N₅₀ {series.budget}".rstrip()
     tidy(ax, yscale="log", xlabel="dimension n", ylabel=what)
@@ -121,7 +121,7 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
 def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
     """Draw which regimes occur at each n and N, from the rows of `Store.counts` of one series.
 
-    Each cell is a bar whose colours take the shares of its trials.
+    Each cell is a bar whose colours show the shares of the verdicts.
     """
     if counts.is_empty():
         raise InputError("there are no trials to draw: run the study first")
@@ -146,7 +146,7 @@ def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
     share = totals[most] / sum(totals.values())
     return (
         "Each bar is one sample size; its colours show the shares of the verdicts. The "
-        f"{'only' if share == 1 else 'commonest'} end is {most.lower()}, {100 * share:.0f} % of all trials."
+        f"{'only' if share == 1 else 'commonest'} one is {most.lower()}, {100 * share:.0f} % of all trials."
         f"{_OPTIMAL if 'OPTIMAL' in totals else ''}"
     )
 

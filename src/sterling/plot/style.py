@@ -38,7 +38,7 @@ VERDICT_COLOURS = {
 }
 _HATCHES = {"TRAPPED": "xxx", "CHATTERING": "///", "WANDERING": "..."}
 
-DASHED = (0, (5, 1.5))  # what is predicted or averaged, beside what is measured
+DASHED = (0, (5, 1.5))  # predictions and averages, beside measurements
 SMALL = 8.5  # points, of legends and ticks
 _NAME = 28  # longest name shown, in letters
 
@@ -82,7 +82,7 @@ def whole_ticks(axis: Axis) -> None:
 
 
 def whole_numbers(ax: Axes) -> None:
-    """Label a logarithmic x axis with whole numbers: powers of ten, and twice and five times each if few."""
+    """Label a logarithmic x axis with whole numbers: powers of ten, and 2 and 5 times each if few."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = ax.get_xlim()

@@ -156,7 +156,7 @@ def growth(ax: Axes, found: Recurrence) -> str:
     ax.set(xlabel="steps (log scale)", ylabel="visits so far")
     tidy(ax, xscale="log", yscale="log", ylim=(0.8, most))
     if found.certified:
-        return f"{counted(found.visits, 'visit')}, and the run is over for all time."
+        return f"{counted(found.visits, 'visit')}, and no weight flips any more."
     slope = found.grown and f", growing {found.grown}"
     return f"{counted(found.visits, 'visit')}{slope}. {found.thinning}."
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from sterling.base import checks
 from sterling.errors import InputError
+from sterling.model.levels import require_two
 from sterling.study.columns import COUNT, FLAG, Criterion
 from sterling.study.kind import Cell, Kind, Look, Seeds
 
@@ -43,6 +44,7 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
 
 def _check(cell: Cell) -> None:
     problem = cell.problem
+    require_two(problem, f"the kind {cell.kind!r} is")
     name = checks.choice(cell.settings["estimator"], "estimator", ESTIMATORS)
     if problem.m != 1:
         raise InputError(f"the estimators of the kind 'baseline' are for m = 1, not {problem.m}")

@@ -252,7 +252,7 @@ class Cell(Described):
     @cached_property
     def content(self) -> dict[str, Any]:
         """Problem and settings in one flat dictionary, as columns of tables."""
-        problem = self.problem.to_dict()
+        problem = {**self.problem.to_dict(), "levels": self.problem.levels}
         problem["normalize"] = problem["normalize"] or "none"
         for name in ("readout", "normalize"):
             if not isinstance(problem[name], str):

@@ -23,6 +23,7 @@ from sterling.base import checks
 from sterling.base.files import as_path, printable, unreadable
 from sterling.base.text import Described, shortened
 from sterling.errors import InputError
+from sterling.model.levels import check_count
 from sterling.model.normalise import normalize_values
 from sterling.model.problem import Problem
 from sterling.study.columns import Criterion
@@ -80,7 +81,7 @@ class Study(Described):
     samples : list of int, or dict(c=[…], a=…), optional
         Sample sizes N: absolute, or ⌈c·n^a⌉. Without them the study chooses its sample sizes while it runs,
         and its target is "exponent".
-    m, noise, readout, inputs, normalize : values or lists of values
+    m, noise, readout, inputs, normalize, levels : values or lists of values
         As in `Problem`. A list of numbers is one readout.
     kind : str
         The kind of trial: "train" (a run), "landscape" (all 2ⁿ states), "baseline" (another estimator),
@@ -128,6 +129,7 @@ class Study(Described):
     readout: tuple[Any, ...]
     inputs: tuple[str, ...]
     normalize: tuple[str | None, ...]
+    levels: tuple[int, ...]
     kind: Kind
     trials: int
     criteria: tuple[Criterion, ...]
@@ -149,6 +151,7 @@ class Study(Described):
         inputs: Any = "gaussian",
         normalize: Any = None,
         *,
+        levels: Any = 2,
         kind: str | Kind = "train",
         trials: int = 100,
         criteria: Any = None,
@@ -172,6 +175,7 @@ class Study(Described):
             "normalize",
             _values(normalize, "normalize", lambda one: normalize_values(None if one == "none" else one)),
         )
+        put("levels", _values(levels, "levels", check_count))
         put("kind", get_kind(kind.name if isinstance(kind, Kind) else kind))
         put("trials", checks.integer(trials, "trials", 1, MAX_TRIALS))
         put("seed", checks.integer(seed, "seed", 0))
@@ -222,7 +226,7 @@ class Study(Described):
                     self.kind.check(cell)
 
     def _axes(self) -> dict[str, tuple]:
-        return {name: getattr(self, name) for name in ("m", "noise", "readout", "inputs", "normalize")}
+        return {name: getattr(self, name) for name in PROBLEM if name not in ("n", "samples")}
 
     @property
     def adaptive(self) -> bool:
@@ -319,6 +323,7 @@ class Study(Described):
             "readout": _one(readout),
             "inputs": _one(self.inputs),
             "normalize": _one(tuple(value or "none" for value in self.normalize)),
+            "levels": None if self.levels == (2,) else _one(self.levels),
         }
         run = {name: _one(values) for name, values in self.settings.items()}
         stop = {name: getattr(self, name) for name in ("target", "width", "time", "max_trials")}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sterling.base import checks
+from sterling.model.levels import require_two
 from sterling.schedules import Schedule, Table, parse_schedule
 from sterling.study.columns import REAL, SHARE
 from sterling.study.kind import Cell, Look, Seeds
@@ -88,6 +89,7 @@ def _largest_step(cell: Cell) -> float:
 
 
 def _check(cell: Cell) -> None:
+    require_two(cell.problem, f"the kind {cell.kind!r} is")
     checks.integer(cell.settings["start"], "start", OPPOSITE)
 
 

@@ -6,18 +6,18 @@ normal with mean h_i = w̄·z_i/√n and variance s², so the mean of residual t
 
     g(h, y) = E (H(h + s ζ) − y) μ′(h + s ζ),       ζ ~ N(0, 1).
 
-The latent of a weight that never stops flipping is bounded, so Σ_i z_ik g(h_i, y_i) = 0. A weight that rests
-at w*_k has the sign that holds it there. These are the conditions of a minimum of Σ_i ψ(h_i, y_i), ∂ψ/∂h = g,
-over the cube |w̄_k| ≤ 1: the time average is like a maximum-likelihood fit with a box as its prior.
+The latent of a weight that never stops flipping is bounded, so Σ_i z_ik g(h_i, y_i) = 0. For a weight that
+rests at w*_k, the sum has the sign that holds it there. These are the conditions for a minimum of
+Σ_i ψ(h_i, y_i), ∂ψ/∂h = g, over |w̄_k| ≤ 1: the average is like a maximum-likelihood fit with a box as prior.
 
-**Replica symmetry.** With α = N/n and w* = 1, leaving out a sample moves its h by the reaction χ g, and
-leaving out a weight turns the fit into a scalar one:
+**Replica symmetry.** Let α = N/n and w* = 1. Leaving out a sample moves its h by the reaction χ g. Leaving
+out a weight turns the fit into a scalar one:
 
     h = h° − χ g(h, y),  (h°, h*) ~ N(0, (Q, m; m, 1)),        w̄ = clip(r + t ζ, −1, 1),
     r = m̂/Λ,  t = √q̂/Λ,   q̂ = α E g²,   Λ = α E dg/dh°,   m̂ = −α E dg/dh*,   χ = P(|w̄| < 1)/Λ,
 
-m = E w̄ and Q = E w̄². With χ = 0 this is the largest solution of `typical.py`, where the other weights do not
-respond to a weight. χ lowers the share of wrong weights by 3 %.
+with m = E w̄ and Q = E w̄². With χ = 0 this is the largest solution of `typical.py`, where the other weights
+do not respond to a weight. χ lowers the share of wrong weights by 3 %.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from sterling.theory.quadrature import hermite, panels
 _START = 0.25  # share of wrong weights at which the iteration starts
 _ROUNDS = 400
 _CLOSE = 1e-9  # relative change of the share at which the iteration ends
-_NOISE_NODES = 12  # of the quadrature over label noise
+_NOISE_NODES = 12  # nodes of the quadrature over label noise
 _PANEL = 8  # nodes of a panel of the quadrature over pre-activations
 _WIDER = 2.0  # width of a panel, in units of the last
 _FAR = 9.0  # end of the quadrature, in standard deviations
 _SOFT = 1e-3  # least stiffness of a solution
 _LEAST = 1e-6  # lower bound of Q
-_NEWTON = 12  # steps of Newton's method, at most
-_SOLVED = 1e-9  # step of Newton's method at which it ends
+_NEWTON = 12  # largest number of steps of Newton's method
+_SOLVED = 1e-9  # size of a step at which Newton's method ends
 _STIFF = 0.1  # least slope of a proximal map; a smaller one would allow two solutions
 _ROOT = math.sqrt(2 * math.pi)
 
@@ -103,8 +103,8 @@ def _sums(
     from scipy.special import ndtr
 
     s = math.sqrt(max(1 - square, 1e-15))
-    beyond = math.sqrt(max(square - mean**2, 1e-15))  # of h° given h*
-    width = beyond / math.sqrt(square)  # of h* given h°
+    beyond = math.sqrt(max(square - mean**2, 1e-15))  # deviation of h° given h*
+    width = beyond / math.sqrt(square)  # deviation of h* given h°
     h, weights = _panels(min(s, beyond), _FAR * math.sqrt(square))
     at_zero = weights * np.exp(-((h / beyond) ** 2) / 2) / (beyond * _ROOT) / _ROOT  # joint density at h* = 0
     weights = weights * np.exp(-h * h / (2 * square)) / math.sqrt(2 * math.pi * square)

@@ -3,7 +3,7 @@
 The equations have two branches of solutions. On the *upper branch* a steady share of wrong weights sustains
 itself: this is chatter. The share solves the equations of `box.py` for one hidden unit and of `units.py` for
 several. For smooth surrogates it solves those of `typical.py`, iterated from above. The *lower branch* is w*
-itself, which absorbs only without label noise.
+itself, which is absorbing only without label noise.
 
 A run that chatters reaches w* by chance. With decaying step sizes it may reach w* earlier, in the *dip*: the
 share of wrong weights first falls close to zero, then rises to the upper branch (`approach`). Everything here
@@ -48,7 +48,7 @@ _LEAST, _MOST = 1.0, 1e6  # range of thresholds, in units of n
 _FEWEST_PATHS, _MOST_PATHS = 4000, 16_000  # latents simulated in `approach`
 _PATHS = 16  # latents per weight between these bounds, so that exp(−n x) is accurate
 _PATH_SEED = 20250518  # seed of their noise: the same arguments give the same result
-_LONGEST = 1000  # steps of an approach, at most
+_LONGEST = 1000  # largest number of steps of an approach
 _APPROACH = 120  # the usual step sizes come closest to w* within this number of steps
 _FINE, _COARSE = 1e-6, 1e-3  # error of ln N at a threshold
 _ROUNDS = 20_000

@@ -7,8 +7,8 @@ y = H(z·w*) + ξ, N = α n, n → ∞. Replica symmetry gives two functions of 
     Ψ(q) = E_{ω, y} ln Z(y, ω),   Z = ∫ Dx P(y | H(√q ω + √(1 − q) x))
 
 and the potential φ(q, r) = ψ(r) + α Ψ(q) − r q/2. Its stationary points, q = E tanh(r + √r ζ) and
-r = 2 α Ψ′(q), are the fixed points of approximate message passing. It succeeds from the α at which q = 1 is
-the only one left. Below the α at which q = 1 becomes the highest point no method succeeds.
+r = 2 α Ψ′(q), are the fixed points of approximate message passing. It succeeds if α is so large that q = 1 is
+the only one left. No method succeeds below the α at which q = 1 becomes the highest point.
 """
 
 from __future__ import annotations
@@ -249,9 +249,9 @@ def _channel(q: float, sigma: float) -> tuple[float, float]:
     else:
         w, u = np.ones(1), np.zeros(1)
     density = np.exp(-u * u / 2) / _ROOT
-    chance = ndtr(u)  # of the teacher's answer 1
+    chance = ndtr(u)  # probability of the teacher's answer 1
     if sigma == 0:
-        # y = 1; y = 0 is the mirror image and as likely
+        # y = 1; y = 0 is the mirror image and equally likely
         log_z = log_ndtr(u)
         slope = np.exp(-u * u / 2 - math.log(_ROOT) - log_z)
         return float(2 * (w * chance) @ log_z), float(2 * (w * chance) @ slope**2) / (1 - q)

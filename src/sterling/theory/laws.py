@@ -1,6 +1,6 @@
-"""How many samples a goal needs, and what to expect of a sample size, for the data set of `typical.py`.
+"""How many samples a goal needs, and what a sample size gives, for the typical data set (`typical.py`).
 
-At n = 16 and 64, σ from 0.001 to 1 and N from 6n and 11n on, the median occupancy of runs was within 0.08.
+At n = 16 and 64, σ from 0.001 to 1, N from 6n and 11n on, the law met the median occupancy of runs to 0.08.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OCCUPANCY_CHECKED = (
 
 _MOST = 1 - 1e-12  # upper bound of a share
 _QUARTER = math.pi / 3  # angle between w and w* with a quarter of the weights wrong
-_DISTANCES = 256  # number of distances in the search for the largest deviation, at most
+_DISTANCES = 256  # largest number of distances in the search for the largest deviation
 _ONE = 2 / math.pi  # square of the mean of |ζ|, ζ standard normal
 _POWERS = {"ergodic": 2, "recurrent": 4}
 
@@ -136,9 +136,9 @@ def _solve(excess) -> float:
 def samples_untrapped(numbers: Numbers) -> float:
     """Return the samples at which half of the runs without label noise avoid traps; for n up to 64.
 
-    n·(1.8 + 0.28 ln n) for ReLU and m = 1, fitted to runs of 10⁴ steps. For several units 0.8·n·ln n. Both
-    are scaled by V/S², with V the variance from wrong weights (`typical.py`) if a quarter are wrong. Measured
-    at n = 32: 0.62·n·ln n for ReLU and m = 4, 0.43 and 0.44·n·ln n for identity and hard tanh.
+    The law is n·(1.8 + 0.28 ln n) for ReLU and m = 1, fitted to runs of 10⁴ steps, and 0.8·n·ln n for several
+    units. Both are scaled by V/S², where V is the variance from wrong weights (`typical.py`) if a quarter are
+    wrong. Runs at n = 32 gave 0.62·n·ln n for ReLU, m = 4, and 0.43 and 0.44 for identity and hard tanh.
     """
     relu = numbers._replace(m=1, norm2=1.0, surrogate=get_surrogate("relu"))
     pulls = pull(relu) / pull(numbers._replace(norm2=1.0))
@@ -188,9 +188,9 @@ def expected_deviation(
 
     At distance d from the teacher there are n·C(n, d) numbers G_k(w) − E G_k(w), nearly normal with variance
     V_d/N. The largest of M independent ones lies near √(2 ln M · V_d/N); the estimate is the maximum of this
-    over d. States are correlated, so in most data sets the deviation is smaller. In 288 data sets (n = 6 to
-    12, m = 1 or 4, noise 0 to 1, N = 100 to 1600) the median ratio of deviation to estimate was 0.90; nine in
-    ten ratios were between 0.70 and 1.12.
+    over d. States are correlated, so in most data sets the deviation is smaller. The law was compared with
+    288 data sets (n = 6 to 12, m = 1 or 4, noise 0 to 1, N = 100 to 1600). The median ratio of deviation to
+    estimate was 0.90; nine in ten ratios were between 0.70 and 1.12.
     `Landscape.deviation` is the exact number.
 
     Returns

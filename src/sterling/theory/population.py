@@ -2,10 +2,10 @@
 
 Let w and w* be unit vectors with correlation c = w·w*, s = √(1 − c²), and let the rows z of an input be
 independent standard Gaussian vectors. In E G(w) = E Σ_l v_l (H(z_l·w) − H(z_l·w*)) Σ_j v_j μ′(z_j·w) z_j the
-terms with l ≠ j vanish, since H(z_l·w) − H(z_l·w*) has mean 1/2 − 1/2 and is independent of row j. What is
-left is ‖v‖² E (H(z·w) − H(z·w*)) μ′(z·w) z of one row. Write a = z·w and z·w* = ca + sb with b, a standard
-Gaussian, independent of a, along e = (w* − cw)/s. Given a, H(ca + sb) has mean Φ(ca/s) and b·H(ca + sb) has
-mean φ(ca/s), so the row's mean is A·w − sβ·e with
+terms with l ≠ j vanish, since H(z_l·w) − H(z_l·w*) has mean 1/2 − 1/2 and is independent of row j. There
+remains ‖v‖² E (H(z·w) − H(z·w*)) μ′(z·w) z of one row. Write a = z·w and z·w* = ca + sb, where b = z·e with
+e = (w* − cw)/s is standard Gaussian and independent of a. Given a, H(ca + sb) has mean Φ(ca/s) and
+b·H(ca + sb) has mean φ(ca/s), so the row's mean is A·w − sβ·e with
 
     A = E a μ′(a) (H(a) − Φ(ca/s)) = ∫₀^∞ (μ′(a) + μ′(−a)) a φ(a) Φ(−ca/s) da
     β = E μ′(a) φ(ca/s)/s          = φ(0) ∫₀^∞ (μ′(st) + μ′(−st)) φ(t) dt        (φ(a)φ(ca/s) = φ(0)φ(a/s))
@@ -16,7 +16,7 @@ For a window μ′ = 1 on (−g, h) both integrals are elementary. With the sum 
 
     α = Σ_x [φ(0)/2 − φ(x) Φ(−cx/s)],   β = φ(0) Σ_x [Φ(x/s) − 1/2],
 
-which is 1/(2√(2π)) for both at (0, ∞), the ReLU, and twice that at (−∞, ∞), the identity: Yin et al. 2019.
+each of which is 1/(2√(2π)) at (0, ∞), the ReLU, and twice that at (−∞, ∞), the identity: Yin et al. 2019.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from sterling.base.checks import choice, instance_of, integer
 from sterling.base.text import Result, percent
 from sterling.errors import InputError
 from sterling.model.instance import Instance
+from sterling.model.levels import require_two
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.labels import labelled
 from sterling.theory.numbers import numbers_of
@@ -33,12 +34,12 @@ METHODS = ("balance", "signal")
 _COMPARED = "n = 4 to 128, m = 1 to 8, σ = 0.1 to 2, occupancies of 0.05 to 0.95, 10⁵ steps"
 #: How well the method "signal" agreed with runs.
 SIGNAL_ERRORS = (
-    "the occupancy is off by 6 to 15 % of itself in half of the data sets, by 26 to 145 % in one of ten"
+    "the relative error of the occupancy has the median 6 to 15 % and the 90th percentile 26 to 145 %"
 )
 #: How well `balance` agreed with runs, and in which range.
 BALANCE_CHECKED = (
-    f"{_COMPARED}; ReLU, identity, clipped ReLU and hard tanh: the occupancy is off by 0.3 to 3.4 % of "
-    "itself in half of the data sets and by 2 to 43 % in one of ten (from n = 16 on by 0.9 % and 9 % at most)"
+    f"{_COMPARED}; ReLU, identity, clipped ReLU and hard tanh: the relative error of the occupancy has the "
+    "median 0.3 to 3.4 % and the 90th percentile 2 to 43 % (at most 0.9 % and 9 % from n = 16 on)"
 )
 _BOTH = f"{BALANCE_CHECKED}. Method signal: {SIGNAL_ERRORS}"
 
@@ -269,6 +270,7 @@ def occupancy(
 def _reference(instance: Instance, reference) -> np.ndarray:
     """Return the signs of the reference, int64 (n,)."""
     instance_of(instance, Instance, "the first argument", "an Instance, such as problem.draw(0)")
+    require_two(instance, "the law is")
     if reference is not None:
         return check_signs(reference, instance.n, "reference").astype(np.int64)
     if instance.teacher is None:

@@ -1,17 +1,17 @@
 """The response of the mean gradient to several wrong weights, predicted from the responses to single ones.
 
-For Gaussian inputs F_k(D) = b*_k (G_k(D) − G_k(w*)) minus its mean over data sets is a random field on sets
-D of wrong weights with a known covariance. It is a sum of z_ik times a coefficient over the rows on which H
+Let F_k(D) be b*_k (G_k(D) − G_k(w*)) minus its mean over data sets. For Gaussian inputs it is a random field
+on sets D of wrong weights with a known covariance: a sum of z_ik times a coefficient over the rows on which H
 differs between D and w*. The covariance of two sets D and E comes from the rows on which both differ from w*.
 Indicators obey 2·1{both} = 1{D} + 1{E} − 1{D|E}, with D|E the rows on which D and E differ. So
 
     cov(F_k(D), F_k(E)) ∝ κ_k(D) + κ_k(E) − κ_k(D Δ E),      κ_k(D) = θ_d + γ sin θ_d · (1/d or −1/(n − d))
 
-with d = |D|, cos θ_d = 1 − 2d/n, and 1/d for k ∈ D, −1/(n − d) else (E z_k² over a double wedge of angle θ).
-γ is the part of the variance from the turning row itself: 1 for m = 1; with more units most of it comes from
-the other rows of the sample. As θ_d ≈ 2√(d/n), F is a fractional Brownian motion of Hurst index 1/4 on the
-cube: the response to two flips together is about 0.52 times the sum of the two. Linear response takes the sum
-and predicts a runaway that does not happen.
+with d = |D| and cos θ_d = 1 − 2d/n. The last factor is 1/d if k ∈ D and −1/(n − d) if not: E z_k² over a
+double wedge of angle θ. γ is the part of the variance from the row itself on which H differs. It is 1 for
+m = 1; with more units most of the variance comes from the other rows of the sample. As θ_d ≈ 2√(d/n), F is a
+fractional Brownian motion of Hurst index 1/4 on the cube: the response to two flips is about 0.52 times the
+sum of the two responses. Linear response takes the whole sum and predicts a runaway that does not happen.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from sterling.errors import InputError
 class Response:
     """The best linear prediction of b*_k G_k(D) from the gradients at w* and its n neighbours.
 
-    ``push`` is b*_k G_k(w*), positive where weight k is pushed outwards; row l of ``change`` is b*_k (G_k(w*
-    with l flipped) − G_k(w*)); ``levels`` is the mean of b*_k G_k at distance d by `profile`, here scaled to
-    the mean ``pull`` on a single wrong weight in the data. ``own_part`` is γ. ``own`` is the deviation from
-    the mean in the response to the weight's own flip, row l of ``across`` in that to the flip of l.
+    ``push`` is b*_k G_k(w*), positive if weight k is pushed outwards. Row l of ``change`` is b*_k (G_k(w*
+    with l flipped) − G_k(w*)). ``levels`` is the mean of b*_k G_k at distance d by `profile`, here scaled to
+    the mean ``pull`` on a single wrong weight in the data. ``own_part`` is γ. ``own`` is the response to the
+    weight's own flip, minus its mean; row l of ``across`` is the same for the flip of weight l.
     """
 
     def __init__(self, push: np.ndarray, change: np.ndarray, levels: np.ndarray, own_part: float):
@@ -64,7 +64,7 @@ class Response:
 
 @lru_cache(maxsize=32)
 def prediction_weights(n: int, own_part: float) -> np.ndarray:
-    """Return the weights by which responses to single flips predict that to a set D, float64 (2, n + 1, 3).
+    """Return the factors by which responses to single flips predict that to a set, float64 (2, n + 1, 3).
 
     First index: whether k ∈ D; second: |D|; third: the flip of k, of each other member of D, and of each
     weight outside D. Flips are exchangeable, so the normal equations have three unknowns.

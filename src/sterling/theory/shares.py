@@ -8,12 +8,12 @@ import numpy as np
 
 from sterling.theory.response import Response
 
-_ROUNDS = 1000  # of the iteration for the shares, at most; about a hundred are needed
+_ROUNDS = 1000  # largest number of rounds of the iteration for the shares; about a hundred are needed
 _STEP = 0.2  # size of its steps, in units of the solution for a single weight
 _RENEW = 4  # rounds between updates of the distribution of the number of wrong weights
 _CLOSE = 1e-10  # change of the shares at which the iteration ends
-_TURNS = 4  # of the correction by exact gradients
-_PASSES = 3  # of the iteration for the share of the time at w*, in an update
+_TURNS = 4  # turns of the correction by exact gradients
+_PASSES = 3  # passes of the iteration for the share of the time at w*, in an update
 _MOST = 0.999  # upper bound of the probability of a flip
 _STEEP = 5.0  # bound on the logarithmic slope of the tilt
 _TAIL = 1e-12  # probability of the numbers of wrong weights that are left out
@@ -158,7 +158,7 @@ def _normalised(chances: np.ndarray) -> np.ndarray:
 
 
 def _count_others(shares: np.ndarray) -> np.ndarray:
-    """Return the distribution of the number of wrong weights other than k, independent, float64 (n, J)."""
+    """Return the distribution of the number of independent wrong weights other than k, float64 (n, J)."""
     # Division of the generating function of all weights by that of one is stable for shares up to 1/2.
     n = len(shares)
     chances = _count(shares)

@@ -1,7 +1,7 @@
 """Moments of a surrogate's derivative at one normal pre-activation, and at two correlated ones.
 
-For unit normals a, a′ at the angle θ, M(θ) = E μ′(a) μ′(a′). Where μ′ is one on a window and zero elsewhere,
-its jumps at x₁, x₂ … have the signs s, and Plackett's identity gives
+For unit normals a, a′ at the angle θ, M(θ) = E μ′(a) μ′(a′). If μ′ is one on a window and zero elsewhere, it
+jumps at x₁, x₂ … with the signs s₁, s₂ …, and Plackett's identity gives
 
     M(θ) = M(0) − 1/(2π) ∫₀^θ Σ_ij s_i s_j exp(−(x_i² − 2 x_i x_j cos t + x_j²)/(2 sin² t)) dt,
 
@@ -22,10 +22,10 @@ from sterling.theory.quadrature import legendre, panels
 
 _REACH = 12.0  # end of integrals, in standard deviations; φ(12) is 2·10⁻³²
 _PEAK = 1 / math.sqrt(2 * math.pi)  # φ(0)
-_TERMS = 400  # of the Hermite series; the rest is one term, about 10⁻⁴ of the sum for a slope with a kink
-_NODES = 60  # of a quadrature
+_TERMS = 400  # terms of the Hermite series; the rest is added as one: 10⁻⁴ of the sum for a slope with a kink
+_NODES = 60  # nodes of a quadrature
 _GRID = 25  # angles in each direction of a table
-_WIDEST = 0.98  # largest angle apart in a table, in units of the largest possible
+_WIDEST = 0.98  # largest angle between two states in a table, in units of the largest possible
 
 
 @lru_cache(maxsize=64)
@@ -41,9 +41,9 @@ def mean_square_slope(surrogate: Surrogate) -> float:
 
 @lru_cache(maxsize=256)
 def mean_square_turned(surrogate: Surrogate, angle: float) -> float:
-    """Return E μ′(a)² over the rows on which H differs between two weight vectors with that angle between.
+    """Return E μ′(a)² over the rows on which H differs between two weight vectors at this angle.
 
-    Given a = z·w, H differs on a row with probability Φ(−|a| cot(angle)); on average with angle/π.
+    Given a = z·w, H differs on a row with probability Φ(−|a| cot(angle)); the mean of this is angle/π.
     """
     from scipy.integrate import quad
     from scipy.special import ndtr

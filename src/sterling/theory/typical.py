@@ -1,27 +1,27 @@
 """A run on the typical data set: shares of wrong weights determine the pushes, and pushes the shares.
 
 **Mean field.** Averaged over a run, the push on weight k is a sum over the samples. Over data sets it is
-nearly normal with mean zero and variance V/N; the weight is wrong for the share p = max(0, push)/S of the
-time, at most 1. V is the mean of N·cov(G_k(D), G_k(E)) over two independent states D, E of the run, and with
-the angles θ_d = arccos(1 − 2d/n) and A = θ_|D| + θ_|E| − θ_|DΔE|,
+nearly normal with mean zero and variance V/N. The weight is wrong for the share p = max(0, push)/S of the
+time, at most 1. V is the mean of N·cov(G_k(D), G_k(E)) over two independent states D, E of the run. With the
+angles θ_d = arccos(1 − 2d/n) and A = θ_|D| + θ_|E| − θ_|DΔE|,
 
     V = noise² ‖v‖² M(θ_|DΔE|) + A/(2π) · (Σ v⁴ T + (‖v‖⁴ − Σ v⁴) M(θ_|DΔE|)).
 
-M(θ) = E μ′(a) μ′(a′) for unit normals at the angle θ, and T is the mean of μ′(a) μ′(a′) over the rows that
-both states turn: 1/2 for ReLU, 1 for the identity (`slopes.py`). The first term is the label noise, the
-second the effect of wrong weights on the others. The shares give the distributions of |D| and |DΔE| (binomial
-within excursions from w*, see below), these give V, and V gives the shares. The iteration starts from V
-at w* and ends at the smallest solution. Without the second term and with N large this is docs/science, 7,
-p ≈ push/S and occupancy ≈ exp(−n^(3/2) σ/(√2 ‖v‖ √N)).
+Here M(θ) = E μ′(a) μ′(a′) for unit normals a, a′ at the angle θ. T is the mean of μ′(a) μ′(a′) over the rows
+on which both states differ from w* in H: 1/2 for ReLU, 1 for the identity (`slopes.py`). The first term is
+the label noise, the second the effect of wrong weights on the others. The shares give the distributions of
+|D| and |DΔE|, binomial within excursions from w* (see below). These give V, and V gives the shares. The
+iteration starts from V at w* and ends at the smallest solution. Without the second term and with N large this
+is docs/science, 7: p ≈ push/S and occupancy ≈ exp(−n^(3/2) σ/(√2 ‖v‖ √N)).
 
 With little label noise it matters that weights are wrong at the same time. If they were independent, their
 small shares would add up to a push that sustains itself: at n = 64, N = 1000, σ = 0.001 the occupancy would
-be 0.14, while runs have 0.96 and this law 0.95.
+be 0.14, while runs have 0.96 and this law gives 0.95.
 
 **Clusters in time.** At w* only label noise pushes; away from it wrong weights push the others as well. Let a
-weight flip in a step with a probability proportional to its outward push. With A₀ and A₁ the mean numbers of
-flips in a step at w* and away from it, ε = A₀/A₁, and q the share of the steps away from w*, the mean number
-x of wrong weights and q are
+weight flip in a step with a probability proportional to its outward push. Let A₀ and A₁ be the mean numbers
+of flips in a step at w* and away from it, and ε = A₀/A₁. The mean number x of wrong weights and the share q
+of the steps away from w* then obey
 
     x = (1 − q) A₀ + q A₁,        q = (1 − q)(1 − exp(−A₀)) + q (1 − exp(−A₁)).
 
@@ -47,15 +47,15 @@ from sterling.theory.population import pull
 from sterling.theory.quadrature import hermite
 from sterling.theory.slopes import mean_product_turned, mean_square_slope, slope_covariance
 
-_QUANTILES = 1000  # that represent the normal distribution of the pushes
+_QUANTILES = 1000  # number of quantiles that represent the normal distribution of the pushes
 _ROUNDS = 2000
 _CLOSE = 1e-9  # relative change of the mean share at which the iteration ends
 _HIGH = 0.25  # share of wrong weights at which the search for the largest solution starts
 _MOST = 1 - 1e-12  # upper bound of a share
 _FEWEST_WRONG = 1e-9  # least number of wrong weights that can cluster
-_MOST_FLIPS = 50.0  # in a step
-_MANY = 1e5  # variance from which a number of weights is taken as normal
-_NODES = 20  # of the quadrature over it
+_MOST_FLIPS = 50.0  # largest mean number of flips in a step
+_MANY = 1e5  # variance above which a number of weights is taken as normal
+_NODES = 20  # nodes of the quadrature over that number
 
 
 @labelled("mean-field", "sterling.theory.typical; to leading order docs/science, 7")

@@ -31,5 +31,5 @@ if TYPE_CHECKING:
     from sterling.torch.parametrized import unbinarize as unbinarize
     from sterling.torch.weights import find as find
 
-# No module has the name of a function: it would take its place.
+# No module has the name of a public function: importing it would replace the function.
 __getattr__, __dir__, __all__ = lazily(globals())

@@ -1,6 +1,6 @@
 """`audit`: what each quantiser of a model does to its latents.
 
-`weights` finds the tensors and `probes` tries them. This module judges, and `audit_report` shows the result.
+`weights` finds the tensors and `probes` tests them. This module judges, and `audit_report` shows the result.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from sterling.torch.taps import in_one_sentence
 from sterling.torch.weights import find
 
 NOTABLE = 0.01  # least share of weights without gradient that is a defect
-_TINY = 1e-6  # of the largest latent: a latent next to 0
-_MANY = 16  # most levels of a tensor whose empty levels are named
+_TINY = 1e-6  # a latent next to 0, in units of the largest one
+_MANY = 16  # empty levels are named for at most this number of levels
 
 WHY = {
     CLAMP: "it clamps rounded values, and the gradient of the clamp is 0 at its bounds, so weights on an "
@@ -54,9 +54,9 @@ def audit(
     Parameters
     ----------
     model : Module or callable
-        A model with quantised weights of any framework; or a single quantiser, from a tensor of latents to
-        one of weights (or to a tuple that begins with it), which may be a module as well; or a quantiser of
-        PARQ, with `bits`.
+        A model with quantised weights of any framework, or a single quantiser: a function or module from a
+        tensor of latents to one of weights, or to a tuple that begins with it. For a quantiser of PARQ give
+        `bits` too.
     example : Tensor, tuple or dict, optional
         Arguments for the model, to find weights of unknown quantisers. For a single quantiser: latents; by
         default Gaussian ones of standard deviation 0.1.
@@ -105,7 +105,7 @@ def audit(
         raise InputError("bits is for a quantiser of PARQ: leave it out")
     if not callable(model):
         raise InputTypeError(f"model is {shown(model)}; give a torch.nn.Module or a quantiser")
-    # A module without a matrix of parameters is a quantiser and no model.
+    # A module without a matrix of parameters is a quantiser, not a model.
     if not isinstance(model, nn.Module) or not any(one.ndim > 1 for one in model.parameters()):
         return Audit([_examined(_handle(model, example))])
     rows = []
@@ -187,7 +187,7 @@ def _compare_paths(row: TensorAudit, quantiser: Any, weight: QuantisedWeight, bi
 
 
 def _examined(weight: QuantisedWeight) -> TensorAudit:
-    """Try one quantiser, and judge it."""
+    """Test one quantiser, and judge it."""
     row = TensorAudit(
         tensor=weight.name,
         framework=weight.framework,
@@ -222,7 +222,7 @@ def _examined(weight: QuantisedWeight) -> TensorAudit:
 
 
 def _untried(weight: QuantisedWeight) -> AuditFinding | None:
-    """Return why a quantiser cannot be tried, or None if it can."""
+    """Return why a quantiser cannot be tested, or None if it can."""
     latent = weight.latent.detach()
     if not bool(latent.isfinite().all()):
         words = "its latents are not finite, so it cannot be audited: the training has diverged"
@@ -285,8 +285,8 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, shares: dict[int, float])
 
 
 def _is_a_sign(weight: QuantisedWeight) -> bool:
-    """Whether latents next to 0 go to outer levels, so that 0 is a level by accident."""
+    """Return whether latents next to 0 go to outer levels, so that 0 is a level by accident."""
     with probes.kept(weight) as data:
-        few = torch.arange(0, data.numel(), 4, device=data.device)  # of each channel, whose scale stays
+        few = torch.arange(0, data.numel(), 4, device=data.device)  # a part of each channel: the scale stays
         data.put_(few, (_TINY * data.abs().max()).expand(few.shape))
         return bool((weight.codes().flatten()[few] != 0).all())

@@ -59,7 +59,7 @@ class Clock:
         self.epoch = self.step
 
     def forget(self) -> None:
-        """Begin the averages over all steps anew."""
+        """Restart the averages over all steps."""
         self._log[:, 0, self.decay == 0] = _FAINT
 
     def state(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Clock:
         return {"step": self.step, "epoch": self.epoch, "log": log}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up the state of a clock of the same groups and horizons."""
+        """Continue from the state of a clock with the same groups and horizons."""
         log, step, epoch = state["log"].numpy(), int(state["step"]), int(state["epoch"])
         if log.shape != self._log[:, : step - epoch + 1].shape:
             raise InputError("the saved monitor had other parameter groups or horizons")
@@ -97,7 +97,7 @@ class Moments:
         self._high[at] = high
 
     def take(self, moments: torch.Tensor, step: int) -> None:
-        """Take up the last flips of all weights at a step."""
+        """Store the steps of the last flips of all weights, as they are at a step."""
         self._origin = max(0, step - _FAR - 1)
         kept = torch.where(moments > 0, (moments - self._origin).clamp_min(1), 0)
         low = kept & 0xFFFF
@@ -116,17 +116,17 @@ class Moments:
 
 
 class CodeTracker:
-    """Statistics of the codes of several tensors, flat and one after the other.
+    """Statistics of the codes of several tensors, joined into flat arrays.
 
-    Bytes a weight: each of three codes 1, step of the last flip 3, oscillation 2, averages 2 each up to a
-    horizon of `SHORT` and 4 beyond; with more than two levels 3 for the vote.
+    Bytes per weight: 3 for three codes, 3 for the step of the last flip, 2 for the oscillation, 2 for each
+    average up to a horizon of `SHORT` and 4 for others. With more than two levels the vote takes 3 more.
     """
 
     def __init__(
         self,
         codes: Sequence[torch.Tensor],  # the first codes of each tensor, int8, all on one device
         levels: Sequence[int],
-        open_ended: Sequence[bool],  # whether other codes than those of the start may come
+        open_ended: Sequence[bool],  # whether codes may appear that are not among the first ones
         groups: Sequence[int],  # the parameter group of each tensor
         horizons: Sequence[float],  # of the averages, ascending
         within: int,  # k: a flip is undone if the weight is back after at most k steps
@@ -183,7 +183,7 @@ class CodeTracker:
         """Return the indices of the codes of a tensor that have changed, and the new codes."""
         codes, known = codes.reshape(-1), self.now[self.part(index)]
         even = len(codes) // WORD * WORD
-        # A word at a time, because almost all codes stay.
+        # Words are compared instead of codes, because almost all codes stay.
         words = (codes[:even].view(torch.int64) != known[:even].view(torch.int64)).nonzero()
         indices = (words * WORD + torch.arange(WORD, device=codes.device)).reshape(-1)
         indices = torch.cat([indices, torch.arange(even, len(codes), device=codes.device)])
@@ -270,7 +270,7 @@ class CodeTracker:
         self.moved_at.keep_up(self.clock.step)
 
     def forget(self) -> None:
-        """Begin the averages over all steps anew, from the present codes."""
+        """Restart the averages over all steps, from the present codes."""
         self.settle()
         self.clock.forget()
         for index, horizon in enumerate(self.horizons[self._short :]):
@@ -320,7 +320,7 @@ class CodeTracker:
 
     @staticmethod
     def nearest(average: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-        """Return the code nearest to an average; of two, the upper one."""
+        """Return the code nearest to an average; half-way between two codes, the upper one."""
         least, largest, spacing = grid.unbind(-1)
         rank = torch.floor((average - least) / spacing + 0.5)
         return torch.minimum(torch.maximum(least + spacing * rank, least), largest).to(torch.int8)
@@ -336,7 +336,7 @@ class CodeTracker:
         return {"clock": self.clock.state(), "moved_at": self.moved_at[:], **kept}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up a state of the same weights, levels and horizons."""
+        """Continue from a state with the same weights, levels and horizons."""
         for name in _ARRAYS + _COUNTS:
             kept = getattr(self, name)
             if state[name].shape != kept.shape:

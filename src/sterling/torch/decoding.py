@@ -34,7 +34,7 @@ HOW = ("mean", "mode", "frozen", "last")
 #: A weight is frozen if its oscillation metric exceeds this times the momentum (Nagel et al.: 2 to 3).
 FREEZE = 2.0
 #: Frameworks whose layers can hold the decoded weights as constants; in others `decode` sets the latents.
-#: The scale of torchao follows the largest latent, so no latents may give the decoded codes.
+#: The scale of torchao follows the largest latent, so there may be no latents that give the decoded codes.
 PLAIN = ("binarize", "parq", "torchao")
 
 _ROUNDS = 8  # attempts to set latents that give the codes
@@ -58,7 +58,7 @@ class Changes:
         ("constants" or "latents").
     before, after : dict
         Scores of the model and of the copy: loss, and accuracy if there are classes. Empty without
-        validation. If batch-norm statistics were computed again, then for both.
+        validation. If batch-norm statistics were recomputed, both scores use recomputed ones.
     tried : dict
         Validation loss at each horizon.
     """
@@ -247,7 +247,7 @@ def refit(scale: torch.Tensor, codes: torch.Tensor, average: torch.Tensor) -> to
 
 
 def _wanted(how: str, horizon: Any, monitor: OrbitMonitor) -> float | None:
-    """Return the horizon asked for, or None for a choice."""
+    """Return the horizon that the user gave, or None if `decode` is to choose it."""
     own = {
         "last": 0.0,
         "mode": monitor.horizons[monitor._tracker.vote],

@@ -15,9 +15,9 @@ MOST_LEVELS = 256  # of one group, evenly spaced
 MOST_UNEVEN = 16
 GROUPS = (1024, 512, 256, 128, 64, 32, 16, 8)  # sizes of groups along the last axis that are tried
 _PER_LEVEL = 4  # least number of weights a level for uneven levels
-_NEAR = 0.02  # of a step, by which a multiple of a rough divisor may be off
-#: Values of one level may differ by this many units in the last place of the largest value. Half types have
-#: a large last place, and come without sums of rounded numbers.
+_NEAR = 0.02  # largest error of a multiple of a rough divisor, in steps
+#: Values of one level may differ by this many units in the last place of the largest value. For half types it
+#: is fewer: their last place is large, and their values are not sums of rounded numbers.
 _ROUNDING, _ROUNDING_HALF = 8.0, 1.0
 _CLEAR = 4.0  # least step, in units of that rounding
 _SIMPLE = 3  # largest code that needs no further evidence
@@ -105,7 +105,7 @@ def _noise(rows: torch.Tensor, latent: torch.Tensor | None, sharing: str) -> tor
 
 
 def _ways(values: torch.Tensor) -> Iterator[str]:
-    """Return who may share a scale, coarse ways first."""
+    """Yield what may share a scale, the largest groups first."""
     yield "tensor"
     if values.ndim < 2:
         return
@@ -149,7 +149,7 @@ def centred(rank: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def _levels(rows: torch.Tensor, noise: torch.Tensor, most: int) -> torch.Tensor | None:
-    """Return the different values of each row, in order, the last one repeated; None if a row has more."""
+    """Return the different, sorted values of each row, the last one repeated; None if one has more."""
     ordered = rows.double().sort(dim=1).values
     new = torch.ones_like(ordered, dtype=torch.bool)
     new[:, 1:] = ordered.diff(dim=1) > noise
@@ -183,7 +183,7 @@ def _even(rows: torch.Tensor, noise: torch.Tensor, sharing: str, shape: torch.Si
 
 
 def _believable(codes: torch.Tensor, step: torch.Tensor, noise: torch.Tensor) -> bool:
-    """Whether multiples of a step are no coincidence: any two numbers have nearly a simple ratio."""
+    """Return whether multiples of a step are no coincidence; any two numbers have nearly a simple ratio."""
     used = codes.unique()
     if used.numel() == 2:
         return used.tolist() == [-1, 1]  # ranks describe any other two levels better
@@ -212,7 +212,7 @@ def _divisor(sizes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor | None:
         off = torch.where(off > torch.maximum(_NEAR * whole, noise), off, 0)
         if bool(((off > 0) & (off < 4 * noise)).any()):
             return None  # no common divisor above the rounding
-        # The remainders go on, with the divisor among them while any is left.
+        # Continue with the remainders, and with the divisor while any remainder is left.
         left = (off > 0).any(dim=1, keepdim=True)
         off[:, :1] = torch.where(left & (off[:, :1] == 0), step, off[:, :1])
         if bool((left & (off[:, :1] != step)).any()):

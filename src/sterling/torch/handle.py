@@ -33,7 +33,7 @@ class QuantisedWeight:
     framework : str
         Name of its quantiser's framework, such as "binarize".
     values, codes, scale : function without arguments
-        The methods of these names call it.
+        Functions that the methods of these names call.
     name : str
         The parameter's name in the model, such as "layers.0.weight".
     modules : iterable of Module

@@ -50,5 +50,5 @@ def innermost(optimizer: Any) -> torch.optim.Optimizer:
 
 
 def skipped(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether a step moved nothing, because a `GradScaler` found infinities for a fused optimiser."""
+    """Return whether a step moved nothing because a `GradScaler` found infinities for a fused optimiser."""
     return float(getattr(optimizer, "found_inf", 0.0)) > 0

@@ -171,7 +171,7 @@ class OrbitMonitor:
             raise InputError(f"the model has moved to {device}: make its monitor on that device")
         rates = [float(group.get("lr", 1.0)) for group in self.optimizer.param_groups]
         groups = self._tracker.clock.groups
-        rates = (rates + [0.0] * groups)[:groups]  # some may be gone
+        rates = (rates + [0.0] * groups)[:groups]  # some groups may be gone
         self._tracker.take(rates, (self._changes(index) for index in range(len(self.weights))))
         if self.steps % self.within == 0:
             flips = self._tracker.flips - self._flips_before

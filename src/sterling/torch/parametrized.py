@@ -54,7 +54,7 @@ class Quantiser(nn.Module):
         axes = [axis for axis in range(latent.ndim) if axis != self.axis]
         size = latent.detach().abs()
         step = size.mean(axes, keepdim=True) if self.scale == "absmean" else size.amax(axes, keepdim=True)
-        return (step * self.unit).clamp_min(torch.finfo(latent.dtype).tiny)  # of a layer of zeros
+        return (step * self.unit).clamp_min(torch.finfo(latent.dtype).tiny)  # for a layer of zeros
 
     @torch.no_grad()
     def codes(self, latent: torch.Tensor) -> torch.Tensor:
@@ -247,7 +247,7 @@ def _chosen(model: nn.Module, skip: Any) -> list[tuple[str, Any]]:
 
 
 def _within(name: str, pattern: str) -> bool:
-    """Whether the pattern matches a layer, or one that holds it."""
+    """Return whether the pattern matches a layer, or one that holds it."""
     parts = name.split(".")
     return any(fnmatchcase(".".join(parts[: end + 1]), pattern) for end in range(len(parts)))
 
@@ -264,8 +264,8 @@ def _check_layer(name: str, layer: nn.Module, levels: int) -> None:
     weight = layer._parameters.get(WEIGHT)
     if weight is None or isinstance(weight, UninitializedParameter) or not weight.is_floating_point():
         raise InputError(
-            f"the weight of {where} is pruned, normed, lazy or for another reason not a floating-point "
-            "parameter of known shape: name it in `skip`"
+            f"the weight of {where} is not a floating-point parameter of known shape (it may be pruned, "
+            "normed or lazy): name it in `skip`"
         )
     if levels % 2 == 0 and getattr(layer, "padding_idx", None) is not None:
         raise InputError(

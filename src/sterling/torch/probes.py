@@ -16,10 +16,10 @@ from sterling.torch.handle import QuantisedWeight
 
 SEED = 0  # of the probes' random vectors
 _VECTORS = 32  # random vectors for a derivative that is not diagonal
-_ALL = 512  # most weights that are then tried one by one
+_ALL = 512  # largest number of weights that are probed one by one
 _VAGUE = 0.1  # largest standard error, as a part of the largest slope
-_BY_SCALE = 10.0  # over the number of weights: smaller slopes may come from the scale alone
-_DEVIATIONS = 5.0  # standard errors: a smaller slope counts as 0
+_BY_SCALE = 10.0  # slopes below this over the number of weights may come from the scale alone
+_DEVIATIONS = 5.0  # slopes below this number of standard errors count as 0
 _MOST = 0.95  # share of the cut weights of a level that lie at one end of it
 _WHOLE = 0.999  # share of a level's weights without gradient that counts as all
 _SAME = 0.02  # relative difference of slopes of one height
@@ -53,7 +53,7 @@ def slopes(weight: QuantisedWeight) -> torch.Tensor:
     """Return the derivative of each weight by its own latent, in the shape of the latents.
 
     If gradients flow through the scale, random signs estimate the diagonal of the derivative. Slopes near 0
-    are 0, and all are if none exceeds that of a mean size as scale, code/n for each of n weights.
+    are set to 0. If all are as small as those through a scale that is a mean over n weights, code/n, all are.
     """
     with kept(weight), torch.enable_grad():
         values = weight.traced()
@@ -93,7 +93,7 @@ def slopes(weight: QuantisedWeight) -> torch.Tensor:
         sure = torch.where(mean.abs() > _DEVIATIONS * error, mean, 0).flatten()
         if float(sure.abs().max()) * sure.numel() < _BY_SCALE:
             return torch.zeros_like(weight.latent)
-        # The scale may depend on few latents, such as the largest: try those one by one.
+        # The scale may depend on few latents, such as the largest: probe those one by one.
         vague = torch.nonzero((error > _VAGUE * float(sure.abs().max())).flatten()).flatten()[:_ALL]
         sure[vague] = single(vague.tolist())
         return sure.reshape(values.shape)
@@ -131,7 +131,7 @@ def _end(steps: torch.Tensor, passed: torch.Tensor, cut: torch.Tensor) -> str:
 
 
 def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, set[int]]:
-    """Try latents from far below the levels to far above; return surrogate, window and the codes that occur.
+    """Probe latents from far below the levels to far above; return surrogate, window and codes that occur.
 
     The surrogate may be "none" or "other". The window is in steps, and None if no slope is 0.
     """
@@ -146,7 +146,7 @@ def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, 
         slope = slopes(weight).flatten()[back].double().cpu().numpy()
         steps = steps_of(weight).flatten()[back].double().cpu().numpy()
         seen = set(weight.codes().unique().tolist())
-        data.neg_()  # a single weight would show one end of the ramp
+        data.neg_()  # a single weight shows one end of the ramp only
         seen |= set(weight.codes().unique().tolist())
     name, window = _recognised(ramp[::stride].numpy(), slope, steps)
     if name == "other":  # with one scale for each channel windows are sharp in steps only

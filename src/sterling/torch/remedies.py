@@ -73,6 +73,6 @@ class Dampening:
         self.steps += not skipped(self.optimizer)
 
     def close(self) -> None:
-        """Take the hooks off the optimiser."""
+        """Remove the hooks from the optimiser."""
         self._before.remove()
         self._close()

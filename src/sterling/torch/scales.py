@@ -16,7 +16,7 @@ _ROUNDING = 0.98
 
 
 def rounds(weight: QuantisedWeight, codes: torch.Tensor, grid: torch.Tensor) -> bool:
-    """Whether a quantiser rounds latent/scale, so that its codes under another scale are known."""
+    """Return whether a quantiser rounds latent/scale, so that its codes under another scale are known."""
     if weight.levels == 2 or weight.merged:
         return False  # the sign has no scale, and LoRA does not keep the merged latents
     nearest = CodeTracker.nearest(weight.latent.detach() / weight.scale(), grid)
@@ -31,7 +31,7 @@ class LastScale:
         self.kept = _shrunk(weight.scale())
 
     def caused(self, where: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
-        """Return which changes from the codes before the scale alone caused; take up the present scale."""
+        """Return which changes from the codes ``before`` the scale alone caused; keep the present scale."""
         old, latent = self.kept, self.weight.latent.detach()
         self.kept = _shrunk(self.weight.scale(), old)
         indices = torch.unravel_index(where, latent.shape)
@@ -40,7 +40,7 @@ class LastScale:
         return CodeTracker.nearest(latent[indices] / there, self.grid) == before
 
     def restore(self, kept: torch.Tensor) -> None:
-        """Take up a saved scale."""
+        """Continue from a saved scale."""
         runs = kept.ndim == 1 and self.weight.latent.numel() % kept.numel() == 0
         if kept.shape != self.kept.shape and not runs:
             raise InputError("the saved scales have another shape: resume with the same model")

@@ -1,7 +1,7 @@
-"""Find quantised weights in any model: listen to its layers, count levels, follow the graph to the latents.
+"""Find quantised weights in any model: intercept its layers, count levels, follow the graph to the latents.
 
-A mode of PyTorch intercepts every call of linear, conv, embedding and matrix products. The model is left
-unchanged, and no framework is known here. `weights` joins the result with that of the adaptors.
+A mode of PyTorch intercepts every call of linear, conv, embedding and matrix products. It does not change the
+model, and needs to know no framework. `weights` joins the result with that of the adaptors.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PRODUCTS = frozenset(
 )
 _ATTENTION = {"in_proj_weight": 5, "out_proj_weight": 11}  # of F.multi_head_attention_forward
 _TURNS = ("TBackward", "TransposeBackward", "PermuteBackward")
-_ENOUGH = 4  # least number of weights a level of a quantised parameter that nothing computes
+_ENOUGH = 4  # least number of weights per level if the parameter itself is on levels
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -154,7 +154,7 @@ def discover(model: nn.Module, example: Any, known: Collection[int] = ()) -> lis
 def _handle(tap: Tap, names: dict[int, list[str]]) -> QuantisedWeight | None:
     """Return a handle of the weight of a tap, or None if it is on no levels or its latents have no name."""
     leaves = leaves_of(tap.value)
-    # The leaf of the weight's size, or without a graph the owner's parameter of its shape.
+    # Latents are the leaf of the weight's size or, without a graph, the owner's parameter of its shape.
     fit = [one for one in leaves if one.numel() == tap.value.numel()]
     if not fit and tap.value.grad_fn is None:
         fit = [one for one in tap.owner.parameters() if one.shape == tap.value.shape]
@@ -184,7 +184,7 @@ def _handle(tap: Tap, names: dict[int, list[str]]) -> QuantisedWeight | None:
 
 
 def _is_turned(value: torch.Tensor, latent: torch.Tensor) -> bool:
-    """Whether the weight is the transpose of its latents, as in a product written by hand."""
+    """Return whether the weight is the transpose of its latents, as in a product written by hand."""
     if value.ndim != 2 or value.t().shape != latent.shape:
         return False
     return value.shape != latent.shape or type(value.grad_fn).__name__.startswith(_TURNS)
@@ -208,7 +208,7 @@ def _lean(tap: Tap) -> Tap:
 
 
 def leaves_of(value: torch.Tensor) -> list[torch.Tensor]:
-    """Return the leaves of a tensor's graph, nearest first; of a leaf itself, it alone."""
+    """Return the leaves of a tensor's graph, nearest first; a leaf gives itself."""
     if value.grad_fn is None:
         return [value]
     nodes: list[Any] = [value.grad_fn]
@@ -253,9 +253,9 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 @contextlib.contextmanager
 def undisturbed(module: nn.Module, parameters: bool = False) -> Iterator[None]:
-    """Restore buffers and random numbers afterwards; compile nothing meanwhile.
+    """Compile nothing in this context; at its end restore buffers and the state of random numbers.
 
-    With ``parameters`` their values are restored too, and all of them require gradients meanwhile.
+    With ``parameters`` all parameters require gradients in the context, and their values are restored too.
     """
     buffers = [
         (one, name, kept, _copy(kept)) for one in module.modules() for name, kept in one._buffers.items()

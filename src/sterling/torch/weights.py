@@ -175,7 +175,7 @@ def bitnet(layer: Any) -> QuantisedWeight | None:
 
 
 class _Ternary(torch.autograd.Function):
-    """The formula of `WeightQuant` of transformers, which compiles itself."""
+    """The formula of transformers' `WeightQuant`; the original compiles itself."""
 
     @staticmethod
     def forward(ctx: Any, weight: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import gc
 import os
 import pickle
 import stat
@@ -114,6 +115,18 @@ def test_a_kernel_is_compiled_once(folder):
     assert all(file.is_relative_to(folder) for file in jit.kept_kernels())
 
 
+def test_only_a_compilation_takes_room_and_collects_seldom(folder, monkeypatch):
+    seen, frames, usual = [], [], gc.get_threshold()
+    monkeypatch.setattr(jit, "on_compiling", [lambda kept: seen.append(gc.get_threshold()[0])])
+    large = jit._roomy_frame()
+    assert large.__code__.co_nlocals > jit._ROOM
+    monkeypatch.setattr(jit, "_roomy_frame", lambda: frames.append(1) or large)
+    assert [start(), start()] == [0, 1]
+    assert seen == [max(usual[0], jit._SELDOM)]
+    assert len(frames) == 1
+    assert gc.get_threshold() == usual
+
+
 def test_kernels_compiled_in_another_way_are_others(monkeypatch):
     usual = jit._name_of_folder()
     monkeypatch.setattr(jit.config, "OPT", 0)
@@ -198,7 +211,7 @@ def test_a_planted_kernel_is_never_unpickled(folder, monkeypatch, tmp_path, how)
             how
         ]
         part.chmod(mode)
-    reason = "damaged" if how == "only added" else "others than you"
+    reason = "damaged" if how == "only added" else "other users"
     with pytest.warns(SterlingWarning, match=reason) as caught:
         assert start() == 0
     assert len(caught) == 1

@@ -112,7 +112,8 @@ def test_cases_that_leave_something_out_prove_nothing():
         (np.repeat(certificate.cases, 2, axis=0), np.repeat(certificate.case_duals, 2, axis=0)),
         (-certificate.cases, np.abs(certificate.case_duals)),
     ):
-        _, found, *_ = check(instance, "relu", instance.teacher, certificate.duals, cases, duals)
+        vectors = certificate.duals, cases, duals, certificate.absence_dual
+        _, found, *_ = check(instance, "relu", instance.teacher, *vectors)
         assert found == pytest.approx(alone, abs=1e-9) or len(cases) == len(certificate.cases)
         assert not replace(certificate, cases=cases, case_duals=duals).verify(instance)
     with pytest.raises(st.InputError, match="negative"):
@@ -123,12 +124,13 @@ def test_cases_that_leave_something_out_prove_nothing():
 def test_the_search_and_the_definition_agree(surrogate):
     instance = draw(n=9, samples=700, m=2, seed=3)
     certificate = st.certify(instance, surrogate)
-    proofs = certificate.duals, certificate.cases, certificate.case_duals
-    alone, occupancy, wrong, absorbs = check(instance, surrogate, certificate.reference, *proofs)
-    assert alone == pytest.approx(certificate.balance_occupancy, abs=1e-12)
-    assert occupancy == pytest.approx(certificate.occupancy, abs=1e-9)
-    assert wrong == pytest.approx(certificate.wrong_share, abs=1e-12)
-    assert absorbs is certificate.absorbs
+    proofs = certificate.duals, certificate.cases, certificate.case_duals, certificate.absence_dual
+    found = check(instance, surrogate, certificate.reference, *proofs)
+    assert found.balance_occupancy == pytest.approx(certificate.balance_occupancy, abs=1e-12)
+    assert found.occupancy == pytest.approx(certificate.occupancy, abs=1e-9)
+    assert found.wrong_share == pytest.approx(certificate.wrong_share, abs=1e-12)
+    assert found.absence == pytest.approx(certificate.absence, rel=1e-12)
+    assert found.absorbs is certificate.absorbs
     assert certificate.verify(instance)
 
 
@@ -140,9 +142,13 @@ def test_a_certificate_that_claims_too_much_is_found_out():
     alone = replace(certificate, balance_occupancy=certificate.balance_occupancy + 1e-9)
     less = replace(certificate, wrong_share=certificate.wrong_share - 1e-9)
     other = replace(certificate, absorbs=True)
-    assert not any(forged.verify(instance) for forged in (more, alone, less, other))
-    with pytest.raises(st.InputError, match="negative"):
-        replace(certificate, duals=-certificate.duals).verify(instance)
+    shorter = replace(certificate, absence=certificate.absence - 1e-9)
+    unproved = replace(certificate, absence_dual=np.zeros((2, instance.n)))
+    forgeries = more, alone, less, other, shorter, unproved
+    assert not any(forged.verify(instance) for forged in forgeries)
+    for name in ("duals", "absence_dual"):
+        with pytest.raises(st.InputError, match="negative"):
+            replace(certificate, **{name: -getattr(certificate, name)}).verify(instance)
     with pytest.raises(st.InputError, match="other data"):
         certificate.verify(draw(seed=1))
 
@@ -154,9 +160,10 @@ def test_any_dual_vector_proves_something():
     generator, none = np.random.default_rng(0), (np.empty((0, 6), np.int8), np.empty((0, 6)))
     for _ in range(20):
         duals = generator.exponential(3.0, (7, 6))
-        proved, _, share, _ = check(instance, "relu", instance.teacher, duals, *none)
-        assert proved <= occupancy
-        assert (share >= wrong).all()
+        found = check(instance, "relu", instance.teacher, duals, *none, np.zeros((2, 6)))
+        assert found.balance_occupancy <= occupancy
+        assert (found.wrong_share >= wrong).all()
+        assert np.isinf(found.absence).all()
 
 
 def test_no_noise_and_enough_samples():
@@ -214,6 +221,8 @@ def test_an_impossible_claim_has_a_repr():
         lambda facts: facts.update(occupancy=7),
         lambda facts: facts.update(wrong_share=[-1.0] * 6),
         lambda facts: facts.update(window=[1, 0]),
+        lambda facts: facts.update(absence=[-1, 0]),
+        lambda facts: facts["absence_dual"].pop(),
         lambda facts: facts["cases"].pop(),
         lambda facts: facts.update(cases=[[2] * 6] * len(facts["cases"])),
     ],

@@ -96,4 +96,4 @@ def test_a_run_without_recurrence():
         ax = Figure().subplots()
         assert draw(ax, none).endswith(".")
     over = st.train(st.Problem(n=6, samples=300).draw(0), 1000).recurrence()
-    assert "the run is over" in plots.growth(Figure().subplots(), over)
+    assert "no weight flips any more" in plots.growth(Figure().subplots(), over)

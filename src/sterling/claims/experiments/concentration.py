@@ -68,7 +68,7 @@ def measure(context: Context, budget: ConcentrationBudget) -> Finding:
         ),
         tables={"concentration-landscapes": raw},
         notes=(
-            "The supremum is over all states, computed without approximation; E G is the closed formula.",
+            "The supremum is over all states and is not approximated; E G comes from its closed formula.",
             "On a trap-free data set no run can get stuck, with any step sizes and start (exact).",
         ),
     )
@@ -94,7 +94,7 @@ def decay(n: np.ndarray, samples: np.ndarray, deviation: np.ndarray) -> tuple[fl
 
 
 def traps_in_words(shares: pl.DataFrame) -> str:
-    """Say for each n from which N on all data sets tried are trap free."""
+    """Say for each n the N from which on all data sets tried are trap free."""
     parts = []
     for (n,), cells in shares.sort("n", "samples").group_by("n", maintain_order=True):
         free = (cells["successes"] == cells["trials"]).to_numpy()
@@ -134,7 +134,7 @@ def draw_traps(ax: Axes, shares: pl.DataFrame) -> str:
 CLAIM = Claim(
     "concentration",
     "Uniform concentration of the gradient",
-    "The proofs rest on sup ‖G(w) − E G(w)‖ over all 2ⁿ weights falling like N^(−1/2).",
+    "The proofs require that sup ‖G(w) − E G(w)‖ over all 2ⁿ weights falls like N^(−1/2).",
     "theorem",
     PAPER,
     measure,

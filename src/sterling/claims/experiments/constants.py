@@ -1,4 +1,4 @@
-"""The bound p ≤ ε/S on the mass in which a weight is wrong, and the constants of n² and n⁴ that follow."""
+"""The bound p ≤ ε/S on the share of the mass in which a weight is wrong, and its constants of n² and n⁴."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sterling.stats import mean_interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: If C grows more slowly than n to this power, n² and n⁴ are the orders of the samples that suffice.
+#: If C grows more slowly than n to this power, samples of the orders n² and n⁴ suffice.
 GROWTH = 0.1
 #: Tolerance of a bound: linear programs are solved to 10⁻⁷.
 ROUNDING = 1e-6
@@ -41,7 +41,7 @@ RULE = Rule(
         ),
         contradicted("a certificate or a run breaks the bound", lambda low, high, broken: bool(broken)),
     ),
-    "If C grew over these n, this would contradict no proof; more than n² and n⁴ samples would be needed.",
+    "A growing C would contradict no proof; the bound would then need more samples than n² and n⁴.",
 )
 
 
@@ -92,9 +92,9 @@ def measure(context: Context, budget: ConstantsBudget) -> Finding:
             f"them, at {'; '.join(f'n = {n}, N = {size:,}' for n, size in budget.places)}."
         ),
         reason=(
-            f"With ε = C·√(n/N), C changes like n^{said(main)} ({main.name.partition(', ')[2]}), so what "
-            f"suffices by this bound is of the order n^{2 + 2 * power:.2f} for the time average and "
-            f"n^{4 + 2 * power:.2f} for visits. With C as at n = {max(budget.instances)}, ReLU without "
+            f"With ε = C·√(n/N), C changes like n^{said(main)} ({main.name.partition(', ')[2]}). By this "
+            f"bound, samples of the order n^{2 + 2 * power:.2f} suffice for the time average, and of the "
+            f"order n^{4 + 2 * power:.2f} for visits. With the C of n = {max(budget.instances)}, ReLU, no "
             f"noise, these are {number(largest[1].value, 1)} n² and {number(largest[2].value, 1)} n⁴ "
             f"samples. {broken or 'None'} of {len(checked)} data sets broke the bound p ≤ ε/S."
         ),
@@ -102,7 +102,7 @@ def measure(context: Context, budget: ConstantsBudget) -> Finding:
             *slopes,
             *largest,
             *(
-                mean(f"largest wrong share, {what}, in parts of ε/S", checked[column] / checked["bound"])
+                mean(f"largest wrong share, {what}, in units of ε/S", checked[column] / checked["bound"])
                 for column, what in (("certified", "certified bound"), ("wrong", "share measured in runs"))
             ),
         ),
@@ -118,14 +118,14 @@ def measure(context: Context, budget: ConstantsBudget) -> Finding:
         tables={"constants-landscapes": table, "constants-checked": checked},
         notes=(
             "Proof of the bound. Let p be the share of the mass (the sum of step sizes) in which weight k is "
-            "wrong. While it is wrong, the mean gradient pulls it home with S, and the gradient differs from "
-            "its mean by ε at most. While it is right, the mean gradient does not push it, so it is pushed "
-            "outwards by ε at most. In the long run both pushes balance (docs/science, 13): "
+            "wrong. While it is wrong, the mean gradient pulls it back with strength S, and the gradient "
+            "differs from its mean by at most ε. While it is right, the mean gradient does not push it, so "
+            "it is pushed outwards by at most ε. In the long run both pushes balance (docs/science, 13): "
             "p·(S − ε) ≤ (1 − p)·ε, so p ≤ ε/S. Where ε < S/2, the sign of the time average is right. "
             "Where nε < S, all weights are right for some of the mass, so w* is visited again and again.",
-            "With S = 1/√(2πn) for ReLU, ε = C·√(n/N) is below S/2 from N = 8πC²·n² on and below S/n from "
-            "N = 2πC²·n⁴ on. S is twice that for the identity, so N is a quarter.",
-            "Runs need far fewer samples (P1, P2): ε is the worst of all 2ⁿ states, and runs see few of "
+            "For ReLU, S = 1/√(2πn). So ε = C·√(n/N) is below S/2 if N > 8πC²·n², and below S/n if "
+            "N > 2πC²·n⁴. For the identity S is twice as large, so these N are a quarter.",
+            "Runs need far fewer samples (P1, P2): ε is the worst of all 2ⁿ states, and runs visit few of "
             "them. Certificates use all states too, but each with its own gradient.",
             "C is measured at one N for each n; the claim “concentration” measures that ε falls like 1/√N.",
         ),
@@ -148,7 +148,7 @@ def growths(table: pl.DataFrame) -> list[Measured]:
 
 
 def at_largest(table: pl.DataFrame, surrogate: str, noise: float) -> list[Measured]:
-    """Return the mean C at the largest n, and the constants 8πC² of n² and 2πC² of n⁴ that it makes."""
+    """Return the mean C at the largest n, and the constants 8πC² of n² and 2πC² of n⁴ that follow."""
     n = max(table["n"])
     constant = mean_interval(table.filter(n=n, surrogate=surrogate, noise=noise)["constant"])
     label, how = f"{surrogate}, σ = {noise:g}, n = {n}", "t over data sets"
@@ -157,7 +157,7 @@ def at_largest(table: pl.DataFrame, surrogate: str, noise: float) -> list[Measur
     return [
         measured(f"C, {label}", constant, how),
         measured(f"c of c·n² samples that suffice for the time average, {label}", average, how),
-        measured(f"c of c·n⁴ samples that suffice for visits for ever, {label}", visits, how),
+        measured(f"c of c·n⁴ samples that suffice for visits again and again, {label}", visits, how),
     ]
 
 
@@ -222,8 +222,8 @@ def draw_constants(ax: Axes, table: pl.DataFrame) -> str:
     tidy(ax, xlabel="dimension n (number of weights)", ylabel="C = ε·√(N/n)", ylim=(0, None))
     legend_above(ax, 2)
     return (
-        "Small marks are data sets, large marks their means. On a level line ε, the largest distance of the "
-        "gradient from its mean, is proportional to √(n/N); then n² and n⁴ are the orders."
+        "Small marks are data sets, large marks their means. If a line is level, ε, the largest distance of "
+        "the gradient from its mean, is proportional to √(n/N); then n² and n⁴ are the orders."
     )
 
 
@@ -232,7 +232,7 @@ def draw_bound(ax: Axes, checked: pl.DataFrame) -> str:
     bound, certified, wrong = (checked[name].to_numpy() for name in ("bound", "certified", "wrong"))
     series = {"certified": (bound, certified), "measured in runs": (bound, wrong)}
     axes = "ε/S, from the gradient’s distance to its mean", "largest share of the mass wrong"
-    ax.axhline(0.5, color=GREY, lw=1, ls=":", zorder=0, label="below it the average is right")
+    ax.axhline(0.5, color=GREY, lw=1, ls=":", zorder=0, label="the average is right below this line")
     against(ax, series, min(1.0, 1.05 * bound.max()), axes, "p = ε/S")
     ax.set_ylim(top=max(0.52, ax.get_ylim()[1]))
     legend_above(ax, 2)
@@ -245,10 +245,10 @@ def draw_bound(ax: Axes, checked: pl.DataFrame) -> str:
 CLAIM = Claim(
     "constants",
     "What makes n² and n⁴, with constants",
-    "If the gradient is at no weights farther than ε from its mean, each weight is wrong for at most ε/S of "
-    "the mass, S being the mean pull on a wrong weight. With ε = C·√(n/N) then 8πC²·n² samples make the time "
-    "average right, and 2πC²·n⁴ bring the iterates back to w* for ever, with label noise too (ReLU; a "
-    "quarter for the identity).",
+    "If the gradient is nowhere farther than ε from its mean, each weight is wrong for at most ε/S of the "
+    "mass, where S is the mean pull on a wrong weight. If ε = C·√(n/N), then 8πC²·n² samples make the time "
+    "average right, and with 2πC²·n⁴ samples the iterates return to w* again and again. Both hold with label "
+    "noise too (ReLU; the identity needs a quarter).",
     "exact",
     f"{SCIENCE}, 13, given ε; that C is a constant is measured",
     measure,

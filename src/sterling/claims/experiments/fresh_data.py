@@ -33,7 +33,7 @@ from sterling.theory import signal
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Visits at a constant pace grow like T, visits with fresh data like √T: an exponent between both.
+#: Visits at a constant pace grow like T, visits with fresh data like √T: an exponent between the two.
 BETWEEN = 0.75
 _BLOCK = 512  # steps whose samples are drawn together
 _LEAST, _MOST = 4, 128  # steps taken together while no weight flips
@@ -44,10 +44,10 @@ _ARMS = {"fixed": "the same samples at every step", "fresh": "fresh samples at e
 RULE = Rule(
     (
         consistent(
-            "with constant steps the 95 % interval of the exponent with which visits grow over the last two "
-            f"decades of T lies wholly above {BETWEEN:g} for fixed data and wholly below for fresh data, and "
-            "with fresh data fewer steps are spent away from w* in the second half of the run than in the "
-            "first (the whole 95 % interval of the ratio lies below 1)",
+            "with constant steps (1) the 95 % interval of the exponent of visits over the last two decades "
+            f"of T lies wholly above {BETWEEN:g} for fixed data and wholly below for fresh data, and (2) "
+            "with fresh data the 95 % interval of the ratio of steps away from w*, second half of the run "
+            "over first half, lies wholly below 1",
             lambda fixed, fresh, away: fixed[0] > BETWEEN > fresh[1] and away[1] < 1,
         ),
         contradicted(
@@ -56,7 +56,7 @@ RULE = Rule(
             lambda fixed, fresh, away: fixed[1] < BETWEEN or fresh[0] > BETWEEN or away[0] > 1,
         ),
     ),
-    "The claim is about these T: the first visits and slow starts are over long before.",
+    "The claim is about these T: first visits and slow starts end long before them.",
 )
 
 
@@ -208,7 +208,7 @@ def measure(context: Context, budget: FreshDataBudget) -> Finding:
     )
     schedules = [schedule_words(parse_schedule(one)) for one in budget.schedules]
     wrong, predicted = "share of weights wrong with fresh samples", predicted_wrong(budget)
-    walk = ("mean-field", "a random walk held at zero")
+    walk = ("mean-field", "a random walk reflected at zero")
     return CLAIM.found(
         RULE,
         [(fixed.ends, fresh.ends, away.ends)],
@@ -220,9 +220,9 @@ def measure(context: Context, budget: FreshDataBudget) -> Finding:
         ),
         reason=(
             f"With the same samples at every step visits grow like T^{said(fixed)}, with fresh ones like "
-            f"T^{said(fresh)}. With fresh samples the run leaves w* less and less often: the last half of "
-            f"the run has {said(away)} of the steps away from w* of the first half. Recurrence at a constant "
-            "pace comes from the errors of one data set, which push the same weights at every step."
+            f"T^{said(fresh)}. With fresh samples the run leaves w* less and less often: the number of steps "
+            f"away from w* in the last half is {said(away)} times that in the first. Recurrence at a "
+            "constant pace comes from the errors of one data set, which push the same weights at every step."
         ),
         measured=(
             fresh,
@@ -264,9 +264,9 @@ def measure(context: Context, budget: FreshDataBudget) -> Finding:
 def predicted_wrong(budget: FreshDataBudget) -> float:
     """Return the share of weights that are wrong on fresh data with constant steps η.
 
-    A latent is a walk of variance V = η²·T·v that is held at zero, v = σ²/(2N) being that of a gradient entry
-    of ReLU at w*. It moves off by √(2V/π) on average, and only the pull S on a wrong weight moves its mean:
-    S·(mass wrong) = √(2V/π).
+    A latent is a random walk of variance V = η²·T·v, reflected at zero, where v = σ²/(2N) is the variance of
+    a gradient entry of ReLU at w*. It moves away by √(2V/π) on average. Only the pull S on a wrong weight
+    moves its mean, so S·(mass wrong) = √(2V/π).
     """
     variance = budget.noise**2 / (2 * budget.samples)
     problem = Problem(budget.n, budget.samples, noise=budget.noise)
@@ -291,10 +291,10 @@ def draw_visits(ax: Axes, marks: pl.DataFrame) -> str:
 CLAIM = Claim(
     "online",
     "Recurrence needs fixed data",
-    "On one data set with label noise w* is visited at a constant pace for ever. With fresh samples at each "
-    "step the pace falls about like 1/√T and the share of time at w* tends to one.",
+    "On one data set with label noise the run visits w* at a constant pace. With fresh samples at each step "
+    "the pace falls about like 1/√T, and the share of time at w* tends to one.",
     "mean-field",
-    f"{SCIENCE}, 7 and 13; a random walk held at zero",
+    f"{SCIENCE}, 7 and 13; a random walk reflected at zero",
     measure,
     {
         "quick": FreshDataBudget(n=8, samples=100, instances=8, steps=30_000, schedules=("constant:0.5",)),

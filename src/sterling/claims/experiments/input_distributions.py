@@ -76,7 +76,7 @@ class InputBudget:
     crossed_steps: int = 200_000
 
 
-# -- what the last weights say of the data -------------------------------------------------------------------
+# -- how the last weights label the data ---------------------------------------------------------------------
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
@@ -123,7 +123,7 @@ def rule(size: int) -> Rule:
     return Rule(
         (
             consistent(
-                "a distribution with non-Gaussian entries fails and every failing one is restored",
+                "a distribution with non-Gaussian entries fails and each failing one is restored",
                 lambda shares, normal: (
                     bool(set(restored(shares)) - set(normal)) and all(restored(shares).values())
                 ),
@@ -133,9 +133,9 @@ def rule(size: int) -> Rule:
                 lambda shares, normal: _refutes(shares),
             ),
         ),
-        f"This is judged by the 95 % interval of each success share at N = {size:,}; at its upper end, runs "
-        f"left open by their budget count as successes. An input distribution fails where the interval lies "
-        f"below {percent(HALF)} as it is. A normalisation restores it where the interval then lies above "
+        f"The rule uses the 95 % interval of each success share at N = {size:,}; its upper end counts runs "
+        f"left open by their budget as successes. An input distribution fails if its interval lies below "
+        f"{percent(HALF)} without normalisation. A normalisation restores it if the interval then lies above "
         f"{percent(HALF)}.",
     )
 
@@ -216,18 +216,18 @@ def measure(context: Context, budget: InputBudget) -> Finding:
         ),
         tables={"inputs-trials": store.trials(), "inputs-crossed": crossed},
         notes=(
-            "We chose the distributions; ar1:0.98 because weaker correlations do no harm here. Others may "
+            "We chose the distributions, ar1:0.98 because weaker correlations do no harm here. Others may "
             "behave differently. Ar1 inputs have the correlation ρ^|k−l| between features k and l. Rectified "
             "inputs are positive parts of normal ones, as a ReLU layer outputs them.",
             "Standardising removes the mean of each feature; whitening removes the correlations too. Neither "
-            "makes an entry Gaussian. A shifted distribution standardised, or a shifted or ar1 one whitened, "
-            "is the Gaussian problem itself but for estimated moments, so its restoration holds by "
-            "construction. Only distributions with non-Gaussian entries test it.",
-            "ReLU reads a sample only where the output is on, and there only false alarms have a residual. "
-            "With a mean they can all be silenced at once: the unit is dead, misses nearly all positive "
-            "samples, and gets no gradient any more. The identity reads every sample.",
+            "makes an entry Gaussian. Standardised shifted inputs, and whitened shifted or ar1 inputs, are "
+            "the Gaussian problem itself up to estimated moments, so they are restored by construction. "
+            "Only distributions with non-Gaussian entries test restoration.",
+            "With ReLU a sample adds to the gradient only if its output is positive, and then only false "
+            "positives have a residual. If inputs have a mean, all of them can disappear at once: the unit "
+            "is dead, misses nearly all positive samples, and has no gradient. The identity reads every one.",
             *([f"No normalisation is needed for: {', '.join(succeed)}."] if succeed else []),
-            f"{left:,} runs spent their steps without a certificate and count as failures.",
+            f"{left:,} runs ended without a certified verdict and count as failures.",
         ),
     )
 
@@ -320,8 +320,8 @@ def _reason(succeed: list[str], healed: dict[str, list[str]], normal: list[str],
         )
     elif all(isinstance(get_family(family), _DISPLACED) for family in healed):
         text += (
-            " All that fail have a mean or strong correlations; no distribution with independent entries of "
-            "mean zero fails, of any shape tried."
+            " All that fail have a mean or strong correlations. Of the shapes tried, no distribution with "
+            "independent entries of mean zero fails."
         )
     return text
 
@@ -338,8 +338,8 @@ def draw_families(ax: Axes, cells: pl.DataFrame, families: Sequence[str]) -> str
 CLAIM = Claim(
     "P5",
     "Non-Gaussian inputs and normalisation",
-    "On general non-Gaussian inputs the method fails; normalising the inputs restores it, as the paper finds "
-    "in experiments.",
+    "On general non-Gaussian inputs the method fails, and normalising the inputs restores it. The paper "
+    "finds this in experiments.",
     "measured",
     f"{PAPER}, second version, abstract",
     measure,

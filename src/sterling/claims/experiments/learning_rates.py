@@ -25,7 +25,7 @@ from sterling.study.kind import schedule_text
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Of infinite sum and slowly decaying, as the theorems require, but unbounded.
+#: Schedules of infinite sum that decay slowly, as the theorems require, but are unbounded.
 UNBOUNDED = ("power:0.5,-0.5", "power:0.5,-1")
 #: A schedule brings runs to w* if the interval of their share lies above this.
 HALF = 0.5
@@ -34,7 +34,7 @@ _VERDICTS = tuple(verdict.name for verdict in Verdict)
 
 @dataclass(frozen=True)
 class RateBudget:
-    """Runs under step sizes that meet the theorem's terms, and under some that do not.
+    """Runs under step sizes that meet the theorem's conditions, and under some that do not.
 
     N is ``factor``·n·ln n. Schedules of finite sum run for ``failing_steps``.
     """
@@ -53,14 +53,14 @@ def _absorbed(trials: int, stalled: int, optimal: int, left: int = 0) -> Interva
     return both_ways(optimal, left, trials)
 
 
-#: Evidence: (trials, stalled, optimal, left open) of each schedule that meets the terms, and of each schedule
-#: of finite sum.
+#: Evidence: (trials, stalled, optimal, left open) of each schedule that meets the conditions, and of each
+#: schedule of finite sum.
 RULE = Rule(
     (
         consistent(
-            f"under each schedule that meets the terms more than {percent(HALF)} of the runs are absorbed at "
-            "w* (the whole 95 % interval of their share) and none stalls, and under each schedule of finite "
-            "sum a run stalls",
+            "(1) under each schedule that meets the conditions no run stalls and the 95 % interval of the "
+            f"share of runs absorbed at w* lies wholly above {percent(HALF)}, and (2) under each schedule of "
+            "finite sum a run stalls",
             lambda meeting, failing: (
                 all(stalled for _, stalled, *_ in failing)
                 and not any(stalled for _, stalled, *_ in meeting)
@@ -68,8 +68,8 @@ RULE = Rule(
             ),
         ),
         contradicted(
-            f"one that meets the terms stalls a run or brings less than {percent(HALF)} to w*, even if all "
-            "runs left open by their budget came there",
+            f"a schedule that meets the conditions stalls a run or brings less than {percent(HALF)} to w*, "
+            "even if runs left open by their budget count as successes",
             lambda meeting, failing: (
                 any(stalled for _, stalled, *_ in meeting)
                 or any(_absorbed(*one)[2] < HALF for one in meeting)
@@ -109,14 +109,14 @@ def measure(context: Context, budget: RateBudget) -> Finding:
         [(parts["meeting"].select(ends).rows(), parts["failing"].select(ends).rows())],
         experiment=(
             f"{table['trials'].sum():,} runs without label noise at n = {budget.n}, N = {samples}, under "
-            f"{len(budget.meeting)} schedules that meet the terms and {len(UNBOUNDED)} that grow without end "
+            f"{len(budget.meeting)} schedules that meet the conditions, {len(UNBOUNDED)} unbounded ones "
             f"({budget.steps:,} steps at most), and {len(budget.failing)} of finite sum "
             f"({budget.failing_steps:,} steps)."
         ),
         reason=(
             "Runs that stalled under summable schedules: "
             f"{'; '.join(f'{schedule}: {count} of {runs}' for schedule, count, runs in stalled)}. Under "
-            f"schedules that meet the terms {meeting['STALLED']} of {meeting['trials']} stalled and "
+            f"schedules that meet the conditions {meeting['STALLED']} of {meeting['trials']} stalled and "
             f"{meeting['OPTIMAL']} were absorbed at w*; under unbounded ones {unbounded['OPTIMAL']} of "
             f"{unbounded['trials']} were."
         ),
@@ -136,7 +136,7 @@ def measure(context: Context, budget: RateBudget) -> Finding:
         tables={"learning-rates-trials": pl.concat(trials)},
         notes=(
             "Some of this is proved, so the experiment only checks the program (exact). With an infinite sum "
-            "no run stalls, because a run leaves every state that does not absorb after a finite mass. A "
+            "no run stalls, because a run leaves every state that is not absorbing after a finite mass. A "
             "table that ends in zero stops every run that is not absorbed before. A stalled verdict is "
             "certified: the remaining mass cannot reach the next flip.",
             "The theorems require bounded steps; they do not say that unbounded steps fail. Slow decay is "
@@ -188,7 +188,7 @@ def draw_verdicts(ax: Axes, table: pl.DataFrame) -> str:
 CLAIM = Claim(
     "rates",
     "Conditions on the step sizes",
-    "The theorems ask for step sizes that are bounded, of infinite sum and slowly decaying; with a finite "
+    "The theorems require step sizes that are bounded, have an infinite sum and decay slowly. With a finite "
     "sum a run can stall.",
     "theorem",
     PAPER,

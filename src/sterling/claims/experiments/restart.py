@@ -27,13 +27,13 @@ from sterling.theory import samples_for_average, samples_for_information, sample
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Tolerance of the exponent around 1, and largest N₅₀ in units of the threshold of message passing.
+#: Tolerance of the exponent around 1, and largest N₅₀ in units of the edge of message passing.
 TOLERANCE, ABOVE = 0.1, 1.2
 #: Samples in units of n, for the comparison of runs with and without restarts.
 PLENTY = 4
-_READ = 2  # without noise ReLU reads the negatives only, every second sample
+_READ = 2  # without noise ReLU reads only the negative samples, which are half of all
 
-#: Evidence: the intervals of the exponent of N₅₀, and of N₅₀ at the largest n in units of that threshold.
+#: Evidence: the intervals of the exponent of N₅₀, and of N₅₀ at the largest n in units of the edge.
 RULE = Rule(
     (
         consistent(
@@ -59,9 +59,9 @@ class RestartBudget:
     ----------
     n : tuple of int
     trials : int
-        With restarts, at each n and N.
+        Trials with restarts, at each n and N.
     plain : int
-        Trials at each n and N = 4n, with restarts and without on the same data sets.
+        Trials at each n and N = 4n, with and without restarts on the same data sets.
     """
 
     n: tuple[int, ...]
@@ -199,9 +199,9 @@ _LADDER = f"{SCIENCE}, 14"
 CLAIM = Claim(
     "restart",
     "Ergodic restart",
-    "Without label noise, runs that go back to their time average now and then end at w* within 12,600 steps "
-    "with a number of samples that is proportional to n, near the edge of message passing (ReLU, "
-    "m = 1, n from 64 to at most 1,024).",
+    "Without label noise, half of the runs with ergodic restarts end at w* within 12,600 steps with a number "
+    "of samples proportional to n. This number is near the edge of message passing (ReLU, m = 1, n from 64 "
+    "to at most 1,024).",
     "measured",
     f"{SCIENCE}, 12",
     measure,

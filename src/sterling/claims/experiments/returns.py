@@ -42,17 +42,17 @@ _STEADY = "visits per step of a stationary run, later half over earlier half", 1
 RULE = Rule(
     (
         consistent(
-            "recurrence is proved for more than half of the data sets of the largest n and N certified (the "
-            "whole 95 % interval of that share), each proof passes its check and no run is at w* for less "
-            "than is proved, the whole 95 % interval of the exponent with which visits grow over the last "
-            f"two decades of T lies above {GROWTH:g}, each run that came back does so in the last half of "
-            "its steps too, and w* held for ever exactly the runs whose data push no weight out of it",
+            "(1) recurrence is proved for more than half of the data sets of the largest n and N certified "
+            "(the whole 95 % interval of that share), (2) each proof passes its check and no run is at w* "
+            f"for less than is proved, (3) the exponent of visits over the last two decades of T is above "
+            f"{GROWTH:g} (the whole 95 % interval), (4) each run that returned does so in the last half of "
+            "its steps too, and (5) of the runs that reach w*, just those with an absorbing w* end there",
             lambda low, high, exact, stopped, proved, below: (
                 exact and not below and proved > HALF and low > GROWTH and not stopped
             ),
         ),
         contradicted(
-            "a run is at w* for less than is proved, a proof fails its check, or w* holds another run",
+            "a run is at w* for less than is proved, a proof fails its check, or (5) fails",
             lambda low, high, exact, stopped, proved, below: not exact or bool(below),
         ),
     )
@@ -143,7 +143,7 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
         how="t over data sets; the first quarter of each run left out",
     )
     returned = share(
-        "share of the runs that returned to w*, where w* does not hold them", len(lasting), len(free)
+        "share of the runs that returned to w*, where w* is not absorbing", len(lasting), len(free)
     )
     return CLAIM.found(
         RULE,
@@ -157,8 +157,8 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
         ),
         reason=(
             f"{proofs.in_words(certificates, bounded)} Visits grow like T^{said(exponent)}; {len(lasting)} "
-            f"of {len(free)} runs that w* does not hold returned, each between {visits.min() or 0:,} and "
-            f"{visits.max() or 0:,} times."
+            f"of {len(free)} runs with a w* that is not absorbing returned, with {visits.min() or 0:,} to "
+            f"{visits.max() or 0:,} visits each."
         ),
         measured=(
             *shares,
@@ -208,13 +208,13 @@ def stopped_runs(marks: pl.DataFrame) -> int:
 def _notes(runs: pl.DataFrame, free: pl.DataFrame, lasting: pl.DataFrame, exact: bool) -> list[str]:
     held = len(runs) - len(free)
     notes = [
-        "w* is left if and only if some weight has b*_k G_k(w*) > 0 (exact). "
-        f"{held} of {len(runs)} data sets hold every run that reaches w*, and the runs "
+        "Runs leave w* if and only if some weight has b*_k G_k(w*) > 0; else w* is absorbing (exact). "
+        f"It is absorbing for {held} of {len(runs)} data sets, and the runs "
         + ("agree." if exact else "do NOT agree."),
         "No finite run proves infinitely many visits; steady growth with T is evidence for them.",
         "The exponent tends to 1 as runs get longer. A run of this length need not show that: the first "
-        "visits come late, and a weight that is pushed outwards weakly begins to flip late, after which w* "
-        "is visited less often. Visits per step in the two halves of a run compare its pace after that.",
+        "visits come late. A weight that is weakly pushed outwards also begins to flip late, and visits are "
+        "rarer from then on. Visits per step in the two halves of a run compare its pace after that.",
     ]
     missing = len(free) - len(lasting)
     if missing:

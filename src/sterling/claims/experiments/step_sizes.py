@@ -48,14 +48,14 @@ SCHEDULES = {
 }
 
 #: Evidence: the interval (low, high) of a factor by which N₅₀ moves, and the number of runs that ended where
-#: no run can end. The interval covers both cases: runs left open by their budget fail, or succeed.
+#: no run can end. The interval covers both cases: that runs left open by their budget fail, or succeed.
 RULE = Rule(
     (
         consistent(
-            "the whole 95 % interval of each factor by which N₅₀ moves (over all rates tried, from exponent "
-            f"0 to 1, and from random starts to the farthest one) lies between {number(1 / FACTOR)} and "
-            f"{number(FACTOR)}, and every absorbed run of the last part ends in an absorbing state of its "
-            "data set",
+            "(1) the whole 95 % interval of each factor by which N₅₀ moves (over all rates tried, from "
+            f"exponent 0 to 1, and from random starts to the farthest one) lies between {number(1 / FACTOR)} "
+            f"and {number(FACTOR)}, and (2) every absorbed run of the last part ends in an absorbing state "
+            "of its data set",
             lambda low, high, outside: not outside and low >= 1 / FACTOR and high <= FACTOR,
         ),
         contradicted(
@@ -63,7 +63,7 @@ RULE = Rule(
             lambda low, high, outside: bool(outside) or high < 1 / FACTOR or low > FACTOR,
         ),
     ),
-    "The intervals hold both what comes out if runs left open by their budget fail, and if they succeed.",
+    "The intervals cover both cases: that runs left open by their budget fail, and that they succeed.",
 )
 
 
@@ -71,7 +71,7 @@ RULE = Rule(
 class StepSizeBudget:
     """Success at one n over sample sizes, schedules and starts; ``exact_…`` are for the exact part.
 
-    ``schedules`` has schedules by number of steps, so that each has a mass of some dozens at least. Runs have
+    ``schedules`` has schedules by number of steps, so that each has a mass of at least some dozens. Runs have
     ``starts`` random starts and one with every weight wrong.
     """
 
@@ -191,7 +191,7 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
     farther = [math.e if one == OPPOSITE else 1.0 for one in starts]
     far = by_start.effects(context, sizes, farther, [0.0] * len(starts))
     spread = max(rates) / min(rates)
-    how = "Wald, runs on one data set not taken for independent; runs left open both ways"
+    how = "Wald, clustered by data set; runs left open count as failures or as successes"
     factors = [
         measured(f"factor by which N₅₀ moves {what}", _joined(intervals, scale), how)
         for what, intervals, scale in (
@@ -231,7 +231,7 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
             measured(
                 "log-odds of success for each doubling of N",
                 (math.log(2) * one for one in found[0].slope),
-                "Wald, runs on one data set not taken for independent",
+                "Wald, clustered by data set",
             ),
             Measured("absorbed runs that ended outside the data's absorbing states", float(outside)),
         ),
@@ -246,10 +246,10 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
         notes=(
             "Absorbing states depend on the data alone, not on step sizes or start (exact). Which of them a "
             "run reaches may depend on both.",
-            "Runs scale: the same factor on rate and initial latents leaves the orbit unchanged (exact). So "
-            "a small rate is a large start.",
+            "The same factor on the rate and the initial latents leaves the orbit unchanged (exact). So a "
+            "small rate is equivalent to a large start.",
             "With steps like 1/(t+1) the mass grows like the logarithm of T. Those schedules get larger "
-            "rates and more steps, since a run without mass left to move says nothing about the data.",
+            "rates and more steps, since a run with too little mass to move says nothing about the data.",
             *left_in_words(by_schedule, by_start),
         ),
     )
@@ -306,7 +306,7 @@ def run_exact(
             f"step-sizes-exact-{name}", kind="run_ends", steps=budget.steps, **asked, **settings
         )
 
-    others = [one for one in starts if one]  # number 0 is that of the schedules
+    others = [one for one in starts if one]  # number 0 is the start of the schedules
     return pl.concat([runs("schedules", schedule=schedules), runs("starts", start=others)])
 
 
@@ -316,8 +316,8 @@ def left_in_words(*parts: Outcomes) -> list[str]:
     if not left:
         return []
     return [
-        f"{left:,} of {runs:,} runs spent their steps without a certificate. Each fit is made with them as "
-        "failures, which gives the value shown, and as successes; intervals cover both."
+        f"{left:,} of {runs:,} runs ended without a certified verdict. Each fit is made twice: with them as "
+        "failures, which gives the value shown, and as successes. Intervals cover both."
     ]
 
 
@@ -349,15 +349,15 @@ def draw_thresholds(ax: Axes, thresholds: pl.DataFrame) -> str:
     ax.set_xlim(left=0)
     return (
         "Each row is one schedule from the same start, or one start under the usual schedule, with its 95 % "
-        "interval. If step sizes or the start decided success, the marks would not stand above each other."
+        "interval. If step sizes or the start decided success, the marks would not line up."
     )
 
 
 CLAIM = Claim(
     "P4",
     "Sample size decides, step size and start do not",
-    "Whether the STE-gradient method succeeds is decided by the sample size, as the authors read their "
-    "theorems; that neither step sizes nor the start decide it is our own question.",
+    "The sample size decides whether the STE-gradient method succeeds, as the authors read their theorems. "
+    "Whether step sizes and the start decide it too is our own question.",
     "interpretation",
     PAPER,
     measure,

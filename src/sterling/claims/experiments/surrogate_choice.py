@@ -35,16 +35,16 @@ HALF = 0.5
 TOLERANCE = 0.15
 BURN_IN = 0.25  # share of the steps that occupancy and wrong weights leave out
 _BOOTSTRAP = 1  # extends the seed
-_CACHE_BYTES = 1 << 28  # of each run
+_CACHE_BYTES = 1 << 28  # for each run
 
 #: What to keep in mind when one surrogate does better than another here.
 NOTE = (
     "The identity looks better here than it is in deep nets. In this model the readout is known and fixed, "
     "and only one hidden layer learns. For Gaussian inputs the expected gradient of the identity then lies "
-    "exactly along w − w* with twice the slope of ReLU, while the variance from label noise only doubles: "
+    "exactly along w − w*. Its slope is twice that of ReLU, but the variance from label noise only doubles: "
     "hence half of ReLU's samples (mean-field). In a deep net the surrogate's derivative enters once a "
-    "layer, so its mismatch with the forward pass is compounded, and a readout that is learned gives wrong "
-    "residuals at first. Windows about zero such as hard tanh can do with fewer samples still."
+    "layer, so its mismatch with the forward pass is compounded. A readout that is learned also gives wrong "
+    "residuals at first. Windows around zero, such as hard tanh, can need even fewer samples."
 )
 
 
@@ -138,12 +138,12 @@ def rule(predicted: float) -> Rule:
     return Rule(
         (
             consistent(
-                "the 95 % interval of the share of ReLU's samples that the identity needs holds the "
+                "the 95 % interval of the share of ReLU's samples that the identity needs contains the "
                 f"predicted {number(predicted)} and lies below 1",
                 lambda low, high: low <= predicted <= high < 1,
             ),
             contradicted(
-                f"it lies at 1 or above, or wholly further than {TOLERANCE:g} from the predicted share",
+                f"it lies at 1 or above, or wholly farther than {TOLERANCE:g} from the predicted share",
                 lambda low, high: low >= 1 or high < predicted - TOLERANCE or low > predicted + TOLERANCE,
             ),
         )
@@ -177,7 +177,7 @@ def measure(context: Context, budget: SurrogateBudget) -> Finding:
             "0.5/√(t+1)."
         ),
         reason=(
-            f"At {size} the identity does with {said(ratio)} of ReLU's samples; predicted are "
+            f"At {size} the identity needs {said(ratio)} times ReLU's samples; the predictions are "
             f"{number(identity / relu)} at this size and {HALF} to leading order. Of "
             f"{', '.join(occupancy)}, the mean occupancy of w* is largest with {best}: "
             f"{percent(occupancy[best][0])}, against {percent(occupancy['relu'][0])} with ReLU."
@@ -208,8 +208,8 @@ def measure(context: Context, budget: SurrogateBudget) -> Finding:
         tables={"surrogates-runs": rows},
         notes=(
             NOTE,
-            "The share of samples is the squared ratio of mean numbers of wrong weights, which fall as "
-            "1/√N; the predicted one holds occupancy at one half for a typical data set of this n.",
+            "The share of samples is the squared ratio of mean numbers of wrong weights, which fall like "
+            "1/√N. The predicted share is for an occupancy of one half on a typical data set of this n.",
         ),
     )
 
@@ -229,7 +229,7 @@ def draw_occupancy(ax: Axes, occupancy: dict[str, Interval], predicted: dict[str
 CLAIM = Claim(
     "surrogates",
     "Which surrogate needs fewer samples under noise",
-    "With a known readout the identity should be at w* as often as ReLU is, with about half of its samples.",
+    "With a known readout the identity should need about half of ReLU's samples to be at w* as often.",
     "mean-field",
     f"sterling.theory.balance; {SCIENCE}, 7",
     measure,

@@ -21,7 +21,7 @@ _LAWS = f"sterling.theory.laws; leading order: {SCIENCE}, 7"
 
 @dataclass(frozen=True)
 class VisitsBudget:
-    """Two studies: without label noise, which is that of P1, and with it."""
+    """Two studies: the one of P1 without label noise, and one with it."""
 
     quiet: ScalingBudget
     noisy: ScalingBudget
