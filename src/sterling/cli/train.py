@@ -183,7 +183,6 @@ def train(
 def _go_on(
     instance: "Instance", settings: "Options", latent: "np.ndarray", engine: str, say: Callable[[str], None]
 ) -> "Orbit":
-    """Continue the run from its checkpoint."""
     from sterling.dynamics.orbit import Orbit
     from sterling.dynamics.run import go_on
 
@@ -241,7 +240,6 @@ def _write(
     interrupted: bool,
     files: Mapping[str, Path | None],
 ) -> None:
-    """Write the files that were asked for, named by what they hold."""
     from sterling.dynamics.learned import predictions_table, weights_table
 
     for what, path in files.items():

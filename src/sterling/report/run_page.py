@@ -75,7 +75,6 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
 
 
 def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[str]:
-    """Return the facts that a reader needs first."""
     notes = []
     if instance.teacher is None:
         notes.append(
@@ -183,8 +182,8 @@ def _occupancy(
     given = {"of": instance, "surrogate": orbit.surrogate, "here": predicted.occupancy}
     drawing = _draw("Occupancy over N", visits.occupancy_law, found=found, **given)
     words = (
-        "To leading order the occupancy is exp(−n^(3/2) σ/(√2 ‖v‖ √N)) for ReLU; the dashed line includes "
-        "the interaction of wrong weights. Data sets differ, so the prediction for this data set is sharper.",
+        "The dashed line is the law for a typical data set, with the interaction of wrong weights. Data sets "
+        "differ, so the prediction for this data set is sharper.",
     )
     return _Part(name, title, words, (drawing,), "mean-field")
 
@@ -207,7 +206,6 @@ def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
 
 
 def _noise(instance: Instance) -> float | None:
-    """Return the standard deviation of the label noise, or None if the instance does not know it."""
     noise = instance.to_dict().get("origin", {}).get("noise")
     return None if noise is None else float(noise)
 

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from sterling import theory
-from sterling.base.text import Result, shortened
+from sterling.base.text import Result, number, readable_time
 from sterling.errors import InputError
 from sterling.model.families import Gaussian
 from sterling.schedules import parse_schedule
@@ -186,7 +186,22 @@ class SeriesFit(Result):
         return f"SeriesFit({self.criterion}, {self.title}: {self.fit or self.refusal})"
 
     def _rows(self) -> list[tuple[str, str]]:
-        rows = [("success", self.meaning), ("series", self.title), ("fit", str(self.fit or self.refusal))]
+        rows = [("success", f"{self.criterion}: {self.meaning}"), ("series", self.title)]
+        if self.fit is None:
+            return [*rows, ("no fit", self.refusal)]
+        constant = f"{self.fit.constant:.4g} [{self.fit.constant_low:.4g}, {self.fit.constant_high:.4g}]"
+        rows.append(("N₅₀ = C n^α", f"α = {self.fit._interval}, C = {constant}, {self.fit.trials:,} trials"))
+        for at in self.fit.thresholds:
+            rows.append((f"N₅₀ at n = {at.n}", f"{number(at.samples)} [{number(at.low)}, {number(at.high)}]"))
+        for law in self.expected:
+            sizes = ", ".join(f"n = {n}: {number(size)}" for n, size in law.samples.items())
+            rows.append(
+                (law.kind, f"α = {law.exponent:.3g}" + (f"; N₅₀ at {sizes}" if sizes else " suffices"))
+            )
+        if not math.isnan(self.fit.p_value):
+            rows.append(("test of curvature", f"p = {self.fit.p_value:.2g}"))
+        if self.left_out is not None:
+            rows.append(("undecided left out", f"α = {self.left_out._interval}"))
         return [*rows, *(("note", note) for note in self.notes)]
 
 
@@ -224,7 +239,6 @@ def fit_store(store: Store | str | os.PathLike, criterion: str | Criterion | Non
 
 
 def _fits(store: Store, criterion: Criterion, counts: pl.DataFrame) -> list[SeriesFit]:
-    """Fit every series of rows of `Store.counts`."""
     names = [name for name in store._content if name not in ("n", "samples")]
     found = []
     for _, cells in counts.group_by(names, maintain_order=True):
@@ -321,9 +335,23 @@ class Status(Result):
         }
 
     def _rows(self) -> list[tuple[str, str]]:
-        values = self.to_dict()
-        del values["cells"], values["fits"]
-        return [(name, shortened(value)) for name, value in values.items()]
+        done = f"{self.done:,}" + (f" of {self.planned:,}" if self.planned else "")
+        beyond = f", and {self.extra:,} beyond the plan" if self.extra else ""
+        name = "".join(letter if letter.isprintable() else "�" for letter in self.study.name)
+        rows = [("study", name), ("trials done", f"{done}{beyond}")]
+        if self.target is not None:
+            what = "exponent" if self.target == "exponent" else "share of successes in a cell"
+            rows.append(("target", f"{what} known to {self.target_width:g}"))
+            known = self.widest is not None and math.isfinite(self.widest)
+            rows.append(("widest interval now", f"{self.widest:.3g}" if known else "not known yet"))
+        for one in self.fits:
+            found = f"α = {one.fit._interval}" if one.fit else f"no fit: {one.refusal}"
+            rows.append((f"{one.criterion} ({one.title})", found))
+        if self.reached:
+            rows.append(("left", "nothing"))
+        elif self.work_left is not None:
+            rows.append(("left", f"about {readable_time(self.work_left)} of work on one core"))
+        return rows
 
 
 def status(store: Store | str | os.PathLike) -> Status:

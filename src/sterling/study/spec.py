@@ -183,7 +183,9 @@ class Study(Described):
         put("width", None if width is None else checks.real(width, "width", above=0))
         put("time", None if time is None else checks.real(seconds(time), "time", above=0))
         put("max_trials", checks.integer(max_trials, "max_trials", 1, MAX_TRIALS))
-        put("name", _name(name))
+        if not isinstance(name, str) or name.encode(errors="ignore").decode() != name:
+            raise InputError(f"name is {checks.shown(name)}; it must be a string")
+        put("name", name)
         plain, given = {}, checks.instance_of(settings or {}, Mapping, "settings", "a mapping")
         for setting, value in {**self.kind.settings, **given, **more}.items():
             plain[setting] = _values(value, setting, partial(self.kind._setting, setting))
@@ -398,12 +400,6 @@ def _readouts(value: Any) -> tuple:
 def _readout(value: Any) -> Any:
     if isinstance(value, np.ndarray) or (isinstance(value, Sequence) and not isinstance(value, str)):
         return tuple(checks.real(one, "readout") for one in value)
-    return value
-
-
-def _name(value: Any) -> str:
-    if not isinstance(value, str) or value.encode(errors="ignore").decode() != value:
-        raise InputError(f"name is {checks.shown(value)}; it must be a string")
     return value
 
 

@@ -75,7 +75,6 @@ def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> d
 
 
 def _ordered(kind: Kind, found: Any) -> dict[str, Any]:
-    """Return the row that a kind returned, in the order of its columns."""
     checks.instance_of(found, Iterable, f"the row of the kind {kind.name!r}", "a mapping of column to value")
     rows = [found] if isinstance(found, Mapping) else list(found)
     if len(rows) != 1 or not isinstance(rows[0], Mapping) or set(rows[0]) != set(kind.columns):

@@ -227,7 +227,6 @@ def samples_for_average(
 
 
 def _threshold(excess, n: int, close: float = _FINE) -> float:
-    """Return the sample size at which an increasing function crosses zero."""
     from scipy.optimize import brentq
 
     def at(size: float) -> float:

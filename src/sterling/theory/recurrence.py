@@ -268,7 +268,6 @@ def occupancy(
 
 
 def _reference(instance: Instance, reference) -> np.ndarray:
-    """Return the signs of the reference, int64 (n,)."""
     instance_of(instance, Instance, "the first argument", "an Instance, such as problem.draw(0)")
     require_two(instance, "the law is")
     if reference is not None:
