@@ -13,7 +13,6 @@ import numpy as np
 
 from sterling.base.text import counted, number, percent
 from sterling.dynamics.verdict import Verdict
-from sterling.optimizers.sgd import SGD
 from sterling.schedules import Constant, Power
 
 if TYPE_CHECKING:
@@ -94,16 +93,7 @@ def problem_line(orbit: Orbit) -> str:
         parts.append(f"{schedule.kind} steps ({values})")
     if restart is not None:
         parts.append(f"restart every {counted(restart.every, 'step')} (scale {restart.scale:g})")
-    return " · ".join((*parts, *(f"{name} {text}" for name, text in method(orbit))))
-
-
-def method(orbit: Orbit) -> list[tuple[str, str]]:
-    """Return the optimiser and the batches in words, where they are not plain SGD and all samples."""
-    rows = [] if orbit.optimizer == SGD() else [("optimizer", str(orbit.optimizer))]
-    if orbit.batch is not None:
-        how = " with replacement" if orbit.batch.replace else ""
-        rows.append(("batch", f"{counted(orbit.batch.size, 'sample')}{how}"))
-    return rows
+    return " · ".join((*parts, *(f"{name} {text}" for name, text in orbit._method())))
 
 
 def where_it_holds(orbit: Orbit) -> str:
