@@ -1,6 +1,6 @@
 """Certificates of recurrence: how many data sets have one, how long it takes, and whether runs agree.
 
-    python -m benchmarks.certificates [--quick | --only {absences,optimizers}]
+    python -m benchmarks.certificates [--quick | --part {absences,optimizers}]
 
 For each (n, N) with σ = 0.5 a row shows the number of data sets with proved recurrence and decoding, the
 seconds of a proof (two cores, kernels warm) and of its check by the definition. Then runs from 20 starts
@@ -179,11 +179,11 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.certificates", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two small sizes, no runs: a smoke test")
-    parser.add_argument("--only", choices=("absences", "optimizers"), help="this part only")
+    parser.add_argument("--part", choices=("absences", "optimizers"), help="this part only")
     asked = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 120)
-    if asked.only:
-        return 0 if {"absences": absences, "optimizers": optimizers}[asked.only](console) else 1
+    if asked.part:
+        return 0 if {"absences": absences, "optimizers": optimizers}[asked.part](console) else 1
     table = Table(
         "n",
         "N",
