@@ -38,7 +38,7 @@ _mass_between, _guess, _, _ = build(helper)
 _clock_between, _decay, _spent = build_clock(helper)
 _look, _close, _spend, _flip, _rest, _full = bookkeeping.build(helper, embedded)
 
-_UNSURE = 1e-11  # a flip time this close to a step boundary is decided by the definition
+_UNSURE = 1e-9  # a flip time this close to a step, relative to the interval, is decided by the definition
 _BARELY = 1e-9  # a ratio this close to κ says too little about whether the weight can turn
 _TINY = 5e-324
 
@@ -151,19 +151,17 @@ def _search(way, gradient, signs, anchor, until, target):
 def _next_flip(way, gradient, run, ratio, until):
     """Return the first step after the anchor with a flip, at most until + 1, and the travel up to it.
 
-    At a constant rate the travel of one step and of the step before usually prove it. Otherwise the
-    definition decides.
+    At a constant rate the clock gives the step, unless rounding could matter. Then the definition decides.
     """
     anchor = run.clock[ANCHOR]
     target = 1.0 / ratio
     share = way.kappa * target
     if way.kind == KIND_POWER and way.exponent == 0.0 and 0.0 < share < 0.999:
-        span = math.floor(_decay(share) / way.clock_rate) + 1.0
-        if span <= until - anchor:
-            travel = _spent(way.clock_rate * span) / way.kappa
-            before = _spent(way.clock_rate * (span - 1.0)) / way.kappa
-            if travel > target * (1.0 + _UNSURE) and before < target * (1.0 - _UNSURE):
-                return anchor + np.int64(span), travel
+        steps = _decay(share) / way.clock_rate
+        span = math.floor(steps) + 1.0
+        unsure = _UNSURE * span
+        if span <= until - anchor and unsure < steps - (span - 1.0) and steps < span - unsure:
+            return anchor + np.int64(span), _spent(way.clock_rate * span) / way.kappa
     return _search(way, gradient, run.signs, anchor, until, target)
 
 
@@ -178,8 +176,12 @@ def _step_to(way, run, gradient, cache, log, step, travel):
     for word in range(words):
         mask = move_latents(shifted, way.force, travel, 64 * word)
         first, last = 64 * word, min(64 * word + 64, latent.size)
-        for k in range(first, last):
-            latent[k] = shifted[k] - way.band * float(run.signs[k])
+        if way.band == 0.0:
+            for k in range(first, last):
+                latent[k] = shifted[k]
+        else:
+            for k in range(first, last):
+                latent[k] = shifted[k] - way.band * float(run.signs[k])
         while mask != 0:
             k = 64 * word + trailing_zeros(mask)
             mask = clear_lowest(mask)
