@@ -62,7 +62,7 @@ _COUNTED = 4096  # numbers of wrong weights whose chances are summed
 _PANELS, _NODES, _TINY = 30, 20, 1e-30  # of integrals over a normal distribution
 _CLOSE = 3e-3  # error of ln N
 _WEAK, _QUIET = 0.25, 0.1  # below this damping and this σ/‖v‖ the law asks for too many samples
-_NEVER = -1e3  # logarithm of a share that is not told from 0
+_NEVER = -1e3  # logarithm of a share that cannot be distinguished from 0
 
 
 @labelled("mean-field", _SOURCE, f"{_CELLS}: within 0.08")
