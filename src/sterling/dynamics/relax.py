@@ -16,7 +16,6 @@ import numpy as np
 from sterling.dynamics import bookkeeping
 from sterling.dynamics.kernels import fastest, move_latents
 from sterling.dynamics.lookup import CURRENT_SLOT, cache_full, evaluate, find, note_found
-from sterling.dynamics.motion import Movement
 from sterling.dynamics.state import (
     ABSORBED,
     ANCHOR,
@@ -32,7 +31,6 @@ from sterling.exact.jit import embedded, helper, njit
 from sterling.exact.machine import clear_lowest, trailing_zeros
 from sterling.exact.mass import KIND_POWER, build
 from sterling.exact.relaxation import build_clock
-from sterling.optimizers.base import Motion
 
 _mass_between, _guess, _, _ = build(helper)
 _clock_between, _decay, _spent = build_clock(helper)
@@ -60,14 +58,6 @@ class Way(NamedTuple):
     clock_sums: np.ndarray
     force: np.ndarray  # float64 (n,), room
     shifted: np.ndarray  # float64 (n,), room: u + band·b, which changes its sign where a weight turns
-
-
-def way_of(motion: Motion, arguments: tuple, n: int) -> Way:
-    """Return how n latents move, for a schedule with these arguments."""
-    movement = Movement(motion, arguments)
-    kind, rate, _, sums = movement.clock
-    numbers = *motion, movement.hold, *arguments, kind, rate, sums
-    return Way._make((*numbers, np.empty(n), np.empty(n)))
 
 
 @embedded
