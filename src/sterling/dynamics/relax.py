@@ -56,24 +56,26 @@ class Way(NamedTuple):
     clock_kind: int  # of the clock, as `build_clock` takes it
     clock_rate: float
     clock_sums: np.ndarray
-    force: np.ndarray  # float64 (n,), room
-    shifted: np.ndarray  # float64 (n,), room: u + band·b, which changes its sign where a weight turns
+    force: np.ndarray  # float64 (n,), room, as are the next
+    shifted: np.ndarray  # u + band·b, which changes its sign where a weight turns; unused without a band
+    home: np.ndarray  # back·b
 
 
 @embedded
-def _prepare(way, run, gradient):
+def _prepare(way, run, gradient, shifted):
     """Compute the force and the shifted latents; return the inverse of M at the next flip, ≤ 0 for never."""
-    force, shifted, latent, signs = way.force, way.shifted, run.latent, run.signs
-    pull, back, kappa, band = way.pull, way.back, way.kappa, way.band
+    force, home, latent = way.force, way.home, run.latent
+    pull, kappa = way.pull, way.kappa
     for k in range(latent.size):
-        sign = float(signs[k])
-        force[k] = (pull * gradient[k] - back * sign) + kappa * latent[k]
-        shifted[k] = latent[k] + band * sign
+        force[k] = (pull * gradient[k] - home[k]) + kappa * latent[k]
+    if way.band != 0.0:
+        for k in range(latent.size):
+            shifted[k] = latent[k] + way.band * float(run.signs[k])
     ratio = fastest(force, shifted)
     if ratio <= kappa * (1.0 + _BARELY):
         ratio = -1.0
         for k in range(latent.size):
-            if pull * gradient[k] * signs[k] > way.hold:
+            if pull * gradient[k] * run.signs[k] > way.hold:
                 ratio = max(ratio, force[k] / shifted[k] if shifted[k] != 0.0 else math.inf)
     return ratio
 
@@ -88,9 +90,9 @@ def _travel(way, t0, t1):
 
 
 @helper
-def _turns_at(way, gradient, signs, travel):
+def _turns_at(way, shifted, gradient, signs, travel):
     """Return whether some weight has turned once latents travelled this far: the definition."""
-    force, shifted = way.force, way.shifted
+    force = way.force
     for k in range(signs.size):
         crossed = (shifted[k] - travel * force[k] >= 0.0) != (signs[k] > 0)
         if crossed and way.pull * gradient[k] * signs[k] > way.hold:
@@ -99,7 +101,7 @@ def _turns_at(way, gradient, signs, travel):
 
 
 @helper
-def _search(way, gradient, signs, anchor, until, target):
+def _search(way, shifted, gradient, signs, anchor, until, target):
     """Return the first step after the anchor with a flip, at most until + 1, and the travel up to it."""
     step = until
     if way.kappa * target < 1.0:  # else rounding decides whether the latent ever arrives
@@ -107,11 +109,11 @@ def _search(way, gradient, signs, anchor, until, target):
         step = _guess(way.kind, way.rate, way.exponent, anchor, mass)
     above, stride = min(step, until), 1
     travel = _travel(way, anchor, above)
-    if _turns_at(way, gradient, signs, travel):
+    if _turns_at(way, shifted, gradient, signs, travel):
         below = above - 1
         while below > anchor:
             less = _travel(way, anchor, below)
-            if not _turns_at(way, gradient, signs, less):
+            if not _turns_at(way, shifted, gradient, signs, less):
                 break
             above, travel = below, less
             stride *= 2
@@ -123,14 +125,14 @@ def _search(way, gradient, signs, anchor, until, target):
                 return until + 1, travel
             above = min(below + stride, until)
             travel = _travel(way, anchor, above)
-            if _turns_at(way, gradient, signs, travel):
+            if _turns_at(way, shifted, gradient, signs, travel):
                 break
             below = above
             stride *= 2
     while above - below > 1:
         middle = below + (above - below) // 2
         less = _travel(way, anchor, middle)
-        if _turns_at(way, gradient, signs, less):
+        if _turns_at(way, shifted, gradient, signs, less):
             above, travel = middle, less
         else:
             below = middle
@@ -138,7 +140,7 @@ def _search(way, gradient, signs, anchor, until, target):
 
 
 @embedded
-def _next_flip(way, gradient, run, ratio, until):
+def _next_flip(way, shifted, gradient, run, ratio, until):
     """Return the first step after the anchor with a flip, at most until + 1, and the travel up to it.
 
     At a constant rate the clock gives the step, unless rounding could matter. Then the definition decides.
@@ -146,31 +148,28 @@ def _next_flip(way, gradient, run, ratio, until):
     anchor = run.clock[ANCHOR]
     target = 1.0 / ratio
     share = way.kappa * target
-    if way.kind == KIND_POWER and way.exponent == 0.0 and 0.0 < share < 0.999:
-        steps = _decay(share) / way.clock_rate
+    if way.kind == KIND_POWER and way.exponent == 0.0 and share < 0.999:
+        steps = target / way.rate if way.kappa == 0.0 else _decay(share) / way.clock_rate
         span = math.floor(steps) + 1.0
         unsure = _UNSURE * span
         if span <= until - anchor and unsure < steps - (span - 1.0) and steps < span - unsure:
-            return anchor + np.int64(span), _spent(way.clock_rate * span) / way.kappa
-    return _search(way, gradient, run.signs, anchor, until, target)
+            travel = way.rate * span if way.kappa == 0.0 else _spent(way.clock_rate * span) / way.kappa
+            return anchor + np.int64(span), travel
+    return _search(way, shifted, gradient, run.signs, anchor, until, target)
 
 
 @embedded
-def _step_to(way, run, gradient, cache, log, step, travel):
+def _step_to(way, shifted, run, gradient, cache, log, step, travel):
     """Move to the step of the next flip, and flip."""
-    latent, shifted = run.latent, way.shifted
+    latent = run.latent
     mass = _mass_between(way.kind, way.rate, way.exponent, way.sums, run.clock[ANCHOR], step)
     total = _spend(run, mass)
     words = cache.keys.shape[0]
     leaving = run.clock[DISTANCE] == 0
     for word in range(words):
         mask = move_latents(shifted, way.force, travel, 64 * word)
-        first, last = 64 * word, min(64 * word + 64, latent.size)
-        if way.band == 0.0:
-            for k in range(first, last):
-                latent[k] = shifted[k]
-        else:
-            for k in range(first, last):
+        if way.band != 0.0:
+            for k in range(64 * word, min(64 * word + 64, latent.size)):
                 latent[k] = shifted[k] - way.band * float(run.signs[k])
         while mask != 0:
             k = 64 * word + trailing_zeros(mask)
@@ -180,6 +179,7 @@ def _step_to(way, run, gradient, cache, log, step, travel):
                 cache.key[word] ^= np.uint64(1) << np.uint64(k - 64 * word)
                 cache.key[words] ^= cache.zobrist[k]
                 _flip(run, log, step, total, k, leaving)
+                way.home[k] = -way.home[k]
             else:  # the latent stays on its side; only rounding took it across
                 latent[k] = (0.0 if sign > 0 else -_TINY) - way.band * float(sign)
     _rest(run, step)
@@ -189,6 +189,9 @@ def _step_to(way, run, gradient, cache, log, step, travel):
 def advance(data, base, job, scratch, way, unit, run, cache, log, until, budget):
     """Run the events up to step ``until``, as `kernels.advance` does."""
     size = run.signs.size
+    shifted = run.latent if way.band == 0.0 else way.shifted
+    for k in range(size):
+        way.home[k] = way.back * float(run.signs[k])
     slot = find(cache)
     while True:
         if slot < 0:
@@ -204,17 +207,17 @@ def advance(data, base, job, scratch, way, unit, run, cache, log, until, budget)
         if run.clock[CURRENT] != cache.squares[slot] and _look(run, log, cache.squares[slot]):
             return RESTARTED
         gradient = cache.gradients[slot]
-        ratio = _prepare(way, run, gradient)
+        ratio = _prepare(way, run, gradient, shifted)
         if ratio <= 0.0:
             return ABSORBED
         if budget <= 0:
             return PAUSED
         if _full(log, size):
             return FULL_LOG
-        step, travel = _next_flip(way, gradient, run, ratio, until)
+        step, travel = _next_flip(way, shifted, gradient, run, ratio, until)
         if step > until:
             return REACHED
         _close(run, log, step)
-        _step_to(way, run, gradient, cache, log, step, travel)
+        _step_to(way, shifted, run, gradient, cache, log, step, travel)
         slot = find(cache)
         budget -= 3 * size + 120
