@@ -37,8 +37,12 @@ _clock_between, _decay, _spent = build_clock(helper)
 _look, _close, _spend, _flip, _rest, _full = bookkeeping.build(helper, embedded)
 
 _UNSURE = 1e-9  # a flip time this close to a step, relative to the interval, is decided by the definition
+_CLOSE = 1e-12  # the same for travels that are compared themselves
 _BARELY = 1e-9  # a ratio this close to κ says too little about whether the weight can turn
 _TINY = 5e-324
+
+#: Intervals of up to this many steps are looked up.
+SHORT = 256
 
 
 class Way(NamedTuple):
@@ -59,6 +63,8 @@ class Way(NamedTuple):
     force: np.ndarray  # float64 (n,), room, as are the next
     shifted: np.ndarray  # u + band·b, which changes its sign where a weight turns; unused without a band
     home: np.ndarray  # back·b
+    away: np.ndarray  # band·b
+    travels: np.ndarray  # float64 (SHORT,), M of 0, 1, … steps at a constant rate
 
 
 @embedded
@@ -70,7 +76,7 @@ def _prepare(way, run, gradient, shifted):
         force[k] = (pull * gradient[k] - home[k]) + kappa * latent[k]
     if way.band != 0.0:
         for k in range(latent.size):
-            shifted[k] = latent[k] + way.band * float(run.signs[k])
+            shifted[k] = latent[k] + way.away[k]
     ratio = fastest(force, shifted)
     if ratio <= kappa * (1.0 + _BARELY):
         ratio = -1.0
@@ -143,13 +149,24 @@ def _search(way, shifted, gradient, signs, anchor, until, target):
 def _next_flip(way, shifted, gradient, run, ratio, until):
     """Return the first step after the anchor with a flip, at most until + 1, and the travel up to it.
 
-    At a constant rate the clock gives the step, unless rounding could matter. Then the definition decides.
+    At a constant rate a table or the clock gives the step, unless rounding could matter. Then the definition
+    decides.
     """
     anchor = run.clock[ANCHOR]
     target = 1.0 / ratio
     share = way.kappa * target
     if way.kind == KIND_POWER and way.exponent == 0.0 and share < 0.999:
-        steps = target / way.rate if way.kappa == 0.0 else _decay(share) / way.clock_rate
+        steps = target / way.rate  # at least so many, since M ≤ H
+        if steps < SHORT:
+            index = np.int64(steps) + 1
+            while index < SHORT and way.travels[index] <= target:
+                index += 1
+            if index < SHORT and index <= until - anchor:
+                travel, before = way.travels[index], way.travels[index - 1]
+                if travel > target * (1.0 + _CLOSE) and before < target * (1.0 - _CLOSE):
+                    return anchor + index, travel
+        if way.kappa != 0.0:
+            steps = _decay(share) / way.clock_rate
         span = math.floor(steps) + 1.0
         unsure = _UNSURE * span
         if span <= until - anchor and unsure < steps - (span - 1.0) and steps < span - unsure:
@@ -170,7 +187,7 @@ def _step_to(way, shifted, run, gradient, cache, log, step, travel):
         mask = move_latents(shifted, way.force, travel, 64 * word)
         if way.band != 0.0:
             for k in range(64 * word, min(64 * word + 64, latent.size)):
-                latent[k] = shifted[k] - way.band * float(run.signs[k])
+                latent[k] = shifted[k] - way.away[k]
         while mask != 0:
             k = 64 * word + trailing_zeros(mask)
             mask = clear_lowest(mask)
@@ -179,7 +196,7 @@ def _step_to(way, shifted, run, gradient, cache, log, step, travel):
                 cache.key[word] ^= np.uint64(1) << np.uint64(k - 64 * word)
                 cache.key[words] ^= cache.zobrist[k]
                 _flip(run, log, step, total, k, leaving)
-                way.home[k] = -way.home[k]
+                way.home[k], way.away[k] = -way.home[k], -way.away[k]
             else:  # the latent stays on its side; only rounding took it across
                 latent[k] = (0.0 if sign > 0 else -_TINY) - way.band * float(sign)
     _rest(run, step)
@@ -191,7 +208,10 @@ def advance(data, base, job, scratch, way, unit, run, cache, log, until, budget)
     size = run.signs.size
     shifted = run.latent if way.band == 0.0 else way.shifted
     for k in range(size):
-        way.home[k] = way.back * float(run.signs[k])
+        way.home[k], way.away[k] = way.back * float(run.signs[k]), way.band * float(run.signs[k])
+    if way.kind == KIND_POWER and way.exponent == 0.0:
+        for span in range(SHORT):
+            way.travels[span] = _travel(way, 0, span)
     slot = find(cache)
     while True:
         if slot < 0:
