@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from sterling.base.text import number
 from sterling.claims.context import Context
-from sterling.claims.finding import Measured
+from sterling.claims.finding import Measured, Reference
 from sterling.claims.judge import Rule, bound
 from sterling.study.fit import POOR, ExponentFit
 from sterling.study.report import SeriesFit, fit_store
@@ -114,7 +112,8 @@ def growth_rule(what: str, value: float) -> Rule:
         what,
         value,
         f"Where no power law fits (p < {POOR:g}), the exponent between the two largest dimensions is judged "
-        "as well, because the theorem is about large n.",
+        "as well. No finite run can contradict the theorem: it is about large n and leaves a constant open. "
+        "These runs could contradict that its order holds over these n.",
     )
 
 
@@ -131,9 +130,13 @@ def growth_sentence(what: str, series: SeriesFit) -> str:
     return f"{text}."
 
 
-def local_exponent(law: dict[int, float]) -> float:
-    """Return the exponent of the power law that is nearest to a law N(n)."""
-    return float(np.polyfit(np.log(list(law)), np.log(list(law.values())), 1)[0])
+def law_exponents(series: SeriesFit, name: str, source: str, beside: bool = False) -> list[Reference]:
+    """Return the exponent of the mean-field law over the dimensions that were run, if there is a law."""
+    return [
+        Reference(name, one.exponent, one.kind, source, beside=beside)
+        for one in series.expected
+        if one.kind == "mean-field"
+    ]
 
 
 def notes_on(series: list[SeriesFit], label: str) -> list[str]:

@@ -121,7 +121,6 @@ def _print(found: "Landscape", ends: "Basins | None") -> None:
 
 
 def _basin_rows(found: "Landscape", ends: "Basins") -> list[tuple[str, str]]:
-    """Return the largest basins in words."""
     rows = [("starts", f"{ends.starts:,}: " + ", ".join(f"{v:,} {k}" for k, v in ends.verdicts.items()))]
     home = "the lowest minimiser" if found.instance.teacher is None else "the teacher"
     largest = zip(ends.shares[:_SHOWN_BASINS], ends.distance[:_SHOWN_BASINS], strict=True)

@@ -184,13 +184,10 @@ def load(
 
     ``drawn`` and ``read`` are the options of the one and of the other, None or False where not given.
     """
-    wrong, reason = read, "is for a data file: name the file, or drop the option"
+    reason = "is for a data file: name the file, or drop the option"
     if data is not None:
-        wrong, reason = (
-            drawn,
-            f"describes a drawn problem, but data come from {printable(data)}: drop one",
-        )
-    for name, value in wrong.items():
+        reason = f"describes a drawn problem, but data come from {printable(data)}: drop one"
+    for name, value in (read if data is None else drawn).items():
         if value is not None and value is not False:
             raise InputError(f"--{name.replace('_', '-')} {reason}")
     if data is not None:

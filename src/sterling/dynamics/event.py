@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,8 @@ class EventEngine:
     ):
         self.state, self.log = state, log
         self.unit, n = instance.unit, instance.n
-        self.kernel, self.schedule = kernels.advance, kernels.StepSizes(*arguments)
+        self.kernel: Any = kernels.advance
+        self.schedule: Any = kernels.StepSizes(*arguments)
         if motion != PLAIN:
             from sterling.dynamics import relax
 
@@ -165,27 +167,10 @@ class EventEngine:
 def machinery(
     instance: Instance, surrogate: Surrogate, signs: np.ndarray, threads: int
 ) -> tuple[passes.PassData, passes.Base, passes.Job, passes.Scratch]:
-    """Return the arguments of the passes over the data, with a base of these signs.
-
-    The data come from users' code and files, and kernels do not check lengths, so lengths are checked here.
-    """
-    grid, n, m, samples = instance.grid, instance.n, instance.m, instance.samples
-    rows, width, code = samples * m, padded_width(n), grid.rows.dtype
-    shapes = {
-        "inputs": (grid.rows, (rows, width), ("int16", "int32")),
-        "columns of the inputs": (instance.columns, (n, rows), (code,)),
-        "labels": (instance.label_codes, (samples,), ("int64",)),
-        "readout": (instance.readout_codes, (m,), ("int64",)),
-        "residuals": (instance.residual_codes, (m,), ("int64",)),
-        "shifts": (grid.shifts, (n,), ("int64",)),
-        "offsets": (grid.offsets, (n,), ("int64",)),
-    }
-    for what, (array, shape, types) in shapes.items():
-        if array.shape != shape or array.dtype not in types:
-            raise InputError(
-                f"the {what} of this instance are {array.dtype} {array.shape}, but n={n}, m={m}, "
-                f"N={samples} need {shape}: draw or read the data again"
-            )
+    """Return the arguments of the passes over the data, with a base of these signs."""
+    check_shapes(instance, columns=True)
+    grid, n, m, code = instance.grid, instance.n, instance.m, instance.grid.rows.dtype
+    rows, width = instance.samples * m, padded_width(n)
     wide = 3 * instance.preactivation_bound >= 1 << 31
     before = aligned_zeros((1, rows), np.int64 if wide else np.int32)[0]
     low, high = surrogate._thresholds(instance.unit_squared)
@@ -227,6 +212,28 @@ def machinery(
         np.zeros((threads, width + passes.TOTALS), np.int64),
     )
     return data, passes.Base(before, signs.copy()), job, scratch
+
+
+def check_shapes(instance: Instance, columns: bool = False) -> None:
+    """Refuse data of other lengths: they come from users' code and files, and kernels do not check them."""
+    grid, n, m, samples = instance.grid, instance.n, instance.m, instance.samples
+    rows, code = samples * m, grid.rows.dtype
+    shapes = {
+        "inputs": (grid.rows, (rows, padded_width(n)), ("int16", "int32")),
+        "labels": (instance.label_codes, (samples,), ("int64",)),
+        "readout": (instance.readout_codes, (m,), ("int64",)),
+        "residuals": (instance.residual_codes, (m,), ("int64",)),
+        "shifts": (grid.shifts, (n,), ("int64",)),
+        "offsets": (grid.offsets, (n,), ("int64",)),
+    }
+    if columns:
+        shapes["columns of the inputs"] = instance.columns, (n, rows), (code,)
+    for what, (array, shape, types) in shapes.items():
+        if array.shape != shape or array.dtype not in types:
+            raise InputError(
+                f"the {what} of this instance are {array.dtype} {array.shape}, but n={n}, m={m}, "
+                f"N={samples} need {shape}: draw or read the data again"
+            )
 
 
 def row_sum_limit(instance: Instance) -> int:

@@ -16,6 +16,7 @@ from sterling.dynamics.motion import motion_of
 from sterling.dynamics.restart import Restart, as_restart
 from sterling.errors import InputError, InputTypeError
 from sterling.model.instance import Instance
+from sterling.model.levels import require_two
 from sterling.model.problem import LATENT, part_seed
 from sterling.model.signal import signal_of
 from sterling.optimizers.base import Motion, Optimizer, as_optimizer
@@ -30,7 +31,7 @@ RECORDS = ("flips", "recurrence")
 #: Latents farther out would make ratios of gradient and latent vanish.
 _FARTHEST = 1e100
 
-_FULL_MEMORY, _BATCH_MEMORY = 30, 100  # steps over which a damped run averages the gradient by default
+FULL_MEMORY, BATCH_MEMORY = 30, 100  # steps over which a damped run averages the gradient by default
 _SCALE_FREE_RATE = 0.01
 
 
@@ -112,6 +113,7 @@ class Options:
 
     def for_data(self, instance: Instance) -> Options:
         """Return the options with batch, S, schedule and engine as they are for these data."""
+        require_two(instance, "train is")
         optimizer, batch = self.optimizer, as_batch(self.batch, instance.samples)
         signal = self.signal
         if optimizer.uses_signal and not signal:
@@ -173,6 +175,10 @@ class Options:
         built_in = self.optimizer._built_in
         if self.engine == "step" and not built_in:
             raise InputError(f"the step engine does not know {self.optimizer!r}: use the dense engine")
+        if self.engine == "step" and self.motion is not None:
+            raise InputError(
+                f"{self.optimizer!r} at full batch does not need the step engine: use the event engine"
+            )
         if self.engine != "auto":
             return self.engine
         if smooth or not built_in:
@@ -187,7 +193,7 @@ def default_schedule(optimizer: Optimizer, batch: Batch | None, signal: float, n
     if optimizer.scale_free:
         return Constant(_SCALE_FREE_RATE)
     if optimizer.damping > 0:
-        memory = _FULL_MEMORY if batch is None else _BATCH_MEMORY
+        memory = FULL_MEMORY if batch is None else BATCH_MEMORY
         return Constant(norm2 / (memory * optimizer.damping * signal))
     return Power(0.5, 0.5)
 

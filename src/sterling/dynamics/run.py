@@ -40,9 +40,10 @@ from sterling.surrogates import STEEPEST
 if TYPE_CHECKING:
     from sterling.dynamics.dense import DenseEngine
     from sterling.dynamics.event import EventEngine
+    from sterling.dynamics.step_engine import BatchEngine
     from sterling.dynamics.steps import StepwiseEngine
 
-    Engine = DenseEngine | EventEngine | StepwiseEngine
+    Engine = DenseEngine | EventEngine | BatchEngine | StepwiseEngine
 
 Error = TypeVar("Error", bound=BaseException)
 
@@ -132,6 +133,10 @@ class Run:
             from sterling.dynamics.dense import DenseEngine
 
             return DenseEngine(*what, motion)
+        if options.engine == "step":
+            from sterling.dynamics.step_engine import step_engine
+
+            return step_engine(self.instance, options, *what[2:], self.position)
         from sterling.dynamics.steps import StepwiseEngine
 
         return StepwiseEngine(self.instance, options, *what[2:], self.position)
@@ -209,12 +214,13 @@ class Run:
         options, state, no_times = self.options, self.state, np.zeros(0, np.int64)
         steps = options.steps if self.finished else engine.position
         known = self.finished or steps > state.clock[cell.ANCHOR]
-        stepwise = options.motion is None
+        known = known or options.motion is None
+        gradient = engine.gradient if known else np.zeros(0)  # before the state is copied: it may look there
         course = Course(
             state=RunState(*map(np.copy, state)),
             steps=steps,
             planned=options.steps,
-            gradient=engine.gradient if known or stepwise else np.zeros(0),
+            gradient=gradient,
             schedule=options.schedule,
             surrogate=options.surrogate,
             engine=options.engine,

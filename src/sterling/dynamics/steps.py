@@ -49,17 +49,19 @@ class StepwiseEngine:
     def advance(self, until: int, budget: int) -> int:
         """Take steps up to ``until``; the return value says why it stopped (see `state.py`)."""
         state, log = self.state, self.log
-        while self.position < until:
-            square = self._at_weights()[1]
-            if state.clock[cell.CURRENT] != square and plain.look(state, log, square):
-                return RESTARTED
+        while True:
+            if state.clock[cell.SEEKING]:  # with a teacher the loss matters at the end of the run alone
+                square = self._at_weights()[1]
+                if state.clock[cell.CURRENT] != square and plain.look(state, log, square):
+                    return RESTARTED
+            if self.position >= until:
+                return REACHED
             if plain.full(log, len(state.signs)):
                 return FULL_LOG
             if budget <= 0:
                 return PAUSED
             self._step()
             budget -= _STEP_COST
-        return REACHED
 
     def _step(self) -> None:
         state, t = self.state, self.position
@@ -120,8 +122,9 @@ class StepwiseEngine:
 
     @property
     def gradient(self) -> np.ndarray:
-        """The gradient of all samples at the current weights."""
-        return self._at_weights()[0]
+        """The gradient of all samples at the current weights; their loss goes into the state."""
+        gradient, self.state.clock[cell.CURRENT] = self._at_weights()
+        return gradient
 
     @property
     def rest(self) -> int:
@@ -149,17 +152,25 @@ class Batches:
         if not self.first <= t < self.stop:
             self.order, self.first, self.stop = self.batch.at(self.seed, self.samples, t)
 
+    def begin(self, t: int) -> int:
+        """Return where the samples of step t begin in ``order``, once that stretch is drawn."""
+        assert self.batch is not None
+        since = t - self.first
+        if self.batch.replace:
+            return since * self.batch.size
+        epoch, index = divmod(since, self.batch.steps_per_epoch(self.samples))
+        return epoch * self.samples + index * self.batch.size
+
     def at(self, t: int) -> np.ndarray | None:
         """Return the samples of step t, None for all of them."""
         if self.batch is None:
             return None
         self.seek(t)
-        size, since = self.batch.size, t - self.first
-        if self.batch.replace:
-            return self.order[since * size : (since + 1) * size]
-        epoch, index = divmod(since, self.batch.steps_per_epoch(self.samples))
-        begin = epoch * self.samples + index * size
-        return self.order[begin : min(begin + size, (epoch + 1) * self.samples)]
+        begin = self.begin(t)
+        end = begin + self.batch.size
+        if not self.batch.replace:
+            end = min(end, (begin // self.samples + 1) * self.samples)
+        return self.order[begin:end]
 
 
 def rest_of(

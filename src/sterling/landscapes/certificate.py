@@ -36,6 +36,7 @@ from sterling.landscapes.programs import PRICED, absence, bounds
 from sterling.landscapes.proof import check, clipped, judge
 from sterling.landscapes.sweep import balances
 from sterling.model.instance import Instance
+from sterling.model.levels import require_two
 from sterling.schedules import Schedule
 from sterling.surrogates import Surrogate, get_surrogate
 
@@ -367,6 +368,7 @@ def certify(
     True
     """
     instance_of(instance, Instance, "instance", "an Instance, such as problem.draw(0)")
+    require_two(instance, "certify is")
     chosen = check_surrogate(surrogate)
     check_dimension(instance.n)
     reference = landscape(instance).reference if instance.teacher is None else instance.teacher

@@ -25,6 +25,7 @@ from sterling.landscapes.basins import Basins
 from sterling.landscapes.numbering import distances, number_of, signs_of
 from sterling.landscapes.sweep import Found, sweep
 from sterling.model.instance import Instance
+from sterling.model.levels import require_two
 from sterling.model.problem import LATENT, part_seed
 from sterling.schedules import Schedule
 from sterling.surrogates import Surrogate, get_surrogate
@@ -445,6 +446,7 @@ def landscape(
     (True, True, (256,))
     """
     instance_of(instance, Instance, "the first argument", "an Instance, such as problem.draw(0)")
+    require_two(instance, "landscape is")
     check_dimension(instance.n)
     chosen = check_surrogate(surrogate)
     levels = _mean_levels(instance, chosen, None if gaussian is None else flag(gaussian, "gaussian"))

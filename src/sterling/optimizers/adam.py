@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +81,31 @@ class Adam(Optimizer):
         size = rate / (1.0 - state[-2])
         spread = np.sqrt(square) / np.sqrt(1.0 - state[-1]) + self.eps
         return (1.0 - rate * self.decay) * latent - size * (mean / spread)
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return *self.betas, self.eps, self.decay
+
+
+def make(helper: Callable) -> Any:
+    """Return `Adam.step` compiled; it changes latents and moments in place."""
+
+    @helper
+    def step(latent, gradient, moments, rate, numbers):
+        n, first, second, eps = latent.size, numbers[0], numbers[1], numbers[2]
+        less, rest, keep = 1.0 - first, 1.0 - second, 1.0 - rate * numbers[3]
+        mean, square = moments[:n], moments[n : 2 * n]
+        moments[2 * n] *= first
+        moments[2 * n + 1] *= second
+        size = rate / (1.0 - moments[2 * n])
+        root = math.sqrt(1.0 - moments[2 * n + 1])
+        for k in range(n):
+            mean[k] = first * mean[k] + less * gradient[k]
+            square[k] = second * square[k] + rest * (gradient[k] * gradient[k])
+            spread = math.sqrt(square[k]) / root + eps
+            latent[k] = keep * latent[k] - size * (mean[k] / spread)
+
+    return step
 
 
 OPTIMIZER = Adam

@@ -134,6 +134,11 @@ class Optimizer(Described):
         """
         return latent if self.clip is None else np.clip(latent, -self.clip, self.clip)
 
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        """The numbers that the compiled step of a built-in optimiser takes, see `make` in its file."""
+        return ()
+
     def _motion(self, signal: float) -> Motion | None:
         """Return how latents move between two flips, if they only drift and relax, else None.
 

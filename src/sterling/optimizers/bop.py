@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,9 +66,25 @@ class Bop(Optimizer):
     ) -> np.ndarray:
         return latent - self.gamma * (latent + gradient)
 
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return (self.gamma,)
+
     def _motion(self, signal: float) -> Motion | None:
         # The clock needs γ < ½.
         return Motion(self.gamma, 0.0, self.gamma, self.threshold * signal) if self.gamma < 0.5 else None
+
+
+def make(helper: Callable) -> Any:
+    """Return `Bop.step` compiled; it changes latents in place."""
+
+    @helper
+    def step(latent, gradient, moments, rate, numbers):
+        gamma = numbers[0]
+        for k in range(latent.size):
+            latent[k] = latent[k] - gamma * (latent[k] + gradient[k])
+
+    return step
 
 
 OPTIMIZER = Bop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +63,26 @@ class Lion(Optimizer):
         direction = np.sign(first * state + (1.0 - first) * gradient)
         state[:] = second * state + (1.0 - second) * gradient
         return (1.0 - rate * self.decay) * latent - rate * direction
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return *self.betas, self.decay
+
+
+def make(helper: Callable) -> Any:
+    """Return `Lion.step` compiled; it changes latents and moments in place."""
+
+    @helper
+    def step(latent, gradient, moments, rate, numbers):
+        first, second, keep = numbers[0], numbers[1], 1.0 - rate * numbers[2]
+        less, rest = 1.0 - first, 1.0 - second
+        for k in range(latent.size):
+            mixed = first * moments[k] + less * gradient[k]
+            direction = 1.0 if mixed > 0.0 else (-1.0 if mixed < 0.0 else 0.0)
+            moments[k] = second * moments[k] + rest * gradient[k]
+            latent[k] = keep * latent[k] - rate * direction
+
+    return step
 
 
 OPTIMIZER = Lion

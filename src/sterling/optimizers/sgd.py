@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,11 +87,33 @@ class SGD(Optimizer):
             gradient = state
         return (1.0 - rate * self.decay) * latent - rate * gradient
 
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return self.momentum, self.decay
+
     def _motion(self, signal: float) -> Motion | None:
         if self.momentum or self.clip is not None:
             return None
         back = self.damping * signal
         return Motion(1.0, back, back + self.decay, self.band * signal)
+
+
+def make(helper: Callable) -> Any:
+    """Return `SGD.step` compiled; it changes latents and moments in place."""
+
+    @helper
+    def step(latent, gradient, moments, rate, numbers):
+        momentum, keep = numbers[0], 1.0 - rate * numbers[1]
+        if momentum == 0.0:
+            for k in range(latent.size):
+                latent[k] = keep * latent[k] - rate * gradient[k]
+        else:
+            for k in range(latent.size):
+                velocity = momentum * moments[k] + gradient[k]
+                moments[k] = velocity
+                latent[k] = keep * latent[k] - rate * velocity
+
+    return step
 
 
 OPTIMIZER = SGD

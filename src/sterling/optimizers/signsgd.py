@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,18 @@ class SignSGD(Optimizer):
         self, latent: np.ndarray, gradient: np.ndarray, signs: np.ndarray, rate: float, state: Any
     ) -> np.ndarray:
         return latent - rate * np.sign(gradient)
+
+
+def make(helper: Callable) -> Any:
+    """Return `SignSGD.step` compiled; it changes latents in place."""
+
+    @helper
+    def step(latent, gradient, moments, rate, numbers):
+        for k in range(latent.size):
+            direction = 1.0 if gradient[k] > 0.0 else (-1.0 if gradient[k] < 0.0 else 0.0)
+            latent[k] = latent[k] - rate * direction
+
+    return step
 
 
 OPTIMIZER = SignSGD

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from sterling.model.levels import require_two
 from sterling.study.columns import COUNT, FLAG, REAL, Criterion
 from sterling.study.kind import Cell, Kind, Look, Seeds
 
@@ -32,6 +33,7 @@ def check_states(cell: Cell) -> None:
     """Refuse a cell with too many states, or a surrogate that is not piecewise constant."""
     from sterling.landscapes.landscape import check_dimension, check_surrogate
 
+    require_two(cell.problem, f"the kind {cell.kind!r} is")
     check_dimension(cell.problem.n)
     check_surrogate(cell.settings["surrogate"])
 

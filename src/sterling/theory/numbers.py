@@ -8,6 +8,7 @@ from sterling.base.checks import integer, real
 from sterling.errors import InputError, InputTypeError
 from sterling.model.families import Gaussian
 from sterling.model.instance import Instance
+from sterling.model.levels import require_two
 from sterling.model.problem import Problem
 from sterling.surrogates import Surrogate, get_surrogate
 
@@ -44,6 +45,7 @@ def numbers_of(of, surrogate: str | Surrogate, gaussian: bool = True) -> Numbers
         raise InputTypeError(
             f"the first argument is of the type {type(of).__name__}; give a Problem or an Instance"
         )
+    require_two(of, "the law is")
     reason = unlike_gaussian(of) if gaussian else ""
     if reason:
         raise InputError(f"the law is for standard Gaussian inputs, and {reason}")

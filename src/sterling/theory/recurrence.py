@@ -19,6 +19,7 @@ from sterling.base.checks import choice, instance_of, integer
 from sterling.base.text import Result, percent
 from sterling.errors import InputError
 from sterling.model.instance import Instance
+from sterling.model.levels import require_two
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.labels import labelled
 from sterling.theory.numbers import numbers_of
@@ -267,8 +268,8 @@ def occupancy(
 
 
 def _reference(instance: Instance, reference) -> np.ndarray:
-    """Return the signs of the reference, int64 (n,)."""
     instance_of(instance, Instance, "the first argument", "an Instance, such as problem.draw(0)")
+    require_two(instance, "the law is")
     if reference is not None:
         return check_signs(reference, instance.n, "reference").astype(np.int64)
     if instance.teacher is None:

@@ -171,3 +171,11 @@ def test_refusals():
     ):
         with pytest.raises(st.InputError, match=cause):
             law(of, **options)
+
+
+def test_traps_and_chatter_together():
+    """At n = 48 each alone asks for 2.8 to 2.9 n, where a third of the runs ended at w* (issue 18)."""
+    found = [theory.samples_for_iterate(st.Problem(n, 1), steps=10**4) / n for n in (16, 48, 64)]
+    assert found[0] == pytest.approx(1.8 + 0.28 * math.log(16), rel=1e-3)  # traps alone
+    assert 3.0 < found[1] < 3.3
+    assert 3.4 < found[2] < 3.8

@@ -1,0 +1,170 @@
+"""The step engine sets up the step loop (`step_kernels.py`) for an instance, and draws the batches.
+
+It needs a built-in optimiser and a piecewise-constant surrogate. `StepwiseEngine` in `steps.py` is its twin.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sterling.dynamics import step_kernels
+from sterling.dynamics.event import EventEngine, check_shapes
+from sterling.dynamics.options import Options
+from sterling.dynamics.state import CURRENT, REACHED, SEEKING, Log, RunState
+from sterling.dynamics.steps import Batches, rest_of
+from sterling.exact.batches import TAKEN
+from sterling.exact.machine import ADDED
+from sterling.model.instance import Instance
+from sterling.optimizers.base import PLAIN
+
+_GROUP = 8  # rows that the kernel adds at a time
+_STEP_COST, _CODES_COST = 100, 16  # budget units, about nanoseconds: of a step, and codes read in one
+
+
+class BatchEngine:
+    """Takes every step with its batch; the run is known up to ``position``."""
+
+    def __init__(
+        self,
+        instance: Instance,
+        options: Options,
+        arguments: tuple,
+        state: RunState,
+        log: Log,
+        position: int,
+    ):
+        self.instance, self.options, self.state, self.log = instance, options, state, log
+        self.batches = Batches(options, instance.samples)
+        batch = options.batch
+        read = 0 if batch is None else batch.size * instance.m
+        self.rows = _rows(instance, options, state.signs, read)
+        optimizer, positive = options.optimizer, state.signs > 0
+        packed = np.zeros(-(-instance.n // 64) * 64, np.uint8)
+        packed[: instance.n] = positive
+        self.way = step_kernels.Way(
+            step_kernels.KINDS.index(optimizer.name),
+            np.array([*optimizer._numbers, 0.0]),
+            *arguments,
+            back=optimizer.damping * options.signal,
+            clip=np.inf if optimizer.clip is None else optimizer.clip,
+            bounds=-(optimizer.band * options.signal) * state.signs,
+            key=np.packbits(packed, bitorder="little").view(np.uint64),
+            gradient=np.zeros(instance.n),
+            at=np.array([position, 0, 0]),
+            cost=_STEP_COST + read * instance.n // _CODES_COST,
+        )
+        self.drawn = step_kernels.Drawn(np.zeros(0, np.int32), 1, 1)
+
+    def advance(self, until: int, budget: int) -> int:
+        """Take steps up to ``until``; the return value says why it stopped (see `state.py`)."""
+        while True:
+            stop = until
+            if self.batches.batch is not None:
+                stop = min(until, self._seek())
+            status = self._advance(stop, budget)
+            if status != REACHED or self.position >= until:
+                return status
+            budget = int(self.way.at[step_kernels.LEFT])
+
+    def _advance(self, until: int, budget: int) -> int:
+        return step_kernels.advance(self.rows, self.drawn, self.way, self.state, self.log, until, budget)
+
+    def _seek(self) -> int:
+        """Draw the stretch of batches of the current step; return the step at which it ends."""
+        batches, batch = self.batches, self.batches.batch
+        assert batch is not None
+        batches.seek(self.position)
+        epoch = len(batches.order) if batch.replace else self.instance.samples
+        self.drawn = step_kernels.Drawn(batches.order, batch.size, epoch)
+        self.way.at[step_kernels.BEGIN] = batches.begin(self.position)
+        return batches.stop
+
+    @property
+    def position(self) -> int:
+        """The step up to which the run is known."""
+        return int(self.way.at[step_kernels.STEP])
+
+    @property
+    def gradient(self) -> np.ndarray:
+        """The gradient of all samples at the current weights; their loss goes into the state."""
+        self.state.clock[CURRENT] = self.instance._square(self.state.signs)
+        return self.instance.gradient(self.state.signs, self.options.surrogate)
+
+    @property
+    def rest(self) -> int:
+        """As in `StepwiseEngine`."""
+        return rest_of(self.instance, self.options, self.state, self.gradient, self.position)
+
+    def moved(self) -> None:
+        """Do nothing: runs of this engine have no restarts."""
+
+    def finish(self) -> None:
+        """Do nothing: this engine holds no threads."""
+
+
+class LookingEngine(BatchEngine):
+    """The same where the gradient or the loss of all samples is needed at each new state."""
+
+    def __init__(self, instance: Instance, options: Options, arguments: tuple, state: RunState, *rest):
+        super().__init__(instance, options, arguments, state, *rest)
+        more = PLAIN, options.threads, options.cache_bytes
+        self.event = EventEngine(instance, options.surrogate, arguments, state, self.log, *more)
+        self.event.kernel = step_kernels.advance_looking
+
+    def _advance(self, until: int, budget: int) -> int:
+        self.event.log, self.event.schedule = self.log, (self.rows, self.drawn, self.way)
+        return self.event.advance(until, budget)
+
+    @property
+    def gradient(self) -> np.ndarray:
+        """The gradient of all samples at the current weights, once `advance` has looked at them."""
+        return self.event.gradient
+
+    def finish(self) -> None:
+        """Stop the threads."""
+        self.event.finish()
+
+
+def step_engine(
+    instance: Instance, options: Options, arguments: tuple, state: RunState, log: Log, position: int
+) -> BatchEngine:
+    """Return the step engine of a run."""
+    looks = options.batch is None or state.clock[SEEKING]
+    return (LookingEngine if looks else BatchEngine)(instance, options, arguments, state, log, position)
+
+
+def _rows(instance: Instance, options: Options, signs: np.ndarray, read: int) -> step_kernels.Rows:
+    """Return the data as the kernel reads them, with room for batches of ``read`` rows."""
+    grid, low_bits = instance.grid, instance.grid.rows.dtype == np.int16
+    check_shapes(instance)
+    weights = signs.astype(np.int64) << grid.shifts
+    largest, width = instance.coefficient_bound, grid.rows.shape[1]
+    group = ((1 << 31) - 1) // (largest * instance.code_bound) // _GROUP * _GROUP
+    short = low_bits and largest < 1 << 15 and int(grid.shifts.max()) < 14
+    short = short and instance.preactivation_bound < 1 << 31 and width % ADDED == 0
+    room = -(-read // TAKEN) * TAKEN
+    low, high = options.surrogate._thresholds(instance.unit_squared)
+    narrow = np.zeros(width, np.int16)
+    if short:
+        narrow[: instance.n] = weights
+    return step_kernels.Rows(
+        grid.rows,
+        instance.label_codes,
+        instance.residual_codes,
+        instance.readout_codes,
+        grid.shifts,
+        grid.offsets,
+        low,
+        high,
+        float(np.ldexp(1.0, grid.bits + instance.label_bits + instance.readout_bits)),
+        group if short else 0,
+        weights,
+        narrow,
+        np.array([int(weights @ grid.offsets)]),
+        np.zeros(room, np.int64),
+        np.zeros(room, np.int64),
+        np.zeros(room, np.int64),
+        np.zeros(room, np.int16),
+        np.zeros(width, np.int32),
+        np.zeros(width, np.int64),
+    )

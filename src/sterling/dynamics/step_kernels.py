@@ -1,0 +1,353 @@
+"""The step loop: every step of any built-in optimiser, with batches or all samples.
+
+`steps.py` defines all of this in NumPy. Gradients are exact integers up to one division, and the optimiser's
+numbers are rounded in the order of its NumPy step (`make` in the optimiser's file), so the bits agree.
+With batches each step reads the rows of its batch. The gradient of all samples, and the loss where the
+reference is still sought, come from the cache of visited states (`lookup.py`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sterling.dynamics import bookkeeping
+from sterling.dynamics.lookup import CURRENT_SLOT, cache_full, evaluate, find, note_found
+from sterling.dynamics.passes import copy_into
+from sterling.dynamics.state import (
+    ANCHOR,
+    CURRENT,
+    DISTANCE,
+    FULL_LOG,
+    GROW,
+    PAUSED,
+    REACHED,
+    RESTARTED,
+)
+from sterling.exact.batches import TAKEN, at_least, preactivate
+from sterling.exact.jit import embedded, helper, njit
+from sterling.exact.machine import add_eight, clear_lowest, trailing_zeros
+from sterling.exact.mass import build
+from sterling.optimizers import adam, bop, lion, sgd, signsgd
+
+_mass_between = build(helper).mass
+_look, _close, _spend, _flip, _rest, _full = bookkeeping.build(helper, embedded)
+_sgd, _adam, _lion, _signsgd, _bop = (part.make(helper) for part in (sgd, adam, lion, signsgd, bop))
+
+#: Optimisers by their number in `Way.kind`.
+KINDS = ("sgd", "adam", "lion", "signsgd", "bop")
+
+# Cells of Way.at: the step, where its batch begins, and the budget that is left.
+STEP, BEGIN, LEFT = range(3)
+
+_CODES = 32  # codes of a row that `add_eight` takes at a time
+_GROUP = 8  # rows that it takes
+
+
+class Way(NamedTuple):
+    """How a step moves the latents, and room for it."""
+
+    kind: int  # index in `KINDS`
+    numbers: np.ndarray  # float64, of the optimiser
+    schedule: int  # kind, rate, exponent and sums as the functions of `mass.build` take them
+    rate: float
+    exponent: float
+    sums: np.ndarray
+    back: float  # θS
+    clip: float  # infinite for none
+    bounds: np.ndarray  # float64 (n,), −band·b: weight k is +1 after a step if and only if u_k ≥ bounds[k]
+    key: np.ndarray  # uint64 (words,), the weights, packed
+    gradient: np.ndarray  # float64 (n,)
+    at: np.ndarray  # int64 (3,), the cells above
+    cost: int  # of a step, in units of the budget
+
+
+class Rows(NamedTuple):
+    """An instance and a surrogate, as a batch reads them, and room for one batch."""
+
+    rows: np.ndarray  # int16|int32 (N·m, width)
+    labels: np.ndarray  # int64 (N,)
+    residual: np.ndarray  # int64 (m,), the readout in units of the labels
+    readout: np.ndarray  # int64 (m,)
+    shifts: np.ndarray  # int64 (n,)
+    offsets: np.ndarray  # int64 (n,)
+    low: int  # the surrogate's derivative is one for low ≤ pre-activation ≤ high, else zero
+    high: int
+    scale: float  # a sum over B samples is B·scale times the gradient
+    group: int  # rows, a multiple of eight, whose sum fits 32 bits; 0 where 64 bits are needed
+    weights: np.ndarray  # int64 (n,), the signs, shifted
+    short: np.ndarray  # int16 (width,), the same, and zeros
+    constant: np.ndarray  # int64 (1,), Σ weight·offset
+    listed: np.ndarray  # int64 (room,), rows of the batch, then those with a nonzero coefficient
+    before: np.ndarray  # int64 (room,), pre-activations
+    coefficients: np.ndarray  # int64 (room,)
+    factors: np.ndarray  # int16 (room,), the same
+    narrow: np.ndarray  # int32 (width,)
+    totals: np.ndarray  # int64 (width,)
+
+
+class Drawn(NamedTuple):
+    """The samples of a stretch of steps, batch after batch."""
+
+    order: np.ndarray  # int32; empty where every step takes all samples
+    size: int  # samples of a batch
+    epoch: int  # no batch goes across a multiple of this many samples
+
+
+@embedded
+def _preactivate(data, order, begin, samples):
+    """List the rows of a batch and compute their pre-activations."""
+    units = data.readout.size
+    rows, listed, before, count = data.rows, data.listed, data.before, samples * units
+    if units == 1:
+        for q in range(count):
+            listed[q] = order[begin + q]
+    else:
+        for i in range(samples):
+            for j in range(units):
+                listed[i * units + j] = np.int64(order[begin + i]) * units + j
+    if data.group > 0:
+        for q in range(count, (count + TAKEN - 1) // TAKEN * TAKEN):
+            listed[q] = 0
+        for first in range(0, count, TAKEN):
+            preactivate(rows, listed, first, data.short, before)
+    else:
+        weights = data.weights
+        for q in range(count):
+            row = rows[listed[q]]
+            total = np.int64(0)
+            for k in range(weights.size):
+                total += weights[k] * row[k]
+            before[q] = total
+
+
+@embedded
+def _list(data, order, begin, samples):
+    """Keep the listed rows with a nonzero coefficient; return how many, and the sum of the coefficients."""
+    units, constant, low, high = data.readout.size, data.constant[0], data.low, data.high
+    listed, before, coefficients, factors = data.listed, data.before, data.coefficients, data.factors
+    kept = 0
+    balance = np.int64(0)
+    for i in range(samples):
+        residual = -data.labels[order[begin + i]]
+        for q in range(i * units, (i + 1) * units):
+            before[q] += constant
+            residual += data.residual[q - i * units] if before[q] > 0 else 0
+        for q in range(i * units, (i + 1) * units):
+            inside = (low <= before[q]) & (before[q] <= high)
+            coefficient = residual * data.readout[q - i * units] if inside else 0
+            listed[kept] = listed[q]  # stored also where it is not kept: a branch would be guessed wrong
+            coefficients[kept] = coefficient
+            factors[kept] = coefficient
+            balance += coefficient
+            kept += 1 if coefficient != 0 else 0
+    return kept, balance
+
+
+@embedded
+def _add(data, kept):
+    """totals ← Σ coefficient·row over the kept rows."""
+    rows, listed, totals, narrow, width = data.rows, data.listed, data.totals, data.narrow, data.narrow.size
+    for k in range(width):
+        totals[k] = 0
+    if data.group > 0:
+        for q in range(kept, (kept + _GROUP - 1) // _GROUP * _GROUP):
+            listed[q] = 0
+            data.factors[q] = 0
+        for start in range(0, kept, data.group):
+            for k in range(width):
+                narrow[k] = 0
+            for q in range(start, min(start + data.group, kept), _GROUP):
+                for column in range(0, width, _CODES):
+                    add_eight(rows, listed, data.factors, q, column, narrow)
+            for k in range(width):
+                totals[k] += narrow[k]
+    else:
+        for q in range(kept):
+            row, coefficient = rows[listed[q]], data.coefficients[q]
+            for k in range(data.weights.size):
+                totals[k] += coefficient * row[k]
+
+
+@helper
+def _batch_gradient(data, order, begin, samples, gradient):
+    """gradient ← that of the batch, exact up to one division."""
+    _preactivate(data, order, begin, samples)
+    kept, balance = _list(data, order, begin, samples)
+    _add(data, kept)
+    totals, offsets, shifts = data.totals, data.offsets, data.shifts
+    unit = float(samples) * data.scale
+    if samples & (samples - 1) == 0:  # the unit is a power of two
+        inverse = 1.0 / unit
+        for k in range(gradient.size):
+            gradient[k] = float((totals[k] + offsets[k] * balance) << shifts[k]) * inverse
+    else:
+        for k in range(gradient.size):
+            gradient[k] = float((totals[k] + offsets[k] * balance) << shifts[k]) / unit
+
+
+@helper
+def _move(way, run, step):
+    """Move the latents by one step of the optimiser, from the step's gradient."""
+    latent, gradient, numbers = run.latent, way.gradient, way.numbers
+    if way.back != 0.0:
+        for k in range(latent.size):
+            gradient[k] = gradient[k] + way.back * (latent[k] - float(run.signs[k]))
+    rate = _mass_between(way.schedule, way.rate, way.exponent, way.sums, step, step + 1)
+    if way.kind == 0:
+        _sgd(latent, gradient, run.moments, rate, numbers)
+    elif way.kind == 1:
+        _adam(latent, gradient, run.moments, rate, numbers)
+    elif way.kind == 2:
+        _lion(latent, gradient, run.moments, rate, numbers)
+    elif way.kind == 3:
+        _signsgd(latent, gradient, run.moments, rate, numbers)
+    else:
+        _bop(latent, gradient, run.moments, rate, numbers)
+    clip = way.clip
+    if clip < np.inf:
+        for k in range(latent.size):
+            latent[k] = min(max(latent[k], -clip), clip)
+
+
+@helper
+def _turned(way, latent, word):
+    """Return a mask of the weights of one word of the key that turn."""
+    positive = np.uint64(0)
+    first, last = 64 * word, min(64 * word + 64, latent.size)
+    k = first
+    while k + 8 <= last:
+        positive |= at_least(latent, way.bounds, k) << np.uint64(k - first)
+        k += 8
+    while k < last:
+        if latent[k] >= way.bounds[k]:
+            positive |= np.uint64(1) << np.uint64(k - first)
+        k += 1
+    return positive ^ way.key[word]
+
+
+@helper
+def _take(data, way, run, log, step):
+    """Take step ``step``, from the step's gradient; return whether a weight turned."""
+    _move(way, run, step)
+    begun = False
+    total, leaving = 0.0, False
+    for word in range(way.key.size):
+        mask = _turned(way, run.latent, word)
+        if mask != 0 and not begun:
+            begun = True
+            _close(run, log, step + 1)
+            anchor = run.clock[ANCHOR]
+            mass = _mass_between(way.schedule, way.rate, way.exponent, way.sums, anchor, step + 1)
+            total = _spend(run, mass)
+            leaving = run.clock[DISTANCE] == 0
+        way.key[word] ^= mask
+        while mask != 0:
+            k = 64 * word + trailing_zeros(mask)
+            mask = clear_lowest(mask)
+            _flip(run, log, step + 1, total, k, leaving)
+            way.bounds[k] = -way.bounds[k]
+            data.constant[0] -= 2 * data.weights[k] * data.offsets[k]
+            data.weights[k] = -data.weights[k]
+            data.short[k] = -data.short[k]
+    if begun:
+        _rest(run, step + 1)
+    return begun
+
+
+@embedded
+def _next_batch(drawn, begin):
+    """Return where the batch ends that begins here."""
+    return min(begin + drawn.size, (begin // drawn.epoch + 1) * drawn.epoch)
+
+
+@njit
+def advance(data, drawn, way, run, log, until, budget):
+    """Take the steps of these batches up to step ``until``, or return why not (`state.py`)."""
+    begin = way.at[BEGIN]
+    step = way.at[STEP]
+    status = REACHED
+    while step < until:
+        if _full(log, run.signs.size):
+            status = FULL_LOG
+            break
+        if budget <= 0:
+            status = PAUSED
+            break
+        end = _next_batch(drawn, begin)
+        _batch_gradient(data, drawn.order, begin, end - begin, way.gradient)
+        begin = end
+        _take(data, way, run, log, step)
+        step += 1
+        budget -= way.cost
+    way.at[STEP] = step
+    way.at[BEGIN] = begin
+    way.at[LEFT] = budget
+    return status
+
+
+@embedded
+def _follow(way, cache):
+    """Let the cache know the weights that turned."""
+    words = way.key.size
+    for word in range(words):
+        mask = cache.key[word] ^ way.key[word]
+        cache.key[word] = way.key[word]
+        while mask != 0:
+            k = 64 * word + trailing_zeros(mask)
+            mask = clear_lowest(mask)
+            cache.key[words] ^= cache.zobrist[k]
+
+
+@njit
+def advance_looking(passed, base, job, scratch, each, unit, run, cache, log, until, budget):
+    """The same where each new state is looked at: its loss, and its gradient if there are no batches.
+
+    ``each`` holds the other arguments of `advance`.
+    """
+    data, drawn, way = each
+    begin = way.at[BEGIN]
+    step = way.at[STEP]
+    slot = find(cache)
+    while True:
+        if slot < 0:
+            if cache_full(cache):
+                status = GROW
+                break
+            slot, cost = evaluate(passed, base, job, scratch, cache, run, unit)
+            budget -= cost
+        else:
+            note_found(cache, slot)
+        cache.state[CURRENT_SLOT] = slot
+        if run.clock[CURRENT] != cache.squares[slot] and _look(run, log, cache.squares[slot]):
+            status = RESTARTED
+            break
+        turned = False
+        status = -1
+        while not turned:
+            if step >= until:
+                status = REACHED
+            elif _full(log, run.signs.size):
+                status = FULL_LOG
+            elif budget <= 0:
+                status = PAUSED
+            if status >= 0:
+                break
+            if drawn.order.size > 0:
+                end = _next_batch(drawn, begin)
+                _batch_gradient(data, drawn.order, begin, end - begin, way.gradient)
+                begin = end
+            else:
+                copy_into(way.gradient, cache.gradients[slot], run.signs.size)
+            turned = _take(data, way, run, log, step)
+            step += 1
+            budget -= way.cost
+        if status >= 0:
+            break
+        _follow(way, cache)
+        slot = find(cache)
+    way.at[STEP] = step
+    way.at[BEGIN] = begin
+    way.at[LEFT] = budget
+    return status

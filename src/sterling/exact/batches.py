@@ -1,0 +1,119 @@
+"""Instructions for steps on batches: pre-activations of listed rows, and which latents lie above a bound.
+
+Like those of `machine.py`, each has a plain Python twin.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from sterling.exact.machine import _choose, _element
+
+#: Rows that `preactivate` takes at a time; lists and results have room for as many.
+TAKEN = 16
+
+_CODES = 32  # in a vector; rows are padded to a multiple
+
+
+@intrinsic
+def _preactivate(typing_context, rows, listed, first, weights, sums):
+    """sums[first : first + 16] ← Σ code·weight over the listed rows first … first + 16, modulo 2^32.
+
+    Rows and weights have 16 bits, and the same length, a multiple of 32. Each row is added up in 16 parts.
+    Then four rounds add the parts of all rows at once, as a tournament of pairs.
+    """
+
+    def generate(context, builder, signature, args):
+        word, half, long = ir.IntType(32), ir.IntType(16), ir.IntType(64)
+        codes, parts, wide = (
+            ir.VectorType(half, _CODES),
+            ir.VectorType(word, TAKEN),
+            ir.VectorType(word, _CODES),
+        )
+        matrix = context.make_array(signature.args[0])(context, builder, args[0])
+        stride = builder.extract_value(matrix.strides, 0)
+        width = builder.extract_value(matrix.shape, 1)
+        start = builder.ptrtoint(matrix.data, long)
+        paired = "+avx512bw" in context.codegen().magic_tuple()[2]
+
+        def shuffled(one, two, order):
+            return builder.shuffle_vector(one, two, ir.Constant(ir.VectorType(word, len(order)), order))
+
+        def load(address):
+            return builder.load(builder.inttoptr(address, codes.as_pointer()), align=2)
+
+        def product(row, weight):
+            if paired:
+                name, kind = "llvm.x86.avx512.pmaddw.d.512", ir.FunctionType(parts, [codes, codes])
+                multiply = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+                return builder.call(multiply, [row, weight])
+            both = builder.mul(builder.sext(row, wide), builder.sext(weight, wide))
+            return builder.add(*(shuffled(both, both, list(range(h, h + TAKEN))) for h in (0, TAKEN)))
+
+        addresses, totals = [], []
+        for i in range(TAKEN):
+            index = builder.load(
+                _element(context, builder, signature, 1, (args[1], builder.add(args[2], long(i))))
+            )
+            addresses.append(builder.add(start, builder.mul(index, stride)))
+            totals.append(cgutils.alloca_once_value(builder, ir.Constant(parts, None)))
+        with cgutils.for_range_slice(builder, long(0), width, long(_CODES)) as (column, _):
+            offset = builder.mul(column, long(2))
+            address = _element(context, builder, signature, 3, (args[3], column))
+            weight = load(builder.ptrtoint(address, long))
+            for slot, row in zip(totals, addresses, strict=True):
+                more = product(load(builder.add(row, offset)), weight)
+                builder.store(builder.add(builder.load(slot), more), slot)
+        sums = [builder.load(slot) for slot in totals]
+        size = 1
+        while len(sums) > 1:  # entry i of the result of a round belongs to row i modulo 2·size
+            blocks = range(0, TAKEN, 2 * size)
+            evens = [b + i + r for b in blocks for r in (0, TAKEN) for i in range(size)]
+            odds = [e + size for e in evens]
+            pairs = zip(sums[::2], sums[1::2], strict=True)
+            sums = [builder.add(shuffled(a, b, evens), shuffled(a, b, odds)) for a, b in pairs]
+            size *= 2
+        result = builder.sext(sums[0], ir.VectorType(long, TAKEN))
+        target = _element(context, builder, signature, 4, (args[4], args[2]))
+        builder.store(result, builder.bitcast(target, result.type.as_pointer()), align=8)
+        return context.get_dummy_value()
+
+    return types.void(rows, listed, types.int64, weights, sums), generate
+
+
+@intrinsic
+def _at_least(typing_context, values, bounds, start):
+    """Bit i of the result says whether values[start + i] ≥ bounds[start + i], for eight entries."""
+
+    def generate(context, builder, signature, args):
+        lanes = ir.VectorType(ir.DoubleType(), 8)
+        value, bound = (
+            builder.load(
+                builder.bitcast(
+                    _element(context, builder, signature, position, (args[position], args[2])),
+                    lanes.as_pointer(),
+                ),
+                align=8,
+            )
+            for position in (0, 1)
+        )
+        bits = builder.bitcast(builder.fcmp_ordered(">=", value, bound), ir.IntType(8))
+        return builder.zext(bits, ir.IntType(64))
+
+    return types.uint64(values, bounds, types.int64), generate
+
+
+def _plain_preactivate(rows, listed, first, weights, sums):
+    chosen = rows[listed[first : first + TAKEN]].astype(np.int32)
+    sums[first : first + TAKEN] = (chosen * weights).sum(axis=1, dtype=np.int32)
+
+
+def _plain_at_least(values, bounds, start):
+    return sum(1 << i for i in range(8) if values[start + i] >= bounds[start + i])
+
+
+preactivate = _choose(_preactivate, _plain_preactivate)
+at_least = _choose(_at_least, _plain_at_least)
