@@ -156,7 +156,7 @@ def train(
         surrogate=surrogate,  # type: ignore[arg-type]
         restart=None if restart is None else parse_restart(restart),
         optimizer=optimizer,  # type: ignore[arg-type]
-        batch=parse_batch(batch),
+        batch=None if batch is None else parse_batch(batch),
         seed=batch_seed or 0,
         engine=engine,
         record=("recurrence", *(("flips",) if record or plot or report or out else ())),

@@ -34,6 +34,7 @@ from sterling.dynamics.state import (
 from sterling.errors import CheckpointError, InputError, SterlingWarning, StoreError
 from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
+from sterling.optimizers.base import PLAIN
 from sterling.returns import counts
 from sterling.surrogates import STEEPEST
 
@@ -122,7 +123,8 @@ class Run:
 
     def _engine(self) -> Engine:
         """Return the engine that the options name."""
-        options, motion = self.options, self.options.motion
+        options = self.options
+        motion = PLAIN if options.plain else options.motion
         what = self.instance, options.surrogate, self.arguments, self.state, self._buffers()
         if options.engine == "event":
             from sterling.dynamics.event import EventEngine
@@ -214,7 +216,7 @@ class Run:
         options, state, no_times = self.options, self.state, np.zeros(0, np.int64)
         steps = options.steps if self.finished else engine.position
         known = self.finished or steps > state.clock[cell.ANCHOR]
-        known = known or options.motion is None
+        known = known or not (options.plain or options.motion)
         gradient = engine.gradient if known else np.zeros(0)  # before the state is copied: it may look there
         course = Course(
             state=RunState(*map(np.copy, state)),
@@ -300,10 +302,11 @@ def begin(instance: Instance, options: Options, latent: np.ndarray) -> Orbit:
     """Run from latents u_0, with checked options."""
     options = options.for_data(instance)
     state = first_state(latent, instance.teacher, "recurrence" in options.record)
-    state.latent[:] = options.optimizer.begin(latent)
-    moments = options.optimizer.start(instance.n)
-    if moments is not None:
-        state = state._replace(moments=np.array(moments, np.float64).ravel())
+    if not options.plain:
+        state.latent[:] = options.optimizer.begin(latent)
+        moments = options.optimizer.start(instance.n)
+        if moments is not None:
+            state = state._replace(moments=np.array(moments, np.float64).ravel())
     run = Run(instance, options, state, latent, "flips" in options.record)
     for reason in options.schedule.conditions().failed:
         text = f"this schedule violates a condition of the theorem. {reason}"

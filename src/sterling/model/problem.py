@@ -14,8 +14,7 @@ import numpy as np
 
 from sterling.base import checks
 from sterling.base.arrays import refuse_masked
-from sterling.base.pool import for_each
-from sterling.base.resources import require_memory, thread_count
+from sterling.base.resources import for_each, require_memory, thread_count
 from sterling.base.text import Described
 from sterling.errors import InputError, InputTypeError
 from sterling.exact.grid import (
