@@ -120,7 +120,8 @@ class Options:
 
     def for_data(self, instance: Instance) -> Options:
         """Return the options with batch, S, schedule and engine as they are for these data."""
-        require_two(instance, "train is")
+        if instance.levels != 2:
+            require_two(instance, "train is")
         if self.plain:
             engine = "event" if self.surrogate.piecewise_constant else "dense"
             engine = engine if self.engine == "auto" else self.engine

@@ -84,7 +84,9 @@ class Run:
 
     def __post_init__(self) -> None:
         instance, options, restart = self.instance, self.options, self.options.restart
-        self.arguments = options.schedule._kernel_arguments(options.scale(instance.readout_norm2))
+        self.arguments = options.schedule._kernel_arguments(
+            1.0 if options.optimizer.scale_free else 1 / instance.readout_norm2
+        )
         epoch = options.steps if restart is None else min(restart.every, options.steps)
         mass = mass_between(*self.arguments, 0, epoch)
         total = mass * math.ceil(options.steps / epoch)
@@ -102,7 +104,24 @@ class Run:
         unsaved: StoreError | None = None
         options = self.options
         with reporting(options.progress, "steps") as show, deferred_interrupt() as interrupted:
-            engine = self._engine()
+            motion = PLAIN if options.plain else options.motion
+            what = self.instance, options.surrogate, self.arguments, self.state, self._buffers()
+            if options.engine == "event" and motion is not None:
+                from sterling.dynamics.event import EventEngine
+
+                engine = EventEngine(*what, motion, options.threads, options.cache_bytes)
+            elif motion is not None:
+                from sterling.dynamics.dense import DenseEngine
+
+                engine = DenseEngine(*what, motion)
+            elif options.engine == "step":
+                from sterling.dynamics.step_engine import step_engine
+
+                engine = step_engine(self.instance, options, *what[2:], self.position)
+            else:
+                from sterling.dynamics.steps import StepwiseEngine
+
+                engine = StepwiseEngine(self.instance, options, *what[2:], self.position)
             try:
                 engine.advance(0, 0)  # only compiles kernels, so that compilation does not count as run time
                 pace = _Pace(int(self.state.clock[cell.ANCHOR]))
@@ -120,28 +139,6 @@ class Run:
         if unsaved is not None:
             raise _holding(unsaved, orbit)
         return orbit
-
-    def _engine(self) -> Engine:
-        """Return the engine that the options name."""
-        options = self.options
-        motion = PLAIN if options.plain else options.motion
-        what = self.instance, options.surrogate, self.arguments, self.state, self._buffers()
-        if options.engine == "event":
-            from sterling.dynamics.event import EventEngine
-
-            assert motion is not None
-            return EventEngine(*what, motion, options.threads, options.cache_bytes)
-        if motion is not None and options.engine == "dense":
-            from sterling.dynamics.dense import DenseEngine
-
-            return DenseEngine(*what, motion)
-        if options.engine == "step":
-            from sterling.dynamics.step_engine import step_engine
-
-            return step_engine(self.instance, options, *what[2:], self.position)
-        from sterling.dynamics.steps import StepwiseEngine
-
-        return StepwiseEngine(self.instance, options, *what[2:], self.position)
 
     def _loop(
         self,
