@@ -233,7 +233,7 @@ class Orbit(Result):
         from sterling.returns.counts import VisitCounts
 
         clock = self._end.clock
-        away, stayed = _completed(clock, self.steps)
+        away, stayed = cell.completed(clock, self.steps)
         return VisitCounts.read(
             self._end.tally,
             steps=self.steps,
@@ -493,16 +493,3 @@ class Orbit(Result):
             f"Orbit({self.verdict} {sure}, n={self.n}, steps={self.steps:,}, errors={self.errors}, "
             f"ergodic_errors={self.ergodic_errors}, occupancy={self.occupancy:.4g}, visits={self.visits:,})"
         )
-
-
-def _completed(clock: np.ndarray, steps: int) -> tuple[int, int]:
-    """Return the steps in completed absences and in completed stays, from first arrival to last change."""
-    first, arrived, left, occupied = (
-        int(clock[cell]) for cell in (cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.OCCUPIED)
-    )
-    if first < 0:
-        return 0, 0
-    if arrived < 0:  # away: the last stay is complete
-        return left - first - occupied, occupied
-    stayed = occupied - (steps - arrived)  # less the stay under way
-    return arrived - first - stayed, stayed
