@@ -126,7 +126,7 @@ def test_ctrl_c_ends_the_visit(monkeypatch, tmp_path):
 
 
 def test_ctrl_c_during_basins_still_shows_the_landscape(monkeypatch):
-    monkeypatch.setattr("sterling.landscapes.landscape.reporting", interrupting)
+    monkeypatch.setattr("sterling.landscapes.basins.reporting", interrupting)
     arguments = ["--basins", "100_000", "--steps", "1e12", "--noise", "1", "--json"]
     result = call(*SMALL, *arguments, code=130)
     values = json.loads(result.stdout)
