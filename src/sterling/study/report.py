@@ -66,14 +66,14 @@ def expected(cell: Cell, criterion: str | Criterion, dimensions: Iterable[int]) 
     if claim:
         order = {n: theory.samples_proved(replace(problem, n=n), claim=claim) for n in known}
         source = f"{_PAPER}; without label noise" if claim == "ergodic" else _PAPER
-        found.append(Expected(_slope(order), "theorem", source, {}))
+        found.append(Expected(slope(order), "theorem", source, {}))
     law = _law(one, cell)
     if law is not None:
         try:
             samples = {n: law(n) for n in known}
         except InputError:  # outside the range of the law
             return tuple(found)
-        found.append(Expected(_slope(samples), "mean-field", "sterling.theory", samples))
+        found.append(Expected(slope(samples), "mean-field", "sterling.theory", samples))
     return tuple(found)
 
 
@@ -97,7 +97,7 @@ def _law(criterion: Criterion, cell: Cell) -> Callable[[int], float] | None:
     return None
 
 
-def _slope(samples: dict[int, float]) -> float:
+def slope(samples: dict[int, float]) -> float:
     return float(np.polyfit(np.log(list(samples)), np.log(list(samples.values())), 1)[0])
 
 
