@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from sterling.dynamics import arrivals
 from sterling.dynamics import state as cell
 from sterling.errors import InputError
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 def counts_of(orbit: Orbit) -> VisitCounts:
     """Return the counts of visits at the end of a run that counted them."""
     end = orbit._end
-    away, stayed = _completed(end.clock, orbit.steps)
+    away, stayed = cell.completed(end.clock, orbit.steps)
     return VisitCounts.read(
         end.tally,
         steps=orbit.steps,
@@ -50,16 +48,3 @@ def recurrence_of(orbit: Orbit) -> Recurrence:
         arrivals=found,
         allowance=arrivals.allowance(orbit._course.surrogate, mass, before[coming], now[coming], orbit.n),
     )
-
-
-def _completed(clock: np.ndarray, steps: int) -> tuple[int, int]:
-    """Return the steps in completed absences and in completed stays, from first arrival to last change."""
-    first, arrived, left, occupied = (
-        int(clock[cell]) for cell in (cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.OCCUPIED)
-    )
-    if first < 0:
-        return 0, 0
-    if arrived < 0:  # away: the last stay is complete
-        return left - first - occupied, occupied
-    stayed = occupied - (steps - arrived)  # less the stay under way
-    return arrived - first - stayed, stayed
