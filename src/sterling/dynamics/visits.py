@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from sterling.dynamics import arrivals
 from sterling.dynamics import state as cell
@@ -10,8 +10,8 @@ from sterling.errors import InputError
 from sterling.returns.counts import VisitCounts
 from sterling.returns.recurrence import Recurrence, recurrence
 
-if TYPE_CHECKING:
-    from sterling.dynamics.orbit import Orbit
+#: An `Orbit`, which itself calls the functions here.
+Orbit = Any
 
 
 def counts_of(orbit: Orbit) -> VisitCounts:
