@@ -106,16 +106,15 @@ def test_the_same_orbit_as_in_python(engine, number):
 
 @pytest.mark.parametrize("number", range(24))
 def test_the_same_damped_orbit_as_in_python(engine, number):
-    """Damped runs as well; the windows of two surrogates give S its last bits by other ways than Python."""
+    """Damped runs as well. For surrogates with a finite window the last bits of S may differ from Python's."""
     given = setting(number + 100)
     problem, run = given["problem"], given["run"]
     run["restart"] = None
     damping = run["damping"] = (0.5, 0.2, 0.8, 0.1, 1.5)[number % 5]
-    small = run["surrogate"] if number % 3 else "identity"
-    run["surrogate"] = small
+    surrogate = run["surrogate"] = run["surrogate"] if number % 3 else "identity"
     values = {name: problem[name] for name in ("n", "samples", "m", "noise")}
     instance = st.Problem(**values).draw(problem["seed"])
-    hold = damping * st.theory.signal(instance, surrogate=small)
+    hold = damping * st.theory.signal(instance, surrogate=surrogate)
     if number % 4 == 0:
         run["schedule"] = {"kind": "constant", "rate": instance.readout_norm2 / (30 * hold)}
     orbit = st.train(
@@ -123,12 +122,14 @@ def test_the_same_damped_orbit_as_in_python(engine, number):
         steps=given["steps"],
         init=run["init"],
         schedule=schedule_from_dict(run["schedule"]),
-        surrogate=small,
+        surrogate=surrogate,
         optimizer=st.SGD(damping=damping),
     )
     there = json.loads(engine.execute_script(MAKE, given))
     flips = np.column_stack([orbit.flips[name] for name in ("step", "coordinate", "sign")])
     assert there["flips"] == flips.ravel().tolist()
+    if surrogate in ("relu", "identity"):
+        assert there["latent"] == orbit.latent.tolist()
     np.testing.assert_allclose(there["latent"], orbit.latent, rtol=0, atol=1e-12 * np.abs(orbit.latent).max())
     np.testing.assert_allclose(there["average"], orbit.ergodic_mean * np.sqrt(instance.n), rtol=0, atol=1e-12)
     assert there["verdict"] == orbit.verdict.name or (
