@@ -106,7 +106,7 @@ def test_the_same_orbit_as_in_python(engine, number):
 
 @pytest.mark.parametrize("number", range(24))
 def test_the_same_damped_orbit_as_in_python(engine, number):
-    """Damped runs as well. For surrogates with a finite window the last bits of S may differ from Python's."""
+    """Damped runs as well. With finite windows the last bits of S may differ from Python's."""
     given = setting(number + 100)
     problem, run = given["problem"], given["run"]
     run["restart"] = None
