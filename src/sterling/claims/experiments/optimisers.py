@@ -165,8 +165,8 @@ def measure(context: Context, budget: OptimisersBudget) -> Finding:
             "knows neither the optimiser nor the batch.",
             "For infinitely many steps the mean gradient of each weight that flips for ever is exactly zero "
             "with SGD, batches drawn with replacement, momentum at a constant rate and clipping at full "
-            f"batch ({SCIENCE}, 16). The shares that follow from it are mean-field. Batches here go through a new "
-            "order in each epoch; for those and for Adam the balance is measured only.",
+            f"batch ({SCIENCE}, 16). The shares that follow from it are mean-field. Batches here go "
+            "through a new order in each epoch; for those and for Adam the balance is measured only.",
             "The sign of the gradient balances its median, not its mean: at full batch a weight with any "
             "outward push is wrong about half of the time.",
         ),
