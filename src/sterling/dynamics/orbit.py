@@ -13,12 +13,14 @@ import numpy as np
 from sterling.base.text import Described, Result, counted
 from sterling.dynamics import state as cell
 from sterling.dynamics.bookkeeping import plain
+from sterling.dynamics.levels import moves_of, steps_at
 from sterling.dynamics.motion import Movement, motion_of
 from sterling.dynamics.saved import Course, restore, store
 from sterling.dynamics.state import FLIP, Log, RunState
 from sterling.dynamics.verdict import Verdict
 from sterling.errors import InputError
 from sterling.exact.mass import mass_between
+from sterling.model.levels import Quantiser
 from sterling.optimizers.base import PLAIN
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Stats(Described):
 class Orbit(Result):
     """One run of the STE-gradient method; `train` makes one, `Orbit.load` reads one.
 
+    With more than two levels, levels stand for signs, and a weight is wrong at any level but the reference's.
     The iterates w_0 … w_{T−1} are the weights at which a gradient was taken; w_T is the result. Averages and
     visits are over the iterates. The reference is the teacher or, if that is unknown, the state of lowest
     empirical risk seen so far. In that case all counts about it start when the run first sees this state.
@@ -64,7 +67,7 @@ class Orbit(Result):
     latent : float64 (n,)
         u_T.
     start_latent, start_signs : float64 (n,), int8 (n,)
-        u_0 and its signs.
+        u_0 and its signs or levels.
     reference, reference_kind : int8 (n,), "teacher" or "lowest risk seen"
         The state that distances and visits refer to, and its origin.
     occupancy : float
@@ -115,7 +118,8 @@ class Orbit(Result):
         self.restart, self.instance = course.restart, about
         self.optimizer, self.batch, self.seed = course.optimizer, course.batch, course.seed
         self.start_latent = course.start_latent
-        self.start_signs = np.where(course.start_latent >= 0, 1, -1).astype(np.int8)
+        self._quantiser = quantiser = Quantiser(about.get("levels", 2), self.n)
+        self.start_signs = quantiser.quantise(course.optimizer.begin(course.start_latent))
         self.flips_complete_to = course.flips_complete_to
         passes = float(clock[cell.READ] / (about["n"] * about["m"] * about["samples"]))
         events, flips, states = clock[[cell.EVENTS, cell.FLIPS, cell.EVALUATIONS]].tolist()
@@ -132,7 +136,6 @@ class Orbit(Result):
         arguments = course.schedule._kernel_arguments(scale)
         mass = mass_between(*arguments, anchor - begun, self.steps - begun)
         total = end.mass[cell.TOTAL] + (mass + end.mass[cell.CARRY])
-        self._plus = end.plus + np.where(end.signs > 0, self.steps - end.since, 0)
         self._balance = end.balance + end.signs * (total - end.since_mass)
         self._total_mass = float(total)
         times = []
@@ -147,7 +150,7 @@ class Orbit(Result):
         first = int(end.clock[cell.FIRST_HIT])
         self.first_hit = first if first >= 0 else None
         self.signs, self.reference = end.signs, end.reference
-        motion = motion_of(course.optimizer, course.batch, course.signal)
+        motion = motion_of(course.optimizer, course.batch, course.signal, quantiser.count)
         self._movement = None if motion is None else Movement(motion, arguments)
         self.latent = end.latent
         if self._movement is not None and mass:
@@ -230,14 +233,18 @@ class Orbit(Result):
     @property
     def _counts(self) -> VisitCounts:
         from sterling.returns.counts import VisitCounts
+        from sterling.returns.recurrence import completed
 
         clock = self._end.clock
-        away, stayed = _completed(clock, self.steps)
+        first, arrived, left, occupied = clock[
+            [cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.OCCUPIED]
+        ].tolist()
+        away, stayed = completed(first, arrived, left, occupied, self.steps)
         return VisitCounts.read(
             self._end.tally,
             steps=self.steps,
             visits=self.visits,
-            occupied=int(clock[cell.OCCUPIED]),
+            occupied=occupied,
             away=away,
             stayed=stayed,
         )
@@ -249,22 +256,23 @@ class Orbit(Result):
 
     @property
     def ergodic_mean(self) -> np.ndarray:
-        """w̄_T = Σ η_t w_t / Σ η_t, float64 (n,), each entry in [−1/√n, 1/√n]."""
+        """w̄_T = Σ η_t w_t / Σ η_t, float64 (n,); of two levels each entry is in [−1/√n, 1/√n]."""
         if self._total_mass <= 0:
             return self.start_signs / math.sqrt(self.n)
         return self._balance / self._total_mass / math.sqrt(self.n)
 
     @property
     def ergodic_signs(self) -> np.ndarray:
-        """sign(w̄_T), int8 (n,), with sign(0) = +1."""
-        return np.where(self.ergodic_mean >= 0, 1, -1).astype(np.int8)
+        """The levels nearest to √n·w̄_T, ties upwards, int8 (n,); of two levels sign(w̄_T), sign(0) = +1."""
+        return self._quantiser.nearest(self.ergodic_mean * math.sqrt(self.n))
 
     @property
     def wrong_share(self) -> np.ndarray:
         """Share of the iterates in which each weight differs from the reference, float64 (n,)."""
         if not self.steps:
             return (self.start_signs != self.reference).astype(np.float64)
-        return np.where(self.reference > 0, self.steps - self._plus, self._plus) / self.steps
+        right = steps_at(self._end, self.steps, self.reference, self._quantiser)
+        return (self.steps - right) / self.steps
 
     @property
     def errors(self) -> int:
@@ -273,7 +281,7 @@ class Orbit(Result):
 
     @property
     def ergodic_errors(self) -> int:
-        """Hamming distance of the sign of the ergodic mean to the reference."""
+        """Hamming distance of `ergodic_signs` to the reference."""
         return int(np.count_nonzero(self.ergodic_signs != self.reference))
 
     @property
@@ -289,9 +297,16 @@ class Orbit(Result):
         return self._flips is not None
 
     @cached_property
+    def _moves(self) -> np.ndarray:
+        """The change of sign or level in each recorded flip, int64."""
+        signs = self.flips["sign"]
+        return 2 * signs if self._quantiser.count == 2 else moves_of(self.flips, self.start_signs)
+
+    @cached_property
     def _distances(self) -> tuple[np.ndarray, np.ndarray]:
         flips = self.flips
-        change = np.where(flips["sign"] == self.reference[flips["coordinate"]], -1, 1)
+        new, home = flips["sign"], self.reference[flips["coordinate"]]
+        change = (new != home).astype(np.int64) - (new - self._moves != home)
         start = np.count_nonzero(self.start_signs != self.reference)
         return flips["step"], np.concatenate([[start], start + np.cumsum(change)])
 
@@ -483,16 +498,3 @@ class Orbit(Result):
             f"Orbit({self.verdict} {sure}, n={self.n}, steps={self.steps:,}, errors={self.errors}, "
             f"ergodic_errors={self.ergodic_errors}, occupancy={self.occupancy:.4g}, visits={self.visits:,})"
         )
-
-
-def _completed(clock: np.ndarray, steps: int) -> tuple[int, int]:
-    """Return the steps in completed absences and in completed stays, from first arrival to last change."""
-    first, arrived, left, occupied = (
-        int(clock[cell]) for cell in (cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.OCCUPIED)
-    )
-    if first < 0:
-        return 0, 0
-    if arrived < 0:  # away: the last stay is complete
-        return left - first - occupied, occupied
-    stayed = occupied - (steps - arrived)  # less the stay under way
-    return arrived - first - stayed, stayed

@@ -34,6 +34,7 @@ from sterling.dynamics.state import (
 from sterling.errors import CheckpointError, InputError, SterlingWarning, StoreError
 from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
+from sterling.model.levels import Quantiser
 from sterling.returns import counts
 from sterling.surrogates import STEEPEST
 
@@ -299,8 +300,13 @@ def _holding(error: Error, orbit: Orbit) -> Error:
 def begin(instance: Instance, options: Options, latent: np.ndarray) -> Orbit:
     """Run from latents u_0, with checked options."""
     options = options.for_data(instance)
-    state = first_state(latent, instance.teacher, "recurrence" in options.record)
-    state.latent[:] = options.optimizer.begin(latent)
+    quantiser = Quantiser(instance.levels, instance.n)
+    begun = options.optimizer.begin(latent)
+    if not quantiser.quantise(begun).any():
+        raise InputError(
+            "init makes every weight zero, so that all outputs are zero: give larger latents", argument="init"
+        )
+    state = first_state(begun, instance.teacher, "recurrence" in options.record, quantiser)
     moments = options.optimizer.start(instance.n)
     if moments is not None:
         state = state._replace(moments=np.array(moments, np.float64).ravel())
@@ -311,10 +317,16 @@ def begin(instance: Instance, options: Options, latent: np.ndarray) -> Orbit:
     return run.go()
 
 
-def first_state(latent: np.ndarray, teacher: np.ndarray | None, counting: bool = True) -> RunState:
+def first_state(
+    latent: np.ndarray,
+    teacher: np.ndarray | None,
+    counting: bool = True,
+    quantiser: Quantiser | None = None,
+) -> RunState:
     """Return the state at step 0; ``counting`` says whether the visits to the reference are counted."""
     n = len(latent)
-    signs = np.where(latent >= 0, 1, -1).astype(np.int8)
+    quantiser = quantiser or Quantiser(2, n)
+    signs = quantiser.quantise(latent)
     reference = signs.copy() if teacher is None else teacher.astype(np.int8)
     clock = np.zeros(cell.CLOCK, np.int64)
     clock[[cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.CURRENT]] = -1
@@ -330,7 +342,7 @@ def first_state(latent: np.ndarray, teacher: np.ndarray | None, counting: bool =
         signs,
         reference,
         since=np.zeros(n, np.int64),
-        plus=np.zeros(n, np.int64),
+        plus=np.zeros(n if quantiser.count == 2 else n * quantiser.count, np.int64),
         since_mass=np.zeros(n),
         balance=np.zeros(n),
         epoch=np.zeros(n),

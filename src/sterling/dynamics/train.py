@@ -141,7 +141,7 @@ def train(
         checkpoint=checkpoint,  # type: ignore[arg-type]
         checkpoint_every=checkpoint_every,
     )
-    return begin(instance, options, initial_latent(instance.n, init))
+    return begin(instance, options, initial_latent(instance.n, init, instance.levels))
 
 
 def resume(
