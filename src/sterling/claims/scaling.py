@@ -6,12 +6,15 @@ import math
 from dataclasses import dataclass
 
 from sterling.base.text import number
+from sterling.claims.claim import SCIENCE
 from sterling.claims.context import Context
 from sterling.claims.finding import Measured, Reference
 from sterling.claims.judge import Rule, bound
+from sterling.model.problem import Problem
 from sterling.study.fit import POOR, ExponentFit
-from sterling.study.report import SeriesFit, fit_store
+from sterling.study.report import SeriesFit, fit_store, slope
 from sterling.study.store import Store
+from sterling.theory import samples_for_proof
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,17 @@ def law_exponents(series: SeriesFit, name: str, source: str, beside: bool = Fals
         for one in series.expected
         if one.kind == "mean-field"
     ]
+
+
+def proved_here(claim: str, budget: ScalingBudget) -> Reference:
+    """Return the exponent, over the dimensions run, of the samples that our theorem needs."""
+    law = {n: samples_for_proof(Problem(n, 1, noise=budget.noise), claim=claim) for n in budget.n}
+    largest = budget.n[-1]
+    name = (
+        f"proved here, with constants: exponent over the dimensions run, σ = {budget.noise:g}; at n = "
+        f"{largest}, N = {law[largest]:,.0f} for 95 % of the data sets"
+    )
+    return Reference(name, slope(law), "exact", f"{SCIENCE}, 13")
 
 
 def notes_on(series: list[SeriesFit], label: str) -> list[str]:

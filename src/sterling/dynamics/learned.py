@@ -79,7 +79,7 @@ def data_line(about: dict) -> str:
 
 
 def problem_line(orbit: Orbit) -> str:
-    """Return one line that describes a run: data, surrogate, step sizes.
+    """Return one line that describes a run: data, surrogate, step sizes, and what differs from plain SGD.
 
     Users' names are not escaped for Matplotlib; see `sterling.plot.style.escaped`.
     """
@@ -90,10 +90,20 @@ def problem_line(orbit: Orbit) -> str:
         values = f"rate {schedule.rate:g}"
     else:
         values = f"{len(schedule.to_dict()['rates'])} rates"
-    line = f"{data_line(orbit.instance)} · surrogate {orbit.surrogate} · {schedule.kind} steps ({values})"
+    parts = [data_line(orbit.instance), f"surrogate {orbit.surrogate}"]
+    if orbit.optimizer.name != "bop":  # which has no step sizes
+        parts.append(f"{schedule.kind} steps ({values})")
     if restart is not None:
-        line += f" · restart every {counted(restart.every, 'step')} (scale {restart.scale:g})"
-    return line
+        parts.append(f"restart every {counted(restart.every, 'step')} (scale {restart.scale:g})")
+    return " · ".join((*parts, *(f"{name} {text}" for name, text in orbit._method())))
+
+
+def where_it_holds(orbit: Orbit) -> str:
+    """Return what absorption depends on besides data and surrogate, in brackets; empty for plain SGD."""
+    optimizer = orbit.optimizer
+    if optimizer.damping > 0:
+        return f" (at damping {optimizer.damping:g})"
+    return " (with this optimizer)" if optimizer.band > 0 else ""
 
 
 def meaning(orbit: Orbit) -> str:
@@ -102,8 +112,8 @@ def meaning(orbit: Orbit) -> str:
     if reference != "teacher":
         if orbit.verdict is Verdict.TRAPPED:
             return (
-                "Absorbed where not every label is right: no step size and no patience will help; more "
-                "samples or normalised features may."
+                f"Absorbed{where_it_holds(orbit)} where not every label is right: no step size and no "
+                "patience will help; more samples or normalised features may."
             )
         if orbit.verdict is Verdict.RECURRENT:
             return (
@@ -111,6 +121,12 @@ def meaning(orbit: Orbit) -> str:
                 "data, or take more samples."
             )
     words = orbit.verdict.meaning.replace("reference", reference)
+    words = words.replace("absorbed", f"absorbed{where_it_holds(orbit)}")
+    if orbit._rest == 1:
+        words = words.replace(
+            "the weights never change again",
+            "the gradient turns no weight, but what the optimizer remembers still may",
+        )
     if orbit.verdict is Verdict.RECURRENT and not orbit.errors:
         often = f"right only by chance, as in {percent(orbit.occupancy, 2)} of the steps"
         words = words.replace(": ", f", so the last iterate is {often}: ")

@@ -31,7 +31,7 @@ RECORDS = ("flips", "recurrence")
 #: Latents farther out would make ratios of gradient and latent vanish.
 _FARTHEST = 1e100
 
-_FULL_MEMORY, _BATCH_MEMORY = 30, 100  # steps over which a damped run averages the gradient by default
+FULL_MEMORY, BATCH_MEMORY = 30, 100  # steps over which a damped run averages the gradient by default
 _SCALE_FREE_RATE = 0.01
 
 
@@ -213,7 +213,7 @@ def default_schedule(optimizer: Optimizer, batch: Batch | None, signal: float, n
     if optimizer.scale_free:
         return Constant(_SCALE_FREE_RATE)
     if optimizer.damping > 0:
-        memory = _FULL_MEMORY if batch is None else _BATCH_MEMORY
+        memory = FULL_MEMORY if batch is None else BATCH_MEMORY
         return Constant(norm2 / (memory * optimizer.damping * signal))
     return Power(0.5, 0.5)
 

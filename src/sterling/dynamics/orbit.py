@@ -22,6 +22,7 @@ from sterling.errors import InputError
 from sterling.exact.mass import mass_between
 from sterling.model.levels import Quantiser
 from sterling.optimizers.base import PLAIN
+from sterling.optimizers.sgd import SGD
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -470,6 +471,14 @@ class Orbit(Result):
             "wrong_share": self.wrong_share.tolist(),
         }
 
+    def _method(self) -> list[tuple[str, str]]:
+        """Return optimiser and batches in words, where they are not plain SGD and all samples."""
+        rows = [] if self.optimizer == SGD() else [("optimizer", str(self.optimizer))]
+        if self.batch is not None:
+            how = " with replacement" if self.batch.replace else ""
+            rows.append(("batch", f"{counted(self.batch.size, 'sample')}{how}"))
+        return rows
+
     def _rows(self) -> list[tuple[str, str]]:
         sure = ", certified for all time" if self.certified else f" within {counted(self.steps, 'step')}"
         distance = "teacher" if self.reference_kind == "teacher" else "best state seen"
@@ -490,6 +499,7 @@ class Orbit(Result):
         ]
         if self.return_times.size:
             rows.insert(7, ("median absence", counted(float(np.median(self.return_times)), "step")))
+        rows[2:2] = self._method()
         return rows
 
     def __repr__(self) -> str:

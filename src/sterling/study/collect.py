@@ -28,6 +28,7 @@ from sterling.base.progress import ProgressCallback, reporting
 from sterling.base.resources import require_memory
 from sterling.base.text import Described
 from sterling.errors import SterlingError
+from sterling.optimizers.base import Optimizer
 from sterling.study.cluster import pressed
 from sterling.study.kind import KINDS, Cell
 from sterling.study.place import FAILED, KNOWN, Known, Queue, Rounds
@@ -209,9 +210,9 @@ class Collector:
             return None
         cell, numbers = self.queue.take(self._size)
         self.flying += len(numbers)
-        kind, own = self.study.kind, cell.own_surrogate
-        users = [kind] if kind.name not in KINDS.built_in else []
-        users += [own] if own is not None else []
+        kind = self.study.kind
+        users: list[Any] = [kind] if kind.name not in KINDS.built_in else []
+        users += [type(own) if isinstance(own, Optimizer) else own for own in cell.own.values()]
         return Batch(cell, numbers, () if self.pool.in_threads else tuple(users))
 
     def _size(self, cell: Cell) -> int:

@@ -25,6 +25,8 @@ from sterling.study.spec import Study
 from sterling.study.store import Store
 
 _PAPER = "Jeong, Xin & Yin, arXiv 2505.18113"
+#: Settings of the method that the paper and the laws are about.
+_PLAIN = {"optimizer": "sgd", "batch": "none"}
 #: Which of the paper's claims is about a criterion: `theory.samples_proved`.
 _PROVED = {"ergodic": "ergodic", "optimal": "recurrent", "visit": "recurrent", "occupancy": "recurrent"}
 
@@ -48,7 +50,8 @@ class Expected:
 def expected(cell: Cell, criterion: str | Criterion, dimensions: Iterable[int]) -> tuple[Expected, ...]:
     """Return the exponents that theory gives for N₅₀ in the series of a cell.
 
-    The paper and the laws assume independent Gaussian inputs; other inputs have no expected exponent.
+    The paper and the laws assume independent Gaussian inputs and plain SGD at full batch; other inputs and
+    optimisers have no expected exponent.
     """
     known = sorted(int(n) for n in dimensions if n > 1)
     if len(known) < 2 or "steps" not in cell.settings:  # theory is about runs
@@ -56,19 +59,21 @@ def expected(cell: Cell, criterion: str | Criterion, dimensions: Iterable[int]) 
     one, problem = parse_criterion(criterion), cell.problem
     if not isinstance(problem.inputs, Gaussian) or problem.normalize is not None:
         return ()
+    if any(cell.settings.get(name, plain) != plain for name, plain in _PLAIN.items()):
+        return ()
     found = []
     claim = _PROVED.get(one.column)
     if claim:
         order = {n: theory.samples_proved(replace(problem, n=n), claim=claim) for n in known}
         source = f"{_PAPER}; without label noise" if claim == "ergodic" else _PAPER
-        found.append(Expected(_slope(order), "theorem", source, {}))
+        found.append(Expected(slope(order), "theorem", source, {}))
     law = _law(one, cell)
     if law is not None:
         try:
             samples = {n: law(n) for n in known}
         except InputError:  # outside the range of the law
             return tuple(found)
-        found.append(Expected(_slope(samples), "mean-field", "sterling.theory", samples))
+        found.append(Expected(slope(samples), "mean-field", "sterling.theory", samples))
     return tuple(found)
 
 
@@ -92,7 +97,7 @@ def _law(criterion: Criterion, cell: Cell) -> Callable[[int], float] | None:
     return None
 
 
-def _slope(samples: dict[int, float]) -> float:
+def slope(samples: dict[int, float]) -> float:
     return float(np.polyfit(np.log(list(samples)), np.log(list(samples.values())), 1)[0])
 
 
@@ -165,6 +170,8 @@ class SeriesFit(Result):
             "inputs": "gaussian",
             "normalize": "none",
             "restart": "none",
+            "damping": 0.0,
+            **_PLAIN,
         }
         parts = [f"{name}={value}" for name, value in self.series.items() if usual.get(name) != value]
         return ", ".join(parts)

@@ -109,8 +109,9 @@ class Study(Described):
     settings : mapping, optional
         Settings of the kind; keywords work as well.
     **more : values or lists of values
-        Settings of the kind: of "train" ``schedule`` (such as "power:0.5,0.5"), ``surrogate`` and ``steps``,
-        the step budget of a trial.
+        Settings of the kind: of "train" ``surrogate``, ``schedule`` (such as "power:0.5,0.5"), ``steps`` (the
+        step budget of a trial), ``restart``, ``optimizer`` and ``batch``, as in `train`. The schedule "auto"
+        is the one that `train` takes if it gets none.
 
     Examples
     --------
@@ -328,6 +329,7 @@ class Study(Described):
             "levels": None if self.levels == (2,) else _one(self.levels),
         }
         run = {name: _one(values) for name, values in self.settings.items()}
+        run = self.kind._canonical(run)
         stop = {name: getattr(self, name) for name in ("target", "width", "time", "max_trials")}
         return {
             "name": self.name,

@@ -98,7 +98,8 @@ KIND = replace(
         "mass": replace(REAL, low=0),
         "largest_step": replace(REAL, low=0),
     },
-    settings={**{name: value for name, value in TRAIN.settings.items() if name != "restart"}, "start": 0},
+    settings={**{name: TRAIN.settings[name] for name in ("schedule", "surrogate", "steps")}, "start": 0},
+    later=(),
     check=_check,
     replay=_replay,
 )

@@ -91,8 +91,8 @@ def _ordered(kind: Kind, found: Any) -> dict[str, Any]:
 class Batch:
     """Trials of a cell, as they go to a worker.
 
-    ``own`` are the kind and the surrogate of the cell if a user registered them: other processes do not know
-    them.
+    ``own`` are the kind, surrogate and optimiser of the cell that a user registered: other processes do not
+    know them.
     """
 
     cell: Cell
@@ -131,8 +131,8 @@ def run_batch(root: int, stop: Stop | None, batch: Batch) -> Finished:
 def kernel_group(cell: Cell) -> tuple:
     """Return a key: cells with equal keys need the same kernels."""
     problem = cell.problem
-    surrogate = cell.settings.get("surrogate")
-    return cell.kind, surrogate, problem.m > 1, problem.noise > 0, str(problem.inputs), problem.normalize
+    how = tuple(cell.settings.get(name) for name in ("surrogate", "optimizer", "batch"))
+    return cell.kind, how, problem.m > 1, problem.noise > 0, str(problem.inputs), problem.normalize
 
 
 def warm_up(cells: Iterable[Cell]) -> None:

@@ -4,7 +4,7 @@ Every function has the attributes ``kind`` (one of `KINDS`), ``source`` and ``ch
 it was compared with runs. `population.py` is about the infinite sample, `recurrence.py` (with `response.py`
 and `shares.py`) about one data set, `laws.py` (with `typical.py` and `slopes.py`) about the
 typical one. `chatter.py` (with `box.py`) is about weights that keep each other wrong, `threshold.py` about
-damping, `ladder.py` about the limits of every method.
+damping, `ladder.py` about the limits of every method, `proved.py` about samples that are proved to suffice.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from sterling.theory.laws import samples_proved as samples_proved
 from sterling.theory.population import population_coefficients as population_coefficients
 from sterling.theory.population import population_gradient as population_gradient
 from sterling.theory.population import signal as signal
+from sterling.theory.proved import samples_for_proof as samples_for_proof
 from sterling.theory.recurrence import Balance as Balance
 from sterling.theory.recurrence import balance as balance
 from sterling.theory.recurrence import drift as drift

@@ -30,6 +30,7 @@ from sterling.study import (
     words,
 )
 from sterling.study.spec import arguments
+from sterling.study.train_kind import run_orbit
 from sterling.study.trial import Batch, run_batch, warm_up
 
 LANDSCAPES = Study(n=[5, 6], samples=[4, 8, 30], trials=12, kind="landscape", seed=2)
@@ -217,6 +218,53 @@ def test_a_restart_is_a_value_a_number_or_a_text():
     for wrong in (True, -1, 2.5, b"x", [], "often"):
         with pytest.raises(st.InputError):
             Study(n=4, samples=8, restart=wrong)
+
+
+def test_an_optimizer_and_a_batch_are_values_or_texts():
+    study = Study(
+        n=4, samples=8, optimizer=["sgd", st.SGD(damping=0.5), "adam"], batch=[None, 4, "4,replace"]
+    )
+    assert study.settings["optimizer"] == ("sgd", "sgd:damping=0.5", "adam")
+    assert study.settings["batch"] == ("none", "4", "4,replace")
+    assert Study(**arguments(study.to_toml())) == study
+    for wrong in ({"optimizer": "nadam"}, {"optimizer": 5}, {"batch": "0"}, {"batch": True}):
+        with pytest.raises(st.InputError):
+            Study(n=4, samples=8, **wrong)
+    for together in (
+        {"optimizer": "adam", "restart": 300},
+        {"optimizer": "bop"},  # takes the schedule "auto" alone
+        {"batch": "9,replace"},
+    ):
+        with pytest.raises(st.InputError, match=r"restart|step sizes|batch"):
+            Study(n=4, samples=8, **together)
+    assert len(Study(n=4, samples=8, optimizer="bop", schedule="auto").cells) == 1
+
+
+def test_the_default_optimizer_and_batch_leave_a_cell_as_it_was():
+    problem = st.Problem(n=8, samples=50)
+    plain = Cell("train", problem)
+    assert plain.text == Cell("train", problem, {"optimizer": st.SGD(), "batch": None}).text
+    assert set(plain.to_dict()["settings"]) == {"schedule", "surrogate", "steps", "restart"}
+    assert plain.settings["optimizer"] == Cell.from_dict(plain.to_dict()).settings["optimizer"] == "sgd"
+    assert "optimizer" not in Study(n=8, samples=50).to_toml()
+    other = Cell("train", problem, {"batch": 8})
+    assert other.key != plain.key
+    assert Cell.from_dict(other.to_dict()) == other
+
+
+def test_later_names_settings():
+    with pytest.raises(st.InputError, match="later"):
+        Kind("own", mean_label, {"a": REAL}, settings={"s": 1}, later=("t",))
+
+
+def test_batches_take_the_seed_of_their_trial():
+    cell = Cell("train", st.Problem(n=8, samples=50, noise=0.5), {"batch": 8, "steps": 300})
+    seeds = trial_seeds(0, cell, 2)
+    orbit = run_orbit(cell, seeds)
+    given = {"batch": 8, "init": seeds.data, "schedule": st.Power(0.5, 0.5)}
+    alone = st.train(cell.problem.draw(seeds.data), 300, seed=seeds.rest, **given)
+    assert (orbit.latent == alone.latent).all()
+    assert (orbit.latent != run_orbit(cell, trial_seeds(1, cell, 2)).latent).any()
 
 
 @pytest.mark.parametrize("change", [{"dtype": 5}, {"low": "x"}, {"words": 5}, {"optional": "no"}])
