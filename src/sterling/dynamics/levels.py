@@ -54,8 +54,10 @@ def steps_at(state: RunState, steps: int, level: np.ndarray, quantiser: Quantise
     return held[np.arange(len(level)), quantiser.index(level)] + now
 
 
-def moves_of(flips: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Return the change of level in each flip, int64; ``start`` are the levels at step 0."""
+def moves_of(flips: np.ndarray, start: np.ndarray, quantiser: Quantiser) -> np.ndarray:
+    """Return the change of sign or level in each flip; ``start`` are the levels at step 0."""
+    if quantiser.count == 2:
+        return 2 * flips["sign"]
     order = np.argsort(flips["coordinate"], kind="stable")
     who, levels = flips["coordinate"][order], flips["sign"][order].astype(np.int64)
     before = np.concatenate([[0], levels[:-1]])

@@ -45,10 +45,11 @@ class Stats(Described):
 class Orbit(Result):
     """One run of the STE-gradient method; `train` makes one, `Orbit.load` reads one.
 
-    With more than two levels, levels stand for signs, and a weight is wrong at any level but the reference's.
     The iterates w_0 … w_{T−1} are the weights at which a gradient was taken; w_T is the result. Averages and
     visits are over the iterates. The reference is the teacher or, if that is unknown, the state of lowest
     empirical risk seen so far. In that case all counts about it start when the run first sees this state.
+    With more than two levels, levels stand for signs, and a weight is wrong at any level but the reference's.
+    Arrays are read-only, because other results are computed from them.
 
     Parameters
     ----------
@@ -94,10 +95,6 @@ class Orbit(Result):
         Description of the data, as `Instance.to_dict` gives it.
     stats : Stats
         Cost of the run.
-
-    Notes
-    -----
-    Arrays are read-only, because other results are computed from them.
 
     Examples
     --------
@@ -216,14 +213,10 @@ class Orbit(Result):
         course, movement = self._course, self._movement
         if movement is None or not course.gradient.size:
             return False
-        signs, latent, anchor = self.signs, course.state.latent, int(course.state.clock[cell.ANCHOR])
-        coming = movement.push(course.gradient, signs) > 0
-        force = movement.force(course.gradient, latent, signs) * signs
-        away = np.abs(latent + movement.motion.band * signs)
-        with np.errstate(divide="ignore", over="ignore"):
-            need = 1 / np.max(force[coming] / away[coming])
+        need = movement.need(course.gradient, course.state.latent, self.signs)
         # Damped latents travel less than the mass.
-        left = self.schedule.remaining_mass(anchor) * (1.0 if self.optimizer.scale_free else 1 / self._norm2)
+        scale = 1.0 if self.optimizer.scale_free else 1 / self._norm2
+        left = self.schedule.remaining_mass(self.last_flip) * scale
         return bool(need > left * (1 + 1e-9))
 
     @property
@@ -236,10 +229,8 @@ class Orbit(Result):
         from sterling.returns.counts import VisitCounts
         from sterling.returns.recurrence import completed
 
-        clock = self._end.clock
-        first, arrived, left, occupied = clock[
-            [cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.OCCUPIED]
-        ].tolist()
+        cells = [cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.OCCUPIED]
+        first, arrived, left, occupied = self._end.clock[cells].tolist()
         away, stayed = completed(first, arrived, left, occupied, self.steps)
         return VisitCounts.read(
             self._end.tally,
@@ -299,9 +290,8 @@ class Orbit(Result):
 
     @cached_property
     def _moves(self) -> np.ndarray:
-        """The change of sign or level in each recorded flip, int64."""
-        signs = self.flips["sign"]
-        return 2 * signs if self._quantiser.count == 2 else moves_of(self.flips, self.start_signs)
+        """The change of sign or level in each recorded flip."""
+        return moves_of(self.flips, self.start_signs, self._quantiser)
 
     @cached_property
     def _distances(self) -> tuple[np.ndarray, np.ndarray]:
