@@ -10,11 +10,26 @@ import numpy as np
 
 from sterling.dynamics import state as cell
 from sterling.dynamics.state import LOGGED, Log, RunState
+from sterling.errors import InputError
+from sterling.model.batches import extreme_gradients
 from sterling.model.instance import Instance
 from sterling.model.levels import Quantiser
 from sterling.optimizers.base import Optimizer
 from sterling.returns.counts import FLIPPED
 from sterling.surrogates import Surrogate
+
+
+def at_levels(state: RunState, quantiser: Quantiser) -> RunState:
+    """Return the state at step 0 of a run of more than two levels, from that of two."""
+    signs, clock = quantiser.quantise(state.latent), state.clock
+    if not signs.any():
+        raise InputError(
+            "init makes every weight zero, so that all outputs are zero: give larger latents", argument="init"
+        )
+    reference = signs.copy() if clock[cell.SEEKING] else state.reference
+    clock[cell.DISTANCE] = np.count_nonzero(signs != reference)
+    plus = np.zeros(signs.size * quantiser.count, np.int64)
+    return state._replace(signs=signs, reference=reference, plus=plus)
 
 
 def turn(
@@ -47,17 +62,12 @@ def turn(
 def steps_at(state: RunState, steps: int, level: np.ndarray, quantiser: Quantiser) -> np.ndarray:
     """Return how many of the steps each weight spent at a level, int64 (n,)."""
     now = np.where(state.signs == level, steps - state.since, 0)
-    if quantiser.count == 2:
-        plus = state.plus + np.where(state.signs > 0, steps - state.since, 0)
-        return np.where(level > 0, plus, steps - plus)
     held = state.plus.reshape(len(level), quantiser.count)
     return held[np.arange(len(level)), quantiser.index(level)] + now
 
 
-def moves_of(flips: np.ndarray, start: np.ndarray, quantiser: Quantiser) -> np.ndarray:
-    """Return the change of sign or level in each flip; ``start`` are the levels at step 0."""
-    if quantiser.count == 2:
-        return 2 * flips["sign"]
+def moves_of(flips: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Return the change of level in each flip, int64; ``start`` are the levels at step 0."""
     order = np.argsort(flips["coordinate"], kind="stable")
     who, levels = flips["coordinate"][order], flips["sign"][order].astype(np.int64)
     before = np.concatenate([[0], levels[:-1]])
@@ -103,7 +113,7 @@ def rest_of(
 
     if not stays(gradient, gradient):
         return 0
-    if batches and not stays(*instance._extreme_gradients(signs, surrogate)):
+    if batches and not stays(*extreme_gradients(instance, signs, surrogate)):
         return 0
     if not optimizer._built_in or optimizer.name != "sgd":
         return 1

@@ -49,13 +49,13 @@ class Movement:
         pull, back, kappa, _ = self.motion
         return (pull * gradient - back * signs) + kappa * latent
 
-    def need(self, gradient: np.ndarray, latent: np.ndarray, signs: np.ndarray) -> float:
-        """Return the travel from ``latent`` to the next flip, where some weight can turn."""
+    def reach(self, gradient: np.ndarray, latent: np.ndarray, signs: np.ndarray) -> float:
+        """Return M at the next flip; some weight must be pushed to turn."""
         coming = self.push(gradient, signs) > 0
         force = self.force(gradient, latent, signs) * signs
         away = np.abs(latent + self.motion.band * signs)
         with np.errstate(divide="ignore", over="ignore"):
-            return float(1 / np.max(force[coming] / away[coming]))
+            return 1 / np.max(force[coming] / away[coming])
 
     def move(
         self, latent: np.ndarray, gradient: np.ndarray, signs: np.ndarray, travel: float

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from sterling.model.problem import LATENT, part_seed
 from sterling.model.signal import signal_of
 from sterling.optimizers.base import Motion, Optimizer, as_optimizer
 from sterling.optimizers.batch import Batch, as_batch
-from sterling.optimizers.sgd import SGD
+from sterling.optimizers.sgd import PLAIN_SGD
 from sterling.schedules import MAX_STEPS, Constant, Power, Schedule, Table
 from sterling.surrogates import Surrogate, get_surrogate
 
@@ -47,7 +47,7 @@ class Options:
     schedule: Schedule = None  # type: ignore[assignment]
     surrogate: Surrogate = "relu"  # type: ignore[assignment]
     restart: Restart | None = None
-    optimizer: Optimizer = SGD()  # noqa: RUF009 - a frozen value
+    optimizer: Optimizer = PLAIN_SGD
     batch: Batch | None = None
     seed: int | np.random.SeedSequence = 0
     engine: str = "auto"
@@ -59,6 +59,7 @@ class Options:
     checkpoint_every: float = 20.0
     signal: float = 0.0  # S; 0 where the optimiser does not use it
     levels: int = 2  # of the data
+    plain: bool = field(init=False)  # plain gradient steps at full batch, the method of the paper
 
     def __post_init__(self) -> None:
         surrogate, engine = get_surrogate(self.surrogate), checks.choice(self.engine, "engine", ENGINES)
@@ -87,6 +88,11 @@ class Options:
             reason = refusal(checkpoint)
             if reason is not None:
                 raise InputError(f"checkpoint is {printable(checkpoint)}, {reason}")
+        optimizer, batch = self.optimizer, self.batch
+        if not isinstance(optimizer, Optimizer):
+            optimizer = PLAIN_SGD if optimizer == "sgd" else as_optimizer(optimizer)
+        if batch is not None:
+            batch = as_batch(batch)
         known = "Constant(rate), Power(rate, exponent) or Table(rates)"
         schedule = self.schedule
         if schedule is not None:
@@ -95,9 +101,10 @@ class Options:
             ("steps", checks.integer(self.steps, "steps", 1, MAX_STEPS)),
             ("surrogate", surrogate),
             ("restart", None if self.restart is None else as_restart(self.restart)),
-            ("optimizer", as_optimizer(self.optimizer)),
-            ("batch", as_batch(self.batch)),
+            ("optimizer", optimizer),
+            ("batch", batch),
             ("seed", checks.seed(self.seed)),
+            ("plain", optimizer == PLAIN_SGD and batch is None and self.levels == 2),
             ("record", record),
             ("threads", thread_count(self.threads)),
             ("cache_bytes", room),
@@ -105,7 +112,7 @@ class Options:
             ("checkpoint_every", checks.real(self.checkpoint_every, "checkpoint_every", above=0)),
         ):
             object.__setattr__(self, name, value)
-        if self.restart is not None and (self.optimizer != SGD() or self.batch is not None):
+        if self.restart is not None and not self.plain:
             raise InputError(
                 "ergodic restart is for plain SGD at full batch: drop restart, or the optimizer and the batch"
             )
@@ -114,10 +121,14 @@ class Options:
 
     def for_data(self, instance: Instance) -> Options:
         """Return the options with batch, S, schedule and engine as they are for these data."""
-        self._check_levels(instance)
+        if instance.levels != 2:
+            self._check_levels(instance)
+        elif self.plain:
+            engine = "event" if self.surrogate.piecewise_constant else "dense"
+            engine = engine if self.engine == "auto" else self.engine
+            return replace(self, engine=engine, schedule=self.schedule or Power(0.5, 0.5))
         optimizer, batch = self.optimizer, as_batch(self.batch, instance.samples)
-        half = Quantiser(instance.levels, instance.n).half
-        signal = self.signal
+        signal, half = self.signal, Quantiser(instance.levels, instance.n).half
         if optimizer.uses_signal and not signal:
             signal = signal_of(instance, self.surrogate)
             if not signal > 0:
@@ -207,7 +218,10 @@ class Options:
 
 
 def default_schedule(optimizer: Optimizer, batch: Batch | None, signal: float, norm2: float) -> Schedule:
-    """Return the schedule of a run that names none: one with enough mass, if the run is damped."""
+    """Return the schedule of a run that names none: one with enough mass, if the run is damped.
+
+    ``signal`` is S in units of Δ/2, which is 1 for two levels.
+    """
     if optimizer.name == "bop":
         return Constant(1.0)
     if optimizer.scale_free:
@@ -229,13 +243,13 @@ def initial_latent(n: int, init, levels: int = 2) -> np.ndarray:
         from sterling.exact.sampling import draw_codes, words
         from sterling.model.families import Gaussian, family_table
 
-        quantiser, again = Quantiser(levels, n), ()
+        again: tuple[int, ...] = ()
         while True:
-            coarse, fine = (part_seed(seed, LATENT, part, *again) for part in (0, 1))
+            coarse, fine = part_seed(seed, LATENT, 0, *again), part_seed(seed, LATENT, 1, *again)
             codes = draw_codes(family_table(Gaussian()), coarse, (n,)).astype(np.float64)
             within = (words(fine, n) >> np.uint64(11)) * 2.0**-53 - 0.5
             latent = (codes + within) * (2.0**-12 / np.sqrt(n))
-            if quantiser.quantise(latent).any():
+            if levels == 2 or Quantiser(levels, n).quantise(latent).any():
                 return latent
             again = *again, 0
     try:

@@ -21,13 +21,11 @@ from sterling.dynamics.verdict import Verdict
 from sterling.errors import InputError
 from sterling.exact.mass import mass_between
 from sterling.model.levels import Quantiser
-from sterling.optimizers.base import PLAIN
-from sterling.optimizers.sgd import SGD
+from sterling.optimizers.sgd import PLAIN_SGD
 
 if TYPE_CHECKING:
     from os import PathLike
 
-    from sterling.returns.counts import VisitCounts
     from sterling.returns.recurrence import Recurrence
 
 
@@ -49,7 +47,6 @@ class Orbit(Result):
     visits are over the iterates. The reference is the teacher or, if that is unknown, the state of lowest
     empirical risk seen so far. In that case all counts about it start when the run first sees this state.
     With more than two levels, levels stand for signs, and a weight is wrong at any level but the reference's.
-    Arrays are read-only, because other results are computed from them.
 
     Parameters
     ----------
@@ -96,6 +93,10 @@ class Orbit(Result):
     stats : Stats
         Cost of the run.
 
+    Notes
+    -----
+    Arrays are read-only, because other results are computed from them.
+
     Examples
     --------
     >>> import sterling as st
@@ -116,8 +117,11 @@ class Orbit(Result):
         self.restart, self.instance = course.restart, about
         self.optimizer, self.batch, self.seed = course.optimizer, course.batch, course.seed
         self.start_latent = course.start_latent
-        self._quantiser = quantiser = Quantiser(about.get("levels", 2), self.n)
-        self.start_signs = quantiser.quantise(course.optimizer.begin(course.start_latent))
+        self._levels = about.get("levels", 2)
+        if self._levels == 2:
+            self.start_signs = np.where(course.start_latent >= 0, 1, -1).astype(np.int8)
+        else:
+            self.start_signs = self._quantiser.quantise(course.optimizer.begin(course.start_latent))
         self.flips_complete_to = course.flips_complete_to
         passes = float(clock[cell.READ] / (about["n"] * about["m"] * about["samples"]))
         events, flips, states = clock[[cell.EVENTS, cell.FLIPS, cell.EVALUATIONS]].tolist()
@@ -148,10 +152,12 @@ class Orbit(Result):
         first = int(end.clock[cell.FIRST_HIT])
         self.first_hit = first if first >= 0 else None
         self.signs, self.reference = end.signs, end.reference
-        motion = motion_of(course.optimizer, course.batch, course.signal, quantiser.count)
-        self._movement = None if motion is None else Movement(motion, arguments)
         self.latent = end.latent
-        if self._movement is not None and mass:
+        self._arguments = arguments
+        self._plain = course.optimizer == PLAIN_SGD and course.batch is None and self._levels == 2
+        if self._plain and mass:
+            self.latent = end.latent - mass * course.gradient
+        elif mass and self._movement is not None:
             travel = self._movement.travel(anchor - begun, self.steps - begun)
             self.latent, _ = self._movement.move(end.latent, course.gradient, end.signs, travel)
         self._flips = course.flips
@@ -191,9 +197,10 @@ class Orbit(Result):
         if self.visits >= 2:
             return Verdict.RECURRENT
         if self.counted:
+            from sterling.dynamics.visits import counts_of
             from sterling.returns.chatter import chattering
 
-            counts = self._counts
+            counts = counts_of(self)
             if chattering(counts.late_wrong, counts.late_flips, counts.batch_steps).chatters:
                 return Verdict.CHATTERING
         return Verdict.WANDERING
@@ -202,21 +209,31 @@ class Orbit(Result):
     def _rest(self) -> int:
         """2 if no weight can turn any more, 1 if the gradient pushes none to, which proves less; else 0."""
         course = self._course
-        if self._movement is None:
-            return course.rest or 0
+        if course.rest is not None:
+            return course.rest
         if not course.gradient.size:
             return 0
-        return 2 if np.all(self._movement.push(course.gradient, self.signs) <= 0) else 0
+        push = self.signs * course.gradient
+        if not self._plain and self._movement is not None:
+            push = self._movement.push(course.gradient, self.signs)
+        return 2 if np.all(push <= 0) else 0
+
+    @cached_property
+    def _movement(self) -> Movement | None:
+        """How latents move between two flips; None where every step is taken."""
+        course = self._course
+        motion = motion_of(course.optimizer, course.batch, course.signal, self._levels)
+        return None if motion is None else Movement(motion, self._arguments)
 
     def _stalled(self) -> bool:
         """Whether the remaining mass is too small for another flip."""
         course, movement = self._course, self._movement
         if movement is None or not course.gradient.size:
             return False
-        need = movement.need(course.gradient, course.state.latent, self.signs)
+        need = movement.reach(course.gradient, course.state.latent, self.signs)
+        anchor = int(course.state.clock[cell.ANCHOR])
         # Damped latents travel less than the mass.
-        scale = 1.0 if self.optimizer.scale_free else 1 / self._norm2
-        left = self.schedule.remaining_mass(self.last_flip) * scale
+        left = self.schedule.remaining_mass(anchor) * (1.0 if self.optimizer.scale_free else 1 / self._norm2)
         return bool(need > left * (1 + 1e-9))
 
     @property
@@ -225,26 +242,11 @@ class Orbit(Result):
         return tuple(self.instance.get("origin", {}).get("columns") or map(str, range(self.n)))
 
     @property
-    def _counts(self) -> VisitCounts:
-        from sterling.returns.counts import VisitCounts
-        from sterling.returns.recurrence import completed
-
-        cells = [cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.OCCUPIED]
-        first, arrived, left, occupied = self._end.clock[cells].tolist()
-        away, stayed = completed(first, arrived, left, occupied, self.steps)
-        return VisitCounts.read(
-            self._end.tally,
-            steps=self.steps,
-            visits=self.visits,
-            occupied=occupied,
-            away=away,
-            stayed=stayed,
-        )
-
-    @property
     def certified(self) -> bool:
         """Whether the verdict is proved to hold for all time (docs/science, 5)."""
-        return self.verdict is Verdict.STALLED or (self.verdict.absorbed and self._rest == 2)
+        return self.verdict is Verdict.STALLED or (
+            self.verdict in (Verdict.OPTIMAL, Verdict.TRAPPED) and self._rest == 2
+        )
 
     @property
     def ergodic_mean(self) -> np.ndarray:
@@ -256,15 +258,20 @@ class Orbit(Result):
     @property
     def ergodic_signs(self) -> np.ndarray:
         """The levels nearest to √n·w̄_T, ties upwards, int8 (n,); of two levels sign(w̄_T), sign(0) = +1."""
-        return self._quantiser.nearest(self.ergodic_mean * math.sqrt(self.n))
+        if self._levels > 2:
+            return self._quantiser.nearest(self.ergodic_mean * math.sqrt(self.n))
+        return np.where(self.ergodic_mean >= 0, 1, -1).astype(np.int8)
 
     @property
     def wrong_share(self) -> np.ndarray:
         """Share of the iterates in which each weight differs from the reference, float64 (n,)."""
         if not self.steps:
             return (self.start_signs != self.reference).astype(np.float64)
-        right = steps_at(self._end, self.steps, self.reference, self._quantiser)
-        return (self.steps - right) / self.steps
+        end, steps = self._end, self.steps
+        if self._levels > 2:
+            return (steps - steps_at(end, steps, self.reference, self._quantiser)) / steps
+        plus = end.plus + np.where(end.signs > 0, steps - end.since, 0)
+        return np.where(self.reference > 0, steps - plus, plus) / steps
 
     @property
     def errors(self) -> int:
@@ -289,9 +296,13 @@ class Orbit(Result):
         return self._flips is not None
 
     @cached_property
+    def _quantiser(self) -> Quantiser:
+        return Quantiser(self._levels, self.n)
+
+    @cached_property
     def _moves(self) -> np.ndarray:
         """The change of sign or level in each recorded flip."""
-        return moves_of(self.flips, self.start_signs, self._quantiser)
+        return 2 * self.flips["sign"] if self._levels == 2 else moves_of(self.flips, self.start_signs)
 
     @cached_property
     def _distances(self) -> tuple[np.ndarray, np.ndarray]:
@@ -359,28 +370,9 @@ class Orbit(Result):
         >>> found.recurs, found.long_run.low < found.long_run.high
         (True, True)
         """
-        from sterling.dynamics import arrivals
-        from sterling.returns.recurrence import recurrence
+        from sterling.dynamics.visits import recurrence_of
 
-        if not self.counted:
-            raise InputError('the visits to the reference were not counted: run with record=("recurrence",)')
-        resting = self._end.since == 0
-        before, now = self.start_latent, self.latent
-        # After a restart no weight is on its way; other optimisers do not move in proportion to the mass.
-        plain = self._movement is not None and self._movement.motion == PLAIN
-        over = self.certified or self.restart is not None or not plain
-        found = () if over else arrivals.arrivals(self.schedule, self.steps, before, now, resting)
-        coming, mass = [k for k, _ in found], self.schedule.mass(self.steps)
-        return recurrence(
-            self._counts,
-            reference_kind=self.reference_kind,
-            certified=self.certified,
-            burn_in=arrivals.burn_in(self.schedule, self.steps),
-            since=(self.first_hit or 0) if self.reference_kind != "teacher" else 0,
-            names=self.weight_names,
-            arrivals=found,
-            allowance=arrivals.allowance(self._course.surrogate, mass, before[coming], now[coming], self.n),
-        )
+        return recurrence_of(self)
 
     def save(self, path: str | PathLike) -> None:
         """Write the run to a file, whole or not at all. `Orbit.load` reads it; `resume` continues it.
@@ -463,7 +455,7 @@ class Orbit(Result):
 
     def _method(self) -> list[tuple[str, str]]:
         """Return optimiser and batches in words, where they are not plain SGD and all samples."""
-        rows = [] if self.optimizer == SGD() else [("optimizer", str(self.optimizer))]
+        rows = [] if self.optimizer == PLAIN_SGD else [("optimizer", str(self.optimizer))]
         if self.batch is not None:
             how = " with replacement" if self.batch.replace else ""
             rows.append(("batch", f"{counted(self.batch.size, 'sample')}{how}"))
@@ -489,7 +481,8 @@ class Orbit(Result):
         ]
         if self.return_times.size:
             rows.insert(7, ("median absence", counted(float(np.median(self.return_times)), "step")))
-        rows[2:2] = self._method()
+        if not self._plain:
+            rows[2:2] = self._method()
         return rows
 
     def __repr__(self) -> str:

@@ -136,7 +136,7 @@ def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
     ax.tick_params(axis="y", length=0)
     if orbit.flips_complete_to < orbit.steps:
         ax.axvspan(orbit.flips_complete_to, orbit.steps, color=PALE, lw=0)
-    two = orbit._quantiser.count == 2
+    two = orbit._levels == 2
     halves = {"to +1 (above)" if two else "up": BLUE, "to −1 (below)" if two else "down": VERMILLION}
     patches = [Patch(color=colour, label=label) for label, colour in halves.items()]
     legend_above(ax, 2, handles=patches, **_BESIDE)
@@ -174,7 +174,7 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
     At 1 a weight is always right, at 0 undecided; below 0 the time average has the wrong sign. With more
     levels it is 1 − |√n·average − level|/(half a step): below 0 the time average is nearer to another level.
     """
-    two, average = orbit._quantiser.count == 2, orbit.ergodic_mean * math.sqrt(orbit.n)
+    two, average = orbit._levels == 2, orbit.ergodic_mean * math.sqrt(orbit.n)
     if two:
         margin = np.clip(average * orbit.reference, -1, 1)
     else:

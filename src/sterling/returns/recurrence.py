@@ -396,17 +396,3 @@ def _grown(steps: np.ndarray, visits: np.ndarray) -> np.ndarray:
 
 def _plain(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def completed(first: int, arrived: int, left: int, occupied: int, steps: int) -> tuple[int, int]:
-    """Return the steps in completed absences and in completed stays, from first arrival to last change.
-
-    The arguments are steps of the first arrival, the last arrival and the last departure, −1 where there was
-    none or, for the last arrival, while away; then the steps at the reference and all steps.
-    """
-    if first < 0:
-        return 0, 0
-    if arrived < 0:  # away: the last stay is complete
-        return left - first - occupied, occupied
-    stayed = occupied - (steps - arrived)  # less the stay under way
-    return arrived - first - stayed, stayed

@@ -22,6 +22,7 @@ from sterling.base.checks import instance_of, integer, real
 from sterling.base.text import Result
 from sterling.errors import InputError
 from sterling.model.instance import Instance
+from sterling.model.levels import level_values
 from sterling.model.problem import Problem
 from sterling.schedules import Power, Schedule
 from sterling.surrogates import Surrogate, get_surrogate
@@ -419,14 +420,17 @@ def covariance(numbers: Numbers, part: float, one, two, apart):
     "mean-field",
     _SOURCE,
     "n = 256 to 1024, m = 1 and 4, N/n = 2.5 to 12, σ = 0 and 0.5, constant rate: mean share of wrong "
-    "weights within 3 %, correlation over the weights above 0.99",
+    "weights within 3 %, correlation over the weights above 0.99. 3 to 5 levels, n = 96, m = 1, N/n = 3 "
+    "(identity) and 8 (ReLU, σ = 0.5), 5,000 steps: correlation above 0.9997, mean difference below 0.014 of "
+    "the distance between levels",
 )
 def chatter_mean(instance: Instance, surrogate: str | Surrogate = "relu") -> np.ndarray:
     """Return √n times the time average of a long run on this data set, without running it.
 
     The average is the box-constrained fit that `box.py` derives. Each entry either makes its mean gradient
-    zero or, if the gradient holds the weight, is ±1. No teacher is needed. With a teacher b = √n·w*, weight k
-    is wrong for the share (1 − b_k·value_k)/2 of the time.
+    zero or, if the gradient holds the weight, is an outermost level. No teacher is needed. With two levels
+    and a teacher b = √n·w*, weight k is wrong for the share (1 − b_k·value_k)/2 of the time. With more levels
+    a weight alternates between the two levels next to its average.
 
     Parameters
     ----------
@@ -437,7 +441,7 @@ def chatter_mean(instance: Instance, surrogate: str | Surrogate = "relu") -> np.
     Returns
     -------
     float64 (n,)
-        One value for each weight, from −1 to 1.
+        One value for each weight, from the lowest level to the highest: from −1 to 1 for two levels.
 
     Examples
     --------
@@ -455,15 +459,19 @@ def chatter_mean(instance: Instance, surrogate: str | Surrogate = "relu") -> np.
     squares = rows**2 / n
     labels = instance.labels[:, None]
     readout = instance.readout
-    curvature = pull(numbers_of(instance, chosen, gaussian=False)) * float(squares.mean() * n) / 2
+    values = np.array(level_values(instance.levels), float)
+    top, gap, size = values[-1], values[1] - values[0], math.sqrt(np.mean(values**2))
+    numbers = numbers_of(instance, chosen, gaussian=False, levels=True)
+    curvature = pull(numbers) * float(squares.mean() * n) / 2 / size
     rate = 0.5 / curvature / (1 + math.sqrt(n / count)) ** 2
     average = np.zeros(n)
     for _ in range(_ROUNDS):
-        spread = np.sqrt(np.maximum(squares @ (1 - average**2), 1e-12)).reshape(-1, instance.m)
+        above = np.mod(average + top, gap)  # the level below the average
+        spread = np.sqrt(np.maximum(squares @ (above * (gap - above)), 1e-12)).reshape(-1, instance.m)
         centre = (rows @ average / math.sqrt(n)).reshape(-1, instance.m)
         force = mean_pull(centre, spread, labels, readout, chosen.window)
         gradient = force.ravel() @ rows / instance.samples
-        moved = np.clip(average - rate * gradient, -1, 1)
+        moved = np.clip(average - rate * gradient, -top, top)
         change = np.abs(moved - average).max()
         average = moved
         if change < _CLOSE:

@@ -9,7 +9,7 @@ import pytest
 
 import sterling as st
 from sterling.dynamics.learned import data_line, outcome, weights_table
-from sterling.dynamics.levels import moves_of, rest_of
+from sterling.dynamics.levels import at_levels, moves_of, rest_of
 from sterling.dynamics.options import initial_latent
 from sterling.dynamics.run import first_state
 from sterling.dynamics.state import FLIP
@@ -28,7 +28,7 @@ def rest_at(levels, gradient, optimizer=st.SGD(), velocity=None, latent=None):  
     instance = st.Problem(n=n, samples=5, levels=3).draw(0)
     quantiser = Quantiser(3, n)
     middle = quantiser.latents(np.array(levels)) if latent is None else np.array(latent, float)
-    state = first_state(middle, None, quantiser=quantiser)
+    state = at_levels(first_state(middle, None), quantiser)
     if velocity is not None:
         state = state._replace(moments=np.array(velocity, float))
     return rest_of(instance, optimizer, RELU, 1.0, state, np.array(gradient, float), 0.1, batches=False)
@@ -199,5 +199,5 @@ def test_words_tables_and_pictures_know_levels(tmp_path):
 
 def test_moves_are_changes_of_level():
     flips = np.array([(1, 0, 1), (1, 2, -1), (4, 0, -1), (5, 0, 0), (9, 2, 0)], FLIP)
-    assert moves_of(flips, np.array([0, 0, 1], np.int8), Quantiser(3, 3)).tolist() == [1, -2, -2, 1, 1]
-    assert moves_of(flips[:0], np.zeros(3, np.int8), Quantiser(3, 3)).tolist() == []
+    assert moves_of(flips, np.array([0, 0, 1], np.int8)).tolist() == [1, -2, -2, 1, 1]
+    assert moves_of(flips[:0], np.zeros(3, np.int8)).tolist() == []

@@ -9,6 +9,7 @@ import pytest
 
 import sterling as st
 from sterling import theory
+from sterling.model.levels import Quantiser
 
 
 def problem(n=256, ratio=3.0, **rest):
@@ -179,3 +180,19 @@ def test_traps_and_chatter_together():
     assert found[0] == pytest.approx(1.8 + 0.28 * math.log(16), rel=1e-3)  # traps alone
     assert 3.0 < found[1] < 3.3
     assert 3.4 < found[2] < 3.8
+
+
+@pytest.mark.parametrize("levels", (2, 3, 4))
+def test_the_average_of_levels_against_a_run(levels):
+    """The rule written out: latents take the nearest level; science.md, 16."""
+    data = problem(96, 3, levels=levels).draw(3)
+    quantiser = Quantiser(levels, data.n)
+    latent = np.random.default_rng(0).normal(size=data.n) / math.sqrt(data.n)
+    states = []
+    for _ in range(3000):
+        states.append(quantiser.quantise(latent))
+        latent = latent - 0.5 * data.gradient(states[-1], "identity")
+    average = np.mean(states[500:], axis=0)
+    law = theory.chatter_mean(data, "identity")
+    assert np.corrcoef(law, average)[0, 1] > 0.999
+    assert np.abs(law - average).mean() / quantiser.step < 0.02
