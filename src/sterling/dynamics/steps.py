@@ -90,7 +90,7 @@ class StepwiseEngine:
                 if self.quantiser.count == 2:
                     plain.flip(state, self.log, t + 1, total, k, leaving)
                 else:
-                    levels.turn(state, self.log, t + 1, total, k, after[k], leaving, self.quantiser)
+                    levels.turn(state, self.log, t + 1, total, int(k), after[k], leaving, self.quantiser)
             plain.rest(state, t + 1)
 
     def _weights(self, latent: np.ndarray) -> np.ndarray:
