@@ -70,7 +70,7 @@ def clipped(centre: float, spread: float, levels: int = 2) -> tuple[float, float
     from scipy.special import ndtr
 
     ends = np.array(level_values(levels), float)
-    unit, top = np.mean(ends**2), ends[-1]
+    unit, top = float(np.mean(ends**2)), ends[-1]
     middle, width = centre * ends[:, None], spread * math.sqrt(unit)
     z = (ends - middle) / width  # of each end, one row for each w*
     chance, density = ndtr(z), np.exp(-z * z / 2) / _ROOT

@@ -153,13 +153,11 @@ def _log_right(numbers: Numbers, samples: float) -> float:
     if numbers.levels == 2:
         return float(log_ndtr(_margin(numbers, samples)))
     found = _single(numbers, samples)
-    if found is None:
-        raise InputError(
-            f"the surrogate {numbers.surrogate.name} is smooth: with more levels give one with a window"
-        )
+    assert found is not None
+    centre, spread = found
     values = np.array(level_values(numbers.levels), float)
-    gap, width = values[1] - values[0], found[1] * math.sqrt(np.mean(values**2))
-    edges = (values[:-1] + gap / 2 - found[0] * values[:, None]) / width
+    gap, width = values[1] - values[0], spread * math.sqrt(np.mean(values**2))
+    edges = (values[:-1] + gap / 2 - centre * values[:, None]) / width
     below = ndtr(np.pad(edges, ((0, 0), (1, 1)), constant_values=(-np.inf, np.inf)))
     right = np.diff(below, axis=1).diagonal()
     return float(np.log(np.maximum(right, _LEAST_VARIANCE)).mean())
@@ -187,7 +185,9 @@ def _single(numbers: Numbers, samples: float) -> tuple[float, float] | None:
     _SOURCE,
     "3,500 steps at a constant rate: n = 128 to 1024, m = 1, σ = 0, ReLU, identity and hard tanh, n = 128, "
     "m = 4, σ = 0 and 0.5, n = 64, σ = 0.5, n = 180, m = 2, σ = 0, n = 90, m = 2 (hard tanh) and 3 (ReLU), "
-    "σ = 0.7: within 5 %. At n = 64 and σ = 0 it is 24 % too high, because the chatter ends within the run",
+    "σ = 0.7: within 5 %. At n = 64 and σ = 0 it is 24 % too high, because the chatter ends within the run. "
+    "3 levels, n = 64 and 96, m = 1 and 2, σ = 0 and 0.5, and 4 levels, n = 96: 35 to 65 % of 40 to 60 data sets "
+    "decode",
 )
 def samples_for_average(
     of: Problem | Instance,
@@ -228,6 +228,10 @@ def samples_for_average(
     share = real(confidence, "confidence", above=0, below=1)
     numbers = numbers_of(of, surrogate, levels=True)
     noise = numbers.sigma  # raises InputError if it is unknown, before `_threshold` catches such errors
+    if numbers.levels > 2 and numbers.surrogate.window is None:
+        raise InputError(
+            f"the surrogate {numbers.surrogate.name} is smooth: more than two levels need one with a window"
+        )
 
     def excess(samples: float) -> float:
         return numbers.n * _log_right(numbers, samples) - math.log(share)
