@@ -156,7 +156,7 @@ def train(
         surrogate=surrogate,  # type: ignore[arg-type]
         restart=None if restart is None else parse_restart(restart),
         optimizer=optimizer,  # type: ignore[arg-type]
-        batch=parse_batch(batch),
+        batch=None if batch is None else parse_batch(batch),
         seed=batch_seed or 0,
         engine=engine,
         record=("recurrence", *(("flips",) if record or plot or report or out else ())),
@@ -176,7 +176,8 @@ def train(
         if settings.checkpoint is not None and settings.checkpoint.exists():
             orbit = _go_on(instance, settings, latent, say)
         else:
-            _say_rate(settings.for_data(instance), schedule, say)
+            if schedule is None and not settings.plain:
+                _say_rate(settings.for_data(instance), say)
             orbit = begin(instance, settings, latent)
     except (KeyboardInterrupt, StoreError) as problem:
         if not hasattr(problem, "orbit"):
@@ -192,7 +193,8 @@ def train(
     finally:  # a full stdout must not cost the files
         files = {"run saved": out, "picture": plot, "report": report}
         files |= {"weights": weights, "predictions": predictions}
-        _write(orbit, instance, say, stopped is not None, files)
+        if any(files.values()):
+            _write(orbit, instance, say, stopped is not None, files)
     if isinstance(stopped, KeyboardInterrupt):
         how = "use --checkpoint FILE to be able to continue"
         if stopped.__cause__ is not None:
@@ -204,12 +206,12 @@ def train(
         raise stopped
 
 
-def _say_rate(settings: "Options", schedule: str | None, say: Callable[[str], None]) -> None:
-    """Say which step size a damped run takes, if none was given."""
+def _say_rate(settings: "Options", say: Callable[[str], None]) -> None:
+    """Say which step size a damped run takes by default."""
     from sterling.dynamics.options import BATCH_MEMORY, FULL_MEMORY
 
     optimizer = settings.optimizer
-    if schedule is None and optimizer.damping > 0 and not optimizer.scale_free:
+    if optimizer.damping > 0 and not optimizer.scale_free:
         memory = FULL_MEMORY if settings.batch is None else BATCH_MEMORY
         rate = settings.schedule.at(0)
         say(f"the run is damped, so its step size is 1/({memory} θS), as --schedule constant:{rate!r} gives")

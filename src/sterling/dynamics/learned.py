@@ -93,7 +93,9 @@ def problem_line(orbit: Orbit) -> str:
         parts.append(f"{schedule.kind} steps ({values})")
     if restart is not None:
         parts.append(f"restart every {counted(restart.every, 'step')} (scale {restart.scale:g})")
-    return " · ".join((*parts, *(f"{name} {text}" for name, text in orbit._method())))
+    if not orbit._plain:
+        parts += [f"{name} {text}" for name, text in orbit._method()]
+    return " · ".join(parts)
 
 
 def where_it_holds(orbit: Orbit) -> str:
@@ -119,7 +121,8 @@ def meaning(orbit: Orbit) -> str:
                 "data, or take more samples."
             )
     words = orbit.verdict.meaning.replace("reference", reference)
-    words = words.replace("absorbed", f"absorbed{where_it_holds(orbit)}")
+    if not orbit._plain:
+        words = words.replace("absorbed", f"absorbed{where_it_holds(orbit)}")
     if orbit._rest == 1:
         words = words.replace(
             "the weights never change again",

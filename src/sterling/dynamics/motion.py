@@ -49,6 +49,14 @@ class Movement:
         pull, back, kappa, _ = self.motion
         return (pull * gradient - back * signs) + kappa * latent
 
+    def reach(self, gradient: np.ndarray, latent: np.ndarray, signs: np.ndarray) -> float:
+        """Return M at the next flip; some weight must be pushed to turn."""
+        coming = self.push(gradient, signs) > 0
+        force = self.force(gradient, latent, signs) * signs
+        away = np.abs(latent + self.motion.band * signs)
+        with np.errstate(divide="ignore", over="ignore"):
+            return 1 / np.max(force[coming] / away[coming])
+
     def move(
         self, latent: np.ndarray, gradient: np.ndarray, signs: np.ndarray, travel: float
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from sterling.model.problem import LATENT, part_seed
 from sterling.model.signal import signal_of
 from sterling.optimizers.base import Motion, Optimizer, as_optimizer
 from sterling.optimizers.batch import Batch, as_batch
-from sterling.optimizers.sgd import SGD
+from sterling.optimizers.sgd import PLAIN_SGD
 from sterling.schedules import MAX_STEPS, Constant, Power, Schedule, Table
 from sterling.surrogates import Surrogate, get_surrogate
 
@@ -47,7 +47,7 @@ class Options:
     schedule: Schedule = None  # type: ignore[assignment]
     surrogate: Surrogate = "relu"  # type: ignore[assignment]
     restart: Restart | None = None
-    optimizer: Optimizer = SGD()  # noqa: RUF009 - a frozen value
+    optimizer: Optimizer = PLAIN_SGD
     batch: Batch | None = None
     seed: int | np.random.SeedSequence = 0
     engine: str = "auto"
@@ -58,6 +58,7 @@ class Options:
     checkpoint: Path | None = None
     checkpoint_every: float = 20.0
     signal: float = 0.0  # S; 0 where the optimiser does not use it
+    plain: bool = field(init=False)  # plain gradient steps at full batch, the method of the paper
 
     def __post_init__(self) -> None:
         surrogate, engine = get_surrogate(self.surrogate), checks.choice(self.engine, "engine", ENGINES)
@@ -86,6 +87,11 @@ class Options:
             reason = refusal(checkpoint)
             if reason is not None:
                 raise InputError(f"checkpoint is {printable(checkpoint)}, {reason}")
+        optimizer, batch = self.optimizer, self.batch
+        if not isinstance(optimizer, Optimizer):
+            optimizer = PLAIN_SGD if optimizer == "sgd" else as_optimizer(optimizer)
+        if batch is not None:
+            batch = as_batch(batch)
         known = "Constant(rate), Power(rate, exponent) or Table(rates)"
         schedule = self.schedule
         if schedule is not None:
@@ -94,9 +100,10 @@ class Options:
             ("steps", checks.integer(self.steps, "steps", 1, MAX_STEPS)),
             ("surrogate", surrogate),
             ("restart", None if self.restart is None else as_restart(self.restart)),
-            ("optimizer", as_optimizer(self.optimizer)),
-            ("batch", as_batch(self.batch)),
+            ("optimizer", optimizer),
+            ("batch", batch),
             ("seed", checks.seed(self.seed)),
+            ("plain", optimizer == PLAIN_SGD and batch is None),
             ("record", record),
             ("threads", thread_count(self.threads)),
             ("cache_bytes", room),
@@ -104,7 +111,7 @@ class Options:
             ("checkpoint_every", checks.real(self.checkpoint_every, "checkpoint_every", above=0)),
         ):
             object.__setattr__(self, name, value)
-        if self.restart is not None and (self.optimizer != SGD() or self.batch is not None):
+        if self.restart is not None and not self.plain:
             raise InputError(
                 "ergodic restart is for plain SGD at full batch: drop restart, or the optimizer and the batch"
             )
@@ -113,7 +120,12 @@ class Options:
 
     def for_data(self, instance: Instance) -> Options:
         """Return the options with batch, S, schedule and engine as they are for these data."""
-        require_two(instance, "train is")
+        if instance.levels != 2:
+            require_two(instance, "train is")
+        if self.plain:
+            engine = "event" if self.surrogate.piecewise_constant else "dense"
+            engine = engine if self.engine == "auto" else self.engine
+            return replace(self, engine=engine, schedule=self.schedule or Power(0.5, 0.5))
         optimizer, batch = self.optimizer, as_batch(self.batch, instance.samples)
         signal = self.signal
         if optimizer.uses_signal and not signal:

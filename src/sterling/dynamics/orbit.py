@@ -19,13 +19,11 @@ from sterling.dynamics.state import FLIP, Log, RunState
 from sterling.dynamics.verdict import Verdict
 from sterling.errors import InputError
 from sterling.exact.mass import mass_between
-from sterling.optimizers.base import PLAIN
-from sterling.optimizers.sgd import SGD
+from sterling.optimizers.sgd import PLAIN_SGD
 
 if TYPE_CHECKING:
     from os import PathLike
 
-    from sterling.returns.counts import VisitCounts
     from sterling.returns.recurrence import Recurrence
 
 
@@ -148,10 +146,12 @@ class Orbit(Result):
         first = int(end.clock[cell.FIRST_HIT])
         self.first_hit = first if first >= 0 else None
         self.signs, self.reference = end.signs, end.reference
-        motion = motion_of(course.optimizer, course.batch, course.signal)
-        self._movement = None if motion is None else Movement(motion, arguments)
         self.latent = end.latent
-        if self._movement is not None and mass:
+        self._arguments = arguments
+        self._plain = course.optimizer == PLAIN_SGD and course.batch is None
+        if self._plain and mass:
+            self.latent = end.latent - mass * course.gradient
+        elif mass and self._movement is not None:
             travel = self._movement.travel(anchor - begun, self.steps - begun)
             self.latent, _ = self._movement.move(end.latent, course.gradient, end.signs, travel)
         self._flips = course.flips
@@ -191,9 +191,10 @@ class Orbit(Result):
         if self.visits >= 2:
             return Verdict.RECURRENT
         if self.counted:
+            from sterling.dynamics.visits import counts_of
             from sterling.returns.chatter import chattering
 
-            counts = self._counts
+            counts = counts_of(self)
             if chattering(counts.late_wrong, counts.late_flips, counts.batch_steps).chatters:
                 return Verdict.CHATTERING
         return Verdict.WANDERING
@@ -202,23 +203,29 @@ class Orbit(Result):
     def _rest(self) -> int:
         """2 if no weight can turn any more, 1 if the gradient pushes none to, which proves less; else 0."""
         course = self._course
-        if self._movement is None:
-            return course.rest or 0
+        if course.rest is not None:
+            return course.rest
         if not course.gradient.size:
             return 0
-        return 2 if np.all(self._movement.push(course.gradient, self.signs) <= 0) else 0
+        push = self.signs * course.gradient
+        if not self._plain and self._movement is not None:
+            push = self._movement.push(course.gradient, self.signs)
+        return 2 if np.all(push <= 0) else 0
+
+    @cached_property
+    def _movement(self) -> Movement | None:
+        """How latents move between two flips; None where every step is taken."""
+        course = self._course
+        motion = motion_of(course.optimizer, course.batch, course.signal)
+        return None if motion is None else Movement(motion, self._arguments)
 
     def _stalled(self) -> bool:
         """Whether the remaining mass is too small for another flip."""
         course, movement = self._course, self._movement
         if movement is None or not course.gradient.size:
             return False
-        signs, latent, anchor = self.signs, course.state.latent, int(course.state.clock[cell.ANCHOR])
-        coming = movement.push(course.gradient, signs) > 0
-        force = movement.force(course.gradient, latent, signs) * signs
-        away = np.abs(latent + movement.motion.band * signs)
-        with np.errstate(divide="ignore", over="ignore"):
-            need = 1 / np.max(force[coming] / away[coming])
+        need = movement.reach(course.gradient, course.state.latent, self.signs)
+        anchor = int(course.state.clock[cell.ANCHOR])
         # Damped latents travel less than the mass.
         left = self.schedule.remaining_mass(anchor) * (1.0 if self.optimizer.scale_free else 1 / self._norm2)
         return bool(need > left * (1 + 1e-9))
@@ -229,24 +236,11 @@ class Orbit(Result):
         return tuple(self.instance.get("origin", {}).get("columns") or map(str, range(self.n)))
 
     @property
-    def _counts(self) -> VisitCounts:
-        from sterling.returns.counts import VisitCounts
-
-        clock = self._end.clock
-        away, stayed = _completed(clock, self.steps)
-        return VisitCounts.read(
-            self._end.tally,
-            steps=self.steps,
-            visits=self.visits,
-            occupied=int(clock[cell.OCCUPIED]),
-            away=away,
-            stayed=stayed,
-        )
-
-    @property
     def certified(self) -> bool:
         """Whether the verdict is proved to hold for all time (docs/science, 5)."""
-        return self.verdict is Verdict.STALLED or (self.verdict.absorbed and self._rest == 2)
+        return self.verdict is Verdict.STALLED or (
+            self.verdict in (Verdict.OPTIMAL, Verdict.TRAPPED) and self._rest == 2
+        )
 
     @property
     def ergodic_mean(self) -> np.ndarray:
@@ -354,28 +348,9 @@ class Orbit(Result):
         >>> found.recurs, found.long_run.low < found.long_run.high
         (True, True)
         """
-        from sterling.dynamics import arrivals
-        from sterling.returns.recurrence import recurrence
+        from sterling.dynamics.visits import recurrence_of
 
-        if not self.counted:
-            raise InputError('the visits to the reference were not counted: run with record=("recurrence",)')
-        resting = self._end.since == 0
-        before, now = self.start_latent, self.latent
-        # After a restart no weight is on its way; other optimisers do not move in proportion to the mass.
-        plain = self._movement is not None and self._movement.motion == PLAIN
-        over = self.certified or self.restart is not None or not plain
-        found = () if over else arrivals.arrivals(self.schedule, self.steps, before, now, resting)
-        coming, mass = [k for k, _ in found], self.schedule.mass(self.steps)
-        return recurrence(
-            self._counts,
-            reference_kind=self.reference_kind,
-            certified=self.certified,
-            burn_in=arrivals.burn_in(self.schedule, self.steps),
-            since=(self.first_hit or 0) if self.reference_kind != "teacher" else 0,
-            names=self.weight_names,
-            arrivals=found,
-            allowance=arrivals.allowance(self._course.surrogate, mass, before[coming], now[coming], self.n),
-        )
+        return recurrence_of(self)
 
     def save(self, path: str | PathLike) -> None:
         """Write the run to a file, whole or not at all. `Orbit.load` reads it; `resume` continues it.
@@ -458,7 +433,7 @@ class Orbit(Result):
 
     def _method(self) -> list[tuple[str, str]]:
         """Return optimiser and batches in words, where they are not plain SGD and all samples."""
-        rows = [] if self.optimizer == SGD() else [("optimizer", str(self.optimizer))]
+        rows = [] if self.optimizer == PLAIN_SGD else [("optimizer", str(self.optimizer))]
         if self.batch is not None:
             how = " with replacement" if self.batch.replace else ""
             rows.append(("batch", f"{counted(self.batch.size, 'sample')}{how}"))
@@ -484,7 +459,8 @@ class Orbit(Result):
         ]
         if self.return_times.size:
             rows.insert(7, ("median absence", counted(float(np.median(self.return_times)), "step")))
-        rows[2:2] = self._method()
+        if not self._plain:
+            rows[2:2] = self._method()
         return rows
 
     def __repr__(self) -> str:
@@ -493,16 +469,3 @@ class Orbit(Result):
             f"Orbit({self.verdict} {sure}, n={self.n}, steps={self.steps:,}, errors={self.errors}, "
             f"ergodic_errors={self.ergodic_errors}, occupancy={self.occupancy:.4g}, visits={self.visits:,})"
         )
-
-
-def _completed(clock: np.ndarray, steps: int) -> tuple[int, int]:
-    """Return the steps in completed absences and in completed stays, from first arrival to last change."""
-    first, arrived, left, occupied = (
-        int(clock[cell]) for cell in (cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.OCCUPIED)
-    )
-    if first < 0:
-        return 0, 0
-    if arrived < 0:  # away: the last stay is complete
-        return left - first - occupied, occupied
-    stayed = occupied - (steps - arrived)  # less the stay under way
-    return arrived - first - stayed, stayed

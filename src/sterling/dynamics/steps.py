@@ -17,6 +17,7 @@ from sterling.dynamics.options import Options
 from sterling.dynamics.state import FULL_LOG, PAUSED, REACHED, RESTARTED, Log, RunState
 from sterling.errors import InputError
 from sterling.exact.mass import mass_between
+from sterling.model.batches import batch_gradient, largest_pushes
 from sterling.model.instance import Instance
 from sterling.model.problem import BATCH, part_seed
 from sterling.schedules import Table
@@ -106,7 +107,7 @@ class StepwiseEngine:
         batch = self.batches.at(t)
         if batch is None:
             return self._at_weights()[0]
-        return self.instance._batch_gradient(self.state.signs, self.options.surrogate, batch)
+        return batch_gradient(self.instance, self.state.signs, self.options.surrogate, batch)
 
     def _at_weights(self) -> tuple[np.ndarray, int]:
         """Return the gradient of all samples, and the loss, at the current weights."""
@@ -188,7 +189,7 @@ def rest_of(
     hold = band if optimizer.name == "bop" else back + (back + decay) * band
     push = signs * gradient
     if options.batch is not None and np.all(push <= hold):  # the mean never pushes more than the largest
-        push = instance._largest_pushes(signs, options.surrogate)
+        push = largest_pushes(instance, signs, options.surrogate)
     if not np.all(push <= hold):
         return 0
     if not optimizer._built_in or optimizer.name not in ("sgd", "bop"):

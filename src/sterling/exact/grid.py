@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sterling.base.checks import choice
-from sterling.base.pool import for_each
+from sterling.base.resources import for_each
 from sterling.base.text import Described
 from sterling.errors import RangeError
 

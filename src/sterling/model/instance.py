@@ -22,7 +22,7 @@ from sterling.base.arrays import (
     real_inputs,
     refuse_constant,
 )
-from sterling.base.checks import choice
+from sterling.base.checks import choice, integer
 from sterling.base.resources import require_memory
 from sterling.base.text import Described, counted, shortened
 from sterling.errors import InputError, RangeError
@@ -39,7 +39,7 @@ from sterling.exact.grid import (
 )
 from sterling.exact.ranges import EXACT, WHOLE, limbs, too_large, too_wide
 from sterling.model.columns import from_frame, is_frame
-from sterling.model.levels import check_count, level_values
+from sterling.model.levels import MAX_LEVELS, level_values
 from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values
 from sterling.surrogates import Surrogate, get_surrogate
 
@@ -149,7 +149,7 @@ class Instance(Described):
         require_memory(flat.size * 8 + len(flat) * 24, f"{samples} samples with n={n}, m={m}")
         raw = quantise_inputs(flat, precision, together=normalize is None)
         grid, normalizer = (raw, None) if normalize is None else normalise(raw, normalize)
-        levels = check_count(levels)
+        levels = integer(levels, "levels", 2, MAX_LEVELS)
         known = None if teacher is None else check_signs(teacher, n, "teacher", level_values(levels))
         if known is not None and not known.any():
             raise InputError("teacher is all zero, so its outputs are constant", argument="teacher")
@@ -384,47 +384,6 @@ class Instance(Described):
         sums = self._weigh((residuals[:, None] * self.readout_codes).ravel(), slopes.ravel())
         shifted = sums << self.grid.shifts.astype(sums.dtype)
         return shifted.astype(np.float64) / np.ldexp(self.unit, bits)
-
-    def _batch_gradient(self, signs: np.ndarray, surrogate: Surrogate, batch: np.ndarray) -> np.ndarray:
-        """Return the gradient of some samples, which may repeat, float64 (n,); signs are not checked."""
-        codes, coefficients, slopes, bits = self._terms(signs, surrogate, batch)
-        sums = ((coefficients * slopes)[:, None] * codes).sum(axis=0)
-        shifted = sums << self.grid.shifts.astype(sums.dtype)
-        unit = np.ldexp(float(len(batch)), self.grid.bits + self.label_bits + self.readout_bits + bits)
-        return shifted.astype(np.float64) / unit
-
-    def _largest_pushes(self, signs: np.ndarray, surrogate: Surrogate) -> np.ndarray:
-        """Return max_i b_k G_k over the gradients of single samples, float64 (n,), for two levels."""
-        least, largest = self._extreme_gradients(signs, surrogate)
-        return np.where(signs > 0, largest, -least)
-
-    def _extreme_gradients(self, signs: np.ndarray, surrogate: Surrogate) -> tuple[np.ndarray, np.ndarray]:
-        """Return the least and the largest G_k over the gradients of single samples, each float64 (n,)."""
-        least, largest = np.full(self.n, np.inf), np.full(self.n, -np.inf)
-        for first in range(0, self.samples, _BLOCK_ROWS):
-            batch = np.arange(first, min(first + _BLOCK_ROWS, self.samples))
-            codes, coefficients, slopes, bits = self._terms(signs, surrogate, batch)
-            sums = ((coefficients * slopes)[:, None] * codes).reshape(len(batch), self.m, self.n).sum(axis=1)
-            shifted = sums << self.grid.shifts.astype(sums.dtype)
-            unit = np.ldexp(1.0, self.grid.bits + self.label_bits + self.readout_bits + bits)
-            gradients = shifted.astype(np.float64) / unit
-            least = np.minimum(least, gradients.min(axis=0))
-            largest = np.maximum(largest, gradients.max(axis=0))
-        return least, largest
-
-    def _terms(
-        self, signs: np.ndarray, surrogate: Surrogate, batch: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        """Return codes of the inputs, coefficients, and slopes with their bits, for each row of a batch."""
-        rows = (batch.astype(np.int64)[:, None] * self.m + np.arange(self.m)).ravel()
-        codes = self.grid.rows[rows, : self.n].astype(np.int64) + self.grid.offsets
-        before = (codes @ (signs.astype(np.int64) << self.grid.shifts)).reshape(len(batch), self.m)
-        residuals = (before > 0) @ self.residual_codes - self.label_codes[batch]
-        slopes, bits = self._slopes(before, surrogate)
-        coefficients = (residuals[:, None] * self.readout_codes).ravel()
-        if bits:  # wider than 64 bits
-            return codes.astype(object), coefficients.astype(object), slopes.ravel(), bits
-        return codes, coefficients, slopes.ravel(), bits
 
     def _slopes(self, before: np.ndarray, surrogate: Surrogate) -> tuple[np.ndarray, int]:
         """Return μ′ at these pre-activations, as integers in units of 2^-bits."""

@@ -16,16 +16,10 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from sterling.base.checks import integer
 from sterling.errors import InputError
 
 MAX_LEVELS = 16
 _SPREAD = 3.0  # width of all levels together, in standard deviations of u_0
-
-
-def check_count(levels) -> int:
-    """Return a number of levels, from 2 to 16."""
-    return integer(levels, "levels", 2, MAX_LEVELS)
 
 
 def require_two(instance, what: str) -> None:

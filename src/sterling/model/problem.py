@@ -14,8 +14,7 @@ import numpy as np
 
 from sterling.base import checks
 from sterling.base.arrays import refuse_masked
-from sterling.base.pool import for_each
-from sterling.base.resources import require_memory, thread_count
+from sterling.base.resources import for_each, require_memory, thread_count
 from sterling.base.text import Described
 from sterling.errors import InputError, InputTypeError
 from sterling.exact.grid import (
@@ -30,7 +29,7 @@ from sterling.exact.grid import (
 )
 from sterling.model.families import Family, family_table, get_family, normal_table
 from sterling.model.instance import Instance
-from sterling.model.levels import check_count, level_values
+from sterling.model.levels import MAX_LEVELS, level_values
 from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values
 
 # Which part of a draw a seed is for. Latents of a run use LATENT and its batches BATCH, see dynamics/run.py.
@@ -122,7 +121,7 @@ class Problem(Described):
         object.__setattr__(self, "inputs", get_family(self.inputs))
         if self.normalize is not None:
             object.__setattr__(self, "normalize", check_normalize(self.normalize))
-        object.__setattr__(self, "levels", check_count(self.levels))
+        object.__setattr__(self, "levels", checks.integer(self.levels, "levels", 2, MAX_LEVELS))
 
     def draw(self, seed=0, threads: int | None = None) -> Instance:
         """Draw a finite sample: the same bits on every machine and for any number of threads.
@@ -162,7 +161,10 @@ class Problem(Described):
         if self.normalize is not None:
             grid, normalizer = normalise(raw, self.normalize)
             grid = replace(grid, rounding=np.zeros(self.n))  # no error: the teacher labels the rounded inputs
-        teacher = _draw_levels(part_seed(seed, TEACHER), self.n, self.levels)
+        if self.levels == 2:
+            teacher = _draw_signs(part_seed(seed, TEACHER), self.n)
+        else:
+            teacher = _draw_levels(part_seed(seed, TEACHER), self.n, self.levels)
         active = self._activations(grid, teacher, threads)
         instance = Instance.__new__(Instance)
         origin = {**self.to_dict(), "seed": seed}
@@ -299,8 +301,6 @@ def _draw_levels(seed: np.random.SeedSequence, count: int, levels: int) -> np.nd
     """Return uniform levels, int8, not all of them zero."""
     from sterling.exact.sampling import words
 
-    if levels == 2:
-        return _draw_signs(seed, count)
     values = np.array(level_values(levels), np.int8)
     drawn, first = np.zeros(count, np.int8), 0
     while not drawn.any():

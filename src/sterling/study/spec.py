@@ -23,7 +23,7 @@ from sterling.base import checks
 from sterling.base.files import as_path, printable, unreadable
 from sterling.base.text import Described, shortened
 from sterling.errors import InputError
-from sterling.model.levels import check_count
+from sterling.model.levels import MAX_LEVELS
 from sterling.model.normalise import normalize_values
 from sterling.model.problem import Problem
 from sterling.study.columns import Criterion
@@ -176,7 +176,7 @@ class Study(Described):
             "normalize",
             _values(normalize, "normalize", lambda one: normalize_values(None if one == "none" else one)),
         )
-        put("levels", _values(levels, "levels", check_count))
+        put("levels", _values(levels, "levels", lambda one: checks.integer(one, "levels", 2, MAX_LEVELS)))
         put("kind", get_kind(kind.name if isinstance(kind, Kind) else kind))
         put("trials", checks.integer(trials, "trials", 1, MAX_TRIALS))
         put("seed", checks.integer(seed, "seed", 0))

@@ -25,7 +25,8 @@ from sterling.base import checks
 from sterling.base.files import as_path, printable, write_atomically
 from sterling.errors import InputError, InputTypeError, SterlingError, SterlingWarning, StoreError
 from sterling.study.columns import SUCCESS, UNDECIDED, Criterion
-from sterling.study.kind import Cell, Kind, parse_criterion, trial_seeds
+from sterling.study.kind import Cell, Kind, parse_criterion
+from sterling.study.seeds import trial_seeds
 from sterling.study.spec import Study
 from sterling.study.trial import Row, run_trial
 

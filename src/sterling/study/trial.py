@@ -14,7 +14,8 @@ from sterling import __version__
 from sterling.base import checks
 from sterling.base.registry import register
 from sterling.errors import InputTypeError, SterlingError, SterlingWarning
-from sterling.study.kind import Cancelled, Cell, Kind, get_kind, trial_seeds
+from sterling.study.kind import Cancelled, Cell, Kind, get_kind
+from sterling.study.seeds import trial_seeds
 
 #: A row of a shard: the cell's text, the number, what the kind measured, seconds and version.
 Row = tuple[Any, ...]

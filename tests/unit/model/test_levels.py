@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import sterling as st
+from sterling.model.batches import batch_gradient, extreme_gradients
 from sterling.model.levels import MAX_LEVELS, Quantiser, level_values
 from sterling.study import Cell, Study
 from sterling.surrogates import get_surrogate
@@ -85,9 +86,9 @@ def test_loss_and_gradients_are_exact(count, surrogate):
     ]
     wanted = [float((2 * parts[3][k] + parts[7][k]) * Fraction(1, 3)) for k in range(5)]
     np.testing.assert_allclose(
-        instance._batch_gradient(levels.astype(np.int8), chosen, batch), wanted, rtol=1e-15
+        batch_gradient(instance, levels.astype(np.int8), chosen, batch), wanted, rtol=1e-15
     )
-    least, largest = instance._extreme_gradients(levels.astype(np.int8), chosen)
+    least, largest = extreme_gradients(instance, levels.astype(np.int8), chosen)
     table = np.array(parts, float)
     np.testing.assert_allclose(least, table.min(axis=0), rtol=1e-15)
     np.testing.assert_allclose(largest, table.max(axis=0), rtol=1e-15)

@@ -252,6 +252,18 @@ def test_the_default_optimizer_and_batch_leave_a_cell_as_it_was():
     assert Cell.from_dict(other.to_dict()) == other
 
 
+def test_a_damped_landscape_is_another_cell():
+    problem = st.Problem(n=8, samples=50)
+    plain = Cell("landscape", problem)
+    assert plain.key == Cell("landscape", problem, {"damping": 0}).key == "47c9af40d978821aac13a25f"
+    damped = Cell("landscape", problem, {"damping": 0.5})
+    row = run_trial(damped, 0, 0)
+    found = st.landscape(problem.draw(trial_seeds(0, damped, 0).data), damping=0.5)
+    assert row["absorbing"] == found.absorbing_states.size
+    with pytest.raises(st.InputError, match="damping"):
+        Cell("landscape", problem, {"damping": -1})
+
+
 def test_later_names_settings():
     with pytest.raises(st.InputError, match="later"):
         Kind("own", mean_label, {"a": REAL}, settings={"s": 1}, later=("t",))
