@@ -45,7 +45,7 @@ ABSENCES_AT = ((6, 200), (8, 400), (10, 800), (12, 1600))
 ABSENCE_SETS, ABSENCE_RUNS, ABSENCE_STEPS = 60, 3, 300_000
 #: The same for runs of other optimisers; each step is shorter than the clip.
 COVERED_AT = ((6, 200), (7, 300), (8, 400))
-COVERED_SETS, COVERED_STEPS = 70, 20_000
+COVERED_SETS, COVERED_STEPS = 70, 10_000
 RATE, BLOCKS, ERRORS = 0.1, 20, 4  # errors from the means over blocks of steps
 COVERED = (
     (st.SGD(momentum=0.9), None),
