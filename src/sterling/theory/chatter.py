@@ -146,15 +146,32 @@ def _margin(numbers: Numbers, samples: float) -> float:
     return pull(numbers) * math.sqrt(samples / variance) / 2
 
 
+def _log_right(numbers: Numbers, samples: float) -> float:
+    """Return the mean logarithm of the probability that the level nearest to an average is that of w*."""
+    from scipy.special import log_ndtr, ndtr
+
+    if numbers.levels == 2:
+        return float(log_ndtr(_margin(numbers, samples)))
+    found = _single(numbers, samples)
+    assert found is not None
+    centre, spread = found
+    values = np.array(level_values(numbers.levels), float)
+    gap, width = values[1] - values[0], spread * math.sqrt(np.mean(values**2))
+    edges = (values[:-1] + gap / 2 - centre * values[:, None]) / width
+    below = ndtr(np.pad(edges, ((0, 0), (1, 1)), constant_values=(-np.inf, np.inf)))
+    right = np.diff(below, axis=1).diagonal()
+    return float(np.log(np.maximum(right, _LEAST_VARIANCE)).mean())
+
+
 def _single(numbers: Numbers, samples: float) -> tuple[float, float] | None:
     """Return r and t of `box.py` or `units.py`, or None for smooth surrogates."""
     if numbers.surrogate.window is None:
         return None
     ratio, noise = samples / numbers.n, numbers.sigma / math.sqrt(numbers.norm2)
     if numbers.m == 1:
-        found = fit(ratio, noise, numbers.surrogate)
+        found = fit(ratio, noise, numbers.surrogate, numbers.levels)
     else:
-        found = fit_units(ratio, noise, numbers.surrogate, numbers.m)
+        found = fit_units(ratio, noise, numbers.surrogate, numbers.m, numbers.levels)
     if found is None:
         raise InputError(
             f"with {samples:g} samples at n={numbers.n} a run has no stationary state near w*: take more "
@@ -168,7 +185,9 @@ def _single(numbers: Numbers, samples: float) -> tuple[float, float] | None:
     _SOURCE,
     "3,500 steps at a constant rate: n = 128 to 1024, m = 1, σ = 0, ReLU, identity and hard tanh, n = 128, "
     "m = 4, σ = 0 and 0.5, n = 64, σ = 0.5, n = 180, m = 2, σ = 0, n = 90, m = 2 (hard tanh) and 3 (ReLU), "
-    "σ = 0.7: within 5 %. At n = 64 and σ = 0 it is 24 % too high, because the chatter ends within the run",
+    "σ = 0.7: within 5 %. At n = 64 and σ = 0 it is 24 % too high, because the chatter ends within the run. "
+    "3 levels, n = 64 and 96, m = 1 and 2, σ = 0 and 0.5, and 4 levels, n = 96: 35 to 65 % of 40 to 60 data "
+    "sets decode",
 )
 def samples_for_average(
     of: Problem | Instance,
@@ -206,20 +225,23 @@ def samples_for_average(
     >>> round(samples_for_average(Problem(n=128, samples=1), steps=10**5) / 128, 1)
     5.3
     """
-    from scipy.special import log_ndtr
-
     share = real(confidence, "confidence", above=0, below=1)
-    numbers = numbers_of(of, surrogate)
+    numbers = numbers_of(of, surrogate, levels=True)
     noise = numbers.sigma  # raises InputError if it is unknown, before `_threshold` catches such errors
+    if numbers.levels > 2 and numbers.surrogate.window is None:
+        raise InputError(
+            f"the surrogate {numbers.surrogate.name} is smooth: more than two levels need one with a window"
+        )
 
     def excess(samples: float) -> float:
-        return numbers.n * float(log_ndtr(_margin(numbers, samples))) - math.log(share)
+        return numbers.n * _log_right(numbers, samples) - math.log(share)
 
     samples = _threshold(excess, numbers.n)
     if steps is None:
         return samples
     budget, chosen = integer(steps, "steps", 1), _checked_schedule(schedule)
-    if noise or share != 0.5 or numbers.n == 1 or numbers.surrogate.name not in PATHS:
+    known = numbers.n > 1 and numbers.levels == 2 and numbers.surrogate.name in PATHS
+    if noise or share != 0.5 or not known:
         return samples
     try:
         return min(samples, samples_for_iterate(of, steps=budget, schedule=chosen, surrogate=surrogate))
