@@ -23,6 +23,7 @@ from sterling.claims.experiments import (
     returns,
     step_sizes,
     surrogate_choice,
+    threshold,
     visits,
 )
 from sterling.claims.finding import Finding, Judgement
@@ -81,6 +82,13 @@ TINY = {
     "restart": restart.RestartBudget(n=(8, 32), trials=20, plain=3, ratios=(1.0, 2.0, 4.0), steps=1_500),
     "surrogates": surrogate_choice.SurrogateBudget(
         n=8, samples=200, instances=3, steps=500, surrogates=("relu", "identity")
+    ),
+    "threshold": threshold.ThresholdBudget(
+        n=16,
+        instances=2,
+        damped=threshold.Growth((8, 32), (2.0, 6.0, 18.0), 1.28, steps=500, trials=8),
+        plain=threshold.Growth((4, 6), (0.05, 0.4, 3.0), 3, steps=500, trials=8),
+        settings=(threshold.Setting("relu", 4, "none", 500),),
     ),
 }
 
