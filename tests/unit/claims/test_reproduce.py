@@ -18,6 +18,7 @@ from sterling.claims.experiments import (
     fresh_data,
     input_distributions,
     learning_rates,
+    levels,
     optimisers,
     restart,
     returns,
@@ -71,6 +72,7 @@ TINY = {
     "concentration": concentration.ConcentrationBudget(n=(4, 5), samples=(50, 200), few=(10,), instances=2),
     "constants": constants.ConstantsBudget({3: 3, 4: 3}, ((4, 300),), checked=2, steps=500, factor=30),
     "online": fresh_data.FreshDataBudget(n=4, samples=20, instances=2, steps=1_500),
+    "levels": levels.LevelsBudget(n=12, samples=36, instances=2, steps=200),
     "optimisers": optimisers.OptimisersBudget(
         n=8,
         samples=200,
