@@ -8,11 +8,11 @@ from sterling.claims.experiments.threshold import Growth, Setting, ThresholdBudg
 from sterling.claims.finding import Judgement
 
 BUDGET = ThresholdBudget(
-    n=64,
+    n=128,
     instances=4,
     damped=Growth((32, 64), (3.0, 6.6, 12.0), 1.28, steps=1_000, trials=10),
     plain=Growth((6, 8), (0.05, 0.4, 3.0), 3, steps=1_000, trials=10),
-    settings=(Setting("relu", 5, "none", 3_000),),
+    settings=(Setting("relu", 4, "none", 6_000),),
 )
 
 

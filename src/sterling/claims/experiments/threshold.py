@@ -42,7 +42,7 @@ LAST = Criterion("last", "the last iterate is the teacher", ("errors",), pl.col(
 _DAMPED, _PLAIN = "damped", "plain"
 
 #: Evidence: the shares of runs that end at w* in each setting, as (decay and band, decay alone, band alone),
-#: the interval and the value of the exponent of damped runs, the law's, and the interval of plain runs.
+#: the exponent of damped runs as (value, low, high), that of the law, and that of plain runs as the first.
 RULE = Rule(
     (
         consistent(
@@ -139,7 +139,7 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
     largest = max(set(budget.damped.n))
     return CLAIM.found(
         RULE,
-        [(judged, (damped.value, *damped.ends), slope(laws[_DAMPED]), plain.ends)],
+        [(judged, (damped.value, *damped.ends), slope(laws[_DAMPED]), (plain.value, *plain.ends))],
         experiment=(
             f"Without label noise, n = {budget.n}, constant rate 1, {budget.instances} data sets each: "
             f"{'; '.join(f'{one}, {one.steps:,} steps' for one in budget.settings)}. With σ = "
