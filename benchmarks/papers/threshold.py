@@ -74,7 +74,7 @@ def interval(hits: int, trials: int) -> str:
 
 def factorial(asked: argparse.Namespace) -> None:
     """Count the runs that end at w* under each rule."""
-    sets = 4 if asked.quick else 16
+    sets = 4 if asked.quick else asked.sets
     print(f"runs that end at w*, of {sets}, n = 128; in brackets those certified to stay")
     for surrogate, ratio, batch, steps in (("relu", 4.0, None, 6_000), ("identity", 2.5, 16, 20_000)):
         instances = [draw(128, ratio * 128, trial) for trial in range(sets)]
@@ -255,6 +255,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--surrogate", nargs="+", help="of absorbed; the first one for strengths")
     parser.add_argument("--batch", type=int, help="of strengths; full by default")
     parser.add_argument("--trials", type=int, default=16, help="data sets a size, of strengths")
+    parser.add_argument("--sets", type=int, default=16, help="data sets, of factorial")
     parser.add_argument("--law", action="store_true", help="`samples_for_last` beside N₅₀, of exponent: slow")
     parser.add_argument("--threads", type=int, help="trials at a time, of exponent; all cores by default")
     asked = parser.parse_args(arguments)
