@@ -13,7 +13,8 @@ balance   n = 48, N = 1,000, σ = 0.5, ReLU, 20 data sets, a burn-in of 5,000 st
 average   n = 64, σ = 0.5, ReLU, five N with 40 data sets each, 20,000 steps. The ratio of N₅₀ lies in 0.90 to
           1.10. Its 95 % interval is a bootstrap over the data sets, which all rules share.
 
-SGD has the constant rate 0.5, momentum 0.05, Adam 0.01, Lion and SignSGD 0.003.
+SGD has the constant rate 0.5, momentum 0.05, Adam 0.01, Lion and SignSGD 0.003. `optimizers.txt` has the
+tables of the last runs.
 """
 
 from __future__ import annotations

@@ -22,9 +22,11 @@ absorbed    N where `expected_absorbed` is 0.3, 0.6 and 0.9, σ = 0.5 and 1, bot
 exponent    n = 32, 64, 128, 256, five N at each n. Success: absorbed at w*. The exponent of N₅₀ = C·n^α lies
             in 1.28 ± 0.15.
 strengths   All strengths see the same data sets. The best strength has the least N₅₀; a strength whose
-            interval reaches below that N₅₀ is not told apart from it.
+            interval reaches below that N₅₀ is not told apart from it. Where fewer than half of the runs
+            succeed at every N, the value is no measurement but the end of the search.
 
-Intervals have level 0.95: Jeffreys for shares, profile likelihood for N₅₀ and exponents.
+`threshold.txt` has the tables of the last runs. Intervals have level 0.95: Jeffreys for shares, profile
+likelihood for N₅₀ and exponents.
 """
 
 from __future__ import annotations
@@ -74,7 +76,7 @@ def interval(hits: int, trials: int) -> str:
 
 def factorial(asked: argparse.Namespace) -> None:
     """Count the runs that end at w* under each rule."""
-    sets = 4 if asked.quick else asked.sets
+    sets = 4 if asked.quick else asked.sets or 16
     print(f"runs that end at w*, of {sets}, n = 128; in brackets those certified to stay")
     for surrogate, ratio, batch, steps in (("relu", 4.0, None, 6_000), ("identity", 2.5, 16, 20_000)):
         instances = [draw(128, ratio * 128, trial) for trial in range(sets)]
@@ -126,7 +128,7 @@ def absorbed(asked: argparse.Namespace) -> None:
     ]
     outside, chi = np.zeros(2, int), np.zeros(2)
     for n, noise, surrogate, share in cells[:2] if asked.quick else cells:
-        samples, sets = sized(n, noise, surrogate, share), 20 if asked.quick else SETS.get(n, 100)
+        samples, sets = sized(n, noise, surrogate, share), asked.sets or SETS.get(n, 100)
         problem = st.Problem(n=n, samples=samples, noise=noise)
         laws = np.array(
             [
@@ -255,7 +257,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--surrogate", nargs="+", help="of absorbed; the first one for strengths")
     parser.add_argument("--batch", type=int, help="of strengths; full by default")
     parser.add_argument("--trials", type=int, default=16, help="data sets a size, of strengths")
-    parser.add_argument("--sets", type=int, default=16, help="data sets, of factorial")
+    parser.add_argument("--sets", type=int, help="data sets of a cell, of factorial and absorbed")
     parser.add_argument("--law", action="store_true", help="`samples_for_last` beside N₅₀, of exponent: slow")
     parser.add_argument("--threads", type=int, help="trials at a time, of exponent; all cores by default")
     asked = parser.parse_args(arguments)
