@@ -21,8 +21,8 @@ import numpy as np
 
 from sterling.schedules import parse_schedule
 from sterling.study import FitError, Store, Study, fit_exponent, run
-from sterling.study.kind import trial_seeds
 from sterling.study.place import Placement
+from sterling.study.seeds import trial_seeds
 from sterling.study.store import encode, frame_of
 from sterling.study.trial import Batch, run_batch
 

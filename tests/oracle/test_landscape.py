@@ -9,6 +9,8 @@ from hypothesis import strategies as some
 
 import sterling as st
 from sterling.landscapes.landscape import landscape, number_of, signs_of
+from sterling.model.signal import signal_of
+from sterling.surrogates import get_surrogate
 from sterling.theory import population_coefficients
 from tests.oracle.naive import loss_and_gradient
 from tests.support import PIECEWISE
@@ -117,3 +119,36 @@ def test_sums_of_64_bits():
     instance = st.Instance(inputs, labels, np.array([0.7310294, -1.30192]))
     assert (1 << 31) // (2 * instance.coefficient_bound * instance.code_bound) < 4
     assert_equal(landscape(instance, "relu"), instance, "relu", by_definition=False)
+
+
+@pytest.mark.parametrize("surrogate", ["relu", "identity"])
+@pytest.mark.parametrize("damping", [0.1, 0.5, 1.5])
+def test_damped_absorption_is_that_of_the_definition(surrogate, damping):
+    """b_k·G_k ≤ θS for every k, state by state; and a run from each absorbing state stays there."""
+    counts = []
+    for seed in range(4):
+        inputs = "rademacher" if seed % 2 else "gaussian"
+        instance = st.Problem(n=6, samples=40, noise=0.5, inputs=inputs).draw(seed)
+        hold = damping * signal_of(instance, get_surrogate(surrogate))
+        found = st.landscape(instance, surrogate, damping=damping)
+        expected = [
+            state
+            for state in range(64)
+            if (found.signs(state) * instance.gradient(found.signs(state), surrogate) <= hold).all()
+        ]
+        assert found.absorbing_states.tolist() == expected
+        counts.append(len(expected))
+        for state in expected[:3]:
+            start = found.signs(state) * 0.01
+            optimizer = st.SGD(damping=damping)
+            orbit = st.train(instance, 3000, surrogate=surrogate, init=start, optimizer=optimizer)
+            assert orbit.verdict.absorbed
+            assert orbit.stats.flips == 0
+    assert max(counts) > 0 or damping < 1
+
+
+def test_damping_zero_is_the_plain_landscape():
+    instance = st.Problem(n=7, samples=60, noise=0.3).draw(1)
+    plain, zero = st.landscape(instance), st.landscape(instance, damping=0.0)
+    assert zero.absorbing_states.tolist() == plain.absorbing_states.tolist()
+    assert zero.sentence() == plain.sentence()

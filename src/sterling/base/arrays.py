@@ -10,13 +10,14 @@ import numpy as np
 from sterling.errors import InputError, InputTypeError
 
 
-def check_signs(signs, n: int, what: str) -> np.ndarray:
-    """Return signs as int8 (n,), or raise InputError if they are not n values −1 or +1."""
+def check_signs(signs, n: int, what: str, levels: tuple[int, ...] = (-1, 1)) -> np.ndarray:
+    """Return n signs, or n of other ``levels``, as int8 (n,); raise InputError for other values."""
     array = _array(signs, what)
     _check_shape(array, what, (n,), f"n={n}")
-    wrong = ~np.isin(array, (-1, 1))
+    wrong = ~np.isin(array, levels)
     if wrong.any():
-        raise InputError(f"{what} must be -1 or +1; entry {int(wrong.argmax())} is not", argument=what)
+        allowed = "-1 or +1" if len(levels) == 2 else f"one of {', '.join(map(str, levels))}"
+        raise InputError(f"{what} must be {allowed}; entry {int(wrong.argmax())} is not", argument=what)
     return array.astype(np.int8)
 
 

@@ -153,19 +153,6 @@ class Pool:
                 del running[future]
 
 
-def for_each(work: Callable[[Any], Any], items: Iterable[Any], threads: int | None = None) -> None:
-    """Call ``work`` for each item, in threads where there are cores; it should release the GIL."""
-    listed = list(items)
-    count = min(len(listed), thread_count(threads))
-    if count < 2:
-        for item in listed:
-            work(item)
-        return
-    with ThreadPoolExecutor(count) as executor:
-        for _ in executor.map(work, listed):  # an error or Ctrl-C cancels what has not begun
-            pass
-
-
 def _alone(work: Callable[[Item], Value], item: Item) -> Value:
     """Do the work as one among several: it leaves the other cores to them."""
     with one_core():

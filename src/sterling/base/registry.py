@@ -69,11 +69,11 @@ class Registry(dict[str, T], Generic[T]):
 
 
 def register(thing: T) -> T:
-    """Register a surrogate, an input family or a kind of trial, so that its name works everywhere.
+    """Register a surrogate, an input family, an optimiser or a kind of trial: its name then works everywhere.
 
     Parameters
     ----------
-    thing : Surrogate, subclass of Family, or Kind
+    thing : Surrogate, subclass of Family or Optimizer, or Kind
         An object with a ``name``. It replaces any earlier one that was registered under that name.
 
     Returns
@@ -90,7 +90,7 @@ def register(thing: T) -> T:
     -----
     Another process, such as a worker of a cluster, knows only what was registered in it. A package registers
     its objects in every process by entry points of the same names, in the groups ``sterling.surrogates``,
-    ``sterling.families`` and ``sterling.kinds``.
+    ``sterling.families``, ``sterling.optimizers`` and ``sterling.kinds``.
 
     Examples
     --------

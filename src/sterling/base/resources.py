@@ -1,7 +1,7 @@
 """Cores and memory that this process may use, asked before work is shared out and before large allocations.
 
 Affinity counts, and so do CPU quotas and memory limits of control groups (version 2: containers, batch
-systems). How work runs on the cores is in `pool.py`.
+systems). Work that takes longer, or other workers, is for `pool.py`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from sterling.base import checks
 from sterling.errors import CapacityError
@@ -115,3 +116,18 @@ def _groups() -> tuple[Path, ...]:
         return ()
     own = _GROUPS / path
     return tuple(group for group in (own, *own.parents) if group.is_relative_to(_GROUPS))
+
+
+def for_each(work: Callable[[Any], Any], items: Iterable[Any], threads: int | None = None) -> None:
+    """Call ``work`` for each item, in threads where there are cores; it should release the GIL."""
+    listed = list(items)
+    count = min(len(listed), thread_count(threads))
+    if count < 2:
+        for item in listed:
+            work(item)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(count) as executor:
+        for _ in executor.map(work, listed):  # an error or Ctrl-C cancels what has not begun
+            pass

@@ -84,16 +84,14 @@ def mean(name: str, values: ArrayLike, unit: str = "", how: str = "t over data s
 
 @dataclass(frozen=True)
 class Reference:
-    """A number from theory, shown beside a measured one.
-
-    ``kind`` is one of `sterling.theory.labels.KINDS`; every page shows it.
-    """
+    """A number from theory. ``kind`` is one of `sterling.theory.labels.KINDS`; every page shows it."""
 
     name: str
     value: float
     kind: str
     source: str
     unit: str = ""
+    beside: bool = False  # whether it is about the headline, so that a summary shows the two side by side
 
     def __post_init__(self) -> None:
         checks.choice(self.kind, "kind", KINDS)
@@ -114,54 +112,29 @@ def picture(title: str, draw: Callable[..., str], *given: Any, **named: Any) -> 
 
 @dataclass(frozen=True)
 class Statement:
-    """The statement of a source.
+    """The statement of a source."""
 
-    Attributes
-    ----------
-    key : str
-        "P1" … "P5" as in docs/science, or a short name such as "constants".
-    title, statement : str
-        The claim in a few words, and in a sentence.
-    kind, source : str
-        One of `sterling.theory.labels.KINDS`, and where it comes from.
-    """
-
-    key: str
-    title: str
-    statement: str
-    kind: str
+    key: str  # "P1" … "P5" as in docs/science, or a short name such as "constants"
+    title: str  # the claim in a few words
+    statement: str  # in a sentence
+    kind: str  # one of `sterling.theory.labels.KINDS`
     source: str
 
 
 @dataclass(frozen=True)
 class Finding(Statement):
-    """The result of one claim.
+    """The result of one claim."""
 
-    Attributes
-    ----------
-    experiment, reason : str
-        What was done, and the reason of the judgement, with the numbers that were used and measured.
-    tables : dict of name to Polars frame
-        The raw rows; each becomes NAME.parquet beside the page.
-    notes : tuple of str
-        Undecided trials, poor fits, dependence on the budget, and the like.
-    seconds : float
-        Duration of the experiment in this call, close to zero if all rows were stored.
-    rule : str
-        The rule of the judgement: "Consistent where …; contradicted where …; not decided otherwise." Its
-        numbers come from the code that judges.
-    """
-
-    experiment: str
+    experiment: str  # what was done, with the numbers that were used
     judgement: Judgement
-    reason: str
+    reason: str  # of the judgement, with the numbers that were measured
     measured: tuple[Measured, ...] = ()
     references: tuple[Reference, ...] = ()
     pictures: tuple[Picture, ...] = ()
-    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    seconds: float = 0.0
-    rule: str = ""
+    tables: dict[str, pl.DataFrame] = field(default_factory=dict)  # raw rows by the name of their file
+    notes: tuple[str, ...] = ()  # undecided trials, poor fits, dependence on the budget, and the like
+    seconds: float = 0.0  # duration of the experiment in this call; rows in the store take none
+    rule: str = ""  # in words; its numbers come from the code that judges
 
     def __post_init__(self) -> None:
         checks.choice(self.kind, "kind", KINDS)
@@ -170,3 +143,8 @@ class Finding(Statement):
     def headline(self) -> Measured | None:
         """The number in the summary table: the first measured one."""
         return self.measured[0] if self.measured else None
+
+    @property
+    def theory(self) -> tuple[Reference, ...]:
+        """What theory says about the headline."""
+        return tuple(one for one in self.references if one.beside)

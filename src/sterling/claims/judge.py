@@ -25,17 +25,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Rule:
-    """Cases that exclude each other; if no case holds, the judgement is "not decided".
-
-    Attributes
-    ----------
-    cases : tuple of Case
-    note : str
-        Whole sentences that follow the cases.
-    """
+    """Cases that exclude each other; if no case holds, the judgement is "not decided"."""
 
     cases: tuple[Case, ...]
-    note: str = ""
+    note: str = ""  # whole sentences that follow the cases
 
     def judge(self, pieces: Iterable[tuple[Any, ...]]) -> Judgement:
         """Judge every piece of evidence and return the common judgement.
@@ -43,17 +36,14 @@ class Rule:
         This is "contradicted" if one piece is, else "not decided" if one piece is or there is no evidence,
         else "far inside" if all pieces are, else "consistent".
         """
-        found = {self._judge(piece) for piece in pieces}
+        found = {
+            next((case.judgement for case in self.cases if case.holds(*piece)), Judgement.NOT_DECIDED)
+            for piece in pieces
+        }
         for judgement in (Judgement.CONTRADICTED, Judgement.NOT_DECIDED, Judgement.CONSISTENT):
             if judgement in found:
                 return judgement
         return Judgement.FAR_INSIDE if found else Judgement.NOT_DECIDED
-
-    def _judge(self, piece: tuple[Any, ...]) -> Judgement:
-        for case in self.cases:
-            if case.holds(*piece):
-                return case.judgement
-        return Judgement.NOT_DECIDED
 
     @property
     def words(self) -> str:

@@ -8,7 +8,7 @@ dual vector of the bound. Both are exact, so one run below both would contradict
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -62,17 +62,17 @@ def prove(context: Context, budget: ProofsBudget, noise: float) -> tuple[pl.Data
 
 
 def with_bounds(runs: pl.DataFrame, certificates: pl.DataFrame) -> pl.DataFrame:
-    """Return runs with ``bound``, of the share of mass at w* in the long run, and ``term``."""
+    """Return runs with ``bound``, of the share of mass at w* in the long run, and ``term``: how far a run may
+    lie below its bound because it is finite.
+    """
     rows = runs.join(certificates.select(*_SET, "duals", "steepest", bound="by_balance"), on=_SET)
-    term = pl.Series("term", [_term(row) for row in rows.iter_rows(named=True)])
+    terms = [
+        np.dot(row["duals"], np.abs(row["start_latent"]) + row["largest_step"] * row["steepest"])
+        / row["mass"]
+        for row in rows.iter_rows(named=True)
+    ]
     names = (*_SET, "schedule", "start", "verdict", "mass", "mass_occupancy", "bound")
-    return rows.select(*names).with_columns(term)
-
-
-def _term(row: dict[str, Any]) -> float:
-    """Return how far a run may lie below its bound because it is finite."""
-    slack = np.abs(row["start_latent"]) + row["largest_step"] * row["steepest"]
-    return float(np.dot(row["duals"], slack)) / row["mass"]
+    return rows.select(*names, pl.Series("term", terms, pl.Float64))
 
 
 def below(runs: pl.DataFrame) -> int:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from sterling.base.text import number
+from sterling.claims.claim import SCIENCE
 from sterling.claims.context import Context
-from sterling.claims.finding import Measured
+from sterling.claims.finding import Measured, Reference
 from sterling.claims.judge import Rule, bound
+from sterling.model.problem import Problem
 from sterling.study.fit import POOR, ExponentFit
-from sterling.study.report import SeriesFit, fit_store
+from sterling.study.report import SeriesFit, fit_store, slope
 from sterling.study.store import Store
+from sterling.theory import samples_for_proof
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ def growth_rule(what: str, value: float) -> Rule:
         what,
         value,
         f"Where no power law fits (p < {POOR:g}), the exponent between the two largest dimensions is judged "
-        "as well, because the theorem is about large n.",
+        "as well. No finite run can contradict the theorem: it is about large n and leaves a constant open. "
+        "These runs could contradict that its order holds over these n.",
     )
 
 
@@ -131,9 +133,24 @@ def growth_sentence(what: str, series: SeriesFit) -> str:
     return f"{text}."
 
 
-def local_exponent(law: dict[int, float]) -> float:
-    """Return the exponent of the power law that is nearest to a law N(n)."""
-    return float(np.polyfit(np.log(list(law)), np.log(list(law.values())), 1)[0])
+def law_exponents(series: SeriesFit, name: str, source: str, beside: bool = False) -> list[Reference]:
+    """Return the exponent of the mean-field law over the dimensions that were run, if there is a law."""
+    return [
+        Reference(name, one.exponent, one.kind, source, beside=beside)
+        for one in series.expected
+        if one.kind == "mean-field"
+    ]
+
+
+def proved_here(claim: str, budget: ScalingBudget) -> Reference:
+    """Return the exponent, over the dimensions run, of the samples that our theorem needs."""
+    law = {n: samples_for_proof(Problem(n, 1, noise=budget.noise), claim=claim) for n in budget.n}
+    largest = budget.n[-1]
+    name = (
+        f"proved here, with constants: exponent over the dimensions run, σ = {budget.noise:g}; at n = "
+        f"{largest}, N = {law[largest]:,.0f} for 95 % of the data sets"
+    )
+    return Reference(name, slope(law), "exact", f"{SCIENCE}, 13")
 
 
 def notes_on(series: list[SeriesFit], label: str) -> list[str]:

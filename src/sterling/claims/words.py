@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 #: Values that statements are about, such as the proved exponents.
 MARKS = (-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0)
-_LEADING = 3
 _MORE = 4  # largest number of extra decimals of an interval
 
 
@@ -42,7 +41,6 @@ def decimals_of(measured: Measured, beside: Sequence[Reference] = ()) -> int | N
 
 
 def _same_side(end: float, mark: float, decimals: int) -> bool:
-    """Return whether rounding keeps an end of an interval on the same side of a value."""
     shown = round(end, max(0, decimals))
     return (shown > mark, shown < mark) == (end > mark, end < mark)
 
@@ -90,12 +88,6 @@ def places(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
 def listed(values: Iterable[float]) -> str:
     """Return numbers with commas between them."""
     return ", ".join(map(number, values))
-
-
-def leading(references: Sequence[Reference]) -> tuple[Sequence[Reference], int]:
-    """Return the references that a summary shows, at most three, and the number of the others."""
-    shown = references if len(references) <= _LEADING else references[: _LEADING - 1]
-    return shown, len(references) - len(shown)
 
 
 def level(one: Measured) -> str:

@@ -77,7 +77,6 @@ def _examined(source: str) -> "Audit":
 
 
 def _call(source: str) -> Any:
-    """Import the user's function, call it and return its result."""
     if _NAME.fullmatch(source) is None:
         raise InputError(f"{source!r} is not a function: give MODULE:FUNCTION, such as train:make_model")
     module, _, name = source.partition(":")

@@ -42,9 +42,9 @@ def certify(
 ) -> None:
     """Prove for one data set that training keeps returning to the teacher, and that its average is right.
 
-    The proof holds for every start and for all bounded step sizes whose sum is infinite. Without label noise
-    runs come to rest, so give --noise to see recurrence. The data are drawn from a problem, or read from
-    FILE; n may be at most 24.
+    The proof holds for every start and for all bounded step sizes whose sum is infinite, without damping.
+    Without label noise runs come to rest, so give --noise to see recurrence. The data are drawn from a
+    problem, or read from FILE; n may be at most 24.
     """
     from sterling.landscapes.certificate import certify as prove
     from sterling.landscapes.landscape import check_dimension, check_surrogate

@@ -44,6 +44,5 @@ def explore(
 
 
 def _has_screen() -> bool:
-    """Whether a person can see a browser: a terminal, and a screen."""
     named = any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
     return sys.stdout.isatty() and (named or sys.platform in ("win32", "darwin"))

@@ -46,6 +46,10 @@ def landscape(
     keep_constant: options.KeepConstant = False,
     normalize: options.Normalize = "none",
     surrogate: options.PiecewiseConstant = "relu",
+    damping: Annotated[
+        float,
+        run_option(help="Damping of the runs, in units of the pull on one wrong weight.", metavar="THETA"),
+    ] = 0.0,
     gaussian: Annotated[
         bool,
         run_option(
@@ -89,7 +93,8 @@ def landscape(
     drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
     read = {"labels": labels, "precision": precision, "keep_constant": keep_constant}
     instance = load(data, drawn, read, readout, normalize, _USUAL)
-    found = visit(instance, surrogate, gaussian=gaussian or None, threads=threads, progress=not quiet)
+    known = gaussian or None
+    found = visit(instance, surrogate, damping=damping, gaussian=known, threads=threads, progress=not quiet)
     ends, stopped = None, None
     if basins is not None:
         most = 1_000_000 if steps is None else steps
@@ -117,11 +122,11 @@ def _print(found: "Landscape", ends: "Basins | None") -> None:
     if ends is not None:
         rows += _basin_rows(found, ends)
     colour = "green" if found.trap_free else "red"
-    print_verdict(about(found.instance, found.surrogate), verdict, colour, found.sentence(), rows)
+    damped = f" · damping {found.damping:g}" if found.damping else ""
+    print_verdict(about(found.instance, found.surrogate) + damped, verdict, colour, found.sentence(), rows)
 
 
 def _basin_rows(found: "Landscape", ends: "Basins") -> list[tuple[str, str]]:
-    """Return the largest basins in words."""
     rows = [("starts", f"{ends.starts:,}: " + ", ".join(f"{v:,} {k}" for k, v in ends.verdicts.items()))]
     home = "the lowest minimiser" if found.instance.teacher is None else "the teacher"
     largest = zip(ends.shares[:_SHOWN_BASINS], ends.distance[:_SHOWN_BASINS], strict=True)

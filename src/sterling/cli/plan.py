@@ -151,7 +151,6 @@ def _measured(need: "Need") -> str:
 
 
 def _expected(found: "Plan") -> str:
-    """Return what to expect of the samples that were given."""
     expected = found.expected
     given = f"With {expected.samples:,} samples"
     if not expected.reaches:

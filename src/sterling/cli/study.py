@@ -1,9 +1,8 @@
 """`sterling study`: run, status, fit, plot and export, over the functions of `sterling.study`."""
 
 import contextlib
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,10 +10,6 @@ from sterling.cli import options
 from sterling.cli.options import FILE, PICTURES, Group, add_verb, check_targets, output, run_option
 from sterling.cli.render import FAILED, print_json, speaker
 from sterling.errors import InputError
-
-if TYPE_CHECKING:
-    from sterling.study.fit import ExponentFit
-    from sterling.study.report import Expected, SeriesFit, Status
 
 #: Brackets of tables are escaped, for Rich takes them for markup.
 _HELP = """Run many trials over a grid of problems; resume, fit, draw and export them.
@@ -129,7 +124,7 @@ def run_study(
         for message in outcome.messages:
             typer.echo(message)
         if not quiet:
-            _print_status(status(store))
+            typer.echo(status(store).summary())
     if outcome.reason == "interrupted":
         raise KeyboardInterrupt(f"interrupted; continue with: sterling study run {store.folder}")
 
@@ -142,7 +137,7 @@ def show_status(folder: _Folder, json: options.Json = False) -> None:
     if json:
         print_json(found.to_dict())
     else:
-        _print_status(found)
+        typer.echo(found.summary())
 
 
 def fit(folder: _Folder, criterion: _Criterion = None, json: options.Json = False) -> None:
@@ -158,8 +153,7 @@ def fit(folder: _Folder, criterion: _Criterion = None, json: options.Json = Fals
     elif not fits:
         typer.echo("there are no trials yet: run the study first")
     else:
-        for one in fits:
-            _print_fit(one)
+        typer.echo("\n\n".join(one.summary() for one in fits))
     if not any(one.fit for one in fits):
         raise typer.Exit(FAILED)
 
@@ -212,60 +206,3 @@ add_verb(app, show_status, "status")
 add_verb(app, fit)
 add_verb(app, plot)
 add_verb(app, export)
-
-
-def _print_status(found: "Status") -> None:
-    from sterling.base.text import readable_time
-
-    study = found.study
-    planned = f" of {found.planned:,}" if found.planned else ""
-    extra = f", and {found.extra:,} beyond the plan" if found.extra else ""
-    name = "".join(letter if letter.isprintable() else "�" for letter in study.name)
-    typer.echo(f"{name}: {found.done:,}{planned} trials done{extra}")
-    if found.target is not None:
-        what = "exponent" if found.target == "exponent" else "share of successes in a cell"
-        now = "not known yet" if found.widest is None or math.isinf(found.widest) else f"{found.widest:.3g}"
-        typer.echo(f"target: {what} known to {found.target_width:g}; widest interval now: {now}")
-    for one in found.fits:
-        now = f"a = {_exponent(one.fit)}" if one.fit else f"no fit: {one.refusal}"
-        typer.echo(f"{one.criterion} ({one.title}): {now}")
-    if found.reached:
-        typer.echo("nothing is left to do")
-    elif found.work_left is not None:
-        typer.echo(f"left: about {readable_time(found.work_left)} of work on one core")
-
-
-def _print_fit(one: "SeriesFit") -> None:
-    lines, fit = [f"{one.criterion}: {one.meaning} ({one.title})"], one.fit
-    if fit is None:
-        lines.append(f"no fit: {one.refusal}")
-    else:
-        lines.append(
-            f"N50 = C n^a: a = {_exponent(fit)}, C = {fit.constant:.4g} [{fit.constant_low:.4g}, "
-            f"{fit.constant_high:.4g}], {fit.trials:,} trials"
-        )
-        alone = [f"n={at.n} {_size(at.samples)} [{_size(at.low)}, {_size(at.high)}]" for at in fit.thresholds]
-        lines += [f"N50 alone: {'; '.join(alone)}"] if alone else []
-        lines += [_law(law) for law in one.expected]
-        if not math.isnan(fit.p_value):
-            lines.append(f"test of curvature: p = {fit.p_value:.2g}")
-        lines += [f"undecided trials left out: a = {_exponent(one.left_out)}"] if one.left_out else []
-        lines += one.notes
-    typer.echo("\n  ".join(lines))
-
-
-def _exponent(fit: "ExponentFit") -> str:
-    return f"{fit.exponent:.4g} [{fit.exponent_low:.4g}, {fit.exponent_high:.4g}]"
-
-
-def _size(samples: float) -> str:
-    from sterling.base.text import number
-
-    return number(samples) if samples >= 1 else "below 1"
-
-
-def _law(law: "Expected") -> str:
-    if not law.samples:
-        return f"{law.kind}: a = {law.exponent:.4g} suffices ({law.source})"
-    sizes = ", ".join(f"n={n} {_size(size)}" for n, size in law.samples.items())
-    return f"{law.kind}: a = {law.exponent:.3g} over these n; N50 {sizes}"

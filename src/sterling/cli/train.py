@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from sterling.cli.options import (
     PAGES,
     PICTURES,
     SCHEDULE,
+    SEED,
     SURROGATE,
     TABLES,
     check_targets,
@@ -24,7 +26,7 @@ from sterling.cli.options import (
     start,
 )
 from sterling.cli.render import note, print_json, print_verdict, speaker, write_table
-from sterling.errors import CheckpointError, StoreError
+from sterling.errors import CheckpointError, InputError, StoreError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +49,7 @@ def train(
     precision: options.Precision = None,
     keep_constant: options.KeepConstant = False,
     normalize: options.Normalize = "none",
+    levels: options.Levels = 2,
     steps: Annotated[
         int, run_option(help="Number of steps, such as 1000000, 1_000_000 or 1e6.", **COUNT)
     ] = 1_000_000,
@@ -59,6 +62,21 @@ def train(
             metavar="EVERY,SCALE",
         ),
     ] = None,
+    optimizer: Annotated[
+        str,
+        run_option(
+            help="Optimiser: sgd, adam, lion, signsgd or bop, with options such as sgd:damping=0.5.",
+            metavar="NAME",
+        ),
+    ] = "sgd",
+    batch: Annotated[
+        str | None,
+        run_option(
+            help="Samples of one step: SIZE, or SIZE,replace to draw each one independently. \\[all]",
+            metavar="SIZE",
+        ),
+    ] = None,
+    batch_seed: Annotated[int | None, run_option(help="Random seed of the batches. \\[0]", **SEED)] = None,
     init: Annotated[
         Any,
         run_option(
@@ -70,7 +88,7 @@ def train(
     engine: Annotated[
         str,
         run_option(
-            help="Engine: event (from flip to flip), dense (every step) or auto; results are the same.",
+            help="Engine: event (from flip to flip), step or dense (every step), or auto: the fastest.",
             metavar="NAME",
         ),
     ] = "auto",
@@ -109,7 +127,7 @@ def train(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a two-layer network with binary weights, and report how the run ended.
+    """Train a two-layer network with binary or other quantised weights, and report how the run ended.
 
     The data are drawn from a problem, or read from FILE. Ctrl-C stops the run with exit code 130 and
     shows the results so far. With --checkpoint, the same command continues the run.
@@ -118,6 +136,7 @@ def train(
     from sterling.dynamics.options import Options, initial_latent
     from sterling.dynamics.restart import parse_restart
     from sterling.dynamics.run import begin
+    from sterling.optimizers.batch import parse_batch
     from sterling.plot.style import VERDICT_COLOURS
     from sterling.schedules import parse_schedule
 
@@ -130,11 +149,16 @@ def train(
         (out, "--out"),
         (checkpoint, "--checkpoint"),
     )
+    if batch_seed is not None and batch is None:
+        raise InputError("--batch-seed needs --batch: give --batch SIZE too, or drop --batch-seed")
     settings = Options(
         steps=steps,
         schedule=None if schedule is None else parse_schedule(schedule),  # type: ignore[arg-type]
         surrogate=surrogate,  # type: ignore[arg-type]
         restart=None if restart is None else parse_restart(restart),
+        optimizer=optimizer,  # type: ignore[arg-type]
+        batch=None if batch is None else parse_batch(batch),
+        seed=batch_seed or 0,
         engine=engine,
         record=("recurrence", *(("flips",) if record or plot or report or out else ())),
         progress=not quiet,
@@ -146,13 +170,15 @@ def train(
     say = speaker(quiet)
     drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
     read = {"labels": labels, "precision": precision, "keep_constant": keep_constant}
-    instance = load(data, drawn, read, readout, normalize)
-    latent = initial_latent(instance.n, 0 if init is None else init)
+    instance = load(data, drawn, read, readout, normalize, levels=levels)
+    latent = initial_latent(instance.n, 0 if init is None else init, instance.levels)
     stopped: BaseException | None = None
     try:
         if settings.checkpoint is not None and settings.checkpoint.exists():
-            orbit = _go_on(instance, settings, latent, engine, say)
+            orbit = _go_on(instance, settings, latent, say)
         else:
+            if schedule is None and not settings.plain:
+                _say_rate(settings.for_data(instance), say)
             orbit = begin(instance, settings, latent)
     except (KeyboardInterrupt, StoreError) as problem:
         if not hasattr(problem, "orbit"):
@@ -168,7 +194,8 @@ def train(
     finally:  # a full stdout must not cost the files
         files = {"run saved": out, "picture": plot, "report": report}
         files |= {"weights": weights, "predictions": predictions}
-        _write(orbit, instance, say, stopped is not None, files)
+        if any(files.values()):
+            _write(orbit, instance, say, stopped is not None, files)
     if isinstance(stopped, KeyboardInterrupt):
         how = "use --checkpoint FILE to be able to continue"
         if stopped.__cause__ is not None:
@@ -180,16 +207,30 @@ def train(
         raise stopped
 
 
+def _say_rate(settings: "Options", say: Callable[[str], None]) -> None:
+    """Say which step size a damped run takes by default."""
+    from sterling.dynamics.options import BATCH_MEMORY, FULL_MEMORY
+
+    optimizer = settings.optimizer
+    if optimizer.damping > 0 and not optimizer.scale_free:
+        memory = FULL_MEMORY if settings.batch is None else BATCH_MEMORY
+        rate = settings.schedule.at(0)
+        size = f"1/({memory} θS)" if settings.levels == 2 else f"Δ/2 · 1/({memory} θS)"
+        say(f"the run is damped, so its step size is {size}, as --schedule constant:{rate!r} gives")
+
+
 def _go_on(
-    instance: "Instance", settings: "Options", latent: "np.ndarray", engine: str, say: Callable[[str], None]
+    instance: "Instance", settings: "Options", latent: "np.ndarray", say: Callable[[str], None]
 ) -> "Orbit":
-    """Continue the run from its checkpoint."""
     from sterling.dynamics.orbit import Orbit
     from sterling.dynamics.run import go_on
 
-    path = settings.checkpoint
+    path, engine = settings.checkpoint, settings.engine
     assert path is not None
     orbit = Orbit.load(path)
+    same = orbit.instance.get("fingerprint") == instance.fingerprint
+    # Flips depend on the bits of S, which another machine may round differently.
+    settings = replace(settings, signal=orbit._course.signal if same else 0.0).for_data(instance)
     _check_same(orbit, instance, settings, latent, engine)
     if "flips" in settings.record and not orbit.recorded:
         note(f"warning: {path} holds no flips, so none will be drawn or saved; start anew to record them")
@@ -213,6 +254,12 @@ def _check_same(
         differences.append(f"other data ({there}, not {here})" if there != here else f"other data of {here}")
     elif (latent != orbit.start_latent).any():
         differences.append("another --init")
+    if orbit.optimizer != settings.optimizer:
+        differences.append(f"the optimizer {orbit.optimizer}")
+    if orbit.batch != settings.batch:
+        differences.append("no batches" if orbit.batch is None else f"batches of {orbit.batch}")
+    elif orbit.batch is not None and orbit.seed != settings.seed:
+        differences.append("another --batch-seed")
     if orbit.schedule != settings.schedule:
         differences.append(f"step sizes {orbit.schedule}")
     if orbit.restart != settings.restart:
@@ -241,7 +288,6 @@ def _write(
     interrupted: bool,
     files: Mapping[str, Path | None],
 ) -> None:
-    """Write the files that were asked for, named by what they hold."""
     from sterling.dynamics.learned import predictions_table, weights_table
 
     for what, path in files.items():

@@ -13,6 +13,7 @@ import numpy as np
 
 from sterling.base.resources import available_memory
 from sterling.dynamics import kernels, lookup, passes, sums
+from sterling.dynamics.motion import Movement
 from sterling.dynamics.state import ANCHOR, EVENTS, GROW, READ, Log, RunState
 from sterling.errors import InputError
 from sterling.exact.grid import aligned_zeros, padded_width
@@ -60,7 +61,11 @@ class EventEngine:
         if motion != PLAIN:
             from sterling.dynamics import relax
 
-            self.kernel, self.schedule = relax.advance, relax.way_of(motion, arguments, n)
+            movement = Movement(motion, arguments)
+            kind, rate, _, sums = movement.clock
+            numbers = *motion, movement.hold, *arguments, kind, rate, sums
+            self.kernel = relax.advance
+            self.schedule = relax.Way._make((*numbers, *np.empty((4, n)), np.empty(relax.SHORT)))
         if INTERPRETED or instance.grid.rows.size < _SPLIT:
             threads = 1
         threads = min(threads, _MOST_THREADS)

@@ -1,7 +1,7 @@
 """The outcome of a run in words and tables: its verdict, its weights by feature, and their predictions.
 
-Weights are decoded in two ways: the last iterate, and the sign of the time average. If the teacher is
-unknown, the best state seen is a third.
+Weights are decoded in two ways: the last iterate, and the sign (nearest level) of the time average. If the
+teacher is unknown, the best state seen is a third.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _ADVICE = {
 
 
 def weights_table(orbit: Orbit) -> pl.DataFrame:
-    """Return a row for each weight: its feature, and its sign in last iterate, time average and reference.
-    The last column is the time average in units of 1/√n, from −1 to 1.
+    """Return a row for each weight: its feature, and its sign or level in last iterate, time average and
+    reference. The last column is the time average in units of 1/√n.
     """
     import polars as pl
 
@@ -43,7 +43,7 @@ def weights_table(orbit: Orbit) -> pl.DataFrame:
             "last": orbit.signs,
             "average": orbit.ergodic_signs,
             reference: orbit.reference,
-            "time_average": (orbit.ergodic_mean * math.sqrt(orbit.n)).round(12),  # ±1 if it never flipped
+            "time_average": (orbit.ergodic_mean * math.sqrt(orbit.n)).round(12),  # whole if it never flipped
         }
     )
 
@@ -67,6 +67,8 @@ def data_line(about: dict) -> str:
         parts.insert(0, str(origin["file"]))
     if "labels" in origin:
         parts.insert(1, f"labels in {origin['labels']!r}")
+    if "levels" in about:
+        parts.append(f"{about['levels']} levels")
     if "noise" in origin:
         parts.append(f"σ = {origin['noise']:g}")
     if "inputs" in origin:
@@ -77,7 +79,7 @@ def data_line(about: dict) -> str:
 
 
 def problem_line(orbit: Orbit) -> str:
-    """Return one line that describes a run: data, surrogate, step sizes.
+    """Return one line that describes a run: data, surrogate, step sizes, and what differs from plain SGD.
 
     Users' names are not escaped for Matplotlib; see `sterling.plot.style.escaped`.
     """
@@ -88,10 +90,22 @@ def problem_line(orbit: Orbit) -> str:
         values = f"rate {schedule.rate:g}"
     else:
         values = f"{len(schedule.to_dict()['rates'])} rates"
-    line = f"{data_line(orbit.instance)} · surrogate {orbit.surrogate} · {schedule.kind} steps ({values})"
+    parts = [data_line(orbit.instance), f"surrogate {orbit.surrogate}"]
+    if orbit.optimizer.name != "bop":  # which has no step sizes
+        parts.append(f"{schedule.kind} steps ({values})")
     if restart is not None:
-        line += f" · restart every {counted(restart.every, 'step')} (scale {restart.scale:g})"
-    return line
+        parts.append(f"restart every {counted(restart.every, 'step')} (scale {restart.scale:g})")
+    if not orbit._plain:
+        parts += [f"{name} {text}" for name, text in orbit._method()]
+    return " · ".join(parts)
+
+
+def where_it_holds(orbit: Orbit) -> str:
+    """Return what absorption depends on besides data and surrogate, in brackets; empty for plain SGD."""
+    optimizer = orbit.optimizer
+    if optimizer.damping > 0:
+        return f" (at damping {optimizer.damping:g})"
+    return " (with this optimizer)" if optimizer.band > 0 else ""
 
 
 def meaning(orbit: Orbit) -> str:
@@ -100,8 +114,8 @@ def meaning(orbit: Orbit) -> str:
     if reference != "teacher":
         if orbit.verdict is Verdict.TRAPPED:
             return (
-                "Absorbed where not every label is right: no step size and no patience will help; more "
-                "samples or normalised features may."
+                f"Absorbed{where_it_holds(orbit)} where not every label is right: no step size and no "
+                "patience will help; more samples or normalised features may."
             )
         if orbit.verdict is Verdict.RECURRENT:
             return (
@@ -109,6 +123,13 @@ def meaning(orbit: Orbit) -> str:
                 "data, or take more samples."
             )
     words = orbit.verdict.meaning.replace("reference", reference)
+    if not orbit._plain:
+        words = words.replace("absorbed", f"absorbed{where_it_holds(orbit)}")
+    if orbit._rest == 1:
+        words = words.replace(
+            "the weights never change again",
+            "the gradient turns no weight, but what the optimizer remembers still may",
+        )
     if orbit.verdict is Verdict.RECURRENT and not orbit.errors:
         often = f"right only by chance, as in {percent(orbit.occupancy, 2)} of the steps"
         words = words.replace(": ", f", so the last iterate is {often}: ")

@@ -19,9 +19,9 @@ from sterling.optimizers.batch import Batch
 _TINY = 5e-324
 
 
-def motion_of(optimizer: Optimizer, batch: Batch | None, signal: float) -> Motion | None:
+def motion_of(optimizer: Optimizer, batch: Batch | None, signal: float, levels: int = 2) -> Motion | None:
     """Return how latents move between two flips; None where every step has to be taken."""
-    return optimizer._motion(signal) if batch is None and optimizer._built_in else None
+    return optimizer._motion(signal) if batch is None and optimizer._built_in and levels == 2 else None
 
 
 class Movement:
@@ -48,6 +48,14 @@ class Movement:
             return gradient
         pull, back, kappa, _ = self.motion
         return (pull * gradient - back * signs) + kappa * latent
+
+    def reach(self, gradient: np.ndarray, latent: np.ndarray, signs: np.ndarray) -> float:
+        """Return M at the next flip; some weight must be pushed to turn."""
+        coming = self.push(gradient, signs) > 0
+        force = self.force(gradient, latent, signs) * signs
+        away = np.abs(latent + self.motion.band * signs)
+        with np.errstate(divide="ignore", over="ignore"):
+            return 1 / np.max(force[coming] / away[coming])
 
     def move(
         self, latent: np.ndarray, gradient: np.ndarray, signs: np.ndarray, travel: float

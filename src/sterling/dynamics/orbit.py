@@ -13,18 +13,19 @@ import numpy as np
 from sterling.base.text import Described, Result, counted
 from sterling.dynamics import state as cell
 from sterling.dynamics.bookkeeping import plain
+from sterling.dynamics.levels import moves_of, steps_at
 from sterling.dynamics.motion import Movement, motion_of
 from sterling.dynamics.saved import Course, restore, store
 from sterling.dynamics.state import FLIP, Log, RunState
 from sterling.dynamics.verdict import Verdict
 from sterling.errors import InputError
 from sterling.exact.mass import mass_between
-from sterling.optimizers.base import PLAIN
+from sterling.model.levels import Quantiser
+from sterling.optimizers.sgd import PLAIN_SGD
 
 if TYPE_CHECKING:
     from os import PathLike
 
-    from sterling.returns.counts import VisitCounts
     from sterling.returns.recurrence import Recurrence
 
 
@@ -45,6 +46,7 @@ class Orbit(Result):
     The iterates w_0 … w_{T−1} are the weights at which a gradient was taken; w_T is the result. Averages and
     visits are over the iterates. The reference is the teacher or, if that is unknown, the state of lowest
     empirical risk seen so far. In that case all counts about it start when the run first sees this state.
+    With more than two levels, levels stand for signs, and a weight is wrong at any level but the reference's.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ class Orbit(Result):
     latent : float64 (n,)
         u_T.
     start_latent, start_signs : float64 (n,), int8 (n,)
-        u_0 and its signs.
+        u_0 and its signs or levels.
     reference, reference_kind : int8 (n,), "teacher" or "lowest risk seen"
         The state that distances and visits refer to, and its origin.
     occupancy : float
@@ -115,7 +117,11 @@ class Orbit(Result):
         self.restart, self.instance = course.restart, about
         self.optimizer, self.batch, self.seed = course.optimizer, course.batch, course.seed
         self.start_latent = course.start_latent
-        self.start_signs = np.where(course.start_latent >= 0, 1, -1).astype(np.int8)
+        self._levels = about.get("levels", 2)
+        if self._levels == 2:
+            self.start_signs = np.where(course.start_latent >= 0, 1, -1).astype(np.int8)
+        else:
+            self.start_signs = self._quantiser.quantise(course.optimizer.begin(course.start_latent))
         self.flips_complete_to = course.flips_complete_to
         passes = float(clock[cell.READ] / (about["n"] * about["m"] * about["samples"]))
         events, flips, states = clock[[cell.EVENTS, cell.FLIPS, cell.EVALUATIONS]].tolist()
@@ -132,7 +138,6 @@ class Orbit(Result):
         arguments = course.schedule._kernel_arguments(scale)
         mass = mass_between(*arguments, anchor - begun, self.steps - begun)
         total = end.mass[cell.TOTAL] + (mass + end.mass[cell.CARRY])
-        self._plus = end.plus + np.where(end.signs > 0, self.steps - end.since, 0)
         self._balance = end.balance + end.signs * (total - end.since_mass)
         self._total_mass = float(total)
         times = []
@@ -147,10 +152,12 @@ class Orbit(Result):
         first = int(end.clock[cell.FIRST_HIT])
         self.first_hit = first if first >= 0 else None
         self.signs, self.reference = end.signs, end.reference
-        motion = motion_of(course.optimizer, course.batch, course.signal)
-        self._movement = None if motion is None else Movement(motion, arguments)
         self.latent = end.latent
-        if self._movement is not None and mass:
+        self._arguments = arguments
+        self._plain = course.optimizer == PLAIN_SGD and course.batch is None and self._levels == 2
+        if self._plain and mass:
+            self.latent = end.latent - mass * course.gradient
+        elif mass and self._movement is not None:
             travel = self._movement.travel(anchor - begun, self.steps - begun)
             self.latent, _ = self._movement.move(end.latent, course.gradient, end.signs, travel)
         self._flips = course.flips
@@ -190,9 +197,10 @@ class Orbit(Result):
         if self.visits >= 2:
             return Verdict.RECURRENT
         if self.counted:
+            from sterling.dynamics.visits import counts_of
             from sterling.returns.chatter import chattering
 
-            counts = self._counts
+            counts = counts_of(self)
             if chattering(counts.late_wrong, counts.late_flips, counts.batch_steps).chatters:
                 return Verdict.CHATTERING
         return Verdict.WANDERING
@@ -201,23 +209,29 @@ class Orbit(Result):
     def _rest(self) -> int:
         """2 if no weight can turn any more, 1 if the gradient pushes none to, which proves less; else 0."""
         course = self._course
-        if self._movement is None:
-            return course.rest or 0
+        if course.rest is not None:
+            return course.rest
         if not course.gradient.size:
             return 0
-        return 2 if np.all(self._movement.push(course.gradient, self.signs) <= 0) else 0
+        push = self.signs * course.gradient
+        if not self._plain and self._movement is not None:
+            push = self._movement.push(course.gradient, self.signs)
+        return 2 if np.all(push <= 0) else 0
+
+    @cached_property
+    def _movement(self) -> Movement | None:
+        """How latents move between two flips; None where every step is taken."""
+        course = self._course
+        motion = motion_of(course.optimizer, course.batch, course.signal, self._levels)
+        return None if motion is None else Movement(motion, self._arguments)
 
     def _stalled(self) -> bool:
         """Whether the remaining mass is too small for another flip."""
         course, movement = self._course, self._movement
         if movement is None or not course.gradient.size:
             return False
-        signs, latent, anchor = self.signs, course.state.latent, int(course.state.clock[cell.ANCHOR])
-        coming = movement.push(course.gradient, signs) > 0
-        force = movement.force(course.gradient, latent, signs) * signs
-        away = np.abs(latent + movement.motion.band * signs)
-        with np.errstate(divide="ignore", over="ignore"):
-            need = 1 / np.max(force[coming] / away[coming])
+        need = movement.reach(course.gradient, course.state.latent, self.signs)
+        anchor = int(course.state.clock[cell.ANCHOR])
         # Damped latents travel less than the mass.
         left = self.schedule.remaining_mass(anchor) * (1.0 if self.optimizer.scale_free else 1 / self._norm2)
         return bool(need > left * (1 + 1e-9))
@@ -228,35 +242,24 @@ class Orbit(Result):
         return tuple(self.instance.get("origin", {}).get("columns") or map(str, range(self.n)))
 
     @property
-    def _counts(self) -> VisitCounts:
-        from sterling.returns.counts import VisitCounts
-
-        clock = self._end.clock
-        away, stayed = _completed(clock, self.steps)
-        return VisitCounts.read(
-            self._end.tally,
-            steps=self.steps,
-            visits=self.visits,
-            occupied=int(clock[cell.OCCUPIED]),
-            away=away,
-            stayed=stayed,
+    def certified(self) -> bool:
+        """Whether the verdict is proved to hold for all time (docs/science, 5)."""
+        return self.verdict is Verdict.STALLED or (
+            self.verdict in (Verdict.OPTIMAL, Verdict.TRAPPED) and self._rest == 2
         )
 
     @property
-    def certified(self) -> bool:
-        """Whether the verdict is proved to hold for all time (docs/science, 5)."""
-        return self.verdict is Verdict.STALLED or (self.verdict.absorbed and self._rest == 2)
-
-    @property
     def ergodic_mean(self) -> np.ndarray:
-        """w̄_T = Σ η_t w_t / Σ η_t, float64 (n,), each entry in [−1/√n, 1/√n]."""
+        """w̄_T = Σ η_t w_t / Σ η_t, float64 (n,); of two levels each entry is in [−1/√n, 1/√n]."""
         if self._total_mass <= 0:
             return self.start_signs / math.sqrt(self.n)
         return self._balance / self._total_mass / math.sqrt(self.n)
 
     @property
     def ergodic_signs(self) -> np.ndarray:
-        """sign(w̄_T), int8 (n,), with sign(0) = +1."""
+        """The levels nearest to √n·w̄_T, ties upwards, int8 (n,); of two levels sign(w̄_T), sign(0) = +1."""
+        if self._levels > 2:
+            return self._quantiser.nearest(self.ergodic_mean * math.sqrt(self.n))
         return np.where(self.ergodic_mean >= 0, 1, -1).astype(np.int8)
 
     @property
@@ -264,7 +267,11 @@ class Orbit(Result):
         """Share of the iterates in which each weight differs from the reference, float64 (n,)."""
         if not self.steps:
             return (self.start_signs != self.reference).astype(np.float64)
-        return np.where(self.reference > 0, self.steps - self._plus, self._plus) / self.steps
+        end, steps = self._end, self.steps
+        if self._levels > 2:
+            return (steps - steps_at(end, steps, self.reference, self._quantiser)) / steps
+        plus = end.plus + np.where(end.signs > 0, steps - end.since, 0)
+        return np.where(self.reference > 0, steps - plus, plus) / steps
 
     @property
     def errors(self) -> int:
@@ -273,7 +280,7 @@ class Orbit(Result):
 
     @property
     def ergodic_errors(self) -> int:
-        """Hamming distance of the sign of the ergodic mean to the reference."""
+        """Hamming distance of `ergodic_signs` to the reference."""
         return int(np.count_nonzero(self.ergodic_signs != self.reference))
 
     @property
@@ -289,9 +296,19 @@ class Orbit(Result):
         return self._flips is not None
 
     @cached_property
+    def _quantiser(self) -> Quantiser:
+        return Quantiser(self._levels, self.n)
+
+    @cached_property
+    def _moves(self) -> np.ndarray:
+        """The change of sign or level in each recorded flip."""
+        return 2 * self.flips["sign"] if self._levels == 2 else moves_of(self.flips, self.start_signs)
+
+    @cached_property
     def _distances(self) -> tuple[np.ndarray, np.ndarray]:
         flips = self.flips
-        change = np.where(flips["sign"] == self.reference[flips["coordinate"]], -1, 1)
+        new, home = flips["sign"], self.reference[flips["coordinate"]]
+        change = (new != home).astype(np.int64) - (new - self._moves != home)
         start = np.count_nonzero(self.start_signs != self.reference)
         return flips["step"], np.concatenate([[start], start + np.cumsum(change)])
 
@@ -353,28 +370,9 @@ class Orbit(Result):
         >>> found.recurs, found.long_run.low < found.long_run.high
         (True, True)
         """
-        from sterling.dynamics import arrivals
-        from sterling.returns.recurrence import recurrence
+        from sterling.dynamics.visits import recurrence_of
 
-        if not self.counted:
-            raise InputError('the visits to the reference were not counted: run with record=("recurrence",)')
-        resting = self._end.since == 0
-        before, now = self.start_latent, self.latent
-        # After a restart no weight is on its way; other optimisers do not move in proportion to the mass.
-        plain = self._movement is not None and self._movement.motion == PLAIN
-        over = self.certified or self.restart is not None or not plain
-        found = () if over else arrivals.arrivals(self.schedule, self.steps, before, now, resting)
-        coming, mass = [k for k, _ in found], self.schedule.mass(self.steps)
-        return recurrence(
-            self._counts,
-            reference_kind=self.reference_kind,
-            certified=self.certified,
-            burn_in=arrivals.burn_in(self.schedule, self.steps),
-            since=(self.first_hit or 0) if self.reference_kind != "teacher" else 0,
-            names=self.weight_names,
-            arrivals=found,
-            allowance=arrivals.allowance(self._course.surrogate, mass, before[coming], now[coming], self.n),
-        )
+        return recurrence_of(self)
 
     def save(self, path: str | PathLike) -> None:
         """Write the run to a file, whole or not at all. `Orbit.load` reads it; `resume` continues it.
@@ -455,6 +453,14 @@ class Orbit(Result):
             "wrong_share": self.wrong_share.tolist(),
         }
 
+    def _method(self) -> list[tuple[str, str]]:
+        """Return optimiser and batches in words, where they are not plain SGD and all samples."""
+        rows = [] if self.optimizer == PLAIN_SGD else [("optimizer", str(self.optimizer))]
+        if self.batch is not None:
+            how = " with replacement" if self.batch.replace else ""
+            rows.append(("batch", f"{counted(self.batch.size, 'sample')}{how}"))
+        return rows
+
     def _rows(self) -> list[tuple[str, str]]:
         sure = ", certified for all time" if self.certified else f" within {counted(self.steps, 'step')}"
         distance = "teacher" if self.reference_kind == "teacher" else "best state seen"
@@ -475,6 +481,8 @@ class Orbit(Result):
         ]
         if self.return_times.size:
             rows.insert(7, ("median absence", counted(float(np.median(self.return_times)), "step")))
+        if not self._plain:
+            rows[2:2] = self._method()
         return rows
 
     def __repr__(self) -> str:
@@ -483,16 +491,3 @@ class Orbit(Result):
             f"Orbit({self.verdict} {sure}, n={self.n}, steps={self.steps:,}, errors={self.errors}, "
             f"ergodic_errors={self.ergodic_errors}, occupancy={self.occupancy:.4g}, visits={self.visits:,})"
         )
-
-
-def _completed(clock: np.ndarray, steps: int) -> tuple[int, int]:
-    """Return the steps in completed absences and in completed stays, from first arrival to last change."""
-    first, arrived, left, occupied = (
-        int(clock[cell]) for cell in (cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.OCCUPIED)
-    )
-    if first < 0:
-        return 0, 0
-    if arrived < 0:  # away: the last stay is complete
-        return left - first - occupied, occupied
-    stayed = occupied - (steps - arrived)  # less the stay under way
-    return arrived - first - stayed, stayed

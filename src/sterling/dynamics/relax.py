@@ -16,7 +16,6 @@ import numpy as np
 from sterling.dynamics import bookkeeping
 from sterling.dynamics.kernels import fastest, move_latents
 from sterling.dynamics.lookup import CURRENT_SLOT, cache_full, evaluate, find, note_found
-from sterling.dynamics.motion import Movement
 from sterling.dynamics.state import (
     ABSORBED,
     ANCHOR,
@@ -32,15 +31,18 @@ from sterling.exact.jit import embedded, helper, njit
 from sterling.exact.machine import clear_lowest, trailing_zeros
 from sterling.exact.mass import KIND_POWER, build
 from sterling.exact.relaxation import build_clock
-from sterling.optimizers.base import Motion
 
 _mass_between, _guess, _, _ = build(helper)
 _clock_between, _decay, _spent = build_clock(helper)
 _look, _close, _spend, _flip, _rest, _full = bookkeeping.build(helper, embedded)
 
-_UNSURE = 1e-11  # a flip time this close to a step boundary is decided by the definition
+_UNSURE = 1e-9  # a flip time this close to a step, relative to the interval, is decided by the definition
+_CLOSE = 1e-12  # the same for travels that are compared themselves
 _BARELY = 1e-9  # a ratio this close to κ says too little about whether the weight can turn
 _TINY = 5e-324
+
+#: Intervals of up to this many steps are looked up.
+SHORT = 256
 
 
 class Way(NamedTuple):
@@ -58,32 +60,28 @@ class Way(NamedTuple):
     clock_kind: int  # of the clock, as `build_clock` takes it
     clock_rate: float
     clock_sums: np.ndarray
-    force: np.ndarray  # float64 (n,), room
-    shifted: np.ndarray  # float64 (n,), room: u + band·b, which changes its sign where a weight turns
-
-
-def way_of(motion: Motion, arguments: tuple, n: int) -> Way:
-    """Return how n latents move, for a schedule with these arguments."""
-    movement = Movement(motion, arguments)
-    kind, rate, _, sums = movement.clock
-    numbers = *motion, movement.hold, *arguments, kind, rate, sums
-    return Way._make((*numbers, np.empty(n), np.empty(n)))
+    force: np.ndarray  # float64 (n,), room, as are the next
+    shifted: np.ndarray  # u + band·b, which changes its sign where a weight turns; unused without a band
+    home: np.ndarray  # back·b
+    away: np.ndarray  # band·b
+    travels: np.ndarray  # float64 (SHORT,), M of 0, 1, … steps at a constant rate
 
 
 @embedded
-def _prepare(way, run, gradient):
+def _prepare(way, run, gradient, shifted):
     """Compute the force and the shifted latents; return the inverse of M at the next flip, ≤ 0 for never."""
-    force, shifted, latent, signs = way.force, way.shifted, run.latent, run.signs
-    pull, back, kappa, band = way.pull, way.back, way.kappa, way.band
+    force, home, latent = way.force, way.home, run.latent
+    pull, kappa = way.pull, way.kappa
     for k in range(latent.size):
-        sign = float(signs[k])
-        force[k] = (pull * gradient[k] - back * sign) + kappa * latent[k]
-        shifted[k] = latent[k] + band * sign
+        force[k] = (pull * gradient[k] - home[k]) + kappa * latent[k]
+    if way.band != 0.0:
+        for k in range(latent.size):
+            shifted[k] = latent[k] + way.away[k]
     ratio = fastest(force, shifted)
     if ratio <= kappa * (1.0 + _BARELY):
         ratio = -1.0
         for k in range(latent.size):
-            if pull * gradient[k] * signs[k] > way.hold:
+            if pull * gradient[k] * run.signs[k] > way.hold:
                 ratio = max(ratio, force[k] / shifted[k] if shifted[k] != 0.0 else math.inf)
     return ratio
 
@@ -98,9 +96,9 @@ def _travel(way, t0, t1):
 
 
 @helper
-def _turns_at(way, gradient, signs, travel):
+def _turns_at(way, shifted, gradient, signs, travel):
     """Return whether some weight has turned once latents travelled this far: the definition."""
-    force, shifted = way.force, way.shifted
+    force = way.force
     for k in range(signs.size):
         crossed = (shifted[k] - travel * force[k] >= 0.0) != (signs[k] > 0)
         if crossed and way.pull * gradient[k] * signs[k] > way.hold:
@@ -109,7 +107,7 @@ def _turns_at(way, gradient, signs, travel):
 
 
 @helper
-def _search(way, gradient, signs, anchor, until, target):
+def _search(way, shifted, gradient, signs, anchor, until, target):
     """Return the first step after the anchor with a flip, at most until + 1, and the travel up to it."""
     step = until
     if way.kappa * target < 1.0:  # else rounding decides whether the latent ever arrives
@@ -117,11 +115,11 @@ def _search(way, gradient, signs, anchor, until, target):
         step = _guess(way.kind, way.rate, way.exponent, anchor, mass)
     above, stride = min(step, until), 1
     travel = _travel(way, anchor, above)
-    if _turns_at(way, gradient, signs, travel):
+    if _turns_at(way, shifted, gradient, signs, travel):
         below = above - 1
         while below > anchor:
             less = _travel(way, anchor, below)
-            if not _turns_at(way, gradient, signs, less):
+            if not _turns_at(way, shifted, gradient, signs, less):
                 break
             above, travel = below, less
             stride *= 2
@@ -133,14 +131,14 @@ def _search(way, gradient, signs, anchor, until, target):
                 return until + 1, travel
             above = min(below + stride, until)
             travel = _travel(way, anchor, above)
-            if _turns_at(way, gradient, signs, travel):
+            if _turns_at(way, shifted, gradient, signs, travel):
                 break
             below = above
             stride *= 2
     while above - below > 1:
         middle = below + (above - below) // 2
         less = _travel(way, anchor, middle)
-        if _turns_at(way, gradient, signs, less):
+        if _turns_at(way, shifted, gradient, signs, less):
             above, travel = middle, less
         else:
             below = middle
@@ -148,38 +146,48 @@ def _search(way, gradient, signs, anchor, until, target):
 
 
 @embedded
-def _next_flip(way, gradient, run, ratio, until):
+def _next_flip(way, shifted, gradient, run, ratio, until):
     """Return the first step after the anchor with a flip, at most until + 1, and the travel up to it.
 
-    At a constant rate the travel of one step and of the step before usually prove it. Otherwise the
-    definition decides.
+    At a constant rate a table or the clock gives the step, unless rounding could matter. Then the definition
+    decides.
     """
     anchor = run.clock[ANCHOR]
     target = 1.0 / ratio
     share = way.kappa * target
-    if way.kind == KIND_POWER and way.exponent == 0.0 and 0.0 < share < 0.999:
-        span = math.floor(_decay(share) / way.clock_rate) + 1.0
-        if span <= until - anchor:
-            travel = _spent(way.clock_rate * span) / way.kappa
-            before = _spent(way.clock_rate * (span - 1.0)) / way.kappa
-            if travel > target * (1.0 + _UNSURE) and before < target * (1.0 - _UNSURE):
-                return anchor + np.int64(span), travel
-    return _search(way, gradient, run.signs, anchor, until, target)
+    if way.kind == KIND_POWER and way.exponent == 0.0 and share < 0.999:
+        steps = target / way.rate  # at least so many, since M ≤ H
+        if steps < SHORT:
+            index = np.int64(steps) + 1
+            while index < SHORT and way.travels[index] <= target:
+                index += 1
+            if index < SHORT and index <= until - anchor:
+                travel, before = way.travels[index], way.travels[index - 1]
+                if travel > target * (1.0 + _CLOSE) and before < target * (1.0 - _CLOSE):
+                    return anchor + index, travel
+        if way.kappa != 0.0:
+            steps = _decay(share) / way.clock_rate
+        span = math.floor(steps) + 1.0
+        unsure = _UNSURE * span
+        if span <= until - anchor and unsure < steps - (span - 1.0) and steps < span - unsure:
+            travel = way.rate * span if way.kappa == 0.0 else _spent(way.clock_rate * span) / way.kappa
+            return anchor + np.int64(span), travel
+    return _search(way, shifted, gradient, run.signs, anchor, until, target)
 
 
 @embedded
-def _step_to(way, run, gradient, cache, log, step, travel):
+def _step_to(way, shifted, run, gradient, cache, log, step, travel):
     """Move to the step of the next flip, and flip."""
-    latent, shifted = run.latent, way.shifted
+    latent = run.latent
     mass = _mass_between(way.kind, way.rate, way.exponent, way.sums, run.clock[ANCHOR], step)
     total = _spend(run, mass)
     words = cache.keys.shape[0]
     leaving = run.clock[DISTANCE] == 0
     for word in range(words):
         mask = move_latents(shifted, way.force, travel, 64 * word)
-        first, last = 64 * word, min(64 * word + 64, latent.size)
-        for k in range(first, last):
-            latent[k] = shifted[k] - way.band * float(run.signs[k])
+        if way.band != 0.0:
+            for k in range(64 * word, min(64 * word + 64, latent.size)):
+                latent[k] = shifted[k] - way.away[k]
         while mask != 0:
             k = 64 * word + trailing_zeros(mask)
             mask = clear_lowest(mask)
@@ -188,6 +196,7 @@ def _step_to(way, run, gradient, cache, log, step, travel):
                 cache.key[word] ^= np.uint64(1) << np.uint64(k - 64 * word)
                 cache.key[words] ^= cache.zobrist[k]
                 _flip(run, log, step, total, k, leaving)
+                way.home[k], way.away[k] = -way.home[k], -way.away[k]
             else:  # the latent stays on its side; only rounding took it across
                 latent[k] = (0.0 if sign > 0 else -_TINY) - way.band * float(sign)
     _rest(run, step)
@@ -197,6 +206,12 @@ def _step_to(way, run, gradient, cache, log, step, travel):
 def advance(data, base, job, scratch, way, unit, run, cache, log, until, budget):
     """Run the events up to step ``until``, as `kernels.advance` does."""
     size = run.signs.size
+    shifted = run.latent if way.band == 0.0 else way.shifted
+    for k in range(size):
+        way.home[k], way.away[k] = way.back * float(run.signs[k]), way.band * float(run.signs[k])
+    if way.kind == KIND_POWER and way.exponent == 0.0:
+        for span in range(SHORT):
+            way.travels[span] = _travel(way, 0, span)
     slot = find(cache)
     while True:
         if slot < 0:
@@ -212,17 +227,17 @@ def advance(data, base, job, scratch, way, unit, run, cache, log, until, budget)
         if run.clock[CURRENT] != cache.squares[slot] and _look(run, log, cache.squares[slot]):
             return RESTARTED
         gradient = cache.gradients[slot]
-        ratio = _prepare(way, run, gradient)
+        ratio = _prepare(way, run, gradient, shifted)
         if ratio <= 0.0:
             return ABSORBED
         if budget <= 0:
             return PAUSED
         if _full(log, size):
             return FULL_LOG
-        step, travel = _next_flip(way, gradient, run, ratio, until)
+        step, travel = _next_flip(way, shifted, gradient, run, ratio, until)
         if step > until:
             return REACHED
         _close(run, log, step)
-        _step_to(way, run, gradient, cache, log, step, travel)
+        _step_to(way, shifted, run, gradient, cache, log, step, travel)
         slot = find(cache)
         budget -= 3 * size + 120

@@ -34,6 +34,8 @@ from sterling.dynamics.state import (
 from sterling.errors import CheckpointError, InputError, SterlingWarning, StoreError
 from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
+from sterling.model.levels import Quantiser
+from sterling.optimizers.base import PLAIN
 from sterling.returns import counts
 from sterling.surrogates import STEEPEST
 
@@ -83,7 +85,9 @@ class Run:
 
     def __post_init__(self) -> None:
         instance, options, restart = self.instance, self.options, self.options.restart
-        self.arguments = options.schedule._kernel_arguments(options.scale(instance.readout_norm2))
+        self.arguments = options.schedule._kernel_arguments(
+            1.0 if options.optimizer.scale_free else 1 / instance.readout_norm2
+        )
         epoch = options.steps if restart is None else min(restart.every, options.steps)
         mass = mass_between(*self.arguments, 0, epoch)
         total = mass * math.ceil(options.steps / epoch)
@@ -101,7 +105,24 @@ class Run:
         unsaved: StoreError | None = None
         options = self.options
         with reporting(options.progress, "steps") as show, deferred_interrupt() as interrupted:
-            engine = self._engine()
+            motion = PLAIN if options.plain else options.motion
+            what = self.instance, options.surrogate, self.arguments, self.state, self._buffers()
+            if options.engine == "event" and motion is not None:
+                from sterling.dynamics.event import EventEngine
+
+                engine = EventEngine(*what, motion, options.threads, options.cache_bytes)
+            elif motion is not None:
+                from sterling.dynamics.dense import DenseEngine
+
+                engine = DenseEngine(*what, motion)
+            elif options.engine == "step":
+                from sterling.dynamics.step_engine import step_engine
+
+                engine = step_engine(self.instance, options, *what[2:], self.position)
+            else:
+                from sterling.dynamics.steps import StepwiseEngine
+
+                engine = StepwiseEngine(self.instance, options, *what[2:], self.position)
             try:
                 engine.advance(0, 0)  # only compiles kernels, so that compilation does not count as run time
                 pace = _Pace(int(self.state.clock[cell.ANCHOR]))
@@ -119,27 +140,6 @@ class Run:
         if unsaved is not None:
             raise _holding(unsaved, orbit)
         return orbit
-
-    def _engine(self) -> Engine:
-        """Return the engine that the options name."""
-        options, motion = self.options, self.options.motion
-        what = self.instance, options.surrogate, self.arguments, self.state, self._buffers()
-        if options.engine == "event":
-            from sterling.dynamics.event import EventEngine
-
-            assert motion is not None
-            return EventEngine(*what, motion, options.threads, options.cache_bytes)
-        if motion is not None and options.engine == "dense":
-            from sterling.dynamics.dense import DenseEngine
-
-            return DenseEngine(*what, motion)
-        if options.engine == "step":
-            from sterling.dynamics.step_engine import step_engine
-
-            return step_engine(self.instance, options, *what[2:], self.position)
-        from sterling.dynamics.steps import StepwiseEngine
-
-        return StepwiseEngine(self.instance, options, *what[2:], self.position)
 
     def _loop(
         self,
@@ -214,7 +214,7 @@ class Run:
         options, state, no_times = self.options, self.state, np.zeros(0, np.int64)
         steps = options.steps if self.finished else engine.position
         known = self.finished or steps > state.clock[cell.ANCHOR]
-        known = known or options.motion is None
+        known = known or not (options.plain or options.motion)
         gradient = engine.gradient if known else np.zeros(0)  # before the state is copied: it may look there
         course = Course(
             state=RunState(*map(np.copy, state)),
@@ -300,10 +300,15 @@ def begin(instance: Instance, options: Options, latent: np.ndarray) -> Orbit:
     """Run from latents u_0, with checked options."""
     options = options.for_data(instance)
     state = first_state(latent, instance.teacher, "recurrence" in options.record)
-    state.latent[:] = options.optimizer.begin(latent)
-    moments = options.optimizer.start(instance.n)
-    if moments is not None:
-        state = state._replace(moments=np.array(moments, np.float64).ravel())
+    if not options.plain:
+        state.latent[:] = options.optimizer.begin(latent)
+        if options.levels > 2:
+            from sterling.dynamics.levels import at_levels
+
+            state = at_levels(state, Quantiser(options.levels, instance.n))
+        moments = options.optimizer.start(instance.n)
+        if moments is not None:
+            state = state._replace(moments=np.array(moments, np.float64).ravel())
     run = Run(instance, options, state, latent, "flips" in options.record)
     for reason in options.schedule.conditions().failed:
         text = f"this schedule violates a condition of the theorem. {reason}"

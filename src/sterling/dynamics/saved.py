@@ -23,7 +23,7 @@ from sterling.dynamics.state import FLIP, RunState
 from sterling.errors import CapacityError, CheckpointError, InputError
 from sterling.optimizers.base import Optimizer, optimizer_from_dict
 from sterling.optimizers.batch import Batch
-from sterling.optimizers.sgd import SGD
+from sterling.optimizers.sgd import PLAIN_SGD
 from sterling.returns import counts
 from sterling.schedules import Schedule, schedule_from_dict
 from sterling.surrogates import Surrogate, surrogate_from_dict
@@ -99,7 +99,7 @@ def store(course: Course, path: str | os.PathLike) -> None:
         "seconds": course.seconds,
         "instance": course.instance,
     }
-    if course.optimizer != SGD() or course.batch is not None:
+    if course.optimizer != PLAIN_SGD or course.batch is not None or "levels" in course.instance:
         seed = course.seed
         if isinstance(seed, np.random.SeedSequence):
             seed = {"entropy": seed.entropy, "spawn_key": list(seed.spawn_key)}
@@ -162,15 +162,19 @@ def _read(archive: zipfile.ZipFile) -> Course:
             )
         return found
 
-    n = header["instance"]["n"]
-    parts = {name: array(f"walk-{name}", dtype, size or n) for name, (dtype, size) in _PARTS.items()}
+    n, levels = header["instance"]["n"], header["instance"].get("levels", 2)
+    sizes = {"plus": n if levels == 2 else n * levels}
+    parts = {
+        name: array(f"walk-{name}", dtype, size or sizes.get(name, n))
+        for name, (dtype, size) in _PARTS.items()
+    }
     tally = array("walk-tally", np.int64, 0, counts.size_of(n))
     schedule = header["schedule"]
     if schedule.get("kind") == "table":
         schedule["rates"] = array("rates", np.float64).tolist()
     try:
         surrogate = surrogate_from_dict(header["surrogate"])
-        optimizer = optimizer_from_dict(header["optimizer"]) if "optimizer" in header else SGD()
+        optimizer = optimizer_from_dict(header["optimizer"]) if "optimizer" in header else PLAIN_SGD
     except InputError as problem:
         raise CheckpointError(f"{problem}: register it first") from None
     moments, batch, seed = np.zeros(0), header.get("batch"), header.get("seed", 0)

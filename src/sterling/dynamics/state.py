@@ -74,3 +74,14 @@ class Log(NamedTuple):
     returns: np.ndarray  # int64, steps from a departure to the next arrival
     sojourns: np.ndarray  # int64, steps from an arrival to the next departure
     counts: np.ndarray  # int64 (3,), entries used in each
+
+
+def completed(clock: np.ndarray, steps: int) -> tuple[int, int]:
+    """Return the steps in completed absences and in completed stays, from first arrival to last change."""
+    first, arrived, left, occupied = (int(clock[at]) for at in (FIRST_HIT, ARRIVED, LEFT, OCCUPIED))
+    if first < 0:
+        return 0, 0
+    if arrived < 0:  # away: the last stay is complete
+        return left - first - occupied, occupied
+    stayed = occupied - (steps - arrived)  # less the stay under way
+    return arrived - first - stayed, stayed

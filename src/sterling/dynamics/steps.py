@@ -1,7 +1,8 @@
 """Every step of any optimiser with any batches, in NumPy: the definition. It is slow and simple.
 
 Step t takes the gradient of its batch at w_t, adds the damping θS(u − b), lets the optimiser step, clips the
-latents, and turns every weight whose latent lies beyond the band on the other side.
+latents, and turns every weight whose latent lies beyond the band on the other side. With more than two levels
+each weight takes the level nearest to its latent, and damping is θS(u − b)/(Δ/2), see `model/levels.py`.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from collections.abc import Callable
 import numpy as np
 
 from sterling.base.checks import shown
+from sterling.dynamics import levels
 from sterling.dynamics import state as cell
 from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.options import Options
 from sterling.dynamics.state import FULL_LOG, PAUSED, REACHED, RESTARTED, Log, RunState
 from sterling.errors import InputError
 from sterling.exact.mass import mass_between
+from sterling.model.batches import batch_gradient, largest_pushes
 from sterling.model.instance import Instance
+from sterling.model.levels import Quantiser
 from sterling.model.problem import BATCH, part_seed
 from sterling.schedules import Table
 
@@ -42,7 +46,9 @@ class StepwiseEngine:
         optimizer = options.optimizer
         start = optimizer.start(instance.n)
         self.moments = None if start is None else state.moments.reshape(np.shape(start))
-        self.back, self.band = optimizer.damping * options.signal, optimizer.band * options.signal
+        self.quantiser = Quantiser(instance.levels, instance.n)
+        self.back = optimizer.damping * options.signal / self.quantiser.half
+        self.band = optimizer.band * options.signal
         self.batches = Batches(options, instance.samples)
         self._known: dict[bytes, tuple[np.ndarray, int]] = {}
 
@@ -67,22 +73,32 @@ class StepwiseEngine:
         state, t = self.state, self.position
         gradient = self._gradient(t)
         if self.back:
-            gradient = gradient + self.back * (state.latent - state.signs)
+            gradient = gradient + self.back * (state.latent - self.quantiser.latents(state.signs))
         self.position = t + 1
         rate = mass_between(*self.arguments, t, t + 1)
         latent = self._stepped(gradient, rate)
         if self.options.optimizer.clip is not None:
             latent = np.clip(latent, -self.options.optimizer.clip, self.options.optimizer.clip)
         state.latent[:] = latent
-        positive = np.where(state.signs > 0, latent >= -self.band, latent >= self.band)
-        flips = np.flatnonzero(positive != (state.signs > 0))
+        after = self._weights(latent)
+        flips = np.flatnonzero(after != state.signs)
         if flips.size:
             plain.close(state, self.log, t + 1)
             mass = mass_between(*self.arguments, int(state.clock[cell.ANCHOR]), t + 1)
             total, leaving = plain.spend(state, mass), state.clock[cell.DISTANCE] == 0
             for k in flips:
-                plain.flip(state, self.log, t + 1, total, k, leaving)
+                if self.quantiser.count == 2:
+                    plain.flip(state, self.log, t + 1, total, k, leaving)
+                else:
+                    levels.turn(state, self.log, t + 1, total, int(k), after[k], leaving, self.quantiser)
             plain.rest(state, t + 1)
+
+    def _weights(self, latent: np.ndarray) -> np.ndarray:
+        """Return the weights of latents, int8; a band holds those of two levels."""
+        if self.quantiser.count > 2:
+            return self.quantiser.quantise(latent)
+        positive = np.where(self.state.signs > 0, latent >= -self.band, latent >= self.band)
+        return np.where(positive, 1, -1).astype(np.int8)
 
     def _stepped(self, gradient: np.ndarray, rate: float) -> np.ndarray:
         """Return the latents of the optimiser, which may be the user's code."""
@@ -106,7 +122,7 @@ class StepwiseEngine:
         batch = self.batches.at(t)
         if batch is None:
             return self._at_weights()[0]
-        return self.instance._batch_gradient(self.state.signs, self.options.surrogate, batch)
+        return batch_gradient(self.instance, self.state.signs, self.options.surrogate, batch)
 
     def _at_weights(self) -> tuple[np.ndarray, int]:
         """Return the gradient of all samples, and the loss, at the current weights."""
@@ -183,12 +199,16 @@ def rest_of(
     never sure to rest.
     """
     optimizer, signs = options.optimizer, state.signs
+    if instance.levels > 2:
+        largest = _largest_rate(options, instance.readout_norm2, position)
+        given = optimizer, options.surrogate, options.signal, state, gradient, largest
+        return levels.rest_of(instance, *given, batches=options.batch is not None)
     back, band = optimizer.damping * options.signal, optimizer.band * options.signal
     decay = getattr(optimizer, "decay", 0.0)
     hold = band if optimizer.name == "bop" else back + (back + decay) * band
     push = signs * gradient
     if options.batch is not None and np.all(push <= hold):  # the mean never pushes more than the largest
-        push = instance._largest_pushes(signs, options.surrogate)
+        push = largest_pushes(instance, signs, options.surrogate)
     if not np.all(push <= hold):
         return 0
     if not optimizer._built_in or optimizer.name not in ("sgd", "bop"):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sterling.base.checks import choice
+from sterling.base.resources import for_each
 from sterling.base.text import Described
 from sterling.errors import RangeError
 
@@ -253,3 +254,30 @@ def rounded(values: np.ndarray, bits: np.ndarray) -> np.ndarray:
 def largest_error(codes: np.ndarray, bits: int, values: ArrayLike) -> float:
     """Return the largest difference between values and their codes on the grid 2^-bits."""
     return float(np.abs(np.ldexp(codes.astype(np.float64), -bits) - values).max())
+
+
+def transpose(grid: InputGrid, threads: int | None = None) -> np.ndarray:
+    """Return the codes column by column, (n, rows), for the event engine."""
+    from sterling.exact.sampling import transpose_block
+
+    rows = grid.rows
+    columns = aligned_zeros((grid.features, len(rows)), rows.dtype)
+    for_each(
+        lambda first: transpose_block(rows, columns, first, min(first + 4096, len(rows))),
+        range(0, len(rows), 4096),
+        threads,
+    )
+    columns.setflags(write=False)
+    return columns
+
+
+def condense(rows: np.ndarray) -> np.ndarray:
+    """Return a 64-bit word for each 4096 words of the rows: sums weighted by random odd words, modulo 2^64.
+
+    A digest of these words detects any accidental change of the data, ten times faster than one of the rows.
+    """
+    words = rows.reshape(-1).view(np.uint64)
+    weights = np.random.PCG64(0).random_raw(4096) | np.uint64(1)
+    whole = len(words) - len(words) % 4096
+    rest = (words[whole:] * weights[: len(words) - whole]).sum(dtype=np.uint64)
+    return np.append(words[:whole].reshape(-1, 4096) @ weights, rest)

@@ -27,29 +27,39 @@ _FULL = 40.0  # e^-40 is below the rounding of 1
 _ROOT_HALF = 0.7071067811865476
 _LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10  # the first has 21 trailing zero bits
 _INVERSE_LN2 = 1.4426950408889634
-_ODD = tuple(2.0 / (2 * k + 1) for k in range(18))
-_FACTORIAL = tuple(1.0 / math.factorial(k) for k in range(15))
+_ODD = tuple(2.0 / (2 * k + 1) for k in range(17))
+_EXPONENTIAL = tuple(1.0 / math.factorial(k + 1) for k in range(14))
 
 
-def decay(x):
-    """Return −log(1 − x) for 0 ≤ x < 1; relative error < 1e-15 for x ≤ 1/2."""
-    if x <= 0.5:
-        s = x / (2.0 - x)
+def _make_odd_series() -> Callable:
+    c = _ODD
+
+    def odd_series(s):
+        # log((1 + s)/(1 − s)) for |s| ≤ 1/3. Sums in pairs: a chain would wait for each product in turn.
         z = s * s
-        total = _ODD[17]
-        for k in range(16, -1, -1):
-            total = total * z + _ODD[k]
-        return s * total
-    f, e = math.frexp(1.0 - x)
-    if f < _ROOT_HALF:
-        f *= 2.0
-        e -= 1
-    s = (f - 1.0) / (f + 1.0)
-    z = s * s
-    total = _ODD[17]
-    for k in range(16, -1, -1):
-        total = total * z + _ODD[k]
-    return -(float(e) * _LN2_HIGH + (float(e) * _LN2_LOW + s * total))
+        z2 = z * z
+        z4 = z2 * z2
+        first = (c[0] + c[1] * z) + (c[2] + c[3] * z) * z2
+        second = (c[4] + c[5] * z) + (c[6] + c[7] * z) * z2
+        third = (c[8] + c[9] * z) + (c[10] + c[11] * z) * z2
+        fourth = (c[12] + c[13] * z) + (c[14] + c[15] * z) * z2
+        return s * ((first + second * z4) + ((third + fourth * z4) + c[16] * (z4 * z4)) * (z4 * z4))
+
+    return odd_series
+
+
+def _make_decay(odd_series: Callable) -> Callable:
+    def decay(x):
+        # −log(1 − x) for 0 ≤ x < 1; relative error < 1e-15 for x ≤ 1/2
+        if x <= 0.5:
+            return odd_series(x / (2.0 - x))
+        f, e = math.frexp(1.0 - x)
+        if f < _ROOT_HALF:
+            f *= 2.0
+            e -= 1
+        return -(float(e) * _LN2_HIGH + (float(e) * _LN2_LOW + odd_series((f - 1.0) / (f + 1.0))))
+
+    return decay
 
 
 def spent(clock):
@@ -58,12 +68,17 @@ def spent(clock):
         return 1.0
     k = math.floor(clock * _INVERSE_LN2 + 0.5)
     r = (clock - float(k) * _LN2_HIGH) - float(k) * _LN2_LOW
-    total = _FACTORIAL[14]
-    for i in range(13, 0, -1):
-        total = _FACTORIAL[i] - total * r
-    # total·r = 1 − e^−r
+    c = _EXPONENTIAL
+    r2 = r * r
+    r4 = r2 * r2
+    first = (c[0] - c[1] * r) + (c[2] - c[3] * r) * r2
+    second = (c[4] - c[5] * r) + (c[6] - c[7] * r) * r2
+    third = (c[8] - c[9] * r) + (c[10] - c[11] * r) * r2
+    gone = r * ((first + second * r4) + (third + (c[12] - c[13] * r) * r4) * (r4 * r4))  # 1 − e^−r
+    if k == 0:
+        return gone
     part = 1.0 / float(1 << k)
-    return (1.0 - part) + part * (total * r)
+    return (1.0 - part) + part * gone
 
 
 def _make_damped_clock(power_mass: Callable, pow_neg: Callable, decay: Callable) -> Callable:
@@ -114,7 +129,8 @@ def build_clock(compiler: Callable[[Callable], Callable]) -> Clock:
     """
     power = compiler(pow_neg)
     power_mass = compiler(make_power_mass(power, compiler(make_narrow(power))))
-    decayed, saturated, table_mass = compiler(decay), compiler(spent), compiler(table_mass_of)
+    decayed = compiler(_make_decay(compiler(_make_odd_series())))
+    saturated, table_mass = compiler(spent), compiler(table_mass_of)
     damped = compiler(_make_damped_clock(power_mass, power, decayed))
 
     def clock(kind, rate, exponent, sums, t0, t1):
@@ -127,7 +143,7 @@ def build_clock(compiler: Callable[[Callable], Callable]) -> Clock:
     return Clock(compiler(clock), decayed, saturated)
 
 
-clock_between, _, _ = build_clock(lambda function: function)
+clock_between, decay, _ = build_clock(lambda function: function)
 
 
 def clock_arguments(arguments: tuple, kappa: float) -> tuple:

@@ -36,6 +36,7 @@ from sterling.landscapes.programs import PRICED, absence, bounds
 from sterling.landscapes.proof import check, clipped, judge
 from sterling.landscapes.sweep import balances
 from sterling.model.instance import Instance
+from sterling.model.levels import require_two
 from sterling.schedules import Schedule
 from sterling.surrogates import Surrogate, get_surrogate
 
@@ -164,7 +165,8 @@ class Certificate(Result):
 
         Notes
         -----
-        Exact: docs/science, 13. For full-batch steps, as in `certify`, but for no other optimiser there.
+        Exact: docs/science, 13. The bound is for the full batch: for plain steps, and for clipped ones where
+        no step is longer than the clip. Batches and momentum have no such bound.
 
         Examples
         --------
@@ -262,7 +264,7 @@ class Certificate(Result):
             ("share of mass in which a weight is wrong", f"at most {_above(self.wrong_share.max())}"),
             ("time average decodes", "proved" if self.decodes else "not proved"),
             ("reference absorbs", "yes" if self.absorbs else "no"),
-            ("holds for", "every start, every bounded and non-summable schedule (exact)"),
+            ("holds for", "every start, every bounded and non-summable schedule, no damping (exact)"),
         ]
 
     def __repr__(self) -> str:
@@ -359,6 +361,12 @@ def certify(
     Linear programs over the polytope of the balance (docs/science, 13; exact), by column generation with
     SciPy's HiGHS. Schedules must have bounded step sizes whose sum is infinite.
 
+    The bounds of shares of mass are about runs without damping (θ = 0). They cover gradient steps at the full
+    batch; with `Batch(size, replace=True)`, almost surely; with momentum, where η_{t+1}/η_t → 1; with a band;
+    and with clipping at the full batch, where no step is longer than the clip. Not covered: shuffled epochs,
+    clipping with batches or momentum, decay, damping, Adam, Lion, SignSGD and Bop. `longest_absence` covers
+    plain and clipped steps at the full batch.
+
     Examples
     --------
     >>> import sterling as st
@@ -367,6 +375,7 @@ def certify(
     True
     """
     instance_of(instance, Instance, "instance", "an Instance, such as problem.draw(0)")
+    require_two(instance, "certify is")
     chosen = check_surrogate(surrogate)
     check_dimension(instance.n)
     reference = landscape(instance).reference if instance.teacher is None else instance.teacher

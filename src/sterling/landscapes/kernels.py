@@ -96,8 +96,11 @@ def _move(position, teacher, bit):
 
 
 @embedded
-def _judge(position, teacher, levels, unit, found, number):
-    """Note the loss of the current state, whether it absorbs, and how far its gradient is from the mean."""
+def _judge(position, teacher, levels, unit, hold, found, number):
+    """Note the loss of the current state, whether it absorbs, and how far its gradient is from the mean.
+
+    A state absorbs if no b_k·G_k is above ``hold``, which is θS; 0 without damping.
+    """
     found.squares[number] = position.info[SQUARES]
     # Extremes of w*_k·G_k over the weights that agree with the reference and over those that differ.
     top_same, low_same = np.int64(-_LARGEST), np.int64(_LARGEST)
@@ -109,7 +112,7 @@ def _judge(position, teacher, levels, unit, found, number):
         low_same = min(low_same, value if same else np.int64(_LARGEST))
         top_other = max(top_other, np.int64(-_LARGEST) if same else value)
         low_other = min(low_other, np.int64(_LARGEST) if same else value)
-    if top_same <= 0 and low_other >= 0:
+    if top_same / unit <= hold and -low_other / unit <= hold:
         found.absorbing[found.filled[0]] = number
         found.filled[0] += 1
     if levels.size > 0:
@@ -128,12 +131,12 @@ def _judge(position, teacher, levels, unit, found, number):
 
 
 @njit
-def sweep(position, teacher, levels, unit, found, first, last):
+def sweep(position, teacher, levels, unit, hold, found, first, last):
     """Judge states ``first`` … ``last`` − 1 of the Gray code, at a new position."""
     count = np.int64(1) << teacher.size
     _begin(position, teacher, first)
     for step in range(first, last):
-        _judge(position, teacher, levels, unit, found, step ^ (step >> 1))
+        _judge(position, teacher, levels, unit, hold, found, step ^ (step >> 1))
         if step + 1 < count:
             _move(position, teacher, trailing_zeros(np.uint64(step + 1)))
 

@@ -7,7 +7,6 @@ numbers are exact.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,16 +15,17 @@ import numpy as np
 from sterling.base import checks
 from sterling.base.arrays import read_only
 from sterling.base.checks import flag, instance_of, integer
-from sterling.base.pool import Pool
-from sterling.base.progress import Progress, ProgressCallback, reporting
+from sterling.base.progress import ProgressCallback
 from sterling.base.resources import require_memory
 from sterling.base.text import Result, counted
 from sterling.errors import InputError
-from sterling.landscapes.basins import Basins
+from sterling.landscapes.basins import Basins, basins_of
 from sterling.landscapes.numbering import distances, number_of, signs_of
 from sterling.landscapes.sweep import Found, sweep
 from sterling.model.instance import Instance
-from sterling.model.problem import LATENT, part_seed
+from sterling.model.levels import require_two
+from sterling.model.signal import signal_of
+from sterling.optimizers.sgd import SGD
 from sterling.schedules import Schedule
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.laws import expected_deviation
@@ -34,6 +34,8 @@ from sterling.theory.population import profile
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from sterling.dynamics.orbit import Orbit
 
 #: Largest dimension: 2²⁴ losses take 128 MiB.
 MAX_DIMENSION = 24
@@ -44,10 +46,6 @@ _ROW_BYTES = 14  # of a state in a table
 _COPIES = 3  # of a table at once, while a file is written
 _LISTED = 8  # distances listed one by one
 _CACHE_BYTES = 1 << 26  # of a run in `basins`
-
-
-class _Stopped(Exception):
-    """Another thread has failed or was interrupted."""
 
 
 class Landscape(Result):
@@ -66,9 +64,13 @@ class Landscape(Result):
         Reason why the deviation is unknown, kept as ``deviation_reason``.
     pull : float or None
         The smallest mean pull towards the teacher on a wrong weight, over all states. If the deviation is
-        smaller, only the teacher absorbs (exact). None if the mean is unknown.
+        smaller than this less ``hold``, only the teacher can absorb (exact). None if the mean is unknown.
     seconds : float
         Duration of the visit.
+    damping : float
+        θ of the runs that this is about.
+    hold : float
+        θS, the largest b_k G_k of an absorbing state.
 
     Attributes
     ----------
@@ -96,6 +98,8 @@ class Landscape(Result):
         reason: str,
         pull: float | None,
         seconds: float,
+        damping: float = 0.0,
+        hold: float = 0.0,
     ):
         self.instance, self.n = instance, instance.n
         self.surrogate, self._surrogate = surrogate.name, surrogate
@@ -104,10 +108,14 @@ class Landscape(Result):
         self.deviation, state = found.deviation or (None, None)
         self.farthest = None if state is None else self.signs(state)
         self.deviation_reason, self.pull, self.seconds = reason, pull, seconds
+        self.damping, self.hold = damping, hold
 
     @cached_property
     def absorbing(self) -> np.ndarray:
-        """The absorbing states (docs/science, 5): a run that reaches one never leaves it. int8 (count, n)."""
+        """The absorbing states (docs/science, 5): a run that reaches one never leaves it. int8 (count, n).
+
+        With damping they are those with b_k G_k ≤ θS for every k (docs/science, 17).
+        """
         return signs_of(self.absorbing_states, self.n)
 
     @cached_property
@@ -186,7 +194,7 @@ class Landscape(Result):
         threads: int | None = None,
         progress: bool | ProgressCallback = False,
     ) -> Basins:
-        """Run the dynamics from many starts and count the end states.
+        """Run the dynamics from many starts, with the damping of the landscape, and count the end states.
 
         Parameters
         ----------
@@ -223,45 +231,20 @@ class Landscape(Result):
         >>> found.basins(50, steps=10_000)
         Basins(50 starts, 7 end states, 0 not absorbed)
         """
-        from sterling.dynamics.train import train
-
         starts, steps, root = integer(starts, "starts", 1), integer(steps, "steps", 1), checks.seed(seed)
         if not self.absorbing_states.size:
             steps = min(steps, ENDLESS_STEPS)
-        ends: list[int] = []
-        verdicts: Counter[str] = Counter()
-        with Pool(threads) as pool, reporting(progress, "runs") as show:
 
-            def look(_) -> None:
-                if pool.stopping:
-                    raise _Stopped
+        def run(start: np.random.SeedSequence, look: ProgressCallback) -> Orbit:
+            from sterling.dynamics.train import train
 
-            def run(number: int) -> tuple[int | None, str]:
-                start = part_seed(root, LATENT, number)
-                options = {"record": (), "progress": look, "threads": 1, "cache_bytes": _CACHE_BYTES}
-                orbit = train(self.instance, steps, schedule, self._surrogate, start, **options)
-                return number_of(orbit.signs) if orbit.verdict.absorbed else None, orbit.verdict.name
+            options = {"record": (), "progress": look, "threads": 1, "cache_bytes": _CACHE_BYTES}
+            optimizer = SGD(damping=self.damping)
+            return train(
+                self.instance, steps, schedule, self._surrogate, start, optimizer=optimizer, **options
+            )
 
-            for done in pool.results(run, range(starts)):
-                if done is not None:
-                    end, verdict = done.value
-                    verdicts[verdict] += 1
-                    ends += [] if end is None else [end]
-                if show is not None:
-                    show(Progress(verdicts.total(), starts))
-        states, counts = np.unique(np.array(ends, np.int64), return_counts=True)
-        order = np.argsort(-counts, kind="stable")
-        states = states[order]
-        return Basins(
-            starts=starts,
-            states=states,
-            counts=counts[order],
-            absorbing=signs_of(states, self.n),
-            distance=distances(states, self.reference_state),
-            unabsorbed=starts - len(ends),
-            verdicts=dict(sorted(verdicts.items())),
-            steps=steps,
-        )
+        return basins_of(run, root, starts, steps, self.reference, threads, progress)
 
     def sentence(self) -> str:
         """Return whether runs on these data can get stuck, in words.
@@ -271,6 +254,10 @@ class Landscape(Result):
         str
             One sentence.
         """
+        text = self._sentence()
+        return f"At damping {self.damping:g}: {text[:1].lower()}{text[1:]}" if self.damping else text
+
+    def _sentence(self) -> str:
         traps, home = self.trap_states, "the teacher"
         if self.instance.teacher is None:
             home = "a minimiser"
@@ -327,8 +314,9 @@ class Landscape(Result):
         if self.pull <= 0:
             consequence = "some wrong weights have no mean pull towards the teacher"
         else:
-            consequence = f"the smallest mean pull on a wrong weight is {self.pull:.3g} (exact), so "
-            if self.deviation < self.pull:
+            less = f", less θS = {self.hold:.3g}" if self.hold else ""
+            consequence = f"the smallest mean pull on a wrong weight is {self.pull:.3g} (exact){less}, so "
+            if self.deviation < self.pull - self.hold:
                 consequence += "no trap can exist"
             elif self.trap_free:
                 consequence += "traps are possible, but there are none in these data"
@@ -376,6 +364,7 @@ class Landscape(Result):
             "minimisers_count": len(self.minimiser_states),
             "absorbing": self.absorbing[:100].tolist(),
             "absorbing_count": len(self.absorbing_states),
+            "damping": self.damping,
             "trap_free": self.trap_free,
             "traps_count": int(self.trap_states.size),
             "reference_absorbs": self.reference_absorbs,
@@ -393,9 +382,10 @@ class Landscape(Result):
         known = "teacher" if self.instance.teacher is not None else "minimiser"
         minimisers = counted(len(self.minimiser_states), "minimiser")
         deviation = "" if self.deviation is None else f", deviation={self.deviation:.3g}"
+        damping = f", damping={self.damping:g}" if self.damping else ""
         return (
             f"Landscape(n={self.n}, {len(self.loss):,} states, {free}, {known} {home}, "
-            f"{minimisers}{deviation})"
+            f"{minimisers}{deviation}{damping})"
         )
 
 
@@ -403,6 +393,7 @@ def landscape(
     instance: Instance,
     surrogate: str | Surrogate = "relu",
     *,
+    damping: float = 0.0,
     gaussian: bool | None = None,
     threads: int | None = None,
     progress: bool | ProgressCallback = False,
@@ -415,6 +406,8 @@ def landscape(
         The data set.
     surrogate : str or Surrogate
         Surrogate gradient: a name or a `Surrogate`. It must be piecewise constant.
+    damping : float
+        θ of `SGD`, in units of S (`theory.signal`): a state then absorbs if b_k G_k ≤ θS for every k.
     gaussian : bool, optional
         Whether the rows of the inputs are independent standard Gaussian vectors, for which E G(w) is known.
         By default this is read from the problem that the instance was drawn from.
@@ -431,7 +424,7 @@ def landscape(
     Raises
     ------
     InputError
-        If n > 24, or the surrogate is smooth.
+        If n > 24, the surrogate is smooth, or the damping is negative.
     CapacityError
         If the landscape would not fit into memory.
     KeyboardInterrupt
@@ -445,14 +438,19 @@ def landscape(
     (True, True, (256,))
     """
     instance_of(instance, Instance, "the first argument", "an Instance, such as problem.draw(0)")
+    require_two(instance, "landscape is")
     check_dimension(instance.n)
     chosen = check_surrogate(surrogate)
     levels = _mean_levels(instance, chosen, None if gaussian is None else flag(gaussian, "gaussian"))
     known, reason = (None, levels) if isinstance(levels, str) else (levels, "")
     begun = time.monotonic()
-    found = sweep(instance, chosen, known, threads, progress)
+    theta = SGD(damping=damping).damping
+    hold = theta * signal_of(instance, chosen) if theta else 0.0
+    if hold < 0:
+        raise InputError("the mean pull S on one wrong weight is not positive, so damping has no unit here")
+    found = sweep(instance, chosen, known, hold, threads, progress)
     pull = None if known is None else float(-known[1, 1:].max())
-    return Landscape(instance, chosen, found, reason, pull, time.monotonic() - begun)
+    return Landscape(instance, chosen, found, reason, pull, time.monotonic() - begun, theta, hold)
 
 
 def check_dimension(n: int) -> None:

@@ -34,10 +34,14 @@ def sweep(
     instance: Instance,
     surrogate: Surrogate,
     levels: np.ndarray | None,
+    hold: float,
     threads: int | None,
     progress: bool | ProgressCallback,
 ) -> Found:
-    """Visit every state; ``levels`` is the mean of w*_k·G_k by `theory.population.profile`, if known."""
+    """Visit every state; ``levels`` is the mean of w*_k·G_k by `theory.population.profile`, if known.
+
+    ``hold`` is the largest b_k·G_k of an absorbing state.
+    """
     from sterling.landscapes import kernels
 
     states, rows = 1 << instance.n, instance.samples * instance.m
@@ -51,7 +55,7 @@ def sweep(
         room = np.zeros(last - first, np.int64)
         count, farthest, deviation = np.zeros(1, np.int64), np.zeros(1, np.int64), np.full(1, -1.0)
         found = kernels.Found(squares, room, count, deviation, farthest)
-        kernels.sweep(position, signs, means, instance.unit, found, first, last)
+        kernels.sweep(position, signs, means, instance.unit, hold, found, first, last)
         return room[: count[0]].copy(), float(deviation[0]), -int(farthest[0])
 
     parts = _visit(instance, surrogate, teacher, work, threads, progress)

@@ -33,6 +33,7 @@ def load_data(
     readout: Sequence[float] | np.ndarray | None = None,
     precision: str = "int16",
     constant: str = "refuse",
+    levels: int = 2,
 ) -> Instance:
     """Read a data file into an instance. The suffix of the file's name gives the format.
 
@@ -61,6 +62,8 @@ def load_data(
         Width of the stored codes.
     constant : "refuse" or "keep"
         Whether to refuse or keep a column with only one value.
+    levels : int
+        Number of values that a weight can take, as in `Instance`.
 
     Returns
     -------
@@ -118,6 +121,7 @@ def load_data(
             precision=precision,
             constant=constant,
             origin=origin,
+            levels=levels,
         )
     except InputError as problem:
         kind = RangeError if isinstance(problem, RangeError) else InputError

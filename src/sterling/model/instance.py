@@ -22,23 +22,24 @@ from sterling.base.arrays import (
     real_inputs,
     refuse_constant,
 )
-from sterling.base.checks import choice
-from sterling.base.pool import for_each
+from sterling.base.checks import choice, integer
 from sterling.base.resources import require_memory
 from sterling.base.text import Described, counted, shortened
 from sterling.errors import InputError, RangeError
 from sterling.exact.grid import (
     InputGrid,
     Rounding,
-    aligned_zeros,
+    condense,
     finest,
     largest_error,
     quantise_inputs,
     rounded,
+    transpose,
     vector_codes,
 )
 from sterling.exact.ranges import EXACT, WHOLE, limbs, too_large, too_wide
 from sterling.model.columns import from_frame, is_frame
+from sterling.model.levels import MAX_LEVELS, level_values
 from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values
 from sterling.surrogates import Surrogate, get_surrogate
 
@@ -47,21 +48,6 @@ _KEEP_FLOATS = 1 << 29  # float64 copies up to this size are kept between calls
 _PEAK_BYTES = 16  # memory of an input while an instance is made
 _ROWS = 32  # rows in an exact sum of floats, at least
 _DERIVATIVE_BITS = 20  # grid of the derivative of smooth surrogates
-
-
-def transpose(grid: InputGrid, threads: int | None = None) -> np.ndarray:
-    """Return the codes column by column, (n, rows), for the event engine."""
-    from sterling.exact.sampling import transpose_block
-
-    rows = grid.rows
-    columns = aligned_zeros((grid.features, len(rows)), rows.dtype)
-    for_each(
-        lambda first: transpose_block(rows, columns, first, min(first + 4096, len(rows))),
-        range(0, len(rows), 4096),
-        threads,
-    )
-    columns.setflags(write=False)
-    return columns
 
 
 class Instance(Described):
@@ -77,8 +63,8 @@ class Instance(Described):
         The target outputs y.
     readout : array (m,), optional
         The second-layer weights v; ones by default.
-    teacher : array (n,) of −1 and +1, optional
-        Signs of w*, which verdicts then use as reference.
+    teacher : array (n,) of levels, optional
+        √n·w*, −1 and +1 for two levels; not all zero. Verdicts then use it as reference.
     normalize : None, "standard", "whiten" or Normalizer
         Transformation of the inputs. A named one is fitted to them; a fitted normaliser is applied as it is.
     precision : "int16" or "int32"
@@ -89,13 +75,18 @@ class Instance(Described):
         Whether to refuse or keep a constant feature, such as a bias column.
     origin : dict, optional
         Source of the data, for tables and files.
+    levels : int
+        Number of values k that a weight can take, 2 to 16: −(k−1), −(k−3), …, k−1 for even k, and half of
+        these for odd k, divided by √n. So two levels are ±1 and three are −1, 0, 1.
 
     Attributes
     ----------
     n, m, samples : int
         Inputs, hidden units, sample size N.
+    levels : int
+        Number of levels.
     teacher : int8 (n,) or None
-        Signs of w*.
+        √n·w*.
     feature_names : tuple of str, or None
         The columns of the frame.
     origin : dict
@@ -133,6 +124,7 @@ class Instance(Described):
         precision: str = "int16",
         constant: str = "refuse",
         origin: dict | None = None,
+        levels: int = 2,
     ):
         names = None
         if is_frame(inputs):
@@ -157,13 +149,16 @@ class Instance(Described):
         require_memory(flat.size * 8 + len(flat) * 24, f"{samples} samples with n={n}, m={m}")
         raw = quantise_inputs(flat, precision, together=normalize is None)
         grid, normalizer = (raw, None) if normalize is None else normalise(raw, normalize)
-        signs = None if teacher is None else check_signs(teacher, n, "teacher")
+        levels = integer(levels, "levels", 2, MAX_LEVELS)
+        known = None if teacher is None else check_signs(teacher, n, "teacher", level_values(levels))
+        if known is not None and not known.any():
+            raise InputError("teacher is all zero, so its outputs are constant", argument="teacher")
         if origin is None:
             data = f"arrays of shape {tuple(np.shape(inputs))}"
             origin = {"data": data, "normalize": normalize_values(normalize)}
         if names is not None:
             origin = {**origin, "columns": list(names)}
-        self._describe(grid, raw, m, signs, normalizer, origin)
+        self._describe(grid, raw, m, known, normalizer, origin, levels)
 
         def fill(fineness: int) -> Instance:
             readout_codes = vector_codes(weights, fineness, "readout weights")
@@ -182,6 +177,7 @@ class Instance(Described):
         teacher: np.ndarray | None,
         normalizer: Normalizer | None,
         origin: dict,
+        levels: int,
     ) -> None:
         """Store the inputs on their grid and what is known about them; ``raw`` is not normalised."""
         self.grid: InputGrid = grid
@@ -189,6 +185,7 @@ class Instance(Described):
         self.n: int = grid.features
         self.m: int = m
         self.samples: int = len(grid.rows) // m
+        self.levels: int = levels
         self.teacher: np.ndarray | None = teacher
         if teacher is not None:
             teacher.setflags(write=False)
@@ -209,7 +206,8 @@ class Instance(Described):
                 raise self._too_large(label_codes, label_bits, helped=False)
         self.label_codes: np.ndarray = label_codes << (self.label_bits - label_bits)
         self.label_codes.setflags(write=False)
-        codes, self.preactivation_bound = grid.reach
+        codes, reach = grid.reach
+        self.preactivation_bound: int = reach * level_values(self.levels)[-1]
         if self.preactivation_bound >= EXACT:
             raise too_wide(grid, self.samples)
         scaled = self.residual_codes
@@ -297,12 +295,14 @@ class Instance(Described):
         """A digest of the data: instances with equal digests have the same orbits."""
         digest = hashlib.blake2b(digest_size=16)
         grid = self.grid
-        for array in (_condense(grid.rows), grid.shifts, grid.offsets, self.label_codes, self.readout_codes):
+        for array in (condense(grid.rows), grid.shifts, grid.offsets, self.label_codes, self.readout_codes):
             digest.update(np.ascontiguousarray(array).tobytes())
         shape = (grid.rows.shape, grid.rows.dtype.str, grid.bits, self.m, self.n)
         digest.update(repr((*shape, self.label_bits, self.readout_bits)).encode())
         if self.teacher is not None:
             digest.update(self.teacher.tobytes())
+        if self.levels != 2:
+            digest.update(f"levels {self.levels}".encode())
         return digest.hexdigest()
 
     def loss(self, signs) -> float:
@@ -310,8 +310,8 @@ class Instance(Described):
 
         Parameters
         ----------
-        signs : array (n,) of −1 and +1
-            The state.
+        signs : array (n,) of levels
+            The state, −1 and +1 for two levels.
 
         Returns
         -------
@@ -320,9 +320,12 @@ class Instance(Described):
         """
         return self._square(signs) / (2.0 * self.samples * 4.0**self.label_bits)
 
+    def _checked(self, signs) -> np.ndarray:
+        return check_signs(signs, self.n, "signs", level_values(self.levels))
+
     def _square(self, signs) -> int:
         """Return 2N·L(w)·4^label_bits, the exact integer behind the loss."""
-        active = self._preactivations(check_signs(signs, self.n, "signs")) > 0
+        active = self._preactivations(self._checked(signs)) > 0
         residuals = active @ self.residual_codes - self.label_codes
         return int((residuals * residuals).sum())
 
@@ -331,8 +334,8 @@ class Instance(Described):
 
         Parameters
         ----------
-        signs : array (n,) of −1 and +1
-            The state.
+        signs : array (n,) of levels
+            The state, −1 and +1 for two levels.
         inputs : array (N, n) or (N, m, n), optional
             New inputs, not normalised: they are rounded and normalised like those of the instance. By default
             the inputs of the instance.
@@ -342,7 +345,7 @@ class Instance(Described):
         float64 array (N,)
             One output for each sample.
         """
-        signs = check_signs(signs, self.n, "signs")
+        signs = self._checked(signs)
         if inputs is None:
             return (self._preactivations(signs) > 0) @ self.readout
         values = real_inputs(inputs)
@@ -363,8 +366,8 @@ class Instance(Described):
 
         Parameters
         ----------
-        signs : array (n,) of −1 and +1
-            The state.
+        signs : array (n,) of levels
+            The state, −1 and +1 for two levels.
         surrogate : str or Surrogate
             Its μ′ replaces H′.
 
@@ -373,7 +376,7 @@ class Instance(Described):
         float64 array (n,)
             The gradient.
         """
-        signs = check_signs(signs, self.n, "signs")
+        signs = self._checked(signs)
         chosen = get_surrogate(surrogate)
         before = self._preactivations(signs)
         residuals = (before > 0) @ self.residual_codes - self.label_codes
@@ -381,40 +384,6 @@ class Instance(Described):
         sums = self._weigh((residuals[:, None] * self.readout_codes).ravel(), slopes.ravel())
         shifted = sums << self.grid.shifts.astype(sums.dtype)
         return shifted.astype(np.float64) / np.ldexp(self.unit, bits)
-
-    def _batch_gradient(self, signs: np.ndarray, surrogate: Surrogate, batch: np.ndarray) -> np.ndarray:
-        """Return the gradient of some samples, which may repeat, float64 (n,); signs are not checked."""
-        codes, coefficients, slopes, bits = self._terms(signs, surrogate, batch)
-        sums = ((coefficients * slopes)[:, None] * codes).sum(axis=0)
-        shifted = sums << self.grid.shifts.astype(sums.dtype)
-        unit = np.ldexp(float(len(batch)), self.grid.bits + self.label_bits + self.readout_bits + bits)
-        return shifted.astype(np.float64) / unit
-
-    def _largest_pushes(self, signs: np.ndarray, surrogate: Surrogate) -> np.ndarray:
-        """Return max_i b_k G_k over the gradients of single samples, float64 (n,)."""
-        largest = np.full(self.n, -np.inf)
-        for first in range(0, self.samples, _BLOCK_ROWS):
-            batch = np.arange(first, min(first + _BLOCK_ROWS, self.samples))
-            codes, coefficients, slopes, bits = self._terms(signs, surrogate, batch)
-            sums = ((coefficients * slopes)[:, None] * codes).reshape(len(batch), self.m, self.n).sum(axis=1)
-            shifted = sums << self.grid.shifts.astype(sums.dtype)
-            unit = np.ldexp(1.0, self.grid.bits + self.label_bits + self.readout_bits + bits)
-            largest = np.maximum(largest, (signs * shifted.astype(np.float64) / unit).max(axis=0))
-        return largest
-
-    def _terms(
-        self, signs: np.ndarray, surrogate: Surrogate, batch: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        """Return codes of the inputs, coefficients, and slopes with their bits, for each row of a batch."""
-        rows = (batch.astype(np.int64)[:, None] * self.m + np.arange(self.m)).ravel()
-        codes = self.grid.rows[rows, : self.n].astype(np.int64) + self.grid.offsets
-        before = (codes @ (signs.astype(np.int64) << self.grid.shifts)).reshape(len(batch), self.m)
-        residuals = (before > 0) @ self.residual_codes - self.label_codes[batch]
-        slopes, bits = self._slopes(before, surrogate)
-        coefficients = (residuals[:, None] * self.readout_codes).ravel()
-        if bits:  # wider than 64 bits
-            return codes.astype(object), coefficients.astype(object), slopes.ravel(), bits
-        return codes, coefficients, slopes.ravel(), bits
 
     def _slopes(self, before: np.ndarray, surrogate: Surrogate) -> tuple[np.ndarray, int]:
         """Return μ′ at these pre-activations, as integers in units of 2^-bits."""
@@ -482,12 +451,14 @@ class Instance(Described):
             "normalizer": None if self.normalizer is None else self.normalizer.to_dict(),
             "origin": self.origin,
             "fingerprint": self.fingerprint,
+            **({} if self.levels == 2 else {"levels": self.levels}),
         }
 
     def __repr__(self) -> str:
         known = "teacher known" if self.teacher is not None else "no teacher"
         exact = f", rounded: {self.rounding.words()}" if self.rounding.any() else ""
-        return f"Instance(n={self.n}, samples={self.samples}, m={self.m}, {known}{exact})"
+        levels = "" if self.levels == 2 else f"levels={self.levels}, "
+        return f"Instance(n={self.n}, samples={self.samples}, m={self.m}, {levels}{known}{exact})"
 
     def _rows(self) -> list[tuple[str, str]]:
         rows = [
@@ -495,19 +466,8 @@ class Instance(Described):
             ("samples, N", f"{self.samples:,}"),
             ("hidden units, m", f"{self.m:,}"),
             ("readout", shortened(self.readout.tolist())),
+            ("levels of a weight", f"{self.levels}"),
             ("teacher", "unknown" if self.teacher is None else "known"),
             ("rounding", self.rounding.words()),
         ]
         return [*rows, *((name, shortened(value)) for name, value in self.origin.items())]
-
-
-def _condense(rows: np.ndarray) -> np.ndarray:
-    """Return a 64-bit word for each 4096 words of the rows: sums weighted by random odd words, modulo 2^64.
-
-    A digest of these words detects any accidental change of the data, ten times faster than one of the rows.
-    """
-    words = rows.reshape(-1).view(np.uint64)
-    weights = np.random.PCG64(0).random_raw(4096) | np.uint64(1)
-    whole = len(words) - len(words) % 4096
-    rest = (words[whole:] * weights[: len(words) - whole]).sum(dtype=np.uint64)
-    return np.append(words[:whole].reshape(-1, 4096) @ weights, rest)

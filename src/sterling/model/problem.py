@@ -14,8 +14,7 @@ import numpy as np
 
 from sterling.base import checks
 from sterling.base.arrays import refuse_masked
-from sterling.base.pool import for_each
-from sterling.base.resources import require_memory, thread_count
+from sterling.base.resources import for_each, require_memory, thread_count
 from sterling.base.text import Described
 from sterling.errors import InputError, InputTypeError
 from sterling.exact.grid import (
@@ -25,10 +24,12 @@ from sterling.exact.grid import (
     finest,
     largest_error,
     padded_width,
+    transpose,
     vector_codes,
 )
 from sterling.model.families import Family, family_table, get_family, normal_table
-from sterling.model.instance import Instance, transpose
+from sterling.model.instance import Instance
+from sterling.model.levels import MAX_LEVELS, level_values
 from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values
 
 # Which part of a draw a seed is for. Latents of a run use LATENT and its batches BATCH, see dynamics/run.py.
@@ -61,12 +62,12 @@ def part_seed(seed: int | np.random.SeedSequence, *part: int) -> np.random.SeedS
 
 @dataclass(frozen=True)
 class Problem(Described):
-    """Two-layer network y = vᵀH(Z w*) + ξ with binary weights, as a distribution of data sets.
+    """Two-layer network y = vᵀH(Z w*) + ξ with quantised weights, as a distribution of data sets.
 
     Parameters
     ----------
     n : int
-        Input dimension, the number of binary weights.
+        Input dimension, the number of weights.
     samples : int
         Sample size N.
     m : int
@@ -81,6 +82,10 @@ class Problem(Described):
         Distribution of the inputs, see `sterling.model.families`.
     normalize : None, "standard", "whiten" or Normalizer
         Transformation of the inputs before the teacher labels them. By name it is fitted to each draw.
+    levels : int
+        Number of values that a weight can take, 2 to 16, see `Instance`. The teacher is drawn uniformly from
+        them, but is never all zero. Outputs depend on the direction of w alone, so data cannot tell w* from
+        its multiples.
 
     References
     ----------
@@ -100,6 +105,7 @@ class Problem(Described):
     readout: str | tuple[float, ...] = "ones"
     inputs: str | Family = "gaussian"
     normalize: str | Normalizer | None = None
+    levels: int = 2
 
     def __post_init__(self):
         for name in ("n", "samples", "m"):
@@ -115,6 +121,7 @@ class Problem(Described):
         object.__setattr__(self, "inputs", get_family(self.inputs))
         if self.normalize is not None:
             object.__setattr__(self, "normalize", check_normalize(self.normalize))
+        object.__setattr__(self, "levels", checks.integer(self.levels, "levels", 2, MAX_LEVELS))
 
     def draw(self, seed=0, threads: int | None = None) -> Instance:
         """Draw a finite sample: the same bits on every machine and for any number of threads.
@@ -154,13 +161,16 @@ class Problem(Described):
         if self.normalize is not None:
             grid, normalizer = normalise(raw, self.normalize)
             grid = replace(grid, rounding=np.zeros(self.n))  # no error: the teacher labels the rounded inputs
-        teacher = _draw_signs(part_seed(seed, TEACHER), self.n)
+        if self.levels == 2:
+            teacher = _draw_signs(part_seed(seed, TEACHER), self.n)
+        else:
+            teacher = _draw_levels(part_seed(seed, TEACHER), self.n, self.levels)
         active = self._activations(grid, teacher, threads)
         instance = Instance.__new__(Instance)
         origin = {**self.to_dict(), "seed": seed}
         if isinstance(seed, np.random.SeedSequence):
             origin |= {"seed": seed.entropy, "spawn_key": list(seed.spawn_key)}
-        instance._describe(grid, raw, self.m, teacher, normalizer, origin)
+        instance._describe(grid, raw, self.m, teacher, normalizer, origin, self.levels)
 
         def fill(fineness: int) -> Instance:
             readout = self._draw_readout(seed, fineness)
@@ -277,11 +287,27 @@ class Problem(Described):
             "readout": readout,
             "inputs": str(self.inputs),
             "normalize": None if self.normalize is None else normalize_values(self.normalize),
+            **({} if self.levels == 2 else {"levels": self.levels}),
         }
 
     def __repr__(self) -> str:
         values = {**vars(self), "inputs": str(self.inputs)}
+        if self.levels == 2:
+            del values["levels"]
         return f"Problem({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+
+
+def _draw_levels(seed: np.random.SeedSequence, count: int, levels: int) -> np.ndarray:
+    """Return uniform levels, int8, not all of them zero."""
+    from sterling.exact.sampling import words
+
+    values = np.array(level_values(levels), np.int8)
+    drawn, first = np.zeros(count, np.int8), 0
+    while not drawn.any():
+        fractions = words(seed, first + count)[first:] >> np.uint64(11)  # 53 bits
+        drawn = values[(fractions * np.uint64(levels)) >> np.uint64(53)]
+        first += count
+    return drawn
 
 
 def _draw_signs(seed: np.random.SeedSequence, count: int) -> np.ndarray:

@@ -117,3 +117,5 @@ def make(helper: Callable) -> Any:
 
 
 OPTIMIZER = SGD
+#: The method of the paper.
+PLAIN_SGD = SGD()

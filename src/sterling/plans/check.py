@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sterling.base.progress import Progress, ProgressCallback, reporting
 from sterling.model.problem import Problem
 from sterling.plans.needs import Check, Need
 from sterling.stats import jeffreys
-from sterling.study import Study
-from sterling.study.collect import passing_store
+from sterling.study import Store, Study, run
 
 
 def check_needs(
@@ -40,8 +40,12 @@ def check_needs(
                     show(Progress(before + now.done, trials * len(asked)))
 
             study = study_of(needs[index], problem, settings, trials=trials, seed=seed)
-            with passing_store(study, threads, report) as store:
-                row = store.counts().row(0, named=True)
+            with TemporaryDirectory(prefix="sterling-") as folder:
+                try:
+                    run(study, folder, threads=threads, progress=report)
+                except KeyboardInterrupt:
+                    raise KeyboardInterrupt from None  # without the note that the next run goes on
+                row = Store(folder).counts().row(0, named=True)
             won, left = row["successes"], row["undecided"]
             low, high = jeffreys(won, trials)[0], jeffreys(won + left, trials)[1]
             (cell,) = study.cells
@@ -53,7 +57,9 @@ def check_needs(
 
 
 def study_of(need: Need, problem: Problem, settings: dict[str, Any], **asked: Any) -> Study:
-    """Return the study of a row: its samples, steps and restarts."""
+    """Return the study of a row: its samples, steps, restarts and optimizer."""
     problem = replace(problem, samples=need.proposed, noise=need.noise)
     of_row = {"steps": need.steps, "restart": "none" if need.restart is None else str(need.restart)}
+    if need.optimizer is not None:
+        of_row |= {"optimizer": need.optimizer, "schedule": "auto"}
     return Study(**problem.to_dict(), criteria=need.criterion, settings=settings | of_row, **asked)

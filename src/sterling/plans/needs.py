@@ -20,22 +20,15 @@ UNCHECKED = "not checked here"
 class Check(Described):
     """How often trials with the proposed samples reached the goal of a row.
 
-    Attributes
-    ----------
-    samples, steps : int
-        Sample size and number of steps of each trial.
-    trials, successes, undecided : int
-        Numbers of trials. An undecided trial took all its steps without a verdict for all time.
-    low, high : float
-        95 % Jeffreys interval of the share of successes. Undecided trials count as failures at its lower end
-        and as successes at its upper end.
+    ``low`` and ``high`` are the 95 % Jeffreys interval of the share of successes. Undecided trials count as
+    failures at its lower end and as successes at its upper end.
     """
 
-    samples: int
+    samples: int  # of each trial
     steps: int
     trials: int
     successes: int
-    undecided: int
+    undecided: int  # trials that took all their steps without a verdict for all time
     low: float
     high: float
 
@@ -54,45 +47,22 @@ class Check(Described):
 class Need(Described):
     """One row of a plan: a goal, and the samples that it takes.
 
-    Attributes
-    ----------
-    goal : str
-        The goal in words.
-    samples : float
-        Sample size; for a theorem only its order, a power of n without its constant. `MOST_SAMPLES` if more
-        are needed; then no trial measures the row.
-    kind : str
-        One of `sterling.theory.KINDS`.
-    criterion : str
-        The criterion of studies that measures the row; empty where no trial can.
-    promise : float or None
-        Share of the data sets that reach the goal; None for a theorem.
-    noise : float
-        Standard deviation of the label noise.
-    steps : int or None
-        Number of steps of a run, and of the trials; None for a theorem.
-    checked : bool
-        Whether the law was compared with runs in this range of n, m, noise, surrogates and step sizes; true
-        for a theorem.
-    source : str
-        Source of the number.
-    restart : Restart or None
-        Restarts of the runs; None if the runs are plain.
-    check : Check or None
-        Results of trials with these samples; None without trials.
+    For a theorem ``samples`` is only an order, a power of n without its constant. It is `MOST_SAMPLES` if
+    more are needed; then no trial measures the row.
     """
 
-    goal: str
+    goal: str  # in words
     samples: float
-    kind: str
-    criterion: str
-    promise: float | None
-    noise: float
-    steps: int | None
-    checked: bool
+    kind: str  # one of `sterling.theory.KINDS`
+    criterion: str  # of the studies that measure the row; empty where no trial can
+    promise: float | None  # share of the data sets that reach the goal; None for a theorem
+    noise: float  # standard deviation of the label noise
+    steps: int | None  # of a run, and of the trials; None for a theorem
+    checked: bool  # whether the law was compared with runs in this range; true for a theorem
     source: str
-    restart: Restart | None = None
-    check: Check | None = None
+    restart: Restart | None = None  # None if the runs are plain
+    optimizer: str | None = None  # in the words of studies, with its own rate; None if the runs are plain
+    check: Check | None = None  # results of trials with these samples, if any were run
 
     @property
     def amount(self) -> str:
@@ -126,22 +96,13 @@ class Need(Described):
 class Expectation(Described):
     """What to expect of a long run with a given number of samples (mean-field).
 
-    Attributes
-    ----------
-    samples : int
-        The sample size.
-    occupancy : float
-        Share of the steps at w* in a typical data set.
-    wrong_share : float
-        Share of the weights that are wrong at a time, on average over runs.
-    reaches : bool
-        Whether runs with these samples would find w* without label noise. If not, runs do not reach the
-        state that the two numbers above describe.
+    If runs with these samples would not find w* without label noise, ``reaches`` is False, and runs do not
+    reach the state that the two shares describe.
     """
 
     samples: int
-    occupancy: float
-    wrong_share: float
+    occupancy: float  # share of the steps at w* in a typical data set
+    wrong_share: float  # share of the weights that are wrong at a time, on average over runs
     reaches: bool
 
 
@@ -187,7 +148,7 @@ class Plan(Result):
                 "With at most 24 weights you can prove recurrence for a given data set: `sterling certify`, "
                 "`st.certify(instance)`."
             )
-        ends = [need for need in self.needs if need.criterion == "optimal"]  # plain, with restart
+        ends = [need for need in self.needs if need.criterion == "optimal" and not need.optimizer]
         if len(ends) == 2 and ends[0].samples <= ends[1].samples:
             return (
                 "By these rows ergodic restart needs no fewer samples here than the plain run. It helps with "

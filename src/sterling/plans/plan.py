@@ -5,6 +5,7 @@ Numbers come from `sterling.theory` and carry its labels; `check.py` measures ho
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -23,12 +24,14 @@ from sterling.schedules import MAX_STEPS, Power, Schedule
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.chatter import PATHS
 from sterling.theory.laws import MOST_SAMPLES, BeyondError
+from sterling.theory.threshold import MOST_PATH_WEIGHTS
 
 #: Number of steps of a row unless it is given: that at which its law was checked (`benchmarks/plan.py`).
-LAW_STEPS, OCCUPANCY_STEPS, RESTART_STEPS = 10_000, 1_000_000, 12_600
+LAW_STEPS, OCCUPANCY_STEPS, RESTART_STEPS, DAMPED_STEPS = 10_000, 1_000_000, 12_600, 1000
 _MOST_ITERATE_STEPS = 100_000  # of the runs with which the law of the last iterate was compared
 
 _HALF = 0.5  # share of the data sets
+_DAMPING = 0.5  # the threshold, in units of the signal
 # N₅₀/n of ReLU with restarts at these n (docs/science, 12: `benchmarks/papers/restart.py`, parts `small`
 # and `scaling`). The identity pulls twice as strongly, so it has half the scale and needs half the samples:
 # 1.56, 1.62, 1.56 at n = 64, 128, 256.
@@ -99,6 +102,7 @@ def plan(
     ...     print(f"{need.goal}: {need.amount}")
     in half of the data sets the time average decodes to w*: about 1,300
     in half of the data sets the iterates are w* for 50\xa0% of the steps: about 67,000
+    in half of the data sets the last iterate is at w* and stays, damping 0.5: about 1,400
     proved: the time average converges to w*, no label noise: of order 4,096
     proved: the iterates visit w* again and again: of order 16,777,216
     >>> found.needs[0].label
@@ -140,6 +144,8 @@ class _Rows:
                 rows.append(self.iterate())
             if self.problem.m == 1 and self.surrogate.name in _RESTARTS:
                 rows.append(self.restarted())
+        if self.known_path and self.problem.n <= MOST_PATH_WEIGHTS:
+            rows.append(self.damped())
         law: Any = theory.samples_proved
         for goal, problem, claim in (
             ("proved: the time average converges to w*, no label noise", self.quiet, "ergodic"),
@@ -237,6 +243,22 @@ class _Rows:
             least <= n <= most,
             restart,
         )
+
+    def damped(self) -> Need:
+        problem, law = self.problem, theory.samples_for_last
+        n, m, noise = problem.n, problem.m, problem.noise / math.sqrt(problem.readout_norm2)
+        need = self.row(
+            f"the last iterate is at w* and stays, damping {_DAMPING}",
+            lambda steps: law(problem, damping=_DAMPING, surrogate=self.surrogate),
+            _labels(law),
+            "optimal",
+            _HALF,
+            DAMPED_STEPS,
+            16 <= n <= (384 if m == 1 and noise >= 0.25 else 64)
+            and m <= 4
+            and (noise == 0 or 0.25 <= noise <= 1),
+        )
+        return replace(need, optimizer=f"sgd:damping={_DAMPING}")
 
     def samples_for_iterate(self, steps: int) -> float:
         return theory.samples_for_iterate(

@@ -98,6 +98,22 @@ def against(
     tidy(ax, "lower right", xlim=whole, ylim=whole, xlabel=axes[0], ylabel=axes[1])
 
 
+def slope_triangles(ax: Axes, slopes: Mapping[str, float]) -> None:
+    """Draw a labelled triangle of each slope into the empty corner of logarithmic axes, below the data."""
+    xlim, ylim = ax.get_xlim(), ax.get_ylim()
+    (left, right), (bottom, top) = np.log(xlim), np.log(ylim)
+    width = min(0.12 * (right - left), 0.3 * (top - bottom) / max(map(abs, slopes.values())))
+    y = bottom + 0.06 * (top - bottom)
+    for index, (label, slope) in enumerate(slopes.items()):
+        aside = (0.05 + 0.17 * index) * (right - left)
+        x, upright = (left + aside, 0) if slope < 0 else (right - aside - width, width)
+        high = y + abs(slope) * width
+        ax.plot(np.exp([x, x + width, x + upright, x]), np.exp([y, y, high, y]), color=GREY, lw=1)
+        given = {"color": GREY, "fontsize": 8.5, "ha": "left" if slope < 0 else "right", "va": "bottom"}
+        ax.text(np.exp(x + upright), np.exp(high), label, **given)
+    ax.set(xlim=xlim, ylim=ylim)
+
+
 def visits_over_steps(ax: Axes, groups: Mapping[str, pl.DataFrame]) -> None:
     """Draw the number of visits before each mark, a line for each trial and a colour for each group."""
     for index, (label, marks) in enumerate(groups.items()):
@@ -105,6 +121,8 @@ def visits_over_steps(ax: Axes, groups: Mapping[str, pl.DataFrame]) -> None:
         for number, (_, run) in enumerate(marks.group_by("trial", maintain_order=True)):
             line = run["mark_steps"].to_numpy(), run["mark_visits"].to_numpy()
             ax.plot(*line, lw=1, label=None if number else label, color=style(index)["color"])
+    tidy(ax, xscale="log", yscale="log", xlabel="steps T", ylabel="visits to w* (number)")
+    ax.set_ylim(bottom=0.8)
 
 
 def set_aside(ax: Axes, drawn: Iterable[Artist], index: int, count: int) -> None:

@@ -11,10 +11,9 @@ from scipy.special import expit
 
 from sterling.base.text import number
 from sterling.errors import InputError
-from sterling.plot.curves import MARKERS, shares
+from sterling.plot.curves import MARKERS, shares, slope_triangles
 from sterling.plot.style import (
     BLUE,
-    GREY,
     INK,
     PALE,
     PURPLE,
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: The paper's exponents, drawn as guides: what they bound, and their dashes.
-GUIDES = {2: ("n², proved for the time average", "--"), 4: ("n⁴, proved for the last iterate", ":")}
+#: The paper's exponents, drawn as triangles: the time average, and the last iterate.
+PROVED = {"n⁴": 4.0, "n²": 2.0}
 
 #: Verdicts in the order of the bars, with their legends.
 _REGIMES = {
@@ -99,9 +98,6 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
     ax.plot(line, fit.samples_at(1) * line**fit.exponent, color=BLUE, lw=1.6, label=band)
     bounded = np.where(np.isfinite(reach), reach, 0).reshape(-1, 2).T
     ax.errorbar(n, middle, bounded, fmt="o", ms=5, color=INK, label="N₅₀ of each n alone, 95 %")
-    for proved, (text, dashes) in GUIDES.items():
-        guide = fit.samples_at(line[0]) * (line / line[0]) ** proved
-        ax.plot(line, guide, color=GREY, ls=dashes, lw=1, label=text)
     predicted = ""
     for law in [one for one in series.expected if one.samples][:1]:
         line_style = {"color": PURPLE, "lw": 1.4, "ls": (0, (4, 1.5, 1, 1.5)), "marker": "D", "ms": 4}
@@ -110,11 +106,12 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
     dimensions_axis(ax, dimensions)
     what = f"samples N₅₀ {series.budget}".rstrip()
     tidy(ax, yscale="log", xlabel="dimension n", ylabel=what)
+    slope_triangles(ax, PROVED)
     growth = "No power law fits; the nearest one grows" if fit.curved else "The threshold grows"
     power = f"{number(fit.exponent, 2)} {series.budget}".rstrip()
     return (
-        f"{growth} as n to the power {power}; the grey guides show how fast the proved bounds grow from the "
-        f"same start.{predicted}"
+        f"{growth} as n to the power {power}. The triangles have the slopes of the orders that are proved to "
+        f"suffice, n² for the time average and n⁴ for the last iterate.{predicted}"
     )
 
 

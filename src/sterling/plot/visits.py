@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sterling.base.text import counted, percent, sentence
+from sterling.plot.curves import slope_triangles
 from sterling.plot.style import (
-    AMBER,
     BLUE,
     DASHED,
     GREEN,
@@ -29,7 +29,6 @@ from sterling.returns.recurrence import home
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike
 
     from sterling.model.instance import Instance
     from sterling.model.problem import Problem
@@ -112,8 +111,6 @@ def occupancy_law(
     span = np.geomspace(max(1, samples / 10**_LAW_DECADES), samples * 10**_LAW_DECADES, 60)
     typical = [expected_occupancy(of, samples=size, surrogate=surrogate) for size in span]
     ax.plot(span, typical, color=VERMILLION, ls=DASHED, label="typical data set (mean-field)")
-    if surrogate == "relu":
-        ax.plot(span, leading_law(of, span), color=AMBER, ls=":", lw=2, label="leading order (mean-field)")
     if here is not None:
         ax.plot(samples, here, ms=8, label="this data set (mean-field)", **_PREDICTED)
     known, value = found.long_run, found.occupancy
@@ -126,35 +123,24 @@ def occupancy_law(
     ax.set(xlabel="samples N (log scale)", ylabel="occupancy of the teacher")
     tidy(ax, xscale="log", ylim=(-0.03, 1.03))
     this = "" if here is None else f"this data set {here:.3g}, for "
-    leading = f", by the leading order {leading_law(of, samples):.3g}" if surrogate == "relu" else ""
     return (
         f"Measured at N = {samples:,}: {text}; predicted for {this}a typical one "
-        f"{expected_occupancy(of, surrogate=surrogate):.3g}{leading} (all predictions mean-field)."
+        f"{expected_occupancy(of, surrogate=surrogate):.3g} (mean-field)."
     )
 
 
-def leading_law(of: Problem | Instance, samples: ArrayLike) -> np.ndarray:
-    """Return exp(−n^(3/2) σ/(√2 ‖v‖ √N)), mean-field, docs/science, 7; for ReLU and Gaussian inputs."""
-    from sterling.theory.numbers import numbers_of
-
-    numbers = numbers_of(of, "relu")
-    size = np.sqrt(2 * numbers.norm2 * np.asarray(samples, float))
-    return np.exp(-(numbers.n**1.5) * numbers.sigma / size)
-
-
 def growth(ax: Axes, found: Recurrence) -> str:
-    """Draw the number of visits over the number of steps, and a line of slope one."""
+    """Draw the number of visits over the number of steps, and a triangle of slope one."""
     seen = found.mark_visits > 0
     steps, visits = found.mark_steps[seen], found.mark_visits[seen]
     if not len(steps):
         note(ax, "no visit")
         return f"The {home(found)} was not visited."
     ax.plot(steps, visits, color=BLUE, marker="o" if len(steps) < 3 else None, label="visits")
-    rate = visits[-1] / steps[-1]
-    ax.plot(steps, rate * steps, color=GREY, ls=":", lw=1.4, label="constant rate")
     most = max(12.0, 2.0 * float(visits[-1]))
     ax.set(xlabel="steps (log scale)", ylabel="visits so far")
     tidy(ax, xscale="log", yscale="log", ylim=(0.8, most))
+    slope_triangles(ax, {"constant rate": 1.0})
     if found.certified:
         return f"{counted(found.visits, 'visit')}, and no weight flips any more."
     slope = found.grown and f", growing {found.grown}"

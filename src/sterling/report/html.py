@@ -50,7 +50,7 @@ def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from sterling.base.text import number
-    from sterling.claims.words import amount, interval, leading, level
+    from sterling.claims.words import amount, interval, level
 
     environment = Environment(
         loader=PackageLoader("sterling.report"),
@@ -61,7 +61,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        amount=amount, interval=interval, leading=leading, level=level, number=number, raised=raised, key=key
+        amount=amount, interval=interval, level=level, number=number, raised=raised, key=key
     )
     return environment
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PAGE, RAW, NUMBERS, EXPLORABLE = "index.html", "data", "findings.json", "explore.html"
 
 _FORMAT = 1  # of findings.json
+_SAVED = ("key", "title", "statement", "kind", "source", "experiment", "reason", "rule", "notes")
 
 #: The terms of the page.
 WORDS = {
@@ -44,8 +45,6 @@ WORDS = {
 
 @dataclass(frozen=True)
 class _Section:
-    """One claim, ready for the template."""
-
     finding: Finding
     name: str
     drawings: tuple[Drawing, ...]
@@ -92,7 +91,13 @@ class Page:
             **self._facts,
             "missing": [key for key, _ in missing],
             "findings": [
-                {**_finding(one.finding), "tables": [path for path, _, _ in one.files]}
+                {
+                    **{name: getattr(one.finding, name) for name in _SAVED},
+                    "judgement": one.finding.judgement.value,
+                    "measured": [vars(number) for number in one.finding.measured],
+                    "references": [vars(number) for number in one.finding.references],
+                    "tables": [path for path, _, _ in one.files],
+                }
                 for one in self._sections
             ],
         }
@@ -124,13 +129,3 @@ class Page:
             path.parent.mkdir(exist_ok=True)
         write_atomically(path, frame.write_parquet)
         return f"{RAW}/{path.name}", table, len(frame)
-
-
-def _finding(one: Finding) -> dict[str, Any]:
-    words = ("key", "title", "statement", "kind", "source", "experiment", "reason", "rule", "notes")
-    return {
-        **{name: getattr(one, name) for name in words},
-        "judgement": one.judgement.value,
-        "measured": [vars(number) for number in one.measured],
-        "references": [vars(number) for number in one.references],
-    }

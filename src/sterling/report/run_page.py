@@ -13,8 +13,10 @@ import numpy as np
 
 from sterling.base.text import counted
 from sterling.claims.finding import picture
-from sterling.dynamics.learned import outcome, problem_line, weights_table
+from sterling.dynamics.learned import outcome, problem_line, weights_table, where_it_holds
 from sterling.errors import InputError
+from sterling.optimizers.adam import Adam
+from sterling.optimizers.sgd import SGD
 from sterling.plot import visits
 from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster
 from sterling.report.figures import Drawing, render
@@ -65,7 +67,7 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
         more_weights=orbit.n - len(weights),
         sections=[
             _over_time(orbit),
-            _returns(found, home(orbit)),
+            _returns(found, orbit),
             _shares(orbit, predicted, silence),
             *(() if instance.teacher is None else (_occupancy(found, predicted, instance, orbit, silence),)),
         ],
@@ -75,7 +77,6 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
 
 
 def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[str]:
-    """Return the facts that a reader needs first."""
     notes = []
     if instance.teacher is None:
         notes.append(
@@ -88,13 +89,26 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
             "and a weight is wrong if it differs from the teacher’s."
         )
     if _noise(instance) == 0:
-        notes.append("The labels have no noise, so the teacher absorbs: a run that reaches it never leaves.")
-    if orbit.verdict.absorbed:
+        stays = "the teacher absorbs: a run that reaches it never leaves"
+        lasts = "the gradient is zero at the teacher"  # what an optimiser remembers may move weights on
+        notes.append(f"The labels have no noise, so {stays if orbit._movement is not None else lasts}.")
+    if orbit.optimizer.damping > 0:
+        notes.append(
+            f"The run is damped (θ = {orbit.optimizer.damping:g}): a state absorbs where no weight is pushed "
+            "by more than θS. What st.certify proves is about undamped runs, θ = 0."
+        )
+    if orbit.verdict.absorbed and not orbit.certified:
+        notes.append(
+            f"Since step {orbit.last_flip:,} the run rests where the gradient turns no weight. That is not "
+            "proved to last: what the optimizer remembers may still turn one."
+        )
+    elif orbit.verdict.absorbed:
         away = f"{counted(orbit.errors, 'weight')} away from" if orbit.errors else "at"
         before = "; this page describes the steps before" if orbit.last_flip else ""
         notes.append(
-            f"The run was absorbed {away} the {home(orbit)} at step {orbit.last_flip:,}: no weight "
-            f"can flip any more, with any step sizes. So there is no recurrence{before}."
+            f"The run was absorbed{where_it_holds(orbit)} {away} the {home(orbit)} at step "
+            f"{orbit.last_flip:,}: no weight can flip any more, with any step sizes. So there is no "
+            f"recurrence{before}."
         )
     elif orbit.certified:
         notes.append(
@@ -128,7 +142,8 @@ def _over_time(orbit: Orbit) -> _Part:
     return _Part(name, title, words, drawings)
 
 
-def _returns(found: Recurrence | None, where: str) -> _Part:
+def _returns(found: Recurrence | None, orbit: Orbit) -> _Part:
+    where = home(orbit)
     name, title = "returns", f"Leaving the {where} and coming back"
     if found is None or not found.returns.count:
         never = f"The run did not leave the {where} and return, so there are no return times."
@@ -140,6 +155,8 @@ def _returns(found: Recurrence | None, where: str) -> _Part:
         _draw("Which weights leave first", visits.leavers, found=found),
         _draw("Occupancy over the run", visits.batches, found=found),
     )
+    if orbit.optimizer != SGD():
+        return _Part(name, title, ("Times are in steps.",), drawings)
     words = (
         "Times are in steps. Scaling all step sizes alike does not change the orbit, so with slowly decaying "
         "step sizes stays and absences keep their lengths in steps. Slow drift to a first flip follows the "
@@ -183,8 +200,8 @@ def _occupancy(
     given = {"of": instance, "surrogate": orbit.surrogate, "here": predicted.occupancy}
     drawing = _draw("Occupancy over N", visits.occupancy_law, found=found, **given)
     words = (
-        "To leading order the occupancy is exp(−n^(3/2) σ/(√2 ‖v‖ √N)) for ReLU; the dashed line includes "
-        "the interaction of wrong weights. Data sets differ, so the prediction for this data set is sharper.",
+        "The dashed line is the law for a typical data set, with the interaction of wrong weights. Data sets "
+        "differ, so the prediction for this data set is sharper.",
     )
     return _Part(name, title, words, (drawing,), "mean-field")
 
@@ -193,6 +210,11 @@ def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
     """Return the prediction of theory for this data set, or None and the reason."""
     from sterling.theory import balance, drift
 
+    if not _keeps_mean(orbit):
+        return None, (
+            "There is no prediction: the law of the balance is about optimizers that take steps by the mean "
+            f"gradient, without damping, decay or a band, and not about {orbit.optimizer}."
+        )
     given = {"surrogate": orbit.surrogate, "reference": orbit.reference}
     try:
         with np.errstate(all="ignore"):
@@ -206,8 +228,15 @@ def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
     return predicted, ""
 
 
+def _keeps_mean(orbit: Orbit) -> bool:
+    """Whether the law of the balance holds for the optimiser of a run (docs/science, 16)."""
+    optimizer = orbit.optimizer
+    if not isinstance(optimizer, SGD | Adam):
+        return False
+    return not (optimizer.damping or optimizer.decay or optimizer.band)
+
+
 def _noise(instance: Instance) -> float | None:
-    """Return the standard deviation of the label noise, or None if the instance does not know it."""
     noise = instance.to_dict().get("origin", {}).get("noise")
     return None if noise is None else float(noise)
 

@@ -59,19 +59,14 @@ def table(findings: Iterable[Finding]) -> RenderableType:
 
 
 def _numbers(finding: Finding) -> Text:
-    """Return the headline and the first reference; the page has the others."""
     from rich.text import Text
 
     lines, one, references = [], finding.headline, finding.references
     if one is not None:
         inside = f" [{interval(one, references)}]" if one.has_interval else ""
         lines.append(Text.assemble((amount(one, references), "bold"), inside, (f" {one.name}", "dim")))
-    if references:
-        law, *more = references
-        rest = f"; {len(more)} more on the page" if more else ""
-        lines.append(
-            Text.assemble((amount(law), "bold"), " ", _kind(law.kind), (f" {law.name}{rest}", "dim"))
-        )
+    for law in finding.theory:
+        lines.append(Text.assemble((amount(law), "bold"), " ", _kind(law.kind), (f" {law.name}", "dim")))
     return Text("\n").join(lines)
 
 

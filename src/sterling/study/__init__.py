@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from sterling.study.kind import Seeds as Seeds
     from sterling.study.kind import get_kind as get_kind
     from sterling.study.kind import parse_criterion as parse_criterion
-    from sterling.study.kind import trial_seeds as trial_seeds
     from sterling.study.report import SeriesFit as SeriesFit
     from sterling.study.report import Status as Status
     from sterling.study.report import fit_store as fit_store
     from sterling.study.report import status as status
+    from sterling.study.seeds import trial_seeds as trial_seeds
     from sterling.study.spec import Study as Study
     from sterling.study.store import Store as Store
     from sterling.study.store import replay as replay

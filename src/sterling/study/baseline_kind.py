@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from sterling.base import checks
 from sterling.errors import InputError
+from sterling.model.levels import require_two
 from sterling.study.columns import COUNT, FLAG, Criterion
 from sterling.study.kind import Cell, Kind, Look, Seeds
-
-if TYPE_CHECKING:
-    from sterling.model.instance import Instance
 
 #: The estimators of `baselines.py`, and the states of least risk.
 ESTIMATORS = ("least_squares", "hebb", "logistic", "gamp", "least_risk")
 
 
-def _estimate(instance: Instance, name: str, noise: float) -> tuple[np.ndarray, bool]:
-    """Return signs (count, n), several if they are equally good, and whether the method settled."""
+def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
     from sterling.landscapes.landscape import landscape
     from sterling.study import baselines
 
-    if name == "least_risk":
-        return landscape(instance).minimisers, True
-    inputs, labels = instance.inputs, instance.labels
-    if name == "gamp":
-        found = baselines.gamp(inputs, labels, noise=noise, readout=float(instance.readout[0]))
-        return found.signs[None], bool(found.settled)
-    return getattr(baselines, name)(inputs, labels)[None], True
-
-
-def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
-    instance = cell.problem.draw(seeds.data, threads=1)
+    instance, name, settled = cell.problem.draw(seeds.data, threads=1), cell.settings["estimator"], True
     look()
-    signs, settled = _estimate(instance, cell.settings["estimator"], cell.problem.noise)
+    data = instance.inputs, instance.labels
+    if name == "least_risk":
+        signs = landscape(instance).minimisers  # several if they are equally good
+    elif name == "gamp":
+        found = baselines.gamp(*data, noise=cell.problem.noise, readout=float(instance.readout[0]))
+        signs, settled = found.signs[None], bool(found.settled)
+    else:
+        signs = getattr(baselines, name)(*data)[None]
     errors = np.count_nonzero(signs != instance.teacher, axis=1)
     return {"errors": int(errors.max()), "answers": len(errors), "settled": settled}
 
 
 def _check(cell: Cell) -> None:
     problem = cell.problem
+    require_two(problem, f"the kind {cell.kind!r} is")
     name = checks.choice(cell.settings["estimator"], "estimator", ESTIMATORS)
     if problem.m != 1:
         raise InputError(f"the estimators of the kind 'baseline' are for m = 1, not {problem.m}")

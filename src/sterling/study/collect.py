@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -31,9 +28,10 @@ from sterling.base.progress import ProgressCallback, reporting
 from sterling.base.resources import require_memory
 from sterling.base.text import Described
 from sterling.errors import SterlingError
+from sterling.optimizers.base import Optimizer
 from sterling.study.cluster import pressed
 from sterling.study.kind import KINDS, Cell
-from sterling.study.place import FAILED, KNOWN, MISSING, TAKEN, Known, Rounds, Wanted
+from sterling.study.place import FAILED, KNOWN, Known, Queue, Rounds
 from sterling.study.spec import Study, seconds
 from sterling.study.store import SHARD_FOLDER, Store, frame_of, open_store
 from sterling.study.trial import Batch, Finished, Row, kernel_group, run_batch, warm_up
@@ -45,7 +43,6 @@ _LOOK_SECONDS = 0.2  # between looks at clocks and Ctrl-C
 _FLUSH_SHARE = 0.05  # rows are written after this share of the time spent, for others to see, and sooner
 _AWAITED = 0.1  # where they are more than this share of the trials that a round still lacks
 _FLUSH_SECONDS = 0.1, 20.0  # bounds of the time between two writes
-_TRIES = 20  # random numbers that are tried before all trials are looked through
 _ATTEMPTS = 3  # for a trial whose worker was lost
 _NAMED = 3  # failed trials that a message names
 
@@ -133,11 +130,7 @@ class Collector:
         self.begun = self.flushed = time.monotonic()
         self.deadline = None if limit is None else self.begun + limit
         self.known = Known(study.criteria)
-        self.planning = Rounds(study, self.known)
-        self.order = random.Random(os.urandom(16))  # another one in each process on the folder
-        self.wanted: Wanted = {}
-        self.lacking: dict[str, tuple[Cell, int]] = {}  # trials to hand out in this round, by cell
-        self.next: tuple[Cell, int] | None = None  # the trial to go on with
+        self.planning, self.queue = Rounds(study, self.known), Queue(self.known)
         self.seen: set[str] = set()  # shards
         self.buffer: list[Row] = []  # rows to write
         self.fresh: list[pl.DataFrame] = []  # rows for the next progress
@@ -177,7 +170,7 @@ class Collector:
     @property
     def outcome(self) -> Outcome:
         """How it ended."""
-        done = sum(self.known.done(cell, count) for cell, count in self.wanted.items())
+        done = sum(self.known.done(cell, count) for cell, count in self.queue.wanted.items())
         failed = self.failed[:_NAMED]
         if len(self.failed) > _NAMED:
             failed.append(f"{len(self.failed):,} trials failed in all; the others are kept")
@@ -191,14 +184,9 @@ class Collector:
         """Yield batches, round by round; None while all remaining trials of a round are running."""
         self._scan()
         for wanted, note in self.planning:
-            self.wanted, self.note, self.lacking, self.next = wanted, note, {}, None
-            self.round += 1
-            for cell, count in wanted.items():
-                missing = count - int(np.count_nonzero(self.known.states(cell, count)))
-                if missing:
-                    self.lacking[cell.key] = cell, missing
-            self._prepare([cell for cell, _ in self.lacking.values()])
-            while self.lacking or self.flying:
+            self.note, self.round = note, self.round + 1
+            self._prepare(self.queue.open(wanted))
+            while self.queue.waiting or self.flying:
                 if self.halted:
                     return
                 yield self._batch()
@@ -218,53 +206,20 @@ class Collector:
         """Return the next trials to run; None if all are running."""
         if self._flush_is_due():
             self._flush()
-        if not self.lacking:
+        if not self.queue.waiting:
             return None
-        cell, first = self.next or self._jump()
-        if not (self.known.states(cell, self.wanted[cell])[first : first + 1] == MISSING).any():
-            cell, first = self._jump()  # the cell is at its end, or another process has been here
-        states = self.known.states(cell, self.wanted[cell])[first : first + self._size(cell)]
-        taken = np.flatnonzero(states != MISSING)
-        count = int(taken[0]) if taken.size else len(states)
-        states[:count] = TAKEN
-        self._change_lacking(cell, -count)
-        self.flying += count
-        self.next = cell, first + count
-        return Batch(cell, np.arange(first, first + count), self._own(cell))
-
-    def _jump(self) -> tuple[Cell, int]:
-        """Return a random missing trial of a random cell."""
-        cell, _ = self.lacking[self.order.choice(list(self.lacking))]
-        states = self.known.states(cell, self.wanted[cell])
-        for _ in range(_TRIES):
-            number = self.order.randrange(len(states))
-            if states[number] == MISSING:
-                return cell, number
-        return cell, int(self.order.choice(np.flatnonzero(states == MISSING)))
+        cell, numbers = self.queue.take(self._size)
+        self.flying += len(numbers)
+        kind = self.study.kind
+        users: list[Any] = [kind] if kind.name not in KINDS.built_in else []
+        users += [type(own) if isinstance(own, Optimizer) else own for own in cell.own.values()]
+        return Batch(cell, numbers, () if self.pool.in_threads else tuple(users))
 
     def _size(self, cell: Cell) -> int:
         pace = self.paces.get(cell.key)
         size = _FIRST_BATCH if pace is None else _BATCH_SECONDS / max(pace, 1e-6)
-        share = self._waiting / (_BATCHES * self.pool.count)
+        share = self.queue.waiting / (_BATCHES * self.pool.count)
         return int(np.clip(min(size, share), 1, _BATCH_TRIALS))
-
-    @property
-    def _waiting(self) -> int:
-        """Number of trials of the round that no worker has yet."""
-        return sum(count for _, count in self.lacking.values())
-
-    def _change_lacking(self, cell: Cell, change: int) -> None:
-        count = self.lacking.pop(cell.key, (cell, 0))[1] + change
-        if count > 0:
-            self.lacking[cell.key] = cell, count
-
-    def _own(self, cell: Cell) -> tuple:
-        """Return the user's kind and surrogate: workers in other processes do not know them."""
-        if self.pool.in_threads:
-            return ()
-        kind, surrogate = self.study.kind, cell.own_surrogate
-        kinds = () if kind.name in KINDS.built_in else (kind,)
-        return kinds if surrogate is None else (*kinds, surrogate)
 
     # -- what comes back -------------------------------------------------------------------------------------
 
@@ -273,30 +228,33 @@ class Collector:
         cell, numbers = done.item.cell, done.item.numbers
         finished: Finished = done.value or Finished([], {})
         self.flying -= len(numbers)
-        states = self.known.states(cell, self.wanted[cell])
-        states[list(finished.failed)] = FAILED
+        self.queue.states(cell)[list(finished.failed)] = FAILED
         self.failed += finished.failed.values()
         if finished.rows:
             frame = frame_of(self.study.kind, finished.rows).with_columns(cell=pl.lit(cell.key))
-            _, before = self.known.record(frame)[cell.key]
+            _, before = self.queue.record(frame)[cell.key]
             self.buffer += [row for row, state in zip(finished.rows, before, strict=True) if state != KNOWN]
             self.fresh.append(frame)
             self.paces[cell.key] = float(frame["seconds"].mean())  # type: ignore[arg-type]
-        left = numbers[states[numbers] == TAKEN]
-        if not left.size:
+        left = self.queue.give_back(cell, numbers)
+        if not left.size or self.halted or self.pool.stopping or finished.rows:
             return
-        states[left] = MISSING
-        self._change_lacking(cell, len(left))
-        if self.halted or self.pool.stopping or finished.rows:
-            return
-        lost = isinstance(done.error, KeyboardInterrupt) or type(done.error).__name__ == "KilledWorker"
-        if done.error is not None and not lost:
-            raise _readable(done.error)
+        problem = done.error
+        if isinstance(problem, CancelledError):
+            raise SterlingError("trials were given up: is the cluster or the executor still running?")
+        if isinstance(problem, BrokenExecutor):
+            raise SterlingError(
+                f"a worker of the executor died, perhaps for lack of memory ({problem}): finished trials "
+                "are in the store; run the study again with a new executor"
+            )
+        lost = isinstance(problem, KeyboardInterrupt) or type(problem).__name__ == "KilledWorker"
+        if problem is not None and not lost:
+            raise problem
         first = cell.key, int(left[0])
         self.lost[first] += 1
         if self.lost[first] > _ATTEMPTS:
             where = f"n={cell.problem.n}, samples={cell.problem.samples}"
-            why = done.error or "they end early"
+            why = problem or "they end early"
             raise SterlingError(
                 f"workers return no rows for trials of {where} ({why}): is something killing them?"
             )
@@ -304,11 +262,11 @@ class Collector:
     def _progress(self) -> Progress:
         rows = pl.concat(self.fresh) if self.fresh else None
         self.fresh = []
-        total = sum(self.wanted.values())
+        total = sum(self.queue.wanted.values())
         new, spent = self.written + len(self.buffer), time.monotonic() - self.begun
         facts = (f"{new / spent:.3g} a second",) if new else ()
         note = f"round {self.round}: {self.note}" if self.note else ""
-        done = total - self._waiting - self.flying
+        done = total - self.queue.waiting - self.flying
         left = (total - done) * spent / new if new and done < total else None
         return Progress(done, total, note, facts, left, self.round, new, spent, rows)
 
@@ -317,7 +275,7 @@ class Collector:
     def _flush_is_due(self) -> bool:
         now, (least, most) = time.monotonic(), _FLUSH_SECONDS
         spent = now - self.flushed
-        if len(self.buffer) > _AWAITED * self._waiting:
+        if len(self.buffer) > _AWAITED * self.queue.waiting:
             return spent >= least
         return spent >= min(most, max(least, _FLUSH_SHARE * (now - self.begun)))
 
@@ -332,30 +290,13 @@ class Collector:
         self._scan()
 
     def _scan(self) -> None:
-        """Read the shards that are new."""
         for name in self.store._names():
             if name in self.seen:
                 continue
             self.seen.add(name)
             frame = self.store._read(name, self.known.columns)
             if frame is not None:
-                for key, (numbers, before) in self.known.record(frame).items():
-                    cell, _ = self.lacking.get(key, (None, 0))
-                    if cell is not None:
-                        missing = (before == MISSING) & (numbers < self.wanted[cell])
-                        self._change_lacking(cell, -int(np.count_nonzero(missing)))
-
-
-def _readable(problem: BaseException) -> BaseException:
-    """Return the error to raise for a batch that failed."""
-    if isinstance(problem, CancelledError):
-        return SterlingError("trials were given up: is the cluster or the executor still running?")
-    if isinstance(problem, BrokenExecutor):
-        return SterlingError(
-            f"a worker of the executor died, perhaps for lack of memory ({problem}): finished trials are "
-            "in the store; run the study again with a new executor"
-        )
-    return problem
+                self.queue.record(frame)
 
 
 def iterate(
@@ -485,16 +426,3 @@ def run(
                 return end.value
             if show is not None:
                 show(now)
-
-
-@contextmanager
-def passing_store(
-    study: Study, threads: int | None = None, progress: bool | ProgressCallback = False
-) -> Iterator[Store]:
-    """Run a study in a temporary folder, and yield its store."""
-    with TemporaryDirectory(prefix="sterling-") as folder:
-        try:
-            run(study, folder, threads=threads, progress=progress)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt from None  # without the note that the next run goes on
-        yield Store(folder)

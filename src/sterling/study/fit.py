@@ -18,7 +18,6 @@ from sterling.base.text import Result
 from sterling.errors import InputError, SterlingError
 from sterling.study.likelihood import (
     Counts,
-    Maximum,
     Model,
     first_guess,
     maximise,
@@ -157,6 +156,11 @@ class ExponentFit(Result):
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "width": self.width}
 
+    @property
+    def _interval(self) -> str:
+        """α with its interval."""
+        return f"{self.exponent:.4g} [{self.exponent_low:.4g}, {self.exponent_high:.4g}]"
+
     def __repr__(self) -> str:
         bent = f", curvature p={self.p_value:.2g}" if self.p_value == self.p_value else ""
         return (
@@ -225,14 +229,28 @@ def fit_exponent(
     _require_information(counts)
     centre = float(np.average(np.log(counts.n), weights=counts.trials))
     line = np.column_stack([np.ones_like(counts.n), np.log(counts.n) - centre])
-    model, best = _power_law(counts, line)
+    zeros = np.zeros(len(counts.n))
+    # The slope is a power of n, or one for all n where the data do not bound that.
+    for model in (Model(line, line, zeros), Model(line, line[:, :1], zeros)):
+        best = maximise(counts, model)
+        if best.converged:
+            break
+    else:
+        raise FitError(
+            "the likelihood has no maximum: the change from failure to success is too sharp for these "
+            "sample sizes; add sample sizes in between"
+        )
     exponent, at_one = float(best.parameters[1]), best.parameters.copy()
     at_one[0] -= exponent * centre
     low, high = profile_interval(counts, model, best, 1, level)
     origin = replace(model, location=line + np.array([0, centre]))  # its first parameter is log C
     constant = profile_interval(counts, origin, maximise(counts, origin, at_one), 0, level)
     slopes = np.exp(model.slope @ best.parameters[2:])
-    p_value = _curvature(counts, model, best, line[:, 1])
+    p_value = math.nan
+    if len(np.unique(counts.n)) > 2:  # against log N₅₀ quadratic in log n
+        bent = replace(model, location=np.column_stack([model.location, line[:, 1] ** 2]))
+        ratio = 2 * (maximise(counts, bent, np.insert(best.parameters, 2, 0.0)).value - best.value)
+        p_value = float(gammaincc(0.5, max(0.0, ratio) / 2))  # the tail of χ² of one degree of freedom
     return ExponentFit(
         exponent=exponent,
         exponent_low=low,
@@ -276,30 +294,6 @@ def _columns(n, samples, trials, successes, undecided) -> dict[str, np.ndarray]:
             f"undecided in {arrays['trials'][worst]:g} trials; their sum may not exceed the trials"
         )
     return arrays
-
-
-def _power_law(counts: Counts, line: np.ndarray) -> tuple[Model, Maximum]:
-    """Return the power law and its maximum: with a slope that is a power of n, or with one slope for all n
-    where the data do not bound that.
-    """
-    zeros = np.zeros(len(counts.n))
-    for model in (Model(line, line, zeros), Model(line, line[:, :1], zeros)):
-        best = maximise(counts, model)
-        if best.converged:
-            return model, best
-    raise FitError(
-        "the likelihood has no maximum: the change from failure to success is too sharp for these sample "
-        "sizes; add sample sizes in between"
-    )
-
-
-def _curvature(counts: Counts, model: Model, best: Maximum, log_n: np.ndarray) -> float:
-    """Return the p-value of the power law against log N₅₀ quadratic in log n; NaN for two dimensions."""
-    if len(np.unique(counts.n)) < 3:
-        return math.nan
-    bent = replace(model, location=np.column_stack([model.location, log_n**2]))
-    ratio = 2 * (maximise(counts, bent, np.insert(best.parameters, 2, 0.0)).value - best.value)
-    return float(gammaincc(0.5, max(0.0, ratio) / 2))  # the tail of χ² of one degree of freedom
 
 
 def _notes(p_value: float, ends: tuple[float, float], treatment: str, undecided: float):

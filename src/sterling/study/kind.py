@@ -9,9 +9,9 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any
@@ -24,6 +24,8 @@ from sterling.base.registry import Registry
 from sterling.base.text import Described
 from sterling.errors import InputError
 from sterling.model.problem import Problem
+from sterling.optimizers.base import OPTIMIZERS, Optimizer, as_optimizer, parse_optimizer
+from sterling.optimizers.batch import parse_batch
 from sterling.schedules import MAX_STEPS, Schedule, parse_schedule
 from sterling.study.columns import Column, Criterion
 from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
@@ -66,43 +68,6 @@ class Seeds(Described):
 
     data: int
     rest: int
-
-
-def trial_seeds(root: int, cell: Cell, number: int) -> Seeds:
-    """Return the seeds of a trial.
-
-    Each is the first word of SeedSequence(root, spawn_key=(hash as 32-bit words, number)), without its lowest
-    bit. The hash is that of the problem for ``data``, and that of the cell for ``rest``.
-
-    Parameters
-    ----------
-    root, cell, number : int, Cell, int
-        The seed of the study, the cell of the trial, and its number.
-
-    Returns
-    -------
-    Seeds
-        Both seeds of the trial.
-
-    Examples
-    --------
-    >>> import sterling as st
-    >>> from sterling.study import Cell, trial_seeds
-    >>> problem = st.Problem(n=8, samples=50)
-    >>> cells = [Cell("train", problem, {"surrogate": name}) for name in ("relu", "identity")]
-    >>> one, two = (trial_seeds(0, cell, 3) for cell in cells)
-    >>> one.data == two.data, one.rest == two.rest
-    (True, False)
-    """
-    checks.instance_of(cell, Cell, "cell", "a Cell")
-    root, number = checks.integer(root, "root", 0), checks.integer(number, "number", 0)
-    return Seeds(_seed(root, cell.data_key, number), _seed(root, cell.key, number))
-
-
-def _seed(root: int, key: str, number: int) -> int:
-    hashed = np.frombuffer(bytes.fromhex(key), "<u4").tolist()
-    sequence = np.random.SeedSequence(root, spawn_key=(*hashed, number))
-    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 # -- cells ---------------------------------------------------------------------------------------------------
@@ -160,16 +125,20 @@ class Cell(Described):
             "kind": self.kind,
             "version": get_kind(self.kind).version,
             "problem": self.problem.to_dict(),
-            "settings": dict(self.settings),
+            "settings": get_kind(self.kind)._canonical(self.settings),
         }
-        own = self.own_surrogate
-        return values if own is None else {**values, "surrogate": own.to_dict()}
+        return values | {name: own.to_dict() for name, own in self.own.items()}
 
     @property
-    def own_surrogate(self) -> Surrogate | None:
-        """The surrogate, if a user registered it; its definition is then part of the cell."""
-        name = self.settings.get("surrogate")
-        return None if name is None or name in SURROGATES.built_in else get_surrogate(name)
+    def own(self) -> dict[str, Surrogate | Optimizer]:
+        """The surrogate and the optimiser, if a user registered them; they are then part of the cell."""
+        found: dict[str, Surrogate | Optimizer] = {}
+        name, optimizer = self.settings.get("surrogate"), self.settings.get("optimizer")
+        if name is not None and name not in SURROGATES.built_in:
+            found["surrogate"] = get_surrogate(name)
+        if optimizer is not None and optimizer.partition(":")[0] not in OPTIMIZERS.built_in:
+            found["optimizer"] = parse_optimizer(optimizer)
+        return found
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Cell:
@@ -194,8 +163,10 @@ class Cell(Described):
         if version != kind.version:
             raise InputError(f"trials of the kind {kind.name!r} have version {kind.version}, not {version!r}")
         cell = cls(kind.name, problem, settings)
-        if cell.to_dict().get("surrogate") != values.get("surrogate"):
-            raise InputError(f"the surrogate {settings.get('surrogate')!r} has another definition here")
+        here = cell.to_dict()
+        for name in ("surrogate", "optimizer"):
+            if here.get(name) != values.get(name):
+                raise InputError(f"the {name} {settings.get(name)!r} has another definition here")
         return cell
 
     def at(self, n: int, samples: int) -> Cell:
@@ -252,7 +223,7 @@ class Cell(Described):
     @cached_property
     def content(self) -> dict[str, Any]:
         """Problem and settings in one flat dictionary, as columns of tables."""
-        problem = self.problem.to_dict()
+        problem = {**self.problem.to_dict(), "levels": self.problem.levels}
         problem["normalize"] = problem["normalize"] or "none"
         for name in ("readout", "normalize"):
             if not isinstance(problem[name], str):
@@ -291,8 +262,9 @@ class Kind(Described):
     version : int
         Increase it whenever the same trial would give another row.
     settings : mapping of str to value
-        The settings of a cell besides its problem, with their default values. "schedule", "surrogate" and
-        "steps" mean the same in every kind; any other value must be of the type of its default.
+        The settings of a cell besides its problem, with their default values. "schedule", "surrogate",
+        "steps", "restart", "optimizer" and "batch" mean the same in every kind; any other value must be of
+        the type of its default.
     criteria : mapping of str to Criterion
         Definitions of success; the first is a study's default.
     check : callable, optional
@@ -301,6 +273,9 @@ class Kind(Described):
         ``small(cell)`` returns a tiny cell that needs the same kernels.
     replay : callable, optional
         ``replay(cell, seeds, record)`` returns a trial in full; see `replay`.
+    later : collection of str
+        Settings that were added when trials had been stored. Cells with their default values keep the names,
+        seeds and rows that they had before.
 
     Examples
     --------
@@ -325,6 +300,7 @@ class Kind(Described):
     check: Callable[[Cell], None] | None = None
     small: Callable[[Cell], Cell] | None = None
     replay: Callable[[Cell, Seeds, Iterable[str]], Any] | None = None
+    later: Collection[str] = ()
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -352,13 +328,16 @@ class Kind(Described):
         for name, one in self.criteria.items():
             checks.instance_of(one, Criterion, f"the criterion {checks.shown(name)}", "a Criterion")
         object.__setattr__(self, "columns", MappingProxyType(columns))
+        # A kind built on another one may have fewer settings.
+        object.__setattr__(self, "later", tuple(name for name in self.later if name in self.settings))
 
     def __repr__(self) -> str:
         return f"<Kind {self.name!r}, version {self.version}: {', '.join(self.columns)}>"
 
     def __reduce__(self):
         # A worker gets what running a trial takes; it has no use for expressions and checks.
-        return Kind, (self.name, self.run, dict(self.columns), self.version, dict(self.settings))
+        plain = self.name, self.run, dict(self.columns), self.version, dict(self.settings)
+        return partial(Kind, later=self.later), plain
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -367,6 +346,14 @@ class Kind(Described):
             "settings": dict(self.settings),
             "columns": {name: column.to_dict() for name, column in self.columns.items()},
             "criteria": [criterion.to_dict() for criterion in self.criteria.values()],
+        }
+
+    def _canonical(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings without later ones at their default."""
+        return {
+            name: value
+            for name, value in settings.items()
+            if name not in self.later or value != self.settings[name]
         }
 
     def _setting(self, name: str, value: Any) -> Any:
@@ -378,7 +365,8 @@ class Kind(Described):
             raise InputError(f"trials of the kind {self.name!r} have no {name}; known are {names}{hint}")
         default = self.settings[name]
         if name == "schedule":
-            return schedule_text(value)
+            own = value == "auto" and "optimizer" in self.settings
+            return "auto" if own else schedule_text(value)
         if name == "surrogate":
             known = get_surrogate(value)
             if SURROGATES.get(known.name) != known:
@@ -390,6 +378,10 @@ class Kind(Described):
             from sterling.dynamics.restart import parse_restart
 
             return str(parse_restart(None if value == "none" else value) or "none")
+        if name == "optimizer":
+            return str(as_optimizer(value))
+        if name == "batch":
+            return str(parse_batch(value) or "none")
         if name == "steps":
             return checks.integer(value, name, 1, MAX_STEPS)
         if isinstance(default, bool):

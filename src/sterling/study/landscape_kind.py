@@ -7,6 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from sterling.model.levels import require_two
+from sterling.optimizers.sgd import SGD
 from sterling.study.columns import COUNT, FLAG, REAL, Criterion
 from sterling.study.kind import Cell, Kind, Look, Seeds
 
@@ -17,7 +19,8 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
     from sterling.landscapes.landscape import landscape
 
     instance = cell.problem.draw(seeds.data)
-    found = landscape(instance, cell.settings["surrogate"], progress=look, threads=1)
+    surrogate, damping = cell.settings["surrogate"], cell.settings["damping"]
+    found = landscape(instance, surrogate, damping=damping, progress=look, threads=1)
     return {
         "trap_free": found.trap_free,
         "absorbing": len(found.absorbing_states),
@@ -32,8 +35,10 @@ def check_states(cell: Cell) -> None:
     """Refuse a cell with too many states, or a surrogate that is not piecewise constant."""
     from sterling.landscapes.landscape import check_dimension, check_surrogate
 
+    require_two(cell.problem, f"the kind {cell.kind!r} is")
     check_dimension(cell.problem.n)
     check_surrogate(cell.settings["surrogate"])
+    SGD(damping=cell.settings.get("damping", 0.0))
 
 
 def few_states(cell: Cell) -> Cell:
@@ -52,7 +57,7 @@ KIND = Kind(
         "deviation": replace(REAL, low=0).maybe(),
         "pull": REAL.maybe(),
     },
-    settings={"surrogate": "relu"},
+    settings={"surrogate": "relu", "damping": 0.0},
     criteria={
         "trap_free": Criterion(
             "trap_free",
@@ -63,4 +68,5 @@ KIND = Kind(
     },
     check=check_states,
     small=few_states,
+    later=("damping",),
 )

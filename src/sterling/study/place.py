@@ -9,6 +9,8 @@ doubling, then adds trials at the sample sizes where the success is nearest one 
 from __future__ import annotations
 
 import math
+import os
+import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -37,6 +39,7 @@ _FIRST_GUESS = 1.5  # exponent by which a bracket is carried to the next dimensi
 _LARGEST = 1 << 31  # entries of an instance (n·N·m) above which no bracket is sought
 _EVEN_SHARE = 0.2  # share of each round that is spread evenly over all dimensions
 _LEAST_GROWTH, _MOST_GROWTH = 0.15, 1.0  # growth in one round, relative to the trials so far
+_TRIES = 20  # random numbers that are tried before all trials are looked through
 
 MISSING, TAKEN, KNOWN, FAILED = range(4)  # states of a trial
 
@@ -95,6 +98,81 @@ class Known:
         return len(outcomes), int(np.count_nonzero(outcomes == SUCCESS))
 
 
+class Queue:
+    """The missing trials of a round, handed out in blocks from a random trial on.
+
+    So two processes on one folder seldom run the same trials.
+    """
+
+    def __init__(self, known: Known):
+        self.known = known
+        self.wanted: Wanted = {}
+        self._order = random.Random(os.urandom(16))  # another one in each process
+        self._missing: dict[str, tuple[Cell, int]] = {}  # number of trials to hand out, by cell
+        self._next: tuple[Cell, int] | None = None  # the trial to go on with
+
+    def open(self, wanted: Wanted) -> list[Cell]:
+        """Begin a round; return the cells that lack trials."""
+        self.wanted, self._missing, self._next = wanted, {}, None
+        for cell, count in wanted.items():
+            self._change(cell, count - int(np.count_nonzero(self.known.states(cell, count))))
+        return [cell for cell, _ in self._missing.values()]
+
+    @property
+    def waiting(self) -> int:
+        """Number of trials that no worker has yet."""
+        return sum(count for _, count in self._missing.values())
+
+    def states(self, cell: Cell) -> np.ndarray:
+        """Return the states of a cell's trials in this round, to read and to change."""
+        return self.known.states(cell, self.wanted[cell])
+
+    def take(self, size: Callable[[Cell], int]) -> tuple[Cell, np.ndarray]:
+        """Hand out missing trials of one cell, at most ``size(cell)``, while any are waiting."""
+        cell, first = self._next or self._jump()
+        if not (self.states(cell)[first : first + 1] == MISSING).any():
+            cell, first = self._jump()  # the cell is at its end, or another process has been here
+        states = self.states(cell)[first : first + size(cell)]
+        taken = np.flatnonzero(states != MISSING)
+        count = int(taken[0]) if taken.size else len(states)
+        states[:count] = TAKEN
+        self._change(cell, -count)
+        self._next = cell, first + count
+        return cell, np.arange(first, first + count)
+
+    def give_back(self, cell: Cell, numbers: np.ndarray) -> np.ndarray:
+        """Hand out again those of the trials that have no result; return them."""
+        states = self.states(cell)
+        left = numbers[states[numbers] == TAKEN]
+        states[left] = MISSING
+        self._change(cell, len(left))
+        return left
+
+    def record(self, frame: pl.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Take finished trials, as `Known.record` does."""
+        found = self.known.record(frame)
+        for key, (numbers, before) in found.items():
+            cell, _ = self._missing.get(key, (None, 0))
+            if cell is not None:
+                missing = (before == MISSING) & (numbers < self.wanted[cell])
+                self._change(cell, -int(np.count_nonzero(missing)))
+        return found
+
+    def _jump(self) -> tuple[Cell, int]:
+        cell, _ = self._missing[self._order.choice(list(self._missing))]
+        states = self.states(cell)
+        for _ in range(_TRIES):
+            number = self._order.randrange(len(states))
+            if states[number] == MISSING:
+                return cell, number
+        return cell, int(self._order.choice(np.flatnonzero(states == MISSING)))
+
+    def _change(self, cell: Cell, change: int) -> None:
+        count = self._missing.pop(cell.key, (cell, 0))[1] + change
+        if count > 0:
+            self._missing[cell.key] = cell, count
+
+
 class Rounds:
     """The rounds of a study; each is requested when all trials of the previous round are known.
 
@@ -121,7 +199,13 @@ class Rounds:
         wanted: Wanted = dict.fromkeys(study.cells, min(_FIRST_TRIALS, study.trials))
         while True:
             yield dict(wanted), "all cells"
-            widths = {cell: self._width(cell, count) for cell, count in wanted.items()}
+            widths = {}  # of each cell, the widest Jeffreys interval over the criteria
+            for cell, count in wanted.items():
+                trials, successes = zip(
+                    *(self.known.tally(cell, count, one) for one in study.criteria), strict=True
+                )
+                low, high = jeffreys(successes, trials)
+                widths[cell] = float((high - low).max())
             wide = {cell: width for cell, width in widths.items() if width > study.width}
             growing = {cell: width for cell, width in wide.items() if wanted[cell] < study.trials}
             if not growing:
@@ -133,13 +217,6 @@ class Rounds:
         if wide:
             these = f"{len(wide)} of {len(wanted)} cells"
             self.messages.append(f"{these} stay wider than {study.width:g} after {study.trials:,} trials")
-
-    def _width(self, cell: Cell, count: int) -> float:
-        """Return the widest Jeffreys interval of the cell over the criteria."""
-        tallies = [self.known.tally(cell, count, criterion) for criterion in self.study.criteria]
-        trials, successes = zip(*tallies, strict=True)
-        low, high = jeffreys(successes, trials)
-        return float((high - low).max())
 
     def _exponents(self) -> Iterator[tuple[Wanted, str]]:
         """Adaptive placement in all series under all criteria, side by side."""

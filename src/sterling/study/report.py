@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from sterling import theory
-from sterling.base.text import Result, shortened
+from sterling.base.text import Result, number, readable_time
 from sterling.errors import InputError
 from sterling.model.families import Gaussian
 from sterling.schedules import parse_schedule
@@ -25,6 +25,8 @@ from sterling.study.spec import Study
 from sterling.study.store import Store
 
 _PAPER = "Jeong, Xin & Yin, arXiv 2505.18113"
+#: Settings of the method that the paper and the laws are about.
+_PLAIN = {"optimizer": "sgd", "batch": "none"}
 #: Which of the paper's claims is about a criterion: `theory.samples_proved`.
 _PROVED = {"ergodic": "ergodic", "optimal": "recurrent", "visit": "recurrent", "occupancy": "recurrent"}
 
@@ -48,7 +50,8 @@ class Expected:
 def expected(cell: Cell, criterion: str | Criterion, dimensions: Iterable[int]) -> tuple[Expected, ...]:
     """Return the exponents that theory gives for N₅₀ in the series of a cell.
 
-    The paper and the laws assume independent Gaussian inputs; other inputs have no expected exponent.
+    The paper and the laws assume independent Gaussian inputs and plain SGD at full batch; other inputs and
+    optimisers have no expected exponent.
     """
     known = sorted(int(n) for n in dimensions if n > 1)
     if len(known) < 2 or "steps" not in cell.settings:  # theory is about runs
@@ -56,19 +59,21 @@ def expected(cell: Cell, criterion: str | Criterion, dimensions: Iterable[int]) 
     one, problem = parse_criterion(criterion), cell.problem
     if not isinstance(problem.inputs, Gaussian) or problem.normalize is not None:
         return ()
+    if any(cell.settings.get(name, plain) != plain for name, plain in _PLAIN.items()):
+        return ()
     found = []
     claim = _PROVED.get(one.column)
     if claim:
         order = {n: theory.samples_proved(replace(problem, n=n), claim=claim) for n in known}
         source = f"{_PAPER}; without label noise" if claim == "ergodic" else _PAPER
-        found.append(Expected(_slope(order), "theorem", source, {}))
+        found.append(Expected(slope(order), "theorem", source, {}))
     law = _law(one, cell)
     if law is not None:
         try:
             samples = {n: law(n) for n in known}
         except InputError:  # outside the range of the law
             return tuple(found)
-        found.append(Expected(_slope(samples), "mean-field", "sterling.theory", samples))
+        found.append(Expected(slope(samples), "mean-field", "sterling.theory", samples))
     return tuple(found)
 
 
@@ -92,7 +97,7 @@ def _law(criterion: Criterion, cell: Cell) -> Callable[[int], float] | None:
     return None
 
 
-def _slope(samples: dict[int, float]) -> float:
+def slope(samples: dict[int, float]) -> float:
     return float(np.polyfit(np.log(list(samples)), np.log(list(samples.values())), 1)[0])
 
 
@@ -164,7 +169,10 @@ class SeriesFit(Result):
             "readout": "ones",
             "inputs": "gaussian",
             "normalize": "none",
+            "levels": 2,
             "restart": "none",
+            "damping": 0.0,
+            **_PLAIN,
         }
         parts = [f"{name}={value}" for name, value in self.series.items() if usual.get(name) != value]
         return ", ".join(parts)
@@ -186,7 +194,22 @@ class SeriesFit(Result):
         return f"SeriesFit({self.criterion}, {self.title}: {self.fit or self.refusal})"
 
     def _rows(self) -> list[tuple[str, str]]:
-        rows = [("success", self.meaning), ("series", self.title), ("fit", str(self.fit or self.refusal))]
+        rows = [("success", f"{self.criterion}: {self.meaning}"), ("series", self.title)]
+        if self.fit is None:
+            return [*rows, ("no fit", self.refusal)]
+        constant = f"{self.fit.constant:.4g} [{self.fit.constant_low:.4g}, {self.fit.constant_high:.4g}]"
+        rows.append(("N₅₀ = C n^α", f"α = {self.fit._interval}, C = {constant}, {self.fit.trials:,} trials"))
+        for at in self.fit.thresholds:
+            rows.append((f"N₅₀ at n = {at.n}", f"{number(at.samples)} [{number(at.low)}, {number(at.high)}]"))
+        for law in self.expected:
+            sizes = ", ".join(f"n = {n}: {number(size)}" for n, size in law.samples.items())
+            rows.append(
+                (law.kind, f"α = {law.exponent:.3g}" + (f"; N₅₀ at {sizes}" if sizes else " suffices"))
+            )
+        if not math.isnan(self.fit.p_value):
+            rows.append(("test of curvature", f"p = {self.fit.p_value:.2g}"))
+        if self.left_out is not None:
+            rows.append(("undecided left out", f"α = {self.left_out._interval}"))
         return [*rows, *(("note", note) for note in self.notes)]
 
 
@@ -224,7 +247,6 @@ def fit_store(store: Store | str | os.PathLike, criterion: str | Criterion | Non
 
 
 def _fits(store: Store, criterion: Criterion, counts: pl.DataFrame) -> list[SeriesFit]:
-    """Fit every series of rows of `Store.counts`."""
     names = [name for name in store._content if name not in ("n", "samples")]
     found = []
     for _, cells in counts.group_by(names, maintain_order=True):
@@ -321,9 +343,23 @@ class Status(Result):
         }
 
     def _rows(self) -> list[tuple[str, str]]:
-        values = self.to_dict()
-        del values["cells"], values["fits"]
-        return [(name, shortened(value)) for name, value in values.items()]
+        done = f"{self.done:,}" + (f" of {self.planned:,}" if self.planned else "")
+        beyond = f", and {self.extra:,} beyond the plan" if self.extra else ""
+        name = "".join(letter if letter.isprintable() else "�" for letter in self.study.name)
+        rows = [("study", name), ("trials done", f"{done}{beyond}")]
+        if self.target is not None:
+            what = "exponent" if self.target == "exponent" else "share of successes in a cell"
+            rows.append(("target", f"{what} known to {self.target_width:g}"))
+            known = self.widest is not None and math.isfinite(self.widest)
+            rows.append(("widest interval now", f"{self.widest:.3g}" if known else "not known yet"))
+        for one in self.fits:
+            found = f"α = {one.fit._interval}" if one.fit else f"no fit: {one.refusal}"
+            rows.append((f"{one.criterion} ({one.title})", found))
+        if self.reached:
+            rows.append(("left", "nothing"))
+        elif self.work_left is not None:
+            rows.append(("left", f"about {readable_time(self.work_left)} of work on one core"))
+        return rows
 
 
 def status(store: Store | str | os.PathLike) -> Status:

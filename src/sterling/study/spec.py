@@ -23,6 +23,7 @@ from sterling.base import checks
 from sterling.base.files import as_path, printable, unreadable
 from sterling.base.text import Described, shortened
 from sterling.errors import InputError
+from sterling.model.levels import MAX_LEVELS
 from sterling.model.normalise import normalize_values
 from sterling.model.problem import Problem
 from sterling.study.columns import Criterion
@@ -80,7 +81,7 @@ class Study(Described):
     samples : list of int, or dict(c=[…], a=…), optional
         Sample sizes N: absolute, or ⌈c·n^a⌉. Without them the study chooses its sample sizes while it runs,
         and its target is "exponent".
-    m, noise, readout, inputs, normalize : values or lists of values
+    m, noise, readout, inputs, normalize, levels : values or lists of values
         As in `Problem`. A list of numbers is one readout.
     kind : str
         The kind of trial: "train" (a run), "landscape" (all 2ⁿ states), "baseline" (another estimator),
@@ -108,8 +109,9 @@ class Study(Described):
     settings : mapping, optional
         Settings of the kind; keywords work as well.
     **more : values or lists of values
-        Settings of the kind: of "train" ``schedule`` (such as "power:0.5,0.5"), ``surrogate`` and ``steps``,
-        the step budget of a trial.
+        Settings of the kind: of "train" ``surrogate``, ``schedule`` (such as "power:0.5,0.5"), ``steps`` (the
+        step budget of a trial), ``restart``, ``optimizer`` and ``batch``, as in `train`. The schedule "auto"
+        is the one that `train` takes if it gets none.
 
     Examples
     --------
@@ -128,6 +130,7 @@ class Study(Described):
     readout: tuple[Any, ...]
     inputs: tuple[str, ...]
     normalize: tuple[str | None, ...]
+    levels: tuple[int, ...]
     kind: Kind
     trials: int
     criteria: tuple[Criterion, ...]
@@ -149,6 +152,7 @@ class Study(Described):
         inputs: Any = "gaussian",
         normalize: Any = None,
         *,
+        levels: Any = 2,
         kind: str | Kind = "train",
         trials: int = 100,
         criteria: Any = None,
@@ -172,6 +176,7 @@ class Study(Described):
             "normalize",
             _values(normalize, "normalize", lambda one: normalize_values(None if one == "none" else one)),
         )
+        put("levels", _values(levels, "levels", lambda one: checks.integer(one, "levels", 2, MAX_LEVELS)))
         put("kind", get_kind(kind.name if isinstance(kind, Kind) else kind))
         put("trials", checks.integer(trials, "trials", 1, MAX_TRIALS))
         put("seed", checks.integer(seed, "seed", 0))
@@ -179,7 +184,9 @@ class Study(Described):
         put("width", None if width is None else checks.real(width, "width", above=0))
         put("time", None if time is None else checks.real(seconds(time), "time", above=0))
         put("max_trials", checks.integer(max_trials, "max_trials", 1, MAX_TRIALS))
-        put("name", _name(name))
+        if not isinstance(name, str) or name.encode(errors="ignore").decode() != name:
+            raise InputError(f"name is {checks.shown(name)}; it must be a string")
+        put("name", name)
         plain, given = {}, checks.instance_of(settings or {}, Mapping, "settings", "a mapping")
         for setting, value in {**self.kind.settings, **given, **more}.items():
             plain[setting] = _values(value, setting, partial(self.kind._setting, setting))
@@ -222,7 +229,7 @@ class Study(Described):
                     self.kind.check(cell)
 
     def _axes(self) -> dict[str, tuple]:
-        return {name: getattr(self, name) for name in ("m", "noise", "readout", "inputs", "normalize")}
+        return {name: getattr(self, name) for name in PROBLEM if name not in ("n", "samples")}
 
     @property
     def adaptive(self) -> bool:
@@ -319,8 +326,10 @@ class Study(Described):
             "readout": _one(readout),
             "inputs": _one(self.inputs),
             "normalize": _one(tuple(value or "none" for value in self.normalize)),
+            "levels": None if self.levels == (2,) else _one(self.levels),
         }
         run = {name: _one(values) for name, values in self.settings.items()}
+        run = self.kind._canonical(run)
         stop = {name: getattr(self, name) for name in ("target", "width", "time", "max_trials")}
         return {
             "name": self.name,
@@ -393,12 +402,6 @@ def _readouts(value: Any) -> tuple:
 def _readout(value: Any) -> Any:
     if isinstance(value, np.ndarray) or (isinstance(value, Sequence) and not isinstance(value, str)):
         return tuple(checks.real(one, "readout") for one in value)
-    return value
-
-
-def _name(value: Any) -> str:
-    if not isinstance(value, str) or value.encode(errors="ignore").decode() != value:
-        raise InputError(f"name is {checks.shown(value)}; it must be a string")
     return value
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sterling.base import checks
-from sterling.schedules import Schedule, Table, parse_schedule
+from sterling.model.levels import require_two
+from sterling.schedules import Schedule, Table
 from sterling.study.columns import REAL, SHARE
 from sterling.study.kind import Cell, Look, Seeds
 from sterling.study.train_kind import KIND as TRAIN
@@ -45,15 +46,16 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
     known = cell.settings["steps"] <= RECORDED
     start = start_of(instance, seeds, cell.settings["start"])
     orbit = run_orbit(cell, seeds, ("flips",) if known else (), look, start, instance)
-    scale = 1 / instance.readout_norm2
+    schedule, scale = orbit.schedule, 1 / instance.readout_norm2
+    ends = [schedule.at(0), schedule.at(orbit.steps - 1)]  # power laws are monotone
     share = (1 - orbit.ergodic_mean * np.sqrt(instance.n) * orbit.reference) / 2
     return {
         **row_of(orbit),
         "mass_occupancy": mass_occupancy(orbit) if known else None,
         "mass_wrong": np.clip(share, 0, 1).tolist(),
         "start_latent": orbit.start_latent.tolist(),
-        "mass": orbit.schedule.mass(orbit.steps) * scale,
-        "largest_step": _largest_step(cell) * scale,
+        "mass": schedule.mass(orbit.steps) * scale,
+        "largest_step": max(schedule.rates if isinstance(schedule, Table) else ends) * scale,
     }
 
 
@@ -75,19 +77,11 @@ def mass_occupancy(orbit: Orbit) -> float:
 
 @lru_cache(maxsize=16)
 def _clock(schedule: Schedule, steps: int) -> np.ndarray:
-    """Return H(0) … H(T)."""
     return np.concatenate([[0.0], np.cumsum(schedule.at(np.arange(steps)))])
 
 
-def _largest_step(cell: Cell) -> float:
-    """Return the largest step size of a run, in units where the readout has norm one."""
-    schedule = parse_schedule(cell.settings["schedule"])
-    if isinstance(schedule, Table):
-        return float(max(schedule.rates))
-    return max(schedule.at(0), schedule.at(cell.settings["steps"] - 1))  # power laws are monotone
-
-
 def _check(cell: Cell) -> None:
+    require_two(cell.problem, f"the kind {cell.kind!r} is")
     checks.integer(cell.settings["start"], "start", OPPOSITE)
 
 
@@ -104,7 +98,7 @@ KIND = replace(
         "mass": replace(REAL, low=0),
         "largest_step": replace(REAL, low=0),
     },
-    settings={**{name: value for name, value in TRAIN.settings.items() if name != "restart"}, "start": 0},
+    settings={**{name: TRAIN.settings[name] for name in ("schedule", "surrogate", "steps")}, "start": 0},
     check=_check,
     replay=_replay,
 )

@@ -25,7 +25,8 @@ from sterling.base import checks
 from sterling.base.files import as_path, printable, write_atomically
 from sterling.errors import InputError, InputTypeError, SterlingError, SterlingWarning, StoreError
 from sterling.study.columns import SUCCESS, UNDECIDED, Criterion
-from sterling.study.kind import Cell, Kind, parse_criterion, trial_seeds
+from sterling.study.kind import Cell, Kind, parse_criterion
+from sterling.study.seeds import trial_seeds
 from sterling.study.spec import Study
 from sterling.study.trial import Row, run_trial
 
@@ -181,7 +182,6 @@ class Store:
             raise StoreError(f"its columns are not those of the kind {kind.name!r}")
 
     def _cell(self, text: str) -> Cell:
-        """Return the cell that a string in a shard describes."""
         if text not in self._cells:
             try:
                 cell = Cell.from_dict(json.loads(text))
@@ -207,7 +207,6 @@ class Store:
         return {cell.key: cell for cell in self._cells.values()}
 
     def _read_all(self, columns: list[str]) -> pl.DataFrame:
-        """Return columns of all rows, each trial once."""
         frames = [frame for name in self._names() if (frame := self._read(name, columns)) is not None]
         return merge(frames) if frames else frame_of(self.study.kind, []).select(columns)
 
@@ -217,7 +216,6 @@ class Store:
         return self.study.series[0].content
 
     def _described(self) -> pl.DataFrame:
-        """Return one row for each cell: its hash and its description."""
         rows = [{"cell": key, **cell.content} for key, cell in self.cells.items()]
         return pl.DataFrame(rows or [{"cell": "", **self._content}], infer_schema_length=None)
 

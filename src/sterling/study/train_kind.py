@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from sterling.dynamics.verdict import Verdict
+from sterling.errors import InputError
+from sterling.optimizers.batch import parse_batch
 from sterling.schedules import parse_schedule
 from sterling.study.columns import COUNT, FLAG, REAL, SHARE, Criterion, words
 from sterling.study.kind import Cell, Kind, Look, Seeds
@@ -34,22 +36,56 @@ def run_orbit(
 
     ``instance`` is the data set of the seed, if it has been drawn already.
     """
-    from sterling.dynamics.restart import parse_restart
     from sterling.dynamics.train import train
 
-    restart = cell.settings.get("restart", "none")
     return train(
         cell.problem.draw(seeds.data) if instance is None else instance,
-        steps=cell.settings["steps"],
-        schedule=parse_schedule(cell.settings["schedule"]),
-        surrogate=cell.settings["surrogate"],
-        restart=None if restart == "none" else parse_restart(restart),
+        **_options(cell),
         init=seeds.data if init is None else init,
+        seed=seeds.rest,
         record=("recurrence", *record),  # the verdict CHATTERING needs these counts
         progress=look,
         threads=1,
         cache_bytes=_CACHE_BYTES,
     )
+
+
+def _options(cell: Cell) -> dict[str, Any]:
+    """Return the settings of a cell as arguments of `train`."""
+    from sterling.dynamics.restart import parse_restart
+
+    values = cell.settings
+    schedule, restart = values["schedule"], values.get("restart", "none")
+    return {
+        "steps": values["steps"],
+        "schedule": None if schedule == "auto" else parse_schedule(schedule),
+        "surrogate": values["surrogate"],
+        "restart": None if restart == "none" else parse_restart(restart),
+        "optimizer": values.get("optimizer", "sgd"),
+        "batch": parse_batch(values.get("batch", "none")),
+    }
+
+
+def _check(cell: Cell) -> None:
+    """Refuse settings that no run can have together."""
+    from sterling.dynamics.options import Options
+
+    optimizer, schedule = cell.settings.get("optimizer", "sgd"), cell.settings["schedule"]
+    if optimizer.partition(":")[0] == "bop" and schedule != "auto":
+        raise InputError(f'the optimizer {optimizer} has no step sizes: give schedule = "auto"')
+    batch = Options(**_options(cell)).batch
+    if batch is not None and batch.replace and 1 < cell.problem.samples < batch.size:
+        raise InputError(f"batch has {batch.size:,} samples, but N is {cell.problem.samples:,}: take fewer")
+
+
+def _small(cell: Cell) -> Cell:
+    """Return a cell of few steps and samples that needs the same kernels."""
+    values = {"steps": min(cell.settings["steps"], _WARM_STEPS)}
+    if "damping" in cell.settings.get("optimizer", "sgd"):
+        values["schedule"] = "auto"  # S may differ in a tiny sample, and with it the largest rate
+    if cell.settings.get("batch", "none") != "none":
+        values["batch"] = "1"
+    return cell.small(**values)
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
@@ -118,8 +154,17 @@ KIND = Kind(
         "states": COUNT,
         "passes": replace(REAL, low=0),
     },
-    settings={"schedule": "power:0.5,0.5", "surrogate": "relu", "steps": 1_000_000, "restart": "none"},
+    settings={
+        "schedule": "power:0.5,0.5",
+        "surrogate": "relu",
+        "steps": 1_000_000,
+        "restart": "none",
+        "optimizer": "sgd",
+        "batch": "none",
+    },
     criteria={one.text: one for one in CRITERIA},
-    small=lambda cell: cell.small(steps=min(cell.settings["steps"], _WARM_STEPS)),
+    check=_check,
+    small=_small,
     replay=run_orbit,
+    later=("optimizer", "batch"),
 )

@@ -14,7 +14,8 @@ from sterling import __version__
 from sterling.base import checks
 from sterling.base.registry import register
 from sterling.errors import InputTypeError, SterlingError, SterlingWarning
-from sterling.study.kind import Cancelled, Cell, Kind, get_kind, trial_seeds
+from sterling.study.kind import Cancelled, Cell, Kind, get_kind
+from sterling.study.seeds import trial_seeds
 
 #: A row of a shard: the cell's text, the number, what the kind measured, seconds and version.
 Row = tuple[Any, ...]
@@ -75,7 +76,6 @@ def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> d
 
 
 def _ordered(kind: Kind, found: Any) -> dict[str, Any]:
-    """Return the row that a kind returned, in the order of its columns."""
     checks.instance_of(found, Iterable, f"the row of the kind {kind.name!r}", "a mapping of column to value")
     rows = [found] if isinstance(found, Mapping) else list(found)
     if len(rows) != 1 or not isinstance(rows[0], Mapping) or set(rows[0]) != set(kind.columns):
@@ -92,8 +92,8 @@ def _ordered(kind: Kind, found: Any) -> dict[str, Any]:
 class Batch:
     """Trials of a cell, as they go to a worker.
 
-    ``own`` are the kind and the surrogate of the cell if a user registered them: other processes do not know
-    them.
+    ``own`` are the kind, surrogate and optimiser of the cell that a user registered: other processes do not
+    know them.
     """
 
     cell: Cell
@@ -132,8 +132,8 @@ def run_batch(root: int, stop: Stop | None, batch: Batch) -> Finished:
 def kernel_group(cell: Cell) -> tuple:
     """Return a key: cells with equal keys need the same kernels."""
     problem = cell.problem
-    surrogate = cell.settings.get("surrogate")
-    return cell.kind, surrogate, problem.m > 1, problem.noise > 0, str(problem.inputs), problem.normalize
+    how = tuple(cell.settings.get(name) for name in ("surrogate", "optimizer", "batch"))
+    return cell.kind, how, problem.m > 1, problem.noise > 0, str(problem.inputs), problem.normalize
 
 
 def warm_up(cells: Iterable[Cell]) -> None:

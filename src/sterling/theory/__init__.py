@@ -3,71 +3,46 @@
 Every function has the attributes ``kind`` (one of `KINDS`), ``source`` and ``checked``, the range in which
 it was compared with runs. `population.py` is about the infinite sample, `recurrence.py` (with `response.py`
 and `shares.py`) about one data set, `laws.py` (with `typical.py` and `slopes.py`) about the
-typical one. `chatter.py` (with `box.py`) is about weights that keep each other wrong, `threshold.py` about
-damping, `ladder.py` about the limits of every method.
+typical one. `chatter.py` (with `box.py`, `units.py` and `averages.py`) is about weights that keep each other
+wrong, `threshold.py` about damping, `ladder.py` about the limits of every method, `proved.py` about samples
+that are proved to suffice.
 """
 
 from __future__ import annotations
 
-from sterling.theory.chatter import (
-    Chatter,
-    approach,
-    chatter,
-    chatter_mean,
-    samples_for_average,
-    samples_for_iterate,
-)
-from sterling.theory.labels import FUNCTIONS, KINDS
-from sterling.theory.ladder import (
-    samples_for_hebb,
-    samples_for_information,
-    samples_for_least_squares,
-    samples_for_messages,
-    state_evolution,
-)
-from sterling.theory.laws import (
-    expected_deviation,
-    expected_occupancy,
-    expected_wrong,
-    samples_for_occupancy,
-    samples_proved,
-)
-from sterling.theory.population import population_coefficients, population_gradient, signal
-from sterling.theory.recurrence import Balance, balance, drift, neighbours, occupancy, wrong_share
-from sterling.theory.threshold import expected_absorbed, expected_last, expected_traps, samples_for_last
-from sterling.theory.typical import drift_variance
+from sterling.base.lazy import lazily
+from sterling.theory.averages import chatter_mean as chatter_mean
+from sterling.theory.chatter import Chatter as Chatter
+from sterling.theory.chatter import approach as approach
+from sterling.theory.chatter import chatter as chatter
+from sterling.theory.chatter import samples_for_average as samples_for_average
+from sterling.theory.chatter import samples_for_iterate as samples_for_iterate
+from sterling.theory.labels import FUNCTIONS as FUNCTIONS
+from sterling.theory.labels import KINDS as KINDS
+from sterling.theory.ladder import samples_for_hebb as samples_for_hebb
+from sterling.theory.ladder import samples_for_information as samples_for_information
+from sterling.theory.ladder import samples_for_least_squares as samples_for_least_squares
+from sterling.theory.ladder import samples_for_messages as samples_for_messages
+from sterling.theory.ladder import state_evolution as state_evolution
+from sterling.theory.laws import expected_deviation as expected_deviation
+from sterling.theory.laws import expected_occupancy as expected_occupancy
+from sterling.theory.laws import expected_wrong as expected_wrong
+from sterling.theory.laws import samples_for_occupancy as samples_for_occupancy
+from sterling.theory.laws import samples_proved as samples_proved
+from sterling.theory.population import population_coefficients as population_coefficients
+from sterling.theory.population import population_gradient as population_gradient
+from sterling.theory.population import signal as signal
+from sterling.theory.proved import samples_for_proof as samples_for_proof
+from sterling.theory.recurrence import Balance as Balance
+from sterling.theory.recurrence import balance as balance
+from sterling.theory.recurrence import drift as drift
+from sterling.theory.recurrence import neighbours as neighbours
+from sterling.theory.recurrence import occupancy as occupancy
+from sterling.theory.recurrence import wrong_share as wrong_share
+from sterling.theory.threshold import expected_absorbed as expected_absorbed
+from sterling.theory.threshold import expected_last as expected_last
+from sterling.theory.threshold import expected_traps as expected_traps
+from sterling.theory.threshold import samples_for_last as samples_for_last
+from sterling.theory.typical import drift_variance as drift_variance
 
-__all__ = [
-    "FUNCTIONS",
-    "KINDS",
-    "Balance",
-    "Chatter",
-    "approach",
-    "balance",
-    "chatter",
-    "chatter_mean",
-    "drift",
-    "drift_variance",
-    "expected_absorbed",
-    "expected_deviation",
-    "expected_last",
-    "expected_occupancy",
-    "expected_traps",
-    "expected_wrong",
-    "neighbours",
-    "occupancy",
-    "population_coefficients",
-    "population_gradient",
-    "samples_for_average",
-    "samples_for_hebb",
-    "samples_for_information",
-    "samples_for_iterate",
-    "samples_for_last",
-    "samples_for_least_squares",
-    "samples_for_messages",
-    "samples_for_occupancy",
-    "samples_proved",
-    "signal",
-    "state_evolution",
-    "wrong_share",
-]
+_, __dir__, __all__ = lazily(globals())  # everything is here already

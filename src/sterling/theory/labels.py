@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 #: What the labels mean, for tables and reports.
 KINDS = {
-    "theorem": "proved in the paper",
+    "theorem": "proved, in the paper unless the source names others; some are for n → ∞ only",
     "exact": "follows by a short proof, or is computed from the data without approximation",
     "mean-field": "a heuristic that simulation supports; not proved",
     "measured": "seen in simulations, by the paper or by us; neither proved nor derived",

@@ -53,7 +53,7 @@ def _numbers(of) -> tuple[int, float]:
     return numbers.n, noise
 
 
-@labelled("exact", _SOURCE, _OURS)
+@labelled("theorem", _SOURCE, _OURS)
 def samples_for_information(of: Problem | Instance) -> float:
     """Return the sample size below which no method finds w*, as n grows.
 
@@ -83,7 +83,7 @@ def samples_for_information(of: Problem | Instance) -> float:
     return n * float(brentq(excess, edge / 3, edge * (1 - 1e-9), xtol=1e-6))  # type: ignore[arg-type]
 
 
-@labelled("exact", "Rangan 2011, arXiv 1010.5141; Barbier et al. 2019, PNAS 116, 5451", _OURS)
+@labelled("theorem", "Rangan 2011, arXiv 1010.5141; Barbier et al. 2019, PNAS 116, 5451", _OURS)
 def samples_for_messages(of: Problem | Instance) -> float:
     """Return the sample size from which approximate message passing finds w*, as n grows.
 
@@ -103,7 +103,7 @@ def samples_for_messages(of: Problem | Instance) -> float:
     return n * _edge(sigma)[0]
 
 
-@labelled("exact", "Rangan 2011, arXiv 1010.5141; Barbier et al. 2019, PNAS 116, 5451", _OURS)
+@labelled("theorem", "Rangan 2011, arXiv 1010.5141; Barbier et al. 2019, PNAS 116, 5451", _OURS)
 def state_evolution(of: Problem | Instance, *, samples: float | None = None, rounds: int = 200) -> np.ndarray:
     """Return the overlap of message passing with w* after each round, as n grows.
 

@@ -119,7 +119,6 @@ def samples_for_occupancy(
 
 
 def _solve(excess) -> float:
-    """Return the sample size at which an increasing function crosses zero, at least one."""
     from scipy.optimize import brentq
 
     if excess(1.0) > 0:

@@ -8,6 +8,7 @@ from sterling.base.checks import integer, real
 from sterling.errors import InputError, InputTypeError
 from sterling.model.families import Gaussian
 from sterling.model.instance import Instance
+from sterling.model.levels import require_two
 from sterling.model.problem import Problem
 from sterling.surrogates import Surrogate, get_surrogate
 
@@ -25,6 +26,7 @@ class Numbers(NamedTuple):
     norm2: float  # ‖v‖²
     noise: float | None  # σ; None where it is unknown
     surrogate: Surrogate
+    levels: int = 2  # of a weight
 
     @property
     def sigma(self) -> float:
@@ -34,8 +36,11 @@ class Numbers(NamedTuple):
         return self.noise
 
 
-def numbers_of(of, surrogate: str | Surrogate, gaussian: bool = True) -> Numbers:
-    """Return the numbers of a problem or an instance; by default refuse inputs that are not Gaussian."""
+def numbers_of(of, surrogate: str | Surrogate, gaussian: bool = True, levels: bool = False) -> Numbers:
+    """Return the numbers of a problem or an instance.
+
+    By default refuse inputs that are not Gaussian and weights of more than two levels.
+    """
     if isinstance(of, Problem):
         noise = of.noise
     elif isinstance(of, Instance):
@@ -44,6 +49,8 @@ def numbers_of(of, surrogate: str | Surrogate, gaussian: bool = True) -> Numbers
         raise InputTypeError(
             f"the first argument is of the type {type(of).__name__}; give a Problem or an Instance"
         )
+    if not levels:
+        require_two(of, "the law is")
     reason = unlike_gaussian(of) if gaussian else ""
     if reason:
         raise InputError(f"the law is for standard Gaussian inputs, and {reason}")
@@ -53,6 +60,7 @@ def numbers_of(of, surrogate: str | Surrogate, gaussian: bool = True) -> Numbers
         real(of.readout_norm2, "‖v‖²", *NORM_RANGE),
         None if noise is None else real(noise, "noise", 0),
         get_surrogate(surrogate),
+        of.levels,
     )
 
 

@@ -16,6 +16,7 @@ _TURNS = 4  # turns of the correction by exact gradients
 _PASSES = 3  # passes of the iteration for the share of the time at w*, in an update
 _MOST = 0.999  # upper bound of the probability of a flip
 _STEEP = 5.0  # bound on the logarithmic slope of the tilt
+_LEAST = np.finfo(float).tiny
 _TAIL = 1e-12  # probability of the numbers of wrong weights that are left out
 
 
@@ -37,7 +38,8 @@ def solve(response: Response, extra: np.ndarray | float = 0.0) -> tuple[np.ndarr
             others, tilt = _count_others(shares), clusters.tilt
             d = np.arange(others.shape[1])
             # Number of other wrong weights, given that k is right, that k is wrong, and that l is wrong too.
-            chances = [_normalised(others * tilt[d + more]) for more in (0, 1, 2)]
+            chances = [others * tilt[d + more] for more in (0, 1, 2)]
+            chances = [one / np.maximum(one.sum(axis=1, keepdims=True), _LEAST) for one in chances]
             at = d, d + 1
             mean = [chances[i] @ levels[i, at[i]] for i in (0, 1)]
             for i in (0, 1):
@@ -115,7 +117,7 @@ class _Clusters:
             if seen > 1:
                 single *= (1 - alone) / float(single.sum())
                 seen = 1.0
-            mean = (alone * self.home + single @ self.away) / max(seen, np.finfo(float).tiny)
+            mean = (alone * self.home + single @ self.away) / max(seen, _LEAST)
             factor = np.divide(shares, mean, out=np.zeros_like(shares), where=mean > 0)
             stay = np.prod(1 - np.minimum(factor * self.home, _MOST))
             back = np.prod(1 - np.minimum(factor * self.away, _MOST), axis=1)
@@ -153,10 +155,6 @@ def _tilt(shares: np.ndarray, alone: float) -> np.ndarray:
     return out
 
 
-def _normalised(chances: np.ndarray) -> np.ndarray:
-    return chances / np.maximum(chances.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-
-
 def _count_others(shares: np.ndarray) -> np.ndarray:
     """Return the distribution of the number of independent wrong weights other than k, float64 (n, J)."""
     # Division of the generating function of all weights by that of one is stable for shares up to 1/2.
@@ -176,7 +174,6 @@ def _count_others(shares: np.ndarray) -> np.ndarray:
 
 
 def _count(shares: np.ndarray) -> np.ndarray:
-    """Return the distribution of the number of wrong weights, if they are independent."""
     chances = np.ones(1)
     for share in shares[shares > 0]:
         chances = np.convolve(chances, (1 - share, share))

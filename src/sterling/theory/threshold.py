@@ -51,6 +51,8 @@ _CELLS = (
 )
 
 _REACH = 9.0  # end of integrals, in standard deviations
+#: Weights up to which paths are simulated.
+MOST_PATH_WEIGHTS = 4096
 _MEMORY = 30  # steps in which a latent forgets: the rate of these runs is 1/(30 θS)
 _STEPS = 60  # of a path; the pushes after it decide
 _FEWEST_PATHS, _MOST_PATHS, _PATHS = 10_000, 80_000, 200  # latents, and latents per weight
@@ -58,7 +60,6 @@ _PATH_SEED = 20261201  # seed of their noise: the same arguments give the same r
 _TABLE = np.concatenate(([0.0], np.geomspace(1e-8, 1, 400)))  # shares of wrong weights of a table of angles
 _FRESH = 1e-3  # least new part of the variance of a step, so that equal states can be factored
 _WIDER, _MOST = 1.25, 1e6  # steps of the search for a sample size, and its end in units of n
-_COUNTED = 4096  # numbers of wrong weights whose chances are summed
 _PANELS, _NODES, _TINY = 30, 20, 1e-30  # of integrals over a normal distribution
 _CLOSE = 3e-3  # error of ln N
 _WEAK, _QUIET = 0.25, 0.1  # below this damping and this σ/‖v‖ the law asks for too many samples
@@ -169,8 +170,10 @@ def expected_last(
 @labelled(
     "mean-field",
     _SOURCE,
-    "n = 96, m = 1, σ = 0, ReLU and identity: within 8 % for θ = 0.5, 16 % too many for θ = 0.3, 52 % for "
-    "θ = 0.15 (refused). For σ = 0.5 and 1 see `expected_last`",
+    "θ = 0.5, ReLU and identity, 80 to 150 data sets each, share of the runs that ended at w* with these "
+    "samples: σ/‖v‖ = 0.5 and 1, n = 16, 32, 64, 192, m = 1, and n = 64, m = 2, 4: 0.47 to 0.58; σ = 0.25: "
+    "0.34 to 0.54; σ = 0: 0.38 to 0.57 up to n = 64, 0.22 to 0.30 at n = 192. n = 96, σ = 0: 16 % too many "
+    "samples for θ = 0.3, 52 % for θ = 0.15 (refused)",
 )
 def samples_for_last(
     of: Problem | Instance,
@@ -229,6 +232,10 @@ def _damping(damping) -> float:
 def _settings(of: Problem | Instance, damping, surrogate: str | Surrogate) -> tuple[float, Numbers]:
     """Return θ and the numbers of a problem; refuse where chatter decides, not traps."""
     theta, numbers = _damping(damping), path_numbers(of, surrogate)
+    if numbers.n > MOST_PATH_WEIGHTS:
+        raise InputError(
+            f"n is {numbers.n:,}; the law of damped runs is for at most {MOST_PATH_WEIGHTS:,} weights"
+        )
     if theta < _WEAK and numbers.sigma < _QUIET * math.sqrt(numbers.norm2):
         raise InputError(
             f"with damping below {_WEAK} and σ/‖v‖ below {_QUIET} the noise that a run makes itself decides: "
@@ -288,17 +295,9 @@ def _wedges(n: int, part: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean of κ_k(D) at each share of `_TABLE`, for a right and for a wrong weight k."""
     from scipy.special import gammaln, xlog1py, xlogy
 
-    others = n - 1
-    d = np.arange(min(n, _COUNTED))
-    share = _TABLE[:, None]
-    chances = gammaln(n) - gammaln(d + 1) - gammaln(n - d) + xlogy(d, share) + xlog1py(others - d, -share)
-    chances = np.exp(chances)
-    # Beyond the counted numbers the relative spread of d is negligible.
-    many = _TABLE * others > _COUNTED / 2 if n > _COUNTED else np.zeros(len(_TABLE), bool)
-    right, wrong = (
-        np.where(many, _wedge(n, part, _TABLE * others, inside), chances @ _wedge(n, part, d, inside))
-        for inside in (0, 1)
-    )
+    d, share = np.arange(n), _TABLE[:, None]
+    chances = gammaln(n) - gammaln(d + 1) - gammaln(n - d) + xlogy(d, share) + xlog1py(n - 1 - d, -share)
+    right, wrong = (np.exp(chances) @ _wedge(n, part, d, inside) for inside in (0, 1))
     return right, wrong
 
 

@@ -116,7 +116,6 @@ def _mean_angle(n: int, share: float) -> float:
 
 
 def _any(n: int, share: float) -> float:
-    """Return the probability that a binomial number is not zero."""
     return -math.expm1(n * math.log1p(-min(share, _MOST)))
 
 

@@ -123,7 +123,6 @@ def audit(
 
 
 def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
-    """Return a handle with latents for this quantiser alone."""
     if example is None:
         example = 0.1 * torch.randn(64, 64, generator=torch.Generator().manual_seed(probes.SEED))
     if not isinstance(example, torch.Tensor) or not example.is_floating_point():
@@ -187,7 +186,6 @@ def _compare_paths(row: TensorAudit, quantiser: Any, weight: QuantisedWeight, bi
 
 
 def _examined(weight: QuantisedWeight) -> TensorAudit:
-    """Test one quantiser, and judge it."""
     row = TensorAudit(
         tensor=weight.name,
         framework=weight.framework,
@@ -222,7 +220,6 @@ def _examined(weight: QuantisedWeight) -> TensorAudit:
 
 
 def _untried(weight: QuantisedWeight) -> AuditFinding | None:
-    """Return why a quantiser cannot be tested, or None if it can."""
     latent = weight.latent.detach()
     if not bool(latent.isfinite().all()):
         words = "its latents are not finite, so it cannot be audited: the training has diverged"

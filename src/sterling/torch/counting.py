@@ -221,7 +221,7 @@ class CodeTracker:
         share = self._share_of(since, tensor, shares)
         average = self._update(at, old, tensor, share)
         usual = self.nearest(average, self.grid[tensor])
-        length = _log2(stay)
+        length = stay.double().frexp().exponent.long() - 1  # the bin, exactly: float64 holds all times
         left, back = moved & (old == usual), moved & (new == usual) & (new == before)
         self.stays += self._count(tensor[left], length[left])
         self.absences += self._count(tensor[back], length[back])
@@ -377,11 +377,6 @@ class CodeTracker:
 
 _ARRAYS = ("now", "before", "marked", "oscillation", "short", "long", "elected", "lead")
 _COUNTS = ("flips", "undone", "by_scale", "stays", "absences", "grid")
-
-
-def _log2(times: torch.Tensor) -> torch.Tensor:
-    """Return the bins of times of one step or more, exactly, because float64 holds all of them."""
-    return times.double().frexp().exponent.long() - 1
 
 
 def grid_of(levels: int, codes: torch.Tensor | None = None) -> tuple[int, int, int]:

@@ -267,7 +267,6 @@ def _wanted(how: str, horizon: Any, monitor: OrbitMonitor) -> float | None:
 def _built(
     monitor: OrbitMonitor, how: str, horizon: float, bn: Iterable[Any] | None, fit: bool
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
-    """Return a copy with decoded weights, and the changes of each tensor."""
     result, tensors = copy.deepcopy(monitor.model), []
     latents: dict[str, torch.Tensor] = {}
     for index, weight in enumerate(monitor.weights):

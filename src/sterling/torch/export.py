@@ -72,7 +72,6 @@ def to_onnx(model: nn.Module, path: str | os.PathLike, example: Any, check: bool
 
 
 def _compared(data: bytes, net: nn.Module, arguments: tuple[Any, ...]) -> float:
-    """Run a file and the net on the same arguments; return the largest difference."""
     import onnxruntime  # pyright: ignore[reportMissingImports]
 
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])

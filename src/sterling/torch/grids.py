@@ -127,12 +127,6 @@ def _rows(values: torch.Tensor, sharing: str) -> torch.Tensor:
     return values.reshape(-1, int(sharing.rpartition(" ")[2]))
 
 
-def _unrow(rows: torch.Tensor, sharing: str, shape: torch.Size) -> torch.Tensor:
-    if sharing == "channel of axis 1":
-        return rows.reshape(shape[1], shape[0], *shape[2:]).transpose(0, 1)
-    return rows.reshape(shape)
-
-
 def _grid(codes: torch.Tensor, scale: torch.Tensor, even: bool, sharing: str, shape: torch.Size) -> Grid:
     small = torch.int8 if int(codes.abs().amax()) <= 127 else torch.int16
     if sharing.startswith("group"):
@@ -140,7 +134,9 @@ def _grid(codes: torch.Tensor, scale: torch.Tensor, even: bool, sharing: str, sh
     else:
         axis = {"channel": 0, "channel of axis 1": 1}.get(sharing)
         spread = scale.reshape([-1 if index == axis else 1 for index in range(len(shape))])
-    return Grid(_unrow(codes.to(small), sharing, shape), spread, even, sharing)
+    if sharing == "channel of axis 1":
+        codes = codes.reshape(shape[1], shape[0], *shape[2:]).transpose(0, 1)
+    return Grid(codes.reshape(shape).to(small), spread, even, sharing)
 
 
 def centred(rank: torch.Tensor, count: int) -> torch.Tensor:

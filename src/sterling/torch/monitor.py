@@ -181,7 +181,6 @@ class OrbitMonitor:
                 self._write(writer)
 
     def _changes(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the indices of changed codes, the new codes, and whether the scale alone changed them."""
         tracker, scale = self._tracker, self._scales[index]
         where, new = tracker.changed(index, self.weights[index].codes())
         if scale is None:
@@ -207,7 +206,6 @@ class OrbitMonitor:
         raise InputError(f"no monitored tensor is called {shown(name)}: see `frame()` for their names")
 
     def _horizon(self, horizon: float) -> int:
-        """Return the index of a horizon."""
         if horizon not in self.horizons:
             known = ", ".join(f"{one:g}" for one in self.horizons)
             raise InputError(f"horizon is {shown(horizon)}; the monitor has {known}")
@@ -476,7 +474,6 @@ class OrbitMonitor:
 
 
 def _described(tensor: list[Any] | None) -> str:
-    """Return name, shape and levels of a tensor in words."""
     if tensor is None:
         return "no further tensor"
     name, shape, levels = tensor

@@ -229,27 +229,21 @@ def steps_in_absmean(levels: int) -> float:
 
 
 def _chosen(model: nn.Module, skip: Any) -> list[tuple[str, Any]]:
-    """Return the layers to quantise, with their names."""
     if isinstance(skip, str) or not isinstance(skip, Iterable):
         raise InputTypeError(f'skip is {shown(skip)}; give a list of names, such as ["head"]')
     skip = [instance_of(one, str, "an entry of skip", "the name of a layer, or a pattern") for one in skip]
-    modules = dict(model.named_modules())
+    modules, skipped = dict(model.named_modules()), set()
     for pattern in skip:
-        if not any(fnmatchcase(name, pattern) for name in modules):
+        found = [one for name, one in modules.items() if fnmatchcase(name, pattern)]
+        if not found:
             raise InputError(f"skip names {shown(pattern)}, but the model has no such layer")
-    layers = [(name, one) for name, one in modules.items() if isinstance(one, LAYERS)]
-    chosen = [(name, one) for name, one in layers if not any(_within(name, pattern) for pattern in skip)]
+        skipped.update(inner for one in found for inner in one.modules())
+    chosen = [(name, one) for name, one in modules.items() if isinstance(one, LAYERS) and one not in skipped]
     if not chosen:
-        skipped = f", beside the skipped {', '.join(skip)}" if skip else ""
+        beside = f", beside the skipped {', '.join(skip)}" if skip else ""
         looked = counted(len(modules), "module")
-        raise InputError(f"the model has no Linear, Conv or Embedding layer{skipped}; looked at {looked}")
+        raise InputError(f"the model has no Linear, Conv or Embedding layer{beside}; looked at {looked}")
     return chosen
-
-
-def _within(name: str, pattern: str) -> bool:
-    """Return whether the pattern matches a layer, or one that holds it."""
-    parts = name.split(".")
-    return any(fnmatchcase(".".join(parts[: end + 1]), pattern) for end in range(len(parts)))
 
 
 def _check_layer(name: str, layer: nn.Module, levels: int) -> None:

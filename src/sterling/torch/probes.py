@@ -118,16 +118,11 @@ def reasons(slope: torch.Tensor, codes: torch.Tensor, steps: torch.Tensor) -> di
         if number >= _WHOLE * int(here.sum()):
             why = CLAMP if outer and len(used) > 2 else DEAD if not outer else OTHER
         else:
-            why = _end(steps, here & ~none, cut)
+            sizes = steps.abs()  # which end of the level gets no gradient
+            farther = float((sizes[cut] > sizes[here & ~none].median()).float().mean())
+            why = TAIL if farther > _MOST else DEAD if farther < 1 - _MOST else OTHER
         found[why] = found.get(why, 0) + number
     return {why: number / count for why, number in found.items()}
-
-
-def _end(steps: torch.Tensor, passed: torch.Tensor, cut: torch.Tensor) -> str:
-    """Return the end of a level at which the gradient is missing."""
-    sizes = steps.abs()
-    farther = float((sizes[cut] > sizes[passed].median()).float().mean())
-    return TAIL if farther > _MOST else DEAD if farther < 1 - _MOST else OTHER
 
 
 def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, set[int]]:

@@ -191,7 +191,6 @@ def _is_turned(value: torch.Tensor, latent: torch.Tensor) -> bool:
 
 
 def _like(value: torch.Tensor, latent: torch.Tensor, turned: bool) -> torch.Tensor:
-    """Return the weight in the shape of its latents."""
     return (value.t() if turned else value).reshape(latent.shape)
 
 

@@ -297,8 +297,6 @@ def _is_from(package: str, thing: Any) -> bool:
 
 
 def _scaled(framework: str, layer: Any, levels: int, values: Reading, scale: Reading) -> QuantisedWeight:
-    """Return a handle whose codes are the values over a known scale."""
-
     def current() -> torch.Tensor:
         values()  # the scale is that of the last forward pass
         return scale()

@@ -10,8 +10,8 @@ import pytest
 
 from sterling.base import pool as pools
 from sterling.base import resources
-from sterling.base.pool import Pool, for_each
-from sterling.base.resources import thread_count
+from sterling.base.pool import Pool
+from sterling.base.resources import for_each, thread_count
 from sterling.errors import InputError
 
 

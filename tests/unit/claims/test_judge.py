@@ -59,11 +59,11 @@ JUDGED = [
     (near("β", -0.5, 0.05), (-0.44, -0.4), CONTRADICTED),
     (near("β", -0.5, 0.05), (NAN, 0), OPEN),
     # (trials, stalled, optimal, left open) under schedules that meet the terms, and under those that do not.
-    (learning_rates.RULE, ([(60, 0, 60)], [(60, 5, 0)]), CONSISTENT),
-    (learning_rates.RULE, ([(60, 0, 60)], [(60, 0, 60)]), OPEN),
-    (learning_rates.RULE, ([(60, 1, 59)], [(60, 5, 0)]), CONTRADICTED),
-    (learning_rates.RULE, ([(60, 0, 5)], [(60, 5, 0)]), CONTRADICTED),
-    (learning_rates.RULE, ([(60, 0, 31)], [(60, 5, 0)]), OPEN),
+    (learning_rates.RULE, ([(60, 0, 60, 0)], [(60, 5, 0, 0)]), CONSISTENT),
+    (learning_rates.RULE, ([(60, 0, 60, 0)], [(60, 0, 60, 0)]), OPEN),
+    (learning_rates.RULE, ([(60, 1, 59, 0)], [(60, 5, 0, 0)]), CONTRADICTED),
+    (learning_rates.RULE, ([(60, 0, 5, 0)], [(60, 5, 0, 0)]), CONTRADICTED),
+    (learning_rates.RULE, ([(60, 0, 31, 0)], [(60, 5, 0, 0)]), OPEN),
     (learning_rates.RULE, ([(60, 0, 5, 0)], [(60, 5, 0, 55)]), CONTRADICTED),
     (learning_rates.RULE, ([(60, 0, 5, 40)], [(60, 5, 0, 55)]), OPEN),
     # Recurrence: growth, the exact check, runs that stopped, the share proved, runs that a proof forbids.

@@ -37,6 +37,14 @@ def test_options_reach_the_visit():
     assert values["deviation"] == expected.deviation is not None
 
 
+def test_damping_reaches_the_visit():
+    shown = call(*SMALL, "--noise", "0.5", "--damping", "0.6").stdout
+    assert "surrogate relu · damping 0.6" in shown
+    assert "At damping 0.6: " in shown
+    values = json.loads(call(*SMALL, "--noise", "0.5", "--damping", "0.6", "--json").stdout)
+    assert values["damping"] == 0.6
+
+
 def test_the_table_says_it_in_words():
     found = small()
     assert not found.trap_free
@@ -86,6 +94,7 @@ def test_states_and_pictures_are_written_and_told_of(tmp_path):
     [
         (["--n", "100_000", "--samples", "1e9"], "n may be at most 24"),
         (["--basins", "0"], "starts is 0"),
+        (["--damping", "-1"], "--damping is -1"),
         (["--steps", "5"], "--steps needs --basins"),
         (["--schedule", "constant:1"], "--schedule needs --basins"),
         (["--out", "states.npz"], "must end in .parquet or .csv"),
@@ -117,7 +126,7 @@ def test_ctrl_c_ends_the_visit(monkeypatch, tmp_path):
 
 
 def test_ctrl_c_during_basins_still_shows_the_landscape(monkeypatch):
-    monkeypatch.setattr("sterling.landscapes.landscape.reporting", interrupting)
+    monkeypatch.setattr("sterling.landscapes.basins.reporting", interrupting)
     arguments = ["--basins", "100_000", "--steps", "1e12", "--noise", "1", "--json"]
     result = call(*SMALL, *arguments, code=130)
     values = json.loads(result.stdout)

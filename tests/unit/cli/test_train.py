@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,18 @@ def test_options_of_the_problem_reach_it():
     result = call("train", *options.split(), "--normalize", "standard", "--steps", "50", "--json", "--quiet")
     problem = st.Problem(6, 100, 2, 0.25, (1.0, -0.5), "student_t:4", "standard")
     assert json.loads(result.stdout)["instance"] == problem.draw(9).to_dict()
+
+
+def test_levels_reach_the_data_and_the_run(tmp_path):
+    options = ["--n", "12", "--samples", "100", "--noise", "0.5", "--levels", "3", "--steps", "50"]
+    result = call("train", *options, "--json", "--quiet")
+    instance = st.Problem(n=12, samples=100, noise=0.5, levels=3).draw(0)
+    assert alike(json.loads(result.stdout), st.train(instance, 50, record=("recurrence",)).to_dict())
+    assert "3 levels" in call("train", *options, "--quiet").stdout
+    np.save(tmp_path / "d.npy", np.column_stack([instance.inputs[:, 0], np.arange(100) % 2]))
+    read = call("train", tmp_path / "d.npy", "--levels", "4", "--steps", "50", "--json", "--quiet")
+    assert json.loads(read.stdout)["instance"]["levels"] == 4
+    assert "two levels only" in refused("train", *options, "--restart", "20")
 
 
 def test_a_data_file_and_its_options_reach_the_run(tmp_path):
@@ -186,6 +199,15 @@ def test_the_advice_follows_what_fits(features, advice):
         (["--init", "1,2"], "--init"),
         (["--restart", "often"], "300,0.05"),
         (["--restart", "0"], "--restart"),
+        (["--optimizer", "nadam"], "unknown optimizer 'nadam'"),
+        (["--optimizer", "sgd:damping=-1"], "--optimizer is 'sgd:damping=-1', where damping is -1.0"),
+        (["--optimizer", "sgd:tau=1"], "sgd takes momentum, clip, decay, damping, band"),
+        (["--batch", "0"], "--batch is '0'; write SIZE or SIZE,replace"),
+        (["--batch", "5000,replace"], "--batch has 5,000 samples, but the data have 4,096"),
+        (["--batch-seed", "1"], "--batch-seed needs --batch"),
+        (["--batch", "16", "--restart", "40"], "plain SGD at full batch"),
+        (["--optimizer", "sgd:damping=0.5", "--schedule", "constant:1000"], "must stay below 0.5"),
+        (["--optimizer", "bop", "--schedule", "constant:2"], "Bop has no step sizes"),
         (["--plot", "run.gif"], "must end in .png, .svg or .pdf"),
         (["--report", "run.pdf"], ".html"),
         (["--out", "missing/run"], "--out is missing/run, but there is no folder"),
@@ -295,3 +317,70 @@ def test_restarts_reach_the_run_and_its_checkpoint(tmp_path):
     assert result["restart"] == {"every": 40, "scale": 0.2} == orbit.to_dict()["restart"]
     assert result["signs"] == orbit.signs.tolist()
     assert "restart 40,0.2" in call(*options, "--steps", "400", code=2).stderr
+
+
+DAMPED = ["train", "--n", "16", "--samples", "300", "--noise", "0.5", "--steps", "600"]
+
+
+def test_optimizer_and_batch_reach_the_run_and_its_checkpoint(tmp_path):
+    """The run is that of Python, in one part or in two; a checkpoint of other options is another run."""
+    file = tmp_path / "run.orbit"
+    options = ["--optimizer", "sgd:damping=0.5", "--batch", "32,replace", "--batch-seed", "3"]
+    keep = [*DAMPED, "--quiet", "--checkpoint", file]
+    call(*keep, *options, "--steps", "250")
+    result = json.loads(call(*keep, *options, "--json").stdout)
+    instance = st.Problem(n=16, samples=300, noise=0.5).draw(0)
+    orbit = st.train(instance, 600, optimizer=st.SGD(damping=0.5), batch=st.Batch(32, replace=True), seed=3)
+    assert result["optimizer"] == {
+        "name": "sgd",
+        "momentum": 0.0,
+        "clip": None,
+        "decay": 0.0,
+        "damping": 0.5,
+        "band": 0.0,
+    }
+    assert result["batch"] == {"size": 32, "replace": True}
+    assert alike(result, orbit.to_dict())
+    first = file.read_bytes()
+    for change, words in (
+        (["--optimizer", "sgd:damping=0.4"], "the optimizer sgd:damping=0.5 and step sizes"),
+        (["--batch", "32"], "batches of 32,replace"),
+        (["--batch-seed", "4"], "another --batch-seed"),
+    ):
+        assert words in refused(*keep, *options, *change)
+    assert "the optimizer sgd:damping=0.5" in refused(*keep)
+    assert file.read_bytes() == first
+
+
+@pytest.mark.parametrize("batch, memory", [([], 30), (["--batch", "32"], 100)])
+def test_a_damped_run_says_its_step_size(batch, memory):
+    """1/(30 θS), or 1/(100 θS) with batches; the note is a command that gives the same run."""
+    options = [*DAMPED, "--optimizer", "sgd:damping=0.5", *batch, "--json"]
+    result = call(*options)
+    said = re.search(r"so its step size is 1/\((\d+) θS\), as --schedule (constant:\S+) gives", result.stderr)
+    assert said is not None
+    assert int(said[1]) == memory
+    again = call(*options, "--schedule", said[2])
+    assert "so its step size" not in again.stderr
+    assert alike(json.loads(again.stdout), json.loads(result.stdout))
+    assert "step size" not in call(*DAMPED, *batch).stderr
+
+
+def test_a_result_names_optimizer_batch_and_damping(tmp_path):
+    page = tmp_path / "run.html"
+    more = ["--samples", "1200", "--optimizer", "sgd:damping=0.5", "--batch", "64", "--report", page]
+    shown = call(*DAMPED, *more).stdout
+    assert "optimizer sgd:damping=0.5 · batch 64 samples" in shown
+    assert re.search(r"^optimizer +sgd:damping=0.5$", shown, re.MULTILINE)
+    assert re.search(r"^batch +64 samples$", shown, re.MULTILINE)
+    text = page.read_text()
+    assert "The run is damped (θ = 0.5)" in text
+    assert "There is no prediction: the law of the balance is about optimizers" in text
+    plain = call(*DAMPED).stdout
+    assert "optimizer" not in plain
+    assert "batch" not in plain
+
+
+def test_absorption_is_at_the_damping():
+    options = [*DAMPED, "--samples", "1200", "--optimizer", "sgd:damping=0.5"]
+    assert "Absorbed (at damping 0.5) at the teacher" in call(*options).stdout

@@ -209,3 +209,23 @@ def test_losses_cannot_be_changed():
     found = st.landscape(st.Problem(n=4, samples=20).draw(0))
     with pytest.raises(ValueError, match="read-only"):
         found.loss[0] = 0
+
+
+def test_basins_run_with_the_damping_of_the_landscape():
+    """Every run of this damped landscape ends in an absorbing state; plain runs never do."""
+    instance = st.Problem(n=8, samples=200, noise=0.5).draw(seed=0)
+    found = st.landscape(instance, damping=0.8)
+    assert found.damping == found.to_dict()["damping"] == 0.8
+    assert found.absorbing_states.size
+    assert found.sentence().startswith("At damping 0.8: ")
+    basins = found.basins(30, steps=20_000)
+    assert set(basins.states) <= set(found.absorbing_states)
+    assert basins.unabsorbed == 0
+    assert not st.landscape(instance).absorbing_states.size
+
+
+def test_a_damping_that_cannot_be_is_refused():
+    instance = st.Problem(n=4, samples=20).draw(seed=0)
+    for wrong in (-0.1, float("nan"), "x", True):
+        with pytest.raises(st.InputError, match="damping"):
+            st.landscape(instance, damping=wrong)

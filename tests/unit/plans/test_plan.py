@@ -38,15 +38,15 @@ def test_numbers_are_those_of_the_theory_with_its_labels():
 def test_the_rows_say_what_they_hold_for():
     """The budget, and whether runs were ever compared with the law where the problem lies."""
     made = st.plan(st.Problem(32, 900, noise=0.5))
-    assert [need.steps for need in made.needs] == [10_000, 1_000_000, None, None]
-    assert [need.checked for need in made.needs] == [True, True, True, True]
+    assert [need.steps for need in made.needs] == [10_000, 1_000_000, 1000, None, None]
+    assert [need.checked for need in made.needs] == [True, True, True, True, True]
     for far in (
         st.plan(st.Problem(4096, 900, noise=0.5)),
         st.plan(st.Problem(32, 900, noise=5.0)),
         st.plan(st.Problem(32, 900, noise=0.5), steps=100),
         st.plan(st.Problem(32, 900, noise=0.5), schedule=st.Constant(0.5)),
     ):
-        assert [need.checked for need in far.needs] == [False, False, True, True]
+        assert [need.checked for need in far.needs] == [False, False, False, True, True]
         assert "not checked" in far.needs[0].label
         assert "not checked" in repr(far)
     names = {"goal", "samples", "kind", "criterion", "promise", "noise", "steps", "checked", "source"}
@@ -65,10 +65,12 @@ def test_without_noise_the_budget_decides_what_the_last_iterate_needs():
     """Issue 8: the plan said 0.8·n·ln n, at which no run of n = 128 ended at w*."""
     of = st.Problem(128, samples=1)
     made = st.plan(of)
-    assert [need.criterion for need in made.needs] == ["ergodic", "optimal", "optimal", "", ""]
-    assert [need.kind for need in made.needs[:3]] == ["mean-field", "mean-field", "measured"]
-    assert [need.restart for need in made.needs[:3]] == [None, None, st.Restart()]
-    average, ends, restart, *_ = made.needs
+    assert [need.criterion for need in made.needs] == ["ergodic", "optimal", "optimal", "optimal", "", ""]
+    assert [need.kind for need in made.needs[:4]] == ["mean-field", "mean-field", "measured", "mean-field"]
+    assert [need.restart for need in made.needs[:4]] == [None, None, st.Restart(), None]
+    average, ends, restart, damped, *_ = made.needs
+    assert damped.samples == theory.samples_for_last(of)
+    assert "damping 0.5" in damped.goal
     assert average.samples == theory.samples_for_average(of)
     assert ends.samples == theory.samples_for_iterate(of, steps=10_000)
     assert restart.samples == pytest.approx(3.18 * 128)
@@ -111,7 +113,8 @@ def test_a_check_counts_trials_of_the_study_kind():
     again = st.plan(st.Problem(8, samples=1, noise=0.5), check=6, steps=500, seed=11, threads=1)
     assert made == again
     for text, need in by_criterion(made).items():
-        cell = Cell("train", st.Problem(8, need.proposed, noise=need.noise), {"steps": 500})
+        damped = {"optimizer": need.optimizer, "schedule": "auto"} if need.optimizer else {}
+        cell = Cell("train", st.Problem(8, need.proposed, noise=need.noise), {"steps": 500, **damped})
         rows = run_batch(11, None, Batch(cell, np.arange(6))).rows
         outcomes = frame_of(get_kind("train"), rows).select(parse_criterion(text).outcome())["outcome"]
         found = need.check
@@ -128,7 +131,7 @@ def test_a_check_counts_trials_of_the_study_kind():
 def test_a_check_reports_and_can_be_interrupted():
     seen = []
     st.plan(st.Problem(6, samples=1), check=5, steps=100, threads=1, progress=seen.append)
-    assert seen[-1] == Progress(15, 15)
+    assert seen[-1] == Progress(20, 20)
 
     def press(_):
         raise KeyboardInterrupt

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import sterling as st
-from sterling.plot.study import figure, phase_map, success_curves, threshold_law
+from sterling.plot.study import PROVED, figure, phase_map, success_curves, threshold_law
 from sterling.study import Store, Study, fit_store, run
 from sterling.study.report import SeriesFit
 
@@ -35,13 +35,14 @@ def test_success_shows_every_cell_and_curve(store, ax):
     assert ax.get_xscale() == "log"
 
 
-def test_the_law_is_drawn_with_its_guides(store, ax):
+def test_the_proved_orders_are_triangles_beside_the_data(store, ax):
     (series,) = fit_store(store)
     assert series.fit is not None
     assert f"{series.fit.exponent:.2f}" in threshold_law(ax, series)
-    labels = ax.get_legend_handles_labels()[1]
-    assert any("n²" in label for label in labels)
-    assert any("n⁴" in label for label in labels)
+    assert [text.get_text() for text in ax.texts] == list(PROVED)
+    for slope, triangle in zip(PROVED.values(), ax.lines[-2:], strict=True):
+        x, y = np.log(triangle.get_data())
+        assert (y[2] - y[1]) / (x[1] - x[0]) == pytest.approx(slope)
 
 
 def test_a_refused_fit_is_said_in_the_picture(store, ax):

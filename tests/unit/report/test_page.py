@@ -1,5 +1,6 @@
 """Figures, texts and the page of a reproduction, from invented findings."""
 
+import io
 import json
 import re
 from dataclasses import replace
@@ -9,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 
 from sterling.base.text import number, percent
 from sterling.claims.finding import Measured, Picture, Reference
@@ -20,6 +22,7 @@ from sterling.plot.style import GREY, INK, VERDICT_COLOURS
 from sterling.report.figures import render
 from sterling.report.html import raised
 from sterling.report.page import Page
+from sterling.report.terminal import table
 from tests.colours import contrast, darkened, schemes
 from tests.findings import HOSTILE, made_up
 
@@ -145,6 +148,17 @@ def test_every_claim_shows_its_words_and_numbers(text, findings):
             for one in finding.measured:
                 assert flat(amount(one)) in shown
                 assert flat(interval(one)) in shown
+
+
+def test_theory_stands_beside_a_number_only_where_both_are_the_same_quantity(text, findings):
+    cells = re.findall(r'data-label="Theory"[^>]*>(.*?)</td>', text, re.DOTALL)
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(table(findings))
+    lines = console.export_text()
+    for one, cell in zip(findings[:4], cells[:4], strict=True):
+        for reference in one.references:
+            assert (str(raised(reference.name)) in cell) == (reference.name in lines) == reference.beside
+        assert ("none for this number" in cell) == (not one.theory)
 
 
 def test_the_same_findings_give_the_same_bytes(findings, tmp_path):

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 import sterling as st
 from sterling.base.text import percent
+from sterling.dynamics.visits import counts_of
 from sterling.plot.visits import leavers
 from sterling.returns import counts
 from sterling.returns.recurrence import growth, recurrence
@@ -248,7 +249,7 @@ def test_which_steps_the_growth_is_of(found):
 
 
 def test_a_reference_found_late_has_no_interval(orbit):
-    late = recurrence(orbit._counts, reference_kind="lowest risk seen", since=orbit.steps // 2)
+    late = recurrence(counts_of(orbit), reference_kind="lowest risk seen", since=orbit.steps // 2)
     assert (late.long_run, late.drift, late.halves) == (None, None, None)
     assert "no interval: the best state seen was found too late" in late._rows()[1][1]
 

@@ -372,7 +372,7 @@ def test_a_study_is_checked_once(monkeypatch, tmp_path):
     run(Study(n=8, samples=20, trials=10, steps=500), tmp_path / "s")
     assert counts["__init__"] == 1
     assert counts["__post_init__"] <= 1
-    assert counts["_setting"] == 4  # one for each setting
+    assert counts["_setting"] == 6  # one for each setting
     assert counts["_read"] == 0  # no shard of our own
 
 

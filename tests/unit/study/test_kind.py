@@ -2,6 +2,7 @@
 
 import warnings
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from types import MappingProxyType
 
@@ -23,6 +24,7 @@ from sterling.study import (
     Store,
     Study,
     fit_store,
+    get_kind,
     replay,
     run,
     run_trial,
@@ -30,6 +32,7 @@ from sterling.study import (
     words,
 )
 from sterling.study.spec import arguments
+from sterling.study.train_kind import run_orbit
 from sterling.study.trial import Batch, run_batch, warm_up
 
 LANDSCAPES = Study(n=[5, 6], samples=[4, 8, 30], trials=12, kind="landscape", seed=2)
@@ -217,6 +220,96 @@ def test_a_restart_is_a_value_a_number_or_a_text():
     for wrong in (True, -1, 2.5, b"x", [], "often"):
         with pytest.raises(st.InputError):
             Study(n=4, samples=8, restart=wrong)
+
+
+def test_an_optimizer_and_a_batch_are_values_or_texts():
+    study = Study(
+        n=4, samples=8, optimizer=["sgd", st.SGD(damping=0.5), "adam"], batch=[None, 4, "4,replace"]
+    )
+    assert study.settings["optimizer"] == ("sgd", "sgd:damping=0.5", "adam")
+    assert study.settings["batch"] == ("none", "4", "4,replace")
+    assert Study(**arguments(study.to_toml())) == study
+    for wrong in ({"optimizer": "nadam"}, {"optimizer": 5}, {"batch": "0"}, {"batch": True}):
+        with pytest.raises(st.InputError):
+            Study(n=4, samples=8, **wrong)
+    for together in (
+        {"optimizer": "adam", "restart": 300},
+        {"optimizer": "bop"},  # takes the schedule "auto" alone
+        {"batch": "9,replace"},
+    ):
+        with pytest.raises(st.InputError, match=r"restart|step sizes|batch"):
+            Study(n=4, samples=8, **together)
+    assert len(Study(n=4, samples=8, optimizer="bop", schedule="auto").cells) == 1
+
+
+def test_the_default_optimizer_and_batch_leave_a_cell_as_it_was():
+    problem = st.Problem(n=8, samples=50)
+    plain = Cell("train", problem)
+    assert plain.text == Cell("train", problem, {"optimizer": st.SGD(), "batch": None}).text
+    assert set(plain.to_dict()["settings"]) == {"schedule", "surrogate", "steps", "restart"}
+    assert plain.settings["optimizer"] == Cell.from_dict(plain.to_dict()).settings["optimizer"] == "sgd"
+    assert "optimizer" not in Study(n=8, samples=50).to_toml()
+    other = Cell("train", problem, {"batch": 8})
+    assert other.key != plain.key
+    assert Cell.from_dict(other.to_dict()) == other
+
+
+def test_a_damped_landscape_is_another_cell():
+    problem = st.Problem(n=8, samples=50)
+    plain = Cell("landscape", problem)
+    assert plain.key == Cell("landscape", problem, {"damping": 0}).key == "47c9af40d978821aac13a25f"
+    damped = Cell("landscape", problem, {"damping": 0.5})
+    row = run_trial(damped, 0, 0)
+    found = st.landscape(problem.draw(trial_seeds(0, damped, 0).data), damping=0.5)
+    assert row["absorbing"] == found.absorbing_states.size
+    with pytest.raises(st.InputError, match="damping"):
+        Cell("landscape", problem, {"damping": -1})
+
+
+def test_a_users_optimizer_is_part_of_the_cell(registries):
+    """Its definition belongs to the cell, and another process gets its class."""
+
+    def half(size):
+        @register
+        @dataclass(frozen=True)
+        class Half(st.Optimizer):
+            name = "half"
+            share: float = size
+
+            def step(self, latent, gradient, signs, rate, state):
+                return latent - self.share * rate * gradient
+
+        return Half
+
+    half(0.5)
+    cell = Cell("train", st.Problem(n=4, samples=20), {"optimizer": "half", "steps": 50})
+    values = cell.to_dict()
+    assert values["optimizer"] == {"name": "half", "share": 0.5}
+    assert Cell.from_dict(values) == cell
+    assert run_trial(cell, 0, 0)["certified"] is False
+    other = half(0.25)
+    assert isinstance(cell.own["optimizer"], other)
+    with pytest.raises(st.InputError, match="the optimizer 'half' has another definition here"):
+        Cell.from_dict(values)
+
+
+def test_a_kind_built_on_another_may_have_fewer_settings(registries):
+    train = get_kind("train")
+    settings = {name: train.settings[name] for name in ("schedule", "surrogate", "steps")}
+    kind = register(replace(train, name="bare", settings=settings))
+    assert kind.later == ()
+    row = run_trial(Cell("bare", st.Problem(n=4, samples=20), {"steps": 50}), 0, 0)
+    assert set(row) == set(train.columns)
+
+
+def test_batches_take_the_seed_of_their_trial():
+    cell = Cell("train", st.Problem(n=8, samples=50, noise=0.5), {"batch": 8, "steps": 300})
+    seeds = trial_seeds(0, cell, 2)
+    orbit = run_orbit(cell, seeds)
+    given = {"batch": 8, "init": seeds.data, "schedule": st.Power(0.5, 0.5)}
+    alone = st.train(cell.problem.draw(seeds.data), 300, seed=seeds.rest, **given)
+    assert (orbit.latent == alone.latent).all()
+    assert (orbit.latent != run_orbit(cell, trial_seeds(1, cell, 2)).latent).any()
 
 
 @pytest.mark.parametrize("change", [{"dtype": 5}, {"low": "x"}, {"words": 5}, {"optional": "no"}])

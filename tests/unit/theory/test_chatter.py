@@ -9,6 +9,7 @@ import pytest
 
 import sterling as st
 from sterling import theory
+from sterling.model.levels import Quantiser
 
 
 def problem(n=256, ratio=3.0, **rest):
@@ -171,3 +172,37 @@ def test_refusals():
     ):
         with pytest.raises(st.InputError, match=cause):
             law(of, **options)
+
+
+def test_traps_and_chatter_together():
+    """At n = 48 each alone asks for 2.8 to 2.9 n, where a third of the runs ended at w* (issue 18)."""
+    found = [theory.samples_for_iterate(st.Problem(n, 1), steps=10**4) / n for n in (16, 48, 64)]
+    assert found[0] == pytest.approx(1.8 + 0.28 * math.log(16), rel=1e-3)  # traps alone
+    assert 3.0 < found[1] < 3.3
+    assert 3.4 < found[2] < 3.8
+
+
+@pytest.mark.parametrize("levels", (2, 3, 4))
+def test_the_average_of_levels_against_a_run(levels):
+    """The rule written out: latents take the nearest level; science.md, 16."""
+    data = problem(96, 3, levels=levels).draw(3)
+    quantiser = Quantiser(levels, data.n)
+    latent = np.random.default_rng(0).normal(size=data.n) / math.sqrt(data.n)
+    states = []
+    for _ in range(3000):
+        states.append(quantiser.quantise(latent))
+        latent = latent - 0.5 * data.gradient(states[-1], "identity")
+    average = np.mean(states[500:], axis=0)
+    law = theory.chatter_mean(data, "identity")
+    assert np.corrcoef(law, average)[0, 1] > 0.999
+    assert np.abs(law - average).mean() / quantiser.step < 0.02
+
+
+def test_more_levels_need_more_samples():
+    """Ternary weights in runs: .28, .53 and .75 of 60 data sets decode at .9, 1 and 1.1 times this N."""
+    sizes = [
+        theory.samples_for_average(st.Problem(96, 1, levels=levels), surrogate="identity") / 96
+        for levels in (2, 3, 4)
+    ]
+    assert sizes[0] < sizes[1] < sizes[2]
+    assert sizes[1] == pytest.approx(5.39, abs=0.05)

@@ -15,7 +15,7 @@ from sterling.claims.finding import Finding, Reference, measured, picture, share
 from sterling.claims.judge import near
 from sterling.claims.words import listed, said
 from sterling.plot import curves
-from sterling.plot.style import GREY, tidy
+from sterling.plot.style import tidy
 from sterling.study.report import with_shares
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def measure(context: Context, budget: ConcentrationBudget) -> Finding:
                 for size, free, count in largest.iter_rows()
             ),
         ),
-        references=(Reference("exponent of uniform concentration", RATE, "theorem", PAPER),),
+        references=(Reference("exponent of uniform concentration", RATE, "theorem", PAPER, beside=True),),
         pictures=(
             picture("Largest deviation over all states", draw_deviation, fitted),
             picture("Data sets without a trap", draw_traps, shares),
@@ -108,19 +108,18 @@ def traps_in_words(shares: pl.DataFrame) -> str:
 
 
 def draw_deviation(ax: Axes, raw: pl.DataFrame) -> str:
-    """Draw the deviation of every data set against N, and a line of slope −1/2 through each n."""
+    """Draw the deviation of every data set against N, and a triangle of slope −1/2."""
     dimensions = sorted(raw["n"].unique())
     for index, n in enumerate(dimensions):
         one, style = raw.filter(raw["n"] == n), curves.style(index)
         sizes, deviation = one["samples"].to_numpy().astype(float), one["deviation"].to_numpy()
         drawn = ax.plot(sizes, deviation, ls="", ms=4, mfc="none", label=f"n = {n}", **style)
         curves.set_aside(ax, drawn, index, len(dimensions))
-        level = math.exp(float(np.mean(np.log(deviation) - RATE * np.log(sizes))))
-        line = np.array([sizes.min(), sizes.max()])
-        ax.plot(line, level * line**RATE, color=style["color"], lw=1)
-    ax.plot([], [], color=GREY, lw=1, label="slope −1/2")
     tidy(ax, xscale="log", yscale="log", xlabel="samples N", ylabel="sup over all states of ‖G − E G‖∞")
-    return "Each point is one data set, its largest deviation over all 2ⁿ states; lines have the slope −1/2."
+    curves.slope_triangles(ax, {"−1/2": RATE})
+    return (
+        "Each point is one data set, its largest deviation over all 2ⁿ states. The triangle has slope −1/2."
+    )
 
 
 def draw_traps(ax: Axes, shares: pl.DataFrame) -> str:

@@ -177,9 +177,14 @@ def check(context: Context, budget: ConstantsBudget) -> pl.DataFrame:
     names = ("mass_wrong", "start_latent", "mass", "largest_step", "mass_occupancy")
     runs = rows("starts", start=[-1, 0], steps=budget.steps).select(*_SET, *names)
     runs = runs.join(states, on=_SET).join(proofs, on=_SET)
+    excess = []
+    for row in runs.iter_rows(named=True):
+        pull, deviation = row["pull"], row["deviation"]
+        start = np.abs(row["start_latent"]) + row["largest_step"] * (pull + deviation)
+        excess.append((np.array(row["mass_wrong"]) - (deviation + start / row["mass"]) / pull).max())
     return (
         runs.with_columns(
-            pl.Series("excess", [_excess(row) for row in runs.iter_rows(named=True)]),
+            pl.Series("excess", excess),
             bound=pl.col("deviation") / pl.col("pull"),
             wrong=pl.col("mass_wrong").list.max(),
         )
@@ -191,12 +196,6 @@ def check(context: Context, budget: ConstantsBudget) -> pl.DataFrame:
         )
         .sort(_SET)
     )
-
-
-def _excess(row: dict) -> float:
-    pull, deviation = row["pull"], row["deviation"]
-    start = np.abs(row["start_latent"]) + row["largest_step"] * (pull + deviation)
-    return float((np.array(row["mass_wrong"]) - (deviation + start / row["mass"]) / pull).max())
 
 
 def broken_bounds(checked: pl.DataFrame) -> int:

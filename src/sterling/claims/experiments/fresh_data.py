@@ -20,8 +20,7 @@ from sterling.claims.words import said, schedule_words
 from sterling.dynamics.options import initial_latent
 from sterling.errors import InputError
 from sterling.model.problem import Problem
-from sterling.plot.curves import visits_over_steps
-from sterling.plot.style import GREY, tidy
+from sterling.plot.curves import slope_triangles, visits_over_steps
 from sterling.returns.counts import mark_steps
 from sterling.returns.recurrence import growth
 from sterling.schedules import Schedule, parse_schedule
@@ -119,7 +118,6 @@ def fresh_iterates(
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
-    """Count the visits of a run on fresh data."""
     problem, steps = cell.problem, cell.settings["steps"]
     schedule = parse_schedule(cell.settings["schedule"])
     teacher = problem.draw(seeds.data, threads=1).teacher
@@ -239,7 +237,7 @@ def measure(context: Context, budget: FreshDataBudget) -> Finding:
             ),
         ),
         references=(
-            Reference("exponent of visits, fresh samples", 0.5, *walk),
+            Reference("exponent of visits, fresh samples", 0.5, *walk, beside=True),
             Reference("exponent of visits, fixed samples", 1.0, "mean-field", f"{SCIENCE}, 7"),
             Reference(wrong, predicted, *walk),
         ),
@@ -276,15 +274,10 @@ def predicted_wrong(budget: FreshDataBudget) -> float:
 def draw_visits(ax: Axes, marks: pl.DataFrame) -> str:
     """Draw the number of visits against T for every run on fixed and on fresh data."""
     visits_over_steps(ax, {words: marks.filter(arm=arm) for arm, words in _ARMS.items()})
-    end = float(marks["mark_steps"].to_numpy().max(initial=100))
-    line = np.array([end / 1000, end])
-    for power, level, dash in ((1.0, 0.01 * end, "--"), (0.5, 0.4 * end**0.5, ":")):
-        ax.plot(line, level * (line / end) ** power, color=GREY, lw=1.4, ls=dash, label=f"slope {power:g}")
-    ax.set_ylim(bottom=0.8)
-    tidy(ax, xscale="log", yscale="log", xlabel="steps T", ylabel="visits to w* (number)")
+    slope_triangles(ax, {"½": 0.5, "1": 1.0})
     return (
         "Each line is one run. With one data set visits keep coming at the same pace (slope one). With fresh "
-        "samples the pace falls, and the number of visits grows about like √T."
+        "samples the pace falls, and the number of visits grows about like √T (slope one half)."
     )
 
 

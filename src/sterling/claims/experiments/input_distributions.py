@@ -80,7 +80,6 @@ class InputBudget:
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
-    """Make a run and compare the labels of its last weights with the true ones."""
     instance = cell.problem.draw(seeds.data, threads=1)
     orbit = run_orbit(cell, seeds, look=look, instance=instance)
     missed = instance.predict(orbit.signs)[instance.labels > 0] <= 0
@@ -268,7 +267,6 @@ def cross(context: Context, budget: InputBudget, samples: int) -> pl.DataFrame:
 
 
 def _conditions(crossed: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Yield the label and the rows of each surrogate and mean."""
     for (surrogate, mean), one in crossed.group_by("surrogate", "mean", maintain_order=True):
         yield f"{surrogate}, mean {mean:g}", one
 

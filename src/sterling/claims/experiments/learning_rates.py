@@ -19,7 +19,6 @@ from sterling.claims.words import schedule_words
 from sterling.dynamics.verdict import Verdict
 from sterling.plot.style import legend_above, verdict_bar
 from sterling.schedules import parse_schedule
-from sterling.stats import Interval
 from sterling.study.kind import schedule_text
 
 if TYPE_CHECKING:
@@ -48,11 +47,6 @@ class RateBudget:
     failing: tuple[str, ...] = ("power:0.5,1.5", "power:0.5,2", "table:0.5,0.5,0.5,0.5,0")
 
 
-def _absorbed(trials: int, stalled: int, optimal: int, left: int = 0) -> Interval:
-    """Return the share of runs absorbed at w*; its ends count runs left open as failures and successes."""
-    return both_ways(optimal, left, trials)
-
-
 #: Evidence: (trials, stalled, optimal, left open) of each schedule that meets the conditions, and of each
 #: schedule of finite sum.
 RULE = Rule(
@@ -64,7 +58,7 @@ RULE = Rule(
             lambda meeting, failing: (
                 all(stalled for _, stalled, *_ in failing)
                 and not any(stalled for _, stalled, *_ in meeting)
-                and all(_absorbed(*one)[1] > HALF for one in meeting)
+                and all(both_ways(optimal, left, trials)[1] > HALF for trials, _, optimal, left in meeting)
             ),
         ),
         contradicted(
@@ -72,7 +66,7 @@ RULE = Rule(
             "even if runs left open by their budget count as successes",
             lambda meeting, failing: (
                 any(stalled for _, stalled, *_ in meeting)
-                or any(_absorbed(*one)[2] < HALF for one in meeting)
+                or any(both_ways(optimal, left, trials)[2] < HALF for trials, _, optimal, left in meeting)
             ),
         ),
     ),

@@ -53,20 +53,11 @@ RULE = Rule(
 
 @dataclass(frozen=True)
 class RestartBudget:
-    """Runs with restarts at N = ratio·n for each ratio, and runs with and without at N = 4n.
-
-    Attributes
-    ----------
-    n : tuple of int
-    trials : int
-        Trials with restarts, at each n and N.
-    plain : int
-        Trials at each n and N = 4n, with and without restarts on the same data sets.
-    """
+    """Runs with restarts at N = ratio·n for each ratio, and runs with and without at N = 4n."""
 
     n: tuple[int, ...]
-    trials: int
-    plain: int
+    trials: int  # with restarts, at each n and N
+    plain: int  # at each n and N = 4n, with restarts and without on the same data sets
     ratios: tuple[float, ...] = (2.8, 2.95, 3.1, 3.25, 3.45)
     steps: int = 12_600
 
@@ -81,9 +72,15 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
     both = {"samples": {"c": [PLENTY], "a": 1}, "restart": ["none", restart]}
     beside = context.run("restart-beside", trials=budget.plain, **both, **common)
     counts = beside.counts("optimal")
-    rates, edges = exponent(series, "exponent α of N₅₀ with restarts"), _edges(budget.n)
-    heights = thresholds(series)
-    top = max(budget.n)
+    rates, heights, top = (
+        exponent(series, "exponent α of N₅₀ with restarts"),
+        thresholds(series),
+        max(budget.n),
+    )
+    edges = {  # limits for the negatives alone, in units of n
+        name: _READ * limit(Problem(top, 1)) / top
+        for name, limit in (("messages", samples_for_messages), ("information", samples_for_information))
+    }
     last = heights.get(top, (math.nan,) * 3)
     shares = {
         (row["n"], row["restart"]): share_interval(row["successes"], row["trials"])
@@ -121,14 +118,14 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
             ),
         ),
         references=(
-            Reference("linear growth: exponent", 1.0, "mean-field", f"{SCIENCE}, 12"),
+            Reference("linear growth: exponent", 1.0, "mean-field", f"{SCIENCE}, 12", beside=True),
             Reference(
-                "message passing on the negative samples, n → ∞: N/n", edges["messages"], "exact", _LADDER
+                "message passing on the negative samples, n → ∞: N/n", edges["messages"], "theorem", _LADDER
             ),
             Reference(
                 "below it no method finds w* from those samples, n → ∞: N/n",
                 edges["information"],
-                "exact",
+                "theorem",
                 _LADDER,
             ),
             Reference(
@@ -151,15 +148,6 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
             *notes_on([series], "Absorption at w* with restarts"),
         ),
     )
-
-
-def _edges(dimensions: tuple[int, ...]) -> dict[str, float]:
-    """Return the limits for the negatives alone, in units of n."""
-    problem = Problem(max(dimensions), 1)
-    return {
-        "messages": _READ * samples_for_messages(problem) / problem.n,
-        "information": _READ * samples_for_information(problem) / problem.n,
-    }
 
 
 def thresholds(series: SeriesFit) -> dict[int, tuple[float, float, float]]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
 from sterling.base.registry import register
@@ -17,8 +16,7 @@ from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Reference, mean, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import places, said
-from sterling.plot.curves import visits_over_steps
-from sterling.plot.style import GREY, tidy
+from sterling.plot.curves import slope_triangles, visits_over_steps
 from sterling.study.columns import COUNT, FLAG, REAL, SHARE, Column
 from sterling.study.kind import Cell, Kind, Look, Seeds
 from sterling.study.train_kind import run_orbit
@@ -71,7 +69,6 @@ class ReturnsBudget:
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
-    """Make one long run; return its recurrence, and whether its data push a weight out of w*."""
     instance = cell.problem.draw(seeds.data)
     assert instance.teacher is not None
     push = instance.teacher * drift(instance)
@@ -92,7 +89,6 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
 
 
 def _finite(value: float | None) -> float | None:
-    """Return None for NaN."""
     return None if value is None or math.isnan(value) else value
 
 
@@ -225,11 +221,8 @@ def _notes(runs: pl.DataFrame, free: pl.DataFrame, lasting: pl.DataFrame, exact:
 def draw_visits(ax: Axes, marks: pl.DataFrame) -> str:
     """Draw the number of visits against T for every run."""
     visits_over_steps(ax, places(marks))
-    line = np.array([10.0, float(marks["mark_steps"].to_numpy().max(initial=0))])
-    ax.plot(line, 0.02 * line, color=GREY, lw=1, ls="--", label="slope one")
-    tidy(ax, xscale="log", yscale="log", xlabel="steps T", ylabel="visits to w* (number)")
-    ax.set_ylim(bottom=0.8)
-    return "A line of slope one means that visits keep coming at the same pace."
+    slope_triangles(ax, {"1": 1.0})
+    return "A run with the slope of the triangle, one, is visited at the same pace all the time."
 
 
 CLAIM = Claim(

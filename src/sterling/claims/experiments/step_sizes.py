@@ -93,7 +93,6 @@ class StepSizeBudget:
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
-    """Make a run and check that it ends in an absorbing state of its data."""
     instance = cell.problem.draw(seeds.data)
     known = set(landscape(instance, progress=look, threads=1).absorbing_states.tolist())
     start = start_of(instance, seeds, cell.settings["start"])
@@ -203,7 +202,11 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
     thresholds = pl.concat(
         (
             thresholds_of(sizes, by_schedule.won, [schedule_words(kind) for kind in kinds]),
-            thresholds_of(sizes, by_start.won, [_start_words(start) for start in starts]),
+            thresholds_of(
+                sizes,
+                by_start.won,
+                ["start with every weight wrong", *(f"random start {k + 1}" for k in starts[1:])],
+            ),
         )
     )
     elsewhere = "absorbed runs that can end elsewhere, for any step sizes and start"
@@ -334,10 +337,6 @@ def thresholds_of(sizes: list[int], won: np.ndarray, names: list[str]) -> pl.Dat
             reach = _NORMAL_95 * math.sqrt(np.linalg.inv(best.information)[0, 0])
         rows.append((name, *(math.exp(middle + side * reach) for side in (0, -1, 1))))
     return pl.DataFrame(rows, ["settings", "samples", "samples_low", "samples_high"], orient="row")
-
-
-def _start_words(start: int) -> str:
-    return "start with every weight wrong" if start == OPPOSITE else f"random start {start + 1}"
 
 
 def draw_thresholds(ax: Axes, thresholds: pl.DataFrame) -> str:

@@ -64,7 +64,6 @@ class SurrogateBudget:
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
-    """Run one data set with one surrogate, and predict its occupancy."""
     instance = cell.problem.draw(seeds.data)
     steps, surrogate = cell.settings["steps"], cell.settings["surrogate"]
     schedule = parse_schedule(cell.settings["schedule"])
@@ -190,11 +189,14 @@ def measure(context: Context, budget: SurrogateBudget) -> Finding:
             ),
         ),
         references=(
-            Reference(
-                "identity's share of ReLU's samples, leading order", HALF, "mean-field", f"{SCIENCE}, 7"
-            ),
-            Reference(
-                "identity's share of ReLU's samples", identity / relu, "mean-field", "sterling.theory.laws"
+            *(
+                Reference(
+                    f"identity's share of ReLU's samples{order}", one, "mean-field", source, beside=True
+                )
+                for order, one, source in (
+                    (", leading order", HALF, f"{SCIENCE}, 7"),
+                    ("", identity / relu, "sterling.theory.laws"),
+                )
             ),
             *(
                 Reference(
